@@ -1,0 +1,1 @@
+//! The Rust client. Knows the wire; never the engine or the server.

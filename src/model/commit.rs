@@ -1,0 +1,71 @@
+//! Commits: what the journal records. Everything else is a fold over them.
+
+use std::collections::BTreeMap;
+
+use super::{ConfigId, Content, Digest, LayerKey, Revision, TagName, Timestamp, Version};
+
+/// One atomic change of the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Commit {
+    pub revision: Revision,
+    /// Never earlier than that of the commit before.
+    pub time: Timestamp,
+    pub actor: String,
+    pub source: Source,
+    pub reason: String,
+    pub request: Option<Request>,
+    pub annotations: BTreeMap<String, String>,
+    /// Sorted by config, each at most once, never empty.
+    pub changes: Vec<ConfigChange>,
+}
+
+/// Which kind of write made a commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    Set,
+    Apply,
+    Delete,
+    Rollback,
+    Expiry,
+    Tag,
+}
+
+/// The idempotency key of a write, and what it was used for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    pub id: String,
+    /// Of the request without its id: the same id with another one is refused.
+    pub fingerprint: Digest,
+}
+
+/// What a commit did to one config.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigChange {
+    pub id: ConfigId,
+    /// The version it made; if `layers` is empty, the one there was.
+    pub version: Version,
+    /// Sorted by key, each at most once.
+    pub layers: Vec<LayerChange>,
+    /// Sorted by tag, each at most once.
+    pub tags: Vec<TagChange>,
+    /// For a rollback: the version that was restored.
+    pub restored: Option<Version>,
+}
+
+/// What a commit did to one layer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LayerChange {
+    pub key: LayerKey,
+    /// The new content; `None`: the layer is gone.
+    pub content: Option<Content>,
+    /// When an override with a time to live ends.
+    pub expires: Option<Timestamp>,
+}
+
+/// What a commit did to one tag.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TagChange {
+    pub tag: TagName,
+    /// The version it names now; `None`: it is gone.
+    pub version: Option<Version>,
+}

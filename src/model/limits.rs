@@ -1,0 +1,40 @@
+//! The limits on documents and commits.
+
+use serde::{Deserialize, Serialize};
+
+/// Nesting of objects and arrays; a scalar member of the document has depth 1. Fixed: canonical text must always parse.
+pub const DEPTH_MAX: usize = 64;
+
+/// Limits on what is stored, all configurable.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Canonical text of one layer, and any text of one on its way in.
+    pub layer_bytes_max: usize,
+    /// Canonical text of one effective document.
+    pub document_bytes_max: usize,
+    /// Changes of one commit.
+    pub changes_max: usize,
+    /// Content that one commit may write: bounds the memory and the journal record of a rollback.
+    pub commit_bytes_max: usize,
+    /// Targets of one Watch, and requests of one BatchGet.
+    pub targets_max: usize,
+    /// Watch streams on this server.
+    pub watchers_max: usize,
+    /// Items on one page.
+    pub page_size_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            layer_bytes_max: 1 << 20,
+            document_bytes_max: 2 << 20,
+            changes_max: 1000,
+            commit_bytes_max: 64 << 20,
+            targets_max: 1000,
+            watchers_max: 100_000,
+            page_size_max: 1000,
+        }
+    }
+}

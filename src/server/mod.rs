@@ -1,0 +1,1 @@
+//! The process around the services: settings, listeners, health, reflection, shutdown.

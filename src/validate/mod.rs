@@ -1,0 +1,1 @@
+//! What makes a document or a change acceptable. Knows the model only.
