@@ -128,7 +128,7 @@ impl<'de> Visitor<'de> for &Node<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Value, A::Error> {
-        self.tree.count(2)?;
+        self.tree.count(1)?;
         let node = self.below()?;
         let mut items = Vec::new();
         while let Some(item) =
@@ -141,7 +141,7 @@ impl<'de> Visitor<'de> for &Node<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
-        self.tree.count(2)?;
+        self.tree.count(1)?;
         let node = self.below()?;
         let mut members = Map::new();
         while let Some(name) = map.next_key::<String>()? {
