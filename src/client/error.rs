@@ -204,3 +204,68 @@ fn report(status: &Status) -> Option<ValidationReport> {
     let any = details.into_iter().find(|any| any.type_url.rsplit('/').next() == Some(REPORT_TYPE))?;
     ValidationReport::decode(any.value.as_slice()).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use tonic_types::ErrorDetails;
+
+    use super::*;
+    use crate::proto::v1::Finding;
+
+    #[test]
+    fn everything_that_the_server_says_is_there() {
+        let mut details = ErrorDetails::new();
+        details
+            .set_error_info("INVALID_NAME", DOMAIN, [("name".to_owned(), "A".to_owned())])
+            .add_bad_request_violation("change.namespace", "must be lower case")
+            .set_retry_info(Some(Duration::from_millis(1500)));
+        let status = Status::with_error_details(Code::InvalidArgument, "a name is not valid", details);
+        let error = ClientError::from(status);
+        assert_eq!((error.code(), error.reason()), (Code::InvalidArgument, "INVALID_NAME"));
+        assert_eq!(error.metadata()["name"], "A");
+        assert_eq!(error.retry_after(), Some(Duration::from_millis(1500)));
+        assert_eq!(error.to_string(), "a name is not valid\n  change.namespace: must be lower case");
+        assert!(!error.is_retryable());
+    }
+
+    #[test]
+    fn the_report_of_a_refused_write_is_read_and_shown() {
+        let finding = Finding {
+            severity: Severity::Error.into(),
+            namespace: "n".into(),
+            config: "c".into(),
+            scope: "/".into(),
+            pointer: "/port".into(),
+            message: "expected a number".into(),
+            suggestion: "remove the quotes".into(),
+            ..Default::default()
+        };
+        let report = ValidationReport { valid: false, findings: vec![finding] };
+        let any = prost_types::Any {
+            type_url: "type.googleapis.com/confwatch.v1.ValidationReport".into(),
+            value: report.encode_to_vec(),
+        };
+        let code = Code::FailedPrecondition;
+        let details = pb::Status { code: code as i32, message: String::new(), details: vec![any] };
+        let error = ClientError::from(Status::with_details(code, "refused", details.encode_to_vec().into()));
+        assert_eq!(error.report(), Some(&report));
+        let expected = "refused\n  error: n/c / /port: expected a number (remove the quotes)";
+        assert_eq!(error.to_string(), expected);
+    }
+
+    #[test]
+    fn reasons_of_others_are_not_taken_for_ours() {
+        let mut details = ErrorDetails::new();
+        details.set_error_info("DRAINING", "proxy.example.com", HashMap::new());
+        let error = ClientError::from(Status::with_error_details(Code::Unavailable, "", details));
+        assert_eq!(error.reason(), "");
+        assert!(error.is_retryable());
+        assert_eq!(error.message(), Code::Unavailable.description());
+    }
+
+    #[test]
+    fn details_that_are_not_a_status_are_no_trouble() {
+        let error = ClientError::from(Status::with_details(Code::Internal, "broken", vec![0xff; 9].into()));
+        assert_eq!((error.message(), error.report()), ("broken", None));
+    }
+}

@@ -252,3 +252,78 @@ impl From<SavedTime> for Timestamp {
         Timestamp { seconds, nanos }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn held() -> Held {
+        let target = WatchTarget::from(("n", "a", "/production"));
+        let document = Document {
+            namespace: "n".into(),
+            config: "a".into(),
+            scope: "/production".into(),
+            view: 1,
+            version: 3,
+            revision: 9,
+            digest: "sha256:0".into(),
+            content: "{\"name\":\"Zoë\"}".into(),
+            format: 1,
+            update_time: Some(Timestamp { seconds: 5, nanos: 6 }),
+            layers: vec![LayerRef { scope: "/".into(), kind: 1, version: 3, ..Default::default() }],
+        };
+        let absent = WatchTarget::from(("n", "b", "/"));
+        let targets = [target.clone(), absent.clone()];
+        let mut held = Held::new(&targets);
+        held.restore(&targets, "token".into(), 9, [(target, Some(document)), (absent, None)]);
+        held
+    }
+
+    #[test]
+    fn what_was_kept_is_restored_whole() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("made/cache.json");
+        write(&path, &Saved::of(&held())).unwrap();
+        let mut restored = Held::new(held().targets());
+        decode(&fs::read(&path).unwrap()).unwrap().restore(&mut restored);
+        assert_eq!(restored, held());
+    }
+
+    #[test]
+    fn only_the_owner_may_read_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("cache.json");
+        fs::write(&path, "from before, and readable by all").unwrap();
+        write(&path, &Saved::of(&held())).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "no temporary file is left");
+    }
+
+    #[test]
+    fn format_1_is_read() {
+        let file = r#"{"confwatch_cache":1,"sha256":"83f5f13d4ac76c9fdcdbbb2b0b28b38d2b4b3d9bd91e1fd7f7d5a48eb0a0ca37"}"#;
+        let body = r#"{"targets":[],"resume_token":"t","revision":7,"states":[]}"#;
+        let sum = hex::encode(Sha256::digest(body));
+        let file = file.replace("83f5f13d4ac76c9fdcdbbb2b0b28b38d2b4b3d9bd91e1fd7f7d5a48eb0a0ca37", &sum);
+        let saved = decode(format!("{file}\n{body}").as_bytes()).unwrap();
+        assert_eq!((saved.resume_token.as_str(), saved.revision), ("t", 7));
+    }
+
+    #[test]
+    fn a_file_with_any_bit_wrong_is_ignored() {
+        let whole = encode(&Saved::of(&held())).unwrap();
+        for at in 0..whole.len() {
+            let mut damaged = whole.clone();
+            damaged[at] ^= 1;
+            assert!(decode(&damaged).is_err(), "bit flipped at {at}");
+            assert!(decode(&whole[..at]).is_err(), "cut at {at}");
+        }
+        assert_eq!(decode(b"").unwrap_err(), "it is not a watch cache");
+        assert_eq!(
+            decode(b"{\"confwatch_cache\":2,\"sha256\":\"\"}\n").unwrap_err(),
+            "it has another format"
+        );
+    }
+}
