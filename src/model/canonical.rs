@@ -1,6 +1,6 @@
 //! Canonical JSON: RFC 8785, except that integers within i64 and u64 are written with all their digits.
 
-use serde_json::{Number, Value};
+use serde_json::{Map, Number, Value};
 
 /// Canonical text of a value: members sorted by UTF-16 code units, no white space, numbers as ECMAScript writes them.
 pub fn to_canonical(value: &Value) -> String {
@@ -47,11 +47,8 @@ fn write(value: &Value, text: &mut String) {
             text.push(']');
         }
         Value::Object(members) => {
-            let mut sorted: Vec<_> = members.iter().collect();
-            // serde_json's map is sorted by UTF-8 already, which differs only beyond the basic plane.
-            sorted.sort_by(|(a, _), (b, _)| a.encode_utf16().cmp(b.encode_utf16()));
             text.push('{');
-            for (at, (name, member)) in sorted.into_iter().enumerate() {
+            for (at, (name, member)) in sorted_members(members).into_iter().enumerate() {
                 if at > 0 {
                     text.push(',');
                 }
@@ -64,6 +61,14 @@ fn write(value: &Value, text: &mut String) {
     }
 }
 
+/// RFC 8785 section 3.2.3: by UTF-16 code units.
+pub(super) fn sorted_members(members: &Map<String, Value>) -> Vec<(&String, &Value)> {
+    let mut sorted: Vec<_> = members.iter().collect();
+    // serde_json's map is sorted by UTF-8 already, which differs only beyond the basic plane.
+    sorted.sort_by(|(a, _), (b, _)| a.encode_utf16().cmp(b.encode_utf16()));
+    sorted
+}
+
 fn write_number(number: &Number, text: &mut String) {
     match number.as_f64() {
         Some(float) if number.is_f64() => text.push_str(ryu_js::Buffer::new().format_finite(float)),
@@ -72,13 +77,16 @@ fn write_number(number: &Number, text: &mut String) {
 }
 
 /// RFC 8785 section 3.2.2.2: serde_json escapes exactly what ECMAScript's JSON.stringify does.
-fn write_string(string: &str, text: &mut String) {
+pub(super) fn write_string(string: &str, text: &mut String) {
     text.push_str(&serde_json::to_string(string).expect("a string is JSON"));
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::model::arbitrary;
 
     fn check(input: &str, expected: &str) {
         let mut value: Value = serde_json::from_str(input).expect("JSON");
@@ -109,5 +117,28 @@ mod tests {
         // RFC 8785 section 3.2.3: U+1F600 sorts as a surrogate pair, before U+FB33.
         check(r#"{"\ufb33":1,"\ud83d\ude00":2,"\u20ac":3}"#, "{\"€\":3,\"😀\":2,\"\u{fb33}\":1}");
         check(r#""\u000f\n\"\\\/é""#, "\"\\u000f\\n\\\"\\\\/é\"");
+    }
+
+    proptest! {
+        #[test]
+        fn canonical_text_is_a_fixed_point(value in arbitrary::value()) {
+            let text = to_canonical(&value);
+            let read: Value = serde_json::from_str(&text).expect("JSON");
+            prop_assert_eq!(to_canonical(&read), text);
+            prop_assert_eq!(read, value, "normal form");
+        }
+
+        #[test]
+        fn equal_texts_mean_equal_values(a in arbitrary::similar_object(), b in arbitrary::similar_object()) {
+            prop_assert_eq!(to_canonical(&a) == to_canonical(&b), a == b);
+        }
+
+        #[test]
+        fn equal_numbers_mean_equal_texts(a in any::<f64>(), b in any::<f64>()) {
+            prop_assume!(a.is_finite() && b.is_finite());
+            let [a_text, b_text] = [a, b].map(|float| to_canonical(&Value::from(float)));
+            prop_assert_eq!(a_text == b_text, a == b);
+            prop_assert_eq!(a_text.parse(), Ok(a));
+        }
     }
 }
