@@ -41,6 +41,7 @@ impl Server {
     }
 
     /// The binary as a client of this server.
+    #[allow(dead_code, reason = "not every test that starts a server is its client")]
     pub fn confwatch(&self) -> Command {
         let mut command = confwatch();
         command.env("CONFWATCH_SERVER", &self.address);
