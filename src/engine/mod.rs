@@ -1,1 +1,427 @@
-//! The state machine over the journal: commits, current state, resolution, watching. Knows store, validate and model; never the network.
+//! The state machine over the journal: commits, current state, resolution, watching. Knows store, validate and model;
+//! never the network.
+//!
+//! `pipeline` is the way in, `state` what is, `resolve` what a target makes of it, `history` what was, `watch` and `changes` the ways out.
+
+mod changes;
+mod error;
+mod expiry;
+mod history;
+mod pipeline;
+mod plan;
+mod replay;
+mod requests;
+mod resolve;
+mod state;
+pub mod watch;
+mod write;
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, SystemTime};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::model::explain::{Origin as ValueOrigin, explain};
+use crate::model::limits::Limits;
+use crate::model::text::DocumentError;
+use crate::model::{ConfigId, LayerKey, Revision, Source, Timestamp, Version};
+use crate::store::{Sealed, Store, VersionRef};
+use crate::validate::{Finding, Report};
+
+pub use changes::{ChangeEvent, Changes, ChangesOptions};
+pub use error::{Error, Limit, Missing};
+pub use history::At;
+pub use resolve::{Encoding, Resolved, TEXT_BYTES_MAX, Target, View};
+pub use state::{ConfigState, Expiry, LayerEntry, State};
+pub use write::{Action, Change, Intent, LayerOutcome, Origin, Outcome, Text, VersionOrTag, Write};
+
+use history::{blocking, config_at};
+use pipeline::{Answer, Pipeline, ReadWrite, Submitted};
+use plan::ReadIntent;
+use requests::{REQUEST_WINDOW, Requests};
+use resolve::{Resolver, resolve, values_of};
+use watch::{Hub, ResumeToken, Subscription, WatchOptions};
+use write::document_error;
+
+/// When a client of a draining server should come back: the transport spreads it.
+pub const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Work on documents larger than this goes to the threads that may block.
+const INLINE_BYTES_MAX: usize = 32 << 10;
+
+/// Gives the time of day.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// How an engine is to be.
+#[derive(Clone)]
+pub struct Options {
+    pub limits: Limits,
+    /// History that is kept, in revisions. `None`: all of it.
+    pub retain_revisions: Option<u64>,
+    /// Memory for resolved documents.
+    pub cache_bytes: u64,
+    pub clock: Clock,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            limits: Limits::default(),
+            retain_revisions: None,
+            cache_bytes: 64 << 20,
+            clock: Arc::new(|| Timestamp::from_system(SystemTime::now())),
+        }
+    }
+}
+
+/// The configuration service, without a network.
+pub struct Engine {
+    store: Arc<dyn Store>,
+    pipeline: Arc<Pipeline>,
+    hub: Arc<Hub>,
+    resolver: Arc<Resolver>,
+    limits: Limits,
+    clock: Clock,
+    draining: CancellationToken,
+    closed: CancellationToken,
+    tasks: Mutex<Option<Tasks>>,
+}
+
+struct Tasks {
+    commit: JoinHandle<()>,
+    watch: JoinHandle<()>,
+    expiry: tokio::task::JoinHandle<()>,
+}
+
+impl Engine {
+    /// Loads the current state, and expires what fell due while nobody was there. Blocks; needs a tokio runtime around it.
+    pub fn open(store: Arc<dyn Store>, options: Options) -> Result<Arc<Engine>, Error> {
+        let mut configs = vec![];
+        let head = store.load(&mut |config| configs.push(config))?;
+        let state = State::loaded(store.epoch(), head, configs);
+        let requests = recall_requests(&*store, (options.clock)())?;
+        let resolver = Arc::new(Resolver::new(options.cache_bytes));
+        let (hub, watch) = Hub::start(Arc::new(state.clone()), resolver.clone(), options.limits.watchers_max);
+        let (pipeline, commit) = Pipeline::start(store.clone(), state, requests, hub.clone(), &options);
+        let closed = CancellationToken::new();
+        expiry::expire_overdue(&pipeline, &options.clock)?;
+        let expiry = tokio::spawn(expiry::run(pipeline.clone(), options.clock.clone(), closed.clone()));
+        Ok(Arc::new(Engine {
+            store,
+            pipeline,
+            hub,
+            resolver,
+            limits: options.limits,
+            clock: options.clock,
+            draining: CancellationToken::new(),
+            closed,
+            tasks: Mutex::new(Some(Tasks { commit, watch, expiry })),
+        }))
+    }
+
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    pub fn now(&self) -> Timestamp {
+        (self.clock)()
+    }
+
+    /// The newest durable state.
+    pub fn state(&self) -> Arc<State> {
+        self.pipeline.published()
+    }
+
+    /// The newest durable state once it is at least at `revision`. Waits at most for `timeout`.
+    pub async fn state_at_least(&self, revision: Revision, timeout: Duration) -> Result<Arc<State>, Error> {
+        let state = self.state();
+        if state.revision >= revision {
+            return Ok(state);
+        }
+        let mut revisions = self.pipeline.revisions();
+        let reached = revisions.wait_for(|reached| *reached >= revision);
+        let late = || Error::RevisionNotReached { asked: revision, reached: self.state().revision };
+        tokio::select! {
+            reached = tokio::time::timeout(timeout, reached) => {
+                reached.map_err(|_| late())?.map_err(|_| late())?;
+            }
+            () = self.draining.cancelled() => return Err(Error::Draining { retry_after: RETRY_AFTER }),
+        }
+        Ok(self.state())
+    }
+
+    /// A config as of a point.
+    pub async fn config_at(&self, state: &State, id: &ConfigId, at: &At) -> Result<Arc<ConfigState>, Error> {
+        config_at(&self.store, state, id, at).await
+    }
+
+    /// A document as of a point.
+    pub async fn document(&self, state: &State, target: &Target, at: &At) -> Result<Arc<Resolved>, Error> {
+        let config = self.config_at(state, &target.id, at).await?;
+        let is_current =
+            state.config(&target.id).is_some_and(|current| current.at.version == config.at.version);
+        let resolved = match is_current {
+            true => self.resolver.resolve(&config, target),
+            false => resolve(&config, target).map(Arc::new),
+        };
+        resolved.ok_or_else(|| Error::NotFound(no_layer(&config, target)))
+    }
+
+    /// A document, and where each value of it comes from: origins and shadowed values name layers by their place in `Resolved::layers`.
+    pub async fn explain(
+        &self,
+        state: &State,
+        target: &Target,
+        at: &At,
+    ) -> Result<(Arc<Resolved>, Vec<ValueOrigin>), Error> {
+        let resolved = self.document(state, target, at).await?;
+        let values = values_of(&resolved.layers);
+        Ok((resolved, explain(&values)))
+    }
+
+    /// Retained versions of a config below `before`, newest first, each with the commit that made it.
+    pub async fn versions(
+        &self,
+        id: &ConfigId,
+        before: Version,
+        limit: usize,
+    ) -> Result<Vec<(VersionRef, Sealed)>, Error> {
+        let (store, id) = (self.store.clone(), id.clone());
+        Ok(blocking(move || history::versions(&*store, &id, before, limit)).await??)
+    }
+
+    /// Writes, and answers when it is durable and visible to every read.
+    pub async fn write(&self, write: Write) -> Result<Outcome, Error> {
+        let Write { origin, intent, validate_only } = write;
+        let again = intent.clone();
+        let inline = self.is_small(&intent);
+        let intent = self.read_intent(intent, inline).await?;
+        let write = ReadWrite { origin, intent, validate_only };
+        let submitted = match inline {
+            true => self.pipeline.submit(&write),
+            false => {
+                let pipeline = self.pipeline.clone();
+                blocking(move || pipeline.submit(&write)).await?
+            }
+        };
+        match self.answered(submitted).await? {
+            Answer::Outcome(outcome) => outcome,
+            Answer::Replay(revision) => {
+                let store = self.store.clone();
+                blocking(move || replay::outcome(&*store, revision, &again)).await?
+            }
+        }
+    }
+
+    /// What writing these changes would find, and come to if it found no error.
+    pub async fn validate(&self, changes: Vec<Change>) -> Result<(Report, Option<Outcome>), Error> {
+        self.check_changes(&changes)?;
+        let places: Vec<_> = changes
+            .iter()
+            .map(|change| (change.field.clone(), change.id.clone(), change.key.clone()))
+            .collect();
+        let finding = |field: &str, error: &DocumentError| {
+            let (_, id, key) = places.iter().find(|(of, ..)| of == field)?;
+            Some(Finding::of_document(id, &key.scope, error))
+        };
+        let bytes_max = self.limits.layer_bytes_max;
+        let read: Vec<_> =
+            blocking(move || changes.into_iter().map(|change| change.read(bytes_max)).collect()).await?;
+        let errors = read.iter().filter_map(|read| read.as_ref().err());
+        let findings: Vec<_> = errors.filter_map(|(field, error)| finding(field, error)).collect();
+        if !findings.is_empty() {
+            return Ok((Report { findings }, None));
+        }
+        let changes = read.into_iter().filter_map(Result::ok).collect();
+        let origin = Origin {
+            actor: String::new(),
+            source: Source::Apply,
+            reason: String::new(),
+            request: None,
+            annotations: Default::default(),
+        };
+        let write = ReadWrite { origin, intent: ReadIntent::Changes(changes), validate_only: true };
+        let pipeline = self.pipeline.clone();
+        let submitted = blocking(move || pipeline.submit(&write)).await?;
+        let outcome = match self.answered(submitted).await? {
+            Answer::Outcome(outcome) => outcome,
+            Answer::Replay(_) => unreachable!("a validation has no request id"),
+        };
+        match outcome {
+            Ok(outcome) => Ok((outcome.report.clone(), Some(outcome))),
+            Err(Error::Refused(report)) => Ok((report, None)),
+            Err(Error::Document { field, error } | Error::PatchDoesNotApply { field, error }) => {
+                Ok((Report { findings: finding(&field, &error).into_iter().collect() }, None))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Opens a watch stream.
+    pub fn watch(&self, options: WatchOptions) -> Result<Subscription, Error> {
+        self.hub.subscribe(options)
+    }
+
+    pub fn resume_token(&self, revision: Revision) -> ResumeToken {
+        ResumeToken { epoch: self.store.epoch(), revision }
+    }
+
+    /// Makes a watch stream say how far it is, once it is at the revision that is answered.
+    pub fn request_progress(&self, watch_id: &str) -> Result<Revision, Error> {
+        let revision = self.state().revision;
+        self.hub.request_progress(watch_id, revision)?;
+        Ok(revision)
+    }
+
+    /// Watch streams that are open.
+    pub fn watcher_count(&self) -> usize {
+        self.hub.watcher_count()
+    }
+
+    /// Targets that watch streams follow, each counted once.
+    pub fn watched_target_count(&self) -> usize {
+        self.hub.target_count()
+    }
+
+    /// Opens a stream of commits.
+    pub fn changes(&self, options: ChangesOptions) -> Result<Changes, Error> {
+        if self.draining.is_cancelled() {
+            return Err(Error::Draining { retry_after: RETRY_AFTER });
+        }
+        Changes::open(self.store.clone(), self.pipeline.revisions(), self.draining.clone(), options)
+    }
+
+    /// Ends every stream, and refuses new ones. Reads and writes go on.
+    pub fn drain(&self) {
+        self.draining.cancel();
+        self.hub.drain();
+    }
+
+    /// Makes what is queued durable, and stops. Writes are refused from now on.
+    pub async fn close(&self) {
+        self.drain();
+        self.closed.cancel();
+        self.pipeline.close();
+        self.hub.close();
+        let Some(tasks) = self.tasks.lock().expect("nobody panics under this lock").take() else {
+            return;
+        };
+        // A task that panicked is a bug that was reported when it did.
+        let _ = tasks.expiry.await;
+        let threads = blocking(move || (tasks.commit.join().is_ok(), tasks.watch.join().is_ok())).await;
+        if !matches!(threads, Ok((true, true))) {
+            tracing::error!("a thread of the engine ended by a panic");
+        }
+    }
+
+    async fn answered(&self, submitted: Submitted) -> Result<Answer, Error> {
+        match submitted {
+            Submitted::Answered(answer) => Ok(answer),
+            // The thread answers everything that is queued, unless it is gone.
+            Submitted::Queued(answered) => {
+                answered.await.map_err(|_| Error::Unwritable("the commit thread has ended".into()))?
+            }
+        }
+    }
+
+    /// Does what needs no state: reads texts, looks up history.
+    async fn read_intent(&self, intent: Intent, inline: bool) -> Result<ReadIntent, Error> {
+        match intent {
+            Intent::Changes(changes) => {
+                self.check_changes(&changes)?;
+                let bytes_max = self.limits.layer_bytes_max;
+                let read = move || {
+                    let read = changes.into_iter().map(|change| change.read(bytes_max));
+                    read.collect::<Result<Vec<_>, _>>()
+                };
+                let read = if inline { read() } else { blocking(read).await? };
+                read.map(ReadIntent::Changes).map_err(|(field, error)| document_error(field, error))
+            }
+            Intent::Delete { id, key, expected } => Ok(ReadIntent::Delete { id, key, expected }),
+            Intent::Rollback { id, to, scope, expected } => {
+                // A version may be queued but not in the journal yet.
+                self.answered(self.pipeline.barrier()).await?;
+                let at = match to {
+                    VersionOrTag::Version(version) => At::Version(version),
+                    VersionOrTag::Tag(tag) => At::Tag(tag),
+                };
+                let to = self.config_at(&self.state(), &id, &at).await?;
+                Ok(ReadIntent::Rollback { id, to, scope, expected })
+            }
+            Intent::Tag { id, tag, to, expected } => {
+                self.answered(self.pipeline.barrier()).await?;
+                if let Some(version) = to.filter(|version| *version != Version::ZERO) {
+                    self.config_at(&self.state(), &id, &At::Version(version)).await?;
+                }
+                Ok(ReadIntent::Tag { id, tag, to, expected })
+            }
+            Intent::Expire(due) => {
+                Ok(ReadIntent::Expire(due.into_iter().map(|expiry| (expiry.id, expiry.key)).collect()))
+            }
+        }
+    }
+
+    fn check_changes(&self, changes: &[Change]) -> Result<(), Error> {
+        let invalid = |field: &str, message: String| Err(Error::Invalid { field: field.into(), message });
+        if changes.is_empty() {
+            return invalid("changes", "must not be empty".into());
+        }
+        let max = self.limits.changes_max;
+        if changes.len() > max {
+            return invalid("changes", format!("has {} changes, at most {max} are allowed", changes.len()));
+        }
+        let mut seen = HashSet::new();
+        for change in changes {
+            plan::check_ttl(&change.field, &change.key, change.ttl)?;
+            if !seen.insert((&change.id, &change.key)) {
+                let (kind, scope) = (change.key.kind, &change.key.scope);
+                let message = format!("the {kind} layer of {} at {scope} is changed twice", change.id);
+                return invalid(&change.field, message);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a write is little enough work to be done where it is.
+    fn is_small(&self, intent: &Intent) -> bool {
+        let Intent::Changes(changes) = intent else {
+            return true;
+        };
+        let state = self.state();
+        let bytes = changes.iter().map(|change| {
+            let config = state.config(&change.id);
+            let layers = config.into_iter().flat_map(|config| config.layers());
+            let there: usize = layers.map(|entry| entry.layer.content.as_str().len()).sum();
+            there + change.action.text_bytes()
+        });
+        bytes.sum::<usize>() <= INLINE_BYTES_MAX
+    }
+}
+
+/// The request ids that the journal of the last 24 hours knows.
+fn recall_requests(store: &dyn Store, now: Timestamp) -> Result<Requests, Error> {
+    const PAGE_BYTES: usize = 16 << 20;
+    let mut requests = Requests::default();
+    let before = store.revision_at(now.minus(REQUEST_WINDOW))?.unwrap_or(Revision::ZERO);
+    let mut from = before.next().max(store.oldest());
+    loop {
+        let page = store.commits(from, PAGE_BYTES)?;
+        let Some(last) = page.last() else {
+            return Ok(requests);
+        };
+        from = last.commit.revision.next();
+        page.iter().for_each(|sealed| requests.recall(&sealed.commit));
+    }
+}
+
+/// Why a config has no document for a target.
+fn no_layer(config: &ConfigState, target: &Target) -> Missing {
+    let id = config.id.clone();
+    match target.view {
+        _ if config.is_deleted() => Missing::DeletedConfig(id, config.at.version),
+        View::Effective | View::Base => Missing::Layers(id, target.scope.to_string()),
+        View::Layer(kind) => Missing::Layer(id, LayerKey { kind, scope: target.scope.clone() }),
+    }
+}

@@ -1,6 +1,6 @@
 //! Canonical JSON: RFC 8785, except that integers within i64 and u64 are written with all their digits.
 
-use serde_json::{Number, Value};
+use serde_json::{Map, Number, Value};
 
 /// Canonical text of a value: members sorted by UTF-16 code units, no white space, numbers as ECMAScript writes them.
 pub fn to_canonical(value: &Value) -> String {
@@ -47,11 +47,8 @@ fn write(value: &Value, text: &mut String) {
             text.push(']');
         }
         Value::Object(members) => {
-            let mut sorted: Vec<_> = members.iter().collect();
-            // serde_json's map is sorted by UTF-8 already, which differs only beyond the basic plane.
-            sorted.sort_by(|(a, _), (b, _)| a.encode_utf16().cmp(b.encode_utf16()));
             text.push('{');
-            for (at, (name, member)) in sorted.into_iter().enumerate() {
+            for (at, (name, member)) in sorted_members(members).into_iter().enumerate() {
                 if at > 0 {
                     text.push(',');
                 }
@@ -64,6 +61,14 @@ fn write(value: &Value, text: &mut String) {
     }
 }
 
+/// RFC 8785 section 3.2.3: by UTF-16 code units.
+pub(super) fn sorted_members(members: &Map<String, Value>) -> Vec<(&String, &Value)> {
+    let mut sorted: Vec<_> = members.iter().collect();
+    // serde_json's map is sorted by UTF-8 already, which differs only beyond the basic plane.
+    sorted.sort_by(|(a, _), (b, _)| a.encode_utf16().cmp(b.encode_utf16()));
+    sorted
+}
+
 fn write_number(number: &Number, text: &mut String) {
     match number.as_f64() {
         Some(float) if number.is_f64() => text.push_str(ryu_js::Buffer::new().format_finite(float)),
@@ -72,7 +77,7 @@ fn write_number(number: &Number, text: &mut String) {
 }
 
 /// RFC 8785 section 3.2.2.2: serde_json escapes exactly what ECMAScript's JSON.stringify does.
-fn write_string(string: &str, text: &mut String) {
+pub(super) fn write_string(string: &str, text: &mut String) {
     text.push_str(&serde_json::to_string(string).expect("a string is JSON"));
 }
 

@@ -1,22 +1,36 @@
 //! Values and pure functions: what a configuration is, and what can be done with it. No I/O, no clock, no async; knows
 //! no other module.
 
+#[cfg(test)]
+mod arbitrary;
+pub mod assign;
 pub mod canonical;
 pub mod commit;
 pub mod content;
+pub mod depth;
+pub mod diff;
 pub mod digest;
+pub mod document_error;
+pub mod explain;
 pub mod layer;
 pub mod limits;
+pub mod merge;
 pub mod name;
+pub mod patch;
+pub mod pointer;
 pub mod scope;
+pub mod text;
 pub mod time;
 pub mod version;
 
 pub use commit::{Commit, ConfigChange, LayerChange, Request, Source, TagChange};
 pub use content::Content;
 pub use digest::Digest;
+pub use document_error::{DocumentError, DocumentErrorCode};
 pub use layer::{Layer, LayerKey, LayerKind};
 pub use name::{ConfigId, ConfigName, Namespace, TagName};
+pub use pointer::{Pointer, PointerError};
 pub use scope::Scope;
+pub use text::Format;
 pub use time::Timestamp;
 pub use version::{Epoch, Revision, Version};

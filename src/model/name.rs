@@ -73,6 +73,13 @@ impl TagName {
     }
 }
 
+impl ConfigId {
+    /// Sorts before every config of the namespace, and is none of them.
+    pub fn first_of(namespace: &Namespace) -> ConfigId {
+        ConfigId { namespace: namespace.clone(), config: ConfigName("".into()) }
+    }
+}
+
 fn check(text: &str, allowed: &'static str, inside: fn(u8) -> bool) -> Result<(), NameError> {
     let edge = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
     let (Some(first), Some(last)) = (text.bytes().next(), text.bytes().last()) else {

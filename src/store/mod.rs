@@ -3,7 +3,12 @@
 //!
 //! The journal is the truth. All that a store answers besides is a fold over it, which it may keep in indexes.
 
+pub mod codec;
+pub mod memory;
+
 use std::collections::BTreeMap;
+
+pub use memory::MemoryStore;
 
 use crate::model::{Commit, ConfigId, Digest, Epoch, Layer, LayerKey, Revision, TagName, Timestamp, Version};
 
@@ -30,8 +35,8 @@ pub trait Store: Send + Sync + 'static {
     /// from then on: the caller stops writing.
     fn append(&self, commits: &[Commit]) -> Result<Head, StoreError>;
 
-    /// Commits from `from` on, in order, as many as come until `bytes_max` of content are exceeded (at least one, if
-    /// there is one). Empty if `from` is ahead of the head. `StoreError::Compacted` if it is no longer retained.
+    /// Commits from `from` on (0 means 1), in order, as many as have at most `bytes_max` bytes as they are stored; at least
+    /// one, if there is one. Empty if `from` is ahead of the head. `StoreError::Compacted` if it is no longer retained.
     fn commits(&self, from: Revision, bytes_max: usize) -> Result<Vec<Sealed>, StoreError>;
 
     /// The last retained commit made at or before `time`. `None` if there is none.
@@ -40,12 +45,13 @@ pub trait Store: Send + Sync + 'static {
     /// The retained versions of a config below `before`, newest first, at most `limit`. Empty for an unknown config.
     fn versions(&self, id: &ConfigId, before: Version, limit: usize) -> Result<Vec<VersionRef>, StoreError>;
 
-    /// The version that the config had as of `revision`. `None` if it had none yet, `StoreError::Compacted` if what it
-    /// was then is no longer known.
+    /// The version that the config had as of `revision`, the current one if that is ahead of the head. `None` if it had
+    /// none yet, `StoreError::Compacted` if what it was then is no longer known.
     fn version_at(&self, id: &ConfigId, revision: Revision) -> Result<Option<VersionRef>, StoreError>;
 
     /// A version of a config with all its layers: exactly those it had at that version. `None` if there never was such a version;
-    /// `StoreError::Compacted` if it is no longer retained.
+    /// `StoreError::Compacted` if it is no longer retained; as its own revision is forgotten with it, `asked` is then the last
+    /// one that was compacted.
     fn snapshot(&self, id: &ConfigId, version: Version) -> Result<Option<Snapshot>, StoreError>;
 
     /// Calls `visit` with the current state of every config, deleted ones included, in the order of their ids, as of one head
@@ -70,12 +76,33 @@ pub struct Head {
     pub hash: Digest,
 }
 
+impl Head {
+    /// Of a store without commits.
+    pub const EMPTY: Head = Head { revision: Revision::ZERO, time: Timestamp(0), hash: Digest::ZERO };
+
+    /// Panics unless `commits` may be appended: what every store demands of its caller.
+    fn check_followed_by(&self, commits: &[Commit]) {
+        let (mut revision, mut time) = (self.revision, (*self != Head::EMPTY).then_some(self.time));
+        for commit in commits {
+            assert_eq!(commit.revision, revision.next(), "revisions must follow the head without a gap");
+            assert!(time <= Some(commit.time), "the time of revision {} must not decrease", commit.revision);
+            (revision, time) = (commit.revision, Some(commit.time));
+        }
+    }
+}
+
 /// A commit in the chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sealed {
     pub commit: Commit,
     /// SHA-256 over the hash of the commit before and the stored bytes of this one.
     pub hash: Digest,
+}
+
+impl Sealed {
+    fn head(&self) -> Head {
+        Head { revision: self.commit.revision, time: self.commit.time, hash: self.hash }
+    }
 }
 
 /// A version and the commit that made it.
@@ -142,4 +169,11 @@ pub enum StoreError {
     Failed(String),
     #[error("{what}: {source}")]
     Io { what: String, source: std::io::Error },
+}
+
+impl StoreError {
+    /// For a version that was compacted.
+    fn forgotten_version(oldest: Revision) -> StoreError {
+        StoreError::Compacted { asked: Revision(oldest.0.saturating_sub(1)), oldest }
+    }
 }

@@ -1,1 +1,9 @@
-//! What makes a document or a change acceptable. Knows the model only.
+//! What makes a change acceptable: checks of the effective documents it would produce. Knows the model only.
+//!
+//! The set to check is exact: the changed scope and every existing layer below it. Schemas and rules join here.
+
+mod report;
+mod size;
+
+pub use report::{Finding, Place, Report, Severity};
+pub use size::check_size;

@@ -1,0 +1,141 @@
+//! The stream of commits: read from the journal, never from a buffer, so that no reader is too slow for it.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::model::{ConfigChange, ConfigName, Namespace, Revision};
+use crate::store::{Sealed, Store};
+
+use super::error::Error;
+use super::history::blocking;
+
+/// Content that is read from the journal at once.
+const PAGE_BYTES_MAX: usize = 1 << 20;
+
+/// Which commits to follow.
+#[derive(Clone, Debug)]
+pub struct ChangesOptions {
+    /// `None`: those made from now on.
+    pub from: Option<Revision>,
+    /// Only what happens in this namespace, or to this config of it.
+    pub filter: Option<(Namespace, Option<ConfigName>)>,
+    pub progress_interval: Duration,
+}
+
+#[derive(Debug)]
+pub enum ChangeEvent {
+    /// With those of its changes that the filter lets through.
+    Commit(Sealed),
+    /// Every commit up to here that the filter lets through was given.
+    Progress(Revision),
+}
+
+/// A reader of commits: each once, in order, without gaps.
+pub struct Changes {
+    store: Arc<dyn Store>,
+    published: watch::Receiver<Revision>,
+    draining: CancellationToken,
+    filter: Option<(Namespace, Option<ConfigName>)>,
+    page: VecDeque<Sealed>,
+    /// The next revision to read.
+    next: Revision,
+    progress_interval: Duration,
+    progress_at: Instant,
+}
+
+impl Changes {
+    pub(super) fn open(
+        store: Arc<dyn Store>,
+        published: watch::Receiver<Revision>,
+        draining: CancellationToken,
+        options: ChangesOptions,
+    ) -> Result<Changes, Error> {
+        let newest = *published.borrow();
+        let next = options.from.unwrap_or(newest.next());
+        if next > newest.next() {
+            return Err(Error::RevisionInFuture { asked: next, store: newest });
+        }
+        let oldest = store.oldest();
+        if next < oldest {
+            return Err(Error::Compacted { asked: next, oldest });
+        }
+        Ok(Changes {
+            store,
+            published,
+            draining,
+            filter: options.filter,
+            page: VecDeque::new(),
+            next,
+            progress_interval: options.progress_interval,
+            progress_at: Instant::now() + options.progress_interval,
+        })
+    }
+
+    /// The next commit, or word that there is none. Waits for it. Dropping the future loses nothing.
+    pub async fn next(&mut self) -> Result<ChangeEvent, Error> {
+        loop {
+            while let Some(sealed) = self.page.pop_front() {
+                if let Some(sealed) = self.filtered(sealed) {
+                    self.progress_at = Instant::now() + self.progress_interval;
+                    return Ok(ChangeEvent::Commit(sealed));
+                }
+            }
+            if self.draining.is_cancelled() {
+                return Err(Error::Draining { retry_after: super::RETRY_AFTER });
+            }
+            let newest = *self.published.borrow_and_update();
+            if self.next <= newest {
+                self.read_page(newest).await?;
+                // Commits that the filter drops are progress as well; tell at the pace that was asked for.
+                if !self.page.iter().any(|sealed| self.lets_through(sealed))
+                    && Instant::now() >= self.progress_at
+                {
+                    self.page.clear();
+                    return Ok(self.progress());
+                }
+                continue;
+            }
+            tokio::select! {
+                changed = self.published.changed() => changed.map_err(|_| Error::Draining { retry_after: super::RETRY_AFTER })?,
+                () = self.draining.cancelled() => {}
+                () = tokio::time::sleep_until(self.progress_at) => return Ok(self.progress()),
+            }
+        }
+    }
+
+    async fn read_page(&mut self, newest: Revision) -> Result<(), Error> {
+        let (store, from) = (self.store.clone(), self.next);
+        let page = blocking(move || store.commits(from, PAGE_BYTES_MAX)).await??;
+        self.page = page.into_iter().take_while(|sealed| sealed.commit.revision <= newest).collect();
+        if let Some(last) = self.page.back() {
+            self.next = last.commit.revision.next();
+        }
+        Ok(())
+    }
+
+    fn progress(&mut self) -> ChangeEvent {
+        self.progress_at = Instant::now() + self.progress_interval;
+        ChangeEvent::Progress(Revision(self.next.0 - 1))
+    }
+
+    fn concerns(&self, change: &ConfigChange) -> bool {
+        self.filter.as_ref().is_none_or(|(namespace, config)| {
+            change.id.namespace == *namespace
+                && config.as_ref().is_none_or(|config| change.id.config == *config)
+        })
+    }
+
+    fn lets_through(&self, sealed: &Sealed) -> bool {
+        sealed.commit.changes.iter().any(|change| self.concerns(change))
+    }
+
+    fn filtered(&self, mut sealed: Sealed) -> Option<Sealed> {
+        sealed.commit.changes.retain(|change| self.concerns(change));
+        (!sealed.commit.changes.is_empty()).then_some(sealed)
+    }
+}

@@ -1,0 +1,111 @@
+//! What the engine refuses, and why. `api::status` says how each is told to a client.
+
+use std::time::Duration;
+
+use crate::model::text::DocumentError;
+use crate::model::{ConfigId, LayerKey, Revision, TagName, Timestamp, Version};
+use crate::store::StoreError;
+use crate::validate::Report;
+
+/// Why a call failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("{field}: {message}")]
+    Invalid { field: String, message: String },
+    /// A document in the request that cannot be stored, whatever is there already.
+    #[error("{field}: {error}")]
+    Document { field: String, error: DocumentError },
+    /// A patch in the request that does not fit the layer it meets.
+    #[error("{field}: {error}")]
+    PatchDoesNotApply { field: String, error: DocumentError },
+    #[error("{0}")]
+    NotFound(Missing),
+    #[error("request id {id:?} was used for another request, in revision {revision}")]
+    RequestIdReused { id: String, revision: Revision },
+    #[error("{place} is at version {current}, not {expected} as expected")]
+    VersionMismatch { place: String, expected: Version, current: Version },
+    #[error("the change was refused by validation")]
+    Refused(Report),
+    #[error("revision {asked} was compacted, the oldest available is {oldest}")]
+    Compacted { asked: Revision, oldest: Revision },
+    #[error("revision {asked} is ahead of the store, which is at revision {store}")]
+    RevisionInFuture { asked: Revision, store: Revision },
+    #[error("revision {asked} was not reached in time, the server is at revision {reached}")]
+    RevisionNotReached { asked: Revision, reached: Revision },
+    #[error("{what}: {found}, at most {limit} are allowed")]
+    LimitReached { limit_name: Limit, what: &'static str, found: usize, limit: usize },
+    #[error("the server is shutting down")]
+    Draining { retry_after: Duration },
+    /// The journal no longer takes writes. Reads go on.
+    #[error("the server cannot write: {0}")]
+    Unwritable(String),
+    #[error("history cannot be read")]
+    Store(#[source] StoreError),
+}
+
+/// Which limit was reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    CommitBytes,
+    QueuedWrites,
+    Watchers,
+}
+
+/// What does not exist.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Missing {
+    Config(ConfigId),
+    /// It existed, and was deleted at this version.
+    DeletedConfig(ConfigId, Version),
+    /// It exists, but no layer of it applies.
+    Layers(ConfigId, String),
+    Layer(ConfigId, LayerKey),
+    Version(ConfigId, Version, Version),
+    VersionAtRevision(ConfigId, Revision),
+    VersionAtTime(ConfigId, Timestamp),
+    Tag(ConfigId, TagName),
+    Value(ConfigId, String),
+    Watch(String),
+}
+
+impl std::fmt::Display for Missing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Missing::Config(id) => write!(f, "config {id} does not exist"),
+            Missing::DeletedConfig(id, version) => {
+                write!(f, "config {id} was deleted at version {version}")
+            }
+            Missing::Layers(id, scope) => write!(f, "config {id} has no layer at {scope} or above"),
+            Missing::Layer(id, key) => write!(f, "config {id} has no {} layer at {}", key.kind, key.scope),
+            Missing::Version(id, version, newest) => {
+                write!(f, "config {id} has no version {version}, its newest is {newest}")
+            }
+            Missing::VersionAtRevision(id, revision) => {
+                write!(f, "config {id} did not exist at revision {revision}")
+            }
+            Missing::VersionAtTime(id, time) => write!(f, "config {id} did not exist at {time}"),
+            Missing::Tag(id, tag) => write!(f, "config {id} has no tag {tag}"),
+            Missing::Value(id, pointer) => write!(f, "config {id} has no value at {pointer:?}"),
+            Missing::Watch(watch) => write!(f, "there is no watch stream {watch:?}"),
+        }
+    }
+}
+
+impl From<Missing> for Error {
+    fn from(missing: Missing) -> Error {
+        Error::NotFound(missing)
+    }
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Error {
+        match error {
+            StoreError::Compacted { asked, oldest } => Error::Compacted { asked, oldest },
+            StoreError::Failed(why) => Error::Unwritable(why),
+            StoreError::Locked { .. }
+            | StoreError::Corrupt { .. }
+            | StoreError::Format { .. }
+            | StoreError::Io { .. } => Error::Store(error),
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! Reads at any point of history.
+
+use std::sync::Arc;
+
+use crate::model::{ConfigId, Revision, TagName, Timestamp, Version};
+use crate::store::{Sealed, Store, StoreError, VersionRef};
+
+use super::error::{Error, Missing};
+use super::state::{ConfigState, State};
+
+/// As of when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum At {
+    Latest,
+    Version(Version),
+    Tag(TagName),
+    Revision(Revision),
+    Time(Timestamp),
+}
+
+/// Runs what blocks where blocking is allowed.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Error> {
+    // It can only fail when the runtime is going down.
+    tokio::task::spawn_blocking(work).await.map_err(|_| Error::Draining { retry_after: super::RETRY_AFTER })
+}
+
+/// A config as of a point, given the state of now.
+pub(super) async fn config_at(
+    store: &Arc<dyn Store>,
+    state: &State,
+    id: &ConfigId,
+    at: &At,
+) -> Result<Arc<ConfigState>, Error> {
+    if let At::Revision(asked) = at
+        && *asked > state.revision
+    {
+        return Err(Error::RevisionInFuture { asked: *asked, store: state.revision });
+    }
+    let current = state.config(id).ok_or_else(|| Missing::Config(id.clone()))?;
+    let is_current = match at {
+        At::Latest => true,
+        At::Version(version) => *version == current.at.version,
+        At::Tag(_) => false,
+        At::Revision(revision) => *revision >= current.at.revision,
+        At::Time(time) => *time >= current.at.time,
+    };
+    if is_current {
+        return Ok(current.clone());
+    }
+    let (store, current, at) = (store.clone(), current.clone(), at.clone());
+    blocking(move || historic(&*store, &current, &at)).await?
+}
+
+fn historic(store: &dyn Store, current: &ConfigState, at: &At) -> Result<Arc<ConfigState>, Error> {
+    let id = &current.id;
+    let version = match at {
+        At::Latest => current.at.version,
+        At::Version(version) => *version,
+        At::Tag(tag) => *current.tags.get(tag).ok_or_else(|| Missing::Tag(id.clone(), tag.clone()))?,
+        At::Revision(revision) => version_as_of(store, id, *revision)?
+            .ok_or_else(|| Missing::VersionAtRevision(id.clone(), *revision))?,
+        At::Time(time) => revision_as_of(store, *time)?
+            .map(|revision| version_as_of(store, id, revision))
+            .transpose()?
+            .flatten()
+            .ok_or_else(|| Missing::VersionAtTime(id.clone(), *time))?,
+    };
+    let missing = || Missing::Version(id.clone(), version, current.at.version);
+    // A version beyond the state that was asked is none yet, though the store may have it by now.
+    if version > current.at.version {
+        return Err(missing().into());
+    }
+    let snapshot = store.snapshot(id, version)?.ok_or_else(missing)?;
+    Ok(Arc::new(ConfigState::historic(id.clone(), snapshot)))
+}
+
+fn version_as_of(store: &dyn Store, id: &ConfigId, revision: Revision) -> Result<Option<Version>, Error> {
+    Ok(store.version_at(id, revision)?.map(|found| found.version))
+}
+
+/// The last revision at or before `time`. `None` if history began later; an error if it is not known any more.
+fn revision_as_of(store: &dyn Store, time: Timestamp) -> Result<Option<Revision>, Error> {
+    match (store.revision_at(time)?, store.oldest()) {
+        (None, oldest) if oldest > Revision(1) => {
+            Err(Error::Compacted { asked: Revision(oldest.0 - 1), oldest })
+        }
+        (found, _) => Ok(found),
+    }
+}
+
+/// Versions of a config below `before`, newest first, each with its commit.
+pub(super) fn versions(
+    store: &dyn Store,
+    id: &ConfigId,
+    before: Version,
+    limit: usize,
+) -> Result<Vec<(VersionRef, Sealed)>, StoreError> {
+    let versions = store.versions(id, before, limit)?;
+    let with_commits = versions.into_iter().map(|version| {
+        let commit = commit_of(store, version.revision)?;
+        Ok(commit.map(|commit| (version, commit)))
+    });
+    // A version outlives its commit if the history before it was compacted.
+    with_commits.filter_map(Result::transpose).collect()
+}
+
+/// A commit. `None` if it is not retained.
+pub(super) fn commit_of(store: &dyn Store, revision: Revision) -> Result<Option<Sealed>, StoreError> {
+    match store.commits(revision, 1) {
+        Ok(commits) => Ok(commits.into_iter().next()),
+        Err(StoreError::Compacted { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}

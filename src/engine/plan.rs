@@ -1,0 +1,379 @@
+//! What a write would do to a state: pure, so that it runs beside the pipeline, and again if the state has moved.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::model::assign::apply_assignments;
+use crate::model::limits::Limits;
+use crate::model::merge::merge_patch;
+use crate::model::patch::apply_json_patch;
+use crate::model::text::{DocumentError, DocumentErrorCode};
+use crate::model::{
+    ConfigChange, ConfigId, Content, LayerChange, LayerKey, LayerKind, Scope, TagChange, TagName, Timestamp,
+    Version,
+};
+use crate::validate::{Report, check_size};
+
+use super::error::{Error, Limit, Missing};
+use super::state::{ConfigState, LayerEntry, State};
+use super::write::{LayerOutcome, Outcome, ReadAction, ReadChange, bounded, document_error};
+
+/// A write whose texts have been read and whose history has been looked up.
+pub(super) enum ReadIntent {
+    Changes(Vec<ReadChange>),
+    Delete { id: ConfigId, key: Option<LayerKey>, expected: Option<Version> },
+    Rollback { id: ConfigId, to: Arc<ConfigState>, scope: Option<Scope>, expected: Option<Version> },
+    Tag { id: ConfigId, tag: TagName, to: Option<Version>, expected: Option<Version> },
+    Expire(Vec<(ConfigId, LayerKey)>),
+}
+
+/// What a write does to the state it was made for.
+pub(super) struct Plan {
+    /// Empty: nothing changes.
+    pub changes: Vec<ConfigChange>,
+    /// The configs after the changes, one for each.
+    pub after: Vec<ConfigState>,
+    /// What the plan was made from: it holds as long as these are what they were.
+    bases: Vec<(ConfigId, Option<Arc<ConfigState>>)>,
+    /// The layers to report on, in order.
+    layers: Vec<(ConfigId, LayerKey)>,
+    restored: Option<Version>,
+    tag: (Option<Version>, Option<Version>),
+    report: Report,
+}
+
+/// Makes the plan for a write at `now`. Fails as the write would.
+pub(super) fn plan(
+    state: &State,
+    intent: &ReadIntent,
+    now: Timestamp,
+    limits: &Limits,
+) -> Result<Plan, Error> {
+    let mut plan = match intent {
+        ReadIntent::Changes(changes) => plan_changes(state, changes, now, limits)?,
+        ReadIntent::Delete { id, key, expected } => plan_delete(state, id, key.as_ref(), *expected)?,
+        ReadIntent::Rollback { id, to, scope, expected } => {
+            plan_rollback(state, id, to, scope.as_ref(), *expected, now)?
+        }
+        ReadIntent::Tag { id, tag, to, expected } => plan_tag(state, id, tag, *to, *expected)?,
+        ReadIntent::Expire(due) => plan_expiry(state, due, now),
+    };
+    let bytes =
+        plan.changes.iter().flat_map(|change| &change.layers).filter_map(|layer| layer.content.as_ref());
+    let bytes: usize = bytes.map(|content| content.as_str().len()).sum();
+    if bytes > limits.commit_bytes_max {
+        return Err(Error::LimitReached {
+            limit_name: Limit::CommitBytes,
+            what: "bytes written by one commit",
+            found: bytes,
+            limit: limits.commit_bytes_max,
+        });
+    }
+    plan.validate(limits)?;
+    Ok(plan)
+}
+
+impl Plan {
+    fn new(layers: Vec<(ConfigId, LayerKey)>) -> Plan {
+        Plan {
+            changes: vec![],
+            after: vec![],
+            bases: vec![],
+            layers,
+            restored: None,
+            tag: (None, None),
+            report: Report::default(),
+        }
+    }
+
+    /// Adds what happens to a config, if anything does.
+    fn add(&mut self, base: Option<&Arc<ConfigState>>, mut change: ConfigChange) {
+        change.layers.sort_by(|a, b| a.key.cmp(&b.key));
+        self.bases.push((change.id.clone(), base.cloned()));
+        if !change.layers.is_empty() || !change.tags.is_empty() {
+            self.after.push(ConfigState::after(base.map(Arc::as_ref), &change));
+            self.changes.push(change);
+        }
+    }
+
+    /// Whether the plan, made for another state, holds for this one, too.
+    pub fn holds_for(&self, state: &State) -> bool {
+        self.bases.iter().all(|(id, base)| match (base, state.config(id)) {
+            (Some(base), Some(now)) => Arc::ptr_eq(base, now),
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        })
+    }
+
+    /// Checks the effective documents at the changed scopes and at every layer below them.
+    fn validate(&mut self, limits: &Limits) -> Result<(), Error> {
+        for (change, after) in self.changes.iter().zip(&self.after) {
+            let layers: Vec<_> =
+                after.layers().iter().map(|entry| (&entry.key, &entry.layer.content)).collect();
+            let scopes = touched_scopes(change, after);
+            self.report.findings.extend(check_size(&change.id, &layers, &scopes, limits.document_bytes_max));
+        }
+        match self.report.is_valid() {
+            true => Ok(()),
+            false => Err(Error::Refused(std::mem::take(&mut self.report))),
+        }
+    }
+
+    /// What came of it: `before` is the state the plan holds for, `after` the one it leads to.
+    pub fn outcome(&self, before: &State, after: &State) -> Outcome {
+        let layers = self.layers.iter().map(|(id, key)| {
+            let was = before.config(id).and_then(|config| config.layer(key)).cloned();
+            let is = after.config(id);
+            let now = is.and_then(|config| config.layer(key));
+            let changed = match (&was, now) {
+                (Some(was), Some(now)) => !Arc::ptr_eq(was, now),
+                (None, None) => false,
+                (Some(_), None) | (None, Some(_)) => true,
+            };
+            LayerOutcome {
+                id: id.clone(),
+                key: key.clone(),
+                before: was,
+                after: now.map(|entry| entry.layer.clone()),
+                changed,
+                at: is.map_or_else(|| ConfigState::unborn(id.clone()).at, |config| config.at),
+            }
+        });
+        Outcome {
+            changed: !self.changes.is_empty(),
+            revision: after.revision,
+            layers: layers.collect(),
+            at: self.bases.first().and_then(|(id, _)| after.config(id)).map(|config| config.at),
+            restored: self.restored,
+            tag: self.tag,
+            report: self.report.clone(),
+        }
+    }
+}
+
+/// The changed scopes and those of the layers below them: what a change of layers can make invalid.
+fn touched_scopes(change: &ConfigChange, after: &ConfigState) -> Vec<Scope> {
+    let changed: Vec<&Scope> = change.layers.iter().map(|layer| &layer.key.scope).collect();
+    let below = after.layers().iter().map(|entry| &entry.key.scope);
+    let below = below.filter(|scope| changed.iter().any(|changed| changed.contains(scope)));
+    let mut scopes: Vec<Scope> = changed.iter().copied().chain(below).cloned().collect();
+    scopes.sort();
+    scopes.dedup();
+    scopes
+}
+
+fn plan_changes(
+    state: &State,
+    changes: &[ReadChange],
+    now: Timestamp,
+    limits: &Limits,
+) -> Result<Plan, Error> {
+    let mut plan = Plan::new(changes.iter().map(|change| (change.id.clone(), change.key.clone())).collect());
+    let mut by_config: BTreeMap<&ConfigId, Vec<&ReadChange>> = BTreeMap::new();
+    for change in changes {
+        by_config.entry(&change.id).or_default().push(change);
+    }
+    for (id, changes) in by_config {
+        let base = state.config(id);
+        let layers = changes.into_iter().map(|change| plan_layer(base, change, now, limits));
+        let layers = layers.filter_map(Result::transpose).collect::<Result<Vec<_>, _>>()?;
+        plan.add(base, next_version(id, base, layers));
+    }
+    Ok(plan)
+}
+
+/// What a change makes of its layer. `None`: nothing.
+fn plan_layer(
+    base: Option<&Arc<ConfigState>>,
+    change: &ReadChange,
+    now: Timestamp,
+    limits: &Limits,
+) -> Result<Option<LayerChange>, Error> {
+    let current = base.and_then(|config| config.layer(&change.key));
+    check_version(change.expected, current.map_or(Version::ZERO, |entry| entry.layer.version), || {
+        format!("the {} layer of {} at {}", change.key.kind, change.id, change.key.scope)
+    })?;
+    let content = new_content(current.map(Arc::as_ref), &change.action, limits.layer_bytes_max)
+        .map_err(|error| document_error(change.field.clone(), error))?;
+    let expires = match (&change.action, change.ttl) {
+        (ReadAction::Delete, _) => None,
+        (_, Some(ttl)) => Some(now.plus(ttl)),
+        (ReadAction::Replace(_), None) => None,
+        (ReadAction::MergePatch(_) | ReadAction::JsonPatch(_) | ReadAction::Assign(_), None) => {
+            current.and_then(|entry| entry.layer.expires)
+        }
+    };
+    let unchanged = match (current, &content) {
+        (Some(entry), Some(content)) => entry.layer.content == *content && entry.layer.expires == expires,
+        (None, None) => true,
+        (Some(_), None) | (None, Some(_)) => false,
+    };
+    Ok((!unchanged).then(|| LayerChange { key: change.key.clone(), content, expires }))
+}
+
+fn new_content(
+    current: Option<&LayerEntry>,
+    action: &ReadAction,
+    bytes_max: usize,
+) -> Result<Option<Content>, DocumentError> {
+    let current = || match current {
+        Some(entry) => entry.layer.content.to_value(),
+        None => serde_json::Value::Object(serde_json::Map::new()),
+    };
+    let value = match action {
+        ReadAction::Delete => return Ok(None),
+        ReadAction::Replace(content) => return Ok(Some(content.clone())),
+        ReadAction::MergePatch(patch) => {
+            let mut value = current();
+            merge_patch(&mut value, patch);
+            value
+        }
+        ReadAction::JsonPatch(patch) => apply_json_patch(&current(), patch, bytes_max)?,
+        ReadAction::Assign(values) => apply_assignments(&current(), values)?,
+    };
+    if !value.is_object() {
+        return Err(DocumentError {
+            code: DocumentErrorCode::NotAnObject,
+            pointer: String::new(),
+            line: None,
+            column: None,
+            message: "a layer must be a JSON object, the patch makes it something else".into(),
+        });
+    }
+    bounded(Content::of(&value), bytes_max).map(Some)
+}
+
+fn plan_delete(
+    state: &State,
+    id: &ConfigId,
+    key: Option<&LayerKey>,
+    expected: Option<Version>,
+) -> Result<Plan, Error> {
+    let base = state.config(id).ok_or_else(|| Missing::Config(id.clone()))?;
+    let current = match key {
+        Some(key) => base.layer(key).map_or(Version::ZERO, |entry| entry.layer.version),
+        None => base.at.version,
+    };
+    check_version(expected, current, || match key {
+        Some(key) => format!("the {} layer of {id} at {}", key.kind, key.scope),
+        None => format!("config {id}"),
+    })?;
+    let gone = base.layers().iter().filter(|entry| key.is_none_or(|key| entry.key == *key));
+    let gone: Vec<_> = gone.map(|entry| removal(&entry.key)).collect();
+    let mut plan = Plan::new(gone.iter().map(|layer| (id.clone(), layer.key.clone())).collect());
+    plan.add(Some(base), next_version(id, Some(base), gone));
+    Ok(plan)
+}
+
+fn plan_rollback(
+    state: &State,
+    id: &ConfigId,
+    to: &ConfigState,
+    scope: Option<&Scope>,
+    expected: Option<Version>,
+    now: Timestamp,
+) -> Result<Plan, Error> {
+    let base = state.config(id).ok_or_else(|| Missing::Config(id.clone()))?;
+    check_version(expected, base.at.version, || format!("config {id}"))?;
+    let concerned = |key: &LayerKey| scope.is_none_or(|scope| key.scope == *scope);
+    let live = |entry: &&Arc<LayerEntry>| entry.layer.expires.is_none_or(|expires| expires > now);
+    let wanted: Vec<_> = to.layers().iter().filter(|entry| concerned(&entry.key)).filter(live).collect();
+    let restored = wanted.iter().filter(|entry| {
+        base.layer(&entry.key).is_none_or(|current| {
+            current.layer.content != entry.layer.content || current.layer.expires != entry.layer.expires
+        })
+    });
+    let restored = restored.map(|entry| LayerChange {
+        key: entry.key.clone(),
+        content: Some(entry.layer.content.clone()),
+        expires: entry.layer.expires,
+    });
+    let gone = base
+        .layers()
+        .iter()
+        .filter(|entry| concerned(&entry.key) && !wanted.iter().any(|wanted| wanted.key == entry.key));
+    let layers: Vec<_> = restored.chain(gone.map(|entry| removal(&entry.key))).collect();
+    let mut plan = Plan::new(layers.iter().map(|layer| (id.clone(), layer.key.clone())).collect());
+    plan.restored = Some(to.at.version);
+    plan.add(Some(base), ConfigChange { restored: plan.restored, ..next_version(id, Some(base), layers) });
+    plan.layers.sort();
+    Ok(plan)
+}
+
+fn plan_tag(
+    state: &State,
+    id: &ConfigId,
+    tag: &TagName,
+    to: Option<Version>,
+    expected: Option<Version>,
+) -> Result<Plan, Error> {
+    let base = state.config(id).ok_or_else(|| Missing::Config(id.clone()))?;
+    let before = base.tags.get(tag).copied();
+    check_version(expected, before.unwrap_or(Version::ZERO), || format!("tag {tag} of {id}"))?;
+    let to = to.map(|version| if version == Version::ZERO { base.at.version } else { version });
+    if let Some(version) = to.filter(|version| *version > base.at.version) {
+        return Err(Missing::Version(id.clone(), version, base.at.version).into());
+    }
+    let mut plan = Plan::new(vec![]);
+    plan.tag = (to, before);
+    let tags = match before == to {
+        true => vec![],
+        false => vec![TagChange { tag: tag.clone(), version: to }],
+    };
+    let version = base.at.version;
+    plan.add(Some(base), ConfigChange { id: id.clone(), version, layers: vec![], tags, restored: None });
+    Ok(plan)
+}
+
+/// Only what is still due: an override may have been renewed since it was found to be.
+fn plan_expiry(state: &State, due: &[(ConfigId, LayerKey)], now: Timestamp) -> Plan {
+    let mut plan = Plan::new(due.to_vec());
+    let mut by_config: BTreeMap<&ConfigId, Vec<&LayerKey>> = BTreeMap::new();
+    for (id, key) in due {
+        by_config.entry(id).or_default().push(key);
+    }
+    for (id, keys) in by_config {
+        let base = state.config(id);
+        let due = keys.into_iter().filter(|key| {
+            let layer = base.and_then(|config| config.layer(key));
+            layer.and_then(|entry| entry.layer.expires).is_some_and(|expires| expires <= now)
+        });
+        plan.add(base, next_version(id, base, due.map(removal).collect()));
+    }
+    plan
+}
+
+fn next_version(id: &ConfigId, base: Option<&Arc<ConfigState>>, layers: Vec<LayerChange>) -> ConfigChange {
+    let version = base.map_or(Version::ZERO, |config| config.at.version);
+    let version = if layers.is_empty() { version } else { version.next() };
+    ConfigChange { id: id.clone(), version, layers, tags: vec![], restored: None }
+}
+
+fn removal(key: &LayerKey) -> LayerChange {
+    LayerChange { key: key.clone(), content: None, expires: None }
+}
+
+fn check_version(
+    expected: Option<Version>,
+    current: Version,
+    place: impl FnOnce() -> String,
+) -> Result<(), Error> {
+    match expected {
+        Some(expected) if expected != current => {
+            Err(Error::VersionMismatch { place: place(), expected, current })
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// A base layer has no time to live, and an override none that is over at once.
+pub(super) fn check_ttl(field: &str, key: &LayerKey, ttl: Option<Duration>) -> Result<(), Error> {
+    let wrong =
+        |message: &str| Err(Error::Invalid { field: format!("{field}.ttl"), message: message.into() });
+    match (key.kind, ttl) {
+        (LayerKind::Base, Some(_)) => wrong("only an override can have a time to live"),
+        (LayerKind::Override, Some(ttl)) if ttl.is_zero() => wrong("must be more than zero"),
+        (LayerKind::Base | LayerKind::Override, _) => Ok(()),
+    }
+}

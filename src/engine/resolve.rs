@@ -1,0 +1,221 @@
+//! Resolution: which layers make the document of a target, and the document itself, made once and shared.
+
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
+use serde_json::Value;
+
+use crate::model::merge::fold;
+use crate::model::text::{DocumentError, Format, render};
+use crate::model::{ConfigId, Content, Digest, LayerKey, LayerKind, Scope};
+use crate::store::VersionRef;
+
+use super::state::{ConfigState, LayerEntry};
+
+/// A document in another format than JSON that is longer than this is given as JSON to watchers: a message must fit
+/// the 4 MiB that gRPC clients receive by default, and YAML can be many times as long as JSON.
+pub const TEXT_BYTES_MAX: usize = 3 << 20;
+
+/// What to merge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum View {
+    /// Base layers from `/` down to the scope, then override layers from `/` down to the scope.
+    Effective,
+    /// The same without overrides.
+    Base,
+    /// The layer of this kind at exactly this scope, as it is.
+    Layer(LayerKind),
+}
+
+/// What a client reads or watches.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Target {
+    pub id: ConfigId,
+    pub scope: Scope,
+    pub view: View,
+}
+
+/// The document of a target as of a version of its config.
+#[derive(Debug)]
+pub struct Resolved {
+    pub target: Target,
+    pub at: VersionRef,
+    /// Of the whole document.
+    pub digest: Digest,
+    pub content: Content,
+    /// What was merged, in order.
+    pub layers: Vec<Arc<LayerEntry>>,
+    memos: [FormatMemo; 3],
+}
+
+/// What was derived from a resolved document for one format, each at its first use.
+#[derive(Debug, Default)]
+struct FormatMemo {
+    text: OnceLock<Result<Arc<str>, DocumentError>>,
+    encoded: [OnceLock<Bytes>; 2],
+}
+
+/// The encodings that the transport keeps with a document: made once, however many clients get them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encoding {
+    Document,
+    UpdateFrame,
+}
+
+impl View {
+    /// Whether a change of the layer can change the document of this view of `scope`.
+    pub fn depends_on(self, scope: &Scope, layer: &LayerKey) -> bool {
+        match self {
+            View::Effective => layer.scope.contains(scope),
+            View::Base => layer.kind == LayerKind::Base && layer.scope.contains(scope),
+            View::Layer(kind) => layer.kind == kind && layer.scope == *scope,
+        }
+    }
+}
+
+/// Makes the document of a target. `None` if no layer of the config applies to it.
+pub fn resolve(config: &ConfigState, target: &Target) -> Option<Resolved> {
+    let layers: Vec<_> = layers_of(config, &target.scope, target.view).cloned().collect();
+    let [first, rest @ ..] = layers.as_slice() else {
+        return None;
+    };
+    let as_it_is =
+        matches!(target.view, View::Layer(_)) || (rest.is_empty() && !first.layer.content.may_hold_null());
+    let (content, digest) = match as_it_is {
+        true => (first.layer.content.clone(), first.layer.digest),
+        false => {
+            let content = Content::of(&fold(&values_of(&layers)));
+            let digest = content.digest();
+            (content, digest)
+        }
+    };
+    Some(Resolved {
+        target: target.clone(),
+        at: config.at,
+        digest,
+        content,
+        layers,
+        memos: Default::default(),
+    })
+}
+
+/// The layers that make a document, in the order of merging.
+pub fn layers_of<'a>(
+    config: &'a ConfigState,
+    scope: &Scope,
+    view: View,
+) -> impl Iterator<Item = &'a Arc<LayerEntry>> + use<'a> {
+    let keys: Vec<LayerKey> = match view {
+        View::Effective => {
+            scope.lineage().map(LayerKey::base).chain(scope.lineage().map(LayerKey::overriding)).collect()
+        }
+        View::Base => scope.lineage().map(LayerKey::base).collect(),
+        View::Layer(kind) => vec![LayerKey { kind, scope: scope.clone() }],
+    };
+    keys.into_iter().filter_map(|key| config.layer(&key))
+}
+
+pub fn values_of(layers: &[Arc<LayerEntry>]) -> Vec<Value> {
+    layers.iter().map(|entry| entry.layer.content.to_value()).collect()
+}
+
+impl Content {
+    /// False only if there is no null in it: one in a string counts, too.
+    fn may_hold_null(&self) -> bool {
+        self.as_str().contains("null")
+    }
+}
+
+impl Resolved {
+    /// The whole document as text in a format.
+    pub fn text(&self, format: Format) -> Result<Arc<str>, DocumentError> {
+        let memo = &self.memos[format as usize].text;
+        memo.get_or_init(|| match format {
+            Format::Json => Ok(self.content.as_str().into()),
+            Format::Yaml | Format::Toml => render(&self.content.to_value(), format).map(Arc::from),
+        })
+        .clone()
+    }
+
+    /// The format to give to a watcher that asked for `format`: JSON where that one cannot express the document, or
+    /// not within the size of a message.
+    pub fn deliverable(&self, format: Format) -> Format {
+        match format {
+            Format::Json => Format::Json,
+            Format::Yaml | Format::Toml => match self.text(format) {
+                Ok(text) if text.len() <= TEXT_BYTES_MAX => format,
+                Ok(_) | Err(_) => Format::Json,
+            },
+        }
+    }
+
+    /// Length of the text that a watcher gets who asked for `format`.
+    pub fn deliverable_bytes(&self, format: Format) -> usize {
+        match self.deliverable(format) {
+            Format::Json => self.content.as_str().len(),
+            format @ (Format::Yaml | Format::Toml) => self.text(format).map_or(0, |text| text.len()),
+        }
+    }
+
+    /// What `encode` made at its first call for this encoding and format.
+    pub fn encoded(&self, encoding: Encoding, format: Format, encode: impl FnOnce() -> Bytes) -> Bytes {
+        self.memos[format as usize].encoded[encoding as usize].get_or_init(encode).clone()
+    }
+}
+
+/// Resolved documents of current versions, kept while there is room.
+pub struct Resolver {
+    cache: Cache<Target, Arc<Resolved>, ByBytes>,
+}
+
+#[derive(Clone)]
+struct ByBytes;
+
+impl Weighter<Target, Arc<Resolved>> for ByBytes {
+    fn weight(&self, _: &Target, resolved: &Arc<Resolved>) -> u64 {
+        // The content and an encoding of it, and what is around them.
+        2 * resolved.content.as_str().len() as u64 + 512
+    }
+}
+
+impl Resolver {
+    /// Keeps about so many bytes.
+    pub fn new(bytes_max: u64) -> Resolver {
+        Resolver { cache: Cache::with_weighter(10_000, bytes_max, ByBytes) }
+    }
+
+    /// The document of a target in a published state of its config.
+    pub fn resolve(&self, config: &ConfigState, target: &Target) -> Option<Arc<Resolved>> {
+        if let Some(resolved) = self.cache.get(target)
+            && resolved.at.version == config.at.version
+        {
+            return Some(resolved);
+        }
+        let resolved = Arc::new(resolve(config, target)?);
+        self.cache.insert(target.clone(), resolved.clone());
+        Some(resolved)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_view_depends_on_the_layers_it_merges_and_no_others() {
+        let scope = |text| Scope::parse(text).expect("a scope");
+        let here = scope("/production");
+        for (view, base_above, override_above, base_here, base_below) in [
+            (View::Effective, true, true, true, false),
+            (View::Base, true, false, true, false),
+            (View::Layer(LayerKind::Base), false, false, true, false),
+        ] {
+            assert_eq!(view.depends_on(&here, &LayerKey::base(scope("/"))), base_above);
+            assert_eq!(view.depends_on(&here, &LayerKey::overriding(scope("/"))), override_above);
+            assert_eq!(view.depends_on(&here, &LayerKey::base(here.clone())), base_here);
+            assert_eq!(view.depends_on(&here, &LayerKey::base(scope("/production/checkout"))), base_below);
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! Current state: immutable values, folded from commits. A reader takes one and sees nothing half done.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use imbl::{OrdMap, OrdSet};
+
+use crate::model::{
+    Commit, ConfigChange, ConfigId, Epoch, Layer, LayerKey, Namespace, Revision, TagName, Timestamp, Version,
+};
+use crate::store::{ConfigRecord, Head, Snapshot, VersionRef};
+
+/// Every config as of one revision. Cheap to clone; a new one shares all that did not change.
+#[derive(Clone)]
+pub struct State {
+    pub epoch: Epoch,
+    pub revision: Revision,
+    /// Of the commit that made it.
+    pub time: Timestamp,
+    configs: OrdMap<ConfigId, Arc<ConfigState>>,
+    expiries: OrdSet<Expiry>,
+}
+
+/// A config as of one version, with its current tags.
+#[derive(Clone, Debug)]
+pub struct ConfigState {
+    pub id: ConfigId,
+    pub at: VersionRef,
+    /// Sorted by key. A plain list: most configs have few layers, and there may be millions of configs.
+    layers: Vec<Arc<LayerEntry>>,
+    pub tags: BTreeMap<TagName, Version>,
+}
+
+/// A layer and where it is.
+#[derive(Debug)]
+pub struct LayerEntry {
+    pub key: LayerKey,
+    pub layer: Layer,
+}
+
+/// When an override falls due. Ordered by time.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Expiry {
+    pub time: Timestamp,
+    pub id: ConfigId,
+    pub key: LayerKey,
+}
+
+impl State {
+    /// The state that a store's records make, as of `head`.
+    pub fn loaded(epoch: Epoch, head: Head, configs: Vec<ConfigRecord>) -> State {
+        let configs: OrdMap<_, _> = configs
+            .into_iter()
+            .map(|record| (record.id.clone(), Arc::new(ConfigState::from(record))))
+            .collect();
+        let expiries = configs.values().flat_map(|config: &Arc<ConfigState>| config.expiries()).collect();
+        State { epoch, revision: head.revision, time: head.time, configs, expiries }
+    }
+
+    pub fn config(&self, id: &ConfigId) -> Option<&Arc<ConfigState>> {
+        self.configs.get(id)
+    }
+
+    /// The configs after `after` (all if there is none), in the order of their ids, deleted ones included.
+    pub fn configs_after(&self, after: Option<&ConfigId>) -> impl Iterator<Item = &Arc<ConfigState>> {
+        use std::ops::Bound::{Excluded, Unbounded};
+        let from = after.map_or(Unbounded, Excluded);
+        self.configs.range::<_, ConfigId>((from, Unbounded)).map(|(_, config)| config)
+    }
+
+    /// The configs of a namespace, in the order of their names, deleted ones included.
+    pub fn configs_of<'a>(&'a self, namespace: &'a Namespace) -> impl Iterator<Item = &'a Arc<ConfigState>> {
+        self.configs
+            .range(ConfigId::first_of(namespace)..)
+            .map(|(_, config)| config)
+            .take_while(move |config| config.id.namespace == *namespace)
+    }
+
+    pub fn config_count(&self) -> usize {
+        self.configs.len()
+    }
+
+    /// The overrides that end at or before `time`, earliest first.
+    pub fn due(&self, time: Timestamp) -> impl Iterator<Item = &Expiry> {
+        self.expiries.iter().take_while(move |expiry| expiry.time <= time)
+    }
+
+    pub fn next_expiry(&self) -> Option<Timestamp> {
+        self.expiries.get_min().map(|expiry| expiry.time)
+    }
+
+    /// The state after a commit, which must be the next one.
+    pub fn apply(&self, commit: &Commit) -> State {
+        let after = commit
+            .changes
+            .iter()
+            .map(|change| ConfigState::after(self.configs.get(&change.id).map(Arc::as_ref), change));
+        self.advance(commit.revision, commit.time, after.collect())
+    }
+
+    /// The state after a commit that leaves these configs. Those that it gave a new version get its revision and time.
+    pub fn advance(&self, revision: Revision, time: Timestamp, after: Vec<ConfigState>) -> State {
+        debug_assert_eq!(revision, self.revision.next());
+        let mut next = self.clone();
+        next.revision = revision;
+        next.time = time;
+        for mut config in after {
+            let before = self.configs.get(&config.id);
+            if before.is_none_or(|before| before.at.version != config.at.version) {
+                config.at = VersionRef { version: config.at.version, revision, time };
+            }
+            for expiry in before.into_iter().flat_map(|config| config.expiries()) {
+                next.expiries.remove(&expiry);
+            }
+            next.expiries.extend(config.expiries());
+            next.configs.insert(config.id.clone(), Arc::new(config));
+        }
+        next
+    }
+}
+
+impl ConfigState {
+    /// A config before its first commit.
+    pub(super) fn unborn(id: ConfigId) -> ConfigState {
+        let at = VersionRef { version: Version::ZERO, revision: Revision::ZERO, time: Timestamp(0) };
+        ConfigState { id, at, layers: vec![], tags: BTreeMap::new() }
+    }
+
+    /// The config after a change, but for the revision and time of its version: `State::advance` knows them.
+    pub fn after(before: Option<&ConfigState>, change: &ConfigChange) -> ConfigState {
+        let mut config = before.cloned().unwrap_or_else(|| ConfigState::unborn(change.id.clone()));
+        config.at.version = change.version;
+        for layer in &change.layers {
+            let position = config.layers.binary_search_by(|entry| entry.key.cmp(&layer.key));
+            match (&layer.content, position) {
+                (Some(content), position) => {
+                    let entry = Arc::new(LayerEntry {
+                        key: layer.key.clone(),
+                        layer: Layer {
+                            content: content.clone(),
+                            digest: content.digest(),
+                            version: change.version,
+                            expires: layer.expires,
+                        },
+                    });
+                    match position {
+                        Ok(at) => config.layers[at] = entry,
+                        Err(at) => config.layers.insert(at, entry),
+                    }
+                }
+                (None, Ok(at)) => {
+                    config.layers.remove(at);
+                }
+                (None, Err(_)) => {}
+            }
+        }
+        for tag in &change.tags {
+            match tag.version {
+                Some(version) => config.tags.insert(tag.tag.clone(), version),
+                None => config.tags.remove(&tag.tag),
+            };
+        }
+        config
+    }
+
+    /// A version out of history. The tags are not history: none.
+    pub fn historic(id: ConfigId, snapshot: Snapshot) -> ConfigState {
+        let layers =
+            snapshot.layers.into_iter().map(|(key, layer)| Arc::new(LayerEntry { key, layer })).collect();
+        ConfigState { id, at: snapshot.at, layers, tags: BTreeMap::new() }
+    }
+
+    pub fn layer(&self, key: &LayerKey) -> Option<&Arc<LayerEntry>> {
+        self.layers.binary_search_by(|entry| entry.key.cmp(key)).ok().map(|at| &self.layers[at])
+    }
+
+    /// Sorted by key.
+    pub fn layers(&self) -> &[Arc<LayerEntry>] {
+        &self.layers
+    }
+
+    /// It has no layers: it was deleted.
+    pub fn is_deleted(&self) -> bool {
+        self.layers.is_empty()
+    }
+
+    fn expiries(&self) -> impl Iterator<Item = Expiry> + '_ {
+        self.layers.iter().filter_map(|entry| {
+            let time = entry.layer.expires?;
+            Some(Expiry { time, id: self.id.clone(), key: entry.key.clone() })
+        })
+    }
+}
+
+impl From<ConfigRecord> for ConfigState {
+    fn from(record: ConfigRecord) -> ConfigState {
+        let mut layers: Vec<_> =
+            record.layers.into_iter().map(|(key, layer)| Arc::new(LayerEntry { key, layer })).collect();
+        layers.sort_by(|a, b| a.key.cmp(&b.key));
+        ConfigState { id: record.id, at: record.at, layers, tags: record.tags }
+    }
+}

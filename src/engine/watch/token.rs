@@ -1,0 +1,43 @@
+//! Resume tokens: where a stream left off, in a form that says nothing to the client.
+
+use std::fmt;
+
+use crate::model::{Epoch, Revision};
+
+/// Which history, and how far the client knows it. Written as `1.<epoch>.<revision>` in hex: 1 is the format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ResumeToken {
+    pub epoch: Epoch,
+    pub revision: Revision,
+}
+
+impl ResumeToken {
+    /// `None` if it is none of ours: the client then starts afresh, and is told.
+    pub fn parse(text: &str) -> Option<ResumeToken> {
+        let (epoch, revision) = text.strip_prefix("1.")?.split_once('.')?;
+        Some(ResumeToken {
+            epoch: Epoch(u64::from_str_radix(epoch, 16).ok()?),
+            revision: Revision(u64::from_str_radix(revision, 16).ok()?),
+        })
+    }
+}
+
+impl fmt::Display for ResumeToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "1.{}.{:x}", self.epoch, self.revision.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_are_written_and_read() {
+        let token = ResumeToken { epoch: Epoch(0xfeed), revision: Revision(4711) };
+        assert_eq!(ResumeToken::parse(&token.to_string()), Some(token));
+        for other in ["", "1", "1..", "2.1.1", "1.x.1", "1.1", "garbage"] {
+            assert_eq!(ResumeToken::parse(other), None, "{other}");
+        }
+    }
+}

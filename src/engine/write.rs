@@ -1,0 +1,221 @@
+//! Writes as they are asked for, and what comes of them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::model::text::{DocumentError, DocumentErrorCode, Format, parse, parse_object};
+use crate::model::{ConfigId, Content, Layer, LayerKey, Request, Revision, Scope, Source, TagName, Version};
+use crate::store::VersionRef;
+use crate::validate::Report;
+
+use super::error::Error;
+use super::state::{Expiry, LayerEntry};
+
+/// A write: who, why, and what.
+#[derive(Clone, Debug)]
+pub struct Write {
+    pub origin: Origin,
+    pub intent: Intent,
+    /// Do everything but the commit.
+    pub validate_only: bool,
+}
+
+/// Who wants it, and why: what history keeps besides the change.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    pub actor: String,
+    pub source: Source,
+    pub reason: String,
+    pub request: Option<Request>,
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// What is to be changed.
+#[derive(Clone, Debug)]
+pub enum Intent {
+    /// No two of the same layer.
+    Changes(Vec<Change>),
+    /// One scope's layer, or all layers of a config.
+    Delete { id: ConfigId, key: Option<LayerKey>, expected: Option<Version> },
+    /// Back to a version: all layers, or those of a scope.
+    Rollback { id: ConfigId, to: VersionOrTag, scope: Option<Scope>, expected: Option<Version> },
+    /// To a version (0: the current one), or away with it.
+    Tag { id: ConfigId, tag: TagName, to: Option<Version>, expected: Option<Version> },
+    /// Overrides whose time has come.
+    Expire(Vec<Expiry>),
+}
+
+#[derive(Clone, Debug)]
+pub enum VersionOrTag {
+    Version(Version),
+    Tag(TagName),
+}
+
+/// One change to one layer.
+#[derive(Clone, Debug)]
+pub struct Change {
+    pub id: ConfigId,
+    pub key: LayerKey,
+    pub ttl: Option<Duration>,
+    pub action: Action,
+    /// Version of the layer's last change; 0: it must not exist.
+    pub expected: Option<Version>,
+    /// The field of the request that it came from, for messages.
+    pub field: String,
+}
+
+/// What to do with a layer.
+#[derive(Clone, Debug)]
+pub enum Action {
+    Replace(Text),
+    MergePatch(Text),
+    JsonPatch(Text),
+    Assign(BTreeMap<String, String>),
+    Delete,
+}
+
+#[derive(Clone, Debug)]
+pub struct Text {
+    pub content: String,
+    pub format: Format,
+}
+
+impl Action {
+    /// How much text there is to read.
+    pub(super) fn text_bytes(&self) -> usize {
+        match self {
+            Action::Replace(text) | Action::MergePatch(text) | Action::JsonPatch(text) => text.content.len(),
+            Action::Assign(values) => values.values().map(String::len).sum(),
+            Action::Delete => 0,
+        }
+    }
+}
+
+impl Outcome {
+    /// Nothing happened.
+    pub(super) fn nothing(revision: Revision) -> Outcome {
+        Outcome {
+            changed: false,
+            revision,
+            layers: vec![],
+            at: None,
+            restored: None,
+            tag: (None, None),
+            report: Report::default(),
+        }
+    }
+}
+
+/// What came of a write.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// A commit was made (or would have been, with `validate_only`).
+    pub changed: bool,
+    /// Of the commit; if nothing changed, that of the store.
+    pub revision: Revision,
+    /// What became of each layer, in the order of the changes; for other intents in the order of the keys.
+    pub layers: Vec<LayerOutcome>,
+    /// The version of the config a delete, rollback or tag was about, after it.
+    pub at: Option<VersionRef>,
+    /// For a rollback: the version that was restored.
+    pub restored: Option<Version>,
+    /// For a tag: the version it names now, and the one it named before.
+    pub tag: (Option<Version>, Option<Version>),
+    pub report: Report,
+}
+
+/// What became of one layer.
+#[derive(Clone, Debug)]
+pub struct LayerOutcome {
+    pub id: ConfigId,
+    pub key: LayerKey,
+    pub before: Option<Arc<LayerEntry>>,
+    pub after: Option<Layer>,
+    pub changed: bool,
+    /// The config's version after the write.
+    pub at: VersionRef,
+}
+
+/// A change whose text has been read: what does not depend on the state is done, once, before the pipeline.
+#[derive(Clone, Debug)]
+pub(super) struct ReadChange {
+    pub id: ConfigId,
+    pub key: LayerKey,
+    pub ttl: Option<Duration>,
+    pub action: ReadAction,
+    pub expected: Option<Version>,
+    pub field: String,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum ReadAction {
+    Replace(Content),
+    MergePatch(Value),
+    JsonPatch(Value),
+    Assign(BTreeMap<String, String>),
+    Delete,
+}
+
+impl Change {
+    /// Reads the text of the change.
+    pub(super) fn read(self, bytes_max: usize) -> Result<ReadChange, (String, DocumentError)> {
+        let field = self.field;
+        let action = match self.action {
+            Action::Replace(text) => parse_object(&text.content, text.format, bytes_max)
+                .and_then(|value| bounded(Content::of(&value), bytes_max))
+                .map(ReadAction::Replace),
+            Action::MergePatch(text) => {
+                parse_object(&text.content, text.format, bytes_max).map(ReadAction::MergePatch)
+            }
+            Action::JsonPatch(text) => {
+                parse(&text.content, text.format, bytes_max).map(ReadAction::JsonPatch)
+            }
+            Action::Assign(values) => Ok(ReadAction::Assign(values)),
+            Action::Delete => Ok(ReadAction::Delete),
+        };
+        match action {
+            Ok(action) => Ok(ReadChange {
+                id: self.id,
+                key: self.key,
+                ttl: self.ttl,
+                action,
+                expected: self.expected,
+                field,
+            }),
+            Err(error) => Err((field, error)),
+        }
+    }
+}
+
+/// Refuses content whose canonical text is too long, as that of YAML with aliases can be though its text was not.
+pub(super) fn bounded(content: Content, bytes_max: usize) -> Result<Content, DocumentError> {
+    let bytes = content.as_str().len();
+    if bytes <= bytes_max {
+        return Ok(content);
+    }
+    Err(DocumentError {
+        code: DocumentErrorCode::LayerTooLarge,
+        pointer: String::new(),
+        line: None,
+        column: None,
+        message: format!("the layer has {bytes} bytes, at most {bytes_max} are allowed"),
+    })
+}
+
+/// The error for a document that was refused in a field of the request.
+pub(super) fn document_error(field: String, error: DocumentError) -> Error {
+    match error.code {
+        DocumentErrorCode::PatchDoesNotApply => Error::PatchDoesNotApply { field, error },
+        DocumentErrorCode::MalformedDocument
+        | DocumentErrorCode::DuplicateKey
+        | DocumentErrorCode::TooDeep
+        | DocumentErrorCode::LayerTooLarge
+        | DocumentErrorCode::NotAnObject
+        | DocumentErrorCode::NumberOutOfRange
+        | DocumentErrorCode::FormatCannotExpress
+        | DocumentErrorCode::InvalidAssignment => Error::Document { field, error },
+    }
+}

@@ -1,0 +1,77 @@
+//! Documents as text: JSON (RFC 8259), YAML 1.2 and TOML 1.0 in and out. Knows what a document may be, not what it is for.
+//!
+//! Whatever the format, a document is a JSON value whose members have distinct names, nested at most `DEPTH_MAX` deep,
+//! with finite numbers; integers within i64 and u64 are exact, every other number is a double. What is read is in normal
+//! form (`canonical::normalize`), so that reading what was rendered gives the same value, and the same digest.
+
+mod json;
+#[cfg(test)]
+mod tests;
+mod toml;
+mod tree;
+mod yaml;
+
+use serde_json::Value;
+
+use super::Pointer;
+use super::canonical::{normalize, to_canonical};
+pub use super::document_error::{DocumentError, DocumentErrorCode};
+pub use json::render_pretty_json;
+
+/// How a text is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Format {
+    Json,
+    Yaml,
+    Toml,
+}
+
+/// Reads one value of any kind. `bytes_max` bounds the text and, because YAML aliases multiply, also what it stands for.
+pub fn parse(text: &str, format: Format, bytes_max: usize) -> Result<Value, DocumentError> {
+    if text.len() > bytes_max {
+        let message = format!("the text has {} bytes, at most {bytes_max} are allowed", text.len());
+        return Err(DocumentError::new(DocumentErrorCode::LayerTooLarge, &Pointer::root(), message));
+    }
+    let mut value = match format {
+        Format::Json => json::parse(text, bytes_max),
+        Format::Yaml => yaml::parse(text, bytes_max),
+        Format::Toml => toml::parse(text),
+    }?;
+    normalize(&mut value);
+    Ok(value)
+}
+
+/// Reads an object, which every layer is.
+pub fn parse_object(text: &str, format: Format, bytes_max: usize) -> Result<Value, DocumentError> {
+    let value = parse(text, format, bytes_max)?;
+    let found = match &value {
+        Value::Object(_) => return Ok(value),
+        Value::Null => "null or nothing",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "an array",
+    };
+    let message = format!("an object is expected, {found} was found");
+    Err(DocumentError::new(DocumentErrorCode::NotAnObject, &Pointer::root(), message))
+}
+
+/// Writes a value with its members sorted: canonical JSON, YAML in block style, or TOML, which fails with
+/// `FormatCannotExpress` for what TOML does not have: null, integers beyond i64, and documents that are not objects.
+pub fn render(value: &Value, format: Format) -> Result<String, DocumentError> {
+    match format {
+        Format::Json => Ok(to_canonical(value)),
+        Format::Yaml => yaml::render(value),
+        Format::Toml => toml::render(value),
+    }
+}
+
+/// What every refusal of a number says.
+const NOT_A_DOUBLE: &str = "the number is infinite, not a number, or beyond the range of a double";
+
+/// The place of a byte, both counted from 1, the column in characters.
+fn line_and_column(text: &str, at: usize) -> (usize, usize) {
+    let before = &text[..text.floor_char_boundary(at)];
+    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+}

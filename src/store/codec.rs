@@ -1,0 +1,356 @@
+//! The bytes of a commit, and of a batch of commits as a journal keeps it. Knows the model; no store, no files.
+//!
+//! The stored form is a promise, so it is written down here and does not follow from the types of the model: those are
+//! converted, field by field, to and from the private records below. A change of any record is a new `FORMAT`.
+//!
+//! A commit is the [postcard](https://postcard.jamesmunns.com/wire-format) encoding of `CommitRecord`: fields in order; integers
+//! as varints (signed ones zigzag), texts and lists as length and items, options as 0 or 1 and the item, digests as 32 bytes.
+//!
+//! | in `CommitRecord` | means |
+//! | --- | --- |
+//! | `source` | 0 set, 1 apply, 2 delete, 3 rollback, 4 expiry, 5 tag |
+//! | `kind` | 0 base layer, 1 override layer |
+//! | `content` | canonical JSON; none: the layer is gone |
+//! | `time_us`, `expires_us` | microseconds since the Unix epoch |
+//!
+//! A batch is
+//!
+//! ```text
+//! "cwb" (3 bytes)  format (1 byte)  length of all that follows (u32)  hash before the first commit (32 bytes)
+//! then for each commit:  length of its bytes (u32)  its bytes  its hash (32 bytes)
+//! ```
+//!
+//! with integers big endian. The hash of a commit is SHA-256 over the hash before it and its bytes as stored, so that a
+//! later program can check the chain without being able to write the bytes again.
+
+use serde::de::value::{Error as ValueError, SeqDeserializer};
+use serde::{Deserialize, Serialize};
+
+use super::Sealed;
+use crate::model::{
+    Commit, ConfigChange, ConfigId, ConfigName, Content, Digest, LayerChange, LayerKey, LayerKind, Namespace,
+    Request, Revision, Scope, Source, TagChange, TagName, Timestamp, Version,
+};
+
+/// The format that is written, and the only one there has been.
+pub const FORMAT: u64 = 1;
+
+const MAGIC: &[u8; 3] = b"cwb";
+const HEADER_BYTES: usize = 8;
+const HASH_BYTES: usize = 32;
+
+/// Why bytes are not what this module writes.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    #[error("it has format {0}, this program reads format {FORMAT}")]
+    Format(u64),
+    #[error("{0}")]
+    Damaged(String),
+}
+
+/// A commit as it was read from a batch.
+#[derive(Debug)]
+pub struct Located {
+    pub sealed: Sealed,
+    /// The size of its stored bytes.
+    pub bytes: usize,
+    /// For each layer change, in order: where its content starts in the batch. 0 if it has none.
+    pub contents: Vec<usize>,
+}
+
+/// The stored bytes of a commit.
+pub fn encode_commit(commit: &Commit) -> Vec<u8> {
+    postcard::to_allocvec(&CommitRecord::of(commit)).expect("records hold nothing that postcard refuses")
+}
+
+/// A batch of commits that follows the commit with the hash `previous`, and the hash of its last.
+pub fn encode_batch(previous: Digest, commits: &[Commit]) -> (Vec<u8>, Digest) {
+    let mut batch = [&MAGIC[..], &[FORMAT as u8], &[0; 4], &previous.0].concat();
+    let mut hash = previous;
+    for commit in commits {
+        let bytes = encode_commit(commit);
+        hash = Digest::chained(hash, &bytes);
+        batch.extend_from_slice(&(bytes.len() as u32).to_be_bytes());
+        batch.extend_from_slice(&bytes);
+        batch.extend_from_slice(&hash.0);
+    }
+    let length = u32::try_from(batch.len() - HEADER_BYTES).expect("a batch has less than 4 GiB");
+    batch[4..HEADER_BYTES].copy_from_slice(&length.to_be_bytes());
+    (batch, hash)
+}
+
+/// Reads a batch and checks all that can be checked of it alone: its form, its length and the chain of hashes within it.
+/// Returns the hash it follows, and its commits.
+pub fn decode_batch(batch: &[u8]) -> Result<(Digest, Vec<Located>), DecodeError> {
+    let mut rest = &batch[header(batch)?..];
+    let previous = take_hash(&mut rest)?;
+    let mut hash = previous;
+    let mut commits = Vec::new();
+    while !rest.is_empty() {
+        let length = take(&mut rest, 4)?.try_into().map(u32::from_be_bytes).expect("4 bytes were taken");
+        let offset = batch.len() - rest.len();
+        let bytes = take(&mut rest, length as usize)?;
+        let (commit, contents) = decode_located(bytes)?;
+        let found = take_hash(&mut rest)?;
+        hash = Digest::chained(hash, bytes);
+        if found != hash {
+            return Err(damaged(format!(
+                "revision {}: the hash is {found}, its bytes have {hash}",
+                commit.revision
+            )));
+        }
+        let contents = contents.into_iter().map(|at| if at == 0 { 0 } else { offset + at }).collect();
+        commits.push(Located { sealed: Sealed { commit, hash }, bytes: bytes.len(), contents });
+    }
+    if commits.is_empty() {
+        return Err(damaged("a batch without commits"));
+    }
+    Ok((previous, commits))
+}
+
+/// Reads the stored bytes of a commit.
+pub fn decode_commit(bytes: &[u8]) -> Result<Commit, DecodeError> {
+    decode_located(bytes).map(|(commit, _)| commit)
+}
+
+/// Content from the canonical text it was stored as.
+pub fn decode_content(text: &str) -> Content {
+    Content::deserialize(SeqDeserializer::<_, ValueError>::new(std::iter::once(text)))
+        .expect("content is one text")
+}
+
+/// The size of the header, once it is known to be right.
+fn header(batch: &[u8]) -> Result<usize, DecodeError> {
+    let Some((header, rest)) = batch.split_at_checked(HEADER_BYTES) else {
+        return Err(damaged(format!("a batch of {} bytes", batch.len())));
+    };
+    if header[..3] != MAGIC[..] {
+        return Err(damaged("not a batch of commits: it starts with other bytes"));
+    }
+    if u64::from(header[3]) != FORMAT {
+        return Err(DecodeError::Format(u64::from(header[3])));
+    }
+    let length = header[4..].try_into().map(u32::from_be_bytes).expect("4 bytes of the header are left");
+    if length as usize != rest.len() {
+        return Err(damaged(format!("a batch of {} bytes where {length} were written", rest.len())));
+    }
+    Ok(HEADER_BYTES)
+}
+
+fn take<'a>(rest: &mut &'a [u8], count: usize) -> Result<&'a [u8], DecodeError> {
+    let (taken, left) = rest.split_at_checked(count).ok_or_else(|| damaged("a batch ends too early"))?;
+    *rest = left;
+    Ok(taken)
+}
+
+fn take_hash(rest: &mut &[u8]) -> Result<Digest, DecodeError> {
+    Ok(Digest(take(rest, HASH_BYTES)?.try_into().expect("as many bytes as a hash has were taken")))
+}
+
+fn decode_located(bytes: &[u8]) -> Result<(Commit, Vec<usize>), DecodeError> {
+    let (record, rest) = postcard::take_from_bytes::<CommitRecord>(bytes)
+        .map_err(|error| damaged(format!("a commit cannot be read: {error}")))?;
+    if !rest.is_empty() {
+        return Err(damaged(format!("a commit has {} bytes too many", rest.len())));
+    }
+    let offset = |text: &str| text.as_ptr().addr() - bytes.as_ptr().addr();
+    let layers = record.changes.iter().flat_map(|change| &change.layers);
+    let contents = layers.map(|layer| layer.content.map_or(0, offset)).collect();
+    Ok((record.into_commit()?, contents))
+}
+
+fn damaged(what: impl Into<String>) -> DecodeError {
+    DecodeError::Damaged(what.into())
+}
+
+/// A name or scope that is not one.
+fn invalid(what: &str, error: impl std::fmt::Display) -> DecodeError {
+    damaged(format!("a {what} {error}"))
+}
+
+#[derive(Serialize, Deserialize)]
+struct CommitRecord<'a> {
+    revision: u64,
+    time_us: i64,
+    actor: &'a str,
+    source: u8,
+    reason: &'a str,
+    #[serde(borrow)]
+    request: Option<RequestRecord<'a>>,
+    #[serde(borrow)]
+    annotations: Vec<(&'a str, &'a str)>,
+    #[serde(borrow)]
+    changes: Vec<ConfigRecord<'a>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct RequestRecord<'a> {
+    id: &'a str,
+    fingerprint: [u8; HASH_BYTES],
+}
+
+#[derive(Serialize, Deserialize)]
+struct ConfigRecord<'a> {
+    namespace: &'a str,
+    config: &'a str,
+    version: u64,
+    #[serde(borrow)]
+    layers: Vec<LayerRecord<'a>>,
+    #[serde(borrow)]
+    tags: Vec<TagRecord<'a>>,
+    restored: Option<u64>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct LayerRecord<'a> {
+    kind: u8,
+    scope: &'a str,
+    content: Option<&'a str>,
+    expires_us: Option<i64>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct TagRecord<'a> {
+    tag: &'a str,
+    version: Option<u64>,
+}
+
+impl<'a> CommitRecord<'a> {
+    fn of(commit: &'a Commit) -> CommitRecord<'a> {
+        CommitRecord {
+            revision: commit.revision.0,
+            time_us: commit.time.0,
+            actor: &commit.actor,
+            source: source_code(commit.source),
+            reason: &commit.reason,
+            request: commit
+                .request
+                .as_ref()
+                .map(|request| RequestRecord { id: &request.id, fingerprint: request.fingerprint.0 }),
+            annotations: commit.annotations.iter().map(|(key, value)| (&**key, &**value)).collect(),
+            changes: commit.changes.iter().map(ConfigRecord::of).collect(),
+        }
+    }
+
+    fn into_commit(self) -> Result<Commit, DecodeError> {
+        Ok(Commit {
+            revision: Revision(self.revision),
+            time: Timestamp(self.time_us),
+            actor: self.actor.to_owned(),
+            source: source_of(self.source)?,
+            reason: self.reason.to_owned(),
+            request: self.request.map(|request| Request {
+                id: request.id.to_owned(),
+                fingerprint: Digest(request.fingerprint),
+            }),
+            annotations: self
+                .annotations
+                .iter()
+                .map(|(key, value)| ((*key).into(), (*value).into()))
+                .collect(),
+            changes: self.changes.into_iter().map(ConfigRecord::into_change).collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+impl<'a> ConfigRecord<'a> {
+    fn of(change: &'a ConfigChange) -> ConfigRecord<'a> {
+        let layer = |layer: &'a LayerChange| LayerRecord {
+            kind: kind_code(layer.key.kind),
+            scope: layer.key.scope.as_str(),
+            content: layer.content.as_ref().map(Content::as_str),
+            expires_us: layer.expires.map(|time| time.0),
+        };
+        let tag = |tag: &'a TagChange| TagRecord {
+            tag: tag.tag.as_str(),
+            version: tag.version.map(|version| version.0),
+        };
+        ConfigRecord {
+            namespace: change.id.namespace.as_str(),
+            config: change.id.config.as_str(),
+            version: change.version.0,
+            layers: change.layers.iter().map(layer).collect(),
+            tags: change.tags.iter().map(tag).collect(),
+            restored: change.restored.map(|version| version.0),
+        }
+    }
+
+    fn into_change(self) -> Result<ConfigChange, DecodeError> {
+        Ok(ConfigChange {
+            id: config_id(self.namespace, self.config)?,
+            version: Version(self.version),
+            layers: self.layers.into_iter().map(LayerRecord::into_change).collect::<Result<_, _>>()?,
+            tags: self.tags.into_iter().map(TagRecord::into_change).collect::<Result<_, _>>()?,
+            restored: self.restored.map(Version),
+        })
+    }
+}
+
+impl LayerRecord<'_> {
+    fn into_change(self) -> Result<LayerChange, DecodeError> {
+        Ok(LayerChange {
+            key: layer_key(self.kind, self.scope)?,
+            content: self.content.map(decode_content),
+            expires: self.expires_us.map(Timestamp),
+        })
+    }
+}
+
+impl TagRecord<'_> {
+    fn into_change(self) -> Result<TagChange, DecodeError> {
+        let tag = TagName::parse(self.tag).map_err(|error| invalid("tag", error))?;
+        Ok(TagChange { tag, version: self.version.map(Version) })
+    }
+}
+
+/// Reads the names of a config, as commits and keys of indexes hold them.
+pub fn config_id(namespace: &str, config: &str) -> Result<ConfigId, DecodeError> {
+    Ok(ConfigId {
+        namespace: Namespace::parse(namespace).map_err(|error| invalid("namespace", error))?,
+        config: ConfigName::parse(config).map_err(|error| invalid("name of a config", error))?,
+    })
+}
+
+/// Reads the key of a layer, as commits and keys of indexes hold it.
+pub fn layer_key(kind: u8, scope: &str) -> Result<LayerKey, DecodeError> {
+    let kind = match kind {
+        0 => LayerKind::Base,
+        1 => LayerKind::Override,
+        other => return Err(damaged(format!("a layer of kind {other}"))),
+    };
+    Ok(LayerKey { kind, scope: Scope::parse(scope).map_err(|error| invalid("scope", error))? })
+}
+
+/// The number a kind is stored as, in commits and in keys of indexes.
+pub fn kind_code(kind: LayerKind) -> u8 {
+    match kind {
+        LayerKind::Base => 0,
+        LayerKind::Override => 1,
+    }
+}
+
+fn source_code(source: Source) -> u8 {
+    match source {
+        Source::Set => 0,
+        Source::Apply => 1,
+        Source::Delete => 2,
+        Source::Rollback => 3,
+        Source::Expiry => 4,
+        Source::Tag => 5,
+    }
+}
+
+fn source_of(code: u8) -> Result<Source, DecodeError> {
+    match code {
+        0 => Ok(Source::Set),
+        1 => Ok(Source::Apply),
+        2 => Ok(Source::Delete),
+        3 => Ok(Source::Rollback),
+        4 => Ok(Source::Expiry),
+        5 => Ok(Source::Tag),
+        other => Err(damaged(format!("a commit of source {other}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests;

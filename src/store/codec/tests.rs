@@ -1,0 +1,109 @@
+use super::*;
+
+fn sample() -> Vec<Commit> {
+    let id = config_id("payments", "checkout").expect("names");
+    let first = Commit {
+        revision: Revision(7),
+        time: Timestamp(1_700_000_000_000_001),
+        actor: "alice".into(),
+        source: Source::Apply,
+        reason: "more retries".into(),
+        request: Some(Request { id: "r-1".into(), fingerprint: Digest::of(b"request") }),
+        annotations: [("ticket".to_owned(), "OPS-1".to_owned())].into(),
+        changes: vec![ConfigChange {
+            id: id.clone(),
+            version: Version(3),
+            layers: vec![
+                LayerChange {
+                    key: layer_key(0, "/").expect("a key"),
+                    content: Some(decode_content(r#"{"retries":3}"#)),
+                    expires: None,
+                },
+                LayerChange {
+                    key: layer_key(0, "/production").expect("a key"),
+                    content: None,
+                    expires: None,
+                },
+                LayerChange {
+                    key: layer_key(1, "/production").expect("a key"),
+                    content: Some(decode_content(r#"{"é":null}"#)),
+                    expires: Some(Timestamp(1_700_000_060_000_000)),
+                },
+            ],
+            tags: vec![],
+            restored: Some(Version(1)),
+        }],
+    };
+    let second = Commit {
+        revision: Revision(8),
+        time: Timestamp(-1),
+        actor: String::new(),
+        source: Source::Tag,
+        reason: String::new(),
+        request: None,
+        annotations: Default::default(),
+        changes: vec![ConfigChange {
+            id,
+            version: Version(3),
+            layers: vec![],
+            tags: vec![
+                TagChange { tag: TagName::parse("old").expect("a tag"), version: None },
+                TagChange { tag: TagName::parse("stable").expect("a tag"), version: Some(Version(3)) },
+            ],
+            restored: None,
+        }],
+    };
+    vec![first, second]
+}
+
+const STORED: &str = "\
+    63776201000001416db7d803e74f1ffa7d8f5adc0bf95b3e15bf4c8373fffadf546227cc6c6742cb000000ad078280f2\
+    818389850605616c696365010c6d6f726520726574726965730103722d311f58b9145b24d108d7ac38887338b3ea3229\
+    833b9c1e418250343f907bfd104701067469636b6574054f50532d3101087061796d656e747308636865636b6f757403\
+    0300012f010d7b2272657472696573223a337d00000b2f70726f64756374696f6e0000010b2f70726f64756374696f6e\
+    010b7b22c3a9223a6e756c6c7d01809c8ebb8389850600010123394013c644a7746fce8d082031e111e61b8302c5ce8c\
+    f980383ad2bc01e2d00000002c0801000500000001087061796d656e747308636865636b6f7574030002036f6c640006\
+    737461626c65010300c40055c5e5776269a1b5ff12a48d12bac25f89a96cb0d36dc4362ccd873ebc3e\
+";
+
+#[test]
+fn the_stored_form_is_what_it_was() {
+    let (batch, _) = encode_batch(Digest::of(b"before"), &sample());
+    assert_eq!(hex::encode(&batch), STORED, "a change of the stored form needs a new format number");
+    let (previous, commits) = decode_batch(&hex::decode(STORED).expect("hex")).expect("format 1 is read");
+    assert_eq!(previous, Digest::of(b"before"));
+    let commits: Vec<Commit> = commits.into_iter().map(|located| located.sealed.commit).collect();
+    assert_eq!(commits, sample());
+}
+
+#[test]
+fn contents_are_found_where_the_batch_says() {
+    let (batch, hash) = encode_batch(Digest::ZERO, &sample());
+    let (_, commits) = decode_batch(&batch).expect("a batch");
+    let at = &commits[0].contents;
+    assert_eq!(&batch[at[0]..][..13], br#"{"retries":3}"#);
+    assert_eq!(at[1], 0);
+    assert_eq!(&batch[at[2]..][..11], r#"{"é":null}"#.as_bytes());
+    assert_eq!(commits[1].sealed.hash, hash);
+    assert_eq!(encode_commit(&commits[0].sealed.commit).len(), commits[0].bytes);
+}
+
+#[test]
+fn every_flipped_bit_and_every_missing_end_is_noticed() {
+    let (batch, _) = encode_batch(Digest::ZERO, &sample());
+    for bit in 0..batch.len() * 8 {
+        let mut wrong = batch.clone();
+        wrong[bit / 8] ^= 1 << (bit % 8);
+        assert!(decode_batch(&wrong).is_err(), "bit {bit}");
+    }
+    for length in 0..batch.len() {
+        assert!(decode_batch(&batch[..length]).is_err(), "{length} bytes");
+    }
+}
+
+#[test]
+fn a_newer_format_is_named() {
+    let (mut batch, _) = encode_batch(Digest::ZERO, &sample());
+    batch[3] = 2;
+    assert_eq!(decode_batch(&batch).expect_err("refused"), DecodeError::Format(2));
+}

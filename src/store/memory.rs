@@ -1,0 +1,248 @@
+//! A store in memory: the shortest code that keeps the contract. The model against which other stores are tested. Knows
+//! no files.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use super::codec::encode_commit;
+use super::{ConfigRecord, Head, Problem, Sealed, Snapshot, Store, StoreError, Verified, VersionRef};
+use crate::model::{Commit, ConfigId, Digest, Epoch, Layer, LayerKey, Revision, TagName, Timestamp, Version};
+
+/// Keeps everything in memory and nothing beyond the life of the process.
+pub struct MemoryStore {
+    epoch: Epoch,
+    history: RwLock<History>,
+}
+
+struct History {
+    /// The hash before the oldest commit.
+    anchor: Digest,
+    /// Without a gap, the oldest retained first; with the size of their stored bytes.
+    commits: VecDeque<(Sealed, usize)>,
+    configs: BTreeMap<ConfigId, ConfigHistory>,
+}
+
+#[derive(Default)]
+struct ConfigHistory {
+    /// Never empty; the last is the current one.
+    versions: BTreeMap<Version, VersionHistory>,
+    tags: BTreeMap<TagName, Version>,
+}
+
+#[derive(Clone)]
+struct VersionHistory {
+    at: VersionRef,
+    /// Shares what it has in common with other versions.
+    layers: imbl::OrdMap<LayerKey, Layer>,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    pub fn new(epoch: Epoch) -> MemoryStore {
+        let history = History { anchor: Digest::ZERO, commits: VecDeque::new(), configs: BTreeMap::new() };
+        MemoryStore { epoch, history: RwLock::new(history) }
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, History> {
+        self.history.read().expect("no append broke the contract")
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, History> {
+        self.history.write().expect("no append broke the contract")
+    }
+}
+
+impl Store for MemoryStore {
+    fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    fn head(&self) -> Head {
+        self.read().head()
+    }
+
+    fn oldest(&self) -> Revision {
+        self.read().oldest()
+    }
+
+    fn append(&self, commits: &[Commit]) -> Result<Head, StoreError> {
+        let mut history = self.write();
+        history.head().check_followed_by(commits);
+        commits.iter().for_each(|commit| history.push(commit));
+        Ok(history.head())
+    }
+
+    fn commits(&self, from: Revision, bytes_max: usize) -> Result<Vec<Sealed>, StoreError> {
+        let history = self.read();
+        let start = history.position(from)?;
+        let mut bytes = 0;
+        let page = history.commits.iter().skip(start).enumerate().take_while(|(at, (_, size))| {
+            bytes += size;
+            *at == 0 || bytes <= bytes_max
+        });
+        Ok(page.map(|(_, (sealed, _))| sealed.clone()).collect())
+    }
+
+    fn revision_at(&self, time: Timestamp) -> Result<Option<Revision>, StoreError> {
+        let history = self.read();
+        let after = history.commits.partition_point(|(sealed, _)| sealed.commit.time <= time);
+        Ok(after.checked_sub(1).map(|last| history.commits[last].0.commit.revision))
+    }
+
+    fn versions(&self, id: &ConfigId, before: Version, limit: usize) -> Result<Vec<VersionRef>, StoreError> {
+        let history = self.read();
+        let Some(config) = history.configs.get(id) else { return Ok(vec![]) };
+        Ok(config.versions.range(..before).rev().take(limit).map(|(_, version)| version.at).collect())
+    }
+
+    fn version_at(&self, id: &ConfigId, revision: Revision) -> Result<Option<VersionRef>, StoreError> {
+        let history = self.read();
+        let Some(config) = history.configs.get(id) else { return Ok(None) };
+        let (past, future): (Vec<VersionRef>, Vec<VersionRef>) =
+            config.versions.values().map(|version| version.at).partition(|at| at.revision <= revision);
+        let next = past.last().map_or(Version::ZERO, |at| at.version).next();
+        // Between the two may have been others that are forgotten.
+        match future.first() {
+            Some(at) if at.version != next => {
+                Err(StoreError::Compacted { asked: revision, oldest: history.oldest() })
+            }
+            Some(_) | None => Ok(past.last().copied()),
+        }
+    }
+
+    fn snapshot(&self, id: &ConfigId, version: Version) -> Result<Option<Snapshot>, StoreError> {
+        let history = self.read();
+        let Some(config) = history.configs.get(id) else { return Ok(None) };
+        match config.versions.get(&version) {
+            Some(found) => Ok(Some(found.to_snapshot())),
+            None if version == Version::ZERO || version > config.current().at.version => Ok(None),
+            None => Err(StoreError::forgotten_version(history.oldest())),
+        }
+    }
+
+    fn load(&self, visit: &mut dyn FnMut(ConfigRecord)) -> Result<Head, StoreError> {
+        let history = self.read();
+        for (id, config) in &history.configs {
+            let VersionHistory { at, layers } = config.current().clone();
+            let layers = layers.into_iter().collect();
+            visit(ConfigRecord { id: id.clone(), at, layers, tags: config.tags.clone() });
+        }
+        Ok(history.head())
+    }
+
+    fn compact(&self, oldest: Revision) -> Result<(), StoreError> {
+        let mut history = self.write();
+        let oldest = oldest.min(history.head().revision);
+        while history.oldest() < oldest {
+            let (forgotten, _) =
+                history.commits.pop_front().expect("the head is retained, and at least `oldest`");
+            history.anchor = forgotten.hash;
+        }
+        for config in history.configs.values_mut() {
+            config.forget(oldest);
+        }
+        Ok(())
+    }
+
+    fn verify(&self, report: &mut dyn FnMut(Problem)) -> Result<Verified, StoreError> {
+        let history = self.read();
+        let mut verified = Verified::default();
+        let mut hash = history.anchor;
+        for (sealed, _) in &history.commits {
+            hash = Digest::chained(hash, &encode_commit(&sealed.commit));
+            if hash != sealed.hash {
+                report(Problem {
+                    place: format!("revision {}", sealed.commit.revision),
+                    message: format!("the hash is {}, its bytes have {hash}", sealed.hash),
+                });
+            }
+            verified.commits += 1;
+        }
+        for config in history.configs.values() {
+            verified.configs += 1;
+            verified.versions += config.versions.len() as u64;
+            verified.layers += config.current().layers.len() as u64;
+        }
+        Ok(verified)
+    }
+}
+
+impl History {
+    fn head(&self) -> Head {
+        self.commits.back().map_or(Head::EMPTY, |(sealed, _)| sealed.head())
+    }
+
+    fn oldest(&self) -> Revision {
+        self.commits.front().map_or(Revision(1), |(sealed, _)| sealed.commit.revision)
+    }
+
+    /// Where the commit is, or would be.
+    fn position(&self, revision: Revision) -> Result<usize, StoreError> {
+        let oldest = self.oldest();
+        match revision.max(Revision(1)).0.checked_sub(oldest.0) {
+            Some(position) => Ok(position as usize),
+            None => Err(StoreError::Compacted { asked: revision, oldest }),
+        }
+    }
+
+    fn push(&mut self, commit: &Commit) {
+        let bytes = encode_commit(commit);
+        let hash = Digest::chained(self.head().hash, &bytes);
+        for change in &commit.changes {
+            let config = self.configs.entry(change.id.clone()).or_default();
+            if !change.layers.is_empty() {
+                let (last, mut layers) = match config.versions.last_key_value() {
+                    Some((version, last)) => (*version, last.layers.clone()),
+                    None => (Version::ZERO, imbl::OrdMap::new()),
+                };
+                assert_eq!(change.version, last.next(), "the version of {} must follow", change.id);
+                for layer in &change.layers {
+                    match &layer.content {
+                        Some(content) => layers.insert(
+                            layer.key.clone(),
+                            Layer {
+                                content: content.clone(),
+                                digest: content.digest(),
+                                version: change.version,
+                                expires: layer.expires,
+                            },
+                        ),
+                        None => layers.remove(&layer.key),
+                    };
+                }
+                let at = VersionRef { version: change.version, revision: commit.revision, time: commit.time };
+                config.versions.insert(change.version, VersionHistory { at, layers });
+            }
+            for tag in &change.tags {
+                match tag.version {
+                    Some(version) => config.tags.insert(tag.tag.clone(), version),
+                    None => config.tags.remove(&tag.tag),
+                };
+            }
+        }
+        self.commits.push_back((Sealed { commit: commit.clone(), hash }, bytes.len()));
+    }
+}
+
+impl ConfigHistory {
+    fn current(&self) -> &VersionHistory {
+        self.versions.values().next_back().expect("a config comes into being with its first version")
+    }
+
+    /// Forgets the versions that ended before `oldest`, except those that have a tag.
+    fn forget(&mut self, oldest: Revision) {
+        let kept = self.versions.values().rev().find(|version| version.at.revision <= oldest);
+        let kept = kept.map_or(Version::ZERO, |version| version.at.version);
+        let tagged: Vec<Version> = self.tags.values().copied().collect();
+        self.versions.retain(|version, _| *version >= kept || tagged.contains(version));
+    }
+}
+
+impl VersionHistory {
+    fn to_snapshot(&self) -> Snapshot {
+        Snapshot {
+            at: self.at,
+            layers: self.layers.iter().map(|(key, layer)| (key.clone(), layer.clone())).collect(),
+        }
+    }
+}
