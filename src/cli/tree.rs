@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use super::args::DocumentFormat;
 use crate::model::{ConfigName, Scope};
 
-pub use write::write;
+pub use write::{replace_file, write};
 
 /// The file name of the global layer, without its extension.
 const GLOBAL: &str = "global";

@@ -5,7 +5,6 @@ use std::path::Path;
 use proptest::prelude::*;
 use tempfile::TempDir;
 
-use super::write::replace_file;
 use super::*;
 
 fn directory(files: &[(&str, &str)]) -> TempDir {
