@@ -123,7 +123,9 @@ pub fn check_size(changes: &[v1::Change]) -> Result<(), Failure> {
 
 fn size(change: &v1::Change) -> usize {
     let text = match &change.action {
-        Some(Action::Replace(text) | Action::MergePatch(text) | Action::JsonPatch(text)) => text.content.len(),
+        Some(Action::Replace(text) | Action::MergePatch(text) | Action::JsonPatch(text)) => {
+            text.content.len()
+        }
         Some(Action::Assign(_) | Action::Delete(())) | None => 0,
     };
     text + change.namespace.len() + change.config.len() + change.scope.len() + CHANGE_OVERHEAD_BYTES
@@ -135,7 +137,8 @@ async fn deletions(tree: &Tree, namespace: &str, session: &Session) -> Result<Ve
     for info in configs_of(namespace, false, session).await?.configs {
         for layer in info.layers.iter().filter(|layer| layer.kind() == v1::LayerKind::Base) {
             // A name that this program cannot read is none that the directory has; but better to leave it alone.
-            let (Ok(config), Ok(scope)) = (ConfigName::parse(&info.config), Scope::parse(&layer.scope)) else {
+            let (Ok(config), Ok(scope)) = (ConfigName::parse(&info.config), Scope::parse(&layer.scope))
+            else {
                 continue;
             };
             if !tree.layers.contains_key(&tree::LayerName { config, scope }) {

@@ -321,7 +321,10 @@ mod tests {
     #[test]
     fn moments_before_1970_keep_their_nanoseconds() {
         let at = |text: &str| timestamp(Moment::At(text.parse().expect("a time"))).expect("fits");
-        assert_eq!((at("1970-01-01T00:00:01.5Z").seconds, at("1970-01-01T00:00:01.5Z").nanos), (1, 500_000_000));
+        assert_eq!(
+            (at("1970-01-01T00:00:01.5Z").seconds, at("1970-01-01T00:00:01.5Z").nanos),
+            (1, 500_000_000)
+        );
         assert_eq!(
             (at("1969-12-31T23:59:58.5Z").seconds, at("1969-12-31T23:59:58.5Z").nanos),
             (-2, 500_000_000)

@@ -71,7 +71,9 @@ impl ChangeArgs {
 
     fn action(&self) -> Result<Action, Failure> {
         if self.is_empty() {
-            return Err(Failure::usage("nothing to set: give PATH=VALUE, --file, a patch or - for standard input"));
+            return Err(Failure::usage(
+                "nothing to set: give PATH=VALUE, --file, a patch or - for standard input",
+            ));
         }
         if let Some(path) = &self.file {
             return self.text(path).map(Action::Replace);

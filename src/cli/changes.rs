@@ -98,7 +98,13 @@ async fn resume(request: &v1::StreamChangesRequest, session: &Session) -> Result
 
 fn show(commit: &v1::Commit, output: &Output) -> Result<(), Failure> {
     let what = commit.changes.iter().map(|change| {
-        format!("{PLACE}{}/{}{PLACE:#} v{} {}", change.namespace, change.config, change.version, change_summary(change))
+        format!(
+            "{PLACE}{}/{}{PLACE:#} v{} {}",
+            change.namespace,
+            change.config,
+            change.version,
+            change_summary(change)
+        )
     });
     let reason = match commit.reason.as_str() {
         "" => String::new(),

@@ -64,7 +64,10 @@ pub async fn run(args: DeleteArgs, session: &Session) -> Outcome {
 fn confirm(target: &Target, output: &Output) -> Result<(), Failure> {
     output.note(&format!("delete every layer of {}/{}? [y/N]", target.namespace, target.config));
     let mut answer = String::new();
-    io::stdin().lock().read_line(&mut answer).map_err(|error| Failure::io("cannot read the answer", &error))?;
+    io::stdin()
+        .lock()
+        .read_line(&mut answer)
+        .map_err(|error| Failure::io("cannot read the answer", &error))?;
     match answer.trim().to_ascii_lowercase().as_str() {
         "y" | "yes" => Ok(()),
         _ => Err(Failure::new(Exit::Failed, "nothing was deleted")),

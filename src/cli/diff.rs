@@ -91,7 +91,11 @@ pub async fn run(args: DiffArgs, session: &Session) -> Outcome {
 
 /// The newest version (or the one `to` asks for) and the one before it. Without a scope it also says which scopes changed,
 /// since the document of / shows only some of it.
-async fn last_change(target: &Target, to: Option<&Point>, session: &Session) -> Result<(Point, Point), Failure> {
+async fn last_change(
+    target: &Target,
+    to: Option<&Point>,
+    session: &Session,
+) -> Result<(Point, Point), Failure> {
     if let Some(point) = to {
         let request = v1::GetRequest { at: Some(point.for_get()?), ..target.get_request() };
         let document = session.client.api().get(request).await?.into_inner().document.unwrap_or_default();

@@ -124,7 +124,8 @@ async fn configs_at_one_revision(
 fn layer_name(config: &str, scope: &str) -> Result<LayerName, Failure> {
     let unreadable = |why: String| Failure::new(Exit::Failed, format!("the server named {why}"));
     Ok(LayerName {
-        config: ConfigName::parse(config).map_err(|error| unreadable(format!("config {config:?}, which {error}")))?,
+        config: ConfigName::parse(config)
+            .map_err(|error| unreadable(format!("config {config:?}, which {error}")))?,
         scope: Scope::parse(scope).map_err(|error| unreadable(format!("scope {scope:?}, which {error}")))?,
     })
 }

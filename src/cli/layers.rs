@@ -7,13 +7,6 @@ use crate::proto::v1;
 /// The entries of `AppliedChange.diff` beyond which there may be more.
 const DIFF_ENTRIES_MAX: usize = 100;
 
-pub fn kind_name(kind: v1::LayerKind) -> &'static str {
-    match kind {
-        v1::LayerKind::Base | v1::LayerKind::Unspecified => "base",
-        v1::LayerKind::Override => "override",
-    }
-}
-
 /// `/production`, or `/production override until 2026-11-21 09:00:00Z`: a base layer is the usual case and needs no word.
 pub fn layer_name(scope: &str, kind: v1::LayerKind, expire_time: Option<&prost_types::Timestamp>) -> String {
     match (kind, expire_time) {
@@ -80,7 +73,9 @@ pub fn applied_lines(results: &[v1::AppliedChange]) -> String {
         let document = result.document.clone().unwrap_or_default();
         let kind = match document.view() {
             v1::View::OverrideLayer => v1::LayerKind::Override,
-            v1::View::Layer | v1::View::Effective | v1::View::Base | v1::View::Unspecified => v1::LayerKind::Base,
+            v1::View::Layer | v1::View::Effective | v1::View::Base | v1::View::Unspecified => {
+                v1::LayerKind::Base
+            }
         };
         let what = match document.digest.as_str() {
             "" => "deleted".to_owned(),

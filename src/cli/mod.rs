@@ -36,7 +36,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{CommandFactory, Parser, Subcommand};
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Builder;
 
 use crate::client::{Client, ConnectOptions};
 use exit::{EXIT_CODES, Exit, Failure, Outcome};
@@ -55,7 +55,13 @@ struct Cli {
 #[derive(clap::Args, Debug)]
 struct GlobalArgs {
     /// The server to talk to
-    #[arg(long, global = true, env = "CONFWATCH_SERVER", value_name = "ADDRESS", default_value = "127.0.0.1:7420")]
+    #[arg(
+        long,
+        global = true,
+        env = "CONFWATCH_SERVER",
+        value_name = "ADDRESS",
+        default_value = "127.0.0.1:7420"
+    )]
     server: String,
     /// How to write answers
     #[arg(short, long, global = true, env = "CONFWATCH_OUTPUT", value_enum, default_value_t = OutputFormat::Table)]
@@ -120,15 +126,19 @@ pub fn main() -> ExitCode {
 
 fn run(cli: Cli, output: &Output) -> Outcome {
     match cli.command {
-        Subcommands::Serve(args) => runtime(Builder::new_multi_thread())?.block_on(serve::run(args)),
+        Subcommands::Serve(args) => block_on(Builder::new_multi_thread(), serve::run(args)),
         Subcommands::Fsck(args) => fsck::run(&args, output),
         Subcommands::Completions(args) => completions::run(&args, Cli::command(), output),
-        command => runtime(Builder::new_current_thread())?.block_on(call(command, cli.global, *output)),
+        command => block_on(Builder::new_current_thread(), call(command, cli.global, *output)),
     }
 }
 
-fn runtime(mut builder: Builder) -> Result<Runtime, Failure> {
-    builder.enable_all().build().map_err(|error| Failure::io("cannot start", &error))
+fn block_on(mut runtime: Builder, command: impl Future<Output = Outcome>) -> Outcome {
+    let runtime = runtime.enable_all().build().map_err(|error| Failure::io("cannot start", &error))?;
+    let outcome = runtime.block_on(command);
+    // A disk that hangs must not keep the process from ending.
+    runtime.shutdown_background();
+    outcome
 }
 
 /// Runs a command that talks to a server.
@@ -166,7 +176,8 @@ fn default_actor() -> String {
     let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let user = variable("USER").or_else(|| variable("LOGNAME")).unwrap_or_else(|| "unknown".into());
     let file = |path: &str| std::fs::read_to_string(path).ok().map(|name| name.trim().to_owned());
-    let host = variable("HOSTNAME").or_else(|| file("/proc/sys/kernel/hostname")).or_else(|| file("/etc/hostname"));
+    let host =
+        variable("HOSTNAME").or_else(|| file("/proc/sys/kernel/hostname")).or_else(|| file("/etc/hostname"));
     match host.filter(|host| !host.is_empty()) {
         Some(host) => format!("{user}@{host}"),
         None => user,
@@ -190,7 +201,8 @@ mod tests {
                 assert!(command.get_about().is_some(), "{name} has no doc");
                 let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
                 if command.get_subcommands().next().is_none() {
-                    let examples = help.lines().filter(|line| line.starts_with("  ") && line.contains("confwatch "));
+                    let examples =
+                        help.lines().filter(|line| line.starts_with("  ") && line.contains("confwatch "));
                     assert!((2..=4).contains(&examples.count()), "{name} has not 2 to 4 examples");
                 }
                 check(command);

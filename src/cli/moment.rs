@@ -6,7 +6,8 @@ use jiff::{Span, SpanRelativeTo, Timestamp};
 
 /// A duration such as `30m`, `1h30m`, `2d` or `PT30M`; a day has 24 hours. Never negative.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    let span: Span = text.trim().parse().map_err(|_| format!("{text:?} is not a duration such as 30m or 1h30m"))?;
+    let span: Span =
+        text.trim().parse().map_err(|_| format!("{text:?} is not a duration such as 30m or 1h30m"))?;
     let duration = span
         .to_duration(SpanRelativeTo::days_are_24_hours())
         .map_err(|_| format!("{text:?} is not a fixed time: use weeks, days, hours, minutes or seconds"))?;

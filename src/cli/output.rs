@@ -62,7 +62,10 @@ impl Output {
     /// Writes text as it is, and nothing after it.
     pub fn text(&self, text: &str) -> Result<(), Failure> {
         let mut stream = AutoStream::new(io::stdout(), self.color).lock();
-        stream.write_all(text.as_bytes()).and_then(|()| stream.flush()).map_err(|error| Failure::output(&error))
+        stream
+            .write_all(text.as_bytes())
+            .and_then(|()| stream.flush())
+            .map_err(|error| Failure::output(&error))
     }
 
     pub fn line(&self, line: &str) -> Result<(), Failure> {
@@ -73,7 +76,9 @@ impl Output {
     pub fn document(&self, text: &str) -> Result<(), Failure> {
         let newline = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
         let mut stream = io::stdout().lock();
-        write!(stream, "{text}{newline}").and_then(|()| stream.flush()).map_err(|error| Failure::output(&error))
+        write!(stream, "{text}{newline}")
+            .and_then(|()| stream.flush())
+            .map_err(|error| Failure::output(&error))
     }
 
     /// Writes an answer for programs in the format that was asked for; for people, what `table` writes.

@@ -43,7 +43,9 @@ fn exit_of(error: &ClientError) -> Exit {
         Code::PermissionDenied | Code::Unauthenticated => Exit::NotAllowed,
         Code::ResourceExhausted if error.is_retryable() => Exit::Unavailable,
         Code::ResourceExhausted => Exit::Refused,
-        Code::Cancelled | Code::Unknown | Code::Unimplemented | Code::Internal | Code::DataLoss => Exit::Failed,
+        Code::Cancelled | Code::Unknown | Code::Unimplemented | Code::Internal | Code::DataLoss => {
+            Exit::Failed
+        }
     }
 }
 
@@ -145,10 +147,7 @@ mod tests {
             message: "no\nobject".into(),
             suggestion: "make it one".into(),
         };
-        assert_eq!(
-            finding_line(&finding),
-            "error NOT_AN_OBJECT at a/b / /port: no\\nobject (make it one)"
-        );
+        assert_eq!(finding_line(&finding), "error NOT_AN_OBJECT at a/b / /port: no\\nobject (make it one)");
         let bare = v1::Finding { namespace: String::new(), pointer: String::new(), ..finding };
         assert_eq!(finding_line(&bare), "error NOT_AN_OBJECT: no\\nobject (make it one)");
     }

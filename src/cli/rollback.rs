@@ -112,7 +112,10 @@ fn summary(target: &Target, response: &v1::RollbackResponse, is_dry_run: bool) -
             format!("{name}: version {version} would restore version {restored} (dry run, nothing is stored)")
         }
         (true, false) => {
-            format!("{name}: version {version} restores version {restored}, revision {}", response.store_revision)
+            format!(
+                "{name}: version {version} restores version {restored}, revision {}",
+                response.store_revision
+            )
         }
     }
 }

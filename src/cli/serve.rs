@@ -2,12 +2,10 @@
 
 use super::exit::{Exit, Failure, Outcome};
 use crate::server;
-use crate::server::settings::Settings;
-
 pub use crate::server::settings::ServeArgs;
 
 pub async fn run(args: ServeArgs) -> Outcome {
-    let settings = Settings::load(args).map_err(|error| Failure::usage(error.to_string()))?;
-    server::run(settings).await.map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
+    let settings = args.settings().map_err(|error| Failure::usage(error.to_string()))?;
+    server::run(settings).await.map_err(|error| Failure::new(Exit::Failed, format!("{error:#}")))?;
     Ok(Exit::Done)
 }

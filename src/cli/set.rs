@@ -48,8 +48,7 @@ pub async fn run(args: SetArgs, session: &Session) -> Outcome {
 pub fn set_line(response: &v1::SetResponse, kind: v1::LayerKind, is_dry_run: bool) -> String {
     let document = response.document.clone().unwrap_or_default();
     let layer = document.layers.first();
-    let name =
-        layer_name(&document.scope, kind, layer.and_then(|layer| layer.expire_time.as_ref()));
+    let name = layer_name(&document.scope, kind, layer.and_then(|layer| layer.expire_time.as_ref()));
     let place = format!("{PLACE}{}/{} {name}{PLACE:#}", document.namespace, document.config);
     let version = document.version;
     match (response.changed, is_dry_run) {

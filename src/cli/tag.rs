@@ -110,7 +110,8 @@ async fn delete(args: DeleteTagArgs, session: &Session) -> Outcome {
     };
     let response = session.client.api().delete_tag(request).await?.into_inner();
     session.output.answer(&TagView::from(&response), |output| {
-        let verb = verb(response.changed, args.write.dry_run, ["deleted", "would be deleted", "did not exist"]);
+        let verb =
+            verb(response.changed, args.write.dry_run, ["deleted", "would be deleted", "did not exist"]);
         let before = match response.previous_version {
             0 => String::new(),
             version => format!(" (it named version {version})"),

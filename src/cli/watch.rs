@@ -75,7 +75,9 @@ pub struct WatchArgs {
 }
 
 pub async fn run(args: WatchArgs, session: &Session) -> Outcome {
-    if args.file.is_some() && (args.targets.len() > 1 || args.targets.iter().any(|target| target.config == "*")) {
+    if args.file.is_some()
+        && (args.targets.len() > 1 || args.targets.iter().any(|target| target.config == "*"))
+    {
         return Err(Failure::usage("--file is for one target: which of them should it hold?"));
     }
     let targets = args.targets.iter().map(|target| watch_target(&args, target));

@@ -154,9 +154,9 @@ fn any_layer() -> impl Strategy<Value = (LayerName, LayerFile)> {
     let scope = prop::collection::vec(segment, 0..=8)
         .prop_filter("has no place in a directory", |segments| segments.first().is_none_or(|s| s != GLOBAL))
         .prop_map(|segments| format!("/{}", segments.join("/")));
-    let format =
-        prop::sample::select(vec![DocumentFormat::Json, DocumentFormat::Yaml, DocumentFormat::Toml]);
-    (config, scope, format, "\\PC{0,20}").prop_map(|(config, scope, format, text)| (layer(&config, &scope), LayerFile { format, text }))
+    let format = prop::sample::select(vec![DocumentFormat::Json, DocumentFormat::Yaml, DocumentFormat::Toml]);
+    (config, scope, format, "\\PC{0,20}")
+        .prop_map(|(config, scope, format, text)| (layer(&config, &scope), LayerFile { format, text }))
 }
 
 proptest! {

@@ -36,7 +36,8 @@ fn write_whole(directory: &Path, files: &[(PathBuf, &str)]) -> Result<(), TreeEr
     fs::create_dir_all(parent).map_err(|error| at(parent, error))?;
     let mut builder = tempfile::Builder::new();
     builder.prefix(".confwatch-export-");
-    let staging = with_permissions(&mut builder, 0o777).tempdir_in(parent).map_err(|error| at(parent, error))?;
+    let staging =
+        with_permissions(&mut builder, 0o777).tempdir_in(parent).map_err(|error| at(parent, error))?;
     for (path, text) in files {
         let path = staging.path().join(path);
         make_parent(&path)?;

@@ -37,7 +37,8 @@ impl Delivery {
         if let Some(path) = self.file.clone() {
             let content = text.clone();
             let written = tokio::task::spawn_blocking(move || {
-                replace_file(&path, content.as_bytes()).map_err(|error| format!("{}: {error}", path.display()))
+                replace_file(&path, content.as_bytes())
+                    .map_err(|error| format!("{}: {error}", path.display()))
             });
             written.await.map_err(|error| error.to_string())??;
         }
@@ -81,7 +82,8 @@ impl Delivery {
 
 /// JSON as text in a format; indented JSON if none is named.
 pub fn render(json: &str, format: Option<DocumentFormat>) -> Result<String, String> {
-    let value = serde_json::from_str(json).map_err(|error| format!("the server sent what is not JSON: {error}"))?;
+    let value =
+        serde_json::from_str(json).map_err(|error| format!("the server sent what is not JSON: {error}"))?;
     let format = match format {
         None | Some(DocumentFormat::Json) => return Ok(render_pretty_json(&value)),
         Some(DocumentFormat::Yaml) => Format::Yaml,
