@@ -1,1 +1,125 @@
 //! The Rust client. Knows the wire; never the engine or the server.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), confwatch::client::ClientError> {
+//! use confwatch::client::{Client, ConnectOptions};
+//! use confwatch::client::watch::{Event, WatchOptions};
+//!
+//! let client = Client::connect(ConnectOptions::default())?;
+//! let document = client.get(("payments", "checkout", "/production")).await?;
+//!
+//! let mut watcher = client.watch(WatchOptions::new([("payments", "checkout", "/production").into()]));
+//! while let Some(event) = watcher.next().await {
+//!     if let Event::Snapshot { changed, .. } | Event::Update { changed, .. } = event {
+//!         println!("{changed:?}");
+//!     }
+//! }
+//! # Ok(()) }
+//! ```
+
+mod connect;
+
+pub mod changes;
+pub mod error;
+pub mod target;
+pub mod watch;
+
+use serde::de::DeserializeOwned;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::Channel;
+
+use crate::proto::v1::config_service_client::ConfigServiceClient;
+use crate::proto::v1::{
+    ApplyRequest, ApplyResponse, Change, Document, Format, GetRequest, RollbackRequest, RollbackResponse,
+    SetRequest, SetResponse, StreamChangesRequest, WriteOptions,
+};
+
+pub use changes::ChangeStream;
+pub use connect::{CallHeaders, ConnectOptions};
+pub use error::ClientError;
+pub use target::Target;
+
+use watch::{WatchOptions, Watcher};
+
+/// The generated client over the connection of a `Client`. Cheap to clone.
+pub type Api = ConfigServiceClient<InterceptedService<Channel, CallHeaders>>;
+
+/// A client of one server. Cheap to clone; all clones share one connection.
+#[derive(Clone, Debug)]
+pub struct Client {
+    api: Api,
+}
+
+impl Client {
+    /// A client for the server at `options.address`. Nothing is sent until the first call, so this fails for an address that
+    /// makes no sense, but not for a server that is down. Must be called within a tokio runtime.
+    pub fn connect(options: ConnectOptions) -> Result<Client, ClientError> {
+        let headers = CallHeaders::new(&options);
+        let channel = connect::channel(&options)?;
+        Ok(Client { api: ConfigServiceClient::with_interceptor(channel, headers) })
+    }
+
+    /// Every call of the service, as generated from the contract, with actor and timeout of this client.
+    pub fn api(&self) -> Api {
+        self.api.clone()
+    }
+
+    /// The effective document of a target, as canonical JSON. `None` if there is no such config, or no layer of it
+    /// applies to the scope.
+    pub async fn get(&self, target: impl Into<Target>) -> Result<Option<Document>, ClientError> {
+        let Target { namespace, config, scope } = target.into();
+        let request =
+            GetRequest { namespace, config, scope, format: Format::Json.into(), ..Default::default() };
+        match self.api().get(request).await {
+            Ok(response) => Ok(response.into_inner().document),
+            Err(status) => match ClientError::from(status) {
+                error if error.reason() == "CONFIG_NOT_FOUND" => Ok(None),
+                error => Err(error),
+            },
+        }
+    }
+
+    /// Like `get`, read into a type of yours.
+    pub async fn get_as<T: DeserializeOwned>(
+        &self,
+        target: impl Into<Target>,
+    ) -> Result<Option<T>, ClientError> {
+        let document = self.get(target).await?;
+        document.map(|document| error::read_json(&document)).transpose()
+    }
+
+    /// Changes one layer.
+    pub async fn set(&self, change: Change, options: WriteOptions) -> Result<SetResponse, ClientError> {
+        let request = SetRequest { change: Some(change), options: Some(options) };
+        Ok(self.api().set(request).await?.into_inner())
+    }
+
+    /// Makes many changes as one commit.
+    pub async fn apply(
+        &self,
+        changes: Vec<Change>,
+        options: WriteOptions,
+    ) -> Result<ApplyResponse, ClientError> {
+        let request = ApplyRequest { changes, options: Some(options) };
+        Ok(self.api().apply(request).await?.into_inner())
+    }
+
+    /// Writes a new version whose layers equal those of an older one.
+    pub async fn rollback(&self, request: RollbackRequest) -> Result<RollbackResponse, ClientError> {
+        Ok(self.api().rollback(request).await?.into_inner())
+    }
+
+    /// Follows targets from a task of its own, across reconnects, until the watcher is dropped. Must be called within
+    /// a tokio runtime.
+    pub fn watch(&self, options: WatchOptions) -> Watcher {
+        Watcher::start(self.api(), options)
+    }
+
+    /// Follows commits on one stream. When it ends with an error that `is_retryable`, call again from
+    /// `ChangeStream::next_revision`.
+    pub async fn stream_changes(&self, request: StreamChangesRequest) -> Result<ChangeStream, ClientError> {
+        let from_revision = request.from_revision;
+        let messages = self.api().stream_changes(request).await?.into_inner();
+        Ok(ChangeStream::new(messages, from_revision))
+    }
+}

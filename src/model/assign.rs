@@ -137,3 +137,6 @@ fn assign(document: &mut Value, pointer: &Pointer, value: Value) -> Result<(), D
 fn invalid(pointer: &Pointer, message: impl Into<String>) -> DocumentError {
     DocumentError::new(DocumentErrorCode::InvalidAssignment, pointer, message)
 }
+
+#[cfg(test)]
+mod tests;

@@ -83,7 +83,10 @@ pub(super) fn write_string(string: &str, text: &mut String) {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::model::arbitrary;
 
     fn check(input: &str, expected: &str) {
         let mut value: Value = serde_json::from_str(input).expect("JSON");
@@ -114,5 +117,28 @@ mod tests {
         // RFC 8785 section 3.2.3: U+1F600 sorts as a surrogate pair, before U+FB33.
         check(r#"{"\ufb33":1,"\ud83d\ude00":2,"\u20ac":3}"#, "{\"€\":3,\"😀\":2,\"\u{fb33}\":1}");
         check(r#""\u000f\n\"\\\/é""#, "\"\\u000f\\n\\\"\\\\/é\"");
+    }
+
+    proptest! {
+        #[test]
+        fn canonical_text_is_a_fixed_point(value in arbitrary::value()) {
+            let text = to_canonical(&value);
+            let read: Value = serde_json::from_str(&text).expect("JSON");
+            prop_assert_eq!(to_canonical(&read), text);
+            prop_assert_eq!(read, value, "normal form");
+        }
+
+        #[test]
+        fn equal_texts_mean_equal_values(a in arbitrary::similar_object(), b in arbitrary::similar_object()) {
+            prop_assert_eq!(to_canonical(&a) == to_canonical(&b), a == b);
+        }
+
+        #[test]
+        fn equal_numbers_mean_equal_texts(a in any::<f64>(), b in any::<f64>()) {
+            prop_assume!(a.is_finite() && b.is_finite());
+            let [a_text, b_text] = [a, b].map(|float| to_canonical(&Value::from(float)));
+            prop_assert_eq!(a_text == b_text, a == b);
+            prop_assert_eq!(a_text.parse(), Ok(a));
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
-use similar::{Algorithm, TextDiff};
+use similar::TextDiff;
 
 use super::Pointer;
 
@@ -65,11 +65,12 @@ pub fn unified(old: &str, new: &str, old_label: &str, new_label: &str, context_l
     if old == new {
         return String::new();
     }
-    TextDiff::configure()
-        .algorithm(Algorithm::Myers)
-        .diff_lines(old, new)
+    TextDiff::from_lines(old, new)
         .unified_diff()
         .context_radius(context_lines)
         .header(old_label, new_label)
         .to_string()
 }
+
+#[cfg(test)]
+mod tests;

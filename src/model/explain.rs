@@ -77,3 +77,6 @@ fn said_of_member<'a>(said: &Said<'a>, name: &str) -> Said<'a> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

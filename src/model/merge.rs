@@ -31,3 +31,6 @@ pub fn fold<'a>(layers: impl IntoIterator<Item = &'a Value>) -> Value {
     }
     document
 }
+
+#[cfg(test)]
+mod tests;

@@ -126,3 +126,6 @@ fn does_not_apply(at: usize, operation: &PatchOperation, kind: &PatchErrorKind) 
     let message = format!("operation {at} of the patch, {name} {pointer}, does not apply: {kind}");
     DocumentError::new(DocumentErrorCode::PatchDoesNotApply, &pointer, message)
 }
+
+#[cfg(test)]
+mod tests;

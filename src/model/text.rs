@@ -69,9 +69,12 @@ pub fn render(value: &Value, format: Format) -> Result<String, DocumentError> {
 /// What every refusal of a number says.
 const NOT_A_DOUBLE: &str = "the number is infinite, not a number, or beyond the range of a double";
 
+/// What every refusal of a duplicate key says.
+const DUPLICATE_KEY: &str = "the key occurs more than once";
+
 /// The place of a byte, both counted from 1, the column in characters.
 fn line_and_column(text: &str, at: usize) -> (usize, usize) {
-    let before = &text[..text.floor_char_boundary(at)];
-    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-    (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+    text.char_indices().take_while(|(start, _)| *start < at).fold((1, 1), |(line, column), (_, character)| {
+        if character == '\n' { (line + 1, 1) } else { (line, column + 1) }
+    })
 }

@@ -5,10 +5,12 @@
 
 pub mod codec;
 pub mod memory;
+pub mod sled;
 
 use std::collections::BTreeMap;
 
-pub use memory::MemoryStore;
+pub use self::memory::MemoryStore;
+pub use self::sled::{Fsync, SledOptions, SledStore};
 
 use crate::model::{Commit, ConfigId, Digest, Epoch, Layer, LayerKey, Revision, TagName, Timestamp, Version};
 

@@ -53,6 +53,13 @@ pub enum WatchSelector {
     Namespace(Namespace, Held),
 }
 
+impl WatchSelector {
+    /// It follows one config.
+    pub fn is_config(&self) -> bool {
+        matches!(self, WatchSelector::Config(..))
+    }
+}
+
 pub type Held = BTreeMap<ConfigName, Digest>;
 
 /// What to tell the client.

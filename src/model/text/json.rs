@@ -11,10 +11,11 @@ pub fn parse(text: &str, bytes_max: usize) -> Result<Value, DocumentError> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let result = tree.build(&mut deserializer).and_then(|value| deserializer.end().map(|()| value));
     result.map_err(|error| {
-        let mut document_error = tree.into_error(|| what_is_wrong(&error));
+        let (code, message) = what_is_wrong(&error);
+        let mut document_error = tree.into_error(code, message, None);
         if error.line() > 0 {
             document_error.line = Some(error.line());
-            document_error.column = Some(error.column());
+            document_error.column = Some(error.column().max(1));
         }
         document_error
     })

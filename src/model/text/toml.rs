@@ -4,7 +4,7 @@ use serde_json::{Map, Number, Value};
 use toml::Spanned;
 use toml::de::{DeInteger, DeTable, DeValue};
 
-use super::{DocumentError, DocumentErrorCode, NOT_A_DOUBLE, line_and_column};
+use super::{DUPLICATE_KEY, DocumentError, DocumentErrorCode, NOT_A_DOUBLE, line_and_column};
 use crate::model::limits::DEPTH_MAX;
 use crate::model::{Pointer, depth};
 
@@ -46,9 +46,9 @@ fn read(value: &Spanned<DeValue<'_>>, place: &mut Vec<String>) -> Result<Value, 
     let out_of_range = |message: &str| problem(DocumentErrorCode::NumberOutOfRange, message.to_owned());
     match value.get_ref() {
         DeValue::String(string) => Ok(Value::String(string.to_string())),
-        DeValue::Integer(integer) => {
-            read_integer(integer).ok_or_else(|| out_of_range("the integer is beyond the range of 64 bits"))
-        }
+        DeValue::Integer(integer) => read_integer(integer).ok_or_else(|| {
+            out_of_range("the integer is beyond 64 bits with a sign, which is all that TOML has")
+        }),
         DeValue::Float(float) => float
             .as_str()
             .parse()
@@ -76,15 +76,15 @@ fn read_integer(integer: &DeInteger<'_>) -> Option<Value> {
 }
 
 fn malformed(text: &str, error: &toml::de::Error) -> DocumentError {
-    let message = error.message();
-    let code = if message.contains("duplicate key") {
-        DocumentErrorCode::DuplicateKey
-    } else if message.contains("recurs") {
-        DocumentErrorCode::TooDeep
-    } else {
-        DocumentErrorCode::MalformedDocument
+    // The parser has no other marks for these.
+    let (code, message) = match error.message() {
+        "duplicate key" => (DocumentErrorCode::DuplicateKey, DUPLICATE_KEY.to_owned()),
+        "recursion limit" | "cannot recurse further; max recursion depth met" => {
+            (DocumentErrorCode::TooDeep, depth::message())
+        }
+        message => (DocumentErrorCode::MalformedDocument, format!("not TOML: {message}")),
     };
-    let mut document_error = DocumentError::new(code, &Pointer::root(), format!("not TOML: {message}"));
+    let mut document_error = DocumentError::new(code, &Pointer::root(), message);
     if let Some(span) = error.span() {
         let (line, column) = line_and_column(text, span.start);
         (document_error.line, document_error.column) = (Some(line), Some(column));

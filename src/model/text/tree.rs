@@ -6,7 +6,7 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-use super::{DocumentError, DocumentErrorCode, NOT_A_DOUBLE};
+use super::{DUPLICATE_KEY, DocumentError, DocumentErrorCode, NOT_A_DOUBLE};
 use crate::model::limits::DEPTH_MAX;
 use crate::model::{Pointer, depth};
 
@@ -31,11 +31,15 @@ impl Tree {
         Node { tree: self, depth: 0 }.deserialize(deserializer)
     }
 
-    /// The error that the deserializer gave up with: what this module refused if it did, else what `syntax` says.
-    /// Line and column are left to the format.
-    pub fn into_error(self, syntax: impl FnOnce() -> (DocumentErrorCode, String)) -> DocumentError {
-        let (code, message) = self.refusal.into_inner().unwrap_or_else(syntax);
-        DocumentError::new(code, &self.place.into_inner().into_iter().rev().collect::<Pointer>(), message)
+    /// The error that the deserializer gave up with: what this module refused if it did, else what the format says, which
+    /// may mean a key within the place. Line and column are left to the format.
+    pub fn into_error(self, code: DocumentErrorCode, message: String, key: Option<&str>) -> DocumentError {
+        let (mut place, refusal) = (self.place.into_inner(), self.refusal.into_inner());
+        if let (None, Some(key)) = (&refusal, key) {
+            place.insert(0, key.to_owned());
+        }
+        let (code, message) = refusal.unwrap_or((code, message));
+        DocumentError::new(code, &place.into_iter().rev().collect::<Pointer>(), message)
     }
 
     fn refuse<E: Error>(&self, code: DocumentErrorCode, message: impl Into<String>) -> E {
@@ -124,7 +128,7 @@ impl<'de> Visitor<'de> for &Node<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut sequence: A) -> Result<Value, A::Error> {
-        self.tree.count(2)?;
+        self.tree.count(1)?;
         let node = self.below()?;
         let mut items = Vec::new();
         while let Some(item) =
@@ -137,14 +141,13 @@ impl<'de> Visitor<'de> for &Node<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
-        self.tree.count(2)?;
+        self.tree.count(1)?;
         let node = self.below()?;
         let mut members = Map::new();
         while let Some(name) = map.next_key::<String>()? {
             self.tree.count(name.len() + 4)?;
             if members.contains_key(&name) {
-                let refusal =
-                    self.tree.refuse(DocumentErrorCode::DuplicateKey, "the key occurs more than once");
+                let refusal = self.tree.refuse(DocumentErrorCode::DuplicateKey, DUPLICATE_KEY);
                 return self.tree.within(Err(refusal), || name);
             }
             let member = self.tree.within(map.next_value_seed(&node), || name.clone())?;

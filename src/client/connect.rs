@@ -1,0 +1,179 @@
+//! The connection to a server, and what every call carries. Knows nothing of what is called.
+
+use std::time::Duration;
+
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::service::Interceptor;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, GrpcMethod, Request, Status};
+
+use super::ClientError;
+
+/// Where a server listens that was told nothing else.
+const ADDRESS_DEFAULT: &str = "127.0.0.1:7420";
+const PORT_DEFAULT: u16 = 7420;
+/// The contract allows pings every 10 s or slower. Without them a connection that a partition cut is never given up.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
+/// HTTP/2 closes a connection whose unread small frames exceed a share of this, so many quiet streams need a large one.
+const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
+const STREAM_WINDOW_BYTES: u32 = 4 << 20;
+/// Calls that last: a timeout would end them.
+const STREAMS: [&str; 2] = ["Watch", "StreamChanges"];
+
+/// How to reach a server, and who calls.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnectOptions {
+    /// `127.0.0.1:7420`, `config.internal` (port 7420), or `http://...`.
+    pub address: String,
+    /// Who makes the changes, for the history. Unset: the server says `anonymous`.
+    pub actor: Option<String>,
+    /// The longest that a call may take. Streams have no end.
+    pub timeout: Option<Duration>,
+    /// The longest that making a connection may take.
+    pub connect_timeout: Duration,
+}
+
+impl Default for ConnectOptions {
+    fn default() -> ConnectOptions {
+        ConnectOptions {
+            address: ADDRESS_DEFAULT.into(),
+            actor: None,
+            timeout: Some(Duration::from_secs(30)),
+            connect_timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Adds to every call who makes it and how long it may take.
+#[derive(Clone, Debug)]
+pub struct CallHeaders {
+    actor: Option<MetadataValue<Ascii>>,
+    timeout: Option<Duration>,
+}
+
+impl CallHeaders {
+    pub(super) fn new(options: &ConnectOptions) -> CallHeaders {
+        let actor = options.actor.as_deref().map(encode_actor);
+        CallHeaders { actor, timeout: options.timeout }
+    }
+}
+
+impl Interceptor for CallHeaders {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        if let Some(actor) = &self.actor {
+            request.metadata_mut().insert("confwatch-actor", actor.clone());
+        }
+        let lasts = request
+            .extensions()
+            .get::<GrpcMethod<'static>>()
+            .is_some_and(|method| STREAMS.contains(&method.method()));
+        let caller_has_one = request.metadata().contains_key("grpc-timeout");
+        if let (Some(timeout), false, false) = (self.timeout, lasts, caller_has_one) {
+            request.set_timeout(timeout);
+        }
+        Ok(request)
+    }
+}
+
+/// A connection that is made with the first call, and again whenever it was lost.
+pub(super) fn channel(options: &ConnectOptions) -> Result<Channel, ClientError> {
+    let endpoint = Endpoint::from_shared(uri(&options.address)?)
+        .and_then(|endpoint| endpoint.user_agent(concat!("confwatch/", env!("CARGO_PKG_VERSION"))))
+        .map_err(|_| invalid_address(&options.address))?;
+    let channel = endpoint
+        .connect_timeout(options.connect_timeout)
+        .tcp_nodelay(true)
+        .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
+        .keep_alive_timeout(KEEPALIVE_TIMEOUT)
+        .keep_alive_while_idle(true)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .connect_lazy();
+    Ok(channel)
+}
+
+fn uri(address: &str) -> Result<String, ClientError> {
+    let with_scheme = match address.contains("://") {
+        true => address.to_owned(),
+        false => format!("http://{address}"),
+    };
+    let uri: http::Uri = with_scheme.parse().map_err(|_| invalid_address(address))?;
+    let host_is_there = uri.host().is_some_and(|host| !host.is_empty());
+    if uri.scheme_str() != Some("http") || !host_is_there {
+        return Err(invalid_address(address));
+    }
+    match (uri.port_u16(), address.contains("://")) {
+        (None, false) => Ok(format!("{with_scheme}:{PORT_DEFAULT}")),
+        (Some(_), _) | (None, true) => Ok(with_scheme),
+    }
+}
+
+fn invalid_address(address: &str) -> ClientError {
+    ClientError::local(
+        Code::InvalidArgument,
+        "INVALID_ADDRESS",
+        format!("{address:?} is not the address of a server: host:port or http://host:port expected"),
+    )
+}
+
+/// Metadata are visible ASCII: every other byte, and `%`, travels percent-encoded.
+fn encode_actor(actor: &str) -> MetadataValue<Ascii> {
+    let encoded: String = actor
+        .bytes()
+        .map(|byte| match byte {
+            b'%' => "%25".to_owned(),
+            b' '..=b'~' => char::from(byte).to_string(),
+            _ => format!("%{byte:02X}"),
+        })
+        .collect();
+    encoded.parse().expect("printable ASCII is a metadata value")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_may_leave_out_scheme_and_port() {
+        let check = |address: &str, expected: &str| assert_eq!(uri(address).unwrap(), expected);
+        check("127.0.0.1:7420", "http://127.0.0.1:7420");
+        check("config.internal", "http://config.internal:7420");
+        check("[::1]:80", "http://[::1]:80");
+        check("http://config.internal", "http://config.internal");
+    }
+
+    #[test]
+    fn what_is_no_address_is_refused_by_name() {
+        for address in ["", ":7420", "a b", "https://config.internal", "ftp://x", "http://"] {
+            let error = uri(address).unwrap_err();
+            assert_eq!(error.code(), Code::InvalidArgument, "{address:?}");
+            assert_eq!(error.reason(), "INVALID_ADDRESS");
+            assert!(error.message().contains(&format!("{address:?}")), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_actor_of_any_script_survives_as_ascii() {
+        let check = |actor: &str, expected: &str| assert_eq!(encode_actor(actor), expected);
+        check("ada@example.com", "ada@example.com");
+        check("Ada L", "Ada L");
+        check("Zoë\n100%", "Zo%C3%AB%0A100%25");
+    }
+
+    #[test]
+    fn calls_have_the_timeout_and_streams_have_none() {
+        let options = ConnectOptions { actor: Some("ada".into()), ..Default::default() };
+        let headers_of = |method: &'static str, timeout: Option<Duration>| {
+            let mut request = Request::new(());
+            request.extensions_mut().insert(GrpcMethod::new("confwatch.v1.ConfigService", method));
+            timeout.into_iter().for_each(|timeout| request.set_timeout(timeout));
+            CallHeaders::new(&options).call(request).unwrap().metadata().clone()
+        };
+        assert_eq!(headers_of("Get", None).get("confwatch-actor").unwrap(), "ada");
+        assert_eq!(headers_of("Get", None).get("grpc-timeout").unwrap(), "30000000u");
+        assert_eq!(headers_of("Get", Some(Duration::from_secs(1))).get("grpc-timeout").unwrap(), "1000000u");
+        assert!(headers_of("Watch", None).get("grpc-timeout").is_none());
+        assert!(headers_of("StreamChanges", None).get("grpc-timeout").is_none());
+    }
+}

@@ -1,0 +1,118 @@
+//! The task of a watcher: stream after stream, what they bring, and the state. Knows nothing of the application.
+
+use std::sync::Arc;
+
+use tonic::Code;
+
+use super::backoff::Backoff;
+use super::held::{Kind, ProtocolError};
+use super::session::{self, End};
+use super::{Shared, View, WatchOptions, WatchState, cache};
+use crate::client::{Api, ClientError};
+use crate::proto::v1::{WatchRequest, WatchResponse};
+
+/// Runs until the server says that it will never serve this watch, or until it is aborted.
+pub(super) async fn run(api: Api, options: WatchOptions, shared: Arc<Shared>) {
+    let cache = match &options.cache {
+        Some(path) => {
+            if let Some(saved) = cache::read(path.clone()).await {
+                let mut view = shared.lock();
+                let View { held, outbox, .. } = &mut *view;
+                saved.restore(held);
+                outbox.add_cache(held);
+                drop(view);
+                shared.news.notify_one();
+            }
+            Some(cache::Writer::start(path.clone(), Arc::clone(&shared)))
+        }
+        None => None,
+    };
+    tokio::select! {
+        () = follow(api, &options, &shared, cache.as_ref()) => {}
+        () = watch_grace(&options, &shared) => {}
+    }
+}
+
+/// One stream after the other.
+async fn follow(api: Api, options: &WatchOptions, shared: &Shared, cache: Option<&cache::Writer>) {
+    let silence = options.progress_interval.saturating_mul(3);
+    let mut backoff = Backoff::default();
+    loop {
+        let request = request(options, shared);
+        let end = session::run(api.clone(), request, silence, |message| {
+            backoff.reset();
+            receive(shared, cache, message)
+        });
+        let error = match end.await {
+            End::Failed(error) if will_never_be_served(&error) => {
+                tracing::error!(%error, "the watch has ended");
+                let mut view = shared.lock();
+                (view.error, view.ended) = (Some(error), true);
+                drop(view);
+                shared.set_state(WatchState::Error, |_| true);
+                shared.news.notify_one();
+                return;
+            }
+            End::Failed(error) => error,
+            End::Protocol(error) => {
+                shared.lock().held.distrust();
+                ClientError::local(Code::Internal, "BROKEN_CONTRACT", error.to_string())
+            }
+        };
+        let pause = backoff.next(error.retry_after(), fastrand::f64());
+        tracing::info!(%error, ?pause, "the watch was interrupted");
+        shared.lock().error = Some(error);
+        shared.set_state(WatchState::Stale, |state| state == WatchState::Ready);
+        tokio::time::sleep(pause).await;
+    }
+}
+
+/// Turns `Stale` into `Error` when it lasts.
+async fn watch_grace(options: &WatchOptions, shared: &Shared) {
+    let mut states = shared.state.subscribe();
+    let is_stale = |state: &WatchState| *state == WatchState::Stale;
+    // The sender lives as long as `shared`, so waiting never fails.
+    while states.wait_for(is_stale).await.is_ok() {
+        let over = states.wait_for(|state| !is_stale(state));
+        if tokio::time::timeout(options.error_after, over).await.is_err() {
+            shared.set_state(WatchState::Error, |state| state == WatchState::Stale);
+        }
+    }
+}
+
+fn request(options: &WatchOptions, shared: &Shared) -> WatchRequest {
+    WatchRequest {
+        client_id: options.client_id.clone(),
+        labels: options.labels.clone(),
+        // Longer than a duration of protobuf can be is as good as the longest; the server refuses both.
+        progress_interval: options.progress_interval.try_into().ok(),
+        ..shared.lock().held.begin()
+    }
+}
+
+fn receive(
+    shared: &Shared,
+    cache: Option<&cache::Writer>,
+    message: WatchResponse,
+) -> Result<(), ProtocolError> {
+    let mut view = shared.lock();
+    let View { held, outbox, error, .. } = &mut *view;
+    let Some(folded) = held.fold(message)? else { return Ok(()) };
+    let is_snapshot = matches!(folded.kind, Kind::Snapshot { .. });
+    let is_worth_keeping = is_snapshot || !folded.changed.is_empty();
+    outbox.add(folded, held);
+    *error = None;
+    drop(view);
+    shared.news.notify_one();
+    if is_snapshot {
+        shared.set_state(WatchState::Ready, |_| true);
+    }
+    if let (Some(cache), true) = (cache, is_worth_keeping) {
+        cache.keep();
+    }
+    Ok(())
+}
+
+fn will_never_be_served(error: &ClientError) -> bool {
+    matches!(error.code(), Code::InvalidArgument | Code::PermissionDenied | Code::Unimplemented)
+}

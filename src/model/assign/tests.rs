@@ -1,0 +1,81 @@
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+use crate::model::arbitrary;
+use crate::model::canonical::to_canonical;
+
+fn assigned(target: &Value, values: &[(&str, &str)]) -> Result<Value, DocumentError> {
+    let values = values.iter().map(|(path, json)| (path.to_string(), json.to_string())).collect();
+    apply_assignments(target, &values)
+}
+
+#[test]
+fn values_are_set_by_path() {
+    let check = |target: Value, values: &[(&str, &str)], expected: Value| {
+        assert_eq!(assigned(&target, values), Ok(expected), "{values:?}");
+    };
+    check(json!({"a": 1}), &[], json!({"a": 1}));
+    check(
+        json!({"schedule": {"day": "monday", "hour": 1}}),
+        &[("schedule.day", "\"thursday\""), ("content.max", "30")],
+        json!({"schedule": {"day": "thursday", "hour": 1}, "content": {"max": 30}}),
+    );
+    check(json!({}), &[(r"a\.b.c\\d", "1"), ("/x~1y/~0", "2")], json!({"a.b": {"c\\d": 1}, "x/y": {"~": 2}}));
+    check(json!({"a": {"b": 1}}), &[("a", "null")], json!({"a": null}));
+    check(json!({"a": {"b": 1}}), &[("a", "{\"c\": 1.0}")], json!({"a": {"c": 1}}));
+    check(json!({"l": [1, {"a": 2}]}), &[("l.0", "0"), ("/l/1/a", "3")], json!({"l": [0, {"a": 3}]}));
+    check(json!({"l": [1, 2]}), &[("/l/-", "3"), ("/l/0", "0")], json!({"l": [0, 2, 3]}));
+    check(json!({}), &[("/", "1"), ("0", "2"), ("-", "3")], json!({"": 1, "0": 2, "-": 3}));
+}
+
+#[test]
+fn what_cannot_be_assigned_is_refused_with_the_place() {
+    use DocumentErrorCode::*;
+    let check = |target: Value, values: &[(&str, &str)], code, pointer: &str| {
+        let error = assigned(&target, values).expect_err("refused");
+        assert_eq!((error.code, error.pointer.as_str()), (code, pointer), "{values:?}: {error}");
+    };
+    for path in ["", ".", "a.", ".a", "a..b", "a\\", "a\\b", "/~"] {
+        check(json!({}), &[(path, "1")], InvalidAssignment, "");
+    }
+    check(json!({}), &[("a.b", "1"), ("a", "1")], InvalidAssignment, "/a/b");
+    check(json!({}), &[("a.b", "1"), ("a.b.c", "1"), ("a-b", "1")], InvalidAssignment, "/a/b/c");
+    check(json!({}), &[("a.b", "1"), ("/a/b", "1")], InvalidAssignment, "/a/b");
+    check(json!({"a": {"b": 1}}), &[("a.b.c", "1")], InvalidAssignment, "/a/b");
+    check(json!({"a": null}), &[("a.b", "1")], InvalidAssignment, "/a");
+    check(json!({"l": [1]}), &[("l.1", "1")], InvalidAssignment, "/l");
+    check(json!({"l": [1]}), &[("l.1", "1"), ("l.-", "1")], InvalidAssignment, "/l");
+    check(json!({"l": [1]}), &[("l.00", "1")], InvalidAssignment, "/l");
+    check(json!({"l": [1]}), &[("l.x", "1")], InvalidAssignment, "/l");
+    check(json!({"l": [1]}), &[("l.-.x", "1")], InvalidAssignment, "/l");
+    check(json!({}), &[("a.b", "thursday")], MalformedDocument, "/a/b");
+    check(json!({}), &[("a", "")], MalformedDocument, "/a");
+    check(json!({}), &[("a", "{\"b\": 1, \"b\": 2}")], DuplicateKey, "/a/b");
+    check(json!({}), &[("a", "[1e999]")], NumberOutOfRange, "/a/0");
+    let nested = |count| format!("{}{}", "[".repeat(count), "]".repeat(count));
+    assert!(assigned(&json!({}), &[("a", &nested(63))]).is_ok());
+    check(json!({}), &[("a", &nested(64))], TooDeep, "/a");
+    assert!(assigned(&json!({}), &[(&vec!["a"; 64].join("."), "1")]).is_ok());
+    check(json!({}), &[(&"a.".repeat(100_000), "1")], InvalidAssignment, "");
+    check(json!({}), &[(&"/a".repeat(100_000), "1")], TooDeep, "");
+}
+
+proptest! {
+    #[test]
+    fn an_assigned_value_is_found_at_its_pointer(
+        target in arbitrary::object(), value in arbitrary::value(), name in any::<String>(),
+    ) {
+        let pointer = Pointer::root().child(&name);
+        let values = BTreeMap::from([(pointer.to_string(), to_canonical(&value))]);
+        let document = apply_assignments(&target, &values);
+        prop_assert_eq!(document.as_ref().map(|document| pointer.find(document)), Ok(Some(&value)));
+    }
+
+    #[test]
+    fn a_dotted_path_means_its_members(tokens in prop::collection::vec("[a.\\\\/é]{1,4}", 1..5)) {
+        let path: Vec<String> = tokens.iter().map(|t| t.replace('\\', "\\\\").replace('.', "\\.")).collect();
+        prop_assume!(!path[0].starts_with('/'));
+        prop_assert_eq!(parse_path(&path.join(".")), Ok(tokens.into_iter().collect()));
+    }
+}

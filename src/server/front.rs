@@ -1,0 +1,112 @@
+//! The door of the server: health and reflection from the first moment on, ConfigService while it is open. Knows no
+//! call of the service, only its name.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::future::{Ready, ready};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use futures_util::future::Either;
+use http::{Request, Response};
+use tonic::body::Body;
+use tonic::service::Routes;
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+use tower::Service;
+
+/// The name under which health is asked for, too.
+pub(super) const CONFIG_SERVICE: &str = "confwatch.v1.ConfigService";
+
+/// When to try again at a closed door: a store is open within a second, unless it is very large.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Passes calls on to those who answer them. Clones share the door.
+#[derive(Clone)]
+pub(super) struct Front {
+    always: Routes,
+    config_service: Arc<ArcSwapOption<Routes>>,
+}
+
+impl Front {
+    /// `always` is served whether the door is open or not. It is not yet.
+    pub(super) fn new(always: Routes) -> Front {
+        Front { always: always.prepare(), config_service: Arc::default() }
+    }
+
+    pub(super) fn open(&self, config_service: Routes) {
+        self.config_service.store(Some(Arc::new(config_service.prepare())));
+    }
+
+    /// Calls that come later are refused, and nothing is kept of what answered them.
+    pub(super) fn close(&self) {
+        self.config_service.store(None);
+    }
+}
+
+impl Service<Request<Body>> for Front {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future =
+        Either<<Routes as Service<Request<Body>>>::Future, Ready<Result<Response<Body>, Infallible>>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        // Routes always are.
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        if !is_for_config_service(request.uri().path()) {
+            return Either::Left(self.always.call(request));
+        }
+        match &*self.config_service.load() {
+            Some(routes) => Either::Left(Routes::clone(routes).call(request)),
+            None => Either::Right(ready(Ok(unavailable().into_http()))),
+        }
+    }
+}
+
+fn unavailable() -> Status {
+    let mut details = ErrorDetails::new();
+    details
+        .set_error_info("STORE_UNAVAILABLE", "confwatch", HashMap::new())
+        .set_retry_info(Some(RETRY_AFTER));
+    Status::with_error_details(Code::Unavailable, "the server is starting or stopping", details)
+}
+
+fn is_for_config_service(path: &str) -> bool {
+    let service = path.strip_prefix('/').and_then(|path| path.split_once('/')).map(|(service, _)| service);
+    service == Some(CONFIG_SERVICE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn status_of(front: &mut Front, path: &str) -> Code {
+        let request = Request::builder().uri(path).body(Body::empty()).unwrap();
+        let response = front.call(request).await.unwrap();
+        Status::from_header_map(response.headers()).unwrap().code()
+    }
+
+    #[tokio::test]
+    async fn config_service_is_unavailable_unless_the_door_is_open() {
+        let mut front = Front::new(Routes::default());
+        let path = "/confwatch.v1.ConfigService/Get";
+        assert_eq!(status_of(&mut front, path).await, Code::Unavailable);
+        front.open(Routes::default());
+        assert_eq!(status_of(&mut front, path).await, Code::Unimplemented);
+        front.close();
+        assert_eq!(status_of(&mut front, path).await, Code::Unavailable);
+    }
+
+    #[tokio::test]
+    async fn other_services_are_answered_behind_a_closed_door() {
+        let mut front = Front::new(Routes::default());
+        for path in ["/grpc.health.v1.Health/Check", "/confwatch.v1.ConfigServiceX/Get", "/"] {
+            assert_eq!(status_of(&mut front, path).await, Code::Unimplemented, "{path}");
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! Values in parts, so that no item becomes large: step 6 of `durable.rs`. Knows trees and bytes; not what they mean.
+//!
+//! A value with the key `K` is stored under `K` and the number of the part (u16 BE). `K` is never a prefix of another key with more than
+//! those two bytes behind it.
+
+use super::super::StoreError;
+use super::{corrupt, place};
+
+/// The most that one item holds. Part of the format: readers compute in which part of a batch a content lies. With the longest key
+/// an item stays below 64 KiB, and sled makes blobs of items above 93 KiB.
+pub const CHUNK_BYTES: usize = 60 << 10;
+
+const PART_BYTES: usize = 2;
+
+/// Writes a value in the place of whatever was there, all or none of it.
+pub fn write(tree: &sled::Tree, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
+    let count = value.len().div_ceil(CHUNK_BYTES).max(1);
+    let mut batch = sled::Batch::default();
+    let mut single = count == 1;
+    for old in tree.range(part_key(key, count)..=last_part_key(key)).keys() {
+        batch.remove(old?);
+        single = false;
+    }
+    // A batch costs a log write of its own.
+    if single {
+        tree.insert(part_key(key, 0), value)?;
+    } else {
+        add(&mut batch, key, value);
+        tree.apply_batch(batch)?;
+    }
+    Ok(())
+}
+
+/// Adds the parts of a value that is new.
+pub fn add(batch: &mut sled::Batch, key: &[u8], value: &[u8]) {
+    if value.is_empty() {
+        batch.insert(part_key(key, 0), value);
+    }
+    for (part, chunk) in value.chunks(CHUNK_BYTES).enumerate() {
+        batch.insert(part_key(key, part), chunk);
+    }
+}
+
+/// Removes a value, if there is one.
+pub fn remove(tree: &sled::Tree, key: &[u8]) -> Result<(), StoreError> {
+    for part in tree.range(part_key(key, 0)..=last_part_key(key)).keys() {
+        tree.remove(part?)?;
+    }
+    Ok(())
+}
+
+/// Reads a value. Whether it is complete, its own form must tell.
+pub fn read(tree: &sled::Tree, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+    let mut value: Option<Vec<u8>> = None;
+    for (part, entry) in tree.range(part_key(key, 0)..=last_part_key(key)).enumerate() {
+        let (found, chunk) = entry?;
+        if *found != part_key(key, part) {
+            return Err(corrupt(place(tree, key), format!("part {part} is missing")));
+        }
+        value.get_or_insert_default().extend_from_slice(&chunk);
+    }
+    Ok(value)
+}
+
+/// Reads `length` bytes of a value from `offset` on.
+pub fn read_range(
+    tree: &sled::Tree,
+    key: &[u8],
+    offset: usize,
+    length: usize,
+) -> Result<Vec<u8>, StoreError> {
+    let mut bytes = Vec::with_capacity(length.min(CHUNK_BYTES));
+    while bytes.len() < length {
+        let at = offset + bytes.len();
+        let chunk = tree.get(part_key(key, at / CHUNK_BYTES))?;
+        let rest = chunk.as_deref().and_then(|chunk| chunk.get(at % CHUNK_BYTES..)).unwrap_or_default();
+        if rest.is_empty() {
+            return Err(corrupt(place(tree, key), format!("there is no byte {at}")));
+        }
+        bytes.extend_from_slice(&rest[..rest.len().min(length - bytes.len())]);
+    }
+    Ok(bytes)
+}
+
+/// The key of a value, from that of one of its parts.
+pub fn whole_key(part_key: &[u8]) -> &[u8] {
+    &part_key[..part_key.len().saturating_sub(PART_BYTES)]
+}
+
+fn part_key(key: &[u8], part: usize) -> Vec<u8> {
+    let part = u16::try_from(part).expect("a batch has less than 3.7 GiB");
+    [key, &part.to_be_bytes()].concat()
+}
+
+/// The last key that a part of the value can have.
+pub fn last_part_key(key: &[u8]) -> Vec<u8> {
+    part_key(key, usize::from(u16::MAX))
+}

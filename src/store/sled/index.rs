@@ -1,0 +1,138 @@
+//! Writing the indexes: what a batch of the journal changes in them. Knows trees; not when it is called.
+//!
+//! Writing the same batches again changes nothing, so a start replays from the checkpoint without asking what was already there. sled
+//! recovers a prefix of what one thread wrote, so the checkpoint, written last, vouches for all before it.
+
+use std::collections::BTreeMap;
+
+use super::super::codec::Located;
+use super::record::{self, CurrentRecord, LayerRecord};
+use super::trees::Trees;
+use super::{chunk, keys};
+use crate::model::{LayerChange, Revision, Version};
+use crate::store::{Head, StoreError, VersionRef};
+
+/// A batch that is in the journal.
+pub struct Pending {
+    pub first: Revision,
+    pub bytes: Vec<u8>,
+}
+
+/// Brings the indexes from where they are to the end of `batches`, and returns that.
+pub fn write(trees: &Trees, batches: &[Pending]) -> Result<Option<Head>, StoreError> {
+    let mut changed = Changed::default();
+    let mut head = None;
+    for pending in batches {
+        let batch = trees.journal.decode(pending.first, &pending.bytes)?;
+        for located in &batch.commits {
+            changed.add(trees, pending.first, located)?;
+        }
+        head = Some(batch.last().sealed.head());
+    }
+    changed.write(trees)?;
+    if let Some(head) = head {
+        trees.write_checkpoint(head.revision)?;
+    }
+    Ok(head)
+}
+
+/// Writes to the indexes from the checkpoint to the end of the journal.
+pub fn replay(trees: &Trees) -> Result<(), StoreError> {
+    let checkpoint = trees.checkpoint()?;
+    let mut next = match trees.journal.batch_of(checkpoint.next())? {
+        None => return Ok(()),
+        Some(first) => Some(first),
+    };
+    while let Some(first) = next {
+        let bytes = trees.journal.read_bytes(first)?;
+        let head = write(trees, &[Pending { first, bytes }])?;
+        next = match head {
+            Some(head) => trees.journal.batch_from(head.revision.next())?,
+            None => None,
+        };
+    }
+    Ok(())
+}
+
+/// What is written once however often a group of batches changes it: key to value, `None` if it is gone.
+#[derive(Default)]
+struct Changed {
+    current: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    versions: BTreeMap<Vec<u8>, Vec<u8>>,
+    configs: BTreeMap<Vec<u8>, Vec<u8>>,
+    tags: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+}
+
+impl Changed {
+    fn add(&mut self, trees: &Trees, batch: Revision, located: &Located) -> Result<(), StoreError> {
+        let commit = &located.sealed.commit;
+        let mut contents = located.contents.iter();
+        for change in &commit.changes {
+            let config = keys::config(&change.id);
+            for layer in &change.layers {
+                let offset = *contents.next().expect("a batch locates each layer change");
+                let key = keys::layer(&change.id, &layer.key);
+                let (past, current) = layer_records(layer, change.version, batch, offset);
+                chunk::write(&trees.layers, &keys::at_version(&key, change.version), &past)?;
+                self.current.insert(key, current);
+            }
+            if !change.layers.is_empty() {
+                let at = VersionRef { version: change.version, revision: commit.revision, time: commit.time };
+                self.versions.insert(keys::at_version(&config, change.version), record::encode_version(at));
+                self.configs.insert(config, record::encode_config(at));
+            }
+            for tag in &change.tags {
+                let version = tag.version.map(|version| version.0.to_be_bytes().to_vec());
+                self.tags.insert(keys::tag(&change.id, &tag.tag), version);
+            }
+        }
+        Ok(())
+    }
+
+    /// `versions` after `layers`: a version that can be seen has all its layers.
+    fn write(self, trees: &Trees) -> Result<(), StoreError> {
+        for (key, value) in self.current {
+            match value {
+                Some(value) => chunk::write(&trees.current, &key, &value)?,
+                None => chunk::remove(&trees.current, &key)?,
+            }
+        }
+        for (key, value) in self.versions {
+            trees.versions.insert(key, value)?;
+        }
+        for (key, value) in self.configs {
+            trees.configs.insert(key, value)?;
+        }
+        for (key, value) in self.tags {
+            match value {
+                Some(value) => trees.tags.insert(key, value)?,
+                None => trees.tags.remove(key)?,
+            };
+        }
+        Ok(())
+    }
+}
+
+/// The values of a layer in `layers` and in `current`.
+fn layer_records(
+    layer: &LayerChange,
+    version: Version,
+    batch: Revision,
+    offset: usize,
+) -> (Vec<u8>, Option<Vec<u8>>) {
+    let Some(content) = &layer.content else {
+        return (record::encode(&LayerRecord::Gone), None);
+    };
+    let digest = content.digest().0;
+    let expires_us = layer.expires.map(|time| time.0);
+    let content = content.as_str();
+    let past = LayerRecord::Journal {
+        digest,
+        expires_us,
+        batch: batch.0,
+        offset: offset as u64,
+        bytes: content.len() as u64,
+    };
+    let current = CurrentRecord { digest, expires_us, version: version.0, content };
+    (record::encode(&past), Some(record::encode(&current)))
+}

@@ -1,0 +1,138 @@
+//! From a directory to open trees: the lock, the creation, the recipe of `durable.rs`. Knows files and sled; no commits
+//! but the last.
+//!
+//! | in the directory | is |
+//! | --- | --- |
+//! | `LOCK` | locked by whoever has the store open |
+//! | `db/` | sled's own |
+//! | `db.new/` | a database that was being created when the server ended |
+//! | `HEAD` | see `witness.rs` |
+
+use std::fs::{self, File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::trees::Trees;
+use super::{SledOptions, corrupt, durable, io_error, witness};
+use crate::model::Epoch;
+use crate::store::{Head, StoreError};
+
+/// How long sled may take to let go of a database that was just closed.
+const UNLOCK_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// A directory that nobody else has open.
+pub struct Directory {
+    pub path: PathBuf,
+    /// Locked until it is dropped.
+    _lock: File,
+}
+
+/// Opens or creates a store's directory, as the recipe says. The format is known to be ours; the rest of the content is not looked
+/// at.
+pub fn open(path: &Path, options: &SledOptions) -> Result<(Directory, Trees), StoreError> {
+    let directory = lock(path)?;
+    let db_dir = path.join("db");
+    create_if_missing(path, &db_dir, options)?;
+    durable::prepare(&db_dir).map_err(|source| io_error(&db_dir, source))?;
+    let trees = Trees::open(open_sled(&db_dir, options)?)?;
+    trees.check_format()?;
+    trees.count_opening()?;
+    durable::settle(&trees.db, &db_dir)?;
+    if !durable::is_interposed() {
+        let source = std::io::Error::other("this program was linked so that sled cannot sync files");
+        return Err(io_error(&db_dir, source));
+    }
+    let blobs = durable::blobs(&db_dir).map_err(|source| io_error(&db_dir, source))?;
+    if blobs > 0 {
+        tracing::error!(blobs, "sled keeps items in files of their own, which may not survive a power cut");
+    }
+    Ok((directory, trees))
+}
+
+/// Checks that the journal, which ends with `head`, goes at least as far as it once did.
+pub fn check_complete(path: &Path, trees: &Trees, head: Head) -> Result<(), StoreError> {
+    let checkpoint = trees.checkpoint()?;
+    if checkpoint > head.revision {
+        let what = format!("it ends with revision {}, the indexes with {checkpoint}", head.revision);
+        return Err(corrupt("commits", what));
+    }
+    let Some((revision, hash)) = witness::read(path)? else { return Ok(()) };
+    if revision > head.revision {
+        let what = format!("it ends with revision {}, but {revision} was there before", head.revision);
+        return Err(corrupt("commits", what));
+    }
+    // What was compacted since need not be there.
+    if revision >= trees.oldest()?.revision
+        && let Some(sealed) = trees.journal.commits(revision, revision, 0)?.first()
+        && sealed.hash != hash
+    {
+        let what = format!("the hash of revision {revision} is {}, it was {hash} before", sealed.hash);
+        return Err(corrupt("commits", what));
+    }
+    Ok(())
+}
+
+/// Our own lock, because sled's is released some time after it is closed: this one says exactly who has it.
+fn lock(path: &Path) -> Result<Directory, StoreError> {
+    let io = |source| io_error(path, source);
+    if !path.is_dir() {
+        fs::create_dir_all(path).map_err(io)?;
+        durable::sync_parent(path).map_err(io)?;
+    }
+    let lock =
+        File::options().create(true).truncate(false).write(true).open(path.join("LOCK")).map_err(io)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(Directory { path: path.to_owned(), _lock: lock }),
+        Err(TryLockError::WouldBlock) => Err(locked(path)),
+        Err(TryLockError::Error(source)) => Err(io(source)),
+    }
+}
+
+/// Step 2 of the recipe.
+fn create_if_missing(path: &Path, db_dir: &Path, options: &SledOptions) -> Result<(), StoreError> {
+    let new = path.join("db.new");
+    let io = |source| io_error(&new, source);
+    if new.exists() {
+        fs::remove_dir_all(&new).map_err(io)?;
+    }
+    if db_dir.exists() {
+        // sled would make a new database of what is left.
+        return match ["conf", "db"].into_iter().find(|name| !db_dir.join(name).exists()) {
+            None => Ok(()),
+            Some(name) => Err(corrupt(db_dir.display().to_string(), format!("the file {name} is missing"))),
+        };
+    }
+    if witness::read(path)?.is_some() {
+        return Err(corrupt(db_dir.display().to_string(), "it is missing"));
+    }
+    fs::create_dir(&new).map_err(io)?;
+    let trees = Trees::open(open_sled(&new, options)?)?;
+    let random = Epoch(uuid::Uuid::new_v4().as_u64_pair().1);
+    trees.initialize(options.epoch.unwrap_or(random))?;
+    durable::settle(&trees.db, &new)?;
+    drop(trees);
+    durable::prepare(&new).map_err(io)?;
+    fs::rename(&new, db_dir).map_err(io)?;
+    durable::sync(path).map_err(io)
+}
+
+fn open_sled(db_dir: &Path, options: &SledOptions) -> Result<sled::Db, StoreError> {
+    let give_up = Instant::now() + UNLOCK_TIME_MAX;
+    loop {
+        match durable::configure(db_dir, options.cache_bytes).open() {
+            Ok(db) => return Ok(db),
+            Err(sled::Error::Io(error)) if error.to_string().contains("could not acquire lock") => {
+                if Instant::now() > give_up {
+                    return Err(locked(db_dir));
+                }
+                thread::sleep(Duration::from_millis(10));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+fn locked(path: &Path) -> StoreError {
+    StoreError::Locked { path: path.display().to_string() }
+}
