@@ -76,8 +76,10 @@ fn crates_stay_where_they_belong() {
             let family = name.split('_').next().unwrap_or(name);
             let Some((family, places)) = CRATES.iter().find(|(known, _)| *known == family) else { continue };
             // A module of our own with the name of a crate, such as `store::sled`, when it was imported.
-            let is_ours =
-                |other: &Named| other.segments.len() > 1 && other.segments.last() == path.segments.first();
+            let is_ours = |other: &Named| {
+                let mut names = other.segments.iter().filter(|name| *name != "self");
+                other.segments.len() > 1 && names.next_back() == path.segments.first()
+            };
             if paths(&source.tokens).iter().any(is_ours) {
                 continue;
             }
