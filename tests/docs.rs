@@ -90,6 +90,7 @@ impl Shell {
             .current_dir(self.directory.path())
             .env("PATH", path)
             .env("CONFWATCH_SERVER", &self.server.address)
+            .env("CONFWATCH_ACTOR", "alice")
             .output()
             .expect("there is a shell");
         Ran {
