@@ -13,6 +13,8 @@ mod replay;
 mod requests;
 mod resolve;
 mod state;
+#[cfg(test)]
+mod tests;
 pub mod watch;
 mod write;
 
