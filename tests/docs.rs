@@ -56,8 +56,9 @@ fn every_setting_of_the_server_is_described() {
         Command::new(server::BINARY).args(["serve", "--help"]).output().expect("the binary was built");
     let help = String::from_utf8_lossy(&output.stdout).into_owned();
     let names = help.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-' || c == '_'));
-    let settings: Vec<&str> =
-        names.filter(|name| name.starts_with("--") || name.starts_with("CONFWATCH_")).collect();
+    let is_flag =
+        |name: &str| name.strip_prefix("--").is_some_and(|rest| rest.starts_with(char::is_alphabetic));
+    let settings: Vec<&str> = names.filter(|name| is_flag(name) || name.starts_with("CONFWATCH_")).collect();
     assert!(settings.contains(&"--data-dir"), "the help has changed its form:\n{help}");
     let common = ["--help", "--version", "--server", "--output", "--actor", "--timeout", "--color"];
     let of_clients = |name: &str| {
