@@ -2,7 +2,11 @@
 //! Markdown; what a command means is not its business.
 //!
 //! A line that starts with `$ confwatch ` is run, `\` at its end continues it, and the lines up to the next `$` are what it
-//! prints. Where none are shown it only has to succeed. Other commands, and `confwatch serve`, are for the reader.
+//! prints. Where none are shown it only has to succeed. Other commands, and those that go on for ever or want a person, are
+//! for the reader.
+
+/// Commands that do not end by themselves.
+const ENDLESS: [&str; 4] = ["serve", "watch", "changes", "edit"];
 
 /// A command of a page and where its output stands.
 struct Command {
@@ -62,7 +66,8 @@ fn commands(lines: &[&str]) -> Vec<Command> {
             (at..lines.len()).find(|end| lines[*end].starts_with("$ ") || lines[*end].starts_with("```"));
         let output = at..end.unwrap_or(lines.len());
         at = output.end;
-        if text.starts_with("confwatch ") && !text.starts_with("confwatch serve") {
+        let is_endless = text.split(' ').any(|word| ENDLESS.contains(&word)) && !text.contains("--help");
+        if text.starts_with("confwatch ") && !is_endless {
             commands.push(Command { text, output });
         }
     }
