@@ -262,8 +262,13 @@ impl Engine {
         }
     }
 
-    /// Opens a watch stream.
-    pub fn watch(&self, options: WatchOptions) -> Result<Subscription, Error> {
+    /// Opens a watch stream. It begins with what any answered write has left, or later.
+    pub async fn watch(&self, options: WatchOptions) -> Result<Subscription, Error> {
+        let published = self.state().revision;
+        tokio::select! {
+            () = self.hub.reached(published) => {}
+            () = self.draining.cancelled() => {}
+        }
         self.hub.subscribe(options)
     }
 
