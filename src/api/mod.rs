@@ -1,1 +1,59 @@
-//! The gRPC services over the engine. Knows engine, model and the wire; never a store, a socket or a process.
+//! The gRPC services over the engine. Knows engine, model and the wire; never a store's insides, a socket or a process.
+//!
+//! `service` is the list of calls; `reads`, `writes` and `streams` are what they do: check, call, convert.
+
+pub mod codec;
+mod convert;
+mod page;
+mod reads;
+mod service;
+pub mod status;
+mod streams;
+mod transport;
+mod writes;
+
+use std::sync::Arc;
+
+use percent_encoding::percent_decode_str;
+use tonic::metadata::MetadataMap;
+use tonic::service::Routes;
+
+use crate::engine::Engine;
+
+use server::config_service_server::ConfigServiceServer;
+
+/// What a client may send, and what it receives by default.
+pub const MESSAGE_BYTES_MAX: usize = 4 << 20;
+/// The metadata by which a client says who it is.
+const ACTOR_KEY: &str = "confwatch-actor";
+const ACTOR_BYTES_MAX: usize = 256;
+
+/// The generated server.
+mod server {
+    include!(concat!(env!("OUT_DIR"), "/server/confwatch.v1.rs"));
+}
+
+/// `ConfigService` over an engine.
+#[derive(Clone)]
+struct Api {
+    engine: Arc<Engine>,
+}
+
+/// The services of this API, to be served on any listener.
+pub fn routes(engine: Arc<Engine>) -> Routes {
+    let service = ConfigServiceServer::new(Api { engine })
+        .max_decoding_message_size(MESSAGE_BYTES_MAX)
+        .max_encoding_message_size(usize::MAX);
+    Routes::new(transport::Contract(service))
+}
+
+/// Who calls, as they claim: percent-encoded UTF-8, without control characters.
+fn actor(metadata: &MetadataMap) -> String {
+    let claimed = metadata.get(ACTOR_KEY).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let actor: String =
+        percent_decode_str(claimed).decode_utf8_lossy().chars().filter(|c| !c.is_control()).collect();
+    match actor.trim() {
+        "" => "anonymous".into(),
+        actor => actor.chars().take(ACTOR_BYTES_MAX).collect(),
+    }
+}

@@ -1,0 +1,223 @@
+"""The client against a real server.
+
+CONFWATCH_SERVER: the address of a running server. CONFWATCH_BIN: the confwatch binary, to start servers of its own.
+Run with the stubs generated: python generate.py && python -m unittest -v
+"""
+
+import os
+import pathlib
+import queue
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import unittest
+import uuid
+
+import grpc
+
+import generate
+
+HERE = pathlib.Path(__file__).resolve().parent
+STUBS = tempfile.TemporaryDirectory()
+generate.generate(pathlib.Path(STUBS.name))
+sys.path[:0] = [STUBS.name, str(HERE)]
+
+from confwatch.v1 import document_pb2  # noqa: E402
+from confwatch_client import Batch, ConfwatchClient, ConfwatchError, Target, Watch  # noqa: E402
+
+PATIENCE_SECONDS = 60
+
+
+class Reader:
+    """Reads a watch in a thread, so that a test fails instead of waiting for ever."""
+
+    def __init__(self, watch: Watch) -> None:
+        self._batches: queue.Queue[Batch | BaseException] = queue.Queue()
+        self._watch = watch
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def _read(self) -> None:
+        try:
+            for batch in self._watch:
+                self._batches.put(batch)
+        except BaseException as error:  # noqa: BLE001: raised again by next()
+            self._batches.put(error)
+
+    def next(self) -> Batch:
+        batch = self._batches.get(timeout=PATIENCE_SECONDS)
+        if isinstance(batch, BaseException):
+            raise batch
+        return batch
+
+    def close(self) -> None:
+        self._watch.close()
+        self._thread.join(PATIENCE_SECONDS)
+
+
+class Server:
+    """A `confwatch serve` of our own, on a directory and, the second time, on the same port."""
+
+    def __init__(self, directory: str) -> None:
+        self._directory = directory
+        self.address = "127.0.0.1:0"
+        self._process: subprocess.Popen | None = None
+
+    def start(self) -> None:
+        arguments = ["serve", "--data-dir", self._directory, "--listen", self.address]
+        self._process = subprocess.Popen(
+            [os.environ["CONFWATCH_BIN"], *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        said = []
+        for line in self._process.stdout:
+            said.append(line)
+            if " serving on " in line:
+                self.address = line.split(" serving on ")[1].split(",")[0].strip()
+                threading.Thread(target=self._process.stdout.read, daemon=True).start()
+                return
+        raise AssertionError("the server did not start: " + "".join(said))
+
+    def stop(self, how: signal.Signals) -> int:
+        self._process.send_signal(how)
+        return self._process.wait(PATIENCE_SECONDS)
+
+
+class WithServer(unittest.TestCase):
+    """The calls, against the server that runs already."""
+
+    def setUp(self) -> None:
+        if "CONFWATCH_SERVER" not in os.environ:
+            self.skipTest("CONFWATCH_SERVER is not set")
+        self.client = ConfwatchClient(os.environ["CONFWATCH_SERVER"], actor="python-test", client_id="python")
+        self.addCleanup(self.client.close)
+        # A namespace of its own for each test.
+        self.target = Target(f"python-{uuid.uuid4().hex[:12]}", "checkout", "/production")
+
+    def test_what_was_set_is_read(self) -> None:
+        answer = self.client.set(self.target, {"schedule.day": "thursday", "content.max": 30})
+        self.assertTrue(answer.changed)
+        document = self.client.get(self.target)
+        self.assertEqual(document.value, {"schedule": {"day": "thursday"}, "content": {"max": 30}})
+        self.assertEqual(document.digest, answer.document.digest)
+
+    def test_integers_keep_all_their_digits(self) -> None:
+        self.client.set(self.target, {"big": 2**63 + 1})
+        self.assertEqual(self.client.get(self.target).value, {"big": 2**63 + 1})
+
+    def test_a_bad_document_gives_findings(self) -> None:
+        report = self.client.validate(self.target, '{"a": 1, "a": 2}')
+        self.assertFalse(report.valid)
+        self.assertEqual([finding.code for finding in report.findings], ["DUPLICATE_KEY"])
+        report = self.client.validate(self.target, "a: [1", document_pb2.FORMAT_YAML)
+        self.assertEqual([finding.code for finding in report.findings], ["MALFORMED_DOCUMENT"])
+        self.assertTrue(self.client.validate(self.target, "a: [1]", document_pb2.FORMAT_YAML).valid)
+
+    def test_rollback_restores_an_older_version(self) -> None:
+        self.client.replace(self.target, {"max": 10})
+        self.client.replace(self.target, {"max": 20})
+        answer = self.client.rollback(self.target.namespace, self.target.config, 1, reason="20 was too many")
+        self.assertEqual((answer.version, answer.restored_version), (3, 1))
+        self.assertEqual(self.client.get(self.target).value, {"max": 10})
+
+    def test_a_stale_write_is_refused_with_the_current_version(self) -> None:
+        self.client.replace(self.target, {"max": 10})
+        self.client.replace(self.target, {"max": 20}, expected_version=1)
+        with self.assertRaises(ConfwatchError) as raised:
+            self.client.replace(self.target, {"max": 30}, expected_version=1)
+        self.assertEqual(raised.exception.code, grpc.StatusCode.ABORTED)
+        self.assertEqual(raised.exception.reason, "VERSION_MISMATCH")
+        self.assertEqual(raised.exception.metadata["current_version"], "2")
+
+    def test_what_does_not_exist_says_so(self) -> None:
+        with self.assertRaises(ConfwatchError) as raised:
+            self.client.get(self.target)
+        self.assertEqual(raised.exception.code, grpc.StatusCode.NOT_FOUND)
+        self.assertEqual(raised.exception.reason, "CONFIG_NOT_FOUND")
+
+    def test_a_watch_sees_snapshot_change_and_rollback(self) -> None:
+        self.client.replace(self.target, {"max": 10})
+        reader = Reader(self.client.watch(self.target))
+        self.addCleanup(reader.close)
+
+        first = reader.next()
+        self.assertTrue(first.snapshot)
+        self.assertEqual(first.documents[self.target].value, {"max": 10})
+
+        self.client.set(self.target, {"max": 20})
+        second = reader.next()
+        self.assertFalse(second.snapshot)
+        self.assertEqual(second.documents[self.target].value, {"max": 20})
+
+        self.client.rollback(self.target.namespace, self.target.config, 1)
+        third = reader.next()
+        self.assertEqual(third.documents[self.target].value, {"max": 10})
+        self.assertEqual(third.documents[self.target].digest, first.documents[self.target].digest)
+        self.assertLess(first.revision, second.revision)
+        self.assertLess(second.revision, third.revision)
+
+    def test_a_watch_of_all_configs_sees_them_come_and_go(self) -> None:
+        everything = Target(self.target.namespace, "*")
+        reader = Reader(self.client.watch(everything))
+        self.addCleanup(reader.close)
+        self.assertEqual(reader.next().documents, {})
+        search = Target(self.target.namespace, "search")
+        self.client.replace(search, {"size": 1})
+        self.assertEqual(reader.next().documents[search].value, {"size": 1})
+
+    def test_a_request_that_can_never_work_ends_the_watch(self) -> None:
+        reader = Reader(self.client.watch(Target("NOT A NAME", "x")))
+        with self.assertRaises(ConfwatchError) as raised:
+            reader.next()
+        self.assertEqual(raised.exception.code, grpc.StatusCode.INVALID_ARGUMENT)
+
+
+class Restart(unittest.TestCase):
+    """The watch, through restarts of a server of its own."""
+
+    def setUp(self) -> None:
+        if "CONFWATCH_BIN" not in os.environ:
+            self.skipTest("CONFWATCH_BIN is not set")
+
+    def restart(self, how: signal.Signals) -> None:
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        server = Server(directory.name)
+        server.start()
+        self.addCleanup(server.stop, signal.SIGKILL)
+        client = ConfwatchClient(server.address)
+        self.addCleanup(client.close)
+        checkout, search = Target("shop", "checkout", "/production"), Target("shop", "search")
+        client.replace(checkout, {"max": 10})
+        client.replace(search, {"size": 1})
+        reader = Reader(client.watch(checkout, search))
+        self.addCleanup(reader.close)
+        before = reader.next()
+        self.assertEqual(before.changed, {checkout, search})
+
+        server.stop(how)
+        server.start()
+
+        after = reader.next()
+        self.assertTrue(after.snapshot)
+        self.assertFalse(after.reset)
+        self.assertEqual(after.changed, frozenset(), "unchanged documents must not be sent again")
+        self.assertEqual(after.documents, before.documents)
+        self.assertGreaterEqual(after.revision, before.revision)
+
+        client.set(checkout, {"max": 11})
+        update = reader.next()
+        self.assertEqual(update.changed, {checkout})
+        self.assertEqual(update.documents[checkout].value, {"max": 11})
+        reader.close()
+
+    def test_a_watch_resumes_after_a_shutdown(self) -> None:
+        self.restart(signal.SIGTERM)
+
+    def test_a_watch_resumes_after_a_kill(self) -> None:
+        self.restart(signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

@@ -1,0 +1,4 @@
+//! Between the messages of the wire and the values of the model: here and nowhere else.
+
+pub mod request;
+pub mod response;

@@ -1,0 +1,406 @@
+//! From messages to values: everything a client says is checked here, once.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::engine::watch::{WatchOptions, WatchSelector, WatchTarget};
+use crate::engine::{
+    Action, At, Change, ChangesOptions, Error, Intent, Origin, Target, Text, VersionOrTag, View, Write,
+};
+use crate::model::pointer::Pointer;
+use crate::model::text::Format;
+use crate::model::{
+    ConfigId, ConfigName, Digest, LayerKey, LayerKind, Namespace, Request, Revision, Scope, Source, TagName,
+    Timestamp, Version,
+};
+use crate::proto::v1;
+
+const REASON_BYTES_MAX: usize = 1024;
+const REQUEST_ID_BYTES_MAX: usize = 128;
+const ANNOTATIONS_MAX: usize = 32;
+const ANNOTATION_BYTES_MAX: usize = 1024;
+const CLIENT_ID_BYTES_MAX: usize = 256;
+const PROGRESS_INTERVAL_DEFAULT: Duration = Duration::from_secs(10);
+const PROGRESS_INTERVAL_MIN: Duration = Duration::from_millis(100);
+const PROGRESS_INTERVAL_MAX: Duration = Duration::from_secs(60 * 60);
+const TTL_MAX: Duration = Duration::from_secs(3650 * 24 * 60 * 60);
+const PAGE_SIZE_DEFAULT: usize = 100;
+const CONTEXT_LINES_DEFAULT: u32 = 3;
+const CONTEXT_LINES_MAX: u32 = 100;
+
+pub fn invalid(field: impl Into<String>, message: impl Into<String>) -> Error {
+    Error::Invalid { field: field.into(), message: message.into() }
+}
+
+pub fn namespace(field: &str, text: &str) -> Result<Namespace, Error> {
+    Namespace::parse(text).map_err(|error| invalid(field, format!("{text:?} {error}")))
+}
+
+pub fn config_name(field: &str, text: &str) -> Result<ConfigName, Error> {
+    ConfigName::parse(text).map_err(|error| invalid(field, format!("{text:?} {error}")))
+}
+
+/// `prefix` goes before the names of the fields: `""`, or a path that ends with a dot.
+pub fn config_id(prefix: &str, namespace_text: &str, config: &str) -> Result<ConfigId, Error> {
+    Ok(ConfigId {
+        namespace: namespace(&format!("{prefix}namespace"), namespace_text)?,
+        config: config_name(&format!("{prefix}config"), config)?,
+    })
+}
+
+pub fn scope(prefix: &str, text: &str) -> Result<Scope, Error> {
+    Scope::parse(text).map_err(|error| invalid(format!("{prefix}scope"), format!("{text:?} {error}")))
+}
+
+pub fn tag(field: &str, text: &str) -> Result<TagName, Error> {
+    TagName::parse(text).map_err(|error| invalid(field, format!("{text:?} {error}")))
+}
+
+pub fn pointer(field: &str, text: &str) -> Result<Pointer, Error> {
+    Pointer::parse(text).map_err(|error| invalid(field, format!("{text:?}: {error}")))
+}
+
+pub fn format(field: &str, number: i32) -> Result<Format, Error> {
+    match v1::Format::try_from(number) {
+        Ok(v1::Format::Unspecified | v1::Format::Json) => Ok(Format::Json),
+        Ok(v1::Format::Yaml) => Ok(Format::Yaml),
+        Ok(v1::Format::Toml) => Ok(Format::Toml),
+        Err(_) => Err(invalid(field, format!("there is no format {number}"))),
+    }
+}
+
+pub fn view(field: &str, number: i32) -> Result<View, Error> {
+    match v1::View::try_from(number) {
+        Ok(v1::View::Unspecified | v1::View::Effective) => Ok(View::Effective),
+        Ok(v1::View::Base) => Ok(View::Base),
+        Ok(v1::View::Layer) => Ok(View::Layer(LayerKind::Base)),
+        Ok(v1::View::OverrideLayer) => Ok(View::Layer(LayerKind::Override)),
+        Err(_) => Err(invalid(field, format!("there is no view {number}"))),
+    }
+}
+
+pub fn layer_kind(field: &str, number: i32) -> Result<LayerKind, Error> {
+    match v1::LayerKind::try_from(number) {
+        Ok(v1::LayerKind::Unspecified | v1::LayerKind::Base) => Ok(LayerKind::Base),
+        Ok(v1::LayerKind::Override) => Ok(LayerKind::Override),
+        Err(_) => Err(invalid(field, format!("there is no kind of layer {number}"))),
+    }
+}
+
+/// `""`: none.
+pub fn digest(field: &str, text: &str) -> Result<Option<Digest>, Error> {
+    match text {
+        "" => Ok(None),
+        text => {
+            let wrong = || invalid(field, "is not \"sha256:\" and 64 hex digits");
+            Digest::parse(text).map(Some).ok_or_else(wrong)
+        }
+    }
+}
+
+pub fn timestamp(field: &str, time: &prost_types::Timestamp) -> Result<Timestamp, Error> {
+    if !(0..1_000_000_000).contains(&time.nanos) {
+        return Err(invalid(field, format!("nanos {} are not within 0 to 999999999", time.nanos)));
+    }
+    let micros =
+        time.seconds.checked_mul(1_000_000).map(|micros| micros.saturating_add(i64::from(time.nanos) / 1000));
+    micros.map(Timestamp).ok_or_else(|| invalid(field, "is out of range"))
+}
+
+fn duration(field: &str, duration: &prost_types::Duration) -> Result<Duration, Error> {
+    Duration::try_from(*duration).map_err(|_| invalid(field, "must not be negative"))
+}
+
+/// A read of one document.
+pub struct Read {
+    pub target: Target,
+    pub at: At,
+    pub format: Format,
+    pub pointer: Pointer,
+    pub if_none_match: Option<Digest>,
+    pub min_revision: Revision,
+}
+
+pub fn read(prefix: &str, request: v1::GetRequest) -> Result<Read, Error> {
+    use v1::get_request::At as Wire;
+    let at = match request.at {
+        None => At::Latest,
+        Some(Wire::Version(version)) => At::Version(Version(version)),
+        Some(Wire::Tag(text)) => At::Tag(tag(&format!("{prefix}tag"), &text)?),
+        Some(Wire::Revision(revision)) => At::Revision(Revision(revision)),
+        Some(Wire::Time(time)) => At::Time(timestamp(&format!("{prefix}time"), &time)?),
+    };
+    Ok(Read {
+        target: Target {
+            id: config_id(prefix, &request.namespace, &request.config)?,
+            scope: scope(prefix, &request.scope)?,
+            view: view(&format!("{prefix}view"), request.view)?,
+        },
+        at,
+        format: format(&format!("{prefix}format"), request.format)?,
+        pointer: pointer(&format!("{prefix}pointer"), &request.pointer)?,
+        if_none_match: digest(&format!("{prefix}if_none_match"), &request.if_none_match)?,
+        min_revision: Revision(request.min_revision),
+    })
+}
+
+/// The same, for Explain.
+pub fn explain(request: v1::ExplainRequest) -> Result<Read, Error> {
+    use v1::explain_request::At as From;
+    use v1::get_request::At as To;
+    let at = request.at.map(|at| match at {
+        From::Version(version) => To::Version(version),
+        From::Tag(tag) => To::Tag(tag),
+        From::Revision(revision) => To::Revision(revision),
+        From::Time(time) => To::Time(time),
+    });
+    let v1::ExplainRequest { namespace, config, scope, pointer, .. } = request;
+    read("", v1::GetRequest { namespace, config, scope, at, pointer, ..Default::default() })
+}
+
+/// The two sides of a diff, and the lines of context. What `to` leaves open is as in `from`.
+pub fn diff(request: v1::DiffRequest) -> Result<(Read, Read, Format, usize), Error> {
+    let from = request.from.ok_or_else(|| invalid("from", "must be set"))?;
+    let mut to = request.to.ok_or_else(|| invalid("to", "must be set"))?;
+    for (to, from) in
+        [(&mut to.namespace, &from.namespace), (&mut to.config, &from.config), (&mut to.scope, &from.scope)]
+    {
+        if to.is_empty() {
+            to.clone_from(from);
+        }
+    }
+    if to.view == v1::View::Unspecified as i32 {
+        to.view = from.view;
+    }
+    let lines = request.context_lines.unwrap_or(CONTEXT_LINES_DEFAULT);
+    if lines > CONTEXT_LINES_MAX {
+        return Err(invalid("context_lines", format!("at most {CONTEXT_LINES_MAX} are allowed")));
+    }
+    Ok((read("from.", from)?, read("to.", to)?, format("format", request.format)?, lines as usize))
+}
+
+pub fn change(field: &str, change: v1::Change) -> Result<Change, Error> {
+    use v1::change::Action as Wire;
+    let prefix = format!("{field}.");
+    let text = |of: &str, text: v1::Text| {
+        let format = format(&format!("{prefix}{of}.format"), text.format)?;
+        Ok::<_, Error>(Text { content: text.content, format })
+    };
+    let (of, action) = match change.action {
+        None => return Err(invalid(format!("{prefix}action"), "must be set: what to do with the layer")),
+        Some(Wire::Replace(replace)) => ("replace", Action::Replace(text("replace", replace)?)),
+        Some(Wire::MergePatch(patch)) => ("merge_patch", Action::MergePatch(text("merge_patch", patch)?)),
+        Some(Wire::JsonPatch(patch)) => ("json_patch", Action::JsonPatch(text("json_patch", patch)?)),
+        Some(Wire::Assign(assign)) if assign.values.is_empty() => {
+            return Err(invalid(format!("{prefix}assign.values"), "must not be empty"));
+        }
+        Some(Wire::Assign(assign)) => ("assign", Action::Assign(assign.values)),
+        Some(Wire::Delete(())) => ("delete", Action::Delete),
+    };
+    let kind = layer_kind(&format!("{prefix}kind"), change.kind)?;
+    Ok(Change {
+        id: config_id(&prefix, &change.namespace, &change.config)?,
+        key: LayerKey { kind, scope: scope(&prefix, &change.scope)? },
+        ttl: change.ttl.map(|ttl| time_to_live(&format!("{prefix}ttl"), &ttl)).transpose()?,
+        action,
+        expected: change.expected_version.map(Version),
+        field: format!("{prefix}{of}"),
+    })
+}
+
+fn time_to_live(field: &str, ttl: &prost_types::Duration) -> Result<Duration, Error> {
+    let ttl = duration(field, ttl).map_err(|_| invalid(field, "must be more than zero"))?;
+    match ttl {
+        Duration::ZERO => Err(invalid(field, "must be more than zero")),
+        ttl if ttl > TTL_MAX => Err(invalid(field, "must be at most 3650 days")),
+        ttl => Ok(ttl),
+    }
+}
+
+pub fn changes(changes: Vec<v1::Change>) -> Result<Vec<Change>, Error> {
+    let changes = changes.into_iter().enumerate();
+    changes.map(|(at, wire)| change(&format!("changes[{at}]"), wire)).collect()
+}
+
+/// A write, with what every write carries. `fingerprint`: of the request, without the id.
+pub fn write(
+    actor: String,
+    source: Source,
+    options: v1::WriteOptions,
+    fingerprint: Digest,
+    intent: Intent,
+) -> Result<Write, Error> {
+    let field = |name: &str| format!("options.{name}");
+    bounded_text(&field("reason"), &options.reason, REASON_BYTES_MAX)?;
+    bounded_text(&field("request_id"), &options.request_id, REQUEST_ID_BYTES_MAX)?;
+    bounded_map(&field("annotations"), &options.annotations, ANNOTATION_BYTES_MAX)?;
+    let request = match options.request_id.as_str() {
+        "" => None,
+        id => Some(Request { id: id.into(), fingerprint }),
+    };
+    Ok(Write {
+        origin: Origin { actor, source, reason: options.reason, request, annotations: options.annotations },
+        intent,
+        validate_only: options.validate_only,
+    })
+}
+
+fn bounded_text(field: &str, text: &str, bytes_max: usize) -> Result<(), Error> {
+    match text.len() {
+        bytes if bytes > bytes_max => {
+            Err(invalid(field, format!("has {bytes} bytes, at most {bytes_max} are allowed")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn bounded_map(field: &str, map: &BTreeMap<String, String>, bytes_max: usize) -> Result<(), Error> {
+    if map.len() > ANNOTATIONS_MAX {
+        let found = map.len();
+        return Err(invalid(field, format!("has {found} entries, at most {ANNOTATIONS_MAX} are allowed")));
+    }
+    map.iter().try_for_each(|(name, value)| {
+        let bytes = name.len() + value.len();
+        match bytes > bytes_max {
+            true => Err(invalid(
+                field,
+                format!("entry {name:.20?} has {bytes} bytes, at most {bytes_max} are allowed"),
+            )),
+            false => Ok(()),
+        }
+    })
+}
+
+pub fn delete(request: &v1::DeleteRequest) -> Result<Intent, Error> {
+    let kind = layer_kind("kind", request.kind)?;
+    let scope = request.scope.as_ref().map(|text| scope("", text)).transpose()?;
+    let key = scope.map(|scope| LayerKey { kind, scope });
+    if key.is_none() && request.kind != v1::LayerKind::Unspecified as i32 {
+        return Err(invalid("kind", "needs a scope: without one all layers are deleted"));
+    }
+    Ok(Intent::Delete {
+        id: config_id("", &request.namespace, &request.config)?,
+        key,
+        expected: request.expected_version.map(Version),
+    })
+}
+
+pub fn rollback(request: &v1::RollbackRequest) -> Result<Intent, Error> {
+    use v1::rollback_request::To;
+    let to = match &request.to {
+        None => return Err(invalid("to", "must be set: a version or a tag")),
+        Some(To::Version(version)) => VersionOrTag::Version(Version(*version)),
+        Some(To::Tag(text)) => VersionOrTag::Tag(tag("tag", text)?),
+    };
+    Ok(Intent::Rollback {
+        id: config_id("", &request.namespace, &request.config)?,
+        to,
+        scope: request.scope.as_ref().map(|text| scope("", text)).transpose()?,
+        expected: request.expected_version.map(Version),
+    })
+}
+
+pub fn set_tag(request: &v1::SetTagRequest) -> Result<Intent, Error> {
+    Ok(Intent::Tag {
+        id: config_id("", &request.namespace, &request.config)?,
+        tag: tag("tag", &request.tag)?,
+        to: Some(Version(request.version)),
+        expected: request.expected_version.map(Version),
+    })
+}
+
+pub fn delete_tag(request: &v1::DeleteTagRequest) -> Result<Intent, Error> {
+    Ok(Intent::Tag {
+        id: config_id("", &request.namespace, &request.config)?,
+        tag: tag("tag", &request.tag)?,
+        to: None,
+        expected: None,
+    })
+}
+
+/// 0: the default.
+pub fn page_size(size: u32, max: usize) -> Result<usize, Error> {
+    match size as usize {
+        0 => Ok(PAGE_SIZE_DEFAULT.min(max)),
+        size if size > max => Err(invalid("page_size", format!("is {size}, at most {max} are allowed"))),
+        size => Ok(size),
+    }
+}
+
+pub fn watch(request: v1::WatchRequest, targets_max: usize) -> Result<WatchOptions, Error> {
+    bounded_text("client_id", &request.client_id, CLIENT_ID_BYTES_MAX)?;
+    bounded_map("labels", &request.labels, CLIENT_ID_BYTES_MAX)?;
+    let count = request.targets.len();
+    if count == 0 || count > targets_max {
+        return Err(invalid("targets", format!("has {count} targets, 1 to {targets_max} are allowed")));
+    }
+    let targets = request.targets.into_iter().enumerate();
+    let targets = targets.map(|(at, target)| watch_target(&format!("targets[{at}]."), target));
+    let targets: Vec<WatchTarget> = targets.collect::<Result<_, _>>()?;
+    let mut seen = std::collections::HashSet::new();
+    for (at, target) in targets.iter().enumerate() {
+        let (namespace, config) = match &target.selector {
+            WatchSelector::Config(id, _) => (&id.namespace, Some(&id.config)),
+            WatchSelector::Namespace(namespace, _) => (namespace, None),
+        };
+        if !seen.insert((namespace, config, &target.scope, target.view, target.format as u8)) {
+            return Err(invalid(format!("targets[{at}]"), "is there twice"));
+        }
+    }
+    Ok(WatchOptions {
+        targets,
+        resume_token: (!request.resume_token.is_empty()).then_some(request.resume_token),
+        progress_interval: progress_interval(request.progress_interval)?,
+    })
+}
+
+fn watch_target(prefix: &str, target: v1::WatchTarget) -> Result<WatchTarget, Error> {
+    let if_none_match = digest(&format!("{prefix}if_none_match"), &target.if_none_match)?;
+    let selector = match target.config.as_str() {
+        "*" => {
+            if if_none_match.is_some() {
+                return Err(invalid(format!("{prefix}if_none_match"), "is not for config \"*\": use held"));
+            }
+            let held = target.held.iter().map(|(name, text)| {
+                let field = format!("{prefix}held");
+                let digest = digest(&field, text)?.ok_or_else(|| invalid(&field, "has an empty digest"))?;
+                Ok((config_name(&field, name)?, digest))
+            });
+            let held = held.collect::<Result<_, Error>>()?;
+            WatchSelector::Namespace(namespace(&format!("{prefix}namespace"), &target.namespace)?, held)
+        }
+        _ if !target.held.is_empty() => {
+            return Err(invalid(format!("{prefix}held"), "is for config \"*\" only: use if_none_match"));
+        }
+        config => WatchSelector::Config(config_id(prefix, &target.namespace, config)?, if_none_match),
+    };
+    Ok(WatchTarget {
+        selector,
+        scope: scope(prefix, &target.scope)?,
+        view: view(&format!("{prefix}view"), target.view)?,
+        format: format(&format!("{prefix}format"), target.format)?,
+    })
+}
+
+fn progress_interval(interval: Option<prost_types::Duration>) -> Result<Duration, Error> {
+    let field = "progress_interval";
+    let interval = interval.map_or(Ok(PROGRESS_INTERVAL_DEFAULT), |interval| duration(field, &interval))?;
+    match (PROGRESS_INTERVAL_MIN..=PROGRESS_INTERVAL_MAX).contains(&interval) {
+        true => Ok(interval),
+        false => Err(invalid(field, "must be 100 ms to 1 h")),
+    }
+}
+
+pub fn stream_changes(request: &v1::StreamChangesRequest) -> Result<ChangesOptions, Error> {
+    let filter = match (request.namespace.as_str(), request.config.as_str()) {
+        ("", "") => None,
+        ("", _) => return Err(invalid("namespace", "must be set with config")),
+        (text, "") => Some((namespace("namespace", text)?, None)),
+        (text, config) => Some((namespace("namespace", text)?, Some(config_name("config", config)?))),
+    };
+    Ok(ChangesOptions {
+        from: (request.from_revision != 0).then_some(Revision(request.from_revision)),
+        filter,
+        progress_interval: progress_interval(request.progress_interval)?,
+    })
+}

@@ -1,0 +1,256 @@
+//! From values to messages.
+
+use bytes::Bytes;
+use prost::Message;
+
+use crate::engine::{ConfigState, Encoding, LayerEntry, LayerOutcome, Resolved, Target, View};
+use crate::engine::{Sealed, VersionRef};
+use crate::model::diff::{ChangeType, ValueChange};
+use crate::model::explain::Origin as ValueOrigin;
+use crate::model::text::Format;
+use crate::model::{
+    Commit, ConfigChange, Content, Digest, LayerChange, LayerKind, Source, Timestamp, Version,
+};
+use crate::proto::v1;
+use crate::validate::{Report, Severity};
+
+pub fn time_message(time: Timestamp) -> prost_types::Timestamp {
+    let nanos = (time.0.rem_euclid(1_000_000) * 1000) as i32;
+    prost_types::Timestamp { seconds: time.0.div_euclid(1_000_000), nanos }
+}
+
+pub fn format_message(format: Format) -> v1::Format {
+    match format {
+        Format::Json => v1::Format::Json,
+        Format::Yaml => v1::Format::Yaml,
+        Format::Toml => v1::Format::Toml,
+    }
+}
+
+pub fn view_message(view: View) -> v1::View {
+    match view {
+        View::Effective => v1::View::Effective,
+        View::Base => v1::View::Base,
+        View::Layer(LayerKind::Base) => v1::View::Layer,
+        View::Layer(LayerKind::Override) => v1::View::OverrideLayer,
+    }
+}
+
+pub fn kind_message(kind: LayerKind) -> v1::LayerKind {
+    match kind {
+        LayerKind::Base => v1::LayerKind::Base,
+        LayerKind::Override => v1::LayerKind::Override,
+    }
+}
+
+pub fn layer_message(entry: &LayerEntry) -> v1::LayerRef {
+    v1::LayerRef {
+        scope: entry.key.scope.to_string(),
+        kind: kind_message(entry.key.kind).into(),
+        version: entry.layer.version.0,
+        expire_time: entry.layer.expires.map(time_message),
+        digest: entry.layer.digest.to_string(),
+    }
+}
+
+/// A document without content.
+fn document_head(target: &Target, at: VersionRef, digest: Option<Digest>, format: Format) -> v1::Document {
+    v1::Document {
+        namespace: target.id.namespace.to_string(),
+        config: target.id.config.to_string(),
+        scope: target.scope.to_string(),
+        view: view_message(target.view).into(),
+        version: at.version.0,
+        revision: at.revision.0,
+        digest: digest.map(|digest| digest.to_string()).unwrap_or_default(),
+        content: String::new(),
+        format: format_message(format).into(),
+        update_time: Some(time_message(at.time)),
+        layers: vec![],
+    }
+}
+
+/// A resolved document; `content` is the text to send, if any.
+pub fn document_message(resolved: &Resolved, format: Format, content: &str) -> v1::Document {
+    let head = document_head(&resolved.target, resolved.at, Some(resolved.digest), format);
+    let layers = resolved.layers.iter().map(|entry| layer_message(entry)).collect();
+    v1::Document { content: content.into(), layers, ..head }
+}
+
+/// The bytes of a document in the format that a watcher gets, made once.
+pub fn document_bytes(resolved: &Resolved, format: Format) -> Bytes {
+    let format = resolved.deliverable(format);
+    resolved.encoded(Encoding::Document, format, || {
+        let text = resolved.text(format).expect("a deliverable format expresses the document");
+        document_message(resolved, format, &text).encode_to_vec().into()
+    })
+}
+
+pub fn target_message(target: &Target, format: Format) -> v1::WatchTarget {
+    v1::WatchTarget {
+        namespace: target.id.namespace.to_string(),
+        config: target.id.config.to_string(),
+        scope: target.scope.to_string(),
+        view: view_message(target.view).into(),
+        format: format_message(format).into(),
+        if_none_match: String::new(),
+        held: Default::default(),
+    }
+}
+
+/// The layer that a change left behind.
+pub fn layer_outcome_message(outcome: &LayerOutcome, with_content: bool) -> v1::Document {
+    let view = View::Layer(outcome.key.kind);
+    let target = Target { id: outcome.id.clone(), scope: outcome.key.scope.clone(), view };
+    let Some(layer) = &outcome.after else {
+        return document_head(&target, outcome.at, None, Format::Json);
+    };
+    let entry = LayerEntry { key: outcome.key.clone(), layer: layer.clone() };
+    let content = if with_content { layer.content.as_str() } else { "" };
+    v1::Document {
+        content: content.into(),
+        layers: vec![layer_message(&entry)],
+        ..document_head(&target, outcome.at, Some(layer.digest), Format::Json)
+    }
+}
+
+/// At most `max` differences.
+pub fn diff_message(changes: Vec<ValueChange>, max: usize) -> Vec<v1::ValueChange> {
+    let json = |value: Option<serde_json::Value>| value.map(|value| Content::of(&value).as_str().to_owned());
+    let changes = changes.into_iter().take(max).map(|change| v1::ValueChange {
+        pointer: change.pointer.to_string(),
+        r#type: match change.change_type() {
+            ChangeType::Added => v1::ChangeType::Added,
+            ChangeType::Removed => v1::ChangeType::Removed,
+            ChangeType::Changed => v1::ChangeType::Changed,
+        }
+        .into(),
+        old_value: json(change.old).unwrap_or_default(),
+        new_value: json(change.new).unwrap_or_default(),
+    });
+    changes.collect()
+}
+
+pub fn report_message(report: &Report) -> v1::ValidationReport {
+    let findings = report.findings.iter().map(|finding| v1::Finding {
+        severity: match finding.severity {
+            Severity::Error => v1::Severity::Error,
+            Severity::Warning => v1::Severity::Warning,
+            Severity::Suggestion => v1::Severity::Suggestion,
+        }
+        .into(),
+        code: finding.code.into(),
+        namespace: finding.place.id.namespace.to_string(),
+        config: finding.place.id.config.to_string(),
+        scope: finding.place.scope.to_string(),
+        pointer: finding.place.pointer.clone(),
+        message: finding.message.clone(),
+        suggestion: finding.suggestion.clone(),
+    });
+    v1::ValidationReport { valid: report.is_valid(), findings: findings.collect() }
+}
+
+pub fn config_message(config: &ConfigState) -> v1::ConfigInfo {
+    v1::ConfigInfo {
+        namespace: config.id.namespace.to_string(),
+        config: config.id.config.to_string(),
+        version: config.at.version.0,
+        revision: config.at.revision.0,
+        update_time: Some(time_message(config.at.time)),
+        layers: config.layers().iter().map(|entry| layer_message(entry)).collect(),
+        tags: config.tags.iter().map(|(tag, version)| (tag.to_string(), version.0)).collect(),
+    }
+}
+
+/// What became of a layer, as history tells it.
+pub fn layer_change_message(change: &LayerChange, with_content: bool) -> v1::LayerChange {
+    v1::LayerChange {
+        scope: change.key.scope.to_string(),
+        kind: kind_message(change.key.kind).into(),
+        action: match change.content {
+            Some(_) => v1::LayerAction::Put,
+            None => v1::LayerAction::Delete,
+        }
+        .into(),
+        digest: change.content.as_ref().map(|content| content.digest().to_string()).unwrap_or_default(),
+        content: match &change.content {
+            Some(content) if with_content => content.as_str().into(),
+            Some(_) | None => String::new(),
+        },
+        expire_time: change.expires.map(time_message),
+    }
+}
+
+/// What became of a layer that a write touched, as history will tell it.
+pub fn layer_change_of(outcome: &LayerOutcome) -> LayerChange {
+    LayerChange {
+        key: outcome.key.clone(),
+        content: outcome.after.as_ref().map(|layer| layer.content.clone()),
+        expires: outcome.after.as_ref().and_then(|layer| layer.expires),
+    }
+}
+
+fn config_change_message(change: &ConfigChange, with_content: bool) -> v1::ConfigChange {
+    let tags = change.tags.iter().map(|tag| v1::TagChange {
+        tag: tag.tag.to_string(),
+        version: tag.version.unwrap_or(Version::ZERO).0,
+    });
+    v1::ConfigChange {
+        namespace: change.id.namespace.to_string(),
+        config: change.id.config.to_string(),
+        version: change.version.0,
+        layers: change.layers.iter().map(|layer| layer_change_message(layer, with_content)).collect(),
+        tags: tags.collect(),
+        restored_version: change.restored.unwrap_or(Version::ZERO).0,
+    }
+}
+
+/// A commit with these of its changes.
+pub fn commit_message<'a>(
+    sealed: &Sealed,
+    changes: impl IntoIterator<Item = &'a ConfigChange>,
+    with_content: bool,
+) -> v1::Commit {
+    let changes = changes.into_iter().map(|change| config_change_message(change, with_content));
+    let Commit { revision, time, actor, source, reason, request, annotations, .. } = &sealed.commit;
+    v1::Commit {
+        revision: revision.0,
+        time: Some(time_message(*time)),
+        actor: actor.clone(),
+        source: match source {
+            Source::Set => v1::CommitSource::Set,
+            Source::Apply => v1::CommitSource::Apply,
+            Source::Delete => v1::CommitSource::Delete,
+            Source::Rollback => v1::CommitSource::Rollback,
+            Source::Expiry => v1::CommitSource::Expiry,
+            Source::Tag => v1::CommitSource::Tag,
+        }
+        .into(),
+        reason: reason.clone(),
+        request_id: request.as_ref().map(|request| request.id.clone()).unwrap_or_default(),
+        annotations: annotations.clone(),
+        changes: changes.collect(),
+        hash: sealed.hash.to_string(),
+    }
+}
+
+/// Where a value comes from; layers are given by their place in the resolved document.
+pub fn origin_message(origin: ValueOrigin, resolved: &Resolved) -> v1::ValueOrigin {
+    let layer = |at: usize| Some(layer_message(&resolved.layers[at]));
+    let json = |value: &Option<serde_json::Value>| match value {
+        Some(value) => Content::of(value).as_str().to_owned(),
+        None => String::new(),
+    };
+    let shadowed = origin.shadowed.iter().map(|shadowed| v1::ShadowedValue {
+        layer: layer(shadowed.layer),
+        value: json(&shadowed.value),
+        removed: shadowed.value.is_none(),
+    });
+    v1::ValueOrigin {
+        pointer: origin.pointer.to_string(),
+        value: json(&origin.value),
+        layer: layer(origin.layer),
+        removed: origin.value.is_none(),
+        shadowed: shadowed.collect(),
+    }
+}

@@ -1,0 +1,319 @@
+//! Reads: documents, lists, history, differences.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use prost::Message;
+use tonic::Status;
+
+use crate::engine::{At, Error, Missing, Resolved, State};
+use crate::model::diff::{diff, unified};
+use crate::model::pointer::Pointer;
+use crate::model::text::{DocumentError, Format, render, render_pretty_json};
+use crate::model::{ConfigId, ConfigName, Namespace, Revision, Version};
+use crate::proto::v1;
+
+use super::codec::{Encoded, field_head};
+use super::convert::request::{self, Read};
+use super::convert::response::{
+    commit_message, config_message, diff_message, document_bytes, document_message, origin_message,
+};
+use super::status::{reason_of_missing, response_too_large};
+use super::{Api, MESSAGE_BYTES_MAX, page};
+
+/// The longest wait for `min_revision`.
+const REVISION_WAIT_MAX: Duration = Duration::from_secs(30);
+/// Content of one page of history, beside the version that exceeds it.
+const PAGE_BYTES_MAX: usize = 1 << 20;
+
+/// A document in the form that was asked for.
+enum Found {
+    /// Whole: its encoding is shared.
+    Whole(Bytes),
+    /// A part of it, or no content.
+    Own(Box<v1::Document>),
+}
+
+impl Api {
+    pub(super) async fn get_document(&self, request: v1::GetRequest) -> Result<Encoded, Status> {
+        let read = request::read("", request)?;
+        let state = self.state_for(read.min_revision).await?;
+        let (found, not_modified) = self.find(&state, &read).await?;
+        Ok(match found {
+            // GetResponse { document = 1, not_modified = 2, store_revision = 3 }
+            Found::Whole(document) => {
+                let tail = v1::GetResponse { document: None, not_modified, store_revision: state.revision.0 };
+                Encoded::joined(vec![field_head(1, document.len()), document, tail.encode_to_vec().into()])
+            }
+            Found::Own(document) => Encoded::of(&v1::GetResponse {
+                document: Some(*document),
+                not_modified,
+                store_revision: state.revision.0,
+            }),
+        })
+    }
+
+    pub(super) async fn get_documents(
+        &self,
+        request: v1::BatchGetRequest,
+    ) -> Result<v1::BatchGetResponse, Status> {
+        let (count, max) = (request.requests.len(), self.engine.limits().targets_max);
+        if count > max {
+            let message = format!("has {count} requests, at most {max} are allowed");
+            return Err(request::invalid("requests", message).into());
+        }
+        let reads = request.requests.into_iter().enumerate();
+        let reads = reads.map(|(at, wire)| request::read(&format!("requests[{at}]."), wire));
+        let reads = reads.collect::<Result<Vec<Read>, Error>>()?;
+        let min_revision = reads.iter().map(|read| read.min_revision).max().unwrap_or(Revision::ZERO);
+        let state = self.state_for(min_revision).await?;
+        let (mut results, mut bytes) = (Vec::with_capacity(count), 0);
+        for read in reads {
+            let result = match self.find(&state, &read).await {
+                Ok((found, not_modified)) => {
+                    let document = match found {
+                        Found::Whole(bytes) => v1::Document::decode(bytes).expect("it was encoded here"),
+                        Found::Own(document) => *document,
+                    };
+                    v1::BatchGetResult { document: Some(document), not_modified, ..Default::default() }
+                }
+                Err(error) => missing_result(error)?,
+            };
+            bytes += result.encoded_len();
+            if bytes > MESSAGE_BYTES_MAX - (64 << 10) {
+                return Err(response_too_large(bytes, MESSAGE_BYTES_MAX));
+            }
+            results.push(result);
+        }
+        Ok(v1::BatchGetResponse { results, store_revision: state.revision.0 })
+    }
+
+    pub(super) fn list_configs(&self, mut request: v1::ListRequest) -> Result<v1::ListResponse, Status> {
+        let page_token = std::mem::take(&mut request.page_token);
+        let binding = request.encode_to_vec();
+        let cursor = page::cursor(&binding, &page_token)?.map(|cursor| config_cursor(&cursor)).transpose()?;
+        let size = request::page_size(request.page_size, self.engine.limits().page_size_max)?;
+        let namespace = match request.namespace.as_str() {
+            "" => None,
+            text => Some(request::namespace("namespace", text)?),
+        };
+        let state = self.engine.state();
+        let from = cursor.or_else(|| namespace.as_ref().map(ConfigId::first_of));
+        let listed = state
+            .configs_after(from.as_ref())
+            .take_while(|config| namespace.as_ref().is_none_or(|namespace| config.id.namespace == *namespace))
+            .filter(|config| request.include_deleted || !config.is_deleted());
+        let (mut configs, mut bytes, mut next) = (vec![], 0, String::new());
+        let mut last: Option<&ConfigId> = None;
+        for config in listed {
+            if configs.len() == size || bytes > PAGE_BYTES_MAX {
+                next = last.map(|id| page::token(&binding, &id.to_string())).unwrap_or_default();
+                break;
+            }
+            let message = config_message(config);
+            bytes += message.encoded_len();
+            configs.push(message);
+            last = Some(&config.id);
+        }
+        Ok(v1::ListResponse { configs, next_page_token: next, store_revision: state.revision.0 })
+    }
+
+    pub(super) async fn explain_document(
+        &self,
+        request: v1::ExplainRequest,
+    ) -> Result<v1::ExplainResponse, Status> {
+        let read = request::explain(request)?;
+        let state = self.engine.state();
+        let (resolved, origins) = self.engine.explain(&state, &read.target, &read.at).await?;
+        let within = origins.into_iter().filter(|origin| {
+            // A part of an array has no origin of its own: that of the array is its.
+            read.pointer.contains(&origin.pointer) || origin.pointer.contains(&read.pointer)
+        });
+        let values: Vec<_> = within.map(|origin| origin_message(origin, &resolved)).collect();
+        let document = document_message(&resolved, Format::Json, resolved.content.as_str());
+        let response =
+            v1::ExplainResponse { document: Some(document), values, store_revision: state.revision.0 };
+        match response.encoded_len() {
+            bytes if bytes > MESSAGE_BYTES_MAX => Err(response_too_large(bytes, MESSAGE_BYTES_MAX)),
+            _ => Ok(response),
+        }
+    }
+
+    pub(super) async fn list_history(
+        &self,
+        mut request: v1::ListVersionsRequest,
+    ) -> Result<v1::ListVersionsResponse, Status> {
+        let page_token = std::mem::take(&mut request.page_token);
+        let binding = request.encode_to_vec();
+        let cursor = page::cursor(&binding, &page_token)?;
+        let size = request::page_size(request.page_size, self.engine.limits().page_size_max)?;
+        let scope = request.scope.as_ref().map(|text| request::scope("", text)).transpose()?;
+        let id = request::config_id("", &request.namespace, &request.config)?;
+        let state = self.engine.state();
+        let config = state.config(&id).ok_or_else(|| Error::NotFound(Missing::Config(id.clone())))?;
+        let mut before = match cursor {
+            Some(cursor) => {
+                Version(cursor.parse().map_err(|_| request::invalid("page_token", "is damaged"))?)
+            }
+            None => config.at.version.next(),
+        };
+        let (mut versions, mut bytes, mut more) = (Vec::new(), 0, true);
+        while more && versions.len() < size && bytes < PAGE_BYTES_MAX {
+            let read = self.engine.versions(&id, before, size.min(100)).await?;
+            more = !read.is_empty();
+            for (at, sealed) in read {
+                before = at.version;
+                let change = sealed.commit.changes.iter().find(|change| change.id == id);
+                let concerned = |change: &&crate::model::ConfigChange| {
+                    scope
+                        .as_ref()
+                        .is_none_or(|scope| change.layers.iter().any(|layer| layer.key.scope == *scope))
+                };
+                if let Some(change) = change.filter(concerned) {
+                    let tags = config.tags.iter().filter(|(_, version)| **version == at.version);
+                    let version = v1::VersionInfo {
+                        version: at.version.0,
+                        commit: Some(commit_message(&sealed, [change], request.include_content)),
+                        tags: tags.map(|(tag, _)| tag.to_string()).collect(),
+                    };
+                    bytes += version.encoded_len();
+                    if !versions.is_empty() && bytes > MESSAGE_BYTES_MAX - (256 << 10) {
+                        // It goes on the next page, alone if it must.
+                        before = at.version.next();
+                        break;
+                    }
+                    versions.push(version);
+                }
+                if versions.len() == size || bytes >= PAGE_BYTES_MAX {
+                    break;
+                }
+            }
+        }
+        let next_page_token = match more && before > Version(1) {
+            true => page::token(&binding, &before.to_string()),
+            false => String::new(),
+        };
+        Ok(v1::ListVersionsResponse { versions, next_page_token, store_revision: state.revision.0 })
+    }
+
+    pub(super) async fn diff_documents(&self, request: v1::DiffRequest) -> Result<v1::DiffResponse, Status> {
+        let (from, to, format, context_lines) = request::diff(request)?;
+        let state = self.state_for(from.min_revision.max(to.min_revision)).await?;
+        let (old, new) = (self.side(&state, &from).await?, self.side(&state, &to).await?);
+        let value = |side: &Option<Arc<Resolved>>| match side {
+            Some(resolved) => resolved.content.to_value(),
+            None => serde_json::json!({}),
+        };
+        let (old_value, new_value) = (value(&old), value(&new));
+        let text = |value: &serde_json::Value| match format {
+            Format::Json => Ok(render_pretty_json(value)),
+            Format::Yaml | Format::Toml => render(value, format).map_err(cannot_express),
+        };
+        let label = |read: &Read, side: &Option<Arc<Resolved>>| {
+            let version = side.as_ref().map_or("none".to_owned(), |resolved| resolved.at.version.to_string());
+            format!("{}@{} version {version}", read.target.id, read.target.scope)
+        };
+        let changes = diff(&old_value, &new_value);
+        let unified = match changes.is_empty() {
+            true => String::new(),
+            false => unified(
+                &text(&old_value)?,
+                &text(&new_value)?,
+                &label(&from, &old),
+                &label(&to, &new),
+                context_lines,
+            ),
+        };
+        let head = |side: Option<Arc<Resolved>>| side.map(|resolved| document_message(&resolved, format, ""));
+        let response = v1::DiffResponse {
+            from: head(old),
+            to: head(new),
+            changes: diff_message(changes, usize::MAX),
+            unified,
+            store_revision: state.revision.0,
+        };
+        match response.encoded_len() {
+            bytes if bytes > MESSAGE_BYTES_MAX => Err(response_too_large(bytes, MESSAGE_BYTES_MAX)),
+            _ => Ok(response),
+        }
+    }
+
+    async fn state_for(&self, min_revision: Revision) -> Result<Arc<State>, Error> {
+        self.engine.state_at_least(min_revision, REVISION_WAIT_MAX).await
+    }
+
+    async fn find(&self, state: &State, read: &Read) -> Result<(Found, bool), Error> {
+        let resolved = self.engine.document(state, &read.target, &read.at).await?;
+        if read.if_none_match == Some(resolved.digest) {
+            return Ok((Found::Own(Box::new(document_message(&resolved, read.format, ""))), true));
+        }
+        let found = match read.pointer.is_root() {
+            true if resolved.deliverable(read.format) == read.format => {
+                Found::Whole(document_bytes(&resolved, read.format))
+            }
+            // Not as a watcher gets it: who reads is told why.
+            true => {
+                let text = resolved.text(read.format).map_err(cannot_express)?;
+                let limit = crate::engine::TEXT_BYTES_MAX;
+                return Err(request::invalid(
+                    "format",
+                    format!(
+                        "the document has {} bytes in this format, at most {limit} are answered",
+                        text.len()
+                    ),
+                ));
+            }
+            false => Found::Own(Box::new(self.part(&resolved, &read.pointer, read.format)?)),
+        };
+        Ok((found, false))
+    }
+
+    fn part(&self, resolved: &Resolved, pointer: &Pointer, format: Format) -> Result<v1::Document, Error> {
+        let value = resolved.content.to_value();
+        let missing = || Missing::Value(resolved.target.id.clone(), pointer.to_string());
+        let part = pointer.find(&value).ok_or_else(missing)?;
+        let text = render(part, format).map_err(cannot_express)?;
+        Ok(document_message(resolved, format, &text))
+    }
+
+    /// One side of a diff. `None` if there is no document: to be compared as an empty one.
+    async fn side(&self, state: &State, read: &Read) -> Result<Option<Arc<Resolved>>, Error> {
+        match self.engine.document(state, &read.target, &read.at).await {
+            Ok(resolved) => Ok(Some(resolved)),
+            // Without the config, or at a point before it, there is nothing; a version that never was is a mistake.
+            Err(Error::NotFound(missing)) if reason_of_missing(&missing) == "CONFIG_NOT_FOUND" => Ok(None),
+            Err(Error::NotFound(Missing::VersionAtRevision(..) | Missing::VersionAtTime(..))) => Ok(None),
+            Err(_) if read.at == At::Version(Version::ZERO) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// The document cannot be written in the format that was asked for.
+fn cannot_express(error: DocumentError) -> Error {
+    Error::Document { field: "format".into(), error }
+}
+
+fn config_cursor(cursor: &str) -> Result<ConfigId, Error> {
+    let read = || {
+        let (namespace, config) = cursor.split_once('/')?;
+        let namespace = Namespace::parse(namespace).ok()?;
+        Some(ConfigId { namespace, config: ConfigName::parse(config).ok()? })
+    };
+    read().ok_or_else(|| request::invalid("page_token", "is damaged"))
+}
+
+/// A document that is missing is a result of a batch; other errors are errors.
+fn missing_result(error: Error) -> Result<v1::BatchGetResult, Error> {
+    let reason = match &error {
+        Error::NotFound(missing) => reason_of_missing(missing),
+        Error::Compacted { .. } => "COMPACTED",
+        _ => return Err(error),
+    };
+    Ok(v1::BatchGetResult {
+        error_reason: reason.into(),
+        error_message: error.to_string(),
+        ..Default::default()
+    })
+}

@@ -1,0 +1,184 @@
+//! The one table from errors to what a client is told: code, reason, metadata and details.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use prost::Message;
+use prost_types::Any;
+use tonic::{Code, Status};
+use tonic_types::pb::{self, BadRequest, ErrorInfo, RetryInfo};
+
+use crate::engine::{Error, Limit, Missing};
+use crate::model::document_error::DocumentErrorCode;
+
+use super::convert::response::report_message;
+
+/// The domain of every `google.rpc.ErrorInfo`.
+pub const DOMAIN: &str = "confwatch";
+
+/// A request that the transport could not even read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unreadable {
+    Malformed,
+    TooLarge,
+}
+
+/// What is told besides the message.
+struct Told {
+    code: Code,
+    reason: &'static str,
+    metadata: Vec<(&'static str, String)>,
+    details: Vec<Any>,
+}
+
+impl Told {
+    fn new(code: Code, reason: &'static str) -> Told {
+        Told { code, reason, metadata: vec![], details: vec![] }
+    }
+
+    fn with(mut self, name: &'static str, value: impl ToString) -> Told {
+        self.metadata.push((name, value.to_string()));
+        self
+    }
+
+    fn about_field(mut self, field: &str, description: &str) -> Told {
+        let violation = pb::bad_request::FieldViolation {
+            field: field.into(),
+            description: description.into(),
+            ..Default::default()
+        };
+        let violations = BadRequest { field_violations: vec![violation] };
+        self.details.push(any("google.rpc.BadRequest", &violations));
+        self
+    }
+
+    fn retry_after(mut self, delay: Duration) -> Told {
+        // Jittered, so that the clients of a server that goes away do not all come at once.
+        let delay = delay.mul_f64(0.5 + fastrand::f64());
+        let delay = prost_types::Duration::try_from(delay).expect("a delay of seconds");
+        self.details.push(any("google.rpc.RetryInfo", &RetryInfo { retry_delay: Some(delay) }));
+        self
+    }
+
+    fn status(self, message: String) -> Status {
+        let metadata: HashMap<String, String> =
+            self.metadata.into_iter().map(|(name, value)| (name.into(), value)).collect();
+        let info = ErrorInfo { reason: self.reason.into(), domain: DOMAIN.into(), metadata };
+        let mut details = vec![any("google.rpc.ErrorInfo", &info)];
+        details.extend(self.details);
+        let status = pb::Status { code: self.code as i32, message: message.clone(), details };
+        Status::with_details(self.code, message, status.encode_to_vec().into())
+    }
+}
+
+fn any(name: &str, message: &impl Message) -> Any {
+    Any { type_url: format!("type.googleapis.com/{name}"), value: message.encode_to_vec() }
+}
+
+impl From<Error> for Status {
+    fn from(error: Error) -> Status {
+        let message = error.to_string();
+        let told = match &error {
+            Error::Invalid { field, message } => {
+                Told::new(Code::InvalidArgument, reason_of_field(field)).about_field(field, message)
+            }
+            Error::Document { field, error } => {
+                let told = Told::new(Code::InvalidArgument, error.code.as_str());
+                told.with("pointer", &error.pointer).about_field(field, &error.to_string())
+            }
+            Error::PatchDoesNotApply { field, error } => {
+                let told = Told::new(Code::FailedPrecondition, DocumentErrorCode::PatchDoesNotApply.as_str());
+                told.with("pointer", &error.pointer).about_field(field, &error.to_string())
+            }
+            Error::NotFound(missing) => Told::new(Code::NotFound, reason_of_missing(missing)),
+            Error::RequestIdReused { revision, .. } => {
+                Told::new(Code::AlreadyExists, "REQUEST_ID_REUSED").with("revision", revision)
+            }
+            Error::VersionMismatch { expected, current, .. } => Told::new(Code::Aborted, "VERSION_MISMATCH")
+                .with("expected_version", expected)
+                .with("current_version", current),
+            Error::Refused(report) => {
+                let mut told = Told::new(Code::FailedPrecondition, "VALIDATION_FAILED");
+                told.details.push(any("confwatch.v1.ValidationReport", &report_message(report)));
+                told
+            }
+            Error::Compacted { oldest, .. } => {
+                Told::new(Code::OutOfRange, "COMPACTED").with("oldest_revision", oldest)
+            }
+            Error::RevisionInFuture { store, .. } => {
+                Told::new(Code::OutOfRange, "REVISION_IN_FUTURE").with("store_revision", store)
+            }
+            Error::RevisionNotReached { reached, .. } => {
+                Told::new(Code::DeadlineExceeded, "REVISION_NOT_REACHED").with("store_revision", reached)
+            }
+            Error::LimitReached { limit_name, limit, .. } => {
+                Told::new(Code::ResourceExhausted, reason_of_limit(*limit_name)).with("limit", limit)
+            }
+            Error::Draining { retry_after } => {
+                Told::new(Code::Unavailable, "DRAINING").retry_after(*retry_after)
+            }
+            Error::Unwritable(_) => {
+                Told::new(Code::Unavailable, "STORE_UNAVAILABLE").retry_after(Duration::from_secs(5))
+            }
+            Error::Store(source) => {
+                tracing::error!(error = %source, "the store cannot be read");
+                Told::new(Code::Internal, "STORE_CORRUPT")
+            }
+        };
+        told.status(message)
+    }
+}
+
+impl From<Unreadable> for Status {
+    fn from(unreadable: Unreadable) -> Status {
+        match unreadable {
+            Unreadable::Malformed => Told::new(Code::InvalidArgument, "MALFORMED_REQUEST")
+                .status("the request is not the message it should be, or has text that is not UTF-8".into()),
+            Unreadable::TooLarge => Told::new(Code::ResourceExhausted, "MESSAGE_TOO_LARGE")
+                .status("the message is larger than the server takes".into()),
+        }
+    }
+}
+
+/// A response that would be larger than clients take.
+pub fn response_too_large(found: usize, limit: usize) -> Status {
+    Told::new(Code::ResourceExhausted, "MESSAGE_TOO_LARGE").with("limit", limit).status(format!(
+        "the answer has {found} bytes, at most {limit} fit a message: ask for less at a time"
+    ))
+}
+
+/// The reason that `Status::from` gives for something missing.
+pub fn reason_of_missing(missing: &Missing) -> &'static str {
+    match missing {
+        Missing::Config(_) | Missing::DeletedConfig(..) | Missing::Layers(..) | Missing::Layer(..) => {
+            "CONFIG_NOT_FOUND"
+        }
+        Missing::Version(..) | Missing::VersionAtRevision(..) | Missing::VersionAtTime(..) => {
+            "VERSION_NOT_FOUND"
+        }
+        Missing::Tag(..) => "TAG_NOT_FOUND",
+        Missing::Value(..) => "VALUE_NOT_FOUND",
+        Missing::Watch(_) => "WATCH_NOT_FOUND",
+    }
+}
+
+/// By the last name in the path of the field: the names of fields are part of the contract.
+fn reason_of_field(field: &str) -> &'static str {
+    match field.rsplit('.').next().unwrap_or(field) {
+        "namespace" | "config" => "INVALID_NAME",
+        "scope" => "INVALID_SCOPE",
+        "ttl" => "INVALID_TTL",
+        "tag" => "INVALID_TAG",
+        "pointer" => "INVALID_POINTER",
+        "page_token" => "INVALID_PAGE_TOKEN",
+        _ => "INVALID_FIELD",
+    }
+}
+
+fn reason_of_limit(limit: Limit) -> &'static str {
+    match limit {
+        Limit::CommitBytes => "COMMIT_TOO_LARGE",
+        Limit::QueuedWrites => "TOO_MANY_WRITES",
+        Limit::Watchers => "TOO_MANY_WATCHERS",
+    }
+}

@@ -1,0 +1,265 @@
+//! Streams: Watch and StreamChanges.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::{Bytes, BytesMut};
+use prost::Message;
+use prost::encoding::{bool as bool_field, int32 as enum_field};
+use tokio_stream::Stream;
+use tonic::Status;
+
+use crate::engine::Sealed;
+use crate::engine::watch::{Event, Subscription, TargetState, TargetStatus};
+use crate::engine::{ChangeEvent, Changes, Encoding, Engine};
+use crate::model::{ConfigChange, Revision};
+use crate::proto::v1;
+
+use super::codec::{Encoded, field_head};
+use super::convert::request;
+use super::convert::response::{commit_message, document_bytes, target_message};
+use super::{Api, MESSAGE_BYTES_MAX};
+
+// Fields of WatchResponse, Snapshot, Update and TargetState.
+const SNAPSHOT: u32 = 4;
+const UPDATE: u32 = 5;
+const STATES: u32 = 1;
+const MORE: u32 = 2;
+const RESET: u32 = 3;
+const TARGET: u32 = 1;
+const STATE: u32 = 2;
+const DOCUMENT: u32 = 3;
+
+pub(super) type ChangesStream =
+    Pin<Box<dyn Stream<Item = Result<v1::StreamChangesResponse, Status>> + Send + 'static>>;
+
+/// The messages of a watch stream.
+pub struct WatchStream {
+    engine: Arc<Engine>,
+    subscription: Subscription,
+    /// Until it was told, in the first message.
+    watch_id: Option<String>,
+    /// It follows one target only: what one message says, every stream of this target can be told.
+    single: bool,
+}
+
+impl Api {
+    pub(super) fn open_watch(&self, request: v1::WatchRequest) -> Result<WatchStream, Status> {
+        let options = request::watch(request, self.engine.limits().targets_max)?;
+        let single = matches!(options.targets.as_slice(), [target] if target.selector.is_config());
+        let subscription = self.engine.watch(options)?;
+        let watch_id = Some(subscription.watch_id());
+        Ok(WatchStream { engine: self.engine.clone(), subscription, watch_id, single })
+    }
+
+    pub(super) fn open_changes(&self, request: &v1::StreamChangesRequest) -> Result<ChangesStream, Status> {
+        let changes = self.engine.changes(request::stream_changes(request)?)?;
+        Ok(Box::pin(ChangesResponses::new(changes, request.include_content).into_stream()))
+    }
+}
+
+impl Stream for WatchStream {
+    type Item = Result<Encoded, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let event = std::task::ready!(Pin::new(&mut self.subscription).poll_next(context));
+        Poll::Ready(event.map(|event| Ok(self.encode(event?))))
+    }
+}
+
+impl WatchStream {
+    fn encode(&mut self, event: Event) -> Encoded {
+        match event {
+            Event::Update { states, more: false, .. } if self.single => match states.as_slice() {
+                [state] => update_frame(&self.engine, state),
+                _ => unreachable!("an update of one target has one state"),
+            },
+            Event::Update { revision, states, more } => {
+                let body = states_message(&states, more, false);
+                self.joined(revision, more, Some((UPDATE, body)))
+            }
+            Event::Snapshot { revision, states, more, reset } => {
+                let body = states_message(&states, more, reset);
+                self.joined(revision, more, Some((SNAPSHOT, body)))
+            }
+            Event::Progress { revision } => self.joined(revision, false, None),
+        }
+    }
+
+    /// A message with its own head. Without a body it says that nothing changed.
+    fn joined(&mut self, revision: Revision, more: bool, body: Option<(u32, Vec<Bytes>)>) -> Encoded {
+        let head = v1::WatchResponse {
+            revision: revision.0,
+            resume_token: if more { String::new() } else { self.engine.resume_token(revision).to_string() },
+            watch_id: self.watch_id.take().unwrap_or_default(),
+            event: match body {
+                Some(_) => None,
+                None => Some(v1::watch_response::Event::Progress(v1::Progress {})),
+            },
+        };
+        let mut pieces = vec![head.encode_to_vec().into()];
+        if let Some((field, body)) = body {
+            pieces.push(field_head(field, body.iter().map(Bytes::len).sum()));
+            pieces.extend(body);
+        }
+        Encoded::joined(pieces)
+    }
+}
+
+/// The message that tells every stream of one target of its change: made once. Its revision is that of the change.
+fn update_frame(engine: &Engine, state: &TargetState) -> Encoded {
+    let frame = |revision: Revision| {
+        let states = states_message(std::slice::from_ref(state), false, false);
+        let head = v1::WatchResponse {
+            revision: revision.0,
+            resume_token: engine.resume_token(revision).to_string(),
+            ..Default::default()
+        };
+        let mut bytes = BytesMut::from(&*head.encode_to_vec());
+        bytes.extend_from_slice(&field_head(UPDATE, states.iter().map(Bytes::len).sum()));
+        states.iter().for_each(|piece| bytes.extend_from_slice(piece));
+        bytes.freeze()
+    };
+    match &state.status {
+        TargetStatus::Present(resolved) => {
+            Encoded::joined(vec![
+                resolved.encoded(Encoding::UpdateFrame, state.format, || frame(resolved.at.revision)),
+            ])
+        }
+        TargetStatus::Current | TargetStatus::Absent => Encoded::joined(vec![frame(engine.state().revision)]),
+    }
+}
+
+/// The pieces of a Snapshot or Update.
+fn states_message(states: &[TargetState], more: bool, reset: bool) -> Vec<Bytes> {
+    let mut pieces = vec![];
+    for state in states {
+        let state = state_message(state);
+        pieces.push(field_head(STATES, state.iter().map(Bytes::len).sum()));
+        pieces.extend(state);
+    }
+    let mut flags = BytesMut::new();
+    if more {
+        bool_field::encode(MORE, &true, &mut flags);
+    }
+    if reset {
+        bool_field::encode(RESET, &true, &mut flags);
+    }
+    pieces.push(flags.freeze());
+    pieces
+}
+
+/// The pieces of a TargetState.
+fn state_message(state: &TargetState) -> Vec<Bytes> {
+    let target = target_message(&state.target, state.format).encode_to_vec();
+    let mut head = BytesMut::from(&*field_head(TARGET, target.len()));
+    head.extend_from_slice(&target);
+    let (status, document) = match &state.status {
+        TargetStatus::Present(resolved) => (v1::State::Present, Some(document_bytes(resolved, state.format))),
+        TargetStatus::Current => (v1::State::Current, None),
+        TargetStatus::Absent => (v1::State::Absent, None),
+    };
+    enum_field::encode(STATE, &status.into(), &mut head);
+    if let Some(document) = &document {
+        head.extend_from_slice(&field_head(DOCUMENT, document.len()));
+    }
+    std::iter::once(head.freeze()).chain(document).collect()
+}
+
+/// The messages of a stream of commits.
+struct ChangesResponses {
+    changes: Changes,
+    include_content: bool,
+    /// The commit that is being told, and those of its changes that are yet to be.
+    telling: Option<(Sealed, std::vec::IntoIter<ConfigChange>)>,
+}
+
+impl ChangesResponses {
+    fn new(changes: Changes, include_content: bool) -> ChangesResponses {
+        ChangesResponses { changes, include_content, telling: None }
+    }
+
+    fn into_stream(self) -> impl Stream<Item = Result<v1::StreamChangesResponse, Status>> {
+        futures_util::stream::unfold(Some(self), |responses| async move {
+            let mut responses = responses?;
+            match responses.next().await {
+                Ok(response) => Some((Ok(response), Some(responses))),
+                Err(status) => Some((Err(status), None)),
+            }
+        })
+    }
+
+    async fn next(&mut self) -> Result<v1::StreamChangesResponse, Status> {
+        if self.telling.is_none() {
+            match self.changes.next().await? {
+                ChangeEvent::Progress(revision) => {
+                    let event = Some(v1::stream_changes_response::Event::Progress(v1::Progress {}));
+                    return Ok(v1::StreamChangesResponse { revision: revision.0, more: false, event });
+                }
+                ChangeEvent::Commit(mut sealed) => {
+                    let changes = split(std::mem::take(&mut sealed.commit.changes), self.include_content);
+                    self.telling = Some((sealed, changes.into_iter()));
+                }
+            }
+        }
+        let (sealed, mut left) = self.telling.take().expect("a commit was just put there");
+        let part = self.part_of(&mut left);
+        let commit = commit_message(&sealed, &part, self.include_content);
+        let (revision, more) = (sealed.commit.revision.0, !left.as_slice().is_empty());
+        if more {
+            self.telling = Some((sealed, left));
+        }
+        let event = Some(v1::stream_changes_response::Event::Commit(commit));
+        Ok(v1::StreamChangesResponse { revision, more, event })
+    }
+
+    /// As many changes as fit a message.
+    fn part_of(&self, left: &mut std::vec::IntoIter<ConfigChange>) -> Vec<ConfigChange> {
+        let (mut part, mut bytes) = (vec![], 0);
+        while let Some(change) = left.as_slice().first() {
+            bytes += change_bytes(change, self.include_content);
+            if !part.is_empty() && bytes > MESSAGE_BYTES_MAX - (1 << 20) {
+                break;
+            }
+            part.extend(left.next());
+        }
+        part
+    }
+}
+
+/// Splits the changes of configs whose layers do not fit one message.
+fn split(changes: Vec<ConfigChange>, include_content: bool) -> Vec<ConfigChange> {
+    let limit = MESSAGE_BYTES_MAX - (2 << 20);
+    changes
+        .into_iter()
+        .flat_map(|change| {
+            if change_bytes(&change, include_content) <= limit {
+                return vec![change];
+            }
+            let (id, version, restored) = (change.id, change.version, change.restored);
+            let mut parts = vec![ConfigChange { id, version, layers: vec![], tags: change.tags, restored }];
+            for layer in change.layers {
+                let last = parts.last_mut().expect("there is one");
+                last.layers.push(layer);
+                if change_bytes(last, include_content) > limit {
+                    let layer = last.layers.pop().expect("it was just pushed");
+                    let next = ConfigChange { layers: vec![layer], tags: vec![], ..last.clone() };
+                    match last.layers.is_empty() {
+                        true => last.layers = next.layers,
+                        false => parts.push(next),
+                    }
+                }
+            }
+            parts
+        })
+        .collect()
+}
+
+fn change_bytes(change: &ConfigChange, include_content: bool) -> usize {
+    let layers = change.layers.iter().map(|layer| {
+        let content = layer.content.as_ref().filter(|_| include_content);
+        512 + content.map_or(0, |content| content.as_str().len())
+    });
+    512 + layers.sum::<usize>() + 128 * change.tags.len()
+}

@@ -1,0 +1,61 @@
+//! Requests that never reach a handler, answered as the contract says: tonic calls a message that it cannot decode an
+//! internal error, and one that is too large out of range.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use http::{Request, Response};
+use tonic::body::Body;
+use tonic::server::NamedService;
+use tonic::{Code, Status};
+use tower::Service;
+
+use super::status::Unreadable;
+
+/// Wraps a generated service.
+#[derive(Clone)]
+pub struct Contract<S>(pub S);
+
+impl<S: NamedService> NamedService for Contract<S> {
+    const NAME: &'static str = S::NAME;
+}
+
+impl<S> Service<Request<Body>> for Contract<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+    S::Future: Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.0.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let response = self.0.call(request);
+        Box::pin(async move {
+            let response = response.await?;
+            Ok(match unreadable(&response) {
+                Some(unreadable) => Status::from(unreadable).into_http(),
+                None => response,
+            })
+        })
+    }
+}
+
+/// What tonic 0.14 says of a request that it could not read: by its messages, as the codes alone do not tell. Handlers of ours
+/// never answer with these codes without details.
+fn unreadable(response: &Response<Body>) -> Option<Unreadable> {
+    let status = Status::from_header_map(response.headers())?;
+    match status.code() {
+        _ if !status.details().is_empty() => None,
+        Code::Internal => Some(Unreadable::Malformed),
+        Code::OutOfRange if status.message().contains("message length too large") => {
+            Some(Unreadable::TooLarge)
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,185 @@
+//! Writes: each is a commit through the one pipeline of the engine.
+
+use prost::Message;
+use tonic::Status;
+
+use crate::engine::{Error, Intent, LayerOutcome, Outcome};
+use crate::model::diff::diff;
+use crate::model::{Content, Digest, Source, Version};
+use crate::proto::v1;
+
+use super::Api;
+use super::convert::request;
+use super::convert::response::{
+    diff_message, layer_change_message, layer_change_of, layer_message, layer_outcome_message, report_message,
+};
+
+/// Differences that an answer tells for one change.
+const DIFF_MAX: usize = 100;
+/// Content that is compared for an answer, for all its changes: Diff tells of the rest.
+const DIFF_BYTES_MAX: usize = 1 << 20;
+
+/// Takes the options out of a request, and the digest of it without what does not make it another request.
+fn options<M: Message>(
+    call: &str,
+    request: &mut M,
+    of: impl Fn(&mut M) -> &mut Option<v1::WriteOptions>,
+) -> (v1::WriteOptions, Digest) {
+    let options = of(request).take().unwrap_or_default();
+    let without_id = v1::WriteOptions { request_id: String::new(), validate_only: false, ..options.clone() };
+    *of(request) = Some(without_id);
+    let fingerprint = Digest::of(&[call.as_bytes(), &request.encode_to_vec()].concat());
+    *of(request) = None;
+    (options, fingerprint)
+}
+
+impl Api {
+    pub(super) async fn set_layer(
+        &self,
+        actor: String,
+        mut request: v1::SetRequest,
+    ) -> Result<v1::SetResponse, Status> {
+        let (options, fingerprint) = options("Set", &mut request, |request| &mut request.options);
+        let change = request.change.ok_or_else(|| request::invalid("change", "must be set"))?;
+        let intent = Intent::Changes(vec![request::change("change", change)?]);
+        let outcome = self.write(actor, Source::Set, options, fingerprint, intent).await?;
+        Ok(v1::SetResponse {
+            document: outcome.layers.first().map(|layer| layer_outcome_message(layer, true)),
+            changed: outcome.changed,
+            report: Some(report_message(&outcome.report)),
+            store_revision: outcome.revision.0,
+        })
+    }
+
+    pub(super) async fn apply_changes(
+        &self,
+        actor: String,
+        mut request: v1::ApplyRequest,
+    ) -> Result<v1::ApplyResponse, Status> {
+        let (options, fingerprint) = options("Apply", &mut request, |request| &mut request.options);
+        let intent = Intent::Changes(request::changes(request.changes)?);
+        let outcome = self.write(actor, Source::Apply, options, fingerprint, intent).await?;
+        Ok(v1::ApplyResponse {
+            results: applied(&outcome),
+            changed: outcome.changed,
+            report: Some(report_message(&outcome.report)),
+            store_revision: outcome.revision.0,
+        })
+    }
+
+    pub(super) async fn delete_layers(
+        &self,
+        actor: String,
+        mut request: v1::DeleteRequest,
+    ) -> Result<v1::DeleteResponse, Status> {
+        let (options, fingerprint) = options("Delete", &mut request, |request| &mut request.options);
+        let intent = request::delete(&request)?;
+        let outcome = self.write(actor, Source::Delete, options, fingerprint, intent).await?;
+        let gone = outcome.layers.iter().filter_map(|layer| layer.before.as_ref());
+        Ok(v1::DeleteResponse {
+            changed: outcome.changed,
+            version: outcome.at.map_or(0, |at| at.version.0),
+            deleted: gone.map(|entry| layer_message(entry)).collect(),
+            store_revision: outcome.revision.0,
+        })
+    }
+
+    pub(super) async fn validate_changes(
+        &self,
+        request: v1::ValidateRequest,
+    ) -> Result<v1::ValidateResponse, Status> {
+        let changes = request::changes(request.changes)?;
+        let (report, outcome) = self.engine.validate(changes).await?;
+        Ok(v1::ValidateResponse {
+            report: Some(report_message(&report)),
+            changed: outcome.as_ref().is_some_and(|outcome| outcome.changed),
+            results: outcome.as_ref().map(applied).unwrap_or_default(),
+            store_revision: self.engine.state().revision.0,
+        })
+    }
+
+    pub(super) async fn roll_back(
+        &self,
+        actor: String,
+        mut request: v1::RollbackRequest,
+    ) -> Result<v1::RollbackResponse, Status> {
+        let (options, fingerprint) = options("Rollback", &mut request, |request| &mut request.options);
+        let intent = request::rollback(&request)?;
+        let outcome = self.write(actor, Source::Rollback, options, fingerprint, intent).await?;
+        let layers = outcome.layers.iter();
+        Ok(v1::RollbackResponse {
+            version: outcome.at.map_or(0, |at| at.version.0),
+            restored_version: outcome.restored.unwrap_or(Version::ZERO).0,
+            changed: outcome.changed,
+            layers: layers.map(|layer| layer_change_message(&layer_change_of(layer), false)).collect(),
+            report: Some(report_message(&outcome.report)),
+            store_revision: outcome.revision.0,
+        })
+    }
+
+    pub(super) async fn move_tag(
+        &self,
+        actor: String,
+        mut request: v1::SetTagRequest,
+    ) -> Result<v1::SetTagResponse, Status> {
+        let (options, fingerprint) = options("SetTag", &mut request, |request| &mut request.options);
+        let intent = request::set_tag(&request)?;
+        let outcome = self.write(actor, Source::Tag, options, fingerprint, intent).await?;
+        let (version, previous) = outcome.tag;
+        Ok(v1::SetTagResponse {
+            version: version.unwrap_or(Version::ZERO).0,
+            previous_version: previous.unwrap_or(Version::ZERO).0,
+            changed: outcome.changed,
+            store_revision: outcome.revision.0,
+        })
+    }
+
+    pub(super) async fn remove_tag(
+        &self,
+        actor: String,
+        mut request: v1::DeleteTagRequest,
+    ) -> Result<v1::DeleteTagResponse, Status> {
+        let (options, fingerprint) = options("DeleteTag", &mut request, |request| &mut request.options);
+        let intent = request::delete_tag(&request)?;
+        let outcome = self.write(actor, Source::Tag, options, fingerprint, intent).await?;
+        Ok(v1::DeleteTagResponse {
+            previous_version: outcome.tag.1.unwrap_or(Version::ZERO).0,
+            changed: outcome.changed,
+            store_revision: outcome.revision.0,
+        })
+    }
+
+    async fn write(
+        &self,
+        actor: String,
+        source: Source,
+        options: v1::WriteOptions,
+        fingerprint: Digest,
+        intent: Intent,
+    ) -> Result<Outcome, Error> {
+        self.engine.write(request::write(actor, source, options, fingerprint, intent)?).await
+    }
+}
+
+fn applied(outcome: &Outcome) -> Vec<v1::AppliedChange> {
+    let mut bytes_left = DIFF_BYTES_MAX;
+    let results = outcome.layers.iter().map(|layer| v1::AppliedChange {
+        document: Some(layer_outcome_message(layer, false)),
+        changed: layer.changed,
+        diff: layer_diff(layer, &mut bytes_left),
+    });
+    results.collect()
+}
+
+/// How a layer differs from before. Takes the bytes that it compares from what is left, and is empty if they do not suffice.
+fn layer_diff(layer: &LayerOutcome, bytes_left: &mut usize) -> Vec<v1::ValueChange> {
+    let before = layer.before.as_ref().map(|entry| &entry.layer.content);
+    let after = layer.after.as_ref().map(|layer| &layer.content);
+    let bytes = [before, after].into_iter().flatten().map(|content| content.as_str().len()).sum();
+    let Some(left) = bytes_left.checked_sub(bytes).filter(|_| layer.changed) else {
+        return vec![];
+    };
+    *bytes_left = left;
+    let value = |content: Option<&Content>| content.map_or(serde_json::json!({}), Content::to_value);
+    diff_message(diff(&value(before), &value(after)), DIFF_MAX)
+}

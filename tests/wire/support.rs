@@ -1,0 +1,109 @@
+//! A server of one's own, and short ways to say what is sent and expected.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use confwatch::proto::v1::config_service_client::ConfigServiceClient;
+use confwatch::proto::v1::*;
+use confwatch::server::{RunningServer, Server, Settings};
+use prost::Message;
+use tempfile::TempDir;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Status};
+
+pub type Client = ConfigServiceClient<Channel>;
+
+/// A server on a free port, with a directory of its own.
+pub struct TestServer {
+    pub running: RunningServer,
+    pub directory: TempDir,
+}
+
+impl TestServer {
+    pub async fn start() -> TestServer {
+        TestServer::start_in(TempDir::new().expect("a directory"), |_| {}).await
+    }
+
+    /// On the data of an earlier server, with other settings.
+    pub async fn start_in(directory: TempDir, change: impl FnOnce(&mut Settings)) -> TestServer {
+        let mut settings = settings(directory.path());
+        change(&mut settings);
+        let running = Server::start(settings).await.expect("the server starts");
+        TestServer { running, directory }
+    }
+
+    /// Stops it, and gives its data.
+    pub async fn stop(self) -> TempDir {
+        self.running.shutdown().await;
+        self.directory
+    }
+
+    /// On a connection of its own.
+    pub async fn client(&self) -> Client {
+        let endpoint =
+            Endpoint::from_shared(format!("http://{}", self.running.address())).expect("an address");
+        Client::new(endpoint.connect().await.expect("the server listens"))
+    }
+}
+
+pub fn settings(directory: &Path) -> Settings {
+    Settings { data_dir: directory.join("data"), listen: "127.0.0.1:0".into(), ..Settings::default() }
+}
+
+pub fn json(content: &str) -> Text {
+    Text { content: content.into(), format: Format::Json.into() }
+}
+
+/// Replaces a base layer of `test/app`.
+pub fn replace(scope: &str, content: &str) -> Change {
+    change(scope, change::Action::Replace(json(content)))
+}
+
+pub fn change(scope: &str, action: change::Action) -> Change {
+    Change {
+        namespace: "test".into(),
+        config: "app".into(),
+        scope: scope.into(),
+        action: Some(action),
+        ..Default::default()
+    }
+}
+
+pub fn set(change: Change) -> SetRequest {
+    SetRequest { change: Some(change), options: None }
+}
+
+/// Reads `test/app`.
+pub fn get(scope: &str) -> GetRequest {
+    GetRequest { namespace: "test".into(), config: "app".into(), scope: scope.into(), ..Default::default() }
+}
+
+/// The content of a document that is there.
+pub async fn content(client: &mut Client, request: GetRequest) -> String {
+    client.get(request).await.expect("it is there").into_inner().document.expect("a document").content
+}
+
+/// The code, and the reason and metadata of the ErrorInfo.
+pub fn told(status: &Status) -> (Code, String, HashMap<String, String>) {
+    use tonic_types::StatusExt;
+    let info = status.get_details_error_info().unwrap_or_else(|| panic!("no ErrorInfo in {status:?}"));
+    assert_eq!(info.domain, "confwatch");
+    (status.code(), info.reason, info.metadata)
+}
+
+/// The call was refused with this code and reason.
+#[track_caller]
+pub fn refused<T: std::fmt::Debug>(result: Result<T, Status>, code: Code, reason: &str) -> Status {
+    let status = result.expect_err("it should be refused");
+    let (found_code, found_reason, _) = told(&status);
+    assert_eq!((found_code, found_reason.as_str()), (code, reason), "{status:?}");
+    status
+}
+
+/// The findings in the details of an error.
+pub fn findings(status: &Status) -> Vec<Finding> {
+    let details = tonic_types::pb::Status::decode(status.details()).expect("google.rpc.Status").details;
+    let report = details.iter().find(|any| any.type_url.ends_with("confwatch.v1.ValidationReport"));
+    let report = ValidationReport::decode(&*report.expect("a report").value).expect("a report");
+    report.findings
+}

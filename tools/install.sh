@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# Installs what tests and lints need besides Rust: a Python environment in .venv, and the packages of clients/node and
+# tools from npm. Quick when everything is there already.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+# Debian packages, where they are missing and we may install them.
+missing=()
+command -v cc >/dev/null || missing+=(build-essential)
+command -v python3 >/dev/null || missing+=(python3)
+python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
+command -v node >/dev/null || missing+=(nodejs)
+command -v npm >/dev/null || missing+=(npm)
+if [ ${#missing[@]} -gt 0 ]; then
+  if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+    echo "missing: ${missing[*]} (as root on Debian this script installs them)" >&2
+    exit 1
+  fi
+  echo "installing Debian packages: ${missing[*]}"
+  apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+fi
+
+# Runs a command if what it depends on changed since it last succeeded. $1: the stamp, $2...: files, --, the command.
+once() {
+  local stamp=$1 files=() want
+  shift
+  while [ "$1" != -- ]; do files+=("$1"); shift; done
+  shift
+  want=$(sha256sum "${files[@]}")
+  if [ "$(cat "$stamp" 2>/dev/null)" != "$want" ]; then
+    echo "installing ${files[*]}"
+    "$@"
+    printf '%s\n' "$want" >"$stamp"
+  fi
+}
+
+python_packages() {
+  python3 -m venv --clear .venv
+  .venv/bin/pip install --quiet --disable-pip-version-check "$@"
+}
+once .venv/installed clients/python/requirements.txt tools/requirements.txt -- \
+  python_packages -r clients/python/requirements.txt -r tools/requirements.txt
+
+for place in clients/node tools; do
+  once "$place/node_modules/installed" "$place/package-lock.json" -- \
+    npm ci --prefix "$place" --no-audit --no-fund --loglevel=error
+done
