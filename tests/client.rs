@@ -491,6 +491,36 @@ async fn health_serves_and_its_watchers_do_not_hold_up_a_shutdown() {
     let mut statuses = health.watch(HealthCheckRequest::default()).await.unwrap().into_inner();
     assert_eq!(statuses.message().await.unwrap().unwrap().status, 1);
     soon("the shutdown", server.shutdown()).await;
-    assert_eq!(statuses.message().await.unwrap().unwrap().status, 2);
-    assert!(statuses.message().await.unwrap().is_none());
+    assert_eq!(soon("the news", statuses.message()).await.unwrap().unwrap().status, 2);
+    assert!(soon("the end", statuses.message()).await.unwrap().is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_streams_on_one_connection_all_receive_the_last_state() {
+    let data = tempfile::tempdir().unwrap();
+    let server = serve(data.path(), "127.0.0.1:0").await;
+    let (writer, reader) = (connect(server.address()), connect(server.address()));
+    let configs: Vec<String> = (0..10).map(|number| format!("c{number}")).collect();
+    let watch = |number: usize| reader.watch(options(&[&configs[number % configs.len()]]));
+    let watchers: Vec<Watcher> = (0..300).map(watch).collect();
+    for watcher in &watchers {
+        until(watcher, WatchState::Ready).await;
+    }
+    let padding = "x".repeat(20_000);
+    for round in 0..10 {
+        let content = format!(r#"{{"padding":"{padding}","round":{round}}}"#);
+        let changes = configs.iter().map(|config| replace(config, &content)).collect();
+        writer.apply(changes, WriteOptions::default()).await.unwrap();
+    }
+    for mut watcher in watchers {
+        let is_last = |content: &String| content.ends_with(r#""round":9}"#);
+        let mut content = String::new();
+        while !is_last(&content) {
+            match news(&mut watcher).await {
+                Event::StateChanged(state) => assert_eq!(state, WatchState::Ready),
+                event => content = changed(&event).pop().map_or(content, |(_, content)| content),
+            }
+        }
+    }
+    server.shutdown().await;
 }
