@@ -178,8 +178,8 @@ impl History {
 
     /// Where the commit is, or would be.
     fn position(&self, revision: Revision) -> Result<usize, StoreError> {
-        let oldest = self.oldest();
-        match revision.max(Revision(1)).0.checked_sub(oldest.0) {
+        let (revision, oldest) = (revision.max(Revision(1)), self.oldest());
+        match revision.0.checked_sub(oldest.0) {
             Some(position) => Ok(position as usize),
             None => Err(StoreError::Compacted { asked: revision, oldest }),
         }

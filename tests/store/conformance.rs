@@ -239,6 +239,7 @@ pub fn a_snapshot_has_exactly_the_layers_of_its_version(subject: &mut dyn Subjec
         assert_eq!(layers("a", 4), [row("/", 5, 3), row("/y", 6, 4)]);
         assert_eq!(layers("b", 1), [row("/x", 3, 1)]);
         assert_eq!(layers("b", 2), []);
+        drop(store);
         subject.reopen();
     }
 }

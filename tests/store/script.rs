@@ -28,8 +28,9 @@ pub struct Script {
 impl Script {
     /// The next commit, ten microseconds after the one before.
     pub fn commit(&mut self, edits: impl IntoIterator<Item = Edit>) -> Commit {
-        let mut changes: BTreeMap<ConfigId, (BTreeMap<LayerKey, LayerChange>, BTreeMap<TagName, TagChange>)> =
-            BTreeMap::new();
+        type Layers = BTreeMap<LayerKey, LayerChange>;
+        type Tags = BTreeMap<TagName, TagChange>;
+        let mut changes: BTreeMap<ConfigId, (Layers, Tags)> = BTreeMap::new();
         for edit in edits {
             let (id, layer, tag) = match edit {
                 Edit::Set(id, key, content) => {
