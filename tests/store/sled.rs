@@ -7,8 +7,8 @@ use confwatch::model::{Epoch, Revision};
 use confwatch::store::{Fsync, SledOptions, SledStore, Store, StoreError};
 use tempfile::TempDir;
 
-use super::conformance::{Subject, conformance};
-use super::script::Script;
+use super::conformance::{Subject, conformance, sound};
+use super::script::{Edit, Script, id, key, large};
 
 /// A store in a directory that goes with it.
 pub struct Sled {
@@ -95,6 +95,26 @@ fn child_opens_the_store() {
             Err(error) => println!("{error}"),
         }
     }
+}
+
+#[test]
+fn no_item_becomes_a_file_of_its_own_whatever_the_sizes() {
+    let mut subject = Sled::new();
+    let mut script = Script::default();
+    // One commit of 24 MiB, then many near the size of a chunk, then all of it copied by a compaction.
+    let whole = (0..24).map(|number| Edit::Set(id("a"), key(&format!("/s{number}")), large(1 << 20, 'x')));
+    subject.store().append(&[script.commit(whole)]).expect("appended");
+    for number in 0..60 {
+        let bytes = [61_000, 61_300, 61_440, 30_000, 122_500][number % 5];
+        let edits = ["/x", "/y", "/z"].map(|scope| Edit::Set(id("b"), key(scope), large(bytes, 'y')));
+        subject.store().append(&[script.commit(edits)]).expect("appended");
+    }
+    subject.store().append(&[script.set("c", "/", 1)]).expect("appended");
+    subject.store().compact(Revision(62)).expect("compacted");
+    subject.reopen();
+    sound(&*subject.store());
+    let blobs = subject.dir.path().join("db/blobs").read_dir().expect("the directory").count();
+    assert_eq!(blobs, 0, "a blob is synced after the log that names it, or never");
 }
 
 #[test]
