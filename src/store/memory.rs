@@ -133,6 +133,9 @@ impl Store for MemoryStore {
     fn compact(&self, oldest: Revision) -> Result<(), StoreError> {
         let mut history = self.write();
         let oldest = oldest.min(history.head().revision);
+        if oldest <= history.oldest() {
+            return Ok(());
+        }
         while history.oldest() < oldest {
             let (forgotten, _) =
                 history.commits.pop_front().expect("the head is retained, and at least `oldest`");

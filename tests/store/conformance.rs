@@ -518,7 +518,10 @@ pub fn a_tag_that_moved_keeps_its_version_until_the_next_compaction(subject: &mu
     subject.store().compact(Revision(4)).expect("compacted");
     subject.store().append(&[script.commit([tag("a", "s", Some(4))])]).expect("appended");
     subject.reopen();
-    assert_eq!(versions(&*subject.store(), "a"), [4, 1]);
+    for done_already in [1, 4] {
+        subject.store().compact(Revision(done_already)).expect("nothing to do");
+        assert_eq!(versions(&*subject.store(), "a"), [4, 1]);
+    }
     subject.store().compact(Revision(5)).expect("compacted");
     assert_eq!(versions(&*subject.store(), "a"), [4]);
     assert_eq!(compacted(subject.store().snapshot(&id("a"), Version(1))), (4, 5));

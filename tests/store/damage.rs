@@ -111,6 +111,29 @@ fn a_missing_database_is_not_taken_for_a_new_one() {
 }
 
 #[test]
+fn a_journal_that_lost_its_end_is_noticed() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut script = Script::default();
+    let append = |script: &mut Script| {
+        let store = SledStore::open(dir.path(), options()).expect("opened");
+        store.append(&[script.set("a", "/", 1)]).expect("appended");
+    };
+    append(&mut script);
+    let earlier = copied(&dir);
+    append(&mut script);
+    // The database goes back, what was noted beside it stays.
+    fs::remove_dir_all(dir.path().join("db")).expect("removed");
+    fs::create_dir_all(dir.path().join("db/blobs")).expect("created");
+    copy_into(&earlier.path().join("db"), &dir.path().join("db"));
+    match SledStore::open(dir.path(), options()).map(drop) {
+        Err(StoreError::Corrupt { place, what }) => {
+            assert_eq!((&*place, &*what), ("commits", "it ends with revision 1, but 2 was there before"));
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
 fn what_a_crash_in_an_open_leaves_is_cleaned_up() {
     let dir = sample();
     fs::write(dir.path().join("db/snap.FFFFFFFFFFFFFFFF.generating"), b"half").expect("written");

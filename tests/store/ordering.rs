@@ -39,8 +39,10 @@ impl Gate {
         }
     }
 
-    fn close(&self, point: Point) {
+    /// Until what is returned is dropped, also by a failing test: nobody is left waiting.
+    fn close(&self, point: Point) -> Closed<'_> {
         *self.state.lock().expect("not poisoned") = (Some(point), false);
+        Closed(self)
     }
 
     fn wait_until_reached(&self) {
@@ -53,6 +55,15 @@ impl Gate {
     fn open(&self) {
         *self.state.lock().expect("not poisoned") = (None, false);
         self.changed.notify_all();
+    }
+}
+
+/// A gate that stops the store.
+struct Closed<'a>(&'a Gate);
+
+impl Drop for Closed<'_> {
+    fn drop(&mut self) {
+        self.0.open();
     }
 }
 
@@ -88,7 +99,7 @@ fn a_commit_is_not_visible_before_it_is_durable() {
     let mut script = Script::default();
     for point in [Point::BeforeSync, Point::AfterSync] {
         let (head, records) = load(&store);
-        gate.close(point);
+        let closed = gate.close(point);
         let commits = batch(&mut script);
         thread::scope(|scope| {
             let appending = scope.spawn(|| store.append(&commits).expect("appended"));
@@ -98,7 +109,7 @@ fn a_commit_is_not_visible_before_it_is_durable() {
             let last = store.revision_at(Timestamp(i64::MAX)).expect("read");
             assert_eq!(last.unwrap_or_default(), head.revision);
             assert_eq!(load(&store), (head, records));
-            gate.open();
+            drop(closed);
             assert_eq!(appending.join().expect("no panic"), store.head());
         });
         assert_eq!(store.head().revision, script.revision);
@@ -113,13 +124,13 @@ fn a_crash_before_the_sync_leaves_all_of_a_batch_or_nothing() {
     let store = gate.open_store(dir.path());
     let mut script = Script::default();
     store.append(&batch(&mut script)).expect("appended");
-    gate.close(Point::BeforeSync);
+    let closed = gate.close(Point::BeforeSync);
     let commits = batch(&mut script);
     thread::scope(|scope| {
         scope.spawn(|| store.append(&commits).expect("appended"));
         gate.wait_until_reached();
         let crashed = copy(dir.path());
-        gate.open();
+        drop(closed);
         let store = SledStore::open(crashed.path(), options()).expect("opened");
         assert!([3, 6].contains(&store.head().revision.0), "{}", store.head().revision);
         sound(&store);
@@ -132,7 +143,7 @@ fn an_acknowledged_commit_is_seen_by_every_read_though_the_indexes_lag() {
     let gate = Arc::new(Gate::default());
     let store = gate.open_store(dir.path());
     let mut script = Script::default();
-    gate.close(Point::BeforeIndex);
+    let closed = gate.close(Point::BeforeIndex);
     let head = store.append(&batch(&mut script)).expect("acknowledged");
     gate.wait_until_reached();
     thread::scope(|scope| {
@@ -149,7 +160,7 @@ fn an_acknowledged_commit_is_seen_by_every_read_though_the_indexes_lag() {
         }
         assert_eq!(store.commits(Revision(1), usize::MAX).expect("needs no index").len(), 3);
         assert_eq!(answered.try_recv(), Err(mpsc::TryRecvError::Empty), "no index can have answered");
-        gate.open();
+        drop(closed);
         for _ in reads {
             assert_eq!(answered.recv().expect("an answer"), Version(3));
         }
@@ -165,12 +176,12 @@ fn a_crash_between_journal_and_indexes_loses_nothing() {
     let mut script = Script::default();
     store.append(&batch(&mut script)).expect("appended");
     load(&store);
-    gate.close(Point::BeforeIndex);
+    let closed = gate.close(Point::BeforeIndex);
     let head = store.append(&batch(&mut script)).expect("acknowledged");
     gate.wait_until_reached();
     store.append(&batch(&mut script)).expect("acknowledged");
     let crashed = copy(dir.path());
-    gate.open();
+    drop(closed);
     let reopened = SledStore::open(crashed.path(), options()).expect("opened");
     assert_eq!(reopened.head(), store.head());
     assert_ne!(reopened.head(), head);
@@ -185,13 +196,13 @@ fn closing_writes_what_is_pending() {
     let gate = Arc::new(Gate::default());
     let store = gate.open_store(dir.path());
     let mut script = Script::default();
-    gate.close(Point::BeforeIndex);
+    let closed = gate.close(Point::BeforeIndex);
     for _ in 0..3 {
         store.append(&batch(&mut script)).expect("acknowledged");
     }
     gate.wait_until_reached();
     let closing = thread::spawn(|| drop(store));
-    gate.open();
+    drop(closed);
     closing.join().expect("closed");
     let store = gate.open_store(dir.path());
     assert_eq!(load(&store).0.revision, Revision(9));
@@ -211,14 +222,14 @@ fn a_crash_in_a_compaction_is_before_it_or_after_it() {
         store.append(&[script.commit([tag("a", "t", Some(2))])]).expect("appended");
         let before = load(&store);
         let all = store.commits(Revision(1), usize::MAX).expect("read");
-        gate.close(point);
+        let closed = gate.close(point);
         thread::scope(|scope| {
             scope.spawn(|| store.compact(Revision(5)).expect("compacted"));
             gate.wait_until_reached();
             let crashed = copy(dir.path());
             // Reads go on meanwhile.
             assert!(store.snapshot(&id("a"), Version(2)).expect("read").is_some());
-            gate.open();
+            drop(closed);
             let reopened = SledStore::open(crashed.path(), options()).expect("opened");
             assert_eq!(reopened.oldest(), Revision(oldest));
             assert_eq!(
