@@ -158,6 +158,7 @@ fn an_acknowledged_commit_is_seen_by_every_read_though_the_indexes_lag() {
             let (store, answers) = (&store, answers.clone());
             scope.spawn(move || answers.send(read(store)).expect("somebody listens"));
         }
+        drop(answers);
         assert_eq!(store.commits(Revision(1), usize::MAX).expect("needs no index").len(), 3);
         assert_eq!(answered.try_recv(), Err(mpsc::TryRecvError::Empty), "no index can have answered");
         drop(closed);
