@@ -80,7 +80,7 @@ fn sweep_layer(trees: &Trees, prefix: &[u8], kept: Version, pins: &[Version]) ->
     let mut before_any_content = true;
     for version in changes {
         // That a layer ended need not be known once nothing is known of it before.
-        before_any_content &= version <= kept
+        before_any_content &= version < kept
             && (!needed.contains(&version)
                 || trees.layer_record_is_gone(&keys::at_version(prefix, version))?);
         if before_any_content || !needed.contains(&version) {

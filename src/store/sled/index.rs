@@ -36,20 +36,16 @@ pub fn write(trees: &Trees, batches: &[Pending]) -> Result<Option<Head>, StoreEr
     Ok(head)
 }
 
-/// Writes to the indexes from the checkpoint to the end of the journal.
+/// Writes to the indexes from the checkpoint, which is always the end of a batch, to the end of the journal. Not what is before it:
+/// that may have been compacted.
 pub fn replay(trees: &Trees) -> Result<(), StoreError> {
-    let checkpoint = trees.checkpoint()?;
-    let mut next = match trees.journal.batch_of(checkpoint.next())? {
-        None => return Ok(()),
-        Some(first) => Some(first),
-    };
-    while let Some(first) = next {
+    let mut indexed = trees.checkpoint()?;
+    while let Some(first) = trees.journal.batch_from(indexed.next())? {
         let bytes = trees.journal.read_bytes(first)?;
-        let head = write(trees, &[Pending { first, bytes }])?;
-        next = match head {
-            Some(head) => trees.journal.batch_from(head.revision.next())?,
-            None => None,
-        };
+        match write(trees, &[Pending { first, bytes }])? {
+            Some(head) => indexed = head.revision,
+            None => return Ok(()),
+        }
     }
     Ok(())
 }
