@@ -9,7 +9,7 @@ use super::args::WriteArgs;
 use super::exit::{Exit, Failure, Outcome};
 use super::layers::applied_lines;
 use super::list::configs_of;
-use super::output::Output;
+use super::output::{Output, counted};
 use super::refusal::show_findings;
 use super::tree::{self, Tree, TreeError};
 use super::views::ApplyView;
@@ -164,11 +164,11 @@ fn change(namespace: &str, config: &str, scope: &str) -> v1::Change {
 
 fn summary(response: &v1::ApplyResponse, is_dry_run: bool) -> String {
     let changed = response.results.iter().filter(|result| result.changed).count();
-    let total = response.results.len();
+    let total = counted(response.results.len(), "layer");
     match (response.changed, is_dry_run) {
-        (false, _) => format!("nothing to change: {total} layers are as they should be"),
-        (true, true) => format!("{changed} of {total} layers would change (dry run, nothing is stored)"),
-        (true, false) => format!("{changed} of {total} layers changed, revision {}", response.store_revision),
+        (false, _) => format!("nothing to change in {total}"),
+        (true, true) => format!("{changed} of {total} would change (dry run, nothing is stored)"),
+        (true, false) => format!("{changed} of {total} changed, revision {}", response.store_revision),
     }
 }
 

@@ -6,7 +6,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::exit::{Exit, Failure, Outcome};
-use super::output::{Output, REMOVED, printable};
+use super::output::{Output, REMOVED, counted, printable};
 use crate::store::sled::{SledOptions, SledStore};
 use crate::store::{Problem, Store, StoreError};
 
@@ -63,8 +63,7 @@ pub fn run(args: &FsckArgs, output: &Output) -> Outcome {
         }
         let outcome = match problems.len() {
             0 => "clean".to_owned(),
-            1 => "1 problem".to_owned(),
-            count => format!("{count} problems"),
+            count => counted(count, "problem"),
         };
         output.line(&format!(
             "{outcome}: {} commits, {} configs, {} layers, {} versions",

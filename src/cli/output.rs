@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
 use clap::ValueEnum;
-use comfy_table::{Attribute, Cell, ContentArrangement, Table, presets};
+use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 
 use super::exit::Failure;
@@ -115,18 +115,19 @@ impl Output {
     /// A table without lines: columns by two spaces, as wide as they need to be when nobody reads them on a terminal.
     pub fn table<const N: usize>(&self, header: [&str; N], rows: Vec<[String; N]>) -> Result<(), Failure> {
         let mut table = Table::new();
-        table.load_style(presets::NOTHING).enforce_styling();
+        table.load_style(presets::NOTHING).set_header(header).add_rows(rows);
         table.set_content_arrangement(match io::stdout().is_terminal() {
             true => ContentArrangement::Dynamic,
             false => ContentArrangement::Disabled,
         });
-        table.set_header(header.map(|name| Cell::new(name).add_attribute(Attribute::Bold)));
-        table.add_rows(rows);
         for column in table.column_iter_mut() {
             column.set_padding((0, 2));
         }
-        // Not `trim_fmt`: it stops at the codes that end the header.
-        let text: String = table.lines().map(|line| format!("{}\n", line.trim_end())).collect();
+        let mut text = String::new();
+        for (row, line) in table.lines().enumerate() {
+            let style = if row == 0 { HEADING } else { Style::new() };
+            text.push_str(&format!("{style}{}{style:#}\n", line.trim_end()));
+        }
         self.text(&text)
     }
 
@@ -153,6 +154,14 @@ impl Output {
     fn error_stream(&self, text: &str) {
         let mut stream = AutoStream::new(io::stderr(), self.color).lock();
         let _ = writeln!(stream, "{text}");
+    }
+}
+
+/// `1 layer`, `2 layers`.
+pub fn counted(count: usize, noun: &str) -> String {
+    match count {
+        1 => format!("1 {noun}"),
+        _ => format!("{count} {noun}s"),
     }
 }
 
