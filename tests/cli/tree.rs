@@ -105,8 +105,8 @@ fn export_writes_yaml_where_toml_cannot_say_it() {
     let expected = [
         "basket/staging.toml",
         "checkout/global.toml",
-        "checkout/production.yaml",
         "checkout/production/eu.toml",
+        "checkout/production.yaml",
     ];
     assert_eq!(names, expected.map(PathBuf::from));
     assert_eq!(
@@ -130,8 +130,8 @@ fn export_overwrites_only_by_force_and_prints_without_a_directory() {
         "README.md",
         "basket/staging.yaml",
         "checkout/global.yaml",
-        "checkout/production.yaml",
         "checkout/production/eu.yaml",
+        "checkout/production.yaml",
     ];
     assert_eq!(names, expected.map(PathBuf::from));
 
