@@ -26,8 +26,8 @@ const CHANGE_OVERHEAD_BYTES: usize = 32;
 /// Make a namespace equal to a directory, as one commit, and print what changed
 #[derive(Args, Debug)]
 #[command(after_help = "\
-The directory holds one directory for each config: CONFIG/global.yaml is the layer of /, CONFIG/production.yaml that of
-/production, CONFIG/production/checkout.yaml that of /production/checkout. The extension (json, yaml, yml, toml) says
+The directory holds one directory for each config: CONFIG/global.yaml is the layer of /, CONFIG/production.yaml that of \
+/production, CONFIG/production/checkout.yaml that of /production/checkout. The extension (json, yaml, yml, toml) says \
 the format. `confwatch export` writes this form. Overrides have no place in it and are never touched.
 
 Examples:

@@ -27,8 +27,8 @@ const CONCURRENCY: usize = 8;
 /// Write a namespace as a directory that `confwatch apply` takes
 #[derive(Args, Debug)]
 #[command(after_help = "\
-All layers are read at one revision. Members are sorted, so that the same configuration always gives the same files, and
-applying what was exported changes nothing. Overrides are temporary and are not exported. TOML has no null: a layer that
+All layers are read at one revision. Members are sorted, so that the same configuration always gives the same files, and \
+applying what was exported changes nothing. Overrides are temporary and are not exported. TOML has no null: a layer that \
 removes an inherited value is written as YAML instead.
 
 Examples:

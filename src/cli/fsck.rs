@@ -40,9 +40,10 @@ struct ProblemView {
 }
 
 pub fn run(args: &FsckArgs, output: &Output) -> Outcome {
-    // Opening would create it.
-    if !args.data_dir.is_dir() {
-        return Err(Failure::new(Exit::NotFound, format!("{} is no directory", args.data_dir.display())));
+    // Opening would create one, and find it clean: a directory that was mistyped must not look healthy. Either name is
+    // left when something has removed the other.
+    if !["db", "HEAD"].iter().any(|name| args.data_dir.join(name).exists()) {
+        return Err(Failure::new(Exit::NotFound, format!("{} holds no store", args.data_dir.display())));
     }
     let store = SledStore::open(&args.data_dir, SledOptions::default()).map_err(store_failure)?;
     let mut problems: Vec<Problem> = Vec::new();

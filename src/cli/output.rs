@@ -18,21 +18,18 @@ pub const HEADING: Style = Style::new().bold();
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 
-/// How answers are written.
+/// How answers are written: for people, as one JSON value (of streams, one on each line), or as YAML (of streams, documents
+/// with `---` between them).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum OutputFormat {
-    /// For people
     Table,
-    /// One JSON value; streams write one on each line
     Json,
-    /// One YAML document; streams separate theirs by ---
     Yaml,
 }
 
-/// When to use colours.
+/// When to use colours. `Auto`: on a terminal, unless NO_COLOR is set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Color {
-    /// On a terminal, unless NO_COLOR is set
     Auto,
     Always,
     Never,

@@ -31,18 +31,18 @@ const DIGEST_SHOWN: usize = "sha256:".len() + 12;
 /// Print what targets are now, and then each change as it arrives; ends on Ctrl-C
 #[derive(Args, Debug)]
 #[command(after_help = "\
-With --exec, the command runs for the first document and for each change, one run at a time: what changes while it runs
-is delivered after it, and only the latest. It finds the document on its standard input, and in its environment
-CONFWATCH_NAMESPACE, CONFWATCH_CONFIG, CONFWATCH_SCOPE, CONFWATCH_VERSION, CONFWATCH_REVISION, CONFWATCH_DIGEST, and
+With --exec, the command runs for the first document and for each change, one run at a time: what changes while it runs \
+is delivered after it, and only the latest. It finds the document on its standard input, and in its environment \
+CONFWATCH_NAMESPACE, CONFWATCH_CONFIG, CONFWATCH_SCOPE, CONFWATCH_VERSION, CONFWATCH_REVISION, CONFWATCH_DIGEST, and \
 CONFWATCH_FILE with --file. A target without a document delivers nothing: the file stays as it was.
 
-If no server answers within --timeout at the start, watch ends with exit code 6, unless --cache is given; later it
+If no server answers within --timeout at the start, watch ends with exit code 6, unless --cache is given; later it \
 reconnects for as long as it takes.
 
 Examples:
   confwatch watch payments/checkout -s /production
   confwatch watch 'payments/*@/production' -o json
-  confwatch watch payments/checkout -s /production --file /etc/checkout.yaml --exec 'systemctl reload checkout'
+  confwatch watch payments/checkout@/production --file app.yaml --exec 'systemctl reload app'
   confwatch watch payments/checkout -s /production --count 1 --content")]
 pub struct WatchArgs {
     /// The configs; * for every config of a namespace; a scope may follow as in payments/checkout@/production

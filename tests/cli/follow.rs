@@ -148,3 +148,17 @@ fn changes_are_one_line_for_each_commit() {
     assert_eq!(commit["changes"][0]["layers"][0]["action"], "LAYER_ACTION_DELETE");
     assert_eq!(follow.interrupt(), 0);
 }
+
+#[test]
+fn streams_go_on_when_the_server_comes_back() {
+    let mut server = Server::start();
+    server.ok(&["set", "a/b", "x=1"]);
+    let changes = server.follow(&["changes", "-o", "json", "--from", "1"]);
+    let watch = server.follow(&["watch", "a/b", "-o", "json"]);
+    assert_eq!(parse(&changes.line())["revision"], 1);
+    assert_eq!(parse(&watch.line())["document"]["version"], 1);
+    server.restart();
+    server.ok(&["set", "a/b", "x=2"]);
+    assert_eq!(parse(&changes.line())["revision"], 2);
+    assert_eq!(parse(&watch.line())["document"]["version"], 2);
+}

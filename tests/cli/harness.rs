@@ -37,13 +37,16 @@ pub struct Following {
 impl Server {
     pub fn start() -> Server {
         let data = TempDir::new().expect("a directory");
-        let mut child =
-            serve(data.path()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("started");
-        let lines = lines_of(child.stdout.take().expect("piped"));
-        let line = lines.recv_timeout(PATIENCE).expect("the start-up line");
-        let rest = line.strip_prefix("confwatch 0.1.0 serving on ").unwrap_or_else(|| panic!("{line}"));
-        let address = rest.split(',').next().expect("an address").to_owned();
+        let (child, address) = start(serve(data.path()));
         Server { child, address, data }
+    }
+
+    /// Stops it, and starts it again at the same address with the same data.
+    pub fn restart(&mut self) {
+        self.stop();
+        let mut command = confwatch(&["serve", "--listen", &self.address, "--data-dir"]);
+        command.arg(self.data.path());
+        self.child = start(command).0;
     }
 
     /// A command with the address of this server, and nothing of the environment of the test.
@@ -135,6 +138,15 @@ impl Drop for Following {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+fn start(mut command: Command) -> (Child, String) {
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("started");
+    let lines = lines_of(child.stdout.take().expect("piped"));
+    let line = lines.recv_timeout(PATIENCE).expect("the start-up line");
+    let rest = line.strip_prefix("confwatch 0.1.0 serving on ").unwrap_or_else(|| panic!("{line}"));
+    let address = rest.split(',').next().expect("an address").to_owned();
+    (child, address)
 }
 
 pub fn serve(data: &Path) -> Command {

@@ -129,6 +129,8 @@ fn diff_compares_versions_and_targets_and_exits_as_git_does() {
     let view = server.json(&["diff", "payments/checkout@/production", "--from", "1"]);
     assert_eq!(view["changes"][0]["pointer"], "/limits/max");
     assert_eq!(view["changes"][0]["old_value"], 30);
+    let first = server.ok(&["diff", "payments/checkout", "--to", "1"]);
+    assert!(first.contains("+  \"mode\": \"strict\""), "{first}");
     let colored = server.ok(&["diff", "payments/checkout@/production", "--color", "always"]);
     assert!(colored.contains("\u{1b}[31m-    \"max\": 30"), "{colored:?}");
 }
@@ -207,4 +209,8 @@ fn fsck_of_a_store_that_was_written_is_clean() {
     let nowhere = finish(confwatch(&["fsck", "--data-dir", text(&data.join("nowhere"))]));
     assert_eq!(nowhere.code, 3, "{nowhere:?}");
     assert!(!data.join("nowhere").exists());
+    let empty = TempDir::new().expect("a directory");
+    let no_store = finish(confwatch(&["fsck", "--data-dir", text(empty.path())]));
+    assert_eq!(no_store.code, 3, "{no_store:?}");
+    assert!(std::fs::read_dir(empty.path()).expect("readable").next().is_none());
 }
