@@ -18,6 +18,9 @@ pub const HEADING: Style = Style::new().bold();
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 
+/// In terminals narrower than this, columns that are wrapped cannot be read.
+const WRAP_WIDTH_MIN: u16 = 60;
+
 /// How answers are written: for people, as one JSON value (of streams, one on each line), or as YAML (of streams, documents
 /// with `---` between them).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -113,7 +116,9 @@ impl Output {
     pub fn table<const N: usize>(&self, header: [&str; N], rows: Vec<[String; N]>) -> Result<(), Failure> {
         let mut table = Table::new();
         table.load_style(presets::NOTHING).set_header(header).add_rows(rows);
-        table.set_content_arrangement(match io::stdout().is_terminal() {
+        // Some terminals do not know how wide they are, and say 0.
+        let is_wide = table.width().is_some_and(|width| width >= WRAP_WIDTH_MIN);
+        table.set_content_arrangement(match io::stdout().is_terminal() && is_wide {
             true => ContentArrangement::Dynamic,
             false => ContentArrangement::Disabled,
         });
