@@ -9,7 +9,7 @@ use super::args::WriteArgs;
 use super::exit::{Exit, Failure, Outcome};
 use super::layers::applied_lines;
 use super::list::configs_of;
-use super::output::Output;
+use super::output::{Output, counted};
 use super::refusal::show_findings;
 use super::tree::{self, Tree, TreeError};
 use super::views::ApplyView;
@@ -26,8 +26,8 @@ const CHANGE_OVERHEAD_BYTES: usize = 32;
 /// Make a namespace equal to a directory, as one commit, and print what changed
 #[derive(Args, Debug)]
 #[command(after_help = "\
-The directory holds one directory for each config: CONFIG/global.yaml is the layer of /, CONFIG/production.yaml that of
-/production, CONFIG/production/checkout.yaml that of /production/checkout. The extension (json, yaml, yml, toml) says
+The directory holds one directory for each config: CONFIG/global.yaml is the layer of /, CONFIG/production.yaml that of \
+/production, CONFIG/production/checkout.yaml that of /production/checkout. The extension (json, yaml, yml, toml) says \
 the format. `confwatch export` writes this form. Overrides have no place in it and are never touched.
 
 Examples:
@@ -164,11 +164,11 @@ fn change(namespace: &str, config: &str, scope: &str) -> v1::Change {
 
 fn summary(response: &v1::ApplyResponse, is_dry_run: bool) -> String {
     let changed = response.results.iter().filter(|result| result.changed).count();
-    let total = response.results.len();
+    let total = counted(response.results.len(), "layer");
     match (response.changed, is_dry_run) {
-        (false, _) => format!("nothing to change: {total} layers are as they should be"),
-        (true, true) => format!("{changed} of {total} layers would change (dry run, nothing is stored)"),
-        (true, false) => format!("{changed} of {total} layers changed, revision {}", response.store_revision),
+        (false, _) => format!("nothing to change in {total}"),
+        (true, true) => format!("{changed} of {total} would change (dry run, nothing is stored)"),
+        (true, false) => format!("{changed} of {total} changed, revision {}", response.store_revision),
     }
 }
 

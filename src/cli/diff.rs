@@ -14,7 +14,7 @@ use crate::proto::v1;
 /// Show what differs between two versions of a document, or between two documents
 #[derive(Args, Debug)]
 #[command(after_help = "\
---from and --to take a version, a tag, or tag:NAME, revision:N, time:15m. Without them the version before the current one
+--from and --to take a version, a tag, or tag:NAME, revision:N, time:15m. Without them the version before the current one \
 is compared with the current one; --from alone compares with what is now.
 
 Examples:
@@ -99,7 +99,7 @@ async fn last_change(
     if let Some(point) = to {
         let request = v1::GetRequest { at: Some(point.for_get()?), ..target.get_request() };
         let document = session.client.api().get(request).await?.into_inner().document.unwrap_or_default();
-        return Ok((before(document.version, document.revision)?, point.clone()));
+        return Ok((before(document.version), point.clone()));
     }
     let whole = Target { scope: None, ..target.clone() };
     let newest = versions_of(&whole, 1, false, session).await?;
@@ -112,15 +112,10 @@ async fn last_change(
         let changed = commit.changes.iter().map(change_summary).collect::<Vec<_>>().join("; ");
         session.output.note(&format!("version {} changed {changed}", newest.version));
     }
-    Ok((before(newest.version, commit.revision)?, Point::Version(newest.version)))
+    Ok((before(newest.version), Point::Version(newest.version)))
 }
 
-/// The point before a version: the version before, or for the first one the revision before, when there was nothing.
-fn before(version: u64, revision: u64) -> Result<Point, Failure> {
-    match (version, revision) {
-        (2.., _) => Ok(Point::Version(version - 1)),
-        (_, 2..) => Ok(Point::Revision(revision - 1)),
-        (_, _) => Err(Failure::new(Exit::NotFound, "there is nothing before the first version")
-            .with("--from and --to say what to compare")),
-    }
+/// The version before. Before the first there is version 0, which counts as an empty document.
+fn before(version: u64) -> Point {
+    Point::Version(version.saturating_sub(1))
 }

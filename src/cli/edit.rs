@@ -21,8 +21,8 @@ use crate::proto::v1::{self, change::Action};
 /// Edit a layer in $VISUAL or $EDITOR
 #[derive(Args, Debug)]
 #[command(after_help = "\
-A document that the server refuses is opened again, with the reason at the top. Closing the editor without a change gives
-up; what was written then, or could not be stored, is kept in a file. If someone else has changed the layer meanwhile,
+A document that the server refuses is opened again, with the reason at the top. Closing the editor without a change gives \
+up; what was written then, or could not be stored, is kept in a file. If someone else has changed the layer meanwhile, \
 nothing is written (exit code 5).
 
 Examples:

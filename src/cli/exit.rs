@@ -16,7 +16,7 @@ Exit codes:
   6  the server cannot be reached, is overloaded, or did not answer in time
   7  not allowed
 
-A reader that goes away early (`confwatch history ... | head`) is not a failure. `watch` and `changes` end with 0 on Ctrl-C.";
+A reader that goes away early (`confwatch history ... | head`) is no failure. `watch` and `changes` end with 0 on Ctrl-C.";
 
 /// Why the process ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

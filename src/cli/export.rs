@@ -13,7 +13,7 @@ use super::args::DocumentFormat;
 use super::exit::{Exit, Failure, Outcome};
 use super::get::pretty;
 use super::list::{Listing, configs_of};
-use super::output::PLACE;
+use super::output::{PLACE, counted};
 use super::tree::{self, LayerFile, LayerName};
 use crate::client::ClientError;
 use crate::model::{ConfigName, Scope};
@@ -27,8 +27,8 @@ const CONCURRENCY: usize = 8;
 /// Write a namespace as a directory that `confwatch apply` takes
 #[derive(Args, Debug)]
 #[command(after_help = "\
-All layers are read at one revision. Members are sorted, so that the same configuration always gives the same files, and
-applying what was exported changes nothing. Overrides are temporary and are not exported. TOML has no null: a layer that
+All layers are read at one revision. Members are sorted, so that the same configuration always gives the same files, and \
+applying what was exported changes nothing. Overrides are temporary and are not exported. TOML has no null: a layer that \
 removes an inherited value is written as YAML instead.
 
 Examples:
@@ -69,9 +69,11 @@ pub async fn run(args: ExportArgs, session: &Session) -> Outcome {
     }
     let view = ExportView { namespace: args.namespace, revision, files };
     session.output.answer(&view, |output| match &args.directory {
-        Some(directory) => {
-            output.line(&format!("{} files in {}, revision {revision}", layers.len(), directory.display()))
-        }
+        Some(directory) => output.line(&format!(
+            "{} in {}, revision {revision}",
+            counted(layers.len(), "file"),
+            directory.display()
+        )),
         None => {
             for (path, text) in &view.files {
                 output.line(&format!("{PLACE}# {path}{PLACE:#}"))?;

@@ -6,7 +6,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::exit::{Exit, Failure, Outcome};
-use super::output::{Output, REMOVED, printable};
+use super::output::{Output, REMOVED, counted, printable};
 use crate::store::sled::{SledOptions, SledStore};
 use crate::store::{Problem, Store, StoreError};
 
@@ -40,9 +40,10 @@ struct ProblemView {
 }
 
 pub fn run(args: &FsckArgs, output: &Output) -> Outcome {
-    // Opening would create it.
-    if !args.data_dir.is_dir() {
-        return Err(Failure::new(Exit::NotFound, format!("{} is no directory", args.data_dir.display())));
+    // Opening would create one, and find it clean: a directory that was mistyped must not look healthy. Either name is
+    // left when something has removed the other.
+    if !["db", "HEAD"].iter().any(|name| args.data_dir.join(name).exists()) {
+        return Err(Failure::new(Exit::NotFound, format!("{} holds no store", args.data_dir.display())));
     }
     let store = SledStore::open(&args.data_dir, SledOptions::default()).map_err(store_failure)?;
     let mut problems: Vec<Problem> = Vec::new();
@@ -63,8 +64,7 @@ pub fn run(args: &FsckArgs, output: &Output) -> Outcome {
         }
         let outcome = match problems.len() {
             0 => "clean".to_owned(),
-            1 => "1 problem".to_owned(),
-            count => format!("{count} problems"),
+            count => counted(count, "problem"),
         };
         output.line(&format!(
             "{outcome}: {} commits, {} configs, {} layers, {} versions",

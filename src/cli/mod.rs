@@ -53,6 +53,7 @@ struct Cli {
 }
 
 #[derive(clap::Args, Debug)]
+#[command(next_help_heading = "Options of every command")]
 struct GlobalArgs {
     /// The server to talk to
     #[arg(
@@ -63,16 +64,16 @@ struct GlobalArgs {
         default_value = "127.0.0.1:7420"
     )]
     server: String,
-    /// How to write answers
+    /// How to write answers; of streams, json is one object on each line
     #[arg(short, long, global = true, env = "CONFWATCH_OUTPUT", value_enum, default_value_t = OutputFormat::Table)]
     output: OutputFormat,
-    /// Who makes the changes, for the history [default: user@host]
+    /// Who makes the changes, for the history; without it, user@host
     #[arg(long, global = true, env = "CONFWATCH_ACTOR")]
     actor: Option<String>,
     /// How long to wait for an answer
     #[arg(long, global = true, env = "CONFWATCH_TIMEOUT", value_name = "DURATION", default_value = "30s", value_parser = args::duration)]
     timeout: Duration,
-    /// When to use colours
+    /// When to use colours; auto is on a terminal, unless NO_COLOR is set
     #[arg(long, global = true, value_enum, default_value_t = Color::Auto)]
     color: Color,
 }

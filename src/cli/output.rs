@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
 use clap::ValueEnum;
-use comfy_table::{Attribute, Cell, ContentArrangement, Table, presets};
+use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 
 use super::exit::Failure;
@@ -18,21 +18,21 @@ pub const HEADING: Style = Style::new().bold();
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 
-/// How answers are written.
+/// In terminals narrower than this, columns that are wrapped cannot be read.
+const WRAP_WIDTH_MIN: u16 = 60;
+
+/// How answers are written: for people, as one JSON value (of streams, one on each line), or as YAML (of streams, documents
+/// with `---` between them).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum OutputFormat {
-    /// For people
     Table,
-    /// One JSON value; streams write one on each line
     Json,
-    /// One YAML document; streams separate theirs by ---
     Yaml,
 }
 
-/// When to use colours.
+/// When to use colours. `Auto`: on a terminal, unless NO_COLOR is set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Color {
-    /// On a terminal, unless NO_COLOR is set
     Auto,
     Always,
     Never,
@@ -115,18 +115,21 @@ impl Output {
     /// A table without lines: columns by two spaces, as wide as they need to be when nobody reads them on a terminal.
     pub fn table<const N: usize>(&self, header: [&str; N], rows: Vec<[String; N]>) -> Result<(), Failure> {
         let mut table = Table::new();
-        table.load_style(presets::NOTHING).enforce_styling();
-        table.set_content_arrangement(match io::stdout().is_terminal() {
+        table.load_style(presets::NOTHING).set_header(header).add_rows(rows);
+        // Some terminals do not know how wide they are, and say 0.
+        let is_wide = table.width().is_some_and(|width| width >= WRAP_WIDTH_MIN);
+        table.set_content_arrangement(match io::stdout().is_terminal() && is_wide {
             true => ContentArrangement::Dynamic,
             false => ContentArrangement::Disabled,
         });
-        table.set_header(header.map(|name| Cell::new(name).add_attribute(Attribute::Bold)));
-        table.add_rows(rows);
         for column in table.column_iter_mut() {
             column.set_padding((0, 2));
         }
-        // Not `trim_fmt`: it stops at the codes that end the header.
-        let text: String = table.lines().map(|line| format!("{}\n", line.trim_end())).collect();
+        let mut text = String::new();
+        for (row, line) in table.lines().enumerate() {
+            let style = if row == 0 { HEADING } else { Style::new() };
+            text.push_str(&format!("{style}{}{style:#}\n", line.trim_end()));
+        }
         self.text(&text)
     }
 
@@ -153,6 +156,14 @@ impl Output {
     fn error_stream(&self, text: &str) {
         let mut stream = AutoStream::new(io::stderr(), self.color).lock();
         let _ = writeln!(stream, "{text}");
+    }
+}
+
+/// `1 layer`, `2 layers`.
+pub fn counted(count: usize, noun: &str) -> String {
+    match count {
+        1 => format!("1 {noun}"),
+        _ => format!("{count} {noun}s"),
     }
 }
 

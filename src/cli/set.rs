@@ -15,15 +15,15 @@ use crate::proto::v1;
 /// Change one layer: single values, the whole of it, or by a patch
 #[derive(Args, Debug)]
 #[command(after_help = "\
-VALUE is taken as JSON if it is JSON, else as a string: port=80 is a number, port='\"80\"' and name=eu are strings,
-name= is the empty string, and name=null removes what the scope inherits. PATH:=JSON refuses what is not JSON.
+VALUE is taken as JSON if it is JSON, else as a string: port=80 is a number, port='\"80\"' and name=eu are strings, \
+name= is the empty string, and name=null removes what the scope inherits. PATH:=JSON refuses what is not JSON. \
 PATH is dotted (\\. is a dot within a name), or a JSON pointer when it starts with /.
 
 Examples:
   confwatch set payments/checkout -s /production limits.max=30 mode=strict
   confwatch set payments/checkout -s /production --file production.yaml --reason 'new limits'
   echo '{\"max\": 30}' | confwatch set payments/checkout - --dry-run
-  confwatch set payments/checkout -s /production --override --ttl 30m limits.max=5 --reason 'incident 7'")]
+  confwatch set payments/checkout -s /production --override --ttl 30m limits.max=5")]
 pub struct SetArgs {
     #[command(flatten)]
     target: TargetArgs,

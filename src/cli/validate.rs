@@ -9,7 +9,7 @@ use super::apply::{changes_of, check_size, namespace_of, read_tree};
 use super::args::Target;
 use super::change::ChangeArgs;
 use super::exit::{Exit, Failure, Outcome};
-use super::output::printable;
+use super::output::{counted, printable};
 use super::refusal::severity_name;
 use super::views::ApplyView;
 use crate::proto::v1;
@@ -51,7 +51,7 @@ pub async fn run(args: ValidateArgs, session: &Session) -> Outcome {
         (None, None) => return Err(Failure::usage("give NAMESPACE/CONFIG or --directory")),
     };
     check_size(&changes)?;
-    let count = changes.len();
+    let count = counted(changes.len(), "layer");
     let request = v1::ValidateRequest { changes };
     let response = session.client.api().validate(request).await?.into_inner();
     let report = response.report.clone().unwrap_or_default();
@@ -61,8 +61,8 @@ pub async fn run(args: ValidateArgs, session: &Session) -> Outcome {
             output.table(["SEVERITY", "CODE", "CONFIG", "SCOPE", "POINTER", "MESSAGE"], rows)?;
         }
         output.line(&match (report.valid, response.changed) {
-            (true, true) => format!("valid: {count} layers, and applying them would change something"),
-            (true, false) => format!("valid: {count} layers, and applying them would change nothing"),
+            (true, true) => format!("valid: {count}, and something would change"),
+            (true, false) => format!("valid: {count}, and nothing would change"),
             (false, _) => "invalid".to_owned(),
         })
     })?;

@@ -4,6 +4,7 @@ mod delivery;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 use serde_json::Value;
@@ -22,24 +23,26 @@ use crate::model::diff::{ChangeType, diff};
 use crate::proto::v1;
 use delivery::{Delivery, Update, render};
 
+/// How long to wait for the first answer before saying why there is none.
+const IMPATIENCE: Duration = Duration::from_secs(2);
 /// How much of a digest tells two documents apart for a person.
 const DIGEST_SHOWN: usize = "sha256:".len() + 12;
 
 /// Print what targets are now, and then each change as it arrives; ends on Ctrl-C
 #[derive(Args, Debug)]
 #[command(after_help = "\
-With --exec, the command runs for the first document and for each change, one run at a time: what changes while it runs
-is delivered after it, and only the latest. It finds the document on its standard input, and in its environment
-CONFWATCH_NAMESPACE, CONFWATCH_CONFIG, CONFWATCH_SCOPE, CONFWATCH_VERSION, CONFWATCH_REVISION, CONFWATCH_DIGEST, and
+With --exec, the command runs for the first document and for each change, one run at a time: what changes while it runs \
+is delivered after it, and only the latest. It finds the document on its standard input, and in its environment \
+CONFWATCH_NAMESPACE, CONFWATCH_CONFIG, CONFWATCH_SCOPE, CONFWATCH_VERSION, CONFWATCH_REVISION, CONFWATCH_DIGEST, and \
 CONFWATCH_FILE with --file. A target without a document delivers nothing: the file stays as it was.
 
-If no server answers within --timeout at the start, watch ends with exit code 6, unless --cache is given; later it
+If no server answers within --timeout at the start, watch ends with exit code 6, unless --cache is given; later it \
 reconnects for as long as it takes.
 
 Examples:
   confwatch watch payments/checkout -s /production
   confwatch watch 'payments/*@/production' -o json
-  confwatch watch payments/checkout -s /production --file /etc/checkout.yaml --exec 'systemctl reload checkout'
+  confwatch watch payments/checkout@/production --file app.yaml --exec 'systemctl reload app'
   confwatch watch payments/checkout -s /production --count 1 --content")]
 pub struct WatchArgs {
     /// The configs; * for every config of a namespace; a scope may follow as in payments/checkout@/production
@@ -95,6 +98,8 @@ pub async fn run(args: WatchArgs, session: &Session) -> Outcome {
     let mut left = args.count.unwrap_or(u64::MAX);
     let start = Instant::now() + session.timeout;
     let mut has_begun = args.cache.is_some();
+    let impatience = tokio::time::sleep(IMPATIENCE);
+    tokio::pin!(impatience);
 
     while left > 0 {
         let event = async {
@@ -107,6 +112,12 @@ pub async fn run(args: WatchArgs, session: &Session) -> Outcome {
             event = event => event,
             Some(ended) = runs.running.join_next() => {
                 runs.ended(ended, &session.output);
+                continue;
+            }
+            () = &mut impatience, if !has_begun && !impatience.is_elapsed() => {
+                if let Some(error) = watcher.error() {
+                    session.output.warning(&format!("no server yet, trying on: {}", error.message()));
+                }
                 continue;
             }
             interrupted = tokio::signal::ctrl_c() => {
@@ -179,6 +190,8 @@ fn tell_state(state: WatchState, watcher: &Watcher, output: &Output) {
     match state {
         WatchState::Ready => {}
         WatchState::Stale => output.warning(&format!("the connection was lost, reconnecting: {why}")),
+        // It has ended, and why is said at the end.
+        WatchState::Error if error.as_ref().is_some_and(|error| !error.is_retryable()) => {}
         WatchState::Error => output.warning(&format!("still without a server: {why}")),
     }
 }
