@@ -1,4 +1,14 @@
 //! What the server promises, over the wire: each test starts a real server in its own directory and talks gRPC to it.
 
 mod support;
+
+mod bad_input;
+mod health;
+mod history;
+mod idempotency;
+mod overrides;
+mod raw;
+mod reads;
+mod tags;
+mod validate;
 mod writes;
