@@ -107,8 +107,13 @@ pub fn timestamp(field: &str, time: &prost_types::Timestamp) -> Result<Timestamp
     micros.map(Timestamp).ok_or_else(|| invalid(field, "is out of range"))
 }
 
+/// By hand: the conversion of prost overflows for the least number of seconds.
 fn duration(field: &str, duration: &prost_types::Duration) -> Result<Duration, Error> {
-    Duration::try_from(*duration).map_err(|_| invalid(field, "must not be negative"))
+    match (u64::try_from(duration.seconds), u32::try_from(duration.nanos)) {
+        (Ok(seconds), Ok(nanos)) if nanos < 1_000_000_000 => Ok(Duration::new(seconds, nanos)),
+        (Ok(_), Ok(nanos)) => Err(invalid(field, format!("nanos {nanos} are not within 0 to 999999999"))),
+        (Err(_), _) | (_, Err(_)) => Err(invalid(field, "must not be negative")),
+    }
 }
 
 /// A read of one document.
