@@ -220,7 +220,7 @@ impl Engine {
         self.check_changes(&changes)?;
         let places: Vec<_> = changes
             .iter()
-            .map(|change| (change.field.clone(), change.id.clone(), change.key.clone()))
+            .map(|change| (change.action_field(), change.id.clone(), change.key.clone()))
             .collect();
         let finding = |field: &str, error: &DocumentError| {
             let (_, id, key) = places.iter().find(|(of, ..)| of == field)?;
