@@ -4,6 +4,7 @@
 
 pub mod codec;
 mod convert;
+mod deadline;
 mod page;
 mod reads;
 mod service;

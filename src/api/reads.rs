@@ -22,8 +22,6 @@ use super::convert::response::{
 use super::status::{reason_of_missing, response_too_large};
 use super::{Api, MESSAGE_BYTES_MAX, page};
 
-/// The longest wait for `min_revision`.
-const REVISION_WAIT_MAX: Duration = Duration::from_secs(30);
 /// Content of one page of history, beside the version that exceeds it.
 const PAGE_BYTES_MAX: usize = 1 << 20;
 
@@ -36,9 +34,13 @@ enum Found {
 }
 
 impl Api {
-    pub(super) async fn get_document(&self, request: v1::GetRequest) -> Result<Encoded, Status> {
+    pub(super) async fn get_document(
+        &self,
+        request: v1::GetRequest,
+        wait_max: Duration,
+    ) -> Result<Encoded, Status> {
         let read = request::read("", request)?;
-        let state = self.state_for(read.min_revision).await?;
+        let state = self.engine.state_at_least(read.min_revision, wait_max).await?;
         let (found, not_modified) = self.find(&state, &read).await?;
         Ok(match found {
             // GetResponse { document = 1, not_modified = 2, store_revision = 3 }
@@ -57,6 +59,7 @@ impl Api {
     pub(super) async fn get_documents(
         &self,
         request: v1::BatchGetRequest,
+        wait_max: Duration,
     ) -> Result<v1::BatchGetResponse, Status> {
         let (count, max) = (request.requests.len(), self.engine.limits().targets_max);
         if count > max {
@@ -67,7 +70,7 @@ impl Api {
         let reads = reads.map(|(at, wire)| request::read(&format!("requests[{at}]."), wire));
         let reads = reads.collect::<Result<Vec<Read>, Error>>()?;
         let min_revision = reads.iter().map(|read| read.min_revision).max().unwrap_or(Revision::ZERO);
-        let state = self.state_for(min_revision).await?;
+        let state = self.engine.state_at_least(min_revision, wait_max).await?;
         let (mut results, mut bytes) = (Vec::with_capacity(count), 0);
         for read in reads {
             let result = match self.find(&state, &read).await {
@@ -197,9 +200,13 @@ impl Api {
         Ok(v1::ListVersionsResponse { versions, next_page_token, store_revision: state.revision.0 })
     }
 
-    pub(super) async fn diff_documents(&self, request: v1::DiffRequest) -> Result<v1::DiffResponse, Status> {
+    pub(super) async fn diff_documents(
+        &self,
+        request: v1::DiffRequest,
+        wait_max: Duration,
+    ) -> Result<v1::DiffResponse, Status> {
         let (from, to, format, context_lines) = request::diff(request)?;
-        let state = self.state_for(from.min_revision.max(to.min_revision)).await?;
+        let state = self.engine.state_at_least(from.min_revision.max(to.min_revision), wait_max).await?;
         let (old, new) = (self.side(&state, &from).await?, self.side(&state, &to).await?);
         let value = |side: &Option<Arc<Resolved>>| match side {
             Some(resolved) => resolved.content.to_value(),
@@ -237,10 +244,6 @@ impl Api {
             bytes if bytes > MESSAGE_BYTES_MAX => Err(response_too_large(bytes, MESSAGE_BYTES_MAX)),
             _ => Ok(response),
         }
-    }
-
-    async fn state_for(&self, min_revision: Revision) -> Result<Arc<State>, Error> {
-        self.engine.state_at_least(min_revision, REVISION_WAIT_MAX).await
     }
 
     async fn find(&self, state: &State, read: &Read) -> Result<(Found, bool), Error> {

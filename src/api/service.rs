@@ -5,6 +5,7 @@ use tonic::{Request, Response, Status};
 use crate::proto::v1::*;
 
 use super::codec::Encoded;
+use super::deadline::wait_max;
 use super::server::config_service_server::ConfigService;
 use super::streams::{ChangesStream, WatchStream};
 use super::{Api, actor};
@@ -12,14 +13,16 @@ use super::{Api, actor};
 #[tonic::async_trait]
 impl ConfigService for Api {
     async fn get(&self, request: Request<GetRequest>) -> Result<Response<Encoded>, Status> {
-        Ok(Response::new(self.get_document(request.into_inner()).await?))
+        let wait_max = wait_max(request.metadata());
+        Ok(Response::new(self.get_document(request.into_inner(), wait_max).await?))
     }
 
     async fn batch_get(
         &self,
         request: Request<BatchGetRequest>,
     ) -> Result<Response<BatchGetResponse>, Status> {
-        Ok(Response::new(self.get_documents(request.into_inner()).await?))
+        let wait_max = wait_max(request.metadata());
+        Ok(Response::new(self.get_documents(request.into_inner(), wait_max).await?))
     }
 
     async fn list(&self, request: Request<ListRequest>) -> Result<Response<ListResponse>, Status> {
@@ -68,7 +71,8 @@ impl ConfigService for Api {
     }
 
     async fn diff(&self, request: Request<DiffRequest>) -> Result<Response<DiffResponse>, Status> {
-        Ok(Response::new(self.diff_documents(request.into_inner()).await?))
+        let wait_max = wait_max(request.metadata());
+        Ok(Response::new(self.diff_documents(request.into_inner(), wait_max).await?))
     }
 
     async fn set_tag(&self, request: Request<SetTagRequest>) -> Result<Response<SetTagResponse>, Status> {

@@ -199,14 +199,20 @@ impl Engine {
     pub async fn write(&self, write: Write) -> Result<Outcome, Error> {
         let Write { origin, intent, validate_only } = write;
         let again = intent.clone();
-        let inline = self.is_small(&intent);
-        let intent = self.read_intent(intent, inline).await?;
-        let write = ReadWrite { origin, intent, validate_only };
-        let submitted = match inline {
-            true => self.pipeline.submit(&write),
-            false => {
-                let pipeline = self.pipeline.clone();
-                blocking(move || pipeline.submit(&write)).await?
+        // Before anything is looked up: what the first of two equal requests went by may be gone since.
+        let submitted = match self.pipeline.known(&origin, validate_only) {
+            Some(known) => known,
+            None => {
+                let inline = self.is_small(&intent);
+                let intent = self.read_intent(intent, inline).await?;
+                let write = ReadWrite { origin, intent, validate_only };
+                match inline {
+                    true => self.pipeline.submit(&write),
+                    false => {
+                        let pipeline = self.pipeline.clone();
+                        blocking(move || pipeline.submit(&write)).await?
+                    }
+                }
             }
         };
         match self.answered(submitted).await? {
@@ -223,7 +229,7 @@ impl Engine {
         self.check_changes(&changes)?;
         let places: Vec<_> = changes
             .iter()
-            .map(|change| (change.field.clone(), change.id.clone(), change.key.clone()))
+            .map(|change| (change.action_field(), change.id.clone(), change.key.clone()))
             .collect();
         let finding = |field: &str, error: &DocumentError| {
             let (_, id, key) = places.iter().find(|(of, ..)| of == field)?;

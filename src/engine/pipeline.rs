@@ -129,12 +129,18 @@ impl Pipeline {
         self.revision.subscribe()
     }
 
+    /// The answer to a write that needs nothing of it to be read: none is taken any more, or it was made before.
+    pub fn known(&self, origin: &Origin, validate_only: bool) -> Option<Submitted> {
+        let request = origin.request.as_ref().filter(|_| !validate_only);
+        self.lock().known(request, &self.published)
+    }
+
     /// Takes a write, plans it, and queues it. Does not wait for the disk.
     pub fn submit(&self, write: &ReadWrite) -> Submitted {
         for _ in 0..REPLANS_MAX {
             let state = {
                 let mut queue = self.lock();
-                if let Some(known) = queue.known(write, &self.published) {
+                if let Some(known) = queue.known(write.request(), &self.published) {
                     return known;
                 }
                 queue.state.clone()
@@ -161,7 +167,7 @@ impl Pipeline {
     }
 
     fn enqueue(&self, queue: &mut Queue, write: &ReadWrite, planned: Result<Plan, Error>) -> Submitted {
-        if let Some(known) = queue.known(write, &self.published) {
+        if let Some(known) = queue.known(write.request(), &self.published) {
             return known;
         }
         let plan = match planned {
@@ -297,7 +303,7 @@ impl Pipeline {
 
 impl Queue {
     /// The answer that needs no plan: nothing is taken any more, or the request was made before.
-    fn known(&mut self, write: &ReadWrite, published: &ArcSwap<State>) -> Option<Submitted> {
+    fn known(&mut self, request: Option<&Request>, published: &ArcSwap<State>) -> Option<Submitted> {
         let answered = |outcome| Some(Submitted::Answered(Answer::Outcome(outcome)));
         match &self.refused {
             Some(Refusal::Closing) => {
@@ -306,7 +312,7 @@ impl Queue {
             Some(Refusal::Failed(why)) => return answered(Err(Error::Unwritable(why.clone()))),
             None => {}
         }
-        let request = write.request()?;
+        let request = request?;
         match self.requests.first(request) {
             Ok(None) => None,
             Ok(Some(First::Nothing(outcome))) => answered(Ok(Outcome::clone(&outcome))),

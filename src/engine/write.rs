@@ -84,6 +84,17 @@ pub struct Text {
 }
 
 impl Action {
+    /// The name of its field within a change.
+    fn field(&self) -> &'static str {
+        match self {
+            Action::Replace(_) => "replace",
+            Action::MergePatch(_) => "merge_patch",
+            Action::JsonPatch(_) => "json_patch",
+            Action::Assign(_) => "assign",
+            Action::Delete => "delete",
+        }
+    }
+
     /// How much text there is to read.
     pub(super) fn text_bytes(&self) -> usize {
         match self {
@@ -147,6 +158,7 @@ pub(super) struct ReadChange {
     pub ttl: Option<Duration>,
     pub action: ReadAction,
     pub expected: Option<Version>,
+    /// The field of the request that holds the action.
     pub field: String,
 }
 
@@ -160,9 +172,14 @@ pub(super) enum ReadAction {
 }
 
 impl Change {
+    /// The field of the request that holds the action.
+    pub(super) fn action_field(&self) -> String {
+        format!("{}.{}", self.field, self.action.field())
+    }
+
     /// Reads the text of the change.
     pub(super) fn read(self, bytes_max: usize) -> Result<ReadChange, (String, DocumentError)> {
-        let field = self.field;
+        let field = self.action_field();
         let action = match self.action {
             Action::Replace(text) => parse_object(&text.content, text.format, bytes_max)
                 .and_then(|value| bounded(Content::of(&value), bytes_max))

@@ -1,6 +1,15 @@
 //! What the server promises, over the wire: each test starts a real server in its own directory and talks gRPC to it.
 
+mod bad_input;
+mod health;
+mod history;
+mod idempotency;
+mod overrides;
+mod raw;
+mod reads;
 mod support;
+mod tags;
+mod validate;
 mod watch;
 mod watch_ending;
 mod watch_parts;

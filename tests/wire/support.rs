@@ -107,3 +107,82 @@ pub fn findings(status: &Status) -> Vec<Finding> {
     let report = ValidationReport::decode(&*report.expect("a report").value).expect("a report");
     report.findings
 }
+
+/// The fields that the call was refused for.
+pub fn fields(status: &Status) -> Vec<String> {
+    use tonic_types::StatusExt;
+    let violations = status.get_details_bad_request().map(|bad| bad.field_violations).unwrap_or_default();
+    violations.into_iter().map(|violation| violation.field).collect()
+}
+
+/// Replaces a base layer of `test/app`, which succeeds.
+pub async fn put(client: &mut Client, scope: &str, content: &str) -> SetResponse {
+    client.set(set(replace(scope, content))).await.expect("set").into_inner()
+}
+
+/// The newest revision of the store.
+pub async fn store_revision(client: &mut Client) -> u64 {
+    client.list(ListRequest::default()).await.expect("list").into_inner().store_revision
+}
+
+/// The history of `test/app`, newest first.
+pub async fn history(client: &mut Client) -> Vec<VersionInfo> {
+    client.list_versions(versions()).await.expect("history").into_inner().versions
+}
+
+/// Asks for the history of `test/app`.
+pub fn versions() -> ListVersionsRequest {
+    ListVersionsRequest { namespace: "test".into(), config: "app".into(), ..Default::default() }
+}
+
+/// Deletes from `test/app`.
+pub fn delete(scope: Option<&str>) -> DeleteRequest {
+    DeleteRequest {
+        namespace: "test".into(),
+        config: "app".into(),
+        scope: scope.map(str::to_owned),
+        ..Default::default()
+    }
+}
+
+/// Rolls `test/app` back.
+pub fn rollback(to: rollback_request::To) -> RollbackRequest {
+    RollbackRequest { namespace: "test".into(), config: "app".into(), to: Some(to), ..Default::default() }
+}
+
+/// Tags a version of `test/app`.
+pub fn set_tag(tag: &str, version: u64) -> SetTagRequest {
+    SetTagRequest {
+        namespace: "test".into(),
+        config: "app".into(),
+        tag: tag.into(),
+        version,
+        ..Default::default()
+    }
+}
+
+/// Removes a tag of `test/app`.
+pub fn delete_tag(tag: &str) -> DeleteTagRequest {
+    DeleteTagRequest { namespace: "test".into(), config: "app".into(), tag: tag.into(), options: None }
+}
+
+/// The options of a write that may be repeated.
+pub fn request_id(id: &str) -> Option<WriteOptions> {
+    Some(WriteOptions { request_id: id.into(), ..Default::default() })
+}
+
+/// Merges a patch into a base layer of `test/app`.
+pub fn merge_patch(scope: &str, patch: &str) -> Change {
+    change(scope, change::Action::MergePatch(json(patch)))
+}
+
+/// Applies a JSON patch to a base layer of `test/app`.
+pub fn json_patch(scope: &str, patch: &str) -> Change {
+    change(scope, change::Action::JsonPatch(json(patch)))
+}
+
+/// Assigns values in a base layer of `test/app`.
+pub fn assign(scope: &str, values: &[(&str, &str)]) -> Change {
+    let values = values.iter().map(|(path, value)| ((*path).into(), (*value).into())).collect();
+    change(scope, change::Action::Assign(Assignments { values }))
+}

@@ -107,8 +107,13 @@ pub fn timestamp(field: &str, time: &prost_types::Timestamp) -> Result<Timestamp
     micros.map(Timestamp).ok_or_else(|| invalid(field, "is out of range"))
 }
 
+/// By hand: the conversion of prost overflows for the least number of seconds.
 fn duration(field: &str, duration: &prost_types::Duration) -> Result<Duration, Error> {
-    Duration::try_from(*duration).map_err(|_| invalid(field, "must not be negative"))
+    match (u64::try_from(duration.seconds), u32::try_from(duration.nanos)) {
+        (Ok(seconds), Ok(nanos)) if nanos < 1_000_000_000 => Ok(Duration::new(seconds, nanos)),
+        (Ok(_), Ok(nanos)) => Err(invalid(field, format!("nanos {nanos} are not within 0 to 999999999"))),
+        (Err(_), _) | (_, Err(_)) => Err(invalid(field, "must not be negative")),
+    }
 }
 
 /// A read of one document.
@@ -186,16 +191,16 @@ pub fn change(field: &str, change: v1::Change) -> Result<Change, Error> {
         let format = format(&format!("{prefix}{of}.format"), text.format)?;
         Ok::<_, Error>(Text { content: text.content, format })
     };
-    let (of, action) = match change.action {
+    let action = match change.action {
         None => return Err(invalid(format!("{prefix}action"), "must be set: what to do with the layer")),
-        Some(Wire::Replace(replace)) => ("replace", Action::Replace(text("replace", replace)?)),
-        Some(Wire::MergePatch(patch)) => ("merge_patch", Action::MergePatch(text("merge_patch", patch)?)),
-        Some(Wire::JsonPatch(patch)) => ("json_patch", Action::JsonPatch(text("json_patch", patch)?)),
+        Some(Wire::Replace(replace)) => Action::Replace(text("replace", replace)?),
+        Some(Wire::MergePatch(patch)) => Action::MergePatch(text("merge_patch", patch)?),
+        Some(Wire::JsonPatch(patch)) => Action::JsonPatch(text("json_patch", patch)?),
         Some(Wire::Assign(assign)) if assign.values.is_empty() => {
             return Err(invalid(format!("{prefix}assign.values"), "must not be empty"));
         }
-        Some(Wire::Assign(assign)) => ("assign", Action::Assign(assign.values)),
-        Some(Wire::Delete(())) => ("delete", Action::Delete),
+        Some(Wire::Assign(assign)) => Action::Assign(assign.values),
+        Some(Wire::Delete(())) => Action::Delete,
     };
     let kind = layer_kind(&format!("{prefix}kind"), change.kind)?;
     Ok(Change {
@@ -204,13 +209,12 @@ pub fn change(field: &str, change: v1::Change) -> Result<Change, Error> {
         ttl: change.ttl.map(|ttl| time_to_live(&format!("{prefix}ttl"), &ttl)).transpose()?,
         action,
         expected: change.expected_version.map(Version),
-        field: format!("{prefix}{of}"),
+        field: field.into(),
     })
 }
 
 fn time_to_live(field: &str, ttl: &prost_types::Duration) -> Result<Duration, Error> {
-    let ttl = duration(field, ttl).map_err(|_| invalid(field, "must be more than zero"))?;
-    match ttl {
+    match duration(field, ttl)? {
         Duration::ZERO => Err(invalid(field, "must be more than zero")),
         ttl if ttl > TTL_MAX => Err(invalid(field, "must be at most 3650 days")),
         ttl => Ok(ttl),
