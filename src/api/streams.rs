@@ -10,11 +10,11 @@ use prost::encoding::{bool as bool_field, int32 as enum_field};
 use tokio_stream::Stream;
 use tonic::Status;
 
+use crate::engine::Sealed;
 use crate::engine::watch::{Event, Subscription, TargetState, TargetStatus};
 use crate::engine::{ChangeEvent, Changes, Encoding, Engine};
 use crate::model::{ConfigChange, Revision};
 use crate::proto::v1;
-use crate::store::Sealed;
 
 use super::codec::{Encoded, field_head};
 use super::convert::request;

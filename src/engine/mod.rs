@@ -13,6 +13,8 @@ mod replay;
 mod requests;
 mod resolve;
 mod state;
+#[cfg(test)]
+mod tests;
 pub mod watch;
 mod write;
 
@@ -27,9 +29,10 @@ use crate::model::explain::{Origin as ValueOrigin, explain};
 use crate::model::limits::Limits;
 use crate::model::text::DocumentError;
 use crate::model::{ConfigId, LayerKey, Revision, Source, Timestamp, Version};
-use crate::store::{Sealed, Store, VersionRef};
+use crate::store::Store;
 use crate::validate::{Finding, Report};
 
+pub use crate::store::{Sealed, VersionRef};
 pub use changes::{ChangeEvent, Changes, ChangesOptions};
 pub use error::{Error, Limit, Missing};
 pub use history::At;

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use prost::Message;
 
 use crate::engine::{ConfigState, Encoding, LayerEntry, LayerOutcome, Resolved, Target, View};
+use crate::engine::{Sealed, VersionRef};
 use crate::model::diff::{ChangeType, ValueChange};
 use crate::model::explain::Origin as ValueOrigin;
 use crate::model::text::Format;
@@ -11,7 +12,6 @@ use crate::model::{
     Commit, ConfigChange, Content, Digest, LayerChange, LayerKind, Source, Timestamp, Version,
 };
 use crate::proto::v1;
-use crate::store::{Sealed, VersionRef};
 use crate::validate::{Report, Severity};
 
 pub fn time_message(time: Timestamp) -> prost_types::Timestamp {

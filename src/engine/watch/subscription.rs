@@ -23,8 +23,9 @@ use super::token::ResumeToken;
 /// Text of the documents of one message, and what it may have besides: a message stays below the 4 MiB that gRPC
 /// clients receive by default.
 const PART_BYTES_MAX: usize = (4 << 20) - (256 << 10);
-/// Allowance for what is around the text of a document: names, digests, layers.
+/// Allowance for what is around the text of a document: names, digests, and the layers that were merged.
 const STATE_BYTES: usize = 2048;
+const LAYER_BYTES: usize = 700;
 /// States of one message.
 const PART_STATES_MAX: usize = 1000;
 
@@ -301,7 +302,10 @@ impl TargetStatus {
 impl TargetState {
     fn bytes(&self) -> usize {
         match &self.status {
-            TargetStatus::Present(resolved) => STATE_BYTES + resolved.deliverable_bytes(self.format),
+            TargetStatus::Present(resolved) => {
+                let around = STATE_BYTES + LAYER_BYTES * resolved.layers.len();
+                around + resolved.deliverable_bytes(self.format)
+            }
             TargetStatus::Current | TargetStatus::Absent => STATE_BYTES / 4,
         }
     }
