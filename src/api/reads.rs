@@ -7,7 +7,7 @@ use bytes::Bytes;
 use prost::Message;
 use tonic::Status;
 
-use crate::engine::{At, Error, Missing, Resolved, State};
+use crate::engine::{At, Error, Missing, Resolved, State, TEXT_BYTES_MAX};
 use crate::model::diff::{diff, unified};
 use crate::model::pointer::Pointer;
 use crate::model::text::{DocumentError, Format, render, render_pretty_json};
@@ -256,17 +256,7 @@ impl Api {
                 Found::Whole(document_bytes(&resolved, read.format))
             }
             // Not as a watcher gets it: who reads is told why.
-            true => {
-                let text = resolved.text(read.format).map_err(cannot_express)?;
-                let limit = crate::engine::TEXT_BYTES_MAX;
-                return Err(request::invalid(
-                    "format",
-                    format!(
-                        "the document has {} bytes in this format, at most {limit} are answered",
-                        text.len()
-                    ),
-                ));
-            }
+            true => return Err(too_long(&resolved.text(read.format).map_err(cannot_express)?)),
             false => Found::Own(Box::new(self.part(&resolved, &read.pointer, read.format)?)),
         };
         Ok((found, false))
@@ -277,6 +267,9 @@ impl Api {
         let missing = || Missing::Value(resolved.target.id.clone(), pointer.to_string());
         let part = pointer.find(&value).ok_or_else(missing)?;
         let text = render(part, format).map_err(cannot_express)?;
+        if text.len() > TEXT_BYTES_MAX {
+            return Err(too_long(&text));
+        }
         Ok(document_message(resolved, format, &text))
     }
 
@@ -296,6 +289,13 @@ impl Api {
 /// The document cannot be written in the format that was asked for.
 fn cannot_express(error: DocumentError) -> Error {
     Error::Document { field: "format".into(), error }
+}
+
+/// The text fits no message, as YAML may not where JSON does.
+fn too_long(text: &str) -> Error {
+    let bytes = text.len();
+    let message = format!("the text has {bytes} bytes in this format, at most {TEXT_BYTES_MAX} are answered");
+    request::invalid("format", message)
 }
 
 fn config_cursor(cursor: &str) -> Result<ConfigId, Error> {
