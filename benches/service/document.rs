@@ -84,6 +84,7 @@ pub fn document(config: String, content: String) -> Document {
         version: 1,
         digest: digest.clone(),
         expire_time: None,
+        format: Format::Json.into(),
     };
     Document {
         namespace: NAMESPACE.into(),

@@ -230,6 +230,16 @@ impl DocumentFormat {
         }
     }
 
+    /// `None`: none was said.
+    pub fn of_wire(format: v1::Format) -> Option<DocumentFormat> {
+        match format {
+            v1::Format::Unspecified => None,
+            v1::Format::Json => Some(DocumentFormat::Json),
+            v1::Format::Yaml => Some(DocumentFormat::Yaml),
+            v1::Format::Toml => Some(DocumentFormat::Toml),
+        }
+    }
+
     pub fn to_wire(self) -> v1::Format {
         match self {
             DocumentFormat::Json => v1::Format::Json,

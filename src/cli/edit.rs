@@ -32,9 +32,9 @@ Examples:
 pub struct EditArgs {
     #[command(flatten)]
     target: TargetArgs,
-    /// How to write the layer
-    #[arg(long, value_enum, default_value_t = DocumentFormat::Yaml)]
-    format: DocumentFormat,
+    /// How to write the layer [default: as it was last written, YAML if it never was written as a whole]
+    #[arg(long, value_enum)]
+    format: Option<DocumentFormat>,
     #[command(flatten)]
     write: WriteArgs,
 }
@@ -42,18 +42,19 @@ pub struct EditArgs {
 pub async fn run(args: EditArgs, session: &Session) -> Outcome {
     let target = args.target.target()?;
     let layer = fetch(&target, args.format, session).await?;
+    let format = layer.format;
     let editor = editor()?;
     let mut opened = layer.text.clone();
     let mut refusal: Option<Failure> = None;
     loop {
-        let text = edit(&editor, &header(&target, refusal.as_ref()), &opened, args.format)?;
+        let text = edit(&editor, &header(&target, refusal.as_ref()), &opened, format)?;
         if text == opened {
             return match refusal {
                 None => {
                     session.output.note("unchanged");
                     Ok(Exit::Done)
                 }
-                Some(failure) => Err(keep(&text, args.format, failure)),
+                Some(failure) => Err(keep(&text, format, failure)),
             };
         }
         if refusal.is_some() && text == layer.text {
@@ -66,7 +67,7 @@ pub async fn run(args: EditArgs, session: &Session) -> Outcome {
             scope: target.read_scope(),
             kind: v1::LayerKind::Base.into(),
             expected_version: Some(layer.version),
-            action: Some(Action::Replace(args.format.text(text.clone()))),
+            action: Some(Action::Replace(format.text(text.clone()))),
             ..Default::default()
         };
         match session.client.set(change, args.write.options()).await {
@@ -80,7 +81,7 @@ pub async fn run(args: EditArgs, session: &Session) -> Outcome {
             Err(error) => {
                 let failure = Failure::from(error);
                 if !failure.is_refusal() {
-                    return Err(keep(&text, args.format, failure));
+                    return Err(keep(&text, format, failure));
                 }
                 (opened, refusal) = (text, Some(failure));
             }
@@ -91,32 +92,49 @@ pub async fn run(args: EditArgs, session: &Session) -> Outcome {
 /// A layer as it is before the edit.
 struct Layer {
     text: String,
+    format: DocumentFormat,
     /// Of its last change. 0: there is none yet.
     version: u64,
 }
 
-async fn fetch(target: &Target, format: DocumentFormat, session: &Session) -> Result<Layer, Failure> {
+/// In the format that was asked for, or the one that it was written in.
+async fn fetch(target: &Target, asked: Option<DocumentFormat>, session: &Session) -> Result<Layer, Failure> {
+    let format = asked.unwrap_or(DocumentFormat::Yaml);
+    let Some(document) = fetch_as(target, format, session).await? else {
+        return Ok(Layer { text: String::new(), format, version: 0 });
+    };
+    let layer = document.layers.first();
+    let version = layer.map_or(0, |layer| layer.version);
+    let written = layer.and_then(|layer| DocumentFormat::of_wire(layer.format()));
+    let (format, document) = match written.filter(|written| asked.is_none() && *written != format) {
+        Some(written) => (written, fetch_as(target, written, session).await?.unwrap_or(document)),
+        None => (format, document),
+    };
+    let text = match format {
+        DocumentFormat::Json => pretty(&document.content)?,
+        DocumentFormat::Yaml | DocumentFormat::Toml => document.content,
+    };
+    Ok(Layer { text, format, version })
+}
+
+/// `None` if there is no such layer.
+async fn fetch_as(
+    target: &Target,
+    format: DocumentFormat,
+    session: &Session,
+) -> Result<Option<v1::Document>, Failure> {
     let request = v1::GetRequest {
         view: v1::View::Layer.into(),
         format: format.to_wire().into(),
         ..target.get_request()
     };
-    let document = match session.client.api().get(request).await {
-        Ok(response) => response.into_inner().document.unwrap_or_default(),
-        Err(status) => {
-            let error = ClientError::from(status);
-            return match error.reason() {
-                "CONFIG_NOT_FOUND" => Ok(Layer { text: String::new(), version: 0 }),
-                _ => Err(error.into()),
-            };
-        }
-    };
-    let version = document.layers.first().map_or(0, |layer| layer.version);
-    let text = match format {
-        DocumentFormat::Json => pretty(&document.content)?,
-        DocumentFormat::Yaml | DocumentFormat::Toml => document.content,
-    };
-    Ok(Layer { text, version })
+    match session.client.api().get(request).await {
+        Ok(response) => Ok(response.into_inner().document),
+        Err(status) => match ClientError::from(status) {
+            error if error.reason() == "CONFIG_NOT_FOUND" => Ok(None),
+            error => Err(error.into()),
+        },
+    }
 }
 
 fn editor() -> Result<String, Failure> {

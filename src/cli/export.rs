@@ -41,9 +41,9 @@ pub struct ExportArgs {
     /// Write the files below this directory, which must be new or empty; without it they are printed
     #[arg(short, long, value_name = "DIR")]
     directory: Option<PathBuf>,
-    /// How to write the documents
-    #[arg(long, value_enum, default_value_t = DocumentFormat::Yaml)]
-    format: DocumentFormat,
+    /// How to write the documents [default: each as it was last written, YAML if it never was written as a whole]
+    #[arg(long, value_enum)]
+    format: Option<DocumentFormat>,
     /// Write into a directory that has content: its layers are replaced, other files stay
     #[arg(long, requires = "directory")]
     force: bool,
@@ -97,12 +97,14 @@ async fn layers_of(
     let mut names = Vec::new();
     for info in configs {
         for layer in info.layers.iter().filter(|layer| layer.kind() == v1::LayerKind::Base) {
-            names.push(layer_name(&info.config, &layer.scope)?);
+            let written = DocumentFormat::of_wire(layer.format());
+            let format = args.format.or(written).unwrap_or(DocumentFormat::Yaml);
+            names.push((layer_name(&info.config, &layer.scope)?, format));
         }
     }
     let layers = stream::iter(names)
-        .map(|name| async {
-            let file = fetch(&args.namespace, &name, revision, args.format, session).await?;
+        .map(|(name, format)| async move {
+            let file = fetch(&args.namespace, &name, revision, format, session).await?;
             Ok::<_, Failure>((name, file))
         })
         .buffered(CONCURRENCY)

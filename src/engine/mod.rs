@@ -198,7 +198,7 @@ impl Engine {
     /// Writes, and answers when it is durable and visible to every read.
     pub async fn write(&self, write: Write) -> Result<Outcome, Error> {
         let Write { origin, intent, validate_only } = write;
-        let again = intent.clone();
+        let asked = origin.request.as_ref().map(|_| intent.asked_layers());
         // Before anything is looked up: what the first of two equal requests went by may be gone since.
         let submitted = match self.pipeline.known(&origin, validate_only) {
             Some(known) => known,
@@ -218,8 +218,8 @@ impl Engine {
         match self.answered(submitted).await? {
             Answer::Outcome(outcome) => outcome,
             Answer::Replay(revision) => {
-                let store = self.store.clone();
-                blocking(move || replay::outcome(&*store, revision, &again)).await?
+                let (store, asked) = (self.store.clone(), asked.flatten());
+                blocking(move || replay::outcome(&*store, revision, asked)).await?
             }
         }
     }

@@ -179,7 +179,7 @@ async fn compare(engine: &Engine, naive: &Naive) {
     let state = engine.state();
     for config in 0..2u8 {
         let versions = &naive.versions[config as usize];
-        for at in 0..SCOPES.len() {
+        for (at, path) in SCOPES.iter().enumerate() {
             let target = Target { id: id(config), scope: scope(at), view: View::Effective };
             let read = async |point: At| match engine.document(&state, &target, &point).await {
                 Ok(resolved) => {
@@ -190,13 +190,13 @@ async fn compare(engine: &Engine, naive: &Naive) {
                 Err(error) => panic!("{error}"),
             };
             for (number, (_, layers)) in (1..).zip(versions) {
-                let expected = Naive::effective(layers, SCOPES[at]).map(|value| Content::of(&value));
+                let expected = Naive::effective(layers, path).map(|value| Content::of(&value));
                 assert_eq!(read(At::Version(Version(number))).await, expected, "{target:?} version {number}");
             }
             for revision in 0..=naive.revision {
                 let layers =
                     versions.iter().rev().find(|(made, _)| *made <= revision).map(|(_, layers)| layers);
-                let expected = layers.and_then(|layers| Naive::effective(layers, SCOPES[at]));
+                let expected = layers.and_then(|layers| Naive::effective(layers, path));
                 let found = read(At::Revision(Revision(revision))).await;
                 assert_eq!(
                     found,

@@ -208,6 +208,7 @@ impl History {
                                 digest: content.digest(),
                                 version: change.version,
                                 expires: layer.expires,
+                                format: layer.format,
                             },
                         ),
                         None => layers.remove(&layer.key),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use confwatch::model::Digest;
+use confwatch::model::text::Format;
 use confwatch::model::{
     Commit, ConfigChange, ConfigId, ConfigName, Content, LayerChange, LayerKey, Namespace, Request, Revision,
     Scope, Source, TagChange, TagName, Timestamp, Version,
@@ -33,14 +34,25 @@ impl Script {
         let mut changes: BTreeMap<ConfigId, (Layers, Tags)> = BTreeMap::new();
         for edit in edits {
             let (id, layer, tag) = match edit {
-                Edit::Set(id, key, content) => {
-                    (id, Some(LayerChange { key, content: Some(content), expires: None }), None)
+                Edit::Set(id, key, content) => (
+                    id,
+                    Some(LayerChange {
+                        key,
+                        content: Some(content),
+                        expires: None,
+                        format: Some(Format::Yaml),
+                    }),
+                    None,
+                ),
+                Edit::Expiring(id, key, content, expires) => (
+                    id,
+                    Some(LayerChange { key, content: Some(content), expires: Some(expires), format: None }),
+                    None,
+                ),
+                Edit::Remove(id, key) => {
+                    (id, Some(LayerChange { key, content: None, expires: None, format: None }), None)
                 }
-                Edit::Expiring(id, key, content, expires) => {
-                    (id, Some(LayerChange { key, content: Some(content), expires: Some(expires) }), None)
-                }
-                Edit::Remove(id, key) => (id, Some(LayerChange { key, content: None, expires: None }), None),
-                Edit::Tag(id, tag, version) => (id, None, Some(TagChange { tag, version })),
+                Edit::Tag(id, tag, version) => (id, None, Some(TagChange { tag, version, previous: None })),
             };
             let change = changes.entry(id).or_default();
             change.0.extend(layer.map(|layer| (layer.key.clone(), layer)));

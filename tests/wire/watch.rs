@@ -7,6 +7,7 @@ use confwatch::proto::v1::*;
 use tonic::Code;
 
 use super::support::*;
+use super::watching::put;
 use super::watching::*;
 
 #[tokio::test]

@@ -13,6 +13,7 @@ use tonic::transport::Endpoint;
 use tonic_types::StatusExt;
 
 use super::support::*;
+use super::watching::put;
 use super::watching::*;
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use confwatch::proto::v1::*;
 
-use super::support::*;
+use super::watching::put;
 use super::watching::*;
 
 #[tokio::test]

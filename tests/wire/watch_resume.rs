@@ -6,6 +6,7 @@ use confwatch::proto::v1::*;
 use tempfile::TempDir;
 
 use super::support::*;
+use super::watching::put;
 use super::watching::*;
 
 #[tokio::test]

@@ -136,7 +136,7 @@ impl Watcher {
                 config => {
                     let held =
                         held.filter(|(key, _)| key.0 == config).map(|(_, document)| document.digest.clone());
-                    target.if_none_match = held.last().unwrap_or_default();
+                    target.if_none_match = held.next_back().unwrap_or_default();
                 }
             }
         }

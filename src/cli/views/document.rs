@@ -29,6 +29,7 @@ pub struct LayerRefView {
     pub version: u64,
     pub expire_time: Option<String>,
     pub digest: String,
+    pub format: &'static str,
 }
 
 #[derive(Debug, Serialize)]
@@ -131,6 +132,7 @@ impl From<&v1::LayerRef> for LayerRefView {
             version: layer.version,
             expire_time: time(layer.expire_time.as_ref()),
             digest: layer.digest.clone(),
+            format: layer.format().as_str_name(),
         }
     }
 }

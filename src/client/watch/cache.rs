@@ -71,6 +71,7 @@ struct SavedLayer {
     version: u64,
     expire_time: Option<SavedTime>,
     digest: String,
+    format: i32,
 }
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -239,15 +240,15 @@ impl SavedDocument {
 
 impl From<&LayerRef> for SavedLayer {
     fn from(layer: &LayerRef) -> SavedLayer {
-        let LayerRef { scope, kind, version, expire_time, digest } = layer.clone();
-        SavedLayer { scope, kind, version, expire_time: expire_time.map(SavedTime::from), digest }
+        let LayerRef { scope, kind, version, expire_time, digest, format } = layer.clone();
+        SavedLayer { scope, kind, version, expire_time: expire_time.map(SavedTime::from), digest, format }
     }
 }
 
 impl From<SavedLayer> for LayerRef {
     fn from(layer: SavedLayer) -> LayerRef {
-        let SavedLayer { scope, kind, version, expire_time, digest } = layer;
-        LayerRef { scope, kind, version, expire_time: expire_time.map(Timestamp::from), digest }
+        let SavedLayer { scope, kind, version, expire_time, digest, format } = layer;
+        LayerRef { scope, kind, version, expire_time: expire_time.map(Timestamp::from), digest, format }
     }
 }
 

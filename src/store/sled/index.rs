@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::super::codec::Located;
-use super::record::{self, CurrentRecord, LayerRecord};
+use super::record::{self, About, CurrentRecord, LayerRecord};
 use super::trees::Trees;
 use super::{chunk, keys};
 use crate::model::{LayerChange, Revision, Version};
@@ -119,16 +119,10 @@ fn layer_records(
     let Some(content) = &layer.content else {
         return (record::encode(&LayerRecord::Gone), None);
     };
-    let digest = content.digest().0;
-    let expires_us = layer.expires.map(|time| time.0);
+    let about = About::of(layer, content);
     let content = content.as_str();
-    let past = LayerRecord::Journal {
-        digest,
-        expires_us,
-        batch: batch.0,
-        offset: offset as u64,
-        bytes: content.len() as u64,
-    };
-    let current = CurrentRecord { digest, expires_us, version: version.0, content };
+    let past =
+        LayerRecord::Journal { about, batch: batch.0, offset: offset as u64, bytes: content.len() as u64 };
+    let current = CurrentRecord { about, version: version.0, content };
     (record::encode(&past), Some(record::encode(&current)))
 }

@@ -1,8 +1,8 @@
 //! Reading `layers` and `current`: what the layers of a config were at a version, and what they are now. Knows trees; not whether they
 //! are up to date.
 
-use super::super::codec::decode_content;
-use super::record::{self, CurrentRecord, LayerRecord};
+use super::super::codec::{decode_content, format_of};
+use super::record::{self, About, CurrentRecord, LayerRecord};
 use super::trees::Trees;
 use super::{chunk, corrupt, keys, place};
 use crate::model::{ConfigId, Content, Digest, Layer, LayerKey, Revision, TagName, Timestamp, Version};
@@ -109,16 +109,14 @@ impl Trees {
         let damaged = |what: &str| corrupt(place(&self.layers, &key), what);
         let value = chunk::read(&self.layers, &key)?.ok_or_else(|| damaged("it is missing"))?;
         let record = record::decode(&value).ok_or_else(|| damaged("not a layer"))?;
-        let (digest, expires_us, content) = match record {
+        let (about, content) = match record {
             LayerRecord::Gone => return Ok(None),
-            LayerRecord::Inline { digest, expires_us, content } => {
-                (digest, expires_us, decode_content(content))
-            }
-            LayerRecord::Journal { digest, expires_us, batch, offset, bytes } => {
-                (digest, expires_us, self.journal_content(Revision(batch), offset, bytes)?)
+            LayerRecord::Inline { about, content } => (about, decode_content(content)),
+            LayerRecord::Journal { about, batch, offset, bytes } => {
+                (about, self.journal_content(Revision(batch), offset, bytes)?)
             }
         };
-        checked_layer(content, digest, changed, expires_us).map(Some).map_err(|what| damaged(&what))
+        checked_layer(content, about, changed).map(Some).map_err(|what| damaged(&what))
     }
 
     /// Whether the value of a layer says that it ended.
@@ -145,9 +143,9 @@ impl Trees {
         let (_, layer_key, _) = keys::parse_layer(key).ok_or_else(|| damaged("not the key of a layer"))?;
         let value = chunk::read(&self.current, key)?.ok_or_else(|| damaged("it is missing"))?;
         let record: CurrentRecord = record::decode(&value).ok_or_else(|| damaged("not a layer"))?;
-        let CurrentRecord { digest, expires_us, version, content } = record;
-        let layer = checked_layer(decode_content(content), digest, Version(version), expires_us)
-            .map_err(|what| damaged(&what))?;
+        let CurrentRecord { about, version, content } = record;
+        let layer =
+            checked_layer(decode_content(content), about, Version(version)).map_err(|what| damaged(&what))?;
         Ok((layer_key, layer))
     }
 }
@@ -159,15 +157,11 @@ pub fn parse_tag(prefix: &[u8], key: &[u8], value: &[u8]) -> Option<(TagName, Ve
 }
 
 /// Content is what its digest says, or the reason why not.
-fn checked_layer(
-    content: Content,
-    digest: [u8; 32],
-    version: Version,
-    expires_us: Option<i64>,
-) -> Result<Layer, String> {
-    let found = content.digest();
-    match found == Digest(digest) {
-        true => Ok(Layer { content, digest: found, version, expires: expires_us.map(Timestamp) }),
-        false => Err(format!("the content has the digest {found}, {} was stored", Digest(digest))),
+fn checked_layer(content: Content, about: About, version: Version) -> Result<Layer, String> {
+    let (found, stored) = (content.digest(), Digest(about.digest));
+    if found != stored {
+        return Err(format!("the content has the digest {found}, {stored} was stored"));
     }
+    let format = about.format.map(format_of).transpose().map_err(|error| error.to_string())?;
+    Ok(Layer { content, digest: found, version, expires: about.expires_us.map(Timestamp), format })
 }

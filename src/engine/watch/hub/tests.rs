@@ -55,7 +55,8 @@ impl World {
         let state = self.newest();
         let mut by_config: BTreeMap<ConfigId, BTreeMap<LayerKey, LayerChange>> = BTreeMap::new();
         for (config, key, content) in changes {
-            let change = LayerChange { key: key.clone(), content: content.clone(), expires: None };
+            let change =
+                LayerChange { key: key.clone(), content: content.clone(), expires: None, format: None };
             by_config.entry(id(*config)).or_default().insert(key.clone(), change);
             self.untold.entry(id(*config)).or_default().insert(key.clone());
         }
