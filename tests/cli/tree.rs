@@ -92,6 +92,25 @@ fn what_was_exported_is_applied_without_a_change_and_exported_again_byte_for_byt
 }
 
 #[test]
+fn export_gives_back_the_tree_that_was_applied_each_file_in_its_format() {
+    let server = Server::start();
+    let directory = TempDir::new().expect("a directory");
+    let formatted = [
+        ("checkout/global.yaml", "limits:\n  max: 30\nmode: strict\n"),
+        ("checkout/production.json", "{\n  \"big\": 18446744073709551615,\n  \"mode\": null\n}\n"),
+        ("checkout/production/eu.toml", "[limits]\nmax = 50\n"),
+    ];
+    let tree = write(directory.path(), &formatted);
+    server.ok(&["apply", "-f", text(&tree)]);
+    // Single values do not change how a layer is written.
+    server.ok(&["set", "payments/checkout@/production/eu", "limits.max=51"]);
+    server.ok(&["rollback", "payments/checkout", "--to-version", "1"]);
+    let out = directory.path().join("out");
+    server.ok(&["export", "payments", "-d", text(&out)]);
+    assert_eq!(relative(&out), relative(&tree));
+}
+
+#[test]
 fn export_writes_yaml_where_toml_cannot_say_it() {
     let server = Server::start();
     let directory = TempDir::new().expect("a directory");

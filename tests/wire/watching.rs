@@ -134,7 +134,7 @@ impl Watcher {
                         held.map(|(key, document)| (key.0.clone(), document.digest.clone())).collect()
                 }
                 config => {
-                    let held =
+                    let mut held =
                         held.filter(|(key, _)| key.0 == config).map(|(_, document)| document.digest.clone());
                     target.if_none_match = held.next_back().unwrap_or_default();
                 }
