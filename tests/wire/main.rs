@@ -1,5 +1,6 @@
 //! What the server promises, over the wire: each test starts a real server in its own directory and talks gRPC to it.
 
+mod changes;
 mod support;
 mod watch;
 mod watch_ending;
