@@ -134,9 +134,9 @@ impl Watcher {
                         held.map(|(key, document)| (key.0.clone(), document.digest.clone())).collect()
                 }
                 config => {
-                    let held =
-                        held.filter(|(key, _)| key.0 == config).map(|(_, document)| document.digest.clone());
-                    target.if_none_match = held.last().unwrap_or_default();
+                    let mut held =
+                        held.filter(|(key, _)| key.0 == config).map(|(_, document)| &document.digest);
+                    target.if_none_match = held.next().cloned().unwrap_or_default();
                 }
             }
         }
