@@ -1,7 +1,6 @@
 //! Streams: Watch and StreamChanges.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
@@ -10,10 +9,9 @@ use prost::encoding::{bool as bool_field, int32 as enum_field};
 use tokio_stream::Stream;
 use tonic::Status;
 
-use crate::engine::Sealed;
-use crate::engine::watch::{Event, Subscription, TargetState, TargetStatus};
-use crate::engine::{ChangeEvent, Changes, Encoding, Engine};
-use crate::model::{ConfigChange, Revision};
+use crate::engine::watch::{Event, ResumeToken, Subscription, TargetState, TargetStatus};
+use crate::engine::{ChangeEvent, Changes, Encoding, Sealed};
+use crate::model::{ConfigChange, Epoch, Revision};
 use crate::proto::v1;
 
 use super::codec::{Encoded, field_head};
@@ -35,8 +33,10 @@ pub(super) type ChangesStream =
     Pin<Box<dyn Stream<Item = Result<v1::StreamChangesResponse, Status>> + Send + 'static>>;
 
 /// The messages of a watch stream.
+///
+/// It outlives the server if its client does not read: what it holds must not keep the store open.
 pub struct WatchStream {
-    engine: Arc<Engine>,
+    epoch: Epoch,
     subscription: Subscription,
     /// Until it was told, in the first message.
     watch_id: Option<String>,
@@ -50,7 +50,8 @@ impl Api {
         let single = matches!(options.targets.as_slice(), [target] if target.selector.is_config());
         let subscription = self.engine.watch(options).await?;
         let watch_id = Some(subscription.watch_id());
-        Ok(WatchStream { engine: self.engine.clone(), subscription, watch_id, single })
+        let epoch = self.engine.state().epoch;
+        Ok(WatchStream { epoch, subscription, watch_id, single })
     }
 
     pub(super) fn open_changes(&self, request: &v1::StreamChangesRequest) -> Result<ChangesStream, Status> {
@@ -72,7 +73,7 @@ impl WatchStream {
     fn encode(&mut self, event: Event) -> Encoded {
         match event {
             Event::Update { revision, states, more: false } if self.single => match states.as_slice() {
-                [state] => update_frame(&self.engine, revision, state),
+                [state] => update_frame(self.epoch, revision, state),
                 _ => unreachable!("an update of one target has one state"),
             },
             Event::Update { revision, states, more } => {
@@ -91,7 +92,7 @@ impl WatchStream {
     fn joined(&mut self, revision: Revision, more: bool, body: Option<(u32, Vec<Bytes>)>) -> Encoded {
         let head = v1::WatchResponse {
             revision: revision.0,
-            resume_token: if more { String::new() } else { self.engine.resume_token(revision).to_string() },
+            resume_token: if more { String::new() } else { resume_token(self.epoch, revision) },
             watch_id: self.watch_id.take().unwrap_or_default(),
             event: match body {
                 Some(_) => None,
@@ -109,12 +110,12 @@ impl WatchStream {
 
 /// The message that tells every stream of one target of its change: made once. Its revision is that of the change; that of
 /// a document that is gone is not known any more, and `revision`, at which the stream looked, is said instead.
-fn update_frame(engine: &Engine, revision: Revision, state: &TargetState) -> Encoded {
+fn update_frame(epoch: Epoch, revision: Revision, state: &TargetState) -> Encoded {
     let frame = |revision: Revision| {
         let states = states_message(std::slice::from_ref(state), false, false);
         let head = v1::WatchResponse {
             revision: revision.0,
-            resume_token: engine.resume_token(revision).to_string(),
+            resume_token: resume_token(epoch, revision),
             ..Default::default()
         };
         let mut bytes = BytesMut::from(&*head.encode_to_vec());
@@ -130,6 +131,10 @@ fn update_frame(engine: &Engine, revision: Revision, state: &TargetState) -> Enc
         }
         TargetStatus::Current | TargetStatus::Absent => Encoded::joined(vec![frame(revision)]),
     }
+}
+
+fn resume_token(epoch: Epoch, revision: Revision) -> String {
+    ResumeToken { epoch, revision }.to_string()
 }
 
 /// The pieces of a Snapshot or Update.

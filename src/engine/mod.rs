@@ -45,7 +45,7 @@ use pipeline::{Answer, Pipeline, ReadWrite, Submitted};
 use plan::ReadIntent;
 use requests::{REQUEST_WINDOW, Requests};
 use resolve::{Resolver, resolve, values_of};
-use watch::{Hub, ResumeToken, Subscription, WatchOptions};
+use watch::{Hub, Subscription, WatchOptions};
 use write::document_error;
 
 /// When a client of a draining server should come back: the transport spreads it.
@@ -276,10 +276,6 @@ impl Engine {
             () = self.draining.cancelled() => {}
         }
         self.hub.subscribe(options)
-    }
-
-    pub fn resume_token(&self, revision: Revision) -> ResumeToken {
-        ResumeToken { epoch: self.store.epoch(), revision }
     }
 
     /// Makes a watch stream say how far it is, once it is at the revision that is answered.

@@ -149,8 +149,8 @@ fn export_overwrites_only_by_force_and_prints_without_a_directory() {
         "README.md",
         "basket/staging.yaml",
         "checkout/global.yaml",
-        "checkout/production/eu.yaml",
-        "checkout/production.yaml",
+        "checkout/production/eu.toml",
+        "checkout/production.json",
     ];
     assert_eq!(names, expected.map(PathBuf::from));
 

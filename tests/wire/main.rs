@@ -1,6 +1,7 @@
 //! What the server promises, over the wire: each test starts a real server in its own directory and talks gRPC to it.
 
 mod bad_input;
+mod changes;
 mod health;
 mod history;
 mod idempotency;

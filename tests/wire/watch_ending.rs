@@ -39,6 +39,29 @@ async fn a_server_that_stops_says_so_and_when_to_come_back_to_each_client_anothe
     assert!(delays.len() > 5, "{delays:?}");
 }
 
+/// Its connection cannot be ended in order; the server does not wait for ever, and is gone afterwards.
+#[tokio::test]
+async fn a_client_that_does_not_read_does_not_keep_the_data_of_a_server_that_stops() {
+    let directory = tempfile::TempDir::new().expect("a directory");
+    let change = |settings: &mut confwatch::server::Settings| {
+        settings.drain_timeout = Duration::from_millis(200);
+    };
+    let server = TestServer::start_in(directory, change).await;
+    let writer = server.client().await;
+    let client = narrow_client(&server).await;
+    let watcher = Watcher::open_without_reading(&client, watch([target("*", "/")])).await;
+    let content = format!(r#"{{"fill":"{}"}}"#, "x".repeat(900_000));
+    for at in 0..6 {
+        apply(&writer, [put(&format!("c{at}"), "/", &content)]).await;
+    }
+    drop(writer);
+    let directory = server.stop().await;
+    let server = TestServer::start_in(directory, |_| {}).await;
+    let (_, told) = Watcher::open(&server.client().await, watch([target("*", "/")])).await;
+    assert_eq!(told.states.len(), 6);
+    drop(watcher);
+}
+
 #[tokio::test]
 async fn a_stream_that_its_client_drops_is_freed_while_nothing_changes() {
     let server = quick_server().await;

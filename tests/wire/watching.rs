@@ -135,8 +135,8 @@ impl Watcher {
                 }
                 config => {
                     let mut held =
-                        held.filter(|(key, _)| key.0 == config).map(|(_, document)| document.digest.clone());
-                    target.if_none_match = held.next_back().unwrap_or_default();
+                        held.filter(|(key, _)| key.0 == config).map(|(_, document)| &document.digest);
+                    target.if_none_match = held.next().cloned().unwrap_or_default();
                 }
             }
         }
@@ -288,12 +288,12 @@ pub async fn apply(client: &Client, changes: impl IntoIterator<Item = Change>) -
     client.clone().apply(request).await.expect("it is applied").into_inner().store_revision
 }
 
-/// On a connection of its own that takes little at a time.
+/// Streams of this client take little at a time; calls beside them have room on the connection.
 pub async fn narrow_client(server: &TestServer) -> Client {
     let endpoint = Endpoint::from_shared(format!("http://{}", server.running.address()))
         .expect("an address")
         .initial_stream_window_size(65_535)
-        .initial_connection_window_size(65_535);
+        .initial_connection_window_size(1 << 20);
     Client::new(endpoint.connect().await.expect("the server listens"))
 }
 

@@ -1,12 +1,13 @@
 //! What the encoders write by hand is what the generated messages say.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::engine::{Intent, Options, Origin, Resolved, Target, View, Write};
+use crate::engine::{Engine, Intent, Options, Origin, Resolved, Target, View, Write};
 use crate::model::text::Format;
-use crate::model::{ConfigId, ConfigName, Epoch, LayerKey, Namespace, Scope, Source};
+use crate::model::{ConfigId, ConfigName, LayerKey, Namespace, Scope, Source};
 use crate::store::MemoryStore;
 
 fn api() -> Api {
@@ -98,7 +99,7 @@ async fn every_event_is_encoded_as_the_generated_message() {
         expected(v1::State::Current, v1::Format::Json, None),
         expected(v1::State::Absent, v1::Format::Json, None),
     ];
-    let token = api.engine.resume_token(Revision(9)).to_string();
+    let token = resume_token(Epoch(5), Revision(9));
 
     let event = Event::Snapshot { revision: Revision(9), states: states(), more: true, reset: true };
     let snapshot = v1::Snapshot { states: expected.clone(), more: true, reset: true };
@@ -152,5 +153,5 @@ async fn a_target_that_is_gone_is_told_with_the_revision_at_which_the_stream_loo
     let states = vec![state(TargetStatus::Absent, Format::Json)];
     let message = decoded(&stream.encode(Event::Update { revision: Revision(2), states, more: false }));
     assert_eq!(message.revision, 2);
-    assert_eq!(message.resume_token, api.engine.resume_token(Revision(2)).to_string());
+    assert_eq!(message.resume_token, resume_token(Epoch(5), Revision(2)));
 }
