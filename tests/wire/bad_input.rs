@@ -555,6 +555,54 @@ async fn a_message_over_4_mib_is_too_large() {
 }
 
 #[tokio::test]
+async fn an_error_fits_the_header_fields_of_http2_however_long_what_it_is_about() {
+    let (_server, mut client) = server().await;
+    let check = |status: &Status| {
+        let header =
+            percent_encoding::percent_encode(status.message().as_bytes(), percent_encoding::CONTROLS);
+        let bytes = header.to_string().len() + status.details().len() * 4 / 3;
+        assert!(bytes < 7 << 10, "{bytes} bytes: {status:?}");
+    };
+    for long in ["x".repeat(3 << 20), "ä".repeat(1 << 20)] {
+        let by_name = GetRequest { namespace: long.clone(), ..get("/") };
+        check(&refused_for(client.get(by_name).await, "INVALID_NAME", "namespace"));
+        check(&refused_for(client.get(get(&format!("/{long}"))).await, "INVALID_SCOPE", "scope"));
+        let part = GetRequest { pointer: format!("/{long}"), ..get("/") };
+        check(&refused(client.get(part).await, Code::NotFound, "VALUE_NOT_FOUND"));
+        let progress = RequestProgressRequest { watch_id: long.clone() };
+        check(&refused(client.request_progress(progress).await, Code::NotFound, "WATCH_NOT_FOUND"));
+        let value = assign("/", &[(&long, "{")]);
+        check(&refused_for(client.set(set(value)).await, "MALFORMED_DOCUMENT", "change.assign"));
+        let name = &long[..500_000];
+        let twice = replace("/", &format!("{{\"{name}\":{{\"b\":1,\"b\":2}}}}"));
+        let status = refused_for(client.set(set(twice)).await, "DUPLICATE_KEY", "change.replace");
+        assert!(told(&status).2["pointer"].ends_with("/b"));
+        assert!(status.message().contains("line 1"));
+        check(&status);
+    }
+    let deep = format!(r#"[{{"op":"add","path":"{}","value":1}}]"#, "/a".repeat(300_000));
+    check(&refused_for(client.set(set(json_patch("/", &deep))).await, "TOO_DEEP", "change.json_patch"));
+}
+
+#[tokio::test]
+async fn a_refusal_names_the_first_of_many_findings_and_validate_names_all() {
+    let directory = tempfile::TempDir::new().expect("a directory");
+    let server = TestServer::start_in(directory, |settings| settings.limits.document_bytes_max = 1000).await;
+    let mut client = server.client().await;
+    let below: Vec<_> = (0..500).map(|at| replace(&format!("/production/{at}"), r#"{"a":1}"#)).collect();
+    client.apply(ApplyRequest { changes: below, options: None }).await.expect("apply");
+    let over = replace("/production", &format!(r#"{{"b":"{}"}}"#, "x".repeat(1000)));
+    let status = client.set(set(over.clone())).await;
+    let status = refused(status, Code::FailedPrecondition, "VALIDATION_FAILED");
+    assert!(status.details().len() < 4 << 10, "{}", status.details().len());
+    let some = findings(&status);
+    let all = client.validate(ValidateRequest { changes: vec![over] }).await.expect("validate").into_inner();
+    let all = all.report.expect("a report").findings;
+    assert_eq!(all.len(), 501);
+    assert!(some.len() > 1 && all.starts_with(&some));
+}
+
+#[tokio::test]
 async fn ten_thousand_watches_on_one_connection_are_all_told() {
     const WATCHES: usize = 10_000;
     let (_server, mut client) = server().await;
