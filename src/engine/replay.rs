@@ -65,8 +65,8 @@ fn tag_before(
             let page = store.commits(next, PAGE_BYTES)?;
             let before = page.iter().filter(|sealed| sealed.commit.revision < end);
             let changes = before.flat_map(|sealed| &sealed.commit.changes).filter(|change| change.id == *id);
-            let moves = changes.flat_map(|change| &change.tags).filter(|change| change.tag == *tag);
-            found = moves.last().map(|change| change.version).or(found);
+            let mut moves = changes.flat_map(|change| &change.tags).filter(|change| change.tag == *tag);
+            found = moves.next_back().map(|change| change.version).or(found);
             next = page.last().map_or(end, |last| last.commit.revision.next());
         }
         if let Some(version) = found {

@@ -6,6 +6,7 @@ mod bad_input;
 mod health;
 mod history;
 mod idempotency;
+mod messages;
 mod overrides;
 mod raw;
 mod reads;
