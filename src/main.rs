@@ -1,3 +1,7 @@
 //! The binary: parse the command line, run a subcommand.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    confwatch::cli::main()
+}

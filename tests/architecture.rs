@@ -73,6 +73,14 @@ fn crates_stay_where_they_belong() {
             let name = path.segments[0].as_str();
             let family = name.split('_').next().unwrap_or(name);
             let Some((family, places)) = CRATES.iter().find(|(known, _)| *known == family) else { continue };
+            // A module of our own with the name of a crate, such as `store::sled`, when it was imported.
+            let is_ours = |other: &Named| {
+                let mut names = other.segments.iter().filter(|name| *name != "self");
+                other.segments.len() > 1 && names.next_back() == path.segments.first()
+            };
+            if paths(&source.tokens).iter().any(is_ours) {
+                continue;
+            }
             if !places.iter().any(|place| source.path.starts_with(place)) {
                 found.push((path.line, format!("{family} is known in {} only: `{name}`", places.join(", "))));
             }

@@ -50,6 +50,27 @@ fn commands_print_what_the_pages_show() {
 }
 
 #[test]
+fn every_setting_of_the_server_is_described() {
+    let page = fs::read_to_string(root().join("docs/operations.md")).expect("a page is readable");
+    let output =
+        Command::new(server::BINARY).args(["serve", "--help"]).output().expect("the binary was built");
+    let help = String::from_utf8_lossy(&output.stdout).into_owned();
+    let names = help.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-' || c == '_'));
+    let is_flag =
+        |name: &str| name.strip_prefix("--").is_some_and(|rest| rest.starts_with(char::is_alphabetic));
+    let settings: Vec<&str> = names.filter(|name| is_flag(name) || name.starts_with("CONFWATCH_")).collect();
+    assert!(settings.contains(&"--data-dir"), "the help has changed its form:\n{help}");
+    let common = ["--help", "--version", "--server", "--output", "--actor", "--timeout", "--color"];
+    let of_clients = |name: &str| {
+        let flag = name.replace("CONFWATCH_", "--").to_lowercase();
+        common.contains(&flag.as_str())
+    };
+    for setting in settings.into_iter().filter(|name| !of_clients(name)) {
+        assert!(page.contains(&format!("`{setting}`")), "docs/operations.md says nothing of {setting}");
+    }
+}
+
+#[test]
 fn links_between_pages_lead_somewhere() {
     let mut broken = Vec::new();
     for path in pages() {
@@ -90,6 +111,7 @@ impl Shell {
             .current_dir(self.directory.path())
             .env("PATH", path)
             .env("CONFWATCH_SERVER", &self.server.address)
+            .env("CONFWATCH_ACTOR", "alice")
             .output()
             .expect("there is a shell");
         Ran {

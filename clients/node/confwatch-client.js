@@ -123,13 +123,18 @@ export class ConfwatchClient {
       const stream = this.#service.Watch(watchRequest(targets, held, resumeToken, this.#clientId), this.#metadata);
       const cancel = () => stream.cancel();
       signal?.addEventListener("abort", cancel);
-      // A stream that says nothing for three intervals is dead.
-      const patience = setTimeout(cancel, 3 * PROGRESS_MS);
+      // A stream that says nothing for three intervals is dead. The time that the caller takes does not count.
+      let patience;
+      const listen = () => {
+        clearTimeout(patience);
+        patience = setTimeout(cancel, 3 * PROGRESS_MS);
+      };
       let waitMs;
       try {
         let states = [];
+        listen();
         for await (const response of stream) {
-          patience.refresh();
+          listen();
           failures = 0;
           const part = response.snapshot ?? response.update;
           if (part) {
@@ -142,7 +147,9 @@ export class ConfwatchClient {
             held = documents;
             resumeToken = response.resumeToken;
             const reset = snapshot && part.reset;
+            clearTimeout(patience);
             yield { revision: response.revision, documents: new Map(held), changed, snapshot, reset };
+            listen();
           } else if (response.resumeToken) {
             resumeToken = response.resumeToken;
           }

@@ -205,7 +205,7 @@ class Watch:
     def __iter__(self) -> Iterator[Batch]:
         while not self._closed.is_set():
             call = self._call = self._method(self._request(), metadata=self._metadata)
-            # A stream that says nothing for three intervals is dead.
+            # A stream that says nothing for three intervals is dead. The time that the caller takes does not count.
             patience = _Patience(3 * self.PROGRESS_SECONDS, call.cancel)
             try:
                 yield from self._batches(call, patience)
@@ -235,7 +235,9 @@ class Watch:
                 batch = self._take(event == "snapshot", part, states, response.revision)
                 states = []
                 self._resume_token = response.resume_token
+                patience.end()
                 yield batch
+                patience.renew()
             elif response.resume_token:
                 self._resume_token = response.resume_token
 

@@ -14,6 +14,7 @@ import tempfile
 import threading
 import unittest
 import uuid
+from typing import TextIO
 
 import grpc
 
@@ -75,9 +76,15 @@ class Server:
             said.append(line)
             if " serving on " in line:
                 self.address = line.split(" serving on ")[1].split(",")[0].strip()
-                threading.Thread(target=self._process.stdout.read, daemon=True).start()
+                threading.Thread(target=self._drain, args=(self._process.stdout,), daemon=True).start()
                 return
         raise AssertionError("the server did not start: " + "".join(said))
+
+    @staticmethod
+    def _drain(output: TextIO) -> None:
+        """The server must never wait for someone to read what it logs."""
+        with output:
+            output.read()
 
     def stop(self, how: signal.Signals) -> int:
         self._process.send_signal(how)

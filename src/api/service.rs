@@ -91,7 +91,7 @@ impl ConfigService for Api {
     type WatchStream = WatchStream;
 
     async fn watch(&self, request: Request<WatchRequest>) -> Result<Response<WatchStream>, Status> {
-        Ok(Response::new(self.open_watch(request.into_inner())?))
+        Ok(Response::new(self.open_watch(request.into_inner()).await?))
     }
 
     async fn request_progress(

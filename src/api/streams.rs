@@ -10,11 +10,11 @@ use prost::encoding::{bool as bool_field, int32 as enum_field};
 use tokio_stream::Stream;
 use tonic::Status;
 
+use crate::engine::Sealed;
 use crate::engine::watch::{Event, Subscription, TargetState, TargetStatus};
 use crate::engine::{ChangeEvent, Changes, Encoding, Engine};
 use crate::model::{ConfigChange, Revision};
 use crate::proto::v1;
-use crate::store::Sealed;
 
 use super::codec::{Encoded, field_head};
 use super::convert::request;
@@ -45,10 +45,10 @@ pub struct WatchStream {
 }
 
 impl Api {
-    pub(super) fn open_watch(&self, request: v1::WatchRequest) -> Result<WatchStream, Status> {
+    pub(super) async fn open_watch(&self, request: v1::WatchRequest) -> Result<WatchStream, Status> {
         let options = request::watch(request, self.engine.limits().targets_max)?;
         let single = matches!(options.targets.as_slice(), [target] if target.selector.is_config());
-        let subscription = self.engine.watch(options)?;
+        let subscription = self.engine.watch(options).await?;
         let watch_id = Some(subscription.watch_id());
         Ok(WatchStream { engine: self.engine.clone(), subscription, watch_id, single })
     }
@@ -71,8 +71,8 @@ impl Stream for WatchStream {
 impl WatchStream {
     fn encode(&mut self, event: Event) -> Encoded {
         match event {
-            Event::Update { states, more: false, .. } if self.single => match states.as_slice() {
-                [state] => update_frame(&self.engine, state),
+            Event::Update { revision, states, more: false } if self.single => match states.as_slice() {
+                [state] => update_frame(&self.engine, revision, state),
                 _ => unreachable!("an update of one target has one state"),
             },
             Event::Update { revision, states, more } => {
@@ -107,8 +107,9 @@ impl WatchStream {
     }
 }
 
-/// The message that tells every stream of one target of its change: made once. Its revision is that of the change.
-fn update_frame(engine: &Engine, state: &TargetState) -> Encoded {
+/// The message that tells every stream of one target of its change: made once. Its revision is that of the change; that of
+/// a document that is gone is not known any more, and `revision`, at which the stream looked, is said instead.
+fn update_frame(engine: &Engine, revision: Revision, state: &TargetState) -> Encoded {
     let frame = |revision: Revision| {
         let states = states_message(std::slice::from_ref(state), false, false);
         let head = v1::WatchResponse {
@@ -127,7 +128,7 @@ fn update_frame(engine: &Engine, state: &TargetState) -> Encoded {
                 resolved.encoded(Encoding::UpdateFrame, state.format, || frame(resolved.at.revision)),
             ])
         }
-        TargetStatus::Current | TargetStatus::Absent => Encoded::joined(vec![frame(engine.state().revision)]),
+        TargetStatus::Current | TargetStatus::Absent => Encoded::joined(vec![frame(revision)]),
     }
 }
 
@@ -263,3 +264,6 @@ fn change_bytes(change: &ConfigChange, include_content: bool) -> usize {
     });
     512 + layers.sum::<usize>() + 128 * change.tags.len()
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,214 @@
-//! The command line: one file per subcommand. Knows the client and settings; never the engine.
+//! The command line: one file per subcommand. Knows the client, and for `serve` and `fsck` how to start a server and open
+//! a store; never the engine.
+
+pub mod exit;
+
+mod args;
+mod assignment;
+mod change;
+mod layers;
+mod moment;
+mod output;
+mod refusal;
+mod tree;
+mod views;
+
+mod apply;
+mod changes;
+mod completions;
+mod delete;
+mod diff;
+mod edit;
+mod explain;
+mod export;
+mod fsck;
+mod get;
+mod history;
+mod list;
+mod rollback;
+mod serve;
+mod set;
+mod tag;
+mod validate;
+mod watch;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{CommandFactory, Parser, Subcommand};
+use tokio::runtime::Builder;
+
+use crate::client::{Client, ConnectOptions};
+use exit::{EXIT_CODES, Exit, Failure, Outcome};
+use output::{Color, Output, OutputFormat};
+
+/// Layered, versioned configuration, pushed to whoever watches it
+#[derive(Parser, Debug)]
+#[command(name = "confwatch", version, max_term_width = 120, after_help = EXIT_CODES)]
+struct Cli {
+    #[command(flatten)]
+    global: GlobalArgs,
+    #[command(subcommand)]
+    command: Subcommands,
+}
+
+#[derive(clap::Args, Debug)]
+#[command(next_help_heading = "Options of every command")]
+struct GlobalArgs {
+    /// The server to talk to
+    #[arg(
+        long,
+        global = true,
+        env = "CONFWATCH_SERVER",
+        value_name = "ADDRESS",
+        default_value = "127.0.0.1:7420"
+    )]
+    server: String,
+    /// How to write answers; of streams, json is one object on each line
+    #[arg(short, long, global = true, env = "CONFWATCH_OUTPUT", value_enum, default_value_t = OutputFormat::Table)]
+    output: OutputFormat,
+    /// Who makes the changes, for the history; without it, user@host
+    #[arg(long, global = true, env = "CONFWATCH_ACTOR")]
+    actor: Option<String>,
+    /// How long to wait for an answer
+    #[arg(long, global = true, env = "CONFWATCH_TIMEOUT", value_name = "DURATION", default_value = "30s", value_parser = args::duration)]
+    timeout: Duration,
+    /// When to use colours; auto is on a terminal, unless NO_COLOR is set
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto)]
+    color: Color,
+}
+
+#[derive(Subcommand, Debug)]
+enum Subcommands {
+    Serve(serve::ServeArgs),
+    Get(get::GetArgs),
+    Set(set::SetArgs),
+    Apply(apply::ApplyArgs),
+    Export(export::ExportArgs),
+    Edit(edit::EditArgs),
+    Delete(delete::DeleteArgs),
+    Validate(validate::ValidateArgs),
+    Rollback(rollback::RollbackArgs),
+    History(history::HistoryArgs),
+    Diff(diff::DiffArgs),
+    Explain(explain::ExplainArgs),
+    Tag(tag::TagArgs),
+    List(list::ListArgs),
+    Watch(watch::WatchArgs),
+    Changes(changes::ChangesArgs),
+    Fsck(fsck::FsckArgs),
+    Completions(completions::CompletionsArgs),
+}
+
+/// What the commands that talk to a server have.
+struct Session {
+    client: Client,
+    output: Output,
+    /// Who the client says it is.
+    actor: String,
+    /// How long to wait for an answer.
+    timeout: Duration,
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    // Ends the process itself for a command line that is wrong, with the exit code of `Exit::Usage`, and for --help.
+    let cli = Cli::parse();
+    let output = Output::new(cli.global.output, cli.global.color);
+    let outcome = run(cli, &output);
+    match outcome {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            output.failure(&failure);
+            failure.exit.into()
+        }
+    }
+}
+
+fn run(cli: Cli, output: &Output) -> Outcome {
+    match cli.command {
+        Subcommands::Serve(args) => block_on(Builder::new_multi_thread(), serve::run(args)),
+        Subcommands::Fsck(args) => fsck::run(&args, output),
+        Subcommands::Completions(args) => completions::run(&args, Cli::command(), output),
+        command => block_on(Builder::new_current_thread(), call(command, cli.global, *output)),
+    }
+}
+
+fn block_on(mut runtime: Builder, command: impl Future<Output = Outcome>) -> Outcome {
+    let runtime = runtime.enable_all().build().map_err(|error| Failure::io("cannot start", &error))?;
+    let outcome = runtime.block_on(command);
+    // A disk that hangs must not keep the process from ending.
+    runtime.shutdown_background();
+    outcome
+}
+
+/// Runs a command that talks to a server.
+async fn call(command: Subcommands, global: GlobalArgs, output: Output) -> Outcome {
+    let actor = global.actor.unwrap_or_else(default_actor);
+    let client = Client::connect(ConnectOptions {
+        address: global.server,
+        actor: Some(actor.clone()),
+        timeout: Some(global.timeout),
+        ..Default::default()
+    })?;
+    let session = &Session { client, output, actor, timeout: global.timeout };
+    match command {
+        Subcommands::Get(args) => get::run(args, session).await,
+        Subcommands::Set(args) => set::run(args, session).await,
+        Subcommands::Apply(args) => apply::run(args, session).await,
+        Subcommands::Export(args) => export::run(args, session).await,
+        Subcommands::Edit(args) => edit::run(args, session).await,
+        Subcommands::Delete(args) => delete::run(args, session).await,
+        Subcommands::Validate(args) => validate::run(args, session).await,
+        Subcommands::Rollback(args) => rollback::run(args, session).await,
+        Subcommands::History(args) => history::run(args, session).await,
+        Subcommands::Diff(args) => diff::run(args, session).await,
+        Subcommands::Explain(args) => explain::run(args, session).await,
+        Subcommands::Tag(args) => tag::run(args, session).await,
+        Subcommands::List(args) => list::run(args, session).await,
+        Subcommands::Watch(args) => watch::run(args, session).await,
+        Subcommands::Changes(args) => changes::run(args, session).await,
+        Subcommands::Serve(_) | Subcommands::Fsck(_) | Subcommands::Completions(_) => Ok(Exit::Done),
+    }
+}
+
+/// `user@host`, as far as the environment says.
+fn default_actor() -> String {
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let user = variable("USER").or_else(|| variable("LOGNAME")).unwrap_or_else(|| "unknown".into());
+    let file = |path: &str| std::fs::read_to_string(path).ok().map(|name| name.trim().to_owned());
+    let host =
+        variable("HOSTNAME").or_else(|| file("/proc/sys/kernel/hostname")).or_else(|| file("/etc/hostname"));
+    match host.filter(|host| !host.is_empty()) {
+        Some(host) => format!("{user}@{host}"),
+        None => user,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_a_doc_and_examples() {
+        fn check(command: &clap::Command) {
+            for command in command.get_subcommands() {
+                let name = command.get_name();
+                assert!(command.get_about().is_some(), "{name} has no doc");
+                let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+                if command.get_subcommands().next().is_none() {
+                    let examples =
+                        help.lines().filter(|line| line.starts_with("  ") && line.contains("confwatch "));
+                    assert!((2..=4).contains(&examples.count()), "{name} has not 2 to 4 examples");
+                }
+                check(command);
+            }
+        }
+        check(&Cli::command());
+    }
+}

@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
 
 use super::{Api, ClientError};
 use crate::proto::v1::{Document, TargetState, WatchTarget};
@@ -96,7 +97,8 @@ pub struct Watcher {
     states: watch::Receiver<WatchState>,
     /// The state that the application was told last.
     told: WatchState,
-    _task: AbortOnDrop,
+    stop: CancellationToken,
+    task: AbortOnDrop,
 }
 
 impl Watcher {
@@ -107,8 +109,9 @@ impl Watcher {
             news: Notify::new(),
             state,
         });
-        let task = tokio::spawn(task::run(api, options, Arc::clone(&shared)));
-        Watcher { shared, states, told: WatchState::Stale, _task: AbortOnDrop(task) }
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(task::run(api, options, Arc::clone(&shared), stop.clone()));
+        Watcher { shared, states, told: WatchState::Stale, stop, task: AbortOnDrop(task) }
     }
 
     /// The next event. `None` when the watcher has ended: see `WatchState::Error`. May be dropped before it is ready,
@@ -156,6 +159,14 @@ impl Watcher {
     /// Why the last stream ended, as long as no other has begun.
     pub fn error(&self) -> Option<ClientError> {
         self.shared.lock().error.clone()
+    }
+
+    /// Stops watching, and returns when the cache has what was received. A watcher that is dropped keeps it, too, if
+    /// the runtime lives long enough.
+    pub async fn close(mut self) {
+        self.stop.cancel();
+        // A panic in there was reported when it happened.
+        let _ = (&mut self.task.0).await;
     }
 }
 

@@ -13,6 +13,8 @@ mod replay;
 mod requests;
 mod resolve;
 mod state;
+#[cfg(test)]
+mod tests;
 pub mod watch;
 mod write;
 
@@ -27,9 +29,10 @@ use crate::model::explain::{Origin as ValueOrigin, explain};
 use crate::model::limits::Limits;
 use crate::model::text::DocumentError;
 use crate::model::{ConfigId, LayerKey, Revision, Source, Timestamp, Version};
-use crate::store::{Sealed, Store, VersionRef};
+use crate::store::Store;
 use crate::validate::{Finding, Report};
 
+pub use crate::store::{Sealed, VersionRef};
 pub use changes::{ChangeEvent, Changes, ChangesOptions};
 pub use error::{Error, Limit, Missing};
 pub use history::At;
@@ -195,7 +198,7 @@ impl Engine {
     /// Writes, and answers when it is durable and visible to every read.
     pub async fn write(&self, write: Write) -> Result<Outcome, Error> {
         let Write { origin, intent, validate_only } = write;
-        let again = intent.clone();
+        let asked = origin.request.as_ref().map(|_| intent.asked_layers());
         // Before anything is looked up: what the first of two equal requests went by may be gone since.
         let submitted = match self.pipeline.known(&origin, validate_only) {
             Some(known) => known,
@@ -215,8 +218,8 @@ impl Engine {
         match self.answered(submitted).await? {
             Answer::Outcome(outcome) => outcome,
             Answer::Replay(revision) => {
-                let store = self.store.clone();
-                blocking(move || replay::outcome(&*store, revision, &again)).await?
+                let (store, asked) = (self.store.clone(), asked.flatten());
+                blocking(move || replay::outcome(&*store, revision, asked)).await?
             }
         }
     }
@@ -265,8 +268,13 @@ impl Engine {
         }
     }
 
-    /// Opens a watch stream.
-    pub fn watch(&self, options: WatchOptions) -> Result<Subscription, Error> {
+    /// Opens a watch stream. It begins with what any answered write has left, or later.
+    pub async fn watch(&self, options: WatchOptions) -> Result<Subscription, Error> {
+        let published = self.state().revision;
+        tokio::select! {
+            () = self.hub.reached(published) => {}
+            () = self.draining.cancelled() => {}
+        }
         self.hub.subscribe(options)
     }
 

@@ -199,7 +199,7 @@ fn plan_layer(
     let expires = match (&change.action, change.ttl) {
         (ReadAction::Delete, _) => None,
         (_, Some(ttl)) => Some(now.plus(ttl)),
-        (ReadAction::Replace(_), None) => None,
+        (ReadAction::Replace(..), None) => None,
         (ReadAction::MergePatch(_) | ReadAction::JsonPatch(_) | ReadAction::Assign(_), None) => {
             current.and_then(|entry| entry.layer.expires)
         }
@@ -209,7 +209,14 @@ fn plan_layer(
         (None, None) => true,
         (Some(_), None) | (None, Some(_)) => false,
     };
-    Ok((!unchanged).then(|| LayerChange { key: change.key.clone(), content, expires }))
+    let format = match &change.action {
+        ReadAction::Replace(_, format) => Some(*format),
+        ReadAction::Delete => None,
+        ReadAction::MergePatch(_) | ReadAction::JsonPatch(_) | ReadAction::Assign(_) => {
+            current.and_then(|entry| entry.layer.format)
+        }
+    };
+    Ok((!unchanged).then(|| LayerChange { key: change.key.clone(), content, expires, format }))
 }
 
 fn new_content(
@@ -223,7 +230,7 @@ fn new_content(
     };
     let value = match action {
         ReadAction::Delete => return Ok(None),
-        ReadAction::Replace(content) => return Ok(Some(content.clone())),
+        ReadAction::Replace(content, _) => return Ok(Some(content.clone())),
         ReadAction::MergePatch(patch) => {
             let mut value = current();
             merge_patch(&mut value, patch);
@@ -288,6 +295,7 @@ fn plan_rollback(
         key: entry.key.clone(),
         content: Some(entry.layer.content.clone()),
         expires: entry.layer.expires,
+        format: entry.layer.format,
     });
     let gone = base
         .layers()
@@ -319,7 +327,7 @@ fn plan_tag(
     plan.tag = (to, before);
     let tags = match before == to {
         true => vec![],
-        false => vec![TagChange { tag: tag.clone(), version: to }],
+        false => vec![TagChange { tag: tag.clone(), version: to, previous: before }],
     };
     let version = base.at.version;
     plan.add(Some(base), ConfigChange { id: id.clone(), version, layers: vec![], tags, restored: None });
@@ -351,7 +359,7 @@ fn next_version(id: &ConfigId, base: Option<&Arc<ConfigState>>, layers: Vec<Laye
 }
 
 fn removal(key: &LayerKey) -> LayerChange {
-    LayerChange { key: key.clone(), content: None, expires: None }
+    LayerChange { key: key.clone(), content: None, expires: None, format: None }
 }
 
 fn check_version(

@@ -2,79 +2,44 @@
 
 use std::sync::Arc;
 
-use crate::model::{Commit, ConfigId, LayerKey, Revision, TagName, Version};
+use crate::model::{Commit, ConfigId, LayerKey, Revision};
 use crate::store::{Store, VersionRef};
 use crate::validate::Report;
 
 use super::error::{Error, Missing};
 use super::history::commit_of;
 use super::state::ConfigState;
-use super::write::{Intent, LayerOutcome, Outcome};
+use super::write::{LayerOutcome, Outcome};
 
-/// How far the journal is read back at once, and in pages of how many bytes.
-const REVISIONS_AT_ONCE: u64 = 1000;
-const PAGE_BYTES: usize = 1 << 20;
-
-/// The outcome of the commit of `revision`, which was made for `intent`. Blocks.
-pub(super) fn outcome(store: &dyn Store, revision: Revision, intent: &Intent) -> Result<Outcome, Error> {
+/// The outcome of the commit of `revision`: of the layers that were asked to be changed, if they were named, else of those that it
+/// changed. Blocks.
+pub(super) fn outcome(
+    store: &dyn Store,
+    revision: Revision,
+    asked: Option<Vec<(ConfigId, LayerKey)>>,
+) -> Result<Outcome, Error> {
     let compacted = || Error::Compacted { asked: revision, oldest: store.oldest() };
     let commit = commit_of(store, revision)?.ok_or_else(compacted)?.commit;
-    let keys: Vec<(ConfigId, LayerKey)> = match intent {
-        Intent::Changes(changes) => {
-            changes.iter().map(|change| (change.id.clone(), change.key.clone())).collect()
-        }
-        Intent::Delete { .. } | Intent::Rollback { .. } | Intent::Tag { .. } | Intent::Expire(_) => {
-            let changes = commit.changes.iter();
-            let keys = changes
-                .flat_map(|change| change.layers.iter().map(|layer| (change.id.clone(), layer.key.clone())));
-            keys.collect()
-        }
+    let changed = || {
+        let changes = commit.changes.iter();
+        changes
+            .flat_map(|change| change.layers.iter().map(|layer| (change.id.clone(), layer.key.clone())))
+            .collect()
     };
+    let keys = asked.unwrap_or_else(changed);
     let layers = keys.into_iter().map(|(id, key)| layer_outcome(store, &commit, id, key));
     let layers = layers.collect::<Result<Vec<_>, Error>>()?;
     let about = commit.changes.first();
-    let moved = about.and_then(|change| change.tags.first().map(|tag| (&change.id, tag)));
-    let tag = match moved {
-        Some((id, tag)) => (tag.version, tag_before(store, id, &tag.tag, revision)?),
-        None => (None, None),
-    };
+    let tag = about.and_then(|change| change.tags.first());
     Ok(Outcome {
         changed: true,
         revision,
         layers,
         at: about.map(|change| VersionRef { version: change.version, revision, time: commit.time }),
         restored: about.and_then(|change| change.restored),
-        tag,
+        tag: tag.map_or((None, None), |tag| (tag.version, tag.previous)),
         report: Report::default(),
     })
-}
-
-/// The version that a tag named before a revision. The journal is the only one to know, and is read back until it says so; what was
-/// compacted is told as no version.
-fn tag_before(
-    store: &dyn Store,
-    id: &ConfigId,
-    tag: &TagName,
-    revision: Revision,
-) -> Result<Option<Version>, Error> {
-    let mut end = revision;
-    while end > store.oldest() {
-        let start = Revision(end.0.saturating_sub(REVISIONS_AT_ONCE)).max(store.oldest());
-        let (mut next, mut found) = (start, None);
-        while next < end {
-            let page = store.commits(next, PAGE_BYTES)?;
-            let before = page.iter().filter(|sealed| sealed.commit.revision < end);
-            let changes = before.flat_map(|sealed| &sealed.commit.changes).filter(|change| change.id == *id);
-            let mut moves = changes.flat_map(|change| &change.tags).filter(|change| change.tag == *tag);
-            found = moves.next_back().map(|change| change.version).or(found);
-            next = page.last().map_or(end, |last| last.commit.revision.next());
-        }
-        if let Some(version) = found {
-            return Ok(version);
-        }
-        end = start;
-    }
-    Ok(None)
 }
 
 fn layer_outcome(

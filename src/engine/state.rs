@@ -141,6 +141,7 @@ impl ConfigState {
                             digest: content.digest(),
                             version: change.version,
                             expires: layer.expires,
+                            format: layer.format,
                         },
                     });
                     match position {

@@ -83,6 +83,18 @@ pub struct Text {
     pub format: Format,
 }
 
+impl Intent {
+    /// The layers that it names one by one, in order.
+    pub(super) fn asked_layers(&self) -> Option<Vec<(ConfigId, LayerKey)>> {
+        match self {
+            Intent::Changes(changes) => {
+                Some(changes.iter().map(|change| (change.id.clone(), change.key.clone())).collect())
+            }
+            Intent::Delete { .. } | Intent::Rollback { .. } | Intent::Tag { .. } | Intent::Expire(_) => None,
+        }
+    }
+}
+
 impl Action {
     /// The name of its field within a change.
     fn field(&self) -> &'static str {
@@ -164,7 +176,7 @@ pub(super) struct ReadChange {
 
 #[derive(Clone, Debug)]
 pub(super) enum ReadAction {
-    Replace(Content),
+    Replace(Content, Format),
     MergePatch(Value),
     JsonPatch(Value),
     Assign(BTreeMap<String, String>),
@@ -183,7 +195,7 @@ impl Change {
         let action = match self.action {
             Action::Replace(text) => parse_object(&text.content, text.format, bytes_max)
                 .and_then(|value| bounded(Content::of(&value), bytes_max))
-                .map(ReadAction::Replace),
+                .map(|content| ReadAction::Replace(content, text.format)),
             Action::MergePatch(text) => {
                 parse_object(&text.content, text.format, bytes_max).map(ReadAction::MergePatch)
             }

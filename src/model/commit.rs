@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::text::Format;
 use super::{ConfigId, Content, Digest, LayerKey, Revision, TagName, Timestamp, Version};
 
 /// One atomic change of the store.
@@ -60,6 +61,8 @@ pub struct LayerChange {
     pub content: Option<Content>,
     /// When an override with a time to live ends.
     pub expires: Option<Timestamp>,
+    /// The format of the text that the layer was last written as; `None` if it never was written as a whole.
+    pub format: Option<Format>,
 }
 
 /// What a commit did to one tag.
@@ -68,4 +71,6 @@ pub struct TagChange {
     pub tag: TagName,
     /// The version it names now; `None`: it is gone.
     pub version: Option<Version>,
+    /// The version it named before; `None`: it did not exist.
+    pub previous: Option<Version>,
 }

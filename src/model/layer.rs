@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::text::Format;
 use super::{Content, Digest, Scope, Timestamp, Version};
 
 /// The two kinds of layer a scope can hold. The order is the order of merging.
@@ -30,6 +31,8 @@ pub struct Layer {
     pub version: Version,
     /// When an override with a time to live ends.
     pub expires: Option<Timestamp>,
+    /// The format of the text that it was last written as; `None` if it never was written as a whole.
+    pub format: Option<Format>,
 }
 
 impl LayerKey {

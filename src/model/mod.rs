@@ -2,7 +2,7 @@
 //! no other module.
 
 #[cfg(test)]
-mod arbitrary;
+pub(crate) mod arbitrary;
 pub mod assign;
 pub mod canonical;
 pub mod commit;

@@ -20,7 +20,7 @@ use super::gather::Gather;
 use super::settings::{Fsync, Settings};
 use crate::engine::{self, Engine};
 use crate::proto::v1::FILE_DESCRIPTOR_SET;
-use crate::store::sled::{self, SledOptions, SledStore};
+use crate::store::sled::{Fsync as StoreFsync, SledOptions, SledStore};
 use crate::{api, model::limits::Limits};
 
 /// The names that health is asked for: the server as a whole, and the service.
@@ -129,8 +129,8 @@ impl RunningServer {
 
 fn open(settings: &Settings) -> anyhow::Result<Arc<Engine>> {
     let fsync = match settings.fsync {
-        Fsync::Always => sled::Fsync::Always,
-        Fsync::Never => sled::Fsync::Never,
+        Fsync::Always => StoreFsync::Always,
+        Fsync::Never => StoreFsync::Never,
     };
     let options = SledOptions { fsync, cache_bytes: settings.store_cache_bytes, ..SledOptions::default() };
     let store = SledStore::open(&settings.data_dir, options)?;

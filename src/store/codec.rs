@@ -11,6 +11,8 @@
 //! | `source` | 0 set, 1 apply, 2 delete, 3 rollback, 4 expiry, 5 tag |
 //! | `kind` | 0 base layer, 1 override layer |
 //! | `content` | canonical JSON; none: the layer is gone |
+//! | `format` | of the text that was last written: 0 JSON, 1 YAML, 2 TOML |
+//! | `version`, `previous` of a tag | what it names now, and what it named before; none: it is not there |
 //! | `time_us`, `expires_us` | microseconds since the Unix epoch |
 //!
 //! A batch is
@@ -27,6 +29,7 @@ use serde::de::value::{Error as ValueError, SeqDeserializer};
 use serde::{Deserialize, Serialize};
 
 use super::Sealed;
+use crate::model::text::Format;
 use crate::model::{
     Commit, ConfigChange, ConfigId, ConfigName, Content, Digest, LayerChange, LayerKey, LayerKind, Namespace,
     Request, Revision, Scope, Source, TagChange, TagName, Timestamp, Version,
@@ -207,12 +210,14 @@ struct LayerRecord<'a> {
     scope: &'a str,
     content: Option<&'a str>,
     expires_us: Option<i64>,
+    format: Option<u8>,
 }
 
 #[derive(Serialize, Deserialize)]
 struct TagRecord<'a> {
     tag: &'a str,
     version: Option<u64>,
+    previous: Option<u64>,
 }
 
 impl<'a> CommitRecord<'a> {
@@ -260,10 +265,12 @@ impl<'a> ConfigRecord<'a> {
             scope: layer.key.scope.as_str(),
             content: layer.content.as_ref().map(Content::as_str),
             expires_us: layer.expires.map(|time| time.0),
+            format: layer.format.map(format_code),
         };
         let tag = |tag: &'a TagChange| TagRecord {
             tag: tag.tag.as_str(),
             version: tag.version.map(|version| version.0),
+            previous: tag.previous.map(|version| version.0),
         };
         ConfigRecord {
             namespace: change.id.namespace.as_str(),
@@ -292,6 +299,7 @@ impl LayerRecord<'_> {
             key: layer_key(self.kind, self.scope)?,
             content: self.content.map(decode_content),
             expires: self.expires_us.map(Timestamp),
+            format: self.format.map(format_of).transpose()?,
         })
     }
 }
@@ -299,7 +307,7 @@ impl LayerRecord<'_> {
 impl TagRecord<'_> {
     fn into_change(self) -> Result<TagChange, DecodeError> {
         let tag = TagName::parse(self.tag).map_err(|error| invalid("tag", error))?;
-        Ok(TagChange { tag, version: self.version.map(Version) })
+        Ok(TagChange { tag, version: self.version.map(Version), previous: self.previous.map(Version) })
     }
 }
 
@@ -326,6 +334,25 @@ pub fn kind_code(kind: LayerKind) -> u8 {
     match kind {
         LayerKind::Base => 0,
         LayerKind::Override => 1,
+    }
+}
+
+/// The code of a format, as commits and values of indexes hold it.
+pub fn format_code(format: Format) -> u8 {
+    match format {
+        Format::Json => 0,
+        Format::Yaml => 1,
+        Format::Toml => 2,
+    }
+}
+
+/// Reads what `format_code` gives.
+pub fn format_of(code: u8) -> Result<Format, DecodeError> {
+    match code {
+        0 => Ok(Format::Json),
+        1 => Ok(Format::Yaml),
+        2 => Ok(Format::Toml),
+        other => Err(damaged(format!("text of format {other}"))),
     }
 }
 

@@ -133,6 +133,9 @@ impl Store for MemoryStore {
     fn compact(&self, oldest: Revision) -> Result<(), StoreError> {
         let mut history = self.write();
         let oldest = oldest.min(history.head().revision);
+        if oldest <= history.oldest() {
+            return Ok(());
+        }
         while history.oldest() < oldest {
             let (forgotten, _) =
                 history.commits.pop_front().expect("the head is retained, and at least `oldest`");
@@ -178,8 +181,8 @@ impl History {
 
     /// Where the commit is, or would be.
     fn position(&self, revision: Revision) -> Result<usize, StoreError> {
-        let oldest = self.oldest();
-        match revision.max(Revision(1)).0.checked_sub(oldest.0) {
+        let (revision, oldest) = (revision.max(Revision(1)), self.oldest());
+        match revision.0.checked_sub(oldest.0) {
             Some(position) => Ok(position as usize),
             None => Err(StoreError::Compacted { asked: revision, oldest }),
         }
@@ -205,6 +208,7 @@ impl History {
                                 digest: content.digest(),
                                 version: change.version,
                                 expires: layer.expires,
+                                format: layer.format,
                             },
                         ),
                         None => layers.remove(&layer.key),

@@ -2,7 +2,11 @@
 //! Markdown; what a command means is not its business.
 //!
 //! A line that starts with `$ confwatch ` is run, `\` at its end continues it, and the lines up to the next `$` are what it
-//! prints. Where none are shown it only has to succeed. Other commands, and `confwatch serve`, are for the reader.
+//! prints. Where none are shown it only has to succeed. Other commands, and those that go on for ever or want a person, are
+//! for the reader.
+
+/// Commands that do not end by themselves.
+const ENDLESS: [&str; 4] = ["serve", "watch", "changes", "edit"];
 
 /// A command of a page and where its output stands.
 struct Command {
@@ -62,7 +66,8 @@ fn commands(lines: &[&str]) -> Vec<Command> {
             (at..lines.len()).find(|end| lines[*end].starts_with("$ ") || lines[*end].starts_with("```"));
         let output = at..end.unwrap_or(lines.len());
         at = output.end;
-        if text.starts_with("confwatch ") && !text.starts_with("confwatch serve") {
+        let is_endless = text.split(' ').any(|word| ENDLESS.contains(&word)) && !text.contains("--help");
+        if text.starts_with("confwatch ") && !is_endless {
             commands.push(Command { text, output });
         }
     }
@@ -74,7 +79,7 @@ fn normal(text: &str) -> String {
     let lines = text.trim_end().lines().map(|line| {
         let words =
             line.split_whitespace().map(|word| word.split_inclusive(SEPARATORS).map(normal_piece).collect());
-        words.collect::<Vec<String>>().join(" ")
+        words.filter(|word: &String| !word.is_empty()).collect::<Vec<_>>().join(" ")
     });
     lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join("\n")
 }
@@ -110,7 +115,7 @@ fn normal_piece(piece: &str) -> String {
 #[test]
 fn what_differs_from_run_to_run_does_not_count() {
     let one = "version 7  sha256:0a1b2c3d4e…  2026-11-21T09:00:01Z  (127.0.0.1:40123) 3s ago";
-    let two = "version 7 sha256:ffffffffff…   2027-01-02T10:11:12.5Z (127.0.0.1:7420) 12s ago";
+    let two = "version 7 sha256:ffffffffff…   2027-01-02 10:11:12Z (127.0.0.1:7420) 12s ago";
     assert_eq!(normal(one), normal(two));
     assert_ne!(normal("version 7"), normal("version 8"));
 }

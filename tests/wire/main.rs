@@ -1,7 +1,5 @@
 //! What the server promises, over the wire: each test starts a real server in its own directory and talks gRPC to it.
 
-mod support;
-
 mod bad_input;
 mod health;
 mod history;
@@ -10,6 +8,12 @@ mod messages;
 mod overrides;
 mod raw;
 mod reads;
+mod support;
 mod tags;
 mod validate;
+mod watch;
+mod watch_ending;
+mod watch_parts;
+mod watch_resume;
+mod watching;
 mod writes;

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use prost::Message;
 
 use crate::engine::{ConfigState, Encoding, LayerEntry, LayerOutcome, Resolved, Target, View};
+use crate::engine::{Sealed, VersionRef};
 use crate::model::diff::{ChangeType, ValueChange};
 use crate::model::explain::Origin as ValueOrigin;
 use crate::model::text::Format;
@@ -11,7 +12,6 @@ use crate::model::{
     Commit, ConfigChange, Content, Digest, LayerChange, LayerKind, Source, Timestamp, Version,
 };
 use crate::proto::v1;
-use crate::store::{Sealed, VersionRef};
 use crate::validate::{Report, Severity};
 
 pub fn time_message(time: Timestamp) -> prost_types::Timestamp {
@@ -50,6 +50,7 @@ pub fn layer_message(entry: &LayerEntry) -> v1::LayerRef {
         version: entry.layer.version.0,
         expire_time: entry.layer.expires.map(time_message),
         digest: entry.layer.digest.to_string(),
+        format: entry.layer.format.map_or(v1::Format::Unspecified, format_message).into(),
     }
 }
 
@@ -187,6 +188,7 @@ pub fn layer_change_of(outcome: &LayerOutcome) -> LayerChange {
         key: outcome.key.clone(),
         content: outcome.after.as_ref().map(|layer| layer.content.clone()),
         expires: outcome.after.as_ref().and_then(|layer| layer.expires),
+        format: outcome.after.as_ref().and_then(|layer| layer.format),
     }
 }
 

@@ -14,6 +14,7 @@ use prost_types::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use super::Shared;
 use super::held::Held;
@@ -70,6 +71,7 @@ struct SavedLayer {
     version: u64,
     expire_time: Option<SavedTime>,
     digest: String,
+    format: i32,
 }
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -96,12 +98,15 @@ pub(super) async fn read(path: PathBuf) -> Option<Saved> {
 /// Writes the file whenever it is asked to, one write at a time; requests during a write become one. When it is
 /// dropped, what it was asked to keep is still written.
 #[derive(Debug)]
-pub(super) struct Writer(watch::Sender<()>);
+pub(super) struct Writer {
+    ask: watch::Sender<()>,
+    task: JoinHandle<()>,
+}
 
 impl Writer {
     pub(super) fn start(path: PathBuf, shared: Arc<Shared>) -> Writer {
         let (ask, mut asked) = watch::channel(());
-        tokio::spawn(async move {
+        let task = tokio::spawn(async move {
             while asked.changed().await.is_ok() {
                 let saved = Saved::of(&shared.lock().held);
                 let path = path.clone();
@@ -114,11 +119,17 @@ impl Writer {
                 let _ = tokio::task::spawn_blocking(write).await;
             }
         });
-        Writer(ask)
+        Writer { ask, task }
     }
 
     pub(super) fn keep(&self) {
-        self.0.send_replace(());
+        self.ask.send_replace(());
+    }
+
+    /// Returns when everything is written.
+    pub(super) async fn finish(self) {
+        drop(self.ask);
+        let _ = self.task.await;
     }
 }
 
@@ -229,15 +240,15 @@ impl SavedDocument {
 
 impl From<&LayerRef> for SavedLayer {
     fn from(layer: &LayerRef) -> SavedLayer {
-        let LayerRef { scope, kind, version, expire_time, digest } = layer.clone();
-        SavedLayer { scope, kind, version, expire_time: expire_time.map(SavedTime::from), digest }
+        let LayerRef { scope, kind, version, expire_time, digest, format } = layer.clone();
+        SavedLayer { scope, kind, version, expire_time: expire_time.map(SavedTime::from), digest, format }
     }
 }
 
 impl From<SavedLayer> for LayerRef {
     fn from(layer: SavedLayer) -> LayerRef {
-        let SavedLayer { scope, kind, version, expire_time, digest } = layer;
-        LayerRef { scope, kind, version, expire_time: expire_time.map(Timestamp::from), digest }
+        let SavedLayer { scope, kind, version, expire_time, digest, format } = layer;
+        LayerRef { scope, kind, version, expire_time: expire_time.map(Timestamp::from), digest, format }
     }
 }
 

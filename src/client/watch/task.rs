@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tokio_util::sync::CancellationToken;
 use tonic::Code;
 
 use super::backoff::Backoff;
@@ -11,8 +12,8 @@ use super::{Shared, View, WatchOptions, WatchState, cache};
 use crate::client::{Api, ClientError};
 use crate::proto::v1::{WatchRequest, WatchResponse};
 
-/// Runs until the server says that it will never serve this watch, or until it is aborted.
-pub(super) async fn run(api: Api, options: WatchOptions, shared: Arc<Shared>) {
+/// Runs until the server says that it will never serve this watch, or until it is told to stop.
+pub(super) async fn run(api: Api, options: WatchOptions, shared: Arc<Shared>, stop: CancellationToken) {
     let cache = match &options.cache {
         Some(path) => {
             if let Some(saved) = cache::read(path.clone()).await {
@@ -30,6 +31,10 @@ pub(super) async fn run(api: Api, options: WatchOptions, shared: Arc<Shared>) {
     tokio::select! {
         () = follow(api, &options, &shared, cache.as_ref()) => {}
         () = watch_grace(&options, &shared) => {}
+        () = stop.cancelled() => {}
+    }
+    if let Some(cache) = cache {
+        cache.finish().await;
     }
 }
 

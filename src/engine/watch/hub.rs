@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::thread::JoinHandle;
+
+use tokio::sync::watch;
 
 use crate::model::{ConfigId, LayerKey, Revision};
 
@@ -15,8 +17,8 @@ use super::table::{Cell, Table};
 
 /// All watch streams of this server.
 ///
-/// Locks, in the order in which they are taken: `table`, then those of a cell, then those of a subscriber. `pending` and
-/// `progress_waiters` are taken alone.
+/// Locks, in the order in which they are taken: `table`, then `progress_waiters`, then those of a cell, then those of a
+/// subscriber. `pending` is taken alone.
 pub struct Hub {
     pub(super) resolver: Arc<Resolver>,
     watchers_max: usize,
@@ -27,6 +29,8 @@ pub struct Hub {
     /// Streams that wait for a revision to say that they have it.
     progress_waiters: Mutex<HashMap<SubscriberId, Arc<Subscriber>>>,
     subscriber_next: AtomicU64,
+    /// The revision of the table's state.
+    reached: watch::Sender<Revision>,
 }
 
 /// What was committed since the thread last looked: bounded by what there is to change.
@@ -47,6 +51,7 @@ impl Hub {
         let hub = Arc::new(Hub {
             resolver,
             watchers_max,
+            reached: watch::Sender::new(state.revision),
             table: RwLock::new(Table::new(state)),
             pending: Mutex::default(),
             published: Condvar::new(),
@@ -96,17 +101,30 @@ impl Hub {
         self.read().target_count()
     }
 
+    /// Waits until streams are told of `revision`: what is opened then begins with it, or later.
+    pub async fn reached(&self, revision: Revision) {
+        let mut reached = self.reached.subscribe();
+        reached.wait_for(|reached| *reached >= revision).await.expect("the hub owns the sender");
+    }
+
     /// Makes a stream say that it is complete up to `revision`, as soon as it is.
     pub fn request_progress(&self, watch_id: &str, revision: Revision) -> Result<(), Error> {
         let missing = || Missing::Watch(watch_id.to_owned());
         let id = watch_id.parse().map(SubscriberId).map_err(|_| missing())?;
-        let subscriber = self.read().subscribers.get(&id).cloned().ok_or_else(missing)?;
+        // Under the lock, so that a stream that goes away meanwhile does not stay among those that wait.
+        let table = self.read();
+        let subscriber = table.subscribers.get(&id).cloned().ok_or_else(missing)?;
         subscriber.want_progress(revision);
-        let mut waiters = self.progress_waiters.lock().expect("nobody panics under this lock");
-        waiters.insert(id, subscriber.clone());
-        drop(waiters);
+        if table.state.revision < revision {
+            self.progress_waiters().insert(id, subscriber.clone());
+        }
+        drop(table);
         subscriber.wake();
         Ok(())
+    }
+
+    pub(super) fn progress_waiters(&self) -> MutexGuard<'_, HashMap<SubscriberId, Arc<Subscriber>>> {
+        self.progress_waiters.lock().expect("nobody panics under this lock")
     }
 
     /// Adds a stream. Fails if there are too many, or no more are taken.
@@ -171,10 +189,15 @@ impl Hub {
             }
             table.mark_namespace(id, layers, &mut woken);
         }
+        let reached = state.revision;
         table.state = state;
         drop(table);
-        let mut waiters = self.progress_waiters.lock().expect("nobody panics under this lock");
-        woken.extend(waiters.drain().map(|(_, subscriber)| subscriber));
+        // Who waits for a later revision is woken by that one: nothing else might.
+        let mut waiters = self.progress_waiters();
+        let waited = waiters.extract_if(|_, waiter| waiter.wants_progress_by(reached));
+        woken.extend(waited.map(|(_, subscriber)| subscriber));
+        drop(waiters);
+        self.reached.send_replace(reached);
         woken
     }
 
@@ -189,3 +212,6 @@ impl Hub {
         cells.into_iter().filter(|cell| digest_in(cell, &before) == digest_in(cell, state)).collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -64,6 +64,11 @@ impl Subscriber {
         self.progress_at.fetch_max(revision.0.max(1), Ordering::AcqRel);
     }
 
+    /// `reached` satisfies what was asked for, if anything.
+    pub fn wants_progress_by(&self, reached: Revision) -> bool {
+        self.progress_at.load(Ordering::Acquire) <= reached.0.max(1)
+    }
+
     /// Whether progress was asked for that `reached` satisfies. The wish is then gone.
     pub fn take_progress(&self, reached: Revision) -> bool {
         let wanted = self.progress_at.load(Ordering::Acquire);

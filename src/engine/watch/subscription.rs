@@ -23,8 +23,10 @@ use super::token::ResumeToken;
 /// Text of the documents of one message, and what it may have besides: a message stays below the 4 MiB that gRPC
 /// clients receive by default.
 const PART_BYTES_MAX: usize = (4 << 20) - (256 << 10);
-/// Allowance for what is around the text of a document: names, digests, layers.
-const STATE_BYTES: usize = 2048;
+/// Allowances for what is around the text of a document: names, digests and times, of the document and of each layer;
+/// scopes, which can be long, are counted as they are.
+const STATE_BYTES: usize = 640;
+const LAYER_BYTES: usize = 128;
 /// States of one message.
 const PART_STATES_MAX: usize = 1000;
 
@@ -167,15 +169,15 @@ impl Hub {
         drop(table);
         let marks = marks.into_iter();
         let sending = Sending { state, snapshot: true, reset, marks, carried: None, parts: 0 };
-        // Streams that were opened together do not all speak together.
-        let first = options.progress_interval.mul_f64(0.5 + 0.5 * fastrand::f64());
+        // Streams that were opened or told something together do not say that nothing changed together, too.
+        let progress_interval = options.progress_interval.mul_f64(0.8 + 0.2 * fastrand::f64());
         Ok(Subscription {
             hub: self.clone(),
             subscriber,
             targets,
             sending: Some(sending),
-            progress_interval: options.progress_interval,
-            progress: Box::pin(tokio::time::sleep(first)),
+            progress_interval,
+            progress: Box::pin(tokio::time::sleep(progress_interval)),
             sent_at: Instant::now(),
             ended: false,
         })
@@ -300,9 +302,14 @@ impl TargetStatus {
 
 impl TargetState {
     fn bytes(&self) -> usize {
+        // In the target, and in the document.
+        let head = STATE_BYTES + 2 * self.target.scope.as_str().len();
         match &self.status {
-            TargetStatus::Present(resolved) => STATE_BYTES + resolved.deliverable_bytes(self.format),
-            TargetStatus::Current | TargetStatus::Absent => STATE_BYTES / 4,
+            TargetStatus::Present(resolved) => {
+                let layers = resolved.layers.iter().map(|entry| LAYER_BYTES + entry.key.scope.as_str().len());
+                head + layers.sum::<usize>() + resolved.deliverable_bytes(self.format)
+            }
+            TargetStatus::Current | TargetStatus::Absent => head,
         }
     }
 }
@@ -352,6 +359,7 @@ impl Drop for Subscription {
         let id = self.subscriber.id;
         let mut table = self.hub.write();
         table.subscribers.remove(&id);
+        self.hub.progress_waiters().remove(&id);
         for (place, target) in (0..).zip(&self.targets) {
             match target {
                 Followed::One { cell, .. } => table.unfollow(id, place, cell),

@@ -18,16 +18,19 @@ fn sample() -> Vec<Commit> {
                     key: layer_key(0, "/").expect("a key"),
                     content: Some(decode_content(r#"{"retries":3}"#)),
                     expires: None,
+                    format: Some(Format::Yaml),
                 },
                 LayerChange {
                     key: layer_key(0, "/production").expect("a key"),
                     content: None,
                     expires: None,
+                    format: None,
                 },
                 LayerChange {
                     key: layer_key(1, "/production").expect("a key"),
                     content: Some(decode_content(r#"{"é":null}"#)),
                     expires: Some(Timestamp(1_700_000_060_000_000)),
+                    format: None,
                 },
             ],
             tags: vec![],
@@ -47,8 +50,16 @@ fn sample() -> Vec<Commit> {
             version: Version(3),
             layers: vec![],
             tags: vec![
-                TagChange { tag: TagName::parse("old").expect("a tag"), version: None },
-                TagChange { tag: TagName::parse("stable").expect("a tag"), version: Some(Version(3)) },
+                TagChange {
+                    tag: TagName::parse("old").expect("a tag"),
+                    version: None,
+                    previous: Some(Version(2)),
+                },
+                TagChange {
+                    tag: TagName::parse("stable").expect("a tag"),
+                    version: Some(Version(3)),
+                    previous: None,
+                },
             ],
             restored: None,
         }],
@@ -57,13 +68,13 @@ fn sample() -> Vec<Commit> {
 }
 
 const STORED: &str = "\
-    63776201000001416db7d803e74f1ffa7d8f5adc0bf95b3e15bf4c8373fffadf546227cc6c6742cb000000ad078280f2\
+    63776201000001486db7d803e74f1ffa7d8f5adc0bf95b3e15bf4c8373fffadf546227cc6c6742cb000000b1078280f2\
     818389850605616c696365010c6d6f726520726574726965730103722d311f58b9145b24d108d7ac38887338b3ea3229\
     833b9c1e418250343f907bfd104701067469636b6574054f50532d3101087061796d656e747308636865636b6f757403\
-    0300012f010d7b2272657472696573223a337d00000b2f70726f64756374696f6e0000010b2f70726f64756374696f6e\
-    010b7b22c3a9223a6e756c6c7d01809c8ebb8389850600010123394013c644a7746fce8d082031e111e61b8302c5ce8c\
-    f980383ad2bc01e2d00000002c0801000500000001087061796d656e747308636865636b6f7574030002036f6c640006\
-    737461626c65010300c40055c5e5776269a1b5ff12a48d12bac25f89a96cb0d36dc4362ccd873ebc3e\
+    0300012f010d7b2272657472696573223a337d000101000b2f70726f64756374696f6e000000010b2f70726f64756374\
+    696f6e010b7b22c3a9223a6e756c6c7d01809c8ebb83898506000001016f7dc7e60606cceaaece8cc481fc4d25603c6b\
+    4b51bb3e79a4246a5049f600d40000002f0801000500000001087061796d656e747308636865636b6f7574030002036f\
+    6c6400010206737461626c65010300006112ddc854b7300979486ae469c04897ab32b0493e546ab4bb8870626097a5c1\
 ";
 
 #[test]

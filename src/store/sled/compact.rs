@@ -80,7 +80,7 @@ fn sweep_layer(trees: &Trees, prefix: &[u8], kept: Version, pins: &[Version]) ->
     let mut before_any_content = true;
     for version in changes {
         // That a layer ended need not be known once nothing is known of it before.
-        before_any_content &= version <= kept
+        before_any_content &= version < kept
             && (!needed.contains(&version)
                 || trees.layer_record_is_gone(&keys::at_version(prefix, version))?);
         if before_any_content || !needed.contains(&version) {
@@ -114,15 +114,14 @@ fn changes(trees: &Trees, prefix: &[u8]) -> Result<Vec<Version>, StoreError> {
 fn inline(trees: &Trees, key: &[u8], first: Revision) -> Result<(), StoreError> {
     let value = chunk::read(&trees.layers, key)?;
     let damaged = || corrupt(place(&trees.layers, key), "not a layer");
-    let (digest, expires_us, batch, offset, bytes) =
-        match value.as_deref().and_then(record::decode).ok_or_else(damaged)? {
-            LayerRecord::Journal { digest, expires_us, batch, offset, bytes } if batch < first.0 => {
-                (digest, expires_us, batch, offset, bytes)
-            }
-            LayerRecord::Gone | LayerRecord::Journal { .. } | LayerRecord::Inline { .. } => return Ok(()),
-        };
+    let (about, batch, offset, bytes) = match value.as_deref().and_then(record::decode).ok_or_else(damaged)? {
+        LayerRecord::Journal { about, batch, offset, bytes } if batch < first.0 => {
+            (about, batch, offset, bytes)
+        }
+        LayerRecord::Gone | LayerRecord::Journal { .. } | LayerRecord::Inline { .. } => return Ok(()),
+    };
     let content = trees.journal_content(Revision(batch), offset, bytes)?;
-    let record = LayerRecord::Inline { digest, expires_us, content: content.as_str() };
+    let record = LayerRecord::Inline { about, content: content.as_str() };
     chunk::write(&trees.layers, key, &record::encode(&record))
 }
 

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::super::codec::Located;
-use super::record::{self, CurrentRecord, LayerRecord};
+use super::record::{self, About, CurrentRecord, LayerRecord};
 use super::trees::Trees;
 use super::{chunk, keys};
 use crate::model::{LayerChange, Revision, Version};
@@ -36,20 +36,16 @@ pub fn write(trees: &Trees, batches: &[Pending]) -> Result<Option<Head>, StoreEr
     Ok(head)
 }
 
-/// Writes to the indexes from the checkpoint to the end of the journal.
+/// Writes to the indexes from the checkpoint, which is always the end of a batch, to the end of the journal. Not what is before it:
+/// that may have been compacted.
 pub fn replay(trees: &Trees) -> Result<(), StoreError> {
-    let checkpoint = trees.checkpoint()?;
-    let mut next = match trees.journal.batch_of(checkpoint.next())? {
-        None => return Ok(()),
-        Some(first) => Some(first),
-    };
-    while let Some(first) = next {
+    let mut indexed = trees.checkpoint()?;
+    while let Some(first) = trees.journal.batch_from(indexed.next())? {
         let bytes = trees.journal.read_bytes(first)?;
-        let head = write(trees, &[Pending { first, bytes }])?;
-        next = match head {
-            Some(head) => trees.journal.batch_from(head.revision.next())?,
-            None => None,
-        };
+        match write(trees, &[Pending { first, bytes }])? {
+            Some(head) => indexed = head.revision,
+            None => return Ok(()),
+        }
     }
     Ok(())
 }
@@ -123,16 +119,10 @@ fn layer_records(
     let Some(content) = &layer.content else {
         return (record::encode(&LayerRecord::Gone), None);
     };
-    let digest = content.digest().0;
-    let expires_us = layer.expires.map(|time| time.0);
+    let about = About::of(layer, content);
     let content = content.as_str();
-    let past = LayerRecord::Journal {
-        digest,
-        expires_us,
-        batch: batch.0,
-        offset: offset as u64,
-        bytes: content.len() as u64,
-    };
-    let current = CurrentRecord { digest, expires_us, version: version.0, content };
+    let past =
+        LayerRecord::Journal { about, batch: batch.0, offset: offset as u64, bytes: content.len() as u64 };
+    let current = CurrentRecord { about, version: version.0, content };
     (record::encode(&past), Some(record::encode(&current)))
 }

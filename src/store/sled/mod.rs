@@ -18,22 +18,26 @@
 mod chunk;
 mod compact;
 mod durable;
-mod history;
 mod index;
 mod indexer;
 mod journal;
 mod keys;
+mod layers;
 mod open;
+mod options;
 mod record;
 mod syncer;
 mod trees;
 mod verify;
+mod versions;
 mod witness;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, RwLock};
+use std::sync::{Mutex, MutexGuard, RwLock};
+
+pub use self::options::{Fsync, Pause, Point, SledOptions};
 
 use self::index::Pending;
 use self::indexer::Indexer;
@@ -61,64 +65,10 @@ pub struct SledStore {
     directory: Directory,
 }
 
-/// How a `SledStore` works.
-#[derive(Clone)]
-pub struct SledOptions {
-    pub fsync: Fsync,
-    /// How much of the database sled keeps in memory.
-    pub cache_bytes: u64,
-    /// Of a store that is created; random if `None`.
-    pub epoch: Option<Epoch>,
-    /// Called at each point: lets tests stop the store between two steps.
-    pub pause: Option<Pause>,
-}
-
-/// Whether an append waits for the disk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fsync {
-    /// An acknowledged commit survives a power cut.
-    Always,
-    /// What was acknowledged in the last second or so may be lost in a crash, from the end.
-    Never,
-}
-
-pub type Pause = Arc<dyn Fn(Point) + Send + Sync>;
-
-/// A moment in the work of the store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Point {
-    /// A batch is written, not yet durable.
-    BeforeSync,
-    /// A batch is durable, not yet visible.
-    AfterSync,
-    /// The indexer has taken batches from its queue.
-    BeforeIndex,
-    /// The indexes show them.
-    AfterIndex,
-    /// A compaction has copied what it keeps.
-    BeforeForget,
-    /// It has forgotten the rest, which is still on disk.
-    BeforeSweep,
-}
-
 struct Writer {
     syncer: Syncer,
     /// Why nothing is written any more.
     failed: Option<String>,
-}
-
-impl Default for SledOptions {
-    fn default() -> SledOptions {
-        SledOptions { fsync: Fsync::Always, cache_bytes: 64 << 20, epoch: None, pause: None }
-    }
-}
-
-impl SledOptions {
-    fn pause(&self, point: Point) {
-        if let Some(pause) = &self.pause {
-            pause(point);
-        }
-    }
 }
 
 impl SledStore {
@@ -148,7 +98,8 @@ impl SledStore {
         })
     }
 
-    /// As `Store::verify`, for a store that may be too damaged to be opened. An error means that not even this was possible.
+    /// As `Store::verify`, for a store that may be too damaged to be opened. First writes to the indexes what a crash left out, as
+    /// `open` does. An error means that not even the database could be opened.
     pub fn check(
         dir: &Path,
         options: SledOptions,

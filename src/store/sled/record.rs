@@ -13,7 +13,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::super::VersionRef;
-use crate::model::{Revision, Timestamp, Version};
+use super::super::codec::format_code;
+use crate::model::{Content, LayerChange, Revision, Timestamp, Version};
 
 /// A layer as of a version.
 #[derive(Serialize, Deserialize)]
@@ -22,24 +23,41 @@ pub enum LayerRecord<'a> {
     Gone,
     /// Its content is in the journal.
     Journal {
-        digest: [u8; 32],
-        expires_us: Option<i64>,
+        about: About,
         /// The first revision of the batch, and where the content is in it.
         batch: u64,
         offset: u64,
         bytes: u64,
     },
     /// Its content was in a part of the journal that is gone.
-    Inline { digest: [u8; 32], expires_us: Option<i64>, content: &'a str },
+    Inline { about: About, content: &'a str },
 }
 
 /// A layer as it is now.
 #[derive(Serialize, Deserialize)]
 pub struct CurrentRecord<'a> {
-    pub digest: [u8; 32],
-    pub expires_us: Option<i64>,
+    pub about: About,
     pub version: u64,
     pub content: &'a str,
+}
+
+/// What there is to say of a layer besides its content.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+pub struct About {
+    pub digest: [u8; 32],
+    pub expires_us: Option<i64>,
+    pub format: Option<u8>,
+}
+
+impl About {
+    /// Of a layer that has this content.
+    pub fn of(layer: &LayerChange, content: &Content) -> About {
+        About {
+            digest: content.digest().0,
+            expires_us: layer.expires.map(|time| time.0),
+            format: layer.format.map(format_code),
+        }
+    }
 }
 
 /// The bytes of a `LayerRecord` or `CurrentRecord`.

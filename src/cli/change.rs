@@ -1,0 +1,121 @@
+//! One change to one layer, from what was typed: assignments, a file, standard input, or a patch. Knows the wire; never
+//! a connection.
+
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+
+use super::args::{DocumentFormat, Target, duration, wire_duration};
+use super::assignment::{self, removal_patch, to_map};
+use super::exit::Failure;
+use crate::proto::v1::{self, change::Action};
+
+/// What to do with the layer: exactly one way of saying it.
+#[derive(Args, Clone, Debug)]
+pub struct ChangeArgs {
+    /// Values to set: PATH=VALUE, where VALUE is JSON or else a string, or PATH:=JSON; a single - reads the whole layer
+    /// from standard input
+    #[arg(value_name = "PATH=VALUE", conflicts_with_all = ["file", "merge_patch", "json_patch", "unset"])]
+    assignments: Vec<String>,
+    /// Replace the layer by this document; - is standard input
+    #[arg(short = 'F', long, conflicts_with_all = ["merge_patch", "json_patch", "unset"])]
+    file: Option<PathBuf>,
+    /// Apply this JSON merge patch (RFC 7396) to the layer; - is standard input
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["json_patch", "unset"])]
+    merge_patch: Option<PathBuf>,
+    /// Apply this JSON patch (RFC 6902) to the layer; - is standard input
+    #[arg(long, value_name = "FILE", conflicts_with = "unset")]
+    json_patch: Option<PathBuf>,
+    /// Remove this member from the layer, so that it inherits again; may be repeated
+    #[arg(long, value_name = "PATH")]
+    unset: Vec<String>,
+    /// How the file or standard input is written; without it, by the extension, else JSON
+    #[arg(long, value_enum)]
+    format: Option<DocumentFormat>,
+    /// Change the override of the scope: it wins over every base layer
+    #[arg(long = "override")]
+    overrides: bool,
+    /// With --override: it ends so long after the commit, such as 30m
+    #[arg(long, value_parser = duration, requires = "overrides")]
+    ttl: Option<Duration>,
+    /// Only if this is the version of the layer's last change; 0: only if there is none
+    #[arg(long, value_name = "N")]
+    expected_version: Option<u64>,
+}
+
+impl ChangeArgs {
+    /// The change of the layer at `target`. Reads files and standard input.
+    pub fn change(&self, target: &Target) -> Result<v1::Change, Failure> {
+        Ok(v1::Change {
+            namespace: target.namespace.clone(),
+            config: target.config.clone(),
+            scope: target.read_scope(),
+            kind: kind(self.overrides).into(),
+            ttl: self.ttl.map(wire_duration).transpose()?,
+            expected_version: self.expected_version,
+            action: Some(self.action()?),
+        })
+    }
+
+    /// Whether nothing says what to do.
+    pub fn is_empty(&self) -> bool {
+        self.assignments.is_empty()
+            && self.file.is_none()
+            && self.merge_patch.is_none()
+            && self.json_patch.is_none()
+            && self.unset.is_empty()
+    }
+
+    fn action(&self) -> Result<Action, Failure> {
+        if self.is_empty() {
+            return Err(Failure::usage(
+                "nothing to set: give PATH=VALUE, --file, a patch or - for standard input",
+            ));
+        }
+        if let Some(path) = &self.file {
+            return self.text(path).map(Action::Replace);
+        }
+        if let Some(path) = &self.merge_patch {
+            return self.text(path).map(Action::MergePatch);
+        }
+        if let Some(path) = &self.json_patch {
+            return self.text(path).map(Action::JsonPatch);
+        }
+        if !self.unset.is_empty() {
+            return Ok(Action::JsonPatch(DocumentFormat::Json.text(removal_patch(&self.unset))));
+        }
+        if self.assignments == ["-"] {
+            return self.text(Path::new("-")).map(Action::Replace);
+        }
+        let assignments = self.assignments.iter().map(|text| assignment::parse(text));
+        let assignments = assignments.collect::<Result<Vec<_>, _>>().map_err(Failure::usage)?;
+        let values = to_map(&assignments).map_err(Failure::usage)?;
+        Ok(Action::Assign(v1::Assignments { values }))
+    }
+
+    fn text(&self, path: &Path) -> Result<v1::Text, Failure> {
+        let format = self.format.or_else(|| DocumentFormat::of_path(path)).unwrap_or(DocumentFormat::Json);
+        Ok(format.text(read_text(path)?))
+    }
+}
+
+pub fn kind(overrides: bool) -> v1::LayerKind {
+    match overrides {
+        true => v1::LayerKind::Override,
+        false => v1::LayerKind::Base,
+    }
+}
+
+/// A file, or standard input for `-`.
+fn read_text(path: &Path) -> Result<String, Failure> {
+    let mut bytes = Vec::new();
+    let (name, read) = match path == Path::new("-") {
+        true => ("standard input".to_owned(), std::io::stdin().lock().read_to_end(&mut bytes).map(drop)),
+        false => (path.display().to_string(), fs::read(path).map(|read| bytes = read)),
+    };
+    read.map_err(|error| Failure::io(&name, &error))?;
+    String::from_utf8(bytes).map_err(|_| Failure::refused(format!("{name} is not UTF-8")))
+}

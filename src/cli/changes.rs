@@ -1,0 +1,127 @@
+//! `confwatch changes`: the commits as they happen. Knows the client only.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use super::Session;
+use super::exit::{Exit, Failure, Outcome};
+use super::layers::{change_summary, layer_name, source_name};
+use super::output::{Output, PLACE, printable};
+use super::views::{CommitView, short_time};
+use crate::client::changes::ChangeEvent;
+use crate::client::{ChangeStream, ClientError};
+use crate::proto::v1;
+
+/// How long to wait before a stream that ended is begun again.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Follow the commits, one line each; ends on Ctrl-C
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Every commit comes once and in order, also when the connection is lost in between.
+
+Examples:
+  confwatch changes
+  confwatch changes payments --from 1 --content
+  confwatch changes payments/checkout -o json | jq -r .actor")]
+pub struct ChangesArgs {
+    /// Only what touches this namespace, or this config
+    #[arg(value_name = "NAMESPACE[/CONFIG]", default_value = "", hide_default_value = true)]
+    filter: String,
+    /// The first revision; without it, what is committed from now on
+    #[arg(long, value_name = "REVISION", default_value_t = 0, hide_default_value = true)]
+    from: u64,
+    /// Show the content of the layers that changed
+    #[arg(long)]
+    content: bool,
+    /// End after so many commits
+    #[arg(long, value_name = "N")]
+    count: Option<u64>,
+}
+
+pub async fn run(args: ChangesArgs, session: &Session) -> Outcome {
+    tokio::select! {
+        outcome = follow(args, session) => outcome,
+        interrupted = tokio::signal::ctrl_c() => match interrupted {
+            Ok(()) => Ok(Exit::Done),
+            Err(error) => Err(Failure::io("cannot wait for signals", &error)),
+        },
+    }
+}
+
+async fn follow(args: ChangesArgs, session: &Session) -> Outcome {
+    let (namespace, config) = args.filter.split_once('/').unwrap_or((&args.filter, ""));
+    let mut request = v1::StreamChangesRequest {
+        from_revision: args.from,
+        namespace: namespace.into(),
+        config: config.into(),
+        include_content: args.content,
+        progress_interval: None,
+    };
+    let mut left = args.count.unwrap_or(u64::MAX);
+    // The first call says whether there is a point in trying at all.
+    let mut stream = session.client.stream_changes(request.clone()).await?;
+    loop {
+        while left > 0 {
+            let commit = match stream.next().await {
+                Ok(Some(ChangeEvent::Commit(commit))) => commit,
+                Ok(Some(ChangeEvent::Progress(_))) => continue,
+                Ok(None) => break,
+                Err(error) if error.is_retryable() => {
+                    session.output.warning(&format!("the stream was interrupted: {}", error.message()));
+                    break;
+                }
+                Err(error) => return Err(error.into()),
+            };
+            session.output.item(&CommitView::from(&commit), |output| show(&commit, output))?;
+            left -= 1;
+        }
+        if left == 0 {
+            return Ok(Exit::Done);
+        }
+        request.from_revision = stream.next_revision();
+        stream = resume(&request, session).await?;
+    }
+}
+
+/// A stream from where the last one ended, as soon as there is a server.
+async fn resume(request: &v1::StreamChangesRequest, session: &Session) -> Result<ChangeStream, ClientError> {
+    loop {
+        tokio::time::sleep(RETRY_AFTER).await;
+        match session.client.stream_changes(request.clone()).await {
+            Err(error) if error.is_retryable() => {}
+            outcome => return outcome,
+        }
+    }
+}
+
+fn show(commit: &v1::Commit, output: &Output) -> Result<(), Failure> {
+    let what = commit.changes.iter().map(|change| {
+        format!(
+            "{PLACE}{}/{}{PLACE:#} v{} {}",
+            change.namespace,
+            change.config,
+            change.version,
+            change_summary(change)
+        )
+    });
+    let reason = match commit.reason.as_str() {
+        "" => String::new(),
+        reason => format!("  {:?}", printable(reason)),
+    };
+    output.line(&format!(
+        "{}  {}  {}  {}  {}{reason}",
+        commit.revision,
+        short_time(commit.time.as_ref()),
+        printable(&commit.actor),
+        source_name(commit.source()),
+        what.collect::<Vec<_>>().join("; ")
+    ))?;
+    let layers = commit.changes.iter().flat_map(|change| &change.layers);
+    for layer in layers.filter(|layer| !layer.content.is_empty()) {
+        let name = layer_name(&layer.scope, layer.kind(), None);
+        output.line(&format!("  {name}: {}", printable(&layer.content)))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,91 @@
+//! `confwatch delete`: one layer, or a whole config. Knows the client only.
+
+use std::io::{self, BufRead, IsTerminal};
+
+use clap::Args;
+
+use super::Session;
+use super::args::{Target, TargetArgs, WriteArgs};
+use super::change::kind;
+use super::exit::{Exit, Failure, Outcome};
+use super::layers::layer_name;
+use super::output::{Output, PLACE, REMOVED};
+use super::views::DeleteView;
+use crate::proto::v1;
+
+/// Delete one layer, or with no scope the whole config; its history stays
+#[derive(Args, Debug)]
+#[command(after_help = "\
+What was deleted can be brought back by `confwatch rollback`.
+
+Examples:
+  confwatch delete payments/checkout -s /staging --reason 'staging is gone'
+  confwatch delete payments/checkout -s /production --override
+  confwatch delete payments/checkout --yes")]
+pub struct DeleteArgs {
+    #[command(flatten)]
+    target: TargetArgs,
+    /// Delete the override of the scope
+    #[arg(long = "override")]
+    overrides: bool,
+    /// Only if this is the version of the layer's last change, or of the config where all of it goes
+    #[arg(long, value_name = "N")]
+    expected_version: Option<u64>,
+    /// Do not ask before a whole config goes
+    #[arg(short, long)]
+    yes: bool,
+    #[command(flatten)]
+    write: WriteArgs,
+}
+
+pub async fn run(args: DeleteArgs, session: &Session) -> Outcome {
+    let target = args.target.target()?;
+    if args.overrides && target.scope.is_none() {
+        return Err(Failure::usage("--override needs a --scope: which override?"));
+    }
+    if target.scope.is_none() && !args.yes && !args.write.dry_run && io::stdin().is_terminal() {
+        confirm(&target, &session.output)?;
+    }
+    let request = v1::DeleteRequest {
+        namespace: target.namespace.clone(),
+        config: target.config.clone(),
+        scope: target.scope.clone(),
+        kind: if target.scope.is_some() { kind(args.overrides) } else { v1::LayerKind::Unspecified }.into(),
+        expected_version: args.expected_version,
+        options: Some(args.write.options()),
+    };
+    let response = session.client.api().delete(request).await?.into_inner();
+    session.output.answer(&DeleteView::from(&response), |output| {
+        output.text(&lines(&target, &response, args.write.dry_run))
+    })?;
+    Ok(Exit::Done)
+}
+
+fn confirm(target: &Target, output: &Output) -> Result<(), Failure> {
+    output.note(&format!("delete every layer of {}/{}? [y/N]", target.namespace, target.config));
+    let mut answer = String::new();
+    io::stdin()
+        .lock()
+        .read_line(&mut answer)
+        .map_err(|error| Failure::io("cannot read the answer", &error))?;
+    match answer.trim().to_ascii_lowercase().as_str() {
+        "y" | "yes" => Ok(()),
+        _ => Err(Failure::new(Exit::Failed, "nothing was deleted")),
+    }
+}
+
+fn lines(target: &Target, response: &v1::DeleteResponse, is_dry_run: bool) -> String {
+    let place = format!("{PLACE}{}/{}{PLACE:#}", target.namespace, target.config);
+    let mut lines = String::new();
+    for layer in &response.deleted {
+        let name = layer_name(&layer.scope, layer.kind(), None);
+        lines.push_str(&format!("  {REMOVED}- {name}{REMOVED:#}\n"));
+    }
+    let version = response.version;
+    let outcome = match (response.changed, is_dry_run) {
+        (false, _) => "nothing to delete".to_owned(),
+        (true, true) => format!("would become version {version} (dry run, nothing is deleted)"),
+        (true, false) => format!("version {version}, revision {}", response.store_revision),
+    };
+    format!("{place}: {outcome}\n{lines}")
+}

@@ -1,0 +1,67 @@
+//! `confwatch explain`: where each value comes from. Knows the client only.
+
+use clap::Args;
+
+use super::Session;
+use super::args::{PointArgs, TargetArgs};
+use super::exit::{Exit, Outcome};
+use super::layers::layer_name;
+use super::output::printable;
+use super::views::ExplainView;
+use crate::proto::v1;
+
+/// Show which layer each value of a document comes from, and what it shadows
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  confwatch explain payments/checkout -s /production/eu
+  confwatch explain payments/checkout -s /production --pointer /limits
+  confwatch explain payments/checkout -s /production --time '1h ago' -o json")]
+pub struct ExplainArgs {
+    #[command(flatten)]
+    target: TargetArgs,
+    #[command(flatten)]
+    point: PointArgs,
+    /// Only values at or below this JSON pointer (RFC 6901)
+    #[arg(long, value_name = "POINTER", default_value = "", hide_default_value = true)]
+    pointer: String,
+}
+
+pub async fn run(args: ExplainArgs, session: &Session) -> Outcome {
+    let target = args.target.target()?;
+    let request = v1::ExplainRequest {
+        namespace: target.namespace.clone(),
+        config: target.config.clone(),
+        scope: target.read_scope(),
+        at: args.point.point().map(|point| point.for_explain()).transpose()?,
+        pointer: args.pointer,
+    };
+    let response = session.client.api().explain(request).await?.into_inner();
+    session.output.answer(&ExplainView::from(&response), |output| {
+        let rows = response.values.iter().map(row).collect();
+        output.table(["POINTER", "VALUE", "FROM", "SHADOWS"], rows)
+    })?;
+    Ok(Exit::Done)
+}
+
+fn row(origin: &v1::ValueOrigin) -> [String; 4] {
+    let shadowed = origin.shadowed.iter().map(|shadowed| {
+        format!("{} ({})", value(&shadowed.value, shadowed.removed), from(shadowed.layer.as_ref()))
+    });
+    [
+        printable(&origin.pointer),
+        value(&origin.value, origin.removed),
+        from(origin.layer.as_ref()),
+        shadowed.collect::<Vec<_>>().join(", "),
+    ]
+}
+
+fn value(json: &str, is_removed: bool) -> String {
+    if is_removed { "(removed)".into() } else { printable(json) }
+}
+
+fn from(layer: Option<&v1::LayerRef>) -> String {
+    layer.map_or_else(String::new, |layer| {
+        format!("{} v{}", layer_name(&layer.scope, layer.kind(), layer.expire_time.as_ref()), layer.version)
+    })
+}

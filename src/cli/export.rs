@@ -1,0 +1,176 @@
+//! `confwatch export`: a namespace as a directory. Knows the client and the directory form.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use clap::Args;
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+use serde::Serialize;
+
+use super::Session;
+use super::apply::tree_failure;
+use super::args::DocumentFormat;
+use super::exit::{Exit, Failure, Outcome};
+use super::get::pretty;
+use super::list::{Listing, configs_of};
+use super::output::{PLACE, counted};
+use super::tree::{self, LayerFile, LayerName};
+use crate::client::ClientError;
+use crate::model::{ConfigName, Scope};
+use crate::proto::v1;
+
+/// How often to list again when commits come in between the pages.
+const ATTEMPTS_MAX: usize = 10;
+/// Layers to fetch at once.
+const CONCURRENCY: usize = 8;
+
+/// Write a namespace as a directory that `confwatch apply` takes
+#[derive(Args, Debug)]
+#[command(after_help = "\
+All layers are read at one revision. Members are sorted, so that the same configuration always gives the same files, and \
+applying what was exported changes nothing. Overrides are temporary and are not exported. TOML has no null: a layer that \
+removes an inherited value is written as YAML instead.
+
+Examples:
+  confwatch export payments
+  confwatch export payments -d payments/
+  confwatch export payments -d payments/ --force --format toml && git -C payments diff")]
+pub struct ExportArgs {
+    /// The namespace
+    namespace: String,
+    /// Write the files below this directory, which must be new or empty; without it they are printed
+    #[arg(short, long, value_name = "DIR")]
+    directory: Option<PathBuf>,
+    /// How to write the documents [default: each as it was last written, YAML if it never was written as a whole]
+    #[arg(long, value_enum)]
+    format: Option<DocumentFormat>,
+    /// Write into a directory that has content: its layers are replaced, other files stay
+    #[arg(long, requires = "directory")]
+    force: bool,
+}
+
+/// What `--output json` and `yaml` show: the files, by their path.
+#[derive(Debug, Serialize)]
+struct ExportView {
+    namespace: String,
+    revision: u64,
+    files: BTreeMap<String, String>,
+}
+
+pub async fn run(args: ExportArgs, session: &Session) -> Outcome {
+    let (revision, layers) = layers_of(&args, session).await?;
+    let mut files = BTreeMap::new();
+    for (name, file) in &layers {
+        let path = tree::path_of(name, file.format).map_err(tree_failure)?;
+        files.insert(path.display().to_string(), file.text.clone());
+    }
+    if let Some(directory) = &args.directory {
+        tree::write(directory, &layers, args.force).map_err(tree_failure)?;
+    }
+    let view = ExportView { namespace: args.namespace, revision, files };
+    session.output.answer(&view, |output| match &args.directory {
+        Some(directory) => output.line(&format!(
+            "{} in {}, revision {revision}",
+            counted(layers.len(), "file"),
+            directory.display()
+        )),
+        None => {
+            for (path, text) in &view.files {
+                output.line(&format!("{PLACE}# {path}{PLACE:#}"))?;
+                output.document(text)?;
+            }
+            Ok(())
+        }
+    })?;
+    Ok(Exit::Done)
+}
+
+/// The base layers of the namespace, all as of one revision.
+async fn layers_of(
+    args: &ExportArgs,
+    session: &Session,
+) -> Result<(u64, BTreeMap<LayerName, LayerFile>), Failure> {
+    let (configs, revision) = configs_at_one_revision(&args.namespace, session).await?;
+    if configs.is_empty() {
+        return Err(Failure::new(Exit::NotFound, format!("there is no config in {}", args.namespace)));
+    }
+    let mut names = Vec::new();
+    for info in configs {
+        for layer in info.layers.iter().filter(|layer| layer.kind() == v1::LayerKind::Base) {
+            let written = DocumentFormat::of_wire(layer.format());
+            let format = args.format.or(written).unwrap_or(DocumentFormat::Yaml);
+            names.push((layer_name(&info.config, &layer.scope)?, format));
+        }
+    }
+    let layers = stream::iter(names)
+        .map(|(name, format)| async move {
+            let file = fetch(&args.namespace, &name, revision, format, session).await?;
+            Ok::<_, Failure>((name, file))
+        })
+        .buffered(CONCURRENCY)
+        .try_collect()
+        .await?;
+    Ok((revision, layers))
+}
+
+async fn configs_at_one_revision(
+    namespace: &str,
+    session: &Session,
+) -> Result<(Vec<v1::ConfigInfo>, u64), Failure> {
+    for _ in 0..ATTEMPTS_MAX {
+        if let Listing { configs, revision: Some(revision) } = configs_of(namespace, false, session).await? {
+            return Ok((configs, revision));
+        }
+    }
+    Err(Failure::new(Exit::Unavailable, "commits come in too fast to list the namespace at one revision"))
+}
+
+fn layer_name(config: &str, scope: &str) -> Result<LayerName, Failure> {
+    let unreadable = |why: String| Failure::new(Exit::Failed, format!("the server named {why}"));
+    Ok(LayerName {
+        config: ConfigName::parse(config)
+            .map_err(|error| unreadable(format!("config {config:?}, which {error}")))?,
+        scope: Scope::parse(scope).map_err(|error| unreadable(format!("scope {scope:?}, which {error}")))?,
+    })
+}
+
+async fn fetch(
+    namespace: &str,
+    name: &LayerName,
+    revision: u64,
+    format: DocumentFormat,
+    session: &Session,
+) -> Result<LayerFile, Failure> {
+    let request = v1::GetRequest {
+        namespace: namespace.into(),
+        config: name.config.to_string(),
+        scope: name.scope.to_string(),
+        at: Some(v1::get_request::At::Revision(revision)),
+        view: v1::View::Layer.into(),
+        format: format.to_wire().into(),
+        ..Default::default()
+    };
+    let (format, response) = match session.client.api().get(request.clone()).await {
+        Ok(response) => (format, response.into_inner()),
+        Err(status) => {
+            let error = ClientError::from(status);
+            if error.reason() != "FORMAT_CANNOT_EXPRESS" {
+                return Err(error.into());
+            }
+            session.output.warning(&format!(
+                "{} {} is written as YAML: {}",
+                name.config,
+                name.scope,
+                error.message()
+            ));
+            let request = v1::GetRequest { format: v1::Format::Yaml.into(), ..request };
+            (DocumentFormat::Yaml, session.client.api().get(request).await?.into_inner())
+        }
+    };
+    let content = response.document.unwrap_or_default().content;
+    let text = match format {
+        DocumentFormat::Json => pretty(&content)?,
+        DocumentFormat::Yaml | DocumentFormat::Toml => content,
+    };
+    Ok(LayerFile { format, text })
+}

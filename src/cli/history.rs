@@ -1,0 +1,114 @@
+//! `confwatch history`: who changed what, when and why. Knows the client only.
+
+use clap::Args;
+
+use super::Session;
+use super::args::{Target, TargetArgs};
+use super::exit::{Exit, Failure, Outcome};
+use super::get::pretty;
+use super::layers::{change_summary, layer_name, source_name};
+use super::output::{HEADING, Output, PLACE, printable};
+use super::views::{VersionsView, short_time};
+use crate::proto::v1;
+
+/// The largest page there is.
+const PAGE_SIZE_MAX: u32 = 1000;
+
+/// Show the versions of a config, newest first: when, who, what and why
+#[derive(Args, Debug)]
+#[command(after_help = "\
+CHANGES names the scopes whose layers changed; - before a scope says that its layer was deleted.
+
+Examples:
+  confwatch history payments/checkout
+  confwatch history payments/checkout -s /production --limit 5 --content
+  confwatch history payments/checkout -o json | jq '.versions[0].commit.actor'")]
+pub struct HistoryArgs {
+    #[command(flatten)]
+    target: TargetArgs,
+    /// At most so many versions; 0: all
+    #[arg(short = 'n', long, default_value_t = 20)]
+    limit: usize,
+    /// Show the content of the layers that changed
+    #[arg(long)]
+    content: bool,
+}
+
+pub async fn run(args: HistoryArgs, session: &Session) -> Outcome {
+    let limit = if args.limit == 0 { usize::MAX } else { args.limit };
+    let versions = versions_of(&args.target.target()?, limit, args.content, session).await?;
+    let view = VersionsView { versions: versions.iter().map(Into::into).collect() };
+    session.output.answer(&view, |output| match args.content {
+        true => versions.iter().try_for_each(|version| show_content(version, output)),
+        false => {
+            let rows = versions.iter().map(row).collect();
+            output.table(["VERSION", "TIME", "ACTOR", "SOURCE", "CHANGES", "REASON", "TAGS"], rows)
+        }
+    })?;
+    Ok(Exit::Done)
+}
+
+/// The newest `limit` versions; of a target with a scope, those that changed its layers.
+pub async fn versions_of(
+    target: &Target,
+    limit: usize,
+    include_content: bool,
+    session: &Session,
+) -> Result<Vec<v1::VersionInfo>, Failure> {
+    let mut versions: Vec<v1::VersionInfo> = Vec::new();
+    let mut page_token = String::new();
+    // A page token belongs to a request that is otherwise the same, so that the size stays: the last page may be too long.
+    let page_size = u32::try_from(limit).unwrap_or(u32::MAX).min(PAGE_SIZE_MAX);
+    loop {
+        let request = v1::ListVersionsRequest {
+            namespace: target.namespace.clone(),
+            config: target.config.clone(),
+            page_size,
+            page_token,
+            scope: target.scope.clone(),
+            include_content,
+        };
+        let page = session.client.api().list_versions(request).await?.into_inner();
+        versions.extend(page.versions);
+        page_token = page.next_page_token;
+        if page_token.is_empty() || versions.len() >= limit {
+            versions.truncate(limit);
+            return Ok(versions);
+        }
+    }
+}
+
+fn row(info: &v1::VersionInfo) -> [String; 7] {
+    let commit = info.commit.clone().unwrap_or_default();
+    [
+        info.version.to_string(),
+        short_time(commit.time.as_ref()),
+        printable(&commit.actor),
+        source_name(commit.source()).to_owned(),
+        commit.changes.iter().map(change_summary).collect::<Vec<_>>().join("; "),
+        printable(&commit.reason),
+        info.tags.join(", "),
+    ]
+}
+
+/// As `git log -p` does: a head, and below it what there is to read.
+fn show_content(info: &v1::VersionInfo, output: &Output) -> Result<(), Failure> {
+    let commit = info.commit.clone().unwrap_or_default();
+    let [version, time, actor, source, _, reason, tags] = row(info);
+    let tags = if tags.is_empty() { String::new() } else { format!(" ({tags})") };
+    output.line(&format!("{HEADING}version {version}{HEADING:#}{tags}  {time}  {actor}  {source}"))?;
+    if !reason.is_empty() {
+        output.line(&format!("  {reason}"))?;
+    }
+    for layer in commit.changes.iter().flat_map(|change| &change.layers) {
+        let name = layer_name(&layer.scope, layer.kind(), layer.expire_time.as_ref());
+        match layer.action() {
+            v1::LayerAction::Delete => output.line(&format!("{PLACE}{name}{PLACE:#} is deleted"))?,
+            v1::LayerAction::Put | v1::LayerAction::Unspecified => {
+                output.line(&format!("{PLACE}{name}{PLACE:#}"))?;
+                output.document(&pretty(&layer.content)?)?;
+            }
+        }
+    }
+    output.line("")
+}

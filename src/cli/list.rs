@@ -1,0 +1,89 @@
+//! `confwatch list`: the configs there are. Knows the client only.
+
+use clap::Args;
+
+use super::Session;
+use super::exit::{Exit, Failure, Outcome};
+use super::layers::layer_name;
+use super::views::{ConfigsView, short_time};
+use crate::proto::v1;
+
+/// The largest page there is: the fewer pages, the less may change between them.
+const PAGE_SIZE: u32 = 1000;
+
+/// List configs with their versions, layers and tags
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  confwatch list
+  confwatch list payments
+  confwatch list payments --deleted -o json | jq -r '.configs[].config'")]
+pub struct ListArgs {
+    /// The namespace; without it, all of them
+    #[arg(default_value = "", hide_default_value = true)]
+    namespace: String,
+    /// List deleted configs, too
+    #[arg(long)]
+    deleted: bool,
+}
+
+pub async fn run(args: ListArgs, session: &Session) -> Outcome {
+    let listing = configs_of(&args.namespace, args.deleted, session).await?;
+    let view = ConfigsView { configs: listing.configs.iter().map(Into::into).collect() };
+    session.output.answer(&view, |output| {
+        let rows = listing.configs.iter().map(row).collect();
+        output.table(["CONFIG", "VERSION", "REVISION", "UPDATED", "LAYERS", "TAGS"], rows)
+    })?;
+    Ok(Exit::Done)
+}
+
+/// All configs of a namespace (of all for `""`).
+pub struct Listing {
+    pub configs: Vec<v1::ConfigInfo>,
+    /// The revision at which they were all read; `None` if there was a commit between two pages.
+    pub revision: Option<u64>,
+}
+
+pub async fn configs_of(
+    namespace: &str,
+    include_deleted: bool,
+    session: &Session,
+) -> Result<Listing, Failure> {
+    let mut configs = Vec::new();
+    let mut revisions = Vec::new();
+    let mut page_token = String::new();
+    loop {
+        let request = v1::ListRequest {
+            namespace: namespace.into(),
+            page_size: PAGE_SIZE,
+            page_token,
+            include_deleted,
+        };
+        let page = session.client.api().list(request).await?.into_inner();
+        configs.extend(page.configs);
+        revisions.push(page.store_revision);
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            revisions.dedup();
+            let revision = (revisions.len() == 1).then(|| revisions[0]);
+            return Ok(Listing { configs, revision });
+        }
+    }
+}
+
+fn row(info: &v1::ConfigInfo) -> [String; 6] {
+    let layers = info
+        .layers
+        .iter()
+        .map(|layer| layer_name(&layer.scope, layer.kind(), layer.expire_time.as_ref()))
+        .collect::<Vec<_>>();
+    let tags = info.tags.iter().map(|(tag, version)| format!("{tag}={version}")).collect::<Vec<_>>();
+    [
+        format!("{}/{}", info.namespace, info.config),
+        info.version.to_string(),
+        info.revision.to_string(),
+        short_time(info.update_time.as_ref()),
+        if layers.is_empty() { "(deleted)".into() } else { layers.join(", ") },
+        tags.join(", "),
+    ]
+}

@@ -1,0 +1,216 @@
+//! The directory form of a namespace: which file holds which layer. Knows files and names; never a server.
+//!
+//! `CONFIG/global.yaml` is the layer of `/`, `CONFIG/production.yaml` that of `/production`, and
+//! `CONFIG/production/checkout.yaml` that of `/production/checkout`. The extension says the format. An environment named
+//! `global` has no place in it: `CONFIG/global.yaml` is taken.
+
+mod write;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::args::DocumentFormat;
+use crate::model::{ConfigName, Scope};
+
+pub use write::{replace_file, write};
+
+/// The file name of the global layer, without its extension.
+const GLOBAL: &str = "global";
+
+/// Which layer a file holds. The order is that of `export` and `apply`: config by config, from the top down.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LayerName {
+    pub config: ConfigName,
+    pub scope: Scope,
+}
+
+/// A layer as it lies in a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LayerFile {
+    pub format: DocumentFormat,
+    pub text: String,
+}
+
+/// A namespace as it lies in a directory.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tree {
+    pub layers: BTreeMap<LayerName, LayerFile>,
+    /// What was left out and perhaps should not have been, one line each.
+    pub warnings: Vec<String>,
+}
+
+/// Why a directory is not the form of a namespace, or cannot become it.
+#[derive(Debug, thiserror::Error)]
+pub enum TreeError {
+    /// Someone has to change the tree.
+    #[error("{}: {why}", path.display())]
+    Misplaced { path: PathBuf, why: String },
+    /// Nothing was written: the directory has content that would be overwritten.
+    #[error("{} is not empty", path.display())]
+    NotEmpty { path: PathBuf },
+    /// The file system failed.
+    #[error("{}: {source}", path.display())]
+    Io { path: PathBuf, source: io::Error },
+}
+
+/// Reads a directory. Refuses it when it cannot be told which layer a file is, or when two files claim the same one.
+pub fn read(directory: &Path) -> Result<Tree, TreeError> {
+    let mut tree = Tree::default();
+    let mut paths: BTreeMap<LayerName, PathBuf> = BTreeMap::new();
+    for Found { path, name, format } in scan(directory, &mut tree.warnings)? {
+        if let Some(other) = paths.get(&name) {
+            let why = format!(
+                "{} holds the same layer, {} of {}: keep one of them",
+                other.display(),
+                name.scope,
+                name.config
+            );
+            return Err(misplaced(&path, why));
+        }
+        let bytes = fs::read(&path).map_err(|source| at(&path, source))?;
+        let text = String::from_utf8(bytes).map_err(|_| misplaced(&path, "the file is not UTF-8"))?;
+        paths.insert(name.clone(), path);
+        tree.layers.insert(name, LayerFile { format, text });
+    }
+    Ok(tree)
+}
+
+/// Where a layer lies within the directory of its namespace.
+pub fn path_of(name: &LayerName, format: DocumentFormat) -> Result<PathBuf, TreeError> {
+    let mut path = PathBuf::from(name.config.as_str());
+    let mut segments: Vec<&str> = name.scope.segments().collect();
+    if segments.first() == Some(&GLOBAL) {
+        return Err(misplaced(&path, format!("the scope {} {NO_PLACE}", name.scope)));
+    }
+    let last = segments.pop().unwrap_or(GLOBAL);
+    path.extend(segments);
+    path.push(format!("{last}.{}", format.extension()));
+    Ok(path)
+}
+
+const NO_PLACE: &str =
+    "has no place in a directory: global.yaml is the layer of \"/\", so no environment may be named global";
+
+/// A file that holds a layer.
+#[derive(Debug)]
+struct Found {
+    path: PathBuf,
+    name: LayerName,
+    format: DocumentFormat,
+}
+
+/// The layer files of a directory, in the order of their paths.
+fn scan(directory: &Path, warnings: &mut Vec<String>) -> Result<Vec<Found>, TreeError> {
+    let mut found = Vec::new();
+    for path in entries(directory)? {
+        let name = file_name(&path)?;
+        if !path.is_dir() {
+            if let Some(format) = DocumentFormat::of_path(&path).filter(|_| !is_hidden(name)) {
+                let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or(name);
+                let why = format!(
+                    "not in the directory of a config: the global layer of {stem} is {stem}/{GLOBAL}.{}",
+                    format.extension()
+                );
+                return Err(misplaced(&path, why));
+            }
+            warn_of(&path, name, warnings);
+            continue;
+        }
+        if is_hidden(name) {
+            continue;
+        }
+        let config = ConfigName::parse(name)
+            .map_err(|error| misplaced(&path, format!("the name of a config {error}")))?;
+        scan_config(&config, &path, &mut Vec::new(), warnings, &mut found)?;
+    }
+    Ok(found)
+}
+
+/// `above`: the segments of the scope that the directory stands for.
+fn scan_config(
+    config: &ConfigName,
+    directory: &Path,
+    above: &mut Vec<String>,
+    warnings: &mut Vec<String>,
+    found: &mut Vec<Found>,
+) -> Result<(), TreeError> {
+    for path in entries(directory)? {
+        let name = file_name(&path)?;
+        if is_hidden(name) {
+            continue;
+        }
+        if path.is_dir() {
+            above.push(name.to_owned());
+            // Checked here and not with the first file below, so that links in a circle come to an end.
+            scope_of(&path, above)?;
+            scan_config(config, &path, above, warnings, found)?;
+            above.pop();
+            continue;
+        }
+        let Some(format) = DocumentFormat::of_path(&path) else {
+            warn_of(&path, name, warnings);
+            continue;
+        };
+        let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or(name).to_owned();
+        let scope = match above.is_empty() && stem == GLOBAL {
+            true => Scope::global(),
+            false => {
+                above.push(stem);
+                let scope = scope_of(&path, above);
+                above.pop();
+                scope?
+            }
+        };
+        found.push(Found { name: LayerName { config: config.clone(), scope }, path, format });
+    }
+    Ok(())
+}
+
+fn scope_of(path: &Path, segments: &[String]) -> Result<Scope, TreeError> {
+    let text = format!("/{}", segments.join("/"));
+    if segments.first().is_some_and(|first| first == GLOBAL) {
+        return Err(misplaced(path, format!("the scope {text} {NO_PLACE}")));
+    }
+    Scope::parse(&text).map_err(|error| misplaced(path, format!("the scope {text} {error}")))
+}
+
+/// Whether the name says that this is no layer, and not meant to be one. No config and no scope segment starts so.
+fn is_hidden(name: &str) -> bool {
+    name.starts_with('.')
+}
+
+/// A file without the extension of a layer: trees have some that everybody knows.
+fn warn_of(path: &Path, name: &str, warnings: &mut Vec<String>) {
+    let stem = name.split('.').next().unwrap_or(name).to_ascii_uppercase();
+    let is_known = ["README", "LICENSE", "CHANGELOG", "CODEOWNERS", "OWNERS"].contains(&stem.as_str());
+    if !is_hidden(name) && !is_known {
+        warnings.push(format!("{} is ignored: not a .json, .yaml, .yml or .toml file", path.display()));
+    }
+}
+
+fn entries(directory: &Path) -> Result<Vec<PathBuf>, TreeError> {
+    let read = fs::read_dir(directory).map_err(|source| at(directory, source))?;
+    let mut paths = read
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|source| at(directory, source))?;
+    paths.sort();
+    Ok(paths)
+}
+
+fn file_name(path: &Path) -> Result<&str, TreeError> {
+    path.file_name().and_then(|name| name.to_str()).ok_or_else(|| misplaced(path, "the name is not UTF-8"))
+}
+
+fn misplaced(path: &Path, why: impl Into<String>) -> TreeError {
+    TreeError::Misplaced { path: path.into(), why: why.into() }
+}
+
+fn at(path: &Path, source: io::Error) -> TreeError {
+    TreeError::Io { path: path.into(), source }
+}
+
+#[cfg(test)]
+mod tests;

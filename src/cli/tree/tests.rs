@@ -1,0 +1,177 @@
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+use super::*;
+
+fn directory(files: &[(&str, &str)]) -> TempDir {
+    let directory = TempDir::new().expect("a directory");
+    for (path, text) in files {
+        let path = directory.path().join(path);
+        fs::create_dir_all(path.parent().expect("a parent")).expect("made");
+        fs::write(path, text).expect("written");
+    }
+    directory
+}
+
+fn names(tree: &Tree) -> Vec<String> {
+    tree.layers.keys().map(|name| format!("{} {}", name.config, name.scope)).collect()
+}
+
+fn refusal(files: &[(&str, &str)]) -> String {
+    read(directory(files).path()).expect_err("refused").to_string()
+}
+
+fn layer(config: &str, scope: &str) -> LayerName {
+    LayerName {
+        config: ConfigName::parse(config).expect("a name"),
+        scope: Scope::parse(scope).expect("a scope"),
+    }
+}
+
+fn file(text: &str) -> LayerFile {
+    LayerFile { format: DocumentFormat::Yaml, text: text.into() }
+}
+
+#[test]
+fn files_are_layers_by_their_path_and_format_by_their_extension() {
+    let directory = directory(&[
+        ("checkout/global.yaml", "a: 1"),
+        ("checkout/production.json", "{}"),
+        ("checkout/production/eu.yml", "b: 2"),
+        ("checkout/production/global.toml", ""),
+        ("checkout/v1.2.toml", "c = 3"),
+        ("basket/staging.yaml", ""),
+    ]);
+    let tree = read(directory.path()).expect("a tree");
+    assert_eq!(
+        names(&tree),
+        [
+            "basket /staging",
+            "checkout /",
+            "checkout /production",
+            "checkout /production/eu",
+            "checkout /production/global",
+            "checkout /v1.2",
+        ]
+    );
+    assert_eq!(tree.layers[&layer("checkout", "/v1.2")].format, DocumentFormat::Toml);
+    assert_eq!(tree.layers[&layer("checkout", "/production/eu")].text, "b: 2");
+    assert!(tree.warnings.is_empty(), "{:?}", tree.warnings);
+}
+
+#[test]
+fn what_lies_beside_the_layers_is_ignored_and_what_is_unknown_is_named() {
+    let directory = directory(&[
+        ("README.md", ""),
+        (".git/config", ""),
+        ("checkout/.hidden.yaml", ""),
+        ("checkout/README", ""),
+        ("checkout/global.yaml", "{}"),
+        ("checkout/global.yaml~", ""),
+        ("notes.txt", ""),
+    ]);
+    let tree = read(directory.path()).expect("a tree");
+    assert_eq!(names(&tree), ["checkout /"]);
+    assert_eq!(tree.warnings.len(), 2, "{:?}", tree.warnings);
+    assert!(tree.warnings[0].contains("global.yaml~"));
+    assert!(tree.warnings[1].contains("notes.txt"));
+}
+
+#[test]
+fn an_environment_named_global_is_refused() {
+    assert!(refusal(&[("checkout/global/eu.yaml", "{}")]).contains("no environment may be named global"));
+    let error = path_of(&layer("checkout", "/global"), DocumentFormat::Yaml).expect_err("refused");
+    assert!(error.to_string().contains("no environment may be named global"), "{error}");
+}
+
+#[test]
+fn two_files_of_one_layer_are_refused() {
+    let message = refusal(&[("checkout/production.json", "{}"), ("checkout/production.yaml", "{}")]);
+    assert!(message.contains("production.json holds the same layer, /production of checkout"), "{message}");
+}
+
+#[test]
+fn what_cannot_be_a_layer_is_refused_by_its_path() {
+    let message = refusal(&[("checkout.yaml", "{}")]);
+    assert!(message.contains("the global layer of checkout is checkout/global.yaml"), "{message}");
+    assert!(refusal(&[("Checkout/global.yaml", "{}")]).contains("Checkout: the name of a config has 'C'"));
+    assert!(refusal(&[("checkout/a b.yaml", "{}")]).contains("a b.yaml: the scope /a b segment"));
+    assert!(refusal(&[("checkout/a/b/c/d/e/f/g/h/i.yaml", "{}")]).contains("9 segments"));
+}
+
+#[test]
+fn a_directory_with_content_is_overwritten_only_by_force_and_keeps_what_is_no_layer() {
+    let directory = directory(&[
+        ("README.md", "mine"),
+        ("old/global.yaml", "{}"),
+        ("checkout/global.json", "{}"),
+        ("checkout/production/eu.yaml", "{}"),
+    ]);
+    let layers = BTreeMap::from([(layer("checkout", "/"), file("a: 1\n"))]);
+    assert!(matches!(write(directory.path(), &layers, false), Err(TreeError::NotEmpty { .. })));
+    write(directory.path(), &layers, true).expect("written");
+
+    assert_eq!(read(directory.path()).expect("a tree").layers, layers);
+    assert_eq!(fs::read_to_string(directory.path().join("README.md")).expect("kept"), "mine");
+    assert!(!directory.path().join("old").exists());
+    assert!(!directory.path().join("checkout/production").exists());
+}
+
+#[test]
+fn an_empty_directory_is_filled_and_a_missing_one_made() {
+    let parent = TempDir::new().expect("a directory");
+    let layers = BTreeMap::from([(layer("checkout", "/a/b"), file("a: 1\n"))]);
+    fs::create_dir(parent.path().join("empty")).expect("made");
+    for path in ["empty", "new", "deep/er"] {
+        write(&parent.path().join(path), &layers, false).expect("written");
+        let found = fs::read_to_string(parent.path().join(path).join("checkout/a/b.yaml"));
+        assert_eq!(found.expect("there"), "a: 1\n", "{path}");
+    }
+    let left: Vec<_> = entries(parent.path()).expect("readable");
+    assert_eq!(left.len(), 3, "no staging directory is left: {left:?}");
+}
+
+#[cfg(unix)]
+#[test]
+fn replacing_a_file_keeps_who_may_read_it() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = directory(&[("app.json", "old")]);
+    let path = directory.path().join("app.json");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).expect("set");
+    replace_file(&path, b"new").expect("replaced");
+    assert_eq!(fs::read_to_string(&path).expect("there"), "new");
+    assert_eq!(fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o640);
+    replace_file(Path::new("/nowhere/at/all"), b"").expect_err("no such directory");
+}
+
+fn any_layer() -> impl Strategy<Value = (LayerName, LayerFile)> {
+    let config = "[a-z0-9]([a-z0-9._-]{0,6}[a-z0-9])?";
+    let segment = "[A-Za-z0-9]([A-Za-z0-9._@-]{0,6}[A-Za-z0-9])?";
+    let scope = prop::collection::vec(segment, 0..=8)
+        .prop_filter("has no place in a directory", |segments| segments.first().is_none_or(|s| s != GLOBAL))
+        .prop_map(|segments| format!("/{}", segments.join("/")));
+    let format = prop::sample::select(vec![DocumentFormat::Json, DocumentFormat::Yaml, DocumentFormat::Toml]);
+    (config, scope, format, "\\PC{0,20}")
+        .prop_map(|(config, scope, format, text)| (layer(&config, &scope), LayerFile { format, text }))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn what_is_written_is_read_back(layers in prop::collection::btree_map(any_layer().prop_map(|l| l.0), any_layer().prop_map(|l| l.1), 0..12)) {
+        let parent = TempDir::new().expect("a directory");
+        let path = parent.path().join("namespace");
+        write(&path, &layers, false).expect("written");
+        let tree = read(&path).expect("a tree");
+        prop_assert_eq!(&tree.layers, &layers);
+        prop_assert!(tree.warnings.is_empty());
+        // Over what is there already it changes nothing.
+        write(&path, &layers, true).expect("written again");
+        prop_assert_eq!(&read(&path).expect("a tree").layers, &layers);
+    }
+}

@@ -1,0 +1,145 @@
+//! What writes answer. Knows the wire only.
+
+use serde::Serialize;
+
+use super::{DocumentView, LayerChangeView, LayerRefView, ReportView, ValueChangeView, list};
+use crate::proto::v1;
+
+#[derive(Debug, Serialize)]
+pub struct SetView {
+    pub document: Option<DocumentView>,
+    pub changed: bool,
+    pub report: Option<ReportView>,
+    pub store_revision: u64,
+}
+
+#[derive(Debug, Serialize)]
+pub struct ApplyView {
+    pub results: Vec<AppliedChangeView>,
+    pub changed: bool,
+    pub report: Option<ReportView>,
+    pub store_revision: u64,
+}
+
+#[derive(Debug, Serialize)]
+pub struct AppliedChangeView {
+    pub document: Option<DocumentView>,
+    pub changed: bool,
+    pub diff: Vec<ValueChangeView>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct DeleteView {
+    pub changed: bool,
+    pub version: u64,
+    pub deleted: Vec<LayerRefView>,
+    pub store_revision: u64,
+}
+
+#[derive(Debug, Serialize)]
+pub struct RollbackView {
+    pub version: u64,
+    pub restored_version: u64,
+    pub changed: bool,
+    pub layers: Vec<LayerChangeView>,
+    pub report: Option<ReportView>,
+    pub store_revision: u64,
+}
+
+/// What `tag set` and `tag delete` answer. `version` is 0 after a delete.
+#[derive(Debug, Serialize)]
+pub struct TagView {
+    pub version: u64,
+    pub previous_version: u64,
+    pub changed: bool,
+    pub store_revision: u64,
+}
+
+impl From<&v1::SetResponse> for SetView {
+    fn from(response: &v1::SetResponse) -> SetView {
+        SetView {
+            document: response.document.as_ref().map(Into::into),
+            changed: response.changed,
+            report: response.report.as_ref().map(Into::into),
+            store_revision: response.store_revision,
+        }
+    }
+}
+
+impl From<&v1::ApplyResponse> for ApplyView {
+    fn from(response: &v1::ApplyResponse) -> ApplyView {
+        ApplyView {
+            results: list(&response.results),
+            changed: response.changed,
+            report: response.report.as_ref().map(Into::into),
+            store_revision: response.store_revision,
+        }
+    }
+}
+
+impl From<&v1::ValidateResponse> for ApplyView {
+    fn from(response: &v1::ValidateResponse) -> ApplyView {
+        ApplyView {
+            results: list(&response.results),
+            changed: response.changed,
+            report: response.report.as_ref().map(Into::into),
+            store_revision: response.store_revision,
+        }
+    }
+}
+
+impl From<&v1::AppliedChange> for AppliedChangeView {
+    fn from(change: &v1::AppliedChange) -> AppliedChangeView {
+        AppliedChangeView {
+            document: change.document.as_ref().map(Into::into),
+            changed: change.changed,
+            diff: list(&change.diff),
+        }
+    }
+}
+
+impl From<&v1::DeleteResponse> for DeleteView {
+    fn from(response: &v1::DeleteResponse) -> DeleteView {
+        DeleteView {
+            changed: response.changed,
+            version: response.version,
+            deleted: list(&response.deleted),
+            store_revision: response.store_revision,
+        }
+    }
+}
+
+impl From<&v1::RollbackResponse> for RollbackView {
+    fn from(response: &v1::RollbackResponse) -> RollbackView {
+        RollbackView {
+            version: response.version,
+            restored_version: response.restored_version,
+            changed: response.changed,
+            layers: list(&response.layers),
+            report: response.report.as_ref().map(Into::into),
+            store_revision: response.store_revision,
+        }
+    }
+}
+
+impl From<&v1::SetTagResponse> for TagView {
+    fn from(response: &v1::SetTagResponse) -> TagView {
+        TagView {
+            version: response.version,
+            previous_version: response.previous_version,
+            changed: response.changed,
+            store_revision: response.store_revision,
+        }
+    }
+}
+
+impl From<&v1::DeleteTagResponse> for TagView {
+    fn from(response: &v1::DeleteTagResponse) -> TagView {
+        TagView {
+            version: 0,
+            previous_version: response.previous_version,
+            changed: response.changed,
+            store_revision: response.store_revision,
+        }
+    }
+}

@@ -1,0 +1,299 @@
+//! `confwatch watch`: each update as it arrives. Knows the client only.
+
+mod delivery;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::Value;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
+
+use super::Session;
+use super::args::{DocumentFormat, Target, ViewName};
+use super::exit::{Exit, Failure, Outcome};
+use super::layers::change_lines;
+use super::output::{HEADING, Output, PLACE};
+use super::views::{TargetStateView, short_time};
+use crate::client::ClientError;
+use crate::client::watch::{Event, WatchOptions, WatchState, Watcher};
+use crate::model::diff::{ChangeType, diff};
+use crate::proto::v1;
+use delivery::{Delivery, Update, render};
+
+/// How long to wait for the first answer before saying why there is none.
+const IMPATIENCE: Duration = Duration::from_secs(2);
+/// How much of a digest tells two documents apart for a person.
+const DIGEST_SHOWN: usize = "sha256:".len() + 12;
+
+/// Print what targets are now, and then each change as it arrives; ends on Ctrl-C
+#[derive(Args, Debug)]
+#[command(after_help = "\
+With --exec, the command runs for the first document and for each change, one run at a time: what changes while it runs \
+is delivered after it, and only the latest. It finds the document on its standard input, and in its environment \
+CONFWATCH_NAMESPACE, CONFWATCH_CONFIG, CONFWATCH_SCOPE, CONFWATCH_VERSION, CONFWATCH_REVISION, CONFWATCH_DIGEST, and \
+CONFWATCH_FILE with --file. A target without a document delivers nothing: the file stays as it was.
+
+If no server answers within --timeout at the start, watch ends with exit code 6, unless --cache is given; later it \
+reconnects for as long as it takes.
+
+Examples:
+  confwatch watch payments/checkout -s /production
+  confwatch watch 'payments/*@/production' -o json
+  confwatch watch payments/checkout@/production --file app.yaml --exec 'systemctl reload app'
+  confwatch watch payments/checkout -s /production --count 1 --content")]
+pub struct WatchArgs {
+    /// The configs; * for every config of a namespace; a scope may follow as in payments/checkout@/production
+    #[arg(value_name = "NAMESPACE/CONFIG", required = true)]
+    targets: Vec<Target>,
+    /// The scope of the targets that do not name one
+    #[arg(short, long)]
+    scope: Option<String>,
+    /// Which layers to merge
+    #[arg(long, value_enum, default_value_t)]
+    view: ViewName,
+    /// Print the document below each update, and not what is different in it
+    #[arg(long)]
+    content: bool,
+    /// How to write documents; without it, by the extension of --file, else indented JSON
+    #[arg(long, value_enum)]
+    format: Option<DocumentFormat>,
+    /// Run this command (sh -c) with the document on its standard input
+    #[arg(long, value_name = "COMMAND")]
+    exec: Option<String>,
+    /// Write the document here, atomically, before the command runs
+    #[arg(long, value_name = "PATH")]
+    file: Option<PathBuf>,
+    /// End after so many updates, the first states included
+    #[arg(long, value_name = "N")]
+    count: Option<u64>,
+    /// Keep the last known state in this file, and start from it when no server answers
+    #[arg(long, value_name = "PATH")]
+    cache: Option<PathBuf>,
+    /// Who this is, for operators; without it, the actor
+    #[arg(long, value_name = "NAME")]
+    client_id: Option<String>,
+}
+
+pub async fn run(args: WatchArgs, session: &Session) -> Outcome {
+    if args.file.is_some()
+        && (args.targets.len() > 1 || args.targets.iter().any(|target| target.config == "*"))
+    {
+        return Err(Failure::usage("--file is for one target: which of them should it hold?"));
+    }
+    let targets = args.targets.iter().map(|target| watch_target(&args, target));
+    let options = WatchOptions {
+        targets: targets.collect::<Result<_, _>>()?,
+        client_id: args.client_id.clone().unwrap_or_else(|| session.actor.clone()),
+        cache: args.cache.clone(),
+        ..Default::default()
+    };
+    let mut watcher = session.client.watch(options);
+    let format = args.format.or_else(|| args.file.as_deref().and_then(DocumentFormat::of_path));
+    let delivery = Delivery { exec: args.exec.clone(), file: args.file.clone(), format };
+    let mut screen = Screen { content: args.content, format, shown: BTreeMap::new() };
+    let mut runs = Runs { delivery, pending: BTreeMap::new(), running: JoinSet::new(), failed: false };
+    let mut left = args.count.unwrap_or(u64::MAX);
+    let start = Instant::now() + session.timeout;
+    let mut has_begun = args.cache.is_some();
+    let impatience = tokio::time::sleep(IMPATIENCE);
+    tokio::pin!(impatience);
+
+    while left > 0 {
+        let event = async {
+            match has_begun {
+                true => Ok(watcher.next().await),
+                false => timeout_at(start, watcher.next()).await,
+            }
+        };
+        let event = tokio::select! {
+            event = event => event,
+            Some(ended) = runs.running.join_next() => {
+                runs.ended(ended, &session.output);
+                continue;
+            }
+            () = &mut impatience, if !has_begun && !impatience.is_elapsed() => {
+                if let Some(error) = watcher.error() {
+                    session.output.warning(&format!("no server yet, trying on: {}", error.message()));
+                }
+                continue;
+            }
+            interrupted = tokio::signal::ctrl_c() => {
+                interrupted.map_err(|error| Failure::io("cannot wait for signals", &error))?;
+                return Ok(Exit::Done);
+            }
+        };
+        let Ok(Some(event)) = event else { return Err(ending(&watcher)) };
+        let (revision, changed) = match event {
+            Event::Snapshot { revision, changed, reset } => {
+                if reset {
+                    session.output.warning("the server has another history than before");
+                }
+                (revision, changed)
+            }
+            Event::Update { revision, changed } => (revision, changed),
+            Event::FromCache(changed) => {
+                session.output.note("from the cache, before the server answered:");
+                (0, changed)
+            }
+            Event::Progress { .. } => continue,
+            Event::StateChanged(state) => {
+                tell_state(state, &watcher, &session.output);
+                continue;
+            }
+        };
+        has_begun = true;
+        for state in changed {
+            if left == 0 {
+                break;
+            }
+            session.output.item(&TargetStateView::new(revision, &state), |output| {
+                screen.show(revision, &state, output)
+            })?;
+            runs.add(revision, state);
+            left -= 1;
+        }
+        runs.start_next();
+    }
+    // What was announced is also delivered.
+    while let Some(ended) = runs.running.join_next().await {
+        runs.ended(ended, &session.output);
+    }
+    Ok(if runs.failed { Exit::Failed } else { Exit::Done })
+}
+
+fn watch_target(args: &WatchArgs, target: &Target) -> Result<v1::WatchTarget, Failure> {
+    let scope = target.scope.as_ref().or(args.scope.as_ref());
+    Ok(v1::WatchTarget {
+        namespace: target.namespace.clone(),
+        config: target.config.clone(),
+        scope: scope.cloned().unwrap_or_else(|| "/".into()),
+        view: args.view.to_wire().into(),
+        format: v1::Format::Json.into(),
+        ..Default::default()
+    })
+}
+
+/// Why there is nothing to wait for.
+fn ending(watcher: &Watcher) -> Failure {
+    match watcher.error() {
+        Some(error) => error.into(),
+        None => Failure::new(Exit::Unavailable, "the server did not answer in time"),
+    }
+}
+
+fn tell_state(state: WatchState, watcher: &Watcher, output: &Output) {
+    let error = watcher.error();
+    let why = error.as_ref().map_or("no answer", ClientError::message);
+    match state {
+        WatchState::Ready => {}
+        WatchState::Stale => output.warning(&format!("the connection was lost, reconnecting: {why}")),
+        // It has ended, and why is said at the end.
+        WatchState::Error if error.as_ref().is_some_and(|error| !error.is_retryable()) => {}
+        WatchState::Error => output.warning(&format!("still without a server: {why}")),
+    }
+}
+
+/// Which document: namespace, config, scope.
+type Key = (String, String, String);
+
+fn key(state: &v1::TargetState) -> Key {
+    let target = state.target.clone().unwrap_or_default();
+    (target.namespace, target.config, target.scope)
+}
+
+/// What people see.
+struct Screen {
+    content: bool,
+    format: Option<DocumentFormat>,
+    /// What was shown last, to say what is different.
+    shown: BTreeMap<Key, Value>,
+}
+
+impl Screen {
+    fn show(&mut self, revision: u64, state: &v1::TargetState, output: &Output) -> Result<(), Failure> {
+        let key = key(state);
+        let place = format!("{PLACE}{}/{} {}{PLACE:#}", key.0, key.1, key.2);
+        let Some(document) = &state.document else {
+            self.shown.remove(&key);
+            return output.line(&format!("{:20}  r{revision}  {place}  {HEADING}absent{HEADING:#}", "-"));
+        };
+        let time = short_time(document.update_time.as_ref());
+        let digest: String = document.digest.chars().take(DIGEST_SHOWN).collect();
+        output.line(&format!("{time}  r{revision}  {place}  v{}  {digest}", document.version))?;
+        let value = serde_json::from_str(&document.content).unwrap_or(Value::Null);
+        if self.content {
+            return match render(&document.content, self.format) {
+                Ok(text) => output.document(&text),
+                Err(why) => {
+                    output.warning(&why);
+                    Ok(())
+                }
+            };
+        }
+        if let Some(before) = self.shown.insert(key, value.clone()) {
+            output.text(&change_lines(&differences(&before, &value)))?;
+        }
+        Ok(())
+    }
+}
+
+fn differences(before: &Value, after: &Value) -> Vec<v1::ValueChange> {
+    let text = |value: &Option<Value>| value.as_ref().map(Value::to_string).unwrap_or_default();
+    let changes = diff(before, after);
+    let changes = changes.iter().map(|change| v1::ValueChange {
+        pointer: change.pointer.to_string(),
+        r#type: match change.change_type() {
+            ChangeType::Added => v1::ChangeType::Added,
+            ChangeType::Removed => v1::ChangeType::Removed,
+            ChangeType::Changed => v1::ChangeType::Changed,
+        }
+        .into(),
+        old_value: text(&change.old),
+        new_value: text(&change.new),
+    });
+    changes.collect()
+}
+
+/// Deliveries, one at a time. What changes meanwhile waits, and only the latest of each target.
+struct Runs {
+    delivery: Delivery,
+    pending: BTreeMap<Key, Update>,
+    running: JoinSet<Result<(), String>>,
+    /// How the last one ended.
+    failed: bool,
+}
+
+impl Runs {
+    fn add(&mut self, revision: u64, state: v1::TargetState) {
+        if self.delivery.is_nothing() {
+            return;
+        }
+        let key = key(&state);
+        match state.document {
+            Some(document) => self.pending.insert(key, Update { revision, document }),
+            // It is gone: what waits to be delivered is no longer so.
+            None => self.pending.remove(&key),
+        };
+    }
+
+    fn start_next(&mut self) {
+        if !self.running.is_empty() {
+            return;
+        }
+        if let Some((_, update)) = self.pending.pop_first() {
+            self.running.spawn(self.delivery.clone().run(update));
+        }
+    }
+
+    fn ended(&mut self, ended: Result<Result<(), String>, tokio::task::JoinError>, output: &Output) {
+        let outcome = ended.unwrap_or_else(|error| Err(error.to_string()));
+        self.failed = outcome.is_err();
+        if let Err(why) = outcome {
+            output.warning(&why);
+        }
+        self.start_next();
+    }
+}

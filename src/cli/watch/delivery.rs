@@ -1,0 +1,93 @@
+//! Hands a document over: to a file, and to a command. Knows files and processes; never a watch.
+
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
+
+use crate::cli::args::DocumentFormat;
+use crate::cli::tree::replace_file;
+use crate::model::text::{Format, render as render_text, render_pretty_json};
+use crate::proto::v1::Document;
+
+/// Where documents go.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    pub exec: Option<String>,
+    pub file: Option<PathBuf>,
+    pub format: Option<DocumentFormat>,
+}
+
+/// A document as of a revision.
+#[derive(Debug)]
+pub struct Update {
+    pub revision: u64,
+    pub document: Document,
+}
+
+impl Delivery {
+    pub fn is_nothing(&self) -> bool {
+        self.exec.is_none() && self.file.is_none()
+    }
+
+    /// Writes the file, then runs the command. A command that fails is an error that says how.
+    pub async fn run(self, update: Update) -> Result<(), String> {
+        let text = render(&update.document.content, self.format)?;
+        if let Some(path) = self.file.clone() {
+            let content = text.clone();
+            let written = tokio::task::spawn_blocking(move || {
+                replace_file(&path, content.as_bytes())
+                    .map_err(|error| format!("{}: {error}", path.display()))
+            });
+            written.await.map_err(|error| error.to_string())??;
+        }
+        match &self.exec {
+            Some(command) => self.execute(command, &update, text).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn execute(&self, command: &str, update: &Update, text: String) -> Result<(), String> {
+        let Update { revision, document } = update;
+        let failed = |error: std::io::Error| format!("cannot run {command:?}: {error}");
+        let mut shell = Command::new("sh");
+        shell
+            .args(["-c", command])
+            .env("CONFWATCH_NAMESPACE", &document.namespace)
+            .env("CONFWATCH_CONFIG", &document.config)
+            .env("CONFWATCH_SCOPE", &document.scope)
+            .env("CONFWATCH_VERSION", document.version.to_string())
+            .env("CONFWATCH_REVISION", revision.max(&document.revision).to_string())
+            .env("CONFWATCH_DIGEST", &document.digest)
+            .stdin(Stdio::piped());
+        if let Some(path) = &self.file {
+            shell.env("CONFWATCH_FILE", path);
+        }
+        let mut child = shell.spawn().map_err(failed)?;
+        let stdin = child.stdin.take();
+        let feed = async move {
+            if let Some(mut stdin) = stdin {
+                // A command need not read what it is given.
+                let _ = stdin.write_all(text.as_bytes()).await;
+            }
+        };
+        let (status, ()) = tokio::join!(child.wait(), feed);
+        match status.map_err(failed)? {
+            status if status.success() => Ok(()),
+            status => Err(format!("{command:?} failed: {status}")),
+        }
+    }
+}
+
+/// JSON as text in a format; indented JSON if none is named.
+pub fn render(json: &str, format: Option<DocumentFormat>) -> Result<String, String> {
+    let value =
+        serde_json::from_str(json).map_err(|error| format!("the server sent what is not JSON: {error}"))?;
+    let format = match format {
+        None | Some(DocumentFormat::Json) => return Ok(render_pretty_json(&value)),
+        Some(DocumentFormat::Yaml) => Format::Yaml,
+        Some(DocumentFormat::Toml) => Format::Toml,
+    };
+    render_text(&value, format).map_err(|error| error.to_string())
+}

@@ -1,0 +1,270 @@
+//! The engine against a model that keeps everything and merges by the letter of RFC 7396.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::model::arbitrary::similar_object;
+use crate::model::{ConfigName, Content, Epoch, LayerKind, Namespace, Scope};
+use crate::store::memory::MemoryStore;
+
+const SCOPES: [&str; 5] = ["/", "/a", "/a/b", "/a/b/c", "/d"];
+
+/// A write on one of two configs.
+#[derive(Clone, Debug)]
+enum Step {
+    Put(u8, usize, LayerKind, Value),
+    Delete(u8, usize, LayerKind),
+    DeleteAll(u8),
+    /// To a version, counted from the newest back.
+    RollBack(u8, usize, Option<usize>),
+    /// Both configs in one commit.
+    PutBoth(usize, Value),
+}
+
+type Layers = BTreeMap<(LayerKind, usize), Value>;
+
+/// What a config was at each of its versions, and the revision of each.
+#[derive(Clone, Default)]
+struct Naive {
+    versions: [Vec<(u64, Layers)>; 2],
+    revision: u64,
+}
+
+impl Naive {
+    fn now(&self, config: u8) -> Layers {
+        self.versions[config as usize].last().map(|(_, layers)| layers.clone()).unwrap_or_default()
+    }
+
+    /// Makes a commit of what changed. Whether it did.
+    fn commit(&mut self, after: Vec<(u8, Layers)>) -> bool {
+        let changed: Vec<_> =
+            after.into_iter().filter(|(config, layers)| self.now(*config) != *layers).collect();
+        self.revision += u64::from(!changed.is_empty());
+        for (config, layers) in &changed {
+            self.versions[*config as usize].push((self.revision, layers.clone()));
+        }
+        !changed.is_empty()
+    }
+
+    fn effective(layers: &Layers, scope: &str) -> Option<Value> {
+        let above = |at: usize| {
+            let layer = SCOPES[at];
+            layer == "/" || scope == layer || scope.starts_with(&format!("{layer}/"))
+        };
+        let merged: Vec<_> =
+            layers.iter().filter(|((_, at), _)| above(*at)).map(|(_, value)| value).collect();
+        (!merged.is_empty()).then(|| merged.into_iter().fold(json!({}), merge_by_the_letter))
+    }
+}
+
+/// RFC 7396 section 2.
+fn merge_by_the_letter(target: Value, patch: &Value) -> Value {
+    let Value::Object(patch) = patch else {
+        return patch.clone();
+    };
+    let mut target = match target {
+        Value::Object(target) => target,
+        _ => Default::default(),
+    };
+    for (name, value) in patch {
+        let old = target.remove(name);
+        if !value.is_null() {
+            target.insert(name.clone(), merge_by_the_letter(old.unwrap_or(Value::Null), value));
+        }
+    }
+    Value::Object(target)
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let kind = || prop_oneof![3 => Just(LayerKind::Base), 1 => Just(LayerKind::Override)];
+    let scope = || 0..SCOPES.len();
+    prop_oneof![
+        6 => (0..2u8, scope(), kind(), similar_object()).prop_map(|(c, s, k, v)| Step::Put(c, s, k, v)),
+        2 => (0..2u8, scope(), kind()).prop_map(|(c, s, k)| Step::Delete(c, s, k)),
+        1 => (0..2u8).prop_map(Step::DeleteAll),
+        2 => (0..2u8, 0..4usize, prop::option::of(scope())).prop_map(|(c, v, s)| Step::RollBack(c, v, s)),
+        2 => (scope(), similar_object()).prop_map(|(s, v)| Step::PutBoth(s, v)),
+    ]
+}
+
+fn id(config: u8) -> ConfigId {
+    ConfigId {
+        namespace: Namespace::parse("test").expect("a name"),
+        config: ConfigName::parse(&format!("config-{config}")).expect("a name"),
+    }
+}
+
+fn scope(at: usize) -> Scope {
+    Scope::parse(SCOPES[at]).expect("a scope")
+}
+
+fn put(config: u8, at: usize, kind: LayerKind, value: &Value) -> Change {
+    let text = Text { content: value.to_string(), format: crate::model::text::Format::Json };
+    change(config, at, kind, Action::Replace(text))
+}
+
+fn change(config: u8, at: usize, kind: LayerKind, action: Action) -> Change {
+    let key = LayerKey { kind, scope: scope(at) };
+    Change { id: id(config), key, ttl: None, action, expected: None, field: format!("config-{config}") }
+}
+
+fn write(source: Source, intent: Intent) -> Write {
+    let origin = Origin {
+        actor: "test".into(),
+        source,
+        reason: String::new(),
+        request: None,
+        annotations: BTreeMap::new(),
+    };
+    Write { origin, intent, validate_only: false }
+}
+
+async fn take(engine: &Engine, naive: &mut Naive, step: &Step) {
+    let (intent, after) = match step {
+        Step::Put(config, at, kind, value) => {
+            let mut layers = naive.now(*config);
+            layers.insert((*kind, *at), value.clone());
+            (Intent::Changes(vec![put(*config, *at, *kind, value)]), vec![(*config, layers)])
+        }
+        Step::Delete(config, at, kind) => {
+            let mut layers = naive.now(*config);
+            layers.remove(&(*kind, *at));
+            (Intent::Changes(vec![change(*config, *at, *kind, Action::Delete)]), vec![(*config, layers)])
+        }
+        Step::DeleteAll(config) if naive.versions[*config as usize].is_empty() => return,
+        Step::DeleteAll(config) => {
+            (Intent::Delete { id: id(*config), key: None, expected: None }, vec![(*config, Layers::new())])
+        }
+        Step::RollBack(config, back, at) => {
+            let versions = &naive.versions[*config as usize];
+            let Some(version) = versions.len().checked_sub(*back).filter(|version| *version > 0) else {
+                return;
+            };
+            let old = &versions[version - 1].1;
+            let mut layers = naive.now(*config);
+            layers.retain(|(_, place), _| at.is_some_and(|at| *place != at));
+            layers.extend(
+                old.iter()
+                    .filter(|((_, place), _)| at.is_none_or(|at| *place == at))
+                    .map(|(k, v)| (*k, v.clone())),
+            );
+            let to = VersionOrTag::Version(Version(version as u64));
+            let intent = Intent::Rollback { id: id(*config), to, scope: at.map(scope), expected: None };
+            (intent, vec![(*config, layers)])
+        }
+        Step::PutBoth(at, value) => {
+            let after = |config| {
+                let mut layers = naive.now(config);
+                layers.insert((LayerKind::Base, *at), value.clone());
+                (config, layers)
+            };
+            let changes = (0..2).map(|config| put(config, *at, LayerKind::Base, value));
+            (Intent::Changes(changes.collect()), vec![after(0), after(1)])
+        }
+    };
+    let outcome = engine.write(write(Source::Apply, intent)).await.expect("it is a valid write");
+    assert_eq!(
+        outcome.changed,
+        naive.commit(after),
+        "a commit is made when, and only when, something changes"
+    );
+    assert_eq!(outcome.revision, Revision(naive.revision));
+}
+
+/// Every config at every scope, at each version and at each revision, is what the model says.
+async fn compare(engine: &Engine, naive: &Naive) {
+    let state = engine.state();
+    for config in 0..2u8 {
+        let versions = &naive.versions[config as usize];
+        for (at, path) in SCOPES.iter().enumerate() {
+            let target = Target { id: id(config), scope: scope(at), view: View::Effective };
+            let read = async |point: At| match engine.document(&state, &target, &point).await {
+                Ok(resolved) => {
+                    assert_eq!(resolved.digest, resolved.content.digest());
+                    Some(resolved.content.clone())
+                }
+                Err(Error::NotFound(_)) => None,
+                Err(error) => panic!("{error}"),
+            };
+            for (number, (_, layers)) in (1..).zip(versions) {
+                let expected = Naive::effective(layers, path).map(|value| Content::of(&value));
+                assert_eq!(read(At::Version(Version(number))).await, expected, "{target:?} version {number}");
+            }
+            for revision in 0..=naive.revision {
+                let layers =
+                    versions.iter().rev().find(|(made, _)| *made <= revision).map(|(_, layers)| layers);
+                let expected = layers.and_then(|layers| Naive::effective(layers, path));
+                let found = read(At::Revision(Revision(revision))).await;
+                assert_eq!(
+                    found,
+                    expected.map(|value| Content::of(&value)),
+                    "{target:?} revision {revision}"
+                );
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn every_point_of_history_resolves_as_the_letter_of_the_rules_says(steps in prop::collection::vec(step(), 1..25)) {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+        runtime.block_on(async {
+            let store: Arc<dyn Store> = Arc::new(MemoryStore::new(Epoch(1)));
+            let mut naive = Naive::default();
+            let engine = Engine::open(store.clone(), Options::default()).expect("an empty store");
+            for step in &steps {
+                take(&engine, &mut naive, step).await;
+            }
+            compare(&engine, &naive).await;
+            engine.close().await;
+            // What a new engine folds from the store is what the old one had.
+            let engine = Engine::open(store, Options::default()).expect("the same store");
+            compare(&engine, &naive).await;
+            engine.close().await;
+        });
+    }
+}
+
+/// Many writers of one counter, each only if nobody else was before: no update is lost.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn conditional_writes_lose_no_update() {
+    let engine =
+        Engine::open(Arc::new(MemoryStore::new(Epoch(1))), Options::default()).expect("an empty store");
+    let increment = async |engine: &Engine| loop {
+        let state = engine.state();
+        let layer =
+            state.config(&id(0)).and_then(|config| config.layer(&LayerKey::base(Scope::global())).cloned());
+        let count =
+            layer.as_ref().map_or(0, |entry| entry.layer.content.to_value()["n"].as_u64().expect("a count"));
+        let mut change = put(0, 0, LayerKind::Base, &json!({ "n": count + 1 }));
+        change.expected = Some(layer.map_or(Version::ZERO, |entry| entry.layer.version));
+        match engine.write(write(Source::Set, Intent::Changes(vec![change]))).await {
+            Ok(_) => return,
+            Err(Error::VersionMismatch { .. }) => {}
+            Err(error) => panic!("{error}"),
+        }
+    };
+    let writers: Vec<_> = (0..8)
+        .map(|_| {
+            let engine = engine.clone();
+            tokio::spawn(async move {
+                for _ in 0..25 {
+                    increment(&engine).await;
+                }
+            })
+        })
+        .collect();
+    for writer in writers {
+        writer.await.expect("no writer panics");
+    }
+    let target = Target { id: id(0), scope: Scope::global(), view: View::Effective };
+    let resolved = engine.document(&engine.state(), &target, &At::Latest).await.expect("it is there");
+    assert_eq!((resolved.content.as_str(), resolved.at.version), (r#"{"n":200}"#, Version(200)));
+    engine.close().await;
+}

@@ -1,0 +1,167 @@
+//! Reading `layers` and `current`: what the layers of a config were at a version, and what they are now. Knows trees; not whether they
+//! are up to date.
+
+use super::super::codec::{decode_content, format_of};
+use super::record::{self, About, CurrentRecord, LayerRecord};
+use super::trees::Trees;
+use super::{chunk, corrupt, keys, place};
+use crate::model::{ConfigId, Content, Digest, Layer, LayerKey, Revision, TagName, Timestamp, Version};
+use crate::store::{ConfigRecord, Snapshot, StoreError};
+
+impl Trees {
+    /// A version with its layers: for each layer there ever was, one seek to its last change up to then.
+    pub fn snapshot(
+        &self,
+        id: &ConfigId,
+        version: Version,
+        oldest: Revision,
+    ) -> Result<Option<Snapshot>, StoreError> {
+        let Some(current) = self.current_version(id)? else { return Ok(None) };
+        if version == Version::ZERO || version > current.version {
+            return Ok(None);
+        }
+        let Some(at) = self.retained_version(id, version, oldest)? else {
+            return Err(StoreError::forgotten_version(oldest));
+        };
+        let mut snapshot = Snapshot { at, layers: Default::default() };
+        self.each_layer(id, |key, prefix| {
+            if let Some(changed) = self.last_change(prefix, version)?
+                && let Some(layer) = self.layer(prefix, changed)?
+            {
+                snapshot.layers.insert(key, layer);
+            }
+            Ok(())
+        })?;
+        Ok(Some(snapshot))
+    }
+
+    /// The current state of every config, in the order of their ids.
+    pub fn load(&self, visit: &mut dyn FnMut(ConfigRecord)) -> Result<(), StoreError> {
+        for entry in &self.configs {
+            let (key, value) = entry?;
+            let damaged = || corrupt(place(&self.configs, &key), "not the version of a config");
+            let (id, _) = keys::parse_config(&key).ok_or_else(damaged)?;
+            let at = record::decode_config(&value).ok_or_else(damaged)?;
+            let mut record = ConfigRecord { id, at, layers: Vec::new(), tags: Default::default() };
+            let mut start = key.to_vec();
+            while let Some(part) = self.current.range(start..).next() {
+                let (part, _) = part?;
+                if !part.starts_with(&key) {
+                    break;
+                }
+                let (layer_key, layer) = self.current_layer(chunk::whole_key(&part))?;
+                record.layers.push((layer_key, layer));
+                start = keys::after(chunk::whole_key(&part));
+            }
+            for tag in self.tags.scan_prefix(&key) {
+                let (tag_key, value) = tag?;
+                let (name, version) = parse_tag(&key, &tag_key, &value)
+                    .ok_or_else(|| corrupt(place(&self.tags, &tag_key), "not a tag of a version"))?;
+                record.tags.insert(name, version);
+            }
+            visit(record);
+        }
+        Ok(())
+    }
+
+    /// Calls `visit` with each layer there is a trace of, and its key in `layers`.
+    pub fn each_layer(
+        &self,
+        id: &ConfigId,
+        mut visit: impl FnMut(LayerKey, &[u8]) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let prefix = keys::config(id);
+        let mut start = prefix.clone();
+        while let Some(entry) = self.layers.range(start..).next() {
+            let (part, _) = entry?;
+            if !part.starts_with(&prefix) {
+                break;
+            }
+            let (_, key, rest) = keys::parse_layer(&part)
+                .ok_or_else(|| corrupt(place(&self.layers, &part), "not the key of a layer"))?;
+            let layer_prefix = &part[..part.len() - rest.len()];
+            visit(key, layer_prefix)?;
+            start = keys::after(layer_prefix);
+        }
+        Ok(())
+    }
+
+    /// The version at which a layer last changed, up to `version`.
+    pub fn last_change(&self, prefix: &[u8], version: Version) -> Result<Option<Version>, StoreError> {
+        let last = chunk::last_part_key(&keys::at_version(prefix, version));
+        match self.layers.range(prefix.to_vec()..=last).next_back() {
+            None => Ok(None),
+            Some(entry) => self.parse_change(prefix, &entry?.0).map(Some),
+        }
+    }
+
+    /// The version in the key of a part of a layer's value.
+    pub fn parse_change(&self, prefix: &[u8], part: &[u8]) -> Result<Version, StoreError> {
+        chunk::whole_key(part)
+            .get(prefix.len()..)
+            .and_then(keys::parse_version)
+            .ok_or_else(|| corrupt(place(&self.layers, part), "not the key of a version of a layer"))
+    }
+
+    /// The layer as of the version at which it changed. `None` if it ended then.
+    pub fn layer(&self, prefix: &[u8], changed: Version) -> Result<Option<Layer>, StoreError> {
+        let key = keys::at_version(prefix, changed);
+        let damaged = |what: &str| corrupt(place(&self.layers, &key), what);
+        let value = chunk::read(&self.layers, &key)?.ok_or_else(|| damaged("it is missing"))?;
+        let record = record::decode(&value).ok_or_else(|| damaged("not a layer"))?;
+        let (about, content) = match record {
+            LayerRecord::Gone => return Ok(None),
+            LayerRecord::Inline { about, content } => (about, decode_content(content)),
+            LayerRecord::Journal { about, batch, offset, bytes } => {
+                (about, self.journal_content(Revision(batch), offset, bytes)?)
+            }
+        };
+        checked_layer(content, about, changed).map(Some).map_err(|what| damaged(&what))
+    }
+
+    /// Whether the value of a layer says that it ended.
+    pub fn layer_record_is_gone(&self, key: &[u8]) -> Result<bool, StoreError> {
+        let value = chunk::read(&self.layers, key)?;
+        match value.as_deref().and_then(record::decode) {
+            Some(LayerRecord::Gone) => Ok(true),
+            Some(LayerRecord::Journal { .. } | LayerRecord::Inline { .. }) => Ok(false),
+            None => Err(corrupt(place(&self.layers, key), "not a layer")),
+        }
+    }
+
+    /// Content that lies in a batch of the journal.
+    pub fn journal_content(&self, batch: Revision, offset: u64, bytes: u64) -> Result<Content, StoreError> {
+        let content = self.journal.read_range(batch, offset, bytes)?;
+        str::from_utf8(&content)
+            .map(decode_content)
+            .map_err(|_| corrupt(self.journal.place(batch), "content is not UTF-8"))
+    }
+
+    /// The layer that has the key `key` in `current`.
+    pub fn current_layer(&self, key: &[u8]) -> Result<(LayerKey, Layer), StoreError> {
+        let damaged = |what: &str| corrupt(place(&self.current, key), what);
+        let (_, layer_key, _) = keys::parse_layer(key).ok_or_else(|| damaged("not the key of a layer"))?;
+        let value = chunk::read(&self.current, key)?.ok_or_else(|| damaged("it is missing"))?;
+        let record: CurrentRecord = record::decode(&value).ok_or_else(|| damaged("not a layer"))?;
+        let CurrentRecord { about, version, content } = record;
+        let layer =
+            checked_layer(decode_content(content), about, Version(version)).map_err(|what| damaged(&what))?;
+        Ok((layer_key, layer))
+    }
+}
+
+/// Reads an entry of `tags`. `None` if it is none.
+pub fn parse_tag(prefix: &[u8], key: &[u8], value: &[u8]) -> Option<(TagName, Version)> {
+    let name = str::from_utf8(key.get(prefix.len()..)?).ok()?;
+    Some((TagName::parse(name).ok()?, Version(record::decode_number(value)?)))
+}
+
+/// Content is what its digest says, or the reason why not.
+fn checked_layer(content: Content, about: About, version: Version) -> Result<Layer, String> {
+    let (found, stored) = (content.digest(), Digest(about.digest));
+    if found != stored {
+        return Err(format!("the content has the digest {found}, {stored} was stored"));
+    }
+    let format = about.format.map(format_of).transpose().map_err(|error| error.to_string())?;
+    Ok(Layer { content, digest: found, version, expires: about.expires_us.map(Timestamp), format })
+}

@@ -1,0 +1,60 @@
+//! How a store in sled works, and where tests can stop it. Knows no trees.
+
+use std::sync::Arc;
+
+use crate::model::Epoch;
+
+/// How a `SledStore` works.
+#[derive(Clone)]
+pub struct SledOptions {
+    pub fsync: Fsync,
+    /// How much of the database sled keeps in memory.
+    pub cache_bytes: u64,
+    /// Of a store that is created; random if `None`.
+    pub epoch: Option<Epoch>,
+    /// Called at each point: lets tests stop the store between two steps.
+    pub pause: Option<Pause>,
+}
+
+/// Whether an append waits for the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fsync {
+    /// An acknowledged commit survives a power cut.
+    Always,
+    /// What was acknowledged in the last second or so may be lost in a crash, from the end.
+    Never,
+}
+
+pub type Pause = Arc<dyn Fn(Point) + Send + Sync>;
+
+/// A moment in the work of the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Point {
+    /// A batch is written, not yet durable.
+    BeforeSync,
+    /// A batch is durable, not yet visible.
+    AfterSync,
+    /// The indexer has taken batches from its queue.
+    BeforeIndex,
+    /// The indexes show them.
+    AfterIndex,
+    /// A compaction has copied what it keeps.
+    BeforeForget,
+    /// It has forgotten the rest, which is still on disk.
+    BeforeSweep,
+}
+
+impl Default for SledOptions {
+    fn default() -> SledOptions {
+        SledOptions { fsync: Fsync::Always, cache_bytes: 64 << 20, epoch: None, pause: None }
+    }
+}
+
+impl SledOptions {
+    /// Lets a test stop the store at a point.
+    pub(super) fn pause(&self, point: Point) {
+        if let Some(pause) = &self.pause {
+            pause(point);
+        }
+    }
+}

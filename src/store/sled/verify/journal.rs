@@ -1,0 +1,138 @@
+//! Walking the journal: the chain, and the fold that the indexes are compared with. Knows what a commit should have left in the
+//! indexes.
+
+use super::{LayerState, Verifier};
+use crate::model::{Commit, Digest, Revision, Version};
+use crate::store::codec::Located;
+use crate::store::sled::{keys, place};
+use crate::store::{StoreError, VersionRef};
+
+impl Verifier<'_> {
+    /// Walks the journal. Whether it is whole.
+    pub(super) fn journal(&mut self) -> Result<bool, StoreError> {
+        let mut whole = true;
+        let mut from = Revision::ZERO;
+        while let Some(first) = self.trees.journal.batch_from(from)? {
+            let batch = match self.trees.journal.read(first) {
+                Ok(batch) => batch,
+                Err(error) => {
+                    self.error(error);
+                    (whole, from, self.end) = (false, first.next(), None);
+                    continue;
+                }
+            };
+            // After a batch that cannot be read, the first one stands for itself.
+            whole &= (!whole && self.end.is_none()) || self.link(first, batch.previous);
+            let mut before = batch.previous;
+            for located in &batch.commits {
+                let commit = &located.sealed.commit;
+                let revision = commit.revision;
+                if revision == self.oldest.revision && before != self.oldest.anchor {
+                    let message = format!(
+                        "the hash before it is {before}, {} was noted when it was compacted",
+                        self.oldest.anchor
+                    );
+                    self.wrong(format!("revision {revision}"), message);
+                }
+                if let Some((_, time, _)) = self.end
+                    && commit.time < time
+                {
+                    let message =
+                        format!("its time {} is before {time}, that of the commit before", commit.time);
+                    self.wrong(format!("revision {revision}"), message);
+                }
+                before = located.sealed.hash;
+                self.end = Some((revision, commit.time, before));
+                if revision >= self.oldest.revision {
+                    self.commit(first, located)?;
+                }
+            }
+            from = batch.last().sealed.commit.revision.next();
+        }
+        Ok(whole)
+    }
+
+    /// Whether a batch follows what was read before.
+    fn link(&mut self, first: Revision, previous: Digest) -> bool {
+        let (expected, hash) = match self.end {
+            Some((revision, _, hash)) => (revision.next(), hash),
+            None if first <= self.oldest.revision => return true,
+            None => (self.oldest.revision, self.oldest.anchor),
+        };
+        if first != expected {
+            self.wrong(format!("revision {expected}"), format!("it is missing, the next one is {first}"));
+            return false;
+        }
+        if previous != hash {
+            let message = format!("the commit before has the hash {hash}, it follows {previous}");
+            self.wrong(format!("revision {first}"), message);
+            return false;
+        }
+        true
+    }
+
+    /// Folds a commit, and looks for what the indexes should have of it.
+    fn commit(&mut self, batch: Revision, located: &Located) -> Result<(), StoreError> {
+        let commit: &Commit = &located.sealed.commit;
+        self.verified.commits += 1;
+        for change in &commit.changes {
+            let id = &change.id;
+            let place = || format!("revision {}, {id}", commit.revision);
+            let expected = self.configs.entry(id.clone()).or_default();
+            let follows = expected.current.map(|current| current.version);
+            for tag in &change.tags {
+                expected.tags.insert(tag.tag.clone(), tag.version);
+            }
+            if change.layers.is_empty() {
+                continue;
+            }
+            let at = VersionRef { version: change.version, revision: commit.revision, time: commit.time };
+            expected.current = Some(at);
+            expected.first.get_or_insert(change.version);
+            expected.changes += change.layers.len() as u64;
+            let mut states = Vec::new();
+            for layer in &change.layers {
+                let state = layer.content.as_ref().map(|content| LayerState {
+                    digest: content.digest(),
+                    version: change.version,
+                    expires: layer.expires,
+                });
+                expected.layers.insert(layer.key.clone(), state);
+                states.push((keys::layer(id, &layer.key), state));
+            }
+            if follows.is_some_and(|version| version.next() != change.version) {
+                let message =
+                    format!("it makes version {}, after {}", change.version, follows.unwrap_or_default());
+                self.wrong(place(), message);
+            }
+            match self.trees.retained_version(id, change.version, self.oldest.revision) {
+                Ok(Some(found)) if found == at => {}
+                Ok(found) => self.wrong(
+                    format!("versions, {id} version {}", change.version),
+                    format!("the journal has {at:?} here, the index {found:?}"),
+                ),
+                Err(error) => self.error(error),
+            }
+            for (key, state) in states {
+                self.change(batch, &key, change.version, state);
+            }
+        }
+        Ok(())
+    }
+
+    /// Compares an entry of `layers` with the journal.
+    fn change(&mut self, batch: Revision, prefix: &[u8], version: Version, expected: Option<LayerState>) {
+        match self.trees.layer(prefix, version) {
+            Err(error) => self.error(error),
+            Ok(layer) => {
+                let found = layer.as_ref().map(LayerState::of);
+                if found != expected {
+                    self.wrong(
+                        place(&self.trees.layers, &keys::at_version(prefix, version)),
+                        format!("the batch of revision {batch} has {expected:?} here, the index {found:?}"),
+                    );
+                }
+            }
+        }
+    }
+}

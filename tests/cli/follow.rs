@@ -1,0 +1,164 @@
+//! Streams: watch and changes.
+
+use std::fs;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::harness::{Server, text};
+
+fn parse(line: &str) -> Value {
+    serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))
+}
+
+#[test]
+fn watch_prints_what_is_and_then_each_difference() {
+    let server = Server::start();
+    server.ok(&["set", "a/b", "x=1"]);
+    let watch = server.follow(&["watch", "a/b", "-s", "/p"]);
+    let first = watch.line();
+    assert!(first.contains("r1  a/b /p  v1  sha256:"), "{first}");
+    server.ok(&["set", "a/b@/p", "x=2", "y=3"]);
+    assert!(watch.line().contains("v2"));
+    assert_eq!(watch.line(), "  ~ /x: 1 -> 2");
+    assert_eq!(watch.line(), "  + /y: 3");
+    assert_eq!(watch.interrupt(), 0);
+}
+
+#[test]
+fn watch_answers_json_lines_and_ends_after_a_count() {
+    let server = Server::start();
+    let watch = server.follow(&["watch", "a/b", "a/c@/p", "-o", "json", "--count", "3"]);
+    let (first, second) = (parse(&watch.line()), parse(&watch.line()));
+    assert_eq!((&first["state"], &second["state"]), (&json!("STATE_ABSENT"), &json!("STATE_ABSENT")));
+    server.ok(&["set", "a/c", "x=1"]);
+    let third = parse(&watch.line());
+    assert_eq!(third["state"], "STATE_PRESENT");
+    assert_eq!(third["scope"], "/p");
+    assert_eq!(third["document"]["content"], json!({"x": 1}));
+    assert_eq!(watch.end(), 0);
+}
+
+#[test]
+fn watch_writes_the_file_and_then_runs_the_command() {
+    let server = Server::start();
+    let directory = TempDir::new().expect("a directory");
+    let (file, log) = (directory.path().join("app.yaml"), directory.path().join("log"));
+    server.ok(&["set", "a/b@/p", "x=1"]);
+    let script = format!(
+        "cat >> '{0}'; cat \"$CONFWATCH_FILE\" >> '{0}'; \
+         echo \"$CONFWATCH_NAMESPACE $CONFWATCH_CONFIG $CONFWATCH_SCOPE $CONFWATCH_VERSION $CONFWATCH_REVISION\" >> '{0}'; \
+         echo done",
+        text(&log)
+    );
+    let args = ["watch", "a/b@/p", "--count", "2", "--file", text(&file), "--exec", &script];
+    let watch = server.follow(&args);
+    while watch.line() != "done" {}
+    assert_eq!(fs::read_to_string(&log).expect("there"), "x: 1\nx: 1\na b /p 1 1\n");
+    server.ok(&["set", "a/b@/p", "x=2"]);
+    assert_eq!(watch.end(), 0);
+    assert_eq!(fs::read_to_string(&log).expect("there"), "x: 1\nx: 1\na b /p 1 1\nx: 2\nx: 2\na b /p 2 2\n");
+    assert_eq!(fs::read_to_string(&file).expect("there"), "x: 2\n");
+}
+
+#[test]
+fn while_a_command_runs_only_the_latest_change_waits() {
+    let server = Server::start();
+    let directory = TempDir::new().expect("a directory");
+    let (log, gate) = (directory.path().join("log"), directory.path().join("gate"));
+    server.ok(&["set", "a/b", "x=1"]);
+    // The first run waits at the gate until all changes are seen.
+    let script = format!(
+        "echo \"$CONFWATCH_VERSION\" >> '{}'; echo running; while [ ! -e '{}' ]; do sleep 0.05; done",
+        text(&log),
+        text(&gate)
+    );
+    let watch = server.follow(&["watch", "a/b", "--exec", &script, "--count", "4", "-o", "json"]);
+    watch.line();
+    assert_eq!(watch.line(), "running");
+    for value in ["x=2", "x=3", "x=4"] {
+        server.ok(&["set", "a/b", value]);
+        watch.line();
+    }
+    fs::write(&gate, "").expect("opened");
+    assert_eq!(watch.end(), 0);
+    assert_eq!(fs::read_to_string(&log).expect("there"), "1\n4\n");
+}
+
+#[test]
+fn a_command_that_fails_is_told_and_is_the_exit_code() {
+    let server = Server::start();
+    server.ok(&["set", "a/b", "x=1"]);
+    let ran = server.run(&["watch", "a/b", "--exec", "exit 3", "--count", "1"]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(ran.stderr.contains("failed: exit status: 3"), "{ran:?}");
+}
+
+#[test]
+fn watch_starts_from_its_cache_when_no_server_answers() {
+    let directory = TempDir::new().expect("a directory");
+    let cache = directory.path().join("cache");
+    let address = {
+        let server = Server::start();
+        server.ok(&["set", "a/b", "x=1"]);
+        let watch = server.follow(&["watch", "a/b", "--content", "--cache", text(&cache)]);
+        watch.line();
+        // Written behind the back of the watch: the next one may start as soon as it is there.
+        while !cache.exists() {
+            std::thread::yield_now();
+        }
+        assert_eq!(watch.interrupt(), 0);
+        server.address.clone()
+    };
+    let mut command = crate::harness::confwatch(&["watch", "a/b", "--content", "--count", "1", "--cache"]);
+    command.arg(&cache).args(["--server", &address]);
+    let ran = crate::harness::finish(command);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(ran.stdout.ends_with("{\n  \"x\": 1\n}\n") && ran.stderr.contains("from the cache"), "{ran:?}");
+}
+
+#[test]
+fn a_file_holds_one_target_only() {
+    let server = Server::start();
+    server.fails(2, &["watch", "a/b", "a/c", "--file", "x.json"]);
+    server.fails(2, &["watch", "a/*", "--file", "x.json"]);
+    server.fails(4, &["watch", "a/b@/bad scope", "--count", "1"]);
+}
+
+#[test]
+fn changes_are_one_line_for_each_commit() {
+    let server = Server::start();
+    server.ok(&["set", "a/b", "x=1", "--reason", "first"]);
+    server.ok(&["set", "other/app", "x=1"]);
+    server.ok(&["set", "a/b@/p", "x=2"]);
+    let lines = server.ok(&["changes", "a", "--from", "1", "--count", "2"]);
+    let lines: Vec<&str> = lines.lines().collect();
+    assert!(
+        lines[0].starts_with("1  ") && lines[0].ends_with("ada@test  set  a/b v1 /  \"first\""),
+        "{lines:?}"
+    );
+    assert!(lines[1].starts_with("3  ") && lines[1].ends_with("a/b v2 /p"), "{lines:?}");
+    let content = server.ok(&["changes", "a/b", "--from", "3", "--count", "1", "--content"]);
+    assert!(content.ends_with("  /p: {\"x\":2}\n"), "{content}");
+    server.fails(3, &["changes", "--from", "99", "--count", "1"]);
+
+    let follow = server.follow(&["changes", "-o", "json", "--from", "4"]);
+    server.ok(&["delete", "a/b@/p"]);
+    let commit = parse(&follow.line());
+    assert_eq!(commit["changes"][0]["layers"][0]["action"], "LAYER_ACTION_DELETE");
+    assert_eq!(follow.interrupt(), 0);
+}
+
+#[test]
+fn streams_go_on_when_the_server_comes_back() {
+    let mut server = Server::start();
+    server.ok(&["set", "a/b", "x=1"]);
+    let changes = server.follow(&["changes", "-o", "json", "--from", "1"]);
+    let watch = server.follow(&["watch", "a/b", "-o", "json"]);
+    assert_eq!(parse(&changes.line())["revision"], 1);
+    assert_eq!(parse(&watch.line())["document"]["version"], 1);
+    server.restart();
+    server.ok(&["set", "a/b", "x=2"]);
+    assert_eq!(parse(&changes.line())["revision"], 2);
+    assert_eq!(parse(&watch.line())["document"]["version"], 2);
+}

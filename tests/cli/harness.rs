@@ -1,0 +1,200 @@
+//! A server on a free port with a data directory of its own, and the commands run against it.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::Duration;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// Long enough for the slowest machine: a test that waits for so long has failed.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A server that ends with the test.
+pub struct Server {
+    child: Child,
+    pub address: String,
+    pub data: TempDir,
+}
+
+/// How a command ended.
+#[derive(Debug)]
+pub struct Ran {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+/// A command that runs on, and what it prints.
+pub struct Following {
+    child: Child,
+    lines: Receiver<String>,
+}
+
+impl Server {
+    pub fn start() -> Server {
+        let data = TempDir::new().expect("a directory");
+        let (child, address) = start(serve(data.path()));
+        Server { child, address, data }
+    }
+
+    /// Stops it, and starts it again at the same address with the same data.
+    pub fn restart(&mut self) {
+        self.stop();
+        let mut command = confwatch(&["serve", "--listen", &self.address, "--data-dir"]);
+        command.arg(self.data.path());
+        self.child = start(command).0;
+    }
+
+    /// A command with the address of this server, and nothing of the environment of the test.
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = confwatch(args);
+        command.env("CONFWATCH_SERVER", &self.address).env("CONFWATCH_ACTOR", "ada@test");
+        command
+    }
+
+    pub fn run(&self, args: &[&str]) -> Ran {
+        finish(self.command(args))
+    }
+
+    pub fn run_with_input(&self, args: &[&str], input: &str) -> Ran {
+        let mut child = self
+            .command(args)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("started");
+        child.stdin.take().expect("piped").write_all(input.as_bytes()).expect("written");
+        ran(child.wait_with_output().expect("ended"))
+    }
+
+    /// Runs a command that must succeed, and answers what it printed.
+    pub fn ok(&self, args: &[&str]) -> String {
+        let ran = self.run(args);
+        assert_eq!(ran.code, 0, "{args:?}: {ran:?}");
+        ran.stdout
+    }
+
+    /// The same with `-o json`.
+    pub fn json(&self, args: &[&str]) -> Value {
+        let text = self.ok(&[args, &["-o", "json"]].concat());
+        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{args:?}: {error}: {text}"))
+    }
+
+    /// Runs a command that must fail with this code, and answers what it said.
+    pub fn fails(&self, code: i32, args: &[&str]) -> String {
+        let ran = self.run(args);
+        assert_eq!(ran.code, code, "{args:?}: {ran:?}");
+        assert!(ran.stderr.starts_with("error: "), "{args:?}: {ran:?}");
+        ran.stderr
+    }
+
+    /// Asks the server to stop, and waits until it has ended.
+    pub fn stop(&mut self) {
+        signal(&self.child, libc::SIGTERM);
+        let status = self.child.wait().expect("ended");
+        assert_eq!(status.code(), Some(0), "a server that is told to stop ends well");
+    }
+
+    pub fn follow(&self, args: &[&str]) -> Following {
+        let mut child = self.command(args).stdout(Stdio::piped()).spawn().expect("started");
+        let lines = lines_of(child.stdout.take().expect("piped"));
+        Following { child, lines }
+    }
+}
+
+impl Following {
+    pub fn line(&self) -> String {
+        self.lines.recv_timeout(PATIENCE).expect("a line")
+    }
+
+    /// The exit code, after the command has ended by itself.
+    pub fn end(mut self) -> i32 {
+        while self.lines.recv_timeout(PATIENCE).is_ok() {}
+        self.child.wait().expect("ended").code().expect("a code")
+    }
+
+    /// The exit code after Ctrl-C.
+    pub fn interrupt(self) -> i32 {
+        signal(&self.child, libc::SIGINT);
+        self.end()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended already; then there is nothing to do.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn start(mut command: Command) -> (Child, String) {
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("started");
+    let lines = lines_of(child.stdout.take().expect("piped"));
+    let line = lines.recv_timeout(PATIENCE).expect("the start-up line");
+    let rest = line.strip_prefix("confwatch 0.1.0 serving on ").unwrap_or_else(|| panic!("{line}"));
+    let address = rest.split(',').next().expect("an address").to_owned();
+    (child, address)
+}
+
+pub fn serve(data: &Path) -> Command {
+    let mut command = confwatch(&["serve", "--listen", "127.0.0.1:0", "--data-dir"]);
+    command.arg(data);
+    command
+}
+
+pub fn confwatch(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_confwatch"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CONFWATCH_")) {
+        command.env_remove(name);
+    }
+    command.args(args).stdin(Stdio::null());
+    command
+}
+
+pub fn finish(mut command: Command) -> Ran {
+    ran(command.output().expect("ended"))
+}
+
+/// The text of a path, for arguments.
+pub fn text(path: &Path) -> &str {
+    path.to_str().expect("UTF-8")
+}
+
+fn signal(child: &Child, signal: libc::c_int) {
+    let id = libc::pid_t::try_from(child.id()).expect("an id");
+    // SAFETY: a signal to a child that was not waited for yet, so that its id is its own.
+    assert_eq!(unsafe { libc::kill(id, signal) }, 0);
+}
+
+fn ran(output: std::process::Output) -> Ran {
+    Ran {
+        code: output.status.code().expect("a code"),
+        stdout: String::from_utf8(output.stdout).expect("UTF-8"),
+        stderr: String::from_utf8(output.stderr).expect("UTF-8"),
+    }
+}
+
+fn lines_of(stdout: ChildStdout) -> Receiver<String> {
+    let (sender, receiver) = channel();
+    thread::spawn(move || {
+        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+            if sender.send(line).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}

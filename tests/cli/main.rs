@@ -1,0 +1,7 @@
+//! The command line as people and scripts use it: the real binary against a real server of the same binary.
+
+mod follow;
+mod harness;
+mod read;
+mod tree;
+mod write;

@@ -1,0 +1,227 @@
+//! Writes: set, delete, rollback, tag, validate, edit.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::harness::{Ran, Server, finish, text};
+
+fn content(server: &Server, target: &str) -> serde_json::Value {
+    server.json(&["get", target])["content"].clone()
+}
+
+#[test]
+fn set_takes_assignments_files_patches_and_standard_input() {
+    let server = Server::start();
+    let directory = TempDir::new().expect("a directory");
+    let file = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        fs::write(&path, text).expect("written");
+        path
+    };
+    let line = server.ok(&["set", "a/b", "x.y=5", "name=eu", "none=", "s=\"5\"", "list:=[1,2]"]);
+    assert_eq!(line, "a/b /: version 1, revision 1\n");
+    assert_eq!(
+        content(&server, "a/b"),
+        json!({"x": {"y": 5}, "name": "eu", "none": "", "s": "5", "list": [1, 2]})
+    );
+
+    server.ok(&["set", "a/b", "--file", text(&file("b.yaml", "port: 80\nold: 1\n"))]);
+    assert_eq!(content(&server, "a/b"), json!({"port": 80, "old": 1}));
+    server.ok(&["set", "a/b", "--merge-patch", text(&file("m.json", r#"{"old": null, "new": 2}"#))]);
+    assert_eq!(content(&server, "a/b"), json!({"port": 80, "new": 2}));
+    let patch = r#"[{"op": "replace", "path": "/port", "value": 81}]"#;
+    server.ok(&["set", "a/b", "--json-patch", text(&file("p.json", patch))]);
+    server.ok(&["set", "a/b", "--unset", "new"]);
+    assert_eq!(content(&server, "a/b"), json!({"port": 81}));
+
+    let piped = server.run_with_input(&["set", "a/b", "-", "--format", "toml"], "port = 82\n");
+    assert_eq!(piped.code, 0, "{piped:?}");
+    assert_eq!(content(&server, "a/b"), json!({"port": 82}));
+    assert_eq!(server.ok(&["set", "a/b", "port=82"]), "a/b /: unchanged, version 6\n");
+}
+
+#[test]
+fn set_of_what_is_wrong_is_refused_with_its_exit_code() {
+    let server = Server::start();
+    server.ok(&["set", "a/b", "x=1"]);
+    server.fails(2, &["set", "a/b"]);
+    server.fails(2, &["set", "a/b", "x"]);
+    server.fails(2, &["set", "a/b", "x:=one"]);
+    server.fails(2, &["set", "a/b", "x=1", "x=2"]);
+    server.fails(4, &["set", "a/b", "--unset", "nothing"]);
+    server.fails(4, &["set", "a/b", "x=1", "x.y=2"]);
+    server.fails(5, &["set", "a/b", "x=2", "--expected-version", "7"]);
+    server.fails(5, &["set", "a/b", "x=2", "--expected-version", "0"]);
+    let no_override = server.run(&["set", "a/b", "x=2", "--ttl", "5m"]);
+    assert_eq!(no_override.code, 2, "{no_override:?}");
+    for (document, reason) in [("{\"a\":1,\"a\":2}", "twice"), ("[1]", "object"), ("{", "JSON")] {
+        let ran = server.run_with_input(&["set", "a/b", "-"], document);
+        assert_eq!(ran.code, 4, "{document}: {ran:?}");
+        assert!(ran.stderr.starts_with("error: "), "{reason}: {ran:?}");
+    }
+    let missing = server.fails(1, &["set", "a/b", "--file", "/nowhere/b.yaml"]);
+    assert!(missing.contains("/nowhere/b.yaml"), "{missing}");
+}
+
+#[test]
+fn a_dry_run_changes_nothing_and_says_what_it_would() {
+    let server = Server::start();
+    let line = server.ok(&["set", "a/b", "x=1", "--dry-run"]);
+    assert!(line.contains("would become version 1"), "{line}");
+    server.fails(3, &["get", "a/b"]);
+}
+
+#[test]
+fn a_request_id_makes_a_write_safe_to_repeat() {
+    let server = Server::start();
+    let first = server.json(&["set", "a/b", "x=1", "--request-id", "one"]);
+    assert_eq!(server.json(&["set", "a/b", "x=1", "--request-id", "one"]), first);
+    let reused = server.fails(5, &["set", "a/b", "x=2", "--request-id", "one"]);
+    assert!(reused.contains("--request-id"), "{reused}");
+}
+
+#[test]
+fn an_override_wins_until_it_is_deleted() {
+    let server = Server::start();
+    server.ok(&["set", "a/b@/p", "x=1"]);
+    let line = server.ok(&["set", "a/b@/p", "--override", "--ttl", "30m", "x=2", "--reason", "incident"]);
+    assert!(line.contains("/p override until "), "{line}");
+    assert_eq!(content(&server, "a/b@/p"), json!({"x": 2}));
+    server.fails(2, &["delete", "a/b", "--override"]);
+    server.ok(&["delete", "a/b@/p", "--override"]);
+    assert_eq!(content(&server, "a/b@/p"), json!({"x": 1}));
+}
+
+#[test]
+fn delete_takes_a_layer_or_the_whole_config_and_rollback_brings_it_back() {
+    let server = Server::start();
+    server.ok(&["set", "a/b", "x=1"]);
+    server.ok(&["set", "a/b@/p", "x=2"]);
+    server.fails(5, &["delete", "a/b@/p", "--expected-version", "1"]);
+    assert!(server.ok(&["delete", "a/b@/p", "--dry-run"]).contains("dry run"));
+    let line = server.ok(&["delete", "a/b", "-s", "/p"]);
+    assert!(line.contains("version 3, revision 3") && line.contains("- /p"), "{line}");
+    assert_eq!(content(&server, "a/b@/p"), json!({"x": 1}));
+    assert!(server.ok(&["delete", "a/b@/p"]).contains("nothing to delete"));
+    server.ok(&["delete", "a/b", "--yes"]);
+    server.fails(3, &["get", "a/b"]);
+
+    let rolled = server.ok(&["rollback", "a/b", "--to-version", "2", "--reason", "mistake"]);
+    assert!(rolled.contains("+ /x: 1") && rolled.contains("version 5 restores version 2"), "{rolled}");
+    assert_eq!(content(&server, "a/b@/p"), json!({"x": 2}));
+}
+
+#[test]
+fn rollback_goes_to_a_version_or_a_tag_of_all_or_one_scope() {
+    let server = Server::start();
+    server.ok(&["set", "a/b", "x=1"]);
+    server.ok(&["set", "a/b@/p", "y=1"]);
+    server.ok(&["tag", "set", "a/b", "good"]);
+    server.ok(&["set", "a/b", "x=2"]);
+    server.ok(&["set", "a/b@/p", "y=2"]);
+    let dry = server.ok(&["rollback", "a/b", "--to-tag", "good", "--dry-run"]);
+    assert!(dry.contains("~ /x: 2 -> 1") && dry.contains("~ /y: 2 -> 1") && dry.contains("dry run"), "{dry}");
+    let scoped = server.json(&["rollback", "a/b@/p", "--to-tag", "good"]);
+    assert_eq!(scoped["layers"].as_array().map(Vec::len), Some(1));
+    assert_eq!(content(&server, "a/b@/p"), json!({"x": 2, "y": 1}));
+    server.fails(3, &["rollback", "a/b", "--to-version", "99"]);
+    server.fails(3, &["rollback", "a/b", "--to-tag", "nothing"]);
+    server.fails(5, &["rollback", "a/b", "--to-version", "1", "--expected-version", "1"]);
+    assert_eq!(server.run(&["rollback", "a/b"]).code, 2);
+}
+
+#[test]
+fn tags_are_set_moved_listed_and_deleted() {
+    let server = Server::start();
+    server.ok(&["set", "a/b", "x=1"]);
+    server.ok(&["set", "a/b", "x=2"]);
+    assert_eq!(server.ok(&["tag", "set", "a/b", "stable", "--version", "1"]), "stable names version 1\n");
+    server.fails(5, &["tag", "set", "a/b", "stable", "--expected-version", "0"]);
+    let moved = server.ok(&["tag", "set", "a/b", "stable"]);
+    assert_eq!(moved, "stable names version 2 (it named version 1)\n");
+    assert_eq!(server.json(&["tag", "list", "a/b"]), json!({"stable": 2}));
+    server.ok(&["tag", "delete", "a/b", "stable"]);
+    assert!(server.ok(&["tag", "delete", "a/b", "stable"]).contains("did not exist"));
+    assert_eq!(server.json(&["tag", "list", "a/b"]), json!({}));
+    server.fails(3, &["tag", "list", "a/nothing"]);
+    server.fails(3, &["tag", "set", "a/b", "stable", "--version", "99"]);
+}
+
+#[test]
+fn validate_says_what_is_wrong_and_stores_nothing() {
+    let server = Server::start();
+    let good = server.ok(&["validate", "a/b", "x=1"]);
+    assert_eq!(good, "valid: 1 layer, and something would change\n");
+    let bad = server.run_with_input(&["validate", "a/b", "-"], "[1]");
+    assert_eq!(bad.code, 4, "{bad:?}");
+    assert!(bad.stdout.contains("NOT_AN_OBJECT") && bad.stdout.ends_with("invalid\n"), "{bad:?}");
+    server.fails(3, &["get", "a/b"]);
+    assert_eq!(server.run(&["validate"]).code, 2);
+}
+
+/// Runs `edit` with a script as the editor: `$1` is the file.
+fn edit(server: &Server, directory: &Path, script: &str, args: &[&str]) -> Ran {
+    let editor = directory.join("editor.sh");
+    fs::write(&editor, format!("#!/bin/sh\n{script}\n")).expect("written");
+    fs::set_permissions(&editor, fs::Permissions::from_mode(0o755)).expect("set");
+    let mut command = server.command(&[&["edit"], args].concat());
+    command.env_remove("VISUAL").env("EDITOR", &editor).env("TMPDIR", directory);
+    finish(command)
+}
+
+#[test]
+fn edit_stores_what_the_editor_made() {
+    let server = Server::start();
+    let directory = TempDir::new().expect("a directory");
+    let run = |script: &str, args: &[&str]| edit(&server, directory.path(), script, args);
+
+    let made = run("echo 'port: 80' >> \"$1\"", &["a/b@/p", "--reason", "new"]);
+    assert!(made.code == 0 && made.stdout.contains("version 1"), "{made:?}");
+    let changed = run("sed -i 's/80/81/' \"$1\"", &["a/b@/p"]);
+    assert_eq!(changed.code, 0, "{changed:?}");
+    assert_eq!(content(&server, "a/b@/p"), json!({"port": 81}));
+    let json = run("sed -i 's/81/82/' \"$1\"", &["a/b@/p", "--format", "json"]);
+    assert_eq!(json.code, 0, "{json:?}");
+    let unchanged = run("true", &["a/b@/p"]);
+    assert!(unchanged.code == 0 && unchanged.stderr.contains("unchanged"), "{unchanged:?}");
+    assert_eq!(server.json(&["history", "a/b"])["versions"].as_array().map(Vec::len), Some(3));
+    let failed = run("exit 3", &["a/b@/p"]);
+    assert!(failed.code == 1 && failed.stderr.contains("nothing is stored"), "{failed:?}");
+}
+
+#[test]
+fn edit_opens_a_refused_document_again_with_the_reason_at_the_top() {
+    let server = Server::start();
+    let directory = TempDir::new().expect("a directory");
+    server.ok(&["set", "a/b", "port=80"]);
+    let fix = "if grep -q '^# It was refused' \"$1\"; then sed -i 's/^- 1$/port: 90/' \"$1\"; \
+               else sed -i 's/^port: 80$/- 1/' \"$1\"; fi";
+    let fixed = edit(&server, directory.path(), fix, &["a/b"]);
+    assert_eq!(fixed.code, 0, "{fixed:?}");
+    assert_eq!(content(&server, "a/b"), json!({"port": 90}));
+
+    let stubborn = edit(&server, directory.path(), "sed -i 's/^port: 90$/- 1/' \"$1\"", &["a/b"]);
+    assert_eq!(stubborn.code, 4, "{stubborn:?}");
+    let (_, path) = stubborn.stderr.trim_end().rsplit_once("what you wrote is in ").expect("a path");
+    assert_eq!(fs::read_to_string(path).expect("kept"), "- 1\n");
+}
+
+#[test]
+fn edit_notices_that_someone_else_was_faster() {
+    let server = Server::start();
+    let directory = TempDir::new().expect("a directory");
+    server.ok(&["set", "a/b", "port=80"]);
+    let script = format!(
+        "'{}' set a/b port=99 --server {} >&2; sed -i 's/80/81/' \"$1\"",
+        env!("CARGO_BIN_EXE_confwatch"),
+        server.address
+    );
+    let late = edit(&server, directory.path(), &script, &["a/b"]);
+    assert_eq!(late.code, 5, "{late:?}");
+    assert!(late.stderr.contains("what you wrote is in "), "{late:?}");
+    assert_eq!(content(&server, "a/b"), json!({"port": 99}));
+}

@@ -1,0 +1,9 @@
+//! Every store keeps the contract of `Store`: the same cases, and the same random histories, for each of them.
+
+mod conformance;
+mod damage;
+mod memory;
+mod ordering;
+mod random;
+mod script;
+mod sled;
