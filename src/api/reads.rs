@@ -7,7 +7,7 @@ use bytes::Bytes;
 use prost::Message;
 use tonic::Status;
 
-use crate::engine::{At, Error, Missing, Resolved, State, TEXT_BYTES_MAX};
+use crate::engine::{At, Error, Missing, RETRY_AFTER, Resolved, State, TEXT_BYTES_MAX};
 use crate::model::diff::{diff, unified};
 use crate::model::pointer::Pointer;
 use crate::model::text::{DocumentError, Format, render, render_pretty_json};
@@ -208,38 +208,21 @@ impl Api {
         let (from, to, format, context_lines) = request::diff(request)?;
         let state = self.engine.state_at_least(from.min_revision.max(to.min_revision), wait_max).await?;
         let (old, new) = (self.side(&state, &from).await?, self.side(&state, &to).await?);
-        let value = |side: &Option<Arc<Resolved>>| match side {
-            Some(resolved) => resolved.content.to_value(),
-            None => serde_json::json!({}),
-        };
-        let (old_value, new_value) = (value(&old), value(&new));
-        let text = |value: &serde_json::Value| match format {
-            Format::Json => Ok(render_pretty_json(value)),
-            Format::Yaml | Format::Toml => render(value, format).map_err(cannot_express),
-        };
-        let label = |read: &Read, side: &Option<Arc<Resolved>>| {
+        let [from, to] = [(&from, &old), (&to, &new)].map(|(read, side)| {
             let version = side.as_ref().map_or("none".to_owned(), |resolved| resolved.at.version.to_string());
             format!("{}@{} version {version}", read.target.id, read.target.scope)
+        });
+        let compare = move || {
+            let (changes, unified) =
+                compare(old.as_deref(), new.as_deref(), &from, &to, format, context_lines)?;
+            let head = |side: Option<Arc<Resolved>>| side.map(|side| document_message(&side, format, ""));
+            let store_revision = state.revision.0;
+            Ok(v1::DiffResponse { from: head(old), to: head(new), changes, unified, store_revision })
         };
-        let changes = diff(&old_value, &new_value);
-        let unified = match changes.is_empty() {
-            true => String::new(),
-            false => unified(
-                &text(&old_value)?,
-                &text(&new_value)?,
-                &label(&from, &old),
-                &label(&to, &new),
-                context_lines,
-            ),
-        };
-        let head = |side: Option<Arc<Resolved>>| side.map(|resolved| document_message(&resolved, format, ""));
-        let response = v1::DiffResponse {
-            from: head(old),
-            to: head(new),
-            changes: diff_message(changes, usize::MAX),
-            unified,
-            store_revision: state.revision.0,
-        };
+        // Two large documents without a line in common take seconds, in which other calls go on.
+        let compared = tokio::task::spawn_blocking(compare).await;
+        let response: v1::DiffResponse =
+            compared.map_err(|_| Error::Draining { retry_after: RETRY_AFTER })?.map_err(cannot_express)?;
         match response.encoded_len() {
             bytes if bytes > MESSAGE_BYTES_MAX => Err(response_too_large(bytes, MESSAGE_BYTES_MAX)),
             _ => Ok(response),
@@ -284,6 +267,29 @@ impl Api {
             Err(error) => Err(error),
         }
     }
+}
+
+/// What differs between two documents, as values and as text. None is an empty one.
+fn compare(
+    old: Option<&Resolved>,
+    new: Option<&Resolved>,
+    old_label: &str,
+    new_label: &str,
+    format: Format,
+    context_lines: usize,
+) -> Result<(Vec<v1::ValueChange>, String), DocumentError> {
+    let [old, new] = [old, new]
+        .map(|side| side.map_or_else(|| serde_json::json!({}), |resolved| resolved.content.to_value()));
+    let changes = diff(&old, &new);
+    if changes.is_empty() {
+        return Ok((vec![], String::new()));
+    }
+    let text = |value: &serde_json::Value| match format {
+        Format::Json => Ok(render_pretty_json(value)),
+        Format::Yaml | Format::Toml => render(value, format),
+    };
+    let unified = unified(&text(&old)?, &text(&new)?, old_label, new_label, context_lines);
+    Ok((diff_message(changes, usize::MAX), unified))
 }
 
 /// The document cannot be written in the format that was asked for.

@@ -10,11 +10,18 @@ use tonic_types::pb::{self, BadRequest, ErrorInfo, RetryInfo};
 
 use crate::engine::{Error, Limit, Missing};
 use crate::model::document_error::DocumentErrorCode;
+use crate::proto::v1;
+use crate::validate::Report;
 
 use super::convert::response::report_message;
 
 /// The domain of every `google.rpc.ErrorInfo`.
 pub const DOMAIN: &str = "confwatch";
+
+/// The longest text in an error, and the largest report. Errors travel in the header fields of HTTP/2, and many clients take no
+/// more than 8 KiB of them: what is longer would not arrive at all.
+const TEXT_BYTES_MAX: usize = 512;
+const REPORT_BYTES_MAX: usize = 2560;
 
 /// A request that the transport could not even read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,14 +44,14 @@ impl Told {
     }
 
     fn with(mut self, name: &'static str, value: impl ToString) -> Told {
-        self.metadata.push((name, value.to_string()));
+        self.metadata.push((name, shortened(&value.to_string())));
         self
     }
 
     fn about_field(mut self, field: &str, description: &str) -> Told {
         let violation = pb::bad_request::FieldViolation {
-            field: field.into(),
-            description: description.into(),
+            field: shortened(field),
+            description: shortened(description),
             ..Default::default()
         };
         let violations = BadRequest { field_violations: vec![violation] };
@@ -61,6 +68,7 @@ impl Told {
     }
 
     fn status(self, message: String) -> Status {
+        let message = shortened(&message);
         let metadata: HashMap<String, String> =
             self.metadata.into_iter().map(|(name, value)| (name.into(), value)).collect();
         let info = ErrorInfo { reason: self.reason.into(), domain: DOMAIN.into(), metadata };
@@ -69,6 +77,35 @@ impl Told {
         let status = pb::Status { code: self.code as i32, message: message.clone(), details };
         Status::with_details(self.code, message, status.encode_to_vec().into())
     }
+}
+
+/// Without the middle of what is too long: its end often says where.
+fn shortened(text: &str) -> String {
+    if text.len() <= TEXT_BYTES_MAX {
+        return text.to_owned();
+    }
+    let starts = || text.char_indices().map(|(at, _)| at);
+    let head = starts().take_while(|at| *at <= TEXT_BYTES_MAX * 3 / 4).last().unwrap_or(0);
+    let tail = starts().find(|at| text.len() - at < TEXT_BYTES_MAX / 4).unwrap_or(text.len());
+    format!("{}...{}", &text[..head], &text[tail..])
+}
+
+/// The first findings of a report, as many as fit an error: Validate has them all.
+fn short_report(report: &Report) -> v1::ValidationReport {
+    let mut message = report_message(report);
+    let mut bytes = 0;
+    let findings = std::mem::take(&mut message.findings).into_iter().map(|finding| v1::Finding {
+        pointer: shortened(&finding.pointer),
+        message: shortened(&finding.message),
+        ..finding
+    });
+    let fitting = findings.take_while(|finding| {
+        let is_first = bytes == 0;
+        bytes += finding.encoded_len() + 3;
+        is_first || bytes <= REPORT_BYTES_MAX
+    });
+    message.findings = fitting.collect();
+    message
 }
 
 fn any(name: &str, message: &impl Message) -> Any {
@@ -99,7 +136,7 @@ impl From<Error> for Status {
                 .with("current_version", current),
             Error::Refused(report) => {
                 let mut told = Told::new(Code::FailedPrecondition, "VALIDATION_FAILED");
-                told.details.push(any("confwatch.v1.ValidationReport", &report_message(report)));
+                told.details.push(any("confwatch.v1.ValidationReport", &short_report(report)));
                 told
             }
             Error::Compacted { oldest, .. } => {
@@ -180,5 +217,20 @@ fn reason_of_limit(limit: Limit) -> &'static str {
         Limit::CommitBytes => "COMMIT_TOO_LARGE",
         Limit::QueuedWrites => "TOO_MANY_WRITES",
         Limit::Watchers => "TOO_MANY_WATCHERS",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_too_long_for_an_error_keeps_its_start_and_its_end() {
+        assert_eq!(shortened(&"x".repeat(TEXT_BYTES_MAX)), "x".repeat(TEXT_BYTES_MAX));
+        for middle in ["x", "ä", "😀"] {
+            let short = shortened(&format!("start{}end", middle.repeat(10_000)));
+            assert!(short.starts_with("start") && short.ends_with("end") && short.contains("..."));
+            assert!(short.len() <= TEXT_BYTES_MAX + 3, "{}", short.len());
+        }
     }
 }

@@ -4,16 +4,7 @@ use confwatch::proto::v1::*;
 use prost_types::{Duration, Timestamp};
 use tonic::{Code, Status};
 
-use super::raw::{self, CALLS};
 use super::support::*;
-
-/// The call was refused as input that can never succeed, for this reason, in this field.
-#[track_caller]
-fn refused_for<T: std::fmt::Debug>(result: Result<T, Status>, reason: &str, field: &str) -> Status {
-    let status = refused(result, Code::InvalidArgument, reason);
-    assert_eq!(fields(&status), [field], "{status:?}");
-    status
-}
 
 fn text(content: &str, format: Format) -> Change {
     change("/", change::Action::Replace(Text { content: content.into(), format: format.into() }))
@@ -482,106 +473,49 @@ async fn fields_out_of_their_range_are_named() {
 }
 
 #[tokio::test]
-async fn an_empty_request_is_refused_by_the_first_field_it_lacks() {
-    let server = TestServer::start().await;
-    for name in CALLS {
-        let expected = match name {
-            "BatchGet" | "List" | "StreamChanges" => {
-                raw::call(&server, name, vec![vec![]]).await.expect("an empty request will do");
-                continue;
-            }
-            "Set" => ("INVALID_FIELD", "change"),
-            "Apply" | "Validate" => ("INVALID_FIELD", "changes"),
-            "Rollback" => ("INVALID_FIELD", "to"),
-            "Diff" => ("INVALID_FIELD", "from"),
-            "Watch" => ("INVALID_FIELD", "targets"),
-            "RequestProgress" => {
-                refused(raw::call(&server, name, vec![vec![]]).await, Code::NotFound, "WATCH_NOT_FOUND");
-                continue;
-            }
-            _ => ("INVALID_NAME", "namespace"),
-        };
-        refused_for(raw::call(&server, name, vec![vec![]]).await, expected.0, expected.1);
-    }
-}
-
-#[tokio::test]
-async fn a_call_without_a_message_is_malformed() {
-    let server = TestServer::start().await;
-    for name in CALLS {
-        let result = raw::call(&server, name, vec![]).await;
-        refused(result, Code::InvalidArgument, "MALFORMED_REQUEST");
-    }
-}
-
-#[tokio::test]
-async fn bytes_that_are_no_message_are_malformed() {
-    let server = TestServer::start().await;
-    // An end in mid-field, a type of field that does not exist, a number that goes on for ever, a field 0.
-    for bytes in [vec![0x0a, 0x7f], vec![0x0f, 0x01], vec![0xff; 12], vec![0x02, 0x00]] {
-        for name in CALLS {
-            let result = raw::call(&server, name, vec![bytes.clone()]).await;
-            refused(result, Code::InvalidArgument, "MALFORMED_REQUEST");
-        }
-    }
-}
-
-#[tokio::test]
-async fn text_that_is_not_utf8_is_malformed() {
-    let server = TestServer::start().await;
-    for name in CALLS {
-        let bytes = match name {
-            // Field 1 is a message, and its field 1 a text.
-            "BatchGet" | "Set" | "Apply" | "Validate" | "Diff" | "Watch" => vec![0x0a, 3, 0x0a, 1, 0xff],
-            "StreamChanges" => vec![0x12, 1, 0xff],
-            _ => vec![0x0a, 1, 0xff],
-        };
-        let result = raw::call(&server, name, vec![bytes]).await;
-        let status = refused(result, Code::InvalidArgument, "MALFORMED_REQUEST");
-        assert!(status.message().contains("UTF-8"), "{name}: {status:?}");
-    }
-}
-
-#[tokio::test]
-async fn a_message_over_4_mib_is_too_large() {
-    let server = TestServer::start().await;
-    for name in CALLS {
-        let result = raw::call(&server, name, vec![vec![0; (4 << 20) + 1]]).await;
-        refused(result, Code::ResourceExhausted, "MESSAGE_TOO_LARGE");
-    }
-    // It is the size that is refused: as much as fits is read.
-    let result = raw::call(&server, "Set", vec![vec![0; 4 << 20]]).await;
-    refused(result, Code::InvalidArgument, "MALFORMED_REQUEST");
-}
-
-#[tokio::test]
-async fn ten_thousand_watches_on_one_connection_are_all_told() {
-    const WATCHES: usize = 10_000;
+async fn an_error_fits_the_header_fields_of_http2_however_long_what_it_is_about() {
     let (_server, mut client) = server().await;
-    let target = WatchTarget { namespace: "test".into(), config: "app".into(), ..Default::default() };
-    let request = WatchRequest {
-        targets: vec![target],
-        progress_interval: Some(Duration { seconds: 3600, nanos: 0 }),
-        ..Default::default()
+    let check = |status: &Status| {
+        let header =
+            percent_encoding::percent_encode(status.message().as_bytes(), percent_encoding::CONTROLS);
+        let bytes = header.to_string().len() + status.details().len() * 4 / 3;
+        assert!(bytes < 7 << 10, "{bytes} bytes: {status:?}");
     };
-    let opening = (0..WATCHES).map(|_| {
-        let (mut client, request) = (client.clone(), request.clone());
-        tokio::spawn(async move {
-            let mut stream = client.watch(request).await.expect("a stream").into_inner();
-            let first = stream.message().await.expect("no error").expect("a snapshot");
-            assert!(matches!(first.event, Some(watch_response::Event::Snapshot(_))), "{first:?}");
-            stream
-        })
-    });
-    let mut streams = Vec::with_capacity(WATCHES);
-    for opened in opening.collect::<Vec<_>>() {
-        streams.push(opened.await.expect("opened"));
+    for long in ["x".repeat(3 << 20), "ä".repeat(1 << 20)] {
+        let by_name = GetRequest { namespace: long.clone(), ..get("/") };
+        check(&refused_for(client.get(by_name).await, "INVALID_NAME", "namespace"));
+        check(&refused_for(client.get(get(&format!("/{long}"))).await, "INVALID_SCOPE", "scope"));
+        let part = GetRequest { pointer: format!("/{long}"), ..get("/") };
+        check(&refused(client.get(part).await, Code::NotFound, "VALUE_NOT_FOUND"));
+        let progress = RequestProgressRequest { watch_id: long.clone() };
+        check(&refused(client.request_progress(progress).await, Code::NotFound, "WATCH_NOT_FOUND"));
+        let value = assign("/", &[(&long, "{")]);
+        check(&refused_for(client.set(set(value)).await, "MALFORMED_DOCUMENT", "change.assign"));
+        let name = &long[..500_000];
+        let twice = replace("/", &format!("{{\"{name}\":{{\"b\":1,\"b\":2}}}}"));
+        let status = refused_for(client.set(set(twice)).await, "DUPLICATE_KEY", "change.replace");
+        assert!(told(&status).2["pointer"].ends_with("/b"));
+        assert!(status.message().contains("line 1"));
+        check(&status);
     }
-    let revision = put(&mut client, "/", r#"{"a":3}"#).await.store_revision;
-    for stream in &mut streams {
-        let response = stream.message().await.expect("no error").expect("an update");
-        assert_eq!(response.revision, revision);
-        let Some(watch_response::Event::Update(update)) = response.event else { panic!("an update") };
-        assert_eq!(update.states[0].document.as_ref().expect("a document").content, r#"{"a":3}"#);
-    }
+    let deep = format!(r#"[{{"op":"add","path":"{}","value":1}}]"#, "/a".repeat(300_000));
+    check(&refused_for(client.set(set(json_patch("/", &deep))).await, "TOO_DEEP", "change.json_patch"));
+}
+
+#[tokio::test]
+async fn a_refusal_names_the_first_of_many_findings_and_validate_names_all() {
+    let directory = tempfile::TempDir::new().expect("a directory");
+    let server = TestServer::start_in(directory, |settings| settings.limits.document_bytes_max = 1000).await;
+    let mut client = server.client().await;
+    let below: Vec<_> = (0..500).map(|at| replace(&format!("/production/{at}"), r#"{"a":1}"#)).collect();
+    client.apply(ApplyRequest { changes: below, options: None }).await.expect("apply");
+    let over = replace("/production", &format!(r#"{{"b":"{}"}}"#, "x".repeat(1000)));
+    let status = client.set(set(over.clone())).await;
+    let status = refused(status, Code::FailedPrecondition, "VALIDATION_FAILED");
+    assert!(status.details().len() < 4 << 10, "{}", status.details().len());
+    let some = findings(&status);
+    let all = client.validate(ValidateRequest { changes: vec![over] }).await.expect("validate").into_inner();
+    let all = all.report.expect("a report").findings;
+    assert_eq!(all.len(), 501);
+    assert!(some.len() > 1 && all.starts_with(&some));
 }

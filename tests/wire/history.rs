@@ -403,3 +403,28 @@ async fn a_rollback_that_would_make_a_document_invalid_is_refused() {
     assert_eq!(findings(&status)[0].scope, "/production/checkout");
     assert_eq!(store_revision(&mut client).await, 4);
 }
+
+#[tokio::test]
+async fn a_diff_that_takes_long_does_not_hold_up_other_calls() {
+    let server = TestServer::start().await;
+    let mut client = server.client().await;
+    let mut bits = 1_u64;
+    for scope in ["/one", "/other"] {
+        let mut bit = || {
+            bits = bits.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (bits >> 63).to_string()
+        };
+        let elements: Vec<String> = (0..400_000).map(|_| bit()).collect();
+        put(&mut client, scope, &format!(r#"{{"a":[{}]}}"#, elements.join(","))).await;
+    }
+    let (mut differing, request) = (client.clone(), diff(get("/one"), get("/other")));
+    let diff = tokio::spawn(async move { differing.diff(request).await });
+    // Each goes after the one before: the diff has begun by the end.
+    for _ in 0..10 {
+        let part = GetRequest { pointer: "/a/0".into(), ..get("/one") };
+        client.get(part).await.expect("get");
+        client.list(ListRequest::default()).await.expect("list");
+    }
+    assert!(!diff.is_finished());
+    refused(diff.await.expect("a call"), Code::ResourceExhausted, "MESSAGE_TOO_LARGE");
+}

@@ -5,6 +5,7 @@ mod changes;
 mod health;
 mod history;
 mod idempotency;
+mod messages;
 mod overrides;
 mod raw;
 mod reads;

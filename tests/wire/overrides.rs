@@ -41,7 +41,7 @@ async fn an_override_expires_by_a_commit_of_the_system_not_before_its_time() {
     let server = TestServer::start().await;
     let mut client = server.client().await;
     put(&mut client, "/", r#"{"a":1}"#).await;
-    let layer = put_override(&mut client, "/", r#"{"a":2}"#, Some(300)).await;
+    let layer = put_override(&mut client, "/", r#"{"a":2}"#, Some(1000)).await;
     assert_eq!(content(&mut client, get("/")).await, r#"{"a":2}"#);
     let expired = client.get(GetRequest { min_revision: 3, ..get("/") }).await.expect("get").into_inner();
     assert!(SystemTime::now() >= time(layer.expire_time.expect("it ends")));
@@ -63,16 +63,23 @@ fn expiry_is_told(version: &VersionInfo, layer: &LayerRef) {
 
 #[tokio::test]
 async fn an_override_that_fell_due_while_no_server_was_there_is_gone_from_the_first_read_on() {
-    let server = TestServer::start().await;
-    let mut client = server.client().await;
-    put(&mut client, "/", r#"{"a":1}"#).await;
-    // Longer than it takes to stop: it must not end before.
-    let layer = put_override(&mut client, "/", r#"{"a":2}"#, Some(300)).await;
-    let directory = server.stop().await;
-    let due = time(layer.expire_time.expect("it ends"));
-    while SystemTime::now() < due {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    // Long enough for the server to stop before: if it was not, once more with longer.
+    let mut ttl_ms = 300;
+    let (directory, layer) = loop {
+        let server = TestServer::start().await;
+        let mut client = server.client().await;
+        put(&mut client, "/", r#"{"a":1}"#).await;
+        let layer = put_override(&mut client, "/", r#"{"a":2}"#, Some(ttl_ms)).await;
+        let directory = server.stop().await;
+        let due = time(layer.expire_time.expect("it ends"));
+        if SystemTime::now() < due {
+            while SystemTime::now() < due {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            break (directory, layer);
+        }
+        ttl_ms *= 3;
+    };
     let server = TestServer::start_in(directory, |_| {}).await;
     let mut client = server.client().await;
     let first = client.get(get("/")).await.expect("get").into_inner();
@@ -85,7 +92,7 @@ async fn an_override_that_is_not_due_survives_a_restart_and_still_ends() {
     let server = TestServer::start().await;
     let mut client = server.client().await;
     put(&mut client, "/", r#"{"a":1}"#).await;
-    let layer = put_override(&mut client, "/", r#"{"a":2}"#, Some(3000)).await;
+    let layer = put_override(&mut client, "/", r#"{"a":2}"#, Some(4000)).await;
     let server = TestServer::start_in(server.stop().await, |_| {}).await;
     let mut client = server.client().await;
     let there = client.get(get("/")).await.expect("get").into_inner().document.expect("it");
@@ -120,9 +127,8 @@ async fn a_renewed_override_ends_at_its_new_time() {
     let stays = put_override(&mut client, "/", r#"{"a":2}"#, None).await;
     assert_eq!(stays.expire_time, None);
     // And a shorter one ends sooner.
-    put_override(&mut client, "/", r#"{"a":2}"#, Some(200)).await;
-    let revision = store_revision(&mut client).await;
-    client.get(GetRequest { min_revision: revision + 1, ..get("/") }).await.expect("it ends");
+    let shorter = client.set(overriding("/", r#"{"a":2}"#, Some(200))).await.expect("set").into_inner();
+    client.get(GetRequest { min_revision: shorter.store_revision + 1, ..get("/") }).await.expect("it ends");
     assert_eq!(content(&mut client, get("/")).await, r#"{"a":1}"#);
 }
 
@@ -131,10 +137,10 @@ async fn an_override_that_was_renewed_does_not_end_at_its_old_time() {
     let server = TestServer::start().await;
     let mut client = server.client().await;
     put(&mut client, "/", r#"{"a":1}"#).await;
-    let first = put_override(&mut client, "/", r#"{"a":2}"#, Some(400)).await;
+    let first = put_override(&mut client, "/", r#"{"a":2}"#, Some(2000)).await;
     put_override(&mut client, "/", r#"{"a":2}"#, Some(3_600_000)).await;
     // Another one that ends later shows that the time of the first has passed.
-    put_override(&mut client, "/other", r#"{"a":3}"#, Some(500)).await;
+    put_override(&mut client, "/other", r#"{"a":3}"#, Some(2000)).await;
     client.get(GetRequest { min_revision: 5, ..get("/") }).await.expect("the other one ends");
     assert!(SystemTime::now() >= time(first.expire_time.expect("an end")));
     assert_eq!(content(&mut client, get("/")).await, r#"{"a":2}"#);

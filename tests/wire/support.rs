@@ -186,3 +186,11 @@ pub fn assign(scope: &str, values: &[(&str, &str)]) -> Change {
     let values = values.iter().map(|(path, value)| ((*path).into(), (*value).into())).collect();
     change(scope, change::Action::Assign(Assignments { values }))
 }
+
+/// The call was refused as input that can never succeed, for this reason, in this field.
+#[track_caller]
+pub fn refused_for<T: std::fmt::Debug>(result: Result<T, Status>, reason: &str, field: &str) -> Status {
+    let status = refused(result, Code::InvalidArgument, reason);
+    assert_eq!(fields(&status), [field], "{status:?}");
+    status
+}
