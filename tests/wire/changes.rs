@@ -117,7 +117,7 @@ async fn every_commit_comes_once_and_in_order_while_writers_write() {
             let mut made = vec![];
             for round in 0..50 {
                 let content = format!(r#"{{"round":{round},"writer":{writer}}}"#);
-                made.push((apply(&client, [put("app", "/", &content)]).await, content));
+                made.push((apply(&client, [put_in("app", "/", &content)]).await, content));
             }
             made
         })
@@ -152,7 +152,7 @@ async fn a_reader_that_lags_misses_nothing() {
     let writer = server.client().await;
     let mut reader = Reader::open(&narrow_client(&server).await, from(1)).await;
     for at in 0..300 {
-        apply(&writer, [put("app", "/", &filled(50_000 + at))]).await;
+        apply(&writer, [put_in("app", "/", &filled(50_000 + at))]).await;
     }
     for revision in 1..=300 {
         let commit = reader.next().await.expect("a commit").commit;
@@ -166,7 +166,7 @@ async fn a_reader_resumes_after_the_last_revision_also_when_the_server_was_resta
     let server = quick_server().await;
     let client = server.client().await;
     for config in ["a", "b", "c"] {
-        apply(&client, [put(config, "/", "{}")]).await;
+        apply(&client, [put_in(config, "/", "{}")]).await;
     }
     let mut reader = Reader::open(&client, from(1)).await;
     reader.next().await.expect("a commit");
@@ -177,7 +177,7 @@ async fn a_reader_resumes_after_the_last_revision_also_when_the_server_was_resta
     let mut reader = Reader::open(&client, from(last.revision + 1)).await;
     assert_eq!(reader.next().await.expect("a commit").commit.revision, 3);
     let mut reader = Reader::open(&client, from(4)).await;
-    apply(&client, [put("d", "/", "{}")]).await;
+    apply(&client, [put_in("d", "/", "{}")]).await;
     assert_eq!(reader.next().await.expect("a commit").commit.changes[0].config, "d");
 }
 
@@ -194,10 +194,10 @@ async fn a_filter_lets_through_what_it_names_and_progress_goes_on_without() {
     let mut of_config = Reader::open(&client, request("test", "a")).await;
     let mut of_namespace = Reader::open(&client, request("test", "")).await;
     let mut of_nothing = Reader::open(&client, request("nothing", "")).await;
-    let elsewhere = |config: &str| Change { namespace: "other".into(), ..put(config, "/", "{}") };
+    let elsewhere = |config: &str| Change { namespace: "other".into(), ..put_in(config, "/", "{}") };
     apply(&client, [elsewhere("a")]).await;
-    apply(&client, [put("a", "/", "{}"), put("b", "/", "{}"), elsewhere("b")]).await;
-    apply(&client, [put("b", "/", r#"{"x":1}"#)]).await;
+    apply(&client, [put_in("a", "/", "{}"), put_in("b", "/", "{}"), elsewhere("b")]).await;
+    apply(&client, [put_in("b", "/", r#"{"x":1}"#)]).await;
     let last = apply(&client, [elsewhere("c")]).await;
 
     let configs = |told: Told| -> Vec<String> {
@@ -227,7 +227,7 @@ async fn a_revision_that_was_compacted_is_refused_and_the_oldest_is_named() {
     let server = TestServer::start_in(directory, |settings| settings.retain_revisions = Some(10)).await;
     let mut client = server.client().await;
     for number in 0..50 {
-        apply(&client, [put("app", "/", &format!(r#"{{"number":{number}}}"#))]).await;
+        apply(&client, [put_in("app", "/", &format!(r#"{{"number":{number}}}"#))]).await;
     }
     let status = refused(client.stream_changes(from(1)).await, Code::OutOfRange, "COMPACTED");
     let oldest: u64 = told(&status).2["oldest_revision"].parse().expect("a revision");
@@ -246,7 +246,7 @@ async fn a_reader_that_compaction_overtakes_is_told_and_has_no_gap() {
     let writer = server.client().await;
     let mut reader = Reader::open(&narrow_client(&server).await, from(1)).await;
     for at in 0..60 {
-        apply(&writer, [put("app", "/", &filled(300_000 + at))]).await;
+        apply(&writer, [put_in("app", "/", &filled(300_000 + at))]).await;
     }
     let mut expected = 1;
     let status = loop {
@@ -265,14 +265,14 @@ async fn a_reader_that_compaction_overtakes_is_told_and_has_no_gap() {
 async fn a_revision_in_the_future_is_refused_but_the_next_one_is_waited_for() {
     let server = quick_server().await;
     let mut client = server.client().await;
-    apply(&client, [put("app", "/", "{}")]).await;
+    apply(&client, [put_in("app", "/", "{}")]).await;
     for revision in [3, u64::MAX] {
         let status =
             refused(client.stream_changes(from(revision)).await, Code::OutOfRange, "REVISION_IN_FUTURE");
         assert_eq!(told(&status).2["store_revision"], "1");
     }
     let mut reader = Reader::open(&client, from(2)).await;
-    apply(&client, [put("app", "/", r#"{"a":1}"#)]).await;
+    apply(&client, [put_in("app", "/", r#"{"a":1}"#)]).await;
     assert_eq!(reader.next().await.expect("a commit").commit.revision, 2);
 }
 
@@ -282,7 +282,7 @@ async fn a_commit_too_large_for_a_message_comes_in_parts() {
     let server = quick_server().await;
     let mut client = server.client().await;
     for at in 0..10 {
-        apply(&client, [put("app", &format!("/s{at}"), &filled(900_000 + at))]).await;
+        apply(&client, [put_in("app", &format!("/s{at}"), &filled(900_000 + at))]).await;
     }
     let delete = DeleteRequest { namespace: "test".into(), config: "app".into(), ..Default::default() };
     client.delete(delete).await.expect("it is deleted");
@@ -293,7 +293,7 @@ async fn a_commit_too_large_for_a_message_comes_in_parts() {
         ..Default::default()
     };
     client.rollback(rollback).await.expect("it is rolled back");
-    apply(&client, [put("app", "/", "{}")]).await;
+    apply(&client, [put_in("app", "/", "{}")]).await;
 
     let mut reader = Reader::open(&client, from(12)).await;
     let told = reader.next().await.expect("a commit");
@@ -316,7 +316,7 @@ async fn tags_and_the_ends_of_overrides_are_commits_like_any_other() {
     let server = quick_server().await;
     let mut client = server.client().await;
     let mut reader = Reader::open(&client, from(1)).await;
-    apply(&client, [put("app", "/", "{}")]).await;
+    apply(&client, [put_in("app", "/", "{}")]).await;
     let (namespace, config, tag) = ("test".to_owned(), "app".to_owned(), "stable".to_owned());
     let set = SetTagRequest {
         namespace: namespace.clone(),
@@ -352,7 +352,7 @@ async fn tags_and_the_ends_of_overrides_are_commits_like_any_other() {
 async fn a_server_that_stops_says_so_and_when_to_come_back() {
     let server = quick_server().await;
     let client = server.client().await;
-    apply(&client, [put("app", "/", "{}")]).await;
+    apply(&client, [put_in("app", "/", "{}")]).await;
     let idle = tokio::spawn(Reader::open(&client, from(2)).await.ended());
     let filtered = StreamChangesRequest { namespace: "nothing".into(), ..from(1) };
     let filtered = tokio::spawn(Reader::open(&client, filtered).await.ended());

@@ -7,14 +7,13 @@ use confwatch::proto::v1::*;
 use tonic::Code;
 
 use super::support::*;
-use super::watching::put;
 use super::watching::*;
 
 #[tokio::test]
 async fn a_stream_starts_with_the_state_of_each_target_in_the_order_of_the_request() {
     let server = quick_server().await;
     let client = server.client().await;
-    apply(&client, [put("a", "/", r#"{"x":1}"#), put("b", "/production", r#"{"y":2}"#)]).await;
+    apply(&client, [put_in("a", "/", r#"{"x":1}"#), put_in("b", "/production", r#"{"y":2}"#)]).await;
     let targets =
         [target("b", "/production/checkout"), target("missing", ""), target("b", "/"), target("a", "/x/y")];
     let (watcher, told) = Watcher::open(&client, watch(targets)).await;
@@ -39,11 +38,11 @@ async fn a_stream_starts_with_what_was_written_before_it_was_opened() {
     let client = server.client().await;
     let fill = "x".repeat(10_000);
     let scopes = (0..500).map(|at| target("app", &format!("/s{at}")));
-    apply(&client, [put("app", "/", &format!(r#"{{"a":0,"fill":{{"{fill}":1}}}}"#))]).await;
+    apply(&client, [put_in("app", "/", &format!(r#"{{"a":0,"fill":{{"{fill}":1}}}}"#))]).await;
     let (_busy, _) = Watcher::open(&client, watch(scopes)).await;
     for number in 1..20 {
         let content = format!(r#"{{"a":{number},"fill":{{"{fill}":{number}}}}}"#);
-        let revision = apply(&client, [put("app", "/", &content)]).await;
+        let revision = apply(&client, [put_in("app", "/", &content)]).await;
         let (watcher, told) = Watcher::open(&client, watch([target("app", "/")])).await;
         assert_eq!((told.revision, watcher.content("app", "/")), (revision, Some(content.as_str())));
     }
@@ -53,7 +52,7 @@ async fn a_stream_starts_with_what_was_written_before_it_was_opened() {
 async fn a_document_that_the_client_holds_is_not_sent_again() {
     let server = quick_server().await;
     let client = server.client().await;
-    apply(&client, [put("a", "/", r#"{"x":1}"#), put("b", "/", "{}")]).await;
+    apply(&client, [put_in("a", "/", r#"{"x":1}"#), put_in("b", "/", "{}")]).await;
     let (watcher, _) = Watcher::open(&client, watch([target("a", "/"), target("b", "/")])).await;
     let mut request = watcher.resumption();
     request.resume_token.clear();
@@ -67,13 +66,13 @@ async fn a_document_that_the_client_holds_is_not_sent_again() {
 async fn commits_that_leave_a_document_as_it_was_send_nothing() {
     let server = quick_server().await;
     let client = server.client().await;
-    apply(&client, [put("app", "/", r#"{"a":1}"#), put_override("app", "/", r#"{"a":9}"#)]).await;
+    apply(&client, [put_in("app", "/", r#"{"a":1}"#), put_override("app", "/", r#"{"a":9}"#)]).await;
     let (mut watcher, _) = Watcher::open(&client, watch([target("app", "/p"), target("*", "/p")])).await;
-    apply(&client, [put("app", "/", r#"{"a":2}"#)]).await; // hidden by the override
-    apply(&client, [put("app", "/q", r#"{"a":3}"#)]).await; // a sibling
-    apply(&client, [put("app", "/p/x", r#"{"a":4}"#)]).await; // below
+    apply(&client, [put_in("app", "/", r#"{"a":2}"#)]).await; // hidden by the override
+    apply(&client, [put_in("app", "/q", r#"{"a":3}"#)]).await; // a sibling
+    apply(&client, [put_in("app", "/p/x", r#"{"a":4}"#)]).await; // below
     apply(&client, [put_override("app", "/p", r#"{"a":9}"#)]).await; // says what is so already
-    apply(&client, [Change { namespace: "other".into(), ..put("app", "/", "{}") }]).await;
+    apply(&client, [Change { namespace: "other".into(), ..put_in("app", "/", "{}") }]).await;
     let tag = SetTagRequest {
         namespace: "test".into(),
         config: "app".into(),
@@ -98,7 +97,7 @@ async fn a_target_appears_disappears_and_appears_again() {
     let (mut watcher, told) = Watcher::open(&client, watch([target("app", "/p")])).await;
     assert_eq!(told.summary(), [("app", "/p", State::Absent)]);
     for round in 1..4 {
-        apply(&client, [put("app", "/p", "{}")]).await;
+        apply(&client, [put_in("app", "/p", "{}")]).await;
         assert_eq!(watcher.next().await.expect("told").summary(), [("app", "/p", State::Present)]);
         assert_eq!(
             watcher.document("app", "/p", View::Effective).expect("it is there").version,
@@ -112,7 +111,7 @@ async fn a_target_appears_disappears_and_appears_again() {
         );
     }
     // It exists, but not for this scope.
-    apply(&client, [put("app", "/q", "{}")]).await;
+    apply(&client, [put_in("app", "/q", "{}")]).await;
     assert!(watcher.until_progress().await.is_empty());
 }
 
@@ -122,14 +121,18 @@ async fn every_config_of_a_namespace_is_followed_as_it_comes_changes_and_goes() 
     let client = server.client().await;
     let (mut watcher, told) = Watcher::open(&client, watch([target("*", "/p")])).await;
     assert_eq!((told.kind, told.states.len()), (Kind::Snapshot, 0));
-    apply(&client, [put("b", "/", r#"{"x":1}"#), put("a", "/p", "{}"), put("elsewhere", "/q", "{}")]).await;
+    apply(
+        &client,
+        [put_in("b", "/", r#"{"x":1}"#), put_in("a", "/p", "{}"), put_in("elsewhere", "/q", "{}")],
+    )
+    .await;
     let told = watcher.next().await.expect("told");
     assert_eq!(told.summary(), [("a", "/p", State::Present), ("b", "/p", State::Present)]);
-    apply(&client, [put("b", "/p/x", r#"{"y":1}"#)]).await;
-    apply(&client, [put("b", "/p", r#"{"y":1}"#)]).await;
+    apply(&client, [put_in("b", "/p/x", r#"{"y":1}"#)]).await;
+    apply(&client, [put_in("b", "/p", r#"{"y":1}"#)]).await;
     assert_eq!(watcher.next().await.expect("told").summary(), [("b", "/p", State::Present)]);
     assert_eq!(watcher.content("b", "/p"), Some(r#"{"x":1,"y":1}"#));
-    apply(&client, [remove("a", "/p"), put("c", "/", "{}")]).await;
+    apply(&client, [remove("a", "/p"), put_in("c", "/", "{}")]).await;
     let told = watcher.next().await.expect("told");
     assert_eq!(told.summary(), [("a", "/p", State::Absent), ("c", "/p", State::Present)]);
     let (_, told) = Watcher::open(&client, watch([target("*", "/p")])).await;
@@ -151,7 +154,7 @@ async fn revisions_grow_and_every_reader_gets_the_last_state_under_concurrent_wr
         tokio::spawn(async move {
             for round in 0..60 {
                 let content = format!(r#"{{"writer":{writer},"round":{round}}}"#);
-                apply(&client, [put(configs[round % 3], ["/", "/p"][writer % 2], &content)]).await;
+                apply(&client, [put_in(configs[round % 3], ["/", "/p"][writer % 2], &content)]).await;
             }
         })
     });
@@ -191,7 +194,7 @@ async fn a_reader_that_does_not_read_skips_states_but_not_the_last() {
     .await;
     let fill = "x".repeat(100_000);
     for number in 1..=CHANGES {
-        apply(&writer, [put("app", "/", &format!(r#"{{"fill":"{fill}","number":{number}}}"#))]).await;
+        apply(&writer, [put_in("app", "/", &format!(r#"{{"fill":"{fill}","number":{number}}}"#))]).await;
     }
     slow.next().await.expect("a snapshot");
     let told = slow.until_progress().await;
@@ -212,7 +215,7 @@ async fn what_one_commit_changes_is_told_at_once() {
     let write_all = |client: Client, fill: usize| {
         let number = counter.fetch_add(1, Ordering::SeqCst);
         let content = format!(r#"{{"fill":"{}","number":{number}}}"#, "x".repeat(fill));
-        async move { apply(&client, configs.map(|config| put(config, "/", &content))).await }
+        async move { apply(&client, configs.map(|config| put_in(config, "/", &content))).await }
     };
     write_all(client.clone(), 0).await;
     let mut readers = vec![];
@@ -253,7 +256,7 @@ async fn what_one_commit_changes_is_told_at_once() {
 async fn views_are_followed_and_the_end_of_an_override_is_told() {
     let server = quick_server().await;
     let client = server.client().await;
-    apply(&client, [put("app", "/", r#"{"a":1}"#)]).await;
+    apply(&client, [put_in("app", "/", r#"{"a":1}"#)]).await;
     let views = [View::Effective, View::Base, View::Layer, View::OverrideLayer];
     let targets = views.map(|view| WatchTarget { view: view.into(), ..target("app", "/p") });
     let (mut watcher, told) = Watcher::open(&client, watch(targets)).await;
@@ -263,7 +266,7 @@ async fn views_are_followed_and_the_end_of_an_override_is_told() {
         told.states.iter().map(|state| state.target.as_ref().expect("a target").view()).collect()
     };
 
-    apply(&client, [put("app", "/p", r#"{"b":1}"#)]).await;
+    apply(&client, [put_in("app", "/p", r#"{"b":1}"#)]).await;
     let told = watcher.next().await.expect("told");
     assert_eq!(views_of(&told), [View::Effective, View::Base, View::Layer]);
     assert_eq!(watcher.document("app", "/p", View::Layer).expect("a layer").content, r#"{"b":1}"#);
@@ -285,7 +288,7 @@ async fn views_are_followed_and_the_end_of_an_override_is_told() {
 async fn two_hundred_targets_with_overlapping_scopes_are_told_each_what_concerns_it() {
     let server = quick_server().await;
     let client = server.client().await;
-    apply(&client, [put("app", "/", r#"{"a":0}"#)]).await;
+    apply(&client, [put_in("app", "/", r#"{"a":0}"#)]).await;
     let scopes: Vec<String> = (0..200)
         .map(|at| match at {
             0 => "/".into(),
@@ -297,15 +300,15 @@ async fn two_hundred_targets_with_overlapping_scopes_are_told_each_what_concerns
     let (mut watcher, told) = Watcher::open(&client, watch(targets)).await;
     assert_eq!(told.states.len(), 200);
     assert_eq!(server.running.engine().watched_target_count(), 200);
-    apply(&client, [put("app", "/e7", r#"{"a":7}"#)]).await;
+    apply(&client, [put_in("app", "/e7", r#"{"a":7}"#)]).await;
     let told = watcher.next().await.expect("told");
     let expected: Vec<_> =
         scopes.iter().filter(|scope| *scope == "/e7" || scope.starts_with("/e7/")).collect();
     assert_eq!(told.summary().iter().map(|state| state.1).collect::<Vec<_>>(), expected);
     assert_eq!(expected.len(), 10);
-    apply(&client, [put("app", "/e7/u27", r#"{"b":1}"#)]).await;
+    apply(&client, [put_in("app", "/e7/u27", r#"{"b":1}"#)]).await;
     assert_eq!(watcher.next().await.expect("told").summary(), [("app", "/e7/u27", State::Present)]);
-    apply(&client, [put("app", "/", r#"{"c":1}"#)]).await;
+    apply(&client, [put_in("app", "/", r#"{"c":1}"#)]).await;
     assert_eq!(watcher.next().await.expect("told").states.len(), 200);
     assert_eq!(watcher.content("app", "/e7/u27"), Some(r#"{"a":7,"b":1,"c":1}"#));
 }
@@ -316,7 +319,7 @@ async fn progress_is_told_at_the_interval_and_on_demand() {
     let client = server.client().await;
     let request = WatchRequest { progress_interval: Some(millis(100)), ..watch([target("app", "/")]) };
     let (mut watcher, _) = Watcher::open(&client, request).await;
-    let revision = apply(&client, [put("other", "/", "{}")]).await;
+    let revision = apply(&client, [put_in("other", "/", "{}")]).await;
     loop {
         let told = watcher.next().await.expect("told");
         assert_eq!((told.kind, told.states.len()), (Kind::Progress, 0));

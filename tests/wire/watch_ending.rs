@@ -13,7 +13,6 @@ use tonic::transport::Endpoint;
 use tonic_types::StatusExt;
 
 use super::support::*;
-use super::watching::put;
 use super::watching::*;
 
 #[tokio::test]
@@ -52,7 +51,7 @@ async fn a_client_that_does_not_read_does_not_keep_the_data_of_a_server_that_sto
     let watcher = Watcher::open_without_reading(&client, watch([target("*", "/")])).await;
     let content = format!(r#"{{"fill":"{}"}}"#, "x".repeat(900_000));
     for at in 0..6 {
-        apply(&writer, [put(&format!("c{at}"), "/", &content)]).await;
+        apply(&writer, [put_in(&format!("c{at}"), "/", &content)]).await;
     }
     drop(writer);
     let directory = server.stop().await;
@@ -99,10 +98,10 @@ async fn a_stream_whose_client_died_without_reading_is_freed() {
     let watcher = Watcher::open_without_reading(&client, watch([target("*", "/")])).await;
     let content = format!(r#"{{"fill":"{}"}}"#, "x".repeat(500_000));
     for at in 0..10 {
-        apply(&writer, [put(&format!("c{at}"), "/", &content)]).await;
+        apply(&writer, [put_in(&format!("c{at}"), "/", &content)]).await;
     }
     network.cut();
-    apply(&writer, [put("last", "/", "{}")]).await;
+    apply(&writer, [put_in("last", "/", "{}")]).await;
     until_freed(&server).await;
     drop(watcher);
 }
@@ -122,7 +121,7 @@ async fn clients_may_ping_often() {
     }
     // A ping has 17 bytes; a client has nothing else to say.
     assert!(network.bytes_of_client() - bytes_before > 10 * 17);
-    apply(&client, [put("app", "/", "{}")]).await;
+    apply(&client, [put_in("app", "/", "{}")]).await;
     assert_eq!(watcher.next().await.expect("it lives on").kind, Kind::Update);
 }
 

@@ -10,7 +10,7 @@ async fn a_long_snapshot_comes_in_parts() {
     let client = server.client().await;
     let content = format!(r#"{{"fill":"{}"}}"#, "x".repeat(200_000));
     for at in 0..60 {
-        apply(&client, [put(&format!("c{at:02}"), "/", &content)]).await;
+        apply(&client, [put_in(&format!("c{at:02}"), "/", &content)]).await;
     }
     let exact = watch((0..60).map(|at| target(&format!("c{at:02}"), "/")));
     for request in [exact, watch([target("*", "/")])] {
@@ -32,11 +32,11 @@ async fn a_long_update_comes_in_parts_and_at_once() {
     let content = format!(r#"{{"fill":"{}"}}"#, "x".repeat(200_000));
     let scopes: Vec<String> = (0..40).map(|at| format!("/s{at}")).collect();
     for scope in &scopes {
-        apply(&client, [put("app", scope, &content)]).await;
+        apply(&client, [put_in("app", scope, &content)]).await;
     }
     let targets = scopes.iter().map(|scope| target("app", scope)).chain([target("*", "/s0")]);
     let (mut watcher, _) = Watcher::open(&client, watch(targets)).await;
-    let revision = apply(&client, [put("app", "/", r#"{"all":true}"#)]).await;
+    let revision = apply(&client, [put_in("app", "/", r#"{"all":true}"#)]).await;
     let told = watcher.next().await.expect("told");
     assert_eq!((told.kind, told.revision, told.states.len()), (Kind::Update, revision, 41));
     assert_eq!(told.parts, 3);
@@ -51,12 +51,12 @@ async fn a_snapshot_in_parts_is_of_one_revision() {
     let content = |number: usize| format!(r#"{{"fill":"{}","number":{number}}}"#, "x".repeat(900_000));
     let configs: Vec<String> = (0..12).map(|at| format!("c{at:02}")).collect();
     for config in &configs {
-        apply(&writer, [put(config, "/", &content(1))]).await;
+        apply(&writer, [put_in(config, "/", &content(1))]).await;
     }
     let request = watch([target("*", "/")]);
     let mut watcher = Watcher::open_without_reading(&narrow_client(&server).await, request).await;
     for config in &configs {
-        apply(&writer, [put(config, "/", &content(2))]).await;
+        apply(&writer, [put_in(config, "/", &content(2))]).await;
     }
     let snapshot = watcher.next().await.expect("told");
     assert_eq!((snapshot.parts, snapshot.revision), (3, 12));
@@ -73,14 +73,14 @@ async fn what_is_around_the_content_counts() {
     let segments: Vec<String> = (0..7).map(|at| format!("{at}").repeat(63)).collect();
     let scopes = (0..=7).map(|depth| format!("/{}", segments[..depth].join("/")));
     let layers = scopes
-        .flat_map(|scope| [put("app", &scope, r#"{"a":1}"#), put_override("app", &scope, r#"{"b":1}"#)]);
+        .flat_map(|scope| [put_in("app", &scope, r#"{"a":1}"#), put_override("app", &scope, r#"{"b":1}"#)]);
     apply(&client, layers).await;
     let deepest = format!("/{}", segments.join("/"));
     let targets = (0..1000).map(|at| target("app", &format!("{deepest}/{at:063}")));
     let (mut watcher, told) = Watcher::open(&client, watch(targets)).await;
     assert_eq!(told.states.len(), 1000);
     assert!(told.parts > 1);
-    apply(&client, [put("app", "/", r#"{"c":1}"#)]).await;
+    apply(&client, [put_in("app", "/", r#"{"c":1}"#)]).await;
     let told = watcher.next().await.expect("told");
     assert_eq!(told.states.len(), 1000);
     assert!(told.parts > 1);
@@ -94,7 +94,11 @@ async fn a_document_that_yaml_makes_too_large_or_toml_cannot_express_is_sent_as_
     let deep = (0..50).fold(format!("[{}1]", "1,".repeat(60_000)), |inner, _| format!(r#"{{"a":{inner}}}"#));
     apply(
         &client,
-        [put("deep", "/", &deep), put("null", "/", r#"{"a":[null]}"#), put("small", "/", r#"{"a":1}"#)],
+        [
+            put_in("deep", "/", &deep),
+            put_in("null", "/", r#"{"a":[null]}"#),
+            put_in("small", "/", r#"{"a":1}"#),
+        ],
     )
     .await;
     let format = |format: Format, config: &str| WatchTarget { format: format.into(), ..target(config, "/") };
@@ -114,7 +118,7 @@ async fn a_document_that_yaml_makes_too_large_or_toml_cannot_express_is_sent_as_
     assert_eq!(formats(&told), expected);
     assert_eq!(watcher.content("deep", "/"), Some(deep.as_str()));
     assert_eq!(watcher.content("small", "/"), Some("a = 1\n"));
-    apply(&client, [put("deep", "/", r#"{"a":[1]}"#)]).await;
+    apply(&client, [put_in("deep", "/", r#"{"a":[1]}"#)]).await;
     let told = watcher.next().await.expect("told");
     assert_eq!(formats(&told), [(Format::Yaml, Format::Yaml)]);
 }

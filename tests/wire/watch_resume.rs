@@ -6,14 +6,13 @@ use confwatch::proto::v1::*;
 use tempfile::TempDir;
 
 use super::support::*;
-use super::watching::put;
 use super::watching::*;
 
 #[tokio::test]
 async fn who_comes_back_is_sent_nothing_that_it_holds() {
     let server = quick_server().await;
     let client = server.client().await;
-    apply(&client, [put("a", "/", r#"{"x":1}"#), put("b", "/", "{}")]).await;
+    apply(&client, [put_in("a", "/", r#"{"x":1}"#), put_in("b", "/", "{}")]).await;
     let targets = || [target("a", "/p"), target("b", "/"), target("none", "/"), target("*", "/q")];
     let (watcher, _) = Watcher::open(&client, watch(targets())).await;
     let held = watcher.held.clone();
@@ -34,7 +33,7 @@ async fn who_comes_back_is_sent_nothing_that_it_holds() {
     let (mut watcher, told) = watcher.resume(&client).await;
     assert_eq!((told.summary().as_slice(), told.reset), (current.as_slice(), false));
     assert_eq!(watcher.held, held);
-    apply(&client, [put("b", "/", r#"{"y":1}"#)]).await;
+    apply(&client, [put_in("b", "/", r#"{"y":1}"#)]).await;
     let told = watcher.next().await.expect("told");
     assert_eq!(told.summary(), [("b", "/", State::Present), ("b", "/q", State::Present)]);
 }
@@ -43,17 +42,17 @@ async fn who_comes_back_is_sent_nothing_that_it_holds() {
 async fn who_comes_back_is_told_what_changed_came_and_went_meanwhile() {
     let server = quick_server().await;
     let client = server.client().await;
-    apply(&client, ["same", "changed", "gone", "moved"].map(|config| put(config, "/", "{}"))).await;
+    apply(&client, ["same", "changed", "gone", "moved"].map(|config| put_in(config, "/", "{}"))).await;
     let (watcher, _) = Watcher::open(&client, watch([target("*", "/p"), target("gone", "/")])).await;
     let (token, revision) = (watcher.token.clone(), watcher.revision);
     let last = apply(
         &client,
         [
-            put("changed", "/p", r#"{"x":1}"#),
+            put_in("changed", "/p", r#"{"x":1}"#),
             remove("gone", "/"),
             remove("moved", "/"),
-            put("moved", "/q", "{}"),
-            put("new", "/", "{}"),
+            put_in("moved", "/q", "{}"),
+            put_in("new", "/", "{}"),
         ],
     )
     .await;
@@ -74,11 +73,11 @@ async fn who_comes_back_is_told_what_changed_came_and_went_meanwhile() {
 async fn a_token_of_another_history_is_answered_with_a_snapshot_that_says_so() {
     let server = quick_server().await;
     let client = server.client().await;
-    apply(&client, [put("a", "/", "{}"), put("gone", "/", "{}")]).await;
+    apply(&client, [put_in("a", "/", "{}"), put_in("gone", "/", "{}")]).await;
     let (watcher, _) = Watcher::open(&client, watch([target("*", "/"), target("a", "/p")])).await;
     let other = quick_server().await;
     let client = other.client().await;
-    apply(&client, [put("a", "/", "{}")]).await;
+    apply(&client, [put_in("a", "/", "{}")]).await;
     let (watcher, told) = watcher.resume(&client).await;
     assert!(told.reset);
     // Everything is sent, whatever digests the client named.
@@ -92,13 +91,13 @@ async fn a_token_of_another_history_is_answered_with_a_snapshot_that_says_so() {
 async fn a_token_from_the_future_or_of_nobody_is_answered_with_a_snapshot_that_says_so() {
     let server = quick_server().await;
     let client = server.client().await;
-    apply(&client, [put("a", "/", r#"{"x":1}"#)]).await;
+    apply(&client, [put_in("a", "/", r#"{"x":1}"#)]).await;
     let backup = TempDir::new().expect("a directory");
     let directory = server.stop().await;
     copy(directory.path(), backup.path());
     let server = TestServer::start_in(directory, |_| {}).await;
     let client = server.client().await;
-    apply(&client, [put("a", "/", r#"{"x":2}"#)]).await;
+    apply(&client, [put_in("a", "/", r#"{"x":2}"#)]).await;
     let (watcher, _) = Watcher::open(&client, watch([target("a", "/")])).await;
     let past = TestServer::start_in(backup, |_| {}).await;
     let client = past.client().await;

@@ -269,13 +269,13 @@ pub fn millis(millis: i32) -> prost_types::Duration {
 }
 
 /// Replaces the base layer of a config of `test`.
-pub fn put(config: &str, scope: &str, content: &str) -> Change {
+pub fn put_in(config: &str, scope: &str, content: &str) -> Change {
     Change { config: config.into(), ..replace(scope, content) }
 }
 
 /// Replaces an override.
 pub fn put_override(config: &str, scope: &str, content: &str) -> Change {
-    Change { kind: LayerKind::Override.into(), ..put(config, scope, content) }
+    Change { kind: LayerKind::Override.into(), ..put_in(config, scope, content) }
 }
 
 pub fn remove(config: &str, scope: &str) -> Change {
