@@ -5,4 +5,4 @@ set -euo pipefail
 cd "$(dirname "$0")"
 
 ./tools/install.sh
-CONFWATCH_REQUIRE_TOOLS=1 cargo test "$@"
+CONFWATCH_REQUIRE_TOOLS=1 CONFWATCH_KILL_ROUNDS="${CONFWATCH_KILL_ROUNDS:-100}" cargo test "$@"
