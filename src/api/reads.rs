@@ -7,8 +7,9 @@ use bytes::Bytes;
 use prost::Message;
 use tonic::Status;
 
-use crate::engine::{At, Error, Missing, RETRY_AFTER, Resolved, State, TEXT_BYTES_MAX};
+use crate::engine::{At, Error, Missing, RETRY_AFTER, Resolved, State};
 use crate::model::diff::{diff, unified};
+use crate::model::limits::TEXT_BYTES_MAX;
 use crate::model::pointer::Pointer;
 use crate::model::text::{DocumentError, Format, render, render_pretty_json};
 use crate::model::{ConfigId, ConfigName, Namespace, Revision, Version};

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -46,6 +46,8 @@ pub struct Changes {
     next: Revision,
     progress_interval: Duration,
     progress_at: Instant,
+    /// Among those that may be open.
+    _place: OwnedSemaphorePermit,
 }
 
 impl Changes {
@@ -53,6 +55,7 @@ impl Changes {
         store: Arc<dyn Store>,
         published: watch::Receiver<Revision>,
         draining: CancellationToken,
+        place: OwnedSemaphorePermit,
         options: ChangesOptions,
     ) -> Result<Changes, Error> {
         let newest = *published.borrow();
@@ -73,6 +76,7 @@ impl Changes {
             next,
             progress_interval: options.progress_interval,
             progress_at: Instant::now() + options.progress_interval,
+            _place: place,
         })
     }
 

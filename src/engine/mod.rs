@@ -23,6 +23,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::model::explain::{Origin as ValueOrigin, explain};
@@ -36,7 +37,7 @@ pub use crate::store::{Sealed, VersionRef};
 pub use changes::{ChangeEvent, Changes, ChangesOptions};
 pub use error::{Error, Limit, Missing};
 pub use history::At;
-pub use resolve::{Encoding, Resolved, TEXT_BYTES_MAX, Target, View};
+pub use resolve::{Encoding, Resolved, Target, View};
 pub use state::{ConfigState, Expiry, LayerEntry, State};
 pub use write::{Action, Change, Intent, LayerOutcome, Origin, Outcome, Text, VersionOrTag, Write};
 
@@ -87,6 +88,8 @@ pub struct Engine {
     resolver: Arc<Resolver>,
     limits: Limits,
     clock: Clock,
+    /// A permit for each stream of changes that may be open.
+    change_streams: Arc<Semaphore>,
     draining: CancellationToken,
     closed: CancellationToken,
     tasks: Mutex<Option<Tasks>>,
@@ -116,6 +119,7 @@ impl Engine {
             pipeline,
             hub,
             resolver,
+            change_streams: Arc::new(Semaphore::new(options.limits.watchers_max.min(Semaphore::MAX_PERMITS))),
             limits: options.limits,
             clock: options.clock,
             draining: CancellationToken::new(),
@@ -300,7 +304,13 @@ impl Engine {
         if self.draining.is_cancelled() {
             return Err(Error::Draining { retry_after: RETRY_AFTER });
         }
-        Changes::open(self.store.clone(), self.pipeline.revisions(), self.draining.clone(), options)
+        let place = self.change_streams.clone().try_acquire_owned().map_err(|_| Error::LimitReached {
+            limit_name: Limit::Watchers,
+            what: "streams of changes on this server",
+            found: self.limits.watchers_max,
+            limit: self.limits.watchers_max,
+        })?;
+        Changes::open(self.store.clone(), self.pipeline.revisions(), self.draining.clone(), place, options)
     }
 
     /// Ends every stream, and refuses new ones. Reads and writes go on.

@@ -7,16 +7,13 @@ use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use serde_json::Value;
 
+use crate::model::limits::TEXT_BYTES_MAX;
 use crate::model::merge::fold;
 use crate::model::text::{DocumentError, Format, render};
 use crate::model::{ConfigId, Content, Digest, LayerKey, LayerKind, Scope};
 use crate::store::VersionRef;
 
 use super::state::{ConfigState, LayerEntry};
-
-/// A document in another format than JSON that is longer than this is given as JSON to watchers: a message must fit
-/// the 4 MiB that gRPC clients receive by default, and YAML can be many times as long as JSON.
-pub const TEXT_BYTES_MAX: usize = 3 << 20;
 
 /// What to merge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -140,7 +137,7 @@ impl Resolved {
     }
 
     /// The format to give to a watcher that asked for `format`: JSON where that one cannot express the document, or
-    /// not within the size of a message.
+    /// not within the size of a message: YAML can be many times as long as JSON.
     pub fn deliverable(&self, format: Format) -> Format {
         match format {
             Format::Json => Format::Json,

@@ -5,6 +5,10 @@ use serde::{Deserialize, Serialize};
 /// Nesting of objects and arrays; a scalar member of the document has depth 1. Fixed: canonical text must always parse.
 pub const DEPTH_MAX: usize = 64;
 
+/// The largest that `layer_bytes_max` and `document_bytes_max` can be set to, and the longest text of a document that is sent in
+/// any format: with what is around it, it must fit the 4 MiB that gRPC clients receive by default.
+pub const TEXT_BYTES_MAX: usize = 3 << 20;
+
 /// Limits on what is stored, all configurable.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

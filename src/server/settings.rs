@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
 
-use crate::model::limits::Limits;
+use crate::model::limits::{Limits, TEXT_BYTES_MAX};
 
 /// Everything that a server is told, with every value decided.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,7 +44,7 @@ impl Default for Settings {
             store_cache_bytes: 64 << 20,
             document_cache_bytes: 64 << 20,
             retain_revisions: None,
-            drain_timeout: Duration::from_secs(8),
+            drain_timeout: Duration::from_secs(6),
             keepalive_interval: Duration::from_secs(20),
             keepalive_timeout: Duration::from_secs(10),
             log: "info".into(),
@@ -91,7 +91,7 @@ A file with the defaults:
   data_dir = \"./confwatch-data\"
   listen = \"127.0.0.1:7420\"
   fsync = \"always\"
-  drain_timeout = \"8s\"
+  drain_timeout = \"6s\"
   [limits]
   watchers_max = 100000")]
 pub struct ServeArgs {
@@ -124,7 +124,7 @@ pub struct ServeArgs {
     #[arg(long, env = "CONFWATCH_RETAIN_REVISIONS", value_name = "COUNT")]
     pub retain_revisions: Option<u64>,
 
-    /// How long calls may take to end when the server stops, such as 8s [default: 8s]
+    /// How long calls may take to end when the server stops, such as 6s [default: 6s]
     #[arg(long, env = "CONFWATCH_DRAIN_TIMEOUT", value_name = "DURATION")]
     pub drain_timeout: Option<Period>,
 
@@ -251,8 +251,13 @@ impl LimitValues {
     fn limits(&self) -> Result<Limits, String> {
         let values = serde_json::to_value(&self.0).map_err(|error| error.to_string())?;
         let limits: Limits = serde_json::from_value(values).map_err(|error| error.to_string())?;
-        match self.0.iter().find(|(_, value)| **value == 0) {
-            Some((name, _)) => Err(format!("{name} is 0, at least 1 expected")),
+        if let Some((name, _)) = self.0.iter().find(|(_, value)| **value == 0) {
+            return Err(format!("{name} is 0, at least 1 expected"));
+        }
+        let texts =
+            [("layer_bytes_max", limits.layer_bytes_max), ("document_bytes_max", limits.document_bytes_max)];
+        match texts.into_iter().find(|(_, bytes)| *bytes > TEXT_BYTES_MAX) {
+            Some((name, bytes)) => Err(format!("{name} is {bytes}, at most {TEXT_BYTES_MAX} fit a message")),
             None => Ok(limits),
         }
     }
@@ -350,6 +355,7 @@ mod tests {
         check("[limits]\nwatcher_max = 1", &["limits", "unknown field `watcher_max`", "watchers_max"]);
         check("[limits]\nwatchers_max = 0", &["limits", "watchers_max is 0"]);
         check("[limits]\nwatchers_max = -1", &["watchers_max"]);
+        check("[limits]\ndocument_bytes_max = 4000000", &["document_bytes_max", "3145728"]);
     }
 
     #[test]
