@@ -5,7 +5,7 @@ use tonic::Status;
 
 use crate::engine::{Error, Intent, LayerOutcome, Outcome};
 use crate::model::diff::diff;
-use crate::model::{Content, Digest, Source, Version};
+use crate::model::{Content, Digest, Request, Source, Version};
 use crate::proto::v1;
 
 use super::Api;
@@ -19,18 +19,23 @@ const DIFF_MAX: usize = 100;
 /// Content that is compared for an answer, for all its changes: Diff tells of the rest.
 const DIFF_BYTES_MAX: usize = 1 << 20;
 
-/// Takes the options out of a request, and the digest of it without what does not make it another request.
+/// Takes the options out of a request, with what makes it the same request again: the id, and the digest of all but what does not make it
+/// another one.
 fn options<M: Message>(
     call: &str,
     request: &mut M,
     of: impl Fn(&mut M) -> &mut Option<v1::WriteOptions>,
-) -> (v1::WriteOptions, Digest) {
+) -> (v1::WriteOptions, Option<Request>) {
     let options = of(request).take().unwrap_or_default();
+    if options.request_id.is_empty() {
+        return (options, None);
+    }
     let without_id = v1::WriteOptions { request_id: String::new(), validate_only: false, ..options.clone() };
     *of(request) = Some(without_id);
     let fingerprint = Digest::of(&[call.as_bytes(), &request.encode_to_vec()].concat());
     *of(request) = None;
-    (options, fingerprint)
+    let id = options.request_id.clone();
+    (options, Some(Request { id, fingerprint }))
 }
 
 impl Api {
@@ -39,10 +44,10 @@ impl Api {
         actor: String,
         mut request: v1::SetRequest,
     ) -> Result<v1::SetResponse, Status> {
-        let (options, fingerprint) = options("Set", &mut request, |request| &mut request.options);
+        let (options, identity) = options("Set", &mut request, |request| &mut request.options);
         let change = request.change.ok_or_else(|| request::invalid("change", "must be set"))?;
         let intent = Intent::Changes(vec![request::change("change", change)?]);
-        let outcome = self.write(actor, Source::Set, options, fingerprint, intent).await?;
+        let outcome = self.write(actor, Source::Set, options, identity, intent).await?;
         Ok(v1::SetResponse {
             document: outcome.layers.first().map(|layer| layer_outcome_message(layer, true)),
             changed: outcome.changed,
@@ -56,9 +61,9 @@ impl Api {
         actor: String,
         mut request: v1::ApplyRequest,
     ) -> Result<v1::ApplyResponse, Status> {
-        let (options, fingerprint) = options("Apply", &mut request, |request| &mut request.options);
+        let (options, identity) = options("Apply", &mut request, |request| &mut request.options);
         let intent = Intent::Changes(request::changes(request.changes)?);
-        let outcome = self.write(actor, Source::Apply, options, fingerprint, intent).await?;
+        let outcome = self.write(actor, Source::Apply, options, identity, intent).await?;
         Ok(v1::ApplyResponse {
             results: applied(&outcome),
             changed: outcome.changed,
@@ -72,9 +77,9 @@ impl Api {
         actor: String,
         mut request: v1::DeleteRequest,
     ) -> Result<v1::DeleteResponse, Status> {
-        let (options, fingerprint) = options("Delete", &mut request, |request| &mut request.options);
+        let (options, identity) = options("Delete", &mut request, |request| &mut request.options);
         let intent = request::delete(&request)?;
-        let outcome = self.write(actor, Source::Delete, options, fingerprint, intent).await?;
+        let outcome = self.write(actor, Source::Delete, options, identity, intent).await?;
         let gone = outcome.layers.iter().filter_map(|layer| layer.before.as_ref());
         Ok(v1::DeleteResponse {
             changed: outcome.changed,
@@ -103,9 +108,9 @@ impl Api {
         actor: String,
         mut request: v1::RollbackRequest,
     ) -> Result<v1::RollbackResponse, Status> {
-        let (options, fingerprint) = options("Rollback", &mut request, |request| &mut request.options);
+        let (options, identity) = options("Rollback", &mut request, |request| &mut request.options);
         let intent = request::rollback(&request)?;
-        let outcome = self.write(actor, Source::Rollback, options, fingerprint, intent).await?;
+        let outcome = self.write(actor, Source::Rollback, options, identity, intent).await?;
         let layers = outcome.layers.iter();
         Ok(v1::RollbackResponse {
             version: outcome.at.map_or(0, |at| at.version.0),
@@ -122,9 +127,9 @@ impl Api {
         actor: String,
         mut request: v1::SetTagRequest,
     ) -> Result<v1::SetTagResponse, Status> {
-        let (options, fingerprint) = options("SetTag", &mut request, |request| &mut request.options);
+        let (options, identity) = options("SetTag", &mut request, |request| &mut request.options);
         let intent = request::set_tag(&request)?;
-        let outcome = self.write(actor, Source::Tag, options, fingerprint, intent).await?;
+        let outcome = self.write(actor, Source::Tag, options, identity, intent).await?;
         let (version, previous) = outcome.tag;
         Ok(v1::SetTagResponse {
             version: version.unwrap_or(Version::ZERO).0,
@@ -139,9 +144,9 @@ impl Api {
         actor: String,
         mut request: v1::DeleteTagRequest,
     ) -> Result<v1::DeleteTagResponse, Status> {
-        let (options, fingerprint) = options("DeleteTag", &mut request, |request| &mut request.options);
+        let (options, identity) = options("DeleteTag", &mut request, |request| &mut request.options);
         let intent = request::delete_tag(&request)?;
-        let outcome = self.write(actor, Source::Tag, options, fingerprint, intent).await?;
+        let outcome = self.write(actor, Source::Tag, options, identity, intent).await?;
         Ok(v1::DeleteTagResponse {
             previous_version: outcome.tag.1.unwrap_or(Version::ZERO).0,
             changed: outcome.changed,
@@ -154,10 +159,10 @@ impl Api {
         actor: String,
         source: Source,
         options: v1::WriteOptions,
-        fingerprint: Digest,
+        request: Option<Request>,
         intent: Intent,
     ) -> Result<Outcome, Error> {
-        self.engine.write(request::write(actor, source, options, fingerprint, intent)?).await
+        self.engine.write(request::write(actor, source, options, request, intent)?).await
     }
 }
 

@@ -170,7 +170,7 @@ impl Pipeline {
         if let Some(known) = queue.known(write.request(), &self.published) {
             return known;
         }
-        let plan = match planned {
+        let mut plan = match planned {
             Ok(plan) => plan,
             Err(error) => {
                 return queue.push(None, Answer::Outcome(Err(error)), &self.published, &self.filled);
@@ -195,7 +195,7 @@ impl Pipeline {
         }
         let revision = queue.state.revision.next();
         let before = queue.state.clone();
-        let after = Arc::new(before.advance(revision, now, plan.after.clone()));
+        let after = Arc::new(before.advance(revision, now, std::mem::take(&mut plan.after)));
         let outcome = plan.outcome(&before, &after);
         if write.validate_only {
             return queue.push(None, Answer::Outcome(Ok(outcome)), &self.published, &self.filled);

@@ -226,22 +226,18 @@ pub fn changes(changes: Vec<v1::Change>) -> Result<Vec<Change>, Error> {
     changes.map(|(at, wire)| change(&format!("changes[{at}]"), wire)).collect()
 }
 
-/// A write, with what every write carries. `fingerprint`: of the request, without the id.
+/// A write, with what every write carries.
 pub fn write(
     actor: String,
     source: Source,
     options: v1::WriteOptions,
-    fingerprint: Digest,
+    request: Option<Request>,
     intent: Intent,
 ) -> Result<Write, Error> {
     let field = |name: &str| format!("options.{name}");
     bounded_text(&field("reason"), &options.reason, REASON_BYTES_MAX)?;
     bounded_text(&field("request_id"), &options.request_id, REQUEST_ID_BYTES_MAX)?;
     bounded_map(&field("annotations"), &options.annotations, ANNOTATION_BYTES_MAX)?;
-    let request = match options.request_id.as_str() {
-        "" => None,
-        id => Some(Request { id: id.into(), fingerprint }),
-    };
     Ok(Write {
         origin: Origin { actor, source, reason: options.reason, request, annotations: options.annotations },
         intent,
