@@ -16,19 +16,27 @@ const PART_BYTES: usize = 2;
 pub fn write(tree: &sled::Tree, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
     let count = value.len().div_ceil(CHUNK_BYTES).max(1);
     let mut batch = sled::Batch::default();
-    let mut single = count == 1;
+    let mut is_shorter = false;
     for old in tree.range(part_key(key, count)..=last_part_key(key)).keys() {
         batch.remove(old?);
-        single = false;
+        is_shorter = true;
     }
-    // A batch costs a log write of its own.
-    if single {
+    if !is_shorter {
+        return write_new(tree, key, value);
+    }
+    add(&mut batch, key, value);
+    Ok(tree.apply_batch(batch)?)
+}
+
+/// Writes a value where there was none, all or none of it: one item, or one batch, which costs a log write, and so a sync, more.
+pub fn write_new(tree: &sled::Tree, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
+    if value.len() <= CHUNK_BYTES {
         tree.insert(part_key(key, 0), value)?;
-    } else {
-        add(&mut batch, key, value);
-        tree.apply_batch(batch)?;
+        return Ok(());
     }
-    Ok(())
+    let mut batch = sled::Batch::default();
+    add(&mut batch, key, value);
+    Ok(tree.apply_batch(batch)?)
 }
 
 /// Adds the parts of a value that is new.

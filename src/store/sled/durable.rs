@@ -17,7 +17,7 @@
 //! 5. **After every open**, `settle`: sled syncs no names, and lost whole files after their creation.
 //! 6. **Items stay small**, `chunk.rs`: an item above a quarter of a segment (and that is a page of some 17 entries) goes to a file of its own in
 //!    `blobs/`, which is synced after the log that names it, or never.
-//! 7. **A commit is one `apply_batch`, then `flush()`**, then it may be acknowledged: `journal.rs`. A second batch in the same flush
+//! 7. **A commit is one item or one `apply_batch`, then `flush()`**, then it may be acknowledged: `journal.rs`. A second batch in the same flush
 //!    costs syncs of its own.
 //! 8. **After an error nothing is acknowledged any more**: `SledStore::append`. A flush that hangs is such an error: `syncer.rs`.
 

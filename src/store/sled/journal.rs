@@ -22,9 +22,7 @@ pub struct Batch {
 impl Journal {
     /// Writes a batch whole. It is durable after the next flush: step 7 of `durable.rs`.
     pub fn write(&self, first: Revision, bytes: &[u8]) -> Result<(), StoreError> {
-        let mut batch = sled::Batch::default();
-        chunk::add(&mut batch, &key(first), bytes);
-        Ok(self.0.apply_batch(batch)?)
+        chunk::write_new(&self.0, &key(first), bytes)
     }
 
     /// The newest commit that was written, durable or not.
