@@ -12,7 +12,7 @@ use crate::model::{ConfigName, Revision};
 pub(super) struct Subscriber {
     pub id: SubscriberId,
     marks: Mutex<Marks>,
-    /// A progress message is wanted once the hub has this revision; 0: none is.
+    /// A progress message is wanted once the hub has the revision before this one; 0: none is.
     progress_at: AtomicU64,
     waker: Mutex<Option<Waker>>,
 }
@@ -61,19 +61,19 @@ impl Subscriber {
     }
 
     pub fn want_progress(&self, revision: Revision) {
-        self.progress_at.fetch_max(revision.0.max(1), Ordering::AcqRel);
+        self.progress_at.fetch_max(revision.next().0, Ordering::AcqRel);
     }
 
     /// `reached` satisfies what was asked for, if anything.
     pub fn wants_progress_by(&self, reached: Revision) -> bool {
-        self.progress_at.load(Ordering::Acquire) <= reached.0.max(1)
+        self.progress_at.load(Ordering::Acquire) <= reached.next().0
     }
 
     /// Whether progress was asked for that `reached` satisfies. The wish is then gone.
     pub fn take_progress(&self, reached: Revision) -> bool {
         let wanted = self.progress_at.load(Ordering::Acquire);
         wanted != 0
-            && wanted <= reached.0.max(1)
+            && wanted <= reached.next().0
             && self.progress_at.compare_exchange(wanted, 0, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
@@ -119,5 +119,9 @@ mod tests {
         assert!(!subscriber.take_progress(Revision(6)));
         subscriber.want_progress(Revision(0));
         assert!(subscriber.take_progress(Revision(0)));
+        // What is wanted of the first commit is not said before it.
+        subscriber.want_progress(Revision(1));
+        assert!(!subscriber.wants_progress_by(Revision(0)) && !subscriber.take_progress(Revision(0)));
+        assert!(subscriber.wants_progress_by(Revision(1)) && subscriber.take_progress(Revision(1)));
     }
 }
