@@ -26,6 +26,9 @@ use super::{Api, MESSAGE_BYTES_MAX, page};
 /// Content of one page of history, beside the version that exceeds it.
 const PAGE_BYTES_MAX: usize = 1 << 20;
 
+/// History in one message, with room for what is around it.
+const HISTORY_BYTES_MAX: usize = MESSAGE_BYTES_MAX - (256 << 10);
+
 /// A document in the form that was asked for.
 enum Found {
     /// Whole: its encoding is shared.
@@ -73,7 +76,7 @@ impl Api {
         let min_revision = reads.iter().map(|read| read.min_revision).max().unwrap_or(Revision::ZERO);
         let state = self.engine.state_at_least(min_revision, wait_max).await?;
         let (mut results, mut bytes) = (Vec::with_capacity(count), 0);
-        for read in reads {
+        for (at, read) in reads.into_iter().enumerate() {
             let result = match self.find(&state, &read).await {
                 Ok((found, not_modified)) => {
                     let document = match found {
@@ -82,7 +85,7 @@ impl Api {
                     };
                     v1::BatchGetResult { document: Some(document), not_modified, ..Default::default() }
                 }
-                Err(error) => missing_result(error)?,
+                Err(error) => missing_result(error).map_err(|error| within_request(at, error))?,
             };
             bytes += result.encoded_len();
             if bytes > MESSAGE_BYTES_MAX - (64 << 10) {
@@ -176,13 +179,16 @@ impl Api {
                 };
                 if let Some(change) = change.filter(concerned) {
                     let tags = config.tags.iter().filter(|(_, version)| **version == at.version);
-                    let version = v1::VersionInfo {
+                    let mut version = v1::VersionInfo {
                         version: at.version.0,
                         commit: Some(commit_message(&sealed, [change], request.include_content)),
                         tags: tags.map(|(tag, _)| tag.to_string()).collect(),
                     };
+                    if versions.is_empty() {
+                        leave_out_content(&mut version);
+                    }
                     bytes += version.encoded_len();
-                    if !versions.is_empty() && bytes > MESSAGE_BYTES_MAX - (256 << 10) {
+                    if !versions.is_empty() && bytes > HISTORY_BYTES_MAX {
                         // It goes on the next page, alone if it must.
                         before = at.version.next();
                         break;
@@ -305,6 +311,19 @@ fn too_long(text: &str) -> Error {
     request::invalid("format", message)
 }
 
+/// An error of one request of a batch, whose fields are named as those of the batch.
+fn within_request(at: usize, error: Error) -> Error {
+    match error {
+        Error::Document { field, error } => {
+            Error::Document { field: format!("requests[{at}].{field}"), error }
+        }
+        Error::Invalid { field, message } => {
+            Error::Invalid { field: format!("requests[{at}].{field}"), message }
+        }
+        error => error,
+    }
+}
+
 fn config_cursor(cursor: &str) -> Result<ConfigId, Error> {
     let read = || {
         let (namespace, config) = cursor.split_once('/')?;
@@ -312,6 +331,16 @@ fn config_cursor(cursor: &str) -> Result<ConfigId, Error> {
         Some(ConfigId { namespace, config: ConfigName::parse(config).ok()? })
     };
     read().ok_or_else(|| request::invalid("page_token", "is damaged"))
+}
+
+/// Leaves the content of layers out of a version that is too large for a message of its own: of the last ones first.
+fn leave_out_content(version: &mut v1::VersionInfo) {
+    let mut excess = version.encoded_len().saturating_sub(HISTORY_BYTES_MAX);
+    let changes = version.commit.iter_mut().flat_map(|commit| &mut commit.changes);
+    let mut layers: Vec<_> = changes.flat_map(|change| &mut change.layers).collect();
+    while let Some(layer) = layers.pop().filter(|_| excess > 0) {
+        excess = excess.saturating_sub(std::mem::take(&mut layer.content).len());
+    }
 }
 
 /// A document that is missing is a result of a batch; other errors are errors.

@@ -239,15 +239,29 @@ impl Engine {
             let (_, id, key) = places.iter().find(|(of, ..)| of == field)?;
             Some(Finding::of_document(id, &key.scope, error))
         };
-        let bytes_max = self.limits.layer_bytes_max;
-        let read: Vec<_> =
-            blocking(move || changes.into_iter().map(|change| change.read(bytes_max)).collect()).await?;
-        let errors = read.iter().filter_map(|read| read.as_ref().err());
-        let findings: Vec<_> = errors.filter_map(|(field, error)| finding(field, error)).collect();
+        let (state, limits) = (self.state(), self.limits.clone());
+        // Each change is tried alone first: a write stops at what is wrong with the first, and here all of it is to be told.
+        let (changes, refused) = blocking(move || {
+            let (mut good, mut refused) = (vec![], vec![]);
+            for change in changes {
+                match change.read(limits.layer_bytes_max) {
+                    Err(unreadable) => refused.push(unreadable),
+                    Ok(change) => match plan::content_after(state.config(&change.id), &change, &limits) {
+                        Ok(_) => good.push(change),
+                        Err(Error::Document { field, error } | Error::PatchDoesNotApply { field, error }) => {
+                            refused.push((field, error));
+                        }
+                        Err(error) => return Err(error),
+                    },
+                }
+            }
+            Ok((good, refused))
+        })
+        .await??;
+        let findings: Vec<_> = refused.iter().filter_map(|(field, error)| finding(field, error)).collect();
         if !findings.is_empty() {
             return Ok((Report { findings }, None));
         }
-        let changes = read.into_iter().filter_map(Result::ok).collect();
         let origin = Origin {
             actor: String::new(),
             source: Source::Apply,

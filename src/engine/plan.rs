@@ -190,12 +190,8 @@ fn plan_layer(
     now: Timestamp,
     limits: &Limits,
 ) -> Result<Option<LayerChange>, Error> {
+    let content = content_after(base, change, limits)?;
     let current = base.and_then(|config| config.layer(&change.key));
-    check_version(change.expected, current.map_or(Version::ZERO, |entry| entry.layer.version), || {
-        format!("the {} layer of {} at {}", change.key.kind, change.id, change.key.scope)
-    })?;
-    let content = new_content(current.map(Arc::as_ref), &change.action, limits.layer_bytes_max)
-        .map_err(|error| document_error(change.field.clone(), error))?;
     let expires = match (&change.action, change.ttl) {
         (ReadAction::Delete, _) => None,
         (_, Some(ttl)) => Some(now.plus(ttl)),
@@ -217,6 +213,20 @@ fn plan_layer(
         }
     };
     Ok((!unchanged).then(|| LayerChange { key: change.key.clone(), content, expires, format }))
+}
+
+/// What a change makes of the content of its layer, of which it may expect a version. `None`: it is gone.
+pub(super) fn content_after(
+    base: Option<&Arc<ConfigState>>,
+    change: &ReadChange,
+    limits: &Limits,
+) -> Result<Option<Content>, Error> {
+    let current = base.and_then(|config| config.layer(&change.key));
+    check_version(change.expected, current.map_or(Version::ZERO, |entry| entry.layer.version), || {
+        format!("the {} layer of {} at {}", change.key.kind, change.id, change.key.scope)
+    })?;
+    new_content(current.map(Arc::as_ref), &change.action, limits.layer_bytes_max)
+        .map_err(|error| document_error(change.field.clone(), error))
 }
 
 fn new_content(

@@ -18,10 +18,10 @@ use tonic_health::server::HealthReporter;
 use super::front::{CONFIG_SERVICE, Front};
 use super::gather::Gather;
 use super::settings::{Fsync, Settings};
+use crate::api;
 use crate::engine::{self, Engine};
 use crate::proto::v1::FILE_DESCRIPTOR_SET;
 use crate::store::sled::{Fsync as StoreFsync, SledOptions, SledStore};
-use crate::{api, model::limits::Limits};
 
 /// The names that health is asked for: the server as a whole, and the service.
 const HEALTH_NAMES: [&str; 2] = ["", CONFIG_SERVICE];
@@ -30,6 +30,8 @@ const HEADERS_BYTES_MAX: u32 = 16 << 10;
 /// HTTP/2 closes a connection on which more small frames wait than a share of this window allows, and thousands of
 /// calls that begin at once are such frames.
 const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
+/// Calls under way on one connection, beside streams.
+const CALLS_PER_CONNECTION: usize = 1000;
 /// When no file descriptor is left, accepting fails at once, again and again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How long the engine may take to finish what is queued once no call is left.
@@ -163,14 +165,15 @@ fn reflection() -> anyhow::Result<Routes> {
 }
 
 fn transport(settings: &Settings) -> tonic::transport::Server {
-    let Limits { watchers_max, .. } = settings.limits;
+    let streams_max = settings.limits.watchers_max.saturating_mul(2).saturating_add(CALLS_PER_CONNECTION);
     tonic::transport::Server::builder()
         .http2_keepalive_interval(Some(settings.keepalive_interval))
         .http2_keepalive_timeout(Some(settings.keepalive_timeout))
         .http2_max_header_list_size(HEADERS_BYTES_MAX)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        // A client may hold all its streams on one connection.
-        .max_concurrent_streams(u32::try_from(watchers_max).unwrap_or(u32::MAX))
+        // A client may hold all its streams, of both kinds, on one connection, and must be able to call beside them: what
+        // exceeds this number waits within the client, and is not even told that there are too many.
+        .max_concurrent_streams(u32::try_from(streams_max).unwrap_or(u32::MAX))
 }
 
 /// The connections as they come.

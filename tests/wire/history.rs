@@ -428,3 +428,26 @@ async fn a_diff_that_takes_long_does_not_hold_up_other_calls() {
     assert!(!diff.is_finished());
     refused(diff.await.expect("a call"), Code::ResourceExhausted, "MESSAGE_TOO_LARGE");
 }
+
+/// Ten layers of almost a megabyte, which a commit of a few bytes changes all.
+#[tokio::test]
+async fn a_version_that_fits_no_message_comes_with_the_content_that_does() {
+    let server = TestServer::start().await;
+    let mut client = server.client().await;
+    let scopes: Vec<String> = (0..10).map(|scope| format!("/s{scope}")).collect();
+    for scope in &scopes {
+        put(&mut client, scope, &format!(r#"{{"a":"{}"}}"#, "x".repeat(900_000))).await;
+    }
+    let changes = scopes.iter().map(|scope| merge_patch(scope, r#"{"b":1}"#)).collect();
+    client.apply(ApplyRequest { changes, options: None }).await.expect("apply");
+    let request = ListVersionsRequest { include_content: true, ..versions() };
+    let page = client.list_versions(request).await.expect("an answer that fits").into_inner();
+    assert_eq!(numbers(&page.versions), [11]);
+    let layers = &commit(&page.versions[0]).changes[0].layers;
+    let told: Vec<bool> = layers.iter().map(|layer| !layer.content.is_empty()).collect();
+    assert_eq!(told, [true, true, true, true, false, false, false, false, false, false]);
+    assert!(layers.iter().all(|layer| layer.action() == LayerAction::Put && !layer.digest.is_empty()));
+    let at = Some(get_request::At::Version(11));
+    let left_out = GetRequest { view: View::Layer.into(), at, ..get(&layers[9].scope) };
+    assert!(content(&mut client, left_out).await.ends_with(r#""b":1}"#));
+}

@@ -516,3 +516,14 @@ async fn explain_names_the_layer_of_each_value_and_what_it_shadows() {
     let past = client.explain(past).await.expect("explain").into_inner();
     assert_eq!((past.values.len(), past.document.expect("it").version), (4, 1));
 }
+
+#[tokio::test]
+async fn a_batch_that_is_refused_says_for_which_request() {
+    let server = TestServer::start().await;
+    let mut client = server.client().await;
+    put(&mut client, "/", r#"{"a":1}"#).await;
+    let scalar = GetRequest { pointer: "/a".into(), format: Format::Toml.into(), ..get("/") };
+    let request = BatchGetRequest { requests: vec![get("/"), scalar] };
+    let status = refused(client.batch_get(request).await, Code::InvalidArgument, "FORMAT_CANNOT_EXPRESS");
+    assert_eq!(fields(&status), ["requests[1].format"]);
+}

@@ -107,3 +107,22 @@ async fn a_stale_expected_version_is_an_error_and_no_finding() {
     );
     assert_eq!(told(&status).2["current_version"], "1");
 }
+
+#[tokio::test]
+async fn everything_that_is_wrong_is_found_at_once_in_the_order_of_the_changes() {
+    let server = TestServer::start().await;
+    let mut client = server.client().await;
+    let misfit =
+        |scope: &str| change(scope, change::Action::JsonPatch(json(r#"[{"op":"remove","path":"/z"}]"#)));
+    let changes = vec![misfit("/"), replace("/a", "{"), merge_patch("/b", "{}"), misfit("/c")];
+    let verdict = validate(&mut client, changes.clone()).await;
+    let findings = verdict.report.expect("a report").findings;
+    let told: Vec<_> =
+        findings.iter().map(|finding| (finding.code.as_str(), finding.scope.as_str())).collect();
+    let expected =
+        [("PATCH_DOES_NOT_APPLY", "/"), ("MALFORMED_DOCUMENT", "/a"), ("PATCH_DOES_NOT_APPLY", "/c")];
+    assert_eq!(told, expected);
+    let stale = Change { expected_version: Some(7), ..merge_patch("/b", "{}") };
+    let request = ValidateRequest { changes: vec![changes[0].clone(), stale] };
+    refused(client.validate(request).await, Code::Aborted, "VERSION_MISMATCH");
+}

@@ -142,6 +142,20 @@ async fn there_is_an_end_to_how_many_streams_a_server_takes() {
     Watcher::open(&client, request()).await;
 }
 
+#[tokio::test]
+async fn calls_go_on_beside_all_the_streams_that_a_server_takes_on_one_connection() {
+    let directory = tempfile::TempDir::new().expect("a directory");
+    let server = TestServer::start_in(directory, |settings| settings.limits.watchers_max = 2).await;
+    let mut client = server.client().await;
+    let mut watchers = vec![];
+    for _ in 0..2 {
+        watchers.push(Watcher::open(&client, watch([target("app", "/")])).await.0);
+    }
+    let more = client.watch(watch([target("app", "/")])).await;
+    refused(more, Code::ResourceExhausted, "TOO_MANY_WATCHERS");
+    assert_eq!(store_revision(&mut client).await, 0);
+}
+
 /// Finds dead peers soon.
 async fn impatient_server() -> TestServer {
     let directory = tempfile::TempDir::new().expect("a directory");

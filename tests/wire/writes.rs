@@ -425,3 +425,13 @@ async fn concurrent_writers_take_effect_one_at_a_time() {
         .collect();
     assert_eq!(revisions, (1..=41).rev().collect::<Vec<u64>>());
 }
+
+#[tokio::test]
+async fn a_layer_of_a_config_that_never_was_is_deleted_to_nothing_at_no_time() {
+    let server = TestServer::start().await;
+    let mut client = server.client().await;
+    let answer = client.set(set(change("/", change::Action::Delete(())))).await.expect("delete").into_inner();
+    let document = answer.document.expect("a document");
+    assert!(!answer.changed);
+    assert_eq!((document.version, document.revision, document.update_time), (0, 0, None));
+}

@@ -66,7 +66,8 @@ fn document_head(target: &Target, at: VersionRef, digest: Option<Digest>, format
         digest: digest.map(|digest| digest.to_string()).unwrap_or_default(),
         content: String::new(),
         format: format_message(format).into(),
-        update_time: Some(time_message(at.time)),
+        // Version 0 is that of a config that was never written, as after deleting a layer of it.
+        update_time: (at.version > Version::ZERO).then(|| time_message(at.time)),
         layers: vec![],
     }
 }
