@@ -56,7 +56,8 @@ pub async fn run(args: ApplyArgs, session: &Session) -> Outcome {
         changes.extend(deletions(&tree, &namespace, session).await?);
     }
     check_size(&changes)?;
-    let response = session.client.apply(changes, args.write.options()).await?;
+    let response = session.client.apply(changes, args.write.options()).await;
+    let response = response.map_err(|error| naming_files(error.into(), &tree))?;
     show_findings(&session.output, response.report.as_ref());
     session.output.answer(&ApplyView::from(&response), |output| {
         output.text(&applied_lines(&response.results))?;
@@ -105,6 +106,13 @@ pub fn changes_of(tree: &Tree, namespace: &str) -> Vec<v1::Change> {
         ..change(namespace, name.config.as_str(), name.scope.as_str())
     });
     changes.collect()
+}
+
+/// Which file it is: a server knows changes by their number.
+fn naming_files(failure: Failure, tree: &Tree) -> Failure {
+    tree.paths.values().enumerate().fold(failure, |failure, (index, path)| {
+        failure.naming(&format!("changes[{index}].replace"), &path.display().to_string())
+    })
 }
 
 /// What the server would refuse with less to say about it.

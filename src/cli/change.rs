@@ -11,6 +11,7 @@ use clap::Args;
 use super::args::{DocumentFormat, Target, duration, wire_duration};
 use super::assignment::{self, removal_patch, to_map};
 use super::exit::Failure;
+use crate::client::ClientError;
 use crate::proto::v1::{self, change::Action};
 
 /// What to do with the layer: exactly one way of saying it.
@@ -58,6 +59,37 @@ impl ChangeArgs {
             expected_version: self.expected_version,
             action: Some(self.action()?),
         })
+    }
+
+    /// What a refusal of this change means, told with what was typed instead of the fields of the request.
+    pub fn refused(&self, error: ClientError) -> Failure {
+        let source = match (&self.file, &self.merge_patch, &self.json_patch) {
+            (Some(path), _, _) | (None, Some(path), _) | (None, None, Some(path)) => Some(path.as_path()),
+            (None, None, None) if self.assignments == ["-"] => Some(Path::new("-")),
+            (None, None, None) => None,
+        };
+        let reason = error.reason().to_owned();
+        let failure = Failure::from(error);
+        let Some(path) = source else {
+            let failure =
+                failure.naming("change.assign", "the assignment").naming("change.json_patch", "--unset");
+            return match reason.as_str() {
+                "PATCH_DOES_NOT_APPLY" => failure.with(
+                    "--unset takes what this layer has: `confwatch explain` says where a value is from",
+                ),
+                _ => failure,
+            };
+        };
+        let name = name_of(path);
+        let fields = ["change.replace", "change.merge_patch", "change.json_patch"];
+        let failure = fields.into_iter().fold(failure, |failure, field| failure.naming(field, &name));
+        let is_guess = self.format.is_none() && DocumentFormat::of_path(path).is_none();
+        match reason.as_str() {
+            "MALFORMED_DOCUMENT" if is_guess => {
+                failure.with("--format says how it is written, if not as JSON")
+            }
+            _ => failure,
+        }
     }
 
     /// Whether nothing says what to do.
@@ -112,10 +144,18 @@ pub fn kind(overrides: bool) -> v1::LayerKind {
 /// A file, or standard input for `-`.
 fn read_text(path: &Path) -> Result<String, Failure> {
     let mut bytes = Vec::new();
-    let (name, read) = match path == Path::new("-") {
-        true => ("standard input".to_owned(), std::io::stdin().lock().read_to_end(&mut bytes).map(drop)),
-        false => (path.display().to_string(), fs::read(path).map(|read| bytes = read)),
+    let name = name_of(path);
+    let read = match path == Path::new("-") {
+        true => std::io::stdin().lock().read_to_end(&mut bytes).map(drop),
+        false => fs::read(path).map(|read| bytes = read),
     };
     read.map_err(|error| Failure::io(&name, &error))?;
     String::from_utf8(bytes).map_err(|_| Failure::refused(format!("{name} is not UTF-8")))
+}
+
+fn name_of(path: &Path) -> String {
+    match path == Path::new("-") {
+        true => "standard input".to_owned(),
+        false => path.display().to_string(),
+    }
 }

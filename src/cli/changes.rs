@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
+use tokio::time::timeout;
 
 use super::Session;
 use super::exit::{Exit, Failure, Outcome};
@@ -60,8 +61,15 @@ async fn follow(args: ChangesArgs, session: &Session) -> Outcome {
         progress_interval: None,
     };
     let mut left = args.count.unwrap_or(u64::MAX);
+    if request.from_revision == 0 {
+        // Named, so that what is committed while the connection is lost is not skipped before the first commit came.
+        request.from_revision = newest_revision(session).await? + 1;
+    }
     // The first call says whether there is a point in trying at all.
-    let mut stream = session.client.stream_changes(request.clone()).await?;
+    let mut stream = match timeout(session.timeout, session.client.stream_changes(request.clone())).await {
+        Ok(stream) => stream?,
+        Err(_) => return Err(Failure::new(Exit::Unavailable, "no answer within the timeout")),
+    };
     loop {
         while left > 0 {
             let commit = match stream.next().await {
@@ -83,6 +91,11 @@ async fn follow(args: ChangesArgs, session: &Session) -> Outcome {
         request.from_revision = stream.next_revision();
         stream = resume(&request, session).await?;
     }
+}
+
+async fn newest_revision(session: &Session) -> Result<u64, Failure> {
+    let request = v1::ListRequest { page_size: 1, ..Default::default() };
+    Ok(session.client.api().list(request).await?.into_inner().store_revision)
 }
 
 /// A stream from where the last one ended, as soon as there is a server.

@@ -76,6 +76,15 @@ impl Failure {
         self
     }
 
+    /// The same failure, with a field of the request called what the one who typed the command calls it.
+    pub fn naming(mut self, field: &str, name: &str) -> Failure {
+        let (field, name) = (format!("{field}: "), format!("{name}: "));
+        for text in std::iter::once(&mut self.message).chain(&mut self.details) {
+            *text = text.replace(&field, &name);
+        }
+        self
+    }
+
     /// Whether another document could have been accepted, so that there is a point in correcting it.
     pub fn is_refusal(&self) -> bool {
         self.exit == Exit::Refused

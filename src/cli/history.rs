@@ -29,7 +29,7 @@ pub struct HistoryArgs {
     /// At most so many versions; 0: all
     #[arg(short = 'n', long, default_value_t = 20)]
     limit: usize,
-    /// Show the content of the layers that changed
+    /// Show the content of the layers that changed, and the annotations
     #[arg(long)]
     content: bool,
 }
@@ -99,6 +99,9 @@ fn show_content(info: &v1::VersionInfo, output: &Output) -> Result<(), Failure> 
     output.line(&format!("{HEADING}version {version}{HEADING:#}{tags}  {time}  {actor}  {source}"))?;
     if !reason.is_empty() {
         output.line(&format!("  {reason}"))?;
+    }
+    for (key, value) in &commit.annotations {
+        output.line(&format!("  {}={}", printable(key), printable(value)))?;
     }
     for layer in commit.changes.iter().flat_map(|change| &change.layers) {
         let name = layer_name(&layer.scope, layer.kind(), layer.expire_time.as_ref());

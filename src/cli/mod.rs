@@ -145,14 +145,16 @@ fn block_on(mut runtime: Builder, command: impl Future<Output = Outcome>) -> Out
 /// Runs a command that talks to a server.
 async fn call(command: Subcommands, global: GlobalArgs, output: Output) -> Outcome {
     let actor = global.actor.unwrap_or_else(default_actor);
+    let address = global.server.clone();
     let client = Client::connect(ConnectOptions {
         address: global.server,
         actor: Some(actor.clone()),
         timeout: Some(global.timeout),
         ..Default::default()
-    })?;
+    })
+    .map_err(|error| Failure::usage(error.message()))?;
     let session = &Session { client, output, actor, timeout: global.timeout };
-    match command {
+    let outcome = match command {
         Subcommands::Get(args) => get::run(args, session).await,
         Subcommands::Set(args) => set::run(args, session).await,
         Subcommands::Apply(args) => apply::run(args, session).await,
@@ -169,7 +171,18 @@ async fn call(command: Subcommands, global: GlobalArgs, output: Output) -> Outco
         Subcommands::Watch(args) => watch::run(args, session).await,
         Subcommands::Changes(args) => changes::run(args, session).await,
         Subcommands::Serve(_) | Subcommands::Fsck(_) | Subcommands::Completions(_) => Ok(Exit::Done),
-    }
+    };
+    outcome.map_err(|failure| match failure.exit {
+        // It may be another one than was thought.
+        Exit::Unavailable => failure.with(format!("the server that was asked: {address}")),
+        Exit::Done
+        | Exit::Failed
+        | Exit::Usage
+        | Exit::NotFound
+        | Exit::Refused
+        | Exit::Conflict
+        | Exit::NotAllowed => failure,
+    })
 }
 
 /// `user@host`, as far as the environment says.

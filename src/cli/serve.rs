@@ -6,6 +6,30 @@ pub use crate::server::settings::ServeArgs;
 
 pub async fn run(args: ServeArgs) -> Outcome {
     let settings = args.settings().map_err(|error| Failure::usage(error.to_string()))?;
-    server::run(settings).await.map_err(|error| Failure::new(Exit::Failed, format!("{error:#}")))?;
+    server::run(settings).await.map_err(|error| Failure::new(Exit::Failed, in_one_line(&error)))?;
     Ok(Exit::Done)
+}
+
+/// The error and its causes, without those that the error above them has told already.
+fn in_one_line(error: &anyhow::Error) -> String {
+    error.chain().skip(1).fold(error.to_string(), |told, cause| match cause.to_string() {
+        cause if told.contains(&cause) => told,
+        cause => format!("{told}: {cause}"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context;
+
+    use super::*;
+    use crate::store::StoreError;
+
+    #[test]
+    fn causes_are_told_once() {
+        let source = std::io::Error::other("no space");
+        let error = Err::<(), _>(StoreError::Io { what: "the database".into(), source });
+        let error = error.context("cannot start").expect_err("an error");
+        assert_eq!(in_one_line(&error), "cannot start: the database: no space");
+    }
 }

@@ -36,7 +36,8 @@ pub struct SetArgs {
 pub async fn run(args: SetArgs, session: &Session) -> Outcome {
     let change = args.change.change(&args.target.target()?)?;
     let kind = change.kind();
-    let response = session.client.set(change, args.write.options()).await?;
+    let response = session.client.set(change, args.write.options()).await;
+    let response = response.map_err(|error| args.change.refused(error))?;
     show_findings(&session.output, response.report.as_ref());
     session.output.answer(&SetView::from(&response), |output| {
         output.line(&set_line(&response, kind, args.write.dry_run))

@@ -37,6 +37,8 @@ pub struct LayerFile {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tree {
     pub layers: BTreeMap<LayerName, LayerFile>,
+    /// Where each of the layers was found.
+    pub paths: BTreeMap<LayerName, PathBuf>,
     /// What was left out and perhaps should not have been, one line each.
     pub warnings: Vec<String>,
 }
@@ -58,9 +60,8 @@ pub enum TreeError {
 /// Reads a directory. Refuses it when it cannot be told which layer a file is, or when two files claim the same one.
 pub fn read(directory: &Path) -> Result<Tree, TreeError> {
     let mut tree = Tree::default();
-    let mut paths: BTreeMap<LayerName, PathBuf> = BTreeMap::new();
     for Found { path, name, format } in scan(directory, &mut tree.warnings)? {
-        if let Some(other) = paths.get(&name) {
+        if let Some(other) = tree.paths.get(&name) {
             let why = format!(
                 "{} holds the same layer, {} of {}: keep one of them",
                 other.display(),
@@ -69,9 +70,13 @@ pub fn read(directory: &Path) -> Result<Tree, TreeError> {
             );
             return Err(misplaced(&path, why));
         }
+        // A pipe would be waited for, perhaps for ever.
+        if !fs::metadata(&path).map_err(|source| at(&path, source))?.is_file() {
+            return Err(misplaced(&path, "not a regular file"));
+        }
         let bytes = fs::read(&path).map_err(|source| at(&path, source))?;
         let text = String::from_utf8(bytes).map_err(|_| misplaced(&path, "the file is not UTF-8"))?;
-        paths.insert(name.clone(), path);
+        tree.paths.insert(name.clone(), path);
         tree.layers.insert(name, LayerFile { format, text });
     }
     Ok(tree)

@@ -123,7 +123,7 @@ impl From<Status> for ClientError {
             description: violation.description.clone(),
         });
         ClientError(Box::new(Failure {
-            code: if timed_out { Code::DeadlineExceeded } else { status.code() },
+            code: if timed_out { Code::DeadlineExceeded } else { code(&status) },
             reason: info.map(|info| info.reason.clone()).unwrap_or_default(),
             metadata: info.map(|info| info.metadata.clone()).unwrap_or_default(),
             message: if timed_out { "no answer within the timeout".into() } else { message(&status) },
@@ -175,6 +175,15 @@ pub(super) fn read_json<T: DeserializeOwned>(document: &Document) -> Result<T, C
         let message = format!("{namespace}/{config} {scope} version {version} is not as expected: {error}");
         ClientError::local(Code::FailedPrecondition, "UNEXPECTED_DOCUMENT", message)
     })
+}
+
+/// The code that says what to do. What the server sends has no source, so that one beneath `Unknown` or `Internal` is the
+/// transport's: a connection that broke in the middle of an answer, after which trying again is right.
+fn code(status: &Status) -> Code {
+    match status.code() {
+        Code::Unknown | Code::Internal if status.source().is_some() => Code::Unavailable,
+        code => code,
+    }
 }
 
 /// The message, and what lies beneath where the transport failed: "transport error" alone helps nobody.
@@ -261,6 +270,17 @@ mod tests {
         assert_eq!(error.reason(), "");
         assert!(error.is_retryable());
         assert_eq!(error.message(), Code::Unavailable.description());
+    }
+
+    #[test]
+    fn a_connection_that_broke_may_be_tried_again_and_a_bug_of_the_server_may_not() {
+        for code in [Code::Unknown, Code::Internal] {
+            let mut broken = Status::new(code, "h2 protocol error");
+            broken.set_source(std::sync::Arc::new(std::io::Error::from(std::io::ErrorKind::BrokenPipe)));
+            let error = ClientError::from(broken);
+            assert!(error.code() == Code::Unavailable && error.is_retryable(), "{error:?}");
+            assert!(!ClientError::from(Status::new(code, "a bug")).is_retryable());
+        }
     }
 
     #[test]

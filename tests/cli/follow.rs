@@ -162,3 +162,17 @@ fn streams_go_on_when_the_server_comes_back() {
     assert_eq!(parse(&changes.line())["revision"], 2);
     assert_eq!(parse(&watch.line())["document"]["version"], 2);
 }
+
+#[test]
+fn streams_go_on_when_the_server_was_killed() {
+    let mut server = Server::start();
+    server.ok(&["set", "a/b", "x=1"]);
+    let changes = server.follow(&["changes", "-o", "json", "--from", "1"]);
+    let watch = server.follow(&["watch", "a/b", "-o", "json"]);
+    assert_eq!(parse(&changes.line())["revision"], 1);
+    assert_eq!(parse(&watch.line())["document"]["version"], 1);
+    server.crash_and_restart();
+    server.ok(&["set", "a/b", "x=2"]);
+    assert_eq!(parse(&changes.line())["revision"], 2);
+    assert_eq!(parse(&watch.line())["document"]["version"], 2);
+}

@@ -93,6 +93,15 @@ impl Server {
         ran.stderr
     }
 
+    /// Ends it as a crash does, and starts it again at the same address with the same data.
+    pub fn crash_and_restart(&mut self) {
+        signal(&self.child, libc::SIGKILL);
+        self.child.wait().expect("ended");
+        let mut command = confwatch(&["serve", "--listen", &self.address, "--data-dir"]);
+        command.arg(self.data.path());
+        self.child = start(command).0;
+    }
+
     /// Asks the server to stop, and waits until it has ended.
     pub fn stop(&mut self) {
         signal(&self.child, libc::SIGTERM);

@@ -58,11 +58,13 @@ fn set_of_what_is_wrong_is_refused_with_its_exit_code() {
     server.fails(5, &["set", "a/b", "x=2", "--expected-version", "0"]);
     let no_override = server.run(&["set", "a/b", "x=2", "--ttl", "5m"]);
     assert_eq!(no_override.code, 2, "{no_override:?}");
-    for (document, reason) in [("{\"a\":1,\"a\":2}", "twice"), ("[1]", "object"), ("{", "JSON")] {
+    for (document, reason) in [("{\"a\":1,\"a\":2}", "more than once"), ("[1]", "object"), ("{", "JSON")] {
         let ran = server.run_with_input(&["set", "a/b", "-"], document);
         assert_eq!(ran.code, 4, "{document}: {ran:?}");
-        assert!(ran.stderr.starts_with("error: "), "{reason}: {ran:?}");
+        assert!(ran.stderr.starts_with("error: standard input: ") && ran.stderr.contains(reason), "{ran:?}");
     }
+    let guessed = server.run_with_input(&["set", "a/b", "-"], "x: 1");
+    assert!(guessed.stderr.contains("--format"), "{guessed:?}");
     let missing = server.fails(1, &["set", "a/b", "--file", "/nowhere/b.yaml"]);
     assert!(missing.contains("/nowhere/b.yaml"), "{missing}");
 }

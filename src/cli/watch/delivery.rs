@@ -38,7 +38,7 @@ impl Delivery {
             let content = text.clone();
             let written = tokio::task::spawn_blocking(move || {
                 replace_file(&path, content.as_bytes())
-                    .map_err(|error| format!("{}: {error}", path.display()))
+                    .map_err(|error| format!("cannot write {}: {error}", path.display()))
             });
             written.await.map_err(|error| error.to_string())??;
         }
