@@ -8,7 +8,7 @@ use prost::Message;
 use tonic::Status;
 
 use crate::engine::{At, Error, Missing, RETRY_AFTER, Resolved, State};
-use crate::model::diff::{diff, unified};
+use crate::model::diff::{first_differences, unified};
 use crate::model::limits::TEXT_BYTES_MAX;
 use crate::model::pointer::Pointer;
 use crate::model::text::{DocumentError, Format, render, render_pretty_json};
@@ -89,7 +89,7 @@ impl Api {
             };
             bytes += result.encoded_len();
             if bytes > MESSAGE_BYTES_MAX - (64 << 10) {
-                return Err(response_too_large(bytes, MESSAGE_BYTES_MAX));
+                return Err(response_too_large(MESSAGE_BYTES_MAX));
             }
             results.push(result);
         }
@@ -132,19 +132,15 @@ impl Api {
     ) -> Result<v1::ExplainResponse, Status> {
         let read = request::explain(request)?;
         let state = self.engine.state();
-        let (resolved, origins) = self.engine.explain(&state, &read.target, &read.at).await?;
-        let within = origins.into_iter().filter(|origin| {
-            // A part of an array has no origin of its own: that of the array is its.
-            read.pointer.contains(&origin.pointer) || origin.pointer.contains(&read.pointer)
-        });
-        let values: Vec<_> = within.map(|origin| origin_message(origin, &resolved)).collect();
+        let Read { target, at, pointer, .. } = read;
+        let (resolved, origins) =
+            self.engine.explain(&state, &target, &at, pointer, MESSAGE_BYTES_MAX).await?;
+        let origins = origins.ok_or_else(|| response_too_large(MESSAGE_BYTES_MAX))?;
+        let values = origins.into_iter().map(|origin| origin_message(origin, &resolved)).collect();
         let document = document_message(&resolved, Format::Json, resolved.content.as_str());
         let response =
             v1::ExplainResponse { document: Some(document), values, store_revision: state.revision.0 };
-        match response.encoded_len() {
-            bytes if bytes > MESSAGE_BYTES_MAX => Err(response_too_large(bytes, MESSAGE_BYTES_MAX)),
-            _ => Ok(response),
-        }
+        fitting(response)
     }
 
     pub(super) async fn list_history(
@@ -221,19 +217,23 @@ impl Api {
         });
         let compare = move || {
             let (changes, unified) =
-                compare(old.as_deref(), new.as_deref(), &from, &to, format, context_lines)?;
+                compare(old.as_deref(), new.as_deref(), &from, &to, format, context_lines)?
+                    .ok_or_else(|| response_too_large(MESSAGE_BYTES_MAX))?;
             let head = |side: Option<Arc<Resolved>>| side.map(|side| document_message(&side, format, ""));
             let store_revision = state.revision.0;
-            Ok(v1::DiffResponse { from: head(old), to: head(new), changes, unified, store_revision })
+            Ok::<_, Status>(v1::DiffResponse {
+                from: head(old),
+                to: head(new),
+                changes,
+                unified,
+                store_revision,
+            })
         };
         // Two large documents without a line in common take seconds, in which other calls go on.
         let compared = tokio::task::spawn_blocking(compare).await;
         let response: v1::DiffResponse =
-            compared.map_err(|_| Error::Draining { retry_after: RETRY_AFTER })?.map_err(cannot_express)?;
-        match response.encoded_len() {
-            bytes if bytes > MESSAGE_BYTES_MAX => Err(response_too_large(bytes, MESSAGE_BYTES_MAX)),
-            _ => Ok(response),
-        }
+            compared.map_err(|_| Error::Draining { retry_after: RETRY_AFTER })??;
+        fitting(response)
     }
 
     async fn find(&self, state: &State, read: &Read) -> Result<(Found, bool), Error> {
@@ -276,7 +276,15 @@ impl Api {
     }
 }
 
-/// What differs between two documents, as values and as text. None is an empty one.
+/// The answer, if clients can receive it.
+fn fitting<M: Message>(response: M) -> Result<M, Status> {
+    match response.encoded_len() <= MESSAGE_BYTES_MAX {
+        true => Ok(response),
+        false => Err(response_too_large(MESSAGE_BYTES_MAX)),
+    }
+}
+
+/// What differs between two documents, as values and as text; no document is an empty one. `None` if it is too much for an answer.
 fn compare(
     old: Option<&Resolved>,
     new: Option<&Resolved>,
@@ -284,19 +292,22 @@ fn compare(
     new_label: &str,
     format: Format,
     context_lines: usize,
-) -> Result<(Vec<v1::ValueChange>, String), DocumentError> {
+) -> Result<Option<(Vec<v1::ValueChange>, String)>, Error> {
     let [old, new] = [old, new]
         .map(|side| side.map_or_else(|| serde_json::json!({}), |resolved| resolved.content.to_value()));
-    let changes = diff(&old, &new);
+    let (changes, is_all) = first_differences(&old, &new, usize::MAX, MESSAGE_BYTES_MAX);
+    if !is_all {
+        return Ok(None);
+    }
     if changes.is_empty() {
-        return Ok((vec![], String::new()));
+        return Ok(Some((vec![], String::new())));
     }
     let text = |value: &serde_json::Value| match format {
         Format::Json => Ok(render_pretty_json(value)),
-        Format::Yaml | Format::Toml => render(value, format),
+        Format::Yaml | Format::Toml => render(value, format).map_err(cannot_express),
     };
     let unified = unified(&text(&old)?, &text(&new)?, old_label, new_label, context_lines);
-    Ok((diff_message(changes, usize::MAX), unified))
+    Ok(Some((diff_message(changes), unified)))
 }
 
 /// The document cannot be written in the format that was asked for.

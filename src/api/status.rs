@@ -178,9 +178,9 @@ impl From<Unreadable> for Status {
 }
 
 /// A response that would be larger than clients take.
-pub fn response_too_large(found: usize, limit: usize) -> Status {
+pub fn response_too_large(limit: usize) -> Status {
     Told::new(Code::ResourceExhausted, "MESSAGE_TOO_LARGE").with("limit", limit).status(format!(
-        "the answer has {found} bytes, at most {limit} fit a message: ask for less at a time"
+        "the answer would be larger than the {limit} bytes that fit a message: ask for less at a time"
     ))
 }
 

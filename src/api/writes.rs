@@ -4,7 +4,7 @@ use prost::Message;
 use tonic::Status;
 
 use crate::engine::{Error, Intent, LayerOutcome, Outcome};
-use crate::model::diff::diff;
+use crate::model::diff::first_differences;
 use crate::model::{Content, Digest, Request, Source, Version};
 use crate::proto::v1;
 
@@ -16,7 +16,7 @@ use super::convert::response::{
 
 /// Differences that an answer tells for one change.
 const DIFF_MAX: usize = 100;
-/// Content that is compared for an answer, for all its changes: Diff tells of the rest.
+/// Content that is compared for an answer, and as many bytes of pointers, for all its changes: Diff tells of the rest.
 const DIFF_BYTES_MAX: usize = 1 << 20;
 
 /// Takes the options out of a request, with what makes it the same request again: the id, and the digest of all but what does not make it
@@ -167,17 +167,21 @@ impl Api {
 }
 
 fn applied(outcome: &Outcome) -> Vec<v1::AppliedChange> {
-    let mut bytes_left = DIFF_BYTES_MAX;
+    let (mut bytes_left, mut pointer_bytes_left) = (DIFF_BYTES_MAX, DIFF_BYTES_MAX);
     let results = outcome.layers.iter().map(|layer| v1::AppliedChange {
         document: Some(layer_outcome_message(layer, false)),
         changed: layer.changed,
-        diff: layer_diff(layer, &mut bytes_left),
+        diff: layer_diff(layer, &mut bytes_left, &mut pointer_bytes_left),
     });
     results.collect()
 }
 
 /// How a layer differs from before. Takes the bytes that it compares from what is left, and is empty if they do not suffice.
-fn layer_diff(layer: &LayerOutcome, bytes_left: &mut usize) -> Vec<v1::ValueChange> {
+fn layer_diff(
+    layer: &LayerOutcome,
+    bytes_left: &mut usize,
+    pointer_bytes_left: &mut usize,
+) -> Vec<v1::ValueChange> {
     let before = layer.before.as_ref().map(|entry| &entry.layer.content);
     let after = layer.after.as_ref().map(|layer| &layer.content);
     let bytes = [before, after].into_iter().flatten().map(|content| content.as_str().len()).sum();
@@ -186,5 +190,9 @@ fn layer_diff(layer: &LayerOutcome, bytes_left: &mut usize) -> Vec<v1::ValueChan
     };
     *bytes_left = left;
     let value = |content: Option<&Content>| content.map_or(serde_json::json!({}), Content::to_value);
-    diff_message(diff(&value(before), &value(after)), DIFF_MAX)
+    let (changes, _) = first_differences(&value(before), &value(after), DIFF_MAX, *pointer_bytes_left);
+    let changes = diff_message(changes);
+    *pointer_bytes_left -=
+        changes.iter().map(|change| change.pointer.len()).sum::<usize>().min(*pointer_bytes_left);
+    changes
 }

@@ -28,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::model::explain::{Origin as ValueOrigin, explain};
 use crate::model::limits::Limits;
+use crate::model::pointer::Pointer;
 use crate::model::text::DocumentError;
 use crate::model::{ConfigId, LayerKey, Revision, Source, Timestamp, Version};
 use crate::store::Store;
@@ -176,16 +177,20 @@ impl Engine {
         resolved.ok_or_else(|| Error::NotFound(no_layer(&config, target)))
     }
 
-    /// A document, and where each value of it comes from: origins and shadowed values name layers by their place in `Resolved::layers`.
+    /// A document, and where each value within a place of it comes from: origins and shadowed values name layers by their place in
+    /// `Resolved::layers`. `None` if telling that takes more than `bytes_max`.
     pub async fn explain(
         &self,
         state: &State,
         target: &Target,
         at: &At,
-    ) -> Result<(Arc<Resolved>, Vec<ValueOrigin>), Error> {
+        within: Pointer,
+        bytes_max: usize,
+    ) -> Result<(Arc<Resolved>, Option<Vec<ValueOrigin>>), Error> {
         let resolved = self.document(state, target, at).await?;
-        let values = values_of(&resolved.layers);
-        Ok((resolved, explain(&values)))
+        let layers = resolved.layers.clone();
+        let origins = blocking(move || explain(&values_of(&layers), &within, bytes_max)).await?;
+        Ok((resolved, origins))
     }
 
     /// Retained versions of a config below `before`, newest first, each with the commit that made it.

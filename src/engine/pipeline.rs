@@ -288,7 +288,7 @@ impl Pipeline {
             return;
         };
         let (head, oldest) = (self.published.load().revision, self.store.oldest());
-        if head.0.saturating_sub(oldest.0) <= retain + retain / 10 {
+        if head.0.saturating_sub(oldest.0) <= retain.saturating_add(retain / 10) {
             return;
         }
         if let Err(error) = self.store.compact(Revision(head.0 + 1 - retain.max(1))) {
@@ -315,7 +315,14 @@ impl Queue {
         let request = request?;
         match self.requests.first(request) {
             Ok(None) => None,
-            Ok(Some(First::Nothing(outcome))) => answered(Ok(Outcome::clone(&outcome))),
+            Ok(Some(First::Nothing(outcome))) => {
+                let answer = Answer::Outcome(Ok(Outcome::clone(&outcome)));
+                // That nothing changed may be due to a commit that is queued, and could still fail.
+                match outcome.revision <= published.load().revision {
+                    true => Some(Submitted::Answered(answer)),
+                    false => Some(self.push_waiter(None, answer)),
+                }
+            }
             Ok(Some(First::Commit(revision))) if revision <= published.load().revision => {
                 Some(Submitted::Answered(Answer::Replay(revision)))
             }
@@ -343,9 +350,13 @@ impl Queue {
     }
 
     fn push_waiter(&mut self, commit: Option<(Commit, Arc<State>)>, answer: Answer) -> Submitted {
-        let content = commit.iter().flat_map(|(commit, _)| &commit.changes).flat_map(|change| &change.layers);
-        let content = content.filter_map(|layer| layer.content.as_ref());
-        self.bytes += content.map(|content| content.as_str().len()).sum::<usize>();
+        let layers = commit.iter().flat_map(|(commit, _)| &commit.changes).flat_map(|change| &change.layers);
+        // Names count as well: a thousand small layers of long scopes have little content.
+        let bytes = layers.map(|layer| {
+            layer.key.scope.as_str().len()
+                + layer.content.as_ref().map_or(0, |content| content.as_str().len())
+        });
+        self.bytes += bytes.sum::<usize>();
         let (reply, answered) = oneshot::channel();
         self.entries.push(Entry { commit, answer, reply });
         Submitted::Queued(answered)

@@ -1,6 +1,6 @@
 //! What a write would do to a state: pure, so that it runs beside the pipeline, and again if the state has moved.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -70,7 +70,11 @@ pub(super) fn plan(
             limit: limits.commit_bytes_max,
         });
     }
-    plan.validate(limits)?;
+    // That an override ends cannot be refused: what remains was checked when it was written, and only a limit that was
+    // lowered since could object. The override would stay for ever, and keep others that are due.
+    if !matches!(intent, ReadIntent::Expire(_)) {
+        plan.validate(limits)?;
+    }
     Ok(plan)
 }
 
@@ -109,8 +113,7 @@ impl Plan {
     /// Checks the effective documents at the changed scopes and at every layer below them.
     fn validate(&mut self, limits: &Limits) -> Result<(), Error> {
         for (change, after) in self.changes.iter().zip(&self.after) {
-            let layers: Vec<_> =
-                after.layers().iter().map(|entry| (&entry.key, &entry.layer.content)).collect();
+            let layers: Vec<_> = after.layers().iter().map(|entry| (&entry.key, &entry.layer)).collect();
             let scopes = touched_scopes(change, after);
             self.report.findings.extend(check_size(&change.id, &layers, &scopes, limits.document_bytes_max));
         }
@@ -154,9 +157,9 @@ impl Plan {
 
 /// The changed scopes and those of the layers below them: what a change of layers can make invalid.
 fn touched_scopes(change: &ConfigChange, after: &ConfigState) -> Vec<Scope> {
-    let changed: Vec<&Scope> = change.layers.iter().map(|layer| &layer.key.scope).collect();
+    let changed: BTreeSet<&Scope> = change.layers.iter().map(|layer| &layer.key.scope).collect();
     let below = after.layers().iter().map(|entry| &entry.key.scope);
-    let below = below.filter(|scope| changed.iter().any(|changed| changed.contains(scope)));
+    let below = below.filter(|scope| scope.lineage().any(|above| changed.contains(&above)));
     let mut scopes: Vec<Scope> = changed.iter().copied().chain(below).cloned().collect();
     scopes.sort();
     scopes.dedup();
@@ -294,9 +297,9 @@ fn plan_rollback(
     let base = state.config(id).ok_or_else(|| Missing::Config(id.clone()))?;
     check_version(expected, base.at.version, || format!("config {id}"))?;
     let concerned = |key: &LayerKey| scope.is_none_or(|scope| key.scope == *scope);
-    let live = |entry: &&Arc<LayerEntry>| entry.layer.expires.is_none_or(|expires| expires > now);
-    let wanted: Vec<_> = to.layers().iter().filter(|entry| concerned(&entry.key)).filter(live).collect();
-    let restored = wanted.iter().filter(|entry| {
+    let live = |entry: &Arc<LayerEntry>| entry.layer.expires.is_none_or(|expires| expires > now);
+    let wanted = to.layers().iter().filter(|entry| concerned(&entry.key) && live(entry));
+    let restored = wanted.filter(|entry| {
         base.layer(&entry.key).is_none_or(|current| {
             current.layer.content != entry.layer.content || current.layer.expires != entry.layer.expires
         })
@@ -307,10 +310,8 @@ fn plan_rollback(
         expires: entry.layer.expires,
         format: entry.layer.format,
     });
-    let gone = base
-        .layers()
-        .iter()
-        .filter(|entry| concerned(&entry.key) && !wanted.iter().any(|wanted| wanted.key == entry.key));
+    let gone =
+        base.layers().iter().filter(|entry| concerned(&entry.key) && !to.layer(&entry.key).is_some_and(live));
     let layers: Vec<_> = restored.chain(gone.map(|entry| removal(&entry.key))).collect();
     let mut plan = Plan::new(layers.iter().map(|layer| (id.clone(), layer.key.clone())).collect());
     plan.restored = Some(to.at.version);

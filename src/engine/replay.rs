@@ -1,12 +1,13 @@
 //! What a write came to, told once more from the journal: for a request that is repeated.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::model::{Commit, ConfigId, LayerKey, Revision};
 use crate::store::{Store, VersionRef};
 use crate::validate::Report;
 
-use super::error::{Error, Missing};
+use super::error::Error;
 use super::history::commit_of;
 use super::state::ConfigState;
 use super::write::{LayerOutcome, Outcome};
@@ -26,9 +27,14 @@ pub(super) fn outcome(
             .flat_map(|change| change.layers.iter().map(|layer| (change.id.clone(), layer.key.clone())))
             .collect()
     };
-    let keys = asked.unwrap_or_else(changed);
-    let layers = keys.into_iter().map(|(id, key)| layer_outcome(store, &commit, id, key));
-    let layers = layers.collect::<Result<Vec<_>, Error>>()?;
+    let keys: Vec<_> = asked.unwrap_or_else(changed);
+    let mut around: BTreeMap<ConfigId, Around> = BTreeMap::new();
+    for (id, _) in &keys {
+        if !around.contains_key(id) {
+            around.insert(id.clone(), Around::of(store, id, revision)?);
+        }
+    }
+    let layers = keys.into_iter().map(|(id, key)| layer_outcome(&commit, &around[&id], id, key)).collect();
     let about = commit.changes.first();
     let tag = about.and_then(|change| change.tags.first());
     Ok(Outcome {
@@ -42,31 +48,37 @@ pub(super) fn outcome(
     })
 }
 
-fn layer_outcome(
-    store: &dyn Store,
-    commit: &Commit,
-    id: ConfigId,
-    key: LayerKey,
-) -> Result<LayerOutcome, Error> {
-    let after = config_as_of(store, &id, commit.revision)?
-        .ok_or_else(|| Missing::VersionAtRevision(id.clone(), commit.revision))?;
-    // The diff is lost where what was before is no longer known; the rest is told as it was.
-    let before = match config_as_of(store, &id, Revision(commit.revision.0 - 1)) {
-        Err(Error::Compacted { .. }) => None,
-        before => before?,
-    };
-    let changed = commit
-        .changes
-        .iter()
-        .any(|change| change.id == id && change.layers.iter().any(|layer| layer.key == key));
-    Ok(LayerOutcome {
-        before: before.and_then(|config| config.layer(&key).cloned()),
+/// What a config was before a commit, and after it.
+struct Around {
+    before: Option<Arc<ConfigState>>,
+    after: Arc<ConfigState>,
+}
+
+impl Around {
+    fn of(store: &dyn Store, id: &ConfigId, revision: Revision) -> Result<Around, Error> {
+        // One of several configs may have had nothing to lose, and so never have come into being.
+        let unborn = || Arc::new(ConfigState::unborn(id.clone()));
+        let after = config_as_of(store, id, revision)?.unwrap_or_else(unborn);
+        // The diff is lost where what was before is no longer known; the rest is told as it was.
+        let before = match config_as_of(store, id, Revision(revision.0 - 1)) {
+            Err(Error::Compacted { .. }) => None,
+            before => before?,
+        };
+        Ok(Around { before, after })
+    }
+}
+
+fn layer_outcome(commit: &Commit, around: &Around, id: ConfigId, key: LayerKey) -> LayerOutcome {
+    let change = commit.changes.iter().find(|change| change.id == id);
+    let Around { before, after } = around;
+    LayerOutcome {
+        before: before.as_ref().and_then(|config| config.layer(&key).cloned()),
         after: after.layer(&key).map(|entry| entry.layer.clone()),
-        changed,
+        changed: change.is_some_and(|change| change.layers.iter().any(|layer| layer.key == key)),
         at: after.at,
         id,
         key,
-    })
+    }
 }
 
 fn config_as_of(

@@ -9,6 +9,7 @@ use super::*;
 use crate::model::arbitrary::similar_object;
 use crate::model::{ConfigName, Content, Epoch, LayerKind, Namespace, Scope};
 use crate::store::memory::MemoryStore;
+use crate::store::{Point, SledOptions, SledStore};
 
 const SCOPES: [&str; 5] = ["/", "/a", "/a/b", "/a/b/c", "/d"];
 
@@ -266,5 +267,134 @@ async fn conditional_writes_lose_no_update() {
     let target = Target { id: id(0), scope: Scope::global(), view: View::Effective };
     let resolved = engine.document(&engine.state(), &target, &At::Latest).await.expect("it is there");
     assert_eq!((resolved.content.as_str(), resolved.at.version), (r#"{"n":200}"#, Version(200)));
+    engine.close().await;
+}
+
+fn open(store: &Arc<dyn Store>, change: impl FnOnce(&mut Options)) -> Arc<Engine> {
+    let mut options = Options::default();
+    change(&mut options);
+    tokio::task::block_in_place(|| Engine::open(store.clone(), options)).expect("the store opens")
+}
+
+/// A value of about so many bytes.
+fn long(bytes: usize) -> Value {
+    Value::from("x".repeat(bytes))
+}
+
+async fn write_changes(engine: &Engine, changes: Vec<Change>) -> Result<Outcome, Error> {
+    engine.write(write(Source::Apply, Intent::Changes(changes))).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_limit_that_was_lowered_keeps_no_override_from_ending() {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new(Epoch(1)));
+    let at = |time: i64| move |options: &mut Options| options.clock = Arc::new(move || Timestamp(time));
+    let engine = open(&store, at(0));
+    let mut hides = put(0, 0, LayerKind::Override, &json!({ "a": null }));
+    hides.ttl = Some(Duration::from_micros(10));
+    let shows = put(0, 0, LayerKind::Base, &json!({ "a": long(2000) }));
+    write_changes(&engine, vec![hides, shows]).await.expect("within the limits");
+    engine.close().await;
+    let engine = open(&store, |options| {
+        at(10)(options);
+        options.limits.document_bytes_max = 1000;
+    });
+    let state = engine.state();
+    assert_eq!(state.config(&id(0)).expect("it is there").layers().len(), 1);
+    engine.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn what_remains_when_overrides_end_is_checked_when_they_are_written() {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new(Epoch(1)));
+    let engine = open(&store, |options| options.limits.document_bytes_max = 1000);
+    let base = put(0, 0, LayerKind::Base, &json!({ "a": long(800) }));
+    write_changes(&engine, vec![base]).await.expect("within the limit");
+    let overriding = |at, value: Value, seconds: Option<u64>| {
+        let ttl = seconds.map(Duration::from_secs);
+        Change { ttl, ..put(0, at, LayerKind::Override, &value) }
+    };
+    // Too large in the end, though not as long as the other is there.
+    let hides = |seconds| overriding(0, json!({ "a": null }), seconds);
+    let adds = |seconds| overriding(1, json!({ "b": long(800) }), seconds);
+    let refused = write_changes(&engine, vec![hides(Some(100)), adds(Some(200))]).await;
+    assert!(matches!(refused, Err(Error::Refused(_))), "{refused:?}");
+    let refused = write_changes(&engine, vec![hides(Some(100)), adds(None)]).await;
+    assert!(matches!(refused, Err(Error::Refused(_))), "{refused:?}");
+    write_changes(&engine, vec![hides(Some(200)), adds(Some(100))]).await.expect("what hides stays longer");
+    // Without overrides it is a document as well.
+    let below = put(0, 1, LayerKind::Base, &json!({ "c": long(800) }));
+    let forever = hides(None);
+    let refused = write_changes(&engine, vec![forever, below]).await;
+    assert!(matches!(refused, Err(Error::Refused(_))), "{refused:?}");
+    engine.close().await;
+}
+
+/// A change of one value below many layers: each of them is merged with those above it only.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_config_may_have_many_layers() {
+    const LAYERS: usize = 20_000;
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new(Epoch(1)));
+    let engine = open(&store, |options| {
+        options.limits.changes_max = LAYERS;
+        options.limits.document_bytes_max = 1000;
+    });
+    let below = (0..LAYERS).map(|at| {
+        let scope = Scope::parse(&format!("/s{at}")).expect("a scope");
+        let change = put(0, 0, LayerKind::Base, &json!({ "a": at }));
+        Change { key: LayerKey::base(scope), field: format!("changes[{at}]"), ..change }
+    });
+    write_changes(&engine, below.collect()).await.expect("within the limits");
+    let above = put(0, 0, LayerKind::Base, &json!({ "b": 1 }));
+    write_changes(&engine, vec![above]).await.expect("within the limits");
+    let rollback =
+        Intent::Rollback { id: id(0), to: VersionOrTag::Version(Version(1)), scope: None, expected: None };
+    engine
+        .write(write(Source::Delete, Intent::Delete { id: id(0), key: None, expected: None }))
+        .await
+        .expect("deleted");
+    let outcome = engine.write(write(Source::Rollback, rollback)).await.expect("rolled back");
+    assert_eq!(outcome.layers.len(), LAYERS);
+    engine.close().await;
+}
+
+/// A store whose disk stands still until it is told to go on.
+fn stalled(dir: &std::path::Path) -> (Arc<dyn Store>, std::sync::mpsc::Sender<()>) {
+    let (go_on, stopped) = std::sync::mpsc::channel();
+    let stopped = Mutex::new(stopped);
+    let pause = move |point| {
+        if point == Point::BeforeSync {
+            // All go on once the test has ended.
+            let _ = stopped.lock().expect("no test panics here").recv();
+        }
+    };
+    let options = SledOptions { pause: Some(Arc::new(pause)), ..SledOptions::default() };
+    (Arc::new(SledStore::open(dir, options).expect("a new store")), go_on)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn what_changed_nothing_is_not_told_before_that_is_durable_also_when_it_is_repeated() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (store, go_on) = stalled(dir.path());
+    let engine = open(&store, |_| {});
+    let set = |request: Option<&str>| {
+        let mut set =
+            write(Source::Set, Intent::Changes(vec![put(0, 0, LayerKind::Base, &json!({ "a": 1 }))]));
+        set.origin.request = request
+            .map(|id| crate::model::Request { id: id.into(), fingerprint: crate::model::Digest::of(b"set") });
+        engine.write(set)
+    };
+    let mut first = Box::pin(set(None));
+    let mut same = Box::pin(set(Some("a")));
+    let mut repeated = Box::pin(set(Some("a")));
+    assert!(futures_util::poll!(&mut first).is_pending());
+    assert!(futures_util::poll!(&mut same).is_pending());
+    assert!(futures_util::poll!(&mut repeated).is_pending(), "the disk has not answered yet");
+    drop(go_on);
+    assert!(first.await.expect("durable").changed);
+    for outcome in [same.await, repeated.await] {
+        let outcome = outcome.expect("nothing to write");
+        assert_eq!((outcome.changed, outcome.revision), (false, Revision(1)));
+    }
     engine.close().await;
 }

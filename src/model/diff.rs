@@ -1,6 +1,7 @@
 //! What differs between two documents: as a list of values, and as text. Knows values only.
 
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 
 use serde_json::{Map, Value};
 use similar::TextDiff;
@@ -36,22 +37,60 @@ impl ValueChange {
 /// Every difference, sorted by pointer. Objects are compared member by member, everything else as a whole; a member that
 /// only one side has is one entry, however much there is below it.
 pub fn diff(old: &Value, new: &Value) -> Vec<ValueChange> {
-    let mut changes = Vec::new();
-    compare(&Pointer::root(), Some(old), Some(new), &mut changes);
-    changes
+    first_differences(old, new, usize::MAX, usize::MAX).0
 }
 
-fn compare(pointer: &Pointer, old: Option<&Value>, new: Option<&Value>, changes: &mut Vec<ValueChange>) {
+/// The first differences, and whether these are all: at most `count_max`, with at most `bytes_max` bytes of pointers. Those can be
+/// many times as long as the documents, where many members differ below one long name.
+pub fn first_differences(
+    old: &Value,
+    new: &Value,
+    count_max: usize,
+    bytes_max: usize,
+) -> (Vec<ValueChange>, bool) {
+    let mut found = Found { changes: Vec::new(), count_max, bytes_left: bytes_max };
+    let is_all = compare(&mut Vec::new(), Some(old), Some(new), &mut found).is_continue();
+    (found.changes, is_all)
+}
+
+struct Found {
+    changes: Vec<ValueChange>,
+    count_max: usize,
+    bytes_left: usize,
+}
+
+impl Found {
+    fn add(&mut self, place: &[&str], old: Option<&Value>, new: Option<&Value>) -> ControlFlow<()> {
+        let bytes: usize = place.iter().map(|token| token.len() + 1).sum();
+        let Some(left) = self.bytes_left.checked_sub(bytes).filter(|_| self.changes.len() < self.count_max)
+        else {
+            return ControlFlow::Break(());
+        };
+        self.bytes_left = left;
+        let pointer = place.iter().copied().map(str::to_owned).collect();
+        self.changes.push(ValueChange { pointer, old: old.cloned(), new: new.cloned() });
+        ControlFlow::Continue(())
+    }
+}
+
+/// Stops where there is no more room.
+fn compare<'a>(
+    place: &mut Vec<&'a str>,
+    old: Option<&'a Value>,
+    new: Option<&'a Value>,
+    found: &mut Found,
+) -> ControlFlow<()> {
     match (old, new) {
         (Some(Value::Object(old)), Some(Value::Object(new))) => {
             for name in names(old, new) {
-                compare(&pointer.child(name), old.get(name), new.get(name), changes);
+                place.push(name);
+                compare(place, old.get(name), new.get(name), found)?;
+                place.pop();
             }
+            ControlFlow::Continue(())
         }
-        (old, new) if old == new => {}
-        (old, new) => {
-            changes.push(ValueChange { pointer: pointer.clone(), old: old.cloned(), new: new.cloned() });
-        }
+        (old, new) if old == new => ControlFlow::Continue(()),
+        (old, new) => found.add(place, old, new),
     }
 }
 

@@ -33,37 +33,65 @@ pub struct Shadowed {
     pub value: Option<Value>,
 }
 
+/// About what there is of a layer that an origin names, when it is told.
+const LAYER_BYTES: usize = 128;
+
 /// For layers in merge order: the origin of each scalar, array and empty object of `fold(layers)`, and of each value that
-/// an earlier layer sets and the document does not have, unless that is told by the place above. Sorted by pointer.
-pub fn explain(layers: &[Value]) -> Vec<Origin> {
+/// an earlier layer sets and the document does not have, unless that is told by the place above. Sorted by pointer. Only what is on
+/// the way to `within`, or below it. `None` if telling it takes more than `bytes_max`, beside the values.
+pub fn explain(layers: &[Value], within: &Pointer, bytes_max: usize) -> Option<Vec<Origin>> {
     let document = fold(layers);
     let said = layers.iter().enumerate().map(|(layer, value)| (layer, Some(value))).collect();
-    let mut origins = Vec::new();
-    explain_place(&Pointer::root(), Some(&document), said, &mut origins);
-    origins
+    let mut search = Search { within, bytes_left: bytes_max, origins: Vec::new() };
+    search.explain_place(&mut Vec::new(), Some(&document), said)?;
+    Some(search.origins)
 }
 
 /// What layers say about a place, in merge order.
 type Said<'a> = Vec<(usize, Option<&'a Value>)>;
 
-fn explain_place(pointer: &Pointer, effective: Option<&Value>, said: Said<'_>, origins: &mut Vec<Origin>) {
-    let has_members = effective.and_then(Value::as_object).is_some_and(|members| !members.is_empty());
-    let is_lost = effective.is_none() && said.iter().any(|(_, value)| value.is_some());
-    if let Some((&(layer, _), earlier)) = said.split_last()
-        && (is_lost || effective.is_some() && !has_members)
-    {
-        let shadowed =
-            earlier.iter().rev().map(|&(layer, value)| Shadowed { layer, value: value.cloned() }).collect();
-        origins.push(Origin { pointer: pointer.clone(), layer, value: effective.cloned(), shadowed });
-    }
-    let Some(Value::Object(members)) = effective else { return };
-    let names: BTreeSet<&String> = said
-        .iter()
-        .filter_map(|(_, value)| value.and_then(Value::as_object))
-        .flat_map(|m| m.keys())
-        .collect();
-    for name in names {
-        explain_place(&pointer.child(name), members.get(name), said_of_member(&said, name), origins);
+struct Search<'p> {
+    within: &'p Pointer,
+    bytes_left: usize,
+    origins: Vec<Origin>,
+}
+
+impl Search<'_> {
+    /// `None` if there is no more room.
+    fn explain_place<'a>(
+        &mut self,
+        place: &mut Vec<&'a str>,
+        effective: Option<&Value>,
+        said: Said<'a>,
+    ) -> Option<()> {
+        if !self.within.tokens().zip(place.iter()).all(|(token, other)| token == *other) {
+            return Some(());
+        }
+        let has_members = effective.and_then(Value::as_object).is_some_and(|members| !members.is_empty());
+        let is_lost = effective.is_none() && said.iter().any(|(_, value)| value.is_some());
+        if let Some((&(layer, _), earlier)) = said.split_last()
+            && (is_lost || effective.is_some() && !has_members)
+        {
+            let bytes = place.iter().map(|token| token.len() + 1).sum::<usize>() + said.len() * LAYER_BYTES;
+            self.bytes_left = self.bytes_left.checked_sub(bytes)?;
+            let pointer = place.iter().copied().map(str::to_owned).collect();
+            let shadowed = earlier.iter().rev();
+            let shadowed =
+                shadowed.map(|&(layer, value)| Shadowed { layer, value: value.cloned() }).collect();
+            self.origins.push(Origin { pointer, layer, value: effective.cloned(), shadowed });
+        }
+        let Some(Value::Object(members)) = effective else { return Some(()) };
+        let names: BTreeSet<&'a String> = said
+            .iter()
+            .filter_map(|(_, value)| value.and_then(Value::as_object))
+            .flat_map(|m| m.keys())
+            .collect();
+        for name in names {
+            place.push(name);
+            self.explain_place(place, members.get(name), said_of_member(&said, name))?;
+            place.pop();
+        }
+        Some(())
     }
 }
 

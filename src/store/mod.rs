@@ -10,7 +10,7 @@ pub mod sled;
 use std::collections::BTreeMap;
 
 pub use self::memory::MemoryStore;
-pub use self::sled::{Fsync, SledOptions, SledStore};
+pub use self::sled::{Fsync, Point, SledOptions, SledStore};
 
 use crate::model::{Commit, ConfigId, Digest, Epoch, Layer, LayerKey, Revision, TagName, Timestamp, Version};
 

@@ -1,21 +1,24 @@
-//! Effective documents stay below their size limit, at every scope that a change reaches.
+//! Documents stay below their size limit, at every scope that a change reaches.
+
+use serde_json::Value;
 
 use crate::model::content::Content;
 use crate::model::merge::fold;
-use crate::model::{ConfigId, LayerKey, LayerKind, Scope};
+use crate::model::{ConfigId, Layer, LayerKey, LayerKind, Scope};
 
 use super::{Finding, Place, Severity};
 
-/// Checks the effective documents of `scopes` of a config, given its layers sorted by key.
+/// Checks the documents of `scopes` of a config, given its layers sorted by key: the effective ones, those that they become as
+/// overrides end, which nothing can refuse any more, and those without overrides, which clients can ask for.
 ///
 /// The sizes of the layers bound that of their merge, so the merge is only made where the bound is not enough.
 pub fn check_size(
     id: &ConfigId,
-    layers: &[(&LayerKey, &Content)],
+    layers: &[(&LayerKey, &Layer)],
     scopes: &[Scope],
     document_bytes_max: usize,
 ) -> Vec<Finding> {
-    if layers.iter().map(|(_, content)| content.as_str().len()).sum::<usize>() <= document_bytes_max {
+    if bytes_of(layers) <= document_bytes_max {
         return vec![];
     }
     scopes.iter().filter_map(|scope| check_scope(id, layers, scope, document_bytes_max)).collect()
@@ -23,26 +26,42 @@ pub fn check_size(
 
 fn check_scope(
     id: &ConfigId,
-    layers: &[(&LayerKey, &Content)],
+    layers: &[(&LayerKey, &Layer)],
     scope: &Scope,
     document_bytes_max: usize,
 ) -> Option<Finding> {
-    let of_kind =
-        |kind: LayerKind| layers.iter().filter(move |(key, _)| key.kind == kind && key.scope.contains(scope));
-    let merged: Vec<&Content> =
-        of_kind(LayerKind::Base).chain(of_kind(LayerKind::Override)).map(|(_, content)| *content).collect();
-    if merged.iter().map(|content| content.as_str().len()).sum::<usize>() <= document_bytes_max {
+    let keys = scope.lineage().map(LayerKey::base).chain(scope.lineage().map(LayerKey::overriding));
+    let places = keys.filter_map(|key| layers.binary_search_by(|(other, _)| (*other).cmp(&key)).ok());
+    let merged: Vec<_> = places.map(|at| layers[at]).collect();
+    if bytes_of(&merged) <= document_bytes_max {
         return None;
     }
-    let values: Vec<_> = merged.iter().map(|content| content.to_value()).collect();
-    let bytes = Content::of(&fold(&values)).as_str().len();
-    (bytes > document_bytes_max).then(|| Finding {
-        severity: Severity::Error,
-        code: "DOCUMENT_TOO_LARGE",
-        place: Place { id: id.clone(), scope: scope.clone(), pointer: String::new() },
-        message: format!(
-            "the effective document has {bytes} bytes, at most {document_bytes_max} are allowed"
-        ),
-        suggestion: "split the config in two".into(),
-    })
+    let values: Vec<Value> = merged.iter().map(|(_, layer)| layer.content.to_value()).collect();
+    let too_large = |which: &str, is_in: &dyn Fn(&LayerKey) -> bool| {
+        let values = merged.iter().zip(&values).filter(|((key, _), _)| is_in(key)).map(|(_, value)| value);
+        let bytes = Content::of(&fold(values)).as_str().len();
+        (bytes > document_bytes_max).then(|| Finding {
+            severity: Severity::Error,
+            code: "DOCUMENT_TOO_LARGE",
+            place: Place { id: id.clone(), scope: scope.clone(), pointer: String::new() },
+            message: format!("{which} has {bytes} bytes, at most {document_bytes_max} are allowed"),
+            suggestion: "split the config in two".into(),
+        })
+    };
+    let mut ending: Vec<_> =
+        merged.iter().filter_map(|(key, layer)| Some((layer.expires?, (*key).clone()))).collect();
+    // The order in which they end.
+    ending.sort_unstable();
+    too_large("the effective document", &|_| true)
+        .or_else(|| too_large("the document without overrides", &|key| key.kind == LayerKind::Base))
+        .or_else(|| {
+            (1..=ending.len()).find_map(|count| {
+                let is_in = |key: &LayerKey| !ending[..count].iter().any(|(_, ended)| ended == key);
+                too_large("the effective document, when overrides have ended,", &is_in)
+            })
+        })
+}
+
+fn bytes_of(layers: &[(&LayerKey, &Layer)]) -> usize {
+    layers.iter().map(|(_, layer)| layer.content.as_str().len()).sum()
 }

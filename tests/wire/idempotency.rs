@@ -182,3 +182,15 @@ async fn a_write_that_changed_nothing_is_repeated_as_nothing() {
     assert_eq!(client.set(request).await.expect("set").into_inner(), first);
     assert_eq!(content(&mut client, get("/")).await, r#"{"a":2}"#);
 }
+
+#[tokio::test]
+async fn a_repeated_apply_tells_also_of_a_config_that_never_was() {
+    let server = TestServer::start().await;
+    let mut client = server.client().await;
+    let nothing = Change { config: "other".into(), ..change("/", change::Action::Delete(())) };
+    let apply =
+        ApplyRequest { changes: vec![replace("/", r#"{"a":1}"#), nothing], options: request_id("apply") };
+    let first = client.apply(apply.clone()).await.expect("apply").into_inner();
+    assert_eq!(first.results.iter().map(|result| result.changed).collect::<Vec<_>>(), [true, false]);
+    assert_eq!(client.apply(apply).await.expect("apply").into_inner(), first);
+}

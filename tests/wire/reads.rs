@@ -527,3 +527,23 @@ async fn a_batch_that_is_refused_says_for_which_request() {
     let status = refused(client.batch_get(request).await, Code::InvalidArgument, "FORMAT_CANNOT_EXPRESS");
     assert_eq!(fields(&status), ["requests[1].format"]);
 }
+
+#[tokio::test]
+async fn many_values_below_one_long_name_are_more_than_an_answer_tells() {
+    let server = TestServer::start().await;
+    let mut client = server.client().await;
+    let name = "x".repeat(300_000);
+    let members: Vec<_> = (0..40_000).map(|at| format!(r#""{at}":1"#)).collect();
+    put(&mut client, "/", &format!(r#"{{"{name}":{{}}}}"#)).await;
+    let apply = ApplyRequest {
+        changes: vec![replace("/", &format!(r#"{{"{name}":{{{}}}}}"#, members.join(",")))],
+        options: None,
+    };
+    let applied = client.apply(apply).await.expect("apply").into_inner();
+    assert_eq!(applied.results[0].diff.len(), 3);
+    let request = ExplainRequest { namespace: "test".into(), config: "app".into(), ..Default::default() };
+    refused(client.explain(request).await, Code::ResourceExhausted, "MESSAGE_TOO_LARGE");
+    let at = |version| Some(GetRequest { at: Some(get_request::At::Version(version)), ..get("/") });
+    let request = DiffRequest { from: at(1), to: at(2), ..Default::default() };
+    refused(client.diff(request).await, Code::ResourceExhausted, "MESSAGE_TOO_LARGE");
+}

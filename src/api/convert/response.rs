@@ -116,10 +116,9 @@ pub fn layer_outcome_message(outcome: &LayerOutcome, with_content: bool) -> v1::
     }
 }
 
-/// At most `max` differences.
-pub fn diff_message(changes: Vec<ValueChange>, max: usize) -> Vec<v1::ValueChange> {
+pub fn diff_message(changes: Vec<ValueChange>) -> Vec<v1::ValueChange> {
     let json = |value: Option<serde_json::Value>| value.map(|value| Content::of(&value).as_str().to_owned());
-    let changes = changes.into_iter().take(max).map(|change| v1::ValueChange {
+    let changes = changes.into_iter().map(|change| v1::ValueChange {
         pointer: change.pointer.to_string(),
         r#type: match change.change_type() {
             ChangeType::Added => v1::ChangeType::Added,

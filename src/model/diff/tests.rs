@@ -77,3 +77,15 @@ proptest! {
         prop_assert_eq!(unified(&text, &text, "a", "b", 3), "");
     }
 }
+
+#[test]
+fn differences_take_no_more_room_than_there_is() {
+    let name = "x".repeat(500_000);
+    let members: Map<String, Value> = (0..50_000).map(|at| (format!("{at}"), json!(at))).collect();
+    let (old, new) = (json!({ &name: {} }), json!({ &name: members }));
+    let (changes, is_all) = first_differences(&old, &new, usize::MAX, 2_000_000);
+    assert_eq!((changes.len(), is_all), (3, false));
+    let (changes, is_all) = first_differences(&old, &new, 2, usize::MAX);
+    assert_eq!((changes.len(), is_all), (2, false));
+    assert!(first_differences(&old, &old, 0, 0).1);
+}

@@ -4,10 +4,14 @@ use serde_json::{Map, json};
 use super::*;
 use crate::model::arbitrary;
 
+fn explain_all(layers: &[Value]) -> Vec<Origin> {
+    explain(layers, &Pointer::root(), usize::MAX).expect("there is room")
+}
+
 /// Each origin as `pointer value layer | shadowed value and layer ...`, with `-` for what is removed.
 fn check(layers: &[Value], expected: &[&str]) {
     let text = |value: &Option<Value>| value.as_ref().map_or("-".to_owned(), Value::to_string);
-    let lines: Vec<String> = explain(layers)
+    let lines: Vec<String> = explain_all(layers)
         .iter()
         .map(|origin| {
             let mut line = format!("{} {} {}", origin.pointer, text(&origin.value), origin.layer);
@@ -73,7 +77,7 @@ proptest! {
     #[test]
     fn the_document_can_be_rebuilt_from_the_origins(layers in prop::collection::vec(arbitrary::similar_object(), 0..5)) {
         let mut rebuilt = Value::Object(Map::new());
-        for origin in explain(&layers) {
+        for origin in explain_all(&layers) {
             let Some(value) = origin.value else { continue };
             let mut place = &mut rebuilt;
             for token in origin.pointer.tokens() {
@@ -91,7 +95,7 @@ proptest! {
     #[test]
     fn origins_tell_what_each_layer_says(layers in prop::collection::vec(arbitrary::similar_object(), 0..5)) {
         let document = fold(&layers);
-        let origins = explain(&layers);
+        let origins = explain_all(&layers);
         prop_assert!(origins.is_sorted_by(|a, b| a.pointer < b.pointer));
         for origin in origins {
             prop_assert_eq!(origin.pointer.find(&document), origin.value.as_ref());
@@ -108,4 +112,13 @@ proptest! {
             prop_assert_eq!(shadowed, said);
         }
     }
+}
+
+#[test]
+fn what_cannot_be_told_within_the_room_there_is_takes_no_memory() {
+    let members: Map<String, Value> = (0..50_000).map(|at| (format!("{at}"), json!(at))).collect();
+    let layers = [json!({ "x".repeat(500_000): members, "a": 1 })];
+    assert_eq!(explain(&layers, &Pointer::root(), 4 << 20), None);
+    let within = Pointer::root().child("a");
+    assert_eq!(explain(&layers, &within, 4 << 20).map(|origins| origins.len()), Some(1));
 }

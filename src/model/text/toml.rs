@@ -1,5 +1,7 @@
 //! TOML 1.0 in and out. Dates and times become RFC 3339 strings; TOML has no null. Knows no other format.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Number, Value};
 use toml::Spanned;
 use toml::de::{DeInteger, DeTable, DeValue};
@@ -96,25 +98,41 @@ pub fn render(value: &Value) -> Result<String, DocumentError> {
     if !value.is_object() {
         return Err(cannot_express(&Pointer::root(), "a document that is not an object"));
     }
-    check_expressible(&Pointer::root(), value)?;
+    check_expressible(value)?;
     toml::to_string(value).map_err(|error| cannot_express(&Pointer::root(), &error.to_string()))
 }
 
-fn check_expressible(pointer: &Pointer, value: &Value) -> Result<(), DocumentError> {
+/// The way is noted where something is wrong only: names can be long, and those below them many.
+fn check_expressible(value: &Value) -> Result<(), DocumentError> {
+    inexpressible(value).map_or(Ok(()), |(what, way)| {
+        Err(cannot_express(&way.into_iter().rev().map(Cow::into_owned).collect(), what))
+    })
+}
+
+/// What TOML cannot express, and where: the tokens of its pointer, innermost first.
+fn inexpressible(value: &Value) -> Option<(&'static str, Vec<Cow<'_, str>>)> {
     match value {
-        Value::Null => Err(cannot_express(pointer, "null")),
+        Value::Null => Some(("null", vec![])),
         Value::Number(number) if number.is_u64() && !number.is_i64() => {
-            Err(cannot_express(pointer, "an integer beyond 2^63 - 1"))
+            Some(("an integer beyond 2^63 - 1", vec![]))
         }
-        Value::Bool(_) | Value::Number(_) | Value::String(_) => Ok(()),
+        Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
         Value::Array(items) => items
             .iter()
             .enumerate()
-            .try_for_each(|(at, item)| check_expressible(&pointer.child(&at.to_string()), item)),
-        Value::Object(members) => {
-            members.iter().try_for_each(|(name, member)| check_expressible(&pointer.child(name), member))
-        }
+            .find_map(|(at, item)| inexpressible(item).map(|found| within(found, at.to_string().into()))),
+        Value::Object(members) => members
+            .iter()
+            .find_map(|(name, member)| inexpressible(member).map(|found| within(found, name.into()))),
     }
+}
+
+fn within<'a>(
+    (what, mut way): (&'static str, Vec<Cow<'a, str>>),
+    token: Cow<'a, str>,
+) -> (&'static str, Vec<Cow<'a, str>>) {
+    way.push(token);
+    (what, way)
 }
 
 fn cannot_express(pointer: &Pointer, what: &str) -> DocumentError {
