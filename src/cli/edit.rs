@@ -79,7 +79,7 @@ pub async fn run(args: EditArgs, session: &Session) -> Outcome {
                 return Ok(Exit::Done);
             }
             Err(error) => {
-                let failure = Failure::from(error);
+                let failure = Failure::from(error).naming("change.replace", "the document");
                 if !failure.is_refusal() {
                     return Err(keep(&text, format, failure));
                 }

@@ -23,12 +23,18 @@ mod tests {
     use anyhow::Context;
 
     use super::*;
-    use crate::store::StoreError;
+
+    /// Tells its cause, as errors about files do.
+    #[derive(Debug, thiserror::Error)]
+    #[error("the database: {source}")]
+    struct Failed {
+        source: std::io::Error,
+    }
 
     #[test]
     fn causes_are_told_once() {
         let source = std::io::Error::other("no space");
-        let error = Err::<(), _>(StoreError::Io { what: "the database".into(), source });
+        let error = Err::<(), _>(Failed { source });
         let error = error.context("cannot start").expect_err("an error");
         assert_eq!(in_one_line(&error), "cannot start: the database: no space");
     }

@@ -208,6 +208,7 @@ fn edit_opens_a_refused_document_again_with_the_reason_at_the_top() {
 
     let stubborn = edit(&server, directory.path(), "sed -i 's/^port: 90$/- 1/' \"$1\"", &["a/b"]);
     assert_eq!(stubborn.code, 4, "{stubborn:?}");
+    assert!(stubborn.stderr.starts_with("error: the document: "), "{stubborn:?}");
     let (_, path) = stubborn.stderr.trim_end().rsplit_once("what you wrote is in ").expect("a path");
     assert_eq!(fs::read_to_string(path).expect("kept"), "- 1\n");
 }
