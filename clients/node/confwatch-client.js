@@ -72,14 +72,14 @@ export class ConfwatchClient {
   constructor(address, { actor = "", clientId = "" } = {}) {
     this.#service = new ConfigService(address, grpc.credentials.createInsecure(), CHANNEL_OPTIONS);
     this.#clientId = clientId;
-    if (actor) this.#metadata.set("confwatch-actor", actor);
+    if (actor) this.#metadata.set("confwatch-actor", encodeURIComponent(actor));
   }
 
   close() {
     this.#service.close();
   }
 
-  /** The document of a target, { namespace, config, scope }: { value, version, revision, digest }. */
+  /** The document of a target, { namespace, config, scope }: { value, version, revision, digest, layerVersions }. */
   async get(target) {
     const { document } = await this.#call("Get", target);
     return read(document);
@@ -186,7 +186,8 @@ export class ConfwatchClient {
 
 /** The key of a target's document in what `watch` yields. */
 export function keyOf({ namespace, config, scope }) {
-  return `${namespace}/${config}:${scope || "/"}`;
+  // As the server writes it: answers are matched with targets by it.
+  return `${namespace}/${config}:${(scope ?? "").replace(/\/$/, "") || "/"}`;
 }
 
 function watchRequest(targets, held, resumeToken, clientId) {
@@ -208,25 +209,31 @@ function watchRequest(targets, held, resumeToken, clientId) {
 /** All parts of one snapshot or update, applied to what is held. A snapshot names every target: the rest is gone. */
 function fold(before, snapshot, states) {
   const documents = new Map(snapshot ? [] : before);
-  const changed = new Set(snapshot ? before.keys() : []);
   for (const { target, state, document } of states) {
     const key = keyOf(target);
     if (state === "STATE_CURRENT" && before.has(key)) {
       documents.set(key, before.get(key));
-      changed.delete(key);
     } else if (state === "STATE_PRESENT") {
       documents.set(key, read(document));
-      changed.add(key);
-    } else if (state === "STATE_ABSENT" && documents.delete(key)) {
-      changed.add(key);
+    } else if (state === "STATE_ABSENT") {
+      documents.delete(key);
     }
   }
+  // After a reset everything is sent: what has the digest it had did not change.
+  const keys = [...before.keys(), ...documents.keys()];
+  const changed = new Set(keys.filter((key) => before.get(key)?.digest !== documents.get(key)?.digest));
   return { documents, changed };
 }
 
-/** Use a parser that keeps 64-bit integers here if your documents hold some beyond 2^53. */
-function read({ config, content, version, revision, digest }) {
-  return { config, value: content ? JSON.parse(content) : undefined, version, revision, digest };
+/**
+ * `layerVersions` has the version of each base layer by scope: what `expectedVersion` of a write to that scope means, 0 where
+ * there is none.
+ * Use a parser that keeps 64-bit integers here if your documents hold some beyond 2^53.
+ */
+function read({ config, content, version, revision, digest, layers }) {
+  const base = layers.filter(({ kind }) => kind === "LAYER_KIND_BASE");
+  const layerVersions = Object.fromEntries(base.map((layer) => [layer.scope, layer.version]));
+  return { config, value: content ? JSON.parse(content) : undefined, version, revision, digest, layerVersions };
 }
 
 /** At once, then 100 ms to 10 s, with jitter so that a fleet does not come back as one. */

@@ -64,6 +64,27 @@ describe("calls", { skip: CONFWATCH_SERVER ? false : "CONFWATCH_SERVER is not se
     assert.equal(good.valid, true);
   });
 
+  test("a write is safe by the version of the layer and not of the config", async (t) => {
+    const { client, target } = setUp(t);
+    await client.replace(target, { max: 10 }, { expectedVersion: 0 });
+    await client.replace({ ...target, scope: "/" }, { max: 1 });
+    const { version, layerVersions } = await client.get(target);
+    assert.deepEqual([version, layerVersions], ["2", { "/": "2", "/production": "1" }]);
+    await client.replace(target, { max: 20 }, { expectedVersion: layerVersions["/production"] });
+  });
+
+  test("a target is the same however its scope is written, and so is who acts", async (t) => {
+    const { target } = setUp(t);
+    const client = new ConfwatchClient(CONFWATCH_SERVER, { actor: "Zoë 100%" });
+    t.after(() => client.close());
+    await client.replace(target, { max: 10 });
+    const slashed = { ...target, scope: "/production/" };
+    for await (const { documents } of client.watch([slashed])) {
+      assert.deepEqual(documents.get(keyOf(slashed)).value, { max: 10 });
+      break;
+    }
+  });
+
   test("rollback restores an older version", async (t) => {
     const { client, target } = setUp(t);
     await client.replace(target, { max: 10 });

@@ -9,6 +9,7 @@ import dataclasses
 import json
 import random
 import threading
+import urllib.parse
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -70,6 +71,10 @@ class Target:
     config: str
     scope: str = "/"
 
+    def __post_init__(self) -> None:
+        # As the server writes it: answers are matched with targets by it.
+        object.__setattr__(self, "scope", self.scope.removesuffix("/") or "/")
+
 
 @dataclasses.dataclass(frozen=True)
 class Document:
@@ -79,11 +84,14 @@ class Document:
     version: int
     revision: int
     digest: str
+    layer_versions: dict[str, int]
+    """The version of each base layer, by scope: what `expected_version` of a write to that scope means, 0 where there is none."""
 
     @classmethod
     def read(cls, document: document_pb2.Document) -> Document:
         value = json.loads(document.content) if document.content else None
-        return cls(value, document.version, document.revision, document.digest)
+        layers = {x.scope: x.version for x in document.layers if x.kind == document_pb2.LAYER_KIND_BASE}
+        return cls(value, document.version, document.revision, document.digest, layers)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,7 +116,7 @@ class ConfwatchClient:
     def __init__(self, address: str, *, actor: str = "", client_id: str = "") -> None:
         self._channel = grpc.insecure_channel(address, options=CHANNEL_OPTIONS)
         self._service = config_service_pb2_grpc.ConfigServiceStub(self._channel)
-        self._metadata = (("confwatch-actor", actor),) if actor else ()
+        self._metadata = (("confwatch-actor", urllib.parse.quote(actor)),) if actor else ()
         self._client_id = client_id
 
     def close(self) -> None:
@@ -205,6 +213,8 @@ class Watch:
     def __iter__(self) -> Iterator[Batch]:
         while not self._closed.is_set():
             call = self._call = self._method(self._request(), metadata=self._metadata)
+            if self._closed.is_set():  # `close` may have come before there was this call to cancel.
+                call.cancel()
             # A stream that says nothing for three intervals is dead. The time that the caller takes does not count.
             patience = _Patience(3 * self.PROGRESS_SECONDS, call.cancel)
             try:
@@ -246,19 +256,18 @@ class Watch:
         before = self._held
         # A snapshot names every target: what it does not name is gone.
         held = {} if snapshot else dict(before)
-        changed = set(before) if snapshot else set()
         for state in states:
             target = Target(state.target.namespace, state.target.config, state.target.scope)
             if state.state == watch_pb2.STATE_CURRENT and target in before:
                 held[target] = before[target]
-                changed.discard(target)
             elif state.state == watch_pb2.STATE_PRESENT:
                 held[target] = Document.read(state.document)
-                changed.add(target)
             elif state.state == watch_pb2.STATE_ABSENT:
-                if held.pop(target, None) is not None:
-                    changed.add(target)
+                held.pop(target, None)
         self._held = held
+        # After a reset everything is sent: what has the digest it had did not change.
+        was, now = ({target: document.digest for target, document in side.items()} for side in (before, held))
+        changed = {target for target, _ in was.items() ^ now.items()}
         reset = snapshot and last.reset
         return Batch(revision, dict(held), frozenset(changed), snapshot, reset)
 

@@ -4,6 +4,7 @@ CONFWATCH_SERVER: the address of a running server. CONFWATCH_BIN: the confwatch 
 Run with the stubs generated: python generate.py && python -m unittest -v
 """
 
+import dataclasses
 import os
 import pathlib
 import queue
@@ -25,7 +26,7 @@ STUBS = tempfile.TemporaryDirectory()
 generate.generate(pathlib.Path(STUBS.name))
 sys.path[:0] = [STUBS.name, str(HERE)]
 
-from confwatch.v1 import document_pb2  # noqa: E402
+from confwatch.v1 import config_service_pb2, document_pb2  # noqa: E402
 from confwatch_client import Batch, ConfwatchClient, ConfwatchError, Target, Watch  # noqa: E402
 
 PATIENCE_SECONDS = 60
@@ -136,6 +137,27 @@ class WithServer(unittest.TestCase):
         self.assertEqual(raised.exception.code, grpc.StatusCode.ABORTED)
         self.assertEqual(raised.exception.reason, "VERSION_MISMATCH")
         self.assertEqual(raised.exception.metadata["current_version"], "2")
+
+    def test_a_write_is_safe_by_the_version_of_the_layer_and_not_of_the_config(self) -> None:
+        self.client.replace(self.target, {"max": 10}, expected_version=0)
+        self.client.replace(dataclasses.replace(self.target, scope="/"), {"max": 1})
+        document = self.client.get(self.target)
+        self.assertEqual((document.version, document.layer_versions), (2, {"/": 2, "/production": 1}))
+        self.client.replace(self.target, {"max": 20}, expected_version=document.layer_versions["/production"])
+
+    def test_whoever_acts_may_have_any_name(self) -> None:
+        with ConfwatchClient(os.environ["CONFWATCH_SERVER"], actor="Zoë 100%") as client:
+            client.replace(self.target, {"max": 10})
+            request = config_service_pb2.ListVersionsRequest(namespace=self.target.namespace, config="checkout")
+            history = client._call(client._service.ListVersions, request)
+        self.assertEqual(history.versions[0].commit.actor, "Zoë 100%")
+
+    def test_a_target_is_the_same_however_its_scope_is_written(self) -> None:
+        self.client.replace(self.target, {"max": 10})
+        target = dataclasses.replace(self.target, scope="/production/")
+        watch = self.client.watch(target)
+        self.assertEqual(next(iter(watch)).documents[target].value, {"max": 10})
+        watch.close()
 
     def test_what_does_not_exist_says_so(self) -> None:
         with self.assertRaises(ConfwatchError) as raised:

@@ -21,10 +21,13 @@ use crate::client::ClientError;
 use crate::client::watch::{Event, WatchOptions, WatchState, Watcher};
 use crate::model::diff::{ChangeType, diff};
 use crate::proto::v1;
-use delivery::{Delivery, Update, render};
+use delivery::{Delivery, Undelivered, Update, render};
 
 /// How long to wait for the first answer before saying why there is none.
 const IMPATIENCE: Duration = Duration::from_secs(2);
+/// How long to wait before trying again to write a file: at first, and at most.
+const REST_MIN: Duration = Duration::from_millis(500);
+const REST_MAX: Duration = Duration::from_secs(30);
 /// How much of a digest tells two documents apart for a person.
 const DIGEST_SHOWN: usize = "sha256:".len() + 12;
 
@@ -34,7 +37,8 @@ const DIGEST_SHOWN: usize = "sha256:".len() + 12;
 With --exec, the command runs for the first document and for each change, one run at a time: what changes while it runs \
 is delivered after it, and only the latest. It finds the document on its standard input, and in its environment \
 CONFWATCH_NAMESPACE, CONFWATCH_CONFIG, CONFWATCH_SCOPE, CONFWATCH_VERSION, CONFWATCH_REVISION, CONFWATCH_DIGEST, and \
-CONFWATCH_FILE with --file. A target without a document delivers nothing: the file stays as it was.
+CONFWATCH_FILE with --file. A target without a document delivers nothing: the file stays as it was. A file that cannot be written is tried \
+again, a command that fails is not.
 
 If no server answers within --timeout at the start, watch ends with exit code 6, unless --cache is given; later it \
 reconnects for as long as it takes.
@@ -94,7 +98,7 @@ pub async fn run(args: WatchArgs, session: &Session) -> Outcome {
     let format = args.format.or_else(|| args.file.as_deref().and_then(DocumentFormat::of_path));
     let delivery = Delivery { exec: args.exec.clone(), file: args.file.clone(), format };
     let mut screen = Screen { content: args.content, format, shown: BTreeMap::new() };
-    let mut runs = Runs { delivery, pending: BTreeMap::new(), running: JoinSet::new(), failed: false };
+    let mut runs = Runs::new(delivery);
     let mut left = args.count.unwrap_or(u64::MAX);
     let start = Instant::now() + session.timeout;
     let mut has_begun = args.cache.is_some();
@@ -157,7 +161,8 @@ pub async fn run(args: WatchArgs, session: &Session) -> Outcome {
         }
         runs.start_next();
     }
-    // What was announced is also delivered.
+    // What was announced is also delivered, if it can be.
+    runs.retries = false;
     while let Some(ended) = runs.running.join_next().await {
         runs.ended(ended, &session.output);
     }
@@ -261,12 +266,29 @@ fn differences(before: &Value, after: &Value) -> Vec<v1::ValueChange> {
 struct Runs {
     delivery: Delivery,
     pending: BTreeMap<Key, Update>,
-    running: JoinSet<Result<(), String>>,
+    /// One at most: a delivery, or a rest before the next, which has no outcome.
+    running: JoinSet<Option<Delivered>>,
     /// How the last one ended.
     failed: bool,
+    /// Try again what could not be written.
+    retries: bool,
+    /// How long to wait before that.
+    rest: Duration,
+}
+
+/// What came of a delivery.
+struct Delivered {
+    key: Key,
+    update: Update,
+    outcome: Result<(), Undelivered>,
 }
 
 impl Runs {
+    fn new(delivery: Delivery) -> Runs {
+        let (pending, running) = (BTreeMap::new(), JoinSet::new());
+        Runs { delivery, pending, running, failed: false, retries: true, rest: REST_MIN }
+    }
+
     fn add(&mut self, revision: u64, state: v1::TargetState) {
         if self.delivery.is_nothing() {
             return;
@@ -283,17 +305,45 @@ impl Runs {
         if !self.running.is_empty() {
             return;
         }
-        if let Some((_, update)) = self.pending.pop_first() {
-            self.running.spawn(self.delivery.clone().run(update));
+        if let Some((key, update)) = self.pending.pop_first() {
+            let delivery = self.delivery.clone();
+            self.running.spawn(async move {
+                let outcome = delivery.run(&update).await;
+                Some(Delivered { key, update, outcome })
+            });
         }
     }
 
-    fn ended(&mut self, ended: Result<Result<(), String>, tokio::task::JoinError>, output: &Output) {
-        let outcome = ended.unwrap_or_else(|error| Err(error.to_string()));
-        self.failed = outcome.is_err();
-        if let Err(why) = outcome {
-            output.warning(&why);
+    fn ended(&mut self, ended: Result<Option<Delivered>, tokio::task::JoinError>, output: &Output) {
+        match ended {
+            Ok(None) => {}
+            Ok(Some(Delivered { outcome: Ok(()), .. })) => {
+                self.failed = false;
+                self.rest = REST_MIN;
+            }
+            Ok(Some(Delivered { outcome: Err(Undelivered::Command(why)), .. })) => {
+                self.has_failed(&why, output);
+            }
+            Ok(Some(Delivered { key, update, outcome: Err(Undelivered::File(why)) })) => {
+                self.has_failed(&why, output);
+                if self.retries {
+                    // Unless a later one waits already.
+                    self.pending.entry(key).or_insert(update);
+                    let rest = self.rest;
+                    self.rest = (rest * 2).min(REST_MAX);
+                    self.running.spawn(async move {
+                        tokio::time::sleep(rest).await;
+                        None
+                    });
+                }
+            }
+            Err(error) => self.has_failed(&error.to_string(), output),
         }
         self.start_next();
+    }
+
+    fn has_failed(&mut self, why: &str, output: &Output) {
+        self.failed = true;
+        output.warning(why);
     }
 }

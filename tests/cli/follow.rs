@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::harness::{Server, text};
+use crate::harness::{Following, Server, text};
 
 fn parse(line: &str) -> Value {
     serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))
@@ -59,6 +59,25 @@ fn watch_writes_the_file_and_then_runs_the_command() {
     assert_eq!(watch.end(), 0);
     assert_eq!(fs::read_to_string(&log).expect("there"), "x: 1\nx: 1\na b /p 1 1\nx: 2\nx: 2\na b /p 2 2\n");
     assert_eq!(fs::read_to_string(&file).expect("there"), "x: 2\n");
+}
+
+#[test]
+fn a_file_that_could_not_be_written_is_written_when_it_can_be() {
+    let server = Server::start();
+    let directory = TempDir::new().expect("a directory");
+    let (missing, log) = (directory.path().join("missing"), directory.path().join("log"));
+    let file = missing.join("app.json");
+    server.ok(&["set", "a/b", "x=1"]);
+    let mut command = server.command(&["watch", "a/b", "--file", text(&file), "--exec", "echo delivered"]);
+    command.stderr(fs::File::create(&log).expect("made"));
+    let watch = Following::start(command);
+    while !fs::read_to_string(&log).unwrap_or_default().contains("cannot write") {
+        std::thread::yield_now();
+    }
+    fs::create_dir(&missing).expect("made");
+    while watch.line() != "delivered" {}
+    assert_eq!(fs::read_to_string(&file).expect("there"), "{\n  \"x\": 1\n}\n");
+    assert_eq!(watch.interrupt(), 0);
 }
 
 #[test]

@@ -110,13 +110,17 @@ impl Server {
     }
 
     pub fn follow(&self, args: &[&str]) -> Following {
-        let mut child = self.command(args).stdout(Stdio::piped()).spawn().expect("started");
-        let lines = lines_of(child.stdout.take().expect("piped"));
-        Following { child, lines }
+        Following::start(self.command(args))
     }
 }
 
 impl Following {
+    pub fn start(mut command: Command) -> Following {
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("started");
+        let lines = lines_of(child.stdout.take().expect("piped"));
+        Following { child, lines }
+    }
+
     pub fn line(&self) -> String {
         self.lines.recv_timeout(PATIENCE).expect("a line")
     }

@@ -19,6 +19,15 @@ pub struct Delivery {
     pub format: Option<DocumentFormat>,
 }
 
+/// Why a document was not handed over.
+#[derive(Debug)]
+pub enum Undelivered {
+    /// The file is not what it should be: worth another try.
+    File(String),
+    /// The command has had its say.
+    Command(String),
+}
+
 /// A document as of a revision.
 #[derive(Debug)]
 pub struct Update {
@@ -31,19 +40,19 @@ impl Delivery {
         self.exec.is_none() && self.file.is_none()
     }
 
-    /// Writes the file, then runs the command. A command that fails is an error that says how.
-    pub async fn run(self, update: Update) -> Result<(), String> {
-        let text = render(&update.document.content, self.format)?;
+    /// Writes the file, then runs the command.
+    pub async fn run(&self, update: &Update) -> Result<(), Undelivered> {
+        let text = render(&update.document.content, self.format).map_err(Undelivered::Command)?;
         if let Some(path) = self.file.clone() {
             let content = text.clone();
             let written = tokio::task::spawn_blocking(move || {
                 replace_file(&path, content.as_bytes())
                     .map_err(|error| format!("cannot write {}: {error}", path.display()))
             });
-            written.await.map_err(|error| error.to_string())??;
+            written.await.unwrap_or_else(|error| Err(error.to_string())).map_err(Undelivered::File)?;
         }
         match &self.exec {
-            Some(command) => self.execute(command, &update, text).await,
+            Some(command) => self.execute(command, update, text).await.map_err(Undelivered::Command),
             None => Ok(()),
         }
     }
