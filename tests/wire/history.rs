@@ -1,6 +1,7 @@
 //! History: who, when, why and what; differences; the way back.
 
 use confwatch::proto::v1::*;
+use confwatch::server::settings::Fsync;
 use tonic::{Code, Request};
 
 use super::support::*;
@@ -427,4 +428,23 @@ async fn a_diff_that_takes_long_does_not_hold_up_other_calls() {
     }
     assert!(!diff.is_finished());
     refused(diff.await.expect("a call"), Code::ResourceExhausted, "MESSAGE_TOO_LARGE");
+}
+
+#[tokio::test]
+async fn a_scope_that_hardly_any_version_changed_is_listed_a_piece_at_a_time() {
+    let directory = tempfile::TempDir::new().expect("a directory");
+    let server = TestServer::start_in(directory, |settings| settings.fsync = Fsync::Never).await;
+    let mut client = server.client().await;
+    put(&mut client, "/production", "{}").await;
+    for at in 0..1100 {
+        put(&mut client, "/", &format!(r#"{{"a":{at}}}"#)).await;
+    }
+    let mut request = ListVersionsRequest { scope: Some("/production".into()), ..versions() };
+    let first = client.list_versions(request.clone()).await.expect("history").into_inner();
+    assert!(first.versions.is_empty());
+    assert_ne!(first.next_page_token, "");
+    request.page_token = first.next_page_token;
+    let second = client.list_versions(request).await.expect("history").into_inner();
+    assert_eq!(second.versions.iter().map(|version| version.version).collect::<Vec<_>>(), [1]);
+    assert_eq!(second.next_page_token, "");
 }
