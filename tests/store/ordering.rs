@@ -2,17 +2,16 @@
 //! would leave it.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::thread;
 
-use confwatch::model::{Commit, Content, LayerKey, Revision, Scope, Timestamp, Version};
+use confwatch::model::{Commit, Revision, Timestamp, Version};
 use confwatch::store::sled::Point;
 use confwatch::store::{SledOptions, SledStore, Store};
 use tempfile::TempDir;
 
 use super::conformance::{load, sound};
-use super::script::{Edit, Script, id, set, tag};
+use super::script::{Script, id, set, tag};
 use super::sled::options;
 
 /// Stops the store at a point, until it is let go.
@@ -247,33 +246,4 @@ fn a_crash_in_a_compaction_is_before_it_or_after_it() {
         });
         sound(&store);
     }
-}
-
-#[test]
-fn a_version_is_read_whole_while_a_compaction_copies_its_content() {
-    const LAYERS: usize = 100;
-    let dir = tempfile::tempdir().expect("a directory");
-    let store = SledStore::open(dir.path(), options()).expect("opened");
-    let mut script = Script::default();
-    // Of several parts each, as a copy, and of one as long as they are in the journal.
-    let content = Content::of(&serde_json::json!({ "a": "x".repeat(200_000) }));
-    for at in 0..LAYERS {
-        let key = LayerKey::base(Scope::parse(&format!("/s{at}")).expect("a scope"));
-        store.append(&[script.commit([Edit::Set(id("a"), key, content.clone())])]).expect("appended");
-    }
-    store.append(&[script.set("b", "/", 1)]).expect("appended");
-    let done = AtomicBool::new(false);
-    thread::scope(|threads| {
-        for _ in 0..2 {
-            threads.spawn(|| {
-                while !done.load(Ordering::Relaxed) {
-                    let snapshot = store.snapshot(&id("a"), Version(LAYERS as u64)).expect("it is retained");
-                    assert_eq!(snapshot.expect("it is there").layers.len(), LAYERS);
-                }
-            });
-        }
-        let compacted = store.compact(script.revision);
-        done.store(true, Ordering::Relaxed);
-        compacted.expect("compacted");
-    });
 }
