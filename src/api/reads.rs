@@ -28,6 +28,10 @@ const PAGE_BYTES_MAX: usize = 1 << 20;
 
 /// History in one message, with room for what is around it.
 const HISTORY_BYTES_MAX: usize = MESSAGE_BYTES_MAX - (256 << 10);
+/// A part of a document larger than this is read on the threads that may block.
+const INLINE_BYTES_MAX: usize = 32 << 10;
+/// Versions that are looked at for one page of history, so that a scope that hardly any of them changed does not take for ever.
+const VERSIONS_LOOKED_AT_MAX: usize = 1000;
 
 /// A document in the form that was asked for.
 enum Found {
@@ -123,7 +127,7 @@ impl Api {
             configs.push(message);
             last = Some(&config.id);
         }
-        Ok(v1::ListResponse { configs, next_page_token: next, store_revision: state.revision.0 })
+        fitting(v1::ListResponse { configs, next_page_token: next, store_revision: state.revision.0 })
     }
 
     pub(super) async fn explain_document(
@@ -161,10 +165,11 @@ impl Api {
             }
             None => config.at.version.next(),
         };
-        let (mut versions, mut bytes, mut more) = (Vec::new(), 0, true);
-        while more && versions.len() < size && bytes < PAGE_BYTES_MAX {
+        let (mut versions, mut bytes, mut looked_at, mut more) = (Vec::new(), 0, 0, true);
+        while more && versions.len() < size && bytes < PAGE_BYTES_MAX && looked_at < VERSIONS_LOOKED_AT_MAX {
             let read = self.engine.versions(&id, before, size.min(100)).await?;
             more = !read.is_empty();
+            looked_at += read.len();
             for (at, sealed) in read {
                 before = at.version;
                 let change = sealed.commit.changes.iter().find(|change| change.id == id);
@@ -200,7 +205,7 @@ impl Api {
             true => page::token(&binding, &before.to_string()),
             false => String::new(),
         };
-        Ok(v1::ListVersionsResponse { versions, next_page_token, store_revision: state.revision.0 })
+        fitting(v1::ListVersionsResponse { versions, next_page_token, store_revision: state.revision.0 })
     }
 
     pub(super) async fn diff_documents(
@@ -247,20 +252,16 @@ impl Api {
             }
             // Not as a watcher gets it: who reads is told why.
             true => return Err(too_long(&resolved.text(read.format).map_err(cannot_express)?)),
-            false => Found::Own(Box::new(self.part(&resolved, &read.pointer, read.format)?)),
+            // A batch may ask for a thousand parts of one large document, without anything in between to wait for.
+            false if resolved.content.as_str().len() > INLINE_BYTES_MAX => {
+                let (pointer, format) = (read.pointer.clone(), read.format);
+                let read = tokio::task::spawn_blocking(move || part(&resolved, &pointer, format)).await;
+                let document = read.map_err(|_| Error::Draining { retry_after: RETRY_AFTER })??;
+                Found::Own(Box::new(document))
+            }
+            false => Found::Own(Box::new(part(&resolved, &read.pointer, read.format)?)),
         };
         Ok((found, false))
-    }
-
-    fn part(&self, resolved: &Resolved, pointer: &Pointer, format: Format) -> Result<v1::Document, Error> {
-        let value = resolved.content.to_value();
-        let missing = || Missing::Value(resolved.target.id.clone(), pointer.to_string());
-        let part = pointer.find(&value).ok_or_else(missing)?;
-        let text = render(part, format).map_err(cannot_express)?;
-        if text.len() > TEXT_BYTES_MAX {
-            return Err(too_long(&text));
-        }
-        Ok(document_message(resolved, format, &text))
     }
 
     /// One side of a diff. `None` if there is no document: to be compared as an empty one.
@@ -274,6 +275,18 @@ impl Api {
             Err(error) => Err(error),
         }
     }
+}
+
+/// A document with a part of its content.
+fn part(resolved: &Resolved, pointer: &Pointer, format: Format) -> Result<v1::Document, Error> {
+    let value = resolved.content.to_value();
+    let missing = || Missing::Value(resolved.target.id.clone(), pointer.to_string());
+    let part = pointer.find(&value).ok_or_else(missing)?;
+    let text = render(part, format).map_err(cannot_express)?;
+    if text.len() > TEXT_BYTES_MAX {
+        return Err(too_long(&text));
+    }
+    Ok(document_message(resolved, format, &text))
 }
 
 /// The answer, if clients can receive it.

@@ -139,6 +139,8 @@ impl From<Error> for Status {
                 told.details.push(any("confwatch.v1.ValidationReport", &short_report(report)));
                 told
             }
+            // Only if the engine forgot to look again.
+            Error::TagMoved => Told::new(Code::Internal, "INTERNAL"),
             Error::Compacted { oldest, .. } => {
                 Told::new(Code::OutOfRange, "COMPACTED").with("oldest_revision", oldest)
             }

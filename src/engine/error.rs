@@ -24,6 +24,9 @@ pub enum Error {
     RequestIdReused { id: String, revision: Revision },
     #[error("{place} is at version {current}, not {expected} as expected")]
     VersionMismatch { place: String, expected: Version, current: Version },
+    /// The tag of a rollback was moved meanwhile. The engine then looks again; nobody else sees it.
+    #[error("the tag was moved meanwhile")]
+    TagMoved,
     #[error("the change was refused by validation")]
     Refused(Report),
     #[error("revision {asked} was compacted, the oldest available is {oldest}")]

@@ -8,6 +8,9 @@ use crate::store::{Sealed, Store, StoreError, VersionRef};
 use super::error::{Error, Missing};
 use super::state::{ConfigState, State};
 
+/// Content of versions that are read at once, beside the one that exceeds it.
+const VERSIONS_BYTES_MAX: usize = 4 << 20;
+
 /// As of when.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum At {
@@ -90,20 +93,28 @@ fn revision_as_of(store: &dyn Store, time: Timestamp) -> Result<Option<Revision>
     }
 }
 
-/// Versions of a config below `before`, newest first, each with its commit.
+/// Versions of a config below `before`, newest first, each with its commit: at most `limit`, fewer where their content is large.
+/// Empty if there are no more.
 pub(super) fn versions(
     store: &dyn Store,
     id: &ConfigId,
     before: Version,
     limit: usize,
 ) -> Result<Vec<(VersionRef, Sealed)>, StoreError> {
-    let versions = store.versions(id, before, limit)?;
-    let with_commits = versions.into_iter().map(|version| {
-        let commit = commit_of(store, version.revision)?;
-        Ok(commit.map(|commit| (version, commit)))
-    });
-    // A version outlives its commit if the history before it was compacted.
-    with_commits.filter_map(Result::transpose).collect()
+    let (mut found, mut bytes) = (vec![], 0);
+    for version in store.versions(id, before, limit)? {
+        if bytes > VERSIONS_BYTES_MAX {
+            break;
+        }
+        // A version outlives its commit if the history before it was compacted.
+        if let Some(sealed) = commit_of(store, version.revision)? {
+            let layers = sealed.commit.changes.iter().flat_map(|change| &change.layers);
+            let content = layers.filter_map(|layer| layer.content.as_ref());
+            bytes += content.map(|content| content.as_str().len()).sum::<usize>();
+            found.push((version, sealed));
+        }
+    }
+    Ok(found)
 }
 
 /// A commit. `None` if it is not retained.

@@ -193,7 +193,8 @@ impl Engine {
         Ok((resolved, origins))
     }
 
-    /// Retained versions of a config below `before`, newest first, each with the commit that made it.
+    /// Retained versions of a config below `before`, newest first, each with the commit that made it: at most `limit`, fewer where they
+    /// are large, none if there are no more.
     pub async fn versions(
         &self,
         id: &ConfigId,
@@ -205,7 +206,24 @@ impl Engine {
     }
 
     /// Writes, and answers when it is durable and visible to every read.
-    pub async fn write(&self, write: Write) -> Result<Outcome, Error> {
+    pub async fn write(&self, mut write: Write) -> Result<Outcome, Error> {
+        loop {
+            let again = match &write.intent {
+                Intent::Rollback { to: VersionOrTag::Tag(_), .. } => Some(write.clone()),
+                Intent::Rollback { .. }
+                | Intent::Changes(_)
+                | Intent::Delete { .. }
+                | Intent::Tag { .. }
+                | Intent::Expire(_) => None,
+            };
+            match (self.write_once(write).await, again) {
+                (Err(Error::TagMoved), Some(again)) => write = again,
+                (outcome, _) => return outcome,
+            }
+        }
+    }
+
+    async fn write_once(&self, write: Write) -> Result<Outcome, Error> {
         let Write { origin, intent, validate_only } = write;
         let asked = origin.request.as_ref().map(|_| intent.asked_layers());
         // Before anything is looked up: what the first of two equal requests went by may be gone since.
@@ -382,12 +400,12 @@ impl Engine {
             Intent::Rollback { id, to, scope, expected } => {
                 // A version may be queued but not in the journal yet.
                 self.answered(self.pipeline.barrier()).await?;
-                let at = match to {
-                    VersionOrTag::Version(version) => At::Version(version),
-                    VersionOrTag::Tag(tag) => At::Tag(tag),
+                let (at, tag) = match to {
+                    VersionOrTag::Version(version) => (At::Version(version), None),
+                    VersionOrTag::Tag(tag) => (At::Tag(tag.clone()), Some(tag)),
                 };
                 let to = self.config_at(&self.state(), &id, &at).await?;
-                Ok(ReadIntent::Rollback { id, to, scope, expected })
+                Ok(ReadIntent::Rollback { id, to, tag, scope, expected })
             }
             Intent::Tag { id, tag, to, expected } => {
                 self.answered(self.pipeline.barrier()).await?;
@@ -425,17 +443,19 @@ impl Engine {
 
     /// Whether a write is little enough work to be done where it is.
     fn is_small(&self, intent: &Intent) -> bool {
-        let Intent::Changes(changes) = intent else {
-            return true;
-        };
         let state = self.state();
-        let bytes = changes.iter().map(|change| {
-            let config = state.config(&change.id);
-            let layers = config.into_iter().flat_map(|config| config.layers());
-            let there: usize = layers.map(|entry| entry.layer.content.as_str().len()).sum();
-            there + change.action.text_bytes()
-        });
-        bytes.sum::<usize>() <= INLINE_BYTES_MAX
+        let there = |id: &ConfigId| {
+            let layers = state.config(id).into_iter().flat_map(|config| config.layers());
+            layers.map(|entry| entry.layer.content.as_str().len()).sum::<usize>()
+        };
+        let bytes = match intent {
+            Intent::Changes(changes) => {
+                changes.iter().map(|change| there(&change.id) + change.action.text_bytes()).sum()
+            }
+            Intent::Delete { id, .. } | Intent::Rollback { id, .. } | Intent::Tag { id, .. } => there(id),
+            Intent::Expire(due) => due.iter().map(|expiry| there(&expiry.id)).sum(),
+        };
+        bytes <= INLINE_BYTES_MAX
     }
 }
 

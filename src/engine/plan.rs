@@ -22,9 +22,25 @@ use super::write::{LayerOutcome, Outcome, ReadAction, ReadChange, bounded, docum
 /// A write whose texts have been read and whose history has been looked up.
 pub(super) enum ReadIntent {
     Changes(Vec<ReadChange>),
-    Delete { id: ConfigId, key: Option<LayerKey>, expected: Option<Version> },
-    Rollback { id: ConfigId, to: Arc<ConfigState>, scope: Option<Scope>, expected: Option<Version> },
-    Tag { id: ConfigId, tag: TagName, to: Option<Version>, expected: Option<Version> },
+    Delete {
+        id: ConfigId,
+        key: Option<LayerKey>,
+        expected: Option<Version>,
+    },
+    Rollback {
+        id: ConfigId,
+        to: Arc<ConfigState>,
+        /// The tag that named `to` when it was looked up.
+        tag: Option<TagName>,
+        scope: Option<Scope>,
+        expected: Option<Version>,
+    },
+    Tag {
+        id: ConfigId,
+        tag: TagName,
+        to: Option<Version>,
+        expected: Option<Version>,
+    },
     Expire(Vec<(ConfigId, LayerKey)>),
 }
 
@@ -53,7 +69,8 @@ pub(super) fn plan(
     let mut plan = match intent {
         ReadIntent::Changes(changes) => plan_changes(state, changes, now, limits)?,
         ReadIntent::Delete { id, key, expected } => plan_delete(state, id, key.as_ref(), *expected)?,
-        ReadIntent::Rollback { id, to, scope, expected } => {
+        ReadIntent::Rollback { id, to, tag, scope, expected } => {
+            check_still_tagged(state, id, tag.as_ref(), to)?;
             plan_rollback(state, id, to, scope.as_ref(), *expected, now)?
         }
         ReadIntent::Tag { id, tag, to, expected } => plan_tag(state, id, tag, *to, *expected)?,
@@ -284,6 +301,20 @@ fn plan_delete(
     let mut plan = Plan::new(gone.iter().map(|layer| (id.clone(), layer.key.clone())).collect());
     plan.add(Some(base), next_version(id, Some(base), gone));
     Ok(plan)
+}
+
+/// A tag that moved between its lookup and the rollback names another version now: look again.
+fn check_still_tagged(
+    state: &State,
+    id: &ConfigId,
+    tag: Option<&TagName>,
+    to: &ConfigState,
+) -> Result<(), Error> {
+    let Some(tag) = tag else { return Ok(()) };
+    match state.config(id).and_then(|config| config.tags.get(tag)) {
+        Some(version) if *version == to.at.version => Ok(()),
+        Some(_) | None => Err(Error::TagMoved),
+    }
 }
 
 fn plan_rollback(

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::model::arbitrary::similar_object;
-use crate::model::{ConfigName, Content, Epoch, LayerKind, Namespace, Scope};
+use crate::model::{ConfigName, Content, Epoch, LayerKind, Namespace, Scope, TagName};
 use crate::store::memory::MemoryStore;
 use crate::store::{Point, SledOptions, SledStore};
 
@@ -396,5 +396,52 @@ async fn what_changed_nothing_is_not_told_before_that_is_durable_also_when_it_is
         let outcome = outcome.expect("nothing to write");
         assert_eq!((outcome.changed, outcome.revision), (false, Revision(1)));
     }
+    engine.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_rollback_to_a_tag_that_moves_meanwhile_goes_to_where_it_moved() {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new(Epoch(1)));
+    let engine = open(&store, |_| {});
+    for value in 1..=3 {
+        write_changes(&engine, vec![put(0, 0, LayerKind::Base, &json!({ "a": value }))]).await.expect("set");
+    }
+    let tag = TagName::parse("stable").expect("a name");
+    let move_to = |version| {
+        let tag = tag.clone();
+        engine.write(write(
+            Source::Tag,
+            Intent::Tag { id: id(0), tag, to: Some(Version(version)), expected: None },
+        ))
+    };
+    move_to(1).await.expect("tagged");
+    let to = VersionOrTag::Tag(tag.clone());
+    let intent = Intent::Rollback { id: id(0), to, scope: None, expected: None };
+    let mut rollback = Box::pin(engine.write(write(Source::Rollback, intent)));
+    // It has looked the tag up, and reads the version that it found.
+    assert!(futures_util::poll!(&mut rollback).is_pending());
+    assert_eq!(move_to(2).await.expect("moved").revision, Revision(5));
+    let outcome = rollback.await.expect("rolled back");
+    assert_eq!((outcome.revision, outcome.restored), (Revision(6), Some(Version(2))));
+    engine.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn no_more_history_is_read_at_once_than_fits_memory() {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new(Epoch(1)));
+    let engine = open(&store, |_| {});
+    for at in 0..10u8 {
+        let value = Value::from(char::from(b'a' + at).to_string().repeat(1_000_000));
+        write_changes(&engine, vec![put(0, 0, LayerKind::Base, &json!({ "a": value }))]).await.expect("set");
+    }
+    let (mut before, mut found) = (Version(11), vec![]);
+    loop {
+        let read = engine.versions(&id(0), before, 100).await.expect("history");
+        let Some((last, _)) = read.last() else { break };
+        assert!(read.len() <= 5);
+        before = last.version;
+        found.extend(read.iter().map(|(at, _)| at.version.0));
+    }
+    assert_eq!(found, (1..=10).rev().collect::<Vec<_>>());
     engine.close().await;
 }

@@ -1,6 +1,7 @@
 //! History: who, when, why and what; differences; the way back.
 
 use confwatch::proto::v1::*;
+use confwatch::server::settings::Fsync;
 use tonic::{Code, Request};
 
 use super::support::*;
@@ -450,4 +451,23 @@ async fn a_version_that_fits_no_message_comes_with_the_content_that_does() {
     let at = Some(get_request::At::Version(11));
     let left_out = GetRequest { view: View::Layer.into(), at, ..get(&layers[9].scope) };
     assert!(content(&mut client, left_out).await.ends_with(r#""b":1}"#));
+}
+
+#[tokio::test]
+async fn a_scope_that_hardly_any_version_changed_is_listed_a_piece_at_a_time() {
+    let directory = tempfile::TempDir::new().expect("a directory");
+    let server = TestServer::start_in(directory, |settings| settings.fsync = Fsync::Never).await;
+    let mut client = server.client().await;
+    put(&mut client, "/production", "{}").await;
+    for at in 0..1100 {
+        put(&mut client, "/", &format!(r#"{{"a":{at}}}"#)).await;
+    }
+    let mut request = ListVersionsRequest { scope: Some("/production".into()), ..versions() };
+    let first = client.list_versions(request.clone()).await.expect("history").into_inner();
+    assert!(first.versions.is_empty());
+    assert_ne!(first.next_page_token, "");
+    request.page_token = first.next_page_token;
+    let second = client.list_versions(request).await.expect("history").into_inner();
+    assert_eq!(second.versions.iter().map(|version| version.version).collect::<Vec<_>>(), [1]);
+    assert_eq!(second.next_page_token, "");
 }
