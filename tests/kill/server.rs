@@ -12,22 +12,27 @@ pub type Client = ConfigServiceClient<Channel>;
 
 /// Killed with SIGKILL, always: there is no other end.
 pub struct Server {
-    process: Child,
+    pub process: Child,
     address: String,
 }
 
 /// A server that has not yet said where it serves.
-pub struct Starting(Child);
+pub struct Starting {
+    pub process: Child,
+}
 
 impl Server {
-    pub fn spawn(data: &Path) -> Starting {
+    pub fn spawn(data: &Path, arguments: &[&str]) -> Starting {
         let mut command = Command::new(env!("CARGO_BIN_EXE_confwatch"));
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CONFWATCH_")) {
             command.env_remove(name);
         }
-        command.args(["serve", "--listen", "127.0.0.1:0", "--log", "warn", "--data-dir"]).arg(data);
+        command
+            .args(["serve", "--listen", "127.0.0.1:0", "--log", "warn", "--data-dir"])
+            .arg(data)
+            .args(arguments);
         let process = command.stdout(Stdio::piped()).kill_on_drop(true).spawn();
-        Starting(process.expect("the binary was built with this test"))
+        Starting { process: process.expect("the binary was built with this test") }
     }
 
     /// On a connection of its own.
@@ -35,23 +40,15 @@ impl Server {
         let endpoint = Endpoint::from_shared(format!("http://{}", self.address)).expect("an address");
         Client::new(endpoint.connect().await.expect("the server listens"))
     }
-
-    pub async fn kill(mut self) {
-        self.process.kill().await.expect("it was alive until now");
-    }
 }
 
 impl Starting {
     pub async fn ready(mut self) -> Server {
-        let stdout = self.0.stdout.take().expect("it is piped");
+        let stdout = self.process.stdout.take().expect("it is piped");
         let line = BufReader::new(stdout).lines().next_line().await.expect("it is text");
         let line = line.expect("the server starts on what is left");
         let (_, rest) = line.split_once(" serving on ").expect("the start-up line");
         let address = rest.split(',').next().expect("the address comes first").to_owned();
-        Server { process: self.0, address }
-    }
-
-    pub async fn kill(mut self) {
-        self.0.kill().await.expect("it was alive until now");
+        Server { process: self.process, address }
     }
 }

@@ -1,0 +1,287 @@
+//! What programs see on a disk, and what of it a power cut leaves. Knows no FUSE and no processes.
+//!
+//! What is written is seen at once, and survives once it was synced: content by a sync of the file, names by a sync of
+//! the directory. Everything else is a list of operations, of which a cut keeps whatever `Survives` says.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ffi::{OsStr, OsString};
+
+use fastrand::Rng;
+use libc::{EEXIST, EISDIR, ENOENT, ENOTDIR, ENOTEMPTY};
+
+pub type NodeId = u64;
+/// An errno.
+pub type Failure = i32;
+
+pub const ROOT: NodeId = 1;
+
+/// A disk, all of it in memory.
+pub struct Model {
+    names: Names,
+    nodes: HashMap<NodeId, Node>,
+    node_last: NodeId,
+    /// What would not surely survive, in order.
+    pending: Vec<(u64, Operation)>,
+    operation_last: u64,
+}
+
+/// When names become durable.
+#[derive(Clone, Copy, Debug)]
+pub enum Names {
+    /// With a sync of their directory: all that POSIX promises.
+    Posix,
+    /// With any sync, as in a file system with a journal for names.
+    Journal,
+}
+
+/// What becomes of operations that were not synced.
+#[derive(Clone, Debug)]
+pub enum Survives {
+    Nothing,
+    /// As when only the process is killed.
+    Everything,
+    /// Those before a moment; one is torn.
+    Earliest,
+    /// Those after a moment: a disk may write in any order.
+    Latest,
+    /// Each fragment of a write, and each name, with this chance. Lengths of files may survive without the content.
+    Fragments {
+        chance: f64,
+        bytes: usize,
+        lengths: bool,
+    },
+}
+
+struct Node {
+    seen: Content,
+    durable: Content,
+}
+
+#[derive(Clone)]
+pub enum Content {
+    File(Vec<u8>),
+    Directory(BTreeMap<OsString, NodeId>),
+}
+
+enum Operation {
+    Write {
+        file: NodeId,
+        offset: usize,
+        bytes: Vec<u8>,
+    },
+    Resize {
+        file: NodeId,
+        bytes: usize,
+    },
+    /// Changes of names that happen together: which name, in which directory, is which node from now on.
+    Name(Vec<(NodeId, OsString, Option<NodeId>)>),
+}
+
+impl Names {
+    pub fn random(rng: &mut Rng) -> Names {
+        if rng.bool() { Names::Posix } else { Names::Journal }
+    }
+}
+
+impl Survives {
+    pub fn random(rng: &mut Rng) -> Survives {
+        match rng.u8(..8) {
+            0 => Survives::Nothing,
+            1 => Survives::Everything,
+            2 => Survives::Earliest,
+            3 => Survives::Latest,
+            _ => Survives::Fragments {
+                chance: [0.1, 0.5, 0.9][rng.usize(..3)],
+                bytes: [512, 4096][rng.usize(..2)],
+                lengths: rng.bool(),
+            },
+        }
+    }
+}
+
+impl Model {
+    pub fn new(names: Names) -> Model {
+        let root = Content::Directory(BTreeMap::new());
+        let nodes = HashMap::from([(ROOT, Node { seen: root.clone(), durable: root })]);
+        Model { names, nodes, node_last: ROOT, pending: Vec::new(), operation_last: 0 }
+    }
+
+    pub fn content(&self, node: NodeId) -> Result<&Content, Failure> {
+        self.nodes.get(&node).map(|node| &node.seen).ok_or(ENOENT)
+    }
+
+    pub fn find(&self, directory: NodeId, name: &OsStr) -> Result<NodeId, Failure> {
+        self.directory(directory)?.get(name).copied().ok_or(ENOENT)
+    }
+
+    pub fn create(&mut self, directory: NodeId, name: &OsStr, content: Content) -> Result<NodeId, Failure> {
+        if self.directory(directory)?.contains_key(name) {
+            return Err(EEXIST);
+        }
+        self.node_last += 1;
+        let node = self.node_last;
+        self.nodes.insert(node, Node { seen: content.clone(), durable: content });
+        self.perform(Operation::Name(vec![(directory, name.into(), Some(node))]));
+        Ok(node)
+    }
+
+    pub fn remove(&mut self, directory: NodeId, name: &OsStr) -> Result<(), Failure> {
+        self.check_empty(self.find(directory, name)?)?;
+        self.perform(Operation::Name(vec![(directory, name.into(), None)]));
+        Ok(())
+    }
+
+    pub fn rename(&mut self, from: (NodeId, &OsStr), to: (NodeId, &OsStr)) -> Result<(), Failure> {
+        let node = self.find(from.0, from.1)?;
+        self.directory(to.0)?;
+        if let Ok(replaced) = self.find(to.0, to.1) {
+            self.check_empty(replaced)?;
+        }
+        self.perform(Operation::Name(vec![(from.0, from.1.into(), None), (to.0, to.1.into(), Some(node))]));
+        Ok(())
+    }
+
+    pub fn write(&mut self, file: NodeId, offset: usize, bytes: &[u8]) -> Result<(), Failure> {
+        self.file(file)?;
+        self.perform(Operation::Write { file, offset, bytes: bytes.into() });
+        Ok(())
+    }
+
+    pub fn resize(&mut self, file: NodeId, bytes: usize) -> Result<(), Failure> {
+        self.file(file)?;
+        self.perform(Operation::Resize { file, bytes });
+        Ok(())
+    }
+
+    /// The last operation until now. A sync that begins now is for those up to it.
+    pub fn now(&self) -> u64 {
+        self.operation_last
+    }
+
+    /// Makes durable what was done up to `until`: to the content of a file, or to the names in a directory.
+    pub fn sync(&mut self, node: NodeId, until: u64) {
+        let is_journal = matches!(self.names, Names::Journal);
+        let (synced, pending) = std::mem::take(&mut self.pending).into_iter().partition(|(at, operation)| {
+            *at <= until
+                && match operation {
+                    Operation::Write { file, .. } | Operation::Resize { file, .. } => *file == node,
+                    Operation::Name(changes) => is_journal || changes.iter().any(|change| change.0 == node),
+                }
+        });
+        self.pending = pending;
+        let synced: Vec<(u64, Operation)> = synced;
+        synced.iter().for_each(|(_, operation)| self.make_durable(operation));
+    }
+
+    /// What is seen from now on is what a power cut left. Says how many operations were at stake.
+    pub fn cut(&mut self, survives: &Survives, rng: &mut Rng) -> usize {
+        let pending = std::mem::take(&mut self.pending);
+        let moment = rng.usize(..=pending.len());
+        for (at, (_, operation)) in pending.iter().enumerate() {
+            match survives {
+                Survives::Nothing => {}
+                Survives::Everything => self.make_durable(operation),
+                Survives::Earliest if at < moment => self.make_durable(operation),
+                Survives::Earliest if at == moment => self.tear(operation, 0.5, 512, false, rng),
+                Survives::Earliest => {}
+                Survives::Latest if at >= moment => self.make_durable(operation),
+                Survives::Latest => {}
+                Survives::Fragments { chance, bytes, lengths } => {
+                    self.tear(operation, *chance, *bytes, *lengths, rng);
+                }
+            }
+        }
+        for node in self.nodes.values_mut() {
+            node.seen = node.durable.clone();
+        }
+        pending.len()
+    }
+
+    fn tear(&mut self, operation: &Operation, chance: f64, size: usize, lengths: bool, rng: &mut Rng) {
+        let Operation::Write { file, offset, bytes } = operation else {
+            if rng.f64() < chance {
+                self.make_durable(operation);
+            }
+            return;
+        };
+        let end = offset + bytes.len();
+        let mut start = *offset;
+        while start < end {
+            // Disks write whole sectors, so that fragments lie where sectors do.
+            let next = ((start / size + 1) * size).min(end);
+            if rng.f64() < chance {
+                let bytes = bytes[start - offset..next - offset].to_vec();
+                self.make_durable(&Operation::Write { file: *file, offset: start, bytes });
+            }
+            start = next;
+        }
+        let Content::File(durable) = &self.nodes[file].durable else { return };
+        if lengths && durable.len() < end {
+            self.make_durable(&Operation::Resize { file: *file, bytes: end });
+        }
+    }
+
+    fn perform(&mut self, operation: Operation) {
+        operation.apply(&mut self.nodes, |node| &mut node.seen);
+        self.operation_last += 1;
+        self.pending.push((self.operation_last, operation));
+    }
+
+    fn make_durable(&mut self, operation: &Operation) {
+        operation.apply(&mut self.nodes, |node| &mut node.durable);
+    }
+
+    fn directory(&self, node: NodeId) -> Result<&BTreeMap<OsString, NodeId>, Failure> {
+        match self.content(node)? {
+            Content::Directory(entries) => Ok(entries),
+            Content::File(_) => Err(ENOTDIR),
+        }
+    }
+
+    fn file(&self, node: NodeId) -> Result<&Vec<u8>, Failure> {
+        match self.content(node)? {
+            Content::File(bytes) => Ok(bytes),
+            Content::Directory(_) => Err(EISDIR),
+        }
+    }
+
+    fn check_empty(&self, node: NodeId) -> Result<(), Failure> {
+        match self.content(node)? {
+            Content::Directory(entries) if !entries.is_empty() => Err(ENOTEMPTY),
+            Content::Directory(_) | Content::File(_) => Ok(()),
+        }
+    }
+}
+
+impl Operation {
+    /// To what is seen, or to what is durable.
+    fn apply(&self, nodes: &mut HashMap<NodeId, Node>, which: fn(&mut Node) -> &mut Content) {
+        match self {
+            Operation::Write { file, offset, bytes } => {
+                let Content::File(held) = which(node(nodes, *file)) else { return };
+                let end = offset + bytes.len();
+                if held.len() < end {
+                    held.resize(end, 0);
+                }
+                held[*offset..end].copy_from_slice(bytes);
+            }
+            Operation::Resize { file, bytes } => {
+                let Content::File(held) = which(node(nodes, *file)) else { return };
+                held.resize(*bytes, 0);
+            }
+            Operation::Name(changes) => {
+                for (directory, name, target) in changes {
+                    let Content::Directory(entries) = which(node(nodes, *directory)) else { continue };
+                    match target {
+                        Some(node) => entries.insert(name.clone(), *node),
+                        None => entries.remove(name),
+                    };
+                }
+            }
+        }
+    }
+}
+
+fn node(nodes: &mut HashMap<NodeId, Node>, node: NodeId) -> &mut Node {
+    nodes.get_mut(&node).expect("nodes are never removed")
+}
