@@ -4,6 +4,7 @@
 //! checked to hold still, gets its revision, and joins the queue; that is where order is given. One thread takes the whole queue, makes it
 //! durable with one append, publishes the new state, wakes the watchers and answers. While it syncs, the next batch queues up.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 
@@ -222,7 +223,14 @@ impl Pipeline {
         self.filled.notify_one();
     }
 
+    /// The thread. If it panics, which is our bug, nobody must wait for an answer that never comes.
     fn run(&self) {
+        if catch_unwind(AssertUnwindSafe(|| self.work())).is_err() {
+            self.fail(vec![], StoreError::Failed("the commit thread has panicked".into()));
+        }
+    }
+
+    fn work(&self) {
         loop {
             let batch = {
                 let mut queue = self.lock();

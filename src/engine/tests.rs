@@ -445,3 +445,20 @@ async fn no_more_history_is_read_at_once_than_fits_memory() {
     assert_eq!(found, (1..=10).rev().collect::<Vec<_>>());
     engine.close().await;
 }
+
+/// Two engines on one store break its contract, at which it panics.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn writers_are_told_when_the_commit_thread_has_panicked() {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new(Epoch(1)));
+    let first = Engine::open(store.clone(), Options::default()).expect("an empty store");
+    let second = Engine::open(store, Options::default()).expect("an empty store");
+    let set = || write(Source::Set, Intent::Changes(vec![put(0, 0, LayerKind::Base, &json!({ "a": 1 }))]));
+    first.write(set()).await.expect("it is the first");
+    for _ in 0..2 {
+        let refused = second.write(set()).await;
+        assert!(matches!(refused, Err(Error::Unwritable(_))), "{refused:?}");
+    }
+    assert_eq!(second.state().revision, Revision(0));
+    first.close().await;
+    second.close().await;
+}
