@@ -82,6 +82,8 @@ fn store_failure(error: StoreError) -> Failure {
         | StoreError::Corrupt { .. }
         | StoreError::Format { .. }
         | StoreError::Failed(_)
+        | StoreError::Refused(_)
+        | StoreError::Unavailable(_)
         | StoreError::Io { .. } => failure,
     }
 }

@@ -104,7 +104,9 @@ impl From<StoreError> for Error {
     fn from(error: StoreError) -> Error {
         match error {
             StoreError::Compacted { asked, oldest } => Error::Compacted { asked, oldest },
-            StoreError::Failed(why) => Error::Unwritable(why),
+            StoreError::Failed(why) | StoreError::Refused(why) | StoreError::Unavailable(why) => {
+                Error::Unwritable(why)
+            }
             StoreError::Locked { .. }
             | StoreError::Corrupt { .. }
             | StoreError::Format { .. }

@@ -1,4 +1,4 @@
-//! Writing the indexes: what a batch of the journal changes in them. Knows trees; not when it is called.
+//! Writing batches to the journal, and what they change to the indexes. Knows trees; not when it is called.
 //!
 //! Writing the same batches again changes nothing, so a start replays from the checkpoint without asking what was already there. sled
 //! recovers a prefix of what one thread wrote, so the checkpoint, written last, vouches for all before it.
@@ -8,18 +8,34 @@ use std::collections::BTreeMap;
 use super::super::codec::Located;
 use super::record::{self, About, CurrentRecord, LayerRecord};
 use super::trees::Trees;
+use super::wal::Logged;
 use super::{chunk, keys};
 use crate::model::{LayerChange, Revision, Version};
 use crate::store::{Head, StoreError, VersionRef};
 
-/// A batch that is in the journal.
+/// A batch that is durable in the log.
 pub struct Pending {
     pub first: Revision,
+    pub last: Revision,
     pub bytes: Vec<u8>,
 }
 
-/// Brings the indexes from where they are to the end of `batches`, and returns that.
-pub fn write(trees: &Trees, batches: &[Pending]) -> Result<Option<Head>, StoreError> {
+impl From<Logged> for Pending {
+    fn from(Logged { first, last, bytes }: Logged) -> Pending {
+        Pending { first, last, bytes }
+    }
+}
+
+/// Writes batches to the journal and the indexes, and returns the head they lead to. `None` if there are none.
+pub fn archive(trees: &Trees, batches: &[Pending]) -> Result<Option<Head>, StoreError> {
+    for batch in batches {
+        trees.journal.write(batch.first, &batch.bytes)?;
+    }
+    write(trees, batches)
+}
+
+/// Brings the indexes from where they are to the end of `batches`, which the journal has, and returns that.
+fn write(trees: &Trees, batches: &[Pending]) -> Result<Option<Head>, StoreError> {
     let mut changed = Changed::default();
     let mut head = None;
     for pending in batches {
@@ -42,7 +58,7 @@ pub fn replay(trees: &Trees) -> Result<(), StoreError> {
     let mut indexed = trees.checkpoint()?;
     while let Some(first) = trees.journal.batch_from(indexed.next())? {
         let bytes = trees.journal.read_bytes(first)?;
-        match write(trees, &[Pending { first, bytes }])? {
+        match write(trees, &[Pending { first, last: first, bytes }])? {
             Some(head) => indexed = head.revision,
             None => return Ok(()),
         }

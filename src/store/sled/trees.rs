@@ -11,10 +11,10 @@
 //! | `pin` NUL, key of a version | this version is retained for its tag, though it ended before the oldest revision |
 
 use super::journal::Journal;
-use super::{corrupt, keys, record};
+use super::{compact, corrupt, index, keys, record};
 use crate::model::{ConfigId, Digest, Epoch, Revision, Version};
-use crate::store::StoreError;
 use crate::store::codec::FORMAT;
+use crate::store::{Head, StoreError};
 
 /// Handles of the trees. Cheap to clone.
 #[derive(Clone)]
@@ -81,6 +81,18 @@ impl Trees {
 
     pub fn write_checkpoint(&self, revision: Revision) -> Result<(), StoreError> {
         self.write_number("checkpoint", revision.0)
+    }
+
+    /// Ends what a crash left half done, and returns what is here then.
+    pub fn catch_up(&self) -> Result<Head, StoreError> {
+        compact::resume(self)?;
+        let (head, checkpoint) = (self.journal.head()?, self.checkpoint()?);
+        if checkpoint > head.revision {
+            let what = format!("it ends with revision {}, the indexes with {checkpoint}", head.revision);
+            return Err(corrupt("commits", what));
+        }
+        index::replay(self)?;
+        Ok(head)
     }
 
     pub fn oldest(&self) -> Result<Oldest, StoreError> {
