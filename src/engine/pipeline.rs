@@ -251,22 +251,27 @@ impl Pipeline {
     fn commit(&self, mut batch: Vec<Entry>) {
         let (commits, mut states): (Vec<Commit>, Vec<_>) =
             batch.iter_mut().filter_map(|entry| entry.commit.take()).unzip();
-        if let Some(state) = states.pop() {
+        let newest = states.pop();
+        if let Some(state) = &newest {
             if let Err(error) = self.store.append(&commits) {
                 return self.fail(batch, error);
             }
-            self.publish(state, &commits);
+            self.published.store(state.clone());
+            self.revision.send_replace(state.revision);
         }
         for entry in batch {
             // Who no longer waits for the answer does not need it.
             let _ = entry.reply.send(Ok(entry.answer));
         }
+        // Watchers come after the answers: there may be thousands to wake, and an answer would stand in line behind them. What
+        // is answered is published already, and a stream that is opened waits for the hub to have it.
+        if let Some(state) = newest {
+            self.tell_watchers(state, &commits);
+        }
         self.compact();
     }
 
-    fn publish(&self, state: Arc<State>, commits: &[Commit]) {
-        self.published.store(state.clone());
-        self.revision.send_replace(state.revision);
+    fn tell_watchers(&self, state: Arc<State>, commits: &[Commit]) {
         let changed: Vec<(ConfigId, LayerKey)> = commits
             .iter()
             .flat_map(|commit| &commit.changes)

@@ -162,9 +162,7 @@ impl FollowedOne {
         let status = match known == self.known && document.is_some() {
             true => TargetStatus::Current(self.cell.target.clone()),
             // With the version of now: elsewhere the config may have changed since the target did.
-            false => {
-                TargetStatus::of(&self.cell.target, self.cell.current_document_at(state, resolver))
-            }
+            false => TargetStatus::of(&self.cell.target, self.cell.current_document_at(state, resolver)),
         };
         TargetState { format: self.format, status }
     }
