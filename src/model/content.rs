@@ -19,6 +19,11 @@ impl Content {
         Content(to_canonical(value).into())
     }
 
+    /// `text` must be canonical.
+    pub fn of_canonical(text: &str) -> Content {
+        Content(text.into())
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }

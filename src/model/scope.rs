@@ -62,12 +62,14 @@ impl Scope {
 
     /// The scopes from `/` down to this one, both included: the order of merging.
     pub fn lineage(&self) -> impl Iterator<Item = Scope> {
-        let below = self.0[1..].char_indices().filter(|(_, c)| *c == '/').map(|(at, _)| at + 1);
-        let ends: Vec<usize> = match self.is_global() {
-            true => vec![],
-            false => below.chain([self.0.len()]).collect(),
-        };
-        std::iter::once(Scope::global()).chain(ends.into_iter().map(|end| Scope(self.0[..end].into())))
+        self.lineage_paths().map(|path| Scope(path.into()))
+    }
+
+    /// The same as text, which costs no memory.
+    pub fn lineage_paths(&self) -> impl Iterator<Item = &str> + Clone {
+        let path = &*self.0;
+        let above = path.match_indices('/').skip(1).map(move |(end, _)| &path[..end]);
+        std::iter::once("/").chain(above).chain((path != "/").then_some(path))
     }
 
     pub fn is_global(&self) -> bool {

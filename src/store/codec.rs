@@ -25,7 +25,6 @@
 //! with integers big endian. The hash of a commit is SHA-256 over the hash before it and its bytes as stored, so that a
 //! later program can check the chain without being able to write the bytes again.
 
-use serde::de::value::{Error as ValueError, SeqDeserializer};
 use serde::{Deserialize, Serialize};
 
 use super::Sealed;
@@ -118,8 +117,7 @@ pub fn decode_commit(bytes: &[u8]) -> Result<Commit, DecodeError> {
 
 /// Content from the canonical text it was stored as.
 pub fn decode_content(text: &str) -> Content {
-    Content::deserialize(SeqDeserializer::<_, ValueError>::new(std::iter::once(text)))
-        .expect("content is one text")
+    Content::of_canonical(text)
 }
 
 /// The size of the header, once it is known to be right.
