@@ -39,7 +39,7 @@ pub use changes::{ChangeEvent, Changes, ChangesOptions};
 pub use error::{Error, Limit, Missing};
 pub use history::At;
 pub use resolve::{Encoding, Resolved, Target, View};
-pub use state::{ConfigState, Expiry, LayerEntry, State};
+pub use state::{ConfigState, Expiry, LayerEntry, Loading, State};
 pub use write::{Action, Change, Intent, LayerOutcome, Origin, Outcome, Text, VersionOrTag, Write};
 
 use history::{blocking, config_at};
@@ -59,6 +59,9 @@ const INLINE_BYTES_MAX: usize = 32 << 10;
 /// Gives the time of day.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
+/// Told how many layers have been loaded: 0 at first, then every thousand or so.
+pub type Progress = Arc<dyn Fn(u64) + Send + Sync>;
+
 /// How an engine is to be.
 #[derive(Clone)]
 pub struct Options {
@@ -68,6 +71,8 @@ pub struct Options {
     /// Memory for resolved documents.
     pub cache_bytes: u64,
     pub clock: Clock,
+    /// Told how the start goes on.
+    pub progress: Progress,
 }
 
 impl Default for Options {
@@ -77,6 +82,7 @@ impl Default for Options {
             retain_revisions: None,
             cache_bytes: 64 << 20,
             clock: Arc::new(|| Timestamp::from_system(SystemTime::now())),
+            progress: Arc::new(|_| {}),
         }
     }
 }
@@ -105,9 +111,7 @@ struct Tasks {
 impl Engine {
     /// Loads the current state, and expires what fell due while nobody was there. Blocks; needs a tokio runtime around it.
     pub fn open(store: Arc<dyn Store>, options: Options) -> Result<Arc<Engine>, Error> {
-        let mut configs = vec![];
-        let head = store.load(&mut |config| configs.push(config))?;
-        let state = State::loaded(store.epoch(), head, configs);
+        let state = load(&*store, &options.progress)?;
         let requests = recall_requests(&*store, (options.clock)())?;
         let resolver = Arc::new(Resolver::new(options.cache_bytes));
         let (hub, watch) = Hub::start(Arc::new(state.clone()), resolver.clone(), options.limits.watchers_max);
@@ -457,6 +461,22 @@ impl Engine {
         };
         bytes <= INLINE_BYTES_MAX
     }
+}
+
+fn load(store: &dyn Store, progress: &Progress) -> Result<State, Error> {
+    const REPORTED_LAYERS: usize = 1000;
+    let mut loading = Loading::default();
+    let (mut layers, mut reported) = (0, 0);
+    progress(0);
+    let head = store.load(&mut |config| {
+        layers += config.layers.len();
+        loading.add(config);
+        if layers - reported >= REPORTED_LAYERS {
+            reported = layers;
+            progress(layers as u64);
+        }
+    })?;
+    Ok(loading.state(store.epoch(), head))
 }
 
 /// The request ids that the journal of the last 24 hours knows.

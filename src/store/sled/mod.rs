@@ -23,6 +23,7 @@ mod indexer;
 mod journal;
 mod keys;
 mod layers;
+mod load;
 mod open;
 mod options;
 mod record;
