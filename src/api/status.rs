@@ -156,6 +156,9 @@ impl From<Error> for Status {
             Error::Draining { retry_after } => {
                 Told::new(Code::Unavailable, "DRAINING").retry_after(*retry_after)
             }
+            Error::NotWritten(_) => {
+                Told::new(Code::Unavailable, "STORE_WRITE_REFUSED").retry_after(Duration::from_secs(1))
+            }
             Error::Unwritable(_) => {
                 Told::new(Code::Unavailable, "STORE_UNAVAILABLE").retry_after(Duration::from_secs(5))
             }
@@ -217,6 +220,7 @@ fn reason_of_field(field: &str) -> &'static str {
 fn reason_of_limit(limit: Limit) -> &'static str {
     match limit {
         Limit::CommitBytes => "COMMIT_TOO_LARGE",
+        Limit::Layers => "TOO_MANY_LAYERS",
         Limit::QueuedWrites => "TOO_MANY_WRITES",
         Limit::Watchers => "TOO_MANY_WATCHERS",
     }

@@ -81,6 +81,7 @@ fn store_failure(error: StoreError) -> Failure {
         StoreError::Compacted { .. }
         | StoreError::Corrupt { .. }
         | StoreError::Format { .. }
+        | StoreError::Refused(_)
         | StoreError::Failed(_)
         | StoreError::Io { .. } => failure,
     }

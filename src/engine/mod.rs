@@ -9,12 +9,15 @@ mod expiry;
 mod history;
 mod pipeline;
 mod plan;
+mod queue;
+mod reach;
 mod replay;
 mod requests;
 mod resolve;
 mod state;
 #[cfg(test)]
 mod tests;
+mod turns;
 pub mod watch;
 mod write;
 
@@ -43,7 +46,7 @@ pub use state::{ConfigState, Expiry, LayerEntry, Loading, State};
 pub use write::{Action, Change, Intent, LayerOutcome, Origin, Outcome, Text, VersionOrTag, Write};
 
 use history::{blocking, config_at};
-use pipeline::{Answer, Pipeline, ReadWrite, Submitted};
+use pipeline::{Answer, Pipeline, ReadWrite};
 use plan::ReadIntent;
 use requests::{REQUEST_WINDOW, Requests};
 use resolve::{Resolver, resolve, values_of};
@@ -53,7 +56,7 @@ use write::document_error;
 /// When a client of a draining server should come back: the transport spreads it.
 pub const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// Work on documents larger than this goes to the threads that may block.
+/// Texts larger than this are read by the threads that may block.
 const INLINE_BYTES_MAX: usize = 32 << 10;
 
 /// Gives the time of day.
@@ -112,7 +115,7 @@ impl Engine {
     /// Loads the current state, and expires what fell due while nobody was there. Blocks; needs a tokio runtime around it.
     pub fn open(store: Arc<dyn Store>, options: Options) -> Result<Arc<Engine>, Error> {
         let state = load(&*store, &options.progress)?;
-        let requests = recall_requests(&*store, (options.clock)())?;
+        let requests = recall_requests(&*store, (options.clock)(), options.limits.request_ids_max)?;
         let resolver = Arc::new(Resolver::new(options.cache_bytes));
         let (hub, watch) = Hub::start(Arc::new(state.clone()), resolver.clone(), options.limits.watchers_max);
         let (pipeline, commit) = Pipeline::start(store.clone(), state, requests, hub.clone(), &options);
@@ -234,19 +237,11 @@ impl Engine {
         let submitted = match self.pipeline.known(&origin, validate_only) {
             Some(known) => known,
             None => {
-                let inline = self.is_small(&intent);
-                let intent = self.read_intent(intent, inline).await?;
-                let write = ReadWrite { origin, intent, validate_only };
-                match inline {
-                    true => self.pipeline.submit(&write),
-                    false => {
-                        let pipeline = self.pipeline.clone();
-                        blocking(move || pipeline.submit(&write)).await?
-                    }
-                }
+                let intent = self.read_intent(intent).await?;
+                self.pipeline.submit(ReadWrite::new(origin, intent, validate_only)).await?
             }
         };
-        match self.answered(submitted).await? {
+        match submitted.answered().await? {
             Answer::Outcome(outcome) => outcome,
             Answer::Replay(revision) => {
                 let (store, asked) = (self.store.clone(), asked.flatten());
@@ -296,10 +291,8 @@ impl Engine {
             request: None,
             annotations: Default::default(),
         };
-        let write = ReadWrite { origin, intent: ReadIntent::Changes(changes), validate_only: true };
-        let pipeline = self.pipeline.clone();
-        let submitted = blocking(move || pipeline.submit(&write)).await?;
-        let outcome = match self.answered(submitted).await? {
+        let write = ReadWrite::new(origin, ReadIntent::Changes(changes), true);
+        let outcome = match self.pipeline.submit(write).await?.answered().await? {
             Answer::Outcome(outcome) => outcome,
             Answer::Replay(_) => unreachable!("a validation has no request id"),
         };
@@ -377,33 +370,24 @@ impl Engine {
         }
     }
 
-    async fn answered(&self, submitted: Submitted) -> Result<Answer, Error> {
-        match submitted {
-            Submitted::Answered(answer) => Ok(answer),
-            // The thread answers everything that is queued, unless it is gone.
-            Submitted::Queued(answered) => {
-                answered.await.map_err(|_| Error::Unwritable("the commit thread has ended".into()))?
-            }
-        }
-    }
-
     /// Does what needs no state: reads texts, looks up history.
-    async fn read_intent(&self, intent: Intent, inline: bool) -> Result<ReadIntent, Error> {
+    async fn read_intent(&self, intent: Intent) -> Result<ReadIntent, Error> {
         match intent {
             Intent::Changes(changes) => {
                 self.check_changes(&changes)?;
                 let bytes_max = self.limits.layer_bytes_max;
+                let bytes: usize = changes.iter().map(|change| change.action.text_bytes()).sum();
                 let read = move || {
                     let read = changes.into_iter().map(|change| change.read(bytes_max));
                     read.collect::<Result<Vec<_>, _>>()
                 };
-                let read = if inline { read() } else { blocking(read).await? };
+                let read = if bytes <= INLINE_BYTES_MAX { read() } else { blocking(read).await? };
                 read.map(ReadIntent::Changes).map_err(|(field, error)| document_error(field, error))
             }
             Intent::Delete { id, key, expected } => Ok(ReadIntent::Delete { id, key, expected }),
             Intent::Rollback { id, to, scope, expected } => {
                 // A version may be queued but not in the journal yet.
-                self.answered(self.pipeline.barrier()).await?;
+                self.pipeline.barrier().answered().await?;
                 let (at, tag) = match to {
                     VersionOrTag::Version(version) => (At::Version(version), None),
                     VersionOrTag::Tag(tag) => (At::Tag(tag.clone()), Some(tag)),
@@ -412,7 +396,7 @@ impl Engine {
                 Ok(ReadIntent::Rollback { id, to, tag, scope, expected })
             }
             Intent::Tag { id, tag, to, expected } => {
-                self.answered(self.pipeline.barrier()).await?;
+                self.pipeline.barrier().answered().await?;
                 if let Some(version) = to.filter(|version| *version != Version::ZERO) {
                     self.config_at(&self.state(), &id, &At::Version(version)).await?;
                 }
@@ -444,23 +428,6 @@ impl Engine {
         }
         Ok(())
     }
-
-    /// Whether a write is little enough work to be done where it is.
-    fn is_small(&self, intent: &Intent) -> bool {
-        let state = self.state();
-        let there = |id: &ConfigId| {
-            let layers = state.config(id).into_iter().flat_map(|config| config.layers());
-            layers.map(|entry| entry.layer.content.as_str().len()).sum::<usize>()
-        };
-        let bytes = match intent {
-            Intent::Changes(changes) => {
-                changes.iter().map(|change| there(&change.id) + change.action.text_bytes()).sum()
-            }
-            Intent::Delete { id, .. } | Intent::Rollback { id, .. } | Intent::Tag { id, .. } => there(id),
-            Intent::Expire(due) => due.iter().map(|expiry| there(&expiry.id)).sum(),
-        };
-        bytes <= INLINE_BYTES_MAX
-    }
 }
 
 fn load(store: &dyn Store, progress: &Progress) -> Result<State, Error> {
@@ -480,9 +447,9 @@ fn load(store: &dyn Store, progress: &Progress) -> Result<State, Error> {
 }
 
 /// The request ids that the journal of the last 24 hours knows.
-fn recall_requests(store: &dyn Store, now: Timestamp) -> Result<Requests, Error> {
+fn recall_requests(store: &dyn Store, now: Timestamp, ids_max: usize) -> Result<Requests, Error> {
     const PAGE_BYTES: usize = 16 << 20;
-    let mut requests = Requests::default();
+    let mut requests = Requests::new(ids_max);
     let before = store.revision_at(now.minus(REQUEST_WINDOW))?.unwrap_or(Revision::ZERO);
     let mut from = before.next().max(store.oldest());
     loop {

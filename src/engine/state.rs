@@ -6,7 +6,8 @@ use std::sync::Arc;
 use imbl::{OrdMap, OrdSet};
 
 use crate::model::{
-    Commit, ConfigChange, ConfigId, Epoch, Layer, LayerKey, Namespace, Revision, TagName, Timestamp, Version,
+    Commit, ConfigChange, ConfigId, Epoch, Layer, LayerKey, LayerKind, Namespace, Revision, Scope, TagName,
+    Timestamp, Version,
 };
 use crate::store::{ConfigRecord, Head, Snapshot, VersionRef};
 
@@ -112,37 +113,35 @@ impl State {
 
     /// The state after a commit, which must be the next one.
     pub fn apply(&self, commit: &Commit) -> State {
-        let after = commit
-            .changes
-            .iter()
-            .map(|change| ConfigState::after(self.configs.get(&change.id).map(Arc::as_ref), change));
-        self.advance(commit.revision, commit.time, after.collect())
+        let after = commit.changes.iter().map(|change| {
+            let mut config = ConfigState::after(self.configs.get(&change.id).map(Arc::as_ref), change);
+            config.settle(change, commit.revision, commit.time);
+            Arc::new(config)
+        });
+        let mut next = self.clone();
+        next.advance(commit, &after.collect::<Vec<_>>());
+        next
     }
 
-    /// The state after a commit that leaves these configs. Those that it gave a new version get its revision and time.
-    pub fn advance(&self, revision: Revision, time: Timestamp, after: Vec<ConfigState>) -> State {
-        debug_assert_eq!(revision, self.revision.next());
-        let mut next = self.clone();
-        next.revision = revision;
-        next.time = time;
-        for mut config in after {
-            let before = self.configs.get(&config.id);
-            if before.is_none() {
-                // One text for all configs of a namespace.
-                let sibling = self.configs_of(&config.id.namespace).next();
-                let namespace = sibling.map(|sibling| sibling.id.namespace.clone());
-                config.id.namespace = namespace.unwrap_or(config.id.namespace);
+    /// Becomes the state after a commit that leaves these configs. What it shares with others is copied as far as it changes, and
+    /// nothing of it twice between two clones.
+    pub fn advance(&mut self, commit: &Commit, after: &[Arc<ConfigState>]) {
+        debug_assert_eq!(commit.revision, self.revision.next());
+        self.revision = commit.revision;
+        self.time = commit.time;
+        for (change, config) in commit.changes.iter().zip(after) {
+            let before = self.configs.insert(config.id.clone(), config.clone());
+            for layer in &change.layers {
+                let expiry = |time| Expiry { time, id: change.id.clone(), key: layer.key.clone() };
+                let was = before.as_ref().and_then(|config| config.layer(&layer.key)?.layer.expires);
+                if let Some(time) = was {
+                    self.expiries.remove(&expiry(time));
+                }
+                if let Some(time) = layer.expires {
+                    self.expiries.insert(expiry(time));
+                }
             }
-            if before.is_none_or(|before| before.at.version != config.at.version) {
-                config.at = VersionRef { version: config.at.version, revision, time };
-            }
-            for expiry in before.into_iter().flat_map(|config| config.expiries()) {
-                next.expiries.remove(&expiry);
-            }
-            next.expiries.extend(config.expiries());
-            next.configs.insert(config.id.clone(), Arc::new(config));
         }
-        next
     }
 }
 
@@ -153,7 +152,7 @@ impl ConfigState {
         ConfigState { id, at, layers: Box::default(), tags: None }
     }
 
-    /// The config after a change, but for the revision and time of its version: `State::advance` knows them.
+    /// The config after a change, but for the revision and time of its version: `settle` is told them.
     pub fn after(before: Option<&ConfigState>, change: &ConfigChange) -> ConfigState {
         let mut config = before.cloned().unwrap_or_else(|| ConfigState::unborn(change.id.clone()));
         config.at.version = change.version;
@@ -194,6 +193,13 @@ impl ConfigState {
         config
     }
 
+    /// Gives the version that the change has made its revision and time.
+    pub(super) fn settle(&mut self, change: &ConfigChange, revision: Revision, time: Timestamp) {
+        if !change.layers.is_empty() {
+            self.at = VersionRef { version: change.version, revision, time };
+        }
+    }
+
     /// A version out of history. The tags are not history: none.
     pub fn historic(id: ConfigId, snapshot: Snapshot) -> ConfigState {
         let layers = snapshot.layers.into_iter().map(|(key, layer)| LayerEntry::new(key, layer)).collect();
@@ -201,7 +207,28 @@ impl ConfigState {
     }
 
     pub fn layer(&self, key: &LayerKey) -> Option<&Arc<LayerEntry>> {
-        self.layers.binary_search_by(|entry| entry.key.cmp(key)).ok().map(|at| &self.layers[at])
+        self.layer_at(key.kind, key.scope.as_str())
+    }
+
+    /// The same, with the scope as text.
+    pub fn layer_at(&self, kind: LayerKind, path: &str) -> Option<&Arc<LayerEntry>> {
+        let at = self
+            .layers
+            .binary_search_by(|entry| (entry.key.kind, entry.key.scope.as_str()).cmp(&(kind, path)));
+        at.ok().map(|at| &self.layers[at])
+    }
+
+    /// The layers of a kind at a scope and below it. The cost grows with these, and hardly with the others.
+    pub fn layers_within(&self, kind: LayerKind, scope: &Scope) -> impl Iterator<Item = &Arc<LayerEntry>> {
+        // All that is below starts with this, and nothing else does.
+        let prefix = if scope.is_global() { "/".to_owned() } else { format!("{scope}/") };
+        let own = (!scope.is_global()).then(|| self.layer_at(kind, scope.as_str())).flatten();
+        let start =
+            self.layers.partition_point(|entry| (entry.key.kind, entry.key.scope.as_str()) < (kind, &prefix));
+        let below = self.layers[start..]
+            .iter()
+            .take_while(move |entry| entry.key.kind == kind && entry.key.scope.as_str().starts_with(&prefix));
+        own.into_iter().chain(below)
     }
 
     /// Sorted by key.

@@ -64,10 +64,17 @@ impl Scope {
 
     /// The scopes from `/` down to this one, both included: the order of merging.
     pub fn lineage(&self) -> impl Iterator<Item = Scope> {
+        self.lineage_paths().map(|path| match path {
+            "/" => Scope::global(),
+            path => Scope(Some(path.into())),
+        })
+    }
+
+    /// The same as text, which costs no memory.
+    pub fn lineage_paths(&self) -> impl Iterator<Item = &str> + Clone {
         let path = self.0.as_deref().unwrap_or_default();
-        let ends = path.match_indices('/').map(|(at, _)| at).skip(1);
-        let above = ends.map(|end| Scope(Some(path[..end].into())));
-        std::iter::once(Scope::global()).chain(above).chain(self.0.is_some().then(|| self.clone()))
+        let above = path.match_indices('/').skip(1).map(move |(end, _)| &path[..end]);
+        std::iter::once("/").chain(above).chain((!path.is_empty()).then_some(path))
     }
 
     pub fn is_global(&self) -> bool {

@@ -33,7 +33,7 @@ pub trait Store: Send + Sync + 'static {
     /// The revisions must follow the head without a gap, times must not decrease, and the versions within must be those that
     /// follow: the engine has seen to it, and the store may panic otherwise.
     ///
-    /// After an error it is unknown whether the commits will be there when the store is opened again. `StoreError::Failed`
+    /// After `StoreError::Refused` the head is what it was, and the caller may go on appending from there. After any other error it is unknown whether the commits will be there when the store is opened again. `StoreError::Failed`
     /// from then on: the caller stops writing.
     fn append(&self, commits: &[Commit]) -> Result<Head, StoreError>;
 
@@ -166,6 +166,9 @@ pub enum StoreError {
     /// The store was written by a version of this program with another format.
     #[error("the store has format {found}, this program reads format {expected}")]
     Format { found: u64, expected: u64 },
+    /// Nothing of this append was or will be written. The store goes on, and a later append may succeed: the disk is full, say.
+    #[error("the store cannot write now: {0}")]
+    Refused(String),
     /// A write failed; whether it will be there after a restart is unknown. Stop writing.
     #[error("the store no longer takes writes: {0}")]
     Failed(String),

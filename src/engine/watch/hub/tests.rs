@@ -12,6 +12,7 @@ use tokio::runtime::Runtime;
 use tokio_stream::Stream;
 
 use super::*;
+use crate::engine::Loading;
 use crate::engine::resolve::{Target, View, resolve};
 use crate::engine::watch::{
     Event, Held, Subscription, TargetStatus, WatchOptions, WatchSelector, WatchTarget,
