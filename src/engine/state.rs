@@ -78,7 +78,6 @@ impl Loading {
 }
 
 impl State {
-
     pub fn config(&self, id: &ConfigId) -> Option<&Arc<ConfigState>> {
         self.configs.get(id)
     }

@@ -36,7 +36,8 @@ impl Content {
     }
 
     pub fn to_value(&self) -> Value {
-        serde_json::from_str(self.as_str()).expect("canonical text is JSON within the depth limit of the parser")
+        serde_json::from_str(self.as_str())
+            .expect("canonical text is JSON within the depth limit of the parser")
     }
 
     /// Computed when the content was made.

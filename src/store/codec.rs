@@ -319,7 +319,10 @@ pub fn config_id(namespace: &str, config: &str) -> Result<ConfigId, DecodeError>
 
 /// Reads the key of a layer, as commits and keys of indexes hold it.
 pub fn layer_key(kind: u8, scope: &str) -> Result<LayerKey, DecodeError> {
-    Ok(LayerKey { kind: kind_of(kind)?, scope: Scope::parse(scope).map_err(|error| invalid("scope", error))? })
+    Ok(LayerKey {
+        kind: kind_of(kind)?,
+        scope: Scope::parse(scope).map_err(|error| invalid("scope", error))?,
+    })
 }
 
 /// Reads what `kind_code` gives.
