@@ -179,7 +179,7 @@ impl Api {
                         .is_none_or(|scope| change.layers.iter().any(|layer| layer.key.scope == *scope))
                 };
                 if let Some(change) = change.filter(concerned) {
-                    let tags = config.tags.iter().filter(|(_, version)| **version == at.version);
+                    let tags = config.tags().iter().filter(|(_, version)| **version == at.version);
                     let mut version = v1::VersionInfo {
                         version: at.version.0,
                         commit: Some(commit_message(&sealed, [change], request.include_content)),

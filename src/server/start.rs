@@ -55,6 +55,11 @@ impl Server {
     /// Listens, opens the store, and serves. While the store is being opened, health is NOT_SERVING and ConfigService
     /// UNAVAILABLE.
     pub async fn start(settings: Settings) -> anyhow::Result<RunningServer> {
+        Server::start_with(settings, Arc::new(|_| {})).await
+    }
+
+    /// The same, telling how many layers are loaded meanwhile.
+    pub async fn start_with(settings: Settings, progress: engine::Progress) -> anyhow::Result<RunningServer> {
         let listener = TcpListener::bind(&settings.listen)
             .await
             .with_context(|| format!("cannot listen on {}", settings.listen))?;
@@ -72,7 +77,8 @@ impl Server {
         ));
 
         let drain_timeout = settings.drain_timeout;
-        let opened = spawn_blocking(move || open(&settings)).await.context("opening the store failed");
+        let opened =
+            spawn_blocking(move || open(&settings, progress)).await.context("opening the store failed");
         let engine = match opened.flatten() {
             Ok(engine) => engine,
             Err(error) => {
@@ -129,7 +135,7 @@ impl RunningServer {
     }
 }
 
-fn open(settings: &Settings) -> anyhow::Result<Arc<Engine>> {
+fn open(settings: &Settings, progress: engine::Progress) -> anyhow::Result<Arc<Engine>> {
     let fsync = match settings.fsync {
         Fsync::Always => StoreFsync::Always,
         Fsync::Never => StoreFsync::Never,
@@ -140,6 +146,7 @@ fn open(settings: &Settings) -> anyhow::Result<Arc<Engine>> {
         limits: settings.limits.clone(),
         retain_revisions: settings.retain_revisions,
         cache_bytes: settings.document_cache_bytes,
+        progress,
         ..engine::Options::default()
     };
     let engine = Engine::open(Arc::new(store), options);

@@ -26,6 +26,7 @@ mod index;
 mod journal;
 mod keys;
 mod layers;
+mod load;
 mod open;
 mod options;
 mod record;

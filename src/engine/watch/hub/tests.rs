@@ -12,6 +12,7 @@ use tokio::runtime::Runtime;
 use tokio_stream::Stream;
 
 use super::*;
+use crate::engine::Loading;
 use crate::engine::resolve::{Target, View, resolve};
 use crate::engine::watch::{
     Event, Held, Subscription, TargetStatus, WatchOptions, WatchSelector, WatchTarget,
@@ -39,7 +40,7 @@ struct World {
 impl World {
     fn new() -> World {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
-        let state = Arc::new(State::loaded(Epoch(7), Head::EMPTY, vec![]));
+        let state = Arc::new(Loading::default().state(Epoch(7), Head::EMPTY));
         let (hub, thread) = Hub::start(state.clone(), Arc::new(Resolver::new(1 << 20)), 100);
         hub.close();
         thread.join().expect("the thread ends");
