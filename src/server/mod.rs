@@ -1,12 +1,16 @@
 //! The process around the services: settings, listener, health, reflection, shutdown. Knows what is served by name
 //! only.
 
+mod connection;
 mod front;
 mod gather;
+mod keepalive;
+mod listen;
 mod logging;
 mod progress;
 pub mod settings;
 pub mod start;
+mod turn;
 
 use std::io::Write;
 use std::pin::pin;
