@@ -3,6 +3,7 @@
 //!
 //! `cargo bench --bench service`; `docs/benchmarks.md` says what the numbers mean.
 
+mod board;
 mod ceiling;
 mod connection;
 mod document;
@@ -15,6 +16,7 @@ mod process;
 mod remote;
 mod report;
 mod server;
+mod watchers;
 mod wire;
 mod workload;
 

@@ -2,6 +2,7 @@
 
 mod calls;
 mod disk;
+mod watches;
 
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
@@ -29,6 +30,9 @@ pub const ALL: &[Workload] = &[
     Workload { name: calls::GET, run: |options| Box::pin(calls::get(options)) },
     Workload { name: calls::SET, run: |options| Box::pin(calls::set(options)) },
     Workload { name: disk::NAME, run: |options| Box::pin(disk::run(options)) },
+    Workload { name: watches::FAN_OUT, run: |options| Box::pin(watches::fan_out(options)) },
+    Workload { name: watches::ONE_STREAM, run: |options| Box::pin(watches::one_stream(options)) },
+    Workload { name: watches::SPREAD, run: |options| Box::pin(watches::spread(options)) },
 ];
 
 impl Workload {
