@@ -81,9 +81,11 @@ impl Section {
             let cell = |column: &Column, value: f64| format!("{value:.*}", column.digits);
             self.write_row(case, &row.server, &row.values, cell, text);
         }
-        let Some(own) = rows.iter().find(|row| row.server == CONFWATCH) else { return };
-        // The variants of confwatch are no comparison.
+        let of = |server: &str| rows.iter().find(|row| row.server == server);
+        // The variants of confwatch are no comparison. Those of others are compared with the same variant, if there is one.
         for other in rows.iter().filter(|row| !row.server.starts_with(CONFWATCH)) {
+            let variant = other.server.find(',').map_or("", |at| &other.server[at..]);
+            let Some(own) = of(&format!("{CONFWATCH}{variant}")).or_else(|| of(CONFWATCH)) else { continue };
             let ratios: Vec<f64> =
                 own.values.iter().zip(&other.values).map(|(own, other)| own / other).collect();
             let cell = |column: &Column, value: f64| match column.compared {
@@ -128,7 +130,7 @@ impl Rounds {
     }
 
     /// The medians, column by column, of the servers in the order of `order`, which need not name all.
-    pub fn rows(mut self, case: &str, order: &[&str]) -> Vec<Row> {
+    pub fn rows(mut self, case: &str, order: &[String]) -> Vec<Row> {
         self.0.sort_by_key(|(server, _)| order.iter().position(|name| server == name));
         let row = |(server, rounds): (String, Vec<Vec<f64>>)| {
             let columns = rounds.first().map_or(0, Vec::len);

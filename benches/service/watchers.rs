@@ -1,6 +1,6 @@
 //! Many watchers on some connections, and updates at a steady pace that they are to see. Knows no server but by its wire.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -113,7 +113,7 @@ impl Watchers {
         let board = Arc::new(Board::new(watchers_per_update, updates_max));
         let (mut tallies, mut connections) = (Vec::new(), JoinSet::new());
         for number in 0..shape.connections {
-            let mut connection = open(process, wire.watch_path(), number).await?;
+            let mut connection = open(process.address, wire.watch_path(), number).await?;
             for stream in 0..shape.streams {
                 let messages = wire.watch(shape.configs(number, stream));
                 if wire.watch_takes_more() {
@@ -187,9 +187,10 @@ impl Watchers {
     }
 }
 
-pub async fn open(process: &Process, path: &str, number: usize) -> Result<Connection, String> {
+/// One of many.
+pub async fn open(address: SocketAddr, path: &str, number: usize) -> Result<Connection, String> {
     let host = u8::try_from(1 + number / CONNECTIONS_PER_ADDRESS).expect("not that many");
-    let connection = Connection::open(process.address, path, Ipv4Addr::new(127, 0, 0, host)).await;
+    let connection = Connection::open(address, path, Ipv4Addr::new(127, 0, 0, host)).await;
     connection.map_err(|error| format!("connection {number}: {error}"))
 }
 

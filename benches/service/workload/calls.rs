@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::{names, seconds, start, turns};
+use super::{names_with, seconds, start, turns};
 use crate::document::{BYTES, CONFIGS};
 use crate::load::{Load, Requests, Until};
 use crate::options::Options;
@@ -64,14 +64,15 @@ async fn rounds(
 ) -> Vec<Row> {
     let mut rounds = Rounds::new();
     for round in 0..options.rounds {
-        for process in turns(processes, round) {
+        for number in turns(processes.len(), round) {
+            let process = &processes[number];
             let measured = load(process).run(process, &requests(process.server.wire())).await;
             rounds.add(process.server.name(), measured.columns());
         }
     }
     let Some(load) = processes.first().map(load) else { return vec![] };
     let case = format!("{} under way ({} x {})", load.connections * load.under_way, load.connections, load.under_way);
-    rounds.rows(&case, &names())
+    rounds.rows(&case, &names_with(""))
 }
 
 fn gets(wire: Wire) -> Requests {

@@ -2,6 +2,8 @@
 
 mod calls;
 mod disk;
+mod memory;
+mod storm;
 mod watches;
 
 use std::panic::AssertUnwindSafe;
@@ -33,6 +35,8 @@ pub const ALL: &[Workload] = &[
     Workload { name: watches::FAN_OUT, run: |options| Box::pin(watches::fan_out(options)) },
     Workload { name: watches::ONE_STREAM, run: |options| Box::pin(watches::one_stream(options)) },
     Workload { name: watches::SPREAD, run: |options| Box::pin(watches::spread(options)) },
+    Workload { name: memory::NAME, run: |options| Box::pin(memory::run(options)) },
+    Workload { name: storm::NAME, run: |options| Box::pin(storm::run(options)) },
 ];
 
 impl Workload {
@@ -68,11 +72,13 @@ async fn start(options: &Options, able: &[Server]) -> Vec<Process> {
     processes
 }
 
-/// Who comes first changes from round to round.
-fn turns<T>(items: &[T], round: usize) -> impl Iterator<Item = &T> {
-    (0..items.len()).map(move |n| &items[(n + round) % items.len()])
+/// The numbers of so many: who comes first changes from round to round.
+fn turns(count: usize, round: usize) -> impl Iterator<Item = usize> {
+    (0..count).map(move |number| (number + round) % count)
 }
 
-fn names() -> Vec<&'static str> {
-    crate::server::ALL.iter().map(|server| server.name()).collect()
+/// In the order of the tables: each server, and what it is called in a variant.
+fn names_with(suffix: &str) -> Vec<String> {
+    let names = |server: &Server| [server.name().to_owned(), format!("{}{suffix}", server.name())];
+    crate::server::ALL.iter().flat_map(names).collect()
 }

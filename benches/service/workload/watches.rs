@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{names, start, turns};
+use super::{names_with, start, turns};
 use crate::options::Options;
 use crate::process::Process;
 use crate::report::{Column, Rounds, Row, Section, column, plain};
@@ -112,7 +112,7 @@ pub async fn spread(options: &Options) -> Section {
     Section { name: SPREAD, about, columns: UPDATE_COLUMNS, rows, took: Duration::ZERO }
 }
 
-/// The watchers of all variants are open all the time where there are not too many, so that rounds can take turns.
+/// The watchers are opened for each round: those of other servers would cost time of the client meanwhile.
 async fn rounds(
     options: &Options,
     processes: &[Process],
@@ -123,7 +123,8 @@ async fn rounds(
 ) -> Vec<Row> {
     let mut rounds = Rounds::new();
     for round in 0..options.rounds {
-        for variant in turns(variants, round) {
+        for number in turns(variants.len(), round) {
+            let variant = &variants[number];
             let process = processes.iter().find(|process| process.server == variant.server);
             let process = process.expect("variants are of these");
             let name = format!("{}{}", process.server.name(), variant.suffix);
@@ -137,9 +138,7 @@ async fn rounds(
             process.quiet().await;
         }
     }
-    let with_suffix = |name: &&'static str| [name.to_string(), format!("{name}{SHARED}")];
-    let order: Vec<String> = names().iter().flat_map(with_suffix).collect();
-    rounds.rows(case, &order.iter().map(String::as_str).collect::<Vec<_>>())
+    rounds.rows(case, &names_with(SHARED))
 }
 
 fn fan_out_columns(delivered: &Delivered) -> Vec<f64> {
