@@ -45,14 +45,6 @@ pub struct RequestOp {
     pub put: Option<PutRequest>,
 }
 
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct TxnResponse {
-    #[prost(message, optional, tag = "1")]
-    pub header: Option<ResponseHeader>,
-    #[prost(bool, tag = "2")]
-    pub succeeded: bool,
-}
-
 /// One alternative of several that etcd knows.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct WatchRequest {

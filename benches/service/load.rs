@@ -59,13 +59,7 @@ impl Measured {
     /// As the tables have it: calls a second, p50, p99, processor time of the server and of the client.
     pub fn columns(&self) -> Vec<f64> {
         let microseconds = |time: Duration| time.as_secs_f64() * 1e6;
-        vec![
-            self.rate(),
-            microseconds(self.p50),
-            microseconds(self.p99),
-            self.cpu_us(),
-            self.client_cpu_us(),
-        ]
+        vec![self.rate(), microseconds(self.p50), microseconds(self.p99), self.cpu_us(), self.client_cpu_us()]
     }
 }
 
@@ -105,7 +99,11 @@ impl Load {
     async fn call(self, begin: Instant, mut connection: Connection, requests: Requests) -> Vec<Duration> {
         let mut rng = Rng::new();
         let mut begun = HashMap::new();
-        for _ in 0..self.under_way {
+        let at_once = match self.until {
+            Until::Elapsed(_) => self.under_way,
+            Until::Calls(calls) => self.under_way.min(calls),
+        };
+        for _ in 0..at_once {
             begun.insert(connection.call(&requests(&mut rng)), Instant::now());
         }
         let (mut latencies, mut messages) = (Vec::new(), 0);

@@ -71,9 +71,7 @@ fn file_system(path: &Path) -> String {
         let mut fields = line.split(' ');
         Some((fields.next()?, fields.next()?, fields.next()?))
     });
-    let nearest = mounts
-        .filter(|(_, at, _)| path.starts_with(at))
-        .max_by_key(|(_, at, _)| at.len());
+    let nearest = mounts.filter(|(_, at, _)| path.starts_with(at)).max_by_key(|(_, at, _)| at.len());
     nearest.map_or("an unknown file system".into(), |(device, _, kind)| format!("{kind} ({device})"))
 }
 

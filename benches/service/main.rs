@@ -12,7 +12,9 @@ mod fill;
 mod load;
 mod machine;
 mod options;
+mod page;
 mod process;
+mod promises;
 mod remote;
 mod report;
 mod server;
@@ -25,6 +27,7 @@ use std::time::Instant;
 
 use mimalloc::MiMalloc;
 use options::Options;
+use report::Section;
 
 /// As the service has it: the ceiling is this program.
 #[global_allocator]
@@ -62,16 +65,14 @@ async fn measure(options: Options) -> ExitCode {
 async fn run(mut options: Options) -> ExitCode {
     let begin = Instant::now();
     let mut head = machine::describe();
-    let mut missing = Vec::new();
     options.servers.retain(|server| {
         let installed = server.installed();
-        match &installed {
-            Ok(version) => head.push(format!("{}: {version}", server.name())),
-            Err(why) => missing.push(format!("{} is left out: {why} (tools/install.sh installs it)", server.name())),
-        }
+        head.push(match &installed {
+            Ok(version) => format!("{}: {version}", server.name()),
+            Err(why) => format!("{} is left out: {why} (tools/install.sh installs it)", server.name()),
+        });
         installed.is_ok()
     });
-    head.extend(missing);
     head.push(format!("load average at the start {}", machine::load_average()));
     println!("{}\n", head.join("\n"));
     machine::raise_file_limit();
@@ -87,7 +88,24 @@ async fn run(mut options: Options) -> ExitCode {
             None => failed = true,
         }
     }
-    println!("load average at the end {}", machine::load_average());
-    println!("all of it took {:.0} s", begin.elapsed().as_secs_f64());
+    let promises = promises::markdown(&sections, &options);
+    println!("{promises}");
+    let tail = format!(
+        "load average at the end {}; all of it took {:.0} s",
+        machine::load_average(),
+        begin.elapsed().as_secs_f64()
+    );
+    println!("{tail}");
+
+    if let Some(path) = &options.markdown {
+        head.push(tail);
+        let machine = head.iter().map(|line| format!("- {line}\n")).collect::<String>();
+        let tables = sections.iter().map(Section::markdown).collect::<Vec<_>>().join("\n");
+        let results = format!("### The machine\n\n{machine}\n{promises}\n{tables}");
+        if let Err(error) = page::replace(path, &results) {
+            eprintln!("{}: {error}", path.display());
+            failed = true;
+        }
+    }
     if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }

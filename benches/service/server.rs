@@ -73,12 +73,27 @@ impl Server {
         command.current_dir(data);
         match self {
             Server::Ceiling => command.args([ceiling::ARGUMENT, &address.to_string()]),
-            Server::Confwatch => {
-                command.args(["serve", "--log", "warn", "--listen", &address.to_string(), "--data-dir", "data"])
-            }
+            Server::Confwatch => command.args([
+                "serve",
+                "--log",
+                "warn",
+                "--listen",
+                &address.to_string(),
+                "--data-dir",
+                "data",
+            ]),
             Server::Etcd35 | Server::Etcd34 => {
                 let (url, peer_url) = (format!("http://{address}"), format!("http://{peer_address}"));
-                command.args(["--name", "bench", "--data-dir", "data", "--logger", "zap", "--log-level", "error"]);
+                command.args([
+                    "--name",
+                    "bench",
+                    "--data-dir",
+                    "data",
+                    "--logger",
+                    "zap",
+                    "--log-level",
+                    "error",
+                ]);
                 command.args(["--listen-client-urls", &url, "--advertise-client-urls", &url]);
                 command.args(["--listen-peer-urls", &peer_url, "--initial-advertise-peer-urls", &peer_url]);
                 command.args(["--initial-cluster", &format!("bench={peer_url}")]);

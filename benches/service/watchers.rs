@@ -119,7 +119,9 @@ impl Watchers {
                 if wire.watch_takes_more() {
                     connection.call_with(&messages);
                 } else {
-                    messages.iter().for_each(|message| drop(connection.call(message)));
+                    for message in messages {
+                        connection.call(&message);
+                    }
                 }
             }
             let tally = Arc::<Tally>::default();

@@ -14,7 +14,7 @@ mod stored;
 
 use std::sync::Arc;
 
-use tokio::net::TcpListener;
+use tokio::net::TcpSocket;
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::Server;
@@ -31,7 +31,11 @@ pub const ARGUMENT: &str = "ceiling";
 #[tokio::main]
 pub async fn serve(address: &str) {
     let ceiling = Ceiling(Arc::new(Stored::new()));
-    let listener = TcpListener::bind(address).await.expect("the port is free");
+    let socket = TcpSocket::new_v4().expect("there are sockets");
+    socket.set_reuseaddr(true).expect("it is new");
+    socket.bind(address.parse().expect("an address")).expect("the port is free");
+    // As many as may wait, so that none of ten thousand who come at once has to try again.
+    let listener = socket.listen(u16::MAX.into()).expect("it is bound");
     let sockets = TcpListenerStream::new(listener)
         .map(|socket| socket.and_then(|socket| socket.set_nodelay(true).map(|()| Gather::new(socket))));
     // As the service has it: the largest storms of calls are not what is measured.

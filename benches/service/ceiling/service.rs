@@ -87,7 +87,8 @@ async fn message(body: Body) -> Bytes {
     let mut whole = Bytes::new();
     while let Some(frame) = std::future::poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
         let Ok(part) = frame.expect("the client sends all").into_data() else { break };
-        whole = if whole.is_empty() { part } else { BytesMut::from_iter(whole.into_iter().chain(part)).freeze() };
+        whole =
+            if whole.is_empty() { part } else { BytesMut::from_iter(whole.into_iter().chain(part)).freeze() };
     }
     whole.advance(HEAD_BYTES);
     whole

@@ -18,7 +18,7 @@ pub const SET: &str = "Set";
 
 /// Connections, and calls under way on each.
 const GETS: &[(usize, usize)] = &[(1, 1), (8, 1), (8, 16)];
-const SETS: &[(usize, usize)] = &[(1, 1), (8, 2), (8, 8), (8, 32)];
+pub const SETS: &[(usize, usize)] = &[(1, 1), (8, 2), (8, 8), (8, 32)];
 
 pub async fn get(options: &Options) -> Section {
     let processes = start(options, &server::ALL).await;
@@ -33,7 +33,8 @@ pub async fn get(options: &Options) -> Section {
         };
         rows.extend(rounds(options, &processes, load, gets).await);
     }
-    let about = "One of 10 000 configs of 1 KB, at random. etcd reads linearizably, as confwatch does.".into();
+    let about =
+        "One of 10 000 configs of 1 KB, at random. etcd reads linearizably, as confwatch does.".into();
     Section { name: GET, about, columns: CALLS, rows, took: Duration::ZERO }
 }
 
@@ -50,9 +51,10 @@ pub async fn set(options: &Options) -> Section {
         };
         rows.extend(rounds(options, &processes, load, |wire| sets(wire, CONFIGS, BYTES)).await);
     }
-    let about = "A new document of 1 KB for one of 10 000 configs, at random; on disk before it is answered. \
+    let about =
+        "A new document of 1 KB for one of 10 000 configs, at random; on disk before it is answered. \
                  Server CPU includes what is done later, until the server is idle."
-        .into();
+            .into();
     Section { name: SET, about, columns: CALLS, rows, took: Duration::ZERO }
 }
 
@@ -71,8 +73,11 @@ async fn rounds(
         }
     }
     let Some(load) = processes.first().map(load) else { return vec![] };
-    let case = format!("{} under way ({} x {})", load.connections * load.under_way, load.connections, load.under_way);
-    rounds.rows(&case, &names_with(""))
+    rounds.rows(&case(load.connections, load.under_way), &names_with(""))
+}
+
+pub fn case(connections: usize, under_way: usize) -> String {
+    format!("{} under way ({connections} x {under_way})", connections * under_way)
 }
 
 fn gets(wire: Wire) -> Requests {

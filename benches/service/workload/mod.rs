@@ -1,10 +1,13 @@
 //! The workloads, and what they have in common.
 
-mod calls;
+pub mod calls;
 mod disk;
-mod memory;
+pub mod history;
+pub mod memory;
+pub mod restart;
+pub mod size;
 mod storm;
-mod watches;
+pub mod watches;
 
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
@@ -37,6 +40,9 @@ pub const ALL: &[Workload] = &[
     Workload { name: watches::SPREAD, run: |options| Box::pin(watches::spread(options)) },
     Workload { name: memory::NAME, run: |options| Box::pin(memory::run(options)) },
     Workload { name: storm::NAME, run: |options| Box::pin(storm::run(options)) },
+    Workload { name: restart::NAME, run: |options| Box::pin(restart::run(options)) },
+    Workload { name: history::NAME, run: |options| Box::pin(history::run(options)) },
+    Workload { name: size::NAME, run: |options| Box::pin(size::run(options)) },
 ];
 
 impl Workload {

@@ -13,9 +13,12 @@ pub const FAN_OUT: &str = "Fan-out";
 pub const ONE_STREAM: &str = "One stream";
 pub const SPREAD: &str = "Spread";
 
+pub const ONE_STREAM_CASE: &str = "1000 targets";
+pub const SPREAD_CASE: &str = "10000 targets";
+
 /// What clients of one process share, unless there are fewer watchers.
 pub const CONNECTIONS: usize = 50;
-const WATCHERS: usize = 10_000;
+pub const WATCHERS: usize = 10_000;
 /// What etcd's own client does: the watchers of a connection on one stream.
 pub const SHARED: &str = ", one stream a connection";
 
@@ -58,21 +61,25 @@ pub async fn fan_out(options: &Options) -> Section {
                 variants.push(Variant { server, suffix: SHARED, shape });
             }
         }
-        let case = match watchers {
-            1 => "1 watcher".into(),
-            _ => format!("{watchers} watchers, {connections} connections"),
-        };
+        let case = fan_out_case(watchers, connections);
         rows.extend(rounds(options, &processes, &variants, &case, pace(options), fan_out_columns).await);
     }
     let shape = Shape::streams(WATCHERS, WATCHERS, Watched::One);
     let variant = |process: &Process| Variant { server: process.server, suffix: "", shape };
     let variants: Vec<Variant> = processes.iter().map(variant).collect();
-    let case = format!("{WATCHERS} watchers, {WATCHERS} connections");
+    let case = fan_out_case(WATCHERS, WATCHERS);
     rows.extend(rounds(options, &processes, &variants, &case, pace(options), fan_out_columns).await);
     let about = "One config of 1 KB, changed 20 times a second, and a stream for each of its watchers, unless it says \
                  otherwise. From sending the Set until a watcher has read the update; \"last\" is until all have it."
         .into();
     Section { name: FAN_OUT, about, columns: FAN_OUT_COLUMNS, rows, took: Duration::ZERO }
+}
+
+pub fn fan_out_case(watchers: usize, connections: usize) -> String {
+    match watchers {
+        1 => "1 watcher".into(),
+        _ => format!("{watchers} watchers, {connections} connections"),
+    }
 }
 
 fn pace(options: &Options) -> Updates {
@@ -85,7 +92,7 @@ pub async fn one_stream(options: &Options) -> Section {
     let variant = |process: &Process| Variant { server: process.server, suffix: "", shape };
     let variants: Vec<Variant> = processes.iter().map(variant).collect();
     let updates = Updates { count: if options.quick { 100 } else { 500 }, per_second: 200 };
-    let rows = rounds(options, &processes, &variants, "1000 targets", updates, update_columns).await;
+    let rows = rounds(options, &processes, &variants, ONE_STREAM_CASE, updates, update_columns).await;
     let about = "One connection with one stream that watches 1000 configs of 1 KB, which change at random, 200 a second. \
                  Of etcd it is one stream with 1000 watchers."
         .into();
@@ -103,8 +110,7 @@ pub async fn spread(options: &Options) -> Section {
         variants.push(Variant { server, suffix: SHARED, shape });
     }
     let updates = Updates { count: if options.quick { 200 } else { 1000 }, per_second: 200 };
-    let case = format!("{WATCHERS} targets");
-    let rows = rounds(options, &processes, &variants, &case, updates, update_columns).await;
+    let rows = rounds(options, &processes, &variants, SPREAD_CASE, updates, update_columns).await;
     let about = format!(
         "{WATCHERS} watchers over {CONNECTIONS} connections, each of a config of its own of 1 KB, of which 200 a second \
          change, at random. From sending the Set until its watcher has read the update."
