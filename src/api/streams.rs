@@ -112,18 +112,16 @@ fn update_frame(epoch: Epoch, revision: Revision, state: &TargetState) -> Encode
             resume_token: resume_token(epoch, revision),
             ..Default::default()
         };
-        let mut bytes = BytesMut::from(&*head.encode_to_vec());
-        bytes.extend_from_slice(&field_head(UPDATE, states.iter().map(Bytes::len).sum()));
-        states.iter().for_each(|piece| bytes.extend_from_slice(piece));
-        bytes.freeze()
+        let update = field_head(UPDATE, states.iter().map(Bytes::len).sum());
+        let pieces = [head.encode_to_vec().into(), update].into_iter().chain(states);
+        Encoded::joined(pieces.collect())
     };
     match &state.status {
         TargetStatus::Present(resolved) => {
-            Encoded::joined(vec![
-                resolved.encoded(Encoding::UpdateFrame, state.format, || frame(resolved.at.revision)),
-            ])
+            let frame = || frame(resolved.at.revision).into_frame();
+            Encoded::of_frame(resolved.encoded(Encoding::UpdateFrame, state.format, frame))
         }
-        TargetStatus::Current(_) | TargetStatus::Absent(_) => Encoded::joined(vec![frame(revision)]),
+        TargetStatus::Current(_) | TargetStatus::Absent(_) => frame(revision),
     }
 }
 
@@ -133,12 +131,6 @@ fn resume_token(epoch: Epoch, revision: Revision) -> String {
 
 /// The pieces of a Snapshot or Update.
 fn states_message(states: &[TargetState], more: bool, reset: bool) -> Vec<Bytes> {
-    let mut pieces = vec![];
-    for state in states {
-        let state = state_message(state);
-        pieces.push(field_head(STATES, state.iter().map(Bytes::len).sum()));
-        pieces.extend(state);
-    }
     let mut flags = BytesMut::new();
     if more {
         bool_field::encode(MORE, &true, &mut flags);
@@ -146,7 +138,13 @@ fn states_message(states: &[TargetState], more: bool, reset: bool) -> Vec<Bytes>
     if reset {
         bool_field::encode(RESET, &true, &mut flags);
     }
-    pieces.push(flags.freeze());
+    // The flags first: what is last can be shared.
+    let mut pieces = vec![flags.freeze()];
+    for state in states {
+        let state = state_message(state);
+        pieces.push(field_head(STATES, state.iter().map(Bytes::len).sum()));
+        pieces.extend(state);
+    }
     pieces
 }
 

@@ -81,8 +81,8 @@ fn store_failure(error: StoreError) -> Failure {
         StoreError::Compacted { .. }
         | StoreError::Corrupt { .. }
         | StoreError::Format { .. }
-        | StoreError::Failed(_)
         | StoreError::Refused(_)
+        | StoreError::Failed(_)
         | StoreError::Unavailable(_)
         | StoreError::Io { .. } => failure,
     }

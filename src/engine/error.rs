@@ -39,9 +39,15 @@ pub enum Error {
     LimitReached { limit_name: Limit, what: &'static str, found: usize, limit: usize },
     #[error("the server is shutting down")]
     Draining { retry_after: Duration },
+    /// The journal did not take the write, or one before it that it was planned on. It may take it now.
+    #[error("nothing was written: {0}")]
+    NotWritten(String),
     /// The journal no longer takes writes. Reads go on.
     #[error("the server cannot write: {0}")]
     Unwritable(String),
+    /// The archive of history has failed and is being opened again.
+    #[error("history cannot be read now: {0}")]
+    HistoryUnavailable(String),
     #[error("history cannot be read")]
     Store(#[source] StoreError),
 }
@@ -50,6 +56,7 @@ pub enum Error {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Limit {
     CommitBytes,
+    Layers,
     QueuedWrites,
     Watchers,
 }
@@ -104,9 +111,9 @@ impl From<StoreError> for Error {
     fn from(error: StoreError) -> Error {
         match error {
             StoreError::Compacted { asked, oldest } => Error::Compacted { asked, oldest },
-            StoreError::Failed(why) | StoreError::Refused(why) | StoreError::Unavailable(why) => {
-                Error::Unwritable(why)
-            }
+            StoreError::Refused(why) => Error::NotWritten(why),
+            StoreError::Failed(why) => Error::Unwritable(why),
+            StoreError::Unavailable(why) => Error::HistoryUnavailable(why),
             StoreError::Locked { .. }
             | StoreError::Corrupt { .. }
             | StoreError::Format { .. }

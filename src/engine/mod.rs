@@ -9,12 +9,16 @@ mod expiry;
 mod history;
 mod pipeline;
 mod plan;
+mod queue;
+mod reach;
+mod recall;
 mod replay;
 mod requests;
 mod resolve;
 mod state;
 #[cfg(test)]
 mod tests;
+mod turns;
 pub mod watch;
 mod write;
 
@@ -39,13 +43,13 @@ pub use changes::{ChangeEvent, Changes, ChangesOptions};
 pub use error::{Error, Limit, Missing};
 pub use history::At;
 pub use resolve::{Encoding, Resolved, Target, View};
-pub use state::{ConfigState, Expiry, LayerEntry, State};
+pub use state::{ConfigState, Expiry, LayerEntry, Loading, State};
 pub use write::{Action, Change, Intent, LayerOutcome, Origin, Outcome, Text, VersionOrTag, Write};
 
 use history::{blocking, config_at};
-use pipeline::{Answer, Pipeline, ReadWrite, Submitted};
+use pipeline::{Answer, Pipeline, ReadWrite};
 use plan::ReadIntent;
-use requests::{REQUEST_WINDOW, Requests};
+use recall::{Recall, Recalling};
 use resolve::{Resolver, resolve, values_of};
 use watch::{Hub, Subscription, WatchOptions};
 use write::document_error;
@@ -53,11 +57,14 @@ use write::document_error;
 /// When a client of a draining server should come back: the transport spreads it.
 pub const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// Work on documents larger than this goes to the threads that may block.
+/// Texts larger than this are read by the threads that may block.
 const INLINE_BYTES_MAX: usize = 32 << 10;
 
 /// Gives the time of day.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// Told how many layers have been loaded: 0 at first, then every thousand or so.
+pub type Progress = Arc<dyn Fn(u64) + Send + Sync>;
 
 /// How an engine is to be.
 #[derive(Clone)]
@@ -68,6 +75,8 @@ pub struct Options {
     /// Memory for resolved documents.
     pub cache_bytes: u64,
     pub clock: Clock,
+    /// Told how the start goes on.
+    pub progress: Progress,
 }
 
 impl Default for Options {
@@ -77,6 +86,7 @@ impl Default for Options {
             retain_revisions: None,
             cache_bytes: 64 << 20,
             clock: Arc::new(|| Timestamp::from_system(SystemTime::now())),
+            progress: Arc::new(|_| {}),
         }
     }
 }
@@ -93,28 +103,36 @@ pub struct Engine {
     change_streams: Arc<Semaphore>,
     draining: CancellationToken,
     closed: CancellationToken,
+    recall: Recall,
     tasks: Mutex<Option<Tasks>>,
 }
 
 struct Tasks {
     commit: JoinHandle<()>,
     watch: JoinHandle<()>,
+    recalling: JoinHandle<()>,
     expiry: tokio::task::JoinHandle<()>,
 }
 
 impl Engine {
     /// Loads the current state, and expires what fell due while nobody was there. Blocks; needs a tokio runtime around it.
     pub fn open(store: Arc<dyn Store>, options: Options) -> Result<Arc<Engine>, Error> {
-        let mut configs = vec![];
-        let head = store.load(&mut |config| configs.push(config))?;
-        let state = State::loaded(store.epoch(), head, configs);
-        let requests = recall_requests(&*store, (options.clock)())?;
+        let state = load(&*store, &options.progress)?;
+        let loaded = state.revision;
         let resolver = Arc::new(Resolver::new(options.cache_bytes));
         let (hub, watch) = Hub::start(Arc::new(state.clone()), resolver.clone(), options.limits.watchers_max);
-        let (pipeline, commit) = Pipeline::start(store.clone(), state, requests, hub.clone(), &options);
+        let (pipeline, commit) = Pipeline::start(store.clone(), state, hub.clone(), &options);
         let closed = CancellationToken::new();
         expiry::expire_overdue(&pipeline, &options.clock)?;
         let expiry = tokio::spawn(expiry::run(pipeline.clone(), options.clock.clone(), closed.clone()));
+        let recalling = Recalling {
+            store: store.clone(),
+            to: loaded,
+            now: (options.clock)(),
+            ids_max: options.limits.request_ids_max,
+            closed: closed.clone(),
+        };
+        let (recall, recalling) = Recall::start(recalling, pipeline.clone());
         Ok(Arc::new(Engine {
             store,
             pipeline,
@@ -125,7 +143,8 @@ impl Engine {
             clock: options.clock,
             draining: CancellationToken::new(),
             closed,
-            tasks: Mutex::new(Some(Tasks { commit, watch, expiry })),
+            recall,
+            tasks: Mutex::new(Some(Tasks { commit, watch, recalling, expiry })),
         }))
     }
 
@@ -226,23 +245,22 @@ impl Engine {
     async fn write_once(&self, write: Write) -> Result<Outcome, Error> {
         let Write { origin, intent, validate_only } = write;
         let asked = origin.request.as_ref().map(|_| intent.asked_layers());
+        if origin.request.is_some() && !validate_only {
+            tokio::select! {
+                biased;
+                done = self.recall.done() => done?,
+                () = self.draining.cancelled() => return Err(Error::Draining { retry_after: RETRY_AFTER }),
+            }
+        }
         // Before anything is looked up: what the first of two equal requests went by may be gone since.
         let submitted = match self.pipeline.known(&origin, validate_only) {
             Some(known) => known,
             None => {
-                let inline = self.is_small(&intent);
-                let intent = self.read_intent(intent, inline).await?;
-                let write = ReadWrite { origin, intent, validate_only };
-                match inline {
-                    true => self.pipeline.submit(&write),
-                    false => {
-                        let pipeline = self.pipeline.clone();
-                        blocking(move || pipeline.submit(&write)).await?
-                    }
-                }
+                let intent = self.read_intent(intent).await?;
+                self.pipeline.submit(ReadWrite::new(origin, intent, validate_only)).await?
             }
         };
-        match self.answered(submitted).await? {
+        match submitted.answered().await? {
             Answer::Outcome(outcome) => outcome,
             Answer::Replay(revision) => {
                 let (store, asked) = (self.store.clone(), asked.flatten());
@@ -292,10 +310,8 @@ impl Engine {
             request: None,
             annotations: Default::default(),
         };
-        let write = ReadWrite { origin, intent: ReadIntent::Changes(changes), validate_only: true };
-        let pipeline = self.pipeline.clone();
-        let submitted = blocking(move || pipeline.submit(&write)).await?;
-        let outcome = match self.answered(submitted).await? {
+        let write = ReadWrite::new(origin, ReadIntent::Changes(changes), true);
+        let outcome = match self.pipeline.submit(write).await?.answered().await? {
             Answer::Outcome(outcome) => outcome,
             Answer::Replay(_) => unreachable!("a validation has no request id"),
         };
@@ -367,39 +383,31 @@ impl Engine {
         };
         // A task that panicked is a bug that was reported when it did.
         let _ = tasks.expiry.await;
-        let threads = blocking(move || (tasks.commit.join().is_ok(), tasks.watch.join().is_ok())).await;
-        if !matches!(threads, Ok((true, true))) {
+        let threads = [tasks.commit, tasks.watch, tasks.recalling];
+        let ended = blocking(move || threads.map(|thread| thread.join().is_ok())).await;
+        if !matches!(ended, Ok([true, true, true])) {
             tracing::error!("a thread of the engine ended by a panic");
         }
     }
 
-    async fn answered(&self, submitted: Submitted) -> Result<Answer, Error> {
-        match submitted {
-            Submitted::Answered(answer) => Ok(answer),
-            // The thread answers everything that is queued, unless it is gone.
-            Submitted::Queued(answered) => {
-                answered.await.map_err(|_| Error::Unwritable("the commit thread has ended".into()))?
-            }
-        }
-    }
-
     /// Does what needs no state: reads texts, looks up history.
-    async fn read_intent(&self, intent: Intent, inline: bool) -> Result<ReadIntent, Error> {
+    async fn read_intent(&self, intent: Intent) -> Result<ReadIntent, Error> {
         match intent {
             Intent::Changes(changes) => {
                 self.check_changes(&changes)?;
                 let bytes_max = self.limits.layer_bytes_max;
+                let bytes: usize = changes.iter().map(|change| change.action.text_bytes()).sum();
                 let read = move || {
                     let read = changes.into_iter().map(|change| change.read(bytes_max));
                     read.collect::<Result<Vec<_>, _>>()
                 };
-                let read = if inline { read() } else { blocking(read).await? };
+                let read = if bytes <= INLINE_BYTES_MAX { read() } else { blocking(read).await? };
                 read.map(ReadIntent::Changes).map_err(|(field, error)| document_error(field, error))
             }
             Intent::Delete { id, key, expected } => Ok(ReadIntent::Delete { id, key, expected }),
             Intent::Rollback { id, to, scope, expected } => {
                 // A version may be queued but not in the journal yet.
-                self.answered(self.pipeline.barrier()).await?;
+                self.pipeline.barrier().answered().await?;
                 let (at, tag) = match to {
                     VersionOrTag::Version(version) => (At::Version(version), None),
                     VersionOrTag::Tag(tag) => (At::Tag(tag.clone()), Some(tag)),
@@ -408,7 +416,7 @@ impl Engine {
                 Ok(ReadIntent::Rollback { id, to, tag, scope, expected })
             }
             Intent::Tag { id, tag, to, expected } => {
-                self.answered(self.pipeline.barrier()).await?;
+                self.pipeline.barrier().answered().await?;
                 if let Some(version) = to.filter(|version| *version != Version::ZERO) {
                     self.config_at(&self.state(), &id, &At::Version(version)).await?;
                 }
@@ -440,39 +448,22 @@ impl Engine {
         }
         Ok(())
     }
-
-    /// Whether a write is little enough work to be done where it is.
-    fn is_small(&self, intent: &Intent) -> bool {
-        let state = self.state();
-        let there = |id: &ConfigId| {
-            let layers = state.config(id).into_iter().flat_map(|config| config.layers());
-            layers.map(|entry| entry.layer.content.as_str().len()).sum::<usize>()
-        };
-        let bytes = match intent {
-            Intent::Changes(changes) => {
-                changes.iter().map(|change| there(&change.id) + change.action.text_bytes()).sum()
-            }
-            Intent::Delete { id, .. } | Intent::Rollback { id, .. } | Intent::Tag { id, .. } => there(id),
-            Intent::Expire(due) => due.iter().map(|expiry| there(&expiry.id)).sum(),
-        };
-        bytes <= INLINE_BYTES_MAX
-    }
 }
 
-/// The request ids that the journal of the last 24 hours knows.
-fn recall_requests(store: &dyn Store, now: Timestamp) -> Result<Requests, Error> {
-    const PAGE_BYTES: usize = 16 << 20;
-    let mut requests = Requests::default();
-    let before = store.revision_at(now.minus(REQUEST_WINDOW))?.unwrap_or(Revision::ZERO);
-    let mut from = before.next().max(store.oldest());
-    loop {
-        let page = store.commits(from, PAGE_BYTES)?;
-        let Some(last) = page.last() else {
-            return Ok(requests);
-        };
-        from = last.commit.revision.next();
-        page.iter().for_each(|sealed| requests.recall(&sealed.commit));
-    }
+fn load(store: &dyn Store, progress: &Progress) -> Result<State, Error> {
+    const REPORTED_LAYERS: usize = 1000;
+    let mut loading = Loading::default();
+    let (mut layers, mut reported) = (0, 0);
+    progress(0);
+    let head = store.load(&mut |config| {
+        layers += config.layers.len();
+        loading.add(config);
+        if layers - reported >= REPORTED_LAYERS {
+            reported = layers;
+            progress(layers as u64);
+        }
+    })?;
+    Ok(loading.state(store.epoch(), head))
 }
 
 /// Why a config has no document for a target.

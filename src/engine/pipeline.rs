@@ -1,9 +1,11 @@
 //! The commit pipeline: the one way in which anything is written.
 //!
-//! A write is planned by its caller against the newest queued state, beside the pipeline. Under one short lock the plan is
-//! checked to hold still, gets its revision, and joins the queue; that is where order is given. One thread takes the whole queue, makes it
-//! durable with one append, publishes the new state, wakes the watchers and answers. While it syncs, the next batch queues up.
+//! A write is planned by its caller, beside the pipeline, from the newest queued state of its configs. Under one short lock the plan
+//! is checked to hold still, gets its revision, and joins the queue; that is where order is given. One thread takes the whole queue,
+//! makes it durable with one append, publishes the new state, wakes the watchers, and lets the callers answer. While it syncs, the
+//! next batch queues up. Nothing whose cost depends on the size of a document or of a config is done under the lock.
 
+use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
@@ -12,30 +14,30 @@ use arc_swap::ArcSwap;
 use tokio::sync::{oneshot, watch};
 
 use crate::model::limits::Limits;
-use crate::model::{Commit, ConfigId, LayerKey, Request, Revision};
+use crate::model::{Commit, ConfigChange, ConfigId, Request, Revision, Timestamp};
 use crate::store::{Store, StoreError};
 
 use super::Clock;
-use super::error::{Error, Limit};
-use super::plan::{Plan, ReadIntent, plan};
+use super::error::Error;
+use super::history::blocking;
+use super::plan::{Bases, Plan, ReadIntent, plan};
+use super::queue::{Batch, Durable, Queue, Refusal, Waiter};
 use super::requests::{First, Requests, Reused};
 use super::state::State;
+use super::turns::{Turn, Turns};
 use super::watch::Hub;
 use super::write::{Origin, Outcome};
 
-/// Writes that may wait for the disk. More are refused.
-const QUEUE_MAX: usize = 10_000;
-/// Content that may wait for the disk, beside the commit that exceeds it.
-const QUEUE_BYTES_MAX: usize = 64 << 20;
-/// How often a plan is made anew beside the pipeline because the state has moved. Then it is made within, so that a busy config
-/// cannot starve a writer.
+/// How often a write is planned anew because somebody else was faster. Then it takes its turn.
 const REPLANS_MAX: usize = 3;
 
 /// A write that is ready for the pipeline.
 pub(super) struct ReadWrite {
-    pub origin: Origin,
-    pub intent: ReadIntent,
-    pub validate_only: bool,
+    origin: Origin,
+    intent: ReadIntent,
+    validate_only: bool,
+    /// The configs that it concerns: sorted, each once.
+    ids: Vec<ConfigId>,
 }
 
 pub(super) struct Pipeline {
@@ -44,36 +46,14 @@ pub(super) struct Pipeline {
     clock: Clock,
     retain_revisions: Option<u64>,
     hub: Arc<Hub>,
+    /// Locked before `turns`.
     queue: Mutex<Queue>,
-    /// Told when the queue has something for the thread.
+    /// Told when the queue has something for the thread, and the thread is idle.
     filled: Condvar,
+    turns: Arc<Turns>,
     published: ArcSwap<State>,
     revision: watch::Sender<Revision>,
-}
-
-/// Guarded by the one lock of the pipeline.
-struct Queue {
-    /// The state after the last queued commit: ahead of what is published until that is durable.
-    state: Arc<State>,
-    entries: Vec<Entry>,
-    bytes: usize,
-    requests: Requests,
-    /// Why no more is taken.
-    refused: Option<Refusal>,
-}
-
-#[derive(Clone)]
-enum Refusal {
-    Closing,
-    Failed(String),
-}
-
-/// Something to answer once all that is before it in the queue is durable.
-struct Entry {
-    /// With the state it leads to. `None`: the answer only depends on what is queued before.
-    commit: Option<(Commit, Arc<State>)>,
-    answer: Answer,
-    reply: oneshot::Sender<Result<Answer, Error>>,
+    next_expiry: watch::Sender<Option<Timestamp>>,
 }
 
 /// What a write comes to.
@@ -83,10 +63,32 @@ pub(super) enum Answer {
     Replay(Revision),
 }
 
-/// What became of a write that was handed in.
-pub(super) enum Submitted {
-    Answered(Answer),
-    Queued(oneshot::Receiver<Result<Answer, Error>>),
+/// The answer to a write that was handed in. It stands once what it rests on is durable.
+pub(super) struct Submitted {
+    answer: Answer,
+    /// `None`: it is.
+    durable: Option<Durable>,
+}
+
+impl Submitted {
+    pub async fn answered(self) -> Result<Answer, Error> {
+        match self.durable {
+            None => Ok(self.answer),
+            Some(durable) => durable.await.unwrap_or_else(thread_ended).map(|()| self.answer),
+        }
+    }
+
+    pub fn blocking_answered(self) -> Result<Answer, Error> {
+        match self.durable {
+            None => Ok(self.answer),
+            Some(durable) => durable.blocking_recv().unwrap_or_else(thread_ended).map(|()| self.answer),
+        }
+    }
+}
+
+/// The thread tells everyone who waits, unless it is gone.
+fn thread_ended(_: oneshot::error::RecvError) -> Result<(), Error> {
+    Err(Error::Unwritable("the commit thread has ended".into()))
 }
 
 impl Pipeline {
@@ -94,11 +96,9 @@ impl Pipeline {
     pub fn start(
         store: Arc<dyn Store>,
         state: State,
-        requests: Requests,
         hub: Arc<Hub>,
         options: &super::Options,
     ) -> (Arc<Pipeline>, JoinHandle<()>) {
-        let state = Arc::new(state);
         let pipeline = Arc::new(Pipeline {
             store,
             limits: options.limits.clone(),
@@ -106,9 +106,11 @@ impl Pipeline {
             retain_revisions: options.retain_revisions,
             hub,
             revision: watch::Sender::new(state.revision),
-            published: ArcSwap::new(state.clone()),
-            queue: Mutex::new(Queue { state, entries: vec![], bytes: 0, requests, refused: None }),
+            next_expiry: watch::Sender::new(state.next_expiry()),
+            published: ArcSwap::from_pointee(state.clone()),
+            queue: Mutex::new(Queue::new(state, Requests::new(options.limits.request_ids_max))),
             filled: Condvar::new(),
+            turns: Arc::default(),
         });
         let thread = std::thread::Builder::new()
             .name("commit".into())
@@ -118,6 +120,11 @@ impl Pipeline {
             })
             .expect("the system has room for one thread");
         (pipeline, thread)
+    }
+
+    /// Knows the requests that were made before the start. No other has been made yet.
+    pub fn recall(&self, requests: Requests) {
+        self.lock().requests = requests;
     }
 
     /// The newest durable state.
@@ -130,97 +137,187 @@ impl Pipeline {
         self.revision.subscribe()
     }
 
-    /// The answer to a write that needs nothing of it to be read: none is taken any more, or it was made before.
+    /// When the next override ends, as that changes.
+    pub fn next_expiries(&self) -> watch::Receiver<Option<Timestamp>> {
+        self.next_expiry.subscribe()
+    }
+
+    /// The answer to a write that needs nothing of it to be read: it was made before.
     pub fn known(&self, origin: &Origin, validate_only: bool) -> Option<Submitted> {
-        let request = origin.request.as_ref().filter(|_| !validate_only);
-        self.lock().known(request, &self.published)
+        // Without an id there is nothing to know, and the lock is left to those who need it.
+        let request = origin.request.as_ref().filter(|_| !validate_only)?;
+        self.answer_known(&mut self.lock(), Some(request))
     }
 
     /// Takes a write, plans it, and queues it. Does not wait for the disk.
-    pub fn submit(&self, write: &ReadWrite) -> Submitted {
-        for _ in 0..REPLANS_MAX {
-            let state = {
-                let mut queue = self.lock();
-                if let Some(known) = queue.known(write.request(), &self.published) {
-                    return known;
-                }
-                queue.state.clone()
+    pub async fn submit(self: &Arc<Pipeline>, mut write: ReadWrite) -> Result<Submitted, Error> {
+        let mut overtaken = 0;
+        let mut turn = None;
+        loop {
+            if turn.is_none() && (overtaken > REPLANS_MAX || self.turns.are_taken(&write.ids)) {
+                turn = Some(self.turns.take(&write.ids).await);
+            }
+            let mut bases = match self.bases(&write) {
+                ControlFlow::Continue(bases) => bases,
+                ControlFlow::Break(known) => return Ok(known),
             };
-            let planned = plan(&state, &write.intent, (self.clock)(), &self.limits);
-            let mut queue = self.lock();
-            let holds = Arc::ptr_eq(&state, &queue.state)
-                || planned.as_ref().is_ok_and(|plan| plan.holds_for(&queue.state));
-            if holds {
-                return self.enqueue(&mut queue, write, planned);
+            let planned;
+            if bases.are_small() {
+                planned = self.plan(&write, &bases);
+            } else {
+                let pipeline = self.clone();
+                (write, bases, planned) = blocking(move || {
+                    let planned = pipeline.plan(&write, &bases);
+                    (write, bases, planned)
+                })
+                .await?;
+            }
+            if let Some(submitted) = self.enqueue(&mut write, &bases, planned, turn.as_ref()) {
+                return Ok(submitted);
+            }
+            overtaken += 1;
+        }
+    }
+
+    /// As `submit`, where nobody else writes and blocking is allowed.
+    pub fn submit_alone(&self, mut write: ReadWrite) -> Submitted {
+        loop {
+            let bases = match self.bases(&write) {
+                ControlFlow::Continue(bases) => bases,
+                ControlFlow::Break(known) => return known,
+            };
+            let planned = self.plan(&write, &bases);
+            if let Some(submitted) = self.enqueue(&mut write, &bases, planned, None) {
+                return submitted;
             }
         }
-        let mut queue = self.lock();
-        let planned = plan(&queue.state, &write.intent, (self.clock)(), &self.limits);
-        self.enqueue(&mut queue, write, planned)
     }
 
     /// Waits until everything queued so far is durable.
     pub fn barrier(&self) -> Submitted {
         let mut queue = self.lock();
-        let state = queue.state.clone();
-        let nothing = Outcome::nothing(state.revision);
-        queue.push(None, Answer::Outcome(Ok(nothing)), &self.published, &self.filled)
-    }
-
-    fn enqueue(&self, queue: &mut Queue, write: &ReadWrite, planned: Result<Plan, Error>) -> Submitted {
-        if let Some(known) = queue.known(write.request(), &self.published) {
-            return known;
-        }
-        let mut plan = match planned {
-            Ok(plan) => plan,
-            Err(error) => {
-                return queue.push(None, Answer::Outcome(Err(error)), &self.published, &self.filled);
-            }
-        };
-        let now = (self.clock)().max(queue.state.time);
-        if plan.changes.is_empty() {
-            let outcome = plan.outcome(&queue.state, &queue.state);
-            if let Some(request) = write.request() {
-                let first = First::Nothing(Arc::new(outcome.clone()));
-                queue.requests.remember(request, first, now);
-            }
-            return queue.push(None, Answer::Outcome(Ok(outcome)), &self.published, &self.filled);
-        }
-        if queue.entries.len() >= QUEUE_MAX || queue.bytes > QUEUE_BYTES_MAX {
-            return Submitted::Answered(Answer::Outcome(Err(Error::LimitReached {
-                limit_name: Limit::QueuedWrites,
-                what: "writes waiting for the disk",
-                found: queue.entries.len(),
-                limit: QUEUE_MAX,
-            })));
-        }
-        let revision = queue.state.revision.next();
-        let before = queue.state.clone();
-        let after = Arc::new(before.advance(revision, now, std::mem::take(&mut plan.after)));
-        let outcome = plan.outcome(&before, &after);
-        if write.validate_only {
-            return queue.push(None, Answer::Outcome(Ok(outcome)), &self.published, &self.filled);
-        }
-        let commit = Commit {
-            revision,
-            time: now,
-            actor: write.origin.actor.clone(),
-            source: write.origin.source,
-            reason: write.origin.reason.clone(),
-            request: write.origin.request.clone(),
-            annotations: write.origin.annotations.clone(),
-            changes: plan.changes,
-        };
-        queue.requests.recall(&commit);
-        queue.state = after.clone();
-        queue.push(Some((commit, after)), Answer::Outcome(Ok(outcome)), &self.published, &self.filled)
+        let nothing = Outcome::nothing(queue.state.revision);
+        self.after_queue(&mut queue, Answer::Outcome(Ok(nothing)))
     }
 
     /// Refuses new writes; those queued are still made.
     pub fn close(&self) {
-        let mut queue = self.lock();
-        queue.refused.get_or_insert(Refusal::Closing);
+        self.lock().refused.get_or_insert(Refusal::Closing);
         self.filled.notify_one();
+    }
+
+    /// What the write is planned from, unless it has its answer.
+    fn bases(&self, write: &ReadWrite) -> ControlFlow<Submitted, Bases> {
+        let mut queue = self.lock();
+        match self.answer_known(&mut queue, write.request()) {
+            Some(known) => ControlFlow::Break(known),
+            None => ControlFlow::Continue(Bases::of(&write.ids, &queue.state)),
+        }
+    }
+
+    fn plan(&self, write: &ReadWrite, bases: &Bases) -> Result<Plan, Error> {
+        plan(bases, &write.intent, (self.clock)(), &self.limits)
+    }
+
+    /// Queues what was planned. `None` if it has to be planned anew: somebody else was faster, or has the turn.
+    fn enqueue(
+        &self,
+        write: &mut ReadWrite,
+        bases: &Bases,
+        mut planned: Result<Plan, Error>,
+        turn: Option<&Turn>,
+    ) -> Option<Submitted> {
+        let nothing = match &mut planned {
+            Ok(plan) if plan.changes.is_empty() => Some(plan.take_outcome(bases, Revision::ZERO)),
+            Ok(_) | Err(_) => None,
+        };
+        let mut queue = self.lock();
+        if let Some(known) = self.answer_known(&mut queue, write.request()) {
+            return Some(known);
+        }
+        if !bases.hold_in(&queue.state) || (turn.is_none() && self.turns.are_taken(&write.ids)) {
+            return None;
+        }
+        let mut plan = match planned {
+            Ok(plan) => plan,
+            Err(error) => return Some(self.after_queue(&mut queue, Answer::Outcome(Err(error)))),
+        };
+        if let Some(outcome) = nothing {
+            return Some(self.enqueue_nothing(&mut queue, write, outcome));
+        }
+        if let Some(error) = queue.full() {
+            return Some(Submitted { answer: Answer::Outcome(Err(error)), durable: None });
+        }
+        let (revision, time) = (queue.state.revision.next(), self.now(&queue));
+        plan.settle(revision, time);
+        let durable = match write.validate_only {
+            true => self.ahead(&queue).then(|| queue.wait()),
+            false => {
+                let bytes = plan.bytes();
+                let commit = write.commit(revision, time, std::mem::take(&mut plan.changes));
+                queue.state.advance(&commit, &plan.after);
+                queue.requests.recall(&commit);
+                Some(queue.push(commit, bytes))
+            }
+        };
+        let was_idle = std::mem::take(&mut queue.idle);
+        drop(queue);
+        if was_idle {
+            // A call of the system, which is not made for a thread that is awake.
+            self.filled.notify_one();
+        }
+        let outcome = plan.take_outcome(bases, revision);
+        Some(Submitted { answer: Answer::Outcome(Ok(outcome)), durable })
+    }
+
+    /// A write that changes nothing takes no revision, but it is the first with its request id.
+    fn enqueue_nothing(&self, queue: &mut Queue, write: &ReadWrite, outcome: Outcome) -> Submitted {
+        let outcome = Outcome { revision: queue.state.revision, ..outcome };
+        if let Some(request) = write.request() {
+            let first = First::Nothing(Arc::new(outcome.clone()));
+            queue.requests.remember(request, first, self.now(queue));
+        }
+        self.after_queue(queue, Answer::Outcome(Ok(outcome)))
+    }
+
+    /// The answer that needs no plan: nothing is taken any more, or the request was made before.
+    fn answer_known(&self, queue: &mut Queue, request: Option<&Request>) -> Option<Submitted> {
+        let durably = |outcome| Some(Submitted { answer: Answer::Outcome(outcome), durable: None });
+        match &queue.refused {
+            Some(Refusal::Closing) => {
+                return durably(Err(Error::Draining { retry_after: super::RETRY_AFTER }));
+            }
+            Some(Refusal::Failed(why)) => return durably(Err(Error::Unwritable(why.clone()))),
+            None => {}
+        }
+        let request = request?;
+        let (answer, revision) = match queue.requests.first(request) {
+            Ok(None) => return None,
+            Ok(Some(First::Commit(revision))) => (Answer::Replay(revision), revision),
+            // That nothing changed may be due to a commit that is queued, and could still fail.
+            Ok(Some(First::Nothing(outcome))) => {
+                (Answer::Outcome(Ok(Outcome::clone(&outcome))), outcome.revision)
+            }
+            Err(Reused(revision)) => {
+                return durably(Err(Error::RequestIdReused { id: request.id.clone(), revision }));
+            }
+        };
+        let is_durable = revision <= self.published.load().revision;
+        Some(Submitted { answer, durable: (!is_durable).then(|| queue.wait()) })
+    }
+
+    /// An answer that rests on what is queued, which could still fail.
+    fn after_queue(&self, queue: &mut Queue, answer: Answer) -> Submitted {
+        Submitted { answer, durable: self.ahead(queue).then(|| queue.wait()) }
+    }
+
+    /// Whether something is queued that is not published yet.
+    fn ahead(&self, queue: &Queue) -> bool {
+        queue.state.revision > self.published.load().revision
+    }
+
+    fn now(&self, queue: &Queue) -> Timestamp {
+        (self.clock)().max(queue.state.time)
     }
 
     /// The thread. If it panics, which is our bug, nobody must wait for an answer that never comes.
@@ -234,65 +331,66 @@ impl Pipeline {
         loop {
             let batch = {
                 let mut queue = self.lock();
-                while queue.entries.is_empty() {
+                loop {
+                    if let Some(batch) = queue.take() {
+                        break batch;
+                    }
                     if queue.refused.is_some() {
                         return;
                     }
+                    queue.idle = true;
                     queue = self.filled.wait(queue).expect("nobody panics under this lock");
                 }
-                queue.bytes = 0;
-                std::mem::take(&mut queue.entries)
             };
             self.commit(batch);
         }
     }
 
-    /// Makes a batch durable, publishes it, and answers.
-    fn commit(&self, mut batch: Vec<Entry>) {
-        let (commits, mut states): (Vec<Commit>, Vec<_>) =
-            batch.iter_mut().filter_map(|entry| entry.commit.take()).unzip();
-        let newest = states.pop();
-        if let Some(state) = &newest {
-            if let Err(error) = self.store.append(&commits) {
-                return self.fail(batch, error);
+    /// Makes a batch durable, publishes it, and tells those who wait.
+    fn commit(&self, batch: Batch) {
+        let Batch { commits, waiters, state } = batch;
+        if !commits.is_empty() {
+            match self.store.append(&commits) {
+                Ok(_) => self.publish(&state),
+                Err(StoreError::Refused(why)) => return self.refuse(waiters, why),
+                Err(error) => return self.fail(waiters, error),
             }
-            self.published.store(state.clone());
-            self.revision.send_replace(state.revision);
         }
-        for entry in batch {
-            // Who no longer waits for the answer does not need it.
-            let _ = entry.reply.send(Ok(entry.answer));
-        }
+        tell(waiters, || Ok(()));
         // Watchers come after the answers: there may be thousands to wake, and an answer would stand in line behind them. What
-        // is answered is published already, and a stream that is opened waits for the hub to have it.
-        if let Some(state) = newest {
-            self.tell_watchers(state, &commits);
+        // is answered is published, and a stream that is opened waits until the hub has it.
+        if !commits.is_empty() {
+            self.hub.publish(state, &commits);
         }
         self.compact();
     }
 
-    fn tell_watchers(&self, state: Arc<State>, commits: &[Commit]) {
-        let changed: Vec<(ConfigId, LayerKey)> = commits
-            .iter()
-            .flat_map(|commit| &commit.changes)
-            .flat_map(|change| change.layers.iter().map(|layer| (change.id.clone(), layer.key.clone())))
-            .collect();
-        self.hub.publish(state, changed);
+    fn publish(&self, state: &Arc<State>) {
+        self.published.store(state.clone());
+        self.revision.send_replace(state.revision);
+        self.next_expiry.send_if_modified(|next| {
+            let before = std::mem::replace(next, state.next_expiry());
+            before != *next
+        });
+    }
+
+    /// Nothing of a batch was written, nor will be, and nothing that was planned on top of it can be. The next writes are tried again.
+    fn refuse(&self, waiters: Vec<Waiter>, why: String) {
+        tracing::error!(error = why, "the store did not take a batch of commits");
+        let queued = self.lock().reset(&self.published.load());
+        tell(waiters.into_iter().chain(queued), || Err(Error::NotWritten(why.clone())));
     }
 
     /// It is not known what is on the disk now: no write is taken any more, reads go on.
-    fn fail(&self, batch: Vec<Entry>, error: StoreError) {
+    fn fail(&self, waiters: Vec<Waiter>, error: StoreError) {
         tracing::error!(%error, "a commit could not be made durable; no more writes are taken");
         let why = error.to_string();
         let queued = {
             let mut queue = self.lock();
             queue.refused = Some(Refusal::Failed(why.clone()));
-            queue.state = self.published();
-            std::mem::take(&mut queue.entries)
+            queue.reset(&self.published.load())
         };
-        for entry in batch.into_iter().chain(queued) {
-            let _ = entry.reply.send(Err(Error::Unwritable(why.clone())));
-        }
+        tell(waiters.into_iter().chain(queued), || Err(Error::Unwritable(why.clone())));
     }
 
     /// Forgets history beyond what is to be retained, a tenth at a time.
@@ -314,70 +412,35 @@ impl Pipeline {
     }
 }
 
-impl Queue {
-    /// The answer that needs no plan: nothing is taken any more, or the request was made before.
-    fn known(&mut self, request: Option<&Request>, published: &ArcSwap<State>) -> Option<Submitted> {
-        let answered = |outcome| Some(Submitted::Answered(Answer::Outcome(outcome)));
-        match &self.refused {
-            Some(Refusal::Closing) => {
-                return answered(Err(Error::Draining { retry_after: super::RETRY_AFTER }));
-            }
-            Some(Refusal::Failed(why)) => return answered(Err(Error::Unwritable(why.clone()))),
-            None => {}
-        }
-        let request = request?;
-        match self.requests.first(request) {
-            Ok(None) => None,
-            Ok(Some(First::Nothing(outcome))) => {
-                let answer = Answer::Outcome(Ok(Outcome::clone(&outcome)));
-                // That nothing changed may be due to a commit that is queued, and could still fail.
-                match outcome.revision <= published.load().revision {
-                    true => Some(Submitted::Answered(answer)),
-                    false => Some(self.push_waiter(None, answer)),
-                }
-            }
-            Ok(Some(First::Commit(revision))) if revision <= published.load().revision => {
-                Some(Submitted::Answered(Answer::Replay(revision)))
-            }
-            Ok(Some(First::Commit(revision))) => Some(self.push_waiter(None, Answer::Replay(revision))),
-            Err(Reused(revision)) => {
-                answered(Err(Error::RequestIdReused { id: request.id.clone(), revision }))
-            }
-        }
-    }
-
-    /// Queues an answer; at once if nothing is before it that could still fail.
-    fn push(
-        &mut self,
-        commit: Option<(Commit, Arc<State>)>,
-        answer: Answer,
-        published: &ArcSwap<State>,
-        filled: &Condvar,
-    ) -> Submitted {
-        if commit.is_none() && Arc::ptr_eq(&self.state, &published.load()) {
-            return Submitted::Answered(answer);
-        }
-        let submitted = self.push_waiter(commit, answer);
-        filled.notify_one();
-        submitted
-    }
-
-    fn push_waiter(&mut self, commit: Option<(Commit, Arc<State>)>, answer: Answer) -> Submitted {
-        let layers = commit.iter().flat_map(|(commit, _)| &commit.changes).flat_map(|change| &change.layers);
-        // Names count as well: a thousand small layers of long scopes have little content.
-        let bytes = layers.map(|layer| {
-            layer.key.scope.as_str().len()
-                + layer.content.as_ref().map_or(0, |content| content.as_str().len())
-        });
-        self.bytes += bytes.sum::<usize>();
-        let (reply, answered) = oneshot::channel();
-        self.entries.push(Entry { commit, answer, reply });
-        Submitted::Queued(answered)
+fn tell(waiters: impl IntoIterator<Item = Waiter>, result: impl Fn() -> Result<(), Error>) {
+    for waiter in waiters {
+        // Who no longer waits for the answer does not need it.
+        let _ = waiter.send(result());
     }
 }
 
 impl ReadWrite {
+    pub fn new(origin: Origin, intent: ReadIntent, validate_only: bool) -> ReadWrite {
+        let ids = intent.ids();
+        ReadWrite { origin, intent, validate_only, ids }
+    }
+
     fn request(&self) -> Option<&Request> {
         self.origin.request.as_ref().filter(|_| !self.validate_only)
+    }
+
+    /// The commit that it makes. The origin moves into it.
+    fn commit(&mut self, revision: Revision, time: Timestamp, changes: Vec<ConfigChange>) -> Commit {
+        let Origin { actor, source, reason, request, annotations } = &mut self.origin;
+        Commit {
+            revision,
+            time,
+            actor: std::mem::take(actor),
+            source: *source,
+            reason: std::mem::take(reason),
+            request: request.take(),
+            annotations: std::mem::take(annotations),
+            changes,
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! What a write would do to a state: pure, so that it runs beside the pipeline, and again if the state has moved.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,14 +10,20 @@ use crate::model::merge::merge_patch;
 use crate::model::patch::apply_json_patch;
 use crate::model::text::{DocumentError, DocumentErrorCode};
 use crate::model::{
-    ConfigChange, ConfigId, Content, LayerChange, LayerKey, LayerKind, Scope, TagChange, TagName, Timestamp,
-    Version,
+    ConfigChange, ConfigId, Content, LayerChange, LayerKey, LayerKind, Revision, Scope, TagChange, TagName,
+    Timestamp, Version,
 };
-use crate::validate::{Report, check_size};
+use crate::validate::Report;
 
 use super::error::{Error, Limit, Missing};
+use super::reach::check_documents;
 use super::state::{ConfigState, LayerEntry, State};
 use super::write::{LayerOutcome, Outcome, ReadAction, ReadChange, bounded, document_error};
+
+/// Planning for layers of more than so many bytes is left to the threads that may block.
+const INLINE_BYTES_MAX: usize = 32 << 10;
+/// The work that a layer is however small it is, in bytes.
+const LAYER_COST: usize = 64;
 
 /// A write whose texts have been read and whose history has been looked up.
 pub(super) enum ReadIntent {
@@ -44,14 +50,15 @@ pub(super) enum ReadIntent {
     Expire(Vec<(ConfigId, LayerKey)>),
 }
 
-/// What a write does to the state it was made for.
+/// The configs that a write concerns, as they are before it: all that it is planned from. A plan holds as long as they are what they were.
+pub(super) struct Bases(Vec<(ConfigId, Option<Arc<ConfigState>>)>);
+
+/// What a write does to the configs that it was planned from.
 pub(super) struct Plan {
     /// Empty: nothing changes.
     pub changes: Vec<ConfigChange>,
     /// The configs after the changes, one for each.
-    pub after: Vec<ConfigState>,
-    /// What the plan was made from: it holds as long as these are what they were.
-    bases: Vec<(ConfigId, Option<Arc<ConfigState>>)>,
+    pub after: Vec<Arc<ConfigState>>,
     /// The layers to report on, in order.
     layers: Vec<(ConfigId, LayerKey)>,
     restored: Option<Version>,
@@ -61,24 +68,23 @@ pub(super) struct Plan {
 
 /// Makes the plan for a write at `now`. Fails as the write would.
 pub(super) fn plan(
-    state: &State,
+    bases: &Bases,
     intent: &ReadIntent,
     now: Timestamp,
     limits: &Limits,
 ) -> Result<Plan, Error> {
     let mut plan = match intent {
-        ReadIntent::Changes(changes) => plan_changes(state, changes, now, limits)?,
-        ReadIntent::Delete { id, key, expected } => plan_delete(state, id, key.as_ref(), *expected)?,
+        ReadIntent::Changes(changes) => plan_changes(bases, changes, now, limits)?,
+        ReadIntent::Delete { id, key, expected } => plan_delete(bases, id, key.as_ref(), *expected)?,
         ReadIntent::Rollback { id, to, tag, scope, expected } => {
-            check_still_tagged(state, id, tag.as_ref(), to)?;
-            plan_rollback(state, id, to, scope.as_ref(), *expected, now)?
+            check_still_tagged(bases, id, tag.as_ref(), to)?;
+            plan_rollback(bases, id, to, scope.as_ref(), *expected, now)?
         }
-        ReadIntent::Tag { id, tag, to, expected } => plan_tag(state, id, tag, *to, *expected)?,
-        ReadIntent::Expire(due) => plan_expiry(state, due, now),
+        ReadIntent::Tag { id, tag, to, expected } => plan_tag(bases, id, tag, *to, *expected)?,
+        ReadIntent::Expire(due) => plan_expiry(bases, due, now),
     };
-    let bytes =
-        plan.changes.iter().flat_map(|change| &change.layers).filter_map(|layer| layer.content.as_ref());
-    let bytes: usize = bytes.map(|content| content.as_str().len()).sum();
+    let layers = plan.changes.iter().flat_map(|change| &change.layers);
+    let bytes = layers.filter_map(|layer| layer.content.as_ref()).map(|content| content.as_str().len()).sum();
     if bytes > limits.commit_bytes_max {
         return Err(Error::LimitReached {
             limit_name: Limit::CommitBytes,
@@ -90,49 +96,107 @@ pub(super) fn plan(
     // That an override ends cannot be refused: what remains was checked when it was written, and only a limit that was
     // lowered since could object. The override would stay for ever, and keep others that are due.
     if !matches!(intent, ReadIntent::Expire(_)) {
+        plan.check_layer_counts(bases, limits)?;
         plan.validate(limits)?;
     }
     Ok(plan)
 }
 
-impl Plan {
-    fn new(layers: Vec<(ConfigId, LayerKey)>) -> Plan {
-        Plan {
-            changes: vec![],
-            after: vec![],
-            bases: vec![],
-            layers,
-            restored: None,
-            tag: (None, None),
-            report: Report::default(),
-        }
+impl ReadIntent {
+    /// The configs that it concerns: sorted, each once.
+    pub fn ids(&self) -> Vec<ConfigId> {
+        let mut ids: Vec<ConfigId> = match self {
+            ReadIntent::Changes(changes) => changes.iter().map(|change| change.id.clone()).collect(),
+            ReadIntent::Delete { id, .. } | ReadIntent::Rollback { id, .. } | ReadIntent::Tag { id, .. } => {
+                vec![id.clone()]
+            }
+            ReadIntent::Expire(due) => due.iter().map(|(id, _)| id.clone()).collect(),
+        };
+        ids.sort();
+        ids.dedup();
+        ids
+    }
+}
+
+impl Bases {
+    /// `ids` must be sorted.
+    pub fn of(ids: &[ConfigId], state: &State) -> Bases {
+        Bases(ids.iter().map(|id| (id.clone(), state.config(id).cloned())).collect())
     }
 
-    /// Adds what happens to a config, if anything does.
-    fn add(&mut self, base: Option<&Arc<ConfigState>>, mut change: ConfigChange) {
-        change.layers.sort_by(|a, b| a.key.cmp(&b.key));
-        self.bases.push((change.id.clone(), base.cloned()));
-        if !change.layers.is_empty() || !change.tags.is_empty() {
-            self.after.push(ConfigState::after(base.map(Arc::as_ref), &change));
-            self.changes.push(change);
-        }
-    }
-
-    /// Whether the plan, made for another state, holds for this one, too.
-    pub fn holds_for(&self, state: &State) -> bool {
-        self.bases.iter().all(|(id, base)| match (base, state.config(id)) {
+    /// Whether these configs are the same in another state.
+    pub fn hold_in(&self, state: &State) -> bool {
+        self.0.iter().all(|(id, base)| match (base, state.config(id)) {
             (Some(base), Some(now)) => Arc::ptr_eq(base, now),
             (None, None) => true,
             (Some(_), None) | (None, Some(_)) => false,
         })
     }
 
+    /// Whether it is little work to plan what happens to them.
+    pub fn are_small(&self) -> bool {
+        let layers = self.0.iter().flat_map(|(_, base)| base.iter().flat_map(|config| config.layers()));
+        let costs = layers.map(|entry| entry.layer.content.as_str().len() + LAYER_COST);
+        let mut left = INLINE_BYTES_MAX;
+        costs.into_iter().all(|cost| left.checked_sub(cost).inspect(|rest| left = *rest).is_some())
+    }
+
+    fn get(&self, id: &ConfigId) -> Option<&Arc<ConfigState>> {
+        let at = self.0.binary_search_by(|(other, _)| other.cmp(id)).ok()?;
+        self.0[at].1.as_ref()
+    }
+}
+
+impl Plan {
+    fn new(layers: Vec<(ConfigId, LayerKey)>) -> Plan {
+        let (changes, after) = (vec![], vec![]);
+        Plan { changes, after, layers, restored: None, tag: (None, None), report: Report::default() }
+    }
+
+    /// Adds what happens to a config, if anything does. Configs come in the order of their ids.
+    fn add(&mut self, base: Option<&Arc<ConfigState>>, mut change: ConfigChange) {
+        change.layers.sort_by(|a, b| a.key.cmp(&b.key));
+        if !change.layers.is_empty() || !change.tags.is_empty() {
+            self.after.push(Arc::new(ConfigState::after(base.map(Arc::as_ref), &change)));
+            self.changes.push(change);
+        }
+    }
+
+    /// Gives the configs after the changes their place in history.
+    pub fn settle(&mut self, revision: Revision, time: Timestamp) {
+        for (change, config) in self.changes.iter().zip(&mut self.after) {
+            let config = Arc::get_mut(config).expect("the plan is the only owner until it is settled");
+            config.settle(change, revision, time);
+        }
+    }
+
+    /// What waits for the disk because of it. Names count as well: a thousand small layers of long scopes have little content.
+    pub fn bytes(&self) -> usize {
+        let layers = self.changes.iter().flat_map(|change| &change.layers);
+        let bytes = layers.map(|layer| {
+            layer.key.scope.as_str().len()
+                + layer.content.as_ref().map_or(0, |content| content.as_str().len())
+        });
+        bytes.sum()
+    }
+
+    /// Refuses to add a layer to a config that has as many as it may have.
+    fn check_layer_counts(&self, bases: &Bases, limits: &Limits) -> Result<(), Error> {
+        for after in &self.after {
+            let (found, limit) = (after.layers().len(), limits.layers_max);
+            let before = bases.get(&after.id).map_or(0, |config| config.layers().len());
+            if found > limit && found > before {
+                let (limit_name, what) = (Limit::Layers, "layers of one config");
+                return Err(Error::LimitReached { limit_name, what, found, limit });
+            }
+        }
+        Ok(())
+    }
+
     /// Checks the effective documents at the changed scopes and at every layer below them.
     fn validate(&mut self, limits: &Limits) -> Result<(), Error> {
         for (change, after) in self.changes.iter().zip(&self.after) {
-            let layers: Vec<_> = after.layers().iter().map(|entry| (&entry.key, &entry.layer)).collect();
-            let scopes = touched_scopes(change, after);
-            self.report.findings.extend(check_size(&change.id, &layers, &scopes, limits.document_bytes_max));
+            self.report.findings.extend(check_documents(change, after, limits.document_bytes_max));
         }
         match self.report.is_valid() {
             true => Ok(()),
@@ -140,51 +204,40 @@ impl Plan {
         }
     }
 
-    /// What came of it: `before` is the state the plan holds for, `after` the one it leads to.
-    pub fn outcome(&self, before: &State, after: &State) -> Outcome {
-        let layers = self.layers.iter().map(|(id, key)| {
-            let was = before.config(id).and_then(|config| config.layer(key)).cloned();
-            let is = after.config(id);
-            let now = is.and_then(|config| config.layer(key));
+    /// What comes of it at `revision`. To be asked once, after it has been settled.
+    pub fn take_outcome(&mut self, bases: &Bases, revision: Revision) -> Outcome {
+        let after = |id: &ConfigId| match self.after.binary_search_by(|config| config.id.cmp(id)) {
+            Ok(at) => Some(&self.after[at]),
+            Err(_) => bases.get(id),
+        };
+        let layers = std::mem::take(&mut self.layers).into_iter().map(|(id, key)| {
+            let was = bases.get(&id).and_then(|config| config.layer(&key)).cloned();
+            let is = after(&id);
+            let now = is.and_then(|config| config.layer(&key));
             let changed = match (&was, now) {
                 (Some(was), Some(now)) => !Arc::ptr_eq(was, now),
                 (None, None) => false,
                 (Some(_), None) | (None, Some(_)) => true,
             };
-            LayerOutcome {
-                id: id.clone(),
-                key: key.clone(),
-                before: was,
-                after: now.map(|entry| entry.layer.clone()),
-                changed,
-                at: is.map_or_else(|| ConfigState::unborn(id.clone()).at, |config| config.at),
-            }
+            let after = now.map(|entry| entry.layer.clone());
+            let at = is.map_or_else(|| ConfigState::unborn(id.clone()).at, |config| config.at);
+            LayerOutcome { id, key, before: was, after, changed, at }
         });
+        let layers = layers.collect();
         Outcome {
-            changed: !self.changes.is_empty(),
-            revision: after.revision,
-            layers: layers.collect(),
-            at: self.bases.first().and_then(|(id, _)| after.config(id)).map(|config| config.at),
+            changed: !self.after.is_empty(),
+            revision,
+            layers,
+            at: bases.0.first().and_then(|(id, _)| after(id)).map(|config| config.at),
             restored: self.restored,
             tag: self.tag,
-            report: self.report.clone(),
+            report: std::mem::take(&mut self.report),
         }
     }
 }
 
-/// The changed scopes and those of the layers below them: what a change of layers can make invalid.
-fn touched_scopes(change: &ConfigChange, after: &ConfigState) -> Vec<Scope> {
-    let changed: BTreeSet<&Scope> = change.layers.iter().map(|layer| &layer.key.scope).collect();
-    let below = after.layers().iter().map(|entry| &entry.key.scope);
-    let below = below.filter(|scope| scope.lineage().any(|above| changed.contains(&above)));
-    let mut scopes: Vec<Scope> = changed.iter().copied().chain(below).cloned().collect();
-    scopes.sort();
-    scopes.dedup();
-    scopes
-}
-
 fn plan_changes(
-    state: &State,
+    bases: &Bases,
     changes: &[ReadChange],
     now: Timestamp,
     limits: &Limits,
@@ -195,7 +248,7 @@ fn plan_changes(
         by_config.entry(&change.id).or_default().push(change);
     }
     for (id, changes) in by_config {
-        let base = state.config(id);
+        let base = bases.get(id);
         let layers = changes.into_iter().map(|change| plan_layer(base, change, now, limits));
         let layers = layers.filter_map(Result::transpose).collect::<Result<Vec<_>, _>>()?;
         plan.add(base, next_version(id, base, layers));
@@ -282,12 +335,12 @@ fn new_content(
 }
 
 fn plan_delete(
-    state: &State,
+    bases: &Bases,
     id: &ConfigId,
     key: Option<&LayerKey>,
     expected: Option<Version>,
 ) -> Result<Plan, Error> {
-    let base = state.config(id).ok_or_else(|| Missing::Config(id.clone()))?;
+    let base = bases.get(id).ok_or_else(|| Missing::Config(id.clone()))?;
     let current = match key {
         Some(key) => base.layer(key).map_or(Version::ZERO, |entry| entry.layer.version),
         None => base.at.version,
@@ -305,27 +358,27 @@ fn plan_delete(
 
 /// A tag that moved between its lookup and the rollback names another version now: look again.
 fn check_still_tagged(
-    state: &State,
+    bases: &Bases,
     id: &ConfigId,
     tag: Option<&TagName>,
     to: &ConfigState,
 ) -> Result<(), Error> {
     let Some(tag) = tag else { return Ok(()) };
-    match state.config(id).and_then(|config| config.tags.get(tag)) {
+    match bases.get(id).and_then(|config| config.tags().get(tag)) {
         Some(version) if *version == to.at.version => Ok(()),
         Some(_) | None => Err(Error::TagMoved),
     }
 }
 
 fn plan_rollback(
-    state: &State,
+    bases: &Bases,
     id: &ConfigId,
     to: &ConfigState,
     scope: Option<&Scope>,
     expected: Option<Version>,
     now: Timestamp,
 ) -> Result<Plan, Error> {
-    let base = state.config(id).ok_or_else(|| Missing::Config(id.clone()))?;
+    let base = bases.get(id).ok_or_else(|| Missing::Config(id.clone()))?;
     check_version(expected, base.at.version, || format!("config {id}"))?;
     let concerned = |key: &LayerKey| scope.is_none_or(|scope| key.scope == *scope);
     let live = |entry: &Arc<LayerEntry>| entry.layer.expires.is_none_or(|expires| expires > now);
@@ -352,14 +405,14 @@ fn plan_rollback(
 }
 
 fn plan_tag(
-    state: &State,
+    bases: &Bases,
     id: &ConfigId,
     tag: &TagName,
     to: Option<Version>,
     expected: Option<Version>,
 ) -> Result<Plan, Error> {
-    let base = state.config(id).ok_or_else(|| Missing::Config(id.clone()))?;
-    let before = base.tags.get(tag).copied();
+    let base = bases.get(id).ok_or_else(|| Missing::Config(id.clone()))?;
+    let before = base.tags().get(tag).copied();
     check_version(expected, before.unwrap_or(Version::ZERO), || format!("tag {tag} of {id}"))?;
     let to = to.map(|version| if version == Version::ZERO { base.at.version } else { version });
     if let Some(version) = to.filter(|version| *version > base.at.version) {
@@ -377,14 +430,14 @@ fn plan_tag(
 }
 
 /// Only what is still due: an override may have been renewed since it was found to be.
-fn plan_expiry(state: &State, due: &[(ConfigId, LayerKey)], now: Timestamp) -> Plan {
+fn plan_expiry(bases: &Bases, due: &[(ConfigId, LayerKey)], now: Timestamp) -> Plan {
     let mut plan = Plan::new(due.to_vec());
     let mut by_config: BTreeMap<&ConfigId, Vec<&LayerKey>> = BTreeMap::new();
     for (id, key) in due {
         by_config.entry(id).or_default().push(key);
     }
     for (id, keys) in by_config {
-        let base = state.config(id);
+        let base = bases.get(id);
         let due = keys.into_iter().filter(|key| {
             let layer = base.and_then(|config| config.layer(key));
             layer.and_then(|entry| entry.layer.expires).is_some_and(|expires| expires <= now)

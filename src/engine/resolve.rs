@@ -74,14 +74,14 @@ impl View {
 
 /// Makes the document of a target. `None` if no layer of the config applies to it.
 pub fn resolve(config: &ConfigState, target: &Target) -> Option<Resolved> {
-    let layers: Vec<_> = layers_of(config, &target.scope, target.view).cloned().collect();
+    let layers: Vec<_> = layers_of(config, &target.scope, target.view).into_iter().cloned().collect();
     let [first, rest @ ..] = layers.as_slice() else {
         return None;
     };
     let as_it_is =
         matches!(target.view, View::Layer(_)) || (rest.is_empty() && !first.layer.content.may_hold_null());
     let (content, digest) = match as_it_is {
-        true => (first.layer.content.clone(), first.layer.digest),
+        true => (first.layer.content.clone(), first.layer.digest()),
         false => {
             let content = Content::of(&fold(&values_of(&layers)));
             let digest = content.digest();
@@ -99,19 +99,13 @@ pub fn resolve(config: &ConfigState, target: &Target) -> Option<Resolved> {
 }
 
 /// The layers that make a document, in the order of merging.
-pub fn layers_of<'a>(
-    config: &'a ConfigState,
-    scope: &Scope,
-    view: View,
-) -> impl Iterator<Item = &'a Arc<LayerEntry>> + use<'a> {
-    let keys: Vec<LayerKey> = match view {
-        View::Effective => {
-            scope.lineage().map(LayerKey::base).chain(scope.lineage().map(LayerKey::overriding)).collect()
-        }
-        View::Base => scope.lineage().map(LayerKey::base).collect(),
-        View::Layer(kind) => vec![LayerKey { kind, scope: scope.clone() }],
-    };
-    keys.into_iter().filter_map(|key| config.layer(&key))
+pub fn layers_of<'a>(config: &'a ConfigState, scope: &Scope, view: View) -> Vec<&'a Arc<LayerEntry>> {
+    let along = |kind| scope.lineage_paths().filter_map(move |path| config.layer_at(kind, path));
+    match view {
+        View::Effective => along(LayerKind::Base).chain(along(LayerKind::Override)).collect(),
+        View::Base => along(LayerKind::Base).collect(),
+        View::Layer(kind) => config.layer_at(kind, scope.as_str()).into_iter().collect(),
+    }
 }
 
 pub fn values_of(layers: &[Arc<LayerEntry>]) -> Vec<Value> {

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use imbl::{OrdMap, OrdSet};
 
 use crate::model::{
-    Commit, ConfigChange, ConfigId, Epoch, Layer, LayerKey, Namespace, Revision, TagName, Timestamp, Version,
+    Commit, ConfigChange, ConfigId, Epoch, Layer, LayerKey, LayerKind, Namespace, Revision, Scope, TagName,
+    Timestamp, Version,
 };
 use crate::store::{ConfigRecord, Head, Snapshot, VersionRef};
 
@@ -27,8 +28,9 @@ pub struct ConfigState {
     pub id: ConfigId,
     pub at: VersionRef,
     /// Sorted by key. A plain list: most configs have few layers, and there may be millions of configs.
-    layers: Vec<Arc<LayerEntry>>,
-    pub tags: BTreeMap<TagName, Version>,
+    layers: Box<[Arc<LayerEntry>]>,
+    /// None for most configs.
+    tags: Option<Box<BTreeMap<TagName, Version>>>,
 }
 
 /// A layer and where it is.
@@ -46,17 +48,36 @@ pub struct Expiry {
     pub key: LayerKey,
 }
 
-impl State {
-    /// The state that a store's records make, as of `head`.
-    pub fn loaded(epoch: Epoch, head: Head, configs: Vec<ConfigRecord>) -> State {
-        let configs: OrdMap<_, _> = configs
-            .into_iter()
-            .map(|record| (record.id.clone(), Arc::new(ConfigState::from(record))))
-            .collect();
-        let expiries = configs.values().flat_map(|config: &Arc<ConfigState>| config.expiries()).collect();
-        State { epoch, revision: head.revision, time: head.time, configs, expiries }
+/// The state that the records of a store make, while they are read.
+#[derive(Default)]
+pub struct Loading {
+    configs: Vec<Arc<ConfigState>>,
+    expiries: OrdSet<Expiry>,
+}
+
+impl Loading {
+    /// Adds a config: in the order of their ids, each once.
+    pub fn add(&mut self, record: ConfigRecord) {
+        let config = ConfigState::from(record);
+        self.expiries.extend(config.expiries());
+        self.configs.push(Arc::new(config));
     }
 
+    /// The state, as of `head`.
+    pub fn state(self, epoch: Epoch, head: Head) -> State {
+        let mut configs = OrdMap::new();
+        let mut insert = |config: &Arc<ConfigState>| {
+            configs.insert(config.id.clone(), config.clone());
+        };
+        // A node of the map that is full is split into halves, and what comes in order never returns to the first: all nodes would
+        // stay half empty. So every other one first, and then those between, which fill them.
+        self.configs.iter().step_by(2).for_each(&mut insert);
+        self.configs.iter().skip(1).step_by(2).for_each(&mut insert);
+        State { epoch, revision: head.revision, time: head.time, configs, expiries: self.expiries }
+    }
+}
+
+impl State {
     pub fn config(&self, id: &ConfigId) -> Option<&Arc<ConfigState>> {
         self.configs.get(id)
     }
@@ -91,31 +112,35 @@ impl State {
 
     /// The state after a commit, which must be the next one.
     pub fn apply(&self, commit: &Commit) -> State {
-        let after = commit
-            .changes
-            .iter()
-            .map(|change| ConfigState::after(self.configs.get(&change.id).map(Arc::as_ref), change));
-        self.advance(commit.revision, commit.time, after.collect())
+        let after = commit.changes.iter().map(|change| {
+            let mut config = ConfigState::after(self.configs.get(&change.id).map(Arc::as_ref), change);
+            config.settle(change, commit.revision, commit.time);
+            Arc::new(config)
+        });
+        let mut next = self.clone();
+        next.advance(commit, &after.collect::<Vec<_>>());
+        next
     }
 
-    /// The state after a commit that leaves these configs. Those that it gave a new version get its revision and time.
-    pub fn advance(&self, revision: Revision, time: Timestamp, after: Vec<ConfigState>) -> State {
-        debug_assert_eq!(revision, self.revision.next());
-        let mut next = self.clone();
-        next.revision = revision;
-        next.time = time;
-        for mut config in after {
-            let before = self.configs.get(&config.id);
-            if before.is_none_or(|before| before.at.version != config.at.version) {
-                config.at = VersionRef { version: config.at.version, revision, time };
+    /// Becomes the state after a commit that leaves these configs. What it shares with others is copied as far as it changes, and
+    /// nothing of it twice between two clones.
+    pub fn advance(&mut self, commit: &Commit, after: &[Arc<ConfigState>]) {
+        debug_assert_eq!(commit.revision, self.revision.next());
+        self.revision = commit.revision;
+        self.time = commit.time;
+        for (change, config) in commit.changes.iter().zip(after) {
+            let before = self.configs.insert(config.id.clone(), config.clone());
+            for layer in &change.layers {
+                let expiry = |time| Expiry { time, id: change.id.clone(), key: layer.key.clone() };
+                let was = before.as_ref().and_then(|config| config.layer(&layer.key)?.layer.expires);
+                if let Some(time) = was {
+                    self.expiries.remove(&expiry(time));
+                }
+                if let Some(time) = layer.expires {
+                    self.expiries.insert(expiry(time));
+                }
             }
-            for expiry in before.into_iter().flat_map(|config| config.expiries()) {
-                next.expiries.remove(&expiry);
-            }
-            next.expiries.extend(config.expiries());
-            next.configs.insert(config.id.clone(), Arc::new(config));
         }
-        next
     }
 }
 
@@ -123,61 +148,96 @@ impl ConfigState {
     /// A config before its first commit.
     pub(super) fn unborn(id: ConfigId) -> ConfigState {
         let at = VersionRef { version: Version::ZERO, revision: Revision::ZERO, time: Timestamp(0) };
-        ConfigState { id, at, layers: vec![], tags: BTreeMap::new() }
+        ConfigState { id, at, layers: Box::default(), tags: None }
     }
 
-    /// The config after a change, but for the revision and time of its version: `State::advance` knows them.
+    /// The config after a change, but for the revision and time of its version: `settle` is told them.
     pub fn after(before: Option<&ConfigState>, change: &ConfigChange) -> ConfigState {
         let mut config = before.cloned().unwrap_or_else(|| ConfigState::unborn(change.id.clone()));
         config.at.version = change.version;
+        let mut layers = std::mem::take(&mut config.layers).into_vec();
         for layer in &change.layers {
-            let position = config.layers.binary_search_by(|entry| entry.key.cmp(&layer.key));
+            let position = layers.binary_search_by(|entry| entry.key.cmp(&layer.key));
             match (&layer.content, position) {
                 (Some(content), position) => {
-                    let entry = Arc::new(LayerEntry {
-                        key: layer.key.clone(),
-                        layer: Layer {
-                            content: content.clone(),
-                            digest: content.digest(),
-                            version: change.version,
-                            expires: layer.expires,
-                            format: layer.format,
-                        },
-                    });
+                    let stored = Layer {
+                        content: content.clone(),
+                        version: change.version,
+                        expires: layer.expires,
+                        format: layer.format,
+                    };
                     match position {
-                        Ok(at) => config.layers[at] = entry,
-                        Err(at) => config.layers.insert(at, entry),
+                        // The key that is there, rather than an equal one of its own.
+                        Ok(at) => layers[at] = LayerEntry::new(layers[at].key.clone(), stored),
+                        Err(at) => {
+                            layers.reserve_exact(1);
+                            layers.insert(at, LayerEntry::new(layer.key.clone(), stored));
+                        }
                     }
                 }
                 (None, Ok(at)) => {
-                    config.layers.remove(at);
+                    layers.remove(at);
                 }
                 (None, Err(_)) => {}
             }
         }
+        config.layers = layers.into_boxed_slice();
         for tag in &change.tags {
+            let tags = config.tags.get_or_insert_default();
             match tag.version {
-                Some(version) => config.tags.insert(tag.tag.clone(), version),
-                None => config.tags.remove(&tag.tag),
+                Some(version) => tags.insert(tag.tag.clone(), version),
+                None => tags.remove(&tag.tag),
             };
         }
         config
     }
 
+    /// Gives the version that the change has made its revision and time.
+    pub(super) fn settle(&mut self, change: &ConfigChange, revision: Revision, time: Timestamp) {
+        if !change.layers.is_empty() {
+            self.at = VersionRef { version: change.version, revision, time };
+        }
+    }
+
     /// A version out of history. The tags are not history: none.
     pub fn historic(id: ConfigId, snapshot: Snapshot) -> ConfigState {
-        let layers =
-            snapshot.layers.into_iter().map(|(key, layer)| Arc::new(LayerEntry { key, layer })).collect();
-        ConfigState { id, at: snapshot.at, layers, tags: BTreeMap::new() }
+        let layers = snapshot.layers.into_iter().map(|(key, layer)| LayerEntry::new(key, layer)).collect();
+        ConfigState { id, at: snapshot.at, layers, tags: None }
     }
 
     pub fn layer(&self, key: &LayerKey) -> Option<&Arc<LayerEntry>> {
-        self.layers.binary_search_by(|entry| entry.key.cmp(key)).ok().map(|at| &self.layers[at])
+        self.layer_at(key.kind, key.scope.as_str())
+    }
+
+    /// The same, with the scope as text.
+    pub fn layer_at(&self, kind: LayerKind, path: &str) -> Option<&Arc<LayerEntry>> {
+        let at = self
+            .layers
+            .binary_search_by(|entry| (entry.key.kind, entry.key.scope.as_str()).cmp(&(kind, path)));
+        at.ok().map(|at| &self.layers[at])
+    }
+
+    /// The layers of a kind at a scope and below it. The cost grows with these, and hardly with the others.
+    pub fn layers_within(&self, kind: LayerKind, scope: &Scope) -> impl Iterator<Item = &Arc<LayerEntry>> {
+        // All that is below starts with this, and nothing else does.
+        let prefix = if scope.is_global() { "/".to_owned() } else { format!("{scope}/") };
+        let own = (!scope.is_global()).then(|| self.layer_at(kind, scope.as_str())).flatten();
+        let start =
+            self.layers.partition_point(|entry| (entry.key.kind, entry.key.scope.as_str()) < (kind, &prefix));
+        let below = self.layers[start..]
+            .iter()
+            .take_while(move |entry| entry.key.kind == kind && entry.key.scope.as_str().starts_with(&prefix));
+        own.into_iter().chain(below)
     }
 
     /// Sorted by key.
     pub fn layers(&self) -> &[Arc<LayerEntry>] {
         &self.layers
+    }
+
+    pub fn tags(&self) -> &BTreeMap<TagName, Version> {
+        static NONE: BTreeMap<TagName, Version> = BTreeMap::new();
+        self.tags.as_deref().unwrap_or(&NONE)
     }
 
     /// It has no layers: it was deleted.
@@ -193,11 +253,18 @@ impl ConfigState {
     }
 }
 
+impl LayerEntry {
+    fn new(key: LayerKey, layer: Layer) -> Arc<LayerEntry> {
+        Arc::new(LayerEntry { key, layer })
+    }
+}
+
 impl From<ConfigRecord> for ConfigState {
     fn from(record: ConfigRecord) -> ConfigState {
-        let mut layers: Vec<_> =
-            record.layers.into_iter().map(|(key, layer)| Arc::new(LayerEntry { key, layer })).collect();
+        let mut layers: Box<[_]> =
+            record.layers.into_iter().map(|(key, layer)| LayerEntry::new(key, layer)).collect();
         layers.sort_by(|a, b| a.key.cmp(&b.key));
-        ConfigState { id: record.id, at: record.at, layers, tags: record.tags }
+        let tags = (!record.tags.is_empty()).then(|| Box::new(record.tags));
+        ConfigState { id: record.id, at: record.at, layers, tags }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::model::text::{DocumentError, DocumentErrorCode, Format, parse, parse_object};
+use crate::model::text::{DocumentError, DocumentErrorCode, Format, parse, parse_content, parse_object};
 use crate::model::{ConfigId, Content, Layer, LayerKey, Request, Revision, Scope, Source, TagName, Version};
 use crate::store::VersionRef;
 use crate::validate::Report;
@@ -193,8 +193,8 @@ impl Change {
     pub(super) fn read(self, bytes_max: usize) -> Result<ReadChange, (String, DocumentError)> {
         let field = self.action_field();
         let action = match self.action {
-            Action::Replace(text) => parse_object(&text.content, text.format, bytes_max)
-                .and_then(|value| bounded(Content::of(&value), bytes_max))
+            Action::Replace(text) => parse_content(&text.content, text.format, bytes_max)
+                .and_then(|content| bounded(content, bytes_max))
                 .map(|content| ReadAction::Replace(content, text.format)),
             Action::MergePatch(text) => {
                 parse_object(&text.content, text.format, bytes_max).map(ReadAction::MergePatch)

@@ -1,5 +1,8 @@
 //! Canonical JSON: RFC 8785, except that integers within i64 and u64 are written with all their digits.
 
+use std::cmp::Ordering;
+use std::fmt::{Display, Write};
+
 use serde_json::{Map, Number, Value};
 
 /// Canonical text of a value: members sorted by UTF-16 code units, no white space, numbers as ECMAScript writes them.
@@ -61,24 +64,51 @@ fn write(value: &Value, text: &mut String) {
     }
 }
 
-/// RFC 8785 section 3.2.3: by UTF-16 code units.
+/// In the order of their names.
 pub(super) fn sorted_members(members: &Map<String, Value>) -> Vec<(&String, &Value)> {
     let mut sorted: Vec<_> = members.iter().collect();
     // serde_json's map is sorted by UTF-8 already, which differs only beyond the basic plane.
-    sorted.sort_by(|(a, _), (b, _)| a.encode_utf16().cmp(b.encode_utf16()));
+    sorted.sort_by(|(a, _), (b, _)| compare_names(a, b));
     sorted
+}
+
+/// RFC 8785 section 3.2.3: by UTF-16 code units. UTF-8 has the same order, but for characters beyond the basic plane (first
+/// byte 0xF0 and up): as surrogates they come before U+E000 to U+FFFF (first byte 0xEE or 0xEF).
+pub(super) fn compare_names(a: &str, b: &str) -> Ordering {
+    let rank = |byte: u8| if matches!(byte, 0xEE | 0xEF) { 0xFF } else { byte };
+    match a.bytes().zip(b.bytes()).find(|(a, b)| a != b) {
+        Some((a, b)) => (rank(a), a).cmp(&(rank(b), b)),
+        None => a.len().cmp(&b.len()),
+    }
 }
 
 fn write_number(number: &Number, text: &mut String) {
     match number.as_f64() {
-        Some(float) if number.is_f64() => text.push_str(ryu_js::Buffer::new().format_finite(float)),
-        Some(_) | None => text.push_str(&number.to_string()),
+        Some(float) if number.is_f64() => write_float(float, text),
+        Some(_) | None => write_integer(number, text),
     }
+}
+
+/// A number that is not infinite, as ECMAScript writes it.
+pub(super) fn write_float(float: f64, text: &mut String) {
+    text.push_str(ryu_js::Buffer::new().format_finite(float));
+}
+
+pub(super) fn write_integer(integer: impl Display, text: &mut String) {
+    write!(text, "{integer}").expect("a text takes what is written to it");
 }
 
 /// RFC 8785 section 3.2.2.2: serde_json escapes exactly what ECMAScript's JSON.stringify does.
 pub(super) fn write_string(string: &str, text: &mut String) {
-    text.push_str(&serde_json::to_string(string).expect("a string is JSON"));
+    // Without a way out at the first one: a loop over short strings that the compiler can unroll, for most have none.
+    let is_escaped = |byte: u8| byte < b' ' || byte == b'"' || byte == b'\\';
+    if string.bytes().fold(false, |found, byte| found | is_escaped(byte)) {
+        text.push_str(&serde_json::to_string(string).expect("a string is JSON"));
+    } else {
+        text.push('"');
+        text.push_str(string);
+        text.push('"');
+    }
 }
 
 #[cfg(test)]
@@ -120,6 +150,11 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn names_are_in_the_order_of_utf16(a in "[a\u{7ff}\u{d7ff}\u{e000}\u{ffff}\u{10000}\u{10ffff}]{0,3}", b in "[a\u{d7ff}\u{e000}\u{fb33}\u{10000}\u{20000}]{0,3}") {
+            prop_assert_eq!(compare_names(&a, &b), a.encode_utf16().cmp(b.encode_utf16()));
+        }
+
         #[test]
         fn canonical_text_is_a_fixed_point(value in arbitrary::value()) {
             let text = to_canonical(&value);

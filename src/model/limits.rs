@@ -17,10 +17,14 @@ pub struct Limits {
     pub layer_bytes_max: usize,
     /// Canonical text of one effective document.
     pub document_bytes_max: usize,
+    /// Layers of one config, at all its scopes.
+    pub layers_max: usize,
     /// Changes of one commit.
     pub changes_max: usize,
     /// Content that one commit may write: bounds the memory and the journal record of a rollback.
     pub commit_bytes_max: usize,
+    /// Request ids that are remembered: of more within their 24 hours, the oldest are forgotten.
+    pub request_ids_max: usize,
     /// Targets of one Watch, and requests of one BatchGet.
     pub targets_max: usize,
     /// Watch streams on this server.
@@ -34,8 +38,10 @@ impl Default for Limits {
         Limits {
             layer_bytes_max: 1 << 20,
             document_bytes_max: 2 << 20,
+            layers_max: 100_000,
             changes_max: 1000,
             commit_bytes_max: 64 << 20,
+            request_ids_max: 1_000_000,
             targets_max: 1000,
             watchers_max: 100_000,
             page_size_max: 1000,

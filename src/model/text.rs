@@ -8,14 +8,15 @@ mod json;
 #[cfg(test)]
 mod tests;
 mod toml;
+mod transcribe;
 mod tree;
 mod yaml;
 
 use serde_json::Value;
 
-use super::Pointer;
 use super::canonical::{normalize, to_canonical};
 pub use super::document_error::{DocumentError, DocumentErrorCode};
+use super::{Content, Pointer};
 pub use json::render_pretty_json;
 
 /// How a text is written.
@@ -54,6 +55,19 @@ pub fn parse_object(text: &str, format: Format, bytes_max: usize) -> Result<Valu
     };
     let message = format!("an object is expected, {found} was found");
     Err(DocumentError::new(DocumentErrorCode::NotAnObject, &Pointer::root(), message))
+}
+
+/// Reads an object as the content that it is stored as.
+pub fn parse_content(text: &str, format: Format, bytes_max: usize) -> Result<Content, DocumentError> {
+    // No value is made of a layer that is written whole, in the format that it is stored in: that was most of the work.
+    let canonical = match format {
+        Format::Json if text.len() <= bytes_max => transcribe::transcribe_object(text, bytes_max),
+        Format::Json | Format::Yaml | Format::Toml => None,
+    };
+    match canonical {
+        Some(canonical) => Ok(Content::of_canonical(&canonical)),
+        None => parse_object(text, format, bytes_max).map(|value| Content::of(&value)),
+    }
 }
 
 /// Writes a value with its members sorted: canonical JSON, YAML in block style, or TOML, which fails with

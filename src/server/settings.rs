@@ -144,8 +144,8 @@ pub struct ServeArgs {
     #[arg(long, env = "CONFWATCH_LOG_FORMAT")]
     pub log_format: Option<LogFormat>,
 
-    /// Limits by name: layer_bytes_max, document_bytes_max, changes_max, commit_bytes_max, targets_max, watchers_max,
-    /// page_size_max
+    /// Limits by name: layer_bytes_max, document_bytes_max, layers_max, changes_max, commit_bytes_max, request_ids_max,
+    /// targets_max, watchers_max, page_size_max
     #[arg(long, env = "CONFWATCH_LIMITS", value_name = "NAME=VALUE,...")]
     pub limits: Option<LimitValues>,
 }

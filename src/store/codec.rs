@@ -25,7 +25,6 @@
 //! with integers big endian. The hash of a commit is SHA-256 over the hash before it and its bytes as stored, so that a
 //! later program can check the chain without being able to write the bytes again.
 
-use serde::de::value::{Error as ValueError, SeqDeserializer};
 use serde::{Deserialize, Serialize};
 
 use super::Sealed;
@@ -118,8 +117,7 @@ pub fn decode_commit(bytes: &[u8]) -> Result<Commit, DecodeError> {
 
 /// Content from the canonical text it was stored as.
 pub fn decode_content(text: &str) -> Content {
-    Content::deserialize(SeqDeserializer::<_, ValueError>::new(std::iter::once(text)))
-        .expect("content is one text")
+    Content::of_canonical(text)
 }
 
 /// The size of the header, once it is known to be right.
@@ -321,12 +319,19 @@ pub fn config_id(namespace: &str, config: &str) -> Result<ConfigId, DecodeError>
 
 /// Reads the key of a layer, as commits and keys of indexes hold it.
 pub fn layer_key(kind: u8, scope: &str) -> Result<LayerKey, DecodeError> {
-    let kind = match kind {
-        0 => LayerKind::Base,
-        1 => LayerKind::Override,
-        other => return Err(damaged(format!("a layer of kind {other}"))),
-    };
-    Ok(LayerKey { kind, scope: Scope::parse(scope).map_err(|error| invalid("scope", error))? })
+    Ok(LayerKey {
+        kind: kind_of(kind)?,
+        scope: Scope::parse(scope).map_err(|error| invalid("scope", error))?,
+    })
+}
+
+/// Reads what `kind_code` gives.
+pub fn kind_of(code: u8) -> Result<LayerKind, DecodeError> {
+    match code {
+        0 => Ok(LayerKind::Base),
+        1 => Ok(LayerKind::Override),
+        other => Err(damaged(format!("a layer of kind {other}"))),
+    }
 }
 
 /// The number a kind is stored as, in commits and in keys of indexes.

@@ -170,7 +170,7 @@ pub enum StoreError {
     #[error("the store no longer takes writes: {0}")]
     Failed(String),
     /// Nothing of this append counts. The store goes on, and a later append may succeed: the disk is full, say.
-    #[error("the store cannot take this write now: {0}")]
+    #[error("the store cannot write now: {0}")]
     Refused(String),
     /// What was asked for cannot be read now, but perhaps later.
     #[error("the store cannot read its history now: {0}")]

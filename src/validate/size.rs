@@ -8,32 +8,19 @@ use crate::model::{ConfigId, Layer, LayerKey, LayerKind, Scope};
 
 use super::{Finding, Place, Severity};
 
-/// Checks the documents of `scopes` of a config, given its layers sorted by key: the effective ones, those that they become as
-/// overrides end, which nothing can refuse any more, and those without overrides, which clients can ask for.
+/// Checks the documents of a scope of a config, given the layers that make its effective one, in the order of merging: that one,
+/// those that it becomes as overrides end, which nothing can refuse any more, and the one without overrides, which clients can
+/// ask for.
 ///
 /// The sizes of the layers bound that of their merge, so the merge is only made where the bound is not enough.
 pub fn check_size(
     id: &ConfigId,
-    layers: &[(&LayerKey, &Layer)],
-    scopes: &[Scope],
-    document_bytes_max: usize,
-) -> Vec<Finding> {
-    if bytes_of(layers) <= document_bytes_max {
-        return vec![];
-    }
-    scopes.iter().filter_map(|scope| check_scope(id, layers, scope, document_bytes_max)).collect()
-}
-
-fn check_scope(
-    id: &ConfigId,
-    layers: &[(&LayerKey, &Layer)],
     scope: &Scope,
+    merged: &[(&LayerKey, &Layer)],
     document_bytes_max: usize,
 ) -> Option<Finding> {
-    let keys = scope.lineage().map(LayerKey::base).chain(scope.lineage().map(LayerKey::overriding));
-    let places = keys.filter_map(|key| layers.binary_search_by(|(other, _)| (*other).cmp(&key)).ok());
-    let merged: Vec<_> = places.map(|at| layers[at]).collect();
-    if bytes_of(&merged) <= document_bytes_max {
+    let bytes_bound: usize = merged.iter().map(|(_, layer)| layer.content.as_str().len()).sum();
+    if bytes_bound <= document_bytes_max {
         return None;
     }
     let values: Vec<Value> = merged.iter().map(|(_, layer)| layer.content.to_value()).collect();
@@ -60,8 +47,4 @@ fn check_scope(
                 too_large("the effective document, when overrides have ended,", &is_in)
             })
         })
-}
-
-fn bytes_of(layers: &[(&LayerKey, &Layer)]) -> usize {
-    layers.iter().map(|(_, layer)| layer.content.as_str().len()).sum()
 }

@@ -9,7 +9,7 @@ use std::time::Instant;
 use arc_swap::{ArcSwap, Guard};
 use tokio::sync::watch;
 
-use crate::model::{ConfigId, LayerKey, Revision};
+use crate::model::{Commit, ConfigId, LayerKey, Revision};
 
 use super::super::error::{Error, Limit, Missing};
 use super::super::resolve::{Resolver, Target};
@@ -36,6 +36,7 @@ pub struct Hub {
     /// Of that state, and of what is told of every target at least.
     revision: AtomicU64,
     draining: AtomicBool,
+    started: Instant,
     /// The time by the wheel, as of the last time the thread looked.
     tick: AtomicU64,
     pending: Mutex<Pending>,
@@ -52,9 +53,18 @@ pub struct Hub {
 struct Pending {
     state: Option<Arc<State>>,
     changed: BTreeMap<ConfigId, HashSet<LayerKey>>,
+    /// The thread is about to move on to what it took from here.
+    advancing: bool,
     /// When the thread is to look at streams that are silent.
     silence: Option<Instant>,
     closing: bool,
+}
+
+impl Pending {
+    /// The hub has moved on to all that was committed.
+    fn is_idle(&self) -> bool {
+        self.state.is_none() && !self.advancing
+    }
 }
 
 /// What the thread is to do next.
@@ -70,11 +80,13 @@ impl Hub {
         resolver: Arc<Resolver>,
         watchers_max: usize,
     ) -> (Arc<Hub>, JoinHandle<()>) {
+        let started = Instant::now();
         let hub = Arc::new(Hub {
             resolver,
             watchers_max,
             reached: watch::Sender::new(state.revision),
-            table: Mutex::new(Table::new()),
+            table: Mutex::new(Table::new(started)),
+            started,
             revision: AtomicU64::new(state.revision.0),
             state: ArcSwap::new(state),
             draining: AtomicBool::new(false),
@@ -94,12 +106,23 @@ impl Hub {
         (hub, thread)
     }
 
-    /// Tells the hub of a new state and the layers that differ from the one before. Does not wait.
-    pub fn publish(&self, state: Arc<State>, changed: Vec<(ConfigId, LayerKey)>) {
+    /// Tells the hub of a new state and the commits that led to it, one call at a time. Does not wait.
+    ///
+    /// The thread does the rest: it may have thousands of documents to make and streams to wake, while the next commits become
+    /// durable. Only what concerns no stream is done here, as that costs less than to wake a thread.
+    pub fn publish(&self, state: Arc<State>, commits: &[Commit]) {
+        let changes = || commits.iter().flat_map(|commit| &commit.changes);
+        if let Ok(table) = self.table.try_lock()
+            && !changes().any(|change| table.concerns(&change.id))
+            && self.pending().is_idle()
+        {
+            return self.move_on(table, state, Woken::default());
+        }
         let mut pending = self.pending();
         pending.state = Some(state);
-        for (id, key) in changed {
-            pending.changed.entry(id).or_default().insert(key);
+        for change in changes() {
+            let layers = change.layers.iter().map(|layer| layer.key.clone());
+            pending.changed.entry(change.id.clone()).or_default().extend(layers);
         }
         drop(pending);
         self.published.notify_one();
@@ -222,7 +245,7 @@ impl Hub {
 
     fn run(&self) {
         while let Some(work) = self.wait_for_work() {
-            let now = self.table().wheel.tick(Instant::now());
+            let now = Tick::at(self.started, Instant::now());
             self.tick.store(now.0, Ordering::Relaxed);
             match work {
                 Work::Advance(state, changed) => self.advance(state, &changed),
@@ -234,8 +257,10 @@ impl Hub {
     /// `None` if there is none any more.
     fn wait_for_work(&self) -> Option<Work> {
         let mut pending = self.pending();
+        pending.advancing = false;
         loop {
             if let Some(state) = pending.state.take() {
+                pending.advancing = true;
                 let changed = std::mem::take(&mut pending.changed).into_iter();
                 let changed = changed.map(|(id, keys)| (id, keys.into_iter().collect()));
                 return Some(Work::Advance(state, changed.collect()));

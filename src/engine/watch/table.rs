@@ -32,10 +32,10 @@ struct Entry {
 }
 
 impl Table {
-    pub fn new() -> Table {
+    pub fn new(started: Instant) -> Table {
         Table {
             draining: false,
-            wheel: Wheel::new(Instant::now()),
+            wheel: Wheel::new(started),
             subscribers: HashMap::new(),
             cells: HashMap::new(),
             namespaces: HashMap::new(),
@@ -44,7 +44,7 @@ impl Table {
 
     /// Enters a stream that was just opened. Whether it is the first that is to be looked at.
     pub fn add(&mut self, subscriber: Arc<Subscriber>, now: Instant) -> bool {
-        let tick = self.wheel.tick(now);
+        let tick = Tick::at(self.wheel.started(), now);
         subscriber.sends_at(tick);
         let (_, due) = subscriber.look_at_silence(tick);
         let first = self.wheel.add(due, subscriber.id);
@@ -153,6 +153,11 @@ impl Table {
         }
     }
 
+    /// Whether somebody follows the config, or its namespace.
+    pub fn concerns(&self, id: &ConfigId) -> bool {
+        self.cells.contains_key(id) || self.namespaces.contains_key(&id.namespace)
+    }
+
     /// The followed targets of a config whose documents can depend on one of these layers. Does not look at the others.
     pub fn cells_of<'a>(&'a self, id: &ConfigId, changed: &'a [LayerKey]) -> Vec<&'a Arc<Cell>> {
         let Some(cells) = self.cells.get(id) else {
@@ -219,6 +224,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::engine::state::Loading;
     use crate::model::{ConfigName, Epoch, LayerKind};
     use crate::store::Head;
 
@@ -234,12 +240,12 @@ mod tests {
             followed in prop::collection::vec((scope(), any::<bool>()), 0..40),
             changed in prop::collection::vec(scope(), 0..4),
         ) {
-            let state = State::loaded(Epoch(1), Head::EMPTY, vec![]);
+            let state = Loading::default().state(Epoch(1), Head::EMPTY);
             let id = ConfigId {
                 namespace: Namespace::parse("test").expect("a name"),
                 config: ConfigName::parse("app").expect("a name"),
             };
-            let mut table = Table::new();
+            let mut table = Table::new(Instant::now());
             let mut cells = vec![];
             for (scope, effective) in followed {
                 let view = if effective { View::Effective } else { View::Layer(LayerKind::Base) };

@@ -13,20 +13,27 @@ const TICK: Duration = Duration::from_millis(50);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Tick(pub u64);
 
+impl Tick {
+    /// The one that is running at `now`.
+    pub fn at(started: Instant, now: Instant) -> Tick {
+        let ticks = now.duration_since(started).as_millis() / TICK.as_millis();
+        Tick(u64::try_from(ticks).unwrap_or(u64::MAX))
+    }
+}
+
 /// When to look at which stream: one entry each. What a stream sends meanwhile only moves its next look once that one comes.
 pub(super) struct Wheel {
-    epoch: Instant,
+    started: Instant,
     due: BTreeSet<(Tick, SubscriberId)>,
 }
 
 impl Wheel {
-    pub fn new(epoch: Instant) -> Wheel {
-        Wheel { epoch, due: BTreeSet::new() }
+    pub fn new(started: Instant) -> Wheel {
+        Wheel { started, due: BTreeSet::new() }
     }
 
-    /// The tick that is running at `now`.
-    pub fn tick(&self, now: Instant) -> Tick {
-        Tick(u64::try_from(now.duration_since(self.epoch).as_millis() / TICK.as_millis()).unwrap_or(u64::MAX))
+    pub fn started(&self) -> Instant {
+        self.started
     }
 
     /// The ticks that make an interval; at least one.
@@ -57,7 +64,7 @@ impl Wheel {
     /// When the next stream is due.
     pub fn next(&self) -> Option<Instant> {
         let (due, _) = self.due.first()?;
-        Some(self.epoch + TICK * u32::try_from(due.0).unwrap_or(u32::MAX))
+        Some(self.started + TICK * u32::try_from(due.0).unwrap_or(u32::MAX))
     }
 }
 
@@ -67,18 +74,18 @@ mod tests {
 
     #[test]
     fn streams_are_due_in_order_and_not_before_their_time() {
-        let epoch = Instant::now();
-        let mut wheel = Wheel::new(epoch);
-        let at = |ms| epoch + Duration::from_millis(ms);
-        assert_eq!((wheel.tick(at(49)), wheel.tick(at(50))), (Tick(0), Tick(1)));
+        let started = Instant::now();
+        let mut wheel = Wheel::new(started);
+        let at = |ms| started + Duration::from_millis(ms);
+        assert_eq!((Tick::at(started, at(49)), Tick::at(started, at(50))), (Tick(0), Tick(1)));
         assert!(wheel.add(Tick(3), SubscriberId(1)));
         assert!(wheel.add(Tick(2), SubscriberId(2)));
         assert!(!wheel.add(Tick(9), SubscriberId(3)));
         assert_eq!(wheel.next(), Some(at(100)));
-        assert_eq!(wheel.take_due(wheel.tick(at(99))), None);
-        assert_eq!(wheel.take_due(wheel.tick(at(150))), Some(SubscriberId(2)));
-        assert_eq!(wheel.take_due(wheel.tick(at(150))), Some(SubscriberId(1)));
-        assert_eq!(wheel.take_due(wheel.tick(at(150))), None);
+        assert_eq!(wheel.take_due(Tick::at(started, at(99))), None);
+        assert_eq!(wheel.take_due(Tick::at(started, at(150))), Some(SubscriberId(2)));
+        assert_eq!(wheel.take_due(Tick::at(started, at(150))), Some(SubscriberId(1)));
+        assert_eq!(wheel.take_due(Tick::at(started, at(150))), None);
         wheel.remove(Tick(9), SubscriberId(3));
         assert_eq!(wheel.next(), None);
     }

@@ -13,7 +13,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::database::{Database, Handle};
-use super::index::{self, Pending};
+use super::index::Pending;
 use super::wal::{self, Slots};
 use super::{Point, SledOptions, guarded};
 use crate::model::Revision;
@@ -208,7 +208,7 @@ impl Shared {
 
     fn archive(&self, group: &[Pending]) -> Result<(), StoreError> {
         let database = self.database.get()?;
-        let head = guarded(|| index::archive(&database.trees, group))?;
+        let head = guarded(|| database.archive(group))?;
         let mut queue = self.lock();
         queue.archived = head.unwrap_or(queue.archived);
         self.archived.notify_all();
@@ -265,7 +265,7 @@ impl Shared {
     fn try_reopen(&self) -> Result<(), StoreError> {
         let (database, head) = guarded(|| {
             let database = Database::open(&self.dir, &self.options)?;
-            let head = database.trees.catch_up()?;
+            let head = database.catch_up()?;
             database.sync()?;
             Ok((database, head))
         })?;

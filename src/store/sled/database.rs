@@ -1,16 +1,18 @@
 //! sled while it is open, and while it is not. Knows when it can be used; not what for.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
+use super::index::{self, Pending, Unsettled};
 use super::syncer::Syncer;
 use super::trees::Trees;
 use super::{SledOptions, open};
-use crate::store::StoreError;
+use crate::store::{Head, StoreError};
 
 /// A database that works.
 pub struct Database {
     pub trees: Trees,
+    unsettled: Mutex<Unsettled>,
     syncer: Mutex<Syncer>,
 }
 
@@ -22,7 +24,27 @@ impl Database {
     pub fn open(dir: &Path, options: &SledOptions) -> Result<Database, StoreError> {
         let trees = open::open_database(dir, options)?;
         let syncer = Mutex::new(Syncer::start(trees.db.clone())?);
-        Ok(Database { trees, syncer })
+        Ok(Database { trees, unsettled: Mutex::default(), syncer })
+    }
+
+    /// Ends what a crash left half done, and returns what is here then.
+    pub fn catch_up(&self) -> Result<Head, StoreError> {
+        self.trees.catch_up(&mut self.unsettled())
+    }
+
+    /// Writes batches that follow, and returns the head they lead to. `None` if there are none.
+    pub fn archive(&self, batches: &[Pending]) -> Result<Option<Head>, StoreError> {
+        index::archive(&self.trees, &mut self.unsettled(), batches)
+    }
+
+    /// Brings all of the indexes to where the journal is.
+    pub fn settle(&self) -> Result<(), StoreError> {
+        self.unsettled().settle(&self.trees)
+    }
+
+    /// If writing has panicked, which sled does when it is damaged, what is left is not written again: the store is closed.
+    fn unsettled(&self) -> MutexGuard<'_, Unsettled> {
+        self.unsettled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits until all that was written is durable.

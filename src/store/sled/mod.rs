@@ -26,6 +26,7 @@ mod index;
 mod journal;
 mod keys;
 mod layers;
+mod load;
 mod open;
 mod options;
 mod record;
@@ -154,6 +155,20 @@ impl SledStore {
         guarded(|| compact::sweep(trees, oldest.revision))
     }
 
+    /// Runs what needs all indexes to show the same head, which it is given.
+    fn while_settled<T>(
+        &self,
+        database: &Database,
+        run: impl FnOnce(Head) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.archiver().while_still(|archived| {
+            guarded(|| {
+                database.settle()?;
+                run(archived)
+            })
+        })
+    }
+
     /// Runs a read of what is archived, which is everything up to the head. It is given the oldest revision, and runs again if a
     /// compaction came between.
     fn read<T>(&self, read: impl Fn(&Trees, Revision) -> Result<T, StoreError>) -> Result<T, StoreError> {
@@ -172,8 +187,7 @@ impl SledStore {
 
 /// Archives what a crash left in the log. Returns the head, and the highest number of a segment.
 fn recover(dir: &Path, database: &Database) -> Result<(Head, u64), StoreError> {
-    let trees = &database.trees;
-    let mut head = trees.catch_up()?;
+    let mut head = database.catch_up()?;
     let contents = open::read_log(dir, head)?;
     let mut group: Vec<Pending> = Vec::new();
     let mut bytes = 0;
@@ -181,13 +195,14 @@ fn recover(dir: &Path, database: &Database) -> Result<(Head, u64), StoreError> {
         bytes += batch.bytes.len();
         group.push(batch.into());
         if bytes >= RECOVERY_BYTES {
-            head = index::archive(trees, &group)?.unwrap_or(head);
+            head = database.archive(&group)?.unwrap_or(head);
             group.clear();
             bytes = 0;
         }
     }
-    head = index::archive(trees, &group)?.unwrap_or(head);
-    open::check_complete(dir, trees, head)?;
+    head = database.archive(&group)?.unwrap_or(head);
+    open::check_complete(dir, &database.trees, head)?;
+    database.settle()?;
     database.sync()?;
     Ok((head, contents.sequence))
 }
@@ -256,7 +271,7 @@ impl Store for SledStore {
     fn load(&self, visit: &mut dyn FnMut(ConfigRecord)) -> Result<Head, StoreError> {
         self.archiver().wait_for(self.head().revision)?;
         let database = self.database.get()?;
-        self.archiver().while_still(|archived| guarded(|| database.trees.load(visit)).map(|()| archived))
+        self.while_settled(&database, |archived| database.trees.load(visit).map(|()| archived))
     }
 
     /// As with `load`.
@@ -269,14 +284,14 @@ impl Store for SledStore {
         }
         self.archiver().wait_for(head)?;
         let database = self.database.get()?;
-        self.archiver().while_still(|_| self.forget(&database, oldest))
+        self.while_settled(&database, |_| self.forget(&database, oldest))
     }
 
     /// As with `load`.
     fn verify(&self, report: &mut dyn FnMut(Problem)) -> Result<Verified, StoreError> {
         self.archiver().wait_for(self.head().revision)?;
         let database = self.database.get()?;
-        self.archiver().while_still(|_| guarded(|| verify::verify(&database.trees, report)))
+        self.while_settled(&database, |_| verify::verify(&database.trees, report))
     }
 }
 
@@ -285,7 +300,8 @@ impl Drop for SledStore {
         self.archiver = None;
         // If it is closed now, the next start archives what is missing.
         let Ok(database) = self.database.get() else { return };
-        let closed = database.sync().and_then(|()| witness::write(&self.directory.path, self.head()));
+        let settled = guarded(|| database.settle()).and_then(|()| database.sync());
+        let closed = settled.and_then(|()| witness::write(&self.directory.path, self.head()));
         if let Err(error) = closed {
             tracing::error!(%error, "the store was not closed cleanly");
         }

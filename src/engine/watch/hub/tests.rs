@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use serde_json::json;
-use tokio::runtime::Runtime;
 use tokio_stream::Stream;
 
 use super::*;
+use crate::engine::Loading;
 use crate::engine::resolve::{Target, View, resolve};
 use crate::engine::watch::{
     Event, Held, Subscription, TargetStatus, WatchOptions, WatchSelector, WatchTarget,
@@ -33,17 +33,15 @@ struct World {
     hub: Arc<Hub>,
     states: Vec<Arc<State>>,
     untold: BTreeMap<ConfigId, HashSet<LayerKey>>,
-    runtime: Runtime,
 }
 
 impl World {
     fn new() -> World {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
-        let state = Arc::new(State::loaded(Epoch(7), Head::EMPTY, vec![]));
+        let state = Arc::new(Loading::default().state(Epoch(7), Head::EMPTY));
         let (hub, thread) = Hub::start(state.clone(), Arc::new(Resolver::new(1 << 20)), 100);
         hub.close();
         thread.join().expect("the thread ends");
-        World { hub, states: vec![state], untold: BTreeMap::new(), runtime: runtime.expect("a runtime") }
+        World { hub, states: vec![state], untold: BTreeMap::new() }
     }
 
     fn newest(&self) -> Arc<State> {
@@ -102,7 +100,6 @@ impl World {
     }
 
     fn subscribe(&self, targets: Vec<WatchTarget>) -> Client {
-        let _guard = self.runtime.enter();
         let progress_interval = Duration::from_secs(3600);
         let options = WatchOptions { targets: targets.clone(), resume_token: None, progress_interval };
         let held = targets.iter().flat_map(|target| match &target.selector {
@@ -168,7 +165,6 @@ impl Wake for Wakes {
 impl Client {
     /// Polls once, and checks what comes against the states that there were.
     fn poll(&mut self, world: &World) -> Option<Event> {
-        let _guard = world.runtime.enter();
         let waker = Waker::from(self.woken.clone());
         let event = match Pin::new(&mut self.stream).poll_next(&mut Context::from_waker(&waker)) {
             Poll::Pending => {
@@ -316,10 +312,7 @@ fn a_drained_hub_wakes_its_streams_and_they_end() {
     client.poll_until_asleep(&world);
     world.hub.drain();
     assert_eq!(client.wakes(), 1);
-    let mut poll = || {
-        let _guard = world.runtime.enter();
-        Pin::new(&mut client.stream).poll_next(&mut Context::from_waker(Waker::noop()))
-    };
+    let mut poll = || Pin::new(&mut client.stream).poll_next(&mut Context::from_waker(Waker::noop()));
     assert!(matches!(poll(), Poll::Ready(Some(Err(Error::Draining { .. })))));
     assert!(matches!(poll(), Poll::Ready(None)));
     let options =
