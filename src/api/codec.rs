@@ -1,34 +1,116 @@
-//! Responses that are encoded already. A document is encoded once, however many clients it goes to; a response is put together from
-//! shared bytes and what is its own. Knows the field numbers of `proto/`, which its tests hold against the generated messages.
+//! Messages in their gRPC frames, as HTTP/2 sends them. A document is encoded once, however many clients it goes to; a message is
+//! put together from what is its own and from shared bytes. Knows the field numbers of no message.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use std::io::IoSlice;
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use prost::encoding::{
     DecodeContext, WireType, encode_key, encode_varint, encoded_len_varint, key_len, skip_field,
 };
 use prost::{DecodeError, Message};
 
-/// The bytes of a message, in pieces. The generated server answers with it where its messages are shared.
+/// What goes before each message: a flag that says whether it is compressed, and its length.
+pub const FRAME_HEAD_BYTES: usize = 5;
+/// Less than this is not worth sharing: a copy costs as much as a further piece.
+const SHARED_BYTES_MIN: usize = 512;
+
+/// A message in its frame, in two pieces of which the second may be shared.
+///
+/// It is also a message of the generated server, which answers with it where its messages are shared.
 #[derive(Clone, Debug, Default)]
-pub struct Encoded(Vec<Bytes>);
+pub struct Encoded {
+    own: Bytes,
+    shared: Bytes,
+}
 
 impl Encoded {
     pub fn of(message: &impl Message) -> Encoded {
-        Encoded(vec![message.encode_to_vec().into()])
+        let length = message.encoded_len();
+        let mut own = head(length, length);
+        message.encode_raw(&mut own);
+        Encoded { own: own.freeze(), shared: Bytes::new() }
     }
 
-    /// Of the bytes of one message, in order.
+    /// Of the bytes of one message, in order. The last piece is shared if it is large, the others are copied.
     pub fn joined(pieces: Vec<Bytes>) -> Encoded {
-        Encoded(pieces)
+        let length: usize = pieces.iter().map(Bytes::len).sum();
+        let (copied, shared) = match pieces.split_last() {
+            Some((last, others)) if last.len() >= SHARED_BYTES_MIN => (others, last.clone()),
+            _ => (&*pieces, Bytes::new()),
+        };
+        let mut own = head(length, length - shared.len());
+        copied.iter().for_each(|piece| own.put_slice(piece));
+        Encoded { own: own.freeze(), shared }
+    }
+
+    /// The whole frame in one piece: to be kept, and sent again.
+    pub fn into_frame(mut self) -> Bytes {
+        self.copy_to_bytes(self.remaining())
+    }
+
+    /// Of a frame that was kept.
+    pub fn of_frame(frame: Bytes) -> Encoded {
+        Encoded { own: Bytes::new(), shared: frame }
+    }
+
+    /// Of bytes that are in frames already, or parts of them.
+    pub fn of_body(bytes: Bytes) -> Encoded {
+        Encoded { own: bytes, shared: Bytes::new() }
     }
 }
 
+/// The head of a frame, with room for what follows.
+fn head(message_bytes: usize, room: usize) -> BytesMut {
+    let mut head = BytesMut::with_capacity(FRAME_HEAD_BYTES + room);
+    head.put_u8(0);
+    head.put_u32(u32::try_from(message_bytes).expect("messages are bounded far below 4 GiB"));
+    head
+}
+
+/// The bytes of the frame.
+impl Buf for Encoded {
+    fn remaining(&self) -> usize {
+        self.own.len() + self.shared.len()
+    }
+
+    fn chunk(&self) -> &[u8] {
+        if self.own.is_empty() { &self.shared } else { &self.own }
+    }
+
+    fn advance(&mut self, count: usize) {
+        let of_own = count.min(self.own.len());
+        self.own.advance(of_own);
+        self.shared.advance(count - of_own);
+    }
+
+    fn chunks_vectored<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        let filled = self.own.chunks_vectored(slices);
+        filled + self.shared.chunks_vectored(&mut slices[filled..])
+    }
+
+    fn copy_to_bytes(&mut self, count: usize) -> Bytes {
+        match self.own.is_empty() {
+            true => self.shared.copy_to_bytes(count),
+            false if count <= self.own.len() => self.own.copy_to_bytes(count),
+            false => {
+                let mut bytes = BytesMut::with_capacity(count);
+                bytes.put(self.take(count));
+                bytes.freeze()
+            }
+        }
+    }
+}
+
+/// The bytes of the message alone.
 impl Message for Encoded {
     fn encode_raw(&self, buffer: &mut impl BufMut) {
-        self.0.iter().for_each(|piece| buffer.put_slice(piece));
+        let mut message = self.clone();
+        message.advance(FRAME_HEAD_BYTES.min(message.remaining()));
+        buffer.put(message);
     }
 
     fn encoded_len(&self) -> usize {
-        self.0.iter().map(Bytes::len).sum()
+        self.remaining().saturating_sub(FRAME_HEAD_BYTES)
     }
 
     /// Responses are never decoded here.
@@ -36,14 +118,14 @@ impl Message for Encoded {
         &mut self,
         number: u32,
         wire_type: WireType,
-        buffer: &mut impl bytes::Buf,
+        buffer: &mut impl Buf,
         context: DecodeContext,
     ) -> Result<(), DecodeError> {
         skip_field(wire_type, number, buffer, context)
     }
 
     fn clear(&mut self) {
-        self.0.clear();
+        *self = Encoded::default();
     }
 }
 
@@ -53,4 +135,40 @@ pub fn field_head(number: u32, bytes: usize) -> Bytes {
     encode_key(number, WireType::LengthDelimited, &mut head);
     encode_varint(bytes as u64, &mut head);
     head.freeze()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_frame_is_its_head_and_its_pieces_however_it_is_read(
+            pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..1200), 0..4),
+            steps in prop::collection::vec(1..700_usize, 1..8),
+        ) {
+            let message = pieces.concat();
+            let mut expected = vec![0];
+            expected.extend(u32::try_from(message.len()).unwrap().to_be_bytes());
+            expected.extend(&message);
+            let pieces: Vec<Bytes> = pieces.into_iter().map(Bytes::from).collect();
+            let encoded = Encoded::joined(pieces);
+            prop_assert_eq!(encoded.encode_to_vec(), message);
+            prop_assert_eq!(&encoded.clone().into_frame()[..], &expected[..]);
+
+            let (mut left, mut read, mut steps) = (encoded, vec![], steps.into_iter().cycle());
+            while left.has_remaining() {
+                let mut slices = [IoSlice::new(&[]); 4];
+                let filled = left.chunks_vectored(&mut slices);
+                let whole: Vec<u8> = slices[..filled].iter().flat_map(|slice| slice.to_vec()).collect();
+                prop_assert_eq!(whole, &expected[read.len()..]);
+                let count = steps.next().unwrap().min(left.chunk().len());
+                read.extend_from_slice(&left.chunk()[..count]);
+                left.advance(count);
+            }
+            prop_assert_eq!(read, expected);
+        }
+    }
 }

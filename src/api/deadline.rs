@@ -2,15 +2,22 @@
 
 use std::time::Duration;
 
+use http::HeaderMap;
 use tonic::metadata::MetadataMap;
 
+const TIMEOUT: &str = "grpc-timeout";
 /// The longest wait, whatever the client allows.
 const WAIT_MAX: Duration = Duration::from_secs(30);
+
+/// When the client stops waiting for the beginning of an answer.
+pub fn deadline(headers: &HeaderMap) -> Option<Duration> {
+    headers.get(TIMEOUT).and_then(|value| value.to_str().ok()).and_then(parse)
+}
 
 /// How long to wait for something before saying that it did not happen: the last tenth of the time that the client gives is kept for
 /// the answer, which nobody would hear after the deadline.
 pub fn wait_max(metadata: &MetadataMap) -> Duration {
-    let timeout = metadata.get("grpc-timeout").and_then(|value| value.to_str().ok()).and_then(parse);
+    let timeout = metadata.get(TIMEOUT).and_then(|value| value.to_str().ok()).and_then(parse);
     timeout.map_or(WAIT_MAX, |timeout| (timeout - timeout / 10).min(WAIT_MAX))
 }
 

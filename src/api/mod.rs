@@ -1,10 +1,12 @@
 //! The gRPC services over the engine. Knows engine, model and the wire; never a store's insides, a socket or a process.
 //!
-//! `service` is the list of calls; `reads`, `writes` and `streams` are what they do: check, call, convert.
+//! `framed` is the way in, `service` the list of calls; `reads`, `writes` and `streams` are what they do: check, call, convert.
 
+pub mod answer;
 pub mod codec;
 mod convert;
 mod deadline;
+mod framed;
 mod page;
 mod reads;
 mod service;
@@ -17,11 +19,10 @@ use std::sync::Arc;
 
 use percent_encoding::percent_decode_str;
 use tonic::metadata::MetadataMap;
-use tonic::service::Routes;
 
 use crate::engine::Engine;
 
-use server::config_service_server::ConfigServiceServer;
+pub use framed::{Calls, RequestBody, aside};
 
 /// What a client may send, and what it receives by default.
 pub const MESSAGE_BYTES_MAX: usize = 4 << 20;
@@ -40,12 +41,9 @@ struct Api {
     engine: Arc<Engine>,
 }
 
-/// The services of this API, to be served on any listener.
-pub fn routes(engine: Arc<Engine>) -> Routes {
-    let service = ConfigServiceServer::new(Api { engine })
-        .max_decoding_message_size(MESSAGE_BYTES_MAX)
-        .max_encoding_message_size(usize::MAX);
-    Routes::new(transport::Contract(service))
+/// ConfigService, to be served on any connection.
+pub fn calls(engine: Arc<Engine>) -> Calls {
+    Calls::new(Api { engine })
 }
 
 /// Who calls, as they claim: percent-encoded UTF-8, without control characters.

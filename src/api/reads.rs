@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use prost::Message;
 use tonic::Status;
 
@@ -41,26 +42,54 @@ enum Found {
     Own(Box<v1::Document>),
 }
 
+/// A Get that is answered, or has to wait.
+pub(super) enum Got {
+    Now(Result<Encoded, Status>),
+    Later(Read),
+}
+
 impl Api {
     pub(super) async fn get_document(
         &self,
         request: v1::GetRequest,
         wait_max: Duration,
     ) -> Result<Encoded, Status> {
-        let read = request::read("", request)?;
+        self.get_read(&request::read("", request)?, wait_max).await
+    }
+
+    /// Get, as far as it takes neither waiting nor long work.
+    pub(super) fn get_at_once(&self, request: v1::GetRequest) -> Got {
+        let read = match request::read("", request) {
+            Ok(read) => read,
+            Err(error) => return Got::Now(Err(error.into())),
+        };
+        let state = self.engine.state();
+        if read.at != At::Latest || !read.pointer.is_root() || read.min_revision > state.revision {
+            return Got::Later(read);
+        }
+        // The newest state is in memory: this never waits.
+        let got = self.get_in(&state, &read).now_or_never();
+        got.map_or_else(|| Got::Later(read), Got::Now)
+    }
+
+    pub(super) async fn get_read(&self, read: &Read, wait_max: Duration) -> Result<Encoded, Status> {
         let state = self.engine.state_at_least(read.min_revision, wait_max).await?;
-        let (found, not_modified) = self.find(&state, &read).await?;
+        self.get_in(&state, read).await
+    }
+
+    async fn get_in(&self, state: &State, read: &Read) -> Result<Encoded, Status> {
+        let (found, not_modified) = self.find(state, read).await?;
+        let store_revision = state.revision.0;
         Ok(match found {
-            // GetResponse { document = 1, not_modified = 2, store_revision = 3 }
+            // GetResponse { document = 1, not_modified = 2, store_revision = 3 }: what is shared comes last.
             Found::Whole(document) => {
-                let tail = v1::GetResponse { document: None, not_modified, store_revision: state.revision.0 };
-                Encoded::joined(vec![field_head(1, document.len()), document, tail.encode_to_vec().into()])
+                let own = v1::GetResponse { document: None, not_modified, store_revision };
+                let pieces = vec![own.encode_to_vec().into(), field_head(1, document.len()), document];
+                Encoded::joined(pieces)
             }
-            Found::Own(document) => Encoded::of(&v1::GetResponse {
-                document: Some(*document),
-                not_modified,
-                store_revision: state.revision.0,
-            }),
+            Found::Own(document) => {
+                Encoded::of(&v1::GetResponse { document: Some(*document), not_modified, store_revision })
+            }
         })
     }
 
@@ -179,7 +208,7 @@ impl Api {
                         .is_none_or(|scope| change.layers.iter().any(|layer| layer.key.scope == *scope))
                 };
                 if let Some(change) = change.filter(concerned) {
-                    let tags = config.tags.iter().filter(|(_, version)| **version == at.version);
+                    let tags = config.tags().iter().filter(|(_, version)| **version == at.version);
                     let mut version = v1::VersionInfo {
                         version: at.version.0,
                         commit: Some(commit_message(&sealed, [change], request.include_content)),

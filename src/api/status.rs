@@ -28,6 +28,7 @@ const REPORT_BYTES_MAX: usize = 2560;
 pub enum Unreadable {
     Malformed,
     TooLarge,
+    NotGrpc,
 }
 
 /// What is told besides the message.
@@ -162,6 +163,9 @@ impl From<Error> for Status {
             Error::Unwritable(_) => {
                 Told::new(Code::Unavailable, "STORE_UNAVAILABLE").retry_after(Duration::from_secs(5))
             }
+            Error::HistoryUnavailable(_) => {
+                Told::new(Code::Unavailable, "HISTORY_UNAVAILABLE").retry_after(Duration::from_secs(1))
+            }
             Error::Store(source) => {
                 tracing::error!(error = %source, "the store cannot be read");
                 Told::new(Code::Internal, "STORE_CORRUPT")
@@ -178,8 +182,23 @@ impl From<Unreadable> for Status {
                 .status("the request is not the message it should be, or has text that is not UTF-8".into()),
             Unreadable::TooLarge => Told::new(Code::ResourceExhausted, "MESSAGE_TOO_LARGE")
                 .status("the message is larger than the server takes".into()),
+            Unreadable::NotGrpc => Told::new(Code::InvalidArgument, "MALFORMED_REQUEST").status(
+                "this is no call of gRPC: POST and a content-type of application/grpc are expected".into(),
+            ),
         }
     }
+}
+
+/// The client has stopped waiting.
+pub fn too_late() -> Status {
+    Told::new(Code::DeadlineExceeded, "DEADLINE_EXCEEDED")
+        .status("the deadline of the call has passed".into())
+}
+
+/// The work on a call ended without an answer: by a panic, which is reported where it happens.
+pub fn broken(error: &tokio::task::JoinError) -> Status {
+    tracing::error!(%error, "a call has no answer");
+    Told::new(Code::Internal, "INTERNAL").status("the server has failed to answer".into())
 }
 
 /// A response that would be larger than clients take.

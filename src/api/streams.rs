@@ -40,18 +40,15 @@ pub struct WatchStream {
     subscription: Subscription,
     /// Until it was told, in the first message.
     watch_id: Option<String>,
-    /// It follows one target only: what one message says, every stream of this target can be told.
-    single: bool,
 }
 
 impl Api {
     pub(super) async fn open_watch(&self, request: v1::WatchRequest) -> Result<WatchStream, Status> {
         let options = request::watch(request, self.engine.limits().targets_max)?;
-        let single = matches!(options.targets.as_slice(), [target] if target.selector.is_config());
         let subscription = self.engine.watch(options).await?;
         let watch_id = Some(subscription.watch_id());
         let epoch = self.engine.state().epoch;
-        Ok(WatchStream { epoch, subscription, watch_id, single })
+        Ok(WatchStream { epoch, subscription, watch_id })
     }
 
     pub(super) fn open_changes(&self, request: &v1::StreamChangesRequest) -> Result<ChangesStream, Status> {
@@ -72,10 +69,7 @@ impl Stream for WatchStream {
 impl WatchStream {
     fn encode(&mut self, event: Event) -> Encoded {
         match event {
-            Event::Update { revision, states, more: false } if self.single => match states.as_slice() {
-                [state] => update_frame(self.epoch, revision, state),
-                _ => unreachable!("an update of one target has one state"),
-            },
+            Event::Changed { revision, state } => update_frame(self.epoch, revision, &state),
             Event::Update { revision, states, more } => {
                 let body = states_message(&states, more, false);
                 self.joined(revision, more, Some((UPDATE, body)))
@@ -118,18 +112,16 @@ fn update_frame(epoch: Epoch, revision: Revision, state: &TargetState) -> Encode
             resume_token: resume_token(epoch, revision),
             ..Default::default()
         };
-        let mut bytes = BytesMut::from(&*head.encode_to_vec());
-        bytes.extend_from_slice(&field_head(UPDATE, states.iter().map(Bytes::len).sum()));
-        states.iter().for_each(|piece| bytes.extend_from_slice(piece));
-        bytes.freeze()
+        let update = field_head(UPDATE, states.iter().map(Bytes::len).sum());
+        let pieces = [head.encode_to_vec().into(), update].into_iter().chain(states);
+        Encoded::joined(pieces.collect())
     };
     match &state.status {
         TargetStatus::Present(resolved) => {
-            Encoded::joined(vec![
-                resolved.encoded(Encoding::UpdateFrame, state.format, || frame(resolved.at.revision)),
-            ])
+            let frame = || frame(resolved.at.revision).into_frame();
+            Encoded::of_frame(resolved.encoded(Encoding::UpdateFrame, state.format, frame))
         }
-        TargetStatus::Current | TargetStatus::Absent => Encoded::joined(vec![frame(revision)]),
+        TargetStatus::Current(_) | TargetStatus::Absent(_) => frame(revision),
     }
 }
 
@@ -139,12 +131,6 @@ fn resume_token(epoch: Epoch, revision: Revision) -> String {
 
 /// The pieces of a Snapshot or Update.
 fn states_message(states: &[TargetState], more: bool, reset: bool) -> Vec<Bytes> {
-    let mut pieces = vec![];
-    for state in states {
-        let state = state_message(state);
-        pieces.push(field_head(STATES, state.iter().map(Bytes::len).sum()));
-        pieces.extend(state);
-    }
     let mut flags = BytesMut::new();
     if more {
         bool_field::encode(MORE, &true, &mut flags);
@@ -152,19 +138,25 @@ fn states_message(states: &[TargetState], more: bool, reset: bool) -> Vec<Bytes>
     if reset {
         bool_field::encode(RESET, &true, &mut flags);
     }
-    pieces.push(flags.freeze());
+    // The flags first: what is last can be shared.
+    let mut pieces = vec![flags.freeze()];
+    for state in states {
+        let state = state_message(state);
+        pieces.push(field_head(STATES, state.iter().map(Bytes::len).sum()));
+        pieces.extend(state);
+    }
     pieces
 }
 
 /// The pieces of a TargetState.
 fn state_message(state: &TargetState) -> Vec<Bytes> {
-    let target = target_message(&state.target, state.format).encode_to_vec();
+    let target = target_message(state.target(), state.format).encode_to_vec();
     let mut head = BytesMut::from(&*field_head(TARGET, target.len()));
     head.extend_from_slice(&target);
     let (status, document) = match &state.status {
         TargetStatus::Present(resolved) => (v1::State::Present, Some(document_bytes(resolved, state.format))),
-        TargetStatus::Current => (v1::State::Current, None),
-        TargetStatus::Absent => (v1::State::Absent, None),
+        TargetStatus::Current(_) => (v1::State::Current, None),
+        TargetStatus::Absent(_) => (v1::State::Absent, None),
     };
     enum_field::encode(STATE, &status.into(), &mut head);
     if let Some(document) = &document {

@@ -83,6 +83,7 @@ fn store_failure(error: StoreError) -> Failure {
         | StoreError::Format { .. }
         | StoreError::Refused(_)
         | StoreError::Failed(_)
+        | StoreError::Unavailable(_)
         | StoreError::Io { .. } => failure,
     }
 }

@@ -45,6 +45,9 @@ pub enum Error {
     /// The journal no longer takes writes. Reads go on.
     #[error("the server cannot write: {0}")]
     Unwritable(String),
+    /// The archive of history has failed and is being opened again.
+    #[error("history cannot be read now: {0}")]
+    HistoryUnavailable(String),
     #[error("history cannot be read")]
     Store(#[source] StoreError),
 }
@@ -110,6 +113,7 @@ impl From<StoreError> for Error {
             StoreError::Compacted { asked, oldest } => Error::Compacted { asked, oldest },
             StoreError::Refused(why) => Error::NotWritten(why),
             StoreError::Failed(why) => Error::Unwritable(why),
+            StoreError::Unavailable(why) => Error::HistoryUnavailable(why),
             StoreError::Locked { .. }
             | StoreError::Corrupt { .. }
             | StoreError::Format { .. }

@@ -61,7 +61,7 @@ fn historic(store: &dyn Store, current: &ConfigState, at: &At) -> Result<Arc<Con
     let version = match at {
         At::Latest => current.at.version,
         At::Version(version) => *version,
-        At::Tag(tag) => *current.tags.get(tag).ok_or_else(|| Missing::Tag(id.clone(), tag.clone()))?,
+        At::Tag(tag) => *current.tags().get(tag).ok_or_else(|| Missing::Tag(id.clone(), tag.clone()))?,
         At::Revision(revision) => version_as_of(store, id, *revision)?
             .ok_or_else(|| Missing::VersionAtRevision(id.clone(), *revision))?,
         At::Time(time) => revision_as_of(store, *time)?

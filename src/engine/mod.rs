@@ -11,6 +11,7 @@ mod pipeline;
 mod plan;
 mod queue;
 mod reach;
+mod recall;
 mod replay;
 mod requests;
 mod resolve;
@@ -42,13 +43,13 @@ pub use changes::{ChangeEvent, Changes, ChangesOptions};
 pub use error::{Error, Limit, Missing};
 pub use history::At;
 pub use resolve::{Encoding, Resolved, Target, View};
-pub use state::{ConfigState, Expiry, LayerEntry, State};
+pub use state::{ConfigState, Expiry, LayerEntry, Loading, State};
 pub use write::{Action, Change, Intent, LayerOutcome, Origin, Outcome, Text, VersionOrTag, Write};
 
 use history::{blocking, config_at};
 use pipeline::{Answer, Pipeline, ReadWrite};
 use plan::ReadIntent;
-use requests::{REQUEST_WINDOW, Requests};
+use recall::{Recall, Recalling};
 use resolve::{Resolver, resolve, values_of};
 use watch::{Hub, Subscription, WatchOptions};
 use write::document_error;
@@ -62,6 +63,9 @@ const INLINE_BYTES_MAX: usize = 32 << 10;
 /// Gives the time of day.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
+/// Told how many layers have been loaded: 0 at first, then every thousand or so.
+pub type Progress = Arc<dyn Fn(u64) + Send + Sync>;
+
 /// How an engine is to be.
 #[derive(Clone)]
 pub struct Options {
@@ -71,6 +75,8 @@ pub struct Options {
     /// Memory for resolved documents.
     pub cache_bytes: u64,
     pub clock: Clock,
+    /// Told how the start goes on.
+    pub progress: Progress,
 }
 
 impl Default for Options {
@@ -80,6 +86,7 @@ impl Default for Options {
             retain_revisions: None,
             cache_bytes: 64 << 20,
             clock: Arc::new(|| Timestamp::from_system(SystemTime::now())),
+            progress: Arc::new(|_| {}),
         }
     }
 }
@@ -96,28 +103,36 @@ pub struct Engine {
     change_streams: Arc<Semaphore>,
     draining: CancellationToken,
     closed: CancellationToken,
+    recall: Recall,
     tasks: Mutex<Option<Tasks>>,
 }
 
 struct Tasks {
     commit: JoinHandle<()>,
     watch: JoinHandle<()>,
+    recalling: JoinHandle<()>,
     expiry: tokio::task::JoinHandle<()>,
 }
 
 impl Engine {
     /// Loads the current state, and expires what fell due while nobody was there. Blocks; needs a tokio runtime around it.
     pub fn open(store: Arc<dyn Store>, options: Options) -> Result<Arc<Engine>, Error> {
-        let mut configs = vec![];
-        let head = store.load(&mut |config| configs.push(config))?;
-        let state = State::loaded(store.epoch(), head, configs);
-        let requests = recall_requests(&*store, (options.clock)(), options.limits.request_ids_max)?;
+        let state = load(&*store, &options.progress)?;
+        let loaded = state.revision;
         let resolver = Arc::new(Resolver::new(options.cache_bytes));
         let (hub, watch) = Hub::start(Arc::new(state.clone()), resolver.clone(), options.limits.watchers_max);
-        let (pipeline, commit) = Pipeline::start(store.clone(), state, requests, hub.clone(), &options);
+        let (pipeline, commit) = Pipeline::start(store.clone(), state, hub.clone(), &options);
         let closed = CancellationToken::new();
         expiry::expire_overdue(&pipeline, &options.clock)?;
         let expiry = tokio::spawn(expiry::run(pipeline.clone(), options.clock.clone(), closed.clone()));
+        let recalling = Recalling {
+            store: store.clone(),
+            to: loaded,
+            now: (options.clock)(),
+            ids_max: options.limits.request_ids_max,
+            closed: closed.clone(),
+        };
+        let (recall, recalling) = Recall::start(recalling, pipeline.clone());
         Ok(Arc::new(Engine {
             store,
             pipeline,
@@ -128,7 +143,8 @@ impl Engine {
             clock: options.clock,
             draining: CancellationToken::new(),
             closed,
-            tasks: Mutex::new(Some(Tasks { commit, watch, expiry })),
+            recall,
+            tasks: Mutex::new(Some(Tasks { commit, watch, recalling, expiry })),
         }))
     }
 
@@ -229,6 +245,13 @@ impl Engine {
     async fn write_once(&self, write: Write) -> Result<Outcome, Error> {
         let Write { origin, intent, validate_only } = write;
         let asked = origin.request.as_ref().map(|_| intent.asked_layers());
+        if origin.request.is_some() && !validate_only {
+            tokio::select! {
+                biased;
+                done = self.recall.done() => done?,
+                () = self.draining.cancelled() => return Err(Error::Draining { retry_after: RETRY_AFTER }),
+            }
+        }
         // Before anything is looked up: what the first of two equal requests went by may be gone since.
         let submitted = match self.pipeline.known(&origin, validate_only) {
             Some(known) => known,
@@ -360,8 +383,9 @@ impl Engine {
         };
         // A task that panicked is a bug that was reported when it did.
         let _ = tasks.expiry.await;
-        let threads = blocking(move || (tasks.commit.join().is_ok(), tasks.watch.join().is_ok())).await;
-        if !matches!(threads, Ok((true, true))) {
+        let threads = [tasks.commit, tasks.watch, tasks.recalling];
+        let ended = blocking(move || threads.map(|thread| thread.join().is_ok())).await;
+        if !matches!(ended, Ok([true, true, true])) {
             tracing::error!("a thread of the engine ended by a panic");
         }
     }
@@ -426,20 +450,20 @@ impl Engine {
     }
 }
 
-/// The request ids that the journal of the last 24 hours knows.
-fn recall_requests(store: &dyn Store, now: Timestamp, ids_max: usize) -> Result<Requests, Error> {
-    const PAGE_BYTES: usize = 16 << 20;
-    let mut requests = Requests::new(ids_max);
-    let before = store.revision_at(now.minus(REQUEST_WINDOW))?.unwrap_or(Revision::ZERO);
-    let mut from = before.next().max(store.oldest());
-    loop {
-        let page = store.commits(from, PAGE_BYTES)?;
-        let Some(last) = page.last() else {
-            return Ok(requests);
-        };
-        from = last.commit.revision.next();
-        page.iter().for_each(|sealed| requests.recall(&sealed.commit));
-    }
+fn load(store: &dyn Store, progress: &Progress) -> Result<State, Error> {
+    const REPORTED_LAYERS: usize = 1000;
+    let mut loading = Loading::default();
+    let (mut layers, mut reported) = (0, 0);
+    progress(0);
+    let head = store.load(&mut |config| {
+        layers += config.layers.len();
+        loading.add(config);
+        if layers - reported >= REPORTED_LAYERS {
+            reported = layers;
+            progress(layers as u64);
+        }
+    })?;
+    Ok(loading.state(store.epoch(), head))
 }
 
 /// Why a config has no document for a target.

@@ -96,7 +96,6 @@ impl Pipeline {
     pub fn start(
         store: Arc<dyn Store>,
         state: State,
-        requests: Requests,
         hub: Arc<Hub>,
         options: &super::Options,
     ) -> (Arc<Pipeline>, JoinHandle<()>) {
@@ -109,7 +108,7 @@ impl Pipeline {
             revision: watch::Sender::new(state.revision),
             next_expiry: watch::Sender::new(state.next_expiry()),
             published: ArcSwap::from_pointee(state.clone()),
-            queue: Mutex::new(Queue::new(state, requests)),
+            queue: Mutex::new(Queue::new(state, Requests::new(options.limits.request_ids_max))),
             filled: Condvar::new(),
             turns: Arc::default(),
         });
@@ -121,6 +120,11 @@ impl Pipeline {
             })
             .expect("the system has room for one thread");
         (pipeline, thread)
+    }
+
+    /// Knows the requests that were made before the start. No other has been made yet.
+    pub fn recall(&self, requests: Requests) {
+        self.lock().requests = requests;
     }
 
     /// The newest durable state.

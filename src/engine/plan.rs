@@ -364,7 +364,7 @@ fn check_still_tagged(
     to: &ConfigState,
 ) -> Result<(), Error> {
     let Some(tag) = tag else { return Ok(()) };
-    match bases.get(id).and_then(|config| config.tags.get(tag)) {
+    match bases.get(id).and_then(|config| config.tags().get(tag)) {
         Some(version) if *version == to.at.version => Ok(()),
         Some(_) | None => Err(Error::TagMoved),
     }
@@ -412,7 +412,7 @@ fn plan_tag(
     expected: Option<Version>,
 ) -> Result<Plan, Error> {
     let base = bases.get(id).ok_or_else(|| Missing::Config(id.clone()))?;
-    let before = base.tags.get(tag).copied();
+    let before = base.tags().get(tag).copied();
     check_version(expected, before.unwrap_or(Version::ZERO), || format!("tag {tag} of {id}"))?;
     let to = to.map(|version| if version == Version::ZERO { base.at.version } else { version });
     if let Some(version) = to.filter(|version| *version > base.at.version) {

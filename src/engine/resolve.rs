@@ -81,7 +81,7 @@ pub fn resolve(config: &ConfigState, target: &Target) -> Option<Resolved> {
     let as_it_is =
         matches!(target.view, View::Layer(_)) || (rest.is_empty() && !first.layer.content.may_hold_null());
     let (content, digest) = match as_it_is {
-        true => (first.layer.content.clone(), first.layer.digest),
+        true => (first.layer.content.clone(), first.layer.digest()),
         false => {
             let content = Content::of(&fold(&values_of(&layers)));
             let digest = content.digest();

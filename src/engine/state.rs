@@ -28,8 +28,9 @@ pub struct ConfigState {
     pub id: ConfigId,
     pub at: VersionRef,
     /// Sorted by key. A plain list: most configs have few layers, and there may be millions of configs.
-    layers: Vec<Arc<LayerEntry>>,
-    pub tags: BTreeMap<TagName, Version>,
+    layers: Box<[Arc<LayerEntry>]>,
+    /// None for most configs.
+    tags: Option<Box<BTreeMap<TagName, Version>>>,
 }
 
 /// A layer and where it is.
@@ -47,17 +48,36 @@ pub struct Expiry {
     pub key: LayerKey,
 }
 
-impl State {
-    /// The state that a store's records make, as of `head`.
-    pub fn loaded(epoch: Epoch, head: Head, configs: Vec<ConfigRecord>) -> State {
-        let configs: OrdMap<_, _> = configs
-            .into_iter()
-            .map(|record| (record.id.clone(), Arc::new(ConfigState::from(record))))
-            .collect();
-        let expiries = configs.values().flat_map(|config: &Arc<ConfigState>| config.expiries()).collect();
-        State { epoch, revision: head.revision, time: head.time, configs, expiries }
+/// The state that the records of a store make, while they are read.
+#[derive(Default)]
+pub struct Loading {
+    configs: Vec<Arc<ConfigState>>,
+    expiries: OrdSet<Expiry>,
+}
+
+impl Loading {
+    /// Adds a config: in the order of their ids, each once.
+    pub fn add(&mut self, record: ConfigRecord) {
+        let config = ConfigState::from(record);
+        self.expiries.extend(config.expiries());
+        self.configs.push(Arc::new(config));
     }
 
+    /// The state, as of `head`.
+    pub fn state(self, epoch: Epoch, head: Head) -> State {
+        let mut configs = OrdMap::new();
+        let mut insert = |config: &Arc<ConfigState>| {
+            configs.insert(config.id.clone(), config.clone());
+        };
+        // A node of the map that is full is split into halves, and what comes in order never returns to the first: all nodes would
+        // stay half empty. So every other one first, and then those between, which fill them.
+        self.configs.iter().step_by(2).for_each(&mut insert);
+        self.configs.iter().skip(1).step_by(2).for_each(&mut insert);
+        State { epoch, revision: head.revision, time: head.time, configs, expiries: self.expiries }
+    }
+}
+
+impl State {
     pub fn config(&self, id: &ConfigId) -> Option<&Arc<ConfigState>> {
         self.configs.get(id)
     }
@@ -109,7 +129,7 @@ impl State {
         self.revision = commit.revision;
         self.time = commit.time;
         for (change, config) in commit.changes.iter().zip(after) {
-            let before = self.configs.insert(change.id.clone(), config.clone());
+            let before = self.configs.insert(config.id.clone(), config.clone());
             for layer in &change.layers {
                 let expiry = |time| Expiry { time, id: change.id.clone(), key: layer.key.clone() };
                 let was = before.as_ref().and_then(|config| config.layer(&layer.key)?.layer.expires);
@@ -128,42 +148,45 @@ impl ConfigState {
     /// A config before its first commit.
     pub(super) fn unborn(id: ConfigId) -> ConfigState {
         let at = VersionRef { version: Version::ZERO, revision: Revision::ZERO, time: Timestamp(0) };
-        ConfigState { id, at, layers: vec![], tags: BTreeMap::new() }
+        ConfigState { id, at, layers: Box::default(), tags: None }
     }
 
     /// The config after a change, but for the revision and time of its version: `settle` is told them.
     pub fn after(before: Option<&ConfigState>, change: &ConfigChange) -> ConfigState {
         let mut config = before.cloned().unwrap_or_else(|| ConfigState::unborn(change.id.clone()));
         config.at.version = change.version;
+        let mut layers = std::mem::take(&mut config.layers).into_vec();
         for layer in &change.layers {
-            let position = config.layers.binary_search_by(|entry| entry.key.cmp(&layer.key));
+            let position = layers.binary_search_by(|entry| entry.key.cmp(&layer.key));
             match (&layer.content, position) {
                 (Some(content), position) => {
-                    let entry = Arc::new(LayerEntry {
-                        key: layer.key.clone(),
-                        layer: Layer {
-                            content: content.clone(),
-                            digest: content.digest(),
-                            version: change.version,
-                            expires: layer.expires,
-                            format: layer.format,
-                        },
-                    });
+                    let stored = Layer {
+                        content: content.clone(),
+                        version: change.version,
+                        expires: layer.expires,
+                        format: layer.format,
+                    };
                     match position {
-                        Ok(at) => config.layers[at] = entry,
-                        Err(at) => config.layers.insert(at, entry),
+                        // The key that is there, rather than an equal one of its own.
+                        Ok(at) => layers[at] = LayerEntry::new(layers[at].key.clone(), stored),
+                        Err(at) => {
+                            layers.reserve_exact(1);
+                            layers.insert(at, LayerEntry::new(layer.key.clone(), stored));
+                        }
                     }
                 }
                 (None, Ok(at)) => {
-                    config.layers.remove(at);
+                    layers.remove(at);
                 }
                 (None, Err(_)) => {}
             }
         }
+        config.layers = layers.into_boxed_slice();
         for tag in &change.tags {
+            let tags = config.tags.get_or_insert_default();
             match tag.version {
-                Some(version) => config.tags.insert(tag.tag.clone(), version),
-                None => config.tags.remove(&tag.tag),
+                Some(version) => tags.insert(tag.tag.clone(), version),
+                None => tags.remove(&tag.tag),
             };
         }
         config
@@ -178,9 +201,8 @@ impl ConfigState {
 
     /// A version out of history. The tags are not history: none.
     pub fn historic(id: ConfigId, snapshot: Snapshot) -> ConfigState {
-        let layers =
-            snapshot.layers.into_iter().map(|(key, layer)| Arc::new(LayerEntry { key, layer })).collect();
-        ConfigState { id, at: snapshot.at, layers, tags: BTreeMap::new() }
+        let layers = snapshot.layers.into_iter().map(|(key, layer)| LayerEntry::new(key, layer)).collect();
+        ConfigState { id, at: snapshot.at, layers, tags: None }
     }
 
     pub fn layer(&self, key: &LayerKey) -> Option<&Arc<LayerEntry>> {
@@ -213,6 +235,11 @@ impl ConfigState {
         &self.layers
     }
 
+    pub fn tags(&self) -> &BTreeMap<TagName, Version> {
+        static NONE: BTreeMap<TagName, Version> = BTreeMap::new();
+        self.tags.as_deref().unwrap_or(&NONE)
+    }
+
     /// It has no layers: it was deleted.
     pub fn is_deleted(&self) -> bool {
         self.layers.is_empty()
@@ -226,11 +253,18 @@ impl ConfigState {
     }
 }
 
+impl LayerEntry {
+    fn new(key: LayerKey, layer: Layer) -> Arc<LayerEntry> {
+        Arc::new(LayerEntry { key, layer })
+    }
+}
+
 impl From<ConfigRecord> for ConfigState {
     fn from(record: ConfigRecord) -> ConfigState {
-        let mut layers: Vec<_> =
-            record.layers.into_iter().map(|(key, layer)| Arc::new(LayerEntry { key, layer })).collect();
+        let mut layers: Box<[_]> =
+            record.layers.into_iter().map(|(key, layer)| LayerEntry::new(key, layer)).collect();
         layers.sort_by(|a, b| a.key.cmp(&b.key));
-        ConfigState { id: record.id, at: record.at, layers, tags: record.tags }
+        let tags = (!record.tags.is_empty()).then(|| Box::new(record.tags));
+        ConfigState { id: record.id, at: record.at, layers, tags }
     }
 }

@@ -15,7 +15,7 @@ pub enum LayerKind {
 }
 
 /// Which layer of a config. The order is the order of merging, for the layers of one lineage.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LayerKey {
     pub kind: LayerKind,
     pub scope: Scope,
@@ -25,14 +25,19 @@ pub struct LayerKey {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layer {
     pub content: Content,
-    /// Of `content`.
-    pub digest: Digest,
     /// The config's version at which this layer last changed.
     pub version: Version,
     /// When an override with a time to live ends.
     pub expires: Option<Timestamp>,
     /// The format of the text that it was last written as; `None` if it never was written as a whole.
     pub format: Option<Format>,
+}
+
+impl Layer {
+    /// Of the content.
+    pub fn digest(&self) -> Digest {
+        self.content.digest()
+    }
 }
 
 impl LayerKey {

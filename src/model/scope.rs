@@ -3,16 +3,17 @@
 use std::fmt;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
 /// The most segments of a scope.
 pub const SCOPE_SEGMENTS_MAX: usize = 8;
 /// The longest segment, in bytes.
 pub const SEGMENT_BYTES_MAX: usize = 63;
 
 /// A path such as `/production/checkout`; `/` is the global scope. The order puts every scope before those below it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Scope(Arc<str>);
+///
+/// The global scope, by far the most frequent, takes no memory and no count of its owners: it is none. Of the others, paths are in
+/// order as texts.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Scope(Option<Arc<str>>);
 
 /// Why a text is not a scope.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -32,8 +33,8 @@ pub enum ScopeError {
 }
 
 impl Scope {
-    pub fn global() -> Scope {
-        Scope("/".into())
+    pub const fn global() -> Scope {
+        Scope(None)
     }
 
     /// Reads a scope. `""` is the global scope; one trailing `/` is ignored.
@@ -48,38 +49,45 @@ impl Scope {
             return Err(ScopeError::TooDeep(count));
         }
         path.split('/').try_for_each(check_segment)?;
-        Ok(Scope(format!("/{path}").into()))
+        let text = &text[..1 + path.len()];
+        Ok(Scope(Some(text.into())))
     }
 
     pub fn as_str(&self) -> &str {
-        &self.0
+        self.0.as_deref().unwrap_or("/")
     }
 
     /// The segments from the top; none for the global scope.
     pub fn segments(&self) -> impl Iterator<Item = &str> {
-        self.0.split('/').filter(|segment| !segment.is_empty())
+        self.as_str().split('/').filter(|segment| !segment.is_empty())
     }
 
     /// The scopes from `/` down to this one, both included: the order of merging.
     pub fn lineage(&self) -> impl Iterator<Item = Scope> {
-        self.lineage_paths().map(|path| Scope(path.into()))
+        self.lineage_paths().map(|path| match path {
+            "/" => Scope::global(),
+            path => Scope(Some(path.into())),
+        })
     }
 
     /// The same as text, which costs no memory.
     pub fn lineage_paths(&self) -> impl Iterator<Item = &str> + Clone {
-        let path = &*self.0;
+        let path = self.0.as_deref().unwrap_or_default();
         let above = path.match_indices('/').skip(1).map(move |(end, _)| &path[..end]);
-        std::iter::once("/").chain(above).chain((path != "/").then_some(path))
+        std::iter::once("/").chain(above).chain((!path.is_empty()).then_some(path))
     }
 
     pub fn is_global(&self) -> bool {
-        &*self.0 == "/"
+        self.0.is_none()
     }
 
     /// Whether a change at `self` concerns `other`: it is the same scope, or one below.
     pub fn contains(&self, other: &Scope) -> bool {
         self.is_global()
-            || other.0.strip_prefix(&*self.0).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            || other
+                .as_str()
+                .strip_prefix(self.as_str())
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 }
 
@@ -101,7 +109,7 @@ fn check_segment(segment: &str) -> Result<(), ScopeError> {
 
 impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.as_str())
     }
 }
 

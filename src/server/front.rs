@@ -2,20 +2,18 @@
 //! call of the service, only its name.
 
 use std::collections::HashMap;
-use std::convert::Infallible;
-use std::future::{Ready, ready};
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use futures_util::future::Either;
-use http::{Request, Response};
+use http::Request;
 use tonic::body::Body;
 use tonic::service::Routes;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
-use tower::Service;
+
+use crate::api::answer::Answer;
+use crate::api::{self, Calls, RequestBody};
 
 /// The name under which health is asked for, too.
 pub(super) const CONFIG_SERVICE: &str = "confwatch.v1.ConfigService";
@@ -27,7 +25,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub(super) struct Front {
     always: Routes,
-    config_service: Arc<ArcSwapOption<Routes>>,
+    config_service: Arc<ArcSwapOption<Calls>>,
 }
 
 impl Front {
@@ -36,34 +34,23 @@ impl Front {
         Front { always: always.prepare(), config_service: Arc::default() }
     }
 
-    pub(super) fn open(&self, config_service: Routes) {
-        self.config_service.store(Some(Arc::new(config_service.prepare())));
+    pub(super) fn open(&self, config_service: Calls) {
+        self.config_service.store(Some(Arc::new(config_service)));
     }
 
     /// Calls that come later are refused, and nothing is kept of what answered them.
     pub(super) fn close(&self) {
         self.config_service.store(None);
     }
-}
 
-impl Service<Request<Body>> for Front {
-    type Response = Response<Body>;
-    type Error = Infallible;
-    type Future =
-        Either<<Routes as Service<Request<Body>>>::Future, Ready<Result<Response<Body>, Infallible>>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        // Routes always are.
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
+    /// Answers a call: the one way in.
+    pub(super) fn call<B: RequestBody>(&self, request: Request<B>) -> Answer {
         if !is_for_config_service(request.uri().path()) {
-            return Either::Left(self.always.call(request));
+            return api::aside(self.always.clone(), request.map(Body::new));
         }
         match &*self.config_service.load() {
-            Some(routes) => Either::Left(Routes::clone(routes).call(request)),
-            None => Either::Right(ready(Ok(unavailable().into_http()))),
+            Some(calls) => calls.call(request),
+            None => Answer::Now(unavailable().into_http()),
         }
     }
 }
@@ -85,28 +72,31 @@ fn is_for_config_service(path: &str) -> bool {
 mod tests {
     use super::*;
 
-    async fn status_of(front: &mut Front, path: &str) -> Code {
-        let request = Request::builder().uri(path).body(Body::empty()).unwrap();
-        let response = front.call(request).await.unwrap();
+    async fn status_of(front: &Front, path: &str) -> Code {
+        let request =
+            Request::post(path).header("content-type", "application/grpc").body(Body::empty()).unwrap();
+        let response = front.call(request).response().await;
         Status::from_header_map(response.headers()).unwrap().code()
     }
 
     #[tokio::test]
     async fn config_service_is_unavailable_unless_the_door_is_open() {
-        let mut front = Front::new(Routes::default());
-        let path = "/confwatch.v1.ConfigService/Get";
-        assert_eq!(status_of(&mut front, path).await, Code::Unavailable);
-        front.open(Routes::default());
-        assert_eq!(status_of(&mut front, path).await, Code::Unimplemented);
+        let front = Front::new(Routes::default());
+        let path = "/confwatch.v1.ConfigService/Nothing";
+        assert_eq!(status_of(&front, path).await, Code::Unavailable);
+        let store = Arc::new(crate::store::MemoryStore::new(crate::model::Epoch(1)));
+        let engine = crate::engine::Engine::open(store, crate::engine::Options::default()).unwrap();
+        front.open(api::calls(engine));
+        assert_eq!(status_of(&front, path).await, Code::Unimplemented);
         front.close();
-        assert_eq!(status_of(&mut front, path).await, Code::Unavailable);
+        assert_eq!(status_of(&front, path).await, Code::Unavailable);
     }
 
     #[tokio::test]
     async fn other_services_are_answered_behind_a_closed_door() {
-        let mut front = Front::new(Routes::default());
+        let front = Front::new(Routes::default());
         for path in ["/grpc.health.v1.Health/Check", "/confwatch.v1.ConfigServiceX/Get", "/"] {
-            assert_eq!(status_of(&mut front, path).await, Code::Unimplemented, "{path}");
+            assert_eq!(status_of(&front, path).await, Code::Unimplemented, "{path}");
         }
     }
 }

@@ -1,19 +1,26 @@
 //! The process around the services: settings, listener, health, reflection, shutdown. Knows what is served by name
 //! only.
 
+mod connection;
 mod front;
 mod gather;
+mod keepalive;
+mod listen;
 mod logging;
+mod progress;
 pub mod settings;
 pub mod start;
+mod turn;
 
 use std::io::Write;
 use std::pin::pin;
+use std::sync::Arc;
 
 use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::timeout;
 
+use progress::Progress;
 pub use settings::{ServeArgs, Settings};
 pub use start::{RunningServer, Server};
 
@@ -29,10 +36,12 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     let data_dir = settings.data_dir.display().to_string();
     let patience = settings.drain_timeout;
     let mut signals = Signals::new().context("cannot wait for signals")?;
-    let mut starting = pin!(Server::start(settings));
+    let progress = Progress::default();
+    let loaded = progress.clone();
+    let mut starting = pin!(Server::start_with(settings, Arc::new(move |layers| loaded.set(layers))));
 
     let server = tokio::select! {
-        server = &mut starting => server?,
+        server = progress.tell_until(&mut starting) => server?,
         name = signals.next() => {
             tracing::info!(signal = name, "stopping before the store is open");
             signals.exit_at_next();

@@ -6,8 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use futures_util::{Stream, stream};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -16,7 +15,7 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 use super::front::{CONFIG_SERVICE, Front};
-use super::gather::Gather;
+use super::listen;
 use super::settings::{Fsync, Settings};
 use crate::api;
 use crate::engine::{self, Engine};
@@ -25,15 +24,6 @@ use crate::store::sled::{Fsync as StoreFsync, SledOptions, SledStore};
 
 /// The names that health is asked for: the server as a whole, and the service.
 const HEALTH_NAMES: [&str; 2] = ["", CONFIG_SERVICE];
-/// Metadata of one request. gRPC advises 8 KiB; twice as much leaves room for tokens.
-const HEADERS_BYTES_MAX: u32 = 16 << 10;
-/// HTTP/2 closes a connection on which more small frames wait than a share of this window allows, and thousands of
-/// calls that begin at once are such frames.
-const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
-/// Calls under way on one connection, beside streams.
-const CALLS_PER_CONNECTION: usize = 1000;
-/// When no file descriptor is left, accepting fails at once, again and again.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How long the engine may take to finish what is queued once no call is left.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(1500);
 
@@ -47,7 +37,7 @@ pub struct RunningServer {
     front: Front,
     health: HealthReporter,
     stop: CancellationToken,
-    serving: JoinHandle<Result<(), tonic::transport::Error>>,
+    serving: JoinHandle<()>,
     drain_timeout: Duration,
 }
 
@@ -55,6 +45,11 @@ impl Server {
     /// Listens, opens the store, and serves. While the store is being opened, health is NOT_SERVING and ConfigService
     /// UNAVAILABLE.
     pub async fn start(settings: Settings) -> anyhow::Result<RunningServer> {
+        Server::start_with(settings, Arc::new(|_| {})).await
+    }
+
+    /// The same, telling how many layers are loaded meanwhile.
+    pub async fn start_with(settings: Settings, progress: engine::Progress) -> anyhow::Result<RunningServer> {
         let listener = TcpListener::bind(&settings.listen)
             .await
             .with_context(|| format!("cannot listen on {}", settings.listen))?;
@@ -64,15 +59,12 @@ impl Server {
         set_health(&health, ServingStatus::NotServing).await;
         let front = Front::new(reflection()?.add_service(health_service));
         let stop = CancellationToken::new();
-        let stopped = stop.clone().cancelled_owned();
-        let serving = tokio::spawn(transport(&settings).serve_with_incoming_shutdown(
-            front.clone(),
-            accept(listener),
-            stopped,
-        ));
+        let settings = Arc::new(settings);
+        let serving = tokio::spawn(listen::serve(listener, front.clone(), settings.clone(), stop.clone()));
 
         let drain_timeout = settings.drain_timeout;
-        let opened = spawn_blocking(move || open(&settings)).await.context("opening the store failed");
+        let opened =
+            spawn_blocking(move || open(&settings, progress)).await.context("opening the store failed");
         let engine = match opened.flatten() {
             Ok(engine) => engine,
             Err(error) => {
@@ -81,7 +73,7 @@ impl Server {
                 return Err(error);
             }
         };
-        front.open(api::routes(Arc::clone(&engine)));
+        front.open(api::calls(Arc::clone(&engine)));
         set_health(&health, ServingStatus::Serving).await;
         Ok(RunningServer { address, engine, front, health, stop, serving, drain_timeout })
     }
@@ -109,8 +101,7 @@ impl RunningServer {
             health.clear_service_status(name).await;
         }
         match timeout(drain_timeout, &mut serving).await {
-            Ok(Ok(Ok(()))) => {}
-            Ok(Ok(Err(error))) => tracing::error!(%error, "serving ended with an error"),
+            Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::error!(%error, "serving ended with a panic"),
             Err(_) => {
                 tracing::warn!(?drain_timeout, "some calls have not ended in time, leaving them");
@@ -129,7 +120,7 @@ impl RunningServer {
     }
 }
 
-fn open(settings: &Settings) -> anyhow::Result<Arc<Engine>> {
+fn open(settings: &Settings, progress: engine::Progress) -> anyhow::Result<Arc<Engine>> {
     let fsync = match settings.fsync {
         Fsync::Always => StoreFsync::Always,
         Fsync::Never => StoreFsync::Never,
@@ -140,6 +131,7 @@ fn open(settings: &Settings) -> anyhow::Result<Arc<Engine>> {
         limits: settings.limits.clone(),
         retain_revisions: settings.retain_revisions,
         cache_bytes: settings.document_cache_bytes,
+        progress,
         ..engine::Options::default()
     };
     let engine = Engine::open(Arc::new(store), options);
@@ -162,31 +154,4 @@ fn reflection() -> anyhow::Result<Routes> {
             .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
     };
     Ok(Routes::new(builder().build_v1()?).add_service(builder().build_v1alpha()?))
-}
-
-fn transport(settings: &Settings) -> tonic::transport::Server {
-    let streams_max = settings.limits.watchers_max.saturating_mul(2).saturating_add(CALLS_PER_CONNECTION);
-    tonic::transport::Server::builder()
-        .http2_keepalive_interval(Some(settings.keepalive_interval))
-        .http2_keepalive_timeout(Some(settings.keepalive_timeout))
-        .http2_max_header_list_size(HEADERS_BYTES_MAX)
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        // A client may hold all its streams, of both kinds, on one connection, and must be able to call beside them: what
-        // exceeds this number waits within the client, and is not even told that there are too many.
-        .max_concurrent_streams(u32::try_from(streams_max).unwrap_or(u32::MAX))
-}
-
-/// The connections as they come.
-fn accept(listener: TcpListener) -> impl Stream<Item = std::io::Result<Gather<TcpStream>>> {
-    stream::unfold(listener, |listener| async move {
-        loop {
-            match listener.accept().await.and_then(|(socket, _)| socket.set_nodelay(true).map(|()| socket)) {
-                Ok(socket) => return Some((Ok(Gather::new(socket)), listener)),
-                Err(error) => {
-                    tracing::warn!(%error, "cannot accept a connection");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
-            }
-        }
-    })
 }

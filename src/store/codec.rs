@@ -319,12 +319,19 @@ pub fn config_id(namespace: &str, config: &str) -> Result<ConfigId, DecodeError>
 
 /// Reads the key of a layer, as commits and keys of indexes hold it.
 pub fn layer_key(kind: u8, scope: &str) -> Result<LayerKey, DecodeError> {
-    let kind = match kind {
-        0 => LayerKind::Base,
-        1 => LayerKind::Override,
-        other => return Err(damaged(format!("a layer of kind {other}"))),
-    };
-    Ok(LayerKey { kind, scope: Scope::parse(scope).map_err(|error| invalid("scope", error))? })
+    Ok(LayerKey {
+        kind: kind_of(kind)?,
+        scope: Scope::parse(scope).map_err(|error| invalid("scope", error))?,
+    })
+}
+
+/// Reads what `kind_code` gives.
+pub fn kind_of(code: u8) -> Result<LayerKind, DecodeError> {
+    match code {
+        0 => Ok(LayerKind::Base),
+        1 => Ok(LayerKind::Override),
+        other => Err(damaged(format!("a layer of kind {other}"))),
+    }
 }
 
 /// The number a kind is stored as, in commits and in keys of indexes.

@@ -205,7 +205,6 @@ impl History {
                             layer.key.clone(),
                             Layer {
                                 content: content.clone(),
-                                digest: content.digest(),
                                 version: change.version,
                                 expires: layer.expires,
                                 format: layer.format,

@@ -16,7 +16,7 @@ use crate::model::{Commit, ConfigId, Digest, Epoch, Layer, LayerKey, Revision, T
 
 /// An ordered journal of commits and the history of every config.
 ///
-/// One writer calls `append` and `compact`; reads come from any thread at any time and see whole commits only. All
+/// One thread at a time calls `append`, and one `compact`; reads come from any thread at any time and see whole commits only. All
 /// methods block: call them where blocking is allowed.
 pub trait Store: Send + Sync + 'static {
     /// Which history this is. Stays the same for the life of the store.
@@ -33,8 +33,8 @@ pub trait Store: Send + Sync + 'static {
     /// The revisions must follow the head without a gap, times must not decrease, and the versions within must be those that
     /// follow: the engine has seen to it, and the store may panic otherwise.
     ///
-    /// After `StoreError::Refused` the head is what it was, and the caller may go on appending from there. After any other error it is unknown whether the commits will be there when the store is opened again. `StoreError::Failed`
-    /// from then on: the caller stops writing.
+    /// `StoreError::Refused`: they are not there, and the next append starts from the same head. After any other error it is unknown
+    /// whether the commits will be there when the store is opened again; `StoreError::Failed` from then on: the caller stops writing.
     fn append(&self, commits: &[Commit]) -> Result<Head, StoreError>;
 
     /// Commits from `from` on (0 means 1), in order, as many as have at most `bytes_max` bytes as they are stored; at least
@@ -166,12 +166,15 @@ pub enum StoreError {
     /// The store was written by a version of this program with another format.
     #[error("the store has format {found}, this program reads format {expected}")]
     Format { found: u64, expected: u64 },
-    /// Nothing of this append was or will be written. The store goes on, and a later append may succeed: the disk is full, say.
-    #[error("the store cannot write now: {0}")]
-    Refused(String),
     /// A write failed; whether it will be there after a restart is unknown. Stop writing.
     #[error("the store no longer takes writes: {0}")]
     Failed(String),
+    /// Nothing of this append counts. The store goes on, and a later append may succeed: the disk is full, say.
+    #[error("the store cannot write now: {0}")]
+    Refused(String),
+    /// What was asked for cannot be read now, but perhaps later.
+    #[error("the store cannot read its history now: {0}")]
+    Unavailable(String),
     #[error("{what}: {source}")]
     Io { what: String, source: std::io::Error },
 }

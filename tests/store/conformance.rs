@@ -226,7 +226,7 @@ pub fn a_snapshot_has_exactly_the_layers_of_its_version(subject: &mut dyn Subjec
         let layers = |config, version| {
             let snapshot = snapshot(&*store, config, version);
             let layer = |(key, layer): (&_, &confwatch::model::Layer)| {
-                assert_eq!(layer.digest, layer.content.digest());
+                assert_eq!(layer.digest(), Digest::of(layer.content.as_str().as_bytes()));
                 let key: &confwatch::model::LayerKey = key;
                 (key.scope.to_string(), layer.content.clone(), layer.version.0)
             };

@@ -2,13 +2,15 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use confwatch::model::{Revision, Version};
+use confwatch::store::sled::Point;
 use confwatch::store::{Problem, SledStore, Store, StoreError};
 use tempfile::TempDir;
 
 use super::conformance::{load, sound};
-use super::ordering::copy_into;
+use super::ordering::{Gate, copy_into};
 use super::script::{Edit, Script, id, key, large, set, tag};
 use super::sled::options;
 
@@ -120,7 +122,7 @@ fn a_missing_database_is_not_taken_for_a_new_one() {
 }
 
 #[test]
-fn a_journal_that_lost_its_end_is_noticed() {
+fn a_database_that_lost_its_end_is_made_whole_from_the_log_or_noticed() {
     let dir = tempfile::tempdir().expect("a directory");
     let mut script = Script::default();
     let append = |script: &mut Script| {
@@ -130,16 +132,53 @@ fn a_journal_that_lost_its_end_is_noticed() {
     append(&mut script);
     let earlier = copied(&dir);
     append(&mut script);
-    // The database goes back, what was noted beside it stays.
-    fs::remove_dir_all(dir.path().join("db")).expect("removed");
-    fs::create_dir_all(dir.path().join("db/blobs")).expect("created");
-    copy_into(&earlier.path().join("db"), &dir.path().join("db"));
-    match SledStore::open(dir.path(), options()).map(drop) {
+    // The database goes back, what is beside it stays.
+    let go_back = || {
+        fs::remove_dir_all(dir.path().join("db")).expect("removed");
+        fs::create_dir_all(dir.path().join("db/blobs")).expect("created");
+        copy_into(&earlier.path().join("db"), &dir.path().join("db"));
+    };
+    go_back();
+    assert_eq!(SledStore::open(dir.path(), options()).expect("opened").head().revision, Revision(2));
+    let wal = dir.path().join("wal");
+    let refused = || match SledStore::open(dir.path(), options()).map(drop) {
+        Err(StoreError::Corrupt { place, what }) => format!("{place}: {what}"),
+        other => panic!("{other:?}"),
+    };
+    go_back();
+    for segment in fs::read_dir(&wal).expect("read") {
+        fs::remove_file(segment.expect("an entry").path()).expect("removed");
+    }
+    assert_eq!(refused(), "commits: it ends with revision 1, but 2 was there before");
+    go_back();
+    fs::remove_dir(&wal).expect("removed");
+    assert_eq!(refused(), format!("{}: it is missing", wal.display()));
+}
+
+#[test]
+fn a_damaged_log_is_noticed_and_named() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let gate = Arc::new(Gate::default());
+    let store = gate.open_store(dir.path());
+    let mut script = Script::default();
+    let _closed = gate.close(Point::BeforeArchive);
+    for number in 0..5 {
+        store.append(&[script.set("a", "/", number)]).expect("appended");
+    }
+    let crashed = copied(&dir);
+    let segment = crashed.path().join("wal/0");
+    let mut bytes = fs::read(&segment).expect("read");
+    let at = bytes.windows(6).position(|window| window == b"tester").expect("the first commit");
+    bytes[at] = b'T';
+    fs::write(&segment, bytes).expect("written");
+    match SledStore::open(crashed.path(), options()).map(drop) {
         Err(StoreError::Corrupt { place, what }) => {
-            assert_eq!((&*place, &*what), ("commits", "it ends with revision 1, but 2 was there before"));
+            assert_eq!(place, segment.display().to_string());
+            assert_eq!(what, "revision 1 at byte 64 is damaged, 2 follows it");
         }
         other => panic!("{other:?}"),
     }
+    assert!(problems(crashed.path())[0].contains("revision 1 at byte 64 is damaged"));
 }
 
 #[test]

@@ -1,8 +1,10 @@
 //! Health and reflection, on the port of the service.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use confwatch::proto::v1::*;
+use confwatch::server::{Server, Settings};
 use prost::Message;
 use tonic::Code;
 use tonic::transport::{Channel, Endpoint};
@@ -31,6 +33,56 @@ async fn health_is_told_for_the_server_and_for_each_service() {
     }
     let status = health.check(check("missing.Service")).await.expect_err("there is none");
     assert_eq!(status.code(), Code::NotFound);
+}
+
+/// A port that was free a moment ago: the address of a server must be known before it has started.
+fn free_address() -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("there is a free port");
+    listener.local_addr().expect("it has an address").to_string()
+}
+
+#[tokio::test]
+async fn a_server_that_loads_is_reached_but_does_not_serve() {
+    let server = TestServer::start().await;
+    put(&mut server.client().await, "/", r#"{"a":1}"#).await;
+    let directory = server.stop().await;
+
+    // It loads as long as it is watched doing so.
+    let (told_layers, mut loading) = tokio::sync::mpsc::unbounded_channel();
+    let (go_on, paused) = std::sync::mpsc::channel::<()>();
+    let paused = std::sync::Mutex::new(paused);
+    let progress = Arc::new(move |layers| {
+        let _ = told_layers.send(layers);
+        let _ = paused.lock().expect("one thread loads").recv();
+    });
+    let settings = Settings { listen: free_address(), ..settings(directory.path()) };
+    let endpoint = Endpoint::from_shared(format!("http://{}", settings.listen)).expect("an address");
+    let starting = tokio::spawn(Server::start_with(settings, progress));
+    assert_eq!(loading.recv().await, Some(0));
+
+    let channel = endpoint.connect().await.expect("the server listens");
+    let mut health = HealthClient::new(channel.clone());
+    let mut client = Client::new(channel);
+    let mut streams = vec![];
+    for name in ["", "confwatch.v1.ConfigService"] {
+        let response = health.check(check(name)).await.expect("health").into_inner();
+        assert_eq!(response.status(), ServingStatus::NotServing, "{name:?}");
+        let mut stream = health.watch(check(name)).await.expect("a stream").into_inner();
+        let first = stream.message().await.expect("no error").expect("a status");
+        assert_eq!(first.status(), ServingStatus::NotServing);
+        streams.push(stream);
+    }
+    let (code, reason, _) = told(&client.get(get("/")).await.expect_err("it is not served"));
+    assert_eq!((code, reason.as_str()), (Code::Unavailable, "STORE_UNAVAILABLE"));
+
+    drop(go_on);
+    let running = starting.await.expect("no panic").expect("the server starts");
+    for stream in &mut streams {
+        let next = stream.message().await.expect("no error").expect("a status");
+        assert_eq!(next.status(), ServingStatus::Serving);
+    }
+    assert_eq!(content(&mut client, get("/")).await, r#"{"a":1}"#);
+    running.shutdown().await;
 }
 
 #[tokio::test]

@@ -49,7 +49,7 @@ pub fn layer_message(entry: &LayerEntry) -> v1::LayerRef {
         kind: kind_message(entry.key.kind).into(),
         version: entry.layer.version.0,
         expire_time: entry.layer.expires.map(time_message),
-        digest: entry.layer.digest.to_string(),
+        digest: entry.layer.digest().to_string(),
         format: entry.layer.format.map_or(v1::Format::Unspecified, format_message).into(),
     }
 }
@@ -112,7 +112,7 @@ pub fn layer_outcome_message(outcome: &LayerOutcome, with_content: bool) -> v1::
     v1::Document {
         content: content.into(),
         layers: vec![layer_message(&entry)],
-        ..document_head(&target, outcome.at, Some(layer.digest), Format::Json)
+        ..document_head(&target, outcome.at, Some(layer.digest()), Format::Json)
     }
 }
 
@@ -159,7 +159,7 @@ pub fn config_message(config: &ConfigState) -> v1::ConfigInfo {
         revision: config.at.revision.0,
         update_time: Some(time_message(config.at.time)),
         layers: config.layers().iter().map(|entry| layer_message(entry)).collect(),
-        tags: config.tags.iter().map(|(tag, version)| (tag.to_string(), version.0)).collect(),
+        tags: config.tags().iter().map(|(tag, version)| (tag.to_string(), version.0)).collect(),
     }
 }
 

@@ -1,8 +1,6 @@
 //! That writes are gathered, and that none is ever left behind.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Wake, Waker};
+use std::task::Waker;
 
 use proptest::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
@@ -48,42 +46,26 @@ impl AsyncRead for Socket {
     }
 }
 
-#[derive(Default)]
-struct Wakes(AtomicUsize);
-
-impl Wake for Wakes {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
 /// A connection task in slow motion.
 struct Task {
     connection: Gather<Socket>,
-    wakes: Arc<Wakes>,
-    waker: Waker,
+    turn: Arc<Turn>,
 }
 
 impl Task {
+    /// In a turn.
     fn new(room: usize) -> Task {
-        let wakes = Arc::new(Wakes::default());
-        let waker = Waker::from(Arc::clone(&wakes));
-        Task { connection: Gather::new(Socket { room, ..Socket::default() }), wakes, waker }
+        let turn = Arc::new(Turn::default());
+        turn.begin(Waker::noop());
+        Task { connection: Gather::new(Socket { room, ..Socket::default() }, turn.clone()), turn }
     }
 
     fn write(&mut self, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.connection).poll_write(&mut Context::from_waker(&self.waker), bytes)
+        Pin::new(&mut self.connection).poll_write(&mut Context::from_waker(Waker::noop()), bytes)
     }
 
     fn flush(&mut self) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.connection).poll_flush(&mut Context::from_waker(&self.waker))
-    }
-
-    fn read(&mut self) {
-        let mut bytes = [0];
-        let mut buffer = ReadBuf::new(&mut bytes);
-        let cx = &mut Context::from_waker(&self.waker);
-        assert!(Pin::new(&mut self.connection).poll_read(cx, &mut buffer).is_pending());
+        Pin::new(&mut self.connection).poll_flush(&mut Context::from_waker(Waker::noop()))
     }
 
     /// What HTTP/2 does with each frame.
@@ -92,8 +74,13 @@ impl Task {
         assert!(matches!(self.flush(), Poll::Ready(Ok(()))));
     }
 
-    fn is_woken(&self) -> bool {
-        self.wakes.0.swap(0, Ordering::Relaxed) > 0
+    /// What a connection does last.
+    fn end_turn(&mut self) -> Poll<io::Result<()>> {
+        assert!(self.turn.is_unsent());
+        self.turn.stop_gathering();
+        let flushed = self.flush();
+        self.turn.begin(Waker::noop());
+        flushed
     }
 
     fn writes(&self) -> &[Vec<u8>] {
@@ -102,46 +89,27 @@ impl Task {
 }
 
 #[test]
-fn the_frames_of_a_turn_are_one_write_of_the_next() {
+fn the_frames_of_a_turn_are_one_write_at_its_end() {
     let mut task = Task::new(usize::MAX);
     for frame in [b"one ".as_slice(), b"two ", b"three"] {
         task.send(frame);
     }
-    assert!(matches!(task.flush(), Poll::Ready(Ok(()))));
     assert!(task.writes().is_empty());
-    assert!(task.is_woken());
-    task.read();
+    assert!(matches!(task.end_turn(), Poll::Ready(Ok(()))));
     assert_eq!(task.writes(), [b"one two three".to_vec()]);
-    assert!(matches!(task.flush(), Poll::Ready(Ok(()))));
-    assert!(!task.is_woken(), "an idle connection stays asleep");
+    assert!(!task.turn.is_unsent(), "nothing is left to do");
 }
 
 #[test]
-fn turns_that_only_flush_write_too() {
-    let mut task = Task::new(usize::MAX);
-    task.send(b"frame");
-    let mut turns = 0;
-    while task.is_woken() {
-        turns += 1;
-        assert!(turns < 5);
-        assert!(matches!(task.flush(), Poll::Ready(Ok(()))));
-    }
-    assert_eq!(task.writes(), [b"frame".to_vec()]);
-}
-
-#[test]
-fn a_socket_that_takes_no_more_holds_back_flushes_and_then_writes() {
+fn a_socket_that_takes_no_more_holds_back_the_end_of_the_turn_and_then_writes() {
     let mut task = Task::new(3);
     task.send(b"frame");
-    task.read();
+    assert!(task.end_turn().is_pending());
     assert_eq!(task.writes(), [b"fra".to_vec()]);
-    task.is_woken();
-    assert!(task.flush().is_pending());
-    assert!(matches!(task.write(b"!"), Poll::Ready(Ok(1))));
-    assert!(task.flush().is_pending());
-    assert!(!task.is_woken(), "the socket wakes, not we");
+    task.send(b"!");
+    assert!(task.end_turn().is_pending());
     task.connection.socket.room = 100;
-    assert!(matches!(task.flush(), Poll::Ready(Ok(()))));
+    assert!(matches!(task.end_turn(), Poll::Ready(Ok(()))));
     assert_eq!(task.writes().concat(), b"frame!");
 }
 
@@ -165,14 +133,11 @@ fn a_large_write_keeps_its_place_and_is_not_copied() {
 }
 
 #[test]
-fn a_write_that_failed_during_a_read_is_reported_by_the_flush() {
+fn a_write_that_failed_is_reported() {
     let mut task = Task::new(usize::MAX);
     task.send(b"frame");
     task.connection.socket.broken = true;
-    task.is_woken();
-    task.read();
-    assert!(task.is_woken());
-    let Poll::Ready(Err(error)) = task.flush() else { panic!("the error is lost") };
+    let Poll::Ready(Err(error)) = task.end_turn() else { panic!("the error is lost") };
     assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
 }
 
@@ -180,7 +145,7 @@ fn a_write_that_failed_during_a_read_is_reported_by_the_flush() {
 fn shutdown_writes_first() {
     let mut task = Task::new(usize::MAX);
     task.send(b"last words");
-    let cx = &mut Context::from_waker(&task.waker);
+    let cx = &mut Context::from_waker(Waker::noop());
     assert!(matches!(Pin::new(&mut task.connection).poll_shutdown(cx), Poll::Ready(Ok(()))));
     assert_eq!(task.writes(), [b"last words".to_vec()]);
     assert!(task.connection.socket.shut);
@@ -198,9 +163,13 @@ proptest! {
             let expected: Vec<u8> =
                 frames.iter().enumerate().flat_map(|(at, count)| vec![at as u8; *count]).collect();
             let writer = async {
-                let mut connection = Gather::new(near);
+                let turn = Arc::new(Turn::default());
+                let mut connection = Gather::new(near, turn.clone());
                 for (at, count) in frames.iter().enumerate() {
+                    turn.begin(Waker::noop());
                     connection.write_all(&vec![at as u8; *count]).await.unwrap();
+                    connection.flush().await.unwrap();
+                    turn.stop_gathering();
                     connection.flush().await.unwrap();
                 }
                 connection.shutdown().await.unwrap();

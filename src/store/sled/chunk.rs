@@ -3,6 +3,8 @@
 //! A value with the key `K` is stored under `K` and the number of the part (u16 BE). `K` is never a prefix of another key with more than
 //! those two bytes behind it.
 
+use std::iter::Peekable;
+
 use super::super::StoreError;
 use super::{corrupt, place};
 
@@ -88,6 +90,35 @@ pub fn read_range(
         bytes.extend_from_slice(&rest[..rest.len().min(length - bytes.len())]);
     }
     Ok(bytes)
+}
+
+/// Reads the value that begins with the next of the items of a tree, which are all of it in order.
+pub fn next(
+    tree: &sled::Tree,
+    items: &mut Peekable<sled::Iter>,
+) -> Result<Option<(sled::IVec, sled::IVec)>, StoreError> {
+    let Some(first) = items.next().transpose()? else { return Ok(None) };
+    let (first, value) = first;
+    let (key, part) = first.split_at(whole_key(&first).len());
+    let missing = |part: usize| corrupt(place(tree, key), format!("part {part} is missing"));
+    if part != 0_u16.to_be_bytes() {
+        return Err(missing(0));
+    }
+    let is_next = |item: &sled::Result<(sled::IVec, sled::IVec)>| {
+        item.as_ref().map_or(true, |(next, _)| whole_key(next) == key)
+    };
+    let mut joined: Option<Vec<u8>> = None;
+    let mut count = 1;
+    while let Some(item) = items.next_if(is_next) {
+        let (found, chunk) = item?;
+        if *found != part_key(key, count) {
+            return Err(missing(count));
+        }
+        joined.get_or_insert_with(|| value.to_vec()).extend_from_slice(&chunk);
+        count += 1;
+    }
+    let value = joined.map_or(value, sled::IVec::from);
+    Ok(Some((first.subslice(0, key.len()), value)))
 }
 
 /// The key of a value, from that of one of its parts.

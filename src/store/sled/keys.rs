@@ -50,6 +50,15 @@ pub fn parse_layer(key: &[u8]) -> Option<(ConfigId, LayerKey, &[u8])> {
     Some((id, layer_key(*kind, scope).ok()?, rest))
 }
 
+/// The kind and the scope in the key of a layer, of which the rest is not looked at. `None` if it is none.
+pub fn split_layer(key: &[u8]) -> Option<(u8, &str)> {
+    let (_, rest) = take_text(key)?;
+    let (_, rest) = take_text(rest)?;
+    let (kind, rest) = rest.split_first()?;
+    let (scope, _) = take_text(rest)?;
+    Some((*kind, scope))
+}
+
 /// Reads the version that ends a key. `None` if it is not that.
 pub fn parse_version(rest: &[u8]) -> Option<Version> {
     Some(Version(u64::from_be_bytes(rest.try_into().ok()?)))

@@ -6,7 +6,7 @@ use super::record::{self, About, CurrentRecord, LayerRecord};
 use super::trees::Trees;
 use super::{chunk, corrupt, keys, place};
 use crate::model::{ConfigId, Content, Digest, Layer, LayerKey, Revision, TagName, Timestamp, Version};
-use crate::store::{ConfigRecord, Snapshot, StoreError};
+use crate::store::{Snapshot, StoreError};
 
 impl Trees {
     /// A version with its layers: for each layer there ever was, one seek to its last change up to then.
@@ -33,35 +33,6 @@ impl Trees {
             Ok(())
         })?;
         Ok(Some(snapshot))
-    }
-
-    /// The current state of every config, in the order of their ids.
-    pub fn load(&self, visit: &mut dyn FnMut(ConfigRecord)) -> Result<(), StoreError> {
-        for entry in &self.configs {
-            let (key, value) = entry?;
-            let damaged = || corrupt(place(&self.configs, &key), "not the version of a config");
-            let (id, _) = keys::parse_config(&key).ok_or_else(damaged)?;
-            let at = record::decode_config(&value).ok_or_else(damaged)?;
-            let mut record = ConfigRecord { id, at, layers: Vec::new(), tags: Default::default() };
-            let mut start = key.to_vec();
-            while let Some(part) = self.current.range(start..).next() {
-                let (part, _) = part?;
-                if !part.starts_with(&key) {
-                    break;
-                }
-                let (layer_key, layer) = self.current_layer(chunk::whole_key(&part))?;
-                record.layers.push((layer_key, layer));
-                start = keys::after(chunk::whole_key(&part));
-            }
-            for tag in self.tags.scan_prefix(&key) {
-                let (tag_key, value) = tag?;
-                let (name, version) = parse_tag(&key, &tag_key, &value)
-                    .ok_or_else(|| corrupt(place(&self.tags, &tag_key), "not a tag of a version"))?;
-                record.tags.insert(name, version);
-            }
-            visit(record);
-        }
-        Ok(())
     }
 
     /// Calls `visit` with each layer there is a trace of, and its key in `layers`.
@@ -142,12 +113,16 @@ impl Trees {
         let damaged = |what: &str| corrupt(place(&self.current, key), what);
         let (_, layer_key, _) = keys::parse_layer(key).ok_or_else(|| damaged("not the key of a layer"))?;
         let value = chunk::read(&self.current, key)?.ok_or_else(|| damaged("it is missing"))?;
-        let record: CurrentRecord = record::decode(&value).ok_or_else(|| damaged("not a layer"))?;
-        let CurrentRecord { about, version, content } = record;
-        let layer =
-            checked_layer(decode_content(content), about, Version(version)).map_err(|what| damaged(&what))?;
+        let layer = parse_current(&value).map_err(|what| damaged(&what))?;
         Ok((layer_key, layer))
     }
+}
+
+/// Reads a value of `current`, or says what is wrong with it.
+pub fn parse_current(value: &[u8]) -> Result<Layer, String> {
+    let record: CurrentRecord = record::decode(value).ok_or("not a layer")?;
+    let CurrentRecord { about, version, content } = record;
+    checked_layer(decode_content(content), about, Version(version))
 }
 
 /// Reads an entry of `tags`. `None` if it is none.
@@ -163,5 +138,5 @@ fn checked_layer(content: Content, about: About, version: Version) -> Result<Lay
         return Err(format!("the content has the digest {found}, {stored} was stored"));
     }
     let format = about.format.map(format_of).transpose().map_err(|error| error.to_string())?;
-    Ok(Layer { content, digest: found, version, expires: about.expires_us.map(Timestamp), format })
+    Ok(Layer { content, version, expires: about.expires_us.map(Timestamp), format })
 }

@@ -1,7 +1,9 @@
 //! The store in sled, an embedded database: the default. Knows the model and the directory it is given; no other process.
 //!
-//! The tree `commits` is the journal, and all that the durable path writes. The other trees are indexes: folds over the
-//! journal that make reads cheap. A thread writes them behind the journal; reads wait for it, and a start replays what it had left.
+//! A commit becomes durable in a write-ahead log beside the database: `wal/`. A thread archives it from there: `archiver.rs`. Reads of
+//! what is not archived yet wait for it, and a start archives what a crash left.
+//!
+//! The tree `commits` is the journal. The other trees are indexes: folds over the journal that make reads cheap.
 //!
 //! | tree | key | value |
 //! | --- | --- | --- |
@@ -15,14 +17,16 @@
 //!
 //! where a config is `NAMESPACE NUL CONFIG NUL`, and a scope ends with NUL: `keys.rs`. Values: `record.rs`. Parts: `chunk.rs`.
 
+mod archiver;
 mod chunk;
 mod compact;
+mod database;
 mod durable;
 mod index;
-mod indexer;
 mod journal;
 mod keys;
 mod layers;
+mod load;
 mod open;
 mod options;
 mod record;
@@ -30,20 +34,22 @@ mod syncer;
 mod trees;
 mod verify;
 mod versions;
+mod wal;
 mod witness;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 
 pub use self::options::{Fsync, Pause, Point, SledOptions};
 
+use self::archiver::Archiver;
+use self::database::{Database, Handle};
 use self::index::Pending;
-use self::indexer::Indexer;
 use self::open::Directory;
-use self::syncer::Syncer;
 use self::trees::{Oldest, Trees};
+use self::wal::{AppendError, Wal};
 use super::codec::encode_batch;
 use super::{ConfigRecord, Head, Problem, Sealed, Snapshot, Store, StoreError, Verified, VersionRef};
 use crate::model::{Commit, ConfigId, Epoch, Revision, Timestamp, Version};
@@ -51,54 +57,62 @@ use crate::model::{Commit, ConfigId, Epoch, Revision, Timestamp, Version};
 /// A store in a directory of its own. Dropped, it writes what is pending and lets go of the directory.
 pub struct SledStore {
     epoch: Epoch,
-    trees: Trees,
+    database: Arc<Handle>,
     /// What is durable.
     head: RwLock<Head>,
     oldest: RwLock<Oldest>,
     /// How often something that reads could have relied on was about to be removed.
     sweeps: AtomicU64,
-    /// Locked by whoever writes to the journal, and before any other lock.
-    writer: Mutex<Writer>,
-    indexer: Option<Indexer>,
+    /// Locked by whoever appends, and before any other lock.
+    wal: Mutex<Wal>,
+    /// Locked by whoever compacts.
+    compacting: Mutex<()>,
+    archiver: Option<Archiver>,
     options: SledOptions,
     /// The last to be dropped.
     directory: Directory,
 }
 
-struct Writer {
-    syncer: Syncer,
-    /// Why nothing is written any more.
-    failed: Option<String>,
-}
+/// So many bytes of the log are archived at once at the start.
+const RECOVERY_BYTES: usize = 16 << 20;
 
 impl SledStore {
     /// Opens the store in `dir`, or creates one. `StoreError::Locked` if somebody else has it open, `StoreError::Format` if a later
     /// program wrote it.
     pub fn open(dir: &Path, options: SledOptions) -> Result<SledStore, StoreError> {
         guarded(|| {
-            let (directory, trees) = open::open(dir, &options)?;
-            compact::resume(&trees)?;
-            let head = trees.journal.head()?;
-            open::check_complete(dir, &trees, head)?;
-            index::replay(&trees)?;
+            let directory = open::prepare(dir, &options)?;
+            let database = Database::open(dir, &options)?;
+            let (head, sequence) = recover(dir, &database)?;
+            let log = dir.join("wal");
+            let wal = Wal::begin(&log, options.clone(), sequence, head.revision)
+                .map_err(|source| io_error(&log, source))?;
             witness::write(dir, head)?;
-            let indexer = Indexer::start(trees.clone(), head, options.clone())?;
-            let syncer = Syncer::start(trees.db.clone())?;
+            let (epoch, oldest) = (database.trees.epoch()?, database.trees.oldest()?);
+            let database = Arc::new(Handle::new(database));
+            let archiver = Archiver::start(
+                dir.to_owned(),
+                options.clone(),
+                database.clone(),
+                wal.slots().clone(),
+                head,
+            )?;
             Ok(SledStore {
-                epoch: trees.epoch()?,
+                epoch,
+                database,
                 head: RwLock::new(head),
-                oldest: RwLock::new(trees.oldest()?),
+                oldest: RwLock::new(oldest),
                 sweeps: AtomicU64::new(0),
-                writer: Mutex::new(Writer { syncer, failed: None }),
-                indexer: Some(indexer),
-                trees,
+                wal: Mutex::new(wal),
+                compacting: Mutex::new(()),
+                archiver: Some(archiver),
                 options,
                 directory,
             })
         })
     }
 
-    /// As `Store::verify`, for a store that may be too damaged to be opened. First writes to the indexes what a crash left out, as
+    /// As `Store::verify`, for a store that may be too damaged to be opened. First archives what a crash left in the log, as
     /// `open` does. An error means that not even the database could be opened.
     pub fn check(
         dir: &Path,
@@ -106,73 +120,91 @@ impl SledStore {
         report: &mut dyn FnMut(Problem),
     ) -> Result<Verified, StoreError> {
         guarded(|| {
-            let (_directory, trees) = open::open(dir, &options)?;
-            let mut try_to = |what: &str, result: Result<(), StoreError>| {
-                if let Err(error) = result {
-                    report(Problem { place: what.to_owned(), message: error.to_string() });
-                }
-            };
-            try_to("resuming a compaction", guarded(|| compact::resume(&trees)));
-            let complete = || open::check_complete(dir, &trees, trees.journal.head()?);
-            try_to("the end of the journal", guarded(complete));
-            try_to("writing what the indexes lack", guarded(|| index::replay(&trees)));
-            verify::verify(&trees, report)
+            let _directory = open::prepare(dir, &options)?;
+            let database = Database::open(dir, &options)?;
+            if let Err(error) = guarded(|| recover(dir, &database)) {
+                report(Problem { place: "what the last crash left".to_owned(), message: error.to_string() });
+            }
+            verify::verify(&database.trees, report)
         })
     }
 
-    fn indexer(&self) -> &Indexer {
-        self.indexer.as_ref().expect("it is there until the store is dropped")
+    fn archiver(&self) -> &Archiver {
+        self.archiver.as_ref().expect("it is there until the store is dropped")
     }
 
-    fn writer(&self) -> MutexGuard<'_, Writer> {
-        self.writer.lock().expect("no append broke the contract")
+    fn wal(&self) -> MutexGuard<'_, Wal> {
+        self.wal.lock().expect("no append broke the contract")
     }
 
     fn oldest(&self) -> Oldest {
         *self.oldest.read().expect("nothing panics while it holds the oldest")
     }
 
-    fn append_batch(&self, writer: &mut Writer, first: Revision, bytes: &[u8]) -> Result<(), StoreError> {
-        guarded(|| self.trees.journal.write(first, bytes))?;
-        self.options.pause(Point::BeforeSync);
-        match self.options.fsync {
-            Fsync::Always => writer.syncer.sync()?,
-            Fsync::Never => {}
-        }
-        self.options.pause(Point::AfterSync);
-        Ok(())
-    }
-
-    fn forget(&self, writer: &mut Writer, to: Revision) -> Result<(), StoreError> {
-        let (oldest, pins) = guarded(|| compact::keep(&self.trees, self.oldest().revision, to))?;
+    fn forget(&self, database: &Database, to: Revision) -> Result<(), StoreError> {
+        let trees = &database.trees;
+        let (oldest, pins) = guarded(|| compact::keep(trees, self.oldest().revision, to))?;
         self.options.pause(Point::BeforeForget);
-        writer.syncer.sync()?;
-        guarded(|| self.trees.write_oldest(oldest, &pins))?;
-        writer.syncer.sync()?;
+        database.sync()?;
+        guarded(|| trees.write_oldest(oldest, &pins))?;
+        database.sync()?;
         *self.oldest.write().expect("nothing panics while it holds the oldest") = oldest;
         // Reads that began before this may miss what is now removed, and begin again.
         self.sweeps.fetch_add(1, Ordering::SeqCst);
         self.options.pause(Point::BeforeSweep);
-        guarded(|| compact::sweep(&self.trees, oldest.revision))
+        guarded(|| compact::sweep(trees, oldest.revision))
     }
 
-    /// Runs a read that is given the oldest revision, again if a compaction came between.
-    fn read<T>(&self, read: impl Fn(Revision) -> Result<T, StoreError>) -> Result<T, StoreError> {
+    /// Runs what needs all indexes to show the same head, which it is given.
+    fn while_settled<T>(
+        &self,
+        database: &Database,
+        run: impl FnOnce(Head) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.archiver().while_still(|archived| {
+            guarded(|| {
+                database.settle()?;
+                run(archived)
+            })
+        })
+    }
+
+    /// Runs a read of what is archived, which is everything up to the head. It is given the oldest revision, and runs again if a
+    /// compaction came between.
+    fn read<T>(&self, read: impl Fn(&Trees, Revision) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        self.archiver().wait_for(self.head().revision)?;
+        let database = self.database.get()?;
         loop {
             let sweeps = self.sweeps.load(Ordering::SeqCst);
             let oldest = self.oldest().revision;
-            let result = guarded(|| read(oldest));
+            let result = guarded(|| read(&database.trees, oldest));
             if self.sweeps.load(Ordering::SeqCst) == sweeps {
                 return result;
             }
         }
     }
+}
 
-    /// As `read`, of indexes that show at least the head.
-    fn read_indexes<T>(&self, read: impl Fn(Revision) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        self.indexer().wait_for(self.head().revision)?;
-        self.read(read)
+/// Archives what a crash left in the log. Returns the head, and the highest number of a segment.
+fn recover(dir: &Path, database: &Database) -> Result<(Head, u64), StoreError> {
+    let mut head = database.catch_up()?;
+    let contents = open::read_log(dir, head)?;
+    let mut group: Vec<Pending> = Vec::new();
+    let mut bytes = 0;
+    for batch in contents.batches {
+        bytes += batch.bytes.len();
+        group.push(batch.into());
+        if bytes >= RECOVERY_BYTES {
+            head = database.archive(&group)?.unwrap_or(head);
+            group.clear();
+            bytes = 0;
+        }
     }
+    head = database.archive(&group)?.unwrap_or(head);
+    open::check_complete(dir, &database.trees, head)?;
+    database.settle()?;
+    database.sync()?;
+    Ok((head, contents.sequence))
 }
 
 impl Store for SledStore {
@@ -189,107 +221,88 @@ impl Store for SledStore {
     }
 
     fn append(&self, commits: &[Commit]) -> Result<Head, StoreError> {
-        let mut writer = self.writer();
-        writer.check()?;
+        let mut wal = self.wal();
         let before = self.head();
         before.check_followed_by(commits);
         let Some(last) = commits.last() else { return Ok(before) };
         let first = before.revision.next();
         let (bytes, hash) = encode_batch(before.hash, commits);
-        let appended = self.append_batch(&mut writer, first, &bytes);
-        writer.fail_unless(appended)?;
+        loop {
+            match wal.append(first, commits.len() as u32, &bytes) {
+                Ok(()) => break,
+                Err(AppendError::Full) => self.archiver().wait_for_room()?,
+                Err(AppendError::Io(error)) => return Err(StoreError::Refused(error.to_string())),
+            }
+        }
+        self.options.pause(Point::AfterSync);
         let head = Head { revision: last.revision, time: last.time, hash };
         // The head before the indexes: a read that sees a commit in one index must wait for all others to show it.
         *self.head.write().expect("nothing panics while it holds the head") = head;
-        let pushed = self.indexer().push(Pending { first, bytes });
-        writer.fail_unless(pushed)?;
+        self.archiver().push(Pending { first, last: last.revision, bytes });
         Ok(head)
     }
 
     fn commits(&self, from: Revision, bytes_max: usize) -> Result<Vec<Sealed>, StoreError> {
         let head = self.head().revision;
-        self.read(|oldest| match from.max(Revision(1)) {
+        self.read(|trees, oldest| match from.max(Revision(1)) {
             from if from < oldest => Err(StoreError::Compacted { asked: from, oldest }),
-            from => self.trees.journal.commits(from, head, bytes_max),
+            from => trees.journal.commits(from, head, bytes_max),
         })
     }
 
     fn revision_at(&self, time: Timestamp) -> Result<Option<Revision>, StoreError> {
         let head = self.head().revision;
-        self.read(|oldest| self.trees.journal.revision_at(oldest, head, time))
+        self.read(|trees, oldest| trees.journal.revision_at(oldest, head, time))
     }
 
     fn versions(&self, id: &ConfigId, before: Version, limit: usize) -> Result<Vec<VersionRef>, StoreError> {
-        self.read_indexes(|oldest| self.trees.versions(id, before, limit, oldest))
+        self.read(|trees, oldest| trees.versions(id, before, limit, oldest))
     }
 
     fn version_at(&self, id: &ConfigId, revision: Revision) -> Result<Option<VersionRef>, StoreError> {
-        self.read_indexes(|oldest| self.trees.version_at(id, revision, oldest))
+        self.read(|trees, oldest| trees.version_at(id, revision, oldest))
     }
 
     fn snapshot(&self, id: &ConfigId, version: Version) -> Result<Option<Snapshot>, StoreError> {
-        self.read_indexes(|oldest| self.trees.snapshot(id, version, oldest))
+        self.read(|trees, oldest| trees.snapshot(id, version, oldest))
     }
 
-    /// The indexes stand still meanwhile; appends wait once the queue of the indexer is full.
+    /// Nothing is archived meanwhile; appends go on as long as the log has room.
     fn load(&self, visit: &mut dyn FnMut(ConfigRecord)) -> Result<Head, StoreError> {
-        self.indexer().wait_for(self.head().revision)?;
-        self.indexer().while_still(|indexed| guarded(|| self.trees.load(visit)).map(|()| indexed))
+        self.archiver().wait_for(self.head().revision)?;
+        let database = self.database.get()?;
+        self.while_settled(&database, |archived| database.trees.load(visit).map(|()| archived))
     }
 
+    /// As with `load`.
     fn compact(&self, oldest: Revision) -> Result<(), StoreError> {
-        let mut writer = self.writer();
-        writer.check()?;
+        let _compacting = self.compacting.lock().expect("a compaction does not panic");
         let head = self.head().revision;
         let oldest = oldest.min(head);
         if oldest <= self.oldest().revision {
             return Ok(());
         }
-        self.indexer().wait_for(head)?;
-        let forgotten = self.forget(&mut writer, oldest);
-        writer.fail_unless(forgotten)
+        self.archiver().wait_for(head)?;
+        let database = self.database.get()?;
+        self.while_settled(&database, |_| self.forget(&database, oldest))
     }
 
-    /// Appends wait meanwhile.
+    /// As with `load`.
     fn verify(&self, report: &mut dyn FnMut(Problem)) -> Result<Verified, StoreError> {
-        let _writer = self.writer();
-        self.indexer().wait_for(self.head().revision)?;
-        guarded(|| verify::verify(&self.trees, report))
-    }
-}
-
-impl Writer {
-    fn check(&self) -> Result<(), StoreError> {
-        match &self.failed {
-            Some(why) => Err(StoreError::Failed(why.clone())),
-            None => Ok(()),
-        }
-    }
-
-    /// After an error nothing is written any more: step 8 of `durable.rs`.
-    fn fail_unless<T>(&mut self, result: Result<T, StoreError>) -> Result<T, StoreError> {
-        result.map_err(|error| {
-            let why = match error {
-                StoreError::Failed(why) => why,
-                other => other.to_string(),
-            };
-            tracing::error!(why, "the store takes no writes any more");
-            self.failed = Some(why.clone());
-            StoreError::Failed(why)
-        })
+        self.archiver().wait_for(self.head().revision)?;
+        let database = self.database.get()?;
+        self.while_settled(&database, |_| verify::verify(&database.trees, report))
     }
 }
 
 impl Drop for SledStore {
     fn drop(&mut self) {
-        self.indexer = None;
-        let head = self.head();
-        let Ok(writer) = self.writer.get_mut() else { return };
-        if writer.failed.is_some() {
-            return;
-        }
-        let synced = writer.syncer.sync();
-        if let Err(error) = synced.and_then(|()| witness::write(&self.directory.path, head)) {
+        self.archiver = None;
+        // If it is closed now, the next start archives what is missing.
+        let Ok(database) = self.database.get() else { return };
+        let settled = guarded(|| database.settle()).and_then(|()| database.sync());
+        let closed = settled.and_then(|()| witness::write(&self.directory.path, self.head()));
+        if let Err(error) = closed {
             tracing::error!(%error, "the store was not closed cleanly");
         }
     }

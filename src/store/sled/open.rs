@@ -5,6 +5,7 @@
 //! | --- | --- |
 //! | `LOCK` | locked by whoever has the store open |
 //! | `db/` | sled's own |
+//! | `wal/` | the write-ahead log: `wal/` |
 //! | `db.new/` | a database that was being created when the server ended |
 //! | `HEAD` | see `witness.rs` |
 
@@ -14,8 +15,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::trees::Trees;
-use super::{SledOptions, corrupt, durable, io_error, witness};
+use super::{SledOptions, corrupt, durable, io_error, wal, witness};
 use crate::model::Epoch;
+use crate::store::codec::decode_batch;
 use crate::store::{Head, StoreError};
 
 /// How long sled may take to let go of a database that was just closed.
@@ -28,12 +30,16 @@ pub struct Directory {
     _lock: File,
 }
 
-/// Opens or creates a store's directory, as the recipe says. The format is known to be ours; the rest of the content is not looked
-/// at.
-pub fn open(path: &Path, options: &SledOptions) -> Result<(Directory, Trees), StoreError> {
+/// Locks the directory of a store, and creates what a new one consists of.
+pub fn prepare(path: &Path, options: &SledOptions) -> Result<Directory, StoreError> {
     let directory = lock(path)?;
+    create_if_missing(path, options)?;
+    Ok(directory)
+}
+
+/// Opens the database, as the recipe says. The format is known to be ours; the rest of the content is not looked at.
+pub fn open_database(path: &Path, options: &SledOptions) -> Result<Trees, StoreError> {
     let db_dir = path.join("db");
-    create_if_missing(path, &db_dir, options)?;
     durable::prepare(&db_dir).map_err(|source| io_error(&db_dir, source))?;
     let trees = Trees::open(open_sled(&db_dir, options)?)?;
     trees.check_format()?;
@@ -47,16 +53,41 @@ pub fn open(path: &Path, options: &SledOptions) -> Result<(Directory, Trees), St
     if blobs > 0 {
         tracing::error!(blobs, "sled keeps items in files of their own, which may not survive a power cut");
     }
-    Ok((directory, trees))
+    Ok(trees)
 }
 
-/// Checks that the journal, which ends with `head`, goes at least as far as it once did.
-pub fn check_complete(path: &Path, trees: &Trees, head: Head) -> Result<(), StoreError> {
-    let checkpoint = trees.checkpoint()?;
-    if checkpoint > head.revision {
-        let what = format!("it ends with revision {}, the indexes with {checkpoint}", head.revision);
-        return Err(corrupt("commits", what));
+/// Opens the log after `head`, which is what the database has, and returns it with what the database lacks.
+pub fn read_log(path: &Path, head: Head) -> Result<wal::Contents, StoreError> {
+    let dir = path.join("wal");
+    if !dir.is_dir() {
+        // Closed cleanly, it had nothing else.
+        return match witness::read(path)? {
+            Some(witness) if witness != (head.revision, head.hash) => {
+                Err(corrupt(dir.display().to_string(), "it is missing"))
+            }
+            _ => {
+                wal::create(&dir).map_err(|source| io_error(&dir, source))?;
+                Ok(wal::Contents { batches: vec![], sequence: 0 })
+            }
+        };
     }
+    let contents = wal::read(&dir, head.revision)?;
+    if let Some(first) = contents.batches.first() {
+        let (previous, _) = decode_batch(&first.bytes)
+            .map_err(|error| corrupt(dir.display().to_string(), error.to_string()))?;
+        if previous != head.hash {
+            let what = format!(
+                "revision {} follows the hash {previous}, that of {} is {}",
+                first.first, head.revision, head.hash
+            );
+            return Err(corrupt(dir.display().to_string(), what));
+        }
+    }
+    Ok(contents)
+}
+
+/// Checks that history, which ends with `head`, goes at least as far as it once did.
+pub fn check_complete(path: &Path, trees: &Trees, head: Head) -> Result<(), StoreError> {
     let Some((revision, hash)) = witness::read(path)? else { return Ok(()) };
     if revision > head.revision {
         let what = format!("it ends with revision {}, but {revision} was there before", head.revision);
@@ -90,8 +121,8 @@ fn lock(path: &Path) -> Result<Directory, StoreError> {
 }
 
 /// Step 2 of the recipe.
-fn create_if_missing(path: &Path, db_dir: &Path, options: &SledOptions) -> Result<(), StoreError> {
-    let new = path.join("db.new");
+fn create_if_missing(path: &Path, options: &SledOptions) -> Result<(), StoreError> {
+    let (db_dir, new) = (path.join("db"), path.join("db.new"));
     let io = |source| io_error(&new, source);
     if new.exists() {
         fs::remove_dir_all(&new).map_err(io)?;
@@ -106,6 +137,10 @@ fn create_if_missing(path: &Path, db_dir: &Path, options: &SledOptions) -> Resul
     if witness::read(path)?.is_some() {
         return Err(corrupt(db_dir.display().to_string(), "it is missing"));
     }
+    let log = path.join("wal");
+    if !log.is_dir() {
+        wal::create(&log).map_err(|source| io_error(&log, source))?;
+    }
     fs::create_dir(&new).map_err(io)?;
     let trees = Trees::open(open_sled(&new, options)?)?;
     let random = Epoch(uuid::Uuid::new_v4().as_u64_pair().1);
@@ -113,7 +148,7 @@ fn create_if_missing(path: &Path, db_dir: &Path, options: &SledOptions) -> Resul
     durable::settle(&trees.db, &new)?;
     drop(trees);
     durable::prepare(&new).map_err(io)?;
-    fs::rename(&new, db_dir).map_err(io)?;
+    fs::rename(&new, &db_dir).map_err(io)?;
     durable::sync(path).map_err(io)
 }
 

@@ -10,6 +10,8 @@ pub struct SledOptions {
     pub fsync: Fsync,
     /// How much of the database sled keeps in memory.
     pub cache_bytes: u64,
+    /// How large a file of the write-ahead log becomes before the next one is begun. There are up to four.
+    pub wal_segment_bytes: usize,
     /// Of a store that is created; random if `None`.
     pub epoch: Option<Epoch>,
     /// Called at each point: lets tests stop the store between two steps.
@@ -30,14 +32,14 @@ pub type Pause = Arc<dyn Fn(Point) + Send + Sync>;
 /// A moment in the work of the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Point {
-    /// A batch is written, not yet durable.
+    /// A batch is written to the log, not yet durable.
     BeforeSync,
     /// A batch is durable, not yet visible.
     AfterSync,
-    /// The indexer has taken batches from its queue.
-    BeforeIndex,
-    /// The indexes show them.
-    AfterIndex,
+    /// The archiver has taken batches from its queue.
+    BeforeArchive,
+    /// The database shows them.
+    AfterArchive,
     /// A compaction has copied what it keeps.
     BeforeForget,
     /// It has forgotten the rest, which is still on disk.
@@ -46,7 +48,13 @@ pub enum Point {
 
 impl Default for SledOptions {
     fn default() -> SledOptions {
-        SledOptions { fsync: Fsync::Always, cache_bytes: 64 << 20, epoch: None, pause: None }
+        SledOptions {
+            fsync: Fsync::Always,
+            cache_bytes: 64 << 20,
+            wal_segment_bytes: 16 << 20,
+            epoch: None,
+            pause: None,
+        }
     }
 }
 

@@ -6,15 +6,17 @@
 //! | `epoch` | the epoch (u64 BE) |
 //! | `opened` | how often the store was opened (u64 BE): there to have something to write |
 //! | `checkpoint` | the revision up to which the indexes are written, at least (u64 BE) |
+//! | `settled` | the same of `current` and `configs` (u64 BE) |
 //! | `oldest` | the oldest revision retained (u64 BE), and the hash before it (32 bytes); absent before the first compaction |
 //! | `sweep` | present while what a compaction forgot is not yet removed |
 //! | `pin` NUL, key of a version | this version is retained for its tag, though it ended before the oldest revision |
 
+use super::index::Unsettled;
 use super::journal::Journal;
-use super::{corrupt, keys, record};
+use super::{compact, corrupt, index, keys, record};
 use crate::model::{ConfigId, Digest, Epoch, Revision, Version};
-use crate::store::StoreError;
 use crate::store::codec::FORMAT;
+use crate::store::{Head, StoreError};
 
 /// Handles of the trees. Cheap to clone.
 #[derive(Clone)]
@@ -55,7 +57,8 @@ impl Trees {
     pub fn initialize(&self, epoch: Epoch) -> Result<(), StoreError> {
         self.write_number("format", FORMAT)?;
         self.write_number("epoch", epoch.0)?;
-        self.write_number("checkpoint", 0)
+        self.write_number("checkpoint", 0)?;
+        self.write_number("settled", 0)
     }
 
     pub fn check_format(&self) -> Result<(), StoreError> {
@@ -81,6 +84,26 @@ impl Trees {
 
     pub fn write_checkpoint(&self, revision: Revision) -> Result<(), StoreError> {
         self.write_number("checkpoint", revision.0)
+    }
+
+    pub fn settled(&self) -> Result<Revision, StoreError> {
+        self.number("settled").map(Revision)
+    }
+
+    pub fn write_settled(&self, revision: Revision) -> Result<(), StoreError> {
+        self.write_number("settled", revision.0)
+    }
+
+    /// Ends what a crash left half done, and returns what is here then.
+    pub fn catch_up(&self, unsettled: &mut Unsettled) -> Result<Head, StoreError> {
+        compact::resume(self)?;
+        let (head, checkpoint) = (self.journal.head()?, self.checkpoint()?);
+        if checkpoint > head.revision {
+            let what = format!("it ends with revision {}, the indexes with {checkpoint}", head.revision);
+            return Err(corrupt("commits", what));
+        }
+        index::replay(self, unsettled)?;
+        Ok(head)
     }
 
     pub fn oldest(&self) -> Result<Oldest, StoreError> {

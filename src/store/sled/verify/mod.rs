@@ -76,7 +76,7 @@ impl Expected {
 
 impl LayerState {
     fn of(layer: &Layer) -> LayerState {
-        LayerState { digest: layer.digest, version: layer.version, expires: layer.expires }
+        LayerState { digest: layer.digest(), version: layer.version, expires: layer.expires }
     }
 }
 

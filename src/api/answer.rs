@@ -1,0 +1,191 @@
+//! What a call is answered with: at once or later, and how the answer becomes the body of an HTTP response. Knows gRPC's way to end
+//! one; no call, and no connection.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderValue, Response};
+use http_body::Frame;
+use tokio::task::JoinHandle;
+use tokio_stream::Stream;
+use tonic::Status;
+use tonic::body::Body;
+use tonic::metadata::GRPC_CONTENT_TYPE;
+
+use super::codec::Encoded;
+use super::status::{broken, too_late};
+use super::streams::{ChangesStream, WatchStream};
+
+/// The answer to one call. What is at hand is answered without a task, a timer, or a box.
+pub enum Answer {
+    Now(Response<Reply>),
+    Later(Later),
+}
+
+/// It can be dropped at any time: then the call has been cancelled.
+pub struct Later(Pin<Box<dyn Future<Output = Response<Reply>> + Send>>);
+
+/// The body of a response.
+#[derive(Default)]
+pub enum Reply {
+    /// One message, and the end.
+    Message(Encoded),
+    Watch(WatchStream),
+    Changes(ChangesStream),
+    /// From a generated service, with an end of its own.
+    Generated(Body),
+    /// It has ended, or there never was more than headers.
+    #[default]
+    Ended,
+}
+
+impl Answer {
+    pub fn later(answer: impl Future<Output = Response<Reply>> + Send + 'static) -> Answer {
+        Answer::Later(Later(Box::pin(answer)))
+    }
+
+    /// Made in a task of its own: a long piece of work holds up no other call of its connection.
+    pub fn aside(answer: impl Future<Output = Response<Reply>> + Send + 'static) -> Answer {
+        let task = Task(tokio::spawn(answer));
+        Answer::later(async move { task.await.unwrap_or_else(Status::into_http) })
+    }
+
+    /// The same, refused if it has not begun when the client stops waiting.
+    pub fn within(self, deadline: Option<Duration>) -> Answer {
+        match (self, deadline) {
+            (Answer::Later(answer), Some(deadline)) => Answer::later(async move {
+                let answered = tokio::time::timeout(deadline, answer).await;
+                answered.unwrap_or_else(|_| too_late().into_http())
+            }),
+            (answer, _) => answer,
+        }
+    }
+
+    /// The response, whenever it is there.
+    pub async fn response(self) -> Response<Reply> {
+        match self {
+            Answer::Now(response) => response,
+            Answer::Later(answer) => answer.await,
+        }
+    }
+}
+
+impl Future for Later {
+    type Output = Response<Reply>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Response<Reply>> {
+        self.0.poll_unpin(context)
+    }
+}
+
+/// Ends with its handle.
+struct Task(JoinHandle<Response<Reply>>);
+
+impl Future for Task {
+    type Output = Result<Response<Reply>, Status>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.poll_unpin(context).map_err(|error| broken(&error))
+    }
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// A response of gRPC with this body, or a refusal, which has none.
+pub fn response(reply: Result<Reply, Status>) -> Response<Reply> {
+    match reply {
+        Ok(reply) => {
+            let mut response = Response::new(reply);
+            response.headers_mut().insert(CONTENT_TYPE, GRPC_CONTENT_TYPE);
+            response
+        }
+        Err(status) => status.into_http(),
+    }
+}
+
+/// How a call ends that went well.
+pub fn trailers() -> HeaderMap {
+    let mut trailers = HeaderMap::with_capacity(1);
+    trailers.insert(Status::GRPC_STATUS, HeaderValue::from_static("0"));
+    trailers
+}
+
+impl http_body::Body for Reply {
+    type Data = Encoded;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Encoded>, Status>>> {
+        let told = match &mut *self {
+            Reply::Message(message) if bytes::Buf::has_remaining(message) => {
+                return Poll::Ready(Some(Ok(Frame::data(std::mem::take(message)))));
+            }
+            Reply::Message(_) => None,
+            Reply::Watch(stream) => ready!(Pin::new(stream).poll_next(context)),
+            Reply::Changes(stream) => {
+                let told = ready!(Pin::new(stream).poll_next(context));
+                told.map(|told| told.map(|message| Encoded::of(&message)))
+            }
+            Reply::Generated(body) => {
+                let frame = ready!(Pin::new(body).poll_frame(context));
+                return Poll::Ready(frame.map(|frame| Ok(frame?.map_data(Encoded::of_body))));
+            }
+            Reply::Ended => return Poll::Ready(None),
+        };
+        let end = match told {
+            Some(Ok(message)) => return Poll::Ready(Some(Ok(Frame::data(message)))),
+            Some(Err(status)) => end(&status),
+            None => trailers(),
+        };
+        *self = Reply::Ended;
+        Poll::Ready(Some(Ok(Frame::trailers(end))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Reply::Message(_) | Reply::Watch(_) | Reply::Changes(_) => false,
+            Reply::Generated(body) => body.is_end_stream(),
+            Reply::Ended => true,
+        }
+    }
+}
+
+/// How a stream ends that was cut off.
+fn end(status: &Status) -> HeaderMap {
+    let mut trailers = HeaderMap::with_capacity(3);
+    match status.add_header(&mut trailers) {
+        Ok(()) => trailers,
+        Err(unwritable) => unwritable.into_http::<()>().into_parts().0.headers,
+    }
+}
+
+/// What of a request was read already, and the rest of it.
+pub struct Again<B> {
+    pub read: Bytes,
+    pub rest: B,
+}
+
+impl<B: http_body::Body<Data = Bytes> + Unpin> http_body::Body for Again<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        match std::mem::take(&mut self.read) {
+            read if read.is_empty() => Pin::new(&mut self.rest).poll_frame(context),
+            read => Poll::Ready(Some(Ok(Frame::data(read)))),
+        }
+    }
+}

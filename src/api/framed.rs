@@ -1,0 +1,285 @@
+//! The way in for calls of ConfigService: a plain request is read and answered without the copies of the generated server, which
+//! has the same handlers and answers everything unusual. Knows gRPC over HTTP/2 bodies; no connection.
+//!
+//! Plain is what clients send by default: POST, no compression, and one message that the body has whole and nothing beside.
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker, ready};
+
+use bytes::{Bytes, BytesMut};
+use futures_util::FutureExt;
+use http::header::CONTENT_TYPE;
+use http::request::Parts;
+use http::{Extensions, HeaderMap, Method, Request, Response, StatusCode};
+use prost::Message;
+use tonic::Status;
+use tonic::body::Body;
+use tonic::metadata::MetadataMap;
+use tower::Service;
+
+use super::answer::{Again, Answer, Reply, response};
+use super::codec::{Encoded, FRAME_HEAD_BYTES};
+use super::deadline::{deadline, wait_max};
+use super::reads::Got;
+use super::server::config_service_server::{ConfigService, ConfigServiceServer};
+use super::status::Unreadable;
+use super::transport::Contract;
+use super::{Api, MESSAGE_BYTES_MAX};
+
+/// The paths of the calls, up to their names.
+const PREFIX: &str = "/confwatch.v1.ConfigService/";
+
+/// `ConfigService`, for any server of HTTP/2. Clones share the engine.
+#[derive(Clone)]
+pub struct Calls {
+    api: Api,
+    generated: Contract<ConfigServiceServer<Api>>,
+}
+
+/// The body of a request, as servers of HTTP/2 have it.
+pub trait RequestBody:
+    http_body::Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + Unpin + 'static
+{
+}
+
+impl<B> RequestBody for B where
+    B: http_body::Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + Unpin + 'static
+{
+}
+
+/// What a handler answers.
+type Handled<'a, T> = Pin<Box<dyn Future<Output = Result<tonic::Response<T>, Status>> + Send + 'a>>;
+
+impl Calls {
+    pub(super) fn new(api: Api) -> Calls {
+        let generated = ConfigServiceServer::new(api.clone())
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(usize::MAX);
+        Calls { api, generated: Contract(generated) }
+    }
+
+    /// Answers a call. Work that may take long is done in a task of its own; what remains is little, and can be polled among other
+    /// calls of a connection.
+    pub fn call<B: RequestBody>(&self, request: Request<B>) -> Answer {
+        if let Some(refused) = refusal(&request) {
+            return Answer::Now(refused);
+        }
+        let deadline = deadline(request.headers());
+        let (head, mut rest) = request.into_parts();
+        if !is_plain(&head) {
+            return self.generated(head, Again { read: Bytes::new(), rest }).within(deadline);
+        }
+        let mut reading = Reading::default();
+        // Nearly always the request is there whole, and needs no waiting.
+        let answer = match reading.poll(&mut rest, &mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(read) => self.read(head, read, rest),
+            Poll::Pending => {
+                let calls = self.clone();
+                Answer::later(async move {
+                    let read = poll_fn(|context| reading.poll(&mut rest, context)).await;
+                    calls.read(head, read, rest).response().await
+                })
+            }
+        };
+        answer.within(deadline)
+    }
+
+    /// Answers a request of which this much was read.
+    fn read<B: RequestBody>(&self, head: Parts, read: Bytes, rest: B) -> Answer {
+        let answer = match message_of(&read) {
+            Some(message) => self.answer(head, message),
+            None => Err(head),
+        };
+        answer.unwrap_or_else(|head| self.generated(head, Again { read, rest }))
+    }
+
+    /// Gives the head back if there is no such call.
+    fn answer(&self, head: Parts, message: Bytes) -> Result<Answer, Parts> {
+        let (api, call) = (&self.api, head.uri.path().strip_prefix(PREFIX).unwrap_or_default());
+        Ok(match call {
+            "Get" => get(api, head.headers, message),
+            // It waits for the disk. What is large of its work is done elsewhere already.
+            "Set" => Answer::later(unary(api, head.headers, message, |api, request| api.set(request))),
+            "Watch" => {
+                let opened = stream(api, head.headers, message, |api, request| api.watch(request));
+                Answer::later(opened.map(|opened| response(opened.map(Reply::Watch))))
+            }
+            "BatchGet" => {
+                Answer::aside(unary(api, head.headers, message, |api, request| api.batch_get(request)))
+            }
+            "List" => Answer::aside(unary(api, head.headers, message, |api, request| api.list(request))),
+            "Explain" => {
+                Answer::aside(unary(api, head.headers, message, |api, request| api.explain(request)))
+            }
+            "Apply" => Answer::aside(unary(api, head.headers, message, |api, request| api.apply(request))),
+            "Delete" => Answer::aside(unary(api, head.headers, message, |api, request| api.delete(request))),
+            "Validate" => {
+                Answer::aside(unary(api, head.headers, message, |api, request| api.validate(request)))
+            }
+            "Rollback" => {
+                Answer::aside(unary(api, head.headers, message, |api, request| api.rollback(request)))
+            }
+            "ListVersions" => {
+                Answer::aside(unary(api, head.headers, message, |api, request| api.list_versions(request)))
+            }
+            "Diff" => Answer::aside(unary(api, head.headers, message, |api, request| api.diff(request))),
+            "SetTag" => Answer::aside(unary(api, head.headers, message, |api, request| api.set_tag(request))),
+            "DeleteTag" => {
+                Answer::aside(unary(api, head.headers, message, |api, request| api.delete_tag(request)))
+            }
+            "RequestProgress" => {
+                Answer::aside(unary(api, head.headers, message, |api, request| api.request_progress(request)))
+            }
+            "StreamChanges" => {
+                let opened = stream(api, head.headers, message, |api, request| api.stream_changes(request));
+                Answer::later(opened.map(|opened| response(opened.map(Reply::Changes))))
+            }
+            _ => return Err(head),
+        })
+    }
+
+    fn generated<B: RequestBody>(&self, head: Parts, body: Again<B>) -> Answer {
+        aside(self.generated.clone(), Request::from_parts(head, Body::new(body)))
+    }
+}
+
+/// A document that is at hand is answered at once.
+fn get(api: &Api, headers: HeaderMap, message: Bytes) -> Answer {
+    let request = match decoded(message) {
+        Ok(request) => request,
+        Err(status) => return Answer::Now(status.into_http()),
+    };
+    match api.get_at_once(request) {
+        Got::Now(got) => Answer::Now(response(got.map(Reply::Message))),
+        Got::Later(read) => {
+            let (api, wait_max) = (api.clone(), wait_max(&MetadataMap::from_headers(headers)));
+            Answer::aside(async move { response(api.get_read(&read, wait_max).await.map(Reply::Message)) })
+        }
+    }
+}
+
+fn unary<Q, T>(
+    api: &Api,
+    headers: HeaderMap,
+    message: Bytes,
+    handler: impl for<'a> FnOnce(&'a Api, tonic::Request<Q>) -> Handled<'a, T> + Send + 'static,
+) -> impl Future<Output = Response<Reply>> + Send + 'static
+where
+    Q: Message + Default + 'static,
+    T: Message,
+{
+    let handled = stream(api, headers, message, handler);
+    handled.map(|handled| response(handled.map(|message| Reply::Message(Encoded::of(&message)))))
+}
+
+fn stream<Q, T>(
+    api: &Api,
+    headers: HeaderMap,
+    message: Bytes,
+    handler: impl for<'a> FnOnce(&'a Api, tonic::Request<Q>) -> Handled<'a, T> + Send + 'static,
+) -> impl Future<Output = Result<T, Status>> + Send + 'static
+where
+    Q: Message + Default + 'static,
+    T: Send,
+{
+    let api = api.clone();
+    async move {
+        let metadata = MetadataMap::from_headers(headers);
+        let request = tonic::Request::from_parts(metadata, Extensions::new(), decoded(message)?);
+        Ok(handler(&api, request).await?.into_inner())
+    }
+}
+
+/// The answer of a generated service.
+pub fn aside<S>(mut service: S, request: Request<Body>) -> Answer
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+    S::Future: Send + 'static,
+{
+    // Generated services are always ready.
+    let answer = service.call(request);
+    Answer::aside(answer.map(|response| match response {
+        Ok(response) => response.map(Reply::Generated),
+        Err(never) => match never {},
+    }))
+}
+
+/// The refusal of what is no gRPC at all.
+fn refusal<B>(request: &Request<B>) -> Option<Response<Reply>> {
+    let content_type = request.headers().get(CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
+    let status = match () {
+        () if request.method() != Method::POST => StatusCode::METHOD_NOT_ALLOWED,
+        () if !content_type.starts_with(b"application/grpc") => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        () => return None,
+    };
+    let mut refused = Status::from(Unreadable::NotGrpc).into_http();
+    *refused.status_mut() = status;
+    Some(refused)
+}
+
+fn is_plain(head: &Parts) -> bool {
+    let value = |name: &str| head.headers.get(name).map(|value| value.as_bytes());
+    matches!(value("content-type"), Some(b"application/grpc" | b"application/grpc+proto"))
+        && matches!(value("grpc-encoding"), None | Some(b"identity"))
+}
+
+/// What was read of a request.
+#[derive(Default)]
+struct Reading {
+    first: Bytes,
+    /// All of it, if there is more than the first piece.
+    joined: BytesMut,
+}
+
+impl Reading {
+    fn push(&mut self, data: Bytes) {
+        if self.len() == 0 {
+            self.first = data;
+            return;
+        }
+        if self.joined.is_empty() {
+            self.joined.extend_from_slice(&self.first);
+        }
+        self.joined.extend_from_slice(&data);
+    }
+
+    fn len(&self) -> usize {
+        self.first.len().max(self.joined.len())
+    }
+
+    fn take(&mut self) -> Bytes {
+        let Reading { first, joined } = std::mem::take(self);
+        if joined.is_empty() { first } else { joined.freeze() }
+    }
+
+    /// Reads as far as a request can be plain: until its end, or beyond the largest message.
+    fn poll<B>(&mut self, body: &mut B, context: &mut Context<'_>) -> Poll<Bytes>
+    where
+        B: http_body::Body<Data = Bytes> + Unpin,
+    {
+        while self.len() <= FRAME_HEAD_BYTES + MESSAGE_BYTES_MAX && !body.is_end_stream() {
+            let frame = ready!(Pin::new(&mut *body).poll_frame(context));
+            match frame.map(|frame| frame.map(|frame| frame.into_data())) {
+                Some(Ok(Ok(data))) => self.push(data),
+                // Trailers of a request mean nothing here. What broke off, nobody waits for.
+                Some(Ok(Err(_)) | Err(_)) | None => break,
+            }
+        }
+        Poll::Ready(self.take())
+    }
+}
+
+/// The message of a body that has one, uncompressed, and nothing else.
+fn message_of(body: &Bytes) -> Option<Bytes> {
+    let (head, message) = body.split_at_checked(FRAME_HEAD_BYTES)?;
+    let [0, length @ ..] = head else { return None };
+    let length = u32::from_be_bytes(length.try_into().expect("four of five bytes")) as usize;
+    let is_plain = length == message.len() && length <= MESSAGE_BYTES_MAX;
+    is_plain.then(|| body.slice(FRAME_HEAD_BYTES..))
+}
+
+fn decoded<Q: Message + Default>(message: Bytes) -> Result<Q, Status> {
+    Q::decode(message).map_err(|_| Unreadable::Malformed.into())
+}

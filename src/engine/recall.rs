@@ -1,0 +1,121 @@
+//! Reading the requests of the last 24 hours back from the journal after a start: beside serving, because there can be many more commits
+//! in them than there are layers. A write with a request id waits for it; reads, watches and other writes do not.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::model::{Revision, Timestamp};
+use crate::store::{Store, StoreError};
+
+use super::RETRY_AFTER;
+use super::error::Error;
+use super::pipeline::Pipeline;
+use super::requests::{REQUEST_WINDOW, Requests};
+
+/// Commits that are read at once, as they are stored.
+const PAGE_BYTES: usize = 4 << 20;
+
+/// Whether it has been done.
+pub(super) struct Recall(watch::Receiver<Recalled>);
+
+enum Recalled {
+    NotYet,
+    Done,
+    Failed(String),
+}
+
+/// What to read.
+pub(super) struct Recalling {
+    pub store: Arc<dyn Store>,
+    /// Of the last commit that was there at the start: there is no request in those since.
+    pub to: Revision,
+    pub now: Timestamp,
+    pub ids_max: usize,
+    /// Ends it early.
+    pub closed: CancellationToken,
+}
+
+impl Recall {
+    /// Starts the thread, which gives what it has read to the pipeline.
+    pub fn start(recalling: Recalling, pipeline: Arc<Pipeline>) -> (Recall, JoinHandle<()>) {
+        let (sender, receiver) = watch::channel(Recalled::NotYet);
+        let thread = std::thread::Builder::new()
+            .name("recall".into())
+            .spawn(move || {
+                let recalled = match recalling.requests() {
+                    Ok(None) => return,
+                    Ok(Some(requests)) => {
+                        pipeline.recall(requests);
+                        Recalled::Done
+                    }
+                    Err(error) => {
+                        tracing::error!(%error, "no write with a request id is taken: it may have been made before");
+                        Recalled::Failed(format!("the requests of the last 24 hours cannot be read: {error}"))
+                    }
+                };
+                sender.send_replace(recalled);
+            })
+            .expect("the system has room for one thread");
+        (Recall(receiver), thread)
+    }
+
+    /// Waits until it is known which requests were made before.
+    pub async fn done(&self) -> Result<(), Error> {
+        if matches!(*self.0.borrow(), Recalled::Done) {
+            return Ok(());
+        }
+        let mut recalled = self.0.clone();
+        let recalled = recalled.wait_for(|recalled| !matches!(recalled, Recalled::NotYet)).await;
+        match recalled.as_deref() {
+            Ok(Recalled::Done) => Ok(()),
+            Ok(Recalled::Failed(why)) => Err(Error::Unwritable(why.clone())),
+            // The thread has ended before: the engine closes.
+            Ok(Recalled::NotYet) | Err(_) => Err(Error::Draining { retry_after: RETRY_AFTER }),
+        }
+    }
+}
+
+impl Recalling {
+    /// None if it was closed before all were read. No more commits are read than there may be requests: those before would be
+    /// forgotten again.
+    fn requests(&self) -> Result<Option<Requests>, StoreError> {
+        let mut requests = Requests::new(self.ids_max);
+        let before = self.store.revision_at(self.now.minus(REQUEST_WINDOW))?.unwrap_or(Revision::ZERO);
+        let enough = Revision(self.to.0.saturating_sub(self.ids_max as u64));
+        let mut from = before.max(enough).next().max(self.store.oldest());
+        while from <= self.to {
+            if self.closed.is_cancelled() {
+                return Ok(None);
+            }
+            let page = self.store.commits(from, PAGE_BYTES)?;
+            let Some(last) = page.last() else { break };
+            from = last.commit.revision.next();
+            page.iter().for_each(|sealed| requests.recall(&sealed.commit));
+        }
+        Ok(Some(requests))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    #[test]
+    fn a_request_waits_until_it_is_known_whether_it_was_made_before() {
+        let (sender, receiver) = watch::channel(Recalled::NotYet);
+        let recall = Recall(receiver);
+        assert!(recall.done().now_or_never().is_none());
+        sender.send_replace(Recalled::Done);
+        assert!(matches!(recall.done().now_or_never(), Some(Ok(()))));
+        sender.send_replace(Recalled::Failed("the journal is damaged".into()));
+        assert!(matches!(recall.done().now_or_never(), Some(Err(Error::Unwritable(_)))));
+        sender.send_replace(Recalled::NotYet);
+        drop(sender);
+        assert!(matches!(recall.done().now_or_never(), Some(Err(Error::Draining { .. }))));
+    }
+}

@@ -1,0 +1,312 @@
+//! One HTTP/2 connection: takes its calls, and sends their answers. Knows no call.
+//!
+//! All calls of a connection live in its one task: a call that is answered at once costs no task of its own and no second turn, and
+//! what a commit tells to many streams of a connection goes out together. Whatever takes long is done elsewhere, see `Answer`.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker, ready};
+
+use bytes::Bytes;
+use futures_util::stream::{FuturesUnordered, Stream};
+use h2::server::SendResponse;
+use h2::{Reason, RecvStream, SendStream};
+use http::{HeaderMap, Request, Response};
+use http_body::{Body, Frame};
+use tokio::net::TcpStream;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+
+use super::front::Front;
+use super::gather::Gather;
+use super::keepalive::{Keepalive, Silence};
+use super::settings::Settings;
+use super::turn::Turn;
+use crate::api::answer::{Answer, Later, Reply, trailers};
+use crate::api::codec::Encoded;
+
+/// Metadata of one request. gRPC advises 8 KiB; twice as much leaves room for tokens.
+const HEADERS_BYTES_MAX: u32 = 16 << 10;
+/// HTTP/2 closes a connection on which more small frames wait than a share of this window allows, and thousands of
+/// calls that begin at once are such frames.
+const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
+/// A request of the usual size is sent without waiting.
+const STREAM_WINDOW_BYTES: u32 = 1 << 20;
+/// That a client does not read of one stream.
+const UNREAD_BYTES_MAX: usize = 400 << 10;
+/// Streams that the client was told are over, while it may still send for them.
+const RESET_STREAMS_MAX: usize = 1024;
+/// Calls under way on one connection, beside streams.
+const CALLS_PER_CONNECTION: usize = 1000;
+/// A turn is over after so many looks at what there is, and so many new calls: other connections want their turn, too.
+const LOOKS_PER_TURN: usize = 8;
+const CALLS_PER_TURN: usize = 256;
+
+/// Serves a connection until its client leaves, or after `stop` until its calls have ended.
+pub(super) async fn serve(
+    socket: TcpStream,
+    front: Front,
+    settings: Arc<Settings>,
+    stop: CancellationToken,
+) -> Result<(), h2::Error> {
+    let turn = Arc::new(Turn::default());
+    let streams_max = settings.limits.watchers_max.saturating_mul(2).saturating_add(CALLS_PER_CONNECTION);
+    let mut http = h2::server::Builder::new();
+    http.initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .initial_window_size(STREAM_WINDOW_BYTES)
+        .max_header_list_size(HEADERS_BYTES_MAX)
+        .max_send_buffer_size(UNREAD_BYTES_MAX)
+        .max_local_error_reset_streams(Some(RESET_STREAMS_MAX))
+        // A client may hold all its streams, of both kinds, on one connection, and must be able to call beside them: what
+        // exceeds this number waits within the client, and is not even told that there are too many.
+        .max_concurrent_streams(u32::try_from(streams_max).unwrap_or(u32::MAX));
+    let mut http = tokio::select! {
+        http = http.handshake(Gather::new(socket, turn.clone())) => http?,
+        () = stop.cancelled() => return Ok(()),
+    };
+    let pings = http.ping_pong().expect("nobody has taken it");
+    let connection = Connection {
+        http,
+        front,
+        calls: FuturesUnordered::new(),
+        keepalive: Keepalive::new(pings, settings.keepalive_interval, settings.keepalive_timeout),
+        stop: Some(Box::pin(stop.cancelled_owned())),
+        waker: Waker::from(turn.clone()),
+        turn,
+    };
+    connection.await
+}
+
+struct Connection {
+    http: h2::server::Connection<Gather<TcpStream>, Encoded>,
+    front: Front,
+    /// Those that were not answered at once.
+    calls: FuturesUnordered<Call>,
+    keepalive: Keepalive,
+    /// Until it came.
+    stop: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+    turn: Arc<Turn>,
+    /// Of the turn.
+    waker: Waker,
+}
+
+impl Future for Connection {
+    type Output = Result<(), h2::Error>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let waker = self.waker.clone();
+        let turn = self.turn.clone();
+        let inside = &mut Context::from_waker(&waker);
+        turn.begin(context.waker());
+        self.poll_stop(inside);
+        let (mut looks, mut calls_left) = (0, CALLS_PER_TURN);
+        loop {
+            looks += 1;
+            if let Poll::Ready(ended) = self.poll_accept(inside, &mut calls_left) {
+                return Poll::Ready(ended);
+            }
+            while let Poll::Ready(Some(())) = Pin::new(&mut self.calls).poll_next(inside) {}
+            let goes_on = turn.goes_on();
+            if goes_on && looks < LOOKS_PER_TURN && calls_left > 0 {
+                continue;
+            }
+            if turn.is_unsent() {
+                turn.stop_gathering();
+                if let Poll::Ready(ended) = self.http.poll_closed(inside) {
+                    return Poll::Ready(ended);
+                }
+            }
+            if goes_on || calls_left == 0 {
+                turn.pause();
+                return Poll::Pending;
+            }
+            if turn.rest() {
+                return Poll::Pending;
+            }
+        }
+    }
+}
+
+impl Connection {
+    fn poll_stop(&mut self, context: &mut Context<'_>) {
+        if let Some(stop) = &mut self.stop
+            && stop.as_mut().poll(context).is_ready()
+        {
+            self.stop = None;
+            self.http.graceful_shutdown();
+        }
+        if let Poll::Ready(Silence) = self.keepalive.poll(context, &self.turn) {
+            self.http.abrupt_shutdown(Reason::NO_ERROR);
+        }
+    }
+
+    /// Takes what the client sent, and begins its calls. Ready when the connection has ended.
+    fn poll_accept(
+        &mut self,
+        context: &mut Context<'_>,
+        calls_left: &mut usize,
+    ) -> Poll<Result<(), h2::Error>> {
+        while *calls_left > 0 {
+            let Some(accepted) = ready!(pin!(self.http.accept()).poll(context)) else {
+                return Poll::Ready(Ok(()));
+            };
+            let (request, respond) = accepted?;
+            *calls_left -= 1;
+            if let Some(call) = begin(&self.front, request, respond) {
+                self.calls.push(call);
+            }
+        }
+        Poll::Pending
+    }
+}
+
+/// A call that was not answered at once.
+enum Call {
+    Answering { answer: Later, respond: SendResponse<Encoded> },
+    Telling(Telling),
+}
+
+/// Sends the body of a response.
+struct Telling {
+    reply: Reply,
+    send: SendStream<Encoded>,
+    /// What the client has no room for yet. In a box, as this is rare.
+    held: Option<Box<Encoded>>,
+}
+
+fn begin(front: &Front, request: Request<RecvStream>, mut respond: SendResponse<Encoded>) -> Option<Call> {
+    let request = request.map(Received);
+    match catch_unwind(AssertUnwindSafe(|| front.call(request))) {
+        Ok(Answer::Now(response)) => send(response, &mut respond).map(Call::Telling),
+        Ok(Answer::Later(answer)) => Some(Call::Answering { answer, respond }),
+        // It was reported. The other calls of the connection go on.
+        Err(_) => {
+            respond.send_reset(Reason::INTERNAL_ERROR);
+            None
+        }
+    }
+}
+
+/// Sends as much of a response as there is. An error of HTTP/2 is the end of the stream: nobody is left to be told.
+fn send(response: Response<Reply>, respond: &mut SendResponse<Encoded>) -> Option<Telling> {
+    let (head, reply) = response.into_parts();
+    let ends = reply.is_end_stream();
+    let mut send = respond.send_response(Response::from_parts(head, ()), ends).ok()?;
+    match reply {
+        _ if ends => None,
+        Reply::Message(message) => {
+            // One message alone may wait for the client within HTTP/2.
+            send.send_data(message, false).and_then(|()| send.send_trailers(trailers())).ok()?;
+            None
+        }
+        reply => Some(Telling { reply, send, held: None }),
+    }
+}
+
+impl Future for Call {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let polled = catch_unwind(AssertUnwindSafe(|| {
+            loop {
+                match &mut *self {
+                    Call::Telling(telling) => return telling.poll(context),
+                    Call::Answering { answer, respond } => match Pin::new(answer).poll(context) {
+                        Poll::Ready(response) => match send(response, respond) {
+                            Some(telling) => *self = Call::Telling(telling),
+                            None => return Poll::Ready(()),
+                        },
+                        Poll::Pending => return respond.poll_reset(context).map(|_| ()),
+                    },
+                }
+            }
+        }));
+        // A panic was reported; what it leaves is dropped, which resets the stream.
+        polled.unwrap_or(Poll::Ready(()))
+    }
+}
+
+impl Telling {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        loop {
+            if let Some(message) = self.held.take() {
+                match self.send.poll_capacity(context) {
+                    _ if self.send.capacity() > 0 => {}
+                    Poll::Ready(Some(Ok(_))) => {
+                        self.held = Some(message);
+                        continue;
+                    }
+                    Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(()),
+                    Poll::Pending => {
+                        self.held = Some(message);
+                        return self.send.poll_reset(context).map(|_| ());
+                    }
+                }
+                if self.send.send_data(*message, false).is_err() {
+                    return Poll::Ready(());
+                }
+            }
+            match Pin::new(&mut self.reply).poll_frame(context) {
+                Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
+                    Ok(message) => {
+                        // Asking for room only when there is something to send: idle streams take none from the others.
+                        self.send.reserve_capacity(1);
+                        if self.send.capacity() == 0 {
+                            self.held = Some(Box::new(message));
+                        } else if self.send.send_data(message, false).is_err() {
+                            return Poll::Ready(());
+                        }
+                    }
+                    Err(frame) => return self.end(frame.into_trailers().ok()),
+                },
+                Poll::Ready(None) => return self.end(None),
+                Poll::Ready(Some(Err(error))) => {
+                    tracing::error!(%error, "a response broke off");
+                    self.send.send_reset(Reason::INTERNAL_ERROR);
+                    return Poll::Ready(());
+                }
+                // The client may go away meanwhile.
+                Poll::Pending => return self.send.poll_reset(context).map(|_| ()),
+            }
+        }
+    }
+
+    fn end(&mut self, trailers: Option<HeaderMap>) -> Poll<()> {
+        // Nobody is left to be told of an error.
+        let _ = match trailers {
+            Some(trailers) => self.send.send_trailers(trailers),
+            None => self.send.send_data(Encoded::default(), true),
+        };
+        Poll::Ready(())
+    }
+}
+
+/// The body of a request.
+struct Received(RecvStream);
+
+impl Body for Received {
+    type Data = Bytes;
+    type Error = h2::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
+        match ready!(self.0.poll_data(context)) {
+            Some(Ok(data)) => {
+                // It is taken as fast as it comes: who reads it has a limit.
+                self.0.flow_control().release_capacity(data.len())?;
+                Poll::Ready(Some(Ok(Frame::data(data))))
+            }
+            Some(Err(error)) => Poll::Ready(Some(Err(error))),
+            None => match ready!(self.0.poll_trailers(context)) {
+                Ok(trailers) => Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers)))),
+                Err(error) => Poll::Ready(Some(Err(error))),
+            },
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_end_stream()
+    }
+}

@@ -1,0 +1,131 @@
+//! One turn of a connection after the other: when it is due, and what its socket is told of it. Knows no protocol.
+//!
+//! Whatever happens to a connection while it is at work, it looks at before it rests: that wakes nobody. HTTP/2 and the calls of a
+//! connection would otherwise wake its task from within, for a turn in which there is nothing to do.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::task::{Wake, Waker};
+
+use futures_util::task::AtomicWaker;
+
+const RESTING: u8 = 0;
+const AT_WORK: u8 = 1;
+const WANTED: u8 = 2;
+
+/// Shared by a connection, its socket, and everything that wakes it.
+#[derive(Debug, Default)]
+pub(super) struct Turn {
+    state: AtomicU8,
+    task: AtomicWaker,
+    /// Flushes wait for the end of the turn.
+    gathering: AtomicBool,
+    /// The socket has yet to be given something.
+    unsent: AtomicBool,
+    /// The client has sent something since this was last asked.
+    received: AtomicBool,
+}
+
+impl Turn {
+    /// Begins a turn of the task that `waker` wakes.
+    pub(super) fn begin(&self, waker: &Waker) {
+        self.task.register(waker);
+        self.state.store(AT_WORK, Ordering::Release);
+        self.gathering.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether something has happened since the turn began, or this was last asked.
+    pub(super) fn goes_on(&self) -> bool {
+        self.state.swap(AT_WORK, Ordering::AcqRel) == WANTED
+    }
+
+    /// From here on, flushes are flushes.
+    pub(super) fn stop_gathering(&self) {
+        self.gathering.store(false, Ordering::Relaxed);
+    }
+
+    /// Rests, unless something has happened: then the turn goes on.
+    pub(super) fn rest(&self) -> bool {
+        self.state.compare_exchange(AT_WORK, RESTING, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
+    /// Rests, to be woken once others had their turn.
+    pub(super) fn pause(&self) {
+        self.state.store(RESTING, Ordering::Release);
+        self.task.wake();
+    }
+
+    pub(super) fn is_gathering(&self) -> bool {
+        self.gathering.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_unsent(&self, unsent: bool) {
+        self.unsent.store(unsent, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_unsent(&self) -> bool {
+        self.unsent.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_received(&self) {
+        self.received.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn take_received(&self) -> bool {
+        self.received.swap(false, Ordering::Relaxed)
+    }
+}
+
+impl Wake for Turn {
+    fn wake(self: Arc<Turn>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Turn>) {
+        let wanted = |state| (state != RESTING).then_some(WANTED);
+        if self.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, wanted).is_err() {
+            self.task.wake();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Wakes(AtomicUsize);
+
+    impl Wake for Wakes {
+        fn wake(self: Arc<Wakes>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn what_happens_within_a_turn_wakes_nobody_and_is_not_forgotten() {
+        let (turn, wakes) = (Arc::new(Turn::default()), Arc::new(Wakes::default()));
+        let (inside, task) = (Waker::from(turn.clone()), Waker::from(wakes.clone()));
+        turn.begin(&task);
+        inside.wake_by_ref();
+        inside.wake_by_ref();
+        assert!(turn.goes_on());
+        assert!(!turn.goes_on());
+        inside.wake_by_ref();
+        assert!(!turn.rest());
+        assert!(turn.goes_on() && turn.rest());
+        assert_eq!(wakes.0.load(Ordering::Relaxed), 0);
+        inside.wake_by_ref();
+        assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn a_pause_is_followed_by_a_turn() {
+        let (turn, wakes) = (Arc::new(Turn::default()), Arc::new(Wakes::default()));
+        turn.begin(&Waker::from(wakes.clone()));
+        turn.pause();
+        assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
+    }
+}

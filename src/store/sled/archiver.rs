@@ -1,0 +1,300 @@
+//! The thread that moves commits from the write-ahead log to the database. Knows when; `index.rs` knows what.
+//!
+//! It is in no hurry: what is durable in the log and published in memory is complete without it, and many small commits cost sled
+//! little more than one. It is at once when somebody reads what it has not written yet.
+//!
+//! When sled fails, because the disk is full, say, it takes no more for the rest of its life. It is then closed and opened again,
+//! until that works; what it has lost is still in the log. Meanwhile history cannot be read, and commits have as much room as the log.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use super::database::{Database, Handle};
+use super::index::Pending;
+use super::wal::{self, Slots};
+use super::{Point, SledOptions, guarded};
+use crate::model::Revision;
+use crate::store::{Head, StoreError};
+
+/// How long commits are gathered, unless somebody waits for them.
+const GATHER_TIME: Duration = Duration::from_millis(50);
+/// More is not gathered.
+const GATHER_BYTES: usize = 4 << 20;
+/// How often a database that has failed is opened again.
+const REOPEN_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Owns the thread. Dropped, it archives what is pending and ends.
+pub struct Archiver {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+struct Shared {
+    dir: PathBuf,
+    options: SledOptions,
+    database: Arc<Handle>,
+    slots: Arc<Slots>,
+    queue: Mutex<Queue>,
+    /// The queue has something for the thread.
+    filled: Condvar,
+    /// Something was archived, or cannot be.
+    archived: Condvar,
+    /// Held while a group of batches is written: whoever holds it sees the database as of one head. Taken before `queue`.
+    writing: Mutex<()>,
+}
+
+struct Queue {
+    pending: VecDeque<Pending>,
+    pending_bytes: usize,
+    /// Since when something is pending.
+    since: Instant,
+    /// What the log has durably.
+    durable: Revision,
+    /// What the database shows.
+    archived: Head,
+    /// Somebody waits for this.
+    wanted: Revision,
+    /// Somebody waits for the log to have room.
+    room_wanted: bool,
+    /// Why nothing can be archived now.
+    failed: Option<String>,
+    stopping: bool,
+}
+
+impl Archiver {
+    /// `archived` is what the database shows now, and the log has nothing else.
+    pub fn start(
+        dir: PathBuf,
+        options: SledOptions,
+        database: Arc<Handle>,
+        slots: Arc<Slots>,
+        archived: Head,
+    ) -> Result<Archiver, StoreError> {
+        let queue = Queue {
+            pending: VecDeque::new(),
+            pending_bytes: 0,
+            since: Instant::now(),
+            durable: archived.revision,
+            archived,
+            wanted: Revision::ZERO,
+            room_wanted: false,
+            failed: None,
+            stopping: false,
+        };
+        let shared = Arc::new(Shared {
+            dir,
+            options,
+            database,
+            slots,
+            queue: Mutex::new(queue),
+            filled: Condvar::new(),
+            archived: Condvar::new(),
+            writing: Mutex::new(()),
+        });
+        let thread = thread::Builder::new()
+            .name("archiver".into())
+            .spawn({
+                let shared = shared.clone();
+                move || shared.run()
+            })
+            .map_err(|source| StoreError::Io { what: "starting the archiver".into(), source })?;
+        Ok(Archiver { shared, thread: Some(thread) })
+    }
+
+    /// Hands over a batch that is durable in the log.
+    pub fn push(&self, batch: Pending) {
+        let mut queue = self.shared.lock();
+        if queue.pending.is_empty() {
+            queue.since = Instant::now();
+            self.shared.filled.notify_one();
+        }
+        queue.durable = batch.last;
+        queue.pending_bytes += batch.bytes.len();
+        queue.pending.push_back(batch);
+        if queue.pending_bytes >= GATHER_BYTES {
+            self.shared.filled.notify_one();
+        }
+    }
+
+    /// Waits until the database shows `revision`.
+    pub fn wait_for(&self, revision: Revision) -> Result<(), StoreError> {
+        let mut queue = self.shared.lock();
+        while queue.archived.revision < revision {
+            queue.check()?;
+            if queue.wanted < revision {
+                queue.wanted = revision;
+                self.shared.filled.notify_one();
+            }
+            queue = self.shared.archived.wait(queue).expect(UNPOISONED);
+        }
+        Ok(())
+    }
+
+    /// Waits until the log has room. `StoreError::Refused` if that cannot be waited for.
+    pub fn wait_for_room(&self) -> Result<(), StoreError> {
+        let mut queue = self.shared.lock();
+        while !self.shared.slots.has_free() {
+            if let Some(why) = &queue.failed {
+                let why = format!("the log is full, and nothing can be archived: {why}");
+                return Err(StoreError::Refused(why));
+            }
+            queue.room_wanted = true;
+            self.shared.filled.notify_one();
+            queue = self.shared.archived.wait(queue).expect(UNPOISONED);
+        }
+        Ok(())
+    }
+
+    /// Calls `run` while the database stands still, with what it shows.
+    pub fn while_still<T>(&self, run: impl FnOnce(Head) -> T) -> T {
+        let _still = self.shared.writing.lock().expect("writing catches panics");
+        let archived = self.shared.lock().archived;
+        run(archived)
+    }
+}
+
+impl Drop for Archiver {
+    fn drop(&mut self) {
+        self.shared.lock().stopping = true;
+        self.shared.filled.notify_all();
+        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the archiver panicked; the next start archives what is missing");
+        }
+    }
+}
+
+impl Shared {
+    fn run(&self) {
+        while let Some(group) = self.next_group() {
+            self.options.pause(Point::BeforeArchive);
+            let archived = {
+                let _writing = self.writing.lock().expect("reads of the database do not panic");
+                self.archive(&group)
+            };
+            self.options.pause(Point::AfterArchive);
+            if let Err(error) = archived.and_then(|()| self.release()) {
+                self.fail(error);
+                self.reopen();
+            }
+        }
+    }
+
+    /// Waits until there is something to do. `None`: no more will come.
+    fn next_group(&self) -> Option<Vec<Pending>> {
+        let mut queue = self.lock();
+        loop {
+            let waited = queue.since.elapsed();
+            let is_urgent = queue.stopping
+                || queue.pending_bytes >= GATHER_BYTES
+                || queue.wanted > queue.archived.revision
+                || queue.room_wanted
+                || waited >= GATHER_TIME;
+            match queue.pending.is_empty() {
+                true if queue.room_wanted => break,
+                true if queue.stopping => return None,
+                true => queue = self.filled.wait(queue).expect(UNPOISONED),
+                false if is_urgent => break,
+                false => {
+                    queue = self.filled.wait_timeout(queue, GATHER_TIME - waited).expect(UNPOISONED).0;
+                }
+            }
+        }
+        (queue.pending_bytes, queue.room_wanted) = (0, false);
+        Some(queue.pending.drain(..).collect())
+    }
+
+    fn archive(&self, group: &[Pending]) -> Result<(), StoreError> {
+        let database = self.database.get()?;
+        let head = guarded(|| database.archive(group))?;
+        let mut queue = self.lock();
+        queue.archived = head.unwrap_or(queue.archived);
+        self.archived.notify_all();
+        Ok(())
+    }
+
+    /// Lets the log write over what the database has durably.
+    fn release(&self) -> Result<(), StoreError> {
+        let archived = self.lock().archived.revision;
+        if self.slots.could_release(archived) {
+            self.database.get()?.sync()?;
+            // Whoever waits for it looks at it under the same lock.
+            let _queue = self.lock();
+            self.slots.release(archived);
+            self.archived.notify_all();
+        }
+        Ok(())
+    }
+
+    fn fail(&self, error: StoreError) {
+        let why = match error {
+            StoreError::Unavailable(why) => why,
+            other => other.to_string(),
+        };
+        let before = self.lock().failed.replace(why.clone());
+        self.archived.notify_all();
+        if before.as_ref() != Some(&why) {
+            tracing::error!(why, "history cannot be archived, nor read, until this has passed");
+        }
+        self.database.close(why);
+    }
+
+    /// Opens the database until it works, or the store is closed.
+    fn reopen(&self) {
+        loop {
+            let queue = self.lock();
+            let queue = self
+                .filled
+                .wait_timeout_while(queue, REOPEN_INTERVAL, |queue| !queue.stopping)
+                .expect(UNPOISONED)
+                .0;
+            if queue.stopping {
+                return;
+            }
+            drop(queue);
+            match self.try_reopen() {
+                Ok(()) => return tracing::info!("history is archived again"),
+                Err(error) => self.fail(error),
+            }
+        }
+    }
+
+    /// Opens the database, and queues what it has not got.
+    fn try_reopen(&self) -> Result<(), StoreError> {
+        let (database, head) = guarded(|| {
+            let database = Database::open(&self.dir, &self.options)?;
+            let head = database.catch_up()?;
+            database.sync()?;
+            Ok((database, head))
+        })?;
+        let durable = self.lock().durable;
+        let missing = wal::read(&self.dir.join("wal"), head.revision)?.batches;
+        let missing = missing.into_iter().filter(|batch| batch.last <= durable).map(Pending::from);
+        let mut queue = self.lock();
+        let newer = queue.pending.drain(..).filter(|batch| batch.first > durable).collect::<Vec<_>>();
+        queue.pending.extend(missing.chain(newer));
+        queue.pending_bytes = queue.pending.iter().map(|batch| batch.bytes.len()).sum();
+        queue.archived = head;
+        queue.failed = None;
+        self.database.set(database);
+        self.archived.notify_all();
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().expect(UNPOISONED)
+    }
+}
+
+const UNPOISONED: &str = "nothing panics while it holds the queue";
+
+impl Queue {
+    fn check(&self) -> Result<(), StoreError> {
+        match &self.failed {
+            Some(why) => Err(StoreError::Unavailable(why.clone())),
+            None => Ok(()),
+        }
+    }
+}
