@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what tests and lints need besides Rust: a Python environment in .venv, and the packages of clients/node and
-# tools from npm. Quick when everything is there already.
+# Installs what tests, lints and benchmarks need besides Rust: a Python environment in .venv, the packages of clients/node and
+# tools from npm, and etcd, which only the benchmarks need. Quick when everything is there already.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -19,6 +19,18 @@ if [ ${#missing[@]} -gt 0 ]; then
   echo "installing Debian packages: ${missing[*]}"
   apt-get update -qq
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+fi
+
+# The benchmarks say so and leave it out where it is missing. The package would start a service of its own, which is not wanted.
+if [ ! -x /usr/bin/etcd ]; then
+  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    echo "installing Debian package: etcd-server"
+    apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -qq --no-install-recommends etcd-server >/dev/null ||
+      echo "etcd-server was not installed: the benchmarks will leave it out" >&2
+  else
+    echo "no /usr/bin/etcd: the benchmarks will leave it out (as root on Debian this script installs it)" >&2
+  fi
 fi
 
 # Runs a command if what it depends on changed since it last succeeded. $1: the stamp, $2...: files, --, the command.

@@ -1,118 +1,72 @@
-//! What is read and written: documents of 1 KB, and the encoded requests. Knows no server.
+//! What is stored: documents of a chosen size that say who they are, so that a watcher knows from its bytes which update it
+//! has. Knows no server and no wire.
 
-use std::ops::Range;
-
-use confwatch::proto::v1::change::Action;
-use confwatch::proto::v1::*;
-use prost::Message;
-
+/// What most workloads read, write and watch.
 pub const CONFIGS: usize = 10_000;
-/// The one that is watched.
-pub const WATCHED: usize = 0;
-const NAMESPACE: &str = "bench";
+pub const BYTES: usize = 1024;
+/// For those that load many.
+pub const BYTES_SMALL: usize = 500;
 
-pub fn get_request(rng: &mut fastrand::Rng) -> Vec<u8> {
-    let config = config_name(rng.usize(..CONFIGS));
-    GetRequest { namespace: NAMESPACE.into(), config, ..Default::default() }.encode_to_vec()
-}
+/// What precedes the config and the counter in a document, and stands nowhere else.
+const MARK: &[u8] = b"\"@";
+const CONFIG_DIGITS: usize = 6;
+const COUNTER_DIGITS: usize = 10;
+/// No two marks of one message are nearer: a document is around each.
+const MARK_DISTANCE_MIN: usize = BYTES_SMALL;
 
-/// Always another document.
-pub fn set_request(rng: &mut fastrand::Rng) -> Vec<u8> {
-    set(rng.usize(..CONFIGS), rng.u64(..))
-}
-
-pub fn set(config: usize, counter: u64) -> Vec<u8> {
-    SetRequest { change: Some(change(config, counter)), options: None }.encode_to_vec()
-}
-
-pub fn watch_request() -> Vec<u8> {
-    let hour = prost_types::Duration { seconds: 3600, nanos: 0 };
-    WatchRequest { targets: vec![target()], progress_interval: Some(hour), ..Default::default() }
-        .encode_to_vec()
-}
-
-pub fn batch(configs: Range<usize>) -> ApplyRequest {
-    ApplyRequest { changes: configs.map(|config| change(config, 0)).collect(), options: None }
-}
-
+/// Always as long, so that requests differ in digits only.
 pub fn config_name(config: usize) -> String {
-    format!("service-{config:04}")
+    format!("service-{config:0CONFIG_DIGITS$}")
 }
 
-fn change(config: usize, counter: u64) -> Change {
-    Change {
-        namespace: NAMESPACE.into(),
-        config: config_name(config),
-        action: Some(Action::Replace(Text { content: content(counter), format: Format::Json.into() })),
-        ..Default::default()
-    }
+pub fn digits_of_config(config: usize) -> String {
+    format!("{config:0CONFIG_DIGITS$}")
 }
 
-/// 1 KB of the kind that services are configured with.
-fn content(counter: u64) -> String {
-    let database = format!(
-        r#"{{"host":"db-{:02}.internal","pool":{{"max":{},"min":2}},"port":5432,"tls":true}}"#,
-        counter % 50,
-        counter % 90 + 10
-    );
-    let features = (0..12).map(|n| format!(r#""feature-{n:02}":{}"#, counter >> n & 1 == 1));
+pub fn digits_of_counter(counter: u64) -> String {
+    format!("{counter:0COUNTER_DIGITS$}")
+}
+
+/// Configuration of the kind that services have: canonical JSON of exactly so many bytes. With another counter it is another.
+pub fn content(config: usize, counter: u64, bytes: usize) -> String {
+    let (config, counter) = (digits_of_config(config), digits_of_counter(counter));
+    let database = r#"{"host":"db-07.internal","pool":{"max":20,"min":2},"port":5432,"tls":true}"#;
+    let features = (0..bytes / 85).map(|n| format!(r#""feature-{n:02}":{}"#, n % 3 == 1));
     let features = features.collect::<Vec<_>>().join(",");
-    let hosts =
-        (0..14).map(|n| format!(r#""10.{}.0.{n}:8080""#, counter % 250)).collect::<Vec<_>>().join(",");
+    let hosts = (0..bytes / 75).map(|n| format!(r#""10.7.0.{n}:8080""#)).collect::<Vec<_>>().join(",");
     let text = format!(
-        r#"{{"counter":{counter},"database":{database},"features":{{{features}}},"hosts":[{hosts}],"log":{{"format":"json","level":"info"}},"timeout_ms":{}"#,
-        counter % 1000
+        r#"{{"change":"@{config}:{counter}","database":{database},"features":{{{features}}},"hosts":[{hosts}],"log":{{"format":"json","level":"info"}},"timeout_ms":250"#
     );
-    format!(r#"{text},"title":"{:-<1$}"}}"#, "checkout", 1024 - text.len() - 12)
+    let padding = bytes - text.len() - r#","title":""}"#.len();
+    format!(r#"{text},"title":"{:-<padding$}"}}"#, "checkout")
 }
 
-fn target() -> WatchTarget {
-    WatchTarget {
-        namespace: NAMESPACE.into(),
-        config: config_name(WATCHED),
-        scope: "/".into(),
-        ..Default::default()
-    }
+/// Which document this is a copy of.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Mark {
+    pub config: usize,
+    pub counter: u64,
 }
 
-/// What the service answers, in size and shape.
-pub fn document(config: String, content: String) -> Document {
-    let digest = format!("sha256:{:064}", 0);
-    let layer = LayerRef {
-        scope: "/".into(),
-        kind: LayerKind::Base.into(),
-        version: 1,
-        digest: digest.clone(),
-        expire_time: None,
-        format: Format::Json.into(),
+/// The marks of all documents in a message. `hint` is where the first one was last time, and is corrected: messages of
+/// one kind hardly differ in it, and looking everywhere would cost as much as all else that is done with a message.
+pub fn marks<'a>(message: &'a [u8], hint: &mut usize) -> impl Iterator<Item = Mark> + use<'a> {
+    let near = hint.saturating_sub(4);
+    let first = find(message, near, near + 12).or_else(|| find(message, 0, message.len()));
+    *hint = first.unwrap_or(*hint);
+    let next = |at: &usize| find(message, at + MARK_DISTANCE_MIN, message.len());
+    std::iter::successors(first, next).filter_map(|at| parse(&message[at + MARK.len()..]))
+}
+
+fn find(message: &[u8], from: usize, to: usize) -> Option<usize> {
+    let part = message.get(from..to.min(message.len()))?;
+    part.windows(MARK.len()).position(|window| window == MARK).map(|at| from + at)
+}
+
+fn parse(bytes: &[u8]) -> Option<Mark> {
+    let number = |from: usize, digits: usize| -> Option<u64> {
+        std::str::from_utf8(bytes.get(from..from + digits)?).ok()?.parse().ok()
     };
-    Document {
-        namespace: NAMESPACE.into(),
-        config,
-        scope: "/".into(),
-        view: View::Effective.into(),
-        version: 1,
-        revision: 1,
-        digest,
-        content,
-        format: Format::Json.into(),
-        update_time: Some(prost_types::Timestamp { seconds: 1_800_000_000, nanos: 500_000_000 }),
-        layers: vec![layer],
-    }
-}
-
-pub fn get_response(config: usize) -> GetResponse {
-    let document = document(config_name(config), content(0));
-    GetResponse { document: Some(document), not_modified: false, store_revision: 10 }
-}
-
-pub fn watch_response(document: Document) -> WatchResponse {
-    let state =
-        TargetState { target: Some(target()), state: State::Present.into(), document: Some(document) };
-    WatchResponse {
-        revision: 1,
-        resume_token: "0123456789abcdef-1000".into(),
-        event: Some(watch_response::Event::Update(Update { states: vec![state], more: false })),
-        ..Default::default()
-    }
+    let config = usize::try_from(number(0, CONFIG_DIGITS)?).ok()?;
+    Some(Mark { config, counter: number(CONFIG_DIGITS + 1, COUNTER_DIGITS)? })
 }

@@ -1,116 +1,111 @@
-//! How fast the service is, beside a ceiling: an empty tonic service that does the same shape of work, measured in the same run.
-//! The ratio is the result; times alone say more about the machine.
+//! How fast the service is, beside a ceiling and beside etcd, on the same work in the same run. The ratios are the result; times
+//! alone say more about the machine.
 //!
 //! `cargo bench --bench service`; `docs/benchmarks.md` says what the numbers mean.
 
+mod board;
 mod ceiling;
 mod connection;
 mod document;
+mod etcd;
+mod fill;
 mod load;
+mod machine;
+mod options;
+mod page;
 mod process;
-mod table;
-mod watch;
+mod promises;
+mod remote;
+mod report;
+mod server;
+mod watchers;
+mod wire;
+mod workload;
 
-use std::time::Duration;
+use std::process::ExitCode;
+use std::time::Instant;
 
-use document::{CONFIGS, batch, get_request, set_request};
-use load::{Load, Measured};
-use process::Process;
-use table::Table;
+use mimalloc::MiMalloc;
+use options::Options;
+use report::Section;
 
-/// Which of the two does what first alternates, and of the rounds the medians count.
-const ROUNDS: usize = 3;
+/// As the service has it: the ceiling is this program.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
-/// What is measured of both servers.
-#[derive(Clone, Copy)]
-enum Workload {
-    Calls { name: &'static str, load: Load, message: fn(&mut fastrand::Rng) -> Vec<u8> },
-    Watch { name: &'static str },
-}
-
-const WORKLOADS: [Workload; 5] = [
-    calls("Get, 8 connections x 16", "Get", 8, 16, 1500, get_request),
-    calls("Get, 1 x 1", "Get", 1, 1, 800, get_request),
-    calls("Set, 1 x 1", "Set", 1, 1, 1500, set_request),
-    calls("Set, 8 connections x 8", "Set", 8, 8, 2000, set_request),
-    Workload::Watch { name: "Set to the last of 1000 watchers" },
-];
-
-const fn calls(
-    name: &'static str,
-    method: &'static str,
-    connections: usize,
-    under_way: usize,
-    milliseconds: u64,
-    message: fn(&mut fastrand::Rng) -> Vec<u8>,
-) -> Workload {
-    let time = Duration::from_millis(milliseconds);
-    Workload::Calls { name, load: Load { method, connections, under_way, time }, message }
-}
-
-fn main() {
-    // Cargo says --bench to the one that measures.
-    match std::env::args().nth(1).as_deref() {
-        Some(ceiling::ARGUMENT) => ceiling::serve(),
-        _ => measure(),
+fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1).peekable();
+    if arguments.next_if(|argument| argument == ceiling::ARGUMENT).is_some() {
+        ceiling::serve(&arguments.next().expect("an address"));
+        return ExitCode::SUCCESS;
+    }
+    match Options::parse(arguments) {
+        Ok(options) if options.list => {
+            workload::ALL.iter().for_each(|workload| println!("{}", workload.name));
+            ExitCode::SUCCESS
+        }
+        Ok(options) => measure(options),
+        Err(text) => {
+            eprintln!("{text}");
+            ExitCode::FAILURE
+        }
     }
 }
 
+/// On the main thread, which starts the servers: they end with it.
 #[tokio::main]
-async fn measure() {
-    let only: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
-    let servers = [Process::ceiling().await, Process::confwatch().await];
-    fill(&servers[1]).await;
-    println!(
-        "{} cores, Linux {}, load {}",
-        cores(),
-        read("/proc/sys/kernel/osrelease"),
-        read("/proc/loadavg")
-    );
-    let mut table = Table::new();
-    for workload in WORKLOADS
-        .into_iter()
-        .filter(|workload| only.is_empty() || only.iter().any(|part| workload.name().contains(part.as_str())))
-    {
-        let mut rounds = [vec![], vec![]];
-        for round in 0..ROUNDS {
-            for which in [round % 2, (round + 1) % 2] {
-                rounds[which].push(workload.run(&servers[which]).await);
+async fn measure(options: Options) -> ExitCode {
+    tokio::select! {
+        result = run(options) => result,
+        // What was started is dropped, and its data with it.
+        _ = tokio::signal::ctrl_c() => ExitCode::FAILURE,
+    }
+}
+
+async fn run(mut options: Options) -> ExitCode {
+    let begin = Instant::now();
+    let mut head = machine::describe();
+    options.servers.retain(|server| {
+        let installed = server.installed();
+        head.push(match &installed {
+            Ok(version) => format!("{}: {version}", server.name()),
+            Err(why) => format!("{} is left out: {why} (tools/install.sh installs it)", server.name()),
+        });
+        installed.is_ok()
+    });
+    head.push(format!("load average at the start {}", machine::load_average()));
+    println!("{}\n", head.join("\n"));
+    machine::raise_file_limit();
+
+    let wanted = workload::ALL.iter().filter(|workload| options.wants(workload.name));
+    let (mut sections, mut failed) = (Vec::new(), false);
+    for workload in wanted {
+        match workload.run(&options).await {
+            Some(section) => {
+                println!("{}", section.markdown());
+                sections.push(section);
             }
-        }
-        table.add(workload.name(), rounds);
-    }
-    println!("{table}");
-    println!("load at the end {}", read("/proc/loadavg"));
-}
-
-impl Workload {
-    fn name(&self) -> &'static str {
-        match self {
-            Workload::Calls { name, .. } | Workload::Watch { name } => name,
+            None => failed = true,
         }
     }
+    let promises = promises::markdown(&sections, &options);
+    println!("{promises}");
+    let tail = format!(
+        "load average at the end {}; all of it took {:.0} s",
+        machine::load_average(),
+        begin.elapsed().as_secs_f64()
+    );
+    println!("{tail}");
 
-    async fn run(&self, server: &Process) -> Measured {
-        match self {
-            Workload::Calls { load, message, .. } => load.run(server, *message).await,
-            Workload::Watch { .. } => watch::run(server).await,
+    if let Some(path) = &options.markdown {
+        head.push(tail);
+        let machine = head.iter().map(|line| format!("- {line}\n")).collect::<String>();
+        let tables = sections.iter().map(Section::markdown).collect::<Vec<_>>().join("\n");
+        let results = format!("### The machine\n\n{machine}\n{promises}\n{tables}");
+        if let Err(error) = page::replace(path, &results) {
+            eprintln!("{}: {error}", path.display());
+            failed = true;
         }
     }
-}
-
-/// Both have the same documents: the ceiling has them from the start.
-async fn fill(server: &Process) {
-    let mut client = server.client().await;
-    for first in (0..CONFIGS).step_by(1000) {
-        client.apply(batch(first..first + 1000)).await.expect("Apply");
-    }
-}
-
-fn cores() -> usize {
-    std::thread::available_parallelism().map_or(0, usize::from)
-}
-
-fn read(path: &str) -> String {
-    std::fs::read_to_string(path).unwrap_or_default().trim().to_owned()
+    if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }

@@ -40,18 +40,15 @@ pub struct WatchStream {
     subscription: Subscription,
     /// Until it was told, in the first message.
     watch_id: Option<String>,
-    /// It follows one target only: what one message says, every stream of this target can be told.
-    single: bool,
 }
 
 impl Api {
     pub(super) async fn open_watch(&self, request: v1::WatchRequest) -> Result<WatchStream, Status> {
         let options = request::watch(request, self.engine.limits().targets_max)?;
-        let single = matches!(options.targets.as_slice(), [target] if target.selector.is_config());
         let subscription = self.engine.watch(options).await?;
         let watch_id = Some(subscription.watch_id());
         let epoch = self.engine.state().epoch;
-        Ok(WatchStream { epoch, subscription, watch_id, single })
+        Ok(WatchStream { epoch, subscription, watch_id })
     }
 
     pub(super) fn open_changes(&self, request: &v1::StreamChangesRequest) -> Result<ChangesStream, Status> {
@@ -72,10 +69,7 @@ impl Stream for WatchStream {
 impl WatchStream {
     fn encode(&mut self, event: Event) -> Encoded {
         match event {
-            Event::Update { revision, states, more: false } if self.single => match states.as_slice() {
-                [state] => update_frame(self.epoch, revision, state),
-                _ => unreachable!("an update of one target has one state"),
-            },
+            Event::Changed { revision, state } => update_frame(self.epoch, revision, &state),
             Event::Update { revision, states, more } => {
                 let body = states_message(&states, more, false);
                 self.joined(revision, more, Some((UPDATE, body)))
@@ -127,7 +121,7 @@ fn update_frame(epoch: Epoch, revision: Revision, state: &TargetState) -> Encode
             let frame = || frame(resolved.at.revision).into_frame();
             Encoded::of_frame(resolved.encoded(Encoding::UpdateFrame, state.format, frame))
         }
-        TargetStatus::Current | TargetStatus::Absent => frame(revision),
+        TargetStatus::Current(_) | TargetStatus::Absent(_) => frame(revision),
     }
 }
 
@@ -156,13 +150,13 @@ fn states_message(states: &[TargetState], more: bool, reset: bool) -> Vec<Bytes>
 
 /// The pieces of a TargetState.
 fn state_message(state: &TargetState) -> Vec<Bytes> {
-    let target = target_message(&state.target, state.format).encode_to_vec();
+    let target = target_message(state.target(), state.format).encode_to_vec();
     let mut head = BytesMut::from(&*field_head(TARGET, target.len()));
     head.extend_from_slice(&target);
     let (status, document) = match &state.status {
         TargetStatus::Present(resolved) => (v1::State::Present, Some(document_bytes(resolved, state.format))),
-        TargetStatus::Current => (v1::State::Current, None),
-        TargetStatus::Absent => (v1::State::Absent, None),
+        TargetStatus::Current(_) => (v1::State::Current, None),
+        TargetStatus::Absent(_) => (v1::State::Absent, None),
     };
     enum_field::encode(STATE, &status.into(), &mut head);
     if let Some(document) = &document {

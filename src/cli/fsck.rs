@@ -83,7 +83,6 @@ fn store_failure(error: StoreError) -> Failure {
         | StoreError::Format { .. }
         | StoreError::Refused(_)
         | StoreError::Failed(_)
-        | StoreError::Refused(_)
         | StoreError::Unavailable(_)
         | StoreError::Io { .. } => failure,
     }

@@ -71,7 +71,7 @@ fn decoded(encoded: &Encoded) -> v1::WatchResponse {
 }
 
 fn state(status: TargetStatus, format: Format) -> TargetState {
-    TargetState { target: target(), format, status }
+    TargetState { format, status }
 }
 
 #[tokio::test]
@@ -84,8 +84,8 @@ async fn every_event_is_encoded_as_the_generated_message() {
     let states = || {
         vec![
             state(TargetStatus::Present(resolved.clone()), Format::Yaml),
-            state(TargetStatus::Current, Format::Json),
-            state(TargetStatus::Absent, Format::Json),
+            state(TargetStatus::Current(target().into()), Format::Json),
+            state(TargetStatus::Absent(target().into()), Format::Json),
         ]
     };
     let document = crate::api::convert::response::document_message(&resolved, Format::Yaml, "a: 1\n");
@@ -134,11 +134,11 @@ async fn the_shared_update_of_one_target_says_what_one_of_its_own_would() {
         let mut alone = open(&api, &[wire_target(format.0)]).await;
         let mut among = open(&api, &[wire_target(format.0), wire_target(v1::Format::Toml)]).await;
         among.watch_id = None;
-        let event = || {
-            let states = vec![state(TargetStatus::Present(resolved.clone()), format.1)];
-            Event::Update { revision: resolved.at.revision, states, more: false }
-        };
-        assert_eq!(decoded(&alone.encode(event())), decoded(&among.encode(event())));
+        let state = || state(TargetStatus::Present(resolved.clone()), format.1);
+        let revision = resolved.at.revision;
+        let shared = Event::Changed { revision, state: state() };
+        let own = Event::Update { revision, states: vec![state()], more: false };
+        assert_eq!(decoded(&alone.encode(shared)), decoded(&among.encode(own)));
     }
 }
 
@@ -150,8 +150,8 @@ async fn a_target_that_is_gone_is_told_with_the_revision_at_which_the_stream_loo
     for content in ["{}", r#"{"a":1}"#, r#"{"a":2}"#] {
         replace(&api.engine, content).await;
     }
-    let states = vec![state(TargetStatus::Absent, Format::Json)];
-    let message = decoded(&stream.encode(Event::Update { revision: Revision(2), states, more: false }));
+    let state = state(TargetStatus::Absent(target().into()), Format::Json);
+    let message = decoded(&stream.encode(Event::Changed { revision: Revision(2), state }));
     assert_eq!(message.revision, 2);
     assert_eq!(message.resume_token, resume_token(Epoch(5), Revision(2)));
 }

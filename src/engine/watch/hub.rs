@@ -1,35 +1,49 @@
 //! The watch hub: takes what was committed, finds who is concerned, and wakes them.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
+use arc_swap::{ArcSwap, Guard};
 use tokio::sync::watch;
 
 use crate::model::{ConfigId, LayerKey, Revision};
 
 use super::super::error::{Error, Limit, Missing};
-use super::super::resolve::Resolver;
+use super::super::resolve::{Resolver, Target};
 use super::super::state::State;
-use super::subscriber::{Subscriber, SubscriberId};
-use super::table::{Cell, Table};
+use super::cell::{Cell, Told};
+use super::followers::Followers;
+use super::subscriber::{Mark, Subscriber, SubscriberId};
+use super::table::Table;
+use super::wheel::Tick;
 
 /// All watch streams of this server.
 ///
+/// Its thread alone moves streams on. What they look at when they are polled are the two atomic pointers, to the state and to what is told of
+/// a target, and their own marks: never a lock that all of them share.
+///
 /// Locks, in the order in which they are taken: `table`, then `progress_waiters`, then those of a cell, then those of a
-/// subscriber. `pending` is taken alone.
+/// subscriber; `pending` is taken last.
 pub struct Hub {
     pub(super) resolver: Arc<Resolver>,
     watchers_max: usize,
-    table: RwLock<Table>,
+    table: Mutex<Table>,
+    /// What streams of several targets are told of: replaced after the marks that lead to it are made.
+    state: ArcSwap<State>,
+    /// Of that state, and of what is told of every target at least.
+    revision: AtomicU64,
+    draining: AtomicBool,
+    /// The time by the wheel, as of the last time the thread looked.
+    tick: AtomicU64,
     pending: Mutex<Pending>,
     /// Told when there is something pending.
     published: Condvar,
     /// Streams that wait for a revision to say that they have it.
     progress_waiters: Mutex<HashMap<SubscriberId, Arc<Subscriber>>>,
     subscriber_next: AtomicU64,
-    /// The revision of the table's state.
     reached: watch::Sender<Revision>,
 }
 
@@ -38,7 +52,15 @@ pub struct Hub {
 struct Pending {
     state: Option<Arc<State>>,
     changed: BTreeMap<ConfigId, HashSet<LayerKey>>,
+    /// When the thread is to look at streams that are silent.
+    silence: Option<Instant>,
     closing: bool,
+}
+
+/// What the thread is to do next.
+enum Work {
+    Advance(Arc<State>, Vec<(ConfigId, Vec<LayerKey>)>),
+    Silence,
 }
 
 impl Hub {
@@ -52,7 +74,11 @@ impl Hub {
             resolver,
             watchers_max,
             reached: watch::Sender::new(state.revision),
-            table: RwLock::new(Table::new(state)),
+            table: Mutex::new(Table::new()),
+            revision: AtomicU64::new(state.revision.0),
+            state: ArcSwap::new(state),
+            draining: AtomicBool::new(false),
+            tick: AtomicU64::new(0),
             pending: Mutex::default(),
             published: Condvar::new(),
             progress_waiters: Mutex::default(),
@@ -70,41 +96,45 @@ impl Hub {
 
     /// Tells the hub of a new state and the layers that differ from the one before. Does not wait.
     pub fn publish(&self, state: Arc<State>, changed: Vec<(ConfigId, LayerKey)>) {
-        let mut pending = self.pending.lock().expect("nobody panics under this lock");
+        let mut pending = self.pending();
         pending.state = Some(state);
         for (id, key) in changed {
             pending.changed.entry(id).or_default().insert(key);
         }
+        drop(pending);
         self.published.notify_one();
     }
 
     /// Ends every stream; new ones are refused.
     pub fn drain(&self) {
         let subscribers: Vec<_> = {
-            let mut table = self.write();
+            let mut table = self.table();
             table.draining = true;
-            table.subscribers.values().cloned().collect()
+            self.draining.store(true, Ordering::Release);
+            table.subscribers().cloned().collect()
         };
         subscribers.iter().for_each(|subscriber| subscriber.wake());
     }
 
     pub fn close(&self) {
-        self.pending.lock().expect("nobody panics under this lock").closing = true;
+        self.pending().closing = true;
         self.published.notify_one();
     }
 
     pub fn watcher_count(&self) -> usize {
-        self.read().subscribers.len()
+        self.table().subscribers().len()
     }
 
     pub fn target_count(&self) -> usize {
-        self.read().target_count()
+        self.table().target_count()
     }
 
     /// Waits until streams are told of `revision`: what is opened then begins with it, or later.
     pub async fn reached(&self, revision: Revision) {
-        let mut reached = self.reached.subscribe();
-        reached.wait_for(|reached| *reached >= revision).await.expect("the hub owns the sender");
+        if self.revision() < revision {
+            let mut reached = self.reached.subscribe();
+            reached.wait_for(|reached| *reached >= revision).await.expect("the hub owns the sender");
+        }
     }
 
     /// Makes a stream say that it is complete up to `revision`, as soon as it is.
@@ -112,15 +142,42 @@ impl Hub {
         let missing = || Missing::Watch(watch_id.to_owned());
         let id = watch_id.parse().map(SubscriberId).map_err(|_| missing())?;
         // Under the lock, so that a stream that goes away meanwhile does not stay among those that wait.
-        let table = self.read();
-        let subscriber = table.subscribers.get(&id).cloned().ok_or_else(missing)?;
+        let table = self.table();
+        let subscriber = table.subscriber(id).cloned().ok_or_else(missing)?;
         subscriber.want_progress(revision);
-        if table.state.revision < revision {
-            self.progress_waiters().insert(id, subscriber.clone());
+        {
+            // Under this lock the thread looks, after it has moved on, for those whose revision it reached.
+            let mut waiters = self.progress_waiters();
+            if self.revision() < revision {
+                waiters.insert(id, subscriber.clone());
+            }
         }
         drop(table);
         subscriber.wake();
         Ok(())
+    }
+
+    /// Every stream of one target is told at least of this revision.
+    pub(super) fn revision(&self) -> Revision {
+        Revision(self.revision.load(Ordering::Acquire))
+    }
+
+    /// What streams of several targets are told of. The marks that lead to it are made.
+    pub(super) fn state(&self) -> Guard<Arc<State>> {
+        self.state.load()
+    }
+
+    pub(super) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    /// What time it was when the streams were last woken.
+    pub(super) fn tick(&self) -> Tick {
+        Tick(self.tick.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn table(&self) -> MutexGuard<'_, Table> {
+        self.table.lock().expect("nobody panics under this lock")
     }
 
     pub(super) fn progress_waiters(&self) -> MutexGuard<'_, HashMap<SubscriberId, Arc<Subscriber>>> {
@@ -128,88 +185,152 @@ impl Hub {
     }
 
     /// Adds a stream. Fails if there are too many, or no more are taken.
-    pub(super) fn add(&self, table: &mut Table) -> Result<Arc<Subscriber>, Error> {
+    pub(super) fn add(&self, table: &mut Table, progress_ticks: u32) -> Result<Arc<Subscriber>, Error> {
         if table.draining {
             return Err(Error::Draining { retry_after: super::super::RETRY_AFTER });
         }
-        if table.subscribers.len() >= self.watchers_max {
+        let found = table.subscribers().len();
+        if found >= self.watchers_max {
             return Err(Error::LimitReached {
                 limit_name: Limit::Watchers,
                 what: "watch streams on this server",
-                found: table.subscribers.len(),
+                found,
                 limit: self.watchers_max,
             });
         }
         let id = SubscriberId(self.subscriber_next.fetch_add(1, Ordering::Relaxed));
-        let subscriber = Arc::new(Subscriber::new(id));
-        table.subscribers.insert(id, subscriber.clone());
+        let subscriber = Arc::new(Subscriber::new(id, progress_ticks));
+        if table.add(subscriber.clone(), Instant::now()) {
+            self.look_at_silence_by(table.wheel.next());
+        }
         Ok(subscriber)
     }
 
-    pub(super) fn read(&self) -> RwLockReadGuard<'_, Table> {
-        self.table.read().expect("nobody panics under this lock")
+    fn pending(&self) -> MutexGuard<'_, Pending> {
+        self.pending.lock().expect("nobody panics under this lock")
     }
 
-    pub(super) fn write(&self) -> RwLockWriteGuard<'_, Table> {
-        self.table.write().expect("nobody panics under this lock")
+    /// Lets the thread look at streams that are silent by this time, if not earlier.
+    fn look_at_silence_by(&self, time: Option<Instant>) {
+        let mut pending = self.pending();
+        let earlier = pending.silence.is_none_or(|silence| time.is_some_and(|time| time < silence));
+        if earlier {
+            pending.silence = time;
+            self.published.notify_one();
+        }
     }
 
     fn run(&self) {
-        loop {
-            let (state, changed) = {
-                let mut pending = self.pending.lock().expect("nobody panics under this lock");
-                loop {
-                    if let Some(state) = pending.state.take() {
-                        break (state, std::mem::take(&mut pending.changed));
-                    }
-                    if pending.closing {
-                        return;
-                    }
-                    pending = self.published.wait(pending).expect("nobody panics under this lock");
-                }
-            };
-            let changed = changed.into_iter().map(|(id, keys)| (id, keys.into_iter().collect())).collect();
-            for subscriber in self.advance(state, changed) {
-                subscriber.wake();
+        while let Some(work) = self.wait_for_work() {
+            let now = self.table().wheel.tick(Instant::now());
+            self.tick.store(now.0, Ordering::Relaxed);
+            match work {
+                Work::Advance(state, changed) => self.advance(state, &changed),
+                Work::Silence => self.wake_silent(now),
             }
         }
     }
 
-    /// Moves the streams to a new state: marks what changed. Returns those to wake.
-    fn advance(&self, state: Arc<State>, changed: Vec<(ConfigId, Vec<LayerKey>)>) -> Vec<Arc<Subscriber>> {
-        let unchanged = self.unchanged(&state, &changed);
-        let sleep_on: HashSet<*const Cell> = unchanged.iter().map(Arc::as_ptr).collect();
-        let mut woken = vec![];
-        let mut table = self.write();
-        for (id, layers) in &changed {
-            for cell in table.cells_of(id, layers) {
-                if !sleep_on.contains(&Arc::as_ptr(cell)) {
-                    table.mark_cell(cell, &mut woken);
-                }
+    /// `None` if there is none any more.
+    fn wait_for_work(&self) -> Option<Work> {
+        let mut pending = self.pending();
+        loop {
+            if let Some(state) = pending.state.take() {
+                let changed = std::mem::take(&mut pending.changed).into_iter();
+                let changed = changed.map(|(id, keys)| (id, keys.into_iter().collect()));
+                return Some(Work::Advance(state, changed.collect()));
             }
-            table.mark_namespace(id, layers, &mut woken);
+            if pending.closing {
+                return None;
+            }
+            pending = match pending.silence {
+                None => self.published.wait(pending).expect("nobody panics under this lock"),
+                Some(silence) => {
+                    let left = silence.saturating_duration_since(Instant::now());
+                    if left.is_zero() {
+                        pending.silence = None;
+                        return Some(Work::Silence);
+                    }
+                    let waited = self.published.wait_timeout(pending, left);
+                    waited.expect("nobody panics under this lock").0
+                }
+            };
         }
+    }
+
+    /// Wakes the streams that said nothing for as long as they were asked to.
+    fn wake_silent(&self, now: Tick) {
+        loop {
+            let silent = self.table().take_silent(now);
+            match silent {
+                Some(subscriber) => subscriber.wake(),
+                None => break,
+            }
+        }
+        self.look_at_silence_by(self.table().wheel.next());
+    }
+
+    /// Moves the streams to a new state, and wakes those that are to be told something.
+    ///
+    /// The documents are made before their streams are awake: so it is done once for each target, and who is told nothing
+    /// sleeps on. Nobody waits for a lock meanwhile. Streams of one target are awake as soon as theirs is made: of a change far up there may be
+    /// thousands to make. Those of several wait for the last, as they are told of all in one message.
+    fn advance(&self, state: Arc<State>, changed: &[(ConfigId, Vec<LayerKey>)]) {
+        let mut cells: Vec<Arc<Cell>> = {
+            let table = self.table();
+            changed.iter().flat_map(|(id, layers)| table.cells_of(id, layers)).cloned().collect()
+        };
+        let mut wakers = vec![];
+        cells.retain(|cell| {
+            let news = cell.advance(&state, &self.resolver);
+            if news {
+                cell.wake_alone(&mut wakers);
+            }
+            news
+        });
+        let mut woken = Woken::default();
+        let mut late = vec![];
+        let table = self.table();
+        for (id, layers) in changed {
+            // Those that came while the documents were made.
+            let came = table.cells_of(id, layers).into_iter();
+            late.extend(came.filter(|cell| cell.told().revision < state.revision).cloned());
+            for (scope, view, followers) in table.groups_of(id, layers) {
+                let target = Target { id: id.clone(), scope: scope.clone(), view };
+                let told = Arc::new(Told::new(Arc::new(target), &state));
+                woken.mark(followers, Some(&told), state.revision);
+            }
+        }
+        late.iter().for_each(|cell| cell.postpone(&state));
+        cells.iter().chain(&late).for_each(|cell| woken.mark(&cell.among(), None, state.revision));
         let reached = state.revision;
-        table.state = state;
+        let before = self.state.swap(state);
+        self.revision.store(reached.0, Ordering::Release);
         drop(table);
+        // Many documents may go with it.
+        drop(before);
+        late.iter().for_each(|cell| cell.wake_alone(&mut wakers));
         // Who waits for a later revision is woken by that one: nothing else might.
         let mut waiters = self.progress_waiters();
         let waited = waiters.extract_if(|_, waiter| waiter.wants_progress_by(reached));
-        woken.extend(waited.map(|(_, subscriber)| subscriber));
+        woken.0.extend(waited.map(|(_, subscriber)| subscriber));
         drop(waiters);
         self.reached.send_replace(reached);
-        woken
+        woken.0.iter().for_each(|subscriber| subscriber.wake());
     }
+}
 
-    /// Resolves the targets that can have changed, and finds those that did not. Their streams sleep on.
-    fn unchanged(&self, state: &State, changed: &[(ConfigId, Vec<LayerKey>)]) -> Vec<Arc<Cell>> {
-        let (before, cells): (Arc<State>, Vec<Arc<Cell>>) = {
-            let table = self.read();
-            let cells = changed.iter().flat_map(|(id, layers)| table.cells_of(id, layers)).cloned();
-            (table.state.clone(), cells.collect())
-        };
-        let digest_in = |cell: &Cell, state: &State| Some(cell.resolve(state, &self.resolver)?.digest);
-        cells.into_iter().filter(|cell| digest_in(cell, &before) == digest_in(cell, state)).collect()
+/// The streams of several targets that are to be woken once the hub has moved on.
+#[derive(Default)]
+struct Woken(Vec<Arc<Subscriber>>);
+
+impl Woken {
+    fn mark(&mut self, followers: &Followers, told: Option<&Arc<Told>>, revision: Revision) {
+        for (place, subscriber) in followers.iter() {
+            if subscriber.mark(Mark { place, told: told.cloned(), revision }) {
+                self.0.push(subscriber.clone());
+            }
+        }
     }
 }
 

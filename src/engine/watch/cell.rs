@@ -1,0 +1,149 @@
+//! A target that someone follows: what its streams are told, made once however many they are, and who they are. Knows nothing of
+//! the table that it is found in.
+
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::task::Waker;
+
+use arc_swap::{ArcSwap, Guard};
+
+use crate::model::{Revision, Version};
+
+use super::super::resolve::{Resolved, Resolver, Target};
+use super::super::state::{ConfigState, State};
+use super::followers::Followers;
+use super::subscriber::SubscriberId;
+
+/// Streams that are woken before others may come and go.
+const WAKES_MAX: usize = 256;
+
+/// What every stream of the target is told, and the streams.
+pub(super) struct Cell {
+    pub target: Arc<Target>,
+    /// Replaced by the hub when a commit can have changed it. A stream looks at it without a lock.
+    told: ArcSwap<Told>,
+    /// The streams that follow nothing else. They come under the lock of the table, too.
+    alone: Mutex<Followers>,
+    /// Those that follow other targets as well.
+    among: Mutex<Followers>,
+}
+
+/// The document of a target as of a state, made by the first who asks for it.
+pub(super) struct Told {
+    pub target: Arc<Target>,
+    /// Of the state: it holds from there to the next that is told.
+    pub revision: Revision,
+    /// Of the config then.
+    version: Version,
+    document: OnceLock<Option<Arc<Resolved>>>,
+    /// What the document is made of, until it is: a config of many layers is large.
+    config: Mutex<Option<Arc<ConfigState>>>,
+}
+
+impl Told {
+    pub fn new(target: Arc<Target>, state: &State) -> Told {
+        let config = state.config(&target.id);
+        Told {
+            revision: state.revision,
+            version: config.map_or(Version::ZERO, |config| config.at.version),
+            document: OnceLock::new(),
+            config: Mutex::new(config.cloned()),
+            target,
+        }
+    }
+
+    /// The document. Who asks for it while another makes it waits for that one: it would make the same.
+    pub fn document(&self, resolver: &Resolver) -> Option<&Arc<Resolved>> {
+        let make = || {
+            let mut config = self.config.lock().expect("a document can be made of any config");
+            let document = config.as_ref().and_then(|config| resolver.resolve(config, &self.target));
+            *config = None;
+            document
+        };
+        self.document.get_or_init(make).as_ref()
+    }
+
+    /// Whether it says the same as one before, of which that is known.
+    fn repeats(&self, before: &Told, resolver: &Resolver) -> bool {
+        let digest = |document: Option<&Arc<Resolved>>| document.map(|document| document.digest);
+        before.document.get().is_some_and(|before| digest(before.as_ref()) == digest(self.document(resolver)))
+    }
+}
+
+impl Cell {
+    pub fn new(target: Target, state: &State) -> Cell {
+        let target = Arc::new(target);
+        let told = ArcSwap::from_pointee(Told::new(target.clone(), state));
+        Cell { target, told, alone: Mutex::default(), among: Mutex::default() }
+    }
+
+    /// What streams are told now. To be held for a moment only.
+    pub fn told(&self) -> Guard<Arc<Told>> {
+        self.told.load()
+    }
+
+    /// Looks at a new state. Whether there is something to tell.
+    pub fn advance(&self, state: &State, resolver: &Resolver) -> bool {
+        let told = Told::new(self.target.clone(), state);
+        let repeats = told.repeats(&self.told(), resolver);
+        // Also if it repeats: who comes now is told the current version.
+        self.told.store(Arc::new(told));
+        !repeats
+    }
+
+    /// The same, but leaves it to the first stream to make the document.
+    pub fn postpone(&self, state: &State) {
+        self.told.store(Arc::new(Told::new(self.target.clone(), state)));
+    }
+
+    /// The document as of a state that is or was that of the hub.
+    pub fn document_at(&self, state: &State, resolver: &Resolver) -> Option<Arc<Resolved>> {
+        let told = self.told();
+        match told.revision <= state.revision {
+            true => told.document(resolver).cloned(),
+            // The hub is about to move on to the next one.
+            false => resolver.resolve(state.config(&self.target.id)?, &self.target),
+        }
+    }
+
+    /// The same with the version that the config has in that state: elsewhere the config may have changed since the target did.
+    pub fn current_document_at(&self, state: &State, resolver: &Resolver) -> Option<Arc<Resolved>> {
+        let told = self.told();
+        let version = state.config(&self.target.id).map_or(Version::ZERO, |config| config.at.version);
+        if told.revision <= state.revision && told.version < version {
+            let current = Arc::new(Told::new(self.target.clone(), state));
+            let document = current.document(resolver).cloned();
+            // Not if the hub has told something newer meanwhile.
+            self.told.compare_and_swap(&*told, current);
+            return document;
+        }
+        drop(told);
+        self.document_at(state, resolver)
+    }
+
+    pub fn alone(&self) -> MutexGuard<'_, Followers> {
+        self.alone.lock().expect("nobody panics under this lock")
+    }
+
+    pub fn among(&self) -> MutexGuard<'_, Followers> {
+        self.among.lock().expect("nobody panics under this lock")
+    }
+
+    /// Wakes the streams that follow nothing else. They may be very many: one that comes or goes does not wait for the last.
+    pub fn wake_alone(&self, wakers: &mut Vec<Waker>) {
+        let mut after = SubscriberId(0);
+        loop {
+            let alone = self.alone();
+            let mut looked = 0;
+            for subscriber in alone.after(after).take(WAKES_MAX) {
+                after = subscriber.id;
+                looked += 1;
+                wakers.extend(subscriber.take_waker());
+            }
+            drop(alone);
+            wakers.drain(..).for_each(Waker::wake);
+            if looked < WAKES_MAX {
+                return;
+            }
+        }
+    }
+}

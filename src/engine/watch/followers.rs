@@ -1,0 +1,100 @@
+//! The streams that follow one thing, in the order in which they came. Knows nothing of what they follow.
+
+use std::sync::Arc;
+
+use super::subscriber::{Subscriber, SubscriberId};
+
+/// A list by stream, and place in its request. They come with growing ids, so that it is sorted without being sorted; those that
+/// go leave a gap until half of it is gaps. So many thousands cost little more than their pointers, and coming and going
+/// does not move all the others.
+#[derive(Default)]
+pub(super) struct Followers {
+    entries: Vec<Entry>,
+    gaps: usize,
+}
+
+struct Entry {
+    id: SubscriberId,
+    place: u32,
+    /// `None`: it has gone.
+    subscriber: Option<Arc<Subscriber>>,
+}
+
+impl Followers {
+    /// `subscriber` must be newer than those that are there, or follow with a later place.
+    pub fn add(&mut self, subscriber: &Arc<Subscriber>, place: u32) {
+        let id = subscriber.id;
+        debug_assert!(self.entries.last().is_none_or(|last| (last.id, last.place) < (id, place)));
+        if self.entries.is_empty() {
+            // Most targets have one follower, or very many.
+            self.entries.reserve_exact(1);
+        }
+        self.entries.push(Entry { id, place, subscriber: Some(subscriber.clone()) });
+    }
+
+    pub fn remove(&mut self, id: SubscriberId, place: u32) {
+        let at = self.entries.binary_search_by_key(&(id, place), |entry| (entry.id, entry.place));
+        let Some(entry) = at.ok().map(|at| &mut self.entries[at]) else {
+            return;
+        };
+        self.gaps += usize::from(entry.subscriber.take().is_some());
+        if 2 * self.gaps > self.entries.len() {
+            self.entries.retain(|entry| entry.subscriber.is_some());
+            self.entries.shrink_to(2 * self.entries.len());
+            self.gaps = 0;
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.entries.len() - self.gaps
+    }
+
+    /// Place and stream of each, in the order in which they came.
+    pub fn iter(&self) -> impl Iterator<Item = (u32, &Arc<Subscriber>)> {
+        self.entries.iter().filter_map(|entry| Some((entry.place, entry.subscriber.as_ref()?)))
+    }
+
+    /// The streams that came after this one.
+    pub fn after(&self, id: SubscriberId) -> impl Iterator<Item = &Arc<Subscriber>> {
+        let from = self.entries.partition_point(|entry| entry.id <= id);
+        self.entries[from..].iter().filter_map(|entry| entry.subscriber.as_ref())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn who_came_and_did_not_go_is_there(steps in prop::collection::vec((any::<bool>(), 0_u64..40, 0_u32..3), 0..200)) {
+            let mut followers = Followers::default();
+            let mut expected = BTreeSet::new();
+            let mut next = 1;
+            for (comes, id, place) in steps {
+                if comes {
+                    let subscriber = Arc::new(Subscriber::new(SubscriberId(next), 1));
+                    for place in 0..=place {
+                        followers.add(&subscriber, place);
+                        expected.insert((next, place));
+                    }
+                    next += 1;
+                } else {
+                    followers.remove(SubscriberId(id), place);
+                    expected.remove(&(id, place));
+                }
+                prop_assert_eq!(followers.len(), expected.len());
+                prop_assert!(followers.entries.len() <= 2 * expected.len());
+                let found: Vec<_> = followers.iter().map(|(place, subscriber)| (subscriber.id.0, place)).collect();
+                prop_assert_eq!(found, expected.iter().copied().collect::<Vec<_>>());
+                let after: Vec<_> = followers.after(SubscriberId(id)).map(|subscriber| subscriber.id.0).collect();
+                let later = expected.iter().map(|(subscriber, _)| *subscriber);
+                prop_assert_eq!(after, later.filter(|subscriber| *subscriber > id).collect::<Vec<_>>());
+            }
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! What a stream is told. Knows nothing of when.
+
+use std::sync::Arc;
+
+use crate::model::text::Format;
+use crate::model::{Digest, Revision};
+
+use super::super::resolve::{Resolved, Target};
+
+/// Allowances for what is around the text of a document: names, digests and times, of the document and of each layer;
+/// scopes, which can be long, are counted as they are.
+const STATE_BYTES: usize = 640;
+const LAYER_BYTES: usize = 128;
+
+/// What to tell the client.
+#[derive(Debug)]
+pub enum Event {
+    /// The state of every target. `reset`: the token could not be honoured.
+    Snapshot { revision: Revision, states: Vec<TargetState>, more: bool, reset: bool },
+    /// The targets that changed, of a stream of several.
+    Update { revision: Revision, states: Vec<TargetState>, more: bool },
+    /// The one target of a stream changed: every such stream is told the same. The revision is that of the state in which it was
+    /// looked at.
+    Changed { revision: Revision, state: TargetState },
+    /// Nothing changed.
+    Progress { revision: Revision },
+}
+
+impl Event {
+    /// The client is complete up to here once it has this, if no more parts follow.
+    pub fn revision(&self) -> Revision {
+        match self {
+            Event::Snapshot { revision, .. }
+            | Event::Update { revision, .. }
+            | Event::Changed { revision, .. }
+            | Event::Progress { revision } => *revision,
+        }
+    }
+}
+
+#[derive(Debug)]
+pub struct TargetState {
+    /// As asked for.
+    pub format: Format,
+    pub status: TargetStatus,
+}
+
+#[derive(Debug)]
+pub enum TargetStatus {
+    Present(Arc<Resolved>),
+    /// What the client holds.
+    Current(Arc<Target>),
+    Absent(Arc<Target>),
+}
+
+/// What a client knows of a target.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Known {
+    Nothing,
+    Absent,
+    Document(Digest),
+}
+
+impl Known {
+    pub fn of(document: Option<&Arc<Resolved>>) -> Known {
+        document.map_or(Known::Absent, |document| Known::Document(document.digest))
+    }
+}
+
+impl TargetStatus {
+    pub(super) fn of(target: &Arc<Target>, document: Option<Arc<Resolved>>) -> TargetStatus {
+        match document {
+            Some(document) => TargetStatus::Present(document),
+            None => TargetStatus::Absent(target.clone()),
+        }
+    }
+}
+
+impl TargetState {
+    pub fn target(&self) -> &Target {
+        match &self.status {
+            TargetStatus::Present(resolved) => &resolved.target,
+            TargetStatus::Current(target) | TargetStatus::Absent(target) => target,
+        }
+    }
+
+    /// About as many bytes as a message of it has, or fewer.
+    pub(super) fn bytes_max(&self) -> usize {
+        // In the target, and in the document.
+        let head = STATE_BYTES + 2 * self.target().scope.as_str().len();
+        match &self.status {
+            TargetStatus::Present(resolved) => {
+                let layers = resolved.layers.iter().map(|entry| LAYER_BYTES + entry.key.scope.as_str().len());
+                head + layers.sum::<usize>() + resolved.deliverable_bytes(self.format)
+            }
+            TargetStatus::Current(_) | TargetStatus::Absent(_) => head,
+        }
+    }
+}

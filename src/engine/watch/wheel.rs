@@ -1,0 +1,91 @@
+//! One clock for all streams: which of them to look at when, whether they were silent for so long that they say how far they are.
+//! Knows streams by their ids only.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use super::subscriber::SubscriberId;
+
+/// What the wheel counts. Coarse: those that are due within one are served together.
+const TICK: Duration = Duration::from_millis(50);
+
+/// Ticks since the wheel was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Tick(pub u64);
+
+/// When to look at which stream: one entry each. What a stream sends meanwhile only moves its next look once that one comes.
+pub(super) struct Wheel {
+    epoch: Instant,
+    due: BTreeSet<(Tick, SubscriberId)>,
+}
+
+impl Wheel {
+    pub fn new(epoch: Instant) -> Wheel {
+        Wheel { epoch, due: BTreeSet::new() }
+    }
+
+    /// The tick that is running at `now`.
+    pub fn tick(&self, now: Instant) -> Tick {
+        Tick(u64::try_from(now.duration_since(self.epoch).as_millis() / TICK.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    /// The ticks that make an interval; at least one.
+    pub fn ticks_of(interval: Duration) -> u32 {
+        u32::try_from(interval.as_millis() / TICK.as_millis()).unwrap_or(u32::MAX).max(1)
+    }
+
+    /// Enters a stream. Whether it is the first that is due.
+    pub fn add(&mut self, due: Tick, id: SubscriberId) -> bool {
+        self.due.insert((due, id));
+        self.due.first() == Some(&(due, id))
+    }
+
+    pub fn remove(&mut self, due: Tick, id: SubscriberId) {
+        self.due.remove(&(due, id));
+    }
+
+    /// Takes a stream that is due.
+    pub fn take_due(&mut self, now: Tick) -> Option<SubscriberId> {
+        let (due, id) = *self.due.first()?;
+        if due > now {
+            return None;
+        }
+        self.due.pop_first();
+        Some(id)
+    }
+
+    /// When the next stream is due.
+    pub fn next(&self) -> Option<Instant> {
+        let (due, _) = self.due.first()?;
+        Some(self.epoch + TICK * u32::try_from(due.0).unwrap_or(u32::MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn streams_are_due_in_order_and_not_before_their_time() {
+        let epoch = Instant::now();
+        let mut wheel = Wheel::new(epoch);
+        let at = |ms| epoch + Duration::from_millis(ms);
+        assert_eq!((wheel.tick(at(49)), wheel.tick(at(50))), (Tick(0), Tick(1)));
+        assert!(wheel.add(Tick(3), SubscriberId(1)));
+        assert!(wheel.add(Tick(2), SubscriberId(2)));
+        assert!(!wheel.add(Tick(9), SubscriberId(3)));
+        assert_eq!(wheel.next(), Some(at(100)));
+        assert_eq!(wheel.take_due(wheel.tick(at(99))), None);
+        assert_eq!(wheel.take_due(wheel.tick(at(150))), Some(SubscriberId(2)));
+        assert_eq!(wheel.take_due(wheel.tick(at(150))), Some(SubscriberId(1)));
+        assert_eq!(wheel.take_due(wheel.tick(at(150))), None);
+        wheel.remove(Tick(9), SubscriberId(3));
+        assert_eq!(wheel.next(), None);
+    }
+
+    #[test]
+    fn intervals_are_at_least_a_tick() {
+        let ticks = [1, 60, 100, 10_000].map(|ms| Wheel::ticks_of(Duration::from_millis(ms)));
+        assert_eq!(ticks, [1, 1, 2, 200]);
+    }
+}
