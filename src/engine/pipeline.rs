@@ -348,24 +348,32 @@ impl Pipeline {
 
     /// Makes a batch durable, publishes it, and tells those who wait.
     fn commit(&self, batch: Batch) {
-        if !batch.commits.is_empty() {
-            match self.store.append(&batch.commits) {
-                Ok(_) => self.publish(batch.state, &batch.commits),
-                Err(StoreError::Refused(why)) => return self.refuse(batch.waiters, why),
-                Err(error) => return self.fail(batch.waiters, error),
-            }
+        let Batch { commits, state, waiters } = batch;
+        if commits.is_empty() {
+            return tell(waiters, || Ok(()));
         }
-        tell(batch.waiters, || Ok(()));
+        match self.store.append(&commits) {
+            Ok(_) => self.publish(&state),
+            Err(StoreError::Refused(why)) => return self.refuse(waiters, why),
+            Err(error) => return self.fail(waiters, error),
+        }
+        tell(waiters, || Ok(()));
+        // Watchers come after the answers: there may be thousands to wake, and an answer would stand in line behind them. What
+        // is answered is published already, and a stream that is opened waits for the hub to have it.
+        self.tell_watchers(state, &commits);
         self.compact();
     }
 
-    fn publish(&self, state: Arc<State>, commits: &[Commit]) {
+    fn publish(&self, state: &Arc<State>) {
         self.published.store(state.clone());
         self.revision.send_replace(state.revision);
         self.next_expiry.send_if_modified(|next| {
             let before = std::mem::replace(next, state.next_expiry());
             before != *next
         });
+    }
+
+    fn tell_watchers(&self, state: Arc<State>, commits: &[Commit]) {
         let changed: Vec<(ConfigId, LayerKey)> = commits
             .iter()
             .flat_map(|commit| &commit.changes)

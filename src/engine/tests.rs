@@ -1,5 +1,8 @@
 //! The engine against a model that keeps everything and merges by the letter of RFC 7396.
 
+mod contention;
+mod refusing;
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;

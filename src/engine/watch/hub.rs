@@ -271,64 +271,93 @@ impl Hub {
     }
 
     /// Moves the streams to a new state, and wakes those that are to be told something.
-    ///
-    /// The documents are made before their streams are awake: so it is done once for each target, and who is told nothing
-    /// sleeps on. Nobody waits for a lock meanwhile. Streams of one target are awake as soon as theirs is made: of a change far up there may be
-    /// thousands to make. Those of several wait for the last, as they are told of all in one message.
     fn advance(&self, state: Arc<State>, changed: &[(ConfigId, Vec<LayerKey>)]) {
+        let told = self.make_documents(&state, changed);
+        let table = self.table();
+        let woken = self.mark(&table, &state, changed, told);
+        self.move_on(table, state, woken);
+    }
+
+    /// Makes the documents that can have changed, once each, and wakes the streams that follow one that did and nothing else: of a
+    /// change far up there may be thousands to make. Who is told nothing sleeps on. Nobody waits for a lock meanwhile.
+    fn make_documents(&self, state: &State, changed: &[(ConfigId, Vec<LayerKey>)]) -> Vec<Arc<Cell>> {
         let mut cells: Vec<Arc<Cell>> = {
             let table = self.table();
             changed.iter().flat_map(|(id, layers)| table.cells_of(id, layers)).cloned().collect()
         };
         let mut wakers = vec![];
         cells.retain(|cell| {
-            let news = cell.advance(&state, &self.resolver);
+            let news = cell.advance(state, &self.resolver);
             if news {
                 cell.wake_alone(&mut wakers);
             }
             news
         });
+        cells
+    }
+
+    /// Marks what changed for the streams of several targets: they are told of all in one message.
+    fn mark(
+        &self,
+        table: &Table,
+        state: &State,
+        changed: &[(ConfigId, Vec<LayerKey>)],
+        told: Vec<Arc<Cell>>,
+    ) -> Woken {
         let mut woken = Woken::default();
-        let mut late = vec![];
-        let table = self.table();
         for (id, layers) in changed {
             // Those that came while the documents were made.
             let came = table.cells_of(id, layers).into_iter();
-            late.extend(came.filter(|cell| cell.told().revision < state.revision).cloned());
+            woken.late.extend(came.filter(|cell| cell.told().revision < state.revision).cloned());
             for (scope, view, followers) in table.groups_of(id, layers) {
                 let target = Target { id: id.clone(), scope: scope.clone(), view };
-                let told = Arc::new(Told::new(Arc::new(target), &state));
+                let told = Arc::new(Told::new(Arc::new(target), state));
                 woken.mark(followers, Some(&told), state.revision);
             }
         }
-        late.iter().for_each(|cell| cell.postpone(&state));
-        cells.iter().chain(&late).for_each(|cell| woken.mark(&cell.among(), None, state.revision));
+        for cell in std::mem::take(&mut woken.late) {
+            cell.postpone(state);
+            woken.mark(&cell.among(), None, state.revision);
+            woken.late.push(cell);
+        }
+        told.iter().for_each(|cell| woken.mark(&cell.among(), None, state.revision));
+        woken
+    }
+
+    fn move_on(&self, table: MutexGuard<'_, Table>, state: Arc<State>, woken: Woken) {
         let reached = state.revision;
         let before = self.state.swap(state);
         self.revision.store(reached.0, Ordering::Release);
         drop(table);
         // Many documents may go with it.
         drop(before);
-        late.iter().for_each(|cell| cell.wake_alone(&mut wakers));
+        let mut wakers = vec![];
+        woken.late.iter().for_each(|cell| cell.wake_alone(&mut wakers));
+        woken.subscribers.iter().for_each(|subscriber| subscriber.wake());
         // Who waits for a later revision is woken by that one: nothing else might.
         let mut waiters = self.progress_waiters();
         let waited = waiters.extract_if(|_, waiter| waiter.wants_progress_by(reached));
-        woken.0.extend(waited.map(|(_, subscriber)| subscriber));
+        let waited: Vec<_> = waited.map(|(_, subscriber)| subscriber).collect();
         drop(waiters);
+        waited.iter().for_each(|subscriber| subscriber.wake());
         self.reached.send_replace(reached);
-        woken.0.iter().for_each(|subscriber| subscriber.wake());
     }
 }
 
-/// The streams of several targets that are to be woken once the hub has moved on.
+/// Who is to be woken once the hub has moved on.
 #[derive(Default)]
-struct Woken(Vec<Arc<Subscriber>>);
+struct Woken {
+    /// Of several targets.
+    subscribers: Vec<Arc<Subscriber>>,
+    /// The streams that follow one of these, and nothing else.
+    late: Vec<Arc<Cell>>,
+}
 
 impl Woken {
     fn mark(&mut self, followers: &Followers, told: Option<&Arc<Told>>, revision: Revision) {
         for (place, subscriber) in followers.iter() {
             if subscriber.mark(Mark { place, told: told.cloned(), revision }) {
-                self.0.push(subscriber.clone());
+                self.subscribers.push(subscriber.clone());
             }
         }
     }

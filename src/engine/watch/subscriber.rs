@@ -1,10 +1,8 @@
 //! The hub's end of a stream: how to wake it, and notes of what to look at. Knows nothing of documents but that they change.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Waker;
-
-use std::sync::Arc;
 
 use futures_util::task::AtomicWaker;
 
@@ -18,7 +16,7 @@ pub(super) struct Subscriber {
     pub id: SubscriberId,
     waker: AtomicWaker,
     /// Of a stream of several targets: which of them to look at.
-    marks: Mutex<Vec<Mark>>,
+    marks: Mutex<Marks>,
     /// A progress message is wanted once the hub has the revision before this one; 0: none is.
     progress_at: AtomicU64,
     /// It said nothing for as long as it was asked to.
@@ -43,6 +41,13 @@ pub(super) struct Mark {
     pub revision: Revision,
 }
 
+#[derive(Default)]
+struct Marks {
+    list: Vec<Mark>,
+    /// Of the newest that was made, taken or not.
+    newest: Revision,
+}
+
 impl Mark {
     fn key(&self) -> (u32, Option<&ConfigName>) {
         (self.place, self.told.as_ref().map(|told| &told.target.id.config))
@@ -62,27 +67,34 @@ impl Subscriber {
         }
     }
 
-    /// Notes a change. Whether it is the first since the stream last looked: then it is to be woken.
+    /// Notes a change. Whether it is the first of its revision: the stream is then to be woken once, when the hub has reached that. It may
+    /// have been woken for an earlier one and look before this one can be told.
     pub fn mark(&self, mark: Mark) -> bool {
-        let mut marks = self.marks.lock().expect("nobody panics under this lock");
-        let first = marks.is_empty();
+        let mut marks = self.marks();
+        let first = marks.newest < mark.revision;
+        marks.newest = mark.revision;
+        let list = &mut marks.list;
         // Cleaned whenever it would grow: a stream that is not read stays bounded by what it follows.
-        if marks.len() == marks.capacity() {
-            clean(&mut marks);
+        if list.len() == list.capacity() {
+            clean(list);
         }
-        marks.push(mark);
+        list.push(mark);
         first
     }
 
     /// What was noted since the last time, each target once, in the order of the request. What changed after `revision` stays noted.
     pub fn take_marks(&self, revision: Revision) -> Vec<Mark> {
-        let mut marks = self.marks.lock().expect("nobody panics under this lock");
-        if marks.is_empty() {
+        let list = &mut self.marks().list;
+        if list.is_empty() {
             return vec![];
         }
-        clean(&mut marks);
-        let later = marks.iter().filter(|mark| mark.revision > revision).cloned().collect();
-        std::mem::replace(&mut marks, later)
+        clean(list);
+        let later = list.iter().filter(|mark| mark.revision > revision).cloned().collect();
+        std::mem::replace(list, later)
+    }
+
+    fn marks(&self) -> MutexGuard<'_, Marks> {
+        self.marks.lock().expect("nobody panics under this lock")
     }
 
     pub fn want_progress(&self, revision: Revision) {
@@ -163,16 +175,17 @@ mod tests {
         for round in 0..10_000 {
             subscriber.mark(mark(round % 7, round.into()));
         }
-        assert!(subscriber.marks.lock().expect("not poisoned").capacity() <= 64);
+        assert!(subscriber.marks().list.capacity() <= 64);
         assert_eq!(places(subscriber.take_marks(Revision(10_000))), [0, 1, 2, 3, 4, 5, 6]);
         assert!(subscriber.take_marks(Revision(10_000)).is_empty());
     }
 
     #[test]
-    fn the_first_mark_wakes_and_one_of_a_later_state_is_kept() {
+    fn the_first_mark_of_a_revision_wakes_and_one_of_a_later_state_is_kept() {
         let subscriber = Subscriber::new(SubscriberId(1), 1);
         assert!(subscriber.mark(mark(1, 5)));
-        assert!(!subscriber.mark(mark(0, 6)));
+        assert!(!subscriber.mark(mark(0, 5)));
+        assert!(subscriber.mark(mark(0, 6)));
         assert!(!subscriber.mark(mark(1, 6)));
         // Both are looked at in revision 5, and in 6 again.
         assert_eq!(places(subscriber.take_marks(Revision(5))), [0, 1]);

@@ -142,12 +142,8 @@ impl Subscription {
             *stage = Stage::Ended;
             return Some(Err(Error::Draining { retry_after: super::super::RETRY_AFTER }));
         }
-        let (event, reached) = match following {
-            Following::Alone(one) => {
-                // First the revision: what is told is then of that one, or newer.
-                let reached = hub.revision();
-                (one.next(stage, hub), reached)
-            }
+        let (event, looked) = match following {
+            Following::Alone(one) => one.next(stage, hub),
             Following::Several(several) => {
                 // First the state: the marks that lead to it are then made.
                 let state = hub.state();
@@ -160,10 +156,11 @@ impl Subscription {
                 (several.next_part(&hub.resolver), state.revision)
             }
         };
-        // A target may have been told of a state before the hub had reached it.
-        let reached = reached.max(*revision);
-        let event = event
-            .or_else(|| subscriber.take_progress(reached).then_some(Event::Progress { revision: reached }))?;
+        let event = event.or_else(|| {
+            // The target may have been told of a state before the hub had reached it.
+            let revision = looked.max(*revision);
+            subscriber.take_progress(revision).then_some(Event::Progress { revision })
+        })?;
         *revision = event.revision();
         subscriber.sends_at(hub.tick());
         Some(Ok(event))
@@ -171,24 +168,28 @@ impl Subscription {
 }
 
 impl FollowedOne {
-    /// What to tell a stream that follows nothing else.
-    fn next(&mut self, stage: &mut Stage, hub: &Hub) -> Option<Event> {
+    /// What to tell a stream that follows nothing else, and the revision at which it was looked at.
+    fn next(&mut self, stage: &mut Stage, hub: &Hub) -> (Option<Event>, Revision) {
         if let Stage::Opening { reset } = *stage {
             *stage = Stage::Open;
             let state = hub.state();
             let states = vec![self.greet(&state, &hub.resolver)];
-            return Some(Event::Snapshot { revision: state.revision, states, more: false, reset });
+            let revision = state.revision;
+            return (Some(Event::Snapshot { revision, states, more: false, reset }), revision);
         }
+        // First the revision: what is told then is of that one, or of a newer one that the hub is about to reach.
+        let reached = hub.revision();
         let told = self.cell.told();
+        let looked = reached.max(told.revision);
         let document = told.document(&hub.resolver);
         let now = Known::of(document);
         if now == self.known {
-            return None;
+            return (None, looked);
         }
         self.known = now;
         let status = TargetStatus::of(&self.cell.target, document.cloned());
         let state = TargetState { format: self.format, status };
-        Some(Event::Changed { revision: told.revision, state })
+        (Some(Event::Changed { revision: told.revision, state }), looked)
     }
 }
 
