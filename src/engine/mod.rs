@@ -187,8 +187,8 @@ impl Engine {
     /// A document as of a point.
     pub async fn document(&self, state: &State, target: &Target, at: &At) -> Result<Arc<Resolved>, Error> {
         let config = self.config_at(state, &target.id, at).await?;
-        let is_current =
-            state.config(&target.id).is_some_and(|current| current.at.version == config.at.version);
+        let is_current = *at == At::Latest
+            || state.config(&target.id).is_some_and(|current| current.at.version == config.at.version);
         let resolved = match is_current {
             true => self.resolver.resolve(&config, target),
             false => resolve(&config, target).map(Arc::new),
