@@ -43,6 +43,16 @@ impl Encoded {
         Encoded { own: own.freeze(), shared }
     }
 
+    /// Of a message with one more field, its last: a message that is encoded already, and shared.
+    pub fn around(message: &impl Message, number: u32, shared: Bytes) -> Encoded {
+        let length = message.encoded_len() + key_len(number) + encoded_len_varint(shared.len() as u64);
+        let mut own = head(length + shared.len(), length);
+        message.encode_raw(&mut own);
+        encode_key(number, WireType::LengthDelimited, &mut own);
+        encode_varint(shared.len() as u64, &mut own);
+        Encoded { own: own.freeze(), shared }
+    }
+
     /// The whole frame in one piece: to be kept, and sent again.
     pub fn into_frame(mut self) -> Bytes {
         self.copy_to_bytes(self.remaining())

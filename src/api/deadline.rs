@@ -2,16 +2,17 @@
 
 use std::time::Duration;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use tonic::metadata::MetadataMap;
 
 const TIMEOUT: &str = "grpc-timeout";
+static TIMEOUT_HEADER: HeaderName = HeaderName::from_static(TIMEOUT);
 /// The longest wait, whatever the client allows.
 const WAIT_MAX: Duration = Duration::from_secs(30);
 
 /// When the client stops waiting for the beginning of an answer.
 pub fn deadline(headers: &HeaderMap) -> Option<Duration> {
-    headers.get(TIMEOUT).and_then(|value| value.to_str().ok()).and_then(parse)
+    headers.get(&TIMEOUT_HEADER).and_then(|value| value.to_str().ok()).and_then(parse)
 }
 
 /// How long to wait for something before saying that it did not happen: the last tenth of the time that the client gives is kept for

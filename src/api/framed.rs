@@ -12,7 +12,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::FutureExt;
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
-use http::{Extensions, HeaderMap, Method, Request, Response, StatusCode};
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use prost::Message;
 use tonic::Status;
 use tonic::body::Body;
@@ -30,6 +30,7 @@ use super::{Api, MESSAGE_BYTES_MAX};
 
 /// The paths of the calls, up to their names.
 const PREFIX: &str = "/confwatch.v1.ConfigService/";
+static ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 
 /// `ConfigService`, for any server of HTTP/2. Clones share the engine.
 #[derive(Clone)]
@@ -87,56 +88,49 @@ impl Calls {
     }
 
     /// Answers a request of which this much was read.
-    fn read<B: RequestBody>(&self, head: Parts, read: Bytes, rest: B) -> Answer {
-        let answer = match message_of(&read) {
-            Some(message) => self.answer(head, message),
-            None => Err(head),
-        };
-        answer.unwrap_or_else(|head| self.generated(head, Again { read, rest }))
+    fn read<B: RequestBody>(&self, mut head: Parts, read: Bytes, rest: B) -> Answer {
+        let answer = message_of(&read).and_then(|message| self.answer(&mut head, message));
+        answer.unwrap_or_else(|| self.generated(head, Again { read, rest }))
     }
 
-    /// Gives the head back if there is no such call.
-    fn answer(&self, head: Parts, message: Bytes) -> Result<Answer, Parts> {
-        let (api, call) = (&self.api, head.uri.path().strip_prefix(PREFIX).unwrap_or_default());
-        Ok(match call {
-            "Get" => get(api, head.headers, message),
+    /// Takes the headers, unless there is no such call.
+    fn answer(&self, head: &mut Parts, message: Bytes) -> Option<Answer> {
+        let call = head.uri.path().strip_prefix(PREFIX)?;
+        let api = &self.api;
+        let mut headers = || std::mem::take(&mut head.headers);
+        Some(match call {
+            "Get" => get(api, headers(), message),
             // It waits for the disk. What is large of its work is done elsewhere already.
-            "Set" => Answer::later(unary(api, head.headers, message, |api, request| api.set(request))),
+            "Set" => Answer::later(unary(api, headers(), message, |api, request| api.set(request))),
             "Watch" => {
-                let opened = stream(api, head.headers, message, |api, request| api.watch(request));
+                let opened = stream(api, headers(), message, |api, request| api.watch(request));
                 Answer::later(opened.map(|opened| response(opened.map(Reply::Watch))))
             }
             "BatchGet" => {
-                Answer::aside(unary(api, head.headers, message, |api, request| api.batch_get(request)))
+                Answer::aside(unary(api, headers(), message, |api, request| api.batch_get(request)))
             }
-            "List" => Answer::aside(unary(api, head.headers, message, |api, request| api.list(request))),
-            "Explain" => {
-                Answer::aside(unary(api, head.headers, message, |api, request| api.explain(request)))
-            }
-            "Apply" => Answer::aside(unary(api, head.headers, message, |api, request| api.apply(request))),
-            "Delete" => Answer::aside(unary(api, head.headers, message, |api, request| api.delete(request))),
-            "Validate" => {
-                Answer::aside(unary(api, head.headers, message, |api, request| api.validate(request)))
-            }
-            "Rollback" => {
-                Answer::aside(unary(api, head.headers, message, |api, request| api.rollback(request)))
-            }
+            "List" => Answer::aside(unary(api, headers(), message, |api, request| api.list(request))),
+            "Explain" => Answer::aside(unary(api, headers(), message, |api, request| api.explain(request))),
+            "Apply" => Answer::aside(unary(api, headers(), message, |api, request| api.apply(request))),
+            "Delete" => Answer::aside(unary(api, headers(), message, |api, request| api.delete(request))),
+            "Validate" => Answer::aside(unary(api, headers(), message, |api, request| api.validate(request))),
+            "Rollback" => Answer::aside(unary(api, headers(), message, |api, request| api.rollback(request))),
             "ListVersions" => {
-                Answer::aside(unary(api, head.headers, message, |api, request| api.list_versions(request)))
+                Answer::aside(unary(api, headers(), message, |api, request| api.list_versions(request)))
             }
-            "Diff" => Answer::aside(unary(api, head.headers, message, |api, request| api.diff(request))),
-            "SetTag" => Answer::aside(unary(api, head.headers, message, |api, request| api.set_tag(request))),
+            "Diff" => Answer::aside(unary(api, headers(), message, |api, request| api.diff(request))),
+            "SetTag" => Answer::aside(unary(api, headers(), message, |api, request| api.set_tag(request))),
             "DeleteTag" => {
-                Answer::aside(unary(api, head.headers, message, |api, request| api.delete_tag(request)))
+                Answer::aside(unary(api, headers(), message, |api, request| api.delete_tag(request)))
             }
             "RequestProgress" => {
-                Answer::aside(unary(api, head.headers, message, |api, request| api.request_progress(request)))
+                Answer::aside(unary(api, headers(), message, |api, request| api.request_progress(request)))
             }
             "StreamChanges" => {
-                let opened = stream(api, head.headers, message, |api, request| api.stream_changes(request));
+                let opened = stream(api, headers(), message, |api, request| api.stream_changes(request));
                 Answer::later(opened.map(|opened| response(opened.map(Reply::Changes))))
             }
-            _ => return Err(head),
+            _ => return None,
         })
     }
 
@@ -220,9 +214,9 @@ fn refusal<B>(request: &Request<B>) -> Option<Response<Reply>> {
 }
 
 fn is_plain(head: &Parts) -> bool {
-    let value = |name: &str| head.headers.get(name).map(|value| value.as_bytes());
-    matches!(value("content-type"), Some(b"application/grpc" | b"application/grpc+proto"))
-        && matches!(value("grpc-encoding"), None | Some(b"identity"))
+    let value = |name: &HeaderName| head.headers.get(name).map(HeaderValue::as_bytes);
+    matches!(value(&CONTENT_TYPE), Some(b"application/grpc" | b"application/grpc+proto"))
+        && matches!(value(&ENCODING), None | Some(b"identity"))
 }
 
 /// What was read of a request.

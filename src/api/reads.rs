@@ -16,7 +16,7 @@ use crate::model::text::{DocumentError, Format, render, render_pretty_json};
 use crate::model::{ConfigId, ConfigName, Namespace, Revision, Version};
 use crate::proto::v1;
 
-use super::codec::{Encoded, field_head};
+use super::codec::Encoded;
 use super::convert::request::{self, Read};
 use super::convert::response::{
     commit_message, config_message, diff_message, document_bytes, document_message, origin_message,
@@ -84,8 +84,7 @@ impl Api {
             // GetResponse { document = 1, not_modified = 2, store_revision = 3 }: what is shared comes last.
             Found::Whole(document) => {
                 let own = v1::GetResponse { document: None, not_modified, store_revision };
-                let pieces = vec![own.encode_to_vec().into(), field_head(1, document.len()), document];
-                Encoded::joined(pieces)
+                Encoded::around(&own, 1, document)
             }
             Found::Own(document) => {
                 Encoded::of(&v1::GetResponse { document: Some(*document), not_modified, store_revision })

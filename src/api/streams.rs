@@ -38,17 +38,16 @@ pub(super) type ChangesStream =
 pub struct WatchStream {
     epoch: Epoch,
     subscription: Subscription,
-    /// Until it was told, in the first message.
-    watch_id: Option<String>,
+    /// The client knows its id, from the first message.
+    id_is_told: bool,
 }
 
 impl Api {
     pub(super) async fn open_watch(&self, request: v1::WatchRequest) -> Result<WatchStream, Status> {
         let options = request::watch(request, self.engine.limits().targets_max)?;
         let subscription = self.engine.watch(options).await?;
-        let watch_id = Some(subscription.watch_id());
         let epoch = self.engine.state().epoch;
-        Ok(WatchStream { epoch, subscription, watch_id })
+        Ok(WatchStream { epoch, subscription, id_is_told: false })
     }
 
     pub(super) fn open_changes(&self, request: &v1::StreamChangesRequest) -> Result<ChangesStream, Status> {
@@ -84,10 +83,14 @@ impl WatchStream {
 
     /// A message with its own head. Without a body it says that nothing changed.
     fn joined(&mut self, revision: Revision, more: bool, body: Option<(u32, Vec<Bytes>)>) -> Encoded {
+        let watch_id = match std::mem::replace(&mut self.id_is_told, true) {
+            true => String::new(),
+            false => self.subscription.watch_id(),
+        };
         let head = v1::WatchResponse {
             revision: revision.0,
             resume_token: if more { String::new() } else { resume_token(self.epoch, revision) },
-            watch_id: self.watch_id.take().unwrap_or_default(),
+            watch_id,
             event: match body {
                 Some(_) => None,
                 None => Some(v1::watch_response::Event::Progress(v1::Progress {})),

@@ -1,4 +1,5 @@
-//! The stream of commits: read from the journal, never from a buffer, so that no reader is too slow for it.
+//! The stream of commits: each reader takes them from the journal at its own pace, never from a queue, so that none is too slow. Knows
+//! nothing of where the newest of them are kept.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -9,13 +10,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::model::{ConfigChange, ConfigName, Namespace, Revision};
-use crate::store::{Sealed, Store};
+use crate::store::Sealed;
 
 use super::error::Error;
-use super::history::blocking;
-
-/// Content that is read from the journal at once.
-const PAGE_BYTES_MAX: usize = 1 << 20;
+use super::recent::Recent;
 
 /// Which commits to follow.
 #[derive(Clone, Debug)]
@@ -37,11 +35,11 @@ pub enum ChangeEvent {
 
 /// A reader of commits: each once, in order, without gaps.
 pub struct Changes {
-    store: Arc<dyn Store>,
+    recent: Arc<Recent>,
     published: watch::Receiver<Revision>,
     draining: CancellationToken,
     filter: Option<(Namespace, Option<ConfigName>)>,
-    page: VecDeque<Sealed>,
+    page: VecDeque<Arc<Sealed>>,
     /// The next revision to read.
     next: Revision,
     progress_interval: Duration,
@@ -52,7 +50,7 @@ pub struct Changes {
 
 impl Changes {
     pub(super) fn open(
-        store: Arc<dyn Store>,
+        recent: Arc<Recent>,
         published: watch::Receiver<Revision>,
         draining: CancellationToken,
         place: OwnedSemaphorePermit,
@@ -63,12 +61,12 @@ impl Changes {
         if next > newest.next() {
             return Err(Error::RevisionInFuture { asked: next, store: newest });
         }
-        let oldest = store.oldest();
+        let oldest = recent.oldest()?;
         if next < oldest {
             return Err(Error::Compacted { asked: next, oldest });
         }
         Ok(Changes {
-            store,
+            recent,
             published,
             draining,
             filter: options.filter,
@@ -84,7 +82,7 @@ impl Changes {
     pub async fn next(&mut self) -> Result<ChangeEvent, Error> {
         loop {
             while let Some(sealed) = self.page.pop_front() {
-                if let Some(sealed) = self.filtered(sealed) {
+                if let Some(sealed) = self.filtered(&sealed) {
                     self.progress_at = Instant::now() + self.progress_interval;
                     return Ok(ChangeEvent::Commit(sealed));
                 }
@@ -113,8 +111,7 @@ impl Changes {
     }
 
     async fn read_page(&mut self, newest: Revision) -> Result<(), Error> {
-        let (store, from) = (self.store.clone(), self.next);
-        let page = blocking(move || store.commits(from, PAGE_BYTES_MAX)).await??;
+        let page = self.recent.read(self.next).await?;
         self.page = page.into_iter().take_while(|sealed| sealed.commit.revision <= newest).collect();
         if let Some(last) = self.page.back() {
             self.next = last.commit.revision.next();
@@ -138,8 +135,11 @@ impl Changes {
         sealed.commit.changes.iter().any(|change| self.concerns(change))
     }
 
-    fn filtered(&self, mut sealed: Sealed) -> Option<Sealed> {
-        sealed.commit.changes.retain(|change| self.concerns(change));
-        (!sealed.commit.changes.is_empty()).then_some(sealed)
+    fn filtered(&self, sealed: &Sealed) -> Option<Sealed> {
+        self.lets_through(sealed).then(|| {
+            let mut sealed = sealed.clone();
+            sealed.commit.changes.retain(|change| self.concerns(change));
+            sealed
+        })
     }
 }

@@ -12,6 +12,7 @@ mod plan;
 mod queue;
 mod reach;
 mod recall;
+mod recent;
 mod replay;
 mod requests;
 mod resolve;
@@ -50,6 +51,7 @@ use history::{blocking, config_at};
 use pipeline::{Answer, Pipeline, ReadWrite};
 use plan::ReadIntent;
 use recall::{Recall, Recalling};
+use recent::Recent;
 use resolve::{Resolver, resolve, values_of};
 use watch::{Hub, Subscription, WatchOptions};
 use write::document_error;
@@ -94,6 +96,7 @@ impl Default for Options {
 /// The configuration service, without a network.
 pub struct Engine {
     store: Arc<dyn Store>,
+    recent: Arc<Recent>,
     pipeline: Arc<Pipeline>,
     hub: Arc<Hub>,
     resolver: Arc<Resolver>,
@@ -134,6 +137,7 @@ impl Engine {
         };
         let (recall, recalling) = Recall::start(recalling, pipeline.clone());
         Ok(Arc::new(Engine {
+            recent: Arc::new(Recent::new(&store)),
             store,
             pipeline,
             hub,
@@ -187,8 +191,8 @@ impl Engine {
     /// A document as of a point.
     pub async fn document(&self, state: &State, target: &Target, at: &At) -> Result<Arc<Resolved>, Error> {
         let config = self.config_at(state, &target.id, at).await?;
-        let is_current =
-            state.config(&target.id).is_some_and(|current| current.at.version == config.at.version);
+        let is_current = *at == At::Latest
+            || state.config(&target.id).is_some_and(|current| current.at.version == config.at.version);
         let resolved = match is_current {
             true => self.resolver.resolve(&config, target),
             false => resolve(&config, target).map(Arc::new),
@@ -363,7 +367,7 @@ impl Engine {
             found: self.limits.watchers_max,
             limit: self.limits.watchers_max,
         })?;
-        Changes::open(self.store.clone(), self.pipeline.revisions(), self.draining.clone(), place, options)
+        Changes::open(self.recent.clone(), self.pipeline.revisions(), self.draining.clone(), place, options)
     }
 
     /// Ends every stream, and refuses new ones. Reads and writes go on.

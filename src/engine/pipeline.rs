@@ -348,20 +348,19 @@ impl Pipeline {
 
     /// Makes a batch durable, publishes it, and tells those who wait.
     fn commit(&self, batch: Batch) {
-        let Batch { commits, waiters, state } = batch;
-        if !commits.is_empty() {
-            match self.store.append(&commits) {
-                Ok(_) => self.publish(&state),
-                Err(StoreError::Refused(why)) => return self.refuse(waiters, why),
-                Err(error) => return self.fail(waiters, error),
-            }
+        let Batch { commits, state, waiters } = batch;
+        if commits.is_empty() {
+            return tell(waiters, || Ok(()));
+        }
+        match self.store.append(&commits) {
+            Ok(_) => self.publish(&state),
+            Err(StoreError::Refused(why)) => return self.refuse(waiters, why),
+            Err(error) => return self.fail(waiters, error),
         }
         tell(waiters, || Ok(()));
         // Watchers come after the answers: there may be thousands to wake, and an answer would stand in line behind them. What
-        // is answered is published, and a stream that is opened waits until the hub has it.
-        if !commits.is_empty() {
-            self.hub.publish(state, &commits);
-        }
+        // is answered is published already, and a stream that is opened waits for the hub to have it.
+        self.hub.publish(state, &commits);
         self.compact();
     }
 

@@ -8,12 +8,12 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::model::{Revision, Timestamp};
-use crate::store::{Store, StoreError};
+use crate::store::{Requested, Store, StoreError};
 
 use super::RETRY_AFTER;
 use super::error::Error;
 use super::pipeline::Pipeline;
-use super::requests::{REQUEST_WINDOW, Requests};
+use super::requests::{First, REQUEST_WINDOW, Requests};
 
 /// Commits that are read at once, as they are stored.
 const PAGE_BYTES: usize = 4 << 20;
@@ -90,10 +90,11 @@ impl Recalling {
             if self.closed.is_cancelled() {
                 return Ok(None);
             }
-            let page = self.store.commits(from, PAGE_BYTES)?;
-            let Some(last) = page.last() else { break };
-            from = last.commit.revision.next();
-            page.iter().for_each(|sealed| requests.recall(&sealed.commit));
+            let (page, next) = self.store.requests(from, PAGE_BYTES)?;
+            for Requested { request, revision, time } in page {
+                requests.remember(&request, First::Commit(revision), time);
+            }
+            from = next;
         }
         Ok(Some(requests))
     }

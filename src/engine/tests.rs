@@ -1,5 +1,8 @@
 //! The engine against a model that keeps everything and merges by the letter of RFC 7396.
 
+mod contention;
+mod refusing;
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
@@ -377,13 +380,19 @@ async fn what_changed_nothing_is_not_told_before_that_is_durable_also_when_it_is
     let dir = tempfile::tempdir().expect("a directory");
     let (store, go_on) = stalled(dir.path());
     let engine = open(&store, |_| {});
-    let set = |request: Option<&str>| {
-        let mut set =
-            write(Source::Set, Intent::Changes(vec![put(0, 0, LayerKind::Base, &json!({ "a": 1 }))]));
-        set.origin.request = request
+    let ask = |mut write: Write, request: Option<&str>| {
+        write.origin.request = request
             .map(|id| crate::model::Request { id: id.into(), fingerprint: crate::model::Digest::of(b"set") });
-        engine.write(set)
+        engine.write(write)
     };
+    let set = |request| {
+        let change = put(0, 0, LayerKind::Base, &json!({ "a": 1 }));
+        ask(write(Source::Set, Intent::Changes(vec![change])), request)
+    };
+    // The first request with an id waits for those of the journal to be read, too.
+    let delete = Intent::Delete { id: id(1), key: None, expected: None };
+    let missing = ask(write(Source::Delete, delete), Some("before")).await;
+    assert!(matches!(missing, Err(Error::NotFound(_))), "{missing:?}");
     let mut first = Box::pin(set(None));
     let mut same = Box::pin(set(Some("a")));
     let mut repeated = Box::pin(set(Some("a")));

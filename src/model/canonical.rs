@@ -1,7 +1,7 @@
 //! Canonical JSON: RFC 8785, except that integers within i64 and u64 are written with all their digits.
 
 use std::cmp::Ordering;
-use std::fmt::{Display, Write};
+use std::fmt::Write;
 
 use serde_json::{Map, Number, Value};
 
@@ -82,20 +82,11 @@ pub(super) fn compare_names(a: &str, b: &str) -> Ordering {
     }
 }
 
-fn write_number(number: &Number, text: &mut String) {
+pub(super) fn write_number(number: &Number, text: &mut String) {
     match number.as_f64() {
-        Some(float) if number.is_f64() => write_float(float, text),
-        Some(_) | None => write_integer(number, text),
+        Some(float) if number.is_f64() => text.push_str(ryu_js::Buffer::new().format_finite(float)),
+        Some(_) | None => write!(text, "{number}").expect("a text takes what is written to it"),
     }
-}
-
-/// A number that is not infinite, as ECMAScript writes it.
-pub(super) fn write_float(float: f64, text: &mut String) {
-    text.push_str(ryu_js::Buffer::new().format_finite(float));
-}
-
-pub(super) fn write_integer(integer: impl Display, text: &mut String) {
-    write!(text, "{integer}").expect("a text takes what is written to it");
 }
 
 /// RFC 8785 section 3.2.2.2: serde_json escapes exactly what ECMAScript's JSON.stringify does.

@@ -60,8 +60,9 @@ pub(super) async fn serve(
         // A client may hold all its streams, of both kinds, on one connection, and must be able to call beside them: what
         // exceeds this number waits within the client, and is not even told that there are too many.
         .max_concurrent_streams(u32::try_from(streams_max).unwrap_or(u32::MAX));
+    // In a box, so that its memory is not kept for as long as the connection.
     let mut http = tokio::select! {
-        http = http.handshake(Gather::new(socket, turn.clone())) => http?,
+        http = Box::pin(http.handshake(Gather::new(socket, turn.clone()))) => http?,
         () = stop.cancelled() => return Ok(()),
     };
     let pings = http.ping_pong().expect("nobody has taken it");
@@ -161,6 +162,10 @@ impl Connection {
 }
 
 /// A call that was not answered at once.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "those that stay are streams: a box would cost each of them more than it saves"
+)]
 enum Call {
     Answering { answer: Later, respond: SendResponse<Encoded> },
     Telling(Telling),

@@ -14,6 +14,7 @@ use super::turn::Turn;
 
 /// More than this is not held back. Bounds the memory of a connection whose client does not read.
 const GATHERED_BYTES_MAX: usize = 64 << 10;
+const A_FEW_ANSWERS_BYTES: usize = 8 << 10;
 
 /// A socket whose writes are gathered.
 ///
@@ -31,6 +32,20 @@ pub(super) struct Gather<S> {
 impl<S: AsyncWrite + Unpin> Gather<S> {
     pub(super) fn new(socket: S, turn: Arc<Turn>) -> Gather<S> {
         Gather { socket, gathered: Vec::new(), written: 0, turn }
+    }
+
+    /// Room for what a single answer takes, for what a few do, or for all there may be: growing bit by bit would copy everything
+    /// again and again.
+    fn make_room(&mut self, count: usize) {
+        let needed = self.gathered.len() + count;
+        if needed > self.gathered.capacity() {
+            let capacity = match needed {
+                _ if self.gathered.is_empty() => count,
+                _ if needed <= A_FEW_ANSWERS_BYTES => A_FEW_ANSWERS_BYTES,
+                _ => GATHERED_BYTES_MAX,
+            };
+            self.gathered.reserve_exact(capacity - self.gathered.len());
+        }
     }
 
     /// Writes what is gathered. On `Pending` the socket wakes the task when it takes more.
@@ -65,6 +80,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Gather<S> {
         if count > GATHERED_BYTES_MAX {
             return Pin::new(&mut self.socket).poll_write_vectored(cx, slices);
         }
+        self.make_room(count);
         slices.iter().for_each(|slice| self.gathered.extend_from_slice(slice));
         self.turn.set_unsent(true);
         Poll::Ready(Ok(count))

@@ -27,7 +27,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Sealed;
+use super::{Requested, Sealed};
 use crate::model::text::Format;
 use crate::model::{
     Commit, ConfigChange, ConfigId, ConfigName, Content, Digest, LayerChange, LayerKey, LayerKind, Namespace,
@@ -89,9 +89,8 @@ pub fn decode_batch(batch: &[u8]) -> Result<(Digest, Vec<Located>), DecodeError>
     let mut hash = previous;
     let mut commits = Vec::new();
     while !rest.is_empty() {
-        let length = take(&mut rest, 4)?.try_into().map(u32::from_be_bytes).expect("4 bytes were taken");
-        let offset = batch.len() - rest.len();
-        let bytes = take(&mut rest, length as usize)?;
+        let bytes = take_commit(&mut rest)?;
+        let offset = batch.len() - rest.len() - bytes.len();
         let (commit, contents) = decode_located(bytes)?;
         let found = take_hash(&mut rest)?;
         hash = Digest::chained(hash, bytes);
@@ -108,6 +107,26 @@ pub fn decode_batch(batch: &[u8]) -> Result<(Digest, Vec<Located>), DecodeError>
         return Err(damaged("a batch without commits"));
     }
     Ok((previous, commits))
+}
+
+/// Reads the requests in a batch and the revision of its last commit. Only what a commit begins with is looked at: not what it changed,
+/// nor the hashes.
+pub fn decode_requests(batch: &[u8]) -> Result<(Vec<Requested>, Revision), DecodeError> {
+    let mut rest = &batch[header(batch)?..];
+    take_hash(&mut rest)?;
+    let mut requests = Vec::new();
+    let mut last = None;
+    while !rest.is_empty() {
+        let bytes = take_commit(&mut rest)?;
+        let (record, _) = postcard::take_from_bytes::<OriginRecord>(bytes).map_err(unreadable)?;
+        take_hash(&mut rest)?;
+        let (revision, time) = (Revision(record.revision), Timestamp(record.time_us));
+        last = Some(revision);
+        if let Some(request) = record.request {
+            requests.push(Requested { request: request.into_request(), revision, time });
+        }
+    }
+    Ok((requests, last.ok_or_else(|| damaged("a batch without commits"))?))
 }
 
 /// Reads the stored bytes of a commit.
@@ -144,13 +163,18 @@ fn take<'a>(rest: &mut &'a [u8], count: usize) -> Result<&'a [u8], DecodeError> 
     Ok(taken)
 }
 
+/// The bytes of the next commit, behind their length.
+fn take_commit<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], DecodeError> {
+    let length = take(rest, 4)?.try_into().map(u32::from_be_bytes).expect("4 bytes were taken");
+    take(rest, length as usize)
+}
+
 fn take_hash(rest: &mut &[u8]) -> Result<Digest, DecodeError> {
     Ok(Digest(take(rest, HASH_BYTES)?.try_into().expect("as many bytes as a hash has were taken")))
 }
 
 fn decode_located(bytes: &[u8]) -> Result<(Commit, Vec<usize>), DecodeError> {
-    let (record, rest) = postcard::take_from_bytes::<CommitRecord>(bytes)
-        .map_err(|error| damaged(format!("a commit cannot be read: {error}")))?;
+    let (record, rest) = postcard::take_from_bytes::<CommitRecord>(bytes).map_err(unreadable)?;
     if !rest.is_empty() {
         return Err(damaged(format!("a commit has {} bytes too many", rest.len())));
     }
@@ -158,6 +182,10 @@ fn decode_located(bytes: &[u8]) -> Result<(Commit, Vec<usize>), DecodeError> {
     let layers = record.changes.iter().flat_map(|change| &change.layers);
     let contents = layers.map(|layer| layer.content.map_or(0, offset)).collect();
     Ok((record.into_commit()?, contents))
+}
+
+fn unreadable(error: postcard::Error) -> DecodeError {
+    damaged(format!("a commit cannot be read: {error}"))
 }
 
 fn damaged(what: impl Into<String>) -> DecodeError {
@@ -182,6 +210,18 @@ struct CommitRecord<'a> {
     annotations: Vec<(&'a str, &'a str)>,
     #[serde(borrow)]
     changes: Vec<ConfigRecord<'a>>,
+}
+
+/// What a `CommitRecord` begins with.
+#[derive(Deserialize)]
+struct OriginRecord<'a> {
+    revision: u64,
+    time_us: i64,
+    _actor: &'a str,
+    _source: u8,
+    _reason: &'a str,
+    #[serde(borrow)]
+    request: Option<RequestRecord<'a>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -242,10 +282,7 @@ impl<'a> CommitRecord<'a> {
             actor: self.actor.to_owned(),
             source: source_of(self.source)?,
             reason: self.reason.to_owned(),
-            request: self.request.map(|request| Request {
-                id: request.id.to_owned(),
-                fingerprint: Digest(request.fingerprint),
-            }),
+            request: self.request.map(RequestRecord::into_request),
             annotations: self
                 .annotations
                 .iter()
@@ -253,6 +290,12 @@ impl<'a> CommitRecord<'a> {
                 .collect(),
             changes: self.changes.into_iter().map(ConfigRecord::into_change).collect::<Result<_, _>>()?,
         })
+    }
+}
+
+impl RequestRecord<'_> {
+    fn into_request(self) -> Request {
+        Request { id: self.id.to_owned(), fingerprint: Digest(self.fingerprint) }
     }
 }
 

@@ -12,7 +12,9 @@ use std::collections::BTreeMap;
 pub use self::memory::MemoryStore;
 pub use self::sled::{Fsync, Point, SledOptions, SledStore};
 
-use crate::model::{Commit, ConfigId, Digest, Epoch, Layer, LayerKey, Revision, TagName, Timestamp, Version};
+use crate::model::{
+    Commit, ConfigId, Digest, Epoch, Layer, LayerKey, Request, Revision, TagName, Timestamp, Version,
+};
 
 /// An ordered journal of commits and the history of every config.
 ///
@@ -40,6 +42,18 @@ pub trait Store: Send + Sync + 'static {
     /// Commits from `from` on (0 means 1), in order, as many as have at most `bytes_max` bytes as they are stored; at least
     /// one, if there is one. Empty if `from` is ahead of the head. `StoreError::Compacted` if it is no longer retained.
     fn commits(&self, from: Revision, bytes_max: usize) -> Result<Vec<Sealed>, StoreError>;
+
+    /// The requests of the commits that `commits` would return, without what these changed, and the revision after the last of them. For
+    /// the start of a server, which looks through many.
+    fn requests(&self, from: Revision, bytes_max: usize) -> Result<(Vec<Requested>, Revision), StoreError> {
+        let page = self.commits(from, bytes_max)?;
+        let next = page.last().map_or(from, |last| last.commit.revision.next());
+        let requested = |Sealed { commit, .. }: Sealed| {
+            let Commit { revision, time, request, .. } = commit;
+            Some(Requested { request: request?, revision, time })
+        };
+        Ok((page.into_iter().filter_map(requested).collect(), next))
+    }
 
     /// The last retained commit made at or before `time`. `None` if there is none.
     fn revision_at(&self, time: Timestamp) -> Result<Option<Revision>, StoreError>;
@@ -105,6 +119,14 @@ impl Sealed {
     fn head(&self) -> Head {
         Head { revision: self.commit.revision, time: self.commit.time, hash: self.hash }
     }
+}
+
+/// A request and the commit that it made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Requested {
+    pub request: Request,
+    pub revision: Revision,
+    pub time: Timestamp,
 }
 
 /// A version and the commit that made it.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use confwatch::model::{Commit, Digest, Revision, TagName, Timestamp, Version};
-use confwatch::store::{ConfigRecord, Head, Snapshot, Store, StoreError, VersionRef};
+use confwatch::store::{ConfigRecord, Head, Requested, Snapshot, Store, StoreError, VersionRef};
 
 use super::script::{Edit, Script, content, id, key, large, remove, set, tag};
 
@@ -29,6 +29,7 @@ macro_rules! conformance {
             a_batch_is_appended_whole,
             a_batch_of_300_commits_is_read_in_pages,
             a_page_is_bounded_by_bytes_but_never_empty,
+            requests_are_those_of_the_commits,
             reading_ahead_of_the_head_finds_nothing,
             commits_that_do_not_follow_are_refused,
             versions_are_listed_newest_first,
@@ -42,6 +43,7 @@ macro_rules! conformance {
             revision_at_finds_the_last_commit_up_to_a_time,
             load_visits_the_current_state_in_order,
             load_equals_the_snapshots_of_current_versions,
+            load_visits_many_configs_and_many_layers_of_one,
             content_of_1_mib_is_kept_everywhere,
             large_content_is_replaced_by_small_and_back,
             compaction_forgets_commits_and_names_the_oldest,
@@ -165,6 +167,42 @@ pub fn a_page_is_bounded_by_bytes_but_never_empty(subject: &mut dyn Subject) {
     }
     let pages = |bytes| store.commits(Revision(1), bytes).expect("read").len();
     assert_eq!((pages(0), pages(15_000), pages(25_000), pages(ALL)), (1, 1, 2, 3));
+}
+
+pub fn requests_are_those_of_the_commits(subject: &mut dyn Subject) {
+    let mut script = Script::default();
+    let mut commits: Vec<Commit> = (0..90).map(|number| script.set("a", "/", number)).collect();
+    commits.iter_mut().filter(|commit| commit.revision.0 % 3 == 0).for_each(|commit| commit.request = None);
+    for batch in commits.chunks(20) {
+        subject.store().append(batch).expect("appended");
+    }
+    let expected = |from: u64| -> Vec<Requested> {
+        let commits = commits.iter().filter(|commit| commit.revision.0 >= from).cloned();
+        let requested = |Commit { revision, time, request, .. }: Commit| {
+            Some(Requested { request: request?, revision, time })
+        };
+        commits.filter_map(requested).collect()
+    };
+    for _ in 0..2 {
+        let store = subject.store();
+        for from in [0, 1, 7, 20, 21, 90] {
+            let (mut found, mut next) = (vec![], Revision(from));
+            while next <= Revision(90) {
+                let (page, after) = store.requests(next, 1000).expect("read");
+                assert!(after > next, "a page has at least one commit");
+                found.extend(page);
+                next = after;
+            }
+            assert_eq!((found, next), (expected(from), Revision(91)));
+        }
+        assert_eq!(store.requests(Revision(91), ALL).expect("read"), (vec![], Revision(91)));
+        drop(store);
+        subject.reopen();
+    }
+    let store = subject.store();
+    store.compact(Revision(30)).expect("compacted");
+    assert!(matches!(store.requests(Revision(29), ALL), Err(StoreError::Compacted { .. })));
+    assert_eq!(store.requests(Revision(30), ALL).expect("read").0, expected(30));
 }
 
 pub fn reading_ahead_of_the_head_finds_nothing(subject: &mut dyn Subject) {
@@ -383,6 +421,25 @@ pub fn load_equals_the_snapshots_of_current_versions(subject: &mut dyn Subject) 
             assert_eq!(record.layers, snapshot.layers.into_iter().collect::<Vec<_>>());
         }
         drop(store);
+        subject.reopen();
+    }
+}
+
+pub fn load_visits_many_configs_and_many_layers_of_one(subject: &mut dyn Subject) {
+    let mut script = Script::default();
+    let scopes = (0..700).map(|number| Edit::Set(id("many"), key(&format!("/s{number}")), content(number)));
+    let big = Edit::Set(id("many"), key("/s33/big"), large(200_000, 'x'));
+    subject.store().append(&[script.commit(scopes.chain([big]))]).expect("appended");
+    let configs = (0..700).map(|number| set(&format!("c{number}"), "/", number));
+    subject.store().append(&[script.commit(configs)]).expect("appended");
+    subject.store().append(&[script.commit([remove("c7", "/")])]).expect("appended");
+    for _ in 0..2 {
+        let (_, records) = load(&*subject.store());
+        assert!(records.is_sorted_by_key(|record| record.id.clone()) && records.len() == 701);
+        for record in records {
+            let expected = snapshot(&*subject.store(), record.id.config.as_str(), record.at.version.0);
+            assert_eq!(record.layers, expected.layers.into_iter().collect::<Vec<_>>(), "{}", record.id);
+        }
         subject.reopen();
     }
 }

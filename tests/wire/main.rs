@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod changes;
+mod frames;
 mod health;
 mod history;
 mod idempotency;

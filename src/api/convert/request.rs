@@ -1,6 +1,7 @@
 //! From messages to values: everything a client says is checked here, once.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::time::Duration;
 
 use crate::engine::watch::{WatchOptions, WatchSelector, WatchTarget};
@@ -28,39 +29,40 @@ const PAGE_SIZE_DEFAULT: usize = 100;
 const CONTEXT_LINES_DEFAULT: u32 = 3;
 const CONTEXT_LINES_MAX: u32 = 100;
 
-pub fn invalid(field: impl Into<String>, message: impl Into<String>) -> Error {
-    Error::Invalid { field: field.into(), message: message.into() }
+/// Fields are named by what can be written, as their names are seldom needed: `format_args!` costs nothing.
+pub fn invalid(field: impl Display, message: impl Into<String>) -> Error {
+    Error::Invalid { field: field.to_string(), message: message.into() }
 }
 
-pub fn namespace(field: &str, text: &str) -> Result<Namespace, Error> {
+pub fn namespace(field: impl Display, text: &str) -> Result<Namespace, Error> {
     Namespace::parse(text).map_err(|error| invalid(field, format!("{text:?} {error}")))
 }
 
-pub fn config_name(field: &str, text: &str) -> Result<ConfigName, Error> {
+pub fn config_name(field: impl Display, text: &str) -> Result<ConfigName, Error> {
     ConfigName::parse(text).map_err(|error| invalid(field, format!("{text:?} {error}")))
 }
 
 /// `prefix` goes before the names of the fields: `""`, or a path that ends with a dot.
 pub fn config_id(prefix: &str, namespace_text: &str, config: &str) -> Result<ConfigId, Error> {
     Ok(ConfigId {
-        namespace: namespace(&format!("{prefix}namespace"), namespace_text)?,
-        config: config_name(&format!("{prefix}config"), config)?,
+        namespace: namespace(format_args!("{prefix}namespace"), namespace_text)?,
+        config: config_name(format_args!("{prefix}config"), config)?,
     })
 }
 
 pub fn scope(prefix: &str, text: &str) -> Result<Scope, Error> {
-    Scope::parse(text).map_err(|error| invalid(format!("{prefix}scope"), format!("{text:?} {error}")))
+    Scope::parse(text).map_err(|error| invalid(format_args!("{prefix}scope"), format!("{text:?} {error}")))
 }
 
-pub fn tag(field: &str, text: &str) -> Result<TagName, Error> {
+pub fn tag(field: impl Display, text: &str) -> Result<TagName, Error> {
     TagName::parse(text).map_err(|error| invalid(field, format!("{text:?} {error}")))
 }
 
-pub fn pointer(field: &str, text: &str) -> Result<Pointer, Error> {
+pub fn pointer(field: impl Display, text: &str) -> Result<Pointer, Error> {
     Pointer::parse(text).map_err(|error| invalid(field, format!("{text:?}: {error}")))
 }
 
-pub fn format(field: &str, number: i32) -> Result<Format, Error> {
+pub fn format(field: impl Display, number: i32) -> Result<Format, Error> {
     match v1::Format::try_from(number) {
         Ok(v1::Format::Unspecified | v1::Format::Json) => Ok(Format::Json),
         Ok(v1::Format::Yaml) => Ok(Format::Yaml),
@@ -69,7 +71,7 @@ pub fn format(field: &str, number: i32) -> Result<Format, Error> {
     }
 }
 
-pub fn view(field: &str, number: i32) -> Result<View, Error> {
+pub fn view(field: impl Display, number: i32) -> Result<View, Error> {
     match v1::View::try_from(number) {
         Ok(v1::View::Unspecified | v1::View::Effective) => Ok(View::Effective),
         Ok(v1::View::Base) => Ok(View::Base),
@@ -79,7 +81,7 @@ pub fn view(field: &str, number: i32) -> Result<View, Error> {
     }
 }
 
-pub fn layer_kind(field: &str, number: i32) -> Result<LayerKind, Error> {
+pub fn layer_kind(field: impl Display, number: i32) -> Result<LayerKind, Error> {
     match v1::LayerKind::try_from(number) {
         Ok(v1::LayerKind::Unspecified | v1::LayerKind::Base) => Ok(LayerKind::Base),
         Ok(v1::LayerKind::Override) => Ok(LayerKind::Override),
@@ -88,7 +90,7 @@ pub fn layer_kind(field: &str, number: i32) -> Result<LayerKind, Error> {
 }
 
 /// `""`: none.
-pub fn digest(field: &str, text: &str) -> Result<Option<Digest>, Error> {
+pub fn digest(field: impl Display, text: &str) -> Result<Option<Digest>, Error> {
     match text {
         "" => Ok(None),
         text => {
@@ -98,7 +100,7 @@ pub fn digest(field: &str, text: &str) -> Result<Option<Digest>, Error> {
     }
 }
 
-pub fn timestamp(field: &str, time: &prost_types::Timestamp) -> Result<Timestamp, Error> {
+pub fn timestamp(field: impl Display, time: &prost_types::Timestamp) -> Result<Timestamp, Error> {
     if !(0..1_000_000_000).contains(&time.nanos) {
         return Err(invalid(field, format!("nanos {} are not within 0 to 999999999", time.nanos)));
     }
@@ -131,20 +133,20 @@ pub fn read(prefix: &str, request: v1::GetRequest) -> Result<Read, Error> {
     let at = match request.at {
         None => At::Latest,
         Some(Wire::Version(version)) => At::Version(Version(version)),
-        Some(Wire::Tag(text)) => At::Tag(tag(&format!("{prefix}tag"), &text)?),
+        Some(Wire::Tag(text)) => At::Tag(tag(format_args!("{prefix}tag"), &text)?),
         Some(Wire::Revision(revision)) => At::Revision(Revision(revision)),
-        Some(Wire::Time(time)) => At::Time(timestamp(&format!("{prefix}time"), &time)?),
+        Some(Wire::Time(time)) => At::Time(timestamp(format_args!("{prefix}time"), &time)?),
     };
     Ok(Read {
         target: Target {
             id: config_id(prefix, &request.namespace, &request.config)?,
             scope: scope(prefix, &request.scope)?,
-            view: view(&format!("{prefix}view"), request.view)?,
+            view: view(format_args!("{prefix}view"), request.view)?,
         },
         at,
-        format: format(&format!("{prefix}format"), request.format)?,
-        pointer: pointer(&format!("{prefix}pointer"), &request.pointer)?,
-        if_none_match: digest(&format!("{prefix}if_none_match"), &request.if_none_match)?,
+        format: format(format_args!("{prefix}format"), request.format)?,
+        pointer: pointer(format_args!("{prefix}pointer"), &request.pointer)?,
+        if_none_match: digest(format_args!("{prefix}if_none_match"), &request.if_none_match)?,
         min_revision: Revision(request.min_revision),
     })
 }
@@ -188,7 +190,7 @@ pub fn change(field: &str, change: v1::Change) -> Result<Change, Error> {
     use v1::change::Action as Wire;
     let prefix = format!("{field}.");
     let text = |of: &str, text: v1::Text| {
-        let format = format(&format!("{prefix}{of}.format"), text.format)?;
+        let format = format(format_args!("{prefix}{of}.format"), text.format)?;
         Ok::<_, Error>(Text { content: text.content, format })
     };
     let action = match change.action {
@@ -202,7 +204,7 @@ pub fn change(field: &str, change: v1::Change) -> Result<Change, Error> {
         Some(Wire::Assign(assign)) => Action::Assign(assign.values),
         Some(Wire::Delete(())) => Action::Delete,
     };
-    let kind = layer_kind(&format!("{prefix}kind"), change.kind)?;
+    let kind = layer_kind(format_args!("{prefix}kind"), change.kind)?;
     Ok(Change {
         id: config_id(&prefix, &change.namespace, &change.config)?,
         key: LayerKey { kind, scope: scope(&prefix, &change.scope)? },
@@ -355,11 +357,14 @@ pub fn watch(request: v1::WatchRequest, targets_max: usize) -> Result<WatchOptio
 }
 
 fn watch_target(prefix: &str, target: v1::WatchTarget) -> Result<WatchTarget, Error> {
-    let if_none_match = digest(&format!("{prefix}if_none_match"), &target.if_none_match)?;
+    let if_none_match = digest(format_args!("{prefix}if_none_match"), &target.if_none_match)?;
     let selector = match target.config.as_str() {
         "*" => {
             if if_none_match.is_some() {
-                return Err(invalid(format!("{prefix}if_none_match"), "is not for config \"*\": use held"));
+                return Err(invalid(
+                    format_args!("{prefix}if_none_match"),
+                    "is not for config \"*\": use held",
+                ));
             }
             let held = target.held.iter().map(|(name, text)| {
                 let field = format!("{prefix}held");
@@ -367,18 +372,18 @@ fn watch_target(prefix: &str, target: v1::WatchTarget) -> Result<WatchTarget, Er
                 Ok((config_name(&field, name)?, digest))
             });
             let held = held.collect::<Result<_, Error>>()?;
-            WatchSelector::Namespace(namespace(&format!("{prefix}namespace"), &target.namespace)?, held)
+            WatchSelector::Namespace(namespace(format_args!("{prefix}namespace"), &target.namespace)?, held)
         }
         _ if !target.held.is_empty() => {
-            return Err(invalid(format!("{prefix}held"), "is for config \"*\" only: use if_none_match"));
+            return Err(invalid(format_args!("{prefix}held"), "is for config \"*\" only: use if_none_match"));
         }
         config => WatchSelector::Config(config_id(prefix, &target.namespace, config)?, if_none_match),
     };
     Ok(WatchTarget {
         selector,
         scope: scope(prefix, &target.scope)?,
-        view: view(&format!("{prefix}view"), target.view)?,
-        format: format(&format!("{prefix}format"), target.format)?,
+        view: view(format_args!("{prefix}view"), target.view)?,
+        format: format(format_args!("{prefix}format"), target.format)?,
     })
 }
 

@@ -133,7 +133,7 @@ async fn the_shared_update_of_one_target_says_what_one_of_its_own_would() {
     for format in [(v1::Format::Json, Format::Json), (v1::Format::Yaml, Format::Yaml)] {
         let mut alone = open(&api, &[wire_target(format.0)]).await;
         let mut among = open(&api, &[wire_target(format.0), wire_target(v1::Format::Toml)]).await;
-        among.watch_id = None;
+        among.id_is_told = true;
         let state = || state(TargetStatus::Present(resolved.clone()), format.1);
         let revision = resolved.at.revision;
         let shared = Event::Changed { revision, state: state() };

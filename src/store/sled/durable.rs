@@ -17,9 +17,13 @@
 //! 5. **After every open**, `settle`: sled syncs no names, and lost whole files after their creation.
 //! 6. **Items stay small**, `chunk.rs`: an item above a quarter of a segment (and that is a page of some 17 entries) goes to a file of its own in
 //!    `blobs/`, which is synced after the log that names it, or never.
-//! 7. **A commit is one item or one `apply_batch`, then `flush()`**, then it may be acknowledged: `journal.rs`. A second batch in the same flush
-//!    costs syncs of its own.
-//! 8. **After an error nothing is acknowledged any more**: `SledStore::append`. A flush that hangs is such an error: `syncer.rs`.
+//! 7. **Writing in one order**: what vouches for other items is written after them by the same thread, for sled recovers a prefix of
+//!    it: `index.rs`. `flush()` comes before the log writes over what is archived: `archiver.rs`.
+//! 8. **After an error** sled is closed and opened again, and gets from the log what it has not got: `archiver.rs`. A flush that hangs is
+//!    such an error: `syncer.rs`.
+//!
+//! What is acknowledged does not hang on any of this alone: it is durable in the write-ahead log first (`wal/`), which has no other copy
+//! than sled's of what it writes over.
 
 use std::fs::{self, File};
 use std::io;

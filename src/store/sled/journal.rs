@@ -2,8 +2,8 @@
 //!
 //! The key of a batch is its first revision. Batches follow each other without a gap.
 
-use super::super::codec::{DecodeError, FORMAT, Located, decode_batch};
-use super::super::{Head, Sealed, StoreError};
+use super::super::codec::{DecodeError, FORMAT, Located, decode_batch, decode_requests};
+use super::super::{Head, Requested, Sealed, StoreError};
 use super::{chunk, corrupt, place};
 use crate::model::{Digest, Revision, Timestamp};
 
@@ -61,10 +61,7 @@ impl Journal {
 
     /// Reads the bytes of the batch that starts with `first`, and checks that its revisions are those that its place promises.
     pub fn decode(&self, first: Revision, bytes: &[u8]) -> Result<Batch, StoreError> {
-        let (previous, commits) = decode_batch(bytes).map_err(|error| match error {
-            DecodeError::Format(found) => StoreError::Format { found, expected: FORMAT },
-            DecodeError::Damaged(what) => corrupt(self.place(first), what),
-        })?;
+        let (previous, commits) = decode_batch(bytes).map_err(|error| self.undecodable(first, error))?;
         for (at, located) in commits.iter().enumerate() {
             let (found, expected) = (located.sealed.commit.revision, Revision(first.0 + at as u64));
             if found != expected {
@@ -108,6 +105,30 @@ impl Journal {
         Ok(page)
     }
 
+    /// The requests of the commits from `from` on, up to `to`, batch by batch until they have `bytes_max` bytes, and the revision after.
+    pub fn requests(
+        &self,
+        from: Revision,
+        to: Revision,
+        bytes_max: usize,
+    ) -> Result<(Vec<Requested>, Revision), StoreError> {
+        let mut page = Vec::new();
+        let mut bytes = 0;
+        let mut next = from;
+        while next <= to && bytes < bytes_max {
+            let first = self.batch_of(next)?.ok_or_else(|| corrupt(self.place(next), "it is missing"))?;
+            let batch = self.read_bytes(first)?;
+            let (requests, last) = decode_requests(&batch).map_err(|error| self.undecodable(first, error))?;
+            if last < next {
+                return Err(corrupt(self.place(next), "it is missing"));
+            }
+            page.extend(requests.into_iter().filter(|requested| (next..=to).contains(&requested.revision)));
+            bytes += batch.len();
+            next = last.min(to).next();
+        }
+        Ok((page, next))
+    }
+
     /// The last commit from `from` to `to` made at or before `time`. Times never decrease, so halving finds it.
     pub fn revision_at(
         &self,
@@ -145,6 +166,13 @@ impl Journal {
             self.0.remove(part?)?;
         }
         Ok(())
+    }
+
+    fn undecodable(&self, first: Revision, error: DecodeError) -> StoreError {
+        match error {
+            DecodeError::Format(found) => StoreError::Format { found, expected: FORMAT },
+            DecodeError::Damaged(what) => corrupt(self.place(first), what),
+        }
     }
 
     pub fn place(&self, revision: Revision) -> String {

@@ -51,7 +51,9 @@ use self::open::Directory;
 use self::trees::{Oldest, Trees};
 use self::wal::{AppendError, Wal};
 use super::codec::encode_batch;
-use super::{ConfigRecord, Head, Problem, Sealed, Snapshot, Store, StoreError, Verified, VersionRef};
+use super::{
+    ConfigRecord, Head, Problem, Requested, Sealed, Snapshot, Store, StoreError, Verified, VersionRef,
+};
 use crate::model::{Commit, ConfigId, Epoch, Revision, Timestamp, Version};
 
 /// A store in a directory of its own. Dropped, it writes what is pending and lets go of the directory.
@@ -247,6 +249,14 @@ impl Store for SledStore {
         self.read(|trees, oldest| match from.max(Revision(1)) {
             from if from < oldest => Err(StoreError::Compacted { asked: from, oldest }),
             from => trees.journal.commits(from, head, bytes_max),
+        })
+    }
+
+    fn requests(&self, from: Revision, bytes_max: usize) -> Result<(Vec<Requested>, Revision), StoreError> {
+        let head = self.head().revision;
+        self.read(|trees, oldest| match from.max(Revision(1)) {
+            from if from < oldest => Err(StoreError::Compacted { asked: from, oldest }),
+            from => trees.journal.requests(from, head, bytes_max),
         })
     }
 

@@ -1,0 +1,205 @@
+//! What of gRPC lies below messages: frames, headers, windows. Knows HTTP/2, and hardly any message.
+
+use bytes::Bytes;
+use confwatch::proto::v1::*;
+use http::{HeaderMap, Request, StatusCode};
+use prost::Message;
+use tokio::net::TcpStream;
+use tonic::{Code, Status};
+
+use super::support::*;
+
+const GET: &str = "/confwatch.v1.ConfigService/Get";
+
+/// What came back.
+struct Answer {
+    http: StatusCode,
+    headers: HeaderMap,
+    body: Vec<u8>,
+    /// Of the trailers, or of the headers where there is nothing else.
+    status: Status,
+}
+
+/// A call as it is by default.
+fn call(path: &str) -> http::request::Builder {
+    let uri = format!("http://localhost{path}");
+    Request::post(uri).header("content-type", "application/grpc").header("te", "trailers")
+}
+
+/// Sends pieces of a body, each in frames of its own, and the end after them unless it is left open.
+async fn send(server: &TestServer, head: http::request::Builder, pieces: &[&[u8]], ends: bool) -> Answer {
+    let socket = TcpStream::connect(server.running.address()).await.expect("the server listens");
+    let (client, connection) = h2::client::handshake(socket).await.expect("it speaks HTTP/2");
+    let connection = tokio::spawn(connection);
+    let mut client = client.ready().await.expect("there is room for a call");
+    let (response, mut body) = client.send_request(head.body(()).expect("a request"), false).expect("sent");
+    for piece in pieces {
+        body.send_data(Bytes::copy_from_slice(piece), false).expect("sent");
+    }
+    if ends {
+        body.send_data(Bytes::new(), true).expect("sent");
+    }
+    let (head, mut body) = response.await.expect("a response").into_parts();
+    let mut received = vec![];
+    while let Some(data) = body.data().await {
+        let data = data.expect("the body is whole");
+        body.flow_control().release_capacity(data.len()).expect("it was just received");
+        received.extend_from_slice(&data);
+    }
+    let trailers = body.trailers().await.expect("the end is whole");
+    let status = Status::from_header_map(trailers.as_ref().unwrap_or(&head.headers)).expect("a status");
+    connection.abort();
+    Answer { http: head.status, headers: head.headers, body: received, status }
+}
+
+fn frame(message: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(message.len()).expect("it is small").to_be_bytes();
+    [&[0], &length[..], message].concat()
+}
+
+fn get_app() -> Vec<u8> {
+    frame(&get("/").encode_to_vec())
+}
+
+impl Answer {
+    #[track_caller]
+    fn content(&self) -> String {
+        assert_eq!((self.http, self.status.code()), (StatusCode::OK, Code::Ok), "{:?}", self.status);
+        let (head, message) = self.body.split_at(5);
+        assert_eq!(head, &frame(message)[..5], "one message in one frame");
+        GetResponse::decode(message).expect("a response").document.expect("a document").content
+    }
+
+    #[track_caller]
+    fn refused(self, code: Code, reason: &str) {
+        assert!(self.body.is_empty());
+        assert_eq!(self.headers["content-type"], "application/grpc");
+        refused(Err::<(), _>(self.status), code, reason);
+    }
+}
+
+async fn server() -> TestServer {
+    let server = TestServer::start().await;
+    put(&mut server.client().await, "/", r#"{"a":1}"#).await;
+    server
+}
+
+#[tokio::test]
+async fn a_request_may_come_in_any_pieces() {
+    let server = server().await;
+    let request = get_app();
+    let bytes: Vec<&[u8]> = request.chunks(1).collect();
+    let (head, message) = request.split_at(5);
+    for pieces in [vec![&request[..]], vec![head, message], vec![&[], &request[..], &[]], bytes] {
+        assert_eq!(send(&server, call(GET), &pieces, true).await.content(), r#"{"a":1}"#);
+    }
+    let large = format!(r#"{{"text":"{}"}}"#, "x".repeat(900 << 10));
+    let request = frame(&set(replace("/", &large)).encode_to_vec());
+    let pieces: Vec<&[u8]> = request.chunks(10_000).collect();
+    let answer = send(&server, call("/confwatch.v1.ConfigService/Set"), &pieces, true).await;
+    assert_eq!(answer.status.code(), Code::Ok, "{:?}", answer.status);
+    // Many times what the window of the client has room for.
+    assert_eq!(send(&server, call(GET), &[&get_app()], true).await.content(), large);
+}
+
+#[tokio::test]
+async fn a_body_that_is_not_one_message_is_malformed() {
+    let server = server().await;
+    let request = get_app();
+    let flagged = |flag: u8| [&[flag], &request[1..]].concat();
+    let too_long = [&request[..], &[0]].concat();
+    let too_short = &request[..request.len() - 1];
+    let second_is_broken = [&request[..], &frame(&[0x0a, 0x7f])].concat();
+    // Compressed by nothing that is named, flags that do not exist, more or less than a message.
+    for body in [&flagged(1), &flagged(2), &flagged(255), &too_long, &second_is_broken, too_short, &[], &[0]]
+    {
+        let answer = send(&server, call(GET), &[body], true).await;
+        answer.refused(Code::InvalidArgument, "MALFORMED_REQUEST");
+    }
+    let two = [&request[..], &frame(&get("/elsewhere").encode_to_vec())].concat();
+    assert_eq!(send(&server, call(GET), &[&two], true).await.content(), r#"{"a":1}"#, "the first counts");
+}
+
+#[tokio::test]
+async fn a_message_that_would_be_too_large_is_refused_before_it_is_sent() {
+    let server = server().await;
+    for ends in [true, false] {
+        let length = (4 << 20) + 1_u32;
+        let head = [&[0], &length.to_be_bytes()[..]].concat();
+        let head = [&head[..], &[0; 100]].concat();
+        let request = call(GET).header("grpc-encoding", if ends { "identity" } else { "gzip" });
+        let answer = send(&server, request, &[&head], ends).await;
+        match ends {
+            true => answer.refused(Code::ResourceExhausted, "MESSAGE_TOO_LARGE"),
+            false => assert_eq!(answer.status.code(), Code::Unimplemented, "compression is not offered"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn clients_that_could_read_compressed_answers_read_plain_ones() {
+    let server = server().await;
+    let request = call(GET)
+        .header("grpc-accept-encoding", "gzip,deflate,identity")
+        .header("grpc-encoding", "identity")
+        .header("user-agent", "grpc-go/1.70");
+    let answer = send(&server, request, &[&get_app()], true).await;
+    assert_eq!(answer.content(), r#"{"a":1}"#);
+    assert!(!answer.headers.contains_key("grpc-encoding"));
+    let request =
+        Request::post(format!("http://localhost{GET}")).header("content-type", "application/grpc+proto");
+    assert_eq!(send(&server, request, &[&get_app()], true).await.content(), r#"{"a":1}"#);
+}
+
+#[tokio::test]
+async fn what_nobody_serves_is_unimplemented() {
+    let server = server().await;
+    for path in [
+        "/confwatch.v1.ConfigService/Nothing",
+        "/confwatch.v1.ConfigService/get",
+        "/other.v1.Service/Get",
+        "/",
+    ] {
+        let answer = send(&server, call(path), &[&get_app()], true).await;
+        assert_eq!((answer.http, answer.status.code()), (StatusCode::OK, Code::Unimplemented), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_grpc_is_refused_in_the_words_of_http() {
+    let server = server().await;
+    let by_get = Request::get(format!("http://localhost{GET}")).header("content-type", "application/grpc");
+    let json = Request::post(format!("http://localhost{GET}")).header("content-type", "application/json");
+    let nothing = Request::post(format!("http://localhost{GET}"));
+    for (request, http) in [
+        (by_get, StatusCode::METHOD_NOT_ALLOWED),
+        (json, StatusCode::UNSUPPORTED_MEDIA_TYPE),
+        (nothing, StatusCode::UNSUPPORTED_MEDIA_TYPE),
+    ] {
+        let answer = send(&server, request, &[&get_app()], true).await;
+        assert_eq!(answer.http, http);
+        answer.refused(Code::InvalidArgument, "MALFORMED_REQUEST");
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_never_ends_is_given_up_at_its_deadline() {
+    let server = server().await;
+    let request = get_app();
+    for pieces in [&request[..], &request[..7], &[]] {
+        let head = call(GET).header("grpc-timeout", "50m");
+        let answer = send(&server, head, &[pieces], false).await;
+        answer.refused(Code::DeadlineExceeded, "DEADLINE_EXCEEDED");
+    }
+}
+
+#[tokio::test]
+async fn who_connects_and_says_nothing_does_not_hold_up_the_end() {
+    let directory = tempfile::TempDir::new().expect("a directory");
+    let hour = std::time::Duration::from_secs(3600);
+    let server = TestServer::start_in(directory, |settings| settings.drain_timeout = hour).await;
+    let _silent = TcpStream::connect(server.running.address()).await.expect("the server listens");
+    let mut idle = server.client().await;
+    put(&mut idle, "/", "{}").await;
+    server.stop().await;
+}
