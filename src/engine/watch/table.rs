@@ -259,6 +259,11 @@ mod tests {
                 |cell: &&Arc<Cell>| changed.iter().any(|layer| cell.target.view.depends_on(&cell.target.scope, layer));
             let expected: Vec<_> = cells.iter().filter(depends).map(|cell| cell.target.clone()).collect();
             prop_assert_eq!(found, expected);
+            for layer in &changed {
+                let looked = at_or_below(&cells, &layer.scope).map(|at| &cells[at].target.scope);
+                let below = cells.iter().map(|cell| &cell.target.scope).filter(|scope| layer.scope.contains(scope));
+                prop_assert_eq!(looked.collect::<Vec<_>>(), below.collect::<Vec<_>>(), "no other is looked at");
+            }
             prop_assert_eq!(table.target_count(), cells.len());
             cells.iter().for_each(|cell| table.release(cell));
             prop_assert_eq!(table.target_count(), 0);

@@ -3,25 +3,32 @@
 use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::atomic::AtomicUsize;
+use std::sync::{OnceLock, RwLock, Weak};
 use std::task::{Context, Poll, Wake, Waker};
+use std::thread::Thread;
 use std::time::Duration;
 
-use proptest::prelude::*;
 use serde_json::json;
 use tokio_stream::Stream;
 
 use super::*;
-use crate::engine::Loading;
-use crate::engine::resolve::{Target, View, resolve};
+use crate::engine::resolve::{Resolved, Target, View, resolve};
 use crate::engine::watch::{
     Event, Held, Subscription, TargetStatus, WatchOptions, WatchSelector, WatchTarget,
 };
+use crate::engine::{Encoding, Loading};
 use crate::model::text::Format;
 use crate::model::{
     Commit, ConfigChange, ConfigName, Content, Digest, Epoch, LayerChange, LayerKind, Namespace, Scope,
     Source, Timestamp, Version,
 };
 use crate::store::Head;
+
+mod steps;
+
+/// Of every stream.
+const PROGRESS_SECONDS: u64 = 10;
+const PROGRESS_TICKS: u64 = 200;
 
 const CONFIGS: [&str; 3] = ["a", "b", "c"];
 const SCOPES: [&str; 3] = ["/", "/p", "/p/x"];
@@ -37,8 +44,12 @@ struct World {
 
 impl World {
     fn new() -> World {
+        World::with_cache(1 << 20)
+    }
+
+    fn with_cache(bytes_max: u64) -> World {
         let state = Arc::new(Loading::default().state(Epoch(7), Head::EMPTY));
-        let (hub, thread) = Hub::start(state.clone(), Arc::new(Resolver::new(1 << 20)), 100);
+        let (hub, thread) = Hub::start(state.clone(), Arc::new(Resolver::new(bytes_max)), 10_000);
         hub.close();
         thread.join().expect("the thread ends");
         World { hub, states: vec![state], untold: BTreeMap::new() }
@@ -49,7 +60,7 @@ impl World {
     }
 
     /// Puts or deletes layers, in one commit.
-    fn commit(&mut self, changes: &[(usize, LayerKey, Option<Content>)]) {
+    fn commit(&mut self, changes: &[(usize, LayerKey, Option<Content>)]) -> Commit {
         let state = self.newest();
         let mut by_config: BTreeMap<ConfigId, BTreeMap<LayerKey, LayerChange>> = BTreeMap::new();
         for (config, key, content) in changes {
@@ -74,6 +85,7 @@ impl World {
             changes: changes.collect(),
         };
         self.states.push(Arc::new(state.apply(&commit)));
+        commit
     }
 
     fn take_untold(&mut self) -> Vec<(ConfigId, Vec<LayerKey>)> {
@@ -87,20 +99,8 @@ impl World {
         self.hub.advance(self.newest(), &changed);
     }
 
-    /// The same, while other things happen: after it made the documents, and before streams of several see the state that they
-    /// were marked for.
-    fn advance_while(&mut self, clients: &mut Vec<Client>, steps: Vec<Step>, polled: Vec<usize>) {
-        let (state, changed) = (self.newest(), self.take_untold());
-        let told = self.hub.make_documents(&state, &changed);
-        steps.into_iter().for_each(|step| step.take(self, clients));
-        // Without the lock: a poll does not take it, and a failed one would poison it.
-        let woken = self.hub.mark(&self.hub.table(), &state, &changed, told);
-        polled.into_iter().for_each(|at| Step::Poll(at).take(self, clients));
-        self.hub.move_on(self.hub.table(), state, woken);
-    }
-
     fn subscribe(&self, targets: Vec<WatchTarget>) -> Client {
-        let progress_interval = Duration::from_secs(3600);
+        let progress_interval = Duration::from_secs(PROGRESS_SECONDS);
         let options = WatchOptions { targets: targets.clone(), resume_token: None, progress_interval };
         let held = targets.iter().flat_map(|target| match &target.selector {
             WatchSelector::Config(id, held) => {
@@ -154,11 +154,18 @@ struct Client {
 }
 
 #[derive(Default)]
-struct Wakes(AtomicUsize);
+struct Wakes {
+    count: AtomicUsize,
+    /// Who polls.
+    thread: OnceLock<Thread>,
+}
 
 impl Wake for Wakes {
     fn wake(self: Arc<Wakes>) {
-        self.0.fetch_add(1, Ordering::SeqCst);
+        self.count.fetch_add(1, Ordering::SeqCst);
+        if let Some(thread) = self.thread.get() {
+            thread.unpark();
+        }
     }
 }
 
@@ -169,7 +176,7 @@ impl Client {
         let event = match Pin::new(&mut self.stream).poll_next(&mut Context::from_waker(&waker)) {
             Poll::Pending => {
                 self.asleep = true;
-                self.woken.0.store(0, Ordering::SeqCst);
+                self.woken.count.store(0, Ordering::SeqCst);
                 return None;
             }
             Poll::Ready(event) => event.expect("it does not end").expect("it does not fail"),
@@ -218,7 +225,7 @@ impl Client {
     }
 
     fn wakes(&self) -> usize {
-        self.woken.0.load(Ordering::SeqCst)
+        self.woken.count.load(Ordering::SeqCst)
     }
 }
 
@@ -320,130 +327,201 @@ fn a_drained_hub_wakes_its_streams_and_they_end() {
     assert!(matches!(world.hub.subscribe(options), Err(Error::Draining { .. })));
 }
 
-/// Something that happens. Numbers name clients, where there are any.
-#[derive(Clone, Debug)]
-enum Step {
-    Commit(Vec<(usize, LayerKey, Option<Content>)>),
-    Advance,
-    /// Steps while it makes documents, and clients that are polled while it marks.
-    AdvanceWhile(Vec<Step>, Vec<usize>),
-    Subscribe(Vec<(Option<usize>, usize, usize)>, bool),
-    Poll(usize),
-    RequestProgress(usize),
-    Drop(usize),
+fn star(scope: usize) -> WatchTarget {
+    WatchTarget { selector: WatchSelector::Namespace(id(0).namespace, Held::new()), ..follow(0, scope) }
 }
 
-impl Step {
-    fn take(self, world: &mut World, clients: &mut Vec<Client>) {
-        match self {
-            Step::Commit(changes) => world.commit(&changes),
-            Step::Advance => world.advance(),
-            Step::AdvanceWhile(steps, polled) => world.advance_while(clients, steps, polled),
-            Step::Subscribe(targets, holds) => {
-                let targets = targets_of(world, targets, holds);
-                clients.push(world.subscribe(targets));
-            }
-            Step::Poll(at) if !clients.is_empty() => {
-                let at = at % clients.len();
-                clients[at].poll(world);
-            }
-            Step::RequestProgress(at) if !clients.is_empty() => {
-                let at = at % clients.len();
-                let watch_id = clients[at].stream.watch_id();
-                world.hub.request_progress(&watch_id, world.newest().revision).expect("it is open");
-            }
-            Step::Drop(at) if !clients.is_empty() => {
-                clients.swap_remove(at % clients.len());
-            }
-            Step::Poll(_) | Step::RequestProgress(_) | Step::Drop(_) => {}
-        }
-    }
-}
-
-/// A step that is taken at once.
-fn plain_step() -> impl Strategy<Value = Step> {
-    let kind = prop_oneof![3 => Just(LayerKind::Base), 1 => Just(LayerKind::Override)];
-    let content = prop_oneof![4 => (0_u8..5).prop_map(|number| Some(content(number))), 1 => Just(None)];
-    let change = (0..CONFIGS.len(), (kind, 0..SCOPES.len()), content)
-        .prop_map(|(config, (kind, scope), content)| (config, key(kind, scope), content));
-    let config = prop_oneof![3 => (0..CONFIGS.len()).prop_map(Some), 1 => Just(None)];
-    let targets = prop::collection::vec((config, 0..SCOPES.len(), 0..VIEWS.len()), 1..5);
-    prop_oneof![
-        6 => prop::collection::vec(change, 1..4).prop_map(Step::Commit),
-        2 => (targets, any::<bool>()).prop_map(|(targets, holds)| Step::Subscribe(targets, holds)),
-        6 => any::<usize>().prop_map(Step::Poll),
-        1 => any::<usize>().prop_map(Step::RequestProgress),
-        1 => any::<usize>().prop_map(Step::Drop),
-    ]
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    let steps = prop::collection::vec(plain_step(), 0..6);
-    let polled = prop::collection::vec(any::<usize>(), 0..6);
-    prop_oneof![
-        18 => plain_step(),
-        2 => Just(Step::Advance),
-        3 => (steps, polled).prop_map(|(steps, polled)| Step::AdvanceWhile(steps, polled)),
-    ]
-}
-
-/// Targets of which no two are one, as what was said of which could not be told; `holds`: the client holds what there was at the newest revision, known to the hub or not.
-fn targets_of(
-    world: &World,
-    mut targets: Vec<(Option<usize>, usize, usize)>,
-    holds: bool,
-) -> Vec<WatchTarget> {
-    targets.sort_unstable();
-    targets.dedup();
-    let all: Vec<_> = targets.iter().filter(|target| target.0.is_none()).copied().collect();
-    targets.retain(|(config, scope, view)| config.is_none() || !all.contains(&(None, *scope, *view)));
-    let newest = world.newest().revision;
-    let held = |config: usize, target: &WatchTarget| {
-        world.resolved(newest, &exact(id(config), target)).filter(|_| holds)
-    };
-    let targets = targets.into_iter().map(|(config, scope, view)| {
-        let mut target = WatchTarget { view: VIEWS[view], ..follow(config.unwrap_or(0), scope) };
-        target.selector = match config {
-            Some(config) => WatchSelector::Config(id(config), held(config, &target)),
-            None => {
-                let configs = (0..CONFIGS.len()).filter_map(|at| Some((id(at).config, held(at, &target)?)));
-                WatchSelector::Namespace(id(0).namespace, configs.collect::<Held>())
-            }
-        };
-        target
+fn documents(events: &[Event]) -> Vec<&Arc<Resolved>> {
+    let states = events.iter().flat_map(|event| match event {
+        Event::Snapshot { states, .. } | Event::Update { states, .. } => states.as_slice(),
+        Event::Changed { state, .. } => std::slice::from_ref(state),
+        Event::Progress { .. } => &[],
     });
-    targets.collect()
+    let documents = states.filter_map(|state| match &state.status {
+        TargetStatus::Present(resolved) => Some(resolved),
+        TargetStatus::Current(_) | TargetStatus::Absent(_) => None,
+    });
+    documents.collect()
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(512))]
-
-    /// Whatever happens when: a message leaves its reader with exactly what there was at its revision; who is asleep has
-    /// been told everything that the hub knows; in the end everyone has the last state; and nothing is left of who has gone.
-    #[test]
-    fn every_reader_holds_the_state_of_the_revision_it_was_told(steps in prop::collection::vec(step(), 1..60)) {
-        let mut world = World::new();
-        let mut clients: Vec<Client> = vec![];
-        for step in steps {
-            step.take(&mut world, &mut clients);
-            let reached = world.hub.revision();
-            for client in clients.iter().filter(|client| client.asleep && client.wakes() == 0) {
-                // A stream of one target may have been told of a state that the hub is yet to reach.
-                let reached = reached.max(client.revision);
-                prop_assert_eq!(client.names(), world.expected(reached, &client.targets), "a lost wake-up");
-            }
-        }
+#[test]
+fn a_document_is_made_and_encoded_once_for_a_target_and_commit_however_many_watch_it() {
+    // Nothing is shared by way of the cache.
+    let mut world = World::with_cache(0);
+    let mut clients: Vec<_> = (0..500).map(|_| world.subscribe(vec![follow(0, 1)])).collect();
+    clients.extend((0..500).map(|_| world.subscribe(vec![follow(0, 1), follow(1, 0)])));
+    let mut stars: Vec<_> = (0..500).map(|_| world.subscribe(vec![star(1)])).collect();
+    clients.iter_mut().chain(&mut stars).for_each(|client| drop(client.poll_until_asleep(&world)));
+    for number in 1..4 {
+        world.commit(&[(0, key(LayerKind::Base, 0), Some(content(number)))]);
         world.advance();
-        let last = world.newest().revision;
-        for client in &mut clients {
-            client.poll_until_asleep(&world);
-            prop_assert_eq!(client.names(), world.expected(last, &client.targets));
-            world.hub.request_progress(&client.stream.watch_id(), last).expect("it is open");
-            client.poll_until_asleep(&world);
-            prop_assert_eq!(client.revision, last);
+        for clients in [&mut clients, &mut stars] {
+            let events: Vec<_> =
+                clients.iter_mut().flat_map(|client| client.poll_until_asleep(&world)).collect();
+            let documents = documents(&events);
+            assert_eq!(documents.len(), clients.len());
+            let mut encodings = 0;
+            let frames: Vec<_> = documents
+                .iter()
+                .map(|document| {
+                    document.encoded(Encoding::UpdateFrame, Format::Json, || {
+                        encodings += 1;
+                        document.content.as_str().to_owned().into()
+                    })
+                })
+                .collect();
+            assert_eq!(encodings, 1);
+            assert!(documents.iter().all(|document| Arc::ptr_eq(document, documents[0])));
+            assert!(frames.iter().all(|frame| frame.as_ptr() == frames[0].as_ptr()));
         }
-        drop(clients);
-        prop_assert_eq!((world.hub.watcher_count(), world.hub.target_count()), (0, 0));
-        prop_assert!(world.hub.progress_waiters().is_empty());
     }
+}
+
+#[test]
+fn a_stream_of_many_targets_looks_only_at_those_that_changed() {
+    let mut world = World::with_cache(0);
+    let mut client =
+        world.subscribe((0..3).flat_map(|config| (0..3).map(move |scope| follow(config, scope))).collect());
+    client.poll_until_asleep(&world);
+    world.commit(&[
+        (0, key(LayerKind::Base, 2), Some(content(1))),
+        (2, key(LayerKind::Base, 1), Some(content(2))),
+    ]);
+    world.advance();
+    assert_eq!(client.wakes(), 1, "woken once for all that a commit changed");
+    let subscriber = world.hub.table().subscribers().next().expect("the stream").clone();
+    let marked: Vec<_> = subscriber.take_marks(Revision::ZERO).iter().map(|mark| mark.place).collect();
+    assert_eq!(marked, [2, 7, 8]);
+    let events = client.poll_until_asleep(&world);
+    assert_eq!((events.len(), documents(&events).len()), (1, 3));
+}
+
+#[test]
+fn a_stream_that_is_never_read_keeps_none_of_the_documents_that_it_missed() {
+    let mut world = World::with_cache(0);
+    let targets = [vec![follow(0, 0)], vec![follow(0, 0), follow(1, 0)], vec![star(0)]];
+    let stuck: Vec<_> = targets.into_iter().map(|targets| world.subscribe(targets)).collect();
+    let mut reader = world.subscribe(vec![follow(0, 0)]);
+    let mut star_reader = world.subscribe(vec![star(0)]);
+    let mut missed: Vec<Weak<Resolved>> = vec![];
+    for round in 0..1000 {
+        world.commit(&[(0, key(LayerKind::Base, 0), Some(Content::of(&json!({ "round": round }))))]);
+        world.advance();
+        for client in [&mut reader, &mut star_reader] {
+            missed.extend(documents(&client.poll_until_asleep(&world)).into_iter().map(Arc::downgrade));
+        }
+    }
+    assert_eq!(missed.len(), 2000);
+    // The newest, and what is not yet swept of the marks.
+    let kept = missed.iter().filter(|document| document.strong_count() > 0).count();
+    assert!(kept < 10, "{kept}");
+    drop(stuck);
+}
+
+#[test]
+fn silent_streams_say_how_far_they_are_in_their_time_and_not_all_at_once() {
+    fastrand::seed(7);
+    let mut world = World::new();
+    // Opened between these two.
+    let first = Tick::at(world.hub.started, Instant::now()).0;
+    let mut clients: Vec<_> = (0..1000).map(|_| world.subscribe(vec![follow(0, 0)])).collect();
+    let last = Tick::at(world.hub.started, Instant::now()).0;
+    clients.iter_mut().for_each(|client| drop(client.poll_until_asleep(&world)));
+    // A fifth of the interval is left to chance.
+    let (from, until) = (first + PROGRESS_TICKS * 4 / 5, last + PROGRESS_TICKS);
+    let mut most = 0;
+    let mut silent = |world: &World, clients: &mut [Client], tick| {
+        world.hub.wake_silent(Tick(tick));
+        let woken: Vec<_> = clients.iter_mut().filter(|client| client.wakes() > 0).collect();
+        most = most.max(woken.len());
+        let events: Vec<_> = woken.into_iter().flat_map(|client| client.poll_until_asleep(world)).collect();
+        assert!(events.iter().all(|event| matches!(event, Event::Progress { .. })));
+        events.len()
+    };
+    let early: usize = (first..from).map(|tick| silent(&world, &mut clients, tick)).sum();
+    assert_eq!(early, 0);
+    let in_time: usize = (from..=until).map(|tick| silent(&world, &mut clients, tick)).sum();
+    assert_eq!(in_time, 1000);
+    assert!(most < 100, "{most} at once");
+    // Who was told something is not silent.
+    world.commit(&[(0, key(LayerKind::Base, 0), Some(content(1)))]);
+    world.advance();
+    world.hub.tick.store(2 * until, Ordering::Relaxed);
+    clients[..500].iter_mut().for_each(|client| drop(client.poll_until_asleep(&world)));
+    world.hub.wake_silent(Tick(2 * until));
+    let due = |client: &&Client| client.wakes() > 0;
+    assert_eq!(clients[..500].iter().filter(due).count(), 0);
+}
+
+#[test]
+fn what_concerns_nobody_is_passed_on_without_the_thread() {
+    let mut world = World::new();
+    let client = world.subscribe(vec![follow(0, 0)]);
+    // The thread of this hub has ended: what it is to do is never done.
+    let elsewhere = world.commit(&[(1, key(LayerKind::Base, 0), Some(content(1)))]);
+    world.hub.publish(world.newest(), &[elsewhere]);
+    assert_eq!(world.hub.revision(), Revision(1));
+    let here = world.commit(&[(0, key(LayerKind::Base, 0), Some(content(1)))]);
+    world.hub.publish(world.newest(), &[here]);
+    let elsewhere = world.commit(&[(1, key(LayerKind::Base, 0), Some(content(2)))]);
+    world.hub.publish(world.newest(), &[elsewhere]);
+    assert_eq!(world.hub.revision(), Revision(1), "not before the thread has done what comes first");
+    drop(client);
+}
+
+/// Readers and the hub's thread at once: what `steps` cannot order.
+#[test]
+fn readers_on_threads_of_their_own_are_told_the_state_of_each_revision_and_end_with_the_last() {
+    const COMMITS: u64 = 400;
+    let mut world = World::new();
+    let (hub, thread) = Hub::start(world.newest(), Arc::new(Resolver::new(1 << 20)), 100);
+    world.hub = hub.clone();
+    let world = RwLock::new(world);
+    let targets = [
+        vec![follow(0, 2)],
+        vec![follow(0, 1)],
+        vec![follow(0, 2), follow(1, 2), follow(2, 1)],
+        vec![star(2)],
+    ];
+    std::thread::scope(|scope| {
+        let mut watch_ids = vec![];
+        let mut readers = vec![];
+        for targets in targets {
+            let mut client = world.read().expect("not poisoned").subscribe(targets);
+            watch_ids.push(client.stream.watch_id());
+            let world = &world;
+            readers.push(scope.spawn(move || {
+                client.woken.thread.set(std::thread::current()).expect("it is set once");
+                while client.revision < Revision(COMMITS) {
+                    let told = client.poll(&world.read().expect("not poisoned"));
+                    if told.is_none() {
+                        let parked = Instant::now();
+                        std::thread::park_timeout(Duration::from_secs(60));
+                        assert!(parked.elapsed() < Duration::from_secs(60), "a lost wake-up");
+                    }
+                }
+            }));
+        }
+        for _ in 0..COMMITS {
+            let mut changes: Vec<_> = (0..CONFIGS.len())
+                .map(|config| {
+                    (config, key(LayerKind::Base, fastrand::usize(..3)), Some(content(fastrand::u8(..5))))
+                })
+                .collect();
+            changes.truncate(fastrand::usize(1..=3));
+            let (commit, state) = {
+                let mut world = world.write().expect("not poisoned");
+                (world.commit(&changes), world.newest())
+            };
+            hub.publish(state, &[commit]);
+        }
+        for watch_id in watch_ids {
+            // Who has the last one already has gone.
+            let _ = hub.request_progress(&watch_id, Revision(COMMITS));
+        }
+        readers.into_iter().for_each(|reader| reader.join().expect("it was told the truth"));
+    });
+    hub.close();
+    thread.join().expect("the thread ends");
+    assert_eq!(hub.watcher_count(), 0);
 }
