@@ -21,10 +21,6 @@ use super::status::{broken, too_late};
 use super::streams::{ChangesStream, WatchStream};
 
 /// The answer to one call. What is at hand is answered without a task, a timer, or a box.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a box for what is answered at once would cost every Get an allocation"
-)]
 pub enum Answer {
     Now(Response<Reply>),
     Later(Later),

@@ -30,6 +30,7 @@ pub struct ConfigState {
     /// Sorted by key. A plain list: most configs have few layers, and there may be millions of configs.
     layers: Box<[Arc<LayerEntry>]>,
     /// None for most configs.
+    #[expect(clippy::box_collection, reason = "a third of the size where there are none")]
     tags: Option<Box<BTreeMap<TagName, Version>>>,
 }
 

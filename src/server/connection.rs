@@ -162,10 +162,6 @@ impl Connection {
 }
 
 /// A call that was not answered at once.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "those that stay are streams: a box would cost each of them more than it saves"
-)]
 enum Call {
     Answering { answer: Later, respond: SendResponse<Encoded> },
     Telling(Telling),
