@@ -32,7 +32,10 @@ impl Digest {
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "sha256:{}", hex::encode(self.0))
+        let mut digits = [0; 64];
+        hex::encode_to_slice(self.0, &mut digits).expect("two digits for each byte");
+        f.write_str("sha256:")?;
+        f.write_str(str::from_utf8(&digits).expect("hex digits are ASCII"))
     }
 }
 

@@ -110,7 +110,7 @@ pub fn timestamp(field: impl Display, time: &prost_types::Timestamp) -> Result<T
 }
 
 /// By hand: the conversion of prost overflows for the least number of seconds.
-fn duration(field: &str, duration: &prost_types::Duration) -> Result<Duration, Error> {
+fn duration(field: impl Display, duration: &prost_types::Duration) -> Result<Duration, Error> {
     match (u64::try_from(duration.seconds), u32::try_from(duration.nanos)) {
         (Ok(seconds), Ok(nanos)) if nanos < 1_000_000_000 => Ok(Duration::new(seconds, nanos)),
         (Ok(_), Ok(nanos)) => Err(invalid(field, format!("nanos {nanos} are not within 0 to 999999999"))),
@@ -194,12 +194,14 @@ pub fn change(field: &str, change: v1::Change) -> Result<Change, Error> {
         Ok::<_, Error>(Text { content: text.content, format })
     };
     let action = match change.action {
-        None => return Err(invalid(format!("{prefix}action"), "must be set: what to do with the layer")),
+        None => {
+            return Err(invalid(format_args!("{prefix}action"), "must be set: what to do with the layer"));
+        }
         Some(Wire::Replace(replace)) => Action::Replace(text("replace", replace)?),
         Some(Wire::MergePatch(patch)) => Action::MergePatch(text("merge_patch", patch)?),
         Some(Wire::JsonPatch(patch)) => Action::JsonPatch(text("json_patch", patch)?),
         Some(Wire::Assign(assign)) if assign.values.is_empty() => {
-            return Err(invalid(format!("{prefix}assign.values"), "must not be empty"));
+            return Err(invalid(format_args!("{prefix}assign.values"), "must not be empty"));
         }
         Some(Wire::Assign(assign)) => Action::Assign(assign.values),
         Some(Wire::Delete(())) => Action::Delete,
@@ -208,15 +210,15 @@ pub fn change(field: &str, change: v1::Change) -> Result<Change, Error> {
     Ok(Change {
         id: config_id(&prefix, &change.namespace, &change.config)?,
         key: LayerKey { kind, scope: scope(&prefix, &change.scope)? },
-        ttl: change.ttl.map(|ttl| time_to_live(&format!("{prefix}ttl"), &ttl)).transpose()?,
+        ttl: change.ttl.map(|ttl| time_to_live(format_args!("{prefix}ttl"), &ttl)).transpose()?,
         action,
         expected: change.expected_version.map(Version),
         field: field.into(),
     })
 }
 
-fn time_to_live(field: &str, ttl: &prost_types::Duration) -> Result<Duration, Error> {
-    match duration(field, ttl)? {
+fn time_to_live(field: impl Display, ttl: &prost_types::Duration) -> Result<Duration, Error> {
+    match duration(&field, ttl)? {
         Duration::ZERO => Err(invalid(field, "must be more than zero")),
         ttl if ttl > TTL_MAX => Err(invalid(field, "must be at most 3650 days")),
         ttl => Ok(ttl),
@@ -236,10 +238,9 @@ pub fn write(
     request: Option<Request>,
     intent: Intent,
 ) -> Result<Write, Error> {
-    let field = |name: &str| format!("options.{name}");
-    bounded_text(&field("reason"), &options.reason, REASON_BYTES_MAX)?;
-    bounded_text(&field("request_id"), &options.request_id, REQUEST_ID_BYTES_MAX)?;
-    bounded_map(&field("annotations"), &options.annotations, ANNOTATION_BYTES_MAX)?;
+    bounded_text("options.reason", &options.reason, REASON_BYTES_MAX)?;
+    bounded_text("options.request_id", &options.request_id, REQUEST_ID_BYTES_MAX)?;
+    bounded_map("options.annotations", &options.annotations, ANNOTATION_BYTES_MAX)?;
     Ok(Write {
         origin: Origin { actor, source, reason: options.reason, request, annotations: options.annotations },
         intent,
@@ -247,7 +248,7 @@ pub fn write(
     })
 }
 
-fn bounded_text(field: &str, text: &str, bytes_max: usize) -> Result<(), Error> {
+fn bounded_text(field: impl Display, text: &str, bytes_max: usize) -> Result<(), Error> {
     match text.len() {
         bytes if bytes > bytes_max => {
             Err(invalid(field, format!("has {bytes} bytes, at most {bytes_max} are allowed")))
@@ -256,7 +257,7 @@ fn bounded_text(field: &str, text: &str, bytes_max: usize) -> Result<(), Error> 
     }
 }
 
-fn bounded_map(field: &str, map: &BTreeMap<String, String>, bytes_max: usize) -> Result<(), Error> {
+fn bounded_map(field: impl Display, map: &BTreeMap<String, String>, bytes_max: usize) -> Result<(), Error> {
     if map.len() > ANNOTATIONS_MAX {
         let found = map.len();
         return Err(invalid(field, format!("has {found} entries, at most {ANNOTATIONS_MAX} are allowed")));
@@ -265,7 +266,7 @@ fn bounded_map(field: &str, map: &BTreeMap<String, String>, bytes_max: usize) ->
         let bytes = name.len() + value.len();
         match bytes > bytes_max {
             true => Err(invalid(
-                field,
+                &field,
                 format!("entry {name:.20?} has {bytes} bytes, at most {bytes_max} are allowed"),
             )),
             false => Ok(()),
