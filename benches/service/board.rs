@@ -71,13 +71,16 @@ impl Board {
     pub fn receive(&self, counter: u64, newest: &mut u64, tally: &Tally) -> bool {
         let Some(number) = counter.checked_sub(self.first) else { return false };
         let now_ns = self.now_ns();
-        let latency_ns = now_ns - self.updates[number as usize].sent_ns.load(Relaxed);
-        let latency = Duration::from_nanos(latency_ns);
+        let latency_ns = |update: &Update| now_ns.saturating_sub(update.sent_ns.load(Relaxed));
+        let update = &self.updates[usize::try_from(number).expect("there are not so many")];
+        // Also when it comes after a later one, as it does where writes overtake each other.
+        update.last_ns.fetch_max(latency_ns(update), Relaxed);
+        let latency = Duration::from_nanos(latency_ns(update));
         tally.0.lock().unwrap_or_else(PoisonError::into_inner).push(latency);
         // Those that it was spared are older than what it has.
         for passed in (*newest).max(self.first - 1)..counter {
             let update = &self.updates[(passed + 1 - self.first) as usize];
-            update.last_ns.fetch_max(now_ns - update.sent_ns.load(Relaxed).min(now_ns), Relaxed);
+            update.last_ns.fetch_max(latency_ns(update), Relaxed);
             if update.reached.fetch_add(1, Relaxed) + 1 == self.watchers {
                 self.changed.notify_one();
             }
