@@ -46,7 +46,7 @@ impl History {
             let message = stream.message().await.expect("no gap").expect("no end");
             let Some(stream_changes_response::Event::Commit(part)) = message.event else { continue };
             match &mut parts {
-                Some(commit) => commit.changes.extend(part.changes),
+                Some(commit) => part.changes.into_iter().for_each(|change| extend(commit, change)),
                 None => parts = Some(part),
             }
             if !message.more {
@@ -171,6 +171,17 @@ impl Config {
         let layers: Layers =
             layers.map(|layer| ((layer.kind, layer.scope), (layer.version, layer.digest))).collect();
         assert_eq!((&layers, &info.tags), (&self.layers, &self.tags), "{}", info.config);
+    }
+}
+
+/// Adds what a further part of a commit tells: of another config, or more of the last one.
+fn extend(commit: &mut Commit, change: ConfigChange) {
+    match commit.changes.last_mut() {
+        Some(last) if (&last.namespace, &last.config) == (&change.namespace, &change.config) => {
+            last.layers.extend(change.layers);
+            last.tags.extend(change.tags);
+        }
+        _ => commit.changes.push(change),
     }
 }
 

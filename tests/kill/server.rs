@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use confwatch::proto::v1::config_service_client::ConfigServiceClient;
 use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, Command};
+use tokio::process::{Child, ChildStdout, Command};
 use tonic::transport::{Channel, Endpoint};
 
 pub type Client = ConfigServiceClient<Channel>;
@@ -35,6 +35,13 @@ impl Server {
         Starting { process: process.expect("the binary was built with this test") }
     }
 
+    /// Reads where a server says that it serves. `None` if it ends instead.
+    pub async fn address(output: ChildStdout) -> Option<String> {
+        let line = BufReader::new(output).lines().next_line().await.expect("it is text")?;
+        let (_, rest) = line.split_once(" serving on ").expect("the start-up line");
+        Some(rest.split(',').next().expect("the address comes first").to_owned())
+    }
+
     /// On a connection of its own.
     pub async fn client(&self) -> Client {
         let endpoint = Endpoint::from_shared(format!("http://{}", self.address)).expect("an address");
@@ -45,10 +52,7 @@ impl Server {
 impl Starting {
     pub async fn ready(mut self) -> Server {
         let stdout = self.process.stdout.take().expect("it is piped");
-        let line = BufReader::new(stdout).lines().next_line().await.expect("it is text");
-        let line = line.expect("the server starts on what is left");
-        let (_, rest) = line.split_once(" serving on ").expect("the start-up line");
-        let address = rest.split(',').next().expect("the address comes first").to_owned();
+        let address = Server::address(stdout).await.expect("the server starts on what is left");
         Server { process: self.process, address }
     }
 }
