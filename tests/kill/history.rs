@@ -60,6 +60,12 @@ impl History {
         self.commits.len() as u64
     }
 
+    /// Whether a request made a commit.
+    #[allow(dead_code, reason = "kill -9 leads to no refusals")]
+    pub fn has(&self, request_id: &str) -> bool {
+        self.requests.contains_key(request_id)
+    }
+
     fn add(&mut self, commit: Commit) {
         let revision = commit.revision;
         assert_eq!(revision, self.head() + 1, "revisions are dense");

@@ -23,6 +23,12 @@ pub struct Starting {
 
 impl Server {
     pub fn spawn(data: &Path, arguments: &[&str]) -> Starting {
+        let process = Server::command(data, arguments).spawn();
+        Starting { process: process.expect("the binary was built with this test") }
+    }
+
+    /// Not affected by the environment of the tests.
+    pub fn command(data: &Path, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_confwatch"));
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CONFWATCH_")) {
             command.env_remove(name);
@@ -30,9 +36,10 @@ impl Server {
         command
             .args(["serve", "--listen", "127.0.0.1:0", "--log", "warn", "--data-dir"])
             .arg(data)
-            .args(arguments);
-        let process = command.stdout(Stdio::piped()).kill_on_drop(true).spawn();
-        Starting { process: process.expect("the binary was built with this test") }
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .kill_on_drop(true);
+        command
     }
 
     /// Reads where a server says that it serves. `None` if it ends instead.
@@ -44,8 +51,12 @@ impl Server {
 
     /// On a connection of its own.
     pub async fn client(&self) -> Client {
+        Client::new(self.connect().await)
+    }
+
+    pub async fn connect(&self) -> Channel {
         let endpoint = Endpoint::from_shared(format!("http://{}", self.address)).expect("an address");
-        Client::new(endpoint.connect().await.expect("the server listens"))
+        endpoint.connect().await.expect("the server listens")
     }
 }
 

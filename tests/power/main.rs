@@ -6,6 +6,7 @@
 
 mod cuts;
 mod disk;
+mod full;
 #[path = "../kill/history.rs"]
 mod history;
 #[path = "../kill/life.rs"]
@@ -13,6 +14,7 @@ mod life;
 mod model;
 #[path = "../kill/server.rs"]
 mod server;
+mod trouble;
 #[path = "../kill/watcher.rs"]
 mod watcher;
 #[path = "../kill/write.rs"]

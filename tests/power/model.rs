@@ -195,7 +195,8 @@ impl Model {
 
     /// What is seen from now on is what a power cut left. Says how many operations were at stake.
     pub fn cut(&mut self, survives: &Survives, rng: &mut Rng) -> usize {
-        let pending: Vec<_> = std::mem::take(&mut self.pending).into_iter().map(|pending| pending.1).collect();
+        let pending: Vec<_> =
+            std::mem::take(&mut self.pending).into_iter().map(|pending| pending.1).collect();
         self.keep(&pending, survives, rng);
         for node in self.nodes.values_mut() {
             node.seen = node.durable.clone();

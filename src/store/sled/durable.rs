@@ -108,6 +108,14 @@ pub fn blobs(db_dir: &Path) -> io::Result<usize> {
     }
 }
 
+/// The error of the system that a text tells of. sled copies such errors as their debug text, or panics with it: neither is for
+/// people, nor does it tell a full disk from a damaged database.
+pub fn system_error(text: &str) -> Option<io::Error> {
+    let (_, rest) = text.split_once("Os { code: ")?;
+    let (number, _) = rest.split_once(',')?;
+    number.parse().ok().map(io::Error::from_raw_os_error)
+}
+
 /// Makes the content of a file, or the names in a directory, durable.
 pub fn sync(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
@@ -136,5 +144,24 @@ fn ignore_missing(result: io::Result<()>) -> io::Result<()> {
     match result {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What sled itself copies more than once.
+    #[test]
+    fn errors_of_the_system_are_found_in_what_sled_makes_of_them() {
+        let system = io::Error::from_raw_os_error(libc::ENOSPC);
+        let copied = io::Error::new(system.kind(), format!("{system:?}"));
+        let copied_again = io::Error::new(copied.kind(), format!("{copied:?}"));
+        for text in [copied.to_string(), copied_again.to_string(), format!("unwrap(): Io({copied_again:?})")]
+        {
+            let found = system_error(&text).expect("it is there");
+            assert_eq!(found.raw_os_error(), system.raw_os_error(), "{text}");
+        }
+        assert!(system_error("could not acquire lock").is_none());
     }
 }

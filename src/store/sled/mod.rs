@@ -82,7 +82,7 @@ impl SledStore {
     /// Opens the store in `dir`, or creates one. `StoreError::Locked` if somebody else has it open, `StoreError::Format` if a later
     /// program wrote it.
     pub fn open(dir: &Path, options: SledOptions) -> Result<SledStore, StoreError> {
-        guarded(|| {
+        let opened = guarded(|| {
             let directory = open::prepare(dir, &options)?;
             let database = Database::open(dir, &options)?;
             let (head, sequence) = recover(dir, &database)?;
@@ -111,7 +111,8 @@ impl SledStore {
                 options,
                 directory,
             })
-        })
+        });
+        opened.map_err(|error| open::explain(dir, error))
     }
 
     /// As `Store::verify`, for a store that may be too damaged to be opened. First archives what a crash left in the log, as
@@ -323,7 +324,11 @@ fn guarded<T>(run: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreErr
     catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
         let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-        Err(corrupt("the database", format!("sled panicked: {}", text.unwrap_or_default())))
+        let text = text.unwrap_or_default();
+        Err(match durable::system_error(&text) {
+            Some(source) => StoreError::Io { what: "the database".into(), source },
+            None => corrupt("the database", format!("sled panicked: {text}")),
+        })
     })
 }
 
@@ -343,7 +348,10 @@ fn io_error(path: &Path, source: std::io::Error) -> StoreError {
 impl From<sled::Error> for StoreError {
     fn from(error: sled::Error) -> StoreError {
         match error {
-            sled::Error::Io(source) => StoreError::Io { what: "the database".into(), source },
+            sled::Error::Io(error) => {
+                let source = durable::system_error(&error.to_string()).unwrap_or(error);
+                StoreError::Io { what: "the database".into(), source }
+            }
             other => corrupt("the database", other.to_string()),
         }
     }

@@ -10,6 +10,10 @@
 //! | `HEAD` | see `witness.rs` |
 
 use std::fs::{self, File, TryLockError};
+use std::io::{
+    self,
+    ErrorKind::{QuotaExceeded, StorageFull},
+};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -104,12 +108,23 @@ pub fn check_complete(path: &Path, trees: &Trees, head: Head) -> Result<(), Stor
     Ok(())
 }
 
+/// What to do about an error that a start has met. sled cannot be opened without room for a few changes, not even to be read.
+pub fn explain(path: &Path, error: StoreError) -> StoreError {
+    match error {
+        StoreError::Io { source, .. } if matches!(source.kind(), StorageFull | QuotaExceeded) => {
+            let what =
+                "its disk is full, and a start needs some room; nothing is lost: make room, and start again";
+            io_error(path, io::Error::new(source.kind(), what))
+        }
+        other => other,
+    }
+}
+
 /// Our own lock, because sled's is released some time after it is closed: this one says exactly who has it.
 fn lock(path: &Path) -> Result<Directory, StoreError> {
     let io = |source| io_error(path, source);
     if !path.is_dir() {
         fs::create_dir_all(path).map_err(io)?;
-        durable::sync_parent(path).map_err(io)?;
     }
     let lock =
         File::options().create(true).truncate(false).write(true).open(path.join("LOCK")).map_err(io)?;
@@ -137,6 +152,8 @@ fn create_if_missing(path: &Path, options: &SledOptions) -> Result<(), StoreErro
     if witness::read(path)?.is_some() {
         return Err(corrupt(db_dir.display().to_string(), "it is missing"));
     }
+    // The directory itself may be as new, or was made by a start that did not come as far.
+    durable::sync_parent(path).map_err(io)?;
     let log = path.join("wal");
     if !log.is_dir() {
         wal::create(&log).map_err(|source| io_error(&log, source))?;

@@ -34,6 +34,8 @@ pub struct Wal {
     /// found is not known, and only a new segment with the right base can tell that it does not count.
     active: Option<(usize, Segment)>,
     sequence: u64,
+    /// Which files surely have a durable name. One that is found may be left by a server that was killed, or could not sync.
+    named: [bool; SEGMENTS_MAX],
     /// The last revision that was acknowledged.
     last: Revision,
 }
@@ -68,7 +70,15 @@ impl Wal {
     /// highest number there.
     pub fn begin(dir: &Path, options: SledOptions, sequence: u64, last: Revision) -> io::Result<Wal> {
         let slots = Arc::new(Slots(Mutex::new(vec![Slot::Free; SEGMENTS_MAX])));
-        let mut wal = Wal { dir: dir.to_owned(), options, slots, active: None, sequence, last };
+        let mut wal = Wal {
+            dir: dir.to_owned(),
+            options,
+            slots,
+            active: None,
+            sequence,
+            named: [false; SEGMENTS_MAX],
+            last,
+        };
         wal.active = match wal.rotate() {
             Ok(active) => Some(active),
             Err(AppendError::Io(error)) => return Err(error),
@@ -134,13 +144,14 @@ impl Wal {
         let free = self.slots.lock().iter().position(|slot| *slot == Slot::Free);
         let slot = free.ok_or(AppendError::Full)?;
         self.sequence += 1;
-        let begin = || {
+        let named = &mut self.named[slot];
+        let mut begin = || {
             let path = self.dir.join(slot.to_string());
-            let is_new = !path.exists();
             let segment =
                 Segment::begin(&path, self.options.wal_segment_bytes, self.sequence, self.last.next())?;
-            if is_new {
+            if !*named {
                 durable::sync(&self.dir)?;
+                *named = true;
             }
             Ok(segment)
         };
