@@ -117,9 +117,10 @@ async fn start_in_trouble(machine: &mut Machine) {
         Some(_) => machine.lose_power(process).await,
         None => {
             let said = process.wait_with_output().await.expect("it was started here");
-            let text = String::from_utf8_lossy(&said.stderr).into_owned();
-            println!("{text}");
-            check_is_plain(&text);
+            let text = String::from_utf8_lossy(&said.stderr);
+            let error = text.lines().find(|line| line.starts_with("error: ")).expect("it says why it ends");
+            println!("{error}");
+            check_is_plain(error);
         }
     }
 }

@@ -182,14 +182,18 @@ impl Model {
 
     /// Makes durable what was done up to `until`: to the content of a file, or to the names in a directory.
     pub fn sync(&mut self, node: NodeId, until: u64) {
-        let synced = self.take_pending(node, until);
+        let is_journal = matches!(self.names, Names::Journal);
+        let synced = self.take_pending(until, |operation| match operation {
+            Operation::Write { .. } | Operation::Resize { .. } => operation.is_content_of(node),
+            Operation::Name(changes) => is_journal || changes.iter().any(|change| change.0 == node),
+        });
         synced.iter().for_each(|operation| self.make_durable(operation));
     }
 
-    /// As a kernel does whose disk has failed: what was to be synced is seen as before, no later sync tries it again, and what of it
-    /// is on the disk nobody knows.
+    /// As a kernel does whose disk has failed: the content that was to be synced is seen as before, no later sync tries it again, and
+    /// what of it is on the disk nobody knows. Names can be tried again: file systems that lose those take no more changes at all.
     pub fn fail_sync(&mut self, node: NodeId, until: u64, survives: &Survives, rng: &mut Rng) {
-        let given_up = self.take_pending(node, until);
+        let given_up = self.take_pending(until, |operation| operation.is_content_of(node));
         self.keep(&given_up, survives, rng);
     }
 
@@ -204,16 +208,9 @@ impl Model {
         pending.len()
     }
 
-    /// What a sync of `node` is for.
-    fn take_pending(&mut self, node: NodeId, until: u64) -> Vec<Operation> {
-        let is_journal = matches!(self.names, Names::Journal);
-        let (taken, pending) = std::mem::take(&mut self.pending).into_iter().partition(|(at, operation)| {
-            *at <= until
-                && match operation {
-                    Operation::Write { file, .. } | Operation::Resize { file, .. } => *file == node,
-                    Operation::Name(changes) => is_journal || changes.iter().any(|change| change.0 == node),
-                }
-        });
+    fn take_pending(&mut self, until: u64, is_taken: impl Fn(&Operation) -> bool) -> Vec<Operation> {
+        let all = std::mem::take(&mut self.pending).into_iter();
+        let (taken, pending) = all.partition(|(at, operation)| *at <= until && is_taken(operation));
         self.pending = pending;
         let taken: Vec<(u64, Operation)> = taken;
         taken.into_iter().map(|(_, operation)| operation).collect()
@@ -315,6 +312,13 @@ impl Model {
 }
 
 impl Operation {
+    fn is_content_of(&self, node: NodeId) -> bool {
+        match self {
+            Operation::Write { file, .. } | Operation::Resize { file, .. } => *file == node,
+            Operation::Name(_) => false,
+        }
+    }
+
     /// To what is seen, or to what is durable.
     fn apply(&self, nodes: &mut HashMap<NodeId, Node>, which: fn(&mut Node) -> &mut Content) {
         match self {

@@ -142,6 +142,12 @@ async fn write(client: Client, mut rng: Rng, shared: Arc<Shared>) -> Said {
                     assert!(matches!(write, Write::Rollback(_) | Write::SetTag(_)), "{write:?}: {status:?}");
                     said.refused.push(write.id().to_owned());
                 }
+                // Of this it is not known whether it was written.
+                Some("STORE_UNAVAILABLE") => {
+                    check_is_temporary(&status);
+                    shared.refused.fetch_add(1, Ordering::Relaxed);
+                    tokio::time::sleep(PAUSE).await;
+                }
                 Some(_) if status.code() == Code::NotFound => said.refused.push(write.id().to_owned()),
                 Some(_) => panic!("{write:?}: {status:?}"),
                 // The server is gone.

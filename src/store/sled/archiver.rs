@@ -8,6 +8,7 @@
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -15,7 +16,7 @@ use std::time::{Duration, Instant};
 use super::database::{Database, Handle};
 use super::index::Pending;
 use super::wal::{self, Slots};
-use super::{Point, SledOptions, guarded};
+use super::{Point, SledOptions, guarded, open};
 use crate::model::Revision;
 use crate::store::{Head, StoreError};
 
@@ -42,6 +43,8 @@ struct Shared {
     filled: Condvar,
     /// Something was archived, or cannot be.
     archived: Condvar,
+    /// Syncs have failed since the database was last opened: `open::suspect`.
+    is_suspect: AtomicBool,
     /// Held while a group of batches is written: whoever holds it sees the database as of one head. Taken before `queue`.
     writing: Mutex<()>,
 }
@@ -92,6 +95,7 @@ impl Archiver {
             queue: Mutex::new(queue),
             filled: Condvar::new(),
             archived: Condvar::new(),
+            is_suspect: AtomicBool::new(false),
             writing: Mutex::new(()),
         });
         let thread = thread::Builder::new()
@@ -229,6 +233,11 @@ impl Shared {
     }
 
     fn fail(&self, error: StoreError) {
+        if !matches!(&error, StoreError::Io { source, .. } if open::is_full(source)) {
+            self.is_suspect.store(true, Ordering::Relaxed);
+            // Noted at once, for this process may be killed. To open it again without the note is refused.
+            let _ = open::suspect(&self.dir);
+        }
         let why = match error {
             StoreError::Unavailable(why) => why,
             other => other.to_string(),
@@ -263,12 +272,16 @@ impl Shared {
 
     /// Opens the database, and queues what it has not got.
     fn try_reopen(&self) -> Result<(), StoreError> {
+        if self.is_suspect.load(Ordering::Relaxed) {
+            open::suspect(&self.dir)?;
+        }
         let (database, head) = guarded(|| {
             let database = Database::open(&self.dir, &self.options)?;
             let head = database.catch_up()?;
             database.sync()?;
             Ok((database, head))
         })?;
+        self.is_suspect.store(false, Ordering::Relaxed);
         let durable = self.lock().durable;
         let missing = wal::read(&self.dir.join("wal"), head.revision)?.batches;
         let missing = missing.into_iter().filter(|batch| batch.last <= durable).map(Pending::from);

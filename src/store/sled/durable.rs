@@ -20,18 +20,23 @@
 //! 7. **Writing in one order**: what vouches for other items is written after them by the same thread, for sled recovers a prefix of
 //!    it: `index.rs`. `flush()` comes before the log writes over what is archived: `archiver.rs`.
 //! 8. **After an error** sled is closed and opened again, and gets from the log what it has not got: `archiver.rs`. A flush that hangs is
-//!    such an error: `syncer.rs`.
+//!    such an error: `syncer.rs`. Before it is opened, all of its files are written again, `rewrite`: what a failed sync was for is read
+//!    as it was written, but no later sync makes it durable, and sled would build upon it.
 //!
 //! What is acknowledged does not hang on any of this alone: it is durable in the write-ahead log first (`wal/`), which has no other copy
 //! than sled's of what it writes over.
 
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The size of sled's segments. A directory keeps the size it was created with, so this can never change.
 pub const SEGMENT_BYTES: usize = 8 << 20;
+
+/// How much is read and written again at once.
+const REWRITE_BYTES: usize = 1 << 20;
 
 /// How often the replacement was called.
 static SYNCS: AtomicU64 = AtomicU64::new(0);
@@ -82,6 +87,31 @@ pub fn prepare(db_dir: &Path) -> io::Result<()> {
     sync(&db_dir.join("db"))?;
     sync_blobs(db_dir)?;
     sync(db_dir)
+}
+
+/// Step 8: before sled opens the directory after an error. Nobody else has it open.
+pub fn rewrite(db_dir: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(db_dir)? {
+        let entry = entry?;
+        if entry.file_type()?.is_file() {
+            rewrite_file(&File::options().read(true).write(true).open(entry.path())?)?;
+        }
+    }
+    sync(db_dir)
+}
+
+fn rewrite_file(file: &File) -> io::Result<()> {
+    let length = file.metadata()?.len();
+    let mut buffer = vec![0; REWRITE_BYTES];
+    let mut at = 0;
+    while at < length {
+        let part = &mut buffer[..REWRITE_BYTES.min((length - at) as usize)];
+        file.read_exact_at(part, at)?;
+        file.write_all_at(part, at)?;
+        at += part.len() as u64;
+    }
+    file.set_len(length)?;
+    file.sync_all()
 }
 
 /// Step 5: after sled has opened the directory, before anything is served.

@@ -235,6 +235,7 @@ impl Store for SledStore {
                 Ok(()) => break,
                 Err(AppendError::Full) => self.archiver().wait_for_room()?,
                 Err(AppendError::Io(error)) => return Err(StoreError::Refused(error.to_string())),
+                Err(AppendError::Doubtful(error)) => return Err(StoreError::Doubtful(error.to_string())),
             }
         }
         self.options.pause(Point::AfterSync);

@@ -8,6 +8,7 @@
 //! | `wal/` | the write-ahead log: `wal/` |
 //! | `db.new/` | a database that was being created when the server ended |
 //! | `HEAD` | see `witness.rs` |
+//! | `SUSPECT` | there while `db/` may not be durable although it was synced: `suspect` |
 
 use std::fs::{self, File, TryLockError};
 use std::io::{
@@ -24,6 +25,7 @@ use crate::model::Epoch;
 use crate::store::codec::decode_batch;
 use crate::store::{Head, StoreError};
 
+const SUSPECT: &str = "SUSPECT";
 /// How long sled may take to let go of a database that was just closed.
 const UNLOCK_TIME_MAX: Duration = Duration::from_secs(5);
 
@@ -41,9 +43,38 @@ pub fn prepare(path: &Path, options: &SledOptions) -> Result<Directory, StoreErr
     Ok(directory)
 }
 
+/// Notes that syncs of the database have failed, so that whoever opens it next writes it again first: step 8 of the recipe. A power cut may
+/// lose the note, and with it what the note is about.
+pub fn suspect(path: &Path) -> Result<(), StoreError> {
+    let note = path.join(SUSPECT);
+    File::create(&note).map(drop).map_err(|source| io_error(&note, source))
+}
+
+/// Writes the database again if it is suspect.
+fn rewrite_suspect(path: &Path, db_dir: &Path) -> Result<(), StoreError> {
+    let note = path.join(SUSPECT);
+    if !note.exists() {
+        return Ok(());
+    }
+    let io = |source| io_error(db_dir, source);
+    // Who has failed with it may not yet have let go of it. This is the lock that sled takes.
+    let db = File::open(db_dir.join("db")).map_err(io)?;
+    let give_up = Instant::now() + UNLOCK_TIME_MAX;
+    while let Err(error) = db.try_lock() {
+        match error {
+            TryLockError::WouldBlock if Instant::now() > give_up => return Err(locked(db_dir)),
+            TryLockError::WouldBlock => thread::sleep(Duration::from_millis(10)),
+            TryLockError::Error(source) => return Err(io(source)),
+        }
+    }
+    durable::rewrite(db_dir).map_err(io)?;
+    fs::remove_file(&note).map_err(io)
+}
+
 /// Opens the database, as the recipe says. The format is known to be ours; the rest of the content is not looked at.
 pub fn open_database(path: &Path, options: &SledOptions) -> Result<Trees, StoreError> {
     let db_dir = path.join("db");
+    rewrite_suspect(path, &db_dir)?;
     durable::prepare(&db_dir).map_err(|source| io_error(&db_dir, source))?;
     let trees = Trees::open(open_sled(&db_dir, options)?)?;
     trees.check_format()?;
@@ -108,13 +139,23 @@ pub fn check_complete(path: &Path, trees: &Trees, head: Head) -> Result<(), Stor
     Ok(())
 }
 
+/// Whether an error says that there is no room. What was written before is not touched by it.
+pub fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), StorageFull | QuotaExceeded)
+}
+
 /// What to do about an error that a start has met. sled cannot be opened without room for a few changes, not even to be read.
 pub fn explain(path: &Path, error: StoreError) -> StoreError {
     match error {
-        StoreError::Io { source, .. } if matches!(source.kind(), StorageFull | QuotaExceeded) => {
+        StoreError::Io { source, .. } if is_full(&source) => {
             let what =
                 "its disk is full, and a start needs some room; nothing is lost: make room, and start again";
             io_error(path, io::Error::new(source.kind(), what))
+        }
+        error @ StoreError::Io { .. } => {
+            // If this fails, there may be nothing yet that is suspect, and there is another error to tell.
+            let _ = suspect(path);
+            error
         }
         other => other,
     }

@@ -56,7 +56,10 @@ enum Slot {
 pub enum AppendError {
     /// All segments are full: to be tried again when one is released.
     Full,
+    /// Nothing was written.
     Io(io::Error),
+    /// It does not count, but the disk could not be told so: unless the next append succeeds, a start may find it.
+    Doubtful(io::Error),
 }
 
 /// Creates the directory of a log.
@@ -81,7 +84,7 @@ impl Wal {
         };
         wal.active = match wal.rotate() {
             Ok(active) => Some(active),
-            Err(AppendError::Io(error)) => return Err(error),
+            Err(AppendError::Io(error) | AppendError::Doubtful(error)) => return Err(error),
             Err(AppendError::Full) => None,
         };
         Ok(wal)
@@ -91,8 +94,7 @@ impl Wal {
         &self.slots
     }
 
-    /// Appends the batch of `count` commits from `first` on, and waits until it is durable. After an error the batch does not count; if the
-    /// disk cannot even be told that much, a start may find it all the same, as if it had been appended then.
+    /// Appends the batch of `count` commits from `first` on, and waits until it is durable. After an error the batch does not count.
     pub fn append(&mut self, first: Revision, count: u32, batch: &[u8]) -> Result<(), AppendError> {
         let (slot, mut segment) = match self.active.take() {
             Some((slot, segment)) if segment.has_room_for(batch.len()) => (slot, segment),
@@ -131,10 +133,13 @@ impl Wal {
             Err(error) => {
                 self.slots.lock()[slot] = Slot::Full(self.last);
                 // The next segment begins before the failed record, which therefore does not count.
-                if let Ok(next) = self.rotate() {
-                    self.active = Some(next);
+                match self.rotate() {
+                    Ok(next) => {
+                        self.active = Some(next);
+                        Err(AppendError::Io(error))
+                    }
+                    Err(_) => Err(AppendError::Doubtful(error)),
                 }
-                Err(AppendError::Io(error))
             }
         }
     }
