@@ -62,6 +62,8 @@ struct Queue {
     wanted: Revision,
     /// Somebody waits for the log to have room.
     room_wanted: bool,
+    /// What somebody who reads has met.
+    broken: Option<StoreError>,
     /// Why nothing can be archived now.
     failed: Option<String>,
     stopping: bool,
@@ -84,6 +86,7 @@ impl Archiver {
             archived,
             wanted: Revision::ZERO,
             room_wanted: false,
+            broken: None,
             failed: None,
             stopping: false,
         };
@@ -152,6 +155,12 @@ impl Archiver {
         Ok(())
     }
 
+    /// The database cannot be read: it is closed, and opened again.
+    pub fn note_failure(&self, error: StoreError) {
+        self.shared.lock().broken = Some(error);
+        self.shared.filled.notify_one();
+    }
+
     /// Calls `run` while the database stands still, with what it shows.
     pub fn while_still<T>(&self, run: impl FnOnce(Head) -> T) -> T {
         let _still = self.shared.writing.lock().expect("writing catches panics");
@@ -179,7 +188,8 @@ impl Shared {
                 self.archive(&group)
             };
             self.options.pause(Point::AfterArchive);
-            if let Err(error) = archived.and_then(|()| self.release()) {
+            let broken = || self.lock().broken.take().map_or(Ok(()), Err);
+            if let Err(error) = archived.and_then(|()| self.release()).and_then(|()| broken()) {
                 self.fail(error);
                 self.reopen();
             }
@@ -197,7 +207,7 @@ impl Shared {
                 || queue.room_wanted
                 || waited >= GATHER_TIME;
             match queue.pending.is_empty() {
-                true if queue.room_wanted => break,
+                true if queue.room_wanted || queue.broken.is_some() => break,
                 true if queue.stopping => return None,
                 true => queue = self.filled.wait(queue).expect(UNPOISONED),
                 false if is_urgent => break,
@@ -290,7 +300,7 @@ impl Shared {
         queue.pending.extend(missing.chain(newer));
         queue.pending_bytes = queue.pending.iter().map(|batch| batch.bytes.len()).sum();
         queue.archived = head;
-        queue.failed = None;
+        (queue.broken, queue.failed) = (None, None);
         self.database.set(database);
         self.archived.notify_all();
         Ok(())

@@ -182,8 +182,21 @@ impl SledStore {
             let oldest = self.oldest().revision;
             let result = guarded(|| read(&database.trees, oldest));
             if self.sweeps.load(Ordering::SeqCst) == sweeps {
-                return result;
+                return result.map_err(|error| self.note_failure(error));
             }
+        }
+    }
+
+    /// What a reader is told of an error. A database that the disk has failed is of no more use: it is opened again, even if nobody
+    /// writes.
+    fn note_failure(&self, error: StoreError) -> StoreError {
+        match error {
+            StoreError::Io { .. } => {
+                let why = error.to_string();
+                self.archiver().note_failure(error);
+                StoreError::Unavailable(why)
+            }
+            other => other,
         }
     }
 }
