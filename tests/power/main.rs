@@ -1,7 +1,8 @@
 //! What was acknowledged survives power cuts: as `tests/kill`, on a disk that forgets what was not synced when the server is
 //! killed. And full disks, and disks that fail.
 //!
-//! `CONFWATCH_POWER_CUTS` says how many cuts at least, `CONFWATCH_POWER_SEED` repeats the choices of an earlier run (not its timing).
+//! `CONFWATCH_POWER_CUTS` says how many cuts at least, `CONFWATCH_POWER_TROUBLES` how often disks get full and fail, and what servers
+//! log meanwhile is shown. `CONFWATCH_POWER_SEED` repeats the choices of an earlier run (not its timing).
 #![cfg(target_os = "linux")]
 
 mod cuts;

@@ -149,6 +149,7 @@ async fn write(client: Client, mut rng: Rng, shared: Arc<Shared>) -> Said {
                     tokio::time::sleep(PAUSE).await;
                 }
                 Some(_) if status.code() == Code::NotFound => said.refused.push(write.id().to_owned()),
+                Some("DRAINING") => return said,
                 Some(_) => panic!("{write:?}: {status:?}"),
                 // The server is gone.
                 None => return said,
