@@ -270,9 +270,8 @@ impl Model {
     }
 
     fn take_room(&mut self, bytes: usize) -> Result<(), Failure> {
-        match &mut self.room {
-            Some(room) => *room = room.checked_sub(bytes).ok_or(ENOSPC)?,
-            None => {}
+        if let Some(room) = &mut self.room {
+            *room = room.checked_sub(bytes).ok_or(ENOSPC)?;
         }
         Ok(())
     }

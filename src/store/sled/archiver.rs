@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use super::database::{Database, Handle};
 use super::index::Pending;
 use super::wal::{self, Slots};
-use super::{Point, SledOptions, guarded, open};
+use super::{Point, SledOptions, guarded, suspect};
 use crate::model::Revision;
 use crate::store::{Head, StoreError};
 
@@ -43,7 +43,7 @@ struct Shared {
     filled: Condvar,
     /// Something was archived, or cannot be.
     archived: Condvar,
-    /// Syncs have failed since the database was last opened: `open::suspect`.
+    /// Syncs have failed since the database was last opened: `suspect.rs`.
     is_suspect: AtomicBool,
     /// Held while a group of batches is written: whoever holds it sees the database as of one head. Taken before `queue`.
     writing: Mutex<()>,
@@ -243,10 +243,10 @@ impl Shared {
     }
 
     fn fail(&self, error: StoreError) {
-        if !matches!(&error, StoreError::Io { source, .. } if open::is_full(source)) {
+        if suspect::is_suspect_after(&error) {
             self.is_suspect.store(true, Ordering::Relaxed);
             // Noted at once, for this process may be killed. To open it again without the note is refused.
-            let _ = open::suspect(&self.dir);
+            let _ = suspect::note(&self.dir);
         }
         let why = match error {
             StoreError::Unavailable(why) => why,
@@ -283,7 +283,7 @@ impl Shared {
     /// Opens the database, and queues what it has not got.
     fn try_reopen(&self) -> Result<(), StoreError> {
         if self.is_suspect.load(Ordering::Relaxed) {
-            open::suspect(&self.dir)?;
+            suspect::note(&self.dir)?;
         }
         let (database, head) = guarded(|| {
             let database = Database::open(&self.dir, &self.options)?;

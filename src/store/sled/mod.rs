@@ -30,6 +30,7 @@ mod load;
 mod open;
 mod options;
 mod record;
+mod suspect;
 mod syncer;
 mod trees;
 mod verify;
@@ -328,6 +329,8 @@ impl Drop for SledStore {
         let settled = guarded(|| database.settle()).and_then(|()| database.sync());
         let closed = settled.and_then(|()| witness::write(&self.directory.path, self.head()));
         if let Err(error) = closed {
+            // If this fails too, only the log tells that the store was not closed.
+            let _ = suspect::note_after(&self.directory.path, &error);
             tracing::error!(%error, "the store was not closed cleanly");
         }
     }

@@ -8,7 +8,7 @@
 //! | `wal/` | the write-ahead log: `wal/` |
 //! | `db.new/` | a database that was being created when the server ended |
 //! | `HEAD` | see `witness.rs` |
-//! | `SUSPECT` | there while `db/` may not be durable although it was synced: `suspect` |
+//! | `SUSPECT` | there while `db/` may not be durable although it was synced: `suspect.rs` |
 
 use std::fs::{self, File, TryLockError};
 use std::io::{
@@ -20,12 +20,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::trees::Trees;
-use super::{SledOptions, corrupt, durable, io_error, wal, witness};
+use super::{SledOptions, corrupt, durable, io_error, suspect, wal, witness};
 use crate::model::Epoch;
 use crate::store::codec::decode_batch;
 use crate::store::{Head, StoreError};
 
-const SUSPECT: &str = "SUSPECT";
 /// How long sled may take to let go of a database that was just closed.
 const UNLOCK_TIME_MAX: Duration = Duration::from_secs(5);
 
@@ -43,38 +42,10 @@ pub fn prepare(path: &Path, options: &SledOptions) -> Result<Directory, StoreErr
     Ok(directory)
 }
 
-/// Notes that syncs of the database have failed, so that whoever opens it next writes it again first: step 8 of the recipe. A power cut may
-/// lose the note, and with it what the note is about.
-pub fn suspect(path: &Path) -> Result<(), StoreError> {
-    let note = path.join(SUSPECT);
-    File::create(&note).map(drop).map_err(|source| io_error(&note, source))
-}
-
-/// Writes the database again if it is suspect.
-fn rewrite_suspect(path: &Path, db_dir: &Path) -> Result<(), StoreError> {
-    let note = path.join(SUSPECT);
-    if !note.exists() {
-        return Ok(());
-    }
-    let io = |source| io_error(db_dir, source);
-    // Who has failed with it may not yet have let go of it. This is the lock that sled takes.
-    let db = File::open(db_dir.join("db")).map_err(io)?;
-    let give_up = Instant::now() + UNLOCK_TIME_MAX;
-    while let Err(error) = db.try_lock() {
-        match error {
-            TryLockError::WouldBlock if Instant::now() > give_up => return Err(locked(db_dir)),
-            TryLockError::WouldBlock => thread::sleep(Duration::from_millis(10)),
-            TryLockError::Error(source) => return Err(io(source)),
-        }
-    }
-    durable::rewrite(db_dir).map_err(io)?;
-    fs::remove_file(&note).map_err(io)
-}
-
 /// Opens the database, as the recipe says. The format is known to be ours; the rest of the content is not looked at.
 pub fn open_database(path: &Path, options: &SledOptions) -> Result<Trees, StoreError> {
     let db_dir = path.join("db");
-    rewrite_suspect(path, &db_dir)?;
+    suspect::rewrite(path, UNLOCK_TIME_MAX)?;
     durable::prepare(&db_dir).map_err(|source| io_error(&db_dir, source))?;
     let trees = Trees::open(open_sled(&db_dir, options)?)?;
     trees.check_format()?;
@@ -152,12 +123,11 @@ pub fn explain(path: &Path, error: StoreError) -> StoreError {
                 "its disk is full, and a start needs some room; nothing is lost: make room, and start again";
             io_error(path, io::Error::new(source.kind(), what))
         }
-        error @ StoreError::Io { .. } => {
+        other => {
             // If this fails, there may be nothing yet that is suspect, and there is another error to tell.
-            let _ = suspect(path);
-            error
+            let _ = suspect::note_after(path, &other);
+            other
         }
-        other => other,
     }
 }
 
@@ -226,6 +196,6 @@ fn open_sled(db_dir: &Path, options: &SledOptions) -> Result<sled::Db, StoreErro
     }
 }
 
-fn locked(path: &Path) -> StoreError {
+pub fn locked(path: &Path) -> StoreError {
     StoreError::Locked { path: path.display().to_string() }
 }
