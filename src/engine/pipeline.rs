@@ -354,7 +354,13 @@ impl Pipeline {
         }
         match self.store.append(&commits) {
             Ok(_) => self.publish(&state),
-            Err(StoreError::Refused(why)) => return self.refuse(waiters, why),
+            Err(StoreError::Refused(why)) => {
+                return self.refuse(waiters, &why, || Error::NotWritten(why.clone()));
+            }
+            Err(error @ StoreError::Doubtful(_)) => {
+                let why = error.to_string();
+                return self.refuse(waiters, &why, || Error::Unwritable(why.clone()));
+            }
             Err(error) => return self.fail(waiters, error),
         }
         tell(waiters, || Ok(()));
@@ -373,11 +379,12 @@ impl Pipeline {
         });
     }
 
-    /// Nothing of a batch was written, nor will be, and nothing that was planned on top of it can be. The next writes are tried again.
-    fn refuse(&self, waiters: Vec<Waiter>, why: String) {
+    /// Nothing of a batch counts, and nothing that was planned on top of it can be written. The next writes are tried again.
+    fn refuse(&self, waiters: Vec<Waiter>, why: &str, error: impl Fn() -> Error) {
         tracing::error!(error = why, "the store did not take a batch of commits");
         let queued = self.lock().reset(&self.published.load());
-        tell(waiters.into_iter().chain(queued), || Err(Error::NotWritten(why.clone())));
+        tell(waiters, || Err(error()));
+        tell(queued, || Err(Error::NotWritten(why.to_owned())));
     }
 
     /// It is not known what is on the disk now: no write is taken any more, reads go on.

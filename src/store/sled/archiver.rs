@@ -8,6 +8,7 @@
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -15,7 +16,7 @@ use std::time::{Duration, Instant};
 use super::database::{Database, Handle};
 use super::index::Pending;
 use super::wal::{self, Slots};
-use super::{Point, SledOptions, guarded};
+use super::{Point, SledOptions, guarded, suspect};
 use crate::model::Revision;
 use crate::store::{Head, StoreError};
 
@@ -42,6 +43,8 @@ struct Shared {
     filled: Condvar,
     /// Something was archived, or cannot be.
     archived: Condvar,
+    /// Syncs have failed since the database was last opened: `suspect.rs`.
+    is_suspect: AtomicBool,
     /// Held while a group of batches is written: whoever holds it sees the database as of one head. Taken before `queue`.
     writing: Mutex<()>,
 }
@@ -59,6 +62,8 @@ struct Queue {
     wanted: Revision,
     /// Somebody waits for the log to have room.
     room_wanted: bool,
+    /// What somebody who reads has met.
+    broken: Option<StoreError>,
     /// Why nothing can be archived now.
     failed: Option<String>,
     stopping: bool,
@@ -81,6 +86,7 @@ impl Archiver {
             archived,
             wanted: Revision::ZERO,
             room_wanted: false,
+            broken: None,
             failed: None,
             stopping: false,
         };
@@ -92,6 +98,7 @@ impl Archiver {
             queue: Mutex::new(queue),
             filled: Condvar::new(),
             archived: Condvar::new(),
+            is_suspect: AtomicBool::new(false),
             writing: Mutex::new(()),
         });
         let thread = thread::Builder::new()
@@ -148,6 +155,12 @@ impl Archiver {
         Ok(())
     }
 
+    /// The database cannot be read: it is closed, and opened again.
+    pub fn note_failure(&self, error: StoreError) {
+        self.shared.lock().broken = Some(error);
+        self.shared.filled.notify_one();
+    }
+
     /// Calls `run` while the database stands still, with what it shows.
     pub fn while_still<T>(&self, run: impl FnOnce(Head) -> T) -> T {
         let _still = self.shared.writing.lock().expect("writing catches panics");
@@ -175,7 +188,8 @@ impl Shared {
                 self.archive(&group)
             };
             self.options.pause(Point::AfterArchive);
-            if let Err(error) = archived.and_then(|()| self.release()) {
+            let broken = || self.lock().broken.take().map_or(Ok(()), Err);
+            if let Err(error) = archived.and_then(|()| self.release()).and_then(|()| broken()) {
                 self.fail(error);
                 self.reopen();
             }
@@ -193,7 +207,7 @@ impl Shared {
                 || queue.room_wanted
                 || waited >= GATHER_TIME;
             match queue.pending.is_empty() {
-                true if queue.room_wanted => break,
+                true if queue.room_wanted || queue.broken.is_some() => break,
                 true if queue.stopping => return None,
                 true => queue = self.filled.wait(queue).expect(UNPOISONED),
                 false if is_urgent => break,
@@ -229,6 +243,11 @@ impl Shared {
     }
 
     fn fail(&self, error: StoreError) {
+        if suspect::is_suspect_after(&error) {
+            self.is_suspect.store(true, Ordering::Relaxed);
+            // Noted at once, for this process may be killed. To open it again without the note is refused.
+            let _ = suspect::note(&self.dir);
+        }
         let why = match error {
             StoreError::Unavailable(why) => why,
             other => other.to_string(),
@@ -263,12 +282,16 @@ impl Shared {
 
     /// Opens the database, and queues what it has not got.
     fn try_reopen(&self) -> Result<(), StoreError> {
+        if self.is_suspect.load(Ordering::Relaxed) {
+            suspect::note(&self.dir)?;
+        }
         let (database, head) = guarded(|| {
             let database = Database::open(&self.dir, &self.options)?;
             let head = database.catch_up()?;
             database.sync()?;
             Ok((database, head))
         })?;
+        self.is_suspect.store(false, Ordering::Relaxed);
         let durable = self.lock().durable;
         let missing = wal::read(&self.dir.join("wal"), head.revision)?.batches;
         let missing = missing.into_iter().filter(|batch| batch.last <= durable).map(Pending::from);
@@ -277,7 +300,7 @@ impl Shared {
         queue.pending.extend(missing.chain(newer));
         queue.pending_bytes = queue.pending.iter().map(|batch| batch.bytes.len()).sum();
         queue.archived = head;
-        queue.failed = None;
+        (queue.broken, queue.failed) = (None, None);
         self.database.set(database);
         self.archived.notify_all();
         Ok(())

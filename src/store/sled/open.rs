@@ -8,14 +8,19 @@
 //! | `wal/` | the write-ahead log: `wal/` |
 //! | `db.new/` | a database that was being created when the server ended |
 //! | `HEAD` | see `witness.rs` |
+//! | `SUSPECT` | there while `db/` may not be durable although it was synced: `suspect.rs` |
 
 use std::fs::{self, File, TryLockError};
+use std::io::{
+    self,
+    ErrorKind::{QuotaExceeded, StorageFull},
+};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::trees::Trees;
-use super::{SledOptions, corrupt, durable, io_error, wal, witness};
+use super::{SledOptions, corrupt, durable, io_error, suspect, wal, witness};
 use crate::model::Epoch;
 use crate::store::codec::decode_batch;
 use crate::store::{Head, StoreError};
@@ -40,6 +45,7 @@ pub fn prepare(path: &Path, options: &SledOptions) -> Result<Directory, StoreErr
 /// Opens the database, as the recipe says. The format is known to be ours; the rest of the content is not looked at.
 pub fn open_database(path: &Path, options: &SledOptions) -> Result<Trees, StoreError> {
     let db_dir = path.join("db");
+    suspect::rewrite(path, UNLOCK_TIME_MAX)?;
     durable::prepare(&db_dir).map_err(|source| io_error(&db_dir, source))?;
     let trees = Trees::open(open_sled(&db_dir, options)?)?;
     trees.check_format()?;
@@ -104,12 +110,32 @@ pub fn check_complete(path: &Path, trees: &Trees, head: Head) -> Result<(), Stor
     Ok(())
 }
 
+/// Whether an error says that there is no room. What was written before is not touched by it.
+pub fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), StorageFull | QuotaExceeded)
+}
+
+/// What to do about an error that a start has met. sled cannot be opened without room for a few changes, not even to be read.
+pub fn explain(path: &Path, error: StoreError) -> StoreError {
+    match error {
+        StoreError::Io { source, .. } if is_full(&source) => {
+            let what =
+                "its disk is full, and a start needs some room; nothing is lost: make room, and start again";
+            io_error(path, io::Error::new(source.kind(), what))
+        }
+        other => {
+            // If this fails, there may be nothing yet that is suspect, and there is another error to tell.
+            let _ = suspect::note_after(path, &other);
+            other
+        }
+    }
+}
+
 /// Our own lock, because sled's is released some time after it is closed: this one says exactly who has it.
 fn lock(path: &Path) -> Result<Directory, StoreError> {
     let io = |source| io_error(path, source);
     if !path.is_dir() {
         fs::create_dir_all(path).map_err(io)?;
-        durable::sync_parent(path).map_err(io)?;
     }
     let lock =
         File::options().create(true).truncate(false).write(true).open(path.join("LOCK")).map_err(io)?;
@@ -137,6 +163,8 @@ fn create_if_missing(path: &Path, options: &SledOptions) -> Result<(), StoreErro
     if witness::read(path)?.is_some() {
         return Err(corrupt(db_dir.display().to_string(), "it is missing"));
     }
+    // The directory itself may be as new, or was made by a start that did not come as far.
+    durable::sync_parent(path).map_err(io)?;
     let log = path.join("wal");
     if !log.is_dir() {
         wal::create(&log).map_err(|source| io_error(&log, source))?;
@@ -168,6 +196,6 @@ fn open_sled(db_dir: &Path, options: &SledOptions) -> Result<sled::Db, StoreErro
     }
 }
 
-fn locked(path: &Path) -> StoreError {
+pub fn locked(path: &Path) -> StoreError {
     StoreError::Locked { path: path.display().to_string() }
 }
