@@ -1,7 +1,7 @@
 //! The bytes of a commit, and of a batch of commits as a journal keeps it. Knows the model; no store, no files.
 //!
 //! The stored form is a promise, so it is written down here and does not follow from the types of the model: those are
-//! converted, field by field, to and from the private records below. A change of any record is a new `FORMAT`.
+//! converted, field by field, to and from the records below. A change of any record is a new `FORMAT`.
 //!
 //! A commit is the [postcard](https://postcard.jamesmunns.com/wire-format) encoding of `CommitRecord`: fields in order; integers
 //! as varints (signed ones zigzag), texts and lists as length and items, options as 0 or 1 and the item, digests as 32 bytes.
@@ -52,12 +52,20 @@ pub enum DecodeError {
 
 /// A commit as it was read from a batch.
 #[derive(Debug)]
-pub struct Located {
+pub struct Measured {
     pub sealed: Sealed,
     /// The size of its stored bytes.
     pub bytes: usize,
-    /// For each layer change, in order: where its content starts in the batch. 0 if it has none.
-    pub contents: Vec<usize>,
+}
+
+/// A batch as it is stored, its texts where they lie.
+pub struct StoredBatch<'a> {
+    /// The hash before the first commit.
+    pub previous: Digest,
+    /// Never empty.
+    pub commits: Vec<CommitRecord<'a>>,
+    /// The hash of the last commit.
+    pub hash: Digest,
 }
 
 /// The stored bytes of a commit.
@@ -83,15 +91,14 @@ pub fn encode_batch(previous: Digest, commits: &[Commit]) -> (Vec<u8>, Digest) {
 
 /// Reads a batch and checks all that can be checked of it alone: its form, its length and the chain of hashes within it.
 /// Returns the hash it follows, and its commits.
-pub fn decode_batch(batch: &[u8]) -> Result<(Digest, Vec<Located>), DecodeError> {
+pub fn decode_batch(batch: &[u8]) -> Result<(Digest, Vec<Measured>), DecodeError> {
     let mut rest = &batch[header(batch)?..];
     let previous = take_hash(&mut rest)?;
     let mut hash = previous;
     let mut commits = Vec::new();
     while !rest.is_empty() {
         let bytes = take_commit(&mut rest)?;
-        let offset = batch.len() - rest.len() - bytes.len();
-        let (commit, contents) = decode_located(bytes)?;
+        let commit = decode_commit(bytes)?;
         let found = take_hash(&mut rest)?;
         hash = Digest::chained(hash, bytes);
         if found != hash {
@@ -100,13 +107,28 @@ pub fn decode_batch(batch: &[u8]) -> Result<(Digest, Vec<Located>), DecodeError>
                 commit.revision
             )));
         }
-        let contents = contents.into_iter().map(|at| if at == 0 { 0 } else { offset + at }).collect();
-        commits.push(Located { sealed: Sealed { commit, hash }, bytes: bytes.len(), contents });
+        commits.push(Measured { sealed: Sealed { commit, hash }, bytes: bytes.len() });
     }
     if commits.is_empty() {
         return Err(damaged("a batch without commits"));
     }
     Ok((previous, commits))
+}
+
+/// Reads a batch that is known to be whole: its form is checked, but no hash is computed, and no name looked at.
+pub fn stored_batch(batch: &[u8]) -> Result<StoredBatch<'_>, DecodeError> {
+    let mut rest = &batch[header(batch)?..];
+    let previous = take_hash(&mut rest)?;
+    let mut commits = Vec::new();
+    let mut hash = previous;
+    while !rest.is_empty() {
+        commits.push(stored_commit(take_commit(&mut rest)?)?);
+        hash = take_hash(&mut rest)?;
+    }
+    match commits.is_empty() {
+        true => Err(damaged("a batch without commits")),
+        false => Ok(StoredBatch { previous, commits, hash }),
+    }
 }
 
 /// Reads the requests in a batch and the revision of its last commit. Only what a commit begins with is looked at: not what it changed,
@@ -131,7 +153,7 @@ pub fn decode_requests(batch: &[u8]) -> Result<(Vec<Requested>, Revision), Decod
 
 /// Reads the stored bytes of a commit.
 pub fn decode_commit(bytes: &[u8]) -> Result<Commit, DecodeError> {
-    decode_located(bytes).map(|(commit, _)| commit)
+    stored_commit(bytes)?.into_commit()
 }
 
 /// Content from the canonical text it was stored as.
@@ -173,15 +195,12 @@ fn take_hash(rest: &mut &[u8]) -> Result<Digest, DecodeError> {
     Ok(Digest(take(rest, HASH_BYTES)?.try_into().expect("as many bytes as a hash has were taken")))
 }
 
-fn decode_located(bytes: &[u8]) -> Result<(Commit, Vec<usize>), DecodeError> {
+fn stored_commit(bytes: &[u8]) -> Result<CommitRecord<'_>, DecodeError> {
     let (record, rest) = postcard::take_from_bytes::<CommitRecord>(bytes).map_err(unreadable)?;
-    if !rest.is_empty() {
-        return Err(damaged(format!("a commit has {} bytes too many", rest.len())));
+    match rest.len() {
+        0 => Ok(record),
+        more => Err(damaged(format!("a commit has {more} bytes too many"))),
     }
-    let offset = |text: &str| text.as_ptr().addr() - bytes.as_ptr().addr();
-    let layers = record.changes.iter().flat_map(|change| &change.layers);
-    let contents = layers.map(|layer| layer.content.map_or(0, offset)).collect();
-    Ok((record.into_commit()?, contents))
 }
 
 fn unreadable(error: postcard::Error) -> DecodeError {
@@ -197,10 +216,11 @@ fn invalid(what: &str, error: impl std::fmt::Display) -> DecodeError {
     damaged(format!("a {what} {error}"))
 }
 
+/// A commit as it is stored.
 #[derive(Serialize, Deserialize)]
-struct CommitRecord<'a> {
-    revision: u64,
-    time_us: i64,
+pub struct CommitRecord<'a> {
+    pub revision: u64,
+    pub time_us: i64,
     actor: &'a str,
     source: u8,
     reason: &'a str,
@@ -209,7 +229,7 @@ struct CommitRecord<'a> {
     #[serde(borrow)]
     annotations: Vec<(&'a str, &'a str)>,
     #[serde(borrow)]
-    changes: Vec<ConfigRecord<'a>>,
+    pub changes: Vec<ConfigRecord<'a>>,
 }
 
 /// What a `CommitRecord` begins with.
@@ -230,31 +250,34 @@ struct RequestRecord<'a> {
     fingerprint: [u8; HASH_BYTES],
 }
 
+/// What a commit changed of a config, as it is stored.
 #[derive(Serialize, Deserialize)]
-struct ConfigRecord<'a> {
-    namespace: &'a str,
-    config: &'a str,
-    version: u64,
+pub struct ConfigRecord<'a> {
+    pub namespace: &'a str,
+    pub config: &'a str,
+    pub version: u64,
     #[serde(borrow)]
-    layers: Vec<LayerRecord<'a>>,
+    pub layers: Vec<LayerRecord<'a>>,
     #[serde(borrow)]
-    tags: Vec<TagRecord<'a>>,
+    pub tags: Vec<TagRecord<'a>>,
     restored: Option<u64>,
 }
 
+/// A layer change as it is stored.
 #[derive(Serialize, Deserialize)]
-struct LayerRecord<'a> {
-    kind: u8,
-    scope: &'a str,
-    content: Option<&'a str>,
-    expires_us: Option<i64>,
-    format: Option<u8>,
+pub struct LayerRecord<'a> {
+    pub kind: u8,
+    pub scope: &'a str,
+    pub content: Option<&'a str>,
+    pub expires_us: Option<i64>,
+    pub format: Option<u8>,
 }
 
+/// A tag change as it is stored.
 #[derive(Serialize, Deserialize)]
-struct TagRecord<'a> {
-    tag: &'a str,
-    version: Option<u64>,
+pub struct TagRecord<'a> {
+    pub tag: &'a str,
+    pub version: Option<u64>,
     previous: Option<u64>,
 }
 

@@ -1,12 +1,12 @@
 //! Files that are not as they were written: said, named, never a panic, never other content.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use confwatch::model::{Revision, Version};
 use confwatch::store::sled::Point;
-use confwatch::store::{Problem, SledStore, Store, StoreError};
+use confwatch::store::{ConfigRecord, Head, Problem, Sealed, SledStore, Store, StoreError};
 use tempfile::TempDir;
 
 use super::conformance::{load, sound};
@@ -53,35 +53,111 @@ fn problems(dir: &Path) -> Vec<String> {
     problems
 }
 
-#[test]
-fn flipped_bits_are_noticed_or_harmless() {
-    let dir = sample();
-    let original = {
-        let store = SledStore::open(dir.path(), options()).expect("opened");
-        (load(&store), store.commits(Revision(1), usize::MAX).expect("read"))
-    };
-    let bytes = fs::read(dir.path().join("db/db")).expect("read");
+/// What a store with this directory answers to everything. The flag: verification found nothing.
+type Answers = (bool, (Head, Vec<ConfigRecord>), Vec<Sealed>);
+
+fn read_all(dir: &Path) -> Result<Answers, StoreError> {
+    let store = SledStore::open(dir, options())?;
+    let mut problems = Vec::new();
+    store.verify(&mut |problem| problems.push(problem))?;
+    let mut records = Vec::new();
+    let head = store.load(&mut |record| records.push(record))?;
+    let commits = store.commits(Revision(1), usize::MAX)?;
+    Ok((problems.is_empty(), (head, records), commits))
+}
+
+/// Flips bits here and there in a file of a store, which is then refused, or says so, or is as it was.
+fn flip_bits(dir: &TempDir, file: &Path, count: usize) {
+    let (_, state, commits) = read_all(dir.path()).expect("it is whole");
+    let bytes = fs::read(dir.path().join(file)).expect("read");
     let written = bytes.iter().rposition(|byte| *byte != 0).expect("something is written");
-    for at in (0..48).map(|number| (written / 48) * number + number * 7) {
-        let copy = copied(&dir);
+    for at in (0..count).map(|number| (written / count) * number + number * 7 % (written / count)) {
+        let copy = copied(dir);
         let mut wrong = bytes.clone();
         wrong[at] ^= 0x10;
-        fs::write(copy.path().join("db/db"), wrong).expect("written");
-        let read = || {
-            let store = SledStore::open(copy.path(), options())?;
-            let mut problems = Vec::new();
-            store.verify(&mut |problem| problems.push(problem))?;
-            let mut records = Vec::new();
-            let head = store.load(&mut |record| records.push(record))?;
-            let commits = store.commits(Revision(1), usize::MAX)?;
-            Ok::<_, StoreError>((problems.is_empty(), ((head, records), commits)))
-        };
-        match read() {
-            Ok((true, found)) => assert!(found == original, "byte {at}: other content, and nobody says so"),
-            Ok((false, _)) | Err(StoreError::Corrupt { .. } | StoreError::Io { .. }) => {}
+        fs::write(copy.path().join(file), wrong).expect("written");
+        match read_all(copy.path()) {
+            Ok((true, found_state, found_commits)) => {
+                let is_same = found_state == state && found_commits == commits;
+                assert!(is_same, "byte {at}: other content, and nobody says so");
+            }
+            Ok((false, ..)) | Err(StoreError::Corrupt { .. } | StoreError::Io { .. }) => {}
             Err(StoreError::Failed(why)) => assert!(why.contains("damaged"), "byte {at}: {why}"),
             Err(other) => panic!("byte {at}: {other}"),
         }
+    }
+}
+
+/// The files of the journal, the first one first.
+fn segments(dir: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(dir.join("journal")).expect("a directory");
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.expect("an entry").path()).collect();
+    paths.sort();
+    paths
+}
+
+/// Changes the first file of the journal of a closed store that has this text, and returns where it is.
+fn change_segment(dir: &Path, text: &str, change: impl FnOnce(&mut Vec<u8>, usize)) -> PathBuf {
+    for path in segments(dir) {
+        let mut bytes = fs::read(&path).expect("read");
+        let at = bytes.windows(text.len()).position(|window| window == text.as_bytes());
+        if let Some(at) = at {
+            change(&mut bytes, at);
+            fs::write(&path, bytes).expect("written");
+            return path;
+        }
+    }
+    panic!("no file has {text}");
+}
+
+#[test]
+fn flipped_bits_are_noticed_or_harmless() {
+    let dir = sample();
+    flip_bits(&dir, Path::new("db/db"), 32);
+    for segment in segments(dir.path()) {
+        let name = Path::new("journal").join(segment.file_name().expect("a name"));
+        flip_bits(&dir, &name, 8);
+    }
+}
+
+#[test]
+fn a_damaged_file_of_the_journal_is_named_with_the_byte() {
+    let dir = sample();
+    let path = change_segment(dir.path(), "reason 21", |bytes, at| bytes[at] ^= 1);
+    let found = problems(dir.path());
+    let expected = format!("{}: revision 21 at byte ", path.display());
+    assert!(found[0].starts_with(&expected) && found[0].ends_with(" is damaged"), "{found:?}");
+}
+
+#[test]
+fn a_file_of_the_journal_that_is_missing_or_short_is_named() {
+    for at in 0..segments(sample().path()).len() {
+        let dir = sample();
+        let path = segments(dir.path()).swap_remove(at);
+        fs::remove_file(&path).expect("removed");
+        match SledStore::open(dir.path(), options()).map(drop) {
+            Err(StoreError::Corrupt { place, what }) => {
+                assert_eq!(place, path.display().to_string());
+                assert!(what.contains("it is missing"), "{what}");
+            }
+            other => panic!("{other:?}"),
+        }
+        assert!(problems(dir.path()).iter().any(|problem| problem.contains("missing")), "{at}");
+    }
+    let dir = sample();
+    // Closed cleanly, the log still has the last commits, and they are enough.
+    let last = segments(dir.path()).pop().expect("there are some");
+    let bytes = fs::read(&last).expect("read");
+    fs::write(&last, &bytes[..bytes.len() - 100]).expect("written");
+    sound(&SledStore::open(dir.path(), options()).expect("opened"));
+    fs::write(&last, &bytes[..bytes.len() - 100]).expect("written");
+    fs::remove_dir_all(dir.path().join("wal")).expect("removed");
+    match SledStore::open(dir.path(), options()).map(drop) {
+        Err(StoreError::Corrupt { place, what }) => {
+            assert_eq!(place, dir.path().join("wal").display().to_string());
+            assert_eq!(what, "it is missing");
+        }
+        other => panic!("{other:?}"),
     }
 }
 
@@ -111,48 +187,80 @@ fn a_shortened_file_is_noticed_or_harmless() {
 }
 
 #[test]
-fn a_missing_database_is_not_taken_for_a_new_one() {
-    for missing in ["db/db", "db/conf", "db"] {
+fn a_database_that_lost_a_file_is_refused_and_the_message_says_what_helps() {
+    for missing in ["db/db", "db/conf"] {
         let dir = sample();
-        let path = dir.path().join(missing);
-        if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) }.expect("removed");
-        let opened = SledStore::open(dir.path(), options()).map(drop);
-        assert!(matches!(opened, Err(StoreError::Corrupt { .. })), "{missing}: {opened:?}");
+        let (_, state, commits) = read_all(dir.path()).expect("it is whole");
+        fs::remove_file(dir.path().join(missing)).expect("removed");
+        match SledStore::open(dir.path(), options()).map(drop) {
+            Err(StoreError::Corrupt { place, what }) => {
+                assert_eq!(place, dir.path().join("db").display().to_string());
+                assert!(what.contains("move `db` away, and the next start makes it again"), "{what}");
+            }
+            other => panic!("{missing}: {other:?}"),
+        }
+        // Which it does.
+        fs::remove_dir_all(dir.path().join("db")).expect("removed");
+        let epoch = SledStore::open(dir.path(), options()).expect("opened").epoch();
+        assert_eq!(read_all(dir.path()).expect("opened"), (true, state, commits));
+        assert_eq!(SledStore::open(dir.path(), options()).expect("opened").epoch(), epoch);
     }
 }
 
 #[test]
-fn a_database_that_lost_its_end_is_made_whole_from_the_log_or_noticed() {
-    let dir = tempfile::tempdir().expect("a directory");
+fn a_missing_database_is_not_taken_for_a_new_one() {
+    let dir = sample();
+    SledStore::open(dir.path(), options()).expect("opened").compact(Revision(70)).expect("compacted");
+    fs::remove_dir_all(dir.path().join("db")).expect("removed");
+    let opened = SledStore::open(dir.path(), options()).map(drop);
+    assert!(matches!(opened, Err(StoreError::Corrupt { .. })), "{opened:?}");
+    fs::remove_file(dir.path().join("HEAD")).expect("removed");
+    let opened = SledStore::open(dir.path(), options()).map(drop);
+    assert!(matches!(opened, Err(StoreError::Corrupt { .. })), "the journal tells: {opened:?}");
+}
+
+#[test]
+fn what_lost_its_end_is_made_whole_from_the_others_or_noticed() {
+    let later = tempfile::tempdir().expect("a directory");
     let mut script = Script::default();
     let append = |script: &mut Script| {
-        let store = SledStore::open(dir.path(), options()).expect("opened");
+        let store = SledStore::open(later.path(), options()).expect("opened");
         store.append(&[script.set("a", "/", 1)]).expect("appended");
     };
     append(&mut script);
-    let earlier = copied(&dir);
+    let earlier = copied(&later);
     append(&mut script);
-    // The database goes back, what is beside it stays.
-    let go_back = || {
-        fs::remove_dir_all(dir.path().join("db")).expect("removed");
-        fs::create_dir_all(dir.path().join("db/blobs")).expect("created");
-        copy_into(&earlier.path().join("db"), &dir.path().join("db"));
+    // Some parts go back, what is beside them stays.
+    let open = |parts: &[&str], has_log: bool| {
+        let dir = copied(&later);
+        for part in parts {
+            fs::remove_dir_all(dir.path().join(part)).expect("removed");
+            fs::create_dir_all(dir.path().join(part).join("blobs")).expect("created");
+            copy_into(&earlier.path().join(part), &dir.path().join(part));
+        }
+        if !has_log {
+            fs::remove_file(dir.path().join("wal/0")).expect("removed");
+        }
+        match SledStore::open(dir.path(), options()) {
+            Ok(store) => {
+                sound(&store);
+                store.head().revision.to_string()
+            }
+            Err(StoreError::Corrupt { place, what }) => {
+                assert_eq!(place, dir.path().join("journal").display().to_string());
+                what
+            }
+            Err(other) => panic!("{other:?}"),
+        }
     };
-    go_back();
-    assert_eq!(SledStore::open(dir.path(), options()).expect("opened").head().revision, Revision(2));
-    let wal = dir.path().join("wal");
-    let refused = || match SledStore::open(dir.path(), options()).map(drop) {
-        Err(StoreError::Corrupt { place, what }) => format!("{place}: {what}"),
-        other => panic!("{other:?}"),
-    };
-    go_back();
-    for segment in fs::read_dir(&wal).expect("read") {
-        fs::remove_file(segment.expect("an entry").path()).expect("removed");
-    }
-    assert_eq!(refused(), "commits: it ends with revision 1, but 2 was there before");
-    go_back();
-    fs::remove_dir(&wal).expect("removed");
-    assert_eq!(refused(), format!("{}: it is missing", wal.display()));
+    assert_eq!(open(&["db"], true), "2", "the log and the journal have it");
+    assert_eq!(open(&["db"], false), "2", "the journal has it");
+    assert_eq!(open(&["journal"], true), "2", "the log has it");
+    assert_eq!(open(&["journal", "db"], true), "2", "the log has it");
+    let expected = "it ends with revision 1, but 2 was there before, and the log has not got what is missing: \
+                    put back the files of the journal or of the log that were removed, or restore a backup";
+    assert_eq!(open(&["journal"], false), expected, "the indexes tell");
+    assert_eq!(open(&["journal", "db"], false), expected, "HEAD tells");
 }
 
 #[test]
@@ -203,32 +311,41 @@ fn a_creation_that_a_crash_ended_begins_again() {
 fn a_newer_format_is_refused() {
     let dir = sample();
     change(dir.path(), "meta", |meta| {
-        meta.insert("format", &2_u64.to_be_bytes()).expect("written");
+        meta.insert("format", &3_u64.to_be_bytes()).expect("written");
     });
     let opened = SledStore::open(dir.path(), options()).map(drop);
-    assert!(matches!(opened, Err(StoreError::Format { found: 2, expected: 1 })), "{opened:?}");
+    assert!(matches!(opened, Err(StoreError::Format { found: 3, expected: 2 })), "{opened:?}");
 }
 
 #[test]
 fn a_changed_commit_breaks_the_chain_and_is_named() {
     let dir = sample();
-    change(dir.path(), "commits", |commits| {
-        let key = [&21_u64.to_be_bytes()[..], &[0, 0]].concat();
-        let mut batch = commits.get(&key).expect("read").expect("a batch").to_vec();
-        let at = batch.windows(6).position(|window| window == b"tester").expect("the actor");
-        batch[at] = b'T';
-        commits.insert(key, batch).expect("written");
+    let mut at = 0;
+    // Whoever edits history on purpose makes the checksum right, too.
+    let path = change_segment(dir.path(), "reason 21", |bytes, found| {
+        bytes[found] = b'R';
+        at = bytes[..found]
+            .windows(4)
+            .rposition(|window| window == b"cwlr")
+            .expect("a record begins before it");
+        let length = bytes[at + 28..at + 32].try_into().map(u32::from_be_bytes).expect("4 bytes");
+        let crc = crc32fast::hash(&bytes[at + 8..at + 32 + length as usize]);
+        bytes[at + 4..at + 8].copy_from_slice(&crc.to_be_bytes());
     });
     let store = SledStore::open(dir.path(), options()).expect("the end of the journal is whole");
     match store.commits(Revision(20), usize::MAX) {
-        Err(StoreError::Corrupt { place, .. }) => assert_eq!(place, "commits, batch of revision 21"),
+        Err(StoreError::Corrupt { place, what }) => {
+            assert_eq!(place, path.display().to_string());
+            let expected = format!("revision 21 at byte {at}: revision 21: the hash is");
+            assert!(what.starts_with(&expected), "{what}");
+        }
         other => panic!("{other:?}"),
     }
     assert_eq!(store.commits(Revision(23), usize::MAX).expect("the rest can be read").len(), 58);
     drop(store);
     let problems = problems(dir.path());
     assert!(
-        problems[0].starts_with("commits, batch of revision 21: revision 21: the hash is"),
+        problems[0].starts_with(&format!("{}: revision 21 at byte {at}", path.display())),
         "{problems:?}"
     );
 }
@@ -236,17 +353,16 @@ fn a_changed_commit_breaks_the_chain_and_is_named() {
 #[test]
 fn a_batch_that_is_missing_or_from_elsewhere_is_named() {
     let dir = sample();
-    let batch_key = |revision: u64| [&revision.to_be_bytes()[..], &[0, 0]].concat();
-    change(dir.path(), "commits", |commits| {
-        commits.remove(batch_key(31)).expect("removed");
-    });
-    assert!(problems(dir.path()).iter().any(|problem| problem.starts_with("revision 31: it is missing")));
-    change(dir.path(), "commits", |commits| {
-        let other = commits.get(batch_key(33)).expect("read").expect("a batch");
-        commits.insert(batch_key(31), other).expect("written");
+    let path = change_segment(dir.path(), "reason 31", |bytes, found| {
+        let records: Vec<usize> =
+            (0..bytes.len()).step_by(8).filter(|at| bytes[*at..].starts_with(b"cwlr")).collect();
+        let at = records.partition_point(|record| *record < found);
+        bytes.drain(records[at - 1]..records[at]);
     });
     let problems = problems(dir.path());
-    assert!(problems[0].contains("it has revision 33 where 31 should be"), "{problems:?}");
+    let is_named =
+        |problem: &String| problem.starts_with(&format!("{}: revision 31 at byte", path.display()));
+    assert!(problems.iter().any(is_named), "{problems:?}");
 }
 
 #[test]
@@ -269,7 +385,10 @@ fn every_damaged_index_is_named() {
     };
     let version = |number: u64| number.to_be_bytes();
     let layer = |number| [&b"\0/\0"[..], &version(number), &[0, 0]].concat();
-    let damages: [(&str, Change); 15] = [
+    let damages: [(&str, Change); 18] = [
+        ("places", remove([version(1), version(1)].concat())),
+        ("places", insert([version(1), version(2)].concat(), version(64).to_vec())),
+        ("places", insert([version(1), version(1)].concat(), version(72).to_vec())),
         ("layers", remove(at("a", &layer(7)))),
         ("layers", flip(at("a", &layer(7)))),
         ("layers", insert(at("a", &layer(99)), vec![0])),

@@ -36,7 +36,8 @@ impl Subject for Sled {
 }
 
 pub fn options() -> SledOptions {
-    SledOptions { cache_bytes: 8 << 20, ..SledOptions::default() }
+    // Small files, so that there are many.
+    SledOptions { cache_bytes: 8 << 20, journal_segment_bytes: 16 << 10, ..SledOptions::default() }
 }
 
 fn open(dir: &TempDir) -> SledStore {

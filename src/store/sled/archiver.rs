@@ -13,9 +13,10 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use super::batch::Pending;
 use super::database::{Database, Handle};
-use super::index::Pending;
-use super::wal::{self, Slots};
+use super::recovery::{Recovered, recover};
+use super::wal::Slots;
 use super::{Point, SledOptions, guarded, suspect};
 use crate::model::Revision;
 use crate::store::{Head, StoreError};
@@ -118,7 +119,7 @@ impl Archiver {
             queue.since = Instant::now();
             self.shared.filled.notify_one();
         }
-        queue.durable = batch.last;
+        queue.durable = batch.head.revision;
         queue.pending_bytes += batch.bytes.len();
         queue.pending.push_back(batch);
         if queue.pending_bytes >= GATHER_BYTES {
@@ -280,24 +281,20 @@ impl Shared {
         }
     }
 
-    /// Opens the database, and queues what it has not got.
+    /// Opens the database, and archives what it has not got.
     fn try_reopen(&self) -> Result<(), StoreError> {
         if self.is_suspect.load(Ordering::Relaxed) {
             suspect::note(&self.dir)?;
         }
+        let durable = self.lock().durable;
         let (database, head) = guarded(|| {
             let database = Database::open(&self.dir, &self.options)?;
-            let head = database.catch_up()?;
-            database.sync()?;
+            let Recovered { head, .. } = recover(&self.dir, &database, durable)?;
             Ok((database, head))
         })?;
         self.is_suspect.store(false, Ordering::Relaxed);
-        let durable = self.lock().durable;
-        let missing = wal::read(&self.dir.join("wal"), head.revision)?.batches;
-        let missing = missing.into_iter().filter(|batch| batch.last <= durable).map(Pending::from);
         let mut queue = self.lock();
-        let newer = queue.pending.drain(..).filter(|batch| batch.first > durable).collect::<Vec<_>>();
-        queue.pending.extend(missing.chain(newer));
+        queue.pending.retain(|batch| batch.first > head.revision);
         queue.pending_bytes = queue.pending.iter().map(|batch| batch.bytes.len()).sum();
         queue.archived = head;
         (queue.broken, queue.failed) = (None, None);

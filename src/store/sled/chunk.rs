@@ -8,8 +8,7 @@ use std::iter::Peekable;
 use super::super::StoreError;
 use super::{corrupt, place};
 
-/// The most that one item holds. Part of the format: readers compute in which part of a batch a content lies. With the longest key
-/// an item stays below 64 KiB, and sled makes blobs of items above 93 KiB.
+/// The most that one item holds. With the longest key an item stays below 64 KiB, and sled makes blobs of items above 93 KiB.
 pub const CHUNK_BYTES: usize = 60 << 10;
 
 const PART_BYTES: usize = 2;
@@ -72,26 +71,6 @@ pub fn read(tree: &sled::Tree, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError
     Ok(value)
 }
 
-/// Reads `length` bytes of a value from `offset` on.
-pub fn read_range(
-    tree: &sled::Tree,
-    key: &[u8],
-    offset: usize,
-    length: usize,
-) -> Result<Vec<u8>, StoreError> {
-    let mut bytes = Vec::with_capacity(length.min(CHUNK_BYTES));
-    while bytes.len() < length {
-        let at = offset + bytes.len();
-        let chunk = tree.get(part_key(key, at / CHUNK_BYTES))?;
-        let rest = chunk.as_deref().and_then(|chunk| chunk.get(at % CHUNK_BYTES..)).unwrap_or_default();
-        if rest.is_empty() {
-            return Err(corrupt(place(tree, key), format!("there is no byte {at}")));
-        }
-        bytes.extend_from_slice(&rest[..rest.len().min(length - bytes.len())]);
-    }
-    Ok(bytes)
-}
-
 /// Reads the value that begins with the next of the items of a tree, which are all of it in order.
 pub fn next(
     tree: &sled::Tree,
@@ -127,7 +106,7 @@ pub fn whole_key(part_key: &[u8]) -> &[u8] {
 }
 
 fn part_key(key: &[u8], part: usize) -> Vec<u8> {
-    let part = u16::try_from(part).expect("a batch has less than 3.7 GiB");
+    let part = u16::try_from(part).expect("a layer has less than 3.7 GiB");
     [key, &part.to_be_bytes()].concat()
 }
 

@@ -2,13 +2,15 @@
 //! writes meanwhile.
 //!
 //! The order makes a crash harmless at every point:
-//! 1. `keep`: content of versions that stay is copied from batches that go into `layers`. Nothing that is read changes.
+//! 1. `keep`: content of versions that stay is copied from segments that go into `layers`. Nothing that is read changes.
 //! 2. `Trees::write_oldest`: one batch in `meta` moves the oldest revision with the hash before it, and the pins. From here on, what is to go is
 //!    forgotten: every read asks these two what is retained, not what happens to be there.
 //! 3. `sweep`: removes it. If it does not come to its end, the mark `sweep` in `meta` makes the next start do it again.
 //!
-//! A batch goes when all its commits do, so the oldest one may physically hold a few that are forgotten.
+//! A segment goes when all its commits do, so the oldest one may physically hold many that are forgotten.
 
+use super::super::codec::decode_content;
+use super::journal::Place;
 use super::record::{self, LayerRecord};
 use super::trees::{Oldest, Trees};
 use super::{chunk, corrupt, keys, place};
@@ -17,13 +19,11 @@ use crate::store::StoreError;
 
 /// Prepares to forget what is before `to`: the new oldest, and the keys of the versions to pin.
 pub fn keep(trees: &Trees, oldest: Revision, to: Revision) -> Result<(Oldest, Vec<Vec<u8>>), StoreError> {
-    let first = first_batch(trees, to)?;
-    let batch = trees.journal.read(first)?;
-    let anchor = match to.0.checked_sub(first.0 + 1).map(|before| batch.commits.get(before as usize)) {
-        None => batch.previous,
-        Some(Some(before)) => before.sealed.hash,
-        Some(None) => return Err(corrupt(trees.journal.place(to), "it is missing")),
-    };
+    let segment = segment_of(trees, to)?;
+    let batch = trees.journal.read(to)?;
+    let before = batch.commits.iter().map(|measured| &measured.sealed);
+    let before = before.take_while(|sealed| sealed.commit.revision < to).last();
+    let anchor = before.map_or(batch.previous, |before| before.hash);
     let mut pins = Vec::new();
     each_config(trees, &mut |id| {
         let Some(kept) = trees.last_version_at(id, to)? else { return Ok(()) };
@@ -36,7 +36,7 @@ pub fn keep(trees: &Trees, oldest: Revision, to: Revision) -> Result<(Oldest, Ve
         }
         trees.each_layer(id, |_, prefix| {
             for version in needed(&changes(trees, prefix)?, kept.version, &pinned) {
-                inline(trees, &keys::at_version(prefix, version), first)?;
+                inline(trees, &keys::at_version(prefix, version), segment)?;
             }
             Ok(())
         })
@@ -60,7 +60,7 @@ pub fn sweep(trees: &Trees, oldest: Revision) -> Result<(), StoreError> {
         }
         trees.each_layer(id, |_, prefix| sweep_layer(trees, prefix, kept.version, &pins))
     })?;
-    trees.journal.remove_before(first_batch(trees, oldest)?)?;
+    trees.journal.remove_before(segment_of(trees, oldest)?)?;
     trees.meta.remove("sweep")?;
     trees.db.flush()?;
     Ok(())
@@ -110,17 +110,20 @@ fn changes(trees: &Trees, prefix: &[u8]) -> Result<Vec<Version>, StoreError> {
     Ok(changes)
 }
 
-/// Copies content from a batch before `first` into the index.
-fn inline(trees: &Trees, key: &[u8], first: Revision) -> Result<(), StoreError> {
+/// Copies content from a segment before `kept` into the index.
+fn inline(trees: &Trees, key: &[u8], kept: Revision) -> Result<(), StoreError> {
     let value = chunk::read(&trees.layers, key)?;
     let damaged = || corrupt(place(&trees.layers, key), "not a layer");
-    let (about, batch, offset, bytes) = match value.as_deref().and_then(record::decode).ok_or_else(damaged)? {
-        LayerRecord::Journal { about, batch, offset, bytes } if batch < first.0 => {
-            (about, batch, offset, bytes)
+    let (about, place, bytes) = match value.as_deref().and_then(record::decode).ok_or_else(damaged)? {
+        LayerRecord::Journal { about, segment, offset, bytes } if segment < kept.0 => {
+            (about, Place { segment: Revision(segment), offset }, bytes)
         }
         LayerRecord::Gone | LayerRecord::Journal { .. } | LayerRecord::Inline { .. } => return Ok(()),
     };
-    let content = trees.journal_content(Revision(batch), offset, bytes)?;
+    let content = decode_content(&trees.journal.read_text(place, bytes)?);
+    if content.digest().0 != about.digest {
+        return Err(trees.wrong_content(key, place));
+    }
     let record = LayerRecord::Inline { about, content: content.as_str() };
     chunk::write(&trees.layers, key, &record::encode(&record))
 }
@@ -151,8 +154,9 @@ fn each_config(
     Ok(())
 }
 
-/// The batch that holds `revision`.
-fn first_batch(trees: &Trees, revision: Revision) -> Result<Revision, StoreError> {
-    let first = trees.journal.batch_of(revision)?;
-    first.ok_or_else(|| corrupt(trees.journal.place(revision), "it is missing"))
+/// The segment that holds `revision`.
+fn segment_of(trees: &Trees, revision: Revision) -> Result<Revision, StoreError> {
+    let missing =
+        || corrupt(trees.journal.dir().display().to_string(), format!("revision {revision} is missing"));
+    trees.journal.segment_of(revision).ok_or_else(missing)
 }

@@ -1,17 +1,20 @@
-//! sled while it is open, and while it is not. Knows when it can be used; not what for.
+//! The journal and sled while they are open, and while they are not. Knows when they can be used; not what for.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use super::index::{self, Pending, Unsettled};
+use super::batch::Pending;
+use super::index::{self, Unsettled};
 use super::syncer::Syncer;
 use super::trees::Trees;
-use super::{SledOptions, open};
+use super::{Fsync, SledOptions, open};
+use crate::model::Revision;
 use crate::store::{Head, StoreError};
 
 /// A database that works.
 pub struct Database {
     pub trees: Trees,
+    fsync: Fsync,
     unsettled: Mutex<Unsettled>,
     syncer: Mutex<Syncer>,
 }
@@ -23,18 +26,25 @@ impl Database {
     /// Opens the database in the directory of a store, which must be there.
     pub fn open(dir: &Path, options: &SledOptions) -> Result<Database, StoreError> {
         let trees = open::open_database(dir, options)?;
-        let syncer = Mutex::new(Syncer::start(trees.db.clone())?);
-        Ok(Database { trees, unsettled: Mutex::default(), syncer })
+        let syncer = Mutex::new(Syncer::start(trees.clone())?);
+        Ok(Database { trees, fsync: options.fsync, unsettled: Mutex::default(), syncer })
     }
 
-    /// Ends what a crash left half done, and returns what is here then.
-    pub fn catch_up(&self) -> Result<Head, StoreError> {
-        self.trees.catch_up(&mut self.unsettled())
+    /// Brings the indexes to the end of the journal, which is `end`.
+    pub fn replay(&self, end: Revision) -> Result<(), StoreError> {
+        index::replay(&self.trees, &mut self.unsettled(), end)
     }
 
     /// Writes batches that follow, and returns the head they lead to. `None` if there are none.
     pub fn archive(&self, batches: &[Pending]) -> Result<Option<Head>, StoreError> {
-        index::archive(&self.trees, &mut self.unsettled(), batches)
+        let places = self.trees.journal.append(batches)?;
+        match self.fsync {
+            // The log has what the journal loses.
+            Fsync::Always => {}
+            // It may have lost the same, and indexes must not tell of what is nowhere.
+            Fsync::Never => drop(self.trees.journal.sync()?),
+        }
+        index::write(&self.trees, &mut self.unsettled(), batches, &places)
     }
 
     /// Brings all of the indexes to where the journal is.

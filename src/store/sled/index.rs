@@ -1,30 +1,18 @@
-//! Writing batches to the journal, and what they change to the indexes. Knows trees; not when it is called.
+//! Writing what batches change to the indexes. Knows trees; not when it is called.
 //!
 //! Writing the same batches again changes nothing, so a start replays without asking what was already there. sled recovers a
 //! prefix of what one thread wrote, so a checkpoint, written last, vouches for all before it.
 
 use std::collections::BTreeMap;
 
-use super::super::codec::Located;
+use super::super::codec::{self, CommitRecord, DecodeError};
+use super::batch::{Pending, head_of};
+use super::journal::Place;
 use super::record::{self, About, CurrentRecord, LayerRecord};
 use super::trees::Trees;
-use super::wal::Logged;
-use super::{chunk, keys};
-use crate::model::{LayerChange, Revision, Version};
+use super::{chunk, corrupt, keys};
+use crate::model::{Digest, Revision, Timestamp, Version};
 use crate::store::{Head, StoreError, VersionRef};
-
-/// A batch that is durable in the log.
-pub struct Pending {
-    pub first: Revision,
-    pub last: Revision,
-    pub bytes: Vec<u8>,
-}
-
-impl From<Logged> for Pending {
-    fn from(Logged { first, last, bytes }: Logged) -> Pending {
-        Pending { first, last, bytes }
-    }
-}
 
 /// What `current` and `configs` still lack. They are read by starts alone and say the same of a layer again and again, so they are
 /// written rarely: a start folds the end of the journal into them.
@@ -40,17 +28,36 @@ pub struct Unsettled {
 
 /// How much of the journal a start may have to fold.
 const UNSETTLED_BYTES_MAX: usize = 64 << 20;
+/// So much of it is folded at once.
+const REPLAY_BYTES: usize = 4 << 20;
 
-/// Writes batches to the journal and the indexes, and returns the head they lead to. `None` if there are none.
-pub fn archive(
+/// Writes what batches change, which are in the journal at `places`, and returns the head they lead to. `None` if there are none.
+/// `versions` after `layers`: a version that can be seen has all its layers.
+pub fn write(
     trees: &Trees,
     unsettled: &mut Unsettled,
     batches: &[Pending],
+    places: &[Place],
 ) -> Result<Option<Head>, StoreError> {
-    for batch in batches {
-        trees.journal.write(batch.first, &batch.bytes)?;
+    let mut changed = Changed::default();
+    let mut head = None;
+    for (pending, place) in batches.iter().zip(places) {
+        let damaged = |error: DecodeError| {
+            let what = format!("revision {} at byte {}: {error}", pending.first, place.offset);
+            corrupt(trees.journal.place(place.segment), what)
+        };
+        let (batch, digests) = pending.stored().map_err(damaged)?;
+        let mut digests = digests.iter().copied();
+        for commit in &batch.commits {
+            changed.add(unsettled, commit, &mut digests, |content| place.of_part(&pending.bytes, content));
+        }
+        head = head_of(&batch);
+        (unsettled.bytes, unsettled.to) = (unsettled.bytes + pending.bytes.len(), pending.head.revision);
     }
-    let head = write(trees, unsettled, batches)?;
+    changed.write(trees)?;
+    if let Some(head) = head {
+        trees.write_checkpoint(head.revision)?;
+    }
     if unsettled.bytes > UNSETTLED_BYTES_MAX {
         unsettled.settle(trees)?;
     }
@@ -58,40 +65,24 @@ pub fn archive(
 }
 
 /// Writes what the indexes lack of the journal. Not what is before: that may have been compacted.
-pub fn replay(trees: &Trees, unsettled: &mut Unsettled) -> Result<(), StoreError> {
-    let mut next = trees.settled()?.next();
-    while let Some(first) = trees.journal.batch_from(next)? {
-        let bytes = trees.journal.read_bytes(first)?;
-        match write(trees, unsettled, &[Pending { first, last: first, bytes }])? {
-            Some(head) => next = head.revision.next(),
-            None => return Ok(()),
-        }
-        if unsettled.bytes > UNSETTLED_BYTES_MAX {
-            unsettled.settle(trees)?;
+pub fn replay(trees: &Trees, unsettled: &mut Unsettled, end: Revision) -> Result<(), StoreError> {
+    let next = trees.settled()?.next();
+    if next > end {
+        return Ok(());
+    }
+    let mut walk = trees.journal.walk_from(next)?;
+    let (mut batches, mut places, mut bytes) = (Vec::new(), Vec::new(), 0);
+    while let Some(found) = walk.next()? {
+        bytes += found.batch.len();
+        places.push(found.place);
+        batches.push(trees.journal.decode_pending(&found)?);
+        if bytes >= REPLAY_BYTES {
+            write(trees, unsettled, &batches, &places)?;
+            (bytes, _, _) = (0, batches.clear(), places.clear());
         }
     }
+    write(trees, unsettled, &batches, &places)?;
     Ok(())
-}
-
-/// Brings the indexes to the end of `batches`, which the journal has, and returns that. `versions` after `layers`: a version that can be
-/// seen has all its layers.
-fn write(trees: &Trees, unsettled: &mut Unsettled, batches: &[Pending]) -> Result<Option<Head>, StoreError> {
-    let mut changed = Changed::default();
-    let mut head = None;
-    for pending in batches {
-        let batch = trees.journal.decode(pending.first, &pending.bytes)?;
-        for located in &batch.commits {
-            changed.add(unsettled, pending.first, located);
-        }
-        let last = batch.last().sealed.head();
-        (unsettled.bytes, unsettled.to) = (unsettled.bytes + pending.bytes.len(), last.revision);
-        head = Some(last);
-    }
-    changed.write(trees)?;
-    if let Some(head) = head {
-        trees.write_checkpoint(head.revision)?;
-    }
-    Ok(head)
 }
 
 /// What a group of batches changes in the indexes that are always written.
@@ -103,26 +94,43 @@ struct Changed {
 }
 
 impl Changed {
-    fn add(&mut self, unsettled: &mut Unsettled, batch: Revision, located: &Located) {
-        let commit = &located.sealed.commit;
-        let mut contents = located.contents.iter();
+    /// `digests` are those of the contents from this commit on.
+    fn add(
+        &mut self,
+        unsettled: &mut Unsettled,
+        commit: &CommitRecord<'_>,
+        digests: &mut impl Iterator<Item = Digest>,
+        place_of: impl Fn(&str) -> Place,
+    ) {
         for change in &commit.changes {
-            let config = keys::config(&change.id);
+            let config = keys::config_named(change.namespace, change.config);
+            let version = Version(change.version);
             for layer in &change.layers {
-                let offset = *contents.next().expect("a batch locates each layer change");
-                let key = keys::layer(&change.id, &layer.key);
-                let (past, current) = layer_records(layer, change.version, batch, offset);
-                self.layers.insert(keys::at_version(&key, change.version), past);
-                unsettled.current.insert(key, current);
-            }
-            if !change.layers.is_empty() {
-                let at = VersionRef { version: change.version, revision: commit.revision, time: commit.time };
-                self.versions.insert(keys::at_version(&config, change.version), record::encode_version(at));
-                unsettled.configs.insert(config, record::encode_config(at));
+                let key = keys::layer_of(&config, layer.kind, layer.scope);
+                let past_key = keys::at_version(&key, version);
+                let Some(content) = layer.content else {
+                    self.layers.insert(past_key, record::encode(&LayerRecord::Gone));
+                    unsettled.current.insert(key, None);
+                    continue;
+                };
+                let digest = digests.next().expect("there is a digest for each content");
+                let about = about(layer, digest);
+                let Place { segment, offset } = place_of(content);
+                let past =
+                    LayerRecord::Journal { about, segment: segment.0, offset, bytes: content.len() as u64 };
+                self.layers.insert(past_key, record::encode(&past));
+                let current = CurrentRecord { about, version: version.0, content };
+                unsettled.current.insert(key, Some(record::encode(&current)));
             }
             for tag in &change.tags {
-                let version = tag.version.map(|version| version.0.to_be_bytes().to_vec());
-                self.tags.insert(keys::tag(&change.id, &tag.tag), version);
+                let version = tag.version.map(|version| version.to_be_bytes().to_vec());
+                self.tags.insert(keys::tag_of(&config, tag.tag), version);
+            }
+            if !change.layers.is_empty() {
+                let (revision, time) = (Revision(commit.revision), Timestamp(commit.time_us));
+                let at = VersionRef { version, revision, time };
+                self.versions.insert(keys::at_version(&config, version), record::encode_version(at));
+                unsettled.configs.insert(config, record::encode_config(at));
             }
         }
     }
@@ -165,20 +173,6 @@ impl Unsettled {
     }
 }
 
-/// The values of a layer in `layers` and in `current`.
-fn layer_records(
-    layer: &LayerChange,
-    version: Version,
-    batch: Revision,
-    offset: usize,
-) -> (Vec<u8>, Option<Vec<u8>>) {
-    let Some(content) = &layer.content else {
-        return (record::encode(&LayerRecord::Gone), None);
-    };
-    let about = About::of(layer, content);
-    let content = content.as_str();
-    let past =
-        LayerRecord::Journal { about, batch: batch.0, offset: offset as u64, bytes: content.len() as u64 };
-    let current = CurrentRecord { about, version: version.0, content };
-    (record::encode(&past), Some(record::encode(&current)))
+fn about(layer: &codec::LayerRecord<'_>, digest: Digest) -> About {
+    About { digest: digest.0, expires_us: layer.expires_us, format: layer.format }
 }

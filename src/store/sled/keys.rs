@@ -4,16 +4,26 @@
 //! config's or layer's, and the order of keys is the order of the model (NUL sorts before every character).
 
 use super::super::codec::{config_id, kind_code, layer_key};
-use crate::model::{ConfigId, LayerKey, TagName, Version};
+use crate::model::{ConfigId, LayerKey, Version};
 
 /// Of a config in `configs`; the prefix of its keys in all other indexes.
 pub fn config(id: &ConfigId) -> Vec<u8> {
-    [id.namespace.as_str().as_bytes(), b"\0", id.config.as_str().as_bytes(), b"\0"].concat()
+    config_named(id.namespace.as_str(), id.config.as_str())
+}
+
+/// As `config`, from its names.
+pub fn config_named(namespace: &str, config: &str) -> Vec<u8> {
+    [namespace.as_bytes(), b"\0", config.as_bytes(), b"\0"].concat()
 }
 
 /// Of a layer in `current`; the prefix of its keys in `layers`.
 pub fn layer(id: &ConfigId, key: &LayerKey) -> Vec<u8> {
-    [&config(id), &[kind_code(key.kind)][..], key.scope.as_str().as_bytes(), b"\0"].concat()
+    layer_of(&config(id), kind_code(key.kind), key.scope.as_str())
+}
+
+/// As `layer`, from the key of the config, and what commits hold.
+pub fn layer_of(config: &[u8], kind: u8, scope: &str) -> Vec<u8> {
+    [config, &[kind], scope.as_bytes(), b"\0"].concat()
 }
 
 /// In `layers`, from the key of the layer; in `versions`, from that of the config.
@@ -21,9 +31,9 @@ pub fn at_version(prefix: &[u8], version: Version) -> Vec<u8> {
     [prefix, &version.0.to_be_bytes()].concat()
 }
 
-/// In `tags`.
-pub fn tag(id: &ConfigId, tag: &TagName) -> Vec<u8> {
-    [&config(id), tag.as_str().as_bytes()].concat()
+/// In `tags`, from the key of the config.
+pub fn tag_of(config: &[u8], tag: &str) -> Vec<u8> {
+    [config, tag.as_bytes()].concat()
 }
 
 /// The first key that does not start with `prefix`, which ends with NUL.

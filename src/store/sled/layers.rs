@@ -2,6 +2,7 @@
 //! are up to date.
 
 use super::super::codec::{decode_content, format_of};
+use super::journal::Place;
 use super::record::{self, About, CurrentRecord, LayerRecord};
 use super::trees::Trees;
 use super::{chunk, corrupt, keys, place};
@@ -83,8 +84,13 @@ impl Trees {
         let (about, content) = match record {
             LayerRecord::Gone => return Ok(None),
             LayerRecord::Inline { about, content } => (about, decode_content(content)),
-            LayerRecord::Journal { about, batch, offset, bytes } => {
-                (about, self.journal_content(Revision(batch), offset, bytes)?)
+            LayerRecord::Journal { about, segment, offset, bytes } => {
+                let place = Place { segment: Revision(segment), offset };
+                let content = decode_content(&self.journal.read_text(place, bytes)?);
+                if content.digest().0 != about.digest {
+                    return Err(self.wrong_content(&key, place));
+                }
+                (about, content)
             }
         };
         checked_layer(content, about, changed).map(Some).map_err(|what| damaged(&what))
@@ -100,12 +106,12 @@ impl Trees {
         }
     }
 
-    /// Content that lies in a batch of the journal.
-    pub fn journal_content(&self, batch: Revision, offset: u64, bytes: u64) -> Result<Content, StoreError> {
-        let content = self.journal.read_range(batch, offset, bytes)?;
-        str::from_utf8(&content)
-            .map(decode_content)
-            .map_err(|_| corrupt(self.journal.place(batch), "content is not UTF-8"))
+    /// Of content in the journal that does not have the digest that the index, at `key`, has for it. Which of the two is wrong, only
+    /// reading all of it tells.
+    pub fn wrong_content(&self, key: &[u8], found: Place) -> StoreError {
+        let (file, at) = (self.journal.place(found.segment), found.offset);
+        let what = format!("it has another digest than the content at byte {at} of {file}");
+        corrupt(place(&self.layers, key), what)
     }
 
     /// The layer that has the key `key` in `current`.

@@ -3,11 +3,12 @@
 //! A commit becomes durable in a write-ahead log beside the database: `wal/`. A thread archives it from there: `archiver.rs`. Reads of
 //! what is not archived yet wait for it, and a start archives what a crash left.
 //!
-//! The tree `commits` is the journal. The other trees are indexes: folds over the journal that make reads cheap.
+//! The journal is a directory of files that are only appended to: `journal/`. sled has the indexes: folds over the journal that make
+//! reads cheap.
 //!
 //! | tree | key | value |
 //! | --- | --- | --- |
-//! | `commits` | first revision of the batch (u64 BE), part (u16 BE) | the batch: `codec.rs` |
+//! | `places` | first revision of a segment of the journal, and of a batch in it (u64 BE each) | where the batch is (u64 BE); of some batches |
 //! | `layers` | config, kind (1 byte), scope, version (u64 BE), part | the layer as of the version at which it changed: where its content is in the journal, or, once that is compacted, the content; or that it ended |
 //! | `current` | config, kind, scope, part | the layer as it is now, with content: what a start reads |
 //! | `configs` | config | its current version, also of a deleted one |
@@ -18,6 +19,7 @@
 //! where a config is `NAMESPACE NUL CONFIG NUL`, and a scope ends with NUL: `keys.rs`. Values: `record.rs`. Parts: `chunk.rs`.
 
 mod archiver;
+mod batch;
 mod chunk;
 mod compact;
 mod database;
@@ -30,6 +32,7 @@ mod load;
 mod open;
 mod options;
 mod record;
+mod recovery;
 mod suspect;
 mod syncer;
 mod trees;
@@ -46,9 +49,10 @@ use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 pub use self::options::{Fsync, Pause, Point, SledOptions};
 
 use self::archiver::Archiver;
+use self::batch::Pending;
 use self::database::{Database, Handle};
-use self::index::Pending;
 use self::open::Directory;
+use self::recovery::{Recovered, recover};
 use self::trees::{Oldest, Trees};
 use self::wal::{AppendError, Wal};
 use super::codec::encode_batch;
@@ -76,9 +80,6 @@ pub struct SledStore {
     directory: Directory,
 }
 
-/// So many bytes of the log are archived at once at the start.
-const RECOVERY_BYTES: usize = 16 << 20;
-
 impl SledStore {
     /// Opens the store in `dir`, or creates one. `StoreError::Locked` if somebody else has it open, `StoreError::Format` if a later
     /// program wrote it.
@@ -86,7 +87,7 @@ impl SledStore {
         let opened = guarded(|| {
             let directory = open::prepare(dir, &options)?;
             let database = Database::open(dir, &options)?;
-            let (head, sequence) = recover(dir, &database)?;
+            let Recovered { head, sequence } = recover(dir, &database, Revision(u64::MAX))?;
             let log = dir.join("wal");
             let wal = Wal::begin(&log, options.clone(), sequence, head.revision)
                 .map_err(|source| io_error(&log, source))?;
@@ -126,7 +127,7 @@ impl SledStore {
         guarded(|| {
             let _directory = open::prepare(dir, &options)?;
             let database = Database::open(dir, &options)?;
-            if let Err(error) = guarded(|| recover(dir, &database)) {
+            if let Err(error) = guarded(|| recover(dir, &database, Revision(u64::MAX))) {
                 report(Problem { place: "what the last crash left".to_owned(), message: error.to_string() });
             }
             verify::verify(&database.trees, report)
@@ -202,28 +203,6 @@ impl SledStore {
     }
 }
 
-/// Archives what a crash left in the log. Returns the head, and the highest number of a segment.
-fn recover(dir: &Path, database: &Database) -> Result<(Head, u64), StoreError> {
-    let mut head = database.catch_up()?;
-    let contents = open::read_log(dir, head)?;
-    let mut group: Vec<Pending> = Vec::new();
-    let mut bytes = 0;
-    for batch in contents.batches {
-        bytes += batch.bytes.len();
-        group.push(batch.into());
-        if bytes >= RECOVERY_BYTES {
-            head = database.archive(&group)?.unwrap_or(head);
-            group.clear();
-            bytes = 0;
-        }
-    }
-    head = database.archive(&group)?.unwrap_or(head);
-    open::check_complete(dir, &database.trees, head)?;
-    database.settle()?;
-    database.sync()?;
-    Ok((head, contents.sequence))
-}
-
 impl Store for SledStore {
     fn epoch(&self) -> Epoch {
         self.epoch
@@ -256,7 +235,7 @@ impl Store for SledStore {
         let head = Head { revision: last.revision, time: last.time, hash };
         // The head before the indexes: a read that sees a commit in one index must wait for all others to show it.
         *self.head.write().expect("nothing panics while it holds the head") = head;
-        self.archiver().push(Pending { first, last: last.revision, bytes });
+        self.archiver().push(Pending::encoded(commits, bytes, head));
         Ok(head)
     }
 

@@ -1,11 +1,11 @@
-//! From a directory to open trees: the lock, the creation, the recipe of `durable.rs`. Knows files and sled; no commits
-//! but the last.
+//! From a directory to open trees: the lock, the creation, the recipe of `durable.rs`. Knows files and sled; no commits.
 //!
 //! | in the directory | is |
 //! | --- | --- |
 //! | `LOCK` | locked by whoever has the store open |
-//! | `db/` | sled's own |
 //! | `wal/` | the write-ahead log: `wal/` |
+//! | `journal/` | all commits: `journal/` |
+//! | `db/` | sled's own: the indexes |
 //! | `db.new/` | a database that was being created when the server ended |
 //! | `HEAD` | see `witness.rs` |
 //! | `SUSPECT` | there while `db/` may not be durable although it was synced: `suspect.rs` |
@@ -19,10 +19,10 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::trees::Trees;
-use super::{SledOptions, corrupt, durable, io_error, suspect, wal, witness};
-use crate::model::Epoch;
-use crate::store::codec::decode_batch;
+use super::trees::{self, Trees};
+use super::{SledOptions, corrupt, durable, guarded, io_error, journal, suspect, wal, witness};
+use crate::model::{Epoch, Revision};
+use crate::store::codec::stored_batch;
 use crate::store::{Head, StoreError};
 
 /// How long sled may take to let go of a database that was just closed.
@@ -38,17 +38,20 @@ pub struct Directory {
 /// Locks the directory of a store, and creates what a new one consists of.
 pub fn prepare(path: &Path, options: &SledOptions) -> Result<Directory, StoreError> {
     let directory = lock(path)?;
-    create_if_missing(path, options)?;
+    create_if_missing(path, options).map_err(|error| advised(path, error))?;
     Ok(directory)
 }
 
-/// Opens the database, as the recipe says. The format is known to be ours; the rest of the content is not looked at.
+/// Opens the database, as the recipe says, and the journal. The format is known to be ours; the rest of the content is not looked at.
 pub fn open_database(path: &Path, options: &SledOptions) -> Result<Trees, StoreError> {
+    guarded(|| open_trees(path, options)).map_err(|error| advised(path, error))
+}
+
+fn open_trees(path: &Path, options: &SledOptions) -> Result<Trees, StoreError> {
     let db_dir = path.join("db");
     suspect::rewrite(path, UNLOCK_TIME_MAX)?;
     durable::prepare(&db_dir).map_err(|source| io_error(&db_dir, source))?;
-    let trees = Trees::open(open_sled(&db_dir, options)?)?;
-    trees.check_format()?;
+    let trees = Trees::open(open_sled(&db_dir, options)?, path.join("journal"))?;
     trees.count_opening()?;
     durable::settle(&trees.db, &db_dir)?;
     if !durable::is_interposed() {
@@ -62,52 +65,36 @@ pub fn open_database(path: &Path, options: &SledOptions) -> Result<Trees, StoreE
     Ok(trees)
 }
 
-/// Opens the log after `head`, which is what the database has, and returns it with what the database lacks.
+/// Makes an empty log where there is none, if `head`, with which the journal ends, tells that there was nothing else in it.
+pub fn prepare_log(path: &Path, head: Head) -> Result<(), StoreError> {
+    let dir = path.join("wal");
+    if dir.is_dir() {
+        return Ok(());
+    }
+    match witness::read(path)? {
+        Some(witness) if witness != (head.revision, head.hash) => {
+            Err(corrupt(dir.display().to_string(), "it is missing"))
+        }
+        Some(_) | None => wal::create(&dir).map_err(|source| io_error(&dir, source)),
+    }
+}
+
+/// What the log has after `head`, which is in the journal.
 pub fn read_log(path: &Path, head: Head) -> Result<wal::Contents, StoreError> {
     let dir = path.join("wal");
-    if !dir.is_dir() {
-        // Closed cleanly, it had nothing else.
-        return match witness::read(path)? {
-            Some(witness) if witness != (head.revision, head.hash) => {
-                Err(corrupt(dir.display().to_string(), "it is missing"))
-            }
-            _ => {
-                wal::create(&dir).map_err(|source| io_error(&dir, source))?;
-                Ok(wal::Contents { batches: vec![], sequence: 0 })
-            }
-        };
-    }
     let contents = wal::read(&dir, head.revision)?;
     if let Some(first) = contents.batches.first() {
-        let (previous, _) = decode_batch(&first.bytes)
-            .map_err(|error| corrupt(dir.display().to_string(), error.to_string()))?;
-        if previous != head.hash {
+        let batch = stored_batch(&first.bytes);
+        let batch = batch.map_err(|error| corrupt(dir.display().to_string(), error.to_string()))?;
+        if batch.previous != head.hash {
             let what = format!(
-                "revision {} follows the hash {previous}, that of {} is {}",
-                first.first, head.revision, head.hash
+                "revision {} follows the hash {}, that of {} is {}",
+                first.first, batch.previous, head.revision, head.hash
             );
             return Err(corrupt(dir.display().to_string(), what));
         }
     }
     Ok(contents)
-}
-
-/// Checks that history, which ends with `head`, goes at least as far as it once did.
-pub fn check_complete(path: &Path, trees: &Trees, head: Head) -> Result<(), StoreError> {
-    let Some((revision, hash)) = witness::read(path)? else { return Ok(()) };
-    if revision > head.revision {
-        let what = format!("it ends with revision {}, but {revision} was there before", head.revision);
-        return Err(corrupt("commits", what));
-    }
-    // What was compacted since need not be there.
-    if revision >= trees.oldest()?.revision
-        && let Some(sealed) = trees.journal.commits(revision, revision, 0)?.first()
-        && sealed.hash != hash
-    {
-        let what = format!("the hash of revision {revision} is {}, it was {hash} before", sealed.hash);
-        return Err(corrupt("commits", what));
-    }
-    Ok(())
 }
 
 /// Whether an error says that there is no room. What was written before is not touched by it.
@@ -146,7 +133,7 @@ fn lock(path: &Path) -> Result<Directory, StoreError> {
     }
 }
 
-/// Step 2 of the recipe.
+/// Step 2 of the recipe. What was not there before, or has gone, is made aside; of what is damaged nothing is touched.
 fn create_if_missing(path: &Path, options: &SledOptions) -> Result<(), StoreError> {
     let (db_dir, new) = (path.join("db"), path.join("db.new"));
     let io = |source| io_error(&new, source);
@@ -160,24 +147,57 @@ fn create_if_missing(path: &Path, options: &SledOptions) -> Result<(), StoreErro
             Some(name) => Err(corrupt(db_dir.display().to_string(), format!("the file {name} is missing"))),
         };
     }
-    if witness::read(path)?.is_some() {
-        return Err(corrupt(db_dir.display().to_string(), "it is missing"));
+    let epoch = epoch(path, options)?;
+    let (log, journal) = (path.join("wal"), path.join("journal"));
+    if !journal.is_dir() {
+        journal::create(&journal).map_err(|source| io_error(&journal, source))?;
     }
     // The directory itself may be as new, or was made by a start that did not come as far.
     durable::sync_parent(path).map_err(io)?;
-    let log = path.join("wal");
-    if !log.is_dir() {
+    if !log.is_dir() && witness::read(path)?.is_none() {
         wal::create(&log).map_err(|source| io_error(&log, source))?;
     }
     fs::create_dir(&new).map_err(io)?;
-    let trees = Trees::open(open_sled(&new, options)?)?;
-    let random = Epoch(uuid::Uuid::new_v4().as_u64_pair().1);
-    trees.initialize(options.epoch.unwrap_or(random))?;
-    durable::settle(&trees.db, &new)?;
-    drop(trees);
+    let db = open_sled(&new, options)?;
+    trees::initialize(&db, epoch, options.journal_segment_bytes)?;
+    durable::settle(&db, &new)?;
+    drop(db);
     durable::prepare(&new).map_err(io)?;
     fs::rename(&new, &db_dir).map_err(io)?;
     durable::sync(path).map_err(io)
+}
+
+/// The epoch of a store whose database is missing. It is given to a new one; that of a journal that has all of history is the same, and the
+/// indexes are made from it again.
+fn epoch(path: &Path, options: &SledOptions) -> Result<Epoch, StoreError> {
+    let journal = path.join("journal");
+    if let Some(epoch) = journal::epoch_if_complete(&journal) {
+        let path = path.display().to_string();
+        tracing::warn!(path, "the database is missing: it is made again from the journal");
+        return Ok(epoch);
+    }
+    let names = journal::names(&journal);
+    let is_new = names.is_ok_and(|names| names.is_empty()) || !journal.is_dir();
+    let noted = witness::read(path)?;
+    match is_new && noted.is_none_or(|(revision, _)| revision == Revision::ZERO) {
+        true => Ok(options.epoch.unwrap_or(Epoch(uuid::Uuid::new_v4().as_u64_pair().1))),
+        false => Err(corrupt(path.join("db").display().to_string(), "it is missing")),
+    }
+}
+
+/// What can be done about a database that cannot be opened, though the rest may be whole.
+fn advised(path: &Path, error: StoreError) -> StoreError {
+    match error {
+        StoreError::Corrupt { place, what }
+            if journal::epoch_if_complete(&path.join("journal")).is_some() =>
+        {
+            let advice =
+                "the journal begins with revision 1: move `db` away, and the next start makes it again";
+            let what = format!("{what}; {advice}");
+            StoreError::Corrupt { place, what }
+        }
+        other => other,
+    }
 }
 
 fn open_sled(db_dir: &Path, options: &SledOptions) -> Result<sled::Db, StoreError> {

@@ -12,6 +12,8 @@ pub struct SledOptions {
     pub cache_bytes: u64,
     /// How large a file of the write-ahead log becomes before the next one is begun. There are up to four.
     pub wal_segment_bytes: usize,
+    /// How large a file of the journal becomes before the next one is begun. Of a store that is created: it keeps it.
+    pub journal_segment_bytes: u64,
     /// Of a store that is created; random if `None`.
     pub epoch: Option<Epoch>,
     /// Called at each point: lets tests stop the store between two steps.
@@ -52,6 +54,7 @@ impl Default for SledOptions {
             fsync: Fsync::Always,
             cache_bytes: 64 << 20,
             wal_segment_bytes: 16 << 20,
+            journal_segment_bytes: 64 << 20,
             epoch: None,
             pause: None,
         }

@@ -7,14 +7,16 @@
 //! | `versions` | revision (u64 BE), time in microseconds since the Unix epoch (i64 BE) |
 //! | `configs` | version (u64 BE), then as in `versions` |
 //! | `tags` | version (u64 BE) |
+//! | `meta`, `synced` | segment (u64 BE), offset (u64 BE), revision (u64 BE), time (i64 BE), hash (32 bytes) |
 //!
 //! They share the format number of the store.
 
 use serde::{Deserialize, Serialize};
 
 use super::super::VersionRef;
-use super::super::codec::format_code;
-use crate::model::{Content, LayerChange, Revision, Timestamp, Version};
+use super::journal::{End, Place};
+use crate::model::{Digest, Revision, Timestamp, Version};
+use crate::store::Head;
 
 /// A layer as of a version.
 #[derive(Serialize, Deserialize)]
@@ -24,8 +26,8 @@ pub enum LayerRecord<'a> {
     /// Its content is in the journal.
     Journal {
         about: About,
-        /// The first revision of the batch, and where the content is in it.
-        batch: u64,
+        /// The first revision of the segment, and where in it the content is.
+        segment: u64,
         offset: u64,
         bytes: u64,
     },
@@ -47,17 +49,6 @@ pub struct About {
     pub digest: [u8; 32],
     pub expires_us: Option<i64>,
     pub format: Option<u8>,
-}
-
-impl About {
-    /// Of a layer that has this content.
-    pub fn of(layer: &LayerChange, content: &Content) -> About {
-        About {
-            digest: content.digest().0,
-            expires_us: layer.expires.map(|time| time.0),
-            format: layer.format.map(format_code),
-        }
-    }
 }
 
 /// The bytes of a `LayerRecord` or `CurrentRecord`.
@@ -100,4 +91,21 @@ pub fn decode_config(value: &[u8]) -> Option<VersionRef> {
 /// Reads a u64 BE. `None` if it is not that.
 pub fn decode_number(value: &[u8]) -> Option<u64> {
     Some(u64::from_be_bytes(value.try_into().ok()?))
+}
+
+/// Where the journal ends.
+pub fn encode_end(end: End) -> Vec<u8> {
+    let End { place: Place { segment, offset }, head: Head { revision, time, hash } } = end;
+    let numbers = [segment.0.to_be_bytes(), offset.to_be_bytes(), revision.0.to_be_bytes()];
+    [&numbers.concat()[..], &time.0.to_be_bytes(), &hash.0].concat()
+}
+
+/// Reads what `encode_end` wrote. `None` if it is not that.
+pub fn decode_end(value: &[u8]) -> Option<End> {
+    let (numbers, hash) = value.split_at_checked(32)?;
+    let number = |at: usize| decode_number(&numbers[at..at + 8]);
+    let place = Place { segment: Revision(number(0)?), offset: number(8)? };
+    let time = Timestamp(i64::from_be_bytes(numbers[24..].try_into().ok()?));
+    let head = Head { revision: Revision(number(16)?), time, hash: Digest(hash.try_into().ok()?) };
+    Some(End { place, head })
 }

@@ -1,4 +1,4 @@
-//! Waiting for the disk, but not for ever. Knows sled's flush and nothing else.
+//! Waiting for the disk, but not for ever. Knows who can be synced and nothing else of it.
 //!
 //! sled's `flush()` was seen to hang after a disk had failed. A store that waits with it would neither answer nor say why.
 
@@ -6,6 +6,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use super::trees::Trees;
 use crate::store::StoreError;
 
 /// No healthy disk takes as long for a sync.
@@ -14,19 +15,19 @@ const SYNC_TIME_MAX: Duration = Duration::from_secs(60);
 /// Owns the thread that flushes. Dropped, it ends it, unless that hangs.
 pub struct Syncer {
     requests: Option<SyncSender<()>>,
-    results: Receiver<Result<usize, sled::Error>>,
+    results: Receiver<Result<(), StoreError>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Syncer {
-    pub fn start(db: sled::Db) -> Result<Syncer, StoreError> {
+    pub fn start(trees: Trees) -> Result<Syncer, StoreError> {
         let (requests, asked) = mpsc::sync_channel(1);
         let (answer, results) = mpsc::sync_channel(1);
         let thread = thread::Builder::new()
             .name("syncer".into())
             .spawn(move || {
                 while let Ok(()) = asked.recv() {
-                    if answer.send(db.flush()).is_err() {
+                    if answer.send(trees.sync()).is_err() {
                         return;
                     }
                 }
@@ -42,7 +43,7 @@ impl Syncer {
             let _ = requests.send(());
         }
         match self.results.recv_timeout(SYNC_TIME_MAX) {
-            Ok(result) => Ok(result.map(drop)?),
+            Ok(result) => result,
             Err(RecvTimeoutError::Timeout) => {
                 self.thread = None;
                 Err(StoreError::Failed(format!("a sync did not end within {} s", SYNC_TIME_MAX.as_secs())))

@@ -4,25 +4,31 @@
 //! | --- | --- |
 //! | `format` | the format of everything in the directory (u64 BE) |
 //! | `epoch` | the epoch (u64 BE) |
+//! | `segment` | how large a file of the journal becomes (u64 BE) |
 //! | `opened` | how often the store was opened (u64 BE): there to have something to write |
 //! | `checkpoint` | the revision up to which the indexes are written, at least (u64 BE) |
 //! | `settled` | the same of `current` and `configs` (u64 BE) |
+//! | `synced` | where the journal ended when it was last synced: so much of it is durable, at least |
 //! | `oldest` | the oldest revision retained (u64 BE), and the hash before it (32 bytes); absent before the first compaction |
 //! | `sweep` | present while what a compaction forgot is not yet removed |
 //! | `pin` NUL, key of a version | this version is retained for its tag, though it ended before the oldest revision |
 
-use super::index::Unsettled;
-use super::journal::Journal;
-use super::{compact, corrupt, index, keys, record};
-use crate::model::{ConfigId, Digest, Epoch, Revision, Version};
-use crate::store::codec::FORMAT;
-use crate::store::{Head, StoreError};
+use std::path::PathBuf;
+use std::sync::Arc;
 
-/// Handles of the trees. Cheap to clone.
+use super::journal::{End, Journal};
+use super::{corrupt, keys, record};
+use crate::model::{ConfigId, Digest, Epoch, Revision, Version};
+use crate::store::StoreError;
+
+/// The format of everything in the directory of a store. There were no released stores before it.
+pub const FORMAT: u64 = 2;
+
+/// Handles of the trees, and the journal that they are about. Cheap to clone.
 #[derive(Clone)]
 pub struct Trees {
     pub db: sled::Db,
-    pub journal: Journal,
+    pub journal: Arc<Journal>,
     pub layers: sled::Tree,
     pub current: sled::Tree,
     pub configs: sled::Tree,
@@ -40,36 +46,28 @@ pub struct Oldest {
 }
 
 impl Trees {
-    pub fn open(db: sled::Db) -> Result<Trees, sled::Error> {
+    /// Opens the trees of a store, and its journal in `journal`. The format is known to be ours; what they hold is not looked at.
+    pub fn open(db: sled::Db, journal: PathBuf) -> Result<Trees, StoreError> {
+        let meta = db.open_tree("meta")?;
+        match number(&meta, "format")? {
+            FORMAT => {}
+            found => return Err(StoreError::Format { found, expected: FORMAT }),
+        }
+        let (epoch, segment_bytes) = (Epoch(number(&meta, "epoch")?), number(&meta, "segment")?);
         Ok(Trees {
-            journal: Journal(db.open_tree("commits")?),
+            journal: Arc::new(Journal::open(journal, epoch, segment_bytes, db.open_tree("places")?)?),
             layers: db.open_tree("layers")?,
             current: db.open_tree("current")?,
             configs: db.open_tree("configs")?,
             versions: db.open_tree("versions")?,
             tags: db.open_tree("tags")?,
-            meta: db.open_tree("meta")?,
+            meta,
             db,
         })
     }
 
-    /// Writes what a new store begins with.
-    pub fn initialize(&self, epoch: Epoch) -> Result<(), StoreError> {
-        self.write_number("format", FORMAT)?;
-        self.write_number("epoch", epoch.0)?;
-        self.write_number("checkpoint", 0)?;
-        self.write_number("settled", 0)
-    }
-
-    pub fn check_format(&self) -> Result<(), StoreError> {
-        match self.number("format")? {
-            FORMAT => Ok(()),
-            found => Err(StoreError::Format { found, expected: FORMAT }),
-        }
-    }
-
     pub fn epoch(&self) -> Result<Epoch, StoreError> {
-        self.number("epoch").map(Epoch)
+        number(&self.meta, "epoch").map(Epoch)
     }
 
     /// Writes something small.
@@ -79,7 +77,7 @@ impl Trees {
     }
 
     pub fn checkpoint(&self) -> Result<Revision, StoreError> {
-        self.number("checkpoint").map(Revision)
+        number(&self.meta, "checkpoint").map(Revision)
     }
 
     pub fn write_checkpoint(&self, revision: Revision) -> Result<(), StoreError> {
@@ -87,23 +85,27 @@ impl Trees {
     }
 
     pub fn settled(&self) -> Result<Revision, StoreError> {
-        self.number("settled").map(Revision)
+        number(&self.meta, "settled").map(Revision)
     }
 
     pub fn write_settled(&self, revision: Revision) -> Result<(), StoreError> {
         self.write_number("settled", revision.0)
     }
 
-    /// Ends what a crash left half done, and returns what is here then.
-    pub fn catch_up(&self, unsettled: &mut Unsettled) -> Result<Head, StoreError> {
-        compact::resume(self)?;
-        let (head, checkpoint) = (self.journal.head()?, self.checkpoint()?);
-        if checkpoint > head.revision {
-            let what = format!("it ends with revision {}, the indexes with {checkpoint}", head.revision);
-            return Err(corrupt("commits", what));
-        }
-        index::replay(self, unsettled)?;
-        Ok(head)
+    pub fn synced(&self) -> Result<End, StoreError> {
+        let value = self.meta.get("synced")?;
+        value
+            .and_then(|value| record::decode_end(&value))
+            .ok_or_else(|| corrupt("meta, synced", "missing, or not the end of a journal"))
+    }
+
+    /// Makes all that was written durable: first the journal, then what says where in it something is. After an error the database must be
+    /// opened again.
+    pub fn sync(&self) -> Result<(), StoreError> {
+        let end = self.journal.sync()?;
+        self.meta.insert("synced", record::encode_end(end))?;
+        self.db.flush()?;
+        Ok(())
     }
 
     pub fn oldest(&self) -> Result<Oldest, StoreError> {
@@ -150,17 +152,34 @@ impl Trees {
         Ok(pins)
     }
 
-    fn number(&self, name: &str) -> Result<u64, StoreError> {
-        let value = self.meta.get(name)?;
-        value
-            .and_then(|value| record::decode_number(&value))
-            .ok_or_else(|| corrupt(format!("meta, {name}"), "missing, or not a number"))
-    }
-
     fn write_number(&self, name: &str, number: u64) -> Result<(), StoreError> {
         self.meta.insert(name, &number.to_be_bytes())?;
         Ok(())
     }
+}
+
+/// Writes what a new store begins with.
+pub fn initialize(db: &sled::Db, epoch: Epoch, segment_bytes: u64) -> Result<(), StoreError> {
+    let meta = db.open_tree("meta")?;
+    let numbers = [
+        ("format", FORMAT),
+        ("epoch", epoch.0),
+        ("segment", segment_bytes),
+        ("checkpoint", 0),
+        ("settled", 0),
+    ];
+    for (name, number) in numbers {
+        meta.insert(name, &number.to_be_bytes())?;
+    }
+    meta.insert("synced", record::encode_end(End::EMPTY))?;
+    Ok(())
+}
+
+fn number(meta: &sled::Tree, name: &str) -> Result<u64, StoreError> {
+    let value = meta.get(name)?;
+    value
+        .and_then(|value| record::decode_number(&value))
+        .ok_or_else(|| corrupt(format!("meta, {name}"), "missing, or not a number"))
 }
 
 const PIN: &[u8] = b"pin\0";

@@ -1,55 +1,84 @@
-//! Walking the journal: the chain, and the fold that the indexes are compared with. Knows what a commit should have left in the
-//! indexes.
+//! Walking the journal: the files, the chain, and the fold that the indexes are compared with. Knows what a commit should have left in
+//! the indexes.
 
 use super::{LayerState, Verifier};
 use crate::model::{Commit, Digest, Revision, Version};
-use crate::store::codec::Located;
+use crate::store::codec::Measured;
+use crate::store::sled::journal::{Batch, Mark};
 use crate::store::sled::{keys, place};
 use crate::store::{StoreError, VersionRef};
 
 impl Verifier<'_> {
     /// Walks the journal. Whether it is whole.
     pub(super) fn journal(&mut self) -> Result<bool, StoreError> {
-        let mut whole = true;
-        let mut from = Revision::ZERO;
-        while let Some(first) = self.trees.journal.batch_from(from)? {
-            let batch = match self.trees.journal.read(first) {
-                Ok(batch) => batch,
+        let journal = self.trees.journal.clone();
+        let mut walk = journal.walk();
+        let (mut whole, mut marks) = (true, 0);
+        loop {
+            let read = match walk.next() {
+                Ok(None) => break,
+                Ok(Some(found)) => {
+                    let is_right = journal.is_marked_right(&found)?;
+                    marks += usize::from(Mark::of(found.place, found.first, found.end).is_some());
+                    journal.decode(&found).map(|batch| (found.first, batch, is_right))
+                }
+                Err(error @ StoreError::Corrupt { .. }) => {
+                    self.error(error);
+                    (whole, self.end) = (false, None);
+                    match walk.pass_damage()? {
+                        true => continue,
+                        false => break,
+                    }
+                }
+                Err(error) => return Err(error),
+            };
+            match read {
+                Ok((first, batch, is_right)) => {
+                    if !is_right {
+                        self.wrong("places", format!("it is wrong about the batch of revision {first}"));
+                    }
+                    whole &= self.batch(first, &batch, whole)?;
+                }
                 Err(error) => {
                     self.error(error);
-                    (whole, from, self.end) = (false, first.next(), None);
-                    continue;
-                }
-            };
-            // After a batch that cannot be read, the first one stands for itself.
-            whole &= (!whole && self.end.is_none()) || self.link(first, batch.previous);
-            let mut before = batch.previous;
-            for located in &batch.commits {
-                let commit = &located.sealed.commit;
-                let revision = commit.revision;
-                if revision == self.oldest.revision && before != self.oldest.anchor {
-                    let message = format!(
-                        "the hash before it is {before}, {} was noted when it was compacted",
-                        self.oldest.anchor
-                    );
-                    self.wrong(format!("revision {revision}"), message);
-                }
-                if let Some((_, time, _)) = self.end
-                    && commit.time < time
-                {
-                    let message =
-                        format!("its time {} is before {time}, that of the commit before", commit.time);
-                    self.wrong(format!("revision {revision}"), message);
-                }
-                before = located.sealed.hash;
-                self.end = Some((revision, commit.time, before));
-                if revision >= self.oldest.revision {
-                    self.commit(first, located)?;
+                    (whole, self.end) = (false, None);
                 }
             }
-            from = batch.last().sealed.commit.revision.next();
+        }
+        let found = journal.marks();
+        if whole && found != marks {
+            self.wrong("places", format!("it should have {marks} batches, it has {found}"));
         }
         Ok(whole)
+    }
+
+    /// Folds a batch. Whether it follows what was read before, which was `whole` or not.
+    fn batch(&mut self, first: Revision, batch: &Batch, whole: bool) -> Result<bool, StoreError> {
+        // After a batch that cannot be read, the first one stands for itself.
+        let follows = (!whole && self.end.is_none()) || self.link(first, batch.previous);
+        let mut before = batch.previous;
+        for Measured { sealed, .. } in &batch.commits {
+            let (revision, time) = (sealed.commit.revision, sealed.commit.time);
+            if revision == self.oldest.revision && before != self.oldest.anchor {
+                let message = format!(
+                    "the hash before it is {before}, {} was noted when it was compacted",
+                    self.oldest.anchor
+                );
+                self.wrong(format!("revision {revision}"), message);
+            }
+            if let Some((_, earlier, _)) = self.end
+                && time < earlier
+            {
+                let message = format!("its time {time} is before {earlier}, that of the commit before");
+                self.wrong(format!("revision {revision}"), message);
+            }
+            before = sealed.hash;
+            self.end = Some((revision, time, before));
+            if revision >= self.oldest.revision {
+                self.commit(&sealed.commit)?;
+            }
+        }
+        Ok(follows)
     }
 
     /// Whether a batch follows what was read before.
@@ -72,8 +101,7 @@ impl Verifier<'_> {
     }
 
     /// Folds a commit, and looks for what the indexes should have of it.
-    fn commit(&mut self, batch: Revision, located: &Located) -> Result<(), StoreError> {
-        let commit: &Commit = &located.sealed.commit;
+    fn commit(&mut self, commit: &Commit) -> Result<(), StoreError> {
         self.verified.commits += 1;
         for change in &commit.changes {
             let id = &change.id;
@@ -114,14 +142,14 @@ impl Verifier<'_> {
                 Err(error) => self.error(error),
             }
             for (key, state) in states {
-                self.change(batch, &key, change.version, state);
+                self.change(commit.revision, &key, change.version, state);
             }
         }
         Ok(())
     }
 
     /// Compares an entry of `layers` with the journal.
-    fn change(&mut self, batch: Revision, prefix: &[u8], version: Version, expected: Option<LayerState>) {
+    fn change(&mut self, revision: Revision, prefix: &[u8], version: Version, expected: Option<LayerState>) {
         match self.trees.layer(prefix, version) {
             Err(error) => self.error(error),
             Ok(layer) => {
@@ -129,7 +157,7 @@ impl Verifier<'_> {
                 if found != expected {
                     self.wrong(
                         place(&self.trees.layers, &keys::at_version(prefix, version)),
-                        format!("the batch of revision {batch} has {expected:?} here, the index {found:?}"),
+                        format!("revision {revision} has {expected:?} here, the index {found:?}"),
                     );
                 }
             }

@@ -5,7 +5,7 @@
 //! sled behind: `archiver.rs`. The log is a ring of a few files that are written over again and again: what is archived needs no
 //! place here any more. A start archives what it finds: `recovery.rs`. The bytes: `record.rs`.
 
-mod record;
+pub mod record;
 mod recovery;
 mod segment;
 #[cfg(test)]
@@ -16,7 +16,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-pub use self::recovery::{Contents, Logged, read};
+pub use self::recovery::{Contents, read};
 
 use self::segment::Segment;
 use super::{Fsync, Point, SledOptions, durable};

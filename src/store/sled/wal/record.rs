@@ -1,4 +1,4 @@
-//! The bytes of a segment: its header and its records. Knows no files.
+//! The bytes of a segment of the log, its header and its records; the journal has the same records. Knows no files.
 //!
 //! Integers are big endian. A segment is a header of `HEADER_BYTES`, then records, each at a multiple of `ALIGNMENT`; what is after
 //! the last one is left from an earlier use of the file, or zero.
@@ -60,10 +60,10 @@ impl Header {
     }
 }
 
-/// Puts a record in `buffer`, in the place of what was there.
-pub fn encode(buffer: &mut Vec<u8>, sequence: u64, first: Revision, count: u32, payload: &[u8]) {
+/// Adds a record to a buffer that will be written where a record may begin.
+pub fn append(buffer: &mut Vec<u8>, sequence: u64, first: Revision, count: u32, payload: &[u8]) {
     let length = u32::try_from(payload.len()).expect("a batch has less than 4 GiB");
-    buffer.clear();
+    let start = buffer.len();
     buffer.extend_from_slice(RECORD_MAGIC);
     buffer.extend_from_slice(&[0; 4]);
     buffer.extend_from_slice(&sequence.to_be_bytes());
@@ -71,27 +71,38 @@ pub fn encode(buffer: &mut Vec<u8>, sequence: u64, first: Revision, count: u32, 
     buffer.extend_from_slice(&count.to_be_bytes());
     buffer.extend_from_slice(&length.to_be_bytes());
     buffer.extend_from_slice(payload);
-    let crc = crc32fast::hash(&buffer[8..]);
-    buffer[4..8].copy_from_slice(&crc.to_be_bytes());
-    buffer.resize(buffer.len().next_multiple_of(ALIGNMENT), 0);
+    let crc = crc32fast::hash(&buffer[start + 8..]);
+    buffer[start + 4..start + 8].copy_from_slice(&crc.to_be_bytes());
+    buffer.resize(start + record_bytes(payload.len()), 0);
 }
 
-/// Reads the record at `offset`. `None` if there is no whole one.
-pub fn decode(segment: &[u8], offset: usize) -> Option<Record> {
+/// So much space takes the record of a payload.
+pub fn record_bytes(payload: usize) -> usize {
+    (RECORD_BYTES + payload).next_multiple_of(ALIGNMENT)
+}
+
+/// What the record at `offset` says of itself. `None` if there is none. Whether it is whole only `decode` tells.
+pub fn peek(segment: &[u8], offset: usize) -> Option<Record> {
     let head = segment.get(offset..)?.get(..RECORD_BYTES)?;
     if head[..4] != *RECORD_MAGIC {
         return None;
     }
     let payload =
         offset + RECORD_BYTES..(offset + RECORD_BYTES).checked_add(number(head, 28..32)? as usize)?;
-    let covered = segment.get(offset + 8..payload.end)?;
-    (number(head, 4..8)? == u64::from(crc32fast::hash(covered))).then_some(())?;
     Some(Record {
         sequence: number(head, 8..16)?,
         first: Revision(number(head, 16..24)?),
         count: u32::try_from(number(head, 24..28)?).ok().filter(|count| *count > 0)?,
         payload,
     })
+}
+
+/// Reads the record at `offset`. `None` if there is no whole one.
+pub fn decode(segment: &[u8], offset: usize) -> Option<Record> {
+    let record = peek(segment, offset)?;
+    let covered = segment.get(offset + 8..record.payload.end)?;
+    let crc = number(segment, offset + 4..offset + 8)?;
+    (crc == u64::from(crc32fast::hash(covered))).then_some(record)
 }
 
 /// The whole records from `offset` on, wherever they lie. No document can pretend to be one: a record has bytes of zero, a

@@ -52,12 +52,13 @@ impl Segment {
 
     /// Makes room for a batch. If that fails nothing has been written, and it may be tried again.
     pub fn make_room_for(&mut self, bytes: usize) -> io::Result<()> {
-        self.grow_to((self.end + record::RECORD_BYTES + bytes).next_multiple_of(8))
+        self.grow_to(self.end + record::record_bytes(bytes))
     }
 
     /// Writes the next batch. If that fails, nothing may follow it.
     pub fn write(&mut self, first: Revision, count: u32, batch: &[u8]) -> io::Result<()> {
-        record::encode(&mut self.buffer, self.sequence, first, count, batch);
+        self.buffer.clear();
+        record::append(&mut self.buffer, self.sequence, first, count, batch);
         self.file.write_all_at(&self.buffer, self.end as u64)?;
         self.end += self.buffer.len();
         self.last = Revision(first.0 + u64::from(count) - 1);
