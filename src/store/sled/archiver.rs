@@ -22,9 +22,9 @@ use crate::model::Revision;
 use crate::store::{Head, StoreError};
 
 /// How long commits are gathered, unless somebody waits for them.
-const GATHER_TIME: Duration = Duration::from_millis(50);
+const GATHER_TIME: Duration = Duration::from_secs(1);
 /// More is not gathered.
-const GATHER_BYTES: usize = 4 << 20;
+const GATHER_BYTES: usize = 8 << 20;
 /// How often a database that has failed is opened again.
 const REOPEN_INTERVAL: Duration = Duration::from_secs(1);
 
