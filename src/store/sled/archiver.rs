@@ -60,6 +60,8 @@ struct Queue {
     wanted: Revision,
     /// Somebody waits for the log to have room.
     room_wanted: bool,
+    /// Somebody has found the database to fail.
+    look_wanted: bool,
     /// Why nothing can be archived now.
     failed: Option<String>,
     stopping: bool,
@@ -82,6 +84,7 @@ impl Archiver {
             archived,
             wanted: Revision::ZERO,
             room_wanted: false,
+            look_wanted: false,
             failed: None,
             stopping: false,
         };
@@ -149,6 +152,12 @@ impl Archiver {
         Ok(())
     }
 
+    /// Lets the thread find out whether the database still works.
+    pub fn look(&self) {
+        self.shared.lock().look_wanted = true;
+        self.shared.filled.notify_one();
+    }
+
     /// Calls `run` while the database stands still, with what it shows.
     pub fn while_still<T>(&self, run: impl FnOnce(Head) -> T) -> T {
         let _still = self.shared.writing.lock().expect("writing catches panics");
@@ -169,22 +178,20 @@ impl Drop for Archiver {
 
 impl Shared {
     fn run(&self) {
-        while let Some(group) = self.next_group() {
-            self.options.pause(Point::BeforeArchive);
-            let archived = {
-                let _writing = self.writing.lock().expect("reads of the database do not panic");
-                self.archive(&group)
-            };
-            self.options.pause(Point::AfterArchive);
-            if let Err(error) = archived.and_then(|()| self.release()) {
+        let mut settling = false;
+        while let Some(group) = self.next_group(settling) {
+            let archived =
+                self.archive(&group).and_then(|()| self.release()).and_then(|()| self.settle_some());
+            settling = archived.unwrap_or_else(|error| {
                 self.fail(error);
                 self.reopen();
-            }
+                false
+            });
         }
     }
 
-    /// Waits until there is something to do. `None`: no more will come.
-    fn next_group(&self) -> Option<Vec<Pending>> {
+    /// Waits until there is something to do. While indexes are being written, there is: then it may be nothing. `None`: no more will come.
+    fn next_group(&self, settling: bool) -> Option<Vec<Pending>> {
         let mut queue = self.lock();
         loop {
             let waited = queue.since.elapsed();
@@ -194,33 +201,51 @@ impl Shared {
                 || queue.room_wanted
                 || waited >= GATHER_TIME;
             match queue.pending.is_empty() {
-                true if queue.room_wanted => break,
+                true if queue.room_wanted || queue.look_wanted => break,
                 true if queue.stopping => return None,
+                true if settling => break,
                 true => queue = self.filled.wait(queue).expect(UNPOISONED),
                 false if is_urgent => break,
+                false if settling => return Some(vec![]),
                 false => {
                     queue = self.filled.wait_timeout(queue, GATHER_TIME - waited).expect(UNPOISONED).0;
                 }
             }
         }
-        (queue.pending_bytes, queue.room_wanted) = (0, false);
+        (queue.pending_bytes, queue.room_wanted, queue.look_wanted) = (0, false, false);
         Some(queue.pending.drain(..).collect())
     }
 
     fn archive(&self, group: &[Pending]) -> Result<(), StoreError> {
-        let database = self.database.get()?;
-        let head = guarded(|| database.archive(group))?;
+        if group.is_empty() {
+            return Ok(());
+        }
+        self.options.pause(Point::BeforeArchive);
+        let head = {
+            let _writing = self.writing.lock().expect("reads of the database do not panic");
+            let database = self.database.get()?;
+            guarded(|| database.archive(group))?
+        };
         let mut queue = self.lock();
         queue.archived = head.unwrap_or(queue.archived);
         self.archived.notify_all();
+        drop(queue);
+        self.options.pause(Point::AfterArchive);
         Ok(())
     }
 
-    /// Lets the log write over what the database has durably.
+    /// Writes a little of what the indexes lack. Whether there is more.
+    fn settle_some(&self) -> Result<bool, StoreError> {
+        let _writing = self.writing.lock().expect("reads of the database do not panic");
+        let database = self.database.get()?;
+        guarded(|| database.settle_some())
+    }
+
+    /// Lets the log write over what the journal has durably.
     fn release(&self) -> Result<(), StoreError> {
         let archived = self.lock().archived.revision;
         if self.slots.could_release(archived) {
-            self.database.get()?.sync()?;
+            self.database.get()?.sync_journal()?;
             // Whoever waits for it looks at it under the same lock.
             let _queue = self.lock();
             self.slots.release(archived);
