@@ -35,6 +35,7 @@ macro_rules! conformance {
             versions_are_listed_newest_first,
             version_at_is_what_the_config_had_then,
             a_snapshot_has_exactly_the_layers_of_its_version,
+            many_versions_of_one_config_are_found_before_and_after_compactions,
             a_deleted_config_is_empty_and_its_versions_go_on,
             base_and_override_of_one_scope_are_two_layers,
             expiry_is_kept,
@@ -280,6 +281,54 @@ pub fn a_snapshot_has_exactly_the_layers_of_its_version(subject: &mut dyn Subjec
         drop(store);
         subject.reopen();
     }
+}
+
+pub fn many_versions_of_one_config_are_found_before_and_after_compactions(subject: &mut dyn Subject) {
+    const COUNT: u64 = 700;
+    let mut script = Script::default();
+    // One layer changes always, the other one seldom; sometimes somebody reads.
+    for number in 1..=COUNT as usize {
+        let seldom = (number % 100 == 1).then(|| set("a", "/seldom", number));
+        subject
+            .store()
+            .append(&[script.commit([set("a", "/", number)].into_iter().chain(seldom))])
+            .expect("appended");
+        if number % 64 == 0 {
+            assert_eq!(versions(&*subject.store(), "a").len(), number);
+        }
+    }
+    subject.store().append(&[script.commit([tag("a", "t", Some(150))])]).expect("appended");
+    let check = |store: &dyn Store, kept: &dyn Fn(u64) -> bool, oldest: u64| {
+        let expected: Vec<u64> = (1..=COUNT).filter(|version| kept(*version)).rev().collect();
+        assert_eq!(versions(store, "a"), expected);
+        let page = store.versions(&id("a"), Version(500), 3).expect("read");
+        assert_eq!(page.iter().map(|at| at.version.0).collect::<Vec<_>>(), [499, 498, 497]);
+        for version in (1..=COUNT).step_by(7).chain([64, 65, 128, 150, 256, 257, COUNT]) {
+            if !kept(version) {
+                compacted(store.snapshot(&id("a"), Version(version)));
+                continue;
+            }
+            let snapshot = snapshot(store, "a", version);
+            assert_eq!(snapshot.at.revision, Revision(version));
+            let content_of = |scope: &str| snapshot.layers[&key(scope)].content.clone();
+            assert_eq!(content_of("/"), content(version as usize));
+            assert_eq!(content_of("/seldom"), content((version as usize - 1) / 100 * 100 + 1));
+            if version >= oldest {
+                let at = store.version_at(&id("a"), Revision(version)).expect("read").expect("it is there");
+                assert_eq!(at.version, Version(version));
+            }
+        }
+        sound(store);
+    };
+    check(&*subject.store(), &|_| true, 1);
+    subject.reopen();
+    check(&*subject.store(), &|_| true, 1);
+    for oldest in [130, 131, 256, 300, 450] {
+        subject.store().compact(Revision(oldest)).expect("compacted");
+        check(&*subject.store(), &|version| version >= oldest || version == 150, oldest);
+    }
+    subject.reopen();
+    check(&*subject.store(), &|version| version >= 450 || version == 150, 450);
 }
 
 pub fn a_deleted_config_is_empty_and_its_versions_go_on(subject: &mut dyn Subject) {

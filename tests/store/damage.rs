@@ -385,20 +385,28 @@ fn every_damaged_index_is_named() {
     };
     let version = |number: u64| number.to_be_bytes();
     let layer = |number| [&b"\0/\0"[..], &version(number), &[0, 0]].concat();
-    let damages: [(&str, Change); 18] = [
+    let cut = |key: Vec<u8>| -> Change {
+        Box::new(move |tree| {
+            let value = tree.get(&key).expect("read").expect("an entry");
+            tree.insert(&key, &value[..value.len() - 16]).expect("inserted");
+        })
+    };
+    let damages: [(&str, Change); 20] = [
         ("places", remove([version(1), version(1)].concat())),
         ("places", insert([version(1), version(2)].concat(), version(64).to_vec())),
         ("places", insert([version(1), version(1)].concat(), version(72).to_vec())),
-        ("layers", remove(at("a", &layer(7)))),
-        ("layers", flip(at("a", &layer(7)))),
-        ("layers", insert(at("a", &layer(99)), vec![0])),
+        ("layers", remove(at("a", &layer(1)))),
+        ("layers", flip(at("a", &layer(1)))),
+        ("layers", cut(at("a", &layer(1)))),
+        ("layers", insert(at("a", &layer(99)), vec![1, 99, 0])),
         ("layers", insert(b"x".to_vec(), vec![0])),
         ("current", remove(at("a", b"\0/\0\0\0"))),
         ("current", remove(at("c", b"\0/\0\0\x01"))),
         ("current", flip(at("b", b"\0/s7\0\0\0"))),
         ("current", insert(at("b", b"\0/none\0\0\0"), vec![7])),
-        ("versions", remove(at("a", &version(7)))),
-        ("versions", flip(at("a", &version(7)))),
+        ("versions", remove(at("a", &version(1)))),
+        ("versions", flip(at("a", &version(1)))),
+        ("versions", cut(at("a", &version(1)))),
         ("versions", insert(at("a", &version(99)), vec![0; 16])),
         ("configs", remove(config("b"))),
         ("configs", flip(config("b"))),
@@ -418,17 +426,27 @@ fn every_damaged_index_is_named() {
 #[test]
 fn content_that_does_not_match_its_digest_is_not_given_out() {
     let dir = sample();
+    // The digest of each version stands in the index; that of the last one is changed.
     change(dir.path(), "layers", |layers| {
-        let key = [&b"payments\0a\0\0/\0"[..], &7_u64.to_be_bytes(), &[0, 0]].concat();
+        let key = [&b"payments\0a\0\0/\0"[..], &1_u64.to_be_bytes(), &[0, 0]].concat();
         let mut value = layers.get(&key).expect("read").expect("an entry").to_vec();
-        value[1] ^= 1;
+        let at = value.len() - 30;
+        value[at] ^= 1;
         layers.insert(key, value).expect("written");
     });
     let store = SledStore::open(dir.path(), options()).expect("opened");
-    let found = store.snapshot(&id("a"), Version(7));
+    let found = store.snapshot(&id("a"), Version(40));
     assert!(
         matches!(&found, Err(StoreError::Corrupt { place, .. }) if place.starts_with("layers")),
         "{found:?}"
     );
-    assert!(store.snapshot(&id("a"), Version(8)).expect("others are whole").is_some());
+    assert!(store.snapshot(&id("a"), Version(39)).expect("others are whole").is_some());
+    drop(store);
+    // The content is damaged in the journal, and the index is whole.
+    let dir = sample();
+    change_segment(dir.path(), r#"{"number":38}"#, |bytes, at| bytes[at + 10] = b'4');
+    let store = SledStore::open(dir.path(), options()).expect("opened");
+    let found = store.snapshot(&id("a"), Version(39));
+    assert!(matches!(&found, Err(StoreError::Corrupt { what, .. }) if what.contains("journal")), "{found:?}");
+    assert!(store.snapshot(&id("a"), Version(40)).expect("others are whole").is_some());
 }

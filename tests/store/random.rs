@@ -20,6 +20,9 @@ enum Step {
     /// Up to so many percent of what is there.
     Compact(u64),
     Reopen,
+    Crash,
+    /// The history of a config is read.
+    Look(usize),
 }
 
 #[derive(Clone, Debug)]
@@ -49,6 +52,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         8 => prop::collection::vec(commit, 1..6).prop_map(Step::Append),
         2 => (0..101_u64).prop_map(Step::Compact),
         1 => Just(Step::Reopen),
+        1 => Just(Step::Crash),
+        4 => config().prop_map(Step::Look),
     ];
     prop::collection::vec(step, 1..16)
 }
@@ -132,6 +137,11 @@ proptest! {
                     assert_same(&model, &*subject.store());
                 }
                 Step::Reopen => subject.reopen(),
+                Step::Crash => subject.crash(),
+                Step::Look(config) => {
+                    let read = |store: &dyn Store| store.versions(&id(CONFIGS[config]), Version(u64::MAX), usize::MAX);
+                    assert_eq!(read(&*subject.store()).expect("read"), read(&model).expect("read"));
+                }
             }
         }
         let store: Arc<dyn Store> = subject.store();

@@ -8,6 +8,7 @@ use confwatch::store::{Fsync, SledOptions, SledStore, Store, StoreError};
 use tempfile::TempDir;
 
 use super::conformance::{Subject, conformance, sound};
+use super::ordering::copy_into;
 use super::script::{Edit, Script, id, key, large};
 
 /// A store in a directory that goes with it.
@@ -42,6 +43,22 @@ pub fn options() -> SledOptions {
 
 fn open(dir: &TempDir) -> SledStore {
     SledStore::open(dir.path(), options()).expect("the store opens")
+}
+
+impl Sled {
+    /// Goes on from a copy of the files, as a crash would leave them: nothing is closed.
+    pub fn crash(&mut self) {
+        let copy = tempfile::tempdir().expect("a directory");
+        // In this order none of them vouches for what another one lacks.
+        for part in ["db", "journal", "wal"] {
+            std::fs::create_dir(copy.path().join(part)).expect("created");
+            copy_into(&self.dir.path().join(part), &copy.path().join(part));
+        }
+        std::fs::copy(self.dir.path().join("HEAD"), copy.path().join("HEAD")).expect("copied");
+        self.store = None;
+        self.dir = copy;
+        self.store = Some(Arc::new(open(&self.dir)));
+    }
 }
 
 conformance!(Sled::new());

@@ -182,23 +182,21 @@ impl Drop for Archiver {
 
 impl Shared {
     fn run(&self) {
-        while let Some(group) = self.next_group() {
-            self.options.pause(Point::BeforeArchive);
-            let archived = {
-                let _writing = self.writing.lock().expect("reads of the database do not panic");
-                self.archive(&group)
-            };
-            self.options.pause(Point::AfterArchive);
+        let mut settling = false;
+        while let Some(group) = self.next_group(settling) {
+            let archived =
+                self.archive(&group).and_then(|()| self.release()).and_then(|()| self.settle_some());
             let broken = || self.lock().broken.take().map_or(Ok(()), Err);
-            if let Err(error) = archived.and_then(|()| self.release()).and_then(|()| broken()) {
+            settling = archived.and_then(|more| broken().map(|()| more)).unwrap_or_else(|error| {
                 self.fail(error);
                 self.reopen();
-            }
+                false
+            });
         }
     }
 
-    /// Waits until there is something to do. `None`: no more will come.
-    fn next_group(&self) -> Option<Vec<Pending>> {
+    /// Waits until there is something to do. While indexes are being written, there is: then it may be nothing. `None`: no more will come.
+    fn next_group(&self, settling: bool) -> Option<Vec<Pending>> {
         let mut queue = self.lock();
         loop {
             let waited = queue.since.elapsed();
@@ -210,8 +208,10 @@ impl Shared {
             match queue.pending.is_empty() {
                 true if queue.room_wanted || queue.broken.is_some() => break,
                 true if queue.stopping => return None,
+                true if settling => break,
                 true => queue = self.filled.wait(queue).expect(UNPOISONED),
                 false if is_urgent => break,
+                false if settling => return Some(vec![]),
                 false => {
                     queue = self.filled.wait_timeout(queue, GATHER_TIME - waited).expect(UNPOISONED).0;
                 }
@@ -222,19 +222,35 @@ impl Shared {
     }
 
     fn archive(&self, group: &[Pending]) -> Result<(), StoreError> {
-        let database = self.database.get()?;
-        let head = guarded(|| database.archive(group))?;
+        if group.is_empty() {
+            return Ok(());
+        }
+        self.options.pause(Point::BeforeArchive);
+        let head = {
+            let _writing = self.writing.lock().expect("reads of the database do not panic");
+            let database = self.database.get()?;
+            guarded(|| database.archive(group))?
+        };
         let mut queue = self.lock();
         queue.archived = head.unwrap_or(queue.archived);
         self.archived.notify_all();
+        drop(queue);
+        self.options.pause(Point::AfterArchive);
         Ok(())
     }
 
-    /// Lets the log write over what the database has durably.
+    /// Writes a little of what the indexes lack. Whether there is more.
+    fn settle_some(&self) -> Result<bool, StoreError> {
+        let _writing = self.writing.lock().expect("reads of the database do not panic");
+        let database = self.database.get()?;
+        guarded(|| database.settle_some())
+    }
+
+    /// Lets the log write over what the journal has durably.
     fn release(&self) -> Result<(), StoreError> {
         let archived = self.lock().archived.revision;
         if self.slots.could_release(archived) {
-            self.database.get()?.sync()?;
+            self.database.get()?.sync_journal()?;
             // Whoever waits for it looks at it under the same lock.
             let _queue = self.lock();
             self.slots.release(archived);

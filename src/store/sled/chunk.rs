@@ -30,7 +30,7 @@ pub fn write(tree: &sled::Tree, key: &[u8], value: &[u8]) -> Result<(), StoreErr
 }
 
 /// Writes a value where there was none, all or none of it: one item, or one batch, which costs a log write, and so a sync, more.
-pub fn write_new(tree: &sled::Tree, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
+fn write_new(tree: &sled::Tree, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
     if value.len() <= CHUNK_BYTES {
         tree.insert(part_key(key, 0), value)?;
         return Ok(());
@@ -48,6 +48,14 @@ pub fn add(batch: &mut sled::Batch, key: &[u8], value: &[u8]) {
     for (part, chunk) in value.chunks(CHUNK_BYTES).enumerate() {
         batch.insert(part_key(key, part), chunk);
     }
+}
+
+/// Adds the removal of a value, before others are added.
+pub fn add_removal(tree: &sled::Tree, batch: &mut sled::Batch, key: &[u8]) -> Result<(), StoreError> {
+    for part in tree.range(part_key(key, 0)..=last_part_key(key)).keys() {
+        batch.remove(part?);
+    }
+    Ok(())
 }
 
 /// Removes a value, if there is one.
@@ -103,6 +111,11 @@ pub fn next(
 /// The key of a value, from that of one of its parts.
 pub fn whole_key(part_key: &[u8]) -> &[u8] {
     &part_key[..part_key.len().saturating_sub(PART_BYTES)]
+}
+
+/// The key of the first part of a value.
+pub fn first_part_key(key: &[u8]) -> Vec<u8> {
+    part_key(key, 0)
 }
 
 fn part_key(key: &[u8], part: usize) -> Vec<u8> {

@@ -9,13 +9,16 @@
 //!
 //! A segment goes when all its commits do, so the oldest one may physically hold many that are forgotten.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::super::codec::decode_content;
 use super::journal::Place;
+use super::layers::Change;
 use super::record::{self, LayerRecord};
 use super::trees::{Oldest, Trees};
-use super::{chunk, corrupt, keys, place};
+use super::{chunk, corrupt, keys, place, runs};
 use crate::model::{ConfigId, Revision, Version};
-use crate::store::StoreError;
+use crate::store::{StoreError, VersionRef};
 
 /// Prepares to forget what is before `to`: the new oldest, and the keys of the versions to pin.
 pub fn keep(trees: &Trees, oldest: Revision, to: Revision) -> Result<(Oldest, Vec<Vec<u8>>), StoreError> {
@@ -34,12 +37,7 @@ pub fn keep(trees: &Trees, oldest: Revision, to: Revision) -> Result<(Oldest, Ve
                 pins.push(keys::at_version(&keys::config(id), tagged));
             }
         }
-        trees.each_layer(id, |_, prefix| {
-            for version in needed(&changes(trees, prefix)?, kept.version, &pinned) {
-                inline(trees, &keys::at_version(prefix, version), segment)?;
-            }
-            Ok(())
-        })
+        trees.each_layer(id, |_, prefix| keep_layer(trees, prefix, kept.version, &pinned, segment))
     })?;
     Ok((Oldest { revision: to, anchor }, pins))
 }
@@ -51,11 +49,17 @@ pub fn sweep(trees: &Trees, oldest: Revision) -> Result<(), StoreError> {
         let pins = trees.pins(id)?;
         let prefix = keys::config(id);
         for entry in trees.versions.range(prefix.clone()..keys::at_version(&prefix, kept.version)) {
-            let (key, _) = entry?;
-            let version = keys::parse_version(&key[prefix.len()..])
-                .ok_or_else(|| corrupt(place(&trees.versions, &key), "not the key of a version"))?;
-            if !pins.contains(&version) {
-                trees.versions.remove(key)?;
+            let entry = entry?;
+            let (_, versions) = trees.parse_versions(&prefix, &entry)?;
+            let is_kept = |at: &VersionRef| at.version >= kept.version || pins.contains(&at.version);
+            let left: Vec<VersionRef> = versions.iter().copied().filter(is_kept).collect();
+            if left.len() < versions.len() {
+                let mut batch = sled::Batch::default();
+                batch.remove(entry.0);
+                for run in runs::split_versions(&left) {
+                    batch.insert(keys::at_version(&prefix, run[0].version), runs::encode_versions(run));
+                }
+                trees.versions.apply_batch(batch)?;
             }
         }
         trees.each_layer(id, |_, prefix| sweep_layer(trees, prefix, kept.version, &pins))
@@ -75,57 +79,90 @@ pub fn resume(trees: &Trees) -> Result<(), StoreError> {
 }
 
 fn sweep_layer(trees: &Trees, prefix: &[u8], kept: Version, pins: &[Version]) -> Result<(), StoreError> {
-    let changes = changes(trees, prefix)?;
+    let items = trees.layer_items(prefix)?;
+    let mut changes = trees.layer_changes(prefix, &items)?;
     let needed = needed(&changes, kept, pins);
     let mut before_any_content = true;
-    for version in changes {
+    let mut touched = BTreeSet::new();
+    changes.retain(|change| {
+        let is_needed = needed.binary_search(&change.version).is_ok();
         // That a layer ended need not be known once nothing is known of it before.
-        before_any_content &= version < kept
-            && (!needed.contains(&version)
-                || trees.layer_record_is_gone(&keys::at_version(prefix, version))?);
-        if before_any_content || !needed.contains(&version) {
-            chunk::remove(&trees.layers, &keys::at_version(prefix, version))?;
+        let is_gone = matches!(change.record, LayerRecord::Gone);
+        before_any_content &= change.version < kept && (!is_needed || is_gone);
+        let is_kept = is_needed && !before_any_content;
+        if !is_kept {
+            touched.insert(change.item);
         }
-    }
-    Ok(())
+        is_kept
+    });
+    rewrite(trees, prefix, &items, &touched, changes)
 }
 
 /// Of the versions at which a layer changed: those that say what it was at the kept version, at later ones and at pinned ones.
-fn needed(changes: &[Version], kept: Version, pins: &[Version]) -> Vec<Version> {
-    let last = |version: &Version| changes.iter().rev().find(|change| *change <= version).copied();
+fn needed(changes: &[Change<'_>], kept: Version, pins: &[Version]) -> Vec<Version> {
+    let until = |version: Version| changes.partition_point(|change| change.version <= version);
+    let last = |version: &Version| Some(changes[until(*version).checked_sub(1)?].version);
     let mut needed: Vec<Version> = pins.iter().chain([&kept]).filter_map(last).collect();
-    needed.extend(changes.iter().filter(|change| **change > kept));
+    needed.extend(changes[until(kept)..].iter().map(|change| change.version));
     needed.sort_unstable();
     needed.dedup();
     needed
 }
 
-/// The versions at which a layer changed, in order.
-fn changes(trees: &Trees, prefix: &[u8]) -> Result<Vec<Version>, StoreError> {
-    let mut changes = Vec::new();
-    for part in trees.layers.scan_prefix(prefix).keys() {
-        changes.push(trees.parse_change(prefix, &part?)?);
+/// Copies content that stays, from segments before `segment`, into the index.
+fn keep_layer(
+    trees: &Trees,
+    prefix: &[u8],
+    kept: Version,
+    pins: &[Version],
+    segment: Revision,
+) -> Result<(), StoreError> {
+    let items = trees.layer_items(prefix)?;
+    let mut changes = trees.layer_changes(prefix, &items)?;
+    let needed = needed(&changes, kept, pins);
+    let mut contents = Vec::new();
+    for (at, change) in changes.iter().enumerate() {
+        let LayerRecord::Journal { about, segment: from, offset, bytes } = change.record else { continue };
+        if from < segment.0 && needed.binary_search(&change.version).is_ok() {
+            let place = Place { segment: Revision(from), offset };
+            let content = decode_content(&trees.journal.read_text(place, bytes)?);
+            if content.digest().0 != about.digest {
+                return Err(trees.wrong_content(&items[change.item].0, place));
+            }
+            contents.push((at, about, content));
+        }
     }
-    changes.dedup();
-    Ok(changes)
+    let mut touched = BTreeSet::new();
+    for (at, about, content) in &contents {
+        changes[*at].record = LayerRecord::Inline { about: *about, content: content.as_str() };
+        touched.insert(changes[*at].item);
+    }
+    rewrite(trees, prefix, &items, &touched, changes)
 }
 
-/// Copies content from a segment before `kept` into the index.
-fn inline(trees: &Trees, key: &[u8], kept: Revision) -> Result<(), StoreError> {
-    let value = chunk::read(&trees.layers, key)?;
-    let damaged = || corrupt(place(&trees.layers, key), "not a layer");
-    let (about, place, bytes) = match value.as_deref().and_then(record::decode).ok_or_else(damaged)? {
-        LayerRecord::Journal { about, segment, offset, bytes } if segment < kept.0 => {
-            (about, Place { segment: Revision(segment), offset }, bytes)
+/// Writes the items of a layer that were touched anew, with what is left of them. Each of them all at once.
+fn rewrite(
+    trees: &Trees,
+    prefix: &[u8],
+    items: &[(Vec<u8>, Vec<u8>)],
+    touched: &BTreeSet<usize>,
+    changes: Vec<Change<'_>>,
+) -> Result<(), StoreError> {
+    let mut left: BTreeMap<usize, Vec<(Version, LayerRecord<'_>)>> = BTreeMap::new();
+    for Change { version, record, item } in changes {
+        if touched.contains(&item) {
+            left.entry(item).or_default().push((version, record));
         }
-        LayerRecord::Gone | LayerRecord::Journal { .. } | LayerRecord::Inline { .. } => return Ok(()),
-    };
-    let content = decode_content(&trees.journal.read_text(place, bytes)?);
-    if content.digest().0 != about.digest {
-        return Err(trees.wrong_content(key, place));
     }
-    let record = LayerRecord::Inline { about, content: content.as_str() };
-    chunk::write(&trees.layers, key, &record::encode(&record))
+    for item in touched {
+        let mut batch = sled::Batch::default();
+        chunk::add_removal(&trees.layers, &mut batch, &items[*item].0)?;
+        for run in runs::split_changes(left.get(item).map_or(&[], Vec::as_slice)) {
+            chunk::add(&mut batch, &keys::at_version(prefix, run[0].0), &runs::encode_changes(run));
+        }
+        trees.layers.apply_batch(batch)?;
+    }
+    Ok(())
 }
 
 fn tagged_versions(trees: &Trees, id: &ConfigId) -> Result<Vec<Version>, StoreError> {

@@ -4,17 +4,17 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use super::batch::Pending;
-use super::index::{self, Unsettled};
+use super::journal::Place;
 use super::syncer::Syncer;
 use super::trees::Trees;
-use super::{Fsync, SledOptions, open};
-use crate::model::Revision;
+use super::unsettled::Unsettled;
+use super::{SledOptions, corrupt, open};
+use crate::model::{ConfigId, Revision};
 use crate::store::{Head, StoreError};
 
 /// A database that works.
 pub struct Database {
     pub trees: Trees,
-    fsync: Fsync,
     unsettled: Mutex<Unsettled>,
     syncer: Mutex<Syncer>,
 }
@@ -27,24 +27,50 @@ impl Database {
     pub fn open(dir: &Path, options: &SledOptions) -> Result<Database, StoreError> {
         let trees = open::open_database(dir, options)?;
         let syncer = Mutex::new(Syncer::start(trees.clone())?);
-        Ok(Database { trees, fsync: options.fsync, unsettled: Mutex::default(), syncer })
+        Ok(Database { trees, unsettled: Mutex::new(Unsettled::new(options.fsync)), syncer })
     }
 
-    /// Brings the indexes to the end of the journal, which is `end`.
+    /// Adds what the indexes lack of the journal, which ends with `end`. What is before may have been compacted.
     pub fn replay(&self, end: Revision) -> Result<(), StoreError> {
-        index::replay(&self.trees, &mut self.unsettled(), end)
+        let trees = &self.trees;
+        let next = trees.settled()?.next();
+        if next > end {
+            return Ok(());
+        }
+        let mut walk = trees.journal.walk_from(next)?;
+        while let Some(found) = walk.next()? {
+            let place = found.place;
+            let batch = trees.journal.decode_pending(&found)?;
+            self.add(&batch, place)?;
+            if self.unsettled().is_due() {
+                self.settle()?;
+            }
+        }
+        Ok(())
     }
 
-    /// Writes batches that follow, and returns the head they lead to. `None` if there are none.
+    /// Writes batches that follow to the journal, and returns the head they lead to. `None` if there are none.
     pub fn archive(&self, batches: &[Pending]) -> Result<Option<Head>, StoreError> {
         let places = self.trees.journal.append(batches)?;
-        match self.fsync {
-            // The log has what the journal loses.
-            Fsync::Always => {}
-            // It may have lost the same, and indexes must not tell of what is nowhere.
-            Fsync::Never => drop(self.trees.journal.sync()?),
+        for (batch, place) in batches.iter().zip(places) {
+            self.add(batch, place)?;
         }
-        index::write(&self.trees, &mut self.unsettled(), batches, &places)
+        Ok(batches.last().map(|last| last.head))
+    }
+
+    /// Sees to it that the indexes show the history of a config, as far as it is archived.
+    pub fn show(&self, id: &ConfigId) -> Result<(), StoreError> {
+        self.unsettled().show(&self.trees, id)
+    }
+
+    /// Writes a little of what the indexes lack, if that is much. Whether it still is.
+    pub fn settle_some(&self) -> Result<bool, StoreError> {
+        let mut unsettled = self.unsettled();
+        unsettled.check()?;
+        if unsettled.is_due() {
+            unsettled.settle_some(&self.trees)?;
+        }
+        Ok(unsettled.is_due())
     }
 
     /// Brings all of the indexes to where the journal is.
@@ -52,14 +78,26 @@ impl Database {
         self.unsettled().settle(&self.trees)
     }
 
+    fn add(&self, batch: &Pending, place: Place) -> Result<(), StoreError> {
+        self.unsettled().add(batch, place).map_err(|error| {
+            let what = format!("revision {} at byte {}: {error}", batch.first, place.offset);
+            corrupt(self.trees.journal.place(place.segment), what)
+        })
+    }
+
     /// If writing has panicked, which sled does when it is damaged, what is left is not written again: the store is closed.
     fn unsettled(&self) -> MutexGuard<'_, Unsettled> {
         self.unsettled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Waits until the journal is durable.
+    pub fn sync_journal(&self) -> Result<(), StoreError> {
+        self.syncer.lock().expect("the syncer does not panic").sync(Trees::sync_journal)
+    }
+
     /// Waits until all that was written is durable.
     pub fn sync(&self) -> Result<(), StoreError> {
-        self.syncer.lock().expect("the syncer does not panic").sync()
+        self.syncer.lock().expect("the syncer does not panic").sync(Trees::sync)
     }
 }
 

@@ -5,9 +5,17 @@ use super::super::codec::{decode_content, format_of};
 use super::journal::Place;
 use super::record::{self, About, CurrentRecord, LayerRecord};
 use super::trees::Trees;
-use super::{chunk, corrupt, keys, place};
+use super::{chunk, corrupt, keys, place, runs};
 use crate::model::{ConfigId, Content, Digest, Layer, LayerKey, Revision, TagName, Timestamp, Version};
 use crate::store::{Snapshot, StoreError};
+
+/// A change of a layer.
+pub struct Change<'a> {
+    pub version: Version,
+    pub record: LayerRecord<'a>,
+    /// Which of the items of the layer has it.
+    pub item: usize,
+}
 
 impl Trees {
     /// A version with its layers: for each layer there ever was, one seek to its last change up to then.
@@ -26,9 +34,7 @@ impl Trees {
         };
         let mut snapshot = Snapshot { at, layers: Default::default() };
         self.each_layer(id, |key, prefix| {
-            if let Some(changed) = self.last_change(prefix, version)?
-                && let Some(layer) = self.layer(prefix, changed)?
-            {
+            if let Some((_, Some(layer))) = self.layer_at(prefix, version)? {
                 snapshot.layers.insert(key, layer);
             }
             Ok(())
@@ -58,29 +64,33 @@ impl Trees {
         Ok(())
     }
 
-    /// The version at which a layer last changed, up to `version`.
-    pub fn last_change(&self, prefix: &[u8], version: Version) -> Result<Option<Version>, StoreError> {
+    /// The last change of a layer up to `version`: when, and what it was from then on. `None` within: it ended.
+    pub fn layer_at(
+        &self,
+        prefix: &[u8],
+        version: Version,
+    ) -> Result<Option<(Version, Option<Layer>)>, StoreError> {
         let last = chunk::last_part_key(&keys::at_version(prefix, version));
-        match self.layers.range(prefix.to_vec()..=last).next_back() {
-            None => Ok(None),
-            Some(entry) => self.parse_change(prefix, &entry?.0).map(Some),
-        }
+        let Some(entry) = self.layers.range(prefix.to_vec()..=last).next_back() else { return Ok(None) };
+        let (part, value) = entry?;
+        let key = chunk::whole_key(&part);
+        // Most are one part, which is at hand.
+        let value = match *part == *chunk::first_part_key(key) {
+            true => value,
+            false => chunk::read(&self.layers, key)?.unwrap_or_default().into(),
+        };
+        let changes = self.parse_changes(prefix, key, &value)?;
+        let before = changes.into_iter().take_while(|(changed, _)| *changed <= version);
+        let Some((changed, record)) = before.last() else { return Ok(None) };
+        Ok(Some((changed, self.layer_of(key, changed, record)?)))
     }
 
-    /// The version in the key of a part of a layer's value.
-    pub fn parse_change(&self, prefix: &[u8], part: &[u8]) -> Result<Version, StoreError> {
-        chunk::whole_key(part)
-            .get(prefix.len()..)
-            .and_then(keys::parse_version)
-            .ok_or_else(|| corrupt(place(&self.layers, part), "not the key of a version of a layer"))
-    }
-
-    /// The layer as of the version at which it changed. `None` if it ended then.
-    pub fn layer(&self, prefix: &[u8], changed: Version) -> Result<Option<Layer>, StoreError> {
-        let key = keys::at_version(prefix, changed);
-        let damaged = |what: &str| corrupt(place(&self.layers, &key), what);
-        let value = chunk::read(&self.layers, &key)?.ok_or_else(|| damaged("it is missing"))?;
-        let record = record::decode(&value).ok_or_else(|| damaged("not a layer"))?;
+    fn layer_of(
+        &self,
+        key: &[u8],
+        changed: Version,
+        record: LayerRecord<'_>,
+    ) -> Result<Option<Layer>, StoreError> {
         let (about, content) = match record {
             LayerRecord::Gone => return Ok(None),
             LayerRecord::Inline { about, content } => (about, decode_content(content)),
@@ -88,22 +98,56 @@ impl Trees {
                 let place = Place { segment: Revision(segment), offset };
                 let content = decode_content(&self.journal.read_text(place, bytes)?);
                 if content.digest().0 != about.digest {
-                    return Err(self.wrong_content(&key, place));
+                    return Err(self.wrong_content(key, place));
                 }
                 (about, content)
             }
         };
-        checked_layer(content, about, changed).map(Some).map_err(|what| damaged(&what))
+        checked_layer(content, about, changed)
+            .map(Some)
+            .map_err(|what| corrupt(place(&self.layers, key), what))
     }
 
-    /// Whether the value of a layer says that it ended.
-    pub fn layer_record_is_gone(&self, key: &[u8]) -> Result<bool, StoreError> {
-        let value = chunk::read(&self.layers, key)?;
-        match value.as_deref().and_then(record::decode) {
-            Some(LayerRecord::Gone) => Ok(true),
-            Some(LayerRecord::Journal { .. } | LayerRecord::Inline { .. }) => Ok(false),
-            None => Err(corrupt(place(&self.layers, key), "not a layer")),
+    /// The items of a layer: their keys, and what they hold.
+    pub fn layer_items(&self, prefix: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+        let mut items: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+        for entry in self.layers.scan_prefix(prefix) {
+            let (part, chunk) = entry?;
+            let key = chunk::whole_key(&part);
+            match items.last_mut().filter(|(last, _)| last == key) {
+                Some((_, value)) => value.extend_from_slice(&chunk),
+                None => items.push((key.to_vec(), chunk.to_vec())),
+            }
         }
+        Ok(items)
+    }
+
+    /// What the items of a layer say, each of its changes once, in order, with the item that says so.
+    pub fn layer_changes<'a>(
+        &self,
+        prefix: &[u8],
+        items: &'a [(Vec<u8>, Vec<u8>)],
+    ) -> Result<Vec<Change<'a>>, StoreError> {
+        let mut changes: Vec<Change<'a>> = Vec::new();
+        for (item, (key, value)) in items.iter().enumerate() {
+            let found = self.parse_changes(prefix, key, value)?;
+            let first = found[0].0;
+            changes.truncate(changes.partition_point(|change| change.version < first));
+            changes.extend(found.into_iter().map(|(version, record)| Change { version, record, item }));
+        }
+        Ok(changes)
+    }
+
+    /// An item of a layer: never empty, and as its key says.
+    fn parse_changes<'a>(
+        &self,
+        prefix: &[u8],
+        key: &[u8],
+        value: &'a [u8],
+    ) -> Result<Vec<(Version, LayerRecord<'a>)>, StoreError> {
+        let first = key.get(prefix.len()..).and_then(keys::parse_version);
+        let changes = runs::decode_changes(value).filter(|changes| Some(changes[0].0) == first);
+        changes.ok_or_else(|| corrupt(place(&self.layers, key), "not the changes of a layer"))
     }
 
     /// Of content in the journal that does not have the digest that the index, at `key`, has for it. Which of the two is wrong, only

@@ -9,14 +9,15 @@
 //! | tree | key | value |
 //! | --- | --- | --- |
 //! | `places` | first revision of a segment of the journal, and of a batch in it (u64 BE each) | where the batch is (u64 BE); of some batches |
-//! | `layers` | config, kind (1 byte), scope, version (u64 BE), part | the layer as of the version at which it changed: where its content is in the journal, or, once that is compacted, the content; or that it ended |
+//! | `layers` | config, kind (1 byte), scope, version (u64 BE), part | the layer as of the versions at which it changed, from this one on: where its content is in the journal, or, once that is compacted, the content; or that it ended |
 //! | `current` | config, kind, scope, part | the layer as it is now, with content: what a start reads |
 //! | `configs` | config | its current version, also of a deleted one |
-//! | `versions` | config, version (u64 BE) | revision and time |
+//! | `versions` | config, version (u64 BE) | revision and time of this version and of those that follow |
 //! | `tags` | config, tag | version |
 //! | `meta` | name | `trees.rs` |
 //!
-//! where a config is `NAMESPACE NUL CONFIG NUL`, and a scope ends with NUL: `keys.rs`. Values: `record.rs`. Parts: `chunk.rs`.
+//! where a config is `NAMESPACE NUL CONFIG NUL`, and a scope ends with NUL: `keys.rs`. Values: `record.rs`, `runs.rs`. Parts: `chunk.rs`.
+//! They are written in large groups, and before they are read: `unsettled.rs`.
 
 mod archiver;
 mod batch;
@@ -24,7 +25,6 @@ mod chunk;
 mod compact;
 mod database;
 mod durable;
-mod index;
 mod journal;
 mod keys;
 mod layers;
@@ -33,9 +33,11 @@ mod open;
 mod options;
 mod record;
 mod recovery;
+mod runs;
 mod suspect;
 mod syncer;
 mod trees;
+mod unsettled;
 mod verify;
 mod versions;
 mod wal;
@@ -174,11 +176,35 @@ impl SledStore {
         })
     }
 
-    /// Runs a read of what is archived, which is everything up to the head. It is given the oldest revision, and runs again if a
-    /// compaction came between.
+    /// Runs a read of the journal, which has everything up to the head when this begins.
     fn read<T>(&self, read: impl Fn(&Trees, Revision) -> Result<T, StoreError>) -> Result<T, StoreError> {
         self.archiver().wait_for(self.head().revision)?;
         let database = self.database.get()?;
+        self.read_from(&database, read)
+    }
+
+    /// As `read`, of what the indexes say of a config.
+    fn read_history<T>(
+        &self,
+        id: &ConfigId,
+        read: impl Fn(&Trees, Revision) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.archiver().wait_for(self.head().revision)?;
+        let database = self.database.get()?;
+        if let Err(error) = guarded(|| database.show(id)) {
+            let why = error.to_string();
+            self.archiver().note_failure(error);
+            return Err(StoreError::Unavailable(why));
+        }
+        self.read_from(&database, read)
+    }
+
+    /// Runs a read. It is given the oldest revision, and runs again if a compaction came between.
+    fn read_from<T>(
+        &self,
+        database: &Database,
+        read: impl Fn(&Trees, Revision) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
         loop {
             let sweeps = self.sweeps.load(Ordering::SeqCst);
             let oldest = self.oldest().revision;
@@ -261,15 +287,15 @@ impl Store for SledStore {
     }
 
     fn versions(&self, id: &ConfigId, before: Version, limit: usize) -> Result<Vec<VersionRef>, StoreError> {
-        self.read(|trees, oldest| trees.versions(id, before, limit, oldest))
+        self.read_history(id, |trees, oldest| trees.versions(id, before, limit, oldest))
     }
 
     fn version_at(&self, id: &ConfigId, revision: Revision) -> Result<Option<VersionRef>, StoreError> {
-        self.read(|trees, oldest| trees.version_at(id, revision, oldest))
+        self.read_history(id, |trees, oldest| trees.version_at(id, revision, oldest))
     }
 
     fn snapshot(&self, id: &ConfigId, version: Version) -> Result<Option<Snapshot>, StoreError> {
-        self.read(|trees, oldest| trees.snapshot(id, version, oldest))
+        self.read_history(id, |trees, oldest| trees.snapshot(id, version, oldest))
     }
 
     /// Nothing is archived meanwhile; appends go on as long as the log has room.

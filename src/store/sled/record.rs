@@ -2,10 +2,9 @@
 //!
 //! | tree | value |
 //! | --- | --- |
-//! | `layers` | postcard of `LayerRecord` |
+//! | `layers`, `versions` | see `runs.rs` |
 //! | `current` | postcard of `CurrentRecord` |
-//! | `versions` | revision (u64 BE), time in microseconds since the Unix epoch (i64 BE) |
-//! | `configs` | version (u64 BE), then as in `versions` |
+//! | `configs` | version (u64 BE), revision (u64 BE), time in microseconds since the Unix epoch (i64 BE) |
 //! | `tags` | version (u64 BE) |
 //! | `meta`, `synced` | segment (u64 BE), offset (u64 BE), revision (u64 BE), time (i64 BE), hash (32 bytes) |
 //!
@@ -19,7 +18,7 @@ use crate::model::{Digest, Revision, Timestamp, Version};
 use crate::store::Head;
 
 /// A layer as of a version.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Copy, Serialize, Deserialize)]
 pub enum LayerRecord<'a> {
     /// It ended with this version.
     Gone,
@@ -62,30 +61,17 @@ pub fn decode<'a, T: Deserialize<'a>>(value: &'a [u8]) -> Option<T> {
     rest.is_empty().then_some(record)
 }
 
-/// A value of `versions`.
-pub fn encode_version(at: VersionRef) -> Vec<u8> {
-    [at.revision.0.to_be_bytes(), at.time.0.to_be_bytes()].concat()
-}
-
-/// Reads a value of `versions`. `None` if it is not that.
-pub fn decode_version(version: Version, value: &[u8]) -> Option<VersionRef> {
-    let (revision, time) = value.split_at_checked(8)?;
-    Some(VersionRef {
-        version,
-        revision: Revision(u64::from_be_bytes(revision.try_into().ok()?)),
-        time: Timestamp(i64::from_be_bytes(time.try_into().ok()?)),
-    })
-}
-
 /// A value of `configs`.
 pub fn encode_config(at: VersionRef) -> Vec<u8> {
-    [&at.version.0.to_be_bytes()[..], &encode_version(at)].concat()
+    [at.version.0.to_be_bytes(), at.revision.0.to_be_bytes(), at.time.0.to_be_bytes()].concat()
 }
 
 /// Reads a value of `configs`. `None` if it is not that.
 pub fn decode_config(value: &[u8]) -> Option<VersionRef> {
-    let (version, rest) = value.split_at_checked(8)?;
-    decode_version(decode_number(version).map(Version)?, rest)
+    let (numbers, time) = value.split_at_checked(16)?;
+    let time = Timestamp(i64::from_be_bytes(time.try_into().ok()?));
+    let (version, revision) = (decode_number(&numbers[..8])?, decode_number(&numbers[8..])?);
+    Some(VersionRef { version: Version(version), revision: Revision(revision), time })
 }
 
 /// Reads a u64 BE. `None` if it is not that.

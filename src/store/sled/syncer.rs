@@ -1,4 +1,4 @@
-//! Waiting for the disk, but not for ever. Knows who can be synced and nothing else of it.
+//! Waiting for the disk, but not for ever. Knows that something is synced; not what.
 //!
 //! sled's `flush()` was seen to hang after a disk had failed. A store that waits with it would neither answer nor say why.
 
@@ -12,9 +12,12 @@ use crate::store::StoreError;
 /// No healthy disk takes as long for a sync.
 const SYNC_TIME_MAX: Duration = Duration::from_secs(60);
 
+/// What waits for the disk.
+type Sync = fn(&Trees) -> Result<(), StoreError>;
+
 /// Owns the thread that flushes. Dropped, it ends it, unless that hangs.
 pub struct Syncer {
-    requests: Option<SyncSender<()>>,
+    requests: Option<SyncSender<Sync>>,
     results: Receiver<Result<(), StoreError>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -26,8 +29,9 @@ impl Syncer {
         let thread = thread::Builder::new()
             .name("syncer".into())
             .spawn(move || {
-                while let Ok(()) = asked.recv() {
-                    if answer.send(trees.sync()).is_err() {
+                while let Ok(sync) = asked.recv() {
+                    let sync: Sync = sync;
+                    if answer.send(sync(&trees)).is_err() {
                         return;
                     }
                 }
@@ -36,11 +40,11 @@ impl Syncer {
         Ok(Syncer { requests: Some(requests), results, thread: Some(thread) })
     }
 
-    /// Makes all that was written durable. After an error it must not be called again.
-    pub fn sync(&mut self) -> Result<(), StoreError> {
+    /// Runs what waits for the disk. After an error this must not be called again.
+    pub fn sync(&mut self, sync: Sync) -> Result<(), StoreError> {
         if let Some(requests) = &self.requests {
             // If the thread is gone, there will be no result either.
-            let _ = requests.send(());
+            let _ = requests.send(sync);
         }
         match self.results.recv_timeout(SYNC_TIME_MAX) {
             Ok(result) => result,

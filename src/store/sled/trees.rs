@@ -6,8 +6,8 @@
 //! | `epoch` | the epoch (u64 BE) |
 //! | `segment` | how large a file of the journal becomes (u64 BE) |
 //! | `opened` | how often the store was opened (u64 BE): there to have something to write |
-//! | `checkpoint` | the revision up to which the indexes are written, at least (u64 BE) |
-//! | `settled` | the same of `current` and `configs` (u64 BE) |
+//! | `checkpoint` | the revision up to which the indexes may tell something (u64 BE): written before them |
+//! | `settled` | the revision up to which they tell everything (u64 BE): written after them |
 //! | `synced` | where the journal ended when it was last synced: so much of it is durable, at least |
 //! | `oldest` | the oldest revision retained (u64 BE), and the hash before it (32 bytes); absent before the first compaction |
 //! | `sweep` | present while what a compaction forgot is not yet removed |
@@ -99,11 +99,17 @@ impl Trees {
             .ok_or_else(|| corrupt("meta, synced", "missing, or not the end of a journal"))
     }
 
+    /// Makes the journal durable, and notes how far it goes. After an error the database must be opened again.
+    pub fn sync_journal(&self) -> Result<(), StoreError> {
+        let end = self.journal.sync()?;
+        self.meta.insert("synced", record::encode_end(end))?;
+        Ok(())
+    }
+
     /// Makes all that was written durable: first the journal, then what says where in it something is. After an error the database must be
     /// opened again.
     pub fn sync(&self) -> Result<(), StoreError> {
-        let end = self.journal.sync()?;
-        self.meta.insert("synced", record::encode_end(end))?;
+        self.sync_journal()?;
         self.db.flush()?;
         Ok(())
     }

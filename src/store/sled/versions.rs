@@ -1,10 +1,14 @@
 //! Reading `versions`: what a config was when, and whether that is still known. Knows trees; not whether they are up to date.
 //!
+//! An item holds versions in a row: `runs.rs`.
+//!
 //! A version is retained if it had not ended at the oldest revision, or is pinned. Whatever else is still in the trees has been
 //! forgotten and waits for the sweep of a compaction.
 
+use sled::IVec;
+
 use super::trees::Trees;
-use super::{corrupt, keys, place, record};
+use super::{corrupt, keys, place, runs};
 use crate::model::{ConfigId, Revision, Version};
 use crate::store::{StoreError, VersionRef};
 
@@ -19,16 +23,19 @@ impl Trees {
     ) -> Result<Vec<VersionRef>, StoreError> {
         let prefix = keys::config(id);
         let mut found = Vec::new();
+        let mut below = before;
         let range = prefix.clone()..keys::at_version(&prefix, before);
         for entry in self.versions.range(range).rev() {
-            if found.len() == limit {
-                break;
+            let (first, versions) = self.parse_versions(&prefix, &entry?)?;
+            for at in versions.into_iter().rev().skip_while(|at| at.version >= below) {
+                if found.len() == limit {
+                    return Ok(found);
+                }
+                if self.is_retained(id, at, oldest)? {
+                    found.push(at);
+                }
             }
-            let (key, value) = entry?;
-            let at = self.parse_version(&prefix, &key, &value)?;
-            if self.is_retained(id, at, oldest)? {
-                found.push(at);
-            }
+            below = first;
         }
         Ok(found)
     }
@@ -64,10 +71,7 @@ impl Trees {
         let prefix = keys::config(id);
         match self.versions.scan_prefix(&prefix).next_back() {
             None => Ok(None),
-            Some(entry) => {
-                let (key, value) = entry?;
-                self.parse_version(&prefix, &key, &value).map(Some)
-            }
+            Some(entry) => Ok(self.parse_versions(&prefix, &entry?)?.1.pop()),
         }
     }
 
@@ -87,18 +91,18 @@ impl Trees {
         let mut found = None;
         while low < high {
             let middle = low + (high - low) / 2;
-            let range = keys::at_version(&prefix, Version(middle))..;
-            let (key, value) = self
-                .versions
-                .range(range)
-                .next()
-                .ok_or_else(|| corrupt(place(&self.versions, &prefix), "versions vanish"))??;
-            let at = self.parse_version(&prefix, &key, &value)?;
-            if at.revision <= revision {
-                low = at.version.0 + 1;
-                found = Some(at);
-            } else {
-                high = middle;
+            let Some((_, versions)) = self.versions_from(&prefix, Version(middle))? else { break };
+            let earlier = versions.partition_point(|at| at.revision <= revision);
+            match earlier.checked_sub(1).map(|last| versions[last]) {
+                // What comes first here is later, and may be far behind the middle.
+                None => high = middle.min(versions[0].version.0),
+                Some(at) => {
+                    found = Some(at);
+                    if earlier < versions.len() {
+                        break;
+                    }
+                    low = at.version.0 + 1;
+                }
             }
         }
         Ok(found)
@@ -119,10 +123,9 @@ impl Trees {
 
     fn version(&self, id: &ConfigId, version: Version) -> Result<Option<VersionRef>, StoreError> {
         let prefix = keys::config(id);
-        let key = keys::at_version(&prefix, version);
-        match self.versions.get(&key)? {
+        match self.item_at(&prefix, version)? {
             None => Ok(None),
-            Some(value) => self.parse_version(&prefix, &key, &value).map(Some),
+            Some((first, value)) => Ok(runs::version_in(first, &value, version)),
         }
     }
 
@@ -130,27 +133,68 @@ impl Trees {
         if at.revision >= oldest {
             return Ok(true);
         }
-        let prefix = keys::config(id);
-        let after = keys::at_version(&prefix, at.version.next())..keys::after(&prefix);
-        let ended = match self.versions.range(after).next() {
-            None => None,
-            Some(entry) => {
-                let (key, value) = entry?;
-                Some(self.parse_version(&prefix, &key, &value)?)
-            }
-        };
+        let next = at.version.next();
+        let ended = self.versions_from(&keys::config(id), next)?.map(|(at, _)| at);
         // If the one found is not the next, it is later, and so was the end of this one earlier.
         match ended {
             None => Ok(true),
-            Some(next) if next.version == at.version.next() && next.revision > oldest => Ok(true),
+            Some(found) if found.version == next && found.revision > oldest => Ok(true),
             Some(_) => self.is_pinned(id, at.version),
         }
     }
 
-    fn parse_version(&self, prefix: &[u8], key: &[u8], value: &[u8]) -> Result<VersionRef, StoreError> {
+    /// All versions of a config, in order.
+    pub fn all_versions(&self, prefix: &[u8]) -> Result<Vec<VersionRef>, StoreError> {
+        let mut all: Vec<VersionRef> = Vec::new();
+        for entry in self.versions.scan_prefix(prefix) {
+            let (first, versions) = self.parse_versions(prefix, &entry?)?;
+            all.truncate(all.partition_point(|at| at.version < first));
+            all.extend(versions);
+        }
+        Ok(all)
+    }
+
+    /// The first version from `version` on, and the item that has it. `None` if there is none.
+    fn versions_from(
+        &self,
+        prefix: &[u8],
+        version: Version,
+    ) -> Result<Option<(VersionRef, Vec<VersionRef>)>, StoreError> {
+        if let Some((first, value)) = self.item_at(prefix, version)?
+            && let Some(at) = runs::version_in(first, &value, version)
+        {
+            let (_, versions) =
+                self.parse_versions(prefix, &(keys::at_version(prefix, first).into(), value))?;
+            return Ok(Some((at, versions)));
+        }
+        let after = keys::at_version(prefix, version.next())..keys::after(prefix);
+        match self.versions.range(after).next() {
+            None => Ok(None),
+            Some(entry) => {
+                let (_, versions) = self.parse_versions(prefix, &entry?)?;
+                Ok(versions.first().copied().map(|at| (at, versions)))
+            }
+        }
+    }
+
+    /// The item that has `version`, if any has it, and its first version.
+    fn item_at(&self, prefix: &[u8], version: Version) -> Result<Option<(Version, IVec)>, StoreError> {
+        let range = prefix.to_vec()..=keys::at_version(prefix, version);
+        let Some((key, value)) = self.versions.range(range).next_back().transpose()? else { return Ok(None) };
+        let first = key.get(prefix.len()..).and_then(keys::parse_version);
+        let first = first.ok_or_else(|| corrupt(place(&self.versions, &key), "not the key of versions"))?;
+        Ok(Some((first, value)))
+    }
+
+    /// An item, and its first version.
+    pub fn parse_versions(
+        &self,
+        prefix: &[u8],
+        (key, value): &(IVec, IVec),
+    ) -> Result<(Version, Vec<VersionRef>), StoreError> {
         key.get(prefix.len()..)
             .and_then(keys::parse_version)
-            .and_then(|version| record::decode_version(version, value))
-            .ok_or_else(|| corrupt(place(&self.versions, key), "not a version"))
+            .and_then(|first| Some((first, runs::decode_versions(first, value)?)))
+            .ok_or_else(|| corrupt(place(&self.versions, key), "not versions"))
     }
 }

@@ -15,24 +15,33 @@ impl Verifier<'_> {
         let mut start = Vec::new();
         while let Some(entry) = self.trees.layers.range(start..).next() {
             let (part, _) = entry?;
-            let key = chunk::whole_key(&part);
-            // All parts of this entry are passed over.
-            start = [&chunk::last_part_key(key)[..], b"\0"].concat();
-            let parsed = keys::parse_layer(key)
-                .and_then(|(id, layer, rest)| Some((id, layer, keys::parse_version(rest)?)));
-            let Some((id, layer_key, version)) = parsed else {
+            let Some((id, layer_key, rest)) = keys::parse_layer(&part) else {
                 self.wrong(place(&self.trees.layers, &part), "not the key of a version of a layer");
+                start = [&part, &b"\0"[..]].concat();
                 continue;
             };
-            if !self.configs.entry(id.clone()).or_default().is_before_journal(version) {
-                *counts.entry(id).or_default() += 1;
-                continue;
-            }
-            match self.trees.layer(&keys::layer(&id, &layer_key), version) {
-                Ok(layer) => {
-                    earlier.insert((id, layer_key), layer.as_ref().map(LayerState::of));
+            let prefix = &part[..part.len() - rest.len()];
+            start = keys::after(prefix);
+            let items = self.trees.layer_items(prefix)?;
+            let versions: Vec<Version> = match self.trees.layer_changes(prefix, &items) {
+                Ok(changes) => changes.iter().map(|change| change.version).collect(),
+                Err(error) => {
+                    self.error(error);
+                    continue;
                 }
-                Err(error) => self.error(error),
+            };
+            let expected = self.configs.entry(id.clone()).or_default();
+            let before = versions.partition_point(|version| expected.is_before_journal(*version));
+            *counts.entry(id.clone()).or_default() += (versions.len() - before) as u64;
+            for version in &versions[..before] {
+                match self.trees.layer_at(prefix, *version) {
+                    Ok(Some((_, layer))) => {
+                        let state = layer.as_ref().map(LayerState::of);
+                        earlier.insert((id.clone(), layer_key.clone()), state);
+                    }
+                    Ok(None) => {}
+                    Err(error) => self.error(error),
+                }
             }
         }
         for ((id, key), state) in earlier {
@@ -94,34 +103,23 @@ impl Verifier<'_> {
     /// `configs`.
     pub(super) fn versions(&mut self) -> Result<(), StoreError> {
         let mut last: BTreeMap<ConfigId, VersionRef> = BTreeMap::new();
-        for entry in &self.trees.versions {
-            let (key, value) = entry?;
-            let parsed = keys::parse_config(&key).and_then(|(id, rest)| {
-                let version = keys::parse_version(rest)?;
-                Some((id, record::decode_version(version, &value)?))
-            });
-            let Some((id, at)) = parsed else {
-                self.wrong(place(&self.trees.versions, &key), "not a version");
+        let mut start = Vec::new();
+        while let Some(entry) = self.trees.versions.range(start..).next() {
+            let (key, _) = entry?;
+            let Some((id, rest)) = keys::parse_config(&key) else {
+                self.wrong(place(&self.trees.versions, &key), "not the key of versions");
+                start = [&key, &b"\0"[..]].concat();
                 continue;
             };
-            match self.trees.retained_version(&id, at.version, self.oldest.revision)? {
-                Some(_) => self.verified.versions += 1,
-                None => self.wrong(place(&self.trees.versions, &key), "it was compacted, but is still there"),
-            }
-            if let Some(before) = last.insert(id.clone(), at) {
-                if before.revision >= at.revision || before.time > at.time {
-                    let message = format!("{at:?} cannot follow {before:?}");
-                    self.wrong(place(&self.trees.versions, &key), message);
+            let prefix = &key[..key.len() - rest.len()];
+            start = keys::after(prefix);
+            match self.trees.all_versions(prefix) {
+                Ok(versions) => {
+                    for at in versions {
+                        self.version(&id, at, last.insert(id.clone(), at))?;
+                    }
                 }
-                let gap = before.version.next() != at.version;
-                if gap && !self.trees.is_pinned(&id, before.version)? {
-                    let message = format!("the version before it is {}", before.version);
-                    self.wrong(place(&self.trees.versions, &key), message);
-                }
-            }
-            let expected = self.configs.entry(id).or_default();
-            if expected.is_before_journal(at.version) && at.revision >= self.oldest.revision {
-                self.wrong(place(&self.trees.versions, &key), "no commit made it");
+                Err(error) => self.error(error),
             }
         }
         for (id, at) in &last {
@@ -144,6 +142,34 @@ impl Verifier<'_> {
                 let message = format!("the last version is {expected:?}, the index has {found:?}");
                 self.wrong(place(&self.trees.configs, &key), message);
             }
+        }
+        Ok(())
+    }
+
+    /// Checks a version, which follows another one in the index.
+    fn version(
+        &mut self,
+        id: &ConfigId,
+        at: VersionRef,
+        before: Option<VersionRef>,
+    ) -> Result<(), StoreError> {
+        let place = format!("versions, {id} version {}", at.version);
+        match self.trees.retained_version(id, at.version, self.oldest.revision)? {
+            Some(_) => self.verified.versions += 1,
+            None => self.wrong(&place, "it was compacted, but is still there"),
+        }
+        if let Some(before) = before {
+            if before.revision >= at.revision || before.time > at.time {
+                self.wrong(&place, format!("{at:?} cannot follow {before:?}"));
+            }
+            let gap = before.version.next() != at.version;
+            if gap && !self.trees.is_pinned(id, before.version)? {
+                self.wrong(&place, format!("the version before it is {}", before.version));
+            }
+        }
+        let expected = self.configs.entry(id.clone()).or_default();
+        if expected.is_before_journal(at.version) && at.revision >= self.oldest.revision {
+            self.wrong(&place, "no commit made it");
         }
         Ok(())
     }

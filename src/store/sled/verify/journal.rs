@@ -150,11 +150,12 @@ impl Verifier<'_> {
 
     /// Compares an entry of `layers` with the journal.
     fn change(&mut self, revision: Revision, prefix: &[u8], version: Version, expected: Option<LayerState>) {
-        match self.trees.layer(prefix, version) {
+        match self.trees.layer_at(prefix, version) {
             Err(error) => self.error(error),
-            Ok(layer) => {
-                let found = layer.as_ref().map(LayerState::of);
-                if found != expected {
+            Ok(last) => {
+                let found = last.filter(|(changed, _)| *changed == version);
+                let found = found.map(|(_, layer)| layer.as_ref().map(LayerState::of));
+                if found != Some(expected) {
                     self.wrong(
                         place(&self.trees.layers, &keys::at_version(prefix, version)),
                         format!("revision {revision} has {expected:?} here, the index {found:?}"),
