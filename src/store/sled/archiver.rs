@@ -1,10 +1,13 @@
-//! The thread that moves commits from the write-ahead log to the database. Knows when; `index.rs` knows what.
+//! The thread that moves commits from the write-ahead log to the journal, and to the indexes. Knows when; `database.rs` knows what.
 //!
-//! It is in no hurry: what is durable in the log and published in memory is complete without it, and many small commits cost sled
-//! little more than one. It is at once when somebody reads what it has not written yet.
+//! It is in no hurry: what is durable in the log and published in memory is complete without it, and many small commits cost little
+//! more than one. It is at once when somebody reads what it has not written yet. Who reads right after a burst waits for two groups of
+//! `GATHER_BYTES` at most, and a sync of the journal: indexes are written a little at a time meanwhile. What is gathered of the
+//! config that is read is then written to the indexes: if nothing else was written lately, that is all of the last 64 MiB or so.
 //!
-//! When sled fails, because the disk is full, say, it takes no more for the rest of its life. It is then closed and opened again,
-//! until that works; what it has lost is still in the log. Meanwhile history cannot be read, and commits have as much room as the log.
+//! When the journal or sled fails, because the disk is full, say, it takes no more for the rest of its life. Both are then closed and
+//! opened again, until that works; what they have lost is still in the log. Meanwhile history cannot be read, and commits have as much
+//! room as the log.
 
 use std::collections::VecDeque;
 use std::path::PathBuf;

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::codec::decode_content;
 use super::journal::Place;
-use super::layers::Change;
+use super::layers::{Change, Item};
 use super::record::{self, LayerRecord};
 use super::trees::{Oldest, Trees};
 use super::{chunk, corrupt, keys, place, runs};
@@ -127,7 +127,7 @@ fn keep_layer(
             let place = Place { segment: Revision(from), offset };
             let content = decode_content(&trees.journal.read_text(place, bytes)?);
             if content.digest().0 != about.digest {
-                return Err(trees.wrong_content(&items[change.item].0, place));
+                return Err(trees.wrong_content(&items[change.item].key, place));
             }
             contents.push((at, about, content));
         }
@@ -144,7 +144,7 @@ fn keep_layer(
 fn rewrite(
     trees: &Trees,
     prefix: &[u8],
-    items: &[(Vec<u8>, Vec<u8>)],
+    items: &[Item],
     touched: &BTreeSet<usize>,
     changes: Vec<Change<'_>>,
 ) -> Result<(), StoreError> {
@@ -156,7 +156,7 @@ fn rewrite(
     }
     for item in touched {
         let mut batch = sled::Batch::default();
-        chunk::add_removal(&trees.layers, &mut batch, &items[*item].0)?;
+        chunk::add_removal(&trees.layers, &mut batch, &items[*item].key)?;
         for run in runs::split_changes(left.get(item).map_or(&[], Vec::as_slice)) {
             chunk::add(&mut batch, &keys::at_version(prefix, run[0].0), &runs::encode_changes(run));
         }

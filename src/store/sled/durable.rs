@@ -1,5 +1,8 @@
 //! What sled needs around it to keep its word through a power cut. Knows files and sled; no journal, no commits.
 //!
+//! sled has the indexes, which are all in the journal, too: losing the end of them costs a start some time. But a database that does not
+//! open, or has lost something in its middle, costs a whole rebuild, and answers wrongly until somebody notices.
+//!
 //! sled 0.34.7 alone loses acknowledged writes when the power goes, and damages older ones. It kept everything in thousands of simulated
 //! power cuts, on ext4, XFS, btrfs and a file system as forgetful as POSIX allows, when it was used as follows. Each
 //! step is there for a failure that was seen without it:
@@ -17,14 +20,14 @@
 //! 5. **After every open**, `settle`: sled syncs no names, and lost whole files after their creation.
 //! 6. **Items stay small**, `chunk.rs`: an item above a quarter of a segment (and that is a page of some 17 entries) goes to a file of its own in
 //!    `blobs/`, which is synced after the log that names it, or never.
-//! 7. **Writing in one order**: what vouches for other items is written after them by the same thread, for sled recovers a prefix of
-//!    it: `index.rs`. `flush()` comes before the log writes over what is archived: `archiver.rs`.
-//! 8. **After an error** sled is closed and opened again, and gets from the log what it has not got: `archiver.rs`. A flush that hangs is
-//!    such an error: `syncer.rs`. Before it is opened, all of its files are written again, `rewrite`: what a failed sync was for is read
-//!    as it was written, but no later sync makes it durable, and sled would build upon it.
+//! 7. **Writing in one order**: sled recovers a prefix of what was written. What vouches for other items, `settled`, is written after them,
+//!    and what says how far they go, `checkpoint`, before them: `unsettled.rs`. The files of the journal are synced before sled is told so
+//!    (`synced`), and before the log writes over what they have: `trees.rs`, `archiver.rs`.
+//! 8. **After an error** sled is closed and opened again, and gets from the journal and the log what it has not got: `archiver.rs`. A flush
+//!    that hangs is such an error: `syncer.rs`. Before it is opened, all of its files are written again, `rewrite`: what a failed sync was
+//!    for is read as it was written, but no later sync makes it durable, and sled would build upon it.
 //!
-//! What is acknowledged does not hang on any of this alone: it is durable in the write-ahead log first (`wal/`), which has no other copy
-//! than sled's of what it writes over.
+//! What is acknowledged does not hang on any of this: it is durable in the write-ahead log first (`wal/`), and then in the journal.
 
 use std::fs::{self, File};
 use std::io;

@@ -9,6 +9,12 @@ use super::{chunk, corrupt, keys, place, runs};
 use crate::model::{ConfigId, Content, Digest, Layer, LayerKey, Revision, TagName, Timestamp, Version};
 use crate::store::{Snapshot, StoreError};
 
+/// An item of `layers`, put together from its parts.
+pub struct Item {
+    pub key: Vec<u8>,
+    pub value: Vec<u8>,
+}
+
 /// A change of a layer.
 pub struct Change<'a> {
     pub version: Version,
@@ -108,28 +114,24 @@ impl Trees {
             .map_err(|what| corrupt(place(&self.layers, key), what))
     }
 
-    /// The items of a layer: their keys, and what they hold.
-    pub fn layer_items(&self, prefix: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
-        let mut items: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+    /// The items of a layer, in order.
+    pub fn layer_items(&self, prefix: &[u8]) -> Result<Vec<Item>, StoreError> {
+        let mut items: Vec<Item> = Vec::new();
         for entry in self.layers.scan_prefix(prefix) {
             let (part, chunk) = entry?;
             let key = chunk::whole_key(&part);
-            match items.last_mut().filter(|(last, _)| last == key) {
-                Some((_, value)) => value.extend_from_slice(&chunk),
-                None => items.push((key.to_vec(), chunk.to_vec())),
+            match items.last_mut().filter(|last| last.key == key) {
+                Some(item) => item.value.extend_from_slice(&chunk),
+                None => items.push(Item { key: key.to_vec(), value: chunk.to_vec() }),
             }
         }
         Ok(items)
     }
 
     /// What the items of a layer say, each of its changes once, in order, with the item that says so.
-    pub fn layer_changes<'a>(
-        &self,
-        prefix: &[u8],
-        items: &'a [(Vec<u8>, Vec<u8>)],
-    ) -> Result<Vec<Change<'a>>, StoreError> {
+    pub fn layer_changes<'a>(&self, prefix: &[u8], items: &'a [Item]) -> Result<Vec<Change<'a>>, StoreError> {
         let mut changes: Vec<Change<'a>> = Vec::new();
-        for (item, (key, value)) in items.iter().enumerate() {
+        for (item, Item { key, value }) in items.iter().enumerate() {
             let found = self.parse_changes(prefix, key, value)?;
             let first = found[0].0;
             changes.truncate(changes.partition_point(|change| change.version < first));

@@ -140,14 +140,18 @@ impl Journal {
     /// Goes on from the batch that holds `revision`.
     pub fn walk_from(&self, revision: Revision) -> Result<Walk<'_>, StoreError> {
         let segment = self.files.of(revision).ok_or_else(|| self.missing(revision))?;
-        let start = Place { segment, offset: HEADER_BYTES };
         let before = self.places.range(..=mark_key(segment, revision)).next_back().transpose()?;
-        let mark = before.map(|(key, value)| self.parse_mark(&key, &value)).transpose()?;
-        let (place, next) = match mark.filter(|mark| mark.place.segment == segment) {
-            Some(mark) => (mark.place, mark.first),
-            None => (start, segment),
-        };
-        let mut walk = Walk::begin(&self.files, place, next);
+        if let Some((key, value)) = before
+            && let Ok(mark) = self.parse_mark(&key, &value)
+            && mark.place.segment == segment
+        {
+            let mut walk = Walk::begin(&self.files, mark.place, mark.first);
+            if walk.skip_to(revision).is_ok() {
+                return Ok(walk);
+            }
+        }
+        // Without a mark that is right, it is found all the same, if later.
+        let mut walk = Walk::begin(&self.files, Place { segment, offset: HEADER_BYTES }, segment);
         walk.skip_to(revision)?;
         Ok(walk)
     }
@@ -319,7 +323,7 @@ impl Journal {
         // Not put back after an error.
         let mut taken = tail
             .take()
-            .ok_or_else(|| StoreError::Failed("the journal could not be written before".to_owned()))?;
+            .ok_or_else(|| StoreError::Unavailable("the journal could not be written before".to_owned()))?;
         let done = run(&mut taken)?;
         *tail = Some(taken);
         Ok(done)

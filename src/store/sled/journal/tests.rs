@@ -159,6 +159,19 @@ fn batches_after_batches_that_are_damaged_can_be_read() {
 }
 
 #[test]
+fn batches_are_found_without_their_places() {
+    let mut subject = Subject::new();
+    subject.append(&[300; 30]);
+    for entry in subject.journal.places.iter().keys() {
+        let key = entry.expect("read");
+        subject.journal.places.insert(key, &72_u64.to_be_bytes()).expect("changed");
+    }
+    subject.assert_all_there();
+    subject.journal.places.clear().expect("cleared");
+    subject.assert_all_there();
+}
+
+#[test]
 fn segments_that_are_missing_are_named() {
     let mut subject = Subject::new();
     subject.append(&[1500; 12]);
@@ -199,8 +212,8 @@ fn after_an_error_nothing_counts_as_durable() {
     fs::remove_dir_all(subject.dir.path().join("journal")).expect("removed");
     let next = [batch(subject.head(), 1, 5000), batch(subject.head(), 1, 5000)];
     assert!(matches!(subject.journal.append(&next), Err(StoreError::Io { .. })), "no segment can begin");
-    assert!(matches!(subject.journal.sync(), Err(StoreError::Failed(_))));
-    assert!(matches!(subject.journal.append(&[]), Err(StoreError::Failed(_))));
+    assert!(matches!(subject.journal.sync(), Err(StoreError::Unavailable(_))));
+    assert!(matches!(subject.journal.append(&[]), Err(StoreError::Unavailable(_))));
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! The write-ahead log: where a commit becomes durable, with one write and one sync. Knows batches as bytes and the files
 //! of its directory; no sled.
 //!
-//! sled needs two syncs and many changes of thread for a small commit, so commits come here first, and are archived to
-//! sled behind: `archiver.rs`. The log is a ring of a few files that are written over again and again: what is archived needs no
-//! place here any more. A start archives what it finds: `recovery.rs`. The bytes: `record.rs`.
+//! A file that grows costs the file system a commit of its own with every sync, and sled needs two syncs and many changes of thread for a
+//! small commit. So commits come here first, and are archived behind, many at once: `archiver.rs`. The log is a ring of a few files
+//! that are written over again and again: what is archived needs no place here any more. A start archives what it finds: `recovery.rs`.
+//! The bytes: `record.rs`.
 
 pub mod record;
 mod recovery;
@@ -167,7 +168,7 @@ impl Wal {
 }
 
 impl Slots {
-    /// Frees the segments that hold nothing after `archived`, which sled has durably.
+    /// Frees the segments that hold nothing after `archived`, which the journal has durably.
     pub fn release(&self, archived: Revision) {
         for slot in self.lock().iter_mut() {
             if matches!(slot, Slot::Full(last) if *last <= archived) {
