@@ -58,6 +58,9 @@ pub struct WatchArgs {
     /// Which layers to merge
     #[arg(long, value_enum, default_value_t)]
     view: ViewName,
+    /// Fill in the defaults of the schema where a document has no value
+    #[arg(long, conflicts_with = "view")]
+    defaults: bool,
     /// Print the document below each update, and not what is different in it
     #[arg(long)]
     content: bool,
@@ -188,6 +191,7 @@ fn watch_target(args: &WatchArgs, target: &Target) -> Result<v1::WatchTarget, Fa
         scope: scope.cloned().unwrap_or_else(|| "/".into()),
         view: args.view.to_wire().into(),
         format: v1::Format::Json.into(),
+        apply_defaults: args.defaults,
         ..Default::default()
     })
 }

@@ -93,6 +93,20 @@ impl Server {
         ran.stderr
     }
 
+    /// The same for one that colours what it says.
+    pub fn fails_colored(&self, args: &[&str]) -> String {
+        let ran = self.run(args);
+        assert_eq!(ran.code, 4, "{args:?}: {ran:?}");
+        ran.stderr
+    }
+
+    /// What a command answers with `-o json` that ends with this code.
+    pub fn json_of(&self, code: i32, args: &[&str]) -> Value {
+        let ran = self.run(&[args, &["-o", "json"]].concat());
+        assert_eq!(ran.code, code, "{args:?}: {ran:?}");
+        serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{args:?}: {error}: {ran:?}"))
+    }
+
     /// Ends it as a crash does, and starts it again at the same address with the same data.
     pub fn crash_and_restart(&mut self) {
         signal(&self.child, libc::SIGKILL);
