@@ -142,7 +142,7 @@ fn document(seed: usize) -> Value {
     let field = |at: usize| {
         (
             format!("field-{at}"),
-            if at % 2 == 0 {
+            if at.is_multiple_of(2) {
                 json!(seed + at)
             } else {
                 json!(format!("value {at} of the document {seed:032}"))
