@@ -91,7 +91,9 @@ impl Teller<'_> {
         let is_free = |candidate: &&String| {
             !unexpected.contains(candidate) && error.instance().get(candidate.as_str()).is_none()
         };
-        told.suggestion = match nearest(name, allowed.iter().filter(is_free).map(String::as_str)) {
+        // What is there already may come from another layer, and still be what was meant.
+        let free = nearest(name, allowed.iter().filter(is_free).map(String::as_str));
+        told.suggestion = match free.or_else(|| nearest(name, allowed.iter().map(String::as_str))) {
             Some(near) => format!("did you mean {}?", quoted(near)),
             None => "remove it".to_owned(),
         };
