@@ -26,6 +26,8 @@ pub struct Tail {
     /// Segments before it that are not durable.
     unsynced: Vec<(Revision, Arc<File>)>,
     is_synced: bool,
+    /// How much was written since then.
+    pub unsynced_bytes: u64,
     names_are_synced: bool,
     /// What goes to the end of the file.
     buffer: Vec<u8>,
@@ -50,6 +52,7 @@ impl Tail {
             file,
             unsynced,
             is_synced: false,
+            unsynced_bytes: 0,
             names_are_synced: false,
             buffer: Vec::new(),
             buffer_at: end.place.offset,
@@ -95,7 +98,7 @@ impl Tail {
         if !self.names_are_synced {
             files.sync_names()?;
         }
-        (self.is_synced, self.names_are_synced) = (true, true);
+        (self.is_synced, self.unsynced_bytes, self.names_are_synced) = (true, 0, true);
         Ok(())
     }
 
@@ -116,6 +119,7 @@ impl Tail {
         let written = file.write_all_at(&self.buffer, self.buffer_at);
         written.map_err(|source| io_error(&files.path(self.end.place.segment), source))?;
         self.buffer_at += self.buffer.len() as u64;
+        self.unsynced_bytes += self.buffer.len() as u64;
         self.buffer.clear();
         Ok(())
     }
