@@ -26,9 +26,9 @@ use crate::store::{Head, StoreError};
 /// How long commits are gathered, unless somebody waits for them.
 const GATHER_TIME: Duration = Duration::from_secs(1);
 /// More is not gathered.
-const GATHER_BYTES: usize = 1 << 20;
+const GATHER_BYTES: usize = 4 << 20;
 /// More of the journal is not left to be synced.
-const SYNC_BYTES: u64 = 2 << 20;
+const SYNC_BYTES: u64 = 4 << 20;
 /// How often a database that has failed is opened again.
 const REOPEN_INTERVAL: Duration = Duration::from_secs(1);
 
