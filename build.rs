@@ -7,7 +7,10 @@ use prost::Message;
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=proto");
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
-    let files = protox::compile(["confwatch/v1/config_service.proto"], ["proto"])?;
+    let files = protox::compile(
+        ["confwatch/v1/config_service.proto", "confwatch/v1/schema_service.proto"],
+        ["proto"],
+    )?;
     // With comments, for reflection.
     std::fs::write(out.join("confwatch.bin"), files.encode_to_vec())?;
 

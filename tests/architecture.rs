@@ -15,7 +15,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("store", &["model"]),
     ("model", &[]),
     ("client", &["proto"]),
-    ("cli", &["client", "server", "store", "model", "proto"]),
+    ("cli", &["client", "server", "api", "engine", "store", "validate", "model", "proto"]),
     ("proto", &[]),
 ];
 
@@ -61,6 +61,13 @@ fn narrower(file: &str, path: &Named) -> Option<&'static str> {
             Some("of the store, api knows the errors only (StoreError)")
         }
         ("cli", "server") if !file.starts_with("src/cli/serve") => Some("only cli/serve.rs knows the server"),
+        // A server that has nothing, without the network.
+        ("cli", "api" | "engine" | "store") if file == "src/cli/validate/offline.rs" => None,
+        ("cli", "api" | "engine") => Some("only cli/validate/offline.rs does without a server"),
+        // What is shown of a file must not show a credential.
+        ("cli", "validate") if segments.get(1..3) != Some(&["lint", "credential"]) => {
+            Some("of validate, cli knows what looks like a credential only")
+        }
         ("cli", "store") if !file.starts_with("src/cli/fsck") => Some("only cli/fsck.rs opens a store"),
         _ => None,
     }

@@ -3,8 +3,10 @@
 //! This program must not name the crate `confwatch`, which replaces a function of libc in every program that it is part of.
 #![cfg(target_os = "linux")]
 
+#[allow(dead_code, reason = "plain sled needs no full disk to fail")]
 #[path = "power/disk.rs"]
 mod disk;
+#[allow(dead_code, reason = "as above")]
 #[path = "power/model.rs"]
 mod model;
 

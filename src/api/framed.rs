@@ -1,4 +1,4 @@
-//! The way in for calls of ConfigService: a plain request is read and answered without the copies of the generated server, which
+//! The way in for calls. Those of ConfigService: a plain request is read and answered without the copies of the generated server, which
 //! has the same handlers and answers everything unusual. Knows gRPC over HTTP/2 bodies; no connection.
 //!
 //! Plain is what clients send by default: POST, no compression, and one message that the body has whole and nothing beside.
@@ -24,12 +24,14 @@ use super::codec::{Encoded, FRAME_HEAD_BYTES};
 use super::deadline::{deadline, wait_max};
 use super::reads::Got;
 use super::server::config_service_server::{ConfigService, ConfigServiceServer};
+use super::server::schema_service_server::SchemaServiceServer;
 use super::status::Unreadable;
 use super::transport::Contract;
 use super::{Api, MESSAGE_BYTES_MAX};
 
 /// The paths of the calls, up to their names.
 const PREFIX: &str = "/confwatch.v1.ConfigService/";
+const SCHEMA_PREFIX: &str = "/confwatch.v1.SchemaService/";
 static ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 
 /// `ConfigService`, for any server of HTTP/2. Clones share the engine.
@@ -37,6 +39,7 @@ static ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 pub struct Calls {
     api: Api,
     generated: Contract<ConfigServiceServer<Api>>,
+    schemas: Contract<SchemaServiceServer<Api>>,
 }
 
 /// The body of a request, as servers of HTTP/2 have it.
@@ -58,7 +61,10 @@ impl Calls {
         let generated = ConfigServiceServer::new(api.clone())
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(usize::MAX);
-        Calls { api, generated: Contract(generated) }
+        let schemas = SchemaServiceServer::new(api.clone())
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(usize::MAX);
+        Calls { api, generated: Contract(generated), schemas: Contract(schemas) }
     }
 
     /// Answers a call. Work that may take long is done in a task of its own; what remains is little, and can be polled among other
@@ -68,6 +74,10 @@ impl Calls {
             return Answer::Now(refused);
         }
         let deadline = deadline(request.headers());
+        // They are few: the generated server will do.
+        if request.uri().path().starts_with(SCHEMA_PREFIX) {
+            return aside(self.schemas.clone(), request.map(Body::new)).within(deadline);
+        }
         let (head, mut rest) = request.into_parts();
         if !is_plain(&head) {
             return self.generated(head, Again { read: Bytes::new(), rest }).within(deadline);

@@ -9,18 +9,22 @@ mod deadline;
 mod framed;
 mod page;
 mod reads;
+mod schemas;
 mod service;
 pub mod status;
 mod streams;
 mod transport;
+mod validate;
 mod writes;
 
 use std::sync::Arc;
 
 use percent_encoding::percent_decode_str;
+use tonic::Status;
 use tonic::metadata::MetadataMap;
 
 use crate::engine::Engine;
+use crate::proto::v1;
 
 pub use framed::{Calls, RequestBody, aside};
 
@@ -44,6 +48,14 @@ struct Api {
 /// ConfigService, to be served on any connection.
 pub fn calls(engine: Arc<Engine>) -> Calls {
     Calls::new(Api { engine })
+}
+
+/// What Validate of ConfigService answers, without any transport.
+pub async fn validate(
+    engine: Arc<Engine>,
+    request: v1::ValidateRequest,
+) -> Result<v1::ValidateResponse, Status> {
+    Api { engine }.validate_changes(request).await
 }
 
 /// Who calls, as they claim: percent-encoded UTF-8, without control characters.

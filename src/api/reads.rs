@@ -142,7 +142,8 @@ impl Api {
         let listed = state
             .configs_after(from.as_ref())
             .take_while(|config| namespace.as_ref().is_none_or(|namespace| config.id.namespace == *namespace))
-            .filter(|config| request.include_deleted || !config.is_deleted());
+            .filter(|config| request.include_deleted || !config.is_deleted())
+            .filter(|config| request.include_governing || config.id.config.is_ordinary());
         let (mut configs, mut bytes, mut next) = (vec![], 0, String::new());
         let mut last: Option<&ConfigId> = None;
         for config in listed {

@@ -106,6 +106,7 @@ fn short_report(report: &Report) -> v1::ValidationReport {
         is_first || bytes <= REPORT_BYTES_MAX
     });
     message.findings = fitting.collect();
+    message.omitted += (report.findings.len() - message.findings.len()) as u64;
     message
 }
 

@@ -17,11 +17,11 @@ use super::convert::response::{
 /// Differences that an answer tells for one change.
 const DIFF_MAX: usize = 100;
 /// Content that is compared for an answer, and as many bytes of pointers, for all its changes: Diff tells of the rest.
-const DIFF_BYTES_MAX: usize = 1 << 20;
+pub(super) const DIFF_BYTES_MAX: usize = 1 << 20;
 
 /// Takes the options out of a request, with what makes it the same request again: the id, and the digest of all but what does not make it
 /// another one.
-fn options<M: Message>(
+pub(super) fn options<M: Message>(
     call: &str,
     request: &mut M,
     of: impl Fn(&mut M) -> &mut Option<v1::WriteOptions>,
@@ -89,20 +89,6 @@ impl Api {
         })
     }
 
-    pub(super) async fn validate_changes(
-        &self,
-        request: v1::ValidateRequest,
-    ) -> Result<v1::ValidateResponse, Status> {
-        let changes = request::changes(request.changes)?;
-        let (report, outcome) = self.engine.validate(changes).await?;
-        Ok(v1::ValidateResponse {
-            report: Some(report_message(&report)),
-            changed: outcome.as_ref().is_some_and(|outcome| outcome.changed),
-            results: outcome.as_ref().map(applied).unwrap_or_default(),
-            store_revision: self.engine.state().revision.0,
-        })
-    }
-
     pub(super) async fn roll_back(
         &self,
         actor: String,
@@ -154,7 +140,7 @@ impl Api {
         })
     }
 
-    async fn write(
+    pub(super) async fn write(
         &self,
         actor: String,
         source: Source,
@@ -166,7 +152,7 @@ impl Api {
     }
 }
 
-fn applied(outcome: &Outcome) -> Vec<v1::AppliedChange> {
+pub(super) fn applied(outcome: &Outcome) -> Vec<v1::AppliedChange> {
     let (mut bytes_left, mut pointer_bytes_left) = (DIFF_BYTES_MAX, DIFF_BYTES_MAX);
     let results = outcome.layers.iter().map(|layer| v1::AppliedChange {
         document: Some(layer_outcome_message(layer, false)),
@@ -177,7 +163,7 @@ fn applied(outcome: &Outcome) -> Vec<v1::AppliedChange> {
 }
 
 /// How a layer differs from before. Takes the bytes that it compares from what is left, and is empty if they do not suffice.
-fn layer_diff(
+pub(super) fn layer_diff(
     layer: &LayerOutcome,
     bytes_left: &mut usize,
     pointer_bytes_left: &mut usize,

@@ -8,20 +8,12 @@ use super::Session;
 use super::args::WriteArgs;
 use super::exit::{Exit, Failure, Outcome};
 use super::layers::applied_lines;
-use super::list::configs_of;
 use super::output::{Output, counted};
-use super::refusal::show_findings;
+use super::refusal::{refused, show_findings_in};
 use super::tree::{self, Tree, TreeError};
+use super::tree_changes::{TreeChanges, changes_of, check_size, deletions};
 use super::views::ApplyView;
-use crate::model::{ConfigName, Scope};
-use crate::proto::v1::{self, change::Action};
-
-/// The most changes of one Apply call.
-const CHANGES_MAX: usize = 1000;
-/// The largest message that servers take.
-const MESSAGE_BYTES_MAX: usize = 4 << 20;
-/// What a change takes in a message besides its names and its text: tags, lengths, numbers.
-const CHANGE_OVERHEAD_BYTES: usize = 32;
+use crate::proto::v1;
 
 /// Make a namespace equal to a directory, as one commit, and print what changed
 #[derive(Args, Debug)]
@@ -29,6 +21,9 @@ const CHANGE_OVERHEAD_BYTES: usize = 32;
 The directory holds one directory for each config: CONFIG/global.yaml is the layer of /, CONFIG/production.yaml that of \
 /production, CONFIG/production/checkout.yaml that of /production/checkout. The extension (json, yaml, yml, toml) says \
 the format. `confwatch export` writes this form. Overrides have no place in it and are never touched.
+
+Beside the layers lies what governs them: CONFIG/_schema.json, CONFIG/_rules.yaml and CONFIG/_settings.yaml for a config, \
+_rules.yaml and _settings.yaml for all of the namespace. All of it becomes one commit, and with --prune what is not there goes.
 
 Examples:
   confwatch apply -f payments/ --dry-run
@@ -51,14 +46,16 @@ pub struct ApplyArgs {
 pub async fn run(args: ApplyArgs, session: &Session) -> Outcome {
     let namespace = namespace_of(&args.directory, args.namespace.as_deref())?;
     let tree = read_tree(&args.directory, &session.output)?;
-    let mut changes = changes_of(&tree, &namespace);
+    let TreeChanges { mut changes, sources } = changes_of(&tree, &namespace, Some(session)).await?;
     if args.prune {
         changes.extend(deletions(&tree, &namespace, session).await?);
     }
     check_size(&changes)?;
-    let response = session.client.apply(changes, args.write.options()).await;
-    let response = response.map_err(|error| naming_files(error.into(), &tree))?;
-    show_findings(&session.output, response.report.as_ref());
+    let response = match session.client.apply(changes, args.write.options()).await {
+        Ok(response) => response,
+        Err(error) => return Err(refused(error, &sources, Some(session)).await),
+    };
+    show_findings_in(&sources, response.report.as_ref(), session).await;
     session.output.answer(&ApplyView::from(&response), |output| {
         output.text(&applied_lines(&response.results))?;
         output.line(&summary(&response, args.write.dry_run))
@@ -99,77 +96,6 @@ pub fn tree_failure(error: TreeError) -> Failure {
     }
 }
 
-/// Each layer as a change that replaces it.
-pub fn changes_of(tree: &Tree, namespace: &str) -> Vec<v1::Change> {
-    let changes = tree.layers.iter().map(|(name, file)| v1::Change {
-        action: Some(Action::Replace(file.format.text(file.text.clone()))),
-        ..change(namespace, name.config.as_str(), name.scope.as_str())
-    });
-    changes.collect()
-}
-
-/// Which file it is: a server knows changes by their number.
-fn naming_files(failure: Failure, tree: &Tree) -> Failure {
-    tree.paths.values().enumerate().fold(failure, |failure, (index, path)| {
-        failure.naming(&format!("changes[{index}].replace"), &path.display().to_string())
-    })
-}
-
-/// What the server would refuse with less to say about it.
-pub fn check_size(changes: &[v1::Change]) -> Result<(), Failure> {
-    if changes.len() > CHANGES_MAX {
-        let message = format!("{} layers change, at most {CHANGES_MAX} can in one commit", changes.len());
-        return Err(Failure::refused(message).with("apply parts of the directory one after the other"));
-    }
-    let bytes: usize = changes.iter().map(size).sum();
-    if bytes > MESSAGE_BYTES_MAX {
-        let message = format!("the layers have {bytes} bytes, at most {MESSAGE_BYTES_MAX} fit one commit");
-        return Err(Failure::refused(message).with("apply parts of the directory one after the other"));
-    }
-    Ok(())
-}
-
-fn size(change: &v1::Change) -> usize {
-    let text = match &change.action {
-        Some(Action::Replace(text) | Action::MergePatch(text) | Action::JsonPatch(text)) => {
-            text.content.len()
-        }
-        Some(Action::Assign(_) | Action::Delete(())) | None => 0,
-    };
-    text + change.namespace.len() + change.config.len() + change.scope.len() + CHANGE_OVERHEAD_BYTES
-}
-
-/// The base layers of the namespace that the directory does not have.
-async fn deletions(tree: &Tree, namespace: &str, session: &Session) -> Result<Vec<v1::Change>, Failure> {
-    let mut deletions = Vec::new();
-    for info in configs_of(namespace, false, session).await?.configs {
-        for layer in info.layers.iter().filter(|layer| layer.kind() == v1::LayerKind::Base) {
-            // A name that this program cannot read is none that the directory has; but better to leave it alone.
-            let (Ok(config), Ok(scope)) = (ConfigName::parse(&info.config), Scope::parse(&layer.scope))
-            else {
-                continue;
-            };
-            if !tree.layers.contains_key(&tree::LayerName { config, scope }) {
-                deletions.push(v1::Change {
-                    action: Some(Action::Delete(())),
-                    ..change(namespace, &info.config, &layer.scope)
-                });
-            }
-        }
-    }
-    Ok(deletions)
-}
-
-fn change(namespace: &str, config: &str, scope: &str) -> v1::Change {
-    v1::Change {
-        namespace: namespace.into(),
-        config: config.into(),
-        scope: scope.into(),
-        kind: v1::LayerKind::Base.into(),
-        ..Default::default()
-    }
-}
-
 fn summary(response: &v1::ApplyResponse, is_dry_run: bool) -> String {
     let changed = response.results.iter().filter(|result| result.changed).count();
     let total = counted(response.results.len(), "layer");
@@ -177,26 +103,5 @@ fn summary(response: &v1::ApplyResponse, is_dry_run: bool) -> String {
         (false, _) => format!("nothing to change in {total}"),
         (true, true) => format!("{changed} of {total} would change (dry run, nothing is stored)"),
         (true, false) => format!("{changed} of {total} changed, revision {}", response.store_revision),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::cli::args::DocumentFormat;
-
-    fn replace(bytes: usize) -> v1::Change {
-        let text = DocumentFormat::Json.text("x".repeat(bytes));
-        v1::Change { action: Some(Action::Replace(text)), ..change("payments", "checkout", "/") }
-    }
-
-    #[test]
-    fn what_does_not_fit_one_commit_is_refused_before_it_is_sent() {
-        assert!(check_size(&[replace(1 << 20), replace(1 << 20)]).is_ok());
-        let failure = check_size(&[replace(2 << 20), replace(2 << 20)]).expect_err("too large");
-        assert_eq!(failure.exit, Exit::Refused);
-        assert!(failure.message.contains("4194304"), "{failure}");
-        let failure = check_size(&vec![replace(1); 1001]).expect_err("too many");
-        assert!(failure.message.contains("1001 layers"), "{failure}");
     }
 }

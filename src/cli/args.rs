@@ -63,7 +63,7 @@ pub enum Point {
 #[derive(Args, Clone, Debug)]
 pub struct WriteArgs {
     /// Why, for the history
-    #[arg(long, default_value = "", hide_default_value = true)]
+    #[arg(short = 'm', long, default_value = "", hide_default_value = true)]
     reason: String,
     /// Makes the write safe to repeat: the same id within 24 hours answers with the first outcome
     #[arg(long, value_name = "ID", default_value = "", hide_default_value = true)]
@@ -303,6 +303,11 @@ mod tests {
     #[test]
     fn targets_are_one_word_with_or_without_a_scope() {
         assert_eq!(target("a/b").scope, None);
+        // What governs a config is named by a colon.
+        for config in ["schema:b", "rules:b", "settings:b", "namespace:rules", "namespace:settings"] {
+            assert_eq!(target(&format!("a/{config}")).config, config);
+            assert_eq!(target(&format!("a/{config}@/")).config, config);
+        }
         assert_eq!(target("a/b@/").scope.as_deref(), Some("/"));
         // A segment may hold an @ itself.
         assert_eq!(target("a/b@/production/x@y").scope.as_deref(), Some("/production/x@y"));

@@ -8,10 +8,14 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::Session;
 use super::args::{DocumentFormat, Target, duration, wire_duration};
 use super::assignment::{self, removal_patch, to_map};
 use super::exit::Failure;
+use super::refusal;
+use super::source::{LayerId, Source, Sources};
 use crate::client::ClientError;
+use crate::model::Scope;
 use crate::proto::v1::{self, change::Action};
 
 /// What to do with the layer: exactly one way of saying it.
@@ -61,16 +65,38 @@ impl ChangeArgs {
         })
     }
 
-    /// What a refusal of this change means, told with what was typed instead of the fields of the request.
-    pub fn refused(&self, error: ClientError) -> Failure {
-        let source = match (&self.file, &self.merge_patch, &self.json_patch) {
-            (Some(path), _, _) | (None, Some(path), _) | (None, None, Some(path)) => Some(path.as_path()),
-            (None, None, None) if self.assignments == ["-"] => Some(Path::new("-")),
-            (None, None, None) => None,
+    /// The text that the change was read from, if it was; `field` is that of the change in the request.
+    pub fn sources(&self, change: &v1::Change, field: &str) -> Sources {
+        let (action, text, is_layer) = match &change.action {
+            Some(Action::Replace(text)) => ("replace", text, true),
+            Some(Action::MergePatch(text)) => ("merge_patch", text, true),
+            Some(Action::JsonPatch(text)) => ("json_patch", text, false),
+            Some(Action::Assign(_) | Action::Delete(())) | None => return Sources::default(),
         };
+        let (Some(path), Some(format)) = (self.path(), DocumentFormat::of_wire(text.format())) else {
+            return Sources::default();
+        };
+        let layer = Scope::parse(&change.scope).ok().filter(|_| is_layer).map(|scope| LayerId {
+            namespace: change.namespace.clone(),
+            config: change.config.clone(),
+            scope,
+            kind: change.kind(),
+        });
+        Sources(vec![Source {
+            field: format!("{field}.{action}"),
+            name: name_of(path),
+            format,
+            text: text.content.clone(),
+            layer,
+            place: String::new(),
+        }])
+    }
+
+    /// What a refusal of this change means, told with what was typed instead of the fields of the request.
+    pub async fn refused(&self, error: ClientError, sources: &Sources, session: &Session) -> Failure {
         let reason = error.reason().to_owned();
-        let failure = Failure::from(error);
-        let Some(path) = source else {
+        let failure = refusal::refused(error, sources, Some(session)).await;
+        let Some(path) = self.path() else {
             let failure =
                 failure.naming("change.assign", "the assignment").naming("change.json_patch", "--unset");
             return match reason.as_str() {
@@ -80,9 +106,6 @@ impl ChangeArgs {
                 _ => failure,
             };
         };
-        let name = name_of(path);
-        let fields = ["change.replace", "change.merge_patch", "change.json_patch"];
-        let failure = fields.into_iter().fold(failure, |failure, field| failure.naming(field, &name));
         let is_guess = self.format.is_none() && DocumentFormat::of_path(path).is_none();
         match reason.as_str() {
             "MALFORMED_DOCUMENT" if is_guess => {
@@ -90,6 +113,20 @@ impl ChangeArgs {
             }
             _ => failure,
         }
+    }
+
+    /// The file that the change is read from; `-` is standard input.
+    fn path(&self) -> Option<&Path> {
+        let named = self.file.as_ref().or(self.merge_patch.as_ref()).or(self.json_patch.as_ref());
+        match named {
+            Some(path) => Some(path),
+            None => (self.assignments == ["-"]).then_some(Path::new("-")),
+        }
+    }
+
+    /// How the file or standard input is written, if that was said.
+    pub fn format(&self) -> Option<DocumentFormat> {
+        self.format
     }
 
     /// Whether nothing says what to do.
@@ -129,8 +166,7 @@ impl ChangeArgs {
     }
 
     fn text(&self, path: &Path) -> Result<v1::Text, Failure> {
-        let format = self.format.or_else(|| DocumentFormat::of_path(path)).unwrap_or(DocumentFormat::Json);
-        Ok(format.text(read_text(path)?))
+        Ok(format_of(path, self.format).text(read_text(path)?))
     }
 }
 
@@ -141,8 +177,13 @@ pub fn kind(overrides: bool) -> v1::LayerKind {
     }
 }
 
+/// How a file is written: as was said, else by its extension, else in JSON.
+pub fn format_of(path: &Path, said: Option<DocumentFormat>) -> DocumentFormat {
+    said.or_else(|| DocumentFormat::of_path(path)).unwrap_or(DocumentFormat::Json)
+}
+
 /// A file, or standard input for `-`.
-fn read_text(path: &Path) -> Result<String, Failure> {
+pub fn read_text(path: &Path) -> Result<String, Failure> {
     let mut bytes = Vec::new();
     let name = name_of(path);
     let read = match path == Path::new("-") {
@@ -153,7 +194,7 @@ fn read_text(path: &Path) -> Result<String, Failure> {
     String::from_utf8(bytes).map_err(|_| Failure::refused(format!("{name} is not UTF-8")))
 }
 
-fn name_of(path: &Path) -> String {
+pub fn name_of(path: &Path) -> String {
     match path == Path::new("-") {
         true => "standard input".to_owned(),
         false => path.display().to_string(),

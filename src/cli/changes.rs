@@ -7,7 +7,7 @@ use tokio::time::timeout;
 
 use super::Session;
 use super::exit::{Exit, Failure, Outcome};
-use super::layers::{change_summary, layer_name, source_name};
+use super::layers::{change_summary, commit_source, layer_name};
 use super::output::{Output, PLACE, printable};
 use super::views::{CommitView, short_time};
 use crate::client::changes::ChangeEvent;
@@ -128,7 +128,7 @@ fn show(commit: &v1::Commit, output: &Output) -> Result<(), Failure> {
         commit.revision,
         short_time(commit.time.as_ref()),
         printable(&commit.actor),
-        source_name(commit.source()),
+        commit_source(commit),
         what.collect::<Vec<_>>().join("; ")
     ))?;
     let layers = commit.changes.iter().flat_map(|change| &change.layers);

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::Command;
 
+use anstream::adapter::strip_str;
 use clap::Args;
 use tempfile::NamedTempFile;
 
@@ -12,10 +13,12 @@ use super::Session;
 use super::args::{DocumentFormat, Target, TargetArgs, WriteArgs};
 use super::exit::{Exit, Failure, Outcome};
 use super::get::pretty;
-use super::refusal::show_findings;
+use super::refusal::{refused, show_findings_in};
 use super::set::set_line;
+use super::source::{LayerId, Source, Sources};
 use super::views::SetView;
 use crate::client::ClientError;
+use crate::model::Scope;
 use crate::proto::v1::{self, change::Action};
 
 /// Edit a layer in $VISUAL or $EDITOR
@@ -70,16 +73,17 @@ pub async fn run(args: EditArgs, session: &Session) -> Outcome {
             action: Some(Action::Replace(format.text(text.clone()))),
             ..Default::default()
         };
+        let sources = sources(&target, &text, format);
         match session.client.set(change, args.write.options()).await {
             Ok(response) => {
-                show_findings(&session.output, response.report.as_ref());
+                show_findings_in(&sources, response.report.as_ref(), session).await;
                 session.output.answer(&SetView::from(&response), |output| {
                     output.line(&set_line(&response, v1::LayerKind::Base, args.write.dry_run))
                 })?;
                 return Ok(Exit::Done);
             }
             Err(error) => {
-                let failure = Failure::from(error).naming("change.replace", "the document");
+                let failure = refused(error, &sources, Some(session)).await;
                 if !failure.is_refusal() {
                     return Err(keep(&text, format, failure));
                 }
@@ -87,6 +91,24 @@ pub async fn run(args: EditArgs, session: &Session) -> Outcome {
             }
         }
     }
+}
+
+/// What was written, as findings know it.
+fn sources(target: &Target, text: &str, format: DocumentFormat) -> Sources {
+    let layer = Scope::parse(&target.read_scope()).ok().map(|scope| LayerId {
+        namespace: target.namespace.clone(),
+        config: target.config.clone(),
+        scope,
+        kind: v1::LayerKind::Base,
+    });
+    Sources(vec![Source {
+        field: "change.replace".into(),
+        name: "the document".into(),
+        format,
+        text: text.into(),
+        layer,
+        place: String::new(),
+    }])
 }
 
 /// A layer as it is before the edit.
@@ -152,7 +174,8 @@ fn header(target: &Target, refusal: Option<&Failure>) -> String {
     );
     if let Some(failure) = refusal {
         header.push_str("#\n# It was refused:\n");
-        for line in failure.to_string().lines() {
+        // Colours are for terminals.
+        for line in strip_str(&failure.to_string()).to_string().lines() {
             header.push_str(&format!("# {line}\n"));
         }
         header.push_str("#\n# Change it and try again, or close the editor without a change to give up.\n");

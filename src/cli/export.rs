@@ -6,17 +6,19 @@ use std::path::PathBuf;
 use clap::Args;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use serde::Serialize;
+use serde_json::Value;
 
 use super::Session;
 use super::apply::tree_failure;
 use super::args::DocumentFormat;
 use super::exit::{Exit, Failure, Outcome};
 use super::get::pretty;
-use super::list::{Listing, configs_of};
+use super::list::{Listed, Listing, configs_of};
 use super::output::{PLACE, counted};
-use super::tree::{self, LayerFile, LayerName};
+use super::tree::{self, Holds, LayerFile, LayerName};
 use crate::client::ClientError;
-use crate::model::{ConfigName, Scope};
+use crate::model::text::{Format, render, render_pretty_json};
+use crate::model::{ConfigName, Governs, Scope};
 use crate::proto::v1;
 
 /// How often to list again when commits come in between the pages.
@@ -29,7 +31,7 @@ const CONCURRENCY: usize = 8;
 #[command(after_help = "\
 All layers are read at one revision. Members are sorted, so that the same configuration always gives the same files, and \
 applying what was exported changes nothing. Overrides are temporary and are not exported. TOML has no null: a layer that \
-removes an inherited value is written as YAML instead.
+removes an inherited value is written as YAML instead. Schemas, rules and settings are exported as well: CONFIG/_schema.json and so on.
 
 Examples:
   confwatch export payments
@@ -61,7 +63,7 @@ pub async fn run(args: ExportArgs, session: &Session) -> Outcome {
     let (revision, layers) = layers_of(&args, session).await?;
     let mut files = BTreeMap::new();
     for (name, file) in &layers {
-        let path = tree::path_of(name, file.format).map_err(tree_failure)?;
+        let path = tree::path_of(name, file.holds, file.format).map_err(tree_failure)?;
         files.insert(path.display().to_string(), file.text.clone());
     }
     if let Some(directory) = &args.directory {
@@ -118,7 +120,8 @@ async fn configs_at_one_revision(
     session: &Session,
 ) -> Result<(Vec<v1::ConfigInfo>, u64), Failure> {
     for _ in 0..ATTEMPTS_MAX {
-        if let Listing { configs, revision: Some(revision) } = configs_of(namespace, false, session).await? {
+        let listed = Listed { deleted: false, governing: true };
+        if let Listing { configs, revision: Some(revision) } = configs_of(namespace, listed, session).await? {
             return Ok((configs, revision));
         }
     }
@@ -147,30 +150,54 @@ async fn fetch(
         scope: name.scope.to_string(),
         at: Some(v1::get_request::At::Revision(revision)),
         view: v1::View::Layer.into(),
-        format: format.to_wire().into(),
         ..Default::default()
     };
-    let (format, response) = match session.client.api().get(request.clone()).await {
-        Ok(response) => (format, response.into_inner()),
-        Err(status) => {
-            let error = ClientError::from(status);
-            if error.reason() != "FORMAT_CANNOT_EXPRESS" {
-                return Err(error.into());
-            }
+    if matches!(name.config.governs(), Some(Governs::Schema(_))) {
+        let content = content(request.clone(), session).await?;
+        let stored = serde_json::from_str(&content).map_err(|error| {
+            Failure::new(Exit::Failed, format!("the server sent what is not JSON: {error}"))
+        })?;
+        if let Some(schema) = tree::is_plain(&stored) {
+            return Ok(schema_file(schema, format));
+        }
+    }
+    let in_format =
+        |format: DocumentFormat| v1::GetRequest { format: format.to_wire().into(), ..request.clone() };
+    let (format, content) = match content(in_format(format), session).await {
+        Ok(content) => (format, content),
+        Err(error) if error.reason() == "FORMAT_CANNOT_EXPRESS" => {
             session.output.warning(&format!(
                 "{} {} is written as YAML: {}",
                 name.config,
                 name.scope,
                 error.message()
             ));
-            let request = v1::GetRequest { format: v1::Format::Yaml.into(), ..request };
-            (DocumentFormat::Yaml, session.client.api().get(request).await?.into_inner())
+            (DocumentFormat::Yaml, content(in_format(DocumentFormat::Yaml), session).await?)
         }
+        Err(error) => return Err(error.into()),
     };
-    let content = response.document.unwrap_or_default().content;
     let text = match format {
         DocumentFormat::Json => pretty(&content)?,
         DocumentFormat::Yaml | DocumentFormat::Toml => content,
     };
-    Ok(LayerFile { format, text })
+    Ok(LayerFile { holds: Holds::Layer, format, text })
+}
+
+async fn content(request: v1::GetRequest, session: &Session) -> Result<String, ClientError> {
+    let response = session.client.api().get(request).await?.into_inner();
+    Ok(response.document.unwrap_or_default().content)
+}
+
+/// A schema by itself; in JSON where the format has no way to say it.
+fn schema_file(schema: &Value, format: DocumentFormat) -> LayerFile {
+    let rendered = match format {
+        DocumentFormat::Json => None,
+        DocumentFormat::Yaml => render(schema, Format::Yaml).ok(),
+        DocumentFormat::Toml => render(schema, Format::Toml).ok(),
+    };
+    let (format, text) = match rendered {
+        Some(text) => (format, text),
+        None => (DocumentFormat::Json, render_pretty_json(schema)),
+    };
+    LayerFile { holds: Holds::Schema, format, text }
 }

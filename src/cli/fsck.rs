@@ -82,6 +82,7 @@ fn store_failure(error: StoreError) -> Failure {
         | StoreError::Corrupt { .. }
         | StoreError::Format { .. }
         | StoreError::Refused(_)
+        | StoreError::Doubtful(_)
         | StoreError::Failed(_)
         | StoreError::Unavailable(_)
         | StoreError::Io { .. } => failure,

@@ -34,6 +34,9 @@ pub struct GetArgs {
     /// Print nothing if the document still has this digest
     #[arg(long, value_name = "DIGEST", default_value = "", hide_default_value = true)]
     if_none_match: String,
+    /// Fill in the defaults of the schema where the document has no value
+    #[arg(long, conflicts_with_all = ["PointArgs", "view"])]
+    defaults: bool,
 }
 
 pub async fn run(args: GetArgs, session: &Session) -> Outcome {
@@ -43,6 +46,7 @@ pub async fn run(args: GetArgs, session: &Session) -> Outcome {
         format: args.format.unwrap_or(DocumentFormat::Json).to_wire().into(),
         pointer: args.pointer,
         if_none_match: args.if_none_match,
+        apply_defaults: args.defaults,
         ..args.target.target()?.get_request()
     };
     let response = session.client.api().get(request).await?.into_inner();

@@ -6,7 +6,7 @@ use super::Session;
 use super::args::{Target, TargetArgs};
 use super::exit::{Exit, Failure, Outcome};
 use super::get::pretty;
-use super::layers::{change_summary, layer_name, source_name};
+use super::layers::{change_summary, commit_source, layer_name};
 use super::output::{HEADING, Output, PLACE, printable};
 use super::views::{VersionsView, short_time};
 use crate::proto::v1;
@@ -35,10 +35,15 @@ pub struct HistoryArgs {
 }
 
 pub async fn run(args: HistoryArgs, session: &Session) -> Outcome {
-    let limit = if args.limit == 0 { usize::MAX } else { args.limit };
-    let versions = versions_of(&args.target.target()?, limit, args.content, session).await?;
+    show(&args.target.target()?, args.limit, args.content, session).await
+}
+
+/// Shows the versions of a target; a limit of 0 is none.
+pub async fn show(target: &Target, limit: usize, content: bool, session: &Session) -> Outcome {
+    let limit = if limit == 0 { usize::MAX } else { limit };
+    let versions = versions_of(target, limit, content, session).await?;
     let view = VersionsView { versions: versions.iter().map(Into::into).collect() };
-    session.output.answer(&view, |output| match args.content {
+    session.output.answer(&view, |output| match content {
         true => versions.iter().try_for_each(|version| show_content(version, output)),
         false => {
             let rows = versions.iter().map(row).collect();
@@ -84,7 +89,7 @@ fn row(info: &v1::VersionInfo) -> [String; 7] {
         info.version.to_string(),
         short_time(commit.time.as_ref()),
         printable(&commit.actor),
-        source_name(commit.source()).to_owned(),
+        commit_source(&commit),
         commit.changes.iter().map(change_summary).collect::<Vec<_>>().join("; "),
         printable(&commit.reason),
         info.tags.join(", "),

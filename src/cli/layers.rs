@@ -6,6 +6,8 @@ use crate::proto::v1;
 
 /// The entries of `AppliedChange.diff` beyond which there may be more.
 const DIFF_ENTRIES_MAX: usize = 100;
+/// The annotation of a commit that says which migration it is.
+const MIGRATION: &str = "migration";
 
 /// `/production`, or `/production override until 2026-11-21 09:00:00Z`: a base layer is the usual case and needs no word.
 pub fn layer_name(scope: &str, kind: v1::LayerKind, expire_time: Option<&prost_types::Timestamp>) -> String {
@@ -33,8 +35,19 @@ pub fn change_summary(change: &v1::ConfigChange) -> String {
     layers.chain(tags).chain(restored).collect::<Vec<_>>().join(", ")
 }
 
+/// Which kind of write, and of a migration from where to where: `migration schema:checkout 3 -> 5`.
+pub fn commit_source(commit: &v1::Commit) -> String {
+    let name = source_name(commit.source());
+    let migration =
+        commit.annotations.get(MIGRATION).filter(|_| commit.source() == v1::CommitSource::Migration);
+    match migration {
+        Some(migration) => format!("{name} {}", printable(migration)),
+        None => name.to_owned(),
+    }
+}
+
 /// `set`, `apply` and so on.
-pub fn source_name(source: v1::CommitSource) -> &'static str {
+fn source_name(source: v1::CommitSource) -> &'static str {
     match source {
         v1::CommitSource::Unspecified => "-",
         v1::CommitSource::Set => "set",
@@ -43,6 +56,8 @@ pub fn source_name(source: v1::CommitSource) -> &'static str {
         v1::CommitSource::Rollback => "rollback",
         v1::CommitSource::Expiry => "expiry",
         v1::CommitSource::Tag => "tag",
+        v1::CommitSource::Schema => "schema",
+        v1::CommitSource::Migration => "migration",
     }
 }
 

@@ -17,6 +17,7 @@ const PAGE_SIZE: u32 = 1000;
 Examples:
   confwatch list
   confwatch list payments
+  confwatch list payments --governing
   confwatch list payments --deleted -o json | jq -r '.configs[].config'")]
 pub struct ListArgs {
     /// The namespace; without it, all of them
@@ -25,16 +26,28 @@ pub struct ListArgs {
     /// List deleted configs, too
     #[arg(long)]
     deleted: bool,
+    /// List schemas, rules and settings, too, which are configs as well: schema:CONFIG, namespace:rules and so on
+    #[arg(long)]
+    governing: bool,
 }
 
 pub async fn run(args: ListArgs, session: &Session) -> Outcome {
-    let listing = configs_of(&args.namespace, args.deleted, session).await?;
+    let listed = Listed { deleted: args.deleted, governing: args.governing };
+    let listing = configs_of(&args.namespace, listed, session).await?;
     let view = ConfigsView { configs: listing.configs.iter().map(Into::into).collect() };
     session.output.answer(&view, |output| {
         let rows = listing.configs.iter().map(row).collect();
         output.table(["CONFIG", "VERSION", "REVISION", "UPDATED", "LAYERS", "TAGS"], rows)
     })?;
     Ok(Exit::Done)
+}
+
+/// What is listed besides the configs that everybody knows.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Listed {
+    pub deleted: bool,
+    /// Those that govern others.
+    pub governing: bool,
 }
 
 /// All configs of a namespace (of all for `""`).
@@ -44,11 +57,7 @@ pub struct Listing {
     pub revision: Option<u64>,
 }
 
-pub async fn configs_of(
-    namespace: &str,
-    include_deleted: bool,
-    session: &Session,
-) -> Result<Listing, Failure> {
+pub async fn configs_of(namespace: &str, listed: Listed, session: &Session) -> Result<Listing, Failure> {
     let mut configs = Vec::new();
     let mut revisions = Vec::new();
     let mut page_token = String::new();
@@ -57,7 +66,8 @@ pub async fn configs_of(
             namespace: namespace.into(),
             page_size: PAGE_SIZE,
             page_token,
-            include_deleted,
+            include_deleted: listed.deleted,
+            include_governing: listed.governing,
         };
         let page = session.client.api().list(request).await?.into_inner();
         configs.extend(page.configs);

@@ -1,16 +1,20 @@
 //! The command line: one file per subcommand. Knows the client, and for `serve` and `fsck` how to start a server and open
-//! a store; never the engine.
+//! a store; the engine for `validate --offline` alone.
 
 pub mod exit;
 
 mod args;
 mod assignment;
 mod change;
+mod excerpt;
 mod layers;
+mod locate;
 mod moment;
 mod output;
 mod refusal;
+mod source;
 mod tree;
+mod tree_changes;
 mod views;
 
 mod apply;
@@ -25,7 +29,9 @@ mod fsck;
 mod get;
 mod history;
 mod list;
+mod migrate;
 mod rollback;
+mod schema;
 mod serve;
 mod set;
 mod tag;
@@ -88,6 +94,8 @@ enum Subcommands {
     Edit(edit::EditArgs),
     Delete(delete::DeleteArgs),
     Validate(validate::ValidateArgs),
+    Schema(schema::SchemaArgs),
+    Migrate(migrate::MigrateArgs),
     Rollback(rollback::RollbackArgs),
     History(history::HistoryArgs),
     Diff(diff::DiffArgs),
@@ -162,6 +170,8 @@ async fn call(command: Subcommands, global: GlobalArgs, output: Output) -> Outco
         Subcommands::Edit(args) => edit::run(args, session).await,
         Subcommands::Delete(args) => delete::run(args, session).await,
         Subcommands::Validate(args) => validate::run(args, session).await,
+        Subcommands::Schema(args) => schema::run(args, session).await,
+        Subcommands::Migrate(args) => migrate::run(args, session).await,
         Subcommands::Rollback(args) => rollback::run(args, session).await,
         Subcommands::History(args) => history::run(args, session).await,
         Subcommands::Diff(args) => diff::run(args, session).await,

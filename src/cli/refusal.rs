@@ -1,10 +1,16 @@
 //! What a server's refusal means for the one who typed the command: exit code, message, hints, findings. Knows the
 //! client's errors; never a command.
 
+use std::collections::BTreeSet;
+
+use anstyle::Style;
 use tonic::{Code, Status};
 
+use super::Session;
+use super::excerpt::Excerpt;
 use super::exit::{Exit, Failure};
-use super::output::{Output, printable};
+use super::output::{CHANGED, Output, PLACE, REMOVED, counted, printable};
+use super::source::Sources;
 use crate::client::ClientError;
 use crate::proto::v1;
 
@@ -16,21 +22,38 @@ impl From<Status> for Failure {
 
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Failure {
-        let mut failure = Failure::new(exit_of(&error), printable(error.message()));
-        for violation in error.violations() {
-            // The message often is the description of the one violation there is.
-            if !error.message().contains(&violation.description) {
-                failure = failure.with(format!("{}: {}", violation.field, printable(&violation.description)));
-            }
-        }
-        for finding in error.report().map(|report| report.findings.as_slice()).unwrap_or_default() {
-            failure = failure.with(finding_line(finding));
-        }
-        if let Some(hint) = hint(&error) {
-            failure = failure.with(hint);
-        }
-        failure
+        failure(&error, &[], None)
     }
+}
+
+/// What a refusal means, told with the texts that were refused: by their names, and with the lines that are at fault.
+pub async fn refused(error: ClientError, sources: &Sources, session: Option<&Session>) -> Failure {
+    let findings = error.report().map(|report| report.findings.as_slice()).unwrap_or_default();
+    let excerpts = sources.excerpts(findings, session).await;
+    sources.naming(&error, failure(&error, &excerpts, sources.unreadable(&error)))
+}
+
+fn failure(error: &ClientError, excerpts: &[Option<Excerpt>], unreadable: Option<Excerpt>) -> Failure {
+    let mut failure = Failure::new(exit_of(error), printable(error.message()));
+    for violation in error.violations() {
+        // The message often is the description of the one violation there is.
+        if !error.message().contains(&violation.description) {
+            failure = failure.with(format!("{}: {}", violation.field, printable(&violation.description)));
+        }
+    }
+    if let Some(excerpt) = unreadable {
+        failure.details.extend(excerpt.lines(style_of(v1::Severity::Error)));
+    }
+    if let Some(report) = error.report() {
+        failure.details.extend(finding_lines(report, excerpts));
+        if report.omitted > 0 {
+            failure = failure.with("`confwatch validate` has more of them");
+        }
+    }
+    if let Some(hint) = hint(error) {
+        failure = failure.with(hint);
+    }
+    failure
 }
 
 fn exit_of(error: &ClientError) -> Exit {
@@ -98,11 +121,46 @@ pub fn severity_name(severity: v1::Severity) -> &'static str {
     }
 }
 
+fn style_of(severity: v1::Severity) -> Style {
+    match severity {
+        v1::Severity::Error | v1::Severity::Unspecified => REMOVED,
+        v1::Severity::Warning => CHANGED,
+        v1::Severity::Suggestion => PLACE,
+    }
+}
+
+/// Each finding, and below it the line that it is about, where that is known. `excerpts` belong to the findings in their order.
+pub fn finding_lines(report: &v1::ValidationReport, excerpts: &[Option<Excerpt>]) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut shown = BTreeSet::new();
+    for (at, finding) in report.findings.iter().enumerate() {
+        lines.push(finding_line(finding));
+        let Some(excerpt) = excerpts.get(at).and_then(Option::as_ref) else { continue };
+        // What is wrong in one line can be so for many scopes.
+        let of_excerpt = match shown.insert(excerpt) {
+            true => excerpt.lines(style_of(finding.severity())),
+            false => vec![excerpt.place()],
+        };
+        lines.extend(of_excerpt.into_iter().map(|line| format!("  {line}")));
+    }
+    if report.omitted > 0 {
+        let count = usize::try_from(report.omitted).unwrap_or(usize::MAX);
+        lines.push(format!("and {} more", counted(count, "finding")));
+    }
+    lines
+}
+
 /// What validation had to say of a write that was accepted, on standard error.
 pub fn show_findings(output: &Output, report: Option<&v1::ValidationReport>) {
-    for finding in report.map(|report| report.findings.as_slice()).unwrap_or_default() {
-        output.note(&finding_line(finding));
-    }
+    let lines = report.map(|report| finding_lines(report, &[])).unwrap_or_default();
+    lines.iter().for_each(|line| output.note(line));
+}
+
+/// The same, with the lines that it is about.
+pub async fn show_findings_in(sources: &Sources, report: Option<&v1::ValidationReport>, session: &Session) {
+    let Some(report) = report else { return };
+    let excerpts = sources.excerpts(&report.findings, Some(session)).await;
+    finding_lines(report, &excerpts).iter().for_each(|line| session.output.note(line));
 }
 
 #[cfg(test)]
@@ -150,5 +208,26 @@ mod tests {
         assert_eq!(finding_line(&finding), "error NOT_AN_OBJECT at a/b / /port: no\\nobject (make it one)");
         let bare = v1::Finding { namespace: String::new(), pointer: String::new(), ..finding };
         assert_eq!(finding_line(&bare), "error NOT_AN_OBJECT: no\\nobject (make it one)");
+    }
+
+    #[test]
+    fn a_line_that_several_findings_are_about_is_shown_once() {
+        let finding = v1::Finding { code: "SCHEMA_TYPE".into(), message: "no".into(), ..Default::default() };
+        let report =
+            v1::ValidationReport { valid: false, findings: vec![finding.clone(), finding], omitted: 3 };
+        let excerpt = Excerpt::of("a.yaml", "port: x", &(6..7), &[]);
+        let lines = finding_lines(&report, &[excerpt.clone(), excerpt]);
+        let plain: Vec<String> =
+            lines.iter().map(|line| anstream::adapter::strip_str(line).to_string()).collect();
+        let expected = [
+            "error SCHEMA_TYPE: no",
+            "  --> a.yaml:1:7",
+            "  1 | port: x",
+            "    |       ^",
+            "error SCHEMA_TYPE: no",
+            "  --> a.yaml:1:7",
+            "and 3 findings more",
+        ];
+        assert_eq!(plain, expected);
     }
 }

@@ -8,7 +8,7 @@ use super::change::ChangeArgs;
 use super::exit::{Exit, Outcome};
 use super::layers::layer_name;
 use super::output::PLACE;
-use super::refusal::show_findings;
+use super::refusal::show_findings_in;
 use super::views::SetView;
 use crate::proto::v1;
 
@@ -35,10 +35,12 @@ pub struct SetArgs {
 
 pub async fn run(args: SetArgs, session: &Session) -> Outcome {
     let change = args.change.change(&args.target.target()?)?;
-    let kind = change.kind();
-    let response = session.client.set(change, args.write.options()).await;
-    let response = response.map_err(|error| args.change.refused(error))?;
-    show_findings(&session.output, response.report.as_ref());
+    let (kind, sources) = (change.kind(), args.change.sources(&change, "change"));
+    let response = match session.client.set(change, args.write.options()).await {
+        Ok(response) => response,
+        Err(error) => return Err(args.change.refused(error, &sources, session).await),
+    };
+    show_findings_in(&sources, response.report.as_ref(), session).await;
     session.output.answer(&SetView::from(&response), |output| {
         output.line(&set_line(&response, kind, args.write.dry_run))
     })?;

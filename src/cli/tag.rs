@@ -5,7 +5,7 @@ use clap::{Args, Subcommand};
 use super::Session;
 use super::args::{Target, WriteArgs};
 use super::exit::{Exit, Failure, Outcome};
-use super::list::configs_of;
+use super::list::{Listed, configs_of};
 use super::views::TagView;
 use crate::proto::v1;
 
@@ -123,7 +123,8 @@ async fn delete(args: DeleteTagArgs, session: &Session) -> Outcome {
 
 async fn list(target: &Target, session: &Session) -> Outcome {
     let target = scopeless(target)?;
-    let listing = configs_of(&target.namespace, true, session).await?;
+    let listed = Listed { deleted: true, governing: true };
+    let listing = configs_of(&target.namespace, listed, session).await?;
     let Some(info) = listing.configs.into_iter().find(|info| info.config == target.config) else {
         let name = format!("{}/{}", target.namespace, target.config);
         return Err(Failure::new(Exit::NotFound, format!("there is no config {name}")));

@@ -3,7 +3,13 @@
 //! `CONFIG/global.yaml` is the layer of `/`, `CONFIG/production.yaml` that of `/production`, and
 //! `CONFIG/production/checkout.yaml` that of `/production/checkout`. The extension says the format. An environment named
 //! `global` has no place in it: `CONFIG/global.yaml` is taken.
+//!
+//! What governs configs lies beside them, in files whose names begin with `_`, as those of no config and no scope do:
+//! `CONFIG/_schema.json` is the schema of the config, `CONFIG/_rules.yaml` and `CONFIG/_settings.yaml` are its rules and settings, and
+//! `_rules.yaml` and `_settings.yaml` those of the namespace. A schema of which there are several versions, with the steps between
+//! them, or that accepts what violates it, lies in `CONFIG/_schema.versions.json` instead, as it is stored.
 
+mod governing;
 mod write;
 
 use std::collections::BTreeMap;
@@ -12,12 +18,18 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::args::DocumentFormat;
-use crate::model::{ConfigName, Scope};
+use crate::model::{ConfigName, Governs, Scope};
 
+pub use governing::{Registry, is_plain, registry_of};
 pub use write::{replace_file, write};
 
 /// The file name of the global layer, without its extension.
 const GLOBAL: &str = "global";
+/// The names of files that govern, without their extensions.
+const SCHEMA: &str = "_schema";
+const SCHEMA_VERSIONS: &str = "_schema.versions";
+const RULES: &str = "_rules";
+const SETTINGS: &str = "_settings";
 
 /// Which layer a file holds. The order is that of `export` and `apply`: config by config, from the top down.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,8 +41,18 @@ pub struct LayerName {
 /// A layer as it lies in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LayerFile {
+    pub holds: Holds,
     pub format: DocumentFormat,
     pub text: String,
+}
+
+/// What a file has of its layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holds {
+    /// All of it.
+    Layer,
+    /// The one schema that it holds.
+    Schema,
 }
 
 /// A namespace as it lies in a directory.
@@ -60,7 +82,7 @@ pub enum TreeError {
 /// Reads a directory. Refuses it when it cannot be told which layer a file is, or when two files claim the same one.
 pub fn read(directory: &Path) -> Result<Tree, TreeError> {
     let mut tree = Tree::default();
-    for Found { path, name, format } in scan(directory, &mut tree.warnings)? {
+    for Found { path, name, holds, format } in scan(directory, &mut tree.warnings)? {
         if let Some(other) = tree.paths.get(&name) {
             let why = format!(
                 "{} holds the same layer, {} of {}: keep one of them",
@@ -77,13 +99,27 @@ pub fn read(directory: &Path) -> Result<Tree, TreeError> {
         let bytes = fs::read(&path).map_err(|source| at(&path, source))?;
         let text = String::from_utf8(bytes).map_err(|_| misplaced(&path, "the file is not UTF-8"))?;
         tree.paths.insert(name.clone(), path);
-        tree.layers.insert(name, LayerFile { format, text });
+        tree.layers.insert(name, LayerFile { holds, format, text });
     }
     Ok(tree)
 }
 
 /// Where a layer lies within the directory of its namespace.
-pub fn path_of(name: &LayerName, format: DocumentFormat) -> Result<PathBuf, TreeError> {
+pub fn path_of(name: &LayerName, holds: Holds, format: DocumentFormat) -> Result<PathBuf, TreeError> {
+    let file = |stem: &str| format!("{stem}.{}", format.extension());
+    let governing = |of: Option<ConfigName>, stem: &str| {
+        let directory = of.map(|of| PathBuf::from(of.as_str())).unwrap_or_default();
+        Ok(directory.join(file(stem)))
+    };
+    match name.config.governs() {
+        Some(Governs::Schema(of)) => match holds {
+            Holds::Schema => return governing(Some(of), SCHEMA),
+            Holds::Layer => return governing(Some(of), SCHEMA_VERSIONS),
+        },
+        Some(Governs::Rules(of)) => return governing(of, RULES),
+        Some(Governs::Settings(of)) => return governing(of, SETTINGS),
+        None => {}
+    }
     let mut path = PathBuf::from(name.config.as_str());
     let mut segments: Vec<&str> = name.scope.segments().collect();
     if segments.first() == Some(&GLOBAL) {
@@ -91,7 +127,7 @@ pub fn path_of(name: &LayerName, format: DocumentFormat) -> Result<PathBuf, Tree
     }
     let last = segments.pop().unwrap_or(GLOBAL);
     path.extend(segments);
-    path.push(format!("{last}.{}", format.extension()));
+    path.push(file(last));
     Ok(path)
 }
 
@@ -103,6 +139,7 @@ const NO_PLACE: &str =
 struct Found {
     path: PathBuf,
     name: LayerName,
+    holds: Holds,
     format: DocumentFormat,
 }
 
@@ -114,6 +151,11 @@ fn scan(directory: &Path, warnings: &mut Vec<String>) -> Result<Vec<Found>, Tree
         if !path.is_dir() {
             if let Some(format) = DocumentFormat::of_path(&path).filter(|_| !is_hidden(name)) {
                 let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or(name);
+                if let Some(governing) = governing(None, stem) {
+                    let (name, holds) = governing.ok_or_else(|| misplaced(&path, NO_SUCH_OF_NAMESPACE))?;
+                    found.push(Found { path, name, holds, format });
+                    continue;
+                }
                 let why = format!(
                     "not in the directory of a config: the global layer of {stem} is {stem}/{GLOBAL}.{}",
                     format.extension()
@@ -128,6 +170,9 @@ fn scan(directory: &Path, warnings: &mut Vec<String>) -> Result<Vec<Found>, Tree
         }
         let config = ConfigName::parse(name)
             .map_err(|error| misplaced(&path, format!("the name of a config {error}")))?;
+        if !config.is_ordinary() {
+            return Err(misplaced(&path, NO_SUCH_DIRECTORY));
+        }
         scan_config(&config, &path, &mut Vec::new(), warnings, &mut found)?;
     }
     Ok(found)
@@ -159,6 +204,12 @@ fn scan_config(
             continue;
         };
         let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or(name).to_owned();
+        if let Some(governing) = governing(Some(config), &stem) {
+            let (name, holds) =
+                governing.filter(|_| above.is_empty()).ok_or_else(|| misplaced(&path, NO_SUCH_OF_CONFIG))?;
+            found.push(Found { path, name, holds, format });
+            continue;
+        }
         let scope = match above.is_empty() && stem == GLOBAL {
             true => Scope::global(),
             false => {
@@ -168,10 +219,35 @@ fn scan_config(
                 scope?
             }
         };
-        found.push(Found { name: LayerName { config: config.clone(), scope }, path, format });
+        let name = LayerName { config: config.clone(), scope };
+        found.push(Found { path, name, holds: Holds::Layer, format });
     }
     Ok(())
 }
+
+/// Which layer a file holds by its name, if it is one of those that govern: the config, or the namespace. `Some(None)`: it is called
+/// like one, and there is none of this name.
+fn governing(of: Option<&ConfigName>, stem: &str) -> Option<Option<(LayerName, Holds)>> {
+    if !stem.starts_with('_') {
+        return None;
+    }
+    let known = match (stem, of) {
+        (SCHEMA, Some(of)) => Some((Governs::Schema(of.clone()), Holds::Schema)),
+        (SCHEMA_VERSIONS, Some(of)) => Some((Governs::Schema(of.clone()), Holds::Layer)),
+        (RULES, of) => Some((Governs::Rules(of.cloned()), Holds::Layer)),
+        (SETTINGS, of) => Some((Governs::Settings(of.cloned()), Holds::Layer)),
+        (_, Some(_) | None) => None,
+    };
+    let layer = |governs: Governs| LayerName { config: governs.name(), scope: Scope::global() };
+    Some(known.map(|(governs, holds)| (layer(governs), holds)))
+}
+
+const NO_SUCH_OF_NAMESPACE: &str =
+    "what begins with _ governs: _rules and _settings are those of the namespace, there are no others";
+const NO_SUCH_OF_CONFIG: &str = "what begins with _ governs: _schema, _schema.versions, _rules and _settings, \
+     in the directory of the config, there are no others";
+const NO_SUCH_DIRECTORY: &str = "what governs a config has no directory of its own: its schema is CONFIG/_schema.json, \
+     its rules are CONFIG/_rules.yaml, those of the namespace _rules.yaml";
 
 fn scope_of(path: &Path, segments: &[String]) -> Result<Scope, TreeError> {
     let text = format!("/{}", segments.join("/"));

@@ -6,10 +6,12 @@
 
 mod document;
 mod history;
+mod schema;
 mod write;
 
 pub use document::*;
 pub use history::*;
+pub use schema::*;
 pub use write::*;
 
 use serde_json::Value;

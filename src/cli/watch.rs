@@ -58,6 +58,9 @@ pub struct WatchArgs {
     /// Which layers to merge
     #[arg(long, value_enum, default_value_t)]
     view: ViewName,
+    /// Fill in the defaults of the schema where a document has no value
+    #[arg(long, conflicts_with = "view")]
+    defaults: bool,
     /// Print the document below each update, and not what is different in it
     #[arg(long)]
     content: bool,
@@ -82,6 +85,19 @@ pub struct WatchArgs {
 }
 
 pub async fn run(args: WatchArgs, session: &Session) -> Outcome {
+    // One future for as long as the command takes: an interrupt is told to the futures that wait for it at that moment, so
+    // that one which comes while another takes its place in a loop would be lost. First, so that nothing is in its way.
+    tokio::select! {
+        biased;
+        interrupted = tokio::signal::ctrl_c() => match interrupted {
+            Ok(()) => Ok(Exit::Done),
+            Err(error) => Err(Failure::io("cannot wait for signals", &error)),
+        },
+        outcome = follow(args, session) => outcome,
+    }
+}
+
+async fn follow(args: WatchArgs, session: &Session) -> Outcome {
     if args.file.is_some()
         && (args.targets.len() > 1 || args.targets.iter().any(|target| target.config == "*"))
     {
@@ -124,10 +140,6 @@ pub async fn run(args: WatchArgs, session: &Session) -> Outcome {
                 }
                 continue;
             }
-            interrupted = tokio::signal::ctrl_c() => {
-                interrupted.map_err(|error| Failure::io("cannot wait for signals", &error))?;
-                return Ok(Exit::Done);
-            }
         };
         let Ok(Some(event)) = event else { return Err(ending(&watcher)) };
         let (revision, changed) = match event {
@@ -166,6 +178,8 @@ pub async fn run(args: WatchArgs, session: &Session) -> Outcome {
     while let Some(ended) = runs.running.join_next().await {
         runs.ended(ended, &session.output);
     }
+    // The next watch may find no server and need what is in the cache.
+    watcher.close().await;
     Ok(if runs.failed { Exit::Failed } else { Exit::Done })
 }
 
@@ -177,6 +191,7 @@ fn watch_target(args: &WatchArgs, target: &Target) -> Result<v1::WatchTarget, Fa
         scope: scope.cloned().unwrap_or_else(|| "/".into()),
         view: args.view.to_wire().into(),
         format: v1::Format::Json.into(),
+        apply_defaults: args.defaults,
         ..Default::default()
     })
 }

@@ -249,7 +249,7 @@ mod tests {
             suggestion: "remove the quotes".into(),
             ..Default::default()
         };
-        let report = ValidationReport { valid: false, findings: vec![finding] };
+        let report = ValidationReport { valid: false, findings: vec![finding], omitted: 0 };
         let any = prost_types::Any {
             type_url: "type.googleapis.com/confwatch.v1.ValidationReport".into(),
             value: report.encode_to_vec(),

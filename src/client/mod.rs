@@ -29,6 +29,7 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
 
 use crate::proto::v1::config_service_client::ConfigServiceClient;
+use crate::proto::v1::schema_service_client::SchemaServiceClient;
 use crate::proto::v1::{
     ApplyRequest, ApplyResponse, Change, Document, Format, GetRequest, RollbackRequest, RollbackResponse,
     SetRequest, SetResponse, StreamChangesRequest, WriteOptions,
@@ -44,10 +45,14 @@ use watch::{WatchOptions, Watcher};
 /// The generated client over the connection of a `Client`. Cheap to clone.
 pub type Api = ConfigServiceClient<InterceptedService<Channel, CallHeaders>>;
 
+/// The same of `SchemaService`.
+pub type SchemaApi = SchemaServiceClient<InterceptedService<Channel, CallHeaders>>;
+
 /// A client of one server. Cheap to clone; all clones share one connection.
 #[derive(Clone, Debug)]
 pub struct Client {
     api: Api,
+    schemas: SchemaApi,
 }
 
 impl Client {
@@ -56,12 +61,18 @@ impl Client {
     pub fn connect(options: ConnectOptions) -> Result<Client, ClientError> {
         let headers = CallHeaders::new(&options);
         let channel = connect::channel(&options)?;
-        Ok(Client { api: ConfigServiceClient::with_interceptor(channel, headers) })
+        let schemas = SchemaServiceClient::with_interceptor(channel.clone(), headers.clone());
+        Ok(Client { api: ConfigServiceClient::with_interceptor(channel, headers), schemas })
     }
 
     /// Every call of the service, as generated from the contract, with actor and timeout of this client.
     pub fn api(&self) -> Api {
         self.api.clone()
+    }
+
+    /// Every call of SchemaService, in the same way.
+    pub fn schemas(&self) -> SchemaApi {
+        self.schemas.clone()
     }
 
     /// The effective document of a target, as canonical JSON. `None` if there is no such config, or no layer of it

@@ -118,17 +118,13 @@ impl Watcher {
     /// as `tokio::select!` does; nothing is lost.
     pub async fn next(&mut self) -> Option<Event> {
         loop {
-            // Registered before looking, so that what comes in between wakes this.
-            let news = self.shared.news.notified();
-            let ended = {
-                let mut view = self.shared.lock();
-                let View { held, outbox, ended, .. } = &mut *view;
-                if let Some(event) = outbox.take(held) {
-                    return Some(event);
-                }
-                *ended
-            };
+            // Looked at in the opposite order of how they change: documents, the state that they bring about, the end. So
+            // what is told of a state comes after its documents, and the end comes last, whatever happens in between.
+            let ended = self.shared.lock().ended;
             let state = *self.states.borrow();
+            if let Some(event) = self.take() {
+                return Some(event);
+            }
             if state != self.told {
                 self.told = state;
                 return Some(Event::StateChanged(state));
@@ -136,8 +132,15 @@ impl Watcher {
             if ended {
                 return None;
             }
-            news.await;
+            // Whatever came since the look at it has left a permit, so that this returns at once.
+            self.shared.news.notified().await;
         }
+    }
+
+    fn take(&self) -> Option<Event> {
+        let mut view = self.shared.lock();
+        let View { held, outbox, .. } = &mut *view;
+        outbox.take(held)
     }
 
     pub fn state(&self) -> WatchState {

@@ -42,7 +42,7 @@ pub enum Error {
     /// The journal did not take the write, or one before it that it was planned on. It may take it now.
     #[error("nothing was written: {0}")]
     NotWritten(String),
-    /// The journal no longer takes writes. Reads go on.
+    /// The journal no longer takes writes, or cannot tell whether it took this one. Reads go on.
     #[error("the server cannot write: {0}")]
     Unwritable(String),
     /// The archive of history has failed and is being opened again.
@@ -112,7 +112,7 @@ impl From<StoreError> for Error {
         match error {
             StoreError::Compacted { asked, oldest } => Error::Compacted { asked, oldest },
             StoreError::Refused(why) => Error::NotWritten(why),
-            StoreError::Failed(why) => Error::Unwritable(why),
+            StoreError::Failed(why) | StoreError::Doubtful(why) => Error::Unwritable(why),
             StoreError::Unavailable(why) => Error::HistoryUnavailable(why),
             StoreError::Locked { .. }
             | StoreError::Corrupt { .. }

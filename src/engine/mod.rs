@@ -3,9 +3,14 @@
 //!
 //! `pipeline` is the way in, `state` what is, `resolve` what a target makes of it, `history` what was, `watch` and `changes` the ways out.
 
+mod affected;
+mod bases;
 mod changes;
+mod check;
+mod documents;
 mod error;
 mod expiry;
+mod governance;
 mod history;
 mod pipeline;
 mod plan;
@@ -16,6 +21,7 @@ mod recent;
 mod replay;
 mod requests;
 mod resolve;
+mod schemas;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -28,6 +34,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
+use serde_json::Value;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -35,15 +42,17 @@ use crate::model::explain::{Origin as ValueOrigin, explain};
 use crate::model::limits::Limits;
 use crate::model::pointer::Pointer;
 use crate::model::text::DocumentError;
-use crate::model::{ConfigId, LayerKey, Revision, Source, Timestamp, Version};
+use crate::model::{ConfigId, ConfigName, LayerKey, Namespace, Revision, Source, Timestamp, Version};
 use crate::store::Store;
-use crate::validate::{Finding, Report};
+use crate::validate::{self, Finding, Found, Report};
 
 pub use crate::store::{Sealed, VersionRef};
+pub use affected::Affected;
 pub use changes::{ChangeEvent, Changes, ChangesOptions};
 pub use error::{Error, Limit, Missing};
 pub use history::At;
 pub use resolve::{Encoding, Resolved, Target, View};
+pub use schemas::{PutSchema, SchemaOutcome, registry, schema_id, schema_of};
 pub use state::{ConfigState, Expiry, LayerEntry, Loading, State};
 pub use write::{Action, Change, Intent, LayerOutcome, Origin, Outcome, Text, VersionOrTag, Write};
 
@@ -194,8 +203,8 @@ impl Engine {
         let is_current = *at == At::Latest
             || state.config(&target.id).is_some_and(|current| current.at.version == config.at.version);
         let resolved = match is_current {
-            true => self.resolver.resolve(&config, target),
-            false => resolve(&config, target).map(Arc::new),
+            true => self.resolver.resolve(&config, target, target.schema_in(state)),
+            false => resolve(&config, target, None).map(Arc::new),
         };
         resolved.ok_or_else(|| Error::NotFound(no_layer(&config, target)))
     }
@@ -237,7 +246,9 @@ impl Engine {
                 | Intent::Changes(_)
                 | Intent::Delete { .. }
                 | Intent::Tag { .. }
-                | Intent::Expire(_) => None,
+                | Intent::Expire(_)
+                | Intent::PutSchema { .. }
+                | Intent::Migrate { .. } => None,
             };
             match (self.write_once(write).await, again) {
                 (Err(Error::TagMoved), Some(again)) => write = again,
@@ -305,7 +316,7 @@ impl Engine {
         .await??;
         let findings: Vec<_> = refused.iter().filter_map(|(field, error)| finding(field, error)).collect();
         if !findings.is_empty() {
-            return Ok((Report { findings }, None));
+            return Ok((Report { findings, omitted: 0 }, None));
         }
         let origin = Origin {
             actor: String::new(),
@@ -314,7 +325,7 @@ impl Engine {
             request: None,
             annotations: Default::default(),
         };
-        let write = ReadWrite::new(origin, ReadIntent::Changes(changes), true);
+        let write = ReadWrite::to_validate(origin, ReadIntent::Changes(changes));
         let outcome = match self.pipeline.submit(write).await?.answered().await? {
             Answer::Outcome(outcome) => outcome,
             Answer::Replay(_) => unreachable!("a validation has no request id"),
@@ -323,10 +334,61 @@ impl Engine {
             Ok(outcome) => Ok((outcome.report.clone(), Some(outcome))),
             Err(Error::Refused(report)) => Ok((report, None)),
             Err(Error::Document { field, error } | Error::PatchDoesNotApply { field, error }) => {
-                Ok((Report { findings: finding(&field, &error).into_iter().collect() }, None))
+                Ok((Report { findings: finding(&field, &error).into_iter().collect(), omitted: 0 }, None))
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// What validation has to say about what is stored now: of a namespace, or of one config of it.
+    pub async fn validate_stored(
+        &self,
+        namespace: Namespace,
+        config: Option<ConfigName>,
+    ) -> Result<(Report, Revision), Error> {
+        let state = self.state();
+        if let Some(config) = &config {
+            let id = ConfigId { namespace: namespace.clone(), config: config.clone() };
+            state.config(&id).ok_or(Missing::Config(id))?;
+        }
+        let report = move || {
+            let mut report = Report::default();
+            let governance = state.governance(&namespace);
+            let configs = state.configs_of(&namespace);
+            for stored in
+                configs.filter(|stored| config.as_ref().is_none_or(|config| *config == stored.id.config))
+            {
+                check::check_stored(stored, governance, &mut report);
+            }
+            (report, state.revision)
+        };
+        blocking(report).await
+    }
+
+    /// Whether a document satisfies a schema that is not stored, but may refer to those of a namespace.
+    pub async fn validate_document(
+        &self,
+        namespace: Option<Namespace>,
+        schema: Value,
+        document: Value,
+    ) -> Result<Vec<Found>, Error> {
+        let state = self.state();
+        let check = move || {
+            let governance = namespace.as_ref().and_then(|namespace| state.governance(namespace));
+            let stored = |name: &ConfigName| governance.and_then(|governance| governance.document(name));
+            validate::check_against(&schema, &document, &stored)
+        };
+        blocking(check).await
+    }
+
+    /// The targets whose documents a write changes, which was only validated, and who watches them.
+    pub async fn affected(&self, outcome: &Outcome) -> Result<Vec<Affected>, Error> {
+        let (configs, hub) = (outcome.configs.clone(), self.hub.clone());
+        let of_all = move || {
+            let ordinary = configs.iter().filter(|(_, after)| after.id.config.is_ordinary());
+            ordinary.flat_map(|(before, after)| affected::affected(before.as_deref(), after, &hub)).collect()
+        };
+        blocking(of_all).await
     }
 
     /// Opens a watch stream. It begins with what any answered write has left, or later.
@@ -426,6 +488,8 @@ impl Engine {
                 }
                 Ok(ReadIntent::Tag { id, tag, to, expected })
             }
+            Intent::PutSchema { governed, put } => Ok(ReadIntent::PutSchema { governed, put }),
+            Intent::Migrate { governed, to } => Ok(ReadIntent::Migrate { governed, to }),
             Intent::Expire(due) => {
                 Ok(ReadIntent::Expire(due.into_iter().map(|expiry| (expiry.id, expiry.key)).collect()))
             }
@@ -475,7 +539,7 @@ fn no_layer(config: &ConfigState, target: &Target) -> Missing {
     let id = config.id.clone();
     match target.view {
         _ if config.is_deleted() => Missing::DeletedConfig(id, config.at.version),
-        View::Effective | View::Base => Missing::Layers(id, target.scope.to_string()),
+        View::Effective | View::Filled | View::Base => Missing::Layers(id, target.scope.to_string()),
         View::Layer(kind) => Missing::Layer(id, LayerKey { kind, scope: target.scope.clone() }),
     }
 }

@@ -18,11 +18,13 @@ use crate::model::{Commit, ConfigChange, ConfigId, Request, Revision, Timestamp}
 use crate::store::{Store, StoreError};
 
 use super::Clock;
+use super::bases::Bases;
 use super::error::Error;
 use super::history::blocking;
-use super::plan::{Bases, Plan, ReadIntent, plan};
+use super::plan::{Plan, ReadIntent, plan};
 use super::queue::{Batch, Durable, Queue, Refusal, Waiter};
 use super::requests::{First, Requests, Reused};
+use super::schemas::{SchemaOutcome, schema_id};
 use super::state::State;
 use super::turns::{Turn, Turns};
 use super::watch::Hub;
@@ -36,6 +38,8 @@ pub(super) struct ReadWrite {
     origin: Origin,
     intent: ReadIntent,
     validate_only: bool,
+    /// Lints are looked for even where nothing governs.
+    lints_everywhere: bool,
     /// The configs that it concerns: sorted, each once.
     ids: Vec<ConfigId>,
 }
@@ -216,7 +220,7 @@ impl Pipeline {
     }
 
     fn plan(&self, write: &ReadWrite, bases: &Bases) -> Result<Plan, Error> {
-        plan(bases, &write.intent, (self.clock)(), &self.limits)
+        plan(bases, &write.intent, (self.clock)(), &self.limits, write.lints_everywhere)
     }
 
     /// Queues what was planned. `None` if it has to be planned anew: somebody else was faster, or has the turn.
@@ -228,7 +232,7 @@ impl Pipeline {
         turn: Option<&Turn>,
     ) -> Option<Submitted> {
         let nothing = match &mut planned {
-            Ok(plan) if plan.changes.is_empty() => Some(plan.take_outcome(bases, Revision::ZERO)),
+            Ok(plan) if plan.changes.is_empty() => Some(plan.take_outcome(&write.ids, bases, Revision::ZERO)),
             Ok(_) | Err(_) => None,
         };
         let mut queue = self.lock();
@@ -254,7 +258,8 @@ impl Pipeline {
             true => self.ahead(&queue).then(|| queue.wait()),
             false => {
                 let bytes = plan.bytes();
-                let commit = write.commit(revision, time, std::mem::take(&mut plan.changes));
+                let changes = std::mem::take(&mut plan.changes);
+                let commit = write.commit(revision, time, changes, plan.schema);
                 queue.state.advance(&commit, &plan.after);
                 queue.requests.recall(&commit);
                 Some(queue.push(commit, bytes))
@@ -266,7 +271,7 @@ impl Pipeline {
             // A call of the system, which is not made for a thread that is awake.
             self.filled.notify_one();
         }
-        let outcome = plan.take_outcome(bases, revision);
+        let outcome = plan.take_outcome(&write.ids, bases, revision);
         Some(Submitted { answer: Answer::Outcome(Ok(outcome)), durable })
     }
 
@@ -354,7 +359,13 @@ impl Pipeline {
         }
         match self.store.append(&commits) {
             Ok(_) => self.publish(&state),
-            Err(StoreError::Refused(why)) => return self.refuse(waiters, why),
+            Err(StoreError::Refused(why)) => {
+                return self.refuse(waiters, &why, || Error::NotWritten(why.clone()));
+            }
+            Err(error @ StoreError::Doubtful(_)) => {
+                let why = error.to_string();
+                return self.refuse(waiters, &why, || Error::Unwritable(why.clone()));
+            }
             Err(error) => return self.fail(waiters, error),
         }
         tell(waiters, || Ok(()));
@@ -373,11 +384,12 @@ impl Pipeline {
         });
     }
 
-    /// Nothing of a batch was written, nor will be, and nothing that was planned on top of it can be. The next writes are tried again.
-    fn refuse(&self, waiters: Vec<Waiter>, why: String) {
+    /// Nothing of a batch counts, and nothing that was planned on top of it can be written. The next writes are tried again.
+    fn refuse(&self, waiters: Vec<Waiter>, why: &str, error: impl Fn() -> Error) {
         tracing::error!(error = why, "the store did not take a batch of commits");
         let queued = self.lock().reset(&self.published.load());
-        tell(waiters.into_iter().chain(queued), || Err(Error::NotWritten(why.clone())));
+        tell(waiters, || Err(error()));
+        tell(queued, || Err(Error::NotWritten(why.to_owned())));
     }
 
     /// It is not known what is on the disk now: no write is taken any more, reads go on.
@@ -421,7 +433,12 @@ fn tell(waiters: impl IntoIterator<Item = Waiter>, result: impl Fn() -> Result<(
 impl ReadWrite {
     pub fn new(origin: Origin, intent: ReadIntent, validate_only: bool) -> ReadWrite {
         let ids = intent.ids();
-        ReadWrite { origin, intent, validate_only, ids }
+        ReadWrite { origin, intent, validate_only, lints_everywhere: false, ids }
+    }
+
+    /// A write that is not made, and looked at for all that there is to say.
+    pub fn to_validate(origin: Origin, intent: ReadIntent) -> ReadWrite {
+        ReadWrite { lints_everywhere: true, ..ReadWrite::new(origin, intent, true) }
     }
 
     fn request(&self) -> Option<&Request> {
@@ -429,8 +446,18 @@ impl ReadWrite {
     }
 
     /// The commit that it makes. The origin moves into it.
-    fn commit(&mut self, revision: Revision, time: Timestamp, changes: Vec<ConfigChange>) -> Commit {
+    fn commit(
+        &mut self,
+        revision: Revision,
+        time: Timestamp,
+        changes: Vec<ConfigChange>,
+        schema: SchemaOutcome,
+    ) -> Commit {
         let Origin { actor, source, reason, request, annotations } = &mut self.origin;
+        if let ReadIntent::Migrate { governed, .. } = &self.intent {
+            let way = format!("{} {} -> {}", schema_id(governed).config, schema.active_before, schema.active);
+            annotations.insert("migration".to_owned(), way);
+        }
         Commit {
             revision,
             time,

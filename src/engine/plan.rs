@@ -10,20 +10,17 @@ use crate::model::merge::merge_patch;
 use crate::model::patch::apply_json_patch;
 use crate::model::text::{DocumentError, DocumentErrorCode};
 use crate::model::{
-    ConfigChange, ConfigId, Content, LayerChange, LayerKey, LayerKind, Revision, Scope, TagChange, TagName,
-    Timestamp, Version,
+    ConfigChange, ConfigId, Content, LayerChange, LayerKey, LayerKind, Namespace, Revision, Scope, TagChange,
+    TagName, Timestamp, Version,
 };
 use crate::validate::Report;
 
+use super::bases::Bases;
+use super::check::check;
 use super::error::{Error, Limit, Missing};
-use super::reach::check_documents;
-use super::state::{ConfigState, LayerEntry, State};
+use super::schemas::{PutSchema, SchemaOutcome, plan_migration, plan_put, schema_id};
+use super::state::{ConfigState, LayerEntry};
 use super::write::{LayerOutcome, Outcome, ReadAction, ReadChange, bounded, document_error};
-
-/// Planning for layers of more than so many bytes is left to the threads that may block.
-const INLINE_BYTES_MAX: usize = 32 << 10;
-/// The work that a layer is however small it is, in bytes.
-const LAYER_COST: usize = 64;
 
 /// A write whose texts have been read and whose history has been looked up.
 pub(super) enum ReadIntent {
@@ -48,10 +45,15 @@ pub(super) enum ReadIntent {
         expected: Option<Version>,
     },
     Expire(Vec<(ConfigId, LayerKey)>),
+    PutSchema {
+        governed: ConfigId,
+        put: PutSchema,
+    },
+    Migrate {
+        governed: ConfigId,
+        to: Option<u64>,
+    },
 }
-
-/// The configs that a write concerns, as they are before it: all that it is planned from. A plan holds as long as they are what they were.
-pub(super) struct Bases(Vec<(ConfigId, Option<Arc<ConfigState>>)>);
 
 /// What a write does to the configs that it was planned from.
 pub(super) struct Plan {
@@ -63,6 +65,7 @@ pub(super) struct Plan {
     layers: Vec<(ConfigId, LayerKey)>,
     restored: Option<Version>,
     tag: (Option<Version>, Option<Version>),
+    pub(super) schema: SchemaOutcome,
     report: Report,
 }
 
@@ -72,6 +75,7 @@ pub(super) fn plan(
     intent: &ReadIntent,
     now: Timestamp,
     limits: &Limits,
+    lints_everywhere: bool,
 ) -> Result<Plan, Error> {
     let mut plan = match intent {
         ReadIntent::Changes(changes) => plan_changes(bases, changes, now, limits)?,
@@ -82,6 +86,8 @@ pub(super) fn plan(
         }
         ReadIntent::Tag { id, tag, to, expected } => plan_tag(bases, id, tag, *to, *expected)?,
         ReadIntent::Expire(due) => plan_expiry(bases, due, now),
+        ReadIntent::PutSchema { governed, put } => plan_put(bases, governed, put)?,
+        ReadIntent::Migrate { governed, to } => plan_migration(bases, governed, *to)?,
     };
     let layers = plan.changes.iter().flat_map(|change| &change.layers);
     let bytes = layers.filter_map(|layer| layer.content.as_ref()).map(|content| content.as_str().len()).sum();
@@ -97,7 +103,7 @@ pub(super) fn plan(
     // lowered since could object. The override would stay for ever, and keep others that are due.
     if !matches!(intent, ReadIntent::Expire(_)) {
         plan.check_layer_counts(bases, limits)?;
-        plan.validate(limits)?;
+        plan.validate(bases, limits, lints_everywhere)?;
     }
     Ok(plan)
 }
@@ -111,6 +117,8 @@ impl ReadIntent {
                 vec![id.clone()]
             }
             ReadIntent::Expire(due) => due.iter().map(|(id, _)| id.clone()).collect(),
+            ReadIntent::PutSchema { governed, .. } => vec![governed.clone(), schema_id(governed)],
+            ReadIntent::Migrate { governed, .. } => vec![governed.clone(), schema_id(governed)],
         };
         ids.sort();
         ids.dedup();
@@ -118,43 +126,15 @@ impl ReadIntent {
     }
 }
 
-impl Bases {
-    /// `ids` must be sorted.
-    pub fn of(ids: &[ConfigId], state: &State) -> Bases {
-        Bases(ids.iter().map(|id| (id.clone(), state.config(id).cloned())).collect())
-    }
-
-    /// Whether these configs are the same in another state.
-    pub fn hold_in(&self, state: &State) -> bool {
-        self.0.iter().all(|(id, base)| match (base, state.config(id)) {
-            (Some(base), Some(now)) => Arc::ptr_eq(base, now),
-            (None, None) => true,
-            (Some(_), None) | (None, Some(_)) => false,
-        })
-    }
-
-    /// Whether it is little work to plan what happens to them.
-    pub fn are_small(&self) -> bool {
-        let layers = self.0.iter().flat_map(|(_, base)| base.iter().flat_map(|config| config.layers()));
-        let costs = layers.map(|entry| entry.layer.content.as_str().len() + LAYER_COST);
-        let mut left = INLINE_BYTES_MAX;
-        costs.into_iter().all(|cost| left.checked_sub(cost).inspect(|rest| left = *rest).is_some())
-    }
-
-    fn get(&self, id: &ConfigId) -> Option<&Arc<ConfigState>> {
-        let at = self.0.binary_search_by(|(other, _)| other.cmp(id)).ok()?;
-        self.0[at].1.as_ref()
-    }
-}
-
 impl Plan {
-    fn new(layers: Vec<(ConfigId, LayerKey)>) -> Plan {
+    pub(super) fn new(layers: Vec<(ConfigId, LayerKey)>) -> Plan {
         let (changes, after) = (vec![], vec![]);
-        Plan { changes, after, layers, restored: None, tag: (None, None), report: Report::default() }
+        let schema = SchemaOutcome::default();
+        Plan { changes, after, layers, restored: None, tag: (None, None), schema, report: Report::default() }
     }
 
     /// Adds what happens to a config, if anything does. Configs come in the order of their ids.
-    fn add(&mut self, base: Option<&Arc<ConfigState>>, mut change: ConfigChange) {
+    pub(super) fn add(&mut self, base: Option<&Arc<ConfigState>>, mut change: ConfigChange) {
         change.layers.sort_by(|a, b| a.key.cmp(&b.key));
         if !change.layers.is_empty() || !change.tags.is_empty() {
             self.after.push(Arc::new(ConfigState::after(base.map(Arc::as_ref), &change)));
@@ -193,19 +173,21 @@ impl Plan {
         Ok(())
     }
 
-    /// Checks the effective documents at the changed scopes and at every layer below them.
-    fn validate(&mut self, limits: &Limits) -> Result<(), Error> {
-        for (change, after) in self.changes.iter().zip(&self.after) {
-            self.report.findings.extend(check_documents(change, after, limits.document_bytes_max));
-        }
+    /// Checks the effective documents at the changed scopes and at every layer below them, and where a schema, rules or settings change,
+    /// those of all configs that they govern.
+    fn validate(&mut self, bases: &Bases, limits: &Limits, lints_everywhere: bool) -> Result<(), Error> {
+        let governing = |namespace: &Namespace| bases.governance_after(namespace, &self.after);
+        let base = |id: &ConfigId| bases.get(id);
+        self.report =
+            check(&self.changes, &self.after, base, bases.governed(), governing, limits, lints_everywhere);
         match self.report.is_valid() {
             true => Ok(()),
             false => Err(Error::Refused(std::mem::take(&mut self.report))),
         }
     }
 
-    /// What comes of it at `revision`. To be asked once, after it has been settled.
-    pub fn take_outcome(&mut self, bases: &Bases, revision: Revision) -> Outcome {
+    /// What comes of it at `revision`, for a write about these configs. To be asked once, after it has been settled.
+    pub fn take_outcome(&mut self, about: &[ConfigId], bases: &Bases, revision: Revision) -> Outcome {
         let after = |id: &ConfigId| match self.after.binary_search_by(|config| config.id.cmp(id)) {
             Ok(at) => Some(&self.after[at]),
             Err(_) => bases.get(id),
@@ -228,9 +210,11 @@ impl Plan {
             changed: !self.after.is_empty(),
             revision,
             layers,
-            at: bases.0.first().and_then(|(id, _)| after(id)).map(|config| config.at),
+            at: about.first().and_then(after).map(|config| config.at),
             restored: self.restored,
             tag: self.tag,
+            schema: self.schema,
+            configs: self.after.iter().map(|after| (bases.get(&after.id).cloned(), after.clone())).collect(),
             report: std::mem::take(&mut self.report),
         }
     }
@@ -447,7 +431,11 @@ fn plan_expiry(bases: &Bases, due: &[(ConfigId, LayerKey)], now: Timestamp) -> P
     plan
 }
 
-fn next_version(id: &ConfigId, base: Option<&Arc<ConfigState>>, layers: Vec<LayerChange>) -> ConfigChange {
+pub(super) fn next_version(
+    id: &ConfigId,
+    base: Option<&Arc<ConfigState>>,
+    layers: Vec<LayerChange>,
+) -> ConfigChange {
     let version = base.map_or(Version::ZERO, |config| config.at.version);
     let version = if layers.is_empty() { version } else { version.next() };
     ConfigChange { id: id.clone(), version, layers, tags: vec![], restored: None }
@@ -457,7 +445,7 @@ fn removal(key: &LayerKey) -> LayerChange {
     LayerChange { key: key.clone(), content: None, expires: None, format: None }
 }
 
-fn check_version(
+pub(super) fn check_version(
     expected: Option<Version>,
     current: Version,
     place: impl FnOnce() -> String,

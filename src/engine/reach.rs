@@ -1,4 +1,4 @@
-//! The documents that a change of layers reaches, and whether they are acceptable. Knows validate and the state of a config;
+//! The documents that a change of layers reaches, and whether they are small enough. Knows validate and the state of a config;
 //! never the pipeline.
 
 use std::collections::BTreeSet;
@@ -13,21 +13,27 @@ use super::state::{ConfigState, LayerEntry};
 
 const KINDS: [LayerKind; 2] = [LayerKind::Base, LayerKind::Override];
 
-/// Checks the effective documents at the changed scopes of a config, and at every layer below them.
-pub(super) fn check_documents(change: &ConfigChange, after: &ConfigState, bytes_max: usize) -> Vec<Finding> {
+/// The scopes whose documents a change of layers reaches: those of the layers, and every layer below them.
+pub(super) fn reached<'a>(change: &'a ConfigChange, after: &'a ConfigState) -> BTreeSet<&'a Scope> {
     let changed: BTreeSet<&Scope> = change.layers.iter().map(|layer| &layer.key.scope).collect();
-    let topmost = topmost(&changed);
-    if bytes_bound(&topmost, after) <= bytes_max {
+    let below =
+        topmost(&changed).into_iter().flat_map(|scope| within(after, scope)).map(|entry| &entry.key.scope);
+    let below: Vec<&Scope> = below.collect();
+    changed.into_iter().chain(below).collect()
+}
+
+/// Checks the sizes of the documents at the changed scopes of a config, and at every layer below them.
+pub(super) fn check_sizes(change: &ConfigChange, after: &ConfigState, bytes_max: usize) -> Vec<Finding> {
+    let changed: BTreeSet<&Scope> = change.layers.iter().map(|layer| &layer.key.scope).collect();
+    if bytes_bound(&topmost(&changed), after) <= bytes_max {
         return vec![];
     }
-    let below = topmost.iter().flat_map(|scope| within(after, scope)).map(|entry| &entry.key.scope);
-    let scopes: BTreeSet<&Scope> = changed.iter().copied().chain(below).collect();
     let check = |scope| {
         let merged = layers_of(after, scope, View::Effective);
         let merged: Vec<_> = merged.into_iter().map(|entry| (&entry.key, &entry.layer)).collect();
         check_size(&change.id, scope, &merged, bytes_max)
     };
-    scopes.into_iter().filter_map(check).collect()
+    reached(change, after).into_iter().filter_map(check).collect()
 }
 
 /// Those that are not below another.

@@ -9,6 +9,7 @@ use crate::validate::Report;
 
 use super::error::Error;
 use super::history::commit_of;
+use super::schemas::{SchemaOutcome, registry, schema_of};
 use super::state::ConfigState;
 use super::write::{LayerOutcome, Outcome};
 
@@ -44,8 +45,25 @@ pub(super) fn outcome(
         at: about.map(|change| VersionRef { version: change.version, revision, time: commit.time }),
         restored: about.and_then(|change| change.restored),
         tag: tag.map_or((None, None), |tag| (tag.version, tag.previous)),
+        schema: schema_outcome(&around),
+        configs: vec![],
         report: Report::default(),
     })
+}
+
+/// What a commit did to the one schema that it was about, if there is one.
+fn schema_outcome(around: &BTreeMap<ConfigId, Around>) -> SchemaOutcome {
+    let of_schema = around.iter().find(|(id, _)| schema_of(&id.config).is_some());
+    let outcome = of_schema.and_then(|(_, Around { before, after })| {
+        let registry = |config| registry(config).ok().flatten();
+        let now = registry(Some(after))?;
+        Some(SchemaOutcome {
+            number: now.versions.last()?.number,
+            active_before: registry(before.as_ref()).map_or(0, |before| before.active),
+            active: now.active,
+        })
+    });
+    outcome.unwrap_or_default()
 }
 
 /// What a config was before a commit, and after it.

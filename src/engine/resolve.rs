@@ -12,14 +12,17 @@ use crate::model::merge::fold;
 use crate::model::text::{DocumentError, Format, render};
 use crate::model::{ConfigId, Content, Digest, LayerKey, LayerKind, Scope};
 use crate::store::VersionRef;
+use crate::validate::Schema;
 
-use super::state::{ConfigState, LayerEntry};
+use super::state::{ConfigState, LayerEntry, State};
 
 /// What to merge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum View {
     /// Base layers from `/` down to the scope, then override layers from `/` down to the scope.
     Effective,
+    /// The same, with the defaults of the config's active schema where it has no value.
+    Filled,
     /// The same without overrides.
     Base,
     /// The layer of this kind at exactly this scope, as it is.
@@ -44,6 +47,8 @@ pub struct Resolved {
     pub content: Content,
     /// What was merged, in order.
     pub layers: Vec<Arc<LayerEntry>>,
+    /// Whose defaults are filled in.
+    schema: Option<Arc<Schema>>,
     memos: [FormatMemo; 3],
 }
 
@@ -61,29 +66,47 @@ pub enum Encoding {
     UpdateFrame,
 }
 
+impl Target {
+    /// The schema whose defaults it wants.
+    pub fn schema_in(&self, state: &State) -> Option<Arc<Schema>> {
+        match self.view {
+            View::Filled => state.governance(&self.id.namespace)?.schema(&self.id.config),
+            View::Effective | View::Base | View::Layer(_) => None,
+        }
+    }
+}
+
 impl View {
     /// Whether a change of the layer can change the document of this view of `scope`.
     pub fn depends_on(self, scope: &Scope, layer: &LayerKey) -> bool {
         match self {
-            View::Effective => layer.scope.contains(scope),
+            View::Effective | View::Filled => layer.scope.contains(scope),
             View::Base => layer.kind == LayerKind::Base && layer.scope.contains(scope),
             View::Layer(kind) => layer.kind == kind && layer.scope == *scope,
         }
     }
 }
 
-/// Makes the document of a target. `None` if no layer of the config applies to it.
-pub fn resolve(config: &ConfigState, target: &Target) -> Option<Resolved> {
+/// Makes the document of a target, with the defaults of a schema, if there is one. `None` if no layer of the config applies to it.
+pub fn resolve(config: &ConfigState, target: &Target, schema: Option<Arc<Schema>>) -> Option<Resolved> {
     let layers: Vec<_> = layers_of(config, &target.scope, target.view).into_iter().cloned().collect();
     let [first, rest @ ..] = layers.as_slice() else {
         return None;
     };
-    let as_it_is =
-        matches!(target.view, View::Layer(_)) || (rest.is_empty() && !first.layer.content.may_hold_null());
+    let is_one = || rest.is_empty() && !first.layer.content.may_hold_null();
+    let as_it_is = matches!(target.view, View::Layer(_)) || (schema.is_none() && is_one());
     let (content, digest) = match as_it_is {
         true => (first.layer.content.clone(), first.layer.digest()),
         false => {
-            let content = Content::of(&fold(&values_of(&layers)));
+            let mut document = fold(&values_of(&layers));
+            if let Some(schema) = &schema {
+                let mut filled = document.clone();
+                // Defaults that are too large to fill in are left out.
+                if schema.fill_defaults(&mut filled).is_ok() {
+                    document = filled;
+                }
+            }
+            let content = Content::of(&document);
             let digest = content.digest();
             (content, digest)
         }
@@ -94,6 +117,7 @@ pub fn resolve(config: &ConfigState, target: &Target) -> Option<Resolved> {
         digest,
         content,
         layers,
+        schema,
         memos: Default::default(),
     })
 }
@@ -102,7 +126,7 @@ pub fn resolve(config: &ConfigState, target: &Target) -> Option<Resolved> {
 pub fn layers_of<'a>(config: &'a ConfigState, scope: &Scope, view: View) -> Vec<&'a Arc<LayerEntry>> {
     let along = |kind| scope.lineage_paths().filter_map(move |path| config.layer_at(kind, path));
     match view {
-        View::Effective => along(LayerKind::Base).chain(along(LayerKind::Override)).collect(),
+        View::Effective | View::Filled => along(LayerKind::Base).chain(along(LayerKind::Override)).collect(),
         View::Base => along(LayerKind::Base).collect(),
         View::Layer(kind) => config.layer_at(kind, scope.as_str()).into_iter().collect(),
     }
@@ -177,14 +201,30 @@ impl Resolver {
         Resolver { cache: Cache::with_weighter(10_000, bytes_max, ByBytes) }
     }
 
-    /// The document of a target in a published state of its config.
-    pub fn resolve(&self, config: &ConfigState, target: &Target) -> Option<Arc<Resolved>> {
+    /// The document of a target in a published state.
+    pub fn resolve_in(&self, state: &State, target: &Target) -> Option<Arc<Resolved>> {
+        self.resolve(state.config(&target.id)?, target, target.schema_in(state))
+    }
+
+    /// The document of a target in a published state of its config, with the schema that was active then if the target wants it.
+    pub fn resolve(
+        &self,
+        config: &ConfigState,
+        target: &Target,
+        schema: Option<Arc<Schema>>,
+    ) -> Option<Arc<Resolved>> {
+        let same_schema = |resolved: &Resolved| match (&resolved.schema, &schema) {
+            (None, None) => true,
+            (Some(of), Some(schema)) => Arc::ptr_eq(of, schema),
+            (Some(_), None) | (None, Some(_)) => false,
+        };
         if let Some(resolved) = self.cache.get(target)
             && resolved.at.version == config.at.version
+            && same_schema(&resolved)
         {
             return Some(resolved);
         }
-        let resolved = Arc::new(resolve(config, target)?);
+        let resolved = Arc::new(resolve(config, target, schema)?);
         self.cache.insert(target.clone(), resolved.clone());
         Some(resolved)
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use imbl::{OrdMap, OrdSet};
 
+use super::governance::Governance;
 use crate::model::{
     Commit, ConfigChange, ConfigId, Epoch, Layer, LayerKey, LayerKind, Namespace, Revision, Scope, TagName,
     Timestamp, Version,
@@ -20,6 +21,8 @@ pub struct State {
     pub time: Timestamp,
     configs: OrdMap<ConfigId, Arc<ConfigState>>,
     expiries: OrdSet<Expiry>,
+    /// Of the namespaces that have any.
+    governances: OrdMap<Namespace, Arc<Governance>>,
 }
 
 /// A config as of one version, with its current tags.
@@ -74,7 +77,18 @@ impl Loading {
         // stay half empty. So every other one first, and then those between, which fill them.
         self.configs.iter().step_by(2).for_each(&mut insert);
         self.configs.iter().skip(1).step_by(2).for_each(&mut insert);
-        State { epoch, revision: head.revision, time: head.time, configs, expiries: self.expiries }
+        let mut state = State {
+            epoch,
+            revision: head.revision,
+            time: head.time,
+            configs,
+            expiries: self.expiries,
+            governances: OrdMap::new(),
+        };
+        self.configs
+            .chunk_by(|a, b| a.id.namespace == b.id.namespace)
+            .for_each(|of_namespace| state.govern(&of_namespace[0].id.namespace, of_namespace));
+        state
     }
 }
 
@@ -96,6 +110,23 @@ impl State {
             .range(ConfigId::first_of(namespace)..)
             .map(|(_, config)| config)
             .take_while(move |config| config.id.namespace == *namespace)
+    }
+
+    /// What governs the configs of a namespace. `None`: nothing.
+    pub fn governance(&self, namespace: &Namespace) -> Option<&Arc<Governance>> {
+        self.governances.get(namespace)
+    }
+
+    /// Follows a change of these configs of one namespace.
+    fn govern(&mut self, namespace: &Namespace, changed: &[Arc<ConfigState>]) {
+        if changed.iter().all(|config| config.id.config.is_ordinary()) {
+            return;
+        }
+        let before = self.governances.get(namespace).map(Arc::as_ref);
+        match Governance::after(before, changed) {
+            Some(governance) => self.governances.insert(namespace.clone(), governance),
+            None => self.governances.remove(namespace),
+        };
     }
 
     pub fn config_count(&self) -> usize {
@@ -142,6 +173,9 @@ impl State {
                 }
             }
         }
+        after
+            .chunk_by(|a, b| a.id.namespace == b.id.namespace)
+            .for_each(|of_namespace| self.govern(&of_namespace[0].id.namespace, of_namespace));
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod contention;
 mod refusing;
+mod validation;
 
 use std::collections::BTreeMap;
 

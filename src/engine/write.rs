@@ -12,7 +12,8 @@ use crate::store::VersionRef;
 use crate::validate::Report;
 
 use super::error::Error;
-use super::state::{Expiry, LayerEntry};
+use super::schemas::{PutSchema, SchemaOutcome};
+use super::state::{ConfigState, Expiry, LayerEntry};
 
 /// A write: who, why, and what.
 #[derive(Clone, Debug)]
@@ -46,6 +47,10 @@ pub enum Intent {
     Tag { id: ConfigId, tag: TagName, to: Option<Version>, expected: Option<Version> },
     /// Overrides whose time has come.
     Expire(Vec<Expiry>),
+    /// A version of the schema of a config.
+    PutSchema { governed: ConfigId, put: PutSchema },
+    /// All layers of a config to another version of its schema; `None`: the newest.
+    Migrate { governed: ConfigId, to: Option<u64> },
 }
 
 #[derive(Clone, Debug)]
@@ -90,7 +95,12 @@ impl Intent {
             Intent::Changes(changes) => {
                 Some(changes.iter().map(|change| (change.id.clone(), change.key.clone())).collect())
             }
-            Intent::Delete { .. } | Intent::Rollback { .. } | Intent::Tag { .. } | Intent::Expire(_) => None,
+            Intent::Delete { .. }
+            | Intent::Rollback { .. }
+            | Intent::Tag { .. }
+            | Intent::Expire(_)
+            | Intent::PutSchema { .. }
+            | Intent::Migrate { .. } => None,
         }
     }
 }
@@ -127,6 +137,8 @@ impl Outcome {
             at: None,
             restored: None,
             tag: (None, None),
+            schema: SchemaOutcome::default(),
+            configs: vec![],
             report: Report::default(),
         }
     }
@@ -147,6 +159,10 @@ pub struct Outcome {
     pub restored: Option<Version>,
     /// For a tag: the version it names now, and the one it named before.
     pub tag: (Option<Version>, Option<Version>),
+    /// Of putting a schema or migrating to one.
+    pub schema: SchemaOutcome,
+    /// The configs that it changed, before and after.
+    pub configs: Vec<(Option<Arc<ConfigState>>, Arc<ConfigState>)>,
     pub report: Report,
 }
 

@@ -29,6 +29,8 @@ pub enum Source {
     Rollback,
     Expiry,
     Tag,
+    Schema,
+    Migration,
 }
 
 /// The idempotency key of a write, and what it was used for.

@@ -28,7 +28,7 @@ pub use content::Content;
 pub use digest::Digest;
 pub use document_error::{DocumentError, DocumentErrorCode};
 pub use layer::{Layer, LayerKey, LayerKind};
-pub use name::{ConfigId, ConfigName, Namespace, TagName};
+pub use name::{ConfigId, ConfigName, Governs, Namespace, TagName};
 pub use pointer::{Pointer, PointerError};
 pub use scope::Scope;
 pub use text::Format;

@@ -1,5 +1,5 @@
-//! The door of the server: health and reflection from the first moment on, ConfigService while it is open. Knows no
-//! call of the service, only its name.
+//! The door of the server: health and reflection from the first moment on, the services of configuration while it is open. Knows no
+//! call of them, only their names.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,8 +15,8 @@ use tonic_types::{ErrorDetails, StatusExt};
 use crate::api::answer::Answer;
 use crate::api::{self, Calls, RequestBody};
 
-/// The name under which health is asked for, too.
-pub(super) const CONFIG_SERVICE: &str = "confwatch.v1.ConfigService";
+/// The services that are served while the door is open: the names under which health is asked for, too.
+pub(super) const SERVICES: [&str; 2] = ["confwatch.v1.ConfigService", "confwatch.v1.SchemaService"];
 
 /// When to try again at a closed door: a store is open within a second, unless it is very large.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -25,30 +25,30 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub(super) struct Front {
     always: Routes,
-    config_service: Arc<ArcSwapOption<Calls>>,
+    services: Arc<ArcSwapOption<Calls>>,
 }
 
 impl Front {
     /// `always` is served whether the door is open or not. It is not yet.
     pub(super) fn new(always: Routes) -> Front {
-        Front { always: always.prepare(), config_service: Arc::default() }
+        Front { always: always.prepare(), services: Arc::default() }
     }
 
-    pub(super) fn open(&self, config_service: Calls) {
-        self.config_service.store(Some(Arc::new(config_service)));
+    pub(super) fn open(&self, services: Calls) {
+        self.services.store(Some(Arc::new(services)));
     }
 
     /// Calls that come later are refused, and nothing is kept of what answered them.
     pub(super) fn close(&self) {
-        self.config_service.store(None);
+        self.services.store(None);
     }
 
     /// Answers a call: the one way in.
     pub(super) fn call<B: RequestBody>(&self, request: Request<B>) -> Answer {
-        if !is_for_config_service(request.uri().path()) {
+        if !is_for_services(request.uri().path()) {
             return api::aside(self.always.clone(), request.map(Body::new));
         }
-        match &*self.config_service.load() {
+        match &*self.services.load() {
             Some(calls) => calls.call(request),
             None => Answer::Now(unavailable().into_http()),
         }
@@ -63,9 +63,9 @@ fn unavailable() -> Status {
     Status::with_error_details(Code::Unavailable, "the server is starting or stopping", details)
 }
 
-fn is_for_config_service(path: &str) -> bool {
+fn is_for_services(path: &str) -> bool {
     let service = path.strip_prefix('/').and_then(|path| path.split_once('/')).map(|(service, _)| service);
-    service == Some(CONFIG_SERVICE)
+    service.is_some_and(|service| SERVICES.contains(&service))
 }
 
 #[cfg(test)]
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn config_service_is_unavailable_unless_the_door_is_open() {
+    async fn services_are_unavailable_unless_the_door_is_open() {
         let front = Front::new(Routes::default());
         let path = "/confwatch.v1.ConfigService/Nothing";
         assert_eq!(status_of(&front, path).await, Code::Unavailable);

@@ -14,7 +14,7 @@ use tonic::service::Routes;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
-use super::front::{CONFIG_SERVICE, Front};
+use super::front::{Front, SERVICES};
 use super::listen;
 use super::settings::{Fsync, Settings};
 use crate::api;
@@ -23,7 +23,7 @@ use crate::proto::v1::FILE_DESCRIPTOR_SET;
 use crate::store::sled::{Fsync as StoreFsync, SledOptions, SledStore};
 
 /// The names that health is asked for: the server as a whole, and the service.
-const HEALTH_NAMES: [&str; 2] = ["", CONFIG_SERVICE];
+const HEALTH_NAMES: [&str; 3] = ["", SERVICES[0], SERVICES[1]];
 /// How long the engine may take to finish what is queued once no call is left.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(1500);
 

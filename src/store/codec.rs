@@ -435,6 +435,8 @@ fn source_code(source: Source) -> u8 {
         Source::Rollback => 3,
         Source::Expiry => 4,
         Source::Tag => 5,
+        Source::Schema => 6,
+        Source::Migration => 7,
     }
 }
 
@@ -446,6 +448,8 @@ fn source_of(code: u8) -> Result<Source, DecodeError> {
         3 => Ok(Source::Rollback),
         4 => Ok(Source::Expiry),
         5 => Ok(Source::Tag),
+        6 => Ok(Source::Schema),
+        7 => Ok(Source::Migration),
         other => Err(damaged(format!("a commit of source {other}"))),
     }
 }

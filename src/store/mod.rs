@@ -35,8 +35,9 @@ pub trait Store: Send + Sync + 'static {
     /// The revisions must follow the head without a gap, times must not decrease, and the versions within must be those that
     /// follow: the engine has seen to it, and the store may panic otherwise.
     ///
-    /// `StoreError::Refused`: they are not there, and the next append starts from the same head. After any other error it is unknown
-    /// whether the commits will be there when the store is opened again; `StoreError::Failed` from then on: the caller stops writing.
+    /// `StoreError::Refused`: they are not there, and the next append starts from the same head. `StoreError::Doubtful`: the same, unless
+    /// the store is opened again before an append has succeeded; then they may be there. After any other error it is unknown whether they
+    /// will be there; `StoreError::Failed` from then on: the caller stops writing.
     fn append(&self, commits: &[Commit]) -> Result<Head, StoreError>;
 
     /// Commits from `from` on (0 means 1), in order, as many as have at most `bytes_max` bytes as they are stored; at least
@@ -194,6 +195,10 @@ pub enum StoreError {
     /// Nothing of this append counts. The store goes on, and a later append may succeed: the disk is full, say.
     #[error("the store cannot write now: {0}")]
     Refused(String),
+    /// As `Refused`, but the disk could not be told that this append does not count: if the store is opened again before the next one
+    /// succeeds, it may be there.
+    #[error("the store cannot tell whether it has written: {0}")]
+    Doubtful(String),
     /// What was asked for cannot be read now, but perhaps later.
     #[error("the store cannot read its history now: {0}")]
     Unavailable(String),

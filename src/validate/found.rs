@@ -18,6 +18,14 @@ pub struct Found {
     pub suggestion: String,
 }
 
+impl Found {
+    /// The same, in a document that has this one at `place`.
+    pub fn below(mut self, place: &str) -> Found {
+        self.pointer.insert_str(0, place);
+        self
+    }
+}
+
 /// As much as one document is told of. The rest is only counted: a hostile document could have a hundred thousand flaws.
 pub const FOUND_MAX: usize = 1000;
 
@@ -49,6 +57,24 @@ impl FoundList {
     /// How many of this severity are not told of.
     pub fn dropped(&self, severity: Severity) -> usize {
         self.dropped[severity as usize]
+    }
+
+    pub fn has_errors(&self) -> bool {
+        self.dropped(Severity::Error) > 0 || self.kept.iter().any(|found| found.severity == Severity::Error)
+    }
+
+    /// The same, where warnings refuse as errors do.
+    pub fn with_warnings_as_errors(mut self) -> FoundList {
+        let warnings = self.kept.iter_mut().filter(|found| found.severity == Severity::Warning);
+        warnings.for_each(|found| found.severity = Severity::Error);
+        self.dropped[Severity::Error as usize] +=
+            std::mem::take(&mut self.dropped[Severity::Warning as usize]);
+        self
+    }
+
+    /// How many are not told of.
+    pub fn dropped_count(&self) -> usize {
+        self.dropped.iter().sum()
     }
 
     /// Whether it is useless to look for more.

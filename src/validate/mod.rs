@@ -1,11 +1,27 @@
 //! What makes a change acceptable: checks of the effective documents it would produce. Knows the model only.
 //!
-//! The set to check is exact: the changed scope and every existing layer below it. Schemas and rules join here.
+//! The set to check is exact: the changed scope and every existing layer below it. `contract` puts together what one config must
+//! satisfy: its `schema`, `rule`s, and the `lint`s.
 
+mod contract;
+pub mod expression;
 mod found;
+pub mod lint;
+pub mod migration;
+pub mod nearest;
+mod registry;
 mod report;
+pub mod rule;
+pub mod schema;
+mod settings;
 mod size;
 
+pub use contract::{Broken, Contract, Subject, check_against, check_place};
 pub use found::{FOUND_MAX, Found, FoundList};
-pub use report::{Finding, Place, Report, Severity};
+pub use migration::{Migration, Role};
+pub use registry::{Registry, SchemaVersion};
+pub use report::{FINDINGS_MAX, Finding, Place, Report, Severity};
+pub use rule::{RuleInput, RuleSet};
+pub use schema::{Permission, Schema};
+pub use settings::Settings;
 pub use size::check_size;

@@ -1,21 +1,29 @@
 //! Findings, and the report they make.
 
+use std::borrow::Cow;
+
+use super::{Found, FoundList};
 use crate::model::text::DocumentError;
 use crate::model::{ConfigId, Scope};
 
 /// Everything that validation has to say about a write.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    /// In the order of the changes they belong to.
+    /// In the order of the changes they belong to. At most `FINDINGS_MAX`.
     pub findings: Vec<Finding>,
+    /// How many more there were.
+    pub omitted: usize,
 }
+
+/// As much as a report tells. What is left out is counted, and errors go before all else.
+pub const FINDINGS_MAX: usize = 1000;
 
 /// One thing that validation has to say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     pub severity: Severity,
-    /// A stable UPPER_SNAKE name.
-    pub code: &'static str,
+    /// A stable UPPER_SNAKE name, or the id of a rule.
+    pub code: Cow<'static, str>,
     pub place: Place,
     pub message: String,
     pub suggestion: String,
@@ -39,17 +47,49 @@ pub enum Severity {
 }
 
 impl Report {
+    /// Takes one more.
+    pub fn add(&mut self, finding: Finding) {
+        if self.findings.len() < FINDINGS_MAX {
+            return self.findings.push(finding);
+        }
+        self.omitted += 1;
+        if finding.severity == Severity::Error {
+            let spare = self.findings.iter().rposition(|kept| kept.severity != Severity::Error);
+            if let Some(at) = spare {
+                self.findings.remove(at);
+                self.findings.push(finding);
+            }
+        }
+    }
+
+    /// Takes what was found in the document of a scope.
+    pub fn add_found(&mut self, id: &ConfigId, scope: &Scope, found: FoundList) {
+        self.omitted += found.dropped_count();
+        found.into_kept().into_iter().for_each(|found| self.add(Finding::at(id, scope, found)));
+    }
+
+    /// There are as many errors as it can tell of.
+    pub fn is_full_of_errors(&self) -> bool {
+        self.omitted > 0 && self.findings.iter().all(|finding| finding.severity == Severity::Error)
+    }
+
     pub fn is_valid(&self) -> bool {
         self.findings.iter().all(|finding| finding.severity != Severity::Error)
     }
 }
 
 impl Finding {
+    pub fn at(id: &ConfigId, scope: &Scope, found: Found) -> Finding {
+        let Found { severity, code, pointer, message, suggestion } = found;
+        let place = Place { id: id.clone(), scope: scope.clone(), pointer };
+        Finding { severity, code, place, message, suggestion }
+    }
+
     /// A document that cannot be read or a patch that does not apply.
     pub fn of_document(id: &ConfigId, scope: &Scope, error: &DocumentError) -> Finding {
         Finding {
             severity: Severity::Error,
-            code: error.code.as_str(),
+            code: error.code.as_str().into(),
             place: Place { id: id.clone(), scope: scope.clone(), pointer: error.pointer.clone() },
             message: error.to_string(),
             suggestion: String::new(),

@@ -29,7 +29,7 @@ pub fn check_size(
         let bytes = Content::of(&fold(values)).as_str().len();
         (bytes > document_bytes_max).then(|| Finding {
             severity: Severity::Error,
-            code: "DOCUMENT_TOO_LARGE",
+            code: "DOCUMENT_TOO_LARGE".into(),
             place: Place { id: id.clone(), scope: scope.clone(), pointer: String::new() },
             message: format!("{which} has {bytes} bytes, at most {document_bytes_max} are allowed"),
             suggestion: "split the config in two".into(),

@@ -1,11 +1,13 @@
 //! Streams: watch and changes.
 
 use std::fs;
+use std::io::Read;
+use std::process::Stdio;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::harness::{Following, Server, text};
+use crate::harness::{Following, PATIENCE, Server, lines_of, text, until};
 
 fn parse(line: &str) -> Value {
     serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))
@@ -65,15 +67,15 @@ fn watch_writes_the_file_and_then_runs_the_command() {
 fn a_file_that_could_not_be_written_is_written_when_it_can_be() {
     let server = Server::start();
     let directory = TempDir::new().expect("a directory");
-    let (missing, log) = (directory.path().join("missing"), directory.path().join("log"));
+    let missing = directory.path().join("missing");
     let file = missing.join("app.json");
     server.ok(&["set", "a/b", "x=1"]);
     let mut command = server.command(&["watch", "a/b", "--file", text(&file), "--exec", "echo delivered"]);
-    command.stderr(fs::File::create(&log).expect("made"));
-    let watch = Following::start(command);
-    while !fs::read_to_string(&log).unwrap_or_default().contains("cannot write") {
-        std::thread::yield_now();
-    }
+    command.stderr(Stdio::piped());
+    let mut watch = Following::start(command);
+    let warnings = lines_of(watch.stderr());
+    let warning = warnings.recv_timeout(PATIENCE).expect("a warning");
+    assert!(warning.starts_with("warning: cannot write"), "{warning}");
     fs::create_dir(&missing).expect("made");
     while watch.line() != "delivered" {}
     assert_eq!(fs::read_to_string(&file).expect("there"), "{\n  \"x\": 1\n}\n");
@@ -105,6 +107,42 @@ fn while_a_command_runs_only_the_latest_change_waits() {
 }
 
 #[test]
+fn an_interrupt_ends_the_watch_amid_other_work() {
+    let server = Server::start();
+    server.ok(&["set", "a/b", "x=1"]);
+    // It cannot be started, for two targets, and the warning that says so is longer than a pipe holds. So from its
+    // first byte until it is read the watch stands amid the first delivery, and the second is still to come.
+    let script = "x".repeat(100_000);
+    // Of two things that are ready at once the watch may take the interrupt by luck.
+    for _ in 0..8 {
+        let mut command = server.command(&["watch", "a/b@/p", "a/b@/q", "--exec", &script]);
+        command.env("PATH", server.data.path()).stderr(Stdio::piped());
+        let mut watch = Following::start(command);
+        let mut warnings = watch.stderr();
+        warnings.read_exact(&mut [0]).expect("a warning");
+        watch.press_ctrl_c();
+        let _read_on = lines_of(warnings);
+        assert_eq!(watch.end(), 0);
+    }
+}
+
+#[test]
+fn an_interrupt_ends_the_watch_while_the_last_command_runs() {
+    let server = Server::start();
+    let directory = TempDir::new().expect("a directory");
+    server.ok(&["set", "a/b", "x=1"]);
+    // It goes on until this test has ended, and leaves standard output to the watch.
+    let script = format!(
+        "echo running; exec > /dev/null 2>&1; while [ -e '{}' ]; do sleep 0.05; done",
+        text(directory.path())
+    );
+    let watch = server.follow(&["watch", "a/b", "--exec", &script, "--count", "1", "-o", "json"]);
+    watch.line();
+    assert_eq!(watch.line(), "running");
+    assert_eq!(watch.interrupt(), 0);
+}
+
+#[test]
 fn a_command_that_fails_is_told_and_is_the_exit_code() {
     let server = Server::start();
     server.ok(&["set", "a/b", "x=1"]);
@@ -123,9 +161,7 @@ fn watch_starts_from_its_cache_when_no_server_answers() {
         let watch = server.follow(&["watch", "a/b", "--content", "--cache", text(&cache)]);
         watch.line();
         // Written behind the back of the watch: the next one may start as soon as it is there.
-        while !cache.exists() {
-            std::thread::yield_now();
-        }
+        until("the cache is there", || cache.exists());
         assert_eq!(watch.interrupt(), 0);
         server.address.clone()
     };
@@ -134,6 +170,16 @@ fn watch_starts_from_its_cache_when_no_server_answers() {
     let ran = crate::harness::finish(command);
     assert_eq!(ran.code, 0, "{ran:?}");
     assert!(ran.stdout.ends_with("{\n  \"x\": 1\n}\n") && ran.stderr.contains("from the cache"), "{ran:?}");
+}
+
+#[test]
+fn the_cache_has_what_was_counted() {
+    let server = Server::start();
+    let directory = TempDir::new().expect("a directory");
+    let cache = directory.path().join("cache");
+    server.ok(&["set", "a/b", "x=1"]);
+    server.ok(&["watch", "a/b", "--cache", text(&cache), "--count", "1"]);
+    assert!(fs::read_to_string(&cache).expect("there").contains(r#"{\"x\":1}"#));
 }
 
 #[test]

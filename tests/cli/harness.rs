@@ -1,17 +1,17 @@
 //! A server on a free port with a data directory of its own, and the commands run against it.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
-use std::process::{Child, ChildStdout, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::process::{Child, ChildStderr, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
 
 /// Long enough for the slowest machine: a test that waits for so long has failed.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A server that ends with the test.
 pub struct Server {
@@ -93,6 +93,20 @@ impl Server {
         ran.stderr
     }
 
+    /// The same for one that colours what it says.
+    pub fn fails_colored(&self, args: &[&str]) -> String {
+        let ran = self.run(args);
+        assert_eq!(ran.code, 4, "{args:?}: {ran:?}");
+        ran.stderr
+    }
+
+    /// What a command answers with `-o json` that ends with this code.
+    pub fn json_of(&self, code: i32, args: &[&str]) -> Value {
+        let ran = self.run(&[args, &["-o", "json"]].concat());
+        assert_eq!(ran.code, code, "{args:?}: {ran:?}");
+        serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{args:?}: {error}: {ran:?}"))
+    }
+
     /// Ends it as a crash does, and starts it again at the same address with the same data.
     pub fn crash_and_restart(&mut self) {
         signal(&self.child, libc::SIGKILL);
@@ -125,16 +139,31 @@ impl Following {
         self.lines.recv_timeout(PATIENCE).expect("a line")
     }
 
+    /// What it says on standard error, if that was made a pipe. The command waits for whoever has it to read on.
+    pub fn stderr(&mut self) -> ChildStderr {
+        self.child.stderr.take().expect("piped, and not taken before")
+    }
+
     /// The exit code, after the command has ended by itself.
     pub fn end(mut self) -> i32 {
-        while self.lines.recv_timeout(PATIENCE).is_ok() {}
+        loop {
+            match self.lines.recv_timeout(PATIENCE) {
+                Ok(_) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => panic!("the command has not ended"),
+            }
+        }
         self.child.wait().expect("ended").code().expect("a code")
     }
 
-    /// The exit code after Ctrl-C.
+    /// Ctrl-C, and the exit code after it.
     pub fn interrupt(self) -> i32 {
-        signal(&self.child, libc::SIGINT);
+        self.press_ctrl_c();
         self.end()
+    }
+
+    pub fn press_ctrl_c(&self) {
+        signal(&self.child, libc::SIGINT);
     }
 }
 
@@ -181,6 +210,15 @@ pub fn finish(mut command: Command) -> Ran {
     ran(command.output().expect("ended"))
 }
 
+/// Waits for what nobody tells of when it happens.
+pub fn until(what: &str, is_so: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !is_so() {
+        assert!(start.elapsed() < PATIENCE, "waited in vain until {what}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
 /// The text of a path, for arguments.
 pub fn text(path: &Path) -> &str {
     path.to_str().expect("UTF-8")
@@ -200,10 +238,10 @@ fn ran(output: std::process::Output) -> Ran {
     }
 }
 
-fn lines_of(stdout: ChildStdout) -> Receiver<String> {
+pub fn lines_of(stream: impl Read + Send + 'static) -> Receiver<String> {
     let (sender, receiver) = channel();
     thread::spawn(move || {
-        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+        for line in BufReader::new(stream).lines().map_while(Result::ok) {
             if sender.send(line).is_err() {
                 return;
             }

@@ -3,5 +3,7 @@
 mod follow;
 mod harness;
 mod read;
+mod schema;
 mod tree;
+mod validate;
 mod write;

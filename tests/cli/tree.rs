@@ -65,7 +65,7 @@ fn apply_makes_one_commit_of_a_directory_and_prints_what_changed() {
     let again = server.ok(&["apply", "-f", text(&tree)]);
     assert_eq!(again, "nothing to change in 4 layers\n");
     let valid = server.ok(&["validate", "-f", text(&tree), "--namespace", "other"]);
-    assert_eq!(valid, "valid: 4 layers, and something would change\n");
+    assert!(valid.ends_with("valid: 4 layers, and something would change\n"), "{valid}");
 }
 
 #[test]

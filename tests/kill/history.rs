@@ -46,7 +46,7 @@ impl History {
             let message = stream.message().await.expect("no gap").expect("no end");
             let Some(stream_changes_response::Event::Commit(part)) = message.event else { continue };
             match &mut parts {
-                Some(commit) => commit.changes.extend(part.changes),
+                Some(commit) => part.changes.into_iter().for_each(|change| extend(commit, change)),
                 None => parts = Some(part),
             }
             if !message.more {
@@ -58,6 +58,12 @@ impl History {
 
     pub fn head(&self) -> u64 {
         self.commits.len() as u64
+    }
+
+    /// Whether a request made a commit.
+    #[allow(dead_code, reason = "kill -9 leads to no refusals")]
+    pub fn has(&self, request_id: &str) -> bool {
+        self.requests.contains_key(request_id)
     }
 
     fn add(&mut self, commit: Commit) {
@@ -171,6 +177,17 @@ impl Config {
         let layers: Layers =
             layers.map(|layer| ((layer.kind, layer.scope), (layer.version, layer.digest))).collect();
         assert_eq!((&layers, &info.tags), (&self.layers, &self.tags), "{}", info.config);
+    }
+}
+
+/// Adds what a further part of a commit tells: of another config, or more of the last one.
+fn extend(commit: &mut Commit, change: ConfigChange) {
+    match commit.changes.last_mut() {
+        Some(last) if (&last.namespace, &last.config) == (&change.namespace, &change.config) => {
+            last.layers.extend(change.layers);
+            last.tags.extend(change.tags);
+        }
+        _ => commit.changes.push(change),
     }
 }
 

@@ -61,6 +61,8 @@ impl Watcher {
         let request = WatchRequest {
             targets: targets.collect(),
             resume_token: self.token.clone(),
+            // So that it soon knows of commits that change nothing of what it watches.
+            progress_interval: Some(prost_types::Duration { seconds: 0, nanos: 200_000_000 }),
             ..Default::default()
         };
         self.parts.clear();

@@ -89,8 +89,18 @@ impl Write {
         &options.as_ref().expect("every write has options").request_id
     }
 
-    pub async fn send(self, mut client: Client) -> Answer {
-        let told = match self.clone() {
+    pub async fn send(self, client: Client) -> Answer {
+        match self.attempt(client).await {
+            Ok((changed, revision)) => Answer::Acknowledged(Acknowledged { write: self, changed, revision }),
+            // What the server itself says has details; what the broken connection says has none.
+            Err(status) if status.get_details_error_info().is_none() => Answer::None(self, status),
+            Err(status) => self.refused(status),
+        }
+    }
+
+    /// Whether it changed something, and the revision.
+    pub async fn attempt(&self, mut client: Client) -> Result<(bool, u64), Status> {
+        match self.clone() {
             Write::Set(request) => client.set(request).await.map(|response| {
                 let response = response.into_inner();
                 (response.changed, response.store_revision)
@@ -115,12 +125,6 @@ impl Write {
                 let response = response.into_inner();
                 (response.changed, response.store_revision)
             }),
-        };
-        match told {
-            Ok((changed, revision)) => Answer::Acknowledged(Acknowledged { write: self, changed, revision }),
-            // What the server itself says has details; what the broken connection says has none.
-            Err(status) if status.get_details_error_info().is_none() => Answer::None(self, status),
-            Err(status) => self.refused(status),
         }
     }
 
@@ -224,12 +228,14 @@ fn milliseconds(count: i64) -> prost_types::Duration {
     }
 }
 
-/// 100 B to 200 KB, small ones most of the time.
+/// 100 B to 1 MiB, small ones most of the time.
 fn size(rng: &mut Rng) -> usize {
     match rng.u8(..100) {
         0..85 => rng.usize(100..2_000),
         85..96 => rng.usize(2_000..20_000),
-        _ => rng.usize(20_000..200_000),
+        96..99 => rng.usize(20_000..200_000),
+        // A patch of such a document must not make it too large.
+        _ => rng.usize(200_000..(1 << 20) - 1_000),
     }
 }
 

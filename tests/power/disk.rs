@@ -1,4 +1,5 @@
-//! A directory on a disk whose power can be cut: the model behind a FUSE mount. Knows no processes.
+//! A directory on a disk whose power can be cut, which can be full, and which can fail: the model behind a FUSE mount. Knows no
+//! processes.
 
 use std::ffi::{CString, OsStr};
 use std::fs::File;
@@ -38,6 +39,21 @@ struct Shared {
 struct State {
     model: Model,
     power: Power,
+    faults: Faults,
+    /// How often something was written, named or synced.
+    changes: u64,
+    /// The change at which the power fails.
+    fails_at: Option<u64>,
+}
+
+/// How often a disk answers with an error what it is asked to do.
+#[derive(Clone, Debug)]
+pub struct Faults {
+    /// The chance of a write, or of a change of names.
+    pub writes: f64,
+    /// The chance of a sync.
+    pub syncs: f64,
+    pub rng: Rng,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -57,7 +73,13 @@ impl Disk {
             let _ = writeln!(io::stderr(), "skipped: power cuts need /dev/fuse: {error}");
             return None;
         }
-        let state = Mutex::new(State { model: Model::new(names), power: Power::On });
+        let state = Mutex::new(State {
+            model: Model::new(names),
+            power: Power::On,
+            faults: Faults::none(),
+            changes: 0,
+            fails_at: None,
+        });
         let shared = Arc::new(Shared { state, power_changed: Condvar::new(), sync_time });
         let directory = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
         let mut config = Config::default();
@@ -75,6 +97,35 @@ impl Disk {
     /// From now on nothing is answered, and nothing becomes durable.
     pub fn fail(&self) {
         self.shared.turn(Power::Failing);
+    }
+
+    /// The same at the `count`th change from now.
+    pub fn fail_after(&self, count: u64) {
+        let mut state = self.shared.state();
+        state.fails_at = Some(state.changes + count);
+    }
+
+    /// How often something was written, named or synced so far.
+    pub fn changes(&self) -> u64 {
+        self.shared.state().changes
+    }
+
+    /// Waits until the power is no longer on. Blocks.
+    pub fn failure(&self) -> impl FnOnce() + Send + 'static {
+        let shared = self.shared.clone();
+        move || {
+            let is_on = |state: &mut State| state.power == Power::On;
+            drop(shared.power_changed.wait_while(shared.state(), is_on).expect("the model does not panic"));
+        }
+    }
+
+    /// From now on files may grow by so many bytes, a name being some as well, or, with `None`, as they like.
+    pub fn set_room(&self, bytes: Option<usize>) {
+        self.shared.state().model.set_room(bytes);
+    }
+
+    pub fn set_faults(&self, faults: Faults) {
+        self.shared.state().faults = faults;
     }
 
     /// What was not synced is gone, as far as `survives` says. Who used the disk must have been sent SIGKILL.
@@ -110,15 +161,42 @@ impl Shared {
     }
 
     fn turn(&self, power: Power) {
-        self.state().power = power;
+        let mut state = self.state();
+        state.power = power;
+        state.fails_at = None;
         self.power_changed.notify_all();
     }
 
-    fn with<T>(&self, run: impl FnOnce(&mut Model) -> Result<T, Failure>) -> Result<T, Errno> {
+    /// Waits while the power fails.
+    fn powered(&self) -> Result<MutexGuard<'_, State>, Errno> {
         let failing = |state: &mut State| state.power == Power::Failing;
         let waited = self.power_changed.wait_while(self.state(), failing);
-        let mut state = waited.expect("the model does not panic");
-        if state.power == Power::Off {
+        let state = waited.expect("the model does not panic");
+        match state.power {
+            Power::Off => Err(Errno::from_i32(EIO)),
+            Power::On | Power::Failing => Ok(state),
+        }
+    }
+
+    /// The same before something becomes different.
+    fn powered_for_change(&self) -> Result<MutexGuard<'_, State>, Errno> {
+        let mut state = self.powered()?;
+        state.changes += 1;
+        if state.fails_at == Some(state.changes) {
+            drop(state);
+            self.turn(Power::Failing);
+            return self.powered();
+        }
+        Ok(state)
+    }
+
+    fn read<T>(&self, run: impl FnOnce(&Model) -> Result<T, Failure>) -> Result<T, Errno> {
+        run(&self.powered()?.model).map_err(Errno::from_i32)
+    }
+
+    fn change<T>(&self, run: impl FnOnce(&mut Model) -> Result<T, Failure>) -> Result<T, Errno> {
+        let state = &mut *self.powered_for_change()?;
+        if state.faults.rng.f64() < state.faults.writes {
             return Err(Errno::from_i32(EIO));
         }
         run(&mut state.model).map_err(Errno::from_i32)
@@ -126,12 +204,22 @@ impl Shared {
 
     /// What is written while it takes its time is not part of it.
     fn sync(&self, node: NodeId) -> Result<(), Errno> {
-        let until = self.with(|model| Ok(model.now()))?;
+        let until = self.powered_for_change()?.model.now();
         thread::sleep(self.sync_time);
-        self.with(|model| {
-            model.sync(node, until);
-            Ok(())
-        })
+        let State { model, faults, .. } = &mut *self.powered()?;
+        if faults.rng.f64() < faults.syncs {
+            let survives = Survives::random(&mut faults.rng);
+            model.fail_sync(node, until, &survives, &mut faults.rng);
+            return Err(Errno::from_i32(EIO));
+        }
+        model.sync(node, until);
+        Ok(())
+    }
+}
+
+impl Faults {
+    pub fn none() -> Faults {
+        Faults { writes: 0.0, syncs: 0.0, rng: Rng::with_seed(0) }
     }
 }
 
@@ -140,7 +228,7 @@ struct Mounted(Arc<Shared>);
 
 impl Filesystem for Mounted {
     fn lookup(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
-        let found = self.0.with(|model| {
+        let found = self.0.read(|model| {
             let node = model.find(parent.0, name)?;
             Ok(attributes(node, model.content(node)?))
         });
@@ -148,7 +236,7 @@ impl Filesystem for Mounted {
     }
 
     fn getattr(&self, _: &Request, node: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
-        reply_attributes(reply, self.0.with(|model| Ok(attributes(node.0, model.content(node.0)?))));
+        reply_attributes(reply, self.0.read(|model| Ok(attributes(node.0, model.content(node.0)?))));
     }
 
     fn setattr(
@@ -169,7 +257,7 @@ impl Filesystem for Mounted {
         _flags: Option<BsdFileFlags>,
         reply: ReplyAttr,
     ) {
-        let set = self.0.with(|model| {
+        let set = self.0.change(|model| {
             if let Some(size) = size {
                 model.resize(node.0, size as usize)?;
             }
@@ -181,7 +269,7 @@ impl Filesystem for Mounted {
     fn mkdir(&self, _: &Request, parent: INodeNo, name: &OsStr, _: u32, _: u32, reply: ReplyEntry) {
         let content = Content::Directory(Default::default());
         let attributes = attributes(0, &content);
-        let made = self.0.with(|model| model.create(parent.0, name, content));
+        let made = self.0.change(|model| model.create(parent.0, name, content));
         reply_entry(reply, made.map(|node| FileAttr { ino: INodeNo(node), ..attributes }));
     }
 
@@ -195,7 +283,7 @@ impl Filesystem for Mounted {
         _flags: i32,
         reply: ReplyCreate,
     ) {
-        match self.0.with(|model| model.create(parent.0, name, Content::File(vec![]))) {
+        match self.0.change(|model| model.create(parent.0, name, Content::File(vec![]))) {
             Ok(node) => {
                 let attributes = attributes(node, &Content::File(vec![]));
                 reply.created(&TTL, &attributes, Generation(0), FileHandle(0), FopenFlags::FOPEN_DIRECT_IO);
@@ -205,11 +293,11 @@ impl Filesystem for Mounted {
     }
 
     fn unlink(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        reply_empty(reply, self.0.with(|model| model.remove(parent.0, name)));
+        reply_empty(reply, self.0.change(|model| model.remove(parent.0, name)));
     }
 
     fn rmdir(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
-        reply_empty(reply, self.0.with(|model| model.remove(parent.0, name)));
+        reply_empty(reply, self.0.change(|model| model.remove(parent.0, name)));
     }
 
     fn rename(
@@ -222,7 +310,7 @@ impl Filesystem for Mounted {
         _: RenameFlags,
         reply: ReplyEmpty,
     ) {
-        let renamed = self.0.with(|model| model.rename((parent.0, name), (new_parent.0, new_name)));
+        let renamed = self.0.change(|model| model.rename((parent.0, name), (new_parent.0, new_name)));
         reply_empty(reply, renamed);
     }
 
@@ -241,7 +329,7 @@ impl Filesystem for Mounted {
         _: Option<LockOwner>,
         reply: ReplyData,
     ) {
-        let read = self.0.with(|model| match model.content(node.0)? {
+        let read = self.0.read(|model| match model.content(node.0)? {
             Content::File(bytes) => {
                 let start = bytes.len().min(offset as usize);
                 let end = bytes.len().min(start + size as usize);
@@ -267,8 +355,8 @@ impl Filesystem for Mounted {
         _: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
-        match self.0.with(|model| model.write(node.0, offset as usize, bytes)) {
-            Ok(()) => reply.written(bytes.len() as u32),
+        match self.0.change(|model| model.write(node.0, offset as usize, bytes)) {
+            Ok(count) => reply.written(count as u32),
             Err(error) => reply.error(error),
         }
     }
@@ -287,7 +375,7 @@ impl Filesystem for Mounted {
 
     /// In the order of the nodes, so that a name that goes meanwhile does not hide another one.
     fn readdir(&self, _: &Request, node: INodeNo, _: FileHandle, after: u64, mut reply: ReplyDirectory) {
-        let listed = self.0.with(|model| {
+        let listed = self.0.read(|model| {
             let Content::Directory(entries) = model.content(node.0)? else { return Err(libc::ENOTDIR) };
             let mut later = Vec::new();
             for (name, node) in entries.iter().filter(|(_, node)| **node > after) {

@@ -7,13 +7,15 @@ use std::collections::{BTreeMap, HashMap};
 use std::ffi::{OsStr, OsString};
 
 use fastrand::Rng;
-use libc::{EEXIST, EISDIR, ENOENT, ENOTDIR, ENOTEMPTY};
+use libc::{EEXIST, EISDIR, ENOENT, ENOSPC, ENOTDIR, ENOTEMPTY};
 
 pub type NodeId = u64;
 /// An errno.
 pub type Failure = i32;
 
 pub const ROOT: NodeId = 1;
+/// What a name takes of the disk.
+const NAME_BYTES: usize = 4096;
 
 /// A disk, all of it in memory.
 pub struct Model {
@@ -23,6 +25,8 @@ pub struct Model {
     /// What would not surely survive, in order.
     pending: Vec<(u64, Operation)>,
     operation_last: u64,
+    /// Bytes that files may still grow by. `None`: there is no end of it.
+    room: Option<usize>,
 }
 
 /// When names become durable.
@@ -103,7 +107,7 @@ impl Model {
     pub fn new(names: Names) -> Model {
         let root = Content::Directory(BTreeMap::new());
         let nodes = HashMap::from([(ROOT, Node { seen: root.clone(), durable: root })]);
-        Model { names, nodes, node_last: ROOT, pending: Vec::new(), operation_last: 0 }
+        Model { names, nodes, node_last: ROOT, pending: Vec::new(), operation_last: 0, room: None }
     }
 
     pub fn content(&self, node: NodeId) -> Result<&Content, Failure> {
@@ -118,6 +122,7 @@ impl Model {
         if self.directory(directory)?.contains_key(name) {
             return Err(EEXIST);
         }
+        self.take_room(NAME_BYTES)?;
         self.node_last += 1;
         let node = self.node_last;
         self.nodes.insert(node, Node { seen: content.clone(), durable: content });
@@ -126,8 +131,10 @@ impl Model {
     }
 
     pub fn remove(&mut self, directory: NodeId, name: &OsStr) -> Result<(), Failure> {
-        self.check_empty(self.find(directory, name)?)?;
+        let node = self.find(directory, name)?;
+        self.check_empty(node)?;
         self.perform(Operation::Name(vec![(directory, name.into(), None)]));
+        self.return_room_of(node);
         Ok(())
     }
 
@@ -136,21 +143,36 @@ impl Model {
         self.directory(to.0)?;
         if let Ok(replaced) = self.find(to.0, to.1) {
             self.check_empty(replaced)?;
+            self.return_room_of(replaced);
         }
         self.perform(Operation::Name(vec![(from.0, from.1.into(), None), (to.0, to.1.into(), Some(node))]));
         Ok(())
     }
 
-    pub fn write(&mut self, file: NodeId, offset: usize, bytes: &[u8]) -> Result<(), Failure> {
-        self.file(file)?;
-        self.perform(Operation::Write { file, offset, bytes: bytes.into() });
-        Ok(())
+    /// Writes as much as there is room for, and says how much that is.
+    pub fn write(&mut self, file: NodeId, offset: usize, bytes: &[u8]) -> Result<usize, Failure> {
+        let growth = (offset + bytes.len()).saturating_sub(self.file(file)?.len());
+        let fitting = growth.min(self.room.unwrap_or(growth));
+        let count = bytes.len().saturating_sub(growth - fitting);
+        if count == 0 && !bytes.is_empty() {
+            return Err(ENOSPC);
+        }
+        self.take_room(fitting)?;
+        self.perform(Operation::Write { file, offset, bytes: bytes[..count].into() });
+        Ok(count)
     }
 
     pub fn resize(&mut self, file: NodeId, bytes: usize) -> Result<(), Failure> {
-        self.file(file)?;
+        let before = self.file(file)?.len();
+        self.take_room(bytes.saturating_sub(before))?;
+        self.return_room(before.saturating_sub(bytes));
         self.perform(Operation::Resize { file, bytes });
         Ok(())
+    }
+
+    /// From now on files may grow by so many bytes, or, with `None`, as they like.
+    pub fn set_room(&mut self, room: Option<usize>) {
+        self.room = room;
     }
 
     /// The last operation until now. A sync that begins now is for those up to it.
@@ -161,23 +183,43 @@ impl Model {
     /// Makes durable what was done up to `until`: to the content of a file, or to the names in a directory.
     pub fn sync(&mut self, node: NodeId, until: u64) {
         let is_journal = matches!(self.names, Names::Journal);
-        let (synced, pending) = std::mem::take(&mut self.pending).into_iter().partition(|(at, operation)| {
-            *at <= until
-                && match operation {
-                    Operation::Write { file, .. } | Operation::Resize { file, .. } => *file == node,
-                    Operation::Name(changes) => is_journal || changes.iter().any(|change| change.0 == node),
-                }
+        let synced = self.take_pending(until, |operation| match operation {
+            Operation::Write { .. } | Operation::Resize { .. } => operation.is_content_of(node),
+            Operation::Name(changes) => is_journal || changes.iter().any(|change| change.0 == node),
         });
-        self.pending = pending;
-        let synced: Vec<(u64, Operation)> = synced;
-        synced.iter().for_each(|(_, operation)| self.make_durable(operation));
+        synced.iter().for_each(|operation| self.make_durable(operation));
+    }
+
+    /// As a kernel does whose disk has failed: the content that was to be synced is seen as before, no later sync tries it again, and
+    /// what of it is on the disk nobody knows. Names can be tried again: file systems that lose those take no more changes at all.
+    pub fn fail_sync(&mut self, node: NodeId, until: u64, survives: &Survives, rng: &mut Rng) {
+        let given_up = self.take_pending(until, |operation| operation.is_content_of(node));
+        self.keep(&given_up, survives, rng);
     }
 
     /// What is seen from now on is what a power cut left. Says how many operations were at stake.
     pub fn cut(&mut self, survives: &Survives, rng: &mut Rng) -> usize {
-        let pending = std::mem::take(&mut self.pending);
-        let moment = rng.usize(..=pending.len());
-        for (at, (_, operation)) in pending.iter().enumerate() {
+        let pending: Vec<_> =
+            std::mem::take(&mut self.pending).into_iter().map(|pending| pending.1).collect();
+        self.keep(&pending, survives, rng);
+        for node in self.nodes.values_mut() {
+            node.seen = node.durable.clone();
+        }
+        pending.len()
+    }
+
+    fn take_pending(&mut self, until: u64, is_taken: impl Fn(&Operation) -> bool) -> Vec<Operation> {
+        let all = std::mem::take(&mut self.pending).into_iter();
+        let (taken, pending) = all.partition(|(at, operation)| *at <= until && is_taken(operation));
+        self.pending = pending;
+        let taken: Vec<(u64, Operation)> = taken;
+        taken.into_iter().map(|(_, operation)| operation).collect()
+    }
+
+    /// Makes durable what survives of operations that were not synced.
+    fn keep(&mut self, operations: &[Operation], survives: &Survives, rng: &mut Rng) {
+        let moment = rng.usize(..=operations.len());
+        for (at, operation) in operations.iter().enumerate() {
             match survives {
                 Survives::Nothing => {}
                 Survives::Everything => self.make_durable(operation),
@@ -191,10 +233,6 @@ impl Model {
                 }
             }
         }
-        for node in self.nodes.values_mut() {
-            node.seen = node.durable.clone();
-        }
-        pending.len()
     }
 
     fn tear(&mut self, operation: &Operation, chance: f64, size: usize, lengths: bool, rng: &mut Rng) {
@@ -231,6 +269,25 @@ impl Model {
         operation.apply(&mut self.nodes, |node| &mut node.durable);
     }
 
+    fn take_room(&mut self, bytes: usize) -> Result<(), Failure> {
+        if let Some(room) = &mut self.room {
+            *room = room.checked_sub(bytes).ok_or(ENOSPC)?;
+        }
+        Ok(())
+    }
+
+    fn return_room(&mut self, bytes: usize) {
+        if let Some(room) = &mut self.room {
+            *room += bytes;
+        }
+    }
+
+    /// Of a file that nobody has open any more, as far as that can be told here.
+    fn return_room_of(&mut self, node: NodeId) {
+        let bytes = self.file(node).map_or(0, Vec::len);
+        self.return_room(NAME_BYTES + bytes);
+    }
+
     fn directory(&self, node: NodeId) -> Result<&BTreeMap<OsString, NodeId>, Failure> {
         match self.content(node)? {
             Content::Directory(entries) => Ok(entries),
@@ -254,6 +311,13 @@ impl Model {
 }
 
 impl Operation {
+    fn is_content_of(&self, node: NodeId) -> bool {
+        match self {
+            Operation::Write { file, .. } | Operation::Resize { file, .. } => *file == node,
+            Operation::Name(_) => false,
+        }
+    }
+
     /// To what is seen, or to what is durable.
     fn apply(&self, nodes: &mut HashMap<NodeId, Node>, which: fn(&mut Node) -> &mut Content) {
         match self {

@@ -13,7 +13,8 @@ use serde_json::Value;
 pub struct Tree(BTreeMap<(String, String), Value>);
 
 impl Tree {
-    /// Reads `CONFIG/global.yaml`, `CONFIG/production/checkout.json` and so on.
+    /// Reads `CONFIG/global.yaml`, `CONFIG/production/checkout.json` and so on; what governs these, in files that begin with `_`, is not
+    /// part of it.
     pub fn read(directory: &Path) -> Tree {
         let mut tree = Tree(BTreeMap::new());
         for config in directories(directory) {
@@ -27,6 +28,9 @@ impl Tree {
         for path in entries(directory) {
             if path.is_dir() {
                 self.collect(config, &format!("{above}/{}", name(&path)), &path);
+                continue;
+            }
+            if name(&path).starts_with('_') {
                 continue;
             }
             let stem = path.file_stem().expect("a file has a name").to_string_lossy().into_owned();

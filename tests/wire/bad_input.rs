@@ -194,7 +194,7 @@ async fn invalid_names_are_refused_by_every_call() {
         refused_for(client.set(set(write("test", bad))).await, "INVALID_NAME", "change.config");
         let apply = ApplyRequest { changes: vec![write("test", bad)], options: None };
         refused_for(client.apply(apply).await, "INVALID_NAME", "changes[0].config");
-        let validate = ValidateRequest { changes: vec![write("test", bad)] };
+        let validate = ValidateRequest { changes: vec![write("test", bad)], ..Default::default() };
         refused_for(client.validate(validate).await, "INVALID_NAME", "changes[0].config");
         let delete = DeleteRequest { config: bad.into(), ..delete(None) };
         refused_for(client.delete(delete).await, "INVALID_NAME", "config");
@@ -258,7 +258,7 @@ async fn invalid_scopes_are_refused_by_every_call() {
         refused_for(client.set(set(replace(bad, "{}"))).await, "INVALID_SCOPE", "change.scope");
         let apply = ApplyRequest { changes: vec![replace(bad, "{}")], options: None };
         refused_for(client.apply(apply).await, "INVALID_SCOPE", "changes[0].scope");
-        let validate = ValidateRequest { changes: vec![replace(bad, "{}")] };
+        let validate = ValidateRequest { changes: vec![replace(bad, "{}")], ..Default::default() };
         refused_for(client.validate(validate).await, "INVALID_SCOPE", "changes[0].scope");
         refused_for(client.delete(delete(Some(bad))).await, "INVALID_SCOPE", "scope");
         let back = RollbackRequest { scope: Some(bad.into()), ..rollback(rollback_request::To::Version(1)) };
@@ -294,14 +294,14 @@ async fn a_ttl_is_more_than_zero_and_for_overrides_only() {
         refused_for(client.set(set(change.clone())).await, "INVALID_TTL", "change.ttl");
         let apply = ApplyRequest { changes: vec![change.clone()], options: None };
         refused_for(client.apply(apply).await, "INVALID_TTL", "changes[0].ttl");
-        let validate = ValidateRequest { changes: vec![change] };
+        let validate = ValidateRequest { changes: vec![change], ..Default::default() };
         refused_for(client.validate(validate).await, "INVALID_TTL", "changes[0].ttl");
     }
     let base = Change { ttl: Some(Duration { seconds: 60, nanos: 0 }), ..replace("/", "{}") };
     refused_for(client.set(set(base.clone())).await, "INVALID_TTL", "change.ttl");
     let apply = ApplyRequest { changes: vec![base.clone()], options: None };
     refused_for(client.apply(apply).await, "INVALID_TTL", "changes[0].ttl");
-    let validate = ValidateRequest { changes: vec![base] };
+    let validate = ValidateRequest { changes: vec![base], ..Default::default() };
     refused_for(client.validate(validate).await, "INVALID_TTL", "changes[0].ttl");
 }
 
@@ -311,11 +311,19 @@ async fn a_layer_cannot_be_changed_twice_by_one_commit() {
     let twice = vec![replace("/", "{}"), replace("/x", "{}"), merge_patch("", "{}")];
     let apply = ApplyRequest { changes: twice.clone(), options: None };
     refused_for(client.apply(apply).await, "INVALID_FIELD", "changes[2]");
-    refused_for(client.validate(ValidateRequest { changes: twice }).await, "INVALID_FIELD", "changes[2]");
+    refused_for(
+        client.validate(ValidateRequest { changes: twice, ..Default::default() }).await,
+        "INVALID_FIELD",
+        "changes[2]",
+    );
     let many: Vec<_> = (0..1001).map(|at| replace(&format!("/s{at}"), "{}")).collect();
     let apply = ApplyRequest { changes: many.clone(), options: None };
     refused_for(client.apply(apply).await, "INVALID_FIELD", "changes");
-    refused_for(client.validate(ValidateRequest { changes: many }).await, "INVALID_FIELD", "changes");
+    refused_for(
+        client.validate(ValidateRequest { changes: many, ..Default::default() }).await,
+        "INVALID_FIELD",
+        "changes",
+    );
 }
 
 #[tokio::test]
@@ -514,7 +522,11 @@ async fn a_refusal_names_the_first_of_many_findings_and_validate_names_all() {
     let status = refused(status, Code::FailedPrecondition, "VALIDATION_FAILED");
     assert!(status.details().len() < 4 << 10, "{}", status.details().len());
     let some = findings(&status);
-    let all = client.validate(ValidateRequest { changes: vec![over] }).await.expect("validate").into_inner();
+    let all = client
+        .validate(ValidateRequest { changes: vec![over], ..Default::default() })
+        .await
+        .expect("validate")
+        .into_inner();
     let all = all.report.expect("a report").findings;
     assert_eq!(all.len(), 501);
     assert!(some.len() > 1 && all.starts_with(&some));

@@ -10,6 +10,7 @@ mod messages;
 mod overrides;
 mod raw;
 mod reads;
+mod schemas;
 mod support;
 mod tags;
 mod validate;

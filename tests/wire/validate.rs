@@ -6,7 +6,7 @@ use tonic::Code;
 use super::support::*;
 
 async fn validate(client: &mut Client, changes: Vec<Change>) -> ValidateResponse {
-    client.validate(ValidateRequest { changes }).await.expect("validate").into_inner()
+    client.validate(ValidateRequest { changes, ..Default::default() }).await.expect("validate").into_inner()
 }
 
 #[tokio::test]
@@ -101,7 +101,7 @@ async fn a_stale_expected_version_is_an_error_and_no_finding() {
     put(&mut client, "/", r#"{"a":1}"#).await;
     let stale = Change { expected_version: Some(0), ..replace("/", "{}") };
     let status = refused(
-        client.validate(ValidateRequest { changes: vec![stale] }).await,
+        client.validate(ValidateRequest { changes: vec![stale], ..Default::default() }).await,
         Code::Aborted,
         "VERSION_MISMATCH",
     );
@@ -123,6 +123,6 @@ async fn everything_that_is_wrong_is_found_at_once_in_the_order_of_the_changes()
         [("PATCH_DOES_NOT_APPLY", "/"), ("MALFORMED_DOCUMENT", "/a"), ("PATCH_DOES_NOT_APPLY", "/c")];
     assert_eq!(told, expected);
     let stale = Change { expected_version: Some(7), ..merge_patch("/b", "{}") };
-    let request = ValidateRequest { changes: vec![changes[0].clone(), stale] };
+    let request = ValidateRequest { changes: vec![changes[0].clone(), stale], ..Default::default() };
     refused(client.validate(request).await, Code::Aborted, "VERSION_MISMATCH");
 }

@@ -50,6 +50,15 @@ pub fn config_id(prefix: &str, namespace_text: &str, config: &str) -> Result<Con
     })
 }
 
+/// A config that others govern, not one that governs.
+pub fn governed(prefix: &str, namespace_text: &str, config: &str) -> Result<ConfigId, Error> {
+    let id = config_id(prefix, namespace_text, config)?;
+    match id.config.is_ordinary() {
+        true => Ok(id),
+        false => Err(invalid(format_args!("{prefix}config"), format!("{config:?} governs other configs"))),
+    }
+}
+
 pub fn scope(prefix: &str, text: &str) -> Result<Scope, Error> {
     Scope::parse(text).map_err(|error| invalid(format_args!("{prefix}scope"), format!("{text:?} {error}")))
 }
@@ -137,11 +146,14 @@ pub fn read(prefix: &str, request: v1::GetRequest) -> Result<Read, Error> {
         Some(Wire::Revision(revision)) => At::Revision(Revision(revision)),
         Some(Wire::Time(time)) => At::Time(timestamp(format_args!("{prefix}time"), &time)?),
     };
+    if request.apply_defaults && at != At::Latest {
+        return Err(invalid(format_args!("{prefix}apply_defaults"), "is for the current version only"));
+    }
     Ok(Read {
         target: Target {
             id: config_id(prefix, &request.namespace, &request.config)?,
             scope: scope(prefix, &request.scope)?,
-            view: view(format_args!("{prefix}view"), request.view)?,
+            view: filled(prefix, view(format_args!("{prefix}view"), request.view)?, request.apply_defaults)?,
         },
         at,
         format: format(format_args!("{prefix}format"), request.format)?,
@@ -149,6 +161,15 @@ pub fn read(prefix: &str, request: v1::GetRequest) -> Result<Read, Error> {
         if_none_match: digest(format_args!("{prefix}if_none_match"), &request.if_none_match)?,
         min_revision: Revision(request.min_revision),
     })
+}
+
+/// The view with defaults, if they are asked for.
+fn filled(prefix: &str, view: View, apply_defaults: bool) -> Result<View, Error> {
+    match (apply_defaults, view) {
+        (false, view) => Ok(view),
+        (true, View::Effective) => Ok(View::Filled),
+        (true, _) => Err(invalid(format_args!("{prefix}apply_defaults"), "is for VIEW_EFFECTIVE only")),
+    }
 }
 
 /// The same, for Explain.
@@ -383,7 +404,7 @@ fn watch_target(prefix: &str, target: v1::WatchTarget) -> Result<WatchTarget, Er
     Ok(WatchTarget {
         selector,
         scope: scope(prefix, &target.scope)?,
-        view: view(format_args!("{prefix}view"), target.view)?,
+        view: filled(prefix, view(format_args!("{prefix}view"), target.view)?, target.apply_defaults)?,
         format: format(format_args!("{prefix}format"), target.format)?,
     })
 }

@@ -29,7 +29,7 @@ pub fn format_message(format: Format) -> v1::Format {
 
 pub fn view_message(view: View) -> v1::View {
     match view {
-        View::Effective => v1::View::Effective,
+        View::Effective | View::Filled => v1::View::Effective,
         View::Base => v1::View::Base,
         View::Layer(LayerKind::Base) => v1::View::Layer,
         View::Layer(LayerKind::Override) => v1::View::OverrideLayer,
@@ -97,6 +97,7 @@ pub fn target_message(target: &Target, format: Format) -> v1::WatchTarget {
         format: format_message(format).into(),
         if_none_match: String::new(),
         held: Default::default(),
+        apply_defaults: target.view == View::Filled,
     }
 }
 
@@ -132,15 +133,18 @@ pub fn diff_message(changes: Vec<ValueChange>) -> Vec<v1::ValueChange> {
     changes.collect()
 }
 
+pub fn severity_message(severity: Severity) -> v1::Severity {
+    match severity {
+        Severity::Error => v1::Severity::Error,
+        Severity::Warning => v1::Severity::Warning,
+        Severity::Suggestion => v1::Severity::Suggestion,
+    }
+}
+
 pub fn report_message(report: &Report) -> v1::ValidationReport {
     let findings = report.findings.iter().map(|finding| v1::Finding {
-        severity: match finding.severity {
-            Severity::Error => v1::Severity::Error,
-            Severity::Warning => v1::Severity::Warning,
-            Severity::Suggestion => v1::Severity::Suggestion,
-        }
-        .into(),
-        code: finding.code.into(),
+        severity: severity_message(finding.severity).into(),
+        code: finding.code.to_string(),
         namespace: finding.place.id.namespace.to_string(),
         config: finding.place.id.config.to_string(),
         scope: finding.place.scope.to_string(),
@@ -148,7 +152,11 @@ pub fn report_message(report: &Report) -> v1::ValidationReport {
         message: finding.message.clone(),
         suggestion: finding.suggestion.clone(),
     });
-    v1::ValidationReport { valid: report.is_valid(), findings: findings.collect() }
+    v1::ValidationReport {
+        valid: report.is_valid(),
+        findings: findings.collect(),
+        omitted: report.omitted as u64,
+    }
 }
 
 pub fn config_message(config: &ConfigState) -> v1::ConfigInfo {
@@ -226,6 +234,8 @@ pub fn commit_message<'a>(
             Source::Rollback => v1::CommitSource::Rollback,
             Source::Expiry => v1::CommitSource::Expiry,
             Source::Tag => v1::CommitSource::Tag,
+            Source::Schema => v1::CommitSource::Schema,
+            Source::Migration => v1::CommitSource::Migration,
         }
         .into(),
         reason: reason.clone(),

@@ -33,7 +33,7 @@ fn layer(config: &str, scope: &str) -> LayerName {
 }
 
 fn file(text: &str) -> LayerFile {
-    LayerFile { format: DocumentFormat::Yaml, text: text.into() }
+    LayerFile { holds: Holds::Layer, format: DocumentFormat::Yaml, text: text.into() }
 }
 
 #[test]
@@ -82,9 +82,48 @@ fn what_lies_beside_the_layers_is_ignored_and_what_is_unknown_is_named() {
 }
 
 #[test]
+fn what_governs_lies_beside_what_it_governs() {
+    let directory = directory(&[
+        ("_rules.yaml", "rules: {}"),
+        ("_settings.json", "{}"),
+        ("checkout/_schema.json", "{}"),
+        ("checkout/_rules.yml", "rules: {}"),
+        ("checkout/_settings.toml", ""),
+        ("checkout/global.yaml", "a: 1"),
+        ("basket/_schema.versions.json", "{}"),
+    ]);
+    let tree = read(directory.path()).expect("a tree");
+    let expected = [
+        "checkout /",
+        "namespace:rules /",
+        "namespace:settings /",
+        "rules:checkout /",
+        "schema:basket /",
+        "schema:checkout /",
+        "settings:checkout /",
+    ];
+    assert_eq!(names(&tree), expected);
+    assert_eq!(tree.layers[&layer("schema:checkout", "/")].holds, Holds::Schema);
+    assert_eq!(tree.layers[&layer("schema:basket", "/")].holds, Holds::Layer);
+
+    for (path, why) in [
+        ("_schema.json", "_rules and _settings are those of the namespace"),
+        ("checkout/_shema.json", "there are no others"),
+        ("checkout/production/_rules.json", "in the directory of the config"),
+        ("schema:checkout/global.json", "its schema is CONFIG/_schema.json"),
+    ] {
+        let message = refusal(&[(path, "{}")]);
+        assert!(message.contains(why), "{path}: {message}");
+    }
+    let twice = refusal(&[("a/_schema.json", "{}"), ("a/_schema.versions.json", "{}")]);
+    assert!(twice.contains("holds the same layer"), "{twice}");
+}
+
+#[test]
 fn an_environment_named_global_is_refused() {
     assert!(refusal(&[("checkout/global/eu.yaml", "{}")]).contains("no environment may be named global"));
-    let error = path_of(&layer("checkout", "/global"), DocumentFormat::Yaml).expect_err("refused");
+    let error =
+        path_of(&layer("checkout", "/global"), Holds::Layer, DocumentFormat::Yaml).expect_err("refused");
     assert!(error.to_string().contains("no environment may be named global"), "{error}");
 }
 
@@ -155,15 +194,25 @@ fn any_layer() -> impl Strategy<Value = (LayerName, LayerFile)> {
         .prop_filter("has no place in a directory", |segments| segments.first().is_none_or(|s| s != GLOBAL))
         .prop_map(|segments| format!("/{}", segments.join("/")));
     let format = prop::sample::select(vec![DocumentFormat::Json, DocumentFormat::Yaml, DocumentFormat::Toml]);
-    (config, scope, format, "\\PC{0,20}")
-        .prop_map(|(config, scope, format, text)| (layer(&config, &scope), LayerFile { format, text }))
+    let of_config = (config, scope).prop_map(|(config, scope)| (layer(&config, &scope), Holds::Layer));
+    let governing = prop::sample::select(vec![
+        ("schema:a", Holds::Schema),
+        ("schema:b", Holds::Layer),
+        ("rules:a", Holds::Layer),
+        ("namespace:rules", Holds::Layer),
+        ("namespace:settings", Holds::Layer),
+    ]);
+    let governing = governing.prop_map(|(config, holds)| (layer(config, "/"), holds));
+    (prop_oneof![4 => of_config, 1 => governing], format, "\\PC{0,20}")
+        .prop_map(|((name, holds), format, text)| (name, LayerFile { holds, format, text }))
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn what_is_written_is_read_back(layers in prop::collection::btree_map(any_layer().prop_map(|l| l.0), any_layer().prop_map(|l| l.1), 0..12)) {
+    fn what_is_written_is_read_back(layers in prop::collection::vec(any_layer(), 0..12)) {
+        let layers: BTreeMap<LayerName, LayerFile> = layers.into_iter().collect();
         let parent = TempDir::new().expect("a directory");
         let path = parent.path().join("namespace");
         write(&path, &layers, false).expect("written");

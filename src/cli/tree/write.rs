@@ -16,7 +16,7 @@ pub fn write(
 ) -> Result<(), TreeError> {
     let mut files = Vec::new();
     for (name, file) in layers {
-        files.push((path_of(name, file.format)?, file.text.as_str()));
+        files.push((path_of(name, file.holds, file.format)?, file.text.as_str()));
     }
     match fs::read_dir(directory).map(|mut entries| entries.next().is_none()) {
         Ok(true) => write_whole(directory, &files),

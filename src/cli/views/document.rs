@@ -48,6 +48,7 @@ pub struct FindingView {
 pub struct ReportView {
     pub valid: bool,
     pub findings: Vec<FindingView>,
+    pub omitted: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -154,7 +155,7 @@ impl From<&v1::Finding> for FindingView {
 
 impl From<&v1::ValidationReport> for ReportView {
     fn from(report: &v1::ValidationReport) -> ReportView {
-        ReportView { valid: report.valid, findings: list(&report.findings) }
+        ReportView { valid: report.valid, findings: list(&report.findings), omitted: report.omitted }
     }
 }
 

@@ -21,6 +21,25 @@ pub struct ApplyView {
     pub store_revision: u64,
 }
 
+/// What `validate` answers: of changes; of what is stored there are no changes, and nobody is affected.
+#[derive(Debug, Serialize)]
+pub struct ValidationView {
+    pub report: Option<ReportView>,
+    pub changed: bool,
+    pub results: Vec<AppliedChangeView>,
+    pub affected: Vec<AffectedTargetView>,
+    pub affected_omitted: u64,
+    pub store_revision: u64,
+}
+
+#[derive(Debug, Serialize)]
+pub struct AffectedTargetView {
+    pub namespace: String,
+    pub config: String,
+    pub scope: String,
+    pub watchers: u32,
+}
+
 #[derive(Debug, Serialize)]
 pub struct AppliedChangeView {
     pub document: Option<DocumentView>,
@@ -77,13 +96,26 @@ impl From<&v1::ApplyResponse> for ApplyView {
     }
 }
 
-impl From<&v1::ValidateResponse> for ApplyView {
-    fn from(response: &v1::ValidateResponse) -> ApplyView {
-        ApplyView {
-            results: list(&response.results),
-            changed: response.changed,
+impl From<&v1::ValidateResponse> for ValidationView {
+    fn from(response: &v1::ValidateResponse) -> ValidationView {
+        ValidationView {
             report: response.report.as_ref().map(Into::into),
+            changed: response.changed,
+            results: list(&response.results),
+            affected: list(&response.affected),
+            affected_omitted: response.affected_omitted,
             store_revision: response.store_revision,
+        }
+    }
+}
+
+impl From<&v1::AffectedTarget> for AffectedTargetView {
+    fn from(target: &v1::AffectedTarget) -> AffectedTargetView {
+        AffectedTargetView {
+            namespace: target.namespace.clone(),
+            config: target.config.clone(),
+            scope: target.scope.clone(),
+            watchers: target.watchers,
         }
     }
 }

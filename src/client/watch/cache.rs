@@ -45,6 +45,8 @@ struct SavedTarget {
     scope: String,
     view: i32,
     format: i32,
+    #[serde(default)]
+    apply_defaults: bool,
 }
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -194,15 +196,15 @@ impl Saved {
 
 impl From<&WatchTarget> for SavedTarget {
     fn from(target: &WatchTarget) -> SavedTarget {
-        let WatchTarget { namespace, config, scope, view, format, .. } = target.clone();
-        SavedTarget { namespace, config, scope, view, format }
+        let WatchTarget { namespace, config, scope, view, format, apply_defaults, .. } = target.clone();
+        SavedTarget { namespace, config, scope, view, format, apply_defaults }
     }
 }
 
 impl From<SavedTarget> for WatchTarget {
     fn from(target: SavedTarget) -> WatchTarget {
-        let SavedTarget { namespace, config, scope, view, format } = target;
-        WatchTarget { namespace, config, scope, view, format, ..Default::default() }
+        let SavedTarget { namespace, config, scope, view, format, apply_defaults } = target;
+        WatchTarget { namespace, config, scope, view, format, apply_defaults, ..Default::default() }
     }
 }
 

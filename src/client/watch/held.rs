@@ -19,6 +19,7 @@ pub(super) struct Key {
     scope: String,
     view: i32,
     format: i32,
+    apply_defaults: bool,
 }
 
 /// The latest state of every target, and where to resume.
@@ -271,6 +272,7 @@ impl Key {
             scope: scope.to_owned(),
             view: if target.view() == View::Unspecified { View::Effective.into() } else { target.view },
             format: if target.format() == Format::Unspecified { Format::Json.into() } else { target.format },
+            apply_defaults: target.apply_defaults,
         }
     }
 
@@ -281,6 +283,7 @@ impl Key {
             scope: self.scope.clone(),
             view: self.view,
             format: self.format,
+            apply_defaults: self.apply_defaults,
             ..Default::default()
         }
     }
@@ -289,8 +292,8 @@ impl Key {
     fn belongs_to(&self, target: &WatchTarget) -> bool {
         let target = Key::of(target);
         (target.config == ALL_CONFIGS || target.config == self.config)
-            && (&target.namespace, &target.scope, target.view, target.format)
-                == (&self.namespace, &self.scope, self.view, self.format)
+            && (&target.namespace, &target.scope, target.view, target.format, target.apply_defaults)
+                == (&self.namespace, &self.scope, self.view, self.format, self.apply_defaults)
     }
 }
 

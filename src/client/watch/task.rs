@@ -51,10 +51,9 @@ async fn follow(api: Api, options: &WatchOptions, shared: &Shared, cache: Option
         let error = match end.await {
             End::Failed(error) if will_never_be_served(&error) => {
                 tracing::error!(%error, "the watch has ended");
-                let mut view = shared.lock();
-                (view.error, view.ended) = (Some(error), true);
-                drop(view);
+                shared.lock().error = Some(error);
                 shared.set_state(WatchState::Error, |_| true);
+                shared.lock().ended = true;
                 shared.news.notify_one();
                 return;
             }

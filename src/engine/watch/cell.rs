@@ -7,6 +7,7 @@ use std::task::Waker;
 use arc_swap::{ArcSwap, Guard};
 
 use crate::model::{Revision, Version};
+use crate::validate::Schema;
 
 use super::super::resolve::{Resolved, Resolver, Target};
 use super::super::state::{ConfigState, State};
@@ -37,6 +38,8 @@ pub(super) struct Told {
     document: OnceLock<Option<Arc<Resolved>>>,
     /// What the document is made of, until it is: a config of many layers is large.
     config: Mutex<Option<Arc<ConfigState>>>,
+    /// Whose defaults it is filled with.
+    schema: Option<Arc<Schema>>,
 }
 
 impl Told {
@@ -47,6 +50,7 @@ impl Told {
             version: config.map_or(Version::ZERO, |config| config.at.version),
             document: OnceLock::new(),
             config: Mutex::new(config.cloned()),
+            schema: target.schema_in(state),
             target,
         }
     }
@@ -55,7 +59,9 @@ impl Told {
     pub fn document(&self, resolver: &Resolver) -> Option<&Arc<Resolved>> {
         let make = || {
             let mut config = self.config.lock().expect("a document can be made of any config");
-            let document = config.as_ref().and_then(|config| resolver.resolve(config, &self.target));
+            let document = config
+                .as_ref()
+                .and_then(|config| resolver.resolve(config, &self.target, self.schema.clone()));
             *config = None;
             document
         };
@@ -101,7 +107,7 @@ impl Cell {
         match told.revision <= state.revision {
             true => told.document(resolver).cloned(),
             // The hub is about to move on to the next one.
-            false => resolver.resolve(state.config(&self.target.id)?, &self.target),
+            false => resolver.resolve_in(state, &self.target),
         }
     }
 

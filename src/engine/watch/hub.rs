@@ -9,10 +9,11 @@ use std::time::Instant;
 use arc_swap::{ArcSwap, Guard};
 use tokio::sync::watch;
 
-use crate::model::{Commit, ConfigId, LayerKey, Revision};
+use crate::model::{Commit, ConfigId, Governs, LayerKey, Revision, Scope};
 
 use super::super::error::{Error, Limit, Missing};
-use super::super::resolve::{Resolver, Target};
+use super::super::governance::{Governance, Governed};
+use super::super::resolve::{Resolver, Target, View};
 use super::super::state::State;
 use super::cell::{Cell, Told};
 use super::followers::Followers;
@@ -113,13 +114,19 @@ impl Hub {
     pub fn publish(&self, state: Arc<State>, commits: &[Commit]) {
         let changes = || commits.iter().flat_map(|commit| &commit.changes);
         if let Ok(table) = self.table.try_lock()
-            && !changes().any(|change| table.concerns(&change.id))
+            && !changes().any(|change| table.concerns(&change.id) || !change.id.config.is_ordinary())
             && self.pending().is_idle()
         {
             return self.move_on(table, state, Woken::default());
         }
+        // Filled documents change with their schema.
+        let filled = changes().flat_map(|change| governed_by_schema(&change.id, &state));
+        let filled: Vec<ConfigId> = filled.collect();
         let mut pending = self.pending();
         pending.state = Some(state);
+        for id in filled {
+            pending.changed.entry(id).or_default().insert(LayerKey::base(Scope::global()));
+        }
         for change in changes() {
             let layers = change.layers.iter().map(|layer| layer.key.clone());
             pending.changed.entry(change.id.clone()).or_default().extend(layers);
@@ -150,6 +157,11 @@ impl Hub {
 
     pub fn target_count(&self) -> usize {
         self.table().target_count()
+    }
+
+    /// What is watched of a config, by how many streams.
+    pub fn watched(&self, id: &ConfigId) -> Vec<(Scope, View, usize)> {
+        self.table().watched(id)
     }
 
     /// Waits until streams are told of `revision`: what is opened then begins with it, or later.
@@ -367,6 +379,17 @@ impl Hub {
         waited.iter().for_each(|subscriber| subscriber.wake());
         self.reached.send_replace(reached);
     }
+}
+
+/// The configs that the schema in this config governs, if there is one in it.
+fn governed_by_schema(id: &ConfigId, state: &State) -> Vec<ConfigId> {
+    let Some(governs @ Governs::Schema(_)) = id.config.governs() else {
+        return vec![];
+    };
+    let none = Governance::default();
+    let governance = state.governance(&id.namespace).map_or(&none, Arc::as_ref);
+    let Governed::These(names) = governance.governed_by(&governs) else { return vec![] };
+    names.into_iter().map(|config| ConfigId { namespace: id.namespace.clone(), config }).collect()
 }
 
 /// Who is to be woken once the hub has moved on.

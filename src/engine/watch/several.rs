@@ -85,7 +85,9 @@ impl Several {
             match target {
                 Followed::One(_) => looks.push(Look::One(place)),
                 Followed::Many(many) => {
-                    let there = state.configs_of(&many.namespace).filter(|config| !config.is_deleted());
+                    let there = state
+                        .configs_of(&many.namespace)
+                        .filter(|config| !config.is_deleted() && config.id.config.is_ordinary());
                     let names = there.map(|config| &config.id.config).chain(many.known.keys());
                     let names: BTreeSet<ConfigName> = names.cloned().collect();
                     looks.extend(names.into_iter().map(|name| Look::OneOfMany(place, name)));
@@ -195,7 +197,7 @@ impl FollowedMany {
             Look::Marked(_) | Look::One(_) | Look::OneOfMany(..) => {
                 let id = ConfigId { namespace: self.namespace.clone(), config: config.clone() };
                 let target = Arc::new(Target { id, scope: self.scope.clone(), view: self.view });
-                let document = state.config(&target.id).and_then(|config| resolver.resolve(config, &target));
+                let document = resolver.resolve_in(state, &target);
                 (target, document)
             }
         };

@@ -155,7 +155,8 @@ impl Table {
 
     /// Whether somebody follows the config, or its namespace.
     pub fn concerns(&self, id: &ConfigId) -> bool {
-        self.cells.contains_key(id) || self.namespaces.contains_key(&id.namespace)
+        self.cells.contains_key(id)
+            || (id.config.is_ordinary() && self.namespaces.contains_key(&id.namespace))
     }
 
     /// The followed targets of a config whose documents can depend on one of these layers. Does not look at the others.
@@ -179,9 +180,23 @@ impl Table {
         id: &ConfigId,
         changed: &'a [LayerKey],
     ) -> impl Iterator<Item = (&'a Scope, View, &'a Followers)> {
-        let groups = self.namespaces.get(&id.namespace).into_iter().flatten();
+        let groups =
+            self.namespaces.get(&id.namespace).filter(|_| id.config.is_ordinary()).into_iter().flatten();
         let groups = groups.map(|((scope, view), followers)| (scope, *view, followers));
         groups.filter(|(scope, view, _)| changed.iter().any(|layer| view.depends_on(scope, layer)))
+    }
+
+    /// What is followed of a config, by how many streams.
+    pub fn watched(&self, id: &ConfigId) -> Vec<(Scope, View, usize)> {
+        let cells = self.cells.get(id).into_iter().flatten();
+        let cells = cells.map(|cell| {
+            (cell.target.scope.clone(), cell.target.view, cell.alone().len() + cell.among().len())
+        });
+        let groups =
+            self.namespaces.get(&id.namespace).filter(|_| id.config.is_ordinary()).into_iter().flatten();
+        cells
+            .chain(groups.map(|((scope, view), followers)| (scope.clone(), *view, followers.len())))
+            .collect()
     }
 
     /// Targets that are followed, a namespace once for each stream.
@@ -199,7 +214,8 @@ fn order(target: &Target) -> (&str, u8) {
     let view = match target.view {
         View::Effective => 0,
         View::Base => 1,
-        View::Layer(kind) => 2 + kind as u8,
+        View::Filled => 2,
+        View::Layer(kind) => 3 + kind as u8,
     };
     (target.scope.as_str(), view)
 }

@@ -11,6 +11,7 @@
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -19,7 +20,7 @@ use super::batch::Pending;
 use super::database::{Database, Handle};
 use super::recovery::{Recovered, recover};
 use super::wal::Slots;
-use super::{Point, SledOptions, guarded};
+use super::{Point, SledOptions, guarded, suspect};
 use crate::model::Revision;
 use crate::store::{Head, StoreError};
 
@@ -48,6 +49,8 @@ struct Shared {
     filled: Condvar,
     /// Something was archived, or cannot be.
     archived: Condvar,
+    /// Syncs have failed since the database was last opened: `suspect.rs`.
+    is_suspect: AtomicBool,
     /// Held while a group of batches is written: whoever holds it sees the database as of one head. Taken before `queue`.
     writing: Mutex<()>,
 }
@@ -65,8 +68,8 @@ struct Queue {
     wanted: Revision,
     /// Somebody waits for the log to have room.
     room_wanted: bool,
-    /// Somebody has found the database to fail.
-    look_wanted: bool,
+    /// What somebody who reads has met.
+    broken: Option<StoreError>,
     /// Why nothing can be archived now.
     failed: Option<String>,
     stopping: bool,
@@ -89,7 +92,7 @@ impl Archiver {
             archived,
             wanted: Revision::ZERO,
             room_wanted: false,
-            look_wanted: false,
+            broken: None,
             failed: None,
             stopping: false,
         };
@@ -101,6 +104,7 @@ impl Archiver {
             queue: Mutex::new(queue),
             filled: Condvar::new(),
             archived: Condvar::new(),
+            is_suspect: AtomicBool::new(false),
             writing: Mutex::new(()),
         });
         let thread = thread::Builder::new()
@@ -157,9 +161,9 @@ impl Archiver {
         Ok(())
     }
 
-    /// Lets the thread find out whether the database still works.
-    pub fn look(&self) {
-        self.shared.lock().look_wanted = true;
+    /// The database cannot be read: it is closed, and opened again.
+    pub fn note_failure(&self, error: StoreError) {
+        self.shared.lock().broken = Some(error);
         self.shared.filled.notify_one();
     }
 
@@ -187,7 +191,8 @@ impl Shared {
         while let Some(group) = self.next_group(settling) {
             let archived =
                 self.archive(&group).and_then(|()| self.release()).and_then(|()| self.settle_some());
-            settling = archived.unwrap_or_else(|error| {
+            let broken = || self.lock().broken.take().map_or(Ok(()), Err);
+            settling = archived.and_then(|more| broken().map(|()| more)).unwrap_or_else(|error| {
                 self.fail(error);
                 self.reopen();
                 false
@@ -206,7 +211,7 @@ impl Shared {
                 || queue.room_wanted
                 || waited >= GATHER_TIME;
             match queue.pending.is_empty() {
-                true if queue.room_wanted || queue.look_wanted => break,
+                true if queue.room_wanted || queue.broken.is_some() => break,
                 true if queue.stopping => return None,
                 true if settling => break,
                 true => queue = self.filled.wait(queue).expect(UNPOISONED),
@@ -217,7 +222,7 @@ impl Shared {
                 }
             }
         }
-        (queue.pending_bytes, queue.room_wanted, queue.look_wanted) = (0, false, false);
+        (queue.pending_bytes, queue.room_wanted) = (0, false);
         Some(queue.pending.drain(..).collect())
     }
 
@@ -265,6 +270,11 @@ impl Shared {
     }
 
     fn fail(&self, error: StoreError) {
+        if suspect::is_suspect_after(&error) {
+            self.is_suspect.store(true, Ordering::Relaxed);
+            // Noted at once, for this process may be killed. To open it again without the note is refused.
+            let _ = suspect::note(&self.dir);
+        }
         let why = match error {
             StoreError::Unavailable(why) => why,
             other => other.to_string(),
@@ -299,17 +309,21 @@ impl Shared {
 
     /// Opens the database, and archives what it has not got.
     fn try_reopen(&self) -> Result<(), StoreError> {
+        if self.is_suspect.load(Ordering::Relaxed) {
+            suspect::note(&self.dir)?;
+        }
         let durable = self.lock().durable;
         let (database, head) = guarded(|| {
             let database = Database::open(&self.dir, &self.options)?;
             let Recovered { head, .. } = recover(&self.dir, &database, durable)?;
             Ok((database, head))
         })?;
+        self.is_suspect.store(false, Ordering::Relaxed);
         let mut queue = self.lock();
         queue.pending.retain(|batch| batch.first > head.revision);
         queue.pending_bytes = queue.pending.iter().map(|batch| batch.bytes.len()).sum();
         queue.archived = head;
-        queue.failed = None;
+        (queue.broken, queue.failed) = (None, None);
         self.database.set(database);
         self.archived.notify_all();
         Ok(())

@@ -24,17 +24,22 @@
 //!    and what says how far they go, `checkpoint`, before them: `unsettled.rs`. The files of the journal are synced before sled is told so
 //!    (`synced`), and before the log writes over what they have: `trees.rs`, `archiver.rs`.
 //! 8. **After an error** sled is closed and opened again, and gets from the journal and the log what it has not got: `archiver.rs`. A flush
-//!    that hangs is such an error: `syncer.rs`.
+//!    that hangs is such an error: `syncer.rs`. Before it is opened, all of its files are written again, `rewrite`: what a failed sync was
+//!    for is read as it was written, but no later sync makes it durable, and sled would build upon it.
 //!
 //! What is acknowledged does not hang on any of this: it is durable in the write-ahead log first (`wal/`), and then in the journal.
 
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The size of sled's segments. A directory keeps the size it was created with, so this can never change.
 pub const SEGMENT_BYTES: usize = 8 << 20;
+
+/// How much is read and written again at once.
+const REWRITE_BYTES: usize = 1 << 20;
 
 /// How often the replacement was called.
 static SYNCS: AtomicU64 = AtomicU64::new(0);
@@ -87,6 +92,31 @@ pub fn prepare(db_dir: &Path) -> io::Result<()> {
     sync(db_dir)
 }
 
+/// Step 8: before sled opens the directory after an error. Nobody else has it open.
+pub fn rewrite(db_dir: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(db_dir)? {
+        let entry = entry?;
+        if entry.file_type()?.is_file() {
+            rewrite_file(&File::options().read(true).write(true).open(entry.path())?)?;
+        }
+    }
+    sync(db_dir)
+}
+
+fn rewrite_file(file: &File) -> io::Result<()> {
+    let length = file.metadata()?.len();
+    let mut buffer = vec![0; REWRITE_BYTES];
+    let mut at = 0;
+    while at < length {
+        let part = &mut buffer[..REWRITE_BYTES.min((length - at) as usize)];
+        file.read_exact_at(part, at)?;
+        file.write_all_at(part, at)?;
+        at += part.len() as u64;
+    }
+    file.set_len(length)?;
+    file.sync_all()
+}
+
 /// Step 5: after sled has opened the directory, before anything is served.
 pub fn settle(db: &sled::Db, db_dir: &Path) -> Result<(), sled::Error> {
     db.flush()?;
@@ -109,6 +139,14 @@ pub fn blobs(db_dir: &Path) -> io::Result<usize> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
         Err(error) => Err(error),
     }
+}
+
+/// The error of the system that a text tells of. sled copies such errors as their debug text, or panics with it: neither is for
+/// people, nor does it tell a full disk from a damaged database.
+pub fn system_error(text: &str) -> Option<io::Error> {
+    let (_, rest) = text.split_once("Os { code: ")?;
+    let (number, _) = rest.split_once(',')?;
+    number.parse().ok().map(io::Error::from_raw_os_error)
 }
 
 /// Makes the content of a file, or the names in a directory, durable.
@@ -139,5 +177,24 @@ fn ignore_missing(result: io::Result<()>) -> io::Result<()> {
     match result {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What sled itself copies more than once.
+    #[test]
+    fn errors_of_the_system_are_found_in_what_sled_makes_of_them() {
+        let system = io::Error::from_raw_os_error(libc::ENOSPC);
+        let copied = io::Error::new(system.kind(), format!("{system:?}"));
+        let copied_again = io::Error::new(copied.kind(), format!("{copied:?}"));
+        for text in [copied.to_string(), copied_again.to_string(), format!("unwrap(): Io({copied_again:?})")]
+        {
+            let found = system_error(&text).expect("it is there");
+            assert_eq!(found.raw_os_error(), system.raw_os_error(), "{text}");
+        }
+        assert!(system_error("could not acquire lock").is_none());
     }
 }

@@ -34,6 +34,7 @@ mod options;
 mod record;
 mod recovery;
 mod runs;
+mod suspect;
 mod syncer;
 mod trees;
 mod unsettled;
@@ -85,7 +86,7 @@ impl SledStore {
     /// Opens the store in `dir`, or creates one. `StoreError::Locked` if somebody else has it open, `StoreError::Format` if a later
     /// program wrote it.
     pub fn open(dir: &Path, options: SledOptions) -> Result<SledStore, StoreError> {
-        guarded(|| {
+        let opened = guarded(|| {
             let directory = open::prepare(dir, &options)?;
             let database = Database::open(dir, &options)?;
             let Recovered { head, sequence } = recover(dir, &database, Revision(u64::MAX))?;
@@ -114,7 +115,8 @@ impl SledStore {
                 options,
                 directory,
             })
-        })
+        });
+        opened.map_err(|error| open::explain(dir, error))
     }
 
     /// As `Store::verify`, for a store that may be too damaged to be opened. First archives what a crash left in the log, as
@@ -190,8 +192,9 @@ impl SledStore {
         self.archiver().wait_for(self.head().revision)?;
         let database = self.database.get()?;
         if let Err(error) = guarded(|| database.show(id)) {
-            self.archiver().look();
-            return Err(StoreError::Unavailable(error.to_string()));
+            let why = error.to_string();
+            self.archiver().note_failure(error);
+            return Err(StoreError::Unavailable(why));
         }
         self.read_from(&database, read)
     }
@@ -207,8 +210,21 @@ impl SledStore {
             let oldest = self.oldest().revision;
             let result = guarded(|| read(&database.trees, oldest));
             if self.sweeps.load(Ordering::SeqCst) == sweeps {
-                return result;
+                return result.map_err(|error| self.note_failure(error));
             }
+        }
+    }
+
+    /// What a reader is told of an error. A database that the disk has failed is of no more use: it is opened again, even if nobody
+    /// writes.
+    fn note_failure(&self, error: StoreError) -> StoreError {
+        match error {
+            StoreError::Io { .. } => {
+                let why = error.to_string();
+                self.archiver().note_failure(error);
+                StoreError::Unavailable(why)
+            }
+            other => other,
         }
     }
 }
@@ -238,6 +254,7 @@ impl Store for SledStore {
                 Ok(()) => break,
                 Err(AppendError::Full) => self.archiver().wait_for_room()?,
                 Err(AppendError::Io(error)) => return Err(StoreError::Refused(error.to_string())),
+                Err(AppendError::Doubtful(error)) => return Err(StoreError::Doubtful(error.to_string())),
             }
         }
         self.options.pause(Point::AfterSync);
@@ -317,6 +334,8 @@ impl Drop for SledStore {
         let settled = guarded(|| database.settle()).and_then(|()| database.sync());
         let closed = settled.and_then(|()| witness::write(&self.directory.path, self.head()));
         if let Err(error) = closed {
+            // If this fails too, only the log tells that the store was not closed.
+            let _ = suspect::note_after(&self.directory.path, &error);
             tracing::error!(%error, "the store was not closed cleanly");
         }
     }
@@ -327,7 +346,11 @@ fn guarded<T>(run: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreErr
     catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
         let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-        Err(corrupt("the database", format!("sled panicked: {}", text.unwrap_or_default())))
+        let text = text.unwrap_or_default();
+        Err(match durable::system_error(&text) {
+            Some(source) => StoreError::Io { what: "the database".into(), source },
+            None => corrupt("the database", format!("sled panicked: {text}")),
+        })
     })
 }
 
@@ -347,7 +370,10 @@ fn io_error(path: &Path, source: std::io::Error) -> StoreError {
 impl From<sled::Error> for StoreError {
     fn from(error: sled::Error) -> StoreError {
         match error {
-            sled::Error::Io(source) => StoreError::Io { what: "the database".into(), source },
+            sled::Error::Io(error) => {
+                let source = durable::system_error(&error.to_string()).unwrap_or(error);
+                StoreError::Io { what: "the database".into(), source }
+            }
             other => corrupt("the database", other.to_string()),
         }
     }

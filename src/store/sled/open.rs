@@ -8,14 +8,19 @@
 //! | `db/` | sled's own: the indexes |
 //! | `db.new/` | a database that was being created when the server ended |
 //! | `HEAD` | see `witness.rs` |
+//! | `SUSPECT` | there while `db/` may not be durable although it was synced: `suspect.rs` |
 
 use std::fs::{self, File, TryLockError};
+use std::io::{
+    self,
+    ErrorKind::{QuotaExceeded, StorageFull},
+};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::trees::{self, Trees};
-use super::{SledOptions, corrupt, durable, guarded, io_error, journal, wal, witness};
+use super::{SledOptions, corrupt, durable, guarded, io_error, journal, suspect, wal, witness};
 use crate::model::{Epoch, Revision};
 use crate::store::codec::stored_batch;
 use crate::store::{Head, StoreError};
@@ -44,6 +49,7 @@ pub fn open_database(path: &Path, options: &SledOptions) -> Result<Trees, StoreE
 
 fn open_trees(path: &Path, options: &SledOptions) -> Result<Trees, StoreError> {
     let db_dir = path.join("db");
+    suspect::rewrite(path, UNLOCK_TIME_MAX)?;
     durable::prepare(&db_dir).map_err(|source| io_error(&db_dir, source))?;
     let trees = Trees::open(open_sled(&db_dir, options)?, path.join("journal"))?;
     trees.count_opening()?;
@@ -91,12 +97,32 @@ pub fn read_log(path: &Path, head: Head) -> Result<wal::Contents, StoreError> {
     Ok(contents)
 }
 
+/// Whether an error says that there is no room. What was written before is not touched by it.
+pub fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), StorageFull | QuotaExceeded)
+}
+
+/// What to do about an error that a start has met. sled cannot be opened without room for a few changes, not even to be read.
+pub fn explain(path: &Path, error: StoreError) -> StoreError {
+    match error {
+        StoreError::Io { source, .. } if is_full(&source) => {
+            let what =
+                "its disk is full, and a start needs some room; nothing is lost: make room, and start again";
+            io_error(path, io::Error::new(source.kind(), what))
+        }
+        other => {
+            // If this fails, there may be nothing yet that is suspect, and there is another error to tell.
+            let _ = suspect::note_after(path, &other);
+            other
+        }
+    }
+}
+
 /// Our own lock, because sled's is released some time after it is closed: this one says exactly who has it.
 fn lock(path: &Path) -> Result<Directory, StoreError> {
     let io = |source| io_error(path, source);
     if !path.is_dir() {
         fs::create_dir_all(path).map_err(io)?;
-        durable::sync_parent(path).map_err(io)?;
     }
     let lock =
         File::options().create(true).truncate(false).write(true).open(path.join("LOCK")).map_err(io)?;
@@ -126,6 +152,8 @@ fn create_if_missing(path: &Path, options: &SledOptions) -> Result<(), StoreErro
     if !journal.is_dir() {
         journal::create(&journal).map_err(|source| io_error(&journal, source))?;
     }
+    // The directory itself may be as new, or was made by a start that did not come as far.
+    durable::sync_parent(path).map_err(io)?;
     if !log.is_dir() && witness::read(path)?.is_none() {
         wal::create(&log).map_err(|source| io_error(&log, source))?;
     }
@@ -188,6 +216,6 @@ fn open_sled(db_dir: &Path, options: &SledOptions) -> Result<sled::Db, StoreErro
     }
 }
 
-fn locked(path: &Path) -> StoreError {
+pub fn locked(path: &Path) -> StoreError {
     StoreError::Locked { path: path.display().to_string() }
 }

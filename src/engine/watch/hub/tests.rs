@@ -127,7 +127,7 @@ impl World {
 
     fn resolved(&self, revision: Revision, target: &Target) -> Option<Digest> {
         let state = &self.states[usize::try_from(revision.0).expect("few states")];
-        Some(resolve(state.config(&target.id)?.as_ref(), target)?.digest)
+        Some(resolve(state.config(&target.id)?.as_ref(), target, None)?.digest)
     }
 
     /// What a client of these targets should hold at a revision.

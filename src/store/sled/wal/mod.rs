@@ -35,6 +35,8 @@ pub struct Wal {
     /// found is not known, and only a new segment with the right base can tell that it does not count.
     active: Option<(usize, Segment)>,
     sequence: u64,
+    /// Which files surely have a durable name. One that is found may be left by a server that was killed, or could not sync.
+    named: [bool; SEGMENTS_MAX],
     /// The last revision that was acknowledged.
     last: Revision,
 }
@@ -55,7 +57,10 @@ enum Slot {
 pub enum AppendError {
     /// All segments are full: to be tried again when one is released.
     Full,
+    /// Nothing was written.
     Io(io::Error),
+    /// It does not count, but the disk could not be told so: unless the next append succeeds, a start may find it.
+    Doubtful(io::Error),
 }
 
 /// Creates the directory of a log.
@@ -69,10 +74,18 @@ impl Wal {
     /// highest number there.
     pub fn begin(dir: &Path, options: SledOptions, sequence: u64, last: Revision) -> io::Result<Wal> {
         let slots = Arc::new(Slots(Mutex::new(vec![Slot::Free; SEGMENTS_MAX])));
-        let mut wal = Wal { dir: dir.to_owned(), options, slots, active: None, sequence, last };
+        let mut wal = Wal {
+            dir: dir.to_owned(),
+            options,
+            slots,
+            active: None,
+            sequence,
+            named: [false; SEGMENTS_MAX],
+            last,
+        };
         wal.active = match wal.rotate() {
             Ok(active) => Some(active),
-            Err(AppendError::Io(error)) => return Err(error),
+            Err(AppendError::Io(error) | AppendError::Doubtful(error)) => return Err(error),
             Err(AppendError::Full) => None,
         };
         Ok(wal)
@@ -82,8 +95,7 @@ impl Wal {
         &self.slots
     }
 
-    /// Appends the batch of `count` commits from `first` on, and waits until it is durable. After an error the batch does not count; if the
-    /// disk cannot even be told that much, a start may find it all the same, as if it had been appended then.
+    /// Appends the batch of `count` commits from `first` on, and waits until it is durable. After an error the batch does not count.
     pub fn append(&mut self, first: Revision, count: u32, batch: &[u8]) -> Result<(), AppendError> {
         let (slot, mut segment) = match self.active.take() {
             Some((slot, segment)) if segment.has_room_for(batch.len()) => (slot, segment),
@@ -122,10 +134,13 @@ impl Wal {
             Err(error) => {
                 self.slots.lock()[slot] = Slot::Full(self.last);
                 // The next segment begins before the failed record, which therefore does not count.
-                if let Ok(next) = self.rotate() {
-                    self.active = Some(next);
+                match self.rotate() {
+                    Ok(next) => {
+                        self.active = Some(next);
+                        Err(AppendError::Io(error))
+                    }
+                    Err(_) => Err(AppendError::Doubtful(error)),
                 }
-                Err(AppendError::Io(error))
             }
         }
     }
@@ -135,13 +150,14 @@ impl Wal {
         let free = self.slots.lock().iter().position(|slot| *slot == Slot::Free);
         let slot = free.ok_or(AppendError::Full)?;
         self.sequence += 1;
-        let begin = || {
+        let named = &mut self.named[slot];
+        let mut begin = || {
             let path = self.dir.join(slot.to_string());
-            let is_new = !path.exists();
             let segment =
                 Segment::begin(&path, self.options.wal_segment_bytes, self.sequence, self.last.next())?;
-            if is_new {
+            if !*named {
                 durable::sync(&self.dir)?;
+                *named = true;
             }
             Ok(segment)
         };

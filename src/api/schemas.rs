@@ -1,0 +1,256 @@
+//! The calls of `SchemaService`: each a read of the config that holds a schema, or a write through the one pipeline of the engine.
+
+use std::sync::Arc;
+
+use prost::Message;
+use tonic::{Request, Response, Status};
+
+use crate::engine::{
+    At, ConfigState, Error, Intent, LayerOutcome, Missing, Outcome, PutSchema, registry, schema_id, schema_of,
+};
+use crate::model::limits::TEXT_BYTES_MAX;
+use crate::model::text::{Format as TextFormat, parse, render};
+use crate::model::{ConfigId, Source, Version};
+use crate::proto::v1::*;
+use crate::validate::{Finding, Found, Registry, Report};
+
+use super::convert::request;
+use super::convert::response::{format_message, kind_message, report_message, time_message};
+use super::server::schema_service_server::SchemaService;
+use super::writes::{DIFF_BYTES_MAX, layer_diff, options};
+use super::{Api, actor, page};
+
+/// The largest schema that is taken, as text.
+const SCHEMA_BYTES_MAX: usize = 512 << 10;
+/// Steps of a migration, as text.
+const STEPS_BYTES_MAX: usize = 64 << 10;
+
+#[tonic::async_trait]
+impl SchemaService for Api {
+    async fn put(
+        &self,
+        request: Request<SchemaServicePutRequest>,
+    ) -> Result<Response<SchemaServicePutResponse>, Status> {
+        let actor = actor(request.metadata());
+        let mut request = request.into_inner();
+        let (options, identity) = options("SchemaService.Put", &mut request, |request| &mut request.options);
+        let governed = request::governed("", &request.namespace, &request.config)?;
+        let schema = request.schema.ok_or_else(|| request::invalid("schema", "must be set"))?;
+        let format = request::format("schema.format", schema.format)?;
+        let schema = parse(&schema.content, format, SCHEMA_BYTES_MAX)
+            .map_err(|error| Error::Document { field: "schema".into(), error })?;
+        if request.up.is_empty() && !request.down.is_empty() {
+            return Err(request::invalid("down", "needs up: the steps that it takes back").into());
+        }
+        let put = PutSchema {
+            schema,
+            up: steps("up", &request.up)?,
+            down: steps("down", &request.down)?,
+            accept_existing: request.accept_existing,
+            expected: request.expected_number,
+        };
+        let id = schema_id(&governed);
+        let intent = Intent::PutSchema { governed, put };
+        let outcome = self.write(actor, Source::Schema, options, identity, intent).await;
+        let mut outcome = outcome.map_err(|error| match error {
+            Error::Refused(report) => Error::Refused(within_schema(&id, report)),
+            other => other,
+        })?;
+        outcome.report = within_schema(&id, outcome.report);
+        Ok(Response::new(SchemaServicePutResponse {
+            number: outcome.schema.number,
+            active: outcome.schema.active == outcome.schema.number,
+            changed: outcome.changed,
+            report: Some(report_message(&outcome.report)),
+            store_revision: outcome.revision.0,
+        }))
+    }
+
+    async fn get(
+        &self,
+        request: Request<SchemaServiceGetRequest>,
+    ) -> Result<Response<SchemaServiceGetResponse>, Status> {
+        let request = request.into_inner();
+        let governed = request::governed("", &request.namespace, &request.config)?;
+        let format = request::format("format", request.format)?;
+        let id = schema_id(&governed);
+        let state = self.engine.state();
+        let current = state.config(&id).filter(|config| !config.is_deleted());
+        let current = current.ok_or_else(|| Error::NotFound(Missing::Config(id.clone())))?;
+        let stored = readable(&id, current)?;
+        let is_there = request.number == 0 || stored.position(request.number).is_some();
+        let message = match is_there {
+            true => schema_message(&governed, current, &stored, request.number, format)?,
+            false => {
+                let at = At::Version(Version(request.number));
+                let past = self.engine.config_at(&state, &id, &at).await?;
+                let stored = readable(&id, &past)?;
+                let missing = || Missing::Version(id.clone(), Version(request.number), current.at.version);
+                // Of a version that was made otherwise than by Put, as by a rollback.
+                stored.position(request.number).ok_or_else(|| Error::NotFound(missing()))?;
+                schema_message(&governed, &past, &stored, request.number, format)?
+            }
+        };
+        Ok(Response::new(SchemaServiceGetResponse {
+            schema: Some(message),
+            store_revision: state.revision.0,
+        }))
+    }
+
+    async fn list(
+        &self,
+        request: Request<SchemaServiceListRequest>,
+    ) -> Result<Response<SchemaServiceListResponse>, Status> {
+        let mut request = request.into_inner();
+        let page_token = std::mem::take(&mut request.page_token);
+        let binding = request.encode_to_vec();
+        let cursor = page::cursor(&binding, &page_token)?;
+        let size = request::page_size(request.page_size, self.engine.limits().page_size_max)?;
+        let namespace = request::namespace("namespace", &request.namespace)?;
+        let state = self.engine.state();
+        let schemas = state.configs_of(&namespace).filter(|config| !config.is_deleted());
+        let schemas = schemas.filter_map(|config| Some((schema_of(&config.id.config)?, config)));
+        let after = |name: &str| cursor.as_deref().is_none_or(|cursor| name > cursor);
+        let mut page: Vec<Schema> = vec![];
+        let mut next_page_token = String::new();
+        for (name, config) in schemas.filter(|(name, _)| after(name.as_str())) {
+            if page.len() == size {
+                next_page_token =
+                    page.last().map(|last| page::token(&binding, &last.config)).unwrap_or_default();
+                break;
+            }
+            let governed = ConfigId { namespace: namespace.clone(), config: name };
+            let stored = readable(&config.id, config)?;
+            let mut message = schema_message(&governed, config, &stored, 0, TextFormat::Json)?;
+            message.content.clear();
+            message.up.clear();
+            message.down.clear();
+            page.push(message);
+        }
+        Ok(Response::new(SchemaServiceListResponse {
+            schemas: page,
+            next_page_token,
+            store_revision: state.revision.0,
+        }))
+    }
+
+    async fn delete(
+        &self,
+        request: Request<SchemaServiceDeleteRequest>,
+    ) -> Result<Response<SchemaServiceDeleteResponse>, Status> {
+        let actor = actor(request.metadata());
+        let mut request = request.into_inner();
+        let (options, identity) =
+            options("SchemaService.Delete", &mut request, |request| &mut request.options);
+        let governed = request::governed("", &request.namespace, &request.config)?;
+        let id = schema_id(&governed);
+        let expected = request.expected_number.map(Version);
+        let intent = Intent::Delete { id, key: None, expected };
+        let outcome = self.write(actor, Source::Schema, options, identity, intent).await?;
+        Ok(Response::new(SchemaServiceDeleteResponse {
+            changed: outcome.changed,
+            store_revision: outcome.revision.0,
+        }))
+    }
+
+    async fn migrate(&self, request: Request<MigrateRequest>) -> Result<Response<MigrateResponse>, Status> {
+        let actor = actor(request.metadata());
+        let mut request = request.into_inner();
+        let (options, identity) =
+            options("SchemaService.Migrate", &mut request, |request| &mut request.options);
+        let governed = request::governed("", &request.namespace, &request.config)?;
+        let to = (request.to_number != 0).then_some(request.to_number);
+        let intent = Intent::Migrate { governed: governed.clone(), to };
+        let outcome = self.write(actor, Source::Migration, options, identity, intent).await?;
+        Ok(Response::new(migrate_response(&governed, &outcome, self.engine.state().config(&governed))))
+    }
+}
+
+fn steps(field: &str, text: &str) -> Result<Option<serde_json::Value>, Error> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let steps = parse(text, TextFormat::Json, STEPS_BYTES_MAX);
+    steps.map(Some).map_err(|error| Error::Document { field: field.into(), error })
+}
+
+fn readable(id: &ConfigId, config: &Arc<ConfigState>) -> Result<Registry, Error> {
+    let refused = |found: Vec<Found>| {
+        let mut report = Report::default();
+        let scope = crate::model::Scope::global();
+        found.into_iter().for_each(|found| report.add(Finding::at(id, &scope, found)));
+        Error::Refused(report)
+    };
+    registry(Some(config)).map_err(refused)?.ok_or_else(|| Error::NotFound(Missing::Config(id.clone())))
+}
+
+/// Names places in the schema that was put, rather than in the list that stores it.
+fn within_schema(id: &ConfigId, mut report: Report) -> Report {
+    for finding in report.findings.iter_mut().filter(|finding| finding.place.id == *id) {
+        let rest =
+            finding.place.pointer.strip_prefix("/versions/").and_then(|rest| rest.split_once("/schema"));
+        if let Some((_, rest)) = rest {
+            finding.place.pointer = rest.to_owned();
+        }
+    }
+    report
+}
+
+fn schema_message(
+    governed: &ConfigId,
+    config: &ConfigState,
+    stored: &Registry,
+    number: u64,
+    format: TextFormat,
+) -> Result<Schema, Error> {
+    let at = if number == 0 { stored.position(stored.active) } else { stored.position(number) };
+    let version = &stored.versions[at.expect("it was looked for")];
+    let content =
+        render(&version.schema, format).map_err(|error| Error::Document { field: "format".into(), error })?;
+    if content.len() > TEXT_BYTES_MAX {
+        return Err(request::invalid("format", "makes the schema too large for a message"));
+    }
+    let steps =
+        |steps: &Option<serde_json::Value>| steps.as_ref().map(|steps| steps.to_string()).unwrap_or_default();
+    Ok(Schema {
+        namespace: governed.namespace.to_string(),
+        config: governed.config.to_string(),
+        number: version.number,
+        active_number: stored.active,
+        numbers: stored.versions.iter().map(|version| version.number).collect(),
+        accept_existing: stored.accept_existing,
+        content,
+        format: format_message(format).into(),
+        up: steps(&version.up),
+        down: steps(&version.down),
+        update_time: Some(time_message(config.at.time)),
+    })
+}
+
+fn migrate_response(
+    governed: &ConfigId,
+    outcome: &Outcome,
+    config: Option<&Arc<ConfigState>>,
+) -> MigrateResponse {
+    let (mut bytes_left, mut pointer_bytes_left) = (DIFF_BYTES_MAX, DIFF_BYTES_MAX);
+    let of_config = outcome.layers.iter().filter(|layer| layer.id == *governed);
+    let layers: Vec<MigratedLayer> = of_config
+        .map(|layer: &LayerOutcome| MigratedLayer {
+            scope: layer.key.scope.to_string(),
+            kind: kind_message(layer.key.kind).into(),
+            bytes_before: layer.before.as_ref().map_or(0, |entry| entry.layer.content.as_str().len()) as u64,
+            bytes_after: layer.after.as_ref().map_or(0, |layer| layer.content.as_str().len()) as u64,
+            diff: layer_diff(layer, &mut bytes_left, &mut pointer_bytes_left),
+        })
+        .collect();
+    MigrateResponse {
+        from_number: outcome.schema.active_before,
+        to_number: outcome.schema.active,
+        changed: outcome.changed,
+        bytes: layers.iter().map(|layer| layer.bytes_after).sum(),
+        layers,
+        layer_count: config.map_or(0, |config| config.layers().len()) as u32,
+        report: Some(report_message(&outcome.report)),
+        store_revision: outcome.revision.0,
+    }
+}

@@ -1,0 +1,145 @@
+//! Validate: of changes, of what is stored, and of a document against a schema.
+
+use tonic::Status;
+
+use crate::engine::{Affected, Error};
+use crate::model::pointer::Pointer;
+use crate::model::text::{Format, parse};
+use crate::proto::v1;
+use crate::validate::{Found, Report, Severity};
+
+use super::Api;
+use super::convert::request;
+use super::convert::response::report_message;
+use super::writes::applied;
+
+/// As many affected targets as an answer tells.
+const AFFECTED_MAX: usize = 1000;
+
+impl Api {
+    pub(super) async fn validate_changes(
+        &self,
+        request: v1::ValidateRequest,
+    ) -> Result<v1::ValidateResponse, Status> {
+        let within = request::pointer("pointer", &request.pointer)?;
+        let v1::ValidateRequest { changes, namespace, config, schema, document, .. } = request;
+        match (changes.is_empty(), schema) {
+            (false, None) if namespace.is_empty() && config.is_empty() => {
+                self.validate_as_apply(changes, &within).await
+            }
+            (false, _) => {
+                Err(request::invalid("changes", "stand alone, without namespace, config and schema").into())
+            }
+            (true, Some(schema)) => {
+                let document =
+                    document.ok_or_else(|| request::invalid("document", "must be set with schema"))?;
+                self.validate_against(&namespace, schema, document, &within).await
+            }
+            (true, None) if namespace.is_empty() => {
+                Err(request::invalid("changes", "must not be empty, unless namespace or schema is set")
+                    .into())
+            }
+            (true, None) => self.validate_stored(&namespace, &config, &within).await,
+        }
+    }
+
+    async fn validate_as_apply(
+        &self,
+        changes: Vec<v1::Change>,
+        within: &Pointer,
+    ) -> Result<v1::ValidateResponse, Status> {
+        let (report, outcome) = self.engine.validate(request::changes(changes)?).await?;
+        let mut affected = match &outcome {
+            Some(outcome) => self.engine.affected(outcome).await?,
+            None => vec![],
+        };
+        let omitted = affected.len().saturating_sub(AFFECTED_MAX);
+        affected.truncate(AFFECTED_MAX);
+        Ok(v1::ValidateResponse {
+            report: Some(report_message(&narrowed(report, within))),
+            changed: outcome.as_ref().is_some_and(|outcome| outcome.changed),
+            results: outcome.as_ref().map(applied).unwrap_or_default(),
+            store_revision: self.engine.state().revision.0,
+            affected: affected.iter().map(affected_message).collect(),
+            affected_omitted: omitted as u64,
+        })
+    }
+
+    async fn validate_stored(
+        &self,
+        namespace: &str,
+        config: &str,
+        within: &Pointer,
+    ) -> Result<v1::ValidateResponse, Status> {
+        let namespace = request::namespace("namespace", namespace)?;
+        let config = match config {
+            "" => None,
+            config => Some(request::config_name("config", config)?),
+        };
+        let (report, revision) = self.engine.validate_stored(namespace, config).await?;
+        Ok(v1::ValidateResponse {
+            report: Some(report_message(&narrowed(report, within))),
+            store_revision: revision.0,
+            ..Default::default()
+        })
+    }
+
+    async fn validate_against(
+        &self,
+        namespace: &str,
+        schema: v1::Text,
+        document: v1::Text,
+        within: &Pointer,
+    ) -> Result<v1::ValidateResponse, Status> {
+        let namespace = match namespace {
+            "" => None,
+            text => Some(request::namespace("namespace", text)?),
+        };
+        let bytes_max = self.engine.limits().document_bytes_max;
+        let read = |field: &str, text: v1::Text| {
+            let format: Format = request::format(format_args!("{field}.format"), text.format)?;
+            parse(&text.content, format, bytes_max)
+                .map_err(|error| Error::Document { field: field.into(), error })
+        };
+        let (schema, document) = (read("schema", schema)?, read("document", document)?);
+        let found = self.engine.validate_document(namespace, schema, document).await?;
+        let found: Vec<Found> = found.into_iter().filter(|found| is_within(&found.pointer, within)).collect();
+        let report = v1::ValidationReport {
+            valid: found.iter().all(|found| found.severity != Severity::Error),
+            findings: found.into_iter().map(found_message).collect(),
+            omitted: 0,
+        };
+        let store_revision = self.engine.state().revision.0;
+        Ok(v1::ValidateResponse { report: Some(report), store_revision, ..Default::default() })
+    }
+}
+
+/// What a report says of a place.
+fn narrowed(mut report: Report, within: &Pointer) -> Report {
+    report.findings.retain(|finding| is_within(&finding.place.pointer, within));
+    report
+}
+
+fn is_within(pointer: &str, within: &Pointer) -> bool {
+    Pointer::parse(pointer).is_ok_and(|pointer| within.contains(&pointer))
+}
+
+fn found_message(found: Found) -> v1::Finding {
+    v1::Finding {
+        severity: super::convert::response::severity_message(found.severity).into(),
+        code: found.code.into_owned(),
+        pointer: found.pointer,
+        message: found.message,
+        suggestion: found.suggestion,
+        ..Default::default()
+    }
+}
+
+fn affected_message(affected: &Affected) -> v1::AffectedTarget {
+    v1::AffectedTarget {
+        namespace: affected.id.namespace.to_string(),
+        config: affected.id.config.to_string(),
+        scope: affected.scope.to_string(),
+        watchers: affected.watchers as u32,
+    }
+}

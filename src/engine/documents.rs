@@ -1,0 +1,118 @@
+//! The documents of a config at many scopes, one after the other, each layer merged once for all scopes below it that are asked for
+//! together. Knows the state of a config.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use crate::model::merge::merge_patch;
+use crate::model::{LayerKind, Scope};
+
+use super::state::{ConfigState, LayerEntry};
+
+/// Makes the documents of a config. Quick if scopes are asked for in their order.
+pub(super) struct Documents<'a> {
+    config: &'a ConfigState,
+    /// The base documents on the way to the scope that was asked for last, from the top; the layer at each, if there is one.
+    way: Vec<Step<'a>>,
+}
+
+struct Step<'a> {
+    path: String,
+    layer: Option<&'a Arc<LayerEntry>>,
+    document: Arc<Value>,
+}
+
+impl<'a> Documents<'a> {
+    pub fn of(config: &'a ConfigState) -> Documents<'a> {
+        Documents { config, way: vec![] }
+    }
+
+    /// The effective document. `None` if no layer applies.
+    pub fn effective(&mut self, scope: &Scope) -> Option<Arc<Value>> {
+        let base = self.base(scope);
+        let overrides = self.overrides(scope);
+        if overrides.is_empty() {
+            return base;
+        }
+        Some(with(base.as_ref(), &overrides))
+    }
+
+    /// The other documents that the scope has or will have: without overrides, and as these end, one after the other. Each with what it is.
+    pub fn others(&mut self, scope: &Scope) -> Vec<(&'static str, Arc<Value>)> {
+        let overrides = self.overrides(scope);
+        if overrides.is_empty() {
+            return vec![];
+        }
+        let base = self.base(scope);
+        let mut others: Vec<_> = base.iter().map(|base| ("without overrides", base.clone())).collect();
+        let mut left = overrides;
+        let mut ends: Vec<_> = left.iter().filter_map(|entry| entry.layer.expires).collect();
+        ends.sort_unstable();
+        ends.dedup();
+        for end in ends {
+            left.retain(|entry| entry.layer.expires.is_none_or(|expires| expires > end));
+            if left.is_empty() {
+                break;
+            }
+            others.push(("when overrides have ended", with(base.as_ref(), &left)));
+        }
+        others
+    }
+
+    /// A layer, and the document that it changes.
+    pub fn layer_and_inherited(&mut self, kind: LayerKind, scope: &Scope) -> Option<(Value, Arc<Value>)> {
+        let entry = self.config.layer_at(kind, scope.as_str())?;
+        let layer = entry.layer.content.to_value();
+        let empty = || Arc::new(Value::Object(Map::new()));
+        let inherited = match kind {
+            LayerKind::Base => {
+                self.base(scope);
+                let above = self.way.len().checked_sub(2).map(|above| self.way[above].document.clone());
+                above.unwrap_or_else(empty)
+            }
+            LayerKind::Override => {
+                let base = self.base(scope);
+                let mut above = self.overrides(scope);
+                above.pop();
+                match above.is_empty() {
+                    true => base.unwrap_or_else(empty),
+                    false => with(base.as_ref(), &above),
+                }
+            }
+        };
+        Some((layer, inherited))
+    }
+
+    /// The document without overrides. `None` if no base layer applies.
+    fn base(&mut self, scope: &Scope) -> Option<Arc<Value>> {
+        let mut shared = 0;
+        for path in scope.lineage_paths() {
+            if self.way.get(shared).is_some_and(|step| step.path == path) {
+                shared += 1;
+                continue;
+            }
+            self.way.truncate(shared);
+            let layer = self.config.layer_at(LayerKind::Base, path);
+            let above = self.way.last().map(|above| above.document.clone());
+            let above = above.unwrap_or_else(|| Arc::new(Value::Object(Map::new())));
+            let document = layer.map_or(above.clone(), |layer| with(Some(&above), &[layer]));
+            self.way.push(Step { path: path.to_owned(), layer, document });
+            shared += 1;
+        }
+        self.way.truncate(shared);
+        let any = self.way.iter().any(|step| step.layer.is_some());
+        any.then(|| self.way.last().expect("the way starts at the top").document.clone())
+    }
+
+    fn overrides(&self, scope: &Scope) -> Vec<&'a Arc<LayerEntry>> {
+        let config = self.config;
+        scope.lineage_paths().filter_map(|path| config.layer_at(LayerKind::Override, path)).collect()
+    }
+}
+
+fn with(base: Option<&Arc<Value>>, layers: &[&Arc<LayerEntry>]) -> Arc<Value> {
+    let mut document = base.map_or_else(|| Value::Object(Map::new()), |base| Value::clone(base));
+    layers.iter().for_each(|entry| merge_patch(&mut document, &entry.layer.content.to_value()));
+    Arc::new(document)
+}

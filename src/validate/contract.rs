@@ -1,0 +1,262 @@
+//! What one config must satisfy: its schema, the rules for it and for its namespace, and the lints. Put together from the configs that
+//! govern it; knows none of those that it governs.
+
+use std::cell::OnceCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::lint::{LayerInput, LintInput, check_document, check_layer};
+use super::registry::malformed;
+use super::{Found, FoundList, Permission, Registry, RuleInput, RuleSet, Schema, Settings, Severity};
+use crate::model::{ConfigName, Governs, LayerKind, Scope};
+
+/// What a config must satisfy.
+#[derive(Debug, Default)]
+pub struct Contract {
+    schema: Option<Arc<Schema>>,
+    accept_existing: bool,
+    rules: Vec<RuleSet>,
+    settings: Settings,
+}
+
+/// Something in a config that governs others, because of which it cannot be told what they must satisfy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Broken {
+    pub governing: ConfigName,
+    pub found: Found,
+}
+
+/// A document to be checked.
+pub struct Subject<'a> {
+    pub scope: &'a Scope,
+    pub document: &'a Value,
+    /// The effective document of the scope before the change. `None`: there was none.
+    pub old: Option<&'a Value>,
+}
+
+/// Stored documents that govern, by name.
+type Documents<'a> = &'a dyn Fn(&ConfigName) -> Option<Value>;
+
+impl Contract {
+    /// Puts together what governs a config.
+    pub fn build(governed: &ConfigName, documents: Documents<'_>) -> Result<Contract, Vec<Broken>> {
+        let mut broken = vec![];
+        let (schema, accept_existing) = match build_schema(governed, documents, &mut broken) {
+            Some((schema, accept_existing)) => (Some(Arc::new(schema)), accept_existing),
+            None => (None, false),
+        };
+        let rules = [Governs::Rules(None), Governs::Rules(Some(governed.clone()))];
+        let rules = rules
+            .iter()
+            .filter_map(|governs| build_rules(governs, documents, schema.as_deref(), &mut broken));
+        let rules = rules.collect();
+        let of_config = Governs::Settings(Some(governed.clone())).name();
+        let of_namespace = Governs::Settings(None).name();
+        let settings = Settings::parse(documents(&of_namespace).as_ref(), documents(&of_config).as_ref());
+        let settings = settings.unwrap_or_else(|wrong| {
+            broken.extend(wrong.into_iter().map(|(is_of_config, found)| {
+                let governing = if is_of_config { &of_config } else { &of_namespace };
+                Broken { governing: governing.clone(), found }
+            }));
+            Settings::default()
+        });
+        if broken.is_empty() {
+            Ok(Contract { schema, accept_existing, rules, settings })
+        } else {
+            Err(broken)
+        }
+    }
+
+    pub fn schema(&self) -> Option<&Arc<Schema>> {
+        self.schema.as_ref()
+    }
+
+    /// Whether it is little work to check a document.
+    pub fn is_light(&self) -> bool {
+        self.schema.is_none() && self.rules.is_empty()
+    }
+
+    /// Whether it matters what a document was before the change.
+    pub fn reads_old(&self) -> bool {
+        self.accept_existing || self.rules.iter().any(RuleSet::names_old)
+    }
+
+    /// Checks a document against schema and rules.
+    pub fn check(&self, subject: &Subject<'_>) -> FoundList {
+        let mut found = FoundList::default();
+        self.check_schema(subject, &mut found);
+        if !self.rules.is_empty() {
+            let mut input =
+                RuleInput::new(subject.document, subject.old, subject.scope, &self.settings.levels);
+            self.rules.iter().for_each(|rules| rules.check(&mut input, &mut found));
+        }
+        self.be_strict(found)
+    }
+
+    /// Looks at a document that clients receive for what is valid and yet most likely a mistake.
+    pub fn lint(&self, scope: &Scope, document: &Value) -> FoundList {
+        let mut found = FoundList::default();
+        let environment = self.settings.levels.iter().position(|level| level == "environment");
+        // Only asked for where something looks like a secret.
+        let secrets = OnceCell::new();
+        let is_secret = |pointer: &str| {
+            let secrets = secrets.get_or_init(|| {
+                self.schema.as_ref().map(|schema| schema.secret_pointers(document)).unwrap_or_default()
+            });
+            secrets.iter().any(|secret: &String| {
+                pointer
+                    .strip_prefix(secret.as_str())
+                    .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            })
+        };
+        let input = LintInput {
+            document,
+            scope,
+            environment: environment.and_then(|at| scope.segments().nth(at)),
+            secret: &is_secret,
+            settings: &self.settings.lints,
+        };
+        check_document(&input, &mut found);
+        self.be_strict(found)
+    }
+
+    /// Looks at a layer beside what it inherits.
+    pub fn lint_layer(&self, kind: LayerKind, layer: &Value, inherited: &Value) -> FoundList {
+        let mut found = FoundList::default();
+        let inherited = Some(inherited);
+        check_layer(&LayerInput { layer, kind, inherited, settings: &self.settings.lints }, &mut found);
+        self.be_strict(found)
+    }
+
+    fn check_schema(&self, subject: &Subject<'_>, found: &mut FoundList) {
+        let Some(schema) = &self.schema else { return };
+        if !self.accept_existing {
+            return schema.check(subject.document, found);
+        }
+        let mut violations = FoundList::default();
+        schema.check(subject.document, &mut violations);
+        let mut before = FoundList::default();
+        if let Some(old) = subject.old.filter(|_| violations.has_errors()) {
+            schema.check(old, &mut before);
+        }
+        let before: BTreeSet<_> = before.kept().iter().map(|found| (&found.pointer, &found.code)).collect();
+        for violation in violations.into_kept() {
+            let is_old = before.contains(&(&violation.pointer, &violation.code));
+            let severity =
+                if is_old { Severity::Warning.max(violation.severity) } else { violation.severity };
+            found.add(severity, || Found { severity, ..violation });
+        }
+    }
+
+    fn be_strict(&self, found: FoundList) -> FoundList {
+        match self.settings.strict {
+            true => found.with_warnings_as_errors(),
+            false => found,
+        }
+    }
+}
+
+/// The active schema of a config, and whether violations that exist are accepted.
+fn build_schema(
+    governed: &ConfigName,
+    documents: Documents<'_>,
+    broken: &mut Vec<Broken>,
+) -> Option<(Schema, bool)> {
+    let name = Governs::Schema(governed.clone()).name();
+    let document = documents(&name)?;
+    let mut tell = |found: Vec<Found>| {
+        broken.extend(found.into_iter().map(|found| Broken { governing: name.clone(), found }));
+    };
+    let registry = match Registry::parse(&document) {
+        Ok(registry) => registry,
+        Err(found) => {
+            tell(found);
+            return None;
+        }
+    };
+    let mut others = BTreeMap::new();
+    let references = registry.versions.iter().flat_map(|version| Schema::references(&version.schema));
+    gather(references, governed, documents, &mut others);
+    let mut active = None;
+    for (at, version) in registry.versions.iter().enumerate() {
+        match Schema::compile(governed, &version.schema, &others) {
+            Ok(schema) if version.number == registry.active => {
+                active = Some((schema, registry.accept_existing))
+            }
+            Ok(_) => {}
+            Err(found) => {
+                tell(found.into_iter().map(|found| found.below(&format!("/versions/{at}/schema"))).collect())
+            }
+        }
+    }
+    active
+}
+
+/// A set of rules. Those of one config must not read what its schema rules out.
+fn build_rules(
+    governs: &Governs,
+    documents: Documents<'_>,
+    schema: Option<&Schema>,
+    broken: &mut Vec<Broken>,
+) -> Option<RuleSet> {
+    let name = governs.name();
+    let rules = RuleSet::parse(&documents(&name)?);
+    let found = match (&rules, schema, governs) {
+        (Err(found), ..) => found.clone(),
+        (Ok(rules), Some(schema), Governs::Rules(Some(_))) => {
+            rules.check_fields(&|path| schema.permits_field(path) == Permission::No)
+        }
+        (Ok(_), ..) => vec![],
+    };
+    broken.extend(found.into_iter().map(|found| Broken { governing: name.clone(), found }));
+    rules.ok()
+}
+
+/// What is wrong with the layers of a config that governs: it has one, for all.
+pub fn check_place(scope: &Scope, is_override: bool) -> Option<Found> {
+    let message = match (scope.is_global(), is_override) {
+        (true, false) => return None,
+        (false, _) => "what governs a config stands at /",
+        (true, true) => "what governs a config has no overrides",
+    };
+    Some(malformed("", message))
+}
+
+/// Whether a document satisfies a schema that is not stored, but may refer to those that are. What is wrong with the schema has places in
+/// it, and is told first.
+pub fn check_against(schema: &Value, document: &Value, documents: Documents<'_>) -> Vec<Found> {
+    let name = ConfigName::parse("schema").expect("a name");
+    let mut others = BTreeMap::new();
+    gather(Schema::references(schema), &name, documents, &mut others);
+    match Schema::compile(&name, schema, &others) {
+        Err(found) => found,
+        Ok(schema) => {
+            let mut found = FoundList::default();
+            schema.check(document, &mut found);
+            found.into_kept()
+        }
+    }
+}
+
+/// Adds the active schemas of these configs and all that they refer to.
+fn gather(
+    names: impl IntoIterator<Item = ConfigName>,
+    except: &ConfigName,
+    documents: Documents<'_>,
+    others: &mut BTreeMap<ConfigName, Value>,
+) {
+    let mut missing: Vec<ConfigName> = names.into_iter().collect();
+    while let Some(next) = missing.pop() {
+        if next == *except || others.contains_key(&next) {
+            continue;
+        }
+        let stored = documents(&Governs::Schema(next.clone()).name());
+        if let Some(other) = stored.and_then(|document| Registry::parse(&document).ok()) {
+            let schema = other.active().schema.clone();
+            missing.extend(Schema::references(&schema));
+            others.insert(next, schema);
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! A layer beside what it acts on: what it says in vain. Knows how layers merge, and no effective documents but the two.
+
+use serde_json::Value;
+
+use super::document::{Advice, add};
+use super::path::Path;
+use super::{Check, FoundList, LayerInput};
+use crate::model::LayerKind;
+use crate::validate::nearest::nearest;
+
+/// Looks for all lints about layers that are on.
+pub fn check_layer(input: &LayerInput, found: &mut FoundList) {
+    if let Some(inherited) = input.inherited {
+        Pass { input, found }.members(input.layer, inherited, &Path::ROOT);
+    }
+}
+
+struct Pass<'a> {
+    input: &'a LayerInput<'a>,
+    found: &'a mut FoundList,
+}
+
+impl Pass<'_> {
+    /// Recurses as deep as documents may be nested.
+    fn members(&mut self, layer: &Value, inherited: &Value, path: &Path) {
+        let (Value::Object(changes), Value::Object(members)) = (layer, inherited) else { return };
+        for (name, change) in changes {
+            let path = path.member(name);
+            match members.get(name) {
+                None if change.is_null() => self.add(Check::ShadowsNothing, &path, || Advice {
+                    message: format!("removes {name:?}, which is not inherited"),
+                    suggestion: suggest(name, members.keys().map(String::as_str)),
+                }),
+                None if self.input.kind == LayerKind::Override => {
+                    self.add(Check::ShadowsNothing, &path, || Advice {
+                        message: format!("overrides {name:?}, which is not there without it"),
+                        suggestion: suggest(name, members.keys().map(String::as_str)),
+                    })
+                }
+                None => {}
+                Some(value) if changes_nothing(change, value) => {
+                    self.add(Check::RedundantValue, &path, || Advice {
+                        message: format!("{name:?} has the same value without this layer"),
+                        suggestion:
+                            "remove it from this layer, unless it is to stay when the inherited value changes"
+                                .to_owned(),
+                    })
+                }
+                Some(value) => self.members(change, value, &path),
+            }
+        }
+    }
+
+    fn add(&mut self, check: Check, path: &Path, advise: impl FnOnce() -> Advice) {
+        add(self.input.settings, self.found, check, path, advise);
+    }
+}
+
+fn suggest<'v>(name: &str, inherited: impl Iterator<Item = &'v str>) -> String {
+    match nearest(name, inherited) {
+        Some(near) => format!("did you mean {near:?}?"),
+        None => "remove it".to_owned(),
+    }
+}
+
+/// A merge patch that leaves a value as it is.
+fn changes_nothing(patch: &Value, value: &Value) -> bool {
+    match (patch, value) {
+        (Value::Object(changes), Value::Object(members)) => {
+            changes.iter().all(|(name, change)| match members.get(name) {
+                Some(member) => changes_nothing(change, member),
+                None => change.is_null(),
+            })
+        }
+        _ => !patch.is_null() && patch == value,
+    }
+}

@@ -1,0 +1,205 @@
+//! The steps, done to a layer. Knows no text form of them.
+
+use std::borrow::Cow;
+
+use serde_json::Value;
+
+use super::sight::{Sight, look, put, take};
+use super::{Applied, MIGRATION_FAILED, Migration, Role, Step};
+use crate::model::Pointer;
+use crate::model::canonical::normalize;
+use crate::model::depth::depth;
+use crate::model::limits::DEPTH_MAX;
+use crate::validate::expression::{Expression, STEPS_MAX, Variables};
+use crate::validate::{Found, Severity};
+
+/// Why a step cannot be done, and where.
+struct Refusal {
+    at: Pointer,
+    message: String,
+    suggestion: String,
+}
+
+impl Migration {
+    /// Does all steps to a layer in normal form, or none: the result is in normal form. The severity of a refusal is error; its
+    /// pointer is a place in the layer as the step found it.
+    pub fn apply(&self, role: Role, layer: &mut Value) -> Result<Applied, Found> {
+        let mut migrated = layer.clone();
+        let mut applied = Applied::default();
+        for (number, step) in self.steps.iter().enumerate() {
+            let refused = |refusal: Refusal| Found {
+                severity: Severity::Error,
+                code: Cow::Borrowed(MIGRATION_FAILED),
+                pointer: refusal.at.to_string(),
+                message: format!("step {number}, {step}: {}", refusal.message),
+                suggestion: refusal.suggestion,
+            };
+            if step.apply(role, &mut migrated).map_err(refused)? {
+                applied.steps.push(number);
+            }
+        }
+        normalize(&mut migrated);
+        *layer = migrated;
+        Ok(applied)
+    }
+}
+
+impl Step {
+    /// Whether it changed something.
+    fn apply(&self, role: Role, layer: &mut Value) -> Result<bool, Refusal> {
+        match self {
+            Step::Move { from, to } => move_value(role, layer, from, to),
+            Step::SetDefault { at, value, everywhere } => set_default(role, layer, at, value, *everywhere),
+            Step::Remove { at } => match look(layer, at) {
+                Sight::There(_) => Ok(take(layer, at).is_some()),
+                Sight::Nothing | Sight::Cut { .. } => Ok(false),
+                Sight::InArray(array) => Err(in_array(at, &array)),
+            },
+            Step::Convert { at, expression } => convert(layer, at, expression),
+        }
+    }
+}
+
+fn move_value(role: Role, layer: &mut Value, from: &Pointer, to: &Pointer) -> Result<bool, Refusal> {
+    let source = look(layer, from);
+    let target = look(layer, to);
+    if let Sight::InArray(array) = &source {
+        return Err(in_array(from, array));
+    }
+    match &target {
+        Sight::InArray(array) => return Err(in_array(to, array)),
+        Sight::There(value) if !value.is_null() => {
+            return Err(Refusal {
+                at: to.clone(),
+                message: format!("there is a value at {to} already, so that of {from} cannot be moved there"),
+                suggestion: "remove one of the two first, in the layers or by a step".into(),
+            });
+        }
+        // Something around both places: they go together, then as now.
+        Sight::Cut { around, .. } if around.contains(from) => return Ok(false),
+        Sight::Cut { around, with } if !with.is_null() || !is_removed(&source) => {
+            return Err(Refusal {
+                at: around.clone(),
+                message: format!(
+                    "the layer removes or replaces all of {around}, so {from} cannot be moved into it, to {to}"
+                ),
+                suggestion: format!("write {around} as an object in this layer, or move to another place"),
+            });
+        }
+        Sight::There(_) | Sight::Nothing | Sight::Cut { .. } => {}
+    }
+    // The null removes what is inherited at the old place. At the bottom, nothing is.
+    let removes = is_removed(&source) && role == Role::Above && !matches!(target, Sight::Cut { .. });
+    let moves = matches!(&source, Sight::There(_));
+    let drops = matches!(&target, Sight::There(_));
+    if drops {
+        // It removed what earlier documents had there. What comes there now is something else.
+        take(layer, to);
+    }
+    let value = if moves { take(layer, from) } else { None };
+    match value.filter(|value| !value.is_null()) {
+        Some(value) => {
+            check_depth(to, &value)?;
+            put(layer, to, value);
+        }
+        None if removes => put(layer, to, Value::Null),
+        None => {}
+    }
+    Ok(moves || drops || removes)
+}
+
+/// Whether a layer removes what is inherited at a place.
+fn is_removed(sight: &Sight<'_>) -> bool {
+    match sight {
+        Sight::There(value) => value.is_null(),
+        Sight::Cut { .. } => true,
+        Sight::Nothing | Sight::InArray(_) => false,
+    }
+}
+
+fn set_default(
+    role: Role,
+    layer: &mut Value,
+    at: &Pointer,
+    value: &Value,
+    everywhere: bool,
+) -> Result<bool, Refusal> {
+    let is_missing = match (role, look(layer, at)) {
+        (_, Sight::InArray(array)) => return Err(in_array(at, &array)),
+        (Role::Above, Sight::Nothing) => everywhere,
+        (Role::Above, Sight::There(_) | Sight::Cut { .. }) => false,
+        (Role::Foundation, Sight::Nothing) => true,
+        // Nothing is inherited that a null could remove.
+        (Role::Foundation, Sight::There(there)) => there.is_null(),
+        (Role::Foundation, Sight::Cut { with: Value::Null, .. }) => true,
+        (Role::Foundation, Sight::Cut { around, .. }) => {
+            return Err(Refusal {
+                at: around.clone(),
+                message: format!("the value at {around} is not an object, so nothing can be set within it"),
+                suggestion: format!("convert or remove {around} in a step before"),
+            });
+        }
+    };
+    if is_missing {
+        check_depth(at, value)?;
+        put(layer, at, value.clone());
+    }
+    Ok(is_missing)
+}
+
+fn convert(layer: &mut Value, at: &Pointer, expression: &Expression) -> Result<bool, Refusal> {
+    let value = match look(layer, at) {
+        Sight::There(Value::Null) | Sight::Nothing | Sight::Cut { .. } => return Ok(false),
+        Sight::InArray(array) => return Err(in_array(at, &array)),
+        Sight::There(value) => value,
+    };
+    let refuse = |message: String, suggestion: &str| {
+        Err(Refusal { at: at.clone(), message, suggestion: suggestion.to_owned() })
+    };
+    if value.is_object() {
+        let message = "an object is there, of which a layer may have a part only";
+        return refuse(message.into(), "convert its members, each in a step of its own");
+    }
+    let mut variables = Variables::new();
+    variables.set("value", value);
+    if expression.names("config") {
+        variables.set("config", layer);
+    }
+    let converted = match expression.json(&variables, &mut STEPS_MAX.clone()) {
+        Ok(converted) => converted,
+        Err(failure) => {
+            return refuse(format!("the expression failed: {}", failure.message), &failure.suggestion);
+        }
+    };
+    drop(variables);
+    if converted.is_null() || converted.is_object() {
+        let kind = if converted.is_null() { "null, which removes" } else { "an object, which merges" };
+        let message =
+            format!("the expression gave {kind}, expected is a value that replaces what is inherited");
+        return refuse(message, "give a string, a number, true, false or a list");
+    }
+    check_depth(at, &converted)?;
+    let is_change = converted != *value;
+    put(layer, at, converted);
+    Ok(is_change)
+}
+
+fn check_depth(at: &Pointer, value: &Value) -> Result<(), Refusal> {
+    let levels = at.tokens().len() + depth(value);
+    if levels <= DEPTH_MAX {
+        return Ok(());
+    }
+    Err(Refusal {
+        at: at.clone(),
+        message: format!("the layer would nest {levels} deep, at most {DEPTH_MAX} are allowed"),
+        suggestion: String::new(),
+    })
+}
+
+fn in_array(at: &Pointer, array: &Pointer) -> Refusal {
+    Refusal {
+        at: array.clone(),
+        message: format!("{at} is in the array at {array}, into which steps do not reach"),
+        suggestion: format!("convert {array} as a whole"),
+    }
+}

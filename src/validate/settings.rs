@@ -1,0 +1,82 @@
+//! Settings of a config or of a namespace, as `settings:NAME` and `namespace:settings` store them. Knows the form.
+//!
+//! ```json
+//! {"strict": true, "lints": {"PLAIN_HTTP": "off"}, "levels": ["environment", "service", "user"]}
+//! ```
+//!
+//! What the settings of a config say goes before what those of the namespace say; `levels` are the namespace's alone.
+
+use serde_json::Value;
+
+use super::lint::LintSettings;
+use super::registry::{check_fields, check_type, malformed};
+use super::{Found, FoundList};
+use crate::model::scope::SCOPE_SEGMENTS_MAX;
+
+/// What may be set.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Warnings refuse a change as errors do.
+    pub strict: bool,
+    pub lints: LintSettings,
+    /// Names of the levels of a scope, from the top.
+    pub levels: Vec<String>,
+}
+
+impl Settings {
+    /// Reads the settings of the namespace and those of the config, either of which may be missing. Tells everything that is wrong, each
+    /// with whether it is of the config.
+    pub fn parse(namespace: Option<&Value>, config: Option<&Value>) -> Result<Settings, Vec<(bool, Found)>> {
+        let mut wrong = vec![];
+        let mut settings = Settings::default();
+        for (document, is_of_config) in [(namespace, false), (config, true)] {
+            let Some(document) = document else { continue };
+            let mut found = vec![];
+            let fields: &[&str] =
+                if is_of_config { &["strict", "lints"] } else { &["strict", "lints", "levels"] };
+            check_fields(document, "", fields, &mut found);
+            check_type(document, "strict", Value::is_boolean, "true or false", "", &mut found);
+            if let Some(levels) = document.get("levels").filter(|_| !is_of_config) {
+                check_levels(levels, &mut found);
+            }
+            if let Some(lints) = document.get("lints") {
+                let mut unusable = FoundList::default();
+                settings.lints.read(lints, &mut unusable);
+                found.extend(unusable.into_kept());
+            }
+            if let Some(strict) = document.get("strict").and_then(Value::as_bool) {
+                settings.strict = strict;
+            }
+            wrong.extend(found.into_iter().map(|found| (is_of_config, found)));
+        }
+        if !wrong.is_empty() {
+            return Err(wrong);
+        }
+        let levels = namespace.and_then(|document| document.get("levels")).and_then(Value::as_array);
+        if let Some(levels) = levels {
+            settings.levels = levels.iter().filter_map(Value::as_str).map(str::to_owned).collect();
+        }
+        Ok(settings)
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        let levels = ["environment", "service", "user"].map(str::to_owned).to_vec();
+        Settings { strict: false, lints: LintSettings::default(), levels }
+    }
+}
+
+fn check_levels(levels: &Value, wrong: &mut Vec<Found>) {
+    let names = levels.as_array().filter(|levels| levels.len() <= SCOPE_SEGMENTS_MAX);
+    let is_name = |name: &Value| {
+        name.as_str().is_some_and(|name| {
+            !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        })
+    };
+    if !names.is_some_and(|names| names.iter().all(is_name)) {
+        let message =
+            format!("must be a list of at most {SCOPE_SEGMENTS_MAX} names of letters, digits and _");
+        wrong.push(malformed("/levels", &message));
+    }
+}
