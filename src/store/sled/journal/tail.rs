@@ -8,8 +8,8 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use super::super::batch::Pending;
-use super::super::io_error;
 use super::super::wal::record;
+use super::super::{durable, io_error};
 use super::files::{Files, HEADER_BYTES};
 use super::{End, Mark, Place};
 use crate::model::Revision;
@@ -17,6 +17,8 @@ use crate::store::StoreError;
 
 /// So much is written at once.
 const WRITE_BYTES: usize = 1 << 20;
+/// No more segments than these can have been written after the last sync that succeeded: then the log has no room for more.
+const REWRITTEN_MAX: usize = 4;
 
 /// The end of a journal, and what of it is not durable.
 pub struct Tail {
@@ -36,17 +38,23 @@ pub struct Tail {
 }
 
 impl Tail {
-    /// Goes on after `end`. What lies between `durable` and there may not be durable.
-    pub fn resume(files: &Files, durable: Place, end: End) -> Result<Tail, StoreError> {
+    /// Goes on after `end`. What lies between `known` and there may not be durable: a sync of it may have failed, and the next one would
+    /// not tell. So it is written again.
+    pub fn resume(files: &Files, known: Place, end: End) -> Result<Tail, StoreError> {
         let mut unsynced = Vec::new();
-        for segment in files.between(durable.segment, end.place.segment) {
+        for segment in files.between(known.segment, end.place.segment) {
             unsynced.push((segment, Arc::new(files.open_to_write(segment)?)));
         }
-        let file = unsynced.pop().map(|(_, file)| file);
-        if let Some(file) = &file {
+        if let Some((segment, file)) = unsynced.last() {
             let cut = file.set_len(end.place.offset);
-            cut.map_err(|source| io_error(&files.path(end.place.segment), source))?;
+            cut.map_err(|source| io_error(&files.path(*segment), source))?;
         }
+        if known != end.place {
+            for (segment, file) in unsynced.iter().rev().take(REWRITTEN_MAX) {
+                durable::rewrite_file(file).map_err(|source| io_error(&files.path(*segment), source))?;
+            }
+        }
+        let file = unsynced.pop().map(|(_, file)| file);
         Ok(Tail {
             end,
             file,
