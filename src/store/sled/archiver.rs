@@ -27,7 +27,9 @@ use crate::store::{Head, StoreError};
 /// How long commits are gathered, unless somebody waits for them.
 const GATHER_TIME: Duration = Duration::from_secs(1);
 /// More is not gathered.
-const GATHER_BYTES: usize = 8 << 20;
+const GATHER_BYTES: usize = 4 << 20;
+/// More of the journal is not left to be synced.
+const SYNC_BYTES: u64 = 4 << 20;
 /// How often a database that has failed is opened again.
 const REOPEN_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -249,11 +251,16 @@ impl Shared {
         guarded(|| database.settle_some())
     }
 
-    /// Lets the log write over what the journal has durably.
+    /// Lets the log write over what the journal has durably. Synced is a little at a time, and before it is urgent: the log is synced on
+    /// the same disk, and writers wait for that.
     fn release(&self) -> Result<(), StoreError> {
         let archived = self.lock().archived.revision;
-        if self.slots.could_release(archived) {
-            self.database.get()?.sync_journal()?;
+        let database = self.database.get()?;
+        let could_release = self.slots.could_release(archived);
+        if could_release || database.trees.journal.unsynced_bytes() >= SYNC_BYTES {
+            database.sync_journal()?;
+        }
+        if could_release {
             // Whoever waits for it looks at it under the same lock.
             let _queue = self.lock();
             self.slots.release(archived);

@@ -103,7 +103,8 @@ pub fn rewrite(db_dir: &Path) -> io::Result<()> {
     sync(db_dir)
 }
 
-fn rewrite_file(file: &File) -> io::Result<()> {
+/// Writes what a file holds to it again. Nothing is changed by it, even if it is cut short.
+pub fn rewrite_file(file: &File) -> io::Result<()> {
     let length = file.metadata()?.len();
     let mut buffer = vec![0; REWRITE_BYTES];
     let mut at = 0;

@@ -126,6 +126,12 @@ impl Journal {
         self.with_tail(|tail| tail.sync(&self.files).map(|()| tail.end))
     }
 
+    /// How much was written since the last sync.
+    pub fn unsynced_bytes(&self) -> u64 {
+        let tail = self.tail.lock().unwrap_or_else(PoisonError::into_inner);
+        tail.as_ref().map_or(0, |tail| tail.unsynced_bytes)
+    }
+
     /// The segment that holds `revision`.
     pub fn segment_of(&self, revision: Revision) -> Option<Revision> {
         self.files.of(revision)

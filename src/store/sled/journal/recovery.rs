@@ -2,8 +2,8 @@
 //!
 //! Two things may be wrong with what was written after the last sync: it may be torn, and it may be there to be read but never reach
 //! the disk, because the system could not write it and has told so once. Against the first, checksums and the chain of hashes say how far
-//! the files are whole. Against the second, all that the log still has is written again, in the same place: `resume` may begin
-//! anywhere between what is durable and what is whole.
+//! the files are whole. Against the second, all of it is written again, in the same place: from the log, if that still has it, or as it
+//! is.
 
 use std::sync::PoisonError;
 

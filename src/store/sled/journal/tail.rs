@@ -8,8 +8,8 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use super::super::batch::Pending;
-use super::super::io_error;
 use super::super::wal::record;
+use super::super::{durable, io_error};
 use super::files::{Files, HEADER_BYTES};
 use super::{End, Mark, Place};
 use crate::model::Revision;
@@ -17,6 +17,8 @@ use crate::store::StoreError;
 
 /// So much is written at once.
 const WRITE_BYTES: usize = 1 << 20;
+/// No more segments than these can have been written after the last sync that succeeded: then the log has no room for more.
+const REWRITTEN_MAX: usize = 4;
 
 /// The end of a journal, and what of it is not durable.
 pub struct Tail {
@@ -26,6 +28,8 @@ pub struct Tail {
     /// Segments before it that are not durable.
     unsynced: Vec<(Revision, Arc<File>)>,
     is_synced: bool,
+    /// How much was written since then.
+    pub unsynced_bytes: u64,
     names_are_synced: bool,
     /// What goes to the end of the file.
     buffer: Vec<u8>,
@@ -34,22 +38,29 @@ pub struct Tail {
 }
 
 impl Tail {
-    /// Goes on after `end`. What lies between `durable` and there may not be durable.
-    pub fn resume(files: &Files, durable: Place, end: End) -> Result<Tail, StoreError> {
+    /// Goes on after `end`. What lies between `known` and there may not be durable: a sync of it may have failed, and the next one would
+    /// not tell. So it is written again.
+    pub fn resume(files: &Files, known: Place, end: End) -> Result<Tail, StoreError> {
         let mut unsynced = Vec::new();
-        for segment in files.between(durable.segment, end.place.segment) {
+        for segment in files.between(known.segment, end.place.segment) {
             unsynced.push((segment, Arc::new(files.open_to_write(segment)?)));
         }
-        let file = unsynced.pop().map(|(_, file)| file);
-        if let Some(file) = &file {
+        if let Some((segment, file)) = unsynced.last() {
             let cut = file.set_len(end.place.offset);
-            cut.map_err(|source| io_error(&files.path(end.place.segment), source))?;
+            cut.map_err(|source| io_error(&files.path(*segment), source))?;
         }
+        if known != end.place {
+            for (segment, file) in unsynced.iter().rev().take(REWRITTEN_MAX) {
+                durable::rewrite_file(file).map_err(|source| io_error(&files.path(*segment), source))?;
+            }
+        }
+        let file = unsynced.pop().map(|(_, file)| file);
         Ok(Tail {
             end,
             file,
             unsynced,
             is_synced: false,
+            unsynced_bytes: 0,
             names_are_synced: false,
             buffer: Vec::new(),
             buffer_at: end.place.offset,
@@ -95,7 +106,7 @@ impl Tail {
         if !self.names_are_synced {
             files.sync_names()?;
         }
-        (self.is_synced, self.names_are_synced) = (true, true);
+        (self.is_synced, self.unsynced_bytes, self.names_are_synced) = (true, 0, true);
         Ok(())
     }
 
@@ -116,6 +127,7 @@ impl Tail {
         let written = file.write_all_at(&self.buffer, self.buffer_at);
         written.map_err(|source| io_error(&files.path(self.end.place.segment), source))?;
         self.buffer_at += self.buffer.len() as u64;
+        self.unsynced_bytes += self.buffer.len() as u64;
         self.buffer.clear();
         Ok(())
     }
