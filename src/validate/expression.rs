@@ -3,7 +3,7 @@
 //! `cel` has no limit on what an expression may cost, so the limits are here, each with its reason:
 //! - [`SOURCE_BYTES_MAX`] and [`BRACKETS_MAX`], because its parser recurses;
 //! - [`DEPTH_MAX`], because its evaluator recurses, with frames of tens of kilobytes in debug builds. Compiling, and evaluating
-//!   what is deeper than [`DEPTH_ON_CALLERS_STACK`], happens on a thread with room for it;
+//!   what is deeper than `DEPTH_ON_CALLERS_STACK`, happens on a thread with room for it;
 //! - steps, counted while an expression runs. Before it runs, each operation whose cost is that of its operands, and each loop, is
 //!   wrapped in a call that pays for it (`metered.rs`). About 100 ns, and at most 64 bytes, are one step: the same expression on
 //!   the same document always takes the same steps, whatever the machine is doing.
