@@ -25,7 +25,7 @@ const START_PAUSE: Duration = Duration::from_millis(3);
 const PORT_MIN: u16 = 12_000;
 const PORT_MAX: u16 = 32_000;
 /// A server that uses less in this time has nothing more to do.
-const QUIET_TIME: Duration = Duration::from_millis(100);
+const QUIET_TIME: Duration = Duration::from_millis(1200);
 const QUIET_CPU: Duration = Duration::from_millis(4);
 const QUIET_WAIT_MAX: Duration = Duration::from_secs(5);
 
