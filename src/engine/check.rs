@@ -8,7 +8,7 @@ use std::thread;
 use serde_json::Value;
 
 use crate::model::limits::Limits;
-use crate::model::{ConfigChange, ConfigId, ConfigName, LayerKind, Namespace, Scope};
+use crate::model::{ConfigChange, ConfigId, LayerKind, Namespace, Scope};
 use crate::validate::{Broken, Contract, Finding, Found, FoundList, Report, Subject, check_place};
 
 use super::documents::Documents;
@@ -18,6 +18,9 @@ use super::state::ConfigState;
 
 /// So many scopes are checked by one thread before another helps.
 const SCOPES_ALONE: usize = 32;
+
+/// What governs and cannot be used, as it was told: where, and what.
+type Told = BTreeSet<(ConfigId, String, String)>;
 
 /// A config, before and after.
 struct Checked<'a> {
@@ -51,6 +54,7 @@ pub(super) fn check<'a>(
         governings.entry(&change.id.namespace).or_insert_with(|| governing(&change.id.namespace));
     }
     let mut checked: BTreeMap<&ConfigId, Checked<'_>> = BTreeMap::new();
+    let mut told = Told::new();
     for (change, after) in changes.iter().zip(after).filter(|(change, _)| !change.layers.is_empty()) {
         let ungoverned = governings[&change.id.namespace].is_none();
         if change.id.config.is_ordinary() {
@@ -67,7 +71,7 @@ pub(super) fn check<'a>(
             };
             checked.insert(&change.id, entry);
         } else {
-            check_governing(change, governings[&change.id.namespace].as_deref(), &mut report);
+            check_governing(change, governings[&change.id.namespace].as_deref(), &mut told, &mut report);
         }
     }
     // What governs has changed for these, if anything has: all of their documents count.
@@ -87,7 +91,6 @@ pub(super) fn check<'a>(
         });
         entry.scopes.extend(scopes);
     }
-    let mut told = BTreeSet::new();
     for entry in checked.values() {
         let governance = governings.get(&entry.id.namespace).and_then(Option::as_ref);
         match governance.map(|governance| governance.contract(&entry.id.config)) {
@@ -113,12 +116,12 @@ pub(super) fn check_stored(config: &ConfigState, governance: Option<&Arc<Governa
     match governance.map(|governance| governance.contract(&config.id.config)) {
         None => check_config(&entry, &Contract::default(), report),
         Some(Ok(contract)) => check_config(&entry, &contract, report),
-        Some(Err(broken)) => tell_broken(&config.id.namespace, &broken, &mut BTreeSet::new(), report),
+        Some(Err(broken)) => tell_broken(&config.id.namespace, &broken, &mut Told::new(), report),
     }
 }
 
 /// Checks a config that governs: its form, and that what it governs can be told what to satisfy.
-fn check_governing(change: &ConfigChange, after: Option<&Governance>, report: &mut Report) {
+fn check_governing(change: &ConfigChange, after: Option<&Governance>, told: &mut Told, report: &mut Report) {
     for layer in change.layers.iter().filter(|layer| layer.content.is_some()) {
         let is_override = layer.key.kind == LayerKind::Override;
         if let Some(found) = check_place(&layer.key.scope, is_override) {
@@ -131,10 +134,9 @@ fn check_governing(change: &ConfigChange, after: Option<&Governance>, report: &m
         // Any will do: what is broken is so for all of them.
         Governed::All => BTreeSet::from([change.id.config.clone()]),
     };
-    let mut told = BTreeSet::new();
     for name in names {
         if let Err(broken) = after.contract(&name) {
-            tell_broken(&change.id.namespace, &broken, &mut told, report);
+            tell_broken(&change.id.namespace, &broken, told, report);
         }
     }
 }
@@ -143,12 +145,12 @@ fn check_governing(change: &ConfigChange, after: Option<&Governance>, report: &m
 fn tell_broken(
     namespace: &Namespace,
     broken: &[Broken],
-    told: &mut BTreeSet<(ConfigName, String)>,
+    told: &mut Told,
     report: &mut Report,
 ) {
     for Broken { governing, found } in broken {
-        if told.insert((governing.clone(), format!("{} {}", found.pointer, found.message))) {
-            let id = ConfigId { namespace: namespace.clone(), config: governing.clone() };
+        let id = ConfigId { namespace: namespace.clone(), config: governing.clone() };
+        if told.insert((id.clone(), found.pointer.clone(), found.message.clone())) {
             report.add(Finding::at(&id, &Scope::global(), found.clone()));
         }
     }

@@ -1,9 +1,10 @@
 //! What governs the configs of a namespace, as of a state: their schemas, rules and settings, which are configs themselves. Knows
 //! which config governs which; what that means is known to validate.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Arc, Mutex};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
+use imbl::OrdMap;
 use serde_json::Value;
 
 use crate::model::{ConfigName, Governs, LayerKind};
@@ -15,9 +16,33 @@ use super::state::ConfigState;
 #[derive(Debug, Default)]
 pub struct Governance {
     /// Those that govern, without the deleted.
-    configs: BTreeMap<ConfigName, Arc<ConfigState>>,
+    configs: OrdMap<ConfigName, Arc<Governing>>,
     /// By the config that is governed.
     contracts: Mutex<HashMap<ConfigName, Contracted>>,
+}
+
+/// A config that governs.
+#[derive(Debug)]
+struct Governing {
+    config: Arc<ConfigState>,
+    /// The schemas to which the schema in it refers: read once, and shared by all states that have it.
+    references: OnceLock<BTreeSet<ConfigName>>,
+}
+
+impl Governing {
+    fn new(config: &Arc<ConfigState>) -> Arc<Governing> {
+        Arc::new(Governing { config: config.clone(), references: OnceLock::new() })
+    }
+
+    /// The base layer at `/`, as it is, since a schema may hold nulls.
+    fn document(&self) -> Option<Value> {
+        Some(self.config.layer_at(LayerKind::Base, "/")?.layer.content.to_value())
+    }
+
+    fn references(&self) -> &BTreeSet<ConfigName> {
+        let read = || self.document().map(|document| Registry::references(&document)).unwrap_or_default();
+        self.references.get_or_init(read)
+    }
 }
 
 /// What a config must satisfy, or why that cannot be told.
@@ -43,7 +68,7 @@ impl Governance {
             match config.is_deleted() {
                 true => configs.remove(name),
                 false if name.is_ordinary() => None,
-                false => configs.insert(name.clone(), config.clone()),
+                false => configs.insert(name.clone(), Governing::new(config)),
             };
         }
         (!configs.is_empty()).then(|| Arc::new(Governance { configs, contracts: Mutex::default() }))
@@ -70,10 +95,9 @@ impl Governance {
         self.contract(governed).ok()?.schema().cloned()
     }
 
-    /// What a config holds that governs: the base layer at `/`, as it is, since a schema may hold nulls.
+    /// What a config holds that governs.
     pub fn document(&self, name: &ConfigName) -> Option<Value> {
-        let entry = self.configs.get(name)?.layer_at(LayerKind::Base, "/")?;
-        Some(entry.layer.content.to_value())
+        self.configs.get(name)?.document()
     }
 
     /// The configs for which it matters what a config of this name holds.
@@ -89,19 +113,15 @@ impl Governance {
 
     /// The schemas that refer to this one, themselves or through others, and this one.
     fn referring_to(&self, name: &ConfigName) -> BTreeSet<ConfigName> {
-        let references: Vec<(ConfigName, BTreeSet<ConfigName>)> = self
-            .configs
-            .keys()
-            .filter_map(|stored| match stored.governs() {
-                Some(Governs::Schema(of)) => Some((of, self.document(stored)?)),
-                Some(Governs::Rules(_) | Governs::Settings(_)) | None => None,
-            })
-            .map(|(of, document)| (of, Registry::references(&document)))
-            .collect();
+        let schemas = self.configs.iter().filter_map(|(stored, governing)| match stored.governs() {
+            Some(Governs::Schema(of)) => Some((of, governing.references())),
+            Some(Governs::Rules(_) | Governs::Settings(_)) | None => None,
+        });
+        let schemas: Vec<(ConfigName, &BTreeSet<ConfigName>)> = schemas.collect();
         let mut found = BTreeSet::from([name.clone()]);
         loop {
             let before = found.len();
-            let referring = references.iter().filter(|(_, to)| !to.is_disjoint(&found));
+            let referring = schemas.iter().filter(|(_, to)| !to.is_disjoint(&found));
             let referring: Vec<ConfigName> = referring.map(|(of, _)| of.clone()).collect();
             found.extend(referring);
             if found.len() == before {
@@ -110,7 +130,7 @@ impl Governance {
         }
     }
 
-    fn contracts(&self) -> std::sync::MutexGuard<'_, HashMap<ConfigName, Contracted>> {
+    fn contracts(&self) -> MutexGuard<'_, HashMap<ConfigName, Contracted>> {
         self.contracts.lock().expect("nobody panics under this lock")
     }
 }

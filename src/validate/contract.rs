@@ -142,8 +142,10 @@ impl Contract {
             schema.check(old, &mut before);
         }
         let before: BTreeSet<_> = before.kept().iter().map(|found| (&found.pointer, &found.code)).collect();
+        // Of more than can be told, it is not known whether they are all old.
+        let may_be_old = violations.dropped(Severity::Error) == 0;
         for violation in violations.into_kept() {
-            let is_old = before.contains(&(&violation.pointer, &violation.code));
+            let is_old = may_be_old && before.contains(&(&violation.pointer, &violation.code));
             let severity =
                 if is_old { Severity::Warning.max(violation.severity) } else { violation.severity };
             found.add(severity, || Found { severity, ..violation });

@@ -38,11 +38,20 @@ pub struct FoundList {
 }
 
 impl FoundList {
-    /// Takes one more. Calls `make` only if there is room, since a message may be the larger half of the work.
+    /// Takes one more. Calls `make` only if it is kept, since a message may be the larger half of the work. Where there is no room, an
+    /// error takes the place of something less: what refuses a change is always told.
     pub fn add(&mut self, severity: Severity, make: impl FnOnce() -> Found) {
-        match self.kept.len() < FOUND_MAX {
-            true => self.kept.push(make()),
-            false => self.dropped[severity as usize] += 1,
+        if self.kept.len() < FOUND_MAX {
+            return self.kept.push(make());
+        }
+        let lesser = |found: &Found| found.severity != Severity::Error;
+        match self.kept.iter().rposition(lesser).filter(|_| severity == Severity::Error) {
+            Some(at) => {
+                let left_out = self.kept.remove(at);
+                self.dropped[left_out.severity as usize] += 1;
+                self.kept.push(make());
+            }
+            None => self.dropped[severity as usize] += 1,
         }
     }
 
@@ -60,7 +69,7 @@ impl FoundList {
     }
 
     pub fn has_errors(&self) -> bool {
-        self.dropped(Severity::Error) > 0 || self.kept.iter().any(|found| found.severity == Severity::Error)
+        self.kept.iter().any(|found| found.severity == Severity::Error)
     }
 
     /// The same, where warnings refuse as errors do.
@@ -80,5 +89,27 @@ impl FoundList {
     /// Whether it is useless to look for more.
     pub fn is_full(&self) -> bool {
         self.kept.len() == FOUND_MAX
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(severity: Severity) -> Found {
+        let (pointer, message, suggestion) = Default::default();
+        Found { severity, code: "CODE".into(), pointer, message, suggestion }
+    }
+
+    #[test]
+    fn an_error_is_kept_however_many_lesser_findings_there_were() {
+        let mut list = FoundList::default();
+        for severity in [Severity::Warning, Severity::Error, Severity::Suggestion] {
+            (0..FOUND_MAX / 2).for_each(|_| list.add(severity, || found(severity)));
+        }
+        assert!(!list.kept().iter().any(|found| found.severity == Severity::Suggestion));
+        (0..FOUND_MAX).for_each(|_| list.add(Severity::Error, || found(Severity::Error)));
+        assert!(list.has_errors() && list.kept().iter().all(|found| found.severity == Severity::Error));
+        assert_eq!(list.kept().len() + list.dropped_count(), FOUND_MAX / 2 * 3 + FOUND_MAX);
     }
 }
