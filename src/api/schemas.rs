@@ -12,7 +12,8 @@ use crate::model::limits::TEXT_BYTES_MAX;
 use crate::model::text::{Format as TextFormat, parse, render};
 use crate::model::{ConfigId, Source, Version};
 use crate::proto::v1::*;
-use crate::validate::{Finding, Found, Registry, Report};
+use crate::validate::schema::SCHEMA_BYTES_MAX;
+use crate::validate::{Registry, Report};
 
 use super::convert::request;
 use super::convert::response::{format_message, kind_message, report_message, time_message};
@@ -20,8 +21,6 @@ use super::server::schema_service_server::SchemaService;
 use super::writes::{DIFF_BYTES_MAX, layer_diff, options};
 use super::{Api, actor, page};
 
-/// The largest schema that is taken, as text.
-const SCHEMA_BYTES_MAX: usize = 512 << 10;
 /// Steps of a migration, as text.
 const STEPS_BYTES_MAX: usize = 64 << 10;
 
@@ -77,14 +76,14 @@ impl SchemaService for Api {
         let state = self.engine.state();
         let current = state.config(&id).filter(|config| !config.is_deleted());
         let current = current.ok_or_else(|| Error::NotFound(Missing::Config(id.clone())))?;
-        let stored = readable(&id, current)?;
+        let stored = readable(current)?;
         let is_there = request.number == 0 || stored.position(request.number).is_some();
         let message = match is_there {
             true => schema_message(&governed, current, &stored, request.number, format)?,
             false => {
                 let at = At::Version(Version(request.number));
                 let past = self.engine.config_at(&state, &id, &at).await?;
-                let stored = readable(&id, &past)?;
+                let stored = readable(&past)?;
                 let missing = || Missing::Version(id.clone(), Version(request.number), current.at.version);
                 // Of a version that was made otherwise than by Put, as by a rollback.
                 stored.position(request.number).ok_or_else(|| Error::NotFound(missing()))?;
@@ -120,7 +119,7 @@ impl SchemaService for Api {
                 break;
             }
             let governed = ConfigId { namespace: namespace.clone(), config: name };
-            let stored = readable(&config.id, config)?;
+            let stored = readable(config)?;
             let mut message = schema_message(&governed, config, &stored, 0, TextFormat::Json)?;
             message.content.clear();
             message.up.clear();
@@ -174,14 +173,8 @@ fn steps(field: &str, text: &str) -> Result<Option<serde_json::Value>, Error> {
     steps.map(Some).map_err(|error| Error::Document { field: field.into(), error })
 }
 
-fn readable(id: &ConfigId, config: &Arc<ConfigState>) -> Result<Registry, Error> {
-    let refused = |found: Vec<Found>| {
-        let mut report = Report::default();
-        let scope = crate::model::Scope::global();
-        found.into_iter().for_each(|found| report.add(Finding::at(id, &scope, found)));
-        Error::Refused(report)
-    };
-    registry(Some(config)).map_err(refused)?.ok_or_else(|| Error::NotFound(Missing::Config(id.clone())))
+fn readable(config: &Arc<ConfigState>) -> Result<Registry, Error> {
+    registry(Some(config))?.ok_or_else(|| Error::NotFound(Missing::Config(config.id.clone())))
 }
 
 /// Names places in the schema that was put, rather than in the list that stores it.

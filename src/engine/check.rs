@@ -142,12 +142,7 @@ fn check_governing(change: &ConfigChange, after: Option<&Governance>, told: &mut
 }
 
 /// Tells of what governs and cannot be used, each once.
-fn tell_broken(
-    namespace: &Namespace,
-    broken: &[Broken],
-    told: &mut Told,
-    report: &mut Report,
-) {
+fn tell_broken(namespace: &Namespace, broken: &[Broken], told: &mut Told, report: &mut Report) {
     for Broken { governing, found } in broken {
         let id = ConfigId { namespace: namespace.clone(), config: governing.clone() };
         if told.insert((id.clone(), found.pointer.clone(), found.message.clone())) {

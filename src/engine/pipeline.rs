@@ -158,10 +158,22 @@ impl Pipeline {
         let mut overtaken = 0;
         let mut turn = None;
         loop {
-            if turn.is_none() && (overtaken > REPLANS_MAX || self.turns.are_taken(&write.ids)) {
-                turn = Some(self.turns.take(&write.ids).await);
+            if turn.is_none() && (overtaken > REPLANS_MAX || self.is_turn_taken(&write)) {
+                turn = Some(self.turns.take(&self.turn_ids(&write)).await);
             }
-            let mut bases = match self.bases(&write) {
+            let found;
+            if write.governs() {
+                // What it governs may be a whole namespace.
+                let pipeline = self.clone();
+                (write, found) = blocking(move || {
+                    let found = pipeline.bases(&write);
+                    (write, found)
+                })
+                .await?;
+            } else {
+                found = self.bases(&write);
+            }
+            let mut bases = match found {
                 ControlFlow::Continue(bases) => bases,
                 ControlFlow::Break(known) => return Ok(known),
             };
@@ -213,10 +225,33 @@ impl Pipeline {
     /// What the write is planned from, unless it has its answer.
     fn bases(&self, write: &ReadWrite) -> ControlFlow<Submitted, Bases> {
         let mut queue = self.lock();
-        match self.answer_known(&mut queue, write.request()) {
-            Some(known) => ControlFlow::Break(known),
-            None => ControlFlow::Continue(Bases::of(&write.ids, &queue.state)),
+        if let Some(known) = self.answer_known(&mut queue, write.request()) {
+            return ControlFlow::Break(known);
         }
+        if !write.governs() {
+            return ControlFlow::Continue(Bases::of(&write.ids, &queue.state));
+        }
+        let state = queue.state.clone();
+        drop(queue);
+        ControlFlow::Continue(Bases::of(&write.ids, &state))
+    }
+
+    /// Whether a write has to await its turn.
+    fn is_turn_taken(&self, write: &ReadWrite) -> bool {
+        !self.turns.are_none()
+            && (self.turns.are_taken(&write.ids) || self.turns.are_taken(&write.namespace_turns()))
+    }
+
+    /// At what a write takes its turn: its configs; and its namespaces, if it governs all of one or somebody has the turn at one.
+    fn turn_ids(&self, write: &ReadWrite) -> Vec<ConfigId> {
+        let mut ids = write.ids.clone();
+        let namespaces = write.namespace_turns();
+        if write.governs() || self.turns.are_taken(&namespaces) {
+            ids.extend(namespaces);
+            ids.sort();
+            ids.dedup();
+        }
+        ids
     }
 
     fn plan(&self, write: &ReadWrite, bases: &Bases) -> Result<Plan, Error> {
@@ -239,7 +274,7 @@ impl Pipeline {
         if let Some(known) = self.answer_known(&mut queue, write.request()) {
             return Some(known);
         }
-        if !bases.hold_in(&queue.state) || (turn.is_none() && self.turns.are_taken(&write.ids)) {
+        if !bases.hold_in(&queue.state) || (turn.is_none() && self.is_turn_taken(write)) {
             return None;
         }
         let mut plan = match planned {
@@ -439,6 +474,18 @@ impl ReadWrite {
     /// A write that is not made, and looked at for all that there is to say.
     pub fn to_validate(origin: Origin, intent: ReadIntent) -> ReadWrite {
         ReadWrite { lints_everywhere: true, ..ReadWrite::new(origin, intent, true) }
+    }
+
+    /// Whether other configs are governed by those that it changes.
+    fn governs(&self) -> bool {
+        self.ids.iter().any(|id| !id.config.is_ordinary())
+    }
+
+    /// What stands for the turn at each of its namespaces.
+    fn namespace_turns(&self) -> Vec<ConfigId> {
+        let mut turns: Vec<ConfigId> = self.ids.iter().map(|id| ConfigId::first_of(&id.namespace)).collect();
+        turns.dedup();
+        turns
     }
 
     fn request(&self) -> Option<&Request> {

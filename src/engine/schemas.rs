@@ -46,16 +46,19 @@ fn schema_key() -> LayerKey {
     LayerKey { kind: LayerKind::Base, scope: Scope::global() }
 }
 
-/// The versions of a schema as a config holds them. `None`: there is no schema.
-pub fn registry(config: Option<&Arc<ConfigState>>) -> Result<Option<Registry>, Vec<Found>> {
-    let entry = config.and_then(|config| config.layer(&schema_key()));
-    entry.map(|entry| Registry::parse(&entry.layer.content.to_value())).transpose()
+/// The versions of a schema as a config holds them. `None`: there is no schema. `Error::Refused` tells why it cannot be read.
+pub fn registry(config: Option<&Arc<ConfigState>>) -> Result<Option<Registry>, Error> {
+    let Some((config, entry)) = config.and_then(|config| Some((config, config.layer(&schema_key())?))) else {
+        return Ok(None);
+    };
+    let registry = Registry::parse(&entry.layer.content.to_value());
+    registry.map(Some).map_err(|found| refused(&config.id, &Scope::global(), found))
 }
 
 pub(super) fn plan_put(bases: &Bases, governed: &ConfigId, put: &PutSchema) -> Result<Plan, Error> {
     let id = schema_id(governed);
     let base = bases.get(&id);
-    let stored = readable(&id, base)?;
+    let stored = registry(base)?;
     let newest = stored.as_ref().and_then(|registry| registry.versions.last());
     let newest_number = newest.map_or(0, |version| version.number);
     let place = || format!("the schema of {governed}");
@@ -109,7 +112,7 @@ pub(super) fn plan_put(bases: &Bases, governed: &ConfigId, put: &PutSchema) -> R
 pub(super) fn plan_migration(bases: &Bases, governed: &ConfigId, to: Option<u64>) -> Result<Plan, Error> {
     let id = schema_id(governed);
     let base = bases.get(&id);
-    let mut registry = readable(&id, base)?.ok_or_else(|| Missing::Config(id.clone()))?;
+    let mut registry = registry(base)?.ok_or_else(|| Missing::Config(id.clone()))?;
     let newest = registry.versions.last().expect("there is one at least").number;
     let missing = |number| {
         let numbers: Vec<String> =
@@ -120,14 +123,14 @@ pub(super) fn plan_migration(bases: &Bases, governed: &ConfigId, to: Option<u64>
     let number = to.unwrap_or(newest);
     let from = registry.position(registry.active).expect("the active one is there");
     let to = registry.position(number).ok_or_else(|| missing(number))?;
-    let steps = path(&registry, from, to).map_err(|found| refused(&id, &Scope::global(), found))?;
+    let steps = path(&registry, from, to).map_err(|found| refused(&id, &Scope::global(), [found]))?;
     let migrated = bases.get(governed);
     let mut layers = vec![];
     for entry in migrated.iter().flat_map(|config| config.layers()) {
         let mut value = entry.layer.content.to_value();
         for migration in &steps {
             let applied = migration.apply(role_of(&entry.key), &mut value);
-            applied.map_err(|found| refused(governed, &entry.key.scope, found))?;
+            applied.map_err(|found| refused(governed, &entry.key.scope, [found]))?;
         }
         let content = Content::of(&value);
         if content != entry.layer.content {
@@ -178,17 +181,9 @@ fn path(registry: &Registry, from: usize, to: usize) -> Result<Vec<Migration>, F
         })
 }
 
-fn readable(id: &ConfigId, config: Option<&Arc<ConfigState>>) -> Result<Option<Registry>, Error> {
-    registry(config).map_err(|found| {
-        let mut report = Report::default();
-        found.into_iter().for_each(|found| report.add(Finding::at(id, &Scope::global(), found)));
-        Error::Refused(report)
-    })
-}
-
-fn refused(id: &ConfigId, scope: &Scope, found: Found) -> Error {
+fn refused(id: &ConfigId, scope: &Scope, found: impl IntoIterator<Item = Found>) -> Error {
     let mut report = Report::default();
-    report.add(Finding::at(id, scope, found));
+    found.into_iter().for_each(|found| report.add(Finding::at(id, scope, found)));
     Error::Refused(report)
 }
 

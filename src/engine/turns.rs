@@ -28,6 +28,11 @@ impl Turns {
         !turns.is_empty() && ids.iter().any(|id| turns.contains_key(id))
     }
 
+    /// Whether nobody has or awaits any.
+    pub fn are_none(&self) -> bool {
+        self.lock().is_empty()
+    }
+
     /// Awaits the turn. `ids` must be sorted: nobody waits for one who waits for them.
     pub async fn take(self: &Arc<Turns>, ids: &[ConfigId]) -> Turn {
         debug_assert!(ids.is_sorted());

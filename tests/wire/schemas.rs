@@ -374,3 +374,51 @@ async fn the_end_of_an_override_was_checked_when_it_was_set() {
     let status = refused(client.set(set(base)).await, Code::FailedPrecondition, "VALIDATION_FAILED");
     assert!(findings(&status)[0].message.contains("without overrides"), "{:?}", findings(&status));
 }
+
+#[tokio::test]
+async fn lints_are_told_by_validate_and_by_writes_where_something_governs() {
+    let server = TestServer::start().await;
+    let mut client = server.client().await;
+    let suspicious = replace("/", r#"{"db":{"port":99999}}"#);
+    let codes = |report: Option<ValidationReport>| {
+        let findings = report.expect("a report").findings.into_iter();
+        findings.map(|finding| (finding.code, finding.pointer)).collect::<Vec<_>>()
+    };
+    let port = vec![("PORT_RANGE".to_owned(), "/db/port".to_owned())];
+    let request = ValidateRequest { changes: vec![suspicious.clone()], ..Default::default() };
+    let validated = client.validate(request).await.expect("validate").into_inner();
+    assert_eq!(codes(validated.report), port);
+    let ungoverned = client.set(set(suspicious)).await.expect("set").into_inner();
+    assert_eq!(codes(ungoverned.report), []);
+    let settings = |content| set(Change { config: "namespace:settings".into(), ..replace("/", content) });
+    client.set(settings("{}")).await.expect("settings");
+    let governed = client.set(set(merge_patch("/", r#"{"a":1}"#))).await.expect("set").into_inner();
+    assert_eq!(codes(governed.report), port);
+    // What a scope inherits is told where it comes from.
+    let below = client.set(set(replace("/production", r#"{"a":2}"#))).await.expect("set").into_inner();
+    assert_eq!(codes(below.report.clone()), port, "the scope above is not looked at");
+    let status = refused(
+        client.set(settings(r#"{"lints":{"PORT_RANGE":"error"}}"#)).await,
+        Code::FailedPrecondition,
+        "VALIDATION_FAILED",
+    );
+    assert_eq!(places(&findings(&status)), [("app", "/", "/db/port")]);
+    client.set(settings(r#"{"lints":{"PORT_RANGE":"off"}}"#)).await.expect("settings");
+    let off = client.set(set(merge_patch("/", r#"{"a":3}"#))).await.expect("set").into_inner();
+    assert_eq!(codes(off.report), []);
+}
+
+#[tokio::test]
+async fn a_hundred_thousand_findings_are_counted_and_the_first_are_told() {
+    let server = TestServer::start().await;
+    let (mut client, mut schemas) = (server.client().await, schemas(&server).await);
+    schemas.put(schema(r#"{"properties":{"a":{"items":{"type":"string"}}}}"#)).await.expect("put");
+    let numbers = format!(r#"{{"a":[{}]}}"#, vec!["1"; 100_000].join(","));
+    let status = client.set(set(replace("/", &numbers))).await;
+    let status = refused(status, Code::FailedPrecondition, "VALIDATION_FAILED");
+    assert!(!findings(&status).is_empty());
+    let request = ValidateRequest { changes: vec![replace("/", &numbers)], ..Default::default() };
+    let report = client.validate(request).await.expect("validate").into_inner().report.expect("a report");
+    assert!(!report.valid && report.findings.len() == 1000, "{} findings", report.findings.len());
+    put(&mut client, "/", r#"{"a":["x"]}"#).await;
+}

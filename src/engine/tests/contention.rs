@@ -41,6 +41,43 @@ async fn a_slow_writer_at_a_busy_config_has_its_turn() {
     engine.close().await;
 }
 
+/// Every commit of the namespace makes a plan for all of it stale.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rules_for_a_busy_namespace_have_their_turn() {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new(Epoch(1)));
+    let engine = open(&store, |_| {});
+    let large = json!({ "a": (0..40_000).collect::<Vec<_>>() });
+    for config in 0..2 {
+        write_changes(&engine, vec![put(config, 1, LayerKind::Base, &large)]).await.expect("set");
+    }
+    let is_done = Arc::new(AtomicBool::new(false));
+    let busy: Vec<_> = (0..4)
+        .map(|writer| {
+            let (engine, is_done) = (engine.clone(), is_done.clone());
+            tokio::spawn(async move {
+                let mut number = 0;
+                while !is_done.load(Ordering::Relaxed) {
+                    let value = json!({ "writer": writer, "number": number });
+                    let set = put(writer as u8 % 2, 4, LayerKind::Base, &value);
+                    write_changes(&engine, vec![set]).await.expect("set");
+                    number += 1;
+                }
+            })
+        })
+        .collect();
+    for number in 0..3 {
+        let rule = json!({ "expression": format!("size(config) < {}", 100 + number) });
+        let rules = put(0, 0, LayerKind::Base, &json!({ "rules": { "few": rule } }));
+        let id = ConfigId { config: crate::model::Governs::Rules(None).name(), ..rules.id };
+        write_changes(&engine, vec![Change { id, ..rules }]).await.expect("rules");
+    }
+    is_done.store(true, Ordering::Relaxed);
+    for writer in busy {
+        writer.await.expect("no writer panics");
+    }
+    engine.close().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_config_has_at_most_so_many_layers() {
     let store: Arc<dyn Store> = Arc::new(MemoryStore::new(Epoch(1)));
