@@ -8,6 +8,7 @@ mod convert;
 mod deadline;
 mod framed;
 mod page;
+pub mod peer;
 mod reads;
 mod schemas;
 mod service;

@@ -6,6 +6,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
@@ -14,16 +15,19 @@ use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
 use http::{HeaderMap, Request, Response};
 use http_body::{Body, Frame};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
+use super::age::{Age, Due, farewell};
 use super::front::Front;
 use super::gather::Gather;
 use super::keepalive::{Keepalive, Silence};
-use super::settings::Settings;
+use super::listen::Service;
 use super::turn::Turn;
 use crate::api::answer::{Answer, Later, Reply, trailers};
 use crate::api::codec::Encoded;
+use crate::api::peer::Peer;
 
 /// Metadata of one request. gRPC advises 8 KiB; twice as much leaves room for tokens.
 const HEADERS_BYTES_MAX: u32 = 16 << 10;
@@ -42,14 +46,25 @@ const CALLS_PER_CONNECTION: usize = 1000;
 const LOOKS_PER_TURN: usize = 8;
 const CALLS_PER_TURN: usize = 256;
 
-/// Serves a connection until its client leaves, or after `stop` until its calls have ended.
+/// Why a connection failed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failed {
+    #[error(transparent)]
+    Http(#[from] h2::Error),
+    #[error("the client did not begin HTTP/2 in time")]
+    NotBegun,
+}
+
+/// Serves a connection until its client leaves, or after `stop` or its `age` until its calls have ended.
 pub(super) async fn serve(
-    socket: TcpStream,
-    front: Front,
-    settings: Arc<Settings>,
+    socket: impl AsyncRead + AsyncWrite + Unpin,
+    peer: Peer,
+    service: Arc<Service>,
+    age: Option<Age>,
     stop: CancellationToken,
-) -> Result<(), h2::Error> {
+) -> Result<(), Failed> {
     let turn = Arc::new(Turn::default());
+    let settings = &service.settings;
     let streams_max = settings.limits.watchers_max.saturating_mul(2).saturating_add(CALLS_PER_CONNECTION);
     let mut http = h2::server::Builder::new();
     http.initial_connection_window_size(CONNECTION_WINDOW_BYTES)
@@ -61,29 +76,39 @@ pub(super) async fn serve(
         // exceeds this number waits within the client, and is not even told that there are too many.
         .max_concurrent_streams(u32::try_from(streams_max).unwrap_or(u32::MAX));
     // In a box, so that its memory is not kept for as long as the connection.
+    let handshake = Box::pin(http.handshake(Gather::new(socket, turn.clone())));
     let mut http = tokio::select! {
-        http = Box::pin(http.handshake(Gather::new(socket, turn.clone()))) => http?,
+        http = timeout(settings.handshake_timeout, handshake) => http.map_err(|_| Failed::NotBegun)??,
         () = stop.cancelled() => return Ok(()),
     };
     let pings = http.ping_pong().expect("nobody has taken it");
+    let keepalive = Keepalive::new(pings, settings.keepalive_interval, settings.keepalive_timeout);
     let connection = Connection {
         http,
-        front,
+        peer: Arc::new(peer),
+        service,
         calls: FuturesUnordered::new(),
-        keepalive: Keepalive::new(pings, settings.keepalive_interval, settings.keepalive_timeout),
+        keepalive,
+        age,
+        is_leaving: false,
         stop: Some(Box::pin(stop.cancelled_owned())),
         waker: Waker::from(turn.clone()),
         turn,
     };
-    connection.await
+    Ok(connection.await?)
 }
 
-struct Connection {
-    http: h2::server::Connection<Gather<TcpStream>, Encoded>,
-    front: Front,
+struct Connection<S> {
+    http: h2::server::Connection<Gather<S>, Encoded>,
+    peer: Arc<Peer>,
+    service: Arc<Service>,
     /// Those that were not answered at once.
     calls: FuturesUnordered<Call>,
     keepalive: Keepalive,
+    /// `None`: it may last for ever.
+    age: Option<Age>,
+    /// Its streams are told to come back on another.
+    is_leaving: bool,
     /// Until it came.
     stop: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
     turn: Arc<Turn>,
@@ -91,7 +116,7 @@ struct Connection {
     waker: Waker,
 }
 
-impl Future for Connection {
+impl<S: AsyncRead + AsyncWrite + Unpin> Future for Connection<S> {
     type Output = Result<(), h2::Error>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
@@ -128,7 +153,7 @@ impl Future for Connection {
     }
 }
 
-impl Connection {
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn poll_stop(&mut self, context: &mut Context<'_>) {
         if let Some(stop) = &mut self.stop
             && stop.as_mut().poll(context).is_ready()
@@ -139,6 +164,27 @@ impl Connection {
         if let Poll::Ready(Silence) = self.keepalive.poll(context, &self.turn) {
             self.http.abrupt_shutdown(Reason::NO_ERROR);
         }
+        while let Some(age) = &mut self.age
+            && let Poll::Ready(due) = age.poll(context)
+        {
+            match due {
+                Due::Leave => self.leave(),
+                Due::End => {
+                    self.age = None;
+                    self.http.abrupt_shutdown(Reason::NO_ERROR);
+                }
+            }
+        }
+    }
+
+    /// Takes no new calls, and ends the streams that there are.
+    fn leave(&mut self) {
+        self.service.connections.counts.aged.fetch_add(1, Relaxed);
+        self.is_leaving = true;
+        self.http.graceful_shutdown();
+        // What is new there is looked at once.
+        let calls = std::mem::take(&mut self.calls);
+        self.calls = calls.into_iter().map(Call::leaving).collect();
     }
 
     /// Takes what the client sent, and begins its calls. Ready when the connection has ended.
@@ -151,10 +197,12 @@ impl Connection {
             let Some(accepted) = ready!(pin!(self.http.accept()).poll(context)) else {
                 return Poll::Ready(Ok(()));
             };
-            let (request, respond) = accepted?;
+            let (mut request, respond) = accepted?;
             *calls_left -= 1;
-            if let Some(call) = begin(&self.front, request, respond) {
-                self.calls.push(call);
+            request.extensions_mut().insert(Arc::clone(&self.peer));
+            if let Some(call) = begin(&self.service.front, request, respond) {
+                // The client may not have heard yet that there is no point in coming.
+                self.calls.push(if self.is_leaving { call.leaving() } else { call });
             }
         }
         Poll::Pending
@@ -163,8 +211,19 @@ impl Connection {
 
 /// A call that was not answered at once.
 enum Call {
-    Answering { answer: Later, respond: SendResponse<Encoded> },
+    Answering { answer: Later, respond: SendResponse<Encoded>, is_leaving: bool },
     Telling(Telling),
+}
+
+impl Call {
+    /// The same call, on a connection that leaves.
+    fn leaving(mut self) -> Call {
+        match &mut self {
+            Call::Answering { is_leaving, .. } => *is_leaving = true,
+            Call::Telling(telling) => telling.is_leaving = true,
+        }
+        self
+    }
 }
 
 /// Sends the body of a response.
@@ -173,13 +232,15 @@ struct Telling {
     send: SendStream<Encoded>,
     /// What the client has no room for yet. In a box, as this is rare.
     held: Option<Box<Encoded>>,
+    /// A stream is told to come back on another connection, and ends.
+    is_leaving: bool,
 }
 
 fn begin(front: &Front, request: Request<RecvStream>, mut respond: SendResponse<Encoded>) -> Option<Call> {
     let request = request.map(Received);
     match catch_unwind(AssertUnwindSafe(|| front.call(request))) {
         Ok(Answer::Now(response)) => send(response, &mut respond).map(Call::Telling),
-        Ok(Answer::Later(answer)) => Some(Call::Answering { answer, respond }),
+        Ok(Answer::Later(answer)) => Some(Call::Answering { answer, respond, is_leaving: false }),
         // It was reported. The other calls of the connection go on.
         Err(_) => {
             respond.send_reset(Reason::INTERNAL_ERROR);
@@ -200,7 +261,7 @@ fn send(response: Response<Reply>, respond: &mut SendResponse<Encoded>) -> Optio
             send.send_data(message, false).and_then(|()| send.send_trailers(trailers())).ok()?;
             None
         }
-        reply => Some(Telling { reply, send, held: None }),
+        reply => Some(Telling { reply, send, held: None, is_leaving: false }),
     }
 }
 
@@ -212,9 +273,12 @@ impl Future for Call {
             loop {
                 match &mut *self {
                     Call::Telling(telling) => return telling.poll(context),
-                    Call::Answering { answer, respond } => match Pin::new(answer).poll(context) {
+                    Call::Answering { answer, respond, is_leaving } => match Pin::new(answer).poll(context) {
                         Poll::Ready(response) => match send(response, respond) {
-                            Some(telling) => *self = Call::Telling(telling),
+                            Some(telling) => {
+                                let is_leaving = *is_leaving;
+                                *self = Call::Telling(Telling { is_leaving, ..telling });
+                            }
                             None => return Poll::Ready(()),
                         },
                         Poll::Pending => return respond.poll_reset(context).map(|_| ()),
@@ -247,6 +311,9 @@ impl Telling {
                     return Poll::Ready(());
                 }
             }
+            if self.is_leaving && matches!(self.reply, Reply::Watch(_) | Reply::Changes(_)) {
+                return self.end(Some(farewell()));
+            }
             match Pin::new(&mut self.reply).poll_frame(context) {
                 Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
                     Ok(message) => {
@@ -266,6 +333,8 @@ impl Telling {
                     self.send.send_reset(Reason::INTERNAL_ERROR);
                     return Poll::Ready(());
                 }
+                // A stream as well: other answers are there whole.
+                Poll::Pending if self.is_leaving => return self.end(Some(farewell())),
                 // The client may go away meanwhile.
                 Poll::Pending => return self.send.poll_reset(context).map(|_| ()),
             }

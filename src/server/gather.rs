@@ -58,7 +58,6 @@ impl<S: AsyncWrite + Unpin> Gather<S> {
         }
         // Given back rather than kept: most connections are quiet most of the time.
         (self.gathered, self.written) = (Vec::new(), 0);
-        self.turn.set_unsent(false);
         Poll::Ready(Ok(()))
     }
 }
@@ -78,6 +77,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Gather<S> {
             ready!(self.poll_drain(cx))?;
         }
         if count > GATHERED_BYTES_MAX {
+            // What the socket has is not always sent: one with TLS keeps what it has encrypted until it is flushed.
+            self.turn.set_unsent(true);
             return Pin::new(&mut self.socket).poll_write_vectored(cx, slices);
         }
         self.make_room(count);
@@ -95,7 +96,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Gather<S> {
             return Poll::Ready(Ok(()));
         }
         ready!(self.poll_drain(cx))?;
-        Pin::new(&mut self.socket).poll_flush(cx)
+        ready!(Pin::new(&mut self.socket).poll_flush(cx))?;
+        self.turn.set_unsent(false);
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

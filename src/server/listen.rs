@@ -1,53 +1,167 @@
 //! Takes connections, and serves each until it ends. Knows no protocol.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::age::Age;
 use super::connection;
+use super::connections::{Admitted, Connections, TooMany};
 use super::front::Front;
 use super::settings::Settings;
+use super::tls::{self, Secured, Tls};
+use crate::api::peer::Peer;
 
 /// When no file descriptor is left, accepting fails at once, again and again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Connections that are refused come in numbers: the log has one line for so long.
+const REFUSALS_TOLD: Duration = Duration::from_secs(10);
+
+/// What every connection is served with.
+pub(super) struct Service {
+    pub front: Front,
+    pub settings: Arc<Settings>,
+    pub connections: Arc<Connections>,
+    /// `None`: plain text.
+    pub tls: Option<Arc<Tls>>,
+}
 
 /// Serves until `stop`, and returns when the last connection has ended. They end with this future, too.
-pub(super) async fn serve(
-    listener: TcpListener,
-    front: Front,
-    settings: Arc<Settings>,
-    stop: CancellationToken,
-) {
-    let mut connections = JoinSet::new();
-    loop {
-        let socket = tokio::select! {
-            socket = accept(&listener) => socket,
-            Some(_) = connections.join_next() => continue,
-            () = stop.cancelled() => break,
-        };
-        let served = connection::serve(socket, front.clone(), settings.clone(), stop.clone());
-        connections.spawn(async {
-            if let Err(error) = served.await {
-                tracing::debug!(%error, "a connection ended with an error");
+pub(super) async fn serve(listener: TcpListener, service: Arc<Service>, stop: CancellationToken) {
+    let mut tasks = JoinSet::new();
+    if let Some(tls) = service.tls.clone() {
+        let (interval, stop) = (service.settings.tls_reload_interval, stop.clone());
+        tasks.spawn(async move {
+            tokio::select! {
+                () = tls.follow(interval) => {}
+                () = stop.cancelled() => {}
             }
         });
     }
+    let mut refusals = Refusals::default();
+    loop {
+        let (socket, address) = tokio::select! {
+            accepted = accept(&listener) => accepted,
+            Some(_) = tasks.join_next() => continue,
+            () = stop.cancelled() => break,
+        };
+        let admitted = match service.connections.admit(address.ip()) {
+            Ok(admitted) => admitted,
+            Err(refused) => {
+                refusals.tell(refused, address);
+                continue;
+            }
+        };
+        match service.tls.clone() {
+            None => tasks.spawn(plain(socket, address, service.clone(), admitted, stop.clone())),
+            Some(tls) => tasks.spawn(secured(tls, socket, address, service.clone(), admitted, stop.clone())),
+        };
+    }
     // Clients that come now are told at once that nobody is there.
     drop(listener);
-    while connections.join_next().await.is_some() {}
+    while tasks.join_next().await.is_some() {}
 }
 
-async fn accept(listener: &TcpListener) -> TcpStream {
+async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     loop {
-        match listener.accept().await.and_then(|(socket, _)| socket.set_nodelay(true).map(|()| socket)) {
-            Ok(socket) => return socket,
+        let accepted = listener.accept().await;
+        match accepted.and_then(|accepted| accepted.0.set_nodelay(true).map(|()| accepted)) {
+            Ok((socket, address)) => {
+                return (socket, SocketAddr::new(address.ip().to_canonical(), address.port()));
+            }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
+        }
+    }
+}
+
+async fn plain(
+    socket: TcpStream,
+    address: SocketAddr,
+    service: Arc<Service>,
+    admitted: Admitted,
+    stop: CancellationToken,
+) {
+    let age = service.age();
+    let peer = Peer { address, certificate: None };
+    let served = connection::serve(socket, peer, service.clone(), age, stop).await;
+    service.ended(served, address);
+    drop(admitted);
+}
+
+async fn secured(
+    tls: Arc<Tls>,
+    socket: TcpStream,
+    address: SocketAddr,
+    service: Arc<Service>,
+    admitted: Admitted,
+    stop: CancellationToken,
+) {
+    let counts = &service.connections.counts;
+    // In a box, so that its memory is not kept for as long as the connection.
+    let accepted = tokio::select! {
+        accepted = Box::pin(tls.accept(socket, service.settings.handshake_timeout)) => accepted,
+        () = stop.cancelled() => return,
+    };
+    drop(tls);
+    match accepted {
+        Ok(Secured { stream, certificate }) => {
+            let age = service.age();
+            let peer = Peer { address, certificate };
+            let served = connection::serve(stream, peer, service.clone(), age, stop).await;
+            service.ended(served, address);
+        }
+        Err(error) => {
+            match error {
+                tls::Failed::TimedOut => counts.handshakes_timed_out.fetch_add(1, Relaxed),
+                tls::Failed::Refused(_) | tls::Failed::Certificate(_) => {
+                    counts.handshakes_failed.fetch_add(1, Relaxed)
+                }
+            };
+            tracing::debug!(%error, %address, "a connection has not come about");
+        }
+    }
+    drop(admitted);
+}
+
+impl Service {
+    fn age(&self) -> Option<Age> {
+        let max = self.settings.connection_age_max?;
+        Some(Age::new(max, self.settings.drain_timeout, fastrand::f64()))
+    }
+
+    fn ended(&self, served: Result<(), connection::Failed>, address: SocketAddr) {
+        if let Err(error) = served {
+            if let connection::Failed::NotBegun = error {
+                self.connections.counts.prefaces_timed_out.fetch_add(1, Relaxed);
+            }
+            tracing::debug!(%error, %address, "a connection ended with an error");
+        }
+    }
+}
+
+/// What the log is told of connections that were refused.
+#[derive(Default)]
+struct Refusals {
+    told: Option<Instant>,
+    /// Since then.
+    count: u64,
+}
+
+impl Refusals {
+    fn tell(&mut self, refused: TooMany, address: SocketAddr) {
+        self.count += 1;
+        if self.told.is_none_or(|told| told.elapsed() >= REFUSALS_TOLD) {
+            tracing::warn!(reason = %refused, %address, count = self.count, "connections were refused");
+            *self = Refusals { told: Some(Instant::now()), count: 0 };
         }
     }
 }

@@ -1,7 +1,10 @@
 //! The process around the services: settings, listener, health, reflection, shutdown. Knows what is served by name
 //! only.
 
+mod age;
+mod certificate;
 mod connection;
+mod connections;
 mod front;
 mod gather;
 mod keepalive;
@@ -10,6 +13,7 @@ mod logging;
 mod progress;
 pub mod settings;
 pub mod start;
+mod tls;
 mod turn;
 
 use std::io::Write;
@@ -20,6 +24,7 @@ use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::timeout;
 
+pub use connections::ConnectionCounts;
 use progress::Progress;
 pub use settings::{ServeArgs, Settings};
 pub use start::{RunningServer, Server};

@@ -1,7 +1,10 @@
 //! What can be set of a server: flags over environment over a TOML file over defaults. Knows nothing of how it is served.
 
+mod tls;
+
 use std::collections::BTreeMap;
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
@@ -11,12 +14,20 @@ use serde::Deserialize;
 
 use crate::model::limits::{Limits, TEXT_BYTES_MAX};
 
+pub use tls::{ClientAuth, ClientCa, TlsFiles};
+
 /// Everything that a server is told, with every value decided.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     pub data_dir: PathBuf,
     /// `host:port`. Port 0: any that is free.
     pub listen: String,
+    /// `None`: plain text.
+    pub tls: Option<TlsFiles>,
+    /// How often to look whether the files of TLS have changed.
+    pub tls_reload_interval: Duration,
+    /// Plain text is allowed on addresses that others can reach.
+    pub insecure: bool,
     pub fsync: Fsync,
     /// Memory for what the store reads from disk.
     pub store_cache_bytes: u64,
@@ -28,6 +39,13 @@ pub struct Settings {
     pub drain_timeout: Duration,
     pub keepalive_interval: Duration,
     pub keepalive_timeout: Duration,
+    /// How long a client may take for the handshake of TLS, and then as long again to begin HTTP/2.
+    pub handshake_timeout: Duration,
+    pub connections_max: usize,
+    /// From one address; of IPv6 from one network of 64 bits.
+    pub connections_per_address_max: usize,
+    /// Connections are ended when they are so old, give or take a tenth. `None`: they may last for ever.
+    pub connection_age_max: Option<Duration>,
     /// In the syntax of tracing-subscriber's `EnvFilter`.
     pub log: String,
     /// `None`: text on a terminal, JSON otherwise.
@@ -40,6 +58,9 @@ impl Default for Settings {
         Settings {
             data_dir: "./confwatch-data".into(),
             listen: "127.0.0.1:7420".into(),
+            tls: None,
+            tls_reload_interval: Duration::from_secs(5),
+            insecure: false,
             fsync: Fsync::Always,
             store_cache_bytes: 64 << 20,
             document_cache_bytes: 64 << 20,
@@ -47,6 +68,10 @@ impl Default for Settings {
             drain_timeout: Duration::from_secs(6),
             keepalive_interval: Duration::from_secs(20),
             keepalive_timeout: Duration::from_secs(10),
+            handshake_timeout: Duration::from_secs(5),
+            connections_max: 20_000,
+            connections_per_address_max: 12_000,
+            connection_age_max: None,
             log: "info".into(),
             log_format: None,
             limits: Limits::default(),
@@ -83,7 +108,7 @@ pub enum LogFormat {
 #[command(after_help = "\
 Examples:
   confwatch serve
-  confwatch serve --data-dir /var/lib/confwatch --listen 0.0.0.0:7420
+  confwatch serve --data-dir /var/lib/confwatch --listen 0.0.0.0:7420 --tls-cert cert.pem --tls-key key.pem
   confwatch serve --limits watchers_max=10000,layer_bytes_max=65536
   CONFWATCH_LOG=confwatch=debug confwatch serve --config /etc/confwatch.toml
 
@@ -107,6 +132,30 @@ pub struct ServeArgs {
     /// Where to listen; port 0 takes any that is free [default: 127.0.0.1:7420]
     #[arg(long, env = "CONFWATCH_LISTEN", value_name = "HOST:PORT")]
     pub listen: Option<String>,
+
+    /// Serve TLS with this certificate: a PEM file, followed in it by those between it and its CA. Read again when it changes
+    #[arg(long, env = "CONFWATCH_TLS_CERT", value_name = "FILE")]
+    pub tls_cert: Option<PathBuf>,
+
+    /// The private key of --tls-cert, in PEM
+    #[arg(long, env = "CONFWATCH_TLS_KEY", value_name = "FILE")]
+    pub tls_key: Option<PathBuf>,
+
+    /// Ask clients for a certificate of one of the CAs in this PEM file
+    #[arg(long, env = "CONFWATCH_TLS_CLIENT_CA", value_name = "FILE")]
+    pub tls_client_ca: Option<PathBuf>,
+
+    /// Whether clients must show a certificate of --tls-client-ca [default: required]
+    #[arg(long, env = "CONFWATCH_TLS_CLIENT_AUTH")]
+    pub tls_client_auth: Option<ClientAuth>,
+
+    /// How often to look whether the files of TLS have changed [default: 5s]
+    #[arg(long, env = "CONFWATCH_TLS_RELOAD_INTERVAL", value_name = "DURATION")]
+    pub tls_reload_interval: Option<Period>,
+
+    /// Allow plain text on an address that is not a loopback one: anybody on the way can read and change it all
+    #[arg(long, env = "CONFWATCH_INSECURE", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    pub insecure: Option<bool>,
 
     /// Whether a commit is on disk before it is acknowledged [default: always]
     #[arg(long, env = "CONFWATCH_FSYNC")]
@@ -136,6 +185,22 @@ pub struct ServeArgs {
     #[arg(long, env = "CONFWATCH_KEEPALIVE_TIMEOUT", value_name = "DURATION")]
     pub keepalive_timeout: Option<Period>,
 
+    /// How long a client may take for the handshake of TLS, and as long again to begin HTTP/2 [default: 5s]
+    #[arg(long, env = "CONFWATCH_HANDSHAKE_TIMEOUT", value_name = "DURATION")]
+    pub handshake_timeout: Option<Period>,
+
+    /// How many connections there may be [default: 20000]
+    #[arg(long, env = "CONFWATCH_CONNECTIONS_MAX", value_name = "COUNT")]
+    pub connections_max: Option<NonZeroUsize>,
+
+    /// How many connections there may be from one address (of IPv6: from one network of 64 bits) [default: 12000]
+    #[arg(long, env = "CONFWATCH_CONNECTIONS_PER_ADDRESS_MAX", value_name = "COUNT")]
+    pub connections_per_address_max: Option<NonZeroUsize>,
+
+    /// End connections when they are so old, give or take a tenth: their streams are told to come back [default: never]
+    #[arg(long, env = "CONFWATCH_CONNECTION_AGE_MAX", value_name = "DURATION")]
+    pub connection_age_max: Option<Period>,
+
     /// What to log: a level, or directives such as info,confwatch::engine=debug [default: info]
     #[arg(long, env = "CONFWATCH_LOG", value_name = "FILTER")]
     pub log: Option<String>,
@@ -163,9 +228,25 @@ impl ServeArgs {
         let duration = |flag: Option<Period>, file: Option<Period>, default: Duration| {
             flag.or(file).map_or(default, |period| period.0)
         };
+        let count = |flag: Option<NonZeroUsize>, file: Option<NonZeroUsize>, default: usize| {
+            flag.or(file).map_or(default, NonZeroUsize::get)
+        };
+        let tls = tls::Said {
+            certificate: self.tls_cert.or(file.tls_cert),
+            key: self.tls_key.or(file.tls_key),
+            client_ca: self.tls_client_ca.or(file.tls_client_ca),
+            client_auth: self.tls_client_auth.or(file.tls_client_auth),
+        };
         Ok(Settings {
             data_dir: self.data_dir.or(file.data_dir).unwrap_or(default.data_dir),
             listen: self.listen.or(file.listen).unwrap_or(default.listen),
+            tls: tls.files().map_err(SettingsError::Tls)?,
+            tls_reload_interval: duration(
+                self.tls_reload_interval,
+                file.tls_reload_interval,
+                default.tls_reload_interval,
+            ),
+            insecure: self.insecure.or(file.insecure).unwrap_or(default.insecure),
             fsync: self.fsync.or(file.fsync).unwrap_or(default.fsync),
             store_cache_bytes: self
                 .store_cache_bytes
@@ -187,6 +268,22 @@ impl ServeArgs {
                 file.keepalive_timeout,
                 default.keepalive_timeout,
             ),
+            handshake_timeout: duration(
+                self.handshake_timeout,
+                file.handshake_timeout,
+                default.handshake_timeout,
+            ),
+            connections_max: count(self.connections_max, file.connections_max, default.connections_max),
+            connections_per_address_max: count(
+                self.connections_per_address_max,
+                file.connections_per_address_max,
+                default.connections_per_address_max,
+            ),
+            connection_age_max: self
+                .connection_age_max
+                .or(file.connection_age_max)
+                .map(|period| period.0)
+                .or(default.connection_age_max),
             log: self.log.or(file.log).unwrap_or(default.log),
             log_format: self.log_format.or(file.log_format),
             limits: limits.limits().map_err(SettingsError::Limits)?,
@@ -216,6 +313,8 @@ pub enum SettingsError {
     File { path: String, error: String },
     #[error("limits: {0}")]
     Limits(String),
+    #[error("{0}")]
+    Tls(String),
 }
 
 /// A length of time, written `8s`, `1m 30s` or `250ms`.
@@ -288,110 +387,4 @@ impl fmt::Display for Fsync {
 }
 
 #[cfg(test)]
-mod tests {
-    use clap::{CommandFactory, Parser};
-
-    use super::*;
-
-    #[derive(Parser)]
-    struct Program {
-        #[command(flatten)]
-        args: ServeArgs,
-    }
-
-    fn parse(flags: &[&str]) -> Result<Settings, String> {
-        let flags = ["serve"].iter().chain(flags);
-        let program = Program::try_parse_from(flags).map_err(|error| error.to_string())?;
-        program.args.settings().map_err(|error| error.to_string())
-    }
-
-    fn file(text: &str) -> (tempfile::TempDir, String) {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("confwatch.toml");
-        std::fs::write(&path, text).unwrap();
-        let path = path.to_str().unwrap().to_owned();
-        (directory, path)
-    }
-
-    #[test]
-    fn without_a_word_everything_is_as_by_default() {
-        assert_eq!(parse(&[]).unwrap(), Settings::default());
-    }
-
-    #[test]
-    fn flags_win_over_the_file_and_the_file_over_defaults() {
-        let (_directory, path) = file(
-            "listen = \"0.0.0.0:1\"\nfsync = \"never\"\ndrain_timeout = \"1m 30s\"\nretain_revisions = 7\n\
-             [limits]\nwatchers_max = 5\npage_size_max = 6\n",
-        );
-        let flags = ["--config", &path, "--listen", "[::1]:0", "--limits", "watchers_max=9"];
-        let settings = parse(&flags).unwrap();
-        let limits = Limits { watchers_max: 9, page_size_max: 6, ..Limits::default() };
-        let expected = Settings {
-            listen: "[::1]:0".into(),
-            fsync: Fsync::Never,
-            drain_timeout: Duration::from_secs(90),
-            retain_revisions: Some(7),
-            limits,
-            ..Settings::default()
-        };
-        assert_eq!(settings, expected);
-    }
-
-    #[test]
-    fn what_is_wrong_in_a_file_is_said_with_file_and_key() {
-        let check = |text: &str, expected: &[&str]| {
-            let (_directory, path) = file(text);
-            let error = parse(&["--config", &path]).unwrap_err();
-            assert!(error.starts_with(&path), "{error}");
-            for expected in expected {
-                assert!(error.contains(expected), "{expected:?} is not in {error:?}");
-            }
-        };
-        check("dat_dir = \"x\"", &["line 1", "unknown field `dat_dir`", "data_dir"]);
-        check("\nfsync = 3", &["line 2", "fsync"]);
-        check("drain_timeout = \"soon\"", &["line 1", "drain_timeout", "\"soon\" is not a length of time"]);
-        check("config = \"other\"", &["unknown field `config`"]);
-        check("[limits]\nwatcher_max = 1", &["limits", "unknown field `watcher_max`", "watchers_max"]);
-        check("[limits]\nwatchers_max = 0", &["limits", "watchers_max is 0"]);
-        check("[limits]\nwatchers_max = -1", &["watchers_max"]);
-        check("[limits]\ndocument_bytes_max = 4000000", &["document_bytes_max", "3145728"]);
-    }
-
-    #[test]
-    fn a_file_that_is_not_there_is_said_by_name() {
-        let error = parse(&["--config", "/nowhere/confwatch.toml"]).unwrap_err();
-        assert!(error.starts_with("cannot read /nowhere/confwatch.toml: "), "{error}");
-    }
-
-    #[test]
-    fn a_flag_that_makes_no_sense_is_refused() {
-        for flags in [
-            ["--drain-timeout", "0s"],
-            ["--drain-timeout", "-1s"],
-            ["--fsync", "maybe"],
-            ["--limits", "watchers_max"],
-            ["--limits", "watchers=1"],
-        ] {
-            assert!(parse(&flags).is_err(), "{flags:?}");
-        }
-    }
-
-    #[test]
-    fn every_flag_has_its_environment_variable() {
-        for argument in Program::command().get_arguments() {
-            let Some(flag) = argument.get_long().filter(|flag| *flag != "help") else { continue };
-            let expected = format!("CONFWATCH_{}", flag.replace('-', "_").to_uppercase());
-            assert_eq!(argument.get_env().and_then(|name| name.to_str()), Some(expected.as_str()));
-        }
-    }
-
-    #[test]
-    fn every_limit_is_named_in_the_help() {
-        let help = Program::command().render_long_help().to_string();
-        let limits = serde_json::to_value(Limits::default()).unwrap();
-        for name in limits.as_object().unwrap().keys() {
-            assert!(help.contains(name.as_str()), "{name}");
-        }
-    }
-}
+mod tests;

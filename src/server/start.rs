@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::timeout;
@@ -14,9 +14,11 @@ use tonic::service::Routes;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
+use super::connections::{ConnectionCounts, Connections};
 use super::front::{Front, SERVICES};
-use super::listen;
+use super::listen::{self, Service};
 use super::settings::{Fsync, Settings};
+use super::tls::Tls;
 use crate::api;
 use crate::engine::{self, Engine};
 use crate::proto::v1::FILE_DESCRIPTOR_SET;
@@ -35,6 +37,7 @@ pub struct RunningServer {
     address: SocketAddr,
     engine: Arc<Engine>,
     front: Front,
+    connections: Arc<Connections>,
     health: HealthReporter,
     stop: CancellationToken,
     serving: JoinHandle<()>,
@@ -54,13 +57,32 @@ impl Server {
             .await
             .with_context(|| format!("cannot listen on {}", settings.listen))?;
         let address = listener.local_addr().context("cannot tell the address of the listener")?;
+        let tls = match settings.tls.clone() {
+            Some(files) => {
+                let loaded =
+                    spawn_blocking(|| Tls::load(files)).await.context("reading the files of TLS failed");
+                Some(Arc::new(loaded.flatten()?))
+            }
+            None => {
+                allow_plain_text(address, settings.insecure)?;
+                None
+            }
+        };
 
         let (health, health_service) = tonic_health::server::health_reporter();
         set_health(&health, ServingStatus::NotServing).await;
         let front = Front::new(reflection()?.add_service(health_service));
         let stop = CancellationToken::new();
         let settings = Arc::new(settings);
-        let serving = tokio::spawn(listen::serve(listener, front.clone(), settings.clone(), stop.clone()));
+        let connections =
+            Arc::new(Connections::new(settings.connections_max, settings.connections_per_address_max));
+        let service = Service {
+            front: front.clone(),
+            settings: settings.clone(),
+            connections: connections.clone(),
+            tls,
+        };
+        let serving = tokio::spawn(listen::serve(listener, Arc::new(service), stop.clone()));
 
         let drain_timeout = settings.drain_timeout;
         let opened =
@@ -75,7 +97,7 @@ impl Server {
         };
         front.open(api::calls(Arc::clone(&engine)));
         set_health(&health, ServingStatus::Serving).await;
-        Ok(RunningServer { address, engine, front, health, stop, serving, drain_timeout })
+        Ok(RunningServer { address, engine, front, connections, health, stop, serving, drain_timeout })
     }
 }
 
@@ -87,6 +109,11 @@ impl RunningServer {
 
     pub fn engine(&self) -> &Arc<Engine> {
         &self.engine
+    }
+
+    /// What became of connections.
+    pub fn connection_counts(&self) -> &ConnectionCounts {
+        &self.connections.counts
     }
 
     /// Ends every stream, waits for the calls under way as long as the settings allow, and closes the store. The data
@@ -118,6 +145,21 @@ impl RunningServer {
             tracing::error!("the store has not closed in time, leaving it");
         }
     }
+}
+
+/// Plain text is for oneself, unless somebody takes it upon them.
+fn allow_plain_text(address: SocketAddr, insecure: bool) -> anyhow::Result<()> {
+    if address.ip().to_canonical().is_loopback() {
+        return Ok(());
+    }
+    ensure!(
+        insecure,
+        "{address} can be reached by others, and without TLS whoever is on the way reads and changes what is sent: give \
+         --tls-cert and --tls-key (`confwatch certs dev` makes some for trying it out), listen on 127.0.0.1, or say \
+         --insecure if TLS ends before this server"
+    );
+    tracing::warn!(%address, "serving plain text on an address that others can reach, as --insecure allows");
+    Ok(())
 }
 
 fn open(settings: &Settings, progress: engine::Progress) -> anyhow::Result<Arc<Engine>> {

@@ -13,6 +13,8 @@ struct Socket {
     writes: Vec<Vec<u8>>,
     room: usize,
     broken: bool,
+    /// A flush does not end.
+    holds_back: bool,
     shut: bool,
 }
 
@@ -31,7 +33,7 @@ impl AsyncWrite for Socket {
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+        if self.holds_back { Poll::Pending } else { Poll::Ready(Ok(())) }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -111,6 +113,20 @@ fn a_socket_that_takes_no_more_holds_back_the_end_of_the_turn_and_then_writes() 
     task.connection.socket.room = 100;
     assert!(matches!(task.end_turn(), Poll::Ready(Ok(()))));
     assert_eq!(task.writes().concat(), b"frame!");
+}
+
+#[test]
+fn what_a_socket_with_tls_has_encrypted_is_not_sent_until_it_is_flushed() {
+    for frame in [5, GATHERED_BYTES_MAX + 1] {
+        let mut task = Task::new(usize::MAX);
+        task.connection.socket.holds_back = true;
+        task.send(&vec![7; frame]);
+        assert!(task.end_turn().is_pending());
+        assert!(task.turn.is_unsent(), "the next turn has to flush again");
+        task.connection.socket.holds_back = false;
+        assert!(matches!(task.end_turn(), Poll::Ready(Ok(()))));
+        assert!(!task.turn.is_unsent());
+    }
 }
 
 #[test]

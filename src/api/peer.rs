@@ -1,0 +1,32 @@
+//! Who is at the other end of a connection, as far as the connection itself shows. Knows no transport, and no policy.
+//!
+//! Every request carries an `Arc<Peer>` among its extensions, put there by whoever took the connection: never by the client.
+
+use std::net::SocketAddr;
+
+use crate::model::Timestamp;
+
+/// The other end of a connection. All requests of the connection share it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// Where the connection comes from. An IPv4 address is one, also where the server listens on IPv6.
+    pub address: SocketAddr,
+    /// What it proved to be by mutual TLS, to a CA that the server was told to trust. `None`: nothing was asked of it, or it has
+    /// none.
+    pub certificate: Option<PeerCertificate>,
+}
+
+/// A client certificate that was verified when the connection was made. It may have expired since: see `not_after`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerCertificate {
+    /// Whom the certificate is of, as RFC 4514 writes it: `CN=deploy,OU=payments,O=Example`. Can be empty.
+    pub subject: String,
+    /// The last CN of the subject.
+    pub common_name: Option<String>,
+    /// The subject alternative names: host names, URIs such as `spiffe://...`, and e-mail addresses, in their order.
+    pub names: Vec<String>,
+    /// SHA-256 of the certificate in DER.
+    pub fingerprint: [u8; 32],
+    /// After this moment it no longer holds.
+    pub not_after: Timestamp,
+}

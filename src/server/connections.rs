@@ -1,0 +1,147 @@
+//! How many connections there are, in all and from each address, and how many there may be. Knows no socket.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// What became of connections, counted since the start.
+#[derive(Debug, Default)]
+pub struct ConnectionCounts {
+    /// Those that there are now.
+    pub open: AtomicU64,
+    pub admitted: AtomicU64,
+    /// Closed at once, since there were as many as there may be in all.
+    pub refused_in_all: AtomicU64,
+    /// Closed at once, since there were as many as there may be from one address.
+    pub refused_of_address: AtomicU64,
+    /// TLS could not agree, or the client showed no certificate that is trusted.
+    pub handshakes_failed: AtomicU64,
+    /// The client did not finish the handshake of TLS in time.
+    pub handshakes_timed_out: AtomicU64,
+    /// The client did not begin HTTP/2 in time.
+    pub prefaces_timed_out: AtomicU64,
+    /// Ended since they were as old as a connection may be.
+    pub aged: AtomicU64,
+}
+
+/// Admits connections.
+#[derive(Debug)]
+pub(super) struct Connections {
+    pub(super) counts: ConnectionCounts,
+    max: usize,
+    of_address_max: usize,
+    /// How many there are from each network that has one.
+    open: Mutex<Open>,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    all: usize,
+    of_network: HashMap<IpAddr, usize>,
+}
+
+/// The right to be served. Ends when it is dropped.
+#[derive(Debug)]
+pub(super) struct Admitted {
+    connections: Arc<Connections>,
+    network: IpAddr,
+}
+
+/// Why a connection is closed at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum TooMany {
+    #[error("there are as many connections as there may be, {0}")]
+    InAll(usize),
+    #[error("there are as many connections from its address as there may be, {0}")]
+    OfAddress(usize),
+}
+
+impl Connections {
+    pub(super) fn new(max: usize, of_address_max: usize) -> Connections {
+        Connections { counts: ConnectionCounts::default(), max, of_address_max, open: Mutex::default() }
+    }
+
+    pub(super) fn admit(self: &Arc<Connections>, address: IpAddr) -> Result<Admitted, TooMany> {
+        let network = network(address);
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if open.all >= self.max {
+            self.counts.refused_in_all.fetch_add(1, Relaxed);
+            return Err(TooMany::InAll(self.max));
+        }
+        let of_network = open.of_network.entry(network).or_default();
+        if *of_network >= self.of_address_max {
+            self.counts.refused_of_address.fetch_add(1, Relaxed);
+            return Err(TooMany::OfAddress(self.of_address_max));
+        }
+        *of_network += 1;
+        open.all += 1;
+        self.counts.open.fetch_add(1, Relaxed);
+        self.counts.admitted.fetch_add(1, Relaxed);
+        Ok(Admitted { connections: Arc::clone(self), network })
+    }
+}
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        let mut open = self.connections.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.all -= 1;
+        if let Entry::Occupied(mut of_network) = open.of_network.entry(self.network) {
+            *of_network.get_mut() -= 1;
+            if *of_network.get() == 0 {
+                of_network.remove();
+            }
+        }
+        self.connections.counts.open.fetch_sub(1, Relaxed);
+    }
+}
+
+/// What counts as one address. Of IPv6 it is the network of 64 bits: whoever has one address there has all of them.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+        address @ IpAddr::V4(_) => address,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(text: &str) -> IpAddr {
+        text.parse().expect("an address")
+    }
+
+    #[test]
+    fn no_more_than_the_limits_are_admitted_until_one_leaves() {
+        let connections = Arc::new(Connections::new(3, 2));
+        let (first, second) = (address("10.0.0.1"), address("10.0.0.2"));
+        let mut admitted = vec![connections.admit(first).unwrap(), connections.admit(first).unwrap()];
+        assert_eq!(connections.admit(first).unwrap_err(), TooMany::OfAddress(2));
+        admitted.push(connections.admit(second).unwrap());
+        assert_eq!(connections.admit(second).unwrap_err(), TooMany::InAll(3));
+        admitted.remove(0);
+        admitted.push(connections.admit(second).unwrap());
+        let counts = &connections.counts;
+        let counted = [&counts.open, &counts.admitted, &counts.refused_in_all, &counts.refused_of_address];
+        assert_eq!(counted.map(|count| count.load(Relaxed)), [3, 4, 1, 1]);
+        admitted.clear();
+        let open = connections.open.lock().unwrap();
+        assert!(open.all == 0 && open.of_network.is_empty(), "nothing is kept of those that left");
+        assert_eq!(counts.open.load(Relaxed), 0);
+    }
+
+    #[test]
+    fn a_network_of_ipv6_counts_as_one_address_and_ipv4_within_ipv6_as_ipv4() {
+        let check = |one: &str, other: &str, same: bool| {
+            assert_eq!(network(address(one)) == network(address(other)), same, "{one} {other}");
+        };
+        check("2001:db8::1", "2001:db8::2:3", true);
+        check("2001:db8::1", "2001:db8:0:1::1", false);
+        check("10.0.0.1", "10.0.0.2", false);
+        check("::ffff:10.0.0.1", "10.0.0.1", true);
+        check("::ffff:10.0.0.1", "::ffff:10.0.0.2", false);
+    }
+}

@@ -1,0 +1,61 @@
+//! The settings of TLS: which files, and what is asked of clients. Knows nothing of what is in the files.
+
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+use serde::Deserialize;
+
+/// The files, each in PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificate of the server, and those between it and its CA.
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+    /// `None`: clients are asked for no certificate.
+    pub client_ca: Option<ClientCa>,
+}
+
+/// Whose certificates clients are asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientCa {
+    pub file: PathBuf,
+    pub auth: ClientAuth,
+}
+
+/// What happens to clients without a certificate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum ClientAuth {
+    /// They are refused
+    #[default]
+    Required,
+    /// They are served; a certificate that is shown must be one of the CA nevertheless
+    Optional,
+}
+
+/// What was said of TLS, on the command line or elsewhere.
+pub(super) struct Said {
+    pub certificate: Option<PathBuf>,
+    pub key: Option<PathBuf>,
+    pub client_ca: Option<PathBuf>,
+    pub client_auth: Option<ClientAuth>,
+}
+
+impl Said {
+    /// `None`: plain text. An error names the flag that is missing.
+    pub(super) fn files(self) -> Result<Option<TlsFiles>, String> {
+        let needs = |what: &str, needed: &str| Err(format!("{what} needs {needed}"));
+        let client_ca = match (self.client_ca, self.client_auth) {
+            (Some(file), auth) => Some(ClientCa { file, auth: auth.unwrap_or_default() }),
+            (None, Some(_)) => return needs("--tls-client-auth", "--tls-client-ca"),
+            (None, None) => None,
+        };
+        match (self.certificate, self.key) {
+            (Some(certificate), Some(key)) => Ok(Some(TlsFiles { certificate, key, client_ca })),
+            (Some(_), None) => needs("--tls-cert", "--tls-key"),
+            (None, Some(_)) => needs("--tls-key", "--tls-cert"),
+            (None, None) if client_ca.is_some() => needs("--tls-client-ca", "--tls-cert and --tls-key"),
+            (None, None) => Ok(None),
+        }
+    }
+}
