@@ -13,11 +13,13 @@ mod moment;
 mod output;
 mod refusal;
 mod source;
+mod tls;
 mod tree;
 mod tree_changes;
 mod views;
 
 mod apply;
+mod certs;
 mod changes;
 mod completions;
 mod delete;
@@ -61,7 +63,7 @@ struct Cli {
 #[derive(clap::Args, Debug)]
 #[command(next_help_heading = "Options of every command")]
 struct GlobalArgs {
-    /// The server to talk to
+    /// The server to talk to: host:port, or https://host:port with TLS
     #[arg(
         long,
         global = true,
@@ -70,6 +72,8 @@ struct GlobalArgs {
         default_value = "127.0.0.1:7420"
     )]
     server: String,
+    #[command(flatten)]
+    tls: tls::TlsArgs,
     /// How to write answers; of streams, json is one object on each line
     #[arg(short, long, global = true, env = "CONFWATCH_OUTPUT", value_enum, default_value_t = OutputFormat::Table)]
     output: OutputFormat,
@@ -105,6 +109,7 @@ enum Subcommands {
     Watch(watch::WatchArgs),
     Changes(changes::ChangesArgs),
     Fsck(fsck::FsckArgs),
+    Certs(certs::CertsArgs),
     Completions(completions::CompletionsArgs),
 }
 
@@ -137,6 +142,7 @@ fn run(cli: Cli, output: &Output) -> Outcome {
     match cli.command {
         Subcommands::Serve(args) => block_on(Builder::new_multi_thread(), serve::run(args)),
         Subcommands::Fsck(args) => fsck::run(&args, output),
+        Subcommands::Certs(args) => certs::run(&args, output),
         Subcommands::Completions(args) => completions::run(&args, Cli::command(), output),
         command => block_on(Builder::new_current_thread(), call(command, cli.global, *output)),
     }
@@ -156,6 +162,7 @@ async fn call(command: Subcommands, global: GlobalArgs, output: Output) -> Outco
     let address = global.server.clone();
     let client = Client::connect(ConnectOptions {
         address: global.server,
+        tls: global.tls.options(),
         actor: Some(actor.clone()),
         timeout: Some(global.timeout),
         ..Default::default()
@@ -180,7 +187,10 @@ async fn call(command: Subcommands, global: GlobalArgs, output: Output) -> Outco
         Subcommands::List(args) => list::run(args, session).await,
         Subcommands::Watch(args) => watch::run(args, session).await,
         Subcommands::Changes(args) => changes::run(args, session).await,
-        Subcommands::Serve(_) | Subcommands::Fsck(_) | Subcommands::Completions(_) => Ok(Exit::Done),
+        Subcommands::Serve(_)
+        | Subcommands::Fsck(_)
+        | Subcommands::Certs(_)
+        | Subcommands::Completions(_) => Ok(Exit::Done),
     };
     outcome.map_err(|failure| match failure.exit {
         // It may be another one than was thought.

@@ -84,6 +84,11 @@ fn hint(error: &ClientError) -> Option<String> {
         "COMPACTED" => Some(format!("the oldest revision that is kept is {}", named("oldest_revision")?)),
         "REVISION_IN_FUTURE" => Some(format!("the newest revision is {}", named("store_revision")?)),
         "FORMAT_CANNOT_EXPRESS" => Some("use --format json or yaml".into()),
+        "TLS_UNKNOWN_CA" => Some("--tls-ca or CONFWATCH_TLS_CA names the file of its CA".into()),
+        "TLS_WRONG_NAME" => Some("--tls-server-name says which name it has".into()),
+        "TLS_CERTIFICATE_REQUIRED" => Some("--tls-cert and --tls-key name the files of yours".into()),
+        "TLS_EXPECTED" => Some("give its address as https://...".into()),
+        "TLS_NOT_SPOKEN" => Some("give its address as http://..., and no options of TLS".into()),
         "" if error.code() == Code::Unavailable => {
             Some("is a server running there? --server or CONFWATCH_SERVER says where".into())
         }

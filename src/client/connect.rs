@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
+use hyper_util::client::legacy::connect::HttpConnector;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Endpoint;
 use tonic::{Code, GrpcMethod, Request, Status};
 
 use super::ClientError;
+use super::tls::{TlsFailure, TlsOptions};
+use super::transport::{Cause, Connection, Connector};
 
 /// Where a server listens that was told nothing else.
 const ADDRESS_DEFAULT: &str = "127.0.0.1:7420";
@@ -24,8 +27,10 @@ const STREAMS: [&str; 2] = ["Watch", "StreamChanges"];
 /// How to reach a server, and who calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectOptions {
-    /// `127.0.0.1:7420`, `config.internal` (port 7420), or `http://...`.
+    /// `127.0.0.1:7420`, `config.internal` (port 7420), `http://...` or `https://...`. Without a scheme it is TLS if `tls` says
+    /// anything, and plain text otherwise.
     pub address: String,
+    pub tls: TlsOptions,
     /// Who makes the changes, for the history. Unset: the server says `anonymous`.
     pub actor: Option<String>,
     /// The longest that a call may take. Streams have no end.
@@ -38,6 +43,7 @@ impl Default for ConnectOptions {
     fn default() -> ConnectOptions {
         ConnectOptions {
             address: ADDRESS_DEFAULT.into(),
+            tls: TlsOptions::default(),
             actor: None,
             timeout: Some(Duration::from_secs(30)),
             connect_timeout: Duration::from_secs(5),
@@ -77,31 +83,51 @@ impl Interceptor for CallHeaders {
 }
 
 /// A connection that is made with the first call, and again whenever it was lost.
-pub(super) fn channel(options: &ConnectOptions) -> Result<Channel, ClientError> {
-    let endpoint = Endpoint::from_shared(uri(&options.address)?)
+pub(super) fn connection(options: &ConnectOptions) -> Result<Connection, ClientError> {
+    let uri = uri(&options.address, !options.tls.is_default())?;
+    let tls = uri.starts_with("https:").then(|| options.tls.clone());
+    if let Some(tls) = &tls {
+        // What is wrong with the options is told at once.
+        let host = uri.parse::<http::Uri>().ok().and_then(|uri| uri.host().map(str::to_owned));
+        tls.name(&host.unwrap_or_default()).and_then(|_| tls.load()).map_err(unusable)?;
+    }
+    let endpoint = Endpoint::from_shared(uri)
         .and_then(|endpoint| endpoint.user_agent(concat!("confwatch/", env!("CARGO_PKG_VERSION"))))
         .map_err(|_| invalid_address(&options.address))?;
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    tcp.set_connect_timeout(Some(options.connect_timeout));
+    let cause = Cause::default();
+    let connector = Connector { tcp, tls, timeout: options.connect_timeout, cause: cause.clone() };
     let channel = endpoint
-        .connect_timeout(options.connect_timeout)
-        .tcp_nodelay(true)
         .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
         .keep_alive_timeout(KEEPALIVE_TIMEOUT)
         .keep_alive_while_idle(true)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
-        .connect_lazy();
-    Ok(channel)
+        .connect_with_connector_lazy(tower::service_fn(move |uri| connector.clone().connect(uri)));
+    Ok(Connection::new(channel, cause))
 }
 
-fn uri(address: &str) -> Result<String, ClientError> {
-    let with_scheme = match address.contains("://") {
-        true => address.to_owned(),
-        false => format!("http://{address}"),
+fn uri(address: &str, wants_tls: bool) -> Result<String, ClientError> {
+    let with_scheme = match (address.contains("://"), wants_tls) {
+        (true, _) => address.to_owned(),
+        (false, true) => format!("https://{address}"),
+        (false, false) => format!("http://{address}"),
     };
     let uri: http::Uri = with_scheme.parse().map_err(|_| invalid_address(address))?;
     let host_is_there = uri.host().is_some_and(|host| !host.is_empty());
-    if uri.scheme_str() != Some("http") || !host_is_there {
-        return Err(invalid_address(address));
+    match uri.scheme_str() {
+        Some("https") if host_is_there => {}
+        Some("http") if host_is_there => {
+            if wants_tls {
+                let message =
+                    format!("{address:?} is plain text, and there are options of TLS: https:// expected");
+                return Err(unusable(TlsFailure::Options(message)));
+            }
+        }
+        Some(_) | None => return Err(invalid_address(address)),
     }
     match (uri.port_u16(), address.contains("://")) {
         (None, false) => Ok(format!("{with_scheme}:{PORT_DEFAULT}")),
@@ -109,11 +135,17 @@ fn uri(address: &str) -> Result<String, ClientError> {
     }
 }
 
+fn unusable(failure: TlsFailure) -> ClientError {
+    ClientError::local(Code::InvalidArgument, failure.reason(), failure.to_string())
+}
+
 fn invalid_address(address: &str) -> ClientError {
     ClientError::local(
         Code::InvalidArgument,
         "INVALID_ADDRESS",
-        format!("{address:?} is not the address of a server: host:port or http://host:port expected"),
+        format!(
+            "{address:?} is not the address of a server: host:port, http://host:port or https://host:port expected"
+        ),
     )
 }
 
@@ -136,17 +168,29 @@ mod tests {
 
     #[test]
     fn an_address_may_leave_out_scheme_and_port() {
-        let check = |address: &str, expected: &str| assert_eq!(uri(address).unwrap(), expected);
+        let check = |address: &str, expected: &str| assert_eq!(uri(address, false).unwrap(), expected);
         check("127.0.0.1:7420", "http://127.0.0.1:7420");
         check("config.internal", "http://config.internal:7420");
         check("[::1]:80", "http://[::1]:80");
         check("http://config.internal", "http://config.internal");
+        check("https://config.internal:7420", "https://config.internal:7420");
+    }
+
+    #[test]
+    fn whoever_speaks_of_tls_gets_tls() {
+        assert_eq!(uri("config.internal", true).unwrap(), "https://config.internal:7420");
+        assert_eq!(uri("https://config.internal", true).unwrap(), "https://config.internal");
+        let error = uri("http://config.internal", true).unwrap_err();
+        assert_eq!(error.reason(), "TLS_OPTIONS");
+        let half = TlsOptions { key: Some("/nowhere/key.pem".into()), ..TlsOptions::default() };
+        let options = ConnectOptions { tls: half, ..ConnectOptions::default() };
+        assert_eq!(connection(&options).unwrap_err().reason(), "TLS_OPTIONS");
     }
 
     #[test]
     fn what_is_no_address_is_refused_by_name() {
-        for address in ["", ":7420", "a b", "https://config.internal", "ftp://x", "http://"] {
-            let error = uri(address).unwrap_err();
+        for address in ["", ":7420", "a b", "https://", "ftp://x", "http://"] {
+            let error = uri(address, false).unwrap_err();
             assert_eq!(error.code(), Code::InvalidArgument, "{address:?}");
             assert_eq!(error.reason(), "INVALID_ADDRESS");
             assert!(error.message().contains(&format!("{address:?}")), "{error}");

@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use tonic::{Code, Status, TimeoutExpired};
 use tonic_types::{StatusExt, pb};
 
+use super::TlsFailure;
 use crate::proto::v1::{Document, Severity, ValidationReport};
 
 /// The domain of the reasons that the contract lists.
@@ -113,7 +114,11 @@ impl ClientError {
 
 impl From<Status> for ClientError {
     fn from(status: Status) -> ClientError {
-        let timed_out = source_is::<TimeoutExpired>(&status)
+        if let Some(failure) = source::<TlsFailure>(&status) {
+            // The other end may be set right while this one keeps trying.
+            return ClientError::local(Code::Unavailable, failure.reason(), failure.to_string());
+        }
+        let timed_out = source::<TimeoutExpired>(&status).is_some()
             || (status.code() == Code::Cancelled && status.message() == TimeoutExpired(()).to_string());
         let details = status.get_error_details();
         let info = details.error_info().filter(|info| info.domain == DOMAIN);
@@ -203,8 +208,9 @@ fn message(status: &Status) -> String {
     message
 }
 
-fn source_is<E: Error + 'static>(status: &Status) -> bool {
-    std::iter::successors(status.source(), |error| (*error).source()).any(|error| error.is::<E>())
+/// The error of this kind that lies beneath.
+fn source<E: Error + 'static>(status: &Status) -> Option<&E> {
+    std::iter::successors(status.source(), |error| (*error).source()).find_map(|error| error.downcast_ref())
 }
 
 /// The report among the details, which are a `google.rpc.Status`.

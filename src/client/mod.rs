@@ -18,6 +18,8 @@
 //! ```
 
 mod connect;
+mod tls;
+mod transport;
 
 pub mod changes;
 pub mod error;
@@ -26,7 +28,6 @@ pub mod watch;
 
 use serde::de::DeserializeOwned;
 use tonic::service::interceptor::InterceptedService;
-use tonic::transport::Channel;
 
 use crate::proto::v1::config_service_client::ConfigServiceClient;
 use crate::proto::v1::schema_service_client::SchemaServiceClient;
@@ -39,14 +40,16 @@ pub use changes::ChangeStream;
 pub use connect::{CallHeaders, ConnectOptions};
 pub use error::ClientError;
 pub use target::Target;
+pub use tls::{TlsFailure, TlsOptions};
+pub use transport::Connection;
 
 use watch::{WatchOptions, Watcher};
 
 /// The generated client over the connection of a `Client`. Cheap to clone.
-pub type Api = ConfigServiceClient<InterceptedService<Channel, CallHeaders>>;
+pub type Api = ConfigServiceClient<InterceptedService<Connection, CallHeaders>>;
 
 /// The same of `SchemaService`.
-pub type SchemaApi = SchemaServiceClient<InterceptedService<Channel, CallHeaders>>;
+pub type SchemaApi = SchemaServiceClient<InterceptedService<Connection, CallHeaders>>;
 
 /// A client of one server. Cheap to clone; all clones share one connection.
 #[derive(Clone, Debug)]
@@ -57,12 +60,12 @@ pub struct Client {
 
 impl Client {
     /// A client for the server at `options.address`. Nothing is sent until the first call, so this fails for an address that
-    /// makes no sense, but not for a server that is down. Must be called within a tokio runtime.
+    /// makes no sense or files of TLS that cannot be used, but not for a server that is down. Must be called within a tokio runtime.
     pub fn connect(options: ConnectOptions) -> Result<Client, ClientError> {
         let headers = CallHeaders::new(&options);
-        let channel = connect::channel(&options)?;
-        let schemas = SchemaServiceClient::with_interceptor(channel.clone(), headers.clone());
-        Ok(Client { api: ConfigServiceClient::with_interceptor(channel, headers), schemas })
+        let connection = connect::connection(&options)?;
+        let schemas = SchemaServiceClient::with_interceptor(connection.clone(), headers.clone());
+        Ok(Client { api: ConfigServiceClient::with_interceptor(connection, headers), schemas })
     }
 
     /// Every call of the service, as generated from the contract, with actor and timeout of this client.
