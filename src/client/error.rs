@@ -182,11 +182,11 @@ pub(super) fn read_json<T: DeserializeOwned>(document: &Document) -> Result<T, C
     })
 }
 
-/// The code that says what to do. What the server sends has no source, so that one beneath `Unknown` or `Internal` is the
-/// transport's: a connection that broke in the middle of an answer, after which trying again is right.
+/// The code that says what to do. What the server sends has no source, so that one beneath these codes is the transport's: a
+/// connection that broke in the middle of an answer, or went away before it took the request, after which trying again is right.
 fn code(status: &Status) -> Code {
     match status.code() {
-        Code::Unknown | Code::Internal if status.source().is_some() => Code::Unavailable,
+        Code::Unknown | Code::Internal | Code::Cancelled if status.source().is_some() => Code::Unavailable,
         code => code,
     }
 }
@@ -280,7 +280,7 @@ mod tests {
 
     #[test]
     fn a_connection_that_broke_may_be_tried_again_and_a_bug_of_the_server_may_not() {
-        for code in [Code::Unknown, Code::Internal] {
+        for code in [Code::Unknown, Code::Internal, Code::Cancelled] {
             let mut broken = Status::new(code, "h2 protocol error");
             broken.set_source(std::sync::Arc::new(std::io::Error::from(std::io::ErrorKind::BrokenPipe)));
             let error = ClientError::from(broken);

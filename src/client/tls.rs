@@ -74,7 +74,8 @@ impl TlsFailure {
     fn of(error: &rustls::Error) -> TlsFailure {
         match error {
             rustls::Error::InvalidCertificate(error) => match error {
-                CertificateError::UnknownIssuer => TlsFailure::UnknownCa,
+                // The other one is of a CA that has the name of one that is trusted, and another key.
+                CertificateError::UnknownIssuer | CertificateError::BadSignature => TlsFailure::UnknownCa,
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
                     TlsFailure::WrongName(error.to_string())
                 }

@@ -36,10 +36,11 @@ pub(super) struct Service {
 pub(super) async fn serve(listener: TcpListener, service: Arc<Service>, stop: CancellationToken) {
     let mut tasks = JoinSet::new();
     if let Some(tls) = service.tls.clone() {
-        let (interval, stop) = (service.settings.tls_reload_interval, stop.clone());
+        let (service, stop) = (service.clone(), stop.clone());
         tasks.spawn(async move {
+            let interval = service.settings.tls_reload_interval;
             tokio::select! {
-                () = tls.follow(interval) => {}
+                () = tls.follow(interval, &service.connections.counts) => {}
                 () = stop.cancelled() => {}
             }
         });
@@ -165,3 +166,6 @@ impl Refusals {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

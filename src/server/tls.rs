@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
@@ -21,6 +22,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::certificate;
+use super::connections::ConnectionCounts;
 use super::settings::{ClientAuth, TlsFiles};
 use crate::api::peer::PeerCertificate;
 use crate::model::Timestamp;
@@ -89,15 +91,21 @@ impl Tls {
 
     /// Looks again and again whether the files have changed. What they hold then is for new connections. As long as something is
     /// wrong with them, all stays as it was.
-    pub(super) async fn follow(self: Arc<Tls>, interval: Duration) {
+    pub(super) async fn follow(self: Arc<Tls>, interval: Duration, counts: &ConnectionCounts) {
         let mut said: Option<String> = None;
         loop {
             sleep(interval).await;
             let tls = Arc::clone(&self);
             let reloaded = spawn_blocking(move || tls.reload()).await;
             let error = match reloaded.context("reading the files of TLS failed").flatten() {
-                Ok(()) => None,
-                Err(error) => Some(format!("{error:#}")),
+                Ok(changed) => {
+                    counts.certificates_reloaded.fetch_add(changed.into(), Relaxed);
+                    None
+                }
+                Err(error) => {
+                    counts.certificate_reloads_failed.fetch_add(1, Relaxed);
+                    Some(format!("{error:#}"))
+                }
             };
             // Once, however often it is looked at.
             if let Some(error) = error.as_ref().filter(|error| said.as_ref() != Some(error)) {
@@ -110,14 +118,16 @@ impl Tls {
         }
     }
 
-    fn reload(&self) -> anyhow::Result<()> {
+    /// Whether there was anything new.
+    fn reload(&self) -> anyhow::Result<bool> {
         let contents = Contents::read(&self.files)?;
-        if contents.digest() != self.loaded.load().digest {
-            let loaded = contents.load(&self.files)?;
-            loaded.tell("the files of TLS have changed: new connections get the new ones");
-            self.loaded.store(Arc::new(loaded));
+        if contents.digest() == self.loaded.load().digest {
+            return Ok(false);
         }
-        Ok(())
+        let loaded = contents.load(&self.files)?;
+        loaded.tell("the files of TLS have changed: new connections get the new ones");
+        self.loaded.store(Arc::new(loaded));
+        Ok(true)
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod changes;
+mod connections;
 mod frames;
 mod health;
 mod history;
@@ -13,6 +14,7 @@ mod reads;
 mod schemas;
 mod support;
 mod tags;
+mod tls;
 mod validate;
 mod watch;
 mod watch_ending;

@@ -1,0 +1,187 @@
+//! That every request says who is at the other end of its connection.
+
+use std::convert::Infallible;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use rcgen::{CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, SanType};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tonic::body::Body;
+use tonic::server::NamedService;
+use tonic::service::Routes;
+use tower::Service as _;
+
+use super::*;
+use crate::server::settings::{ClientAuth, ClientCa, TlsFiles};
+
+/// Answers with what the server knows of whoever asks.
+#[derive(Clone)]
+struct Who;
+
+impl NamedService for Who {
+    const NAME: &'static str = "test.Who";
+}
+
+impl tower::Service<Request<Body>> for Who {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = std::future::Ready<Result<Response<Body>, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let peer = request.extensions().get::<Arc<Peer>>().expect("every request has one");
+        let certificate = peer.certificate.as_ref();
+        let told = certificate.map(|shown| format!("{} {:?}", shown.subject, shown.names));
+        let response = Response::builder()
+            .header("address", peer.address.to_string())
+            .header("certificate", told.unwrap_or_default())
+            .body(Body::empty());
+        std::future::ready(Ok(response.expect("a response")))
+    }
+}
+
+struct Serving {
+    address: SocketAddr,
+    stop: CancellationToken,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Serving {
+    async fn start(tls: Option<TlsFiles>) -> Serving {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let service = Service {
+            front: Front::new(Routes::new(Who)),
+            settings: Arc::default(),
+            connections: Arc::new(Connections::new(10, 10)),
+            tls: tls.map(|files| Arc::new(Tls::load(files).expect("the files are good"))),
+        };
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(serve(listener, Arc::new(service), stop.clone()));
+        Serving { address, stop, task }
+    }
+
+    async fn stop(self) {
+        self.stop.cancel();
+        self.task.await.expect("it serves until it is told to stop");
+    }
+}
+
+/// The address and certificate that the server has seen.
+async fn ask(socket: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> (String, String) {
+    let (mut requests, connection) = h2::client::handshake(socket).await.expect("HTTP/2");
+    let driven = tokio::spawn(connection);
+    let request = Request::post("http://test/test.Who/Am").body(()).expect("a request");
+    let (response, mut body) = requests.send_request(request, false).expect("it is sent");
+    body.send_data(Bytes::new(), true).expect("it is sent");
+    let response = response.await.expect("an answer");
+    let header = |name: &str| response.headers()[name].to_str().expect("text").to_owned();
+    let told = (header("address"), header("certificate"));
+    driven.abort();
+    told
+}
+
+#[tokio::test]
+async fn a_request_in_plain_text_says_where_it_comes_from() {
+    let serving = Serving::start(None).await;
+    let socket = TcpStream::connect(serving.address).await.expect("a connection");
+    let own = socket.local_addr().expect("an address").to_string();
+    assert_eq!(ask(socket).await, (own, String::new()));
+    serving.stop().await;
+}
+
+/// A CA, and the directory of its files.
+struct Ca {
+    issuer: CertifiedIssuer<'static, KeyPair>,
+    directory: tempfile::TempDir,
+}
+
+impl Ca {
+    fn new() -> Ca {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().expect("a key");
+        let issuer = CertifiedIssuer::self_signed(params, key).expect("a certificate");
+        let directory = tempfile::tempdir().expect("a directory");
+        Ca { issuer, directory }
+    }
+
+    fn sign(&self, params: &CertificateParams) -> (rcgen::Certificate, KeyPair) {
+        let key = KeyPair::generate().expect("a key");
+        (params.signed_by(&key, &self.issuer).expect("a certificate"), key)
+    }
+
+    /// For localhost, and clients of the same CA.
+    fn files(&self, auth: ClientAuth) -> TlsFiles {
+        let params = CertificateParams::new(vec!["localhost".to_owned()]).expect("a name");
+        let (certificate, key) = self.sign(&params);
+        let write = |name: &str, text: String| {
+            let path = self.directory.path().join(name);
+            std::fs::write(&path, text).expect("written");
+            path
+        };
+        TlsFiles {
+            certificate: write("server.pem", certificate.pem()),
+            key: write("key.pem", key.serialize_pem()),
+            client_ca: Some(ClientCa { file: write("ca.pem", self.issuer.pem()), auth }),
+        }
+    }
+
+    async fn connect(
+        &self,
+        address: SocketAddr,
+        identity: Option<(CertificateDer<'static>, KeyPair)>,
+    ) -> tokio_rustls::client::TlsStream<TcpStream> {
+        let mut roots = RootCertStore::empty();
+        roots.add(self.issuer.der().clone()).expect("a CA");
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_root_certificates(roots);
+        let mut config = match identity {
+            None => builder.with_no_client_auth(),
+            Some((certificate, key)) => {
+                let key = PrivateKeyDer::try_from(key.serialize_der()).expect("a key");
+                builder.with_client_auth_cert(vec![certificate], key).expect("they belong together")
+            }
+        };
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        let socket = TcpStream::connect(address).await.expect("a connection");
+        let name = "localhost".try_into().expect("a name");
+        let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+        connector.connect(name, socket).await.expect("a handshake")
+    }
+}
+
+#[tokio::test]
+async fn a_request_with_mutual_tls_says_whose_certificate_was_shown() {
+    let ca = Ca::new();
+    let serving = Serving::start(Some(ca.files(ClientAuth::Required))).await;
+    let mut params = CertificateParams::default();
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params.distinguished_name.push(DnType::OrganizationName, "Example");
+    params.distinguished_name.push(DnType::CommonName, "deploy");
+    params.subject_alt_names = vec![SanType::URI("spiffe://example/deploy".try_into().expect("a URI"))];
+    let (certificate, key) = ca.sign(&params);
+    let socket = ca.connect(serving.address, Some((certificate.der().clone(), key))).await;
+    let (_, told) = ask(socket).await;
+    assert_eq!(told, r#"CN=deploy,O=Example ["spiffe://example/deploy"]"#);
+    serving.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_that_need_not_show_a_certificate_is_known_by_its_address() {
+    let ca = Ca::new();
+    let serving = Serving::start(Some(ca.files(ClientAuth::Optional))).await;
+    let (address, told) = ask(ca.connect(serving.address, None).await).await;
+    assert!(address.starts_with("127.0.0.1:"), "{address}");
+    assert_eq!(told, "");
+    serving.stop().await;
+}
