@@ -58,7 +58,7 @@ pub(super) enum Failed {
 /// Serves a connection until its client leaves, or after `stop` or its `age` until its calls have ended.
 pub(super) async fn serve(
     socket: impl AsyncRead + AsyncWrite + Unpin,
-    peer: Peer,
+    peer: Arc<Peer>,
     service: Arc<Service>,
     age: Option<Age>,
     stop: CancellationToken,
@@ -85,7 +85,7 @@ pub(super) async fn serve(
     let keepalive = Keepalive::new(pings, settings.keepalive_interval, settings.keepalive_timeout);
     let connection = Connection {
         http,
-        peer: Arc::new(peer),
+        peer,
         service,
         calls: FuturesUnordered::new(),
         keepalive,

@@ -92,7 +92,7 @@ async fn plain(
     stop: CancellationToken,
 ) {
     let age = service.age();
-    let peer = Peer { address, certificate: None };
+    let peer = Arc::new(Peer { address, certificate: None });
     let served = connection::serve(socket, peer, service.clone(), age, stop).await;
     service.ended(served, address);
     drop(admitted);
@@ -116,7 +116,7 @@ async fn secured(
     match accepted {
         Ok(Secured { stream, certificate }) => {
             let age = service.age();
-            let peer = Peer { address, certificate };
+            let peer = Arc::new(Peer { address, certificate });
             let served = connection::serve(stream, peer, service.clone(), age, stop).await;
             service.ended(served, address);
         }

@@ -5,6 +5,7 @@ mod age;
 mod certificate;
 mod connection;
 mod connections;
+mod files;
 mod front;
 mod gather;
 mod keepalive;
@@ -38,6 +39,7 @@ const EXIT_CODE_INTERRUPTED: i32 = 130;
 /// Work on the disk may still hang when this returns: end the process without waiting for blocking threads.
 pub async fn run(settings: Settings) -> anyhow::Result<()> {
     logging::start(&settings)?;
+    files::allow(settings.connections_max);
     let data_dir = settings.data_dir.display().to_string();
     let patience = settings.drain_timeout;
     let mut signals = Signals::new().context("cannot wait for signals")?;

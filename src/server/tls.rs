@@ -59,7 +59,8 @@ pub(super) enum Failed {
 
 /// A connection with TLS, and the certificate that the client has shown.
 pub(super) struct Secured {
-    pub stream: TlsStream<TcpStream>,
+    /// In a box, as it is large and is handed on.
+    pub stream: Box<TlsStream<TcpStream>>,
     pub certificate: Option<PeerCertificate>,
 }
 
@@ -76,7 +77,7 @@ impl Tls {
         let acceptor = TlsAcceptor::from(Arc::clone(&self.loaded.load().config));
         let deadline = Instant::now() + patience;
         let stream = match timeout_at(deadline, acceptor.accept(socket).into_fallible()).await {
-            Ok(Ok(stream)) => stream,
+            Ok(Ok(stream)) => Box::new(stream),
             Ok(Err((error, socket))) => {
                 // It says the same to the client if it takes too long.
                 let _ = timeout_at(deadline, hear_out(socket)).await;

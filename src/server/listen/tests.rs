@@ -12,7 +12,6 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tonic::body::Body;
 use tonic::server::NamedService;
 use tonic::service::Routes;
-use tower::Service as _;
 
 use super::*;
 use crate::server::settings::{ClientAuth, ClientCa, TlsFiles};
