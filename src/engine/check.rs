@@ -13,6 +13,7 @@ use crate::validate::{Broken, Contract, Finding, Found, FoundList, Report, Subje
 
 use super::documents::Documents;
 use super::governance::{Governance, Governed};
+use super::lints::Lints;
 use super::reach::{check_sizes, reached};
 use super::state::ConfigState;
 
@@ -183,7 +184,7 @@ fn check_config(entry: &Checked<'_>, contract: &Contract, report: &mut Report) {
 fn check_scopes(entry: &Checked<'_>, contract: &Contract, scopes: &[&Scope], report: &mut Report) {
     let mut after = Documents::of(entry.after);
     let mut before = entry.before.filter(|_| contract.reads_old()).map(Documents::of);
-    let mut lints = Lints::default();
+    let mut lints = Lints::new(contract, &entry.scopes);
     for scope in scopes {
         let Some(document) = after.effective(scope) else { continue };
         if !contract.is_light() {
@@ -202,7 +203,7 @@ fn check_scopes(entry: &Checked<'_>, contract: &Contract, scopes: &[&Scope], rep
                 report.add_found(entry.id, scope, found);
             }
         }
-        report.add_found(entry.id, scope, lints.new_at(scope, contract.lint(scope, &document)));
+        report.add_found(entry.id, scope, lints.new_at(scope, &document, &mut after));
         for kind in [LayerKind::Base, LayerKind::Override] {
             if entry.changed.contains(&(kind, scope))
                 && let Some((layer, inherited)) = after.layer_and_inherited(kind, scope)
@@ -213,26 +214,6 @@ fn check_scopes(entry: &Checked<'_>, contract: &Contract, scopes: &[&Scope], rep
         if report.is_full_of_errors() {
             return;
         }
-    }
-}
-
-/// What lints have found on the way down to a scope: what a scope merely inherits is told where it comes from.
-#[derive(Default)]
-struct Lints(Vec<(Scope, Vec<Found>)>);
-
-impl Lints {
-    fn new_at(&mut self, scope: &Scope, found: FoundList) -> FoundList {
-        while self.0.last().is_some_and(|(above, _)| !above.contains(scope)) {
-            self.0.pop();
-        }
-        let mut new = FoundList::default();
-        let all = found.into_kept();
-        let inherited = self.0.last().map_or(&[][..], |(_, found)| found);
-        for found in all.iter().filter(|found| !inherited.contains(found)) {
-            new.add(found.severity, || found.clone());
-        }
-        self.0.push((scope.clone(), all));
-        new
     }
 }
 

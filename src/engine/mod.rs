@@ -12,6 +12,7 @@ mod error;
 mod expiry;
 mod governance;
 mod history;
+mod lints;
 mod pipeline;
 mod plan;
 mod queue;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::lint::{LayerInput, LintInput, check_document, check_layer};
+use super::lint::{LayerInput, LintInput, check_document, check_layer, is_production, is_unchanged};
 use super::registry::malformed;
 use super::{Found, FoundList, Permission, Registry, RuleInput, RuleSet, Schema, Settings, Severity};
 use crate::model::{ConfigName, Governs, LayerKind, Scope};
@@ -97,8 +97,41 @@ impl Contract {
 
     /// Looks at a document that clients receive for what is valid and yet most likely a mistake.
     pub fn lint(&self, scope: &Scope, document: &Value) -> FoundList {
+        self.lint_where(scope, document, None)
+    }
+
+    /// The same, given what was found in the document above, which the layers of the scope change. Where both are in production or
+    /// neither is, only what they change is looked at.
+    pub fn lint_below(
+        &self,
+        above: (&Scope, &[Found]),
+        layers: &[Value],
+        subject: (&Scope, &Value),
+    ) -> FoundList {
+        let ((above, inherited), (scope, document)) = (above, subject);
+        if self.is_production(above) != self.is_production(scope) {
+            return self.lint(scope, document);
+        }
+        let is_unchanged = |found: &&Found| layers.iter().all(|layer| is_unchanged(found, layer, document));
+        let mut all: Vec<Found> = inherited.iter().filter(is_unchanged).cloned().collect();
+        for layer in layers {
+            let new = self.lint_where(scope, document, Some(layer)).into_kept();
+            let new: Vec<Found> = new.into_iter().filter(|found| !all.contains(found)).collect();
+            all.extend(new);
+        }
         let mut found = FoundList::default();
+        all.into_iter().for_each(|one| found.add(one.severity, || one));
+        found
+    }
+
+    /// Whether users see the environment of a scope, by its name.
+    fn is_production(&self, scope: &Scope) -> bool {
         let environment = self.settings.levels.iter().position(|level| level == "environment");
+        environment.and_then(|at| scope.segments().nth(at)).is_some_and(is_production)
+    }
+
+    fn lint_where(&self, scope: &Scope, document: &Value, change: Option<&Value>) -> FoundList {
+        let mut found = FoundList::default();
         // Only asked for where something looks like a secret.
         let secrets = OnceCell::new();
         let is_secret = |pointer: &str| {
@@ -113,8 +146,8 @@ impl Contract {
         };
         let input = LintInput {
             document,
-            scope,
-            environment: environment.and_then(|at| scope.segments().nth(at)),
+            is_production: self.is_production(scope),
+            change,
             secret: &is_secret,
             settings: &self.settings.lints,
         };

@@ -15,9 +15,9 @@ fn lint_with(
     settings: &LintSettings,
     secret: &dyn Fn(&str) -> bool,
 ) -> Vec<Found> {
-    let scope = Scope::global();
+    let is_production = environment.is_some_and(is_production);
     let mut found = FoundList::default();
-    check_document(&LintInput { document, scope: &scope, environment, secret, settings }, &mut found);
+    check_document(&LintInput { document, is_production, change: None, secret, settings }, &mut found);
     found.into_kept()
 }
 
