@@ -59,7 +59,7 @@ impl Pass<'_> {
                 }
             }
             Value::Object(members) => {
-                self.siblings(members, path);
+                self.siblings(members, change.and_then(Value::as_object), path);
                 let mut look = |name, member, change| {
                     self.value(member, change, &path.member(name), &Words::of(name));
                 };
@@ -134,14 +134,18 @@ impl Pass<'_> {
         }
     }
 
-    fn siblings(&mut self, members: &Map<String, Value>, path: &Path) {
-        if self.settings.of(Check::SimilarKeys).is_some() {
+    fn siblings(&mut self, members: &Map<String, Value>, changes: Option<&Map<String, Value>>, path: &Path) {
+        let may_be_similar = changes.is_none_or(|changes| siblings::may_be_similar(changes, members));
+        if may_be_similar && self.settings.of(Check::SimilarKeys).is_some() {
             siblings::each_similar(members, &mut |name, other| {
                 self.add(Check::SimilarKeys, &path.member(name), || Advice {
                     message: format!("{name:?} and {other:?} differ in case or separators only"),
                     suggestion: "keep the one that is read, and remove the other".to_owned(),
                 });
             });
+        }
+        if !changes.is_none_or(|changes| changes.keys().any(|name| siblings::is_bound(name))) {
+            return;
         }
         siblings::each_crossed(members, &mut |min, max| {
             self.add(Check::MinAboveMax, &path.member(min), || Advice {

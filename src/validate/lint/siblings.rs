@@ -7,6 +7,21 @@ use super::words::{is_one_of, words};
 /// Names of an object that are compared without allocating.
 const NAMES_ON_STACK: usize = 64;
 
+/// More changed names are not compared to each other one.
+const NAMES_COMPARED_MAX: usize = 8;
+
+/// Whether one of the changed names could differ from another in case or separators only.
+pub(super) fn may_be_similar(changes: &Map<String, Value>, members: &Map<String, Value>) -> bool {
+    fn letters(name: &str) -> impl Iterator<Item = u8> {
+        // From the end: that is where names of one object differ most.
+        let bytes = name.bytes().rev().filter(|byte| !matches!(byte, b'_' | b'-' | b'.'));
+        bytes.map(|byte| byte.to_ascii_lowercase())
+    }
+    let is_like = |name: &str, other: &str| letters(name).eq(letters(other)) && name != other;
+    changes.len() > NAMES_COMPARED_MAX
+        || changes.keys().any(|name| members.keys().any(|other| is_like(name, other)))
+}
+
 /// Calls for each name that differs from one before it in case or separators only, with that one.
 pub(super) fn each_similar<'v>(members: &'v Map<String, Value>, call: &mut dyn FnMut(&'v str, &'v str)) {
     if members.len() < 2 {
@@ -82,6 +97,11 @@ pub(super) fn each_crossed<'v>(members: &'v Map<String, Value>, call: &mut dyn F
             }
         }
     }
+}
+
+/// Whether a name is that of a minimum or a maximum.
+pub(super) fn is_bound(name: &str) -> bool {
+    words(name).any(|word| is_least(word) || is_most(word))
 }
 
 /// The same words but for one, which is that of a minimum in the first and that of a maximum in the second.
