@@ -127,18 +127,20 @@ pub struct LintInput<'a> {
 /// Whether what was found in a document is still so after a merge patch that made `document` of it, and is not looked for again as part
 /// of the change.
 pub fn is_unchanged(found: &Found, change: &Value, document: &Value) -> bool {
-    let is_of_siblings =
-        [Check::SimilarKeys, Check::MinAboveMax].iter().any(|check| check.code() == found.code);
     let Ok(pointer) = Pointer::parse(&found.pointer) else { return false };
-    let mut change = change;
+    let (mut change, mut value) = (change, document);
     let mut tokens = pointer.tokens();
     while let Some(token) = tokens.next() {
-        let Value::Object(members) = change else { return false };
-        let Some(member) = members.get(token) else {
-            let is_sibling_changed = tokens.len() == 0 && is_of_siblings;
-            return !is_sibling_changed && pointer.find(document).is_some();
-        };
-        change = member;
+        let (Value::Object(changes), Value::Object(members)) = (change, value) else { return false };
+        match (changes.get(token), members.get(token)) {
+            (Some(next_change), Some(next)) => (change, value) = (next_change, next),
+            (Some(_), None) => return false,
+            (None, _) => {
+                let is_looked_at_again =
+                    tokens.len() == 0 && siblings::are_looked_at_again(changes, members, &found.code);
+                return !is_looked_at_again && pointer.find(document).is_some();
+            }
+        }
     }
     false
 }

@@ -135,8 +135,10 @@ impl Pass<'_> {
     }
 
     fn siblings(&mut self, members: &Map<String, Value>, changes: Option<&Map<String, Value>>, path: &Path) {
-        let may_be_similar = changes.is_none_or(|changes| siblings::may_be_similar(changes, members));
-        if may_be_similar && self.settings.of(Check::SimilarKeys).is_some() {
+        let is_due = |check| {
+            changes.is_none_or(|changes| siblings::are_looked_at_again(changes, members, Check::code(check)))
+        };
+        if is_due(Check::SimilarKeys) && self.settings.of(Check::SimilarKeys).is_some() {
             siblings::each_similar(members, &mut |name, other| {
                 self.add(Check::SimilarKeys, &path.member(name), || Advice {
                     message: format!("{name:?} and {other:?} differ in case or separators only"),
@@ -144,7 +146,7 @@ impl Pass<'_> {
                 });
             });
         }
-        if !changes.is_none_or(|changes| changes.keys().any(|name| siblings::is_bound(name))) {
+        if !is_due(Check::MinAboveMax) {
             return;
         }
         siblings::each_crossed(members, &mut |min, max| {

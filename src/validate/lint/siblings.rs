@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use super::Check;
 use super::words::{is_one_of, words};
 
 /// Names of an object that are compared without allocating.
@@ -10,8 +11,21 @@ const NAMES_ON_STACK: usize = 64;
 /// More changed names are not compared to each other one.
 const NAMES_COMPARED_MAX: usize = 8;
 
+/// Whether a change of members may have made siblings what a lint of this code tells of, or no longer that.
+pub(super) fn are_looked_at_again(
+    changes: &Map<String, Value>,
+    members: &Map<String, Value>,
+    code: &str,
+) -> bool {
+    if code == Check::SimilarKeys.code() {
+        may_be_similar(changes, members)
+    } else {
+        code == Check::MinAboveMax.code() && changes.keys().any(|name| is_bound(name))
+    }
+}
+
 /// Whether one of the changed names could differ from another in case or separators only.
-pub(super) fn may_be_similar(changes: &Map<String, Value>, members: &Map<String, Value>) -> bool {
+fn may_be_similar(changes: &Map<String, Value>, members: &Map<String, Value>) -> bool {
     fn letters(name: &str) -> impl Iterator<Item = u8> {
         // From the end: that is where names of one object differ most.
         let bytes = name.bytes().rev().filter(|byte| !matches!(byte, b'_' | b'-' | b'.'));
@@ -100,7 +114,7 @@ pub(super) fn each_crossed<'v>(members: &'v Map<String, Value>, call: &mut dyn F
 }
 
 /// Whether a name is that of a minimum or a maximum.
-pub(super) fn is_bound(name: &str) -> bool {
+fn is_bound(name: &str) -> bool {
     words(name).any(|word| is_least(word) || is_most(word))
 }
 
