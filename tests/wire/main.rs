@@ -6,6 +6,7 @@ mod connections;
 mod frames;
 mod health;
 mod history;
+mod hostile;
 mod idempotency;
 mod messages;
 mod overrides;
