@@ -1,6 +1,7 @@
 //! Current state: immutable values, folded from commits. A reader takes one and sees nothing half done.
 
 use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use imbl::{OrdMap, OrdSet};
@@ -30,11 +31,17 @@ pub struct State {
 pub struct ConfigState {
     pub id: ConfigId,
     pub at: VersionRef,
-    /// Sorted by key. A plain list: most configs have few layers, and there may be millions of configs.
-    layers: Box<[Arc<LayerEntry>]>,
+    layers: Layers,
     /// None for most configs.
     #[expect(clippy::box_collection, reason = "a third of the size where there are none")]
     tags: Option<Box<BTreeMap<TagName, Version>>>,
+}
+
+/// The layers of a config, sorted by key. Most configs have one, which needs no list of its own: there may be millions of them.
+#[derive(Clone, Debug)]
+enum Layers {
+    One(Arc<LayerEntry>),
+    Many(Box<[Arc<LayerEntry>]>),
 }
 
 /// A layer and where it is.
@@ -89,6 +96,26 @@ impl Loading {
             .chunk_by(|a, b| a.id.namespace == b.id.namespace)
             .for_each(|of_namespace| state.govern(&of_namespace[0].id.namespace, of_namespace));
         state
+    }
+}
+
+impl From<Vec<Arc<LayerEntry>>> for Layers {
+    fn from(mut layers: Vec<Arc<LayerEntry>>) -> Layers {
+        match layers.len() {
+            1 => Layers::One(layers.swap_remove(0)),
+            _ => Layers::Many(layers.into_boxed_slice()),
+        }
+    }
+}
+
+impl Deref for Layers {
+    type Target = [Arc<LayerEntry>];
+
+    fn deref(&self) -> &[Arc<LayerEntry>] {
+        match self {
+            Layers::One(layer) => std::slice::from_ref(layer),
+            Layers::Many(layers) => layers,
+        }
     }
 }
 
@@ -183,14 +210,14 @@ impl ConfigState {
     /// A config before its first commit.
     pub(super) fn unborn(id: ConfigId) -> ConfigState {
         let at = VersionRef { version: Version::ZERO, revision: Revision::ZERO, time: Timestamp(0) };
-        ConfigState { id, at, layers: Box::default(), tags: None }
+        ConfigState { id, at, layers: Layers::from(vec![]), tags: None }
     }
 
     /// The config after a change, but for the revision and time of its version: `settle` is told them.
     pub fn after(before: Option<&ConfigState>, change: &ConfigChange) -> ConfigState {
         let mut config = before.cloned().unwrap_or_else(|| ConfigState::unborn(change.id.clone()));
         config.at.version = change.version;
-        let mut layers = std::mem::take(&mut config.layers).into_vec();
+        let mut layers = config.layers.to_vec();
         for layer in &change.layers {
             let position = layers.binary_search_by(|entry| entry.key.cmp(&layer.key));
             match (&layer.content, position) {
@@ -216,7 +243,7 @@ impl ConfigState {
                 (None, Err(_)) => {}
             }
         }
-        config.layers = layers.into_boxed_slice();
+        config.layers = layers.into();
         for tag in &change.tags {
             let tags = config.tags.get_or_insert_default();
             match tag.version {
@@ -236,8 +263,8 @@ impl ConfigState {
 
     /// A version out of history. The tags are not history: none.
     pub fn historic(id: ConfigId, snapshot: Snapshot) -> ConfigState {
-        let layers = snapshot.layers.into_iter().map(|(key, layer)| LayerEntry::new(key, layer)).collect();
-        ConfigState { id, at: snapshot.at, layers, tags: None }
+        let layers = snapshot.layers.into_iter().map(|(key, layer)| LayerEntry::new(key, layer));
+        ConfigState { id, at: snapshot.at, layers: layers.collect::<Vec<_>>().into(), tags: None }
     }
 
     pub fn layer(&self, key: &LayerKey) -> Option<&Arc<LayerEntry>> {
@@ -296,10 +323,10 @@ impl LayerEntry {
 
 impl From<ConfigRecord> for ConfigState {
     fn from(record: ConfigRecord) -> ConfigState {
-        let mut layers: Box<[_]> =
+        let mut layers: Vec<_> =
             record.layers.into_iter().map(|(key, layer)| LayerEntry::new(key, layer)).collect();
         layers.sort_by(|a, b| a.key.cmp(&b.key));
         let tags = (!record.tags.is_empty()).then(|| Box::new(record.tags));
-        ConfigState { id: record.id, at: record.at, layers, tags }
+        ConfigState { id: record.id, at: record.at, layers: layers.into(), tags }
     }
 }

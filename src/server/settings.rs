@@ -62,7 +62,7 @@ impl Default for Settings {
             tls_reload_interval: Duration::from_secs(5),
             insecure: false,
             fsync: Fsync::Always,
-            store_cache_bytes: 64 << 20,
+            store_cache_bytes: 8 << 20,
             document_cache_bytes: 64 << 20,
             retain_revisions: None,
             drain_timeout: Duration::from_secs(6),
@@ -161,7 +161,7 @@ pub struct ServeArgs {
     #[arg(long, env = "CONFWATCH_FSYNC")]
     pub fsync: Option<Fsync>,
 
-    /// Memory for what the store reads from disk [default: 67108864]
+    /// Memory for what the store reads from disk [default: 8388608]
     #[arg(long, env = "CONFWATCH_STORE_CACHE_BYTES", value_name = "BYTES")]
     pub store_cache_bytes: Option<u64>,
 

@@ -52,7 +52,7 @@ impl Default for SledOptions {
     fn default() -> SledOptions {
         SledOptions {
             fsync: Fsync::Always,
-            cache_bytes: 64 << 20,
+            cache_bytes: 8 << 20,
             wal_segment_bytes: 16 << 20,
             journal_segment_bytes: 64 << 20,
             epoch: None,
