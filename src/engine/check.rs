@@ -8,16 +8,47 @@ use std::thread;
 use serde_json::Value;
 
 use crate::model::limits::Limits;
-use crate::model::{ConfigChange, ConfigId, LayerKind, Namespace, Scope};
+use crate::model::{ConfigChange, ConfigId, LayerKind, Namespace, Pointer, Scope};
 use crate::validate::{Broken, Contract, Finding, Found, FoundList, Report, Subject, check_place};
 
 use super::documents::Documents;
 use super::governance::{Governance, Governed};
+use super::lints::Lints;
 use super::reach::{check_sizes, reached};
 use super::state::ConfigState;
 
 /// So many scopes are checked by one thread before another helps.
 const SCOPES_ALONE: usize = 32;
+
+/// How closely to look.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Look {
+    /// Also for lints where nothing governs: they alone would be a third of the work of a write.
+    pub lints_everywhere: bool,
+    /// Only at this place of documents, and below it.
+    pub within: Option<Arc<Pointer>>,
+}
+
+impl Look {
+    /// For whoever asks for all that there is to say of a place in documents.
+    pub fn at_all(place: Pointer) -> Look {
+        Look { lints_everywhere: true, within: (!place.is_root()).then(|| Arc::new(place)) }
+    }
+
+    /// With these findings, as far as they are asked for.
+    pub fn report(&self, findings: impl IntoIterator<Item = Finding>) -> Report {
+        let mut report = Report::within(self.within.clone());
+        findings.into_iter().for_each(|finding| report.add(finding));
+        report
+    }
+
+    fn by(&self, contract: &Arc<Contract>) -> Arc<Contract> {
+        match &self.within {
+            None => contract.clone(),
+            Some(place) => Arc::new(contract.within(Some(place.clone()))),
+        }
+    }
+}
 
 /// What governs and cannot be used, as it was told: where, and what.
 type Told = BTreeSet<(ConfigId, String, String)>;
@@ -35,7 +66,6 @@ struct Checked<'a> {
 
 /// Checks what becomes of configs. `after` are those that `changes` make, in the same order; `base` gives any config as it is
 /// before; `governed` are those that the changed ones govern; `governing` tells what governs a namespace afterwards.
-/// Where nothing does, lints are only looked for if they are wanted everywhere.
 pub(super) fn check<'a>(
     changes: &'a [ConfigChange],
     after: &'a [Arc<ConfigState>],
@@ -43,9 +73,9 @@ pub(super) fn check<'a>(
     governed: &'a [Arc<ConfigState>],
     governing: impl Fn(&Namespace) -> Option<Arc<Governance>>,
     limits: &Limits,
-    lints_everywhere: bool,
+    look: &Look,
 ) -> Report {
-    let mut report = Report::default();
+    let mut report = look.report([]);
     for (change, after) in changes.iter().zip(after) {
         check_sizes(change, after, limits.document_bytes_max).into_iter().for_each(|found| report.add(found));
     }
@@ -58,8 +88,7 @@ pub(super) fn check<'a>(
     for (change, after) in changes.iter().zip(after).filter(|(change, _)| !change.layers.is_empty()) {
         let ungoverned = governings[&change.id.namespace].is_none();
         if change.id.config.is_ordinary() {
-            // Lints alone would be a third of the work of a write.
-            if ungoverned && !lints_everywhere {
+            if ungoverned && !look.lints_everywhere {
                 continue;
             }
             let entry = Checked {
@@ -94,8 +123,8 @@ pub(super) fn check<'a>(
     for entry in checked.values() {
         let governance = governings.get(&entry.id.namespace).and_then(Option::as_ref);
         match governance.map(|governance| governance.contract(&entry.id.config)) {
-            None => check_config(entry, &Contract::default(), &mut report),
-            Some(Ok(contract)) => check_config(entry, &contract, &mut report),
+            None => check_config(entry, &look.by(&Arc::default()), &mut report),
+            Some(Ok(contract)) => check_config(entry, &look.by(&contract), &mut report),
             Some(Err(broken)) => tell_broken(&entry.id.namespace, &broken, &mut told, &mut report),
         }
         if report.is_full_of_errors() {
@@ -106,7 +135,12 @@ pub(super) fn check<'a>(
 }
 
 /// Checks all that is stored of a config.
-pub(super) fn check_stored(config: &ConfigState, governance: Option<&Arc<Governance>>, report: &mut Report) {
+pub(super) fn check_stored(
+    config: &ConfigState,
+    governance: Option<&Arc<Governance>>,
+    look: &Look,
+    report: &mut Report,
+) {
     if !config.id.config.is_ordinary() {
         return;
     }
@@ -114,8 +148,8 @@ pub(super) fn check_stored(config: &ConfigState, governance: Option<&Arc<Governa
     let changed = config.layers().iter().map(|entry| (entry.key.kind, &entry.key.scope)).collect();
     let entry = Checked { id: &config.id, before: Some(config), after: config, scopes, changed };
     match governance.map(|governance| governance.contract(&config.id.config)) {
-        None => check_config(&entry, &Contract::default(), report),
-        Some(Ok(contract)) => check_config(&entry, &contract, report),
+        None => check_config(&entry, &look.by(&Arc::default()), report),
+        Some(Ok(contract)) => check_config(&entry, &look.by(&contract), report),
         Some(Err(broken)) => tell_broken(&config.id.namespace, &broken, &mut Told::new(), report),
     }
 }
@@ -183,7 +217,7 @@ fn check_config(entry: &Checked<'_>, contract: &Contract, report: &mut Report) {
 fn check_scopes(entry: &Checked<'_>, contract: &Contract, scopes: &[&Scope], report: &mut Report) {
     let mut after = Documents::of(entry.after);
     let mut before = entry.before.filter(|_| contract.reads_old()).map(Documents::of);
-    let mut lints = Lints::default();
+    let mut lints = Lints::new(contract, &entry.scopes);
     for scope in scopes {
         let Some(document) = after.effective(scope) else { continue };
         if !contract.is_light() {
@@ -202,7 +236,7 @@ fn check_scopes(entry: &Checked<'_>, contract: &Contract, scopes: &[&Scope], rep
                 report.add_found(entry.id, scope, found);
             }
         }
-        report.add_found(entry.id, scope, lints.new_at(scope, contract.lint(scope, &document)));
+        report.add_found(entry.id, scope, lints.new_at(scope, &document, &mut after));
         for kind in [LayerKind::Base, LayerKind::Override] {
             if entry.changed.contains(&(kind, scope))
                 && let Some((layer, inherited)) = after.layer_and_inherited(kind, scope)
@@ -213,26 +247,6 @@ fn check_scopes(entry: &Checked<'_>, contract: &Contract, scopes: &[&Scope], rep
         if report.is_full_of_errors() {
             return;
         }
-    }
-}
-
-/// What lints have found on the way down to a scope: what a scope merely inherits is told where it comes from.
-#[derive(Default)]
-struct Lints(Vec<(Scope, Vec<Found>)>);
-
-impl Lints {
-    fn new_at(&mut self, scope: &Scope, found: FoundList) -> FoundList {
-        while self.0.last().is_some_and(|(above, _)| !above.contains(scope)) {
-            self.0.pop();
-        }
-        let mut new = FoundList::default();
-        let all = found.into_kept();
-        let inherited = self.0.last().map_or(&[][..], |(_, found)| found);
-        for found in all.iter().filter(|found| !inherited.contains(found)) {
-            new.add(found.severity, || found.clone());
-        }
-        self.0.push((scope.clone(), all));
-        new
     }
 }
 

@@ -84,6 +84,14 @@ impl<'a> Documents<'a> {
         Some((layer, inherited))
     }
 
+    /// The layers at a scope itself.
+    pub fn layers_at(&self, scope: &Scope) -> Vec<Value> {
+        let entries = [LayerKind::Base, LayerKind::Override]
+            .into_iter()
+            .filter_map(|kind| self.config.layer_at(kind, scope.as_str()));
+        entries.map(|entry| entry.layer.content.to_value()).collect()
+    }
+
     /// The document without overrides. `None` if no base layer applies.
     fn base(&mut self, scope: &Scope) -> Option<Arc<Value>> {
         let mut shared = 0;

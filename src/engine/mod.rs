@@ -12,6 +12,7 @@ mod error;
 mod expiry;
 mod governance;
 mod history;
+mod lints;
 mod pipeline;
 mod plan;
 mod queue;
@@ -46,6 +47,7 @@ use crate::model::{ConfigId, ConfigName, LayerKey, Namespace, Revision, Source, 
 use crate::store::Store;
 use crate::validate::{self, Finding, Found, Report};
 
+use self::check::Look;
 pub use crate::store::{Sealed, VersionRef};
 pub use affected::Affected;
 pub use changes::{ChangeEvent, Changes, ChangesOptions};
@@ -285,7 +287,12 @@ impl Engine {
     }
 
     /// What writing these changes would find, and come to if it found no error.
-    pub async fn validate(&self, changes: Vec<Change>) -> Result<(Report, Option<Outcome>), Error> {
+    pub async fn validate(
+        &self,
+        changes: Vec<Change>,
+        within: Pointer,
+    ) -> Result<(Report, Option<Outcome>), Error> {
+        let look = Look::at_all(within);
         self.check_changes(&changes)?;
         let places: Vec<_> = changes
             .iter()
@@ -316,7 +323,7 @@ impl Engine {
         .await??;
         let findings: Vec<_> = refused.iter().filter_map(|(field, error)| finding(field, error)).collect();
         if !findings.is_empty() {
-            return Ok((Report { findings, omitted: 0 }, None));
+            return Ok((look.report(findings), None));
         }
         let origin = Origin {
             actor: String::new(),
@@ -325,7 +332,7 @@ impl Engine {
             request: None,
             annotations: Default::default(),
         };
-        let write = ReadWrite::to_validate(origin, ReadIntent::Changes(changes));
+        let write = ReadWrite::to_validate(origin, ReadIntent::Changes(changes), look.clone());
         let outcome = match self.pipeline.submit(write).await?.answered().await? {
             Answer::Outcome(outcome) => outcome,
             Answer::Replay(_) => unreachable!("a validation has no request id"),
@@ -334,7 +341,7 @@ impl Engine {
             Ok(outcome) => Ok((outcome.report.clone(), Some(outcome))),
             Err(Error::Refused(report)) => Ok((report, None)),
             Err(Error::Document { field, error } | Error::PatchDoesNotApply { field, error }) => {
-                Ok((Report { findings: finding(&field, &error).into_iter().collect(), omitted: 0 }, None))
+                Ok((look.report(finding(&field, &error)), None))
             }
             Err(error) => Err(error),
         }
@@ -345,20 +352,22 @@ impl Engine {
         &self,
         namespace: Namespace,
         config: Option<ConfigName>,
+        within: Pointer,
     ) -> Result<(Report, Revision), Error> {
+        let look = Look::at_all(within);
         let state = self.state();
         if let Some(config) = &config {
             let id = ConfigId { namespace: namespace.clone(), config: config.clone() };
             state.config(&id).ok_or(Missing::Config(id))?;
         }
         let report = move || {
-            let mut report = Report::default();
+            let mut report = look.report([]);
             let governance = state.governance(&namespace);
             let configs = state.configs_of(&namespace);
             for stored in
                 configs.filter(|stored| config.as_ref().is_none_or(|config| *config == stored.id.config))
             {
-                check::check_stored(stored, governance, &mut report);
+                check::check_stored(stored, governance, &look, &mut report);
             }
             (report, state.revision)
         };
@@ -371,12 +380,13 @@ impl Engine {
         namespace: Option<Namespace>,
         schema: Value,
         document: Value,
+        within: Pointer,
     ) -> Result<Vec<Found>, Error> {
         let state = self.state();
         let check = move || {
             let governance = namespace.as_ref().and_then(|namespace| state.governance(namespace));
             let stored = |name: &ConfigName| governance.and_then(|governance| governance.document(name));
-            validate::check_against(&schema, &document, &stored)
+            validate::check_against(&schema, &document, Look::at_all(within).within, &stored)
         };
         blocking(check).await
     }

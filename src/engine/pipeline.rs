@@ -19,6 +19,7 @@ use crate::store::{Store, StoreError};
 
 use super::Clock;
 use super::bases::Bases;
+use super::check::Look;
 use super::error::Error;
 use super::history::blocking;
 use super::plan::{Plan, ReadIntent, plan};
@@ -39,7 +40,7 @@ pub(super) struct ReadWrite {
     intent: ReadIntent,
     validate_only: bool,
     /// Lints are looked for even where nothing governs.
-    lints_everywhere: bool,
+    look: Look,
     /// The configs that it concerns: sorted, each once.
     ids: Vec<ConfigId>,
 }
@@ -255,7 +256,7 @@ impl Pipeline {
     }
 
     fn plan(&self, write: &ReadWrite, bases: &Bases) -> Result<Plan, Error> {
-        plan(bases, &write.intent, (self.clock)(), &self.limits, write.lints_everywhere)
+        plan(bases, &write.intent, (self.clock)(), &self.limits, &write.look)
     }
 
     /// Queues what was planned. `None` if it has to be planned anew: somebody else was faster, or has the turn.
@@ -468,12 +469,12 @@ fn tell(waiters: impl IntoIterator<Item = Waiter>, result: impl Fn() -> Result<(
 impl ReadWrite {
     pub fn new(origin: Origin, intent: ReadIntent, validate_only: bool) -> ReadWrite {
         let ids = intent.ids();
-        ReadWrite { origin, intent, validate_only, lints_everywhere: false, ids }
+        ReadWrite { origin, intent, validate_only, look: Look::default(), ids }
     }
 
     /// A write that is not made, and looked at for all that there is to say.
-    pub fn to_validate(origin: Origin, intent: ReadIntent) -> ReadWrite {
-        ReadWrite { lints_everywhere: true, ..ReadWrite::new(origin, intent, true) }
+    pub fn to_validate(origin: Origin, intent: ReadIntent, look: Look) -> ReadWrite {
+        ReadWrite { look, ..ReadWrite::new(origin, intent, true) }
     }
 
     /// Whether other configs are governed by those that it changes.

@@ -16,7 +16,7 @@ use crate::model::{
 use crate::validate::Report;
 
 use super::bases::Bases;
-use super::check::check;
+use super::check::{Look, check};
 use super::error::{Error, Limit, Missing};
 use super::schemas::{PutSchema, SchemaOutcome, plan_migration, plan_put, schema_id};
 use super::state::{ConfigState, LayerEntry};
@@ -75,7 +75,7 @@ pub(super) fn plan(
     intent: &ReadIntent,
     now: Timestamp,
     limits: &Limits,
-    lints_everywhere: bool,
+    look: &Look,
 ) -> Result<Plan, Error> {
     let mut plan = match intent {
         ReadIntent::Changes(changes) => plan_changes(bases, changes, now, limits)?,
@@ -103,7 +103,7 @@ pub(super) fn plan(
     // lowered since could object. The override would stay for ever, and keep others that are due.
     if !matches!(intent, ReadIntent::Expire(_)) {
         plan.check_layer_counts(bases, limits)?;
-        plan.validate(bases, limits, lints_everywhere)?;
+        plan.validate(bases, limits, look)?;
     }
     Ok(plan)
 }
@@ -175,11 +175,10 @@ impl Plan {
 
     /// Checks the effective documents at the changed scopes and at every layer below them, and where a schema, rules or settings change,
     /// those of all configs that they govern.
-    fn validate(&mut self, bases: &Bases, limits: &Limits, lints_everywhere: bool) -> Result<(), Error> {
+    fn validate(&mut self, bases: &Bases, limits: &Limits, look: &Look) -> Result<(), Error> {
         let governing = |namespace: &Namespace| bases.governance_after(namespace, &self.after);
         let base = |id: &ConfigId| bases.get(id);
-        self.report =
-            check(&self.changes, &self.after, base, bases.governed(), governing, limits, lints_everywhere);
+        self.report = check(&self.changes, &self.after, base, bases.governed(), governing, limits, look);
         match self.report.is_valid() {
             true => Ok(()),
             false => Err(Error::Refused(std::mem::take(&mut self.report))),
