@@ -8,9 +8,10 @@ use source::{Named, Source, paths, sources};
 /// Which module may name which, and where in it if not everywhere. `lib.rs` declares the modules and is no arrow.
 const ARROWS: &[(&str, &[&str])] = &[
     ("main", &["cli", "server"]),
-    ("server", &["api", "engine", "store", "model", "proto"]),
-    ("api", &["engine", "store", "validate", "model", "proto"]),
-    ("engine", &["store", "validate", "model"]),
+    ("server", &["api", "engine", "auth", "store", "model", "proto"]),
+    ("api", &["engine", "auth", "store", "validate", "model", "proto"]),
+    ("engine", &["auth", "store", "validate", "model"]),
+    ("auth", &["model"]),
     ("validate", &["model"]),
     ("store", &["model"]),
     ("model", &[]),
@@ -25,7 +26,20 @@ const CRATES: &[(&str, &[&str])] = &[
     ("prost", &["src/api/", "src/server/", "src/client/", "src/cli/", "src/proto.rs"]),
     ("sled", &["src/store/sled"]),
     ("clap", &["src/cli/", "src/main.rs", "src/server/settings"]),
-    ("tokio", &["src/api/", "src/cli/", "src/client/", "src/engine/", "src/server/", "src/main.rs"]),
+    ("jsonwebtoken", &["src/auth/jwt"]),
+    ("reqwest", &["src/auth/jwt/source.rs"]),
+    (
+        "tokio",
+        &[
+            "src/auth/jwt/",
+            "src/api/",
+            "src/cli/",
+            "src/client/",
+            "src/engine/",
+            "src/server/",
+            "src/main.rs",
+        ],
+    ),
 ];
 
 /// No file is longer: above it, look for the second idea.

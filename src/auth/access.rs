@@ -1,0 +1,70 @@
+//! A caller under a policy: what every call brings along, and what gives out permits. Knows no requests.
+
+mod permit;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use super::{Caller, Grants, Policy, Resource, Verb};
+
+pub use permit::{Denied, Permit, Permits, Sight};
+
+/// Who calls, and what they may do now.
+#[derive(Clone, Debug)]
+pub struct Access {
+    caller: Arc<Caller>,
+    grants: Arc<Grants>,
+}
+
+impl Access {
+    pub fn new(caller: Arc<Caller>, policy: &Policy) -> Access {
+        let grants = caller.grants(policy);
+        Access { caller, grants }
+    }
+
+    pub fn caller(&self) -> &Arc<Caller> {
+        &self.caller
+    }
+
+    pub fn grants(&self) -> &Grants {
+        &self.grants
+    }
+
+    /// Whether the caller may, where nothing depends on the proof: whether secrets are shown, for instance.
+    pub fn allows(&self, verb: Verb, resource: &Resource) -> bool {
+        self.grants.allows(verb, resource)
+    }
+
+    /// Leave to do this.
+    pub fn permit(&self, verb: Verb, resource: Resource) -> Result<Permit, Denied> {
+        match self.grants.allows(verb, &resource) {
+            true => Ok(Permit::new(self.caller.clone(), verb, resource)),
+            false => Err(self.denied(verb, resource)),
+        }
+    }
+
+    /// Leave to do all of this, or the first that the caller may not.
+    pub fn permit_all(&self, items: impl IntoIterator<Item = (Verb, Resource)>) -> Result<Permits, Denied> {
+        let items: Vec<(Verb, Resource)> = items.into_iter().collect();
+        match items.iter().find(|(verb, resource)| !self.grants.allows(*verb, resource)) {
+            None => Ok(Permits::new(self.caller.clone(), items)),
+            Some((verb, resource)) => Err(self.denied(*verb, resource.clone())),
+        }
+    }
+
+    /// Leave to do what the caller may of this; the rest is left out.
+    pub fn permit_some(&self, items: impl IntoIterator<Item = (Verb, Resource)>) -> Permits {
+        let allowed = items.into_iter().filter(|(verb, resource)| self.grants.allows(*verb, resource));
+        Permits::new(self.caller.clone(), allowed.collect())
+    }
+
+    /// Leave to list.
+    pub fn sight(&self) -> Sight {
+        Sight::new(self.caller.clone(), self.grants.clone())
+    }
+
+    fn denied(&self, verb: Verb, resource: Resource) -> Denied {
+        Denied { actor: self.caller.actor().into(), verb, resource }
+    }
+}

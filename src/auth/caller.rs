@@ -1,0 +1,128 @@
+//! Who calls, once their credential was found good. Knows neither a request nor where a credential comes from.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+
+use super::policy::{Grants, Policy};
+use super::{Principal, Subject, SubjectError, SubjectKind};
+use crate::model::Timestamp;
+
+/// The bytes of a fingerprint that are shown.
+const FINGERPRINT_BYTES_SHOWN: usize = 8;
+
+/// Somebody who proved who they are, or need not. Holds nothing secret.
+pub struct Caller {
+    actor: Arc<str>,
+    principal: Principal,
+    credential: Credential,
+    expires: Option<Timestamp>,
+    /// Under the policy that was asked last: policies change seldom, and every call needs them.
+    grants: ArcSwapOption<Grants>,
+}
+
+/// What somebody proved by who they are. Safe to show and to log.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Credential {
+    /// None: the server believes everybody.
+    Unverified,
+    /// The API token with this id.
+    Token { id: String },
+    /// A JSON web token. `key` is the name of the issuer's key that signed it, if it has one.
+    Jwt { issuer: Arc<str>, subject: String, key: Option<String> },
+    /// A client certificate, by the first bytes of its SHA-256, in hex.
+    Certificate { fingerprint: String },
+}
+
+impl Caller {
+    pub(super) fn new(
+        principal: Principal,
+        credential: Credential,
+        expires: Option<Timestamp>,
+    ) -> Arc<Caller> {
+        let actor = principal.subject().shared_text();
+        Arc::new(Caller { actor, principal, credential, expires, grants: ArcSwapOption::empty() })
+    }
+
+    /// Somebody whom the server believes because it is told to believe everybody (`--auth off`). History shows the name as it is claimed,
+    /// without a kind: a verified `user:alice` is told from an `alice` who only said so.
+    pub fn unverified(actor: &str) -> Result<Arc<Caller>, SubjectError> {
+        let principal = Principal::new(Subject::new(SubjectKind::User, actor)?, vec![])?;
+        let (credential, expires, grants) = (Credential::Unverified, None, ArcSwapOption::empty());
+        Ok(Arc::new(Caller { actor: actor.into(), principal, credential, expires, grants }))
+    }
+
+    /// What history shows: `user:alice`.
+    pub fn actor(&self) -> &str {
+        &self.actor
+    }
+
+    /// Who it is to a policy.
+    pub fn principal(&self) -> &Principal {
+        &self.principal
+    }
+
+    pub fn credential(&self) -> &Credential {
+        &self.credential
+    }
+
+    /// When the credential ends, any leeway for clocks included. From then on streams of the caller are UNAUTHENTICATED.
+    pub fn expires(&self) -> Option<Timestamp> {
+        self.expires
+    }
+
+    pub fn is_expired(&self, now: Timestamp) -> bool {
+        self.expires.is_some_and(|expires| expires <= now)
+    }
+
+    /// What the caller may do. Searches the policy at the first call only.
+    pub fn grants(&self, policy: &Policy) -> Arc<Grants> {
+        let known = self.grants.load();
+        if let Some(known) = known.as_ref().filter(|known| known.are_of(policy)) {
+            return known.clone();
+        }
+        let grants = Arc::new(policy.grants_of(&self.principal));
+        self.grants.store(Some(grants.clone()));
+        grants
+    }
+}
+
+impl Credential {
+    pub(super) fn of_certificate(fingerprint: &[u8; 32]) -> Credential {
+        Credential::Certificate { fingerprint: hex::encode(&fingerprint[..FINGERPRINT_BYTES_SHOWN]) }
+    }
+
+    /// The kind alone, for metrics.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Credential::Unverified => "none",
+            Credential::Token { .. } => "token",
+            Credential::Jwt { .. } => "jwt",
+            Credential::Certificate { .. } => "certificate",
+        }
+    }
+}
+
+/// `token:8k2m4n6p8q0r`, `jwt:https://issuer.example#alice`.
+impl fmt::Display for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Credential::Unverified => f.write_str("none"),
+            Credential::Token { id } => write!(f, "token:{id}"),
+            Credential::Jwt { issuer, subject, key: _ } => write!(f, "jwt:{issuer}#{subject}"),
+            Credential::Certificate { fingerprint } => write!(f, "certificate:{fingerprint}"),
+        }
+    }
+}
+
+impl fmt::Debug for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Caller")
+            .field("actor", &self.actor)
+            .field("groups", &self.principal.groups())
+            .field("credential", &self.credential)
+            .field("expires", &self.expires)
+            .finish_non_exhaustive()
+    }
+}

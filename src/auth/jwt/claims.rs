@@ -1,0 +1,95 @@
+//! What a verified token claims: who it is for, how long, and whom it names. Knows no signature.
+
+use serde_json::Value;
+
+use super::{Claim, JwtError, JwtSettings};
+use crate::auth::{Group, Principal, Subject, SubjectKind};
+use crate::model::Timestamp;
+
+/// What is kept of the claims.
+#[derive(Debug)]
+pub(super) struct Claims {
+    pub principal: Principal,
+    pub validity: Validity,
+}
+
+/// From when until when a token holds, leeway included.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Validity {
+    pub from: Option<Timestamp>,
+    pub until: Timestamp,
+}
+
+impl Claims {
+    pub fn read(claims: &Value, settings: &JwtSettings) -> Result<Claims, JwtError> {
+        if claims.get("iss").and_then(Value::as_str) != Some(&*settings.issuer) {
+            return Err(JwtError::Issuer);
+        }
+        let is_ours = |audience: &Value| {
+            audience.as_str().is_some_and(|audience| settings.audiences.iter().any(|ours| ours == audience))
+        };
+        let is_for_us = match claims.get("aud") {
+            Some(Value::Array(audiences)) => audiences.iter().any(is_ours),
+            Some(audience) => is_ours(audience),
+            None => false,
+        };
+        if !is_for_us {
+            return Err(JwtError::Audience);
+        }
+        let validity = Validity {
+            from: time(claims, "nbf")?.map(|from| from.minus(settings.leeway)),
+            until: time(claims, "exp")?.ok_or(JwtError::Claim("exp".to_owned()))?.plus(settings.leeway),
+        };
+        Ok(Claims { principal: principal(claims, settings)?, validity })
+    }
+}
+
+impl Validity {
+    pub fn check(&self, now: Timestamp) -> Result<(), JwtError> {
+        if self.until <= now {
+            return Err(JwtError::Expired);
+        }
+        match self.from.is_some_and(|from| now < from) {
+            true => Err(JwtError::NotYet),
+            false => Ok(()),
+        }
+    }
+}
+
+fn principal(claims: &Value, settings: &JwtSettings) -> Result<Principal, JwtError> {
+    let wrong = |claim: &Claim| JwtError::Claim(claim.to_string());
+    let name = settings.subject_claim.find(claims).and_then(Value::as_str);
+    let subject = name.and_then(|name| Subject::new(SubjectKind::User, name).ok());
+    let subject = subject.ok_or_else(|| wrong(&settings.subject_claim))?;
+    let mut groups = vec![];
+    for claim in &settings.group_claims {
+        let found = match claim.find(claims) {
+            None | Some(Value::Null) => continue,
+            Some(Value::Array(found)) => found.as_slice(),
+            Some(one) => std::slice::from_ref(one),
+        };
+        for group in found {
+            let group = group.as_str().and_then(|name| Group::parse(name).ok());
+            groups.push(group.ok_or_else(|| wrong(claim))?);
+        }
+    }
+    groups.sort();
+    groups.dedup();
+    Principal::new(subject, groups).map_err(|_| JwtError::TooManyGroups)
+}
+
+/// A NumericDate: seconds since the epoch, possibly with a fraction.
+fn time(claims: &Value, name: &str) -> Result<Option<Timestamp>, JwtError> {
+    let seconds = match claims.get(name) {
+        None => return Ok(None),
+        Some(Value::Number(seconds)) => seconds,
+        Some(_) => return Err(JwtError::Claim(name.to_owned())),
+    };
+    let micros = match (seconds.as_i64(), seconds.as_f64()) {
+        (Some(seconds), _) => seconds.saturating_mul(1_000_000),
+        // Beyond what can be said it is the end of time.
+        (None, Some(seconds)) => (seconds * 1e6) as i64,
+        (None, None) => return Err(JwtError::Claim(name.to_owned())),
+    };
+    Ok(Some(Timestamp(micros)))
+}

@@ -1,0 +1,165 @@
+//! Keeps the keys of an issuer up to date. Knows when to look; `source` knows where.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use super::{JwtError, KeySource, KeysError, Verifier};
+use crate::auth::Caller;
+use crate::model::Timestamp;
+
+/// When keys are looked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Timing {
+    /// Between two looks.
+    pub every: Duration,
+    /// After a look that failed.
+    pub after_failure: Duration,
+    /// At least between two looks because of a key that is not known: anybody can make up the name of one.
+    pub unknown_key_every: Duration,
+}
+
+/// The task that looks for keys. It ends when this is dropped.
+#[derive(Debug)]
+pub struct Keeper {
+    verifier: Arc<Verifier>,
+    shared: Arc<Shared>,
+    timing: Timing,
+    task: JoinHandle<()>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    /// Looks that were asked for.
+    asked: Mutex<Asked>,
+    wake: Notify,
+    /// The number of the last look that was asked for and is done.
+    done: watch::Sender<u64>,
+}
+
+#[derive(Debug, Default)]
+struct Asked {
+    number: u64,
+    at: Option<Instant>,
+}
+
+impl Timing {
+    pub fn of(source: &KeySource) -> Timing {
+        let every = match source {
+            KeySource::File(_) => Duration::from_secs(5),
+            KeySource::Url(_) => Duration::from_secs(300),
+        };
+        let (after_failure, unknown_key_every) = (Duration::from_secs(15), Duration::from_secs(60));
+        Timing { every, after_failure: after_failure.min(every), unknown_key_every }
+    }
+}
+
+impl Keeper {
+    /// Looks once, and from then on regularly. A file must have keys now; an issuer that cannot be reached may come back.
+    pub async fn start(
+        verifier: Arc<Verifier>,
+        source: KeySource,
+        timing: Timing,
+    ) -> Result<Keeper, KeysError> {
+        let first = source.load().await;
+        let wait = match (&source, first) {
+            (_, Ok(keys)) => {
+                info!(
+                    keys = keys.len(),
+                    ignored = keys.ignored,
+                    "the keys of the issuer are read from {source}"
+                );
+                verifier.replace_keys(keys);
+                timing.every
+            }
+            (KeySource::File(_), Err(error)) => return Err(error),
+            (KeySource::Url(_), Err(error)) => {
+                warn!("no JSON web token is accepted yet: {error}");
+                timing.after_failure
+            }
+        };
+        let shared = Shared { asked: Mutex::default(), wake: Notify::new(), done: watch::Sender::new(0) };
+        let shared = Arc::new(shared);
+        let looks = look(verifier.clone(), source, timing, shared.clone(), wait);
+        Ok(Keeper { verifier, shared, timing, task: tokio::spawn(looks) })
+    }
+
+    pub fn verifier(&self) -> &Arc<Verifier> {
+        &self.verifier
+    }
+
+    /// Checks a token as the verifier does. Where the key is not known, it looks for new keys first, unless it did just now.
+    pub async fn verify(&self, text: &str, now: Timestamp) -> Result<Arc<Caller>, JwtError> {
+        match self.verifier.verify(text, now) {
+            Err(JwtError::UnknownKey(_) | JwtError::NoKeys) if self.look_now().await => {
+                self.verifier.verify(text, now)
+            }
+            result => result,
+        }
+    }
+
+    /// Looks for new keys and waits for the outcome. All that ask at once share one look. False: it was too soon after the last one.
+    async fn look_now(&self) -> bool {
+        let number = {
+            // Guards the number and the time of what is asked for.
+            let mut asked = self.shared.asked.lock().unwrap_or_else(PoisonError::into_inner);
+            let is_under_way = asked.number > *self.shared.done.borrow();
+            let is_soon = asked.at.is_some_and(|at| at.elapsed() < self.timing.unknown_key_every);
+            match (is_under_way, is_soon) {
+                (true, _) => {}
+                (false, true) => return false,
+                (false, false) => {
+                    *asked = Asked { number: asked.number + 1, at: Some(Instant::now()) };
+                    self.shared.wake.notify_one();
+                }
+            }
+            asked.number
+        };
+        // The task lives as long as this does.
+        self.shared.done.subscribe().wait_for(|done| *done >= number).await.is_ok()
+    }
+}
+
+async fn look(
+    verifier: Arc<Verifier>,
+    source: KeySource,
+    timing: Timing,
+    shared: Arc<Shared>,
+    mut wait: Duration,
+) {
+    let mut was_failing = !verifier.has_keys();
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = shared.wake.notified() => {}
+        }
+        let number = shared.asked.lock().unwrap_or_else(PoisonError::into_inner).number;
+        match source.load().await {
+            Ok(keys) => {
+                let (count, ignored) = (keys.len(), keys.ignored);
+                if verifier.replace_keys(keys) || was_failing {
+                    info!(keys = count, ignored, "the keys of the issuer are read from {source}");
+                }
+                (wait, was_failing) = (timing.every, false);
+            }
+            Err(error) => {
+                // Once for each failure that lasts, or the log would be full of it.
+                if !was_failing {
+                    warn!("the keys of the issuer stay as they are: {error}");
+                }
+                (wait, was_failing) = (timing.after_failure, true);
+            }
+        }
+        shared.done.send_replace(number);
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}

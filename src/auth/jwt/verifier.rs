@@ -1,0 +1,113 @@
+//! Checks JSON web tokens against keys. Knows neither where the keys come from nor what the time is.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use quick_cache::sync::Cache;
+use sha2::{Digest, Sha256};
+
+use super::claims::{Claims, Validity};
+use super::token::{Parts, TOKEN_BYTES_MAX};
+use super::{JwtError, JwtSettings, KeySet};
+use crate::auth::{Caller, Credential};
+use crate::model::Timestamp;
+
+/// As many verified tokens are remembered: of more, those that are not used are checked again.
+const VERIFIED_MAX: usize = 10_000;
+
+/// Checks the tokens of one issuer.
+#[derive(Debug)]
+pub struct Verifier {
+    settings: JwtSettings,
+    state: ArcSwap<State>,
+}
+
+/// What was found with keys goes with them.
+#[derive(Debug)]
+struct State {
+    keys: KeySet,
+    /// By SHA-256 of the token, so that no token is kept: a signature costs a hundred times as much as a look-up.
+    verified: Cache<[u8; 32], Verified>,
+}
+
+#[derive(Clone, Debug)]
+struct Verified {
+    caller: Arc<Caller>,
+    validity: Validity,
+}
+
+impl Verifier {
+    pub fn new(settings: JwtSettings, keys: KeySet) -> Verifier {
+        Verifier { settings, state: ArcSwap::from_pointee(State::new(keys)) }
+    }
+
+    /// Whose token this is, if it is good now.
+    pub fn verify(&self, text: &str, now: Timestamp) -> Result<Arc<Caller>, JwtError> {
+        if text.len() > TOKEN_BYTES_MAX {
+            return Err(JwtError::Malformed("it is too long"));
+        }
+        let state = self.state.load();
+        let digest = Sha256::digest(text).into();
+        if let Some(known) = state.verified.get(&digest) {
+            known.validity.check(now)?;
+            return Ok(known.caller);
+        }
+        let verified = self.check(text, &state.keys)?;
+        verified.validity.check(now)?;
+        // If the keys were replaced meanwhile, this is forgotten with the old ones.
+        state.verified.insert(digest, verified.clone());
+        Ok(verified.caller)
+    }
+
+    /// Whether what was found for a token still holds, for streams that were opened with one: it has not expired, and the issuer still has
+    /// the key.
+    pub fn recheck(&self, caller: &Caller, now: Timestamp) -> Result<(), JwtError> {
+        let Credential::Jwt { key, .. } = caller.credential() else {
+            return Err(JwtError::Malformed("the caller came with another credential"));
+        };
+        if caller.is_expired(now) {
+            return Err(JwtError::Expired);
+        }
+        match self.state.load().keys.has(key.as_deref()) {
+            true => Ok(()),
+            false => Err(JwtError::UnknownKey(key.clone())),
+        }
+    }
+
+    /// Whether any token can be good.
+    pub fn has_keys(&self) -> bool {
+        !self.state.load().keys.is_empty()
+    }
+
+    /// From now on these are the keys. Whether they are other ones than before.
+    pub fn replace_keys(&self, keys: KeySet) -> bool {
+        let is_same = self.state.load().keys.is_same(&keys);
+        if !is_same {
+            self.state.store(Arc::new(State::new(keys)));
+        }
+        !is_same
+    }
+
+    fn check(&self, text: &str, keys: &KeySet) -> Result<Verified, JwtError> {
+        let parts = Parts::of(text)?;
+        if keys.is_empty() {
+            return Err(JwtError::NoKeys);
+        }
+        let key = keys.find(parts.key_id.as_deref(), parts.algorithm)?;
+        key.verify(parts.message.as_bytes(), parts.signature, parts.algorithm)?;
+        // Nothing of a token is looked at before this.
+        let Claims { principal, validity } = Claims::read(&parts.claims()?, &self.settings)?;
+        let credential = Credential::Jwt {
+            issuer: self.settings.issuer.clone(),
+            subject: principal.subject().name().to_owned(),
+            key: key.id.clone(),
+        };
+        Ok(Verified { caller: Caller::new(principal, credential, Some(validity.until)), validity })
+    }
+}
+
+impl State {
+    fn new(keys: KeySet) -> State {
+        State { keys, verified: Cache::new(VERIFIED_MAX) }
+    }
+}

@@ -1,0 +1,32 @@
+//! Who calls, and may they. Knows the model; never a transport, an engine or a store.
+//!
+//! A credential (`token`, `jwt`, `certificate`) becomes a `Caller`. A `Policy` says what a caller may do, and `Access`, a caller under
+//! a policy, gives out `Permit`s: what a handler takes instead of a request, so that none can be called without the proof.
+
+mod access;
+mod caller;
+pub mod certificate;
+pub mod jwt;
+mod nearest;
+pub mod policy;
+mod problem;
+mod reader;
+mod subject;
+pub mod token;
+
+pub use access::{Access, Denied, Permit, Permits, Sight};
+pub use caller::{Caller, Credential};
+pub use policy::{Decision, Grants, Policy, Resource, Verb};
+pub use problem::Problem;
+pub use subject::{GROUPS_MAX, Group, Principal, Subject, SubjectError, SubjectKind};
+pub use token::{TokenError, TokenSet};
+
+use crate::model::Namespace;
+
+/// The namespace of the server's own configs: what is in it is the business of administrators alone.
+pub const RESERVED_NAMESPACE: &str = "confwatch";
+
+/// Whether it holds configs of the server itself.
+pub fn is_reserved(namespace: &Namespace) -> bool {
+    namespace.as_str() == RESERVED_NAMESPACE
+}

@@ -1,0 +1,122 @@
+//! Who may do what, where. Knows roles and bindings; never a credential, and never where a policy is stored.
+//!
+//! ```json
+//! {
+//!   "roles": {"oncall": ["read", "override"]},
+//!   "bindings": [
+//!     {"subjects": ["user:alice", "group:sre"], "role": "editor", "namespace": "shop*", "config": "*", "scope": "/staging"}
+//!   ]
+//! }
+//! ```
+//!
+//! Rights only add up: nothing forbids. `*` in the names of namespaces, configs and subjects stands for any characters; the subject `*` is
+//! everybody whose credential is good. A scope covers itself and all below: `/staging` does not allow a write at `/`, which changes
+//! production too. Nothing of a binding has a default, so that no right grows by what was forgotten.
+//!
+//! Reading a target takes `read` at its own scope, and what it inherits comes with it. `Need` has the exceptions: what governs configs,
+//! and the namespace of the server itself.
+
+mod binding;
+mod decision;
+mod grants;
+mod parse;
+mod pattern;
+mod resource;
+mod role;
+#[cfg(test)]
+mod tests;
+mod verb;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde_json::{Value, json};
+
+use super::{Principal, Problem, Subject};
+use crate::model::Scope;
+use binding::{Binding, SubjectPattern};
+use pattern::Pattern;
+
+pub use binding::Lack;
+pub use decision::{Allowing, Decision, NearMiss, Outcome};
+pub use grants::Grants;
+pub use parse::{BINDINGS_MAX, ROLES_MAX, SUBJECTS_MAX};
+pub use resource::Resource;
+pub use role::BUILT_IN;
+pub use verb::{Verb, VerbSet};
+
+/// A compiled policy. What nobody is bound to is allowed to nobody.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    id: PolicyId,
+    roles: Arc<BTreeMap<String, VerbSet>>,
+    bindings: Arc<[Arc<Binding>]>,
+}
+
+/// Tells policies apart within this process, so that what was found in one is not used for another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct PolicyId(u64);
+
+impl Policy {
+    /// Reads a policy. Tells everything that is wrong with it.
+    pub fn parse(document: &Value) -> Result<Policy, Vec<Problem>> {
+        let (roles, bindings) = parse::parse(document)?;
+        Ok(Policy::new(roles, bindings))
+    }
+
+    /// Everybody may do everything: what `--auth off` means.
+    pub fn unrestricted() -> Policy {
+        let everything = Binding {
+            index: 0,
+            subjects: vec![SubjectPattern::Everybody],
+            role: "admin".to_owned(),
+            verbs: VerbSet::ALL,
+            namespace: Pattern::new("*"),
+            config: Pattern::new("*"),
+            scope: Scope::global(),
+        };
+        Policy::new(BTreeMap::new(), vec![everything])
+    }
+
+    /// Nobody may do anything: what holds where there is no policy.
+    pub fn nothing() -> Policy {
+        Policy::new(BTreeMap::new(), vec![])
+    }
+
+    /// The document of a new store: this one may do everything.
+    pub fn first(administrator: &Subject) -> Value {
+        let subjects = [administrator.as_str()];
+        let binding = json!({
+            "subjects": subjects, "role": "admin", "namespace": "*", "config": "*", "scope": "/"
+        });
+        json!({"roles": {}, "bindings": [binding]})
+    }
+
+    /// What this one may do, for many questions.
+    pub fn grants_of(&self, who: &Principal) -> Grants {
+        Grants::new(self.id, self.bindings.iter().filter(|binding| binding.is_for(who)).cloned().collect())
+    }
+
+    /// Whether this one may, for one question. Takes no memory.
+    pub fn allows(&self, who: &Principal, verb: Verb, resource: &Resource) -> bool {
+        let need = resource.need(verb);
+        self.bindings.iter().any(|binding| binding.meets(&need) && binding.is_for(who))
+    }
+
+    /// Whether this one may, and why.
+    pub fn decide(&self, who: &Principal, verb: Verb, resource: &Resource) -> Decision {
+        Decision::new(&self.bindings, who, verb, resource)
+    }
+
+    /// The roles that it defines, by name, without those that every policy has.
+    pub fn roles(&self) -> impl Iterator<Item = (&str, VerbSet)> {
+        self.roles.iter().map(|(name, verbs)| (name.as_str(), *verbs))
+    }
+
+    fn new(roles: BTreeMap<String, VerbSet>, bindings: Vec<Binding>) -> Policy {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let id = PolicyId(NEXT.fetch_add(1, Ordering::Relaxed));
+        Policy { id, roles: Arc::new(roles), bindings: bindings.into_iter().map(Arc::new).collect() }
+    }
+}

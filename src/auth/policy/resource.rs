@@ -1,0 +1,89 @@
+//! What something is done to, and which right that takes. Knows the model's names, and no binding.
+
+use std::fmt;
+
+use super::verb::Verb;
+use crate::auth::is_reserved;
+use crate::model::{ConfigId, ConfigName, Namespace, Scope};
+
+/// What something is done to.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Resource {
+    /// All there is: what a backup takes.
+    Store,
+    /// All of a namespace.
+    Namespace(Namespace),
+    /// A config at a scope. What concerns a config as a whole (its tags, a rollback of all its layers) is at `/`.
+    Config { id: ConfigId, scope: Scope },
+}
+
+/// A right, and where it is needed. `None` is all of them: only a binding to `*` has that.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Need<'a> {
+    pub verb: Verb,
+    pub namespace: Option<&'a str>,
+    pub config: Option<&'a str>,
+    pub scope: &'a Scope,
+}
+
+/// Outlives every need.
+static GLOBAL: Scope = Scope::global();
+
+impl Resource {
+    pub fn config(namespace: Namespace, config: ConfigName, scope: Scope) -> Resource {
+        Resource::Config { id: ConfigId { namespace, config }, scope }
+    }
+
+    pub(super) fn need(&self, verb: Verb) -> Need<'_> {
+        match self {
+            Resource::Store => Need { verb, namespace: None, config: None, scope: &GLOBAL },
+            Resource::Namespace(namespace) => {
+                let verb = if is_reserved(namespace) { Verb::Admin } else { verb };
+                Need { verb, namespace: Some(namespace.as_str()), config: None, scope: &GLOBAL }
+            }
+            Resource::Config { id, scope } => Need::of(verb, &id.namespace, &id.config, scope),
+        }
+    }
+}
+
+impl<'a> Need<'a> {
+    /// - In the namespace of the server everything takes `admin`, at `/`.
+    /// - What governs a config is bound under the name of that config, what governs a namespace under `*`; to change it takes `schema` at
+    ///   `/`, whatever the verb, and so does the verb `schema` itself.
+    /// - All else takes the verb at the scope.
+    pub fn of(verb: Verb, namespace: &'a Namespace, config: &'a ConfigName, scope: &'a Scope) -> Need<'a> {
+        let (namespace, name) = (Some(namespace.as_str()), config.as_str());
+        if namespace == Some(crate::auth::RESERVED_NAMESPACE) {
+            return Need { verb: Verb::Admin, namespace, config: Some(name), scope: &GLOBAL };
+        }
+        if config.is_ordinary() {
+            let scope = if verb == Verb::Schema { &GLOBAL } else { scope };
+            return Need { verb, namespace, config: Some(name), scope };
+        }
+        // `namespace:rules` governs all configs of the namespace.
+        let governed = name.split_once(':').filter(|(kind, _)| *kind != "namespace").map(|(_, name)| name);
+        match verb.changes() {
+            true => Need { verb: Verb::Schema, namespace, config: governed, scope: &GLOBAL },
+            false => Need { verb, namespace, config: governed, scope },
+        }
+    }
+}
+
+/// `payments/checkout at /production`.
+impl fmt::Display for Resource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Resource::Store => f.write_str("the whole store"),
+            Resource::Namespace(namespace) => write!(f, "all of {namespace}"),
+            Resource::Config { id, scope } => write!(f, "{id} at {scope}"),
+        }
+    }
+}
+
+/// `schema on payments/checkout at /`.
+impl fmt::Display for Need<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (namespace, config) = (self.namespace.unwrap_or("*"), self.config.unwrap_or("*"));
+        write!(f, "{} on {namespace}/{config} at {}", self.verb, self.scope)
+    }
+}

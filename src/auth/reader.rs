@@ -1,0 +1,118 @@
+//! Reads documents that govern access, and tells everything that is wrong with one, each with its place. Knows JSON only.
+
+use serde_json::{Map, Value};
+
+use super::Problem;
+use super::nearest::suggest;
+use super::problem::PROBLEMS_MAX;
+use crate::model::Pointer;
+
+/// What was found wrong so far.
+#[derive(Debug, Default)]
+pub(super) struct Reader {
+    problems: Vec<Problem>,
+}
+
+/// A value, and where it is.
+#[derive(Clone, Debug)]
+pub(super) struct At<'v> {
+    pub value: &'v Value,
+    pub pointer: Pointer,
+}
+
+impl<'v> At<'v> {
+    pub fn root(value: &'v Value) -> At<'v> {
+        At { value, pointer: Pointer::root() }
+    }
+
+    /// A member, if there is one that is not null.
+    pub fn member(&self, name: &str) -> Option<At<'v>> {
+        let value = self.value.get(name).filter(|value| !value.is_null())?;
+        Some(At { value, pointer: self.pointer.child(name) })
+    }
+}
+
+impl Reader {
+    /// The problems, or what was read.
+    pub fn finish<T>(self, read: T) -> Result<T, Vec<Problem>> {
+        if self.problems.is_empty() { Ok(read) } else { Err(self.problems) }
+    }
+
+    pub fn wrong(&mut self, pointer: &Pointer, message: impl Into<String>, suggestion: impl Into<String>) {
+        if self.problems.len() < PROBLEMS_MAX {
+            let (message, suggestion) = (message.into(), suggestion.into());
+            self.problems.push(Problem { pointer: pointer.to_string(), message, suggestion });
+        }
+    }
+
+    /// Takes what was read, or tells what is wrong with it.
+    pub fn take<T, E: std::fmt::Display>(&mut self, pointer: &Pointer, result: Result<T, E>) -> Option<T> {
+        result.map_err(|error| self.wrong(pointer, error.to_string(), "")).ok()
+    }
+
+    /// An object with no other members than these.
+    pub fn object(&mut self, at: &At<'_>, fields: &[&str]) -> Option<()> {
+        for name in self.map(at)?.keys() {
+            if !fields.contains(&name.as_str()) {
+                let message = format!("there is no field {name:?}");
+                self.wrong(&at.pointer.child(name), message, suggest(name, fields.iter().copied()));
+            }
+        }
+        Some(())
+    }
+
+    /// An object whose members have names of their own.
+    pub fn map<'v>(&mut self, at: &At<'v>) -> Option<&'v Map<String, Value>> {
+        let members = at.value.as_object();
+        if members.is_none() {
+            self.wrong(&at.pointer, "an object expected", "");
+        }
+        members
+    }
+
+    /// The members of such an object, of which there may be so many.
+    pub fn members<'v>(&mut self, at: &At<'v>, most: usize) -> Vec<(&'v str, At<'v>)> {
+        let Some(members) = self.map(at) else { return vec![] };
+        if members.len() > most {
+            self.wrong(&at.pointer, format!("has {} members, at most {most} are allowed", members.len()), "");
+            return vec![];
+        }
+        let place = |name: &String| at.pointer.child(name);
+        members.iter().map(|(name, value)| (name.as_str(), At { value, pointer: place(name) })).collect()
+    }
+
+    /// The elements of a list, of which there may be so many.
+    pub fn elements<'v>(&mut self, at: &At<'v>, most: usize) -> Vec<At<'v>> {
+        let Some(elements) = at.value.as_array() else {
+            self.wrong(&at.pointer, "a list expected", "");
+            return vec![];
+        };
+        if elements.len() > most {
+            self.wrong(
+                &at.pointer,
+                format!("has {} elements, at most {most} are allowed", elements.len()),
+                "",
+            );
+            return vec![];
+        }
+        let place = |n: usize| at.pointer.child(&n.to_string());
+        elements.iter().enumerate().map(|(n, value)| At { value, pointer: place(n) }).collect()
+    }
+
+    pub fn text<'v>(&mut self, at: &At<'v>) -> Option<&'v str> {
+        let text = at.value.as_str();
+        if text.is_none() {
+            self.wrong(&at.pointer, "a text expected", "");
+        }
+        text
+    }
+
+    /// A member that must be there.
+    pub fn required<'v>(&mut self, at: &At<'v>, name: &str) -> Option<At<'v>> {
+        let member = at.member(name);
+        if member.is_none() {
+            self.wrong(&at.pointer, format!("has no {name:?}"), "");
+        }
+        member
+    }
+}

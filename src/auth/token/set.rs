@@ -1,0 +1,154 @@
+//! All tokens, compiled for look-ups. Knows no clock: what the time is comes in.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use serde_json::Value;
+use subtle::ConstantTimeEq;
+
+use super::TokenError;
+use super::record::TokenRecord;
+use super::text::{TokenId, parse};
+use crate::auth::reader::{At, Reader};
+use crate::auth::{Caller, Credential, Problem};
+use crate::model::Timestamp;
+
+/// The most tokens, revoked ones included.
+pub const TOKENS_MAX: usize = 10_000;
+/// Uses within this of the last one are not noted: calls of one bearer on many processors would wait for each other.
+const USE_NOTED_EVERY: Duration = Duration::from_secs(1);
+/// No use yet.
+const NEVER: i64 = i64::MIN;
+
+/// The tokens as one document has them.
+#[derive(Debug, Default)]
+pub struct TokenSet {
+    tokens: HashMap<TokenId, Token>,
+}
+
+#[derive(Debug)]
+struct Token {
+    record: TokenRecord,
+    caller: Arc<Caller>,
+    /// Microseconds of the epoch, or `NEVER`. In memory only, and of this server only.
+    last_use: Arc<AtomicI64>,
+}
+
+/// A token for those who administrate them.
+#[derive(Clone, Debug)]
+pub struct Listed<'s> {
+    pub id: TokenId,
+    pub record: &'s TokenRecord,
+    /// The last use that this server knows of since it started, within a second.
+    pub last_use: Option<Timestamp>,
+}
+
+impl TokenSet {
+    /// Reads `{"tokens": {ID: {...}}}`. Tells everything that is wrong with it.
+    pub fn parse(document: &Value) -> Result<TokenSet, Vec<Problem>> {
+        let mut reader = Reader::default();
+        let root = At::root(document);
+        reader.object(&root, &["tokens"]);
+        let members = root.member("tokens").map(|at| reader.members(&at, TOKENS_MAX)).unwrap_or_default();
+        let mut tokens = HashMap::with_capacity(members.len());
+        for (id, at) in members {
+            let Some(id) = TokenId::parse(id) else {
+                reader.wrong(&at.pointer, "12 characters of 0-9 and a-z without i, l, o and u expected", "");
+                continue;
+            };
+            if let Some(record) = TokenRecord::read(&mut reader, &at) {
+                tokens.insert(id, Token::new(id, record));
+            }
+        }
+        reader.finish(TokenSet { tokens })
+    }
+
+    /// Goes on where another set ends: last uses, and the callers of tokens that are the same.
+    pub fn succeeding(mut self, previous: &TokenSet) -> TokenSet {
+        for (id, token) in &mut self.tokens {
+            let Some(known) = previous.tokens.get(id).filter(|known| known.record.hash == token.record.hash)
+            else {
+                continue;
+            };
+            token.last_use = known.last_use.clone();
+            if known.record.principal == token.record.principal
+                && known.record.expires == token.record.expires
+            {
+                token.caller = known.caller.clone();
+            }
+        }
+        self
+    }
+
+    /// Whose token this is, if it is good now. What is wrong with it is told only to those who know its secret.
+    pub fn authenticate(&self, text: &str, now: Timestamp) -> Result<Arc<Caller>, TokenError> {
+        let presented = parse(text)?;
+        let token = self.tokens.get(&presented.id).ok_or(TokenError::Unknown)?;
+        let is_right: bool = token.record.hash.ct_eq(&presented.secret.hash()).into();
+        if !is_right {
+            return Err(TokenError::Unknown);
+        }
+        token.check(now)?;
+        token.note_use(now);
+        Ok(token.caller.clone())
+    }
+
+    /// Whether what was found for a token still holds, for streams that were opened with one. Gives who its bearer is by now.
+    pub fn recheck(&self, caller: &Caller, now: Timestamp) -> Result<Arc<Caller>, TokenError> {
+        let Credential::Token { id } = caller.credential() else { return Err(TokenError::Unknown) };
+        let token = TokenId::parse(id).and_then(|id| self.tokens.get(&id)).ok_or(TokenError::Unknown)?;
+        token.check(now)?;
+        Ok(token.caller.clone())
+    }
+
+    /// All tokens, the newest first.
+    pub fn list(&self) -> Vec<Listed<'_>> {
+        let mut listed: Vec<Listed<'_>> = self.tokens.iter().map(|(id, token)| token.listed(*id)).collect();
+        listed.sort_by_key(|listed| (std::cmp::Reverse(listed.record.created), listed.id));
+        listed
+    }
+
+    pub fn get(&self, id: TokenId) -> Option<Listed<'_>> {
+        self.tokens.get(&id).map(|token| token.listed(id))
+    }
+
+    pub fn len(&self) -> usize {
+        self.tokens.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.tokens.is_empty()
+    }
+}
+
+impl Token {
+    fn new(id: TokenId, record: TokenRecord) -> Token {
+        let credential = Credential::Token { id: id.to_string() };
+        let caller = Caller::new(record.principal.clone(), credential, record.expires);
+        Token { record, caller, last_use: Arc::new(AtomicI64::new(NEVER)) }
+    }
+
+    fn check(&self, now: Timestamp) -> Result<(), TokenError> {
+        if self.record.revoked.is_some() {
+            return Err(TokenError::Revoked);
+        }
+        match self.caller.is_expired(now) {
+            true => Err(TokenError::Expired),
+            false => Ok(()),
+        }
+    }
+
+    fn note_use(&self, now: Timestamp) {
+        let last = self.last_use.load(Ordering::Relaxed);
+        if last == NEVER || Timestamp(last).until(now) >= USE_NOTED_EVERY {
+            self.last_use.store(now.0, Ordering::Relaxed);
+        }
+    }
+
+    fn listed(&self, id: TokenId) -> Listed<'_> {
+        let last = self.last_use.load(Ordering::Relaxed);
+        Listed { id, record: &self.record, last_use: (last != NEVER).then_some(Timestamp(last)) }
+    }
+}
