@@ -8,9 +8,10 @@ use source::{Named, Source, paths, sources};
 /// Which module may name which, and where in it if not everywhere. `lib.rs` declares the modules and is no arrow.
 const ARROWS: &[(&str, &[&str])] = &[
     ("main", &["cli", "server"]),
-    ("server", &["api", "engine", "store", "model", "proto"]),
+    ("server", &["api", "engine", "secret", "store", "model", "proto"]),
     ("api", &["engine", "store", "validate", "model", "proto"]),
-    ("engine", &["store", "validate", "model"]),
+    ("engine", &["store", "validate", "secret", "model"]),
+    ("secret", &["model"]),
     ("validate", &["model"]),
     ("store", &["model"]),
     ("model", &[]),
