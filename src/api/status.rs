@@ -142,7 +142,11 @@ impl From<Error> for Status {
                 told
             }
             // Only if the engine forgot to look again.
-            Error::TagMoved => Told::new(Code::Internal, "INTERNAL"),
+            Error::TagMoved | Error::KeyMissing(_) => Told::new(Code::Internal, "INTERNAL"),
+            Error::MasterKey(_) | Error::DataKeys(_) => {
+                tracing::error!(%error, "secrets cannot be sealed");
+                Told::new(Code::Unavailable, "MASTER_KEY_UNAVAILABLE").retry_after(Duration::from_secs(5))
+            }
             Error::Compacted { oldest, .. } => {
                 Told::new(Code::OutOfRange, "COMPACTED").with("oldest_revision", oldest)
             }

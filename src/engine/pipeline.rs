@@ -5,8 +5,10 @@
 //! makes it durable with one append, publishes the new state, wakes the watchers, and lets the callers answer. While it syncs, the
 //! next batch queues up. Nothing whose cost depends on the size of a document or of a config is done under the lock.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 
@@ -14,24 +16,30 @@ use arc_swap::ArcSwap;
 use tokio::sync::{oneshot, watch};
 
 use crate::model::limits::Limits;
-use crate::model::{Commit, ConfigChange, ConfigId, Request, Revision, Timestamp};
+use crate::model::{
+    Commit, ConfigChange, ConfigId, Content, Format, LayerKey, Namespace, Request, Revision, Source,
+    Timestamp, Version,
+};
 use crate::store::{Store, StoreError};
 
 use super::Clock;
 use super::bases::Bases;
 use super::error::Error;
 use super::history::blocking;
-use super::plan::{Plan, ReadIntent, plan};
+use super::plan::{Plan, Planning, ReadIntent, plan};
 use super::queue::{Batch, Durable, Queue, Refusal, Waiter};
 use super::requests::{First, Requests, Reused};
 use super::schemas::{SchemaOutcome, schema_id};
-use super::state::State;
+use super::state::{ConfigState, State};
 use super::turns::{Turn, Turns};
+use super::vault::Vault;
 use super::watch::Hub;
-use super::write::{Origin, Outcome};
+use super::write::{Origin, Outcome, ReadAction, ReadChange};
 
 /// How often a write is planned anew because somebody else was faster. Then it takes its turn.
 const REPLANS_MAX: usize = 3;
+/// Who writes what the engine writes of itself.
+pub(super) const SYSTEM: &str = "system";
 
 /// A write that is ready for the pipeline.
 pub(super) struct ReadWrite {
@@ -49,6 +57,7 @@ pub(super) struct Pipeline {
     limits: Limits,
     clock: Clock,
     retain_revisions: Option<u64>,
+    vault: Arc<Vault>,
     hub: Arc<Hub>,
     /// Locked before `turns`.
     queue: Mutex<Queue>,
@@ -100,6 +109,7 @@ impl Pipeline {
     pub fn start(
         store: Arc<dyn Store>,
         state: State,
+        vault: Arc<Vault>,
         hub: Arc<Hub>,
         options: &super::Options,
     ) -> (Arc<Pipeline>, JoinHandle<()>) {
@@ -108,6 +118,7 @@ impl Pipeline {
             limits: options.limits.clone(),
             clock: options.clock.clone(),
             retain_revisions: options.retain_revisions,
+            vault,
             hub,
             revision: watch::Sender::new(state.revision),
             next_expiry: watch::Sender::new(state.next_expiry()),
@@ -188,6 +199,12 @@ impl Pipeline {
                 })
                 .await?;
             }
+            if let Err(Error::KeyMissing(namespace)) = planned {
+                // Nobody waits for this one while it waits for a write that may have to take turns.
+                turn = None;
+                self.clone().add_data_key(namespace, false, SYSTEM.to_owned()).await?;
+                continue;
+            }
             if let Some(submitted) = self.enqueue(&mut write, &bases, planned, turn.as_ref()) {
                 return Ok(submitted);
             }
@@ -206,6 +223,60 @@ impl Pipeline {
             if let Some(submitted) = self.enqueue(&mut write, &bases, planned, None) {
                 return submitted;
             }
+        }
+    }
+
+    /// Gives a namespace a data key, by which its secrets are sealed from then on: its first one, if no `further` one is wanted.
+    pub fn add_data_key(
+        self: Arc<Pipeline>,
+        namespace: Namespace,
+        further: bool,
+        actor: String,
+    ) -> Pin<Box<dyn Future<Output = Result<(), Error>> + Send>> {
+        Box::pin(async move {
+            loop {
+                // What is queued may have brought one already.
+                self.barrier().answered().await?;
+                let base = self.published().config(self.vault.id()).cloned();
+                let (vault, before, of) = (self.vault.clone(), base.clone(), namespace.clone());
+                let now = (self.clock)();
+                let layers = blocking(move || vault.add_key(before.as_deref(), &of, now, further)).await??;
+                let Some(layers) = layers else { return Ok(()) };
+                let reason = format!("a data key for the secrets of {namespace}");
+                match self.write_keys(base.as_deref(), layers, actor.clone(), reason).await {
+                    // Somebody else was faster.
+                    Err(Error::VersionMismatch { .. }) => {}
+                    written => return written,
+                }
+            }
+        })
+    }
+
+    /// Writes layers of the config that holds the keys, if it still is what it was.
+    pub async fn write_keys(
+        self: &Arc<Pipeline>,
+        base: Option<&ConfigState>,
+        layers: BTreeMap<LayerKey, Content>,
+        actor: String,
+        reason: String,
+    ) -> Result<(), Error> {
+        let changes = layers.into_iter().map(|(key, content)| {
+            let current = base.and_then(|config| config.layer(&key));
+            ReadChange {
+                id: self.vault.id().clone(),
+                ttl: None,
+                action: ReadAction::Replace(content, Format::Json),
+                expected: Some(current.map_or(Version::ZERO, |entry| entry.layer.version)),
+                field: String::new(),
+                key,
+            }
+        });
+        let (source, request, annotations) = (Source::Apply, None, BTreeMap::new());
+        let origin = Origin { actor, source, reason, request, annotations };
+        let write = ReadWrite::new(origin, ReadIntent::Keys(changes.collect()), false);
+        match self.submit(write).await?.answered().await? {
+            Answer::Outcome(outcome) => outcome.map(|_| ()),
+            Answer::Replay(_) => Ok(()),
         }
     }
 
@@ -255,7 +326,13 @@ impl Pipeline {
     }
 
     fn plan(&self, write: &ReadWrite, bases: &Bases) -> Result<Plan, Error> {
-        plan(bases, &write.intent, (self.clock)(), &self.limits, write.lints_everywhere)
+        let planning = Planning {
+            limits: &self.limits,
+            vault: &self.vault,
+            validate_only: write.validate_only,
+            lints_everywhere: write.lints_everywhere,
+        };
+        plan(bases, &write.intent, (self.clock)(), &planning)
     }
 
     /// Queues what was planned. `None` if it has to be planned anew: somebody else was faster, or has the turn.
@@ -294,7 +371,10 @@ impl Pipeline {
             false => {
                 let bytes = plan.bytes();
                 let changes = std::mem::take(&mut plan.changes);
-                let commit = write.commit(revision, time, changes, plan.schema);
+                let mut commit = write.commit(revision, time, changes, plan.schema);
+                if plan.has_secrets {
+                    self.seal_request(&mut commit);
+                }
                 queue.state.advance(&commit, &plan.after);
                 queue.requests.recall(&commit);
                 Some(queue.push(commit, bytes))
@@ -308,6 +388,14 @@ impl Pipeline {
         }
         let outcome = plan.take_outcome(&write.ids, bases, revision);
         Some(Submitted { answer: Answer::Outcome(Ok(outcome)), durable })
+    }
+
+    /// The digest of a request must not let the secrets in it be guessed.
+    fn seal_request(&self, commit: &mut Commit) {
+        if let Some(request) = &mut commit.request {
+            let keyed = self.vault.keyed(request.fingerprint);
+            request.fingerprint = keyed.expect("there are keys, since they have sealed the secrets");
+        }
     }
 
     /// A write that changes nothing takes no revision, but it is the first with its request id.
@@ -331,7 +419,8 @@ impl Pipeline {
             None => {}
         }
         let request = request?;
-        let (answer, revision) = match queue.requests.first(request) {
+        let keyed = || self.vault.keyed(request.fingerprint);
+        let (answer, revision) = match queue.requests.first(request, keyed) {
             Ok(None) => return None,
             Ok(Some(First::Commit(revision))) => (Answer::Replay(revision), revision),
             // That nothing changed may be due to a commit that is queued, and could still fail.
@@ -393,7 +482,13 @@ impl Pipeline {
             return tell(waiters, || Ok(()));
         }
         match self.store.append(&commits) {
-            Ok(_) => self.publish(&state),
+            Ok(_) => {
+                let changes = commits.iter().flat_map(|commit| &commit.changes);
+                if changes.into_iter().any(|change| self.vault.is_keys(&change.id)) {
+                    self.vault.follow(&state);
+                }
+                self.publish(&state);
+            }
             Err(StoreError::Refused(why)) => {
                 return self.refuse(waiters, &why, || Error::NotWritten(why.clone()));
             }

@@ -11,6 +11,9 @@ use crate::model::{ConfigId, Pointer};
 const IN_TEXT: &str = "{\"$secret\":\"v1:";
 const MARK_IN_TEXT: &str = "\"$secret\"";
 
+/// Stands for a value of which nothing is to be told.
+pub const MASK: &str = "***";
+
 /// A layer with its secrets as they are.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Opened {
@@ -61,11 +64,46 @@ pub fn with_marks(id: &ConfigId, mut layer: Value, ring: &Ring) -> Value {
     layer
 }
 
-/// Puts a fingerprint in the place of each of these values. Places that the document does not have are no matter.
-pub fn hide(id: &ConfigId, document: &mut Value, secrets: &[Pointer], ring: &Ring) {
+/// Puts a fingerprint in the place of each of these values; without keys, something that tells nothing. Places that the document does not
+/// have are no matter.
+pub fn hide<'p>(
+    id: &ConfigId,
+    document: &mut Value,
+    secrets: impl IntoIterator<Item = &'p Pointer>,
+    ring: Option<&Ring>,
+) {
     for pointer in secrets {
         if let Some(value) = document.pointer_mut(&pointer.to_string()) {
-            *value = Value::String(ring.hidden(Place { id, pointer }, value));
+            let hidden =
+                ring.map_or_else(|| MASK.to_owned(), |ring| ring.hidden(Place { id, pointer }, value));
+            *value = Value::String(hidden);
+        }
+    }
+}
+
+/// Puts something else in the place of each of these values.
+pub fn mask<'p>(document: &mut Value, secrets: impl IntoIterator<Item = &'p Pointer>, masked: &Value) {
+    for pointer in secrets {
+        if let Some(value) = document.pointer_mut(&pointer.to_string()) {
+            value.clone_from(masked);
+        }
+    }
+}
+
+/// Removes what a merge patch is about to replace by a value that it marks: what is marked is no object to merge with.
+pub fn make_way(document: &mut Value, patch: &Value) {
+    let (Value::Object(members), Value::Object(changes)) = (document, patch) else { return };
+    for (name, change) in changes {
+        match change.as_object() {
+            Some(change) if change.contains_key(MARK) => {
+                members.remove(name);
+            }
+            Some(_) => {
+                if let Some(member) = members.get_mut(name) {
+                    make_way(member, &changes[name]);
+                }
+            }
+            None => {}
         }
     }
 }
@@ -148,11 +186,27 @@ mod tests {
         assert_eq!(marked["a"], json!({"$secret": "hunter2"}));
         assert_eq!(marked["list"][1]["x/y"], json!({"$secret": {"deep": [true]}}));
         let mut hidden = opened.value;
-        hide(&id, &mut hidden, &opened.secrets, &ring);
+        hide(&id, &mut hidden, &opened.secrets, Some(&ring));
         assert_eq!(hidden["plain"], "text");
         for text in [&hidden["a"], &hidden["list"][1]["x/y"]] {
             assert!(text.as_str().is_some_and(|text| text.starts_with("***:")), "{text}");
         }
+    }
+
+    #[test]
+    fn a_patch_replaces_what_it_marks_and_merges_the_rest() {
+        let check = |mut document: Value, patch: Value, expected: Value| {
+            make_way(&mut document, &patch);
+            assert_eq!(document, expected, "{patch}");
+        };
+        let document = json!({"db": {"user": "u", "port": 1}, "a": 1});
+        check(document.clone(), json!({"db": {"$secret": {"user": "v"}}}), json!({"a": 1}));
+        check(
+            document.clone(),
+            json!({"db": {"user": {"$secret": "v"}}, "a": 2}),
+            json!({"db": {"port": 1}, "a": 1}),
+        );
+        check(document.clone(), json!({"db": {"user": "v"}, "c": {"d": 1}}), document);
     }
 
     #[test]

@@ -63,8 +63,8 @@ pub enum SourceError {
     Unwritable { path: String, source: io::Error },
     #[error("{place} has no master key: {expected} expected")]
     Malformed { place: String, expected: &'static str },
-    #[error("{place} is gone: the data keys were wrapped by the master key that was in it")]
-    Gone { place: String },
+    #[error("{place} does not have master key {id}, which has wrapped the data keys")]
+    Gone { place: String, id: KeyId },
     #[error("no key can be derived from the passphrase: {0}")]
     Derivation(argon2::Error),
     #[error("the master key is told by {place}: write the new key there, in a line before the old one")]
@@ -144,9 +144,9 @@ impl MasterKeySource {
         path.metadata().is_ok_and(|metadata| metadata.permissions().mode() & 0o077 != 0)
     }
 
-    /// For keys that are needed and not there.
-    pub fn gone(&self) -> SourceError {
-        SourceError::Gone { place: self.to_string() }
+    /// For a key that is needed and not there.
+    pub fn gone(&self, id: KeyId) -> SourceError {
+        SourceError::Gone { place: self.to_string(), id }
     }
 
     fn parse(&self, text: &str) -> Result<MasterKeys, SourceError> {

@@ -20,6 +20,7 @@ use super::settings::{Fsync, Settings};
 use crate::api;
 use crate::engine::{self, Engine};
 use crate::proto::v1::FILE_DESCRIPTOR_SET;
+use crate::secret::MasterKeySource;
 use crate::store::sled::{Fsync as StoreFsync, SledOptions, SledStore};
 
 /// The names that health is asked for: the server as a whole, and the service.
@@ -131,6 +132,10 @@ fn open(settings: &Settings, progress: engine::Progress) -> anyhow::Result<Arc<E
         limits: settings.limits.clone(),
         retain_revisions: settings.retain_revisions,
         cache_bytes: settings.document_cache_bytes,
+        master_key: settings
+            .master_key
+            .clone()
+            .unwrap_or_else(|| MasterKeySource::Automatic(settings.data_dir.join("master.key"))),
         progress,
         ..engine::Options::default()
     };
