@@ -5,10 +5,8 @@
 //! makes it durable with one append, publishes the new state, wakes the watchers, and lets the callers answer. While it syncs, the
 //! next batch queues up. Nothing whose cost depends on the size of a document or of a config is done under the lock.
 
-use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 
@@ -16,10 +14,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::{oneshot, watch};
 
 use crate::model::limits::Limits;
-use crate::model::{
-    Commit, ConfigChange, ConfigId, Content, Format, LayerKey, Namespace, Request, Revision, Source,
-    Timestamp, Version,
-};
+use crate::model::{Commit, ConfigChange, ConfigId, Request, Revision, Timestamp};
 use crate::store::{Store, StoreError};
 
 use super::Clock;
@@ -30,11 +25,11 @@ use super::plan::{Plan, Planning, ReadIntent, plan};
 use super::queue::{Batch, Durable, Queue, Refusal, Waiter};
 use super::requests::{First, Requests, Reused};
 use super::schemas::{SchemaOutcome, schema_id};
-use super::state::{ConfigState, State};
+use super::state::State;
 use super::turns::{Turn, Turns};
 use super::vault::Vault;
 use super::watch::Hub;
-use super::write::{Origin, Outcome, ReadAction, ReadChange};
+use super::write::{Origin, Outcome};
 
 /// How often a write is planned anew because somebody else was faster. Then it takes its turn.
 const REPLANS_MAX: usize = 3;
@@ -142,6 +137,14 @@ impl Pipeline {
         self.lock().requests = requests;
     }
 
+    pub fn vault(&self) -> &Arc<Vault> {
+        &self.vault
+    }
+
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
     /// The newest durable state.
     pub fn published(&self) -> Arc<State> {
         self.published.load_full()
@@ -223,60 +226,6 @@ impl Pipeline {
             if let Some(submitted) = self.enqueue(&mut write, &bases, planned, None) {
                 return submitted;
             }
-        }
-    }
-
-    /// Gives a namespace a data key, by which its secrets are sealed from then on: its first one, if no `further` one is wanted.
-    pub fn add_data_key(
-        self: Arc<Pipeline>,
-        namespace: Namespace,
-        further: bool,
-        actor: String,
-    ) -> Pin<Box<dyn Future<Output = Result<(), Error>> + Send>> {
-        Box::pin(async move {
-            loop {
-                // What is queued may have brought one already.
-                self.barrier().answered().await?;
-                let base = self.published().config(self.vault.id()).cloned();
-                let (vault, before, of) = (self.vault.clone(), base.clone(), namespace.clone());
-                let now = (self.clock)();
-                let layers = blocking(move || vault.add_key(before.as_deref(), &of, now, further)).await??;
-                let Some(layers) = layers else { return Ok(()) };
-                let reason = format!("a data key for the secrets of {namespace}");
-                match self.write_keys(base.as_deref(), layers, actor.clone(), reason).await {
-                    // Somebody else was faster.
-                    Err(Error::VersionMismatch { .. }) => {}
-                    written => return written,
-                }
-            }
-        })
-    }
-
-    /// Writes layers of the config that holds the keys, if it still is what it was.
-    pub async fn write_keys(
-        self: &Arc<Pipeline>,
-        base: Option<&ConfigState>,
-        layers: BTreeMap<LayerKey, Content>,
-        actor: String,
-        reason: String,
-    ) -> Result<(), Error> {
-        let changes = layers.into_iter().map(|(key, content)| {
-            let current = base.and_then(|config| config.layer(&key));
-            ReadChange {
-                id: self.vault.id().clone(),
-                ttl: None,
-                action: ReadAction::Replace(content, Format::Json),
-                expected: Some(current.map_or(Version::ZERO, |entry| entry.layer.version)),
-                field: String::new(),
-                key,
-            }
-        });
-        let (source, request, annotations) = (Source::Apply, None, BTreeMap::new());
-        let origin = Origin { actor, source, reason, request, annotations };
-        let write = ReadWrite::new(origin, ReadIntent::Keys(changes.collect()), false);
-        match self.submit(write).await?.answered().await? {
-            Answer::Outcome(outcome) => outcome.map(|_| ()),
-            Answer::Replay(_) => Ok(()),
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod contention;
 mod refusing;
+mod secrets;
 mod validation;
 
 use std::collections::BTreeMap;
@@ -11,7 +12,8 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::model::arbitrary::similar_object;
-use crate::model::{ConfigName, Content, Epoch, LayerKind, Namespace, Scope, TagName};
+use crate::model::{ConfigName, Content, Epoch, LayerKind, Namespace, Scope, Source, TagName};
+
 use crate::store::memory::MemoryStore;
 use crate::store::{Point, SledOptions, SledStore};
 

@@ -31,13 +31,6 @@ pub(super) struct Vault {
     provisional: Mutex<HashMap<Namespace, Arc<Ring>>>,
 }
 
-/// Which master key wraps the data keys, and which should.
-pub(super) struct Masters {
-    pub source: String,
-    pub wrapping: Option<KeyId>,
-    pub first: Option<KeyId>,
-}
-
 impl Vault {
     /// Opens all keys that are stored. Fails if the master key is not the one that has wrapped them.
     pub fn open(source: MasterKeySource, state: &State) -> Result<Vault, Error> {
