@@ -24,9 +24,8 @@ const START_PAUSE: Duration = Duration::from_millis(3);
 /// Below those that the system gives to clients.
 const PORT_MIN: u16 = 12_000;
 const PORT_MAX: u16 = 32_000;
-/// A server that uses less in this time has nothing more to do.
-const QUIET_TIME: Duration = Duration::from_millis(1200);
-const QUIET_CPU: Duration = Duration::from_millis(4);
+/// A server that uses less of a core has nothing more to do: one part of so many.
+const QUIET_SHARE: u32 = 50;
 const QUIET_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// Killed when it is dropped, and its data removed.
@@ -132,9 +131,9 @@ impl Process {
         let begin = Instant::now();
         let mut before = self.cpu();
         while begin.elapsed() < QUIET_WAIT_MAX {
-            sleep(QUIET_TIME).await;
+            sleep(self.server.put_off()).await;
             let now = self.cpu();
-            if now - before < QUIET_CPU {
+            if now - before < self.server.put_off() / QUIET_SHARE {
                 return;
             }
             before = now;

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use super::ceiling;
 use super::wire::Wire;
@@ -25,6 +26,15 @@ impl Server {
             Server::Etcd35 => "etcd 3.5",
             Server::Etcd34 => "etcd 3.4",
         }
+    }
+
+    /// How long it may put off a part of the work of a write.
+    pub fn put_off(self) -> Duration {
+        Duration::from_millis(match self {
+            Server::Ceiling => 50,
+            Server::Confwatch => 1200,
+            Server::Etcd35 | Server::Etcd34 => 250,
+        })
     }
 
     pub fn wire(self) -> Wire {

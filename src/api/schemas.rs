@@ -49,13 +49,18 @@ impl SchemaService for Api {
             expected: request.expected_number,
         };
         let id = schema_id(&governed);
+        // With steps, it comes after those that are there.
+        let versions = match &put.up {
+            Some(_) => registry(self.engine.state().config(&id))?.map_or(0, |stored| stored.versions.len()),
+            None => 0,
+        };
         let intent = Intent::PutSchema { governed, put };
         let outcome = self.write(actor, Source::Schema, options, identity, intent).await;
         let mut outcome = outcome.map_err(|error| match error {
-            Error::Refused(report) => Error::Refused(within_schema(&id, report)),
+            Error::Refused(report) => Error::Refused(within_schema(&id, versions, report)),
             other => other,
         })?;
-        outcome.report = within_schema(&id, outcome.report);
+        outcome.report = within_schema(&id, versions, outcome.report);
         Ok(Response::new(SchemaServicePutResponse {
             number: outcome.schema.number,
             active: outcome.schema.active == outcome.schema.number,
@@ -177,12 +182,11 @@ fn readable(config: &Arc<ConfigState>) -> Result<Registry, Error> {
     registry(Some(config))?.ok_or_else(|| Error::NotFound(Missing::Config(config.id.clone())))
 }
 
-/// Names places in the schema that was put, rather than in the list that stores it.
-fn within_schema(id: &ConfigId, mut report: Report) -> Report {
+/// Names places in the schema that was put, rather than in the list that stores it after so many others.
+fn within_schema(id: &ConfigId, versions: usize, mut report: Report) -> Report {
+    let place = format!("/versions/{versions}/schema");
     for finding in report.findings.iter_mut().filter(|finding| finding.place.id == *id) {
-        let rest =
-            finding.place.pointer.strip_prefix("/versions/").and_then(|rest| rest.split_once("/schema"));
-        if let Some((_, rest)) = rest {
+        if let Some(rest) = finding.place.pointer.strip_prefix(&place) {
             finding.place.pointer = rest.to_owned();
         }
     }

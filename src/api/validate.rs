@@ -6,7 +6,7 @@ use crate::engine::{Affected, Error};
 use crate::model::pointer::Pointer;
 use crate::model::text::{Format, parse};
 use crate::proto::v1;
-use crate::validate::{Found, Report, Severity};
+use crate::validate::{Found, Severity};
 
 use super::convert::request;
 use super::convert::response::report_message;
@@ -25,7 +25,7 @@ impl Api {
         let v1::ValidateRequest { changes, namespace, config, schema, document, .. } = request;
         match (changes.is_empty(), schema) {
             (false, None) if namespace.is_empty() && config.is_empty() => {
-                self.validate_as_apply(changes, &within).await
+                self.validate_as_apply(changes, within).await
             }
             (false, _) => {
                 Err(request::invalid("changes", "stand alone, without namespace, config and schema").into())
@@ -33,22 +33,23 @@ impl Api {
             (true, Some(schema)) => {
                 let document =
                     document.ok_or_else(|| request::invalid("document", "must be set with schema"))?;
-                self.validate_against(&namespace, schema, document, &within).await
+                self.validate_against(&namespace, schema, document, within).await
             }
             (true, None) if namespace.is_empty() => {
                 Err(request::invalid("changes", "must not be empty, unless namespace or schema is set")
                     .into())
             }
-            (true, None) => self.validate_stored(&namespace, &config, &within).await,
+            (true, None) => self.validate_stored(&namespace, &config, within).await,
         }
     }
 
     async fn validate_as_apply(
         &self,
         changes: Vec<v1::Change>,
-        within: &Pointer,
+        within: Pointer,
     ) -> Result<v1::ValidateResponse, Status> {
-        let (report, outcome) = self.engine.validate(request::changes(changes)?, SECRETS).await?;
+        let changes = request::changes(changes)?;
+        let (report, outcome) = self.engine.validate(changes, within, SECRETS).await?;
         let mut affected = match &outcome {
             Some(outcome) => self.engine.affected(outcome).await?,
             None => vec![],
@@ -56,7 +57,7 @@ impl Api {
         let omitted = affected.len().saturating_sub(AFFECTED_MAX);
         affected.truncate(AFFECTED_MAX);
         Ok(v1::ValidateResponse {
-            report: Some(report_message(&narrowed(report, within))),
+            report: Some(report_message(&report)),
             changed: outcome.as_ref().is_some_and(|outcome| outcome.changed),
             results: outcome.as_ref().map(applied).unwrap_or_default(),
             store_revision: self.engine.state().revision.0,
@@ -69,16 +70,16 @@ impl Api {
         &self,
         namespace: &str,
         config: &str,
-        within: &Pointer,
+        within: Pointer,
     ) -> Result<v1::ValidateResponse, Status> {
         let namespace = request::namespace("namespace", namespace)?;
         let config = match config {
             "" => None,
             config => Some(request::config_name("config", config)?),
         };
-        let (report, revision) = self.engine.validate_stored(namespace, config).await?;
+        let (report, revision) = self.engine.validate_stored(namespace, config, within).await?;
         Ok(v1::ValidateResponse {
-            report: Some(report_message(&narrowed(report, within))),
+            report: Some(report_message(&report)),
             store_revision: revision.0,
             ..Default::default()
         })
@@ -89,7 +90,7 @@ impl Api {
         namespace: &str,
         schema: v1::Text,
         document: v1::Text,
-        within: &Pointer,
+        within: Pointer,
     ) -> Result<v1::ValidateResponse, Status> {
         let namespace = match namespace {
             "" => None,
@@ -102,8 +103,7 @@ impl Api {
                 .map_err(|error| Error::Document { field: field.into(), error })
         };
         let (schema, document) = (read("schema", schema)?, read("document", document)?);
-        let found = self.engine.validate_document(namespace, schema, document).await?;
-        let found: Vec<Found> = found.into_iter().filter(|found| is_within(&found.pointer, within)).collect();
+        let found = self.engine.validate_document(namespace, schema, document, within).await?;
         let report = v1::ValidationReport {
             valid: found.iter().all(|found| found.severity != Severity::Error),
             findings: found.into_iter().map(found_message).collect(),
@@ -112,16 +112,6 @@ impl Api {
         let store_revision = self.engine.state().revision.0;
         Ok(v1::ValidateResponse { report: Some(report), store_revision, ..Default::default() })
     }
-}
-
-/// What a report says of a place.
-fn narrowed(mut report: Report, within: &Pointer) -> Report {
-    report.findings.retain(|finding| is_within(&finding.place.pointer, within));
-    report
-}
-
-fn is_within(pointer: &str, within: &Pointer) -> bool {
-    Pointer::parse(pointer).is_ok_and(|pointer| within.contains(&pointer))
 }
 
 fn found_message(found: Found) -> v1::Finding {

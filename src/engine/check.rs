@@ -11,8 +11,9 @@ use crate::model::{ConfigChange, ConfigId, LayerKind, Namespace, Pointer, Scope}
 use crate::secret::{MASK, mask};
 use crate::validate::{Broken, Contract, Finding, Found, FoundList, Hidden, Report, Subject, check_place};
 
-use super::documents::Documents;
+use super::documents::{Documents, masked};
 use super::governance::{Governance, Governed};
+use super::lints::Lints;
 use super::plan::Planning;
 use super::reach::{check_sizes, reached};
 use super::state::ConfigState;
@@ -20,6 +21,36 @@ use super::vault::Vault;
 
 /// So many scopes are checked by one thread before another helps.
 const SCOPES_ALONE: usize = 32;
+
+/// How closely to look.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Look {
+    /// Also for lints where nothing governs: they alone would be a third of the work of a write.
+    pub lints_everywhere: bool,
+    /// Only at this place of documents, and below it.
+    pub within: Option<Arc<Pointer>>,
+}
+
+impl Look {
+    /// For whoever asks for all that there is to say of a place in documents.
+    pub fn at_all(place: Pointer) -> Look {
+        Look { lints_everywhere: true, within: (!place.is_root()).then(|| Arc::new(place)) }
+    }
+
+    /// With these findings, as far as they are asked for.
+    pub fn report(&self, findings: impl IntoIterator<Item = Finding>) -> Report {
+        let mut report = Report::within(self.within.clone());
+        findings.into_iter().for_each(|finding| report.add(finding));
+        report
+    }
+
+    fn by(&self, contract: &Arc<Contract>) -> Arc<Contract> {
+        match &self.within {
+            None => contract.clone(),
+            Some(place) => Arc::new(contract.within(Some(place.clone()))),
+        }
+    }
+}
 
 /// What governs and cannot be used, as it was told: where, and what.
 type Told = BTreeSet<(ConfigId, String, String)>;
@@ -37,7 +68,6 @@ struct Checked<'a> {
 
 /// Checks what becomes of configs. `after` are those that `changes` make, in the same order; `base` gives any config as it is
 /// before; `governed` are those that the changed ones govern; `governing` tells what governs a namespace afterwards.
-/// Where nothing does, lints are only looked for if they are wanted everywhere.
 pub(super) fn check<'a>(
     changes: &'a [ConfigChange],
     after: &'a [Arc<ConfigState>],
@@ -46,8 +76,8 @@ pub(super) fn check<'a>(
     governing: impl Fn(&Namespace) -> Option<Arc<Governance>>,
     planning: &Planning<'_>,
 ) -> Report {
-    let Planning { limits, vault, lints_everywhere, .. } = *planning;
-    let mut report = Report::default();
+    let Planning { limits, vault, look, .. } = *planning;
+    let mut report = look.report([]);
     for (change, after) in changes.iter().zip(after) {
         check_sizes(change, after, limits.document_bytes_max).into_iter().for_each(|found| report.add(found));
     }
@@ -60,8 +90,7 @@ pub(super) fn check<'a>(
     for (change, after) in changes.iter().zip(after).filter(|(change, _)| !change.layers.is_empty()) {
         let ungoverned = governings[&change.id.namespace].is_none();
         if change.id.config.is_ordinary() {
-            // Lints alone would be a third of the work of a write.
-            if ungoverned && !lints_everywhere {
+            if ungoverned && !look.lints_everywhere {
                 continue;
             }
             let entry = Checked {
@@ -96,8 +125,8 @@ pub(super) fn check<'a>(
     for entry in checked.values() {
         let governance = governings.get(&entry.id.namespace).and_then(Option::as_ref);
         match governance.map(|governance| governance.contract(&entry.id.config)) {
-            None => check_config(entry, &Contract::default(), vault, &mut report),
-            Some(Ok(contract)) => check_config(entry, &contract, vault, &mut report),
+            None => check_config(entry, &look.by(&Arc::default()), vault, &mut report),
+            Some(Ok(contract)) => check_config(entry, &look.by(&contract), vault, &mut report),
             Some(Err(broken)) => tell_broken(&entry.id.namespace, &broken, &mut told, &mut report),
         }
         if report.is_full_of_errors() {
@@ -112,6 +141,7 @@ pub(super) fn check_stored(
     config: &ConfigState,
     governance: Option<&Arc<Governance>>,
     vault: &Vault,
+    look: &Look,
     report: &mut Report,
 ) {
     if !config.id.config.is_ordinary() {
@@ -121,8 +151,8 @@ pub(super) fn check_stored(
     let changed = config.layers().iter().map(|entry| (entry.key.kind, &entry.key.scope)).collect();
     let entry = Checked { id: &config.id, before: Some(config), after: config, scopes, changed };
     match governance.map(|governance| governance.contract(&config.id.config)) {
-        None => check_config(&entry, &Contract::default(), vault, report),
-        Some(Ok(contract)) => check_config(&entry, &contract, vault, report),
+        None => check_config(&entry, &look.by(&Arc::default()), vault, report),
+        Some(Ok(contract)) => check_config(&entry, &look.by(&contract), vault, report),
         Some(Err(broken)) => tell_broken(&config.id.namespace, &broken, &mut Told::new(), report),
     }
 }
@@ -196,7 +226,7 @@ fn check_scopes(
 ) {
     let mut after = Documents::of(entry.after, vault);
     let mut before = entry.before.filter(|_| contract.reads_old()).map(|before| Documents::of(before, vault));
-    let mut lints = Lints::default();
+    let mut lints = Lints::new(contract, &entry.scopes);
     for scope in scopes {
         let Some(document) = after.effective(scope) else { continue };
         if !contract.is_light() {
@@ -221,9 +251,7 @@ fn check_scopes(
                 report.add_found(entry.id, scope, found);
             }
         }
-        // A secret is what it is meant to be: lints are told of none.
-        let linted = masked(document, after.secrets(), &Value::Null);
-        report.add_found(entry.id, scope, lints.new_at(scope, contract.lint(scope, &linted)));
+        report.add_found(entry.id, scope, lints.new_at(scope, document, &mut after));
         for kind in [LayerKind::Base, LayerKind::Override] {
             if entry.changed.contains(&(kind, scope))
                 && let Some((mut layer, inherited)) = after.layer_and_inherited(kind, scope)
@@ -249,34 +277,6 @@ fn hidden(secrets: &BTreeSet<&Pointer>, document: &Value, old: Option<&Value>) -
     };
     let places = secrets.iter().map(|pointer| pointer.to_string()).collect();
     Hidden { places, document: without(document), old: old.map(without) }
-}
-
-/// The same document, if there are no secrets.
-fn masked(mut document: Arc<Value>, secrets: &BTreeSet<Pointer>, value: &Value) -> Arc<Value> {
-    if !secrets.is_empty() {
-        mask(Arc::make_mut(&mut document), secrets, value);
-    }
-    document
-}
-
-/// What lints have found on the way down to a scope: what a scope merely inherits is told where it comes from.
-#[derive(Default)]
-struct Lints(Vec<(Scope, Vec<Found>)>);
-
-impl Lints {
-    fn new_at(&mut self, scope: &Scope, found: FoundList) -> FoundList {
-        while self.0.last().is_some_and(|(above, _)| !above.contains(scope)) {
-            self.0.pop();
-        }
-        let mut new = FoundList::default();
-        let all = found.into_kept();
-        let inherited = self.0.last().map_or(&[][..], |(_, found)| found);
-        for found in all.iter().filter(|found| !inherited.contains(found)) {
-            new.add(found.severity, || found.clone());
-        }
-        self.0.push((scope.clone(), all));
-        new
-    }
 }
 
 /// What was not found in another document of the same scope already.

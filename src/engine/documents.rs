@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::model::merge::merge_patch;
 use crate::model::{LayerKind, Pointer, Scope};
-use crate::secret::holds_sealed;
+use crate::secret::{holds_sealed, mask};
 
 use super::state::{ConfigState, LayerEntry};
 use super::vault::Vault;
@@ -95,6 +95,18 @@ impl<'a> Documents<'a> {
         Some((layer, inherited))
     }
 
+    /// The layers at a scope itself, with something else in the place of secrets.
+    pub fn masked_layers_at(&mut self, scope: &Scope) -> Vec<Value> {
+        let config = self.config;
+        let entries = [LayerKind::Base, LayerKind::Override]
+            .into_iter()
+            .filter_map(|kind| config.layer_at(kind, scope.as_str()));
+        let mut layers: Vec<Value> = entries.map(|entry| self.value(entry)).collect();
+        // A null would remove what is there.
+        layers.iter_mut().for_each(|layer| mask(layer, &self.secrets, &false.into()));
+        layers
+    }
+
     /// The document without overrides. `None` if no base layer applies.
     fn base(&mut self, scope: &Scope) -> Option<Arc<Value>> {
         let mut shared = 0;
@@ -137,4 +149,12 @@ impl<'a> Documents<'a> {
         self.secrets.extend(opened.secrets);
         opened.value
     }
+}
+
+/// A document with something else in the place of secrets. The same, if there are none.
+pub(super) fn masked(mut document: Arc<Value>, secrets: &BTreeSet<Pointer>, value: &Value) -> Arc<Value> {
+    if !secrets.is_empty() {
+        mask(Arc::make_mut(&mut document), secrets, value);
+    }
+    document
 }

@@ -13,6 +13,7 @@ mod expiry;
 mod governance;
 mod history;
 mod keys;
+mod lints;
 mod pipeline;
 mod plan;
 mod queue;

@@ -19,6 +19,7 @@ use crate::store::{Store, StoreError};
 
 use super::Clock;
 use super::bases::Bases;
+use super::check::Look;
 use super::error::Error;
 use super::history::blocking;
 use super::plan::{Plan, Planning, ReadIntent, plan};
@@ -42,7 +43,7 @@ pub(super) struct ReadWrite {
     intent: ReadIntent,
     validate_only: bool,
     /// Lints are looked for even where nothing governs.
-    lints_everywhere: bool,
+    look: Look,
     /// The configs that it concerns: sorted, each once.
     ids: Vec<ConfigId>,
 }
@@ -279,7 +280,7 @@ impl Pipeline {
             limits: &self.limits,
             vault: &self.vault,
             validate_only: write.validate_only,
-            lints_everywhere: write.lints_everywhere,
+            look: &write.look,
         };
         plan(bases, &write.intent, (self.clock)(), &planning)
     }
@@ -512,12 +513,12 @@ fn tell(waiters: impl IntoIterator<Item = Waiter>, result: impl Fn() -> Result<(
 impl ReadWrite {
     pub fn new(origin: Origin, intent: ReadIntent, validate_only: bool) -> ReadWrite {
         let ids = intent.ids();
-        ReadWrite { origin, intent, validate_only, lints_everywhere: false, ids }
+        ReadWrite { origin, intent, validate_only, look: Look::default(), ids }
     }
 
     /// A write that is not made, and looked at for all that there is to say.
-    pub fn to_validate(origin: Origin, intent: ReadIntent) -> ReadWrite {
-        ReadWrite { lints_everywhere: true, ..ReadWrite::new(origin, intent, true) }
+    pub fn to_validate(origin: Origin, intent: ReadIntent, look: Look) -> ReadWrite {
+        ReadWrite { look, ..ReadWrite::new(origin, intent, true) }
     }
 
     /// Whether other configs are governed by those that it changes.

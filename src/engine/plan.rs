@@ -18,7 +18,7 @@ use crate::secret::make_way;
 use crate::validate::Report;
 
 use super::bases::Bases;
-use super::check::check;
+use super::check::{Look, check};
 use super::error::{Error, Limit, Missing};
 use super::governance::Governance;
 use super::schemas::{PutSchema, SchemaOutcome, plan_migration, plan_put, schema_id};
@@ -86,8 +86,7 @@ pub(super) struct Planning<'a> {
     pub vault: &'a Vault,
     /// Nothing will be stored.
     pub validate_only: bool,
-    /// Lints are looked for even where nothing governs.
-    pub lints_everywhere: bool,
+    pub look: &'a Look,
 }
 
 /// Makes the plan for a write at `now`. Fails as the write would.

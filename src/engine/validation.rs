@@ -3,9 +3,10 @@
 use serde_json::Value;
 
 use crate::model::text::DocumentError;
-use crate::model::{ConfigId, ConfigName, Namespace, Revision, Source};
+use crate::model::{ConfigId, ConfigName, Namespace, Pointer, Revision, Source};
 use crate::validate::{self, Finding, Found, Report};
 
+use super::check::Look;
 use super::error::{Error, Missing};
 use super::history::blocking;
 use super::pipeline::{Answer, ReadWrite};
@@ -19,8 +20,10 @@ impl Engine {
     pub async fn validate(
         &self,
         changes: Vec<Change>,
+        within: Pointer,
         secrets: Secrets,
     ) -> Result<(Report, Option<Outcome>), Error> {
+        let look = Look::at_all(within);
         self.check_changes(&changes)?;
         let intent = Intent::Changes(changes);
         self.refuse_reserved(&intent)?;
@@ -58,7 +61,7 @@ impl Engine {
         .await??;
         let findings: Vec<_> = refused.iter().filter_map(|(field, error)| finding(field, error)).collect();
         if !findings.is_empty() {
-            return Ok((Report { findings, omitted: 0 }, None));
+            return Ok((look.report(findings), None));
         }
         let origin = Origin {
             actor: String::new(),
@@ -67,7 +70,7 @@ impl Engine {
             request: None,
             annotations: Default::default(),
         };
-        let write = ReadWrite::to_validate(origin, ReadIntent::Changes(changes));
+        let write = ReadWrite::to_validate(origin, ReadIntent::Changes(changes), look.clone());
         let outcome = match self.pipeline.submit(write).await?.answered().await? {
             Answer::Outcome(outcome) => outcome,
             Answer::Replay(_) => unreachable!("a validation has no request id"),
@@ -78,7 +81,7 @@ impl Engine {
             }
             Err(Error::Refused(report)) => Ok((report, None)),
             Err(Error::Document { field, error } | Error::PatchDoesNotApply { field, error }) => {
-                Ok((Report { findings: finding(&field, &error).into_iter().collect(), omitted: 0 }, None))
+                Ok((look.report(finding(&field, &error)), None))
             }
             Err(error) => Err(error),
         }
@@ -89,7 +92,9 @@ impl Engine {
         &self,
         namespace: Namespace,
         config: Option<ConfigName>,
+        within: Pointer,
     ) -> Result<(Report, Revision), Error> {
+        let look = Look::at_all(within);
         let state = self.state();
         if let Some(config) = &config {
             let id = ConfigId { namespace: namespace.clone(), config: config.clone() };
@@ -97,13 +102,13 @@ impl Engine {
         }
         let vault = self.vault.clone();
         let report = move || {
-            let mut report = Report::default();
+            let mut report = look.report([]);
             let governance = state.governance(&namespace);
             let configs = state.configs_of(&namespace);
             for stored in
                 configs.filter(|stored| config.as_ref().is_none_or(|config| *config == stored.id.config))
             {
-                check::check_stored(stored, governance, &vault, &mut report);
+                check::check_stored(stored, governance, &vault, &look, &mut report);
             }
             (report, state.revision)
         };
@@ -116,12 +121,13 @@ impl Engine {
         namespace: Option<Namespace>,
         schema: Value,
         document: Value,
+        within: Pointer,
     ) -> Result<Vec<Found>, Error> {
         let state = self.state();
         let check = move || {
             let governance = namespace.as_ref().and_then(|namespace| state.governance(namespace));
             let stored = |name: &ConfigName| governance.and_then(|governance| governance.document(name));
-            validate::check_against(&schema, &document, &stored)
+            validate::check_against(&schema, &document, Look::at_all(within).within, &stored)
         };
         blocking(check).await
     }

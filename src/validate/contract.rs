@@ -7,18 +7,20 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::lint::{LayerInput, LintInput, check_document, check_layer};
+use super::lint::{LayerInput, LintInput, check_document, check_layer, is_production, is_unchanged};
 use super::registry::malformed;
 use super::{Found, FoundList, Permission, Registry, RuleInput, RuleSet, Schema, Settings, Severity};
-use crate::model::{ConfigName, Governs, LayerKind, Scope};
+use crate::model::{ConfigName, Governs, LayerKind, Pointer, Scope};
 
 /// What a config must satisfy.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Contract {
     schema: Option<Arc<Schema>>,
     accept_existing: bool,
-    rules: Vec<RuleSet>,
+    rules: Vec<Arc<RuleSet>>,
     settings: Settings,
+    /// Where in documents to look.
+    within: Option<Arc<Pointer>>,
 }
 
 /// Something in a config that governs others, because of which it cannot be told what they must satisfy.
@@ -62,7 +64,7 @@ impl Contract {
         let rules = rules
             .iter()
             .filter_map(|governs| build_rules(governs, documents, schema.as_deref(), &mut broken));
-        let rules = rules.collect();
+        let rules = rules.map(Arc::new).collect();
         let of_config = Governs::Settings(Some(governed.clone())).name();
         let of_namespace = Governs::Settings(None).name();
         let settings = Settings::parse(documents(&of_namespace).as_ref(), documents(&of_config).as_ref());
@@ -74,7 +76,7 @@ impl Contract {
             Settings::default()
         });
         if broken.is_empty() {
-            Ok(Contract { schema, accept_existing, rules, settings })
+            Ok(Contract { schema, accept_existing, rules, settings, within: None })
         } else {
             Err(broken)
         }
@@ -84,6 +86,11 @@ impl Contract {
         self.schema.as_ref()
     }
 
+    /// The same, of which only what it finds at a place of documents or below it is told.
+    pub fn within(&self, place: Option<Arc<Pointer>>) -> Contract {
+        Contract { within: place, ..self.clone() }
+    }
+
     /// Whether it is little work to check a document.
     pub fn is_light(&self) -> bool {
         self.schema.is_none() && self.rules.is_empty()
@@ -91,12 +98,12 @@ impl Contract {
 
     /// Whether it matters what a document was before the change.
     pub fn reads_old(&self) -> bool {
-        self.accept_existing || self.rules.iter().any(RuleSet::names_old)
+        self.accept_existing || self.rules.iter().any(|rules| rules.names_old())
     }
 
     /// Checks a document against schema and rules.
     pub fn check(&self, subject: &Subject<'_>) -> FoundList {
-        let mut found = FoundList::default();
+        let mut found = self.list();
         self.check_schema(subject, &mut found);
         if !self.rules.is_empty() {
             let mut input =
@@ -111,8 +118,41 @@ impl Contract {
 
     /// Looks at a document that clients receive for what is valid and yet most likely a mistake.
     pub fn lint(&self, scope: &Scope, document: &Value) -> FoundList {
-        let mut found = FoundList::default();
+        self.lint_where(scope, document, None)
+    }
+
+    /// The same, given what was found in the document above, which the layers of the scope change. Where both are in production or
+    /// neither is, only what they change is looked at.
+    pub fn lint_below(
+        &self,
+        above: (&Scope, &[Found]),
+        layers: &[Value],
+        subject: (&Scope, &Value),
+    ) -> FoundList {
+        let ((above, inherited), (scope, document)) = (above, subject);
+        if self.is_production(above) != self.is_production(scope) {
+            return self.lint(scope, document);
+        }
+        let is_unchanged = |found: &&Found| layers.iter().all(|layer| is_unchanged(found, layer, document));
+        let mut all: Vec<Found> = inherited.iter().filter(is_unchanged).cloned().collect();
+        for layer in layers {
+            let new = self.lint_where(scope, document, Some(layer)).into_kept();
+            let new: Vec<Found> = new.into_iter().filter(|found| !all.contains(found)).collect();
+            all.extend(new);
+        }
+        let mut found = self.list();
+        all.into_iter().for_each(|one| found.add(one.severity, || one));
+        found
+    }
+
+    /// Whether users see the environment of a scope, by its name.
+    fn is_production(&self, scope: &Scope) -> bool {
         let environment = self.settings.levels.iter().position(|level| level == "environment");
+        environment.and_then(|at| scope.segments().nth(at)).is_some_and(is_production)
+    }
+
+    fn lint_where(&self, scope: &Scope, document: &Value, change: Option<&Value>) -> FoundList {
+        let mut found = self.list();
         // Only asked for where something looks like a secret.
         let secrets = OnceCell::new();
         let is_secret = |pointer: &str| {
@@ -127,8 +167,8 @@ impl Contract {
         };
         let input = LintInput {
             document,
-            scope,
-            environment: environment.and_then(|at| scope.segments().nth(at)),
+            is_production: self.is_production(scope),
+            change,
             secret: &is_secret,
             settings: &self.settings.lints,
         };
@@ -138,10 +178,14 @@ impl Contract {
 
     /// Looks at a layer beside what it inherits.
     pub fn lint_layer(&self, kind: LayerKind, layer: &Value, inherited: &Value) -> FoundList {
-        let mut found = FoundList::default();
+        let mut found = self.list();
         let inherited = Some(inherited);
         check_layer(&LayerInput { layer, kind, inherited, settings: &self.settings.lints }, &mut found);
         self.be_strict(found)
+    }
+
+    fn list(&self) -> FoundList {
+        FoundList::within(self.within.clone())
     }
 
     fn check_schema(&self, subject: &Subject<'_>, found: &mut FoundList) {
@@ -151,7 +195,7 @@ impl Contract {
         if !self.accept_existing {
             return schema.check_hiding(subject.document, hidden, found);
         }
-        let mut violations = FoundList::default();
+        let mut violations = self.list();
         schema.check_hiding(subject.document, hidden, &mut violations);
         let mut before = FoundList::default();
         if let Some(old) = subject.old.filter(|_| violations.has_errors()) {
@@ -244,14 +288,19 @@ pub fn check_place(scope: &Scope, is_override: bool) -> Option<Found> {
 
 /// Whether a document satisfies a schema that is not stored, but may refer to those that are. What is wrong with the schema has places in
 /// it, and is told first.
-pub fn check_against(schema: &Value, document: &Value, documents: Documents<'_>) -> Vec<Found> {
+pub fn check_against(
+    schema: &Value,
+    document: &Value,
+    within: Option<Arc<Pointer>>,
+    documents: Documents<'_>,
+) -> Vec<Found> {
     let name = ConfigName::parse("schema").expect("a name");
     let mut others = BTreeMap::new();
     gather(Schema::references(schema), &name, documents, &mut others);
     match Schema::compile(&name, schema, &others) {
         Err(found) => found,
         Ok(schema) => {
-            let mut found = FoundList::default();
+            let mut found = FoundList::within(within);
             schema.check(document, &mut found);
             found.into_kept()
         }

@@ -1,8 +1,10 @@
 //! What one check has to say of one document, and a bounded list of it. Knows no config and no scope.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use super::Severity;
+use crate::model::Pointer;
 
 /// A finding whose document is known from the context.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +21,11 @@ pub struct Found {
 }
 
 impl Found {
+    /// Whether it is about a place, or one below it.
+    pub fn is_within(&self, place: &Pointer) -> bool {
+        Pointer::parse(&self.pointer).is_ok_and(|pointer| place.contains(&pointer))
+    }
+
     /// The same, in a document that has this one at `place`.
     pub fn below(mut self, place: &str) -> Found {
         self.pointer.insert_str(0, place);
@@ -35,12 +42,27 @@ pub struct FoundList {
     kept: Vec<Found>,
     /// Not kept, by severity: errors, warnings, suggestions.
     dropped: [usize; 3],
+    /// Nothing else is of interest.
+    within: Option<Arc<Pointer>>,
 }
 
 impl FoundList {
+    /// Takes only what is found at a place or below it.
+    pub fn within(place: Option<Arc<Pointer>>) -> FoundList {
+        FoundList { within: place, ..FoundList::default() }
+    }
+
     /// Takes one more. Calls `make` only if it is kept, since a message may be the larger half of the work. Where there is no room, an
     /// error takes the place of something less: what refuses a change is always told.
     pub fn add(&mut self, severity: Severity, make: impl FnOnce() -> Found) {
+        let Some(place) = &self.within else { return self.put(severity, make) };
+        let found = make();
+        if found.is_within(place) {
+            self.put(severity, || found);
+        }
+    }
+
+    fn put(&mut self, severity: Severity, make: impl FnOnce() -> Found) {
         if self.kept.len() < FOUND_MAX {
             return self.kept.push(make());
         }

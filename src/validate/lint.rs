@@ -5,9 +5,9 @@
 
 use serde_json::Value;
 
-use crate::model::{LayerKind, Scope};
+use crate::model::{LayerKind, Pointer};
 
-use super::{FoundList, Severity};
+use super::{Found, FoundList, Severity};
 
 pub mod credential;
 mod document;
@@ -19,7 +19,7 @@ mod settings;
 mod siblings;
 mod words;
 
-pub use document::check_document;
+pub use document::{check_document, is_production};
 pub use layer::check_layer;
 pub use settings::LintSettings;
 
@@ -114,12 +114,35 @@ impl Check {
 /// An effective document to look at.
 pub struct LintInput<'a> {
     pub document: &'a Value,
-    pub scope: &'a Scope,
-    /// The segment of the scope at the level that the namespace calls environment.
-    pub environment: Option<&'a str>,
+    /// Whether users see the environment.
+    pub is_production: bool,
+    /// The merge patch that made the document out of one that was looked at: only what it may have changed is looked at again. `None`:
+    /// all of it is.
+    pub change: Option<&'a Value>,
     /// Whether the place at a pointer is marked as secret, so that a credential is rightly there.
     pub secret: &'a dyn Fn(&str) -> bool,
     pub settings: &'a LintSettings,
+}
+
+/// Whether what was found in a document is still so after a merge patch that made `document` of it, and is not looked for again as part
+/// of the change.
+pub fn is_unchanged(found: &Found, change: &Value, document: &Value) -> bool {
+    let Ok(pointer) = Pointer::parse(&found.pointer) else { return false };
+    let (mut change, mut value) = (change, document);
+    let mut tokens = pointer.tokens();
+    while let Some(token) = tokens.next() {
+        let (Value::Object(changes), Value::Object(members)) = (change, value) else { return false };
+        match (changes.get(token), members.get(token)) {
+            (Some(next_change), Some(next)) => (change, value) = (next_change, next),
+            (Some(_), None) => return false,
+            (None, _) => {
+                let is_looked_at_again =
+                    tokens.len() == 0 && siblings::are_looked_at_again(changes, members, &found.code);
+                return !is_looked_at_again && pointer.find(document).is_some();
+            }
+        }
+    }
+    false
 }
 
 /// A layer to look at, beside what it acts on.

@@ -1,10 +1,11 @@
 //! Findings, and the report they make.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use super::{Found, FoundList};
 use crate::model::text::DocumentError;
-use crate::model::{ConfigId, Scope};
+use crate::model::{ConfigId, Pointer, Scope};
 
 /// Everything that validation has to say about a write.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -13,6 +14,8 @@ pub struct Report {
     pub findings: Vec<Finding>,
     /// How many more there were.
     pub omitted: usize,
+    /// Nothing else is told.
+    within: Option<Arc<Pointer>>,
 }
 
 /// As much as a report tells. What is left out is counted, and errors go before all else.
@@ -47,8 +50,19 @@ pub enum Severity {
 }
 
 impl Report {
+    /// Tells only what is found at a place of any document, or below it.
+    pub fn within(place: Option<Arc<Pointer>>) -> Report {
+        Report { within: place, ..Report::default() }
+    }
+
     /// Takes one more.
     pub fn add(&mut self, finding: Finding) {
+        let is_within = |place: &Arc<Pointer>| {
+            Pointer::parse(&finding.place.pointer).is_ok_and(|pointer| place.contains(&pointer))
+        };
+        if !self.within.as_ref().is_none_or(is_within) {
+            return;
+        }
         if self.findings.len() < FINDINGS_MAX {
             return self.findings.push(finding);
         }

@@ -5,6 +5,7 @@ mod changes;
 mod frames;
 mod health;
 mod history;
+mod hostile;
 mod idempotency;
 mod messages;
 mod overrides;

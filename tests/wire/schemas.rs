@@ -421,4 +421,18 @@ async fn a_hundred_thousand_findings_are_counted_and_the_first_are_told() {
     let report = client.validate(request).await.expect("validate").into_inner().report.expect("a report");
     assert!(!report.valid && report.findings.len() == 1000, "{} findings", report.findings.len());
     put(&mut client, "/", r#"{"a":["x"]}"#).await;
+    // Of one place all is told, however much there is elsewhere.
+    let document = format!(r#"{{"a":[{}],"b":[1]}}"#, vec!["1"; 100_000].join(","));
+    let both = r#"{"properties":{"a":{"items":{"type":"string"}},"b":{"items":{"type":"string"}}}}"#;
+    schemas.put(schema(both)).await.expect("put");
+    let of_place = |pointer: &str| {
+        let changes = vec![replace("/", &document)];
+        ValidateRequest { changes, pointer: pointer.into(), ..Default::default() }
+    };
+    let report =
+        client.validate(of_place("/b")).await.expect("validate").into_inner().report.expect("a report");
+    assert_eq!((places(&report.findings), report.omitted), (vec![("app", "/", "/b/0")], 0));
+    let report =
+        client.validate(of_place("/c")).await.expect("validate").into_inner().report.expect("a report");
+    assert!(report.valid && report.findings.is_empty(), "{report:?}");
 }

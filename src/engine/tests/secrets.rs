@@ -235,7 +235,8 @@ async fn a_stream_of_commits_and_an_outcome_show_what_may_be_seen() {
         let (_, origins) = explained.await.expect("it is explained");
         assert_eq!(format!("{origins:?}").contains(CANARY), is_shown);
         let change = put(0, 0, LayerKind::Base, &json!({"a": {"$secret": "new-canary"}, "b": 1}));
-        let (report, outcome) = engine.validate(vec![change], secrets).await.expect("it is validated");
+        let (report, outcome) =
+            engine.validate(vec![change], Pointer::root(), secrets).await.expect("it is validated");
         let layer = &outcome.expect("there is an outcome").layers[0];
         let (before, after) =
             (layer.before.as_ref().expect("it was there"), layer.after.as_ref().expect("it is there"));
@@ -252,7 +253,8 @@ async fn what_is_only_validated_makes_no_key_and_is_told_as_if_it_were_written()
     let engine = open(&store, |_| {});
     let change = || put(0, 0, LayerKind::Base, &json!({"a": {"$secret": CANARY}}));
     for secrets in [Secrets::Revealed, Secrets::Hidden] {
-        let (_, outcome) = engine.validate(vec![change()], secrets).await.expect("it is validated");
+        let (_, outcome) =
+            engine.validate(vec![change()], Pointer::root(), secrets).await.expect("it is validated");
         let after =
             outcome.expect("an outcome").layers[0].after.clone().expect("it is put").content.to_value();
         assert_eq!(
@@ -285,8 +287,10 @@ async fn no_finding_shows_a_secret() {
         "token": {"$secret": CANARY}, "place": {"$secret": "hunter2"}, "level": {"$secret": "hunter2"},
         "pin": 4242, "password": {"$secret": "correcthorse1"}, "min_pool": {"$secret": 7117}, "max_pool": 3
     });
-    let (report, _) =
-        engine.validate(vec![put(0, 1, LayerKind::Base, &layer)], Secrets::Revealed).await.expect("a report");
+    let (report, _) = engine
+        .validate(vec![put(0, 1, LayerKind::Base, &layer)], Pointer::root(), Secrets::Revealed)
+        .await
+        .expect("a report");
     let errors: Vec<_> = report.findings.iter().map(|finding| finding.code.to_string()).collect();
     for code in ["SCHEMA_TYPE", "SCHEMA_RANGE", "SCHEMA_ENUM", "long", "old"] {
         assert!(errors.iter().any(|found| found == code), "{code} is not in {errors:?}");

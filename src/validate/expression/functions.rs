@@ -186,21 +186,26 @@ fn weigh_quadratic<'b, 'v>(mut arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<
     Ok(arguments.swap_remove(0))
 }
 
-/// `@range(x, n)`: `x`, once a loop over it is paid for whose body takes `n` steps: each element is copied for its turn.
+/// `@range(x, n)`: `x`, once a loop over it is paid for whose body takes `n` steps: each element is copied for its turn. The keys of a
+/// map come in their order, which CEL leaves open: or a rule could be satisfied today and not tomorrow.
 pub const RANGE: &str = "@range";
 
 fn range<'b, 'v>(mut arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>> {
     charge(0)?;
     let body = arguments[1].downcast_ref::<CelInt>().map_or(1, |steps| steps.inner().unsigned_abs());
     let over = arguments[0].as_ref();
-    let (count, copied) = if let Some(list) = over.downcast_ref::<CelList>() {
-        (list.inner().len(), weight(over))
+    let pay = |count: usize, copied: u64| charge(copied.saturating_add(body.saturating_mul(count as u64)));
+    if let Some(list) = over.downcast_ref::<CelList>() {
+        pay(list.inner().len(), weight(over))?;
     } else if let Some(map) = over.downcast_ref::<CelMap>() {
-        (map.inner().len(), map.inner().keys().map(|key| weight(key.inner())).sum())
+        pay(map.inner().len(), map.inner().keys().map(|key| weight(key.inner())).sum())?;
+        let mut keys: Vec<_> = map.inner().keys().collect();
+        keys.sort_unstable();
+        let keys: Vec<Box<dyn Val + 'v>> = keys.into_iter().map(|key| key.inner().clone_as_boxed()).collect();
+        return Ok(CowVal::owned(CelList::from(keys)));
     } else {
-        (0, 0)
-    };
-    charge(copied.saturating_add(body.saturating_mul(count as u64)))?;
+        pay(0, 0)?;
+    }
     Ok(arguments.swap_remove(0))
 }
 

@@ -37,6 +37,7 @@ fn expressions_mean_what_cel_says() {
     check("-config.replicas", json!(-3));
     check("config.big", json!(u64::MAX));
     check("config.ratio + 0.25", json!(0.75));
+    check("config.map(key, key).filter(key, key < 'n')", json!(["big", "db", "hosts"]));
     check("config.ratio < config.replicas", json!(true));
     check("config.db.pool.min <= config.db.pool.max", json!(true));
     check("has(config.db.pool) && !has(config.db.pooling)", json!(true));
@@ -391,7 +392,10 @@ proptest! {
             let result = expression.json(&variables, &mut STEPS_MAX.clone());
             prop_assert_ne!(&result, &Err(Failure::interpreter()), "{}", text);
             if expression.depth <= DEPTH_ON_CALLERS_STACK {
-                prop_assert_eq!(result.ok(), plain(&text, &config), "{}", text);
+                let result = result.ok();
+                // `cel` takes the keys of a map in any order: ours must be one of those.
+                let is_one = (0..1000).any(|_| result == plain(&text, &config));
+                prop_assert!(is_one, "{}: {:?}", text, result);
             }
         }
     }

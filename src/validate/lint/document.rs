@@ -12,16 +12,12 @@ const ELEMENTS_MAX: usize = 1000;
 
 /// Looks for all lints that are on.
 pub fn check_document(input: &LintInput, found: &mut FoundList) {
-    let is_production = input.environment.is_some_and(is_production);
-    Pass { secret: input.secret, settings: input.settings, is_production, found }.value(
-        input.document,
-        &Path::ROOT,
-        &Words::of(""),
-    );
+    let LintInput { document, is_production, change, secret, settings } = *input;
+    Pass { secret, settings, is_production, found }.value(document, change, &Path::ROOT, &Words::of(""));
 }
 
-/// An environment that users see.
-fn is_production(environment: &str) -> bool {
+/// Whether an environment is one that users see, by its name.
+pub fn is_production(environment: &str) -> bool {
     let first = words(environment).next().unwrap_or_default();
     ["production", "prod"].iter().any(|name| first.eq_ignore_ascii_case(name))
         || environment.eq_ignore_ascii_case("live")
@@ -42,7 +38,7 @@ struct Pass<'a> {
 
 impl Pass<'_> {
     /// Recurses as deep as documents may be nested.
-    fn value(&mut self, value: &Value, path: &Path, name: &Words) {
+    fn value(&mut self, value: &Value, change: Option<&Value>, path: &Path, name: &Words) {
         match value {
             Value::Null => {}
             Value::Bool(is_on) => self.switch(*is_on, path, name),
@@ -59,13 +55,22 @@ impl Pass<'_> {
                     });
                 }
                 for (at, item) in items.iter().enumerate() {
-                    self.value(item, &path.element(at), name);
+                    self.value(item, None, &path.element(at), name);
                 }
             }
             Value::Object(members) => {
-                self.siblings(members, path);
-                for (name, member) in members {
-                    self.value(member, &path.member(name), &Words::of(name));
+                self.siblings(members, change.and_then(Value::as_object), path);
+                let mut look = |name, member, change| {
+                    self.value(member, change, &path.member(name), &Words::of(name));
+                };
+                match change {
+                    Some(Value::Object(changes)) => {
+                        let changed = changes.iter().filter_map(|(name, change)| {
+                            members.get(name).map(|member| (name, member, change))
+                        });
+                        changed.for_each(|(name, member, change)| look(name, member, Some(change)));
+                    }
+                    _ => members.iter().for_each(|(name, member)| look(name, member, None)),
                 }
             }
         }
@@ -129,14 +134,20 @@ impl Pass<'_> {
         }
     }
 
-    fn siblings(&mut self, members: &Map<String, Value>, path: &Path) {
-        if self.settings.of(Check::SimilarKeys).is_some() {
+    fn siblings(&mut self, members: &Map<String, Value>, changes: Option<&Map<String, Value>>, path: &Path) {
+        let is_due = |check| {
+            changes.is_none_or(|changes| siblings::are_looked_at_again(changes, members, Check::code(check)))
+        };
+        if is_due(Check::SimilarKeys) && self.settings.of(Check::SimilarKeys).is_some() {
             siblings::each_similar(members, &mut |name, other| {
                 self.add(Check::SimilarKeys, &path.member(name), || Advice {
                     message: format!("{name:?} and {other:?} differ in case or separators only"),
                     suggestion: "keep the one that is read, and remove the other".to_owned(),
                 });
             });
+        }
+        if !is_due(Check::MinAboveMax) {
+            return;
         }
         siblings::each_crossed(members, &mut |min, max| {
             self.add(Check::MinAboveMax, &path.member(min), || Advice {

@@ -2,10 +2,39 @@
 
 use serde_json::{Map, Value};
 
+use super::Check;
 use super::words::{is_one_of, words};
 
 /// Names of an object that are compared without allocating.
 const NAMES_ON_STACK: usize = 64;
+
+/// More changed names are not compared to each other one.
+const NAMES_COMPARED_MAX: usize = 8;
+
+/// Whether a change of members may have made siblings what a lint of this code tells of, or no longer that.
+pub(super) fn are_looked_at_again(
+    changes: &Map<String, Value>,
+    members: &Map<String, Value>,
+    code: &str,
+) -> bool {
+    if code == Check::SimilarKeys.code() {
+        may_be_similar(changes, members)
+    } else {
+        code == Check::MinAboveMax.code() && changes.keys().any(|name| is_bound(name))
+    }
+}
+
+/// Whether one of the changed names could differ from another in case or separators only.
+fn may_be_similar(changes: &Map<String, Value>, members: &Map<String, Value>) -> bool {
+    fn letters(name: &str) -> impl Iterator<Item = u8> {
+        // From the end: that is where names of one object differ most.
+        let bytes = name.bytes().rev().filter(|byte| !matches!(byte, b'_' | b'-' | b'.'));
+        bytes.map(|byte| byte.to_ascii_lowercase())
+    }
+    let is_like = |name: &str, other: &str| letters(name).eq(letters(other)) && name != other;
+    changes.len() > NAMES_COMPARED_MAX
+        || changes.keys().any(|name| members.keys().any(|other| is_like(name, other)))
+}
 
 /// Calls for each name that differs from one before it in case or separators only, with that one.
 pub(super) fn each_similar<'v>(members: &'v Map<String, Value>, call: &mut dyn FnMut(&'v str, &'v str)) {
@@ -82,6 +111,11 @@ pub(super) fn each_crossed<'v>(members: &'v Map<String, Value>, call: &mut dyn F
             }
         }
     }
+}
+
+/// Whether a name is that of a minimum or a maximum.
+fn is_bound(name: &str) -> bool {
+    words(name).any(|word| is_least(word) || is_most(word))
 }
 
 /// The same words but for one, which is that of a minimum in the first and that of a maximum in the second.

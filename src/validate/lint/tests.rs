@@ -2,8 +2,9 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::model::Scope;
 use crate::model::arbitrary;
-use crate::validate::Found;
+use crate::validate::{Contract, Found};
 
 fn lint(document: &Value, environment: Option<&str>) -> Vec<Found> {
     lint_with(document, environment, &LintSettings::default(), &|_| false)
@@ -15,9 +16,9 @@ fn lint_with(
     settings: &LintSettings,
     secret: &dyn Fn(&str) -> bool,
 ) -> Vec<Found> {
-    let scope = Scope::global();
+    let is_production = environment.is_some_and(is_production);
     let mut found = FoundList::default();
-    check_document(&LintInput { document, scope: &scope, environment, secret, settings }, &mut found);
+    check_document(&LintInput { document, is_production, change: None, secret, settings }, &mut found);
     found.into_kept()
 }
 
@@ -454,4 +455,61 @@ proptest! {
         crate::model::merge::merge_patch(&mut same, &smaller);
         prop_assert_eq!(same, document);
     }
+
+    #[test]
+    fn what_is_found_below_is_what_is_found_in_the_whole_document(
+        above in suspect_object(), layers in prop::collection::vec(suspect_object(), 0..3)
+    ) {
+        let contract = Contract::default();
+        let scope = |path| Scope::parse(path).expect("a scope");
+        let (above_scope, below_scope) = (scope("/prod"), scope("/prod/shop"));
+        let inherited = contract.lint(&above_scope, &above).into_kept();
+        let mut document = above.clone();
+        layers.iter().for_each(|layer| crate::model::merge::merge_patch(&mut document, layer));
+        let sorted = |found: FoundList| {
+            let mut found = found.into_kept();
+            found.sort_by(|a, b| (&a.pointer, &a.code, &a.message).cmp(&(&b.pointer, &b.code, &b.message)));
+            found
+        };
+        let below = contract.lint_below((&above_scope, &inherited), &layers, (&below_scope, &document));
+        prop_assert_eq!(sorted(below), sorted(contract.lint(&below_scope, &document)));
+    }
+}
+
+/// Documents of a few names that lints look at.
+fn suspect_object() -> impl Strategy<Value = Value> {
+    let leaf = prop::sample::select(vec![
+        json!(null),
+        json!(true),
+        json!(-5),
+        json!(10),
+        json!(70_000),
+        json!("hunter2-hunter2"),
+        json!("debug"),
+        json!("http://shop.example.com"),
+        json!("a b"),
+        json!([{"password": "hunter2-hunter2"}]),
+        json!([]),
+    ]);
+    let value = leaf.prop_recursive(3, 30, 6, |inner| suspect_members(inner).boxed());
+    suspect_members(value)
+}
+
+fn suspect_members(value: impl Strategy<Value = Value>) -> impl Strategy<Value = Value> {
+    let names = [
+        "password",
+        "Password",
+        "pool_min",
+        "pool_max",
+        "timeout_ms",
+        "port",
+        "debug",
+        "host",
+        "log",
+        "level",
+        "a",
+    ];
+    let members =
+        prop::collection::btree_map(prop::sample::select(names.map(str::to_owned).to_vec()), value, 0..6);
+    members.prop_map(|members| Value::Object(members.into_iter().collect()))
 }
