@@ -10,6 +10,7 @@ mod framed;
 mod page;
 mod reads;
 mod schemas;
+mod secrets;
 mod service;
 pub mod status;
 mod streams;

@@ -23,6 +23,7 @@ mod recent;
 mod replay;
 mod requests;
 mod resolve;
+mod rotation;
 mod schemas;
 mod seal;
 mod sight;
@@ -49,13 +50,14 @@ use crate::model::pointer::Pointer;
 use crate::model::{ConfigId, LayerKey, Revision, Timestamp, Version};
 use crate::store::Store;
 
-pub use crate::secret::MasterKeySource;
+pub use crate::secret::{MasterKeySource, SourceError};
 pub use crate::store::{Sealed, VersionRef};
 pub use affected::Affected;
 pub use changes::{ChangeEvent, Changes, ChangesOptions};
 pub use error::{Error, Limit, Missing};
 pub use history::At;
 pub use resolve::{Encoding, Resolved, Target, View};
+pub use rotation::{DataKey, DataRotation, KeysStatus, MasterRotation, NamespaceKeys};
 pub use schemas::{PutSchema, SchemaOutcome, registry, schema_id, schema_of};
 pub use sight::Secrets;
 pub use state::{ConfigState, Expiry, LayerEntry, Loading, State};
@@ -121,6 +123,8 @@ pub struct Engine {
     hub: Arc<Hub>,
     resolver: Arc<Resolver>,
     vault: Arc<Vault>,
+    /// Held while keys are changed: one such change at a time.
+    rotating: tokio::sync::Mutex<()>,
     limits: Limits,
     clock: Clock,
     /// A permit for each stream of changes that may be open.
@@ -166,6 +170,7 @@ impl Engine {
             hub,
             resolver,
             vault,
+            rotating: tokio::sync::Mutex::default(),
             change_streams: Arc::new(Semaphore::new(options.limits.watchers_max.min(Semaphore::MAX_PERMITS))),
             limits: options.limits,
             clock: options.clock,

@@ -22,6 +22,7 @@ use super::check::{Look, check};
 use super::error::{Error, Limit, Missing};
 use super::governance::Governance;
 use super::schemas::{PutSchema, SchemaOutcome, plan_migration, plan_put, schema_id};
+use super::seal::plan_reseal;
 use super::state::{ConfigState, LayerEntry};
 use super::vault::Vault;
 use super::write::{LayerOutcome, Outcome, ReadAction, ReadChange, bounded, document_error};
@@ -31,6 +32,8 @@ pub(super) enum ReadIntent {
     Changes(Vec<ReadChange>),
     /// To the config that holds the data keys, which nobody else writes.
     Keys(Vec<ReadChange>),
+    /// Seals what a config has by the newest data key.
+    Reseal(ConfigId),
     Delete {
         id: ConfigId,
         key: Option<LayerKey>,
@@ -108,11 +111,12 @@ pub(super) fn plan(
         }
         ReadIntent::Tag { id, tag, to, expected } => plan_tag(bases, id, tag, *to, *expected)?,
         ReadIntent::Expire(due) => plan_expiry(bases, due, now),
+        ReadIntent::Reseal(id) => plan_reseal(bases, id, planning)?,
         ReadIntent::PutSchema { governed, put } => plan_put(bases, governed, put)?,
         ReadIntent::Migrate { governed, to } => plan_migration(bases, governed, *to)?,
     };
     // Before anything is made of it that outlives this.
-    if !matches!(intent, ReadIntent::Keys(_)) {
+    if !matches!(intent, ReadIntent::Keys(_) | ReadIntent::Reseal(_)) {
         plan.seal(bases, planning)?;
     }
     let layers = plan.changes.iter().flat_map(|change| &change.layers);
@@ -131,6 +135,8 @@ pub(super) fn plan(
         ReadIntent::Expire(_) => {}
         // Whoever may say what governs the keys must not keep anybody from sealing what is secret.
         ReadIntent::Keys(_) => {}
+        // Nothing is another value.
+        ReadIntent::Reseal(_) => {}
         ReadIntent::Changes(_)
         | ReadIntent::Delete { .. }
         | ReadIntent::Rollback { .. }
@@ -157,6 +163,7 @@ impl ReadIntent {
                 vec![id.clone()]
             }
             ReadIntent::Expire(due) => due.iter().map(|(id, _)| id.clone()).collect(),
+            ReadIntent::Reseal(id) => vec![id.clone()],
             ReadIntent::PutSchema { governed, .. } => vec![governed.clone(), schema_id(governed)],
             ReadIntent::Migrate { governed, .. } => vec![governed.clone(), schema_id(governed)],
         };

@@ -4,8 +4,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use crate::model::{ConfigChange, ConfigId, Content, Governs, LayerChange};
-use crate::secret::{Known, Refusal, Sealing, holds_sealed, known_in, mentions_mark};
+use crate::secret::{KeysError, Known, Refusal, Sealing, holds_sealed, known_in, mentions_mark};
 use crate::validate::{Finding, Found, Report, Schema, Severity};
 
 use super::bases::Bases;
@@ -91,6 +93,41 @@ impl Plan {
         let schema = self.governance(bases, &id.namespace)?.schema(&id.config)?;
         schema.marks_secrets().then_some(schema)
     }
+}
+
+/// Seals all secrets of a config by the newest key, and makes sure that they are the same.
+pub(super) fn plan_reseal(bases: &Bases, id: &ConfigId, planning: &Planning<'_>) -> Result<Plan, Error> {
+    let base = bases.get(id).filter(|config| !config.is_deleted());
+    let mut layers = vec![];
+    for entry in base.iter().flat_map(|config| config.layers()) {
+        let content = &entry.layer.content;
+        if !has_secrets(content) {
+            continue;
+        }
+        let ring = planning.vault.sealing_ring(&id.namespace, planning.validate_only)?;
+        let mut value = content.to_value();
+        let before = Value::Null;
+        let sealing = Sealing { id, ring: &ring, marked: &BTreeSet::new(), known: &[], before: &before };
+        let unreadable = |refused: Vec<Refusal>| {
+            let mut report = Report::default();
+            refused
+                .into_iter()
+                .for_each(|refusal| report.add(Finding::at(id, &entry.key.scope, found_of(refusal))));
+            Error::Refused(report)
+        };
+        sealing.seal(&mut value).map_err(unreadable)?;
+        let sealed = Content::of(&value);
+        if planning.vault.opened(id, &sealed) != planning.vault.opened(id, content) {
+            return Err(KeysError::Damaged(ring.newest()).into());
+        }
+        if sealed != *content {
+            let (expires, format) = (entry.layer.expires, entry.layer.format);
+            layers.push(LayerChange { key: entry.key.clone(), content: Some(sealed), expires, format });
+        }
+    }
+    let mut plan = Plan::new(vec![]);
+    plan.add(base, next_version(id, base, layers));
+    Ok(plan)
 }
 
 /// The layers of a change, sealed, without those that are as before. `None`: there is nothing to seal.

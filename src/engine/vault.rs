@@ -12,8 +12,8 @@ use serde_json::Value;
 
 use crate::model::{ConfigId, ConfigName, Content, Digest, LayerKey, LayerKind, Namespace, Scope, Timestamp};
 use crate::secret::{
-    Key, KeyId, Keyring, MasterKeySource, MasterKeys, Opened, Ring, StoredKeys, holds_sealed, open,
-    with_marks,
+    Key, KeyId, Keyring, MasterKeySource, MasterKeys, Opened, Ring, StoredKey, StoredKeys, holds_sealed,
+    open, with_marks,
 };
 
 use super::error::Error;
@@ -29,6 +29,25 @@ pub(super) struct Vault {
     masters: Mutex<Option<MasterKeys>>,
     /// For what is only validated, in namespaces that have no key yet. Never stored.
     provisional: Mutex<HashMap<Namespace, Arc<Ring>>>,
+}
+
+/// Which master key wraps the data keys.
+pub(super) struct Masters {
+    pub source: String,
+    pub wrapping: Option<KeyId>,
+    /// What the source has first: what would wrap them.
+    pub first: Option<KeyId>,
+    pub keys: BTreeMap<Namespace, Vec<StoredKey>>,
+}
+
+/// All data keys, wrapped by another master key.
+pub(super) struct Rewrapped {
+    pub layers: BTreeMap<LayerKey, Content>,
+    pub from: KeyId,
+    pub to: KeyId,
+    /// The master key was made for it.
+    pub is_made: bool,
+    pub source: String,
 }
 
 impl Vault {
@@ -117,6 +136,40 @@ impl Vault {
     /// The fingerprint of a request with secrets, as it is stored.
     pub fn keyed(&self, fingerprint: Digest) -> Option<Digest> {
         self.keyring.load().keyed(fingerprint)
+    }
+
+    /// Which master key wraps the data keys, and which one its source has first.
+    pub fn masters_of(&self, keys: Option<&ConfigState>) -> Result<Masters, Error> {
+        let stored = stored(keys)?;
+        let loaded = load(&self.source, stored.as_ref())?;
+        Ok(Masters {
+            source: self.source.to_string(),
+            wrapping: stored.as_ref().map(|stored| stored.master.id),
+            first: loaded.map(|masters| masters.wrapping()),
+            keys: stored.map(|stored| stored.namespaces).unwrap_or_default(),
+        })
+    }
+
+    /// The layers that wrap all data keys by another master key: the first one of its source, which is made if it is the one that wraps
+    /// them now. `None`: there are no data keys. May take long, and blocks.
+    pub fn rewrap(&self, keys: Option<&ConfigState>) -> Result<Option<Rewrapped>, Error> {
+        let Some(before) = stored(keys)? else { return Ok(None) };
+        let derivation = before.master.derivation.clone();
+        let gone = || self.source.gone(before.master.id);
+        let mut masters = self.source.load(derivation.as_ref())?.ok_or_else(gone)?;
+        let is_made = masters.wrapping() == before.master.id;
+        if is_made {
+            masters = self.source.renew()?;
+        }
+        let after = before.rewrapped(&masters, derivation)?;
+        let mut layers = BTreeMap::from([(root(), Content::of(&after.root_layer()))]);
+        for namespace in after.namespaces.keys() {
+            layers.insert(layer_of(namespace), Content::of(&after.namespace_layer(namespace)));
+        }
+        // It has the old one, too: whatever comes of the write, what is stored can be opened.
+        *self.masters() = Some(masters);
+        let (from, to, source) = (before.master.id, after.master.id, self.source.to_string());
+        Ok(Some(Rewrapped { layers, from, to, is_made, source }))
     }
 
     /// The layers that add a data key to a namespace, given the config of the keys as it is. `None`: it has one, and a further one is

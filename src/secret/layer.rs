@@ -108,6 +108,29 @@ pub fn make_way(document: &mut Value, patch: &Value) {
     }
 }
 
+/// What a layer has of sealed values.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Census {
+    pub sealed: u64,
+    /// By another key than the newest.
+    pub behind: u64,
+    /// That do not open.
+    pub broken: u64,
+}
+
+impl Census {
+    /// Adds the sealed values of a layer. Each is opened, to be sure.
+    pub fn count(&mut self, id: &ConfigId, mut layer: Value, ring: &Ring) {
+        each_sealed(&mut layer, &mut vec![], &mut |place, sealed| {
+            self.sealed += 1;
+            self.behind += u64::from(sealed.key() != ring.newest());
+            let opened = ring.open(Place { id, pointer: &pointer_of(place) }, &sealed);
+            self.broken += u64::from(opened.is_none());
+            None
+        });
+    }
+}
+
 /// The text in an object that is a sealed value.
 pub(super) fn sealed_in(value: &Value) -> Option<SealedText> {
     let members = value.as_object().filter(|members| members.len() == 1)?;
@@ -176,6 +199,10 @@ mod tests {
             "list": [1, {"x/y": sealed(&ring, &id, "/list/1/x~1y", &json!({"deep": [true]}))}],
             "plain": "text"
         });
+        let mut census = Census::default();
+        census.count(&id, layer.clone(), &ring);
+        census.count(&id, json!({"b": layer["a"]}), &super::super::example::ring(&[1, 2]));
+        assert_eq!(census, Census { sealed: 3, behind: 1, broken: 1 });
         let opened = open(&id, layer.clone(), &ring);
         assert_eq!(
             opened.value,

@@ -31,7 +31,7 @@ mod stored;
 pub use key::{Key, KeyId};
 pub use keyring::Keyring;
 pub use known::{Known, known_in};
-pub use layer::{MASK, Opened, hide, holds_sealed, make_way, mask, mentions_mark, open, with_marks};
+pub use layer::{Census, MASK, Opened, hide, holds_sealed, make_way, mask, mentions_mark, open, with_marks};
 pub use merged::Merged;
 pub use ring::{Place, Ring};
 pub use sealed::SealedText;

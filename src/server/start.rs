@@ -24,7 +24,7 @@ use crate::secret::MasterKeySource;
 use crate::store::sled::{Fsync as StoreFsync, SledOptions, SledStore};
 
 /// The names that health is asked for: the server as a whole, and the service.
-const HEALTH_NAMES: [&str; 3] = ["", SERVICES[0], SERVICES[1]];
+const HEALTH_NAMES: [&str; 4] = ["", SERVICES[0], SERVICES[1], SERVICES[2]];
 /// How long the engine may take to finish what is queued once no call is left.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(1500);
 
