@@ -143,7 +143,7 @@ impl From<Error> for Status {
             }
             // Only if the engine forgot to look again.
             Error::TagMoved | Error::KeyMissing(_) => Told::new(Code::Internal, "INTERNAL"),
-            Error::MasterKey(SourceError::NotOurs { .. }) => {
+            Error::MasterKey(SourceError::NotOurs { .. } | SourceError::Unwritable { .. }) => {
                 Told::new(Code::FailedPrecondition, "MASTER_KEY_NOT_WRITABLE")
             }
             Error::MasterKey(_) | Error::DataKeys(_) => {

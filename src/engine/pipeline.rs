@@ -170,7 +170,7 @@ impl Pipeline {
 
     /// Takes a write, plans it, and queues it. Does not wait for the disk.
     pub async fn submit(self: &Arc<Pipeline>, mut write: ReadWrite) -> Result<Submitted, Error> {
-        let mut overtaken = 0;
+        let (mut overtaken, mut keys_added) = (0, 0);
         let mut turn = None;
         loop {
             if turn.is_none() && (overtaken > REPLANS_MAX || self.is_turn_taken(&write)) {
@@ -203,10 +203,14 @@ impl Pipeline {
                 })
                 .await?;
             }
-            if let Err(Error::KeyMissing(namespace)) = planned {
+            // One for each namespace is enough.
+            if let Err(Error::KeyMissing(namespace)) = &planned
+                && keys_added < write.ids.len()
+            {
+                keys_added += 1;
                 // Nobody waits for this one while it waits for a write that may have to take turns.
                 turn = None;
-                self.clone().add_data_key(namespace, false, SYSTEM.to_owned()).await?;
+                self.clone().add_data_key(namespace.clone(), false, SYSTEM.to_owned()).await?;
                 continue;
             }
             if let Some(submitted) = self.enqueue(&mut write, &bases, planned, turn.as_ref()) {

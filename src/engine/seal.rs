@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::model::{ConfigChange, ConfigId, Content, Governs, LayerChange};
+use crate::model::{ConfigChange, ConfigId, Content, Governs, LayerChange, Scope};
 use crate::secret::{KeysError, Known, Refusal, Sealing, holds_sealed, known_in, mentions_mark};
 use crate::validate::{Finding, Found, Report, Schema, Severity};
 
@@ -138,27 +138,35 @@ fn seal_layers(
     planning: &Planning<'_>,
     report: &mut Report,
 ) -> Result<Option<Vec<LayerChange>>, Error> {
+    let merged = |scope: &Scope| base.map(|base| layers_of(base, scope, View::Effective)).unwrap_or_default();
+    // Of most writes: this is all that those pay for which have no secret.
+    let may_have = |layer: &LayerChange| match &layer.content {
+        Some(content) => {
+            schema.is_some()
+                || mentions_mark(content.as_str())
+                || merged(&layer.key.scope).iter().any(|entry| has_secrets(&entry.layer.content))
+                || base
+                    .and_then(|base| base.layer(&layer.key))
+                    .is_some_and(|own| has_secrets(&own.layer.content))
+        }
+        None => false,
+    };
+    if !change.layers.iter().any(may_have) {
+        return Ok(None);
+    }
     let mut sealed: Vec<LayerChange> = Vec::with_capacity(change.layers.len());
-    let mut found = false;
     // In the order of their keys, so that what a layer inherits comes before it.
     for layer in &change.layers {
         let Some(content) = &layer.content else {
             sealed.push(layer.clone());
             continue;
         };
-        let merged = base.map(|base| layers_of(base, &layer.key.scope, View::Effective)).unwrap_or_default();
+        let others = merged(&layer.key.scope).into_iter().filter(|entry| entry.key != layer.key);
         let above = sealed.iter().filter(|above| above.key.scope.contains(&layer.key.scope));
         let above = above.filter_map(|above| above.content.as_ref());
-        let own = base.and_then(|base| base.layer(&layer.key));
-        let others = merged.iter().filter(|entry| entry.key != layer.key).map(|entry| &entry.layer.content);
-        let inherited: Vec<&Content> = others.chain(above).filter(|content| has_secrets(content)).collect();
-        let own_has_secrets = own.is_some_and(|own| has_secrets(&own.layer.content));
-        if schema.is_none() && inherited.is_empty() && !own_has_secrets && !mentions_mark(content.as_str()) {
-            sealed.push(layer.clone());
-            continue;
-        }
-        found = true;
-        let own = own.map(|own| &own.layer.content);
+        let inherited = others.map(|entry| &entry.layer.content).chain(above);
+        let inherited: Vec<&Content> = inherited.filter(|content| has_secrets(content)).collect();
+        let own = base.and_then(|base| base.layer(&layer.key)).map(|own| &own.layer.content);
         match seal_content(&change.id, content, own, &inherited, schema, planning)? {
             Ok(content) => sealed.push(LayerChange { content: Some(content), ..layer.clone() }),
             Err(refused) => {
@@ -167,9 +175,6 @@ fn seal_layers(
                 }
             }
         }
-    }
-    if !found {
-        return Ok(None);
     }
     sealed.retain(|layer| {
         let current = base.and_then(|base| base.layer(&layer.key)).map(|entry| &entry.layer);

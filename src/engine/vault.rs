@@ -4,8 +4,8 @@
 //! The keys are a config like any other, `confwatch/keys`, so that they are durable, backed up, and have a history, together with
 //! what they seal. Only the engine writes it.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use arc_swap::ArcSwap;
 use serde_json::Value;
@@ -27,8 +27,8 @@ pub(super) struct Vault {
     keyring: ArcSwap<Keyring>,
     /// `None`: no key has been made yet.
     masters: Mutex<Option<MasterKeys>>,
-    /// For what is only validated, in namespaces that have no key yet. Never stored.
-    provisional: Mutex<HashMap<Namespace, Arc<Ring>>>,
+    /// For what is only validated, in namespaces that have no key yet. Nothing is stored that it has sealed.
+    provisional: OnceLock<Arc<Ring>>,
 }
 
 /// Which master key wraps the data keys.
@@ -70,7 +70,7 @@ impl Vault {
             tracing::warn!(%old, %new, "the data keys are wrapped by an old master key: confwatch secrets rotate-master");
         }
         let (masters, keyring) = (Mutex::new(masters), ArcSwap::from_pointee(keyring));
-        Ok(Vault { source, id, keyring, masters, provisional: Mutex::default() })
+        Ok(Vault { source, id, keyring, masters, provisional: OnceLock::new() })
     }
 
     /// Whether this is the config that holds the keys.
@@ -97,7 +97,7 @@ impl Vault {
     /// The keys that open what a namespace has.
     pub fn ring(&self, namespace: &Namespace) -> Option<Arc<Ring>> {
         let ring = self.keyring.load().ring(namespace).cloned();
-        ring.or_else(|| self.provisional().get(namespace).cloned())
+        ring.or_else(|| self.provisional.get().cloned())
     }
 
     /// The keys that seal what a write puts into a namespace; if it is only validated, perhaps some that nothing is stored with.
@@ -112,7 +112,7 @@ impl Vault {
             let ring = Ring::new(&[(KeyId::random(), Key::random())]);
             Arc::new(ring.expect("a ring of one key"))
         };
-        Ok(self.provisional().entry(namespace.clone()).or_insert_with(new).clone())
+        Ok(self.provisional.get_or_init(new).clone())
     }
 
     /// A stored layer with its secrets as they are.
@@ -210,10 +210,6 @@ impl Vault {
 impl Vault {
     fn masters(&self) -> MutexGuard<'_, Option<MasterKeys>> {
         self.masters.lock().expect("nobody panics under this lock")
-    }
-
-    fn provisional(&self) -> MutexGuard<'_, HashMap<Namespace, Arc<Ring>>> {
-        self.provisional.lock().expect("nobody panics under this lock")
     }
 }
 

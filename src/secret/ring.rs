@@ -2,6 +2,7 @@
 //! values and places; not where in a document they are marked.
 
 use serde_json::Value;
+use zeroize::Zeroizing;
 
 use super::key::{Key, KeyId};
 use super::sealed::{SealedText, SealingKey};
@@ -45,11 +46,10 @@ impl Ring {
 
     /// Seals a value. The same value at the same place gives the same text, as long as the key is the newest.
     pub fn seal(&self, place: Place<'_>, value: &Value) -> SealedText {
-        let mut text = zeroize::Zeroizing::new(to_canonical(value));
-        let padded = text.len().next_multiple_of(PADDED_BYTES);
-        let padding = " ".repeat(padded - text.len());
-        text.push_str(&padding);
-        self.last().seal(&place.parts(&place.pointer.to_string()), text.as_bytes())
+        let text = Zeroizing::new(to_canonical(value));
+        let mut padded = Zeroizing::new(vec![b' '; text.len().next_multiple_of(PADDED_BYTES)]);
+        padded[..text.len()].copy_from_slice(text.as_bytes());
+        self.last().seal(&place.parts(&place.pointer.to_string()), &padded)
     }
 
     /// The value. `None` if it was not sealed by one of these keys for this place.
@@ -61,7 +61,7 @@ impl Ring {
 
     /// What stands for a value that is not to be seen: another text for another value of the place.
     pub fn hidden(&self, place: Place<'_>, value: &Value) -> String {
-        let text = zeroize::Zeroizing::new(to_canonical(value));
+        let text = Zeroizing::new(to_canonical(value));
         let pointer = place.pointer.to_string();
         let [namespace, config, pointer] = place.parts(&pointer);
         let mac = self.fingerprints.mac(&[namespace, config, pointer, text.as_bytes()]);
