@@ -73,7 +73,7 @@ impl Default for Settings {
             keepalive_interval: Duration::from_secs(20),
             keepalive_timeout: Duration::from_secs(10),
             handshake_timeout: Duration::from_secs(5),
-            connections_max: 20_000,
+            connections_max: 16_000,
             connections_per_address_max: 12_000,
             connection_age_max: None,
             log: "info".into(),
@@ -194,7 +194,7 @@ pub struct ServeArgs {
     #[arg(long, env = "CONFWATCH_HANDSHAKE_TIMEOUT", value_name = "DURATION")]
     pub handshake_timeout: Option<Period>,
 
-    /// How many connections there may be [default: 20000]
+    /// How many connections there may be [default: 16000]
     #[arg(long, env = "CONFWATCH_CONNECTIONS_MAX", value_name = "COUNT")]
     pub connections_max: Option<NonZeroUsize>,
 
