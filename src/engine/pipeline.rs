@@ -20,6 +20,7 @@ use crate::store::{Store, StoreError};
 use super::Clock;
 use super::bases::Bases;
 use super::check::Look;
+use super::counts::CommitCounts;
 use super::error::Error;
 use super::history::blocking;
 use super::plan::{Plan, ReadIntent, plan};
@@ -59,6 +60,7 @@ pub(super) struct Pipeline {
     published: ArcSwap<State>,
     revision: watch::Sender<Revision>,
     next_expiry: watch::Sender<Option<Timestamp>>,
+    counts: CommitCounts,
 }
 
 /// What a write comes to.
@@ -116,6 +118,7 @@ impl Pipeline {
             queue: Mutex::new(Queue::new(state, Requests::new(options.limits.request_ids_max))),
             filled: Condvar::new(),
             turns: Arc::default(),
+            counts: CommitCounts::default(),
         });
         let thread = std::thread::Builder::new()
             .name("commit".into())
@@ -140,6 +143,10 @@ impl Pipeline {
     /// The revision of the newest durable state, as it changes.
     pub fn revisions(&self) -> watch::Receiver<Revision> {
         self.revision.subscribe()
+    }
+
+    pub fn counts(&self) -> &CommitCounts {
+        &self.counts
     }
 
     /// When the next override ends, as that changes.
@@ -394,7 +401,10 @@ impl Pipeline {
             return tell(waiters, || Ok(()));
         }
         match self.store.append(&commits) {
-            Ok(_) => self.publish(&state),
+            Ok(_) => {
+                self.counts.count(&commits);
+                self.publish(&state);
+            }
             Err(StoreError::Refused(why)) => {
                 return self.refuse(waiters, &why, || Error::NotWritten(why.clone()));
             }
