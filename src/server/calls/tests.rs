@@ -30,11 +30,17 @@ fn every_method_of_the_descriptors_is_found_by_its_path_and_there_once() {
     for (place, method) in (0..).zip(calls.methods()).skip(1) {
         assert_eq!(calls.methods.of_path(&format!("/{}/{}", method.service, method.name)), place);
     }
-    let of = |name: &str| calls.methods().iter().filter(|method| method.name == name).collect::<Vec<_>>();
-    let [get] = of("Get")[..] else { panic!("one Get expected") };
-    assert_eq!((get.service.as_str(), get.streams), ("confwatch.v1.ConfigService", false));
-    // Of health, too.
-    assert_eq!(of("Watch").iter().map(|method| method.streams).collect::<Vec<_>>(), [true, true]);
+    let streams = |service: &str, name: &str| {
+        let mut of =
+            calls.methods().iter().filter(|method| (&*method.service, &*method.name) == (service, name));
+        let found = of.next().map(|method| method.streams);
+        assert_eq!(of.count(), 0, "{service}/{name} is there twice");
+        found
+    };
+    assert_eq!(streams("confwatch.v1.ConfigService", "Get"), Some(false));
+    assert_eq!(streams("confwatch.v1.ConfigService", "Watch"), Some(true));
+    assert_eq!(streams("grpc.health.v1.Health", "Watch"), Some(true));
+    assert_eq!(streams("grpc.health.v1.Health", "Get"), None);
 }
 
 #[test]

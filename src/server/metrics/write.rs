@@ -61,7 +61,7 @@ impl Writer<'_, '_> {
         let mut metric = self.0.encode_descriptor(name, help, unit.as_ref(), MetricType::Histogram)?;
         for (labels, counted) in series {
             let (sum, count) = (counted.sum as f64 / per_unit, counted.count());
-            let bound = |bound: Option<u64>| bound.map_or(f64::MAX, |bound| bound as f64 / per_unit);
+            let bound = |bound: Option<u64>| bound.map_or(f64::INFINITY, |bound| bound as f64 / per_unit);
             let buckets: Vec<_> = counted.buckets.iter().map(|(at, count)| (bound(*at), *count)).collect();
             labelled(&mut metric, &labels, |metric| {
                 metric.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)
