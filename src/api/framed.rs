@@ -25,6 +25,7 @@ use super::deadline::{deadline, wait_max};
 use super::reads::Got;
 use super::server::config_service_server::{ConfigService, ConfigServiceServer};
 use super::server::schema_service_server::SchemaServiceServer;
+use super::server::secret_service_server::SecretServiceServer;
 use super::status::Unreadable;
 use super::transport::Contract;
 use super::{Api, MESSAGE_BYTES_MAX};
@@ -32,6 +33,7 @@ use super::{Api, MESSAGE_BYTES_MAX};
 /// The paths of the calls, up to their names.
 const PREFIX: &str = "/confwatch.v1.ConfigService/";
 const SCHEMA_PREFIX: &str = "/confwatch.v1.SchemaService/";
+const SECRET_PREFIX: &str = "/confwatch.v1.SecretService/";
 static ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 
 /// `ConfigService`, for any server of HTTP/2. Clones share the engine.
@@ -40,6 +42,7 @@ pub struct Calls {
     api: Api,
     generated: Contract<ConfigServiceServer<Api>>,
     schemas: Contract<SchemaServiceServer<Api>>,
+    secrets: Contract<SecretServiceServer<Api>>,
 }
 
 /// The body of a request, as servers of HTTP/2 have it.
@@ -64,7 +67,8 @@ impl Calls {
         let schemas = SchemaServiceServer::new(api.clone())
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(usize::MAX);
-        Calls { api, generated: Contract(generated), schemas: Contract(schemas) }
+        let secrets = SecretServiceServer::new(api.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX);
+        Calls { api, generated: Contract(generated), schemas: Contract(schemas), secrets: Contract(secrets) }
     }
 
     /// Answers a call. Work that may take long is done in a task of its own; what remains is little, and can be polled among other
@@ -77,6 +81,9 @@ impl Calls {
         // They are few: the generated server will do.
         if request.uri().path().starts_with(SCHEMA_PREFIX) {
             return aside(self.schemas.clone(), request.map(Body::new)).within(deadline);
+        }
+        if request.uri().path().starts_with(SECRET_PREFIX) {
+            return aside(self.secrets.clone(), request.map(Body::new)).within(deadline);
         }
         let (head, mut rest) = request.into_parts();
         if !is_plain(&head) {

@@ -11,6 +11,7 @@ mod page;
 pub mod peer;
 mod reads;
 mod schemas;
+mod secrets;
 mod service;
 pub mod status;
 mod streams;
@@ -24,13 +25,15 @@ use percent_encoding::percent_decode_str;
 use tonic::Status;
 use tonic::metadata::MetadataMap;
 
-use crate::engine::Engine;
+use crate::engine::{Engine, Secrets};
 use crate::proto::v1;
 
 pub use framed::{Calls, RequestBody, aside};
 
 /// What a client may send, and what it receives by default.
 pub const MESSAGE_BYTES_MAX: usize = 4 << 20;
+/// What every caller sees of secrets: calls are not told apart yet.
+const SECRETS: Secrets = Secrets::Revealed;
 /// The metadata by which a client says who it is.
 const ACTOR_KEY: &str = "confwatch-actor";
 const ACTOR_BYTES_MAX: usize = 256;

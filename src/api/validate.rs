@@ -8,10 +8,10 @@ use crate::model::text::{Format, parse};
 use crate::proto::v1;
 use crate::validate::{Found, Severity};
 
-use super::Api;
 use super::convert::request;
 use super::convert::response::report_message;
 use super::writes::applied;
+use super::{Api, SECRETS};
 
 /// As many affected targets as an answer tells.
 const AFFECTED_MAX: usize = 1000;
@@ -48,7 +48,8 @@ impl Api {
         changes: Vec<v1::Change>,
         within: Pointer,
     ) -> Result<v1::ValidateResponse, Status> {
-        let (report, outcome) = self.engine.validate(request::changes(changes)?, within).await?;
+        let changes = request::changes(changes)?;
+        let (report, outcome) = self.engine.validate(changes, within, SECRETS).await?;
         let mut affected = match &outcome {
             Some(outcome) => self.engine.affected(outcome).await?,
             None => vec![],

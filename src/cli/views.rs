@@ -7,11 +7,13 @@
 mod document;
 mod history;
 mod schema;
+mod secrets;
 mod write;
 
 pub use document::*;
 pub use history::*;
 pub use schema::*;
+pub use secrets::*;
 pub use write::*;
 
 use serde_json::Value;

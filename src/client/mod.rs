@@ -31,6 +31,7 @@ use tonic::service::interceptor::InterceptedService;
 
 use crate::proto::v1::config_service_client::ConfigServiceClient;
 use crate::proto::v1::schema_service_client::SchemaServiceClient;
+use crate::proto::v1::secret_service_client::SecretServiceClient;
 use crate::proto::v1::{
     ApplyRequest, ApplyResponse, Change, Document, Format, GetRequest, RollbackRequest, RollbackResponse,
     SetRequest, SetResponse, StreamChangesRequest, WriteOptions,
@@ -51,11 +52,15 @@ pub type Api = ConfigServiceClient<InterceptedService<Connection, CallHeaders>>;
 /// The same of `SchemaService`.
 pub type SchemaApi = SchemaServiceClient<InterceptedService<Connection, CallHeaders>>;
 
+/// The same of `SecretService`.
+pub type SecretApi = SecretServiceClient<InterceptedService<Connection, CallHeaders>>;
+
 /// A client of one server. Cheap to clone; all clones share one connection.
 #[derive(Clone, Debug)]
 pub struct Client {
     api: Api,
     schemas: SchemaApi,
+    secrets: SecretApi,
 }
 
 impl Client {
@@ -65,7 +70,8 @@ impl Client {
         let headers = CallHeaders::new(&options);
         let connection = connect::connection(&options)?;
         let schemas = SchemaServiceClient::with_interceptor(connection.clone(), headers.clone());
-        Ok(Client { api: ConfigServiceClient::with_interceptor(connection, headers), schemas })
+        let secrets = SecretServiceClient::with_interceptor(connection.clone(), headers.clone());
+        Ok(Client { api: ConfigServiceClient::with_interceptor(connection, headers), schemas, secrets })
     }
 
     /// Every call of the service, as generated from the contract, with actor and timeout of this client.
@@ -76,6 +82,11 @@ impl Client {
     /// Every call of SchemaService, in the same way.
     pub fn schemas(&self) -> SchemaApi {
         self.schemas.clone()
+    }
+
+    /// Every call of SecretService, in the same way.
+    pub fn secrets(&self) -> SecretApi {
+        self.secrets.clone()
     }
 
     /// The effective document of a target, as canonical JSON. `None` if there is no such config, or no layer of it

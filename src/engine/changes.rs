@@ -2,7 +2,7 @@
 //! nothing of where the newest of them are kept.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, watch};
@@ -13,7 +13,10 @@ use crate::model::{ConfigChange, ConfigName, Namespace, Revision};
 use crate::store::Sealed;
 
 use super::error::Error;
+use super::pipeline::Pipeline;
 use super::recent::Recent;
+use super::sight::{Secrets, Sight};
+use super::vault::Vault;
 
 /// Which commits to follow.
 #[derive(Clone, Debug)]
@@ -23,6 +26,23 @@ pub struct ChangesOptions {
     /// Only what happens in this namespace, or to this config of it.
     pub filter: Option<(Namespace, Option<ConfigName>)>,
     pub progress_interval: Duration,
+    /// How they stand in what was written.
+    pub secrets: Secrets,
+}
+
+/// By what commits are shown. It does not keep the store open.
+pub(super) struct Shown {
+    pub vault: Arc<Vault>,
+    pub pipeline: Weak<Pipeline>,
+    pub secrets: Secrets,
+}
+
+impl Shown {
+    fn commit(&self, sealed: Sealed) -> Result<Sealed, Error> {
+        let gone = Error::Draining { retry_after: super::RETRY_AFTER };
+        let state = self.pipeline.upgrade().ok_or(gone)?.published();
+        Ok(Sight { vault: &self.vault, secrets: self.secrets, state: &state }.commit(sealed))
+    }
 }
 
 #[derive(Debug)]
@@ -39,6 +59,7 @@ pub struct Changes {
     published: watch::Receiver<Revision>,
     draining: CancellationToken,
     filter: Option<(Namespace, Option<ConfigName>)>,
+    shown: Shown,
     page: VecDeque<Arc<Sealed>>,
     /// The next revision to read.
     next: Revision,
@@ -54,6 +75,7 @@ impl Changes {
         published: watch::Receiver<Revision>,
         draining: CancellationToken,
         place: OwnedSemaphorePermit,
+        shown: Shown,
         options: ChangesOptions,
     ) -> Result<Changes, Error> {
         let newest = *published.borrow();
@@ -70,6 +92,7 @@ impl Changes {
             published,
             draining,
             filter: options.filter,
+            shown,
             page: VecDeque::new(),
             next,
             progress_interval: options.progress_interval,
@@ -84,7 +107,7 @@ impl Changes {
             while let Some(sealed) = self.page.pop_front() {
                 if let Some(sealed) = self.filtered(&sealed) {
                     self.progress_at = Instant::now() + self.progress_interval;
-                    return Ok(ChangeEvent::Commit(sealed));
+                    return Ok(ChangeEvent::Commit(self.shown.commit(sealed)?));
                 }
             }
             if self.draining.is_cancelled() {

@@ -15,6 +15,7 @@ mod overrides;
 mod raw;
 mod reads;
 mod schemas;
+mod secrets;
 mod support;
 mod tags;
 mod tls;
