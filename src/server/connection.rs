@@ -3,6 +3,7 @@
 //! All calls of a connection live in its one task: a call that is answered at once costs no task of its own and no second turn, and
 //! what a commit tells to many streams of a connection goes out together. Whatever takes long is done elsewhere, see `Answer`.
 
+use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -251,10 +252,10 @@ fn begin(
     let request = request.map(Received);
     let code = match catch_unwind(AssertUnwindSafe(|| service.front.call(request))) {
         Ok(Answer::Now(response)) => match send(response, &begun, &mut respond) {
-            Sent::Partly(telling) => {
+            ControlFlow::Continue(telling) => {
                 return Some(Call { stage: Stage::Telling(telling), ongoing: begun.ongoing(&service.calls) });
             }
-            Sent::Whole(code) => code,
+            ControlFlow::Break(code) => code,
         },
         Ok(Answer::Later(answer)) => {
             let stage = Stage::Answering { answer, respond, is_leaving: false };
@@ -270,33 +271,29 @@ fn begin(
     None
 }
 
-/// How much of a response was sent.
-enum Sent {
-    /// The call has ended.
-    Whole(Code),
-    Partly(Telling),
-}
-
-/// Nobody is left to be told.
-const GONE: Sent = Sent::Whole(Code::Cancelled);
-
-/// Sends as much of a response as there is. An error of HTTP/2 is the end of the stream: its client has gone.
-fn send(response: Response<Reply>, begun: &Begun, respond: &mut SendResponse<Encoded>) -> Sent {
+/// Sends as much of a response as there is. Breaks with what the call has come to, if it has ended. An error of HTTP/2 is the end of the
+/// stream: its client has gone.
+fn send(
+    response: Response<Reply>,
+    begun: &Begun,
+    respond: &mut SendResponse<Encoded>,
+) -> ControlFlow<Code, Telling> {
+    let gone = ControlFlow::Break(Code::Cancelled);
     let (mut head, reply) = response.into_parts();
     begun.add_request_id(&mut head.headers);
     let ends = reply.is_end_stream();
     let code = if ends { code_in(&head.headers) } else { Code::Ok };
-    let Ok(mut send) = respond.send_response(Response::from_parts(head, ()), ends) else { return GONE };
+    let Ok(mut send) = respond.send_response(Response::from_parts(head, ()), ends) else { return gone };
     match reply {
-        _ if ends => Sent::Whole(code),
+        _ if ends => ControlFlow::Break(code),
         Reply::Message(message) => {
             // One message alone may wait for the client within HTTP/2.
             match send.send_data(message, false).and_then(|()| send.send_trailers(trailers())) {
-                Ok(()) => Sent::Whole(code),
-                Err(_) => GONE,
+                Ok(()) => ControlFlow::Break(code),
+                Err(_) => gone,
             }
         }
-        reply => Sent::Partly(Telling { reply, send, held: None, is_leaving: false }),
+        reply => ControlFlow::Continue(Telling { reply, send, held: None, is_leaving: false }),
     }
 }
 
@@ -312,11 +309,11 @@ impl Future for Call {
                     Stage::Answering { answer, respond, is_leaving } => {
                         match Pin::new(answer).poll(context) {
                             Poll::Ready(response) => match send(response, ongoing.begun(), respond) {
-                                Sent::Partly(telling) => {
+                                ControlFlow::Continue(telling) => {
                                     let is_leaving = *is_leaving;
                                     *stage = Stage::Telling(Telling { is_leaving, ..telling });
                                 }
-                                Sent::Whole(code) => return Poll::Ready(code),
+                                ControlFlow::Break(code) => return Poll::Ready(code),
                             },
                             Poll::Pending => return respond.poll_reset(context).map(|_| Code::Cancelled),
                         }
