@@ -271,6 +271,7 @@ async fn the_log_names_calls_codes_and_requests_and_nothing_of_what_they_say() {
     };
     check(line("logged-1"), &[r#""level":"DEBUG""#, r#""method":"Set""#, r#""code":"OK""#]);
     check(line("logged-2"), &[r#""level":"INFO""#, r#""method":"Set""#, r#""code":"INVALID_ARGUMENT""#]);
-    check(line(r#""method":"Get""#), &[r#""request_id":""#, SERVICE, r#""seconds":"#]);
+    let get = format!(r#""service":"{SERVICE}","method":"Get""#);
+    check(line(&get), &[r#""request_id":""#, r#""seconds":"#]);
     assert!(!text.contains("hunter2"), "{text}");
 }
