@@ -7,6 +7,7 @@ mod affected;
 mod bases;
 mod changes;
 mod check;
+mod counts;
 mod documents;
 mod error;
 mod expiry;
@@ -54,6 +55,7 @@ pub use crate::secret::{MasterKeySource, SourceError};
 pub use crate::store::{Sealed, VersionRef};
 pub use affected::Affected;
 pub use changes::{ChangeEvent, Changes, ChangesOptions};
+pub use counts::{BySource, CommitCounts};
 pub use error::{Error, Limit, Missing};
 pub use history::At;
 pub use resolve::{Encoding, Resolved, Target, View};
@@ -359,6 +361,23 @@ impl Engine {
     /// Targets that watch streams follow, each counted once.
     pub fn watched_target_count(&self) -> usize {
         self.hub.target_count()
+    }
+
+    /// Messages that told watch streams of documents.
+    pub fn watch_delivery_count(&self) -> u64 {
+        self.hub.delivery_count()
+    }
+
+    /// How many revisions the hub of the watches is behind what is durable.
+    pub fn watch_lag(&self) -> u64 {
+        // First where the hub is: it only moves on.
+        let told = self.hub.revision();
+        self.state().revision.0.saturating_sub(told.0)
+    }
+
+    /// What became of commits since the start.
+    pub fn commit_counts(&self) -> &CommitCounts {
+        self.pipeline.counts()
     }
 
     /// Opens a stream of commits.

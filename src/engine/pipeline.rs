@@ -20,6 +20,7 @@ use crate::store::{Store, StoreError};
 use super::Clock;
 use super::bases::Bases;
 use super::check::Look;
+use super::counts::CommitCounts;
 use super::error::Error;
 use super::history::blocking;
 use super::plan::{Plan, Planning, ReadIntent, plan};
@@ -63,6 +64,7 @@ pub(super) struct Pipeline {
     published: ArcSwap<State>,
     revision: watch::Sender<Revision>,
     next_expiry: watch::Sender<Option<Timestamp>>,
+    counts: CommitCounts,
 }
 
 /// What a write comes to.
@@ -122,6 +124,7 @@ impl Pipeline {
             queue: Mutex::new(Queue::new(state, Requests::new(options.limits.request_ids_max))),
             filled: Condvar::new(),
             turns: Arc::default(),
+            counts: CommitCounts::default(),
         });
         let thread = std::thread::Builder::new()
             .name("commit".into())
@@ -154,6 +157,10 @@ impl Pipeline {
     /// The revision of the newest durable state, as it changes.
     pub fn revisions(&self) -> watch::Receiver<Revision> {
         self.revision.subscribe()
+    }
+
+    pub fn counts(&self) -> &CommitCounts {
+        &self.counts
     }
 
     /// When the next override ends, as that changes.
@@ -437,6 +444,7 @@ impl Pipeline {
         }
         match self.store.append(&commits) {
             Ok(_) => {
+                self.counts.count(&commits);
                 let changes = commits.iter().flat_map(|commit| &commit.changes);
                 if changes.into_iter().any(|change| self.vault.is_keys(&change.id)) {
                     self.vault.follow(&state);

@@ -3,6 +3,7 @@
 //! All calls of a connection live in its one task: a call that is answered at once costs no task of its own and no second turn, and
 //! what a commit tells to many streams of a connection goes out together. Whatever takes long is done elsewhere, see `Answer`.
 
+use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -18,9 +19,10 @@ use http_body::{Body, Frame};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use tonic::Code;
 
 use super::age::{Age, Due, farewell};
-use super::front::Front;
+use super::calls::{Begun, Ongoing, code_in};
 use super::gather::Gather;
 use super::keepalive::{Keepalive, Silence};
 use super::listen::Service;
@@ -200,7 +202,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             let (mut request, respond) = accepted?;
             *calls_left -= 1;
             request.extensions_mut().insert(Arc::clone(&self.peer));
-            if let Some(call) = begin(&self.service.front, request, respond) {
+            if let Some(call) = begin(&self.service, request, respond) {
                 // The client may not have heard yet that there is no point in coming.
                 self.calls.push(if self.is_leaving { call.leaving() } else { call });
             }
@@ -210,7 +212,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 }
 
 /// A call that was not answered at once.
-enum Call {
+struct Call {
+    stage: Stage,
+    ongoing: Ongoing,
+}
+
+enum Stage {
     Answering { answer: Later, respond: SendResponse<Encoded>, is_leaving: bool },
     Telling(Telling),
 }
@@ -218,9 +225,9 @@ enum Call {
 impl Call {
     /// The same call, on a connection that leaves.
     fn leaving(mut self) -> Call {
-        match &mut self {
-            Call::Answering { is_leaving, .. } => *is_leaving = true,
-            Call::Telling(telling) => telling.is_leaving = true,
+        match &mut self.stage {
+            Stage::Answering { is_leaving, .. } => *is_leaving = true,
+            Stage::Telling(telling) => telling.is_leaving = true,
         }
         self
     }
@@ -236,32 +243,57 @@ struct Telling {
     is_leaving: bool,
 }
 
-fn begin(front: &Front, request: Request<RecvStream>, mut respond: SendResponse<Encoded>) -> Option<Call> {
+fn begin(
+    service: &Service,
+    request: Request<RecvStream>,
+    mut respond: SendResponse<Encoded>,
+) -> Option<Call> {
+    let begun = service.calls.begin(&request);
     let request = request.map(Received);
-    match catch_unwind(AssertUnwindSafe(|| front.call(request))) {
-        Ok(Answer::Now(response)) => send(response, &mut respond).map(Call::Telling),
-        Ok(Answer::Later(answer)) => Some(Call::Answering { answer, respond, is_leaving: false }),
+    let code = match catch_unwind(AssertUnwindSafe(|| service.front.call(request))) {
+        Ok(Answer::Now(response)) => match send(response, &begun, &mut respond) {
+            ControlFlow::Continue(telling) => {
+                return Some(Call { stage: Stage::Telling(telling), ongoing: begun.ongoing(&service.calls) });
+            }
+            ControlFlow::Break(code) => code,
+        },
+        Ok(Answer::Later(answer)) => {
+            let stage = Stage::Answering { answer, respond, is_leaving: false };
+            return Some(Call { stage, ongoing: begun.ongoing(&service.calls) });
+        }
         // It was reported. The other calls of the connection go on.
         Err(_) => {
             respond.send_reset(Reason::INTERNAL_ERROR);
-            None
+            Code::Internal
         }
-    }
+    };
+    service.calls.end(&begun, code);
+    None
 }
 
-/// Sends as much of a response as there is. An error of HTTP/2 is the end of the stream: nobody is left to be told.
-fn send(response: Response<Reply>, respond: &mut SendResponse<Encoded>) -> Option<Telling> {
-    let (head, reply) = response.into_parts();
+/// Sends as much of a response as there is. Breaks with what the call has come to, if it has ended. An error of HTTP/2 is the end of the
+/// stream: its client has gone.
+fn send(
+    response: Response<Reply>,
+    begun: &Begun,
+    respond: &mut SendResponse<Encoded>,
+) -> ControlFlow<Code, Telling> {
+    let gone = ControlFlow::Break(Code::Cancelled);
+    let (mut head, reply) = response.into_parts();
+    begun.add_request_id(&mut head.headers);
     let ends = reply.is_end_stream();
-    let mut send = respond.send_response(Response::from_parts(head, ()), ends).ok()?;
+    let code = if ends { code_in(&head.headers) } else { Code::Ok };
+    let Ok(mut send) = respond.send_response(Response::from_parts(head, ()), ends) else { return gone };
     match reply {
-        _ if ends => None,
+        _ if ends => ControlFlow::Break(code),
         Reply::Message(message) => {
             // One message alone may wait for the client within HTTP/2.
-            send.send_data(message, false).and_then(|()| send.send_trailers(trailers())).ok()?;
-            None
+            match send.send_data(message, false).and_then(|()| send.send_trailers(trailers())) {
+                Ok(()) => ControlFlow::Break(code),
+                Err(_) => gone,
+            }
         }
-        reply => Some(Telling { reply, send, held: None, is_leaving: false }),
+        reply => ControlFlow::Continue(Telling { reply, send, held: None, is_leaving: false }),
     }
 }
 
@@ -270,29 +302,33 @@ impl Future for Call {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let polled = catch_unwind(AssertUnwindSafe(|| {
+            let Call { stage, ongoing } = &mut *self;
             loop {
-                match &mut *self {
-                    Call::Telling(telling) => return telling.poll(context),
-                    Call::Answering { answer, respond, is_leaving } => match Pin::new(answer).poll(context) {
-                        Poll::Ready(response) => match send(response, respond) {
-                            Some(telling) => {
-                                let is_leaving = *is_leaving;
-                                *self = Call::Telling(Telling { is_leaving, ..telling });
-                            }
-                            None => return Poll::Ready(()),
-                        },
-                        Poll::Pending => return respond.poll_reset(context).map(|_| ()),
-                    },
+                match stage {
+                    Stage::Telling(telling) => return telling.poll(context),
+                    Stage::Answering { answer, respond, is_leaving } => {
+                        match Pin::new(answer).poll(context) {
+                            Poll::Ready(response) => match send(response, ongoing.begun(), respond) {
+                                ControlFlow::Continue(telling) => {
+                                    let is_leaving = *is_leaving;
+                                    *stage = Stage::Telling(Telling { is_leaving, ..telling });
+                                }
+                                ControlFlow::Break(code) => return Poll::Ready(code),
+                            },
+                            Poll::Pending => return respond.poll_reset(context).map(|_| Code::Cancelled),
+                        }
+                    }
                 }
             }
         }));
         // A panic was reported; what it leaves is dropped, which resets the stream.
-        polled.unwrap_or(Poll::Ready(()))
+        polled.unwrap_or(Poll::Ready(Code::Internal)).map(|code| self.ongoing.end(code))
     }
 }
 
 impl Telling {
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+    /// Ready with what the call has come to.
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Code> {
         loop {
             if let Some(message) = self.held.take() {
                 match self.send.poll_capacity(context) {
@@ -301,14 +337,14 @@ impl Telling {
                         self.held = Some(message);
                         continue;
                     }
-                    Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(()),
+                    Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(Code::Cancelled),
                     Poll::Pending => {
                         self.held = Some(message);
-                        return self.send.poll_reset(context).map(|_| ());
+                        return self.send.poll_reset(context).map(|_| Code::Cancelled);
                     }
                 }
                 if self.send.send_data(*message, false).is_err() {
-                    return Poll::Ready(());
+                    return Poll::Ready(Code::Cancelled);
                 }
             }
             if self.is_leaving && matches!(self.reply, Reply::Watch(_) | Reply::Changes(_)) {
@@ -322,7 +358,7 @@ impl Telling {
                         if self.send.capacity() == 0 {
                             self.held = Some(Box::new(message));
                         } else if self.send.send_data(message, false).is_err() {
-                            return Poll::Ready(());
+                            return Poll::Ready(Code::Cancelled);
                         }
                     }
                     Err(frame) => return self.end(frame.into_trailers().ok()),
@@ -331,23 +367,23 @@ impl Telling {
                 Poll::Ready(Some(Err(error))) => {
                     tracing::error!(%error, "a response broke off");
                     self.send.send_reset(Reason::INTERNAL_ERROR);
-                    return Poll::Ready(());
+                    return Poll::Ready(Code::Internal);
                 }
                 // A stream as well: other answers are there whole.
                 Poll::Pending if self.is_leaving => return self.end(Some(farewell())),
                 // The client may go away meanwhile.
-                Poll::Pending => return self.send.poll_reset(context).map(|_| ()),
+                Poll::Pending => return self.send.poll_reset(context).map(|_| Code::Cancelled),
             }
         }
     }
 
-    fn end(&mut self, trailers: Option<HeaderMap>) -> Poll<()> {
-        // Nobody is left to be told of an error.
-        let _ = match trailers {
+    fn end(&mut self, trailers: Option<HeaderMap>) -> Poll<Code> {
+        let code = trailers.as_ref().map_or(Code::Unknown, code_in);
+        let sent = match trailers {
             Some(trailers) => self.send.send_trailers(trailers),
             None => self.send.send_data(Encoded::default(), true),
         };
-        Poll::Ready(())
+        Poll::Ready(if sent.is_ok() { code } else { Code::Cancelled })
     }
 }
 

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::age::Age;
+use super::calls::Calls;
 use super::connection;
 use super::connections::{Admitted, Connections, TooMany};
 use super::front::Front;
@@ -28,6 +29,7 @@ pub(super) struct Service {
     pub front: Front,
     pub settings: Arc<Settings>,
     pub connections: Arc<Connections>,
+    pub calls: Arc<Calls>,
     /// `None`: plain text.
     pub tls: Option<Arc<Tls>>,
 }
@@ -69,7 +71,8 @@ pub(super) async fn serve(listener: TcpListener, service: Arc<Service>, stop: Ca
     while tasks.join_next().await.is_some() {}
 }
 
-async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
+/// The next connection, however long that takes.
+pub(super) async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     loop {
         let accepted = listener.accept().await;
         match accepted.and_then(|accepted| accepted.0.set_nodelay(true).map(|()| accepted)) {

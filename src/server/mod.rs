@@ -2,6 +2,7 @@
 //! only.
 
 mod age;
+mod calls;
 mod certificate;
 mod connection;
 mod connections;
@@ -11,6 +12,7 @@ mod gather;
 mod keepalive;
 mod listen;
 mod logging;
+mod metrics;
 mod progress;
 pub mod settings;
 pub mod start;

@@ -24,6 +24,8 @@ pub struct Settings {
     pub data_dir: PathBuf,
     /// `host:port`. Port 0: any that is free.
     pub listen: String,
+    /// `host:port` for metrics. `None`: nobody can ask for them.
+    pub metrics_listen: Option<String>,
     /// `None`: plain text.
     pub tls: Option<TlsFiles>,
     /// How often to look whether the files of TLS have changed.
@@ -62,6 +64,7 @@ impl Default for Settings {
         Settings {
             data_dir: "./confwatch-data".into(),
             listen: "127.0.0.1:7420".into(),
+            metrics_listen: None,
             tls: None,
             tls_reload_interval: Duration::from_secs(5),
             insecure: false,
@@ -137,6 +140,10 @@ pub struct ServeArgs {
     /// Where to listen; port 0 takes any that is free [default: 127.0.0.1:7420]
     #[arg(long, env = "CONFWATCH_LISTEN", value_name = "HOST:PORT")]
     pub listen: Option<String>,
+
+    /// Where to serve metrics for Prometheus, at /metrics, in plain text [default: nowhere]
+    #[arg(long, env = "CONFWATCH_METRICS_LISTEN", value_name = "HOST:PORT")]
+    pub metrics_listen: Option<String>,
 
     /// Serve TLS with this certificate: a PEM file, followed in it by those between it and its CA. Read again when it changes
     #[arg(long, env = "CONFWATCH_TLS_CERT", value_name = "FILE")]
@@ -254,6 +261,7 @@ impl ServeArgs {
         Ok(Settings {
             data_dir: self.data_dir.or(file.data_dir).unwrap_or(default.data_dir),
             listen: self.listen.or(file.listen).unwrap_or(default.listen),
+            metrics_listen: self.metrics_listen.or(file.metrics_listen),
             tls: tls.files().map_err(SettingsError::Tls)?,
             tls_reload_interval: duration(
                 self.tls_reload_interval,

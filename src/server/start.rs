@@ -3,32 +3,42 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, ensure};
 use tokio::net::TcpListener;
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::task::{AbortHandle, JoinHandle, spawn_blocking};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
+use super::calls::Calls;
 use super::connections::{ConnectionCounts, Connections};
 use super::front::{Front, SERVICES};
 use super::listen::{self, Service};
+use super::metrics::{self, Metrics};
 use super::settings::{Fsync, Settings};
 use super::tls::Tls;
 use crate::api;
 use crate::engine::{self, Engine};
 use crate::proto::v1::FILE_DESCRIPTOR_SET;
 use crate::secret::MasterKeySource;
-use crate::store::sled::{Fsync as StoreFsync, SledOptions, SledStore};
+use crate::store::sled::{Counts as StoreCounts, Fsync as StoreFsync, SledOptions, SledStore};
 
 /// The names that health is asked for: the server as a whole, and the service.
 const HEALTH_NAMES: [&str; 4] = ["", SERVICES[0], SERVICES[1], SERVICES[2]];
 /// How long the engine may take to finish what is queued once no call is left.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(1500);
+
+/// Of every service that is served: calls are counted by the names in them.
+const DESCRIPTORS: [&[u8]; 4] = [
+    FILE_DESCRIPTOR_SET,
+    tonic_health::pb::FILE_DESCRIPTOR_SET,
+    tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
+    tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
+];
 
 /// How to start a server.
 pub struct Server;
@@ -39,6 +49,9 @@ pub struct RunningServer {
     engine: Arc<Engine>,
     front: Front,
     connections: Arc<Connections>,
+    metrics: Arc<Metrics>,
+    metrics_address: Option<SocketAddr>,
+    metrics_serving: Option<AbortHandle>,
     health: HealthReporter,
     stop: CancellationToken,
     serving: JoinHandle<()>,
@@ -69,6 +82,10 @@ impl Server {
                 None
             }
         };
+        let metrics_listener = match &settings.metrics_listen {
+            Some(listen) => Some(listen_for_metrics(listen, settings.insecure).await?),
+            None => None,
+        };
 
         let (health, health_service) = tonic_health::server::health_reporter();
         set_health(&health, ServingStatus::NotServing).await;
@@ -77,28 +94,50 @@ impl Server {
         let settings = Arc::new(settings);
         let connections =
             Arc::new(Connections::new(settings.connections_max, settings.connections_per_address_max));
+        let calls =
+            Arc::new(Calls::new(&DESCRIPTORS).context("the descriptors of the services are damaged")?);
+        let (started, data_dir) = (SystemTime::now(), settings.data_dir.clone());
+        let metrics = Arc::new(Metrics::new(calls.clone(), connections.clone(), data_dir, started));
         let service = Service {
             front: front.clone(),
             settings: settings.clone(),
             connections: connections.clone(),
+            calls,
             tls,
         };
         let serving = tokio::spawn(listen::serve(listener, Arc::new(service), stop.clone()));
+        let (metrics_address, metrics_listener) = metrics_listener.unzip();
+        let metrics_serving = metrics_listener
+            .map(|listener| tokio::spawn(metrics::listen::serve(listener, metrics.clone())).abort_handle());
 
         let drain_timeout = settings.drain_timeout;
         let opened =
             spawn_blocking(move || open(&settings, progress)).await.context("opening the store failed");
-        let engine = match opened.flatten() {
-            Ok(engine) => engine,
+        let (engine, counts) = match opened.flatten() {
+            Ok(opened) => opened,
             Err(error) => {
                 stop.cancel();
                 serving.abort();
+                metrics_serving.inspect(AbortHandle::abort);
                 return Err(error);
             }
         };
+        metrics.open(Arc::clone(&engine), counts);
         front.open(api::calls(Arc::clone(&engine)));
         set_health(&health, ServingStatus::Serving).await;
-        Ok(RunningServer { address, engine, front, connections, health, stop, serving, drain_timeout })
+        Ok(RunningServer {
+            address,
+            engine,
+            front,
+            connections,
+            metrics,
+            metrics_address,
+            metrics_serving,
+            health,
+            stop,
+            serving,
+            drain_timeout,
+        })
     }
 }
 
@@ -106,6 +145,11 @@ impl RunningServer {
     /// Where it listens, with the port it has got.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where metrics are served, if they are.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics_address
     }
 
     pub fn engine(&self) -> &Arc<Engine> {
@@ -120,7 +164,8 @@ impl RunningServer {
     /// Ends every stream, waits for the calls under way as long as the settings allow, and closes the store. The data
     /// directory is free on return, unless a call has hung or someone else holds the engine.
     pub async fn shutdown(self) {
-        let RunningServer { engine, front, mut health, stop, mut serving, drain_timeout, .. } = self;
+        let RunningServer { engine, front, metrics, metrics_serving, .. } = self;
+        let RunningServer { mut health, stop, mut serving, drain_timeout, .. } = self;
         set_health(&health, ServingStatus::NotServing).await;
         engine.drain();
         stop.cancel();
@@ -137,6 +182,9 @@ impl RunningServer {
             }
         }
         front.close();
+        // Until here they tell how the end goes on.
+        metrics_serving.inspect(AbortHandle::abort);
+        metrics.close();
         if timeout(CLOSE_TIMEOUT, engine.close()).await.is_err() {
             tracing::error!("the engine has not closed in time, leaving it");
         }
@@ -163,13 +211,31 @@ fn allow_plain_text(address: SocketAddr, insecure: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn open(settings: &Settings, progress: engine::Progress) -> anyhow::Result<Arc<Engine>> {
+/// Those who ask for metrics do not prove who they are, and a certificate of the server would not change that.
+async fn listen_for_metrics(listen: &str, insecure: bool) -> anyhow::Result<(SocketAddr, TcpListener)> {
+    let listener =
+        TcpListener::bind(listen).await.with_context(|| format!("cannot listen for metrics on {listen}"))?;
+    let address = listener.local_addr().context("cannot tell the address of the listener for metrics")?;
+    if !address.ip().to_canonical().is_loopback() {
+        ensure!(
+            insecure,
+            "{address} can be reached by others, and metrics are served in plain text to whoever asks: listen for them on \
+             127.0.0.1, or say --insecure if only those who may can reach it"
+        );
+        tracing::warn!(%address, "serving metrics on an address that others can reach, as --insecure allows");
+    }
+    tracing::info!(%address, "metrics can be read at /metrics");
+    Ok((address, listener))
+}
+
+fn open(settings: &Settings, progress: engine::Progress) -> anyhow::Result<(Arc<Engine>, Arc<StoreCounts>)> {
     let fsync = match settings.fsync {
         Fsync::Always => StoreFsync::Always,
         Fsync::Never => StoreFsync::Never,
     };
     let options = SledOptions { fsync, cache_bytes: settings.store_cache_bytes, ..SledOptions::default() };
     let store = SledStore::open(&settings.data_dir, options)?;
+    let counts = Arc::clone(store.counts());
     let options = engine::Options {
         limits: settings.limits.clone(),
         retain_revisions: settings.retain_revisions,
@@ -182,7 +248,8 @@ fn open(settings: &Settings, progress: engine::Progress) -> anyhow::Result<Arc<E
         ..engine::Options::default()
     };
     let engine = Engine::open(Arc::new(store), options);
-    engine.with_context(|| format!("cannot load {}", settings.data_dir.display()))
+    let engine = engine.with_context(|| format!("cannot load {}", settings.data_dir.display()))?;
+    Ok((engine, counts))
 }
 
 async fn set_health(health: &HealthReporter, status: ServingStatus) {

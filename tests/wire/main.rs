@@ -9,6 +9,8 @@ mod history;
 mod hostile;
 mod idempotency;
 mod messages;
+mod metrics;
+mod openmetrics;
 mod overrides;
 mod raw;
 mod reads;

@@ -46,6 +46,8 @@ pub struct Hub {
     /// Streams that wait for a revision to say that they have it.
     progress_waiters: Mutex<HashMap<SubscriberId, Arc<Subscriber>>>,
     subscriber_next: AtomicU64,
+    /// Messages that told streams of documents.
+    pub(super) deliveries: AtomicU64,
     reached: watch::Sender<Revision>,
 }
 
@@ -96,6 +98,7 @@ impl Hub {
             published: Condvar::new(),
             progress_waiters: Mutex::default(),
             subscriber_next: AtomicU64::new(1),
+            deliveries: AtomicU64::new(0),
         });
         let thread = std::thread::Builder::new()
             .name("watch".into())
@@ -159,6 +162,10 @@ impl Hub {
         self.table().target_count()
     }
 
+    pub fn delivery_count(&self) -> u64 {
+        self.deliveries.load(Ordering::Relaxed)
+    }
+
     /// What is watched of a config, by how many streams.
     pub fn watched(&self, id: &ConfigId) -> Vec<(Scope, View, usize)> {
         self.table().watched(id)
@@ -193,7 +200,7 @@ impl Hub {
     }
 
     /// Every stream of one target is told at least of this revision.
-    pub(super) fn revision(&self) -> Revision {
+    pub fn revision(&self) -> Revision {
         Revision(self.revision.load(Ordering::Acquire))
     }
 

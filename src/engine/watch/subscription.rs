@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -204,7 +205,11 @@ impl Stream for Subscription {
         }
         // Before looking: what comes after the look wakes.
         self.subscriber.register(context.waker());
-        self.next_event().map_or(Poll::Pending, |event| Poll::Ready(Some(event)))
+        let Some(event) = self.next_event() else { return Poll::Pending };
+        if matches!(event, Ok(Event::Snapshot { .. } | Event::Update { .. } | Event::Changed { .. })) {
+            self.hub.deliveries.fetch_add(1, Relaxed);
+        }
+        Poll::Ready(Some(event))
     }
 }
 

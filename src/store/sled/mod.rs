@@ -23,6 +23,7 @@ mod archiver;
 mod batch;
 mod chunk;
 mod compact;
+mod counts;
 mod database;
 mod durable;
 mod journal;
@@ -48,6 +49,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 
+pub use self::counts::{Counts, DiskBytes};
 pub use self::options::{Fsync, Pause, Point, SledOptions};
 
 use self::archiver::Archiver;
@@ -77,6 +79,7 @@ pub struct SledStore {
     /// Locked by whoever compacts.
     compacting: Mutex<()>,
     archiver: Option<Archiver>,
+    counts: Arc<Counts>,
     options: SledOptions,
     /// The last to be dropped.
     directory: Directory,
@@ -109,6 +112,7 @@ impl SledStore {
                 head: RwLock::new(head),
                 oldest: RwLock::new(oldest),
                 sweeps: AtomicU64::new(0),
+                counts: wal.counts().clone(),
                 wal: Mutex::new(wal),
                 compacting: Mutex::new(()),
                 archiver: Some(archiver),
@@ -134,6 +138,11 @@ impl SledStore {
             }
             verify::verify(&database.trees, report)
         })
+    }
+
+    /// What it counts. Can be kept for longer than the store.
+    pub fn counts(&self) -> &Arc<Counts> {
+        &self.counts
     }
 
     fn archiver(&self) -> &Archiver {

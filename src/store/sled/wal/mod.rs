@@ -16,11 +16,12 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Instant;
 
 pub use self::recovery::{Contents, read};
 
 use self::segment::Segment;
-use super::{Fsync, Point, SledOptions, durable};
+use super::{Counts, Fsync, Point, SledOptions, durable};
 use crate::model::Revision;
 
 /// How many segments there may be. When none is free, appending waits for what archives.
@@ -31,6 +32,7 @@ pub struct Wal {
     dir: PathBuf,
     options: SledOptions,
     slots: Arc<Slots>,
+    counts: Arc<Counts>,
     /// The file that is written to, and which of the slots it is. `None` after an append that failed: whether its record will be
     /// found is not known, and only a new segment with the right base can tell that it does not count.
     active: Option<(usize, Segment)>,
@@ -78,6 +80,7 @@ impl Wal {
             dir: dir.to_owned(),
             options,
             slots,
+            counts: Arc::default(),
             active: None,
             sequence,
             named: [false; SEGMENTS_MAX],
@@ -93,6 +96,10 @@ impl Wal {
 
     pub fn slots(&self) -> &Arc<Slots> {
         &self.slots
+    }
+
+    pub fn counts(&self) -> &Arc<Counts> {
+        &self.counts
     }
 
     /// Appends the batch of `count` commits from `first` on, and waits until it is durable. After an error the batch does not count.
@@ -121,7 +128,12 @@ impl Wal {
         let written = segment.write(first, count, batch).and_then(|()| {
             self.options.pause(Point::BeforeSync);
             match self.options.fsync {
-                Fsync::Always => segment.sync(),
+                Fsync::Always => {
+                    let begun = Instant::now();
+                    let synced = segment.sync();
+                    self.counts.synced_in(begun.elapsed());
+                    synced
+                }
                 Fsync::Never => Ok(()),
             }
         });

@@ -1,0 +1,59 @@
+//! What became of commits, in numbers. Knows nobody who reads them.
+
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+
+use crate::model::{Commit, Histogram, Source};
+
+/// Commits of one batch.
+const BATCH_BOUNDS: [u64; 11] = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 5000];
+
+/// Counted since the start.
+#[derive(Debug)]
+pub struct CommitCounts {
+    /// Commits that are durable, by the kind of write that made them.
+    pub by_source: BySource,
+    /// How many commits became durable together.
+    pub batches: Histogram,
+}
+
+#[derive(Debug, Default)]
+pub struct BySource {
+    pub set: AtomicU64,
+    pub apply: AtomicU64,
+    pub delete: AtomicU64,
+    pub rollback: AtomicU64,
+    pub expiry: AtomicU64,
+    pub tag: AtomicU64,
+    pub schema: AtomicU64,
+    pub migration: AtomicU64,
+}
+
+impl Default for CommitCounts {
+    fn default() -> CommitCounts {
+        CommitCounts { by_source: BySource::default(), batches: Histogram::new(&BATCH_BOUNDS) }
+    }
+}
+
+impl CommitCounts {
+    /// Counts a batch that is durable.
+    pub(super) fn count(&self, batch: &[Commit]) {
+        batch.iter().for_each(|commit| _ = self.by_source.of(commit.source).fetch_add(1, Relaxed));
+        self.batches.add(batch.len() as u64);
+    }
+}
+
+impl BySource {
+    fn of(&self, source: Source) -> &AtomicU64 {
+        match source {
+            Source::Set => &self.set,
+            Source::Apply => &self.apply,
+            Source::Delete => &self.delete,
+            Source::Rollback => &self.rollback,
+            Source::Expiry => &self.expiry,
+            Source::Tag => &self.tag,
+            Source::Schema => &self.schema,
+            Source::Migration => &self.migration,
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! What became of calls: counted by method and code, and told to the log. Knows a call by its name and its end, not by what it says.
+
+mod log;
+mod methods;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
+
+use http::{HeaderMap, HeaderName, HeaderValue, Request};
+use tonic::{Code, Status};
+
+use self::log::Log;
+use self::methods::Methods;
+use crate::model::Histogram;
+
+/// Ticks are what the durations of calls are counted in: of nanoseconds, ten thousand streams would fill 64 bits within weeks.
+pub(super) const TICK_NANOS: u64 = 100;
+/// In ticks: from a document that is at hand to a call that is about to time out.
+const DURATION_BOUNDS: [u64; 16] = {
+    const MICROSECOND: u64 = 1000 / TICK_NANOS;
+    const MILLISECOND: u64 = 1000 * MICROSECOND;
+    [
+        50 * MICROSECOND,
+        100 * MICROSECOND,
+        250 * MICROSECOND,
+        500 * MICROSECOND,
+        MILLISECOND,
+        2 * MILLISECOND + 500 * MICROSECOND,
+        5 * MILLISECOND,
+        10 * MILLISECOND,
+        25 * MILLISECOND,
+        50 * MILLISECOND,
+        100 * MILLISECOND,
+        250 * MILLISECOND,
+        500 * MILLISECOND,
+        1000 * MILLISECOND,
+        2500 * MILLISECOND,
+        10_000 * MILLISECOND,
+    ]
+};
+/// As many as there are codes: `Code::Unauthenticated` is the last.
+const CODES: usize = 17;
+/// Under which a client names its request, and is told it again.
+static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// What is longer is no name: it is neither logged nor said again.
+const REQUEST_ID_BYTES_MAX: usize = 128;
+
+/// The calls of a server.
+pub(super) struct Calls {
+    methods: Methods,
+    log: Log,
+}
+
+/// A method, and what became of its calls.
+#[derive(Debug)]
+pub(super) struct Method {
+    pub service: String,
+    pub name: String,
+    /// It answers with a stream, which lasts as long as its client wants.
+    pub streams: bool,
+    handled: [AtomicU64; CODES],
+    /// In ticks.
+    pub durations: Histogram,
+}
+
+/// A call that has begun.
+pub(super) struct Begun {
+    method: u16,
+    at: Instant,
+    /// As the client named it. In a box, as few do, and there may be very many calls.
+    request_id: Option<Box<HeaderValue>>,
+}
+
+/// A call that is under way. Dropped before it has ended, it was cancelled by its client.
+pub(super) struct Ongoing {
+    begun: Begun,
+    /// Until it has ended.
+    calls: Option<Arc<Calls>>,
+}
+
+impl Calls {
+    /// Of the services that these sets of descriptors have, as `protoc` encodes them.
+    pub(super) fn new(descriptors: &[&[u8]]) -> Result<Calls, prost::DecodeError> {
+        Ok(Calls { methods: Methods::read(descriptors)?, log: Log::default() })
+    }
+
+    pub(super) fn methods(&self) -> &[Method] {
+        self.methods.all()
+    }
+
+    pub(super) fn begin<B>(&self, request: &Request<B>) -> Begun {
+        let id = request.headers().get(&REQUEST_ID);
+        let id = id.filter(|id| id.len() <= REQUEST_ID_BYTES_MAX && id.to_str().is_ok());
+        Begun {
+            method: self.methods.of_path(request.uri().path()),
+            at: Instant::now(),
+            request_id: id.map(|id| Box::new(id.clone())),
+        }
+    }
+
+    pub(super) fn end(&self, begun: &Begun, code: Code) {
+        let method = self.methods.get(begun.method);
+        let time = begun.at.elapsed();
+        let ticks =
+            time.as_secs() * (1_000_000_000 / TICK_NANOS) + u64::from(time.subsec_nanos()) / TICK_NANOS;
+        method.handled[code as usize].fetch_add(1, Relaxed);
+        method.durations.add(ticks);
+        self.log.tell(method, code, time, begun.request_id.as_deref());
+    }
+}
+
+impl Method {
+    fn new(service: &str, name: &str, streams: bool) -> Method {
+        Method {
+            service: service.to_owned(),
+            name: name.to_owned(),
+            streams,
+            handled: Default::default(),
+            durations: Histogram::new(&DURATION_BOUNDS),
+        }
+    }
+
+    /// How many calls ended with which code. Those with which none did are left out.
+    pub(super) fn handled(&self) -> impl Iterator<Item = (Code, u64)> {
+        let counts =
+            (0..).zip(&self.handled).map(|(code, count)| (Code::from_i32(code), count.load(Relaxed)));
+        counts.filter(|(_, count)| *count > 0)
+    }
+}
+
+impl Begun {
+    pub(super) fn ongoing(self, calls: &Arc<Calls>) -> Ongoing {
+        Ongoing { begun: self, calls: Some(Arc::clone(calls)) }
+    }
+
+    /// Says to a client that has named its request how it did.
+    pub(super) fn add_request_id(&self, headers: &mut HeaderMap) {
+        if let Some(id) = &self.request_id {
+            headers.insert(&REQUEST_ID, HeaderValue::clone(id));
+        }
+    }
+}
+
+impl Ongoing {
+    pub(super) fn begun(&self) -> &Begun {
+        &self.begun
+    }
+
+    pub(super) fn end(&mut self, code: Code) {
+        if let Some(calls) = self.calls.take() {
+            calls.end(&self.begun, code);
+        }
+    }
+}
+
+impl Drop for Ongoing {
+    fn drop(&mut self) {
+        self.end(Code::Cancelled);
+    }
+}
+
+/// The code in the headers or trailers that end a call.
+pub(super) fn code_in(headers: &HeaderMap) -> Code {
+    headers.get(Status::GRPC_STATUS).map_or(Code::Unknown, |code| Code::from_bytes(code.as_bytes()))
+}
+
+/// The name of a code, as gRPC writes it.
+pub(super) fn code_name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,142 @@
+//! What the log is told of calls: all of them at debug, and the failed and slow ones, as many as a person can read. Knows no
+//! content, only names, codes and times.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use http::HeaderValue;
+use tonic::Code;
+use tracing::Level;
+
+use super::{Method, code_name};
+
+/// An answer that takes longer is slow. Streams are not: they last.
+const SLOW: Duration = Duration::from_secs(1);
+/// Calls can fail by the thousands: the log has as many lines in a second.
+const LINES_PER_SECOND: u32 = 20;
+
+#[derive(Debug, Default)]
+pub(super) struct Log(Mutex<Told>);
+
+#[derive(Debug, Default)]
+struct Told {
+    /// When the second began.
+    since: Option<Instant>,
+    lines: u32,
+    /// Calls that the log was not told of since the last line.
+    left_out: u64,
+}
+
+/// What a call ended with, for whoever reads the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Ended,
+    /// The client has to do something about it.
+    Refused,
+    Slow,
+    /// The server has.
+    Failed,
+}
+
+impl Log {
+    pub(super) fn tell(&self, method: &Method, code: Code, time: Duration, request_id: Option<&HeaderValue>) {
+        let kind = kind(method.streams, code, time);
+        let all = tracing::enabled!(target: "confwatch::calls", Level::DEBUG);
+        if kind == Kind::Ended && !all {
+            return;
+        }
+        let left_out = match kind {
+            Kind::Ended => 0,
+            Kind::Refused | Kind::Slow | Kind::Failed => match self.line(Instant::now()) {
+                Some(left_out) => left_out,
+                None if all => 0,
+                None => return,
+            },
+        };
+        let named = request_id.and_then(|id| id.to_str().ok());
+        let fresh = named.is_none().then(|| uuid::Uuid::now_v7().to_string());
+        let request_id = named.or(fresh.as_deref());
+        let (service, name, code, seconds) =
+            (&method.service, &method.name, code_name(code), time.as_secs_f64());
+        macro_rules! tell {
+            ($level:expr, $message:literal) => {
+                tracing::event!(
+                    target: "confwatch::calls", $level, request_id, service, method = name, code, seconds, left_out, $message
+                )
+            };
+        }
+        match kind {
+            Kind::Ended => tell!(Level::DEBUG, "a call has ended"),
+            Kind::Refused => tell!(Level::INFO, "a call was refused"),
+            Kind::Slow => tell!(Level::WARN, "a call was slow"),
+            Kind::Failed => tell!(Level::WARN, "a call has failed"),
+        }
+    }
+
+    /// Whether there is room for a line: then how many calls were left out before it.
+    fn line(&self, now: Instant) -> Option<u64> {
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.since.is_none_or(|since| now.duration_since(since) >= Duration::from_secs(1)) {
+            (told.since, told.lines) = (Some(now), 0);
+        }
+        if told.lines >= LINES_PER_SECOND {
+            told.left_out += 1;
+            return None;
+        }
+        told.lines += 1;
+        Some(std::mem::take(&mut told.left_out))
+    }
+}
+
+fn kind(streams: bool, code: Code, time: Duration) -> Kind {
+    match code {
+        // How a stream ends: its client leaves, or is told to come back.
+        Code::Unavailable if streams => Kind::Ended,
+        Code::Unknown | Code::Internal | Code::Unavailable | Code::DataLoss => Kind::Failed,
+        _ if !streams && time >= SLOW => Kind::Slow,
+        Code::Ok | Code::Cancelled => Kind::Ended,
+        Code::InvalidArgument
+        | Code::DeadlineExceeded
+        | Code::NotFound
+        | Code::AlreadyExists
+        | Code::PermissionDenied
+        | Code::ResourceExhausted
+        | Code::FailedPrecondition
+        | Code::Aborted
+        | Code::OutOfRange
+        | Code::Unimplemented
+        | Code::Unauthenticated => Kind::Refused,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_limited_and_the_next_one_tells_how_many_calls_were_left_out() {
+        let (log, now) = (Log::default(), Instant::now());
+        for _ in 0..LINES_PER_SECOND {
+            assert_eq!(log.line(now), Some(0));
+        }
+        assert_eq!((log.line(now), log.line(now)), (None, None));
+        assert_eq!(log.line(now + Duration::from_secs(1)), Some(2));
+        assert_eq!(log.line(now + Duration::from_secs(1)), Some(0));
+    }
+
+    #[test]
+    fn what_the_server_has_to_look_at_is_told_apart_from_what_a_client_did() {
+        let (quick, slow) = (Duration::from_millis(1), Duration::from_secs(2));
+        let check =
+            |streams, code, time, expected| assert_eq!(kind(streams, code, time), expected, "{code:?}");
+        check(false, Code::Ok, quick, Kind::Ended);
+        check(false, Code::Ok, slow, Kind::Slow);
+        check(true, Code::Ok, slow, Kind::Ended);
+        check(true, Code::Cancelled, slow, Kind::Ended);
+        check(true, Code::Unavailable, slow, Kind::Ended);
+        check(false, Code::Unavailable, quick, Kind::Failed);
+        check(false, Code::NotFound, quick, Kind::Refused);
+        check(true, Code::PermissionDenied, slow, Kind::Refused);
+        check(false, Code::Internal, slow, Kind::Failed);
+    }
+}

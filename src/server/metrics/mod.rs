@@ -1,0 +1,251 @@
+//! The metrics of a server: what is counted elsewhere, read and written down when somebody asks. Knows where the numbers are; what
+//! is measured knows nothing of it.
+
+pub(super) mod listen;
+mod write;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, text};
+use prometheus_client::registry::{Registry, Unit};
+
+use self::write::Writer;
+use super::calls::{Calls, TICK_NANOS, code_name};
+use super::connections::Connections;
+use crate::engine::{BySource, Engine};
+use crate::store::sled::{Counts as StoreCounts, DiskBytes};
+
+const SECOND_NANOS: f64 = 1e9;
+
+/// With a registry of its own: there may be many servers in one process.
+pub(super) struct Metrics {
+    sources: Arc<Sources>,
+    registry: Registry,
+}
+
+/// Where the numbers are.
+struct Sources {
+    calls: Arc<Calls>,
+    connections: Arc<Connections>,
+    data_dir: PathBuf,
+    /// Since the epoch.
+    started_seconds: f64,
+    /// While the store is open. Locked for as long as the numbers are read: what takes time is not done under it.
+    opened: RwLock<Option<Opened>>,
+}
+
+struct Opened {
+    engine: Arc<Engine>,
+    store: Arc<StoreCounts>,
+}
+
+impl Metrics {
+    pub(super) fn new(
+        calls: Arc<Calls>,
+        connections: Arc<Connections>,
+        data_dir: PathBuf,
+        started: SystemTime,
+    ) -> Metrics {
+        let started_seconds = started.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+        let opened = RwLock::default();
+        let sources = Arc::new(Sources { calls, connections, data_dir, started_seconds, opened });
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(Everything(Arc::clone(&sources))));
+        Metrics { sources, registry }
+    }
+
+    pub(super) fn open(&self, engine: Arc<Engine>, store: Arc<StoreCounts>) {
+        self.sources.set_opened(Some(Opened { engine, store }));
+    }
+
+    /// On return nothing is kept of what was open.
+    pub(super) fn close(&self) {
+        self.sources.set_opened(None);
+    }
+
+    /// All there is, as OpenMetrics writes it. Looks at files.
+    fn text(&self) -> Result<String, fmt::Error> {
+        let mut text = String::new();
+        text::encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+}
+
+struct Everything(Arc<Sources>);
+
+impl fmt::Debug for Everything {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Everything")
+    }
+}
+
+impl Collector for Everything {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let writer = &mut Writer(&mut encoder);
+        self.0.process(writer)?;
+        self.0.calls(writer)?;
+        self.0.connections(writer)?;
+        self.0.engine(writer)?;
+        self.0.store(writer)
+    }
+}
+
+impl Sources {
+    fn opened(&self) -> RwLockReadGuard<'_, Option<Opened>> {
+        self.opened.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set_opened(&self, opened: Option<Opened>) {
+        *self.opened.write().unwrap_or_else(PoisonError::into_inner) = opened;
+    }
+
+    fn process(&self, writer: &mut Writer<'_, '_>) -> fmt::Result {
+        writer.info("confwatch_build", "What is running", &[("version", env!("CARGO_PKG_VERSION"))])?;
+        let help = "When the server was started, since the epoch";
+        writer.gauge("process_start_time", help, Some(Unit::Seconds), [([], self.started_seconds)])
+    }
+
+    fn calls(&self, writer: &mut Writer<'_, '_>) -> fmt::Result {
+        let methods = self.calls.methods().iter();
+        let handled = methods.clone().flat_map(|method| {
+            let labels = [("grpc_service", method.service.as_str()), ("grpc_method", method.name.as_str())];
+            let [service, name] = labels;
+            method
+                .handled()
+                .map(move |(code, count)| ([service, name, ("grpc_code", code_name(code))], count))
+        });
+        writer.counter("grpc_server_handled", "Calls that have ended, by their code", handled)?;
+        let durations = methods.filter_map(|method| {
+            let labels = [("grpc_service", method.service.as_str()), ("grpc_method", method.name.as_str())];
+            let durations = method.durations.read();
+            (durations.count() > 0).then_some((labels, durations))
+        });
+        let per_second = SECOND_NANOS / TICK_NANOS as f64;
+        let help = "How long calls took until their end; of streams, how long they lasted";
+        writer.histogram("grpc_server_handling", help, Some((Unit::Seconds, per_second)), durations)
+    }
+
+    fn connections(&self, writer: &mut Writer<'_, '_>) -> fmt::Result {
+        let counts = &self.connections.counts;
+        writer.gauge(
+            "confwatch_connections",
+            "Connections that are open",
+            None,
+            [([], value(&counts.open))],
+        )?;
+        let help = "Connections that were admitted";
+        writer.counter("confwatch_connections_admitted", help, [([], value(&counts.admitted))])?;
+        let refused = [
+            ("in_all", &counts.refused_in_all),
+            ("of_address", &counts.refused_of_address),
+            ("handshake", &counts.handshakes_failed),
+            ("handshake_timeout", &counts.handshakes_timed_out),
+            ("preface_timeout", &counts.prefaces_timed_out),
+        ];
+        let help = "Connections that did not come about, by the reason";
+        writer.counter("confwatch_connections_refused", help, by("reason", refused))?;
+        let help = "Connections that were ended since they were as old as they may be";
+        writer.counter("confwatch_connections_aged", help, [([], value(&counts.aged))])?;
+        let reloads = [("ok", &counts.certificates_reloaded), ("failed", &counts.certificate_reloads_failed)];
+        let help = "Times that the files of TLS were taken over, or could not be";
+        writer.counter("confwatch_certificate_reloads", help, by("outcome", reloads))
+    }
+
+    fn engine(&self, writer: &mut Writer<'_, '_>) -> fmt::Result {
+        let opened = self.opened();
+        let engine = opened.as_ref().map(|opened| &*opened.engine);
+        let gauge = |read: fn(&Engine) -> u64| engine.map(|engine| ([], read(engine)));
+
+        let help = "The revision of the newest durable commit";
+        writer.gauge("confwatch_revision", help, None, gauge(|engine| engine.state().revision.0))?;
+        let help = "Configs that there are";
+        writer.gauge(
+            "confwatch_configs",
+            help,
+            None,
+            gauge(|engine| engine.state().config_count() as u64),
+        )?;
+        let sources =
+            engine.into_iter().flat_map(|engine| by("source", sources(&engine.commit_counts().by_source)));
+        writer.counter(
+            "confwatch_commits",
+            "Durable commits, by the kind of write that made them",
+            sources,
+        )?;
+        let batches = engine.map(|engine| ([], engine.commit_counts().batches.read()));
+        let help = "How many commits became durable together";
+        writer.histogram("confwatch_commit_batch_size", help, None, batches)?;
+
+        let help = "Watch streams that are open";
+        writer.gauge("confwatch_watchers", help, None, gauge(|engine| engine.watcher_count() as u64))?;
+        let help = "Targets that watch streams follow, each counted once";
+        writer.gauge(
+            "confwatch_watched_targets",
+            help,
+            None,
+            gauge(|engine| engine.watched_target_count() as u64),
+        )?;
+        let deliveries = engine.map(|engine| ([], engine.watch_delivery_count()));
+        let help = "Messages that told watch streams of documents";
+        writer.counter("confwatch_watch_deliveries", help, deliveries)?;
+        let help = "How many revisions what watch streams are told of is behind the newest durable commit";
+        writer.gauge("confwatch_watch_lag_revisions", help, None, gauge(Engine::watch_lag))
+    }
+
+    fn store(&self, writer: &mut Writer<'_, '_>) -> fmt::Result {
+        let syncs = self.opened().as_ref().map(|opened| ([], opened.store.syncs.read()));
+        let help = "How long the disk took to make a batch of commits durable";
+        writer.histogram("confwatch_store_sync", help, Some((Unit::Seconds, SECOND_NANOS)), syncs)?;
+        let bytes = match DiskBytes::of(&self.data_dir) {
+            Ok(DiskBytes { db, journal, wal }) => vec![("db", db), ("journal", journal), ("wal", wal)],
+            // Numbers that are missing say so.
+            Err(error) => {
+                tracing::warn!(%error, "cannot tell how large the store is");
+                vec![]
+            }
+        };
+        let bytes = bytes.into_iter().map(|(part, bytes)| ([("part", part)], bytes));
+        writer.gauge(
+            "confwatch_store",
+            "What the files of the store take on the disk",
+            Some(Unit::Bytes),
+            bytes,
+        )
+    }
+}
+
+fn value(count: &AtomicU64) -> u64 {
+    count.load(Relaxed)
+}
+
+/// One number for each value of a label.
+fn by<'a, const N: usize>(
+    label: &'static str,
+    counts: [(&'static str, &'a AtomicU64); N],
+) -> impl Iterator<Item = ([(&'static str, &'static str); 1], u64)> + 'a {
+    counts.into_iter().map(move |(of, count)| ([(label, of)], value(count)))
+}
+
+/// All of them: a new one has to be listed here.
+fn sources(by_source: &BySource) -> [(&'static str, &AtomicU64); 8] {
+    let BySource { set, apply, delete, rollback, expiry, tag, schema, migration } = by_source;
+    [
+        ("set", set),
+        ("apply", apply),
+        ("delete", delete),
+        ("rollback", rollback),
+        ("expiry", expiry),
+        ("tag", tag),
+        ("schema", schema),
+        ("migration", migration),
+    ]
+}
+
+#[cfg(test)]
+mod tests;
