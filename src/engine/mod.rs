@@ -329,7 +329,7 @@ impl Engine {
 
     /// Refuses to write what the engine alone writes.
     fn refuse_reserved(&self, intent: &Intent) -> Result<(), Error> {
-        if intent.ids().into_iter().any(|id| self.vault.is_keys(id)) {
+        if intent.names(self.vault.id()) {
             let message = format!("{} holds the data keys, which the server alone writes", self.vault.id());
             return Err(Error::Invalid { field: "config".into(), message });
         }

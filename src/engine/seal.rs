@@ -21,7 +21,7 @@ use super::write::bounded;
 impl Plan {
     /// Seals every secret of the layers that the plan would store. What is as before then, is no change.
     pub(super) fn seal(&mut self, bases: &Bases, planning: &Planning<'_>) -> Result<(), Error> {
-        self.add_newly_marked(bases);
+        self.add_newly_marked(bases, planning);
         let mut report = Report::default();
         for at in 0..self.changes.len() {
             let change = &self.changes[at];
@@ -49,14 +49,15 @@ impl Plan {
     }
 
     /// Adds the layers of configs whose schema changes: it may mark what they have in plain text.
-    fn add_newly_marked(&mut self, bases: &Bases) {
+    fn add_newly_marked(&mut self, bases: &Bases, planning: &Planning<'_>) {
         let is_schema = |change: &ConfigChange| {
             !change.layers.is_empty() && matches!(change.id.config.governs(), Some(Governs::Schema(_)))
         };
         if !self.changes.iter().any(is_schema) {
             return;
         }
-        for config in bases.governed() {
+        // The keys are what seals: whatever a schema says of them, they are not sealed.
+        for config in bases.governed().iter().filter(|config| !planning.vault.is_keys(&config.id)) {
             if self.marking_schema(bases, &config.id).is_none() {
                 continue;
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::model::{Commit, ConfigId, Content, LayerChange, Pointer};
+use crate::model::{ConfigId, Content, Pointer};
 use crate::secret::{hide, holds_sealed};
 use crate::store::Sealed;
 use crate::validate::Schema;
@@ -32,11 +32,6 @@ pub(super) struct Sight<'a> {
 }
 
 impl Sight<'_> {
-    pub fn content(&self, id: &ConfigId, content: &Content) -> Content {
-        let schema = marking_schema(id, self.secrets, self.state);
-        shown(self.vault, id, content, self.secrets, schema.as_deref()).unwrap_or_else(|| content.clone())
-    }
-
     pub fn config(&self, config: &Arc<ConfigState>) -> Arc<ConfigState> {
         let schema = marking_schema(&config.id, self.secrets, self.state);
         config.with_contents(|entry| {
@@ -45,30 +40,37 @@ impl Sight<'_> {
     }
 
     pub fn commit(&self, mut sealed: Sealed) -> Sealed {
-        self.show(&mut sealed.commit);
-        sealed
-    }
-
-    fn show(&self, commit: &mut Commit) {
-        for change in &mut commit.changes {
-            let show = |layer: &mut LayerChange| {
-                layer.content = layer.content.as_ref().map(|content| self.content(&change.id, content));
-            };
-            change.layers.iter_mut().for_each(show);
+        for change in &mut sealed.commit.changes {
+            for content in change.layers.iter_mut().filter_map(|layer| layer.content.as_mut()) {
+                self.show(&change.id, content);
+            }
         }
+        sealed
     }
 
     pub fn outcome(&self, mut outcome: Outcome) -> Outcome {
         for LayerOutcome { id, before, after, .. } in &mut outcome.layers {
             if let Some(layer) = after {
-                layer.content = self.content(id, &layer.content);
+                self.show(id, &mut layer.content);
             }
-            *before = before.take().map(|entry| {
-                let content = self.content(id, &entry.layer.content);
-                entry.with_content(content)
-            });
+            if let Some(entry) = before
+                && let Some(content) = self.shown(id, &entry.layer.content)
+            {
+                *entry = entry.with_content(content);
+            }
         }
         outcome
+    }
+
+    fn show(&self, id: &ConfigId, content: &mut Content) {
+        if let Some(shown) = self.shown(id, content) {
+            *content = shown;
+        }
+    }
+
+    fn shown(&self, id: &ConfigId, content: &Content) -> Option<Content> {
+        let schema = marking_schema(id, self.secrets, self.state);
+        shown(self.vault, id, content, self.secrets, schema.as_deref())
     }
 }
 

@@ -306,13 +306,15 @@ impl ConfigState {
         self: &Arc<ConfigState>,
         content: impl Fn(&LayerEntry) -> Option<Content>,
     ) -> Arc<ConfigState> {
-        let mut config = Arc::clone(self);
+        let mut layers: Option<Vec<Arc<LayerEntry>>> = None;
         for (at, entry) in self.layers.iter().enumerate() {
             if let Some(content) = content(entry) {
-                Arc::make_mut(&mut config).layers[at] = entry.with_content(content);
+                layers.get_or_insert_with(|| self.layers.to_vec())[at] = entry.with_content(content);
             }
         }
-        config
+        let with =
+            |layers: Vec<_>| Arc::new(ConfigState { layers: layers.into(), ..ConfigState::clone(self) });
+        layers.map_or_else(|| Arc::clone(self), with)
     }
 
     /// Sorted by key.

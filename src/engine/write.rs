@@ -107,13 +107,13 @@ impl fmt::Debug for Action {
 }
 
 impl Intent {
-    /// The configs that it names, with those that it finds by them.
-    pub(super) fn ids(&self) -> Vec<&ConfigId> {
+    /// Whether it is about this config.
+    pub(super) fn names(&self, named: &ConfigId) -> bool {
         match self {
-            Intent::Changes(changes) => changes.iter().map(|change| &change.id).collect(),
-            Intent::Delete { id, .. } | Intent::Rollback { id, .. } | Intent::Tag { id, .. } => vec![id],
-            Intent::Expire(due) => due.iter().map(|expiry| &expiry.id).collect(),
-            Intent::PutSchema { governed, .. } | Intent::Migrate { governed, .. } => vec![governed],
+            Intent::Changes(changes) => changes.iter().any(|change| change.id == *named),
+            Intent::Expire(due) => due.iter().any(|expiry| expiry.id == *named),
+            Intent::Delete { id, .. } | Intent::Rollback { id, .. } | Intent::Tag { id, .. } => id == named,
+            Intent::PutSchema { governed, .. } | Intent::Migrate { governed, .. } => governed == named,
         }
     }
 

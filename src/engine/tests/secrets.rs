@@ -326,8 +326,25 @@ async fn what_is_sealed_elsewhere_and_the_keys_themselves_cannot_be_written() {
     let change = Change { id: keys.clone(), ..put(0, 0, LayerKind::Base, &json!({})) };
     let refused = write_changes(&engine, vec![change]).await.expect_err("nobody writes the keys");
     assert!(matches!(refused, Error::Invalid { .. }), "{refused}");
-    let delete = Intent::Delete { id: keys, key: None, expected: None };
+    let delete = Intent::Delete { id: keys.clone(), key: None, expected: None };
     assert!(engine.write(write(Source::Delete, delete)).await.is_err());
+    // Nor sealed, whatever is said to govern them.
+    let everything = json!({"active": 1, "versions": [{"number": 1, "schema": {"x-secret": true}}]});
+    let schema = ConfigId { config: ConfigName::parse("schema:keys").expect("a name"), ..keys };
+    let change = Change { id: schema, ..put(0, 0, LayerKind::Base, &everything) };
+    write_changes(&engine, vec![change]).await.expect("the schema is written");
+    let other = put(1, 0, LayerKind::Base, &json!({"a": {"$secret": CANARY}}));
+    write_changes(&engine, vec![other]).await.expect("keys are found as before");
+    let new = PutSchema { schema: json!({}), up: None, down: None, accept_existing: false, expected: None };
+    let intent = Intent::PutSchema { governed: engine.vault.id().clone(), put: new };
+    assert!(engine.write(write(Source::Schema, intent)).await.is_err());
+    engine
+        .rotate_master_key("test".into())
+        .await
+        .expect_err("a key of this process cannot be written anywhere");
+    let rotated = engine.rotate_data_key(id(0).namespace, "test".into()).await.expect("a further key");
+    assert_eq!((rotated.is_new, rotated.left), (true, 0));
+    assert_eq!(read(&engine, 3, Secrets::Revealed).await["a"], CANARY);
     engine.close().await;
 }
 
