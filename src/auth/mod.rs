@@ -7,7 +7,6 @@ mod access;
 mod caller;
 pub mod certificate;
 pub mod jwt;
-mod nearest;
 pub mod policy;
 mod problem;
 mod reader;

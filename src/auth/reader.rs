@@ -3,9 +3,9 @@
 use serde_json::{Map, Value};
 
 use super::Problem;
-use super::nearest::suggest;
 use super::problem::PROBLEMS_MAX;
 use crate::model::Pointer;
+use crate::model::nearest::suggest;
 
 /// What was found wrong so far.
 #[derive(Debug, Default)]

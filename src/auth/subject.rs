@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::nearest::nearest;
+use crate::model::nearest::nearest;
 
 /// The longest name of a subject or a group, in bytes.
 pub const NAME_BYTES_MAX: usize = 256;

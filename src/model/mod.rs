@@ -17,6 +17,7 @@ pub mod layer;
 pub mod limits;
 pub mod merge;
 pub mod name;
+pub mod nearest;
 pub mod patch;
 pub mod pointer;
 pub mod scope;

@@ -69,6 +69,11 @@ impl Pointer {
     pub fn contains(&self, other: &Pointer) -> bool {
         other.0.starts_with(&self.0)
     }
+
+    /// The same of a pointer as text. What is no pointer is nowhere.
+    pub fn contains_text(&self, other: &str) -> bool {
+        Pointer::parse(other).is_ok_and(|other| self.contains(&other))
+    }
 }
 
 /// Reads an array index (RFC 6901 section 4). `None` if the token is not one.

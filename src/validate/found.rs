@@ -21,11 +21,6 @@ pub struct Found {
 }
 
 impl Found {
-    /// Whether it is about a place, or one below it.
-    pub fn is_within(&self, place: &Pointer) -> bool {
-        Pointer::parse(&self.pointer).is_ok_and(|pointer| place.contains(&pointer))
-    }
-
     /// The same, in a document that has this one at `place`.
     pub fn below(mut self, place: &str) -> Found {
         self.pointer.insert_str(0, place);
@@ -57,7 +52,7 @@ impl FoundList {
     pub fn add(&mut self, severity: Severity, make: impl FnOnce() -> Found) {
         let Some(place) = &self.within else { return self.put(severity, make) };
         let found = make();
-        if found.is_within(place) {
+        if place.contains_text(&found.pointer) {
             self.put(severity, || found);
         }
     }

@@ -8,7 +8,6 @@ pub mod expression;
 mod found;
 pub mod lint;
 pub mod migration;
-pub mod nearest;
 mod registry;
 mod report;
 pub mod rule;

@@ -57,10 +57,7 @@ impl Report {
 
     /// Takes one more.
     pub fn add(&mut self, finding: Finding) {
-        let is_within = |place: &Arc<Pointer>| {
-            Pointer::parse(&finding.place.pointer).is_ok_and(|pointer| place.contains(&pointer))
-        };
-        if !self.within.as_ref().is_none_or(is_within) {
+        if self.within.as_ref().is_some_and(|place| !place.contains_text(&finding.place.pointer)) {
             return;
         }
         if self.findings.len() < FINDINGS_MAX {

@@ -277,6 +277,10 @@ async fn a_migration_is_one_commit_there_and_back_and_one_that_fails_leaves_noth
         (plan.layers.len(), plan.layer_count, plan.from_number, plan.to_number),
         (2, 2, 1, stored.number)
     );
+    let (before_bytes, after_bytes) =
+        (r#"{"timeout":5}"#.len() as u64, r#"{"timeout_ms":5000}"#.len() as u64);
+    let sizes: Vec<_> = plan.layers.iter().map(|layer| (layer.bytes_before, layer.bytes_after)).collect();
+    assert_eq!((sizes, plan.bytes), (vec![(before_bytes, after_bytes); 2], 2 * after_bytes));
     assert_eq!(store_revision(&mut client).await, before);
     let (mut watcher, _) =
         Watcher::open(&client, watch([target("app", "/"), target("app", "/production")])).await;

@@ -8,10 +8,10 @@ use super::binding::{Binding, SubjectPattern};
 use super::pattern::Pattern;
 use super::role::{BUILT_IN, built_in};
 use super::verb::{Verb, VerbSet};
-use crate::auth::nearest::suggest;
 use crate::auth::reader::{At, Reader};
 use crate::auth::{Problem, SubjectError};
 use crate::model::name::NAME_BYTES_MAX;
+use crate::model::nearest::suggest;
 use crate::model::{ConfigName, Namespace, Scope, TagName};
 
 pub const ROLES_MAX: usize = 1000;

@@ -6,7 +6,7 @@ use super::document::{Advice, add};
 use super::path::Path;
 use super::{Check, FoundList, LayerInput};
 use crate::model::LayerKind;
-use crate::validate::nearest::nearest;
+use crate::model::nearest::nearest;
 
 /// Looks for all lints about layers that are on.
 pub fn check_layer(input: &LayerInput, found: &mut FoundList) {

@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use super::{ALL, Check};
+use crate::model::nearest::suggest;
 use crate::model::pointer::Pointer;
-use crate::validate::nearest::nearest;
 use crate::validate::{Found, FoundList, Severity};
 
 /// The severity of each lint; none of those that are off.
@@ -30,8 +30,7 @@ impl LintSettings {
         for (code, severity) in members {
             let pointer = || format!("/lints{}", Pointer::root().child(code));
             let Some(at) = ALL.iter().position(|lint| lint.code == code) else {
-                let near = nearest(code, ALL.iter().map(|lint| lint.code));
-                let suggestion = near.map(|near| format!("did you mean {near:?}?")).unwrap_or_default();
+                let suggestion = suggest(code, ALL.iter().map(|lint| lint.code));
                 found.add(Severity::Error, || {
                     wrong(pointer(), format!("there is no lint {code:?}"), suggestion)
                 });
@@ -44,8 +43,7 @@ impl LintSettings {
                 Some("error") => Some(Severity::Error),
                 Some(_) | None => {
                     let names = ["off", "suggestion", "warning", "error"];
-                    let near = severity.as_str().and_then(|text| nearest(text, names));
-                    let suggestion = near.map(|near| format!("did you mean {near:?}?")).unwrap_or_default();
+                    let suggestion = severity.as_str().map(|text| suggest(text, names)).unwrap_or_default();
                     let message = format!("one of {} expected", names.join(", "));
                     found.add(Severity::Error, || wrong(pointer(), message, suggestion));
                     continue;

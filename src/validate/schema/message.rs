@@ -5,9 +5,9 @@ use jsonschema::error::{TypeKind, ValidationErrorKind};
 use jsonschema::{JsonType, ValidationError};
 use serde_json::Value;
 
+use crate::model::nearest::nearest;
 use crate::model::pointer::Pointer;
 use crate::validate::lint::credential;
-use crate::validate::nearest::nearest;
 use crate::validate::{Found, FoundList, Severity};
 
 /// Longer texts of a document or a schema are not shown.

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use crate::model::limits::DEPTH_MAX;
+use crate::model::nearest::nearest;
 use crate::model::pointer::Pointer;
 use crate::model::{ConfigName, canonical::to_canonical};
-use crate::validate::nearest::nearest;
 use crate::validate::{Found, Severity};
 
 /// Canonical text of one schema.

@@ -8,8 +8,9 @@ const CANDIDATES_MAX: usize = 10_000;
 /// The candidate that `written` was most likely meant to be, if one is near: it differs in case and separators only, or in at most a
 /// third of its characters. Of equally near ones the first.
 pub fn nearest<'a>(written: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let characters: Vec<char> = written.chars().take(CHARS_MAX + 1).collect();
-    if characters.len() > CHARS_MAX {
+    let length = |text: &str| text.chars().take(CHARS_MAX + 1).count();
+    let written_length = length(written);
+    if written_length > CHARS_MAX {
         return None;
     }
     let plain: String = plain(written).collect();
@@ -21,11 +22,15 @@ pub fn nearest<'a>(written: &str, candidates: impl IntoIterator<Item = &'a str>)
         let distance = if !plain.is_empty() && self::plain(candidate).eq(plain.chars()) {
             0
         } else {
-            let allowed = characters.len().max(candidate.chars().take(CHARS_MAX).count()) / 3;
-            match distance(&characters, candidate) {
-                Some(distance) if distance <= allowed => distance,
-                Some(_) | None => continue,
+            // Insertions, removals, replacements and swaps of neighbours count one each.
+            let distance = match length(candidate) {
+                ..=CHARS_MAX => strsim::osa_distance(written, candidate),
+                _ => continue,
+            };
+            if distance > written_length.max(length(candidate)) / 3 {
+                continue;
             }
+            distance
         };
         if best.is_none_or(|(least, _)| distance < least) {
             best = Some((distance, candidate));
@@ -35,32 +40,13 @@ pub fn nearest<'a>(written: &str, candidates: impl IntoIterator<Item = &'a str>)
 }
 
 /// The text without what naming styles differ in: `timeOut`, `time_out` and `time-out` are one.
-pub fn plain(text: &str) -> impl Iterator<Item = char> {
+fn plain(text: &str) -> impl Iterator<Item = char> {
     text.chars().filter(|c| !matches!(c, '_' | '-' | '.' | ' ')).flat_map(char::to_lowercase)
 }
 
-/// How many insertions, removals, replacements and swaps of neighbours lead from one text to the other (optimal string alignment).
-/// `None` if the second is too long.
-fn distance(a: &[char], b: &str) -> Option<usize> {
-    let b: Vec<char> = b.chars().take(CHARS_MAX + 1).collect();
-    if b.len() > CHARS_MAX {
-        return None;
-    }
-    let mut before: Vec<usize> = vec![0; b.len() + 1];
-    let mut last: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.iter().enumerate() {
-        let mut row = Vec::with_capacity(b.len() + 1);
-        row.push(i + 1);
-        for (j, to) in b.iter().enumerate() {
-            let mut least = (last[j + 1] + 1).min(row[j] + 1).min(last[j] + usize::from(from != to));
-            if i > 0 && j > 0 && *from == b[j - 1] && a[i - 1] == *to {
-                least = least.min(before[j - 1] + 1);
-            }
-            row.push(least);
-        }
-        before = std::mem::replace(&mut last, row);
-    }
-    last.last().copied()
+/// `did you mean "port"?`, or nothing.
+pub fn suggest<'a>(written: &str, candidates: impl IntoIterator<Item = &'a str>) -> String {
+    nearest(written, candidates).map(|name| format!("did you mean {name:?}?")).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -78,6 +64,10 @@ mod tests {
         check("inof", &["debug", "info", "error"], Some("info"));
         check("maxConnections", &["max_connections", "min_connections"], Some("max_connections"));
         check("MAX_CONNECTIONS", &["max-connections"], Some("max-connections"));
+        let verbs = ["read", "write", "reveal-secret", "admin"];
+        check("wirte", &verbs, Some("write"));
+        check("READ", &verbs, Some("read"));
+        check("reveal_secret", &verbs, Some("reveal-secret"));
     }
 
     #[test]
@@ -86,15 +76,14 @@ mod tests {
         check("a", &["b"], None);
         check("", &["b", ""], None);
         check("port", &["port"], None);
+        check("owner", &["read", "write", "reveal-secret", "admin"], None);
         check(&"x".repeat(1000), &["x"], None);
         check("x", &[&"x".repeat(1000)], None);
     }
 
     #[test]
     fn distances_count_swaps_as_one() {
-        let check = |a: &str, b: &str, expected| {
-            assert_eq!(distance(&a.chars().collect::<Vec<_>>(), b), Some(expected), "{a} {b}");
-        };
+        let check = |a: &str, b: &str, expected| assert_eq!(strsim::osa_distance(a, b), expected, "{a} {b}");
         check("", "", 0);
         check("", "abc", 3);
         check("abc", "", 3);
