@@ -4,11 +4,13 @@
 //! Every field is always there. Documents and values that are JSON are embedded as JSON, enums are their names in the
 //! contract, moments are RFC 3339, and what is unset is null.
 
+mod access;
 mod document;
 mod history;
 mod schema;
 mod write;
 
+pub use access::*;
 pub use document::*;
 pub use history::*;
 pub use schema::*;

@@ -14,6 +14,7 @@ use tonic::service::Routes;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
+use super::access;
 use super::connections::{ConnectionCounts, Connections};
 use super::front::{Front, SERVICES};
 use super::listen::{self, Service};
@@ -25,7 +26,7 @@ use crate::proto::v1::FILE_DESCRIPTOR_SET;
 use crate::store::sled::{Fsync as StoreFsync, SledOptions, SledStore};
 
 /// The names that health is asked for: the server as a whole, and the service.
-const HEALTH_NAMES: [&str; 3] = ["", SERVICES[0], SERVICES[1]];
+const HEALTH_NAMES: [&str; 4] = ["", SERVICES[0], SERVICES[1], SERVICES[2]];
 /// How long the engine may take to finish what is queued once no call is left.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(1500);
 
@@ -69,6 +70,7 @@ impl Server {
             }
         };
 
+        access::mode(&settings, address)?;
         let (health, health_service) = tonic_health::server::health_reporter();
         set_health(&health, ServingStatus::NotServing).await;
         let front = Front::new(reflection()?.add_service(health_service));
@@ -85,8 +87,9 @@ impl Server {
         let serving = tokio::spawn(listen::serve(listener, Arc::new(service), stop.clone()));
 
         let drain_timeout = settings.drain_timeout;
+        let opened = settings.clone();
         let opened =
-            spawn_blocking(move || open(&settings, progress)).await.context("opening the store failed");
+            spawn_blocking(move || open(&opened, progress)).await.context("opening the store failed");
         let engine = match opened.flatten() {
             Ok(engine) => engine,
             Err(error) => {
@@ -95,7 +98,16 @@ impl Server {
                 return Err(error);
             }
         };
-        front.open(api::calls(Arc::clone(&engine)));
+        let guard = match access::guard(&settings, address, &engine).await {
+            Ok(guard) => guard,
+            Err(error) => {
+                stop.cancel();
+                serving.abort();
+                engine.close().await;
+                return Err(error);
+            }
+        };
+        front.open(api::calls(Arc::clone(&engine), guard));
         set_health(&health, ServingStatus::Serving).await;
         Ok(RunningServer { address, engine, front, connections, health, stop, serving, drain_timeout })
     }
