@@ -8,7 +8,7 @@ use futures_util::FutureExt;
 use prost::Message;
 use tonic::Status;
 
-use crate::auth::{Access, Resource, Verb};
+use crate::auth::{Access, Resource, Sight, Verb};
 use crate::engine::{At, Error, Missing, RETRY_AFTER, Resolved, State, keep_seen};
 use crate::model::diff::{first_differences, unified};
 use crate::model::limits::TEXT_BYTES_MAX;
@@ -163,7 +163,8 @@ impl Api {
                 next = last.map(|id| page::token(&binding, &id.to_string())).unwrap_or_default();
                 break;
             }
-            let message = config_message(config);
+            let mut message = config_message(config);
+            leave_out_unseen(&mut message, &config.id, &sight);
             bytes += message.encoded_len();
             configs.push(message);
             last = Some(&config.id);
@@ -406,6 +407,15 @@ fn config_cursor(cursor: &str) -> Result<ConfigId, Error> {
         Some(ConfigId { namespace, config: ConfigName::parse(config).ok()? })
     };
     read().ok_or_else(|| request::invalid("page_token", "is damaged"))
+}
+
+/// Leaves the layers out of a config that the caller may not read.
+fn leave_out_unseen(message: &mut v1::ConfigInfo, id: &ConfigId, sight: &Sight) {
+    let sees = |scope: &Scope| sight.has(&id.namespace, &id.config, scope);
+    // Who may read it at the top may read all of it.
+    if !sees(&Scope::global()) {
+        message.layers.retain(|layer| Scope::parse(&layer.scope).is_ok_and(|scope| sees(&scope)));
+    }
 }
 
 /// Leaves the content of layers out of a version that is too large for a message of its own: of the last ones first.
