@@ -8,7 +8,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=proto");
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
     let files = protox::compile(
-        ["confwatch/v1/config_service.proto", "confwatch/v1/schema_service.proto", "confwatch/v1/auth.proto"],
+        [
+            "confwatch/v1/config_service.proto",
+            "confwatch/v1/schema_service.proto",
+            "confwatch/v1/secret.proto",
+            "confwatch/v1/auth.proto",
+        ],
         ["proto"],
     )?;
     // With comments, for reflection.

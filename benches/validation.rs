@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use confwatch::engine::{Action, Change, Engine, Intent, Options, Origin, PutSchema, Text, Write};
+use confwatch::engine::{Action, Change, Engine, Intent, Options, Origin, PutSchema, Secrets, Text, Write};
 use confwatch::model::text::Format;
 use confwatch::model::{ConfigId, ConfigName, Epoch, Governs, LayerKey, LayerKind, Namespace, Scope, Source};
 use confwatch::store::MemoryStore;
@@ -192,7 +192,10 @@ async fn write(engine: &Arc<Engine>, intent: Intent) {
         request: None,
         annotations: BTreeMap::new(),
     };
-    engine.write(Write { origin, intent, validate_only: false }).await.expect("it is accepted");
+    engine
+        .write(Write { origin, intent, validate_only: false, secrets: Secrets::Revealed })
+        .await
+        .expect("it is accepted");
 }
 
 fn measured(run: impl FnOnce()) -> (Duration, Duration) {

@@ -8,10 +8,11 @@ use source::{Named, Source, paths, sources};
 /// Which module may name which, and where in it if not everywhere. `lib.rs` declares the modules and is no arrow.
 const ARROWS: &[(&str, &[&str])] = &[
     ("main", &["cli", "server"]),
-    ("server", &["api", "engine", "auth", "store", "model", "proto"]),
+    ("server", &["api", "engine", "auth", "secret", "store", "model", "proto"]),
     ("api", &["engine", "auth", "store", "validate", "model", "proto"]),
-    ("engine", &["auth", "store", "validate", "model"]),
+    ("engine", &["auth", "store", "validate", "secret", "model"]),
     ("auth", &["model"]),
+    ("secret", &["model"]),
     ("validate", &["model"]),
     ("store", &["model"]),
     ("model", &[]),

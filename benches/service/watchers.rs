@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::board::{Board, Tally};
 use super::connection::{Connection, Event};
@@ -163,6 +163,8 @@ impl Watchers {
             let event = timeout(DELIVERY_TIMEOUT, connection.next()).await;
             answered += is_end(event.expect("an update is answered in time"));
         }
+        // At its pace, too: a server that answers before all have read would otherwise have the one before it skipped.
+        sleep_until(begin + interval * u32::try_from(updates.count).expect("a round is short")).await;
         let last = self.board.send();
         connection.call(&sets.set(config(), last));
         counters.push(last);

@@ -27,6 +27,7 @@ use super::reads::Got;
 use super::server::auth_service_server::AuthServiceServer;
 use super::server::config_service_server::{ConfigService, ConfigServiceServer};
 use super::server::schema_service_server::SchemaServiceServer;
+use super::server::secret_service_server::SecretServiceServer;
 use super::status::Unreadable;
 use super::transport::Contract;
 use super::{Api, MESSAGE_BYTES_MAX};
@@ -36,6 +37,7 @@ use crate::auth::Access;
 const PREFIX: &str = "/confwatch.v1.ConfigService/";
 const SCHEMA_PREFIX: &str = "/confwatch.v1.SchemaService/";
 const AUTH_PREFIX: &str = "/confwatch.v1.AuthService/";
+const SECRET_PREFIX: &str = "/confwatch.v1.SecretService/";
 static ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 
 /// `ConfigService`, for any server of HTTP/2. Clones share the engine.
@@ -45,6 +47,7 @@ pub struct Calls {
     generated: Contract<ConfigServiceServer<Api>>,
     schemas: Contract<SchemaServiceServer<Api>>,
     auth: Contract<AuthServiceServer<Api>>,
+    secrets: Contract<SecretServiceServer<Api>>,
 }
 
 /// The body of a request, as servers of HTTP/2 have it.
@@ -72,7 +75,14 @@ impl Calls {
         let auth = AuthServiceServer::new(api.clone())
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(usize::MAX);
-        Calls { api, generated: Contract(generated), schemas: Contract(schemas), auth: Contract(auth) }
+        let secrets = SecretServiceServer::new(api.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX);
+        Calls {
+            api,
+            generated: Contract(generated),
+            schemas: Contract(schemas),
+            auth: Contract(auth),
+            secrets: Contract(secrets),
+        }
     }
 
     /// Answers a call. Work that may take long is done in a task of its own; what remains is little, and can be polled among other
@@ -104,6 +114,10 @@ impl Calls {
         if request.uri().path().starts_with(SCHEMA_PREFIX) {
             request.extensions_mut().insert(access);
             return aside(self.schemas.clone(), request.map(Body::new));
+        }
+        if request.uri().path().starts_with(SECRET_PREFIX) {
+            request.extensions_mut().insert(access);
+            return aside(self.secrets.clone(), request.map(Body::new));
         }
         if request.uri().path().starts_with(AUTH_PREFIX) {
             request.extensions_mut().insert(access);

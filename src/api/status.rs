@@ -11,7 +11,7 @@ use tonic_types::pb::{self, BadRequest, ErrorInfo, RetryInfo};
 use crate::auth::jwt::JwtError;
 use crate::auth::token::TokenId;
 use crate::auth::{Denied, TokenError};
-use crate::engine::{Error, Limit, Missing};
+use crate::engine::{Error, Limit, Missing, SourceError};
 use crate::model::document_error::DocumentErrorCode;
 use crate::proto::v1;
 use crate::validate::Report;
@@ -146,7 +146,14 @@ impl From<Error> for Status {
                 told
             }
             // Only if the engine forgot to look again.
-            Error::TagMoved => Told::new(Code::Internal, "INTERNAL"),
+            Error::TagMoved | Error::KeyMissing(_) => Told::new(Code::Internal, "INTERNAL"),
+            Error::MasterKey(SourceError::NotOurs { .. } | SourceError::Unwritable { .. }) => {
+                Told::new(Code::FailedPrecondition, "MASTER_KEY_NOT_WRITABLE")
+            }
+            Error::MasterKey(_) | Error::DataKeys(_) => {
+                tracing::error!(%error, "secrets cannot be sealed");
+                Told::new(Code::Unavailable, "MASTER_KEY_UNAVAILABLE").retry_after(Duration::from_secs(5))
+            }
             Error::Compacted { oldest, .. } => {
                 Told::new(Code::OutOfRange, "COMPACTED").with("oldest_revision", oldest)
             }

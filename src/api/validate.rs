@@ -10,11 +10,11 @@ use crate::model::text::{Format, parse};
 use crate::proto::v1;
 use crate::validate::{Found, Severity};
 
-use super::Api;
 use super::convert::request;
 use super::convert::response::report_message;
 use super::guard::{Allowed, allow_validate};
 use super::writes::applied;
+use super::{Api, SECRETS};
 
 /// As many affected targets as an answer tells.
 const AFFECTED_MAX: usize = 1000;
@@ -53,7 +53,7 @@ impl Api {
         changes: Allowed<Vec<Change>>,
         within: Pointer,
     ) -> Result<v1::ValidateResponse, Status> {
-        let (report, outcome) = self.engine.validate(changes.into_inner(), within).await?;
+        let (report, outcome) = self.engine.validate(changes.into_inner(), within, SECRETS).await?;
         let mut affected = match &outcome {
             Some(outcome) => self.engine.affected(outcome).await?,
             None => vec![],

@@ -36,6 +36,7 @@ mod list;
 mod migrate;
 mod rollback;
 mod schema;
+mod secrets;
 mod serve;
 mod set;
 mod tag;
@@ -106,6 +107,7 @@ enum Subcommands {
     Validate(validate::ValidateArgs),
     Schema(schema::SchemaArgs),
     Migrate(migrate::MigrateArgs),
+    Secrets(secrets::SecretsArgs),
     Rollback(rollback::RollbackArgs),
     History(history::HistoryArgs),
     Diff(diff::DiffArgs),
@@ -189,6 +191,7 @@ async fn call(command: Subcommands, global: GlobalArgs, output: Output) -> Outco
         Subcommands::Validate(args) => validate::run(args, session).await,
         Subcommands::Schema(args) => schema::run(args, session).await,
         Subcommands::Migrate(args) => migrate::run(args, session).await,
+        Subcommands::Secrets(args) => secrets::run(args, session).await,
         Subcommands::Rollback(args) => rollback::run(args, session).await,
         Subcommands::History(args) => history::run(args, session).await,
         Subcommands::Diff(args) => diff::run(args, session).await,

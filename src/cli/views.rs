@@ -8,12 +8,14 @@ mod access;
 mod document;
 mod history;
 mod schema;
+mod secrets;
 mod write;
 
 pub use access::*;
 pub use document::*;
 pub use history::*;
 pub use schema::*;
+pub use secrets::*;
 pub use write::*;
 
 use serde_json::Value;

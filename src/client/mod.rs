@@ -33,6 +33,7 @@ use tonic::service::interceptor::InterceptedService;
 use crate::proto::v1::auth_service_client::AuthServiceClient;
 use crate::proto::v1::config_service_client::ConfigServiceClient;
 use crate::proto::v1::schema_service_client::SchemaServiceClient;
+use crate::proto::v1::secret_service_client::SecretServiceClient;
 use crate::proto::v1::{
     ApplyRequest, ApplyResponse, Change, Document, Format, GetRequest, RollbackRequest, RollbackResponse,
     SetRequest, SetResponse, StreamChangesRequest, WriteOptions,
@@ -57,12 +58,16 @@ pub type SchemaApi = SchemaServiceClient<InterceptedService<Connection, CallHead
 /// The same of `AuthService`.
 pub type AccessApi = AuthServiceClient<InterceptedService<Connection, CallHeaders>>;
 
+/// The same of `SecretService`.
+pub type SecretApi = SecretServiceClient<InterceptedService<Connection, CallHeaders>>;
+
 /// A client of one server. Cheap to clone; all clones share one connection.
 #[derive(Clone, Debug)]
 pub struct Client {
     api: Api,
     schemas: SchemaApi,
     access: AccessApi,
+    secrets: SecretApi,
 }
 
 impl Client {
@@ -73,8 +78,9 @@ impl Client {
         let connection = connect::connection(&options)?;
         let schemas = SchemaServiceClient::with_interceptor(connection.clone(), headers.clone());
         let access = AuthServiceClient::with_interceptor(connection.clone(), headers.clone());
+        let secrets = SecretServiceClient::with_interceptor(connection.clone(), headers.clone());
         let api = ConfigServiceClient::with_interceptor(connection, headers);
-        Ok(Client { api, schemas, access })
+        Ok(Client { api, schemas, access, secrets })
     }
 
     /// Every call of the service, as generated from the contract, with actor and timeout of this client.
@@ -90,6 +96,11 @@ impl Client {
     /// Every call of AuthService, in the same way.
     pub fn access(&self) -> AccessApi {
         self.access.clone()
+    }
+
+    /// Every call of SecretService, in the same way.
+    pub fn secrets(&self) -> SecretApi {
+        self.secrets.clone()
     }
 
     /// The effective document of a target, as canonical JSON. `None` if there is no such config, or no layer of it

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::model::{ConfigId, Scope};
 
 use super::resolve::{Target, View, resolve};
+use super::sight::Secrets;
 use super::state::ConfigState;
 use super::watch::Hub;
 
@@ -22,8 +23,10 @@ pub struct Affected {
 pub(super) fn affected(before: Option<&ConfigState>, after: &ConfigState, hub: &Hub) -> Vec<Affected> {
     let id = &after.id;
     let document = |config: Option<&ConfigState>, scope: &Scope, view| {
-        let target = Target { id: id.clone(), scope: scope.clone(), view };
-        config.and_then(|config| resolve(config, &target, None)).map(|resolved| resolved.digest)
+        let secrets = Secrets::Revealed;
+        let target = Target { id: id.clone(), scope: scope.clone(), view, secrets };
+        let resolved = config.and_then(|config| resolve(config, &target, None, hub.resolver.vault(), None));
+        resolved.map(|resolved| resolved.digest)
     };
     let changes = |scope: &Scope, view| document(before, scope, view) != document(Some(after), scope, view);
     let layers = before.into_iter().chain([after]).flat_map(ConfigState::layers);

@@ -132,7 +132,8 @@ impl Bases {
         }
     }
 
-    fn governance(&self, namespace: &Namespace) -> Option<&Arc<Governance>> {
+    /// What governs a namespace.
+    pub fn governance(&self, namespace: &Namespace) -> Option<&Arc<Governance>> {
         let found = self.governances.iter().find(|(other, _)| other == namespace);
         found.and_then(|(_, governance)| governance.as_ref())
     }

@@ -2,19 +2,22 @@
 //! nothing of where the newest of them are kept.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::auth::Sight;
+use crate::auth::Sight as MaySee;
 use crate::model::{ConfigChange, ConfigId, ConfigName, Namespace, Revision};
 use crate::store::Sealed;
 
 use super::error::Error;
+use super::pipeline::Pipeline;
 use super::recent::Recent;
+use super::sight::{Secrets, Sight};
+use super::vault::Vault;
 
 /// Which commits to follow.
 #[derive(Clone, Debug)]
@@ -24,6 +27,23 @@ pub struct ChangesOptions {
     /// Only what happens in this namespace, or to this config of it.
     pub filter: Option<(Namespace, Option<ConfigName>)>,
     pub progress_interval: Duration,
+    /// How they stand in what was written.
+    pub secrets: Secrets,
+}
+
+/// By what commits are shown. It does not keep the store open.
+pub(super) struct Shown {
+    pub vault: Arc<Vault>,
+    pub pipeline: Weak<Pipeline>,
+    pub secrets: Secrets,
+}
+
+impl Shown {
+    fn commit(&self, sealed: Sealed) -> Result<Sealed, Error> {
+        let gone = Error::Draining { retry_after: super::RETRY_AFTER };
+        let state = self.pipeline.upgrade().ok_or(gone)?.published();
+        Ok(Sight { vault: &self.vault, secrets: self.secrets, state: &state }.commit(sealed))
+    }
 }
 
 #[derive(Debug)]
@@ -41,7 +61,8 @@ pub struct Changes {
     draining: CancellationToken,
     filter: Option<(Namespace, Option<ConfigName>)>,
     /// `None`: all of it.
-    sight: Option<Sight>,
+    may_see: Option<MaySee>,
+    shown: Shown,
     page: VecDeque<Arc<Sealed>>,
     /// The next revision to read.
     next: Revision,
@@ -57,6 +78,7 @@ impl Changes {
         published: watch::Receiver<Revision>,
         draining: CancellationToken,
         place: OwnedSemaphorePermit,
+        shown: Shown,
         options: ChangesOptions,
     ) -> Result<Changes, Error> {
         let newest = *published.borrow();
@@ -73,7 +95,8 @@ impl Changes {
             published,
             draining,
             filter: options.filter,
-            sight: None,
+            may_see: None,
+            shown,
             page: VecDeque::new(),
             next,
             progress_interval: options.progress_interval,
@@ -83,8 +106,8 @@ impl Changes {
     }
 
     /// From now on only what this shows is given, as if there were nothing else.
-    pub fn narrow(&mut self, sight: Sight) {
-        self.sight = Some(sight);
+    pub fn narrow(&mut self, may_see: MaySee) {
+        self.may_see = Some(may_see);
     }
 
     /// The next commit, or word that there is none. Waits for it. Dropping the future loses nothing.
@@ -93,7 +116,7 @@ impl Changes {
             while let Some(sealed) = self.page.pop_front() {
                 if let Some(sealed) = self.filtered(&sealed) {
                     self.progress_at = Instant::now() + self.progress_interval;
-                    return Ok(ChangeEvent::Commit(sealed));
+                    return Ok(ChangeEvent::Commit(self.shown.commit(sealed)?));
                 }
             }
             if self.draining.is_cancelled() {
@@ -138,7 +161,7 @@ impl Changes {
             change.id.namespace == *namespace
                 && config.as_ref().is_none_or(|config| change.id.config == *config)
         });
-        is_asked_for && self.sight.as_ref().is_none_or(|sight| shows(sight, change))
+        is_asked_for && self.may_see.as_ref().is_none_or(|sight| shows(sight, change))
     }
 
     fn lets_through(&self, sealed: &Sealed) -> bool {
@@ -149,7 +172,7 @@ impl Changes {
         self.lets_through(sealed).then(|| {
             let mut sealed = sealed.clone();
             sealed.commit.changes.retain(|change| self.concerns(change));
-            if let Some(sight) = &self.sight {
+            if let Some(sight) = &self.may_see {
                 sealed.commit.changes.iter_mut().for_each(|change| keep_seen(sight, change));
             }
             sealed
@@ -158,7 +181,7 @@ impl Changes {
 }
 
 /// Whether anything of a change may be seen: a layer, or of one without layers, which moves tags, the config.
-pub fn shows(sight: &Sight, change: &ConfigChange) -> bool {
+pub fn shows(sight: &MaySee, change: &ConfigChange) -> bool {
     let ConfigId { namespace, config } = &change.id;
     match change.layers.as_slice() {
         [] => sight.has_config(namespace, config),
@@ -167,7 +190,7 @@ pub fn shows(sight: &Sight, change: &ConfigChange) -> bool {
 }
 
 /// Takes the layers out of a change that may not be seen.
-pub fn keep_seen(sight: &Sight, change: &mut ConfigChange) {
+pub fn keep_seen(sight: &MaySee, change: &mut ConfigChange) {
     let ConfigId { namespace, config } = &change.id;
     change.layers.retain(|layer| sight.has(namespace, config, &layer.key.scope));
 }

@@ -7,16 +7,18 @@ use std::thread;
 
 use serde_json::Value;
 
-use crate::model::limits::Limits;
 use crate::model::{ConfigChange, ConfigId, LayerKind, Namespace, Pointer, Scope};
-use crate::validate::{Broken, Contract, Finding, Found, FoundList, Report, Subject, check_place};
+use crate::secret::{MASK, mask};
+use crate::validate::{Broken, Contract, Finding, Found, FoundList, Hidden, Report, Subject, check_place};
 
 use super::access::check_access;
-use super::documents::Documents;
+use super::documents::{Documents, masked};
 use super::governance::{Governance, Governed};
 use super::lints::Lints;
+use super::plan::Planning;
 use super::reach::{check_sizes, reached};
 use super::state::ConfigState;
+use super::vault::Vault;
 
 /// So many scopes are checked by one thread before another helps.
 const SCOPES_ALONE: usize = 32;
@@ -73,9 +75,9 @@ pub(super) fn check<'a>(
     base: impl Fn(&ConfigId) -> Option<&'a Arc<ConfigState>>,
     governed: &'a [Arc<ConfigState>],
     governing: impl Fn(&Namespace) -> Option<Arc<Governance>>,
-    limits: &Limits,
-    look: &Look,
+    planning: &Planning<'_>,
 ) -> Report {
+    let Planning { limits, vault, look, .. } = *planning;
     let mut report = look.report([]);
     for (change, after) in changes.iter().zip(after) {
         check_sizes(change, after, limits.document_bytes_max).into_iter().for_each(|found| report.add(found));
@@ -125,8 +127,8 @@ pub(super) fn check<'a>(
     for entry in checked.values() {
         let governance = governings.get(&entry.id.namespace).and_then(Option::as_ref);
         match governance.map(|governance| governance.contract(&entry.id.config)) {
-            None => check_config(entry, &look.by(&Arc::default()), &mut report),
-            Some(Ok(contract)) => check_config(entry, &look.by(&contract), &mut report),
+            None => check_config(entry, &look.by(&Arc::default()), vault, &mut report),
+            Some(Ok(contract)) => check_config(entry, &look.by(&contract), vault, &mut report),
             Some(Err(broken)) => tell_broken(&entry.id.namespace, &broken, &mut told, &mut report),
         }
         if report.is_full_of_errors() {
@@ -140,6 +142,7 @@ pub(super) fn check<'a>(
 pub(super) fn check_stored(
     config: &ConfigState,
     governance: Option<&Arc<Governance>>,
+    vault: &Vault,
     look: &Look,
     report: &mut Report,
 ) {
@@ -150,8 +153,8 @@ pub(super) fn check_stored(
     let changed = config.layers().iter().map(|entry| (entry.key.kind, &entry.key.scope)).collect();
     let entry = Checked { id: &config.id, before: Some(config), after: config, scopes, changed };
     match governance.map(|governance| governance.contract(&config.id.config)) {
-        None => check_config(&entry, &look.by(&Arc::default()), report),
-        Some(Ok(contract)) => check_config(&entry, &look.by(&contract), report),
+        None => check_config(&entry, &look.by(&Arc::default()), vault, report),
+        Some(Ok(contract)) => check_config(&entry, &look.by(&contract), vault, report),
         Some(Err(broken)) => tell_broken(&config.id.namespace, &broken, &mut Told::new(), report),
     }
 }
@@ -187,14 +190,14 @@ fn tell_broken(namespace: &Namespace, broken: &[Broken], told: &mut Told, report
     }
 }
 
-fn check_config(entry: &Checked<'_>, contract: &Contract, report: &mut Report) {
+fn check_config(entry: &Checked<'_>, contract: &Contract, vault: &Vault, report: &mut Report) {
     let scopes: Vec<&Scope> = entry.scopes.iter().copied().collect();
     let threads = match scopes.len() {
         0..SCOPES_ALONE => 1,
         _ => thread::available_parallelism().map_or(1, |count| count.get()),
     };
     if threads == 1 {
-        return check_scopes(entry, contract, &scopes, report);
+        return check_scopes(entry, contract, vault, &scopes, report);
     }
     // Scopes that stand together share what they inherit.
     let parts = scopes.chunks(scopes.len().div_ceil(threads));
@@ -203,7 +206,7 @@ fn check_config(entry: &Checked<'_>, contract: &Contract, report: &mut Report) {
             .map(|part| {
                 scope.spawn(move || {
                     let mut report = Report::default();
-                    check_scopes(entry, contract, part, &mut report);
+                    check_scopes(entry, contract, vault, part, &mut report);
                     report
                 })
             })
@@ -216,18 +219,30 @@ fn check_config(entry: &Checked<'_>, contract: &Contract, report: &mut Report) {
     }
 }
 
-fn check_scopes(entry: &Checked<'_>, contract: &Contract, scopes: &[&Scope], report: &mut Report) {
-    let mut after = Documents::of(entry.after);
-    let mut before = entry.before.filter(|_| contract.reads_old()).map(Documents::of);
+fn check_scopes(
+    entry: &Checked<'_>,
+    contract: &Contract,
+    vault: &Vault,
+    scopes: &[&Scope],
+    report: &mut Report,
+) {
+    let mut after = Documents::of(entry.after, vault);
+    let mut before = entry.before.filter(|_| contract.reads_old()).map(|before| Documents::of(before, vault));
     let mut lints = Lints::new(contract, &entry.scopes);
     for scope in scopes {
         let Some(document) = after.effective(scope) else { continue };
         if !contract.is_light() {
             let old = before.as_mut().and_then(|before| before.effective(scope));
-            let check = |document: &Value| contract.check(&Subject { scope, document, old: old.as_deref() });
+            let others = after.others(scope);
+            let secret: BTreeSet<&Pointer> =
+                after.secrets().iter().chain(before.iter().flat_map(|before| before.secrets())).collect();
+            let check = |document: &Value| {
+                let old = old.as_deref();
+                let hidden = (!secret.is_empty()).then(|| hidden(&secret, document, old));
+                contract.check(&Subject { scope, document, old, hidden: hidden.as_ref() })
+            };
             let found = check(&document);
             let mut known: BTreeSet<(String, String)> = BTreeSet::new();
-            let others = after.others(scope);
             if !others.is_empty() {
                 known
                     .extend(found.kept().iter().map(|found| (found.pointer.clone(), found.code.to_string())));
@@ -238,11 +253,14 @@ fn check_scopes(entry: &Checked<'_>, contract: &Contract, scopes: &[&Scope], rep
                 report.add_found(entry.id, scope, found);
             }
         }
-        report.add_found(entry.id, scope, lints.new_at(scope, &document, &mut after));
+        report.add_found(entry.id, scope, lints.new_at(scope, document, &mut after));
         for kind in [LayerKind::Base, LayerKind::Override] {
             if entry.changed.contains(&(kind, scope))
-                && let Some((layer, inherited)) = after.layer_and_inherited(kind, scope)
+                && let Some((mut layer, inherited)) = after.layer_and_inherited(kind, scope)
             {
+                // Nor whether one equals another.
+                mask(&mut layer, after.secrets(), &MASK.into());
+                let inherited = masked(inherited, after.secrets(), &false.into());
                 report.add_found(entry.id, scope, contract.lint_layer(kind, &layer, &inherited));
             }
         }
@@ -250,6 +268,17 @@ fn check_scopes(entry: &Checked<'_>, contract: &Contract, scopes: &[&Scope], rep
             return;
         }
     }
+}
+
+/// What must not be told of a document, nor of the one before.
+fn hidden(secrets: &BTreeSet<&Pointer>, document: &Value, old: Option<&Value>) -> Hidden {
+    let without = |document: &Value| {
+        let mut document = document.clone();
+        mask(&mut document, secrets.iter().copied(), &MASK.into());
+        document
+    };
+    let places = secrets.iter().map(|pointer| pointer.to_string()).collect();
+    Hidden { places, document: without(document), old: old.map(without) }
 }
 
 /// What was not found in another document of the same scope already.

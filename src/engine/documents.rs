@@ -1,18 +1,24 @@
 //! The documents of a config at many scopes, one after the other, each layer merged once for all scopes below it that are asked for
-//! together. Knows the state of a config.
+//! together: in plain text, with a word of what is secret in it. Knows the state of a config.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
 use crate::model::merge::merge_patch;
-use crate::model::{LayerKind, Scope};
+use crate::model::{LayerKind, Pointer, Scope};
+use crate::secret::{holds_sealed, mask};
 
 use super::state::{ConfigState, LayerEntry};
+use super::vault::Vault;
 
 /// Makes the documents of a config. Quick if scopes are asked for in their order.
 pub(super) struct Documents<'a> {
     config: &'a ConfigState,
+    vault: &'a Vault,
+    /// Where the layers that were merged so far have secrets: all that the documents can have.
+    secrets: BTreeSet<Pointer>,
     /// The base documents on the way to the scope that was asked for last, from the top; the layer at each, if there is one.
     way: Vec<Step<'a>>,
 }
@@ -24,8 +30,13 @@ struct Step<'a> {
 }
 
 impl<'a> Documents<'a> {
-    pub fn of(config: &'a ConfigState) -> Documents<'a> {
-        Documents { config, way: vec![] }
+    pub fn of(config: &'a ConfigState, vault: &'a Vault) -> Documents<'a> {
+        Documents { config, vault, secrets: BTreeSet::new(), way: vec![] }
+    }
+
+    /// Where the documents that were asked for may have secrets.
+    pub fn secrets(&self) -> &BTreeSet<Pointer> {
+        &self.secrets
     }
 
     /// The effective document. `None` if no layer applies.
@@ -35,7 +46,7 @@ impl<'a> Documents<'a> {
         if overrides.is_empty() {
             return base;
         }
-        Some(with(base.as_ref(), &overrides))
+        Some(self.with(base.as_ref(), &overrides))
     }
 
     /// The other documents that the scope has or will have: without overrides, and as these end, one after the other. Each with what it is.
@@ -55,7 +66,7 @@ impl<'a> Documents<'a> {
             if left.is_empty() {
                 break;
             }
-            others.push(("when overrides have ended", with(base.as_ref(), &left)));
+            others.push(("when overrides have ended", self.with(base.as_ref(), &left)));
         }
         others
     }
@@ -63,7 +74,7 @@ impl<'a> Documents<'a> {
     /// A layer, and the document that it changes.
     pub fn layer_and_inherited(&mut self, kind: LayerKind, scope: &Scope) -> Option<(Value, Arc<Value>)> {
         let entry = self.config.layer_at(kind, scope.as_str())?;
-        let layer = entry.layer.content.to_value();
+        let layer = self.value(entry);
         let empty = || Arc::new(Value::Object(Map::new()));
         let inherited = match kind {
             LayerKind::Base => {
@@ -77,19 +88,23 @@ impl<'a> Documents<'a> {
                 above.pop();
                 match above.is_empty() {
                     true => base.unwrap_or_else(empty),
-                    false => with(base.as_ref(), &above),
+                    false => self.with(base.as_ref(), &above),
                 }
             }
         };
         Some((layer, inherited))
     }
 
-    /// The layers at a scope itself.
-    pub fn layers_at(&self, scope: &Scope) -> Vec<Value> {
+    /// The layers at a scope itself, with something else in the place of secrets.
+    pub fn masked_layers_at(&mut self, scope: &Scope) -> Vec<Value> {
+        let config = self.config;
         let entries = [LayerKind::Base, LayerKind::Override]
             .into_iter()
-            .filter_map(|kind| self.config.layer_at(kind, scope.as_str()));
-        entries.map(|entry| entry.layer.content.to_value()).collect()
+            .filter_map(|kind| config.layer_at(kind, scope.as_str()));
+        let mut layers: Vec<Value> = entries.map(|entry| self.value(entry)).collect();
+        // A null would remove what is there.
+        layers.iter_mut().for_each(|layer| mask(layer, &self.secrets, &false.into()));
+        layers
     }
 
     /// The document without overrides. `None` if no base layer applies.
@@ -104,7 +119,7 @@ impl<'a> Documents<'a> {
             let layer = self.config.layer_at(LayerKind::Base, path);
             let above = self.way.last().map(|above| above.document.clone());
             let above = above.unwrap_or_else(|| Arc::new(Value::Object(Map::new())));
-            let document = layer.map_or(above.clone(), |layer| with(Some(&above), &[layer]));
+            let document = layer.map_or(above.clone(), |layer| self.with(Some(&above), &[layer]));
             self.way.push(Step { path: path.to_owned(), layer, document });
             shared += 1;
         }
@@ -117,10 +132,29 @@ impl<'a> Documents<'a> {
         let config = self.config;
         scope.lineage_paths().filter_map(|path| config.layer_at(LayerKind::Override, path)).collect()
     }
+
+    fn with(&mut self, base: Option<&Arc<Value>>, layers: &[&Arc<LayerEntry>]) -> Arc<Value> {
+        let mut document = base.map_or_else(|| Value::Object(Map::new()), |base| Value::clone(base));
+        layers.iter().for_each(|entry| merge_patch(&mut document, &self.value(entry)));
+        Arc::new(document)
+    }
+
+    /// A layer as it acts.
+    fn value(&mut self, entry: &LayerEntry) -> Value {
+        let content = &entry.layer.content;
+        if !holds_sealed(content.as_str()) {
+            return content.to_value();
+        }
+        let opened = self.vault.opened(&self.config.id, content);
+        self.secrets.extend(opened.secrets);
+        opened.value
+    }
 }
 
-fn with(base: Option<&Arc<Value>>, layers: &[&Arc<LayerEntry>]) -> Arc<Value> {
-    let mut document = base.map_or_else(|| Value::Object(Map::new()), |base| Value::clone(base));
-    layers.iter().for_each(|entry| merge_patch(&mut document, &entry.layer.content.to_value()));
-    Arc::new(document)
+/// A document with something else in the place of secrets. The same, if there are none.
+pub(super) fn masked(mut document: Arc<Value>, secrets: &BTreeSet<Pointer>, value: &Value) -> Arc<Value> {
+    if !secrets.is_empty() {
+        mask(Arc::make_mut(&mut document), secrets, value);
+    }
+    document
 }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use crate::model::text::DocumentError;
-use crate::model::{ConfigId, LayerKey, Revision, TagName, Timestamp, Version};
+use crate::model::{ConfigId, LayerKey, Namespace, Revision, TagName, Timestamp, Version};
+use crate::secret::{KeysError, SourceError};
 use crate::store::StoreError;
 use crate::validate::Report;
 
@@ -27,6 +28,14 @@ pub enum Error {
     /// The tag of a rollback was moved meanwhile. The engine then looks again; nobody else sees it.
     #[error("the tag was moved meanwhile")]
     TagMoved,
+    /// Secrets are to be sealed in a namespace that has no data key yet. The engine then makes one; nobody else sees it.
+    #[error("namespace {0} has no data key")]
+    KeyMissing(Namespace),
+    /// The keys that seal secrets cannot be had.
+    #[error(transparent)]
+    MasterKey(#[from] SourceError),
+    #[error(transparent)]
+    DataKeys(#[from] KeysError),
     #[error("the change was refused by validation")]
     Refused(Report),
     #[error("revision {asked} was compacted, the oldest available is {oldest}")]

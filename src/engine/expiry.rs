@@ -9,7 +9,7 @@ use crate::model::{ConfigId, LayerKey, Source, Timestamp};
 
 use super::Clock;
 use super::error::Error;
-use super::pipeline::{Answer, Pipeline, ReadWrite};
+use super::pipeline::{Answer, Pipeline, ReadWrite, SYSTEM};
 use super::plan::ReadIntent;
 use super::write::Origin;
 
@@ -79,7 +79,7 @@ async fn expire(pipeline: &Arc<Pipeline>, due: Vec<(ConfigId, LayerKey)>) -> Res
 
 fn expiry(due: Vec<(ConfigId, LayerKey)>) -> ReadWrite {
     let origin = Origin {
-        actor: "system".into(),
+        actor: SYSTEM.into(),
         source: Source::Expiry,
         reason: "the time to live of the override has ended".into(),
         request: None,

@@ -2,13 +2,14 @@
 //! Knows which scopes are checked, and no lint.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde_json::Value;
 
 use crate::model::Scope;
 use crate::validate::{Contract, Found, FoundList};
 
-use super::documents::Documents;
+use super::documents::{Documents, masked};
 
 /// Looks at scopes. Quick if they come in their order.
 pub(super) struct Lints<'a> {
@@ -24,8 +25,14 @@ impl<'a> Lints<'a> {
         Lints { contract, scopes: scopes.iter().map(|scope| (scope.as_str(), *scope)).collect(), way: vec![] }
     }
 
-    /// What is found at a scope and is not inherited from another.
-    pub fn new_at(&mut self, scope: &'a Scope, document: &Value, documents: &mut Documents<'_>) -> FoundList {
+    /// What is found at a scope and is not inherited from another. A secret is what it is meant to be: nothing is found there.
+    pub fn new_at(
+        &mut self,
+        scope: &'a Scope,
+        document: Arc<Value>,
+        documents: &mut Documents<'_>,
+    ) -> FoundList {
+        let document = &*masked(document, documents.secrets(), &Value::Null);
         let Some(above) = self.nearest_above(scope) else {
             let found = self.contract.lint(scope, document);
             self.way = vec![(scope, found.kept().to_vec())];
@@ -33,7 +40,7 @@ impl<'a> Lints<'a> {
         };
         self.go_to(above, documents);
         let (_, inherited) = self.way.last().expect("it was put there");
-        let layers = documents.layers_at(scope);
+        let layers = documents.masked_layers_at(scope);
         let all = self.contract.lint_below((above, inherited), &layers, (scope, document)).into_kept();
         let mut new = FoundList::default();
         for found in all.iter().filter(|found| !inherited.contains(found)) {
@@ -50,6 +57,7 @@ impl<'a> Lints<'a> {
         }
         if self.way.last().is_none_or(|(last, _)| *last != scope) {
             let document = documents.effective(scope).unwrap_or_default();
+            let document = masked(document, documents.secrets(), &Value::Null);
             self.way.push((scope, self.contract.lint(scope, &document).into_kept()));
         }
     }

@@ -13,6 +13,7 @@ mod error;
 mod expiry;
 mod governance;
 mod history;
+mod keys;
 mod lints;
 mod pipeline;
 mod plan;
@@ -23,11 +24,16 @@ mod recent;
 mod replay;
 mod requests;
 mod resolve;
+mod rotation;
 mod schemas;
+mod seal;
+mod sight;
 mod state;
 #[cfg(test)]
 mod tests;
 mod turns;
+mod validation;
+mod vault;
 pub mod watch;
 mod write;
 
@@ -36,19 +42,16 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
-use serde_json::Value;
 use tokio::sync::{Semaphore, watch as cell};
 use tokio_util::sync::CancellationToken;
 
 use crate::model::explain::{Origin as ValueOrigin, explain};
 use crate::model::limits::Limits;
 use crate::model::pointer::Pointer;
-use crate::model::text::DocumentError;
-use crate::model::{ConfigId, ConfigName, LayerKey, Namespace, Revision, Source, Timestamp, Version};
+use crate::model::{ConfigId, LayerKey, Revision, Timestamp, Version};
 use crate::store::Store;
-use crate::validate::{self, Finding, Found, Report};
 
-use self::check::Look;
+pub use crate::secret::{MasterKeySource, SourceError};
 pub use crate::store::{Sealed, VersionRef};
 pub use access::access_document;
 pub use affected::Affected;
@@ -56,16 +59,21 @@ pub use changes::{ChangeEvent, Changes, ChangesOptions, keep_seen, shows};
 pub use error::{Error, Limit, Missing};
 pub use history::At;
 pub use resolve::{Encoding, Resolved, Target, View};
+pub use rotation::{DataKey, DataRotation, KeysStatus, MasterRotation, NamespaceKeys};
 pub use schemas::{PutSchema, SchemaOutcome, registry, schema_id, schema_of};
+pub use sight::Secrets;
 pub use state::{ConfigState, Expiry, LayerEntry, Loading, State};
 pub use write::{Action, Change, Intent, LayerOutcome, Origin, Outcome, Text, VersionOrTag, Write};
 
+use changes::Shown;
 use history::{blocking, config_at};
 use pipeline::{Answer, Pipeline, ReadWrite};
 use plan::ReadIntent;
 use recall::{Recall, Recalling};
 use recent::Recent;
 use resolve::{Resolver, resolve, values_of};
+use sight::{Sight, marking_schema};
+use vault::Vault;
 use watch::{Hub, Subscription, WatchOptions};
 use write::document_error;
 
@@ -89,6 +97,8 @@ pub struct Options {
     pub retain_revisions: Option<u64>,
     /// Memory for resolved documents.
     pub cache_bytes: u64,
+    /// Where the key is that wraps the keys that seal secrets.
+    pub master_key: MasterKeySource,
     pub clock: Clock,
     /// Told how the start goes on.
     pub progress: Progress,
@@ -100,6 +110,7 @@ impl Default for Options {
             limits: Limits::default(),
             retain_revisions: None,
             cache_bytes: 64 << 20,
+            master_key: MasterKeySource::Process,
             clock: Arc::new(|| Timestamp::from_system(SystemTime::now())),
             progress: Arc::new(|_| {}),
         }
@@ -113,6 +124,9 @@ pub struct Engine {
     pipeline: Arc<Pipeline>,
     hub: Arc<Hub>,
     resolver: Arc<Resolver>,
+    vault: Arc<Vault>,
+    /// Held while keys are changed: one such change at a time.
+    rotating: tokio::sync::Mutex<()>,
     limits: Limits,
     clock: Clock,
     /// A permit for each stream of changes that may be open.
@@ -131,13 +145,15 @@ struct Tasks {
 }
 
 impl Engine {
-    /// Loads the current state, and expires what fell due while nobody was there. Blocks; needs a tokio runtime around it.
+    /// Loads the current state, and expires what fell due while nobody was there. Blocks; needs a tokio runtime around it. Fails without
+    /// the master key, if there are secrets.
     pub fn open(store: Arc<dyn Store>, options: Options) -> Result<Arc<Engine>, Error> {
         let state = load(&*store, &options.progress)?;
         let loaded = state.revision;
-        let resolver = Arc::new(Resolver::new(options.cache_bytes));
+        let vault = Arc::new(Vault::open(options.master_key.clone(), &state)?);
+        let resolver = Arc::new(Resolver::new(options.cache_bytes, vault.clone()));
         let (hub, watch) = Hub::start(Arc::new(state.clone()), resolver.clone(), options.limits.watchers_max);
-        let (pipeline, commit) = Pipeline::start(store.clone(), state, hub.clone(), &options);
+        let (pipeline, commit) = Pipeline::start(store.clone(), state, vault.clone(), hub.clone(), &options);
         let closed = CancellationToken::new();
         expiry::expire_overdue(&pipeline, &options.clock)?;
         let expiry = tokio::spawn(expiry::run(pipeline.clone(), options.clock.clone(), closed.clone()));
@@ -155,6 +171,8 @@ impl Engine {
             pipeline,
             hub,
             resolver,
+            vault,
+            rotating: tokio::sync::Mutex::default(),
             change_streams: Arc::new(Semaphore::new(options.limits.watchers_max.min(Semaphore::MAX_PERMITS))),
             limits: options.limits,
             clock: options.clock,
@@ -213,7 +231,10 @@ impl Engine {
             || state.config(&target.id).is_some_and(|current| current.at.version == config.at.version);
         let resolved = match is_current {
             true => self.resolver.resolve(&config, target, target.schema_in(state)),
-            false => resolve(&config, target, None).map(Arc::new),
+            false => {
+                let marking = marking_schema(&target.id, target.secrets, state);
+                resolve(&config, target, None, &self.vault, marking.as_deref()).map(Arc::new)
+            }
         };
         resolved.ok_or_else(|| Error::NotFound(no_layer(&config, target)))
     }
@@ -241,13 +262,26 @@ impl Engine {
         id: &ConfigId,
         before: Version,
         limit: usize,
+        secrets: Secrets,
     ) -> Result<Vec<(VersionRef, Sealed)>, Error> {
         let (store, id) = (self.store.clone(), id.clone());
-        Ok(blocking(move || history::versions(&*store, &id, before, limit)).await??)
+        let (vault, state) = (self.vault.clone(), self.state());
+        let read = move || {
+            let read = history::versions(&*store, &id, before, limit)?;
+            let sight = Sight { vault: &vault, secrets, state: &state };
+            Ok(read.into_iter().map(|(at, sealed)| (at, sight.commit(sealed))).collect())
+        };
+        blocking(read).await?
+    }
+
+    /// A config as it is shown: with the contents of its layers, none of which is as it is stored if it has secrets.
+    pub fn shown(&self, state: &State, config: &Arc<ConfigState>, secrets: Secrets) -> Arc<ConfigState> {
+        Sight { vault: &self.vault, secrets, state }.config(config)
     }
 
     /// Writes, and answers when it is durable and visible to every read.
     pub async fn write(&self, mut write: Write) -> Result<Outcome, Error> {
+        self.refuse_reserved(&write.intent)?;
         loop {
             let again = match &write.intent {
                 Intent::Rollback { to: VersionOrTag::Tag(_), .. } => Some(write.clone()),
@@ -267,7 +301,7 @@ impl Engine {
     }
 
     async fn write_once(&self, write: Write) -> Result<Outcome, Error> {
-        let Write { origin, intent, validate_only } = write;
+        let Write { origin, intent, validate_only, secrets } = write;
         let asked = origin.request.as_ref().map(|_| intent.asked_layers());
         if origin.request.is_some() && !validate_only {
             tokio::select! {
@@ -284,128 +318,27 @@ impl Engine {
                 self.pipeline.submit(ReadWrite::new(origin, intent, validate_only)).await?
             }
         };
-        match submitted.answered().await? {
+        let outcome = match submitted.answered().await? {
             Answer::Outcome(outcome) => outcome,
             Answer::Replay(revision) => {
                 let (store, asked) = (self.store.clone(), asked.flatten());
                 blocking(move || replay::outcome(&*store, revision, asked)).await?
             }
-        }
+        };
+        outcome.map(|outcome| self.sight(&self.state(), secrets).outcome(outcome))
     }
 
-    /// What writing these changes would find, and come to if it found no error.
-    pub async fn validate(
-        &self,
-        changes: Vec<Change>,
-        within: Pointer,
-    ) -> Result<(Report, Option<Outcome>), Error> {
-        let look = Look::at_all(within);
-        self.check_changes(&changes)?;
-        let places: Vec<_> = changes
-            .iter()
-            .map(|change| (change.action_field(), change.id.clone(), change.key.clone()))
-            .collect();
-        let finding = |field: &str, error: &DocumentError| {
-            let (_, id, key) = places.iter().find(|(of, ..)| of == field)?;
-            Some(Finding::of_document(id, &key.scope, error))
-        };
-        let (state, limits) = (self.state(), self.limits.clone());
-        // Each change is tried alone first: a write stops at what is wrong with the first, and here all of it is to be told.
-        let (changes, refused) = blocking(move || {
-            let (mut good, mut refused) = (vec![], vec![]);
-            for change in changes {
-                match change.read(limits.layer_bytes_max) {
-                    Err(unreadable) => refused.push(unreadable),
-                    Ok(change) => match plan::content_after(state.config(&change.id), &change, &limits) {
-                        Ok(_) => good.push(change),
-                        Err(Error::Document { field, error } | Error::PatchDoesNotApply { field, error }) => {
-                            refused.push((field, error));
-                        }
-                        Err(error) => return Err(error),
-                    },
-                }
-            }
-            Ok((good, refused))
-        })
-        .await??;
-        let findings: Vec<_> = refused.iter().filter_map(|(field, error)| finding(field, error)).collect();
-        if !findings.is_empty() {
-            return Ok((look.report(findings), None));
-        }
-        let origin = Origin {
-            actor: String::new(),
-            source: Source::Apply,
-            reason: String::new(),
-            request: None,
-            annotations: Default::default(),
-        };
-        let write = ReadWrite::to_validate(origin, ReadIntent::Changes(changes), look.clone());
-        let outcome = match self.pipeline.submit(write).await?.answered().await? {
-            Answer::Outcome(outcome) => outcome,
-            Answer::Replay(_) => unreachable!("a validation has no request id"),
-        };
-        match outcome {
-            Ok(outcome) => Ok((outcome.report.clone(), Some(outcome))),
-            Err(Error::Refused(report)) => Ok((report, None)),
-            Err(Error::Document { field, error } | Error::PatchDoesNotApply { field, error }) => {
-                Ok((look.report(finding(&field, &error)), None))
-            }
-            Err(error) => Err(error),
-        }
+    fn sight<'a>(&'a self, state: &'a State, secrets: Secrets) -> Sight<'a> {
+        Sight { vault: &self.vault, secrets, state }
     }
 
-    /// What validation has to say about what is stored now: of a namespace, or of one config of it.
-    pub async fn validate_stored(
-        &self,
-        namespace: Namespace,
-        config: Option<ConfigName>,
-        within: Pointer,
-    ) -> Result<(Report, Revision), Error> {
-        let look = Look::at_all(within);
-        let state = self.state();
-        if let Some(config) = &config {
-            let id = ConfigId { namespace: namespace.clone(), config: config.clone() };
-            state.config(&id).ok_or(Missing::Config(id))?;
+    /// Refuses to write what the engine alone writes.
+    fn refuse_reserved(&self, intent: &Intent) -> Result<(), Error> {
+        if intent.ids().into_iter().any(|id| self.vault.is_keys(id)) {
+            let message = format!("{} holds the data keys, which the server alone writes", self.vault.id());
+            return Err(Error::Invalid { field: "config".into(), message });
         }
-        let report = move || {
-            let mut report = look.report([]);
-            let governance = state.governance(&namespace);
-            let configs = state.configs_of(&namespace);
-            for stored in
-                configs.filter(|stored| config.as_ref().is_none_or(|config| *config == stored.id.config))
-            {
-                check::check_stored(stored, governance, &look, &mut report);
-            }
-            (report, state.revision)
-        };
-        blocking(report).await
-    }
-
-    /// Whether a document satisfies a schema that is not stored, but may refer to those of a namespace.
-    pub async fn validate_document(
-        &self,
-        namespace: Option<Namespace>,
-        schema: Value,
-        document: Value,
-        within: Pointer,
-    ) -> Result<Vec<Found>, Error> {
-        let state = self.state();
-        let check = move || {
-            let governance = namespace.as_ref().and_then(|namespace| state.governance(namespace));
-            let stored = |name: &ConfigName| governance.and_then(|governance| governance.document(name));
-            validate::check_against(&schema, &document, Look::at_all(within).within, &stored)
-        };
-        blocking(check).await
-    }
-
-    /// The targets whose documents a write changes, which was only validated, and who watches them.
-    pub async fn affected(&self, outcome: &Outcome) -> Result<Vec<Affected>, Error> {
-        let (configs, hub) = (outcome.configs.clone(), self.hub.clone());
-        let of_all = move || {
-            let ordinary = configs.iter().filter(|(_, after)| after.id.config.is_ordinary());
-            ordinary.flat_map(|(before, after)| affected::affected(before.as_deref(), after, &hub)).collect()
-        };
-        blocking(of_all).await
+        Ok(())
     }
 
     /// Opens a watch stream. It begins with what any answered write has left, or later.
@@ -446,7 +379,14 @@ impl Engine {
             found: self.limits.watchers_max,
             limit: self.limits.watchers_max,
         })?;
-        Changes::open(self.recent.clone(), self.pipeline.revisions(), self.draining.clone(), place, options)
+        let shown = Shown {
+            vault: self.vault.clone(),
+            pipeline: Arc::downgrade(&self.pipeline),
+            secrets: options.secrets,
+        };
+        let (recent, revisions, draining) =
+            (self.recent.clone(), self.pipeline.revisions(), self.draining.clone());
+        Changes::open(recent, revisions, draining, place, shown, options)
     }
 
     /// Ends every stream, and refuses new ones. Reads and writes go on.

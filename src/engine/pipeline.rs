@@ -22,17 +22,20 @@ use super::bases::Bases;
 use super::check::Look;
 use super::error::Error;
 use super::history::blocking;
-use super::plan::{Plan, ReadIntent, plan};
+use super::plan::{Plan, Planning, ReadIntent, plan};
 use super::queue::{Batch, Durable, Queue, Refusal, Waiter};
 use super::requests::{First, Requests, Reused};
 use super::schemas::{SchemaOutcome, schema_id};
 use super::state::State;
 use super::turns::{Turn, Turns};
+use super::vault::Vault;
 use super::watch::Hub;
 use super::write::{Origin, Outcome};
 
 /// How often a write is planned anew because somebody else was faster. Then it takes its turn.
 const REPLANS_MAX: usize = 3;
+/// Who writes what the engine writes of itself.
+pub(super) const SYSTEM: &str = "system";
 
 /// A write that is ready for the pipeline.
 pub(super) struct ReadWrite {
@@ -50,6 +53,7 @@ pub(super) struct Pipeline {
     limits: Limits,
     clock: Clock,
     retain_revisions: Option<u64>,
+    vault: Arc<Vault>,
     hub: Arc<Hub>,
     /// Locked before `turns`.
     queue: Mutex<Queue>,
@@ -101,6 +105,7 @@ impl Pipeline {
     pub fn start(
         store: Arc<dyn Store>,
         state: State,
+        vault: Arc<Vault>,
         hub: Arc<Hub>,
         options: &super::Options,
     ) -> (Arc<Pipeline>, JoinHandle<()>) {
@@ -109,6 +114,7 @@ impl Pipeline {
             limits: options.limits.clone(),
             clock: options.clock.clone(),
             retain_revisions: options.retain_revisions,
+            vault,
             hub,
             revision: watch::Sender::new(state.revision),
             next_expiry: watch::Sender::new(state.next_expiry()),
@@ -130,6 +136,14 @@ impl Pipeline {
     /// Knows the requests that were made before the start. No other has been made yet.
     pub fn recall(&self, requests: Requests) {
         self.lock().requests = requests;
+    }
+
+    pub fn vault(&self) -> &Arc<Vault> {
+        &self.vault
+    }
+
+    pub fn clock(&self) -> &Clock {
+        &self.clock
     }
 
     /// The newest durable state.
@@ -156,7 +170,7 @@ impl Pipeline {
 
     /// Takes a write, plans it, and queues it. Does not wait for the disk.
     pub async fn submit(self: &Arc<Pipeline>, mut write: ReadWrite) -> Result<Submitted, Error> {
-        let mut overtaken = 0;
+        let (mut overtaken, mut keys_added) = (0, 0);
         let mut turn = None;
         loop {
             if turn.is_none() && (overtaken > REPLANS_MAX || self.is_turn_taken(&write)) {
@@ -188,6 +202,16 @@ impl Pipeline {
                     (write, bases, planned)
                 })
                 .await?;
+            }
+            // One for each namespace is enough.
+            if let Err(Error::KeyMissing(namespace)) = &planned
+                && keys_added < write.ids.len()
+            {
+                keys_added += 1;
+                // Nobody waits for this one while it waits for a write that may have to take turns.
+                turn = None;
+                self.clone().add_data_key(namespace.clone(), false, SYSTEM.to_owned()).await?;
+                continue;
             }
             if let Some(submitted) = self.enqueue(&mut write, &bases, planned, turn.as_ref()) {
                 return Ok(submitted);
@@ -256,7 +280,13 @@ impl Pipeline {
     }
 
     fn plan(&self, write: &ReadWrite, bases: &Bases) -> Result<Plan, Error> {
-        plan(bases, &write.intent, (self.clock)(), &self.limits, &write.look)
+        let planning = Planning {
+            limits: &self.limits,
+            vault: &self.vault,
+            validate_only: write.validate_only,
+            look: &write.look,
+        };
+        plan(bases, &write.intent, (self.clock)(), &planning)
     }
 
     /// Queues what was planned. `None` if it has to be planned anew: somebody else was faster, or has the turn.
@@ -295,7 +325,10 @@ impl Pipeline {
             false => {
                 let bytes = plan.bytes();
                 let changes = std::mem::take(&mut plan.changes);
-                let commit = write.commit(revision, time, changes, plan.schema);
+                let mut commit = write.commit(revision, time, changes, plan.schema);
+                if plan.has_secrets {
+                    self.seal_request(&mut commit);
+                }
                 queue.state.advance(&commit, &plan.after);
                 queue.requests.recall(&commit);
                 Some(queue.push(commit, bytes))
@@ -309,6 +342,14 @@ impl Pipeline {
         }
         let outcome = plan.take_outcome(&write.ids, bases, revision);
         Some(Submitted { answer: Answer::Outcome(Ok(outcome)), durable })
+    }
+
+    /// The digest of a request must not let the secrets in it be guessed.
+    fn seal_request(&self, commit: &mut Commit) {
+        if let Some(request) = &mut commit.request {
+            let keyed = self.vault.keyed(request.fingerprint);
+            request.fingerprint = keyed.expect("there are keys, since they have sealed the secrets");
+        }
     }
 
     /// A write that changes nothing takes no revision, but it is the first with its request id.
@@ -332,7 +373,8 @@ impl Pipeline {
             None => {}
         }
         let request = request?;
-        let (answer, revision) = match queue.requests.first(request) {
+        let keyed = || self.vault.keyed(request.fingerprint);
+        let (answer, revision) = match queue.requests.first(request, keyed) {
             Ok(None) => return None,
             Ok(Some(First::Commit(revision))) => (Answer::Replay(revision), revision),
             // That nothing changed may be due to a commit that is queued, and could still fail.
@@ -394,7 +436,13 @@ impl Pipeline {
             return tell(waiters, || Ok(()));
         }
         match self.store.append(&commits) {
-            Ok(_) => self.publish(&state),
+            Ok(_) => {
+                let changes = commits.iter().flat_map(|commit| &commit.changes);
+                if changes.into_iter().any(|change| self.vault.is_keys(&change.id)) {
+                    self.vault.follow(&state);
+                }
+                self.publish(&state);
+            }
             Err(StoreError::Refused(why)) => {
                 return self.refuse(waiters, &why, || Error::NotWritten(why.clone()));
             }

@@ -1,5 +1,6 @@
 //! What a write would do to a state: pure, so that it runs beside the pipeline, and again if the state has moved.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,18 +14,26 @@ use crate::model::{
     ConfigChange, ConfigId, Content, LayerChange, LayerKey, LayerKind, Namespace, Revision, Scope, TagChange,
     TagName, Timestamp, Version,
 };
+use crate::secret::make_way;
 use crate::validate::Report;
 
 use super::bases::Bases;
 use super::check::{Look, check};
 use super::error::{Error, Limit, Missing};
+use super::governance::Governance;
 use super::schemas::{PutSchema, SchemaOutcome, plan_migration, plan_put, schema_id};
+use super::seal::plan_reseal;
 use super::state::{ConfigState, LayerEntry};
+use super::vault::Vault;
 use super::write::{LayerOutcome, Outcome, ReadAction, ReadChange, bounded, document_error};
 
 /// A write whose texts have been read and whose history has been looked up.
 pub(super) enum ReadIntent {
     Changes(Vec<ReadChange>),
+    /// To the config that holds the data keys, which nobody else writes.
+    Keys(Vec<ReadChange>),
+    /// Seals what a config has by the newest data key.
+    Reseal(ConfigId),
     Delete {
         id: ConfigId,
         key: Option<LayerKey>,
@@ -63,10 +72,24 @@ pub(super) struct Plan {
     pub after: Vec<Arc<ConfigState>>,
     /// The layers to report on, in order.
     layers: Vec<(ConfigId, LayerKey)>,
+    /// What governs after it, of namespaces that were asked for: what is compiled for it is compiled once.
+    governances: RefCell<BTreeMap<Namespace, Option<Arc<Governance>>>>,
+    /// It writes layers with secrets.
+    pub(super) has_secrets: bool,
     restored: Option<Version>,
     tag: (Option<Version>, Option<Version>),
     pub(super) schema: SchemaOutcome,
     report: Report,
+}
+
+/// What a plan goes by, beside the state.
+#[derive(Clone, Copy)]
+pub(super) struct Planning<'a> {
+    pub limits: &'a Limits,
+    pub vault: &'a Vault,
+    /// Nothing will be stored.
+    pub validate_only: bool,
+    pub look: &'a Look,
 }
 
 /// Makes the plan for a write at `now`. Fails as the write would.
@@ -74,11 +97,13 @@ pub(super) fn plan(
     bases: &Bases,
     intent: &ReadIntent,
     now: Timestamp,
-    limits: &Limits,
-    look: &Look,
+    planning: &Planning<'_>,
 ) -> Result<Plan, Error> {
+    let limits = planning.limits;
     let mut plan = match intent {
-        ReadIntent::Changes(changes) => plan_changes(bases, changes, now, limits)?,
+        ReadIntent::Changes(changes) | ReadIntent::Keys(changes) => {
+            plan_changes(bases, changes, now, planning)?
+        }
         ReadIntent::Delete { id, key, expected } => plan_delete(bases, id, key.as_ref(), *expected)?,
         ReadIntent::Rollback { id, to, tag, scope, expected } => {
             check_still_tagged(bases, id, tag.as_ref(), to)?;
@@ -86,9 +111,14 @@ pub(super) fn plan(
         }
         ReadIntent::Tag { id, tag, to, expected } => plan_tag(bases, id, tag, *to, *expected)?,
         ReadIntent::Expire(due) => plan_expiry(bases, due, now),
+        ReadIntent::Reseal(id) => plan_reseal(bases, id, planning)?,
         ReadIntent::PutSchema { governed, put } => plan_put(bases, governed, put)?,
         ReadIntent::Migrate { governed, to } => plan_migration(bases, governed, *to)?,
     };
+    // Before anything is made of it that outlives this.
+    if !matches!(intent, ReadIntent::Keys(_) | ReadIntent::Reseal(_)) {
+        plan.seal(bases, planning)?;
+    }
     let layers = plan.changes.iter().flat_map(|change| &change.layers);
     let bytes = layers.filter_map(|layer| layer.content.as_ref()).map(|content| content.as_str().len()).sum();
     if bytes > limits.commit_bytes_max {
@@ -99,12 +129,26 @@ pub(super) fn plan(
             limit: limits.commit_bytes_max,
         });
     }
-    // That an override ends cannot be refused: what remains was checked when it was written, and only a limit that was
-    // lowered since could object. The override would stay for ever, and keep others that are due.
-    if !matches!(intent, ReadIntent::Expire(_)) {
-        plan.check_layer_counts(bases, limits)?;
-        plan.validate(bases, limits, look)?;
+    match intent {
+        // That an override ends cannot be refused: what remains was checked when it was written, and only a limit that was
+        // lowered since could object. The override would stay for ever, and keep others that are due.
+        ReadIntent::Expire(_) => {}
+        // Whoever may say what governs the keys must not keep anybody from sealing what is secret.
+        ReadIntent::Keys(_) => {}
+        // Nothing is another value.
+        ReadIntent::Reseal(_) => {}
+        ReadIntent::Changes(_)
+        | ReadIntent::Delete { .. }
+        | ReadIntent::Rollback { .. }
+        | ReadIntent::Tag { .. }
+        | ReadIntent::PutSchema { .. }
+        | ReadIntent::Migrate { .. } => {
+            plan.check_layer_counts(bases, limits)?;
+            plan.validate(bases, planning)?;
+        }
     }
+    // They share the configs, which are yet to be settled.
+    plan.governances.take();
     Ok(plan)
 }
 
@@ -112,11 +156,14 @@ impl ReadIntent {
     /// The configs that it concerns: sorted, each once.
     pub fn ids(&self) -> Vec<ConfigId> {
         let mut ids: Vec<ConfigId> = match self {
-            ReadIntent::Changes(changes) => changes.iter().map(|change| change.id.clone()).collect(),
+            ReadIntent::Changes(changes) | ReadIntent::Keys(changes) => {
+                changes.iter().map(|change| change.id.clone()).collect()
+            }
             ReadIntent::Delete { id, .. } | ReadIntent::Rollback { id, .. } | ReadIntent::Tag { id, .. } => {
                 vec![id.clone()]
             }
             ReadIntent::Expire(due) => due.iter().map(|(id, _)| id.clone()).collect(),
+            ReadIntent::Reseal(id) => vec![id.clone()],
             ReadIntent::PutSchema { governed, .. } => vec![governed.clone(), schema_id(governed)],
             ReadIntent::Migrate { governed, .. } => vec![governed.clone(), schema_id(governed)],
         };
@@ -130,7 +177,9 @@ impl Plan {
     pub(super) fn new(layers: Vec<(ConfigId, LayerKey)>) -> Plan {
         let (changes, after) = (vec![], vec![]);
         let schema = SchemaOutcome::default();
-        Plan { changes, after, layers, restored: None, tag: (None, None), schema, report: Report::default() }
+        let (restored, tag, report) = (None, (None, None), Report::default());
+        let (governances, has_secrets) = (RefCell::default(), false);
+        Plan { changes, after, layers, governances, has_secrets, restored, tag, schema, report }
     }
 
     /// Adds what happens to a config, if anything does. Configs come in the order of their ids.
@@ -175,13 +224,26 @@ impl Plan {
 
     /// Checks the effective documents at the changed scopes and at every layer below them, and where a schema, rules or settings change,
     /// those of all configs that they govern.
-    fn validate(&mut self, bases: &Bases, limits: &Limits, look: &Look) -> Result<(), Error> {
-        let governing = |namespace: &Namespace| bases.governance_after(namespace, &self.after);
+    fn validate(&mut self, bases: &Bases, planning: &Planning<'_>) -> Result<(), Error> {
+        let governing = |namespace: &Namespace| self.governance(bases, namespace);
         let base = |id: &ConfigId| bases.get(id);
-        self.report = check(&self.changes, &self.after, base, bases.governed(), governing, limits, look);
+        self.report = check(&self.changes, &self.after, base, bases.governed(), governing, planning);
         match self.report.is_valid() {
             true => Ok(()),
             false => Err(Error::Refused(std::mem::take(&mut self.report))),
+        }
+    }
+
+    /// What governs a namespace after it.
+    pub(super) fn governance(&self, bases: &Bases, namespace: &Namespace) -> Option<Arc<Governance>> {
+        let governs = |change: &ConfigChange| !change.id.config.is_ordinary();
+        match self.changes.iter().any(governs) {
+            false => bases.governance(namespace).cloned(),
+            true => {
+                let mut memo = self.governances.borrow_mut();
+                let after = || bases.governance_after(namespace, &self.after);
+                memo.entry(namespace.clone()).or_insert_with(after).clone()
+            }
         }
     }
 
@@ -223,7 +285,7 @@ fn plan_changes(
     bases: &Bases,
     changes: &[ReadChange],
     now: Timestamp,
-    limits: &Limits,
+    planning: &Planning<'_>,
 ) -> Result<Plan, Error> {
     let mut plan = Plan::new(changes.iter().map(|change| (change.id.clone(), change.key.clone())).collect());
     let mut by_config: BTreeMap<&ConfigId, Vec<&ReadChange>> = BTreeMap::new();
@@ -232,7 +294,7 @@ fn plan_changes(
     }
     for (id, changes) in by_config {
         let base = bases.get(id);
-        let layers = changes.into_iter().map(|change| plan_layer(base, change, now, limits));
+        let layers = changes.into_iter().map(|change| plan_layer(base, change, now, planning));
         let layers = layers.filter_map(Result::transpose).collect::<Result<Vec<_>, _>>()?;
         plan.add(base, next_version(id, base, layers));
     }
@@ -244,9 +306,9 @@ fn plan_layer(
     base: Option<&Arc<ConfigState>>,
     change: &ReadChange,
     now: Timestamp,
-    limits: &Limits,
+    planning: &Planning<'_>,
 ) -> Result<Option<LayerChange>, Error> {
-    let content = content_after(base, change, limits)?;
+    let content = content_after(base, change, planning.vault, planning.limits)?;
     let current = base.and_then(|config| config.layer(&change.key));
     let expires = match (&change.action, change.ttl) {
         (ReadAction::Delete, _) => None,
@@ -271,38 +333,42 @@ fn plan_layer(
     Ok((!unchanged).then(|| LayerChange { key: change.key.clone(), content, expires, format }))
 }
 
-/// What a change makes of the content of its layer, of which it may expect a version. `None`: it is gone.
+/// What a change makes of the content of its layer, of which it may expect a version. `None`: it is gone. Secrets are not sealed yet.
 pub(super) fn content_after(
     base: Option<&Arc<ConfigState>>,
     change: &ReadChange,
+    vault: &Vault,
     limits: &Limits,
 ) -> Result<Option<Content>, Error> {
     let current = base.and_then(|config| config.layer(&change.key));
     check_version(change.expected, current.map_or(Version::ZERO, |entry| entry.layer.version), || {
         format!("the {} layer of {} at {}", change.key.kind, change.id, change.key.scope)
     })?;
-    new_content(current.map(Arc::as_ref), &change.action, limits.layer_bytes_max)
+    new_content(&change.id, current.map(Arc::as_ref), &change.action, vault, limits.layer_bytes_max)
         .map_err(|error| document_error(change.field.clone(), error))
 }
 
 fn new_content(
+    id: &ConfigId,
     current: Option<&LayerEntry>,
     action: &ReadAction,
+    vault: &Vault,
     bytes_max: usize,
 ) -> Result<Option<Content>, DocumentError> {
-    let current = || match current {
-        Some(entry) => entry.layer.content.to_value(),
-        None => serde_json::Value::Object(serde_json::Map::new()),
-    };
+    let empty = || serde_json::Value::Object(serde_json::Map::new());
+    let marked = || current.map_or_else(empty, |entry| vault.marked(id, &entry.layer.content));
+    let current = || current.map_or_else(empty, |entry| vault.opened(id, &entry.layer.content).value);
     let value = match action {
         ReadAction::Delete => return Ok(None),
         ReadAction::Replace(content, _) => return Ok(Some(content.clone())),
         ReadAction::MergePatch(patch) => {
             let mut value = current();
+            make_way(&mut value, patch);
             merge_patch(&mut value, patch);
             value
         }
-        ReadAction::JsonPatch(patch) => apply_json_patch(&current(), patch, bytes_max)?,
+        // What is moved or copied keeps its mark.
+        ReadAction::JsonPatch(patch) => apply_json_patch(&marked(), patch, bytes_max)?,
         ReadAction::Assign(values) => apply_assignments(&current(), values)?,
     };
     if !value.is_object() {

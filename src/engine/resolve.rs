@@ -1,5 +1,6 @@
 //! Resolution: which layers make the document of a target, and the document itself, made once and shared.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
@@ -10,11 +11,14 @@ use serde_json::Value;
 use crate::model::limits::TEXT_BYTES_MAX;
 use crate::model::merge::fold;
 use crate::model::text::{DocumentError, Format, render};
-use crate::model::{ConfigId, Content, Digest, LayerKey, LayerKind, Scope};
+use crate::model::{ConfigId, Content, Digest, LayerKey, LayerKind, Pointer, Scope};
+use crate::secret::{Merged, hide, holds_sealed};
 use crate::store::VersionRef;
 use crate::validate::Schema;
 
+use super::sight::{Secrets, marked_pointers, shown};
 use super::state::{ConfigState, LayerEntry, State};
+use super::vault::Vault;
 
 /// What to merge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -35,6 +39,7 @@ pub struct Target {
     pub id: ConfigId,
     pub scope: Scope,
     pub view: View,
+    pub secrets: Secrets,
 }
 
 /// The document of a target as of a version of its config.
@@ -88,8 +93,30 @@ impl View {
 }
 
 /// Makes the document of a target, with the defaults of a schema, if there is one. `None` if no layer of the config applies to it.
-pub fn resolve(config: &ConfigState, target: &Target, schema: Option<Arc<Schema>>) -> Option<Resolved> {
-    let layers: Vec<_> = layers_of(config, &target.scope, target.view).into_iter().cloned().collect();
+///
+/// Values that are hidden have their places from what is sealed, and from `marking`, by which values of the past are secret that were
+/// stored in plain text.
+pub fn resolve(
+    config: &ConfigState,
+    target: &Target,
+    schema: Option<Arc<Schema>>,
+    vault: &Vault,
+    marking: Option<&Schema>,
+) -> Option<Resolved> {
+    let mut layers: Vec<_> = layers_of(config, &target.scope, target.view).into_iter().cloned().collect();
+    let holds_secrets =
+        marking.is_some() || layers.iter().any(|entry| holds_sealed(entry.layer.content.as_str()));
+    // Hidden values would not merge as they are.
+    let hidden = (holds_secrets && target.secrets == Secrets::Hidden && layers.len() > 1)
+        .then(|| hidden_document(&layers, target, vault, marking));
+    if holds_secrets {
+        for entry in &mut layers {
+            let content = shown(vault, &target.id, &entry.layer.content, target.secrets, marking);
+            if let Some(content) = content {
+                *entry = entry.with_content(content);
+            }
+        }
+    }
     let [first, rest @ ..] = layers.as_slice() else {
         return None;
     };
@@ -98,7 +125,7 @@ pub fn resolve(config: &ConfigState, target: &Target, schema: Option<Arc<Schema>
     let (content, digest) = match as_it_is {
         true => (first.layer.content.clone(), first.layer.digest()),
         false => {
-            let mut document = fold(&values_of(&layers));
+            let mut document = hidden.unwrap_or_else(|| fold(&values_of(&layers)));
             if let Some(schema) = &schema {
                 let mut filled = document.clone();
                 // Defaults that are too large to fill in are left out.
@@ -120,6 +147,24 @@ pub fn resolve(config: &ConfigState, target: &Target, schema: Option<Arc<Schema>
         schema,
         memos: Default::default(),
     })
+}
+
+/// The merge of layers as it is, with what is secret in it hidden.
+fn hidden_document(
+    layers: &[Arc<LayerEntry>],
+    target: &Target,
+    vault: &Vault,
+    marking: Option<&Schema>,
+) -> Value {
+    let mut merged = Merged::default();
+    for entry in layers {
+        merged.add(&vault.opened(&target.id, &entry.layer.content));
+    }
+    let (mut document, secrets) = merged.into_parts();
+    let marked = marking.map(|schema| marked_pointers(schema, &document)).unwrap_or_default();
+    let all: BTreeSet<&Pointer> = secrets.iter().chain(&marked).collect();
+    hide(&target.id, &mut document, all, vault.ring(&target.id.namespace).as_deref());
+    document
 }
 
 /// The layers that make a document, in the order of merging.
@@ -181,8 +226,9 @@ impl Resolved {
 }
 
 /// Resolved documents of current versions, kept while there is room.
-pub struct Resolver {
+pub(super) struct Resolver {
     cache: Cache<Target, Arc<Resolved>, ByBytes>,
+    vault: Arc<Vault>,
 }
 
 #[derive(Clone)]
@@ -197,8 +243,12 @@ impl Weighter<Target, Arc<Resolved>> for ByBytes {
 
 impl Resolver {
     /// Keeps about so many bytes.
-    pub fn new(bytes_max: u64) -> Resolver {
-        Resolver { cache: Cache::with_weighter(10_000, bytes_max, ByBytes) }
+    pub fn new(bytes_max: u64, vault: Arc<Vault>) -> Resolver {
+        Resolver { cache: Cache::with_weighter(10_000, bytes_max, ByBytes), vault }
+    }
+
+    pub fn vault(&self) -> &Vault {
+        &self.vault
     }
 
     /// The document of a target in a published state.
@@ -224,7 +274,7 @@ impl Resolver {
         {
             return Some(resolved);
         }
-        let resolved = Arc::new(resolve(config, target, schema)?);
+        let resolved = Arc::new(resolve(config, target, schema, &self.vault, None)?);
         self.cache.insert(target.clone(), resolved.clone());
         Some(resolved)
     }

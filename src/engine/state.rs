@@ -1,15 +1,15 @@
 //! Current state: immutable values, folded from commits. A reader takes one and sees nothing half done.
 
 use std::collections::BTreeMap;
-use std::ops::Deref;
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use imbl::{OrdMap, OrdSet};
 
 use super::governance::Governance;
 use crate::model::{
-    Commit, ConfigChange, ConfigId, Epoch, Layer, LayerKey, LayerKind, Namespace, Revision, Scope, TagName,
-    Timestamp, Version,
+    Commit, ConfigChange, ConfigId, Content, Epoch, Layer, LayerKey, LayerKind, Namespace, Revision, Scope,
+    TagName, Timestamp, Version,
 };
 use crate::store::{ConfigRecord, Head, Snapshot, VersionRef};
 
@@ -114,6 +114,15 @@ impl Deref for Layers {
     fn deref(&self) -> &[Arc<LayerEntry>] {
         match self {
             Layers::One(layer) => std::slice::from_ref(layer),
+            Layers::Many(layers) => layers,
+        }
+    }
+}
+
+impl DerefMut for Layers {
+    fn deref_mut(&mut self) -> &mut [Arc<LayerEntry>] {
+        match self {
+            Layers::One(layer) => std::slice::from_mut(layer),
             Layers::Many(layers) => layers,
         }
     }
@@ -290,6 +299,20 @@ impl ConfigState {
             .iter()
             .take_while(move |entry| entry.key.kind == kind && entry.key.scope.as_str().starts_with(&prefix));
         own.into_iter().chain(below)
+    }
+
+    /// The same config with other contents of layers, where `content` gives one.
+    pub(super) fn with_contents(
+        self: &Arc<ConfigState>,
+        content: impl Fn(&LayerEntry) -> Option<Content>,
+    ) -> Arc<ConfigState> {
+        let mut config = Arc::clone(self);
+        for (at, entry) in self.layers.iter().enumerate() {
+            if let Some(content) = content(entry) {
+                Arc::make_mut(&mut config).layers[at] = entry.with_content(content);
+            }
+        }
+        config
     }
 
     /// Sorted by key.

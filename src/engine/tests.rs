@@ -2,6 +2,7 @@
 
 mod contention;
 mod refusing;
+mod secrets;
 mod validation;
 
 use std::collections::BTreeMap;
@@ -11,7 +12,8 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::model::arbitrary::similar_object;
-use crate::model::{ConfigName, Content, Epoch, LayerKind, Namespace, Scope, TagName};
+use crate::model::{ConfigName, Content, Epoch, LayerKind, Namespace, Scope, Source, TagName};
+
 use crate::store::memory::MemoryStore;
 use crate::store::{Point, SledOptions, SledStore};
 
@@ -124,7 +126,7 @@ fn write(source: Source, intent: Intent) -> Write {
         request: None,
         annotations: BTreeMap::new(),
     };
-    Write { origin, intent, validate_only: false }
+    Write { origin, intent, validate_only: false, secrets: Secrets::Revealed }
 }
 
 async fn take(engine: &Engine, naive: &mut Naive, step: &Step) {
@@ -185,7 +187,12 @@ async fn compare(engine: &Engine, naive: &Naive) {
     for config in 0..2u8 {
         let versions = &naive.versions[config as usize];
         for (at, path) in SCOPES.iter().enumerate() {
-            let target = Target { id: id(config), scope: scope(at), view: View::Effective };
+            let target = Target {
+                id: id(config),
+                scope: scope(at),
+                view: View::Effective,
+                secrets: Secrets::Revealed,
+            };
             let read = async |point: At| match engine.document(&state, &target, &point).await {
                 Ok(resolved) => {
                     assert_eq!(resolved.digest, resolved.content.digest());
@@ -268,7 +275,8 @@ async fn conditional_writes_lose_no_update() {
     for writer in writers {
         writer.await.expect("no writer panics");
     }
-    let target = Target { id: id(0), scope: Scope::global(), view: View::Effective };
+    let target =
+        Target { id: id(0), scope: Scope::global(), view: View::Effective, secrets: Secrets::Revealed };
     let resolved = engine.document(&engine.state(), &target, &At::Latest).await.expect("it is there");
     assert_eq!((resolved.content.as_str(), resolved.at.version), (r#"{"n":200}"#, Version(200)));
     engine.close().await;
@@ -459,7 +467,7 @@ async fn no_more_history_is_read_at_once_than_fits_memory() {
     }
     let (mut before, mut found) = (Version(11), vec![]);
     loop {
-        let read = engine.versions(&id(0), before, 100).await.expect("history");
+        let read = engine.versions(&id(0), before, 100, Secrets::Revealed).await.expect("history");
         let Some((last, _)) = read.last() else { break };
         assert!(read.len() <= 5);
         before = last.version;

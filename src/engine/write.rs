@@ -1,6 +1,7 @@
 //! Writes as they are asked for, and what comes of them.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use crate::validate::Report;
 
 use super::error::Error;
 use super::schemas::{PutSchema, SchemaOutcome};
+use super::sight::Secrets;
 use super::state::{ConfigState, Expiry, LayerEntry};
 
 /// A write: who, why, and what.
@@ -22,6 +24,8 @@ pub struct Write {
     pub intent: Intent,
     /// Do everything but the commit.
     pub validate_only: bool,
+    /// How they stand in the outcome.
+    pub secrets: Secrets,
 }
 
 /// Who wants it, and why: what history keeps besides the change.
@@ -73,7 +77,7 @@ pub struct Change {
 }
 
 /// What to do with a layer.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub enum Action {
     Replace(Text),
     MergePatch(Text),
@@ -82,13 +86,37 @@ pub enum Action {
     Delete,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Text {
     pub content: String,
     pub format: Format,
 }
 
+/// Only the size: content may be secret.
+impl fmt::Debug for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Text({} bytes)", self.content.len())
+    }
+}
+
+/// Only its name.
+impl fmt::Debug for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.field())
+    }
+}
+
 impl Intent {
+    /// The configs that it names, with those that it finds by them.
+    pub(super) fn ids(&self) -> Vec<&ConfigId> {
+        match self {
+            Intent::Changes(changes) => changes.iter().map(|change| &change.id).collect(),
+            Intent::Delete { id, .. } | Intent::Rollback { id, .. } | Intent::Tag { id, .. } => vec![id],
+            Intent::Expire(due) => due.iter().map(|expiry| &expiry.id).collect(),
+            Intent::PutSchema { governed, .. } | Intent::Migrate { governed, .. } => vec![governed],
+        }
+    }
+
     /// The layers that it names one by one, in order.
     pub(super) fn asked_layers(&self) -> Option<Vec<(ConfigId, LayerKey)>> {
         match self {
@@ -179,7 +207,7 @@ pub struct LayerOutcome {
 }
 
 /// A change whose text has been read: what does not depend on the state is done, once, before the pipeline.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct ReadChange {
     pub id: ConfigId,
     pub key: LayerKey,
@@ -190,7 +218,7 @@ pub(super) struct ReadChange {
     pub field: String,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) enum ReadAction {
     Replace(Content, Format),
     MergePatch(Value),

@@ -1,6 +1,7 @@
 //! What can be set of a server: flags over environment over a TOML file over defaults. Knows nothing of how it is served.
 
 mod auth;
+mod master_key;
 mod tls;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use clap::{Args, ValueEnum};
 use serde::Deserialize;
 
 use crate::model::limits::{Limits, TEXT_BYTES_MAX};
+use crate::secret::MasterKeySource;
 
 pub use auth::{AuthMode, JwtIssuer};
 pub use tls::{ClientAuth, ClientCa, TlsFiles};
@@ -57,6 +59,8 @@ pub struct Settings {
     /// `None`: text on a terminal, JSON otherwise.
     pub log_format: Option<LogFormat>,
     pub limits: Limits,
+    /// Where the master key is. `None`: the server makes one beside its data, when the first secret is written.
+    pub master_key: Option<MasterKeySource>,
 }
 
 impl Default for Settings {
@@ -83,6 +87,7 @@ impl Default for Settings {
             log: "info".into(),
             log_format: None,
             limits: Limits::default(),
+            master_key: None,
         }
     }
 }
@@ -241,6 +246,15 @@ pub struct ServeArgs {
     /// targets_max, watchers_max, page_size_max
     #[arg(long, env = "CONFWATCH_LIMITS", value_name = "NAME=VALUE,...")]
     pub limits: Option<LimitValues>,
+
+    /// Seal secrets under the master key in this file, in hex or base64; CONFWATCH_MASTER_KEY has the key itself [default: made
+    /// when it is needed, in master.key among the data]
+    #[arg(long, env = "CONFWATCH_MASTER_KEY_FILE", value_name = "FILE")]
+    pub master_key_file: Option<PathBuf>,
+
+    /// Seal secrets under a master key that is made of the passphrase in this file
+    #[arg(long, env = "CONFWATCH_MASTER_KEY_PASSPHRASE_FILE", value_name = "FILE")]
+    pub master_key_passphrase_file: Option<PathBuf>,
 }
 
 impl ServeArgs {
@@ -323,6 +337,11 @@ impl ServeArgs {
             log: self.log.or(file.log).unwrap_or(default.log),
             log_format: self.log_format.or(file.log_format),
             limits: limits.limits().map_err(SettingsError::Limits)?,
+            master_key: master_key::source(
+                self.master_key_file.or(file.master_key_file),
+                self.master_key_passphrase_file.or(file.master_key_passphrase_file),
+                std::env::var(master_key::VARIABLE).ok(),
+            )?,
         })
     }
 }
@@ -353,6 +372,8 @@ pub enum SettingsError {
     Tls(String),
     #[error("{0}")]
     Jwt(String),
+    #[error("{0} and {1} both tell a master key, one expected")]
+    MasterKeys(&'static str, &'static str),
 }
 
 /// A length of time, written `8s`, `1m 30s` or `250ms`.

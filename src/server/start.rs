@@ -23,10 +23,11 @@ use super::tls::Tls;
 use crate::api;
 use crate::engine::{self, Engine};
 use crate::proto::v1::FILE_DESCRIPTOR_SET;
+use crate::secret::MasterKeySource;
 use crate::store::sled::{Fsync as StoreFsync, SledOptions, SledStore};
 
 /// The names that health is asked for: the server as a whole, and the service.
-const HEALTH_NAMES: [&str; 4] = ["", SERVICES[0], SERVICES[1], SERVICES[2]];
+const HEALTH_NAMES: [&str; 5] = ["", SERVICES[0], SERVICES[1], SERVICES[2], SERVICES[3]];
 /// How long the engine may take to finish what is queued once no call is left.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(1500);
 
@@ -185,6 +186,10 @@ fn open(settings: &Settings, progress: engine::Progress) -> anyhow::Result<Arc<E
         limits: settings.limits.clone(),
         retain_revisions: settings.retain_revisions,
         cache_bytes: settings.document_cache_bytes,
+        master_key: settings
+            .master_key
+            .clone()
+            .unwrap_or_else(|| MasterKeySource::Automatic(settings.data_dir.join("master.key"))),
         progress,
         ..engine::Options::default()
     };

@@ -36,6 +36,17 @@ pub struct Subject<'a> {
     pub document: &'a Value,
     /// The effective document of the scope before the change. `None`: there was none.
     pub old: Option<&'a Value>,
+    /// What must not be told of, and the documents without it. `None`: there is nothing of the kind.
+    pub hidden: Option<&'a Hidden>,
+}
+
+/// Values that no finding may show.
+pub struct Hidden {
+    /// Their places, in either document.
+    pub places: BTreeSet<String>,
+    /// The document, and the one before, with something else there.
+    pub document: Value,
+    pub old: Option<Value>,
 }
 
 /// Stored documents that govern, by name.
@@ -97,6 +108,9 @@ impl Contract {
         if !self.rules.is_empty() {
             let mut input =
                 RuleInput::new(subject.document, subject.old, subject.scope, &self.settings.levels);
+            if let Some(hidden) = subject.hidden {
+                input.tell_of(&hidden.document, hidden.old.as_ref());
+            }
             self.rules.iter().for_each(|rules| rules.check(&mut input, &mut found));
         }
         self.be_strict(found)
@@ -176,14 +190,16 @@ impl Contract {
 
     fn check_schema(&self, subject: &Subject<'_>, found: &mut FoundList) {
         let Some(schema) = &self.schema else { return };
+        let none = BTreeSet::new();
+        let hidden = subject.hidden.map_or(&none, |hidden| &hidden.places);
         if !self.accept_existing {
-            return schema.check(subject.document, found);
+            return schema.check_hiding(subject.document, hidden, found);
         }
         let mut violations = self.list();
-        schema.check(subject.document, &mut violations);
+        schema.check_hiding(subject.document, hidden, &mut violations);
         let mut before = FoundList::default();
         if let Some(old) = subject.old.filter(|_| violations.has_errors()) {
-            schema.check(old, &mut before);
+            schema.check_hiding(old, hidden, &mut before);
         }
         let before: BTreeSet<_> = before.kept().iter().map(|found| (&found.pointer, &found.code)).collect();
         // Of more than can be told, it is not known whether they are all old.

@@ -134,7 +134,8 @@ impl RuleSet {
 
 impl Rule {
     fn check(&self, input: &mut RuleInput<'_>, found: &mut FoundList) {
-        let (variables, steps) = input.prepared(self.names_old());
+        let with_old = self.names_old();
+        let (variables, steps) = input.prepared(with_old);
         match self.expression.is_true(variables, steps) {
             Ok(true) => {}
             Ok(false) => {
@@ -143,7 +144,7 @@ impl Rule {
                     severity: self.severity,
                     code: Cow::Owned(self.id.clone()),
                     pointer: self.pointer(),
-                    message: self.message(variables, steps),
+                    message: input.with_told(with_old, |variables, steps| self.message(variables, steps)),
                     suggestion: self.suggestion.clone(),
                 });
             }

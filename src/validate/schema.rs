@@ -127,19 +127,24 @@ impl Schema {
     ///
     /// Takes bounded time, whatever the schema and the document: one that could take longer is refused with `SCHEMA_TOO_COSTLY`.
     pub fn check(&self, document: &Value, found: &mut FoundList) {
+        self.check_hiding(document, &BTreeSet::new(), found);
+    }
+
+    /// The same, where the values at further places, besides those that the schema marks, are not to be told.
+    pub fn check_hiding(&self, document: &Value, hidden: &BTreeSet<String>, found: &mut FoundList) {
         match self.bounds.stack_bytes {
-            None => self.check_here(document, found),
-            Some(bytes) => on_large_stack(bytes, || self.check_here(document, found)),
+            None => self.check_here(document, hidden, found),
+            Some(bytes) => on_large_stack(bytes, || self.check_here(document, hidden, found)),
         }
     }
 
-    fn check_here(&self, document: &Value, found: &mut FoundList) {
+    fn check_here(&self, document: &Value, hidden: &BTreeSet<String>, found: &mut FoundList) {
         if self.is_too_costly(document) {
             found.add(Severity::Error, || too_costly(""));
             return;
         }
         if !self.validator.is_valid(document) {
-            self.add_violations(document, found);
+            self.add_violations(document, hidden, found);
         }
         if self.notes.has_deprecated {
             for (pointer, annotations) in self.notes.each(&self.outline, document) {
@@ -159,8 +164,9 @@ impl Schema {
         }
     }
 
-    fn add_violations(&self, document: &Value, found: &mut FoundList) {
-        let secrets = self.secret_pointers(document);
+    fn add_violations(&self, document: &Value, hidden: &BTreeSet<String>, found: &mut FoundList) {
+        let mut secrets = self.secret_pointers(document);
+        secrets.extend(hidden.iter().cloned());
         let is_secret = |pointer: &str| is_secret(&secrets, pointer);
         let names = |error: &ValidationError| self.names(error);
         let before = found.kept().len();
@@ -178,6 +184,11 @@ impl Schema {
     /// The places that hold secrets, by the keywords `x-secret` and `secret`. All below such a place is secret as well.
     pub fn secret_pointers(&self, document: &Value) -> BTreeSet<String> {
         self.notes.secrets(&self.outline, document)
+    }
+
+    /// Whether there are such places in any document.
+    pub fn marks_secrets(&self) -> bool {
+        self.notes.lead_to_secret()
     }
 
     /// What the schema says of the values of a document beside validity, by pointer.

@@ -4,6 +4,7 @@ mod follow;
 mod harness;
 mod read;
 mod schema;
+mod secrets;
 mod tls;
 mod tree;
 mod validate;

@@ -14,6 +14,7 @@ mod overrides;
 mod raw;
 mod reads;
 mod schemas;
+mod secrets;
 mod support;
 mod tags;
 mod tls;

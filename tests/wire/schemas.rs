@@ -207,6 +207,28 @@ async fn rules_see_the_scope_its_levels_and_what_was_there_before() {
 }
 
 #[tokio::test]
+async fn a_namespace_names_the_levels_of_its_scopes() {
+    let server = TestServer::start().await;
+    let mut client = server.client().await;
+    let levels = r#"{"levels":["region","environment"]}"#;
+    client
+        .set(set(Change { config: "namespace:settings".into(), ..replace("/", levels) }))
+        .await
+        .expect("levels");
+    let rules = r#"{"rules":{"home":{"expression":"levels.region != 'eu' || config.bank == 'eu'"}}}"#;
+    client.set(set(Change { config: "rules:app".into(), ..replace("/", rules) })).await.expect("rules");
+    put(&mut client, "/", r#"{"bank":"us","log_level":"debug"}"#).await;
+    let found = findings(&refused(
+        client.set(set(replace("/eu/production", r#"{"a":1}"#))).await,
+        Code::FailedPrecondition,
+        "VALIDATION_FAILED",
+    ));
+    assert!(found.iter().any(|finding| finding.code == "home"), "{found:?}");
+    assert!(found.iter().any(|finding| finding.code == "DEBUG_IN_PRODUCTION"), "{found:?}");
+    put(&mut client, "/us/production", r#"{"a":1}"#).await;
+}
+
+#[tokio::test]
 async fn rules_and_settings_that_cannot_be_used_are_refused_with_the_place() {
     let server = TestServer::start().await;
     let (mut client, mut schemas) = (server.client().await, schemas(&server).await);

@@ -16,6 +16,8 @@ use crate::model::{
 };
 use crate::proto::v1;
 
+use super::super::SECRETS;
+
 const REASON_BYTES_MAX: usize = 1024;
 const REQUEST_ID_BYTES_MAX: usize = 128;
 const ANNOTATIONS_MAX: usize = 32;
@@ -154,6 +156,7 @@ pub fn read(prefix: &str, request: v1::GetRequest) -> Result<Read, Error> {
             id: config_id(prefix, &request.namespace, &request.config)?,
             scope: scope(prefix, &request.scope)?,
             view: filled(prefix, view(format_args!("{prefix}view"), request.view)?, request.apply_defaults)?,
+            secrets: SECRETS,
         },
         at,
         format: format(format_args!("{prefix}format"), request.format)?,
@@ -266,6 +269,7 @@ pub fn write(
         origin: Origin { actor, source, reason: options.reason, request, annotations: options.annotations },
         intent,
         validate_only: options.validate_only,
+        secrets: SECRETS,
     })
 }
 
@@ -410,6 +414,7 @@ fn watch_target(prefix: &str, target: v1::WatchTarget) -> Result<WatchTarget, Er
         selector,
         scope: scope(prefix, &target.scope)?,
         view: filled(prefix, view(format_args!("{prefix}view"), target.view)?, target.apply_defaults)?,
+        secrets: SECRETS,
         format: format(format_args!("{prefix}format"), target.format)?,
     })
 }
@@ -434,5 +439,6 @@ pub fn stream_changes(request: &v1::StreamChangesRequest) -> Result<ChangesOptio
         from: (request.from_revision != 0).then_some(Revision(request.from_revision)),
         filter,
         progress_interval: progress_interval(request.progress_interval)?,
+        secrets: SECRETS,
     })
 }

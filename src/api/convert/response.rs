@@ -14,6 +14,8 @@ use crate::model::{
 use crate::proto::v1;
 use crate::validate::{Report, Severity};
 
+use super::super::SECRETS;
+
 pub fn time_message(time: Timestamp) -> prost_types::Timestamp {
     let nanos = (time.0.rem_euclid(1_000_000) * 1000) as i32;
     prost_types::Timestamp { seconds: time.0.div_euclid(1_000_000), nanos }
@@ -104,7 +106,8 @@ pub fn target_message(target: &Target, format: Format) -> v1::WatchTarget {
 /// The layer that a change left behind.
 pub fn layer_outcome_message(outcome: &LayerOutcome, with_content: bool) -> v1::Document {
     let view = View::Layer(outcome.key.kind);
-    let target = Target { id: outcome.id.clone(), scope: outcome.key.scope.clone(), view };
+    let (id, scope) = (outcome.id.clone(), outcome.key.scope.clone());
+    let target = Target { id, scope, view, secrets: SECRETS };
     let Some(layer) = &outcome.after else {
         return document_head(&target, outcome.at, None, Format::Json);
     };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::engine::{Engine, Intent, Options, Origin, Resolved, Target, View, Write};
+use crate::engine::{Engine, Intent, Options, Origin, Resolved, Secrets, Target, View, Write};
 use crate::model::text::Format;
 use crate::model::{ConfigId, ConfigName, LayerKey, Namespace, Scope, Source};
 use crate::store::MemoryStore;
@@ -18,7 +18,12 @@ fn api() -> Api {
 fn target() -> Target {
     let namespace = Namespace::parse("test").expect("a name");
     let id = ConfigId { namespace, config: ConfigName::parse("app").expect("a name") };
-    Target { id, scope: Scope::parse("/production").expect("a scope"), view: View::Base }
+    Target {
+        id,
+        scope: Scope::parse("/production").expect("a scope"),
+        view: View::Base,
+        secrets: Secrets::Revealed,
+    }
 }
 
 async fn replace(engine: &Engine, content: &str) -> Arc<Resolved> {
@@ -41,7 +46,10 @@ async fn replace(engine: &Engine, content: &str) -> Arc<Resolved> {
         field: "change".into(),
     };
     let intent = Intent::Changes(vec![change]);
-    engine.write(Write { origin, intent, validate_only: false }).await.expect("it is written");
+    engine
+        .write(Write { origin, intent, validate_only: false, secrets: Secrets::Revealed })
+        .await
+        .expect("it is written");
     let at = crate::engine::At::Latest;
     engine.document(&engine.state(), &target(), &at).await.expect("it was just written")
 }

@@ -126,6 +126,7 @@ async fn watch_until(
         selector: WatchSelector::Config(id(config), None),
         scope: scope(1),
         view: View::Effective,
+        secrets: Secrets::Revealed,
         format: Format::Json,
     };
     let options = WatchOptions {
@@ -194,7 +195,7 @@ proptest! {
             assert_eq!(engine.state().revision, store.head().revision);
             for (config, watcher) in watchers.into_iter().enumerate() {
                 for (revision, digest) in watcher.await.expect("no watcher panics") {
-                    let target = Target { id: id(config as u8), scope: scope(1), view: View::Effective };
+                    let target = Target { id: id(config as u8), scope: scope(1), view: View::Effective, secrets: Secrets::Revealed };
                     let document = engine.document(&engine.state(), &target, &At::Revision(revision)).await;
                     assert_eq!(document.expect("it is history").digest, digest, "told of what was refused");
                 }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::model::Governs;
 use crate::store::Sealed;
-use crate::validate::Severity;
+use crate::validate::{Report, Severity};
 
 /// A schema, and what it says of a document: places that violate it.
 #[derive(Clone, Copy, Debug)]

@@ -29,7 +29,7 @@ use super::wheel::Tick;
 /// Locks, in the order in which they are taken: `table`, then `progress_waiters`, then those of a cell, then those of a
 /// subscriber; `pending` is taken last.
 pub struct Hub {
-    pub(super) resolver: Arc<Resolver>,
+    pub(in super::super) resolver: Arc<Resolver>,
     watchers_max: usize,
     table: Mutex<Table>,
     /// What streams of several targets are told of: replaced after the marks that lead to it are made.
@@ -346,8 +346,8 @@ impl Hub {
             // Those that came while the documents were made.
             let came = table.cells_of(id, layers).into_iter();
             woken.late.extend(came.filter(|cell| cell.told().revision < state.revision).cloned());
-            for (scope, view, followers) in table.groups_of(id, layers) {
-                let target = Target { id: id.clone(), scope: scope.clone(), view };
+            for (scope, view, secrets, followers) in table.groups_of(id, layers) {
+                let target = Target { id: id.clone(), scope: scope.clone(), view, secrets };
                 let told = Arc::new(Told::new(Arc::new(target), state));
                 woken.mark(followers, Some(&told), state.revision);
             }

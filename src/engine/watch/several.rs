@@ -8,6 +8,7 @@ use crate::model::text::Format;
 use crate::model::{ConfigId, ConfigName, Digest, Namespace, Scope};
 
 use super::super::resolve::{Resolver, Target, View};
+use super::super::sight::Secrets;
 use super::super::state::State;
 use super::cell::Cell;
 use super::message::{Event, Known, TargetState, TargetStatus};
@@ -42,6 +43,7 @@ pub(super) struct FollowedMany {
     pub namespace: Namespace,
     pub scope: Scope,
     pub view: View,
+    pub secrets: Secrets,
     pub format: Format,
     pub known: HashMap<ConfigName, Digest>,
 }
@@ -196,7 +198,8 @@ impl FollowedMany {
             }
             Look::Marked(_) | Look::One(_) | Look::OneOfMany(..) => {
                 let id = ConfigId { namespace: self.namespace.clone(), config: config.clone() };
-                let target = Arc::new(Target { id, scope: self.scope.clone(), view: self.view });
+                let (scope, view, secrets) = (self.scope.clone(), self.view, self.secrets);
+                let target = Arc::new(Target { id, scope, view, secrets });
                 let document = resolver.resolve_in(state, &target);
                 (target, document)
             }

@@ -13,6 +13,7 @@ use crate::model::{ConfigId, ConfigName, Digest, Namespace, Revision, Scope};
 
 use super::super::error::Error;
 use super::super::resolve::{Target, View};
+use super::super::sight::Secrets;
 use super::super::state::State;
 use super::hub::Hub;
 use super::message::{Event, Known, TargetState, TargetStatus};
@@ -36,6 +37,7 @@ pub struct WatchTarget {
     pub selector: WatchSelector,
     pub scope: Scope,
     pub view: View,
+    pub secrets: Secrets,
     pub format: Format,
 }
 
@@ -91,10 +93,10 @@ impl Hub {
         let reset = options.resume_token.is_some_and(|token| !honours(&state, &token));
         let mut followed = Vec::with_capacity(options.targets.len());
         for (place, target) in (0..).zip(options.targets) {
-            let WatchTarget { selector, scope, view, format } = target;
+            let WatchTarget { selector, scope, view, secrets, format } = target;
             followed.push(match selector {
                 WatchSelector::Config(id, held) => {
-                    let cell = table.cell(Target { id, scope, view }, &state);
+                    let cell = table.cell(Target { id, scope, view, secrets }, &state);
                     let mut followers = if alone { cell.alone() } else { cell.among() };
                     followers.add(&subscriber, place);
                     drop(followers);
@@ -102,9 +104,9 @@ impl Hub {
                     Followed::One(FollowedOne { cell, format, known })
                 }
                 WatchSelector::Namespace(namespace, held) => {
-                    table.follow_namespace(&subscriber, place, &namespace, &scope, view);
+                    table.follow_namespace(&subscriber, place, &namespace, &scope, (view, secrets));
                     let known = if reset { HashMap::new() } else { held.into_iter().collect() };
-                    Followed::Many(Box::new(FollowedMany { namespace, scope, view, format, known }))
+                    Followed::Many(Box::new(FollowedMany { namespace, scope, view, secrets, format, known }))
                 }
             });
         }
@@ -225,8 +227,8 @@ impl Drop for Subscription {
                             table.release(&one.cell);
                         }
                         Followed::Many(many) => {
-                            let FollowedMany { namespace, scope, view, .. } = &**many;
-                            table.unfollow_namespace(id, place, namespace, scope, *view);
+                            let FollowedMany { namespace, scope, view, secrets, .. } = &**many;
+                            table.unfollow_namespace(id, place, namespace, scope, (*view, *secrets));
                         }
                     }
                 }

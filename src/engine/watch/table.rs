@@ -8,6 +8,7 @@ use std::time::Instant;
 use crate::model::{ConfigId, LayerKey, Namespace, Scope};
 
 use super::super::resolve::{Target, View};
+use super::super::sight::Secrets;
 use super::super::state::State;
 use super::cell::Cell;
 use super::followers::Followers;
@@ -22,7 +23,7 @@ pub(super) struct Table {
     /// The targets of each config, sorted by scope and view: what is below a scope stands together.
     cells: HashMap<ConfigId, Vec<Arc<Cell>>>,
     /// The streams that follow every config of a namespace, by what they see of each.
-    namespaces: HashMap<Namespace, HashMap<(Scope, View), Followers>>,
+    namespaces: HashMap<Namespace, HashMap<(Scope, View, Secrets), Followers>>,
 }
 
 struct Entry {
@@ -124,10 +125,10 @@ impl Table {
         place: u32,
         namespace: &Namespace,
         scope: &Scope,
-        view: View,
+        (view, secrets): (View, Secrets),
     ) {
         let groups = self.namespaces.entry(namespace.clone()).or_default();
-        groups.entry((scope.clone(), view)).or_default().add(subscriber, place);
+        groups.entry((scope.clone(), view, secrets)).or_default().add(subscriber, place);
     }
 
     pub fn unfollow_namespace(
@@ -136,12 +137,12 @@ impl Table {
         place: u32,
         namespace: &Namespace,
         scope: &Scope,
-        view: View,
+        (view, secrets): (View, Secrets),
     ) {
         let Some(groups) = self.namespaces.get_mut(namespace) else {
             return;
         };
-        let key = (scope.clone(), view);
+        let key = (scope.clone(), view, secrets);
         if let Some(followers) = groups.get_mut(&key) {
             followers.remove(id, place);
             if followers.len() == 0 {
@@ -179,11 +180,11 @@ impl Table {
         &'a self,
         id: &ConfigId,
         changed: &'a [LayerKey],
-    ) -> impl Iterator<Item = (&'a Scope, View, &'a Followers)> {
+    ) -> impl Iterator<Item = (&'a Scope, View, Secrets, &'a Followers)> {
         let groups =
             self.namespaces.get(&id.namespace).filter(|_| id.config.is_ordinary()).into_iter().flatten();
-        let groups = groups.map(|((scope, view), followers)| (scope, *view, followers));
-        groups.filter(|(scope, view, _)| changed.iter().any(|layer| view.depends_on(scope, layer)))
+        let groups = groups.map(|((scope, view, secrets), followers)| (scope, *view, *secrets, followers));
+        groups.filter(|(scope, view, ..)| changed.iter().any(|layer| view.depends_on(scope, layer)))
     }
 
     /// What is followed of a config, by how many streams.
@@ -195,7 +196,7 @@ impl Table {
         let groups =
             self.namespaces.get(&id.namespace).filter(|_| id.config.is_ordinary()).into_iter().flatten();
         cells
-            .chain(groups.map(|((scope, view), followers)| (scope.clone(), *view, followers.len())))
+            .chain(groups.map(|((scope, view, _), followers)| (scope.clone(), *view, followers.len())))
             .collect()
     }
 
@@ -210,14 +211,14 @@ fn position(cells: &[Arc<Cell>], target: &Target) -> Result<usize, usize> {
     cells.binary_search_by(|cell| order(&cell.target).cmp(&order(target)))
 }
 
-fn order(target: &Target) -> (&str, u8) {
+fn order(target: &Target) -> (&str, u8, Secrets) {
     let view = match target.view {
         View::Effective => 0,
         View::Base => 1,
         View::Filled => 2,
         View::Layer(kind) => 3 + kind as u8,
     };
-    (target.scope.as_str(), view)
+    (target.scope.as_str(), view, target.secrets)
 }
 
 /// Where the cells of a scope are, and of those below it. As texts, `/a` is followed by `/a-b` before `/a/b`: so these are two
@@ -265,7 +266,8 @@ mod tests {
             let mut cells = vec![];
             for (scope, effective) in followed {
                 let view = if effective { View::Effective } else { View::Layer(LayerKind::Base) };
-                cells.push(table.cell(Target { id: id.clone(), scope, view }, &state));
+                let secrets = Secrets::Revealed;
+                cells.push(table.cell(Target { id: id.clone(), scope, view, secrets }, &state));
             }
             cells.sort_by(|a, b| order(&a.target).cmp(&order(&b.target)));
             cells.dedup_by(|a, b| Arc::ptr_eq(a, b));

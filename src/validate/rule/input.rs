@@ -17,6 +17,8 @@ pub struct RuleInput<'v> {
     variables: Option<Variables<'v>>,
     old_is_set: bool,
     steps: u64,
+    /// What messages are made of instead.
+    told_of: Option<(&'v Value, Option<&'v Value>)>,
 }
 
 impl<'v> RuleInput<'v> {
@@ -28,7 +30,42 @@ impl<'v> RuleInput<'v> {
         levels: &'v [String],
     ) -> RuleInput<'v> {
         let steps = DOCUMENT_STEPS_MAX;
-        RuleInput { config, old, scope, levels, variables: None, old_is_set: false, steps }
+        RuleInput { config, old, scope, levels, variables: None, old_is_set: false, steps, told_of: None }
+    }
+
+    /// Has messages made of other documents than those that are checked: without what must not be told.
+    pub fn tell_of(&mut self, config: &'v Value, old: Option<&'v Value>) {
+        self.told_of = Some((config, old));
+    }
+
+    /// The variables for messages, and the steps that are left.
+    pub(super) fn with_told<T>(
+        &mut self,
+        with_old: bool,
+        tell: impl FnOnce(&Variables<'v>, &mut u64) -> T,
+    ) -> T {
+        match self.told_of {
+            None => {
+                let (variables, steps) = self.prepared(with_old);
+                tell(variables, steps)
+            }
+            Some((config, old)) => {
+                let variables = self.variables_of(config, Some(old));
+                tell(&variables, &mut self.steps)
+            }
+        }
+    }
+
+    fn variables_of(&self, config: &'v Value, old: Option<Option<&'v Value>>) -> Variables<'v> {
+        let mut variables = Variables::new();
+        variables.set("config", config);
+        variables.set_text("scope", self.scope.as_str());
+        let segments = self.scope.segments().chain(std::iter::repeat(""));
+        variables.set_texts("levels", self.levels.iter().map(String::as_str).zip(segments));
+        if let Some(old) = old {
+            variables.set("old", old.unwrap_or(&Value::Null));
+        }
+        variables
     }
 
     pub(super) fn scope(&self) -> &Scope {
@@ -37,14 +74,10 @@ impl<'v> RuleInput<'v> {
 
     /// The variables, and the steps that are left.
     pub(super) fn prepared(&mut self, with_old: bool) -> (&Variables<'v>, &mut u64) {
-        let variables = self.variables.get_or_insert_with(|| {
-            let mut variables = Variables::new();
-            variables.set("config", self.config);
-            variables.set_text("scope", self.scope.as_str());
-            let segments = self.scope.segments().chain(std::iter::repeat(""));
-            variables.set_texts("levels", self.levels.iter().map(String::as_str).zip(segments));
-            variables
-        });
+        if self.variables.is_none() {
+            self.variables = Some(self.variables_of(self.config, None));
+        }
+        let variables = self.variables.as_mut().expect("they were made above");
         if with_old && !self.old_is_set {
             variables.set("old", self.old.unwrap_or(&Value::Null));
             self.old_is_set = true;

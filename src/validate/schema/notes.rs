@@ -46,6 +46,11 @@ impl Notes {
         Notes { leads, leads_to_secret, has_deprecated, conditions: HashMap::new() }
     }
 
+    /// Whether any place is marked as secret.
+    pub(super) fn lead_to_secret(&self) -> bool {
+        self.leads_to_secret[ROOT]
+    }
+
     /// The subschemas that decide whether a note that is not about secrets applies.
     pub(super) fn conditions(&self, outline: &Outline) -> BTreeSet<NodeId> {
         let leads_to_other = outline.leading(|node| {

@@ -13,10 +13,11 @@ use tokio_stream::Stream;
 
 use super::*;
 use crate::engine::resolve::{Resolved, Target, View, resolve};
+use crate::engine::vault::Vault;
 use crate::engine::watch::{
     Event, Held, Subscription, TargetStatus, WatchOptions, WatchSelector, WatchTarget,
 };
-use crate::engine::{Encoding, Loading};
+use crate::engine::{Encoding, Loading, MasterKeySource, Secrets};
 use crate::model::text::Format;
 use crate::model::{
     Commit, ConfigChange, ConfigName, Content, Digest, Epoch, LayerChange, LayerKind, Namespace, Scope,
@@ -42,6 +43,11 @@ struct World {
     untold: BTreeMap<ConfigId, HashSet<LayerKey>>,
 }
 
+fn resolver(state: &State, bytes_max: u64) -> Arc<Resolver> {
+    let vault = Vault::open(MasterKeySource::Process, state).expect("there are no secrets");
+    Arc::new(Resolver::new(bytes_max, Arc::new(vault)))
+}
+
 impl World {
     fn new() -> World {
         World::with_cache(1 << 20)
@@ -49,7 +55,7 @@ impl World {
 
     fn with_cache(bytes_max: u64) -> World {
         let state = Arc::new(Loading::default().state(Epoch(7), Head::EMPTY));
-        let (hub, thread) = Hub::start(state.clone(), Arc::new(Resolver::new(bytes_max)), 10_000);
+        let (hub, thread) = Hub::start(state.clone(), resolver(&state, bytes_max), 10_000);
         hub.close();
         thread.join().expect("the thread ends");
         World { hub, states: vec![state], untold: BTreeMap::new() }
@@ -127,7 +133,10 @@ impl World {
 
     fn resolved(&self, revision: Revision, target: &Target) -> Option<Digest> {
         let state = &self.states[usize::try_from(revision.0).expect("few states")];
-        Some(resolve(state.config(&target.id)?.as_ref(), target, None)?.digest)
+        Some(
+            resolve(state.config(&target.id)?.as_ref(), target, None, self.hub.resolver.vault(), None)?
+                .digest,
+        )
     }
 
     /// What a client of these targets should hold at a revision.
@@ -239,7 +248,7 @@ fn key(kind: LayerKind, scope: usize) -> LayerKey {
 }
 
 fn exact(id: ConfigId, target: &WatchTarget) -> Target {
-    Target { id, scope: target.scope.clone(), view: target.view }
+    Target { id, scope: target.scope.clone(), view: target.view, secrets: target.secrets }
 }
 
 fn name(target: &Target) -> String {
@@ -260,6 +269,7 @@ fn follow(config: usize, scope: usize) -> WatchTarget {
         selector: WatchSelector::Config(id(config), None),
         scope: Scope::parse(SCOPES[scope]).expect("a scope"),
         view: View::Effective,
+        secrets: Secrets::Revealed,
         format: Format::Json,
     }
 }
@@ -474,7 +484,7 @@ fn what_concerns_nobody_is_passed_on_without_the_thread() {
 fn readers_on_threads_of_their_own_are_told_the_state_of_each_revision_and_end_with_the_last() {
     const COMMITS: u64 = 400;
     let mut world = World::new();
-    let (hub, thread) = Hub::start(world.newest(), Arc::new(Resolver::new(1 << 20)), 100);
+    let (hub, thread) = Hub::start(world.newest(), resolver(&world.newest(), 1 << 20), 100);
     world.hub = hub.clone();
     let world = RwLock::new(world);
     let targets = [

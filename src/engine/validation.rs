@@ -1,0 +1,144 @@
+//! What an engine has to say of changes and documents without writing anything. Knows plans and contracts; never the journal.
+
+use serde_json::Value;
+
+use crate::model::text::DocumentError;
+use crate::model::{ConfigId, ConfigName, Namespace, Pointer, Revision, Source};
+use crate::validate::{self, Finding, Found, Report};
+
+use super::check::Look;
+use super::error::{Error, Missing};
+use super::history::blocking;
+use super::pipeline::{Answer, ReadWrite};
+use super::plan::{self, ReadIntent};
+use super::sight::Secrets;
+use super::write::{Change, Intent, Origin, Outcome};
+use super::{Affected, Engine, affected, check};
+
+impl Engine {
+    /// What writing these changes would find, and come to if it found no error.
+    pub async fn validate(
+        &self,
+        changes: Vec<Change>,
+        within: Pointer,
+        secrets: Secrets,
+    ) -> Result<(Report, Option<Outcome>), Error> {
+        let look = Look::at_all(within);
+        self.check_changes(&changes)?;
+        let intent = Intent::Changes(changes);
+        self.refuse_reserved(&intent)?;
+        let Intent::Changes(changes) = intent else { unreachable!("it was made above") };
+        let places: Vec<_> = changes
+            .iter()
+            .map(|change| (change.action_field(), change.id.clone(), change.key.clone()))
+            .collect();
+        let finding = |field: &str, error: &DocumentError| {
+            let (_, id, key) = places.iter().find(|(of, ..)| of == field)?;
+            Some(Finding::of_document(id, &key.scope, error))
+        };
+        let (state, limits, vault) = (self.state(), self.limits.clone(), self.vault.clone());
+        // Each change is tried alone first: a write stops at what is wrong with the first, and here all of it is to be told.
+        let (changes, refused) = blocking(move || {
+            let (mut good, mut refused) = (vec![], vec![]);
+            for change in changes {
+                match change.read(limits.layer_bytes_max) {
+                    Err(unreadable) => refused.push(unreadable),
+                    Ok(change) => {
+                        match plan::content_after(state.config(&change.id), &change, &vault, &limits) {
+                            Ok(_) => good.push(change),
+                            Err(
+                                Error::Document { field, error } | Error::PatchDoesNotApply { field, error },
+                            ) => {
+                                refused.push((field, error));
+                            }
+                            Err(error) => return Err(error),
+                        }
+                    }
+                }
+            }
+            Ok((good, refused))
+        })
+        .await??;
+        let findings: Vec<_> = refused.iter().filter_map(|(field, error)| finding(field, error)).collect();
+        if !findings.is_empty() {
+            return Ok((look.report(findings), None));
+        }
+        let origin = Origin {
+            actor: String::new(),
+            source: Source::Apply,
+            reason: String::new(),
+            request: None,
+            annotations: Default::default(),
+        };
+        let write = ReadWrite::to_validate(origin, ReadIntent::Changes(changes), look.clone());
+        let outcome = match self.pipeline.submit(write).await?.answered().await? {
+            Answer::Outcome(outcome) => outcome,
+            Answer::Replay(_) => unreachable!("a validation has no request id"),
+        };
+        match outcome {
+            Ok(outcome) => {
+                Ok((outcome.report.clone(), Some(self.sight(&self.state(), secrets).outcome(outcome))))
+            }
+            Err(Error::Refused(report)) => Ok((report, None)),
+            Err(Error::Document { field, error } | Error::PatchDoesNotApply { field, error }) => {
+                Ok((look.report(finding(&field, &error)), None))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What validation has to say about what is stored now: of a namespace, or of one config of it.
+    pub async fn validate_stored(
+        &self,
+        namespace: Namespace,
+        config: Option<ConfigName>,
+        within: Pointer,
+    ) -> Result<(Report, Revision), Error> {
+        let look = Look::at_all(within);
+        let state = self.state();
+        if let Some(config) = &config {
+            let id = ConfigId { namespace: namespace.clone(), config: config.clone() };
+            state.config(&id).ok_or(Missing::Config(id))?;
+        }
+        let vault = self.vault.clone();
+        let report = move || {
+            let mut report = look.report([]);
+            let governance = state.governance(&namespace);
+            let configs = state.configs_of(&namespace);
+            for stored in
+                configs.filter(|stored| config.as_ref().is_none_or(|config| *config == stored.id.config))
+            {
+                check::check_stored(stored, governance, &vault, &look, &mut report);
+            }
+            (report, state.revision)
+        };
+        blocking(report).await
+    }
+
+    /// Whether a document satisfies a schema that is not stored, but may refer to those of a namespace.
+    pub async fn validate_document(
+        &self,
+        namespace: Option<Namespace>,
+        schema: Value,
+        document: Value,
+        within: Pointer,
+    ) -> Result<Vec<Found>, Error> {
+        let state = self.state();
+        let check = move || {
+            let governance = namespace.as_ref().and_then(|namespace| state.governance(namespace));
+            let stored = |name: &ConfigName| governance.and_then(|governance| governance.document(name));
+            validate::check_against(&schema, &document, Look::at_all(within).within, &stored)
+        };
+        blocking(check).await
+    }
+
+    /// The targets whose documents a write changes, which was only validated, and who watches them.
+    pub async fn affected(&self, outcome: &Outcome) -> Result<Vec<Affected>, Error> {
+        let (configs, hub) = (outcome.configs.clone(), self.hub.clone());
+        let of_all = move || {
+            let ordinary = configs.iter().filter(|(_, after)| after.id.config.is_ordinary());
+            ordinary.flat_map(|(before, after)| affected::affected(before.as_deref(), after, &hub)).collect()
+        };
+        blocking(of_all).await
+    }
+}

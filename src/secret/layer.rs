@@ -1,0 +1,262 @@
+//! Sealed values within a layer: found, opened, and hidden. Knows documents and keys; not how a value comes to be secret.
+
+use serde_json::{Map, Value};
+
+use super::MARK;
+use super::ring::{Place, Ring};
+use super::sealed::SealedText;
+use crate::model::{ConfigId, Pointer};
+
+/// As it is in the canonical text of every layer that has a sealed value, and of hardly any other.
+const IN_TEXT: &str = "{\"$secret\":\"v1:";
+const MARK_IN_TEXT: &str = "\"$secret\"";
+
+/// Stands for a value of which nothing is to be told.
+pub const MASK: &str = "***";
+
+/// A layer with its secrets as they are.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Opened {
+    pub value: Value,
+    /// Where they are, in the order of pointers. None is below another.
+    pub secrets: Vec<Pointer>,
+}
+
+/// Whether a canonical text may have a sealed value. False only if it has none.
+pub fn holds_sealed(text: &str) -> bool {
+    is_in(text, IN_TEXT)
+}
+
+/// Whether a canonical text may mark a value as secret. False only if it does not.
+pub fn mentions_mark(text: &str) -> bool {
+    is_in(text, MARK_IN_TEXT)
+}
+
+/// Whether a text has a part with a `$`. It is asked of every text that is written, and must not cost more than to look for one byte.
+fn is_in(text: &str, part: &str) -> bool {
+    let before = part.find('$').expect("there is one");
+    let starts = text.match_indices('$').filter_map(|(at, _)| at.checked_sub(before));
+    starts.map(|at| &text.as_bytes()[at..]).any(|rest| rest.starts_with(part.as_bytes()))
+}
+
+/// Opens every sealed value. What does not open, which is a bug or a damaged disk, stays sealed.
+pub fn open(id: &ConfigId, mut layer: Value, ring: &Ring) -> Opened {
+    let mut secrets = vec![];
+    each_sealed(&mut layer, &mut vec![], &mut |place, sealed| {
+        let pointer = pointer_of(place);
+        let opened = ring.open(Place { id, pointer: &pointer }, &sealed);
+        if opened.is_some() {
+            secrets.push(pointer);
+        }
+        opened
+    });
+    secrets.sort();
+    Opened { value: layer, secrets }
+}
+
+/// The same, with every value marked as a client would mark it.
+pub fn with_marks(id: &ConfigId, mut layer: Value, ring: &Ring) -> Value {
+    each_sealed(&mut layer, &mut vec![], &mut |place, sealed| {
+        let pointer = pointer_of(place);
+        let opened = ring.open(Place { id, pointer: &pointer }, &sealed)?;
+        Some(Value::Object(Map::from_iter([(MARK.to_owned(), opened)])))
+    });
+    layer
+}
+
+/// Puts a fingerprint in the place of each of these values; without keys, something that tells nothing. Places that the document does not
+/// have are no matter.
+pub fn hide<'p>(
+    id: &ConfigId,
+    document: &mut Value,
+    secrets: impl IntoIterator<Item = &'p Pointer>,
+    ring: Option<&Ring>,
+) {
+    for pointer in secrets {
+        if let Some(value) = document.pointer_mut(&pointer.to_string()) {
+            let hidden =
+                ring.map_or_else(|| MASK.to_owned(), |ring| ring.hidden(Place { id, pointer }, value));
+            *value = Value::String(hidden);
+        }
+    }
+}
+
+/// Puts something else in the place of each of these values.
+pub fn mask<'p>(document: &mut Value, secrets: impl IntoIterator<Item = &'p Pointer>, masked: &Value) {
+    for pointer in secrets {
+        if let Some(value) = document.pointer_mut(&pointer.to_string()) {
+            value.clone_from(masked);
+        }
+    }
+}
+
+/// Removes what a merge patch is about to replace by a value that it marks: what is marked is no object to merge with.
+pub fn make_way(document: &mut Value, patch: &Value) {
+    let (Value::Object(members), Value::Object(changes)) = (document, patch) else { return };
+    for (name, change) in changes {
+        match change.as_object() {
+            Some(change) if change.contains_key(MARK) => {
+                members.remove(name);
+            }
+            Some(_) => {
+                if let Some(member) = members.get_mut(name) {
+                    make_way(member, &changes[name]);
+                }
+            }
+            None => {}
+        }
+    }
+}
+
+/// What a layer has of sealed values.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Census {
+    pub sealed: u64,
+    /// By another key than the newest.
+    pub behind: u64,
+    /// That do not open.
+    pub broken: u64,
+}
+
+impl Census {
+    /// Adds the sealed values of a layer. Each is opened, to be sure.
+    pub fn count(&mut self, id: &ConfigId, mut layer: Value, ring: &Ring) {
+        each_sealed(&mut layer, &mut vec![], &mut |place, sealed| {
+            self.sealed += 1;
+            self.behind += u64::from(sealed.key() != ring.newest());
+            let opened = ring.open(Place { id, pointer: &pointer_of(place) }, &sealed);
+            self.broken += u64::from(opened.is_none());
+            None
+        });
+    }
+}
+
+/// The text in an object that is a sealed value.
+pub(super) fn sealed_in(value: &Value) -> Option<SealedText> {
+    let members = value.as_object().filter(|members| members.len() == 1)?;
+    SealedText::parse(members.get(MARK)?.as_str()?)
+}
+
+/// Calls `replace` for each sealed value, and puts what it gives in its place.
+pub(super) fn each_sealed<'a>(
+    value: &'a mut Value,
+    place: &mut Vec<Token<'a>>,
+    replace: &mut dyn FnMut(&[Token<'_>], SealedText) -> Option<Value>,
+) {
+    if let Some(sealed) = sealed_in(value) {
+        if let Some(replaced) = replace(place, sealed) {
+            *value = replaced;
+        }
+        return;
+    }
+    match value {
+        Value::Object(members) => {
+            for (name, member) in members {
+                place.push(Token::Member(name));
+                each_sealed(member, place, replace);
+                place.pop();
+            }
+        }
+        Value::Array(items) => {
+            for (at, item) in items.iter_mut().enumerate() {
+                place.push(Token::Element(at));
+                each_sealed(item, place, replace);
+                place.pop();
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// A step on the way to a value.
+#[derive(Clone, Copy)]
+pub(super) enum Token<'a> {
+    Member(&'a str),
+    Element(usize),
+}
+
+pub(super) fn pointer_of(place: &[Token<'_>]) -> Pointer {
+    let text = |token: &Token<'_>| match token {
+        Token::Member(name) => (*name).to_owned(),
+        Token::Element(at) => at.to_string(),
+    };
+    place.iter().map(text).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::model::Content;
+    use crate::secret::example::{id, pointer, ring, sealed};
+
+    #[test]
+    fn a_layer_opens_with_all_its_secrets_and_can_be_hidden_again() {
+        let (ring, id) = (ring(&[1]), id("payments/checkout"));
+        let layer = json!({
+            "a": sealed(&ring, &id, "/a", &json!("hunter2")),
+            "list": [1, {"x/y": sealed(&ring, &id, "/list/1/x~1y", &json!({"deep": [true]}))}],
+            "plain": "text"
+        });
+        let mut census = Census::default();
+        census.count(&id, layer.clone(), &ring);
+        census.count(&id, json!({"b": layer["a"]}), &super::super::example::ring(&[1, 2]));
+        assert_eq!(census, Census { sealed: 3, behind: 1, broken: 1 });
+        let opened = open(&id, layer.clone(), &ring);
+        assert_eq!(
+            opened.value,
+            json!({"a": "hunter2", "list": [1, {"x/y": {"deep": [true]}}], "plain": "text"})
+        );
+        assert_eq!(opened.secrets, [pointer("/a"), pointer("/list/1/x~1y")]);
+        let marked = with_marks(&id, layer.clone(), &ring);
+        assert_eq!(marked["a"], json!({"$secret": "hunter2"}));
+        assert_eq!(marked["list"][1]["x/y"], json!({"$secret": {"deep": [true]}}));
+        let mut hidden = opened.value;
+        hide(&id, &mut hidden, &opened.secrets, Some(&ring));
+        assert_eq!(hidden["plain"], "text");
+        for text in [&hidden["a"], &hidden["list"][1]["x/y"]] {
+            assert!(text.as_str().is_some_and(|text| text.starts_with("***:")), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_patch_replaces_what_it_marks_and_merges_the_rest() {
+        let check = |mut document: Value, patch: Value, expected: Value| {
+            make_way(&mut document, &patch);
+            assert_eq!(document, expected, "{patch}");
+        };
+        let document = json!({"db": {"user": "u", "port": 1}, "a": 1});
+        check(document.clone(), json!({"db": {"$secret": {"user": "v"}}}), json!({"a": 1}));
+        check(
+            document.clone(),
+            json!({"db": {"user": {"$secret": "v"}}, "a": 2}),
+            json!({"db": {"port": 1}, "a": 1}),
+        );
+        check(document.clone(), json!({"db": {"user": "v"}, "c": {"d": 1}}), document);
+    }
+
+    #[test]
+    fn what_does_not_open_stays_sealed() {
+        let (ring, id) = (ring(&[1]), id("payments/checkout"));
+        let layer = json!({"b": sealed(&ring, &id, "/a", &json!("hunter2"))});
+        assert_eq!(open(&id, layer.clone(), &ring), Opened { value: layer, secrets: vec![] });
+    }
+
+    #[test]
+    fn the_text_of_a_layer_tells_whether_there_is_anything_to_open() {
+        let (ring, id) = (ring(&[1]), id("payments/checkout"));
+        let check = |layer: Value, sealed, marked| {
+            let content = Content::of(&layer);
+            assert_eq!(
+                (holds_sealed(content.as_str()), mentions_mark(content.as_str())),
+                (sealed, marked),
+                "{layer}"
+            );
+        };
+        check(json!({"a": "$", "b": "$secrets"}), false, false);
+        check(json!({"a": "costs $5, {\"$secret\":\"v1:"}), false, false);
+        check(json!({"a": {"$secret": "x"}}), false, true);
+        check(json!({"a": sealed(&ring, &id, "/a", &json!(1))}), true, true);
+    }
+}

@@ -1,0 +1,154 @@
+//! The data keys of one namespace: they seal values at their places, open them, and tell one from another without showing them. Knows
+//! values and places; not where in a document they are marked.
+
+use serde_json::Value;
+use zeroize::Zeroizing;
+
+use super::key::{Key, KeyId};
+use super::sealed::{SealedText, SealingKey};
+use crate::model::canonical::to_canonical;
+use crate::model::{ConfigId, Pointer};
+
+/// What stands before the fingerprint of a value that is hidden.
+const HIDDEN: &str = "***:";
+/// Bytes of a fingerprint.
+const FINGERPRINT_BYTES: usize = 4;
+/// A value is filled up to a multiple of this before it is sealed: its length tells less.
+const PADDED_BYTES: usize = 32;
+
+/// Where a value is. It is not told at which scope.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    pub id: &'a ConfigId,
+    pub pointer: &'a Pointer,
+}
+
+/// The data keys of a namespace: the newest seals, all open.
+#[derive(Debug)]
+pub struct Ring {
+    /// Oldest first. At least one.
+    keys: Vec<SealingKey>,
+    /// Of the oldest, and so the same as long as there is a namespace: a rotation of its keys is no change of its secrets.
+    fingerprints: Key,
+}
+
+impl Ring {
+    /// Oldest first. `None` if there is no key.
+    pub fn new(keys: &[(KeyId, Key)]) -> Option<Ring> {
+        let fingerprints = keys.first()?.1.derived("fingerprint");
+        Some(Ring { keys: keys.iter().map(|(id, key)| SealingKey::new(*id, key)).collect(), fingerprints })
+    }
+
+    /// The key that seals now.
+    pub fn newest(&self) -> KeyId {
+        self.last().id
+    }
+
+    /// Seals a value. The same value at the same place gives the same text, as long as the key is the newest.
+    pub fn seal(&self, place: Place<'_>, value: &Value) -> SealedText {
+        let text = Zeroizing::new(to_canonical(value));
+        let mut padded = Zeroizing::new(vec![b' '; text.len().next_multiple_of(PADDED_BYTES)]);
+        padded[..text.len()].copy_from_slice(text.as_bytes());
+        self.last().seal(&place.parts(&place.pointer.to_string()), &padded)
+    }
+
+    /// The value. `None` if it was not sealed by one of these keys for this place.
+    pub fn open(&self, place: Place<'_>, sealed: &SealedText) -> Option<Value> {
+        let key = self.keys.iter().find(|key| key.id == sealed.key())?;
+        let text = key.open(&place.parts(&place.pointer.to_string()), sealed)?;
+        serde_json::from_slice(&text).ok()
+    }
+
+    /// What stands for a value that is not to be seen: another text for another value of the place.
+    pub fn hidden(&self, place: Place<'_>, value: &Value) -> String {
+        let text = Zeroizing::new(to_canonical(value));
+        let pointer = place.pointer.to_string();
+        let [namespace, config, pointer] = place.parts(&pointer);
+        let mac = self.fingerprints.mac(&[namespace, config, pointer, text.as_bytes()]);
+        format!("{HIDDEN}{}", hex::encode(&mac[..FINGERPRINT_BYTES]))
+    }
+
+    fn last(&self) -> &SealingKey {
+        self.keys.last().expect("there is at least one")
+    }
+}
+
+impl<'a> Place<'a> {
+    fn parts<'p>(&self, pointer: &'p str) -> [&'p [u8]; 3]
+    where
+        'a: 'p,
+    {
+        [self.id.namespace.as_str().as_bytes(), self.id.config.as_str().as_bytes(), pointer.as_bytes()]
+    }
+}
+
+/// Whether a text is one that `Ring::hidden` writes.
+pub(super) fn is_hidden(text: &str) -> bool {
+    let fingerprint = text.strip_prefix(HIDDEN).map(str::as_bytes);
+    fingerprint.is_some_and(|digits| {
+        digits.len() == 2 * FINGERPRINT_BYTES && digits.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+    use crate::model::arbitrary;
+    use crate::secret::example::{id, pointer, ring};
+
+    proptest! {
+        #[test]
+        fn every_value_opens_as_it_was(value in arbitrary::value(), at in "(/[a-z~0-9]{0,4}){0,3}") {
+            let Ok(pointer) = Pointer::parse(&at) else { return Ok(()) };
+            let (ring, id) = (ring(&[1, 2]), id("payments/checkout"));
+            let place = Place { id: &id, pointer: &pointer };
+            let sealed = ring.seal(place, &value);
+            prop_assert_eq!(ring.open(place, &sealed), Some(value.clone()));
+            prop_assert_eq!(ring.seal(place, &value), sealed);
+            prop_assert!(is_hidden(&ring.hidden(place, &value)));
+        }
+    }
+
+    #[test]
+    fn a_place_is_namespace_config_and_pointer() {
+        let ring = ring(&[1]);
+        let (here, at) = (id("payments/checkout"), pointer("/a/b"));
+        let place = Place { id: &here, pointer: &at };
+        let sealed = ring.seal(place, &json!("hunter2"));
+        for (other, at) in
+            [("payments/other", "/a/b"), ("other/checkout", "/a/b"), ("payments/checkout", "/a/c")]
+        {
+            let (other, at) = (id(other), pointer(at));
+            let elsewhere = Place { id: &other, pointer: &at };
+            assert_eq!(ring.open(elsewhere, &sealed), None, "{other} {at}");
+            assert_ne!(ring.seal(elsewhere, &json!("hunter2")), sealed);
+            assert_ne!(ring.hidden(elsewhere, &json!("hunter2")), ring.hidden(place, &json!("hunter2")));
+        }
+    }
+
+    #[test]
+    fn a_new_key_seals_and_the_old_ones_open_and_fingerprints_stay() {
+        let (old, new) = (ring(&[1]), ring(&[1, 2]));
+        let (here, at) = (id("payments/checkout"), pointer("/password"));
+        let place = Place { id: &here, pointer: &at };
+        let sealed = old.seal(place, &json!("hunter2"));
+        assert_eq!(new.open(place, &sealed), Some(json!("hunter2")));
+        let again = new.seal(place, &json!("hunter2"));
+        assert_eq!((again.key(), again == sealed), (new.newest(), false));
+        assert_eq!(old.open(place, &again), None);
+        assert_eq!(new.hidden(place, &json!("hunter2")), old.hidden(place, &json!("hunter2")));
+        assert_ne!(new.hidden(place, &json!("hunter3")), new.hidden(place, &json!("hunter2")));
+    }
+
+    #[test]
+    fn the_length_of_what_is_sealed_tells_little() {
+        let (ring, here, at) = (ring(&[1]), id("payments/checkout"), pointer("/password"));
+        let length =
+            |text: &str| ring.seal(Place { id: &here, pointer: &at }, &json!(text)).to_string().len();
+        assert_eq!(length(""), length(&"x".repeat(30)));
+        assert_ne!(length(""), length(&"x".repeat(31)));
+    }
+}
