@@ -200,7 +200,7 @@ fn rows() -> Vec<Row> {
         row("SecretService/Status", SecretServiceStatusRequest {}, "admin"),
         row("SecretService/RotateDataKey", RotateDataKeyRequest { namespace: "test".into() }, "admin")
             .ends(Code::InvalidArgument),
-        row("SecretService/RotateMasterKey", RotateMasterKeyRequest {}, "admin"),
+        row("SecretService/RotateMasterKey", RotateMasterKeyRequest {}, "admin").ends(Code::NotFound),
         row("AuthService/WhoAmI", WhoAmIRequest {}, "read").open(),
         row("AuthService/CreateToken", create, "admin"),
         row("AuthService/ListTokens", ListTokensRequest::default(), "admin"),
