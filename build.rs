@@ -12,6 +12,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             "confwatch/v1/config_service.proto",
             "confwatch/v1/schema_service.proto",
             "confwatch/v1/secret.proto",
+            "confwatch/v1/auth.proto",
         ],
         ["proto"],
     )?;

@@ -60,9 +60,19 @@ fn every_setting_of_the_server_is_described() {
         |name: &str| name.strip_prefix("--").is_some_and(|rest| rest.starts_with(char::is_alphabetic));
     let settings: Vec<&str> = names.filter(|name| is_flag(name) || name.starts_with("CONFWATCH_")).collect();
     assert!(settings.contains(&"--data-dir"), "the help has changed its form:\n{help}");
-    let common = ["--help", "--version", "--server", "--output", "--actor", "--timeout", "--color"];
+    let common = [
+        "--help",
+        "--version",
+        "--server",
+        "--output",
+        "--actor",
+        "--timeout",
+        "--color",
+        "--token",
+        "--token-file",
+    ];
     let of_clients = |name: &str| {
-        let flag = name.replace("CONFWATCH_", "--").to_lowercase();
+        let flag = name.replace("CONFWATCH_", "--").to_lowercase().replace('_', "-");
         common.contains(&flag.as_str())
     };
     for setting in settings.into_iter().filter(|name| !of_clients(name)) {

@@ -1,4 +1,4 @@
-//! The way in for calls. Those of ConfigService: a plain request is read and answered without the copies of the generated server, which
+//! The way in for calls: past the guard, all of them. Those of ConfigService: a plain request is read and answered without the copies of the generated server, which
 //! has the same handlers and answers everything unusual. Knows gRPC over HTTP/2 bodies; no connection.
 //!
 //! Plain is what clients send by default: POST, no compression, and one message that the body has whole and nothing beside.
@@ -22,17 +22,21 @@ use tower::Service;
 use super::answer::{Again, Answer, Reply, response};
 use super::codec::{Encoded, FRAME_HEAD_BYTES};
 use super::deadline::{deadline, wait_max};
+use super::guard::Admission;
 use super::reads::Got;
+use super::server::auth_service_server::AuthServiceServer;
 use super::server::config_service_server::{ConfigService, ConfigServiceServer};
 use super::server::schema_service_server::SchemaServiceServer;
 use super::server::secret_service_server::SecretServiceServer;
 use super::status::Unreadable;
 use super::transport::Contract;
 use super::{Api, MESSAGE_BYTES_MAX};
+use crate::auth::Access;
 
 /// The paths of the calls, up to their names.
 const PREFIX: &str = "/confwatch.v1.ConfigService/";
 const SCHEMA_PREFIX: &str = "/confwatch.v1.SchemaService/";
+const AUTH_PREFIX: &str = "/confwatch.v1.AuthService/";
 const SECRET_PREFIX: &str = "/confwatch.v1.SecretService/";
 static ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 
@@ -42,6 +46,7 @@ pub struct Calls {
     api: Api,
     generated: Contract<ConfigServiceServer<Api>>,
     schemas: Contract<SchemaServiceServer<Api>>,
+    auth: Contract<AuthServiceServer<Api>>,
     secrets: Contract<SecretServiceServer<Api>>,
 }
 
@@ -67,8 +72,17 @@ impl Calls {
         let schemas = SchemaServiceServer::new(api.clone())
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(usize::MAX);
+        let auth = AuthServiceServer::new(api.clone())
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(usize::MAX);
         let secrets = SecretServiceServer::new(api.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX);
-        Calls { api, generated: Contract(generated), schemas: Contract(schemas), secrets: Contract(secrets) }
+        Calls {
+            api,
+            generated: Contract(generated),
+            schemas: Contract(schemas),
+            auth: Contract(auth),
+            secrets: Contract(secrets),
+        }
     }
 
     /// Answers a call. Work that may take long is done in a task of its own; what remains is little, and can be polled among other
@@ -78,94 +92,123 @@ impl Calls {
             return Answer::Now(refused);
         }
         let deadline = deadline(request.headers());
-        // They are few: the generated server will do.
-        if request.uri().path().starts_with(SCHEMA_PREFIX) {
-            return aside(self.schemas.clone(), request.map(Body::new)).within(deadline);
-        }
-        if request.uri().path().starts_with(SECRET_PREFIX) {
-            return aside(self.secrets.clone(), request.map(Body::new)).within(deadline);
-        }
-        let (head, mut rest) = request.into_parts();
-        if !is_plain(&head) {
-            return self.generated(head, Again { read: Bytes::new(), rest }).within(deadline);
-        }
-        let mut reading = Reading::default();
-        // Nearly always the request is there whole, and needs no waiting.
-        let answer = match reading.poll(&mut rest, &mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(read) => self.read(head, read, rest),
-            Poll::Pending => {
+        let answer = match self.api.guard.admit(request.headers(), request.extensions()) {
+            Admission::Now(Ok(access)) => self.admitted(request, access),
+            Admission::Now(Err(status)) => return Answer::Now(status.into_http()),
+            Admission::Later(admission) => {
                 let calls = self.clone();
                 Answer::later(async move {
-                    let read = poll_fn(|context| reading.poll(&mut rest, context)).await;
-                    calls.read(head, read, rest).response().await
+                    match admission.await {
+                        Ok(access) => calls.admitted(request, access).response().await,
+                        Err(status) => status.into_http(),
+                    }
                 })
             }
         };
         answer.within(deadline)
     }
 
+    /// Answers a call of somebody who is known. Nothing of its message was read before.
+    fn admitted<B: RequestBody>(&self, mut request: Request<B>, access: Access) -> Answer {
+        // They are few: the generated server will do.
+        if request.uri().path().starts_with(SCHEMA_PREFIX) {
+            request.extensions_mut().insert(access);
+            return aside(self.schemas.clone(), request.map(Body::new));
+        }
+        if request.uri().path().starts_with(SECRET_PREFIX) {
+            request.extensions_mut().insert(access);
+            return aside(self.secrets.clone(), request.map(Body::new));
+        }
+        if request.uri().path().starts_with(AUTH_PREFIX) {
+            request.extensions_mut().insert(access);
+            return aside(self.auth.clone(), request.map(Body::new));
+        }
+        let (head, mut rest) = request.into_parts();
+        if !is_plain(&head) {
+            return self.generated(head, access, Again { read: Bytes::new(), rest });
+        }
+        let mut reading = Reading::default();
+        // Nearly always the request is there whole, and needs no waiting.
+        match reading.poll(&mut rest, &mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(read) => self.read(head, access, read, rest),
+            Poll::Pending => {
+                let calls = self.clone();
+                Answer::later(async move {
+                    let read = poll_fn(|context| reading.poll(&mut rest, context)).await;
+                    calls.read(head, access, read, rest).response().await
+                })
+            }
+        }
+    }
+
     /// Answers a request of which this much was read.
-    fn read<B: RequestBody>(&self, mut head: Parts, read: Bytes, rest: B) -> Answer {
-        let answer = message_of(&read).and_then(|message| self.answer(&mut head, message));
-        answer.unwrap_or_else(|| self.generated(head, Again { read, rest }))
+    fn read<B: RequestBody>(&self, mut head: Parts, access: Access, read: Bytes, rest: B) -> Answer {
+        let answer = message_of(&read).and_then(|message| self.answer(&mut head, &access, message));
+        answer.unwrap_or_else(|| self.generated(head, access, Again { read, rest }))
     }
 
     /// Takes the headers, unless there is no such call.
-    fn answer(&self, head: &mut Parts, message: Bytes) -> Option<Answer> {
+    fn answer(&self, head: &mut Parts, access: &Access, message: Bytes) -> Option<Answer> {
         let call = head.uri.path().strip_prefix(PREFIX)?;
         let api = &self.api;
-        let mut headers = || std::mem::take(&mut head.headers);
+        let mut entry = || Entry { headers: std::mem::take(&mut head.headers), access: access.clone() };
         Some(match call {
-            "Get" => get(api, headers(), message),
+            "Get" => get(api, access, &mut head.headers, message),
             // It waits for the disk. What is large of its work is done elsewhere already.
-            "Set" => Answer::later(unary(api, headers(), message, |api, request| api.set(request))),
+            "Set" => Answer::later(unary(api, entry(), message, |api, request| api.set(request))),
             "Watch" => {
-                let opened = stream(api, headers(), message, |api, request| api.watch(request));
+                let opened = stream(api, entry(), message, |api, request| api.watch(request));
                 Answer::later(opened.map(|opened| response(opened.map(Reply::Watch))))
             }
-            "BatchGet" => {
-                Answer::aside(unary(api, headers(), message, |api, request| api.batch_get(request)))
-            }
-            "List" => Answer::aside(unary(api, headers(), message, |api, request| api.list(request))),
-            "Explain" => Answer::aside(unary(api, headers(), message, |api, request| api.explain(request))),
-            "Apply" => Answer::aside(unary(api, headers(), message, |api, request| api.apply(request))),
-            "Delete" => Answer::aside(unary(api, headers(), message, |api, request| api.delete(request))),
-            "Validate" => Answer::aside(unary(api, headers(), message, |api, request| api.validate(request))),
-            "Rollback" => Answer::aside(unary(api, headers(), message, |api, request| api.rollback(request))),
+            "BatchGet" => Answer::aside(unary(api, entry(), message, |api, request| api.batch_get(request))),
+            "List" => Answer::aside(unary(api, entry(), message, |api, request| api.list(request))),
+            "Explain" => Answer::aside(unary(api, entry(), message, |api, request| api.explain(request))),
+            "Apply" => Answer::aside(unary(api, entry(), message, |api, request| api.apply(request))),
+            "Delete" => Answer::aside(unary(api, entry(), message, |api, request| api.delete(request))),
+            "Validate" => Answer::aside(unary(api, entry(), message, |api, request| api.validate(request))),
+            "Rollback" => Answer::aside(unary(api, entry(), message, |api, request| api.rollback(request))),
             "ListVersions" => {
-                Answer::aside(unary(api, headers(), message, |api, request| api.list_versions(request)))
+                Answer::aside(unary(api, entry(), message, |api, request| api.list_versions(request)))
             }
-            "Diff" => Answer::aside(unary(api, headers(), message, |api, request| api.diff(request))),
-            "SetTag" => Answer::aside(unary(api, headers(), message, |api, request| api.set_tag(request))),
+            "Diff" => Answer::aside(unary(api, entry(), message, |api, request| api.diff(request))),
+            "SetTag" => Answer::aside(unary(api, entry(), message, |api, request| api.set_tag(request))),
             "DeleteTag" => {
-                Answer::aside(unary(api, headers(), message, |api, request| api.delete_tag(request)))
+                Answer::aside(unary(api, entry(), message, |api, request| api.delete_tag(request)))
             }
             "RequestProgress" => {
-                Answer::aside(unary(api, headers(), message, |api, request| api.request_progress(request)))
+                Answer::aside(unary(api, entry(), message, |api, request| api.request_progress(request)))
             }
             "StreamChanges" => {
-                let opened = stream(api, headers(), message, |api, request| api.stream_changes(request));
+                let opened = stream(api, entry(), message, |api, request| api.stream_changes(request));
                 Answer::later(opened.map(|opened| response(opened.map(Reply::Changes))))
             }
             _ => return None,
         })
     }
 
-    fn generated<B: RequestBody>(&self, head: Parts, body: Again<B>) -> Answer {
+    fn generated<B: RequestBody>(&self, mut head: Parts, access: Access, body: Again<B>) -> Answer {
+        head.extensions.insert(access);
         aside(self.generated.clone(), Request::from_parts(head, Body::new(body)))
     }
 }
 
+/// What a handler has of a call besides its message.
+struct Entry {
+    headers: HeaderMap,
+    access: Access,
+}
+
 /// A document that is at hand is answered at once.
-fn get(api: &Api, headers: HeaderMap, message: Bytes) -> Answer {
+fn get(api: &Api, access: &Access, headers: &mut HeaderMap, message: Bytes) -> Answer {
     let request = match decoded(message) {
         Ok(request) => request,
         Err(status) => return Answer::Now(status.into_http()),
     };
-    match api.get_at_once(request) {
+    match api.get_at_once(access, request) {
         Got::Now(got) => Answer::Now(response(got.map(Reply::Message))),
         Got::Later(read) => {
-            let (api, wait_max) = (api.clone(), wait_max(&MetadataMap::from_headers(headers)));
+            let (api, wait_max) =
+                (api.clone(), wait_max(&MetadataMap::from_headers(std::mem::take(headers))));
             Answer::aside(async move { response(api.get_read(&read, wait_max).await.map(Reply::Message)) })
         }
     }
@@ -173,7 +216,7 @@ fn get(api: &Api, headers: HeaderMap, message: Bytes) -> Answer {
 
 fn unary<Q, T>(
     api: &Api,
-    headers: HeaderMap,
+    entry: Entry,
     message: Bytes,
     handler: impl for<'a> FnOnce(&'a Api, tonic::Request<Q>) -> Handled<'a, T> + Send + 'static,
 ) -> impl Future<Output = Response<Reply>> + Send + 'static
@@ -181,13 +224,13 @@ where
     Q: Message + Default + 'static,
     T: Message,
 {
-    let handled = stream(api, headers, message, handler);
+    let handled = stream(api, entry, message, handler);
     handled.map(|handled| response(handled.map(|message| Reply::Message(Encoded::of(&message)))))
 }
 
 fn stream<Q, T>(
     api: &Api,
-    headers: HeaderMap,
+    entry: Entry,
     message: Bytes,
     handler: impl for<'a> FnOnce(&'a Api, tonic::Request<Q>) -> Handled<'a, T> + Send + 'static,
 ) -> impl Future<Output = Result<T, Status>> + Send + 'static
@@ -197,8 +240,10 @@ where
 {
     let api = api.clone();
     async move {
-        let metadata = MetadataMap::from_headers(headers);
-        let request = tonic::Request::from_parts(metadata, Extensions::new(), decoded(message)?);
+        let metadata = MetadataMap::from_headers(entry.headers);
+        let mut extensions = Extensions::new();
+        extensions.insert(entry.access);
+        let request = tonic::Request::from_parts(metadata, extensions, decoded(message)?);
         Ok(handler(&api, request).await?.into_inner())
     }
 }

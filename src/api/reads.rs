@@ -8,12 +8,13 @@ use futures_util::FutureExt;
 use prost::Message;
 use tonic::Status;
 
-use crate::engine::{At, Error, Missing, RETRY_AFTER, Resolved, State};
+use crate::auth::{Access, Resource, Sight, Verb};
+use crate::engine::{At, Error, Missing, RETRY_AFTER, Resolved, State, keep_seen};
 use crate::model::diff::{first_differences, unified};
 use crate::model::limits::TEXT_BYTES_MAX;
 use crate::model::pointer::Pointer;
 use crate::model::text::{DocumentError, Format, render, render_pretty_json};
-use crate::model::{ConfigId, ConfigName, Namespace, Revision, Version};
+use crate::model::{ConfigId, ConfigName, Namespace, Revision, Scope, Version};
 use crate::proto::v1;
 
 use super::codec::Encoded;
@@ -21,6 +22,7 @@ use super::convert::request::{self, Read};
 use super::convert::response::{
     commit_message, config_message, diff_message, document_bytes, document_message, origin_message,
 };
+use super::guard::{Allowed, allow_read};
 use super::status::{reason_of_missing, response_too_large};
 use super::{Api, MESSAGE_BYTES_MAX, SECRETS, page};
 
@@ -45,23 +47,25 @@ enum Found {
 /// A Get that is answered, or has to wait.
 pub(super) enum Got {
     Now(Result<Encoded, Status>),
-    Later(Read),
+    Later(Allowed<Read>),
 }
 
 impl Api {
     pub(super) async fn get_document(
         &self,
+        access: &Access,
         request: v1::GetRequest,
         wait_max: Duration,
     ) -> Result<Encoded, Status> {
-        self.get_read(&request::read("", request)?, wait_max).await
+        self.get_read(&allow_read(access, request::read("", request)?)?, wait_max).await
     }
 
     /// Get, as far as it takes neither waiting nor long work.
-    pub(super) fn get_at_once(&self, request: v1::GetRequest) -> Got {
-        let read = match request::read("", request) {
+    pub(super) fn get_at_once(&self, access: &Access, request: v1::GetRequest) -> Got {
+        let read = request::read("", request).map_err(Status::from);
+        let read = match read.and_then(|read| Ok(allow_read(access, read)?)) {
             Ok(read) => read,
-            Err(error) => return Got::Now(Err(error.into())),
+            Err(status) => return Got::Now(Err(status)),
         };
         let state = self.engine.state();
         if read.at != At::Latest || !read.pointer.is_root() || read.min_revision > state.revision {
@@ -72,12 +76,12 @@ impl Api {
         got.map_or_else(|| Got::Later(read), Got::Now)
     }
 
-    pub(super) async fn get_read(&self, read: &Read, wait_max: Duration) -> Result<Encoded, Status> {
+    pub(super) async fn get_read(&self, read: &Allowed<Read>, wait_max: Duration) -> Result<Encoded, Status> {
         let state = self.engine.state_at_least(read.min_revision, wait_max).await?;
         self.get_in(&state, read).await
     }
 
-    async fn get_in(&self, state: &State, read: &Read) -> Result<Encoded, Status> {
+    async fn get_in(&self, state: &State, read: &Allowed<Read>) -> Result<Encoded, Status> {
         let (found, not_modified) = self.find(state, read).await?;
         let store_revision = state.revision.0;
         Ok(match found {
@@ -94,6 +98,7 @@ impl Api {
 
     pub(super) async fn get_documents(
         &self,
+        access: &Access,
         request: v1::BatchGetRequest,
         wait_max: Duration,
     ) -> Result<v1::BatchGetResponse, Status> {
@@ -105,6 +110,7 @@ impl Api {
         let reads = request.requests.into_iter().enumerate();
         let reads = reads.map(|(at, wire)| request::read(&format!("requests[{at}]."), wire));
         let reads = reads.collect::<Result<Vec<Read>, Error>>()?;
+        let reads = reads.into_iter().map(|read| allow_read(access, read)).collect::<Result<Vec<_>, _>>()?;
         let min_revision = reads.iter().map(|read| read.min_revision).max().unwrap_or(Revision::ZERO);
         let state = self.engine.state_at_least(min_revision, wait_max).await?;
         let (mut results, mut bytes) = (Vec::with_capacity(count), 0);
@@ -128,7 +134,12 @@ impl Api {
         Ok(v1::BatchGetResponse { results, store_revision: state.revision.0 })
     }
 
-    pub(super) fn list_configs(&self, mut request: v1::ListRequest) -> Result<v1::ListResponse, Status> {
+    pub(super) fn list_configs(
+        &self,
+        access: &Access,
+        mut request: v1::ListRequest,
+    ) -> Result<v1::ListResponse, Status> {
+        let sight = access.sight();
         let page_token = std::mem::take(&mut request.page_token);
         let binding = request.encode_to_vec();
         let cursor = page::cursor(&binding, &page_token)?.map(|cursor| config_cursor(&cursor)).transpose()?;
@@ -143,7 +154,8 @@ impl Api {
             .configs_after(from.as_ref())
             .take_while(|config| namespace.as_ref().is_none_or(|namespace| config.id.namespace == *namespace))
             .filter(|config| request.include_deleted || !config.is_deleted())
-            .filter(|config| request.include_governing || config.id.config.is_ordinary());
+            .filter(|config| request.include_governing || config.id.config.is_ordinary())
+            .filter(|config| sight.has_config(&config.id.namespace, &config.id.config));
         let (mut configs, mut bytes, mut next) = (vec![], 0, String::new());
         let mut last: Option<&ConfigId> = None;
         for config in listed {
@@ -151,7 +163,8 @@ impl Api {
                 next = last.map(|id| page::token(&binding, &id.to_string())).unwrap_or_default();
                 break;
             }
-            let message = config_message(&self.engine.shown(&state, config, SECRETS));
+            let mut message = config_message(&self.engine.shown(&state, config, SECRETS));
+            leave_out_unseen(&mut message, &config.id, &sight);
             bytes += message.encoded_len();
             configs.push(message);
             last = Some(&config.id);
@@ -161,11 +174,12 @@ impl Api {
 
     pub(super) async fn explain_document(
         &self,
+        access: &Access,
         request: v1::ExplainRequest,
     ) -> Result<v1::ExplainResponse, Status> {
-        let read = request::explain(request)?;
+        let read = allow_read(access, request::explain(request)?)?;
         let state = self.engine.state();
-        let Read { target, at, pointer, .. } = read;
+        let Read { target, at, pointer, .. } = read.into_inner();
         let (resolved, origins) =
             self.engine.explain(&state, &target, &at, pointer, MESSAGE_BYTES_MAX).await?;
         let origins = origins.ok_or_else(|| response_too_large(MESSAGE_BYTES_MAX))?;
@@ -178,6 +192,7 @@ impl Api {
 
     pub(super) async fn list_history(
         &self,
+        access: &Access,
         mut request: v1::ListVersionsRequest,
     ) -> Result<v1::ListVersionsResponse, Status> {
         let page_token = std::mem::take(&mut request.page_token);
@@ -186,6 +201,10 @@ impl Api {
         let size = request::page_size(request.page_size, self.engine.limits().page_size_max)?;
         let scope = request.scope.as_ref().map(|text| request::scope("", text)).transpose()?;
         let id = request::config_id("", &request.namespace, &request.config)?;
+        let place = scope.clone().unwrap_or_else(Scope::global);
+        let sight = access
+            .permit(Verb::Read, Resource::Config { id: id.clone(), scope: place })
+            .map(|_| access.sight())?;
         let state = self.engine.state();
         let config = state.config(&id).ok_or_else(|| Error::NotFound(Missing::Config(id.clone())))?;
         let mut before = match cursor {
@@ -199,8 +218,10 @@ impl Api {
             let read = self.engine.versions(&id, before, size.min(100), SECRETS).await?;
             more = !read.is_empty();
             looked_at += read.len();
-            for (at, sealed) in read {
+            for (at, mut sealed) in read {
                 before = at.version;
+                // Who may read one scope of it is not told of others.
+                sealed.commit.changes.iter_mut().for_each(|change| keep_seen(&sight, change));
                 let change = sealed.commit.changes.iter().find(|change| change.id == id);
                 let concerned = |change: &&crate::model::ConfigChange| {
                     scope
@@ -239,10 +260,12 @@ impl Api {
 
     pub(super) async fn diff_documents(
         &self,
+        access: &Access,
         request: v1::DiffRequest,
         wait_max: Duration,
     ) -> Result<v1::DiffResponse, Status> {
         let (from, to, format, context_lines) = request::diff(request)?;
+        let (from, to) = (allow_read(access, from)?, allow_read(access, to)?);
         let state = self.engine.state_at_least(from.min_revision.max(to.min_revision), wait_max).await?;
         let (old, new) = (self.side(&state, &from).await?, self.side(&state, &to).await?);
         let [from, to] = [(&from, &old), (&to, &new)].map(|(read, side)| {
@@ -270,7 +293,7 @@ impl Api {
         fitting(response)
     }
 
-    async fn find(&self, state: &State, read: &Read) -> Result<(Found, bool), Error> {
+    async fn find(&self, state: &State, read: &Allowed<Read>) -> Result<(Found, bool), Error> {
         let resolved = self.engine.document(state, &read.target, &read.at).await?;
         if read.if_none_match == Some(resolved.digest) {
             return Ok((Found::Own(Box::new(document_message(&resolved, read.format, ""))), true));
@@ -294,7 +317,7 @@ impl Api {
     }
 
     /// One side of a diff. `None` if there is no document: to be compared as an empty one.
-    async fn side(&self, state: &State, read: &Read) -> Result<Option<Arc<Resolved>>, Error> {
+    async fn side(&self, state: &State, read: &Allowed<Read>) -> Result<Option<Arc<Resolved>>, Error> {
         match self.engine.document(state, &read.target, &read.at).await {
             Ok(resolved) => Ok(Some(resolved)),
             // Without the config, or at a point before it, there is nothing; a version that never was is a mistake.
@@ -384,6 +407,15 @@ fn config_cursor(cursor: &str) -> Result<ConfigId, Error> {
         Some(ConfigId { namespace, config: ConfigName::parse(config).ok()? })
     };
     read().ok_or_else(|| request::invalid("page_token", "is damaged"))
+}
+
+/// Leaves the layers out of a config that the caller may not read.
+fn leave_out_unseen(message: &mut v1::ConfigInfo, id: &ConfigId, sight: &Sight) {
+    let sees = |scope: &Scope| sight.has(&id.namespace, &id.config, scope);
+    // Who may read it at the top may read all of it.
+    if !sees(&Scope::global()) {
+        message.layers.retain(|layer| Scope::parse(&layer.scope).is_ok_and(|scope| sees(&scope)));
+    }
 }
 
 /// Leaves the content of layers out of a version that is too large for a message of its own: of the last ones first.

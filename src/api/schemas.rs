@@ -5,21 +5,23 @@ use std::sync::Arc;
 use prost::Message;
 use tonic::{Request, Response, Status};
 
+use crate::auth::{Resource, Verb};
 use crate::engine::{
     At, ConfigState, Error, Intent, LayerOutcome, Missing, Outcome, PutSchema, registry, schema_id, schema_of,
 };
 use crate::model::limits::TEXT_BYTES_MAX;
 use crate::model::text::{Format as TextFormat, parse, render};
-use crate::model::{ConfigId, Source, Version};
+use crate::model::{ConfigId, Scope, Source, Version};
 use crate::proto::v1::*;
 use crate::validate::schema::SCHEMA_BYTES_MAX;
 use crate::validate::{Registry, Report};
 
 use super::convert::request;
 use super::convert::response::{format_message, kind_message, report_message, time_message};
+use super::guard::{allow_write, entered};
 use super::server::schema_service_server::SchemaService;
 use super::writes::{DIFF_BYTES_MAX, layer_diff, options};
-use super::{Api, actor, page};
+use super::{Api, page};
 
 /// Steps of a migration, as text.
 const STEPS_BYTES_MAX: usize = 64 << 10;
@@ -30,8 +32,7 @@ impl SchemaService for Api {
         &self,
         request: Request<SchemaServicePutRequest>,
     ) -> Result<Response<SchemaServicePutResponse>, Status> {
-        let actor = actor(request.metadata());
-        let mut request = request.into_inner();
+        let (access, mut request) = entered(request);
         let (options, identity) = options("SchemaService.Put", &mut request, |request| &mut request.options);
         let governed = request::governed("", &request.namespace, &request.config)?;
         let schema = request.schema.ok_or_else(|| request::invalid("schema", "must be set"))?;
@@ -49,13 +50,14 @@ impl SchemaService for Api {
             expected: request.expected_number,
         };
         let id = schema_id(&governed);
+        let accepts_steps = put.up.is_some();
+        let write = allow_write(&access, Intent::PutSchema { governed, put })?;
         // With steps, it comes after those that are there.
-        let versions = match &put.up {
-            Some(_) => registry(self.engine.state().config(&id))?.map_or(0, |stored| stored.versions.len()),
-            None => 0,
+        let versions = match accepts_steps {
+            true => registry(self.engine.state().config(&id))?.map_or(0, |stored| stored.versions.len()),
+            false => 0,
         };
-        let intent = Intent::PutSchema { governed, put };
-        let outcome = self.write(actor, Source::Schema, options, identity, intent).await;
+        let outcome = self.write(write, Source::Schema, options, identity).await;
         let mut outcome = outcome.map_err(|error| match error {
             Error::Refused(report) => Error::Refused(within_schema(&id, versions, report)),
             other => other,
@@ -74,10 +76,11 @@ impl SchemaService for Api {
         &self,
         request: Request<SchemaServiceGetRequest>,
     ) -> Result<Response<SchemaServiceGetResponse>, Status> {
-        let request = request.into_inner();
+        let (access, request) = entered(request);
         let governed = request::governed("", &request.namespace, &request.config)?;
         let format = request::format("format", request.format)?;
         let id = schema_id(&governed);
+        access.permit(Verb::Read, Resource::Config { id: id.clone(), scope: Scope::global() })?;
         let state = self.engine.state();
         let current = state.config(&id).filter(|config| !config.is_deleted());
         let current = current.ok_or_else(|| Error::NotFound(Missing::Config(id.clone())))?;
@@ -105,7 +108,8 @@ impl SchemaService for Api {
         &self,
         request: Request<SchemaServiceListRequest>,
     ) -> Result<Response<SchemaServiceListResponse>, Status> {
-        let mut request = request.into_inner();
+        let (access, mut request) = entered(request);
+        let sight = access.sight();
         let page_token = std::mem::take(&mut request.page_token);
         let binding = request.encode_to_vec();
         let cursor = page::cursor(&binding, &page_token)?;
@@ -113,6 +117,7 @@ impl SchemaService for Api {
         let namespace = request::namespace("namespace", &request.namespace)?;
         let state = self.engine.state();
         let schemas = state.configs_of(&namespace).filter(|config| !config.is_deleted());
+        let schemas = schemas.filter(|config| sight.has_config(&namespace, &config.id.config));
         let schemas = schemas.filter_map(|config| Some((schema_of(&config.id.config)?, config)));
         let after = |name: &str| cursor.as_deref().is_none_or(|cursor| name > cursor);
         let mut page: Vec<Schema> = vec![];
@@ -142,15 +147,15 @@ impl SchemaService for Api {
         &self,
         request: Request<SchemaServiceDeleteRequest>,
     ) -> Result<Response<SchemaServiceDeleteResponse>, Status> {
-        let actor = actor(request.metadata());
-        let mut request = request.into_inner();
+        let (access, mut request) = entered(request);
         let (options, identity) =
             options("SchemaService.Delete", &mut request, |request| &mut request.options);
         let governed = request::governed("", &request.namespace, &request.config)?;
         let id = schema_id(&governed);
         let expected = request.expected_number.map(Version);
         let intent = Intent::Delete { id, key: None, expected };
-        let outcome = self.write(actor, Source::Schema, options, identity, intent).await?;
+        let write = allow_write(&access, intent)?;
+        let outcome = self.write(write, Source::Schema, options, identity).await?;
         Ok(Response::new(SchemaServiceDeleteResponse {
             changed: outcome.changed,
             store_revision: outcome.revision.0,
@@ -158,14 +163,14 @@ impl SchemaService for Api {
     }
 
     async fn migrate(&self, request: Request<MigrateRequest>) -> Result<Response<MigrateResponse>, Status> {
-        let actor = actor(request.metadata());
-        let mut request = request.into_inner();
+        let (access, mut request) = entered(request);
         let (options, identity) =
             options("SchemaService.Migrate", &mut request, |request| &mut request.options);
         let governed = request::governed("", &request.namespace, &request.config)?;
         let to = (request.to_number != 0).then_some(request.to_number);
         let intent = Intent::Migrate { governed: governed.clone(), to };
-        let outcome = self.write(actor, Source::Migration, options, identity, intent).await?;
+        let write = allow_write(&access, intent)?;
+        let outcome = self.write(write, Source::Migration, options, identity).await?;
         Ok(Response::new(migrate_response(&governed, &outcome, self.engine.state().config(&governed))))
     }
 }

@@ -2,20 +2,24 @@
 
 use tonic::{Request, Response, Status};
 
+use crate::auth::{Resource, Verb};
 use crate::engine::{DataRotation, KeysStatus, MasterRotation, NamespaceKeys};
 use crate::proto::v1;
 use crate::proto::v1::*;
 
+use super::Api;
 use super::convert::request;
+use super::guard::entered;
 use super::server::secret_service_server::SecretService;
-use super::{Api, actor};
 
 #[tonic::async_trait]
 impl SecretService for Api {
     async fn status(
         &self,
-        _: Request<SecretServiceStatusRequest>,
+        request: Request<SecretServiceStatusRequest>,
     ) -> Result<Response<SecretServiceStatusResponse>, Status> {
+        let (access, SecretServiceStatusRequest {}) = entered(request);
+        access.permit(Verb::Admin, Resource::Store)?;
         let KeysStatus { source, master, master_next, namespaces } = self.engine.keys_status().await?;
         let name = |id: Option<_>| id.as_ref().map(ToString::to_string).unwrap_or_default();
         Ok(Response::new(SecretServiceStatusResponse {
@@ -30,8 +34,10 @@ impl SecretService for Api {
         &self,
         request: Request<RotateDataKeyRequest>,
     ) -> Result<Response<RotateDataKeyResponse>, Status> {
-        let actor = actor(request.metadata());
-        let namespace = request::namespace("namespace", &request.get_ref().namespace)?;
+        let (access, request) = entered(request);
+        let namespace = request::namespace("namespace", &request.namespace)?;
+        let permit = access.permit(Verb::Admin, Resource::Namespace(namespace.clone()))?;
+        let actor = permit.caller().actor().to_owned();
         let rotation = self.engine.rotate_data_key(namespace, actor).await?;
         let DataRotation { key, is_new, resealed, left } = rotation;
         Ok(Response::new(RotateDataKeyResponse {
@@ -46,7 +52,10 @@ impl SecretService for Api {
         &self,
         request: Request<RotateMasterKeyRequest>,
     ) -> Result<Response<RotateMasterKeyResponse>, Status> {
-        let rotation = self.engine.rotate_master_key(actor(request.metadata())).await?;
+        let (access, RotateMasterKeyRequest {}) = entered(request);
+        let permit = access.permit(Verb::Admin, Resource::Store)?;
+        let actor = permit.caller().actor().to_owned();
+        let rotation = self.engine.rotate_master_key(actor).await?;
         let MasterRotation { from, to, is_made, source, namespaces } = rotation;
         Ok(Response::new(RotateMasterKeyResponse {
             old_key_id: from.to_string(),

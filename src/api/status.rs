@@ -8,12 +8,16 @@ use prost_types::Any;
 use tonic::{Code, Status};
 use tonic_types::pb::{self, BadRequest, ErrorInfo, RetryInfo};
 
+use crate::auth::jwt::JwtError;
+use crate::auth::token::TokenId;
+use crate::auth::{Denied, TokenError};
 use crate::engine::{Error, Limit, Missing, SourceError};
 use crate::model::document_error::DocumentErrorCode;
 use crate::proto::v1;
 use crate::validate::Report;
 
 use super::convert::response::report_message;
+use super::guard::Refused;
 
 /// The domain of every `google.rpc.ErrorInfo`.
 pub const DOMAIN: &str = "confwatch";
@@ -183,6 +187,59 @@ impl From<Error> for Status {
     }
 }
 
+impl From<Refused> for Status {
+    fn from(refused: Refused) -> Status {
+        let message = refused.to_string();
+        let told = match &refused {
+            Refused::NoCredential => Told::new(Code::Unauthenticated, "NO_CREDENTIAL"),
+            Refused::Malformed(_) | Refused::Certificate(_) => {
+                Told::new(Code::Unauthenticated, "CREDENTIAL_MALFORMED")
+            }
+            Refused::Token(error) => Told::new(Code::Unauthenticated, reason_of_token(*error)),
+            Refused::Jwt(JwtError::NoKeys) => {
+                Told::new(Code::Unavailable, "ISSUER_UNAVAILABLE").retry_after(Duration::from_secs(1))
+            }
+            Refused::Jwt(error) => Told::new(Code::Unauthenticated, reason_of_jwt(error)),
+            Refused::NoIssuer => Told::new(Code::Unauthenticated, "CREDENTIAL_UNKNOWN"),
+            Refused::CertificateExpired => Told::new(Code::Unauthenticated, "CREDENTIAL_EXPIRED"),
+        };
+        told.status(message)
+    }
+}
+
+impl From<Denied> for Status {
+    fn from(denied: Denied) -> Status {
+        Told::new(Code::PermissionDenied, "PERMISSION_DENIED")
+            .with("actor", &denied.actor)
+            .with("verb", denied.verb)
+            .with("resource", &denied.resource)
+            .status(denied.to_string())
+    }
+}
+
+fn reason_of_token(error: TokenError) -> &'static str {
+    match error {
+        TokenError::Malformed(_) => "CREDENTIAL_MALFORMED",
+        TokenError::Unknown => "CREDENTIAL_UNKNOWN",
+        TokenError::Revoked => "CREDENTIAL_REVOKED",
+        TokenError::Expired => "CREDENTIAL_EXPIRED",
+    }
+}
+
+fn reason_of_jwt(error: &JwtError) -> &'static str {
+    match error {
+        JwtError::Malformed(_) | JwtError::Claim(_) | JwtError::TooManyGroups => "CREDENTIAL_MALFORMED",
+        JwtError::Expired => "CREDENTIAL_EXPIRED",
+        JwtError::NoKeys => "ISSUER_UNAVAILABLE",
+        JwtError::Algorithm
+        | JwtError::UnknownKey(_)
+        | JwtError::Signature
+        | JwtError::NotYet
+        | JwtError::Audience
+        | JwtError::Issuer => "CREDENTIAL_UNKNOWN",
+    }
+}
+
 impl From<Unreadable> for Status {
     fn from(unreadable: Unreadable) -> Status {
         match unreadable {
@@ -195,6 +252,17 @@ impl From<Unreadable> for Status {
             ),
         }
     }
+}
+
+/// The operating system gives none.
+pub fn no_randomness(error: &dyn std::fmt::Display) -> Status {
+    tracing::error!(%error, "there is no randomness for a token");
+    Told::new(Code::Internal, "INTERNAL").status("the server has no randomness".into())
+}
+
+/// There never was a token with this id.
+pub fn token_not_found(id: TokenId) -> Status {
+    Told::new(Code::NotFound, "TOKEN_NOT_FOUND").with("id", id).status(format!("there is no token {id}"))
 }
 
 /// The client has stopped waiting.

@@ -1,5 +1,7 @@
 //! Streams: Watch and StreamChanges.
 
+mod watched;
+
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -9,15 +11,18 @@ use prost::encoding::{bool as bool_field, int32 as enum_field};
 use tokio_stream::Stream;
 use tonic::Status;
 
+use crate::auth::{Access, Denied, Resource, Verb};
 use crate::engine::watch::{Event, ResumeToken, Subscription, TargetState, TargetStatus};
 use crate::engine::{ChangeEvent, Changes, Encoding, Sealed};
-use crate::model::{ConfigChange, Epoch, Revision};
+use crate::model::{ConfigChange, ConfigName, Epoch, Namespace, Revision, Scope};
 use crate::proto::v1;
 
 use super::codec::{Encoded, field_head};
 use super::convert::request;
 use super::convert::response::{commit_message, document_bytes, target_message};
+use super::guard::Standing;
 use super::{Api, MESSAGE_BYTES_MAX};
+use watched::Watched;
 
 // Fields of WatchResponse, Snapshot, Update and TargetState.
 const SNAPSHOT: u32 = 4;
@@ -40,19 +45,38 @@ pub struct WatchStream {
     subscription: Subscription,
     /// The client knows its id, from the first message.
     id_is_told: bool,
+    /// `None`: everybody may read everything.
+    watched: Option<Box<Watched>>,
 }
 
 impl Api {
-    pub(super) async fn open_watch(&self, request: v1::WatchRequest) -> Result<WatchStream, Status> {
+    pub(super) async fn open_watch(
+        &self,
+        access: &Access,
+        request: v1::WatchRequest,
+    ) -> Result<WatchStream, Status> {
         let options = request::watch(request, self.engine.limits().targets_max)?;
+        let watched = Watched::open(access, self.guard.standing(access), &options.targets)?;
         let subscription = self.engine.watch(options).await?;
         let epoch = self.engine.state().epoch;
-        Ok(WatchStream { epoch, subscription, id_is_told: false })
+        Ok(WatchStream { epoch, subscription, id_is_told: false, watched })
     }
 
-    pub(super) fn open_changes(&self, request: &v1::StreamChangesRequest) -> Result<ChangesStream, Status> {
-        let changes = self.engine.changes(request::stream_changes(request)?)?;
-        Ok(Box::pin(ChangesResponses::new(changes, request.include_content).into_stream()))
+    pub(super) fn open_changes(
+        &self,
+        access: &Access,
+        request: &v1::StreamChangesRequest,
+    ) -> Result<ChangesStream, Status> {
+        let options = request::stream_changes(request)?;
+        let standing = self.guard.standing(access);
+        let filter = options.filter.clone();
+        may_follow(access, filter.as_ref())?;
+        let mut changes = self.engine.changes(options)?;
+        if standing.is_checked() {
+            changes.narrow(access.sight());
+        }
+        let responses = ChangesResponses::new(changes, request.include_content, standing, filter);
+        Ok(Box::pin(responses.into_stream()))
     }
 }
 
@@ -60,8 +84,22 @@ impl Stream for WatchStream {
     type Item = Result<Encoded, Status>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let event = std::task::ready!(Pin::new(&mut self.subscription).poll_next(context));
-        Poll::Ready(event.map(|event| Ok(self.encode(event?))))
+        loop {
+            if let Some(Err(status)) = self.watched.as_mut().map(|watched| watched.poll_check(context)) {
+                return Poll::Ready(Some(Err(status)));
+            }
+            let Some(event) = std::task::ready!(Pin::new(&mut self.subscription).poll_next(context)) else {
+                return Poll::Ready(None);
+            };
+            let event = event?;
+            let seen = match &mut self.watched {
+                Some(watched) => watched.seen(event),
+                None => Some(event),
+            };
+            if let Some(event) = seen {
+                return Poll::Ready(Some(Ok(self.encode(event))));
+            }
+        }
     }
 }
 
@@ -172,13 +210,21 @@ fn state_message(state: &TargetState) -> Vec<Bytes> {
 struct ChangesResponses {
     changes: Changes,
     include_content: bool,
+    standing: Standing,
+    /// What was asked for, which the caller must be allowed to follow.
+    filter: Option<(Namespace, Option<ConfigName>)>,
     /// The commit that is being told, and those of its changes that are yet to be.
     telling: Option<(Sealed, std::vec::IntoIter<ConfigChange>)>,
 }
 
 impl ChangesResponses {
-    fn new(changes: Changes, include_content: bool) -> ChangesResponses {
-        ChangesResponses { changes, include_content, telling: None }
+    fn new(
+        changes: Changes,
+        include_content: bool,
+        standing: Standing,
+        filter: Option<(Namespace, Option<ConfigName>)>,
+    ) -> ChangesResponses {
+        ChangesResponses { changes, include_content, standing, filter, telling: None }
     }
 
     fn into_stream(self) -> impl Stream<Item = Result<v1::StreamChangesResponse, Status>> {
@@ -192,8 +238,18 @@ impl ChangesResponses {
     }
 
     async fn next(&mut self) -> Result<v1::StreamChangesResponse, Status> {
-        if self.telling.is_none() {
-            match self.changes.next().await? {
+        while self.telling.is_none() {
+            let event = tokio::select! {
+                biased;
+                access = self.standing.changed() => {
+                    let access = access?;
+                    may_follow(&access, self.filter.as_ref())?;
+                    self.changes.narrow(access.sight());
+                    continue;
+                }
+                event = self.changes.next() => event?,
+            };
+            match event {
                 ChangeEvent::Progress(revision) => {
                     let event = Some(v1::stream_changes_response::Event::Progress(v1::Progress {}));
                     return Ok(v1::StreamChangesResponse { revision: revision.0, more: false, event });
@@ -226,6 +282,21 @@ impl ChangesResponses {
             part.extend(left.next());
         }
         part
+    }
+}
+
+/// Who asks for a namespace or a config is refused where they may read nothing of it; who asks for all gets what they may read.
+fn may_follow(access: &Access, filter: Option<&(Namespace, Option<ConfigName>)>) -> Result<(), Denied> {
+    let (sight, everything) = (access.sight(), Scope::global());
+    match filter {
+        Some((namespace, None)) if !sight.has_namespace(namespace) => {
+            access.permit(Verb::Read, Resource::Namespace(namespace.clone())).map(drop)
+        }
+        Some((namespace, Some(config))) if !sight.has_config(namespace, config) => {
+            let resource = Resource::config(namespace.clone(), config.clone(), everything);
+            access.permit(Verb::Read, resource).map(drop)
+        }
+        Some(_) | None => Ok(()),
     }
 }
 

@@ -2,7 +2,9 @@
 
 use tonic::Status;
 
-use crate::engine::{Affected, Error};
+use crate::auth::{Access, Resource, Verb};
+use crate::engine::{Affected, Change, Error};
+use crate::model::Scope;
 use crate::model::pointer::Pointer;
 use crate::model::text::{Format, parse};
 use crate::proto::v1;
@@ -10,6 +12,7 @@ use crate::validate::{Found, Severity};
 
 use super::convert::request;
 use super::convert::response::report_message;
+use super::guard::{Allowed, allow_validate};
 use super::writes::applied;
 use super::{Api, SECRETS};
 
@@ -19,12 +22,14 @@ const AFFECTED_MAX: usize = 1000;
 impl Api {
     pub(super) async fn validate_changes(
         &self,
+        access: &Access,
         request: v1::ValidateRequest,
     ) -> Result<v1::ValidateResponse, Status> {
         let within = request::pointer("pointer", &request.pointer)?;
         let v1::ValidateRequest { changes, namespace, config, schema, document, .. } = request;
         match (changes.is_empty(), schema) {
             (false, None) if namespace.is_empty() && config.is_empty() => {
+                let changes = allow_validate(access, request::changes(changes)?)?;
                 self.validate_as_apply(changes, within).await
             }
             (false, _) => {
@@ -33,23 +38,22 @@ impl Api {
             (true, Some(schema)) => {
                 let document =
                     document.ok_or_else(|| request::invalid("document", "must be set with schema"))?;
-                self.validate_against(&namespace, schema, document, within).await
+                self.validate_against(access, &namespace, schema, document, within).await
             }
             (true, None) if namespace.is_empty() => {
                 Err(request::invalid("changes", "must not be empty, unless namespace or schema is set")
                     .into())
             }
-            (true, None) => self.validate_stored(&namespace, &config, within).await,
+            (true, None) => self.validate_stored(access, &namespace, &config, within).await,
         }
     }
 
     async fn validate_as_apply(
         &self,
-        changes: Vec<v1::Change>,
+        changes: Allowed<Vec<Change>>,
         within: Pointer,
     ) -> Result<v1::ValidateResponse, Status> {
-        let changes = request::changes(changes)?;
-        let (report, outcome) = self.engine.validate(changes, within, SECRETS).await?;
+        let (report, outcome) = self.engine.validate(changes.into_inner(), within, SECRETS).await?;
         let mut affected = match &outcome {
             Some(outcome) => self.engine.affected(outcome).await?,
             None => vec![],
@@ -68,6 +72,7 @@ impl Api {
 
     async fn validate_stored(
         &self,
+        access: &Access,
         namespace: &str,
         config: &str,
         within: Pointer,
@@ -77,6 +82,11 @@ impl Api {
             "" => None,
             config => Some(request::config_name("config", config)?),
         };
+        let resource = match &config {
+            None => Resource::Namespace(namespace.clone()),
+            Some(config) => Resource::config(namespace.clone(), config.clone(), Scope::global()),
+        };
+        access.permit(Verb::Validate, resource)?;
         let (report, revision) = self.engine.validate_stored(namespace, config, within).await?;
         Ok(v1::ValidateResponse {
             report: Some(report_message(&report)),
@@ -87,6 +97,7 @@ impl Api {
 
     async fn validate_against(
         &self,
+        access: &Access,
         namespace: &str,
         schema: v1::Text,
         document: v1::Text,
@@ -94,7 +105,12 @@ impl Api {
     ) -> Result<v1::ValidateResponse, Status> {
         let namespace = match namespace {
             "" => None,
-            text => Some(request::namespace("namespace", text)?),
+            text => {
+                // To its schemas the one of the request may refer. Without a namespace nothing that is stored is looked at.
+                let namespace = request::namespace("namespace", text)?;
+                access.permit(Verb::Validate, Resource::Namespace(namespace.clone()))?;
+                Some(namespace)
+            }
         };
         let bytes_max = self.engine.limits().document_bytes_max;
         let read = |field: &str, text: v1::Text| {

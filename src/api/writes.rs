@@ -3,6 +3,7 @@
 use prost::Message;
 use tonic::Status;
 
+use crate::auth::Access;
 use crate::engine::{Error, Intent, LayerOutcome, Outcome};
 use crate::model::diff::first_differences;
 use crate::model::{Content, Digest, Request, Source, Version};
@@ -13,6 +14,7 @@ use super::convert::request;
 use super::convert::response::{
     diff_message, layer_change_message, layer_change_of, layer_message, layer_outcome_message, report_message,
 };
+use super::guard::{AllowedWrite, allow_write};
 
 /// Differences that an answer tells for one change.
 const DIFF_MAX: usize = 100;
@@ -41,13 +43,14 @@ pub(super) fn options<M: Message>(
 impl Api {
     pub(super) async fn set_layer(
         &self,
-        actor: String,
+        access: &Access,
         mut request: v1::SetRequest,
     ) -> Result<v1::SetResponse, Status> {
         let (options, identity) = options("Set", &mut request, |request| &mut request.options);
         let change = request.change.ok_or_else(|| request::invalid("change", "must be set"))?;
         let intent = Intent::Changes(vec![request::change("change", change)?]);
-        let outcome = self.write(actor, Source::Set, options, identity, intent).await?;
+        let write = allow_write(access, intent)?;
+        let outcome = self.write(write, Source::Set, options, identity).await?;
         Ok(v1::SetResponse {
             document: outcome.layers.first().map(|layer| layer_outcome_message(layer, true)),
             changed: outcome.changed,
@@ -58,12 +61,13 @@ impl Api {
 
     pub(super) async fn apply_changes(
         &self,
-        actor: String,
+        access: &Access,
         mut request: v1::ApplyRequest,
     ) -> Result<v1::ApplyResponse, Status> {
         let (options, identity) = options("Apply", &mut request, |request| &mut request.options);
         let intent = Intent::Changes(request::changes(request.changes)?);
-        let outcome = self.write(actor, Source::Apply, options, identity, intent).await?;
+        let write = allow_write(access, intent)?;
+        let outcome = self.write(write, Source::Apply, options, identity).await?;
         Ok(v1::ApplyResponse {
             results: applied(&outcome),
             changed: outcome.changed,
@@ -74,12 +78,13 @@ impl Api {
 
     pub(super) async fn delete_layers(
         &self,
-        actor: String,
+        access: &Access,
         mut request: v1::DeleteRequest,
     ) -> Result<v1::DeleteResponse, Status> {
         let (options, identity) = options("Delete", &mut request, |request| &mut request.options);
         let intent = request::delete(&request)?;
-        let outcome = self.write(actor, Source::Delete, options, identity, intent).await?;
+        let write = allow_write(access, intent)?;
+        let outcome = self.write(write, Source::Delete, options, identity).await?;
         let gone = outcome.layers.iter().filter_map(|layer| layer.before.as_ref());
         Ok(v1::DeleteResponse {
             changed: outcome.changed,
@@ -91,12 +96,13 @@ impl Api {
 
     pub(super) async fn roll_back(
         &self,
-        actor: String,
+        access: &Access,
         mut request: v1::RollbackRequest,
     ) -> Result<v1::RollbackResponse, Status> {
         let (options, identity) = options("Rollback", &mut request, |request| &mut request.options);
         let intent = request::rollback(&request)?;
-        let outcome = self.write(actor, Source::Rollback, options, identity, intent).await?;
+        let write = allow_write(access, intent)?;
+        let outcome = self.write(write, Source::Rollback, options, identity).await?;
         let layers = outcome.layers.iter();
         Ok(v1::RollbackResponse {
             version: outcome.at.map_or(0, |at| at.version.0),
@@ -110,12 +116,13 @@ impl Api {
 
     pub(super) async fn move_tag(
         &self,
-        actor: String,
+        access: &Access,
         mut request: v1::SetTagRequest,
     ) -> Result<v1::SetTagResponse, Status> {
         let (options, identity) = options("SetTag", &mut request, |request| &mut request.options);
         let intent = request::set_tag(&request)?;
-        let outcome = self.write(actor, Source::Tag, options, identity, intent).await?;
+        let write = allow_write(access, intent)?;
+        let outcome = self.write(write, Source::Tag, options, identity).await?;
         let (version, previous) = outcome.tag;
         Ok(v1::SetTagResponse {
             version: version.unwrap_or(Version::ZERO).0,
@@ -127,12 +134,13 @@ impl Api {
 
     pub(super) async fn remove_tag(
         &self,
-        actor: String,
+        access: &Access,
         mut request: v1::DeleteTagRequest,
     ) -> Result<v1::DeleteTagResponse, Status> {
         let (options, identity) = options("DeleteTag", &mut request, |request| &mut request.options);
         let intent = request::delete_tag(&request)?;
-        let outcome = self.write(actor, Source::Tag, options, identity, intent).await?;
+        let write = allow_write(access, intent)?;
+        let outcome = self.write(write, Source::Tag, options, identity).await?;
         Ok(v1::DeleteTagResponse {
             previous_version: outcome.tag.1.unwrap_or(Version::ZERO).0,
             changed: outcome.changed,
@@ -140,14 +148,16 @@ impl Api {
         })
     }
 
+    /// The one way to the pipeline.
     pub(super) async fn write(
         &self,
-        actor: String,
+        write: AllowedWrite,
         source: Source,
         options: v1::WriteOptions,
         request: Option<Request>,
-        intent: Intent,
     ) -> Result<Outcome, Error> {
+        let AllowedWrite { caller, intent } = write;
+        let actor = caller.actor().to_owned();
         self.engine.write(request::write(actor, source, options, request, intent)?).await
     }
 }

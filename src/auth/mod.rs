@@ -25,6 +25,11 @@ use crate::model::Namespace;
 /// The namespace of the server's own configs: what is in it is the business of administrators alone.
 pub const RESERVED_NAMESPACE: &str = "confwatch";
 
+/// The config of that namespace that is the policy.
+pub const POLICY: &str = "policy";
+/// The config of that namespace that has the API tokens.
+pub const TOKENS: &str = "tokens";
+
 /// Whether it holds configs of the server itself.
 pub fn is_reserved(namespace: &Namespace) -> bool {
     namespace.as_str() == RESERVED_NAMESPACE

@@ -6,6 +6,7 @@ pub mod exit;
 mod args;
 mod assignment;
 mod change;
+mod credential;
 mod excerpt;
 mod layers;
 mod locate;
@@ -19,6 +20,7 @@ mod tree_changes;
 mod views;
 
 mod apply;
+mod can_i;
 mod certs;
 mod changes;
 mod completions;
@@ -38,8 +40,10 @@ mod secrets;
 mod serve;
 mod set;
 mod tag;
+mod token;
 mod validate;
 mod watch;
+mod whoami;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -75,10 +79,12 @@ struct GlobalArgs {
     server: String,
     #[command(flatten)]
     tls: tls::TlsArgs,
+    #[command(flatten)]
+    credential: credential::CredentialArgs,
     /// How to write answers; of streams, json is one object on each line
     #[arg(short, long, global = true, env = "CONFWATCH_OUTPUT", value_enum, default_value_t = OutputFormat::Table)]
     output: OutputFormat,
-    /// Who makes the changes, for the history; without it, user@host
+    /// Who makes the changes, for the history, where the server believes everybody; without it, user@host
     #[arg(long, global = true, env = "CONFWATCH_ACTOR")]
     actor: Option<String>,
     /// How long to wait for an answer
@@ -111,6 +117,9 @@ enum Subcommands {
     Watch(watch::WatchArgs),
     Changes(changes::ChangesArgs),
     Fsck(fsck::FsckArgs),
+    Token(token::TokenArgs),
+    CanI(can_i::CanIArgs),
+    Whoami(whoami::WhoAmIArgs),
     Certs(certs::CertsArgs),
     Completions(completions::CompletionsArgs),
 }
@@ -165,6 +174,7 @@ async fn call(command: Subcommands, global: GlobalArgs, output: Output) -> Outco
     let client = Client::connect(ConnectOptions {
         address: global.server,
         tls: global.tls.options(),
+        token: global.credential.token()?,
         actor: Some(actor.clone()),
         timeout: Some(global.timeout),
         ..Default::default()
@@ -190,6 +200,9 @@ async fn call(command: Subcommands, global: GlobalArgs, output: Output) -> Outco
         Subcommands::List(args) => list::run(args, session).await,
         Subcommands::Watch(args) => watch::run(args, session).await,
         Subcommands::Changes(args) => changes::run(args, session).await,
+        Subcommands::Token(args) => token::run(args, session).await,
+        Subcommands::CanI(args) => can_i::run(args, session).await,
+        Subcommands::Whoami(args) => whoami::run(args, session).await,
         Subcommands::Serve(_)
         | Subcommands::Fsck(_)
         | Subcommands::Certs(_)

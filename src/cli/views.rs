@@ -4,12 +4,14 @@
 //! Every field is always there. Documents and values that are JSON are embedded as JSON, enums are their names in the
 //! contract, moments are RFC 3339, and what is unset is null.
 
+mod access;
 mod document;
 mod history;
 mod schema;
 mod secrets;
 mod write;
 
+pub use access::*;
 pub use document::*;
 pub use history::*;
 pub use schema::*;

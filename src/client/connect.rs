@@ -10,6 +10,7 @@ use tonic::{Code, GrpcMethod, Request, Status};
 
 use super::ClientError;
 use super::tls::{TlsFailure, TlsOptions};
+use super::token::Token;
 use super::transport::{Cause, Connection, Connector};
 
 /// Where a server listens that was told nothing else.
@@ -31,7 +32,9 @@ pub struct ConnectOptions {
     /// anything, and plain text otherwise.
     pub address: String,
     pub tls: TlsOptions,
-    /// Who makes the changes, for the history. Unset: the server says `anonymous`.
+    /// What proves who calls. Unset: the certificate of `tls`, or nothing, where the server believes everybody.
+    pub token: Option<Token>,
+    /// Who makes the changes, for the history, where the server believes everybody. Unset: it says `anonymous`.
     pub actor: Option<String>,
     /// The longest that a call may take. Streams have no end.
     pub timeout: Option<Duration>,
@@ -44,6 +47,7 @@ impl Default for ConnectOptions {
         ConnectOptions {
             address: ADDRESS_DEFAULT.into(),
             tls: TlsOptions::default(),
+            token: None,
             actor: None,
             timeout: Some(Duration::from_secs(30)),
             connect_timeout: Duration::from_secs(5),
@@ -54,6 +58,7 @@ impl Default for ConnectOptions {
 /// Adds to every call who makes it and how long it may take.
 #[derive(Clone, Debug)]
 pub struct CallHeaders {
+    token: Option<Token>,
     actor: Option<MetadataValue<Ascii>>,
     timeout: Option<Duration>,
 }
@@ -61,12 +66,15 @@ pub struct CallHeaders {
 impl CallHeaders {
     pub(super) fn new(options: &ConnectOptions) -> CallHeaders {
         let actor = options.actor.as_deref().map(encode_actor);
-        CallHeaders { actor, timeout: options.timeout }
+        CallHeaders { token: options.token.clone(), actor, timeout: options.timeout }
     }
 }
 
 impl Interceptor for CallHeaders {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        if let Some(token) = &self.token {
+            request.metadata_mut().insert("authorization", token.header());
+        }
         if let Some(actor) = &self.actor {
             request.metadata_mut().insert("confwatch-actor", actor.clone());
         }

@@ -19,6 +19,7 @@
 
 mod connect;
 mod tls;
+mod token;
 mod transport;
 
 pub mod changes;
@@ -29,6 +30,7 @@ pub mod watch;
 use serde::de::DeserializeOwned;
 use tonic::service::interceptor::InterceptedService;
 
+use crate::proto::v1::auth_service_client::AuthServiceClient;
 use crate::proto::v1::config_service_client::ConfigServiceClient;
 use crate::proto::v1::schema_service_client::SchemaServiceClient;
 use crate::proto::v1::secret_service_client::SecretServiceClient;
@@ -42,6 +44,7 @@ pub use connect::{CallHeaders, ConnectOptions};
 pub use error::ClientError;
 pub use target::Target;
 pub use tls::{TlsFailure, TlsOptions};
+pub use token::{NoToken, Token};
 pub use transport::Connection;
 
 use watch::{WatchOptions, Watcher};
@@ -52,6 +55,9 @@ pub type Api = ConfigServiceClient<InterceptedService<Connection, CallHeaders>>;
 /// The same of `SchemaService`.
 pub type SchemaApi = SchemaServiceClient<InterceptedService<Connection, CallHeaders>>;
 
+/// The same of `AuthService`.
+pub type AccessApi = AuthServiceClient<InterceptedService<Connection, CallHeaders>>;
+
 /// The same of `SecretService`.
 pub type SecretApi = SecretServiceClient<InterceptedService<Connection, CallHeaders>>;
 
@@ -60,6 +66,7 @@ pub type SecretApi = SecretServiceClient<InterceptedService<Connection, CallHead
 pub struct Client {
     api: Api,
     schemas: SchemaApi,
+    access: AccessApi,
     secrets: SecretApi,
 }
 
@@ -70,8 +77,10 @@ impl Client {
         let headers = CallHeaders::new(&options);
         let connection = connect::connection(&options)?;
         let schemas = SchemaServiceClient::with_interceptor(connection.clone(), headers.clone());
+        let access = AuthServiceClient::with_interceptor(connection.clone(), headers.clone());
         let secrets = SecretServiceClient::with_interceptor(connection.clone(), headers.clone());
-        Ok(Client { api: ConfigServiceClient::with_interceptor(connection, headers), schemas, secrets })
+        let api = ConfigServiceClient::with_interceptor(connection, headers);
+        Ok(Client { api, schemas, access, secrets })
     }
 
     /// Every call of the service, as generated from the contract, with actor and timeout of this client.
@@ -82,6 +91,11 @@ impl Client {
     /// Every call of SchemaService, in the same way.
     pub fn schemas(&self) -> SchemaApi {
         self.schemas.clone()
+    }
+
+    /// Every call of AuthService, in the same way.
+    pub fn access(&self) -> AccessApi {
+        self.access.clone()
     }
 
     /// Every call of SecretService, in the same way.

@@ -9,7 +9,8 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::model::{ConfigChange, ConfigName, Namespace, Revision};
+use crate::auth::Sight as MaySee;
+use crate::model::{ConfigChange, ConfigId, ConfigName, Namespace, Revision};
 use crate::store::Sealed;
 
 use super::error::Error;
@@ -59,6 +60,8 @@ pub struct Changes {
     published: watch::Receiver<Revision>,
     draining: CancellationToken,
     filter: Option<(Namespace, Option<ConfigName>)>,
+    /// `None`: all of it.
+    may_see: Option<MaySee>,
     shown: Shown,
     page: VecDeque<Arc<Sealed>>,
     /// The next revision to read.
@@ -92,6 +95,7 @@ impl Changes {
             published,
             draining,
             filter: options.filter,
+            may_see: None,
             shown,
             page: VecDeque::new(),
             next,
@@ -99,6 +103,11 @@ impl Changes {
             progress_at: Instant::now() + options.progress_interval,
             _place: place,
         })
+    }
+
+    /// From now on only what this shows is given, as if there were nothing else.
+    pub fn narrow(&mut self, may_see: MaySee) {
+        self.may_see = Some(may_see);
     }
 
     /// The next commit, or word that there is none. Waits for it. Dropping the future loses nothing.
@@ -148,10 +157,11 @@ impl Changes {
     }
 
     fn concerns(&self, change: &ConfigChange) -> bool {
-        self.filter.as_ref().is_none_or(|(namespace, config)| {
+        let is_asked_for = self.filter.as_ref().is_none_or(|(namespace, config)| {
             change.id.namespace == *namespace
                 && config.as_ref().is_none_or(|config| change.id.config == *config)
-        })
+        });
+        is_asked_for && self.may_see.as_ref().is_none_or(|sight| shows(sight, change))
     }
 
     fn lets_through(&self, sealed: &Sealed) -> bool {
@@ -162,7 +172,25 @@ impl Changes {
         self.lets_through(sealed).then(|| {
             let mut sealed = sealed.clone();
             sealed.commit.changes.retain(|change| self.concerns(change));
+            if let Some(sight) = &self.may_see {
+                sealed.commit.changes.iter_mut().for_each(|change| keep_seen(sight, change));
+            }
             sealed
         })
     }
+}
+
+/// Whether anything of a change may be seen: a layer, or of one without layers, which moves tags, the config.
+pub fn shows(sight: &MaySee, change: &ConfigChange) -> bool {
+    let ConfigId { namespace, config } = &change.id;
+    match change.layers.as_slice() {
+        [] => sight.has_config(namespace, config),
+        layers => layers.iter().any(|layer| sight.has(namespace, config, &layer.key.scope)),
+    }
+}
+
+/// Takes the layers out of a change that may not be seen.
+pub fn keep_seen(sight: &MaySee, change: &mut ConfigChange) {
+    let ConfigId { namespace, config } = &change.id;
+    change.layers.retain(|layer| sight.has(namespace, config, &layer.key.scope));
 }

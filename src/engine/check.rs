@@ -11,6 +11,7 @@ use crate::model::{ConfigChange, ConfigId, LayerKind, Namespace, Pointer, Scope}
 use crate::secret::{MASK, mask};
 use crate::validate::{Broken, Contract, Finding, Found, FoundList, Hidden, Report, Subject, check_place};
 
+use super::access::check_access;
 use super::documents::{Documents, masked};
 use super::governance::{Governance, Governed};
 use super::lints::Lints;
@@ -88,6 +89,7 @@ pub(super) fn check<'a>(
     let mut checked: BTreeMap<&ConfigId, Checked<'_>> = BTreeMap::new();
     let mut told = Told::new();
     for (change, after) in changes.iter().zip(after).filter(|(change, _)| !change.layers.is_empty()) {
+        check_access(change, after, &mut report);
         let ungoverned = governings[&change.id.namespace].is_none();
         if change.id.config.is_ordinary() {
             if ungoverned && !look.lints_everywhere {

@@ -3,6 +3,7 @@
 //!
 //! `pipeline` is the way in, `state` what is, `resolve` what a target makes of it, `history` what was, `watch` and `changes` the ways out.
 
+mod access;
 mod affected;
 mod bases;
 mod changes;
@@ -42,7 +43,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch as cell};
 use tokio_util::sync::CancellationToken;
 
 use crate::model::explain::{Origin as ValueOrigin, explain};
@@ -53,8 +54,9 @@ use crate::store::Store;
 
 pub use crate::secret::{MasterKeySource, SourceError};
 pub use crate::store::{Sealed, VersionRef};
+pub use access::access_document;
 pub use affected::Affected;
-pub use changes::{ChangeEvent, Changes, ChangesOptions};
+pub use changes::{ChangeEvent, Changes, ChangesOptions, keep_seen, shows};
 pub use counts::{BySource, CommitCounts};
 pub use error::{Error, Limit, Missing};
 pub use history::At;
@@ -212,6 +214,11 @@ impl Engine {
             () = self.draining.cancelled() => return Err(Error::Draining { retry_after: RETRY_AFTER }),
         }
         Ok(self.state())
+    }
+
+    /// The revision of the newest durable state, and word of each new one.
+    pub fn revisions(&self) -> cell::Receiver<Revision> {
+        self.pipeline.revisions()
     }
 
     /// A config as of a point.

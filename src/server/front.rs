@@ -16,8 +16,12 @@ use crate::api::answer::Answer;
 use crate::api::{self, Calls, RequestBody};
 
 /// The services that are served while the door is open: the names under which health is asked for, too.
-pub(super) const SERVICES: [&str; 3] =
-    ["confwatch.v1.ConfigService", "confwatch.v1.SchemaService", "confwatch.v1.SecretService"];
+pub(super) const SERVICES: [&str; 4] = [
+    "confwatch.v1.ConfigService",
+    "confwatch.v1.SchemaService",
+    "confwatch.v1.SecretService",
+    "confwatch.v1.AuthService",
+];
 
 /// When to try again at a closed door: a store is open within a second, unless it is very large.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -87,7 +91,7 @@ mod tests {
         assert_eq!(status_of(&front, path).await, Code::Unavailable);
         let store = Arc::new(crate::store::MemoryStore::new(crate::model::Epoch(1)));
         let engine = crate::engine::Engine::open(store, crate::engine::Options::default()).unwrap();
-        front.open(api::calls(engine));
+        front.open(api::calls(engine, crate::api::guard::Guard::off()));
         assert_eq!(status_of(&front, path).await, Code::Unimplemented);
         front.close();
         assert_eq!(status_of(&front, path).await, Code::Unavailable);

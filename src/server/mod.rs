@@ -1,6 +1,7 @@
 //! The process around the services: settings, listener, health, reflection, shutdown. Knows what is served by name
 //! only.
 
+mod access;
 mod age;
 mod calls;
 mod certificate;

@@ -1,5 +1,6 @@
 //! What can be set of a server: flags over environment over a TOML file over defaults. Knows nothing of how it is served.
 
+mod auth;
 mod master_key;
 mod tls;
 
@@ -16,6 +17,7 @@ use serde::Deserialize;
 use crate::model::limits::{Limits, TEXT_BYTES_MAX};
 use crate::secret::MasterKeySource;
 
+pub use auth::{AuthMode, JwtIssuer};
 pub use tls::{ClientAuth, ClientCa, TlsFiles};
 
 /// Everything that a server is told, with every value decided.
@@ -32,6 +34,10 @@ pub struct Settings {
     pub tls_reload_interval: Duration,
     /// Plain text is allowed on addresses that others can reach.
     pub insecure: bool,
+    /// Whether callers are checked. `None`: unless the server listens on a loopback address in plain text.
+    pub auth: Option<AuthMode>,
+    /// `None`: no JSON web token is good.
+    pub jwt: Option<JwtIssuer>,
     pub fsync: Fsync,
     /// Memory for what the store reads from disk.
     pub store_cache_bytes: u64,
@@ -68,6 +74,8 @@ impl Default for Settings {
             tls: None,
             tls_reload_interval: Duration::from_secs(5),
             insecure: false,
+            auth: None,
+            jwt: None,
             fsync: Fsync::Always,
             store_cache_bytes: 8 << 20,
             document_cache_bytes: 64 << 20,
@@ -169,6 +177,26 @@ pub struct ServeArgs {
     #[arg(long, env = "CONFWATCH_INSECURE", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     pub insecure: Option<bool>,
 
+    /// Whether callers need a credential [default: off on a loopback address in plain text, else on]
+    #[arg(long, env = "CONFWATCH_AUTH")]
+    pub auth: Option<AuthMode>,
+
+    /// Take JSON web tokens that are signed with a key of this JWKS: a file, or a URL that begins with https://
+    #[arg(long, env = "CONFWATCH_JWT_KEYS", value_name = "FILE|URL")]
+    pub jwt_keys: Option<String>,
+
+    /// What the claim iss of JSON web tokens must be
+    #[arg(long, env = "CONFWATCH_JWT_ISSUER", value_name = "ISSUER")]
+    pub jwt_issuer: Option<String>,
+
+    /// Of these one must be in the claim aud of JSON web tokens
+    #[arg(long, env = "CONFWATCH_JWT_AUDIENCE", value_name = "NAME,...")]
+    pub jwt_audience: Option<String>,
+
+    /// The claims of JSON web tokens that name the groups of their bearer: names, or JSON pointers such as /realm_access/roles
+    #[arg(long, env = "CONFWATCH_JWT_GROUPS_CLAIM", value_name = "CLAIM,...")]
+    pub jwt_groups_claim: Option<String>,
+
     /// Whether a commit is on disk before it is acknowledged [default: always]
     #[arg(long, env = "CONFWATCH_FSYNC")]
     pub fsync: Option<Fsync>,
@@ -258,6 +286,12 @@ impl ServeArgs {
             client_ca: self.tls_client_ca.or(file.tls_client_ca),
             client_auth: self.tls_client_auth.or(file.tls_client_auth),
         };
+        let jwt = auth::Said {
+            keys: self.jwt_keys.or(file.jwt_keys),
+            issuer: self.jwt_issuer.or(file.jwt_issuer),
+            audience: self.jwt_audience.or(file.jwt_audience),
+            groups_claim: self.jwt_groups_claim.or(file.jwt_groups_claim),
+        };
         Ok(Settings {
             data_dir: self.data_dir.or(file.data_dir).unwrap_or(default.data_dir),
             listen: self.listen.or(file.listen).unwrap_or(default.listen),
@@ -269,6 +303,8 @@ impl ServeArgs {
                 default.tls_reload_interval,
             ),
             insecure: self.insecure.or(file.insecure).unwrap_or(default.insecure),
+            auth: self.auth.or(file.auth).or(default.auth),
+            jwt: jwt.issuer().map_err(SettingsError::Jwt)?,
             fsync: self.fsync.or(file.fsync).unwrap_or(default.fsync),
             store_cache_bytes: self
                 .store_cache_bytes
@@ -342,6 +378,8 @@ pub enum SettingsError {
     Limits(String),
     #[error("{0}")]
     Tls(String),
+    #[error("{0}")]
+    Jwt(String),
     #[error("{0} and {1} both tell a master key, one expected")]
     MasterKeys(&'static str, &'static str),
 }

@@ -14,6 +14,7 @@ use tonic::service::Routes;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
+use super::access;
 use super::calls::Calls;
 use super::connections::{ConnectionCounts, Connections};
 use super::front::{Front, SERVICES};
@@ -28,7 +29,7 @@ use crate::secret::MasterKeySource;
 use crate::store::sled::{Counts as StoreCounts, Fsync as StoreFsync, SledOptions, SledStore};
 
 /// The names that health is asked for: the server as a whole, and the service.
-const HEALTH_NAMES: [&str; 4] = ["", SERVICES[0], SERVICES[1], SERVICES[2]];
+const HEALTH_NAMES: [&str; 5] = ["", SERVICES[0], SERVICES[1], SERVICES[2], SERVICES[3]];
 /// How long the engine may take to finish what is queued once no call is left.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(1500);
 
@@ -87,6 +88,7 @@ impl Server {
             None => None,
         };
 
+        access::mode(&settings, address)?;
         let (health, health_service) = tonic_health::server::health_reporter();
         set_health(&health, ServingStatus::NotServing).await;
         let front = Front::new(reflection()?.add_service(health_service));
@@ -111,19 +113,25 @@ impl Server {
             .map(|listener| tokio::spawn(metrics::listen::serve(listener, metrics.clone())).abort_handle());
 
         let drain_timeout = settings.drain_timeout;
+        let opened = settings.clone();
         let opened =
-            spawn_blocking(move || open(&settings, progress)).await.context("opening the store failed");
-        let (engine, counts) = match opened.flatten() {
-            Ok(opened) => opened,
+            spawn_blocking(move || open(&opened, progress)).await.context("opening the store failed");
+        let give_up = || {
+            stop.cancel();
+            serving.abort();
+            metrics_serving.as_ref().inspect(|serving| serving.abort());
+        };
+        let (engine, counts) = opened.flatten().inspect_err(|_| give_up())?;
+        let guard = match access::guard(&settings, address, &engine).await {
+            Ok(guard) => guard,
             Err(error) => {
-                stop.cancel();
-                serving.abort();
-                metrics_serving.inspect(AbortHandle::abort);
+                give_up();
+                engine.close().await;
                 return Err(error);
             }
         };
         metrics.open(Arc::clone(&engine), counts);
-        front.open(api::calls(Arc::clone(&engine)));
+        front.open(api::calls(Arc::clone(&engine), guard));
         set_health(&health, ServingStatus::Serving).await;
         Ok(RunningServer {
             address,

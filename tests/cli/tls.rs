@@ -27,6 +27,7 @@ fn file(directory: &TempDir, name: &str) -> String {
 /// A server with these certificates that asks for one, and a command that follows what it says.
 fn serve_with(directory: &TempDir, data: &Path) -> (Following, String) {
     let mut command = serve(data);
+    command.args(["--auth", "off"]);
     command.args([
         "--tls-cert",
         &file(directory, "server.pem"),

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use confwatch::client::{ClientError, ConnectOptions, TlsOptions};
 use confwatch::proto::v1::*;
-use confwatch::server::settings::{ClientAuth, ClientCa, TlsFiles};
+use confwatch::server::settings::{AuthMode, ClientAuth, ClientCa, TlsFiles};
 use confwatch::server::{Server, Settings};
 use hyper_util::rt::TokioIo;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
@@ -99,6 +99,7 @@ impl Files {
         let data = TempDir::new().expect("a directory");
         TestServer::start_in(data, |settings| {
             settings.tls = Some(self.of_server(auth));
+            settings.auth = Some(AuthMode::Off);
             change(settings);
         })
         .await

@@ -273,6 +273,11 @@ pub fn write(
     })
 }
 
+/// Why, for the history.
+pub fn reason(field: impl Display, text: &str) -> Result<(), Error> {
+    bounded_text(field, text, REASON_BYTES_MAX)
+}
+
 fn bounded_text(field: impl Display, text: &str, bytes_max: usize) -> Result<(), Error> {
     match text.len() {
         bytes if bytes > bytes_max => {

@@ -11,7 +11,8 @@ use crate::model::{ConfigId, ConfigName, LayerKey, Namespace, Scope, Source};
 use crate::store::MemoryStore;
 
 fn api() -> Api {
-    Api { engine: Engine::open(Arc::new(MemoryStore::new(Epoch(5))), Options::default()).expect("it opens") }
+    let engine = Engine::open(Arc::new(MemoryStore::new(Epoch(5))), Options::default()).expect("it opens");
+    Api { engine, guard: crate::api::guard::Guard::off() }
 }
 
 fn target() -> Target {
@@ -57,7 +58,9 @@ async fn open(api: &Api, targets: &[v1::WatchTarget]) -> WatchStream {
     let progress_interval = Some(Duration::from_secs(60).try_into().expect("a minute"));
     let request =
         v1::WatchRequest { targets: targets.to_vec(), progress_interval, ..v1::WatchRequest::default() };
-    api.open_watch(request).await.expect("it opens")
+    let caller = crate::auth::Caller::unverified("someone").expect("a name");
+    let access = Access::new(caller, &crate::auth::Policy::unrestricted());
+    api.open_watch(&access, request).await.expect("it opens")
 }
 
 fn wire_target(format: v1::Format) -> v1::WatchTarget {

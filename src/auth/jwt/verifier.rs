@@ -1,6 +1,7 @@
 //! Checks JSON web tokens against keys. Knows neither where the keys come from nor what the time is.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use quick_cache::sync::Cache;
@@ -20,6 +21,8 @@ const VERIFIED_MAX: usize = 10_000;
 pub struct Verifier {
     settings: JwtSettings,
     state: ArcSwap<State>,
+    /// How often the keys were replaced by others.
+    generation: AtomicU64,
 }
 
 /// What was found with keys goes with them.
@@ -38,7 +41,7 @@ struct Verified {
 
 impl Verifier {
     pub fn new(settings: JwtSettings, keys: KeySet) -> Verifier {
-        Verifier { settings, state: ArcSwap::from_pointee(State::new(keys)) }
+        Verifier { settings, state: ArcSwap::from_pointee(State::new(keys)), generation: AtomicU64::new(0) }
     }
 
     /// Whose token this is, if it is good now.
@@ -79,11 +82,17 @@ impl Verifier {
         !self.state.load().keys.is_empty()
     }
 
+    /// Another number whenever the keys are others: what was found with the old ones is to be asked again.
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
     /// From now on these are the keys. Whether they are other ones than before.
     pub fn replace_keys(&self, keys: KeySet) -> bool {
         let is_same = self.state.load().keys.is_same(&keys);
         if !is_same {
             self.state.store(Arc::new(State::new(keys)));
+            self.generation.fetch_add(1, Ordering::Release);
         }
         !is_same
     }

@@ -156,3 +156,23 @@ fn every_limit_is_named_in_the_help() {
         assert!(help.contains(name.as_str()), "{name}");
     }
 }
+
+#[test]
+fn whose_tokens_are_good_is_said_whole() {
+    let jwt = ["--jwt-keys", "keys.json", "--jwt-issuer", "https://issuer", "--jwt-audience", "a, b"];
+    let settings = parse(&jwt).unwrap();
+    let issuer = settings.jwt.expect("an issuer");
+    assert_eq!((issuer.keys.as_str(), issuer.issuer.as_str()), ("keys.json", "https://issuer"));
+    assert_eq!(issuer.audiences, ["a", "b"]);
+    assert!(issuer.groups_claims.is_empty());
+    for part in [&jwt[..2], &jwt[..4], &["--jwt-groups-claim", "groups"]] {
+        assert!(parse(part).unwrap_err().contains("go together"), "{part:?}");
+    }
+}
+
+#[test]
+fn whether_callers_are_checked_is_left_to_the_address_unless_it_is_said() {
+    assert_eq!(parse(&[]).unwrap().auth, None);
+    assert_eq!(parse(&["--auth", "off"]).unwrap().auth, Some(AuthMode::Off));
+    assert!(parse(&["--auth", "maybe"]).is_err());
+}

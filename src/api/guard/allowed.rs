@@ -1,0 +1,84 @@
+//! What a handler takes instead of a request: the proof that its caller may. Knows which right each kind of call takes; made nowhere else.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use crate::api::convert::request::Read;
+use crate::auth::{Access, Caller, Denied, Resource, Verb};
+use crate::engine::{Change, Intent};
+use crate::model::{ConfigId, LayerKey, LayerKind, Scope};
+
+/// What the caller may do. For the calls that are made most often: costs nothing beside the check.
+pub struct Allowed<T>(T);
+
+impl<T> Deref for Allowed<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T> Allowed<T> {
+    pub fn into_inner(self) -> T {
+        self.0
+    }
+}
+
+/// A write that its caller may make.
+pub struct AllowedWrite {
+    pub caller: Arc<Caller>,
+    pub intent: Intent,
+}
+
+/// Reading takes `read` at the scope that is asked for.
+pub fn allow_read(access: &Access, read: Read) -> Result<Allowed<Read>, Denied> {
+    let (id, scope) = (&read.target.id, &read.target.scope);
+    if !access.grants().allows_config(Verb::Read, &id.namespace, &id.config, scope) {
+        access.permit(Verb::Read, Resource::Config { id: id.clone(), scope: scope.clone() })?;
+    }
+    Ok(Allowed(read))
+}
+
+/// Asking what changes would do takes `validate` at the scope of each.
+pub fn allow_validate(access: &Access, changes: Vec<Change>) -> Result<Allowed<Vec<Change>>, Denied> {
+    let resource =
+        |change: &Change| Resource::Config { id: change.id.clone(), scope: change.key.scope.clone() };
+    access.permit_all(changes.iter().map(|change| (Verb::Validate, resource(change))))?;
+    Ok(Allowed(changes))
+}
+
+/// A write takes the right for what it does at each scope that it changes; what concerns a config as a whole, at `/`.
+pub fn allow_write(access: &Access, intent: Intent) -> Result<AllowedWrite, Denied> {
+    let permits = access.permit_all(needs(&intent))?;
+    Ok(AllowedWrite { caller: permits.caller().clone(), intent })
+}
+
+fn needs(intent: &Intent) -> Vec<(Verb, Resource)> {
+    let whole =
+        |verb: Verb, id: &ConfigId| (verb, Resource::Config { id: id.clone(), scope: Scope::global() });
+    match intent {
+        Intent::Changes(changes) => changes.iter().map(|change| of_layer(&change.id, &change.key)).collect(),
+        Intent::Delete { id, key: Some(key), .. } => vec![of_layer(id, key)],
+        // Its overrides go, too.
+        Intent::Delete { id, key: None, .. } => vec![whole(Verb::Write, id), whole(Verb::Override, id)],
+        Intent::Rollback { id, scope, .. } => {
+            let scope = scope.clone().unwrap_or_else(Scope::global);
+            vec![(Verb::Rollback, Resource::Config { id: id.clone(), scope })]
+        }
+        Intent::Tag { id, .. } => vec![whole(Verb::Tag, id)],
+        Intent::PutSchema { governed, .. } | Intent::Migrate { governed, .. } => {
+            vec![whole(Verb::Schema, governed)]
+        }
+        // Nobody asks for it: overrides end by themselves.
+        Intent::Expire(_) => vec![(Verb::Admin, Resource::Store)],
+    }
+}
+
+fn of_layer(id: &ConfigId, key: &LayerKey) -> (Verb, Resource) {
+    let verb = match key.kind {
+        LayerKind::Base => Verb::Write,
+        LayerKind::Override => Verb::Override,
+    };
+    (verb, Resource::Config { id: id.clone(), scope: key.scope.clone() })
+}

@@ -1,0 +1,65 @@
+//! What a call brings along to say who makes it: metadata, or the certificate of its connection. Knows whether it has the form of a
+//! credential; never whether it is good.
+
+use std::sync::Arc;
+
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use percent_encoding::percent_decode;
+
+use super::refused::Refused;
+use crate::api::peer::{Peer, PeerCertificate};
+use crate::auth::Caller;
+use crate::auth::token::PREFIX;
+
+/// The metadata by which a client says who it is, where it is believed.
+static ACTOR: HeaderName = HeaderName::from_static("confwatch-actor");
+const ACTOR_BYTES_MAX: usize = 256;
+const SCHEME: &str = "Bearer";
+
+/// A credential that is yet to be checked.
+pub enum Presented<'a> {
+    Token(&'a str),
+    Jwt(&'a str),
+    Certificate(&'a PeerCertificate),
+}
+
+impl<'a> Presented<'a> {
+    /// Metadata goes before the certificate.
+    pub fn of(headers: &'a HeaderMap, peer: Option<&'a Peer>) -> Result<Presented<'a>, Refused> {
+        let mut values = headers.get_all(AUTHORIZATION).iter();
+        let Some(value) = values.next() else {
+            let certificate = peer.and_then(|peer| peer.certificate.as_ref());
+            return certificate.map(Presented::Certificate).ok_or(Refused::NoCredential);
+        };
+        if values.next().is_some() {
+            return Err(Refused::Malformed("there is more than one `authorization`"));
+        }
+        let expected = || Refused::Malformed("`authorization` is not `Bearer` and a token");
+        let (scheme, token) =
+            value.to_str().ok().and_then(|text| text.split_once(' ')).ok_or_else(expected)?;
+        let token = token.trim();
+        if !scheme.eq_ignore_ascii_case(SCHEME) || token.is_empty() {
+            return Err(expected());
+        }
+        Ok(if token.starts_with(PREFIX) { Presented::Token(token) } else { Presented::Jwt(token) })
+    }
+}
+
+/// Who calls, as they claim.
+pub fn claim(headers: &HeaderMap) -> Option<&HeaderValue> {
+    headers.get(&ACTOR)
+}
+
+/// The caller of this claim: percent-encoded UTF-8, without control characters. `None` if it names nobody.
+pub fn claimed_actor(claim: &HeaderValue) -> Option<Arc<Caller>> {
+    let claimed = percent_decode(claim.as_bytes()).decode_utf8_lossy();
+    let mut actor = String::new();
+    for c in claimed.trim().chars().filter(|c| !c.is_control()) {
+        if actor.len() + c.len_utf8() > ACTOR_BYTES_MAX {
+            break;
+        }
+        actor.push(c);
+    }
+    Caller::unverified(actor.trim()).ok()
+}

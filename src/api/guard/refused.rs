@@ -1,0 +1,26 @@
+//! Why a credential is not good. Knows credentials; what a client is told of it is in `status`.
+
+use crate::auth::jwt::JwtError;
+use crate::auth::{SubjectError, TokenError};
+
+/// The call is not let in: who makes it is not known.
+#[derive(Debug, thiserror::Error)]
+pub enum Refused {
+    #[error(
+        "the call has no credential: metadata `authorization: Bearer TOKEN`, or a client certificate, is expected"
+    )]
+    NoCredential,
+    #[error("the credential cannot be read: {0}")]
+    Malformed(&'static str),
+    #[error("{0}")]
+    Token(#[from] TokenError),
+    #[error("{0}")]
+    Jwt(#[from] JwtError),
+    /// It looks like one, and there is no issuer whose tokens would be good.
+    #[error("this is no API token, and JSON web tokens are not accepted here")]
+    NoIssuer,
+    #[error("the client certificate names nobody: {0}")]
+    Certificate(SubjectError),
+    #[error("the client certificate has expired")]
+    CertificateExpired,
+}

@@ -1,0 +1,219 @@
+//! The policy and the tokens that hold now, as the engine has them, and the keys of an issuer. Knows when they change; never a call.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, SystemTime};
+
+use arc_swap::ArcSwap;
+use quick_cache::sync::Cache;
+use tokio::sync::watch;
+
+use super::refused::Refused;
+use crate::api::peer::PeerCertificate;
+use crate::auth::certificate::{self, Holder};
+use crate::auth::jwt::Keeper;
+use crate::auth::{
+    Access, Caller, Credential, POLICY, Policy, Problem, RESERVED_NAMESPACE, TOKENS, TokenSet,
+};
+use crate::engine::{Engine, State, access_document};
+use crate::model::{ConfigId, ConfigName, Namespace, Revision, Timestamp, Version};
+
+/// As many certificates are remembered with who holds them.
+const HOLDERS_MAX: usize = 10_000;
+/// How often to look whether the keys of the issuer are others.
+const KEYS_LOOKED_AT_EVERY: Duration = Duration::from_millis(500);
+
+/// What holds now.
+pub struct Rules {
+    ruling: ArcSwap<Ruling>,
+    /// The newest revision that was looked at.
+    seen: AtomicU64,
+    /// Guards the change of the two above: one at a time.
+    changing: Mutex<()>,
+    /// Of each change.
+    changes: watch::Sender<u64>,
+    policy_id: ConfigId,
+    tokens_id: ConfigId,
+    holders: Cache<[u8; 32], Arc<Caller>>,
+    keeper: Option<Keeper>,
+}
+
+/// A policy and tokens that hold together.
+pub struct Ruling {
+    pub policy: Policy,
+    pub tokens: TokenSet,
+    versions: (Version, Version),
+}
+
+/// What is stored governs access, and cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the config {config} cannot be read, so that nobody would get in: {problem}; correct it with --auth off, on a loopback address"
+)]
+pub struct RulesError {
+    config: ConfigId,
+    problem: Problem,
+}
+
+/// The config of the server that has this name.
+pub fn reserved(name: &str) -> ConfigId {
+    let namespace = Namespace::parse(RESERVED_NAMESPACE).expect("a name");
+    ConfigId { namespace, config: ConfigName::parse(name).expect("a name") }
+}
+
+impl Rules {
+    pub fn new(state: &State, keeper: Option<Keeper>) -> Result<Rules, RulesError> {
+        let (policy_id, tokens_id) = (reserved(POLICY), reserved(TOKENS));
+        let ruling = Ruling::read(state, &policy_id, &tokens_id)?;
+        Ok(Rules {
+            ruling: ArcSwap::from_pointee(ruling),
+            seen: AtomicU64::new(state.revision.0),
+            changing: Mutex::default(),
+            changes: watch::Sender::new(0),
+            policy_id,
+            tokens_id,
+            holders: Cache::new(HOLDERS_MAX),
+            keeper,
+        })
+    }
+
+    pub fn ruling(&self) -> Arc<Ruling> {
+        self.ruling.load_full()
+    }
+
+    /// Word of each change, for streams that are open.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    /// Goes by this state from now on, unless it went by a newer one before. Most calls find nothing new: that costs a comparison.
+    pub fn look(&self, state: &State) {
+        if self.seen.load(Ordering::Acquire) >= state.revision.0 {
+            return;
+        }
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.seen.load(Ordering::Acquire) >= state.revision.0 {
+            return;
+        }
+        let before = self.ruling.load();
+        if before.versions != versions(state, &self.policy_id, &self.tokens_id) {
+            match Ruling::read(state, &self.policy_id, &self.tokens_id) {
+                Ok(mut ruling) => {
+                    ruling.tokens = std::mem::take(&mut ruling.tokens).succeeding(&before.tokens);
+                    self.ruling.store(Arc::new(ruling));
+                    self.changes.send_modify(|count| *count += 1);
+                }
+                // The engine commits none that cannot be read.
+                Err(error) => tracing::error!(%error, "what governed access before holds on"),
+            }
+        }
+        self.seen.store(state.revision.0, Ordering::Release);
+    }
+
+    /// What a caller may do.
+    pub fn access(&self, caller: Arc<Caller>) -> Access {
+        Access::new(caller, &self.ruling.load().policy)
+    }
+
+    pub fn token(&self, text: &str, now: Timestamp) -> Result<Arc<Caller>, Refused> {
+        Ok(self.ruling.load().tokens.authenticate(text, now)?)
+    }
+
+    pub fn jwt(&self, text: &str, now: Timestamp) -> Result<Arc<Caller>, Refused> {
+        let keeper = self.keeper.as_ref().ok_or(Refused::NoIssuer)?;
+        Ok(keeper.verifier().verify(text, now)?)
+    }
+
+    /// The same, after a look for new keys.
+    pub async fn jwt_after_look(&self, text: &str, now: Timestamp) -> Result<Arc<Caller>, Refused> {
+        let keeper = self.keeper.as_ref().ok_or(Refused::NoIssuer)?;
+        Ok(keeper.verify(text, now).await?)
+    }
+
+    pub fn certificate(&self, shown: &PeerCertificate, now: Timestamp) -> Result<Arc<Caller>, Refused> {
+        let holder = || Holder {
+            subject: shown.common_name.as_deref().unwrap_or(&shown.subject),
+            names: &shown.names,
+            fingerprint: &shown.fingerprint,
+            not_after: shown.not_after,
+        };
+        let caller = match self.holders.get(&shown.fingerprint) {
+            Some(caller) => caller,
+            None => {
+                let caller = certificate::caller(&holder()).map_err(Refused::Certificate)?;
+                self.holders.insert(shown.fingerprint, caller.clone());
+                caller
+            }
+        };
+        if caller.is_expired(now) { Err(Refused::CertificateExpired) } else { Ok(caller) }
+    }
+
+    /// Whether a credential that was good still is, and what its bearer may do by now.
+    pub fn again(&self, caller: &Arc<Caller>) -> Result<Access, Refused> {
+        let now = Timestamp::from_system(SystemTime::now());
+        let ruling = self.ruling.load();
+        let caller = match caller.credential() {
+            Credential::Token { .. } => ruling.tokens.recheck(caller, now)?,
+            Credential::Jwt { .. } => {
+                let keeper = self.keeper.as_ref().ok_or(Refused::NoIssuer)?;
+                keeper.verifier().recheck(caller, now)?;
+                caller.clone()
+            }
+            Credential::Certificate { .. } if caller.is_expired(now) => {
+                return Err(Refused::CertificateExpired);
+            }
+            Credential::Certificate { .. } | Credential::Unverified => caller.clone(),
+        };
+        Ok(Access::new(caller, &ruling.policy))
+    }
+}
+
+impl Ruling {
+    /// This policy, whatever is stored, and the tokens that are.
+    pub fn believing(policy: Policy, state: &State) -> Ruling {
+        let (policy_id, tokens_id) = (reserved(POLICY), reserved(TOKENS));
+        let stored = Ruling::read(state, &policy_id, &tokens_id);
+        let tokens = stored.map(|stored| stored.tokens).unwrap_or_default();
+        Ruling { policy, tokens, versions: versions(state, &policy_id, &tokens_id) }
+    }
+
+    fn read(state: &State, policy_id: &ConfigId, tokens_id: &ConfigId) -> Result<Ruling, RulesError> {
+        let problem = |config: &ConfigId, problems: Vec<Problem>| RulesError {
+            config: config.clone(),
+            problem: problems.into_iter().next().expect("what is wrong is told"),
+        };
+        let policy = match access_document(state.config(policy_id)) {
+            Some(document) => Policy::parse(&document).map_err(|problems| problem(policy_id, problems))?,
+            None => Policy::nothing(),
+        };
+        let tokens = match access_document(state.config(tokens_id)) {
+            Some(document) => TokenSet::parse(&document).map_err(|problems| problem(tokens_id, problems))?,
+            None => TokenSet::default(),
+        };
+        Ok(Ruling { policy, tokens, versions: versions(state, policy_id, tokens_id) })
+    }
+}
+
+/// Goes by each new state, so that streams are told of what changes for them. Ends with the engine.
+pub async fn follow(engine: Weak<Engine>, rules: Arc<Rules>) {
+    let Some(mut revisions) = engine.upgrade().map(|engine| engine.revisions()) else { return };
+    let mut keys = rules.keeper.as_ref().map(|keeper| keeper.verifier().generation());
+    loop {
+        tokio::select! {
+            changed = revisions.changed() => if changed.is_err() { return },
+            () = tokio::time::sleep(KEYS_LOOKED_AT_EVERY), if keys.is_some() => {}
+        }
+        let _: Revision = *revisions.borrow_and_update();
+        let Some(engine) = engine.upgrade() else { return };
+        rules.look(&engine.state());
+        let now = rules.keeper.as_ref().map(|keeper| keeper.verifier().generation());
+        if std::mem::replace(&mut keys, now) != now {
+            rules.changes.send_modify(|count| *count += 1);
+        }
+    }
+}
+
+fn versions(state: &State, policy: &ConfigId, tokens: &ConfigId) -> (Version, Version) {
+    let version = |id| state.config(id).map_or(Version::ZERO, |config| config.at.version);
+    (version(policy), version(tokens))
+}

@@ -1,0 +1,81 @@
+//! What an open stream may still do: asked again whenever the policy, tokens or keys change, and when its credential ends. Knows no
+//! stream.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, SystemTime};
+
+use futures_util::FutureExt;
+use tokio::time::{Sleep, sleep};
+use tokio_stream::Stream;
+use tokio_stream::wrappers::WatchStream as Word;
+use tonic::Status;
+
+use super::rules::Rules;
+use crate::auth::Access;
+use crate::model::Timestamp;
+
+/// The longest sleep: clocks are set, and timers do not hear of it.
+const SLEEP_MAX: Duration = Duration::from_secs(300);
+
+/// Nothing where everybody is believed, since there may be very many streams.
+pub struct Standing(Option<Box<Checked>>);
+
+struct Checked {
+    rules: Arc<Rules>,
+    access: Access,
+    word: Word<u64>,
+    /// Of a credential that ends.
+    end: Option<Pin<Box<Sleep>>>,
+}
+
+impl Standing {
+    pub(super) fn unchecked() -> Standing {
+        Standing(None)
+    }
+
+    pub(super) fn new(rules: Arc<Rules>, access: Access) -> Standing {
+        // From the first word on, since something may have changed while the stream was opened.
+        let word = Word::new(rules.changes());
+        let end = sleep_until_end(&access);
+        Standing(Some(Box::new(Checked { rules, access, word, end })))
+    }
+
+    pub fn is_checked(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Ready when something has changed: what the caller may do now, or why the stream must end.
+    pub fn poll_changed(&mut self, context: &mut Context<'_>) -> Poll<Result<Access, Status>> {
+        let Some(checked) = &mut self.0 else { return Poll::Pending };
+        let mut is_due = false;
+        while let Poll::Ready(Some(_)) = Pin::new(&mut checked.word).poll_next(context) {
+            is_due = true;
+        }
+        while let Some(Poll::Ready(())) = checked.end.as_mut().map(|end| end.poll_unpin(context)) {
+            is_due = true;
+            checked.end = match checked.rules.again(checked.access.caller()) {
+                Ok(access) => sleep_until_end(&access),
+                Err(_) => None,
+            };
+        }
+        if !is_due {
+            return Poll::Pending;
+        }
+        let renewed = checked.rules.again(checked.access.caller()).map_err(Status::from);
+        Poll::Ready(renewed.inspect(|access| checked.access = access.clone()))
+    }
+
+    /// The same, to be waited for.
+    pub async fn changed(&mut self) -> Result<Access, Status> {
+        std::future::poll_fn(|context| self.poll_changed(context)).await
+    }
+}
+
+fn sleep_until_end(access: &Access) -> Option<Pin<Box<Sleep>>> {
+    let now = Timestamp::from_system(SystemTime::now());
+    let left = access.caller().expires().map(|expires| now.until(expires))?;
+    // Timers go by milliseconds, and the end must be past.
+    Some(Box::pin(sleep((left + Duration::from_millis(1)).min(SLEEP_MAX))))
+}

@@ -1,0 +1,152 @@
+//! Who is let in when the server starts: the guard that the settings ask for, and the administrator of a new store. Knows no call.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow, ensure};
+
+use super::settings::{AuthMode, JwtIssuer, Settings};
+use crate::api::guard::Guard;
+use crate::auth::jwt::{Claim, JwtSettings, Keeper, KeySet, KeySource, Timing, Verifier};
+use crate::auth::{POLICY, Policy, Principal, RESERVED_NAMESPACE, Subject, TOKENS, token};
+use crate::engine::{Action, Change, Engine, Intent, Origin, Secrets, Text, Write, access_document};
+use crate::model::text::Format;
+use crate::model::{ConfigId, ConfigName, LayerKey, Namespace, Scope, Source};
+
+/// The file in the data directory with the first token.
+const TOKEN_FILE: &str = "admin.token";
+const ADMINISTRATOR: &str = "user:admin";
+const TOKEN_NAME: &str = "admin";
+/// Who makes the first policy, for the history.
+const ACTOR: &str = "system";
+/// How long an issuer may take to answer.
+const KEYS_TIMEOUT: Duration = Duration::from_secs(10);
+/// How far the clock of an issuer may be from ours.
+const LEEWAY: Duration = Duration::from_secs(30);
+
+/// Whether callers are checked. Not to check them is for oneself.
+pub(super) fn mode(settings: &Settings, address: SocketAddr) -> anyhow::Result<AuthMode> {
+    let is_loopback = address.ip().to_canonical().is_loopback();
+    match settings.auth {
+        Some(AuthMode::On) => Ok(AuthMode::On),
+        Some(AuthMode::Off) => {
+            ensure!(
+                is_loopback,
+                "{address} can be reached by others, and with --auth off whoever does may read and change everything: \
+                 listen on 127.0.0.1, or leave --auth off out"
+            );
+            Ok(AuthMode::Off)
+        }
+        None if is_loopback && settings.tls.is_none() => Ok(AuthMode::Off),
+        None => Ok(AuthMode::On),
+    }
+}
+
+/// The guard of a server that listens there.
+pub(super) async fn guard(
+    settings: &Settings,
+    address: SocketAddr,
+    engine: &Arc<Engine>,
+) -> anyhow::Result<Guard> {
+    match mode(settings, address)? {
+        AuthMode::Off => {
+            tracing::warn!(
+                %address,
+                "authentication is OFF: whoever can connect may read and change everything (--auth on asks for credentials)"
+            );
+            Ok(Guard::off())
+        }
+        AuthMode::On => {
+            if let Some(path) = make_administrator(engine, &settings.data_dir).await? {
+                tracing::warn!(
+                    path = %path.display(),
+                    "there was no policy yet: a token that may do everything was made, and lies in this file"
+                );
+            }
+            let keeper = match &settings.jwt {
+                Some(issuer) => Some(keeper(issuer).await?),
+                None => None,
+            };
+            Ok(Guard::on(engine.clone(), keeper)?)
+        }
+    }
+}
+
+async fn keeper(issuer: &JwtIssuer) -> anyhow::Result<Keeper> {
+    let claim = |text: &String| Claim::parse(text).with_context(|| format!("{text:?} is no claim"));
+    let settings = JwtSettings {
+        issuer: issuer.issuer.as_str().into(),
+        audiences: issuer.audiences.clone(),
+        subject_claim: Claim::Member("sub".to_owned()),
+        group_claims: issuer.groups_claims.iter().map(claim).collect::<Result<_, _>>()?,
+        leeway: LEEWAY,
+    };
+    let source = KeySource::parse(&issuer.keys, KEYS_TIMEOUT)?;
+    let timing = Timing::of(&source);
+    let verifier = Arc::new(Verifier::new(settings, KeySet::default()));
+    Keeper::start(verifier, source, timing)
+        .await
+        .context("cannot read the keys of the issuer of JSON web tokens")
+}
+
+/// Gives a store without a policy its first one, and a token for who may do everything. Where the token lies; `None`: there is a policy.
+///
+/// The token is written down before it holds: whatever ends the process in between, the next start makes another one.
+async fn make_administrator(engine: &Engine, data_dir: &Path) -> anyhow::Result<Option<PathBuf>> {
+    let policy_id = reserved(POLICY);
+    if access_document(engine.state().config(&policy_id)).is_some() {
+        return Ok(None);
+    }
+    let subject = Subject::parse(ADMINISTRATOR).expect("a name");
+    let policy = Policy::first(&subject);
+    let random = token::random().map_err(|error| anyhow!("there is no randomness for a token: {error}"))?;
+    let principal = Principal::new(subject, vec![]).expect("no groups");
+    let new = token::make(&random, TOKEN_NAME, principal, engine.now(), None)?;
+    let path = data_dir.join(TOKEN_FILE);
+    write_secret(&path, &new.text).with_context(|| format!("cannot write {}", path.display()))?;
+    let change = |id: ConfigId, action: fn(Text) -> Action, value: serde_json::Value| Change {
+        field: id.config.to_string(),
+        id,
+        key: LayerKey::base(Scope::global()),
+        ttl: None,
+        action: action(Text { content: value.to_string(), format: Format::Json }),
+        expected: None,
+    };
+    let changes = vec![
+        change(policy_id, Action::Replace, policy),
+        change(reserved(TOKENS), Action::MergePatch, token::patch_to_add(&new)),
+    ];
+    let origin = Origin {
+        actor: ACTOR.to_owned(),
+        source: Source::Apply,
+        reason: "the first start with authentication".to_owned(),
+        request: None,
+        annotations: Default::default(),
+    };
+    let secrets = Secrets::Revealed;
+    let write = Write { origin, intent: Intent::Changes(changes), validate_only: false, secrets };
+    engine.write(write).await.context("cannot store the first policy")?;
+    Ok(Some(path))
+}
+
+fn reserved(name: &str) -> ConfigId {
+    let namespace = Namespace::parse(RESERVED_NAMESPACE).expect("a name");
+    ConfigId { namespace, config: ConfigName::parse(name).expect("a name") }
+}
+
+/// For the owner alone, and whole or not at all.
+fn write_secret(path: &Path, text: &str) -> std::io::Result<()> {
+    let unfinished = path.with_extension("token.new");
+    let _ = fs::remove_file(&unfinished);
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
+    file.write_all(text.as_bytes())?;
+    file.write_all(b"\n")?;
+    file.sync_all()?;
+    fs::rename(&unfinished, path)?;
+    path.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
+}
