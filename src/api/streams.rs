@@ -57,7 +57,10 @@ impl Api {
     ) -> Result<WatchStream, Status> {
         let options = request::watch(request, self.engine.limits().targets_max)?;
         let watched = Watched::open(access, self.guard.standing(access), &options.targets)?;
-        let subscription = self.engine.watch(options).await?;
+        let mut subscription = self.engine.watch(options).await?;
+        if watched.is_some() {
+            subscription.narrow(access.sight());
+        }
         let epoch = self.engine.state().epoch;
         Ok(WatchStream { epoch, subscription, id_is_told: false, watched })
     }
@@ -84,22 +87,15 @@ impl Stream for WatchStream {
     type Item = Result<Encoded, Status>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        loop {
-            if let Some(Err(status)) = self.watched.as_mut().map(|watched| watched.poll_check(context)) {
-                return Poll::Ready(Some(Err(status)));
-            }
-            let Some(event) = std::task::ready!(Pin::new(&mut self.subscription).poll_next(context)) else {
-                return Poll::Ready(None);
-            };
-            let event = event?;
-            let seen = match &mut self.watched {
-                Some(watched) => watched.seen(event),
-                None => Some(event),
-            };
-            if let Some(event) = seen {
-                return Poll::Ready(Some(Ok(self.encode(event))));
-            }
+        if let Some(watched) = &mut self.watched
+            && let Some(sight) = watched.poll_check(context)?
+        {
+            self.subscription.narrow(sight);
         }
+        let Some(event) = std::task::ready!(Pin::new(&mut self.subscription).poll_next(context)) else {
+            return Poll::Ready(None);
+        };
+        Poll::Ready(Some(Ok(self.encode(event?))))
     }
 }
 

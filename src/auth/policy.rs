@@ -33,8 +33,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::{Value, json};
 
-use super::{Principal, Problem, Subject};
-use crate::model::Scope;
+use super::{POLICY, Principal, Problem, RESERVED_NAMESPACE, Subject};
+use crate::model::{ConfigName, Namespace, Scope};
 use binding::{Binding, SubjectPattern};
 use pattern::Pattern;
 
@@ -102,6 +102,14 @@ impl Policy {
     pub fn allows(&self, who: &Principal, verb: Verb, resource: &Resource) -> bool {
         let need = resource.need(verb);
         self.bindings.iter().any(|binding| binding.meets(&need) && binding.is_for(who))
+    }
+
+    /// Whether it leaves somebody who may change it. Whether anybody has a credential for that is not known here.
+    pub fn has_administrator(&self) -> bool {
+        let namespace = Namespace::parse(RESERVED_NAMESPACE).expect("a name");
+        let policy = Resource::config(namespace, ConfigName::parse(POLICY).expect("a name"), Scope::global());
+        let need = policy.need(Verb::Write);
+        self.bindings.iter().any(|binding| binding.meets(&need) && !binding.subjects.is_empty())
     }
 
     /// Whether this one may, and why.

@@ -1,5 +1,5 @@
-//! What governs access: the policy and the tokens, which are configs of a namespace of their own. Knows which configs these are, and that
-//! one must be readable before it is committed; never a caller.
+//! What governs access: the policy and the tokens, which are configs of a namespace of their own. Knows which configs these are, that one
+//! must be readable before it is committed, and that a policy must leave somebody who can change it; never a caller.
 
 use std::sync::Arc;
 
@@ -12,6 +12,8 @@ use crate::validate::{Finding, Found, Report, Severity, check_place};
 use super::state::ConfigState;
 
 const CODE: &str = "ACCESS";
+const ADMINISTRATOR: &str =
+    "keep a binding of somebody to the role \"admin\" on namespace \"*\", config \"*\", scope \"/\"";
 
 /// The document of a config that governs access: its base layer at `/`, as it is. `None`: there is none.
 pub fn access_document(config: Option<&Arc<ConfigState>>) -> Option<Value> {
@@ -22,7 +24,8 @@ fn document(config: &ConfigState) -> Option<Value> {
     Some(config.layer_at(LayerKind::Base, "/")?.layer.content.to_value())
 }
 
-/// Refuses a policy and tokens that could not be read, whatever kind of write makes them: a rollback, too. Everybody would be locked out.
+/// Refuses a policy and tokens that could not be read, and a policy that nobody could change any more, whatever kind of write makes them:
+/// a rollback and a deletion, too. Everybody would be locked out.
 pub(super) fn check_access(change: &ConfigChange, after: &ConfigState, report: &mut Report) {
     let name = change.id.config.as_str();
     if !is_reserved(&change.id.namespace) || ![POLICY, TOKENS].contains(&name) {
@@ -34,13 +37,28 @@ pub(super) fn check_access(change: &ConfigChange, after: &ConfigState, report: &
             report.add(Finding::at(&change.id, &layer.key.scope, found));
         }
     }
-    let Some(document) = document(after) else { return };
-    let problems = match name {
-        POLICY => Policy::parse(&document).err(),
-        _ => TokenSet::parse(&document).err(),
+    let document = document(after);
+    let problems = match (name, &document) {
+        (POLICY, None) => vec![nobody("there would be no policy any more")],
+        (POLICY, Some(document)) => match Policy::parse(document) {
+            Ok(policy) if policy.has_administrator() => vec![],
+            Ok(_) => vec![nobody("no binding lets anybody change the policy any more")],
+            Err(problems) => problems,
+        },
+        (_, Some(document)) => TokenSet::parse(document).err().unwrap_or_default(),
+        (_, None) => vec![],
     };
-    for Problem { pointer, message, suggestion } in problems.into_iter().flatten() {
+    for Problem { pointer, message, suggestion } in problems {
         let found = Found { severity: Severity::Error, code: CODE.into(), pointer, message, suggestion };
         report.add(Finding::at(&change.id, &crate::model::Scope::global(), found));
+    }
+}
+
+/// Nobody would be left to correct it.
+fn nobody(message: &str) -> Problem {
+    Problem {
+        pointer: "/bindings".to_owned(),
+        message: message.to_owned(),
+        suggestion: ADMINISTRATOR.to_owned(),
     }
 }

@@ -1,5 +1,6 @@
 //! The engine against a model that keeps everything and merges by the letter of RFC 7396.
 
+mod access;
 mod contention;
 mod refusing;
 mod secrets;

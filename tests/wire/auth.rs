@@ -22,7 +22,7 @@ use tonic::{Code, Request, Status};
 use super::support::*;
 
 /// What each verb alone may do in the namespace `test`, for a token of its name.
-const POLICY: &str = r#"{
+pub const POLICY: &str = r#"{
   "roles": {"read": ["read"], "write": ["write"], "rollback": ["rollback"], "override": ["override"],
             "validate": ["validate"], "tag": ["tag"], "schema": ["schema"], "audit": ["audit"]},
   "bindings": [
@@ -40,24 +40,24 @@ const POLICY: &str = r#"{
 }"#;
 
 /// A server that asks for credentials, and its administrator.
-struct Guarded {
-    server: TestServer,
-    admin: Client,
+pub struct Guarded {
+    pub server: TestServer,
+    pub admin: Client,
 }
 
 impl Guarded {
-    async fn start() -> Guarded {
+    pub async fn start() -> Guarded {
         Guarded::start_in(TempDir::new().expect("a directory")).await
     }
 
-    async fn start_in(directory: TempDir) -> Guarded {
+    pub async fn start_in(directory: TempDir) -> Guarded {
         let server = TestServer::start_in(directory, |settings| settings.auth = Some(AuthMode::On)).await;
         let admin = client(&server, Some(&admin_token(&server.directory)));
         Guarded { server, admin }
     }
 
     /// With the policy of these tests, and a config with a few layers.
-    async fn start_with_policy() -> Guarded {
+    pub async fn start_with_policy() -> Guarded {
         let guarded = Guarded::start().await;
         guarded.set_policy(POLICY).await.expect("the policy is good");
         for scope in ["/", "/staging", "/production"] {
@@ -66,20 +66,20 @@ impl Guarded {
         guarded
     }
 
-    async fn set_policy(&self, policy: &str) -> Result<SetResponse, Status> {
+    pub async fn set_policy(&self, policy: &str) -> Result<SetResponse, Status> {
         let change = reserved("policy", change::Action::Replace(json(policy)));
         Ok(self.admin.api().set(set(change)).await?.into_inner())
     }
 
     /// A token for `token:NAME`, and its id.
-    async fn token(&self, name: &str) -> (String, String) {
+    pub async fn token(&self, name: &str) -> (String, String) {
         let request = CreateTokenRequest { name: name.into(), ..Default::default() };
         let made = self.admin.access().create_token(request).await.expect("made").into_inner();
         (made.token, made.info.expect("what is kept of it").id)
     }
 
     /// A client that bears one.
-    async fn bearer(&self, name: &str) -> Client {
+    pub async fn bearer(&self, name: &str) -> Client {
         client(&self.server, Some(&self.token(name).await.0))
     }
 
@@ -95,16 +95,16 @@ impl Guarded {
     }
 }
 
-fn reserved(config: &str, action: change::Action) -> Change {
+pub fn reserved(config: &str, action: change::Action) -> Change {
     Change { namespace: "confwatch".into(), config: config.into(), ..change("/", action) }
 }
 
-fn admin_token(directory: &TempDir) -> String {
+pub fn admin_token(directory: &TempDir) -> String {
     let path = directory.path().join("data/admin.token");
     std::fs::read_to_string(path).expect("the first start makes a token").trim().to_owned()
 }
 
-fn client(server: &TestServer, token: Option<&str>) -> Client {
+pub fn client(server: &TestServer, token: Option<&str>) -> Client {
     Client::connect(ConnectOptions {
         address: format!("http://{}", server.running.address()),
         token: token.map(|token| token.parse::<Token>().expect("a token")),
@@ -418,7 +418,7 @@ async fn lists_show_only_what_may_be_read() {
 }
 
 /// A watch that has told its first state.
-async fn opened(client: &Client, config: &str, scope: &str) -> tonic::Streaming<WatchResponse> {
+pub async fn opened(client: &Client, config: &str, scope: &str) -> tonic::Streaming<WatchResponse> {
     let target = WatchTarget {
         namespace: "test".into(),
         config: config.into(),
@@ -432,7 +432,7 @@ async fn opened(client: &Client, config: &str, scope: &str) -> tonic::Streaming<
 }
 
 /// How a stream ends, whatever it tells before.
-async fn ending<T>(mut stream: tonic::Streaming<T>) -> Status {
+pub async fn ending<T>(mut stream: tonic::Streaming<T>) -> Status {
     loop {
         match stream.message().await {
             Ok(Some(_)) => {}

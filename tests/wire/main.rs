@@ -15,6 +15,7 @@ mod openmetrics;
 mod overrides;
 mod raw;
 mod reads;
+mod revocation;
 mod schemas;
 mod secrets;
 mod support;

@@ -6,18 +6,15 @@ use tonic::Status;
 
 use crate::api::guard::Standing;
 use crate::auth::{Access, Denied, Resource, Sight, Verb};
-use crate::engine::watch::{Event, TargetState, WatchSelector, WatchTarget};
+use crate::engine::watch::{WatchSelector, WatchTarget};
 use crate::model::Namespace;
 
 /// The targets of one stream, and who may still read them.
 pub struct Watched {
     standing: Standing,
     targets: Vec<Resource>,
-    /// Of these the caller may be shown some configs only.
+    /// Of these the caller may be shown some configs only: the subscription leaves out the others.
     namespaces: Vec<Namespace>,
-    sight: Sight,
-    /// Of a message in parts the client waits for the last, empty or not.
-    is_in_parts: bool,
 }
 
 impl Watched {
@@ -39,20 +36,21 @@ impl Watched {
                 WatchSelector::Namespace(namespace, _) => namespaces.push(namespace.clone()),
             }
         }
-        let (targets, sight) = (resources, access.sight());
-        let watched = Watched { standing, targets, namespaces, sight, is_in_parts: false };
+        let watched = Watched { standing, targets: resources, namespaces };
         watched.check(access)?;
         Ok(Some(Box::new(watched)))
     }
 
-    /// Fails once the caller may no longer read it all, or is not known any more. Wakes when that may have come about.
-    pub fn poll_check(&mut self, context: &mut Context<'_>) -> Result<(), Status> {
+    /// What the caller may see by now, if that can be another than before. Fails once they may no longer read what they asked for by name,
+    /// or are not known any more. Wakes when that may have come about.
+    pub fn poll_check(&mut self, context: &mut Context<'_>) -> Result<Option<Sight>, Status> {
+        let mut sight = None;
         while let Poll::Ready(changed) = self.standing.poll_changed(context) {
             let access = changed?;
             self.check(&access)?;
-            self.sight = access.sight();
+            sight = Some(access.sight());
         }
-        Ok(())
+        Ok(sight)
     }
 
     fn check(&self, access: &Access) -> Result<(), Denied> {
@@ -66,30 +64,5 @@ impl Watched {
             access.permit(Verb::Read, Resource::Namespace(namespace.clone()))?;
         }
         Ok(())
-    }
-
-    /// The event without configs that the caller may not read. `None`: nothing is left to tell.
-    pub fn seen(&mut self, mut event: Event) -> Option<Event> {
-        if self.namespaces.is_empty() {
-            return Some(event);
-        }
-        let sight = &self.sight;
-        let is_seen = |state: &TargetState| {
-            let target = state.target();
-            sight.has(&target.id.namespace, &target.id.config, &target.scope)
-        };
-        let was_in_parts = self.is_in_parts;
-        match &mut event {
-            Event::Snapshot { states, .. } => states.retain(is_seen),
-            Event::Update { states, more, .. } => {
-                states.retain(is_seen);
-                self.is_in_parts = *more;
-                if states.is_empty() && !*more && !was_in_parts {
-                    return None;
-                }
-            }
-            Event::Changed { .. } | Event::Progress { .. } => {}
-        }
-        Some(event)
     }
 }

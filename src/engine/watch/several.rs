@@ -4,6 +4,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+use crate::auth::Sight as MaySee;
 use crate::model::text::Format;
 use crate::model::{ConfigId, ConfigName, Digest, Namespace, Scope};
 
@@ -24,6 +25,10 @@ const PART_STATES_MAX: usize = 1000;
 pub(super) struct Several {
     targets: Vec<Followed>,
     sending: Option<Sending>,
+    /// Which configs of the namespaces that it follows are shown. `None`: all of them.
+    may_see: Option<MaySee>,
+    /// What is shown is another than before, and the client has yet to hear of it.
+    is_narrowed: bool,
 }
 
 /// A target, and what the client knows of it.
@@ -73,7 +78,18 @@ enum Look {
 
 impl Several {
     pub fn new(targets: Vec<Followed>) -> Several {
-        Several { targets, sending: None }
+        Several { targets, sending: None, may_see: None, is_narrowed: false }
+    }
+
+    /// From now on the configs of a namespace are those that may be seen; others are absent. The next message tells what that changes.
+    pub fn narrow(&mut self, may_see: MaySee) {
+        self.may_see = Some(may_see);
+        self.is_narrowed = true;
+    }
+
+    /// Whether there is something to look at although nothing was committed.
+    pub fn is_narrowed(&self) -> bool {
+        self.is_narrowed
     }
 
     pub fn targets(&self) -> &[Followed] {
@@ -87,22 +103,28 @@ impl Several {
             match target {
                 Followed::One(_) => looks.push(Look::One(place)),
                 Followed::Many(many) => {
-                    let there = state
-                        .configs_of(&many.namespace)
-                        .filter(|config| !config.is_deleted() && config.id.config.is_ordinary());
-                    let names = there.map(|config| &config.id.config).chain(many.known.keys());
-                    let names: BTreeSet<ConfigName> = names.cloned().collect();
-                    looks.extend(names.into_iter().map(|name| Look::OneOfMany(place, name)));
+                    looks.extend(many.names(&state).into_iter().map(|name| Look::OneOfMany(place, name)));
                 }
             }
         }
+        self.is_narrowed = false;
         let looks = looks.into_iter();
         self.sending = Some(Sending { state, kind: Kind::Snapshot { reset }, looks, carried: None });
     }
 
     /// Starts the message that says what changed, if anything did. The marks must be those up to the state.
     pub fn start_update(&mut self, state: Arc<State>, marks: Vec<Mark>) {
-        let looks: Vec<_> = marks.into_iter().map(Look::Marked).collect();
+        let mut looks: Vec<_> = marks.into_iter().map(Look::Marked).collect();
+        if std::mem::take(&mut self.is_narrowed) {
+            for (place, target) in (0..).zip(&self.targets) {
+                let Followed::Many(many) = target else { continue };
+                let names = many.names(&state).into_iter();
+                let other = names.filter(|name| {
+                    many.may_see(self.may_see.as_ref(), name) != many.known.contains_key(name)
+                });
+                looks.extend(other.map(|name| Look::OneOfMany(place, name)));
+            }
+        }
         self.sending = Some(Sending { state, kind: Kind::Update, looks: looks.into_iter(), carried: None });
     }
 
@@ -145,7 +167,10 @@ impl Several {
                     Kind::Snapshot { .. } => Some(one.greet(&sending.state, resolver)),
                     Kind::Update => one.look(&sending.state, resolver),
                 },
-                (Followed::Many(many), Some(config)) => many.look(sending, config, &look, resolver),
+                (Followed::Many(many), Some(config)) => {
+                    let is_seen = many.may_see(self.may_see.as_ref(), config);
+                    many.look(sending, config, is_seen.then_some(&look), resolver)
+                }
                 (Followed::One(_), Some(_)) | (Followed::Many(_), None) => {
                     unreachable!("a config is named where many are followed, and only there")
                 }
@@ -184,22 +209,40 @@ impl FollowedOne {
 }
 
 impl FollowedMany {
+    /// The configs that there are, and those of which the client holds something.
+    fn names(&self, state: &State) -> BTreeSet<ConfigName> {
+        let there = state
+            .configs_of(&self.namespace)
+            .filter(|config| !config.is_deleted() && config.id.config.is_ordinary());
+        there.map(|config| &config.id.config).chain(self.known.keys()).cloned().collect()
+    }
+
+    fn may_see(&self, may_see: Option<&MaySee>, config: &ConfigName) -> bool {
+        may_see.is_none_or(|may_see| may_see.has(&self.namespace, config, &self.scope))
+    }
+
+    fn target(&self, config: &ConfigName) -> Arc<Target> {
+        let id = ConfigId { namespace: self.namespace.clone(), config: config.clone() };
+        let (scope, view, secrets) = (self.scope.clone(), self.view, self.secrets);
+        Arc::new(Target { id, scope, view, secrets })
+    }
+
+    /// What to tell of a config. Without a look it is as if it were not there.
     fn look(
         &mut self,
         sending: &Sending,
         config: &ConfigName,
-        look: &Look,
+        look: Option<&Look>,
         resolver: &Resolver,
     ) -> Option<TargetState> {
         let state = &sending.state;
         let (target, document) = match look {
-            Look::Marked(Mark { told: Some(told), .. }) if told.revision <= state.revision => {
+            None => (self.target(config), None),
+            Some(Look::Marked(Mark { told: Some(told), .. })) if told.revision <= state.revision => {
                 (told.target.clone(), told.document(resolver).cloned())
             }
-            Look::Marked(_) | Look::One(_) | Look::OneOfMany(..) => {
-                let id = ConfigId { namespace: self.namespace.clone(), config: config.clone() };
-                let (scope, view, secrets) = (self.scope.clone(), self.view, self.secrets);
-                let target = Arc::new(Target { id, scope, view, secrets });
+            Some(Look::Marked(_) | Look::One(_) | Look::OneOfMany(..)) => {
+                let target = self.target(config);
                 let document = resolver.resolve_in(state, &target);
                 (target, document)
             }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio_stream::Stream;
 
+use crate::auth::Sight as MaySee;
 use crate::model::text::Format;
 use crate::model::{ConfigId, ConfigName, Digest, Namespace, Revision, Scope};
 
@@ -134,6 +135,15 @@ impl Subscription {
         self.subscriber.id.0.to_string()
     }
 
+    /// From now on, of the namespaces that it follows whole, it shows the configs that may be seen; others are absent. What that changes
+    /// is told when it is polled next.
+    pub fn narrow(&mut self, may_see: MaySee) {
+        match &mut self.following {
+            Following::Alone(_) => {}
+            Following::Several(several) => several.narrow(may_see),
+        }
+    }
+
     fn next_event(&mut self) -> Option<Result<Event, Error>> {
         let Subscription { hub, subscriber, following, revision, stage } = self;
         if let Following::Several(several) = following
@@ -153,7 +163,7 @@ impl Subscription {
                 let marks = subscriber.take_marks(state.revision);
                 match std::mem::replace(stage, Stage::Open) {
                     Stage::Opening { reset } => several.start_snapshot(Arc::clone(&state), reset),
-                    Stage::Open | Stage::Ended if marks.is_empty() => {}
+                    Stage::Open | Stage::Ended if marks.is_empty() && !several.is_narrowed() => {}
                     Stage::Open | Stage::Ended => several.start_update(Arc::clone(&state), marks),
                 }
                 (several.next_part(&hub.resolver), state.revision)
