@@ -29,8 +29,9 @@ pub enum Credential {
     Unverified,
     /// The API token with this id.
     Token { id: String },
-    /// A JSON web token. `key` is the name of the issuer's key that signed it, if it has one.
-    Jwt { issuer: Arc<str>, subject: String, key: Option<String> },
+    /// A JSON web token. `key` is the name of the issuer's key that signed it, if it has one, and `thumbprint` the SHA-256 of that key: its
+    /// name may be given to another.
+    Jwt { issuer: Arc<str>, subject: String, key: Option<String>, thumbprint: [u8; 32] },
     /// A client certificate, by the first bytes of its SHA-256, in hex.
     Certificate { fingerprint: String },
 }
@@ -110,7 +111,7 @@ impl fmt::Display for Credential {
         match self {
             Credential::Unverified => f.write_str("none"),
             Credential::Token { id } => write!(f, "token:{id}"),
-            Credential::Jwt { issuer, subject, key: _ } => write!(f, "jwt:{issuer}#{subject}"),
+            Credential::Jwt { issuer, subject, key: _, thumbprint: _ } => write!(f, "jwt:{issuer}#{subject}"),
             Credential::Certificate { fingerprint } => write!(f, "certificate:{fingerprint}"),
         }
     }

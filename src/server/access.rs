@@ -87,7 +87,7 @@ async fn keeper(issuer: &JwtIssuer) -> anyhow::Result<Keeper> {
         leeway: LEEWAY,
     };
     let source = KeySource::parse(&issuer.keys, KEYS_TIMEOUT)?;
-    let timing = Timing::of(&source);
+    let timing = Timing::of(&source, issuer.keys_interval);
     let verifier = Arc::new(Verifier::new(settings, KeySet::default()));
     Keeper::start(verifier, source, timing)
         .await

@@ -185,6 +185,10 @@ pub struct ServeArgs {
     #[arg(long, env = "CONFWATCH_JWT_KEYS", value_name = "FILE|URL")]
     pub jwt_keys: Option<String>,
 
+    /// How often to look for other keys there [default: 500ms for a file, 5m for a URL]
+    #[arg(long, env = "CONFWATCH_JWT_KEYS_INTERVAL", value_name = "DURATION")]
+    pub jwt_keys_interval: Option<Period>,
+
     /// What the claim iss of JSON web tokens must be
     #[arg(long, env = "CONFWATCH_JWT_ISSUER", value_name = "ISSUER")]
     pub jwt_issuer: Option<String>,
@@ -288,6 +292,7 @@ impl ServeArgs {
         };
         let jwt = auth::Said {
             keys: self.jwt_keys.or(file.jwt_keys),
+            keys_interval: self.jwt_keys_interval.or(file.jwt_keys_interval).map(|period| period.0),
             issuer: self.jwt_issuer.or(file.jwt_issuer),
             audience: self.jwt_audience.or(file.jwt_audience),
             groups_claim: self.jwt_groups_claim.or(file.jwt_groups_claim),

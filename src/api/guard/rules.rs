@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use quick_cache::sync::Cache;
@@ -20,8 +20,6 @@ use crate::model::{ConfigId, ConfigName, Namespace, Revision, Timestamp, Version
 
 /// As many certificates are remembered with who holds them.
 const HOLDERS_MAX: usize = 10_000;
-/// How often to look whether the keys of the issuer are others.
-const KEYS_LOOKED_AT_EVERY: Duration = Duration::from_millis(500);
 
 /// What holds now.
 pub struct Rules {
@@ -197,19 +195,26 @@ impl Ruling {
 /// Goes by each new state, so that streams are told of what changes for them. Ends with the engine.
 pub async fn follow(engine: Weak<Engine>, rules: Arc<Rules>) {
     let Some(mut revisions) = engine.upgrade().map(|engine| engine.revisions()) else { return };
-    let mut keys = rules.keeper.as_ref().map(|keeper| keeper.verifier().generation());
+    let mut keys = rules.keeper.as_ref().map(|keeper| keeper.verifier().changes());
     loop {
         tokio::select! {
             changed = revisions.changed() => if changed.is_err() { return },
-            () = tokio::time::sleep(KEYS_LOOKED_AT_EVERY), if keys.is_some() => {}
+            () = of_keys(&mut keys) => rules.changes.send_modify(|count| *count += 1),
         }
         let _: Revision = *revisions.borrow_and_update();
         let Some(engine) = engine.upgrade() else { return };
         rules.look(&engine.state());
-        let now = rules.keeper.as_ref().map(|keeper| keeper.verifier().generation());
-        if std::mem::replace(&mut keys, now) != now {
-            rules.changes.send_modify(|count| *count += 1);
-        }
+    }
+}
+
+/// The next change of the keys. Without an issuer there is none.
+async fn of_keys(keys: &mut Option<watch::Receiver<u64>>) {
+    let changed = match keys {
+        Some(keys) => keys.changed().await.is_ok(),
+        None => false,
+    };
+    if !changed {
+        std::future::pending().await
     }
 }
 

@@ -12,6 +12,9 @@ use super::{JwtError, KeySource, KeysError, Verifier};
 use crate::auth::Caller;
 use crate::model::Timestamp;
 
+/// However often it is asked for, there is so much between two looks.
+const EVERY_MIN: Duration = Duration::from_millis(50);
+
 /// When keys are looked for.
 #[derive(Clone, Copy, Debug)]
 pub struct Timing {
@@ -48,13 +51,20 @@ struct Asked {
 }
 
 impl Timing {
-    pub fn of(source: &KeySource) -> Timing {
-        let every = match source {
-            KeySource::File(_) => Duration::from_secs(5),
+    /// That of such a source, unless it is said how often to look.
+    pub fn of(source: &KeySource, every: Option<Duration>) -> Timing {
+        let usual = match source {
+            // A key that is taken out has an end within a second.
+            KeySource::File(_) => Duration::from_millis(500),
             KeySource::Url(_) => Duration::from_secs(300),
         };
-        let (after_failure, unknown_key_every) = (Duration::from_secs(15), Duration::from_secs(60));
-        Timing { every, after_failure: after_failure.min(every), unknown_key_every }
+        let every = every.unwrap_or(usual).max(EVERY_MIN);
+        let (after_failure, unknown_key_every) = (Duration::from_secs(15), Duration::from_secs(10));
+        Timing {
+            every,
+            after_failure: after_failure.min(every),
+            unknown_key_every: unknown_key_every.min(every),
+        }
     }
 }
 

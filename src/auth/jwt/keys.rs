@@ -7,6 +7,7 @@
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyOperations, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 use super::JwtError;
 
@@ -37,6 +38,8 @@ pub(super) struct Key {
     pub id: Option<String>,
     /// What it is good for.
     algorithms: Vec<Algorithm>,
+    /// SHA-256 of what makes it this key.
+    pub thumbprint: [u8; 32],
     key: DecodingKey,
 }
 
@@ -79,8 +82,9 @@ impl KeySet {
         self.source == other.source
     }
 
-    pub(super) fn has(&self, id: Option<&str>) -> bool {
-        self.keys.iter().any(|key| key.id.as_deref() == id)
+    /// Whether a key is still there, whatever its name is by now.
+    pub(super) fn has(&self, thumbprint: &[u8; 32]) -> bool {
+        self.keys.iter().any(|key| key.thumbprint == *thumbprint)
     }
 
     /// The key that a token names, if the algorithm is one of it; of a token that names none, the only key that has the algorithm.
@@ -132,7 +136,8 @@ impl Key {
             return None;
         }
         let key = DecodingKey::from_jwk(&jwk).ok()?;
-        Some(Key { id: common.key_id.clone(), algorithms, key })
+        let thumbprint = Sha256::digest(serde_json::to_vec(&jwk.algorithm).ok()?).into();
+        Some(Key { id: common.key_id.clone(), algorithms, thumbprint, key })
     }
 
     /// Whether it signed this.

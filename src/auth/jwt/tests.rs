@@ -87,6 +87,14 @@ fn a_token_is_verified_once_and_remembered_until_the_keys_change() {
     assert!(verifier.replace_keys(keys(&[&other])));
     assert_eq!(verifier.verify(&token, NOW).err(), Some(JwtError::UnknownKey(Some("a".to_owned()))));
     assert_eq!(verifier.recheck(&first, NOW).err(), Some(JwtError::UnknownKey(Some("a".to_owned()))));
+    // Another key by the same name is another key; the same one by another name is the same.
+    assert!(verifier.replace_keys(keys(&[&SigningKey::ec("a")])));
+    assert_eq!(verifier.recheck(&first, NOW).err(), Some(JwtError::UnknownKey(Some("a".to_owned()))));
+    let mut renamed = key.public();
+    renamed["kid"] = json!("renamed");
+    let renamed = json!({"keys": [renamed]}).to_string();
+    assert!(verifier.replace_keys(KeySet::parse(renamed.as_bytes()).expect("keys")));
+    assert!(verifier.recheck(&first, NOW).is_ok());
 }
 
 #[test]

@@ -1,11 +1,11 @@
 //! Checks JSON web tokens against keys. Knows neither where the keys come from nor what the time is.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use quick_cache::sync::Cache;
 use sha2::{Digest, Sha256};
+use tokio::sync::watch;
 
 use super::claims::{Claims, Validity};
 use super::token::{Parts, TOKEN_BYTES_MAX};
@@ -22,7 +22,7 @@ pub struct Verifier {
     settings: JwtSettings,
     state: ArcSwap<State>,
     /// How often the keys were replaced by others.
-    generation: AtomicU64,
+    generation: watch::Sender<u64>,
 }
 
 /// What was found with keys goes with them.
@@ -41,7 +41,11 @@ struct Verified {
 
 impl Verifier {
     pub fn new(settings: JwtSettings, keys: KeySet) -> Verifier {
-        Verifier { settings, state: ArcSwap::from_pointee(State::new(keys)), generation: AtomicU64::new(0) }
+        Verifier {
+            settings,
+            state: ArcSwap::from_pointee(State::new(keys)),
+            generation: watch::Sender::new(0),
+        }
     }
 
     /// Whose token this is, if it is good now.
@@ -65,13 +69,13 @@ impl Verifier {
     /// Whether what was found for a token still holds, for streams that were opened with one: it has not expired, and the issuer still has
     /// the key.
     pub fn recheck(&self, caller: &Caller, now: Timestamp) -> Result<(), JwtError> {
-        let Credential::Jwt { key, .. } = caller.credential() else {
+        let Credential::Jwt { key, thumbprint, .. } = caller.credential() else {
             return Err(JwtError::Malformed("the caller came with another credential"));
         };
         if caller.is_expired(now) {
             return Err(JwtError::Expired);
         }
-        match self.state.load().keys.has(key.as_deref()) {
+        match self.state.load().keys.has(thumbprint) {
             true => Ok(()),
             false => Err(JwtError::UnknownKey(key.clone())),
         }
@@ -82,9 +86,9 @@ impl Verifier {
         !self.state.load().keys.is_empty()
     }
 
-    /// Another number whenever the keys are others: what was found with the old ones is to be asked again.
-    pub fn generation(&self) -> u64 {
-        self.generation.load(Ordering::Acquire)
+    /// Word whenever the keys are others: what was found with the old ones is to be asked again.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.generation.subscribe()
     }
 
     /// From now on these are the keys. Whether they are other ones than before.
@@ -92,7 +96,7 @@ impl Verifier {
         let is_same = self.state.load().keys.is_same(&keys);
         if !is_same {
             self.state.store(Arc::new(State::new(keys)));
-            self.generation.fetch_add(1, Ordering::Release);
+            self.generation.send_modify(|count| *count += 1);
         }
         !is_same
     }
@@ -110,6 +114,7 @@ impl Verifier {
             issuer: self.settings.issuer.clone(),
             subject: principal.subject().name().to_owned(),
             key: key.id.clone(),
+            thumbprint: key.thumbprint,
         };
         Ok(Verified { caller: Caller::new(principal, credential, Some(validity.until)), validity })
     }

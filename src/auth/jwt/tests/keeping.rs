@@ -128,7 +128,8 @@ async fn a_file_of_keys_is_read_again_when_it_changes() {
     let path = directory.path().join("keys.json");
     let missing = source(path.to_str().expect("a path"));
     let verifier = Arc::new(Verifier::new(settings(), KeySet::default()));
-    let error = Keeper::start(verifier, missing.clone(), Timing::of(&missing)).await.expect_err("no file");
+    let error =
+        Keeper::start(verifier, missing.clone(), Timing::of(&missing, None)).await.expect_err("no file");
     assert!(matches!(error, KeysError::File { .. }), "{error}");
 
     std::fs::write(&path, key_set(&[&old])).expect("it can be written");
