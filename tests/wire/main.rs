@@ -2,6 +2,7 @@
 
 mod auth;
 mod bad_input;
+mod certificates;
 mod changes;
 mod connections;
 mod frames;

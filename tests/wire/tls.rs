@@ -25,10 +25,10 @@ use tonic::transport::{Channel, Endpoint};
 use super::support::*;
 
 /// A CA of its own.
-struct Ca(CertifiedIssuer<'static, KeyPair>);
+pub struct Ca(pub CertifiedIssuer<'static, KeyPair>);
 
 impl Ca {
-    fn new() -> Ca {
+    pub fn new() -> Ca {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().expect("a key");
@@ -36,7 +36,7 @@ impl Ca {
     }
 
     /// Certificate and key, in PEM.
-    fn sign(&self, names: &[&str]) -> (String, String) {
+    pub fn sign(&self, names: &[&str]) -> (String, String) {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let key = KeyPair::generate().expect("a key");
         let params = CertificateParams::new(names).expect("names");
@@ -46,56 +46,61 @@ impl Ca {
 }
 
 /// The files of a server and its clients.
-struct Files {
+pub struct Files {
     directory: TempDir,
-    ca: Ca,
+    pub ca: Ca,
 }
 
 impl Files {
     /// The certificate of the server is for localhost.
-    fn new() -> Files {
+    pub fn new() -> Files {
         let files = Files { directory: TempDir::new().expect("a directory"), ca: Ca::new() };
         files.write("ca.pem", &files.ca.0.pem());
+        files.write("client-ca.pem", &files.ca.0.pem());
         files.renew();
         files.identity("client", &files.ca);
         files
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
-    fn write(&self, name: &str, text: &str) {
+    pub fn write(&self, name: &str, text: &str) {
         std::fs::write(self.path(name), text).expect("written");
     }
 
     /// Another certificate for the server.
-    fn renew(&self) {
+    pub fn renew(&self) {
         let (certificate, key) = self.ca.sign(&["localhost"]);
         self.write("server.pem", &certificate);
         self.write("server-key.pem", &key);
     }
 
     /// A certificate for a client.
-    fn identity(&self, name: &str, ca: &Ca) {
+    pub fn identity(&self, name: &str, ca: &Ca) {
         let (certificate, key) = ca.sign(&["client.internal"]);
         self.write(&format!("{name}.pem"), &certificate);
         self.write(&format!("{name}-key.pem"), &key);
     }
 
-    fn of_server(&self, auth: Option<ClientAuth>) -> TlsFiles {
+    pub fn of_server(&self, auth: Option<ClientAuth>) -> TlsFiles {
         TlsFiles {
             certificate: self.path("server.pem"),
             key: self.path("server-key.pem"),
-            client_ca: auth.map(|auth| ClientCa { file: self.path("ca.pem"), auth }),
+            client_ca: auth.map(|auth| ClientCa { file: self.path("client-ca.pem"), auth }),
         }
     }
 
-    async fn serve(&self, auth: Option<ClientAuth>) -> TestServer {
+    pub async fn serve(&self, auth: Option<ClientAuth>) -> TestServer {
         self.serve_with(auth, |_| {}).await
     }
 
-    async fn serve_with(&self, auth: Option<ClientAuth>, change: impl FnOnce(&mut Settings)) -> TestServer {
+    pub async fn serve_with(
+        &self,
+        auth: Option<ClientAuth>,
+        change: impl FnOnce(&mut Settings),
+    ) -> TestServer {
         let data = TempDir::new().expect("a directory");
         TestServer::start_in(data, |settings| {
             settings.tls = Some(self.of_server(auth));
@@ -106,18 +111,18 @@ impl Files {
     }
 
     /// Trusts the CA, and shows nothing.
-    fn trusting(&self) -> TlsOptions {
+    pub fn trusting(&self) -> TlsOptions {
         TlsOptions { ca: Some(self.path("ca.pem")), ..TlsOptions::default() }
     }
 
     /// Trusts the CA, and shows this certificate.
-    fn showing(&self, name: &str) -> TlsOptions {
+    pub fn showing(&self, name: &str) -> TlsOptions {
         let file = |suffix: &str| Some(self.path(&format!("{name}{suffix}")));
         TlsOptions { certificate: file(".pem"), key: file("-key.pem"), ..self.trusting() }
     }
 
     /// A connection of no client of ours, which trusts the CA.
-    async fn connect(
+    pub async fn connect(
         &self,
         address: SocketAddr,
         versions: &[&'static SupportedProtocolVersion],
@@ -137,7 +142,7 @@ impl Files {
     }
 
     /// The certificate that new connections get.
-    async fn shown(&self, address: SocketAddr) -> CertificateDer<'static> {
+    pub async fn shown(&self, address: SocketAddr) -> CertificateDer<'static> {
         let stream = self.connect(address, &[&TLS13]).await;
         stream.get_ref().1.peer_certificates().expect("one")[0].clone().into_owned()
     }
@@ -163,7 +168,7 @@ async fn succeeds(server: &TestServer, tls: TlsOptions) {
 }
 
 /// A channel over a connection that was made already.
-async fn over(stream: TlsStream<TcpStream>) -> Channel {
+pub async fn over(stream: TlsStream<TcpStream>) -> Channel {
     let mut stream = Some(TokioIo::new(stream));
     let connector = tower::service_fn(move |_| {
         let stream = stream.take().ok_or(std::io::Error::other("it was there once"));
@@ -174,7 +179,7 @@ async fn over(stream: TlsStream<TcpStream>) -> Channel {
 }
 
 /// Waits for what nobody tells of when it happens. The test fails by the patience of whoever runs it.
-async fn until(count: &AtomicU64, at_least: u64) {
+pub async fn until(count: &AtomicU64, at_least: u64) {
     while count.load(Relaxed) < at_least {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
