@@ -107,9 +107,9 @@ impl ConfigService for Api {
         &self,
         request: Request<RequestProgressRequest>,
     ) -> Result<Response<RequestProgressResponse>, Status> {
-        // The name of a stream is told to its client only, and nothing is told of what it watches.
-        let (_, request) = entered(request);
-        let revision = self.engine.request_progress(&request.watch_id)?;
+        // Nothing is told of what it watches, nor that there is one of somebody else.
+        let (access, request) = entered(request);
+        let revision = self.engine.request_progress(&request.watch_id, access.caller().actor())?;
         Ok(Response::new(RequestProgressResponse { revision: revision.0 }))
     }
 

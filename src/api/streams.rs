@@ -60,6 +60,7 @@ impl Api {
         let mut subscription = self.engine.watch(options).await?;
         if watched.is_some() {
             subscription.narrow(access.sight());
+            subscription.set_owner(access.caller().shared_actor());
         }
         let epoch = self.engine.state().epoch;
         Ok(WatchStream { epoch, subscription, id_is_told: false, watched })

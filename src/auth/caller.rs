@@ -59,6 +59,11 @@ impl Caller {
         &self.actor
     }
 
+    /// The same without a copy.
+    pub fn shared_actor(&self) -> Arc<str> {
+        self.actor.clone()
+    }
+
     /// Who it is to a policy.
     pub fn principal(&self) -> &Principal {
         &self.principal

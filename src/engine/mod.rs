@@ -354,9 +354,9 @@ impl Engine {
     }
 
     /// Makes a watch stream say how far it is, once it is at the revision that is answered.
-    pub fn request_progress(&self, watch_id: &str) -> Result<Revision, Error> {
+    pub fn request_progress(&self, watch_id: &str, who: &str) -> Result<Revision, Error> {
         let revision = self.state().revision;
-        self.hub.request_progress(watch_id, revision)?;
+        self.hub.request_progress(watch_id, who, revision)?;
         Ok(revision)
     }
 

@@ -554,6 +554,28 @@ async fn streams_show_only_what_may_be_read() {
 }
 
 #[tokio::test]
+async fn a_stream_says_how_far_it_is_to_its_own_actor_only() {
+    let guarded = Guarded::start_with_policy().await;
+    let reader = guarded.bearer("read").await;
+    let target = WatchTarget { namespace: "test".into(), config: "app".into(), ..Default::default() };
+    let request = WatchRequest { targets: vec![target], ..Default::default() };
+    let mut stream = reader.api().watch(request).await.expect("it opens").into_inner();
+    let watch_id = stream.message().await.expect("a snapshot").expect("a message").watch_id;
+    let progress = || RequestProgressRequest { watch_id: watch_id.clone() };
+    for other in [&guarded.admin, &guarded.bearer("staging").await] {
+        let refused_to = other.api().request_progress(progress()).await;
+        refused(refused_to, Code::NotFound, "WATCH_NOT_FOUND");
+    }
+    // With another token, and on another connection: it is the same actor.
+    let same = guarded.bearer("read").await;
+    let asked = same.api().request_progress(progress()).await.expect("it is there").into_inner();
+    let told = stream.message().await.expect("it goes on").expect("a message");
+    assert!(
+        matches!(told.event, Some(watch_response::Event::Progress(_))) && told.revision >= asked.revision
+    );
+}
+
+#[tokio::test]
 async fn can_i_explains_and_tells_of_others_to_administrators_only() {
     let guarded = Guarded::start_with_policy().await;
     let ask = |subject: &str, verb: &str, scope: &str| CanIRequest {

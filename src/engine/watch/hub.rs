@@ -179,13 +179,17 @@ impl Hub {
         }
     }
 
-    /// Makes a stream say that it is complete up to `revision`, as soon as it is.
-    pub fn request_progress(&self, watch_id: &str, revision: Revision) -> Result<(), Error> {
+    /// Makes a stream say that it is complete up to `revision`, as soon as it is. That of another is as good as none.
+    pub fn request_progress(&self, watch_id: &str, who: &str, revision: Revision) -> Result<(), Error> {
         let missing = || Missing::Watch(watch_id.to_owned());
         let id = watch_id.parse().map(SubscriberId).map_err(|_| missing())?;
         // Under the lock, so that a stream that goes away meanwhile does not stay among those that wait.
         let table = self.table();
-        let subscriber = table.subscriber(id).cloned().ok_or_else(missing)?;
+        let subscriber = table
+            .subscriber(id)
+            .filter(|subscriber| subscriber.may_be_asked_by(who))
+            .cloned()
+            .ok_or_else(missing)?;
         subscriber.want_progress(revision);
         {
             // Under this lock the thread looks, after it has moved on, for those whose revision it reached.

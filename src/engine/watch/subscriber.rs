@@ -1,7 +1,7 @@
 //! The hub's end of a stream: how to wake it, and notes of what to look at. Knows nothing of documents but that they change.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::task::Waker;
 
 use futures_util::task::AtomicWaker;
@@ -14,6 +14,8 @@ use super::wheel::Tick;
 /// What the hub holds of a stream, however slowly it is read.
 pub(super) struct Subscriber {
     pub id: SubscriberId,
+    /// Whom it belongs to. Without: everybody may ask something of it.
+    owner: OnceLock<Arc<str>>,
     waker: AtomicWaker,
     /// Of a stream of several targets: which of them to look at.
     marks: Mutex<Marks>,
@@ -58,6 +60,7 @@ impl Subscriber {
     pub fn new(id: SubscriberId, progress_ticks: u32) -> Subscriber {
         Subscriber {
             id,
+            owner: OnceLock::new(),
             waker: AtomicWaker::new(),
             marks: Mutex::default(),
             progress_at: AtomicU64::new(0),
@@ -65,6 +68,15 @@ impl Subscriber {
             sent_at: AtomicU64::new(0),
             progress_ticks,
         }
+    }
+
+    pub fn set_owner(&self, owner: Arc<str>) {
+        // It is said once, when the stream is opened.
+        let _ = self.owner.set(owner);
+    }
+
+    pub fn may_be_asked_by(&self, who: &str) -> bool {
+        self.owner.get().is_none_or(|owner| **owner == *who)
     }
 
     /// Notes a change. Whether it is the first of its revision: the stream is then to be woken once, when the hub has reached that. It may

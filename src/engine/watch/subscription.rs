@@ -135,6 +135,11 @@ impl Subscription {
         self.subscriber.id.0.to_string()
     }
 
+    /// From now on only its owner may ask something of it.
+    pub fn set_owner(&self, owner: Arc<str>) {
+        self.subscriber.set_owner(owner);
+    }
+
     /// From now on, of the namespaces that it follows whole, it shows the configs that may be seen; others are absent. What that changes
     /// is told when it is polled next.
     pub fn narrow(&mut self, may_see: MaySee) {

@@ -283,7 +283,7 @@ fn progress_that_was_asked_for_comes_although_the_hub_looked_at_an_older_revisio
     world.commit(&[(1, key(LayerKind::Base, 0), Some(content(2)))]);
     // Published are two commits, but the hub is still at the first.
     let (first, second) = (world.states[1].clone(), world.states[2].clone());
-    world.hub.request_progress(&client.stream.watch_id(), Revision(2)).expect("the stream is open");
+    world.hub.request_progress(&client.stream.watch_id(), "test", Revision(2)).expect("the stream is open");
     world.hub.advance(first, &[]);
     assert!(client.poll_until_asleep(&world).is_empty());
     world.hub.advance(second, &[]);
@@ -296,7 +296,7 @@ fn progress_that_was_asked_for_comes_although_the_hub_looked_at_an_older_revisio
 fn nothing_is_kept_of_a_stream_that_went_away_while_it_waited_for_progress() {
     let world = World::new();
     let client = world.subscribe(vec![follow(0, 0)]);
-    world.hub.request_progress(&client.stream.watch_id(), Revision(1)).expect("the stream is open");
+    world.hub.request_progress(&client.stream.watch_id(), "test", Revision(1)).expect("the stream is open");
     let kept = Arc::downgrade(&world.hub.table().subscribers().next().expect("the stream").clone());
     drop(client);
     assert!(kept.upgrade().is_none());
@@ -527,7 +527,7 @@ fn readers_on_threads_of_their_own_are_told_the_state_of_each_revision_and_end_w
         }
         for watch_id in watch_ids {
             // Who has the last one already has gone.
-            let _ = hub.request_progress(&watch_id, Revision(COMMITS));
+            let _ = hub.request_progress(&watch_id, "test", Revision(COMMITS));
         }
         readers.into_iter().for_each(|reader| reader.join().expect("it was told the truth"));
     });

@@ -48,7 +48,7 @@ impl Step {
             Step::RequestProgress(at) if !clients.is_empty() => {
                 let at = at % clients.len();
                 let watch_id = clients[at].stream.watch_id();
-                world.hub.request_progress(&watch_id, world.newest().revision).expect("it is open");
+                world.hub.request_progress(&watch_id, "test", world.newest().revision).expect("it is open");
             }
             Step::Drop(at) if !clients.is_empty() => {
                 clients.swap_remove(at % clients.len());
@@ -136,7 +136,7 @@ proptest! {
         for client in &mut clients {
             client.poll_until_asleep(&world);
             prop_assert_eq!(client.names(), world.expected(last, &client.targets));
-            world.hub.request_progress(&client.stream.watch_id(), last).expect("it is open");
+            world.hub.request_progress(&client.stream.watch_id(), "test", last).expect("it is open");
             client.poll_until_asleep(&world);
             prop_assert_eq!(client.revision, last);
         }
