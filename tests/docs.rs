@@ -39,7 +39,7 @@ fn commands_print_what_the_pages_show() {
         if !page.contains("```console") {
             continue;
         }
-        let shell = Shell::start();
+        let shell = Shell::start(&page);
         let (correct, problems) = transcript::check(&page, |command| shell.run(command));
         if updating() {
             fs::write(&path, correct).expect("a page can be written");
@@ -103,10 +103,14 @@ struct Shell {
 }
 
 impl Shell {
-    fn start() -> Shell {
+    /// The server is as the page starts one, if that asks for credentials.
+    fn start(page: &str) -> Shell {
         let directory = TempDir::new().expect("a temporary directory can be made");
         copy(&root().join("examples"), &directory.path().join("examples"));
-        Shell { server: Server::start(), directory }
+        let data = directory.path().join("confwatch-data");
+        let asks = page.contains("$ confwatch serve --auth on");
+        let more: &[&str] = if asks { &["--auth", "on"] } else { &[] };
+        Shell { server: Server::start_in(&data, more), directory }
     }
 
     fn run(&self, command: &str) -> Ran {
@@ -117,7 +121,7 @@ impl Shell {
             std::env::var("PATH").unwrap_or_default()
         );
         let output = Command::new("sh")
-            .args(["-c", &format!("{command} 2>&1")])
+            .args(["-c", &format!("exec 2>&1; {command}")])
             .current_dir(self.directory.path())
             .env("PATH", path)
             .env("CONFWATCH_SERVER", &self.server.address)

@@ -20,8 +20,10 @@ use tonic::{Request, Status};
 
 use super::peer::Peer;
 use crate::auth::jwt::{JwtError, Keeper};
+use crate::auth::token::TokenId;
 use crate::auth::{Access, Caller, Policy};
 use crate::engine::{Engine, State};
+use crate::model::Timestamp;
 use credential::{Presented, claimed_actor};
 use rules::Rules;
 
@@ -120,6 +122,21 @@ impl Guard {
         match &self.mode {
             Mode::Off(_) => Standing::unchecked(),
             Mode::On(checking) => Standing::new(checking.rules.clone(), access.clone()),
+        }
+    }
+
+    /// When each API token was last used, as far as it is known.
+    pub fn last_uses(&self) -> Vec<(TokenId, Timestamp)> {
+        match &self.mode {
+            Mode::Off(_) => vec![],
+            Mode::On(checking) => checking.rules.ruling().tokens.last_uses(),
+        }
+    }
+
+    /// What was known of that before.
+    pub fn note_last_uses(&self, uses: &[(TokenId, Timestamp)]) {
+        if let Mode::On(checking) = &self.mode {
+            checking.rules.ruling().tokens.note_last_uses(uses);
         }
     }
 

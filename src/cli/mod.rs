@@ -171,15 +171,19 @@ fn block_on(mut runtime: Builder, command: impl Future<Output = Outcome>) -> Out
 async fn call(command: Subcommands, global: GlobalArgs, output: Output) -> Outcome {
     let actor = global.actor.unwrap_or_else(default_actor);
     let address = global.server.clone();
-    let client = Client::connect(ConnectOptions {
+    let options = ConnectOptions {
         address: global.server,
         tls: global.tls.options(),
         token: global.credential.token()?,
         actor: Some(actor.clone()),
         timeout: Some(global.timeout),
         ..Default::default()
-    })
-    .map_err(|error| Failure::usage(error.message()))?;
+    };
+    if options.shows_token() {
+        // As curl does, it goes on: TLS may begin in a proxy beside this client.
+        output.warning(&format!("the token goes to {address} in plain text, and whoever is on the way can call with it: https:// would hide it"));
+    }
+    let client = Client::connect(options).map_err(|error| Failure::usage(error.message()))?;
     let session = &Session { client, output, actor, timeout: global.timeout };
     let outcome = match command {
         Subcommands::Get(args) => get::run(args, session).await,

@@ -1,5 +1,6 @@
 //! The connection to a server, and what every call carries. Knows nothing of what is called.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -52,6 +53,21 @@ impl Default for ConnectOptions {
             timeout: Some(Duration::from_secs(30)),
             connect_timeout: Duration::from_secs(5),
         }
+    }
+}
+
+impl ConnectOptions {
+    /// Whether a token would travel in plain text, to another machine: whoever is on the way could call with it.
+    pub fn shows_token(&self) -> bool {
+        let uri =
+            uri(&self.address, !self.tls.is_default()).ok().and_then(|uri| uri.parse::<http::Uri>().ok());
+        let is_seen = |uri: http::Uri| {
+            let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
+            let is_loopback = host.eq_ignore_ascii_case("localhost")
+                || host.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback());
+            uri.scheme_str() == Some("http") && !is_loopback
+        };
+        self.token.is_some() && uri.is_some_and(is_seen)
     }
 }
 
@@ -193,6 +209,28 @@ mod tests {
         let half = TlsOptions { key: Some("/nowhere/key.pem".into()), ..TlsOptions::default() };
         let options = ConnectOptions { tls: half, ..ConnectOptions::default() };
         assert_eq!(connection(&options).unwrap_err().reason(), "TLS_OPTIONS");
+    }
+
+    #[test]
+    fn a_token_is_seen_in_plain_text_on_its_way_to_another_machine() {
+        let check = |address: &str, tls: TlsOptions, expected: bool| {
+            let token = Some("cw_x".parse().unwrap());
+            let options = ConnectOptions { address: address.into(), tls, token, ..ConnectOptions::default() };
+            assert_eq!(options.shows_token(), expected, "{address}");
+            assert!(!ConnectOptions { token: None, ..options }.shows_token());
+        };
+        let none = TlsOptions::default;
+        let named = || TlsOptions { server_name: Some("config.internal".into()), ..TlsOptions::default() };
+        for near in ["127.0.0.1:7420", "localhost", "http://[::1]:80", "127.9.9.9", "http://LOCALHOST:1"] {
+            check(near, none(), false);
+        }
+        for far in
+            ["10.0.0.1", "config.internal:7420", "http://localhost.evil.example", "http://[2001:db8::1]:80"]
+        {
+            check(far, none(), true);
+        }
+        check("config.internal", named(), false);
+        check("https://config.internal", none(), false);
     }
 
     #[test]

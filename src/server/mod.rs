@@ -19,6 +19,7 @@ pub mod settings;
 pub mod start;
 mod tls;
 mod turn;
+mod uses;
 
 use std::io::Write;
 use std::pin::pin;

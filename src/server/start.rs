@@ -22,6 +22,7 @@ use super::listen::{self, Service};
 use super::metrics::{self, Metrics};
 use super::settings::{Fsync, Settings};
 use super::tls::Tls;
+use super::uses::Uses;
 use crate::api;
 use crate::engine::{self, Engine};
 use crate::proto::v1::FILE_DESCRIPTOR_SET;
@@ -53,6 +54,7 @@ pub struct RunningServer {
     metrics: Arc<Metrics>,
     metrics_address: Option<SocketAddr>,
     metrics_serving: Option<AbortHandle>,
+    uses: Uses,
     health: HealthReporter,
     stop: CancellationToken,
     serving: JoinHandle<()>,
@@ -131,6 +133,7 @@ impl Server {
             }
         };
         metrics.open(Arc::clone(&engine), counts);
+        let uses = Uses::follow(guard.clone(), &settings.data_dir).await;
         front.open(api::calls(Arc::clone(&engine), guard));
         set_health(&health, ServingStatus::Serving).await;
         Ok(RunningServer {
@@ -141,6 +144,7 @@ impl Server {
             metrics,
             metrics_address,
             metrics_serving,
+            uses,
             health,
             stop,
             serving,
@@ -173,7 +177,7 @@ impl RunningServer {
     /// directory is free on return, unless a call has hung or someone else holds the engine.
     pub async fn shutdown(self) {
         let RunningServer { engine, front, metrics, metrics_serving, .. } = self;
-        let RunningServer { mut health, stop, mut serving, drain_timeout, .. } = self;
+        let RunningServer { mut health, stop, mut serving, drain_timeout, uses, .. } = self;
         set_health(&health, ServingStatus::NotServing).await;
         engine.drain();
         stop.cancel();
@@ -190,6 +194,7 @@ impl RunningServer {
             }
         }
         front.close();
+        uses.finish().await;
         // Until here they tell how the end goes on.
         metrics_serving.inspect(AbortHandle::abort);
         metrics.close();

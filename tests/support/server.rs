@@ -14,18 +14,27 @@ pub struct Server {
     process: Child,
     /// `127.0.0.1:PORT`.
     pub address: String,
-    _data: TempDir,
+    _data: Option<TempDir>,
 }
 
 impl Server {
     /// Starts a server and waits until it says where it serves.
+    #[allow(dead_code, reason = "not every test starts it on data of its own")]
     pub fn start() -> Server {
         let data = TempDir::new().expect("a temporary directory can be made");
+        let mut server = Server::start_in(data.path(), &[]);
+        server._data = Some(data);
+        server
+    }
+
+    /// On data of somebody else, told more.
+    pub fn start_in(data: &Path, more: &[&str]) -> Server {
         let (output, input) = pipe().expect("a pipe can be made");
         // The command is dropped here, and with it our ends of the pipe: the output ends when the server does.
         let mut process = confwatch()
             .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
-            .arg(data.path())
+            .arg(data)
+            .args(more)
             .stdout(input.try_clone().expect("a pipe has two ends"))
             .stderr(input)
             .spawn()
@@ -37,7 +46,7 @@ impl Server {
                 panic!("the server did not start:\n{said}");
             }
         };
-        Server { process, address, _data: data }
+        Server { process, address, _data: None }
     }
 
     /// The binary as a client of this server.

@@ -32,7 +32,7 @@ pub struct TokenSet {
 struct Token {
     record: TokenRecord,
     caller: Arc<Caller>,
-    /// Microseconds of the epoch, or `NEVER`. In memory only, and of this server only.
+    /// Microseconds of the epoch, or `NEVER`. Of this server only.
     last_use: Arc<AtomicI64>,
 }
 
@@ -41,7 +41,7 @@ struct Token {
 pub struct Listed<'s> {
     pub id: TokenId,
     pub record: &'s TokenRecord,
-    /// The last use that this server knows of since it started, within a second.
+    /// The last use that this server knows of, within a second.
     pub last_use: Option<Timestamp>,
 }
 
@@ -110,6 +110,23 @@ impl TokenSet {
         listed
     }
 
+    /// When each was last used, as far as it is known, sorted by id.
+    pub fn last_uses(&self) -> Vec<(TokenId, Timestamp)> {
+        let used = self.tokens.iter().filter_map(|(id, token)| Some((*id, token.last_use()?)));
+        let mut used: Vec<_> = used.collect();
+        used.sort();
+        used
+    }
+
+    /// Notes what was known of them before, unless something newer is.
+    pub fn note_last_uses(&self, uses: &[(TokenId, Timestamp)]) {
+        for (id, time) in uses {
+            if let Some(token) = self.tokens.get(id) {
+                token.last_use.fetch_max(time.0, Ordering::Relaxed);
+            }
+        }
+    }
+
     pub fn get(&self, id: TokenId) -> Option<Listed<'_>> {
         self.tokens.get(&id).map(|token| token.listed(id))
     }
@@ -147,8 +164,12 @@ impl Token {
         }
     }
 
-    fn listed(&self, id: TokenId) -> Listed<'_> {
+    fn last_use(&self) -> Option<Timestamp> {
         let last = self.last_use.load(Ordering::Relaxed);
-        Listed { id, record: &self.record, last_use: (last != NEVER).then_some(Timestamp(last)) }
+        (last != NEVER).then_some(Timestamp(last))
+    }
+
+    fn listed(&self, id: TokenId) -> Listed<'_> {
+        Listed { id, record: &self.record, last_use: self.last_use() }
     }
 }

@@ -1,0 +1,240 @@
+//! The operator's way with credentials: from the token of the first start to tokens for others, and what each of them may.
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+use std::sync::Arc;
+use std::thread;
+
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rustls::pki_types::PrivateKeyDer;
+use tempfile::TempDir;
+
+use super::harness::*;
+
+/// A server that asks for credentials, and the file with the token of its administrator.
+fn guarded(data: &TempDir, more: impl FnOnce(&mut Command)) -> (Following, String, String) {
+    let mut command = serve(data.path());
+    command.args(["--auth", "on"]);
+    more(&mut command);
+    let server = Following::start(command);
+    let line = server.line();
+    let rest = line.strip_prefix("confwatch 0.1.0 serving on ").unwrap_or_else(|| panic!("{line}"));
+    let address = rest.split(',').next().expect("an address").to_owned();
+    (server, address, text(&data.path().join("admin.token")).to_owned())
+}
+
+/// A command at this address, with these variables.
+fn run(address: &str, variables: &[(&str, &str)], args: &[&str]) -> Ran {
+    let mut command = confwatch(args);
+    command.env("CONFWATCH_SERVER", address).envs(variables.iter().copied());
+    finish(command)
+}
+
+fn directory() -> TempDir {
+    TempDir::new().expect("a directory")
+}
+
+#[test]
+fn an_operator_makes_lists_and_revokes_tokens_and_asks_what_they_may() {
+    let data = directory();
+    let (server, address, admin_file) = guarded(&data, |_| {});
+    let mode = std::fs::metadata(&admin_file).expect("it is there").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let admin = |args: &[&str]| run(&address, &[("CONFWATCH_TOKEN_FILE", &admin_file)], args);
+    let ok = |ran: Ran| {
+        assert_eq!(ran.code, 0, "{ran:?}");
+        ran.stdout
+    };
+    assert_eq!(run(&address, &[], &["whoami"]).code, 7, "nobody is let in without a credential");
+    assert!(ok(admin(&["whoami"])).starts_with("user:admin (by token:"));
+    ok(admin(&["set", "shop/checkout", "max=1"]));
+    let policy = r#"bindings=[
+        {"subjects":["user:admin"],"role":"admin","namespace":"*","config":"*","scope":"/"},
+        {"subjects":["group:deployers"],"role":"editor","namespace":"shop","config":"*","scope":"/staging"}]"#;
+    ok(admin(&["set", "confwatch/policy", policy]));
+
+    let made = ok(admin(&["token", "create", "ci", "--group", "deployers", "--ttl", "90d", "-o", "json"]));
+    let made: serde_json::Value = serde_json::from_str(&made).expect("JSON");
+    let (token, id) = (made["token"].as_str().expect("a token"), made["info"]["id"].as_str().expect("an id"));
+    let with_token = [("CONFWATCH_TOKEN", token)];
+    assert!(ok(run(&address, &with_token, &["whoami"])).starts_with("token:ci, of deployers"));
+    ok(run(&address, &with_token, &["set", "shop/checkout@/staging", "max=2"]));
+    let denied = run(&address, &with_token, &["set", "shop/checkout", "max=3"]);
+    assert!(
+        denied.code == 7 && denied.stderr.contains("token:ci may not write shop/checkout at /"),
+        "{denied:?}"
+    );
+    let can_i = |words: &[&str]| run(&address, &with_token, &[&["can-i"], words].concat());
+    assert!(ok(can_i(&["write", "shop/checkout@/staging"])).starts_with("yes: "));
+    let no = can_i(&["write", "shop/checkout@/production"]);
+    assert!(no.code == 7 && no.stdout.starts_with("no: "), "{no:?}");
+    assert_eq!(can_i(&["user:admin", "admin"]).code, 7, "others are the business of administrators");
+    assert!(ok(admin(&["can-i", "group:deployers", "read", "shop/checkout@/staging"])).starts_with("yes: "));
+
+    let listed = ok(admin(&["token", "list"]));
+    assert!(listed.contains(id) && !listed.contains(&token[16..]), "{listed}");
+    ok(admin(&["token", "revoke", id, "--reason", "left on a laptop"]));
+    let revoked = run(&address, &with_token, &["whoami"]);
+    assert!(revoked.code == 7 && revoked.stderr.contains("revoked"), "{revoked:?}");
+    assert!(!ok(admin(&["token", "list"])).contains(id));
+    assert!(ok(admin(&["token", "list", "--all"])).contains("revoked"));
+    drop(server);
+}
+
+#[test]
+fn the_last_use_of_a_token_is_known_after_a_restart() {
+    let data = directory();
+    let (server, address, admin_file) = guarded(&data, |_| {});
+    let list = |address: &str, file: &str| {
+        let ran = run(address, &[("CONFWATCH_TOKEN_FILE", file)], &["token", "list", "-o", "json"]);
+        let listed: serde_json::Value =
+            serde_json::from_str(&ran.stdout).unwrap_or_else(|_| panic!("{ran:?}"));
+        listed["tokens"].as_array().expect("tokens").clone()
+    };
+    let file = text(&data.path().join("ci.token")).to_owned();
+    let made = run(&address, &[("CONFWATCH_TOKEN_FILE", &admin_file)], &["token", "create", "ci"]);
+    std::fs::write(&file, &made.stdout).expect("written");
+    assert!(list(&address, &admin_file)[0]["last_use_time"].is_null(), "it was just made");
+    assert_eq!(run(&address, &[("CONFWATCH_TOKEN_FILE", &file)], &["whoami"]).code, 0);
+    let used = list(&address, &admin_file)[0]["last_use_time"].clone();
+    assert!(used.is_string(), "{used}");
+    assert_eq!(server.interrupt(), 0);
+    let (_server, address, admin_file) = guarded(&data, |_| {});
+    assert_eq!(list(&address, &admin_file)[0]["last_use_time"], used);
+}
+
+#[test]
+fn flags_go_before_the_environment_and_what_is_empty_is_not_there() {
+    let data = directory();
+    let (_server, address, admin_file) = guarded(&data, |_| {});
+    let nothing = [("CONFWATCH_TOKEN", ""), ("CONFWATCH_TOKEN_FILE", "")];
+    let ran = run(&address, &nothing, &["whoami"]);
+    assert!(ran.code == 7 && ran.stderr.contains("no credential"), "{ran:?}");
+    let empty_token = [("CONFWATCH_TOKEN", ""), ("CONFWATCH_TOKEN_FILE", admin_file.as_str())];
+    assert_eq!(run(&address, &empty_token, &["whoami"]).code, 0);
+    assert_eq!(run(&address, &[], &["whoami", "--token", "", "--token-file", &admin_file]).code, 0);
+    // The file that is named here, and not the token of somewhere else.
+    let other = [("CONFWATCH_TOKEN", "cw_other")];
+    assert_eq!(run(&address, &other, &["whoami", "--token-file", &admin_file]).code, 0);
+    assert_eq!(run(&address, &other, &["whoami"]).code, 7);
+    let wrong = run(&address, &[("CONFWATCH_TOKEN", "two words")], &["whoami"]);
+    assert!(wrong.code == 2 && !wrong.stderr.contains("two words"), "{wrong:?}");
+    let missing = run(&address, &[], &["whoami", "--token-file", "/nowhere/token"]);
+    assert!(missing.stderr.contains("/nowhere/token"), "{missing:?}");
+}
+
+#[test]
+fn a_token_in_plain_text_to_another_machine_is_warned_of() {
+    // Nobody listens there; what counts is what is said before.
+    let args = ["whoami", "--token", "cw_x", "--timeout", "2s", "--server"];
+    let warned = finish(confwatch(&[&args[..], &["http://0.0.0.0:1"]].concat()));
+    assert!(
+        warned.stderr.contains("warning: the token goes to http://0.0.0.0:1 in plain text"),
+        "{warned:?}"
+    );
+    assert!(!warned.stderr.contains("cw_x"), "{warned:?}");
+    for quiet in ["http://127.0.0.1:1", "https://0.0.0.0:1"] {
+        let ran = finish(confwatch(&[&args[..], &[quiet]].concat()));
+        assert!(!ran.stderr.contains("warning"), "{ran:?}");
+    }
+}
+
+/// Answers every request with this, over TLS, with a certificate for localhost.
+fn answer_by_https(body: String, certificate: CertifiedIssuer<'static, KeyPair>) -> u16 {
+    let key = KeyPair::generate().expect("a key");
+    let params = CertificateParams::new(["localhost".to_owned()]).expect("a name");
+    let leaf = params.signed_by(&key, &certificate).expect("a certificate");
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(vec![leaf.der().clone()], PrivateKeyDer::Pkcs8(key.serialize_der().into()))
+        .expect("a certificate");
+    let config = Arc::new(config);
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    thread::spawn(move || {
+        for socket in listener.incoming().map_while(Result::ok) {
+            let session = rustls::ServerConnection::new(config.clone()).expect("a session");
+            let mut stream = rustls::StreamOwned::new(session, socket);
+            if stream.read(&mut [0; 4096]).is_ok() {
+                let head =
+                    format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
+                let _ = stream.write_all(format!("{head}{body}").as_bytes());
+                stream.conn.send_close_notify();
+                let _ = stream.flush();
+            }
+        }
+    });
+    port
+}
+
+#[test]
+fn keys_of_an_issuer_come_by_https_from_who_is_trusted() {
+    use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+    use base64::Engine;
+    let encoded = |bytes: &[u8]| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes);
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("a CA");
+    let (files, ca_pem) = (directory(), ca.pem());
+    let ca_file = files.path().join("ca.pem");
+    std::fs::write(&ca_file, ca_pem).expect("written");
+    let signer = Ed25519KeyPair::generate().expect("a key");
+    let public = encoded(signer.public_key().as_ref());
+    let keys = format!(r#"{{"keys":[{{"kty":"OKP","crv":"Ed25519","kid":"a","x":"{public}"}}]}}"#);
+    let port = answer_by_https(keys, ca);
+    let url = format!("https://localhost:{port}/keys");
+    let claims = r#"{"iss":"https://issuer.example","aud":"confwatch","sub":"alice","exp":99999999999}"#;
+    let signed = format!("{}.{}", encoded(br#"{"alg":"EdDSA","kid":"a"}"#), encoded(claims.as_bytes()));
+    let token = format!("{signed}.{}", encoded(signer.sign(signed.as_bytes()).as_ref()));
+
+    let serve = |data: &TempDir, trusted: Option<&str>| {
+        guarded(data, |command| {
+            command.args(["--jwt-keys", &url, "--jwt-issuer", "https://issuer.example"]);
+            command.args(["--jwt-audience", "confwatch"]).env_remove("SSL_CERT_DIR");
+            match trusted {
+                Some(file) => command.env("SSL_CERT_FILE", file),
+                None => command.env_remove("SSL_CERT_FILE"),
+            };
+        })
+    };
+    let data = directory();
+    let (_server, address, _) = serve(&data, Some(text(&ca_file)));
+    let who = run(&address, &[("CONFWATCH_TOKEN", &token)], &["whoami"]);
+    assert!(who.stdout.starts_with("user:alice"), "{who:?}");
+    let data = directory();
+    let (_server, address, _) = serve(&data, None);
+    let who = run(&address, &[("CONFWATCH_TOKEN", &token)], &["whoami"]);
+    assert!(who.code != 0 && who.stderr.contains("keys of the issuer are not known"), "{who:?}");
+}
+
+#[test]
+fn authentication_that_is_off_is_said_loudly_and_for_loopback_only() {
+    let data = directory();
+    let ran = finish(confwatch(&[
+        "serve",
+        "--listen",
+        "0.0.0.0:0",
+        "--insecure",
+        "--auth",
+        "off",
+        "--data-dir",
+        text(data.path()),
+    ]));
+    assert!(ran.code == 1 && ran.stderr.contains("--auth off"), "{ran:?}");
+    for more in [&[][..], &["--auth", "off"]] {
+        let data = directory();
+        let mut command = serve(data.path());
+        command.args(more).stderr(std::process::Stdio::piped());
+        let mut server = Following::start(command);
+        server.line();
+        let said = lines_of(server.stderr());
+        let is_warned = said.recv_timeout(PATIENCE).is_ok_and(|line| line.contains("authentication is OFF"))
+            || said.iter().take(20).any(|line| line.contains("authentication is OFF"));
+        assert!(is_warned);
+    }
+}
