@@ -46,6 +46,7 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::{Semaphore, watch as cell};
 use tokio_util::sync::CancellationToken;
 
+use crate::auth;
 use crate::model::explain::{Origin as ValueOrigin, explain};
 use crate::model::limits::Limits;
 use crate::model::pointer::Pointer;
@@ -74,7 +75,7 @@ use plan::ReadIntent;
 use recall::{Recall, Recalling};
 use recent::Recent;
 use resolve::{Resolver, resolve, values_of};
-use sight::{Sight, marking_schema};
+use sight::{Showing, marking_schema};
 use vault::Vault;
 use watch::{Hub, Subscription, WatchOptions};
 use write::document_error;
@@ -234,7 +235,7 @@ impl Engine {
         let resolved = match is_current {
             true => self.resolver.resolve(&config, target, target.schema_in(state)),
             false => {
-                let marking = marking_schema(&target.id, target.secrets, state);
+                let marking = marking_schema(&target.id, state);
                 resolve(&config, target, None, &self.vault, marking.as_deref()).map(Arc::new)
             }
         };
@@ -264,21 +265,21 @@ impl Engine {
         id: &ConfigId,
         before: Version,
         limit: usize,
-        secrets: Secrets,
+        sight: auth::Sight,
     ) -> Result<Vec<(VersionRef, Sealed)>, Error> {
         let (store, id) = (self.store.clone(), id.clone());
         let (vault, state) = (self.vault.clone(), self.state());
         let read = move || {
             let read = history::versions(&*store, &id, before, limit)?;
-            let sight = Sight { vault: &vault, secrets, state: &state };
-            Ok(read.into_iter().map(|(at, sealed)| (at, sight.commit(sealed))).collect())
+            let showing = Showing { vault: &vault, sight: &sight, state: &state };
+            Ok(read.into_iter().map(|(at, sealed)| (at, showing.commit(sealed))).collect())
         };
         blocking(read).await?
     }
 
     /// A config as it is shown: with the contents of its layers, none of which is as it is stored if it has secrets.
-    pub fn shown(&self, state: &State, config: &Arc<ConfigState>, secrets: Secrets) -> Arc<ConfigState> {
-        Sight { vault: &self.vault, secrets, state }.config(config)
+    pub fn shown(&self, state: &State, config: &Arc<ConfigState>, sight: &auth::Sight) -> Arc<ConfigState> {
+        self.showing(state, sight).config(config)
     }
 
     /// Writes, and answers when it is durable and visible to every read.
@@ -303,7 +304,7 @@ impl Engine {
     }
 
     async fn write_once(&self, write: Write) -> Result<Outcome, Error> {
-        let Write { origin, intent, validate_only, secrets } = write;
+        let Write { origin, intent, validate_only, sight } = write;
         let asked = origin.request.as_ref().map(|_| intent.asked_layers());
         if origin.request.is_some() && !validate_only {
             tokio::select! {
@@ -327,11 +328,11 @@ impl Engine {
                 blocking(move || replay::outcome(&*store, revision, asked)).await?
             }
         };
-        outcome.map(|outcome| self.sight(&self.state(), secrets).outcome(outcome))
+        outcome.map(|outcome| self.showing(&self.state(), &sight).outcome(outcome))
     }
 
-    fn sight<'a>(&'a self, state: &'a State, secrets: Secrets) -> Sight<'a> {
-        Sight { vault: &self.vault, secrets, state }
+    fn showing<'a>(&'a self, state: &'a State, sight: &'a auth::Sight) -> Showing<'a> {
+        Showing { vault: &self.vault, sight, state }
     }
 
     /// Refuses to write what the engine alone writes.
@@ -398,11 +399,7 @@ impl Engine {
             found: self.limits.watchers_max,
             limit: self.limits.watchers_max,
         })?;
-        let shown = Shown {
-            vault: self.vault.clone(),
-            pipeline: Arc::downgrade(&self.pipeline),
-            secrets: options.secrets,
-        };
+        let shown = Shown { vault: self.vault.clone(), pipeline: Arc::downgrade(&self.pipeline) };
         let (recent, revisions, draining) =
             (self.recent.clone(), self.pipeline.revisions(), self.draining.clone());
         Changes::open(recent, revisions, draining, place, shown, options)

@@ -119,6 +119,23 @@ fn change(config: u8, at: usize, kind: LayerKind, action: Action) -> Change {
     Change { id: id(config), key, ttl: None, action, expected: None, field: format!("config-{config}") }
 }
 
+/// Of somebody who may do everything.
+fn everything() -> auth::Sight {
+    auth::Access::unrestricted("test").expect("a name").sight()
+}
+
+/// Of somebody who may read everything, and to whom secrets stand like this.
+fn sight(secrets: Secrets) -> auth::Sight {
+    let binding = json!({"subjects": ["*"], "role": "viewer", "namespace": "*", "config": "*", "scope": "/"});
+    match secrets {
+        Secrets::Revealed => everything(),
+        Secrets::Hidden => {
+            let policy = auth::Policy::parse(&json!({"bindings": [binding]})).expect("a policy");
+            auth::Access::new(auth::Caller::unverified("viewer").expect("a name"), &policy).sight()
+        }
+    }
+}
+
 fn write(source: Source, intent: Intent) -> Write {
     let origin = Origin {
         actor: "test".into(),
@@ -127,7 +144,7 @@ fn write(source: Source, intent: Intent) -> Write {
         request: None,
         annotations: BTreeMap::new(),
     };
-    Write { origin, intent, validate_only: false, secrets: Secrets::Revealed }
+    Write { origin, intent, validate_only: false, sight: everything() }
 }
 
 async fn take(engine: &Engine, naive: &mut Naive, step: &Step) {
@@ -468,7 +485,7 @@ async fn no_more_history_is_read_at_once_than_fits_memory() {
     }
     let (mut before, mut found) = (Version(11), vec![]);
     loop {
-        let read = engine.versions(&id(0), before, 100, Secrets::Revealed).await.expect("history");
+        let read = engine.versions(&id(0), before, 100, everything()).await.expect("history");
         let Some((last, _)) = read.last() else { break };
         assert!(read.len() <= 5);
         before = last.version;

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::auth;
 use crate::model::text::DocumentError;
 use crate::model::{ConfigId, ConfigName, Namespace, Pointer, Revision, Source};
 use crate::validate::{self, Finding, Found, Report};
@@ -11,7 +12,6 @@ use super::error::{Error, Missing};
 use super::history::blocking;
 use super::pipeline::{Answer, ReadWrite};
 use super::plan::{self, ReadIntent};
-use super::sight::Secrets;
 use super::write::{Change, Intent, Origin, Outcome};
 use super::{Affected, Engine, affected, check};
 
@@ -21,7 +21,7 @@ impl Engine {
         &self,
         changes: Vec<Change>,
         within: Pointer,
-        secrets: Secrets,
+        sight: auth::Sight,
     ) -> Result<(Report, Option<Outcome>), Error> {
         let look = Look::at_all(within);
         self.check_changes(&changes)?;
@@ -77,7 +77,7 @@ impl Engine {
         };
         match outcome {
             Ok(outcome) => {
-                Ok((outcome.report.clone(), Some(self.sight(&self.state(), secrets).outcome(outcome))))
+                Ok((outcome.report.clone(), Some(self.showing(&self.state(), &sight).outcome(outcome))))
             }
             Err(Error::Refused(report)) => Ok((report, None)),
             Err(Error::Document { field, error } | Error::PatchDoesNotApply { field, error }) => {

@@ -17,6 +17,7 @@ mod openmetrics;
 mod overrides;
 mod raw;
 mod reads;
+mod reveal;
 mod revocation;
 mod schemas;
 mod secrets;

@@ -203,6 +203,15 @@ impl Hub {
         Ok(())
     }
 
+    /// Wakes a stream once `revision` is reached, or something before it. The table is to be held, so that the stream stays.
+    pub(super) fn wake_at(&self, subscriber: &Arc<Subscriber>, revision: Revision) {
+        let mut waiters = self.progress_waiters();
+        match self.revision() < revision {
+            true => drop(waiters.insert(subscriber.id, subscriber.clone())),
+            false => subscriber.wake(),
+        }
+    }
+
     /// Every stream of one target is told at least of this revision.
     pub fn revision(&self) -> Revision {
         Revision(self.revision.load(Ordering::Acquire))
