@@ -2,7 +2,7 @@
 //!
 //! Every request carries an `Arc<Peer>` among its extensions, put there by whoever took the connection: never by the client.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use crate::model::Timestamp;
 
@@ -29,4 +29,12 @@ pub struct PeerCertificate {
     pub fingerprint: [u8; 32],
     /// After this moment it no longer holds.
     pub not_after: Timestamp,
+}
+
+/// What counts as one address. Of IPv6 it is the network of 64 bits: whoever has one address there has all of them.
+pub fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+        address @ IpAddr::V4(_) => address,
+    }
 }

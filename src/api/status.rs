@@ -18,6 +18,7 @@ use crate::validate::Report;
 
 use super::convert::response::report_message;
 use super::guard::Refused;
+use super::guard::rates::RateLimited;
 
 /// The domain of every `google.rpc.ErrorInfo`.
 pub const DOMAIN: &str = "confwatch";
@@ -26,6 +27,9 @@ pub const DOMAIN: &str = "confwatch";
 /// more than 8 KiB of them: what is longer would not arrive at all.
 const TEXT_BYTES_MAX: usize = 512;
 const REPORT_BYTES_MAX: usize = 2560;
+
+/// Over so long the calls come that were refused since there were too many.
+const RETRIES_SPREAD: Duration = Duration::from_millis(500);
 
 /// A request that the transport could not even read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,9 +68,18 @@ impl Told {
         self
     }
 
-    fn retry_after(mut self, delay: Duration) -> Told {
+    fn retry_after(self, delay: Duration) -> Told {
         // Jittered, so that the clients of a server that goes away do not all come at once.
-        let delay = delay.mul_f64(0.5 + fastrand::f64());
+        self.retry_in(delay.mul_f64(0.5 + fastrand::f64()))
+    }
+
+    /// Before this there is no point in coming. Those who are told so at once come spread over a while.
+    fn retry_no_sooner_than(self, delay: Duration) -> Told {
+        let spread = (delay / 2).max(RETRIES_SPREAD);
+        self.retry_in(delay + spread.mul_f64(fastrand::f64()))
+    }
+
+    fn retry_in(mut self, delay: Duration) -> Told {
         let delay = prost_types::Duration::try_from(delay).expect("a delay of seconds");
         self.details.push(any("google.rpc.RetryInfo", &RetryInfo { retry_delay: Some(delay) }));
         self
@@ -202,8 +215,20 @@ impl From<Refused> for Status {
             Refused::Jwt(error) => Told::new(Code::Unauthenticated, reason_of_jwt(error)),
             Refused::NoIssuer => Told::new(Code::Unauthenticated, "CREDENTIAL_UNKNOWN"),
             Refused::CertificateExpired => Told::new(Code::Unauthenticated, "CREDENTIAL_EXPIRED"),
+            Refused::NotLookedAt => Told::new(Code::Unauthenticated, "CREDENTIAL_UNKNOWN"),
         };
         told.status(message)
+    }
+}
+
+impl From<RateLimited> for Status {
+    fn from(limited: RateLimited) -> Status {
+        Told::new(Code::ResourceExhausted, "RATE_LIMITED")
+            .with("limit", limited.limit.as_str())
+            .with("per_second", limited.rate.per_second)
+            .with("burst", limited.rate.burst)
+            .retry_no_sooner_than(limited.wait)
+            .status(limited.to_string())
     }
 }
 

@@ -58,6 +58,11 @@ impl Caller {
         &self.actor
     }
 
+    /// The same, to be kept.
+    pub fn shared_actor(&self) -> &Arc<str> {
+        &self.actor
+    }
+
     /// Who it is to a policy.
     pub fn principal(&self) -> &Principal {
         &self.principal

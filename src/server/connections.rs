@@ -2,10 +2,12 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::api::peer::network;
 
 /// What became of connections, counted since the start.
 #[derive(Debug, Default)]
@@ -99,14 +101,6 @@ impl Drop for Admitted {
             }
         }
         self.connections.counts.open.fetch_sub(1, Relaxed);
-    }
-}
-
-/// What counts as one address. Of IPv6 it is the network of 64 bits: whoever has one address there has all of them.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
-        address @ IpAddr::V4(_) => address,
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod auth;
 mod master_key;
+mod rate;
 mod tls;
 
 use std::collections::BTreeMap;
@@ -14,10 +15,12 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
 
+use crate::api::guard::rates::RateLimits;
 use crate::model::limits::{Limits, TEXT_BYTES_MAX};
 use crate::secret::MasterKeySource;
 
 pub use auth::{AuthMode, JwtIssuer};
+use rate::RateValue;
 pub use tls::{ClientAuth, ClientCa, TlsFiles};
 
 /// Everything that a server is told, with every value decided.
@@ -56,6 +59,7 @@ pub struct Settings {
     pub connections_per_address_max: usize,
     /// Connections are ended when they are so old, give or take a tenth. `None`: they may last for ever.
     pub connection_age_max: Option<Duration>,
+    pub rates: RateLimits,
     /// In the syntax of tracing-subscriber's `EnvFilter`.
     pub log: String,
     /// `None`: text on a terminal, JSON otherwise.
@@ -87,6 +91,7 @@ impl Default for Settings {
             connections_max: 16_000,
             connections_per_address_max: 12_000,
             connection_age_max: None,
+            rates: RateLimits::default(),
             log: "info".into(),
             log_format: None,
             limits: Limits::default(),
@@ -241,6 +246,19 @@ pub struct ServeArgs {
     #[arg(long, env = "CONFWATCH_CONNECTION_AGE_MAX", value_name = "DURATION")]
     pub connection_age_max: Option<Period>,
 
+    /// How many calls a second are let in from one address, and how many at once; 0: any number [default: 50000:200000]
+    #[arg(long, env = "CONFWATCH_CALLS_PER_ADDRESS", value_name = "RATE[:BURST]")]
+    pub calls_per_address: Option<RateValue>,
+
+    /// How many calls of one actor a second are let in, and how many at once; 0: any number [default: 25000:100000]
+    #[arg(long, env = "CONFWATCH_CALLS_PER_ACTOR", value_name = "RATE[:BURST]")]
+    pub calls_per_actor: Option<RateValue>,
+
+    /// How many credentials a second are refused from one address, and how many at once, before new ones are not looked at; 0: any
+    /// number [default: 10:500]
+    #[arg(long, env = "CONFWATCH_REFUSALS_PER_ADDRESS", value_name = "RATE[:BURST]")]
+    pub refusals_per_address: Option<RateValue>,
+
     /// What to log: a level, or directives such as info,confwatch::engine=debug [default: info]
     #[arg(long, env = "CONFWATCH_LOG", value_name = "FILTER")]
     pub log: Option<String>,
@@ -342,6 +360,20 @@ impl ServeArgs {
                 .or(file.connection_age_max)
                 .map(|period| period.0)
                 .or(default.connection_age_max),
+            rates: RateLimits {
+                calls_per_address: rate::decided(
+                    self.calls_per_address.or(file.calls_per_address),
+                    default.rates.calls_per_address,
+                ),
+                calls_per_actor: rate::decided(
+                    self.calls_per_actor.or(file.calls_per_actor),
+                    default.rates.calls_per_actor,
+                ),
+                refusals_per_address: rate::decided(
+                    self.refusals_per_address.or(file.refusals_per_address),
+                    default.rates.refusals_per_address,
+                ),
+            },
             log: self.log.or(file.log).unwrap_or(default.log),
             log_format: self.log_format.or(file.log_format),
             limits: limits.limits().map_err(SettingsError::Limits)?,

@@ -23,6 +23,7 @@ use super::metrics::{self, Metrics};
 use super::settings::{Fsync, Settings};
 use super::tls::Tls;
 use crate::api;
+use crate::api::guard::rates::Rates;
 use crate::engine::{self, Engine};
 use crate::proto::v1::FILE_DESCRIPTOR_SET;
 use crate::secret::MasterKeySource;
@@ -99,7 +100,9 @@ impl Server {
         let calls =
             Arc::new(Calls::new(&DESCRIPTORS).context("the descriptors of the services are damaged")?);
         let (started, data_dir) = (SystemTime::now(), settings.data_dir.clone());
-        let metrics = Arc::new(Metrics::new(calls.clone(), connections.clone(), data_dir, started));
+        let rates = Arc::new(Rates::new(settings.rates));
+        let metrics =
+            Arc::new(Metrics::new(calls.clone(), connections.clone(), rates.clone(), data_dir, started));
         let service = Service {
             front: front.clone(),
             settings: settings.clone(),
@@ -131,7 +134,7 @@ impl Server {
             }
         };
         metrics.open(Arc::clone(&engine), counts);
-        front.open(api::calls(Arc::clone(&engine), guard));
+        front.open(api::calls(Arc::clone(&engine), guard.limited(rates)));
         set_health(&health, ServingStatus::Serving).await;
         Ok(RunningServer {
             address,

@@ -9,6 +9,7 @@ mod health;
 mod history;
 mod hostile;
 mod idempotency;
+mod limits;
 mod messages;
 mod metrics;
 mod openmetrics;

@@ -18,6 +18,7 @@ use prometheus_client::registry::{Registry, Unit};
 use self::write::Writer;
 use super::calls::{Calls, TICK_NANOS, code_name};
 use super::connections::Connections;
+use crate::api::guard::rates::{RateLimit, Rates};
 use crate::engine::{BySource, Engine};
 use crate::store::sled::{Counts as StoreCounts, DiskBytes};
 
@@ -33,6 +34,7 @@ pub(super) struct Metrics {
 struct Sources {
     calls: Arc<Calls>,
     connections: Arc<Connections>,
+    rates: Arc<Rates>,
     data_dir: PathBuf,
     /// Since the epoch.
     started_seconds: f64,
@@ -49,12 +51,13 @@ impl Metrics {
     pub(super) fn new(
         calls: Arc<Calls>,
         connections: Arc<Connections>,
+        rates: Arc<Rates>,
         data_dir: PathBuf,
         started: SystemTime,
     ) -> Metrics {
         let started_seconds = started.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
         let opened = RwLock::default();
-        let sources = Arc::new(Sources { calls, connections, data_dir, started_seconds, opened });
+        let sources = Arc::new(Sources { calls, connections, rates, data_dir, started_seconds, opened });
         let mut registry = Registry::default();
         registry.register_collector(Box::new(Everything(Arc::clone(&sources))));
         Metrics { sources, registry }
@@ -91,6 +94,7 @@ impl Collector for Everything {
         self.0.process(writer)?;
         self.0.calls(writer)?;
         self.0.connections(writer)?;
+        self.0.limits(writer)?;
         self.0.engine(writer)?;
         self.0.store(writer)
     }
@@ -155,6 +159,17 @@ impl Sources {
         let reloads = [("ok", &counts.certificates_reloaded), ("failed", &counts.certificate_reloads_failed)];
         let help = "Times that the files of TLS were taken over, or could not be";
         writer.counter("confwatch_certificate_reloads", help, by("outcome", reloads))
+    }
+
+    fn limits(&self, writer: &mut Writer<'_, '_>) -> fmt::Result {
+        let counts = &self.rates.counts;
+        let limited = [
+            (RateLimit::CallsPerAddress.as_str(), &counts.calls_per_address),
+            (RateLimit::CallsPerActor.as_str(), &counts.calls_per_actor),
+            (RateLimit::RefusalsPerAddress.as_str(), &counts.refusals_per_address),
+        ];
+        let help = "Calls that were refused since there were too many, by the limit that they reached";
+        writer.counter("confwatch_rate_limited", help, by("limit", limited))
     }
 
     fn engine(&self, writer: &mut Writer<'_, '_>) -> fmt::Result {
