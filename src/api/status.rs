@@ -13,6 +13,7 @@ use crate::auth::token::TokenId;
 use crate::auth::{Denied, TokenError};
 use crate::engine::{Error, Limit, Missing, SourceError};
 use crate::model::document_error::DocumentErrorCode;
+use crate::model::quota::Quota;
 use crate::proto::v1;
 use crate::validate::Report;
 
@@ -179,6 +180,21 @@ impl From<Error> for Status {
             Error::LimitReached { limit_name, limit, .. } => {
                 Told::new(Code::ResourceExhausted, reason_of_limit(*limit_name)).with("limit", limit)
             }
+            Error::QuotaExceeded { namespace, quota, found, limit } => {
+                let told = Told::new(Code::ResourceExhausted, "QUOTA_EXCEEDED")
+                    .with("namespace", namespace)
+                    .with("quota", quota.as_str())
+                    .with("would_be", found)
+                    .with("limit", limit);
+                match quota {
+                    // Watchers come and go; what is stored stays until somebody deletes it.
+                    Quota::Watchers => told.retry_no_sooner_than(Duration::from_secs(5)),
+                    Quota::Configs | Quota::Bytes => told,
+                }
+            }
+            Error::ReasonRequired(namespace) => Told::new(Code::FailedPrecondition, "REASON_REQUIRED")
+                .with("namespace", namespace)
+                .about_field("options.reason", "must say why the change is made"),
             Error::Draining { retry_after } => {
                 Told::new(Code::Unavailable, "DRAINING").retry_after(*retry_after)
             }

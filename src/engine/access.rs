@@ -1,5 +1,5 @@
-//! What governs access: the policy and the tokens, which are configs of a namespace of their own. Knows which configs these are, and that
-//! one must be readable before it is committed; never a caller.
+//! What governs access: the policy and the tokens, which are configs of a namespace of their own, beside the quotas. Knows which configs
+//! these are, and that one must be readable before it is committed; never a caller.
 
 use std::sync::Arc;
 
@@ -10,6 +10,7 @@ use crate::model::{ConfigChange, LayerKind};
 use crate::validate::{Finding, Found, Report, Severity, check_place};
 
 use super::state::ConfigState;
+use super::usage::{QUOTAS, problems as quota_problems};
 
 const CODE: &str = "ACCESS";
 
@@ -22,10 +23,10 @@ fn document(config: &ConfigState) -> Option<Value> {
     Some(config.layer_at(LayerKind::Base, "/")?.layer.content.to_value())
 }
 
-/// Refuses a policy and tokens that could not be read, whatever kind of write makes them: a rollback, too. Everybody would be locked out.
+/// Refuses a policy, tokens and quotas that could not be read, whatever kind of write makes them: a rollback, too. Everybody would be locked out.
 pub(super) fn check_access(change: &ConfigChange, after: &ConfigState, report: &mut Report) {
     let name = change.id.config.as_str();
-    if !is_reserved(&change.id.namespace) || ![POLICY, TOKENS].contains(&name) {
+    if !is_reserved(&change.id.namespace) || ![POLICY, TOKENS, QUOTAS].contains(&name) {
         return;
     }
     for layer in change.layers.iter().filter(|layer| layer.content.is_some()) {
@@ -36,6 +37,12 @@ pub(super) fn check_access(change: &ConfigChange, after: &ConfigState, report: &
     }
     let Some(document) = document(after) else { return };
     let problems = match name {
+        QUOTAS => {
+            for found in quota_problems(&document) {
+                report.add(Finding::at(&change.id, &crate::model::Scope::global(), found));
+            }
+            None
+        }
         POLICY => Policy::parse(&document).err(),
         _ => TokenSet::parse(&document).err(),
     };

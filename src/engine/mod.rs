@@ -33,6 +33,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 mod turns;
+mod usage;
 mod validation;
 mod vault;
 pub mod watch;
@@ -49,7 +50,8 @@ use tokio_util::sync::CancellationToken;
 use crate::model::explain::{Origin as ValueOrigin, explain};
 use crate::model::limits::Limits;
 use crate::model::pointer::Pointer;
-use crate::model::{ConfigId, LayerKey, Revision, Timestamp, Version};
+use crate::model::quota::Quotas;
+use crate::model::{ConfigId, LayerKey, Namespace, Revision, Timestamp, Version};
 use crate::store::Store;
 
 pub use crate::secret::{MasterKeySource, SourceError};
@@ -65,6 +67,7 @@ pub use rotation::{DataKey, DataRotation, KeysStatus, MasterRotation, NamespaceK
 pub use schemas::{PutSchema, SchemaOutcome, registry, schema_id, schema_of};
 pub use sight::Secrets;
 pub use state::{ConfigState, Expiry, LayerEntry, Loading, State};
+pub use usage::{QUOTAS, Usage};
 pub use write::{Action, Change, Intent, LayerOutcome, Origin, Outcome, Text, VersionOrTag, Write};
 
 use changes::Shown;
@@ -95,6 +98,8 @@ pub type Progress = Arc<dyn Fn(u64) + Send + Sync>;
 #[derive(Clone)]
 pub struct Options {
     pub limits: Limits,
+    /// What each namespace may have, unless an administrator says otherwise.
+    pub quotas: Quotas,
     /// History that is kept, in revisions. `None`: all of it.
     pub retain_revisions: Option<u64>,
     /// Memory for resolved documents.
@@ -110,6 +115,7 @@ impl Default for Options {
     fn default() -> Options {
         Options {
             limits: Limits::default(),
+            quotas: Quotas::default(),
             retain_revisions: None,
             cache_bytes: 64 << 20,
             master_key: MasterKeySource::Process,
@@ -150,7 +156,7 @@ impl Engine {
     /// Loads the current state, and expires what fell due while nobody was there. Blocks; needs a tokio runtime around it. Fails without
     /// the master key, if there are secrets.
     pub fn open(store: Arc<dyn Store>, options: Options) -> Result<Arc<Engine>, Error> {
-        let state = load(&*store, &options.progress)?;
+        let state = load(&*store, options.quotas, &options.progress)?;
         let loaded = state.revision;
         let vault = Arc::new(Vault::open(options.master_key.clone(), &state)?);
         let resolver = Arc::new(Resolver::new(options.cache_bytes, vault.clone()));
@@ -375,6 +381,16 @@ impl Engine {
         self.hub.delivery_count()
     }
 
+    /// Targets that watch streams follow in a namespace, each as often as it is followed.
+    pub fn watcher_count_of(&self, namespace: &Namespace) -> u64 {
+        self.hub.watcher_count_of(namespace)
+    }
+
+    /// Watch streams that were refused since a namespace has as many watchers as it may have.
+    pub fn watch_quota_refusal_count(&self) -> u64 {
+        self.hub.quota_refusal_count()
+    }
+
     /// How many revisions the hub of the watches is behind what is durable.
     pub fn watch_lag(&self) -> u64 {
         // First where the hub is: it only moves on.
@@ -494,7 +510,7 @@ impl Engine {
     }
 }
 
-fn load(store: &dyn Store, progress: &Progress) -> Result<State, Error> {
+fn load(store: &dyn Store, quotas: Quotas, progress: &Progress) -> Result<State, Error> {
     const REPORTED_LAYERS: usize = 1000;
     let mut loading = Loading::default();
     let (mut layers, mut reported) = (0, 0);
@@ -507,7 +523,7 @@ fn load(store: &dyn Store, progress: &Progress) -> Result<State, Error> {
             progress(layers as u64);
         }
     })?;
-    Ok(loading.state(store.epoch(), head))
+    Ok(loading.state(store.epoch(), head).with_quotas(quotas))
 }
 
 /// Why a config has no document for a target.

@@ -2,6 +2,7 @@
 
 mod auth;
 mod master_key;
+mod quota;
 mod rate;
 mod tls;
 
@@ -17,9 +18,11 @@ use serde::Deserialize;
 
 use crate::api::guard::rates::RateLimits;
 use crate::model::limits::{Limits, TEXT_BYTES_MAX};
+use crate::model::quota::Quotas;
 use crate::secret::MasterKeySource;
 
 pub use auth::{AuthMode, JwtIssuer};
+use quota::QuotaValues;
 use rate::RateValue;
 pub use tls::{ClientAuth, ClientCa, TlsFiles};
 
@@ -65,6 +68,8 @@ pub struct Settings {
     /// `None`: text on a terminal, JSON otherwise.
     pub log_format: Option<LogFormat>,
     pub limits: Limits,
+    /// What each namespace may have, unless an administrator says otherwise.
+    pub quotas: Quotas,
     /// Where the master key is. `None`: the server makes one beside its data, when the first secret is written.
     pub master_key: Option<MasterKeySource>,
 }
@@ -95,6 +100,7 @@ impl Default for Settings {
             log: "info".into(),
             log_format: None,
             limits: Limits::default(),
+            quotas: Quotas::default(),
             master_key: None,
         }
     }
@@ -272,6 +278,11 @@ pub struct ServeArgs {
     #[arg(long, env = "CONFWATCH_LIMITS", value_name = "NAME=VALUE,...")]
     pub limits: Option<LimitValues>,
 
+    /// What each namespace may have, unless the config confwatch/quotas says otherwise: configs, bytes of their layers, watchers; 0: any
+    /// number [default: configs=100000,bytes=1073741824,watchers=1000000]
+    #[arg(long, env = "CONFWATCH_QUOTAS", value_name = "NAME=VALUE,...")]
+    pub quotas: Option<QuotaValues>,
+
     /// Seal secrets under the master key in this file, in hex or base64; CONFWATCH_MASTER_KEY has the key itself [default: made
     /// when it is needed, in master.key among the data]
     #[arg(long, env = "CONFWATCH_MASTER_KEY_FILE", value_name = "FILE")]
@@ -377,6 +388,8 @@ impl ServeArgs {
             log: self.log.or(file.log).unwrap_or(default.log),
             log_format: self.log_format.or(file.log_format),
             limits: limits.limits().map_err(SettingsError::Limits)?,
+            quotas: quota::decided([file.quotas, self.quotas], default.quotas)
+                .map_err(SettingsError::Quotas)?,
             master_key: master_key::source(
                 self.master_key_file.or(file.master_key_file),
                 self.master_key_passphrase_file.or(file.master_key_passphrase_file),
@@ -408,6 +421,8 @@ pub enum SettingsError {
     File { path: String, error: String },
     #[error("limits: {0}")]
     Limits(String),
+    #[error("quotas: {0}")]
+    Quotas(String),
     #[error("{0}")]
     Tls(String),
     #[error("{0}")]

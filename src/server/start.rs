@@ -249,6 +249,7 @@ fn open(settings: &Settings, progress: engine::Progress) -> anyhow::Result<(Arc<
     let counts = Arc::clone(store.counts());
     let options = engine::Options {
         limits: settings.limits.clone(),
+        quotas: settings.quotas,
         retain_revisions: settings.retain_revisions,
         cache_bytes: settings.document_cache_bytes,
         master_key: settings

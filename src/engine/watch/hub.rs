@@ -9,7 +9,7 @@ use std::time::Instant;
 use arc_swap::{ArcSwap, Guard};
 use tokio::sync::watch;
 
-use crate::model::{Commit, ConfigId, Governs, LayerKey, Revision, Scope};
+use crate::model::{Commit, ConfigId, Governs, LayerKey, Namespace, Revision, Scope};
 
 use super::super::error::{Error, Limit, Missing};
 use super::super::governance::{Governance, Governed};
@@ -48,6 +48,8 @@ pub struct Hub {
     subscriber_next: AtomicU64,
     /// Messages that told streams of documents.
     pub(super) deliveries: AtomicU64,
+    /// Streams that were refused since a namespace has as many watchers as it may have.
+    pub(super) quota_refusals: AtomicU64,
     reached: watch::Sender<Revision>,
 }
 
@@ -99,6 +101,7 @@ impl Hub {
             progress_waiters: Mutex::default(),
             subscriber_next: AtomicU64::new(1),
             deliveries: AtomicU64::new(0),
+            quota_refusals: AtomicU64::new(0),
         });
         let thread = std::thread::Builder::new()
             .name("watch".into())
@@ -164,6 +167,15 @@ impl Hub {
 
     pub fn delivery_count(&self) -> u64 {
         self.deliveries.load(Ordering::Relaxed)
+    }
+
+    /// Targets that streams follow in a namespace, each as often as it is followed.
+    pub fn watcher_count_of(&self, namespace: &Namespace) -> u64 {
+        self.table().watchers.of(namespace)
+    }
+
+    pub fn quota_refusal_count(&self) -> u64 {
+        self.quota_refusals.load(Ordering::Relaxed)
     }
 
     /// What is watched of a config, by how many streams.

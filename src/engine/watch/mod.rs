@@ -15,6 +15,7 @@ mod subscriber;
 mod subscription;
 mod table;
 mod token;
+mod watchers;
 mod wheel;
 
 pub(super) use hub::Hub;

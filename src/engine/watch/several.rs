@@ -157,6 +157,15 @@ impl Several {
     }
 }
 
+impl Followed {
+    pub fn namespace(&self) -> &Namespace {
+        match self {
+            Followed::One(one) => &one.cell.target.id.namespace,
+            Followed::Many(many) => &many.namespace,
+        }
+    }
+}
+
 impl FollowedOne {
     /// What the target is in a state, for a snapshot. From here on the client knows it.
     pub fn greet(&mut self, state: &State, resolver: &Resolver) -> TargetState {

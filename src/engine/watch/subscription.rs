@@ -54,6 +54,13 @@ impl WatchSelector {
     pub fn is_config(&self) -> bool {
         matches!(self, WatchSelector::Config(..))
     }
+
+    fn namespace(&self) -> &Namespace {
+        match self {
+            WatchSelector::Config(id, _) => &id.namespace,
+            WatchSelector::Namespace(namespace, _) => namespace,
+        }
+    }
 }
 
 pub type Held = BTreeMap<ConfigName, Digest>;
@@ -89,8 +96,12 @@ impl Hub {
         let interval = options.progress_interval.mul_f64(0.8 + 0.2 * fastrand::f64());
         let alone = matches!(options.targets.as_slice(), [target] if target.selector.is_config());
         let mut table = self.table();
-        let subscriber = self.add(&mut table, Wheel::ticks_of(interval))?;
         let state = self.state();
+        let namespaces = options.targets.iter().map(|target| target.selector.namespace());
+        let counted = table.watchers.add(namespaces.clone(), &state);
+        counted.inspect_err(|_| _ = self.quota_refusals.fetch_add(1, Relaxed))?;
+        let subscriber = self.add(&mut table, Wheel::ticks_of(interval));
+        let subscriber = subscriber.inspect_err(|_| table.watchers.remove(namespaces))?;
         let reset = options.resume_token.is_some_and(|token| !honours(&state, &token));
         let mut followed = Vec::with_capacity(options.targets.len());
         for (place, target) in (0..).zip(options.targets) {
@@ -221,10 +232,12 @@ impl Drop for Subscription {
         self.hub.progress_waiters().remove(&id);
         match &self.following {
             Following::Alone(one) => {
+                table.watchers.remove([&one.cell.target.id.namespace].into_iter());
                 one.cell.alone().remove(id, 0);
                 table.release(&one.cell);
             }
             Following::Several(several) => {
+                table.watchers.remove(several.targets().iter().map(Followed::namespace));
                 for (place, target) in (0..).zip(several.targets()) {
                     match target {
                         Followed::One(one) => {

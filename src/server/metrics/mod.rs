@@ -19,7 +19,8 @@ use self::write::Writer;
 use super::calls::{Calls, TICK_NANOS, code_name};
 use super::connections::Connections;
 use crate::api::guard::rates::{RateLimit, Rates};
-use crate::engine::{BySource, Engine};
+use crate::engine::{BySource, Engine, Usage};
+use crate::model::quota::Quota;
 use crate::store::sled::{Counts as StoreCounts, DiskBytes};
 
 const SECOND_NANOS: f64 = 1e9;
@@ -96,6 +97,7 @@ impl Collector for Everything {
         self.0.connections(writer)?;
         self.0.limits(writer)?;
         self.0.engine(writer)?;
+        self.0.quotas(writer)?;
         self.0.store(writer)
     }
 }
@@ -211,6 +213,42 @@ impl Sources {
         writer.counter("confwatch_watch_deliveries", help, deliveries)?;
         let help = "How many revisions what watch streams are told of is behind the newest durable commit";
         writer.gauge("confwatch_watch_lag_revisions", help, None, gauge(Engine::watch_lag))
+    }
+
+    /// Of namespaces only those are told that an administrator has named: others can be made by whoever may write.
+    fn quotas(&self, writer: &mut Writer<'_, '_>) -> fmt::Result {
+        let opened = self.opened();
+        let engine = opened.as_ref().map(|opened| &*opened.engine);
+        let refused = engine.into_iter().flat_map(|engine| {
+            let counts = engine.commit_counts();
+            let count = |quota: Quota| match quota {
+                Quota::Configs => value(&counts.refused_for_configs),
+                Quota::Bytes => value(&counts.refused_for_bytes),
+                Quota::Watchers => engine.watch_quota_refusal_count(),
+            };
+            Quota::ALL.map(|quota| ([("quota", quota.as_str())], count(quota)))
+        });
+        let help = "Writes and watch streams that were refused for a quota of a namespace";
+        writer.counter("confwatch_quota_exceeded", help, refused)?;
+
+        let state = engine.map(Engine::state);
+        let named = state.iter().flat_map(|state| state.quotas().namespaces());
+        let usages = |read: fn(Usage) -> u64| {
+            let state = state.as_ref();
+            named.clone().filter_map(move |namespace| {
+                Some(([("namespace", namespace.as_str())], read(state?.usage(namespace))))
+            })
+        };
+        let help = "Configs of a namespace that has quotas of its own";
+        writer.gauge("confwatch_namespace_configs", help, None, usages(|usage| usage.configs))?;
+        let help = "What the layers of a namespace that has quotas of its own hold";
+        let bytes = usages(|usage| usage.bytes);
+        writer.gauge("confwatch_namespace_content", help, Some(Unit::Bytes), bytes)?;
+        let help = "Targets that watch streams follow in a namespace that has quotas of its own, each as often as it is followed";
+        let watchers = named.clone().filter_map(|namespace| {
+            Some(([("namespace", namespace.as_str())], engine?.watcher_count_of(namespace)))
+        });
+        writer.gauge("confwatch_namespace_watchers", help, None, watchers)
     }
 
     fn store(&self, writer: &mut Writer<'_, '_>) -> fmt::Result {
