@@ -325,6 +325,13 @@ pub fn response_too_large(limit: usize) -> Status {
     ))
 }
 
+/// A call with more metadata than the server takes.
+pub fn headers_too_large(limit: u32) -> Status {
+    Told::new(Code::ResourceExhausted, "HEADERS_TOO_LARGE")
+        .with("limit", limit)
+        .status(format!("the metadata of the call are more than the {limit} bytes that the server takes"))
+}
+
 /// The reason that `Status::from` gives for something missing.
 pub fn reason_of_missing(missing: &Missing) -> &'static str {
     match missing {

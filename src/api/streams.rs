@@ -104,6 +104,11 @@ impl Stream for WatchStream {
 }
 
 impl WatchStream {
+    /// The client makes no room for the last message.
+    pub(super) fn waits(&mut self) {
+        self.subscription.waits();
+    }
+
     fn encode(&mut self, event: Event) -> Encoded {
         match event {
             Event::Changed { revision, state } => update_frame(self.epoch, revision, &state),

@@ -391,6 +391,11 @@ impl Engine {
         self.hub.quota_refusal_count()
     }
 
+    /// How long the state has been waiting that waits the longest for the client of its watch stream to make room for it.
+    pub fn slowest_watcher_lag(&self) -> Duration {
+        self.hub.lag()
+    }
+
     /// How many revisions the hub of the watches is behind what is durable.
     pub fn watch_lag(&self) -> u64 {
         // First where the hub is: it only moves on.

@@ -27,6 +27,8 @@ pub struct ConnectionCounts {
     pub prefaces_timed_out: AtomicU64,
     /// Ended since they were as old as a connection may be.
     pub aged: AtomicU64,
+    /// Calls whose metadata were more than they may be.
+    pub headers_too_large: AtomicU64,
     /// The files of TLS had changed, and were taken over.
     pub certificates_reloaded: AtomicU64,
     /// They could not be read or used: counted each time that they were looked at.

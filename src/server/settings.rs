@@ -8,7 +8,7 @@ mod tls;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use clap::{Args, ValueEnum};
 use serde::Deserialize;
 
 use crate::api::guard::rates::RateLimits;
-use crate::model::limits::{Limits, TEXT_BYTES_MAX};
+use crate::model::limits::{Limits, REQUEST_BYTES_MAX, TEXT_BYTES_MAX};
 use crate::model::quota::Quotas;
 use crate::secret::MasterKeySource;
 
@@ -62,6 +62,10 @@ pub struct Settings {
     pub connections_per_address_max: usize,
     /// Connections are ended when they are so old, give or take a tenth. `None`: they may last for ever.
     pub connection_age_max: Option<Duration>,
+    /// The metadata of one call, as HTTP/2 counts it.
+    pub header_bytes_max: u32,
+    /// Calls and streams under way on one connection. `None`: as many as watchers there may be twice, and some more.
+    pub streams_per_connection_max: Option<usize>,
     pub rates: RateLimits,
     /// In the syntax of tracing-subscriber's `EnvFilter`.
     pub log: String,
@@ -96,6 +100,8 @@ impl Default for Settings {
             connections_max: 16_000,
             connections_per_address_max: 12_000,
             connection_age_max: None,
+            header_bytes_max: 16 << 10,
+            streams_per_connection_max: None,
             rates: RateLimits::default(),
             log: "info".into(),
             log_format: None,
@@ -252,6 +258,14 @@ pub struct ServeArgs {
     #[arg(long, env = "CONFWATCH_CONNECTION_AGE_MAX", value_name = "DURATION")]
     pub connection_age_max: Option<Period>,
 
+    /// How much metadata a call may have, in bytes as HTTP/2 counts them [default: 16384]
+    #[arg(long, env = "CONFWATCH_HEADER_BYTES_MAX", value_name = "BYTES")]
+    pub header_bytes_max: Option<NonZeroU32>,
+
+    /// How many calls and streams may be under way on one connection [default: 1000 more than two for each watcher]
+    #[arg(long, env = "CONFWATCH_STREAMS_PER_CONNECTION_MAX", value_name = "COUNT")]
+    pub streams_per_connection_max: Option<NonZeroUsize>,
+
     /// How many calls a second are let in from one address, and how many at once; 0: any number [default: 50000:200000]
     #[arg(long, env = "CONFWATCH_CALLS_PER_ADDRESS", value_name = "RATE[:BURST]")]
     pub calls_per_address: Option<RateValue>,
@@ -273,8 +287,8 @@ pub struct ServeArgs {
     #[arg(long, env = "CONFWATCH_LOG_FORMAT")]
     pub log_format: Option<LogFormat>,
 
-    /// Limits by name: layer_bytes_max, document_bytes_max, layers_max, changes_max, commit_bytes_max, request_ids_max,
-    /// targets_max, watchers_max, page_size_max
+    /// Limits by name: layer_bytes_max, document_bytes_max, layers_max, changes_max, commit_bytes_max, request_bytes_max,
+    /// request_ids_max, targets_max, watchers_max, page_size_max
     #[arg(long, env = "CONFWATCH_LIMITS", value_name = "NAME=VALUE,...")]
     pub limits: Option<LimitValues>,
 
@@ -371,6 +385,14 @@ impl ServeArgs {
                 .or(file.connection_age_max)
                 .map(|period| period.0)
                 .or(default.connection_age_max),
+            header_bytes_max: self
+                .header_bytes_max
+                .or(file.header_bytes_max)
+                .map_or(default.header_bytes_max, NonZeroU32::get),
+            streams_per_connection_max: self
+                .streams_per_connection_max
+                .or(file.streams_per_connection_max)
+                .map(NonZeroUsize::get),
             rates: RateLimits {
                 calls_per_address: rate::decided(
                     self.calls_per_address.or(file.calls_per_address),
@@ -467,10 +489,13 @@ impl LimitValues {
         if let Some((name, _)) = self.0.iter().find(|(_, value)| **value == 0) {
             return Err(format!("{name} is 0, at least 1 expected"));
         }
-        let texts =
-            [("layer_bytes_max", limits.layer_bytes_max), ("document_bytes_max", limits.document_bytes_max)];
-        match texts.into_iter().find(|(_, bytes)| *bytes > TEXT_BYTES_MAX) {
-            Some((name, bytes)) => Err(format!("{name} is {bytes}, at most {TEXT_BYTES_MAX} fit a message")),
+        let bounded = [
+            ("layer_bytes_max", limits.layer_bytes_max, TEXT_BYTES_MAX),
+            ("document_bytes_max", limits.document_bytes_max, TEXT_BYTES_MAX),
+            ("request_bytes_max", limits.request_bytes_max, REQUEST_BYTES_MAX),
+        ];
+        match bounded.into_iter().find(|(_, bytes, max)| bytes > max) {
+            Some((name, bytes, max)) => Err(format!("{name} is {bytes}, at most {max} fit a message")),
             None => Ok(limits),
         }
     }

@@ -133,8 +133,9 @@ impl Server {
                 return Err(error);
             }
         };
-        metrics.open(Arc::clone(&engine), counts);
-        front.open(api::calls(Arc::clone(&engine), guard.limited(rates)));
+        let services = api::calls(Arc::clone(&engine), guard.limited(rates));
+        metrics.open(Arc::clone(&engine), counts, Arc::clone(services.too_large()));
+        front.open(services);
         set_health(&health, ServingStatus::Serving).await;
         Ok(RunningServer {
             address,

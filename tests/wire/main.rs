@@ -16,6 +16,7 @@ mod openmetrics;
 mod overrides;
 mod raw;
 mod reads;
+mod reasons;
 mod schemas;
 mod secrets;
 mod support;

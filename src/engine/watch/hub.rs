@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, Guard};
 use tokio::sync::watch;
@@ -19,6 +19,7 @@ use super::cell::{Cell, Told};
 use super::followers::Followers;
 use super::subscriber::{Mark, Subscriber, SubscriberId};
 use super::table::Table;
+use super::waiting::Waiting;
 use super::wheel::Tick;
 
 /// All watch streams of this server.
@@ -27,7 +28,7 @@ use super::wheel::Tick;
 /// a target, and their own marks: never a lock that all of them share.
 ///
 /// Locks, in the order in which they are taken: `table`, then `progress_waiters`, then those of a cell, then those of a
-/// subscriber; `pending` is taken last.
+/// subscriber; `pending` is taken last, and so is that of `waiting`.
 pub struct Hub {
     pub(in super::super) resolver: Arc<Resolver>,
     watchers_max: usize,
@@ -50,6 +51,7 @@ pub struct Hub {
     pub(super) deliveries: AtomicU64,
     /// Streams that were refused since a namespace has as many watchers as it may have.
     pub(super) quota_refusals: AtomicU64,
+    pub(super) waiting: Waiting,
     reached: watch::Sender<Revision>,
 }
 
@@ -102,6 +104,7 @@ impl Hub {
             subscriber_next: AtomicU64::new(1),
             deliveries: AtomicU64::new(0),
             quota_refusals: AtomicU64::new(0),
+            waiting: Waiting::default(),
         });
         let thread = std::thread::Builder::new()
             .name("watch".into())
@@ -172,6 +175,11 @@ impl Hub {
     /// Targets that streams follow in a namespace, each as often as it is followed.
     pub fn watcher_count_of(&self, namespace: &Namespace) -> u64 {
         self.table().watchers.of(namespace)
+    }
+
+    /// How long the state has been waiting that waits the longest for the client of its stream to make room for it.
+    pub fn lag(&self) -> Duration {
+        self.waiting.longest(Instant::now())
     }
 
     pub fn quota_refusal_count(&self) -> u64 {

@@ -15,6 +15,7 @@ mod subscriber;
 mod subscription;
 mod table;
 mod token;
+mod waiting;
 mod watchers;
 mod wheel;
 

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio_stream::Stream;
 
@@ -75,6 +75,8 @@ pub struct Subscription {
     /// The newest that was told.
     revision: Revision,
     stage: Stage,
+    /// The client has made no room yet for what was told last.
+    is_waiting: bool,
 }
 
 enum Following {
@@ -129,7 +131,8 @@ impl Hub {
             Err(several) => Following::Several(Box::new(Several::new(several))),
         };
         let stage = Stage::Opening { reset };
-        Ok(Subscription { hub: self.clone(), subscriber, following, revision: Revision::ZERO, stage })
+        let (hub, revision) = (self.clone(), Revision::ZERO);
+        Ok(Subscription { hub, subscriber, following, revision, stage, is_waiting: false })
     }
 }
 
@@ -145,8 +148,21 @@ impl Subscription {
         self.subscriber.id.0.to_string()
     }
 
+    /// The client makes no room for what was told last. It has when the stream is polled again.
+    pub fn waits(&mut self) {
+        if !std::mem::replace(&mut self.is_waiting, true) {
+            self.hub.waiting.begin(self.subscriber.id, Instant::now());
+        }
+    }
+
+    fn waits_no_more(&mut self) {
+        if std::mem::take(&mut self.is_waiting) {
+            self.hub.waiting.end(self.subscriber.id);
+        }
+    }
+
     fn next_event(&mut self) -> Option<Result<Event, Error>> {
-        let Subscription { hub, subscriber, following, revision, stage } = self;
+        let Subscription { hub, subscriber, following, revision, stage, is_waiting: _ } = self;
         if let Following::Several(several) = following
             && let Some(part) = several.next_part(&hub.resolver)
         {
@@ -214,6 +230,7 @@ impl Stream for Subscription {
         if let Stage::Ended = self.stage {
             return Poll::Ready(None);
         }
+        self.waits_no_more();
         // Before looking: what comes after the look wakes.
         self.subscriber.register(context.waker());
         let Some(event) = self.next_event() else { return Poll::Pending };
@@ -226,6 +243,7 @@ impl Stream for Subscription {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
+        self.waits_no_more();
         let id = self.subscriber.id;
         let mut table = self.hub.table();
         table.remove(id);

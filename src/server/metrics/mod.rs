@@ -46,6 +46,8 @@ struct Sources {
 struct Opened {
     engine: Arc<Engine>,
     store: Arc<StoreCounts>,
+    /// Messages of clients.
+    too_large: Arc<AtomicU64>,
 }
 
 impl Metrics {
@@ -64,8 +66,8 @@ impl Metrics {
         Metrics { sources, registry }
     }
 
-    pub(super) fn open(&self, engine: Arc<Engine>, store: Arc<StoreCounts>) {
-        self.sources.set_opened(Some(Opened { engine, store }));
+    pub(super) fn open(&self, engine: Arc<Engine>, store: Arc<StoreCounts>, too_large: Arc<AtomicU64>) {
+        self.sources.set_opened(Some(Opened { engine, store, too_large }));
     }
 
     /// On return nothing is kept of what was open.
@@ -171,7 +173,13 @@ impl Sources {
             (RateLimit::RefusalsPerAddress.as_str(), &counts.refusals_per_address),
         ];
         let help = "Calls that were refused since there were too many, by the limit that they reached";
-        writer.counter("confwatch_rate_limited", help, by("limit", limited))
+        writer.counter("confwatch_rate_limited", help, by("limit", limited))?;
+        let messages = self.opened().as_ref().map(|opened| value(&opened.too_large));
+        let headers = Some(value(&self.connections.counts.headers_too_large));
+        let too_large = [("headers", headers), ("message", messages)];
+        let too_large = too_large.into_iter().filter_map(|(of, count)| Some(([("of", of)], count?)));
+        let help = "Calls that were refused since their metadata, or a message, were larger than they may be";
+        writer.counter("confwatch_requests_too_large", help, too_large)
     }
 
     fn engine(&self, writer: &mut Writer<'_, '_>) -> fmt::Result {
@@ -212,7 +220,11 @@ impl Sources {
         let help = "Messages that told watch streams of documents";
         writer.counter("confwatch_watch_deliveries", help, deliveries)?;
         let help = "How many revisions what watch streams are told of is behind the newest durable commit";
-        writer.gauge("confwatch_watch_lag_revisions", help, None, gauge(Engine::watch_lag))
+        writer.gauge("confwatch_watch_lag_revisions", help, None, gauge(Engine::watch_lag))?;
+        let help = "How long the state has been waiting that waits the longest for the client of its watch stream to make room for \
+                    it; 0: none waits. What the buffers of the stream took, some 100 KB, is not waited for";
+        let lag = engine.map(|engine| ([], engine.slowest_watcher_lag().as_secs_f64()));
+        writer.gauge("confwatch_watch_lag", help, Some(Unit::Seconds), lag)
     }
 
     /// Of namespaces only those are told that an administrator has named: others can be made by whoever may write.
