@@ -30,6 +30,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("jsonwebtoken", &["src/auth/jwt"]),
     ("reqwest", &["src/auth/jwt/source.rs"]),
     ("governor", &["src/api/guard/rates.rs"]),
+    ("opentelemetry", &["src/server/traces.rs"]),
     ("prometheus", &["src/server/metrics/"]),
     (
         "tokio",

@@ -91,6 +91,13 @@ impl Server {
                 &address.to_string(),
                 "--data-dir",
                 "data",
+                // They are counted, and never reached: all load comes from one address, and fills one namespace.
+                "--calls-per-address",
+                "4000000000",
+                "--calls-per-actor",
+                "4000000000",
+                "--quotas",
+                "configs=0,bytes=0",
             ]),
             Server::Etcd35 | Server::Etcd34 => {
                 let (url, peer_url) = (format!("http://{address}"), format!("http://{peer_address}"));

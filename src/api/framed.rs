@@ -34,6 +34,7 @@ use super::server::secret_service_server::SecretServiceServer;
 use super::status::Unreadable;
 use super::transport::Contract;
 use crate::auth::Access;
+use crate::engine::Stages;
 
 /// The paths of the calls, up to their names.
 const PREFIX: &str = "/confwatch.v1.ConfigService/";
@@ -165,7 +166,11 @@ impl Calls {
     fn answer(&self, head: &mut Parts, access: &Access, message: Bytes) -> Option<Answer> {
         let call = head.uri.path().strip_prefix(PREFIX)?;
         let api = &self.api;
-        let mut entry = || Entry { headers: std::mem::take(&mut head.headers), access: access.clone() };
+        let mut entry = || Entry {
+            headers: std::mem::take(&mut head.headers),
+            access: access.clone(),
+            stages: head.extensions.remove(),
+        };
         Some(match call {
             "Get" => get(api, access, &mut head.headers, message),
             // It waits for the disk. What is large of its work is done elsewhere already.
@@ -210,6 +215,8 @@ impl Calls {
 struct Entry {
     headers: HeaderMap,
     access: Access,
+    /// Whoever traces the call wants to know of them.
+    stages: Option<Arc<Stages>>,
 }
 
 /// A document that is at hand is answered at once.
@@ -258,7 +265,7 @@ where
         let mut extensions = Extensions::new();
         extensions.insert(entry.access);
         let request = tonic::Request::from_parts(metadata, extensions, decoded(message)?);
-        Ok(handler(&api, request).await?.into_inner())
+        Ok(Stages::of(entry.stages, handler(&api, request)).await?.into_inner())
     }
 }
 
@@ -268,8 +275,9 @@ where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
     S::Future: Send + 'static,
 {
+    let stages = request.extensions().get().cloned();
     // Generated services are always ready.
-    let answer = service.call(request);
+    let answer = Stages::of(stages, service.call(request));
     Answer::aside(answer.map(|response| match response {
         Ok(response) => response.map(Reply::Generated),
         Err(never) => match never {},

@@ -29,6 +29,7 @@ mod rotation;
 mod schemas;
 mod seal;
 mod sight;
+mod stages;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -66,6 +67,7 @@ pub use resolve::{Encoding, Resolved, Target, View};
 pub use rotation::{DataKey, DataRotation, KeysStatus, MasterRotation, NamespaceKeys};
 pub use schemas::{PutSchema, SchemaOutcome, registry, schema_id, schema_of};
 pub use sight::Secrets;
+pub use stages::{Stage, Stages};
 pub use state::{ConfigState, Expiry, LayerEntry, Loading, State};
 pub use usage::{QUOTAS, Usage};
 pub use write::{Action, Change, Intent, LayerOutcome, Origin, Outcome, Text, VersionOrTag, Write};
@@ -322,11 +324,15 @@ impl Engine {
         let submitted = match self.pipeline.known(&origin, validate_only) {
             Some(known) => known,
             None => {
+                let _planning = stages::begin("plan");
                 let intent = self.read_intent(intent).await?;
                 self.pipeline.submit(ReadWrite::new(origin, intent, validate_only)).await?
             }
         };
-        let outcome = match submitted.answered().await? {
+        let storing = stages::begin("store");
+        let answer = submitted.answered().await?;
+        drop(storing);
+        let outcome = match answer {
             Answer::Outcome(outcome) => outcome,
             Answer::Replay(revision) => {
                 let (store, asked) = (self.store.clone(), asked.flatten());

@@ -251,9 +251,10 @@ fn begin(
     request: Request<RecvStream>,
     mut respond: SendResponse<Encoded>,
 ) -> Option<Call> {
-    let begun = service.calls.begin(&request);
+    let mut begun = service.calls.begin(&request);
     let header_bytes = header_bytes(&request);
-    let request = request.map(Received);
+    let mut request = request.map(Received);
+    begun.enter(request.extensions_mut());
     let answer = || {
         if header_bytes > service.settings.header_bytes_max as usize {
             service.connections.counts.headers_too_large.fetch_add(1, Relaxed);
@@ -264,6 +265,7 @@ fn begin(
     let code = match catch_unwind(AssertUnwindSafe(answer)) {
         Ok(Answer::Now(response)) => match send(response, &begun, &mut respond) {
             ControlFlow::Continue(telling) => {
+                service.calls.opened(&mut begun);
                 return Some(Call { stage: Stage::Telling(telling), ongoing: begun.ongoing(&service.calls) });
             }
             ControlFlow::Break(code) => code,
@@ -278,7 +280,7 @@ fn begin(
             Code::Internal
         }
     };
-    service.calls.end(&begun, code);
+    service.calls.end(&mut begun, code);
     None
 }
 
@@ -327,6 +329,7 @@ impl Future for Call {
                         match Pin::new(answer).poll(context) {
                             Poll::Ready(response) => match send(response, ongoing.begun(), respond) {
                                 ControlFlow::Continue(telling) => {
+                                    ongoing.opened();
                                     let is_leaving = *is_leaving;
                                     *stage = Stage::Telling(Telling { is_leaving, ..telling });
                                 }

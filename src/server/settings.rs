@@ -71,6 +71,10 @@ pub struct Settings {
     pub log: String,
     /// `None`: text on a terminal, JSON otherwise.
     pub log_format: Option<LogFormat>,
+    /// The URL of a collector of traces. `None`: there are none.
+    pub otlp_endpoint: Option<String>,
+    /// Of calls whose caller says nothing of it, this part is traced: from 0 to 1.
+    pub otlp_sampled: f64,
     pub limits: Limits,
     /// What each namespace may have, unless an administrator says otherwise.
     pub quotas: Quotas,
@@ -105,6 +109,8 @@ impl Default for Settings {
             rates: RateLimits::default(),
             log: "info".into(),
             log_format: None,
+            otlp_endpoint: None,
+            otlp_sampled: 1.0,
             limits: Limits::default(),
             quotas: Quotas::default(),
             master_key: None,
@@ -143,6 +149,7 @@ Examples:
   confwatch serve
   confwatch serve --data-dir /var/lib/confwatch --listen 0.0.0.0:7420 --tls-cert cert.pem --tls-key key.pem
   confwatch serve --limits watchers_max=10000,layer_bytes_max=65536
+  confwatch serve --calls-per-actor 100:1000 --quotas configs=500,bytes=10485760
   CONFWATCH_LOG=confwatch=debug confwatch serve --config /etc/confwatch.toml
 
 A file with the defaults:
@@ -287,6 +294,14 @@ pub struct ServeArgs {
     #[arg(long, env = "CONFWATCH_LOG_FORMAT")]
     pub log_format: Option<LogFormat>,
 
+    /// Send traces to the collector at this URL, by OTLP over gRPC, such as http://127.0.0.1:4317 [default: nowhere]
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL")]
+    pub otlp_endpoint: Option<String>,
+
+    /// Which part of the calls is traced whose caller says nothing of it, from 0 to 1 [default: 1]
+    #[arg(long, env = "CONFWATCH_OTLP_SAMPLED", value_name = "RATIO", value_parser = ratio)]
+    pub otlp_sampled: Option<f64>,
+
     /// Limits by name: layer_bytes_max, document_bytes_max, layers_max, changes_max, commit_bytes_max, request_bytes_max,
     /// request_ids_max, targets_max, watchers_max, page_size_max
     #[arg(long, env = "CONFWATCH_LIMITS", value_name = "NAME=VALUE,...")]
@@ -409,6 +424,8 @@ impl ServeArgs {
             },
             log: self.log.or(file.log).unwrap_or(default.log),
             log_format: self.log_format.or(file.log_format),
+            otlp_endpoint: self.otlp_endpoint.or(file.otlp_endpoint),
+            otlp_sampled: self.otlp_sampled.or(file.otlp_sampled).unwrap_or(default.otlp_sampled),
             limits: limits.limits().map_err(SettingsError::Limits)?,
             quotas: quota::decided([file.quotas, self.quotas], default.quotas)
                 .map_err(SettingsError::Quotas)?,
@@ -431,6 +448,11 @@ fn read(path: &Path) -> Result<ServeArgs, SettingsError> {
         limits.limits().map_err(|error| wrong(format!("limits: {error}")))?;
     }
     Ok(args)
+}
+
+fn ratio(text: &str) -> Result<f64, String> {
+    let ratio = text.parse().ok().filter(|ratio| (0.0..=1.0).contains(ratio));
+    ratio.ok_or_else(|| format!("{text:?} is not a number from 0 to 1"))
 }
 
 /// Why there are no settings.

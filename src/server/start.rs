@@ -22,6 +22,7 @@ use super::listen::{self, Service};
 use super::metrics::{self, Metrics};
 use super::settings::{Fsync, Settings};
 use super::tls::Tls;
+use super::traces::Traces;
 use crate::api;
 use crate::api::guard::rates::Rates;
 use crate::engine::{self, Engine};
@@ -54,6 +55,7 @@ pub struct RunningServer {
     metrics: Arc<Metrics>,
     metrics_address: Option<SocketAddr>,
     metrics_serving: Option<AbortHandle>,
+    traces: Option<Arc<Traces>>,
     health: HealthReporter,
     stop: CancellationToken,
     serving: JoinHandle<()>,
@@ -97,8 +99,12 @@ impl Server {
         let settings = Arc::new(settings);
         let connections =
             Arc::new(Connections::new(settings.connections_max, settings.connections_per_address_max));
-        let calls =
-            Arc::new(Calls::new(&DESCRIPTORS).context("the descriptors of the services are damaged")?);
+        let calls = Calls::new(&DESCRIPTORS).context("the descriptors of the services are damaged")?;
+        let traces = match &settings.otlp_endpoint {
+            Some(endpoint) => Some(Arc::new(Traces::start(endpoint, settings.otlp_sampled)?)),
+            None => None,
+        };
+        let calls = Arc::new(calls.traced(traces.clone()));
         let (started, data_dir) = (SystemTime::now(), settings.data_dir.clone());
         let rates = Arc::new(Rates::new(settings.rates));
         let metrics =
@@ -145,6 +151,7 @@ impl Server {
             metrics,
             metrics_address,
             metrics_serving,
+            traces,
             health,
             stop,
             serving,
@@ -176,7 +183,7 @@ impl RunningServer {
     /// Ends every stream, waits for the calls under way as long as the settings allow, and closes the store. The data
     /// directory is free on return, unless a call has hung or someone else holds the engine.
     pub async fn shutdown(self) {
-        let RunningServer { engine, front, metrics, metrics_serving, .. } = self;
+        let RunningServer { engine, front, metrics, metrics_serving, traces, .. } = self;
         let RunningServer { mut health, stop, mut serving, drain_timeout, .. } = self;
         set_health(&health, ServingStatus::NotServing).await;
         engine.drain();
@@ -199,6 +206,11 @@ impl RunningServer {
         metrics.close();
         if timeout(CLOSE_TIMEOUT, engine.close()).await.is_err() {
             tracing::error!("the engine has not closed in time, leaving it");
+        }
+        if let Some(traces) = traces
+            && timeout(CLOSE_TIMEOUT, spawn_blocking(move || traces.stop())).await.is_err()
+        {
+            tracing::warn!("the last spans were not sent in time");
         }
         // The last owner closes the store, which blocks.
         let dropped = spawn_blocking(move || drop(engine));

@@ -22,6 +22,7 @@ mod secrets;
 mod support;
 mod tags;
 mod tls;
+mod traces;
 mod validate;
 mod watch;
 mod watch_ending;
