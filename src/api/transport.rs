@@ -3,6 +3,9 @@
 
 use std::convert::Infallible;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 
 use http::{Request, Response};
@@ -15,7 +18,17 @@ use super::status::Unreadable;
 
 /// Wraps a generated service.
 #[derive(Clone)]
-pub struct Contract<S>(pub S);
+pub struct Contract<S> {
+    service: S,
+    /// Messages that were larger than they may be.
+    too_large: Arc<AtomicU64>,
+}
+
+impl<S> Contract<S> {
+    pub fn new(service: S, too_large: &Arc<AtomicU64>) -> Contract<S> {
+        Contract { service, too_large: Arc::clone(too_large) }
+    }
+}
 
 impl<S: NamedService> NamedService for Contract<S> {
     const NAME: &'static str = S::NAME;
@@ -31,15 +44,18 @@ where
     type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.0.poll_ready(context)
+        self.service.poll_ready(context)
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let response = self.0.call(request);
+        let (response, too_large) = (self.service.call(request), Arc::clone(&self.too_large));
         Box::pin(async move {
             let response = response.await?;
             Ok(match unreadable(&response) {
-                Some(unreadable) => Status::from(unreadable).into_http(),
+                Some(unreadable) => {
+                    too_large.fetch_add(u64::from(unreadable == Unreadable::TooLarge), Relaxed);
+                    Status::from(unreadable).into_http()
+                }
                 None => response,
             })
         })

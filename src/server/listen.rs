@@ -17,6 +17,7 @@ use super::connections::{Admitted, Connections, TooMany};
 use super::front::Front;
 use super::settings::Settings;
 use super::tls::{self, Secured, Tls};
+use crate::api::guard::remembered::Remembered;
 use crate::api::peer::Peer;
 
 /// When no file descriptor is left, accepting fails at once, again and again.
@@ -95,7 +96,7 @@ async fn plain(
     stop: CancellationToken,
 ) {
     let age = service.age();
-    let peer = Arc::new(Peer { address, certificate: None });
+    let peer = Arc::new(Peer { address, certificate: None, last_caller: Remembered::default() });
     let served = connection::serve(socket, peer, service.clone(), age, stop).await;
     service.ended(served, address);
     drop(admitted);
@@ -119,7 +120,7 @@ async fn secured(
     match accepted {
         Ok(Secured { stream, certificate }) => {
             let age = service.age();
-            let peer = Arc::new(Peer { address, certificate });
+            let peer = Arc::new(Peer { address, certificate, last_caller: Remembered::default() });
             let served = connection::serve(stream, peer, service.clone(), age, stop).await;
             service.ended(served, address);
         }
