@@ -167,9 +167,7 @@ fn intended(naive: &Naive, step: &Step) -> Option<(Intent, Vec<(u8, Layers)>)> {
         }
         Step::RollBack(config, back, at) => {
             let versions = &naive.versions[*config as usize];
-            let Some(version) = versions.len().checked_sub(*back).filter(|version| *version > 0) else {
-                return None;
-            };
+            let version = versions.len().checked_sub(*back).filter(|version| *version > 0)?;
             let old = &versions[version - 1].1;
             let mut layers = naive.now(*config);
             layers.retain(|(_, place), _| at.is_some_and(|at| *place != at));

@@ -70,7 +70,7 @@ mod tests {
         let alice = Caller::unverified("alice").expect("a name");
         let (shown, other) = (HeaderValue::from_static("Bearer a"), HeaderValue::from_static("Bearer b"));
         let remembered = Remembered::default();
-        let at = |micros| Timestamp(1_000_000_000 + micros);
+        let at = |micros: i64| Timestamp(1_000_000_000 + micros);
         assert!(remembered.caller(&shown, 1, at(0)).is_none());
         remembered.remember(&shown, &alice, 1, at(0));
         assert_eq!(remembered.caller(&shown, 1, at(999_999)).expect("known").actor(), "alice");
