@@ -3,17 +3,27 @@
 //! Every request carries an `Arc<Peer>` among its extensions, put there by whoever took the connection: never by the client.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::{Arc, OnceLock};
 
+use super::guard::rates::Address;
 use crate::model::Timestamp;
 
 /// The other end of a connection. All requests of the connection share it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Peer {
     /// Where the connection comes from. An IPv4 address is one, also where the server listens on IPv6.
     pub address: SocketAddr,
     /// What it proved to be by mutual TLS, to a CA that the server was told to trust. `None`: nothing was asked of it, or it has
     /// none.
     pub certificate: Option<PeerCertificate>,
+    /// How often its address has called, once the guard has looked: its connections share that, and no call has to look for it.
+    pub(super) counted: OnceLock<Option<Arc<Address>>>,
+}
+
+impl Peer {
+    pub fn new(address: SocketAddr, certificate: Option<PeerCertificate>) -> Peer {
+        Peer { address, certificate, counted: OnceLock::new() }
+    }
 }
 
 /// A client certificate that was verified when the connection was made. It may have expired since: see `not_after`.
