@@ -85,10 +85,10 @@ impl Calls {
         let secrets = SecretServiceServer::new(api.clone()).max_decoding_message_size(request_bytes_max);
         Calls {
             api,
-            generated: Contract::new(generated, &too_large),
-            schemas: Contract::new(schemas, &too_large),
-            auth: Contract::new(auth, &too_large),
-            secrets: Contract::new(secrets, &too_large),
+            generated: Contract::new(generated, request_bytes_max, &too_large),
+            schemas: Contract::new(schemas, request_bytes_max, &too_large),
+            auth: Contract::new(auth, request_bytes_max, &too_large),
+            secrets: Contract::new(secrets, request_bytes_max, &too_large),
             request_bytes_max,
             too_large,
         }

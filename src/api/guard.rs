@@ -8,7 +8,7 @@ mod allowed;
 mod credential;
 pub mod rates;
 mod refused;
-pub mod remembered;
+pub(super) mod remembered;
 mod rules;
 mod standing;
 
@@ -104,10 +104,11 @@ impl Guard {
     pub(super) fn admit(&self, headers: &HeaderMap, extensions: &Extensions) -> Admission {
         let peer = extensions.get::<Arc<Peer>>().map(Arc::as_ref);
         // Before anything is looked at: who calls too often costs next to nothing.
-        let address = match peer.map_or(Ok(None), |peer| self.rates.call_from(peer.address.ip())) {
-            Ok(address) => address,
-            Err(limited) => return Admission::Now(Err(limited.into())),
-        };
+        let address =
+            peer.and_then(|peer| peer.counted.get_or_init(|| self.rates.address(peer.address.ip())).as_ref());
+        if let Some(Err(limited)) = address.map(|address| self.rates.call_from(address)) {
+            return Admission::Now(Err(limited.into()));
+        }
         let checking = match &self.mode {
             Mode::Off(believing) => return Admission::Now(Ok(believing.access(headers))),
             Mode::On(checking) => checking,
@@ -120,11 +121,11 @@ impl Guard {
             && let Some(authorization) = single(headers)
             && let Some(caller) = peer.last_caller.caller(authorization, ruling, now)
         {
-            return Admission::Now(self.known(rules, Ok(caller), address.as_deref()));
+            return Admission::Now(self.known(rules, Ok(caller), address));
         }
         let presented = match Presented::of(headers, peer) {
             Ok(presented) => presented,
-            Err(refused) => return Admission::Now(Err(self.refusal(refused, address.as_deref()))),
+            Err(refused) => return Admission::Now(Err(self.refusal(refused, address))),
         };
         let caller = match presented {
             Presented::Token(text) => {
@@ -136,24 +137,23 @@ impl Guard {
             }
             Presented::Certificate(certificate) => rules.certificate(certificate, now),
             // A signature takes work, which whoever sends bad ones does not get. Those that were good before need none.
-            Presented::Jwt(text)
-                if address.as_deref().is_some_and(|address| self.rates.is_refused(address)) =>
-            {
+            Presented::Jwt(text) if address.is_some_and(|address| self.rates.is_refused(address)) => {
                 rules.jwt_seen(text, now)
             }
             Presented::Jwt(text) => match rules.jwt(text, now) {
                 Err(Refused::Jwt(JwtError::UnknownKey(_) | JwtError::NoKeys)) => {
                     let (guard, checking, text) = (self.clone(), checking.clone(), text.to_owned());
+                    let address = address.cloned();
                     let ask = async move {
                         let caller = checking.rules.jwt_after_look(&text, now).await;
-                        guard.known(&checking.rules, caller, address.as_deref())
+                        guard.known(&checking.rules, caller, address.as_ref())
                     };
                     return Admission::Later(Box::pin(ask));
                 }
                 caller => caller,
             },
         };
-        Admission::Now(self.known(rules, caller, address.as_deref()))
+        Admission::Now(self.known(rules, caller, address))
     }
 
     /// What a caller may whose credential was looked at.
@@ -161,7 +161,7 @@ impl Guard {
         &self,
         rules: &Rules,
         caller: Result<Arc<Caller>, Refused>,
-        address: Option<&Address>,
+        address: Option<&Arc<Address>>,
     ) -> Result<Access, Status> {
         let caller = caller.map_err(|refused| self.refusal(refused, address))?;
         self.rates.call_of(caller.shared_actor())?;
@@ -169,7 +169,7 @@ impl Guard {
     }
 
     /// What a client is told whose credential was refused. Each counts against its address, unless it is not to blame.
-    fn refusal(&self, refused: Refused, address: Option<&Address>) -> Status {
+    fn refusal(&self, refused: Refused, address: Option<&Arc<Address>>) -> Status {
         match address {
             Some(address) if !refused.is_ours() => {
                 self.rates.refusal_from(address).map_or_else(Status::from, |()| refused.into())

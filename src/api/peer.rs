@@ -3,7 +3,9 @@
 //! Every request carries an `Arc<Peer>` among its extensions, put there by whoever took the connection: never by the client.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::{Arc, OnceLock};
 
+use super::guard::rates::Address;
 use super::guard::remembered::Remembered;
 use crate::model::Timestamp;
 
@@ -15,8 +17,16 @@ pub struct Peer {
     /// What it proved to be by mutual TLS, to a CA that the server was told to trust. `None`: nothing was asked of it, or it has
     /// none.
     pub certificate: Option<PeerCertificate>,
+    /// How often its address has called, once the guard has looked: its connections share that, and no call has to look for it.
+    pub(super) counted: OnceLock<Option<Arc<Address>>>,
     /// Who called last, so that it is found sooner who does next.
-    pub last_caller: Remembered,
+    pub(super) last_caller: Remembered,
+}
+
+impl Peer {
+    pub fn new(address: SocketAddr, certificate: Option<PeerCertificate>) -> Peer {
+        Peer { address, certificate, counted: OnceLock::new(), last_caller: Remembered::default() }
+    }
 }
 
 /// A client certificate that was verified when the connection was made. It may have expired since: see `not_after`.

@@ -36,7 +36,7 @@ const RETRIES_SPREAD: Duration = Duration::from_millis(500);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unreadable {
     Malformed,
-    TooLarge,
+    TooLarge { limit: usize },
     NotGrpc,
 }
 
@@ -286,8 +286,9 @@ impl From<Unreadable> for Status {
         match unreadable {
             Unreadable::Malformed => Told::new(Code::InvalidArgument, "MALFORMED_REQUEST")
                 .status("the request is not the message it should be, or has text that is not UTF-8".into()),
-            Unreadable::TooLarge => Told::new(Code::ResourceExhausted, "MESSAGE_TOO_LARGE")
-                .status("the message is larger than the server takes".into()),
+            Unreadable::TooLarge { limit } => Told::new(Code::ResourceExhausted, "MESSAGE_TOO_LARGE")
+                .with("limit", limit)
+                .status(format!("the message is larger than the {limit} bytes that the server takes")),
             Unreadable::NotGrpc => Told::new(Code::InvalidArgument, "MALFORMED_REQUEST").status(
                 "this is no call of gRPC: POST and a content-type of application/grpc are expected".into(),
             ),

@@ -20,13 +20,16 @@ use super::status::Unreadable;
 #[derive(Clone)]
 pub struct Contract<S> {
     service: S,
+    /// Of a message.
+    bytes_max: usize,
     /// Messages that were larger than they may be.
     too_large: Arc<AtomicU64>,
 }
 
 impl<S> Contract<S> {
-    pub fn new(service: S, too_large: &Arc<AtomicU64>) -> Contract<S> {
-        Contract { service, too_large: Arc::clone(too_large) }
+    /// Around a service that takes messages of so many bytes.
+    pub fn new(service: S, bytes_max: usize, too_large: &Arc<AtomicU64>) -> Contract<S> {
+        Contract { service, bytes_max, too_large: Arc::clone(too_large) }
     }
 }
 
@@ -48,12 +51,14 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let (response, too_large) = (self.service.call(request), Arc::clone(&self.too_large));
+        let (response, bytes_max) = (self.service.call(request), self.bytes_max);
+        let too_large = Arc::clone(&self.too_large);
         Box::pin(async move {
             let response = response.await?;
-            Ok(match unreadable(&response) {
+            Ok(match unreadable(&response, bytes_max) {
                 Some(unreadable) => {
-                    too_large.fetch_add(u64::from(unreadable == Unreadable::TooLarge), Relaxed);
+                    let is_too_large = matches!(unreadable, Unreadable::TooLarge { .. });
+                    too_large.fetch_add(u64::from(is_too_large), Relaxed);
                     Status::from(unreadable).into_http()
                 }
                 None => response,
@@ -64,13 +69,13 @@ where
 
 /// What tonic 0.14 says of a request that it could not read: by its messages, as the codes alone do not tell. Handlers of ours
 /// never answer with these codes without details.
-fn unreadable(response: &Response<Body>) -> Option<Unreadable> {
+fn unreadable(response: &Response<Body>, bytes_max: usize) -> Option<Unreadable> {
     let status = Status::from_header_map(response.headers())?;
     match status.code() {
         _ if !status.details().is_empty() => None,
         Code::Internal => Some(Unreadable::Malformed),
         Code::OutOfRange if status.message().contains("message length too large") => {
-            Some(Unreadable::TooLarge)
+            Some(Unreadable::TooLarge { limit: bytes_max })
         }
         _ => None,
     }

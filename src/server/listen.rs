@@ -17,7 +17,6 @@ use super::connections::{Admitted, Connections, TooMany};
 use super::front::Front;
 use super::settings::Settings;
 use super::tls::{self, Secured, Tls};
-use crate::api::guard::remembered::Remembered;
 use crate::api::peer::Peer;
 
 /// When no file descriptor is left, accepting fails at once, again and again.
@@ -96,7 +95,7 @@ async fn plain(
     stop: CancellationToken,
 ) {
     let age = service.age();
-    let peer = Arc::new(Peer { address, certificate: None, last_caller: Remembered::default() });
+    let peer = Arc::new(Peer::new(address, None));
     let served = connection::serve(socket, peer, service.clone(), age, stop).await;
     service.ended(served, address);
     drop(admitted);
@@ -120,7 +119,7 @@ async fn secured(
     match accepted {
         Ok(Secured { stream, certificate }) => {
             let age = service.age();
-            let peer = Arc::new(Peer { address, certificate, last_caller: Remembered::default() });
+            let peer = Arc::new(Peer::new(address, certificate));
             let served = connection::serve(stream, peer, service.clone(), age, stop).await;
             service.ended(served, address);
         }

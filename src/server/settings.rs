@@ -148,8 +148,7 @@ pub enum LogFormat {
 Examples:
   confwatch serve
   confwatch serve --data-dir /var/lib/confwatch --listen 0.0.0.0:7420 --tls-cert cert.pem --tls-key key.pem
-  confwatch serve --limits watchers_max=10000,layer_bytes_max=65536
-  confwatch serve --calls-per-actor 100:1000 --quotas configs=500,bytes=10485760
+  confwatch serve --limits watchers_max=10000,layer_bytes_max=65536 --quotas configs=500
   CONFWATCH_LOG=confwatch=debug confwatch serve --config /etc/confwatch.toml
 
 A file with the defaults:

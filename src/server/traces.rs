@@ -3,6 +3,8 @@
 //! Spans wait in a queue of a fixed size and are sent by a thread of their own: with a collector that is slow or gone they are dropped, and no
 //! call waits. Without an endpoint there is none of this.
 
+mod collector;
+
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,8 +16,7 @@ use opentelemetry::trace::{
     Span as _, SpanBuilder, SpanKind, Status, TraceContextExt as _, Tracer as _, TracerProvider as _,
 };
 use opentelemetry::{Context, KeyValue};
-use opentelemetry_otlp::tonic_types::transport::ClientTlsConfig;
-use opentelemetry_otlp::{SpanExporter, WithExportConfig, WithTonicConfig};
+use opentelemetry_otlp::{SpanExporter, WithTonicConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::{Sampler, SdkTracer, SdkTracerProvider};
@@ -50,13 +51,10 @@ impl Traces {
     /// To the collector at this URL, where gRPC is spoken. Of calls whose caller says nothing of it, this part is sampled. Must be called
     /// within a tokio runtime. Fails for what is no URL; a collector that is not there may come.
     pub(super) fn start(endpoint: &str, sampled: f64) -> anyhow::Result<Traces> {
-        let exporter = SpanExporter::builder().with_tonic().with_endpoint(endpoint);
-        let exporter = match endpoint.starts_with("https:") {
-            true => exporter.with_tls_config(ClientTlsConfig::new().with_enabled_roots()),
-            false => exporter,
-        };
+        let wrong = || format!("otlp-endpoint: cannot send to {endpoint:?}");
+        let channel = collector::channel(endpoint).with_context(wrong)?;
         let exporter =
-            exporter.build().with_context(|| format!("otlp-endpoint: cannot send to {endpoint:?}"))?;
+            SpanExporter::builder().with_tonic().with_channel(channel).build().with_context(wrong)?;
         let mut resource =
             Resource::builder().with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")));
         if std::env::var_os("OTEL_SERVICE_NAME").is_none() {

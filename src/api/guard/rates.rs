@@ -81,7 +81,8 @@ pub struct Rates<C: Clock = DefaultClock> {
 type Bucket<C> = RateLimiter<NotKeyed, InMemoryState, C, NoOpMiddleware<<C as Clock>::Instant>>;
 
 /// What is known of an address.
-pub(super) struct Address<C: Clock = DefaultClock> {
+#[derive(Debug)]
+pub struct Address<C: Clock = DefaultClock> {
     calls: Option<Bucket<C>>,
     refusals: Option<Bucket<C>>,
     /// Until then it had too many refusals: in nanoseconds since the start.
@@ -163,10 +164,10 @@ impl<C: Clock + Clone> Rates<C> {
         Rates { counts: RateCounts::default(), limits, clock, start, addresses, actors }
     }
 
-    /// A call from an address. `None`: its calls are not counted.
-    pub(super) fn call_from(&self, address: IpAddr) -> Result<Option<Arc<Address<C>>>, RateLimited> {
+    /// What is known of an address. `None`: its calls are not counted.
+    pub(super) fn address(&self, address: IpAddr) -> Option<Arc<Address<C>>> {
         if self.limits.calls_per_address.is_none() && self.limits.refusals_per_address.is_none() {
-            return Ok(None);
+            return None;
         }
         let new = || {
             let bucket = |rate: Option<Rate>| rate.map(|rate| rate.bucket(&self.clock));
@@ -175,13 +176,17 @@ impl<C: Clock + Clone> Rates<C> {
             Ok::<_, Infallible>(Arc::new(Address { calls, refusals, refused_until: AtomicU64::new(0) }))
         };
         let Ok(address) = self.addresses.get_or_insert_with(&network(address), new);
+        Some(address)
+    }
+
+    /// A call from an address.
+    pub(super) fn call_from(&self, address: &Address<C>) -> Result<(), RateLimited> {
         self.take(
             address.calls.as_ref(),
             RateLimit::CallsPerAddress,
             self.limits.calls_per_address,
             &self.counts.calls_per_address,
-        )?;
-        Ok(Some(address))
+        )
     }
 
     /// A call of an actor who has proved to be who they are.
@@ -242,25 +247,26 @@ mod tests {
         (Rates::with_clock(limits, clock.clone()), clock)
     }
 
-    fn address(text: &str) -> IpAddr {
-        text.parse().expect("an address")
+    fn call(rates: &Rates<FakeRelativeClock>, address: &str) -> Result<(), RateLimited> {
+        let address = rates.address(address.parse().expect("an address"));
+        address.map_or(Ok(()), |address| rates.call_from(&address))
     }
 
     #[test]
     fn an_address_may_call_at_once_as_often_as_its_burst_and_then_at_its_rate() {
         let limits = RateLimits { calls_per_address: Rate::new(10, 3), ..RateLimits::UNLIMITED };
         let (rates, clock) = rates(limits);
-        let here = address("192.0.2.1");
+        let here = "192.0.2.1";
         for _ in 0..3 {
-            assert!(rates.call_from(here).is_ok());
+            assert!(call(&rates, here).is_ok());
         }
-        let limited = rates.call_from(here).err().expect("it is too much");
+        let limited = call(&rates, here).expect_err("it is too much");
         assert_eq!(limited.limit, RateLimit::CallsPerAddress);
         assert_eq!(limited.wait, Duration::from_millis(100));
-        assert!(rates.call_from(address("192.0.2.2")).is_ok(), "another address has a bucket of its own");
+        assert!(call(&rates, "192.0.2.2").is_ok(), "another address has a bucket of its own");
         clock.advance(limited.wait);
-        assert!(rates.call_from(here).is_ok());
-        assert!(rates.call_from(here).is_err());
+        assert!(call(&rates, here).is_ok());
+        assert!(call(&rates, here).is_err());
         assert_eq!(rates.counts.calls_per_address.load(Relaxed), 2);
     }
 
@@ -268,11 +274,11 @@ mod tests {
     fn addresses_of_one_network_of_ipv6_count_as_one() {
         let limits = RateLimits { calls_per_address: Rate::new(1, 1), ..RateLimits::UNLIMITED };
         let (rates, _) = rates(limits);
-        assert!(rates.call_from(address("2001:db8::1")).is_ok());
-        assert!(rates.call_from(address("2001:db8::2")).is_err());
-        assert!(rates.call_from(address("2001:db8:0:1::1")).is_ok());
-        assert!(rates.call_from(address("::ffff:192.0.2.1")).is_ok());
-        assert!(rates.call_from(address("192.0.2.1")).is_err());
+        assert!(call(&rates, "2001:db8::1").is_ok());
+        assert!(call(&rates, "2001:db8::2").is_err());
+        assert!(call(&rates, "2001:db8:0:1::1").is_ok());
+        assert!(call(&rates, "::ffff:192.0.2.1").is_ok());
+        assert!(call(&rates, "192.0.2.1").is_err());
     }
 
     #[test]
@@ -291,7 +297,7 @@ mod tests {
     fn after_too_many_refusals_nothing_new_is_looked_at_for_a_while() {
         let limits = RateLimits { refusals_per_address: Rate::new(1, 2), ..RateLimits::UNLIMITED };
         let (rates, clock) = rates(limits);
-        let here = rates.call_from(address("192.0.2.1")).expect("calls are not limited").expect("counted");
+        let here = rates.address("192.0.2.1".parse().expect("an address")).expect("it is counted");
         assert!(rates.refusal_from(&here).is_ok() && rates.refusal_from(&here).is_ok());
         assert!(!rates.is_refused(&here));
         let limited = rates.refusal_from(&here).expect_err("one too many");
@@ -305,7 +311,7 @@ mod tests {
     fn without_limits_nothing_is_kept() {
         let (rates, _) = rates(RateLimits::UNLIMITED);
         for _ in 0..1000 {
-            assert!(rates.call_from(address("192.0.2.1")).is_ok_and(|address| address.is_none()));
+            assert!(call(&rates, "192.0.2.1").is_ok());
             assert!(rates.call_of(&Arc::from("user:alice")).is_ok());
         }
         assert_eq!((rates.addresses.len(), rates.actors.len()), (0, 0));
@@ -316,7 +322,7 @@ mod tests {
         let limits = RateLimits { calls_per_address: Rate::new(1, 1), ..RateLimits::UNLIMITED };
         let (rates, _) = rates(limits);
         for n in 0..2 * u32::try_from(BUCKETS_MAX).expect("small") {
-            assert!(rates.call_from(IpAddr::from(n.to_be_bytes())).is_ok());
+            assert!(rates.address(IpAddr::from(n.to_be_bytes())).is_some());
         }
         assert!(rates.addresses.len() <= BUCKETS_MAX);
     }
