@@ -91,8 +91,10 @@ impl Server {
             Server::Ceiling => command.args([ceiling::ARGUMENT, &address.to_string()]),
             Server::Confwatch | Server::Guarded => {
                 let auth = if self == Server::Guarded { "on" } else { "off" };
-                // A load of one actor from one address is no attack here.
                 command.args(["serve", "--log", "error", "--auth", auth]);
+                // They are counted, and never reached: all load comes from one address, and fills one namespace.
+                command.args(["--calls-per-address", "4000000000", "--calls-per-actor", "4000000000"]);
+                command.args(["--quotas", "configs=0,bytes=0"]);
                 command.args(["--listen", &address.to_string(), "--data-dir", "data"])
             }
             Server::Etcd35 | Server::Etcd34 => {

@@ -33,7 +33,7 @@ use guard::Guard;
 
 pub use framed::{Calls, RequestBody, aside};
 
-/// What a client may send, and what it receives by default.
+/// What a client receives by default.
 pub const MESSAGE_BYTES_MAX: usize = 4 << 20;
 
 /// The generated server.

@@ -59,7 +59,7 @@ impl Api {
         let watched = Watched::open(access, self.guard.standing(access), &options.targets)?;
         let subscription = self.engine.watch(options).await?;
         if watched.is_some() {
-            subscription.set_owner(access.caller().shared_actor());
+            subscription.set_owner(access.caller().shared_actor().clone());
         }
         let epoch = self.engine.state().epoch;
         Ok(WatchStream { epoch, subscription, id_is_told: false, watched })
@@ -96,6 +96,11 @@ impl Stream for WatchStream {
 }
 
 impl WatchStream {
+    /// The client makes no room for the last message.
+    pub(super) fn waits(&mut self) {
+        self.subscription.waits();
+    }
+
     fn encode(&mut self, event: Event) -> Encoded {
         match event {
             Event::Changed { revision, state } => update_frame(self.epoch, revision, &state),

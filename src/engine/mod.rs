@@ -29,10 +29,12 @@ mod rotation;
 mod schemas;
 mod seal;
 mod sight;
+mod stages;
 mod state;
 #[cfg(test)]
 mod tests;
 mod turns;
+mod usage;
 mod validation;
 mod vault;
 pub mod watch;
@@ -50,7 +52,8 @@ use crate::auth;
 use crate::model::explain::{Origin as ValueOrigin, explain};
 use crate::model::limits::Limits;
 use crate::model::pointer::Pointer;
-use crate::model::{ConfigId, LayerKey, Revision, Timestamp, Version};
+use crate::model::quota::Quotas;
+use crate::model::{ConfigId, LayerKey, Namespace, Revision, Timestamp, Version};
 use crate::store::Store;
 
 pub use crate::secret::{MasterKeySource, SourceError};
@@ -65,7 +68,9 @@ pub use resolve::{Encoding, Resolved, Target, View};
 pub use rotation::{DataKey, DataRotation, KeysStatus, MasterRotation, NamespaceKeys};
 pub use schemas::{PutSchema, SchemaOutcome, registry, schema_id, schema_of};
 pub use sight::Secrets;
+pub use stages::{Stage, Stages};
 pub use state::{ConfigState, Expiry, LayerEntry, Loading, State};
+pub use usage::{QUOTAS, Usage};
 pub use write::{Action, Change, Intent, LayerOutcome, Origin, Outcome, Text, VersionOrTag, Write};
 
 use changes::Shown;
@@ -96,6 +101,8 @@ pub type Progress = Arc<dyn Fn(u64) + Send + Sync>;
 #[derive(Clone)]
 pub struct Options {
     pub limits: Limits,
+    /// What each namespace may have, unless an administrator says otherwise.
+    pub quotas: Quotas,
     /// History that is kept, in revisions. `None`: all of it.
     pub retain_revisions: Option<u64>,
     /// Memory for resolved documents.
@@ -111,6 +118,7 @@ impl Default for Options {
     fn default() -> Options {
         Options {
             limits: Limits::default(),
+            quotas: Quotas::default(),
             retain_revisions: None,
             cache_bytes: 64 << 20,
             master_key: MasterKeySource::Process,
@@ -151,7 +159,7 @@ impl Engine {
     /// Loads the current state, and expires what fell due while nobody was there. Blocks; needs a tokio runtime around it. Fails without
     /// the master key, if there are secrets.
     pub fn open(store: Arc<dyn Store>, options: Options) -> Result<Arc<Engine>, Error> {
-        let state = load(&*store, &options.progress)?;
+        let state = load(&*store, options.quotas, &options.progress)?;
         let loaded = state.revision;
         let vault = Arc::new(Vault::open(options.master_key.clone(), &state)?);
         let resolver = Arc::new(Resolver::new(options.cache_bytes, vault.clone()));
@@ -317,11 +325,15 @@ impl Engine {
         let submitted = match self.pipeline.known(&origin, validate_only) {
             Some(known) => known,
             None => {
+                let _planning = stages::begin("plan");
                 let intent = self.read_intent(intent).await?;
                 self.pipeline.submit(ReadWrite::new(origin, intent, validate_only)).await?
             }
         };
-        let outcome = match submitted.answered().await? {
+        let storing = stages::begin("store");
+        let answer = submitted.answered().await?;
+        drop(storing);
+        let outcome = match answer {
             Answer::Outcome(outcome) => outcome,
             Answer::Replay(revision) => {
                 let (store, asked) = (self.store.clone(), asked.flatten());
@@ -374,6 +386,21 @@ impl Engine {
     /// Messages that told watch streams of documents.
     pub fn watch_delivery_count(&self) -> u64 {
         self.hub.delivery_count()
+    }
+
+    /// Targets that watch streams follow in a namespace, each as often as it is followed.
+    pub fn watcher_count_of(&self, namespace: &Namespace) -> u64 {
+        self.hub.watcher_count_of(namespace)
+    }
+
+    /// Watch streams that were refused since a namespace has as many watchers as it may have.
+    pub fn watch_quota_refusal_count(&self) -> u64 {
+        self.hub.quota_refusal_count()
+    }
+
+    /// How long the state has been waiting that waits the longest for the client of its watch stream to make room for it.
+    pub fn slowest_watcher_lag(&self) -> Duration {
+        self.hub.lag()
     }
 
     /// How many revisions the hub of the watches is behind what is durable.
@@ -491,7 +518,7 @@ impl Engine {
     }
 }
 
-fn load(store: &dyn Store, progress: &Progress) -> Result<State, Error> {
+fn load(store: &dyn Store, quotas: Quotas, progress: &Progress) -> Result<State, Error> {
     const REPORTED_LAYERS: usize = 1000;
     let mut loading = Loading::default();
     let (mut layers, mut reported) = (0, 0);
@@ -504,7 +531,7 @@ fn load(store: &dyn Store, progress: &Progress) -> Result<State, Error> {
             progress(layers as u64);
         }
     })?;
-    Ok(loading.state(store.epoch(), head))
+    Ok(loading.state(store.epoch(), head).with_quotas(quotas))
 }
 
 /// Why a config has no document for a target.

@@ -2,6 +2,7 @@
 
 mod access;
 mod contention;
+mod quotas;
 mod refusing;
 mod secrets;
 mod validation;
@@ -147,8 +148,9 @@ fn write(source: Source, intent: Intent) -> Write {
     Write { origin, intent, validate_only: false, sight: everything() }
 }
 
-async fn take(engine: &Engine, naive: &mut Naive, step: &Step) {
-    let (intent, after) = match step {
+/// What a step asks for, and what each config is after it. `None`: it makes no sense.
+fn intended(naive: &Naive, step: &Step) -> Option<(Intent, Vec<(u8, Layers)>)> {
+    Some(match step {
         Step::Put(config, at, kind, value) => {
             let mut layers = naive.now(*config);
             layers.insert((*kind, *at), value.clone());
@@ -159,15 +161,13 @@ async fn take(engine: &Engine, naive: &mut Naive, step: &Step) {
             layers.remove(&(*kind, *at));
             (Intent::Changes(vec![change(*config, *at, *kind, Action::Delete)]), vec![(*config, layers)])
         }
-        Step::DeleteAll(config) if naive.versions[*config as usize].is_empty() => return,
+        Step::DeleteAll(config) if naive.versions[*config as usize].is_empty() => return None,
         Step::DeleteAll(config) => {
             (Intent::Delete { id: id(*config), key: None, expected: None }, vec![(*config, Layers::new())])
         }
         Step::RollBack(config, back, at) => {
             let versions = &naive.versions[*config as usize];
-            let Some(version) = versions.len().checked_sub(*back).filter(|version| *version > 0) else {
-                return;
-            };
+            let version = versions.len().checked_sub(*back).filter(|version| *version > 0)?;
             let old = &versions[version - 1].1;
             let mut layers = naive.now(*config);
             layers.retain(|(_, place), _| at.is_some_and(|at| *place != at));
@@ -189,7 +189,11 @@ async fn take(engine: &Engine, naive: &mut Naive, step: &Step) {
             let changes = (0..2).map(|config| put(config, *at, LayerKind::Base, value));
             (Intent::Changes(changes.collect()), vec![after(0), after(1)])
         }
-    };
+    })
+}
+
+async fn take(engine: &Engine, naive: &mut Naive, step: &Step) {
+    let Some((intent, after)) = intended(naive, step) else { return };
     let outcome = engine.write(write(Source::Apply, intent)).await.expect("it is a valid write");
     assert_eq!(
         outcome.changed,

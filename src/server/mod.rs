@@ -18,6 +18,7 @@ mod progress;
 pub mod settings;
 pub mod start;
 mod tls;
+mod traces;
 mod turn;
 mod uses;
 

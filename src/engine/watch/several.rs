@@ -193,6 +193,15 @@ impl Several {
     }
 }
 
+impl Followed {
+    pub fn namespace(&self) -> &Namespace {
+        match self {
+            Followed::One(one) => &one.cell.target.id.namespace,
+            Followed::Many(many) => &many.namespace,
+        }
+    }
+}
+
 impl FollowedOne {
     /// Looks by the cell of what this one may see. Whether that is another; the table is then to be told who follows which.
     pub fn see_as(&mut self, sight: &Sight, table: &mut Table, state: &State) -> bool {

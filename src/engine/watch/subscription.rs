@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio_stream::Stream;
 
@@ -56,6 +56,13 @@ impl WatchSelector {
     pub fn is_config(&self) -> bool {
         matches!(self, WatchSelector::Config(..))
     }
+
+    fn namespace(&self) -> &Namespace {
+        match self {
+            WatchSelector::Config(id, _) => &id.namespace,
+            WatchSelector::Namespace(namespace, _) => namespace,
+        }
+    }
 }
 
 pub type Held = BTreeMap<ConfigName, Digest>;
@@ -70,6 +77,8 @@ pub struct Subscription {
     /// The newest that was told.
     revision: Revision,
     stage: Stage,
+    /// The client has made no room yet for what was told last.
+    is_waiting: bool,
 }
 
 enum Following {
@@ -91,8 +100,12 @@ impl Hub {
         let interval = options.progress_interval.mul_f64(0.8 + 0.2 * fastrand::f64());
         let alone = matches!(options.targets.as_slice(), [target] if target.selector.is_config());
         let mut table = self.table();
-        let subscriber = self.add(&mut table, Wheel::ticks_of(interval))?;
         let state = self.state();
+        let namespaces = options.targets.iter().map(|target| target.selector.namespace());
+        let counted = table.watchers.add(namespaces.clone(), &state);
+        counted.inspect_err(|_| _ = self.quota_refusals.fetch_add(1, Relaxed))?;
+        let subscriber = self.add(&mut table, Wheel::ticks_of(interval));
+        let subscriber = subscriber.inspect_err(|_| table.watchers.remove(namespaces))?;
         let reset = options.resume_token.is_some_and(|token| !honours(&state, &token));
         let mut followed = Vec::with_capacity(options.targets.len());
         for (place, target) in (0..).zip(options.targets) {
@@ -125,7 +138,8 @@ impl Hub {
             Err(several) => Following::Several(Box::new(Several::new(several, options.sight))),
         };
         let stage = Stage::Opening { reset };
-        Ok(Subscription { hub: self.clone(), subscriber, following, revision: Revision::ZERO, stage })
+        let (hub, revision) = (self.clone(), Revision::ZERO);
+        Ok(Subscription { hub, subscriber, following, revision, stage, is_waiting: false })
     }
 }
 
@@ -172,8 +186,21 @@ impl Subscription {
         Poll::Ready(())
     }
 
+    /// The client makes no room for what was told last. It has when the stream is polled again.
+    pub fn waits(&mut self) {
+        if !std::mem::replace(&mut self.is_waiting, true) {
+            self.hub.waiting.begin(self.subscriber.id, Instant::now());
+        }
+    }
+
+    fn waits_no_more(&mut self) {
+        if std::mem::take(&mut self.is_waiting) {
+            self.hub.waiting.end(self.subscriber.id);
+        }
+    }
+
     fn next_event(&mut self) -> Option<Result<Event, Error>> {
-        let Subscription { hub, subscriber, following, revision, stage } = self;
+        let Subscription { hub, subscriber, following, revision, stage, is_waiting: _ } = self;
         if let Following::Several(several) = following
             && let Some(part) = several.next_part(&hub.resolver)
         {
@@ -245,6 +272,7 @@ impl Stream for Subscription {
         if let Stage::Ended = self.stage {
             return Poll::Ready(None);
         }
+        self.waits_no_more();
         // Before looking: what comes after the look wakes.
         self.subscriber.register(context.waker());
         let Some(event) = self.next_event() else { return Poll::Pending };
@@ -257,16 +285,19 @@ impl Stream for Subscription {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
+        self.waits_no_more();
         let id = self.subscriber.id;
         let mut table = self.hub.table();
         table.remove(id);
         self.hub.progress_waiters().remove(&id);
         match &self.following {
             Following::Alone(one) => {
+                table.watchers.remove([&one.cell.target.id.namespace].into_iter());
                 one.cell.alone().remove(id, 0);
                 table.release(&one.cell);
             }
             Following::Several(several) => {
+                table.watchers.remove(several.targets().iter().map(Followed::namespace));
                 for (place, target) in (0..).zip(several.targets()) {
                     match target {
                         Followed::One(one) => {
