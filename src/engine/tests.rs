@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::model::arbitrary::similar_object;
-use crate::model::{ConfigName, Content, Epoch, LayerKind, Namespace, Scope, Source, TagName};
+use crate::model::{Author, ConfigName, Content, Epoch, LayerKind, Namespace, Scope, Source, TagName};
 
 use crate::store::memory::MemoryStore;
 use crate::store::{Point, SledOptions, SledStore};
@@ -120,7 +120,7 @@ fn change(config: u8, at: usize, kind: LayerKind, action: Action) -> Change {
 
 fn write(source: Source, intent: Intent) -> Write {
     let origin = Origin {
-        actor: "test".into(),
+        author: Author::named("test"),
         source,
         reason: String::new(),
         request: None,

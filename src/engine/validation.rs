@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::model::text::DocumentError;
-use crate::model::{ConfigId, ConfigName, Namespace, Pointer, Revision, Source};
+use crate::model::{Author, ConfigId, ConfigName, Namespace, Pointer, Revision, Source};
 use crate::validate::{self, Finding, Found, Report};
 
 use super::check::Look;
@@ -64,7 +64,7 @@ impl Engine {
             return Ok((look.report(findings), None));
         }
         let origin = Origin {
-            actor: String::new(),
+            author: Author::default(),
             source: Source::Apply,
             reason: String::new(),
             request: None,

@@ -15,21 +15,24 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 use super::access;
+use super::audit_file::AuditFile;
 use super::calls::Calls;
 use super::connections::{ConnectionCounts, Connections};
 use super::front::{Front, SERVICES};
 use super::listen::{self, Service};
 use super::metrics::{self, Metrics};
-use super::settings::{Fsync, Settings};
+use super::settings::{AuthMode, Fsync, Settings};
 use super::tls::Tls;
 use crate::api;
+use crate::audit::{self, Recorder};
 use crate::engine::{self, Engine};
+use crate::model::Timestamp;
 use crate::proto::v1::FILE_DESCRIPTOR_SET;
 use crate::secret::MasterKeySource;
 use crate::store::sled::{Counts as StoreCounts, Fsync as StoreFsync, SledOptions, SledStore};
 
 /// The names that health is asked for: the server as a whole, and the service.
-const HEALTH_NAMES: [&str; 5] = ["", SERVICES[0], SERVICES[1], SERVICES[2], SERVICES[3]];
+const HEALTH_NAMES: [&str; 6] = ["", SERVICES[0], SERVICES[1], SERVICES[2], SERVICES[3], SERVICES[4]];
 /// How long the engine may take to finish what is queued once no call is left.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(1500);
 
@@ -48,6 +51,8 @@ pub struct Server;
 pub struct RunningServer {
     address: SocketAddr,
     engine: Arc<Engine>,
+    recorder: Recorder,
+    audit_file: Option<AuditFile>,
     front: Front,
     connections: Arc<Connections>,
     metrics: Arc<Metrics>,
@@ -130,12 +135,32 @@ impl Server {
                 return Err(error);
             }
         };
-        metrics.open(Arc::clone(&engine), counts);
-        front.open(api::calls(Arc::clone(&engine), guard));
+        let recorder = match record(&settings, address, &engine) {
+            Ok(recorder) => recorder,
+            Err(error) => {
+                give_up();
+                engine.close().await;
+                return Err(error);
+            }
+        };
+        let audit_file = match settings.audit_file.clone() {
+            Some(path) => {
+                // So that the file begins with the record of this start.
+                let recorded = recorder.clone();
+                let flushed = spawn_blocking(move || recorded.flush()).await;
+                flushed.context("the audit log was not begun")?;
+                Some(AuditFile::start(path, &engine, &recorder))
+            }
+            None => None,
+        };
+        metrics.open(Arc::clone(&engine), counts, recorder.clone());
+        front.open(api::calls(Arc::clone(&engine), guard, recorder.clone()));
         set_health(&health, ServingStatus::Serving).await;
         Ok(RunningServer {
             address,
             engine,
+            recorder,
+            audit_file,
             front,
             connections,
             metrics,
@@ -172,7 +197,7 @@ impl RunningServer {
     /// Ends every stream, waits for the calls under way as long as the settings allow, and closes the store. The data
     /// directory is free on return, unless a call has hung or someone else holds the engine.
     pub async fn shutdown(self) {
-        let RunningServer { engine, front, metrics, metrics_serving, .. } = self;
+        let RunningServer { engine, recorder, audit_file, front, metrics, metrics_serving, .. } = self;
         let RunningServer { mut health, stop, mut serving, drain_timeout, .. } = self;
         set_health(&health, ServingStatus::NotServing).await;
         engine.drain();
@@ -195,6 +220,16 @@ impl RunningServer {
         metrics.close();
         if timeout(CLOSE_TIMEOUT, engine.close()).await.is_err() {
             tracing::error!("the engine has not closed in time, leaving it");
+        }
+        // Nothing happens any more that would have to be told.
+        let recorded = spawn_blocking(move || recorder.close());
+        if timeout(CLOSE_TIMEOUT, recorded).await.is_err() {
+            tracing::error!("the audit log has not closed in time, leaving it");
+        }
+        if let Some(file) = audit_file
+            && timeout(CLOSE_TIMEOUT, file.stop()).await.is_err()
+        {
+            tracing::error!("the audit file has not been finished in time, leaving it");
         }
         // The last owner closes the store, which blocks.
         let dropped = spawn_blocking(move || drop(engine));
@@ -234,6 +269,22 @@ async fn listen_for_metrics(listen: &str, insecure: bool) -> anyhow::Result<(Soc
     }
     tracing::info!(%address, "metrics can be read at /metrics");
     Ok((address, listener))
+}
+
+/// Begins the audit log.
+fn record(settings: &Settings, address: SocketAddr, engine: &Arc<Engine>) -> anyhow::Result<Recorder> {
+    let mode = match access::mode(settings, address)? {
+        AuthMode::On => "callers are checked",
+        AuthMode::Off => "callers are believed (--auth off)",
+    };
+    let (version, revision) = (env!("CARGO_PKG_VERSION"), engine.state().revision);
+    Recorder::start(audit::Options {
+        dir: audit::directory(&settings.data_dir),
+        retention: settings.audit_retention,
+        clock: Arc::new(|| Timestamp::from_system(SystemTime::now())),
+        started: format!("confwatch {version} at revision {revision}, {mode}"),
+    })
+    .context("cannot start the thread of the audit log")
 }
 
 fn open(settings: &Settings, progress: engine::Progress) -> anyhow::Result<(Arc<Engine>, Arc<StoreCounts>)> {

@@ -1,12 +1,12 @@
 //! What a handler takes instead of a request: the proof that its caller may. Knows which right each kind of call takes; made nowhere else.
 
 use std::ops::Deref;
-use std::sync::Arc;
 
+use crate::api::context::CallContext;
 use crate::api::convert::request::Read;
-use crate::auth::{Access, Caller, Denied, Resource, Verb};
+use crate::auth::{Access, Denied, Resource, Verb};
 use crate::engine::{Change, Intent};
-use crate::model::{ConfigId, LayerKey, LayerKind, Scope};
+use crate::model::{Author, ConfigId, LayerKey, LayerKind, Scope};
 
 /// What the caller may do. For the calls that are made most often: costs nothing beside the check.
 pub struct Allowed<T>(T);
@@ -27,7 +27,7 @@ impl<T> Allowed<T> {
 
 /// A write that its caller may make.
 pub struct AllowedWrite {
-    pub caller: Arc<Caller>,
+    pub author: Author,
     pub intent: Intent,
 }
 
@@ -49,9 +49,9 @@ pub fn allow_validate(access: &Access, changes: Vec<Change>) -> Result<Allowed<V
 }
 
 /// A write takes the right for what it does at each scope that it changes; what concerns a config as a whole, at `/`.
-pub fn allow_write(access: &Access, intent: Intent) -> Result<AllowedWrite, Denied> {
-    let permits = access.permit_all(needs(&intent))?;
-    Ok(AllowedWrite { caller: permits.caller().clone(), intent })
+pub fn allow_write(context: &CallContext, intent: Intent) -> Result<AllowedWrite, Denied> {
+    context.permit_all(needs(&intent))?;
+    Ok(AllowedWrite { author: context.author(), intent })
 }
 
 fn needs(intent: &Intent) -> Vec<(Verb, Resource)> {

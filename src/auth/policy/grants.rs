@@ -68,6 +68,11 @@ impl Grants {
         self.verbs.contains(verb) && self.bindings.iter().any(is_about)
     }
 
+    /// Whether there is anything that the caller may do this to.
+    pub fn gives(&self, verb: Verb) -> bool {
+        self.verbs.contains(verb)
+    }
+
     fn meets(&self, need: &Need<'_>) -> bool {
         self.verbs.contains(need.verb) && self.bindings.iter().any(|binding| binding.meets(need))
     }
