@@ -86,7 +86,11 @@ fn narrower(file: &str, path: &Named) -> Option<&'static str> {
         ("cli", "validate") if segments.get(1..3) != Some(&["lint", "credential"]) => {
             Some("of validate, cli knows what looks like a credential only")
         }
-        ("cli", "store") if !file.starts_with("src/cli/fsck") => Some("only cli/fsck.rs opens a store"),
+        ("cli", "store" | "audit") if file == "src/cli/audit/offline.rs" => None,
+        ("cli", "audit") => Some("only cli/audit/offline.rs knows the files of the audit log"),
+        ("cli", "store") if !file.starts_with("src/cli/fsck") => {
+            Some("only cli/fsck.rs and cli/audit/offline.rs open a store")
+        }
         _ => None,
     }
 }

@@ -30,6 +30,7 @@ pub mod watch;
 use serde::de::DeserializeOwned;
 use tonic::service::interceptor::InterceptedService;
 
+use crate::proto::v1::audit_service_client::AuditServiceClient;
 use crate::proto::v1::auth_service_client::AuthServiceClient;
 use crate::proto::v1::config_service_client::ConfigServiceClient;
 use crate::proto::v1::schema_service_client::SchemaServiceClient;

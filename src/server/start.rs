@@ -24,7 +24,7 @@ use super::metrics::{self, Metrics};
 use super::settings::{AuthMode, Fsync, Settings};
 use super::tls::Tls;
 use crate::api;
-use crate::audit::{self, Recorder};
+use crate::audit::{self, Counts as AuditCounts, Recorder};
 use crate::engine::{self, Engine};
 use crate::model::Timestamp;
 use crate::proto::v1::FILE_DESCRIPTOR_SET;
@@ -187,6 +187,11 @@ impl RunningServer {
 
     pub fn engine(&self) -> &Arc<Engine> {
         &self.engine
+    }
+
+    /// Who was shut out, and what became of the audit log.
+    pub fn audit_counts(&self) -> &AuditCounts {
+        self.recorder.counts()
     }
 
     /// What became of connections.

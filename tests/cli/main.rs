@@ -1,5 +1,6 @@
 //! The command line as people and scripts use it: the real binary against a real server of the same binary.
 
+mod audit;
 mod follow;
 mod harness;
 mod read;

@@ -22,7 +22,7 @@ use tonic::{Code, Request, Status};
 use super::support::*;
 
 /// What each verb alone may do in the namespace `test`, for a token of its name.
-const POLICY: &str = r#"{
+pub const POLICY: &str = r#"{
   "roles": {"read": ["read"], "write": ["write"], "rollback": ["rollback"], "override": ["override"],
             "validate": ["validate"], "tag": ["tag"], "schema": ["schema"], "audit": ["audit"]},
   "bindings": [
@@ -40,25 +40,38 @@ const POLICY: &str = r#"{
 }"#;
 
 /// A server that asks for credentials, and its administrator.
-struct Guarded {
-    server: TestServer,
-    admin: Client,
+pub struct Guarded {
+    pub server: TestServer,
+    pub admin: Client,
 }
 
 impl Guarded {
-    async fn start() -> Guarded {
+    pub async fn start() -> Guarded {
         Guarded::start_in(TempDir::new().expect("a directory")).await
     }
 
-    async fn start_in(directory: TempDir) -> Guarded {
-        let server = TestServer::start_in(directory, |settings| settings.auth = Some(AuthMode::On)).await;
+    pub async fn start_in(directory: TempDir) -> Guarded {
+        Guarded::start_as(directory, |_| {}).await
+    }
+
+    /// With other settings.
+    pub async fn start_as(directory: TempDir, change: impl FnOnce(&mut Settings)) -> Guarded {
+        let with_authentication = |settings: &mut Settings| {
+            settings.auth = Some(AuthMode::On);
+            change(settings);
+        };
+        let server = TestServer::start_in(directory, with_authentication).await;
         let admin = client(&server, Some(&admin_token(&server.directory)));
         Guarded { server, admin }
     }
 
     /// With the policy of these tests, and a config with a few layers.
-    async fn start_with_policy() -> Guarded {
-        let guarded = Guarded::start().await;
+    pub async fn start_with_policy() -> Guarded {
+        Guarded::start().await.with_policy().await
+    }
+
+    pub async fn with_policy(self) -> Guarded {
+        let guarded = self;
         guarded.set_policy(POLICY).await.expect("the policy is good");
         for scope in ["/", "/staging", "/production"] {
             guarded.admin.api().set(set(replace(scope, r#"{"a":1}"#))).await.expect("set");
@@ -66,20 +79,20 @@ impl Guarded {
         guarded
     }
 
-    async fn set_policy(&self, policy: &str) -> Result<SetResponse, Status> {
+    pub async fn set_policy(&self, policy: &str) -> Result<SetResponse, Status> {
         let change = reserved("policy", change::Action::Replace(json(policy)));
         Ok(self.admin.api().set(set(change)).await?.into_inner())
     }
 
     /// A token for `token:NAME`, and its id.
-    async fn token(&self, name: &str) -> (String, String) {
+    pub async fn token(&self, name: &str) -> (String, String) {
         let request = CreateTokenRequest { name: name.into(), ..Default::default() };
         let made = self.admin.access().create_token(request).await.expect("made").into_inner();
         (made.token, made.info.expect("what is kept of it").id)
     }
 
     /// A client that bears one.
-    async fn bearer(&self, name: &str) -> Client {
+    pub async fn bearer(&self, name: &str) -> Client {
         client(&self.server, Some(&self.token(name).await.0))
     }
 
@@ -104,7 +117,7 @@ fn admin_token(directory: &TempDir) -> String {
     std::fs::read_to_string(path).expect("the first start makes a token").trim().to_owned()
 }
 
-fn client(server: &TestServer, token: Option<&str>) -> Client {
+pub fn client(server: &TestServer, token: Option<&str>) -> Client {
     Client::connect(ConnectOptions {
         address: format!("http://{}", server.running.address()),
         token: token.map(|token| token.parse::<Token>().expect("a token")),
@@ -206,6 +219,13 @@ fn rows() -> Vec<Row> {
         row("AuthService/ListTokens", ListTokensRequest::default(), "admin"),
         row("AuthService/RevokeToken", revoke, "admin").ends(Code::NotFound),
         row("AuthService/CanI", can_i, "read").open(),
+        row("AuditService/List", AuditServiceListRequest::default(), "audit"),
+        row(
+            "AuditService/Stream",
+            AuditServiceStreamRequest { from_revision: 1, ..Default::default() },
+            "audit",
+        ),
+        row("AuditService/Verify", AuditServiceVerifyRequest {}, "audit"),
     ]
 }
 
@@ -285,7 +305,9 @@ async fn every_call_answers_every_kind_of_credential_with_its_code() {
     let principal = Principal::new(Subject::parse("user:x").expect("a name"), vec![]).expect("one");
     let unknown = tokens::make(&unknown, "x", principal, Timestamp(0), None).expect("a token").text;
     let unknown = format!("Bearer {}", unknown.as_str());
-    let too_little = format!("Bearer {}", guarded.token("audit").await.0);
+    let too_little = ["audit", "read"].map(async |verb| format!("Bearer {}", guarded.token(verb).await.0));
+    let [auditor, reader] = too_little;
+    let (auditor, reader) = (auditor.await, reader.await);
     for row in &rows {
         let right = match row.right {
             "admin" => admin_token(&server.directory),
@@ -305,11 +327,15 @@ async fn every_call_answers_every_kind_of_credential_with_its_code() {
             assert_eq!((code, found.as_str()), (Code::Unauthenticated, reason), "{}: {ended:?}", row.call);
         }
         let code = |ended: Result<(), Status>| ended.map_or_else(|status| status.code(), |()| Code::Ok);
-        let ended = end(server, row, Some(&too_little)).await;
+        let (too_little, actor) = match row.right {
+            "audit" => (&reader, "token:read"),
+            _ => (&auditor, "token:audit"),
+        };
+        let ended = end(server, row, Some(too_little)).await;
         if row.with_too_little == Code::PermissionDenied {
             let status = ended.as_ref().expect_err(row.call);
             let (_, reason, metadata) = told(status);
-            assert_eq!((reason.as_str(), metadata["actor"].as_str()), ("PERMISSION_DENIED", "token:audit"));
+            assert_eq!((reason.as_str(), metadata["actor"].as_str()), ("PERMISSION_DENIED", actor));
         }
         assert_eq!(code(ended), row.with_too_little, "{} with too little", row.call);
         let ended = end(server, row, Some(&format!("Bearer {right}"))).await;
@@ -418,7 +444,7 @@ async fn lists_show_only_what_may_be_read() {
 }
 
 /// A watch that has told its first state.
-async fn opened(client: &Client, config: &str, scope: &str) -> tonic::Streaming<WatchResponse> {
+pub async fn opened(client: &Client, config: &str, scope: &str) -> tonic::Streaming<WatchResponse> {
     let target = WatchTarget {
         namespace: "test".into(),
         config: config.into(),
@@ -432,7 +458,7 @@ async fn opened(client: &Client, config: &str, scope: &str) -> tonic::Streaming<
 }
 
 /// How a stream ends, whatever it tells before.
-async fn ending<T>(mut stream: tonic::Streaming<T>) -> Status {
+pub async fn ending<T>(mut stream: tonic::Streaming<T>) -> Status {
     loop {
         match stream.message().await {
             Ok(Some(_)) => {}

@@ -134,6 +134,12 @@ fn every_flipped_bit_and_every_missing_end_is_noticed() {
         wrong[bit / 8] ^= 1 << (bit % 8);
         assert!(decode_batch(&wrong).is_err(), "bit {bit}");
     }
+    // Also not as one of another format, or of another length.
+    for (byte, mask) in (0..HEADER_BYTES).flat_map(|byte| (1..=255).map(move |mask| (byte, mask))) {
+        let mut wrong = batch.clone();
+        wrong[byte] ^= mask;
+        assert!(decode_batch(&wrong).is_err(), "byte {byte} by {mask}");
+    }
     for length in 0..batch.len() {
         assert!(decode_batch(&batch[..length]).is_err(), "{length} bytes");
     }
