@@ -187,7 +187,7 @@ async fn set(engine: &Arc<Engine>, config: &str, scope: &str, value: &Value) {
 
 async fn write(engine: &Arc<Engine>, intent: Intent) {
     let origin = Origin {
-        actor: "bench".into(),
+        author: confwatch::model::Author::named("bench"),
         source: Source::Set,
         reason: String::new(),
         request: None,

@@ -20,6 +20,7 @@ use quick_cache::sync::Cache;
 use tokio::task::JoinHandle;
 use tonic::{Request, Status};
 
+use super::context::CallContext;
 use super::peer::Peer;
 use crate::auth::jwt::{JwtError, Keeper};
 use crate::auth::token::TokenId;
@@ -32,6 +33,8 @@ use rules::Rules;
 
 pub use rules::RulesError;
 pub(super) use rules::{Ruling, reserved};
+
+pub(super) use credential::shown;
 
 pub(super) use allowed::{Allowed, AllowedWrite, allow_read, allow_validate, allow_write};
 pub(super) use refused::Refused;
@@ -178,6 +181,11 @@ impl Guard {
         }
     }
 
+    /// Whether callers are checked. If not, nobody is shut out.
+    pub(super) fn is_on(&self) -> bool {
+        matches!(self.mode, Mode::On(_))
+    }
+
     /// What keeps a stream that is opened now to what holds later.
     pub(super) fn standing(&self, access: &Access) -> Standing {
         match &self.mode {
@@ -235,7 +243,7 @@ impl Drop for Checking {
 }
 
 /// A call, and who makes it: it came in by `Calls`, which puts that there.
-pub(super) fn entered<T>(request: Request<T>) -> (Access, T) {
+pub(super) fn entered<T>(request: Request<T>) -> (CallContext, T) {
     let (_, mut extensions, message) = request.into_parts();
-    (extensions.remove::<Access>().expect("no call comes in but by the guard"), message)
+    (extensions.remove::<CallContext>().expect("no call comes in but by the guard"), message)
 }

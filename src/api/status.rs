@@ -10,7 +10,7 @@ use tonic_types::pb::{self, BadRequest, ErrorInfo, RetryInfo};
 
 use crate::auth::jwt::JwtError;
 use crate::auth::token::TokenId;
-use crate::auth::{Denied, TokenError};
+use crate::auth::{Denied, Resource, TokenError};
 use crate::engine::{Error, Limit, Missing, SourceError};
 use crate::model::document_error::DocumentErrorCode;
 use crate::model::quota::Quota;
@@ -250,11 +250,18 @@ impl From<RateLimited> for Status {
 
 impl From<Denied> for Status {
     fn from(denied: Denied) -> Status {
-        Told::new(Code::PermissionDenied, "PERMISSION_DENIED")
+        let told = Told::new(Code::PermissionDenied, "PERMISSION_DENIED")
             .with("actor", &denied.actor)
             .with("verb", denied.verb)
-            .with("resource", &denied.resource)
-            .status(denied.to_string())
+            .with("resource", &denied.resource);
+        let told = match &denied.resource {
+            Resource::Store => told,
+            Resource::Namespace(namespace) => told.with("namespace", namespace),
+            Resource::Config { id, scope } => {
+                told.with("namespace", &id.namespace).with("config", &id.config).with("scope", scope)
+            }
+        };
+        told.status(denied.to_string())
     }
 }
 
@@ -294,6 +301,14 @@ impl From<Unreadable> for Status {
             ),
         }
     }
+}
+
+/// The files of the audit log cannot be read now.
+pub fn audit_log_unreadable(error: &std::io::Error) -> Status {
+    tracing::error!(%error, "the audit log cannot be read");
+    Told::new(Code::Unavailable, "AUDIT_LOG_UNAVAILABLE")
+        .retry_after(Duration::from_secs(5))
+        .status("the audit log cannot be read now".into())
 }
 
 /// The operating system gives none.

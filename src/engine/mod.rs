@@ -14,6 +14,7 @@ mod error;
 mod expiry;
 mod governance;
 mod history;
+mod journal;
 mod keys;
 mod lints;
 mod pipeline;
@@ -57,7 +58,7 @@ use crate::model::{ConfigId, LayerKey, Namespace, Revision, Timestamp, Version};
 use crate::store::Store;
 
 pub use crate::secret::{MasterKeySource, SourceError};
-pub use crate::store::{Sealed, VersionRef};
+pub use crate::store::{Broken, Proof, Sealed, VersionRef};
 pub use access::access_document;
 pub use affected::Affected;
 pub use changes::{ChangeEvent, Changes, ChangesOptions, keep_seen, shows};

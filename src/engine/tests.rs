@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::model::arbitrary::similar_object;
-use crate::model::{ConfigName, Content, Epoch, LayerKind, Namespace, Scope, Source, TagName};
+use crate::model::{Author, ConfigName, Content, Epoch, LayerKind, Namespace, Scope, Source, TagName};
 
 use crate::store::memory::MemoryStore;
 use crate::store::{Point, SledOptions, SledStore};
@@ -139,7 +139,7 @@ fn sight(secrets: Secrets) -> auth::Sight {
 
 fn write(source: Source, intent: Intent) -> Write {
     let origin = Origin {
-        actor: "test".into(),
+        author: Author::named("test"),
         source,
         reason: String::new(),
         request: None,

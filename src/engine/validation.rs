@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::auth;
 use crate::model::text::DocumentError;
-use crate::model::{ConfigId, ConfigName, LayerKey, Namespace, Pointer, Revision, Source};
+use crate::model::{Author, ConfigId, ConfigName, LayerKey, Namespace, Pointer, Revision, Source};
 use crate::validate::{self, Finding, Found, Report, Severity};
 
 use super::check::Look;
@@ -66,7 +66,7 @@ impl Engine {
             return Ok((look.report(findings), None));
         }
         let origin = Origin {
-            actor: String::new(),
+            author: Author::default(),
             source: Source::Apply,
             reason: String::new(),
             request: None,

@@ -9,7 +9,9 @@ use serde_json::Value;
 
 use crate::auth;
 use crate::model::text::{DocumentError, DocumentErrorCode, Format, parse, parse_content, parse_object};
-use crate::model::{ConfigId, Content, Layer, LayerKey, Request, Revision, Scope, Source, TagName, Version};
+use crate::model::{
+    Author, ConfigId, Content, Layer, LayerKey, Request, Revision, Scope, Source, TagName, Version,
+};
 use crate::store::VersionRef;
 use crate::validate::Report;
 
@@ -31,7 +33,7 @@ pub struct Write {
 /// Who wants it, and why: what history keeps besides the change.
 #[derive(Clone, Debug)]
 pub struct Origin {
-    pub actor: String,
+    pub author: Author,
     pub source: Source,
     pub reason: String,
     pub request: Option<Request>,

@@ -368,7 +368,7 @@ impl Telling {
                     return Poll::Ready(Code::Cancelled);
                 }
             }
-            if self.is_leaving && matches!(self.reply, Reply::Watch(_) | Reply::Changes(_)) {
+            if self.is_leaving && self.reply.is_stream() {
                 return self.end(Some(farewell()));
             }
             match Pin::new(&mut self.reply).poll_frame(context) {

@@ -16,11 +16,12 @@ use crate::api::answer::Answer;
 use crate::api::{self, Calls, RequestBody};
 
 /// The services that are served while the door is open: the names under which health is asked for, too.
-pub(super) const SERVICES: [&str; 4] = [
+pub(super) const SERVICES: [&str; 5] = [
     "confwatch.v1.ConfigService",
     "confwatch.v1.SchemaService",
     "confwatch.v1.SecretService",
     "confwatch.v1.AuthService",
+    "confwatch.v1.AuditService",
 ];
 
 /// When to try again at a closed door: a store is open within a second, unless it is very large.
@@ -91,7 +92,7 @@ mod tests {
         assert_eq!(status_of(&front, path).await, Code::Unavailable);
         let store = Arc::new(crate::store::MemoryStore::new(crate::model::Epoch(1)));
         let engine = crate::engine::Engine::open(store, crate::engine::Options::default()).unwrap();
-        front.open(api::calls(engine, crate::api::guard::Guard::off()));
+        front.open(api::calls(engine, crate::api::guard::Guard::off(), crate::audit::Recorder::none()));
         assert_eq!(status_of(&front, path).await, Code::Unimplemented);
         front.close();
         assert_eq!(status_of(&front, path).await, Code::Unavailable);

@@ -3,6 +3,7 @@
 
 mod access;
 mod age;
+mod audit_file;
 mod calls;
 mod certificate;
 mod connection;

@@ -8,7 +8,7 @@ mod tls;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::num::{NonZeroU32, NonZeroUsize};
+use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
@@ -17,6 +17,7 @@ use clap::{Args, ValueEnum};
 use serde::Deserialize;
 
 use crate::api::guard::rates::RateLimits;
+use crate::audit::Retention;
 use crate::model::limits::{Limits, REQUEST_BYTES_MAX, TEXT_BYTES_MAX};
 use crate::model::quota::Quotas;
 use crate::secret::MasterKeySource;
@@ -25,6 +26,8 @@ pub use auth::{AuthMode, JwtIssuer};
 use quota::QuotaValues;
 use rate::RateValue;
 pub use tls::{ClientAuth, ClientCa, TlsFiles};
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Everything that a server is told, with every value decided.
 #[derive(Clone, Debug, PartialEq)]
@@ -80,6 +83,10 @@ pub struct Settings {
     pub quotas: Quotas,
     /// Where the master key is. `None`: the server makes one beside its data, when the first secret is written.
     pub master_key: Option<MasterKeySource>,
+    /// How much of the audit log is kept.
+    pub audit_retention: Retention,
+    /// Where what happens is written as JSON lines, besides. `None`: nowhere.
+    pub audit_file: Option<PathBuf>,
 }
 
 impl Default for Settings {
@@ -114,6 +121,8 @@ impl Default for Settings {
             limits: Limits::default(),
             quotas: Quotas::default(),
             master_key: None,
+            audit_retention: Retention::default(),
+            audit_file: None,
         }
     }
 }
@@ -323,6 +332,18 @@ pub struct ServeArgs {
     /// Seal secrets under a master key that is made of the passphrase in this file
     #[arg(long, env = "CONFWATCH_MASTER_KEY_PASSPHRASE_FILE", value_name = "FILE")]
     pub master_key_passphrase_file: Option<PathBuf>,
+
+    /// How many days the audit log is kept: who was denied, and to whom secrets were shown [default: 365]
+    #[arg(long, env = "CONFWATCH_AUDIT_RETENTION_DAYS", value_name = "DAYS")]
+    pub audit_retention_days: Option<NonZeroU32>,
+
+    /// How large the audit log may be; the oldest goes first [default: 1073741824]
+    #[arg(long, env = "CONFWATCH_AUDIT_BYTES_MAX", value_name = "BYTES")]
+    pub audit_bytes_max: Option<NonZeroU64>,
+
+    /// Write every change and every record of the audit log to this file, too, one JSON object a line [default: nowhere]
+    #[arg(long, env = "CONFWATCH_AUDIT_FILE", value_name = "FILE")]
+    pub audit_file: Option<PathBuf>,
 }
 
 impl ServeArgs {
@@ -438,6 +459,17 @@ impl ServeArgs {
                 self.master_key_passphrase_file.or(file.master_key_passphrase_file),
                 std::env::var(master_key::VARIABLE).ok(),
             )?,
+            audit_retention: Retention {
+                age_max: self
+                    .audit_retention_days
+                    .or(file.audit_retention_days)
+                    .map_or(default.audit_retention.age_max, |days| DAY * days.get()),
+                bytes_max: self
+                    .audit_bytes_max
+                    .or(file.audit_bytes_max)
+                    .map_or(default.audit_retention.bytes_max, NonZeroU64::get),
+            },
+            audit_file: self.audit_file.or(file.audit_file),
         })
     }
 }

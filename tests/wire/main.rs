@@ -1,5 +1,6 @@
 //! What the server promises, over the wire: each test starts a real server in its own directory and talks gRPC to it.
 
+mod audit;
 mod auth;
 mod bad_input;
 mod certificates;

@@ -13,8 +13,8 @@ use crate::engine::{
 use crate::model::pointer::Pointer;
 use crate::model::text::Format;
 use crate::model::{
-    ConfigId, ConfigName, Digest, LayerKey, LayerKind, Namespace, Request, Revision, Scope, Source, TagName,
-    Timestamp, Version,
+    Author, ConfigId, ConfigName, Digest, LayerKey, LayerKind, Namespace, Request, Revision, Scope, Source,
+    TagName, Timestamp, Version,
 };
 use crate::proto::v1;
 
@@ -256,6 +256,7 @@ pub fn changes(changes: Vec<v1::Change>) -> Result<Vec<Change>, Error> {
 
 /// A write, with what every write carries.
 pub fn write(
+    author: Author,
     sight: Sight,
     source: Source,
     options: v1::WriteOptions,
@@ -265,9 +266,8 @@ pub fn write(
     bounded_text("options.reason", &options.reason, REASON_BYTES_MAX)?;
     bounded_text("options.request_id", &options.request_id, REQUEST_ID_BYTES_MAX)?;
     bounded_map("options.annotations", &options.annotations, ANNOTATION_BYTES_MAX)?;
-    let actor = sight.caller().actor().to_owned();
     Ok(Write {
-        origin: Origin { actor, source, reason: options.reason, request, annotations: options.annotations },
+        origin: Origin { author, source, reason: options.reason, request, annotations: options.annotations },
         intent,
         validate_only: options.validate_only,
         sight,
@@ -420,7 +420,7 @@ fn watch_target(prefix: &str, target: v1::WatchTarget) -> Result<WatchTarget, Er
     })
 }
 
-fn progress_interval(interval: Option<prost_types::Duration>) -> Result<Duration, Error> {
+pub fn progress_interval(interval: Option<prost_types::Duration>) -> Result<Duration, Error> {
     let field = "progress_interval";
     let interval = interval.map_or(Ok(PROGRESS_INTERVAL_DEFAULT), |interval| duration(field, &interval))?;
     match (PROGRESS_INTERVAL_MIN..=PROGRESS_INTERVAL_MAX).contains(&interval) {

@@ -7,12 +7,12 @@ use std::time::Duration;
 use super::*;
 use crate::engine::{Engine, Intent, Options, Origin, Resolved, Secrets, Target, View, Write};
 use crate::model::text::Format;
-use crate::model::{ConfigId, ConfigName, LayerKey, Namespace, Scope, Source};
+use crate::model::{Author, ConfigId, ConfigName, LayerKey, Namespace, Scope, Source};
 use crate::store::MemoryStore;
 
 fn api() -> Api {
     let engine = Engine::open(Arc::new(MemoryStore::new(Epoch(5))), Options::default()).expect("it opens");
-    Api { engine, guard: crate::api::guard::Guard::off() }
+    Api::new(engine, crate::api::guard::Guard::off(), crate::audit::Recorder::none())
 }
 
 fn target() -> Target {
@@ -28,7 +28,7 @@ fn target() -> Target {
 
 async fn replace(engine: &Engine, content: &str) -> Arc<Resolved> {
     let origin = Origin {
-        actor: "someone".into(),
+        author: Author::named("someone"),
         source: Source::Set,
         reason: String::new(),
         request: None,

@@ -7,7 +7,7 @@ use tokio_stream::StreamExt;
 use super::*;
 use crate::engine::watch::{Event, TargetStatus, WatchOptions, WatchSelector, WatchTarget};
 use crate::model::text::Format;
-use crate::model::{Digest, Request};
+use crate::model::{Author, Digest, Request};
 
 const CANARY: &str = "hunter2-canary";
 
@@ -344,10 +344,11 @@ async fn what_is_sealed_elsewhere_and_the_keys_themselves_cannot_be_written() {
     let intent = Intent::PutSchema { governed: engine.vault.id().clone(), put: new };
     assert!(engine.write(write(Source::Schema, intent)).await.is_err());
     engine
-        .rotate_master_key("test".into())
+        .rotate_master_key(Author::named("test"))
         .await
         .expect_err("a key of this process cannot be written anywhere");
-    let rotated = engine.rotate_data_key(id(0).namespace, "test".into()).await.expect("a further key");
+    let rotated =
+        engine.rotate_data_key(id(0).namespace, Author::named("test")).await.expect("a further key");
     assert_eq!((rotated.is_new, rotated.left), (true, 0));
     assert_eq!(read(&engine, 3, Secrets::Revealed).await["a"], CANARY);
     engine.close().await;

@@ -19,6 +19,7 @@ use self::write::Writer;
 use super::calls::{Calls, TICK_NANOS, code_name};
 use super::connections::Connections;
 use crate::api::guard::rates::{RateLimit, Rates};
+use crate::audit::{Counts as AuditCounts, Recorder};
 use crate::engine::{BySource, Engine, Usage};
 use crate::model::quota::Quota;
 use crate::store::sled::{Counts as StoreCounts, DiskBytes};
@@ -48,6 +49,7 @@ struct Opened {
     store: Arc<StoreCounts>,
     /// Messages of clients.
     too_large: Arc<AtomicU64>,
+    recorder: Recorder,
 }
 
 impl Metrics {
@@ -66,8 +68,14 @@ impl Metrics {
         Metrics { sources, registry }
     }
 
-    pub(super) fn open(&self, engine: Arc<Engine>, store: Arc<StoreCounts>, too_large: Arc<AtomicU64>) {
-        self.sources.set_opened(Some(Opened { engine, store, too_large }));
+    pub(super) fn open(
+        &self,
+        engine: Arc<Engine>,
+        store: Arc<StoreCounts>,
+        too_large: Arc<AtomicU64>,
+        recorder: Recorder,
+    ) {
+        self.sources.set_opened(Some(Opened { engine, store, too_large, recorder }));
     }
 
     /// On return nothing is kept of what was open.
@@ -100,6 +108,7 @@ impl Collector for Everything {
         self.0.limits(writer)?;
         self.0.engine(writer)?;
         self.0.quotas(writer)?;
+        self.0.audit(writer)?;
         self.0.store(writer)
     }
 }
@@ -261,6 +270,27 @@ impl Sources {
             Some(([("namespace", namespace.as_str())], engine?.watcher_count_of(namespace)))
         });
         writer.gauge("confwatch_namespace_watchers", help, None, watchers)
+    }
+
+    fn audit(&self, writer: &mut Writer<'_, '_>) -> fmt::Result {
+        let opened = self.opened();
+        let counts = opened.as_ref().map(|opened| opened.recorder.counts());
+        let one = |read: fn(&AuditCounts) -> &AtomicU64| counts.map(|counts| ([], value(read(counts))));
+        let denied = counts.map(AuditCounts::denied).unwrap_or_default();
+        let denied = denied.iter().map(|(reason, count)| ([("reason", reason.as_str())], *count));
+        let help = "Calls and streams that were denied, or refused for their credential, by what the client was told";
+        writer.counter("confwatch_denied_requests", help, denied)?;
+        let help = "Times that secrets of a document were shown as they are";
+        writer.counter("confwatch_secret_reveals", help, one(|counts| &counts.reveals))?;
+        let help = "Records that the audit log was given";
+        writer.counter("confwatch_audit_records", help, one(|counts| &counts.records))?;
+        let help = "What happened and is in no record of the audit log, as it could not be written";
+        writer.counter("confwatch_audit_lost", help, one(|counts| &counts.lost))?;
+        let help = "Whether the audit log cannot be written now: 1, or 0";
+        let failing = counts.map(|counts| ([], u64::from(counts.is_failing.load(Relaxed))));
+        writer.gauge("confwatch_audit_failing", help, None, failing)?;
+        let help = "What the audit log takes on the disk";
+        writer.gauge("confwatch_audit", help, Some(Unit::Bytes), one(|counts| &counts.bytes))
     }
 
     fn store(&self, writer: &mut Writer<'_, '_>) -> fmt::Result {
