@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 const PREFIX: &str = "audit-";
@@ -43,6 +43,15 @@ pub fn make_directory(dir: &Path) -> io::Result<()> {
 /// A segment to write to, for its owner alone.
 pub fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
+}
+
+/// Whether the file still has this name.
+pub fn is_at(file: &File, path: &Path) -> bool {
+    let same = || {
+        let (ours, theirs) = (file.metadata().ok()?, fs::metadata(path).ok()?);
+        Some((ours.dev(), ours.ino()) == (theirs.dev(), theirs.ino()))
+    };
+    same().unwrap_or(false)
 }
 
 /// Makes the names in a directory durable.

@@ -190,6 +190,18 @@ impl Log {
         Ok(())
     }
 
+    /// Whether the file that is written to still is where it was begun. If not, somebody took it away: what comes next begins another.
+    pub fn look_for_file(&mut self) -> bool {
+        let (Some(file), Some(segment)) = (&self.file, self.segments.back()) else { return true };
+        let is_there = files::is_at(file, &files::path(&self.dir, segment.first));
+        if !is_there {
+            self.file = None;
+            self.is_unsynced = false;
+            self.segments.pop_back();
+        }
+        is_there
+    }
+
     /// Removes what is too old and too much. What was removed, for the log itself.
     pub fn retain(&mut self, now: Timestamp) -> io::Result<Option<Event>> {
         let (mut removed, from) = (0, self.segments.front().map_or(0, |oldest| oldest.first));

@@ -15,7 +15,7 @@ use super::*;
 use crate::model::Timestamp;
 
 /// Room for a few segments of some records.
-const SMALL: Retention = Retention { age_max: Duration::from_secs(1_000_000), bytes_max: 10 << 20 };
+const SMALL: Retention = Retention { age_max: Duration::from_secs(1_000_000), bytes_max: 100 << 20 };
 
 fn at(seconds: u64) -> Timestamp {
     Timestamp(1_700_000_000_000_000).plus(Duration::from_secs(seconds))
@@ -126,7 +126,7 @@ fn the_stored_form_is_what_it_was() {
     assert_eq!(crate::model::Digest::of(text.as_bytes()).to_string(), STORED, "{text}");
 }
 
-const STORED: &str = "sha256:";
+const STORED: &str = "sha256:67dfc0cd9b0afb022b015d5f274ee8e9d2f1a30e3cc609414b0a6378c6186b91";
 
 #[test]
 fn what_a_caller_sends_is_bounded_and_cannot_pretend_to_be_a_line() {
@@ -381,8 +381,10 @@ fn writer(dir: &Path) -> (Arc<Shared>, Writer) {
 }
 
 fn told(dir: &Path) -> Vec<(Kind, u64)> {
-    let records = Forward::new(dir, 1).read(u64::MAX).expect("read");
-    records.into_iter().map(|record| (record.event.kind, record.event.count)).collect()
+    let mut forward = Forward::new(dir, 1);
+    let pages = std::iter::repeat_with(|| forward.read(u64::MAX).expect("read"));
+    let records = pages.take_while(|records| !records.is_empty()).flatten();
+    records.map(|record| (record.event.kind, record.event.count)).collect()
 }
 
 #[test]
@@ -473,6 +475,22 @@ fn a_disk_that_takes_nothing_is_told_of_and_tried_again() {
     assert_eq!(told.last(), Some(&(Kind::Lost, lost)));
     assert_eq!(told.iter().map(|(_, count)| count).sum::<u64>(), 1 + 1 + 30_000 + 1 - 1);
     assert_eq!(broken(&dir), None);
+}
+
+#[test]
+fn a_file_that_somebody_takes_away_is_missed() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (_, mut writer) = writer(dir.path());
+    writer.tick(at(1));
+    writer.take(event(1));
+    writer.tick(at(2));
+    fs::remove_file(&files(dir.path())[0]).expect("removed");
+    writer.tick(at(3));
+    writer.take(event(2));
+    writer.tick(at(4));
+    assert_eq!(told(dir.path()), [(Kind::Repaired, 1), (Kind::Denied, 1)]);
+    let of = proof(dir.path());
+    assert_eq!((of.broken, of.first, of.newest), (None, 3, 4), "the records before it are missing");
 }
 
 #[test]

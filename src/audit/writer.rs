@@ -127,6 +127,13 @@ impl Writer {
 
     fn keep(&mut self, now: Timestamp) -> io::Result<()> {
         let Some(log) = &mut self.log else { return Ok(()) };
+        if !log.look_for_file() {
+            tracing::error!(dir = %self.shared.dir.display(), "the file of the audit log was taken away: another is begun");
+            let detail =
+                "the file that was written to was taken away by somebody, with the records before this one";
+            log.append(&[Event::new(Kind::Repaired, now).with_detail(detail)], now)?;
+            self.shared.newest.send_replace(log.newest());
+        }
         if let Some(removed) = log.retain(now)? {
             log.append(&[removed], now)?;
             self.shared.newest.send_replace(log.newest());

@@ -77,8 +77,7 @@ impl Api {
                 (Some(_), None) => change,
                 (_, Some(_)) => record,
             };
-            let (_, number, entry) = taken.entries.pop_front().expect("it is in front");
-            taken.from = if taken.entries.is_empty() { taken.from } else { number };
+            let (_, _, entry) = taken.entries.pop_front().expect("it is in front");
             bytes += entry.encoded_len();
             entries.push(entry);
         }
