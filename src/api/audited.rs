@@ -2,6 +2,7 @@
 //! recorded is what the client is told. Of secrets that are shown where they are shown. Knows no handler, and nothing of files.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use http::header::HeaderMap;
@@ -10,12 +11,14 @@ use http_body::{Body as _, Frame};
 use tonic::Status;
 use tonic_types::StatusExt;
 
+use super::Api;
 use super::answer::{Answer, Reply};
 use super::codec::Encoded;
 use super::context::{self, CallContext};
 use super::peer::Peer;
 use crate::audit::{Entry, Kind, Place, Recorder};
 use crate::auth::Credential;
+use crate::engine::{Resolved, Viewer};
 use crate::model::{ConfigId, Scope};
 
 /// The codes that shut out, as they are written.
@@ -83,7 +86,7 @@ pub(super) fn refused<B>(
     let Some((kind, outcome)) = shut_out(end) else { return };
     let was_good = matches!(outcome.reason.as_str(), "CREDENTIAL_EXPIRED" | "CREDENTIAL_REVOKED");
     let credential = was_good.then(shown).flatten().map(|shown| shown.to_string()).unwrap_or_default();
-    let peer = request.extensions().get::<std::sync::Arc<Peer>>();
+    let peer = request.extensions().get::<Arc<Peer>>();
     outcome.tell(recorder, |told| Entry {
         kind,
         credential: &credential,
@@ -94,7 +97,28 @@ pub(super) fn refused<B>(
     });
 }
 
-#[allow(dead_code, reason = "those who show secrets call it, once that depends on who asks")]
+/// Whose call it is: made when it must be known, which it seldom must.
+pub(super) type By<'a> = &'a (dyn Fn() -> CallContext + Sync);
+
+impl Api {
+    /// Who made this call, as one of whom the audit log hears when they are shown secrets. Where everybody is believed there is nothing to
+    /// hear: who it was would not be known.
+    pub(super) fn viewer(&self, context: &CallContext) -> Viewer {
+        if !self.guard.is_on() {
+            return Viewer::new(context.sight());
+        }
+        let (sight, recorder, context) = (context.sight(), self.recorder.clone(), context.clone());
+        Viewer::with(sight, Arc::new(move |id, scope| revealed(&recorder, &context, id, scope)))
+    }
+
+    /// Tells that a caller is given a document, if that has secrets as they are. `context` is made only then.
+    pub(super) fn gives(&self, document: &Resolved, context: By<'_>) {
+        if document.reveals && self.guard.is_on() {
+            revealed(&self.recorder, &context(), &document.target.id, &document.target.scope);
+        }
+    }
+}
+
 /// Tells that secrets of a document were shown as they are. To be called where they are, and only then.
 pub(super) fn revealed(recorder: &Recorder, context: &CallContext, id: &ConfigId, scope: &Scope) {
     let caller = context.access().caller();

@@ -17,7 +17,7 @@ use crate::proto::v1::*;
 use super::context::CallContext;
 use super::convert::request;
 use super::convert::response::time_message;
-use super::guard::{allow_write, entered, reserved};
+use super::guard::{entered, reserved};
 use super::server::auth_service_server::AuthService;
 use super::status::{no_randomness, token_not_found};
 use super::{Api, page};
@@ -191,7 +191,7 @@ impl Api {
             field: "token".to_owned(),
         };
         request::reason("reason", &reason)?;
-        let write = allow_write(context, Intent::Changes(vec![change]))?;
+        let write = self.allow_write(context, Intent::Changes(vec![change]))?;
         let options = WriteOptions { reason, ..Default::default() };
         Ok(self.write(write, Source::Apply, options, None).await?.revision.0)
     }

@@ -36,6 +36,11 @@ impl CallContext {
         }
     }
 
+    /// Of nobody on the network: a call within this process.
+    pub fn within(access: Access) -> CallContext {
+        CallContext { access, peer: None, path: None, request_id: None }
+    }
+
     pub fn access(&self) -> &Access {
         &self.access
     }

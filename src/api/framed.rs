@@ -234,21 +234,24 @@ impl Calls {
             Err(status) => return Answer::Now(status.into_http()),
         };
         let api = &self.api;
-        match api.get_at_once(access, request) {
+        let context = || CallContext::of(head, access);
+        match api.get_at_once(access, request, &context) {
             Got::Now(got) => {
                 let is_refused = got.is_err();
                 let response = response(got.map(Reply::Message));
                 if is_refused {
-                    ended(&api.recorder, &CallContext::of(head, access), response.headers());
+                    ended(&api.recorder, &context(), response.headers());
                 }
                 Answer::Now(response)
             }
             Got::Later(read) => {
+                let context = context();
                 let metadata = MetadataMap::from_headers(std::mem::take(&mut head.headers));
                 let (api, wait_max) = (api.clone(), wait_max(&metadata));
-                Answer::aside(
-                    async move { response(api.get_read(&read, wait_max).await.map(Reply::Message)) },
-                )
+                Answer::aside(async move {
+                    let got = api.get_read(&read, wait_max, &|| context.clone()).await;
+                    response(got.map(Reply::Message))
+                })
             }
         }
     }

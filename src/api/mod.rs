@@ -34,6 +34,7 @@ use crate::auth::Access;
 use crate::engine::Engine;
 use crate::proto::v1;
 
+use context::CallContext;
 use guard::Guard;
 
 pub use audit::{Trail, TrailItem};
@@ -74,6 +75,6 @@ pub async fn validate(
     engine: Arc<Engine>,
     request: v1::ValidateRequest,
 ) -> Result<v1::ValidateResponse, Status> {
-    let access = Access::unrestricted("anonymous").expect("a name");
-    Api::new(engine, Guard::off(), Recorder::none()).validate_changes(&access, request).await
+    let context = CallContext::within(Access::unrestricted("anonymous").expect("a name"));
+    Api::new(engine, Guard::off(), Recorder::none()).validate_changes(&context, request).await
 }

@@ -3,6 +3,7 @@
 use prost::Message;
 use tonic::Status;
 
+use crate::auth::Denied;
 use crate::engine::{Error, Intent, LayerOutcome, Outcome};
 use crate::model::diff::first_differences;
 use crate::model::{Content, Digest, Request, Source, Version};
@@ -49,7 +50,7 @@ impl Api {
         let (options, identity) = options("Set", &mut request, |request| &mut request.options);
         let change = request.change.ok_or_else(|| request::invalid("change", "must be set"))?;
         let intent = Intent::Changes(vec![request::change("change", change)?]);
-        let write = allow_write(context, intent)?;
+        let write = self.allow_write(context, intent)?;
         let outcome = self.write(write, Source::Set, options, identity).await?;
         Ok(v1::SetResponse {
             document: outcome.layers.first().map(|layer| layer_outcome_message(layer, true)),
@@ -66,7 +67,7 @@ impl Api {
     ) -> Result<v1::ApplyResponse, Status> {
         let (options, identity) = options("Apply", &mut request, |request| &mut request.options);
         let intent = Intent::Changes(request::changes(request.changes)?);
-        let write = allow_write(context, intent)?;
+        let write = self.allow_write(context, intent)?;
         let outcome = self.write(write, Source::Apply, options, identity).await?;
         Ok(v1::ApplyResponse {
             results: applied(&outcome),
@@ -83,7 +84,7 @@ impl Api {
     ) -> Result<v1::DeleteResponse, Status> {
         let (options, identity) = options("Delete", &mut request, |request| &mut request.options);
         let intent = request::delete(&request)?;
-        let write = allow_write(context, intent)?;
+        let write = self.allow_write(context, intent)?;
         let outcome = self.write(write, Source::Delete, options, identity).await?;
         let gone = outcome.layers.iter().filter_map(|layer| layer.before.as_ref());
         Ok(v1::DeleteResponse {
@@ -101,7 +102,7 @@ impl Api {
     ) -> Result<v1::RollbackResponse, Status> {
         let (options, identity) = options("Rollback", &mut request, |request| &mut request.options);
         let intent = request::rollback(&request)?;
-        let write = allow_write(context, intent)?;
+        let write = self.allow_write(context, intent)?;
         let outcome = self.write(write, Source::Rollback, options, identity).await?;
         let layers = outcome.layers.iter();
         Ok(v1::RollbackResponse {
@@ -121,7 +122,7 @@ impl Api {
     ) -> Result<v1::SetTagResponse, Status> {
         let (options, identity) = options("SetTag", &mut request, |request| &mut request.options);
         let intent = request::set_tag(&request)?;
-        let write = allow_write(context, intent)?;
+        let write = self.allow_write(context, intent)?;
         let outcome = self.write(write, Source::Tag, options, identity).await?;
         let (version, previous) = outcome.tag;
         Ok(v1::SetTagResponse {
@@ -139,13 +140,17 @@ impl Api {
     ) -> Result<v1::DeleteTagResponse, Status> {
         let (options, identity) = options("DeleteTag", &mut request, |request| &mut request.options);
         let intent = request::delete_tag(&request)?;
-        let write = allow_write(context, intent)?;
+        let write = self.allow_write(context, intent)?;
         let outcome = self.write(write, Source::Tag, options, identity).await?;
         Ok(v1::DeleteTagResponse {
             previous_version: outcome.tag.1.unwrap_or(Version::ZERO).0,
             changed: outcome.changed,
             store_revision: outcome.revision.0,
         })
+    }
+
+    pub(super) fn allow_write(&self, context: &CallContext, intent: Intent) -> Result<AllowedWrite, Denied> {
+        allow_write(context, self.viewer(context), intent)
     }
 
     /// The one way to the pipeline.
@@ -156,8 +161,8 @@ impl Api {
         options: v1::WriteOptions,
         request: Option<Request>,
     ) -> Result<Outcome, Error> {
-        let AllowedWrite { author, sight, intent } = write;
-        self.engine.write(request::write(author, sight, source, options, request, intent)?).await
+        let AllowedWrite { author, viewer, intent } = write;
+        self.engine.write(request::write(author, viewer, source, options, request, intent)?).await
     }
 }
 

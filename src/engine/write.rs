@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::auth;
 use crate::model::text::{DocumentError, DocumentErrorCode, Format, parse, parse_content, parse_object};
 use crate::model::{
     Author, ConfigId, Content, Layer, LayerKey, Request, Revision, Scope, Source, TagName, Version,
@@ -17,6 +16,7 @@ use crate::validate::Report;
 
 use super::error::Error;
 use super::schemas::{PutSchema, SchemaOutcome};
+use super::sight::Viewer;
 use super::state::{ConfigState, Expiry, LayerEntry};
 
 /// A write: who, why, and what.
@@ -27,7 +27,7 @@ pub struct Write {
     /// Do everything but the commit.
     pub validate_only: bool,
     /// Who is told the outcome.
-    pub sight: auth::Sight,
+    pub viewer: Viewer,
 }
 
 /// Who wants it, and why: what history keeps besides the change.

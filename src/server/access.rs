@@ -14,7 +14,7 @@ use super::settings::{AuthMode, JwtIssuer, Settings};
 use crate::api::guard::Guard;
 use crate::auth::jwt::{Claim, JwtSettings, Keeper, KeySet, KeySource, Timing, Verifier};
 use crate::auth::{Access, POLICY, Policy, Principal, RESERVED_NAMESPACE, Subject, TOKENS, token};
-use crate::engine::{Action, Change, Engine, Intent, Origin, Text, Write, access_document};
+use crate::engine::{Action, Change, Engine, Intent, Origin, Text, Viewer, Write, access_document};
 use crate::model::text::Format;
 use crate::model::{Author, ConfigId, ConfigName, LayerKey, Namespace, Scope, Source};
 
@@ -128,8 +128,8 @@ async fn make_administrator(engine: &Engine, data_dir: &Path) -> anyhow::Result<
         request: None,
         annotations: Default::default(),
     };
-    let sight = Access::unrestricted(ACTOR).expect("a name").sight();
-    let write = Write { origin, intent: Intent::Changes(changes), validate_only: false, sight };
+    let viewer = Viewer::new(Access::unrestricted(ACTOR).expect("a name").sight());
+    let write = Write { origin, intent: Intent::Changes(changes), validate_only: false, viewer };
     engine.write(write).await.context("cannot store the first policy")?;
     Ok(Some(path))
 }

@@ -8,7 +8,7 @@ use crate::auth::Sight;
 use crate::engine::watch::{WatchOptions, WatchSelector, WatchTarget};
 use crate::engine::{
     Action, At, Change, ChangesOptions, Error, Intent, Origin, Secrets, Target, Text, VersionOrTag, View,
-    Write,
+    Viewer, Write,
 };
 use crate::model::pointer::Pointer;
 use crate::model::text::Format;
@@ -257,7 +257,7 @@ pub fn changes(changes: Vec<v1::Change>) -> Result<Vec<Change>, Error> {
 /// A write, with what every write carries.
 pub fn write(
     author: Author,
-    sight: Sight,
+    viewer: Viewer,
     source: Source,
     options: v1::WriteOptions,
     request: Option<Request>,
@@ -270,7 +270,7 @@ pub fn write(
         origin: Origin { author, source, reason: options.reason, request, annotations: options.annotations },
         intent,
         validate_only: options.validate_only,
-        sight,
+        viewer,
     })
 }
 
@@ -429,7 +429,7 @@ pub fn progress_interval(interval: Option<prost_types::Duration>) -> Result<Dura
     }
 }
 
-pub fn stream_changes(sight: Sight, request: &v1::StreamChangesRequest) -> Result<ChangesOptions, Error> {
+pub fn stream_changes(viewer: Viewer, request: &v1::StreamChangesRequest) -> Result<ChangesOptions, Error> {
     let filter = match (request.namespace.as_str(), request.config.as_str()) {
         ("", "") => None,
         ("", _) => return Err(invalid("namespace", "must be set with config")),
@@ -440,6 +440,6 @@ pub fn stream_changes(sight: Sight, request: &v1::StreamChangesRequest) -> Resul
         from: (request.from_revision != 0).then_some(Revision(request.from_revision)),
         filter,
         progress_interval: progress_interval(request.progress_interval)?,
-        sight,
+        viewer,
     })
 }

@@ -4,8 +4,8 @@ use std::ops::Deref;
 
 use crate::api::context::CallContext;
 use crate::api::convert::request::Read;
-use crate::auth::{Access, Denied, Resource, Sight, Verb};
-use crate::engine::{Change, Intent, Secrets};
+use crate::auth::{Access, Denied, Resource, Verb};
+use crate::engine::{Change, Intent, Secrets, Viewer};
 use crate::model::{Author, ConfigId, LayerKey, LayerKind, Scope};
 
 /// What the caller may do. For the calls that are made most often: costs nothing beside the check.
@@ -28,8 +28,8 @@ impl<T> Allowed<T> {
 /// A write that its caller may make.
 pub struct AllowedWrite {
     pub author: Author,
-    /// Of whom is told what came of it.
-    pub sight: Sight,
+    /// Who is told what came of it.
+    pub viewer: Viewer,
     pub intent: Intent,
 }
 
@@ -54,9 +54,9 @@ pub fn allow_validate(access: &Access, changes: Vec<Change>) -> Result<Allowed<V
 }
 
 /// A write takes the right for what it does at each scope that it changes; what concerns a config as a whole, at `/`.
-pub fn allow_write(context: &CallContext, intent: Intent) -> Result<AllowedWrite, Denied> {
+pub fn allow_write(context: &CallContext, viewer: Viewer, intent: Intent) -> Result<AllowedWrite, Denied> {
     context.permit_all(needs(&intent))?;
-    Ok(AllowedWrite { author: context.author(), sight: context.sight(), intent })
+    Ok(AllowedWrite { author: context.author(), viewer, intent })
 }
 
 fn needs(intent: &Intent) -> Vec<(Verb, Resource)> {

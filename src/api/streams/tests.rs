@@ -51,7 +51,9 @@ async fn replace(engine: &Engine, content: &str) -> Arc<Resolved> {
             origin,
             intent,
             validate_only: false,
-            sight: crate::auth::Access::unrestricted("someone").expect("a name").sight(),
+            viewer: crate::engine::Viewer::new(
+                crate::auth::Access::unrestricted("someone").expect("a name").sight(),
+            ),
         })
         .await
         .expect("it is written");
@@ -63,9 +65,8 @@ async fn open(api: &Api, targets: &[v1::WatchTarget]) -> WatchStream {
     let progress_interval = Some(Duration::from_secs(60).try_into().expect("a minute"));
     let request =
         v1::WatchRequest { targets: targets.to_vec(), progress_interval, ..v1::WatchRequest::default() };
-    let caller = crate::auth::Caller::unverified("someone").expect("a name");
-    let access = Access::new(caller, &crate::auth::Policy::unrestricted());
-    api.open_watch(&access, request).await.expect("it opens")
+    let context = CallContext::within(Access::unrestricted("someone").expect("a name"));
+    api.open_watch(&context, request).await.expect("it opens")
 }
 
 fn wire_target(format: v1::Format) -> v1::WatchTarget {
