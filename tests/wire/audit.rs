@@ -320,13 +320,16 @@ async fn who_may_audit_some_namespaces_sees_those_alone() {
     refused(proof, Code::PermissionDenied, "PERMISSION_DENIED");
     refused(staging.audit().list(of("")).await, Code::PermissionDenied, "PERMISSION_DENIED");
     // An open stream ends with the right to it.
-    let open = revisor.audit().stream(AuditServiceStreamRequest::default()).await.expect("it opens");
+    let filter = of("test").filter;
+    let of_test = AuditServiceStreamRequest { filter, ..Default::default() };
+    let open = revisor.audit().stream(of_test).await.expect("it opens");
     guarded.set_policy(POLICY).await.expect("good");
     assert_eq!(ending(open.into_inner()).await.code(), Code::PermissionDenied);
     // Which is told, although a generated server has ended it.
     let ended = AuditFilter { actor: "token:revisor".into(), ..shut_out() };
     let ended = &listed(&guarded.admin, ended).await[0];
-    assert_eq!((ended.method.as_str(), ended.verb.as_str()), ("/confwatch.v1.AuditService/Stream", "audit"));
+    assert_eq!(told(ended), "denied token:revisor audit test/ PERMISSION_DENIED");
+    assert_eq!(ended.method, "/confwatch.v1.AuditService/Stream");
 }
 
 /// The files of the audit log.
