@@ -20,6 +20,7 @@ use super::connections::{ConnectionCounts, Connections};
 use super::front::{Front, SERVICES};
 use super::listen::{self, Service};
 use super::metrics::{self, Metrics};
+use super::received::{RequestCounts, Requests};
 use super::settings::{Fsync, Settings};
 use super::tls::Tls;
 use super::uses::Uses;
@@ -51,6 +52,7 @@ pub struct RunningServer {
     engine: Arc<Engine>,
     front: Front,
     connections: Arc<Connections>,
+    requests: Arc<Requests>,
     metrics: Arc<Metrics>,
     metrics_address: Option<SocketAddr>,
     metrics_serving: Option<AbortHandle>,
@@ -101,12 +103,19 @@ impl Server {
         let calls =
             Arc::new(Calls::new(&DESCRIPTORS).context("the descriptors of the services are damaged")?);
         let (started, data_dir) = (SystemTime::now(), settings.data_dir.clone());
-        let metrics = Arc::new(Metrics::new(calls.clone(), connections.clone(), data_dir, started));
+        let requests = Arc::new(Requests::new(
+            settings.request_timeout,
+            settings.requests_unfinished_max as u64,
+            settings.requests_unfinished_bytes_max,
+        ));
+        let metrics = Metrics::new(calls.clone(), connections.clone(), requests.clone(), data_dir, started);
+        let metrics = Arc::new(metrics);
         let service = Service {
             front: front.clone(),
             settings: settings.clone(),
             connections: connections.clone(),
             calls,
+            requests: requests.clone(),
             tls,
         };
         let serving = tokio::spawn(listen::serve(listener, Arc::new(service), stop.clone()));
@@ -141,6 +150,7 @@ impl Server {
             engine,
             front,
             connections,
+            requests,
             metrics,
             metrics_address,
             metrics_serving,
@@ -171,6 +181,11 @@ impl RunningServer {
     /// What became of connections.
     pub fn connection_counts(&self) -> &ConnectionCounts {
         &self.connections.counts
+    }
+
+    /// What became of requests that did not come whole.
+    pub fn request_counts(&self) -> &RequestCounts {
+        &self.requests.counts
     }
 
     /// Ends every stream, waits for the calls under way as long as the settings allow, and closes the store. The data

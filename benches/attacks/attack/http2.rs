@@ -77,3 +77,28 @@ pub fn message(bytes: &[u8]) -> Vec<u8> {
 pub fn get_request() -> Vec<u8> {
     message(b"\x0a\x04test\x12\x03app")
 }
+
+/// What a server says, as it comes.
+#[derive(Default)]
+pub struct Answers {
+    /// Not looked at yet.
+    bytes: Vec<u8>,
+}
+
+impl Answers {
+    /// How many heads there are in what came, with what was left of before.
+    pub fn heads(&mut self, bytes: &[u8]) -> usize {
+        self.bytes.extend_from_slice(bytes);
+        let (mut at, mut heads) = (0, 0);
+        while let Some(head) = self.bytes.get(at..at + 9) {
+            let end = at + 9 + u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
+            if end > self.bytes.len() {
+                break;
+            }
+            heads += usize::from(head[3] == HEADERS);
+            at = end;
+        }
+        self.bytes.drain(..at);
+        heads
+    }
+}

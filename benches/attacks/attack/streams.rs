@@ -46,7 +46,7 @@ pub async fn large_messages(target: Arc<Target>, size: Size) -> String {
     for number in 0..size.connections {
         let (target, head, sent) = (target.clone(), head.clone(), sent.clone());
         workers.spawn(async move {
-            let Some(mut connection) = Shouting::open(target.address, number, &beginning()).await else {
+            let Some(mut connection) = Shouting::settle(target.address, number, &beginning()).await else {
                 return;
             };
             let length = (4_u32 << 20) - 100;
@@ -87,7 +87,7 @@ async fn hold(
     for number in 0..size.connections {
         let (target, first, call, opened) = (target.clone(), first.clone(), call.clone(), opened.clone());
         workers.spawn(async move {
-            let Some(mut connection) = Shouting::open(target.address, number, &first).await else { return };
+            let Some(mut connection) = Shouting::settle(target.address, number, &first).await else { return };
             for ids in (0..size.count as u32).collect::<Vec<_>>().chunks(50) {
                 let calls: Vec<u8> = ids.iter().flat_map(|at| call(2 * at + 1)).collect();
                 if !connection.say(&calls, end).await {
@@ -111,7 +111,7 @@ pub async fn wrong_tokens(target: Arc<Target>, size: Size) -> String {
         let (target, tried) = (target.clone(), tried.clone());
         workers.spawn(async move {
             let Some(mut socket) = connect(target.address, number).await else { return };
-            let (mut id, mut buffer) = (1, vec![0; 64 << 10]);
+            let (mut id, mut buffer, mut answers) = (1, vec![0; 64 << 10], Answers::default());
             if socket.write_all(&beginning()).await.is_err() {
                 return;
             }
@@ -130,13 +130,11 @@ pub async fn wrong_tokens(target: Arc<Target>, size: Size) -> String {
                     return;
                 }
                 tried.fetch_add(size.count, Ordering::Relaxed);
-                // Each is answered with more than this.
-                let mut read = 0;
-                while read < size.count * 60 {
-                    match timeout(end.saturating_duration_since(Instant::now()), socket.read(&mut buffer))
-                        .await
-                    {
-                        Ok(Ok(count @ 1..)) => read += count,
+                let mut answered = 0;
+                while answered < size.count {
+                    let left = end.saturating_duration_since(Instant::now());
+                    match timeout(left, socket.read(&mut buffer)).await {
+                        Ok(Ok(count @ 1..)) => answered += answers.heads(&buffer[..count]),
                         Ok(Ok(0) | Err(_)) | Err(_) => return,
                     }
                 }
