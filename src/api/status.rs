@@ -328,6 +328,25 @@ pub fn too_late() -> Status {
         .status("the deadline of the call has passed".into())
 }
 
+/// The client has sent the head of a call, and its message did not come.
+pub fn request_too_slow(patience: Duration) -> Status {
+    Told::new(Code::DeadlineExceeded, "REQUEST_TOO_SLOW")
+        .status(format!("the request has not come whole within {patience:?}"))
+}
+
+/// There are as many requests that have not come whole, or as much of them, as there may be.
+pub fn too_many_unfinished() -> Status {
+    Told::new(Code::ResourceExhausted, "TOO_MANY_UNFINISHED_REQUESTS")
+        .retry_after(Duration::from_secs(1))
+        .status("too many requests have not come whole yet".into())
+}
+
+/// Of calls that everybody may make a connection has as many as it may have.
+pub fn too_many_open_calls() -> Status {
+    Told::new(Code::ResourceExhausted, "TOO_MANY_OPEN_CALLS")
+        .status("too many calls of health and reflection on one connection".into())
+}
+
 /// The work on a call ended without an answer: by a panic, which is reported where it happens.
 pub fn broken(error: &tokio::task::JoinError) -> Status {
     tracing::error!(%error, "a call has no answer");

@@ -49,6 +49,11 @@ impl Front {
         self.services.store(None);
     }
 
+    /// Whether a call is answered to everybody, whoever they are.
+    pub(super) fn is_open_to_all(path: &str) -> bool {
+        !is_for_services(path)
+    }
+
     /// Answers a call: the one way in.
     pub(super) fn call<B: RequestBody>(&self, request: Request<B>) -> Answer {
         if !is_for_services(request.uri().path()) {
@@ -59,6 +64,11 @@ impl Front {
             None => Answer::Now(unavailable().into_http()),
         }
     }
+}
+
+/// Whether requests of a call have no end of their own: those of reflection are a stream.
+pub(super) fn is_open_ended(path: &str) -> bool {
+    path.starts_with("/grpc.reflection.")
 }
 
 fn unavailable() -> Status {

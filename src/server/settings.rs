@@ -63,6 +63,14 @@ pub struct Settings {
     pub connections_max: usize,
     /// From one address; of IPv6 from one network of 64 bits.
     pub connections_per_address_max: usize,
+    /// Connections are ended when they are without a call for so long. `None`: they may stay.
+    pub connection_idle_max: Option<Duration>,
+    /// How long a client may take to send a request whose head it has sent.
+    pub request_timeout: Duration,
+    /// How many requests there may be that have not come whole.
+    pub requests_unfinished_max: usize,
+    /// How much there may be of them, in bytes; a quarter of it on one connection.
+    pub requests_unfinished_bytes_max: u64,
     /// Connections are ended when they are so old, give or take a tenth. `None`: they may last for ever.
     pub connection_age_max: Option<Duration>,
     /// The metadata of one call, as HTTP/2 counts it.
@@ -110,6 +118,10 @@ impl Default for Settings {
             handshake_timeout: Duration::from_secs(5),
             connections_max: 16_000,
             connections_per_address_max: 12_000,
+            connection_idle_max: Some(Duration::from_secs(600)),
+            request_timeout: Duration::from_secs(15),
+            requests_unfinished_max: 100_000,
+            requests_unfinished_bytes_max: 256 << 20,
             connection_age_max: None,
             header_bytes_max: 16 << 10,
             streams_per_connection_max: None,
@@ -273,6 +285,22 @@ pub struct ServeArgs {
     #[arg(long, env = "CONFWATCH_CONNECTIONS_PER_ADDRESS_MAX", value_name = "COUNT")]
     pub connections_per_address_max: Option<NonZeroUsize>,
 
+    /// End connections that are without a call for so long, or for up to twice as long [default: 10m]
+    #[arg(long, env = "CONFWATCH_CONNECTION_IDLE_MAX", value_name = "DURATION")]
+    pub connection_idle_max: Option<Period>,
+
+    /// How long a client may take to send a request whose head it has sent [default: 15s]
+    #[arg(long, env = "CONFWATCH_REQUEST_TIMEOUT", value_name = "DURATION")]
+    pub request_timeout: Option<Period>,
+
+    /// How many requests there may be that have not come whole [default: 100000]
+    #[arg(long, env = "CONFWATCH_REQUESTS_UNFINISHED_MAX", value_name = "COUNT")]
+    pub requests_unfinished_max: Option<NonZeroUsize>,
+
+    /// How much there may be of them, a quarter of it on one connection [default: 268435456]
+    #[arg(long, env = "CONFWATCH_REQUESTS_UNFINISHED_BYTES_MAX", value_name = "BYTES")]
+    pub requests_unfinished_bytes_max: Option<u64>,
+
     /// End connections when they are so old, give or take a tenth: their streams are told to come back [default: never]
     #[arg(long, env = "CONFWATCH_CONNECTION_AGE_MAX", value_name = "DURATION")]
     pub connection_age_max: Option<Period>,
@@ -420,6 +448,21 @@ impl ServeArgs {
                 file.connections_per_address_max,
                 default.connections_per_address_max,
             ),
+            connection_idle_max: self
+                .connection_idle_max
+                .or(file.connection_idle_max)
+                .map(|period| period.0)
+                .or(default.connection_idle_max),
+            request_timeout: duration(self.request_timeout, file.request_timeout, default.request_timeout),
+            requests_unfinished_max: count(
+                self.requests_unfinished_max,
+                file.requests_unfinished_max,
+                default.requests_unfinished_max,
+            ),
+            requests_unfinished_bytes_max: self
+                .requests_unfinished_bytes_max
+                .or(file.requests_unfinished_bytes_max)
+                .unwrap_or(default.requests_unfinished_bytes_max),
             connection_age_max: self
                 .connection_age_max
                 .or(file.connection_age_max)

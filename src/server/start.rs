@@ -21,6 +21,7 @@ use super::connections::{ConnectionCounts, Connections};
 use super::front::{Front, SERVICES};
 use super::listen::{self, Service};
 use super::metrics::{self, Metrics};
+use super::received::{RequestCounts, Requests};
 use super::settings::{AuthMode, Fsync, Settings};
 use super::tls::Tls;
 use super::traces::Traces;
@@ -58,6 +59,7 @@ pub struct RunningServer {
     audit_file: Option<AuditFile>,
     front: Front,
     connections: Arc<Connections>,
+    requests: Arc<Requests>,
     metrics: Arc<Metrics>,
     metrics_address: Option<SocketAddr>,
     metrics_serving: Option<AbortHandle>,
@@ -114,13 +116,21 @@ impl Server {
         let calls = Arc::new(calls.traced(traces.clone()));
         let (started, data_dir) = (SystemTime::now(), settings.data_dir.clone());
         let rates = Arc::new(Rates::new(settings.rates));
+        let requests = Arc::new(Requests::new(
+            settings.request_timeout,
+            settings.requests_unfinished_max as u64,
+            settings.requests_unfinished_bytes_max,
+        ));
+        let (of_connections, of_rates) = (connections.clone(), rates.clone());
         let metrics =
-            Arc::new(Metrics::new(calls.clone(), connections.clone(), rates.clone(), data_dir, started));
+            Metrics::new(calls.clone(), of_connections, of_rates, requests.clone(), data_dir, started);
+        let metrics = Arc::new(metrics);
         let service = Service {
             front: front.clone(),
             settings: settings.clone(),
             connections: connections.clone(),
             calls,
+            requests: requests.clone(),
             tls,
         };
         let serving = tokio::spawn(listen::serve(listener, Arc::new(service), stop.clone()));
@@ -176,6 +186,7 @@ impl Server {
             audit_file,
             front,
             connections,
+            requests,
             metrics,
             metrics_address,
             metrics_serving,
@@ -212,6 +223,11 @@ impl RunningServer {
     /// What became of connections.
     pub fn connection_counts(&self) -> &ConnectionCounts {
         &self.connections.counts
+    }
+
+    /// What became of requests that did not come whole.
+    pub fn request_counts(&self) -> &RequestCounts {
+        &self.requests.counts
     }
 
     /// Ends every stream, waits for the calls under way as long as the settings allow, and closes the store. The data

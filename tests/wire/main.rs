@@ -10,6 +10,7 @@ mod frames;
 mod health;
 mod history;
 mod hostile;
+mod hostile_connections;
 mod idempotency;
 mod jwt;
 mod limits;

@@ -18,6 +18,7 @@ use prometheus_client::registry::{Registry, Unit};
 use self::write::Writer;
 use super::calls::{Calls, TICK_NANOS, code_name};
 use super::connections::Connections;
+use super::received::Requests;
 use crate::api::guard::rates::{RateLimit, Rates};
 use crate::audit::{Counts as AuditCounts, Recorder};
 use crate::engine::{BySource, Engine, Usage};
@@ -37,6 +38,7 @@ struct Sources {
     calls: Arc<Calls>,
     connections: Arc<Connections>,
     rates: Arc<Rates>,
+    requests: Arc<Requests>,
     data_dir: PathBuf,
     /// Since the epoch.
     started_seconds: f64,
@@ -57,12 +59,14 @@ impl Metrics {
         calls: Arc<Calls>,
         connections: Arc<Connections>,
         rates: Arc<Rates>,
+        requests: Arc<Requests>,
         data_dir: PathBuf,
         started: SystemTime,
     ) -> Metrics {
         let started_seconds = started.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
         let opened = RwLock::default();
-        let sources = Arc::new(Sources { calls, connections, rates, data_dir, started_seconds, opened });
+        let sources = Sources { calls, connections, rates, requests, data_dir, started_seconds, opened };
+        let sources = Arc::new(sources);
         let mut registry = Registry::default();
         registry.register_collector(Box::new(Everything(Arc::clone(&sources))));
         Metrics { sources, registry }
@@ -167,8 +171,25 @@ impl Sources {
         ];
         let help = "Connections that did not come about, by the reason";
         writer.counter("confwatch_connections_refused", help, by("reason", refused))?;
+        let help = "Connections that were ended since their client said too much that leads to nothing";
+        writer.counter("confwatch_connections_noisy", help, [([], value(&counts.noisy))])?;
+        let help = "Connections that were ended since they were without a call for too long";
+        writer.counter("confwatch_connections_idle", help, [([], value(&counts.idle))])?;
         let help = "Connections that were ended since they were as old as they may be";
         writer.counter("confwatch_connections_aged", help, [([], value(&counts.aged))])?;
+        let requests = &self.requests.counts;
+        let help = "Requests that have not come whole yet";
+        writer.gauge("confwatch_requests_unfinished", help, None, [([], value(&requests.unfinished))])?;
+        let (help, bytes) = ("What has come of them", Some(Unit::Bytes));
+        writer.gauge(
+            "confwatch_requests_unfinished",
+            help,
+            bytes,
+            [([], value(&requests.unfinished_bytes))],
+        )?;
+        let given_up = [("too_slow", &requests.too_slow), ("too_many", &requests.too_many)];
+        let help = "Requests that were given up before they had come whole, by the reason";
+        writer.counter("confwatch_requests_given_up", help, by("reason", given_up))?;
         let reloads = [("ok", &counts.certificates_reloaded), ("failed", &counts.certificate_reloads_failed)];
         let help = "Times that the files of TLS were taken over, or could not be";
         writer.counter("confwatch_certificate_reloads", help, by("outcome", reloads))
