@@ -165,7 +165,7 @@ impl Counted {
         let (first_time, last_time) = (Some(self.first), Some(self.last));
         // Each of them had a name of its own.
         let request_id = String::new();
-        (self.count > 0).then(|| Event {
+        (self.count > 0).then_some(Event {
             time: now,
             count: self.count,
             first_time,

@@ -71,8 +71,11 @@ fn broken(dir: &Path) -> Option<u64> {
     proof(dir).broken.map(|broken| broken.sequence)
 }
 
+/// A file, and its lines with the sequences of what they belong to.
+type Segment = (PathBuf, Vec<(u64, Vec<u8>)>);
+
 /// The files with their lines, each with its newline, and the sequence of what it belongs to.
-fn lines(dir: &Path) -> Vec<(PathBuf, Vec<(u64, Vec<u8>)>)> {
+fn lines(dir: &Path) -> Vec<Segment> {
     let names = super::files::segments(dir).expect("listed");
     let segment = |first: u64| {
         let path = super::files::path(dir, first);

@@ -47,6 +47,7 @@ impl Shown {
 }
 
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly every event is a commit")]
 pub enum ChangeEvent {
     /// With those of its changes that the filter lets through.
     Commit(Sealed),

@@ -139,7 +139,8 @@ async fn a_stream_that_is_ended_for_its_access_is_told() {
     let other = opened(&guarded.bearer("read").await, "app", "/").await;
     let request = RevokeTokenRequest { id: id.clone(), reason: "lost".into() };
     guarded.admin.access().revoke_token(request).await.expect("revoked");
-    (ending(watch).await, ending(changes).await);
+    ending(watch).await;
+    ending(changes).await;
     guarded.set_policy(&POLICY.replace("token:read", "token:nobody")).await.expect("good");
     ending(other).await;
 
