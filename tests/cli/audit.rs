@@ -82,13 +82,15 @@ fn what_was_changed_behind_the_back_of_the_server_is_named() {
     let busy = verify(&data);
     assert!(busy.code == 1 && busy.stderr.contains("stop the server, or ask it"), "{busy:?}");
 
-    // What was written since the last start could be made whole again from the log.
-    server.restart();
     server.stop();
     let intact = verify(&data);
-    assert!(intact.code == 0 && intact.stdout.contains("record 1 to 4"), "{intact:?}");
+    assert!(intact.code == 0 && intact.stdout.contains("record 1 to 2"), "{intact:?}");
     let journal = file_in(&data.join("journal"));
     let before = fs::read(&journal).expect("read");
+    // The log could make the end of the journal whole again.
+    for entry in fs::read_dir(data.join("wal")).expect("a directory") {
+        fs::remove_file(entry.expect("an entry").path()).expect("removed");
+    }
     change(&journal, b"change 2", b'C');
     let broken = verify(&data);
     assert_eq!(broken.code, 1, "{broken:?}");
@@ -104,9 +106,6 @@ fn what_was_changed_behind_the_back_of_the_server_is_named() {
     let broken = verify(&data);
     assert!(broken.code == 1 && broken.stdout.contains("commits: intact"), "{broken:?}");
     assert!(broken.stdout.contains("audit log: BROKEN at record 2: "), "{broken:?}");
-    server.restart();
-    let broken = server.run(&["audit", "verify"]);
-    assert!(broken.code == 1 && broken.stdout.contains("audit log: BROKEN at record 2: "), "{broken:?}");
     let elsewhere = verify(&data.join("nothing"));
     assert!(elsewhere.code == 3 && elsewhere.stderr.contains("holds no store"), "{elsewhere:?}");
 }
