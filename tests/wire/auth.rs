@@ -51,7 +51,12 @@ impl Guarded {
     }
 
     pub async fn start_in(directory: TempDir) -> Guarded {
-        let server = TestServer::start_in(directory, |settings| settings.auth = Some(AuthMode::On)).await;
+        Guarded::start_in_with(directory, |settings| settings.auth = Some(AuthMode::On)).await
+    }
+
+    /// With these settings, which ask for credentials.
+    pub async fn start_in_with(directory: TempDir, change: impl FnOnce(&mut Settings)) -> Guarded {
+        let server = TestServer::start_in(directory, change).await;
         let admin = client(&server, Some(&admin_token(&server.directory)));
         Guarded { server, admin }
     }
