@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use confwatch::engine::{Action, Change, Engine, Intent, Options, Origin, PutSchema, Secrets, Text, Write};
+use confwatch::auth::Access;
+use confwatch::engine::{Action, Change, Engine, Intent, Options, Origin, PutSchema, Text, Write};
 use confwatch::model::text::Format;
 use confwatch::model::{ConfigId, ConfigName, Epoch, Governs, LayerKey, LayerKind, Namespace, Scope, Source};
 use confwatch::store::MemoryStore;
@@ -193,7 +194,12 @@ async fn write(engine: &Arc<Engine>, intent: Intent) {
         annotations: BTreeMap::new(),
     };
     engine
-        .write(Write { origin, intent, validate_only: false, secrets: Secrets::Revealed })
+        .write(Write {
+            origin,
+            intent,
+            validate_only: false,
+            sight: Access::unrestricted("bench").expect("a name").sight(),
+        })
         .await
         .expect("it is accepted");
 }

@@ -29,6 +29,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("clap", &["src/cli/", "src/main.rs", "src/server/settings"]),
     ("jsonwebtoken", &["src/auth/jwt"]),
     ("reqwest", &["src/auth/jwt/source.rs"]),
+    ("governor", &["src/api/guard/rates.rs"]),
+    ("opentelemetry", &["src/server/traces.rs"]),
     ("prometheus", &["src/server/metrics/"]),
     (
         "tokio",

@@ -40,6 +40,8 @@ pub struct Connection {
     to_send: BytesMut,
     /// The headers of the next call: written out the first time, then by their indexes.
     headers: Vec<u8>,
+    /// The same of the calls after it.
+    headers_again: Vec<u8>,
     next_stream: u32,
     /// Received since the window was opened.
     consumed: u32,
@@ -82,6 +84,8 @@ impl Connection {
             read_bytes: READ_BYTES_MIN,
             to_send,
             headers: headers(path),
+            // :method POST, :scheme http, and those that the first call added, newest last.
+            headers_again: vec![0x83, 0x86, 0xc1, 0xc0, 0xbf, 0xbe],
             next_stream: 1,
             consumed: 0,
             partial: HashMap::new(),
@@ -93,6 +97,16 @@ impl Connection {
     /// From the usual address.
     pub async fn to(address: SocketAddr, path: &str) -> io::Result<Connection> {
         Connection::open(address, path, Ipv4Addr::LOCALHOST).await
+    }
+
+    /// Bears a token from the first call on.
+    pub fn authorize(&mut self, token: Option<&str>) {
+        let Some(token) = token else { return };
+        assert_eq!(self.next_stream, 1, "nothing was called yet");
+        // The index of authorization in the static table; in that of the server it comes after all others.
+        self.headers.push(0x40 | 23);
+        literal(&mut self.headers, &format!("Bearer {token}"));
+        self.headers_again = vec![0x83, 0x86, 0xc2, 0xc1, 0xc0, 0xbf, 0xbe];
     }
 
     /// Begins a call with one message. It is sent when the next event is waited for.
@@ -113,8 +127,7 @@ impl Connection {
         let stream = self.next_stream;
         self.next_stream += 2;
         frame(&mut self.to_send, HEADERS, END_HEADERS, stream, &self.headers);
-        // :method POST, :scheme http, and those that the first call added, newest last.
-        self.headers = vec![0x83, 0x86, 0xc1, 0xc0, 0xbf, 0xbe];
+        self.headers.clone_from(&self.headers_again);
         stream
     }
 

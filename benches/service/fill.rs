@@ -42,7 +42,7 @@ impl Layers {
             Wire::Confwatch => ("/confwatch.v1.ConfigService/Apply", CHANGES),
             Wire::Etcd => (TXN, PUTS),
         };
-        let remote = Remote::connect(process.address).await.expect("the server listens");
+        let remote = Remote::connect(process.address, process.token()).await.expect("the server listens");
         let mut calls = JoinSet::new();
         for first in (0..self.count).step_by(batch) {
             if calls.len() >= UNDER_WAY {

@@ -72,7 +72,9 @@ impl Load {
         let mut connections = Vec::new();
         for _ in 0..self.connections {
             let connection = Connection::to(process.address, self.path).await;
-            connections.push(connection.expect("the server listens"));
+            let mut connection = connection.expect("the server listens");
+            connection.authorize(process.token().as_deref());
+            connections.push(connection);
         }
         let (cpu, client_cpu, begin) = (process.cpu(), own_cpu(), Instant::now());
         let tasks = connections.into_iter().map(|connection| {

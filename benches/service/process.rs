@@ -92,8 +92,14 @@ impl Process {
     }
 
     async fn ask(&self, request: &[u8]) -> Result<Bytes, Status> {
-        let remote = Remote::connect(self.address).await?;
+        let remote = Remote::connect(self.address, self.token()).await?;
         remote.call(self.server.wire().get_path(), request.to_vec()).await
+    }
+
+    /// The first credential of a server that asks for one.
+    pub fn token(&self) -> Option<String> {
+        let text = fs::read_to_string(self.data.path().join("data/admin.token")).ok()?;
+        Some(text.trim().to_owned())
     }
 
     /// The processor time that it has used, of users and of the kernel for it.

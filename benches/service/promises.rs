@@ -6,6 +6,7 @@ use super::report::Section;
 use super::workload::{calls, history, memory, restart, size, watches};
 
 const OWN: &str = "confwatch";
+const GUARDED: &str = "confwatch --auth on";
 const CEILING: &str = "ceiling";
 const ETCD_35: &str = "etcd 3.5";
 const ETCD_34: &str = "etcd 3.4";
@@ -27,6 +28,7 @@ struct Promise {
 pub fn markdown(sections: &[Section], options: &super::options::Options) -> String {
     let mut results = Results { sections, promises: vec![] };
     results.calls();
+    results.access();
     results.fan_out();
     results.other_watches();
     results.start(options);
@@ -85,6 +87,17 @@ impl Results<'_> {
             if !alone {
                 self.ratio(calls::SET, &case, "ops/s", CEILING, AtLeast(0.5));
             }
+        }
+    }
+
+    /// Of the server that knows who asks to the one that does not care.
+    fn access(&mut self) {
+        for (connections, under_way) in calls::GETS {
+            let case = calls::case(*connections, *under_way);
+            let value = |server| self.value(calls::ACCESS, &case, server, "server CPU us/op");
+            let ratio = value(GUARDED).zip(value(OWN)).map(|(guarded, open)| guarded / open);
+            let what = format!("{}, {case}: server CPU us/op, to --auth off", calls::ACCESS);
+            self.promise(what, AtMost(1.05), ratio);
         }
     }
 

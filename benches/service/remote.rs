@@ -7,26 +7,36 @@ use bytes::{Buf, BufMut, Bytes};
 use http::uri::PathAndQuery;
 use tonic::client::Grpc;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 
 /// Clones share the connection.
 #[derive(Clone)]
-pub struct Remote(Grpc<Channel>);
+pub struct Remote {
+    grpc: Grpc<Channel>,
+    authorization: Option<MetadataValue<Ascii>>,
+}
 
 impl Remote {
-    pub async fn connect(address: SocketAddr) -> Result<Remote, Status> {
+    pub async fn connect(address: SocketAddr, token: Option<String>) -> Result<Remote, Status> {
         let endpoint = Endpoint::from_shared(format!("http://{address}")).expect("an address");
         let channel = endpoint.tcp_nodelay(true).connect().await;
         let channel = channel.map_err(|error| Status::unavailable(error.to_string()))?;
-        Ok(Remote(Grpc::new(channel).max_decoding_message_size(usize::MAX)))
+        let grpc = Grpc::new(channel).max_decoding_message_size(usize::MAX);
+        let authorization = token.map(|token| format!("Bearer {token}").parse().expect("a token is ASCII"));
+        Ok(Remote { grpc, authorization })
     }
 
     pub async fn call(&self, path: &'static str, message: Vec<u8>) -> Result<Bytes, Status> {
-        let mut grpc = self.0.clone();
+        let mut grpc = self.grpc.clone();
         grpc.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
         let path = PathAndQuery::from_static(path);
-        let response = grpc.unary(Request::new(Bytes::from(message)), path, Raw).await?;
+        let mut request = Request::new(Bytes::from(message));
+        if let Some(authorization) = &self.authorization {
+            request.metadata_mut().insert("authorization", authorization.clone());
+        }
+        let response = grpc.unary(request, path, Raw).await?;
         Ok(response.into_inner())
     }
 }

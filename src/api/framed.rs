@@ -6,6 +6,8 @@
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Bytes, BytesMut};
@@ -19,6 +21,7 @@ use tonic::body::Body;
 use tonic::metadata::MetadataMap;
 use tower::Service;
 
+use super::Api;
 use super::answer::{Again, Answer, Reply, response};
 use super::codec::{Encoded, FRAME_HEAD_BYTES};
 use super::deadline::{deadline, wait_max};
@@ -30,8 +33,8 @@ use super::server::schema_service_server::SchemaServiceServer;
 use super::server::secret_service_server::SecretServiceServer;
 use super::status::Unreadable;
 use super::transport::Contract;
-use super::{Api, MESSAGE_BYTES_MAX};
 use crate::auth::Access;
+use crate::engine::Stages;
 
 /// The paths of the calls, up to their names.
 const PREFIX: &str = "/confwatch.v1.ConfigService/";
@@ -48,6 +51,8 @@ pub struct Calls {
     schemas: Contract<SchemaServiceServer<Api>>,
     auth: Contract<AuthServiceServer<Api>>,
     secrets: Contract<SecretServiceServer<Api>>,
+    request_bytes_max: usize,
+    too_large: Arc<AtomicU64>,
 }
 
 /// The body of a request, as servers of HTTP/2 have it.
@@ -66,23 +71,32 @@ type Handled<'a, T> = Pin<Box<dyn Future<Output = Result<tonic::Response<T>, Sta
 
 impl Calls {
     pub(super) fn new(api: Api) -> Calls {
+        let request_bytes_max = api.engine.limits().request_bytes_max;
+        let too_large = Arc::default();
         let generated = ConfigServiceServer::new(api.clone())
-            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_decoding_message_size(request_bytes_max)
             .max_encoding_message_size(usize::MAX);
         let schemas = SchemaServiceServer::new(api.clone())
-            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_decoding_message_size(request_bytes_max)
             .max_encoding_message_size(usize::MAX);
         let auth = AuthServiceServer::new(api.clone())
-            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_decoding_message_size(request_bytes_max)
             .max_encoding_message_size(usize::MAX);
-        let secrets = SecretServiceServer::new(api.clone()).max_decoding_message_size(MESSAGE_BYTES_MAX);
+        let secrets = SecretServiceServer::new(api.clone()).max_decoding_message_size(request_bytes_max);
         Calls {
             api,
-            generated: Contract(generated),
-            schemas: Contract(schemas),
-            auth: Contract(auth),
-            secrets: Contract(secrets),
+            generated: Contract::new(generated, request_bytes_max, &too_large),
+            schemas: Contract::new(schemas, request_bytes_max, &too_large),
+            auth: Contract::new(auth, request_bytes_max, &too_large),
+            secrets: Contract::new(secrets, request_bytes_max, &too_large),
+            request_bytes_max,
+            too_large,
         }
+    }
+
+    /// How many messages were larger than they may be.
+    pub fn too_large(&self) -> &Arc<AtomicU64> {
+        &self.too_large
     }
 
     /// Answers a call. Work that may take long is done in a task of its own; what remains is little, and can be polled among other
@@ -127,7 +141,7 @@ impl Calls {
         if !is_plain(&head) {
             return self.generated(head, access, Again { read: Bytes::new(), rest });
         }
-        let mut reading = Reading::default();
+        let mut reading = Reading::up_to(self.request_bytes_max);
         // Nearly always the request is there whole, and needs no waiting.
         match reading.poll(&mut rest, &mut Context::from_waker(Waker::noop())) {
             Poll::Ready(read) => self.read(head, access, read, rest),
@@ -143,7 +157,8 @@ impl Calls {
 
     /// Answers a request of which this much was read.
     fn read<B: RequestBody>(&self, mut head: Parts, access: Access, read: Bytes, rest: B) -> Answer {
-        let answer = message_of(&read).and_then(|message| self.answer(&mut head, &access, message));
+        let answer = message_of(&read, self.request_bytes_max)
+            .and_then(|message| self.answer(&mut head, &access, message));
         answer.unwrap_or_else(|| self.generated(head, access, Again { read, rest }))
     }
 
@@ -151,7 +166,11 @@ impl Calls {
     fn answer(&self, head: &mut Parts, access: &Access, message: Bytes) -> Option<Answer> {
         let call = head.uri.path().strip_prefix(PREFIX)?;
         let api = &self.api;
-        let mut entry = || Entry { headers: std::mem::take(&mut head.headers), access: access.clone() };
+        let mut entry = || Entry {
+            headers: std::mem::take(&mut head.headers),
+            access: access.clone(),
+            stages: head.extensions.remove(),
+        };
         Some(match call {
             "Get" => get(api, access, &mut head.headers, message),
             // It waits for the disk. What is large of its work is done elsewhere already.
@@ -196,6 +215,8 @@ impl Calls {
 struct Entry {
     headers: HeaderMap,
     access: Access,
+    /// Whoever traces the call wants to know of them.
+    stages: Option<Arc<Stages>>,
 }
 
 /// A document that is at hand is answered at once.
@@ -244,7 +265,7 @@ where
         let mut extensions = Extensions::new();
         extensions.insert(entry.access);
         let request = tonic::Request::from_parts(metadata, extensions, decoded(message)?);
-        Ok(handler(&api, request).await?.into_inner())
+        Ok(Stages::of(entry.stages, handler(&api, request)).await?.into_inner())
     }
 }
 
@@ -254,8 +275,9 @@ where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
     S::Future: Send + 'static,
 {
+    let stages = request.extensions().get().cloned();
     // Generated services are always ready.
-    let answer = service.call(request);
+    let answer = Stages::of(stages, service.call(request));
     Answer::aside(answer.map(|response| match response {
         Ok(response) => response.map(Reply::Generated),
         Err(never) => match never {},
@@ -282,14 +304,19 @@ fn is_plain(head: &Parts) -> bool {
 }
 
 /// What was read of a request.
-#[derive(Default)]
 struct Reading {
+    /// Of the message.
+    bytes_max: usize,
     first: Bytes,
     /// All of it, if there is more than the first piece.
     joined: BytesMut,
 }
 
 impl Reading {
+    fn up_to(bytes_max: usize) -> Reading {
+        Reading { bytes_max, first: Bytes::new(), joined: BytesMut::new() }
+    }
+
     fn push(&mut self, data: Bytes) {
         if self.len() == 0 {
             self.first = data;
@@ -306,7 +333,7 @@ impl Reading {
     }
 
     fn take(&mut self) -> Bytes {
-        let Reading { first, joined } = std::mem::take(self);
+        let (first, joined) = (std::mem::take(&mut self.first), std::mem::take(&mut self.joined));
         if joined.is_empty() { first } else { joined.freeze() }
     }
 
@@ -315,7 +342,7 @@ impl Reading {
     where
         B: http_body::Body<Data = Bytes> + Unpin,
     {
-        while self.len() <= FRAME_HEAD_BYTES + MESSAGE_BYTES_MAX && !body.is_end_stream() {
+        while self.len() <= FRAME_HEAD_BYTES + self.bytes_max && !body.is_end_stream() {
             let frame = ready!(Pin::new(&mut *body).poll_frame(context));
             match frame.map(|frame| frame.map(|frame| frame.into_data())) {
                 Some(Ok(Ok(data))) => self.push(data),
@@ -328,11 +355,11 @@ impl Reading {
 }
 
 /// The message of a body that has one, uncompressed, and nothing else.
-fn message_of(body: &Bytes) -> Option<Bytes> {
+fn message_of(body: &Bytes, bytes_max: usize) -> Option<Bytes> {
     let (head, message) = body.split_at_checked(FRAME_HEAD_BYTES)?;
     let [0, length @ ..] = head else { return None };
     let length = u32::from_be_bytes(length.try_into().expect("four of five bytes")) as usize;
-    let is_plain = length == message.len() && length <= MESSAGE_BYTES_MAX;
+    let is_plain = length == message.len() && length <= bytes_max;
     is_plain.then(|| body.slice(FRAME_HEAD_BYTES..))
 }
 

@@ -1,12 +1,14 @@
 //! Who comes in: turns the credential of a call into what its caller may do, and says so to every service. Knows headers and the peer of
 //! a connection; never a message.
 //!
-//! `rules` are the policy and the tokens that hold now, `allowed` the proof that a handler takes, `standing` what keeps an open stream
-//! to what holds by now.
+//! `rates` says how often somebody may call, `rules` are the policy and the tokens that hold now, `allowed` the proof that a handler takes,
+//! `standing` what keeps an open stream to what holds by now.
 
 mod allowed;
 mod credential;
+pub mod rates;
 mod refused;
+pub(super) mod remembered;
 mod rules;
 mod standing;
 
@@ -24,7 +26,8 @@ use crate::auth::token::TokenId;
 use crate::auth::{Access, Caller, Policy};
 use crate::engine::{Engine, State};
 use crate::model::Timestamp;
-use credential::{Presented, claimed_actor};
+use credential::{Presented, claimed_actor, single};
+use rates::{Address, RateLimits, Rates};
 use rules::Rules;
 
 pub use rules::RulesError;
@@ -41,6 +44,7 @@ const CLAIMED_MAX: usize = 1000;
 #[derive(Clone)]
 pub struct Guard {
     mode: Mode,
+    rates: Arc<Rates>,
 }
 
 #[derive(Clone)]
@@ -75,7 +79,8 @@ impl Guard {
         let policy = Policy::unrestricted();
         let anonymous = Caller::unverified("anonymous").expect("a name");
         let anonymous = Access::new(anonymous, &policy);
-        Guard { mode: Mode::Off(Arc::new(Believing { policy, anonymous, claimed: Cache::new(CLAIMED_MAX) })) }
+        let claimed = Cache::new(CLAIMED_MAX);
+        Guard::new(Mode::Off(Arc::new(Believing { policy, anonymous, claimed })))
     }
 
     /// Checks every call by the policy and the tokens that the engine has, and JSON web tokens by the keys of their issuer. Fails if what
@@ -83,11 +88,27 @@ impl Guard {
     pub fn on(engine: Arc<Engine>, keeper: Option<Keeper>) -> Result<Guard, RulesError> {
         let rules = Arc::new(Rules::new(&engine.state(), keeper)?);
         let follower = tokio::spawn(rules::follow(Arc::downgrade(&engine), rules.clone()));
-        Ok(Guard { mode: Mode::On(Arc::new(Checking { engine, rules, follower })) })
+        Ok(Guard::new(Mode::On(Arc::new(Checking { engine, rules, follower }))))
+    }
+
+    fn new(mode: Mode) -> Guard {
+        Guard { mode, rates: Arc::new(Rates::new(RateLimits::UNLIMITED)) }
+    }
+
+    /// The same guard, which lets nobody in more often than that.
+    pub fn limited(self, rates: Arc<Rates>) -> Guard {
+        Guard { rates, ..self }
     }
 
     /// Who calls, and what they may.
     pub(super) fn admit(&self, headers: &HeaderMap, extensions: &Extensions) -> Admission {
+        let peer = extensions.get::<Arc<Peer>>().map(Arc::as_ref);
+        // Before anything is looked at: who calls too often costs next to nothing.
+        let address =
+            peer.and_then(|peer| peer.counted.get_or_init(|| self.rates.address(peer.address.ip())).as_ref());
+        if let Some(Err(limited)) = address.map(|address| self.rates.call_from(address)) {
+            return Admission::Now(Err(limited.into()));
+        }
         let checking = match &self.mode {
             Mode::Off(believing) => return Admission::Now(Ok(believing.access(headers))),
             Mode::On(checking) => checking,
@@ -95,26 +116,66 @@ impl Guard {
         let now = checking.engine.now();
         checking.rules.look(&checking.engine.state());
         let rules = &checking.rules;
-        let presented = match Presented::of(headers, extensions.get::<Arc<Peer>>().map(Arc::as_ref)) {
+        let ruling = rules.number();
+        if let Some(peer) = peer
+            && let Some(authorization) = single(headers)
+            && let Some(caller) = peer.last_caller.caller(authorization, ruling, now)
+        {
+            return Admission::Now(self.known(rules, Ok(caller), address));
+        }
+        let presented = match Presented::of(headers, peer) {
             Ok(presented) => presented,
-            Err(refused) => return Admission::Now(Err(refused.into())),
+            Err(refused) => return Admission::Now(Err(self.refusal(refused, address))),
         };
         let caller = match presented {
-            Presented::Token(text) => rules.token(text, now),
+            Presented::Token(text) => {
+                let caller = rules.token(text, now);
+                if let (Ok(caller), Some(peer), Some(authorization)) = (&caller, peer, single(headers)) {
+                    peer.last_caller.remember(authorization, caller, ruling, now);
+                }
+                caller
+            }
             Presented::Certificate(certificate) => rules.certificate(certificate, now),
+            // A signature takes work, which whoever sends bad ones does not get. Those that were good before need none.
+            Presented::Jwt(text) if address.is_some_and(|address| self.rates.is_refused(address)) => {
+                rules.jwt_seen(text, now)
+            }
             Presented::Jwt(text) => match rules.jwt(text, now) {
                 Err(Refused::Jwt(JwtError::UnknownKey(_) | JwtError::NoKeys)) => {
-                    let (checking, text) = (checking.clone(), text.to_owned());
+                    let (guard, checking, text) = (self.clone(), checking.clone(), text.to_owned());
+                    let address = address.cloned();
                     let ask = async move {
-                        let caller = checking.rules.jwt_after_look(&text, now).await?;
-                        Ok::<_, Status>(checking.rules.access(caller))
+                        let caller = checking.rules.jwt_after_look(&text, now).await;
+                        guard.known(&checking.rules, caller, address.as_ref())
                     };
                     return Admission::Later(Box::pin(ask));
                 }
                 caller => caller,
             },
         };
-        Admission::Now(caller.map(|caller| rules.access(caller)).map_err(Status::from))
+        Admission::Now(self.known(rules, caller, address))
+    }
+
+    /// What a caller may whose credential was looked at.
+    fn known(
+        &self,
+        rules: &Rules,
+        caller: Result<Arc<Caller>, Refused>,
+        address: Option<&Arc<Address>>,
+    ) -> Result<Access, Status> {
+        let caller = caller.map_err(|refused| self.refusal(refused, address))?;
+        self.rates.call_of(caller.shared_actor())?;
+        Ok(rules.access(caller))
+    }
+
+    /// What a client is told whose credential was refused. Each counts against its address, unless it is not to blame.
+    fn refusal(&self, refused: Refused, address: Option<&Arc<Address>>) -> Status {
+        match address {
+            Some(address) if !refused.is_ours() => {
+                self.rates.refusal_from(address).map_or_else(Status::from, |()| refused.into())
+            }
+            Some(_) | None => refused.into(),
+        }
     }
 
     /// What keeps a stream that is opened now to what holds later.

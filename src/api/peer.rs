@@ -2,18 +2,31 @@
 //!
 //! Every request carries an `Arc<Peer>` among its extensions, put there by whoever took the connection: never by the client.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::{Arc, OnceLock};
 
+use super::guard::rates::Address;
+use super::guard::remembered::Remembered;
 use crate::model::Timestamp;
 
 /// The other end of a connection. All requests of the connection share it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Peer {
     /// Where the connection comes from. An IPv4 address is one, also where the server listens on IPv6.
     pub address: SocketAddr,
     /// What it proved to be by mutual TLS, to a CA that the server was told to trust. `None`: nothing was asked of it, or it has
     /// none.
     pub certificate: Option<PeerCertificate>,
+    /// How often its address has called, once the guard has looked: its connections share that, and no call has to look for it.
+    pub(super) counted: OnceLock<Option<Arc<Address>>>,
+    /// Who called last, so that it is found sooner who does next.
+    pub(super) last_caller: Remembered,
+}
+
+impl Peer {
+    pub fn new(address: SocketAddr, certificate: Option<PeerCertificate>) -> Peer {
+        Peer { address, certificate, counted: OnceLock::new(), last_caller: Remembered::default() }
+    }
 }
 
 /// A client certificate that was verified when the connection was made. It may have expired since: see `not_after`.
@@ -29,4 +42,12 @@ pub struct PeerCertificate {
     pub fingerprint: [u8; 32],
     /// After this moment it no longer holds.
     pub not_after: Timestamp,
+}
+
+/// What counts as one address. Of IPv6 it is the network of 64 bits: whoever has one address there has all of them.
+pub fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+        address @ IpAddr::V4(_) => address,
+    }
 }

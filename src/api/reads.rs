@@ -24,7 +24,7 @@ use super::convert::response::{
 };
 use super::guard::{Allowed, allow_read};
 use super::status::{reason_of_missing, response_too_large};
-use super::{Api, MESSAGE_BYTES_MAX, SECRETS, page};
+use super::{Api, MESSAGE_BYTES_MAX, page};
 
 /// Content of one page of history, beside the version that exceeds it.
 const PAGE_BYTES_MAX: usize = 1 << 20;
@@ -163,7 +163,7 @@ impl Api {
                 next = last.map(|id| page::token(&binding, &id.to_string())).unwrap_or_default();
                 break;
             }
-            let mut message = config_message(&self.engine.shown(&state, config, SECRETS));
+            let mut message = config_message(&self.engine.shown(&state, config, &sight));
             leave_out_unseen(&mut message, &config.id, &sight);
             bytes += message.encoded_len();
             configs.push(message);
@@ -215,7 +215,7 @@ impl Api {
         };
         let (mut versions, mut bytes, mut looked_at, mut more) = (Vec::new(), 0, 0, true);
         while more && versions.len() < size && bytes < PAGE_BYTES_MAX && looked_at < VERSIONS_LOOKED_AT_MAX {
-            let read = self.engine.versions(&id, before, size.min(100), SECRETS).await?;
+            let read = self.engine.versions(&id, before, size.min(100), sight.clone()).await?;
             more = !read.is_empty();
             looked_at += read.len();
             for (at, mut sealed) in read {

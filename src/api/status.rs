@@ -13,11 +13,13 @@ use crate::auth::token::TokenId;
 use crate::auth::{Denied, TokenError};
 use crate::engine::{Error, Limit, Missing, SourceError};
 use crate::model::document_error::DocumentErrorCode;
+use crate::model::quota::Quota;
 use crate::proto::v1;
 use crate::validate::Report;
 
 use super::convert::response::report_message;
 use super::guard::Refused;
+use super::guard::rates::RateLimited;
 
 /// The domain of every `google.rpc.ErrorInfo`.
 pub const DOMAIN: &str = "confwatch";
@@ -27,11 +29,14 @@ pub const DOMAIN: &str = "confwatch";
 const TEXT_BYTES_MAX: usize = 512;
 const REPORT_BYTES_MAX: usize = 2560;
 
+/// Over so long the calls come that were refused since there were too many.
+const RETRIES_SPREAD: Duration = Duration::from_millis(500);
+
 /// A request that the transport could not even read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unreadable {
     Malformed,
-    TooLarge,
+    TooLarge { limit: usize },
     NotGrpc,
 }
 
@@ -64,9 +69,18 @@ impl Told {
         self
     }
 
-    fn retry_after(mut self, delay: Duration) -> Told {
+    fn retry_after(self, delay: Duration) -> Told {
         // Jittered, so that the clients of a server that goes away do not all come at once.
-        let delay = delay.mul_f64(0.5 + fastrand::f64());
+        self.retry_in(delay.mul_f64(0.5 + fastrand::f64()))
+    }
+
+    /// Before this there is no point in coming. Those who are told so at once come spread over a while.
+    fn retry_no_sooner_than(self, delay: Duration) -> Told {
+        let spread = (delay / 2).max(RETRIES_SPREAD);
+        self.retry_in(delay + spread.mul_f64(fastrand::f64()))
+    }
+
+    fn retry_in(mut self, delay: Duration) -> Told {
         let delay = prost_types::Duration::try_from(delay).expect("a delay of seconds");
         self.details.push(any("google.rpc.RetryInfo", &RetryInfo { retry_delay: Some(delay) }));
         self
@@ -166,6 +180,21 @@ impl From<Error> for Status {
             Error::LimitReached { limit_name, limit, .. } => {
                 Told::new(Code::ResourceExhausted, reason_of_limit(*limit_name)).with("limit", limit)
             }
+            Error::QuotaExceeded { namespace, quota, found, limit } => {
+                let told = Told::new(Code::ResourceExhausted, "QUOTA_EXCEEDED")
+                    .with("namespace", namespace)
+                    .with("quota", quota.as_str())
+                    .with("would_be", found)
+                    .with("limit", limit);
+                match quota {
+                    // Watchers come and go; what is stored stays until somebody deletes it.
+                    Quota::Watchers => told.retry_no_sooner_than(Duration::from_secs(5)),
+                    Quota::Configs | Quota::Bytes => told,
+                }
+            }
+            Error::ReasonRequired(namespace) => Told::new(Code::FailedPrecondition, "REASON_REQUIRED")
+                .with("namespace", namespace)
+                .about_field("options.reason", "must say why the change is made"),
             Error::Draining { retry_after } => {
                 Told::new(Code::Unavailable, "DRAINING").retry_after(*retry_after)
             }
@@ -202,8 +231,20 @@ impl From<Refused> for Status {
             Refused::Jwt(error) => Told::new(Code::Unauthenticated, reason_of_jwt(error)),
             Refused::NoIssuer => Told::new(Code::Unauthenticated, "CREDENTIAL_UNKNOWN"),
             Refused::CertificateExpired => Told::new(Code::Unauthenticated, "CREDENTIAL_EXPIRED"),
+            Refused::NotLookedAt => Told::new(Code::Unauthenticated, "CREDENTIAL_UNKNOWN"),
         };
         told.status(message)
+    }
+}
+
+impl From<RateLimited> for Status {
+    fn from(limited: RateLimited) -> Status {
+        Told::new(Code::ResourceExhausted, "RATE_LIMITED")
+            .with("limit", limited.limit.as_str())
+            .with("per_second", limited.rate.per_second)
+            .with("burst", limited.rate.burst)
+            .retry_no_sooner_than(limited.wait)
+            .status(limited.to_string())
     }
 }
 
@@ -245,8 +286,9 @@ impl From<Unreadable> for Status {
         match unreadable {
             Unreadable::Malformed => Told::new(Code::InvalidArgument, "MALFORMED_REQUEST")
                 .status("the request is not the message it should be, or has text that is not UTF-8".into()),
-            Unreadable::TooLarge => Told::new(Code::ResourceExhausted, "MESSAGE_TOO_LARGE")
-                .status("the message is larger than the server takes".into()),
+            Unreadable::TooLarge { limit } => Told::new(Code::ResourceExhausted, "MESSAGE_TOO_LARGE")
+                .with("limit", limit)
+                .status(format!("the message is larger than the {limit} bytes that the server takes")),
             Unreadable::NotGrpc => Told::new(Code::InvalidArgument, "MALFORMED_REQUEST").status(
                 "this is no call of gRPC: POST and a content-type of application/grpc are expected".into(),
             ),
@@ -301,6 +343,13 @@ pub fn response_too_large(limit: usize) -> Status {
     Told::new(Code::ResourceExhausted, "MESSAGE_TOO_LARGE").with("limit", limit).status(format!(
         "the answer would be larger than the {limit} bytes that fit a message: ask for less at a time"
     ))
+}
+
+/// A call with more metadata than the server takes.
+pub fn headers_too_large(limit: u32) -> Status {
+    Told::new(Code::ResourceExhausted, "HEADERS_TOO_LARGE")
+        .with("limit", limit)
+        .status(format!("the metadata of the call are more than the {limit} bytes that the server takes"))
 }
 
 /// The reason that `Status::from` gives for something missing.

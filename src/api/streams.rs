@@ -3,7 +3,7 @@
 mod watched;
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
 use prost::Message;
@@ -55,12 +55,11 @@ impl Api {
         access: &Access,
         request: v1::WatchRequest,
     ) -> Result<WatchStream, Status> {
-        let options = request::watch(request, self.engine.limits().targets_max)?;
+        let options = request::watch(access.sight(), request, self.engine.limits().targets_max)?;
         let watched = Watched::open(access, self.guard.standing(access), &options.targets)?;
-        let mut subscription = self.engine.watch(options).await?;
+        let subscription = self.engine.watch(options).await?;
         if watched.is_some() {
-            subscription.narrow(access.sight());
-            subscription.set_owner(access.caller().shared_actor());
+            subscription.set_owner(access.caller().shared_actor().clone());
         }
         let epoch = self.engine.state().epoch;
         Ok(WatchStream { epoch, subscription, id_is_told: false, watched })
@@ -71,14 +70,11 @@ impl Api {
         access: &Access,
         request: &v1::StreamChangesRequest,
     ) -> Result<ChangesStream, Status> {
-        let options = request::stream_changes(request)?;
         let standing = self.guard.standing(access);
+        let options = request::stream_changes(access.sight(), request)?;
         let filter = options.filter.clone();
         may_follow(access, filter.as_ref())?;
-        let mut changes = self.engine.changes(options)?;
-        if standing.is_checked() {
-            changes.narrow(access.sight());
-        }
+        let changes = self.engine.changes(options)?;
         let responses = ChangesResponses::new(changes, request.include_content, standing, filter);
         Ok(Box::pin(responses.into_stream()))
     }
@@ -88,12 +84,11 @@ impl Stream for WatchStream {
     type Item = Result<Encoded, Status>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if let Some(watched) = &mut self.watched
-            && let Some(sight) = watched.poll_check(context)?
-        {
-            self.subscription.narrow(sight);
+        let WatchStream { subscription, watched, .. } = &mut *self;
+        if let Some(watched) = watched {
+            ready!(watched.poll_show(subscription, context))?;
         }
-        let Some(event) = std::task::ready!(Pin::new(&mut self.subscription).poll_next(context)) else {
+        let Some(event) = ready!(Pin::new(&mut self.subscription).poll_next(context)) else {
             return Poll::Ready(None);
         };
         Poll::Ready(Some(Ok(self.encode(event?))))
@@ -101,6 +96,11 @@ impl Stream for WatchStream {
 }
 
 impl WatchStream {
+    /// The client makes no room for the last message.
+    pub(super) fn waits(&mut self) {
+        self.subscription.waits();
+    }
+
     fn encode(&mut self, event: Event) -> Encoded {
         match event {
             Event::Changed { revision, state } => update_frame(self.epoch, revision, &state),
@@ -241,7 +241,7 @@ impl ChangesResponses {
                 access = self.standing.changed() => {
                     let access = access?;
                     may_follow(&access, self.filter.as_ref())?;
-                    self.changes.narrow(access.sight());
+                    self.changes.see_as(access.sight());
                     continue;
                 }
                 event = self.changes.next() => event?,

@@ -3,6 +3,9 @@
 
 use std::convert::Infallible;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 
 use http::{Request, Response};
@@ -15,7 +18,20 @@ use super::status::Unreadable;
 
 /// Wraps a generated service.
 #[derive(Clone)]
-pub struct Contract<S>(pub S);
+pub struct Contract<S> {
+    service: S,
+    /// Of a message.
+    bytes_max: usize,
+    /// Messages that were larger than they may be.
+    too_large: Arc<AtomicU64>,
+}
+
+impl<S> Contract<S> {
+    /// Around a service that takes messages of so many bytes.
+    pub fn new(service: S, bytes_max: usize, too_large: &Arc<AtomicU64>) -> Contract<S> {
+        Contract { service, bytes_max, too_large: Arc::clone(too_large) }
+    }
+}
 
 impl<S: NamedService> NamedService for Contract<S> {
     const NAME: &'static str = S::NAME;
@@ -31,15 +47,20 @@ where
     type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.0.poll_ready(context)
+        self.service.poll_ready(context)
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let response = self.0.call(request);
+        let (response, bytes_max) = (self.service.call(request), self.bytes_max);
+        let too_large = Arc::clone(&self.too_large);
         Box::pin(async move {
             let response = response.await?;
-            Ok(match unreadable(&response) {
-                Some(unreadable) => Status::from(unreadable).into_http(),
+            Ok(match unreadable(&response, bytes_max) {
+                Some(unreadable) => {
+                    let is_too_large = matches!(unreadable, Unreadable::TooLarge { .. });
+                    too_large.fetch_add(u64::from(is_too_large), Relaxed);
+                    Status::from(unreadable).into_http()
+                }
                 None => response,
             })
         })
@@ -48,13 +69,13 @@ where
 
 /// What tonic 0.14 says of a request that it could not read: by its messages, as the codes alone do not tell. Handlers of ours
 /// never answer with these codes without details.
-fn unreadable(response: &Response<Body>) -> Option<Unreadable> {
+fn unreadable(response: &Response<Body>, bytes_max: usize) -> Option<Unreadable> {
     let status = Status::from_header_map(response.headers())?;
     match status.code() {
         _ if !status.details().is_empty() => None,
         Code::Internal => Some(Unreadable::Malformed),
         Code::OutOfRange if status.message().contains("message length too large") => {
-            Some(Unreadable::TooLarge)
+            Some(Unreadable::TooLarge { limit: bytes_max })
         }
         _ => None,
     }

@@ -10,11 +10,11 @@ use crate::model::text::{Format, parse};
 use crate::proto::v1;
 use crate::validate::{Found, Severity};
 
+use super::Api;
 use super::convert::request;
 use super::convert::response::report_message;
 use super::guard::{Allowed, allow_validate};
 use super::writes::applied;
-use super::{Api, SECRETS};
 
 /// As many affected targets as an answer tells.
 const AFFECTED_MAX: usize = 1000;
@@ -30,7 +30,7 @@ impl Api {
         match (changes.is_empty(), schema) {
             (false, None) if namespace.is_empty() && config.is_empty() => {
                 let changes = allow_validate(access, request::changes(changes)?)?;
-                self.validate_as_apply(changes, within).await
+                self.validate_as_apply(access, changes, within).await
             }
             (false, _) => {
                 Err(request::invalid("changes", "stand alone, without namespace, config and schema").into())
@@ -50,10 +50,11 @@ impl Api {
 
     async fn validate_as_apply(
         &self,
+        access: &Access,
         changes: Allowed<Vec<Change>>,
         within: Pointer,
     ) -> Result<v1::ValidateResponse, Status> {
-        let (report, outcome) = self.engine.validate(changes.into_inner(), within, SECRETS).await?;
+        let (report, outcome) = self.engine.validate(changes.into_inner(), within, access.sight()).await?;
         let mut affected = match &outcome {
             Some(outcome) => self.engine.affected(outcome).await?,
             None => vec![],

@@ -156,9 +156,8 @@ impl Api {
         options: v1::WriteOptions,
         request: Option<Request>,
     ) -> Result<Outcome, Error> {
-        let AllowedWrite { caller, intent } = write;
-        let actor = caller.actor().to_owned();
-        self.engine.write(request::write(actor, source, options, request, intent)?).await
+        let AllowedWrite { sight, intent } = write;
+        self.engine.write(request::write(sight, source, options, request, intent)?).await
     }
 }
 

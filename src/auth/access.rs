@@ -6,7 +6,8 @@ mod tests;
 
 use std::sync::Arc;
 
-use super::{Caller, Grants, Policy, Resource, Verb};
+use super::{Caller, Grants, Policy, Resource, SubjectError, Verb};
+use crate::model::{ConfigId, Scope};
 
 pub use permit::{Denied, Permit, Permits, Sight};
 
@@ -23,6 +24,11 @@ impl Access {
         Access { caller, grants }
     }
 
+    /// Somebody of this name who may do everything, as the server itself and those whom it believes.
+    pub fn unrestricted(actor: &str) -> Result<Access, SubjectError> {
+        Ok(Access::new(Caller::unverified(actor)?, &Policy::unrestricted()))
+    }
+
     pub fn caller(&self) -> &Arc<Caller> {
         &self.caller
     }
@@ -34,6 +40,11 @@ impl Access {
     /// Whether the caller may, where nothing depends on the proof: whether secrets are shown, for instance.
     pub fn allows(&self, verb: Verb, resource: &Resource) -> bool {
         self.grants.allows(verb, resource)
+    }
+
+    /// Whether secrets of the config are shown to the caller as they are, in its document at this scope.
+    pub fn reveals(&self, id: &ConfigId, scope: &Scope) -> bool {
+        self.grants.allows_config(Verb::RevealSecret, &id.namespace, &id.config, scope)
     }
 
     /// Leave to do this.

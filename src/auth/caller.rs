@@ -59,9 +59,9 @@ impl Caller {
         &self.actor
     }
 
-    /// The same without a copy.
-    pub fn shared_actor(&self) -> Arc<str> {
-        self.actor.clone()
+    /// The same, to be kept.
+    pub fn shared_actor(&self) -> &Arc<str> {
+        &self.actor
     }
 
     /// Who it is to a policy.

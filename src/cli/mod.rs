@@ -97,7 +97,7 @@ struct GlobalArgs {
 
 #[derive(Subcommand, Debug)]
 enum Subcommands {
-    Serve(serve::ServeArgs),
+    Serve(Box<serve::ServeArgs>),
     Get(get::GetArgs),
     Set(set::SetArgs),
     Apply(apply::ApplyArgs),
@@ -151,7 +151,7 @@ pub fn main() -> ExitCode {
 
 fn run(cli: Cli, output: &Output) -> Outcome {
     match cli.command {
-        Subcommands::Serve(args) => block_on(Builder::new_multi_thread(), serve::run(args)),
+        Subcommands::Serve(args) => block_on(Builder::new_multi_thread(), serve::run(*args)),
         Subcommands::Fsck(args) => fsck::run(&args, output),
         Subcommands::Certs(args) => certs::run(&args, output),
         Subcommands::Completions(args) => completions::run(&args, Cli::command(), output),

@@ -86,6 +86,7 @@ fn hint(error: &ClientError) -> Option<String> {
         "FORMAT_CANNOT_EXPRESS" => Some("use --format json or yaml".into()),
         "NO_CREDENTIAL" => Some("--token-file or CONFWATCH_TOKEN_FILE names the file with a token".into()),
         "PERMISSION_DENIED" => Some("`confwatch can-i` says why".into()),
+        "REASON_REQUIRED" => Some("--reason says why".into()),
         "TLS_UNKNOWN_CA" => Some("--tls-ca or CONFWATCH_TLS_CA names the file of its CA".into()),
         "TLS_WRONG_NAME" => Some("--tls-server-name says which name it has".into()),
         "TLS_CERTIFICATE_REQUIRED" => Some("--tls-cert and --tls-key name the files of yours".into()),

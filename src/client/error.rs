@@ -93,7 +93,11 @@ impl ClientError {
     pub fn is_retryable(&self) -> bool {
         match self.code() {
             Code::Unavailable | Code::DeadlineExceeded => true,
-            Code::ResourceExhausted => matches!(self.reason(), "TOO_MANY_WATCHERS" | "TOO_MANY_WRITES"),
+            // A rate or a quota may have room again, and the server says when; a message stays as large as it is.
+            Code::ResourceExhausted => {
+                self.retry_after().is_some()
+                    || matches!(self.reason(), "TOO_MANY_WATCHERS" | "TOO_MANY_WRITES")
+            }
             Code::Ok
             | Code::Cancelled
             | Code::Unknown
@@ -287,6 +291,22 @@ mod tests {
             assert!(error.code() == Code::Unavailable && error.is_retryable(), "{error:?}");
             assert!(!ClientError::from(Status::new(code, "a bug")).is_retryable());
         }
+    }
+
+    #[test]
+    fn what_is_exhausted_may_be_tried_again_if_the_server_says_when() {
+        let exhausted = |details| {
+            ClientError::from(Status::with_error_details(Code::ResourceExhausted, "too much", details))
+        };
+        let mut limited = ErrorDetails::new();
+        limited.set_error_info("RATE_LIMITED", DOMAIN, HashMap::new());
+        limited.set_retry_info(Some(Duration::from_millis(70)));
+        let error = exhausted(limited);
+        assert!(error.is_retryable());
+        assert_eq!(error.retry_after(), Some(Duration::from_millis(70)));
+        let mut large = ErrorDetails::new();
+        large.set_error_info("MESSAGE_TOO_LARGE", DOMAIN, HashMap::new());
+        assert!(!exhausted(large).is_retryable());
     }
 
     #[test]

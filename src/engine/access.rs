@@ -1,5 +1,5 @@
-//! What governs access: the policy and the tokens, which are configs of a namespace of their own. Knows which configs these are, that one
-//! must be readable before it is committed, and that a policy must leave somebody who can change it; never a caller.
+//! What governs access: the policy and the tokens, which are configs of a namespace of their own, beside the quotas. Knows which configs
+//! these are, that one must be readable before it is committed, and that a policy must leave somebody who can change it; never a caller.
 
 use std::sync::Arc;
 
@@ -10,6 +10,7 @@ use crate::model::{ConfigChange, LayerKind};
 use crate::validate::{Finding, Found, Report, Severity, check_place};
 
 use super::state::ConfigState;
+use super::usage::{QUOTAS, problems as quota_problems};
 
 const CODE: &str = "ACCESS";
 const ADMINISTRATOR: &str =
@@ -24,11 +25,11 @@ fn document(config: &ConfigState) -> Option<Value> {
     Some(config.layer_at(LayerKind::Base, "/")?.layer.content.to_value())
 }
 
-/// Refuses a policy and tokens that could not be read, and a policy that nobody could change any more, whatever kind of write makes them:
-/// a rollback and a deletion, too. Everybody would be locked out.
+/// Refuses a policy, tokens and quotas that could not be read, and a policy that nobody could change any more, whatever kind of write makes
+/// them: a rollback and a deletion, too. Everybody would be locked out.
 pub(super) fn check_access(change: &ConfigChange, after: &ConfigState, report: &mut Report) {
     let name = change.id.config.as_str();
-    if !is_reserved(&change.id.namespace) || ![POLICY, TOKENS].contains(&name) {
+    if !is_reserved(&change.id.namespace) || ![POLICY, TOKENS, QUOTAS].contains(&name) {
         return;
     }
     for layer in change.layers.iter().filter(|layer| layer.content.is_some()) {
@@ -45,6 +46,12 @@ pub(super) fn check_access(change: &ConfigChange, after: &ConfigState, report: &
             Ok(_) => vec![nobody("no binding lets anybody change the policy any more")],
             Err(problems) => problems,
         },
+        (QUOTAS, Some(document)) => {
+            for found in quota_problems(document) {
+                report.add(Finding::at(&change.id, &crate::model::Scope::global(), found));
+            }
+            vec![]
+        }
         (_, Some(document)) => TokenSet::parse(document).err().unwrap_or_default(),
         (_, None) => vec![],
     };

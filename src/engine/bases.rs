@@ -132,6 +132,14 @@ impl Bases {
         }
     }
 
+    /// A namespace in which every write must say why it is made.
+    pub fn demanding_reason(&self) -> Option<&Namespace> {
+        let demands = |governance: &Option<Arc<Governance>>| {
+            governance.as_ref().is_some_and(|governance| governance.demands_reason())
+        };
+        self.governances.iter().find(|(_, governance)| demands(governance)).map(|(namespace, _)| namespace)
+    }
+
     /// What governs a namespace.
     pub fn governance(&self, namespace: &Namespace) -> Option<&Arc<Governance>> {
         let found = self.governances.iter().find(|(other, _)| other == namespace);

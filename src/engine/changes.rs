@@ -9,14 +9,14 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::auth::Sight as MaySee;
+use crate::auth::Sight;
 use crate::model::{ConfigChange, ConfigId, ConfigName, Namespace, Revision};
 use crate::store::Sealed;
 
 use super::error::Error;
 use super::pipeline::Pipeline;
 use super::recent::Recent;
-use super::sight::{Secrets, Sight};
+use super::sight::Showing;
 use super::vault::Vault;
 
 /// Which commits to follow.
@@ -27,22 +27,21 @@ pub struct ChangesOptions {
     /// Only what happens in this namespace, or to this config of it.
     pub filter: Option<(Namespace, Option<ConfigName>)>,
     pub progress_interval: Duration,
-    /// How they stand in what was written.
-    pub secrets: Secrets,
+    /// Who reads: only what they may see is given.
+    pub sight: Sight,
 }
 
 /// By what commits are shown. It does not keep the store open.
 pub(super) struct Shown {
     pub vault: Arc<Vault>,
     pub pipeline: Weak<Pipeline>,
-    pub secrets: Secrets,
 }
 
 impl Shown {
-    fn commit(&self, sealed: Sealed) -> Result<Sealed, Error> {
+    fn commit(&self, sealed: Sealed, sight: &Sight) -> Result<Sealed, Error> {
         let gone = Error::Draining { retry_after: super::RETRY_AFTER };
         let state = self.pipeline.upgrade().ok_or(gone)?.published();
-        Ok(Sight { vault: &self.vault, secrets: self.secrets, state: &state }.commit(sealed))
+        Ok(Showing { vault: &self.vault, sight, state: &state }.commit(sealed))
     }
 }
 
@@ -60,8 +59,7 @@ pub struct Changes {
     published: watch::Receiver<Revision>,
     draining: CancellationToken,
     filter: Option<(Namespace, Option<ConfigName>)>,
-    /// `None`: all of it.
-    may_see: Option<MaySee>,
+    sight: Sight,
     shown: Shown,
     page: VecDeque<Arc<Sealed>>,
     /// The next revision to read.
@@ -95,7 +93,7 @@ impl Changes {
             published,
             draining,
             filter: options.filter,
-            may_see: None,
+            sight: options.sight,
             shown,
             page: VecDeque::new(),
             next,
@@ -106,8 +104,8 @@ impl Changes {
     }
 
     /// From now on only what this shows is given, as if there were nothing else.
-    pub fn narrow(&mut self, may_see: MaySee) {
-        self.may_see = Some(may_see);
+    pub fn see_as(&mut self, sight: Sight) {
+        self.sight = sight;
     }
 
     /// The next commit, or word that there is none. Waits for it. Dropping the future loses nothing.
@@ -116,7 +114,7 @@ impl Changes {
             while let Some(sealed) = self.page.pop_front() {
                 if let Some(sealed) = self.filtered(&sealed) {
                     self.progress_at = Instant::now() + self.progress_interval;
-                    return Ok(ChangeEvent::Commit(self.shown.commit(sealed)?));
+                    return Ok(ChangeEvent::Commit(self.shown.commit(sealed, &self.sight)?));
                 }
             }
             if self.draining.is_cancelled() {
@@ -161,7 +159,7 @@ impl Changes {
             change.id.namespace == *namespace
                 && config.as_ref().is_none_or(|config| change.id.config == *config)
         });
-        is_asked_for && self.may_see.as_ref().is_none_or(|sight| shows(sight, change))
+        is_asked_for && shows(&self.sight, change)
     }
 
     fn lets_through(&self, sealed: &Sealed) -> bool {
@@ -172,16 +170,14 @@ impl Changes {
         self.lets_through(sealed).then(|| {
             let mut sealed = sealed.clone();
             sealed.commit.changes.retain(|change| self.concerns(change));
-            if let Some(sight) = &self.may_see {
-                sealed.commit.changes.iter_mut().for_each(|change| keep_seen(sight, change));
-            }
+            sealed.commit.changes.iter_mut().for_each(|change| keep_seen(&self.sight, change));
             sealed
         })
     }
 }
 
 /// Whether anything of a change may be seen: a layer, or of one without layers, which moves tags, the config.
-pub fn shows(sight: &MaySee, change: &ConfigChange) -> bool {
+pub fn shows(sight: &Sight, change: &ConfigChange) -> bool {
     let ConfigId { namespace, config } = &change.id;
     match change.layers.as_slice() {
         [] => sight.has_config(namespace, config),
@@ -190,7 +186,7 @@ pub fn shows(sight: &MaySee, change: &ConfigChange) -> bool {
 }
 
 /// Takes the layers out of a change that may not be seen.
-pub fn keep_seen(sight: &MaySee, change: &mut ConfigChange) {
+pub fn keep_seen(sight: &Sight, change: &mut ConfigChange) {
     let ConfigId { namespace, config } = &change.id;
     change.layers.retain(|layer| sight.has(namespace, config, &layer.key.scope));
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::model::quota::Quota;
 use crate::model::text::DocumentError;
 use crate::model::{ConfigId, LayerKey, Namespace, Revision, TagName, Timestamp, Version};
 use crate::secret::{KeysError, SourceError};
@@ -36,6 +37,8 @@ pub enum Error {
     MasterKey(#[from] SourceError),
     #[error(transparent)]
     DataKeys(#[from] KeysError),
+    #[error("namespace {0} demands a reason for every change")]
+    ReasonRequired(Namespace),
     #[error("the change was refused by validation")]
     Refused(Report),
     #[error("revision {asked} was compacted, the oldest available is {oldest}")]
@@ -46,6 +49,8 @@ pub enum Error {
     RevisionNotReached { asked: Revision, reached: Revision },
     #[error("{what}: {found}, at most {limit} are allowed")]
     LimitReached { limit_name: Limit, what: &'static str, found: usize, limit: usize },
+    #[error("namespace {namespace} would have {found} {}, its quota is {limit}", .quota.as_str())]
+    QuotaExceeded { namespace: Namespace, quota: Quota, found: u64, limit: u64 },
     #[error("the server is shutting down")]
     Draining { retry_after: Duration },
     /// The journal did not take the write, or one before it that it was planned on. It may take it now.

@@ -8,7 +8,7 @@ use imbl::OrdMap;
 use serde_json::Value;
 
 use crate::model::{ConfigName, Governs, LayerKind};
-use crate::validate::{Broken, Contract, Registry, Schema};
+use crate::validate::{Broken, Contract, Registry, Schema, Settings};
 
 use super::state::ConfigState;
 
@@ -19,6 +19,8 @@ pub struct Governance {
     configs: OrdMap<ConfigName, Arc<Governing>>,
     /// By the config that is governed.
     contracts: Mutex<HashMap<ConfigName, Contracted>>,
+    /// Whether every write must say why, once that was asked.
+    demands_reason: OnceLock<bool>,
 }
 
 /// A config that governs.
@@ -71,7 +73,7 @@ impl Governance {
                 false => configs.insert(name.clone(), Governing::new(config)),
             };
         }
-        (!configs.is_empty()).then(|| Arc::new(Governance { configs, contracts: Mutex::default() }))
+        (!configs.is_empty()).then(|| Arc::new(Governance { configs, ..Governance::default() }))
     }
 
     /// What a config must satisfy. Compiles it at the first time.
@@ -98,6 +100,15 @@ impl Governance {
     /// What a config holds that governs.
     pub fn document(&self, name: &ConfigName) -> Option<Value> {
         self.configs.get(name)?.document()
+    }
+
+    /// Whether a write in the namespace must say why it is made.
+    pub fn demands_reason(&self) -> bool {
+        let read = || {
+            let settings = self.document(&Governs::Settings(None).name());
+            settings.is_some_and(|settings| Settings::require_reason(&settings))
+        };
+        *self.demands_reason.get_or_init(read)
     }
 
     /// The configs for which it matters what a config of this name holds.

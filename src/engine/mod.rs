@@ -29,10 +29,12 @@ mod rotation;
 mod schemas;
 mod seal;
 mod sight;
+mod stages;
 mod state;
 #[cfg(test)]
 mod tests;
 mod turns;
+mod usage;
 mod validation;
 mod vault;
 pub mod watch;
@@ -46,10 +48,12 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::{Semaphore, watch as cell};
 use tokio_util::sync::CancellationToken;
 
+use crate::auth;
 use crate::model::explain::{Origin as ValueOrigin, explain};
 use crate::model::limits::Limits;
 use crate::model::pointer::Pointer;
-use crate::model::{ConfigId, LayerKey, Revision, Timestamp, Version};
+use crate::model::quota::Quotas;
+use crate::model::{ConfigId, LayerKey, Namespace, Revision, Timestamp, Version};
 use crate::store::Store;
 
 pub use crate::secret::{MasterKeySource, SourceError};
@@ -64,7 +68,9 @@ pub use resolve::{Encoding, Resolved, Target, View};
 pub use rotation::{DataKey, DataRotation, KeysStatus, MasterRotation, NamespaceKeys};
 pub use schemas::{PutSchema, SchemaOutcome, registry, schema_id, schema_of};
 pub use sight::Secrets;
+pub use stages::{Stage, Stages};
 pub use state::{ConfigState, Expiry, LayerEntry, Loading, State};
+pub use usage::{QUOTAS, Usage};
 pub use write::{Action, Change, Intent, LayerOutcome, Origin, Outcome, Text, VersionOrTag, Write};
 
 use changes::Shown;
@@ -74,7 +80,7 @@ use plan::ReadIntent;
 use recall::{Recall, Recalling};
 use recent::Recent;
 use resolve::{Resolver, resolve, values_of};
-use sight::{Sight, marking_schema};
+use sight::{Showing, marking_schema};
 use vault::Vault;
 use watch::{Hub, Subscription, WatchOptions};
 use write::document_error;
@@ -95,6 +101,8 @@ pub type Progress = Arc<dyn Fn(u64) + Send + Sync>;
 #[derive(Clone)]
 pub struct Options {
     pub limits: Limits,
+    /// What each namespace may have, unless an administrator says otherwise.
+    pub quotas: Quotas,
     /// History that is kept, in revisions. `None`: all of it.
     pub retain_revisions: Option<u64>,
     /// Memory for resolved documents.
@@ -110,6 +118,7 @@ impl Default for Options {
     fn default() -> Options {
         Options {
             limits: Limits::default(),
+            quotas: Quotas::default(),
             retain_revisions: None,
             cache_bytes: 64 << 20,
             master_key: MasterKeySource::Process,
@@ -150,7 +159,7 @@ impl Engine {
     /// Loads the current state, and expires what fell due while nobody was there. Blocks; needs a tokio runtime around it. Fails without
     /// the master key, if there are secrets.
     pub fn open(store: Arc<dyn Store>, options: Options) -> Result<Arc<Engine>, Error> {
-        let state = load(&*store, &options.progress)?;
+        let state = load(&*store, options.quotas, &options.progress)?;
         let loaded = state.revision;
         let vault = Arc::new(Vault::open(options.master_key.clone(), &state)?);
         let resolver = Arc::new(Resolver::new(options.cache_bytes, vault.clone()));
@@ -234,7 +243,7 @@ impl Engine {
         let resolved = match is_current {
             true => self.resolver.resolve(&config, target, target.schema_in(state)),
             false => {
-                let marking = marking_schema(&target.id, target.secrets, state);
+                let marking = marking_schema(&target.id, state);
                 resolve(&config, target, None, &self.vault, marking.as_deref()).map(Arc::new)
             }
         };
@@ -264,21 +273,21 @@ impl Engine {
         id: &ConfigId,
         before: Version,
         limit: usize,
-        secrets: Secrets,
+        sight: auth::Sight,
     ) -> Result<Vec<(VersionRef, Sealed)>, Error> {
         let (store, id) = (self.store.clone(), id.clone());
         let (vault, state) = (self.vault.clone(), self.state());
         let read = move || {
             let read = history::versions(&*store, &id, before, limit)?;
-            let sight = Sight { vault: &vault, secrets, state: &state };
-            Ok(read.into_iter().map(|(at, sealed)| (at, sight.commit(sealed))).collect())
+            let showing = Showing { vault: &vault, sight: &sight, state: &state };
+            Ok(read.into_iter().map(|(at, sealed)| (at, showing.commit(sealed))).collect())
         };
         blocking(read).await?
     }
 
     /// A config as it is shown: with the contents of its layers, none of which is as it is stored if it has secrets.
-    pub fn shown(&self, state: &State, config: &Arc<ConfigState>, secrets: Secrets) -> Arc<ConfigState> {
-        Sight { vault: &self.vault, secrets, state }.config(config)
+    pub fn shown(&self, state: &State, config: &Arc<ConfigState>, sight: &auth::Sight) -> Arc<ConfigState> {
+        self.showing(state, sight).config(config)
     }
 
     /// Writes, and answers when it is durable and visible to every read.
@@ -303,7 +312,7 @@ impl Engine {
     }
 
     async fn write_once(&self, write: Write) -> Result<Outcome, Error> {
-        let Write { origin, intent, validate_only, secrets } = write;
+        let Write { origin, intent, validate_only, sight } = write;
         let asked = origin.request.as_ref().map(|_| intent.asked_layers());
         if origin.request.is_some() && !validate_only {
             tokio::select! {
@@ -316,22 +325,26 @@ impl Engine {
         let submitted = match self.pipeline.known(&origin, validate_only) {
             Some(known) => known,
             None => {
+                let _planning = stages::begin("plan");
                 let intent = self.read_intent(intent).await?;
                 self.pipeline.submit(ReadWrite::new(origin, intent, validate_only)).await?
             }
         };
-        let outcome = match submitted.answered().await? {
+        let storing = stages::begin("store");
+        let answer = submitted.answered().await?;
+        drop(storing);
+        let outcome = match answer {
             Answer::Outcome(outcome) => outcome,
             Answer::Replay(revision) => {
                 let (store, asked) = (self.store.clone(), asked.flatten());
                 blocking(move || replay::outcome(&*store, revision, asked)).await?
             }
         };
-        outcome.map(|outcome| self.sight(&self.state(), secrets).outcome(outcome))
+        outcome.map(|outcome| self.showing(&self.state(), &sight).outcome(outcome))
     }
 
-    fn sight<'a>(&'a self, state: &'a State, secrets: Secrets) -> Sight<'a> {
-        Sight { vault: &self.vault, secrets, state }
+    fn showing<'a>(&'a self, state: &'a State, sight: &'a auth::Sight) -> Showing<'a> {
+        Showing { vault: &self.vault, sight, state }
     }
 
     /// Refuses to write what the engine alone writes.
@@ -375,6 +388,21 @@ impl Engine {
         self.hub.delivery_count()
     }
 
+    /// Targets that watch streams follow in a namespace, each as often as it is followed.
+    pub fn watcher_count_of(&self, namespace: &Namespace) -> u64 {
+        self.hub.watcher_count_of(namespace)
+    }
+
+    /// Watch streams that were refused since a namespace has as many watchers as it may have.
+    pub fn watch_quota_refusal_count(&self) -> u64 {
+        self.hub.quota_refusal_count()
+    }
+
+    /// How long the state has been waiting that waits the longest for the client of its watch stream to make room for it.
+    pub fn slowest_watcher_lag(&self) -> Duration {
+        self.hub.lag()
+    }
+
     /// How many revisions the hub of the watches is behind what is durable.
     pub fn watch_lag(&self) -> u64 {
         // First where the hub is: it only moves on.
@@ -398,11 +426,7 @@ impl Engine {
             found: self.limits.watchers_max,
             limit: self.limits.watchers_max,
         })?;
-        let shown = Shown {
-            vault: self.vault.clone(),
-            pipeline: Arc::downgrade(&self.pipeline),
-            secrets: options.secrets,
-        };
+        let shown = Shown { vault: self.vault.clone(), pipeline: Arc::downgrade(&self.pipeline) };
         let (recent, revisions, draining) =
             (self.recent.clone(), self.pipeline.revisions(), self.draining.clone());
         Changes::open(recent, revisions, draining, place, shown, options)
@@ -494,7 +518,7 @@ impl Engine {
     }
 }
 
-fn load(store: &dyn Store, progress: &Progress) -> Result<State, Error> {
+fn load(store: &dyn Store, quotas: Quotas, progress: &Progress) -> Result<State, Error> {
     const REPORTED_LAYERS: usize = 1000;
     let mut loading = Loading::default();
     let (mut layers, mut reported) = (0, 0);
@@ -507,7 +531,7 @@ fn load(store: &dyn Store, progress: &Progress) -> Result<State, Error> {
             progress(layers as u64);
         }
     })?;
-    Ok(loading.state(store.epoch(), head))
+    Ok(loading.state(store.epoch(), head).with_quotas(quotas))
 }
 
 /// Why a config has no document for a target.

@@ -47,6 +47,8 @@ pub(super) struct ReadWrite {
     look: Look,
     /// The configs that it concerns: sorted, each once.
     ids: Vec<ConfigId>,
+    /// Somebody makes it, and does not say why.
+    lacks_reason: bool,
 }
 
 pub(super) struct Pipeline {
@@ -287,6 +289,11 @@ impl Pipeline {
     }
 
     fn plan(&self, write: &ReadWrite, bases: &Bases) -> Result<Plan, Error> {
+        if write.lacks_reason
+            && let Some(namespace) = bases.demanding_reason()
+        {
+            return Err(Error::ReasonRequired(namespace.clone()));
+        }
         let planning = Planning {
             limits: &self.limits,
             vault: &self.vault,
@@ -324,6 +331,11 @@ impl Pipeline {
         }
         if let Some(error) = queue.full() {
             return Some(Submitted { answer: Answer::Outcome(Err(error)), durable: None });
+        }
+        // Only here is it known what the namespaces have.
+        if let Err(error) = queue.state.check_growth(&plan.growths) {
+            self.counts.count_refusal(&error);
+            return Some(self.after_queue(&mut queue, Answer::Outcome(Err(error))));
         }
         let (revision, time) = (queue.state.revision.next(), self.now(&queue));
         plan.settle(revision, time);
@@ -525,12 +537,13 @@ fn tell(waiters: impl IntoIterator<Item = Waiter>, result: impl Fn() -> Result<(
 impl ReadWrite {
     pub fn new(origin: Origin, intent: ReadIntent, validate_only: bool) -> ReadWrite {
         let ids = intent.ids();
-        ReadWrite { origin, intent, validate_only, look: Look::default(), ids }
+        let lacks_reason = !intent.is_of_itself() && origin.reason.trim().is_empty();
+        ReadWrite { origin, intent, validate_only, look: Look::default(), ids, lacks_reason }
     }
 
-    /// A write that is not made, and looked at for all that there is to say.
+    /// A write that is not made, and looked at for all that there is to say. Nobody has to say yet why it will be made.
     pub fn to_validate(origin: Origin, intent: ReadIntent, look: Look) -> ReadWrite {
-        ReadWrite { look, ..ReadWrite::new(origin, intent, true) }
+        ReadWrite { look, lacks_reason: false, ..ReadWrite::new(origin, intent, true) }
     }
 
     /// Whether other configs are governed by those that it changes.

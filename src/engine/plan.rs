@@ -24,6 +24,7 @@ use super::governance::Governance;
 use super::schemas::{PutSchema, SchemaOutcome, plan_migration, plan_put, schema_id};
 use super::seal::plan_reseal;
 use super::state::{ConfigState, LayerEntry};
+use super::usage::Growth;
 use super::vault::Vault;
 use super::write::{LayerOutcome, Outcome, ReadAction, ReadChange, bounded, document_error};
 
@@ -76,6 +77,8 @@ pub(super) struct Plan {
     governances: RefCell<BTreeMap<Namespace, Option<Arc<Governance>>>>,
     /// It writes layers with secrets.
     pub(super) has_secrets: bool,
+    /// Of the namespaces that get larger, unless nothing can be refused to them.
+    pub growths: Vec<(Namespace, Growth)>,
     restored: Option<Version>,
     tag: (Option<Version>, Option<Version>),
     pub(super) schema: SchemaOutcome,
@@ -143,6 +146,7 @@ pub(super) fn plan(
         | ReadIntent::Tag { .. }
         | ReadIntent::PutSchema { .. }
         | ReadIntent::Migrate { .. } => {
+            plan.growths = Growth::of_all(&plan.changes, &plan.after, |id| bases.get(id));
             plan.check_layer_counts(bases, limits)?;
             plan.validate(bases, planning)?;
         }
@@ -153,6 +157,19 @@ pub(super) fn plan(
 }
 
 impl ReadIntent {
+    /// The server makes it for reasons of its own.
+    pub fn is_of_itself(&self) -> bool {
+        match self {
+            ReadIntent::Keys(_) | ReadIntent::Reseal(_) | ReadIntent::Expire(_) => true,
+            ReadIntent::Changes(_)
+            | ReadIntent::Delete { .. }
+            | ReadIntent::Rollback { .. }
+            | ReadIntent::Tag { .. }
+            | ReadIntent::PutSchema { .. }
+            | ReadIntent::Migrate { .. } => false,
+        }
+    }
+
     /// The configs that it concerns: sorted, each once.
     pub fn ids(&self) -> Vec<ConfigId> {
         let mut ids: Vec<ConfigId> = match self {
@@ -178,8 +195,8 @@ impl Plan {
         let (changes, after) = (vec![], vec![]);
         let schema = SchemaOutcome::default();
         let (restored, tag, report) = (None, (None, None), Report::default());
-        let (governances, has_secrets) = (RefCell::default(), false);
-        Plan { changes, after, layers, governances, has_secrets, restored, tag, schema, report }
+        let (governances, has_secrets, growths) = (RefCell::default(), false, vec![]);
+        Plan { changes, after, layers, governances, has_secrets, growths, restored, tag, schema, report }
     }
 
     /// Adds what happens to a config, if anything does. Configs come in the order of their ids.

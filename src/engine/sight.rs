@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::model::{ConfigId, Content, Pointer};
+use crate::auth;
+use crate::model::{ConfigId, Content, Pointer, Scope};
 use crate::secret::{hide, holds_sealed};
 use crate::store::Sealed;
 use crate::validate::Schema;
@@ -23,38 +24,54 @@ pub enum Secrets {
     Revealed,
 }
 
+impl Secrets {
+    /// How they stand for somebody in the layer at a scope.
+    pub fn seen_by(sight: &auth::Sight, id: &ConfigId, scope: &Scope) -> Secrets {
+        match sight.reveals(id, scope) {
+            true => Secrets::Revealed,
+            false => Secrets::Hidden,
+        }
+    }
+}
+
 /// Shows content that is stored.
-pub(super) struct Sight<'a> {
+pub(super) struct Showing<'a> {
     pub vault: &'a Vault,
-    pub secrets: Secrets,
+    /// Who looks.
+    pub sight: &'a auth::Sight,
     /// By its schemas it is told what is secret now, and was stored in plain text before it was marked.
     pub state: &'a State,
 }
 
-impl Sight<'_> {
+impl Showing<'_> {
     pub fn config(&self, config: &Arc<ConfigState>) -> Arc<ConfigState> {
-        let schema = marking_schema(&config.id, self.secrets, self.state);
-        config.with_contents(|entry| {
-            shown(self.vault, &config.id, &entry.layer.content, self.secrets, schema.as_deref())
-        })
+        let schema = marking_schema(&config.id, self.state);
+        let content = |entry: &LayerEntry| {
+            self.shown(&config.id, &entry.key.scope, &entry.layer.content, schema.as_deref())
+        };
+        config.with_contents(content)
     }
 
     pub fn commit(&self, mut sealed: Sealed) -> Sealed {
         for change in &mut sealed.commit.changes {
-            for content in change.layers.iter_mut().filter_map(|layer| layer.content.as_mut()) {
-                self.show(&change.id, content);
+            let schema = marking_schema(&change.id, self.state);
+            for layer in &mut change.layers {
+                if let Some(content) = &mut layer.content {
+                    self.show(&change.id, &layer.key.scope, content, schema.as_deref());
+                }
             }
         }
         sealed
     }
 
     pub fn outcome(&self, mut outcome: Outcome) -> Outcome {
-        for LayerOutcome { id, before, after, .. } in &mut outcome.layers {
+        for LayerOutcome { id, key, before, after, .. } in &mut outcome.layers {
+            let schema = marking_schema(id, self.state);
             if let Some(layer) = after {
-                self.show(id, &mut layer.content);
+                self.show(id, &key.scope, &mut layer.content, schema.as_deref());
             }
             if let Some(entry) = before
-                && let Some(content) = self.shown(id, &entry.layer.content)
+                && let Some(content) = self.shown(id, &key.scope, &entry.layer.content, schema.as_deref())
             {
                 *entry = entry.with_content(content);
             }
@@ -62,27 +79,27 @@ impl Sight<'_> {
         outcome
     }
 
-    fn show(&self, id: &ConfigId, content: &mut Content) {
-        if let Some(shown) = self.shown(id, content) {
+    fn show(&self, id: &ConfigId, scope: &Scope, content: &mut Content, marking: Option<&Schema>) {
+        if let Some(shown) = self.shown(id, scope, content, marking) {
             *content = shown;
         }
     }
 
-    fn shown(&self, id: &ConfigId, content: &Content) -> Option<Content> {
-        let schema = marking_schema(id, self.secrets, self.state);
-        shown(self.vault, id, content, self.secrets, schema.as_deref())
+    fn shown(
+        &self,
+        id: &ConfigId,
+        scope: &Scope,
+        content: &Content,
+        marking: Option<&Schema>,
+    ) -> Option<Content> {
+        shown(self.vault, id, content, Secrets::seen_by(self.sight, id, scope), marking)
     }
 }
 
 /// The schema of a config, if it says what is to be hidden.
-pub(super) fn marking_schema(id: &ConfigId, secrets: Secrets, state: &State) -> Option<Arc<Schema>> {
-    match secrets {
-        Secrets::Hidden => {
-            let schema = state.governance(&id.namespace)?.schema(&id.config)?;
-            schema.marks_secrets().then_some(schema)
-        }
-        Secrets::Revealed => None,
-    }
+pub(super) fn marking_schema(id: &ConfigId, state: &State) -> Option<Arc<Schema>> {
+    let schema = state.governance(&id.namespace)?.schema(&id.config)?;
+    schema.marks_secrets().then_some(schema)
 }
 
 /// Content as it is shown. `None`: as it is stored.
@@ -93,6 +110,7 @@ pub(super) fn shown(
     secrets: Secrets,
     marking: Option<&Schema>,
 ) -> Option<Content> {
+    let marking = marking.filter(|_| secrets == Secrets::Hidden);
     if !holds_sealed(content.as_str()) && marking.is_none() {
         return None;
     }

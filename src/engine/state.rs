@@ -7,11 +7,14 @@ use std::sync::Arc;
 use imbl::{OrdMap, OrdSet};
 
 use super::governance::Governance;
+use super::usage::{Growth, Usage, has_quotas, quotas_id, quotas_in};
+use crate::model::quota::Quotas;
 use crate::model::{
     Commit, ConfigChange, ConfigId, Content, Epoch, Layer, LayerKey, LayerKind, Namespace, Revision, Scope,
     TagName, Timestamp, Version,
 };
 use crate::store::{ConfigRecord, Head, Snapshot, VersionRef};
+use crate::validate::NamespaceQuotas;
 
 /// Every config as of one revision. Cheap to clone; a new one shares all that did not change.
 #[derive(Clone)]
@@ -24,6 +27,12 @@ pub struct State {
     expiries: OrdSet<Expiry>,
     /// Of the namespaces that have any.
     governances: OrdMap<Namespace, Arc<Governance>>,
+    /// Of the namespaces that have anything.
+    usages: OrdMap<Namespace, Usage>,
+    /// What the settings allow each namespace.
+    quotas_set: Quotas,
+    /// What each may have, with what an administrator says.
+    quotas: Arc<NamespaceQuotas>,
 }
 
 /// A config as of one version, with its current tags.
@@ -91,10 +100,15 @@ impl Loading {
             configs,
             expiries: self.expiries,
             governances: OrdMap::new(),
+            usages: OrdMap::new(),
+            quotas_set: Quotas::default(),
+            quotas: Arc::default(),
         };
-        self.configs
-            .chunk_by(|a, b| a.id.namespace == b.id.namespace)
-            .for_each(|of_namespace| state.govern(&of_namespace[0].id.namespace, of_namespace));
+        for of_namespace in self.configs.chunk_by(|a, b| a.id.namespace == b.id.namespace) {
+            let namespace = &of_namespace[0].id.namespace;
+            state.govern(namespace, of_namespace);
+            state.usages.insert(namespace.clone(), Usage::of(of_namespace));
+        }
         state
     }
 }
@@ -153,6 +167,34 @@ impl State {
         self.governances.get(namespace)
     }
 
+    /// What a namespace has.
+    pub fn usage(&self, namespace: &Namespace) -> Usage {
+        self.usages.get(namespace).copied().unwrap_or_default()
+    }
+
+    /// What every namespace may have.
+    pub fn quotas(&self) -> &Arc<NamespaceQuotas> {
+        &self.quotas
+    }
+
+    /// The same state, where the settings allow each namespace this.
+    pub(super) fn with_quotas(mut self, settings: Quotas) -> State {
+        self.quotas_set = settings;
+        self.quotas = Arc::new(NamespaceQuotas::of_all(settings));
+        let config = self.configs.get(&quotas_id()).cloned();
+        self.follow_quotas(config.as_ref());
+        self
+    }
+
+    /// Goes by the quotas in the config that has them.
+    fn follow_quotas(&mut self, config: Option<&Arc<ConfigState>>) {
+        match quotas_in(config, self.quotas_set) {
+            Ok(quotas) => self.quotas = Arc::new(quotas),
+            // None is committed that cannot be read: this is of another version of the server.
+            Err(wrong) => tracing::error!(?wrong, "what were the quotas before holds on"),
+        }
+    }
+
     /// Follows a change of these configs of one namespace.
     fn govern(&mut self, namespace: &Namespace, changed: &[Arc<ConfigState>]) {
         if changed.iter().all(|config| config.id.config.is_ordinary()) {
@@ -198,6 +240,14 @@ impl State {
         self.time = commit.time;
         for (change, config) in commit.changes.iter().zip(after) {
             let before = self.configs.insert(config.id.clone(), config.clone());
+            let growth = Growth::of(before.as_deref(), change, config);
+            if !growth.is_none() {
+                let usage = self.usage(&config.id.namespace).after(growth);
+                self.usages.insert(config.id.namespace.clone(), usage);
+            }
+            if has_quotas(&config.id) {
+                self.follow_quotas(Some(config));
+            }
             for layer in &change.layers {
                 let expiry = |time| Expiry { time, id: change.id.clone(), key: layer.key.clone() };
                 let was = before.as_ref().and_then(|config| config.layer(&layer.key)?.layer.expires);

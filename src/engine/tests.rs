@@ -2,6 +2,7 @@
 
 mod access;
 mod contention;
+mod quotas;
 mod refusing;
 mod secrets;
 mod validation;
@@ -119,6 +120,23 @@ fn change(config: u8, at: usize, kind: LayerKind, action: Action) -> Change {
     Change { id: id(config), key, ttl: None, action, expected: None, field: format!("config-{config}") }
 }
 
+/// Of somebody who may do everything.
+fn everything() -> auth::Sight {
+    auth::Access::unrestricted("test").expect("a name").sight()
+}
+
+/// Of somebody who may read everything, and to whom secrets stand like this.
+fn sight(secrets: Secrets) -> auth::Sight {
+    let binding = json!({"subjects": ["*"], "role": "viewer", "namespace": "*", "config": "*", "scope": "/"});
+    match secrets {
+        Secrets::Revealed => everything(),
+        Secrets::Hidden => {
+            let policy = auth::Policy::parse(&json!({"bindings": [binding]})).expect("a policy");
+            auth::Access::new(auth::Caller::unverified("viewer").expect("a name"), &policy).sight()
+        }
+    }
+}
+
 fn write(source: Source, intent: Intent) -> Write {
     let origin = Origin {
         actor: "test".into(),
@@ -127,11 +145,12 @@ fn write(source: Source, intent: Intent) -> Write {
         request: None,
         annotations: BTreeMap::new(),
     };
-    Write { origin, intent, validate_only: false, secrets: Secrets::Revealed }
+    Write { origin, intent, validate_only: false, sight: everything() }
 }
 
-async fn take(engine: &Engine, naive: &mut Naive, step: &Step) {
-    let (intent, after) = match step {
+/// What a step asks for, and what each config is after it. `None`: it makes no sense.
+fn intended(naive: &Naive, step: &Step) -> Option<(Intent, Vec<(u8, Layers)>)> {
+    Some(match step {
         Step::Put(config, at, kind, value) => {
             let mut layers = naive.now(*config);
             layers.insert((*kind, *at), value.clone());
@@ -142,15 +161,13 @@ async fn take(engine: &Engine, naive: &mut Naive, step: &Step) {
             layers.remove(&(*kind, *at));
             (Intent::Changes(vec![change(*config, *at, *kind, Action::Delete)]), vec![(*config, layers)])
         }
-        Step::DeleteAll(config) if naive.versions[*config as usize].is_empty() => return,
+        Step::DeleteAll(config) if naive.versions[*config as usize].is_empty() => return None,
         Step::DeleteAll(config) => {
             (Intent::Delete { id: id(*config), key: None, expected: None }, vec![(*config, Layers::new())])
         }
         Step::RollBack(config, back, at) => {
             let versions = &naive.versions[*config as usize];
-            let Some(version) = versions.len().checked_sub(*back).filter(|version| *version > 0) else {
-                return;
-            };
+            let version = versions.len().checked_sub(*back).filter(|version| *version > 0)?;
             let old = &versions[version - 1].1;
             let mut layers = naive.now(*config);
             layers.retain(|(_, place), _| at.is_some_and(|at| *place != at));
@@ -172,7 +189,11 @@ async fn take(engine: &Engine, naive: &mut Naive, step: &Step) {
             let changes = (0..2).map(|config| put(config, *at, LayerKind::Base, value));
             (Intent::Changes(changes.collect()), vec![after(0), after(1)])
         }
-    };
+    })
+}
+
+async fn take(engine: &Engine, naive: &mut Naive, step: &Step) {
+    let Some((intent, after)) = intended(naive, step) else { return };
     let outcome = engine.write(write(Source::Apply, intent)).await.expect("it is a valid write");
     assert_eq!(
         outcome.changed,
@@ -468,7 +489,7 @@ async fn no_more_history_is_read_at_once_than_fits_memory() {
     }
     let (mut before, mut found) = (Version(11), vec![]);
     loop {
-        let read = engine.versions(&id(0), before, 100, Secrets::Revealed).await.expect("history");
+        let read = engine.versions(&id(0), before, 100, everything()).await.expect("history");
         let Some((last, _)) = read.last() else { break };
         assert!(read.len() <= 5);
         before = last.version;

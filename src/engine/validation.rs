@@ -1,17 +1,19 @@
 //! What an engine has to say of changes and documents without writing anything. Knows plans and contracts; never the journal.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
+use crate::auth;
 use crate::model::text::DocumentError;
-use crate::model::{ConfigId, ConfigName, Namespace, Pointer, Revision, Source};
-use crate::validate::{self, Finding, Found, Report};
+use crate::model::{ConfigId, ConfigName, LayerKey, Namespace, Pointer, Revision, Source};
+use crate::validate::{self, Finding, Found, Report, Severity};
 
 use super::check::Look;
 use super::error::{Error, Missing};
 use super::history::blocking;
 use super::pipeline::{Answer, ReadWrite};
 use super::plan::{self, ReadIntent};
-use super::sight::Secrets;
 use super::write::{Change, Intent, Origin, Outcome};
 use super::{Affected, Engine, affected, check};
 
@@ -21,7 +23,7 @@ impl Engine {
         &self,
         changes: Vec<Change>,
         within: Pointer,
-        secrets: Secrets,
+        sight: auth::Sight,
     ) -> Result<(Report, Option<Outcome>), Error> {
         let look = Look::at_all(within);
         self.check_changes(&changes)?;
@@ -76,14 +78,40 @@ impl Engine {
             Answer::Replay(_) => unreachable!("a validation has no request id"),
         };
         match outcome {
-            Ok(outcome) => {
-                Ok((outcome.report.clone(), Some(self.sight(&self.state(), secrets).outcome(outcome))))
+            Ok(mut outcome) => {
+                self.tell_of_reasons(places.iter().map(|(_, id, key)| (id, key)), &mut outcome.report);
+                Ok((outcome.report.clone(), Some(self.showing(&self.state(), &sight).outcome(outcome))))
             }
             Err(Error::Refused(report)) => Ok((report, None)),
             Err(Error::Document { field, error } | Error::PatchDoesNotApply { field, error }) => {
                 Ok((look.report(finding(&field, &error)), None))
             }
             Err(error) => Err(error),
+        }
+    }
+
+    /// Says for each namespace that demands it that a write will have to say why it is made.
+    fn tell_of_reasons<'a>(
+        &self,
+        changed: impl Iterator<Item = (&'a ConfigId, &'a LayerKey)>,
+        report: &mut Report,
+    ) {
+        let (state, mut told) = (self.state(), BTreeSet::new());
+        for (id, key) in changed {
+            let governance = state.governance(&id.namespace);
+            if !governance.is_some_and(|governance| governance.demands_reason())
+                || !told.insert(&id.namespace)
+            {
+                continue;
+            }
+            let found = Found {
+                severity: Severity::Warning,
+                code: "REASON_REQUIRED".into(),
+                pointer: String::new(),
+                message: format!("namespace {} demands a reason for every change", id.namespace),
+                suggestion: "say why when it is made".into(),
+            };
+            report.add(Finding::at(id, &key.scope, found));
         }
     }
 

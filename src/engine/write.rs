@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::auth;
 use crate::model::text::{DocumentError, DocumentErrorCode, Format, parse, parse_content, parse_object};
 use crate::model::{ConfigId, Content, Layer, LayerKey, Request, Revision, Scope, Source, TagName, Version};
 use crate::store::VersionRef;
@@ -14,7 +15,6 @@ use crate::validate::Report;
 
 use super::error::Error;
 use super::schemas::{PutSchema, SchemaOutcome};
-use super::sight::Secrets;
 use super::state::{ConfigState, Expiry, LayerEntry};
 
 /// A write: who, why, and what.
@@ -24,8 +24,8 @@ pub struct Write {
     pub intent: Intent,
     /// Do everything but the commit.
     pub validate_only: bool,
-    /// How they stand in the outcome.
-    pub secrets: Secrets,
+    /// Who is told the outcome.
+    pub sight: auth::Sight,
 }
 
 /// Who wants it, and why: what history keeps besides the change.

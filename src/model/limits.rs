@@ -9,7 +9,10 @@ pub const DEPTH_MAX: usize = 64;
 /// any format: with what is around it, it must fit the 4 MiB that gRPC clients receive by default.
 pub const TEXT_BYTES_MAX: usize = 3 << 20;
 
-/// Limits on what is stored, all configurable.
+/// The largest that `request_bytes_max` can be set to: a request is held in memory whole.
+pub const REQUEST_BYTES_MAX: usize = 64 << 20;
+
+/// Limits on what is sent and stored, all configurable.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
@@ -23,6 +26,8 @@ pub struct Limits {
     pub changes_max: usize,
     /// Content that one commit may write: bounds the memory and the journal record of a rollback.
     pub commit_bytes_max: usize,
+    /// One message of a client.
+    pub request_bytes_max: usize,
     /// Request ids that are remembered: of more within their 24 hours, the oldest are forgotten.
     pub request_ids_max: usize,
     /// Targets of one Watch, and requests of one BatchGet.
@@ -41,6 +46,7 @@ impl Default for Limits {
             layers_max: 100_000,
             changes_max: 1000,
             commit_bytes_max: 64 << 20,
+            request_bytes_max: 4 << 20,
             request_ids_max: 1_000_000,
             targets_max: 1000,
             watchers_max: 100_000,

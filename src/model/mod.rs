@@ -20,6 +20,7 @@ pub mod name;
 pub mod nearest;
 pub mod patch;
 pub mod pointer;
+pub mod quota;
 pub mod scope;
 pub mod text;
 pub mod time;

@@ -13,8 +13,8 @@ use anyhow::{Context, anyhow, ensure};
 use super::settings::{AuthMode, JwtIssuer, Settings};
 use crate::api::guard::Guard;
 use crate::auth::jwt::{Claim, JwtSettings, Keeper, KeySet, KeySource, Timing, Verifier};
-use crate::auth::{POLICY, Policy, Principal, RESERVED_NAMESPACE, Subject, TOKENS, token};
-use crate::engine::{Action, Change, Engine, Intent, Origin, Secrets, Text, Write, access_document};
+use crate::auth::{Access, POLICY, Policy, Principal, RESERVED_NAMESPACE, Subject, TOKENS, token};
+use crate::engine::{Action, Change, Engine, Intent, Origin, Text, Write, access_document};
 use crate::model::text::Format;
 use crate::model::{ConfigId, ConfigName, LayerKey, Namespace, Scope, Source};
 
@@ -128,8 +128,8 @@ async fn make_administrator(engine: &Engine, data_dir: &Path) -> anyhow::Result<
         request: None,
         annotations: Default::default(),
     };
-    let secrets = Secrets::Revealed;
-    let write = Write { origin, intent: Intent::Changes(changes), validate_only: false, secrets };
+    let sight = Access::unrestricted(ACTOR).expect("a name").sight();
+    let write = Write { origin, intent: Intent::Changes(changes), validate_only: false, sight };
     engine.write(write).await.context("cannot store the first policy")?;
     Ok(Some(path))
 }

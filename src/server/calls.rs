@@ -8,11 +8,12 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Request};
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Request};
 use tonic::{Code, Status};
 
 use self::log::Log;
 use self::methods::Methods;
+use super::traces::{Span, Traces};
 use crate::model::Histogram;
 
 /// Ticks are what the durations of calls are counted in: of nanoseconds, ten thousand streams would fill 64 bits within weeks.
@@ -51,6 +52,8 @@ const REQUEST_ID_BYTES_MAX: usize = 128;
 pub(super) struct Calls {
     methods: Methods,
     log: Log,
+    /// `None`: nobody wants any.
+    traces: Option<Arc<Traces>>,
 }
 
 /// A method, and what became of its calls.
@@ -71,6 +74,8 @@ pub(super) struct Begun {
     at: Instant,
     /// As the client named it. In a box, as few do, and there may be very many calls.
     request_id: Option<Box<HeaderValue>>,
+    /// Of a call that is traced. A stream has it while it is opened.
+    span: Option<Span>,
 }
 
 /// A call that is under way. Dropped before it has ended, it was cancelled by its client.
@@ -83,7 +88,12 @@ pub(super) struct Ongoing {
 impl Calls {
     /// Of the services that these sets of descriptors have, as `protoc` encodes them.
     pub(super) fn new(descriptors: &[&[u8]]) -> Result<Calls, prost::DecodeError> {
-        Ok(Calls { methods: Methods::read(descriptors)?, log: Log::default() })
+        Ok(Calls { methods: Methods::read(descriptors)?, log: Log::default(), traces: None })
+    }
+
+    /// The same, of which traces are made.
+    pub(super) fn traced(self, traces: Option<Arc<Traces>>) -> Calls {
+        Calls { traces, ..self }
     }
 
     pub(super) fn methods(&self) -> &[Method] {
@@ -93,14 +103,27 @@ impl Calls {
     pub(super) fn begin<B>(&self, request: &Request<B>) -> Begun {
         let id = request.headers().get(&REQUEST_ID);
         let id = id.filter(|id| id.len() <= REQUEST_ID_BYTES_MAX && id.to_str().is_ok());
-        Begun {
-            method: self.methods.of_path(request.uri().path()),
-            at: Instant::now(),
-            request_id: id.map(|id| Box::new(id.clone())),
+        let method = self.methods.of_path(request.uri().path());
+        let span = self.traces.as_ref().and_then(|traces| {
+            let method = self.methods.get(method);
+            traces.begin((&method.service, &method.name), request.headers(), id)
+        });
+        Begun { method, at: Instant::now(), request_id: id.map(|id| Box::new(id.clone())), span }
+    }
+
+    /// The client has got the beginning of its answer. For whoever traces it a stream has ended: it may go on for weeks.
+    pub(super) fn opened(&self, begun: &mut Begun) {
+        if self.methods.get(begun.method).streams
+            && let Some(span) = begun.span.take()
+        {
+            span.end(Code::Ok);
         }
     }
 
-    pub(super) fn end(&self, begun: &Begun, code: Code) {
+    pub(super) fn end(&self, begun: &mut Begun, code: Code) {
+        if let Some(span) = begun.span.take() {
+            span.end(code);
+        }
         let method = self.methods.get(begun.method);
         let time = begun.at.elapsed();
         let ticks =
@@ -131,6 +154,13 @@ impl Method {
 }
 
 impl Begun {
+    /// Lets those who answer the call tell what they do for it, if it is traced.
+    pub(super) fn enter(&self, extensions: &mut Extensions) {
+        if let Some(span) = &self.span {
+            extensions.insert(Arc::clone(span.stages()));
+        }
+    }
+
     pub(super) fn ongoing(self, calls: &Arc<Calls>) -> Ongoing {
         Ongoing { begun: self, calls: Some(Arc::clone(calls)) }
     }
@@ -148,9 +178,15 @@ impl Ongoing {
         &self.begun
     }
 
+    pub(super) fn opened(&mut self) {
+        if let Some(calls) = &self.calls {
+            calls.opened(&mut self.begun);
+        }
+    }
+
     pub(super) fn end(&mut self, code: Code) {
         if let Some(calls) = self.calls.take() {
-            calls.end(&self.begun, code);
+            calls.end(&mut self.begun, code);
         }
     }
 }

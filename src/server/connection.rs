@@ -34,10 +34,10 @@ use super::turn::Turn;
 use crate::api::answer::{Answer, Later, Reply, trailers};
 use crate::api::codec::Encoded;
 use crate::api::peer::Peer;
-use crate::api::status::too_many_open_calls;
+use crate::api::status::{headers_too_large, too_many_open_calls};
 
-/// Metadata of one request. gRPC advises 8 KiB; twice as much leaves room for tokens.
-const HEADERS_BYTES_MAX: u32 = 16 << 10;
+/// What HTTP/2 counts for a header field beside its name and its value.
+const HEADER_FIELD_BYTES: usize = 32;
 /// HTTP/2 closes a connection on which more small frames wait than a share of this window allows, and thousands of
 /// calls that begin at once are such frames.
 const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
@@ -74,15 +74,17 @@ pub(super) async fn serve(
 ) -> Result<(), Failed> {
     let turn = Arc::new(Turn::default());
     let settings = &service.settings;
-    let streams_max = settings.limits.watchers_max.saturating_mul(2).saturating_add(CALLS_PER_CONNECTION);
+    let for_all = settings.limits.watchers_max.saturating_mul(2).saturating_add(CALLS_PER_CONNECTION);
+    let streams_max = settings.streams_per_connection_max.unwrap_or(for_all);
     let mut http = h2::server::Builder::new();
     http.initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .initial_window_size(STREAM_WINDOW_BYTES)
-        .max_header_list_size(HEADERS_BYTES_MAX)
+        // What is more, but not much, is answered with an error that says so.
+        .max_header_list_size(settings.header_bytes_max.saturating_mul(2))
         .max_send_buffer_size(UNREAD_BYTES_MAX)
         .max_local_error_reset_streams(Some(RESET_STREAMS_MAX))
         // A client may hold all its streams, of both kinds, on one connection, and must be able to call beside them: what
-        // exceeds this number waits within the client, and is not even told that there are too many.
+        // exceeds this number waits within the client, and is not even told that there are too many: the default is for them.
         .max_concurrent_streams(u32::try_from(streams_max).unwrap_or(u32::MAX));
     // In a box, so that its memory is not kept for as long as the connection.
     let handshake = Box::pin(http.handshake(Gather::new(socket, turn.clone())));
@@ -317,21 +319,30 @@ fn begin(
     request: Request<RecvStream>,
     mut respond: SendResponse<Encoded>,
 ) -> Option<Call> {
-    let begun = service.calls.begin(&request);
-    let path = request.uri().path();
-    let is_open_to_all = Front::is_open_to_all(path);
-    let answer = match is_open_ended(path) {
-        // The connection holds one, too.
-        _ if is_open_to_all && Arc::strong_count(open_calls) > OPEN_CALLS_MAX => {
-            Ok(Answer::Now(too_many_open_calls().into_http()))
+    let mut begun = service.calls.begin(&request);
+    let header_bytes = header_bytes(&request);
+    let is_open_to_all = Front::is_open_to_all(request.uri().path());
+    let mut request = match is_open_ended(request.uri().path()) {
+        true => request.map(Received::open),
+        false => request.map(|body| Received::whole(body, requests.clone())),
+    };
+    begun.enter(request.extensions_mut());
+    let answer = || {
+        if header_bytes > service.settings.header_bytes_max as usize {
+            service.connections.counts.headers_too_large.fetch_add(1, Relaxed);
+            return Answer::Now(headers_too_large(service.settings.header_bytes_max).into_http());
         }
-        true => call(service, request.map(Received::open)),
-        false => call(service, request.map(|body| Received::whole(body, requests.clone()))),
+        // The connection holds one, too.
+        if is_open_to_all && Arc::strong_count(open_calls) > OPEN_CALLS_MAX {
+            return Answer::Now(too_many_open_calls().into_http());
+        }
+        service.front.call(request)
     };
     let open = is_open_to_all.then(|| open_calls.clone());
-    let code = match answer {
+    let code = match catch_unwind(AssertUnwindSafe(answer)) {
         Ok(Answer::Now(response)) => match send(response, &begun, &mut respond) {
             ControlFlow::Continue(telling) => {
+                service.calls.opened(&mut begun);
                 let ongoing = begun.ongoing(&service.calls);
                 return Some(Call { stage: Stage::Telling(telling), ongoing, _open: open });
             }
@@ -347,13 +358,14 @@ fn begin(
             Code::Internal
         }
     };
-    service.calls.end(&begun, code);
+    service.calls.end(&mut begun, code);
     None
 }
 
-/// An error is a panic, which was reported.
-fn call(service: &Service, request: Request<Received>) -> std::thread::Result<Answer> {
-    catch_unwind(AssertUnwindSafe(|| service.front.call(request)))
+/// What the metadata of a call take.
+fn header_bytes<B>(request: &Request<B>) -> usize {
+    let fields = request.headers().iter();
+    fields.map(|(name, value)| name.as_str().len() + value.len() + HEADER_FIELD_BYTES).sum()
 }
 
 /// Sends as much of a response as there is. Breaks with what the call has come to, if it has ended. An error of HTTP/2 is the end of the
@@ -395,6 +407,7 @@ impl Future for Call {
                         match Pin::new(answer).poll(context) {
                             Poll::Ready(response) => match send(response, ongoing.begun(), respond) {
                                 ControlFlow::Continue(telling) => {
+                                    ongoing.opened();
                                     let is_leaving = *is_leaving;
                                     *stage = Stage::Telling(Telling { is_leaving, ..telling });
                                 }
@@ -425,6 +438,7 @@ impl Telling {
                     Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(Code::Cancelled),
                     Poll::Pending => {
                         self.held = Some(message);
+                        self.reply.waits();
                         return self.send.poll_reset(context).map(|_| Code::Cancelled);
                     }
                 }

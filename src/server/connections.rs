@@ -2,10 +2,12 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::api::peer::network;
 
 /// What became of connections, counted since the start.
 #[derive(Debug, Default)]
@@ -29,6 +31,8 @@ pub struct ConnectionCounts {
     pub idle: AtomicU64,
     /// Ended since they were as old as a connection may be.
     pub aged: AtomicU64,
+    /// Calls whose metadata were more than they may be.
+    pub headers_too_large: AtomicU64,
     /// The files of TLS had changed, and were taken over.
     pub certificates_reloaded: AtomicU64,
     /// They could not be read or used: counted each time that they were looked at.
@@ -103,14 +107,6 @@ impl Drop for Admitted {
             }
         }
         self.connections.counts.open.fetch_sub(1, Relaxed);
-    }
-}
-
-/// What counts as one address. Of IPv6 it is the network of 64 bits: whoever has one address there has all of them.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
-        address @ IpAddr::V4(_) => address,
     }
 }
 

@@ -97,7 +97,7 @@ async fn plain(
     stop: CancellationToken,
 ) {
     let age = service.age();
-    let peer = Arc::new(Peer { address, certificate: None });
+    let peer = Arc::new(Peer::new(address, None));
     let served = connection::serve(socket, peer, service.clone(), age, stop).await;
     service.ended(served, address);
     drop(admitted);
@@ -121,7 +121,7 @@ async fn secured(
     match accepted {
         Ok(Secured { stream, certificate }) => {
             let age = service.age();
-            let peer = Arc::new(Peer { address, certificate });
+            let peer = Arc::new(Peer::new(address, certificate));
             let served = connection::serve(stream, peer, service.clone(), age, stop).await;
             service.ended(served, address);
         }

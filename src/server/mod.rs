@@ -21,6 +21,7 @@ mod received;
 pub mod settings;
 pub mod start;
 mod tls;
+mod traces;
 mod turn;
 mod uses;
 

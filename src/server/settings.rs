@@ -2,11 +2,13 @@
 
 mod auth;
 mod master_key;
+mod quota;
+mod rate;
 mod tls;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
@@ -14,10 +16,14 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
 
-use crate::model::limits::{Limits, TEXT_BYTES_MAX};
+use crate::api::guard::rates::RateLimits;
+use crate::model::limits::{Limits, REQUEST_BYTES_MAX, TEXT_BYTES_MAX};
+use crate::model::quota::Quotas;
 use crate::secret::MasterKeySource;
 
 pub use auth::{AuthMode, JwtIssuer};
+use quota::QuotaValues;
+use rate::RateValue;
 pub use tls::{ClientAuth, ClientCa, TlsFiles};
 
 /// Everything that a server is told, with every value decided.
@@ -64,11 +70,22 @@ pub struct Settings {
     pub requests_unfinished_bytes_max: u64,
     /// Connections are ended when they are so old, give or take a tenth. `None`: they may last for ever.
     pub connection_age_max: Option<Duration>,
+    /// The metadata of one call, as HTTP/2 counts it.
+    pub header_bytes_max: u32,
+    /// Calls and streams under way on one connection. `None`: as many as watchers there may be twice, and some more.
+    pub streams_per_connection_max: Option<usize>,
+    pub rates: RateLimits,
     /// In the syntax of tracing-subscriber's `EnvFilter`.
     pub log: String,
     /// `None`: text on a terminal, JSON otherwise.
     pub log_format: Option<LogFormat>,
+    /// The URL of a collector of traces. `None`: there are none.
+    pub otlp_endpoint: Option<String>,
+    /// Of calls whose caller says nothing of it, this part is traced: from 0 to 1.
+    pub otlp_sampled: f64,
     pub limits: Limits,
+    /// What each namespace may have, unless an administrator says otherwise.
+    pub quotas: Quotas,
     /// Where the master key is. `None`: the server makes one beside its data, when the first secret is written.
     pub master_key: Option<MasterKeySource>,
 }
@@ -99,9 +116,15 @@ impl Default for Settings {
             requests_unfinished_max: 100_000,
             requests_unfinished_bytes_max: 128 << 20,
             connection_age_max: None,
+            header_bytes_max: 16 << 10,
+            streams_per_connection_max: None,
+            rates: RateLimits::default(),
             log: "info".into(),
             log_format: None,
+            otlp_endpoint: None,
+            otlp_sampled: 1.0,
             limits: Limits::default(),
+            quotas: Quotas::default(),
             master_key: None,
         }
     }
@@ -137,7 +160,7 @@ pub enum LogFormat {
 Examples:
   confwatch serve
   confwatch serve --data-dir /var/lib/confwatch --listen 0.0.0.0:7420 --tls-cert cert.pem --tls-key key.pem
-  confwatch serve --limits watchers_max=10000,layer_bytes_max=65536
+  confwatch serve --limits watchers_max=10000,layer_bytes_max=65536 --quotas configs=500
   CONFWATCH_LOG=confwatch=debug confwatch serve --config /etc/confwatch.toml
 
 A file with the defaults:
@@ -273,6 +296,27 @@ pub struct ServeArgs {
     #[arg(long, env = "CONFWATCH_CONNECTION_AGE_MAX", value_name = "DURATION")]
     pub connection_age_max: Option<Period>,
 
+    /// How much metadata a call may have, in bytes as HTTP/2 counts them [default: 16384]
+    #[arg(long, env = "CONFWATCH_HEADER_BYTES_MAX", value_name = "BYTES")]
+    pub header_bytes_max: Option<NonZeroU32>,
+
+    /// How many calls and streams may be under way on one connection [default: 1000 more than two for each watcher]
+    #[arg(long, env = "CONFWATCH_STREAMS_PER_CONNECTION_MAX", value_name = "COUNT")]
+    pub streams_per_connection_max: Option<NonZeroUsize>,
+
+    /// How many calls a second are let in from one address, and how many at once; 0: any number [default: 50000:200000]
+    #[arg(long, env = "CONFWATCH_CALLS_PER_ADDRESS", value_name = "RATE[:BURST]")]
+    pub calls_per_address: Option<RateValue>,
+
+    /// How many calls of one actor a second are let in, and how many at once; 0: any number [default: 25000:100000]
+    #[arg(long, env = "CONFWATCH_CALLS_PER_ACTOR", value_name = "RATE[:BURST]")]
+    pub calls_per_actor: Option<RateValue>,
+
+    /// How many credentials a second are refused from one address, and how many at once, before new ones are not looked at; 0: any
+    /// number [default: 10:500]
+    #[arg(long, env = "CONFWATCH_REFUSALS_PER_ADDRESS", value_name = "RATE[:BURST]")]
+    pub refusals_per_address: Option<RateValue>,
+
     /// What to log: a level, or directives such as info,confwatch::engine=debug [default: info]
     #[arg(long, env = "CONFWATCH_LOG", value_name = "FILTER")]
     pub log: Option<String>,
@@ -281,10 +325,23 @@ pub struct ServeArgs {
     #[arg(long, env = "CONFWATCH_LOG_FORMAT")]
     pub log_format: Option<LogFormat>,
 
-    /// Limits by name: layer_bytes_max, document_bytes_max, layers_max, changes_max, commit_bytes_max, request_ids_max,
-    /// targets_max, watchers_max, page_size_max
+    /// Send traces to the collector at this URL, by OTLP over gRPC, such as http://127.0.0.1:4317 [default: nowhere]
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL")]
+    pub otlp_endpoint: Option<String>,
+
+    /// Which part of the calls is traced whose caller says nothing of it, from 0 to 1 [default: 1]
+    #[arg(long, env = "CONFWATCH_OTLP_SAMPLED", value_name = "RATIO", value_parser = ratio)]
+    pub otlp_sampled: Option<f64>,
+
+    /// Limits by name: layer_bytes_max, document_bytes_max, layers_max, changes_max, commit_bytes_max, request_bytes_max,
+    /// request_ids_max, targets_max, watchers_max, page_size_max
     #[arg(long, env = "CONFWATCH_LIMITS", value_name = "NAME=VALUE,...")]
     pub limits: Option<LimitValues>,
+
+    /// What each namespace may have, unless the config confwatch/quotas says otherwise: configs, bytes of their layers, watchers; 0: any
+    /// number [default: configs=100000,bytes=1073741824,watchers=1000000]
+    #[arg(long, env = "CONFWATCH_QUOTAS", value_name = "NAME=VALUE,...")]
+    pub quotas: Option<QuotaValues>,
 
     /// Seal secrets under the master key in this file, in hex or base64; CONFWATCH_MASTER_KEY has the key itself [default: made
     /// when it is needed, in master.key among the data]
@@ -390,9 +447,35 @@ impl ServeArgs {
                 .or(file.connection_age_max)
                 .map(|period| period.0)
                 .or(default.connection_age_max),
+            header_bytes_max: self
+                .header_bytes_max
+                .or(file.header_bytes_max)
+                .map_or(default.header_bytes_max, NonZeroU32::get),
+            streams_per_connection_max: self
+                .streams_per_connection_max
+                .or(file.streams_per_connection_max)
+                .map(NonZeroUsize::get),
+            rates: RateLimits {
+                calls_per_address: rate::decided(
+                    self.calls_per_address.or(file.calls_per_address),
+                    default.rates.calls_per_address,
+                ),
+                calls_per_actor: rate::decided(
+                    self.calls_per_actor.or(file.calls_per_actor),
+                    default.rates.calls_per_actor,
+                ),
+                refusals_per_address: rate::decided(
+                    self.refusals_per_address.or(file.refusals_per_address),
+                    default.rates.refusals_per_address,
+                ),
+            },
             log: self.log.or(file.log).unwrap_or(default.log),
             log_format: self.log_format.or(file.log_format),
+            otlp_endpoint: self.otlp_endpoint.or(file.otlp_endpoint),
+            otlp_sampled: self.otlp_sampled.or(file.otlp_sampled).unwrap_or(default.otlp_sampled),
             limits: limits.limits().map_err(SettingsError::Limits)?,
+            quotas: quota::decided([file.quotas, self.quotas], default.quotas)
+                .map_err(SettingsError::Quotas)?,
             master_key: master_key::source(
                 self.master_key_file.or(file.master_key_file),
                 self.master_key_passphrase_file.or(file.master_key_passphrase_file),
@@ -414,6 +497,11 @@ fn read(path: &Path) -> Result<ServeArgs, SettingsError> {
     Ok(args)
 }
 
+fn ratio(text: &str) -> Result<f64, String> {
+    let ratio = text.parse().ok().filter(|ratio| (0.0..=1.0).contains(ratio));
+    ratio.ok_or_else(|| format!("{text:?} is not a number from 0 to 1"))
+}
+
 /// Why there are no settings.
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
@@ -424,6 +512,8 @@ pub enum SettingsError {
     File { path: String, error: String },
     #[error("limits: {0}")]
     Limits(String),
+    #[error("quotas: {0}")]
+    Quotas(String),
     #[error("{0}")]
     Tls(String),
     #[error("{0}")]
@@ -468,10 +558,13 @@ impl LimitValues {
         if let Some((name, _)) = self.0.iter().find(|(_, value)| **value == 0) {
             return Err(format!("{name} is 0, at least 1 expected"));
         }
-        let texts =
-            [("layer_bytes_max", limits.layer_bytes_max), ("document_bytes_max", limits.document_bytes_max)];
-        match texts.into_iter().find(|(_, bytes)| *bytes > TEXT_BYTES_MAX) {
-            Some((name, bytes)) => Err(format!("{name} is {bytes}, at most {TEXT_BYTES_MAX} fit a message")),
+        let bounded = [
+            ("layer_bytes_max", limits.layer_bytes_max, TEXT_BYTES_MAX),
+            ("document_bytes_max", limits.document_bytes_max, TEXT_BYTES_MAX),
+            ("request_bytes_max", limits.request_bytes_max, REQUEST_BYTES_MAX),
+        ];
+        match bounded.into_iter().find(|(_, bytes, max)| bytes > max) {
+            Some((name, bytes, max)) => Err(format!("{name} is {bytes}, at most {max} fit a message")),
             None => Ok(limits),
         }
     }

@@ -23,8 +23,10 @@ use super::metrics::{self, Metrics};
 use super::received::{RequestCounts, Requests};
 use super::settings::{Fsync, Settings};
 use super::tls::Tls;
+use super::traces::Traces;
 use super::uses::Uses;
 use crate::api;
+use crate::api::guard::rates::Rates;
 use crate::engine::{self, Engine};
 use crate::proto::v1::FILE_DESCRIPTOR_SET;
 use crate::secret::MasterKeySource;
@@ -57,6 +59,7 @@ pub struct RunningServer {
     metrics_address: Option<SocketAddr>,
     metrics_serving: Option<AbortHandle>,
     uses: Uses,
+    traces: Option<Arc<Traces>>,
     health: HealthReporter,
     stop: CancellationToken,
     serving: JoinHandle<()>,
@@ -100,16 +103,27 @@ impl Server {
         let settings = Arc::new(settings);
         let connections =
             Arc::new(Connections::new(settings.connections_max, settings.connections_per_address_max));
-        let calls =
-            Arc::new(Calls::new(&DESCRIPTORS).context("the descriptors of the services are damaged")?);
+        let calls = Calls::new(&DESCRIPTORS).context("the descriptors of the services are damaged")?;
+        let traces = match &settings.otlp_endpoint {
+            Some(endpoint) => Some(Arc::new(Traces::start(endpoint, settings.otlp_sampled)?)),
+            None => None,
+        };
+        let calls = Arc::new(calls.traced(traces.clone()));
         let (started, data_dir) = (SystemTime::now(), settings.data_dir.clone());
         let requests = Arc::new(Requests::new(
             settings.request_timeout,
             settings.requests_unfinished_max as u64,
             settings.requests_unfinished_bytes_max,
         ));
-        let metrics = Metrics::new(calls.clone(), connections.clone(), requests.clone(), data_dir, started);
-        let metrics = Arc::new(metrics);
+        let rates = Arc::new(Rates::new(settings.rates));
+        let metrics = Arc::new(Metrics::new(
+            calls.clone(),
+            connections.clone(),
+            requests.clone(),
+            rates.clone(),
+            data_dir,
+            started,
+        ));
         let service = Service {
             front: front.clone(),
             settings: settings.clone(),
@@ -141,9 +155,10 @@ impl Server {
                 return Err(error);
             }
         };
-        metrics.open(Arc::clone(&engine), counts);
-        let uses = Uses::follow(guard.clone(), &settings.data_dir).await;
-        front.open(api::calls(Arc::clone(&engine), guard));
+        let services = api::calls(Arc::clone(&engine), guard.clone().limited(rates));
+        metrics.open(Arc::clone(&engine), counts, Arc::clone(services.too_large()));
+        let uses = Uses::follow(guard, &settings.data_dir).await;
+        front.open(services);
         set_health(&health, ServingStatus::Serving).await;
         Ok(RunningServer {
             address,
@@ -155,6 +170,7 @@ impl Server {
             metrics_address,
             metrics_serving,
             uses,
+            traces,
             health,
             stop,
             serving,
@@ -191,7 +207,7 @@ impl RunningServer {
     /// Ends every stream, waits for the calls under way as long as the settings allow, and closes the store. The data
     /// directory is free on return, unless a call has hung or someone else holds the engine.
     pub async fn shutdown(self) {
-        let RunningServer { engine, front, metrics, metrics_serving, .. } = self;
+        let RunningServer { engine, front, metrics, metrics_serving, traces, .. } = self;
         let RunningServer { mut health, stop, mut serving, drain_timeout, uses, .. } = self;
         set_health(&health, ServingStatus::NotServing).await;
         engine.drain();
@@ -215,6 +231,11 @@ impl RunningServer {
         metrics.close();
         if timeout(CLOSE_TIMEOUT, engine.close()).await.is_err() {
             tracing::error!("the engine has not closed in time, leaving it");
+        }
+        if let Some(traces) = traces
+            && timeout(CLOSE_TIMEOUT, spawn_blocking(move || traces.stop())).await.is_err()
+        {
+            tracing::warn!("the last spans were not sent in time");
         }
         // The last owner closes the store, which blocks.
         let dropped = spawn_blocking(move || drop(engine));
@@ -266,6 +287,7 @@ fn open(settings: &Settings, progress: engine::Progress) -> anyhow::Result<(Arc<
     let counts = Arc::clone(store.counts());
     let options = engine::Options {
         limits: settings.limits.clone(),
+        quotas: settings.quotas,
         retain_revisions: settings.retain_revisions,
         cache_bytes: settings.document_cache_bytes,
         master_key: settings

@@ -1,10 +1,10 @@
 //! Settings of a config or of a namespace, as `settings:NAME` and `namespace:settings` store them. Knows the form.
 //!
 //! ```json
-//! {"strict": true, "lints": {"PLAIN_HTTP": "off"}, "levels": ["environment", "service", "user"]}
+//! {"strict": true, "lints": {"PLAIN_HTTP": "off"}, "levels": ["environment", "service", "user"], "require_reason": true}
 //! ```
 //!
-//! What the settings of a config say goes before what those of the namespace say; `levels` are the namespace's alone.
+//! What the settings of a config say goes before what those of the namespace say; `levels` and `require_reason` are the namespace's alone.
 
 use serde_json::Value;
 
@@ -12,6 +12,8 @@ use super::lint::LintSettings;
 use super::registry::{check_fields, check_type, malformed};
 use super::{Found, FoundList};
 use crate::model::scope::SCOPE_SEGMENTS_MAX;
+
+const REQUIRE_REASON: &str = "require_reason";
 
 /// What may be set.
 #[derive(Clone, Debug)]
@@ -32,12 +34,16 @@ impl Settings {
         for (document, is_of_config) in [(namespace, false), (config, true)] {
             let Some(document) = document else { continue };
             let mut found = vec![];
-            let fields: &[&str] =
-                if is_of_config { &["strict", "lints"] } else { &["strict", "lints", "levels"] };
+            let fields: &[&str] = if is_of_config {
+                &["strict", "lints"]
+            } else {
+                &["strict", "lints", "levels", REQUIRE_REASON]
+            };
             check_fields(document, "", fields, &mut found);
             check_type(document, "strict", Value::is_boolean, "true or false", "", &mut found);
-            if let Some(levels) = document.get("levels").filter(|_| !is_of_config) {
-                check_levels(levels, &mut found);
+            if !is_of_config {
+                check_type(document, REQUIRE_REASON, Value::is_boolean, "true or false", "", &mut found);
+                document.get("levels").inspect(|levels| check_levels(levels, &mut found));
             }
             if let Some(lints) = document.get("lints") {
                 let mut unusable = FoundList::default();
@@ -57,6 +63,11 @@ impl Settings {
             settings.levels = levels.iter().filter_map(Value::as_str).map(str::to_owned).collect();
         }
         Ok(settings)
+    }
+
+    /// Whether the settings of a namespace demand that every write says why.
+    pub fn require_reason(namespace: &Value) -> bool {
+        namespace.get(REQUIRE_REASON).and_then(Value::as_bool) == Some(true)
     }
 }
 

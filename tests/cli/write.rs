@@ -244,3 +244,12 @@ fn edit_notices_that_someone_else_was_faster() {
     assert!(late.stderr.contains("what you wrote is in "), "{late:?}");
     assert_eq!(content(&server, "a/b"), json!({"port": 99}));
 }
+
+#[test]
+fn where_a_reason_is_demanded_a_refusal_says_how_to_give_one() {
+    let server = Server::start();
+    server.ok(&["set", "a/namespace:settings", "require_reason=true"]);
+    let refused = server.fails(4, &["set", "a/b", "x=1"]);
+    assert!(refused.contains("--reason"), "{refused}");
+    server.ok(&["set", "a/b", "x=1", "--reason", "a try"]);
+}

@@ -33,6 +33,7 @@ pub struct Workload {
 
 pub const ALL: &[Workload] = &[
     Workload { name: calls::GET, run: |options| Box::pin(calls::get(options)) },
+    Workload { name: calls::ACCESS, run: |options| Box::pin(calls::access(options)) },
     Workload { name: calls::SET, run: |options| Box::pin(calls::set(options)) },
     Workload { name: disk::NAME, run: |options| Box::pin(disk::run(options)) },
     Workload { name: watches::FAN_OUT, run: |options| Box::pin(watches::fan_out(options)) },
@@ -86,5 +87,5 @@ fn turns(count: usize, round: usize) -> impl Iterator<Item = usize> {
 /// In the order of the tables: each server, and what it is called in a variant.
 fn names_with(suffix: &str) -> Vec<String> {
     let names = |server: &Server| [server.name().to_owned(), format!("{}{suffix}", server.name())];
-    crate::server::ALL.iter().flat_map(names).collect()
+    crate::server::ALL.iter().chain([&Server::Guarded]).flat_map(names).collect()
 }

@@ -29,7 +29,7 @@ pub async fn run(options: &Options) -> Section {
         // For etcd they are keys either way.
         let able = |server: &Server| match server {
             Server::Ceiling => false,
-            Server::Confwatch => true,
+            Server::Confwatch | Server::Guarded => true,
             Server::Etcd35 | Server::Etcd34 => scopes == 1,
         };
         let servers = options.servers.iter().copied().filter(able).collect::<Vec<_>>();

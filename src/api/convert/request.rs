@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::time::Duration;
 
+use crate::auth::Sight;
 use crate::engine::watch::{WatchOptions, WatchSelector, WatchTarget};
 use crate::engine::{
-    Action, At, Change, ChangesOptions, Error, Intent, Origin, Target, Text, VersionOrTag, View, Write,
+    Action, At, Change, ChangesOptions, Error, Intent, Origin, Secrets, Target, Text, VersionOrTag, View,
+    Write,
 };
 use crate::model::pointer::Pointer;
 use crate::model::text::Format;
@@ -15,8 +17,6 @@ use crate::model::{
     Timestamp, Version,
 };
 use crate::proto::v1;
-
-use super::super::SECRETS;
 
 const REASON_BYTES_MAX: usize = 1024;
 const REQUEST_ID_BYTES_MAX: usize = 128;
@@ -129,7 +129,7 @@ fn duration(field: impl Display, duration: &prost_types::Duration) -> Result<Dur
     }
 }
 
-/// A read of one document.
+/// A read of one document, which shows no secrets unless its caller may see them: that is not for the request to say.
 pub struct Read {
     pub target: Target,
     pub at: At,
@@ -156,7 +156,7 @@ pub fn read(prefix: &str, request: v1::GetRequest) -> Result<Read, Error> {
             id: config_id(prefix, &request.namespace, &request.config)?,
             scope: scope(prefix, &request.scope)?,
             view: filled(prefix, view(format_args!("{prefix}view"), request.view)?, request.apply_defaults)?,
-            secrets: SECRETS,
+            secrets: Secrets::Hidden,
         },
         at,
         format: format(format_args!("{prefix}format"), request.format)?,
@@ -256,7 +256,7 @@ pub fn changes(changes: Vec<v1::Change>) -> Result<Vec<Change>, Error> {
 
 /// A write, with what every write carries.
 pub fn write(
-    actor: String,
+    sight: Sight,
     source: Source,
     options: v1::WriteOptions,
     request: Option<Request>,
@@ -265,11 +265,12 @@ pub fn write(
     bounded_text("options.reason", &options.reason, REASON_BYTES_MAX)?;
     bounded_text("options.request_id", &options.request_id, REQUEST_ID_BYTES_MAX)?;
     bounded_map("options.annotations", &options.annotations, ANNOTATION_BYTES_MAX)?;
+    let actor = sight.caller().actor().to_owned();
     Ok(Write {
         origin: Origin { actor, source, reason: options.reason, request, annotations: options.annotations },
         intent,
         validate_only: options.validate_only,
-        secrets: SECRETS,
+        sight,
     })
 }
 
@@ -360,7 +361,7 @@ pub fn page_size(size: u32, max: usize) -> Result<usize, Error> {
     }
 }
 
-pub fn watch(request: v1::WatchRequest, targets_max: usize) -> Result<WatchOptions, Error> {
+pub fn watch(sight: Sight, request: v1::WatchRequest, targets_max: usize) -> Result<WatchOptions, Error> {
     bounded_text("client_id", &request.client_id, CLIENT_ID_BYTES_MAX)?;
     bounded_map("labels", &request.labels, CLIENT_ID_BYTES_MAX)?;
     let count = request.targets.len();
@@ -384,6 +385,7 @@ pub fn watch(request: v1::WatchRequest, targets_max: usize) -> Result<WatchOptio
         targets,
         resume_token: (!request.resume_token.is_empty()).then_some(request.resume_token),
         progress_interval: progress_interval(request.progress_interval)?,
+        sight,
     })
 }
 
@@ -414,7 +416,6 @@ fn watch_target(prefix: &str, target: v1::WatchTarget) -> Result<WatchTarget, Er
         selector,
         scope: scope(prefix, &target.scope)?,
         view: filled(prefix, view(format_args!("{prefix}view"), target.view)?, target.apply_defaults)?,
-        secrets: SECRETS,
         format: format(format_args!("{prefix}format"), target.format)?,
     })
 }
@@ -428,7 +429,7 @@ fn progress_interval(interval: Option<prost_types::Duration>) -> Result<Duration
     }
 }
 
-pub fn stream_changes(request: &v1::StreamChangesRequest) -> Result<ChangesOptions, Error> {
+pub fn stream_changes(sight: Sight, request: &v1::StreamChangesRequest) -> Result<ChangesOptions, Error> {
     let filter = match (request.namespace.as_str(), request.config.as_str()) {
         ("", "") => None,
         ("", _) => return Err(invalid("namespace", "must be set with config")),
@@ -439,6 +440,6 @@ pub fn stream_changes(request: &v1::StreamChangesRequest) -> Result<ChangesOptio
         from: (request.from_revision != 0).then_some(Revision(request.from_revision)),
         filter,
         progress_interval: progress_interval(request.progress_interval)?,
-        secrets: SECRETS,
+        sight,
     })
 }

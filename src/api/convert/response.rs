@@ -9,12 +9,11 @@ use crate::model::diff::{ChangeType, ValueChange};
 use crate::model::explain::Origin as ValueOrigin;
 use crate::model::text::Format;
 use crate::model::{
-    Commit, ConfigChange, Content, Digest, LayerChange, LayerKind, Source, Timestamp, Version,
+    Commit, ConfigChange, ConfigId, Content, Digest, LayerChange, LayerKind, Scope, Source, Timestamp,
+    Version,
 };
 use crate::proto::v1;
 use crate::validate::{Report, Severity};
-
-use super::super::SECRETS;
 
 pub fn time_message(time: Timestamp) -> prost_types::Timestamp {
     let nanos = (time.0.rem_euclid(1_000_000) * 1000) as i32;
@@ -57,12 +56,19 @@ pub fn layer_message(entry: &LayerEntry) -> v1::LayerRef {
 }
 
 /// A document without content.
-fn document_head(target: &Target, at: VersionRef, digest: Option<Digest>, format: Format) -> v1::Document {
+fn document_head(
+    id: &ConfigId,
+    scope: &Scope,
+    view: View,
+    at: VersionRef,
+    digest: Option<Digest>,
+    format: Format,
+) -> v1::Document {
     v1::Document {
-        namespace: target.id.namespace.to_string(),
-        config: target.id.config.to_string(),
-        scope: target.scope.to_string(),
-        view: view_message(target.view).into(),
+        namespace: id.namespace.to_string(),
+        config: id.config.to_string(),
+        scope: scope.to_string(),
+        view: view_message(view).into(),
         version: at.version.0,
         revision: at.revision.0,
         digest: digest.map(|digest| digest.to_string()).unwrap_or_default(),
@@ -76,7 +82,8 @@ fn document_head(target: &Target, at: VersionRef, digest: Option<Digest>, format
 
 /// A resolved document; `content` is the text to send, if any.
 pub fn document_message(resolved: &Resolved, format: Format, content: &str) -> v1::Document {
-    let head = document_head(&resolved.target, resolved.at, Some(resolved.digest), format);
+    let Target { id, scope, view, secrets: _ } = &resolved.target;
+    let head = document_head(id, scope, *view, resolved.at, Some(resolved.digest), format);
     let layers = resolved.layers.iter().map(|entry| layer_message(entry)).collect();
     v1::Document { content: content.into(), layers, ..head }
 }
@@ -106,17 +113,15 @@ pub fn target_message(target: &Target, format: Format) -> v1::WatchTarget {
 /// The layer that a change left behind.
 pub fn layer_outcome_message(outcome: &LayerOutcome, with_content: bool) -> v1::Document {
     let view = View::Layer(outcome.key.kind);
-    let (id, scope) = (outcome.id.clone(), outcome.key.scope.clone());
-    let target = Target { id, scope, view, secrets: SECRETS };
-    let Some(layer) = &outcome.after else {
-        return document_head(&target, outcome.at, None, Format::Json);
-    };
+    let head =
+        |digest| document_head(&outcome.id, &outcome.key.scope, view, outcome.at, digest, Format::Json);
+    let Some(layer) = &outcome.after else { return head(None) };
     let entry = LayerEntry { key: outcome.key.clone(), layer: layer.clone() };
     let content = if with_content { layer.content.as_str() } else { "" };
     v1::Document {
         content: content.into(),
         layers: vec![layer_message(&entry)],
-        ..document_head(&target, outcome.at, Some(layer.digest()), Format::Json)
+        ..head(Some(layer.digest()))
     }
 }
 

@@ -1,11 +1,10 @@
 //! What a handler takes instead of a request: the proof that its caller may. Knows which right each kind of call takes; made nowhere else.
 
 use std::ops::Deref;
-use std::sync::Arc;
 
 use crate::api::convert::request::Read;
-use crate::auth::{Access, Caller, Denied, Resource, Verb};
-use crate::engine::{Change, Intent};
+use crate::auth::{Access, Denied, Resource, Sight, Verb};
+use crate::engine::{Change, Intent, Secrets};
 use crate::model::{ConfigId, LayerKey, LayerKind, Scope};
 
 /// What the caller may do. For the calls that are made most often: costs nothing beside the check.
@@ -27,15 +26,19 @@ impl<T> Allowed<T> {
 
 /// A write that its caller may make.
 pub struct AllowedWrite {
-    pub caller: Arc<Caller>,
+    /// Who makes it, and is told what came of it.
+    pub sight: Sight,
     pub intent: Intent,
 }
 
-/// Reading takes `read` at the scope that is asked for.
-pub fn allow_read(access: &Access, read: Read) -> Result<Allowed<Read>, Denied> {
+/// Reading takes `read` at the scope that is asked for, and `reveal-secret` there to be shown secrets as they are.
+pub fn allow_read(access: &Access, mut read: Read) -> Result<Allowed<Read>, Denied> {
     let (id, scope) = (&read.target.id, &read.target.scope);
     if !access.grants().allows_config(Verb::Read, &id.namespace, &id.config, scope) {
         access.permit(Verb::Read, Resource::Config { id: id.clone(), scope: scope.clone() })?;
+    }
+    if access.reveals(id, scope) {
+        read.target.secrets = Secrets::Revealed;
     }
     Ok(Allowed(read))
 }
@@ -50,8 +53,8 @@ pub fn allow_validate(access: &Access, changes: Vec<Change>) -> Result<Allowed<V
 
 /// A write takes the right for what it does at each scope that it changes; what concerns a config as a whole, at `/`.
 pub fn allow_write(access: &Access, intent: Intent) -> Result<AllowedWrite, Denied> {
-    let permits = access.permit_all(needs(&intent))?;
-    Ok(AllowedWrite { caller: permits.caller().clone(), intent })
+    access.permit_all(needs(&intent))?;
+    Ok(AllowedWrite { sight: access.sight(), intent })
 }
 
 fn needs(intent: &Intent) -> Vec<(Verb, Resource)> {

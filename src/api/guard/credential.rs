@@ -46,6 +46,12 @@ impl<'a> Presented<'a> {
     }
 }
 
+/// The one credential in the metadata, if there is exactly one.
+pub fn single(headers: &HeaderMap) -> Option<&HeaderValue> {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    values.next().filter(|_| values.next().is_none())
+}
+
 /// Who calls, as they claim.
 pub fn claim(headers: &HeaderMap) -> Option<&HeaderValue> {
     headers.get(&ACTOR)

@@ -23,4 +23,14 @@ pub enum Refused {
     Certificate(SubjectError),
     #[error("the client certificate has expired")]
     CertificateExpired,
+    /// Too many were refused from its address, and this one is not known.
+    #[error("the credential was not looked at")]
+    NotLookedAt,
+}
+
+impl Refused {
+    /// It may be good: the server cannot tell.
+    pub fn is_ours(&self) -> bool {
+        matches!(self, Refused::Jwt(JwtError::NoKeys))
+    }
 }

@@ -26,6 +26,8 @@ pub struct Rules {
     ruling: ArcSwap<Ruling>,
     /// The newest revision that was looked at.
     seen: AtomicU64,
+    /// Grows once a ruling has been replaced.
+    number: AtomicU64,
     /// Guards the change of the two above: one at a time.
     changing: Mutex<()>,
     /// Of each change.
@@ -66,6 +68,7 @@ impl Rules {
         Ok(Rules {
             ruling: ArcSwap::from_pointee(ruling),
             seen: AtomicU64::new(state.revision.0),
+            number: AtomicU64::new(0),
             changing: Mutex::default(),
             changes: watch::Sender::new(0),
             policy_id,
@@ -73,6 +76,11 @@ impl Rules {
             holders: Cache::new(HOLDERS_MAX),
             keeper,
         })
+    }
+
+    /// Of what holds now: another one for each change. It is to be asked for before what it is of.
+    pub fn number(&self) -> u64 {
+        self.number.load(Ordering::Acquire)
     }
 
     pub fn ruling(&self) -> Arc<Ruling> {
@@ -99,6 +107,7 @@ impl Rules {
                 Ok(mut ruling) => {
                     ruling.tokens = std::mem::take(&mut ruling.tokens).succeeding(&before.tokens);
                     self.ruling.store(Arc::new(ruling));
+                    self.number.fetch_add(1, Ordering::Release);
                     self.changes.send_modify(|count| *count += 1);
                 }
                 // The engine commits none that cannot be read.
@@ -122,7 +131,13 @@ impl Rules {
         Ok(keeper.verifier().verify(text, now)?)
     }
 
-    /// The same, after a look for new keys.
+    /// The same, if it was good before.
+    pub fn jwt_seen(&self, text: &str, now: Timestamp) -> Result<Arc<Caller>, Refused> {
+        let keeper = self.keeper.as_ref().ok_or(Refused::NoIssuer)?;
+        Ok(keeper.verifier().verified(text, now).ok_or(Refused::NotLookedAt)??)
+    }
+
+    /// The same as `jwt`, after a look for new keys.
     pub async fn jwt_after_look(&self, text: &str, now: Timestamp) -> Result<Arc<Caller>, Refused> {
         let keeper = self.keeper.as_ref().ok_or(Refused::NoIssuer)?;
         Ok(keeper.verify(text, now).await?)

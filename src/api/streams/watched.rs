@@ -1,12 +1,12 @@
 //! What a watch stream shows and to whom: checked when it is opened, and again whenever what its caller may do changes. Knows no message.
 
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use tonic::Status;
 
 use crate::api::guard::Standing;
 use crate::auth::{Access, Denied, Resource, Sight, Verb};
-use crate::engine::watch::{WatchSelector, WatchTarget};
+use crate::engine::watch::{Subscription, WatchSelector, WatchTarget};
 use crate::model::Namespace;
 
 /// The targets of one stream, and who may still read them.
@@ -15,6 +15,8 @@ pub struct Watched {
     targets: Vec<Resource>,
     /// Of these the caller may be shown some configs only: the subscription leaves out the others.
     namespaces: Vec<Namespace>,
+    /// What the caller may see by now, until the subscription goes by that.
+    next_sight: Option<Sight>,
 }
 
 impl Watched {
@@ -36,21 +38,28 @@ impl Watched {
                 WatchSelector::Namespace(namespace, _) => namespaces.push(namespace.clone()),
             }
         }
-        let watched = Watched { standing, targets: resources, namespaces };
+        let watched = Watched { standing, targets: resources, namespaces, next_sight: None };
         watched.check(access)?;
         Ok(Some(Box::new(watched)))
     }
 
-    /// What the caller may see by now, if that can be another than before. Fails once they may no longer read what they asked for by name,
-    /// or are not known any more. Wakes when that may have come about.
-    pub fn poll_check(&mut self, context: &mut Context<'_>) -> Result<Option<Sight>, Status> {
-        let mut sight = None;
+    /// Lets the subscription show what the caller may see by now, if that can be another than before. Ready once it does. Fails once they
+    /// may no longer read what they asked for by name, or are not known any more. Wakes when that may have come about.
+    pub fn poll_show(
+        &mut self,
+        subscription: &mut Subscription,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(), Status>> {
         while let Poll::Ready(changed) = self.standing.poll_changed(context) {
             let access = changed?;
             self.check(&access)?;
-            sight = Some(access.sight());
+            self.next_sight = Some(access.sight());
         }
-        Ok(sight)
+        if let Some(sight) = &self.next_sight {
+            ready!(subscription.poll_see_as(sight, context));
+            self.next_sight = None;
+        }
+        Poll::Ready(Ok(()))
     }
 
     fn check(&self, access: &Access) -> Result<(), Denied> {

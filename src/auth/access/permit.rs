@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use super::Access;
 use crate::auth::{Caller, Grants, Resource, Verb};
-use crate::model::{ConfigName, Namespace, Scope};
+use crate::model::{ConfigId, ConfigName, Namespace, Scope};
 
 /// One caller may do one thing to one resource.
 #[derive(Clone, Debug)]
@@ -127,6 +127,16 @@ impl Sight {
     /// Whether the caller may read the config at this scope: the layer there, and what a commit did to it.
     pub fn has(&self, namespace: &Namespace, config: &ConfigName, scope: &Scope) -> bool {
         self.grants.allows_config(Verb::Read, namespace, config, scope)
+    }
+
+    /// Whether secrets in the layer of the config at this scope are shown to the caller as they are.
+    pub fn reveals(&self, id: &ConfigId, scope: &Scope) -> bool {
+        self.grants.allows_config(Verb::RevealSecret, &id.namespace, &id.config, scope)
+    }
+
+    /// The same for every config of a namespace.
+    pub fn reveals_all_of(&self, namespace: &Namespace, scope: &Scope) -> bool {
+        self.grants.reveals_all_of(namespace, scope)
     }
 
     /// Whether there is anything in the namespace that the caller may read.

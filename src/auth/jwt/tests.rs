@@ -73,7 +73,10 @@ fn a_token_is_verified_once_and_remembered_until_the_keys_change() {
     let (key, other) = (SigningKey::ec("a"), SigningKey::ec("b"));
     let verifier = verifier(&[&key]);
     let token = key.token(&claims());
+    assert!(verifier.verified(&token, NOW).is_none(), "no work is done on what is new");
     let first = verifier.verify(&token, NOW).expect("it is good");
+    assert!(verifier.verified(&token, NOW).is_some_and(|known| known.is_ok()));
+    assert_eq!(verifier.verified(&token, seconds(3630)).and_then(Result::err), Some(JwtError::Expired));
     let again = verifier.verify(&token, NOW).expect("it is good");
     assert!(std::sync::Arc::ptr_eq(&first, &again));
     // Time goes on for what is remembered, too.

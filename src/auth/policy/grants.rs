@@ -68,6 +68,11 @@ impl Grants {
         self.verbs.contains(verb) && self.bindings.iter().any(is_about)
     }
 
+    /// Whether secrets of every config of the namespace are shown to the caller at this scope.
+    pub fn reveals_all_of(&self, namespace: &Namespace, scope: &Scope) -> bool {
+        self.meets(&Need::of_all(Verb::RevealSecret, namespace, scope))
+    }
+
     fn meets(&self, need: &Need<'_>) -> bool {
         self.verbs.contains(need.verb) && self.bindings.iter().any(|binding| binding.meets(need))
     }

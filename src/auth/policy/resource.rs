@@ -37,16 +37,19 @@ impl Resource {
     pub(super) fn need(&self, verb: Verb) -> Need<'_> {
         match self {
             Resource::Store => Need { verb, namespace: None, config: None, scope: &GLOBAL },
-            Resource::Namespace(namespace) => {
-                let verb = if is_reserved(namespace) { Verb::Admin } else { verb };
-                Need { verb, namespace: Some(namespace.as_str()), config: None, scope: &GLOBAL }
-            }
+            Resource::Namespace(namespace) => Need::of_all(verb, namespace, &GLOBAL),
             Resource::Config { id, scope } => Need::of(verb, &id.namespace, &id.config, scope),
         }
     }
 }
 
 impl<'a> Need<'a> {
+    /// The same for every config of a namespace at once.
+    pub fn of_all(verb: Verb, namespace: &'a Namespace, scope: &'a Scope) -> Need<'a> {
+        let verb = if is_reserved(namespace) { Verb::Admin } else { verb };
+        Need { verb, namespace: Some(namespace.as_str()), config: None, scope }
+    }
+
     /// - In the namespace of the server everything takes `admin`, at `/`.
     /// - What governs a config is bound under the name of that config, what governs a namespace under `*`; to change it takes `schema` at
     ///   `/`, whatever the verb, and so does the verb `schema` itself.

@@ -126,13 +126,13 @@ async fn watch_until(
         selector: WatchSelector::Config(id(config), None),
         scope: scope(1),
         view: View::Effective,
-        secrets: Secrets::Revealed,
         format: Format::Json,
     };
     let options = WatchOptions {
         targets: vec![target],
         resume_token: None,
         progress_interval: Duration::from_secs(3600),
+        sight: everything(),
     };
     let mut events = engine.watch(options).await.expect("it opens");
     let mut told = vec![];

@@ -177,7 +177,7 @@ async fn a_schema_that_marks_a_place_seals_what_is_there_and_hides_what_was() {
         let then = read_at(&engine, &past, At::Version(version)).await;
         assert!(is_hidden(&then["password"]), "{then}");
     }
-    let versions = engine.versions(&id(0), Version(9), 9, Secrets::Hidden).await.expect("history");
+    let versions = engine.versions(&id(0), Version(9), 9, sight(Secrets::Hidden)).await.expect("history");
     for (_, sealed) in &versions {
         for layer in
             &sealed.commit.changes.iter().find(|change| change.id == id(0)).expect("it changed").layers
@@ -196,11 +196,15 @@ async fn subscribe(engine: &Engine, secrets: Secrets) -> Subscription {
         selector: WatchSelector::Config(id(0), None),
         scope: scope(0),
         view: View::Effective,
-        secrets,
         format: Format::Json,
     };
     let interval = Duration::from_secs(600);
-    let options = WatchOptions { targets: vec![target], resume_token: None, progress_interval: interval };
+    let options = WatchOptions {
+        targets: vec![target],
+        resume_token: None,
+        progress_interval: interval,
+        sight: sight(secrets),
+    };
     engine.watch(options).await.expect("it is opened")
 }
 
@@ -224,7 +228,8 @@ async fn a_stream_of_commits_and_an_outcome_show_what_may_be_seen() {
     for (secrets, is_shown) in [(Secrets::Revealed, true), (Secrets::Hidden, false)] {
         let progress_interval = Duration::from_secs(600);
         let filter = Some((id(0).namespace, None));
-        let options = ChangesOptions { from: Some(Revision(1)), filter, progress_interval, secrets };
+        let options =
+            ChangesOptions { from: Some(Revision(1)), filter, progress_interval, sight: sight(secrets) };
         let mut changes = engine.changes(options).expect("it is opened");
         let ChangeEvent::Commit(sealed) = changes.next().await.expect("a commit") else { panic!("a commit") };
         let content = sealed.commit.changes[0].layers[0].content.clone().expect("it was put");
@@ -236,7 +241,7 @@ async fn a_stream_of_commits_and_an_outcome_show_what_may_be_seen() {
         assert_eq!(format!("{origins:?}").contains(CANARY), is_shown);
         let change = put(0, 0, LayerKind::Base, &json!({"a": {"$secret": "new-canary"}, "b": 1}));
         let (report, outcome) =
-            engine.validate(vec![change], Pointer::root(), secrets).await.expect("it is validated");
+            engine.validate(vec![change], Pointer::root(), sight(secrets)).await.expect("it is validated");
         let layer = &outcome.expect("there is an outcome").layers[0];
         let (before, after) =
             (layer.before.as_ref().expect("it was there"), layer.after.as_ref().expect("it is there"));
@@ -254,7 +259,7 @@ async fn what_is_only_validated_makes_no_key_and_is_told_as_if_it_were_written()
     let change = || put(0, 0, LayerKind::Base, &json!({"a": {"$secret": CANARY}}));
     for secrets in [Secrets::Revealed, Secrets::Hidden] {
         let (_, outcome) =
-            engine.validate(vec![change()], Pointer::root(), secrets).await.expect("it is validated");
+            engine.validate(vec![change()], Pointer::root(), sight(secrets)).await.expect("it is validated");
         let after =
             outcome.expect("an outcome").layers[0].after.clone().expect("it is put").content.to_value();
         assert_eq!(
@@ -288,7 +293,7 @@ async fn no_finding_shows_a_secret() {
         "pin": 4242, "password": {"$secret": "correcthorse1"}, "min_pool": {"$secret": 7117}, "max_pool": 3
     });
     let (report, _) = engine
-        .validate(vec![put(0, 1, LayerKind::Base, &layer)], Pointer::root(), Secrets::Revealed)
+        .validate(vec![put(0, 1, LayerKind::Base, &layer)], Pointer::root(), everything())
         .await
         .expect("a report");
     let errors: Vec<_> = report.findings.iter().map(|finding| finding.code.to_string()).collect();

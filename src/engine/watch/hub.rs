@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, Guard};
 use tokio::sync::watch;
 
-use crate::model::{Commit, ConfigId, Governs, LayerKey, Revision, Scope};
+use crate::model::{Commit, ConfigId, Governs, LayerKey, Namespace, Revision, Scope};
 
 use super::super::error::{Error, Limit, Missing};
 use super::super::governance::{Governance, Governed};
@@ -19,6 +19,7 @@ use super::cell::{Cell, Told};
 use super::followers::Followers;
 use super::subscriber::{Mark, Subscriber, SubscriberId};
 use super::table::Table;
+use super::waiting::Waiting;
 use super::wheel::Tick;
 
 /// All watch streams of this server.
@@ -27,7 +28,7 @@ use super::wheel::Tick;
 /// a target, and their own marks: never a lock that all of them share.
 ///
 /// Locks, in the order in which they are taken: `table`, then `progress_waiters`, then those of a cell, then those of a
-/// subscriber; `pending` is taken last.
+/// subscriber; `pending` is taken last, and so is that of `waiting`.
 pub struct Hub {
     pub(in super::super) resolver: Arc<Resolver>,
     watchers_max: usize,
@@ -48,6 +49,9 @@ pub struct Hub {
     subscriber_next: AtomicU64,
     /// Messages that told streams of documents.
     pub(super) deliveries: AtomicU64,
+    /// Streams that were refused since a namespace has as many watchers as it may have.
+    pub(super) quota_refusals: AtomicU64,
+    pub(super) waiting: Waiting,
     reached: watch::Sender<Revision>,
 }
 
@@ -99,6 +103,8 @@ impl Hub {
             progress_waiters: Mutex::default(),
             subscriber_next: AtomicU64::new(1),
             deliveries: AtomicU64::new(0),
+            quota_refusals: AtomicU64::new(0),
+            waiting: Waiting::default(),
         });
         let thread = std::thread::Builder::new()
             .name("watch".into())
@@ -166,6 +172,20 @@ impl Hub {
         self.deliveries.load(Ordering::Relaxed)
     }
 
+    /// Targets that streams follow in a namespace, each as often as it is followed.
+    pub fn watcher_count_of(&self, namespace: &Namespace) -> u64 {
+        self.table().watchers.of(namespace)
+    }
+
+    /// How long the state has been waiting that waits the longest for the client of its stream to make room for it.
+    pub fn lag(&self) -> Duration {
+        self.waiting.longest(Instant::now())
+    }
+
+    pub fn quota_refusal_count(&self) -> u64 {
+        self.quota_refusals.load(Ordering::Relaxed)
+    }
+
     /// What is watched of a config, by how many streams.
     pub fn watched(&self, id: &ConfigId) -> Vec<(Scope, View, usize)> {
         self.table().watched(id)
@@ -201,6 +221,15 @@ impl Hub {
         drop(table);
         subscriber.wake();
         Ok(())
+    }
+
+    /// Wakes a stream once `revision` is reached, or something before it. The table is to be held, so that the stream stays.
+    pub(super) fn wake_at(&self, subscriber: &Arc<Subscriber>, revision: Revision) {
+        let mut waiters = self.progress_waiters();
+        match self.revision() < revision {
+            true => drop(waiters.insert(subscriber.id, subscriber.clone())),
+            false => subscriber.wake(),
+        }
     }
 
     /// Every stream of one target is told at least of this revision.

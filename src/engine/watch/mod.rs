@@ -15,6 +15,8 @@ mod subscriber;
 mod subscription;
 mod table;
 mod token;
+mod waiting;
+mod watchers;
 mod wheel;
 
 pub(super) use hub::Hub;

@@ -4,7 +4,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use crate::auth::Sight as MaySee;
+use crate::auth::Sight;
 use crate::model::text::Format;
 use crate::model::{ConfigId, ConfigName, Digest, Namespace, Scope};
 
@@ -13,7 +13,8 @@ use super::super::sight::Secrets;
 use super::super::state::State;
 use super::cell::Cell;
 use super::message::{Event, Known, TargetState, TargetStatus};
-use super::subscriber::Mark;
+use super::subscriber::{Mark, Subscriber};
+use super::table::Table;
 
 /// Text of the documents of one message, and what it may have besides: a message stays below the 4 MiB that gRPC
 /// clients receive by default.
@@ -25,10 +26,10 @@ const PART_STATES_MAX: usize = 1000;
 pub(super) struct Several {
     targets: Vec<Followed>,
     sending: Option<Sending>,
-    /// Which configs of the namespaces that it follows are shown. `None`: all of them.
-    may_see: Option<MaySee>,
-    /// What is shown is another than before, and the client has yet to hear of it.
-    is_narrowed: bool,
+    /// What is shown of them.
+    sight: Sight,
+    /// What was shown before, and the targets whose cells are others since: the client has yet to hear of the difference.
+    seen_before: Option<(Sight, Vec<u32>)>,
 }
 
 /// A target, and what the client knows of it.
@@ -48,6 +49,7 @@ pub(super) struct FollowedMany {
     pub namespace: Namespace,
     pub scope: Scope,
     pub view: View,
+    /// How they stand for most of them: what is told of these is made once for many streams.
     pub secrets: Secrets,
     pub format: Format,
     pub known: HashMap<ConfigName, Digest>,
@@ -77,19 +79,29 @@ enum Look {
 }
 
 impl Several {
-    pub fn new(targets: Vec<Followed>) -> Several {
-        Several { targets, sending: None, may_see: None, is_narrowed: false }
+    pub fn new(targets: Vec<Followed>, sight: Sight) -> Several {
+        Several { targets, sending: None, sight, seen_before: None }
     }
 
-    /// From now on the configs of a namespace are those that may be seen; others are absent. The next message tells what that changes.
-    pub fn narrow(&mut self, may_see: MaySee) {
-        self.may_see = Some(may_see);
-        self.is_narrowed = true;
+    /// From now on it shows what this one may see. The next message tells what that changes.
+    pub fn see_as(&mut self, sight: &Sight, table: &mut Table, state: &State, subscriber: &Arc<Subscriber>) {
+        let before = std::mem::replace(&mut self.sight, sight.clone());
+        let (_, others) = self.seen_before.get_or_insert_with(|| (before, vec![]));
+        for (place, target) in (0..).zip(&mut self.targets) {
+            let Followed::One(one) = target else { continue };
+            let was = one.cell.clone();
+            if one.see_as(&self.sight, table, state) {
+                one.cell.among().add(subscriber, place);
+                was.among().remove(subscriber.id, place);
+                table.release(&was);
+                others.push(place);
+            }
+        }
     }
 
     /// Whether there is something to look at although nothing was committed.
-    pub fn is_narrowed(&self) -> bool {
-        self.is_narrowed
+    pub fn sees_otherwise(&self) -> bool {
+        self.seen_before.is_some()
     }
 
     pub fn targets(&self) -> &[Followed] {
@@ -107,7 +119,7 @@ impl Several {
                 }
             }
         }
-        self.is_narrowed = false;
+        self.seen_before = None;
         let looks = looks.into_iter();
         self.sending = Some(Sending { state, kind: Kind::Snapshot { reset }, looks, carried: None });
     }
@@ -115,14 +127,14 @@ impl Several {
     /// Starts the message that says what changed, if anything did. The marks must be those up to the state.
     pub fn start_update(&mut self, state: Arc<State>, marks: Vec<Mark>) {
         let mut looks: Vec<_> = marks.into_iter().map(Look::Marked).collect();
-        if std::mem::take(&mut self.is_narrowed) {
+        if let Some((before, others)) = self.seen_before.take() {
+            looks.extend(others.into_iter().map(Look::One));
             for (place, target) in (0..).zip(&self.targets) {
                 let Followed::Many(many) = target else { continue };
                 let names = many.names(&state).into_iter();
-                let other = names.filter(|name| {
-                    many.may_see(self.may_see.as_ref(), name) != many.known.contains_key(name)
-                });
-                looks.extend(other.map(|name| Look::OneOfMany(place, name)));
+                let others =
+                    names.filter(|name| many.seen_by(&before, name) != many.seen_by(&self.sight, name));
+                looks.extend(others.map(|name| Look::OneOfMany(place, name)));
             }
         }
         self.sending = Some(Sending { state, kind: Kind::Update, looks: looks.into_iter(), carried: None });
@@ -168,8 +180,7 @@ impl Several {
                     Kind::Update => one.look(&sending.state, resolver),
                 },
                 (Followed::Many(many), Some(config)) => {
-                    let is_seen = many.may_see(self.may_see.as_ref(), config);
-                    many.look(sending, config, is_seen.then_some(&look), resolver)
+                    many.look(sending, config, many.seen_by(&self.sight, config), &look, resolver)
                 }
                 (Followed::One(_), Some(_)) | (Followed::Many(_), None) => {
                     unreachable!("a config is named where many are followed, and only there")
@@ -182,7 +193,27 @@ impl Several {
     }
 }
 
+impl Followed {
+    pub fn namespace(&self) -> &Namespace {
+        match self {
+            Followed::One(one) => &one.cell.target.id.namespace,
+            Followed::Many(many) => &many.namespace,
+        }
+    }
+}
+
 impl FollowedOne {
+    /// Looks by the cell of what this one may see. Whether that is another; the table is then to be told who follows which.
+    pub fn see_as(&mut self, sight: &Sight, table: &mut Table, state: &State) -> bool {
+        let target = &self.cell.target;
+        let secrets = Secrets::seen_by(sight, &target.id, &target.scope);
+        let is_other = secrets != target.secrets;
+        if is_other {
+            self.cell = table.cell(Target { secrets, ..Target::clone(target) }, state);
+        }
+        is_other
+    }
+
     /// What the target is in a state, for a snapshot. From here on the client knows it.
     pub fn greet(&mut self, state: &State, resolver: &Resolver) -> TargetState {
         let known = std::mem::replace(&mut self.known, Known::Absent);
@@ -217,32 +248,37 @@ impl FollowedMany {
         there.map(|config| &config.id.config).chain(self.known.keys()).cloned().collect()
     }
 
-    fn may_see(&self, may_see: Option<&MaySee>, config: &ConfigName) -> bool {
-        may_see.is_none_or(|may_see| may_see.has(&self.namespace, config, &self.scope))
-    }
-
-    fn target(&self, config: &ConfigName) -> Arc<Target> {
+    /// How a config stands for somebody. `None`: it is not shown, as if it were not there.
+    fn seen_by(&self, sight: &Sight, config: &ConfigName) -> Option<Secrets> {
         let id = ConfigId { namespace: self.namespace.clone(), config: config.clone() };
-        let (scope, view, secrets) = (self.scope.clone(), self.view, self.secrets);
-        Arc::new(Target { id, scope, view, secrets })
+        let is_seen = sight.has(&id.namespace, &id.config, &self.scope);
+        is_seen.then(|| Secrets::seen_by(sight, &id, &self.scope))
     }
 
-    /// What to tell of a config. Without a look it is as if it were not there.
+    fn target(&self, config: &ConfigName, secrets: Secrets) -> Arc<Target> {
+        let id = ConfigId { namespace: self.namespace.clone(), config: config.clone() };
+        Arc::new(Target { id, scope: self.scope.clone(), view: self.view, secrets })
+    }
+
+    /// What to tell of a config, which stands like this.
     fn look(
         &mut self,
         sending: &Sending,
         config: &ConfigName,
-        look: Option<&Look>,
+        seen: Option<Secrets>,
+        look: &Look,
         resolver: &Resolver,
     ) -> Option<TargetState> {
         let state = &sending.state;
-        let (target, document) = match look {
-            None => (self.target(config), None),
-            Some(Look::Marked(Mark { told: Some(told), .. })) if told.revision <= state.revision => {
+        let (target, document) = match (look, seen) {
+            (_, None) => (self.target(config, self.secrets), None),
+            (Look::Marked(Mark { told: Some(told), .. }), Some(secrets))
+                if told.revision <= state.revision && told.target.secrets == secrets =>
+            {
                 (told.target.clone(), told.document(resolver).cloned())
             }
-            Some(Look::Marked(_) | Look::One(_) | Look::OneOfMany(..)) => {
-                let target = self.target(config);
+            (Look::Marked(_) | Look::One(_) | Look::OneOfMany(..), Some(secrets)) => {
+                let target = self.target(config, secrets);
                 let document = resolver.resolve_in(state, &target);
                 (target, document)
             }

@@ -5,11 +5,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio_stream::Stream;
 
-use crate::auth::Sight as MaySee;
+use crate::auth::Sight;
 use crate::model::text::Format;
 use crate::model::{ConfigId, ConfigName, Digest, Namespace, Revision, Scope};
 
@@ -31,6 +31,8 @@ pub struct WatchOptions {
     /// `None`: afresh.
     pub resume_token: Option<String>,
     pub progress_interval: Duration,
+    /// Who watches. Of a namespace they are shown the configs that they may see; that they may see the others is for the caller to ask.
+    pub sight: Sight,
 }
 
 /// One target of a stream, or every config of a namespace.
@@ -39,7 +41,6 @@ pub struct WatchTarget {
     pub selector: WatchSelector,
     pub scope: Scope,
     pub view: View,
-    pub secrets: Secrets,
     pub format: Format,
 }
 
@@ -55,6 +56,13 @@ impl WatchSelector {
     pub fn is_config(&self) -> bool {
         matches!(self, WatchSelector::Config(..))
     }
+
+    fn namespace(&self) -> &Namespace {
+        match self {
+            WatchSelector::Config(id, _) => &id.namespace,
+            WatchSelector::Namespace(namespace, _) => namespace,
+        }
+    }
 }
 
 pub type Held = BTreeMap<ConfigName, Digest>;
@@ -69,6 +77,8 @@ pub struct Subscription {
     /// The newest that was told.
     revision: Revision,
     stage: Stage,
+    /// The client has made no room yet for what was told last.
+    is_waiting: bool,
 }
 
 enum Following {
@@ -90,14 +100,19 @@ impl Hub {
         let interval = options.progress_interval.mul_f64(0.8 + 0.2 * fastrand::f64());
         let alone = matches!(options.targets.as_slice(), [target] if target.selector.is_config());
         let mut table = self.table();
-        let subscriber = self.add(&mut table, Wheel::ticks_of(interval))?;
         let state = self.state();
+        let namespaces = options.targets.iter().map(|target| target.selector.namespace());
+        let counted = table.watchers.add(namespaces.clone(), &state);
+        counted.inspect_err(|_| _ = self.quota_refusals.fetch_add(1, Relaxed))?;
+        let subscriber = self.add(&mut table, Wheel::ticks_of(interval));
+        let subscriber = subscriber.inspect_err(|_| table.watchers.remove(namespaces))?;
         let reset = options.resume_token.is_some_and(|token| !honours(&state, &token));
         let mut followed = Vec::with_capacity(options.targets.len());
         for (place, target) in (0..).zip(options.targets) {
-            let WatchTarget { selector, scope, view, secrets, format } = target;
+            let WatchTarget { selector, scope, view, format } = target;
             followed.push(match selector {
                 WatchSelector::Config(id, held) => {
+                    let secrets = Secrets::seen_by(&options.sight, &id, &scope);
                     let cell = table.cell(Target { id, scope, view, secrets }, &state);
                     let mut followers = if alone { cell.alone() } else { cell.among() };
                     followers.add(&subscriber, place);
@@ -106,6 +121,10 @@ impl Hub {
                     Followed::One(FollowedOne { cell, format, known })
                 }
                 WatchSelector::Namespace(namespace, held) => {
+                    let secrets = match options.sight.reveals_all_of(&namespace, &scope) {
+                        true => Secrets::Revealed,
+                        false => Secrets::Hidden,
+                    };
                     table.follow_namespace(&subscriber, place, &namespace, &scope, (view, secrets));
                     let known = if reset { HashMap::new() } else { held.into_iter().collect() };
                     Followed::Many(Box::new(FollowedMany { namespace, scope, view, secrets, format, known }))
@@ -115,11 +134,12 @@ impl Hub {
         drop(table);
         let following = match <[Followed; 1]>::try_from(followed) {
             Ok([Followed::One(one)]) => Following::Alone(one),
-            Ok(many) => Following::Several(Box::new(Several::new(many.into()))),
-            Err(several) => Following::Several(Box::new(Several::new(several))),
+            Ok(many) => Following::Several(Box::new(Several::new(many.into(), options.sight))),
+            Err(several) => Following::Several(Box::new(Several::new(several, options.sight))),
         };
         let stage = Stage::Opening { reset };
-        Ok(Subscription { hub: self.clone(), subscriber, following, revision: Revision::ZERO, stage })
+        let (hub, revision) = (self.clone(), Revision::ZERO);
+        Ok(Subscription { hub, subscriber, following, revision, stage, is_waiting: false })
     }
 }
 
@@ -140,17 +160,47 @@ impl Subscription {
         self.subscriber.set_owner(owner);
     }
 
-    /// From now on, of the namespaces that it follows whole, it shows the configs that may be seen; others are absent. What that changes
-    /// is told when it is polled next.
-    pub fn narrow(&mut self, may_see: MaySee) {
-        match &mut self.following {
-            Following::Alone(_) => {}
-            Following::Several(several) => several.narrow(may_see),
+    /// From now on it shows what this one may see: secrets or their fingerprints, and of the namespaces that it follows whole, these
+    /// configs, as if there were no others. What that changes is told when it is polled next. Not before the hub has reached what was told
+    /// already, which wakes the stream.
+    pub fn poll_see_as(&mut self, sight: &Sight, context: &Context<'_>) -> Poll<()> {
+        self.subscriber.register(context.waker());
+        let Subscription { hub, subscriber, following, revision, .. } = self;
+        let mut table = hub.table();
+        let state = hub.state();
+        if state.revision < *revision {
+            hub.wake_at(subscriber, *revision);
+            return Poll::Pending;
+        }
+        match following {
+            Following::Alone(one) => {
+                let was = one.cell.clone();
+                if one.see_as(sight, &mut table, &state) {
+                    one.cell.alone().add(subscriber, 0);
+                    was.alone().remove(subscriber.id, 0);
+                    table.release(&was);
+                }
+            }
+            Following::Several(several) => several.see_as(sight, &mut table, &state, subscriber),
+        }
+        Poll::Ready(())
+    }
+
+    /// The client makes no room for what was told last. It has when the stream is polled again.
+    pub fn waits(&mut self) {
+        if !std::mem::replace(&mut self.is_waiting, true) {
+            self.hub.waiting.begin(self.subscriber.id, Instant::now());
+        }
+    }
+
+    fn waits_no_more(&mut self) {
+        if std::mem::take(&mut self.is_waiting) {
+            self.hub.waiting.end(self.subscriber.id);
         }
     }
 
     fn next_event(&mut self) -> Option<Result<Event, Error>> {
-        let Subscription { hub, subscriber, following, revision, stage } = self;
+        let Subscription { hub, subscriber, following, revision, stage, is_waiting: _ } = self;
         if let Following::Several(several) = following
             && let Some(part) = several.next_part(&hub.resolver)
         {
@@ -161,14 +211,14 @@ impl Subscription {
             return Some(Err(Error::Draining { retry_after: super::super::RETRY_AFTER }));
         }
         let (event, looked) = match following {
-            Following::Alone(one) => one.next(stage, hub),
+            Following::Alone(one) => one.next(stage, hub, *revision),
             Following::Several(several) => {
                 // First the state: the marks that lead to it are then made.
                 let state = hub.state();
                 let marks = subscriber.take_marks(state.revision);
                 match std::mem::replace(stage, Stage::Open) {
                     Stage::Opening { reset } => several.start_snapshot(Arc::clone(&state), reset),
-                    Stage::Open | Stage::Ended if marks.is_empty() && !several.is_narrowed() => {}
+                    Stage::Open | Stage::Ended if marks.is_empty() && !several.sees_otherwise() => {}
                     Stage::Open | Stage::Ended => several.start_update(Arc::clone(&state), marks),
                 }
                 (several.next_part(&hub.resolver), state.revision)
@@ -186,8 +236,8 @@ impl Subscription {
 }
 
 impl FollowedOne {
-    /// What to tell a stream that follows nothing else, and the revision at which it was looked at.
-    fn next(&mut self, stage: &mut Stage, hub: &Hub) -> (Option<Event>, Revision) {
+    /// What to tell a stream that follows nothing else and was told of a revision before, and the revision at which it was looked at.
+    fn next(&mut self, stage: &mut Stage, hub: &Hub, before: Revision) -> (Option<Event>, Revision) {
         if let Stage::Opening { reset } = *stage {
             *stage = Stage::Open;
             let state = hub.state();
@@ -207,6 +257,10 @@ impl FollowedOne {
         self.known = now;
         let status = TargetStatus::of(&self.cell.target, document.cloned());
         let state = TargetState { format: self.format, status };
+        // It did not change, but is seen otherwise: what every stream is told of a change would be told at a revision of long ago.
+        if document.is_some_and(|document| document.at.revision <= before) {
+            return (Some(Event::Update { revision: looked, states: vec![state], more: false }), looked);
+        }
         (Some(Event::Changed { revision: told.revision, state }), looked)
     }
 }
@@ -218,6 +272,7 @@ impl Stream for Subscription {
         if let Stage::Ended = self.stage {
             return Poll::Ready(None);
         }
+        self.waits_no_more();
         // Before looking: what comes after the look wakes.
         self.subscriber.register(context.waker());
         let Some(event) = self.next_event() else { return Poll::Pending };
@@ -230,16 +285,19 @@ impl Stream for Subscription {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
+        self.waits_no_more();
         let id = self.subscriber.id;
         let mut table = self.hub.table();
         table.remove(id);
         self.hub.progress_waiters().remove(&id);
         match &self.following {
             Following::Alone(one) => {
+                table.watchers.remove([&one.cell.target.id.namespace].into_iter());
                 one.cell.alone().remove(id, 0);
                 table.release(&one.cell);
             }
             Following::Several(several) => {
+                table.watchers.remove(several.targets().iter().map(Followed::namespace));
                 for (place, target) in (0..).zip(several.targets()) {
                     match target {
                         Followed::One(one) => {

@@ -13,12 +13,14 @@ use super::super::state::State;
 use super::cell::Cell;
 use super::followers::Followers;
 use super::subscriber::{Subscriber, SubscriberId};
+use super::watchers::WatcherCounts;
 use super::wheel::{Tick, Wheel};
 
 /// All subscriptions.
 pub(super) struct Table {
     pub draining: bool,
     pub wheel: Wheel,
+    pub watchers: WatcherCounts,
     subscribers: HashMap<SubscriberId, Entry>,
     /// The targets of each config, sorted by scope and view: what is below a scope stands together.
     cells: HashMap<ConfigId, Vec<Arc<Cell>>>,
@@ -37,6 +39,7 @@ impl Table {
         Table {
             draining: false,
             wheel: Wheel::new(started),
+            watchers: WatcherCounts::default(),
             subscribers: HashMap::new(),
             cells: HashMap::new(),
             namespaces: HashMap::new(),

@@ -47,7 +47,7 @@ fn every_method_of_the_descriptors_is_found_by_its_path_and_there_once() {
 fn what_clients_make_up_is_counted_as_unknown() {
     let calls = calls();
     for path in ["/", "/confwatch.v1.ConfigService/Gut", "/confwatch.v1.ConfigService/Get/", "/a/b?c"] {
-        calls.end(&calls.begin(&request(path)), Code::Unimplemented);
+        calls.end(&mut calls.begin(&request(path)), Code::Unimplemented);
     }
     assert_eq!(counted(&calls), [("unknown", "unknown", Code::Unimplemented, 4)]);
 }

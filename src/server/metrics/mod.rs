@@ -19,7 +19,9 @@ use self::write::Writer;
 use super::calls::{Calls, TICK_NANOS, code_name};
 use super::connections::Connections;
 use super::received::Requests;
-use crate::engine::{BySource, Engine};
+use crate::api::guard::rates::{RateLimit, Rates};
+use crate::engine::{BySource, Engine, Usage};
+use crate::model::quota::Quota;
 use crate::store::sled::{Counts as StoreCounts, DiskBytes};
 
 const SECOND_NANOS: f64 = 1e9;
@@ -35,6 +37,7 @@ struct Sources {
     calls: Arc<Calls>,
     connections: Arc<Connections>,
     requests: Arc<Requests>,
+    rates: Arc<Rates>,
     data_dir: PathBuf,
     /// Since the epoch.
     started_seconds: f64,
@@ -45,6 +48,8 @@ struct Sources {
 struct Opened {
     engine: Arc<Engine>,
     store: Arc<StoreCounts>,
+    /// Messages of clients.
+    too_large: Arc<AtomicU64>,
 }
 
 impl Metrics {
@@ -52,19 +57,21 @@ impl Metrics {
         calls: Arc<Calls>,
         connections: Arc<Connections>,
         requests: Arc<Requests>,
+        rates: Arc<Rates>,
         data_dir: PathBuf,
         started: SystemTime,
     ) -> Metrics {
         let started_seconds = started.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
         let opened = RwLock::default();
-        let sources = Arc::new(Sources { calls, connections, requests, data_dir, started_seconds, opened });
+        let sources =
+            Arc::new(Sources { calls, connections, requests, rates, data_dir, started_seconds, opened });
         let mut registry = Registry::default();
         registry.register_collector(Box::new(Everything(Arc::clone(&sources))));
         Metrics { sources, registry }
     }
 
-    pub(super) fn open(&self, engine: Arc<Engine>, store: Arc<StoreCounts>) {
-        self.sources.set_opened(Some(Opened { engine, store }));
+    pub(super) fn open(&self, engine: Arc<Engine>, store: Arc<StoreCounts>, too_large: Arc<AtomicU64>) {
+        self.sources.set_opened(Some(Opened { engine, store, too_large }));
     }
 
     /// On return nothing is kept of what was open.
@@ -94,7 +101,9 @@ impl Collector for Everything {
         self.0.process(writer)?;
         self.0.calls(writer)?;
         self.0.connections(writer)?;
+        self.0.limits(writer)?;
         self.0.engine(writer)?;
+        self.0.quotas(writer)?;
         self.0.store(writer)
     }
 }
@@ -177,6 +186,23 @@ impl Sources {
         writer.counter("confwatch_certificate_reloads", help, by("outcome", reloads))
     }
 
+    fn limits(&self, writer: &mut Writer<'_, '_>) -> fmt::Result {
+        let counts = &self.rates.counts;
+        let limited = [
+            (RateLimit::CallsPerAddress.as_str(), &counts.calls_per_address),
+            (RateLimit::CallsPerActor.as_str(), &counts.calls_per_actor),
+            (RateLimit::RefusalsPerAddress.as_str(), &counts.refusals_per_address),
+        ];
+        let help = "Calls that were refused since there were too many, by the limit that they reached";
+        writer.counter("confwatch_rate_limited", help, by("limit", limited))?;
+        let messages = self.opened().as_ref().map(|opened| value(&opened.too_large));
+        let headers = Some(value(&self.connections.counts.headers_too_large));
+        let too_large = [("headers", headers), ("message", messages)];
+        let too_large = too_large.into_iter().filter_map(|(of, count)| Some(([("of", of)], count?)));
+        let help = "Calls that were refused since their metadata, or a message, were larger than they may be";
+        writer.counter("confwatch_requests_too_large", help, too_large)
+    }
+
     fn engine(&self, writer: &mut Writer<'_, '_>) -> fmt::Result {
         let opened = self.opened();
         let engine = opened.as_ref().map(|opened| &*opened.engine);
@@ -215,7 +241,47 @@ impl Sources {
         let help = "Messages that told watch streams of documents";
         writer.counter("confwatch_watch_deliveries", help, deliveries)?;
         let help = "How many revisions what watch streams are told of is behind the newest durable commit";
-        writer.gauge("confwatch_watch_lag_revisions", help, None, gauge(Engine::watch_lag))
+        writer.gauge("confwatch_watch_lag_revisions", help, None, gauge(Engine::watch_lag))?;
+        let help = "How long the state has been waiting that waits the longest for the client of its watch stream to make room for \
+                    it; 0: none waits. What the buffers of the stream took, some 100 KB, is not waited for";
+        let lag = engine.map(|engine| ([], engine.slowest_watcher_lag().as_secs_f64()));
+        writer.gauge("confwatch_watch_lag", help, Some(Unit::Seconds), lag)
+    }
+
+    /// Of namespaces only those are told that an administrator has named: others can be made by whoever may write.
+    fn quotas(&self, writer: &mut Writer<'_, '_>) -> fmt::Result {
+        let opened = self.opened();
+        let engine = opened.as_ref().map(|opened| &*opened.engine);
+        let refused = engine.into_iter().flat_map(|engine| {
+            let counts = engine.commit_counts();
+            let count = |quota: Quota| match quota {
+                Quota::Configs => value(&counts.refused_for_configs),
+                Quota::Bytes => value(&counts.refused_for_bytes),
+                Quota::Watchers => engine.watch_quota_refusal_count(),
+            };
+            Quota::ALL.map(|quota| ([("quota", quota.as_str())], count(quota)))
+        });
+        let help = "Writes and watch streams that were refused for a quota of a namespace";
+        writer.counter("confwatch_quota_exceeded", help, refused)?;
+
+        let state = engine.map(Engine::state);
+        let named = state.iter().flat_map(|state| state.quotas().namespaces());
+        let usages = |read: fn(Usage) -> u64| {
+            let state = state.as_ref();
+            named.clone().filter_map(move |namespace| {
+                Some(([("namespace", namespace.as_str())], read(state?.usage(namespace))))
+            })
+        };
+        let help = "Configs of a namespace that has quotas of its own";
+        writer.gauge("confwatch_namespace_configs", help, None, usages(|usage| usage.configs))?;
+        let help = "What the layers of a namespace that has quotas of its own hold";
+        let bytes = usages(|usage| usage.bytes);
+        writer.gauge("confwatch_namespace_content", help, Some(Unit::Bytes), bytes)?;
+        let help = "Targets that watch streams follow in a namespace that has quotas of its own, each as often as it is followed";
+        let watchers = named.clone().filter_map(|namespace| {
+            Some(([("namespace", namespace.as_str())], engine?.watcher_count_of(namespace)))
+        });
+        writer.gauge("confwatch_namespace_watchers", help, None, watchers)
     }
 
     fn store(&self, writer: &mut Writer<'_, '_>) -> fmt::Result {

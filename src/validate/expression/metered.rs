@@ -138,7 +138,8 @@ impl Rewriting<'_> {
             (operators::OPT_INDEX | operators::OPT_SELECT, [container, index]) => {
                 // The optional has a copy of what is there, which is not known before.
                 let container = self.expression(container);
-                let args = vec![self.pay(UNLESS_SPENT, vec![container]), self.index(index)];
+                // What is no place in it is none, where without the `?` it is an error.
+                let args = vec![self.pay(UNLESS_SPENT, vec![container]), self.weighed(index)];
                 let func_name = call.func_name.clone();
                 let found = Expr::Call(CallExpr { func_name, target: None, args });
                 return self.pay(WEIGH_RESULT, vec![IdedExpr { id: node.id, expr: found }]);

@@ -65,6 +65,7 @@ fn expressions_mean_what_cel_says() {
     check("timestamp('2026-11-05T10:00:00Z').getFullYear() == 2026", json!(true));
     check("config.?absent.?deep.orValue(7)", json!(7));
     check("config.ports[?9].hasValue() || config[?'name'].orValue('') == 'checkout'", json!(true));
+    check("config.ports[?1.5].hasValue() || 1[?1.5].?c.hasValue()", json!(false));
     check("optional.of(config.db).value().pool.min", json!(1));
     check("'a,b,,c'.split(',')", json!(["a", "b", "", "c"]));
     check("'äb'.split('')", json!(["ä", "b"]));

@@ -12,6 +12,7 @@ use serde_json::json;
 use tokio_stream::Stream;
 
 use super::*;
+use crate::auth;
 use crate::engine::resolve::{Resolved, Target, View, resolve};
 use crate::engine::vault::Vault;
 use crate::engine::watch::{
@@ -107,7 +108,8 @@ impl World {
 
     fn subscribe(&self, targets: Vec<WatchTarget>) -> Client {
         let progress_interval = Duration::from_secs(PROGRESS_SECONDS);
-        let options = WatchOptions { targets: targets.clone(), resume_token: None, progress_interval };
+        let options =
+            WatchOptions { targets: targets.clone(), resume_token: None, progress_interval, sight: sight() };
         let held = targets.iter().flat_map(|target| match &target.selector {
             WatchSelector::Config(id, held) => {
                 held.map(|digest| (exact(id.clone(), target), digest)).into_iter().collect::<Vec<_>>()
@@ -124,6 +126,8 @@ impl World {
             held: held.collect(),
             targets,
             stream: self.hub.subscribe(options).expect("there is room"),
+            sight: sight(),
+            next_sight: None,
             woken: Arc::default(),
             asleep: false,
             revision: Revision::ZERO,
@@ -140,10 +144,18 @@ impl World {
     }
 
     /// What a client of these targets should hold at a revision.
-    fn expected(&self, revision: Revision, targets: &[WatchTarget]) -> BTreeMap<String, Digest> {
+    fn expected(
+        &self,
+        revision: Revision,
+        targets: &[WatchTarget],
+        sight: &auth::Sight,
+    ) -> BTreeMap<String, Digest> {
+        let is_seen = |target: &Target| sight.has(&target.id.namespace, &target.id.config, &target.scope);
         let targets = targets.iter().flat_map(|target| match &target.selector {
             WatchSelector::Config(id, _) => vec![exact(id.clone(), target)],
-            WatchSelector::Namespace(..) => (0..CONFIGS.len()).map(|at| exact(id(at), target)).collect(),
+            WatchSelector::Namespace(..) => {
+                (0..CONFIGS.len()).map(|at| exact(id(at), target)).filter(is_seen).collect()
+            }
         });
         let held = targets.filter_map(|target| Some((name(&target), self.resolved(revision, &target)?)));
         held.collect()
@@ -154,6 +166,9 @@ impl World {
 struct Client {
     targets: Vec<WatchTarget>,
     stream: Subscription,
+    sight: auth::Sight,
+    /// Not gone by yet.
+    next_sight: Option<auth::Sight>,
     held: HashMap<Target, Digest>,
     woken: Arc<Wakes>,
     /// It was polled, and had nothing to say.
@@ -182,6 +197,14 @@ impl Client {
     /// Polls once, and checks what comes against the states that there were.
     fn poll(&mut self, world: &World) -> Option<Event> {
         let waker = Waker::from(self.woken.clone());
+        if let Some(sight) = &self.next_sight {
+            if self.stream.poll_see_as(sight, &Context::from_waker(&waker)).is_pending() {
+                self.asleep = true;
+                self.woken.count.store(0, Ordering::SeqCst);
+                return None;
+            }
+            self.sight = self.next_sight.take().expect("it was there");
+        }
         let event = match Pin::new(&mut self.stream).poll_next(&mut Context::from_waker(&waker)) {
             Poll::Pending => {
                 self.asleep = true;
@@ -206,22 +229,27 @@ impl Client {
         self.revision = revision;
         let is_snapshot = matches!(event, Event::Snapshot { .. });
         for state in states {
-            let held = self.held.get(state.target()).copied();
+            let target = Target { secrets: Secrets::Revealed, ..state.target().clone() };
+            let held = self.held.get(&target).copied();
             match &state.status {
                 TargetStatus::Present(resolved) => {
                     assert_ne!(held, Some(resolved.digest), "the client has it already");
-                    self.held.insert(state.target().clone(), resolved.digest);
+                    self.held.insert(target, resolved.digest);
                 }
                 TargetStatus::Current(_) => {
                     assert!(is_snapshot && held.is_some(), "current is said of what is held")
                 }
                 TargetStatus::Absent(_) => {
                     assert!(is_snapshot || held.is_some(), "the client knows already");
-                    self.held.remove(state.target());
+                    self.held.remove(&target);
                 }
             }
         }
-        assert_eq!(self.names(), world.expected(revision, &self.targets), "at revision {revision}");
+        assert_eq!(
+            self.names(),
+            world.expected(revision, &self.targets, &self.sight),
+            "at revision {revision}"
+        );
         Some(event)
     }
 
@@ -247,8 +275,26 @@ fn key(kind: LayerKind, scope: usize) -> LayerKey {
     LayerKey { kind, scope: Scope::parse(SCOPES[scope]).expect("a scope") }
 }
 
+/// Of somebody who may see everything.
+fn sight() -> auth::Sight {
+    auth::Access::unrestricted("test").expect("a name").sight()
+}
+
+/// Of those who see all, all but secrets, and one config.
+fn sights() -> [auth::Sight; 3] {
+    [sight(), sight_of("viewer", "*"), sight_of("admin", CONFIGS[0])]
+}
+
+/// Of somebody who has a role in the namespace of these tests, on configs of this name.
+fn sight_of(role: &str, config: &str) -> auth::Sight {
+    let binding =
+        json!({"subjects": ["*"], "role": role, "namespace": "test", "config": config, "scope": "/"});
+    let policy = auth::Policy::parse(&json!({"bindings": [binding]})).expect("a policy");
+    auth::Access::new(auth::Caller::unverified("somebody").expect("a name"), &policy).sight()
+}
+
 fn exact(id: ConfigId, target: &WatchTarget) -> Target {
-    Target { id, scope: target.scope.clone(), view: target.view, secrets: target.secrets }
+    Target { id, scope: target.scope.clone(), view: target.view, secrets: Secrets::Revealed }
 }
 
 fn name(target: &Target) -> String {
@@ -269,7 +315,6 @@ fn follow(config: usize, scope: usize) -> WatchTarget {
         selector: WatchSelector::Config(id(config), None),
         scope: Scope::parse(SCOPES[scope]).expect("a scope"),
         view: View::Effective,
-        secrets: Secrets::Revealed,
         format: Format::Json,
     }
 }
@@ -332,8 +377,12 @@ fn a_drained_hub_wakes_its_streams_and_they_end() {
     let mut poll = || Pin::new(&mut client.stream).poll_next(&mut Context::from_waker(Waker::noop()));
     assert!(matches!(poll(), Poll::Ready(Some(Err(Error::Draining { .. })))));
     assert!(matches!(poll(), Poll::Ready(None)));
-    let options =
-        WatchOptions { targets: vec![], resume_token: None, progress_interval: Duration::from_secs(1) };
+    let options = WatchOptions {
+        targets: vec![],
+        resume_token: None,
+        progress_interval: Duration::from_secs(1),
+        sight: sight(),
+    };
     assert!(matches!(world.hub.subscribe(options), Err(Error::Draining { .. })));
 }
 
@@ -503,6 +552,9 @@ fn readers_on_threads_of_their_own_are_told_the_state_of_each_revision_and_end_w
             readers.push(scope.spawn(move || {
                 client.woken.thread.set(std::thread::current()).expect("it is set once");
                 while client.revision < Revision(COMMITS) {
+                    if fastrand::u8(..4) == 0 {
+                        client.next_sight = Some(sights()[fastrand::usize(..3)].clone());
+                    }
                     let told = client.poll(&world.read().expect("not poisoned"));
                     if told.is_none() {
                         let parked = Instant::now();

@@ -27,6 +27,8 @@ enum Step {
     AdvanceWhile(Vec<Step>, Vec<usize>),
     Subscribe(Vec<(Option<usize>, usize, usize)>, bool),
     Poll(usize),
+    /// From now on a client may see what one of `sights` may.
+    SeeAs(usize, usize),
     RequestProgress(usize),
     Drop(usize),
 }
@@ -45,6 +47,11 @@ impl Step {
                 let at = at % clients.len();
                 clients[at].poll(world);
             }
+            Step::SeeAs(at, sight) if !clients.is_empty() => {
+                let at = at % clients.len();
+                clients[at].next_sight = Some(sights()[sight].clone());
+                clients[at].poll(world);
+            }
             Step::RequestProgress(at) if !clients.is_empty() => {
                 let at = at % clients.len();
                 let watch_id = clients[at].stream.watch_id();
@@ -53,7 +60,7 @@ impl Step {
             Step::Drop(at) if !clients.is_empty() => {
                 clients.swap_remove(at % clients.len());
             }
-            Step::Poll(_) | Step::RequestProgress(_) | Step::Drop(_) => {}
+            Step::Poll(_) | Step::SeeAs(..) | Step::RequestProgress(_) | Step::Drop(_) => {}
         }
     }
 }
@@ -70,6 +77,7 @@ fn plain_step() -> impl Strategy<Value = Step> {
         6 => prop::collection::vec(change, 1..4).prop_map(Step::Commit),
         2 => (targets, any::<bool>()).prop_map(|(targets, holds)| Step::Subscribe(targets, holds)),
         6 => any::<usize>().prop_map(Step::Poll),
+        1 => (any::<usize>(), 0..sights().len()).prop_map(|(at, sight)| Step::SeeAs(at, sight)),
         1 => any::<usize>().prop_map(Step::RequestProgress),
         1 => any::<usize>().prop_map(Step::Drop),
     ]
@@ -128,14 +136,14 @@ proptest! {
             for client in clients.iter().filter(|client| client.asleep && client.wakes() == 0) {
                 // A stream of one target may have been told of a state that the hub is yet to reach.
                 let reached = reached.max(client.revision);
-                prop_assert_eq!(client.names(), world.expected(reached, &client.targets), "a lost wake-up");
+                prop_assert_eq!(client.names(), world.expected(reached, &client.targets, &client.sight), "a lost wake-up");
             }
         }
         world.advance();
         let last = world.newest().revision;
         for client in &mut clients {
             client.poll_until_asleep(&world);
-            prop_assert_eq!(client.names(), world.expected(last, &client.targets));
+            prop_assert_eq!(client.names(), world.expected(last, &client.targets, &client.sight));
             world.hub.request_progress(&client.stream.watch_id(), "test", last).expect("it is open");
             client.poll_until_asleep(&world);
             prop_assert_eq!(client.revision, last);

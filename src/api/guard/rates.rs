@@ -1,0 +1,339 @@
+//! How often an address and an actor may call, and how often an address may bring a credential that is refused. Knows addresses, names and
+//! a clock; never a request.
+//!
+//! Each has a bucket (GCRA, by governor). The buckets are kept in caches of a fixed size, so that their memory is bounded whoever calls:
+//! one that is dropped starts anew, and it is those that call seldom whose bucket is dropped, which was full anyway.
+
+use std::convert::Infallible;
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use governor::clock::{Clock, DefaultClock, Reference};
+use governor::middleware::NoOpMiddleware;
+use governor::state::{InMemoryState, NotKeyed};
+use governor::{Quota, RateLimiter};
+use quick_cache::sync::Cache;
+
+use crate::api::peer::network;
+
+/// As many addresses have a bucket, and as many actors.
+const BUCKETS_MAX: usize = 32_768;
+
+/// So much a second, and so much at once after a pause.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    pub per_second: NonZeroU32,
+    pub burst: NonZeroU32,
+}
+
+/// How often whom is let in. `None`: as often as they like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RateLimits {
+    /// Calls from one address, whoever makes them; of IPv6 from one network of 64 bits.
+    pub calls_per_address: Option<Rate>,
+    /// Calls of one actor, from wherever they come.
+    pub calls_per_actor: Option<Rate>,
+    /// Calls from one address with a credential that is refused.
+    pub refusals_per_address: Option<Rate>,
+}
+
+/// Which limit was reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RateLimit {
+    CallsPerAddress,
+    CallsPerActor,
+    RefusalsPerAddress,
+}
+
+/// Somebody calls too often.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}: at most {} a second are allowed, and {} at once", .limit.what(), .rate.per_second, .rate.burst)]
+pub struct RateLimited {
+    pub limit: RateLimit,
+    pub rate: Rate,
+    /// Until there is room for one call.
+    pub wait: Duration,
+}
+
+/// Calls that were refused, by the limit that they reached.
+#[derive(Debug, Default)]
+pub struct RateCounts {
+    pub calls_per_address: AtomicU64,
+    pub calls_per_actor: AtomicU64,
+    pub refusals_per_address: AtomicU64,
+}
+
+/// Who called how often. Shared by all that lets calls in.
+pub struct Rates<C: Clock = DefaultClock> {
+    pub counts: RateCounts,
+    limits: RateLimits,
+    clock: C,
+    start: C::Instant,
+    addresses: Cache<IpAddr, Arc<Address<C>>>,
+    actors: Cache<Arc<str>, Arc<Bucket<C>>>,
+}
+
+type Bucket<C> = RateLimiter<NotKeyed, InMemoryState, C, NoOpMiddleware<<C as Clock>::Instant>>;
+
+/// What is known of an address.
+#[derive(Debug)]
+pub struct Address<C: Clock = DefaultClock> {
+    calls: Option<Bucket<C>>,
+    refusals: Option<Bucket<C>>,
+    /// Until then it had too many refusals: in nanoseconds since the start.
+    refused_until: AtomicU64,
+}
+
+impl Default for RateLimits {
+    /// For thousands of services behind one address that all start at once, each with some calls; above what they need from then on, and
+    /// a fraction of what a server can do. Refusals: for a fleet of hundreds that is rolled out with a wrong token, and is told so.
+    fn default() -> RateLimits {
+        let rate = |per_second, burst| Rate::new(per_second, burst);
+        RateLimits {
+            calls_per_address: rate(50_000, 200_000),
+            calls_per_actor: rate(25_000, 100_000),
+            refusals_per_address: rate(10, 500),
+        }
+    }
+}
+
+impl RateLimits {
+    /// Everybody as often as they like.
+    pub const UNLIMITED: RateLimits =
+        RateLimits { calls_per_address: None, calls_per_actor: None, refusals_per_address: None };
+}
+
+impl Rate {
+    /// `None` if either is 0: there is no limit.
+    fn new(per_second: u32, burst: u32) -> Option<Rate> {
+        Some(Rate { per_second: NonZeroU32::new(per_second)?, burst: NonZeroU32::new(burst)? })
+    }
+
+    /// Reads `100` (the burst is the calls of a second), `100:5000`, or `0`: no limit.
+    pub fn parse(text: &str) -> Result<Option<Rate>, String> {
+        let (per_second, burst) = text.split_once(':').unwrap_or((text, text));
+        let number = |text: &str| u32::from_str(text.trim());
+        let expected = |_| format!("{text:?} is not a rate: 100 or 100:5000 expected, or 0 for no limit");
+        Ok(Rate::new(number(per_second).map_err(expected)?, number(burst).map_err(expected)?))
+    }
+
+    fn bucket<C: Clock + Clone>(self, clock: &C) -> Bucket<C> {
+        RateLimiter::direct_with_clock(
+            Quota::per_second(self.per_second).allow_burst(self.burst),
+            clock.clone(),
+        )
+    }
+}
+
+impl RateLimit {
+    /// In metadata and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            RateLimit::CallsPerAddress => "calls_per_address",
+            RateLimit::CallsPerActor => "calls_per_actor",
+            RateLimit::RefusalsPerAddress => "refusals_per_address",
+        }
+    }
+
+    fn what(self) -> &'static str {
+        match self {
+            RateLimit::CallsPerAddress => "too many calls from this address",
+            RateLimit::CallsPerActor => "too many calls of this actor",
+            RateLimit::RefusalsPerAddress => {
+                "the credential was refused or not looked at, after too many that were refused from this address"
+            }
+        }
+    }
+}
+
+impl Rates {
+    pub fn new(limits: RateLimits) -> Rates {
+        Rates::with_clock(limits, DefaultClock::default())
+    }
+}
+
+impl<C: Clock + Clone> Rates<C> {
+    fn with_clock(limits: RateLimits, clock: C) -> Rates<C> {
+        let start = clock.now();
+        let (addresses, actors) = (Cache::new(BUCKETS_MAX), Cache::new(BUCKETS_MAX));
+        Rates { counts: RateCounts::default(), limits, clock, start, addresses, actors }
+    }
+
+    /// What is known of an address. `None`: its calls are not counted.
+    pub(super) fn address(&self, address: IpAddr) -> Option<Arc<Address<C>>> {
+        if self.limits.calls_per_address.is_none() && self.limits.refusals_per_address.is_none() {
+            return None;
+        }
+        let new = || {
+            let bucket = |rate: Option<Rate>| rate.map(|rate| rate.bucket(&self.clock));
+            let calls = bucket(self.limits.calls_per_address);
+            let refusals = bucket(self.limits.refusals_per_address);
+            Ok::<_, Infallible>(Arc::new(Address { calls, refusals, refused_until: AtomicU64::new(0) }))
+        };
+        let Ok(address) = self.addresses.get_or_insert_with(&network(address), new);
+        Some(address)
+    }
+
+    /// A call from an address.
+    pub(super) fn call_from(&self, address: &Address<C>) -> Result<(), RateLimited> {
+        self.take(
+            address.calls.as_ref(),
+            RateLimit::CallsPerAddress,
+            self.limits.calls_per_address,
+            &self.counts.calls_per_address,
+        )
+    }
+
+    /// A call of an actor who has proved to be who they are.
+    pub(super) fn call_of(&self, actor: &Arc<str>) -> Result<(), RateLimited> {
+        let Some(rate) = self.limits.calls_per_actor else { return Ok(()) };
+        let new = || Ok::<_, Infallible>(Arc::new(rate.bucket(&self.clock)));
+        let Ok(bucket) = self.actors.get_or_insert_with(actor, new);
+        self.take(Some(&bucket), RateLimit::CallsPerActor, Some(rate), &self.counts.calls_per_actor)
+    }
+
+    /// A call from an address with a credential that was refused.
+    pub(super) fn refusal_from(&self, address: &Address<C>) -> Result<(), RateLimited> {
+        let taken = self.take(
+            address.refusals.as_ref(),
+            RateLimit::RefusalsPerAddress,
+            self.limits.refusals_per_address,
+            &self.counts.refusals_per_address,
+        );
+        taken.inspect_err(|limited| {
+            let wait = u64::try_from(limited.wait.as_nanos()).unwrap_or(u64::MAX);
+            address.refused_until.store(self.nanos().saturating_add(wait), Relaxed);
+        })
+    }
+
+    /// Whether an address has had so many refusals that no work is done for a credential from it that is new.
+    pub(super) fn is_refused(&self, address: &Address<C>) -> bool {
+        let until = address.refused_until.load(Relaxed);
+        until != 0 && self.nanos() < until
+    }
+
+    fn nanos(&self) -> u64 {
+        self.clock.now().duration_since(self.start).as_u64()
+    }
+
+    fn take(
+        &self,
+        bucket: Option<&Bucket<C>>,
+        limit: RateLimit,
+        rate: Option<Rate>,
+        count: &AtomicU64,
+    ) -> Result<(), RateLimited> {
+        let (Some(bucket), Some(rate)) = (bucket, rate) else { return Ok(()) };
+        bucket.check().map_err(|until| {
+            count.fetch_add(1, Relaxed);
+            RateLimited { limit, rate, wait: until.wait_time_from(self.clock.now()) }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use governor::clock::FakeRelativeClock;
+
+    use super::*;
+
+    fn rates(limits: RateLimits) -> (Rates<FakeRelativeClock>, FakeRelativeClock) {
+        let clock = FakeRelativeClock::default();
+        (Rates::with_clock(limits, clock.clone()), clock)
+    }
+
+    fn call(rates: &Rates<FakeRelativeClock>, address: &str) -> Result<(), RateLimited> {
+        let address = rates.address(address.parse().expect("an address"));
+        address.map_or(Ok(()), |address| rates.call_from(&address))
+    }
+
+    #[test]
+    fn an_address_may_call_at_once_as_often_as_its_burst_and_then_at_its_rate() {
+        let limits = RateLimits { calls_per_address: Rate::new(10, 3), ..RateLimits::UNLIMITED };
+        let (rates, clock) = rates(limits);
+        let here = "192.0.2.1";
+        for _ in 0..3 {
+            assert!(call(&rates, here).is_ok());
+        }
+        let limited = call(&rates, here).expect_err("it is too much");
+        assert_eq!(limited.limit, RateLimit::CallsPerAddress);
+        assert_eq!(limited.wait, Duration::from_millis(100));
+        assert!(call(&rates, "192.0.2.2").is_ok(), "another address has a bucket of its own");
+        clock.advance(limited.wait);
+        assert!(call(&rates, here).is_ok());
+        assert!(call(&rates, here).is_err());
+        assert_eq!(rates.counts.calls_per_address.load(Relaxed), 2);
+    }
+
+    #[test]
+    fn addresses_of_one_network_of_ipv6_count_as_one() {
+        let limits = RateLimits { calls_per_address: Rate::new(1, 1), ..RateLimits::UNLIMITED };
+        let (rates, _) = rates(limits);
+        assert!(call(&rates, "2001:db8::1").is_ok());
+        assert!(call(&rates, "2001:db8::2").is_err());
+        assert!(call(&rates, "2001:db8:0:1::1").is_ok());
+        assert!(call(&rates, "::ffff:192.0.2.1").is_ok());
+        assert!(call(&rates, "192.0.2.1").is_err());
+    }
+
+    #[test]
+    fn actors_have_a_bucket_each() {
+        let limits = RateLimits { calls_per_actor: Rate::new(1, 2), ..RateLimits::UNLIMITED };
+        let (rates, clock) = rates(limits);
+        let (alice, bob) = (Arc::from("user:alice"), Arc::from("user:bob"));
+        assert!(rates.call_of(&alice).is_ok() && rates.call_of(&Arc::from("user:alice")).is_ok());
+        assert_eq!(rates.call_of(&alice).expect_err("too much").limit, RateLimit::CallsPerActor);
+        assert!(rates.call_of(&bob).is_ok());
+        clock.advance(Duration::from_secs(1));
+        assert!(rates.call_of(&alice).is_ok());
+    }
+
+    #[test]
+    fn after_too_many_refusals_nothing_new_is_looked_at_for_a_while() {
+        let limits = RateLimits { refusals_per_address: Rate::new(1, 2), ..RateLimits::UNLIMITED };
+        let (rates, clock) = rates(limits);
+        let here = rates.address("192.0.2.1".parse().expect("an address")).expect("it is counted");
+        assert!(rates.refusal_from(&here).is_ok() && rates.refusal_from(&here).is_ok());
+        assert!(!rates.is_refused(&here));
+        let limited = rates.refusal_from(&here).expect_err("one too many");
+        assert!(rates.is_refused(&here));
+        clock.advance(limited.wait);
+        assert!(!rates.is_refused(&here));
+        assert!(rates.refusal_from(&here).is_ok());
+    }
+
+    #[test]
+    fn without_limits_nothing_is_kept() {
+        let (rates, _) = rates(RateLimits::UNLIMITED);
+        for _ in 0..1000 {
+            assert!(call(&rates, "192.0.2.1").is_ok());
+            assert!(rates.call_of(&Arc::from("user:alice")).is_ok());
+        }
+        assert_eq!((rates.addresses.len(), rates.actors.len()), (0, 0));
+    }
+
+    #[test]
+    fn the_memory_of_buckets_is_bounded() {
+        let limits = RateLimits { calls_per_address: Rate::new(1, 1), ..RateLimits::UNLIMITED };
+        let (rates, _) = rates(limits);
+        for n in 0..2 * u32::try_from(BUCKETS_MAX).expect("small") {
+            assert!(rates.address(IpAddr::from(n.to_be_bytes())).is_some());
+        }
+        assert!(rates.addresses.len() <= BUCKETS_MAX);
+    }
+
+    #[test]
+    fn rates_are_read_as_they_are_written() {
+        assert_eq!(Rate::parse("100"), Ok(Rate::new(100, 100)));
+        assert_eq!(Rate::parse("100:5000"), Ok(Rate::new(100, 5000)));
+        assert_eq!(Rate::parse("0"), Ok(None));
+        for wrong in ["", "x", "-1", "1:", "1:2:3", "1.5", "99999999999"] {
+            assert!(Rate::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+}

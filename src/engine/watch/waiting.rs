@@ -1,0 +1,51 @@
+//! The streams whose clients make no room for what they are to be told, and since when. Knows nothing of the others, which are most.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use super::subscriber::SubscriberId;
+
+#[derive(Default)]
+pub(super) struct Waiting {
+    since: Mutex<HashMap<SubscriberId, Instant>>,
+}
+
+impl Waiting {
+    pub fn begin(&self, id: SubscriberId, now: Instant) {
+        self.since().insert(id, now);
+    }
+
+    pub fn end(&self, id: SubscriberId) {
+        self.since().remove(&id);
+    }
+
+    /// How long the one has been waiting that waits the longest.
+    pub fn longest(&self, now: Instant) -> Duration {
+        let oldest = self.since().values().min().copied();
+        oldest.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
+    }
+
+    fn since(&self) -> MutexGuard<'_, HashMap<SubscriberId, Instant>> {
+        self.since.lock().expect("nobody panics under this lock")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lag_is_that_of_the_stream_that_waits_the_longest() {
+        let (waiting, start) = (Waiting::default(), Instant::now());
+        let at = |seconds| start + Duration::from_secs(seconds);
+        assert_eq!(waiting.longest(at(9)), Duration::ZERO);
+        waiting.begin(SubscriberId(1), at(2));
+        waiting.begin(SubscriberId(2), at(5));
+        assert_eq!(waiting.longest(at(9)), Duration::from_secs(7));
+        waiting.end(SubscriberId(1));
+        assert_eq!(waiting.longest(at(9)), Duration::from_secs(4));
+        waiting.end(SubscriberId(2));
+        assert_eq!(waiting.longest(at(9)), Duration::ZERO);
+    }
+}
