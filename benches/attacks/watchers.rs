@@ -80,7 +80,8 @@ impl Watchers {
             let sent = u64::try_from(self.start.elapsed().as_nanos()).expect("it does not last so long");
             let write = replace("test", "app", document(sent));
             let write = timeout(PATIENCE, self.writer.set(write, WriteOptions::default()));
-            write.await.expect("a write is answered in time").expect("a write is taken");
+            // One that fails is missed in what is delivered.
+            let _ = write.await.expect("a write is answered in time");
             writes += 1;
             tokio::select! {
                 () = &mut done => break,

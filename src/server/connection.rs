@@ -316,28 +316,30 @@ fn begin(
     service: &Service,
     requests: &Arc<ConnectionRequests>,
     open_calls: &Arc<()>,
-    mut request: Request<RecvStream>,
+    request: Request<RecvStream>,
     mut respond: SendResponse<Encoded>,
 ) -> Option<Call> {
     let mut begun = service.calls.begin(&request);
-    begun.enter(request.extensions_mut());
     let header_bytes = header_bytes(&request);
-    let path = request.uri().path();
-    let is_open_to_all = Front::is_open_to_all(path);
-    let answer = match is_open_ended(path) {
-        _ if header_bytes > service.settings.header_bytes_max as usize => {
+    let is_open_to_all = Front::is_open_to_all(request.uri().path());
+    let mut request = match is_open_ended(request.uri().path()) {
+        true => request.map(Received::open),
+        false => request.map(|body| Received::whole(body, requests.clone())),
+    };
+    begun.enter(request.extensions_mut());
+    let answer = || {
+        if header_bytes > service.settings.header_bytes_max as usize {
             service.connections.counts.headers_too_large.fetch_add(1, Relaxed);
-            Ok(Answer::Now(headers_too_large(service.settings.header_bytes_max).into_http()))
+            return Answer::Now(headers_too_large(service.settings.header_bytes_max).into_http());
         }
         // The connection holds one, too.
-        _ if is_open_to_all && Arc::strong_count(open_calls) > OPEN_CALLS_MAX => {
-            Ok(Answer::Now(too_many_open_calls().into_http()))
+        if is_open_to_all && Arc::strong_count(open_calls) > OPEN_CALLS_MAX {
+            return Answer::Now(too_many_open_calls().into_http());
         }
-        true => call(service, request.map(Received::open)),
-        false => call(service, request.map(|body| Received::whole(body, requests.clone()))),
+        service.front.call(request)
     };
     let open = is_open_to_all.then(|| open_calls.clone());
-    let code = match answer {
+    let code = match catch_unwind(AssertUnwindSafe(answer)) {
         Ok(Answer::Now(response)) => match send(response, &begun, &mut respond) {
             ControlFlow::Continue(telling) => {
                 service.calls.opened(&mut begun);
@@ -364,11 +366,6 @@ fn begin(
 fn header_bytes<B>(request: &Request<B>) -> usize {
     let fields = request.headers().iter();
     fields.map(|(name, value)| name.as_str().len() + value.len() + HEADER_FIELD_BYTES).sum()
-}
-
-/// An error is a panic, which was reported.
-fn call(service: &Service, request: Request<Received>) -> std::thread::Result<Answer> {
-    catch_unwind(AssertUnwindSafe(|| service.front.call(request)))
 }
 
 /// Sends as much of a response as there is. Breaks with what the call has come to, if it has ended. An error of HTTP/2 is the end of the

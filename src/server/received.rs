@@ -21,6 +21,10 @@ use crate::api::status::{request_too_slow, too_many_unfinished};
 
 /// Of the bytes that there may be of unfinished requests, one connection may hold a part in so many.
 const CONNECTION_SHARE: u64 = 4;
+/// So many requests, and so much of them, every connection may have, however many there are: whoever takes all the rest does not lock the
+/// others out.
+const CONNECTION_FLOOR: u64 = 8;
+const CONNECTION_FLOOR_BYTES: u64 = 16 << 10;
 
 /// What there is of unfinished requests, and what became of them.
 #[derive(Debug, Default)]
@@ -48,7 +52,8 @@ pub(super) struct Requests {
 #[derive(Debug)]
 pub(super) struct ConnectionRequests {
     all: Arc<Requests>,
-    /// Of those that have not come whole.
+    /// That have not come whole, and what has come of them.
+    unfinished: AtomicU64,
     bytes: AtomicU64,
 }
 
@@ -80,7 +85,7 @@ impl Requests {
 
 impl ConnectionRequests {
     pub(super) fn new(all: Arc<Requests>) -> Arc<ConnectionRequests> {
-        Arc::new(ConnectionRequests { all, bytes: AtomicU64::new(0) })
+        Arc::new(ConnectionRequests { all, unfinished: AtomicU64::new(0), bytes: AtomicU64::new(0) })
     }
 }
 
@@ -122,10 +127,11 @@ impl Waiting {
     /// `None`: there are too many.
     fn begin(requests: &Arc<ConnectionRequests>, bytes: u64) -> Option<Waiting> {
         let all = &requests.all;
-        let before = all.counts.unfinished.fetch_add(1, Relaxed);
+        let everywhere = all.counts.unfinished.fetch_add(1, Relaxed);
+        let here = requests.unfinished.fetch_add(1, Relaxed);
         let mut waiting =
             Waiting { timer: Box::pin(sleep(all.patience)), requests: requests.clone(), bytes: 0 };
-        if before >= all.max {
+        if everywhere >= all.max && here >= CONNECTION_FLOOR {
             all.counts.too_many.fetch_add(1, Relaxed);
             return None;
         }
@@ -138,7 +144,8 @@ impl Waiting {
         self.bytes += bytes;
         let here = self.requests.bytes.fetch_add(bytes, Relaxed) + bytes;
         let everywhere = all.counts.unfinished_bytes.fetch_add(bytes, Relaxed) + bytes;
-        let has_room = here <= all.bytes_max / CONNECTION_SHARE && everywhere <= all.bytes_max;
+        let has_room = here <= CONNECTION_FLOOR_BYTES
+            || here <= all.bytes_max / CONNECTION_SHARE && everywhere <= all.bytes_max;
         all.counts.too_many.fetch_add((!has_room).into(), Relaxed);
         has_room
     }
@@ -148,6 +155,7 @@ impl Drop for Waiting {
     fn drop(&mut self) {
         let counts = &self.requests.all.counts;
         counts.unfinished.fetch_sub(1, Relaxed);
+        self.requests.unfinished.fetch_sub(1, Relaxed);
         counts.unfinished_bytes.fetch_sub(self.bytes, Relaxed);
         self.requests.bytes.fetch_sub(self.bytes, Relaxed);
     }

@@ -121,7 +121,7 @@ impl Default for Settings {
             connection_idle_max: Some(Duration::from_secs(600)),
             request_timeout: Duration::from_secs(15),
             requests_unfinished_max: 100_000,
-            requests_unfinished_bytes_max: 256 << 20,
+            requests_unfinished_bytes_max: 128 << 20,
             connection_age_max: None,
             header_bytes_max: 16 << 10,
             streams_per_connection_max: None,
@@ -297,7 +297,7 @@ pub struct ServeArgs {
     #[arg(long, env = "CONFWATCH_REQUESTS_UNFINISHED_MAX", value_name = "COUNT")]
     pub requests_unfinished_max: Option<NonZeroUsize>,
 
-    /// How much there may be of them, a quarter of it on one connection [default: 268435456]
+    /// How much there may be of them, a quarter of it on one connection [default: 134217728]
     #[arg(long, env = "CONFWATCH_REQUESTS_UNFINISHED_BYTES_MAX", value_name = "BYTES")]
     pub requests_unfinished_bytes_max: Option<u64>,
 

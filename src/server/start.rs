@@ -115,16 +115,20 @@ impl Server {
         };
         let calls = Arc::new(calls.traced(traces.clone()));
         let (started, data_dir) = (SystemTime::now(), settings.data_dir.clone());
-        let rates = Arc::new(Rates::new(settings.rates));
         let requests = Arc::new(Requests::new(
             settings.request_timeout,
             settings.requests_unfinished_max as u64,
             settings.requests_unfinished_bytes_max,
         ));
-        let (of_connections, of_rates) = (connections.clone(), rates.clone());
-        let metrics =
-            Metrics::new(calls.clone(), of_connections, of_rates, requests.clone(), data_dir, started);
-        let metrics = Arc::new(metrics);
+        let rates = Arc::new(Rates::new(settings.rates));
+        let metrics = Arc::new(Metrics::new(
+            calls.clone(),
+            connections.clone(),
+            requests.clone(),
+            rates.clone(),
+            data_dir,
+            started,
+        ));
         let service = Service {
             front: front.clone(),
             settings: settings.clone(),

@@ -220,3 +220,45 @@ async fn health_and_reflection_have_room_for_a_few_calls_on_each_connection() {
     // Once the server has heard that it is gone.
     while client.check(HealthCheckRequest::default()).await.is_err() {}
 }
+
+#[tokio::test]
+async fn who_takes_all_the_room_for_unfinished_requests_does_not_lock_the_others_out() {
+    let change = |settings: &mut confwatch::server::Settings| {
+        settings.auth = Some(AuthMode::On);
+        settings.requests_unfinished_max = 20;
+        settings.requests_unfinished_bytes_max = 64 << 10;
+    };
+    let guarded = Guarded::start_as(TempDir::new().expect("a directory"), change).await;
+    guarded.set_policy(POLICY).await.expect("the policy is good");
+    let token = guarded.token("read").await.0;
+    let calls = async |count: usize, piece: &'static [u8]| {
+        let socket = TcpStream::connect(guarded.server.running.address()).await.expect("the server listens");
+        let (mut client, connection) = h2::client::handshake(socket).await.expect("it speaks HTTP/2");
+        let connection = tokio::spawn(connection);
+        let mut sent = vec![];
+        for _ in 0..count {
+            let head = http::Request::post("http://localhost/confwatch.v1.ConfigService/Get")
+                .header("content-type", "application/grpc")
+                .header("authorization", format!("Bearer {token}"));
+            client = client.ready().await.expect("there is room");
+            let head = head.body(()).expect("a request");
+            let (response, mut body) = client.send_request(head, false).expect("sent");
+            body.send_data(bytes::Bytes::from_static(piece), false).expect("sent");
+            sent.push((response, body));
+        }
+        (client, connection, sent)
+    };
+    let requests = guarded.server.running.request_counts();
+    let (_greedy, _connection, held) = calls(100, &[0; 100]).await;
+    while requests.too_many.load(Relaxed) < 80 {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    assert_eq!(requests.unfinished.load(Relaxed), 20);
+    // Others write, whole and in pieces.
+    guarded.admin.api().set(set(replace("/", r#"{"a":1}"#))).await.expect("set");
+    let (_modest, _other, more) = calls(4, &[0; 100]).await;
+    while requests.unfinished.load(Relaxed) < 24 {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    drop((held, more));
+}

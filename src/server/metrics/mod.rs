@@ -37,8 +37,8 @@ pub(super) struct Metrics {
 struct Sources {
     calls: Arc<Calls>,
     connections: Arc<Connections>,
-    rates: Arc<Rates>,
     requests: Arc<Requests>,
+    rates: Arc<Rates>,
     data_dir: PathBuf,
     /// Since the epoch.
     started_seconds: f64,
@@ -58,15 +58,15 @@ impl Metrics {
     pub(super) fn new(
         calls: Arc<Calls>,
         connections: Arc<Connections>,
-        rates: Arc<Rates>,
         requests: Arc<Requests>,
+        rates: Arc<Rates>,
         data_dir: PathBuf,
         started: SystemTime,
     ) -> Metrics {
         let started_seconds = started.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
         let opened = RwLock::default();
-        let sources = Sources { calls, connections, rates, requests, data_dir, started_seconds, opened };
-        let sources = Arc::new(sources);
+        let sources =
+            Arc::new(Sources { calls, connections, requests, rates, data_dir, started_seconds, opened });
         let mut registry = Registry::default();
         registry.register_collector(Box::new(Everything(Arc::clone(&sources))));
         Metrics { sources, registry }
