@@ -73,6 +73,7 @@ fn proof(bytes: &[u8]) -> Result<Proof, StoreError> {
 #[test]
 fn what_nobody_has_changed_is_proved_up_to_its_newest_hash() {
     let proof = proof(&SAMPLE.bytes).expect("opened");
+    // Others look at the sample, too.
     let copy = tempfile::tempdir().expect("a directory");
     copy_into(SAMPLE.dir.path(), copy.path());
     let store = SledStore::open(copy.path(), options()).expect("opened");
@@ -106,8 +107,8 @@ proptest! {
                 prop_assert_eq!(broken.revision, Revision(number as u64 + 1), "{}", broken.what);
                 prop_assert_eq!(newest, Revision(number as u64));
             }
-            Ok(Proof { broken: None, .. }) => {
-                prop_assert!(false, "revision {} was changed, and nobody says so", number + 1);
+            Ok(proof @ Proof { broken: None, .. }) => {
+                prop_assert!(false, "revision {} was changed, and nobody says so: {proof:?}", number + 1);
             }
             Err(StoreError::Corrupt { place, what }) => {
                 prop_assert!(place.contains("journal"), "{place}: {what}");
