@@ -40,6 +40,8 @@ static SAMPLE: LazyLock<Sample> = LazyLock::new(|| {
         store.append(&[script.commit(edits)]).expect("appended");
     }
     drop(store);
+    // A start notes what of it is durable.
+    drop(SledStore::open(dir.path(), options()).expect("opened"));
     let entries = fs::read_dir(dir.path().join("journal")).expect("a directory");
     let journals: Vec<PathBuf> = entries.map(|entry| entry.expect("an entry").path()).collect();
     let [journal] = &journals[..] else { panic!("one file: {journals:?}") };

@@ -37,9 +37,11 @@ pub fn show(proof: &v1::AuditServiceVerifyResponse, output: &Output) -> Outcome 
                 Some(broken) => {
                     let v1::BrokenLink { number, message } = broken;
                     let message = printable(message);
-                    output.line(&format!(
-                        "{chain}: {REMOVED}BROKEN{REMOVED:#} at {link} {number}: {message}"
-                    ))?;
+                    let at = match number {
+                        0 => String::new(),
+                        _ => format!(" at {link} {number}"),
+                    };
+                    output.line(&format!("{chain}: {REMOVED}BROKEN{REMOVED:#}{at}: {message}"))?;
                     let before = match count {
                         0 => "nothing before it was proved".to_owned(),
                         _ => format!("{count} before it are intact, {link} {first} to {newest}"),
