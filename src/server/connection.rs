@@ -332,8 +332,8 @@ fn begin(
             service.connections.counts.headers_too_large.fetch_add(1, Relaxed);
             return Answer::Now(headers_too_large(service.settings.header_bytes_max).into_http());
         }
-        // The connection holds one, too.
-        if is_open_to_all && Arc::strong_count(open_calls) > OPEN_CALLS_MAX {
+        // The connection holds one, too, and so does this call.
+        if is_open_to_all && Arc::strong_count(open_calls) > OPEN_CALLS_MAX + 1 {
             return Answer::Now(too_many_open_calls().into_http());
         }
         service.front.call(request)
