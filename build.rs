@@ -13,6 +13,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             "confwatch/v1/schema_service.proto",
             "confwatch/v1/secret.proto",
             "confwatch/v1/auth.proto",
+            "confwatch/v1/audit.proto",
         ],
         ["proto"],
     )?;

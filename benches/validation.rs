@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use confwatch::auth::Access;
-use confwatch::engine::{Action, Change, Engine, Intent, Options, Origin, PutSchema, Text, Write};
+use confwatch::engine::{Action, Change, Engine, Intent, Options, Origin, PutSchema, Text, Viewer, Write};
 use confwatch::model::text::Format;
 use confwatch::model::{ConfigId, ConfigName, Epoch, Governs, LayerKey, LayerKind, Namespace, Scope, Source};
 use confwatch::store::MemoryStore;
@@ -187,7 +187,7 @@ async fn set(engine: &Arc<Engine>, config: &str, scope: &str, value: &Value) {
 
 async fn write(engine: &Arc<Engine>, intent: Intent) {
     let origin = Origin {
-        actor: "bench".into(),
+        author: confwatch::model::Author::named("bench"),
         source: Source::Set,
         reason: String::new(),
         request: None,
@@ -198,7 +198,7 @@ async fn write(engine: &Arc<Engine>, intent: Intent) {
             origin,
             intent,
             validate_only: false,
-            sight: Access::unrestricted("bench").expect("a name").sight(),
+            viewer: Viewer::new(Access::unrestricted("bench").expect("a name").sight()),
         })
         .await
         .expect("it is accepted");

@@ -4,6 +4,7 @@
 //! client -> proto`. `tests/architecture.rs` proves it.
 
 pub mod api;
+pub mod audit;
 pub mod auth;
 pub mod cli;
 pub mod client;

@@ -1,7 +1,12 @@
 //! The messages of the wire and the generated client, from `proto/`. The generated server is in `api`.
 
 /// Package `confwatch.v1`.
-#[allow(clippy::doc_lazy_continuation, clippy::doc_overindented_list_items, rustdoc::all)]
+#[allow(
+    clippy::doc_lazy_continuation,
+    clippy::doc_overindented_list_items,
+    clippy::large_enum_variant,
+    rustdoc::all
+)]
 pub mod v1 {
     tonic::include_proto!("confwatch.v1");
 

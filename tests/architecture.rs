@@ -8,16 +8,17 @@ use source::{Named, Source, paths, sources};
 /// Which module may name which, and where in it if not everywhere. `lib.rs` declares the modules and is no arrow.
 const ARROWS: &[(&str, &[&str])] = &[
     ("main", &["cli", "server"]),
-    ("server", &["api", "engine", "auth", "secret", "store", "model", "proto"]),
-    ("api", &["engine", "auth", "store", "validate", "model", "proto"]),
+    ("server", &["api", "engine", "audit", "auth", "secret", "store", "model", "proto"]),
+    ("api", &["engine", "audit", "auth", "store", "validate", "model", "proto"]),
     ("engine", &["auth", "store", "validate", "secret", "model"]),
+    ("audit", &["model"]),
     ("auth", &["model"]),
     ("secret", &["model"]),
     ("validate", &["model"]),
     ("store", &["model"]),
     ("model", &[]),
     ("client", &["proto"]),
-    ("cli", &["client", "server", "api", "engine", "store", "validate", "model", "proto"]),
+    ("cli", &["client", "server", "api", "audit", "engine", "store", "validate", "model", "proto"]),
     ("proto", &[]),
 ];
 
@@ -35,6 +36,7 @@ const CRATES: &[(&str, &[&str])] = &[
     (
         "tokio",
         &[
+            "src/audit/recorder.rs",
             "src/auth/jwt/",
             "src/api/",
             "src/cli/",
@@ -86,7 +88,11 @@ fn narrower(file: &str, path: &Named) -> Option<&'static str> {
         ("cli", "validate") if segments.get(1..3) != Some(&["lint", "credential"]) => {
             Some("of validate, cli knows what looks like a credential only")
         }
-        ("cli", "store") if !file.starts_with("src/cli/fsck") => Some("only cli/fsck.rs opens a store"),
+        ("cli", "store" | "audit") if file == "src/cli/audit/offline.rs" => None,
+        ("cli", "audit") => Some("only cli/audit/offline.rs knows the files of the audit log"),
+        ("cli", "store") if !file.starts_with("src/cli/fsck") => {
+            Some("only cli/fsck.rs and cli/audit/offline.rs open a store")
+        }
         _ => None,
     }
 }

@@ -16,6 +16,7 @@ use tonic::Status;
 use tonic::body::Body;
 use tonic::metadata::GRPC_CONTENT_TYPE;
 
+use super::audited::Audited;
 use super::codec::Encoded;
 use super::status::{broken, too_late};
 use super::streams::{ChangesStream, WatchStream};
@@ -36,11 +37,24 @@ pub enum Reply {
     Message(Encoded),
     Watch(WatchStream),
     Changes(ChangesStream),
+    /// One of the others, whose end is told to the audit log.
+    Audited(Box<Audited>),
     /// From a generated service, with an end of its own.
     Generated(Body),
     /// It has ended, or there never was more than headers.
     #[default]
     Ended,
+}
+
+impl Reply {
+    /// Whether it lasts as long as its client wants.
+    pub fn is_stream(&self) -> bool {
+        match self {
+            Reply::Watch(_) | Reply::Changes(_) => true,
+            Reply::Audited(audited) => audited.is_stream(),
+            Reply::Message(_) | Reply::Generated(_) | Reply::Ended => false,
+        }
+    }
 }
 
 impl Answer {
@@ -149,6 +163,7 @@ impl http_body::Body for Reply {
                 let frame = ready!(Pin::new(body).poll_frame(context));
                 return Poll::Ready(frame.map(|frame| Ok(frame?.map_data(Encoded::of_body))));
             }
+            Reply::Audited(audited) => return audited.poll_frame(context),
             Reply::Ended => return Poll::Ready(None),
         };
         let end = match told {
@@ -164,6 +179,7 @@ impl http_body::Body for Reply {
         match self {
             Reply::Message(_) | Reply::Watch(_) | Reply::Changes(_) => false,
             Reply::Generated(body) => body.is_end_stream(),
+            Reply::Audited(audited) => audited.is_end_stream(),
             Reply::Ended => true,
         }
     }

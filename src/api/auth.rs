@@ -14,9 +14,10 @@ use crate::model::text::Format as TextFormat;
 use crate::model::{LayerKey, Scope, Source, Timestamp};
 use crate::proto::v1::*;
 
+use super::context::CallContext;
 use super::convert::request;
 use super::convert::response::time_message;
-use super::guard::{allow_write, entered, reserved};
+use super::guard::{entered, reserved};
 use super::server::auth_service_server::AuthService;
 use super::status::{no_randomness, token_not_found};
 use super::{Api, page};
@@ -177,7 +178,7 @@ impl Api {
     /// Changes the stored tokens, and gives the revision of the commit.
     async fn patch_tokens(
         &self,
-        access: &Access,
+        context: &CallContext,
         patch: &serde_json::Value,
         reason: String,
     ) -> Result<u64, Status> {
@@ -190,7 +191,7 @@ impl Api {
             field: "token".to_owned(),
         };
         request::reason("reason", &reason)?;
-        let write = allow_write(access, Intent::Changes(vec![change]))?;
+        let write = self.allow_write(context, Intent::Changes(vec![change]))?;
         let options = WriteOptions { reason, ..Default::default() };
         Ok(self.write(write, Source::Apply, options, None).await?.revision.0)
     }

@@ -23,10 +23,13 @@ use tower::Service;
 
 use super::Api;
 use super::answer::{Again, Answer, Reply, response};
+use super::audited::{audited, ended, refused};
 use super::codec::{Encoded, FRAME_HEAD_BYTES};
+use super::context::CallContext;
 use super::deadline::{deadline, wait_max};
-use super::guard::Admission;
+use super::guard::{Admission, shown};
 use super::reads::Got;
+use super::server::audit_service_server::AuditServiceServer;
 use super::server::auth_service_server::AuthServiceServer;
 use super::server::config_service_server::{ConfigService, ConfigServiceServer};
 use super::server::schema_service_server::SchemaServiceServer;
@@ -41,6 +44,7 @@ const PREFIX: &str = "/confwatch.v1.ConfigService/";
 const SCHEMA_PREFIX: &str = "/confwatch.v1.SchemaService/";
 const AUTH_PREFIX: &str = "/confwatch.v1.AuthService/";
 const SECRET_PREFIX: &str = "/confwatch.v1.SecretService/";
+const AUDIT_PREFIX: &str = "/confwatch.v1.AuditService/";
 static ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 
 /// `ConfigService`, for any server of HTTP/2. Clones share the engine.
@@ -53,6 +57,7 @@ pub struct Calls {
     secrets: Contract<SecretServiceServer<Api>>,
     request_bytes_max: usize,
     too_large: Arc<AtomicU64>,
+    audit: Contract<AuditServiceServer<Api>>,
 }
 
 /// The body of a request, as servers of HTTP/2 have it.
@@ -83,12 +88,14 @@ impl Calls {
             .max_decoding_message_size(request_bytes_max)
             .max_encoding_message_size(usize::MAX);
         let secrets = SecretServiceServer::new(api.clone()).max_decoding_message_size(request_bytes_max);
+        let audit = AuditServiceServer::new(api.clone()).max_decoding_message_size(request_bytes_max);
         Calls {
             api,
             generated: Contract::new(generated, request_bytes_max, &too_large),
             schemas: Contract::new(schemas, request_bytes_max, &too_large),
             auth: Contract::new(auth, request_bytes_max, &too_large),
             secrets: Contract::new(secrets, request_bytes_max, &too_large),
+            audit: Contract::new(audit, request_bytes_max, &too_large),
             request_bytes_max,
             too_large,
         }
@@ -108,13 +115,13 @@ impl Calls {
         let deadline = deadline(request.headers());
         let answer = match self.api.guard.admit(request.headers(), request.extensions()) {
             Admission::Now(Ok(access)) => self.admitted(request, access),
-            Admission::Now(Err(status)) => return Answer::Now(status.into_http()),
+            Admission::Now(Err(status)) => return Answer::Now(self.refused(&request, status)),
             Admission::Later(admission) => {
                 let calls = self.clone();
                 Answer::later(async move {
                     match admission.await {
                         Ok(access) => calls.admitted(request, access).response().await,
-                        Err(status) => status.into_http(),
+                        Err(status) => calls.refused(&request, status),
                     }
                 })
             }
@@ -122,24 +129,35 @@ impl Calls {
         answer.within(deadline)
     }
 
+    fn refused<B>(&self, request: &Request<B>, status: Status) -> Response<Reply> {
+        let response = status.into_http();
+        let shown = || shown(request.headers(), request.extensions());
+        refused(&self.api.recorder, request, shown, response.headers());
+        response
+    }
+
     /// Answers a call of somebody who is known. Nothing of its message was read before.
-    fn admitted<B: RequestBody>(&self, mut request: Request<B>, access: Access) -> Answer {
-        // They are few: the generated server will do.
-        if request.uri().path().starts_with(SCHEMA_PREFIX) {
-            request.extensions_mut().insert(access);
-            return aside(self.schemas.clone(), request.map(Body::new));
-        }
-        if request.uri().path().starts_with(SECRET_PREFIX) {
-            request.extensions_mut().insert(access);
-            return aside(self.secrets.clone(), request.map(Body::new));
-        }
-        if request.uri().path().starts_with(AUTH_PREFIX) {
-            request.extensions_mut().insert(access);
-            return aside(self.auth.clone(), request.map(Body::new));
-        }
+    fn admitted<B: RequestBody>(&self, request: Request<B>, access: Access) -> Answer {
         let (head, mut rest) = request.into_parts();
-        if !is_plain(&head) {
-            return self.generated(head, access, Again { read: Bytes::new(), rest });
+        // They are few: the generated server will do.
+        match head.uri.path() {
+            path if path.starts_with(SCHEMA_PREFIX) => {
+                return self.generated(self.schemas.clone(), head, &access, rest);
+            }
+            path if path.starts_with(SECRET_PREFIX) => {
+                return self.generated(self.secrets.clone(), head, &access, rest);
+            }
+            path if path.starts_with(AUTH_PREFIX) => {
+                return self.generated(self.auth.clone(), head, &access, rest);
+            }
+            path if path.starts_with(AUDIT_PREFIX) => {
+                return self.generated(self.audit.clone(), head, &access, rest);
+            }
+            _ if !is_plain(&head) => {
+                let body = Again { read: Bytes::new(), rest };
+                return self.generated(self.generated.clone(), head, &access, body);
+            }
+            _ => {}
         }
         let mut reading = Reading::up_to(self.request_bytes_max);
         // Nearly always the request is there whole, and needs no waiting.
@@ -159,20 +177,23 @@ impl Calls {
     fn read<B: RequestBody>(&self, mut head: Parts, access: Access, read: Bytes, rest: B) -> Answer {
         let answer = message_of(&read, self.request_bytes_max)
             .and_then(|message| self.answer(&mut head, &access, message));
-        answer.unwrap_or_else(|| self.generated(head, access, Again { read, rest }))
+        answer.unwrap_or_else(|| self.generated(self.generated.clone(), head, &access, Again { read, rest }))
     }
 
     /// Takes the headers, unless there is no such call.
     fn answer(&self, head: &mut Parts, access: &Access, message: Bytes) -> Option<Answer> {
-        let call = head.uri.path().strip_prefix(PREFIX)?;
-        let api = &self.api;
+        let (api, call) = (&self.api, head.uri.path().strip_prefix(PREFIX)?);
+        if call == "Get" {
+            return Some(self.get(head, access, message));
+        }
+        let context = CallContext::of(head, access);
+        let is_stream = is_stream(head.uri.path());
         let mut entry = || Entry {
             headers: std::mem::take(&mut head.headers),
-            access: access.clone(),
+            context: context.clone(),
             stages: head.extensions.remove(),
         };
-        Some(match call {
-            "Get" => get(api, access, &mut head.headers, message),
+        let answer = match call {
             // It waits for the disk. What is large of its work is done elsewhere already.
             "Set" => Answer::later(unary(api, entry(), message, |api, request| api.set(request))),
             "Watch" => {
@@ -202,37 +223,70 @@ impl Calls {
                 Answer::later(opened.map(|opened| response(opened.map(Reply::Changes))))
             }
             _ => return None,
-        })
+        };
+        Some(self.audited(context, is_stream, answer))
     }
 
-    fn generated<B: RequestBody>(&self, mut head: Parts, access: Access, body: Again<B>) -> Answer {
-        head.extensions.insert(access);
-        aside(self.generated.clone(), Request::from_parts(head, Body::new(body)))
+    /// A document that is at hand is answered at once.
+    fn get(&self, head: &mut Parts, access: &Access, message: Bytes) -> Answer {
+        let request = match decoded(message) {
+            Ok(request) => request,
+            Err(status) => return Answer::Now(status.into_http()),
+        };
+        let api = &self.api;
+        let context = || CallContext::of(head, access);
+        match api.get_at_once(access, request, &context) {
+            Got::Now(got) => {
+                let is_refused = got.is_err();
+                let response = response(got.map(Reply::Message));
+                if is_refused {
+                    ended(&api.recorder, &context(), response.headers());
+                }
+                Answer::Now(response)
+            }
+            Got::Later(read) => {
+                let context = context();
+                let metadata = MetadataMap::from_headers(std::mem::take(&mut head.headers));
+                let (api, wait_max) = (api.clone(), wait_max(&metadata));
+                Answer::aside(async move {
+                    let got = api.get_read(&read, wait_max, &|| context.clone()).await;
+                    response(got.map(Reply::Message))
+                })
+            }
+        }
     }
+
+    /// The answer of a generated service.
+    fn generated<S, B: RequestBody>(&self, service: S, mut head: Parts, access: &Access, body: B) -> Answer
+    where
+        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+        S::Future: Send + 'static,
+    {
+        let context = CallContext::of(&head, access);
+        let is_stream = is_stream(head.uri.path());
+        head.extensions.insert(context.clone());
+        self.audited(context, is_stream, aside(service, Request::from_parts(head, Body::new(body))))
+    }
+
+    fn audited(&self, context: CallContext, is_stream: bool, answer: Answer) -> Answer {
+        match self.api.guard.is_on() {
+            true => audited(&self.api.recorder, context, is_stream, answer),
+            false => answer,
+        }
+    }
+}
+
+/// Whether a call is answered for as long as its client wants.
+fn is_stream(path: &str) -> bool {
+    matches!(path.rsplit('/').next(), Some("Watch" | "StreamChanges" | "Stream"))
 }
 
 /// What a handler has of a call besides its message.
 struct Entry {
     headers: HeaderMap,
-    access: Access,
+    context: CallContext,
     /// Whoever traces the call wants to know of them.
     stages: Option<Arc<Stages>>,
-}
-
-/// A document that is at hand is answered at once.
-fn get(api: &Api, access: &Access, headers: &mut HeaderMap, message: Bytes) -> Answer {
-    let request = match decoded(message) {
-        Ok(request) => request,
-        Err(status) => return Answer::Now(status.into_http()),
-    };
-    match api.get_at_once(access, request) {
-        Got::Now(got) => Answer::Now(response(got.map(Reply::Message))),
-        Got::Later(read) => {
-            let (api, wait_max) =
-                (api.clone(), wait_max(&MetadataMap::from_headers(std::mem::take(headers))));
-            Answer::aside(async move { response(api.get_read(&read, wait_max).await.map(Reply::Message)) })
-        }
-    }
 }
 
 fn unary<Q, T>(
@@ -263,7 +317,7 @@ where
     async move {
         let metadata = MetadataMap::from_headers(entry.headers);
         let mut extensions = Extensions::new();
-        extensions.insert(entry.access);
+        extensions.insert(entry.context);
         let request = tonic::Request::from_parts(metadata, extensions, decoded(message)?);
         Ok(Stages::of(entry.stages, handler(&api, request)).await?.into_inner())
     }

@@ -20,6 +20,7 @@ use quick_cache::sync::Cache;
 use tokio::task::JoinHandle;
 use tonic::{Request, Status};
 
+use super::context::CallContext;
 use super::peer::Peer;
 use crate::auth::jwt::{JwtError, Keeper};
 use crate::auth::token::TokenId;
@@ -27,11 +28,13 @@ use crate::auth::{Access, Caller, Policy};
 use crate::engine::{Engine, State};
 use crate::model::Timestamp;
 use credential::{Presented, claimed_actor, single};
-use rates::{Address, RateLimits, Rates};
+use rates::{RateLimits, Rates};
 use rules::Rules;
 
 pub use rules::RulesError;
 pub(super) use rules::{Ruling, reserved};
+
+pub(super) use credential::shown;
 
 pub(super) use allowed::{Allowed, AllowedWrite, allow_read, allow_validate, allow_write};
 pub(super) use refused::Refused;
@@ -102,7 +105,7 @@ impl Guard {
 
     /// Who calls, and what they may.
     pub(super) fn admit(&self, headers: &HeaderMap, extensions: &Extensions) -> Admission {
-        let peer = extensions.get::<Arc<Peer>>().map(Arc::as_ref);
+        let peer = extensions.get::<Arc<Peer>>();
         // Before anything is looked at: who calls too often costs next to nothing.
         let address =
             peer.and_then(|peer| peer.counted.get_or_init(|| self.rates.address(peer.address.ip())).as_ref());
@@ -121,11 +124,11 @@ impl Guard {
             && let Some(authorization) = single(headers)
             && let Some(caller) = peer.last_caller.caller(authorization, ruling, now)
         {
-            return Admission::Now(self.known(rules, Ok(caller), address));
+            return Admission::Now(self.known(rules, Ok(caller), Some(peer)));
         }
-        let presented = match Presented::of(headers, peer) {
+        let presented = match Presented::of(headers, peer.map(Arc::as_ref)) {
             Ok(presented) => presented,
-            Err(refused) => return Admission::Now(Err(self.refusal(refused, address))),
+            Err(refused) => return Admission::Now(Err(self.refusal(refused, peer))),
         };
         let caller = match presented {
             Presented::Token(text) => {
@@ -143,17 +146,17 @@ impl Guard {
             Presented::Jwt(text) => match rules.jwt(text, now) {
                 Err(Refused::Jwt(JwtError::UnknownKey(_) | JwtError::NoKeys)) => {
                     let (guard, checking, text) = (self.clone(), checking.clone(), text.to_owned());
-                    let address = address.cloned();
+                    let peer = peer.cloned();
                     let ask = async move {
                         let caller = checking.rules.jwt_after_look(&text, now).await;
-                        guard.known(&checking.rules, caller, address.as_ref())
+                        guard.known(&checking.rules, caller, peer.as_ref())
                     };
                     return Admission::Later(Box::pin(ask));
                 }
                 caller => caller,
             },
         };
-        Admission::Now(self.known(rules, caller, address))
+        Admission::Now(self.known(rules, caller, peer))
     }
 
     /// What a caller may whose credential was looked at.
@@ -161,21 +164,28 @@ impl Guard {
         &self,
         rules: &Rules,
         caller: Result<Arc<Caller>, Refused>,
-        address: Option<&Arc<Address>>,
+        peer: Option<&Arc<Peer>>,
     ) -> Result<Access, Status> {
-        let caller = caller.map_err(|refused| self.refusal(refused, address))?;
-        self.rates.call_of(caller.shared_actor())?;
+        let caller = caller.map_err(|refused| self.refusal(refused, peer))?;
+        if let Some(peer) = peer {
+            self.rates.call_of(caller.shared_actor(), &peer.last_actor)?;
+        }
         Ok(rules.access(caller))
     }
 
     /// What a client is told whose credential was refused. Each counts against its address, unless it is not to blame.
-    fn refusal(&self, refused: Refused, address: Option<&Arc<Address>>) -> Status {
-        match address {
+    fn refusal(&self, refused: Refused, peer: Option<&Arc<Peer>>) -> Status {
+        match peer.and_then(|peer| peer.counted.get()?.as_ref()) {
             Some(address) if !refused.is_ours() => {
                 self.rates.refusal_from(address).map_or_else(Status::from, |()| refused.into())
             }
             Some(_) | None => refused.into(),
         }
+    }
+
+    /// Whether callers are checked. If not, nobody is shut out.
+    pub(super) fn is_on(&self) -> bool {
+        matches!(self.mode, Mode::On(_))
     }
 
     /// What keeps a stream that is opened now to what holds later.
@@ -235,7 +245,7 @@ impl Drop for Checking {
 }
 
 /// A call, and who makes it: it came in by `Calls`, which puts that there.
-pub(super) fn entered<T>(request: Request<T>) -> (Access, T) {
+pub(super) fn entered<T>(request: Request<T>) -> (CallContext, T) {
     let (_, mut extensions, message) = request.into_parts();
-    (extensions.remove::<Access>().expect("no call comes in but by the guard"), message)
+    (extensions.remove::<CallContext>().expect("no call comes in but by the guard"), message)
 }

@@ -3,8 +3,11 @@
 //! `framed` is the way in, `service` the list of calls; `reads`, `writes` and `streams` are what they do: check, call, convert.
 
 pub mod answer;
+mod audit;
+pub mod audited;
 mod auth;
 pub mod codec;
+pub mod context;
 mod convert;
 mod deadline;
 mod framed;
@@ -23,14 +26,18 @@ mod writes;
 
 use std::sync::Arc;
 
+use tokio::sync::Semaphore;
 use tonic::Status;
 
+use crate::audit::Recorder;
 use crate::auth::Access;
 use crate::engine::Engine;
 use crate::proto::v1;
 
+use context::CallContext;
 use guard::Guard;
 
+pub use audit::{Trail, TrailItem};
 pub use framed::{Calls, RequestBody, aside};
 
 /// What a client receives by default.
@@ -46,11 +53,21 @@ mod server {
 struct Api {
     engine: Arc<Engine>,
     guard: Guard,
+    recorder: Recorder,
+    /// A permit for each stream of the audit trail that may be open.
+    audit_streams: Arc<Semaphore>,
+}
+
+impl Api {
+    fn new(engine: Arc<Engine>, guard: Guard, recorder: Recorder) -> Api {
+        let audit_streams = Arc::new(Semaphore::new(audit::STREAMS_MAX));
+        Api { engine, guard, recorder, audit_streams }
+    }
 }
 
 /// The services, to be served on any connection to those whom the guard lets in.
-pub fn calls(engine: Arc<Engine>, guard: Guard) -> Calls {
-    Calls::new(Api { engine, guard })
+pub fn calls(engine: Arc<Engine>, guard: Guard, recorder: Recorder) -> Calls {
+    Calls::new(Api::new(engine, guard, recorder))
 }
 
 /// What Validate of ConfigService answers, without any transport.
@@ -58,6 +75,6 @@ pub async fn validate(
     engine: Arc<Engine>,
     request: v1::ValidateRequest,
 ) -> Result<v1::ValidateResponse, Status> {
-    let access = Access::unrestricted("anonymous").expect("a name");
-    Api { engine, guard: Guard::off() }.validate_changes(&access, request).await
+    let context = CallContext::within(Access::unrestricted("anonymous").expect("a name"));
+    Api::new(engine, Guard::off(), Recorder::none()).validate_changes(&context, request).await
 }

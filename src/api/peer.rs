@@ -5,7 +5,7 @@
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 
-use super::guard::rates::Address;
+use super::guard::rates::{Address, LastActor};
 use super::guard::remembered::Remembered;
 use crate::model::Timestamp;
 
@@ -19,13 +19,17 @@ pub struct Peer {
     pub certificate: Option<PeerCertificate>,
     /// How often its address has called, once the guard has looked: its connections share that, and no call has to look for it.
     pub(super) counted: OnceLock<Option<Arc<Address>>>,
+    /// The same of its last actor.
+    pub(super) last_actor: LastActor,
     /// Who called last, so that it is found sooner who does next.
     pub(super) last_caller: Remembered,
 }
 
 impl Peer {
     pub fn new(address: SocketAddr, certificate: Option<PeerCertificate>) -> Peer {
-        Peer { address, certificate, counted: OnceLock::new(), last_caller: Remembered::default() }
+        let (counted, last_actor, last_caller) =
+            (OnceLock::new(), LastActor::default(), Remembered::default());
+        Peer { address, certificate, counted, last_actor, last_caller }
     }
 }
 

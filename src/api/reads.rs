@@ -9,7 +9,7 @@ use prost::Message;
 use tonic::Status;
 
 use crate::auth::{Access, Resource, Sight, Verb};
-use crate::engine::{At, Error, Missing, RETRY_AFTER, Resolved, State, keep_seen};
+use crate::engine::{At, Error, Missing, RETRY_AFTER, Resolved, State, Viewer, keep_seen};
 use crate::model::diff::{first_differences, unified};
 use crate::model::limits::TEXT_BYTES_MAX;
 use crate::model::pointer::Pointer;
@@ -17,7 +17,9 @@ use crate::model::text::{DocumentError, Format, render, render_pretty_json};
 use crate::model::{ConfigId, ConfigName, Namespace, Revision, Scope, Version};
 use crate::proto::v1;
 
+use super::audited::By;
 use super::codec::Encoded;
+use super::context::CallContext;
 use super::convert::request::{self, Read};
 use super::convert::response::{
     commit_message, config_message, diff_message, document_bytes, document_message, origin_message,
@@ -53,15 +55,16 @@ pub(super) enum Got {
 impl Api {
     pub(super) async fn get_document(
         &self,
-        access: &Access,
+        context: &CallContext,
         request: v1::GetRequest,
         wait_max: Duration,
     ) -> Result<Encoded, Status> {
-        self.get_read(&allow_read(access, request::read("", request)?)?, wait_max).await
+        let read = allow_read(context, request::read("", request)?)?;
+        self.get_read(&read, wait_max, &|| context.clone()).await
     }
 
     /// Get, as far as it takes neither waiting nor long work.
-    pub(super) fn get_at_once(&self, access: &Access, request: v1::GetRequest) -> Got {
+    pub(super) fn get_at_once(&self, access: &Access, request: v1::GetRequest, by: By<'_>) -> Got {
         let read = request::read("", request).map_err(Status::from);
         let read = match read.and_then(|read| Ok(allow_read(access, read)?)) {
             Ok(read) => read,
@@ -72,17 +75,22 @@ impl Api {
             return Got::Later(read);
         }
         // The newest state is in memory: this never waits.
-        let got = self.get_in(&state, &read).now_or_never();
+        let got = self.get_in(&state, &read, by).now_or_never();
         got.map_or_else(|| Got::Later(read), Got::Now)
     }
 
-    pub(super) async fn get_read(&self, read: &Allowed<Read>, wait_max: Duration) -> Result<Encoded, Status> {
+    pub(super) async fn get_read(
+        &self,
+        read: &Allowed<Read>,
+        wait_max: Duration,
+        by: By<'_>,
+    ) -> Result<Encoded, Status> {
         let state = self.engine.state_at_least(read.min_revision, wait_max).await?;
-        self.get_in(&state, read).await
+        self.get_in(&state, read, by).await
     }
 
-    async fn get_in(&self, state: &State, read: &Allowed<Read>) -> Result<Encoded, Status> {
-        let (found, not_modified) = self.find(state, read).await?;
+    async fn get_in(&self, state: &State, read: &Allowed<Read>, by: By<'_>) -> Result<Encoded, Status> {
+        let (found, not_modified) = self.find(state, read, by).await?;
         let store_revision = state.revision.0;
         Ok(match found {
             // GetResponse { document = 1, not_modified = 2, store_revision = 3 }: what is shared comes last.
@@ -98,7 +106,7 @@ impl Api {
 
     pub(super) async fn get_documents(
         &self,
-        access: &Access,
+        context: &CallContext,
         request: v1::BatchGetRequest,
         wait_max: Duration,
     ) -> Result<v1::BatchGetResponse, Status> {
@@ -110,12 +118,12 @@ impl Api {
         let reads = request.requests.into_iter().enumerate();
         let reads = reads.map(|(at, wire)| request::read(&format!("requests[{at}]."), wire));
         let reads = reads.collect::<Result<Vec<Read>, Error>>()?;
-        let reads = reads.into_iter().map(|read| allow_read(access, read)).collect::<Result<Vec<_>, _>>()?;
+        let reads = reads.into_iter().map(|read| allow_read(context, read)).collect::<Result<Vec<_>, _>>()?;
         let min_revision = reads.iter().map(|read| read.min_revision).max().unwrap_or(Revision::ZERO);
         let state = self.engine.state_at_least(min_revision, wait_max).await?;
         let (mut results, mut bytes) = (Vec::with_capacity(count), 0);
         for (at, read) in reads.into_iter().enumerate() {
-            let result = match self.find(&state, &read).await {
+            let result = match self.find(&state, &read, &|| context.clone()).await {
                 Ok((found, not_modified)) => {
                     let document = match found {
                         Found::Whole(bytes) => v1::Document::decode(bytes).expect("it was encoded here"),
@@ -140,6 +148,8 @@ impl Api {
         mut request: v1::ListRequest,
     ) -> Result<v1::ListResponse, Status> {
         let sight = access.sight();
+        // No content is told.
+        let viewer = Viewer::new(sight.clone());
         let page_token = std::mem::take(&mut request.page_token);
         let binding = request.encode_to_vec();
         let cursor = page::cursor(&binding, &page_token)?.map(|cursor| config_cursor(&cursor)).transpose()?;
@@ -163,7 +173,7 @@ impl Api {
                 next = last.map(|id| page::token(&binding, &id.to_string())).unwrap_or_default();
                 break;
             }
-            let mut message = config_message(&self.engine.shown(&state, config, &sight));
+            let mut message = config_message(&self.engine.shown(&state, config, &viewer));
             leave_out_unseen(&mut message, &config.id, &sight);
             bytes += message.encoded_len();
             configs.push(message);
@@ -174,15 +184,16 @@ impl Api {
 
     pub(super) async fn explain_document(
         &self,
-        access: &Access,
+        context: &CallContext,
         request: v1::ExplainRequest,
     ) -> Result<v1::ExplainResponse, Status> {
-        let read = allow_read(access, request::explain(request)?)?;
+        let read = allow_read(context, request::explain(request)?)?;
         let state = self.engine.state();
         let Read { target, at, pointer, .. } = read.into_inner();
         let (resolved, origins) =
             self.engine.explain(&state, &target, &at, pointer, MESSAGE_BYTES_MAX).await?;
         let origins = origins.ok_or_else(|| response_too_large(MESSAGE_BYTES_MAX))?;
+        self.gives(&resolved, &|| context.clone());
         let values = origins.into_iter().map(|origin| origin_message(origin, &resolved)).collect();
         let document = document_message(&resolved, Format::Json, resolved.content.as_str());
         let response =
@@ -192,7 +203,7 @@ impl Api {
 
     pub(super) async fn list_history(
         &self,
-        access: &Access,
+        context: &CallContext,
         mut request: v1::ListVersionsRequest,
     ) -> Result<v1::ListVersionsResponse, Status> {
         let page_token = std::mem::take(&mut request.page_token);
@@ -202,9 +213,13 @@ impl Api {
         let scope = request.scope.as_ref().map(|text| request::scope("", text)).transpose()?;
         let id = request::config_id("", &request.namespace, &request.config)?;
         let place = scope.clone().unwrap_or_else(Scope::global);
-        let sight = access
+        let sight = context
             .permit(Verb::Read, Resource::Config { id: id.clone(), scope: place })
-            .map(|_| access.sight())?;
+            .map(|_| context.sight())?;
+        let viewer = match request.include_content {
+            true => self.viewer(context),
+            false => Viewer::new(sight.clone()),
+        };
         let state = self.engine.state();
         let config = state.config(&id).ok_or_else(|| Error::NotFound(Missing::Config(id.clone())))?;
         let mut before = match cursor {
@@ -215,7 +230,7 @@ impl Api {
         };
         let (mut versions, mut bytes, mut looked_at, mut more) = (Vec::new(), 0, 0, true);
         while more && versions.len() < size && bytes < PAGE_BYTES_MAX && looked_at < VERSIONS_LOOKED_AT_MAX {
-            let read = self.engine.versions(&id, before, size.min(100), sight.clone()).await?;
+            let read = self.engine.versions(&id, before, size.min(100), viewer.clone()).await?;
             more = !read.is_empty();
             looked_at += read.len();
             for (at, mut sealed) in read {
@@ -260,14 +275,17 @@ impl Api {
 
     pub(super) async fn diff_documents(
         &self,
-        access: &Access,
+        context: &CallContext,
         request: v1::DiffRequest,
         wait_max: Duration,
     ) -> Result<v1::DiffResponse, Status> {
         let (from, to, format, context_lines) = request::diff(request)?;
-        let (from, to) = (allow_read(access, from)?, allow_read(access, to)?);
+        let (from, to) = (allow_read(context, from)?, allow_read(context, to)?);
         let state = self.engine.state_at_least(from.min_revision.max(to.min_revision), wait_max).await?;
         let (old, new) = (self.side(&state, &from).await?, self.side(&state, &to).await?);
+        for side in [&old, &new].into_iter().flatten() {
+            self.gives(side, &|| context.clone());
+        }
         let [from, to] = [(&from, &old), (&to, &new)].map(|(read, side)| {
             let version = side.as_ref().map_or("none".to_owned(), |resolved| resolved.at.version.to_string());
             format!("{}@{} version {version}", read.target.id, read.target.scope)
@@ -293,11 +311,12 @@ impl Api {
         fitting(response)
     }
 
-    async fn find(&self, state: &State, read: &Allowed<Read>) -> Result<(Found, bool), Error> {
+    async fn find(&self, state: &State, read: &Allowed<Read>, by: By<'_>) -> Result<(Found, bool), Error> {
         let resolved = self.engine.document(state, &read.target, &read.at).await?;
         if read.if_none_match == Some(resolved.digest) {
             return Ok((Found::Own(Box::new(document_message(&resolved, read.format, ""))), true));
         }
+        self.gives(&resolved, by);
         let found = match read.pointer.is_root() {
             true if resolved.deliverable(read.format) == read.format => {
                 Found::Whole(document_bytes(&resolved, read.format))

@@ -36,9 +36,8 @@ impl SecretService for Api {
     ) -> Result<Response<RotateDataKeyResponse>, Status> {
         let (access, request) = entered(request);
         let namespace = request::namespace("namespace", &request.namespace)?;
-        let permit = access.permit(Verb::Admin, Resource::Namespace(namespace.clone()))?;
-        let actor = permit.caller().actor().to_owned();
-        let rotation = self.engine.rotate_data_key(namespace, actor).await?;
+        access.permit(Verb::Admin, Resource::Namespace(namespace.clone()))?;
+        let rotation = self.engine.rotate_data_key(namespace, access.author()).await?;
         let DataRotation { key, is_new, resealed, left } = rotation;
         Ok(Response::new(RotateDataKeyResponse {
             key_id: key.to_string(),
@@ -53,9 +52,8 @@ impl SecretService for Api {
         request: Request<RotateMasterKeyRequest>,
     ) -> Result<Response<RotateMasterKeyResponse>, Status> {
         let (access, RotateMasterKeyRequest {}) = entered(request);
-        let permit = access.permit(Verb::Admin, Resource::Store)?;
-        let actor = permit.caller().actor().to_owned();
-        let rotation = self.engine.rotate_master_key(actor).await?;
+        access.permit(Verb::Admin, Resource::Store)?;
+        let rotation = self.engine.rotate_master_key(access.author()).await?;
         let MasterRotation { from, to, is_made, source, namespaces } = rotation;
         Ok(Response::new(RotateMasterKeyResponse {
             old_key_id: from.to_string(),

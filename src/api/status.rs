@@ -10,7 +10,7 @@ use tonic_types::pb::{self, BadRequest, ErrorInfo, RetryInfo};
 
 use crate::auth::jwt::JwtError;
 use crate::auth::token::TokenId;
-use crate::auth::{Denied, TokenError};
+use crate::auth::{Denied, Resource, TokenError};
 use crate::engine::{Error, Limit, Missing, SourceError};
 use crate::model::document_error::DocumentErrorCode;
 use crate::model::quota::Quota;
@@ -250,11 +250,18 @@ impl From<RateLimited> for Status {
 
 impl From<Denied> for Status {
     fn from(denied: Denied) -> Status {
-        Told::new(Code::PermissionDenied, "PERMISSION_DENIED")
+        let told = Told::new(Code::PermissionDenied, "PERMISSION_DENIED")
             .with("actor", &denied.actor)
             .with("verb", denied.verb)
-            .with("resource", &denied.resource)
-            .status(denied.to_string())
+            .with("resource", &denied.resource);
+        let told = match &denied.resource {
+            Resource::Store => told,
+            Resource::Namespace(namespace) => told.with("namespace", namespace),
+            Resource::Config { id, scope } => {
+                told.with("namespace", &id.namespace).with("config", &id.config).with("scope", scope)
+            }
+        };
+        told.status(denied.to_string())
     }
 }
 
@@ -296,6 +303,14 @@ impl From<Unreadable> for Status {
     }
 }
 
+/// The files of the audit log cannot be read now.
+pub fn audit_log_unreadable(error: &std::io::Error) -> Status {
+    tracing::error!(%error, "the audit log cannot be read");
+    Told::new(Code::Unavailable, "AUDIT_LOG_UNAVAILABLE")
+        .retry_after(Duration::from_secs(5))
+        .status("the audit log cannot be read now".into())
+}
+
 /// The operating system gives none.
 pub fn no_randomness(error: &dyn std::fmt::Display) -> Status {
     tracing::error!(%error, "there is no randomness for a token");
@@ -311,6 +326,25 @@ pub fn token_not_found(id: TokenId) -> Status {
 pub fn too_late() -> Status {
     Told::new(Code::DeadlineExceeded, "DEADLINE_EXCEEDED")
         .status("the deadline of the call has passed".into())
+}
+
+/// The client has sent the head of a call, and its message did not come.
+pub fn request_too_slow(patience: Duration) -> Status {
+    Told::new(Code::DeadlineExceeded, "REQUEST_TOO_SLOW")
+        .status(format!("the request has not come whole within {patience:?}"))
+}
+
+/// There are as many requests that have not come whole, or as much of them, as there may be.
+pub fn too_many_unfinished() -> Status {
+    Told::new(Code::ResourceExhausted, "TOO_MANY_UNFINISHED_REQUESTS")
+        .retry_after(Duration::from_secs(1))
+        .status("too many requests have not come whole yet".into())
+}
+
+/// Of calls that everybody may make a connection has as many as it may have.
+pub fn too_many_open_calls() -> Status {
+    Told::new(Code::ResourceExhausted, "TOO_MANY_OPEN_CALLS")
+        .status("too many calls of health and reflection on one connection".into())
 }
 
 /// The work on a call ended without an answer: by a panic, which is reported where it happens.

@@ -13,11 +13,12 @@ use tonic::Status;
 
 use crate::auth::{Access, Denied, Resource, Verb};
 use crate::engine::watch::{Event, ResumeToken, Subscription, TargetState, TargetStatus};
-use crate::engine::{ChangeEvent, Changes, Encoding, Sealed};
+use crate::engine::{ChangeEvent, Changes, Encoding, Sealed, Viewer};
 use crate::model::{ConfigChange, ConfigName, Epoch, Namespace, Revision, Scope};
 use crate::proto::v1;
 
 use super::codec::{Encoded, field_head};
+use super::context::CallContext;
 use super::convert::request;
 use super::convert::response::{commit_message, document_bytes, target_message};
 use super::guard::Standing;
@@ -52,11 +53,11 @@ pub struct WatchStream {
 impl Api {
     pub(super) async fn open_watch(
         &self,
-        access: &Access,
+        access: &CallContext,
         request: v1::WatchRequest,
     ) -> Result<WatchStream, Status> {
         let options = request::watch(access.sight(), request, self.engine.limits().targets_max)?;
-        let watched = Watched::open(access, self.guard.standing(access), &options.targets)?;
+        let watched = Watched::open(access, self.guard.standing(access), &self.recorder, &options.targets)?;
         let subscription = self.engine.watch(options).await?;
         if watched.is_some() {
             subscription.set_owner(access.caller().shared_actor().clone());
@@ -67,11 +68,15 @@ impl Api {
 
     pub(super) fn open_changes(
         &self,
-        access: &Access,
+        access: &CallContext,
         request: &v1::StreamChangesRequest,
     ) -> Result<ChangesStream, Status> {
         let standing = self.guard.standing(access);
-        let options = request::stream_changes(access.sight(), request)?;
+        let viewer = match request.include_content {
+            true => self.viewer(access),
+            false => Viewer::new(access.sight()),
+        };
+        let options = request::stream_changes(viewer, request)?;
         let filter = options.filter.clone();
         may_follow(access, filter.as_ref())?;
         let changes = self.engine.changes(options)?;
@@ -91,7 +96,11 @@ impl Stream for WatchStream {
         let Some(event) = ready!(Pin::new(&mut self.subscription).poll_next(context)) else {
             return Poll::Ready(None);
         };
-        Poll::Ready(Some(Ok(self.encode(event?))))
+        let event = event?;
+        if let Some(watched) = &self.watched {
+            watched.gives(&event);
+        }
+        Poll::Ready(Some(Ok(self.encode(event))))
     }
 }
 

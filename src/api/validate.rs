@@ -11,6 +11,7 @@ use crate::proto::v1;
 use crate::validate::{Found, Severity};
 
 use super::Api;
+use super::context::CallContext;
 use super::convert::request;
 use super::convert::response::report_message;
 use super::guard::{Allowed, allow_validate};
@@ -22,15 +23,15 @@ const AFFECTED_MAX: usize = 1000;
 impl Api {
     pub(super) async fn validate_changes(
         &self,
-        access: &Access,
+        context: &CallContext,
         request: v1::ValidateRequest,
     ) -> Result<v1::ValidateResponse, Status> {
         let within = request::pointer("pointer", &request.pointer)?;
         let v1::ValidateRequest { changes, namespace, config, schema, document, .. } = request;
         match (changes.is_empty(), schema) {
             (false, None) if namespace.is_empty() && config.is_empty() => {
-                let changes = allow_validate(access, request::changes(changes)?)?;
-                self.validate_as_apply(access, changes, within).await
+                let changes = allow_validate(context, request::changes(changes)?)?;
+                self.validate_as_apply(context, changes, within).await
             }
             (false, _) => {
                 Err(request::invalid("changes", "stand alone, without namespace, config and schema").into())
@@ -38,23 +39,24 @@ impl Api {
             (true, Some(schema)) => {
                 let document =
                     document.ok_or_else(|| request::invalid("document", "must be set with schema"))?;
-                self.validate_against(access, &namespace, schema, document, within).await
+                self.validate_against(context, &namespace, schema, document, within).await
             }
             (true, None) if namespace.is_empty() => {
                 Err(request::invalid("changes", "must not be empty, unless namespace or schema is set")
                     .into())
             }
-            (true, None) => self.validate_stored(access, &namespace, &config, within).await,
+            (true, None) => self.validate_stored(context, &namespace, &config, within).await,
         }
     }
 
     async fn validate_as_apply(
         &self,
-        access: &Access,
+        context: &CallContext,
         changes: Allowed<Vec<Change>>,
         within: Pointer,
     ) -> Result<v1::ValidateResponse, Status> {
-        let (report, outcome) = self.engine.validate(changes.into_inner(), within, access.sight()).await?;
+        let (report, outcome) =
+            self.engine.validate(changes.into_inner(), within, self.viewer(context)).await?;
         let mut affected = match &outcome {
             Some(outcome) => self.engine.affected(outcome).await?,
             None => vec![],

@@ -3,13 +3,14 @@
 use prost::Message;
 use tonic::Status;
 
-use crate::auth::Access;
+use crate::auth::Denied;
 use crate::engine::{Error, Intent, LayerOutcome, Outcome};
 use crate::model::diff::first_differences;
 use crate::model::{Content, Digest, Request, Source, Version};
 use crate::proto::v1;
 
 use super::Api;
+use super::context::CallContext;
 use super::convert::request;
 use super::convert::response::{
     diff_message, layer_change_message, layer_change_of, layer_message, layer_outcome_message, report_message,
@@ -43,13 +44,13 @@ pub(super) fn options<M: Message>(
 impl Api {
     pub(super) async fn set_layer(
         &self,
-        access: &Access,
+        context: &CallContext,
         mut request: v1::SetRequest,
     ) -> Result<v1::SetResponse, Status> {
         let (options, identity) = options("Set", &mut request, |request| &mut request.options);
         let change = request.change.ok_or_else(|| request::invalid("change", "must be set"))?;
         let intent = Intent::Changes(vec![request::change("change", change)?]);
-        let write = allow_write(access, intent)?;
+        let write = self.allow_write(context, intent)?;
         let outcome = self.write(write, Source::Set, options, identity).await?;
         Ok(v1::SetResponse {
             document: outcome.layers.first().map(|layer| layer_outcome_message(layer, true)),
@@ -61,12 +62,12 @@ impl Api {
 
     pub(super) async fn apply_changes(
         &self,
-        access: &Access,
+        context: &CallContext,
         mut request: v1::ApplyRequest,
     ) -> Result<v1::ApplyResponse, Status> {
         let (options, identity) = options("Apply", &mut request, |request| &mut request.options);
         let intent = Intent::Changes(request::changes(request.changes)?);
-        let write = allow_write(access, intent)?;
+        let write = self.allow_write(context, intent)?;
         let outcome = self.write(write, Source::Apply, options, identity).await?;
         Ok(v1::ApplyResponse {
             results: applied(&outcome),
@@ -78,12 +79,12 @@ impl Api {
 
     pub(super) async fn delete_layers(
         &self,
-        access: &Access,
+        context: &CallContext,
         mut request: v1::DeleteRequest,
     ) -> Result<v1::DeleteResponse, Status> {
         let (options, identity) = options("Delete", &mut request, |request| &mut request.options);
         let intent = request::delete(&request)?;
-        let write = allow_write(access, intent)?;
+        let write = self.allow_write(context, intent)?;
         let outcome = self.write(write, Source::Delete, options, identity).await?;
         let gone = outcome.layers.iter().filter_map(|layer| layer.before.as_ref());
         Ok(v1::DeleteResponse {
@@ -96,12 +97,12 @@ impl Api {
 
     pub(super) async fn roll_back(
         &self,
-        access: &Access,
+        context: &CallContext,
         mut request: v1::RollbackRequest,
     ) -> Result<v1::RollbackResponse, Status> {
         let (options, identity) = options("Rollback", &mut request, |request| &mut request.options);
         let intent = request::rollback(&request)?;
-        let write = allow_write(access, intent)?;
+        let write = self.allow_write(context, intent)?;
         let outcome = self.write(write, Source::Rollback, options, identity).await?;
         let layers = outcome.layers.iter();
         Ok(v1::RollbackResponse {
@@ -116,12 +117,12 @@ impl Api {
 
     pub(super) async fn move_tag(
         &self,
-        access: &Access,
+        context: &CallContext,
         mut request: v1::SetTagRequest,
     ) -> Result<v1::SetTagResponse, Status> {
         let (options, identity) = options("SetTag", &mut request, |request| &mut request.options);
         let intent = request::set_tag(&request)?;
-        let write = allow_write(access, intent)?;
+        let write = self.allow_write(context, intent)?;
         let outcome = self.write(write, Source::Tag, options, identity).await?;
         let (version, previous) = outcome.tag;
         Ok(v1::SetTagResponse {
@@ -134,18 +135,22 @@ impl Api {
 
     pub(super) async fn remove_tag(
         &self,
-        access: &Access,
+        context: &CallContext,
         mut request: v1::DeleteTagRequest,
     ) -> Result<v1::DeleteTagResponse, Status> {
         let (options, identity) = options("DeleteTag", &mut request, |request| &mut request.options);
         let intent = request::delete_tag(&request)?;
-        let write = allow_write(access, intent)?;
+        let write = self.allow_write(context, intent)?;
         let outcome = self.write(write, Source::Tag, options, identity).await?;
         Ok(v1::DeleteTagResponse {
             previous_version: outcome.tag.1.unwrap_or(Version::ZERO).0,
             changed: outcome.changed,
             store_revision: outcome.revision.0,
         })
+    }
+
+    pub(super) fn allow_write(&self, context: &CallContext, intent: Intent) -> Result<AllowedWrite, Denied> {
+        allow_write(context, self.viewer(context), intent)
     }
 
     /// The one way to the pipeline.
@@ -156,8 +161,8 @@ impl Api {
         options: v1::WriteOptions,
         request: Option<Request>,
     ) -> Result<Outcome, Error> {
-        let AllowedWrite { sight, intent } = write;
-        self.engine.write(request::write(sight, source, options, request, intent)?).await
+        let AllowedWrite { author, viewer, intent } = write;
+        self.engine.write(request::write(author, viewer, source, options, request, intent)?).await
     }
 }
 

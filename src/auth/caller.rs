@@ -95,7 +95,7 @@ impl Caller {
 }
 
 impl Credential {
-    pub(super) fn of_certificate(fingerprint: &[u8; 32]) -> Credential {
+    pub fn of_certificate(fingerprint: &[u8; 32]) -> Credential {
         Credential::Certificate { fingerprint: hex::encode(&fingerprint[..FINGERPRINT_BYTES_SHOWN]) }
     }
 

@@ -274,7 +274,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     parse_duration(text)
 }
 
-fn timestamp(moment: Moment) -> Result<prost_types::Timestamp, Failure> {
+pub fn timestamp(moment: Moment) -> Result<prost_types::Timestamp, Failure> {
     let at = moment.resolve(jiff::Timestamp::now()).map_err(Failure::usage)?;
     // Both count nanoseconds upwards from the second below; jiff signs them like the seconds.
     let nanos = at.subsec_nanosecond();

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 pub const EXIT_CODES: &str = "\
 Exit codes:
   0  done
-  1  a failure of another kind; `diff --exit-code`: there are differences; `fsck`: there are problems
+  1  a failure of another kind; `diff --exit-code`: there are differences; `fsck`, `audit verify`: something is not as it should be
   2  the command line is wrong
   3  not found: no such config, version, tag or value, or a revision that is no longer kept
   4  refused: invalid input, or a document that validation does not accept

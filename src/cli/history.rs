@@ -32,10 +32,37 @@ pub struct HistoryArgs {
     /// Show the content of the layers that changed, and the annotations
     #[arg(long)]
     content: bool,
+    /// Show by what credential and from which address, too
+    #[arg(long, conflicts_with = "content")]
+    wide: bool,
 }
 
 pub async fn run(args: HistoryArgs, session: &Session) -> Outcome {
-    show(&args.target.target()?, args.limit, args.content, session).await
+    let target = args.target.target()?;
+    if args.wide {
+        show_wide(&target, args.limit, session).await
+    } else {
+        show(&target, args.limit, args.content, session).await
+    }
+}
+
+async fn show_wide(target: &Target, limit: usize, session: &Session) -> Outcome {
+    let limit = if limit == 0 { usize::MAX } else { limit };
+    let versions = versions_of(target, limit, false, session).await?;
+    let view = VersionsView { versions: versions.iter().map(Into::into).collect() };
+    session.output.answer(&view, |output| {
+        let wide = |info: &v1::VersionInfo| {
+            let [version, time, actor, source, changes, reason, tags] = row(info);
+            let commit = info.commit.clone().unwrap_or_default();
+            let named = |text: &str| if text.is_empty() { "-".to_owned() } else { printable(text) };
+            let (credential, address) = (named(&commit.credential), named(&commit.address));
+            [version, time, actor, credential, address, source, changes, reason, tags]
+        };
+        let header =
+            ["VERSION", "TIME", "ACTOR", "CREDENTIAL", "ADDRESS", "SOURCE", "CHANGES", "REASON", "TAGS"];
+        output.table(header, versions.iter().map(wide).collect())
+    })?;
+    Ok(Exit::Done)
 }
 
 /// Shows the versions of a target; a limit of 0 is none.

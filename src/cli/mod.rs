@@ -20,6 +20,7 @@ mod tree_changes;
 mod views;
 
 mod apply;
+mod audit;
 mod can_i;
 mod certs;
 mod changes;
@@ -117,6 +118,7 @@ enum Subcommands {
     Watch(watch::WatchArgs),
     Changes(changes::ChangesArgs),
     Fsck(fsck::FsckArgs),
+    Audit(audit::AuditArgs),
     Token(token::TokenArgs),
     CanI(can_i::CanIArgs),
     Whoami(whoami::WhoAmIArgs),
@@ -155,6 +157,7 @@ fn run(cli: Cli, output: &Output) -> Outcome {
         Subcommands::Fsck(args) => fsck::run(&args, output),
         Subcommands::Certs(args) => certs::run(&args, output),
         Subcommands::Completions(args) => completions::run(&args, Cli::command(), output),
+        Subcommands::Audit(args) if args.offline().is_some() => audit::run_offline(&args, output),
         command => block_on(Builder::new_current_thread(), call(command, cli.global, *output)),
     }
 }
@@ -204,6 +207,7 @@ async fn call(command: Subcommands, global: GlobalArgs, output: Output) -> Outco
         Subcommands::List(args) => list::run(args, session).await,
         Subcommands::Watch(args) => watch::run(args, session).await,
         Subcommands::Changes(args) => changes::run(args, session).await,
+        Subcommands::Audit(args) => audit::run(args, session).await,
         Subcommands::Token(args) => token::run(args, session).await,
         Subcommands::CanI(args) => can_i::run(args, session).await,
         Subcommands::Whoami(args) => whoami::run(args, session).await,

@@ -5,6 +5,7 @@
 //! contract, moments are RFC 3339, and what is unset is null.
 
 mod access;
+mod audit;
 mod document;
 mod history;
 mod schema;
@@ -12,6 +13,7 @@ mod secrets;
 mod write;
 
 pub use access::*;
+pub use audit::*;
 pub use document::*;
 pub use history::*;
 pub use schema::*;

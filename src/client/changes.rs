@@ -16,6 +16,7 @@ pub struct ChangeStream {
 
 /// What a `ChangeStream` brings.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "nearly every event is a commit")]
 pub enum ChangeEvent {
     Commit(Commit),
     /// Nothing more up to this revision.

@@ -30,6 +30,7 @@ pub mod watch;
 use serde::de::DeserializeOwned;
 use tonic::service::interceptor::InterceptedService;
 
+use crate::proto::v1::audit_service_client::AuditServiceClient;
 use crate::proto::v1::auth_service_client::AuthServiceClient;
 use crate::proto::v1::config_service_client::ConfigServiceClient;
 use crate::proto::v1::schema_service_client::SchemaServiceClient;
@@ -61,6 +62,9 @@ pub type AccessApi = AuthServiceClient<InterceptedService<Connection, CallHeader
 /// The same of `SecretService`.
 pub type SecretApi = SecretServiceClient<InterceptedService<Connection, CallHeaders>>;
 
+/// The same of `AuditService`.
+pub type AuditApi = AuditServiceClient<InterceptedService<Connection, CallHeaders>>;
+
 /// A client of one server. Cheap to clone; all clones share one connection.
 #[derive(Clone, Debug)]
 pub struct Client {
@@ -68,6 +72,7 @@ pub struct Client {
     schemas: SchemaApi,
     access: AccessApi,
     secrets: SecretApi,
+    audit: AuditApi,
 }
 
 impl Client {
@@ -79,8 +84,9 @@ impl Client {
         let schemas = SchemaServiceClient::with_interceptor(connection.clone(), headers.clone());
         let access = AuthServiceClient::with_interceptor(connection.clone(), headers.clone());
         let secrets = SecretServiceClient::with_interceptor(connection.clone(), headers.clone());
+        let audit = AuditServiceClient::with_interceptor(connection.clone(), headers.clone());
         let api = ConfigServiceClient::with_interceptor(connection, headers);
-        Ok(Client { api, schemas, access, secrets })
+        Ok(Client { api, schemas, access, secrets, audit })
     }
 
     /// Every call of the service, as generated from the contract, with actor and timeout of this client.
@@ -101,6 +107,11 @@ impl Client {
     /// Every call of SecretService, in the same way.
     pub fn secrets(&self) -> SecretApi {
         self.secrets.clone()
+    }
+
+    /// Every call of AuditService, in the same way.
+    pub fn audit(&self) -> AuditApi {
+        self.audit.clone()
     }
 
     /// The effective document of a target, as canonical JSON. `None` if there is no such config, or no layer of it

@@ -16,7 +16,7 @@ use crate::store::Sealed;
 use super::error::Error;
 use super::pipeline::Pipeline;
 use super::recent::Recent;
-use super::sight::Showing;
+use super::sight::{Showing, Viewer};
 use super::vault::Vault;
 
 /// Which commits to follow.
@@ -28,7 +28,7 @@ pub struct ChangesOptions {
     pub filter: Option<(Namespace, Option<ConfigName>)>,
     pub progress_interval: Duration,
     /// Who reads: only what they may see is given.
-    pub sight: Sight,
+    pub viewer: Viewer,
 }
 
 /// By what commits are shown. It does not keep the store open.
@@ -38,14 +38,15 @@ pub(super) struct Shown {
 }
 
 impl Shown {
-    fn commit(&self, sealed: Sealed, sight: &Sight) -> Result<Sealed, Error> {
+    fn commit(&self, sealed: Sealed, viewer: &Viewer) -> Result<Sealed, Error> {
         let gone = Error::Draining { retry_after: super::RETRY_AFTER };
         let state = self.pipeline.upgrade().ok_or(gone)?.published();
-        Ok(Showing { vault: &self.vault, sight, state: &state }.commit(sealed))
+        Ok(Showing { vault: &self.vault, viewer, state: &state }.commit(sealed))
     }
 }
 
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly every event is a commit")]
 pub enum ChangeEvent {
     /// With those of its changes that the filter lets through.
     Commit(Sealed),
@@ -59,7 +60,7 @@ pub struct Changes {
     published: watch::Receiver<Revision>,
     draining: CancellationToken,
     filter: Option<(Namespace, Option<ConfigName>)>,
-    sight: Sight,
+    viewer: Viewer,
     shown: Shown,
     page: VecDeque<Arc<Sealed>>,
     /// The next revision to read.
@@ -93,7 +94,7 @@ impl Changes {
             published,
             draining,
             filter: options.filter,
-            sight: options.sight,
+            viewer: options.viewer,
             shown,
             page: VecDeque::new(),
             next,
@@ -105,7 +106,7 @@ impl Changes {
 
     /// From now on only what this shows is given, as if there were nothing else.
     pub fn see_as(&mut self, sight: Sight) {
-        self.sight = sight;
+        self.viewer.see_as(sight);
     }
 
     /// The next commit, or word that there is none. Waits for it. Dropping the future loses nothing.
@@ -114,7 +115,7 @@ impl Changes {
             while let Some(sealed) = self.page.pop_front() {
                 if let Some(sealed) = self.filtered(&sealed) {
                     self.progress_at = Instant::now() + self.progress_interval;
-                    return Ok(ChangeEvent::Commit(self.shown.commit(sealed, &self.sight)?));
+                    return Ok(ChangeEvent::Commit(self.shown.commit(sealed, &self.viewer)?));
                 }
             }
             if self.draining.is_cancelled() {
@@ -159,7 +160,7 @@ impl Changes {
             change.id.namespace == *namespace
                 && config.as_ref().is_none_or(|config| change.id.config == *config)
         });
-        is_asked_for && shows(&self.sight, change)
+        is_asked_for && shows(self.viewer.sight(), change)
     }
 
     fn lets_through(&self, sealed: &Sealed) -> bool {
@@ -170,7 +171,7 @@ impl Changes {
         self.lets_through(sealed).then(|| {
             let mut sealed = sealed.clone();
             sealed.commit.changes.retain(|change| self.concerns(change));
-            sealed.commit.changes.iter_mut().for_each(|change| keep_seen(&self.sight, change));
+            sealed.commit.changes.iter_mut().for_each(|change| keep_seen(self.viewer.sight(), change));
             sealed
         })
     }

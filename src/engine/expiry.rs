@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::model::{ConfigId, LayerKey, Source, Timestamp};
+use crate::model::{Author, ConfigId, LayerKey, Source, Timestamp};
 
 use super::Clock;
 use super::error::Error;
@@ -79,7 +79,7 @@ async fn expire(pipeline: &Arc<Pipeline>, due: Vec<(ConfigId, LayerKey)>) -> Res
 
 fn expiry(due: Vec<(ConfigId, LayerKey)>) -> ReadWrite {
     let origin = Origin {
-        actor: SYSTEM.into(),
+        author: Author::named(SYSTEM),
         source: Source::Expiry,
         reason: "the time to live of the override has ended".into(),
         request: None,

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use crate::model::text::Format;
-use crate::model::{Content, LayerKey, Namespace, Source, Version};
+use crate::model::{Author, Content, LayerKey, Namespace, Source, Version};
 
 use super::error::Error;
 use super::history::blocking;
@@ -20,7 +20,7 @@ impl Pipeline {
         self: Arc<Pipeline>,
         namespace: Namespace,
         further: bool,
-        actor: String,
+        author: Author,
     ) -> Pin<Box<dyn Future<Output = Result<(), Error>> + Send>> {
         Box::pin(async move {
             loop {
@@ -32,7 +32,7 @@ impl Pipeline {
                 let layers = blocking(move || vault.add_key(before.as_deref(), &of, now, further)).await??;
                 let Some(layers) = layers else { return Ok(()) };
                 let reason = format!("a data key for the secrets of {namespace}");
-                match self.write_keys(base.as_deref(), layers, actor.clone(), reason).await {
+                match self.write_keys(base.as_deref(), layers, author.clone(), reason).await {
                     // Somebody else was faster.
                     Err(Error::VersionMismatch { .. }) => {}
                     written => return written,
@@ -46,7 +46,7 @@ impl Pipeline {
         self: &Arc<Pipeline>,
         base: Option<&ConfigState>,
         layers: BTreeMap<LayerKey, Content>,
-        actor: String,
+        author: Author,
         reason: String,
     ) -> Result<(), Error> {
         let changes = layers.into_iter().map(|(key, content)| {
@@ -61,7 +61,7 @@ impl Pipeline {
             }
         });
         let (source, request, annotations) = (Source::Apply, None, BTreeMap::new());
-        let origin = Origin { actor, source, reason, request, annotations };
+        let origin = Origin { author, source, reason, request, annotations };
         let write = ReadWrite::new(origin, ReadIntent::Keys(changes.collect()), false);
         match self.submit(write).await?.answered().await? {
             Answer::Outcome(outcome) => outcome.map(|_| ()),

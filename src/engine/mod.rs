@@ -14,6 +14,7 @@ mod error;
 mod expiry;
 mod governance;
 mod history;
+mod journal;
 mod keys;
 mod lints;
 mod pipeline;
@@ -48,7 +49,6 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::{Semaphore, watch as cell};
 use tokio_util::sync::CancellationToken;
 
-use crate::auth;
 use crate::model::explain::{Origin as ValueOrigin, explain};
 use crate::model::limits::Limits;
 use crate::model::pointer::Pointer;
@@ -57,7 +57,7 @@ use crate::model::{ConfigId, LayerKey, Namespace, Revision, Timestamp, Version};
 use crate::store::Store;
 
 pub use crate::secret::{MasterKeySource, SourceError};
-pub use crate::store::{Sealed, VersionRef};
+pub use crate::store::{Broken, Proof, Sealed, VersionRef};
 pub use access::access_document;
 pub use affected::Affected;
 pub use changes::{ChangeEvent, Changes, ChangesOptions, keep_seen, shows};
@@ -67,7 +67,7 @@ pub use history::At;
 pub use resolve::{Encoding, Resolved, Target, View};
 pub use rotation::{DataKey, DataRotation, KeysStatus, MasterRotation, NamespaceKeys};
 pub use schemas::{PutSchema, SchemaOutcome, registry, schema_id, schema_of};
-pub use sight::Secrets;
+pub use sight::{OnReveal, Secrets, Viewer};
 pub use stages::{Stage, Stages};
 pub use state::{ConfigState, Expiry, LayerEntry, Loading, State};
 pub use usage::{QUOTAS, Usage};
@@ -273,21 +273,21 @@ impl Engine {
         id: &ConfigId,
         before: Version,
         limit: usize,
-        sight: auth::Sight,
+        viewer: Viewer,
     ) -> Result<Vec<(VersionRef, Sealed)>, Error> {
         let (store, id) = (self.store.clone(), id.clone());
         let (vault, state) = (self.vault.clone(), self.state());
         let read = move || {
             let read = history::versions(&*store, &id, before, limit)?;
-            let showing = Showing { vault: &vault, sight: &sight, state: &state };
+            let showing = Showing { vault: &vault, viewer: &viewer, state: &state };
             Ok(read.into_iter().map(|(at, sealed)| (at, showing.commit(sealed))).collect())
         };
         blocking(read).await?
     }
 
     /// A config as it is shown: with the contents of its layers, none of which is as it is stored if it has secrets.
-    pub fn shown(&self, state: &State, config: &Arc<ConfigState>, sight: &auth::Sight) -> Arc<ConfigState> {
-        self.showing(state, sight).config(config)
+    pub fn shown(&self, state: &State, config: &Arc<ConfigState>, viewer: &Viewer) -> Arc<ConfigState> {
+        self.showing(state, viewer).config(config)
     }
 
     /// Writes, and answers when it is durable and visible to every read.
@@ -312,7 +312,7 @@ impl Engine {
     }
 
     async fn write_once(&self, write: Write) -> Result<Outcome, Error> {
-        let Write { origin, intent, validate_only, sight } = write;
+        let Write { origin, intent, validate_only, viewer } = write;
         let asked = origin.request.as_ref().map(|_| intent.asked_layers());
         if origin.request.is_some() && !validate_only {
             tokio::select! {
@@ -340,11 +340,11 @@ impl Engine {
                 blocking(move || replay::outcome(&*store, revision, asked)).await?
             }
         };
-        outcome.map(|outcome| self.showing(&self.state(), &sight).outcome(outcome))
+        outcome.map(|outcome| self.showing(&self.state(), &viewer).outcome(outcome))
     }
 
-    fn showing<'a>(&'a self, state: &'a State, sight: &'a auth::Sight) -> Showing<'a> {
-        Showing { vault: &self.vault, sight, state }
+    fn showing<'a>(&'a self, state: &'a State, viewer: &'a Viewer) -> Showing<'a> {
+        Showing { vault: &self.vault, viewer, state }
     }
 
     /// Refuses to write what the engine alone writes.

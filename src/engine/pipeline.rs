@@ -14,7 +14,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::{oneshot, watch};
 
 use crate::model::limits::Limits;
-use crate::model::{Commit, ConfigChange, ConfigId, Request, Revision, Timestamp};
+use crate::model::{Author, Commit, ConfigChange, ConfigId, Request, Revision, Timestamp};
 use crate::store::{Store, StoreError};
 
 use super::Clock;
@@ -219,7 +219,7 @@ impl Pipeline {
                 keys_added += 1;
                 // Nobody waits for this one while it waits for a write that may have to take turns.
                 turn = None;
-                self.clone().add_data_key(namespace.clone(), false, SYSTEM.to_owned()).await?;
+                self.clone().add_data_key(namespace.clone(), false, Author::named(SYSTEM)).await?;
                 continue;
             }
             if let Some(submitted) = self.enqueue(&mut write, &bases, planned, turn.as_ref()) {
@@ -570,7 +570,7 @@ impl ReadWrite {
         changes: Vec<ConfigChange>,
         schema: SchemaOutcome,
     ) -> Commit {
-        let Origin { actor, source, reason, request, annotations } = &mut self.origin;
+        let Origin { author, source, reason, request, annotations } = &mut self.origin;
         if let ReadIntent::Migrate { governed, .. } = &self.intent {
             let way = format!("{} {} -> {}", schema_id(governed).config, schema.active_before, schema.active);
             annotations.insert("migration".to_owned(), way);
@@ -578,7 +578,7 @@ impl ReadWrite {
         Commit {
             revision,
             time,
-            actor: std::mem::take(actor),
+            author: std::mem::take(author),
             source: *source,
             reason: std::mem::take(reason),
             request: request.take(),

@@ -114,8 +114,8 @@ mod tests {
 
     use super::*;
     use crate::model::{
-        Commit, ConfigChange, ConfigId, ConfigName, Content, Epoch, LayerChange, LayerKey, Namespace, Scope,
-        Source, Timestamp, Version,
+        Author, Commit, ConfigChange, ConfigId, ConfigName, Content, Epoch, LayerChange, LayerKey, Namespace,
+        Scope, Source, Timestamp, Version,
     };
     use crate::store::MemoryStore;
 
@@ -137,7 +137,7 @@ mod tests {
         Commit {
             revision: Revision(revision),
             time: Timestamp(0),
-            actor: String::new(),
+            author: Author::default(),
             source: Source::Set,
             reason: String::new(),
             request: None,

@@ -52,6 +52,8 @@ pub struct Resolved {
     pub content: Content,
     /// What was merged, in order.
     pub layers: Vec<Arc<LayerEntry>>,
+    /// It has secrets as they are.
+    pub reveals: bool,
     /// Whose defaults are filled in.
     schema: Option<Arc<Schema>>,
     memos: [FormatMemo; 3],
@@ -106,6 +108,8 @@ pub fn resolve(
     let mut layers: Vec<_> = layers_of(config, &target.scope, target.view).into_iter().cloned().collect();
     let holds_secrets =
         marking.is_some() || layers.iter().any(|entry| holds_sealed(entry.layer.content.as_str()));
+    let reveals = target.secrets == Secrets::Revealed
+        && layers.iter().any(|entry| holds_sealed(entry.layer.content.as_str()));
     // Hidden values would not merge as they are.
     let hidden = (holds_secrets && target.secrets == Secrets::Hidden && layers.len() > 1)
         .then(|| hidden_document(&layers, target, vault, marking));
@@ -144,6 +148,7 @@ pub fn resolve(
         digest,
         content,
         layers,
+        reveals,
         schema,
         memos: Default::default(),
     })

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{ConfigId, Content, Namespace, Source};
+use crate::model::{Author, ConfigId, Content, Namespace, Source};
 use crate::secret::{Census, KeyId, holds_sealed};
 
 use super::Engine;
@@ -102,7 +102,7 @@ impl Engine {
 
     /// Seals the secrets of a namespace by a new data key; or goes on with that, where an earlier call was interrupted or had too much to
     /// do. The old keys stay, for history.
-    pub async fn rotate_data_key(&self, namespace: Namespace, actor: String) -> Result<DataRotation, Error> {
+    pub async fn rotate_data_key(&self, namespace: Namespace, author: Author) -> Result<DataRotation, Error> {
         let _alone = self.rotating.lock().await;
         let missing = || Error::Invalid {
             field: "namespace".into(),
@@ -112,20 +112,20 @@ impl Engine {
         let mut behind = self.behind(&namespace).await?;
         let is_new = behind.is_empty();
         if is_new {
-            self.pipeline.clone().add_data_key(namespace.clone(), true, actor.clone()).await?;
+            self.pipeline.clone().add_data_key(namespace.clone(), true, author.clone()).await?;
             behind = self.behind(&namespace).await?;
         }
         let key = self.vault.sealing_ring(&namespace, false)?.newest();
         let (now, left) = behind.split_at(behind.len().min(CONFIGS_MAX));
         for id in now {
-            self.reseal(id, key, &actor).await?;
+            self.reseal(id, key, &author).await?;
         }
         Ok(DataRotation { key, is_new, resealed: now.len(), left: left.len() })
     }
 
-    async fn reseal(&self, id: &ConfigId, key: KeyId, actor: &str) -> Result<(), Error> {
+    async fn reseal(&self, id: &ConfigId, key: KeyId, author: &Author) -> Result<(), Error> {
         let origin = Origin {
-            actor: actor.to_owned(),
+            author: author.clone(),
             source: Source::Apply,
             reason: format!("secrets are sealed anew by data key {key}"),
             request: None,
@@ -146,7 +146,7 @@ impl Engine {
 
     /// Wraps all data keys by another master key: by the one that was written before the old one in its source; without one, by a new
     /// one, which is written there.
-    pub async fn rotate_master_key(&self, actor: String) -> Result<MasterRotation, Error> {
+    pub async fn rotate_master_key(&self, author: Author) -> Result<MasterRotation, Error> {
         let _alone = self.rotating.lock().await;
         loop {
             self.pipeline.barrier().answered().await?;
@@ -158,7 +158,7 @@ impl Engine {
             let reason = format!("data keys are wrapped by master key {}", rewrapped.to);
             // One is the layer that tells of the master key.
             let namespaces = rewrapped.layers.len() - 1;
-            match self.pipeline.write_keys(base.as_deref(), rewrapped.layers, actor.clone(), reason).await {
+            match self.pipeline.write_keys(base.as_deref(), rewrapped.layers, author.clone(), reason).await {
                 // A namespace has got its first key meanwhile.
                 Err(Error::VersionMismatch { .. }) => {}
                 Err(error) => return Err(error),

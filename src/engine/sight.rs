@@ -1,6 +1,7 @@
 //! What is seen of secrets: content as it is shown to who asks, which is never as it is stored. Knows states and the vault; not who asks.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -34,11 +35,46 @@ impl Secrets {
     }
 }
 
+/// Who looks, and who is to hear of it when they are shown secrets.
+#[derive(Clone)]
+pub struct Viewer {
+    sight: auth::Sight,
+    on_reveal: Option<OnReveal>,
+}
+
+/// Called for each layer whose secrets are shown.
+pub type OnReveal = Arc<dyn Fn(&ConfigId, &Scope) + Send + Sync>;
+
+impl Viewer {
+    /// Of whom nobody is to hear.
+    pub fn new(sight: auth::Sight) -> Viewer {
+        Viewer { sight, on_reveal: None }
+    }
+
+    pub fn with(sight: auth::Sight, on_reveal: OnReveal) -> Viewer {
+        Viewer { sight, on_reveal: Some(on_reveal) }
+    }
+
+    pub fn sight(&self) -> &auth::Sight {
+        &self.sight
+    }
+
+    /// The same who may see something else by now.
+    pub fn see_as(&mut self, sight: auth::Sight) {
+        self.sight = sight;
+    }
+}
+
+impl fmt::Debug for Viewer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Viewer").field("sight", &self.sight).finish_non_exhaustive()
+    }
+}
+
 /// Shows content that is stored.
 pub(super) struct Showing<'a> {
     pub vault: &'a Vault,
-    /// Who looks.
-    pub sight: &'a auth::Sight,
+    pub viewer: &'a Viewer,
     /// By its schemas it is told what is secret now, and was stored in plain text before it was marked.
     pub state: &'a State,
 }
@@ -92,7 +128,15 @@ impl Showing<'_> {
         content: &Content,
         marking: Option<&Schema>,
     ) -> Option<Content> {
-        shown(self.vault, id, content, Secrets::seen_by(self.sight, id, scope), marking)
+        let secrets = Secrets::seen_by(&self.viewer.sight, id, scope);
+        let shown = shown(self.vault, id, content, secrets, marking);
+        if secrets == Secrets::Revealed
+            && shown.is_some()
+            && let Some(on_reveal) = &self.viewer.on_reveal
+        {
+            on_reveal(id, scope);
+        }
+        shown
     }
 }
 

@@ -13,8 +13,9 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::auth;
 use crate::model::arbitrary::similar_object;
-use crate::model::{ConfigName, Content, Epoch, LayerKind, Namespace, Scope, Source, TagName};
+use crate::model::{Author, ConfigName, Content, Epoch, LayerKind, Namespace, Scope, Source, TagName};
 
 use crate::store::memory::MemoryStore;
 use crate::store::{Point, SledOptions, SledStore};
@@ -139,13 +140,13 @@ fn sight(secrets: Secrets) -> auth::Sight {
 
 fn write(source: Source, intent: Intent) -> Write {
     let origin = Origin {
-        actor: "test".into(),
+        author: Author::named("test"),
         source,
         reason: String::new(),
         request: None,
         annotations: BTreeMap::new(),
     };
-    Write { origin, intent, validate_only: false, sight: everything() }
+    Write { origin, intent, validate_only: false, viewer: Viewer::new(everything()) }
 }
 
 /// What a step asks for, and what each config is after it. `None`: it makes no sense.
@@ -489,7 +490,7 @@ async fn no_more_history_is_read_at_once_than_fits_memory() {
     }
     let (mut before, mut found) = (Version(11), vec![]);
     loop {
-        let read = engine.versions(&id(0), before, 100, everything()).await.expect("history");
+        let read = engine.versions(&id(0), before, 100, Viewer::new(everything())).await.expect("history");
         let Some((last, _)) = read.last() else { break };
         assert!(read.len() <= 5);
         before = last.version;

@@ -4,9 +4,8 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::auth;
 use crate::model::text::DocumentError;
-use crate::model::{ConfigId, ConfigName, LayerKey, Namespace, Pointer, Revision, Source};
+use crate::model::{Author, ConfigId, ConfigName, LayerKey, Namespace, Pointer, Revision, Source};
 use crate::validate::{self, Finding, Found, Report, Severity};
 
 use super::check::Look;
@@ -14,6 +13,7 @@ use super::error::{Error, Missing};
 use super::history::blocking;
 use super::pipeline::{Answer, ReadWrite};
 use super::plan::{self, ReadIntent};
+use super::sight::Viewer;
 use super::write::{Change, Intent, Origin, Outcome};
 use super::{Affected, Engine, affected, check};
 
@@ -23,7 +23,7 @@ impl Engine {
         &self,
         changes: Vec<Change>,
         within: Pointer,
-        sight: auth::Sight,
+        viewer: Viewer,
     ) -> Result<(Report, Option<Outcome>), Error> {
         let look = Look::at_all(within);
         self.check_changes(&changes)?;
@@ -66,7 +66,7 @@ impl Engine {
             return Ok((look.report(findings), None));
         }
         let origin = Origin {
-            actor: String::new(),
+            author: Author::default(),
             source: Source::Apply,
             reason: String::new(),
             request: None,
@@ -80,7 +80,7 @@ impl Engine {
         match outcome {
             Ok(mut outcome) => {
                 self.tell_of_reasons(places.iter().map(|(_, id, key)| (id, key)), &mut outcome.report);
-                Ok((outcome.report.clone(), Some(self.showing(&self.state(), &sight).outcome(outcome))))
+                Ok((outcome.report.clone(), Some(self.showing(&self.state(), &viewer).outcome(outcome))))
             }
             Err(Error::Refused(report)) => Ok((report, None)),
             Err(Error::Document { field, error } | Error::PatchDoesNotApply { field, error }) => {

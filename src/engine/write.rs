@@ -7,14 +7,16 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::auth;
 use crate::model::text::{DocumentError, DocumentErrorCode, Format, parse, parse_content, parse_object};
-use crate::model::{ConfigId, Content, Layer, LayerKey, Request, Revision, Scope, Source, TagName, Version};
+use crate::model::{
+    Author, ConfigId, Content, Layer, LayerKey, Request, Revision, Scope, Source, TagName, Version,
+};
 use crate::store::VersionRef;
 use crate::validate::Report;
 
 use super::error::Error;
 use super::schemas::{PutSchema, SchemaOutcome};
+use super::sight::Viewer;
 use super::state::{ConfigState, Expiry, LayerEntry};
 
 /// A write: who, why, and what.
@@ -25,13 +27,13 @@ pub struct Write {
     /// Do everything but the commit.
     pub validate_only: bool,
     /// Who is told the outcome.
-    pub sight: auth::Sight,
+    pub viewer: Viewer,
 }
 
 /// Who wants it, and why: what history keeps besides the change.
 #[derive(Clone, Debug)]
 pub struct Origin {
-    pub actor: String,
+    pub author: Author,
     pub source: Source,
     pub reason: String,
     pub request: Option<Request>,

@@ -11,13 +11,34 @@ pub struct Commit {
     pub revision: Revision,
     /// Never earlier than that of the commit before.
     pub time: Timestamp,
-    pub actor: String,
+    pub author: Author,
     pub source: Source,
     pub reason: String,
     pub request: Option<Request>,
     pub annotations: BTreeMap<String, String>,
     /// Sorted by config, each at most once, never empty.
     pub changes: Vec<ConfigChange>,
+}
+
+/// Who made a commit, and by which call.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Author {
+    /// `user:alice`; `system` for what the server does by itself.
+    pub actor: String,
+    /// What they proved it by, as logs name it: `token:8k2m4n6p8q0r`, or `none` where everybody is believed. Empty: nobody called, or the
+    /// commit is from before it was kept.
+    pub credential: String,
+    /// Where the call came from, without a port. Empty as above.
+    pub address: String,
+    /// As the client named its call. Empty: it did not.
+    pub call_id: String,
+}
+
+impl Author {
+    /// Somebody of whom no more than the name is known.
+    pub fn named(actor: impl Into<String>) -> Author {
+        Author { actor: actor.into(), ..Author::default() }
+    }
 }
 
 /// Which kind of write made a commit.

@@ -26,7 +26,7 @@ pub mod text;
 pub mod time;
 pub mod version;
 
-pub use commit::{Commit, ConfigChange, LayerChange, Request, Source, TagChange};
+pub use commit::{Author, Commit, ConfigChange, LayerChange, Request, Source, TagChange};
 pub use content::Content;
 pub use digest::Digest;
 pub use document_error::{DocumentError, DocumentErrorCode};

@@ -14,9 +14,9 @@ use super::settings::{AuthMode, JwtIssuer, Settings};
 use crate::api::guard::Guard;
 use crate::auth::jwt::{Claim, JwtSettings, Keeper, KeySet, KeySource, Timing, Verifier};
 use crate::auth::{Access, POLICY, Policy, Principal, RESERVED_NAMESPACE, Subject, TOKENS, token};
-use crate::engine::{Action, Change, Engine, Intent, Origin, Text, Write, access_document};
+use crate::engine::{Action, Change, Engine, Intent, Origin, Text, Viewer, Write, access_document};
 use crate::model::text::Format;
-use crate::model::{ConfigId, ConfigName, LayerKey, Namespace, Scope, Source};
+use crate::model::{Author, ConfigId, ConfigName, LayerKey, Namespace, Scope, Source};
 
 /// The file in the data directory with the first token.
 const TOKEN_FILE: &str = "admin.token";
@@ -122,14 +122,14 @@ async fn make_administrator(engine: &Engine, data_dir: &Path) -> anyhow::Result<
         change(reserved(TOKENS), Action::MergePatch, token::patch_to_add(&new)),
     ];
     let origin = Origin {
-        actor: ACTOR.to_owned(),
+        author: Author::named(ACTOR),
         source: Source::Apply,
         reason: "the first start with authentication".to_owned(),
         request: None,
         annotations: Default::default(),
     };
-    let sight = Access::unrestricted(ACTOR).expect("a name").sight();
-    let write = Write { origin, intent: Intent::Changes(changes), validate_only: false, sight };
+    let viewer = Viewer::new(Access::unrestricted(ACTOR).expect("a name").sight());
+    let write = Write { origin, intent: Intent::Changes(changes), validate_only: false, viewer };
     engine.write(write).await.context("cannot store the first policy")?;
     Ok(Some(path))
 }

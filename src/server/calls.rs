@@ -8,12 +8,13 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
-use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Request};
+use http::{Extensions, HeaderMap, HeaderValue, Request};
 use tonic::{Code, Status};
 
 use self::log::Log;
 use self::methods::Methods;
 use super::traces::{Span, Traces};
+use crate::api::context::{REQUEST_ID, request_id};
 use crate::model::Histogram;
 
 /// Ticks are what the durations of calls are counted in: of nanoseconds, ten thousand streams would fill 64 bits within weeks.
@@ -43,10 +44,6 @@ const DURATION_BOUNDS: [u64; 16] = {
 };
 /// As many as there are codes: `Code::Unauthenticated` is the last.
 const CODES: usize = 17;
-/// Under which a client names its request, and is told it again.
-static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// What is longer is no name: it is neither logged nor said again.
-const REQUEST_ID_BYTES_MAX: usize = 128;
 
 /// The calls of a server.
 pub(super) struct Calls {
@@ -101,8 +98,7 @@ impl Calls {
     }
 
     pub(super) fn begin<B>(&self, request: &Request<B>) -> Begun {
-        let id = request.headers().get(&REQUEST_ID);
-        let id = id.filter(|id| id.len() <= REQUEST_ID_BYTES_MAX && id.to_str().is_ok());
+        let id = request_id(request.headers());
         let method = self.methods.of_path(request.uri().path());
         let span = self.traces.as_ref().and_then(|traces| {
             let method = self.methods.get(method);

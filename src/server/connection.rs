@@ -9,28 +9,32 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::stream::{FuturesUnordered, Stream};
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
 use http::{HeaderMap, Request, Response};
-use http_body::{Body, Frame};
+use http_body::Body;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::Code;
 
 use super::age::{Age, Due, farewell};
 use super::calls::{Begun, Ongoing, code_in};
+use super::front::{Front, is_open_ended};
 use super::gather::Gather;
+use super::idle::Idle;
 use super::keepalive::{Keepalive, Silence};
 use super::listen::Service;
+use super::noise::Credit;
+use super::received::{ConnectionRequests, Received};
 use super::turn::Turn;
 use crate::api::answer::{Answer, Later, Reply, trailers};
 use crate::api::codec::Encoded;
 use crate::api::peer::Peer;
-use crate::api::status::headers_too_large;
+use crate::api::status::{headers_too_large, too_many_open_calls};
 
 /// What HTTP/2 counts for a header field beside its name and its value.
 const HEADER_FIELD_BYTES: usize = 32;
@@ -45,6 +49,8 @@ const UNREAD_BYTES_MAX: usize = 400 << 10;
 const RESET_STREAMS_MAX: usize = 1024;
 /// Calls under way on one connection, beside streams.
 const CALLS_PER_CONNECTION: usize = 1000;
+/// Calls under way on one connection of services that ask nobody who they are: health and reflection.
+const OPEN_CALLS_MAX: usize = 16;
 /// A turn is over after so many looks at what there is, and so many new calls: other connections want their turn, too.
 const LOOKS_PER_TURN: usize = 8;
 const CALLS_PER_TURN: usize = 256;
@@ -91,12 +97,18 @@ pub(super) async fn serve(
     let connection = Connection {
         http,
         peer,
-        service,
         calls: FuturesUnordered::new(),
         keepalive,
         age,
+        idle: settings.connection_idle_max.map(|max| Idle::new(max, settings.drain_timeout)),
+        was_busy: false,
+        requests: ConnectionRequests::new(service.requests.clone()),
+        credit: Credit::new(Instant::now()),
+        is_over: false,
+        open_calls: Arc::default(),
         is_leaving: false,
         stop: Some(Box::pin(stop.cancelled_owned())),
+        service,
         waker: Waker::from(turn.clone()),
         turn,
     };
@@ -112,6 +124,17 @@ struct Connection<S> {
     keepalive: Keepalive,
     /// `None`: it may last for ever.
     age: Option<Age>,
+    /// `None`: it may be without a call for ever.
+    idle: Option<Idle>,
+    /// There was a call since this was last looked at.
+    was_busy: bool,
+    requests: Arc<ConnectionRequests>,
+    /// For what leads to nothing.
+    credit: Credit,
+    /// It is given up, whether its client hears of it or not.
+    is_over: bool,
+    /// Held by each call of a service that is open to all.
+    open_calls: Arc<()>,
     /// Its streams are told to come back on another.
     is_leaving: bool,
     /// Until it came.
@@ -137,6 +160,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Future for Connection<S> {
                 return Poll::Ready(ended);
             }
             while let Poll::Ready(Some(())) = Pin::new(&mut self.calls).poll_next(inside) {}
+            self.look_at_noise();
+            if self.is_over {
+                turn.stop_gathering();
+                // So that the client hears why, if it listens.
+                let _ = self.http.poll_closed(inside);
+                return Poll::Ready(Ok(()));
+            }
             let goes_on = turn.goes_on();
             if goes_on && looks < LOOKS_PER_TURN && calls_left > 0 {
                 continue;
@@ -169,6 +199,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if let Poll::Ready(Silence) = self.keepalive.poll(context, &self.turn) {
             self.http.abrupt_shutdown(Reason::NO_ERROR);
         }
+        self.poll_idle(context);
         while let Some(age) = &mut self.age
             && let Poll::Ready(due) = age.poll(context)
         {
@@ -179,6 +210,38 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     self.http.abrupt_shutdown(Reason::NO_ERROR);
                 }
             }
+        }
+    }
+
+    fn poll_idle(&mut self, context: &mut Context<'_>) {
+        let Connection { idle: Some(idle), calls, was_busy, .. } = self else { return };
+        let is_busy = || std::mem::take(was_busy) || !calls.is_empty();
+        match idle.poll(context, is_busy) {
+            Poll::Ready(Due::Leave) => {
+                self.service.connections.counts.idle.fetch_add(1, Relaxed);
+                self.http.graceful_shutdown();
+                // A call may come that was on its way; then for the end of those who do not go.
+                self.poll_idle(context);
+            }
+            Poll::Ready(Due::End) if self.calls.is_empty() => {
+                self.http.abrupt_shutdown(Reason::NO_ERROR);
+                self.is_over = true;
+            }
+            // Calls that were on their way when it was told to leave: they are told to come back, and end.
+            Poll::Ready(Due::End) => {
+                self.idle = None;
+                self.age = Some(Age::new(Duration::ZERO, self.service.settings.drain_timeout, 0.5));
+            }
+            Poll::Pending => {}
+        }
+    }
+
+    fn look_at_noise(&mut self) {
+        let said = self.turn.take_said();
+        if self.credit.is_used_up(said, Instant::now) {
+            self.service.connections.counts.noisy.fetch_add(1, Relaxed);
+            self.http.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+            self.is_over = true;
         }
     }
 
@@ -204,8 +267,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             };
             let (mut request, respond) = accepted?;
             *calls_left -= 1;
+            self.was_busy = true;
             request.extensions_mut().insert(Arc::clone(&self.peer));
-            if let Some(call) = begin(&self.service, request, respond) {
+            if let Some(call) = begin(&self.service, &self.requests, &self.open_calls, request, respond) {
                 // The client may not have heard yet that there is no point in coming.
                 self.calls.push(if self.is_leaving { call.leaving() } else { call });
             }
@@ -218,6 +282,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 struct Call {
     stage: Stage,
     ongoing: Ongoing,
+    /// Of a service that is open to all: they are counted.
+    _open: Option<Arc<()>>,
 }
 
 enum Stage {
@@ -248,31 +314,43 @@ struct Telling {
 
 fn begin(
     service: &Service,
+    requests: &Arc<ConnectionRequests>,
+    open_calls: &Arc<()>,
     request: Request<RecvStream>,
     mut respond: SendResponse<Encoded>,
 ) -> Option<Call> {
     let mut begun = service.calls.begin(&request);
     let header_bytes = header_bytes(&request);
-    let mut request = request.map(Received);
+    let is_open_to_all = Front::is_open_to_all(request.uri().path());
+    let mut request = match is_open_ended(request.uri().path()) {
+        true => request.map(Received::open),
+        false => request.map(|body| Received::whole(body, requests.clone())),
+    };
     begun.enter(request.extensions_mut());
     let answer = || {
         if header_bytes > service.settings.header_bytes_max as usize {
             service.connections.counts.headers_too_large.fetch_add(1, Relaxed);
             return Answer::Now(headers_too_large(service.settings.header_bytes_max).into_http());
         }
+        // The connection holds one, too, and so does this call.
+        if is_open_to_all && Arc::strong_count(open_calls) > OPEN_CALLS_MAX + 1 {
+            return Answer::Now(too_many_open_calls().into_http());
+        }
         service.front.call(request)
     };
+    let open = is_open_to_all.then(|| open_calls.clone());
     let code = match catch_unwind(AssertUnwindSafe(answer)) {
         Ok(Answer::Now(response)) => match send(response, &begun, &mut respond) {
             ControlFlow::Continue(telling) => {
                 service.calls.opened(&mut begun);
-                return Some(Call { stage: Stage::Telling(telling), ongoing: begun.ongoing(&service.calls) });
+                let ongoing = begun.ongoing(&service.calls);
+                return Some(Call { stage: Stage::Telling(telling), ongoing, _open: open });
             }
             ControlFlow::Break(code) => code,
         },
         Ok(Answer::Later(answer)) => {
             let stage = Stage::Answering { answer, respond, is_leaving: false };
-            return Some(Call { stage, ongoing: begun.ongoing(&service.calls) });
+            return Some(Call { stage, ongoing: begun.ongoing(&service.calls), _open: open });
         }
         // It was reported. The other calls of the connection go on.
         Err(_) => {
@@ -321,7 +399,7 @@ impl Future for Call {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let polled = catch_unwind(AssertUnwindSafe(|| {
-            let Call { stage, ongoing } = &mut *self;
+            let Call { stage, ongoing, _open: _ } = &mut *self;
             loop {
                 match stage {
                     Stage::Telling(telling) => return telling.poll(context),
@@ -368,7 +446,7 @@ impl Telling {
                     return Poll::Ready(Code::Cancelled);
                 }
             }
-            if self.is_leaving && matches!(self.reply, Reply::Watch(_) | Reply::Changes(_)) {
+            if self.is_leaving && self.reply.is_stream() {
                 return self.end(Some(farewell()));
             }
             match Pin::new(&mut self.reply).poll_frame(context) {
@@ -405,35 +483,5 @@ impl Telling {
             None => self.send.send_data(Encoded::default(), true),
         };
         Poll::Ready(if sent.is_ok() { code } else { Code::Cancelled })
-    }
-}
-
-/// The body of a request.
-struct Received(RecvStream);
-
-impl Body for Received {
-    type Data = Bytes;
-    type Error = h2::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, h2::Error>>> {
-        match ready!(self.0.poll_data(context)) {
-            Some(Ok(data)) => {
-                // It is taken as fast as it comes: who reads it has a limit.
-                self.0.flow_control().release_capacity(data.len())?;
-                Poll::Ready(Some(Ok(Frame::data(data))))
-            }
-            Some(Err(error)) => Poll::Ready(Some(Err(error))),
-            None => match ready!(self.0.poll_trailers(context)) {
-                Ok(trailers) => Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers)))),
-                Err(error) => Poll::Ready(Some(Err(error))),
-            },
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.0.is_end_stream()
     }
 }

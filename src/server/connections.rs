@@ -25,6 +25,10 @@ pub struct ConnectionCounts {
     pub handshakes_timed_out: AtomicU64,
     /// The client did not begin HTTP/2 in time.
     pub prefaces_timed_out: AtomicU64,
+    /// Ended since their client said too much that leads to nothing.
+    pub noisy: AtomicU64,
+    /// Ended since they were without a call for as long as a connection may be.
+    pub idle: AtomicU64,
     /// Ended since they were as old as a connection may be.
     pub aged: AtomicU64,
     /// Calls whose metadata were more than they may be.

@@ -16,11 +16,12 @@ use crate::api::answer::Answer;
 use crate::api::{self, Calls, RequestBody};
 
 /// The services that are served while the door is open: the names under which health is asked for, too.
-pub(super) const SERVICES: [&str; 4] = [
+pub(super) const SERVICES: [&str; 5] = [
     "confwatch.v1.ConfigService",
     "confwatch.v1.SchemaService",
     "confwatch.v1.SecretService",
     "confwatch.v1.AuthService",
+    "confwatch.v1.AuditService",
 ];
 
 /// When to try again at a closed door: a store is open within a second, unless it is very large.
@@ -48,6 +49,11 @@ impl Front {
         self.services.store(None);
     }
 
+    /// Whether a call is answered to everybody, whoever they are.
+    pub(super) fn is_open_to_all(path: &str) -> bool {
+        !is_for_services(path)
+    }
+
     /// Answers a call: the one way in.
     pub(super) fn call<B: RequestBody>(&self, request: Request<B>) -> Answer {
         if !is_for_services(request.uri().path()) {
@@ -58,6 +64,11 @@ impl Front {
             None => Answer::Now(unavailable().into_http()),
         }
     }
+}
+
+/// Whether requests of a call have no end of their own: those of reflection are a stream.
+pub(super) fn is_open_ended(path: &str) -> bool {
+    path.starts_with("/grpc.reflection.")
 }
 
 fn unavailable() -> Status {
@@ -91,7 +102,7 @@ mod tests {
         assert_eq!(status_of(&front, path).await, Code::Unavailable);
         let store = Arc::new(crate::store::MemoryStore::new(crate::model::Epoch(1)));
         let engine = crate::engine::Engine::open(store, crate::engine::Options::default()).unwrap();
-        front.open(api::calls(engine, crate::api::guard::Guard::off()));
+        front.open(api::calls(engine, crate::api::guard::Guard::off(), crate::audit::Recorder::none()));
         assert_eq!(status_of(&front, path).await, Code::Unimplemented);
         front.close();
         assert_eq!(status_of(&front, path).await, Code::Unavailable);

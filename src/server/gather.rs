@@ -10,6 +10,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::noise::Frames;
 use super::turn::Turn;
 
 /// More than this is not held back. Bounds the memory of a connection whose client does not read.
@@ -27,11 +28,13 @@ pub(super) struct Gather<S> {
     /// How much of `gathered` the socket has.
     written: usize,
     turn: Arc<Turn>,
+    /// Of what the client sends.
+    frames: Frames,
 }
 
 impl<S: AsyncWrite + Unpin> Gather<S> {
     pub(super) fn new(socket: S, turn: Arc<Turn>) -> Gather<S> {
-        Gather { socket, gathered: Vec::new(), written: 0, turn }
+        Gather { socket, gathered: Vec::new(), written: 0, turn, frames: Frames::default() }
     }
 
     /// Room for what a single answer takes, for what a few do, or for all there may be: growing bit by bit would copy everything
@@ -76,6 +79,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Gather<S> {
         if self.gathered.len() + count > GATHERED_BYTES_MAX {
             ready!(self.poll_drain(cx))?;
         }
+        self.turn.add_sent(count as u64);
         if count > GATHERED_BYTES_MAX {
             // What the socket has is not always sent: one with TLS keeps what it has encrypted until it is flushed.
             self.turn.set_unsent(true);
@@ -116,7 +120,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Gather<S> {
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.socket).poll_read(cx, buffer);
         if buffer.filled().len() > before {
-            self.turn.set_received();
+            let said = self.frames.read(&buffer.filled()[before..]);
+            self.turn.add_received(said);
         }
         read
     }

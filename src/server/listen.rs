@@ -15,6 +15,7 @@ use super::calls::Calls;
 use super::connection;
 use super::connections::{Admitted, Connections, TooMany};
 use super::front::Front;
+use super::received::Requests;
 use super::settings::Settings;
 use super::tls::{self, Secured, Tls};
 use crate::api::peer::Peer;
@@ -30,6 +31,7 @@ pub(super) struct Service {
     pub settings: Arc<Settings>,
     pub connections: Arc<Connections>,
     pub calls: Arc<Calls>,
+    pub requests: Arc<Requests>,
     /// `None`: plain text.
     pub tls: Option<Arc<Tls>>,
 }

@@ -3,6 +3,7 @@
 
 mod access;
 mod age;
+mod audit_file;
 mod calls;
 mod certificate;
 mod connection;
@@ -10,11 +11,14 @@ mod connections;
 mod files;
 mod front;
 mod gather;
+mod idle;
 mod keepalive;
 mod listen;
 mod logging;
 mod metrics;
+mod noise;
 mod progress;
+mod received;
 pub mod settings;
 pub mod start;
 mod tls;

@@ -5,19 +5,19 @@ mod master_key;
 mod quota;
 mod rate;
 mod tls;
+mod values;
 
-use std::collections::BTreeMap;
 use std::fmt;
-use std::num::{NonZeroU32, NonZeroUsize};
+use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
 
 use crate::api::guard::rates::RateLimits;
-use crate::model::limits::{Limits, REQUEST_BYTES_MAX, TEXT_BYTES_MAX};
+use crate::audit::Retention;
+use crate::model::limits::Limits;
 use crate::model::quota::Quotas;
 use crate::secret::MasterKeySource;
 
@@ -25,6 +25,9 @@ pub use auth::{AuthMode, JwtIssuer};
 use quota::QuotaValues;
 use rate::RateValue;
 pub use tls::{ClientAuth, ClientCa, TlsFiles};
+pub use values::{LimitValues, Period};
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Everything that a server is told, with every value decided.
 #[derive(Clone, Debug, PartialEq)]
@@ -60,6 +63,14 @@ pub struct Settings {
     pub connections_max: usize,
     /// From one address; of IPv6 from one network of 64 bits.
     pub connections_per_address_max: usize,
+    /// Connections are ended when they are without a call for so long. `None`: they may stay.
+    pub connection_idle_max: Option<Duration>,
+    /// How long a client may take to send a request whose head it has sent.
+    pub request_timeout: Duration,
+    /// How many requests there may be that have not come whole.
+    pub requests_unfinished_max: usize,
+    /// How much there may be of them, in bytes; a quarter of it on one connection.
+    pub requests_unfinished_bytes_max: u64,
     /// Connections are ended when they are so old, give or take a tenth. `None`: they may last for ever.
     pub connection_age_max: Option<Duration>,
     /// The metadata of one call, as HTTP/2 counts it.
@@ -80,6 +91,10 @@ pub struct Settings {
     pub quotas: Quotas,
     /// Where the master key is. `None`: the server makes one beside its data, when the first secret is written.
     pub master_key: Option<MasterKeySource>,
+    /// How much of the audit log is kept.
+    pub audit_retention: Retention,
+    /// Where what happens is written as JSON lines, besides. `None`: nowhere.
+    pub audit_file: Option<PathBuf>,
 }
 
 impl Default for Settings {
@@ -103,6 +118,10 @@ impl Default for Settings {
             handshake_timeout: Duration::from_secs(5),
             connections_max: 16_000,
             connections_per_address_max: 12_000,
+            connection_idle_max: Some(Duration::from_secs(600)),
+            request_timeout: Duration::from_secs(15),
+            requests_unfinished_max: 100_000,
+            requests_unfinished_bytes_max: 128 << 20,
             connection_age_max: None,
             header_bytes_max: 16 << 10,
             streams_per_connection_max: None,
@@ -114,6 +133,8 @@ impl Default for Settings {
             limits: Limits::default(),
             quotas: Quotas::default(),
             master_key: None,
+            audit_retention: Retention::default(),
+            audit_file: None,
         }
     }
 }
@@ -264,6 +285,22 @@ pub struct ServeArgs {
     #[arg(long, env = "CONFWATCH_CONNECTIONS_PER_ADDRESS_MAX", value_name = "COUNT")]
     pub connections_per_address_max: Option<NonZeroUsize>,
 
+    /// End connections that are without a call for so long, or for up to twice as long [default: 10m]
+    #[arg(long, env = "CONFWATCH_CONNECTION_IDLE_MAX", value_name = "DURATION")]
+    pub connection_idle_max: Option<Period>,
+
+    /// How long a client may take to send a request whose head it has sent [default: 15s]
+    #[arg(long, env = "CONFWATCH_REQUEST_TIMEOUT", value_name = "DURATION")]
+    pub request_timeout: Option<Period>,
+
+    /// How many requests there may be that have not come whole [default: 100000]
+    #[arg(long, env = "CONFWATCH_REQUESTS_UNFINISHED_MAX", value_name = "COUNT")]
+    pub requests_unfinished_max: Option<NonZeroUsize>,
+
+    /// How much there may be of them, a quarter of it on one connection [default: 134217728]
+    #[arg(long, env = "CONFWATCH_REQUESTS_UNFINISHED_BYTES_MAX", value_name = "BYTES")]
+    pub requests_unfinished_bytes_max: Option<u64>,
+
     /// End connections when they are so old, give or take a tenth: their streams are told to come back [default: never]
     #[arg(long, env = "CONFWATCH_CONNECTION_AGE_MAX", value_name = "DURATION")]
     pub connection_age_max: Option<Period>,
@@ -323,6 +360,18 @@ pub struct ServeArgs {
     /// Seal secrets under a master key that is made of the passphrase in this file
     #[arg(long, env = "CONFWATCH_MASTER_KEY_PASSPHRASE_FILE", value_name = "FILE")]
     pub master_key_passphrase_file: Option<PathBuf>,
+
+    /// How many days the audit log is kept: who was denied, and to whom secrets were shown [default: 365]
+    #[arg(long, env = "CONFWATCH_AUDIT_RETENTION_DAYS", value_name = "DAYS")]
+    pub audit_retention_days: Option<NonZeroU32>,
+
+    /// How large the audit log may be; the oldest goes first [default: 1073741824]
+    #[arg(long, env = "CONFWATCH_AUDIT_BYTES_MAX", value_name = "BYTES")]
+    pub audit_bytes_max: Option<NonZeroU64>,
+
+    /// Write every change and every record of the audit log to this file, too, one JSON object a line [default: nowhere]
+    #[arg(long, env = "CONFWATCH_AUDIT_FILE", value_name = "FILE")]
+    pub audit_file: Option<PathBuf>,
 }
 
 impl ServeArgs {
@@ -333,7 +382,7 @@ impl ServeArgs {
             None => ServeArgs::default(),
         };
         let mut limits = file.limits.unwrap_or_default();
-        limits.0.extend(self.limits.unwrap_or_default().0);
+        limits.extend(self.limits.unwrap_or_default());
         let default = Settings::default();
         let duration = |flag: Option<Period>, file: Option<Period>, default: Duration| {
             flag.or(file).map_or(default, |period| period.0)
@@ -399,6 +448,21 @@ impl ServeArgs {
                 file.connections_per_address_max,
                 default.connections_per_address_max,
             ),
+            connection_idle_max: self
+                .connection_idle_max
+                .or(file.connection_idle_max)
+                .map(|period| period.0)
+                .or(default.connection_idle_max),
+            request_timeout: duration(self.request_timeout, file.request_timeout, default.request_timeout),
+            requests_unfinished_max: count(
+                self.requests_unfinished_max,
+                file.requests_unfinished_max,
+                default.requests_unfinished_max,
+            ),
+            requests_unfinished_bytes_max: self
+                .requests_unfinished_bytes_max
+                .or(file.requests_unfinished_bytes_max)
+                .unwrap_or(default.requests_unfinished_bytes_max),
             connection_age_max: self
                 .connection_age_max
                 .or(file.connection_age_max)
@@ -438,6 +502,17 @@ impl ServeArgs {
                 self.master_key_passphrase_file.or(file.master_key_passphrase_file),
                 std::env::var(master_key::VARIABLE).ok(),
             )?,
+            audit_retention: Retention {
+                age_max: self
+                    .audit_retention_days
+                    .or(file.audit_retention_days)
+                    .map_or(default.audit_retention.age_max, |days| DAY * days.get()),
+                bytes_max: self
+                    .audit_bytes_max
+                    .or(file.audit_bytes_max)
+                    .map_or(default.audit_retention.bytes_max, NonZeroU64::get),
+            },
+            audit_file: self.audit_file.or(file.audit_file),
         })
     }
 }
@@ -477,69 +552,6 @@ pub enum SettingsError {
     Jwt(String),
     #[error("{0} and {1} both tell a master key, one expected")]
     MasterKeys(&'static str, &'static str),
-}
-
-/// A length of time, written `8s`, `1m 30s` or `250ms`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub struct Period(pub Duration);
-
-impl FromStr for Period {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Period, String> {
-        let expected = || format!("{text:?} is not a length of time: such as 8s or 1m 30s expected");
-        let period: jiff::SignedDuration = text.parse().map_err(|_| expected())?;
-        let period = Duration::try_from(period).map_err(|_| expected())?;
-        if period.is_zero() { Err(expected()) } else { Ok(Period(period)) }
-    }
-}
-
-impl TryFrom<String> for Period {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Period, String> {
-        text.parse()
-    }
-}
-
-/// The limits that differ from their defaults, by the names they have in `Limits`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(transparent)]
-pub struct LimitValues(BTreeMap<String, usize>);
-
-impl LimitValues {
-    fn limits(&self) -> Result<Limits, String> {
-        let values = serde_json::to_value(&self.0).map_err(|error| error.to_string())?;
-        let limits: Limits = serde_json::from_value(values).map_err(|error| error.to_string())?;
-        if let Some((name, _)) = self.0.iter().find(|(_, value)| **value == 0) {
-            return Err(format!("{name} is 0, at least 1 expected"));
-        }
-        let bounded = [
-            ("layer_bytes_max", limits.layer_bytes_max, TEXT_BYTES_MAX),
-            ("document_bytes_max", limits.document_bytes_max, TEXT_BYTES_MAX),
-            ("request_bytes_max", limits.request_bytes_max, REQUEST_BYTES_MAX),
-        ];
-        match bounded.into_iter().find(|(_, bytes, max)| bytes > max) {
-            Some((name, bytes, max)) => Err(format!("{name} is {bytes}, at most {max} fit a message")),
-            None => Ok(limits),
-        }
-    }
-}
-
-impl FromStr for LimitValues {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<LimitValues, String> {
-        let values = text.split(',').filter(|value| !value.trim().is_empty()).map(|value| {
-            let (name, number) = value.split_once('=').ok_or(format!("{value:?} is not NAME=VALUE"))?;
-            let number = number.trim().parse().map_err(|error| format!("{}: {error}", name.trim()))?;
-            Ok((name.trim().to_owned(), number))
-        });
-        let values = LimitValues(values.collect::<Result<_, String>>()?);
-        values.limits()?;
-        Ok(values)
-    }
 }
 
 impl fmt::Display for Fsync {

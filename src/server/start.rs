@@ -15,24 +15,28 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 use super::access;
+use super::audit_file::AuditFile;
 use super::calls::Calls;
 use super::connections::{ConnectionCounts, Connections};
 use super::front::{Front, SERVICES};
 use super::listen::{self, Service};
 use super::metrics::{self, Metrics};
-use super::settings::{Fsync, Settings};
+use super::received::{RequestCounts, Requests};
+use super::settings::{AuthMode, Fsync, Settings};
 use super::tls::Tls;
 use super::traces::Traces;
 use super::uses::Uses;
 use crate::api;
 use crate::api::guard::rates::Rates;
+use crate::audit::{self, Counts as AuditCounts, Recorder};
 use crate::engine::{self, Engine};
+use crate::model::Timestamp;
 use crate::proto::v1::FILE_DESCRIPTOR_SET;
 use crate::secret::MasterKeySource;
 use crate::store::sled::{Counts as StoreCounts, Fsync as StoreFsync, SledOptions, SledStore};
 
 /// The names that health is asked for: the server as a whole, and the service.
-const HEALTH_NAMES: [&str; 5] = ["", SERVICES[0], SERVICES[1], SERVICES[2], SERVICES[3]];
+const HEALTH_NAMES: [&str; 6] = ["", SERVICES[0], SERVICES[1], SERVICES[2], SERVICES[3], SERVICES[4]];
 /// How long the engine may take to finish what is queued once no call is left.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(1500);
 
@@ -51,8 +55,11 @@ pub struct Server;
 pub struct RunningServer {
     address: SocketAddr,
     engine: Arc<Engine>,
+    recorder: Recorder,
+    audit_file: Option<AuditFile>,
     front: Front,
     connections: Arc<Connections>,
+    requests: Arc<Requests>,
     metrics: Arc<Metrics>,
     metrics_address: Option<SocketAddr>,
     metrics_serving: Option<AbortHandle>,
@@ -108,14 +115,26 @@ impl Server {
         };
         let calls = Arc::new(calls.traced(traces.clone()));
         let (started, data_dir) = (SystemTime::now(), settings.data_dir.clone());
+        let requests = Arc::new(Requests::new(
+            settings.request_timeout,
+            settings.requests_unfinished_max as u64,
+            settings.requests_unfinished_bytes_max,
+        ));
         let rates = Arc::new(Rates::new(settings.rates));
-        let metrics =
-            Arc::new(Metrics::new(calls.clone(), connections.clone(), rates.clone(), data_dir, started));
+        let metrics = Arc::new(Metrics::new(
+            calls.clone(),
+            connections.clone(),
+            requests.clone(),
+            rates.clone(),
+            data_dir,
+            started,
+        ));
         let service = Service {
             front: front.clone(),
             settings: settings.clone(),
             connections: connections.clone(),
             calls,
+            requests: requests.clone(),
             tls,
         };
         let serving = tokio::spawn(listen::serve(listener, Arc::new(service), stop.clone()));
@@ -141,16 +160,37 @@ impl Server {
                 return Err(error);
             }
         };
-        let services = api::calls(Arc::clone(&engine), guard.clone().limited(rates));
-        metrics.open(Arc::clone(&engine), counts, Arc::clone(services.too_large()));
+        let recorder = match record(&settings, address, &engine) {
+            Ok(recorder) => recorder,
+            Err(error) => {
+                give_up();
+                engine.close().await;
+                return Err(error);
+            }
+        };
+        let audit_file = match settings.audit_file.clone() {
+            Some(path) => {
+                // So that the file begins with the record of this start.
+                let recorded = recorder.clone();
+                let flushed = spawn_blocking(move || recorded.flush()).await;
+                flushed.context("the audit log was not begun")?;
+                Some(AuditFile::start(path, &engine, &recorder))
+            }
+            None => None,
+        };
+        let services = api::calls(Arc::clone(&engine), guard.clone().limited(rates), recorder.clone());
+        metrics.open(Arc::clone(&engine), counts, Arc::clone(services.too_large()), recorder.clone());
         let uses = Uses::follow(guard, &settings.data_dir).await;
         front.open(services);
         set_health(&health, ServingStatus::Serving).await;
         Ok(RunningServer {
             address,
             engine,
+            recorder,
+            audit_file,
             front,
             connections,
+            requests,
             metrics,
             metrics_address,
             metrics_serving,
@@ -179,15 +219,26 @@ impl RunningServer {
         &self.engine
     }
 
+    /// Who was shut out, and what became of the audit log.
+    pub fn audit_counts(&self) -> &AuditCounts {
+        self.recorder.counts()
+    }
+
     /// What became of connections.
     pub fn connection_counts(&self) -> &ConnectionCounts {
         &self.connections.counts
     }
 
+    /// What became of requests that did not come whole.
+    pub fn request_counts(&self) -> &RequestCounts {
+        &self.requests.counts
+    }
+
     /// Ends every stream, waits for the calls under way as long as the settings allow, and closes the store. The data
     /// directory is free on return, unless a call has hung or someone else holds the engine.
     pub async fn shutdown(self) {
-        let RunningServer { engine, front, metrics, metrics_serving, traces, .. } = self;
+        let RunningServer { engine, recorder, audit_file, front, metrics, metrics_serving, traces, .. } =
+            self;
         let RunningServer { mut health, stop, mut serving, drain_timeout, uses, .. } = self;
         set_health(&health, ServingStatus::NotServing).await;
         engine.drain();
@@ -211,6 +262,16 @@ impl RunningServer {
         metrics.close();
         if timeout(CLOSE_TIMEOUT, engine.close()).await.is_err() {
             tracing::error!("the engine has not closed in time, leaving it");
+        }
+        // Nothing happens any more that would have to be told.
+        let recorded = spawn_blocking(move || recorder.close());
+        if timeout(CLOSE_TIMEOUT, recorded).await.is_err() {
+            tracing::error!("the audit log has not closed in time, leaving it");
+        }
+        if let Some(file) = audit_file
+            && timeout(CLOSE_TIMEOUT, file.stop()).await.is_err()
+        {
+            tracing::error!("the audit file has not been finished in time, leaving it");
         }
         if let Some(traces) = traces
             && timeout(CLOSE_TIMEOUT, spawn_blocking(move || traces.stop())).await.is_err()
@@ -255,6 +316,22 @@ async fn listen_for_metrics(listen: &str, insecure: bool) -> anyhow::Result<(Soc
     }
     tracing::info!(%address, "metrics can be read at /metrics");
     Ok((address, listener))
+}
+
+/// Begins the audit log.
+fn record(settings: &Settings, address: SocketAddr, engine: &Arc<Engine>) -> anyhow::Result<Recorder> {
+    let mode = match access::mode(settings, address)? {
+        AuthMode::On => "callers are checked",
+        AuthMode::Off => "callers are believed (--auth off)",
+    };
+    let (version, revision) = (env!("CARGO_PKG_VERSION"), engine.state().revision);
+    Recorder::start(audit::Options {
+        dir: audit::directory(&settings.data_dir),
+        retention: settings.audit_retention,
+        clock: Arc::new(|| Timestamp::from_system(SystemTime::now())),
+        started: format!("confwatch {version} at revision {revision}, {mode}"),
+    })
+    .context("cannot start the thread of the audit log")
 }
 
 fn open(settings: &Settings, progress: engine::Progress) -> anyhow::Result<(Arc<Engine>, Arc<StoreCounts>)> {

@@ -4,10 +4,12 @@
 //! connection would otherwise wake its task from within, for a turn in which there is nothing to do.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::task::{Wake, Waker};
 
 use futures_util::task::AtomicWaker;
+
+use super::noise::Said;
 
 const RESTING: u8 = 0;
 const AT_WORK: u8 = 1;
@@ -24,6 +26,10 @@ pub(super) struct Turn {
     unsent: AtomicBool,
     /// The client has sent something since this was last asked.
     received: AtomicBool,
+    /// What it has said, and was sent, since that was last asked.
+    noise: AtomicU64,
+    calls: AtomicU64,
+    sent_bytes: AtomicU64,
 }
 
 impl Turn {
@@ -67,8 +73,19 @@ impl Turn {
         self.unsent.load(Ordering::Relaxed)
     }
 
-    pub(super) fn set_received(&self) {
+    pub(super) fn add_received(&self, said: Said) {
         self.received.store(true, Ordering::Relaxed);
+        self.noise.fetch_add(said.noise, Ordering::Relaxed);
+        self.calls.fetch_add(said.calls, Ordering::Relaxed);
+    }
+
+    pub(super) fn add_sent(&self, bytes: u64) {
+        self.sent_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn take_said(&self) -> Said {
+        let take = |count: &AtomicU64| count.swap(0, Ordering::Relaxed);
+        Said { noise: take(&self.noise), calls: take(&self.calls), sent_bytes: take(&self.sent_bytes) }
     }
 
     pub(super) fn take_received(&self) -> bool {

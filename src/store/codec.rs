@@ -3,7 +3,8 @@
 //! The stored form is a promise, so it is written down here and does not follow from the types of the model: those are
 //! converted, field by field, to and from the records below. A change of any record is a new `FORMAT`.
 //!
-//! A commit is the [postcard](https://postcard.jamesmunns.com/wire-format) encoding of `CommitRecord`: fields in order; integers
+//! A commit is the [postcard](https://postcard.jamesmunns.com/wire-format) encoding of `CommitRecord`, and from format 2 on of
+//! `AuthorRecord` behind it: fields in order; integers
 //! as varints (signed ones zigzag), texts and lists as length and items, options as 0 or 1 and the item, digests as 32 bytes.
 //!
 //! | in `CommitRecord` | means |
@@ -30,12 +31,14 @@ use serde::{Deserialize, Serialize};
 use super::{Requested, Sealed};
 use crate::model::text::Format;
 use crate::model::{
-    Commit, ConfigChange, ConfigId, ConfigName, Content, Digest, LayerChange, LayerKey, LayerKind, Namespace,
-    Request, Revision, Scope, Source, TagChange, TagName, Timestamp, Version,
+    Author, Commit, ConfigChange, ConfigId, ConfigName, Content, Digest, LayerChange, LayerKey, LayerKind,
+    Namespace, Request, Revision, Scope, Source, TagChange, TagName, Timestamp, Version,
 };
 
-/// The format that is written, and the only one there has been.
-pub const FORMAT: u64 = 1;
+/// The format that is written.
+pub const FORMAT: u64 = 2;
+/// The oldest format that is read: in it nothing was kept of who made a commit but a name.
+const FORMAT_WITHOUT_AUTHOR: u64 = 1;
 
 const MAGIC: &[u8; 3] = b"cwb";
 const HEADER_BYTES: usize = 8;
@@ -44,7 +47,7 @@ const HASH_BYTES: usize = 32;
 /// Why bytes are not what this module writes.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
-    #[error("it has format {0}, this program reads format {FORMAT}")]
+    #[error("it has format {0}, this program reads up to format {FORMAT}")]
     Format(u64),
     #[error("{0}")]
     Damaged(String),
@@ -70,7 +73,19 @@ pub struct StoredBatch<'a> {
 
 /// The stored bytes of a commit.
 pub fn encode_commit(commit: &Commit) -> Vec<u8> {
-    postcard::to_allocvec(&CommitRecord::of(commit)).expect("records hold nothing that postcard refuses")
+    let records = (CommitRecord::of(commit), AuthorRecord::of(commit));
+    postcard::to_allocvec(&records).expect("records hold nothing that postcard refuses")
+}
+
+/// The hash of a commit that follows the one with the hash `previous`, in every format in which it may be stored.
+pub fn hashes(previous: Digest, commit: &Commit) -> impl Iterator<Item = Digest> {
+    let before = || {
+        let record = CommitRecord::of(commit);
+        postcard::to_allocvec(&record).expect("records hold nothing that postcard refuses")
+    };
+    let hash = move |bytes: Vec<u8>| Digest::chained(previous, &bytes);
+    let newest = std::iter::once_with(|| encode_commit(commit));
+    newest.chain(std::iter::once_with(before)).map(hash)
 }
 
 /// A batch of commits that follows the commit with the hash `previous`, and the hash of its last.
@@ -92,13 +107,14 @@ pub fn encode_batch(previous: Digest, commits: &[Commit]) -> (Vec<u8>, Digest) {
 /// Reads a batch and checks all that can be checked of it alone: its form, its length and the chain of hashes within it.
 /// Returns the hash it follows, and its commits.
 pub fn decode_batch(batch: &[u8]) -> Result<(Digest, Vec<Measured>), DecodeError> {
-    let mut rest = &batch[header(batch)?..];
+    let (format, mut rest) = contents(batch)?;
     let previous = take_hash(&mut rest)?;
     let mut hash = previous;
     let mut commits = Vec::new();
     while !rest.is_empty() {
         let bytes = take_commit(&mut rest)?;
-        let commit = decode_commit(bytes)?;
+        let (record, author) = stored_commit(format, bytes)?;
+        let commit = record.into_commit(author)?;
         let found = take_hash(&mut rest)?;
         hash = Digest::chained(hash, bytes);
         if found != hash {
@@ -117,12 +133,12 @@ pub fn decode_batch(batch: &[u8]) -> Result<(Digest, Vec<Measured>), DecodeError
 
 /// Reads a batch that is known to be whole: its form is checked, but no hash is computed, and no name looked at.
 pub fn stored_batch(batch: &[u8]) -> Result<StoredBatch<'_>, DecodeError> {
-    let mut rest = &batch[header(batch)?..];
+    let (format, mut rest) = contents(batch)?;
     let previous = take_hash(&mut rest)?;
     let mut commits = Vec::new();
     let mut hash = previous;
     while !rest.is_empty() {
-        commits.push(stored_commit(take_commit(&mut rest)?)?);
+        commits.push(stored_commit(format, take_commit(&mut rest)?)?.0);
         hash = take_hash(&mut rest)?;
     }
     match commits.is_empty() {
@@ -134,7 +150,7 @@ pub fn stored_batch(batch: &[u8]) -> Result<StoredBatch<'_>, DecodeError> {
 /// Reads the requests in a batch and the revision of its last commit. Only what a commit begins with is looked at: not what it changed,
 /// nor the hashes.
 pub fn decode_requests(batch: &[u8]) -> Result<(Vec<Requested>, Revision), DecodeError> {
-    let mut rest = &batch[header(batch)?..];
+    let (_, mut rest) = contents(batch)?;
     take_hash(&mut rest)?;
     let mut requests = Vec::new();
     let mut last = None;
@@ -151,32 +167,28 @@ pub fn decode_requests(batch: &[u8]) -> Result<(Vec<Requested>, Revision), Decod
     Ok((requests, last.ok_or_else(|| damaged("a batch without commits"))?))
 }
 
-/// Reads the stored bytes of a commit.
-pub fn decode_commit(bytes: &[u8]) -> Result<Commit, DecodeError> {
-    stored_commit(bytes)?.into_commit()
-}
-
 /// Content from the canonical text it was stored as.
 pub fn decode_content(text: &str) -> Content {
     Content::of_canonical(text)
 }
 
-/// The size of the header, once it is known to be right.
-fn header(batch: &[u8]) -> Result<usize, DecodeError> {
+/// The format of a batch and what follows its header, once that is known to be right.
+fn contents(batch: &[u8]) -> Result<(u64, &[u8]), DecodeError> {
     let Some((header, rest)) = batch.split_at_checked(HEADER_BYTES) else {
         return Err(damaged(format!("a batch of {} bytes", batch.len())));
     };
     if header[..3] != MAGIC[..] {
         return Err(damaged("not a batch of commits: it starts with other bytes"));
     }
-    if u64::from(header[3]) != FORMAT {
-        return Err(DecodeError::Format(u64::from(header[3])));
+    let format = u64::from(header[3]);
+    if !(FORMAT_WITHOUT_AUTHOR..=FORMAT).contains(&format) {
+        return Err(DecodeError::Format(format));
     }
     let length = header[4..].try_into().map(u32::from_be_bytes).expect("4 bytes of the header are left");
     if length as usize != rest.len() {
         return Err(damaged(format!("a batch of {} bytes where {length} were written", rest.len())));
     }
-    Ok(HEADER_BYTES)
+    Ok((format, rest))
 }
 
 fn take<'a>(rest: &mut &'a [u8], count: usize) -> Result<&'a [u8], DecodeError> {
@@ -195,10 +207,14 @@ fn take_hash(rest: &mut &[u8]) -> Result<Digest, DecodeError> {
     Ok(Digest(take(rest, HASH_BYTES)?.try_into().expect("as many bytes as a hash has were taken")))
 }
 
-fn stored_commit(bytes: &[u8]) -> Result<CommitRecord<'_>, DecodeError> {
+fn stored_commit(format: u64, bytes: &[u8]) -> Result<(CommitRecord<'_>, AuthorRecord<'_>), DecodeError> {
     let (record, rest) = postcard::take_from_bytes::<CommitRecord>(bytes).map_err(unreadable)?;
+    let (author, rest) = match format {
+        FORMAT_WITHOUT_AUTHOR => (AuthorRecord::default(), rest),
+        _ => postcard::take_from_bytes(rest).map_err(unreadable)?,
+    };
     match rest.len() {
-        0 => Ok(record),
+        0 => Ok((record, author)),
         more => Err(damaged(format!("a commit has {more} bytes too many"))),
     }
 }
@@ -230,6 +246,14 @@ pub struct CommitRecord<'a> {
     annotations: Vec<(&'a str, &'a str)>,
     #[serde(borrow)]
     pub changes: Vec<ConfigRecord<'a>>,
+}
+
+/// What is known besides of who made a commit, as it is stored.
+#[derive(Default, Serialize, Deserialize)]
+struct AuthorRecord<'a> {
+    credential: &'a str,
+    address: &'a str,
+    call_id: &'a str,
 }
 
 /// What a `CommitRecord` begins with.
@@ -286,7 +310,7 @@ impl<'a> CommitRecord<'a> {
         CommitRecord {
             revision: commit.revision.0,
             time_us: commit.time.0,
-            actor: &commit.actor,
+            actor: &commit.author.actor,
             source: source_code(commit.source),
             reason: &commit.reason,
             request: commit
@@ -298,11 +322,16 @@ impl<'a> CommitRecord<'a> {
         }
     }
 
-    fn into_commit(self) -> Result<Commit, DecodeError> {
+    fn into_commit(self, author: AuthorRecord<'_>) -> Result<Commit, DecodeError> {
         Ok(Commit {
             revision: Revision(self.revision),
             time: Timestamp(self.time_us),
-            actor: self.actor.to_owned(),
+            author: Author {
+                actor: self.actor.to_owned(),
+                credential: author.credential.to_owned(),
+                address: author.address.to_owned(),
+                call_id: author.call_id.to_owned(),
+            },
             source: source_of(self.source)?,
             reason: self.reason.to_owned(),
             request: self.request.map(RequestRecord::into_request),
@@ -313,6 +342,13 @@ impl<'a> CommitRecord<'a> {
                 .collect(),
             changes: self.changes.into_iter().map(ConfigRecord::into_change).collect::<Result<_, _>>()?,
         })
+    }
+}
+
+impl<'a> AuthorRecord<'a> {
+    fn of(commit: &'a Commit) -> AuthorRecord<'a> {
+        let Author { actor: _, credential, address, call_id } = &commit.author;
+        AuthorRecord { credential, address, call_id }
     }
 }
 

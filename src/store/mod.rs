@@ -5,11 +5,13 @@
 
 pub mod codec;
 pub mod memory;
+mod proof;
 pub mod sled;
 
 use std::collections::BTreeMap;
 
 pub use self::memory::MemoryStore;
+pub use self::proof::{Broken, Proof, prove};
 pub use self::sled::{Fsync, Point, SledOptions, SledStore};
 
 use crate::model::{

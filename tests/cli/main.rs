@@ -1,6 +1,7 @@
 //! The command line as people and scripts use it: the real binary against a real server of the same binary.
 
 mod access;
+mod audit;
 mod follow;
 mod harness;
 mod read;

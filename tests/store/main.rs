@@ -7,3 +7,4 @@ mod ordering;
 mod random;
 mod script;
 mod sled;
+mod tampering;

@@ -77,7 +77,7 @@ impl Script {
         Commit {
             revision: self.revision,
             time: self.time,
-            actor: "tester".into(),
+            author: confwatch::model::Author::named("tester"),
             source: Source::Apply,
             reason: format!("reason {}", self.revision),
             request: Some(Request { id: self.revision.to_string(), fingerprint: Digest::of(b"request") }),

@@ -51,14 +51,27 @@ impl Guarded {
     }
 
     pub async fn start_in(directory: TempDir) -> Guarded {
-        let server = TestServer::start_in(directory, |settings| settings.auth = Some(AuthMode::On)).await;
+        Guarded::start_as(directory, |_| {}).await
+    }
+
+    /// With other settings.
+    pub async fn start_as(directory: TempDir, change: impl FnOnce(&mut Settings)) -> Guarded {
+        let with_authentication = |settings: &mut Settings| {
+            settings.auth = Some(AuthMode::On);
+            change(settings);
+        };
+        let server = TestServer::start_in(directory, with_authentication).await;
         let admin = client(&server, Some(&admin_token(&server.directory)));
         Guarded { server, admin }
     }
 
     /// With the policy of these tests, and a config with a few layers.
     pub async fn start_with_policy() -> Guarded {
-        let guarded = Guarded::start().await;
+        Guarded::start().await.with_policy().await
+    }
+
+    pub async fn with_policy(self) -> Guarded {
+        let guarded = self;
         guarded.set_policy(POLICY).await.expect("the policy is good");
         for scope in ["/", "/staging", "/production"] {
             guarded.admin.api().set(set(replace(scope, r#"{"a":1}"#))).await.expect("set");
@@ -206,6 +219,13 @@ fn rows() -> Vec<Row> {
         row("AuthService/ListTokens", ListTokensRequest::default(), "admin"),
         row("AuthService/RevokeToken", revoke, "admin").ends(Code::NotFound),
         row("AuthService/CanI", can_i, "read").open(),
+        row("AuditService/List", AuditServiceListRequest::default(), "audit"),
+        row(
+            "AuditService/Stream",
+            AuditServiceStreamRequest { from_revision: 1, ..Default::default() },
+            "audit",
+        ),
+        row("AuditService/Verify", AuditServiceVerifyRequest {}, "audit"),
     ]
 }
 
@@ -285,7 +305,9 @@ async fn every_call_answers_every_kind_of_credential_with_its_code() {
     let principal = Principal::new(Subject::parse("user:x").expect("a name"), vec![]).expect("one");
     let unknown = tokens::make(&unknown, "x", principal, Timestamp(0), None).expect("a token").text;
     let unknown = format!("Bearer {}", unknown.as_str());
-    let too_little = format!("Bearer {}", guarded.token("audit").await.0);
+    let too_little = ["audit", "read"].map(async |verb| format!("Bearer {}", guarded.token(verb).await.0));
+    let [auditor, reader] = too_little;
+    let (auditor, reader) = (auditor.await, reader.await);
     for row in &rows {
         let right = match row.right {
             "admin" => admin_token(&server.directory),
@@ -305,11 +327,15 @@ async fn every_call_answers_every_kind_of_credential_with_its_code() {
             assert_eq!((code, found.as_str()), (Code::Unauthenticated, reason), "{}: {ended:?}", row.call);
         }
         let code = |ended: Result<(), Status>| ended.map_or_else(|status| status.code(), |()| Code::Ok);
-        let ended = end(server, row, Some(&too_little)).await;
+        let (too_little, actor) = match row.right {
+            "audit" => (&reader, "token:read"),
+            _ => (&auditor, "token:audit"),
+        };
+        let ended = end(server, row, Some(too_little)).await;
         if row.with_too_little == Code::PermissionDenied {
             let status = ended.as_ref().expect_err(row.call);
             let (_, reason, metadata) = told(status);
-            assert_eq!((reason.as_str(), metadata["actor"].as_str()), ("PERMISSION_DENIED", "token:audit"));
+            assert_eq!((reason.as_str(), metadata["actor"].as_str()), ("PERMISSION_DENIED", actor));
         }
         assert_eq!(code(ended), row.with_too_little, "{} with too little", row.call);
         let ended = end(server, row, Some(&format!("Bearer {right}"))).await;

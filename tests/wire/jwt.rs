@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use aws_lc_rs::hmac;
+use confwatch::api::guard::rates::{Rate, RateLimits};
 use confwatch::proto::v1::*;
 use confwatch::server::Settings;
 use confwatch::server::settings::{AuthMode, JwtIssuer};
@@ -30,6 +31,11 @@ const GROUPS: &str = r#"{
 
 /// A server that takes the tokens of an issuer whose keys are there.
 async fn start(keys: &str) -> Guarded {
+    start_with(keys, RateLimits::default()).await
+}
+
+/// The same, where calls are limited.
+async fn start_with(keys: &str, rates: RateLimits) -> Guarded {
     let jwt = JwtIssuer {
         keys: keys.to_owned(),
         keys_interval: Some(Duration::from_millis(50)),
@@ -40,6 +46,7 @@ async fn start(keys: &str) -> Guarded {
     let change = |settings: &mut Settings| {
         settings.auth = Some(AuthMode::On);
         settings.jwt = Some(jwt);
+        settings.rates = rates;
     };
     let server = TestServer::start_in(TempDir::new().expect("a directory"), change).await;
     let admin = client(&server, Some(&admin_token(&server.directory)));
@@ -326,4 +333,33 @@ async fn keys_that_cannot_be_trusted_on_their_way_are_not_asked_for() {
     let missing = Path::new("/nowhere/keys.json");
     let error = start(missing.to_str().expect("a path")).await.expect("it does not start");
     assert!(error.contains("/nowhere/keys.json"), "{error}");
+}
+
+#[tokio::test]
+async fn after_too_many_refused_tokens_new_ones_are_not_looked_at_and_known_ones_are_let_in() {
+    let (key, stranger) = (SigningKey::ec("a"), SigningKey::ec("a"));
+    let file = KeyFile::new(&[&key]);
+    let refusals_per_address = Rate::parse("1:3").expect("a rate");
+    let guarded =
+        start_with(&file.text(), RateLimits { refusals_per_address, ..RateLimits::UNLIMITED }).await;
+    let known = key.token(&claims("alice", "nobody"));
+    reads(&guarded, &known).await.expect("it is good");
+    for number in 0.. {
+        assert!(number < 100, "every token was looked at");
+        // Each of these is another token.
+        let bad = stranger.token(&claims(&format!("mallory-{number}"), "editors"));
+        let good = key.token(&claims(&format!("bob-{number}"), "readers"));
+        let bad = reads(&guarded, &bad).await.expect_err("it is bad");
+        reads(&guarded, &known).await.expect("it was good before");
+        if bad.code() == Code::Unauthenticated {
+            continue;
+        }
+        refused(Err::<(), _>(bad), Code::ResourceExhausted, "RATE_LIMITED");
+        // Unless a second has passed already.
+        if let Err(status) = reads(&guarded, &good).await {
+            let status = refused(Err::<(), _>(status), Code::ResourceExhausted, "RATE_LIMITED");
+            assert_eq!(told(&status).2["limit"], "refusals_per_address");
+            break;
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! What the server promises, over the wire: each test starts a real server in its own directory and talks gRPC to it.
 
+mod audit;
 mod auth;
 mod bad_input;
 mod certificates;
@@ -9,6 +10,7 @@ mod frames;
 mod health;
 mod history;
 mod hostile;
+mod hostile_connections;
 mod idempotency;
 mod jwt;
 mod limits;

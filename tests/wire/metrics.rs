@@ -39,7 +39,7 @@ async fn ask(server: &TestServer, request: &str) -> (String, String) {
     (head.to_lowercase(), body.to_owned())
 }
 
-async fn scrape(server: &TestServer) -> Scrape {
+pub async fn scrape(server: &TestServer) -> Scrape {
     let (head, body) = ask(server, "GET /metrics HTTP/1.1\r\nhost: test\r\n\r\n").await;
     assert!(head.starts_with("http/1.1 200 "), "{head}");
     let content_type = "\r\ncontent-type: application/openmetrics-text; version=1.0.0; charset=utf-8";

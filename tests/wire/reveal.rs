@@ -259,6 +259,74 @@ async fn an_open_stream_shows_what_may_be_shown_by_now() {
     }
 }
 
+/// The actors and places of all records of secrets that were shown, oldest first.
+async fn reveals(admin: &Client) -> Vec<String> {
+    let filter = AuditFilter { kinds: vec![AuditKind::Revealed.into()], ..Default::default() };
+    let request = AuditServiceListRequest { filter: Some(filter), page_size: 1000, ..Default::default() };
+    let entries = admin.audit().list(request).await.expect("listed").into_inner().entries;
+    let told = |entry: &AuditEntry| {
+        let AuditEntry { actor, namespace, config, scope, method, .. } = entry;
+        format!("{actor} {namespace}/{config}{scope} {}", method.rsplit('/').next().expect("one"))
+    };
+    entries.iter().rev().map(told).collect()
+}
+
+#[tokio::test]
+async fn whoever_is_shown_secrets_is_in_the_audit_log() {
+    let guarded = start().await;
+    let before = reveals(&guarded.admin).await.len();
+    let scope = "/production";
+    let explain = ExplainRequest {
+        namespace: "test".into(),
+        config: "app".into(),
+        scope: scope.into(),
+        ..Default::default()
+    };
+    let diff = DiffRequest { from: Some(get("/")), to: Some(get(scope)), ..Default::default() };
+    let history = ListVersionsRequest { include_content: true, ..versions() };
+    // Each by a credential of its own: what one does again and again is counted, not written again.
+    let owner = async || guarded.bearer("owner").await;
+    let shown = "the call is answered";
+    owner().await.api().get(get(scope)).await.expect(shown);
+    let part = GetRequest { at: Some(get_request::At::Version(2)), ..get(scope) };
+    owner().await.api().get(part).await.expect(shown);
+    owner().await.api().batch_get(BatchGetRequest { requests: vec![get(scope)] }).await.expect(shown);
+    owner().await.api().explain(explain).await.expect(shown);
+    owner().await.api().diff(diff).await.expect(shown);
+    owner().await.api().list_versions(history).await.expect(shown);
+    owner().await.api().set(merge(scope, r#"{"a":1}"#)).await.expect(shown);
+    changes_said(&owner().await).await;
+    opened(&owner().await, "*", scope).await;
+    let expected = [
+        "token:owner test/app/production Get",
+        "token:owner test/app/production Get",
+        "token:owner test/app/production BatchGet",
+        "token:owner test/app/production Explain",
+        "token:owner test/app/ Diff",
+        "token:owner test/app/production Diff",
+        "token:owner test/app/production ListVersions",
+        "token:owner test/app/ ListVersions",
+        "token:owner test/app/production Set",
+        "token:owner test/app/ StreamChanges",
+        "token:owner test/app/production StreamChanges",
+        "token:owner test/other/ StreamChanges",
+        "token:owner test/other/production StreamChanges",
+        "token:owner test/app/production Watch",
+        "token:owner test/other/production Watch",
+    ];
+    let mut found = reveals(&guarded.admin).await.split_off(before);
+    let mut expected = expected.map(str::to_owned);
+    found.sort();
+    expected.sort();
+    assert_eq!(found, expected);
+    // Who sees none is in it with none.
+    let editor = guarded.bearer("editor").await;
+    everything_said(&editor, scope).await;
+    owner().await.api().list_versions(versions()).await.expect(shown);
+    owner().await.api().list(ListRequest::default()).await.expect(shown);
+    assert_eq!(reveals(&guarded.admin).await.len(), before + expected.len());
+}
+
 #[tokio::test]
 async fn nobody_but_administrators_reads_what_the_server_keeps_for_itself() {
     let guarded = start().await;

@@ -8,13 +8,13 @@ use crate::auth::Sight;
 use crate::engine::watch::{WatchOptions, WatchSelector, WatchTarget};
 use crate::engine::{
     Action, At, Change, ChangesOptions, Error, Intent, Origin, Secrets, Target, Text, VersionOrTag, View,
-    Write,
+    Viewer, Write,
 };
 use crate::model::pointer::Pointer;
 use crate::model::text::Format;
 use crate::model::{
-    ConfigId, ConfigName, Digest, LayerKey, LayerKind, Namespace, Request, Revision, Scope, Source, TagName,
-    Timestamp, Version,
+    Author, ConfigId, ConfigName, Digest, LayerKey, LayerKind, Namespace, Request, Revision, Scope, Source,
+    TagName, Timestamp, Version,
 };
 use crate::proto::v1;
 
@@ -256,7 +256,8 @@ pub fn changes(changes: Vec<v1::Change>) -> Result<Vec<Change>, Error> {
 
 /// A write, with what every write carries.
 pub fn write(
-    sight: Sight,
+    author: Author,
+    viewer: Viewer,
     source: Source,
     options: v1::WriteOptions,
     request: Option<Request>,
@@ -265,12 +266,11 @@ pub fn write(
     bounded_text("options.reason", &options.reason, REASON_BYTES_MAX)?;
     bounded_text("options.request_id", &options.request_id, REQUEST_ID_BYTES_MAX)?;
     bounded_map("options.annotations", &options.annotations, ANNOTATION_BYTES_MAX)?;
-    let actor = sight.caller().actor().to_owned();
     Ok(Write {
-        origin: Origin { actor, source, reason: options.reason, request, annotations: options.annotations },
+        origin: Origin { author, source, reason: options.reason, request, annotations: options.annotations },
         intent,
         validate_only: options.validate_only,
-        sight,
+        viewer,
     })
 }
 
@@ -420,7 +420,7 @@ fn watch_target(prefix: &str, target: v1::WatchTarget) -> Result<WatchTarget, Er
     })
 }
 
-fn progress_interval(interval: Option<prost_types::Duration>) -> Result<Duration, Error> {
+pub fn progress_interval(interval: Option<prost_types::Duration>) -> Result<Duration, Error> {
     let field = "progress_interval";
     let interval = interval.map_or(Ok(PROGRESS_INTERVAL_DEFAULT), |interval| duration(field, &interval))?;
     match (PROGRESS_INTERVAL_MIN..=PROGRESS_INTERVAL_MAX).contains(&interval) {
@@ -429,7 +429,7 @@ fn progress_interval(interval: Option<prost_types::Duration>) -> Result<Duration
     }
 }
 
-pub fn stream_changes(sight: Sight, request: &v1::StreamChangesRequest) -> Result<ChangesOptions, Error> {
+pub fn stream_changes(viewer: Viewer, request: &v1::StreamChangesRequest) -> Result<ChangesOptions, Error> {
     let filter = match (request.namespace.as_str(), request.config.as_str()) {
         ("", "") => None,
         ("", _) => return Err(invalid("namespace", "must be set with config")),
@@ -440,6 +440,6 @@ pub fn stream_changes(sight: Sight, request: &v1::StreamChangesRequest) -> Resul
         from: (request.from_revision != 0).then_some(Revision(request.from_revision)),
         filter,
         progress_interval: progress_interval(request.progress_interval)?,
-        sight,
+        viewer,
     })
 }

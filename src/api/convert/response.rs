@@ -208,7 +208,7 @@ pub fn layer_change_of(outcome: &LayerOutcome) -> LayerChange {
     }
 }
 
-fn config_change_message(change: &ConfigChange, with_content: bool) -> v1::ConfigChange {
+pub fn config_change_message(change: &ConfigChange, with_content: bool) -> v1::ConfigChange {
     let tags = change.tags.iter().map(|tag| v1::TagChange {
         tag: tag.tag.to_string(),
         version: tag.version.unwrap_or(Version::ZERO).0,
@@ -230,27 +230,33 @@ pub fn commit_message<'a>(
     with_content: bool,
 ) -> v1::Commit {
     let changes = changes.into_iter().map(|change| config_change_message(change, with_content));
-    let Commit { revision, time, actor, source, reason, request, annotations, .. } = &sealed.commit;
+    let Commit { revision, time, author, source, reason, request, annotations, .. } = &sealed.commit;
     v1::Commit {
         revision: revision.0,
         time: Some(time_message(*time)),
-        actor: actor.clone(),
-        source: match source {
-            Source::Set => v1::CommitSource::Set,
-            Source::Apply => v1::CommitSource::Apply,
-            Source::Delete => v1::CommitSource::Delete,
-            Source::Rollback => v1::CommitSource::Rollback,
-            Source::Expiry => v1::CommitSource::Expiry,
-            Source::Tag => v1::CommitSource::Tag,
-            Source::Schema => v1::CommitSource::Schema,
-            Source::Migration => v1::CommitSource::Migration,
-        }
-        .into(),
+        actor: author.actor.clone(),
+        source: source_message(*source).into(),
         reason: reason.clone(),
         request_id: request.as_ref().map(|request| request.id.clone()).unwrap_or_default(),
         annotations: annotations.clone(),
         changes: changes.collect(),
         hash: sealed.hash.to_string(),
+        credential: author.credential.clone(),
+        address: author.address.clone(),
+        call_id: author.call_id.clone(),
+    }
+}
+
+pub fn source_message(source: Source) -> v1::CommitSource {
+    match source {
+        Source::Set => v1::CommitSource::Set,
+        Source::Apply => v1::CommitSource::Apply,
+        Source::Delete => v1::CommitSource::Delete,
+        Source::Rollback => v1::CommitSource::Rollback,
+        Source::Expiry => v1::CommitSource::Expiry,
+        Source::Tag => v1::CommitSource::Tag,
+        Source::Schema => v1::CommitSource::Schema,
+        Source::Migration => v1::CommitSource::Migration,
     }
 }
 

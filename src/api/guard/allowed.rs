@@ -2,10 +2,11 @@
 
 use std::ops::Deref;
 
+use crate::api::context::CallContext;
 use crate::api::convert::request::Read;
-use crate::auth::{Access, Denied, Resource, Sight, Verb};
-use crate::engine::{Change, Intent, Secrets};
-use crate::model::{ConfigId, LayerKey, LayerKind, Scope};
+use crate::auth::{Access, Denied, Resource, Verb};
+use crate::engine::{Change, Intent, Secrets, Viewer};
+use crate::model::{Author, ConfigId, LayerKey, LayerKind, Scope};
 
 /// What the caller may do. For the calls that are made most often: costs nothing beside the check.
 pub struct Allowed<T>(T);
@@ -26,8 +27,9 @@ impl<T> Allowed<T> {
 
 /// A write that its caller may make.
 pub struct AllowedWrite {
-    /// Who makes it, and is told what came of it.
-    pub sight: Sight,
+    pub author: Author,
+    /// Who is told what came of it.
+    pub viewer: Viewer,
     pub intent: Intent,
 }
 
@@ -52,9 +54,9 @@ pub fn allow_validate(access: &Access, changes: Vec<Change>) -> Result<Allowed<V
 }
 
 /// A write takes the right for what it does at each scope that it changes; what concerns a config as a whole, at `/`.
-pub fn allow_write(access: &Access, intent: Intent) -> Result<AllowedWrite, Denied> {
-    access.permit_all(needs(&intent))?;
-    Ok(AllowedWrite { sight: access.sight(), intent })
+pub fn allow_write(context: &CallContext, viewer: Viewer, intent: Intent) -> Result<AllowedWrite, Denied> {
+    context.permit_all(needs(&intent))?;
+    Ok(AllowedWrite { author: context.author(), viewer, intent })
 }
 
 fn needs(intent: &Intent) -> Vec<(Verb, Resource)> {

@@ -4,13 +4,13 @@
 use std::sync::Arc;
 
 use http::header::AUTHORIZATION;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::percent_decode;
 
 use super::refused::Refused;
 use crate::api::peer::{Peer, PeerCertificate};
-use crate::auth::Caller;
-use crate::auth::token::PREFIX;
+use crate::auth::token::{PREFIX, TokenId};
+use crate::auth::{Caller, Credential};
 
 /// The metadata by which a client says who it is, where it is believed.
 static ACTOR: HeaderName = HeaderName::from_static("confwatch-actor");
@@ -50,6 +50,19 @@ impl<'a> Presented<'a> {
 pub fn single(headers: &HeaderMap) -> Option<&HeaderValue> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     values.next().filter(|_| values.next().is_none())
+}
+
+/// Which credential a call was made with, as far as it says so itself: of a token the id, of a certificate the fingerprint. Whether it is
+/// good is another question.
+pub fn shown(headers: &HeaderMap, extensions: &Extensions) -> Option<Credential> {
+    match Presented::of(headers, extensions.get::<Arc<Peer>>().map(Arc::as_ref)).ok()? {
+        Presented::Token(text) => {
+            let (id, _) = text.strip_prefix(PREFIX)?.split_once('_')?;
+            TokenId::parse(id).map(|id| Credential::Token { id: id.to_string() })
+        }
+        Presented::Certificate(certificate) => Some(Credential::of_certificate(&certificate.fingerprint)),
+        Presented::Jwt(_) => None,
+    }
 }
 
 /// Who calls, as they claim.

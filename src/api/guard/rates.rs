@@ -13,6 +13,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use governor::clock::{Clock, DefaultClock, Reference};
 use governor::middleware::NoOpMiddleware;
 use governor::state::{InMemoryState, NotKeyed};
@@ -87,6 +88,16 @@ pub struct Address<C: Clock = DefaultClock> {
     refusals: Option<Bucket<C>>,
     /// Until then it had too many refusals: in nanoseconds since the start.
     refused_until: AtomicU64,
+}
+
+/// What is known of the last actor of a connection, so that no call of theirs has to look for it.
+#[derive(Debug)]
+pub struct LastActor<C: Clock = DefaultClock>(ArcSwapOption<(Arc<str>, Arc<Bucket<C>>)>);
+
+impl<C: Clock> Default for LastActor<C> {
+    fn default() -> LastActor<C> {
+        LastActor(ArcSwapOption::empty())
+    }
 }
 
 impl Default for RateLimits {
@@ -190,11 +201,20 @@ impl<C: Clock + Clone> Rates<C> {
     }
 
     /// A call of an actor who has proved to be who they are.
-    pub(super) fn call_of(&self, actor: &Arc<str>) -> Result<(), RateLimited> {
+    pub(super) fn call_of(&self, actor: &Arc<str>, last: &LastActor<C>) -> Result<(), RateLimited> {
         let Some(rate) = self.limits.calls_per_actor else { return Ok(()) };
+        let take = |bucket: &Bucket<C>| {
+            self.take(Some(bucket), RateLimit::CallsPerActor, Some(rate), &self.counts.calls_per_actor)
+        };
+        if let Some((known, bucket)) = last.0.load().as_deref()
+            && known == actor
+        {
+            return take(bucket);
+        }
         let new = || Ok::<_, Infallible>(Arc::new(rate.bucket(&self.clock)));
         let Ok(bucket) = self.actors.get_or_insert_with(actor, new);
-        self.take(Some(&bucket), RateLimit::CallsPerActor, Some(rate), &self.counts.calls_per_actor)
+        last.0.store(Some(Arc::new((Arc::clone(actor), Arc::clone(&bucket)))));
+        take(&bucket)
     }
 
     /// A call from an address with a credential that was refused.
@@ -285,12 +305,17 @@ mod tests {
     fn actors_have_a_bucket_each() {
         let limits = RateLimits { calls_per_actor: Rate::new(1, 2), ..RateLimits::UNLIMITED };
         let (rates, clock) = rates(limits);
-        let (alice, bob) = (Arc::from("user:alice"), Arc::from("user:bob"));
-        assert!(rates.call_of(&alice).is_ok() && rates.call_of(&Arc::from("user:alice")).is_ok());
-        assert_eq!(rates.call_of(&alice).expect_err("too much").limit, RateLimit::CallsPerActor);
-        assert!(rates.call_of(&bob).is_ok());
+        let (one, other) = (LastActor::default(), LastActor::default());
+        let call = |actor: &str, connection| rates.call_of(&Arc::from(actor), connection);
+        assert!(call("user:alice", &one).is_ok() && call("user:alice", &other).is_ok());
+        for connection in [&one, &other] {
+            let limited = call("user:alice", connection).expect_err("too much");
+            assert_eq!(limited.limit, RateLimit::CallsPerActor);
+        }
+        assert!(call("user:bob", &one).is_ok());
         clock.advance(Duration::from_secs(1));
-        assert!(rates.call_of(&alice).is_ok());
+        assert!(call("user:alice", &one).is_ok());
+        assert!(call("user:alice", &other).is_err());
     }
 
     #[test]
@@ -312,7 +337,7 @@ mod tests {
         let (rates, _) = rates(RateLimits::UNLIMITED);
         for _ in 0..1000 {
             assert!(call(&rates, "192.0.2.1").is_ok());
-            assert!(rates.call_of(&Arc::from("user:alice")).is_ok());
+            assert!(rates.call_of(&Arc::from("user:alice"), &LastActor::default()).is_ok());
         }
         assert_eq!((rates.addresses.len(), rates.actors.len()), (0, 0));
     }

@@ -7,12 +7,12 @@ use std::time::Duration;
 use super::*;
 use crate::engine::{Engine, Intent, Options, Origin, Resolved, Secrets, Target, View, Write};
 use crate::model::text::Format;
-use crate::model::{ConfigId, ConfigName, LayerKey, Namespace, Scope, Source};
+use crate::model::{Author, ConfigId, ConfigName, LayerKey, Namespace, Scope, Source};
 use crate::store::MemoryStore;
 
 fn api() -> Api {
     let engine = Engine::open(Arc::new(MemoryStore::new(Epoch(5))), Options::default()).expect("it opens");
-    Api { engine, guard: crate::api::guard::Guard::off() }
+    Api::new(engine, crate::api::guard::Guard::off(), crate::audit::Recorder::none())
 }
 
 fn target() -> Target {
@@ -28,7 +28,7 @@ fn target() -> Target {
 
 async fn replace(engine: &Engine, content: &str) -> Arc<Resolved> {
     let origin = Origin {
-        actor: "someone".into(),
+        author: Author::named("someone"),
         source: Source::Set,
         reason: String::new(),
         request: None,
@@ -51,7 +51,9 @@ async fn replace(engine: &Engine, content: &str) -> Arc<Resolved> {
             origin,
             intent,
             validate_only: false,
-            sight: crate::auth::Access::unrestricted("someone").expect("a name").sight(),
+            viewer: crate::engine::Viewer::new(
+                crate::auth::Access::unrestricted("someone").expect("a name").sight(),
+            ),
         })
         .await
         .expect("it is written");
@@ -63,9 +65,8 @@ async fn open(api: &Api, targets: &[v1::WatchTarget]) -> WatchStream {
     let progress_interval = Some(Duration::from_secs(60).try_into().expect("a minute"));
     let request =
         v1::WatchRequest { targets: targets.to_vec(), progress_interval, ..v1::WatchRequest::default() };
-    let caller = crate::auth::Caller::unverified("someone").expect("a name");
-    let access = Access::new(caller, &crate::auth::Policy::unrestricted());
-    api.open_watch(&access, request).await.expect("it opens")
+    let context = CallContext::within(Access::unrestricted("someone").expect("a name"));
+    api.open_watch(&context, request).await.expect("it opens")
 }
 
 fn wire_target(format: v1::Format) -> v1::WatchTarget {

@@ -4,9 +4,12 @@ use std::task::{Context, Poll, ready};
 
 use tonic::Status;
 
+use crate::api::audited::revealed;
+use crate::api::context::CallContext;
 use crate::api::guard::Standing;
+use crate::audit::Recorder;
 use crate::auth::{Access, Denied, Resource, Sight, Verb};
-use crate::engine::watch::{Subscription, WatchSelector, WatchTarget};
+use crate::engine::watch::{Event, Subscription, TargetStatus, WatchSelector, WatchTarget};
 use crate::model::Namespace;
 
 /// The targets of one stream, and who may still read them.
@@ -17,13 +20,17 @@ pub struct Watched {
     namespaces: Vec<Namespace>,
     /// What the caller may see by now, until the subscription goes by that.
     next_sight: Option<Sight>,
+    /// Who is told of secrets that are shown, and of whom.
+    recorder: Recorder,
+    context: CallContext,
 }
 
 impl Watched {
     /// Refuses what the caller may not read. `None`: nobody is checked, now or later.
     pub fn open(
-        access: &Access,
+        context: &CallContext,
         standing: Standing,
+        recorder: &Recorder,
         targets: &[WatchTarget],
     ) -> Result<Option<Box<Watched>>, Denied> {
         if !standing.is_checked() {
@@ -38,8 +45,10 @@ impl Watched {
                 WatchSelector::Namespace(namespace, _) => namespaces.push(namespace.clone()),
             }
         }
-        let watched = Watched { standing, targets: resources, namespaces, next_sight: None };
-        watched.check(access)?;
+        let (targets, next_sight) = (resources, None);
+        let (recorder, context) = (recorder.clone(), context.clone());
+        let watched = Watched { standing, targets, namespaces, next_sight, recorder, context };
+        watched.check(watched.context.access())?;
         Ok(Some(Box::new(watched)))
     }
 
@@ -60,6 +69,23 @@ impl Watched {
             self.next_sight = None;
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Tells of secrets that the client is about to be told.
+    pub fn gives(&self, event: &Event) {
+        let states = match event {
+            Event::Changed { state, .. } => std::slice::from_ref(state),
+            Event::Update { states, .. } | Event::Snapshot { states, .. } => states.as_slice(),
+            Event::Progress { .. } => &[],
+        };
+        for state in states {
+            if let TargetStatus::Present(document) = &state.status
+                && document.reveals
+            {
+                let target = &document.target;
+                revealed(&self.recorder, &self.context, &target.id, &target.scope);
+            }
+        }
     }
 
     fn check(&self, access: &Access) -> Result<(), Denied> {

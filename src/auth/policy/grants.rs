@@ -73,6 +73,11 @@ impl Grants {
         self.meets(&Need::of_all(Verb::RevealSecret, namespace, scope))
     }
 
+    /// Whether there is anything that the caller may do this to.
+    pub fn gives(&self, verb: Verb) -> bool {
+        self.verbs.contains(verb)
+    }
+
     fn meets(&self, need: &Need<'_>) -> bool {
         self.verbs.contains(need.verb) && self.bindings.iter().any(|binding| binding.meets(need))
     }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::auth::{POLICY, Policy, RESERVED_NAMESPACE, Subject};
-use crate::model::{Commit, Content, LayerChange, Timestamp, Version};
+use crate::model::{Author, Commit, Content, LayerChange, Timestamp, Version};
 
 fn policy_id() -> ConfigId {
     ConfigId {
@@ -29,7 +29,7 @@ fn unchecked(revision: u64, document: &Value) -> Commit {
     Commit {
         revision: Revision(revision),
         time: Timestamp(1),
-        actor: "test".into(),
+        author: Author::named("test"),
         source: Source::Set,
         reason: String::new(),
         request: None,

@@ -7,7 +7,7 @@ use tokio_stream::StreamExt;
 use super::*;
 use crate::engine::watch::{Event, TargetStatus, WatchOptions, WatchSelector, WatchTarget};
 use crate::model::text::Format;
-use crate::model::{Digest, Request};
+use crate::model::{Author, Digest, Request};
 
 const CANARY: &str = "hunter2-canary";
 
@@ -177,7 +177,8 @@ async fn a_schema_that_marks_a_place_seals_what_is_there_and_hides_what_was() {
         let then = read_at(&engine, &past, At::Version(version)).await;
         assert!(is_hidden(&then["password"]), "{then}");
     }
-    let versions = engine.versions(&id(0), Version(9), 9, sight(Secrets::Hidden)).await.expect("history");
+    let versions =
+        engine.versions(&id(0), Version(9), 9, Viewer::new(sight(Secrets::Hidden))).await.expect("history");
     for (_, sealed) in &versions {
         for layer in
             &sealed.commit.changes.iter().find(|change| change.id == id(0)).expect("it changed").layers
@@ -228,8 +229,12 @@ async fn a_stream_of_commits_and_an_outcome_show_what_may_be_seen() {
     for (secrets, is_shown) in [(Secrets::Revealed, true), (Secrets::Hidden, false)] {
         let progress_interval = Duration::from_secs(600);
         let filter = Some((id(0).namespace, None));
-        let options =
-            ChangesOptions { from: Some(Revision(1)), filter, progress_interval, sight: sight(secrets) };
+        let options = ChangesOptions {
+            from: Some(Revision(1)),
+            filter,
+            progress_interval,
+            viewer: Viewer::new(sight(secrets)),
+        };
         let mut changes = engine.changes(options).expect("it is opened");
         let ChangeEvent::Commit(sealed) = changes.next().await.expect("a commit") else { panic!("a commit") };
         let content = sealed.commit.changes[0].layers[0].content.clone().expect("it was put");
@@ -240,8 +245,10 @@ async fn a_stream_of_commits_and_an_outcome_show_what_may_be_seen() {
         let (_, origins) = explained.await.expect("it is explained");
         assert_eq!(format!("{origins:?}").contains(CANARY), is_shown);
         let change = put(0, 0, LayerKind::Base, &json!({"a": {"$secret": "new-canary"}, "b": 1}));
-        let (report, outcome) =
-            engine.validate(vec![change], Pointer::root(), sight(secrets)).await.expect("it is validated");
+        let (report, outcome) = engine
+            .validate(vec![change], Pointer::root(), Viewer::new(sight(secrets)))
+            .await
+            .expect("it is validated");
         let layer = &outcome.expect("there is an outcome").layers[0];
         let (before, after) =
             (layer.before.as_ref().expect("it was there"), layer.after.as_ref().expect("it is there"));
@@ -258,8 +265,10 @@ async fn what_is_only_validated_makes_no_key_and_is_told_as_if_it_were_written()
     let engine = open(&store, |_| {});
     let change = || put(0, 0, LayerKind::Base, &json!({"a": {"$secret": CANARY}}));
     for secrets in [Secrets::Revealed, Secrets::Hidden] {
-        let (_, outcome) =
-            engine.validate(vec![change()], Pointer::root(), sight(secrets)).await.expect("it is validated");
+        let (_, outcome) = engine
+            .validate(vec![change()], Pointer::root(), Viewer::new(sight(secrets)))
+            .await
+            .expect("it is validated");
         let after =
             outcome.expect("an outcome").layers[0].after.clone().expect("it is put").content.to_value();
         assert_eq!(
@@ -293,7 +302,7 @@ async fn no_finding_shows_a_secret() {
         "pin": 4242, "password": {"$secret": "correcthorse1"}, "min_pool": {"$secret": 7117}, "max_pool": 3
     });
     let (report, _) = engine
-        .validate(vec![put(0, 1, LayerKind::Base, &layer)], Pointer::root(), everything())
+        .validate(vec![put(0, 1, LayerKind::Base, &layer)], Pointer::root(), Viewer::new(everything()))
         .await
         .expect("a report");
     let errors: Vec<_> = report.findings.iter().map(|finding| finding.code.to_string()).collect();
@@ -344,10 +353,11 @@ async fn what_is_sealed_elsewhere_and_the_keys_themselves_cannot_be_written() {
     let intent = Intent::PutSchema { governed: engine.vault.id().clone(), put: new };
     assert!(engine.write(write(Source::Schema, intent)).await.is_err());
     engine
-        .rotate_master_key("test".into())
+        .rotate_master_key(Author::named("test"))
         .await
         .expect_err("a key of this process cannot be written anywhere");
-    let rotated = engine.rotate_data_key(id(0).namespace, "test".into()).await.expect("a further key");
+    let rotated =
+        engine.rotate_data_key(id(0).namespace, Author::named("test")).await.expect("a further key");
     assert_eq!((rotated.is_new, rotated.left), (true, 0));
     assert_eq!(read(&engine, 3, Secrets::Revealed).await["a"], CANARY);
     engine.close().await;

@@ -1,6 +1,7 @@
 //! That every call is counted once, under a name that nobody but us has given.
 
 use super::*;
+use crate::api::context::REQUEST_ID_BYTES_MAX;
 use crate::proto::v1::FILE_DESCRIPTOR_SET;
 
 fn calls() -> Arc<Calls> {

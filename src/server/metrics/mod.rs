@@ -18,7 +18,9 @@ use prometheus_client::registry::{Registry, Unit};
 use self::write::Writer;
 use super::calls::{Calls, TICK_NANOS, code_name};
 use super::connections::Connections;
+use super::received::Requests;
 use crate::api::guard::rates::{RateLimit, Rates};
+use crate::audit::{Counts as AuditCounts, Recorder};
 use crate::engine::{BySource, Engine, Usage};
 use crate::model::quota::Quota;
 use crate::store::sled::{Counts as StoreCounts, DiskBytes};
@@ -35,6 +37,7 @@ pub(super) struct Metrics {
 struct Sources {
     calls: Arc<Calls>,
     connections: Arc<Connections>,
+    requests: Arc<Requests>,
     rates: Arc<Rates>,
     data_dir: PathBuf,
     /// Since the epoch.
@@ -48,26 +51,35 @@ struct Opened {
     store: Arc<StoreCounts>,
     /// Messages of clients.
     too_large: Arc<AtomicU64>,
+    recorder: Recorder,
 }
 
 impl Metrics {
     pub(super) fn new(
         calls: Arc<Calls>,
         connections: Arc<Connections>,
+        requests: Arc<Requests>,
         rates: Arc<Rates>,
         data_dir: PathBuf,
         started: SystemTime,
     ) -> Metrics {
         let started_seconds = started.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
         let opened = RwLock::default();
-        let sources = Arc::new(Sources { calls, connections, rates, data_dir, started_seconds, opened });
+        let sources =
+            Arc::new(Sources { calls, connections, requests, rates, data_dir, started_seconds, opened });
         let mut registry = Registry::default();
         registry.register_collector(Box::new(Everything(Arc::clone(&sources))));
         Metrics { sources, registry }
     }
 
-    pub(super) fn open(&self, engine: Arc<Engine>, store: Arc<StoreCounts>, too_large: Arc<AtomicU64>) {
-        self.sources.set_opened(Some(Opened { engine, store, too_large }));
+    pub(super) fn open(
+        &self,
+        engine: Arc<Engine>,
+        store: Arc<StoreCounts>,
+        too_large: Arc<AtomicU64>,
+        recorder: Recorder,
+    ) {
+        self.sources.set_opened(Some(Opened { engine, store, too_large, recorder }));
     }
 
     /// On return nothing is kept of what was open.
@@ -100,6 +112,7 @@ impl Collector for Everything {
         self.0.limits(writer)?;
         self.0.engine(writer)?;
         self.0.quotas(writer)?;
+        self.0.audit(writer)?;
         self.0.store(writer)
     }
 }
@@ -158,8 +171,25 @@ impl Sources {
         ];
         let help = "Connections that did not come about, by the reason";
         writer.counter("confwatch_connections_refused", help, by("reason", refused))?;
+        let help = "Connections that were ended since their client said too much that leads to nothing";
+        writer.counter("confwatch_connections_noisy", help, [([], value(&counts.noisy))])?;
+        let help = "Connections that were ended since they were without a call for too long";
+        writer.counter("confwatch_connections_idle", help, [([], value(&counts.idle))])?;
         let help = "Connections that were ended since they were as old as they may be";
         writer.counter("confwatch_connections_aged", help, [([], value(&counts.aged))])?;
+        let requests = &self.requests.counts;
+        let help = "Requests that have not come whole yet";
+        writer.gauge("confwatch_requests_unfinished", help, None, [([], value(&requests.unfinished))])?;
+        let (help, bytes) = ("What has come of them", Some(Unit::Bytes));
+        writer.gauge(
+            "confwatch_requests_unfinished",
+            help,
+            bytes,
+            [([], value(&requests.unfinished_bytes))],
+        )?;
+        let given_up = [("too_slow", &requests.too_slow), ("too_many", &requests.too_many)];
+        let help = "Requests that were given up before they had come whole, by the reason";
+        writer.counter("confwatch_requests_given_up", help, by("reason", given_up))?;
         let reloads = [("ok", &counts.certificates_reloaded), ("failed", &counts.certificate_reloads_failed)];
         let help = "Times that the files of TLS were taken over, or could not be";
         writer.counter("confwatch_certificate_reloads", help, by("outcome", reloads))
@@ -261,6 +291,27 @@ impl Sources {
             Some(([("namespace", namespace.as_str())], engine?.watcher_count_of(namespace)))
         });
         writer.gauge("confwatch_namespace_watchers", help, None, watchers)
+    }
+
+    fn audit(&self, writer: &mut Writer<'_, '_>) -> fmt::Result {
+        let opened = self.opened();
+        let counts = opened.as_ref().map(|opened| opened.recorder.counts());
+        let one = |read: fn(&AuditCounts) -> &AtomicU64| counts.map(|counts| ([], value(read(counts))));
+        let denied = counts.map(AuditCounts::denied).unwrap_or_default();
+        let denied = denied.iter().map(|(reason, count)| ([("reason", reason.as_str())], *count));
+        let help = "Calls and streams that were denied, or refused for their credential, by what the client was told";
+        writer.counter("confwatch_denied_requests", help, denied)?;
+        let help = "Times that secrets of a document were shown as they are";
+        writer.counter("confwatch_secret_reveals", help, one(|counts| &counts.reveals))?;
+        let help = "Records that the audit log was given";
+        writer.counter("confwatch_audit_records", help, one(|counts| &counts.records))?;
+        let help = "What happened and is in no record of the audit log, as it could not be written";
+        writer.counter("confwatch_audit_lost", help, one(|counts| &counts.lost))?;
+        let help = "Whether the audit log cannot be written now: 1, or 0";
+        let failing = counts.map(|counts| ([], u64::from(counts.is_failing.load(Relaxed))));
+        writer.gauge("confwatch_audit_failing", help, None, failing)?;
+        let help = "What the audit log takes on the disk";
+        writer.gauge("confwatch_audit", help, Some(Unit::Bytes), one(|counts| &counts.bytes))
     }
 
     fn store(&self, writer: &mut Writer<'_, '_>) -> fmt::Result {

@@ -5,7 +5,12 @@ fn sample() -> Vec<Commit> {
     let first = Commit {
         revision: Revision(7),
         time: Timestamp(1_700_000_000_000_001),
-        actor: "alice".into(),
+        author: Author {
+            actor: "user:alice".into(),
+            credential: "token:8k2m4n6p8q0r".into(),
+            address: "192.0.2.7".into(),
+            call_id: "call-1".into(),
+        },
         source: Source::Apply,
         reason: "more retries".into(),
         request: Some(Request { id: "r-1".into(), fingerprint: Digest::of(b"request") }),
@@ -40,7 +45,7 @@ fn sample() -> Vec<Commit> {
     let second = Commit {
         revision: Revision(8),
         time: Timestamp(-1),
-        actor: String::new(),
+        author: Author::default(),
         source: Source::Tag,
         reason: String::new(),
         request: None,
@@ -67,7 +72,8 @@ fn sample() -> Vec<Commit> {
     vec![first, second]
 }
 
-const STORED: &str = "\
+/// What format 1 kept of the sample, by an alice who was not asked for more.
+const STORED_1: &str = "\
     63776201000001486db7d803e74f1ffa7d8f5adc0bf95b3e15bf4c8373fffadf546227cc6c6742cb000000b1078280f2\
     818389850605616c696365010c6d6f726520726574726965730103722d311f58b9145b24d108d7ac38887338b3ea3229\
     833b9c1e418250343f907bfd104701067469636b6574054f50532d3101087061796d656e747308636865636b6f757403\
@@ -77,14 +83,41 @@ const STORED: &str = "\
     6c6400010206737461626c65010300006112ddc854b7300979486ae469c04897ab32b0493e546ab4bb8870626097a5c1\
 ";
 
+const STORED_2: &str = "\
+    63776202000001746db7d803e74f1ffa7d8f5adc0bf95b3e15bf4c8373fffadf546227cc6c6742cb000000da078280f2\
+    81838985060a757365723a616c696365010c6d6f726520726574726965730103722d311f58b9145b24d108d7ac388873\
+    38b3ea3229833b9c1e418250343f907bfd104701067469636b6574054f50532d3101087061796d656e74730863686563\
+    6b6f7574030300012f010d7b2272657472696573223a337d000101000b2f70726f64756374696f6e000000010b2f7072\
+    6f64756374696f6e010b7b22c3a9223a6e756c6c7d01809c8ebb838985060000010112746f6b656e3a386b326d346e36\
+    7038713072093139322e302e322e370663616c6c2d3153381a25b9b0541a422422100acaddebca11568d499b59e4eced\
+    dfb74bad4574000000320801000500000001087061796d656e747308636865636b6f7574030002036f6c640001020673\
+    7461626c6501030000000000ee8c75e7fdaa449f6427e8201692baed6af17bc770c9ed3e1117980997a855b3\
+";
+
+fn read(stored: &str) -> Vec<Sealed> {
+    let (previous, commits) = decode_batch(&hex::decode(stored).expect("hex")).expect("it is read");
+    assert_eq!(previous, Digest::of(b"before"));
+    commits.into_iter().map(|located| located.sealed).collect()
+}
+
 #[test]
 fn the_stored_form_is_what_it_was() {
     let (batch, _) = encode_batch(Digest::of(b"before"), &sample());
-    assert_eq!(hex::encode(&batch), STORED, "a change of the stored form needs a new format number");
-    let (previous, commits) = decode_batch(&hex::decode(STORED).expect("hex")).expect("format 1 is read");
-    assert_eq!(previous, Digest::of(b"before"));
-    let commits: Vec<Commit> = commits.into_iter().map(|located| located.sealed.commit).collect();
+    assert_eq!(hex::encode(&batch), STORED_2, "a change of the stored form needs a new format number");
+    let commits: Vec<Commit> = read(STORED_2).into_iter().map(|sealed| sealed.commit).collect();
     assert_eq!(commits, sample());
+}
+
+#[test]
+fn commits_of_the_first_format_are_read_and_their_chain_is_proved() {
+    let mut expected = sample();
+    expected[0].author = Author::named("alice");
+    let (mut previous, sealed) = (Digest::of(b"before"), read(STORED_1));
+    for (sealed, expected) in sealed.into_iter().zip(expected) {
+        assert_eq!(sealed.commit, expected);
+        assert!(hashes(previous, &sealed.commit).any(|hash| hash == sealed.hash));
+        previous = sealed.hash;
+    }
 }
 
 #[test]
@@ -110,6 +143,12 @@ fn every_flipped_bit_and_every_missing_end_is_noticed() {
         wrong[bit / 8] ^= 1 << (bit % 8);
         assert!(decode_batch(&wrong).is_err(), "bit {bit}");
     }
+    // Also not as one of another format, or of another length.
+    for (byte, mask) in (0..HEADER_BYTES).flat_map(|byte| (1..=255).map(move |mask| (byte, mask))) {
+        let mut wrong = batch.clone();
+        wrong[byte] ^= mask;
+        assert!(decode_batch(&wrong).is_err(), "byte {byte} by {mask}");
+    }
     for length in 0..batch.len() {
         assert!(decode_batch(&batch[..length]).is_err(), "{length} bytes");
     }
@@ -118,6 +157,6 @@ fn every_flipped_bit_and_every_missing_end_is_noticed() {
 #[test]
 fn a_newer_format_is_named() {
     let (mut batch, _) = encode_batch(Digest::ZERO, &sample());
-    batch[3] = 2;
-    assert_eq!(decode_batch(&batch).expect_err("refused"), DecodeError::Format(2));
+    batch[3] = 3;
+    assert_eq!(decode_batch(&batch).expect_err("refused"), DecodeError::Format(3));
 }

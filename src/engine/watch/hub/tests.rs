@@ -84,7 +84,7 @@ impl World {
         let commit = Commit {
             revision: state.revision.next(),
             time: Timestamp(0),
-            actor: String::new(),
+            author: Default::default(),
             source: Source::Apply,
             reason: String::new(),
             request: None,

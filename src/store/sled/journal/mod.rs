@@ -217,7 +217,8 @@ impl Journal {
         }
         let mut walk = self.walk_from(from)?;
         let (mut bytes, mut next) = (0, from);
-        while next <= to {
+        // What does not fit is not looked at: damage there is no reason to keep back what is before it.
+        while next <= to && (page.is_empty() || bytes < bytes_max) {
             let found = walk.next()?.ok_or_else(|| self.missing(next))?;
             for measured in self.decode(&found)?.commits {
                 let revision = measured.sealed.commit.revision;

@@ -5,7 +5,9 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
-use crate::model::{Commit, ConfigChange, ConfigId, Content, LayerChange, LayerKey, Scope, Source, Version};
+use crate::model::{
+    Author, Commit, ConfigChange, ConfigId, Content, LayerChange, LayerKey, Scope, Source, Version,
+};
 use crate::store::codec::{config_id, encode_batch};
 
 const SEGMENT_BYTES: u64 = 4 << 10;
@@ -92,7 +94,7 @@ fn batch(before: Head, count: u64, size: usize) -> Pending {
     let commit = |revision: u64| Commit {
         revision: Revision(revision),
         time: Timestamp(revision as i64 * 10),
-        actor: "alice".into(),
+        author: Author::named("alice"),
         source: Source::Set,
         reason: String::new(),
         request: None,

@@ -1,0 +1,218 @@
+//! The calls of `AuditService`: the audit trail as far as the caller may see it, and its proof. Knows both of its sources, commits and records;
+//! not how they come about.
+
+mod entry;
+mod filter;
+mod list;
+mod sight;
+mod trail;
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::task::spawn_blocking;
+use tokio::time::Instant;
+use tokio_stream::Stream;
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status};
+
+use crate::audit;
+use crate::auth::{Resource, Verb};
+use crate::engine::{Error, Limit, RETRY_AFTER};
+use crate::model::{Revision, Timestamp};
+use crate::proto::v1::audit_service_stream_response::Event;
+use crate::proto::v1::*;
+
+use super::Api;
+use super::convert::request;
+use super::guard::{Standing, entered};
+use super::server::audit_service_server::AuditService;
+use super::status::{audit_log_unreadable, broken};
+use filter::Filter;
+use sight::AuditSight;
+
+pub use trail::{Trail, TrailItem};
+
+/// As many streams of the audit trail may be open.
+pub(super) const STREAMS_MAX: usize = 100;
+
+#[tonic::async_trait]
+impl AuditService for Api {
+    async fn list(
+        &self,
+        request: Request<AuditServiceListRequest>,
+    ) -> Result<Response<AuditServiceListResponse>, Status> {
+        let (access, request) = entered(request);
+        Ok(Response::new(self.list_audit_trail(&access, request).await?))
+    }
+
+    type StreamStream =
+        Pin<Box<dyn Stream<Item = Result<AuditServiceStreamResponse, Status>> + Send + 'static>>;
+
+    async fn stream(
+        &self,
+        request: Request<AuditServiceStreamRequest>,
+    ) -> Result<Response<Self::StreamStream>, Status> {
+        let (access, request) = entered(request);
+        let filter = Filter::read(request.filter.unwrap_or_default())?;
+        let progress_interval = request::progress_interval(request.progress_interval)?;
+        let from_time = request.from_time.map(|time| request::timestamp("from_time", &time)).transpose()?;
+        // First, since something may change while the stream is opened.
+        let standing = self.guard.standing(&access);
+        let sight = AuditSight::open(&access, &filter)?;
+        let place = self.audit_streams.clone().try_acquire_owned().map_err(|_| Error::LimitReached {
+            limit_name: Limit::Watchers,
+            what: "streams of the audit trail on this server",
+            found: STREAMS_MAX,
+            limit: STREAMS_MAX,
+        })?;
+        let trail = self.trail_from(request.from_revision, request.from_sequence, from_time).await?;
+        let following = Following {
+            trail,
+            filter,
+            from_time,
+            sight,
+            standing,
+            draining: self.engine.draining(),
+            progress_interval,
+            progress_at: Instant::now() + progress_interval,
+            _place: place,
+        };
+        Ok(Response::new(Box::pin(following.into_stream())))
+    }
+
+    async fn verify(
+        &self,
+        request: Request<AuditServiceVerifyRequest>,
+    ) -> Result<Response<AuditServiceVerifyResponse>, Status> {
+        let (access, AuditServiceVerifyRequest {}) = entered(request);
+        access.permit(Verb::Audit, Resource::Store)?;
+        let commits = entry::commits_proof(self.engine.prove().await?);
+        let recorder = self.recorder.clone();
+        let prove = move || {
+            recorder.flush();
+            let newest = *recorder.newest().borrow();
+            recorder.dir().map(|dir| audit::prove(dir, Some(newest))).transpose()
+        };
+        let records = spawn_blocking(prove).await.map_err(|error| broken(&error))?;
+        let records = records.map_err(|error| audit_log_unreadable(&error))?;
+        let records = records.map(entry::records_proof).unwrap_or_default();
+        Ok(Response::new(AuditServiceVerifyResponse {
+            intact: commits.broken.is_none() && records.broken.is_none(),
+            commits: Some(commits),
+            records: Some(records),
+        }))
+    }
+}
+
+impl Api {
+    async fn trail_from(
+        &self,
+        revision: u64,
+        sequence: u64,
+        from_time: Option<Timestamp>,
+    ) -> Result<Trail, Status> {
+        let mut trail = Trail::from_now(&self.engine, &self.recorder);
+        match from_time.filter(|_| revision == 0 && sequence == 0) {
+            Some(from) => {
+                let before = self.engine.revision_at(Timestamp(from.0.saturating_sub(1))).await?;
+                trail.begin_with_revision(before.map_or(self.engine.oldest()?, Revision::next));
+                trail.begin_with_time(from);
+            }
+            None => {
+                if revision > 0 {
+                    let (asked, oldest, store) =
+                        (Revision(revision), self.engine.oldest()?, self.engine.state().revision);
+                    if asked < oldest {
+                        return Err(Error::Compacted { asked, oldest }.into());
+                    }
+                    if asked > store.next() {
+                        return Err(Error::RevisionInFuture { asked, store }.into());
+                    }
+                    trail.begin_with_revision(asked);
+                }
+                if sequence > 0 {
+                    trail.begin_with_sequence(sequence);
+                }
+            }
+        }
+        Ok(trail)
+    }
+}
+
+/// A stream of the audit trail.
+struct Following {
+    trail: Trail,
+    filter: Filter,
+    from_time: Option<Timestamp>,
+    sight: AuditSight,
+    standing: Standing,
+    draining: CancellationToken,
+    progress_interval: Duration,
+    progress_at: Instant,
+    /// Among those that may be open.
+    _place: OwnedSemaphorePermit,
+}
+
+impl Following {
+    fn into_stream(self) -> impl Stream<Item = Result<AuditServiceStreamResponse, Status>> {
+        futures_util::stream::unfold(Some(self), |following| async move {
+            let mut following = following?;
+            match following.next().await {
+                Ok(response) => Some((Ok(response), Some(following))),
+                Err(status) => Some((Err(status), None)),
+            }
+        })
+    }
+
+    async fn next(&mut self) -> Result<AuditServiceStreamResponse, Status> {
+        loop {
+            if let Some(access) = self.standing.changed().now_or_never() {
+                self.sight.renew(access?, &self.filter)?;
+            }
+            if self.draining.is_cancelled() {
+                return Err(Error::Draining { retry_after: RETRY_AFTER }.into());
+            }
+            if let Some(item) = self.trail.take().await? {
+                if let Some(entry) = self.told(item) {
+                    return Ok(self.response(Event::Entry(entry)));
+                }
+                // What is not told is progress as well.
+                if Instant::now() < self.progress_at {
+                    continue;
+                }
+                return Ok(self.response(Event::Progress(Progress {})));
+            }
+            tokio::select! {
+                biased;
+                access = self.standing.changed() => self.sight.renew(access?, &self.filter)?,
+                () = self.draining.cancelled() => {}
+                () = self.trail.changed() => {}
+                () = tokio::time::sleep_until(self.progress_at) => {
+                    return Ok(self.response(Event::Progress(Progress {})));
+                }
+            }
+        }
+    }
+
+    fn told(&self, item: TrailItem) -> Option<AuditEntry> {
+        let (entry, time) = match item {
+            TrailItem::Change(sealed) => {
+                (entry::of_commit(&sealed, &self.filter, &self.sight), sealed.commit.time)
+            }
+            TrailItem::Record(record) => {
+                let time = record.event.time;
+                (entry::of_record(*record, &self.filter, &self.sight), time)
+            }
+        };
+        entry.filter(|_| self.from_time.is_none_or(|from| from <= time))
+    }
+
+    fn response(&mut self, event: Event) -> AuditServiceStreamResponse {
+        self.progress_at = Instant::now() + self.progress_interval;
+        let (revision, sequence) = self.trail.told();
+        AuditServiceStreamResponse { revision: revision.0, sequence, event: Some(event) }
+    }
+}

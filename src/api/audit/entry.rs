@@ -1,0 +1,169 @@
+//! Entries of the audit trail, made of commits and of records. Knows who may see them by what it is told; never a content.
+
+use crate::api::convert::response::{config_change_message, source_message, time_message};
+use crate::audit::{Kind, Proof as RecordsProof, Record};
+use crate::engine::{Proof as CommitsProof, Sealed};
+use crate::model::{Commit, ConfigChange, LayerKind, Scope, Source};
+use crate::proto::v1::{self, AuditEntry, AuditKind, BrokenLink, ChainProof};
+
+use super::filter::{Filter, Looked};
+use super::sight::AuditSight;
+
+const COMMITTED: &str = "COMMITTED";
+
+/// `None`: it is not asked for, or not for these eyes.
+pub fn of_commit(sealed: &Sealed, filter: &Filter, sight: &AuditSight) -> Option<AuditEntry> {
+    let Commit { revision, time, author, source, reason, .. } = &sealed.commit;
+    let looked = Looked {
+        kind: AuditKind::Change,
+        time: *time,
+        actor: &author.actor,
+        credential: &author.credential,
+        address: &author.address,
+        verb: verb(&sealed.commit),
+        outcome: COMMITTED,
+    };
+    if !filter.lets_through(&looked) {
+        return None;
+    }
+    let asked = sealed
+        .commit
+        .changes
+        .iter()
+        .filter(|change| filter.is_about(change.id.namespace.as_str(), change.id.config.as_str()));
+    let changes: Vec<v1::ConfigChange> = asked.filter_map(|change| seen(change, sight)).collect();
+    let only = match changes.as_slice() {
+        [] => return None,
+        [change] => Some(change),
+        [..] => None,
+    };
+    let name = |of: fn(&v1::ConfigChange) -> &String| only.map(of).cloned().unwrap_or_default();
+    let scope = only.and_then(|change| match change.layers.as_slice() {
+        [layer] => Some(layer.scope.clone()),
+        _ => None,
+    });
+    Some(AuditEntry {
+        kind: AuditKind::Change.into(),
+        time: Some(time_message(*time)),
+        revision: revision.0,
+        actor: author.actor.clone(),
+        credential: author.credential.clone(),
+        address: author.address.clone(),
+        verb: looked.verb.to_owned(),
+        namespace: name(|change| &change.namespace),
+        config: name(|change| &change.config),
+        scope: scope.unwrap_or_default(),
+        outcome: COMMITTED.to_owned(),
+        reason: reason.clone(),
+        request_id: author.call_id.clone(),
+        count: 1,
+        source: source_message(*source).into(),
+        changes,
+        hash: sealed.hash.to_string(),
+        ..Default::default()
+    })
+}
+
+/// `None`: it is not asked for, or not for these eyes.
+pub fn of_record(record: Record, filter: &Filter, sight: &AuditSight) -> Option<AuditEntry> {
+    let Record { sequence, event, hash, .. } = record;
+    let looked = Looked {
+        kind: kind_message(event.kind),
+        time: event.time,
+        actor: &event.actor,
+        credential: &event.credential,
+        address: &event.address,
+        verb: &event.verb,
+        outcome: &event.outcome,
+    };
+    let is_told = filter.lets_through(&looked)
+        && filter.is_about(&event.namespace, &event.config)
+        && sight.sees(&event.namespace, &event.config, &event.scope);
+    is_told.then(|| AuditEntry {
+        kind: looked.kind.into(),
+        time: Some(time_message(event.time)),
+        sequence,
+        actor: event.actor,
+        credential: event.credential,
+        address: event.address,
+        method: event.method,
+        verb: event.verb,
+        namespace: event.namespace,
+        config: event.config,
+        scope: event.scope,
+        outcome: event.outcome,
+        request_id: event.request_id,
+        count: event.count,
+        first_time: event.first_time.map(time_message),
+        last_time: event.last_time.map(time_message),
+        detail: event.detail,
+        hash: hash.to_string(),
+        ..Default::default()
+    })
+}
+
+/// What of a change may be seen, without digests: nobody is to compare them.
+fn seen(change: &ConfigChange, sight: &AuditSight) -> Option<v1::ConfigChange> {
+    let (namespace, config) = (&change.id.namespace, &change.id.config);
+    let mut change = change.clone();
+    change.layers.retain(|layer| sight.sees_config(namespace, config, &layer.key.scope));
+    if change.layers.is_empty() && !sight.sees_config(namespace, config, &Scope::global()) {
+        return None;
+    }
+    let mut message = config_change_message(&change, false);
+    message.layers.iter_mut().for_each(|layer| layer.digest.clear());
+    Some(message)
+}
+
+/// The right that a commit took.
+fn verb(commit: &Commit) -> &'static str {
+    match commit.source {
+        Source::Set | Source::Apply | Source::Delete => {
+            let mut layers = commit.changes.iter().flat_map(|change| &change.layers);
+            match layers.all(|layer| layer.key.kind == LayerKind::Override) {
+                true => "override",
+                false => "write",
+            }
+        }
+        Source::Rollback => "rollback",
+        Source::Tag => "tag",
+        Source::Schema | Source::Migration => "schema",
+        // Nobody asked for it.
+        Source::Expiry => "",
+    }
+}
+
+fn kind_message(kind: Kind) -> AuditKind {
+    match kind {
+        Kind::Denied => AuditKind::Denied,
+        Kind::Refused => AuditKind::Refused,
+        Kind::Revealed => AuditKind::Revealed,
+        Kind::Started => AuditKind::Started,
+        Kind::Stopped => AuditKind::Stopped,
+        Kind::Lost => AuditKind::Lost,
+        Kind::Repaired => AuditKind::Repaired,
+        Kind::Removed => AuditKind::Removed,
+    }
+}
+
+pub fn commits_proof(proof: CommitsProof) -> ChainProof {
+    ChainProof {
+        count: proof.commits,
+        first: proof.first.0,
+        newest: proof.newest.0,
+        hash: proof.hash.to_string(),
+        broken: proof.broken.map(|broken| BrokenLink { number: broken.revision.0, message: broken.what }),
+    }
+}
+
+pub fn records_proof(proof: RecordsProof) -> ChainProof {
+    ChainProof {
+        count: proof.records,
+        first: proof.first,
+        newest: proof.newest,
+        hash: proof.hash.to_string(),
+        broken: proof
+            .broken
+            .map(|broken| BrokenLink { number: broken.sequence, message: broken.to_string() }),
+    }
+}

@@ -1,0 +1,125 @@
+//! The audit trail from any point on: commits and records as one sequence, in the order of time as far as both are known. Knows nobody who
+//! reads it.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Weak};
+
+use tokio::sync::watch;
+use tokio::task::spawn_blocking;
+
+use crate::audit::{Forward, Record, Recorder};
+use crate::engine::{Engine, Error, RETRY_AFTER, Sealed};
+use crate::model::{Revision, Timestamp};
+
+/// One of the trail.
+pub enum TrailItem {
+    /// As it is stored: what is secret is sealed.
+    Change(Arc<Sealed>),
+    Record(Box<Record>),
+}
+
+/// A reader. It does not keep the store open.
+pub struct Trail {
+    engine: Weak<Engine>,
+    revisions: watch::Receiver<Revision>,
+    records_written: watch::Receiver<u64>,
+    /// `None`: nothing is recorded.
+    log: Option<Forward>,
+    commits: VecDeque<Arc<Sealed>>,
+    records: VecDeque<Record>,
+    /// The next commit to read from the journal.
+    next: Revision,
+}
+
+impl Trail {
+    /// What happens from now on.
+    pub fn from_now(engine: &Arc<Engine>, recorder: &Recorder) -> Trail {
+        let (revisions, records_written) = (engine.revisions(), recorder.newest());
+        let (revision, sequence) = (*revisions.borrow(), *records_written.borrow());
+        Trail {
+            engine: Arc::downgrade(engine),
+            revisions,
+            records_written,
+            log: recorder.dir().map(|dir| Forward::new(dir, sequence + 1)),
+            commits: VecDeque::new(),
+            records: VecDeque::new(),
+            next: revision.next(),
+        }
+    }
+
+    pub fn begin_with_revision(&mut self, revision: Revision) {
+        self.next = revision;
+    }
+
+    pub fn begin_with_sequence(&mut self, sequence: u64) {
+        if let Some(log) = &mut self.log {
+            log.begin_with(sequence);
+        }
+    }
+
+    /// With records that may be a little older.
+    pub fn begin_with_time(&mut self, time: Timestamp) {
+        if let Some(log) = &mut self.log {
+            log.begin_at(time);
+        }
+    }
+
+    /// The next one. `None`: there is none yet. Dropping the future loses nothing.
+    pub async fn take(&mut self) -> Result<Option<TrailItem>, Error> {
+        if self.commits.is_empty() {
+            let newest = *self.revisions.borrow_and_update();
+            if self.next <= newest {
+                let engine = self.engine.upgrade().ok_or(Error::Draining { retry_after: RETRY_AFTER })?;
+                let page = engine.commits(self.next).await?;
+                if let Some(last) = page.last() {
+                    self.next = last.commit.revision.next();
+                }
+                self.commits = page.into();
+            }
+        }
+        if self.records.is_empty()
+            && let Some(log) = &self.log
+        {
+            let newest = *self.records_written.borrow_and_update();
+            if log.next() <= newest {
+                let mut log = log.clone();
+                let read = spawn_blocking(move || log.read(newest).map(|records| (log, records))).await;
+                match read {
+                    Ok(Ok((log, records))) => {
+                        self.log = Some(log);
+                        self.records = records.into();
+                    }
+                    Ok(Err(error)) => tracing::error!(%error, "the audit log cannot be read"),
+                    Err(error) => tracing::error!(%error, "the audit log was not read"),
+                }
+            }
+        }
+        let is_commit_first = match (self.commits.front(), self.records.front()) {
+            (Some(sealed), Some(record)) => sealed.commit.time <= record.event.time,
+            (Some(_), None) => true,
+            (None, _) => false,
+        };
+        Ok(match is_commit_first {
+            true => self.commits.pop_front().map(TrailItem::Change),
+            false => self.records.pop_front().map(|record| TrailItem::Record(Box::new(record))),
+        })
+    }
+
+    /// Waits until there may be more. For ever, if there will not be any.
+    pub async fn changed(&mut self) {
+        let (revisions, records) = (&mut self.revisions, &mut self.records_written);
+        tokio::select! {
+            Ok(()) = revisions.changed() => {}
+            Ok(()) = records.changed() => {}
+            else => std::future::pending().await,
+        }
+    }
+
+    /// Up to which revision and which sequence all was given.
+    pub fn told(&self) -> (Revision, u64) {
+        let revision = self.commits.front().map_or(self.next, |sealed| sealed.commit.revision);
+        let next = self.log.as_ref().map_or(1, Forward::next);
+        let sequence = self.records.front().map_or(next, |record| record.sequence);
+        (Revision(revision.0.saturating_sub(1)), sequence.saturating_sub(1))
+    }
+}

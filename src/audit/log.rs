@@ -1,0 +1,280 @@
+//! The files that are written to: where the chain goes on, when a segment is full, and which go. Knows no thread and no clock.
+
+use std::collections::VecDeque;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::Retention;
+use super::event::{Event, Kind};
+use super::record::{FORMAT, Head, Record};
+use super::{chain, files};
+use crate::model::{Digest, Timestamp};
+
+/// A segment with as much is full, or with less where little is kept.
+const SEGMENT_BYTES: u64 = 16 << 20;
+const SEGMENT_BYTES_MIN: u64 = 64 << 10;
+const SEGMENTS_MIN: u64 = 8;
+/// A segment with records has them of so long, so that what is old goes by the day.
+const SEGMENT_AGE: Duration = Duration::from_secs(24 * 60 * 60);
+/// The head of a segment is shorter.
+const HEAD_BYTES_MAX: u64 = 512;
+
+/// Of a segment whose head cannot be read: what was damaged must not go as too old.
+const UNKNOWN: Timestamp = Timestamp(i64::MAX);
+
+/// The log, by its one writer.
+pub struct Log {
+    dir: PathBuf,
+    retention: Retention,
+    /// The oldest first. The last is the one that is written to, if `file` is there.
+    segments: VecDeque<Segment>,
+    file: Option<File>,
+    next: u64,
+    /// Of the newest line.
+    head: Digest,
+    /// Of the newest record.
+    time: Timestamp,
+    is_unsynced: bool,
+}
+
+struct Segment {
+    first: u64,
+    begun: Timestamp,
+    bytes: u64,
+}
+
+/// What was found when the log was opened, besides a log.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Found {
+    /// The last line was not whole, as after a crash: it was cut off.
+    Torn { path: PathBuf, bytes: u64 },
+    /// Something is not as it was written. It stays as it is.
+    Broken { path: PathBuf, sequence: u64 },
+}
+
+impl Log {
+    /// Opens the log in a directory, which is made if it is missing. Looks at its newest segment.
+    pub fn open(dir: &Path, retention: Retention) -> io::Result<(Log, Vec<Found>)> {
+        files::make_directory(dir)?;
+        let mut found = vec![];
+        let mut log = Log {
+            dir: dir.to_owned(),
+            retention,
+            segments: VecDeque::new(),
+            file: None,
+            next: 1,
+            head: Digest::ZERO,
+            time: Timestamp(i64::MIN),
+            is_unsynced: false,
+        };
+        let mut names = files::segments(dir)?;
+        while let Some(newest) = names.last().copied() {
+            if log.take_up(newest, names.len() == 1, &mut found)? {
+                break;
+            }
+            // Of a segment that a crash kept from beginning there is nothing to keep.
+            fs::remove_file(files::path(dir, newest))?;
+            names.remove(&newest);
+        }
+        let newest = log.segments.pop_back();
+        for first in
+            names.into_iter().filter(|first| newest.as_ref().is_none_or(|newest| *first != newest.first))
+        {
+            log.segments.push_back(Segment::read(dir, first)?);
+        }
+        log.segments.extend(newest);
+        Ok((log, found))
+    }
+
+    /// Goes on in this segment. Whether there is anything in it.
+    fn take_up(&mut self, first: u64, is_only: bool, found: &mut Vec<Found>) -> io::Result<bool> {
+        let path = files::path(&self.dir, first);
+        let mut bytes = vec![];
+        let mut file = files::open(&path)?;
+        file.read_to_end(&mut bytes)?;
+        let (mut lines, end) = files::whole_lines(&bytes);
+        if end < bytes.len() {
+            found.push(Found::Torn { path: path.clone(), bytes: (bytes.len() - end) as u64 });
+            file.set_len(end as u64)?;
+            file.sync_all()?;
+        }
+        let Some(head_line) = lines.next() else {
+            self.next = if is_only { first } else { self.next };
+            return Ok(false);
+        };
+        let head = Head::read(head_line);
+        let previous = head.map_or(Digest::ZERO, |head| head.previous);
+        let begun = head.map_or(UNKNOWN, |head| head.time);
+        let mut broken = None;
+        let follow = |previous: Digest, line: &[u8], sequence: u64, broken: &mut Option<u64>| {
+            let checked = chain::check(previous, line);
+            if !checked.is_some_and(|(_, is_right)| is_right) {
+                broken.get_or_insert(sequence);
+            }
+            // What follows a line that was changed was made for what the line says of itself.
+            chain::stated(line).or(checked.map(|(hash, _)| hash)).unwrap_or(previous)
+        };
+        self.head = follow(previous, head_line, first, &mut broken);
+        self.next = first;
+        self.time = head.map_or(self.time, |head| head.time);
+        let mut is_last_readable = head.is_some();
+        for line in lines {
+            let record = Record::read(line);
+            is_last_readable = record.is_some();
+            if record.as_ref().is_none_or(|record| record.sequence != self.next) {
+                broken.get_or_insert(self.next);
+            }
+            self.head = follow(self.head, line, self.next, &mut broken);
+            if let Some(record) = record {
+                (self.next, self.time) = (self.next.max(record.sequence), self.time.max(record.event.time));
+            }
+            self.next += 1;
+        }
+        self.segments.push_back(Segment { first, begun, bytes: end as u64 });
+        // After a line that nobody can read the chain begins a new file, which says what it goes on from.
+        self.file = is_last_readable.then_some(file);
+        found.extend(broken.map(|sequence| Found::Broken { path, sequence }));
+        Ok(true)
+    }
+
+    /// The sequence of the newest record; 0 if there is none.
+    pub fn newest(&self) -> u64 {
+        self.next - 1
+    }
+
+    /// What the files have together.
+    pub fn bytes(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.bytes).sum()
+    }
+
+    /// Writes records of these events, all of them or none. They are not durable yet.
+    pub fn append(&mut self, events: &[Event], now: Timestamp) -> io::Result<()> {
+        if events.is_empty() {
+            return Ok(());
+        }
+        let is_new = self.file.is_none() || self.is_full(now);
+        let mut text = String::new();
+        let (mut head, mut next, mut time) = (self.head, self.next, self.time);
+        if is_new {
+            let (line, hash) = Head { segment: FORMAT, first: next, time: now, previous: head }.line();
+            text = line + "\n";
+            head = hash;
+        }
+        for event in events {
+            time = time.max(event.time);
+            let (line, hash) = match time == event.time {
+                true => Record::line(next, event, head),
+                false => Record::line(next, &Event { time, ..event.clone() }, head),
+            };
+            text.push_str(&line);
+            text.push('\n');
+            (head, next) = (hash, next + 1);
+        }
+        match is_new {
+            true => self.begin(text.as_bytes(), now)?,
+            false => self.write(text.as_bytes())?,
+        }
+        (self.head, self.next, self.time, self.is_unsynced) = (head, next, time, true);
+        Ok(())
+    }
+
+    /// Waits until everything is durable.
+    pub fn sync(&mut self) -> io::Result<()> {
+        if let Some(file) = self.file.as_ref().filter(|_| self.is_unsynced) {
+            file.sync_data()?;
+            self.is_unsynced = false;
+        }
+        Ok(())
+    }
+
+    /// Whether the file that is written to still is where it was begun. If not, somebody took it away: what comes next begins another.
+    pub fn look_for_file(&mut self) -> bool {
+        let (Some(file), Some(segment)) = (&self.file, self.segments.back()) else { return true };
+        let is_there = files::is_at(file, &files::path(&self.dir, segment.first));
+        if !is_there {
+            self.file = None;
+            self.is_unsynced = false;
+            self.segments.pop_back();
+        }
+        is_there
+    }
+
+    /// Removes what is too old and too much. What was removed, for the log itself.
+    pub fn retain(&mut self, now: Timestamp) -> io::Result<Option<Event>> {
+        let (mut removed, from) = (0, self.segments.front().map_or(0, |oldest| oldest.first));
+        while let (Some(oldest), Some(second)) = (self.segments.front(), self.segments.get(1)) {
+            let is_old = second.begun.until(now) > self.retention.age_max;
+            if !is_old && self.bytes() <= self.retention.bytes_max {
+                break;
+            }
+            match fs::remove_file(files::path(&self.dir, oldest.first)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                Ok(()) | Err(_) => {}
+            }
+            self.segments.pop_front();
+            removed += 1;
+        }
+        if removed == 0 {
+            return Ok(None);
+        }
+        files::sync_directory(&self.dir)?;
+        let to = self.segments.front().map_or(self.next, |oldest| oldest.first) - 1;
+        let detail = format!("records {from} to {to}, in {removed} segments");
+        Ok(Some(Event::new(Kind::Removed, now).with_detail(&detail)))
+    }
+
+    fn is_full(&self, now: Timestamp) -> bool {
+        let bytes = (self.retention.bytes_max / SEGMENTS_MIN).clamp(SEGMENT_BYTES_MIN, SEGMENT_BYTES);
+        self.segments.back().is_some_and(|segment| {
+            let is_of_use = segment.first < self.next;
+            is_of_use && (segment.bytes >= bytes || segment.begun.until(now) >= SEGMENT_AGE)
+        })
+    }
+
+    fn begin(&mut self, text: &[u8], now: Timestamp) -> io::Result<()> {
+        self.sync()?;
+        let path = files::path(&self.dir, self.next);
+        let begin = || {
+            files::make_directory(&self.dir)?;
+            let file = files::open(&path)?;
+            // Left by an attempt that failed.
+            file.set_len(0)?;
+            file.write_all_at(text, 0)?;
+            files::sync_directory(&self.dir)?;
+            Ok::<_, io::Error>(file)
+        };
+        let file = begin().inspect_err(|_| {
+            // What is left of it is overwritten by the next attempt, or found torn.
+            let _ = fs::remove_file(&path);
+        })?;
+        self.file = Some(file);
+        self.segments.push_back(Segment { first: self.next, begun: now, bytes: text.len() as u64 });
+        Ok(())
+    }
+
+    fn write(&mut self, text: &[u8]) -> io::Result<()> {
+        let file = self.file.as_ref().expect("a segment that is not full is open");
+        let segment = self.segments.back_mut().expect("an open segment is listed");
+        if let Err(error) = file.write_all_at(text, segment.bytes) {
+            // A part may be there: whoever reads must not take it for records. If this fails, too, the next attempt writes over it.
+            let _ = file.set_len(segment.bytes);
+            return Err(error);
+        }
+        segment.bytes += text.len() as u64;
+        Ok(())
+    }
+}
+
+impl Segment {
+    fn read(dir: &Path, first: u64) -> io::Result<Segment> {
+        let file = File::open(files::path(dir, first))?;
+        let bytes = file.metadata()?.len();
+        let mut start = vec![];
+        file.take(HEAD_BYTES_MAX).read_to_end(&mut start)?;
+        let head = files::whole_lines(&start).0.next().and_then(Head::read);
+        Ok(Segment { first, begun: head.map_or(UNKNOWN, |head| head.time), bytes })
+    }
+}

@@ -1,0 +1,49 @@
+//! The log of what left no commit: calls that were denied or refused, and secrets that were shown. Knows the model and files; never a
+//! request, an engine or a transport.
+//!
+//! `Recorder` is where others tell what happened, `flood` keeps what happens again and again from filling the disk, `writer` is the one
+//! thread that writes, `log` the files it writes, `chain` what makes them provable, `proof` and `reading` what can be done with them.
+
+mod chain;
+mod event;
+mod files;
+mod flood;
+mod log;
+mod proof;
+mod reading;
+mod record;
+mod recorder;
+#[cfg(test)]
+mod tests;
+mod text;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub use chain::moment;
+pub use event::{Entry, Event, Kind, Place};
+pub use proof::{Broken, Proof, prove};
+pub use reading::{Backward, Forward, Step};
+pub use record::Record;
+pub use recorder::{Counts, Options, Recorder};
+
+/// How much of the log is kept. Whole segments go, the oldest first, and never the newest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// Records are kept so long, and up to a day longer.
+    pub age_max: Duration,
+    /// What the files may have together, and a segment more.
+    pub bytes_max: u64,
+}
+
+impl Default for Retention {
+    fn default() -> Retention {
+        Retention { age_max: Duration::from_secs(365 * 24 * 60 * 60), bytes_max: 1 << 30 }
+    }
+}
+
+/// Where the log of a server is that has its data there.
+pub fn directory(data_dir: &Path) -> PathBuf {
+    data_dir.join("audit")
+}

@@ -1,0 +1,164 @@
+//! Proving the log: every line follows the one before, and is as it was written. Knows files and the chain; changes nothing.
+//!
+//! It cannot be seen in the files alone that newest records were cut off, or that all of it was written anew by somebody who can: for that
+//! the hash of the newest record is compared with one that was kept elsewhere.
+
+use std::path::{Path, PathBuf};
+use std::{fmt, fs, io};
+
+use super::record::{FORMAT, Head, Record};
+use super::{chain, files};
+use crate::model::Digest;
+
+/// What was looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proof {
+    pub segments: u64,
+    pub records: u64,
+    /// The oldest record there is; 0 if there is none.
+    pub first: u64,
+    /// The newest record that was proved, and its hash; 0 and zero if there is none.
+    pub newest: u64,
+    pub hash: Digest,
+    /// The first link that does not hold. Nothing after it was looked at.
+    pub broken: Option<Broken>,
+}
+
+/// A link that does not hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Broken {
+    /// The record that is not as it was written, or is not there; of the head of a segment, the first of its records.
+    pub sequence: u64,
+    pub path: PathBuf,
+    /// From 1.
+    pub line: u64,
+    pub what: String,
+}
+
+/// `record 7 cannot be read (line 8 of data/audit/audit-00000000000000000001.jsonl)`.
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (line {} of {})", self.what, self.line, self.path.display())
+    }
+}
+
+/// Proves all segments in a directory, up to a record, if there is somebody who writes more meanwhile.
+pub fn prove(dir: &Path, up_to: Option<u64>) -> io::Result<Proof> {
+    let mut proof = Proof { segments: 0, records: 0, first: 0, newest: 0, hash: Digest::ZERO, broken: None };
+    let mut walk = Walk { next: None, hash: Digest::ZERO, up_to };
+    for first in files::segments(dir)? {
+        if up_to.is_some_and(|up_to| first > up_to) {
+            break;
+        }
+        let path = files::path(dir, first);
+        let bytes = match fs::read(&path) {
+            // Removed as too old, since the names were read.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && proof.segments == 0 => continue,
+            bytes => bytes?,
+        };
+        proof.segments += 1;
+        if let Err((sequence, line, what)) = walk.segment(first, &bytes, &mut proof) {
+            proof.broken = Some(Broken { sequence, path, line, what });
+            break;
+        }
+    }
+    Ok(proof)
+}
+
+struct Walk {
+    /// `None`: the first segment says with what it begins.
+    next: Option<u64>,
+    hash: Digest,
+    up_to: Option<u64>,
+}
+
+type Wrong = (u64, u64, String);
+
+impl Walk {
+    fn segment(&mut self, first: u64, bytes: &[u8], proof: &mut Proof) -> Result<(), Wrong> {
+        let expected = self.next.unwrap_or(first);
+        if first != expected {
+            return Err((
+                expected,
+                1,
+                format!("record {expected} is missing: this segment begins with {first}"),
+            ));
+        }
+        let (mut lines, end) = files::whole_lines(bytes);
+        let head = lines.next().ok_or_else(|| (first, 1, "the segment has no head".to_owned()))?;
+        self.head(first, head).map_err(|what| (first, 1, what))?;
+        let mut next = first;
+        for (line, number) in lines.zip(2..) {
+            if self.up_to.is_some_and(|up_to| next > up_to) {
+                return Ok(());
+            }
+            self.hash = record(self.hash, next, line).map_err(|what| (next, number, what))?;
+            proof.first = if proof.first == 0 { next } else { proof.first };
+            proof.records += 1;
+            (proof.newest, proof.hash) = (next, self.hash);
+            next += 1;
+        }
+        self.next = Some(next);
+        if end < bytes.len() && self.up_to.is_none_or(|up_to| next <= up_to) {
+            let line = proof.records + 2;
+            let what = format!("{} bytes at the end are no whole line", bytes.len() - end);
+            return Err((next, line.min(next - first + 2), what));
+        }
+        Ok(())
+    }
+
+    fn head(&mut self, first: u64, line: &[u8]) -> Result<(), String> {
+        let head = Head::read(line).ok_or("the head of the segment cannot be read")?;
+        if head.segment != FORMAT {
+            return Err(format!(
+                "the segment has format {}, this program reads format {FORMAT}",
+                head.segment
+            ));
+        }
+        // Of the oldest segment nobody knows what went before, unless nothing did.
+        let previous = match self.next {
+            None if first > 1 => head.previous,
+            _ => self.hash,
+        };
+        if head.first != first {
+            return Err(format!(
+                "the head says that it begins with record {}, its name says {first}",
+                head.first
+            ));
+        }
+        if head.previous != previous {
+            let found = head.previous;
+            return Err(format!("the segment follows {found}, the line before it has the hash {previous}"));
+        }
+        self.hash = sealed(previous, line)?;
+        Ok(())
+    }
+}
+
+/// The hash of a record that should have this sequence and follow `previous`.
+fn record(previous: Digest, sequence: u64, line: &[u8]) -> Result<Digest, String> {
+    let Some(record) = Record::read(line) else {
+        return Err(format!("record {sequence} cannot be read"));
+    };
+    if record.sequence != sequence {
+        return Err(format!("record {sequence} is missing or was changed: {} is here", record.sequence));
+    }
+    if record.previous != previous {
+        let found = record.previous;
+        return Err(format!(
+            "record {sequence} says that it follows {found}, the line before it has the hash {previous}"
+        ));
+    }
+    sealed(previous, line).map_err(|what| format!("record {sequence}: {what}"))
+}
+
+fn sealed(previous: Digest, line: &[u8]) -> Result<Digest, String> {
+    match chain::check(previous, line) {
+        Some((hash, true)) => Ok(hash),
+        Some((hash, false)) => Err(match chain::stated(line) {
+            Some(stated) => format!("the line says that its hash is {stated}, it has {hash}"),
+            None => format!("the line does not end with its hash, {hash}"),
+        }),
+        None => Err("the line has no hash".to_owned()),
+    }
+}

@@ -1,0 +1,159 @@
+//! Reading records, from the newest back and from any one on. Knows no writer: what is not a whole line is not there, and lines that cannot
+//! be read are left out, since to find them is the business of a proof.
+
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use super::files;
+use super::record::{Head, Record};
+use crate::model::Timestamp;
+
+/// Records from the newest back.
+pub struct Backward {
+    dir: PathBuf,
+    /// Segments that are yet to be read.
+    left: Vec<u64>,
+    bytes: Vec<u8>,
+    /// Where the lines begin and end that are yet to be read, in order.
+    lines: Vec<(usize, usize)>,
+    before: u64,
+    /// What may still be read.
+    bytes_left: u64,
+}
+
+/// What comes of a look for the next record.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Step {
+    Record(Box<Record>),
+    /// As much as may be read was read, of records from this one on.
+    Enough,
+    End,
+}
+
+impl Backward {
+    /// Records before `before`, and not later than `until`, reading about `bytes_max` at most.
+    pub fn new(dir: &Path, before: u64, until: Option<Timestamp>, bytes_max: u64) -> io::Result<Backward> {
+        let mut left: Vec<u64> = files::segments(dir)?.into_iter().filter(|first| *first < before).collect();
+        while let (Some(until), Some(newest)) = (until, left.last()) {
+            match head(dir, *newest)? {
+                Some(head) if head.time > until => left.pop(),
+                _ => break,
+            };
+        }
+        let dir = dir.to_owned();
+        Ok(Backward { dir, left, bytes: vec![], lines: vec![], before, bytes_left: bytes_max })
+    }
+
+    pub fn step(&mut self) -> io::Result<Step> {
+        loop {
+            while let Some((start, end)) = self.lines.pop() {
+                let record = Record::read(&self.bytes[start..end]);
+                if let Some(record) = record.filter(|record| record.sequence < self.before) {
+                    self.before = record.sequence;
+                    return Ok(Step::Record(Box::new(record)));
+                }
+            }
+            let Some(segment) = self.left.pop() else { return Ok(Step::End) };
+            if self.bytes_left == 0 {
+                return Ok(Step::Enough);
+            }
+            self.bytes = match fs::read(files::path(&self.dir, segment)) {
+                // Removed as too old.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                bytes => bytes?,
+            };
+            self.bytes_left = self.bytes_left.saturating_sub(self.bytes.len() as u64);
+            let (lines, _) = files::whole_lines(&self.bytes);
+            let mut start = 0;
+            let places = lines.map(|line| {
+                let place = (start, start + line.len());
+                start = place.1 + 1;
+                place
+            });
+            // The first line is the head.
+            self.lines = places.skip(1).collect();
+        }
+    }
+}
+
+/// Records from one on, as they are written.
+#[derive(Clone)]
+pub struct Forward {
+    dir: PathBuf,
+    next: u64,
+    /// Which segment, and where in it.
+    place: Option<(u64, u64)>,
+}
+
+impl Forward {
+    pub fn new(dir: &Path, next: u64) -> Forward {
+        Forward { dir: dir.to_owned(), next, place: None }
+    }
+
+    pub fn begin_with(&mut self, sequence: u64) {
+        (self.next, self.place) = (sequence, None);
+    }
+
+    /// Begins with the segment that has what happened then, if it can be told.
+    pub fn begin_at(&mut self, time: Timestamp) {
+        let segments = files::segments(&self.dir).unwrap_or_default();
+        let is_early =
+            |first: &u64| head(&self.dir, *first).ok().flatten().is_some_and(|head| head.time <= time);
+        let first = segments.iter().rfind(|first| is_early(first)).or(segments.first());
+        self.begin_with(first.copied().unwrap_or(1));
+    }
+
+    /// The sequence of the next record that it will give, or of a later one.
+    pub fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// Some records up to `up_to`, in order. None: there are none yet. Those that were removed are passed over.
+    pub fn read(&mut self, up_to: u64) -> io::Result<Vec<Record>> {
+        use std::os::unix::fs::FileExt;
+        const CHUNK_BYTES: usize = 256 << 10;
+        while self.next <= up_to {
+            let names = files::segments(&self.dir)?;
+            let here = names.range(..=self.next).next_back().or(names.first()).copied();
+            let Some(here) = here else { return Ok(vec![]) };
+            let (segment, offset) = self.place.filter(|(segment, _)| *segment == here).unwrap_or((here, 0));
+            let file = match fs::File::open(files::path(&self.dir, segment)) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(vec![]),
+                file => file?,
+            };
+            let mut bytes = vec![0; CHUNK_BYTES];
+            let read = file.read_at(&mut bytes, offset)?;
+            let (mut records, mut end) = (vec![], 0);
+            for line in files::whole_lines(&bytes[..read]).0 {
+                let record = Record::read(line);
+                if record.as_ref().is_some_and(|record| record.sequence > up_to) {
+                    break;
+                }
+                end += line.len() + 1;
+                records.extend(record.filter(|record| record.sequence >= self.next));
+            }
+            if let Some(last) = records.last() {
+                self.next = last.sequence + 1;
+            }
+            self.place = Some((segment, offset + end as u64));
+            if !records.is_empty() {
+                return Ok(records);
+            }
+            if end == 0 {
+                // Its end: what comes next is in a segment of its own.
+                match names.range(segment + 1..).next() {
+                    Some(later) => (self.next, self.place) = (self.next.max(*later), None),
+                    None => return Ok(vec![]),
+                }
+            }
+        }
+        Ok(vec![])
+    }
+}
+
+fn head(dir: &Path, first: u64) -> io::Result<Option<Head>> {
+    use std::io::Read;
+    let mut start = vec![];
+    fs::File::open(files::path(dir, first))?.take(512).read_to_end(&mut start)?;
+    Ok(files::whole_lines(&start).0.next().and_then(Head::read))
+}

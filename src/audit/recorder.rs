@@ -1,0 +1,179 @@
+//! Where others tell what happened. Never waits, for a disk or for anybody; knows no file.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use tokio::sync::watch;
+
+use super::Retention;
+use super::event::{Entry, Event, Kind};
+use super::flood::Floods;
+use super::writer::{self, Writer};
+use crate::model::Timestamp;
+
+/// What waits for the writer. More is lost, and told to be.
+const QUEUE_MAX: usize = 10_000;
+
+/// Gives the time of day.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// How a log is to be.
+#[derive(Clone)]
+pub struct Options {
+    pub dir: PathBuf,
+    pub retention: Retention,
+    pub clock: Clock,
+    /// What the first record says of the server that begins to write.
+    pub started: String,
+}
+
+/// Takes what happened. Clones share the log.
+#[derive(Clone)]
+pub struct Recorder {
+    shared: Arc<Shared>,
+    /// `None`: what happens is counted, and nothing is written.
+    queue: Option<SyncSender<Message>>,
+}
+
+/// What recorders and the writer share.
+pub(super) struct Shared {
+    pub dir: PathBuf,
+    pub clock: Clock,
+    pub floods: Floods,
+    pub counts: Counts,
+    /// The newest record that is written.
+    pub newest: watch::Sender<u64>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+pub(super) enum Message {
+    Write(Box<Event>),
+    /// Told when everything before it is written and durable, or cannot be.
+    Flush(SyncSender<()>),
+    Close,
+}
+
+/// What happened since the start, whether it was written or not.
+#[derive(Debug, Default)]
+pub struct Counts {
+    /// Calls and streams that were denied or refused, by what their clients were told.
+    denied: Mutex<BTreeMap<String, u64>>,
+    pub reveals: AtomicU64,
+    /// Records that were written.
+    pub records: AtomicU64,
+    /// What happened and is in no record.
+    pub lost: AtomicU64,
+    /// Of these, what the log does not tell yet.
+    pub(super) lost_untold: AtomicU64,
+    pub bytes: AtomicU64,
+    /// The disk does not take records now.
+    pub is_failing: AtomicBool,
+}
+
+impl Recorder {
+    /// Begins to write a log, by a thread of its own. Cannot fail: a log that cannot be written is told of, and tried again.
+    pub fn start(options: Options) -> io::Result<Recorder> {
+        let (queue, messages) = sync_channel(QUEUE_MAX);
+        let shared = Shared::new(options.dir, options.clock);
+        let writer = Writer::new(shared.clone(), options.retention, &options.started);
+        let thread =
+            std::thread::Builder::new().name("audit".into()).spawn(move || writer::run(writer, &messages))?;
+        *shared.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
+        Ok(Recorder { shared, queue: Some(queue) })
+    }
+
+    /// Counts, and writes nothing.
+    pub fn none() -> Recorder {
+        let clock = Arc::new(|| Timestamp::from_system(std::time::SystemTime::now()));
+        Recorder { shared: Shared::new(PathBuf::new(), clock), queue: None }
+    }
+
+    /// Takes what happened now. What is the same as a short time ago is counted: that costs a look-up.
+    pub fn record(&self, entry: &Entry<'_>) {
+        self.shared.counts.count(entry);
+        let Some(queue) = &self.queue else { return };
+        let Some(event) = self.shared.floods.note(entry, (self.shared.clock)()) else { return };
+        match queue.try_send(Message::Write(Box::new(event))) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => self.shared.counts.lose(1),
+        }
+    }
+
+    pub fn counts(&self) -> &Counts {
+        &self.shared.counts
+    }
+
+    /// The directory of the log. `None`: nothing is written.
+    pub fn dir(&self) -> Option<&Path> {
+        self.queue.as_ref().map(|_| self.shared.dir.as_path())
+    }
+
+    /// The newest record that is written, and word of each new one.
+    pub fn newest(&self) -> watch::Receiver<u64> {
+        self.shared.newest.subscribe()
+    }
+
+    /// Waits until what happened before is written and durable, or cannot be. Blocks.
+    pub fn flush(&self) {
+        let (done, wait) = sync_channel(1);
+        // It ends with an error if the writer is gone: then there is nothing to wait for.
+        if self.queue.as_ref().is_some_and(|queue| queue.send(Message::Flush(done)).is_ok()) {
+            let _ = wait.recv();
+        }
+    }
+
+    /// Writes what was counted, makes everything durable, and ends. What happens from now on is lost. Blocks.
+    pub fn close(&self) {
+        let thread = self.shared.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let (Some(thread), Some(queue)) = (thread, &self.queue) {
+            let _ = queue.send(Message::Close);
+            if thread.join().is_err() {
+                tracing::error!("the thread of the audit log ended by a panic");
+            }
+        }
+    }
+}
+
+impl Shared {
+    pub(super) fn new(dir: PathBuf, clock: Clock) -> Arc<Shared> {
+        Arc::new(Shared {
+            dir,
+            clock,
+            floods: Floods::default(),
+            counts: Counts::default(),
+            newest: watch::Sender::new(0),
+            thread: Mutex::default(),
+        })
+    }
+}
+
+impl Counts {
+    /// Calls and streams that were denied or refused, by what their clients were told.
+    pub fn denied(&self) -> BTreeMap<String, u64> {
+        self.denied.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn count(&self, entry: &Entry<'_>) {
+        match entry.kind {
+            Kind::Denied | Kind::Refused => {
+                let mut denied = self.denied.lock().unwrap_or_else(PoisonError::into_inner);
+                match denied.get_mut(entry.outcome) {
+                    Some(count) => *count += 1,
+                    None => _ = denied.insert(entry.outcome.to_owned(), 1),
+                }
+            }
+            Kind::Revealed => _ = self.reveals.fetch_add(1, Ordering::Relaxed),
+            Kind::Started | Kind::Stopped | Kind::Lost | Kind::Repaired | Kind::Removed => {}
+        }
+    }
+
+    pub(super) fn lose(&self, count: u64) {
+        self.lost.fetch_add(count, Ordering::Relaxed);
+        self.lost_untold.fetch_add(count, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,188 @@
+//! The one who writes: what waits, what is tried again, and when it is made durable. Knows time as it is told; the thread around it is `run`.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use super::Retention;
+use super::event::{Event, Kind};
+use super::log::{Found, Log};
+use super::recorder::{Message, Shared};
+use crate::model::Timestamp;
+
+/// How often sums are looked for, what failed is tried again, and what was written is made durable.
+const TICK: Duration = Duration::from_secs(1);
+/// What waits for a disk that does not take it. More is lost, and told to be.
+const WAITING_MAX: usize = 20_000;
+/// Records that are written together.
+const BATCH_MAX: usize = 1000;
+/// While the disk does not take records, the log is told of it so often.
+const FAILURE_TOLD_EVERY: Duration = Duration::from_secs(60);
+
+pub struct Writer {
+    shared: Arc<Shared>,
+    retention: Retention,
+    /// `None`: it could not be opened yet.
+    log: Option<Log>,
+    waiting: VecDeque<Event>,
+    /// Since when the disk does not take records, and when that was told.
+    failing: Option<Timestamp>,
+}
+
+/// Writes until it is told to end, or everybody who could tell it has gone.
+pub fn run(mut writer: Writer, messages: &Receiver<Message>) {
+    let mut ticked = Instant::now();
+    let clock = writer.shared.clock.clone();
+    writer.write(clock());
+    loop {
+        let mut flushed = vec![];
+        let mut message = messages.recv_timeout(TICK.saturating_sub(ticked.elapsed()));
+        let is_over = loop {
+            match message {
+                Ok(Message::Write(event)) => writer.take(*event),
+                Ok(Message::Flush(done)) => flushed.push(done),
+                Ok(Message::Close) | Err(RecvTimeoutError::Disconnected) => break true,
+                Err(RecvTimeoutError::Timeout) => break false,
+            }
+            message = messages.try_recv().map_err(|_| RecvTimeoutError::Timeout);
+        };
+        if is_over {
+            writer.close(clock());
+            return;
+        }
+        writer.write(clock());
+        if ticked.elapsed() >= TICK || !flushed.is_empty() {
+            writer.tick(clock());
+            ticked = Instant::now();
+        }
+        // Whoever has stopped waiting needs no word.
+        flushed.into_iter().for_each(|done| _ = done.try_send(()));
+    }
+}
+
+impl Writer {
+    /// What `started` says comes first.
+    pub fn new(shared: Arc<Shared>, retention: Retention, started: &str) -> Writer {
+        let first = Event::new(Kind::Started, (shared.clock)()).with_detail(started);
+        Writer { shared, retention, log: None, waiting: VecDeque::from([first]), failing: None }
+    }
+
+    pub fn take(&mut self, event: Event) {
+        match self.waiting.len() < WAITING_MAX {
+            true => self.waiting.push_back(event),
+            false => self.shared.counts.lose(event.count),
+        }
+    }
+
+    /// Writes what waits, if the disk takes it.
+    pub fn write(&mut self, now: Timestamp) {
+        if self.waiting.is_empty() || self.failing.is_some() {
+            return;
+        }
+        let written = self.try_write(now);
+        self.tell(written, now);
+    }
+
+    /// What is due at times: sums, another attempt, what is too old, and durability.
+    pub fn tick(&mut self, now: Timestamp) {
+        self.shared.floods.due(now).into_iter().for_each(|sum| self.take(sum));
+        let written = self.try_write(now).and_then(|()| self.keep(now));
+        self.tell(written, now);
+    }
+
+    /// What is left, and the end.
+    pub fn close(&mut self, now: Timestamp) {
+        self.shared.floods.rest(now).into_iter().for_each(|sum| self.take(sum));
+        self.take(Event::new(Kind::Stopped, now));
+        let written = self.try_write(now).and_then(|()| self.keep(now));
+        self.tell(written, now);
+        if !self.waiting.is_empty() {
+            tracing::error!(records = self.waiting.len(), "the audit log ends without these records");
+        }
+    }
+
+    fn try_write(&mut self, now: Timestamp) -> io::Result<()> {
+        self.open(now)?;
+        let log = self.log.as_mut().expect("it is open");
+        while !self.waiting.is_empty() {
+            let count = self.waiting.len().min(BATCH_MAX);
+            log.append(&self.waiting.make_contiguous()[..count], now)?;
+            self.waiting.drain(..count);
+            self.shared.counts.records.fetch_add(count as u64, Ordering::Relaxed);
+            self.shared.newest.send_replace(log.newest());
+        }
+        let lost = self.shared.counts.lost_untold.swap(0, Ordering::Relaxed);
+        if lost > 0 {
+            let detail = "more happened than could be kept, or written in time";
+            let event = Event { count: lost, ..Event::new(Kind::Lost, now).with_detail(detail) };
+            tracing::error!(lost, "records of the audit log were lost");
+            self.waiting.push_back(event);
+            return self.try_write(now);
+        }
+        Ok(())
+    }
+
+    fn keep(&mut self, now: Timestamp) -> io::Result<()> {
+        let Some(log) = &mut self.log else { return Ok(()) };
+        if !log.look_for_file() {
+            tracing::error!(dir = %self.shared.dir.display(), "the file of the audit log was taken away: another is begun");
+            let detail =
+                "the file that was written to was taken away by somebody, with the records before this one";
+            log.append(&[Event::new(Kind::Repaired, now).with_detail(detail)], now)?;
+            self.shared.newest.send_replace(log.newest());
+        }
+        if let Some(removed) = log.retain(now)? {
+            log.append(&[removed], now)?;
+            self.shared.newest.send_replace(log.newest());
+        }
+        log.sync()?;
+        self.shared.counts.bytes.store(log.bytes(), Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn open(&mut self, now: Timestamp) -> io::Result<()> {
+        if self.log.is_some() {
+            return Ok(());
+        }
+        let (log, found) = Log::open(&self.shared.dir, self.retention)?;
+        for found in found {
+            match found {
+                Found::Torn { path, bytes } => {
+                    tracing::warn!(path = %path.display(), bytes, "the last line of the audit log was torn, and is cut off");
+                    let event = Event::new(Kind::Repaired, now);
+                    let detail = format!("{bytes} bytes that were no whole line were cut off the end");
+                    self.waiting.push_front(event.with_detail(&detail));
+                }
+                Found::Broken { path, sequence } => tracing::error!(
+                    path = %path.display(),
+                    sequence,
+                    "the audit log is NOT as it was written: keep a copy of it, and see `confwatch audit verify`"
+                ),
+            }
+        }
+        self.shared.newest.send_replace(log.newest());
+        self.log = Some(log);
+        Ok(())
+    }
+
+    fn tell(&mut self, written: io::Result<()>, now: Timestamp) {
+        let counts = &self.shared.counts;
+        counts.is_failing.store(written.is_err(), Ordering::Relaxed);
+        match (written, self.failing) {
+            (Ok(()), None) => {}
+            (Ok(()), Some(_)) => {
+                tracing::info!("the audit log is written again");
+                self.failing = None;
+            }
+            (Err(_), Some(told)) if told.until(now) < FAILURE_TOLD_EVERY => {}
+            (Err(error), _) => {
+                let (dir, waiting) = (self.shared.dir.display(), self.waiting.len());
+                tracing::error!(%error, %dir, waiting, "the audit log cannot be written; it is tried again each second");
+                self.failing = Some(now);
+            }
+        }
+    }
+}

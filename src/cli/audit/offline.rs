@@ -1,0 +1,66 @@
+//! Proving what a stopped server has left. Knows the store and the audit log; never the network.
+
+use std::path::Path;
+
+use crate::audit;
+use crate::cli::exit::{Exit, Failure};
+use crate::proto::v1::{AuditServiceVerifyResponse, BrokenLink, ChainProof};
+use crate::store::sled::{SledOptions, SledStore};
+use crate::store::{StoreError, prove};
+
+pub fn verify(data_dir: &Path) -> Result<AuditServiceVerifyResponse, Failure> {
+    // Opening would make a store, and find it intact: a directory that was mistyped must not look so.
+    if !["db", "HEAD"].iter().any(|name| data_dir.join(name).exists()) {
+        return Err(Failure::new(Exit::NotFound, format!("{} holds no store", data_dir.display())));
+    }
+    let commits = commits(data_dir)?;
+    let records = audit::prove(&audit::directory(data_dir), None)
+        .map_err(|error| Failure::io("the audit log cannot be read", &error))?;
+    let records = ChainProof {
+        count: records.records,
+        first: records.first,
+        newest: records.newest,
+        hash: records.hash.to_string(),
+        broken: records
+            .broken
+            .map(|broken| BrokenLink { number: broken.sequence, message: broken.to_string() }),
+    };
+    let intact = commits.broken.is_none() && records.broken.is_none();
+    Ok(AuditServiceVerifyResponse { intact, commits: Some(commits), records: Some(records) })
+}
+
+fn commits(data_dir: &Path) -> Result<ChainProof, Failure> {
+    let store = match SledStore::open(data_dir, SledOptions::default()) {
+        Ok(store) => store,
+        // Damage that keeps a server from starting.
+        Err(StoreError::Corrupt { place, what }) => {
+            let message = format!("the store cannot be opened: {place}: {what}");
+            let broken = Some(BrokenLink { number: 0, message });
+            return Ok(ChainProof { broken, ..Default::default() });
+        }
+        Err(error) => return Err(failure(error)),
+    };
+    let proof = prove(&store).map_err(failure)?;
+    Ok(ChainProof {
+        count: proof.commits,
+        first: proof.first.0,
+        newest: proof.newest.0,
+        hash: proof.hash.to_string(),
+        broken: proof.broken.map(|broken| BrokenLink { number: broken.revision.0, message: broken.what }),
+    })
+}
+
+fn failure(error: StoreError) -> Failure {
+    let failure = Failure::new(Exit::Failed, error.to_string());
+    match error {
+        StoreError::Locked { .. } => failure.with("stop the server, or ask it: leave --data-dir out"),
+        StoreError::Compacted { .. }
+        | StoreError::Corrupt { .. }
+        | StoreError::Format { .. }
+        | StoreError::Refused(_)
+        | StoreError::Doubtful(_)
+        | StoreError::Failed(_)
+        | StoreError::Unavailable(_)
+        | StoreError::Io { .. } => failure,
+    }
+}

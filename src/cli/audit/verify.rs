@@ -1,0 +1,62 @@
+//! `confwatch audit verify`: what a proof has found, for people. Knows who was asked by the answer only.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::cli::Session;
+use crate::cli::exit::{Exit, Outcome};
+use crate::cli::output::{Output, REMOVED, printable};
+use crate::cli::views::AuditProofView;
+use crate::proto::v1;
+
+#[derive(Args, Debug)]
+pub struct VerifyArgs {
+    /// Where the data are of a server that does not run; without it, a server is asked
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+}
+
+pub async fn run(session: &Session) -> Outcome {
+    let proof = session.client.audit().verify(v1::AuditServiceVerifyRequest {}).await?.into_inner();
+    show(&proof, &session.output)
+}
+
+pub fn show(proof: &v1::AuditServiceVerifyResponse, output: &Output) -> Outcome {
+    output.answer(&AuditProofView::from(proof), |output| {
+        let chains =
+            [("commits", "revision", &proof.commits), ("audit log", "record", &proof.records)];
+        for (chain, link, proof) in chains {
+            let proof = proof.clone().unwrap_or_default();
+            let v1::ChainProof { count, first, newest, hash, broken } = &proof;
+            match broken {
+                None if *count == 0 => output.line(&format!("{chain}: intact: there are none"))?,
+                None => output.line(&format!(
+                    "{chain}: intact: {count} proved, {link} {first} to {newest}, with the hash {hash}"
+                ))?,
+                Some(broken) => {
+                    let v1::BrokenLink { number, message } = broken;
+                    let message = printable(message);
+                    let at = match number {
+                        0 => String::new(),
+                        _ => format!(" at {link} {number}"),
+                    };
+                    output.line(&format!("{chain}: {REMOVED}BROKEN{REMOVED:#}{at}: {message}"))?;
+                    let before = match count {
+                        0 => "nothing before it was proved".to_owned(),
+                        _ => format!("{count} before it are intact, {link} {first} to {newest}"),
+                    };
+                    output.line(&format!("  {before}; nothing after it was looked at"))?;
+                }
+            }
+        }
+        if !proof.intact {
+            output.line(
+                "Something is not as it was written. Keep a copy of the data directory as it is, before anything else; then \
+                 compare with a backup from before, and find out who can write these files and whether the disk is sound.",
+            )?;
+        }
+        Ok(())
+    })?;
+    Ok(if proof.intact { Exit::Done } else { Exit::Failed })
+}

@@ -1,0 +1,113 @@
+//! The audit trail and its proof. Knows the wire only.
+
+use serde::Serialize;
+
+use super::{ConfigChangeView, list, time};
+use crate::proto::v1;
+
+#[derive(Debug, Serialize)]
+pub struct AuditView {
+    pub entries: Vec<AuditEntryView>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct AuditEntryView {
+    pub kind: &'static str,
+    pub time: Option<String>,
+    pub revision: u64,
+    pub sequence: u64,
+    pub actor: String,
+    pub credential: String,
+    pub address: String,
+    pub method: String,
+    pub verb: String,
+    pub namespace: String,
+    pub config: String,
+    pub scope: String,
+    pub outcome: String,
+    pub reason: String,
+    pub request_id: String,
+    pub count: u64,
+    pub first_time: Option<String>,
+    pub last_time: Option<String>,
+    pub detail: String,
+    pub source: &'static str,
+    pub changes: Vec<ConfigChangeView>,
+    pub hash: String,
+}
+
+#[derive(Debug, Serialize)]
+pub struct AuditProofView {
+    pub intact: bool,
+    pub commits: Option<ChainProofView>,
+    pub records: Option<ChainProofView>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct ChainProofView {
+    pub count: u64,
+    pub first: u64,
+    pub newest: u64,
+    pub hash: String,
+    pub broken: Option<BrokenLinkView>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct BrokenLinkView {
+    pub number: u64,
+    pub message: String,
+}
+
+impl From<&v1::AuditEntry> for AuditEntryView {
+    fn from(entry: &v1::AuditEntry) -> AuditEntryView {
+        AuditEntryView {
+            kind: entry.kind().as_str_name(),
+            time: time(entry.time.as_ref()),
+            revision: entry.revision,
+            sequence: entry.sequence,
+            actor: entry.actor.clone(),
+            credential: entry.credential.clone(),
+            address: entry.address.clone(),
+            method: entry.method.clone(),
+            verb: entry.verb.clone(),
+            namespace: entry.namespace.clone(),
+            config: entry.config.clone(),
+            scope: entry.scope.clone(),
+            outcome: entry.outcome.clone(),
+            reason: entry.reason.clone(),
+            request_id: entry.request_id.clone(),
+            count: entry.count,
+            first_time: time(entry.first_time.as_ref()),
+            last_time: time(entry.last_time.as_ref()),
+            detail: entry.detail.clone(),
+            source: entry.source().as_str_name(),
+            changes: list(&entry.changes),
+            hash: entry.hash.clone(),
+        }
+    }
+}
+
+impl From<&v1::AuditServiceVerifyResponse> for AuditProofView {
+    fn from(proof: &v1::AuditServiceVerifyResponse) -> AuditProofView {
+        AuditProofView {
+            intact: proof.intact,
+            commits: proof.commits.as_ref().map(Into::into),
+            records: proof.records.as_ref().map(Into::into),
+        }
+    }
+}
+
+impl From<&v1::ChainProof> for ChainProofView {
+    fn from(proof: &v1::ChainProof) -> ChainProofView {
+        ChainProofView {
+            count: proof.count,
+            first: proof.first,
+            newest: proof.newest,
+            hash: proof.hash.clone(),
+            broken: proof
+                .broken
+                .as_ref()
+                .map(|broken| BrokenLinkView { number: broken.number, message: broken.message.clone() }),
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! Values of settings as they are written: lengths of time, and limits by name. Knows texts, and no setting.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::model::limits::{Limits, REQUEST_BYTES_MAX, TEXT_BYTES_MAX};
+
+/// A length of time, written `8s`, `1m 30s` or `250ms`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Period(pub Duration);
+
+impl FromStr for Period {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Period, String> {
+        let expected = || format!("{text:?} is not a length of time: such as 8s or 1m 30s expected");
+        let period: jiff::SignedDuration = text.parse().map_err(|_| expected())?;
+        let period = Duration::try_from(period).map_err(|_| expected())?;
+        if period.is_zero() { Err(expected()) } else { Ok(Period(period)) }
+    }
+}
+
+impl TryFrom<String> for Period {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Period, String> {
+        text.parse()
+    }
+}
+
+/// The limits that differ from their defaults, by the names they have in `Limits`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct LimitValues(BTreeMap<String, usize>);
+
+impl LimitValues {
+    /// The others win.
+    pub(super) fn extend(&mut self, others: LimitValues) {
+        self.0.extend(others.0);
+    }
+
+    /// All limits: these, and the defaults of the others.
+    pub(super) fn limits(&self) -> Result<Limits, String> {
+        let values = serde_json::to_value(&self.0).map_err(|error| error.to_string())?;
+        let limits: Limits = serde_json::from_value(values).map_err(|error| error.to_string())?;
+        if let Some((name, _)) = self.0.iter().find(|(_, value)| **value == 0) {
+            return Err(format!("{name} is 0, at least 1 expected"));
+        }
+        let bounded = [
+            ("layer_bytes_max", limits.layer_bytes_max, TEXT_BYTES_MAX),
+            ("document_bytes_max", limits.document_bytes_max, TEXT_BYTES_MAX),
+            ("request_bytes_max", limits.request_bytes_max, REQUEST_BYTES_MAX),
+        ];
+        match bounded.into_iter().find(|(_, bytes, max)| bytes > max) {
+            Some((name, bytes, max)) => Err(format!("{name} is {bytes}, at most {max} fit a message")),
+            None => Ok(limits),
+        }
+    }
+}
+
+impl FromStr for LimitValues {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<LimitValues, String> {
+        let values = text.split(',').filter(|value| !value.trim().is_empty()).map(|value| {
+            let (name, number) = value.split_once('=').ok_or(format!("{value:?} is not NAME=VALUE"))?;
+            let number = number.trim().parse().map_err(|error| format!("{}: {error}", name.trim()))?;
+            Ok((name.trim().to_owned(), number))
+        });
+        let values = LimitValues(values.collect::<Result<_, String>>()?);
+        values.limits()?;
+        Ok(values)
+    }
+}

@@ -1,0 +1,111 @@
+//! The audit trail as operators ask for it, and its proof with and without a server.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::harness::{Ran, Server, confwatch, finish};
+
+fn file_in(directory: &Path) -> PathBuf {
+    let mut files =
+        fs::read_dir(directory).expect("a directory").map(|entry| entry.expect("an entry").path());
+    files.next().expect("a file")
+}
+
+/// Changes the first place where a file has this text.
+fn change(path: &Path, from: &[u8], to: u8) {
+    let mut bytes = fs::read(path).expect("read");
+    let at = bytes.windows(from.len()).position(|window| window == from).expect("it is there");
+    bytes[at] = to;
+    fs::write(path, bytes).expect("written");
+}
+
+/// Proves what a stopped server has left.
+fn verify(data: &Path) -> Ran {
+    let data = data.to_str().expect("a path");
+    finish(confwatch(&["audit", "verify", "--data-dir", data]))
+}
+
+#[test]
+fn what_happened_is_listed_followed_and_filtered() {
+    let server = Server::start();
+    let follow = server.follow(&["audit", "follow", "payments", "--since", "1h", "--count", "1"]);
+    server.ok(&["set", "payments/checkout@/production", "retries=3", "-m", "more retries"]);
+    server.ok(&["set", "shop/app", "a=1"]);
+    let table = server.ok(&["audit", "list"]);
+    let lines: Vec<&str> = table.lines().collect();
+    assert!(lines[0].starts_with("TIME") && lines[0].contains("RESOURCE"), "{table}");
+    assert!(lines[1].contains("shop/app") && lines.len() == 4, "{table}");
+    let change = lines[2];
+    for part in ["change", "ada@test", "127.0.0.1", "write", "payments/checkout@/production", "COMMITTED"] {
+        assert!(change.contains(part), "{part}: {change}");
+    }
+    assert!(change.ends_with(r#"revision 1 set /production  "more retries""#), "{change}");
+    assert!(lines[3].contains("started") && lines[3].contains("--auth off"), "{table}");
+
+    let entries = server.json(&["audit", "list", "payments/checkout", "--kind", "change", "--since", "1h"]);
+    let entry = &entries["entries"][0];
+    assert_eq!((&entry["kind"], &entry["actor"]), (&"AUDIT_KIND_CHANGE".into(), &"ada@test".into()));
+    assert_eq!(entries["entries"].as_array().map(Vec::len), Some(1));
+    let none = server.json(&["audit", "list", "--kind", "denied,refused", "--by", "user:*"]);
+    assert_eq!(none["entries"].as_array().map(Vec::len), Some(0));
+    assert_eq!(server.ok(&["audit", "list", "-n", "1"]).lines().count(), 2);
+    assert!(follow.line().contains("payments/checkout@/production"));
+    assert_eq!(follow.end(), 0);
+
+    let wide = server.ok(&["history", "payments/checkout", "--wide"]);
+    assert!(wide.contains("CREDENTIAL") && wide.contains("127.0.0.1") && wide.contains("none"), "{wide}");
+    let history = server.json(&["history", "payments/checkout"]);
+    assert_eq!(history["versions"][0]["commit"]["address"], "127.0.0.1");
+}
+
+#[test]
+fn what_was_changed_behind_the_back_of_the_server_is_named() {
+    let mut server = Server::start();
+    for number in 0..5 {
+        server.ok(&[
+            "set",
+            "payments/checkout",
+            &format!("retries={number}"),
+            "-m",
+            &format!("change {number}"),
+        ]);
+    }
+    let proved = server.ok(&["audit", "verify"]);
+    assert!(
+        proved.starts_with("commits: intact: 5 proved, revision 1 to 5, with the hash sha256:"),
+        "{proved}"
+    );
+    assert!(proved.contains("audit log: intact: 1 proved, record 1 to 1, with the hash sha256:"), "{proved}");
+    let proof = server.json(&["audit", "verify"]);
+    assert_eq!((&proof["intact"], &proof["commits"]["newest"]), (&true.into(), &5.into()));
+    let data = server.data.path().to_owned();
+    let busy = verify(&data);
+    assert!(busy.code == 1 && busy.stderr.contains("stop the server, or ask it"), "{busy:?}");
+
+    server.stop();
+    let intact = verify(&data);
+    assert!(intact.code == 0 && intact.stdout.contains("record 1 to 2"), "{intact:?}");
+    let journal = file_in(&data.join("journal"));
+    let before = fs::read(&journal).expect("read");
+    // The log could make the end of the journal whole again.
+    for entry in fs::read_dir(data.join("wal")).expect("a directory") {
+        fs::remove_file(entry.expect("an entry").path()).expect("removed");
+    }
+    change(&journal, b"change 2", b'C');
+    let broken = verify(&data);
+    assert_eq!(broken.code, 1, "{broken:?}");
+    assert!(broken.stdout.contains("commits: BROKEN at revision 3: "), "{broken:?}");
+    assert!(broken.stdout.contains("2 before it are intact, revision 1 to 2"), "{broken:?}");
+    assert!(
+        broken.stdout.contains("audit log: intact") && broken.stdout.contains("Keep a copy"),
+        "{broken:?}"
+    );
+    fs::write(&journal, before).expect("written");
+
+    change(&file_in(&data.join("audit")), b"stopped", b'S');
+    let broken = verify(&data);
+    assert!(broken.code == 1 && broken.stdout.contains("commits: intact"), "{broken:?}");
+    assert!(broken.stdout.contains("audit log: BROKEN at record 2: "), "{broken:?}");
+    let elsewhere = verify(&data.join("nothing"));
+    assert!(elsewhere.code == 3 && elsewhere.stderr.contains("holds no store"), "{elsewhere:?}");
+}
