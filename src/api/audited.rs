@@ -16,6 +16,7 @@ use super::answer::{Answer, Reply};
 use super::codec::Encoded;
 use super::context::{self, CallContext};
 use super::peer::Peer;
+use super::status::STATED_REASON;
 use crate::audit::{Entry, Kind, Place, Recorder};
 use crate::auth::Credential;
 use crate::engine::{Resolved, Viewer};
@@ -132,6 +133,7 @@ pub(super) fn revealed(recorder: &Recorder, context: &CallContext, id: &ConfigId
         place: Place { namespace: id.namespace.as_str(), config: id.config.as_str(), scope: scope.as_str() },
         outcome: "REVEALED",
         request_id: context.request_id(),
+        reason: "",
     });
 }
 
@@ -154,6 +156,7 @@ impl Outcome {
             place: Place { namespace: of("namespace"), config: of("config"), scope: of("scope") },
             outcome: &self.reason,
             request_id: "",
+            reason: of(STATED_REASON),
         }));
     }
 }

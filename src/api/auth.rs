@@ -191,8 +191,8 @@ impl Api {
             field: "token".to_owned(),
         };
         request::reason("reason", &reason)?;
-        let write = self.allow_write(context, Intent::Changes(vec![change]))?;
         let options = WriteOptions { reason, ..Default::default() };
+        let write = self.allow_write(context, &options, Intent::Changes(vec![change]))?;
         Ok(self.write(write, Source::Apply, options, None).await?.revision.0)
     }
 }

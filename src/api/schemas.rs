@@ -51,7 +51,7 @@ impl SchemaService for Api {
         };
         let id = schema_id(&governed);
         let accepts_steps = put.up.is_some();
-        let write = self.allow_write(&access, Intent::PutSchema { governed, put })?;
+        let write = self.allow_write(&access, &options, Intent::PutSchema { governed, put })?;
         // With steps, it comes after those that are there.
         let versions = match accepts_steps {
             true => registry(self.engine.state().config(&id))?.map_or(0, |stored| stored.versions.len()),
@@ -154,7 +154,7 @@ impl SchemaService for Api {
         let id = schema_id(&governed);
         let expected = request.expected_number.map(Version);
         let intent = Intent::Delete { id, key: None, expected };
-        let write = self.allow_write(&access, intent)?;
+        let write = self.allow_write(&access, &options, intent)?;
         let outcome = self.write(write, Source::Schema, options, identity).await?;
         Ok(Response::new(SchemaServiceDeleteResponse {
             changed: outcome.changed,
@@ -169,7 +169,7 @@ impl SchemaService for Api {
         let governed = request::governed("", &request.namespace, &request.config)?;
         let to = (request.to_number != 0).then_some(request.to_number);
         let intent = Intent::Migrate { governed: governed.clone(), to };
-        let write = self.allow_write(&access, intent)?;
+        let write = self.allow_write(&access, &options, intent)?;
         let outcome = self.write(write, Source::Migration, options, identity).await?;
         Ok(Response::new(migrate_response(&governed, &outcome, self.engine.state().config(&governed))))
     }

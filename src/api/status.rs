@@ -24,6 +24,9 @@ use super::guard::rates::RateLimited;
 /// The domain of every `google.rpc.ErrorInfo`.
 pub const DOMAIN: &str = "confwatch";
 
+/// In the metadata of a denial: why its caller wanted it, as they said.
+pub const STATED_REASON: &str = "stated_reason";
+
 /// The longest text in an error, and the largest report. Errors travel in the header fields of HTTP/2, and many clients take no
 /// more than 8 KiB of them: what is longer would not arrive at all.
 const TEXT_BYTES_MAX: usize = 512;
@@ -260,6 +263,10 @@ impl From<Denied> for Status {
             Resource::Config { id, scope } => {
                 told.with("namespace", &id.namespace).with("config", &id.config).with("scope", scope)
             }
+        };
+        let told = match denied.reason.as_str() {
+            "" => told,
+            reason => told.with(STATED_REASON, reason),
         };
         told.status(denied.to_string())
     }

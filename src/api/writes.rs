@@ -50,7 +50,7 @@ impl Api {
         let (options, identity) = options("Set", &mut request, |request| &mut request.options);
         let change = request.change.ok_or_else(|| request::invalid("change", "must be set"))?;
         let intent = Intent::Changes(vec![request::change("change", change)?]);
-        let write = self.allow_write(context, intent)?;
+        let write = self.allow_write(context, &options, intent)?;
         let outcome = self.write(write, Source::Set, options, identity).await?;
         Ok(v1::SetResponse {
             document: outcome.layers.first().map(|layer| layer_outcome_message(layer, true)),
@@ -67,7 +67,7 @@ impl Api {
     ) -> Result<v1::ApplyResponse, Status> {
         let (options, identity) = options("Apply", &mut request, |request| &mut request.options);
         let intent = Intent::Changes(request::changes(request.changes)?);
-        let write = self.allow_write(context, intent)?;
+        let write = self.allow_write(context, &options, intent)?;
         let outcome = self.write(write, Source::Apply, options, identity).await?;
         Ok(v1::ApplyResponse {
             results: applied(&outcome),
@@ -84,7 +84,7 @@ impl Api {
     ) -> Result<v1::DeleteResponse, Status> {
         let (options, identity) = options("Delete", &mut request, |request| &mut request.options);
         let intent = request::delete(&request)?;
-        let write = self.allow_write(context, intent)?;
+        let write = self.allow_write(context, &options, intent)?;
         let outcome = self.write(write, Source::Delete, options, identity).await?;
         let gone = outcome.layers.iter().filter_map(|layer| layer.before.as_ref());
         Ok(v1::DeleteResponse {
@@ -102,7 +102,7 @@ impl Api {
     ) -> Result<v1::RollbackResponse, Status> {
         let (options, identity) = options("Rollback", &mut request, |request| &mut request.options);
         let intent = request::rollback(&request)?;
-        let write = self.allow_write(context, intent)?;
+        let write = self.allow_write(context, &options, intent)?;
         let outcome = self.write(write, Source::Rollback, options, identity).await?;
         let layers = outcome.layers.iter();
         Ok(v1::RollbackResponse {
@@ -122,7 +122,7 @@ impl Api {
     ) -> Result<v1::SetTagResponse, Status> {
         let (options, identity) = options("SetTag", &mut request, |request| &mut request.options);
         let intent = request::set_tag(&request)?;
-        let write = self.allow_write(context, intent)?;
+        let write = self.allow_write(context, &options, intent)?;
         let outcome = self.write(write, Source::Tag, options, identity).await?;
         let (version, previous) = outcome.tag;
         Ok(v1::SetTagResponse {
@@ -140,7 +140,7 @@ impl Api {
     ) -> Result<v1::DeleteTagResponse, Status> {
         let (options, identity) = options("DeleteTag", &mut request, |request| &mut request.options);
         let intent = request::delete_tag(&request)?;
-        let write = self.allow_write(context, intent)?;
+        let write = self.allow_write(context, &options, intent)?;
         let outcome = self.write(write, Source::Tag, options, identity).await?;
         Ok(v1::DeleteTagResponse {
             previous_version: outcome.tag.1.unwrap_or(Version::ZERO).0,
@@ -149,8 +149,15 @@ impl Api {
         })
     }
 
-    pub(super) fn allow_write(&self, context: &CallContext, intent: Intent) -> Result<AllowedWrite, Denied> {
-        allow_write(context, self.viewer(context), intent)
+    /// A denial keeps the reason that was given, for the audit log.
+    pub(super) fn allow_write(
+        &self,
+        context: &CallContext,
+        options: &v1::WriteOptions,
+        intent: Intent,
+    ) -> Result<AllowedWrite, Denied> {
+        let allowed = allow_write(context, self.viewer(context), intent);
+        allowed.map_err(|denied| denied.wanted_because(&options.reason))
     }
 
     /// The one way to the pipeline.

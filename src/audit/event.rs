@@ -53,6 +53,8 @@ pub struct Entry<'a> {
     pub outcome: &'a str,
     /// As the client named its call.
     pub request_id: &'a str,
+    /// Why, as the caller said. Empty: they did not, or could not.
+    pub reason: &'a str,
 }
 
 /// To what something was done. All empty: to the store, or to nothing that is known.
@@ -91,6 +93,8 @@ pub struct Event {
     pub outcome: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub request_id: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
     /// How often. More than once, or with `first_time`: a sum of what happened again after it was written once.
     pub count: u64,
     /// Of a sum: when the first and the last of them happened.
@@ -142,6 +146,7 @@ impl Entry<'_> {
             scope: bounded(self.place.scope, NAME_BYTES_MAX),
             outcome: bounded(self.outcome, TEXT_BYTES_MAX),
             request_id: bounded(self.request_id, TEXT_BYTES_MAX),
+            reason: bounded(self.reason, NAME_BYTES_MAX),
             ..Event::new(self.kind, time)
         }
     }
@@ -180,6 +185,7 @@ impl Event {
             scope: empty(),
             outcome: empty(),
             request_id: empty(),
+            reason: empty(),
             count: 1,
             first_time: None,
             last_time: None,

@@ -163,14 +163,15 @@ impl Floods {
 impl Counted {
     fn sum(self, now: Timestamp) -> Option<Event> {
         let (first_time, last_time) = (Some(self.first), Some(self.last));
-        // Each of them had a name of its own.
-        let request_id = String::new();
+        // Each of them had a name and a reason of its own.
+        let (request_id, reason) = (String::new(), String::new());
         (self.count > 0).then_some(Event {
             time: now,
             count: self.count,
             first_time,
             last_time,
             request_id,
+            reason,
             ..*self.event
         })
     }

@@ -32,6 +32,7 @@ fn entry<'a>(actor: &'a str, address: &str) -> Entry<'a> {
         place: Place { namespace: "payments", config: "checkout", scope: "/production" },
         outcome: "PERMISSION_DENIED",
         request_id: "r-1",
+        reason: "",
     }
 }
 

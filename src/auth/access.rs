@@ -76,6 +76,6 @@ impl Access {
     }
 
     fn denied(&self, verb: Verb, resource: Resource) -> Denied {
-        Denied { actor: self.caller.actor().into(), verb, resource }
+        Denied { actor: self.caller.actor().into(), verb, resource, reason: String::new() }
     }
 }

@@ -89,7 +89,9 @@ async fn a_change_keeps_by_what_whence_and_by_which_call_it_was_made() {
 async fn who_is_shut_out_is_told_with_who_whence_and_what() {
     let guarded = Guarded::start_with_policy().await;
     let staging = guarded.bearer("staging").await;
-    let denied = staging.api().set(named("call-1", set(replace("/production", "{}")))).await;
+    let options = Some(WriteOptions { reason: "only a try".into(), ..Default::default() });
+    let request = SetRequest { options, ..set(replace("/production", "{}")) };
+    let denied = staging.api().set(named("call-1", request)).await;
     refused(denied, Code::PermissionDenied, "PERMISSION_DENIED");
     // By a generated server.
     let delete =
@@ -125,6 +127,7 @@ async fn who_is_shut_out_is_told_with_who_whence_and_what() {
     assert_eq!(call(3), ("/confwatch.v1.SchemaService/Delete", ""));
     assert_eq!(call(1), ("/confwatch.v1.ConfigService/Get", "call-2"));
     assert!(entries[4].credential.starts_with("token:"), "{:?}", entries[4]);
+    assert_eq!(entries[4].reason, "only a try");
     assert!(!format!("{entries:?}").contains(&token[16..]), "never the secret of a token");
 }
 

@@ -93,6 +93,7 @@ pub fn of_record(record: Record, filter: &Filter, sight: &AuditSight) -> Option<
         scope: event.scope,
         outcome: event.outcome,
         request_id: event.request_id,
+        reason: event.reason,
         count: event.count,
         first_time: event.first_time.map(time_message),
         last_time: event.last_time.map(time_message),

@@ -46,6 +46,15 @@ pub struct Denied {
     pub actor: Arc<str>,
     pub verb: Verb,
     pub resource: Resource,
+    /// Why they wanted it, as they said. Empty: they did not.
+    pub reason: String,
+}
+
+impl Denied {
+    /// The same, of somebody who gave a reason.
+    pub fn wanted_because(self, reason: &str) -> Denied {
+        Denied { reason: reason.to_owned(), ..self }
+    }
 }
 
 impl Permit {
