@@ -10,6 +10,9 @@ use super::output::{Output, REMOVED, counted, printable};
 use crate::store::sled::{SledOptions, SledStore};
 use crate::store::{Problem, Store, StoreError};
 
+/// What to do where a server has the store.
+const LOCKED: &str = "stop the server first";
+
 /// Verify the hash chain, every digest and every index of a store; exit code 1 if something is wrong
 #[derive(Args, Debug)]
 #[command(after_help = "\
@@ -45,9 +48,11 @@ pub fn run(args: &FsckArgs, output: &Output) -> Outcome {
     if !["db", "HEAD"].iter().any(|name| args.data_dir.join(name).exists()) {
         return Err(Failure::new(Exit::NotFound, format!("{} holds no store", args.data_dir.display())));
     }
-    let store = SledStore::open(&args.data_dir, SledOptions::default()).map_err(store_failure)?;
+    let store = SledStore::open(&args.data_dir, SledOptions::default())
+        .map_err(|error| store_failure(error, LOCKED))?;
     let mut problems: Vec<Problem> = Vec::new();
-    let verified = store.verify(&mut |problem| problems.push(problem)).map_err(store_failure)?;
+    let verified =
+        store.verify(&mut |problem| problems.push(problem)).map_err(|error| store_failure(error, LOCKED))?;
     let view = FsckView {
         commits: verified.commits,
         configs: verified.configs,
@@ -74,10 +79,11 @@ pub fn run(args: &FsckArgs, output: &Output) -> Outcome {
     Ok(if problems.is_empty() { Exit::Done } else { Exit::Failed })
 }
 
-fn store_failure(error: StoreError) -> Failure {
+/// What a store that cannot be read means to who asked; `locked`: what to do where a server has it.
+pub(super) fn store_failure(error: StoreError, locked: &str) -> Failure {
     let failure = Failure::new(Exit::Failed, error.to_string());
     match error {
-        StoreError::Locked { .. } => failure.with("stop the server first"),
+        StoreError::Locked { .. } => failure.with(locked),
         StoreError::Compacted { .. }
         | StoreError::Corrupt { .. }
         | StoreError::Format { .. }

@@ -28,7 +28,7 @@ async fn connect(server: &TestServer) -> TcpStream {
 }
 
 /// Status line and headers, and the body. Nothing at all if the connection was closed.
-async fn ask(server: &TestServer, request: &str) -> (String, String) {
+pub async fn ask(server: &TestServer, request: &str) -> (String, String) {
     let mut socket = connect(server).await;
     let mut answer = vec![];
     // Who is refused may be cut off while it still sends.

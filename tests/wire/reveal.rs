@@ -4,9 +4,13 @@ use std::fmt::Debug;
 
 use confwatch::client::Client;
 use confwatch::proto::v1::*;
+use confwatch::server::Settings;
+use tempfile::TempDir;
 use tonic::{Response, Status, Streaming};
 
 use super::auth::{Guarded, reserved};
+use super::metrics::ask;
+use super::secrets::{PLAIN, assert_no_canary, assert_no_canary_on_disk};
 use super::support::*;
 use super::watching::{target, watch};
 
@@ -26,7 +30,8 @@ const POLICY: &str = r#"{
 
 /// A server with secrets in two configs, one above production and one in it.
 async fn start() -> Guarded {
-    let guarded = Guarded::start().await;
+    let metrics = |settings: &mut Settings| settings.metrics_listen = Some("127.0.0.1:0".into());
+    let guarded = Guarded::start_as(TempDir::new().expect("a directory"), metrics).await;
     guarded.set_policy(POLICY).await.expect("the policy is good");
     for config in ["app", "other"] {
         for scope in ["/", "/production"] {
@@ -37,7 +42,7 @@ async fn start() -> Guarded {
 }
 
 async fn set_secret(client: &Client, config: &str, scope: &str, name: &str) {
-    let secret = format!(r#"{{"token":{{"$secret":"{CANARY}-{name}-{scope}"}},"plain":1}}"#);
+    let secret = format!(r#"{{"token":{{"$secret":"{CANARY}-{name}-{scope}"}},"plain":"{PLAIN}"}}"#);
     let change = Change { config: config.into(), ..replace(scope, &secret) };
     client.api().set(set(change)).await.expect("set");
 }
@@ -325,6 +330,24 @@ async fn whoever_is_shown_secrets_is_in_the_audit_log() {
     owner().await.api().list_versions(versions()).await.expect(shown);
     owner().await.api().list(ListRequest::default()).await.expect(shown);
     assert_eq!(reveals(&guarded.admin).await.len(), before + expected.len());
+}
+
+#[tokio::test]
+async fn what_was_shown_is_in_no_file_and_no_metric() {
+    let guarded = start().await;
+    let (owner, editor) = (guarded.bearer("owner").await, guarded.bearer("editor").await);
+    for client in [&owner, &editor] {
+        everything_said(client, "/production").await;
+        writes_said(client, "/").await;
+    }
+    // It is written when it is listed.
+    assert!(!reveals(&guarded.admin).await.is_empty());
+    let (_, metrics) = ask(&guarded.server, "GET /metrics HTTP/1.1\r\nhost: test\r\n\r\n").await;
+    assert!(metrics.contains("confwatch_secret_reveals_total"), "{metrics}");
+    assert_no_canary("metrics", metrics.as_bytes());
+    assert_no_canary_on_disk(guarded.server.directory.path());
+    drop((owner, editor, guarded.admin));
+    assert_no_canary_on_disk(guarded.server.stop().await.path());
 }
 
 #[tokio::test]

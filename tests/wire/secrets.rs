@@ -26,7 +26,7 @@ use super::watching::*;
 const CANARY: &str = "cAnArY";
 
 /// Stands beside them, and is none.
-const PLAIN: &str = "pLaInTeXt";
+pub const PLAIN: &str = "pLaInTeXt";
 
 type Secrets = SecretServiceClient<Channel>;
 
@@ -92,7 +92,7 @@ fn files(directory: &Path) -> Vec<PathBuf> {
 }
 
 /// Also in the forms in which bytes are often written.
-fn assert_no_canary(place: &str, bytes: &[u8]) {
+pub fn assert_no_canary(place: &str, bytes: &[u8]) {
     let reversed: String = CANARY.chars().rev().collect();
     let wide: Vec<u8> = CANARY.bytes().flat_map(|byte| [byte, 0]).collect();
     let forms = [
@@ -111,7 +111,7 @@ fn assert_no_canary(place: &str, bytes: &[u8]) {
     }
 }
 
-fn assert_no_canary_on_disk(directory: &Path) {
+pub fn assert_no_canary_on_disk(directory: &Path) {
     let mut is_plain_found = false;
     for path in files(directory) {
         let mut bytes = vec![];

@@ -22,42 +22,38 @@ pub const GETS: &[(usize, usize)] = &[(1, 1), (8, 1), (8, 16)];
 pub const SETS: &[(usize, usize)] = &[(1, 1), (8, 2), (8, 8), (8, 32)];
 
 pub async fn get(options: &Options) -> Section {
-    let processes = start(options, &server::ALL).await;
-    let mut rows = Vec::new();
-    for (connections, under_way) in GETS {
-        let load = |process: &Process| Load {
-            path: process.server.wire().get_path(),
-            connections: *connections,
-            under_way: *under_way,
-            until: Until::Elapsed(seconds(options, 1.2)),
-            answer_bytes_min: BYTES,
-        };
-        rows.extend(rounds(options, &processes, load, gets).await);
-    }
-    let about =
-        "One of 10 000 configs of 1 KB, at random. etcd reads linearizably, as confwatch does.".into();
-    Section { name: GET, about, columns: CALLS, rows, took: Duration::ZERO }
+    let about = "One of 10 000 configs of 1 KB, at random. etcd reads linearizably, as confwatch does.";
+    gets_of(GET, about, options, &server::ALL, 1.2).await
 }
 
 /// What it costs to know who asks and what they may.
 pub async fn access(options: &Options) -> Section {
     let able = [Server::Confwatch, Server::Guarded];
     let options = &Options { servers: able.to_vec(), rounds: 3 * options.rounds, ..options.clone() };
-    let processes = start(options, &able).await;
+    let about = "As Get, with credentials and without: each call bears a token, and is allowed by a policy.";
+    gets_of(ACCESS, about, options, &able, 0.8).await
+}
+
+async fn gets_of(
+    name: &'static str,
+    about: &str,
+    options: &Options,
+    able: &[Server],
+    seconds_a_round: f64,
+) -> Section {
+    let processes = start(options, able).await;
     let mut rows = Vec::new();
     for (connections, under_way) in GETS {
         let load = |process: &Process| Load {
             path: process.server.wire().get_path(),
             connections: *connections,
             under_way: *under_way,
-            until: Until::Elapsed(seconds(options, 0.8)),
+            until: Until::Elapsed(seconds(options, seconds_a_round)),
             answer_bytes_min: BYTES,
         };
         rows.extend(rounds(options, &processes, load, gets).await);
     }
-    let about =
-        "As Get, with credentials and without: each call bears a token, and is allowed by a policy.".into();
-    Section { name: ACCESS, about, columns: CALLS, rows, took: Duration::ZERO }
+    Section { name, about: about.into(), columns: CALLS, rows, took: Duration::ZERO }
 }
 
 pub async fn set(options: &Options) -> Section {

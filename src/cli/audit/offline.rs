@@ -4,9 +4,13 @@ use std::path::Path;
 
 use crate::audit;
 use crate::cli::exit::{Exit, Failure};
+use crate::cli::fsck::store_failure;
 use crate::proto::v1::{AuditServiceVerifyResponse, BrokenLink, ChainProof};
 use crate::store::sled::{SledOptions, SledStore};
 use crate::store::{StoreError, prove};
+
+/// What to do where a server has the store.
+const LOCKED: &str = "stop the server, or ask it: leave --data-dir out";
 
 pub fn verify(data_dir: &Path) -> Result<AuditServiceVerifyResponse, Failure> {
     // Opening would make a store, and find it intact: a directory that was mistyped must not look so.
@@ -38,9 +42,9 @@ fn commits(data_dir: &Path) -> Result<ChainProof, Failure> {
             let broken = Some(BrokenLink { number: 0, message });
             return Ok(ChainProof { broken, ..Default::default() });
         }
-        Err(error) => return Err(failure(error)),
+        Err(error) => return Err(store_failure(error, LOCKED)),
     };
-    let proof = prove(&store).map_err(failure)?;
+    let proof = prove(&store).map_err(|error| store_failure(error, LOCKED))?;
     Ok(ChainProof {
         count: proof.commits,
         first: proof.first.0,
@@ -48,19 +52,4 @@ fn commits(data_dir: &Path) -> Result<ChainProof, Failure> {
         hash: proof.hash.to_string(),
         broken: proof.broken.map(|broken| BrokenLink { number: broken.revision.0, message: broken.what }),
     })
-}
-
-fn failure(error: StoreError) -> Failure {
-    let failure = Failure::new(Exit::Failed, error.to_string());
-    match error {
-        StoreError::Locked { .. } => failure.with("stop the server, or ask it: leave --data-dir out"),
-        StoreError::Compacted { .. }
-        | StoreError::Corrupt { .. }
-        | StoreError::Format { .. }
-        | StoreError::Refused(_)
-        | StoreError::Doubtful(_)
-        | StoreError::Failed(_)
-        | StoreError::Unavailable(_)
-        | StoreError::Io { .. } => failure,
-    }
 }
