@@ -351,6 +351,8 @@ async fn the_first_start_makes_one_token_for_its_owner_alone() {
     let path = guarded.server.directory.path().join("data/admin.token");
     let mode = std::fs::metadata(&path).expect("it is there").permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
+    let mode = std::fs::metadata(path.parent().expect("its directory")).expect("there").permissions().mode();
+    assert_eq!(mode & 0o777, 0o700);
     let made = std::fs::read_to_string(&path).expect("readable");
     drop(guarded.admin);
     let directory = guarded.server.stop().await;

@@ -15,6 +15,7 @@ use std::io::{
     self,
     ErrorKind::{QuotaExceeded, StorageFull},
 };
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -122,7 +123,8 @@ pub fn explain(path: &Path, error: StoreError) -> StoreError {
 fn lock(path: &Path) -> Result<Directory, StoreError> {
     let io = |source| io_error(path, source);
     if !path.is_dir() {
-        fs::create_dir_all(path).map_err(io)?;
+        // Configuration is nobody's business but of who runs the server.
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(io)?;
     }
     let lock =
         File::options().create(true).truncate(false).write(true).open(path.join("LOCK")).map_err(io)?;
