@@ -334,6 +334,7 @@ fn begin(
         }
         // The connection holds one, too, and so does this call.
         if is_open_to_all && Arc::strong_count(open_calls) > OPEN_CALLS_MAX + 1 {
+            service.connections.counts.open_calls_refused.fetch_add(1, Relaxed);
             return Answer::Now(too_many_open_calls().into_http());
         }
         service.front.call(request)

@@ -33,6 +33,8 @@ pub struct ConnectionCounts {
     pub aged: AtomicU64,
     /// Calls whose metadata were more than they may be.
     pub headers_too_large: AtomicU64,
+    /// Calls that nobody needs a credential for, of a connection that had too many of them.
+    pub open_calls_refused: AtomicU64,
     /// The files of TLS had changed, and were taken over.
     pub certificates_reloaded: AtomicU64,
     /// They could not be read or used: counted each time that they were looked at.

@@ -216,6 +216,8 @@ async fn health_and_reflection_have_room_for_a_few_calls_on_each_connection() {
     }
     let refused_one = client.watch(HealthCheckRequest::default()).await.map(drop);
     refused(refused_one, Code::ResourceExhausted, "TOO_MANY_OPEN_CALLS");
+    let counted = &guarded.server.running.connection_counts().open_calls_refused;
+    assert_eq!(counted.load(std::sync::atomic::Ordering::Relaxed), 1);
     streams.pop();
     // Once the server has heard that it is gone.
     while client.check(HealthCheckRequest::default()).await.is_err() {}

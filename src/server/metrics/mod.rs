@@ -201,6 +201,7 @@ impl Sources {
             (RateLimit::CallsPerAddress.as_str(), &counts.calls_per_address),
             (RateLimit::CallsPerActor.as_str(), &counts.calls_per_actor),
             (RateLimit::RefusalsPerAddress.as_str(), &counts.refusals_per_address),
+            ("open_calls", &self.connections.counts.open_calls_refused),
         ];
         let help = "Calls that were refused since there were too many, by the limit that they reached";
         writer.counter("confwatch_rate_limited", help, by("limit", limited))?;
