@@ -39,12 +39,9 @@ use super::transport::Contract;
 use crate::auth::Access;
 use crate::engine::Stages;
 
-/// The paths of the calls, up to their names.
+/// What the paths of all calls begin with, and of those that are answered here, up to their names.
+const PACKAGE: &str = "/confwatch.v1.";
 const PREFIX: &str = "/confwatch.v1.ConfigService/";
-const SCHEMA_PREFIX: &str = "/confwatch.v1.SchemaService/";
-const AUTH_PREFIX: &str = "/confwatch.v1.AuthService/";
-const SECRET_PREFIX: &str = "/confwatch.v1.SecretService/";
-const AUDIT_PREFIX: &str = "/confwatch.v1.AuditService/";
 static ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 
 /// `ConfigService`, for any server of HTTP/2. Clones share the engine.
@@ -55,9 +52,9 @@ pub struct Calls {
     schemas: Contract<SchemaServiceServer<Api>>,
     auth: Contract<AuthServiceServer<Api>>,
     secrets: Contract<SecretServiceServer<Api>>,
+    audit: Contract<AuditServiceServer<Api>>,
     request_bytes_max: usize,
     too_large: Arc<AtomicU64>,
-    audit: Contract<AuditServiceServer<Api>>,
 }
 
 /// The body of a request, as servers of HTTP/2 have it.
@@ -140,19 +137,11 @@ impl Calls {
     fn admitted<B: RequestBody>(&self, request: Request<B>, access: Access) -> Answer {
         let (head, mut rest) = request.into_parts();
         // They are few: the generated server will do.
-        match head.uri.path() {
-            path if path.starts_with(SCHEMA_PREFIX) => {
-                return self.generated(self.schemas.clone(), head, &access, rest);
-            }
-            path if path.starts_with(SECRET_PREFIX) => {
-                return self.generated(self.secrets.clone(), head, &access, rest);
-            }
-            path if path.starts_with(AUTH_PREFIX) => {
-                return self.generated(self.auth.clone(), head, &access, rest);
-            }
-            path if path.starts_with(AUDIT_PREFIX) => {
-                return self.generated(self.audit.clone(), head, &access, rest);
-            }
+        match service_of(head.uri.path()) {
+            "SchemaService" => return self.generated(self.schemas.clone(), head, &access, rest),
+            "SecretService" => return self.generated(self.secrets.clone(), head, &access, rest),
+            "AuthService" => return self.generated(self.auth.clone(), head, &access, rest),
+            "AuditService" => return self.generated(self.audit.clone(), head, &access, rest),
             _ if !is_plain(&head) => {
                 let body = Again { read: Bytes::new(), rest };
                 return self.generated(self.generated.clone(), head, &access, body);
@@ -274,6 +263,12 @@ impl Calls {
             false => answer,
         }
     }
+}
+
+/// The name of the service that a call is of. Empty: there is none.
+fn service_of(path: &str) -> &str {
+    let call = path.strip_prefix(PACKAGE).and_then(|call| call.split_once('/'));
+    call.map_or("", |(service, _)| service)
 }
 
 /// Whether a call is answered for as long as its client wants.
@@ -419,4 +414,28 @@ fn message_of(body: &Bytes, bytes_max: usize) -> Option<Bytes> {
 
 fn decoded<Q: Message + Default>(message: Bytes) -> Result<Q, Status> {
     Q::decode(message).map_err(|_| Unreadable::Malformed.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use prost_types::FileDescriptorSet;
+
+    use super::*;
+    use crate::proto::v1::FILE_DESCRIPTOR_SET;
+
+    #[test]
+    fn streams_are_the_calls_that_the_contract_says_are_streams() {
+        let files = FileDescriptorSet::decode(FILE_DESCRIPTOR_SET).expect("descriptors").file;
+        let services = files.iter().flat_map(|file| &file.service);
+        let mut streams = 0;
+        for service in services {
+            for method in &service.method {
+                let path = format!("{PACKAGE}{}/{}", service.name(), method.name());
+                assert_eq!(is_stream(&path), method.server_streaming(), "{path}");
+                assert_eq!(service_of(&path), service.name());
+                streams += usize::from(method.server_streaming());
+            }
+        }
+        assert_eq!(streams, 3);
+    }
 }
