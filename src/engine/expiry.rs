@@ -85,5 +85,5 @@ fn expiry(due: Vec<(ConfigId, LayerKey)>) -> ReadWrite {
         request: None,
         annotations: Default::default(),
     };
-    ReadWrite::new(origin, ReadIntent::Expire(due), false)
+    ReadWrite::of_server(origin, ReadIntent::Expire(due), false)
 }

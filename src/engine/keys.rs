@@ -62,7 +62,7 @@ impl Pipeline {
         });
         let (source, request, annotations) = (Source::Apply, None, BTreeMap::new());
         let origin = Origin { author, source, reason, request, annotations };
-        let write = ReadWrite::new(origin, ReadIntent::Keys(changes.collect()), false);
+        let write = ReadWrite::of_server(origin, ReadIntent::Keys(changes.collect()), false);
         match self.submit(write).await?.answered().await? {
             Answer::Outcome(outcome) => outcome.map(|_| ()),
             Answer::Replay(_) => Ok(()),

@@ -327,7 +327,8 @@ impl Engine {
             None => {
                 let _planning = stages::begin("plan");
                 let intent = self.read_intent(intent).await?;
-                self.pipeline.submit(ReadWrite::new(origin, intent, validate_only)).await?
+                let write = ReadWrite::new(origin, intent, validate_only, viewer.sight().clone());
+                self.pipeline.submit(write).await?
             }
         };
         let storing = stages::begin("store");

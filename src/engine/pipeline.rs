@@ -13,6 +13,7 @@ use std::thread::JoinHandle;
 use arc_swap::ArcSwap;
 use tokio::sync::{oneshot, watch};
 
+use crate::auth::Sight;
 use crate::model::limits::Limits;
 use crate::model::{Author, Commit, ConfigChange, ConfigId, Request, Revision, Timestamp};
 use crate::store::{Store, StoreError};
@@ -49,6 +50,8 @@ pub(super) struct ReadWrite {
     ids: Vec<ConfigId>,
     /// Somebody makes it, and does not say why.
     lacks_reason: bool,
+    /// What the caller may read and reveal. `None`: the server writes for itself, and sees everything.
+    sight: Option<Sight>,
 }
 
 pub(super) struct Pipeline {
@@ -299,6 +302,7 @@ impl Pipeline {
             vault: &self.vault,
             validate_only: write.validate_only,
             look: &write.look,
+            sight: write.sight.as_ref(),
         };
         plan(bases, &write.intent, (self.clock)(), &planning)
     }
@@ -535,15 +539,21 @@ fn tell(waiters: impl IntoIterator<Item = Waiter>, result: impl Fn() -> Result<(
 }
 
 impl ReadWrite {
-    pub fn new(origin: Origin, intent: ReadIntent, validate_only: bool) -> ReadWrite {
+    /// A write of a caller, who learns from its outcome no more than `sight` allows.
+    pub fn new(origin: Origin, intent: ReadIntent, validate_only: bool, sight: Sight) -> ReadWrite {
+        ReadWrite { sight: Some(sight), ..ReadWrite::of_server(origin, intent, validate_only) }
+    }
+
+    /// A write that the server makes for itself.
+    pub fn of_server(origin: Origin, intent: ReadIntent, validate_only: bool) -> ReadWrite {
         let ids = intent.ids();
         let lacks_reason = !intent.is_of_itself() && origin.reason.trim().is_empty();
-        ReadWrite { origin, intent, validate_only, look: Look::default(), ids, lacks_reason }
+        ReadWrite { origin, intent, validate_only, look: Look::default(), ids, lacks_reason, sight: None }
     }
 
     /// A write that is not made, and looked at for all that there is to say. Nobody has to say yet why it will be made.
-    pub fn to_validate(origin: Origin, intent: ReadIntent, look: Look) -> ReadWrite {
-        ReadWrite { look, lacks_reason: false, ..ReadWrite::new(origin, intent, true) }
+    pub fn to_validate(origin: Origin, intent: ReadIntent, look: Look, sight: Sight) -> ReadWrite {
+        ReadWrite { look, lacks_reason: false, ..ReadWrite::new(origin, intent, true, sight) }
     }
 
     /// Whether other configs are governed by those that it changes.

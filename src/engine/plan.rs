@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::auth::Sight;
 use crate::model::assign::apply_assignments;
 use crate::model::limits::Limits;
 use crate::model::merge::merge_patch;
@@ -93,6 +94,8 @@ pub(super) struct Planning<'a> {
     /// Nothing will be stored.
     pub validate_only: bool,
     pub look: &'a Look,
+    /// What the caller may read and reveal. `None`: the server writes for itself, and sees everything.
+    pub sight: Option<&'a Sight>,
 }
 
 /// Makes the plan for a write at `now`. Fails as the write would.

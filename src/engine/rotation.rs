@@ -131,7 +131,7 @@ impl Engine {
             request: None,
             annotations: BTreeMap::new(),
         };
-        let write = ReadWrite::new(origin, ReadIntent::Reseal(id.clone()), false);
+        let write = ReadWrite::of_server(origin, ReadIntent::Reseal(id.clone()), false);
         match self.pipeline.submit(write).await?.answered().await? {
             Answer::Outcome(outcome) => outcome.map(|_| ()),
             Answer::Replay(_) => Ok(()),

@@ -72,7 +72,12 @@ impl Engine {
             request: None,
             annotations: Default::default(),
         };
-        let write = ReadWrite::to_validate(origin, ReadIntent::Changes(changes), look.clone());
+        let write = ReadWrite::to_validate(
+            origin,
+            ReadIntent::Changes(changes),
+            look.clone(),
+            viewer.sight().clone(),
+        );
         let outcome = match self.pipeline.submit(write).await?.answered().await? {
             Answer::Outcome(outcome) => outcome,
             Answer::Replay(_) => unreachable!("a validation has no request id"),
