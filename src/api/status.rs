@@ -198,6 +198,8 @@ impl From<Error> for Status {
             Error::ReasonRequired(namespace) => Told::new(Code::FailedPrecondition, "REASON_REQUIRED")
                 .with("namespace", namespace)
                 .about_field("options.reason", "must say why the change is made"),
+            // No client sees it: whoever has cancelled a call does not read the answer.
+            Error::Cancelled => Told::new(Code::Cancelled, "CANCELLED"),
             Error::Draining { retry_after } => {
                 Told::new(Code::Unavailable, "DRAINING").retry_after(*retry_after)
             }

@@ -51,6 +51,9 @@ pub enum Error {
     LimitReached { limit_name: Limit, what: &'static str, found: usize, limit: usize },
     #[error("namespace {namespace} would have {found} {}, its quota is {limit}", .quota.as_str())]
     QuotaExceeded { namespace: Namespace, quota: Quota, found: u64, limit: u64 },
+    /// Nobody waits for the answer any more, so the work was stopped.
+    #[error("the caller has cancelled the call")]
+    Cancelled,
     #[error("the server is shutting down")]
     Draining { retry_after: Duration },
     /// The journal did not take the write, or one before it that it was planned on. It may take it now.

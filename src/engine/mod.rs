@@ -39,6 +39,7 @@ mod usage;
 mod validation;
 mod vault;
 pub mod watch;
+mod work;
 mod write;
 
 use std::collections::HashSet;
@@ -71,6 +72,7 @@ pub use sight::{OnReveal, Secrets, Viewer};
 pub use stages::{Stage, Stages};
 pub use state::{ConfigState, Expiry, LayerEntry, Loading, State};
 pub use usage::{QUOTAS, Usage};
+pub use work::{CancelOnDrop, Cancelled, interruptible};
 pub use write::{Action, Change, Intent, LayerOutcome, Origin, Outcome, Text, VersionOrTag, Write};
 
 use changes::Shown;
@@ -83,6 +85,7 @@ use resolve::{Resolver, resolve, values_of};
 use sight::{Showing, marking_schema};
 use vault::Vault;
 use watch::{Hub, Subscription, WatchOptions};
+use work::Workers;
 use write::document_error;
 
 /// When a client of a draining server should come back: the transport spreads it.
@@ -140,6 +143,7 @@ pub struct Engine {
     rotating: tokio::sync::Mutex<()>,
     limits: Limits,
     clock: Clock,
+    workers: Workers,
     /// A permit for each stream of changes that may be open.
     change_streams: Arc<Semaphore>,
     draining: CancellationToken,
@@ -164,6 +168,8 @@ impl Engine {
         let vault = Arc::new(Vault::open(options.master_key.clone(), &state)?);
         let resolver = Arc::new(Resolver::new(options.cache_bytes, vault.clone()));
         let (hub, watch) = Hub::start(Arc::new(state.clone()), resolver.clone(), options.limits.watchers_max);
+        let processors = std::thread::available_parallelism().map_or(1, |count| count.get());
+        let workers = Workers::new(processors);
         let (pipeline, commit) = Pipeline::start(store.clone(), state, vault.clone(), hub.clone(), &options);
         let closed = CancellationToken::new();
         expiry::expire_overdue(&pipeline, &options.clock)?;
@@ -187,6 +193,7 @@ impl Engine {
             change_streams: Arc::new(Semaphore::new(options.limits.watchers_max.min(Semaphore::MAX_PERMITS))),
             limits: options.limits,
             clock: options.clock,
+            workers,
             draining: CancellationToken::new(),
             closed,
             recall,
@@ -264,6 +271,15 @@ impl Engine {
         let layers = resolved.layers.clone();
         let origins = blocking(move || explain(&values_of(&layers), &within, bytes_max)).await?;
         Ok((resolved, origins))
+    }
+
+    /// Runs long work for a call of an actor, which waits until the actor has a turn. Dropping the future stops the work.
+    pub async fn work<T: Send + 'static>(
+        &self,
+        actor: &str,
+        work: impl FnOnce(&Cancelled) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        self.workers.run(actor, work).await
     }
 
     /// Retained versions of a config below `before`, newest first, each with the commit that made it: at most `limit`, fewer where they
