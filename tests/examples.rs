@@ -176,7 +176,7 @@ impl Watcher {
         let first = watcher.next().await;
         watcher.watch_id = first.watch_id;
         let Some(Event::Snapshot(snapshot)) = first.event else { panic!("no snapshot: {:?}", first.event) };
-        assert!(!snapshot.more && !snapshot.reset);
+        assert!(!snapshot.more && !snapshot.is_reset);
         watcher.take(snapshot.states);
         watcher
     }

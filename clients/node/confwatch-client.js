@@ -146,7 +146,7 @@ export class ConfwatchClient {
             // The resume token counts only once what it stands for is held.
             held = documents;
             resumeToken = response.resumeToken;
-            const reset = snapshot && part.reset;
+            const reset = snapshot && part.isReset;
             clearTimeout(patience);
             yield { revision: response.revision, documents: new Map(held), changed, snapshot, reset };
             listen();
@@ -244,26 +244,17 @@ function backoffMs(failures) {
 }
 
 // The error details of gRPC: google.rpc.Status in a trailer, which grpc-js leaves as bytes.
-const rpc = protobuf.parse(`
-  syntax = "proto3";
-  package google.rpc;
-  message Any { string type_url = 1; bytes value = 2; }
-  message Duration { int64 seconds = 1; int32 nanos = 2; }
-  message Status { int32 code = 1; string message = 2; repeated Any details = 3; }
-  message ErrorInfo { string reason = 1; string domain = 2; map<string, string> metadata = 3; }
-  message RetryInfo { Duration retry_delay = 1; }
-`).root;
-const reports = new protobuf.Root();
-reports.resolvePath = (_, path) => (path.startsWith("google/protobuf/") ? path : `${PROTO}/${path}`);
-reports.loadSync("confwatch/v1/document.proto");
+const rpc = new protobuf.Root();
+rpc.resolvePath = (_, path) => (path.startsWith("google/protobuf/") ? path : `${PROTO}/${path}`);
+rpc.loadSync(["google/rpc/status.proto", "google/rpc/error_details.proto", "confwatch/v1/document.proto"]);
 
 function details(bytes) {
   return rpc
     .lookupType("google.rpc.Status")
     .decode(bytes)
-    .details.flatMap(({ typeUrl, value }) => {
+    .details.flatMap(({ type_url: typeUrl, value }) => {
       const type = typeUrl.slice(typeUrl.lastIndexOf("/") + 1);
-      const known = rpc.lookup(type) ?? reports.lookup(type);
+      const known = rpc.lookup(type);
       if (!known) return [];
       const message = known.decode(value);
       return [{ type, value: known.toObject(message, { longs: String, enums: String, defaults: true }) }];

@@ -268,7 +268,7 @@ class Watch:
         # After a reset everything is sent: what has the digest it had did not change.
         was, now = ({target: document.digest for target, document in side.items()} for side in (before, held))
         changed = {target for target, _ in was.items() ^ now.items()}
-        reset = snapshot and last.reset
+        reset = snapshot and last.is_reset
         return Batch(revision, dict(held), frozenset(changed), snapshot, reset)
 
     def _request(self) -> watch_pb2.WatchRequest:

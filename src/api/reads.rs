@@ -297,8 +297,8 @@ impl Api {
             let head = |side: Option<Arc<Resolved>>| side.map(|side| document_message(&side, format, ""));
             let store_revision = state.revision.0;
             Ok::<_, Status>(v1::DiffResponse {
-                from: head(old),
-                to: head(new),
+                older: head(old),
+                newer: head(new),
                 changes,
                 unified,
                 store_revision,

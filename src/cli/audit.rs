@@ -318,7 +318,7 @@ fn resource(entry: &v1::AuditEntry) -> String {
 
 fn detail(entry: &v1::AuditEntry) -> String {
     if entry.kind() != v1::AuditKind::Change {
-        let method = entry.method.strip_prefix("/confwatch.v1.").unwrap_or(&entry.method);
+        let method = entry.rpc_method.strip_prefix("/confwatch.v1.").unwrap_or(&entry.rpc_method);
         let parts = [method, entry.detail.as_str()].into_iter().filter(|part| !part.is_empty());
         return parts.map(printable).collect::<Vec<_>>().join(" ");
     }

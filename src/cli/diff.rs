@@ -72,8 +72,8 @@ pub async fn run(args: DiffArgs, session: &Session) -> Outcome {
         })
     };
     let request = v1::DiffRequest {
-        from: Some(side(&from_target, from.as_ref())?),
-        to: Some(side(&to_target, to.as_ref())?),
+        older: Some(side(&from_target, from.as_ref())?),
+        newer: Some(side(&to_target, to.as_ref())?),
         format: args.format.to_wire().into(),
         context_lines: Some(args.context),
     };

@@ -87,8 +87,8 @@ async fn differences(
         };
         // A dry run answers the version that it would have made, so that the one before is right for both.
         let request = v1::DiffRequest {
-            from: Some(side(response.version.saturating_sub(1))),
-            to: Some(side(response.restored_version)),
+            older: Some(side(response.version.saturating_sub(1))),
+            newer: Some(side(response.restored_version)),
             ..Default::default()
         };
         let diff = session.client.api().diff(request).await?.into_inner();

@@ -94,7 +94,7 @@ impl Watcher {
         assert!(message.revision >= self.revision, "back from {} to {}", self.revision, message.revision);
         let (states, more) = match message.event.expect("every message has an event") {
             watch_response::Event::Snapshot(snapshot) => {
-                assert!(!snapshot.reset, "revision {} was told, and then lost", self.revision);
+                assert!(!snapshot.is_reset, "revision {} was told, and then lost", self.revision);
                 (snapshot.states, snapshot.more)
             }
             watch_response::Event::Update(update) => (update.states, update.more),

@@ -122,7 +122,7 @@ async fn who_is_shut_out_is_told_with_who_whence_and_what() {
     );
     assert_eq!(entries[0].credential, format!("token:{id}"), "whose secret was right");
     assert!(entries.iter().all(|entry| entry.address == "127.0.0.1" && entry.count == 1));
-    let call = |at: usize| (entries[at].method.as_str(), entries[at].request_id.as_str());
+    let call = |at: usize| (entries[at].rpc_method.as_str(), entries[at].request_id.as_str());
     assert_eq!(call(4), ("/confwatch.v1.ConfigService/Set", "call-1"));
     assert_eq!(call(3), ("/confwatch.v1.SchemaService/Delete", ""));
     assert_eq!(call(1), ("/confwatch.v1.ConfigService/Get", "call-2"));
@@ -151,7 +151,7 @@ async fn a_stream_that_is_ended_for_its_access_is_told() {
     filter.actor = "token:read".into();
     let entries = listed(&guarded.admin, filter).await;
     assert_eq!(told(&entries[0]), "denied token:read read test/app/ PERMISSION_DENIED");
-    assert_eq!(entries[0].method, "/confwatch.v1.ConfigService/Watch");
+    assert_eq!(entries[0].rpc_method, "/confwatch.v1.ConfigService/Watch");
     let ended = &entries[1];
     assert_eq!(told(ended), "refused token:read  / CREDENTIAL_REVOKED");
     assert_eq!((ended.credential.as_str(), ended.address.as_str()), (&*format!("token:{id}"), "127.0.0.1"));
@@ -333,7 +333,7 @@ async fn who_may_audit_some_namespaces_sees_those_alone() {
     let ended = AuditFilter { actor: "token:revisor".into(), ..shut_out() };
     let ended = &listed(&guarded.admin, ended).await[0];
     assert_eq!(told(ended), "denied token:revisor audit test/ PERMISSION_DENIED");
-    assert_eq!(ended.method, "/confwatch.v1.AuditService/Stream");
+    assert_eq!(ended.rpc_method, "/confwatch.v1.AuditService/Stream");
 }
 
 /// The files of the audit log.
@@ -358,7 +358,7 @@ async fn both_chains_are_proved_while_the_server_runs() {
     let newest = newest.versions[0].commit.clone().expect("a commit");
     assert!(commits.count == commits.newest && commits.newest >= newest.revision, "{commits:?}");
     let entries = listed(&guarded.admin, shut_out()).await;
-    assert_eq!((records.count, records.newest, &records.hash), (2, 2, &entries[0].hash));
+    assert_eq!((records.count, records.newest, &records.newest_hash), (2, 2, &entries[0].chain_hash));
 
     let path = &segments(&guarded.server.directory)[0];
     let text = std::fs::read_to_string(path).expect("text");

@@ -172,7 +172,7 @@ fn rows() -> Vec<Row> {
     let (namespace, config) = name();
     let explain = ExplainRequest { namespace, config, ..Default::default() };
     let target = || WatchTarget { namespace: "test".into(), config: "app".into(), ..Default::default() };
-    let diff = DiffRequest { from: Some(get("/")), to: Some(get("/staging")), ..Default::default() };
+    let diff = DiffRequest { older: Some(get("/")), newer: Some(get("/staging")), ..Default::default() };
     let validate = ValidateRequest { changes: vec![replace("/", r#"{"a":2}"#)], ..Default::default() };
     let apply = ApplyRequest { changes: vec![replace("/", r#"{"a":3}"#)], ..Default::default() };
     let can_i = CanIRequest { verb: "read".into(), ..Default::default() };

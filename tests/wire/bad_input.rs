@@ -203,11 +203,11 @@ async fn invalid_names_are_refused_by_every_call() {
         let list = ListVersionsRequest { config: bad.into(), ..versions() };
         refused_for(client.list_versions(list).await, "INVALID_NAME", "config");
         let diff = DiffRequest {
-            from: Some(GetRequest { config: bad.into(), ..get("/") }),
-            to: Some(get("/")),
+            older: Some(GetRequest { config: bad.into(), ..get("/") }),
+            newer: Some(get("/")),
             ..Default::default()
         };
-        refused_for(client.diff(diff).await, "INVALID_NAME", "from.config");
+        refused_for(client.diff(diff).await, "INVALID_NAME", "older.config");
         let tag = SetTagRequest { config: bad.into(), ..set_tag("stable", 1) };
         refused_for(client.set_tag(tag).await, "INVALID_NAME", "config");
         refused_for(client.set_tag(set_tag(bad, 1)).await, "INVALID_TAG", "tag");
@@ -265,8 +265,8 @@ async fn invalid_scopes_are_refused_by_every_call() {
         refused_for(client.rollback(back).await, "INVALID_SCOPE", "scope");
         let list = ListVersionsRequest { scope: Some(bad.into()), ..versions() };
         refused_for(client.list_versions(list).await, "INVALID_SCOPE", "scope");
-        let diff = DiffRequest { from: Some(get("/")), to: Some(get(bad)), ..Default::default() };
-        refused_for(client.diff(diff).await, "INVALID_SCOPE", "to.scope");
+        let diff = DiffRequest { older: Some(get("/")), newer: Some(get(bad)), ..Default::default() };
+        refused_for(client.diff(diff).await, "INVALID_SCOPE", "newer.scope");
         let target = WatchTarget {
             namespace: "test".into(),
             config: "app".into(),
@@ -456,13 +456,13 @@ async fn fields_out_of_their_range_are_named() {
     let page = ListVersionsRequest { page_size: 1001, ..versions() };
     refused_for(client.list_versions(page).await, "INVALID_FIELD", "page_size");
     let lines = DiffRequest {
-        from: Some(get("/")),
-        to: Some(get("/production")),
+        older: Some(get("/")),
+        newer: Some(get("/production")),
         context_lines: Some(101),
         ..Default::default()
     };
     refused_for(client.diff(lines.clone()).await, "INVALID_FIELD", "context_lines");
-    refused_for(client.diff(DiffRequest { to: None, ..lines }).await, "INVALID_FIELD", "to");
+    refused_for(client.diff(DiffRequest { newer: None, ..lines }).await, "INVALID_FIELD", "newer");
     let watch = |targets: Vec<WatchTarget>| WatchRequest { targets, ..Default::default() };
     let target = WatchTarget { namespace: "test".into(), config: "app".into(), ..Default::default() };
     let twice = watch(vec![target.clone(), WatchTarget { scope: "/".into(), ..target.clone() }]);

@@ -142,7 +142,7 @@ async fn every_commit_comes_once_and_in_order_while_writers_write() {
         let commit = late.next().await.expect("a commit").commit;
         let layer = &commit.changes[0].layers[0];
         assert_eq!((commit.revision, layer.content.as_str()), (revision, ""));
-        assert!(layer.digest.starts_with("sha256:") && commit.hash.starts_with("sha256:"));
+        assert!(layer.digest.starts_with("sha256:") && commit.chain_hash.starts_with("sha256:"));
     }
 }
 

@@ -39,7 +39,7 @@ async fn history_says_who_when_why_and_what() {
     assert_eq!((commit.revision, commit.source()), (1, CommitSource::Set));
     assert_eq!((commit.reason.as_str(), commit.request_id.as_str()), ("because", "one"));
     assert_eq!(commit.annotations["ticket"], "C-1");
-    assert!(commit.hash.starts_with("sha256:") && commit.hash.len() == 71);
+    assert!(commit.chain_hash.starts_with("sha256:") && commit.chain_hash.len() == 71);
     let time = commit.time.expect("a time");
     let micros = |time: prost_types::Timestamp| time.seconds * 1_000_000 + i64::from(time.nanos / 1000);
     let after = std::time::SystemTime::now().into();
@@ -208,7 +208,7 @@ async fn a_page_of_history_fits_a_message_whatever_its_content() {
 }
 
 fn diff(from: GetRequest, to: GetRequest) -> DiffRequest {
-    DiffRequest { from: Some(from), to: Some(to), ..Default::default() }
+    DiffRequest { older: Some(from), newer: Some(to), ..Default::default() }
 }
 
 fn version(scope: &str, version: u64) -> GetRequest {
@@ -233,7 +233,7 @@ async fn a_diff_of_two_versions_says_what_became_of_each_value() {
     put(&mut client, "/", r#"{"a":1,"b":{"x":2,"y":[2]},"new":null}"#).await;
     let found = client.diff(diff(version("/", 1), version("/", 2))).await.expect("diff").into_inner();
     assert_eq!(shown(&found.changes), ["/b/x 1 -> 2", "/b/y [1,2] -> [2]", "-/gone true"]);
-    let (from, to) = (found.from.expect("a side"), found.to.expect("a side"));
+    let (from, to) = (found.older.expect("a side"), found.newer.expect("a side"));
     assert_eq!((from.version, to.version, from.content.as_str(), to.content.as_str()), (1, 2, "", ""));
     assert!(
         found.unified.contains("@@") && found.unified.contains("\n-  \"gone\": true\n"),
@@ -242,7 +242,7 @@ async fn a_diff_of_two_versions_says_what_became_of_each_value() {
     );
     // The layer as it is stored has its null.
     let layer = |number| GetRequest { view: View::Layer.into(), ..version("/", number) };
-    let request = DiffRequest { from: Some(layer(1)), to: Some(version("", 2)), ..Default::default() };
+    let request = DiffRequest { older: Some(layer(1)), newer: Some(version("", 2)), ..Default::default() };
     let found = client.diff(request).await.expect("diff").into_inner();
     assert_eq!(
         shown(&found.changes).last().map(String::as_str),
@@ -274,7 +274,7 @@ async fn a_diff_of_two_targets_takes_from_the_first_what_the_second_leaves_open(
     let other = GetRequest { config: "other".into(), ..Default::default() };
     let found = client.diff(diff(get("/production"), other)).await.expect("diff").into_inner();
     assert_eq!(shown(&found.changes), ["-/a 2", "+/b 1"]);
-    let to = found.to.expect("a side");
+    let to = found.newer.expect("a side");
     assert_eq!((to.config.as_str(), to.scope.as_str()), ("other", "/production"));
 }
 
@@ -290,12 +290,12 @@ async fn a_side_that_does_not_exist_counts_as_empty_and_a_version_that_never_was
     };
     for nothing in [missing, early, version("/", 0)] {
         let found = client.diff(diff(nothing.clone(), get("/"))).await.expect("diff").into_inner();
-        assert!(found.from.is_none() && found.to.is_some());
+        assert!(found.older.is_none() && found.newer.is_some());
         assert_eq!(shown(&found.changes), ["+/a 1"]);
         let found = client.diff(diff(get("/"), GetRequest { config: "app".into(), ..nothing.clone() })).await;
         let found = found.expect("diff").into_inner();
         if nothing.config == "app" {
-            assert!(found.to.is_none());
+            assert!(found.newer.is_none());
             assert_eq!(shown(&found.changes), ["-/a 1"]);
         }
     }
@@ -305,7 +305,7 @@ async fn a_side_that_does_not_exist_counts_as_empty_and_a_version_that_never_was
     // A deleted config is an empty one at the version that deleted it.
     client.delete(delete(None)).await.expect("delete");
     let found = client.diff(diff(version("/", 1), get("/"))).await.expect("diff").into_inner();
-    assert!(found.to.is_none());
+    assert!(found.newer.is_none());
     assert_eq!(shown(&found.changes), ["-/a 1"]);
 }
 

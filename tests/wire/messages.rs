@@ -19,7 +19,7 @@ async fn an_empty_request_is_refused_by_the_first_field_it_lacks() {
             "Set" => ("INVALID_FIELD", "change"),
             "Apply" | "Validate" => ("INVALID_FIELD", "changes"),
             "Rollback" => ("INVALID_FIELD", "to"),
-            "Diff" => ("INVALID_FIELD", "from"),
+            "Diff" => ("INVALID_FIELD", "older"),
             "Watch" => ("INVALID_FIELD", "targets"),
             "RequestProgress" => {
                 refused(raw::call(&server, name, vec![vec![]]).await, Code::NotFound, "WATCH_NOT_FOUND");

@@ -544,6 +544,6 @@ async fn many_values_below_one_long_name_are_more_than_an_answer_tells() {
     let request = ExplainRequest { namespace: "test".into(), config: "app".into(), ..Default::default() };
     refused(client.explain(request).await, Code::ResourceExhausted, "MESSAGE_TOO_LARGE");
     let at = |version| Some(GetRequest { at: Some(get_request::At::Version(version)), ..get("/") });
-    let request = DiffRequest { from: at(1), to: at(2), ..Default::default() };
+    let request = DiffRequest { older: at(1), newer: at(2), ..Default::default() };
     refused(client.diff(request).await, Code::ResourceExhausted, "MESSAGE_TOO_LARGE");
 }

@@ -71,7 +71,7 @@ async fn everything_said(client: &Client, scope: &str) -> Vec<(&'static str, Str
     let first = GetRequest { at: Some(get_request::At::Version(1)), ..get(scope) };
     let layer = GetRequest { view: View::Layer.into(), ..get(scope) };
     let part = GetRequest { pointer: "/token".into(), ..get(scope) };
-    let diff = DiffRequest { from: Some(first.clone()), to: Some(get(scope)), ..Default::default() };
+    let diff = DiffRequest { older: Some(first.clone()), newer: Some(get(scope)), ..Default::default() };
     let history = ListVersionsRequest { include_content: true, scope: Some(scope.into()), ..versions() };
     let list = ListRequest { namespace: "test".into(), ..Default::default() };
     let validate = ValidateRequest {
@@ -270,8 +270,8 @@ async fn reveals(admin: &Client) -> Vec<String> {
     let request = AuditServiceListRequest { filter: Some(filter), page_size: 1000, ..Default::default() };
     let entries = admin.audit().list(request).await.expect("listed").into_inner().entries;
     let told = |entry: &AuditEntry| {
-        let AuditEntry { actor, namespace, config, scope, method, .. } = entry;
-        format!("{actor} {namespace}/{config}{scope} {}", method.rsplit('/').next().expect("one"))
+        let AuditEntry { actor, namespace, config, scope, rpc_method, .. } = entry;
+        format!("{actor} {namespace}/{config}{scope} {}", rpc_method.rsplit('/').next().expect("one"))
     };
     entries.iter().rev().map(told).collect()
 }
@@ -287,7 +287,7 @@ async fn whoever_is_shown_secrets_is_in_the_audit_log() {
         scope: scope.into(),
         ..Default::default()
     };
-    let diff = DiffRequest { from: Some(get("/")), to: Some(get(scope)), ..Default::default() };
+    let diff = DiffRequest { older: Some(get("/")), newer: Some(get(scope)), ..Default::default() };
     let history = ListVersionsRequest { include_content: true, ..versions() };
     // Each by a credential of its own: what one does again and again is counted, not written again.
     let owner = async || guarded.bearer("owner").await;

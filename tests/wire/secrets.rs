@@ -219,8 +219,8 @@ async fn no_secret_is_found_on_disk_in_a_log_or_in_an_error_whatever_is_done_and
         "who may see it does: {read}"
     );
     let both = DiffRequest {
-        from: Some(GetRequest { at: Some(get_request::At::Version(1)), ..get("/production") }),
-        to: Some(get("/production")),
+        older: Some(GetRequest { at: Some(get_request::At::Version(1)), ..get("/production") }),
+        newer: Some(get("/production")),
         ..Default::default()
     };
     let diff = client.diff(both).await.expect("diff").into_inner();

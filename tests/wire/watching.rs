@@ -226,7 +226,7 @@ impl Told {
 fn part_of(message: WatchResponse) -> (Told, bool) {
     let revision = message.revision;
     match message.event.expect("an event") {
-        watch_response::Event::Snapshot(Snapshot { states, more, reset }) => {
+        watch_response::Event::Snapshot(Snapshot { states, more, is_reset: reset }) => {
             (Told { kind: Kind::Snapshot, revision, states, reset, parts: 1 }, more)
         }
         watch_response::Event::Update(Update { states, more }) => {

@@ -25,13 +25,13 @@ pub fn update(number: usize, config: String, content: String) -> Bytes {
 /// For one who holds it all already.
 pub fn current(number: usize) -> Bytes {
     let states = vec![TargetState { state: State::Current.into(), ..state(number, None) }];
-    watch_response(watch_response::Event::Snapshot(Snapshot { states, more: false, reset: false }))
+    watch_response(watch_response::Event::Snapshot(Snapshot { states, more: false, is_reset: false }))
 }
 
 pub fn snapshot(documents: impl Iterator<Item = (usize, String, String)>) -> Bytes {
     let state = |(number, config, content)| state(number, Some(document(config, content)));
     let states = documents.map(state).collect();
-    watch_response(watch_response::Event::Snapshot(Snapshot { states, more: false, reset: false }))
+    watch_response(watch_response::Event::Snapshot(Snapshot { states, more: false, is_reset: false }))
 }
 
 fn state(number: usize, document: Option<Document>) -> TargetState {

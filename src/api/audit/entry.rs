@@ -59,7 +59,7 @@ pub fn of_commit(sealed: &Sealed, filter: &Filter, sight: &AuditSight) -> Option
         count: 1,
         source: source_message(*source).into(),
         changes,
-        hash: sealed.hash.to_string(),
+        chain_hash: sealed.hash.to_string(),
         ..Default::default()
     })
 }
@@ -86,7 +86,7 @@ pub fn of_record(record: Record, filter: &Filter, sight: &AuditSight) -> Option<
         actor: event.actor,
         credential: event.credential,
         address: event.address,
-        method: event.method,
+        rpc_method: event.method,
         verb: event.verb,
         namespace: event.namespace,
         config: event.config,
@@ -98,7 +98,7 @@ pub fn of_record(record: Record, filter: &Filter, sight: &AuditSight) -> Option<
         first_time: event.first_time.map(time_message),
         last_time: event.last_time.map(time_message),
         detail: event.detail,
-        hash: hash.to_string(),
+        chain_hash: hash.to_string(),
         ..Default::default()
     })
 }
@@ -152,7 +152,7 @@ pub fn commits_proof(proof: CommitsProof) -> ChainProof {
         count: proof.commits,
         first: proof.first.0,
         newest: proof.newest.0,
-        hash: proof.hash.to_string(),
+        newest_hash: proof.hash.to_string(),
         broken: proof.broken.map(|broken| BrokenLink { number: broken.revision.0, message: broken.what }),
     }
 }
@@ -162,7 +162,7 @@ pub fn records_proof(proof: RecordsProof) -> ChainProof {
         count: proof.records,
         first: proof.first,
         newest: proof.newest,
-        hash: proof.hash.to_string(),
+        newest_hash: proof.hash.to_string(),
         broken: proof
             .broken
             .map(|broken| BrokenLink { number: broken.sequence, message: broken.to_string() }),

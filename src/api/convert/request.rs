@@ -189,10 +189,10 @@ pub fn explain(request: v1::ExplainRequest) -> Result<Read, Error> {
     read("", v1::GetRequest { namespace, config, scope, at, pointer, ..Default::default() })
 }
 
-/// The two sides of a diff, and the lines of context. What `to` leaves open is as in `from`.
+/// The two sides of a diff, and the lines of context. What `newer` leaves open is as in `older`.
 pub fn diff(request: v1::DiffRequest) -> Result<(Read, Read, Format, usize), Error> {
-    let from = request.from.ok_or_else(|| invalid("from", "must be set"))?;
-    let mut to = request.to.ok_or_else(|| invalid("to", "must be set"))?;
+    let from = request.older.ok_or_else(|| invalid("older", "must be set"))?;
+    let mut to = request.newer.ok_or_else(|| invalid("newer", "must be set"))?;
     for (to, from) in
         [(&mut to.namespace, &from.namespace), (&mut to.config, &from.config), (&mut to.scope, &from.scope)]
     {
@@ -207,7 +207,7 @@ pub fn diff(request: v1::DiffRequest) -> Result<(Read, Read, Format, usize), Err
     if lines > CONTEXT_LINES_MAX {
         return Err(invalid("context_lines", format!("at most {CONTEXT_LINES_MAX} are allowed")));
     }
-    Ok((read("from.", from)?, read("to.", to)?, format("format", request.format)?, lines as usize))
+    Ok((read("older.", from)?, read("newer.", to)?, format("format", request.format)?, lines as usize))
 }
 
 pub fn change(field: &str, change: v1::Change) -> Result<Change, Error> {

@@ -240,7 +240,7 @@ pub fn commit_message<'a>(
         request_id: request.as_ref().map(|request| request.id.clone()).unwrap_or_default(),
         annotations: annotations.clone(),
         changes: changes.collect(),
-        hash: sealed.hash.to_string(),
+        chain_hash: sealed.hash.to_string(),
         credential: author.credential.clone(),
         address: author.address.clone(),
         call_id: author.call_id.clone(),

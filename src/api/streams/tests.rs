@@ -119,7 +119,7 @@ async fn every_event_is_encoded_as_the_generated_message() {
     let token = resume_token(Epoch(5), Revision(9));
 
     let event = Event::Snapshot { revision: Revision(9), states: states(), more: true, reset: true };
-    let snapshot = v1::Snapshot { states: expected.clone(), more: true, reset: true };
+    let snapshot = v1::Snapshot { states: expected.clone(), more: true, is_reset: true };
     let response = v1::WatchResponse {
         revision: 9,
         resume_token: String::new(),

@@ -24,7 +24,7 @@ pub fn verify(data_dir: &Path) -> Result<AuditServiceVerifyResponse, Failure> {
         count: records.records,
         first: records.first,
         newest: records.newest,
-        hash: records.hash.to_string(),
+        newest_hash: records.hash.to_string(),
         broken: records
             .broken
             .map(|broken| BrokenLink { number: broken.sequence, message: broken.to_string() }),
@@ -49,7 +49,7 @@ fn commits(data_dir: &Path) -> Result<ChainProof, Failure> {
         count: proof.commits,
         first: proof.first.0,
         newest: proof.newest.0,
-        hash: proof.hash.to_string(),
+        newest_hash: proof.hash.to_string(),
         broken: proof.broken.map(|broken| BrokenLink { number: broken.revision.0, message: broken.what }),
     })
 }

@@ -28,11 +28,11 @@ pub fn show(proof: &v1::AuditServiceVerifyResponse, output: &Output) -> Outcome 
             [("commits", "revision", &proof.commits), ("audit log", "record", &proof.records)];
         for (chain, link, proof) in chains {
             let proof = proof.clone().unwrap_or_default();
-            let v1::ChainProof { count, first, newest, hash, broken } = &proof;
+            let v1::ChainProof { count, first, newest, newest_hash, broken } = &proof;
             match broken {
                 None if *count == 0 => output.line(&format!("{chain}: intact: there are none"))?,
                 None => output.line(&format!(
-                    "{chain}: intact: {count} proved, {link} {first} to {newest}, with the hash {hash}"
+                    "{chain}: intact: {count} proved, {link} {first} to {newest}, with the hash {newest_hash}"
                 ))?,
                 Some(broken) => {
                     let v1::BrokenLink { number, message } = broken;

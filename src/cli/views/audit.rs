@@ -68,7 +68,7 @@ impl From<&v1::AuditEntry> for AuditEntryView {
             actor: entry.actor.clone(),
             credential: entry.credential.clone(),
             address: entry.address.clone(),
-            method: entry.method.clone(),
+            method: entry.rpc_method.clone(),
             verb: entry.verb.clone(),
             namespace: entry.namespace.clone(),
             config: entry.config.clone(),
@@ -82,7 +82,7 @@ impl From<&v1::AuditEntry> for AuditEntryView {
             detail: entry.detail.clone(),
             source: entry.source().as_str_name(),
             changes: list(&entry.changes),
-            hash: entry.hash.clone(),
+            hash: entry.chain_hash.clone(),
         }
     }
 }
@@ -103,7 +103,7 @@ impl From<&v1::ChainProof> for ChainProofView {
             count: proof.count,
             first: proof.first,
             newest: proof.newest,
-            hash: proof.hash.clone(),
+            hash: proof.newest_hash.clone(),
             broken: proof
                 .broken
                 .as_ref()

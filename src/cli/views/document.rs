@@ -173,8 +173,8 @@ impl From<&v1::ValueChange> for ValueChangeView {
 impl From<&v1::DiffResponse> for DiffView {
     fn from(diff: &v1::DiffResponse) -> DiffView {
         DiffView {
-            from: diff.from.as_ref().map(Into::into),
-            to: diff.to.as_ref().map(Into::into),
+            from: diff.older.as_ref().map(Into::into),
+            to: diff.newer.as_ref().map(Into::into),
             changes: list(&diff.changes),
             unified: diff.unified.clone(),
             store_revision: diff.store_revision,

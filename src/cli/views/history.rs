@@ -93,7 +93,7 @@ impl From<&v1::Commit> for CommitView {
             request_id: commit.request_id.clone(),
             annotations: commit.annotations.clone().into_iter().collect(),
             changes: list(&commit.changes),
-            hash: commit.hash.clone(),
+            hash: commit.chain_hash.clone(),
         }
     }
 }

@@ -118,7 +118,7 @@ impl Held {
     pub(super) fn fold(&mut self, message: WatchResponse) -> Result<Option<Folded>, ProtocolError> {
         let (kind, states, more) = match message.event {
             Some(Message::Snapshot(snapshot)) => {
-                (Kind::Snapshot { reset: snapshot.reset }, snapshot.states, snapshot.more)
+                (Kind::Snapshot { reset: snapshot.is_reset }, snapshot.states, snapshot.more)
             }
             Some(Message::Update(update)) => (Kind::Update, update.states, update.more),
             Some(Message::Progress(_)) => (Kind::Progress, Vec::new(), false),

@@ -44,7 +44,7 @@ fn message(revision: u64, event: Message) -> WatchResponse {
 }
 
 fn snapshot(revision: u64, states: Vec<TargetState>) -> WatchResponse {
-    message(revision, Message::Snapshot(Snapshot { states, more: false, reset: false }))
+    message(revision, Message::Snapshot(Snapshot { states, more: false, is_reset: false }))
 }
 
 fn update(revision: u64, states: Vec<TargetState>) -> WatchResponse {
@@ -146,7 +146,7 @@ fn a_reset_anywhere_in_the_parts_is_one_and_what_it_does_not_name_is_forgotten()
     held.begin();
     held.fold(snapshot(9, vec![present("a", "1"), present("b", "2")])).unwrap();
     held.begin();
-    let part = Snapshot { states: vec![present("c", "3")], more: true, reset: true };
+    let part = Snapshot { states: vec![present("c", "3")], more: true, is_reset: true };
     held.fold(message(2, Message::Snapshot(part))).unwrap();
     let folded = held.fold(snapshot(2, vec![state("a", State::Current)])).unwrap().unwrap();
     assert_eq!(folded.kind, Kind::Snapshot { reset: true });
@@ -182,7 +182,7 @@ fn a_message_against_the_contract_changes_nothing() {
     held.begin();
     refused(&held, update(2, vec![present("a", "2")]));
     refused(&held, progress(2));
-    let part = Snapshot { states: vec![present("a", "2")], more: true, reset: false };
+    let part = Snapshot { states: vec![present("a", "2")], more: true, is_reset: false };
     held.fold(message(2, Message::Snapshot(part))).unwrap();
     refused(&held, update(2, vec![present("b", "2")]));
 }
@@ -295,7 +295,7 @@ impl Server {
         let held: Contents = held.collect();
         let current = held.iter().filter(|(config, content)| self.contents.get(*config) == Some(content));
         let states = current.map(|(config, _)| state(config, State::Current)).chain(self.states(&held));
-        let event = Snapshot { states: states.collect(), more: false, reset };
+        let event = Snapshot { states: states.collect(), more: false, is_reset: reset };
         self.sent = self.contents.clone();
         message(self.revision, Message::Snapshot(event))
     }
