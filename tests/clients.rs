@@ -26,7 +26,7 @@ fn python_client_gets_sets_validates_rolls_back_and_watches_through_restarts() {
 #[test]
 fn node_client_gets_sets_validates_rolls_back_and_watches_through_restarts() {
     let directory = tools::root().join("clients/node");
-    let Some(node) = tools::node(&directory) else { return };
+    let Some(node) = tools::node(&directory, "@grpc/grpc-js") else { return };
     let server = Server::start();
     suite(Command::new(node).arg("--test"), &directory, &server.address);
 }

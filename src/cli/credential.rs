@@ -52,5 +52,9 @@ fn read(path: PathBuf) -> Result<Token, Failure> {
     let shown = path.display();
     let text = std::fs::read_to_string(&path)
         .map_err(|error| Failure::io(format!("cannot read {shown}"), &error))?;
-    text.trim().parse::<Token>().map_err(|error| Failure::usage(format!("{shown}: {error}")))
+    // Editors of Windows put a byte order mark before the text.
+    text.trim_start_matches('\u{feff}')
+        .trim()
+        .parse::<Token>()
+        .map_err(|error| Failure::usage(format!("{shown}: {error}")))
 }

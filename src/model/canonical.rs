@@ -1,4 +1,10 @@
-//! Canonical JSON: RFC 8785, except that integers within i64 and u64 are written with all their digits.
+//! Canonical JSON: RFC 8785, with two exceptions, so that one number has one text and every text means one number:
+//! - a number whose value is an integer within i64 or u64 is written with all its digits, where RFC 8785 would round beyond
+//!   2^53: `4374094629981061120` and `4.37409462998106112e18` are one number;
+//! - a double beyond 64 bits is written with an exponent, `1e+20`, where RFC 8785 has digits up to 10^21. So an integer without an
+//!   exponent is always exact, and one beyond 64 bits can be refused wherever it is read.
+//!
+//! Texts stored before these exceptions are read as what they say, and keep the digests that they were stored with.
 
 use std::cmp::Ordering;
 use std::fmt::Write;
@@ -12,23 +18,31 @@ pub fn to_canonical(value: &Value) -> String {
     text
 }
 
-/// The normal form of a value: each number that canonical text writes as an integer within i64 or u64 is that integer,
-/// so that equal canonical texts mean equal values. Every parser of `model::text` ends with it.
+/// Brings a value into normal form: each number whose value is an integer within i64 or u64 becomes that integer, so that
+/// equal canonical texts mean equal values. Every parser of `model::text` ends with it.
 pub fn normalize(value: &mut Value) {
     match value {
         Value::Number(number) => {
-            if let Some(float) = number.as_f64().filter(|_| number.is_f64()) {
-                let text = ryu_js::Buffer::new().format_finite(float).to_owned();
-                if let Ok(integer) = text.parse::<u64>() {
-                    *number = integer.into();
-                } else if let Ok(integer) = text.parse::<i64>() {
-                    *number = integer.into();
-                }
+            if let Some(integer) = number.as_f64().filter(|_| number.is_f64()).and_then(integer_of) {
+                *number = integer;
             }
         }
         Value::Array(items) => items.iter_mut().for_each(normalize),
         Value::Object(members) => members.values_mut().for_each(normalize),
         Value::Null | Value::Bool(_) | Value::String(_) => {}
+    }
+}
+
+/// The integer that a double is, if it is one within i64 or u64.
+fn integer_of(float: f64) -> Option<Number> {
+    const BEYOND_U64: f64 = 18_446_744_073_709_551_616.0;
+    const I64_MIN: f64 = -9_223_372_036_854_775_808.0;
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range is checked")]
+    match float {
+        _ if float.fract() != 0.0 => None,
+        0.0..BEYOND_U64 => Some((float as u64).into()),
+        I64_MIN..0.0 => Some((float as i64).into()),
+        _ => None,
     }
 }
 
@@ -83,10 +97,28 @@ pub(super) fn compare_names(a: &str, b: &str) -> Ordering {
 }
 
 pub(super) fn write_number(number: &Number, text: &mut String) {
-    match number.as_f64() {
-        Some(float) if number.is_f64() => text.push_str(ryu_js::Buffer::new().format_finite(float)),
-        Some(_) | None => write!(text, "{number}").expect("a text takes what is written to it"),
+    match number.as_f64().filter(|_| number.is_f64()) {
+        Some(float) => match integer_of(float) {
+            Some(integer) => write_number(&integer, text),
+            None => write_float(float, text),
+        },
+        None => write!(text, "{number}").expect("a text takes what is written to it"),
     }
+}
+
+/// As ECMAScript does, but for integers: they have an exponent.
+fn write_float(float: f64, text: &mut String) {
+    let mut buffer = ryu_js::Buffer::new();
+    let written = buffer.format_finite(float);
+    let digits = written.strip_prefix('-').unwrap_or(written);
+    if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return text.push_str(written);
+    }
+    let (first, rest) = digits.split_at(1);
+    let (sign, fraction) = (&written[..written.len() - digits.len()], rest.trim_end_matches('0'));
+    let point = if fraction.is_empty() { "" } else { "." };
+    write!(text, "{sign}{first}{point}{fraction}e+{}", rest.len())
+        .expect("a text takes what is written to it");
 }
 
 /// RFC 8785 section 3.2.2.2: serde_json escapes exactly what ECMAScript's JSON.stringify does.
@@ -128,7 +160,15 @@ mod tests {
         check("1e-7", "1e-7");
         check("0.000001", "0.000001");
         check("333333333.33333329", "333333333.3333333");
-        check("1e20", "100000000000000000000");
+        check("4374094629981061120", "4374094629981061120");
+        check("4.37409462998106112e18", "4374094629981061120");
+        check("-4.37409462998106112e18", "-4374094629981061120");
+        check("18446744073709549568.0", "18446744073709549568");
+        check("18446744073709551616.0", "1.8446744073709552e+19");
+        check("-9223372036854775808.0", "-9223372036854775808");
+        check("-9223372036854777856.0", "-9.223372036854778e+18");
+        check("1e20", "1e+20");
+        check("-123e18", "-1.23e+20");
         check("123456789012345678901234", "1.2345678901234569e+23");
     }
 
@@ -165,6 +205,17 @@ mod tests {
             let [a_text, b_text] = [a, b].map(|float| to_canonical(&Value::from(float)));
             prop_assert_eq!(a_text == b_text, a == b);
             prop_assert_eq!(a_text.parse(), Ok(a));
+        }
+
+        #[test]
+        fn a_double_is_written_as_its_exact_value(float in prop_oneof![any::<f64>(), -2e19..2e19]) {
+            prop_assume!(float.is_finite());
+            let text = to_canonical(&Value::from(float));
+            match text.parse::<i128>() {
+                // The text of an integer is exact.
+                Ok(integer) => prop_assert_eq!(format!("{:.0}", float + 0.0), integer.to_string()),
+                Err(_) => prop_assert!(float.fract() != 0.0 || float.abs() > 9.2e18, "{}", text),
+            }
         }
     }
 }

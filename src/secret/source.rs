@@ -238,7 +238,10 @@ fn master(key: &Key) -> SealingKey {
 
 /// Without those that are empty or a comment.
 fn lines(text: &str) -> impl Iterator<Item = &str> {
-    text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'))
+    text.trim_start_matches('\u{feff}')
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
 }
 
 fn format_keys(keys: &[&Key]) -> Zeroizing<String> {

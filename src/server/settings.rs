@@ -522,7 +522,8 @@ fn read(path: &Path) -> Result<ServeArgs, SettingsError> {
     let text = std::fs::read_to_string(path)
         .map_err(|source| SettingsError::Unreadable { path: shown(), source })?;
     let wrong = |error: String| SettingsError::File { path: shown(), error };
-    let args: ServeArgs = toml::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+    let args: ServeArgs =
+        toml::from_str(text.trim_start_matches('\u{feff}')).map_err(|error| wrong(error.to_string()))?;
     if let Some(limits) = &args.limits {
         limits.limits().map_err(|error| wrong(format!("limits: {error}")))?;
     }

@@ -17,11 +17,11 @@ pub fn python(module: &str) -> Option<PathBuf> {
     found_or_skip(found.then_some(python), &format!("Python with {module}"))
 }
 
-/// Node, if the packages of `directory` are installed.
-pub fn node(directory: &Path) -> Option<PathBuf> {
+/// Node, if `package` is installed in `directory`.
+pub fn node(directory: &Path, package: &str) -> Option<PathBuf> {
     let runs = Command::new("node").arg("--version").output().is_ok_and(|output| output.status.success());
-    let installed = runs && directory.join("node_modules/@grpc/grpc-js").exists();
-    found_or_skip(installed.then(|| PathBuf::from("node")), "Node with @grpc/grpc-js")
+    let installed = runs && directory.join("node_modules").join(package).exists();
+    found_or_skip(installed.then(|| PathBuf::from("node")), &format!("Node with {package}"))
 }
 
 /// The real grpcurl, which a Python package carries.

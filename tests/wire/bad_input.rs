@@ -96,6 +96,7 @@ async fn documents_that_cannot_be_read_are_refused_with_the_place() {
         (text("a = 1\na = 2", Format::Toml), "DUPLICATE_KEY"),
         (text(r#"{"a":NaN}"#, Format::Json), "MALFORMED_DOCUMENT"),
         (text(r#"{"a":1e999}"#, Format::Json), "NUMBER_OUT_OF_RANGE"),
+        (text(r#"{"a":18446744073709551616}"#, Format::Json), "NUMBER_OUT_OF_RANGE"),
         (text("a: .nan", Format::Yaml), "NUMBER_OUT_OF_RANGE"),
         (text("a: -.inf", Format::Yaml), "NUMBER_OUT_OF_RANGE"),
         (text("a = nan", Format::Toml), "NUMBER_OUT_OF_RANGE"),
@@ -108,7 +109,7 @@ async fn documents_that_cannot_be_read_are_refused_with_the_place() {
         (text(&" ".repeat((1 << 20) + 1), Format::Toml), "LAYER_TOO_LARGE"),
         (text("[1]", Format::Json), "NOT_AN_OBJECT"),
         (text("null", Format::Json), "NOT_AN_OBJECT"),
-        (text("", Format::Yaml), "NOT_AN_OBJECT"),
+        (text("null", Format::Yaml), "NOT_AN_OBJECT"),
     ];
     for (change, reason) in bad {
         let shown = format!("{change:.120?}");

@@ -30,6 +30,7 @@ mod tags;
 mod tls;
 mod traces;
 mod validate;
+mod values;
 mod watch;
 mod watch_ending;
 mod watch_parts;

@@ -8,14 +8,14 @@ use tonic::transport::Channel;
 use super::support::*;
 use super::watching::*;
 
-type Schemas = SchemaServiceClient<Channel>;
+pub type Schemas = SchemaServiceClient<Channel>;
 
-async fn schemas(server: &TestServer) -> Schemas {
+pub async fn schemas(server: &TestServer) -> Schemas {
     let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{}", server.running.address()));
     Schemas::new(endpoint.expect("an address").connect().await.expect("the server listens"))
 }
 
-fn schema(content: &str) -> SchemaServicePutRequest {
+pub fn schema(content: &str) -> SchemaServicePutRequest {
     SchemaServicePutRequest {
         namespace: "test".into(),
         config: "app".into(),

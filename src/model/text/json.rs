@@ -7,7 +7,7 @@ use super::{DocumentError, DocumentErrorCode, NOT_A_DOUBLE};
 use crate::model::canonical::{sorted_members, to_canonical, write_string};
 
 pub fn parse(text: &str, bytes_max: usize) -> Result<Value, DocumentError> {
-    let tree = Tree::new(bytes_max);
+    let tree = Tree::new(bytes_max, integer_beyond_64_bits(text));
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let result = tree.build(&mut deserializer).and_then(|value| deserializer.end().map(|()| value));
     result.map_err(|error| {
@@ -19,6 +19,46 @@ pub fn parse(text: &str, bytes_max: usize) -> Result<Value, DocumentError> {
         }
         document_error
     })
+}
+
+/// Which number of a JSON text, counted from 0, is the first integer that neither i64 nor u64 has.
+fn integer_beyond_64_bits(text: &str) -> Option<usize> {
+    let bytes = text.as_bytes();
+    let (mut at, mut numbers) = (0, 0);
+    while at < bytes.len() {
+        match bytes[at] {
+            b'"' => {
+                at += 1;
+                while at < bytes.len() && bytes[at] != b'"' {
+                    at += if bytes[at] == b'\\' { 2 } else { 1 };
+                }
+                at += 1;
+            }
+            b'-' | b'0'..=b'9' => {
+                let length = number_length(&bytes[at..]);
+                if is_integer_beyond_64_bits(&text[at..at + length]) {
+                    return Some(numbers);
+                }
+                numbers += 1;
+                at += length;
+            }
+            _ => at += 1,
+        }
+    }
+    None
+}
+
+/// How many of the first bytes are those of a number.
+pub(super) fn number_length(bytes: &[u8]) -> usize {
+    let is_part = |byte: &u8| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E');
+    bytes.iter().take_while(|byte| is_part(byte)).count()
+}
+
+/// Whether a number is written as an integer, which neither i64 nor u64 has.
+pub(super) fn is_integer_beyond_64_bits(number: &str) -> bool {
+    let digits = number.strip_prefix('-').unwrap_or(number);
+    let is_integer = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    is_integer && number.parse::<i64>().is_err() && number.parse::<u64>().is_err()
 }
 
 fn what_is_wrong(error: &serde_json::Error) -> (DocumentErrorCode, String) {

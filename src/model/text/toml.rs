@@ -1,4 +1,4 @@
-//! TOML 1.0 in and out. Dates and times become RFC 3339 strings; TOML has no null. Knows no other format.
+//! TOML in and out: 1.1 is read, of which 1.0 is a part, and 1.0 is written. Dates and times become RFC 3339 strings; TOML has no null. Knows no other format.
 
 use std::borrow::Cow;
 
@@ -49,7 +49,9 @@ fn read(value: &Spanned<DeValue<'_>>, place: &mut Vec<String>) -> Result<Value, 
     match value.get_ref() {
         DeValue::String(string) => Ok(Value::String(string.to_string())),
         DeValue::Integer(integer) => read_integer(integer).ok_or_else(|| {
-            out_of_range("the integer is beyond 64 bits with a sign, which is all that TOML has")
+            out_of_range(
+                "the integer is beyond 64 bits with a sign, which is all that TOML has: write it as a string",
+            )
         }),
         DeValue::Float(float) => float
             .as_str()
@@ -59,7 +61,14 @@ fn read(value: &Spanned<DeValue<'_>>, place: &mut Vec<String>) -> Result<Value, 
             .map(Value::Number)
             .ok_or_else(|| out_of_range(NOT_A_DOUBLE)),
         DeValue::Boolean(boolean) => Ok(Value::Bool(*boolean)),
-        DeValue::Datetime(datetime) => Ok(Value::String(datetime.to_string())),
+        DeValue::Datetime(datetime) => {
+            let mut datetime = *datetime;
+            if let Some(time) = &mut datetime.time {
+                // TOML 1.1 can leave them out, RFC 3339 cannot.
+                time.second.get_or_insert(0);
+            }
+            Ok(Value::String(datetime.to_string()))
+        }
         DeValue::Array(array) => {
             let mut items = Vec::new();
             for (at, item) in array.iter().enumerate() {

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 
 use serde_json::Number;
 
+use super::json::{is_integer_beyond_64_bits, number_length};
 use crate::model::canonical::{compare_names, write_number, write_string};
 use crate::model::limits::DEPTH_MAX;
 
@@ -188,11 +189,13 @@ impl<'t> Reader<'t> {
     fn number(&mut self) -> Option<()> {
         let text = self.text;
         let start = self.at;
-        let is_part = |byte: &u8| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E');
-        self.at += text.as_bytes()[start..].iter().take_while(|byte| is_part(byte)).count();
+        self.at += number_length(&text.as_bytes()[start..]);
         let number = &text[start..self.at];
         if is_small_integer(number) {
             return Some(());
+        }
+        if is_integer_beyond_64_bits(number) {
+            return None;
         }
         let number: Number = serde_json::from_str(number).ok()?;
         self.rewrite(start, |written| write_number(&number, written));
@@ -257,6 +260,9 @@ mod tests {
             r#"{"a":1,"\u0061":2}"#,
             r#"{"b":1,"\u0061":2,"a":[,]}"#,
             r#"{"a":18446744073709551615,"b":18446744073709551616,"c":-9223372036854775809}"#,
+            r#"{"a":18446744073709551615,"b":[-9223372036854775808,4.37409462998106112e18,1e20,-1E+020]}"#,
+            r#"{"a":"\"18446744073709551616\\","b":-9223372036854775809}"#,
+            r#"{"a":"\"18446744073709551616\\","b":9223372036854775809}"#,
             r#"{"a":[0,-1,-0,0.0,-10,01,1.5e3]}"#,
             r#"{"a":[0,-1,-0,0.0,-10,0.1,1.5e3,123456789012345678,-1234567890123456789]}"#,
             r#"{"a":01}"#,

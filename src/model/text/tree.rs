@@ -6,7 +6,7 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-use super::{DUPLICATE_KEY, DocumentError, DocumentErrorCode, NOT_A_DOUBLE};
+use super::{BEYOND_64_BITS, DUPLICATE_KEY, DocumentError, DocumentErrorCode, NOT_A_DOUBLE};
 use crate::model::limits::DEPTH_MAX;
 use crate::model::{Pointer, depth};
 
@@ -14,6 +14,10 @@ use crate::model::{Pointer, depth};
 /// in its own way.
 pub struct Tree {
     bytes_max: usize,
+    /// Which of the numbers of the document, counted from 0, is an integer beyond 64 bits.
+    integer_beyond: Option<usize>,
+    /// Numbers so far.
+    numbers: Cell<usize>,
     /// At least as many bytes as the canonical text will have.
     bytes: Cell<usize>,
     /// What this module refused.
@@ -23,8 +27,17 @@ pub struct Tree {
 }
 
 impl Tree {
-    pub fn new(bytes_max: usize) -> Tree {
-        Tree { bytes_max, bytes: Cell::new(0), refusal: RefCell::default(), place: RefCell::default() }
+    /// `integer_beyond` is the number, counted from 0, that is an integer beyond 64 bits, if there is one: a deserializer has made
+    /// a double of it.
+    pub fn new(bytes_max: usize, integer_beyond: Option<usize>) -> Tree {
+        Tree {
+            bytes_max,
+            integer_beyond,
+            numbers: Cell::new(0),
+            bytes: Cell::new(0),
+            refusal: RefCell::default(),
+            place: RefCell::default(),
+        }
     }
 
     pub fn build<'de, D: Deserializer<'de>>(&self, deserializer: D) -> Result<Value, D::Error> {
@@ -52,6 +65,14 @@ impl Tree {
     /// Notes on the way up which member or element an error is in.
     fn within<T, E>(&self, result: Result<T, E>, token: impl FnOnce() -> String) -> Result<T, E> {
         result.inspect_err(|_| self.place.borrow_mut().push(token()))
+    }
+
+    fn count_number<E: Error>(&self) -> Result<(), E> {
+        let at = self.numbers.replace(self.numbers.get() + 1);
+        if self.integer_beyond == Some(at) {
+            return Err(self.refuse(DocumentErrorCode::NumberOutOfRange, BEYOND_64_BITS));
+        }
+        self.count(1)
     }
 
     fn count<E: Error>(&self, bytes: usize) -> Result<(), E> {
@@ -105,17 +126,17 @@ impl<'de> Visitor<'de> for &Node<'_> {
     }
 
     fn visit_i64<E: Error>(self, value: i64) -> Result<Value, E> {
-        self.tree.count(1)?;
+        self.tree.count_number()?;
         Ok(value.into())
     }
 
     fn visit_u64<E: Error>(self, value: u64) -> Result<Value, E> {
-        self.tree.count(1)?;
+        self.tree.count_number()?;
         Ok(value.into())
     }
 
     fn visit_f64<E: Error>(self, value: f64) -> Result<Value, E> {
-        self.tree.count(1)?;
+        self.tree.count_number()?;
         match Number::from_f64(value) {
             Some(number) => Ok(Value::Number(number)),
             None => Err(self.tree.refuse(DocumentErrorCode::NumberOutOfRange, NOT_A_DOUBLE)),

@@ -1,0 +1,113 @@
+//! Values arrive as they were sent, or are refused.
+
+use confwatch::proto::v1::*;
+use tonic::Code;
+
+use super::schemas::{schema as put_schema, schemas};
+use super::support::*;
+
+fn text(content: &str, format: Format) -> Change {
+    change("/", change::Action::Replace(Text { content: content.into(), format: format.into() }))
+}
+
+async fn get_as(client: &mut Client, format: Format) -> Document {
+    let request = GetRequest { format: format.into(), ..get("/") };
+    client.get(request).await.expect("get").into_inner().document.expect("a document")
+}
+
+#[tokio::test]
+async fn one_number_has_one_digest_however_it_is_written() {
+    let server = TestServer::start().await;
+    let mut client = server.client().await;
+    let exact = r#"{"a":[4374094629981061120,9007199254740992,-9223372036854775808,1]}"#;
+    let first = put(&mut client, "/", exact).await.document.expect("the layer");
+    for (content, format) in [
+        (r#"{"a":[4.37409462998106112e18,9007199254740992.0,-9223372036854775808.0,1e0]}"#, Format::Json),
+        ("a: [4.37409462998106112e+18, 9007199254740992., -9223372036854775808, 0x1]", Format::Yaml),
+        ("a = [4.37409462998106112e18, 9007199254740992, -9223372036854775808.0, 1.0]", Format::Toml),
+    ] {
+        let again = client.set(set(text(content, format))).await.expect(content).into_inner();
+        assert_eq!(again.document.expect("the layer").digest, first.digest, "{content}");
+        assert_eq!(content_of(&mut client).await, exact, "{content}");
+    }
+    // Beyond 64 bits a number is a double, and what is answered can be sent again.
+    put(&mut client, "/", r#"{"a":[1e20,-18446744073709551616.0]}"#).await;
+    let document = get_as(&mut client, Format::Json).await;
+    assert_eq!(document.content, r#"{"a":[1e+20,-1.8446744073709552e+19]}"#);
+    let again = put(&mut client, "/", &document.content).await;
+    assert!(!again.changed);
+}
+
+async fn content_of(client: &mut Client) -> String {
+    content(client, get("/")).await
+}
+
+#[tokio::test]
+async fn an_integer_beyond_64_bits_is_refused_wherever_it_comes_in() {
+    let server = TestServer::start().await;
+    let (mut client, mut schemas) = (server.client().await, schemas(&server).await);
+    put(&mut client, "/", r#"{"a":1}"#).await;
+    for integer in ["18446744073709551616", "-9223372036854775809", "100000000000000000000000"] {
+        for (change, field, pointer) in [
+            (text(&format!(r#"{{"b":[1,{{"c":{integer}}}]}}"#), Format::Json), "change.replace", "/b/1/c"),
+            (text(&format!("b:\n- c: {integer}"), Format::Yaml), "change.replace", "/b/0/c"),
+            (text(&format!("b = [1, {{c = {integer}}}]"), Format::Toml), "change.replace", "/b/1/c"),
+            (merge_patch("/", &format!(r#"{{"b":{integer}}}"#)), "change.merge_patch", "/b"),
+            (
+                json_patch("/", &format!(r#"[{{"op":"add","path":"/b","value":{integer}}}]"#)),
+                "change.json_patch",
+                "/0/value",
+            ),
+            (assign("/", &[("b.c", integer)]), "change.assign", "/b/c"),
+            (assign("/", &[("b", &format!("[{integer}]"))]), "change.assign", "/b/0"),
+        ] {
+            let status = client.set(set(change)).await;
+            let status = refused_for(status, "NUMBER_OUT_OF_RANGE", field);
+            let (_, _, about) = told(&status);
+            assert_eq!(about["pointer"], pointer, "{status:?}");
+        }
+        let schema = format!(r#"{{"properties":{{"a":{{"maximum":{integer}}}}}}}"#);
+        let status = schemas.put(put_schema(&schema)).await.expect_err("refused");
+        assert_eq!(told(&status).1, "NUMBER_OUT_OF_RANGE", "{status:?}");
+    }
+    assert_eq!(content_of(&mut client).await, r#"{"a":1}"#);
+    assert_eq!(store_revision(&mut client).await, 1);
+}
+
+#[tokio::test]
+async fn yaml_is_read_by_the_core_schema() {
+    let server = TestServer::start().await;
+    let mut client = server.client().await;
+    let yaml = "date: 2026_8_6\nbits: 0b11\nhex: [0x1F, -0x1F, 0X1F]\ntruth: [true, True, tRue, yes]\nnothing: [nULL]\n";
+    client.set(set(text(yaml, Format::Yaml))).await.expect("set");
+    assert_eq!(
+        content_of(&mut client).await,
+        r#"{"bits":"0b11","date":"2026_8_6","hex":[31,"-0x1F","0X1F"],"nothing":["nULL"],"truth":[true,true,"tRue","yes"]}"#
+    );
+    let strings = r#"{"a":["\tx\ny\n","00:00","1,000","0b11","12e5"]}"#;
+    put(&mut client, "/", strings).await;
+    let document = get_as(&mut client, Format::Yaml).await;
+    assert_eq!(document.content, "a:\n- \"\\tx\\ny\\n\"\n- \"00:00\"\n- \"1,000\"\n- \"0b11\"\n- \"12e5\"\n");
+}
+
+#[tokio::test]
+async fn a_text_with_comments_only_is_an_empty_layer_and_a_byte_order_mark_is_skipped() {
+    let server = TestServer::start().await;
+    let mut client = server.client().await;
+    for format in [Format::Yaml, Format::Toml] {
+        for nothing in ["", "# a = 1\n", "\u{feff}# a\n"] {
+            put(&mut client, "/", r#"{"a":1}"#).await;
+            client.set(set(text(nothing, format))).await.expect(nothing);
+            assert_eq!(content_of(&mut client).await, "{}", "{format:?} {nothing:?}");
+        }
+        let set = client.set(set(text("null", format))).await;
+        assert_eq!(set.expect_err("null is no object").code(), Code::InvalidArgument);
+    }
+    for (content, format) in
+        [("\u{feff}{\"a\":2}", Format::Json), ("\u{feff}a: 2", Format::Yaml), ("\u{feff}a = 2", Format::Toml)]
+    {
+        put(&mut client, "/", "{}").await;
+        client.set(set(text(content, format))).await.expect(content);
+        assert_eq!(content_of(&mut client).await, r#"{"a":2}"#, "{format:?}");
+    }
+}
