@@ -40,8 +40,10 @@ pub struct PeerCertificate {
     pub subject: String,
     /// The last CN of the subject.
     pub common_name: Option<String>,
-    /// The subject alternative names: host names, URIs such as `spiffe://...`, and e-mail addresses, in their order.
+    /// The subject alternative names that are host names or e-mail addresses, in their order.
     pub names: Vec<String>,
+    /// The subject alternative names that are URIs, such as `spiffe://...`, in their order.
+    pub uris: Vec<String>,
     /// SHA-256 of the certificate in DER.
     pub fingerprint: [u8; 32],
     /// After this moment it no longer holds.

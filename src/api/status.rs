@@ -292,6 +292,7 @@ fn reason_of_jwt(error: &JwtError) -> &'static str {
         | JwtError::UnknownKey(_)
         | JwtError::Signature
         | JwtError::NotYet
+        | JwtError::LifetimeTooLong
         | JwtError::Audience
         | JwtError::Issuer => "CREDENTIAL_UNKNOWN",
     }

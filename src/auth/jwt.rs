@@ -40,6 +40,8 @@ pub enum JwtError {
     Signature,
     #[error("the JSON web token has expired")]
     Expired,
+    #[error("the JSON web token holds for longer than is accepted here")]
+    LifetimeTooLong,
     #[error("the JSON web token does not hold yet")]
     NotYet,
     #[error("the JSON web token is for another audience")]

@@ -17,7 +17,7 @@ pub use access::{Access, Denied, Permit, Permits, Sight};
 pub use caller::{Caller, Credential};
 pub use policy::{Decision, Grants, Policy, Resource, Verb};
 pub use problem::Problem;
-pub use subject::{GROUPS_MAX, Group, Principal, Subject, SubjectError, SubjectKind};
+pub use subject::{GROUPS_MAX, Group, ISSUER_SEPARATOR, Principal, Subject, SubjectError, SubjectKind};
 pub use token::{TokenError, TokenSet};
 
 use crate::model::Namespace;

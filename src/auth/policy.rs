@@ -10,7 +10,8 @@
 //! ```
 //!
 //! Rights only add up: nothing forbids. `*` in the names of namespaces, configs and subjects stands for any characters; the subject `*` is
-//! everybody whose credential is good. A scope covers itself and all below: `/staging` does not allow a write at `/`, which changes
+//! everybody whose credential is good. The namespace of the server, `confwatch`, is granted by its full name only, or by `*` on config `*`,
+//! which is everything. A scope covers itself and all below: `/staging` does not allow a write at `/`, which changes
 //! production too. Nothing of a binding has a default, so that no right grows by what was forgotten.
 //!
 //! Reading a target takes `read` at its own scope, and what it inherits comes with it. `Need` has the exceptions: what governs configs,
@@ -27,13 +28,13 @@ mod role;
 mod tests;
 mod verb;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::{Value, json};
 
-use super::{POLICY, Principal, Problem, RESERVED_NAMESPACE, Subject};
+use super::{POLICY, Principal, Problem, RESERVED_NAMESPACE, Subject, SubjectKind};
 use crate::model::{ConfigName, Namespace, Scope};
 use binding::{Binding, SubjectPattern};
 use pattern::Pattern;
@@ -110,6 +111,23 @@ impl Policy {
         let policy = Resource::config(namespace, ConfigName::parse(POLICY).expect("a name"), Scope::global());
         let need = policy.need(Verb::Write);
         self.bindings.iter().any(|binding| binding.meets(&need) && !binding.subjects.is_empty())
+    }
+
+    /// Bindings to `admin` whose patterns match the namespace of the server without granting it, as they are written. Before patterns were
+    /// kept from that namespace they did grant it.
+    pub fn bindings_missing_reserved(&self) -> Vec<String> {
+        let missing = self.bindings.iter().filter(|binding| binding.misses_reserved());
+        missing.map(|binding| format!("binding {} ({binding})", binding.index)).collect()
+    }
+
+    /// The users and groups that its bindings name, as they are written: patterns too.
+    pub fn named_users_and_groups(&self) -> BTreeSet<String> {
+        let subjects = self.bindings.iter().flat_map(|binding| &binding.subjects);
+        let named = subjects.filter(|subject| match subject {
+            SubjectPattern::Everybody => false,
+            SubjectPattern::Named { kind, .. } => matches!(kind, SubjectKind::User | SubjectKind::Group),
+        });
+        named.map(ToString::to_string).collect()
     }
 
     /// Whether this one may, and why.

@@ -7,6 +7,9 @@ use crate::model::nearest::nearest;
 
 /// The longest name of a subject or a group, in bytes.
 pub const NAME_BYTES_MAX: usize = 256;
+/// Stands in names of users and groups between the prefix of an issuer of JSON web tokens and the name that the issuer gives. Names that the
+/// server gives itself never have one, so that no issuer can speak in the name of another, nor of the built-in administrator.
+pub const ISSUER_SEPARATOR: char = '#';
 /// The most groups of one caller.
 pub const GROUPS_MAX: usize = 1000;
 
@@ -53,8 +56,12 @@ pub enum SubjectError {
     Empty,
     #[error("the name has {0} bytes, at most {NAME_BYTES_MAX} are allowed")]
     TooLong(usize),
-    #[error("the name has a control character, or white space at an end")]
+    #[error("the name has an unprintable character, or white space at an end")]
     Character,
+    #[error("the certificate has a SPIFFE id and {0} URIs in all, exactly one is allowed")]
+    SeveralUris(usize),
+    #[error("the name has the form of a SPIFFE id, and is no URI of the certificate")]
+    NoSpiffeId,
     #[error("a caller is in {0} groups, at most {GROUPS_MAX} are allowed")]
     TooManyGroups(usize),
 }
@@ -145,6 +152,12 @@ impl Principal {
     pub fn groups(&self) -> &[Group] {
         &self.groups
     }
+
+    /// The first of its names, of the subject and its groups, that has the form of a name from an issuer: `PREFIX#NAME`.
+    pub fn name_of_issuer(&self) -> Option<&str> {
+        let groups = self.groups.iter().map(Group::as_str);
+        std::iter::once(self.subject.name()).chain(groups).find(|name| name.contains(ISSUER_SEPARATOR))
+    }
 }
 
 impl SubjectError {
@@ -158,6 +171,8 @@ impl SubjectError {
             SubjectError::Empty
             | SubjectError::TooLong(_)
             | SubjectError::Character
+            | SubjectError::SeveralUris(_)
+            | SubjectError::NoSpiffeId
             | SubjectError::TooManyGroups(_) => String::new(),
         }
     }
@@ -171,10 +186,16 @@ fn check(name: &str) -> Result<(), SubjectError> {
         return Err(SubjectError::TooLong(name.len()));
     }
     // History shows names in lines and columns.
-    if name.trim() != name || name.chars().any(char::is_control) {
+    if name.trim() != name || name.chars().any(is_unprintable) {
         return Err(SubjectError::Character);
     }
     Ok(())
+}
+
+/// Control characters, and those that change the direction of text or take no room: a name with one could pass for another.
+fn is_unprintable(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 /// As much of a text as an error repeats.
@@ -225,7 +246,8 @@ mod tests {
         check("usr:alice", "there is no kind \"usr\"", "did you mean \"user:\"?");
         check("user:", "must not be empty", "");
         check(&format!("user:{}", "x".repeat(257)), "has 257 bytes", "");
-        for bad in ["user: a", "user:a\n", "user:a\0b", "user:a\u{85}b"] {
+        for bad in ["user: a", "user:a\n", "user:a\0b", "user:a\u{85}b", "user:a\u{202e}b", "user:a\u{200b}"]
+        {
             assert_eq!(Subject::parse(bad), Err(SubjectError::Character), "{bad:?}");
         }
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::auth::{POLICY, Policy, Problem, TOKENS, TokenSet, is_reserved};
-use crate::model::{ConfigChange, LayerKind};
+use crate::model::{ConfigChange, LayerKind, Timestamp};
 use crate::validate::{Finding, Found, Report, Severity, check_place};
 
 use super::state::ConfigState;
@@ -25,9 +25,15 @@ fn document(config: &ConfigState) -> Option<Value> {
     Some(config.layer_at(LayerKind::Base, "/")?.layer.content.to_value())
 }
 
-/// Refuses a policy, tokens and quotas that could not be read, and a policy that nobody could change any more, whatever kind of write makes
-/// them: a rollback and a deletion, too. Everybody would be locked out.
-pub(super) fn check_access(change: &ConfigChange, after: &ConfigState, report: &mut Report) {
+/// Refuses a policy, tokens and quotas that could not be read, a policy that nobody could change any more, and tokens among which a revoked
+/// one would be good again, whatever kind of write makes them: a rollback and a deletion, too.
+pub(super) fn check_access(
+    change: &ConfigChange,
+    before: Option<&ConfigState>,
+    after: &ConfigState,
+    now: Timestamp,
+    report: &mut Report,
+) {
     let name = change.id.config.as_str();
     if !is_reserved(&change.id.namespace) || ![POLICY, TOKENS, QUOTAS].contains(&name) {
         return;
@@ -46,14 +52,22 @@ pub(super) fn check_access(change: &ConfigChange, after: &ConfigState, report: &
             Ok(_) => vec![nobody("no binding lets anybody change the policy any more")],
             Err(problems) => problems,
         },
+        (QUOTAS, None) => vec![],
         (QUOTAS, Some(document)) => {
             for found in quota_problems(document) {
                 report.add(Finding::at(&change.id, &crate::model::Scope::global(), found));
             }
             vec![]
         }
-        (_, Some(document)) => TokenSet::parse(document).err().unwrap_or_default(),
-        (_, None) => vec![],
+        (_, document) => match document.as_ref().map_or_else(|| Ok(TokenSet::default()), TokenSet::parse) {
+            // What is stored can be read: it was checked when it was written.
+            Ok(tokens) => {
+                let stored = before.and_then(self::document).map(|stored| TokenSet::parse(&stored));
+                let stored = stored.and_then(Result::ok).unwrap_or_default();
+                tokens.problems_after(&stored, now)
+            }
+            Err(problems) => problems,
+        },
     };
     for Problem { pointer, message, suggestion } in problems {
         let found = Found { severity: Severity::Error, code: CODE.into(), pointer, message, suggestion };

@@ -89,7 +89,7 @@ pub(super) fn check<'a>(
     let mut checked: BTreeMap<&ConfigId, Checked<'_>> = BTreeMap::new();
     let mut told = Told::new();
     for (change, after) in changes.iter().zip(after).filter(|(change, _)| !change.layers.is_empty()) {
-        check_access(change, after, &mut report);
+        check_access(change, base(&change.id).map(Arc::as_ref), after, planning.now, &mut report);
         let ungoverned = governings[&change.id.namespace].is_none();
         if change.id.config.is_ordinary() {
             if ungoverned && !look.lints_everywhere {

@@ -297,14 +297,16 @@ impl Pipeline {
         {
             return Err(Error::ReasonRequired(namespace.clone()));
         }
+        let now = (self.clock)();
         let planning = Planning {
             limits: &self.limits,
             vault: &self.vault,
             validate_only: write.validate_only,
             look: &write.look,
             sight: write.sight.as_ref(),
+            now,
         };
-        plan(bases, &write.intent, (self.clock)(), &planning)
+        plan(bases, &write.intent, now, &planning)
     }
 
     /// Queues what was planned. `None` if it has to be planned anew: somebody else was faster, or has the turn.

@@ -96,6 +96,7 @@ pub(super) struct Planning<'a> {
     pub look: &'a Look,
     /// What the caller may read and reveal. `None`: the server writes for itself, and sees everything.
     pub sight: Option<&'a Sight>,
+    pub now: Timestamp,
 }
 
 /// Makes the plan for a write at `now`. Fails as the write would.

@@ -1,5 +1,6 @@
 //! Who is let in when the server starts: the guard that the settings ask for, and the administrator of a new store. Knows no call.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -13,7 +14,9 @@ use anyhow::{Context, anyhow, ensure};
 use super::settings::{AuthMode, JwtIssuer, Settings};
 use crate::api::guard::Guard;
 use crate::auth::jwt::{Claim, JwtSettings, Keeper, KeySet, KeySource, Timing, Verifier};
-use crate::auth::{Access, POLICY, Policy, Principal, RESERVED_NAMESPACE, Subject, TOKENS, token};
+use crate::auth::{
+    Access, ISSUER_SEPARATOR, POLICY, Policy, Principal, RESERVED_NAMESPACE, Subject, TOKENS, TokenSet, token,
+};
 use crate::engine::{Action, Change, Engine, Intent, Origin, Text, Viewer, Write, access_document};
 use crate::model::text::Format;
 use crate::model::{Author, ConfigId, ConfigName, LayerKey, Namespace, Scope, Source};
@@ -72,8 +75,36 @@ pub(super) async fn guard(
                 Some(issuer) => Some(keeper(issuer).await?),
                 None => None,
             };
+            report_names(engine, settings.jwt.as_ref());
             Ok(Guard::on(engine.clone(), keeper)?)
         }
+    }
+}
+
+/// Says which bindings of the policy may be meant for somebody whom they are not for. They were, before names of issuers had a prefix and
+/// before patterns were kept from the namespace of the server.
+fn report_names(engine: &Engine, issuer: Option<&JwtIssuer>) {
+    let state = engine.state();
+    let stored = |name: &str| access_document(state.config(&reserved(name)));
+    let Some(policy) = stored(POLICY).and_then(|policy| Policy::parse(&policy).ok()) else { return };
+    for binding in policy.bindings_missing_reserved() {
+        tracing::warn!(
+            binding,
+            "a pattern does not grant the namespace confwatch: if that is meant, name it in a binding of its own"
+        );
+    }
+    let Some(issuer) = issuer else { return };
+    let tokens = stored(TOKENS).and_then(|tokens| TokenSet::parse(&tokens).ok()).unwrap_or_default();
+    let known: BTreeSet<String> = tokens.names();
+    let strangers = policy.named_users_and_groups().into_iter();
+    for name in strangers.filter(|name| !name.contains(['*', ISSUER_SEPARATOR]) && !known.contains(name)) {
+        let (kind, own) = name.split_once(':').unwrap_or_default();
+        let meant = format!("{kind}:{}{own}", issuer.prefix);
+        tracing::warn!(
+            name,
+            meant,
+            "the policy names somebody for whom there is no API token: names in JSON web tokens have the prefix of their issuer"
+        );
     }
 }
 
@@ -85,6 +116,8 @@ async fn keeper(issuer: &JwtIssuer) -> anyhow::Result<Keeper> {
         subject_claim: Claim::Member("sub".to_owned()),
         group_claims: issuer.groups_claims.iter().map(claim).collect::<Result<_, _>>()?,
         leeway: LEEWAY,
+        prefix: issuer.prefix.as_str().into(),
+        lifetime_max: issuer.lifetime_max,
     };
     let source = KeySource::parse(&issuer.keys, KEYS_TIMEOUT)?;
     let timing = Timing::of(&source, issuer.keys_interval);

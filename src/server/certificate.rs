@@ -40,24 +40,31 @@ pub(super) fn read(certificate: &CertificateDer<'_>) -> Result<PeerCertificate, 
     Ok(PeerCertificate {
         subject: rfc4514(parsed.subject()),
         common_name: common_name.and_then(|name| name.as_str().ok()).map(str::to_owned),
-        names: names.iter().filter_map(text_of).collect(),
+        names: names.iter().filter_map(host_or_mail).collect(),
+        uris: names.iter().filter_map(uri).collect(),
         fingerprint: Sha256::digest(certificate).into(),
         not_after: Timestamp(parsed.validity().not_after.timestamp().saturating_mul(1_000_000)),
     })
 }
 
-fn text_of(name: &GeneralName<'_>) -> Option<String> {
+fn host_or_mail(name: &GeneralName<'_>) -> Option<String> {
     match name {
-        GeneralName::DNSName(name) | GeneralName::RFC822Name(name) | GeneralName::URI(name) => {
-            Some((*name).to_owned())
-        }
-        GeneralName::OtherName(..)
+        GeneralName::DNSName(name) | GeneralName::RFC822Name(name) => Some((*name).to_owned()),
+        GeneralName::URI(_)
+        | GeneralName::OtherName(..)
         | GeneralName::X400Address(_)
         | GeneralName::DirectoryName(_)
         | GeneralName::EDIPartyName(_)
         | GeneralName::IPAddress(_)
         | GeneralName::RegisteredID(_)
         | GeneralName::Invalid(..) => None,
+    }
+}
+
+fn uri(name: &GeneralName<'_>) -> Option<String> {
+    match name {
+        GeneralName::URI(uri) => Some((*uri).to_owned()),
+        _ => None,
     }
 }
 
@@ -144,7 +151,8 @@ mod tests {
         let read = read(&certificate).expect("it is read");
         assert_eq!(read.subject, "CN=deploy,O=Example");
         assert_eq!(read.common_name.as_deref(), Some("deploy"));
-        assert_eq!(read.names, ["deploy.internal", "spiffe://example.com/deploy", "deploy@example.com"]);
+        assert_eq!(read.names, ["deploy.internal", "deploy@example.com"]);
+        assert_eq!(read.uris, ["spiffe://example.com/deploy"]);
         assert_eq!(read.not_after.to_string(), "2031-05-06T00:00:00Z");
         assert_eq!(read.fingerprint[..], Sha256::digest(&certificate)[..]);
     }

@@ -25,6 +25,8 @@ pub struct ConnectionCounts {
     pub handshakes_timed_out: AtomicU64,
     /// The client did not begin HTTP/2 in time.
     pub prefaces_timed_out: AtomicU64,
+    /// Closed since a trusted proxy did not say in time whose connection it passes on.
+    pub unannounced: AtomicU64,
     /// Ended since their client said too much that leads to nothing.
     pub noisy: AtomicU64,
     /// Ended since they were without a call for as long as a connection may be.
@@ -64,6 +66,12 @@ pub(super) struct Admitted {
     network: IpAddr,
 }
 
+/// The place of a connection of which it is not known yet whose it is.
+#[derive(Debug)]
+pub(super) struct Unannounced {
+    connections: Arc<Connections>,
+}
+
 /// Why a connection is closed at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum TooMany {
@@ -76,6 +84,17 @@ pub(super) enum TooMany {
 impl Connections {
     pub(super) fn new(max: usize, of_address_max: usize) -> Connections {
         Connections { counts: ConnectionCounts::default(), max, of_address_max, open: Mutex::default() }
+    }
+
+    /// A connection of which a trusted proxy has yet to say whose it is: one of all, and of no address.
+    pub(super) fn admit_unannounced(self: &Arc<Connections>) -> Result<Unannounced, TooMany> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if open.all >= self.max {
+            self.counts.refused_in_all.fetch_add(1, Relaxed);
+            return Err(TooMany::InAll(self.max));
+        }
+        open.all += 1;
+        Ok(Unannounced { connections: Arc::clone(self) })
     }
 
     pub(super) fn admit(self: &Arc<Connections>, address: IpAddr) -> Result<Admitted, TooMany> {
@@ -95,6 +114,12 @@ impl Connections {
         self.counts.open.fetch_add(1, Relaxed);
         self.counts.admitted.fetch_add(1, Relaxed);
         Ok(Admitted { connections: Arc::clone(self), network })
+    }
+}
+
+impl Drop for Unannounced {
+    fn drop(&mut self) {
+        self.connections.open.lock().unwrap_or_else(PoisonError::into_inner).all -= 1;
     }
 }
 

@@ -15,6 +15,7 @@ use super::calls::Calls;
 use super::connection;
 use super::connections::{Admitted, Connections, TooMany};
 use super::front::Front;
+use super::proxy;
 use super::received::Requests;
 use super::settings::Settings;
 use super::tls::{self, Secured, Tls};
@@ -56,16 +57,16 @@ pub(super) async fn serve(listener: TcpListener, service: Arc<Service>, stop: Ca
             Some(_) = tasks.join_next() => continue,
             () = stop.cancelled() => break,
         };
-        let admitted = match service.connections.admit(address.ip()) {
-            Ok(admitted) => admitted,
+        if proxy::is_trusted(&service.settings.proxy_protocol_from, address.ip()) {
+            tasks.spawn(passed_on(socket, address, service.clone(), stop.clone()));
+            continue;
+        }
+        match service.connections.admit(address.ip()) {
+            Ok(admitted) => tasks.spawn(admit(socket, address, service.clone(), admitted, stop.clone())),
             Err(refused) => {
                 refusals.tell(refused, address);
                 continue;
             }
-        };
-        match service.tls.clone() {
-            None => tasks.spawn(plain(socket, address, service.clone(), admitted, stop.clone())),
-            Some(tls) => tasks.spawn(secured(tls, socket, address, service.clone(), admitted, stop.clone())),
         };
     }
     // Clients that come now are told at once that nobody is there.
@@ -86,6 +87,43 @@ pub(super) async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
+    }
+}
+
+/// A connection of a trusted proxy: it counts as one of the client's, as soon as the proxy has said whose it is. Before that it counts as one
+/// of all that there may be.
+async fn passed_on(mut socket: TcpStream, proxy: SocketAddr, service: Arc<Service>, stop: CancellationToken) {
+    let counts = &service.connections.counts;
+    let Ok(waiting) = service.connections.admit_unannounced() else { return };
+    let patience = service.settings.handshake_timeout;
+    let announced = tokio::select! {
+        announced = proxy::client_address(&mut socket, proxy, patience) => announced,
+        () = stop.cancelled() => return,
+    };
+    drop(waiting);
+    let admitted = announced.map(|client| (client, service.connections.admit(client.ip())));
+    match admitted {
+        Ok((client, Ok(admitted))) => admit(socket, client, service, admitted, stop).await,
+        Ok((client, Err(refused))) => {
+            tracing::debug!(reason = %refused, address = %client, %proxy, "a connection was refused");
+        }
+        Err(error) => {
+            counts.unannounced.fetch_add(1, Relaxed);
+            tracing::debug!(%error, %proxy, "a connection has not come about");
+        }
+    }
+}
+
+async fn admit(
+    socket: TcpStream,
+    address: SocketAddr,
+    service: Arc<Service>,
+    admitted: Admitted,
+    stop: CancellationToken,
+) {
+    match service.tls.clone() {
+        None => plain(socket, address, service, admitted, stop).await,
+        Some(tls) => secured(tls, socket, address, service, admitted, stop).await,
     }
 }
 

@@ -18,6 +18,7 @@ mod logging;
 mod metrics;
 mod noise;
 mod progress;
+mod proxy;
 mod received;
 pub mod settings;
 pub mod start;

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use ipnet::IpNet;
 use serde::Deserialize;
 
 use crate::api::guard::rates::RateLimits;
@@ -25,7 +26,7 @@ pub use auth::{AuthMode, JwtIssuer};
 use quota::QuotaValues;
 use rate::RateValue;
 pub use tls::{ClientAuth, ClientCa, TlsFiles};
-pub use values::{LimitValues, Period};
+pub use values::{LimitValues, Networks, Period};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -60,6 +61,8 @@ pub struct Settings {
     pub keepalive_timeout: Duration,
     /// How long a client may take for the handshake of TLS, and then as long again to begin HTTP/2.
     pub handshake_timeout: Duration,
+    /// Proxies that say by the PROXY protocol whose connections they pass on, and are believed.
+    pub proxy_protocol_from: Vec<IpNet>,
     pub connections_max: usize,
     /// From one address; of IPv6 from one network of 64 bits.
     pub connections_per_address_max: usize,
@@ -116,6 +119,7 @@ impl Default for Settings {
             keepalive_interval: Duration::from_secs(20),
             keepalive_timeout: Duration::from_secs(10),
             handshake_timeout: Duration::from_secs(5),
+            proxy_protocol_from: vec![],
             connections_max: 16_000,
             connections_per_address_max: 12_000,
             connection_idle_max: Some(Duration::from_secs(600)),
@@ -245,6 +249,15 @@ pub struct ServeArgs {
     #[arg(long, env = "CONFWATCH_JWT_GROUPS_CLAIM", value_name = "CLAIM,...")]
     pub jwt_groups_claim: Option<String>,
 
+    /// What stands before the names of users and groups of JSON web tokens, with a # between: user:PREFIX#NAME, group:PREFIX#NAME
+    /// [default: the issuer]
+    #[arg(long, env = "CONFWATCH_JWT_PREFIX", value_name = "PREFIX")]
+    pub jwt_prefix: Option<String>,
+
+    /// The longest lifetime of JSON web tokens: longer ones are refused [default: 24h]
+    #[arg(long, env = "CONFWATCH_JWT_LIFETIME_MAX", value_name = "DURATION")]
+    pub jwt_lifetime_max: Option<Period>,
+
     /// Whether a commit is on disk before it is acknowledged [default: always]
     #[arg(long, env = "CONFWATCH_FSYNC")]
     pub fsync: Option<Fsync>,
@@ -276,6 +289,10 @@ pub struct ServeArgs {
     /// How long a client may take for the handshake of TLS, and as long again to begin HTTP/2 [default: 5s]
     #[arg(long, env = "CONFWATCH_HANDSHAKE_TIMEOUT", value_name = "DURATION")]
     pub handshake_timeout: Option<Period>,
+
+    /// Believe these addresses, which must be proxies that speak version 2 of the PROXY protocol, whose connections they pass on
+    #[arg(long, env = "CONFWATCH_PROXY_PROTOCOL_FROM", value_name = "ADDRESS|CIDR,...")]
+    pub proxy_protocol_from: Option<Networks>,
 
     /// How many connections there may be [default: 16000]
     #[arg(long, env = "CONFWATCH_CONNECTIONS_MAX", value_name = "COUNT")]
@@ -402,6 +419,8 @@ impl ServeArgs {
             issuer: self.jwt_issuer.or(file.jwt_issuer),
             audience: self.jwt_audience.or(file.jwt_audience),
             groups_claim: self.jwt_groups_claim.or(file.jwt_groups_claim),
+            prefix: self.jwt_prefix.or(file.jwt_prefix),
+            lifetime_max: self.jwt_lifetime_max.or(file.jwt_lifetime_max).map(|period| period.0),
         };
         Ok(Settings {
             data_dir: self.data_dir.or(file.data_dir).unwrap_or(default.data_dir),
@@ -437,6 +456,10 @@ impl ServeArgs {
                 file.keepalive_timeout,
                 default.keepalive_timeout,
             ),
+            proxy_protocol_from: self
+                .proxy_protocol_from
+                .or(file.proxy_protocol_from)
+                .map_or(default.proxy_protocol_from, |networks| networks.0),
             handshake_timeout: duration(
                 self.handshake_timeout,
                 file.handshake_timeout,

@@ -188,7 +188,11 @@ fn keys_of_an_issuer_come_by_https_from_who_is_trusted() {
     let keys = format!(r#"{{"keys":[{{"kty":"OKP","crv":"Ed25519","kid":"a","x":"{public}"}}]}}"#);
     let port = answer_by_https(keys, ca);
     let url = format!("https://localhost:{port}/keys");
-    let claims = r#"{"iss":"https://issuer.example","aud":"confwatch","sub":"alice","exp":99999999999}"#;
+    let soon =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs()
+            + 3600;
+    let claims =
+        format!(r#"{{"iss":"https://issuer.example","aud":"confwatch","sub":"alice","exp":{soon}}}"#);
     let signed = format!("{}.{}", encoded(br#"{"alg":"EdDSA","kid":"a"}"#), encoded(claims.as_bytes()));
     let token = format!("{signed}.{}", encoded(signer.sign(signed.as_bytes()).as_ref()));
 
@@ -205,7 +209,7 @@ fn keys_of_an_issuer_come_by_https_from_who_is_trusted() {
     let data = directory();
     let (_server, address, _) = serve(&data, Some(text(&ca_file)));
     let who = run(&address, &[("CONFWATCH_TOKEN", &token)], &["whoami"]);
-    assert!(who.stdout.starts_with("user:alice"), "{who:?}");
+    assert!(who.stdout.starts_with("user:https://issuer.example#alice"), "{who:?}");
     let data = directory();
     let (_server, address, _) = serve(&data, None);
     let who = run(&address, &[("CONFWATCH_TOKEN", &token)], &["whoami"]);

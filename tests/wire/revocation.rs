@@ -205,6 +205,46 @@ async fn a_policy_that_locks_everybody_out_is_refused_whatever_makes_it() {
 }
 
 #[tokio::test]
+async fn a_revoked_token_is_not_good_again_by_any_write() {
+    let guarded = Guarded::start_with_policy().await;
+    let (token, id) = guarded.token("read").await;
+    let stored = get_stored_tokens(&guarded).await;
+    let version = stored.version;
+    let revoke = RevokeTokenRequest { id: id.clone(), reason: "stolen".into() };
+    guarded.admin.access().revoke_token(revoke).await.expect("revoked");
+    let rollback = RollbackRequest {
+        namespace: "confwatch".into(),
+        config: "tokens".into(),
+        to: Some(rollback_request::To::Version(version)),
+        ..Default::default()
+    };
+    let status =
+        refused(guarded.admin.api().rollback(rollback).await, Code::FailedPrecondition, "VALIDATION_FAILED");
+    assert!(findings(&status)[0].message.contains("stays revoked"), "{status:?}");
+    let text = |content: String| Text { content, format: Format::Json.into() };
+    let unrevoked = text(format!(r#"{{"tokens": {{"{id}": {{"revoked": null}}}}}}"#));
+    let removed = text(format!(r#"{{"tokens": {{"{id}": null}}}}"#));
+    for action in [
+        change::Action::Replace(text(stored.content)),
+        change::Action::MergePatch(unrevoked),
+        change::Action::MergePatch(removed),
+    ] {
+        let written = guarded.admin.api().set(set(reserved("tokens", action))).await;
+        refused(written, Code::FailedPrecondition, "VALIDATION_FAILED");
+    }
+    let delete =
+        DeleteRequest { namespace: "confwatch".into(), config: "tokens".into(), ..Default::default() };
+    refused(guarded.admin.api().delete(delete).await, Code::FailedPrecondition, "VALIDATION_FAILED");
+    let dead = client(&guarded.server, Some(&token)).access().who_am_i(WhoAmIRequest {}).await;
+    refused(dead, Code::Unauthenticated, "CREDENTIAL_REVOKED");
+}
+
+async fn get_stored_tokens(guarded: &Guarded) -> Document {
+    let tokens = GetRequest { namespace: "confwatch".into(), config: "tokens".into(), ..Default::default() };
+    guarded.admin.api().get(tokens).await.expect("stored").into_inner().document.expect("a document")
+}
+
+#[tokio::test]
 async fn who_lost_every_credential_gets_back_in_by_a_start_without_authentication() {
     let guarded = Guarded::start_with_policy().await;
     let administrators = ListTokensRequest::default();

@@ -25,6 +25,12 @@ use crate::api::peer::network;
 /// As many addresses have a bucket, and as many actors.
 const BUCKETS_MAX: usize = 32_768;
 
+/// Signatures that are verified for an address that has had too many refusals: a tenth of a processor at the most.
+const VERIFICATIONS: Rate = Rate {
+    per_second: NonZeroU32::new(1000).expect("more than 0"),
+    burst: NonZeroU32::new(1000).expect("more than 0"),
+};
+
 /// So much a second, and so much at once after a pause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
@@ -86,6 +92,8 @@ type Bucket<C> = RateLimiter<NotKeyed, InMemoryState, C, NoOpMiddleware<<C as Cl
 pub struct Address<C: Clock = DefaultClock> {
     calls: Option<Bucket<C>>,
     refusals: Option<Bucket<C>>,
+    /// Signatures that are verified for it while it has too many refusals.
+    verifications: Bucket<C>,
     /// Until then it had too many refusals: in nanoseconds since the start.
     refused_until: AtomicU64,
 }
@@ -184,7 +192,9 @@ impl<C: Clock + Clone> Rates<C> {
             let bucket = |rate: Option<Rate>| rate.map(|rate| rate.bucket(&self.clock));
             let calls = bucket(self.limits.calls_per_address);
             let refusals = bucket(self.limits.refusals_per_address);
-            Ok::<_, Infallible>(Arc::new(Address { calls, refusals, refused_until: AtomicU64::new(0) }))
+            let verifications = VERIFICATIONS.bucket(&self.clock);
+            let refused_until = AtomicU64::new(0);
+            Ok::<_, Infallible>(Arc::new(Address { calls, refusals, verifications, refused_until }))
         };
         let Ok(address) = self.addresses.get_or_insert_with(&network(address), new);
         Some(address)
@@ -231,10 +241,11 @@ impl<C: Clock + Clone> Rates<C> {
         })
     }
 
-    /// Whether an address has had so many refusals that no work is done for a credential from it that is new.
+    /// Whether an address has had so many refusals, and so many signatures verified since, that no work is done for a credential from it
+    /// that is new. Up to then a good one is let in, though others behind the same address bring bad ones.
     pub(super) fn is_refused(&self, address: &Address<C>) -> bool {
         let until = address.refused_until.load(Relaxed);
-        until != 0 && self.nanos() < until
+        until != 0 && self.nanos() < until && address.verifications.check().is_err()
     }
 
     fn nanos(&self) -> u64 {
@@ -326,7 +337,10 @@ mod tests {
         assert!(rates.refusal_from(&here).is_ok() && rates.refusal_from(&here).is_ok());
         assert!(!rates.is_refused(&here));
         let limited = rates.refusal_from(&here).expect_err("one too many");
-        assert!(rates.is_refused(&here));
+        for _ in 0..VERIFICATIONS.burst.get() {
+            assert!(!rates.is_refused(&here), "a good credential behind the same address is let in");
+        }
+        assert!(rates.is_refused(&here), "work for bad ones is bounded");
         clock.advance(limited.wait);
         assert!(!rates.is_refused(&here));
         assert!(rates.refusal_from(&here).is_ok());

@@ -147,6 +147,7 @@ impl Rules {
         let holder = || Holder {
             subject: shown.common_name.as_deref().unwrap_or(&shown.subject),
             names: &shown.names,
+            uris: &shown.uris,
             fingerprint: &shown.fingerprint,
             not_after: shown.not_after,
         };

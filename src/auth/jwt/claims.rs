@@ -1,5 +1,7 @@
 //! What a verified token claims: who it is for, how long, and whom it names. Knows no signature.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use super::{Claim, JwtError, JwtSettings};
@@ -18,6 +20,9 @@ pub(super) struct Claims {
 pub(super) struct Validity {
     pub from: Option<Timestamp>,
     pub until: Timestamp,
+    /// When it was issued, as it says.
+    pub issued: Option<Timestamp>,
+    pub lifetime_max: Duration,
 }
 
 impl Claims {
@@ -39,6 +44,8 @@ impl Claims {
         let validity = Validity {
             from: time(claims, "nbf")?.map(|from| from.minus(settings.leeway)),
             until: time(claims, "exp")?.ok_or(JwtError::Claim("exp".to_owned()))?.plus(settings.leeway),
+            issued: time(claims, "iat")?,
+            lifetime_max: settings.lifetime_max.saturating_add(settings.leeway),
         };
         Ok(Claims { principal: principal(claims, settings)?, validity })
     }
@@ -48,6 +55,11 @@ impl Validity {
     pub fn check(&self, now: Timestamp) -> Result<(), JwtError> {
         if self.until <= now {
             return Err(JwtError::Expired);
+        }
+        // One that claims to be issued in the future would hold for longer than it may.
+        let issued = self.issued.map_or(now, |issued| issued.min(now));
+        if issued.plus(self.lifetime_max) < self.until {
+            return Err(JwtError::LifetimeTooLong);
         }
         match self.from.is_some_and(|from| now < from) {
             true => Err(JwtError::NotYet),
@@ -59,7 +71,9 @@ impl Validity {
 fn principal(claims: &Value, settings: &JwtSettings) -> Result<Principal, JwtError> {
     let wrong = |claim: &Claim| JwtError::Claim(claim.to_string());
     let name = settings.subject_claim.find(claims).and_then(Value::as_str);
-    let subject = name.and_then(|name| Subject::new(SubjectKind::User, name).ok());
+    // A name must be good by itself, without what goes before it.
+    let prefixed = |name: &str| Group::parse(name).is_ok().then(|| format!("{}{name}", settings.prefix));
+    let subject = name.and_then(prefixed).and_then(|name| Subject::new(SubjectKind::User, &name).ok());
     let subject = subject.ok_or_else(|| wrong(&settings.subject_claim))?;
     let mut groups = vec![];
     for claim in &settings.group_claims {
@@ -69,7 +83,7 @@ fn principal(claims: &Value, settings: &JwtSettings) -> Result<Principal, JwtErr
             Some(one) => std::slice::from_ref(one),
         };
         for group in found {
-            let group = group.as_str().and_then(|name| Group::parse(name).ok());
+            let group = group.as_str().and_then(prefixed).and_then(|name| Group::parse(&name).ok());
             groups.push(group.ok_or_else(|| wrong(claim))?);
         }
     }

@@ -15,7 +15,12 @@ pub struct JwtSettings {
     pub issuer: Arc<str>,
     /// Of these one must be in `aud`. None: no token is taken.
     pub audiences: Vec<String>,
-    /// Where the name is: `user:NAME`.
+    /// What goes before every name that the issuer gives, of users and groups: it ends in `#`, and has no other. Names that the server gives
+    /// itself have no `#`, so the issuer cannot name the built-in administrator.
+    pub prefix: Arc<str>,
+    /// How long a token may hold at most, from when it was issued (`iat`, or now if it does not say).
+    pub lifetime_max: Duration,
+    /// Where the name is: `user:PREFIX#NAME`.
     pub subject_claim: Claim,
     /// Where groups are. A claim of roles is one of groups, too: what they may do, and where, is for the policy to say.
     pub group_claims: Vec<Claim>,

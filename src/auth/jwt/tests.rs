@@ -22,6 +22,8 @@ fn settings() -> JwtSettings {
         subject_claim: Claim::parse("sub").expect("a claim"),
         group_claims: ["groups", "/realm/roles"].map(|claim| Claim::parse(claim).expect("a claim")).to_vec(),
         leeway: Duration::from_secs(30),
+        prefix: "corp#".into(),
+        lifetime_max: Duration::from_secs(24 * 60 * 60),
     }
 }
 
@@ -58,14 +60,54 @@ fn a_token_of_every_kind_of_key_names_its_caller() {
     let claims = with(claims, "realm", json!({"roles": "editor"}));
     for key in &keys {
         let caller = verifier.verify(&key.token(&claims), NOW).expect(key.id);
-        assert_eq!(caller.actor(), "user:alice");
+        assert_eq!(caller.actor(), "user:corp#alice");
         let groups: Vec<&str> = caller.principal().groups().iter().map(Group::as_str).collect();
-        assert_eq!(groups, ["dev", "editor", "sre"]);
+        assert_eq!(groups, ["corp#dev", "corp#editor", "corp#sre"]);
         assert_eq!(caller.credential().to_string(), "jwt:https://issuer.example#alice");
         assert_eq!(caller.expires(), Some(seconds(3630)));
         let Credential::Jwt { key: id, .. } = caller.credential() else { panic!("{caller:?}") };
         assert_eq!(id.as_deref(), Some(key.id));
     }
+}
+
+#[test]
+fn a_name_of_the_issuer_is_never_one_that_the_server_gives() {
+    let key = SigningKey::ec("a");
+    let verifier = verifier(&[&key]);
+    for name in ["admin", "other#admin", "#admin", "user:admin"] {
+        let caller = verifier.verify(&key.token(&with(claims(), "sub", json!(name))), NOW).expect(name);
+        assert_eq!(caller.actor(), format!("user:corp#{name}"));
+        assert_eq!(caller.principal().name_of_issuer(), Some(format!("corp#{name}").as_str()));
+    }
+    for name in ["", " admin", "admin\n", "adm\u{200b}in"] {
+        let refused = verifier.verify(&key.token(&with(claims(), "sub", json!(name))), NOW).err();
+        assert_eq!(refused, Some(JwtError::Claim("sub".to_owned())), "{name:?}");
+        let refused = verifier.verify(&key.token(&with(claims(), "groups", json!([name]))), NOW).err();
+        assert_eq!(refused, Some(JwtError::Claim("groups".to_owned())), "{name:?}");
+    }
+}
+
+#[test]
+fn a_token_that_holds_for_longer_than_is_accepted_is_refused() {
+    let key = SigningKey::ec("a");
+    let verifier = verifier(&[&key]);
+    let now = NOW.0 / 1_000_000;
+    let (day, year) = (24 * 3600, 365 * 24 * 3600);
+    let verify = |issued: Option<i64>, expires: i64| {
+        let claims = with(claims(), "exp", json!(now + expires));
+        let claims = issued.map_or(claims.clone(), |issued| with(claims, "iat", json!(now + issued)));
+        verifier.verify(&key.token(&claims), NOW).err()
+    };
+    assert_eq!(verify(None, day), None);
+    assert_eq!(verify(Some(0), day), None);
+    assert_eq!(
+        verify(Some(-day), 3600),
+        Some(JwtError::LifetimeTooLong),
+        "its lifetime counts, not what is left of it"
+    );
+    assert_eq!(verify(None, year), Some(JwtError::LifetimeTooLong));
+    assert_eq!(verify(Some(year), year + 60), Some(JwtError::LifetimeTooLong), "it is issued in the future");
+    assert_eq!(verify(None, i64::MAX / 2_000_000), Some(JwtError::LifetimeTooLong));
 }
 
 #[test]
@@ -220,8 +262,8 @@ fn a_token_holds_from_its_beginning_to_its_end_and_clocks_may_differ_a_little() 
     check(beginning, 10, None);
     check(with(claims(), "exp", json!(at as f64 - 29.5)), 0, None);
     check(with(claims(), "exp", json!(at as f64 - 30.5)), 0, Some(JwtError::Expired));
-    check(with(claims(), "exp", json!(u64::MAX)), 0, None);
-    check(with(claims(), "exp", json!(1e300)), 0, None);
+    check(with(claims(), "exp", json!(u64::MAX)), 0, Some(JwtError::LifetimeTooLong));
+    check(with(claims(), "exp", json!(1e300)), 0, Some(JwtError::LifetimeTooLong));
     check(with(claims(), "exp", json!(-1e300)), 0, Some(JwtError::Expired));
     check(without(claims(), "exp"), 0, Some(JwtError::Claim("exp".to_owned())));
     check(with(claims(), "exp", json!("tomorrow")), 0, Some(JwtError::Claim("exp".to_owned())));

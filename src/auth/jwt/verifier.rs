@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use super::claims::{Claims, Validity};
 use super::token::{Parts, TOKEN_BYTES_MAX};
 use super::{JwtError, JwtSettings, KeySet};
-use crate::auth::{Caller, Credential};
+use crate::auth::{Caller, Credential, Principal};
 use crate::model::Timestamp;
 
 /// As many verified tokens are remembered: of more, those that are not used are checked again.
@@ -106,6 +106,12 @@ impl Verifier {
         !is_same
     }
 
+    /// The name of a bearer as the issuer gives it.
+    fn own_name<'p>(&self, bearer: &'p Principal) -> &'p str {
+        let name = bearer.subject().name();
+        name.strip_prefix(&*self.settings.prefix).unwrap_or(name)
+    }
+
     fn check(&self, text: &str, keys: &KeySet) -> Result<Verified, JwtError> {
         let parts = Parts::of(text)?;
         if keys.is_empty() {
@@ -117,7 +123,7 @@ impl Verifier {
         let Claims { principal, validity } = Claims::read(&parts.claims()?, &self.settings)?;
         let credential = Credential::Jwt {
             issuer: self.settings.issuer.clone(),
-            subject: principal.subject().name().to_owned(),
+            subject: self.own_name(&principal).to_owned(),
             key: key.id.clone(),
             thumbprint: key.thumbprint,
         };

@@ -4,8 +4,8 @@ use std::fmt;
 
 use super::pattern::Pattern;
 use super::resource::Need;
-use super::verb::VerbSet;
-use crate::auth::{Principal, Subject, SubjectError, SubjectKind};
+use super::verb::{Verb, VerbSet};
+use crate::auth::{Principal, RESERVED_NAMESPACE, Subject, SubjectError, SubjectKind};
 use crate::model::Scope;
 
 /// A compiled binding.
@@ -53,7 +53,26 @@ impl Binding {
 
     /// Whether it is for the config, at any scope.
     pub fn is_about(&self, need: &Need<'_>) -> bool {
-        covers(&self.namespace, need.namespace) && covers(&self.config, need.config)
+        self.covers_namespace(need.namespace) && covers(&self.config, need.config)
+    }
+
+    /// Whether it is for the namespace. The namespace of the server itself is granted by its full name, or by `*` together with the
+    /// config `*`, which is everything: never by a pattern that happens to match, such as `c*`, nor by some configs of every namespace.
+    pub fn covers_namespace(&self, name: Option<&str>) -> bool {
+        match name {
+            Some(RESERVED_NAMESPACE) => {
+                (self.namespace.is_exact() && self.namespace.matches(RESERVED_NAMESPACE))
+                    || (self.namespace.is_any() && self.config.is_any())
+            }
+            _ => covers(&self.namespace, name),
+        }
+    }
+
+    /// Whether its patterns match the namespace of the server, which they do not grant: somebody may have meant them to.
+    pub fn misses_reserved(&self) -> bool {
+        self.verbs.contains(Verb::Admin)
+            && self.namespace.matches(RESERVED_NAMESPACE)
+            && !self.covers_namespace(Some(RESERVED_NAMESPACE))
     }
 
     pub fn is_for(&self, who: &Principal) -> bool {
@@ -69,7 +88,7 @@ impl Binding {
         let lacks = [
             (Lack::Subject, self.is_for(who)),
             (Lack::Verb, self.verbs.contains(need.verb)),
-            (Lack::Namespace, covers(&self.namespace, need.namespace)),
+            (Lack::Namespace, self.covers_namespace(need.namespace)),
             (Lack::Config, covers(&self.config, need.config)),
             (Lack::Scope, self.scope.contains(need.scope)),
         ];

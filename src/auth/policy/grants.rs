@@ -63,7 +63,7 @@ impl Grants {
         let need = Resource::Namespace(namespace.clone());
         let verb = need.need(Verb::Read).verb;
         let is_about = |binding: &Arc<Binding>| {
-            binding.verbs.contains(verb) && binding.namespace.matches(namespace.as_str())
+            binding.verbs.contains(verb) && binding.covers_namespace(Some(namespace.as_str()))
         };
         self.verbs.contains(verb) && self.bindings.iter().any(is_about)
     }

@@ -149,6 +149,36 @@ fn lists_show_what_may_be_read_at_any_scope() {
 }
 
 #[test]
+fn the_namespace_of_the_server_is_granted_by_its_name_or_by_everything() {
+    let document = |namespace: &str, config: &str| json!({"bindings": [bound("user:a", "admin", namespace, config, "/")]});
+    let a = who("user:a", &[]);
+    for (namespace, config) in
+        [("confwatch", "*"), ("confwatch", "policy"), ("confwatch", "p*"), ("*", "*"), ("**", "*")]
+    {
+        let policy = policy(document(namespace, config));
+        assert!(policy.allows(&a, Verb::Write, &at("confwatch", "policy", "/")), "{namespace}/{config}");
+        assert!(policy.has_administrator() && policy.bindings_missing_reserved().is_empty());
+    }
+    for (namespace, config) in
+        [("c*", "*"), ("*h", "*"), ("conf*watch", "*"), ("*", "p*"), ("*", "policy"), ("confwatc*", "policy")]
+    {
+        let policy = policy(document(namespace, config));
+        for verb in Verb::ALL {
+            assert!(
+                !policy.allows(&a, verb, &at("confwatch", "policy", "/")),
+                "{verb} by {namespace}/{config}"
+            );
+        }
+        let grants = policy.grants_of(&a);
+        let reserved = Namespace::parse(RESERVED_NAMESPACE).expect("a namespace");
+        assert!(!grants.may_see_namespace(&reserved) && !policy.has_administrator(), "{namespace}/{config}");
+        assert_eq!(policy.bindings_missing_reserved().len(), 1, "{namespace}/{config}");
+    }
+    let shop = policy(document("shop", "*"));
+    assert!(shop.bindings_missing_reserved().is_empty());
+}
+
+#[test]
 fn everybody_is_everybody_and_kinds_of_subjects_are_apart() {
     let policy = policy(json!({"bindings": [
         bound("*", "viewer", "public", "*", "/"),

@@ -1,6 +1,6 @@
 //! All tokens, compiled for look-ups. Knows no clock: what the time is comes in.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -11,6 +11,7 @@ use subtle::ConstantTimeEq;
 use super::TokenError;
 use super::record::TokenRecord;
 use super::text::{TokenId, parse};
+use crate::auth::problem::PROBLEMS_MAX;
 use crate::auth::reader::{At, Reader};
 use crate::auth::{Caller, Credential, Problem};
 use crate::model::Timestamp;
@@ -63,6 +64,44 @@ impl TokenSet {
             }
         }
         reader.finish(TokenSet { tokens })
+    }
+
+    /// What is wrong with replacing an earlier set by this one at `now`: a token that was revoked stays revoked, and the record of a token
+    /// stays until the token has expired. Otherwise a rollback, or a deletion and a rollback, would bring a revoked token back to life.
+    pub fn problems_after(&self, before: &TokenSet, now: Timestamp) -> Vec<Problem> {
+        let problem = |id: &TokenId, message: String| {
+            Problem {
+            pointer: format!("/tokens/{id}"),
+            message,
+            suggestion: "revoke tokens with `confwatch token revoke ID`, and make new ones with `confwatch token create`".to_owned(),
+        }
+        };
+        let mut ids: Vec<&TokenId> = before.tokens.keys().collect();
+        ids.sort();
+        let wrong = ids.into_iter().filter_map(|id| {
+            let was = &before.tokens[id].record;
+            match self.tokens.get(id).map(|token| &token.record) {
+                Some(is) if was.revoked.is_some() && is.revoked.is_none() => {
+                    Some(problem(id, format!("token {id} was revoked, and a revoked token stays revoked")))
+                }
+                None if was.expires.is_none_or(|expires| expires > now) => Some(problem(
+                    id,
+                    format!("the record of token {id} would be removed before the token has expired"),
+                )),
+                Some(_) | None => None,
+            }
+        });
+        let mut new: Vec<&TokenId> =
+            self.tokens.keys().filter(|id| !before.tokens.contains_key(id)).collect();
+        new.sort();
+        let misnamed = new.into_iter().filter_map(|id| {
+            let name = self.tokens[id].record.principal.name_of_issuer()?;
+            Some(problem(
+                id,
+                format!("{name:?} has a #, as names from issuers of JSON web tokens have: a token cannot act under one"),
+            ))
+        });
+        wrong.chain(misnamed).take(PROBLEMS_MAX).collect()
     }
 
     /// Goes on where another set ends: last uses, and the callers of tokens that are the same.
@@ -125,6 +164,16 @@ impl TokenSet {
                 token.last_use.fetch_max(time.0, Ordering::Relaxed);
             }
         }
+    }
+
+    /// The users and groups that tokens which are not revoked act for: `user:alice`, `group:sre`.
+    pub fn names(&self) -> BTreeSet<String> {
+        let good = self.tokens.values().map(|token| &token.record).filter(|record| record.revoked.is_none());
+        let names = good.flat_map(|record| {
+            let groups = record.principal.groups().iter().map(|group| format!("group:{group}"));
+            std::iter::once(record.principal.subject().to_string()).chain(groups)
+        });
+        names.collect()
     }
 
     pub fn get(&self, id: TokenId) -> Option<Listed<'_>> {

@@ -182,3 +182,37 @@ proptest! {
         prop_assert_eq!(set.list().len(), 1);
     }
 }
+
+#[test]
+fn a_revoked_token_stays_revoked_whatever_replaces_the_set() {
+    let (lost, kept, short) = (new(1, None), new(2, None), new(3, Some(seconds(60))));
+    let with_revoked = |ids: &[TokenId]| {
+        let mut document = stored(&[&lost, &kept, &short]);
+        ids.iter().for_each(|id| json_patch::merge(&mut document, &patch_to_revoke(*id, NOW)));
+        TokenSet::parse(&document).expect("tokens")
+    };
+    let before = with_revoked(&[lost.id]);
+    assert_eq!(with_revoked(&[lost.id, kept.id]).problems_after(&before, NOW), []);
+    let revived = with_revoked(&[]).problems_after(&before, NOW);
+    assert_eq!(revived.len(), 1);
+    assert_eq!(revived[0].pointer, format!("/tokens/{}", lost.id));
+    // What is removed could be brought back as it once was.
+    let removed = set(&[&kept]).problems_after(&before, NOW);
+    assert_eq!(removed.len(), 2, "{removed:?}");
+    assert_eq!(set(&[&kept]).problems_after(&before, seconds(60)).len(), 1, "what has expired may go");
+    assert_eq!(TokenSet::default().problems_after(&before, NOW).len(), 3);
+}
+
+#[test]
+fn no_token_acts_under_a_name_of_an_issuer() {
+    for (subject, group) in [("user:corp#alice", "sre"), ("token:ci", "corp#sre")] {
+        let subject = Subject::parse(subject).expect("a subject");
+        let principal =
+            Principal::new(subject, vec![Group::parse(group).expect("a group")]).expect("a principal");
+        let token = make(&Zeroizing::new([7; RANDOM_BYTES]), "x", principal, NOW, None).expect("a token");
+        let problems = set(&[&token]).problems_after(&TokenSet::default(), NOW);
+        assert!(problems.len() == 1 && problems[0].message.contains('#'), "{problems:?}");
+        // One that was stored before this was asked of tokens does not keep others from being written.
+        assert_eq!(set(&[&token]).problems_after(&set(&[&token]), NOW), []);
+    }
+}

@@ -36,7 +36,7 @@ impl tower::Service<Request<Body>> for Who {
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let peer = request.extensions().get::<Arc<Peer>>().expect("every request has one");
         let certificate = peer.certificate.as_ref();
-        let told = certificate.map(|shown| format!("{} {:?}", shown.subject, shown.names));
+        let told = certificate.map(|shown| format!("{} {:?}", shown.subject, shown.uris));
         let response = Response::builder()
             .header("address", peer.address.to_string())
             .header("certificate", told.unwrap_or_default())
@@ -53,11 +53,17 @@ struct Serving {
 
 impl Serving {
     async fn start(tls: Option<TlsFiles>) -> Serving {
+        Serving::start_behind(tls, &[]).await
+    }
+
+    async fn start_behind(tls: Option<TlsFiles>, proxies: &[&str]) -> Serving {
+        let proxies = proxies.iter().map(|network| network.parse().expect("a network")).collect();
+        let settings = Settings { proxy_protocol_from: proxies, ..Settings::default() };
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let service = Service {
             front: Front::new(Routes::new(Who)),
-            settings: Arc::default(),
+            settings: Arc::new(settings),
             connections: Arc::new(Connections::new(10, 10)),
             requests: Arc::new(Requests::new(std::time::Duration::from_secs(60), 10, 1 << 20)),
             calls: Arc::new(Calls::new(&[]).expect("there is nothing to read")),
@@ -184,5 +190,90 @@ async fn a_client_that_need_not_show_a_certificate_is_known_by_its_address() {
     let (address, told) = ask(ca.connect(serving.address, None).await).await;
     assert!(address.starts_with("127.0.0.1:"), "{address}");
     assert_eq!(told, "");
+    serving.stop().await;
+}
+
+/// What a proxy sends before anything else: for a client, or for itself.
+fn announcement(client: Option<(&str, u16)>) -> Vec<u8> {
+    use ppp::v2::{Builder, Command, Protocol, Version};
+    let addresses = match client {
+        Some((address, port)) => {
+            let client: SocketAddr = SocketAddr::new(address.parse().expect("an address"), port);
+            let server = match client {
+                SocketAddr::V4(_) => "192.0.2.1:7420",
+                SocketAddr::V6(_) => "[2001:db8::1]:7420",
+            };
+            (client, server.parse::<SocketAddr>().expect("an address")).into()
+        }
+        None => ppp::v2::Addresses::Unspecified,
+    };
+    let command = if client.is_some() { Command::Proxy } else { Command::Local };
+    let header = Builder::with_addresses(Version::Two | command, Protocol::Stream, addresses);
+    header.write_tlv(ppp::v2::Type::UniqueId, b"ignored").expect("it fits").build().expect("a header")
+}
+
+async fn ask_behind_a_proxy(serving: &Serving, header: &[u8]) -> String {
+    use tokio::io::AsyncWriteExt;
+    let mut socket = TcpStream::connect(serving.address).await.expect("a connection");
+    // In two pieces, as a network may deliver it.
+    let (first, rest) = header.split_at(header.len() / 2);
+    socket.write_all(first).await.expect("written");
+    socket.flush().await.expect("sent");
+    tokio::task::yield_now().await;
+    socket.write_all(rest).await.expect("written");
+    ask(socket).await.0
+}
+
+#[tokio::test]
+async fn a_trusted_proxy_says_whose_connection_it_passes_on() {
+    let serving = Serving::start_behind(None, &["127.0.0.0/8"]).await;
+    for (client, seen) in [
+        ("198.51.100.7", "198.51.100.7:4711"),
+        ("2001:db8::7", "[2001:db8::7]:4711"),
+        ("::ffff:198.51.100.7", "198.51.100.7:4711"),
+    ] {
+        assert_eq!(ask_behind_a_proxy(&serving, &announcement(Some((client, 4711)))).await, seen);
+    }
+    // For itself, as for a health check.
+    let own = ask_behind_a_proxy(&serving, &announcement(None)).await;
+    assert!(own.starts_with("127.0.0.1:"), "{own}");
+    serving.stop().await;
+}
+
+#[tokio::test]
+async fn what_comes_from_a_trusted_proxy_without_a_header_is_closed_and_counted() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let serving = Serving::start_behind(None, &["127.0.0.1/32"]).await;
+    let mut long = announcement(None);
+    long[14..16].copy_from_slice(&u16::MAX.to_be_bytes());
+    let nonsense: [&[u8]; 4] = [
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"PROXY TCP4 198.51.100.7 192.0.2.1 4711 7420\r\n",
+        &long,
+        &[0; 64],
+    ];
+    for sent in nonsense {
+        let mut socket = TcpStream::connect(serving.address).await.expect("a connection");
+        socket.write_all(sent).await.expect("written");
+        let mut answer = vec![];
+        // It is closed; with a reset, if something of it was not read.
+        let _ = socket.read_to_end(&mut answer).await;
+        assert!(answer.is_empty(), "{answer:?}");
+    }
+    serving.stop().await;
+}
+
+#[tokio::test]
+async fn nobody_else_can_say_whose_connection_it_is() {
+    let serving = Serving::start_behind(None, &["192.0.2.0/24"]).await;
+    let socket = TcpStream::connect(serving.address).await.expect("a connection");
+    assert!(ask(socket).await.0.starts_with("127.0.0.1:"));
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let mut socket = TcpStream::connect(serving.address).await.expect("a connection");
+    socket.write_all(&announcement(Some(("198.51.100.7", 4711)))).await.expect("written");
+    let mut answer = vec![];
+    let _ = socket.read_to_end(&mut answer).await;
+    // To HTTP/2 it is no preface.
+    assert!(!String::from_utf8_lossy(&answer).contains("198.51.100.7"));
     serving.stop().await;
 }

@@ -168,6 +168,7 @@ impl Sources {
             ("handshake", &counts.handshakes_failed),
             ("handshake_timeout", &counts.handshakes_timed_out),
             ("preface_timeout", &counts.prefaces_timed_out),
+            ("proxy_header", &counts.unannounced),
         ];
         let help = "Connections that did not come about, by the reason";
         writer.counter("confwatch_connections_refused", help, by("reason", refused))?;

@@ -5,6 +5,11 @@ use std::time::Duration;
 use clap::ValueEnum;
 use serde::Deserialize;
 
+use crate::auth::ISSUER_SEPARATOR;
+
+/// The longest time for which a JSON web token may hold, unless the settings say otherwise.
+pub const JWT_LIFETIME_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// Whether callers must say who they are, and are allowed no more than the policy allows them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
@@ -26,6 +31,10 @@ pub struct JwtIssuer {
     pub audiences: Vec<String>,
     /// Names of claims, or JSON pointers.
     pub groups_claims: Vec<String>,
+    /// What goes before the names of users and groups that the issuer gives, with the `#` at its end.
+    pub prefix: String,
+    /// The longest time for which a token may hold.
+    pub lifetime_max: Duration,
 }
 
 /// What was said of an issuer, on the command line or elsewhere.
@@ -35,6 +44,8 @@ pub(super) struct Said {
     pub issuer: Option<String>,
     pub audience: Option<String>,
     pub groups_claim: Option<String>,
+    pub prefix: Option<String>,
+    pub lifetime_max: Option<Duration>,
 }
 
 impl Said {
@@ -42,15 +53,40 @@ impl Said {
     pub(super) fn issuer(self) -> Result<Option<JwtIssuer>, String> {
         let list = |text: String| text.split(',').map(|part| part.trim().to_owned()).collect();
         match (self.keys, self.issuer, self.audience) {
-            (None, None, None) if self.groups_claim.is_none() && self.keys_interval.is_none() => Ok(None),
+            (None, None, None)
+                if self.groups_claim.is_none()
+                    && self.keys_interval.is_none()
+                    && self.prefix.is_none()
+                    && self.lifetime_max.is_none() =>
+            {
+                Ok(None)
+            }
             (Some(keys), Some(issuer), Some(audience)) => Ok(Some(JwtIssuer {
                 keys,
                 keys_interval: self.keys_interval,
+                prefix: prefix(self.prefix, &issuer)?,
+                lifetime_max: self.lifetime_max.unwrap_or(JWT_LIFETIME_MAX),
                 issuer,
                 audiences: list(audience),
                 groups_claims: self.groups_claim.map(list).unwrap_or_default(),
             })),
             _ => Err("--jwt-keys, --jwt-issuer and --jwt-audience go together".to_owned()),
+        }
+    }
+}
+
+/// The prefix of the names of an issuer: `corp` and `corp#` are the same, and without one it is the issuer itself, as in Kubernetes.
+fn prefix(given: Option<String>, issuer: &str) -> Result<String, String> {
+    let prefix = given.as_deref().unwrap_or(issuer);
+    let name = prefix.strip_suffix(ISSUER_SEPARATOR).unwrap_or(prefix);
+    let is_good = !name.is_empty() && name.trim() == name && !name.contains([ISSUER_SEPARATOR, '*']);
+    match (is_good, given.is_some()) {
+        (true, _) => Ok(format!("{name}{ISSUER_SEPARATOR}")),
+        (false, true) => Err(format!(
+            "--jwt-prefix {prefix:?} must be a name without * and #, such as corp: users are then user:corp#NAME"
+        )),
+        (false, false) => {
+            Err(format!("--jwt-issuer {issuer:?} needs a --jwt-prefix, such as corp, since it has * or #"))
         }
     }
 }

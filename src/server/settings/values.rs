@@ -1,9 +1,11 @@
 //! Values of settings as they are written: lengths of time, and limits by name. Knows texts, and no setting.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use serde::Deserialize;
 
 use crate::model::limits::{Limits, REQUEST_BYTES_MAX, TEXT_BYTES_MAX};
@@ -28,6 +30,35 @@ impl TryFrom<String> for Period {
     type Error = String;
 
     fn try_from(text: String) -> Result<Period, String> {
+        text.parse()
+    }
+}
+
+/// Networks, written `10.0.0.0/8,192.0.2.7,2001:db8::/32`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Networks(pub Vec<IpNet>);
+
+impl FromStr for Networks {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Networks, String> {
+        let network = |text: &str| {
+            let text = text.trim();
+            let address = text.parse::<IpAddr>().map(IpNet::from);
+            let network = address.or_else(|_| text.parse::<IpNet>());
+            network.map_err(|_| {
+                format!("{text:?} is no address and no network: such as 192.0.2.7 or 10.0.0.0/8 expected")
+            })
+        };
+        text.split(',').map(network).collect::<Result<_, _>>().map(Networks)
+    }
+}
+
+impl TryFrom<String> for Networks {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Networks, String> {
         text.parse()
     }
 }
