@@ -14,4 +14,5 @@ pub mod proto;
 pub mod secret;
 pub mod server;
 pub mod store;
+pub mod supervise;
 pub mod validate;

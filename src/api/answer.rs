@@ -116,8 +116,11 @@ impl Drop for Task {
 impl Reply {
     /// The client makes no room for the last message. It has when this is polled again.
     pub fn waits(&mut self) {
-        if let Reply::Watch(stream) = self {
-            stream.waits();
+        match self {
+            Reply::Watch(stream) => stream.waits(),
+            Reply::Audited(audited) => audited.waits(),
+            // The lag of watches alone is measured.
+            Reply::Changes(_) | Reply::Message(_) | Reply::Generated(_) | Reply::Ended => {}
         }
     }
 }

@@ -181,6 +181,10 @@ impl Audited {
         self.reply.is_end_stream()
     }
 
+    pub(super) fn waits(&mut self) {
+        self.reply.waits();
+    }
+
     pub(super) fn poll_frame(
         &mut self,
         context: &mut Context<'_>,

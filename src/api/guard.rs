@@ -27,6 +27,7 @@ use crate::auth::token::TokenId;
 use crate::auth::{Access, Caller, Policy};
 use crate::engine::{Engine, State};
 use crate::model::Timestamp;
+use crate::supervise::OnPanic;
 use credential::{Presented, claimed_actor, single};
 use rates::{RateLimits, Rates};
 use rules::Rules;
@@ -90,7 +91,10 @@ impl Guard {
     /// is stored cannot be read. Must be called within a tokio runtime.
     pub fn on(engine: Arc<Engine>, keeper: Option<Keeper>) -> Result<Guard, RulesError> {
         let rules = Arc::new(Rules::new(&engine.state(), keeper)?);
-        let follower = tokio::spawn(rules::follow(Arc::downgrade(&engine), rules.clone()));
+        let follower = engine.supervisor().task("access", OnPanic::Restart, {
+            let (engine, rules) = (Arc::downgrade(&engine), rules.clone());
+            move || rules::follow(engine.clone(), rules.clone())
+        });
         Ok(Guard::new(Mode::On(Arc::new(Checking { engine, rules, follower }))))
     }
 

@@ -212,6 +212,7 @@ impl From<Error> for Status {
             Error::HistoryUnavailable(_) => {
                 Told::new(Code::Unavailable, "HISTORY_UNAVAILABLE").retry_after(Duration::from_secs(1))
             }
+            Error::Panicked => Told::new(Code::Internal, "INTERNAL"),
             Error::Store(source) => {
                 tracing::error!(error = %source, "the store cannot be read");
                 Told::new(Code::Internal, "STORE_CORRUPT")
@@ -417,6 +418,14 @@ fn reason_of_limit(limit: Limit) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_call_that_has_panicked_is_told_to_be_our_fault() {
+        use tonic_types::StatusExt;
+        let status = Status::from(Error::Panicked);
+        assert_eq!(status.code(), Code::Internal);
+        assert_eq!(status.get_details_error_info().map(|info| info.reason).as_deref(), Some("INTERNAL"));
+    }
 
     #[test]
     fn what_is_too_long_for_an_error_keeps_its_start_and_its_end() {

@@ -15,6 +15,7 @@ use super::event::{Entry, Event, Kind};
 use super::flood::Floods;
 use super::writer::{self, Writer};
 use crate::model::Timestamp;
+use crate::supervise::{OnPanic, Supervisor};
 
 /// What waits for the writer. More is lost, and told to be.
 const QUEUE_MAX: usize = 10_000;
@@ -30,6 +31,8 @@ pub struct Options {
     pub clock: Clock,
     /// What the first record says of the server that begins to write.
     pub started: String,
+    /// Runs the thread that writes.
+    pub supervisor: Supervisor,
 }
 
 /// Takes what happened. Clones share the log.
@@ -80,9 +83,9 @@ impl Recorder {
     pub fn start(options: Options) -> io::Result<Recorder> {
         let (queue, messages) = sync_channel(QUEUE_MAX);
         let shared = Shared::new(options.dir, options.clock);
-        let writer = Writer::new(shared.clone(), options.retention, &options.started);
-        let thread =
-            std::thread::Builder::new().name("audit".into()).spawn(move || writer::run(writer, &messages))?;
+        let mut writer = Writer::new(shared.clone(), options.retention, &options.started);
+        let run = move |heart: &_| writer::run(&mut writer, &messages, heart);
+        let thread = options.supervisor.thread("audit", OnPanic::Restart, run)?;
         *shared.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
         Ok(Recorder { shared, queue: Some(queue) })
     }

@@ -502,6 +502,7 @@ fn a_recorder_counts_writes_and_ends() {
     let dir = tempfile::tempdir().expect("a directory");
     let dir = dir.path().join("audit");
     let options = || Options {
+        supervisor: Default::default(),
         dir: dir.clone(),
         retention: SMALL,
         clock: Arc::new(|| at(0)),

@@ -12,6 +12,7 @@ use super::event::{Event, Kind};
 use super::log::{Found, Log};
 use super::recorder::{Message, Shared};
 use crate::model::Timestamp;
+use crate::supervise::Heart;
 
 /// How often sums are looked for, what failed is tried again, and what was written is made durable.
 const TICK: Duration = Duration::from_secs(1);
@@ -33,7 +34,9 @@ pub struct Writer {
 }
 
 /// Writes until it is told to end, or everybody who could tell it has gone.
-pub fn run(mut writer: Writer, messages: &Receiver<Message>) {
+/// Run again after a panic, it opens the log anew: what is in the files is what was written.
+pub fn run(writer: &mut Writer, messages: &Receiver<Message>, heart: &Heart) {
+    writer.log = None;
     let mut ticked = Instant::now();
     let clock = writer.shared.clock.clone();
     writer.write(clock());
@@ -49,6 +52,7 @@ pub fn run(mut writer: Writer, messages: &Receiver<Message>) {
             }
             message = messages.try_recv().map_err(|_| RecvTimeoutError::Timeout);
         };
+        heart.beat();
         if is_over {
             writer.close(clock());
             return;

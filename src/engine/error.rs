@@ -65,6 +65,9 @@ pub enum Error {
     /// The archive of history has failed and is being opened again.
     #[error("history cannot be read now: {0}")]
     HistoryUnavailable(String),
+    /// The work of a call ended by a panic, which is a bug. It was logged where it happened.
+    #[error("the server has failed to answer, which is a bug: its log says where")]
+    Panicked,
     #[error("history cannot be read")]
     Store(#[source] StoreError),
 }

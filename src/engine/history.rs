@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::model::{ConfigId, Revision, TagName, Timestamp, Version};
 use crate::store::{Sealed, Store, StoreError, VersionRef};
+use crate::supervise::message;
 
 use super::error::{Error, Missing};
 use super::state::{ConfigState, State};
@@ -25,8 +26,14 @@ pub enum At {
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Error> {
-    // It can only fail when the runtime is going down.
-    tokio::task::spawn_blocking(work).await.map_err(|_| Error::Draining { retry_after: super::RETRY_AFTER })
+    tokio::task::spawn_blocking(work).await.map_err(|error| match error.try_into_panic() {
+        Ok(panic) => {
+            tracing::error!(panic = message(&*panic), "the work of a call has panicked, which is a bug");
+            Error::Panicked
+        }
+        // The runtime is going down.
+        Err(_) => Error::Draining { retry_after: super::RETRY_AFTER },
+    })
 }
 
 /// A config as of a point, given the state of now.

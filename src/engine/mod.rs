@@ -56,6 +56,7 @@ use crate::model::pointer::Pointer;
 use crate::model::quota::Quotas;
 use crate::model::{ConfigId, LayerKey, Namespace, Revision, Timestamp, Version};
 use crate::store::Store;
+use crate::supervise::{OnPanic, Supervisor};
 
 pub use crate::secret::{MasterKeySource, SourceError};
 pub use crate::store::{Broken, Proof, Sealed, VersionRef};
@@ -115,6 +116,8 @@ pub struct Options {
     pub clock: Clock,
     /// Told how the start goes on.
     pub progress: Progress,
+    /// Runs the threads and tasks of the engine.
+    pub supervisor: Supervisor,
 }
 
 impl Default for Options {
@@ -127,6 +130,7 @@ impl Default for Options {
             master_key: MasterKeySource::Process,
             clock: Arc::new(|| Timestamp::from_system(SystemTime::now())),
             progress: Arc::new(|_| {}),
+            supervisor: Supervisor::default(),
         }
     }
 }
@@ -144,6 +148,7 @@ pub struct Engine {
     limits: Limits,
     clock: Clock,
     workers: Workers,
+    supervisor: Supervisor,
     /// A permit for each stream of changes that may be open.
     change_streams: Arc<Semaphore>,
     draining: CancellationToken,
@@ -167,13 +172,18 @@ impl Engine {
         let loaded = state.revision;
         let vault = Arc::new(Vault::open(options.master_key.clone(), &state)?);
         let resolver = Arc::new(Resolver::new(options.cache_bytes, vault.clone()));
-        let (hub, watch) = Hub::start(Arc::new(state.clone()), resolver.clone(), options.limits.watchers_max);
+        let supervisor = options.supervisor.clone();
+        let newest = Arc::new(state.clone());
+        let (hub, watch) = Hub::start(newest, resolver.clone(), options.limits.watchers_max, &supervisor);
         let processors = std::thread::available_parallelism().map_or(1, |count| count.get());
         let workers = Workers::new(processors);
         let (pipeline, commit) = Pipeline::start(store.clone(), state, vault.clone(), hub.clone(), &options);
         let closed = CancellationToken::new();
         expiry::expire_overdue(&pipeline, &options.clock)?;
-        let expiry = tokio::spawn(expiry::run(pipeline.clone(), options.clock.clone(), closed.clone()));
+        let expiry = supervisor.task("expiry", OnPanic::Restart, {
+            let (pipeline, clock, closed) = (pipeline.clone(), options.clock.clone(), closed.clone());
+            move || expiry::run(pipeline.clone(), clock.clone(), closed.clone())
+        });
         let recalling = Recalling {
             store: store.clone(),
             to: loaded,
@@ -181,7 +191,7 @@ impl Engine {
             ids_max: options.limits.request_ids_max,
             closed: closed.clone(),
         };
-        let (recall, recalling) = Recall::start(recalling, pipeline.clone());
+        let (recall, recalling) = Recall::start(recalling, pipeline.clone(), &supervisor);
         Ok(Arc::new(Engine {
             recent: Arc::new(Recent::new(&store)),
             store,
@@ -194,6 +204,7 @@ impl Engine {
             limits: options.limits,
             clock: options.clock,
             workers,
+            supervisor,
             draining: CancellationToken::new(),
             closed,
             recall,
@@ -207,6 +218,10 @@ impl Engine {
 
     pub fn now(&self) -> Timestamp {
         (self.clock)()
+    }
+
+    pub fn supervisor(&self) -> &Supervisor {
+        &self.supervisor
     }
 
     /// The newest durable state.

@@ -6,7 +6,7 @@
 //! next batch queues up. Nothing whose cost depends on the size of a document or of a config is done under the lock.
 
 use std::ops::ControlFlow;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 
@@ -17,6 +17,7 @@ use crate::auth::Sight;
 use crate::model::limits::Limits;
 use crate::model::{Author, Commit, ConfigChange, ConfigId, Request, Revision, Timestamp};
 use crate::store::{Store, StoreError};
+use crate::supervise::{Heart, OnPanic};
 
 use super::Clock;
 use super::bases::Bases;
@@ -108,7 +109,7 @@ fn thread_ended(_: oneshot::error::RecvError) -> Result<(), Error> {
 }
 
 impl Pipeline {
-    /// Starts the thread. It ends after `close`, when the queue is empty.
+    /// Starts the thread. It ends after `close`, when the queue is empty. A panic of the thread ends the server.
     pub fn start(
         store: Arc<dyn Store>,
         state: State,
@@ -131,14 +132,10 @@ impl Pipeline {
             turns: Arc::default(),
             counts: CommitCounts::default(),
         });
-        let thread = std::thread::Builder::new()
-            .name("commit".into())
-            .spawn({
-                let pipeline = pipeline.clone();
-                move || pipeline.run()
-            })
-            .expect("the system has room for one thread");
-        (pipeline, thread)
+        // A batch may be half made. A new process reads from the log what is durable.
+        let running = pipeline.clone();
+        let thread = options.supervisor.thread("commit", OnPanic::EndServer, move |heart| running.run(heart));
+        (pipeline, thread.expect("the system has room for one thread"))
     }
 
     /// Knows the requests that were made before the start. No other has been made yet.
@@ -428,14 +425,15 @@ impl Pipeline {
         (self.clock)().max(queue.state.time)
     }
 
-    /// The thread. If it panics, which is our bug, nobody must wait for an answer that never comes.
-    fn run(&self) {
-        if catch_unwind(AssertUnwindSafe(|| self.work())).is_err() {
+    /// The thread. After a panic, which is a bug, every write is refused: no caller waits for an answer that never comes.
+    fn run(&self, heart: &Heart) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.work(heart))) {
             self.fail(vec![], StoreError::Failed("the commit thread has panicked".into()));
+            resume_unwind(panic);
         }
     }
 
-    fn work(&self) {
+    fn work(&self, heart: &Heart) {
         loop {
             let batch = {
                 let mut queue = self.lock();
@@ -450,6 +448,7 @@ impl Pipeline {
                     queue = self.filled.wait(queue).expect("nobody panics under this lock");
                 }
             };
+            heart.beat();
             self.commit(batch);
         }
     }

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::model::{Revision, Timestamp};
 use crate::store::{Requested, Store, StoreError};
+use crate::supervise::{OnPanic, Supervisor};
 
 use super::RETRY_AFTER;
 use super::error::Error;
@@ -40,11 +41,15 @@ pub(super) struct Recalling {
 
 impl Recall {
     /// Starts the thread, which gives what it has read to the pipeline.
-    pub fn start(recalling: Recalling, pipeline: Arc<Pipeline>) -> (Recall, JoinHandle<()>) {
+    pub fn start(
+        recalling: Recalling,
+        pipeline: Arc<Pipeline>,
+        supervisor: &Supervisor,
+    ) -> (Recall, JoinHandle<()>) {
         let (sender, receiver) = watch::channel(Recalled::NotYet);
-        let thread = std::thread::Builder::new()
-            .name("recall".into())
-            .spawn(move || {
+        let thread = supervisor
+            .thread("recall", OnPanic::Restart, move |heart| {
+                heart.beat();
                 let recalled = match recalling.requests() {
                     Ok(None) => return,
                     Ok(Some(requests)) => {

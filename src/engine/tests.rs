@@ -516,3 +516,9 @@ async fn writers_are_told_when_the_commit_thread_has_panicked() {
     first.close().await;
     second.close().await;
 }
+
+#[tokio::test]
+async fn a_panic_in_the_blocking_work_of_a_call_is_no_shutdown() {
+    let panicked = blocking(|| -> () { panic!("on purpose") }).await;
+    assert!(matches!(panicked, Err(Error::Panicked)), "{panicked:?}");
+}

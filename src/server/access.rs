@@ -20,6 +20,7 @@ use crate::auth::{
 use crate::engine::{Action, Change, Engine, Intent, Origin, Text, Viewer, Write, access_document};
 use crate::model::text::Format;
 use crate::model::{Author, ConfigId, ConfigName, LayerKey, Namespace, Scope, Source};
+use crate::supervise::Supervisor;
 
 /// The file in the data directory with the first token.
 const TOKEN_FILE: &str = "admin.token";
@@ -72,7 +73,7 @@ pub(super) async fn guard(
                 );
             }
             let keeper = match &settings.jwt {
-                Some(issuer) => Some(keeper(issuer).await?),
+                Some(issuer) => Some(keeper(issuer, engine.supervisor()).await?),
                 None => None,
             };
             report_names(engine, settings.jwt.as_ref());
@@ -108,7 +109,7 @@ fn report_names(engine: &Engine, issuer: Option<&JwtIssuer>) {
     }
 }
 
-async fn keeper(issuer: &JwtIssuer) -> anyhow::Result<Keeper> {
+async fn keeper(issuer: &JwtIssuer, supervisor: &Supervisor) -> anyhow::Result<Keeper> {
     let claim = |text: &String| Claim::parse(text).with_context(|| format!("{text:?} is no claim"));
     let settings = JwtSettings {
         issuer: issuer.issuer.as_str().into(),
@@ -122,7 +123,7 @@ async fn keeper(issuer: &JwtIssuer) -> anyhow::Result<Keeper> {
     let source = KeySource::parse(&issuer.keys, KEYS_TIMEOUT)?;
     let timing = Timing::of(&source, issuer.keys_interval);
     let verifier = Arc::new(Verifier::new(settings, KeySet::default()));
-    Keeper::start(verifier, source, timing)
+    Keeper::start(verifier, source, timing, supervisor)
         .await
         .context("cannot read the keys of the issuer of JSON web tokens")
 }

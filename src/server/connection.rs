@@ -3,6 +3,7 @@
 //! All calls of a connection live in its one task: a call that is answered at once costs no task of its own and no second turn, and
 //! what a commit tells to many streams of a connection goes out together. Whatever takes long is done elsewhere, see `Answer`.
 
+use std::any::Any;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
@@ -19,7 +20,7 @@ use http_body::Body;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
-use tonic::Code;
+use tonic::{Code, Status};
 
 use super::age::{Age, Due, farewell};
 use super::calls::{Begun, Ongoing, code_in};
@@ -35,6 +36,8 @@ use crate::api::answer::{Answer, Later, Reply, trailers};
 use crate::api::codec::Encoded;
 use crate::api::peer::Peer;
 use crate::api::status::{headers_too_large, too_many_open_calls};
+use crate::engine;
+use crate::supervise::message;
 
 /// What HTTP/2 counts for a header field beside its name and its value.
 const HEADER_FIELD_BYTES: usize = 32;
@@ -353,10 +356,13 @@ fn begin(
             let stage = Stage::Answering { answer, respond, is_leaving: false };
             return Some(Call { stage, ongoing: begun.ongoing(&service.calls), _open: open });
         }
-        // It was reported. The other calls of the connection go on.
-        Err(_) => {
-            respond.send_reset(Reason::INTERNAL_ERROR);
-            Code::Internal
+        // The other calls of the connection go on.
+        Err(panic) => {
+            service.supervisor.count_panic("call", &*panic);
+            match send(panicked().into_http(), &begun, &mut respond) {
+                ControlFlow::Continue(_) => Code::Internal,
+                ControlFlow::Break(code) => code,
+            }
         }
     };
     service.calls.end(&mut begun, code);
@@ -420,9 +426,34 @@ impl Future for Call {
                 }
             }
         }));
-        // A panic was reported; what it leaves is dropped, which resets the stream.
-        polled.unwrap_or(Poll::Ready(Code::Internal)).map(|code| self.ongoing.end(code))
+        let polled = polled.unwrap_or_else(|panic| Poll::Ready(self.fail(&*panic)));
+        polled.map(|code| self.ongoing.end(code))
     }
+}
+
+impl Call {
+    /// Ends a call whose handler has panicked, as far as its client has not been answered.
+    fn fail(&mut self, panic: &(dyn Any + Send)) -> Code {
+        tracing::error!(panic = message(panic), "a call has panicked, which is a bug");
+        match &mut self.stage {
+            Stage::Answering { respond, .. } => {
+                match send(panicked().into_http(), self.ongoing.begun(), respond) {
+                    ControlFlow::Continue(_) => Code::Internal,
+                    ControlFlow::Break(code) => code,
+                }
+            }
+            Stage::Telling(telling) => {
+                let (head, ()) = panicked().into_http::<()>().into_parts();
+                let _ = telling.end(Some(head.headers));
+                Code::Internal
+            }
+        }
+    }
+}
+
+/// What a client is told whose call has panicked.
+fn panicked() -> Status {
+    engine::Error::Panicked.into()
 }
 
 impl Telling {

@@ -6,9 +6,10 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::age::Age;
 use super::calls::Calls;
@@ -20,6 +21,7 @@ use super::received::Requests;
 use super::settings::Settings;
 use super::tls::{self, Secured, Tls};
 use crate::api::peer::Peer;
+use crate::supervise::{OnPanic, Supervisor};
 
 /// When no file descriptor is left, accepting fails at once, again and again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -33,6 +35,7 @@ pub(super) struct Service {
     pub connections: Arc<Connections>,
     pub calls: Arc<Calls>,
     pub requests: Arc<Requests>,
+    pub supervisor: Supervisor,
     /// `None`: plain text.
     pub tls: Option<Arc<Tls>>,
 }
@@ -40,21 +43,21 @@ pub(super) struct Service {
 /// Serves until `stop`, and returns when the last connection has ended. They end with this future, too.
 pub(super) async fn serve(listener: TcpListener, service: Arc<Service>, stop: CancellationToken) {
     let mut tasks = JoinSet::new();
-    if let Some(tls) = service.tls.clone() {
-        let (service, stop) = (service.clone(), stop.clone());
-        tasks.spawn(async move {
-            let interval = service.settings.tls_reload_interval;
-            tokio::select! {
-                () = tls.follow(interval, &service.connections.counts) => {}
-                () = stop.cancelled() => {}
-            }
-        });
-    }
+    let reloading = service.tls.clone().map(|tls| {
+        let followed = service.clone();
+        AbortOnDropHandle::new(service.supervisor.task("certificates", OnPanic::Restart, move || {
+            let (tls, service) = (tls.clone(), followed.clone());
+            async move { tls.follow(service.settings.tls_reload_interval, &service.connections.counts).await }
+        }))
+    });
     let mut refusals = Refusals::default();
     loop {
         let (socket, address) = tokio::select! {
             accepted = accept(&listener) => accepted,
-            Some(_) = tasks.join_next() => continue,
+            Some(ended) = tasks.join_next() => {
+                service.look_for_panic(ended);
+                continue;
+            }
             () = stop.cancelled() => break,
         };
         if proxy::is_trusted(&service.settings.proxy_protocol_from, address.ip()) {
@@ -71,7 +74,10 @@ pub(super) async fn serve(listener: TcpListener, service: Arc<Service>, stop: Ca
     }
     // Clients that come now are told at once that nobody is there.
     drop(listener);
-    while tasks.join_next().await.is_some() {}
+    drop(reloading);
+    while let Some(ended) = tasks.join_next().await {
+        service.look_for_panic(ended);
+    }
 }
 
 /// The next connection, however long that takes.
@@ -180,6 +186,13 @@ impl Service {
     fn age(&self) -> Option<Age> {
         let max = self.settings.connection_age_max?;
         Some(Age::new(max, self.settings.drain_timeout, fastrand::f64()))
+    }
+
+    /// A panic ends one connection, and is a bug.
+    fn look_for_panic(&self, ended: Result<(), JoinError>) {
+        if let Err(Ok(panic)) = ended.map_err(JoinError::try_into_panic) {
+            self.supervisor.count_panic("connection", &*panic);
+        }
     }
 
     fn ended(&self, served: Result<(), connection::Failed>, address: SocketAddr) {

@@ -31,7 +31,7 @@ use std::io::Write;
 use std::pin::pin;
 use std::sync::Arc;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::timeout;
 
@@ -71,12 +71,23 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
     };
     announce(&server, &data_dir);
 
-    let name = signals.next().await;
-    tracing::info!(signal = name, "stopping");
+    let failed = tokio::select! {
+        name = signals.next() => {
+            tracing::info!(signal = name, "stopping");
+            None
+        }
+        task = server.failed() => Some(task),
+    };
     signals.exit_at_next();
     server.shutdown().await;
     tracing::info!("stopped");
-    Ok(())
+    match failed {
+        None => Ok(()),
+        Some(task) => bail!(
+            "the {task} task has panicked, which is a bug, and the server cannot run without it: start the server again, and report \
+             what the log says of the panic"
+        ),
+    }
 }
 
 /// The one line on stdout, which scripts wait for. Nobody may be reading it.

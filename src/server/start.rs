@@ -2,11 +2,12 @@
 //! and no command line.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, ensure};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinHandle, spawn_blocking};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -34,6 +35,7 @@ use crate::model::Timestamp;
 use crate::proto::v1::FILE_DESCRIPTOR_SET;
 use crate::secret::MasterKeySource;
 use crate::store::sled::{Counts as StoreCounts, Fsync as StoreFsync, SledOptions, SledStore};
+use crate::supervise::{OnPanic, Supervisor};
 
 /// The names that health is asked for: the server as a whole, and the service.
 const HEALTH_NAMES: [&str; 6] = ["", SERVICES[0], SERVICES[1], SERVICES[2], SERVICES[3], SERVICES[4]];
@@ -69,6 +71,8 @@ pub struct RunningServer {
     stop: CancellationToken,
     serving: JoinHandle<()>,
     drain_timeout: Duration,
+    supervisor: Supervisor,
+    failing: AbortHandle,
 }
 
 impl Server {
@@ -105,6 +109,7 @@ impl Server {
         set_health(&health, ServingStatus::NotServing).await;
         let front = Front::new(reflection()?.add_service(health_service));
         let stop = CancellationToken::new();
+        let supervisor = Supervisor::default();
         let settings = Arc::new(settings);
         let connections =
             Arc::new(Connections::new(settings.connections_max, settings.connections_per_address_max));
@@ -128,6 +133,7 @@ impl Server {
             rates.clone(),
             data_dir,
             started,
+            supervisor.clone(),
         ));
         let service = Service {
             front: front.clone(),
@@ -135,17 +141,26 @@ impl Server {
             connections: connections.clone(),
             calls,
             requests: requests.clone(),
+            supervisor: supervisor.clone(),
             tls,
         };
-        let serving = tokio::spawn(listen::serve(listener, Arc::new(service), stop.clone()));
+        let mut serving = Some((listener, Arc::new(service), stop.clone()));
+        let serving = supervisor.task("listener", OnPanic::EndServer, move || {
+            let (listener, service, stop) = serving.take().expect("it is run once");
+            listen::serve(listener, service, stop)
+        });
         let (metrics_address, metrics_listener) = metrics_listener.unzip();
-        let metrics_serving = metrics_listener
-            .map(|listener| tokio::spawn(metrics::listen::serve(listener, metrics.clone())).abort_handle());
+        let metrics_serving = metrics_listener.map(|listener| {
+            let (listener, metrics) = (Arc::new(listener), metrics.clone());
+            let serve = move || metrics::listen::serve(listener.clone(), metrics.clone());
+            supervisor.task("metrics", OnPanic::Restart, serve).abort_handle()
+        });
 
         let drain_timeout = settings.drain_timeout;
-        let opened = settings.clone();
-        let opened =
-            spawn_blocking(move || open(&opened, progress)).await.context("opening the store failed");
+        let (opened, supervised) = (settings.clone(), supervisor.clone());
+        let opened = spawn_blocking(move || open(&opened, progress, supervised))
+            .await
+            .context("opening the store failed");
         let give_up = || {
             stop.cancel();
             serving.abort();
@@ -180,10 +195,16 @@ impl Server {
         };
         let services = api::calls(Arc::clone(&engine), guard.clone().limited(rates), recorder.clone());
         metrics.open(Arc::clone(&engine), counts, Arc::clone(services.too_large()), recorder.clone());
-        let uses = Uses::follow(guard, &settings.data_dir).await;
+        let uses = Uses::follow(guard, &settings.data_dir, &supervisor).await;
         front.open(services);
         set_health(&health, ServingStatus::Serving).await;
+        let failing = supervisor.task("health", OnPanic::Restart, {
+            let (supervisor, health, engine) = (supervisor.clone(), health.clone(), Arc::downgrade(&engine));
+            move || stop_serving_on_failure(supervisor.failed(), health.clone(), engine.clone())
+        });
         Ok(RunningServer {
+            supervisor,
+            failing: failing.abort_handle(),
             address,
             engine,
             recorder,
@@ -234,12 +255,29 @@ impl RunningServer {
         &self.requests.counts
     }
 
+    /// Runs the tasks of the server.
+    pub fn supervisor(&self) -> &Supervisor {
+        &self.supervisor
+    }
+
+    /// Waits until the server cannot serve any more, since a task has panicked that it needs: the name of the task. The server is to be
+    /// shut down then, and its process to be started again.
+    pub async fn failed(&self) -> &'static str {
+        let mut failed = self.supervisor.failed();
+        let failed =
+            failed.wait_for(Option::is_some).await.expect("the supervisor lives as long as the server");
+        failed.expect("it was waited for")
+    }
+
     /// Ends every stream, waits for the calls under way as long as the settings allow, and closes the store. The data
     /// directory is free on return, unless a call has hung or someone else holds the engine.
     pub async fn shutdown(self) {
         let RunningServer { engine, recorder, audit_file, front, metrics, metrics_serving, traces, .. } =
             self;
-        let RunningServer { mut health, stop, mut serving, drain_timeout, uses, .. } = self;
+        let RunningServer { mut health, stop, mut serving, drain_timeout, uses, supervisor, failing, .. } =
+            self;
+        supervisor.stop();
+        failing.abort();
         set_health(&health, ServingStatus::NotServing).await;
         engine.drain();
         stop.cancel();
@@ -330,16 +368,26 @@ fn record(settings: &Settings, address: SocketAddr, engine: &Arc<Engine>) -> any
         retention: settings.audit_retention,
         clock: Arc::new(|| Timestamp::from_system(SystemTime::now())),
         started: format!("confwatch {version} at revision {revision}, {mode}"),
+        supervisor: engine.supervisor().clone(),
     })
     .context("cannot start the thread of the audit log")
 }
 
-fn open(settings: &Settings, progress: engine::Progress) -> anyhow::Result<(Arc<Engine>, Arc<StoreCounts>)> {
+fn open(
+    settings: &Settings,
+    progress: engine::Progress,
+    supervisor: Supervisor,
+) -> anyhow::Result<(Arc<Engine>, Arc<StoreCounts>)> {
     let fsync = match settings.fsync {
         Fsync::Always => StoreFsync::Always,
         Fsync::Never => StoreFsync::Never,
     };
-    let options = SledOptions { fsync, cache_bytes: settings.store_cache_bytes, ..SledOptions::default() };
+    let options = SledOptions {
+        fsync,
+        cache_bytes: settings.store_cache_bytes,
+        supervisor: supervisor.clone(),
+        ..SledOptions::default()
+    };
     let store = SledStore::open(&settings.data_dir, options)?;
     let counts = Arc::clone(store.counts());
     let options = engine::Options {
@@ -352,11 +400,26 @@ fn open(settings: &Settings, progress: engine::Progress) -> anyhow::Result<(Arc<
             .clone()
             .unwrap_or_else(|| MasterKeySource::Automatic(settings.data_dir.join("master.key"))),
         progress,
+        supervisor,
         ..engine::Options::default()
     };
     let engine = Engine::open(Arc::new(store), options);
     let engine = engine.with_context(|| format!("cannot load {}", settings.data_dir.display()))?;
     Ok((engine, counts))
+}
+
+/// Tells who asks for health, and every stream, as soon as the server cannot serve any more.
+async fn stop_serving_on_failure(
+    mut failed: watch::Receiver<Option<&'static str>>,
+    health: HealthReporter,
+    engine: Weak<Engine>,
+) {
+    if failed.wait_for(Option::is_some).await.is_ok() {
+        set_health(&health, ServingStatus::NotServing).await;
+        if let Some(engine) = engine.upgrade() {
+            engine.drain();
+        }
+    }
 }
 
 async fn set_health(health: &HealthReporter, status: ServingStatus) {

@@ -17,6 +17,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use crate::api::guard::Guard;
 use crate::auth::token::TokenId;
 use crate::model::Timestamp;
+use crate::supervise::{OnPanic, Supervisor};
 
 const FILE: &str = "token-uses.json";
 const FORMAT: u32 = 1;
@@ -37,7 +38,7 @@ pub(super) struct Uses {
 
 impl Uses {
     /// Tells the guard what was known before, and goes on from there.
-    pub(super) async fn follow(guard: Guard, data_dir: &Path) -> Uses {
+    pub(super) async fn follow(guard: Guard, data_dir: &Path, supervisor: &Supervisor) -> Uses {
         let path = data_dir.join(FILE);
         let known = spawn_blocking({
             let path = path.clone();
@@ -45,7 +46,10 @@ impl Uses {
         });
         let known = known.await.unwrap_or_default();
         guard.note_last_uses(&known);
-        let task = tokio::spawn(write_now_and_then(path.clone(), guard.clone(), known));
+        let task = supervisor.task("token-uses", OnPanic::Restart, {
+            let (path, guard) = (path.clone(), guard.clone());
+            move || write_now_and_then(path.clone(), guard.clone(), known.clone())
+        });
         Uses { path, guard, task }
     }
 

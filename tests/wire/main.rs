@@ -25,6 +25,7 @@ mod reveal;
 mod revocation;
 mod schemas;
 mod secrets;
+mod supervision;
 mod support;
 mod tags;
 mod tls;

@@ -11,6 +11,7 @@ use tracing::{info, warn};
 use super::{JwtError, KeySource, KeysError, Verifier};
 use crate::auth::Caller;
 use crate::model::Timestamp;
+use crate::supervise::{OnPanic, Supervisor};
 
 /// However often it is asked for, there is so much between two looks.
 const EVERY_MIN: Duration = Duration::from_millis(50);
@@ -74,6 +75,7 @@ impl Keeper {
         verifier: Arc<Verifier>,
         source: KeySource,
         timing: Timing,
+        supervisor: &Supervisor,
     ) -> Result<Keeper, KeysError> {
         let first = source.load().await;
         let wait = match (&source, first) {
@@ -94,8 +96,11 @@ impl Keeper {
         };
         let shared = Shared { asked: Mutex::default(), wake: Notify::new(), done: watch::Sender::new(0) };
         let shared = Arc::new(shared);
-        let looks = look(verifier.clone(), source, timing, shared.clone(), wait);
-        Ok(Keeper { verifier, shared, timing, task: tokio::spawn(looks) })
+        let task = supervisor.task("jwt-keys", OnPanic::Restart, {
+            let (verifier, shared) = (verifier.clone(), shared.clone());
+            move || look(verifier.clone(), source.clone(), timing, shared.clone(), wait)
+        });
+        Ok(Keeper { verifier, shared, timing, task })
     }
 
     pub fn verifier(&self) -> &Arc<Verifier> {

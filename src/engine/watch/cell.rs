@@ -1,7 +1,7 @@
 //! A target that someone follows: what its streams are told, made once however many they are, and who they are. Knows nothing of
 //! the table that it is found in.
 
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Waker;
 
 use arc_swap::{ArcSwap, Guard};
@@ -127,11 +127,11 @@ impl Cell {
     }
 
     pub fn alone(&self) -> MutexGuard<'_, Followers> {
-        self.alone.lock().expect("nobody panics under this lock")
+        self.alone.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn among(&self) -> MutexGuard<'_, Followers> {
-        self.among.lock().expect("nobody panics under this lock")
+        self.among.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Wakes the streams that follow nothing else. They may be very many: one that comes or goes does not wait for the last.

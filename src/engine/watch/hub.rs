@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -10,6 +10,7 @@ use arc_swap::{ArcSwap, Guard};
 use tokio::sync::watch;
 
 use crate::model::{Commit, ConfigId, Governs, LayerKey, Namespace, Revision, Scope};
+use crate::supervise::{Heart, OnPanic, Supervisor};
 
 use super::super::error::{Error, Limit, Missing};
 use super::super::governance::{Governance, Governed};
@@ -28,7 +29,8 @@ use super::wheel::Tick;
 /// a target, and their own marks: never a lock that all of them share.
 ///
 /// Locks, in the order in which they are taken: `table`, then `progress_waiters`, then those of a cell, then those of a
-/// subscriber; `pending` is taken last, and so is that of `waiting`.
+/// subscriber; `pending` is taken last, and so is that of `waiting`. All can be taken after a panic of the thread: it ends the server,
+/// and streams must still be told.
 pub struct Hub {
     pub(in super::super) resolver: Arc<Resolver>,
     watchers_max: usize,
@@ -81,11 +83,12 @@ enum Work {
 }
 
 impl Hub {
-    /// Starts the thread. It ends after `close`.
+    /// Starts the thread. It ends after `close`. A panic of the thread ends the server.
     pub fn start(
         state: Arc<State>,
         resolver: Arc<Resolver>,
         watchers_max: usize,
+        supervisor: &Supervisor,
     ) -> (Arc<Hub>, JoinHandle<()>) {
         let started = Instant::now();
         let hub = Arc::new(Hub {
@@ -106,14 +109,10 @@ impl Hub {
             quota_refusals: AtomicU64::new(0),
             waiting: Waiting::default(),
         });
-        let thread = std::thread::Builder::new()
-            .name("watch".into())
-            .spawn({
-                let hub = hub.clone();
-                move || hub.run()
-            })
-            .expect("the system has room for one thread");
-        (hub, thread)
+        // A panic may leave the table and the marks half changed: streams would miss updates. A new process begins with snapshots.
+        let running = hub.clone();
+        let thread = supervisor.thread("watch", OnPanic::EndServer, move |heart| running.run(heart));
+        (hub, thread.expect("the system has room for one thread"))
     }
 
     /// Tells the hub of a new state and the commits that led to it, one call at a time. Does not wait.
@@ -252,11 +251,11 @@ impl Hub {
     }
 
     pub(super) fn table(&self) -> MutexGuard<'_, Table> {
-        self.table.lock().expect("nobody panics under this lock")
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn progress_waiters(&self) -> MutexGuard<'_, HashMap<SubscriberId, Arc<Subscriber>>> {
-        self.progress_waiters.lock().expect("nobody panics under this lock")
+        self.progress_waiters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Adds a stream. Fails if there are too many, or no more are taken.
@@ -282,7 +281,7 @@ impl Hub {
     }
 
     fn pending(&self) -> MutexGuard<'_, Pending> {
-        self.pending.lock().expect("nobody panics under this lock")
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Lets the thread look at streams that are silent by this time, if not earlier.
@@ -295,8 +294,9 @@ impl Hub {
         }
     }
 
-    fn run(&self) {
+    fn run(&self, heart: &Heart) {
         while let Some(work) = self.wait_for_work() {
+            heart.beat();
             let now = Tick::at(self.started, Instant::now());
             self.tick.store(now.0, Ordering::Relaxed);
             match work {
@@ -321,7 +321,7 @@ impl Hub {
                 return None;
             }
             pending = match pending.silence {
-                None => self.published.wait(pending).expect("nobody panics under this lock"),
+                None => self.published.wait(pending).unwrap_or_else(PoisonError::into_inner),
                 Some(silence) => {
                     let left = silence.saturating_duration_since(Instant::now());
                     if left.is_zero() {
@@ -329,7 +329,7 @@ impl Hub {
                         return Some(Work::Silence);
                     }
                     let waited = self.published.wait_timeout(pending, left);
-                    waited.expect("nobody panics under this lock").0
+                    waited.unwrap_or_else(PoisonError::into_inner).0
                 }
             };
         }

@@ -1,7 +1,7 @@
 //! The hub's end of a stream: how to wake it, and notes of what to look at. Knows nothing of documents but that they change.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Waker;
 
 use futures_util::task::AtomicWaker;
@@ -106,7 +106,7 @@ impl Subscriber {
     }
 
     fn marks(&self) -> MutexGuard<'_, Marks> {
-        self.marks.lock().expect("nobody panics under this lock")
+        self.marks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn want_progress(&self, revision: Revision) {

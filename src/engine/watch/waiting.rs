@@ -1,7 +1,7 @@
 //! The streams whose clients make no room for what they are to be told, and since when. Knows nothing of the others, which are most.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::subscriber::SubscriberId;
@@ -27,7 +27,7 @@ impl Waiting {
     }
 
     fn since(&self) -> MutexGuard<'_, HashMap<SubscriberId, Instant>> {
-        self.since.lock().expect("nobody panics under this lock")
+        self.since.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

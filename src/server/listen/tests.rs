@@ -15,6 +15,7 @@ use tonic::service::Routes;
 
 use super::*;
 use crate::server::settings::{ClientAuth, ClientCa, TlsFiles};
+use crate::supervise::Supervisor;
 
 /// Answers with what the server knows of whoever asks.
 #[derive(Clone)]
@@ -66,6 +67,7 @@ impl Serving {
             settings: Arc::new(settings),
             connections: Arc::new(Connections::new(10, 10)),
             requests: Arc::new(Requests::new(std::time::Duration::from_secs(60), 10, 1 << 20)),
+            supervisor: Supervisor::default(),
             calls: Arc::new(Calls::new(&[]).expect("there is nothing to read")),
             tls: tls.map(|files| Arc::new(Tls::load(files).expect("the files are good"))),
         };

@@ -30,7 +30,7 @@ const REQUEST_BYTES_MAX: usize = 16 << 10;
 const HEADERS_MAX: usize = 64;
 
 /// Serves for as long as this is polled. Its connections end with it.
-pub(in crate::server) async fn serve(listener: TcpListener, metrics: Arc<Metrics>) {
+pub(in crate::server) async fn serve(listener: Arc<TcpListener>, metrics: Arc<Metrics>) {
     let mut tasks = JoinSet::new();
     loop {
         let (socket, address) = tokio::select! {

@@ -24,6 +24,7 @@ use crate::audit::{Counts as AuditCounts, Recorder};
 use crate::engine::{BySource, Engine, Usage};
 use crate::model::quota::Quota;
 use crate::store::sled::{Counts as StoreCounts, DiskBytes};
+use crate::supervise::{Supervisor, TaskStatus};
 
 const SECOND_NANOS: f64 = 1e9;
 
@@ -42,6 +43,7 @@ struct Sources {
     data_dir: PathBuf,
     /// Since the epoch.
     started_seconds: f64,
+    supervisor: Supervisor,
     /// While the store is open. Locked for as long as the numbers are read: what takes time is not done under it.
     opened: RwLock<Option<Opened>>,
 }
@@ -62,11 +64,13 @@ impl Metrics {
         rates: Arc<Rates>,
         data_dir: PathBuf,
         started: SystemTime,
+        supervisor: Supervisor,
     ) -> Metrics {
         let started_seconds = started.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
         let opened = RwLock::default();
         let sources =
-            Arc::new(Sources { calls, connections, requests, rates, data_dir, started_seconds, opened });
+            Sources { calls, connections, requests, rates, data_dir, started_seconds, supervisor, opened };
+        let sources = Arc::new(sources);
         let mut registry = Registry::default();
         registry.register_collector(Box::new(Everything(Arc::clone(&sources))));
         Metrics { sources, registry }
@@ -107,6 +111,7 @@ impl Collector for Everything {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let writer = &mut Writer(&mut encoder);
         self.0.process(writer)?;
+        self.0.tasks(writer)?;
         self.0.calls(writer)?;
         self.0.connections(writer)?;
         self.0.limits(writer)?;
@@ -130,6 +135,18 @@ impl Sources {
         writer.info("confwatch_build", "What is running", &[("version", env!("CARGO_PKG_VERSION"))])?;
         let help = "When the server was started, since the epoch";
         writer.gauge("process_start_time", help, Some(Unit::Seconds), [([], self.started_seconds)])
+    }
+
+    fn tasks(&self, writer: &mut Writer<'_, '_>) -> fmt::Result {
+        let tasks = self.supervisor.tasks();
+        let each = |read: fn(TaskStatus) -> u64| {
+            tasks.iter().map(move |(name, status)| ([("task", *name)], read(*status)))
+        };
+        let help =
+            "Panics of the tasks of the server, each of which is a bug; those that can be are restarted";
+        writer.counter("confwatch_task_panics", help, each(|status| status.panics))?;
+        let help = "Whether a task of the server is running: 1, or 0";
+        writer.gauge("confwatch_task_running", help, None, each(|status| status.is_running.into()))
     }
 
     fn calls(&self, writer: &mut Writer<'_, '_>) -> fmt::Result {

@@ -9,8 +9,15 @@ fn the_page_on_operations_has_every_metric_in_order() {
     let connections = Arc::new(Connections::new(1, 1));
     let requests = Arc::new(Requests::new(std::time::Duration::ZERO, 1, 1));
     let rates = Arc::new(Rates::new(RateLimits::UNLIMITED));
-    let metrics =
-        Metrics::new(calls, connections, requests, rates, "/nowhere".into(), SystemTime::UNIX_EPOCH);
+    let metrics = Metrics::new(
+        calls,
+        connections,
+        requests,
+        rates,
+        "/nowhere".into(),
+        SystemTime::UNIX_EPOCH,
+        Supervisor::default(),
+    );
     let text = metrics.text().unwrap();
     let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
     let registered = types.map(|(family, kind)| match kind {

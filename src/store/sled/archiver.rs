@@ -10,10 +10,11 @@
 //! room as the log.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
-use std::thread::{self, JoinHandle};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::batch::Pending;
@@ -23,6 +24,7 @@ use super::wal::Slots;
 use super::{Point, SledOptions, guarded, suspect};
 use crate::model::Revision;
 use crate::store::{Head, StoreError};
+use crate::supervise::{Heart, OnPanic};
 
 /// How long commits are gathered, unless somebody waits for them.
 const GATHER_TIME: Duration = Duration::from_secs(1);
@@ -107,12 +109,11 @@ impl Archiver {
             is_suspect: AtomicBool::new(false),
             writing: Mutex::new(()),
         });
-        let thread = thread::Builder::new()
-            .name("archiver".into())
-            .spawn({
-                let shared = shared.clone();
-                move || shared.run()
-            })
+        let running = shared.clone();
+        let thread = shared
+            .options
+            .supervisor
+            .thread("archiver", OnPanic::EndServer, move |heart| running.run_guarded(heart))
             .map_err(|source| StoreError::Io { what: "starting the archiver".into(), source })?;
         Ok(Archiver { shared, thread: Some(thread) })
     }
@@ -186,9 +187,21 @@ impl Drop for Archiver {
 }
 
 impl Shared {
-    fn run(&self) {
+    /// After a panic nothing is archived, and nobody waits for it. The log keeps what is durable for the next process.
+    fn run_guarded(&self, heart: &Heart) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.run(heart))) {
+            let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+            queue.failed = Some("the archiver has panicked".to_owned());
+            drop(queue);
+            self.archived.notify_all();
+            resume_unwind(panic);
+        }
+    }
+
+    fn run(&self, heart: &Heart) {
         let mut settling = false;
         while let Some(group) = self.next_group(settling) {
+            heart.beat();
             let archived =
                 self.archive(&group).and_then(|()| self.release()).and_then(|()| self.settle_some());
             let broken = || self.lock().broken.take().map_or(Ok(()), Err);

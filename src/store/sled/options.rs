@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::model::Epoch;
+use crate::supervise::Supervisor;
 
 /// How a `SledStore` works.
 #[derive(Clone)]
@@ -18,6 +19,8 @@ pub struct SledOptions {
     pub epoch: Option<Epoch>,
     /// Called at each point: lets tests stop the store between two steps.
     pub pause: Option<Pause>,
+    /// Runs the thread that archives.
+    pub supervisor: Supervisor,
 }
 
 /// Whether an append waits for the disk.
@@ -57,6 +60,7 @@ impl Default for SledOptions {
             journal_segment_bytes: 64 << 20,
             epoch: None,
             pause: None,
+            supervisor: Supervisor::default(),
         }
     }
 }

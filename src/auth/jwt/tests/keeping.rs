@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::issuer::{KeyServer, SigningKey, key_set};
 use super::*;
+use crate::supervise::Supervisor;
 
 const NEVER: Duration = Duration::from_secs(86_400);
 const NO_TIME: Duration = Duration::ZERO;
@@ -16,7 +17,7 @@ fn source(text: &str) -> KeySource {
 async fn keep(source: KeySource, every: Duration, unknown_key_every: Duration) -> Keeper {
     let verifier = Arc::new(Verifier::new(settings(), KeySet::default()));
     let timing = Timing { every, after_failure: every, unknown_key_every };
-    Keeper::start(verifier, source, timing).await.expect("it starts")
+    Keeper::start(verifier, source, timing, &Supervisor::default()).await.expect("it starts")
 }
 
 /// Waits for what the keeper does by itself.
@@ -128,8 +129,9 @@ async fn a_file_of_keys_is_read_again_when_it_changes() {
     let path = directory.path().join("keys.json");
     let missing = source(path.to_str().expect("a path"));
     let verifier = Arc::new(Verifier::new(settings(), KeySet::default()));
-    let error =
-        Keeper::start(verifier, missing.clone(), Timing::of(&missing, None)).await.expect_err("no file");
+    let error = Keeper::start(verifier, missing.clone(), Timing::of(&missing, None), &Supervisor::default())
+        .await
+        .expect_err("no file");
     assert!(matches!(error, KeysError::File { .. }), "{error}");
 
     std::fs::write(&path, key_set(&[&old])).expect("it can be written");

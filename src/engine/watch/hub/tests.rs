@@ -25,6 +25,7 @@ use crate::model::{
     Source, Timestamp, Version,
 };
 use crate::store::Head;
+use crate::supervise::Supervisor;
 
 mod steps;
 
@@ -56,7 +57,8 @@ impl World {
 
     fn with_cache(bytes_max: u64) -> World {
         let state = Arc::new(Loading::default().state(Epoch(7), Head::EMPTY));
-        let (hub, thread) = Hub::start(state.clone(), resolver(&state, bytes_max), 10_000);
+        let (hub, thread) =
+            Hub::start(state.clone(), resolver(&state, bytes_max), 10_000, &Supervisor::default());
         hub.close();
         thread.join().expect("the thread ends");
         World { hub, states: vec![state], untold: BTreeMap::new() }
@@ -533,7 +535,8 @@ fn what_concerns_nobody_is_passed_on_without_the_thread() {
 fn readers_on_threads_of_their_own_are_told_the_state_of_each_revision_and_end_with_the_last() {
     const COMMITS: u64 = 400;
     let mut world = World::new();
-    let (hub, thread) = Hub::start(world.newest(), resolver(&world.newest(), 1 << 20), 100);
+    let (hub, thread) =
+        Hub::start(world.newest(), resolver(&world.newest(), 1 << 20), 100, &Supervisor::default());
     world.hub = hub.clone();
     let world = RwLock::new(world);
     let targets = [
