@@ -47,6 +47,11 @@ pub enum Reply {
 }
 
 impl Reply {
+    /// Whether it is one message, which is there.
+    pub fn is_message(&self) -> bool {
+        matches!(self, Reply::Message(_))
+    }
+
     /// Whether it lasts as long as its client wants.
     pub fn is_stream(&self) -> bool {
         match self {
@@ -171,7 +176,7 @@ impl http_body::Body for Reply {
         };
         let end = match told {
             Some(Ok(message)) => return Poll::Ready(Some(Ok(Frame::data(message)))),
-            Some(Err(status)) => end(&status),
+            Some(Err(status)) => trailers_of(&status),
             None => trailers(),
         };
         *self = Reply::Ended;
@@ -188,8 +193,8 @@ impl http_body::Body for Reply {
     }
 }
 
-/// How a stream ends that was cut off.
-fn end(status: &Status) -> HeaderMap {
+/// How a response ends that was cut off.
+pub fn trailers_of(status: &Status) -> HeaderMap {
     let mut trailers = HeaderMap::with_capacity(3);
     match status.add_header(&mut trailers) {
         Ok(()) => trailers,

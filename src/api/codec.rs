@@ -2,12 +2,15 @@
 //! put together from what is its own and from shared bytes. Knows the field numbers of no message.
 
 use std::io::IoSlice;
+use std::sync::Arc;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use prost::encoding::{
     DecodeContext, WireType, encode_key, encode_varint, encoded_len_varint, key_len, skip_field,
 };
 use prost::{DecodeError, Message};
+
+use super::unread::{Held, Unread};
 
 /// What goes before each message: a flag that says whether it is compressed, and its length.
 pub const FRAME_HEAD_BYTES: usize = 5;
@@ -17,10 +20,19 @@ const SHARED_BYTES_MIN: usize = 512;
 /// A message in its frame, in two pieces of which the second may be shared.
 ///
 /// It is also a message of the generated server, which answers with it where its messages are shared.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Encoded {
     own: Bytes,
     shared: Bytes,
+    /// Counts it as unread.
+    held: Option<Held>,
+}
+
+/// The clone is not counted as unread.
+impl Clone for Encoded {
+    fn clone(&self) -> Encoded {
+        Encoded::of_pieces(self.own.clone(), self.shared.clone())
+    }
 }
 
 impl Encoded {
@@ -28,7 +40,7 @@ impl Encoded {
         let length = message.encoded_len();
         let mut own = head(length, length);
         message.encode_raw(&mut own);
-        Encoded { own: own.freeze(), shared: Bytes::new() }
+        Encoded::of_pieces(own.freeze(), Bytes::new())
     }
 
     /// Of the bytes of one message, in order. The last piece is shared if it is large, the others are copied.
@@ -40,7 +52,7 @@ impl Encoded {
         };
         let mut own = head(length, length - shared.len());
         copied.iter().for_each(|piece| own.put_slice(piece));
-        Encoded { own: own.freeze(), shared }
+        Encoded::of_pieces(own.freeze(), shared)
     }
 
     /// Of a message with one more field, its last: a message that is encoded already, and shared.
@@ -50,7 +62,7 @@ impl Encoded {
         message.encode_raw(&mut own);
         encode_key(number, WireType::LengthDelimited, &mut own);
         encode_varint(shared.len() as u64, &mut own);
-        Encoded { own: own.freeze(), shared }
+        Encoded::of_pieces(own.freeze(), shared)
     }
 
     /// The whole frame in one piece: to be kept, and sent again.
@@ -60,12 +72,40 @@ impl Encoded {
 
     /// Of a frame that was kept.
     pub fn of_frame(frame: Bytes) -> Encoded {
-        Encoded { own: Bytes::new(), shared: frame }
+        Encoded::of_pieces(Bytes::new(), frame)
+    }
+
+    fn of_pieces(own: Bytes, shared: Bytes) -> Encoded {
+        Encoded { own, shared, held: None }
+    }
+
+    /// Counts it as unread, from now until it is sent or dropped. Nothing changes if it is counted already.
+    ///
+    /// Of a message to many streams, what is shared is not counted: it is in memory once, for as long as somebody watches.
+    pub fn counted(mut self, unread: &Arc<Unread>, with_shared: bool) -> Encoded {
+        if self.held.is_none() {
+            let shared = if with_shared { self.shared.len() } else { 0 };
+            self.held = Some(unread.hold(self.own.len() + shared));
+        }
+        self
+    }
+
+    /// Counts it as unread, unless there is no room for it.
+    pub fn try_counted(mut self, unread: &Arc<Unread>) -> Result<Encoded, tonic::Status> {
+        self.held = Some(unread.try_hold(self.remaining())?);
+        Ok(self)
+    }
+
+    /// Takes the first bytes, at most as many as there are. The rest keeps all of the message in memory, and is counted like that.
+    pub fn split_to(&mut self, count: usize) -> Encoded {
+        let of_own = count.min(self.own.len());
+        let own = self.own.split_to(of_own);
+        Encoded::of_pieces(own, self.shared.split_to(count - of_own))
     }
 
     /// Of bytes that are in frames already, or parts of them.
     pub fn of_body(bytes: Bytes) -> Encoded {
-        Encoded { own: bytes, shared: Bytes::new() }
+        Encoded::of_pieces(bytes, Bytes::new())
     }
 }
 

@@ -28,6 +28,7 @@ use super::codec::{Encoded, FRAME_HEAD_BYTES};
 use super::context::CallContext;
 use super::deadline::{deadline, wait_max};
 use super::guard::{Admission, shown};
+use super::peer::Peer;
 use super::reads::Got;
 use super::server::audit_service_server::AuditServiceServer;
 use super::server::auth_service_server::AuthServiceServer;
@@ -36,6 +37,7 @@ use super::server::schema_service_server::SchemaServiceServer;
 use super::server::secret_service_server::SecretServiceServer;
 use super::status::Unreadable;
 use super::transport::Contract;
+use super::unread::Unread;
 use crate::auth::Access;
 use crate::engine::Stages;
 
@@ -181,6 +183,7 @@ impl Calls {
             headers: std::mem::take(&mut head.headers),
             context: context.clone(),
             stages: head.extensions.remove(),
+            unread: unread_of(&head.extensions),
         };
         let answer = match call {
             // It waits for the disk. What is large of its work is done elsewhere already.
@@ -189,17 +192,17 @@ impl Calls {
                 let opened = stream(api, entry(), message, |api, request| api.watch(request));
                 Answer::later(opened.map(|opened| response(opened.map(Reply::Watch))))
             }
-            "BatchGet" => Answer::aside(unary(api, entry(), message, |api, request| api.batch_get(request))),
-            "List" => Answer::aside(unary(api, entry(), message, |api, request| api.list(request))),
-            "Explain" => Answer::aside(unary(api, entry(), message, |api, request| api.explain(request))),
+            "BatchGet" => Answer::aside(read(api, entry(), message, |api, request| api.batch_get(request))),
+            "List" => Answer::aside(read(api, entry(), message, |api, request| api.list(request))),
+            "Explain" => Answer::aside(read(api, entry(), message, |api, request| api.explain(request))),
             "Apply" => Answer::aside(unary(api, entry(), message, |api, request| api.apply(request))),
             "Delete" => Answer::aside(unary(api, entry(), message, |api, request| api.delete(request))),
-            "Validate" => Answer::aside(unary(api, entry(), message, |api, request| api.validate(request))),
+            "Validate" => Answer::aside(read(api, entry(), message, |api, request| api.validate(request))),
             "Rollback" => Answer::aside(unary(api, entry(), message, |api, request| api.rollback(request))),
             "ListVersions" => {
-                Answer::aside(unary(api, entry(), message, |api, request| api.list_versions(request)))
+                Answer::aside(read(api, entry(), message, |api, request| api.list_versions(request)))
             }
-            "Diff" => Answer::aside(unary(api, entry(), message, |api, request| api.diff(request))),
+            "Diff" => Answer::aside(read(api, entry(), message, |api, request| api.diff(request))),
             "SetTag" => Answer::aside(unary(api, entry(), message, |api, request| api.set_tag(request))),
             "DeleteTag" => {
                 Answer::aside(unary(api, entry(), message, |api, request| api.delete_tag(request)))
@@ -227,7 +230,8 @@ impl Calls {
         match api.get_at_once(access, request, &context) {
             Got::Now(got) => {
                 let is_refused = got.is_err();
-                let response = response(got.map(Reply::Message));
+                let peer = head.extensions.get::<Arc<Peer>>();
+                let response = response(got.and_then(|message| held(message, peer.map(|peer| &peer.unread))));
                 if is_refused {
                     ended(&api.recorder, &context(), response.headers());
                 }
@@ -237,9 +241,10 @@ impl Calls {
                 let context = context();
                 let metadata = MetadataMap::from_headers(std::mem::take(&mut head.headers));
                 let (api, wait_max) = (api.clone(), wait_max(&metadata));
+                let unread = unread_of(&head.extensions);
                 Answer::aside(async move {
                     let got = api.get_read(&read, wait_max, &|| context.clone()).await;
-                    response(got.map(Reply::Message))
+                    response(got.and_then(|message| held(message, unread.as_ref())))
                 })
             }
         }
@@ -282,8 +287,45 @@ struct Entry {
     context: CallContext,
     /// Whoever traces the call wants to know of them.
     stages: Option<Arc<Stages>>,
+    /// What its connection holds of responses.
+    unread: Option<Arc<Unread>>,
 }
 
+/// The response of a call that changes nothing, unless the connection has no room for it.
+fn read<Q, T>(
+    api: &Api,
+    entry: Entry,
+    message: Bytes,
+    handler: impl for<'a> FnOnce(&'a Api, tonic::Request<Q>) -> Handled<'a, T> + Send + 'static,
+) -> impl Future<Output = Response<Reply>> + Send + 'static
+where
+    Q: Message + Default + 'static,
+    T: Message,
+{
+    let unread = entry.unread.clone();
+    let handled = stream(api, entry, message, handler);
+    async move {
+        if let Some(Err(refused)) = unread.as_ref().map(|unread| unread.check()) {
+            return refused.into_http();
+        }
+        response(handled.await.and_then(|message| held(Encoded::of(&message), unread.as_ref())))
+    }
+}
+
+/// A response that is counted as unread. Refused, if there is no room for it.
+fn held(message: Encoded, unread: Option<&Arc<Unread>>) -> Result<Reply, Status> {
+    let message = match unread {
+        Some(unread) => message.try_counted(unread)?,
+        None => message,
+    };
+    Ok(Reply::Message(message))
+}
+
+fn unread_of(extensions: &Extensions) -> Option<Arc<Unread>> {
+    extensions.get::<Arc<Peer>>().map(|peer| peer.unread.clone())
+}
+
+/// The response of a write: it is never refused once the write was made.
 fn unary<Q, T>(
     api: &Api,
     entry: Entry,

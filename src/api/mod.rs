@@ -21,6 +21,7 @@ mod service;
 pub mod status;
 mod streams;
 mod transport;
+pub mod unread;
 mod validate;
 mod writes;
 

@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::guard::rates::{Address, LastActor};
 use super::guard::remembered::Remembered;
+use super::unread::Unread;
 use crate::model::Timestamp;
 
 /// The other end of a connection. All requests of the connection share it.
@@ -17,6 +18,8 @@ pub struct Peer {
     /// What it proved to be by mutual TLS, to a CA that the server was told to trust. `None`: nothing was asked of it, or it has
     /// none.
     pub certificate: Option<PeerCertificate>,
+    /// What it has not taken yet of its responses.
+    pub unread: Arc<Unread>,
     /// How often its address has called, once the guard has looked: its connections share that, and no call has to look for it.
     pub(super) counted: OnceLock<Option<Arc<Address>>>,
     /// The same of its last actor.
@@ -26,10 +29,10 @@ pub struct Peer {
 }
 
 impl Peer {
-    pub fn new(address: SocketAddr, certificate: Option<PeerCertificate>) -> Peer {
+    pub fn new(address: SocketAddr, certificate: Option<PeerCertificate>, unread: Arc<Unread>) -> Peer {
         let (counted, last_actor, last_caller) =
             (OnceLock::new(), LastActor::default(), Remembered::default());
-        Peer { address, certificate, counted, last_actor, last_caller }
+        Peer { address, certificate, unread, counted, last_actor, last_caller }
     }
 }
 

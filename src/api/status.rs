@@ -352,6 +352,20 @@ pub fn too_many_unfinished() -> Status {
         .status("too many requests have not come whole yet".into())
 }
 
+/// The client, its address or all clients together hold as much of unread responses as they may.
+pub fn too_much_unread() -> Status {
+    Told::new(Code::ResourceExhausted, "TOO_MUCH_UNREAD")
+        .retry_after(Duration::from_secs(1))
+        .status("too much of earlier responses is unread: read them, or cancel their calls".into())
+}
+
+/// The client has taken nothing of a response for too long.
+pub fn response_not_taken(patience: Duration) -> Status {
+    Told::new(Code::ResourceExhausted, "RESPONSE_NOT_TAKEN")
+        .retry_after(Duration::from_secs(1))
+        .status(format!("the client has taken nothing of the response for {patience:?}"))
+}
+
 /// Of calls that everybody may make a connection has as many as it may have.
 pub fn too_many_open_calls() -> Status {
     Told::new(Code::ResourceExhausted, "TOO_MANY_OPEN_CALLS")

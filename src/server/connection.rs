@@ -14,16 +14,15 @@ use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, Stream};
 use h2::server::SendResponse;
-use h2::{Reason, RecvStream, SendStream};
-use http::{HeaderMap, Request, Response};
-use http_body::Body;
+use h2::{Reason, RecvStream};
+use http::Request;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::{Code, Status};
 
-use super::age::{Age, Due, farewell};
-use super::calls::{Begun, Ongoing, code_in};
+use super::age::{Age, Due};
+use super::calls::Ongoing;
 use super::front::{Front, is_open_ended};
 use super::gather::Gather;
 use super::idle::Idle;
@@ -31,8 +30,9 @@ use super::keepalive::{Keepalive, Silence};
 use super::listen::Service;
 use super::noise::Credit;
 use super::received::{ConnectionRequests, Received};
+use super::response::{Sending, Telling, send};
 use super::turn::Turn;
-use crate::api::answer::{Answer, Later, Reply, trailers};
+use crate::api::answer::{Answer, Later};
 use crate::api::codec::Encoded;
 use crate::api::peer::Peer;
 use crate::api::status::{headers_too_large, too_many_open_calls};
@@ -97,8 +97,10 @@ pub(super) async fn serve(
     };
     let pings = http.ping_pong().expect("nobody has taken it");
     let keepalive = Keepalive::new(pings, settings.keepalive_interval, settings.keepalive_timeout);
+    let sending = Sending { unread: peer.unread.clone(), patience: settings.response_timeout };
     let connection = Connection {
         http,
+        sending,
         peer,
         calls: FuturesUnordered::new(),
         keepalive,
@@ -110,6 +112,7 @@ pub(super) async fn serve(
         is_over: false,
         open_calls: Arc::default(),
         is_leaving: false,
+        is_holding_back: false,
         stop: Some(Box::pin(stop.cancelled_owned())),
         service,
         waker: Waker::from(turn.clone()),
@@ -122,6 +125,7 @@ struct Connection<S> {
     http: h2::server::Connection<Gather<S>, Encoded>,
     peer: Arc<Peer>,
     service: Arc<Service>,
+    sending: Sending,
     /// Those that were not answered at once.
     calls: FuturesUnordered<Call>,
     keepalive: Keepalive,
@@ -140,6 +144,8 @@ struct Connection<S> {
     open_calls: Arc<()>,
     /// Its streams are told to come back on another.
     is_leaving: bool,
+    /// Calls wait until the client has taken more of what it was answered.
+    is_holding_back: bool,
     /// Until it came.
     stop: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
     turn: Arc<Turn>,
@@ -179,6 +185,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Future for Connection<S> {
                 if let Poll::Ready(ended) = self.http.poll_closed(inside) {
                     return Poll::Ready(ended);
                 }
+            }
+            self.sending.unread.report();
+            if self.is_holding_back && self.sending.unread.takes_calls() {
+                turn.pause();
+                return Poll::Pending;
             }
             if goes_on || calls_left == 0 {
                 turn.pause();
@@ -265,6 +276,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         calls_left: &mut usize,
     ) -> Poll<Result<(), h2::Error>> {
         while *calls_left > 0 {
+            self.is_holding_back = !self.sending.unread.takes_calls();
+            if self.is_holding_back {
+                return self.http.poll_closed(context);
+            }
             let Some(accepted) = ready!(pin!(self.http.accept()).poll(context)) else {
                 return Poll::Ready(Ok(()));
             };
@@ -272,7 +287,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             *calls_left -= 1;
             self.was_busy = true;
             request.extensions_mut().insert(Arc::clone(&self.peer));
-            if let Some(call) = begin(&self.service, &self.requests, &self.open_calls, request, respond) {
+            let begun =
+                begin(&self.service, &self.sending, &self.requests, &self.open_calls, request, respond);
+            if let Some(call) = begun {
                 // The client may not have heard yet that there is no point in coming.
                 self.calls.push(if self.is_leaving { call.leaving() } else { call });
             }
@@ -290,7 +307,7 @@ struct Call {
 }
 
 enum Stage {
-    Answering { answer: Later, respond: SendResponse<Encoded>, is_leaving: bool },
+    Answering { answer: Later, respond: SendResponse<Encoded>, sending: Sending, is_leaving: bool },
     Telling(Telling),
 }
 
@@ -299,24 +316,15 @@ impl Call {
     fn leaving(mut self) -> Call {
         match &mut self.stage {
             Stage::Answering { is_leaving, .. } => *is_leaving = true,
-            Stage::Telling(telling) => telling.is_leaving = true,
+            Stage::Telling(telling) => telling.leave(),
         }
         self
     }
 }
 
-/// Sends the body of a response.
-struct Telling {
-    reply: Reply,
-    send: SendStream<Encoded>,
-    /// What the client has no room for yet. In a box, as this is rare.
-    held: Option<Box<Encoded>>,
-    /// A stream is told to come back on another connection, and ends.
-    is_leaving: bool,
-}
-
 fn begin(
     service: &Service,
+    sending: &Sending,
     requests: &Arc<ConnectionRequests>,
     open_calls: &Arc<()>,
     request: Request<RecvStream>,
@@ -327,13 +335,16 @@ fn begin(
     let is_open_to_all = Front::is_open_to_all(request.uri().path());
     let mut request = match is_open_ended(request.uri().path()) {
         true => request.map(Received::open),
-        false => request.map(|body| Received::whole(body, requests.clone())),
+        false => request.map(|body| Received::whole(body, requests.clone(), header_bytes)),
     };
     begun.enter(request.extensions_mut());
     let answer = || {
         if header_bytes > service.settings.header_bytes_max as usize {
             service.connections.counts.headers_too_large.fetch_add(1, Relaxed);
             return Answer::Now(headers_too_large(service.settings.header_bytes_max).into_http());
+        }
+        if let Err(refused) = sending.unread.check() {
+            return Answer::Now(refused.into_http());
         }
         // The connection holds one, too, and so does this call.
         if is_open_to_all && Arc::strong_count(open_calls) > OPEN_CALLS_MAX + 1 {
@@ -344,7 +355,7 @@ fn begin(
     };
     let open = is_open_to_all.then(|| open_calls.clone());
     let code = match catch_unwind(AssertUnwindSafe(answer)) {
-        Ok(Answer::Now(response)) => match send(response, &begun, &mut respond) {
+        Ok(Answer::Now(response)) => match send(response, &begun, &mut respond, sending) {
             ControlFlow::Continue(telling) => {
                 service.calls.opened(&mut begun);
                 let ongoing = begun.ongoing(&service.calls);
@@ -353,13 +364,13 @@ fn begin(
             ControlFlow::Break(code) => code,
         },
         Ok(Answer::Later(answer)) => {
-            let stage = Stage::Answering { answer, respond, is_leaving: false };
+            let stage = Stage::Answering { answer, respond, sending: sending.clone(), is_leaving: false };
             return Some(Call { stage, ongoing: begun.ongoing(&service.calls), _open: open });
         }
         // The other calls of the connection go on.
         Err(panic) => {
             service.supervisor.count_panic("call", &*panic);
-            match send(panicked().into_http(), &begun, &mut respond) {
+            match send(panicked().into_http(), &begun, &mut respond, sending) {
                 ControlFlow::Continue(_) => Code::Internal,
                 ControlFlow::Break(code) => code,
             }
@@ -375,32 +386,6 @@ fn header_bytes<B>(request: &Request<B>) -> usize {
     fields.map(|(name, value)| name.as_str().len() + value.len() + HEADER_FIELD_BYTES).sum()
 }
 
-/// Sends as much of a response as there is. Breaks with what the call has come to, if it has ended. An error of HTTP/2 is the end of the
-/// stream: its client has gone.
-fn send(
-    response: Response<Reply>,
-    begun: &Begun,
-    respond: &mut SendResponse<Encoded>,
-) -> ControlFlow<Code, Telling> {
-    let gone = ControlFlow::Break(Code::Cancelled);
-    let (mut head, reply) = response.into_parts();
-    begun.add_request_id(&mut head.headers);
-    let ends = reply.is_end_stream();
-    let code = if ends { code_in(&head.headers) } else { Code::Ok };
-    let Ok(mut send) = respond.send_response(Response::from_parts(head, ()), ends) else { return gone };
-    match reply {
-        _ if ends => ControlFlow::Break(code),
-        Reply::Message(message) => {
-            // One message alone may wait for the client within HTTP/2.
-            match send.send_data(message, false).and_then(|()| send.send_trailers(trailers())) {
-                Ok(()) => ControlFlow::Break(code),
-                Err(_) => gone,
-            }
-        }
-        reply => ControlFlow::Continue(Telling { reply, send, held: None, is_leaving: false }),
-    }
-}
-
 impl Future for Call {
     type Output = ();
 
@@ -410,16 +395,22 @@ impl Future for Call {
             loop {
                 match stage {
                     Stage::Telling(telling) => return telling.poll(context),
-                    Stage::Answering { answer, respond, is_leaving } => {
+                    Stage::Answering { answer, respond, sending, is_leaving } => {
                         match Pin::new(answer).poll(context) {
-                            Poll::Ready(response) => match send(response, ongoing.begun(), respond) {
-                                ControlFlow::Continue(telling) => {
-                                    ongoing.opened();
-                                    let is_leaving = *is_leaving;
-                                    *stage = Stage::Telling(Telling { is_leaving, ..telling });
+                            Poll::Ready(response) => {
+                                match send(response, ongoing.begun(), respond, sending) {
+                                    ControlFlow::Continue(telling) => {
+                                        ongoing.opened();
+                                        let is_leaving = *is_leaving;
+                                        *stage = Stage::Telling(if is_leaving {
+                                            telling.leaving()
+                                        } else {
+                                            telling
+                                        });
+                                    }
+                                    ControlFlow::Break(code) => return Poll::Ready(code),
                                 }
-                                ControlFlow::Break(code) => return Poll::Ready(code),
-                            },
+                            }
                             Poll::Pending => return respond.poll_reset(context).map(|_| Code::Cancelled),
                         }
                     }
@@ -436,15 +427,14 @@ impl Call {
     fn fail(&mut self, panic: &(dyn Any + Send)) -> Code {
         tracing::error!(panic = message(panic), "a call has panicked, which is a bug");
         match &mut self.stage {
-            Stage::Answering { respond, .. } => {
-                match send(panicked().into_http(), self.ongoing.begun(), respond) {
+            Stage::Answering { respond, sending, .. } => {
+                match send(panicked().into_http(), self.ongoing.begun(), respond, sending) {
                     ControlFlow::Continue(_) => Code::Internal,
                     ControlFlow::Break(code) => code,
                 }
             }
             Stage::Telling(telling) => {
-                let (head, ()) = panicked().into_http::<()>().into_parts();
-                let _ = telling.end(Some(head.headers));
+                telling.break_off(&panicked());
                 Code::Internal
             }
         }
@@ -454,66 +444,4 @@ impl Call {
 /// What a client is told whose call has panicked.
 fn panicked() -> Status {
     engine::Error::Panicked.into()
-}
-
-impl Telling {
-    /// Ready with what the call has come to.
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Code> {
-        loop {
-            if let Some(message) = self.held.take() {
-                match self.send.poll_capacity(context) {
-                    _ if self.send.capacity() > 0 => {}
-                    Poll::Ready(Some(Ok(_))) => {
-                        self.held = Some(message);
-                        continue;
-                    }
-                    Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(Code::Cancelled),
-                    Poll::Pending => {
-                        self.held = Some(message);
-                        self.reply.waits();
-                        return self.send.poll_reset(context).map(|_| Code::Cancelled);
-                    }
-                }
-                if self.send.send_data(*message, false).is_err() {
-                    return Poll::Ready(Code::Cancelled);
-                }
-            }
-            if self.is_leaving && self.reply.is_stream() {
-                return self.end(Some(farewell()));
-            }
-            match Pin::new(&mut self.reply).poll_frame(context) {
-                Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
-                    Ok(message) => {
-                        // Asking for room only when there is something to send: idle streams take none from the others.
-                        self.send.reserve_capacity(1);
-                        if self.send.capacity() == 0 {
-                            self.held = Some(Box::new(message));
-                        } else if self.send.send_data(message, false).is_err() {
-                            return Poll::Ready(Code::Cancelled);
-                        }
-                    }
-                    Err(frame) => return self.end(frame.into_trailers().ok()),
-                },
-                Poll::Ready(None) => return self.end(None),
-                Poll::Ready(Some(Err(error))) => {
-                    tracing::error!(%error, "a response broke off");
-                    self.send.send_reset(Reason::INTERNAL_ERROR);
-                    return Poll::Ready(Code::Internal);
-                }
-                // A stream as well: other answers are there whole.
-                Poll::Pending if self.is_leaving => return self.end(Some(farewell())),
-                // The client may go away meanwhile.
-                Poll::Pending => return self.send.poll_reset(context).map(|_| Code::Cancelled),
-            }
-        }
-    }
-
-    fn end(&mut self, trailers: Option<HeaderMap>) -> Poll<Code> {
-        let code = trailers.as_ref().map_or(Code::Unknown, code_in);
-        let sent = match trailers {
-            Some(trailers) => self.send.send_trailers(trailers),
-            None => self.send.send_data(Encoded::default(), true),
-        };
-        Poll::Ready(if sent.is_ok() { code } else { Code::Cancelled })
-    }
 }

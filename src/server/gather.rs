@@ -6,7 +6,7 @@
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Wake, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -30,11 +30,16 @@ pub(super) struct Gather<S> {
     turn: Arc<Turn>,
     /// Of what the client sends.
     frames: Frames,
+    /// The client does not take what it is sent. What it sends is not read until it does, or its answers would pile up.
+    is_full: bool,
+    /// Somebody wanted to read meanwhile.
+    wants_to_read: bool,
 }
 
 impl<S: AsyncWrite + Unpin> Gather<S> {
     pub(super) fn new(socket: S, turn: Arc<Turn>) -> Gather<S> {
-        Gather { socket, gathered: Vec::new(), written: 0, turn, frames: Frames::default() }
+        let (gathered, frames) = (Vec::new(), Frames::default());
+        Gather { socket, gathered, written: 0, turn, frames, is_full: false, wants_to_read: false }
     }
 
     /// Room for what a single answer takes, for what a few do, or for all there may be: growing bit by bit would copy everything
@@ -56,11 +61,19 @@ impl<S: AsyncWrite + Unpin> Gather<S> {
         while self.written < self.gathered.len() {
             match ready!(Pin::new(&mut self.socket).poll_write(cx, &self.gathered[self.written..]))? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                count => self.written += count,
+                count => {
+                    self.written += count;
+                    // A client that takes something is there, also while nothing of it is read.
+                    self.turn.add_taken();
+                }
             }
         }
         // Given back rather than kept: most connections are quiet most of the time.
         (self.gathered, self.written) = (Vec::new(), 0);
+        self.is_full = false;
+        if std::mem::take(&mut self.wants_to_read) {
+            Turn::wake_by_ref(&self.turn);
+        }
         Poll::Ready(Ok(()))
     }
 }
@@ -77,7 +90,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Gather<S> {
     ) -> Poll<io::Result<usize>> {
         let count: usize = slices.iter().map(|slice| slice.len()).sum();
         if self.gathered.len() + count > GATHERED_BYTES_MAX {
-            ready!(self.poll_drain(cx))?;
+            let drained = self.poll_drain(cx);
+            self.is_full = drained.is_pending();
+            ready!(drained)?;
         }
         self.turn.add_sent(count as u64);
         if count > GATHERED_BYTES_MAX {
@@ -117,6 +132,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Gather<S> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.is_full {
+            // The socket wakes when it takes more, and that wakes who wants to read.
+            self.wants_to_read = true;
+            return Poll::Pending;
+        }
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.socket).poll_read(cx, buffer);
         if buffer.filled().len() > before {

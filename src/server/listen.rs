@@ -20,7 +20,8 @@ use super::proxy;
 use super::received::Requests;
 use super::settings::Settings;
 use super::tls::{self, Secured, Tls};
-use crate::api::peer::Peer;
+use crate::api::peer::{Peer, PeerCertificate};
+use crate::api::unread::UnreadResponses;
 use crate::supervise::{OnPanic, Supervisor};
 
 /// When no file descriptor is left, accepting fails at once, again and again.
@@ -36,6 +37,7 @@ pub(super) struct Service {
     pub calls: Arc<Calls>,
     pub requests: Arc<Requests>,
     pub supervisor: Supervisor,
+    pub unread: Arc<UnreadResponses>,
     /// `None`: plain text.
     pub tls: Option<Arc<Tls>>,
 }
@@ -141,7 +143,7 @@ async fn plain(
     stop: CancellationToken,
 ) {
     let age = service.age();
-    let peer = Arc::new(Peer::new(address, None));
+    let peer = service.peer(address, None);
     let served = connection::serve(socket, peer, service.clone(), age, stop).await;
     service.ended(served, address);
     drop(admitted);
@@ -165,7 +167,7 @@ async fn secured(
     match accepted {
         Ok(Secured { stream, certificate }) => {
             let age = service.age();
-            let peer = Arc::new(Peer::new(address, certificate));
+            let peer = service.peer(address, certificate);
             let served = connection::serve(stream, peer, service.clone(), age, stop).await;
             service.ended(served, address);
         }
@@ -183,6 +185,10 @@ async fn secured(
 }
 
 impl Service {
+    fn peer(&self, address: SocketAddr, certificate: Option<PeerCertificate>) -> Arc<Peer> {
+        Arc::new(Peer::new(address, certificate, self.unread.connection(address.ip())))
+    }
+
     fn age(&self) -> Option<Age> {
         let max = self.settings.connection_age_max?;
         Some(Age::new(max, self.settings.drain_timeout, fastrand::f64()))

@@ -20,6 +20,7 @@ mod noise;
 mod progress;
 mod proxy;
 mod received;
+mod response;
 pub mod settings;
 pub mod start;
 mod tls;

@@ -62,7 +62,7 @@ pub(super) struct Received {
     stream: RecvStream,
     /// `None`: it goes on for as long as its client likes.
     requests: Option<Arc<ConnectionRequests>>,
-    /// Of what has come.
+    /// Of what has come, with its head.
     bytes: u64,
     /// From the first time that somebody had to wait for more.
     waiting: Option<Box<Waiting>>,
@@ -90,9 +90,14 @@ impl ConnectionRequests {
 }
 
 impl Received {
-    /// One message, which must come soon.
-    pub(super) fn whole(stream: RecvStream, requests: Arc<ConnectionRequests>) -> Received {
-        Received { stream, requests: Some(requests), bytes: 0, waiting: None, refused: None }
+    /// One message, which must come soon. Its head has taken so many bytes already.
+    pub(super) fn whole(
+        stream: RecvStream,
+        requests: Arc<ConnectionRequests>,
+        head_bytes: usize,
+    ) -> Received {
+        let (requests, bytes) = (Some(requests), head_bytes as u64);
+        Received { stream, requests, bytes, waiting: None, refused: None }
     }
 
     /// Messages, whenever the client has some.

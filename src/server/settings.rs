@@ -74,6 +74,10 @@ pub struct Settings {
     pub requests_unfinished_max: usize,
     /// How much there may be of them, in bytes; a quarter of it on one connection.
     pub requests_unfinished_bytes_max: u64,
+    /// How long a client may take nothing of a response that is there for it.
+    pub response_timeout: Duration,
+    /// Response bytes that clients have not taken: a quarter of it on one connection, half from one address.
+    pub responses_unread_bytes_max: u64,
     /// Connections are ended when they are so old, give or take a tenth. `None`: they may last for ever.
     pub connection_age_max: Option<Duration>,
     /// The metadata of one call, as HTTP/2 counts it.
@@ -126,6 +130,8 @@ impl Default for Settings {
             request_timeout: Duration::from_secs(15),
             requests_unfinished_max: 100_000,
             requests_unfinished_bytes_max: 128 << 20,
+            response_timeout: Duration::from_secs(30),
+            responses_unread_bytes_max: 128 << 20,
             connection_age_max: None,
             header_bytes_max: 16 << 10,
             streams_per_connection_max: None,
@@ -318,6 +324,15 @@ pub struct ServeArgs {
     #[arg(long, env = "CONFWATCH_REQUESTS_UNFINISHED_BYTES_MAX", value_name = "BYTES")]
     pub requests_unfinished_bytes_max: Option<u64>,
 
+    /// How long a client may take nothing of a response that is there for it, such as 30s [default: 30s]
+    #[arg(long, env = "CONFWATCH_RESPONSE_TIMEOUT", value_name = "DURATION")]
+    pub response_timeout: Option<Period>,
+
+    /// How many bytes of responses may wait for clients to take them, a quarter of it on one connection and half of it from
+    /// one address [default: 134217728]
+    #[arg(long, env = "CONFWATCH_RESPONSES_UNREAD_BYTES_MAX", value_name = "BYTES")]
+    pub responses_unread_bytes_max: Option<u64>,
+
     /// End connections when they are so old, give or take a tenth: their streams are told to come back [default: never]
     #[arg(long, env = "CONFWATCH_CONNECTION_AGE_MAX", value_name = "DURATION")]
     pub connection_age_max: Option<Period>,
@@ -486,6 +501,15 @@ impl ServeArgs {
                 .requests_unfinished_bytes_max
                 .or(file.requests_unfinished_bytes_max)
                 .unwrap_or(default.requests_unfinished_bytes_max),
+            response_timeout: duration(
+                self.response_timeout,
+                file.response_timeout,
+                default.response_timeout,
+            ),
+            responses_unread_bytes_max: self
+                .responses_unread_bytes_max
+                .or(file.responses_unread_bytes_max)
+                .unwrap_or(default.responses_unread_bytes_max),
             connection_age_max: self
                 .connection_age_max
                 .or(file.connection_age_max)

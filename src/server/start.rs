@@ -29,6 +29,7 @@ use super::traces::Traces;
 use super::uses::Uses;
 use crate::api;
 use crate::api::guard::rates::Rates;
+use crate::api::unread::{UnreadCounts, UnreadResponses};
 use crate::audit::{self, Counts as AuditCounts, Recorder};
 use crate::engine::{self, Engine};
 use crate::model::Timestamp;
@@ -62,6 +63,7 @@ pub struct RunningServer {
     front: Front,
     connections: Arc<Connections>,
     requests: Arc<Requests>,
+    unread: Arc<UnreadResponses>,
     metrics: Arc<Metrics>,
     metrics_address: Option<SocketAddr>,
     metrics_serving: Option<AbortHandle>,
@@ -125,11 +127,13 @@ impl Server {
             settings.requests_unfinished_max as u64,
             settings.requests_unfinished_bytes_max,
         ));
+        let unread = UnreadResponses::new(settings.responses_unread_bytes_max);
         let rates = Arc::new(Rates::new(settings.rates));
         let metrics = Arc::new(Metrics::new(
             calls.clone(),
             connections.clone(),
             requests.clone(),
+            unread.clone(),
             rates.clone(),
             data_dir,
             started,
@@ -142,6 +146,7 @@ impl Server {
             calls,
             requests: requests.clone(),
             supervisor: supervisor.clone(),
+            unread: unread.clone(),
             tls,
         };
         let mut serving = Some((listener, Arc::new(service), stop.clone()));
@@ -212,6 +217,7 @@ impl Server {
             front,
             connections,
             requests,
+            unread,
             metrics,
             metrics_address,
             metrics_serving,
@@ -267,6 +273,11 @@ impl RunningServer {
         let failed =
             failed.wait_for(Option::is_some).await.expect("the supervisor lives as long as the server");
         failed.expect("it was waited for")
+    }
+
+    /// What clients have not taken of their responses.
+    pub fn unread_counts(&self) -> &UnreadCounts {
+        &self.unread.counts
     }
 
     /// Ends every stream, waits for the calls under way as long as the settings allow, and closes the store. The data

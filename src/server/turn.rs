@@ -79,6 +79,11 @@ impl Turn {
         self.calls.fetch_add(said.calls, Ordering::Relaxed);
     }
 
+    /// The client's machine has taken something of what it was sent.
+    pub(super) fn add_taken(&self) {
+        self.received.store(true, Ordering::Relaxed);
+    }
+
     pub(super) fn add_sent(&self, bytes: u64) {
         self.sent_bytes.fetch_add(bytes, Ordering::Relaxed);
     }

@@ -30,6 +30,7 @@ mod support;
 mod tags;
 mod tls;
 mod traces;
+mod unread;
 mod validate;
 mod values;
 mod watch;

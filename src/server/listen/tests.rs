@@ -68,6 +68,7 @@ impl Serving {
             connections: Arc::new(Connections::new(10, 10)),
             requests: Arc::new(Requests::new(std::time::Duration::from_secs(60), 10, 1 << 20)),
             supervisor: Supervisor::default(),
+            unread: crate::api::unread::UnreadResponses::new(1 << 20),
             calls: Arc::new(Calls::new(&[]).expect("there is nothing to read")),
             tls: tls.map(|files| Arc::new(Tls::load(files).expect("the files are good"))),
         };

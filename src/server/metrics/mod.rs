@@ -20,6 +20,7 @@ use super::calls::{Calls, TICK_NANOS, code_name};
 use super::connections::Connections;
 use super::received::Requests;
 use crate::api::guard::rates::{RateLimit, Rates};
+use crate::api::unread::UnreadResponses;
 use crate::audit::{Counts as AuditCounts, Recorder};
 use crate::engine::{BySource, Engine, Usage};
 use crate::model::quota::Quota;
@@ -39,6 +40,7 @@ struct Sources {
     calls: Arc<Calls>,
     connections: Arc<Connections>,
     requests: Arc<Requests>,
+    unread: Arc<UnreadResponses>,
     rates: Arc<Rates>,
     data_dir: PathBuf,
     /// Since the epoch.
@@ -61,6 +63,7 @@ impl Metrics {
         calls: Arc<Calls>,
         connections: Arc<Connections>,
         requests: Arc<Requests>,
+        unread: Arc<UnreadResponses>,
         rates: Arc<Rates>,
         data_dir: PathBuf,
         started: SystemTime,
@@ -68,9 +71,17 @@ impl Metrics {
     ) -> Metrics {
         let started_seconds = started.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
         let opened = RwLock::default();
-        let sources =
-            Sources { calls, connections, requests, rates, data_dir, started_seconds, supervisor, opened };
-        let sources = Arc::new(sources);
+        let sources = Arc::new(Sources {
+            calls,
+            connections,
+            requests,
+            unread,
+            rates,
+            data_dir,
+            started_seconds,
+            supervisor,
+            opened,
+        });
         let mut registry = Registry::default();
         registry.register_collector(Box::new(Everything(Arc::clone(&sources))));
         Metrics { sources, registry }
@@ -208,6 +219,13 @@ impl Sources {
         let given_up = [("too_slow", &requests.too_slow), ("too_many", &requests.too_many)];
         let help = "Requests that were given up before they had come whole, by the reason";
         writer.counter("confwatch_requests_given_up", help, by("reason", given_up))?;
+        let unread = &self.unread.counts;
+        let help = "Response bytes that clients have not taken yet";
+        writer.gauge("confwatch_responses_unread", help, Some(Unit::Bytes), [([], unread.bytes())])?;
+        let help = "Calls that were refused because too much of earlier responses was unread";
+        writer.counter("confwatch_responses_refused", help, [([], value(&unread.refused))])?;
+        let help = "Responses that were given up because the client took nothing of them for too long";
+        writer.counter("confwatch_responses_given_up", help, [([], value(&unread.given_up))])?;
         let reloads = [("ok", &counts.certificates_reloaded), ("failed", &counts.certificate_reloads_failed)];
         let help = "Times that the files of TLS were taken over, or could not be";
         writer.counter("confwatch_certificate_reloads", help, by("outcome", reloads))
