@@ -27,7 +27,7 @@ use super::audited::{audited, ended, refused};
 use super::codec::{Encoded, FRAME_HEAD_BYTES};
 use super::context::CallContext;
 use super::deadline::{deadline, wait_max};
-use super::guard::{Admission, shown};
+use super::guard::{Admission, asks_for_masks, shown};
 use super::peer::Peer;
 use super::reads::Got;
 use super::server::audit_service_server::AuditServiceServer;
@@ -137,6 +137,10 @@ impl Calls {
 
     /// Answers a call of somebody who is known. Nothing of its message was read before.
     fn admitted<B: RequestBody>(&self, request: Request<B>, access: Access) -> Answer {
+        let access = match asks_for_masks(request.headers()) {
+            true => access.masking_secrets(),
+            false => access,
+        };
         let (head, mut rest) = request.into_parts();
         // They are few: the generated server will do.
         match service_of(head.uri.path()) {

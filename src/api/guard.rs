@@ -35,7 +35,7 @@ use rules::Rules;
 pub use rules::RulesError;
 pub(super) use rules::{Ruling, reserved};
 
-pub(super) use credential::shown;
+pub(super) use credential::{asks_for_masks, shown};
 
 pub(super) use allowed::{Allowed, AllowedWrite, allow_read, allow_validate, allow_write};
 pub(super) use refused::Refused;

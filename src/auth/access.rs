@@ -16,17 +16,28 @@ pub use permit::{Denied, Permit, Permits, Sight};
 pub struct Access {
     caller: Arc<Caller>,
     grants: Arc<Grants>,
+    /// The caller wants no secret in clear text, whatever the policy allows.
+    masks_secrets: bool,
 }
 
 impl Access {
     pub fn new(caller: Arc<Caller>, policy: &Policy) -> Access {
         let grants = caller.grants(policy);
-        Access { caller, grants }
+        Access { caller, grants, masks_secrets: false }
     }
 
     /// Somebody of this name who may do everything, as the server itself and those whom it believes.
     pub fn unrestricted(actor: &str) -> Result<Access, SubjectError> {
         Ok(Access::new(Caller::unverified(actor)?, &Policy::unrestricted()))
+    }
+
+    /// The same without the permission to see secrets in clear text.
+    pub fn masking_secrets(self) -> Access {
+        Access { masks_secrets: true, ..self }
+    }
+
+    pub fn masks_secrets(&self) -> bool {
+        self.masks_secrets
     }
 
     pub fn caller(&self) -> &Arc<Caller> {
@@ -44,7 +55,7 @@ impl Access {
 
     /// Whether secrets of the config are shown to the caller as they are, in its document at this scope.
     pub fn reveals(&self, id: &ConfigId, scope: &Scope) -> bool {
-        self.grants.allows_config(Verb::RevealSecret, &id.namespace, &id.config, scope)
+        !self.masks_secrets && self.grants.allows_config(Verb::RevealSecret, &id.namespace, &id.config, scope)
     }
 
     /// Leave to do this.
@@ -72,7 +83,7 @@ impl Access {
 
     /// Leave to list.
     pub fn sight(&self) -> Sight {
-        Sight::new(self.caller.clone(), self.grants.clone())
+        Sight::new(self.caller.clone(), self.grants.clone(), self.masks_secrets)
     }
 
     fn denied(&self, verb: Verb, resource: Resource) -> Denied {

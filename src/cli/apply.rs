@@ -68,8 +68,11 @@ pub fn namespace_of(directory: &Path, named: Option<&str>) -> Result<String, Fai
     if let Some(namespace) = named {
         return Ok(namespace.to_owned());
     }
-    // `.` and `..` have no name of their own.
-    let whole = directory.canonicalize().map_err(|error| Failure::io(directory.display(), &error))?;
+    // Of a link its own name, not that of its target. `.` and `..` have none.
+    let whole = match directory.file_name() {
+        Some(_) => directory.to_owned(),
+        None => directory.canonicalize().map_err(|error| Failure::io(directory.display(), &error))?,
+    };
     let name = whole.file_name().and_then(|name| name.to_str());
     name.map(str::to_owned)
         .ok_or_else(|| Failure::usage(format!("{} has no name: use --namespace", directory.display())))

@@ -10,6 +10,7 @@ use clap::{Args, ValueEnum};
 
 use super::exit::Failure;
 use super::moment::{Moment, parse_duration};
+use crate::model::text::Format;
 use crate::proto::v1;
 
 /// A config, and maybe a scope, as one word: `payments/checkout` or `payments/checkout@/production`.
@@ -237,6 +238,14 @@ impl DocumentFormat {
             v1::Format::Json => Some(DocumentFormat::Json),
             v1::Format::Yaml => Some(DocumentFormat::Yaml),
             v1::Format::Toml => Some(DocumentFormat::Toml),
+        }
+    }
+
+    pub fn to_model(self) -> Format {
+        match self {
+            DocumentFormat::Json => Format::Json,
+            DocumentFormat::Yaml => Format::Yaml,
+            DocumentFormat::Toml => Format::Toml,
         }
     }
 

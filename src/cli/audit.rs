@@ -12,10 +12,12 @@ use tokio::time::timeout;
 
 use super::Session;
 use super::args::timestamp;
+use super::changes::may_go_on;
 use super::exit::{Exit, Failure, Outcome};
 use super::layers::{change_summary, commit_source};
 use super::moment::Moment;
 use super::output::{Output, printable};
+use super::stop::unless_stopped;
 use super::views::{AuditEntryView, AuditView, short_time};
 use verify::VerifyArgs;
 
@@ -150,13 +152,7 @@ pub async fn run(args: AuditArgs, session: &Session) -> Outcome {
     match args.command {
         AuditCommand::List(args) => list(args, session).await,
         AuditCommand::Verify(_) => verify::run(session).await,
-        AuditCommand::Follow(args) => tokio::select! {
-            outcome = follow(args, session) => outcome,
-            interrupted = tokio::signal::ctrl_c() => match interrupted {
-                Ok(()) => Ok(Exit::Done),
-                Err(error) => Err(Failure::io("cannot wait for signals", &error)),
-            },
-        },
+        AuditCommand::Follow(args) => unless_stopped(follow(args, session)).await,
     }
 }
 
@@ -205,7 +201,7 @@ async fn follow(args: FollowArgs, session: &Session) -> Outcome {
             let message = match stream.message().await.map_err(ClientError::from) {
                 Ok(Some(message)) => message,
                 Ok(None) => break,
-                Err(error) if error.is_retryable() => {
+                Err(error) if may_go_on(&error) => {
                     session.output.warning(&format!("the stream was interrupted: {}", error.message()));
                     break;
                 }
@@ -227,7 +223,7 @@ async fn follow(args: FollowArgs, session: &Session) -> Outcome {
             let opened = session.client.audit().stream(request.clone()).await;
             match opened.map_err(ClientError::from) {
                 Ok(stream) => break stream.into_inner(),
-                Err(error) if error.is_retryable() => {}
+                Err(error) if may_go_on(&error) => {}
                 Err(error) => return Err(error.into()),
             }
         };

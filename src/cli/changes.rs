@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use clap::Args;
 use tokio::time::timeout;
+use tonic::Code;
 
 use super::Session;
 use super::exit::{Exit, Failure, Outcome};
 use super::layers::{change_summary, commit_source, layer_name};
 use super::output::{Output, PLACE, printable};
+use super::stop::unless_stopped;
 use super::views::{CommitView, short_time};
 use crate::client::changes::ChangeEvent;
 use crate::client::{ChangeStream, ClientError};
@@ -42,13 +44,7 @@ pub struct ChangesArgs {
 }
 
 pub async fn run(args: ChangesArgs, session: &Session) -> Outcome {
-    tokio::select! {
-        outcome = follow(args, session) => outcome,
-        interrupted = tokio::signal::ctrl_c() => match interrupted {
-            Ok(()) => Ok(Exit::Done),
-            Err(error) => Err(Failure::io("cannot wait for signals", &error)),
-        },
-    }
+    unless_stopped(follow(args, session)).await
 }
 
 async fn follow(args: ChangesArgs, session: &Session) -> Outcome {
@@ -76,7 +72,7 @@ async fn follow(args: ChangesArgs, session: &Session) -> Outcome {
                 Ok(Some(ChangeEvent::Commit(commit))) => commit,
                 Ok(Some(ChangeEvent::Progress(_))) => continue,
                 Ok(None) => break,
-                Err(error) if error.is_retryable() => {
+                Err(error) if may_go_on(&error) => {
                     session.output.warning(&format!("the stream was interrupted: {}", error.message()));
                     break;
                 }
@@ -103,10 +99,15 @@ async fn resume(request: &v1::StreamChangesRequest, session: &Session) -> Result
     loop {
         tokio::time::sleep(RETRY_AFTER).await;
         match session.client.stream_changes(request.clone()).await {
-            Err(error) if error.is_retryable() => {}
+            Err(error) if may_go_on(&error) => {}
             outcome => return outcome,
         }
     }
+}
+
+/// Whether a stream that ended so may be begun again: also with a credential that is yet to be renewed.
+pub fn may_go_on(error: &ClientError) -> bool {
+    error.is_retryable() || error.code() == Code::Unauthenticated
 }
 
 fn show(commit: &v1::Commit, output: &Output) -> Result<(), Failure> {

@@ -15,7 +15,7 @@ use super::exit::{Exit, Failure, Outcome};
 use super::get::pretty;
 use super::list::{Listed, Listing, configs_of};
 use super::output::{PLACE, counted};
-use super::tree::{self, Holds, LayerFile, LayerName};
+use super::tree::{self, Existing, Holds, LayerFile, LayerName, Written};
 use crate::client::ClientError;
 use crate::model::text::{Format, render, render_pretty_json};
 use crate::model::{ConfigName, Governs, Scope};
@@ -46,7 +46,7 @@ pub struct ExportArgs {
     /// How to write the documents [default: each as it was last written, YAML if it never was written as a whole]
     #[arg(long, value_enum)]
     format: Option<DocumentFormat>,
-    /// Write into a directory that has content: its layers are replaced, other files stay
+    /// Write into a directory that has content: layers that differ are replaced or deleted; other files, and files of equal content, stay
     #[arg(long, requires = "directory")]
     force: bool,
 }
@@ -66,15 +66,22 @@ pub async fn run(args: ExportArgs, session: &Session) -> Outcome {
         let path = tree::path_of(name, file.holds, file.format).map_err(tree_failure)?;
         files.insert(path.display().to_string(), file.text.clone());
     }
-    if let Some(directory) = &args.directory {
-        tree::write(directory, &layers, args.force).map_err(tree_failure)?;
-    }
+    let existing = match (args.force, args.format) {
+        (false, _) => Existing::Refused,
+        (true, None) => Existing::Replaced,
+        (true, Some(_)) => Existing::ReplacedByFormat,
+    };
+    let written = match &args.directory {
+        Some(directory) => tree::write(directory, &layers, existing).map_err(tree_failure)?,
+        None => Written::default(),
+    };
     let view = ExportView { namespace: args.namespace, revision, files };
     session.output.answer(&view, |output| match &args.directory {
         Some(directory) => output.line(&format!(
-            "{} in {}, revision {revision}",
+            "{} in {}, revision {revision}{}",
             counted(layers.len(), "file"),
-            directory.display()
+            directory.display(),
+            summary(written)
         )),
         None => {
             for (path, text) in &view.files {
@@ -85,6 +92,15 @@ pub async fn run(args: ExportArgs, session: &Session) -> Outcome {
         }
     })?;
     Ok(Exit::Done)
+}
+
+/// What was done to a directory that had content.
+fn summary(written: Written) -> String {
+    let Written { written, kept, deleted } = written;
+    match (kept, deleted) {
+        (0, 0) => String::new(),
+        _ => format!(" ({written} written, {kept} unchanged, {deleted} deleted)"),
+    }
 }
 
 /// The base layers of the namespace, all as of one revision.
@@ -153,7 +169,7 @@ async fn fetch(
         ..Default::default()
     };
     if matches!(name.config.governs(), Some(Governs::Schema(_))) {
-        let content = content(request.clone(), session).await?;
+        let content = content(request.clone(), session).await?.content;
         let stored = serde_json::from_str(&content).map_err(|error| {
             Failure::new(Exit::Failed, format!("the server sent what is not JSON: {error}"))
         })?;
@@ -163,7 +179,7 @@ async fn fetch(
     }
     let in_format =
         |format: DocumentFormat| v1::GetRequest { format: format.to_wire().into(), ..request.clone() };
-    let (format, content) = match content(in_format(format), session).await {
+    let (format, document) = match content(in_format(format), session).await {
         Ok(content) => (format, content),
         Err(error) if error.reason() == "FORMAT_CANNOT_EXPRESS" => {
             session.output.warning(&format!(
@@ -177,15 +193,16 @@ async fn fetch(
         Err(error) => return Err(error.into()),
     };
     let text = match format {
-        DocumentFormat::Json => pretty(&content)?,
-        DocumentFormat::Yaml | DocumentFormat::Toml => content,
+        DocumentFormat::Json => pretty(&document.content)?,
+        DocumentFormat::Yaml | DocumentFormat::Toml => document.content,
     };
-    Ok(LayerFile { holds: Holds::Layer, format, text })
+    let has_secrets = !document.revealed_pointers.is_empty();
+    Ok(LayerFile { holds: Holds::Layer, format, text, has_secrets })
 }
 
-async fn content(request: v1::GetRequest, session: &Session) -> Result<String, ClientError> {
+async fn content(request: v1::GetRequest, session: &Session) -> Result<v1::Document, ClientError> {
     let response = session.client.api().get(request).await?.into_inner();
-    Ok(response.document.unwrap_or_default().content)
+    Ok(response.document.unwrap_or_default())
 }
 
 /// A schema by itself; in JSON where the format has no way to say it.
@@ -199,5 +216,5 @@ fn schema_file(schema: &Value, format: DocumentFormat) -> LayerFile {
         Some(text) => (format, text),
         None => (DocumentFormat::Json, render_pretty_json(schema)),
     };
-    LayerFile { holds: Holds::Schema, format, text }
+    LayerFile { holds: Holds::Schema, format, text, has_secrets: false }
 }

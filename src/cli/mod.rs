@@ -10,10 +10,12 @@ mod credential;
 mod excerpt;
 mod layers;
 mod locate;
+mod masks;
 mod moment;
 mod output;
 mod refusal;
 mod source;
+mod stop;
 mod tls;
 mod tree;
 mod tree_changes;
@@ -88,6 +90,9 @@ struct GlobalArgs {
     /// Who makes the changes, for the history, where the server believes everybody; without it, user@host
     #[arg(long, global = true, env = "CONFWATCH_ACTOR")]
     actor: Option<String>,
+    /// Show secrets in clear text where you may see them, which is recorded; without this, every secret that is printed is masked
+    #[arg(long, global = true)]
+    reveal: bool,
     /// How long to wait for an answer
     #[arg(long, global = true, env = "CONFWATCH_TIMEOUT", value_name = "DURATION", default_value = "30s", value_parser = args::duration)]
     timeout: Duration,
@@ -134,6 +139,8 @@ struct Session {
     actor: String,
     /// How long to wait for an answer.
     timeout: Duration,
+    /// Secrets are to be printed in clear text.
+    reveals: bool,
 }
 
 /// Runs the command line of this process.
@@ -174,10 +181,13 @@ fn block_on(mut runtime: Builder, command: impl Future<Output = Outcome>) -> Out
 async fn call(command: Subcommands, global: GlobalArgs, output: Output) -> Outcome {
     let actor = global.actor.unwrap_or_else(default_actor);
     let address = global.server.clone();
+    let (token, token_file) = global.credential.token()?;
     let options = ConnectOptions {
         address: global.server,
         tls: global.tls.options(),
-        token: global.credential.token()?,
+        token,
+        token_file,
+        mask_secrets: !global.reveal,
         actor: Some(actor.clone()),
         timeout: Some(global.timeout),
         ..Default::default()
@@ -186,8 +196,11 @@ async fn call(command: Subcommands, global: GlobalArgs, output: Output) -> Outco
         // As curl does, it goes on: TLS may begin in a proxy beside this client.
         output.warning(&format!("the token goes to {address} in plain text, and whoever is on the way can call with it: https:// would hide it"));
     }
-    let client = Client::connect(options).map_err(|error| Failure::usage(error.message()))?;
-    let session = &Session { client, output, actor, timeout: global.timeout };
+    let client = Client::connect(options).map_err(|error| match error.reason() {
+        "TOKEN_FILE" => Failure::new(Exit::Failed, error.message()),
+        _ => Failure::usage(error.message()),
+    })?;
+    let session = &Session { client, output, actor, timeout: global.timeout, reveals: global.reveal };
     let outcome = match command {
         Subcommands::Get(args) => get::run(args, session).await,
         Subcommands::Set(args) => set::run(args, session).await,

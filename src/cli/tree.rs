@@ -21,7 +21,7 @@ use super::args::DocumentFormat;
 use crate::model::{ConfigName, Governs, Scope};
 
 pub use governing::{Registry, is_plain, registry_of};
-pub use write::{replace_file, write};
+pub use write::{Existing, Written, write};
 
 /// The file name of the global layer, without its extension.
 const GLOBAL: &str = "global";
@@ -44,6 +44,8 @@ pub struct LayerFile {
     pub holds: Holds,
     pub format: DocumentFormat,
     pub text: String,
+    /// The text has secrets in clear text. Not known of files that were read.
+    pub has_secrets: bool,
 }
 
 /// What a file has of its layer.
@@ -99,7 +101,7 @@ pub fn read(directory: &Path) -> Result<Tree, TreeError> {
         let bytes = fs::read(&path).map_err(|source| at(&path, source))?;
         let text = String::from_utf8(bytes).map_err(|_| misplaced(&path, "the file is not UTF-8"))?;
         tree.paths.insert(name.clone(), path);
-        tree.layers.insert(name, LayerFile { holds, format, text });
+        tree.layers.insert(name, LayerFile { holds, format, text, has_secrets: false });
     }
     Ok(tree)
 }
@@ -146,10 +148,12 @@ struct Found {
 /// The layer files of a directory, in the order of their paths.
 fn scan(directory: &Path, warnings: &mut Vec<String>) -> Result<Vec<Found>, TreeError> {
     let mut found = Vec::new();
+    let root = directory.canonicalize().map_err(|source| at(directory, source))?;
     for path in entries(directory)? {
         let name = file_name(&path)?;
         if !path.is_dir() {
             if let Some(format) = DocumentFormat::of_path(&path).filter(|_| !is_hidden(name)) {
+                refuse_outside(&path, &root)?;
                 let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or(name);
                 if let Some(governing) = governing(None, stem) {
                     let (name, holds) = governing.ok_or_else(|| misplaced(&path, NO_SUCH_OF_NAMESPACE))?;
@@ -173,15 +177,31 @@ fn scan(directory: &Path, warnings: &mut Vec<String>) -> Result<Vec<Found>, Tree
         if !config.is_ordinary() {
             return Err(misplaced(&path, NO_SUCH_DIRECTORY));
         }
-        scan_config(&config, &path, &mut Vec::new(), warnings, &mut found)?;
+        refuse_outside(&path, &root)?;
+        scan_config(&config, &path, &root, &mut Vec::new(), warnings, &mut found)?;
     }
     Ok(found)
+}
+
+/// A link may name what lies in the same directory. What lies elsewhere does not belong to the namespace, and may be secret.
+fn refuse_outside(path: &Path, root: &Path) -> Result<(), TreeError> {
+    if !fs::symlink_metadata(path).map_err(|source| at(path, source))?.is_symlink() {
+        return Ok(());
+    }
+    let target = path.canonicalize().map_err(|source| at(path, source))?;
+    match target.starts_with(root) {
+        true => Ok(()),
+        false => {
+            Err(misplaced(path, format!("a link that leads out of the directory, to {}", target.display())))
+        }
+    }
 }
 
 /// `above`: the segments of the scope that the directory stands for.
 fn scan_config(
     config: &ConfigName,
     directory: &Path,
+    root: &Path,
     above: &mut Vec<String>,
     warnings: &mut Vec<String>,
     found: &mut Vec<Found>,
@@ -192,10 +212,11 @@ fn scan_config(
             continue;
         }
         if path.is_dir() {
+            refuse_outside(&path, root)?;
             above.push(name.to_owned());
             // Checked here and not with the first file below, so that links in a circle come to an end.
             scope_of(&path, above)?;
-            scan_config(config, &path, above, warnings, found)?;
+            scan_config(config, &path, root, above, warnings, found)?;
             above.pop();
             continue;
         }
@@ -203,6 +224,7 @@ fn scan_config(
             warn_of(&path, name, warnings);
             continue;
         };
+        refuse_outside(&path, root)?;
         let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or(name).to_owned();
         if let Some(governing) = governing(Some(config), &stem) {
             let (name, holds) =

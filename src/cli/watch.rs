@@ -10,12 +10,15 @@ use clap::Args;
 use serde_json::Value;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
+use tonic::Code;
 
 use super::Session;
 use super::args::{DocumentFormat, Target, ViewName};
 use super::exit::{Exit, Failure, Outcome};
 use super::layers::change_lines;
+use super::masks::Masks;
 use super::output::{HEADING, Output, PLACE};
+use super::stop::unless_stopped;
 use super::views::{TargetStateView, short_time};
 use crate::client::ClientError;
 use crate::client::watch::{Event, WatchOptions, WatchState, Watcher};
@@ -37,8 +40,13 @@ const DIGEST_SHOWN: usize = "sha256:".len() + 12;
 With --exec, the command runs for the first document and for each change, one run at a time: what changes while it runs \
 is delivered after it, and only the latest. It finds the document on its standard input, and in its environment \
 CONFWATCH_NAMESPACE, CONFWATCH_CONFIG, CONFWATCH_SCOPE, CONFWATCH_VERSION, CONFWATCH_REVISION, CONFWATCH_DIGEST, and \
-CONFWATCH_FILE with --file. A target without a document delivers nothing: the file stays as it was. A file that cannot be written is tried \
+CONFWATCH_FILE with --file. What is printed has every secret masked, unless --reveal is given; the file and the command get \
+the document as it is. A target without a document delivers nothing: the file stays as it was. A file that cannot be written is tried \
 again, a command that fails is not.
+
+The file is replaced as a whole, and keeps its owner and its mode. A new file with secrets has mode 0600, and so has an existing one that \
+everybody could read. A link stays, and the file that it names is written. Where a file cannot be replaced, as one that is mounted into \
+a container, it is written in place.
 
 If no server answers within --timeout at the start, watch ends with exit code 6, unless --cache is given; later it \
 reconnects for as long as it takes.
@@ -73,6 +81,12 @@ pub struct WatchArgs {
     /// Write the document here, atomically, before the command runs
     #[arg(long, value_name = "PATH")]
     file: Option<PathBuf>,
+    /// The permissions of --file, in octal, such as 0640; without it, those that the file has, and 0600 for secrets
+    #[arg(long, value_name = "MODE", requires = "file", value_parser = parse_mode)]
+    mode: Option<u32>,
+    /// Hand documents over to --file and --exec also where secrets are masked, because you may not see them
+    #[arg(long)]
+    deliver_masked: bool,
     /// End after so many updates, the first states included
     #[arg(long, value_name = "N")]
     count: Option<u64>,
@@ -85,16 +99,7 @@ pub struct WatchArgs {
 }
 
 pub async fn run(args: WatchArgs, session: &Session) -> Outcome {
-    // One future for as long as the command takes: an interrupt is told to the futures that wait for it at that moment, so
-    // that one which comes while another takes its place in a loop would be lost. First, so that nothing is in its way.
-    tokio::select! {
-        biased;
-        interrupted = tokio::signal::ctrl_c() => match interrupted {
-            Ok(()) => Ok(Exit::Done),
-            Err(error) => Err(Failure::io("cannot wait for signals", &error)),
-        },
-        outcome = follow(args, session) => outcome,
-    }
+    unless_stopped(follow(args, session)).await
 }
 
 async fn follow(args: WatchArgs, session: &Session) -> Outcome {
@@ -110,10 +115,20 @@ async fn follow(args: WatchArgs, session: &Session) -> Outcome {
         cache: args.cache.clone(),
         ..Default::default()
     };
-    let mut watcher = session.client.watch(options);
     let format = args.format.or_else(|| args.file.as_deref().and_then(DocumentFormat::of_path));
-    let delivery = Delivery { exec: args.exec.clone(), file: args.file.clone(), format };
-    let mut screen = Screen { content: args.content, format, shown: BTreeMap::new() };
+    let delivery = Delivery {
+        exec: args.exec.clone(),
+        file: args.file.clone(),
+        format,
+        mode: args.mode,
+        delivers_masked: args.deliver_masked,
+    };
+    // What is delivered is delivered as it is. Where documents are only printed, secrets need not come here.
+    let masks_secrets = !session.reveals && delivery.is_nothing();
+    let mut watcher = session.client.masking_secrets(masks_secrets).watch(options);
+    let masks = (!session.reveals).then(Masks::default);
+    let mut screen = Screen { content: args.content, format, masks, shown: BTreeMap::new() };
+    let mut was_lost = false;
     let mut runs = Runs::new(delivery);
     let mut left = args.count.unwrap_or(u64::MAX);
     let start = Instant::now() + session.timeout;
@@ -152,11 +167,13 @@ async fn follow(args: WatchArgs, session: &Session) -> Outcome {
             Event::Update { revision, changed } => (revision, changed),
             Event::FromCache(changed) => {
                 session.output.note("from the cache, before the server answered:");
+                was_lost = true;
                 (0, changed)
             }
             Event::Progress { .. } => continue,
             Event::StateChanged(state) => {
-                tell_state(state, &watcher, &session.output);
+                tell_state(state, was_lost, &watcher, &session.output);
+                was_lost = state != WatchState::Ready;
                 continue;
             }
         };
@@ -165,8 +182,9 @@ async fn follow(args: WatchArgs, session: &Session) -> Outcome {
             if left == 0 {
                 break;
             }
-            session.output.item(&TargetStateView::new(revision, &state), |output| {
-                screen.show(revision, &state, output)
+            let printed = screen.masked(&state);
+            session.output.item(&TargetStateView::new(revision, &printed), |output| {
+                screen.show(revision, &printed, output)
             })?;
             runs.add(revision, state);
             left -= 1;
@@ -204,11 +222,15 @@ fn ending(watcher: &Watcher) -> Failure {
     }
 }
 
-fn tell_state(state: WatchState, watcher: &Watcher, output: &Output) {
+fn tell_state(state: WatchState, was_lost: bool, watcher: &Watcher, output: &Output) {
     let error = watcher.error();
     let why = error.as_ref().map_or("no answer", ClientError::message);
     match state {
+        WatchState::Ready if was_lost => output.note("connected again, and up to date"),
         WatchState::Ready => {}
+        WatchState::Stale if error.as_ref().is_some_and(|error| error.code() == Code::Unauthenticated) => {
+            output.warning(&format!("the server refuses the credential, trying again: {why}"));
+        }
         WatchState::Stale => output.warning(&format!("the connection was lost, reconnecting: {why}")),
         // It has ended, and why is said at the end.
         WatchState::Error if error.as_ref().is_some_and(|error| !error.is_retryable()) => {}
@@ -224,15 +246,32 @@ fn key(state: &v1::TargetState) -> Key {
     (target.namespace, target.config, target.scope)
 }
 
+/// For clap: permissions in octal.
+fn parse_mode(text: &str) -> Result<u32, String> {
+    let mode = u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o777);
+    mode.ok_or_else(|| format!("{text:?} are no permissions in octal, such as 0640"))
+}
+
 /// What people see.
 struct Screen {
     content: bool,
+    /// `None`: secrets are shown.
+    masks: Option<Masks>,
     format: Option<DocumentFormat>,
     /// What was shown last, to say what is different.
     shown: BTreeMap<Key, Value>,
 }
 
 impl Screen {
+    /// The state as it may be printed.
+    fn masked(&mut self, state: &v1::TargetState) -> v1::TargetState {
+        let document = state.document.as_ref().map(|document| match &mut self.masks {
+            Some(masks) => masks.masked(document),
+            None => document.clone(),
+        });
+        v1::TargetState { document, ..state.clone() }
+    }
+
     fn show(&mut self, revision: u64, state: &v1::TargetState, output: &Output) -> Result<(), Failure> {
         let key = key(state);
         let place = format!("{PLACE}{}/{} {}{PLACE:#}", key.0, key.1, key.2);

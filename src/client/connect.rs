@@ -1,6 +1,7 @@
 //! The connection to a server, and what every call carries. Knows nothing of what is called.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -10,9 +11,10 @@ use tonic::transport::Endpoint;
 use tonic::{Code, GrpcMethod, Request, Status};
 
 use super::ClientError;
+use super::credential::Credential;
 use super::tls::{TlsFailure, TlsOptions};
 use super::token::Token;
-use super::transport::{Cause, Connection, Connector};
+use super::transport::{Cause, Connection, Connector, Renewal};
 
 /// Where a server listens that was told nothing else.
 const ADDRESS_DEFAULT: &str = "127.0.0.1:7420";
@@ -35,6 +37,10 @@ pub struct ConnectOptions {
     pub tls: TlsOptions,
     /// What proves who calls. Unset: the certificate of `tls`, or nothing, where the server believes everybody.
     pub token: Option<Token>,
+    /// The file with the token, unless `token` is set. Read again whenever it was replaced: a token that was rotated is in the next call.
+    pub token_file: Option<PathBuf>,
+    /// Ask the server to mask every secret, whatever the caller may see: for a client that only shows documents.
+    pub mask_secrets: bool,
     /// Who makes the changes, for the history, where the server believes everybody. Unset: it says `anonymous`.
     pub actor: Option<String>,
     /// The longest that a call may take. Streams have no end.
@@ -49,6 +55,8 @@ impl Default for ConnectOptions {
             address: ADDRESS_DEFAULT.into(),
             tls: TlsOptions::default(),
             token: None,
+            token_file: None,
+            mask_secrets: false,
             actor: None,
             timeout: Some(Duration::from_secs(30)),
             connect_timeout: Duration::from_secs(5),
@@ -67,32 +75,44 @@ impl ConnectOptions {
                 || host.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback());
             uri.scheme_str() == Some("http") && !is_loopback
         };
-        self.token.is_some() && uri.is_some_and(is_seen)
+        (self.token.is_some() || self.token_file.is_some()) && uri.is_some_and(is_seen)
     }
 }
 
 /// Adds to every call who makes it and how long it may take.
 #[derive(Clone, Debug)]
 pub struct CallHeaders {
-    token: Option<Token>,
+    credential: Credential,
+    masks_secrets: bool,
     actor: Option<MetadataValue<Ascii>>,
     timeout: Option<Duration>,
 }
 
 impl CallHeaders {
-    pub(super) fn new(options: &ConnectOptions) -> CallHeaders {
+    pub(super) fn new(options: &ConnectOptions) -> Result<CallHeaders, ClientError> {
         let actor = options.actor.as_deref().map(encode_actor);
-        CallHeaders { token: options.token.clone(), actor, timeout: options.timeout }
+        let credential = Credential::new(options.token.clone(), options.token_file.clone())
+            .map_err(|why| ClientError::local(Code::InvalidArgument, "TOKEN_FILE", why))?;
+        Ok(CallHeaders { credential, masks_secrets: options.mask_secrets, actor, timeout: options.timeout })
+    }
+
+    /// The same, which ask for every secret to be masked or for those to be shown that the caller may see.
+    pub(super) fn masking_secrets(self, masks_secrets: bool) -> CallHeaders {
+        CallHeaders { masks_secrets, ..self }
     }
 }
 
 impl Interceptor for CallHeaders {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        if let Some(token) = &self.token {
+        // Reads a file only if it was replaced.
+        if let Some(token) = self.credential.token().map_err(Status::unauthenticated)? {
             request.metadata_mut().insert("authorization", token.header());
         }
         if let Some(actor) = &self.actor {
             request.metadata_mut().insert("confwatch-actor", actor.clone());
+        }
+        if self.masks_secrets {
+            request.metadata_mut().insert("confwatch-mask-secrets", MetadataValue::from_static("true"));
         }
         let lasts = request
             .extensions()
@@ -123,15 +143,19 @@ pub(super) fn connection(options: &ConnectOptions) -> Result<Connection, ClientE
     tcp.set_nodelay(true);
     tcp.set_connect_timeout(Some(options.connect_timeout));
     let cause = Cause::default();
+    let files = tls.iter().flat_map(|tls| [&tls.certificate, &tls.key]).flatten().cloned().collect();
     let connector = Connector { tcp, tls, timeout: options.connect_timeout, cause: cause.clone() };
-    let channel = endpoint
+    let endpoint = endpoint
         .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
         .keep_alive_timeout(KEEPALIVE_TIMEOUT)
         .keep_alive_while_idle(true)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .initial_stream_window_size(STREAM_WINDOW_BYTES)
-        .connect_with_connector_lazy(tower::service_fn(move |uri| connector.clone().connect(uri)));
-    Ok(Connection::new(channel, cause))
+        .initial_stream_window_size(STREAM_WINDOW_BYTES);
+    let make = move || {
+        let connector = connector.clone();
+        endpoint.connect_with_connector_lazy(tower::service_fn(move |uri| connector.clone().connect(uri)))
+    };
+    Ok(Connection::new(Renewal::new(make, files), cause))
 }
 
 fn uri(address: &str, wants_tls: bool) -> Result<String, ClientError> {
@@ -258,7 +282,7 @@ mod tests {
             let mut request = Request::new(());
             request.extensions_mut().insert(GrpcMethod::new("confwatch.v1.ConfigService", method));
             timeout.into_iter().for_each(|timeout| request.set_timeout(timeout));
-            CallHeaders::new(&options).call(request).unwrap().metadata().clone()
+            CallHeaders::new(&options).unwrap().call(request).unwrap().metadata().clone()
         };
         assert_eq!(headers_of("Get", None).get("confwatch-actor").unwrap(), "ada");
         assert_eq!(headers_of("Get", None).get("grpc-timeout").unwrap(), "30000000u");

@@ -18,12 +18,14 @@
 //! ```
 
 mod connect;
+mod credential;
 mod tls;
 mod token;
 mod transport;
 
 pub mod changes;
 pub mod error;
+pub mod file;
 pub mod target;
 pub mod watch;
 
@@ -68,6 +70,8 @@ pub type AuditApi = AuditServiceClient<InterceptedService<Connection, CallHeader
 /// A client of one server. Cheap to clone; all clones share one connection.
 #[derive(Clone, Debug)]
 pub struct Client {
+    connection: Connection,
+    headers: CallHeaders,
     api: Api,
     schemas: SchemaApi,
     access: AccessApi,
@@ -79,14 +83,23 @@ impl Client {
     /// A client for the server at `options.address`. Nothing is sent until the first call, so this fails for an address that
     /// makes no sense or files of TLS that cannot be used, but not for a server that is down. Must be called within a tokio runtime.
     pub fn connect(options: ConnectOptions) -> Result<Client, ClientError> {
-        let headers = CallHeaders::new(&options);
+        let headers = CallHeaders::new(&options)?;
         let connection = connect::connection(&options)?;
+        Ok(Client::of(connection, headers))
+    }
+
+    /// The same client, on the same connection, which asks the server to mask every secret, or to show those that the caller may see.
+    pub fn masking_secrets(&self, masks_secrets: bool) -> Client {
+        Client::of(self.connection.clone(), self.headers.clone().masking_secrets(masks_secrets))
+    }
+
+    fn of(connection: Connection, headers: CallHeaders) -> Client {
         let schemas = SchemaServiceClient::with_interceptor(connection.clone(), headers.clone());
         let access = AuthServiceClient::with_interceptor(connection.clone(), headers.clone());
         let secrets = SecretServiceClient::with_interceptor(connection.clone(), headers.clone());
         let audit = AuditServiceClient::with_interceptor(connection.clone(), headers.clone());
-        let api = ConfigServiceClient::with_interceptor(connection, headers);
-        Ok(Client { api, schemas, access, secrets, audit })
+        let api = ConfigServiceClient::with_interceptor(connection.clone(), headers.clone());
+        Client { connection, headers, api, schemas, access, secrets, audit }
     }
 
     /// Every call of the service, as generated from the contract, with actor and timeout of this client.

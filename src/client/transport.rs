@@ -4,9 +4,11 @@
 //! tells whoever called no more than that it broke, so that what was said is remembered here.
 
 use std::error::Error;
+use std::fmt;
 use std::io;
+use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -18,13 +20,17 @@ use tokio::net::TcpStream;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tokio_rustls::client::TlsStream;
+use tonic::Status;
 use tonic::body::Body;
 use tonic::transport::Channel;
 use tonic::transport::channel::ResponseFuture;
 use tower::Service;
 
+use super::credential::Stamp;
 use super::tls::{self, TlsFailure, TlsOptions};
 
+/// The code of a call whose credential was refused, as it travels.
+const UNAUTHENTICATED: &str = "16";
 /// How an alert of TLS begins. Nothing of HTTP/2 that a server sends first does.
 const ALERT: [u8; 2] = [0x15, 0x03];
 
@@ -42,16 +48,66 @@ impl Cause {
     }
 }
 
-/// A channel whose failed calls say why the connection broke.
+/// A channel whose failed calls say why the connection broke. A client certificate that was renewed takes its place as soon as the server
+/// refuses the one before: a connection keeps the certificate that it was made with.
 #[derive(Clone, Debug)]
 pub struct Connection {
     channel: Channel,
+    /// Of `channel`, among those that were made.
+    number: u64,
+    renewal: Arc<Renewal>,
     cause: Cause,
 }
 
+/// How a channel is made, and the newest one.
+pub(super) struct Renewal {
+    make: Box<dyn Fn() -> Channel + Send + Sync>,
+    /// The files of the client certificate. Empty: there is none, and no channel but the first.
+    files: Vec<PathBuf>,
+    newest: Mutex<Newest>,
+}
+
+struct Newest {
+    channel: Channel,
+    number: u64,
+    /// Of the files, when the channel was made.
+    stamps: Vec<Option<Stamp>>,
+}
+
+impl Renewal {
+    pub(super) fn new(make: impl Fn() -> Channel + Send + Sync + 'static, files: Vec<PathBuf>) -> Renewal {
+        let newest = Newest { channel: make(), number: 0, stamps: stamps_of(&files) };
+        Renewal { make: Box::new(make), files, newest: Mutex::new(newest) }
+    }
+
+    /// Makes another channel if there is another certificate than that of the channel of this number.
+    fn refused(&self, number: u64) {
+        let mut newest = self.newest();
+        let stamps = stamps_of(&self.files);
+        if newest.number == number && newest.stamps != stamps {
+            *newest = Newest { channel: (self.make)(), number: number + 1, stamps };
+        }
+    }
+
+    fn newest(&self) -> MutexGuard<'_, Newest> {
+        self.newest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Renewal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Renewal").field("files", &self.files).finish_non_exhaustive()
+    }
+}
+
+fn stamps_of(files: &[PathBuf]) -> Vec<Option<Stamp>> {
+    files.iter().map(|path| Stamp::of(path).ok()).collect()
+}
+
 impl Connection {
-    pub(super) fn new(channel: Channel, cause: Cause) -> Connection {
-        Connection { channel, cause }
+    pub(super) fn new(renewal: Renewal, cause: Cause) -> Connection {
+        let channel = renewal.newest().channel.clone();
+        Connection { channel, number: 0, renewal: Arc::new(renewal), cause }
     }
 }
 
@@ -61,17 +117,26 @@ impl Service<Request<Body>> for Connection {
     type Future = Answer;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        if !self.renewal.files.is_empty() {
+            let newest = self.renewal.newest();
+            if newest.number != self.number {
+                (self.channel, self.number) = (newest.channel.clone(), newest.number);
+            }
+        }
         Ok(ready!(self.channel.poll_ready(context))?).into()
     }
 
     fn call(&mut self, request: Request<Body>) -> Answer {
-        Answer { response: self.channel.call(request), cause: self.cause.clone() }
+        let renewal = (!self.renewal.files.is_empty()).then(|| (self.renewal.clone(), self.number));
+        Answer { response: self.channel.call(request), renewal, cause: self.cause.clone() }
     }
 }
 
 /// The answer to a call, when it is there.
 pub struct Answer {
     response: ResponseFuture,
+    /// To be told if the server refuses the certificate of this channel.
+    renewal: Option<(Arc<Renewal>, u64)>,
     cause: Cause,
 }
 
@@ -80,6 +145,11 @@ impl Future for Answer {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let response = ready!(Pin::new(&mut self.response).poll(context));
+        if let (Ok(response), Some((renewal, number))) = (&response, &self.renewal)
+            && response.headers().get(Status::GRPC_STATUS).is_some_and(|code| code == UNAUTHENTICATED)
+        {
+            renewal.refused(*number);
+        }
         Poll::Ready(response.map_err(|error| match self.cause.get() {
             Some(failure) => failure.into(),
             None => error.into(),

@@ -69,7 +69,7 @@ pub use history::At;
 pub use resolve::{Encoding, Resolved, Target, View};
 pub use rotation::{DataKey, DataRotation, KeysStatus, MasterRotation, NamespaceKeys};
 pub use schemas::{PutSchema, SchemaOutcome, registry, schema_id, schema_of};
-pub use sight::{OnReveal, Secrets, Viewer};
+pub use sight::{OnReveal, SecretPlaces, Secrets, Viewer};
 pub use stages::{Stage, Stages};
 pub use state::{ConfigState, Expiry, LayerEntry, Loading, State};
 pub use usage::{QUOTAS, Usage};
@@ -358,7 +358,8 @@ impl Engine {
             None => {
                 let _planning = stages::begin("plan");
                 let intent = self.read_intent(intent).await?;
-                let write = ReadWrite::new(origin, intent, validate_only, viewer.sight().clone());
+                let write =
+                    ReadWrite::new(origin, intent, validate_only, viewer.sight().clone().unmasking_secrets());
                 self.pipeline.submit(write).await?
             }
         };

@@ -24,6 +24,7 @@ use super::error::{Error, Limit, Missing};
 use super::governance::Governance;
 use super::schemas::{PutSchema, SchemaOutcome, plan_migration, plan_put, schema_id};
 use super::seal::plan_reseal;
+use super::sight::SecretPlaces;
 use super::state::{ConfigState, LayerEntry};
 use super::usage::Growth;
 use super::vault::Vault;
@@ -285,7 +286,8 @@ impl Plan {
             };
             let after = now.map(|entry| entry.layer.clone());
             let at = is.map_or_else(|| ConfigState::unborn(id.clone()).at, |config| config.at);
-            LayerOutcome { id, key, before: was, after, changed, at }
+            let secrets = SecretPlaces::default();
+            LayerOutcome { id, key, before: was, after, secrets, changed, at }
         });
         let layers = layers.collect();
         Outcome {

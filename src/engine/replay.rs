@@ -10,6 +10,7 @@ use crate::validate::Report;
 use super::error::Error;
 use super::history::commit_of;
 use super::schemas::{SchemaOutcome, registry, schema_of};
+use super::sight::SecretPlaces;
 use super::state::ConfigState;
 use super::write::{LayerOutcome, Outcome};
 
@@ -92,6 +93,7 @@ fn layer_outcome(commit: &Commit, around: &Around, id: ConfigId, key: LayerKey) 
     LayerOutcome {
         before: before.as_ref().and_then(|config| config.layer(&key).cloned()),
         after: after.layer(&key).map(|entry| entry.layer.clone()),
+        secrets: SecretPlaces::default(),
         changed: change.is_some_and(|change| change.layers.iter().any(|layer| layer.key == key)),
         at: after.at,
         id,

@@ -16,7 +16,7 @@ use crate::secret::{Merged, hide, holds_sealed};
 use crate::store::VersionRef;
 use crate::validate::Schema;
 
-use super::sight::{Secrets, marked_pointers, shown};
+use super::sight::{SecretPlaces, Secrets, marked_pointers, shown};
 use super::state::{ConfigState, LayerEntry, State};
 use super::vault::Vault;
 
@@ -54,6 +54,7 @@ pub struct Resolved {
     pub layers: Vec<Arc<LayerEntry>>,
     /// It has secrets as they are.
     pub reveals: bool,
+    pub secrets: SecretPlaces,
     /// Whose defaults are filled in.
     schema: Option<Arc<Schema>>,
     memos: [FormatMemo; 3],
@@ -113,6 +114,7 @@ pub fn resolve(
     // Hidden values would not merge as they are.
     let hidden = (holds_secrets && target.secrets == Secrets::Hidden && layers.len() > 1)
         .then(|| hidden_document(&layers, target, vault, marking));
+    let places = holds_secrets.then(|| secrets_of(&layers, target, vault, marking)).unwrap_or_default();
     if holds_secrets {
         for entry in &mut layers {
             let content = shown(vault, &target.id, &entry.layer.content, target.secrets, marking);
@@ -142,6 +144,10 @@ pub fn resolve(
             (content, digest)
         }
     };
+    let secrets = match places.is_empty() {
+        true => SecretPlaces::default(),
+        false => SecretPlaces::new(places, &content.to_value(), target.secrets),
+    };
     Some(Resolved {
         target: target.clone(),
         at: config.at,
@@ -149,9 +155,26 @@ pub fn resolve(
         content,
         layers,
         reveals,
+        secrets,
         schema,
         memos: Default::default(),
     })
+}
+
+/// Where the merge of layers has secrets.
+fn secrets_of(
+    layers: &[Arc<LayerEntry>],
+    target: &Target,
+    vault: &Vault,
+    marking: Option<&Schema>,
+) -> BTreeSet<Pointer> {
+    let mut merged = Merged::default();
+    for entry in layers {
+        merged.add(&vault.opened(&target.id, &entry.layer.content));
+    }
+    let (document, secrets) = merged.into_parts();
+    let marked = marking.map(|schema| marked_pointers(schema, &document)).unwrap_or_default();
+    secrets.into_iter().chain(marked).collect()
 }
 
 /// The merge of layers as it is, with what is secret in it hidden.

@@ -35,6 +35,49 @@ impl Secrets {
     }
 }
 
+/// Where a document has secrets, and whether it has them in clear text.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SecretPlaces {
+    pointers: Vec<Pointer>,
+    are_revealed: bool,
+}
+
+/// More pointers than this, or longer ones, become one for the whole document: they travel with each document.
+const POINTERS_MAX: usize = 500;
+const POINTERS_BYTES_MAX: usize = 16 << 10;
+
+impl SecretPlaces {
+    /// The places that are pointed to and exist in the document.
+    pub(super) fn new(
+        pointers: impl IntoIterator<Item = Pointer>,
+        document: &Value,
+        secrets: Secrets,
+    ) -> SecretPlaces {
+        let pointers = pointers.into_iter().filter(|pointer| pointer.find(document).is_some());
+        let mut pointers: Vec<Pointer> = pointers.collect();
+        let bytes: usize = pointers.iter().map(|pointer| pointer.to_string().len()).sum();
+        if pointers.len() > POINTERS_MAX || bytes > POINTERS_BYTES_MAX {
+            pointers = vec![Pointer::root()];
+        }
+        SecretPlaces { pointers, are_revealed: secrets == Secrets::Revealed }
+    }
+
+    /// About as many bytes as the pointers have in a message.
+    pub fn bytes(&self) -> usize {
+        self.pointers.iter().map(|pointer| pointer.to_string().len() + 4).sum()
+    }
+
+    /// The secrets that are masked.
+    pub fn hidden(&self) -> &[Pointer] {
+        if self.are_revealed { &[] } else { &self.pointers }
+    }
+
+    /// The secrets in clear text.
+    pub fn revealed(&self) -> &[Pointer] {
+        if self.are_revealed { &self.pointers } else { &[] }
+    }
+}
+
 /// Who looks, and who is to hear of it when they are shown secrets.
 #[derive(Clone)]
 pub struct Viewer {
@@ -101,9 +144,11 @@ impl Showing<'_> {
     }
 
     pub fn outcome(&self, mut outcome: Outcome) -> Outcome {
-        for LayerOutcome { id, key, before, after, .. } in &mut outcome.layers {
+        for LayerOutcome { id, key, before, after, secrets, .. } in &mut outcome.layers {
             let schema = marking_schema(id, self.state);
             if let Some(layer) = after {
+                let shown = Secrets::seen_by(&self.viewer.sight, id, &key.scope);
+                *secrets = places_in(self.vault, id, &layer.content, shown, schema.as_deref());
                 self.show(id, &key.scope, &mut layer.content, schema.as_deref());
             }
             if let Some(entry) = before
@@ -169,6 +214,23 @@ pub(super) fn shown(
         }
     }
     Some(Content::of(&value))
+}
+
+/// Where a layer has secrets.
+fn places_in(
+    vault: &Vault,
+    id: &ConfigId,
+    content: &Content,
+    secrets: Secrets,
+    marking: Option<&Schema>,
+) -> SecretPlaces {
+    if !holds_sealed(content.as_str()) && marking.is_none() {
+        return SecretPlaces::default();
+    }
+    let opened = vault.opened(id, content);
+    let marked = marking.map(|schema| marked_pointers(schema, &opened.value)).unwrap_or_default();
+    let all: BTreeSet<Pointer> = opened.secrets.into_iter().chain(marked).collect();
+    SecretPlaces::new(all, &opened.value, secrets)
 }
 
 /// Where a schema says that a document has secrets. The whole is no secret: its members are.

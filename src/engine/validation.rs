@@ -76,7 +76,7 @@ impl Engine {
             origin,
             ReadIntent::Changes(changes),
             look.clone(),
-            viewer.sight().clone(),
+            viewer.sight().clone().unmasking_secrets(),
         );
         let outcome = match self.pipeline.submit(write).await?.answered().await? {
             Answer::Outcome(outcome) => outcome,

@@ -16,7 +16,7 @@ use crate::validate::Report;
 
 use super::error::Error;
 use super::schemas::{PutSchema, SchemaOutcome};
-use super::sight::Viewer;
+use super::sight::{SecretPlaces, Viewer};
 use super::state::{ConfigState, Expiry, LayerEntry};
 
 /// A write: who, why, and what.
@@ -203,6 +203,8 @@ pub struct LayerOutcome {
     pub key: LayerKey,
     pub before: Option<Arc<LayerEntry>>,
     pub after: Option<Layer>,
+    /// The secrets of `after`.
+    pub secrets: SecretPlaces,
     pub changed: bool,
     /// The config's version after the write.
     pub at: VersionRef,

@@ -106,6 +106,113 @@ fn the_last_use_of_a_token_is_known_after_a_restart() {
 }
 
 #[test]
+fn streams_go_on_with_the_token_that_took_the_place_of_one_that_was_revoked() {
+    let data = directory();
+    let (_server, address, admin_file) = guarded(&data, |_| {});
+    let admin = |args: &[&str]| {
+        let ran = run(&address, &[("CONFWATCH_TOKEN_FILE", &admin_file)], args);
+        assert_eq!(ran.code, 0, "{ran:?}");
+        ran.stdout
+    };
+    admin(&["set", "shop/checkout", "max=1"]);
+    let policy = r#"bindings=[
+        {"subjects":["user:admin"],"role":"admin","namespace":"*","config":"*","scope":"/"},
+        {"subjects":["token:app"],"role":"admin","namespace":"*","config":"*","scope":"/"}]"#;
+    admin(&["set", "confwatch/policy", policy]);
+    let token = || {
+        let made: serde_json::Value =
+            serde_json::from_str(&admin(&["token", "create", "app", "-o", "json"])).expect("JSON");
+        let (token, id) = (&made["token"], &made["info"]["id"]);
+        (token.as_str().expect("a token").to_owned(), id.as_str().expect("an id").to_owned())
+    };
+    let (first, id) = token();
+    let file = data.path().join("app.token");
+    std::fs::write(&file, first).expect("written");
+    let follow = |args: &[&str]| {
+        let mut command = confwatch(args);
+        command.env("CONFWATCH_SERVER", &address).env("CONFWATCH_TOKEN_FILE", &file);
+        Following::start(command)
+    };
+    let watch = follow(&["watch", "shop/checkout", "-o", "json"]);
+    let changes = follow(&["changes", "shop", "--from", "1", "-o", "json"]);
+    let audit = follow(&["audit", "follow", "shop", "--kind", "change", "--since", "1h", "-o", "json"]);
+    for follow in [&watch, &changes, &audit] {
+        follow.line();
+    }
+    // Revoked before the next one is there, as it may happen.
+    admin(&["token", "revoke", &id]);
+    std::fs::write(&file, token().0).expect("written");
+    admin(&["set", "shop/checkout", "max=2"]);
+    for (follow, expected) in [(watch, "\"max\":2"), (changes, "\"version\":2"), (audit, "\"version\":2")] {
+        let line = follow.line();
+        assert!(line.contains(expected), "{line}");
+    }
+}
+
+#[test]
+fn secrets_are_printed_by_reveal_only_and_delivered_as_they_are() {
+    let data = directory();
+    let (_server, address, admin_file) = guarded(&data, |_| {});
+    let out = directory();
+    let admin = |args: &[&str]| run(&address, &[("CONFWATCH_TOKEN_FILE", &admin_file)], args);
+    let ok = |args: &[&str]| {
+        let ran = admin(args);
+        assert_eq!(ran.code, 0, "{ran:?}");
+        format!("{}{}", ran.stdout, ran.stderr)
+    };
+    ok(&["set", "shop/checkout", r#"password:={"$secret":"hunter2"}"#, "max=1"]);
+    ok(&["set", "shop/checkout@/production", r#"password:={"$secret":"hunter3"}"#]);
+    let file = out.path().join("app.json");
+    let target = "shop/checkout@/production";
+    let watch = ["watch", target, "--count", "1"];
+    let exported = out.path().join("exported");
+    let export = ["export", "shop", "-d", text(&exported), "--force"];
+    for (args, is_printed) in [
+        (&["get", target][..], true),
+        (&["get", target, "--view", "layer", "-o", "json"], true),
+        (&["explain", target], true),
+        (&["history", target, "--content"], true),
+        (&["diff", target, "--from", "1"], true),
+        (&["changes", "shop", "--from", "1", "--count", "2", "--content"], true),
+        (&["export", "shop"], true),
+        (&[&watch[..], &["--content"]].concat(), true),
+        (&[&watch[..], &["-o", "json"]].concat(), true),
+        (&[&watch[..], &["--content", "--file", text(&file)]].concat(), true),
+        (&[&watch[..], &["-o", "yaml", "--exec", "cat > /dev/null"]].concat(), true),
+        (&export, false),
+    ] {
+        assert!(!ok(args).contains("hunter"), "{args:?}");
+        let revealed = ok(&[args, &["--reveal"]].concat());
+        assert_eq!(revealed.contains("hunter"), is_printed, "{args:?}: {revealed}");
+    }
+    // A program gets the secret, in a file for nobody else.
+    let mode_of =
+        |path: &std::path::Path| std::fs::metadata(path).expect("there").permissions().mode() & 0o777;
+    let delivered = std::fs::read_to_string(&file).expect("there");
+    assert!(delivered.contains("hunter3"), "{delivered}");
+    assert_eq!(mode_of(&file), 0o600);
+    assert!(ok(&[&watch[..], &["--exec", "cat"]].concat()).contains("hunter3"));
+    // What was exported last is with the secrets, and for nobody else either.
+    let layer = exported.join("checkout/production.yaml");
+    assert!(std::fs::read_to_string(&layer).expect("there").contains("hunter3"));
+    assert_eq!(mode_of(&layer), 0o600);
+
+    // Who may not see secrets is told so, and no program gets fingerprints unless that is wanted.
+    let policy = r#"bindings=[
+        {"subjects":["user:admin"],"role":"admin","namespace":"*","config":"*","scope":"/"},
+        {"subjects":["token:app"],"role":"viewer","namespace":"shop","config":"*","scope":"/"}]"#;
+    ok(&["set", "confwatch/policy", policy]);
+    let token = admin(&["token", "create", "app"]).stdout;
+    let viewer = |args: &[&str]| run(&address, &[("CONFWATCH_TOKEN", token.trim())], args);
+    let deliver = [&watch[..], &["--file", text(&file)]].concat();
+    let refused = viewer(&deliver);
+    assert!(refused.code == 1 && refused.stderr.contains("the secret /password is masked"), "{refused:?}");
+    assert!(std::fs::read_to_string(&file).expect("there").contains("hunter3"), "it stays as it was");
+    assert_eq!(viewer(&[&deliver[..], &["--deliver-masked"]].concat()).code, 0);
+    assert!(std::fs::read_to_string(&file).expect("there").contains("***"), "it was asked for");
+}
+
+#[test]
 fn flags_go_before_the_environment_and_what_is_empty_is_not_there() {
     let data = directory();
     let (_server, address, admin_file) = guarded(&data, |_| {});

@@ -241,3 +241,54 @@ fn streams_go_on_when_the_server_was_killed() {
     assert_eq!(parse(&changes.line())["revision"], 2);
     assert_eq!(parse(&watch.line())["document"]["version"], 2);
 }
+
+#[test]
+fn what_runs_until_it_is_stopped_ends_well_by_sigterm() {
+    let server = Server::start();
+    server.ok(&["set", "a/b", "x=1"]);
+    for args in [&["watch", "a/b"][..], &["changes", "--from", "1"], &["audit", "follow", "--since", "1h"]] {
+        let follow = server.follow(args);
+        follow.line();
+        assert_eq!(follow.terminate(), 0, "{args:?}");
+    }
+}
+
+#[test]
+fn watch_says_when_it_has_reconnected() {
+    let mut server = Server::start();
+    server.ok(&["set", "a/b", "x=1"]);
+    let mut command = server.command(&["watch", "a/b"]);
+    command.stderr(Stdio::piped());
+    let mut watch = Following::start(command);
+    let said = lines_of(watch.stderr());
+    watch.line();
+    server.restart();
+    let said: Vec<String> = (0..2).map(|_| said.recv_timeout(PATIENCE).expect("a line")).collect();
+    assert!(said[0].starts_with("warning: the connection was lost, reconnecting"), "{said:?}");
+    assert_eq!(said[1], "connected again, and up to date");
+}
+
+#[test]
+fn the_file_of_a_watch_keeps_its_link_and_its_mode() {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    let server = Server::start();
+    server.ok(&["set", "a/b", "x=1"]);
+    let directory = TempDir::new().expect("a directory");
+    let (link, file) = (directory.path().join("app.json"), directory.path().join("data.json"));
+    fs::write(&file, "").expect("written");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).expect("set");
+    symlink("data.json", &link).expect("made");
+    for option in ["--file", "--cache"] {
+        server.ok(&["watch", "a/b", option, text(&link), "--count", "1"]);
+        assert!(fs::symlink_metadata(&link).expect("there").is_symlink(), "{option}");
+        assert!(fs::read_to_string(&file).expect("there").contains('x'), "{option}");
+        assert_eq!(fs::metadata(&file).expect("there").permissions().mode() & 0o777, 0o640, "{option}");
+    }
+    server.ok(&["watch", "a/b", "--file", text(&link), "--mode", "0604", "--count", "1"]);
+    assert_eq!(fs::metadata(&file).expect("there").permissions().mode() & 0o777, 0o604);
+    // What is written to, and is no file to be replaced.
+    let printed = server.ok(&["watch", "a/b", "-o", "json", "--file", "/dev/stdout", "--count", "1"]);
+    assert!(printed.ends_with("{\n  \"x\": 1\n}\n"), "{printed}");
+    let mode = server.run(&["watch", "a/b", "--file", text(&link), "--mode", "999"]);
+    assert_eq!(mode.code, 2, "{mode:?}");
+}

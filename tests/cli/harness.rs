@@ -162,6 +162,12 @@ impl Following {
         self.end()
     }
 
+    /// SIGTERM, and the exit code after it.
+    pub fn terminate(self) -> i32 {
+        signal(&self.child, libc::SIGTERM);
+        self.end()
+    }
+
     pub fn press_ctrl_c(&self) {
         signal(&self.child, libc::SIGINT);
     }

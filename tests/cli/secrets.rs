@@ -15,7 +15,7 @@ fn a_secret_is_set_read_and_kept_and_its_keys_are_rotated() {
     assert!(before.contains("there are no data keys yet") && before.contains("master.key"), "{before}");
     server.fails(3, &["secrets", "rotate-master"]);
     server.ok(&["set", "payments/checkout", r#"db.password={"$secret":"hunter2"}"#, "db.port=1"]);
-    let read = json(&server.ok(&["get", "payments/checkout"]));
+    let read = json(&server.ok(&["get", "payments/checkout", "--reveal"]));
     assert_eq!(read["db"]["password"], "hunter2");
     server.ok(&["set", "payments/checkout", "db.password=\"hunter3\""]);
 
@@ -32,6 +32,6 @@ fn a_secret_is_set_read_and_kept_and_its_keys_are_rotated() {
     assert!(server.ok(&["secrets", "status"]).contains("payments"));
 
     server.restart();
-    let read = json(&server.ok(&["get", "payments/checkout"]));
+    let read = json(&server.ok(&["get", "payments/checkout", "--reveal"]));
     assert_eq!(read["db"]["password"], "hunter3");
 }

@@ -147,12 +147,15 @@ fn export_overwrites_only_by_force_and_prints_without_a_directory() {
     let names: Vec<_> = relative(&tree).into_keys().collect();
     let expected = [
         "README.md",
-        "basket/staging.yaml",
+        "basket/staging.yml",
         "checkout/global.yaml",
         "checkout/production/eu.toml",
         "checkout/production.json",
     ];
     assert_eq!(names, expected.map(PathBuf::from));
+    // What is equal keeps its comments.
+    let kept = fs::read_to_string(tree.join("checkout/global.yaml")).expect("there");
+    assert_eq!(kept, TREE[0].1);
 
     let printed = server.ok(&["export", "payments"]);
     assert!(printed.contains("# checkout/global.yaml\nlimits:\n  max: 30\nmode: strict\n"), "{printed}");

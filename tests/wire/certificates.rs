@@ -132,6 +132,10 @@ async fn a_certificate_that_expires_ends_its_streams_and_no_others() {
     let set = set(replace("/", r#"{"a":2}"#));
     let written = guarded.admin.api().set(set).await.expect("set").into_inner().store_revision;
     assert_eq!(other.message().await.expect("it goes on").expect("a message").revision, written);
+    // A certificate that was renewed is shown on another connection, as soon as the old one was refused.
+    identity(&files, &files.ca, "short", "checkout", None, HOUR);
+    short.api().get(get("/")).await.expect_err("the connection has the old one");
+    short.api().get(get("/")).await.expect("the next connection has the new one");
 }
 
 #[tokio::test]

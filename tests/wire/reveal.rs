@@ -196,6 +196,41 @@ async fn who_may_reveal_them_sees_them_everywhere() {
 }
 
 #[tokio::test]
+async fn who_asks_for_masks_is_shown_no_secret_and_every_document_says_which_are_masked() {
+    let guarded = start().await;
+    let owner = guarded.bearer("owner").await;
+    let masking = owner.masking_secrets(true);
+    assert_hidden(everything_said(&masking, "/production").await);
+    let token = ["/token".to_owned()];
+    let editor = guarded.bearer("editor").await;
+    for (client, is_masked) in [(&owner, false), (&masking, true), (&editor, true)] {
+        let got = client.api().get(get("/production")).await.expect("get").into_inner().document;
+        let wrote = client.api().set(merge("/production", r#"{"more":1}"#)).await.expect("set").into_inner();
+        for document in [got.expect("a document"), wrote.document.expect("a document")] {
+            let (masked, shown) = (document.hidden_pointers, document.revealed_pointers);
+            assert_eq!((masked == token, shown == token), (is_masked, !is_masked), "{masked:?} {shown:?}");
+            assert_eq!(masked.len() + shown.len(), 1);
+        }
+    }
+    // Also when the policy changes, and for all configs at once.
+    for config in ["app", "*"] {
+        let (first, mut stream) = opened(&masking, config, "/production").await;
+        assert!(first.contains("hidden_pointers: [\"/token\"]") && !first.contains(CANARY), "{first}");
+        guarded.set_policy(&POLICY.replace("\n", " \n")).await.expect("the policy is good");
+        guarded.set_policy(POLICY).await.expect("the policy is good");
+        set_secret(&guarded.admin, "app", "/production", config.trim_matches('*')).await;
+        let told = format!("{:?}", stream.message().await.expect("it is open").expect("an update"));
+        assert!(told.contains("hidden_pointers: [\"/token\"]") && !told.contains(CANARY), "{told}");
+    }
+    // A document without secrets has nothing to say.
+    let plain = Change { config: "plain".into(), ..replace("/", "{}") };
+    owner.api().set(set(plain)).await.expect("set");
+    let read = GetRequest { config: "plain".into(), ..get("/") };
+    let document = owner.api().get(read).await.expect("get").into_inner().document.expect("a document");
+    assert!(document.hidden_pointers.is_empty() && document.revealed_pointers.is_empty());
+}
+
+#[tokio::test]
 async fn secrets_are_shown_at_the_scopes_and_in_the_configs_of_the_right() {
     let guarded = start().await;
     let service = guarded.bearer("service").await;

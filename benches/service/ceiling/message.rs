@@ -65,6 +65,7 @@ fn document(config: String, content: String) -> Document {
         format: Format::Json.into(),
         update_time: Some(prost_types::Timestamp { seconds: 1_800_000_000, nanos: 500_000_000 }),
         layers: vec![layer],
+        ..Default::default()
     }
 }
 

@@ -9,8 +9,8 @@ use crate::model::diff::{ChangeType, ValueChange};
 use crate::model::explain::Origin as ValueOrigin;
 use crate::model::text::Format;
 use crate::model::{
-    Commit, ConfigChange, ConfigId, Content, Digest, LayerChange, LayerKind, Scope, Source, Timestamp,
-    Version,
+    Commit, ConfigChange, ConfigId, Content, Digest, LayerChange, LayerKind, Pointer, Scope, Source,
+    Timestamp, Version,
 };
 use crate::proto::v1;
 use crate::validate::{Report, Severity};
@@ -77,7 +77,13 @@ fn document_head(
         // Version 0 is that of a config that was never written, as after deleting a layer of it.
         update_time: (at.version > Version::ZERO).then(|| time_message(at.time)),
         layers: vec![],
+        hidden_pointers: vec![],
+        revealed_pointers: vec![],
     }
+}
+
+fn pointer_texts(pointers: &[Pointer]) -> Vec<String> {
+    pointers.iter().map(ToString::to_string).collect()
 }
 
 /// A resolved document; `content` is the text to send, if any.
@@ -85,7 +91,13 @@ pub fn document_message(resolved: &Resolved, format: Format, content: &str) -> v
     let Target { id, scope, view, secrets: _ } = &resolved.target;
     let head = document_head(id, scope, *view, resolved.at, Some(resolved.digest), format);
     let layers = resolved.layers.iter().map(|entry| layer_message(entry)).collect();
-    v1::Document { content: content.into(), layers, ..head }
+    v1::Document {
+        content: content.into(),
+        layers,
+        hidden_pointers: pointer_texts(resolved.secrets.hidden()),
+        revealed_pointers: pointer_texts(resolved.secrets.revealed()),
+        ..head
+    }
 }
 
 /// The bytes of a document in the format that a watcher gets, made once.
@@ -121,6 +133,8 @@ pub fn layer_outcome_message(outcome: &LayerOutcome, with_content: bool) -> v1::
     v1::Document {
         content: content.into(),
         layers: vec![layer_message(&entry)],
+        hidden_pointers: pointer_texts(outcome.secrets.hidden()),
+        revealed_pointers: pointer_texts(outcome.secrets.revealed()),
         ..head(Some(layer.digest()))
     }
 }

@@ -14,6 +14,8 @@ use crate::auth::{Caller, Credential};
 
 /// The metadata by which a client says who it is, where it is believed.
 static ACTOR: HeaderName = HeaderName::from_static("confwatch-actor");
+/// The metadata by which a client asks for every secret to be masked. The value does not matter.
+static MASK_SECRETS: HeaderName = HeaderName::from_static("confwatch-mask-secrets");
 const ACTOR_BYTES_MAX: usize = 256;
 const SCHEME: &str = "Bearer";
 
@@ -63,6 +65,11 @@ pub fn shown(headers: &HeaderMap, extensions: &Extensions) -> Option<Credential>
         Presented::Certificate(certificate) => Some(Credential::of_certificate(&certificate.fingerprint)),
         Presented::Jwt(_) => None,
     }
+}
+
+/// Whether a call wants every secret masked, whatever its caller may see.
+pub fn asks_for_masks(headers: &HeaderMap) -> bool {
+    headers.contains_key(&MASK_SECRETS)
 }
 
 /// Who calls, as they claim.

@@ -64,6 +64,10 @@ impl Standing {
             return Poll::Pending;
         }
         let renewed = checked.rules.again(checked.access.caller()).map_err(Status::from);
+        let renewed = renewed.map(|access| match checked.access.masks_secrets() {
+            true => access.masking_secrets(),
+            false => access,
+        });
         Poll::Ready(renewed.inspect(|access| checked.access = access.clone()))
     }
 

@@ -37,6 +37,8 @@ pub struct Permits {
 pub struct Sight {
     caller: Arc<Caller>,
     grants: Arc<Grants>,
+    /// The caller wants no secret in clear text, whatever the policy allows.
+    masks_secrets: bool,
 }
 
 /// The caller may not. Says nothing of the policy.
@@ -120,8 +122,13 @@ impl Permits {
 
 impl Sight {
     /// Only for `Access`.
-    pub(super) fn new(caller: Arc<Caller>, grants: Arc<Grants>) -> Sight {
-        Sight { caller, grants }
+    pub(super) fn new(caller: Arc<Caller>, grants: Arc<Grants>, masks_secrets: bool) -> Sight {
+        Sight { caller, grants, masks_secrets }
+    }
+
+    /// The same with every secret that the policy lets the caller see: for what is done, and not shown.
+    pub fn unmasking_secrets(self) -> Sight {
+        Sight { masks_secrets: false, ..self }
     }
 
     pub fn caller(&self) -> &Arc<Caller> {
@@ -140,12 +147,12 @@ impl Sight {
 
     /// Whether secrets in the layer of the config at this scope are shown to the caller as they are.
     pub fn reveals(&self, id: &ConfigId, scope: &Scope) -> bool {
-        self.grants.allows_config(Verb::RevealSecret, &id.namespace, &id.config, scope)
+        !self.masks_secrets && self.grants.allows_config(Verb::RevealSecret, &id.namespace, &id.config, scope)
     }
 
     /// The same for every config of a namespace.
     pub fn reveals_all_of(&self, namespace: &Namespace, scope: &Scope) -> bool {
-        self.grants.reveals_all_of(namespace, scope)
+        !self.masks_secrets && self.grants.reveals_all_of(namespace, scope)
     }
 
     /// Whether there is anything in the namespace that the caller may read.

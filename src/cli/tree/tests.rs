@@ -1,6 +1,5 @@
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
 
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -33,7 +32,7 @@ fn layer(config: &str, scope: &str) -> LayerName {
 }
 
 fn file(text: &str) -> LayerFile {
-    LayerFile { holds: Holds::Layer, format: DocumentFormat::Yaml, text: text.into() }
+    LayerFile { holds: Holds::Layer, format: DocumentFormat::Yaml, text: text.into(), has_secrets: false }
 }
 
 #[test]
@@ -151,8 +150,8 @@ fn a_directory_with_content_is_overwritten_only_by_force_and_keeps_what_is_no_la
         ("checkout/production/eu.yaml", "{}"),
     ]);
     let layers = BTreeMap::from([(layer("checkout", "/"), file("a: 1\n"))]);
-    assert!(matches!(write(directory.path(), &layers, false), Err(TreeError::NotEmpty { .. })));
-    write(directory.path(), &layers, true).expect("written");
+    assert!(matches!(write(directory.path(), &layers, Existing::Refused), Err(TreeError::NotEmpty { .. })));
+    write(directory.path(), &layers, Existing::Replaced).expect("written");
 
     assert_eq!(read(directory.path()).expect("a tree").layers, layers);
     assert_eq!(fs::read_to_string(directory.path().join("README.md")).expect("kept"), "mine");
@@ -166,7 +165,7 @@ fn an_empty_directory_is_filled_and_a_missing_one_made() {
     let layers = BTreeMap::from([(layer("checkout", "/a/b"), file("a: 1\n"))]);
     fs::create_dir(parent.path().join("empty")).expect("made");
     for path in ["empty", "new", "deep/er"] {
-        write(&parent.path().join(path), &layers, false).expect("written");
+        write(&parent.path().join(path), &layers, Existing::Refused).expect("written");
         let found = fs::read_to_string(parent.path().join(path).join("checkout/a/b.yaml"));
         assert_eq!(found.expect("there"), "a: 1\n", "{path}");
     }
@@ -174,17 +173,60 @@ fn an_empty_directory_is_filled_and_a_missing_one_made() {
     assert_eq!(left.len(), 3, "no staging directory is left: {left:?}");
 }
 
-#[cfg(unix)]
 #[test]
-fn replacing_a_file_keeps_who_may_read_it() {
-    use std::os::unix::fs::PermissionsExt;
-    let directory = directory(&[("app.json", "old")]);
-    let path = directory.path().join("app.json");
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).expect("set");
-    replace_file(&path, b"new").expect("replaced");
-    assert_eq!(fs::read_to_string(&path).expect("there"), "new");
-    assert_eq!(fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o640);
-    replace_file(Path::new("/nowhere/at/all"), b"").expect_err("no such directory");
+fn a_file_of_equal_content_keeps_its_comments_its_name_and_its_format() {
+    let files = [
+        ("checkout/global.yml", "# mine\na: 1\nb: 2 # and why\n"),
+        ("checkout/staging.toml", "# mine\na = 1\n"),
+        ("checkout/production.yml", "# old\na: 7\n"),
+    ];
+    let directory = directory(&files);
+    let layers = BTreeMap::from([
+        (layer("checkout", "/"), file("a: 1\nb: 2\n")),
+        (layer("checkout", "/staging"), file("a: 1\n")),
+        (layer("checkout", "/production"), file("a: 8\n")),
+    ]);
+    let written = write(directory.path(), &layers, Existing::Replaced).expect("written");
+    assert_eq!(written, Written { written: 1, kept: 2, deleted: 0 });
+    let text = |path: &str| fs::read_to_string(directory.path().join(path)).expect("there");
+    assert_eq!(text("checkout/global.yml"), files[0].1);
+    assert_eq!(text("checkout/staging.toml"), files[1].1);
+    assert_eq!(text("checkout/production.yml"), "a: 8\n");
+    // Unless it was to be of another format.
+    let written = write(directory.path(), &layers, Existing::ReplacedByFormat).expect("written");
+    assert_eq!(written, Written { written: 1, kept: 2, deleted: 1 });
+    assert_eq!(text("checkout/staging.yaml"), "a: 1\n");
+}
+
+#[test]
+fn nothing_outside_of_the_directory_is_read_written_or_deleted() {
+    use std::os::unix::fs::symlink;
+    let outside = directory(&[("global.yaml", "secret: 1\n"), ("eu.yaml", "a: 1\n")]);
+    let layers = BTreeMap::from([(layer("checkout", "/"), file("a: 1\n"))]);
+    for (link, target) in [
+        ("checkout/production", outside.path().to_owned()),
+        ("basket", outside.path().to_owned()),
+        ("checkout/production.yaml", outside.path().join("global.yaml")),
+        ("_rules.yaml", outside.path().join("global.yaml")),
+    ] {
+        let tree = directory(&[("checkout/global.yaml", "a: 2\n")]);
+        symlink(&target, tree.path().join(link)).expect("made");
+        for error in [
+            read(tree.path()).expect_err("read"),
+            write(tree.path(), &layers, Existing::Replaced).expect_err("written"),
+        ] {
+            assert!(error.to_string().contains("leads out of the directory"), "{link}: {error}");
+        }
+        assert_eq!(fs::read_to_string(tree.path().join("checkout/global.yaml")).expect("there"), "a: 2\n");
+        assert_eq!(entries(outside.path()).expect("readable").len(), 2, "{link}");
+    }
+    // A link to what lies in the same directory is as good as a file, but nothing is deleted through one to a directory.
+    let tree = directory(&[("checkout/global.yaml", "a: 2\n"), ("checkout/eu/west.yaml", "a: 1\n")]);
+    symlink("eu", tree.path().join("checkout/us")).expect("made");
+    assert_eq!(read(tree.path()).expect("a tree").layers.len(), 3);
+    let refused = write(tree.path(), &layers, Existing::Replaced).expect_err("a link is in the way");
+    assert!(refused.to_string().contains("link to a directory"), "{refused}");
+    assert_eq!(read(tree.path()).expect("a tree").layers.len(), 3);
 }
 
 fn any_layer() -> impl Strategy<Value = (LayerName, LayerFile)> {
@@ -203,8 +245,9 @@ fn any_layer() -> impl Strategy<Value = (LayerName, LayerFile)> {
         ("namespace:settings", Holds::Layer),
     ]);
     let governing = governing.prop_map(|(config, holds)| (layer(config, "/"), holds));
-    (prop_oneof![4 => of_config, 1 => governing], format, "\\PC{0,20}")
-        .prop_map(|((name, holds), format, text)| (name, LayerFile { holds, format, text }))
+    (prop_oneof![4 => of_config, 1 => governing], format, "\\PC{0,20}").prop_map(
+        |((name, holds), format, text)| (name, LayerFile { holds, format, text, has_secrets: false }),
+    )
 }
 
 proptest! {
@@ -215,12 +258,13 @@ proptest! {
         let layers: BTreeMap<LayerName, LayerFile> = layers.into_iter().collect();
         let parent = TempDir::new().expect("a directory");
         let path = parent.path().join("namespace");
-        write(&path, &layers, false).expect("written");
+        write(&path, &layers, Existing::Refused).expect("written");
         let tree = read(&path).expect("a tree");
         prop_assert_eq!(&tree.layers, &layers);
         prop_assert!(tree.warnings.is_empty());
         // Over what is there already it changes nothing.
-        write(&path, &layers, true).expect("written again");
+        let again = write(&path, &layers, Existing::ReplacedByFormat).expect("written again");
+        prop_assert_eq!(again, Written { kept: layers.len(), ..Written::default() });
         prop_assert_eq!(&read(&path).expect("a tree").layers, &layers);
     }
 }

@@ -20,6 +20,8 @@ pub struct DocumentView {
     pub format: &'static str,
     pub update_time: Option<String>,
     pub layers: Vec<LayerRefView>,
+    pub hidden_pointers: Vec<String>,
+    pub revealed_pointers: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -121,6 +123,8 @@ impl From<&v1::Document> for DocumentView {
             format: document.format().as_str_name(),
             update_time: time(document.update_time.as_ref()),
             layers: list(&document.layers),
+            hidden_pointers: document.hidden_pointers.clone(),
+            revealed_pointers: document.revealed_pointers.clone(),
         }
     }
 }

@@ -7,7 +7,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
 use crate::cli::args::DocumentFormat;
-use crate::cli::tree::replace_file;
+use crate::client::file::{self, Mode};
 use crate::model::text::{Format, render as render_text, render_pretty_json};
 use crate::proto::v1::Document;
 
@@ -17,6 +17,10 @@ pub struct Delivery {
     pub exec: Option<String>,
     pub file: Option<PathBuf>,
     pub format: Option<DocumentFormat>,
+    /// The permissions of the file. `None`: those that it has, or that its content needs.
+    pub mode: Option<u32>,
+    /// Also documents whose secrets are masked.
+    pub delivers_masked: bool,
 }
 
 /// Why a document was not handed over.
@@ -42,11 +46,20 @@ impl Delivery {
 
     /// Writes the file, then runs the command.
     pub async fn run(&self, update: &Update) -> Result<(), Undelivered> {
+        if let (false, Some(why)) = (self.delivers_masked, masked(&update.document)) {
+            return Err(Undelivered::Command(why));
+        }
         let text = render(&update.document.content, self.format).map_err(Undelivered::Command)?;
         if let Some(path) = self.file.clone() {
             let content = text.clone();
+            let has_secrets = !update.document.revealed_pointers.is_empty();
+            let mode = match (self.mode, has_secrets) {
+                (Some(mode), _) => Mode::Exactly(mode),
+                (None, true) => Mode::Private,
+                (None, false) => Mode::Usual,
+            };
             let written = tokio::task::spawn_blocking(move || {
-                replace_file(&path, content.as_bytes())
+                file::write(&path, content.as_bytes(), mode)
                     .map_err(|error| format!("cannot write {}: {error}", path.display()))
             });
             written.await.unwrap_or_else(|error| Err(error.to_string())).map_err(Undelivered::File)?;
@@ -87,6 +100,23 @@ impl Delivery {
             status => Err(format!("{command:?} failed: {status}")),
         }
     }
+}
+
+/// Why a document is not to be handed to a program: it has something else where its secrets are.
+fn masked(document: &Document) -> Option<String> {
+    let pointers = &document.hidden_pointers;
+    let first = pointers.first().filter(|first| !first.is_empty());
+    let which = match (first, pointers.len()) {
+        (None, 0) => return None,
+        (None, _) => "its secrets are".to_owned(),
+        (Some(first), 1) => format!("the secret {first} is"),
+        (Some(first), count) => format!("{count} secrets are, the first of them {first},"),
+    };
+    let Document { namespace, config, scope, .. } = document;
+    Some(format!(
+        "{namespace}/{config} {scope} is not delivered: {which} masked, because you may not reveal-secret there; \
+         grant that, or deliver fingerprints by --deliver-masked"
+    ))
 }
 
 /// JSON as text in a format; indented JSON if none is named.

@@ -6,7 +6,7 @@
 //! only its owner may read it.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -18,6 +18,7 @@ use tokio::task::JoinHandle;
 
 use super::Shared;
 use super::held::Held;
+use crate::client::file;
 use crate::proto::v1::{Document, LayerRef, WatchTarget};
 
 const FORMAT: u32 = 1;
@@ -64,6 +65,10 @@ struct SavedDocument {
     format: i32,
     update_time: Option<SavedTime>,
     layers: Vec<SavedLayer>,
+    #[serde(default)]
+    hidden_pointers: Vec<String>,
+    #[serde(default)]
+    revealed_pointers: Vec<String>,
 }
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -84,7 +89,7 @@ struct SavedTime {
 
 /// Reads the file off the runtime. `None` if there is none, or none that can be trusted.
 pub(super) async fn read(path: PathBuf) -> Option<Saved> {
-    let read = move || match fs::read(&path) {
+    let read = move || match read_regular(&path) {
         Ok(bytes) => decode(&bytes)
             .inspect_err(|error| tracing::warn!(path = %path.display(), error, "ignoring the watch cache"))
             .ok(),
@@ -95,6 +100,14 @@ pub(super) async fn read(path: PathBuf) -> Option<Saved> {
         }
     };
     tokio::task::spawn_blocking(read).await.ok().flatten()
+}
+
+/// A pipe would be waited for, perhaps for ever.
+fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
+    match fs::metadata(path)?.is_file() {
+        true => fs::read(path),
+        false => Err(io::Error::other("not a regular file")),
+    }
 }
 
 /// Writes the file whenever it is asked to, one write at a time; requests during a write become one. When it is
@@ -135,19 +148,12 @@ impl Writer {
     }
 }
 
-/// Replaces the file: whoever reads it sees the old one or the new one, also after a power cut.
+/// Replaces the file, as `file::write` does: it may hold secrets.
 fn write(path: &Path, saved: &Saved) -> io::Result<()> {
-    let directory = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        Some(_) | None => Path::new("."),
-    };
-    fs::create_dir_all(directory)?;
-    // Made with mode 0600.
-    let mut file = tempfile::NamedTempFile::new_in(directory)?;
-    file.write_all(&encode(saved)?)?;
-    file.as_file().sync_all()?;
-    file.persist(path)?;
-    fs::File::open(directory)?.sync_all()
+    if let Some(directory) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        fs::create_dir_all(directory)?;
+    }
+    file::write(path, &encode(saved)?, file::Mode::Private)
 }
 
 fn encode(saved: &Saved) -> io::Result<Vec<u8>> {
@@ -218,6 +224,8 @@ impl From<&Document> for SavedDocument {
             format: document.format,
             update_time: document.update_time.map(SavedTime::from),
             layers: document.layers.iter().map(SavedLayer::from).collect(),
+            hidden_pointers: document.hidden_pointers.clone(),
+            revealed_pointers: document.revealed_pointers.clone(),
         }
     }
 }
@@ -236,6 +244,8 @@ impl SavedDocument {
             format: self.format,
             update_time: self.update_time.map(Timestamp::from),
             layers: self.layers.into_iter().map(LayerRef::from).collect(),
+            hidden_pointers: self.hidden_pointers,
+            revealed_pointers: self.revealed_pointers,
         }
     }
 }
@@ -286,6 +296,8 @@ mod tests {
             format: 1,
             update_time: Some(Timestamp { seconds: 5, nanos: 6 }),
             layers: vec![LayerRef { scope: "/".into(), kind: 1, version: 3, ..Default::default() }],
+            hidden_pointers: vec!["/name".into()],
+            revealed_pointers: vec!["/other".into()],
         };
         let absent = WatchTarget::from(("n", "b", "/"));
         let targets = [target.clone(), absent.clone()];

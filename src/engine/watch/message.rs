@@ -91,7 +91,9 @@ impl TargetState {
         match &self.status {
             TargetStatus::Present(resolved) => {
                 let layers = resolved.layers.iter().map(|entry| LAYER_BYTES + entry.key.scope.as_str().len());
-                head + layers.sum::<usize>() + resolved.deliverable_bytes(self.format)
+                head + layers.sum::<usize>()
+                    + resolved.secrets.bytes()
+                    + resolved.deliverable_bytes(self.format)
             }
             TargetStatus::Current(_) | TargetStatus::Absent(_) => head,
         }
