@@ -34,7 +34,8 @@ async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
 
 async fn serve(directory: &Path, listen: &str) -> RunningServer {
     let (data_dir, listen) = (directory.into(), listen.into());
-    let settings = Settings { data_dir, listen, fsync: Fsync::Never, ..Settings::default() };
+    let keys_dir = Some(directory.join("keys"));
+    let settings = Settings { data_dir, keys_dir, listen, fsync: Fsync::Never, ..Settings::default() };
     Server::start(settings).await.unwrap()
 }
 
@@ -463,7 +464,12 @@ async fn a_second_server_is_refused_with_one_line() {
     let (data, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let server = serve(data.path(), "127.0.0.1:0").await;
     let start = |directory: &Path, listen: String| {
-        Server::start(Settings { data_dir: directory.into(), listen, ..Settings::default() })
+        Server::start(Settings {
+            data_dir: directory.into(),
+            keys_dir: Some(directory.join("keys")),
+            listen,
+            ..Settings::default()
+        })
     };
     let refusal = |started: anyhow::Result<RunningServer>| match started {
         Ok(_) => panic!("two servers serve"),

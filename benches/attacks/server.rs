@@ -51,7 +51,7 @@ impl Server {
         BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("it says where");
         let rest = line.split("serving on ").nth(1).unwrap_or_else(|| panic!("{line}"));
         let address = rest.split(',').next().and_then(|text| text.parse().ok()).expect("an address");
-        let admin = fs::read_to_string(directory.path().join("data/admin.token")).expect("it is there");
+        let admin = fs::read_to_string(directory.path().join("data.keys/admin.token")).expect("it is there");
         let mut server = Server { child, address, directory, with_tls, token: admin.trim().to_owned() };
         server.prepare().await;
         server

@@ -98,7 +98,7 @@ impl Process {
 
     /// The first credential of a server that asks for one.
     pub fn token(&self) -> Option<String> {
-        let text = fs::read_to_string(self.data.path().join("data/admin.token")).ok()?;
+        let text = fs::read_to_string(self.data.path().join("data.keys/admin.token")).ok()?;
         Some(text.trim().to_owned())
     }
 

@@ -22,7 +22,7 @@ use crate::model::text::Format;
 use crate::model::{Author, ConfigId, ConfigName, LayerKey, Namespace, Scope, Source};
 use crate::supervise::Supervisor;
 
-/// The file in the data directory with the first token.
+/// The file in the directory of keys with the first token.
 const TOKEN_FILE: &str = "admin.token";
 const ADMINISTRATOR: &str = "user:admin";
 const TOKEN_NAME: &str = "admin";
@@ -56,6 +56,7 @@ pub(super) async fn guard(
     settings: &Settings,
     address: SocketAddr,
     engine: &Arc<Engine>,
+    keys_dir: &Path,
 ) -> anyhow::Result<Guard> {
     match mode(settings, address)? {
         AuthMode::Off => {
@@ -66,7 +67,7 @@ pub(super) async fn guard(
             Ok(Guard::off())
         }
         AuthMode::On => {
-            if let Some(path) = make_administrator(engine, &settings.data_dir).await? {
+            if let Some(path) = make_administrator(engine, keys_dir).await? {
                 tracing::warn!(
                     path = %path.display(),
                     "there was no policy yet: a token that may do everything was made, and lies in this file"
@@ -131,7 +132,7 @@ async fn keeper(issuer: &JwtIssuer, supervisor: &Supervisor) -> anyhow::Result<K
 /// Gives a store without a policy its first one, and a token for who may do everything. Where the token lies; `None`: there is a policy.
 ///
 /// The token is written down before it holds: whatever ends the process in between, the next start makes another one.
-async fn make_administrator(engine: &Engine, data_dir: &Path) -> anyhow::Result<Option<PathBuf>> {
+async fn make_administrator(engine: &Engine, keys_dir: &Path) -> anyhow::Result<Option<PathBuf>> {
     let policy_id = reserved(POLICY);
     if access_document(engine.state().config(&policy_id)).is_some() {
         return Ok(None);
@@ -141,7 +142,7 @@ async fn make_administrator(engine: &Engine, data_dir: &Path) -> anyhow::Result<
     let random = token::random().map_err(|error| anyhow!("there is no randomness for a token: {error}"))?;
     let principal = Principal::new(subject, vec![]).expect("no groups");
     let new = token::make(&random, TOKEN_NAME, principal, engine.now(), None)?;
-    let path = data_dir.join(TOKEN_FILE);
+    let path = keys_dir.join(TOKEN_FILE);
     write_secret(&path, &new.text).with_context(|| format!("cannot write {}", path.display()))?;
     let change = |id: ConfigId, action: fn(Text) -> Action, value: serde_json::Value| Change {
         field: id.config.to_string(),

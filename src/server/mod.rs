@@ -13,6 +13,7 @@ mod front;
 mod gather;
 mod idle;
 mod keepalive;
+mod keys_dir;
 mod listen;
 mod logging;
 mod metrics;

@@ -34,6 +34,8 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     pub data_dir: PathBuf,
+    /// Where the server keeps the master key that it makes, and the token of the first administrator. `None`: beside the data.
+    pub keys_dir: Option<PathBuf>,
     /// `host:port`. Port 0: any that is free.
     pub listen: String,
     /// `host:port` for metrics. `None`: nobody can ask for them.
@@ -108,6 +110,7 @@ impl Default for Settings {
     fn default() -> Settings {
         Settings {
             data_dir: "./confwatch-data".into(),
+            keys_dir: None,
             listen: "127.0.0.1:7420".into(),
             metrics_listen: None,
             tls: None,
@@ -198,6 +201,11 @@ pub struct ServeArgs {
     /// Where the data are; made if missing [default: ./confwatch-data]
     #[arg(long, env = "CONFWATCH_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
+
+    /// Where the server keeps the master key and the first administrator's token; made if missing [default: DATA_DIR.keys, or the
+    /// data directory where that is a file system of its own]
+    #[arg(long, env = "CONFWATCH_KEYS_DIR", value_name = "DIR")]
+    pub keys_dir: Option<PathBuf>,
 
     /// Where to listen; port 0 takes any that is free [default: 127.0.0.1:7420]
     #[arg(long, env = "CONFWATCH_LISTEN", value_name = "HOST:PORT")]
@@ -385,7 +393,7 @@ pub struct ServeArgs {
     pub quotas: Option<QuotaValues>,
 
     /// Seal secrets under the master key in this file, in hex or base64; CONFWATCH_MASTER_KEY has the key itself [default: made
-    /// when it is needed, in master.key among the data]
+    /// when it is needed, in master.key of the keys directory]
     #[arg(long, env = "CONFWATCH_MASTER_KEY_FILE", value_name = "FILE")]
     pub master_key_file: Option<PathBuf>,
 
@@ -439,6 +447,7 @@ impl ServeArgs {
         };
         Ok(Settings {
             data_dir: self.data_dir.or(file.data_dir).unwrap_or(default.data_dir),
+            keys_dir: self.keys_dir.or(file.keys_dir),
             listen: self.listen.or(file.listen).unwrap_or(default.listen),
             metrics_listen: self.metrics_listen.or(file.metrics_listen),
             tls: tls.files().map_err(SettingsError::Tls)?,

@@ -20,6 +20,7 @@ use super::audit_file::AuditFile;
 use super::calls::Calls;
 use super::connections::{ConnectionCounts, Connections};
 use super::front::{Front, SERVICES};
+use super::keys_dir::KeysDir;
 use super::listen::{self, Service};
 use super::metrics::{self, Metrics};
 use super::received::{RequestCounts, Requests};
@@ -171,8 +172,8 @@ impl Server {
             serving.abort();
             metrics_serving.as_ref().inspect(|serving| serving.abort());
         };
-        let (engine, counts) = opened.flatten().inspect_err(|_| give_up())?;
-        let guard = match access::guard(&settings, address, &engine).await {
+        let (engine, counts, keys_dir) = opened.flatten().inspect_err(|_| give_up())?;
+        let guard = match access::guard(&settings, address, &engine, &keys_dir.path).await {
             Ok(guard) => guard,
             Err(error) => {
                 give_up();
@@ -388,7 +389,7 @@ fn open(
     settings: &Settings,
     progress: engine::Progress,
     supervisor: Supervisor,
-) -> anyhow::Result<(Arc<Engine>, Arc<StoreCounts>)> {
+) -> anyhow::Result<(Arc<Engine>, Arc<StoreCounts>, KeysDir)> {
     let fsync = match settings.fsync {
         Fsync::Always => StoreFsync::Always,
         Fsync::Never => StoreFsync::Never,
@@ -401,6 +402,7 @@ fn open(
     };
     let store = SledStore::open(&settings.data_dir, options)?;
     let counts = Arc::clone(store.counts());
+    let keys_dir = KeysDir::make(settings.keys_dir.as_deref(), &settings.data_dir)?;
     let options = engine::Options {
         limits: settings.limits.clone(),
         quotas: settings.quotas,
@@ -409,14 +411,14 @@ fn open(
         master_key: settings
             .master_key
             .clone()
-            .unwrap_or_else(|| MasterKeySource::Automatic(settings.data_dir.join("master.key"))),
+            .unwrap_or_else(|| MasterKeySource::Automatic(keys_dir.master_key.clone())),
         progress,
         supervisor,
         ..engine::Options::default()
     };
     let engine = Engine::open(Arc::new(store), options);
     let engine = engine.with_context(|| format!("cannot load {}", settings.data_dir.display()))?;
-    Ok((engine, counts))
+    Ok((engine, counts, keys_dir))
 }
 
 /// Tells who asks for health, and every stream, as soon as the server cannot serve any more.

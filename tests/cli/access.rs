@@ -22,7 +22,7 @@ fn guarded(data: &TempDir, more: impl FnOnce(&mut Command)) -> (Following, Strin
     let line = server.line();
     let rest = line.strip_prefix("confwatch 0.1.0 serving on ").unwrap_or_else(|| panic!("{line}"));
     let address = rest.split(',').next().expect("an address").to_owned();
-    (server, address, text(&data.path().join("admin.token")).to_owned())
+    (server, address, text(&keys_of(data.path()).join("admin.token")).to_owned())
 }
 
 /// A command at this address, with these variables.

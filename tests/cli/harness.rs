@@ -1,7 +1,7 @@
 //! A server on a free port with a data directory of its own, and the commands run against it.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
@@ -45,7 +45,7 @@ impl Server {
     pub fn restart(&mut self) {
         self.stop();
         let mut command = confwatch(&["serve", "--listen", &self.address, "--data-dir"]);
-        command.arg(self.data.path());
+        command.arg(self.data.path()).arg("--keys-dir").arg(keys_of(self.data.path()));
         self.child = start(command).0;
     }
 
@@ -112,7 +112,7 @@ impl Server {
         signal(&self.child, libc::SIGKILL);
         self.child.wait().expect("ended");
         let mut command = confwatch(&["serve", "--listen", &self.address, "--data-dir"]);
-        command.arg(self.data.path());
+        command.arg(self.data.path()).arg("--keys-dir").arg(keys_of(self.data.path()));
         self.child = start(command).0;
     }
 
@@ -199,8 +199,13 @@ fn start(mut command: Command) -> (Child, String) {
 
 pub fn serve(data: &Path) -> Command {
     let mut command = confwatch(&["serve", "--listen", "127.0.0.1:0", "--data-dir"]);
-    command.arg(data);
+    command.arg(data).arg("--keys-dir").arg(keys_of(data));
     command
+}
+
+/// Where a test server keeps its keys: among its data, so that they go with them.
+pub fn keys_of(data: &Path) -> PathBuf {
+    data.join("keys")
 }
 
 pub fn confwatch(args: &[&str]) -> Command {

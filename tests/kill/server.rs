@@ -36,6 +36,8 @@ impl Server {
         command
             .args(["serve", "--listen", "127.0.0.1:0", "--log", "warn", "--data-dir"])
             .arg(data)
+            .arg("--keys-dir")
+            .arg(data.join("keys"))
             .args(arguments)
             .stdout(Stdio::piped())
             .kill_on_drop(true);

@@ -22,7 +22,7 @@ impl Server {
     #[allow(dead_code, reason = "not every test starts it on data of its own")]
     pub fn start() -> Server {
         let data = TempDir::new().expect("a temporary directory can be made");
-        let mut server = Server::start_in(data.path(), &[]);
+        let mut server = Server::start_in(&data.path().join("data"), &[]);
         server._data = Some(data);
         server
     }

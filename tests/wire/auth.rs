@@ -113,7 +113,7 @@ pub fn reserved(config: &str, action: change::Action) -> Change {
 }
 
 pub fn admin_token(directory: &TempDir) -> String {
-    let path = directory.path().join("data/admin.token");
+    let path = directory.path().join("data.keys/admin.token");
     std::fs::read_to_string(path).expect("the first start makes a token").trim().to_owned()
 }
 
@@ -348,7 +348,7 @@ async fn the_first_start_makes_one_token_for_its_owner_alone() {
     let guarded = Guarded::start().await;
     let who = guarded.admin.access().who_am_i(WhoAmIRequest {}).await.expect("an answer").into_inner();
     assert_eq!((who.actor.as_str(), who.credential_kind()), ("user:admin", CredentialKind::Token));
-    let path = guarded.server.directory.path().join("data/admin.token");
+    let path = guarded.server.directory.path().join("data.keys/admin.token");
     let mode = std::fs::metadata(&path).expect("it is there").permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     let mode = std::fs::metadata(path.parent().expect("its directory")).expect("there").permissions().mode();

@@ -39,7 +39,7 @@ fn bearer(server: &TestServer, token: &str) -> TokenClient {
 }
 
 fn admin(server: &TestServer) -> TokenClient {
-    let path = server.directory.path().join("data/admin.token");
+    let path = server.directory.path().join("data.keys/admin.token");
     bearer(server, std::fs::read_to_string(path).expect("the first start makes a token").trim())
 }
 
