@@ -309,7 +309,7 @@ async fn the_master_key_is_rotated_and_the_old_one_is_needed_no_more() {
     assert!(rotated.is_made && rotated.namespaces == 1 && rotated.old_key_id != rotated.new_key_id);
     put(&mut client, "/x", r#"{"a":{"$secret":"two"}}"#).await;
     let directory = server.stop().await;
-    let path = directory.path().join("data/master.key");
+    let path = directory.path().join("data.keys/master.key");
     let lines = std::fs::read_to_string(&path).expect("it is there");
     let lines: Vec<&str> = lines.lines().collect();
     assert_eq!(lines.len(), 2);
@@ -333,7 +333,7 @@ async fn a_server_without_its_master_key_says_so_and_does_not_start() {
     let server = TestServer::start().await;
     put(&mut server.client().await, "/", r#"{"a":{"$secret":"one"}}"#).await;
     let directory = server.stop().await;
-    let path = directory.path().join("data/master.key");
+    let path = directory.path().join("data.keys/master.key");
     let key = std::fs::read_to_string(&path).expect("it was made");
     let passphrase = directory.path().join("passphrase");
     std::fs::write(&passphrase, "correct horse battery staple").expect("it is ours");
