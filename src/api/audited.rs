@@ -19,8 +19,9 @@ use super::peer::Peer;
 use super::status::STATED_REASON;
 use crate::audit::{Entry, Kind, Place, Recorder};
 use crate::auth::Credential;
-use crate::engine::{Resolved, Viewer};
+use crate::engine::{HIDDEN_FINDING, Resolved, Viewer};
 use crate::model::{ConfigId, Scope};
+use crate::validate::{self, Report};
 
 /// The codes that shut out, as they are written.
 const PERMISSION_DENIED: &[u8] = b"7";
@@ -117,6 +118,30 @@ impl Api {
         if document.reveals && self.guard.is_on() {
             revealed(&self.recorder, &context(), &document.target.id, &document.target.scope);
         }
+    }
+
+    /// Tells that a caller was told of documents that they may not read, whether they would be valid.
+    pub(super) fn tell_of_hidden(&self, context: &CallContext, report: &Report) {
+        let hidden = report.findings.iter().find(|finding| finding.code == HIDDEN_FINDING);
+        let Some(finding) = hidden.filter(|_| self.guard.is_on()) else { return };
+        let validate::Place { id, scope, .. } = &finding.place;
+        let caller = context.access().caller();
+        self.recorder.record(&Entry {
+            kind: Kind::Denied,
+            actor: caller.actor(),
+            credential: caller.credential(),
+            address: context.address(),
+            method: context.method(),
+            verb: "read",
+            place: Place {
+                namespace: id.namespace.as_str(),
+                config: id.config.as_str(),
+                scope: scope.as_str(),
+            },
+            outcome: HIDDEN_FINDING,
+            request_id: context.request_id(),
+            reason: "",
+        });
     }
 }
 

@@ -193,7 +193,7 @@ impl Api {
         request::reason("reason", &reason)?;
         let options = WriteOptions { reason, ..Default::default() };
         let write = self.allow_write(context, &options, Intent::Changes(vec![change]))?;
-        Ok(self.write(write, Source::Apply, options, None).await?.revision.0)
+        Ok(self.write(context, write, Source::Apply, options, None).await?.revision.0)
     }
 }
 

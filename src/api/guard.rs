@@ -37,7 +37,9 @@ pub(super) use rules::{Ruling, reserved};
 
 pub(super) use credential::{asks_for_masks, shown};
 
-pub(super) use allowed::{Allowed, AllowedWrite, allow_read, allow_validate, allow_write};
+pub(super) use allowed::{
+    Allowed, AllowedWrite, allow_read, allow_validate, allow_validate_schema, allow_write,
+};
 pub(super) use refused::Refused;
 pub(super) use standing::Standing;
 

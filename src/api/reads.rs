@@ -9,7 +9,7 @@ use prost::Message;
 use tonic::Status;
 
 use crate::auth::{Access, Resource, Sight, Verb};
-use crate::engine::{At, Error, Missing, RETRY_AFTER, Resolved, State, Viewer, keep_seen};
+use crate::engine::{At, Error, Explanation, Missing, RETRY_AFTER, Resolved, State, Viewer, keep_seen};
 use crate::model::diff::{first_differences, unified};
 use crate::model::limits::TEXT_BYTES_MAX;
 use crate::model::pointer::Pointer;
@@ -190,15 +190,16 @@ impl Api {
         let read = allow_read(context, request::explain(request)?)?;
         let state = self.engine.state();
         let Read { target, at, pointer, .. } = read.into_inner();
-        let (resolved, origins) =
-            self.engine.explain(&state, &target, &at, pointer, MESSAGE_BYTES_MAX).await?;
+        let sight = context.sight();
+        let Explanation { resolved, origins, withheld } =
+            self.engine.explain(&state, &target, &at, pointer, MESSAGE_BYTES_MAX, sight).await?;
         let origins = origins.ok_or_else(|| response_too_large(MESSAGE_BYTES_MAX))?;
         self.gives(&resolved, &|| context.clone());
         let values = origins.into_iter().map(|origin| origin_message(origin, &resolved)).collect();
         let document = document_message(&resolved, Format::Json, resolved.content.as_str());
-        let response =
-            v1::ExplainResponse { document: Some(document), values, store_revision: state.revision.0 };
-        fitting(response)
+        let withheld = withheld.into_iter().map(|at| document.layers[at].clone()).collect();
+        let (document, store_revision) = (Some(document), state.revision.0);
+        fitting(v1::ExplainResponse { document, values, store_revision, withheld })
     }
 
     pub(super) async fn list_history(

@@ -57,7 +57,7 @@ impl SchemaService for Api {
             true => registry(self.engine.state().config(&id))?.map_or(0, |stored| stored.versions.len()),
             false => 0,
         };
-        let outcome = self.write(write, Source::Schema, options, identity).await;
+        let outcome = self.write(&access, write, Source::Schema, options, identity).await;
         let mut outcome = outcome.map_err(|error| match error {
             Error::Refused(report) => Error::Refused(within_schema(&id, versions, report)),
             other => other,
@@ -155,7 +155,7 @@ impl SchemaService for Api {
         let expected = request.expected_number.map(Version);
         let intent = Intent::Delete { id, key: None, expected };
         let write = self.allow_write(&access, &options, intent)?;
-        let outcome = self.write(write, Source::Schema, options, identity).await?;
+        let outcome = self.write(&access, write, Source::Schema, options, identity).await?;
         Ok(Response::new(SchemaServiceDeleteResponse {
             changed: outcome.changed,
             store_revision: outcome.revision.0,
@@ -170,7 +170,7 @@ impl SchemaService for Api {
         let to = (request.to_number != 0).then_some(request.to_number);
         let intent = Intent::Migrate { governed: governed.clone(), to };
         let write = self.allow_write(&access, &options, intent)?;
-        let outcome = self.write(write, Source::Migration, options, identity).await?;
+        let outcome = self.write(&access, write, Source::Migration, options, identity).await?;
         Ok(Response::new(migrate_response(&governed, &outcome, self.engine.state().config(&governed))))
     }
 }
@@ -235,7 +235,7 @@ fn migrate_response(
     config: Option<&Arc<ConfigState>>,
 ) -> MigrateResponse {
     let (mut bytes_left, mut pointer_bytes_left) = (DIFF_BYTES_MAX, DIFF_BYTES_MAX);
-    let of_config = outcome.layers.iter().filter(|layer| layer.id == *governed);
+    let of_config = outcome.layers.iter().filter(|layer| layer.id == *governed && layer.is_shown);
     let layers: Vec<MigratedLayer> = of_config
         .map(|layer: &LayerOutcome| MigratedLayer {
             scope: layer.key.scope.to_string(),

@@ -14,7 +14,7 @@ use super::Api;
 use super::context::CallContext;
 use super::convert::request;
 use super::convert::response::report_message;
-use super::guard::{Allowed, allow_validate};
+use super::guard::{Allowed, allow_validate, allow_validate_schema};
 use super::writes::applied;
 
 /// As many affected targets as an answer tells.
@@ -57,8 +57,9 @@ impl Api {
     ) -> Result<v1::ValidateResponse, Status> {
         let (report, outcome) =
             self.engine.validate(changes.into_inner(), within, self.viewer(context)).await?;
+        self.tell_of_hidden(context, &report);
         let mut affected = match &outcome {
-            Some(outcome) => self.engine.affected(outcome).await?,
+            Some(outcome) => self.engine.affected(outcome, context.sight()).await?,
             None => vec![],
         };
         let omitted = affected.len().saturating_sub(AFFECTED_MAX);
@@ -75,7 +76,7 @@ impl Api {
 
     async fn validate_stored(
         &self,
-        access: &Access,
+        access: &CallContext,
         namespace: &str,
         config: &str,
         within: Pointer,
@@ -90,7 +91,9 @@ impl Api {
             Some(config) => Resource::config(namespace.clone(), config.clone(), Scope::global()),
         };
         access.permit(Verb::Validate, resource)?;
-        let (report, revision) = self.engine.validate_stored(namespace, config, within).await?;
+        let (report, revision) =
+            self.engine.validate_stored(namespace, config, within, access.sight()).await?;
+        self.tell_of_hidden(access, &report);
         Ok(v1::ValidateResponse {
             report: Some(report_message(&report)),
             store_revision: revision.0,
@@ -111,8 +114,7 @@ impl Api {
             text => {
                 // To its schemas the one of the request may refer. Without a namespace nothing that is stored is looked at.
                 let namespace = request::namespace("namespace", text)?;
-                access.permit(Verb::Validate, Resource::Namespace(namespace.clone()))?;
-                Some(namespace)
+                Some(allow_validate_schema(access, namespace)?.into_inner())
             }
         };
         let bytes_max = self.engine.limits().document_bytes_max;
@@ -122,7 +124,8 @@ impl Api {
                 .map_err(|error| Error::Document { field: field.into(), error })
         };
         let (schema, document) = (read("schema", schema)?, read("document", document)?);
-        let found = self.engine.validate_document(namespace, schema, document, within).await?;
+        let found =
+            self.engine.validate_document(namespace, schema, document, within, access.sight()).await?;
         let report = v1::ValidationReport {
             valid: found.iter().all(|found| found.severity != Severity::Error),
             findings: found.into_iter().map(found_message).collect(),

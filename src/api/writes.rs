@@ -51,7 +51,7 @@ impl Api {
         let change = request.change.ok_or_else(|| request::invalid("change", "must be set"))?;
         let intent = Intent::Changes(vec![request::change("change", change)?]);
         let write = self.allow_write(context, &options, intent)?;
-        let outcome = self.write(write, Source::Set, options, identity).await?;
+        let outcome = self.write(context, write, Source::Set, options, identity).await?;
         Ok(v1::SetResponse {
             document: outcome.layers.first().map(|layer| layer_outcome_message(layer, true)),
             changed: outcome.changed,
@@ -68,7 +68,7 @@ impl Api {
         let (options, identity) = options("Apply", &mut request, |request| &mut request.options);
         let intent = Intent::Changes(request::changes(request.changes)?);
         let write = self.allow_write(context, &options, intent)?;
-        let outcome = self.write(write, Source::Apply, options, identity).await?;
+        let outcome = self.write(context, write, Source::Apply, options, identity).await?;
         Ok(v1::ApplyResponse {
             results: applied(&outcome),
             changed: outcome.changed,
@@ -85,7 +85,7 @@ impl Api {
         let (options, identity) = options("Delete", &mut request, |request| &mut request.options);
         let intent = request::delete(&request)?;
         let write = self.allow_write(context, &options, intent)?;
-        let outcome = self.write(write, Source::Delete, options, identity).await?;
+        let outcome = self.write(context, write, Source::Delete, options, identity).await?;
         let gone = outcome.layers.iter().filter_map(|layer| layer.before.as_ref());
         Ok(v1::DeleteResponse {
             changed: outcome.changed,
@@ -103,13 +103,16 @@ impl Api {
         let (options, identity) = options("Rollback", &mut request, |request| &mut request.options);
         let intent = request::rollback(&request)?;
         let write = self.allow_write(context, &options, intent)?;
-        let outcome = self.write(write, Source::Rollback, options, identity).await?;
+        let outcome = self.write(context, write, Source::Rollback, options, identity).await?;
         let layers = outcome.layers.iter();
         Ok(v1::RollbackResponse {
             version: outcome.at.map_or(0, |at| at.version.0),
             restored_version: outcome.restored.unwrap_or(Version::ZERO).0,
             changed: outcome.changed,
-            layers: layers.map(|layer| layer_change_message(&layer_change_of(layer), false)).collect(),
+            layers: layers
+                .filter(|layer| layer.is_shown)
+                .map(|layer| layer_change_message(&layer_change_of(layer), false))
+                .collect(),
             report: Some(report_message(&outcome.report)),
             store_revision: outcome.revision.0,
         })
@@ -123,7 +126,7 @@ impl Api {
         let (options, identity) = options("SetTag", &mut request, |request| &mut request.options);
         let intent = request::set_tag(&request)?;
         let write = self.allow_write(context, &options, intent)?;
-        let outcome = self.write(write, Source::Tag, options, identity).await?;
+        let outcome = self.write(context, write, Source::Tag, options, identity).await?;
         let (version, previous) = outcome.tag;
         Ok(v1::SetTagResponse {
             version: version.unwrap_or(Version::ZERO).0,
@@ -141,7 +144,7 @@ impl Api {
         let (options, identity) = options("DeleteTag", &mut request, |request| &mut request.options);
         let intent = request::delete_tag(&request)?;
         let write = self.allow_write(context, &options, intent)?;
-        let outcome = self.write(write, Source::Tag, options, identity).await?;
+        let outcome = self.write(context, write, Source::Tag, options, identity).await?;
         Ok(v1::DeleteTagResponse {
             previous_version: outcome.tag.1.unwrap_or(Version::ZERO).0,
             changed: outcome.changed,
@@ -163,13 +166,19 @@ impl Api {
     /// The one way to the pipeline.
     pub(super) async fn write(
         &self,
+        context: &CallContext,
         write: AllowedWrite,
         source: Source,
         options: v1::WriteOptions,
         request: Option<Request>,
     ) -> Result<Outcome, Error> {
         let AllowedWrite { author, viewer, intent } = write;
-        self.engine.write(request::write(author, viewer, source, options, request, intent)?).await
+        let written =
+            self.engine.write(request::write(author, viewer, source, options, request, intent)?).await;
+        if let Err(Error::Refused(report)) = &written {
+            self.tell_of_hidden(context, report);
+        }
+        written
     }
 }
 

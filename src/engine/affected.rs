@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::model::{ConfigId, Scope};
+use crate::model::{ConfigId, LayerKey, Scope};
 
+use super::redaction::Permissions;
 use super::resolve::{Target, View, resolve};
 use super::sight::Secrets;
-use super::state::ConfigState;
+use super::state::{ConfigState, LayerEntry};
 use super::watch::Hub;
 
 /// A target whose effective document would change.
@@ -19,9 +20,20 @@ pub struct Affected {
     pub watchers: usize,
 }
 
-/// The targets that a change of a config affects: scopes with a layer, and watched ones, in their order.
-pub(super) fn affected(before: Option<&ConfigState>, after: &ConfigState, hub: &Hub) -> Vec<Affected> {
+/// The targets that a change of a config affects and the caller may read: scopes with a layer, and watched ones, in their order.
+///
+/// To a caller who may not read all layers of the config, a target is affected if a layer changes that is merged into its document: that the
+/// document stays as it is would tell what another layer has.
+pub(super) fn affected(
+    before: Option<&ConfigState>,
+    after: &ConfigState,
+    hub: &Hub,
+    permissions: Permissions<'_>,
+) -> Vec<Affected> {
     let id = &after.id;
+    if !permissions.read_all(id) {
+        return reached(before, after, hub, permissions);
+    }
     let document = |config: Option<&ConfigState>, scope: &Scope, view| {
         let secrets = Secrets::Revealed;
         let target = Target { id: id.clone(), scope: scope.clone(), view, secrets };
@@ -38,6 +50,37 @@ pub(super) fn affected(before: Option<&ConfigState>, after: &ConfigState, hub: &
     }
     for (scope, view, watchers) in hub.watched(id) {
         if changes(&scope, view) {
+            *scopes.entry(scope).or_default() += watchers;
+        }
+    }
+    scopes.into_iter().map(|(scope, watchers)| Affected { id: id.clone(), scope, watchers }).collect()
+}
+
+/// The targets that may be read below the layers that change.
+fn reached(
+    before: Option<&ConfigState>,
+    after: &ConfigState,
+    hub: &Hub,
+    permissions: Permissions<'_>,
+) -> Vec<Affected> {
+    let id = &after.id;
+    let was = || before.into_iter().flat_map(ConfigState::layers);
+    let differs = |entry: &&Arc<LayerEntry>, other: Option<&ConfigState>| {
+        let other = other.and_then(|other| other.layer(&entry.key));
+        other.is_none_or(|other| other.layer.content != entry.layer.content)
+    };
+    let gone = was().filter(|entry| differs(entry, Some(after)));
+    let changed = gone.chain(after.layers().iter().filter(|entry| differs(entry, before)));
+    let changed: Vec<&LayerKey> = changed.map(|entry| &entry.key).collect();
+    let is_reached = |scope: &Scope, view: View| {
+        permissions.read(id, scope) && changed.iter().any(|key| view.depends_on(scope, key))
+    };
+    let mut scopes: BTreeMap<Scope, usize> = BTreeMap::new();
+    for entry in was().chain(after.layers()).filter(|entry| is_reached(&entry.key.scope, View::Effective)) {
+        scopes.entry(entry.key.scope.clone()).or_default();
+    }
+    for (scope, view, watchers) in hub.watched(id) {
+        if is_reached(&scope, view) {
             *scopes.entry(scope).or_default() += watchers;
         }
     }

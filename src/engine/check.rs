@@ -7,16 +7,19 @@ use std::thread;
 
 use serde_json::Value;
 
-use crate::model::{ConfigChange, ConfigId, LayerKind, Namespace, Pointer, Scope};
+use crate::auth::Sight;
+use crate::model::{ConfigChange, ConfigId, ConfigName, LayerKey, LayerKind, Namespace, Pointer, Scope};
 use crate::secret::{MASK, mask};
 use crate::validate::{Broken, Contract, Finding, Found, FoundList, Hidden, Report, Subject, check_place};
 
 use super::access::check_access;
-use super::documents::{Documents, masked};
+use super::documents::{self, Documents};
 use super::governance::{Governance, Governed};
 use super::lints::Lints;
 use super::plan::Planning;
 use super::reach::{check_sizes, reached};
+use super::redaction::{Permissions, hidden_inheritance, uncovers};
+use super::resolve::{View, layers_of};
 use super::state::ConfigState;
 use super::vault::Vault;
 
@@ -56,6 +59,20 @@ impl Look {
 /// What governs and cannot be used, as it was told: where, and what.
 type Told = BTreeSet<(ConfigId, String, String)>;
 
+/// What the checks of one call have in common.
+#[derive(Clone, Copy)]
+struct Checking<'a> {
+    vault: &'a Vault,
+    permissions: Permissions<'a>,
+    /// What the caller writes in clear text.
+    written: &'a WrittenAnywhere<'a>,
+    /// Findings are asked for at one place only.
+    is_within: bool,
+}
+
+/// The values that a caller writes to a layer of a config in clear text.
+pub(super) type WrittenAnywhere<'a> = dyn Fn(&ConfigId, &LayerKey) -> Value + Sync + 'a;
+
 /// A config, before and after.
 struct Checked<'a> {
     id: &'a ConfigId,
@@ -69,15 +86,21 @@ struct Checked<'a> {
 
 /// Checks what becomes of configs. `after` are those that `changes` make, in the same order; `base` gives any config as it is
 /// before; `governed` are those that the changed ones govern; `governing` tells what governs a namespace afterwards.
+///
+/// A caller who may not reveal the secrets of a document has it checked with a mask in the place of each, but those that `written` has: else
+/// the rules and schemas that apply could be asked what the secrets are.
 pub(super) fn check<'a>(
     changes: &'a [ConfigChange],
     after: &'a [Arc<ConfigState>],
     base: impl Fn(&ConfigId) -> Option<&'a Arc<ConfigState>>,
     governed: &'a [Arc<ConfigState>],
     governing: impl Fn(&Namespace) -> Option<Arc<Governance>>,
+    written: &WrittenAnywhere<'_>,
     planning: &Planning<'_>,
 ) -> Report {
-    let Planning { limits, vault, look, .. } = *planning;
+    let Planning { limits, vault, look, sight, .. } = *planning;
+    let checking =
+        Checking { vault, permissions: Permissions::of(sight), written, is_within: look.within.is_some() };
     let mut report = look.report([]);
     for (change, after) in changes.iter().zip(after) {
         check_sizes(change, after, limits.document_bytes_max).into_iter().for_each(|found| report.add(found));
@@ -127,8 +150,8 @@ pub(super) fn check<'a>(
     for entry in checked.values() {
         let governance = governings.get(&entry.id.namespace).and_then(Option::as_ref);
         match governance.map(|governance| governance.contract(&entry.id.config)) {
-            None => check_config(entry, &look.by(&Arc::default()), vault, &mut report),
-            Some(Ok(contract)) => check_config(entry, &look.by(&contract), vault, &mut report),
+            None => check_config(entry, &look.by(&Arc::default()), &checking, &mut report),
+            Some(Ok(contract)) => check_config(entry, &look.by(&contract), &checking, &mut report),
             Some(Err(broken)) => tell_broken(&entry.id.namespace, &broken, &mut told, &mut report),
         }
         if report.is_full_of_errors() {
@@ -143,6 +166,7 @@ pub(super) fn check_stored(
     config: &ConfigState,
     governance: Option<&Arc<Governance>>,
     vault: &Vault,
+    sight: &Sight,
     look: &Look,
     report: &mut Report,
 ) {
@@ -152,9 +176,11 @@ pub(super) fn check_stored(
     let scopes: BTreeSet<&Scope> = config.layers().iter().map(|entry| &entry.key.scope).collect();
     let changed = config.layers().iter().map(|entry| (entry.key.kind, &entry.key.scope)).collect();
     let entry = Checked { id: &config.id, before: Some(config), after: config, scopes, changed };
+    let (permissions, is_within) = (Permissions::of(Some(sight)), look.within.is_some());
+    let checking = Checking { vault, permissions, written: &|_, _| Value::Null, is_within };
     match governance.map(|governance| governance.contract(&config.id.config)) {
-        None => check_config(&entry, &look.by(&Arc::default()), vault, report),
-        Some(Ok(contract)) => check_config(&entry, &look.by(&contract), vault, report),
+        None => check_config(&entry, &look.by(&Arc::default()), &checking, report),
+        Some(Ok(contract)) => check_config(&entry, &look.by(&contract), &checking, report),
         Some(Err(broken)) => tell_broken(&config.id.namespace, &broken, &mut Told::new(), report),
     }
 }
@@ -190,14 +216,16 @@ fn tell_broken(namespace: &Namespace, broken: &[Broken], told: &mut Told, report
     }
 }
 
-fn check_config(entry: &Checked<'_>, contract: &Contract, vault: &Vault, report: &mut Report) {
-    let scopes: Vec<&Scope> = entry.scopes.iter().copied().collect();
+fn check_config(entry: &Checked<'_>, contract: &Contract, checking: &Checking<'_>, report: &mut Report) {
+    // Whether something is wrong at a place of a document is told to its readers only.
+    let is_asked = |scope: &&Scope| !checking.is_within || checking.permissions.read(entry.id, scope);
+    let scopes: Vec<&Scope> = entry.scopes.iter().copied().filter(is_asked).collect();
     let threads = match scopes.len() {
         0..SCOPES_ALONE => 1,
         _ => thread::available_parallelism().map_or(1, |count| count.get()),
     };
     if threads == 1 {
-        return check_scopes(entry, contract, vault, &scopes, report);
+        return check_scopes(entry, contract, checking, &scopes, report);
     }
     // Scopes that stand together share what they inherit.
     let parts = scopes.chunks(scopes.len().div_ceil(threads));
@@ -206,7 +234,7 @@ fn check_config(entry: &Checked<'_>, contract: &Contract, vault: &Vault, report:
             .map(|part| {
                 scope.spawn(move || {
                     let mut report = Report::default();
-                    check_scopes(entry, contract, vault, part, &mut report);
+                    check_scopes(entry, contract, checking, part, &mut report);
                     report
                 })
             })
@@ -222,52 +250,141 @@ fn check_config(entry: &Checked<'_>, contract: &Contract, vault: &Vault, report:
 fn check_scopes(
     entry: &Checked<'_>,
     contract: &Contract,
-    vault: &Vault,
+    checking: &Checking<'_>,
     scopes: &[&Scope],
     report: &mut Report,
 ) {
-    let mut after = Documents::of(entry.after, vault);
-    let mut before = entry.before.filter(|_| contract.reads_old()).map(|before| Documents::of(before, vault));
+    let Checking { vault, permissions, .. } = *checking;
+    let before = entry.before.filter(|_| contract.reads_old());
+    let written = |key: &LayerKey| (checking.written)(entry.id, key);
+    let nothing = |_: &LayerKey| Value::Null;
+    let mut open = (Documents::of(entry.after, vault), before.map(|before| Documents::of(before, vault)));
+    let mut masked = (
+        Documents::masked(entry.after, vault, &written),
+        before.map(|before| Documents::masked(before, vault, &nothing)),
+    );
+    let mut replaced = (!permissions.read_all(entry.id))
+        .then(|| entry.before.map(|before| Documents::masked(before, vault, &nothing)));
     let mut lints = Lints::new(contract, &entry.scopes);
     for scope in scopes {
+        let (after, before) = match sees_secrets(entry, checking, scope) {
+            true => (&mut open.0, &mut open.1),
+            false => (&mut masked.0, &mut masked.1),
+        };
         let Some(document) = after.effective(scope) else { continue };
-        if !contract.is_light() {
-            let old = before.as_mut().and_then(|before| before.effective(scope));
-            let others = after.others(scope);
-            let secret: BTreeSet<&Pointer> =
-                after.secrets().iter().chain(before.iter().flat_map(|before| before.secrets())).collect();
-            let check = |document: &Value| {
-                let old = old.as_deref();
-                let hidden = (!secret.is_empty()).then(|| hidden(&secret, document, old));
-                contract.check(&Subject { scope, document, old, hidden: hidden.as_ref() })
-            };
-            let found = check(&document);
-            let mut known: BTreeSet<(String, String)> = BTreeSet::new();
-            if !others.is_empty() {
-                known
-                    .extend(found.kept().iter().map(|found| (found.pointer.clone(), found.code.to_string())));
-            }
-            report.add_found(entry.id, scope, found);
-            for (which, document) in others {
-                let found = without_known(check(&document), &mut known, which);
-                report.add_found(entry.id, scope, found);
-            }
-        }
-        report.add_found(entry.id, scope, lints.new_at(scope, document, &mut after));
-        for kind in [LayerKind::Base, LayerKind::Override] {
-            if entry.changed.contains(&(kind, scope))
-                && let Some((mut layer, inherited)) = after.layer_and_inherited(kind, scope)
-            {
-                // Nor whether one equals another.
-                mask(&mut layer, after.secrets(), &MASK.into());
-                let inherited = masked(inherited, after.secrets(), &false.into());
-                report.add_found(entry.id, scope, contract.lint_layer(kind, &layer, &inherited));
+        let inherits_unseen = replaced.as_mut().is_some_and(|before| {
+            let before = before.as_mut().and_then(|before| before.effective(scope));
+            let layers = layers_of(entry.after, scope, View::Effective).into_iter();
+            let layers = layers.filter(|layer| permissions.read(entry.id, &layer.key.scope));
+            let layers: Vec<Value> = layers.map(|layer| layer.layer.content.to_value()).collect();
+            uncovers(&document, before.as_deref(), &layers.iter().collect::<Vec<_>>())
+        });
+        let mut check = |report: &mut Report| {
+            let documents = (&mut *after, before.as_mut());
+            check_scope(
+                (entry, contract, permissions),
+                (scope, document.clone()),
+                documents,
+                &mut lints,
+                report,
+            );
+        };
+        match inherits_unseen {
+            false => check(report),
+            true => {
+                let mut unseen = Report::default();
+                check(&mut unseen);
+                if !unseen.is_valid() {
+                    report.add(Finding::at(entry.id, scope, hidden_inheritance()));
+                }
             }
         }
         if report.is_full_of_errors() {
             return;
         }
     }
+}
+
+/// Whether the caller sees all secrets of a document, of which some may come from layers whose secrets they may not see: these count as seen
+/// if the document had them before.
+fn sees_secrets(entry: &Checked<'_>, checking: &Checking<'_>, scope: &Scope) -> bool {
+    let Checking { vault, permissions, .. } = *checking;
+    if !permissions.reveal(entry.id, scope) || permissions.reveal_all(entry.id) {
+        return permissions.reveal(entry.id, scope);
+    }
+    let mut after = Documents::of(entry.after, vault);
+    let Some(document) = after.effective(scope) else { return true };
+    let before = entry.before.and_then(|before| Documents::of(before, vault).effective(scope));
+    let layers = layers_of(entry.after, scope, View::Effective).into_iter();
+    let layers = layers.filter(|layer| permissions.reveal(entry.id, &layer.key.scope));
+    let layers: Vec<Value> = layers.map(|layer| vault.opened(entry.id, &layer.layer.content).value).collect();
+    after.secrets().iter().all(|place| {
+        let value = place.find(&document);
+        value.is_none()
+            || before.as_deref().and_then(|before| place.find(before)) == value
+            || layers.iter().any(|layer| place.find(layer) == value)
+    })
+}
+
+/// Checks the documents of one scope, and the layers there that are new.
+fn check_scope<'a>(
+    (entry, contract, permissions): (&Checked<'a>, &Contract, Permissions<'_>),
+    (scope, document): (&'a Scope, Arc<Value>),
+    (after, before): (&mut Documents<'_>, Option<&mut Documents<'_>>),
+    lints: &mut Lints<'a>,
+    report: &mut Report,
+) {
+    if !contract.is_light() {
+        let others = after.others(scope);
+        let before = before.and_then(|before| Some((before.effective(scope)?, &*before)));
+        let old = before.as_ref().map(|(old, before)| (&**old, *before));
+        let check =
+            |document: &Value| check_document(entry, contract, permissions, scope, (document, &*after), old);
+        let found = check(&document);
+        let mut known: BTreeSet<(String, String)> = BTreeSet::new();
+        if !others.is_empty() {
+            known.extend(found.kept().iter().map(|found| (found.pointer.clone(), found.code.to_string())));
+        }
+        report.add_found(entry.id, scope, found);
+        for (which, document) in others {
+            let found = without_known(check(&document), &mut known, which);
+            report.add_found(entry.id, scope, found);
+        }
+    }
+    report.add_found(entry.id, scope, lints.new_at(scope, document, after));
+    for kind in [LayerKind::Base, LayerKind::Override] {
+        if entry.changed.contains(&(kind, scope))
+            && permissions.read_inherited(entry.id, scope)
+            && let Some((mut layer, inherited)) = after.layer_and_inherited(kind, scope)
+        {
+            // Nor whether one equals another.
+            mask(&mut layer, after.secrets(), &MASK.into());
+            let inherited = documents::masked(inherited, after.secrets(), &false.into());
+            report.add_found(entry.id, scope, contract.lint_layer(kind, &layer, &inherited));
+        }
+    }
+}
+
+/// Checks one document of a scope, given the one before.
+fn check_document(
+    entry: &Checked<'_>,
+    contract: &Contract,
+    permissions: Permissions<'_>,
+    scope: &Scope,
+    (document, after): (&Value, &Documents<'_>),
+    old: Option<(&Value, &Documents<'_>)>,
+) -> FoundList {
+    let secret: BTreeSet<&Pointer> =
+        after.secrets().iter().chain(old.iter().flat_map(|(_, before)| before.secrets())).collect();
+    let mut masked = after.masked_in(document);
+    if let Some((old, before)) = old {
+        masked.extend(before.masked_in(old));
+    }
+    let old = old.map(|(old, _)| old);
+    let hidden = (!secret.is_empty()).then(|| hidden(&secret, document, old));
+    let may_quote = |governed: &ConfigName| permissions.quote_schema(&entry.id.namespace, governed);
+    let (hidden, masked, may_quote) = (hidden.as_ref(), &masked, &may_quote);
+    contract.check(&Subject { scope, document, old, hidden, masked, may_quote })
 }
 
 /// What must not be told of a document, nor of the one before.

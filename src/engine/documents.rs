@@ -7,16 +7,23 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use crate::model::merge::merge_patch;
-use crate::model::{LayerKind, Pointer, Scope};
-use crate::secret::{holds_sealed, mask};
+use crate::model::{LayerKey, LayerKind, Pointer, Scope};
+use crate::secret::{MASK, holds_sealed, mask};
 
 use super::state::{ConfigState, LayerEntry};
 use super::vault::Vault;
+
+/// The values that a caller writes to a layer in clear text: what they know of it, secret or not. Null: nothing.
+pub(super) type Written<'a> = dyn Fn(&LayerKey) -> Value + Sync + 'a;
 
 /// Makes the documents of a config. Quick if scopes are asked for in their order.
 pub(super) struct Documents<'a> {
     config: &'a ConfigState,
     vault: &'a Vault,
+    /// Has a mask in the place of each secret, but those that the layers have from this.
+    masking: Option<&'a Written<'a>>,
+    /// Where layers that were merged so far have a mask.
+    masked: BTreeSet<Pointer>,
     /// Where the layers that were merged so far have secrets: all that the documents can have.
     secrets: BTreeSet<Pointer>,
     /// The base documents on the way to the scope that was asked for last, from the top; the layer at each, if there is one.
@@ -31,7 +38,25 @@ struct Step<'a> {
 
 impl<'a> Documents<'a> {
     pub fn of(config: &'a ConfigState, vault: &'a Vault) -> Documents<'a> {
-        Documents { config, vault, secrets: BTreeSet::new(), way: vec![] }
+        Documents {
+            config,
+            vault,
+            masking: None,
+            masked: BTreeSet::new(),
+            secrets: BTreeSet::new(),
+            way: vec![],
+        }
+    }
+
+    /// As somebody sees them who may reveal no secret: with a mask in the place of each but those that they write themselves.
+    pub fn masked(config: &'a ConfigState, vault: &'a Vault, written: &'a Written<'a>) -> Documents<'a> {
+        Documents { masking: Some(written), ..Documents::of(config, vault) }
+    }
+
+    /// Where one of these documents has a mask.
+    pub fn masked_in(&self, document: &Value) -> BTreeSet<String> {
+        let is_there = |place: &&Pointer| place.find(document).is_some_and(|value| value == MASK);
+        self.masked.iter().filter(is_there).map(ToString::to_string).collect()
     }
 
     /// Where the documents that were asked for may have secrets.
@@ -145,7 +170,17 @@ impl<'a> Documents<'a> {
         if !holds_sealed(content.as_str()) {
             return content.to_value();
         }
-        let opened = self.vault.opened(&self.config.id, content);
+        let mut opened = self.vault.opened(&self.config.id, content);
+        if let Some(written) = self.masking {
+            let written = written(&entry.key);
+            let is_known = |place: &Pointer| {
+                place.find(&written).is_some_and(|value| Some(value) == place.find(&opened.value))
+            };
+            let unknown: Vec<Pointer> =
+                opened.secrets.iter().filter(|place| !is_known(place)).cloned().collect();
+            mask(&mut opened.value, &unknown, &MASK.into());
+            self.masked.extend(unknown);
+        }
         self.secrets.extend(opened.secrets);
         opened.value
     }

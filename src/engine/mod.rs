@@ -12,6 +12,7 @@ mod counts;
 mod documents;
 mod error;
 mod expiry;
+mod explanation;
 mod governance;
 mod history;
 mod journal;
@@ -23,6 +24,7 @@ mod queue;
 mod reach;
 mod recall;
 mod recent;
+mod redaction;
 mod replay;
 mod requests;
 mod resolve;
@@ -50,9 +52,7 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::{Semaphore, watch as cell};
 use tokio_util::sync::CancellationToken;
 
-use crate::model::explain::{Origin as ValueOrigin, explain};
 use crate::model::limits::Limits;
-use crate::model::pointer::Pointer;
 use crate::model::quota::Quotas;
 use crate::model::{ConfigId, LayerKey, Namespace, Revision, Timestamp, Version};
 use crate::store::Store;
@@ -65,7 +65,9 @@ pub use affected::Affected;
 pub use changes::{ChangeEvent, Changes, ChangesOptions, keep_seen, shows};
 pub use counts::{BySource, CommitCounts};
 pub use error::{Error, Limit, Missing};
+pub use explanation::Explanation;
 pub use history::At;
+pub use redaction::HIDDEN_FINDING;
 pub use resolve::{Encoding, Resolved, Target, View};
 pub use rotation::{DataKey, DataRotation, KeysStatus, MasterRotation, NamespaceKeys};
 pub use schemas::{PutSchema, SchemaOutcome, registry, schema_id, schema_of};
@@ -82,7 +84,8 @@ use pipeline::{Answer, Pipeline, ReadWrite};
 use plan::ReadIntent;
 use recall::{Recall, Recalling};
 use recent::Recent;
-use resolve::{Resolver, resolve, values_of};
+use redaction::Permissions;
+use resolve::{Resolver, resolve};
 use sight::{Showing, marking_schema};
 use vault::Vault;
 use watch::{Hub, Subscription, WatchOptions};
@@ -272,22 +275,6 @@ impl Engine {
         resolved.ok_or_else(|| Error::NotFound(no_layer(&config, target)))
     }
 
-    /// A document, and where each value within a place of it comes from: origins and shadowed values name layers by their place in
-    /// `Resolved::layers`. `None` if telling that takes more than `bytes_max`.
-    pub async fn explain(
-        &self,
-        state: &State,
-        target: &Target,
-        at: &At,
-        within: Pointer,
-        bytes_max: usize,
-    ) -> Result<(Arc<Resolved>, Option<Vec<ValueOrigin>>), Error> {
-        let resolved = self.document(state, target, at).await?;
-        let layers = resolved.layers.clone();
-        let origins = blocking(move || explain(&values_of(&layers), &within, bytes_max)).await?;
-        Ok((resolved, origins))
-    }
-
     /// Runs long work for a call of an actor, which waits until the actor has a turn. Dropping the future stops the work.
     pub async fn work<T: Send + 'static>(
         &self,
@@ -373,7 +360,9 @@ impl Engine {
                 blocking(move || replay::outcome(&*store, revision, asked)).await?
             }
         };
-        outcome.map(|outcome| self.showing(&self.state(), &viewer).outcome(outcome))
+        let mut outcome = self.showing(&self.state(), &viewer).outcome(outcome?);
+        Permissions::of(Some(viewer.sight())).redact_outcome(&mut outcome, validate_only);
+        Ok(outcome)
     }
 
     fn showing<'a>(&'a self, state: &'a State, viewer: &'a Viewer) -> Showing<'a> {

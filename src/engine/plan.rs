@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::Value;
+
 use crate::auth::Sight;
 use crate::model::assign::apply_assignments;
 use crate::model::limits::Limits;
@@ -22,6 +24,7 @@ use super::bases::Bases;
 use super::check::{Look, check};
 use super::error::{Error, Limit, Missing};
 use super::governance::Governance;
+use super::redaction::Permissions;
 use super::schemas::{PutSchema, SchemaOutcome, plan_migration, plan_put, schema_id};
 use super::seal::plan_reseal;
 use super::sight::SecretPlaces;
@@ -100,8 +103,28 @@ pub(super) struct Planning<'a> {
     pub now: Timestamp,
 }
 
-/// Makes the plan for a write at `now`. Fails as the write would.
+/// Makes the plan for a write at `now`. Fails as the write would. What it reports tells nothing that the caller may not read.
 pub(super) fn plan(
+    bases: &Bases,
+    intent: &ReadIntent,
+    now: Timestamp,
+    planning: &Planning<'_>,
+) -> Result<Plan, Error> {
+    let permissions = Permissions::of(planning.sight);
+    match plan_all(bases, intent, now, planning) {
+        Ok(mut plan) => {
+            permissions.redact(&mut plan.report, || intent.first_place());
+            Ok(plan)
+        }
+        Err(Error::Refused(mut report)) => {
+            permissions.redact(&mut report, || intent.first_place());
+            Err(Error::Refused(report))
+        }
+        Err(error) => Err(permissions.redact_error(error, intent)),
+    }
+}
+
+fn plan_all(
     bases: &Bases,
     intent: &ReadIntent,
     now: Timestamp,
@@ -153,7 +176,7 @@ pub(super) fn plan(
         | ReadIntent::Migrate { .. } => {
             plan.growths = Growth::of_all(&plan.changes, &plan.after, |id| bases.get(id));
             plan.check_layer_counts(bases, limits)?;
-            plan.validate(bases, planning)?;
+            plan.validate(bases, intent, planning)?;
         }
     }
     // They share the configs, which are yet to be settled.
@@ -246,10 +269,19 @@ impl Plan {
 
     /// Checks the effective documents at the changed scopes and at every layer below them, and where a schema, rules or settings change,
     /// those of all configs that they govern.
-    fn validate(&mut self, bases: &Bases, planning: &Planning<'_>) -> Result<(), Error> {
+    fn validate(&mut self, bases: &Bases, intent: &ReadIntent, planning: &Planning<'_>) -> Result<(), Error> {
         let governing = |namespace: &Namespace| self.governance(bases, namespace);
         let base = |id: &ConfigId| bases.get(id);
-        self.report = check(&self.changes, &self.after, base, bases.governed(), governing, planning);
+        let written = |id: &ConfigId, key: &LayerKey| match intent.written(id, key) {
+            Some(written) => written,
+            // What was in clear text before it was marked as a secret is known.
+            None => bases
+                .get(id)
+                .and_then(|base| base.layer(key))
+                .map_or(Value::Null, |entry| entry.layer.content.to_value()),
+        };
+        self.report =
+            check(&self.changes, &self.after, base, bases.governed(), governing, &written, planning);
         match self.report.is_valid() {
             true => Ok(()),
             false => Err(Error::Refused(std::mem::take(&mut self.report))),
@@ -287,7 +319,7 @@ impl Plan {
             let after = now.map(|entry| entry.layer.clone());
             let at = is.map_or_else(|| ConfigState::unborn(id.clone()).at, |config| config.at);
             let secrets = SecretPlaces::default();
-            LayerOutcome { id, key, before: was, after, secrets, changed, at }
+            LayerOutcome { id, key, before: was, after, secrets, changed, is_shown: true, at }
         });
         let layers = layers.collect();
         Outcome {

@@ -95,6 +95,7 @@ fn layer_outcome(commit: &Commit, around: &Around, id: ConfigId, key: LayerKey) 
         after: after.layer(&key).map(|entry| entry.layer.clone()),
         secrets: SecretPlaces::default(),
         changed: change.is_some_and(|change| change.layers.iter().any(|layer| layer.key == key)),
+        is_shown: true,
         at: after.at,
         id,
         key,

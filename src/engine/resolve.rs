@@ -109,12 +109,12 @@ pub fn resolve(
     let mut layers: Vec<_> = layers_of(config, &target.scope, target.view).into_iter().cloned().collect();
     let holds_secrets =
         marking.is_some() || layers.iter().any(|entry| holds_sealed(entry.layer.content.as_str()));
-    let reveals = target.secrets == Secrets::Revealed
+    let mut reveals = target.secrets == Secrets::Revealed
         && layers.iter().any(|entry| holds_sealed(entry.layer.content.as_str()));
     // Hidden values would not merge as they are.
     let hidden = (holds_secrets && target.secrets == Secrets::Hidden && layers.len() > 1)
         .then(|| hidden_document(&layers, target, vault, marking));
-    let places = holds_secrets.then(|| secrets_of(&layers, target, vault, marking)).unwrap_or_default();
+    let mut places = holds_secrets.then(|| secrets_of(&layers, target, vault, marking)).unwrap_or_default();
     if holds_secrets {
         for entry in &mut layers {
             let content = shown(vault, &target.id, &entry.layer.content, target.secrets, marking);
@@ -136,6 +136,15 @@ pub fn resolve(
                 let mut filled = document.clone();
                 // Defaults that are too large to fill in are left out.
                 if schema.fill_defaults(&mut filled).is_ok() {
+                    let secret = secret_defaults(schema, &document, &filled);
+                    match target.secrets {
+                        Secrets::Hidden => {
+                            let ring = vault.ring(&target.id.namespace);
+                            hide(&target.id, &mut filled, &secret, ring.as_deref());
+                        }
+                        Secrets::Revealed => reveals |= !secret.is_empty(),
+                    }
+                    places.extend(secret);
                     document = filled;
                 }
             }
@@ -175,6 +184,15 @@ fn secrets_of(
     let (document, secrets) = merged.into_parts();
     let marked = marking.map(|schema| marked_pointers(schema, &document)).unwrap_or_default();
     secrets.into_iter().chain(marked).collect()
+}
+
+/// Where defaults were filled in that are secret: a place that the schema marks and the document did not have.
+fn secret_defaults(schema: &Schema, document: &Value, filled: &Value) -> Vec<Pointer> {
+    if !schema.marks_secrets() {
+        return vec![];
+    }
+    let marked = marked_pointers(schema, filled).into_iter();
+    marked.filter(|place| place.find(document).is_none()).collect()
 }
 
 /// The merge of layers as it is, with what is secret in it hidden.

@@ -4,8 +4,11 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use crate::auth;
 use crate::model::text::DocumentError;
-use crate::model::{Author, ConfigId, ConfigName, LayerKey, Namespace, Pointer, Revision, Source};
+use crate::model::{
+    Author, ConfigId, ConfigName, Governs, LayerKey, Namespace, Pointer, Revision, Scope, Source,
+};
 use crate::validate::{self, Finding, Found, Report, Severity};
 
 use super::check::Look;
@@ -13,6 +16,7 @@ use super::error::{Error, Missing};
 use super::history::blocking;
 use super::pipeline::{Answer, ReadWrite};
 use super::plan::{self, ReadIntent};
+use super::redaction::Permissions;
 use super::sight::Viewer;
 use super::write::{Change, Intent, Origin, Outcome};
 use super::{Affected, Engine, affected, check};
@@ -62,8 +66,13 @@ impl Engine {
         })
         .await??;
         let findings: Vec<_> = refused.iter().filter_map(|(field, error)| finding(field, error)).collect();
+        let redacted = |mut report: Report| {
+            let first = || places.first().map(|(_, id, key)| (id.clone(), key.scope.clone()));
+            Permissions::of(Some(viewer.sight())).redact(&mut report, first);
+            report
+        };
         if !findings.is_empty() {
-            return Ok((look.report(findings), None));
+            return Ok((redacted(look.report(findings)), None));
         }
         let origin = Origin {
             author: Author::default(),
@@ -85,11 +94,13 @@ impl Engine {
         match outcome {
             Ok(mut outcome) => {
                 self.tell_of_reasons(places.iter().map(|(_, id, key)| (id, key)), &mut outcome.report);
-                Ok((outcome.report.clone(), Some(self.showing(&self.state(), &viewer).outcome(outcome))))
+                let mut outcome = self.showing(&self.state(), &viewer).outcome(outcome);
+                Permissions::of(Some(viewer.sight())).redact_outcome(&mut outcome, true);
+                Ok((outcome.report.clone(), Some(outcome)))
             }
             Err(Error::Refused(report)) => Ok((report, None)),
             Err(Error::Document { field, error } | Error::PatchDoesNotApply { field, error }) => {
-                Ok((look.report(finding(&field, &error)), None))
+                Ok((redacted(look.report(finding(&field, &error))), None))
             }
             Err(error) => Err(error),
         }
@@ -126,6 +137,7 @@ impl Engine {
         namespace: Namespace,
         config: Option<ConfigName>,
         within: Pointer,
+        sight: auth::Sight,
     ) -> Result<(Report, Revision), Error> {
         let look = Look::at_all(within);
         let state = self.state();
@@ -141,8 +153,11 @@ impl Engine {
             for stored in
                 configs.filter(|stored| config.as_ref().is_none_or(|config| *config == stored.id.config))
             {
-                check::check_stored(stored, governance, &vault, &look, &mut report);
+                check::check_stored(stored, governance, &vault, &sight, &look, &mut report);
             }
+            let first = config.map_or_else(|| Governs::Settings(None).name(), |config| config);
+            let first = ConfigId { namespace: namespace.clone(), config: first };
+            Permissions::of(Some(&sight)).redact(&mut report, || Some((first, Scope::global())));
             (report, state.revision)
         };
         blocking(report).await
@@ -155,22 +170,29 @@ impl Engine {
         schema: Value,
         document: Value,
         within: Pointer,
+        sight: auth::Sight,
     ) -> Result<Vec<Found>, Error> {
         let state = self.state();
         let check = move || {
             let governance = namespace.as_ref().and_then(|namespace| state.governance(namespace));
             let stored = |name: &ConfigName| governance.and_then(|governance| governance.document(name));
-            validate::check_against(&schema, &document, Look::at_all(within).within, &stored)
+            let may_quote = |of: &ConfigName| {
+                namespace.as_ref().is_none_or(|namespace| sight.has_schema_of(namespace, of))
+            };
+            validate::check_against(&schema, &document, Look::at_all(within).within, &stored, &may_quote)
         };
         blocking(check).await
     }
 
-    /// The targets whose documents a write changes, which was only validated, and who watches them.
-    pub async fn affected(&self, outcome: &Outcome) -> Result<Vec<Affected>, Error> {
+    /// The targets whose documents a write changes, which was only validated, and who watches them: of those that may be seen.
+    pub async fn affected(&self, outcome: &Outcome, sight: auth::Sight) -> Result<Vec<Affected>, Error> {
         let (configs, hub) = (outcome.configs.clone(), self.hub.clone());
         let of_all = move || {
             let ordinary = configs.iter().filter(|(_, after)| after.id.config.is_ordinary());
-            ordinary.flat_map(|(before, after)| affected::affected(before.as_deref(), after, &hub)).collect()
+            let permissions = Permissions::of(Some(&sight));
+            ordinary
+                .flat_map(|(before, after)| affected::affected(before.as_deref(), after, &hub, permissions))
+                .collect()
         };
         blocking(of_all).await
     }

@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::model::assign::apply_assignments;
 use crate::model::text::{DocumentError, DocumentErrorCode, Format, parse, parse_content, parse_object};
 use crate::model::{
-    Author, ConfigId, Content, Layer, LayerKey, Request, Revision, Scope, Source, TagName, Version,
+    Author, ConfigId, Content, Layer, LayerKey, Pointer, Request, Revision, Scope, Source, TagName, Version,
 };
+use crate::secret::MARK;
 use crate::store::VersionRef;
 use crate::validate::Report;
 
@@ -206,6 +208,8 @@ pub struct LayerOutcome {
     /// The secrets of `after`.
     pub secrets: SecretPlaces,
     pub changed: bool,
+    /// The caller may read it. If not, it has neither `before` nor `after`.
+    pub is_shown: bool,
     /// The config's version after the write.
     pub at: VersionRef,
 }
@@ -229,6 +233,56 @@ pub(super) enum ReadAction {
     JsonPatch(Value),
     Assign(BTreeMap<String, String>),
     Delete,
+}
+
+impl ReadAction {
+    /// The values that it has in clear text, each at its place in the layer: what whoever sends it knows of the layer afterwards.
+    pub(super) fn written(&self) -> Value {
+        let empty = || Value::Object(serde_json::Map::new());
+        let written = match self {
+            ReadAction::Replace(content, _) => content.to_value(),
+            ReadAction::MergePatch(patch) => patch.clone(),
+            ReadAction::JsonPatch(patch) => {
+                let mut written = empty();
+                for operation in patch.as_array().into_iter().flatten() {
+                    let path = operation.get("path").and_then(Value::as_str).map(Pointer::parse);
+                    if let (Some(Ok(path)), Some(value)) = (path, operation.get("value")) {
+                        put(&mut written, &path, value.clone());
+                    }
+                }
+                written
+            }
+            ReadAction::Assign(values) => apply_assignments(&empty(), values).unwrap_or_default(),
+            ReadAction::Delete => Value::Null,
+        };
+        without_marks(written)
+    }
+}
+
+/// Puts a value at a place, with objects on the way.
+fn put(document: &mut Value, place: &Pointer, value: Value) {
+    let mut here = document;
+    for token in place.tokens() {
+        if !here.is_object() {
+            *here = Value::Object(serde_json::Map::new());
+        }
+        here = &mut here[token];
+    }
+    *here = value;
+}
+
+/// The values of marks in the place of these.
+fn without_marks(value: Value) -> Value {
+    match value {
+        Value::Object(mut members) if members.len() == 1 && members.contains_key(MARK) => {
+            without_marks(members.remove(MARK).unwrap_or_default())
+        }
+        Value::Object(members) => {
+            Value::Object(members.into_iter().map(|(name, member)| (name, without_marks(member))).collect())
+        }
+        Value::Array(items) => Value::Array(items.into_iter().map(without_marks).collect()),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value,
+    }
 }
 
 impl Change {

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::lint::{LayerInput, LintInput, check_document, check_layer, is_production, is_unchanged};
 use super::registry::malformed;
+use super::schema::{MayQuote, Withheld};
 use super::{Found, FoundList, Permission, Registry, RuleInput, RuleSet, Schema, Settings, Severity};
 use crate::model::{ConfigName, Governs, LayerKind, Pointer, Scope};
 
@@ -38,7 +39,29 @@ pub struct Subject<'a> {
     pub old: Option<&'a Value>,
     /// What must not be told of, and the documents without it. `None`: there is nothing of the kind.
     pub hidden: Option<&'a Hidden>,
+    /// Places at which the documents have a mask, since the caller may not see the secret there.
+    pub masked: &'a BTreeSet<String>,
+    /// Whether a finding may quote the schema of this other config.
+    pub may_quote: &'a MayQuote<'a>,
 }
+
+const DEPRECATED: &str = "DEPRECATED";
+
+/// What to do about a finding that depends on a secret.
+pub(super) const NEEDS_REVEAL: &str = "have the change made by somebody with `reveal-secret` there";
+
+/// Codes of violations that a place above a secret can have because of it.
+const MAY_DEPEND_ON_PARTS: [&str; 9] = [
+    "SCHEMA_ANY_OF",
+    "SCHEMA_ONE_OF",
+    "SCHEMA_NOT",
+    "SCHEMA_CONST",
+    "SCHEMA_ENUM",
+    "SCHEMA_CONTAINS",
+    "SCHEMA_UNIQUE_ITEMS",
+    "SCHEMA_ADDITIONAL_ITEM",
+    "SCHEMA_VIOLATION",
+];
 
 /// Values that no finding may show.
 pub struct Hidden {
@@ -108,6 +131,7 @@ impl Contract {
         if !self.rules.is_empty() {
             let mut input =
                 RuleInput::new(subject.document, subject.old, subject.scope, &self.settings.levels);
+            input = input.with_masks(subject.masked);
             if let Some(hidden) = subject.hidden {
                 input.tell_of(&hidden.document, hidden.old.as_ref());
             }
@@ -191,15 +215,24 @@ impl Contract {
     fn check_schema(&self, subject: &Subject<'_>, found: &mut FoundList) {
         let Some(schema) = &self.schema else { return };
         let none = BTreeSet::new();
-        let hidden = subject.hidden.map_or(&none, |hidden| &hidden.places);
+        let values = subject.hidden.map_or(&none, |hidden| &hidden.places);
+        let withheld = Withheld { values, may_quote: subject.may_quote };
+        let check = |document: &Value, mut list: FoundList| {
+            schema.check_without(&withheld, document, &mut list);
+            if !subject.masked.is_empty() {
+                list.filter_map(|found| as_seen(found, subject.masked));
+            }
+            list
+        };
         if !self.accept_existing {
-            return schema.check_hiding(subject.document, hidden, found);
+            let violations = check(subject.document, std::mem::take(found));
+            *found = violations;
+            return;
         }
-        let mut violations = self.list();
-        schema.check_hiding(subject.document, hidden, &mut violations);
+        let violations = check(subject.document, self.list());
         let mut before = FoundList::default();
         if let Some(old) = subject.old.filter(|_| violations.has_errors()) {
-            schema.check_hiding(old, hidden, &mut before);
+            before = check(old, before);
         }
         let before: BTreeSet<_> = before.kept().iter().map(|found| (&found.pointer, &found.code)).collect();
         // Of more than can be told, it is not known whether they are all old.
@@ -217,6 +250,29 @@ impl Contract {
             true => found.with_warnings_as_errors(),
             false => found,
         }
+    }
+}
+
+/// A violation in a document that has a mask at these places: left out where it is about a mask, and without its details where it may
+/// be due to one.
+fn as_seen(found: Found, masked: &BTreeSet<String>) -> Option<Found> {
+    let within = |outer: &str, inner: &str| {
+        inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    // That a secret is there is known.
+    if masked.iter().any(|place| within(place, &found.pointer)) && found.code != DEPRECATED {
+        return None;
+    }
+    let secret = masked.iter().find(|place| within(&found.pointer, place));
+    match secret.filter(|_| MAY_DEPEND_ON_PARTS.contains(&&*found.code)) {
+        None => Some(found),
+        Some(place) => Some(Found {
+            message: format!(
+                "whether this matches depends on the secret at {place}, which the caller may not see"
+            ),
+            suggestion: NEEDS_REVEAL.to_owned(),
+            ..found
+        }),
     }
 }
 
@@ -293,6 +349,7 @@ pub fn check_against(
     document: &Value,
     within: Option<Arc<Pointer>>,
     documents: Documents<'_>,
+    may_quote: &MayQuote<'_>,
 ) -> Vec<Found> {
     let name = ConfigName::parse("schema").expect("a name");
     let mut others = BTreeMap::new();
@@ -301,7 +358,8 @@ pub fn check_against(
         Err(found) => found,
         Ok(schema) => {
             let mut found = FoundList::within(within);
-            schema.check(document, &mut found);
+            let withheld = Withheld { values: &BTreeSet::new(), may_quote };
+            schema.check_without(&withheld, document, &mut found);
             found.into_kept()
         }
     }

@@ -72,6 +72,11 @@ impl FoundList {
         }
     }
 
+    /// Changes each finding, or leaves it out.
+    pub fn filter_map(&mut self, change: impl FnMut(Found) -> Option<Found>) {
+        self.kept = std::mem::take(&mut self.kept).into_iter().filter_map(change).collect();
+    }
+
     pub fn kept(&self) -> &[Found] {
         &self.kept
     }

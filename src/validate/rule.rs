@@ -18,7 +18,9 @@ mod scope_pattern;
 mod tests;
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
+use super::contract::NEEDS_REVEAL;
 use super::expression::{Expression, Failure, FieldRead, Mistake, Variables};
 use super::{Found, FoundList, Severity};
 use crate::model::Pointer;
@@ -138,6 +140,12 @@ impl Rule {
         let (variables, steps) = input.prepared(with_old);
         match self.expression.is_true(variables, steps) {
             Ok(true) => {}
+            Ok(false) | Err(_) if self.reads_masked(input.masked()).is_some() => {
+                let reads = self.reads_masked(input.masked()).expect("it was asked above");
+                if !reads.nothing_else {
+                    found.add(self.severity, || self.undecided(reads.place));
+                }
+            }
             Ok(false) => {
                 // Of a list that is full, messages are not made any more.
                 found.add(self.severity, || Found {
@@ -161,6 +169,38 @@ impl Rule {
         let all = self.expression.reads().iter().map(|read| ("expression", read));
         let all = all.chain(by_message.iter().map(|read| ("message_expression", read)));
         all.filter(|(_, read)| read.variable == "config")
+    }
+
+    /// Whether it reads a place that has a mask.
+    fn reads_masked<'m>(&self, masked: &'m BTreeSet<String>) -> Option<MaskedReads<'m>> {
+        if masked.is_empty() {
+            return None;
+        }
+        let mut found = MaskedReads { place: "", nothing_else: !self.expression.reads().is_empty() };
+        for read in self.expression.reads() {
+            let path = read.path.iter().cloned().collect::<Pointer>().to_string();
+            let within = |outer: &str, inner: &str| {
+                inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            };
+            let place = masked.iter().find(|place| within(place, &path) || within(&path, place));
+            found.nothing_else &= place.is_some_and(|place| within(place, &path));
+            found.place = place.map_or(found.place, String::as_str);
+        }
+        (!found.place.is_empty()).then_some(found)
+    }
+
+    /// It does not hold with a mask in the place of a secret, and the caller may not have it evaluated with the secret.
+    fn undecided(&self, place: &str) -> Found {
+        Found {
+            severity: self.severity,
+            code: Cow::Owned(self.id.clone()),
+            pointer: self.pointer(),
+            message: format!(
+                "rule {} depends on the secret at {place}, which the caller may not see",
+                self.id
+            ),
+            suggestion: NEEDS_REVEAL.to_owned(),
+        }
     }
 
     /// The first field that it reads.
@@ -201,6 +241,13 @@ impl Rule {
             suggestion: failure.suggestion,
         }
     }
+}
+
+/// What a rule that is not satisfied reads of masked places.
+struct MaskedReads<'m> {
+    place: &'m str,
+    /// Whether the secret was valid was decided when it was written.
+    nothing_else: bool,
 }
 
 fn one_line(source: &str) -> String {

@@ -47,6 +47,8 @@ const VISITS_AT_ONCE_MAX: u64 = 200_000;
 /// Drafts 4, 6, 7, 2019-09 and 2020-12, by `$schema`; without it, 2020-12. Formats are assertions. `$ref: "schema:NAME"` leads to the
 /// schema of another config of the namespace, `"schema:NAME#/$defs/x"` to a part of it. Nothing is ever fetched.
 pub struct Schema {
+    /// The config whose schema it is.
+    name: ConfigName,
     validator: Validator,
     outline: Outline,
     bounds: Bounds,
@@ -62,6 +64,18 @@ impl fmt::Debug for Schema {
         f.debug_struct("Schema").finish_non_exhaustive()
     }
 }
+
+/// What findings must not tell.
+#[derive(Clone, Copy)]
+pub struct Withheld<'a> {
+    /// Places whose values no message shows, besides those that the schema marks as secret.
+    pub values: &'a BTreeSet<String>,
+    /// Whether a message may quote the schema of this other config, to which the schema refers. The schema itself may be quoted.
+    pub may_quote: &'a MayQuote<'a>,
+}
+
+/// Tells whether the schema of a config may be quoted.
+pub type MayQuote<'a> = dyn Fn(&ConfigName) -> bool + Sync + 'a;
 
 /// Schemas by URI. What is not among them is not there.
 #[derive(Clone)]
@@ -115,7 +129,7 @@ impl Schema {
             notes.conditions.insert(condition, validator);
         }
         let leads_to_default = outline.leading(|node| node.default.is_some());
-        Ok(Schema { validator, outline, bounds, notes, leads_to_default, sources })
+        Ok(Schema { name: name.clone(), validator, outline, bounds, notes, leads_to_default, sources })
     }
 
     /// The other schemas of the namespace that a schema names.
@@ -127,27 +141,28 @@ impl Schema {
     ///
     /// Takes bounded time, whatever the schema and the document: one that could take longer is refused with `SCHEMA_TOO_COSTLY`.
     pub fn check(&self, document: &Value, found: &mut FoundList) {
-        self.check_hiding(document, &BTreeSet::new(), found);
+        self.check_without(&Withheld::NOTHING, document, found);
     }
 
-    /// The same, where the values at further places, besides those that the schema marks, are not to be told.
-    pub fn check_hiding(&self, document: &Value, hidden: &BTreeSet<String>, found: &mut FoundList) {
+    /// The same, with findings that tell nothing of what is withheld.
+    pub fn check_without(&self, withheld: &Withheld<'_>, document: &Value, found: &mut FoundList) {
         match self.bounds.stack_bytes {
-            None => self.check_here(document, hidden, found),
-            Some(bytes) => on_large_stack(bytes, || self.check_here(document, hidden, found)),
+            None => self.check_here(withheld, document, found),
+            Some(bytes) => on_large_stack(bytes, || self.check_here(withheld, document, found)),
         }
     }
 
-    fn check_here(&self, document: &Value, hidden: &BTreeSet<String>, found: &mut FoundList) {
+    fn check_here(&self, withheld: &Withheld<'_>, document: &Value, found: &mut FoundList) {
         if self.is_too_costly(document) {
             found.add(Severity::Error, || too_costly(""));
             return;
         }
         if !self.validator.is_valid(document) {
-            self.add_violations(document, hidden, found);
+            self.add_violations(withheld, document, found);
         }
         if self.notes.has_deprecated {
-            for (pointer, annotations) in self.notes.each(&self.outline, document) {
+            let may_quote = |node: NodeId| self.may_quote(withheld, Some(node));
+            for (pointer, annotations) in self.notes.each(&self.outline, document, &may_quote) {
                 if let Some(advice) = annotations.deprecated {
                     found.add(Severity::Warning, || deprecated(pointer, advice));
                 }
@@ -164,13 +179,24 @@ impl Schema {
         }
     }
 
-    fn add_violations(&self, document: &Value, hidden: &BTreeSet<String>, found: &mut FoundList) {
+    /// Whether a message may quote what a subschema says. `None`: it is not known which one.
+    fn may_quote(&self, withheld: &Withheld<'_>, node: Option<NodeId>) -> bool {
+        if self.sources.0.len() == 1 {
+            return true;
+        }
+        let document = node.map(|node| &self.outline.node(node).place.document);
+        let name = document.and_then(|document| source::name_of(document));
+        name.is_some_and(|name| name == self.name || (withheld.may_quote)(&name))
+    }
+
+    fn add_violations(&self, withheld: &Withheld<'_>, document: &Value, found: &mut FoundList) {
         let mut secrets = self.secret_pointers(document);
-        secrets.extend(hidden.iter().cloned());
+        secrets.extend(withheld.values.iter().cloned());
         let is_secret = |pointer: &str| is_secret(&secrets, pointer);
         let names = |error: &ValidationError| self.names(error);
+        let may_quote = |error: &ValidationError| self.may_quote(withheld, self.node_of(error));
         let before = found.kept().len();
-        let teller = Teller { is_secret: &is_secret, names: &names, code: None };
+        let teller = Teller { is_secret: &is_secret, names: &names, may_quote: &may_quote, code: None };
         if self.visits(outline::ROOT, document) <= VISITS_AT_ONCE_MAX {
             self.validator.iter_errors(document).for_each(|error| teller.tell(&error, found));
         } else {
@@ -193,7 +219,7 @@ impl Schema {
 
     /// What the schema says of the values of a document beside validity, by pointer.
     pub fn annotations(&self, document: &Value) -> BTreeMap<String, Annotations> {
-        self.notes.each(&self.outline, document).into_iter().collect()
+        self.notes.each(&self.outline, document, &|_| true).into_iter().collect()
     }
 
     /// Puts the `default` of each property that a schema names where an object of the document lacks it: through `$ref` and `allOf`, below
@@ -218,19 +244,34 @@ impl Schema {
         work::count(&self.outline, &self.bounds, node, document, measure)
     }
 
-    /// The names of properties that the schema knows where a violation is.
-    fn names(&self, error: &ValidationError) -> Vec<String> {
-        let Some(location) = error.absolute_keyword_location() else { return Vec::new() };
+    /// The subschema that is violated, and the keyword of it.
+    fn place_of(&self, error: &ValidationError) -> Option<(NodeId, String)> {
+        let location = error.absolute_keyword_location()?;
         let (base, fragment) = location.as_str().split_once('#').unwrap_or((location.as_str(), ""));
         let pointer = percent_encoding::percent_decode_str(fragment).decode_utf8_lossy();
-        let Some((pointer, keyword)) = pointer.rsplit_once('/') else { return Vec::new() };
-        let Some(node) = self.outline.find(base, pointer) else { return Vec::new() };
+        let (pointer, keyword) = pointer.rsplit_once('/').unwrap_or(("", ""));
+        Some((self.outline.find(base, pointer)?, keyword.to_owned()))
+    }
+
+    fn node_of(&self, error: &ValidationError) -> Option<NodeId> {
+        self.place_of(error).map(|(node, _)| node)
+    }
+
+    /// The names of properties that the schema knows where a violation is.
+    fn names(&self, error: &ValidationError) -> Vec<String> {
+        let Some((node, keyword)) = self.place_of(error).filter(|(_, keyword)| !keyword.is_empty()) else {
+            return Vec::new();
+        };
         let nodes =
             if keyword == "additionalProperties" { vec![node] } else { self.outline.perhaps(&[node]) };
         let names: BTreeSet<&String> =
             nodes.into_iter().flat_map(|id| self.outline.node(id).properties.keys()).take(1000).collect();
         names.into_iter().cloned().collect()
     }
+}
+
+impl Withheld<'static> {
+    pub const NOTHING: Withheld<'static> = Withheld { values: &BTreeSet::new(), may_quote: &|_| true };
 }
 
 impl Sources {
@@ -271,7 +312,8 @@ fn check_itself(source: &Value) -> Result<(), Vec<Found>> {
     let meta = jsonschema::meta::validator_for(source)
         .map_err(|failure| vec![source::error(code, "", failure.masked().to_string(), "")])?;
     let mut found = FoundList::default();
-    let teller = Teller { is_secret: &|_| false, names: &|_| Vec::new(), code: Some(code) };
+    let teller =
+        Teller { is_secret: &|_| false, names: &|_| Vec::new(), may_quote: &|_| true, code: Some(code) };
     meta.iter_errors(source).for_each(|error| teller.tell(&error, &mut found));
     match found.into_kept() {
         found if found.is_empty() => Ok(()),

@@ -231,7 +231,7 @@ fn rows() -> Vec<Row> {
 
 /// Messages as they are.
 #[derive(Clone, Copy, Default)]
-struct Raw;
+pub struct Raw;
 
 impl Codec for Raw {
     type Encode = Vec<u8>;

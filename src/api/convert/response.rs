@@ -55,6 +55,16 @@ pub fn layer_message(entry: &LayerEntry) -> v1::LayerRef {
     }
 }
 
+/// A layer that was merged into the document of a scope. The caller may not be one who may read the layers above: a digest would let what
+/// they have besides be guessed.
+fn merged_layer_message(entry: &LayerEntry, scope: &Scope) -> v1::LayerRef {
+    let message = layer_message(entry);
+    match entry.key.scope == *scope {
+        true => message,
+        false => v1::LayerRef { digest: String::new(), ..message },
+    }
+}
+
 /// A document without content.
 fn document_head(
     id: &ConfigId,
@@ -90,7 +100,7 @@ fn pointer_texts(pointers: &[Pointer]) -> Vec<String> {
 pub fn document_message(resolved: &Resolved, format: Format, content: &str) -> v1::Document {
     let Target { id, scope, view, secrets: _ } = &resolved.target;
     let head = document_head(id, scope, *view, resolved.at, Some(resolved.digest), format);
-    let layers = resolved.layers.iter().map(|entry| layer_message(entry)).collect();
+    let layers = resolved.layers.iter().map(|entry| merged_layer_message(entry, scope)).collect();
     v1::Document {
         content: content.into(),
         layers,
@@ -276,7 +286,7 @@ pub fn source_message(source: Source) -> v1::CommitSource {
 
 /// Where a value comes from; layers are given by their place in the resolved document.
 pub fn origin_message(origin: ValueOrigin, resolved: &Resolved) -> v1::ValueOrigin {
-    let layer = |at: usize| Some(layer_message(&resolved.layers[at]));
+    let layer = |at: usize| Some(merged_layer_message(&resolved.layers[at], &resolved.target.scope));
     let json = |value: &Option<serde_json::Value>| match value {
         Some(value) => Content::of(value).as_str().to_owned(),
         None => String::new(),

@@ -5,8 +5,8 @@ use std::ops::Deref;
 use crate::api::context::CallContext;
 use crate::api::convert::request::Read;
 use crate::auth::{Access, Denied, Resource, Verb};
-use crate::engine::{Change, Intent, Secrets, Viewer};
-use crate::model::{Author, ConfigId, LayerKey, LayerKind, Scope};
+use crate::engine::{Action, Change, Intent, Secrets, Viewer};
+use crate::model::{Author, ConfigId, LayerKey, LayerKind, Namespace, Scope};
 
 /// What the caller may do. For the calls that are made most often: costs nothing beside the check.
 pub struct Allowed<T>(T);
@@ -45,12 +45,26 @@ pub fn allow_read(access: &Access, mut read: Read) -> Result<Allowed<Read>, Deni
     Ok(Allowed(read))
 }
 
-/// Asking what changes would do takes `validate` at the scope of each.
+/// Asking what changes would do takes `validate` at the scope of each. A change to what governs configs takes `schema` as well, as storing
+/// it would: an expression or a pattern that the caller chooses could ask anything of documents.
 pub fn allow_validate(access: &Access, changes: Vec<Change>) -> Result<Allowed<Vec<Change>>, Denied> {
-    let resource =
-        |change: &Change| Resource::Config { id: change.id.clone(), scope: change.key.scope.clone() };
-    access.permit_all(changes.iter().map(|change| (Verb::Validate, resource(change))))?;
+    let needs = changes.iter().flat_map(|change| {
+        let resource = || Resource::Config { id: change.id.clone(), scope: change.key.scope.clone() };
+        let proposes = !change.id.config.is_ordinary();
+        let more = [(Verb::Schema, proposes), (Verb::Read, reads_layer(change))];
+        let more = more.into_iter().filter(|(_, is_needed)| *is_needed).map(|(verb, _)| verb);
+        let verbs: Vec<Verb> = std::iter::once(Verb::Validate).chain(more).collect();
+        verbs.into_iter().map(move |verb| (verb, resource()))
+    });
+    access.permit_all(needs)?;
     Ok(Allowed(changes))
+}
+
+/// Checking a document against a schema that may refer to those of a namespace takes what proposing a schema there takes.
+pub fn allow_validate_schema(access: &Access, namespace: Namespace) -> Result<Allowed<Namespace>, Denied> {
+    let resource = Resource::Namespace(namespace.clone());
+    access.permit_all([(Verb::Validate, resource.clone()), (Verb::Schema, resource)])?;
+    Ok(Allowed(namespace))
 }
 
 /// A write takes the right for what it does at each scope that it changes; what concerns a config as a whole, at `/`.
@@ -63,7 +77,7 @@ fn needs(intent: &Intent) -> Vec<(Verb, Resource)> {
     let whole =
         |verb: Verb, id: &ConfigId| (verb, Resource::Config { id: id.clone(), scope: Scope::global() });
     match intent {
-        Intent::Changes(changes) => changes.iter().map(|change| of_layer(&change.id, &change.key)).collect(),
+        Intent::Changes(changes) => changes.iter().flat_map(of_change).collect(),
         Intent::Delete { id, key: Some(key), .. } => vec![of_layer(id, key)],
         // Its overrides go, too.
         Intent::Delete { id, key: None, .. } => vec![whole(Verb::Write, id), whole(Verb::Override, id)],
@@ -77,6 +91,20 @@ fn needs(intent: &Intent) -> Vec<(Verb, Resource)> {
         }
         // Nobody asks for it: overrides end by themselves.
         Intent::Expire(_) => vec![(Verb::Admin, Resource::Store)],
+    }
+}
+
+fn of_change(change: &Change) -> impl Iterator<Item = (Verb, Resource)> {
+    let read = || (Verb::Read, Resource::Config { id: change.id.clone(), scope: change.key.scope.clone() });
+    let read = reads_layer(change).then(read);
+    std::iter::once(of_layer(&change.id, &change.key)).chain(read)
+}
+
+/// Whether the answer to a change depends on what the layer holds: a JSON patch tests values, and fails where they are not there.
+fn reads_layer(change: &Change) -> bool {
+    match &change.action {
+        Action::JsonPatch(_) => true,
+        Action::Replace(_) | Action::MergePatch(_) | Action::Assign(_) | Action::Delete => false,
     }
 }
 

@@ -145,6 +145,11 @@ impl Sight {
         self.grants.allows_config(Verb::Read, namespace, config, scope)
     }
 
+    /// Whether messages to the caller may quote the schema of this config: who may read the config at any scope has to satisfy it.
+    pub fn has_schema_of(&self, namespace: &Namespace, governed: &ConfigName) -> bool {
+        self.grants.may_see_config(namespace, governed)
+    }
+
     /// Whether secrets in the layer of the config at this scope are shown to the caller as they are.
     pub fn reveals(&self, id: &ConfigId, scope: &Scope) -> bool {
         !self.masks_secrets && self.grants.allows_config(Verb::RevealSecret, &id.namespace, &id.config, scope)

@@ -7,7 +7,7 @@ use tokio_stream::StreamExt;
 use super::*;
 use crate::engine::watch::{Event, TargetStatus, WatchOptions, WatchSelector, WatchTarget};
 use crate::model::text::Format;
-use crate::model::{Author, Digest, Request};
+use crate::model::{Author, Digest, Pointer, Request};
 
 const CANARY: &str = "hunter2-canary";
 
@@ -241,9 +241,10 @@ async fn a_stream_of_commits_and_an_outcome_show_what_may_be_seen() {
         assert_eq!(content.as_str().contains(CANARY), is_shown);
         assert!(!content.as_str().contains("v1:"), "what is sealed never leaves");
         let (state, target) = (engine.state(), target(0, View::Effective, secrets));
-        let explained = engine.explain(&state, &target, &At::Latest, Pointer::root(), 1 << 20);
-        let (_, origins) = explained.await.expect("it is explained");
-        assert_eq!(format!("{origins:?}").contains(CANARY), is_shown);
+        let explained =
+            engine.explain(&state, &target, &At::Latest, Pointer::root(), 1 << 20, sight(secrets));
+        let explained = explained.await.expect("it is explained");
+        assert_eq!(format!("{:?}", explained.origins).contains(CANARY), is_shown);
         let change = put(0, 0, LayerKind::Base, &json!({"a": {"$secret": "new-canary"}, "b": 1}));
         let (report, outcome) = engine
             .validate(vec![change], Pointer::root(), Viewer::new(sight(secrets)))

@@ -1,11 +1,15 @@
 //! What rules are checked against. Knows no rule.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use crate::model::Scope;
 
 use super::super::expression::Variables;
 use super::DOCUMENT_STEPS_MAX;
+
+static NONE: BTreeSet<String> = BTreeSet::new();
 
 /// An effective document and what is around it. It is converted for CEL when the first rule asks, and once; the steps that it may
 /// cost are shared by all rules.
@@ -17,6 +21,8 @@ pub struct RuleInput<'v> {
     variables: Option<Variables<'v>>,
     old_is_set: bool,
     steps: u64,
+    /// Places of the documents with a mask instead of a secret.
+    masked: &'v BTreeSet<String>,
     /// What messages are made of instead.
     told_of: Option<(&'v Value, Option<&'v Value>)>,
 }
@@ -30,7 +36,17 @@ impl<'v> RuleInput<'v> {
         levels: &'v [String],
     ) -> RuleInput<'v> {
         let steps = DOCUMENT_STEPS_MAX;
-        RuleInput { config, old, scope, levels, variables: None, old_is_set: false, steps, told_of: None }
+        let (variables, old_is_set, masked, told_of) = (None, false, &NONE, None);
+        RuleInput { config, old, scope, levels, variables, old_is_set, steps, masked, told_of }
+    }
+
+    /// The documents have a mask at these places, instead of a secret that the caller may not see.
+    pub fn with_masks(self, masked: &'v BTreeSet<String>) -> RuleInput<'v> {
+        RuleInput { masked, ..self }
+    }
+
+    pub(super) fn masked(&self) -> &'v BTreeSet<String> {
+        self.masked
     }
 
     /// Has messages made of other documents than those that are checked: without what must not be told.

@@ -23,6 +23,8 @@ pub(super) struct Teller<'a> {
     pub(super) is_secret: &'a dyn Fn(&str) -> bool,
     /// The names that are known where a violation is: of those that are allowed, or that are meant.
     pub(super) names: &'a dyn Fn(&ValidationError) -> Vec<String>,
+    /// Whether the message may quote the schema that is violated.
+    pub(super) may_quote: &'a dyn Fn(&ValidationError) -> bool,
     /// Takes the place of every code, where violations are those of a schema against its meta-schema.
     pub(super) code: Option<&'static str>,
 }
@@ -37,6 +39,9 @@ struct Told {
 impl Teller<'_> {
     pub(super) fn tell(&self, error: &ValidationError, found: &mut FoundList) {
         let pointer = error.instance_path().as_str();
+        if !(self.may_quote)(error) {
+            return found.add(Severity::Error, || self.found(pointer, withheld()));
+        }
         match error.kind() {
             ValidationErrorKind::AdditionalProperties { unexpected }
             | ValidationErrorKind::UnevaluatedProperties { unexpected } => {
@@ -129,6 +134,9 @@ impl Teller<'_> {
 
     /// One violation in words.
     fn what(&self, error: &ValidationError, pointer: &str) -> Told {
+        if !(self.may_quote)(error) {
+            return withheld();
+        }
         let value = error.instance();
         let found = || self.shown(value, pointer);
         match error.kind() {
@@ -360,6 +368,14 @@ fn meant<'e>(
 
 fn told(code: &'static str, message: String) -> Told {
     Told { code, message, suggestion: String::new() }
+}
+
+/// A violation of a schema that may not be quoted.
+fn withheld() -> Told {
+    let message =
+        "violates the schema of another config, to which the schema of this config refers".to_owned();
+    let suggestion = "to see what is expected, ask for `read` on that config".to_owned();
+    Told { code: "SCHEMA_VIOLATION", message, suggestion }
 }
 
 fn range(expected: String, found: String) -> Told {

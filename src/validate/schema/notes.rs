@@ -84,13 +84,23 @@ impl Notes {
         secrets
     }
 
-    /// What is said of each value, by pointer.
-    pub(super) fn each(&self, outline: &Outline, document: &Value) -> Vec<(String, Annotations)> {
+    /// What is said of each value, by pointer: without the texts of subschemas that may not be quoted.
+    pub(super) fn each(
+        &self,
+        outline: &Outline,
+        document: &Value,
+        may_quote: &dyn Fn(NodeId) -> bool,
+    ) -> Vec<(String, Annotations)> {
         let mut all = Vec::new();
         let mut visit = |pointer: &str, nodes: &[NodeId]| {
             let mut said = Annotations::default();
-            for notes in nodes.iter().map(|id| &outline.node(*id).notes) {
-                said.deprecated = said.deprecated.or_else(|| notes.deprecated.clone());
+            for id in nodes {
+                let notes = &outline.node(*id).notes;
+                let advice = || match notes.deprecated.as_ref()? {
+                    advice if may_quote(*id) => Some(advice.clone()),
+                    _ => Some(String::new()),
+                };
+                said.deprecated = said.deprecated.or_else(advice);
                 said.restart_required |= notes.restart_required;
                 said.owner = said.owner.or_else(|| notes.owner.clone());
             }

@@ -97,6 +97,7 @@ impl<'a> Search<'a> {
             let teller = Teller {
                 is_secret: &|place| (outer.is_secret)(&format!("{pointer}{place}")),
                 names: outer.names,
+                may_quote: outer.may_quote,
                 code: outer.code,
             };
             if let Some(validator) = self.validator(*node) {

@@ -28,6 +28,11 @@ pub(super) fn uri_of(name: &ConfigName) -> String {
     format!("{SCHEME}{name}")
 }
 
+/// The config whose schema has this URI.
+pub(super) fn name_of(uri: &str) -> Option<ConfigName> {
+    ConfigName::parse(uri.strip_prefix(SCHEME)?).ok()
+}
+
 /// The schemas of the namespace that a source names. Looks at every object, also where it is data: one too many does no harm.
 pub(super) fn references(source: &Value) -> BTreeSet<ConfigName> {
     let mut names = BTreeSet::new();

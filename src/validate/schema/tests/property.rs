@@ -207,7 +207,7 @@ proptest! {
         let places = |found: &FoundList| -> BTreeSet<(String, String)> {
             found.kept().iter().map(|found| (found.code.to_string(), found.pointer.clone())).collect()
         };
-        let teller = Teller { is_secret: &|_| false, names: &|_| Vec::new(), code: None };
+        let teller = Teller { is_secret: &|_| false, names: &|_| Vec::new(), may_quote: &|_| true, code: None };
         let (mut at_once, mut by_piece) = (FoundList::default(), FoundList::default());
         schema.validator.iter_errors(&document).for_each(|error| teller.tell(&error, &mut at_once));
         if !schema.is_valid(&document) {
