@@ -1,0 +1,433 @@
+//! Random requests: each call of the contract has a generator. What a request repeats of earlier answers (fingerprints, digests, positions)
+//! is named by its number, since two servers that differ in secrets answer with different ones.
+
+use confwatch::proto::v1::*;
+use prost::Message;
+
+use super::answers::Seen;
+use crate::support::json;
+
+/// Values that requests draw from.
+pub struct Pool {
+    pub configs: &'static [&'static str],
+    pub scopes: &'static [&'static str],
+    pub pointers: &'static [&'static str],
+    /// Documents of governing configs, by the name of the config.
+    pub governing: &'static [(&'static str, &'static str)],
+    /// What secrets may be. They are proposed only where nothing is stored of it: that a guess which is stored shows whether it was good,
+    /// by the fingerprint, is an exception in docs/security.md.
+    pub guesses: &'static [&'static str],
+    /// Proposals have guesses in the places of secrets.
+    pub guesses_secrets: bool,
+    /// Whether writes are stored. Who may write a scope, and not read those above it, sees what it inherits once nothing there replaces it.
+    pub stores: bool,
+}
+
+/// Draws requests. A clone draws the same.
+#[derive(Clone)]
+pub struct Draw<'a> {
+    pub random: fastrand::Rng,
+    pub pool: &'a Pool,
+    pub seen: &'a Seen,
+    /// Nothing is stored of it.
+    pub is_proposal: bool,
+}
+
+type Make = fn(&mut Draw<'_>) -> Vec<u8>;
+
+/// Every call, how often it is drawn, and what makes a request for it.
+pub const CALLS: &[(&str, u32, Make)] = &[
+    ("ConfigService/Get", 8, |draw| draw.get().encode_to_vec()),
+    ("ConfigService/BatchGet", 2, |draw| {
+        BatchGetRequest { requests: (0..3).map(|_| draw.get()).collect() }.encode_to_vec()
+    }),
+    ("ConfigService/List", 2, |draw| draw.list().encode_to_vec()),
+    ("ConfigService/Explain", 6, |draw| draw.explain().encode_to_vec()),
+    ("ConfigService/Set", 6, |draw| {
+        draw.storing(|draw, options| {
+            SetRequest { change: Some(draw.change()), options: Some(options) }.encode_to_vec()
+        })
+    }),
+    ("ConfigService/Apply", 4, |draw| {
+        draw.storing(|draw, options| {
+            ApplyRequest { changes: draw.changes(), options: Some(options) }.encode_to_vec()
+        })
+    }),
+    ("ConfigService/Delete", 2, |draw| draw.storing(|draw, options| draw.delete(options).encode_to_vec())),
+    ("ConfigService/Validate", 24, |draw| {
+        draw.is_proposal = true;
+        draw.validate().encode_to_vec()
+    }),
+    ("ConfigService/Rollback", 2, |draw| {
+        draw.storing(|draw, options| draw.rollback(options).encode_to_vec())
+    }),
+    ("ConfigService/ListVersions", 4, |draw| draw.versions().encode_to_vec()),
+    ("ConfigService/Diff", 4, |draw| {
+        DiffRequest {
+            older: Some(draw.get()),
+            newer: Some(draw.get()),
+            format: draw.of(&[0, 1, 2, 3]),
+            context_lines: None,
+        }
+        .encode_to_vec()
+    }),
+    ("ConfigService/SetTag", 1, |draw| {
+        draw.storing(|draw, options| {
+            let (namespace, config) = ("test".into(), draw.config());
+            let (tag, version) = (draw.tag(), draw.small());
+            SetTagRequest { namespace, config, tag, version, expected_version: None, options: Some(options) }
+                .encode_to_vec()
+        })
+    }),
+    ("ConfigService/DeleteTag", 1, |draw| {
+        draw.storing(|draw, options| {
+            let (namespace, config, tag) = ("test".into(), draw.config(), draw.tag());
+            DeleteTagRequest { namespace, config, tag, options: Some(options) }.encode_to_vec()
+        })
+    }),
+    ("ConfigService/Watch", 4, |draw| draw.watch().encode_to_vec()),
+    ("ConfigService/RequestProgress", 1, |_| {
+        RequestProgressRequest { watch_id: "unknown".into() }.encode_to_vec()
+    }),
+    ("ConfigService/StreamChanges", 2, |draw| draw.stream_changes().encode_to_vec()),
+    ("SchemaService/Put", 3, |draw| {
+        draw.storing(|draw, options| {
+            let (_, schema) = *draw.governing();
+            let (namespace, config) = ("test".into(), draw.config());
+            let schema = Some(json(schema));
+            let (up, down) = (draw.steps(), String::new());
+            let accept_existing = draw.chance(3);
+            let options = Some(options);
+            SchemaServicePutRequest {
+                namespace,
+                config,
+                schema,
+                up,
+                down,
+                accept_existing,
+                expected_number: None,
+                options,
+            }
+            .encode_to_vec()
+        })
+    }),
+    ("SchemaService/Get", 1, |draw| {
+        let (namespace, config, number) = ("test".into(), draw.config(), draw.small());
+        SchemaServiceGetRequest { namespace, config, number, format: 0 }.encode_to_vec()
+    }),
+    ("SchemaService/List", 1, |_| {
+        SchemaServiceListRequest { namespace: "test".into(), ..Default::default() }.encode_to_vec()
+    }),
+    ("SchemaService/Delete", 1, |draw| {
+        draw.storing(|draw, mut options| {
+            // What they leave unchecked is checked by the next call otherwise.
+            options.validate_only = true;
+            let (namespace, config) = ("test".into(), draw.config());
+            SchemaServiceDeleteRequest { namespace, config, expected_number: None, options: Some(options) }
+                .encode_to_vec()
+        })
+    }),
+    ("SchemaService/Migrate", 3, |draw| {
+        draw.storing(|draw, options| {
+            let (namespace, config, to_number) = ("test".into(), draw.config(), 0);
+            MigrateRequest { namespace, config, to_number, options: Some(options) }.encode_to_vec()
+        })
+    }),
+    ("SecretService/Status", 1, |_| SecretServiceStatusRequest {}.encode_to_vec()),
+    ("SecretService/RotateDataKey", 1, |_| RotateDataKeyRequest { namespace: "test".into() }.encode_to_vec()),
+    ("SecretService/RotateMasterKey", 1, |_| RotateMasterKeyRequest {}.encode_to_vec()),
+    ("AuthService/WhoAmI", 1, |_| WhoAmIRequest {}.encode_to_vec()),
+    ("AuthService/CreateToken", 1, |_| {
+        CreateTokenRequest { name: "x".into(), ..Default::default() }.encode_to_vec()
+    }),
+    ("AuthService/ListTokens", 1, |_| ListTokensRequest::default().encode_to_vec()),
+    ("AuthService/RevokeToken", 1, |_| {
+        RevokeTokenRequest { id: "000000000000".into(), ..Default::default() }.encode_to_vec()
+    }),
+    ("AuthService/CanI", 1, |draw| {
+        let (verb, namespace, config, scope) =
+            ("reveal-secret".into(), "test".into(), draw.config(), draw.scope());
+        CanIRequest { verb, namespace, config, scope, ..Default::default() }.encode_to_vec()
+    }),
+    ("AuditService/List", 1, |_| AuditServiceListRequest::default().encode_to_vec()),
+    ("AuditService/Stream", 1, |_| {
+        AuditServiceStreamRequest { from_revision: 1, ..Default::default() }.encode_to_vec()
+    }),
+    ("AuditService/Verify", 1, |_| AuditServiceVerifyRequest {}.encode_to_vec()),
+];
+
+impl Draw<'_> {
+    fn of<T: Copy>(&mut self, choices: &[T]) -> T {
+        choices[self.random.usize(..choices.len())]
+    }
+
+    /// True once in so many times.
+    pub fn chance(&mut self, in_so_many: u32) -> bool {
+        self.random.u32(..in_so_many) == 0
+    }
+
+    fn small(&mut self) -> u64 {
+        self.random.u64(..5)
+    }
+
+    fn config(&mut self) -> String {
+        self.of(self.pool.configs).into()
+    }
+
+    fn scope(&mut self) -> String {
+        self.of(self.pool.scopes).into()
+    }
+
+    fn pointer(&mut self) -> String {
+        self.of(self.pool.pointers).into()
+    }
+
+    fn tag(&mut self) -> String {
+        self.of(&["stable", "old"]).into()
+    }
+
+    fn governing(&mut self) -> &'static (&'static str, &'static str) {
+        &self.pool.governing[self.random.usize(..self.pool.governing.len())]
+    }
+
+    fn steps(&mut self) -> String {
+        self.of(&[
+            "",
+            "",
+            r#"[{"rename": {"at": "/token", "to": "moved"}}]"#,
+            r#"[{"move": {"from": "/db/password", "to": "/plain"}}]"#,
+            r#"[{"convert": {"at": "/token", "expression": "value"}}]"#,
+            r#"[{"convert": {"at": "/plain", "expression": "string(config.token)"}}]"#,
+        ])
+        .into()
+    }
+
+    /// A write: what is stored proposes no secret.
+    fn storing(&mut self, make: impl FnOnce(&mut Self, WriteOptions) -> Vec<u8>) -> Vec<u8> {
+        self.is_proposal = !self.chance(3) || !self.pool.stores;
+        let options = WriteOptions { validate_only: self.is_proposal, ..Default::default() };
+        make(self, options)
+    }
+
+    fn get(&mut self) -> GetRequest {
+        let at = match self.random.u32(..8) {
+            0 => Some(get_request::At::Version(self.small())),
+            1 => Some(get_request::At::Tag(self.tag())),
+            2 => Some(get_request::At::Revision(self.small() + 2)),
+            _ => None,
+        };
+        GetRequest {
+            namespace: "test".into(),
+            config: self.config(),
+            scope: self.scope(),
+            view: self.of(&[0, 1, 2, 3, 4]),
+            format: self.of(&[0, 1, 2, 3]),
+            pointer: if self.chance(3) { self.pointer() } else { String::new() },
+            if_none_match: if self.chance(4) { self.digest() } else { String::new() },
+            min_revision: 0,
+            apply_defaults: self.chance(4),
+            at,
+        }
+    }
+
+    fn digest(&mut self) -> String {
+        let at = self.random.usize(..1000);
+        self.seen.digest(at)
+    }
+
+    fn fingerprint(&mut self) -> String {
+        let at = self.random.usize(..1000);
+        self.seen.fingerprint(at)
+    }
+
+    fn list(&mut self) -> ListRequest {
+        let (include_deleted, include_governing) = (self.chance(2), self.chance(2));
+        ListRequest {
+            namespace: "test".into(),
+            include_deleted,
+            include_governing,
+            page_size: 2,
+            ..Default::default()
+        }
+    }
+
+    fn explain(&mut self) -> ExplainRequest {
+        let at = self.chance(5).then(|| explain_request::At::Version(self.small()));
+        let pointer = if self.chance(3) { self.pointer() } else { String::new() };
+        ExplainRequest { namespace: "test".into(), config: self.config(), scope: self.scope(), at, pointer }
+    }
+
+    fn versions(&mut self) -> ListVersionsRequest {
+        let scope = (!self.chance(3)).then(|| self.scope());
+        ListVersionsRequest {
+            namespace: "test".into(),
+            config: self.config(),
+            include_content: true,
+            page_size: 3,
+            scope,
+            ..Default::default()
+        }
+    }
+
+    fn watch(&mut self) -> WatchRequest {
+        let target = |draw: &mut Self| WatchTarget {
+            namespace: "test".into(),
+            config: if draw.chance(3) { "*".into() } else { draw.config() },
+            scope: draw.scope(),
+            view: draw.of(&[0, 1, 2]),
+            format: draw.of(&[0, 1, 2]),
+            if_none_match: if draw.chance(4) { draw.digest() } else { String::new() },
+            apply_defaults: draw.chance(4),
+            ..Default::default()
+        };
+        WatchRequest { targets: vec![target(self)], ..Default::default() }
+    }
+
+    fn stream_changes(&mut self) -> StreamChangesRequest {
+        let (from_revision, config) =
+            (self.small() + 1, if self.chance(2) { self.config() } else { String::new() });
+        let progress_interval = Some(prost_types::Duration { seconds: 0, nanos: 100_000_000 });
+        StreamChangesRequest {
+            from_revision,
+            namespace: "test".into(),
+            config,
+            include_content: true,
+            progress_interval,
+        }
+    }
+
+    fn delete(&mut self, options: WriteOptions) -> DeleteRequest {
+        let scope = (!self.chance(4)).then(|| self.scope());
+        let options = Some(options);
+        DeleteRequest {
+            namespace: "test".into(),
+            config: self.config(),
+            scope,
+            options,
+            ..Default::default()
+        }
+    }
+
+    fn rollback(&mut self, options: WriteOptions) -> RollbackRequest {
+        let to = match self.chance(3) {
+            true => rollback_request::To::Tag(self.tag()),
+            false => rollback_request::To::Version(self.small()),
+        };
+        let scope = (!self.chance(3)).then(|| self.scope());
+        let (config, options) = (self.config(), Some(options));
+        RollbackRequest {
+            namespace: "test".into(),
+            config,
+            to: Some(to),
+            scope,
+            options,
+            expected_version: None,
+        }
+    }
+
+    fn validate(&mut self) -> ValidateRequest {
+        let pointer = if self.chance(4) { self.pointer() } else { String::new() };
+        match self.random.u32(..8) {
+            0 => {
+                let config = if self.chance(2) { self.config() } else { String::new() };
+                ValidateRequest { namespace: "test".into(), config, pointer, ..Default::default() }
+            }
+            1 => {
+                let (_, schema) = *self.governing();
+                let references = json(r#"{"properties": {"color": {"$ref": "schema:common"}}}"#);
+                let schema = if self.chance(2) { json(schema) } else { references };
+                let document = Some(json(r#"{"color": "blue", "token": 1}"#));
+                let namespace = if self.chance(2) { "test".into() } else { String::new() };
+                ValidateRequest { namespace, schema: Some(schema), document, pointer, ..Default::default() }
+            }
+            _ => ValidateRequest { changes: self.changes(), pointer, ..Default::default() },
+        }
+    }
+
+    fn changes(&mut self) -> Vec<Change> {
+        (0..self.random.usize(1..4)).map(|_| self.change()).collect()
+    }
+
+    fn change(&mut self) -> Change {
+        // A proposal of governance, which would change what all others find if it were stored.
+        if self.is_proposal && self.chance(4) {
+            let (config, content) = *self.governing();
+            let action = Some(change::Action::Replace(json(content)));
+            return Change { namespace: "test".into(), config: config.into(), action, ..Default::default() };
+        }
+        let kind = if self.chance(4) { LayerKind::Override } else { LayerKind::Base };
+        let action = match self.random.u32(..8) {
+            0 => change::Action::Delete(()),
+            1 | 2 => change::Action::Replace(json(&self.object(3))),
+            3 | 4 => change::Action::MergePatch(json(&self.object(3))),
+            5 | 6 => change::Action::JsonPatch(json(&self.patch())),
+            _ => {
+                let values = (0..self.random.usize(1..3)).map(|_| (self.pointer(), self.value(2)));
+                change::Action::Assign(Assignments { values: values.collect() })
+            }
+        };
+        let expected_version = self.chance(6).then(|| self.small());
+        Change {
+            namespace: "test".into(),
+            config: self.config(),
+            scope: self.scope(),
+            kind: kind.into(),
+            action: Some(action),
+            expected_version,
+            ttl: None,
+        }
+    }
+
+    fn patch(&mut self) -> String {
+        let operations = (0..self.random.usize(1..4)).map(|_| {
+            let (path, from) = (self.pointer(), self.pointer());
+            match self.random.u32(..6) {
+                0 => format!(r#"{{"op":"copy","from":"{from}","path":"{path}"}}"#),
+                1 => format!(r#"{{"op":"move","from":"{from}","path":"{path}"}}"#),
+                2 | 3 => format!(r#"{{"op":"test","path":"{path}","value":{}}}"#, self.value(2)),
+                4 => format!(r#"{{"op":"remove","path":"{path}"}}"#),
+                _ => format!(r#"{{"op":"add","path":"{path}","value":{}}}"#, self.value(2)),
+            }
+        });
+        format!("[{}]", operations.collect::<Vec<_>>().join(","))
+    }
+
+    fn object(&mut self, depth: u32) -> String {
+        let names = ["token", "db", "password", "list", "plain", "pin", "extra", "color"];
+        let mut members = std::collections::BTreeMap::new();
+        for _ in 0..self.random.usize(..4) {
+            let name = self.of(&names);
+            members.insert(name, self.member(name, depth));
+        }
+        let members: Vec<String> =
+            members.into_iter().map(|(name, value)| format!(r#""{name}":{value}"#)).collect();
+        format!("{{{}}}", members.join(","))
+    }
+
+    /// Guesses stand at any place of a proposal, and where nothing is secret of what is stored.
+    fn member(&mut self, name: &str, depth: u32) -> String {
+        if name == "plain" && self.chance(2) {
+            return format!("{:?}", self.of(self.pool.guesses));
+        }
+        self.value(depth)
+    }
+
+    fn value(&mut self, depth: u32) -> String {
+        match self.random.u32(..12) {
+            0 if depth > 0 => self.object(depth - 1),
+            1 if depth > 0 => format!("[{},{}]", self.value(depth - 1), self.value(0)),
+            2 if depth > 0 => format!(r#"{{"$secret":{}}}"#, self.value(0)),
+            3 | 4 if self.is_proposal && self.pool.guesses_secrets => {
+                format!("{:?}", self.of(self.pool.guesses))
+            }
+            5 if self.is_proposal && self.pool.guesses_secrets => {
+                format!(r#"{{"$secret":{:?}}}"#, self.of(self.pool.guesses))
+            }
+            6 => format!("{:?}", self.fingerprint()),
+            7 => "null".into(),
+            8 => "true".into(),
+            9 => self.random.u32(..2000).to_string(),
+            _ => format!("\"word{}\"", self.random.u32(..100)),
+        }
+    }
+}
