@@ -52,6 +52,15 @@ impl Reply {
         matches!(self, Reply::Message(_))
     }
 
+    /// Whether a message of a stream is being told in parts: until it is told whole, the stream keeps what it is made of.
+    pub fn is_within_parts(&self) -> bool {
+        match self {
+            Reply::Watch(stream) => stream.is_within_parts(),
+            Reply::Audited(audited) => audited.is_within_parts(),
+            Reply::Changes(_) | Reply::Message(_) | Reply::Generated(_) | Reply::Ended => false,
+        }
+    }
+
     /// Whether it lasts as long as its client wants.
     pub fn is_stream(&self) -> bool {
         match self {

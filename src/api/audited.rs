@@ -202,6 +202,10 @@ impl Audited {
         self.is_stream
     }
 
+    pub(super) fn is_within_parts(&self) -> bool {
+        self.reply.is_within_parts()
+    }
+
     pub(super) fn is_end_stream(&self) -> bool {
         self.reply.is_end_stream()
     }

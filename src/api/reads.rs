@@ -9,7 +9,9 @@ use prost::Message;
 use tonic::Status;
 
 use crate::auth::{Access, Resource, Sight, Verb};
-use crate::engine::{At, Error, Explanation, Missing, RETRY_AFTER, Resolved, State, Viewer, keep_seen};
+use crate::engine::{
+    At, Cancelled, Error, Explanation, Missing, Resolved, State, Viewer, interruptible, keep_seen,
+};
 use crate::model::diff::{first_differences, unified};
 use crate::model::limits::TEXT_BYTES_MAX;
 use crate::model::pointer::Pointer;
@@ -291,24 +293,23 @@ impl Api {
             let version = side.as_ref().map_or("none".to_owned(), |resolved| resolved.at.version.to_string());
             format!("{}@{} version {version}", read.target.id, read.target.scope)
         });
-        let compare = move || {
-            let (changes, unified) =
-                compare(old.as_deref(), new.as_deref(), &from, &to, format, context_lines)?
-                    .ok_or_else(|| response_too_large(MESSAGE_BYTES_MAX))?;
+        let compare = move |cancelled: &Cancelled| {
+            let compared = compare(old.as_deref(), new.as_deref(), &from, &to, format, context_lines)?;
+            let Some((changes, unified)) = compared else { return Ok(None) };
+            cancelled.check()?;
             let head = |side: Option<Arc<Resolved>>| side.map(|side| document_message(&side, format, ""));
             let store_revision = state.revision.0;
-            Ok::<_, Status>(v1::DiffResponse {
+            Ok(Some(v1::DiffResponse {
                 older: head(old),
                 newer: head(new),
                 changes,
                 unified,
                 store_revision,
-            })
+            }))
         };
         // Two large documents without a line in common take seconds, in which other calls go on.
-        let compared = tokio::task::spawn_blocking(compare).await;
-        let response: v1::DiffResponse =
-            compared.map_err(|_| Error::Draining { retry_after: RETRY_AFTER })??;
+        let compared = self.engine.work(context.access().caller().actor(), compare).await?;
+        let response: v1::DiffResponse = compared.ok_or_else(|| response_too_large(MESSAGE_BYTES_MAX))?;
         fitting(response)
     }
 
@@ -327,8 +328,7 @@ impl Api {
             // A batch may ask for a thousand parts of one large document, without anything in between to wait for.
             false if resolved.content.as_str().len() > INLINE_BYTES_MAX => {
                 let (pointer, format) = (read.pointer.clone(), read.format);
-                let read = tokio::task::spawn_blocking(move || part(&resolved, &pointer, format)).await;
-                let document = read.map_err(|_| Error::Draining { retry_after: RETRY_AFTER })??;
+                let document = interruptible(move |_| part(&resolved, &pointer, format)).await?;
                 Found::Own(Box::new(document))
             }
             false => Found::Own(Box::new(part(&resolved, &read.pointer, read.format)?)),

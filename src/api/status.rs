@@ -426,6 +426,7 @@ fn reason_of_limit(limit: Limit) -> &'static str {
         Limit::Layers => "TOO_MANY_LAYERS",
         Limit::QueuedWrites => "TOO_MANY_WRITES",
         Limit::Watchers => "TOO_MANY_WATCHERS",
+        Limit::WatchedConfigs => "TOO_MANY_WATCHED_CONFIGS",
     }
 }
 

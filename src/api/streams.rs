@@ -110,6 +110,11 @@ impl WatchStream {
         self.subscription.waits();
     }
 
+    /// A message is being told in parts, which keeps the state that it is made of.
+    pub(super) fn is_within_parts(&self) -> bool {
+        self.subscription.is_within_parts()
+    }
+
     fn encode(&mut self, event: Event) -> Encoded {
         match event {
             Event::Changed { revision, state } => update_frame(self.epoch, revision, &state),

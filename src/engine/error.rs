@@ -79,6 +79,7 @@ pub enum Limit {
     Layers,
     QueuedWrites,
     Watchers,
+    WatchedConfigs,
 }
 
 /// What does not exist.

@@ -177,7 +177,7 @@ impl Engine {
         let resolver = Arc::new(Resolver::new(options.cache_bytes, vault.clone()));
         let supervisor = options.supervisor.clone();
         let newest = Arc::new(state.clone());
-        let (hub, watch) = Hub::start(newest, resolver.clone(), options.limits.watchers_max, &supervisor);
+        let (hub, watch) = Hub::start(newest, resolver.clone(), &options.limits, &supervisor);
         let processors = std::thread::available_parallelism().map_or(1, |count| count.get());
         let workers = Workers::new(processors);
         let (pipeline, commit) = Pipeline::start(store.clone(), state, vault.clone(), hub.clone(), &options);

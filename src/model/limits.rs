@@ -34,6 +34,8 @@ pub struct Limits {
     pub targets_max: usize,
     /// Watch streams on this server.
     pub watchers_max: usize,
+    /// Configs that one Watch follows: a target that follows a whole namespace counts as the configs of the namespace.
+    pub watched_configs_max: usize,
     /// Items on one page.
     pub page_size_max: usize,
 }
@@ -50,6 +52,7 @@ impl Default for Limits {
             request_ids_max: 1_000_000,
             targets_max: 1000,
             watchers_max: 100_000,
+            watched_configs_max: 200_000,
             page_size_max: 1000,
         }
     }

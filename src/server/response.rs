@@ -198,8 +198,8 @@ impl Telling {
         let patience = self.patience;
         while self.stalled().timer.as_mut().poll(context).is_ready() {
             let is_stream = self.reply.is_stream();
-            // What is not read of a stream costs one message. It may stay until there is too much of everything.
-            let may_stay = is_stream && !self.unread.is_short();
+            // What is not read of a stream costs one message, unless it is a part of more. It may stay until there is too much of everything.
+            let may_stay = is_stream && !self.reply.is_within_parts() && !self.unread.is_short();
             let stalled = self.stalled();
             if stalled.taken_bytes < TAKEN_BYTES_MIN && !may_stay {
                 return self.give_up();

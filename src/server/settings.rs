@@ -383,7 +383,7 @@ pub struct ServeArgs {
     pub otlp_sampled: Option<f64>,
 
     /// Limits by name: layer_bytes_max, document_bytes_max, layers_max, changes_max, commit_bytes_max, request_bytes_max,
-    /// request_ids_max, targets_max, watchers_max, page_size_max
+    /// request_ids_max, targets_max, watchers_max, watched_configs_max, page_size_max
     #[arg(long, env = "CONFWATCH_LIMITS", value_name = "NAME=VALUE,...")]
     pub limits: Option<LimitValues>,
 

@@ -37,6 +37,7 @@ mod values;
 mod visibility;
 mod watch;
 mod watch_ending;
+mod watch_namespaces;
 mod watch_parts;
 mod watch_resume;
 mod watching;

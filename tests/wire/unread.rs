@@ -202,35 +202,54 @@ async fn a_response_is_given_up_in_the_middle_by_a_reset_that_clients_understand
     assert_eq!(end(response).await.expect_err("a reset"), Reason::ENHANCE_YOUR_CALM);
 }
 
-#[tokio::test]
-async fn a_watch_that_is_not_read_stays_until_there_is_too_much_of_everything() {
-    let server = start().await;
+/// Opens a watch of all configs, of which nothing is taken.
+async fn unread_watch(server: &TestServer, configs: usize) -> (Stingy, RecvStream) {
     let mut writer = server.client().await;
-    for at in 0..8 {
+    for at in 0..configs {
         let change = Change { config: format!("part-{at}"), ..replace("/", &large("y")) };
         writer.set(set(change)).await.expect("set");
     }
-    let counts = server.running.unread_counts();
     // The parts of its snapshot are no shared documents, and count.
     let all = WatchTarget { namespace: "test".into(), config: "*".into(), ..Default::default() };
     let request = WatchRequest { targets: vec![all], ..Default::default() };
-    let mut client = Stingy::connect(&server, 0).await;
-    let stream = client.call("Watch", &request).await.await.expect("it opens");
-    while counts.bytes() == 0 {
+    let mut client = Stingy::connect(server, 0).await;
+    let stream = client.call("Watch", &request).await.await.expect("it opens").into_body();
+    while server.running.unread_counts().bytes() == 0 {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
+    (client, stream)
+}
+
+async fn end_of_stream(mut body: RecvStream) -> String {
+    assert!(body.data().await.is_none(), "there is no room for anything");
+    let trailers = body.trailers().await.expect("an end").expect("an end");
+    reason_of(&Status::from_header_map(&trailers).expect("a status"))
+}
+
+#[tokio::test]
+async fn a_watch_that_is_not_read_stays_until_there_is_too_much_of_everything() {
+    let server = start().await;
+    // With the one that is there, two: a message of one part.
+    let (mut client, stream) = unread_watch(&server, 1).await;
+    tokio::time::sleep(3 * SHORT).await;
+    assert_eq!(server.running.unread_counts().given_up.load(Relaxed), 0);
     // Others on the connection hold so much that somebody has to go.
     let mut ends = vec![];
     for _ in 0..4 {
-        ends.push(end(client.call("Get", &get("/")).await));
+        ends.push(tokio::spawn(end(client.call("Get", &get("/")).await)));
     }
     for end in ends {
-        reason_of(&end.await.expect("nothing was sent of it"));
+        reason_of(&end.await.expect("no panic").expect("nothing was sent of it"));
     }
-    let mut body = stream.into_body();
-    assert!(body.data().await.is_none(), "there is no room for anything");
-    let trailers = body.trailers().await.expect("an end").expect("an end");
-    assert_eq!(reason_of(&Status::from_header_map(&trailers).expect("a status")), "RESPONSE_NOT_TAKEN");
+    assert_eq!(end_of_stream(stream).await, "RESPONSE_NOT_TAKEN");
+}
+
+#[tokio::test]
+async fn a_watch_that_is_not_read_in_the_middle_of_a_message_is_given_up() {
+    let server = start().await;
+    let (_client, stream) = unread_watch(&server, 7).await;
+    assert_eq!(end_of_stream(stream).await, "RESPONSE_NOT_TAKEN");
+    assert_eq!(server.running.unread_counts().given_up.load(Relaxed), 1);
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use arc_swap::{ArcSwap, Guard};
 use tokio::sync::watch;
 
+use crate::model::limits::Limits;
 use crate::model::{Commit, ConfigId, Governs, LayerKey, Namespace, Revision, Scope};
 use crate::supervise::{Heart, OnPanic, Supervisor};
 
@@ -34,6 +35,8 @@ use super::wheel::Tick;
 pub struct Hub {
     pub(in super::super) resolver: Arc<Resolver>,
     watchers_max: usize,
+    /// By one stream.
+    pub(super) watched_configs_max: usize,
     table: Mutex<Table>,
     /// What streams of several targets are told of: replaced after the marks that lead to it are made.
     state: ArcSwap<State>,
@@ -87,13 +90,14 @@ impl Hub {
     pub fn start(
         state: Arc<State>,
         resolver: Arc<Resolver>,
-        watchers_max: usize,
+        limits: &Limits,
         supervisor: &Supervisor,
     ) -> (Arc<Hub>, JoinHandle<()>) {
         let started = Instant::now();
         let hub = Arc::new(Hub {
             resolver,
-            watchers_max,
+            watchers_max: limits.watchers_max,
+            watched_configs_max: limits.watched_configs_max,
             reached: watch::Sender::new(state.revision),
             table: Mutex::new(Table::new(started)),
             started,
@@ -171,9 +175,9 @@ impl Hub {
         self.deliveries.load(Ordering::Relaxed)
     }
 
-    /// Targets that streams follow in a namespace, each as often as it is followed.
+    /// Configs that streams follow in a namespace, each as often as it is followed.
     pub fn watcher_count_of(&self, namespace: &Namespace) -> u64 {
-        self.table().watchers.of(namespace)
+        self.table().watchers.of(namespace, &self.state())
     }
 
     /// How long the state has been waiting that waits the longest for the client of its stream to make room for it.

@@ -16,6 +16,7 @@ mod subscription;
 mod table;
 mod token;
 mod waiting;
+mod walk;
 mod watchers;
 mod wheel;
 

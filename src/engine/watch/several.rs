@@ -1,13 +1,19 @@
 //! A stream of several targets: what its client knows of each, and messages of what changed, in parts if they are large. Knows
 //! nothing of waking.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
-use crate::auth::Sight;
+use tokio::task::coop::consume_budget;
+
+use crate::auth::{Sight, is_reserved};
+use crate::model::quota::Quota;
 use crate::model::text::Format;
-use crate::model::{ConfigId, ConfigName, Digest, Namespace, Scope};
+use crate::model::{ConfigId, ConfigName, Digest, Namespace, Revision, Scope};
 
+use super::super::error::Error;
 use super::super::resolve::{Resolver, Target, View};
 use super::super::sight::Secrets;
 use super::super::state::State;
@@ -15,12 +21,25 @@ use super::cell::Cell;
 use super::message::{Event, Known, TargetState, TargetStatus};
 use super::subscriber::{Mark, Subscriber};
 use super::table::Table;
+use super::walk::{Step, Walk};
+use super::watchers::Watches;
 
 /// Text of the documents of one message, and what it may have besides: a message stays below the 4 MiB that gRPC
 /// clients receive by default.
 const PART_BYTES_MAX: usize = (4 << 20) - (256 << 10);
 /// States of one message.
 const PART_STATES_MAX: usize = 1000;
+/// Targets and configs that are looked at for one message, or before others have their turn.
+const PART_LOOKS_MAX: usize = 1000;
+/// Configs that a step of a walk has looked at without a name to show for it count like so many targets.
+const SCAN_LOOKS: usize = 32;
+/// A namespace can grow after streams were opened that follow it. Then it may have so many times the watchers of its quota.
+const GROWTH_MAX: u64 = 2;
+/// Below so many watchers of a namespace its quota is not looked at again.
+const WATCHERS_UNCHECKED: u64 = 1000;
+/// So many looks, or so many bytes, take a unit of what a task of tokio may do before others have their turn: it has 128 of them.
+const LOOKS_OF_A_TURN: usize = 32;
+const BYTES_OF_A_TURN: usize = 128 << 10;
 
 /// The targets of a stream, in the order of its request, and the message that is being told.
 pub(super) struct Several {
@@ -30,6 +49,8 @@ pub(super) struct Several {
     sight: Sight,
     /// What was shown before, and the targets whose cells are others since: the client has yet to hear of the difference.
     seen_before: Option<(Sight, Vec<u32>)>,
+    /// Of the parts that were made: in units that the task has yet to be charged with.
+    cost: usize,
 }
 
 /// A target, and what the client knows of it.
@@ -53,15 +74,40 @@ pub(super) struct FollowedMany {
     pub secrets: Secrets,
     pub format: Format,
     pub known: HashMap<ConfigName, Digest>,
+    /// How many targets followed the namespace when this one came, with it.
+    pub rank: u64,
 }
 
 /// A message that is being made: from one state, however many parts it takes.
 struct Sending {
     state: Arc<State>,
     kind: Kind,
-    looks: std::vec::IntoIter<Look>,
+    listed: std::vec::IntoIter<Look>,
+    /// What comes after them.
+    walk: Option<Walk>,
+    /// For a walk of an update: what was shown before. Only what is shown otherwise now is looked at.
+    seen_before: Option<Sight>,
     /// Looked at already, and too large for the part before.
     carried: Option<TargetState>,
+    /// A part was sent, so that the message must be ended.
+    is_begun: bool,
+}
+
+/// What comes next of a message that is being made.
+pub(super) enum Part {
+    Event(Event),
+    /// There may be more, after others had their turn.
+    Later,
+    /// There was nothing to tell after all, up to this revision.
+    Nothing(Revision),
+}
+
+/// Why a look found nothing to tell.
+enum Nothing {
+    /// There is nothing more to look at.
+    Left,
+    /// This is enough for one turn.
+    ForNow,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -80,7 +126,7 @@ enum Look {
 
 impl Several {
     pub fn new(targets: Vec<Followed>, sight: Sight) -> Several {
-        Several { targets, sending: None, sight, seen_before: None }
+        Several { targets, sending: None, sight, seen_before: None, cost: 0 }
     }
 
     /// From now on it shows what this one may see. The next message tells what that changes.
@@ -108,67 +154,118 @@ impl Several {
         &self.targets
     }
 
-    /// Starts the message that says what every target is.
-    pub fn start_snapshot(&mut self, state: Arc<State>, reset: bool) {
-        let mut looks = vec![];
-        for (place, target) in (0..).zip(&self.targets) {
-            match target {
-                Followed::One(_) => looks.push(Look::One(place)),
-                Followed::Many(many) => {
-                    looks.extend(many.names(&state).into_iter().map(|name| Look::OneOfMany(place, name)));
-                }
-            }
+    /// Ready when the task that tells has paid for the parts that were made before: others may be waiting for their turn. What one update
+    /// takes costs nothing.
+    pub fn poll_turn(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        while self.cost > 0 {
+            ready!(pin!(consume_budget()).poll(context));
+            self.cost -= 1;
         }
+        Poll::Ready(())
+    }
+
+    /// Whether a message is being told in parts, which keeps the state that it is made of.
+    pub fn is_telling(&self) -> bool {
+        self.sending.is_some()
+    }
+
+    /// Starts the message that says what every target is. Nothing is looked at yet, and nothing is listed: a namespace can have very
+    /// many configs.
+    pub fn start_snapshot(&mut self, state: Arc<State>, reset: bool) {
         self.seen_before = None;
-        let looks = looks.into_iter();
-        self.sending = Some(Sending { state, kind: Kind::Snapshot { reset }, looks, carried: None });
+        self.sending = Some(Sending {
+            state,
+            kind: Kind::Snapshot { reset },
+            listed: vec![].into_iter(),
+            walk: Some(Walk::all()),
+            seen_before: None,
+            carried: None,
+            is_begun: false,
+        });
     }
 
     /// Starts the message that says what changed, if anything did. The marks must be those up to the state.
     pub fn start_update(&mut self, state: Arc<State>, marks: Vec<Mark>) {
-        let mut looks: Vec<_> = marks.into_iter().map(Look::Marked).collect();
+        let mut listed: Vec<_> = marks.into_iter().map(Look::Marked).collect();
+        let (mut walk, mut seen_before) = (None, None);
         if let Some((before, others)) = self.seen_before.take() {
-            looks.extend(others.into_iter().map(Look::One));
-            for (place, target) in (0..).zip(&self.targets) {
-                let Followed::Many(many) = target else { continue };
-                let names = many.names(&state).into_iter();
-                let others =
-                    names.filter(|name| many.seen_by(&before, name) != many.seen_by(&self.sight, name));
-                looks.extend(others.map(|name| Look::OneOfMany(place, name)));
-            }
+            listed.extend(others.into_iter().map(Look::One));
+            walk = Some(Walk::namespaces());
+            seen_before = Some(before);
         }
-        self.sending = Some(Sending { state, kind: Kind::Update, looks: looks.into_iter(), carried: None });
+        let listed = listed.into_iter();
+        let (kind, carried, is_begun) = (Kind::Update, None, false);
+        self.sending = Some(Sending { state, kind, listed, walk, seen_before, carried, is_begun });
     }
 
-    /// The next part of what is being told. `None` if nothing is, or there is nothing to tell after all.
-    pub fn next_part(&mut self, resolver: &Resolver) -> Option<Event> {
-        let mut sending = self.sending.take()?;
-        let (mut states, mut bytes) = (vec![], 0);
-        while let Some(state) = sending.carried.take().or_else(|| self.look_at_next(&mut sending, resolver)) {
+    /// The next part of what is being told. `None`: nothing is. Fails once a namespace has grown so much that it has too many watchers.
+    pub fn next_part(&mut self, resolver: &Resolver) -> Option<Result<Part, Error>> {
+        let sending = self.sending.take()?;
+        Some(self.part_of(sending, resolver))
+    }
+
+    fn part_of(&mut self, mut sending: Sending, resolver: &Resolver) -> Result<Part, Error> {
+        let (mut states, mut bytes, mut looks_left) = (vec![], 0, PART_LOOKS_MAX);
+        let more = loop {
+            let looked = match sending.carried.take() {
+                Some(state) => Ok(state),
+                None => self.look_at_next(&mut sending, resolver, &mut looks_left)?,
+            };
+            let state = match looked {
+                Ok(state) => state,
+                Err(Nothing::Left) => break false,
+                Err(Nothing::ForNow) => break true,
+            };
             let more = state.bytes_max();
             if !states.is_empty() && (bytes + more > PART_BYTES_MAX || states.len() >= PART_STATES_MAX) {
                 sending.carried = Some(state);
-                break;
+                break true;
             }
             bytes += more;
             states.push(state);
-        }
-        let (revision, more) = (sending.state.revision, sending.carried.is_some());
-        let event = match sending.kind {
-            Kind::Snapshot { reset } => Some(Event::Snapshot { revision, states, more, reset }),
-            Kind::Update if states.is_empty() => None,
-            Kind::Update => Some(Event::Update { revision, states, more }),
         };
+        self.cost += (PART_LOOKS_MAX - looks_left) / LOOKS_OF_A_TURN + bytes / BYTES_OF_A_TURN;
+        let is_empty = states.is_empty();
+        let (revision, kind, is_begun) = (sending.state.revision, sending.kind, sending.is_begun);
         if more {
+            sending.is_begun |= !is_empty;
             self.sending = Some(sending);
         }
-        event
+        Ok(match kind {
+            _ if more && is_empty => Part::Later,
+            Kind::Update if is_empty && !is_begun => Part::Nothing(revision),
+            Kind::Snapshot { reset } => Part::Event(Event::Snapshot { revision, states, more, reset }),
+            Kind::Update => Part::Event(Event::Update { revision, states, more }),
+        })
     }
 
     /// The next target that the client is to be told of. From here on it knows it.
-    fn look_at_next(&mut self, sending: &mut Sending, resolver: &Resolver) -> Option<TargetState> {
+    fn look_at_next(
+        &mut self,
+        sending: &mut Sending,
+        resolver: &Resolver,
+        looks_left: &mut usize,
+    ) -> Result<Result<TargetState, Nothing>, Error> {
         loop {
-            let look = sending.looks.next()?;
+            if *looks_left == 0 {
+                return Ok(Err(Nothing::ForNow));
+            }
+            let look = match sending.listed.next() {
+                Some(look) => look,
+                None => {
+                    let walk = sending.walk.as_mut();
+                    match walk.and_then(|walk| walk.next(&self.targets, &sending.state)) {
+                        None => return Ok(Err(Nothing::Left)),
+                        Some(Step::One(place)) => Look::One(place),
+                        Some(Step::OneOfMany(place, config)) => Look::OneOfMany(place, config),
+                        Some(Step::Scanned) => {
+                            *looks_left = looks_left.saturating_sub(SCAN_LOOKS);
+                            continue;
+                        }
+                    }
+                }
+            };
+            *looks_left -= 1;
             let (place, config) = match &look {
                 Look::Marked(mark) => (mark.place, mark.told.as_ref().map(|told| &told.target.id.config)),
                 Look::One(place) => (*place, None),
@@ -180,24 +277,36 @@ impl Several {
                     Kind::Update => one.look(&sending.state, resolver),
                 },
                 (Followed::Many(many), Some(config)) => {
-                    many.look(sending, config, many.seen_by(&self.sight, config), &look, resolver)
+                    let seen = many.seen_by(&self.sight, config);
+                    let is_same = |before| many.seen_by(before, config) == seen;
+                    if matches!(look, Look::OneOfMany(..))
+                        && sending.seen_before.as_ref().is_some_and(is_same)
+                    {
+                        continue;
+                    }
+                    let looked = many.look(sending, config, seen, &look, resolver);
+                    if looked.is_some() {
+                        many.check_growth(&sending.state)?;
+                    }
+                    looked
                 }
                 (Followed::One(_), Some(_)) | (Followed::Many(_), None) => {
                     unreachable!("a config is named where many are followed, and only there")
                 }
             };
-            if looked.is_some() {
-                return looked;
+            if let Some(state) = looked {
+                return Ok(Ok(state));
             }
         }
     }
 }
 
 impl Followed {
-    pub fn namespace(&self) -> &Namespace {
+    /// What it counts as.
+    pub fn watches(&self) -> Watches<'_> {
         match self {
-            Followed::One(one) => &one.cell.target.id.namespace,
-            Followed::Many(many) => &many.namespace,
+            Followed::One(one) => Watches::One(&one.cell.target.id.namespace),
+            Followed::Many(many) => Watches::All(&many.namespace),
         }
     }
 }
@@ -240,12 +349,22 @@ impl FollowedOne {
 }
 
 impl FollowedMany {
-    /// The configs that there are, and those of which the client holds something.
-    fn names(&self, state: &State) -> BTreeSet<ConfigName> {
-        let there = state
-            .configs_of(&self.namespace)
-            .filter(|config| !config.is_deleted() && config.id.config.is_ordinary());
-        there.map(|config| &config.id.config).chain(self.known.keys()).cloned().collect()
+    /// Fails if the namespace has grown so much since that it has too many watchers: those that came last have to go.
+    fn check_growth(&self, state: &State) -> Result<(), Error> {
+        let watchers = self.rank.saturating_mul(self.known.len() as u64);
+        if watchers <= WATCHERS_UNCHECKED || is_reserved(&self.namespace) {
+            return Ok(());
+        }
+        let limit = state.quotas().of(&self.namespace).get(Quota::Watchers);
+        match limit {
+            Some(limit) if watchers > limit.saturating_mul(GROWTH_MAX) => Err(Error::QuotaExceeded {
+                namespace: self.namespace.clone(),
+                quota: Quota::Watchers,
+                found: watchers,
+                limit,
+            }),
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// How a config stands for somebody. `None`: it is not shown, as if it were not there.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use tokio_stream::Stream;
@@ -13,15 +13,16 @@ use crate::auth::Sight;
 use crate::model::text::Format;
 use crate::model::{ConfigId, ConfigName, Digest, Namespace, Revision, Scope};
 
-use super::super::error::Error;
+use super::super::error::{Error, Limit};
 use super::super::resolve::{Target, View};
 use super::super::sight::Secrets;
 use super::super::state::State;
 use super::hub::Hub;
 use super::message::{Event, Known, TargetState, TargetStatus};
-use super::several::{Followed, FollowedMany, FollowedOne, Several};
+use super::several::{Followed, FollowedMany, FollowedOne, Part, Several};
 use super::subscriber::Subscriber;
 use super::token::ResumeToken;
+use super::watchers::Watches;
 use super::wheel::Wheel;
 
 /// What to watch, and where the client left off.
@@ -57,10 +58,11 @@ impl WatchSelector {
         matches!(self, WatchSelector::Config(..))
     }
 
-    fn namespace(&self) -> &Namespace {
+    /// What it counts as.
+    fn watches(&self) -> Watches<'_> {
         match self {
-            WatchSelector::Config(id, _) => &id.namespace,
-            WatchSelector::Namespace(namespace, _) => namespace,
+            WatchSelector::Config(id, _) => Watches::One(&id.namespace),
+            WatchSelector::Namespace(namespace, _) => Watches::All(namespace),
         }
     }
 }
@@ -101,7 +103,8 @@ impl Hub {
         let alone = matches!(options.targets.as_slice(), [target] if target.selector.is_config());
         let mut table = self.table();
         let state = self.state();
-        let namespaces = options.targets.iter().map(|target| target.selector.namespace());
+        self.check_configs(&options.targets, &state)?;
+        let namespaces = options.targets.iter().map(|target| target.selector.watches());
         let counted = table.watchers.add(namespaces.clone(), &state);
         counted.inspect_err(|_| _ = self.quota_refusals.fetch_add(1, Relaxed))?;
         let subscriber = self.add(&mut table, Wheel::ticks_of(interval));
@@ -127,7 +130,9 @@ impl Hub {
                     };
                     table.follow_namespace(&subscriber, place, &namespace, &scope, (view, secrets));
                     let known = if reset { HashMap::new() } else { held.into_iter().collect() };
-                    Followed::Many(Box::new(FollowedMany { namespace, scope, view, secrets, format, known }))
+                    let rank = table.watchers.all_of(&namespace);
+                    let many = FollowedMany { namespace, scope, view, secrets, format, known, rank };
+                    Followed::Many(Box::new(many))
                 }
             });
         }
@@ -140,6 +145,23 @@ impl Hub {
         let stage = Stage::Opening { reset };
         let (hub, revision) = (self.clone(), Revision::ZERO);
         Ok(Subscription { hub, subscriber, following, revision, stage, is_waiting: false })
+    }
+}
+
+impl Hub {
+    /// Refuses a stream that would follow more configs than one may: what it knows of each takes memory.
+    fn check_configs(&self, targets: &[WatchTarget], state: &State) -> Result<(), Error> {
+        let covered = targets.iter().map(|target| target.selector.watches().configs(state));
+        let found = covered.sum::<u64>();
+        match found > self.watched_configs_max as u64 {
+            true => Err(Error::LimitReached {
+                limit_name: Limit::WatchedConfigs,
+                what: "configs followed by one watch stream",
+                found: usize::try_from(found).unwrap_or(usize::MAX),
+                limit: self.watched_configs_max,
+            }),
+            false => Ok(()),
+        }
     }
 }
 
@@ -199,39 +221,69 @@ impl Subscription {
         }
     }
 
-    fn next_event(&mut self) -> Option<Result<Event, Error>> {
-        let Subscription { hub, subscriber, following, revision, stage, is_waiting: _ } = self;
-        if let Following::Several(several) = following
-            && let Some(part) = several.next_part(&hub.resolver)
-        {
-            return Some(Ok(part));
-        }
-        if hub.is_draining() {
-            *stage = Stage::Ended;
-            return Some(Err(Error::Draining { retry_after: super::super::RETRY_AFTER }));
-        }
-        let (event, looked) = match following {
-            Following::Alone(one) => one.next(stage, hub, *revision),
-            Following::Several(several) => {
-                // First the state: the marks that lead to it are then made.
-                let state = hub.state();
-                let marks = subscriber.take_marks(state.revision);
-                match std::mem::replace(stage, Stage::Open) {
-                    Stage::Opening { reset } => several.start_snapshot(Arc::clone(&state), reset),
-                    Stage::Open | Stage::Ended if marks.is_empty() && !several.sees_otherwise() => {}
-                    Stage::Open | Stage::Ended => several.start_update(Arc::clone(&state), marks),
+    /// A message is being told in parts, and is not told whole.
+    pub fn is_within_parts(&self) -> bool {
+        matches!(&self.following, Following::Several(several) if several.is_telling())
+    }
+
+    /// The next event, if there is one now. A stream of several targets may have to leave others their turn first.
+    fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Event, Error>>> {
+        loop {
+            let Subscription { hub, subscriber, following, revision, stage, is_waiting: _ } = self;
+            if let Following::Several(several) = following {
+                ready!(several.poll_turn(context));
+                match several.next_part(&hub.resolver) {
+                    Some(Ok(Part::Event(part))) => return Poll::Ready(Some(Ok(self.tells(part)))),
+                    Some(Ok(Part::Later)) => continue,
+                    Some(Ok(Part::Nothing(looked))) => return Poll::Ready(self.progress(looked).map(Ok)),
+                    Some(Err(error)) => {
+                        *stage = Stage::Ended;
+                        return Poll::Ready(Some(Err(error)));
+                    }
+                    None => {}
                 }
-                (several.next_part(&hub.resolver), state.revision)
             }
-        };
-        let event = event.or_else(|| {
-            // The target may have been told of a state before the hub had reached it.
-            let revision = looked.max(*revision);
-            subscriber.take_progress(revision).then_some(Event::Progress { revision })
-        })?;
-        *revision = event.revision();
-        subscriber.sends_at(hub.tick());
-        Some(Ok(event))
+            if hub.is_draining() {
+                *stage = Stage::Ended;
+                let draining = Error::Draining { retry_after: super::super::RETRY_AFTER };
+                return Poll::Ready(Some(Err(draining)));
+            }
+            let looked = match following {
+                Following::Alone(one) => match one.next(stage, hub, *revision) {
+                    (Some(event), _) => return Poll::Ready(Some(Ok(self.tells(event)))),
+                    (None, looked) => looked,
+                },
+                Following::Several(several) => {
+                    // First the state: the marks that lead to it are then made.
+                    let state = hub.state();
+                    let marks = subscriber.take_marks(state.revision);
+                    match std::mem::replace(stage, Stage::Open) {
+                        Stage::Opening { reset } => several.start_snapshot(Arc::clone(&state), reset),
+                        Stage::Open | Stage::Ended if marks.is_empty() && !several.sees_otherwise() => {}
+                        Stage::Open | Stage::Ended => several.start_update(Arc::clone(&state), marks),
+                    }
+                    if several.is_telling() {
+                        continue;
+                    }
+                    state.revision
+                }
+            };
+            return Poll::Ready(self.progress(looked).map(Ok));
+        }
+    }
+
+    /// Says that nothing changed up to the revision that was looked at, if somebody wants to know.
+    fn progress(&mut self, looked: Revision) -> Option<Event> {
+        // The target may have been told of a state before the hub had reached it.
+        let revision = looked.max(self.revision);
+        let is_wanted = self.subscriber.take_progress(revision);
+        is_wanted.then(|| self.tells(Event::Progress { revision }))
+    }
+
+    fn tells(&mut self, event: Event) -> Event {
+        self.revision = event.revision();
+        self.subscriber.sends_at(self.hub.tick());
+        event
     }
 }
 
@@ -275,7 +327,7 @@ impl Stream for Subscription {
         self.waits_no_more();
         // Before looking: what comes after the look wakes.
         self.subscriber.register(context.waker());
-        let Some(event) = self.next_event() else { return Poll::Pending };
+        let Some(event) = ready!(self.poll_event(context)) else { return Poll::Pending };
         if matches!(event, Ok(Event::Snapshot { .. } | Event::Update { .. } | Event::Changed { .. })) {
             self.hub.deliveries.fetch_add(1, Relaxed);
         }
@@ -292,12 +344,12 @@ impl Drop for Subscription {
         self.hub.progress_waiters().remove(&id);
         match &self.following {
             Following::Alone(one) => {
-                table.watchers.remove([&one.cell.target.id.namespace].into_iter());
+                table.watchers.remove([Watches::One(&one.cell.target.id.namespace)].into_iter());
                 one.cell.alone().remove(id, 0);
                 table.release(&one.cell);
             }
             Following::Several(several) => {
-                table.watchers.remove(several.targets().iter().map(Followed::namespace));
+                table.watchers.remove(several.targets().iter().map(Followed::watches));
                 for (place, target) in (0..).zip(several.targets()) {
                     match target {
                         Followed::One(one) => {

@@ -19,6 +19,7 @@ use crate::engine::watch::{
     Event, Held, Subscription, TargetStatus, WatchOptions, WatchSelector, WatchTarget,
 };
 use crate::engine::{Encoding, Loading, MasterKeySource, Secrets};
+use crate::model::limits::Limits;
 use crate::model::text::Format;
 use crate::model::{
     Commit, ConfigChange, ConfigName, Content, Digest, Epoch, LayerChange, LayerKind, Namespace, Scope,
@@ -58,7 +59,7 @@ impl World {
     fn with_cache(bytes_max: u64) -> World {
         let state = Arc::new(Loading::default().state(Epoch(7), Head::EMPTY));
         let (hub, thread) =
-            Hub::start(state.clone(), resolver(&state, bytes_max), 10_000, &Supervisor::default());
+            Hub::start(state.clone(), resolver(&state, bytes_max), &limits(10_000), &Supervisor::default());
         hub.close();
         thread.join().expect("the thread ends");
         World { hub, states: vec![state], untold: BTreeMap::new() }
@@ -266,6 +267,10 @@ impl Client {
     fn wakes(&self) -> usize {
         self.woken.count.load(Ordering::SeqCst)
     }
+}
+
+fn limits(watchers_max: usize) -> Limits {
+    Limits { watchers_max, ..Limits::default() }
 }
 
 fn id(config: usize) -> ConfigId {
@@ -536,7 +541,7 @@ fn readers_on_threads_of_their_own_are_told_the_state_of_each_revision_and_end_w
     const COMMITS: u64 = 400;
     let mut world = World::new();
     let (hub, thread) =
-        Hub::start(world.newest(), resolver(&world.newest(), 1 << 20), 100, &Supervisor::default());
+        Hub::start(world.newest(), resolver(&world.newest(), 1 << 20), &limits(100), &Supervisor::default());
     world.hub = hub.clone();
     let world = RwLock::new(world);
     let targets = [
