@@ -5,4 +5,9 @@ set -euo pipefail
 cd "$(dirname "$0")"
 
 ./tools/install.sh
-CONFWATCH_REQUIRE_TOOLS=1 CONFWATCH_KILL_ROUNDS="${CONFWATCH_KILL_ROUNDS:-100}" cargo test "$@"
+export CONFWATCH_REQUIRE_TOOLS=1 CONFWATCH_KILL_ROUNDS="${CONFWATCH_KILL_ROUNDS:-100}"
+cargo test "$@"
+if [ $# = 0 ]; then
+    # What the server promises holds with authentication, too. The same binary: nothing is built again.
+    CONFWATCH_TEST_AUTH=on cargo test --test wire
+fi

@@ -83,6 +83,8 @@ impl Supervisor {
         mut run: impl FnMut(&Heart) + Send + 'static,
     ) -> io::Result<JoinHandle<()>> {
         let supervisor = self.clone();
+        // Before it runs, since it may have ended when this returns.
+        self.set_running(name, true);
         let thread = thread::Builder::new().name(name.to_owned()).spawn(move || {
             let heart = Heart { name, supervisor: supervisor.clone() };
             let mut backoff = Backoff::new();
@@ -94,9 +96,8 @@ impl Supervisor {
                 supervisor.set_running(name, true);
             }
             supervisor.set_running(name, false);
-        })?;
-        self.set_running(name, true);
-        Ok(thread)
+        });
+        thread.inspect_err(|_| self.set_running(name, false))
     }
 
     /// Runs what `make` makes in a task of the runtime until it is over. With `OnPanic::Restart` another one is made after each panic. Must

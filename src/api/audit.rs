@@ -33,7 +33,7 @@ use super::status::{audit_log_unreadable, broken};
 use filter::Filter;
 use sight::AuditSight;
 
-pub use trail::{Trail, TrailItem};
+pub use trail::{Gap, Trail, TrailItem};
 
 /// As many streams of the audit trail may be open.
 pub(super) const STREAMS_MAX: usize = 100;
@@ -94,15 +94,20 @@ impl AuditService for Api {
         let prove = move || {
             recorder.flush();
             let newest = *recorder.newest().borrow();
-            recorder.dir().map(|dir| audit::prove(dir, Some(newest))).transpose()
+            recorder.dir().map(|dir| audit::prove_rooms(dir, Some(newest))).transpose()
         };
         let records = spawn_blocking(prove).await.map_err(|error| broken(&error))?;
         let records = records.map_err(|error| audit_log_unreadable(&error))?;
-        let records = records.map(entry::records_proof).unwrap_or_default();
+        let mut rooms = records.map(entry::records_proofs).unwrap_or_default().into_iter();
+        let records = rooms.next().unwrap_or_default();
+        let denials: Vec<ChainProof> = rooms.collect();
+        let are_intact =
+            |mut chains: std::slice::Iter<'_, ChainProof>| chains.all(|chain| chain.broken.is_none());
         Ok(Response::new(AuditServiceVerifyResponse {
-            intact: commits.broken.is_none() && records.broken.is_none(),
+            intact: commits.broken.is_none() && records.broken.is_none() && are_intact(denials.iter()),
             commits: Some(commits),
             records: Some(records),
+            denials,
         }))
     }
 }
@@ -176,6 +181,9 @@ impl Following {
                 return Err(Error::Draining { retry_after: RETRY_AFTER }.into());
             }
             if let Some(item) = self.trail.take().await? {
+                if let TrailItem::Gap(gap) = item {
+                    return Ok(self.response(Event::Gap(gap.into())));
+                }
                 if let Some(entry) = self.told(item) {
                     return Ok(self.response(Event::Entry(entry)));
                 }
@@ -202,6 +210,7 @@ impl Following {
             TrailItem::Change(sealed) => {
                 (entry::of_commit(&sealed, &self.filter, &self.sight), sealed.commit.time)
             }
+            TrailItem::Gap(_) => return None,
             TrailItem::Record(record) => {
                 let time = record.event.time;
                 (entry::of_record(*record, &self.filter, &self.sight), time)

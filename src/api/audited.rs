@@ -1,8 +1,9 @@
 //! Word to the audit log. Of calls and streams that are shut out where their end leaves the server, so that no handler can forget it: what is
 //! recorded is what the client is told. Of secrets that are shown where they are shown. Knows no handler, and nothing of files.
 
+use std::collections::BTreeSet;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use http::header::HeaderMap;
@@ -15,6 +16,7 @@ use super::Api;
 use super::answer::{Answer, Reply};
 use super::codec::Encoded;
 use super::context::{self, CallContext};
+use super::framed::is_stream;
 use super::peer::Peer;
 use super::status::STATED_REASON;
 use crate::audit::{Entry, Kind, Place, Recorder};
@@ -110,7 +112,19 @@ impl Api {
             return Viewer::new(context.sight());
         }
         let (sight, recorder, context) = (context.sight(), self.recorder.clone(), context.clone());
-        Viewer::with(sight, Arc::new(move |id, scope| revealed(&recorder, &context, id, scope)))
+        if is_stream(context.method()) {
+            return Viewer::with(sight, Arc::new(move |id, scope| revealed(&recorder, &context, id, scope)));
+        }
+        // One call shows the same secrets in several places of its answer.
+        let told = Mutex::new(BTreeSet::new());
+        let tell = move |id: &ConfigId, scope: &Scope| {
+            let is_new =
+                told.lock().unwrap_or_else(PoisonError::into_inner).insert((id.clone(), scope.clone()));
+            if is_new {
+                revealed(&recorder, &context, id, scope);
+            }
+        };
+        Viewer::with(sight, Arc::new(tell))
     }
 
     /// Tells that a caller is given a document, if that has secrets as they are. `context` is made only then.

@@ -281,7 +281,7 @@ fn service_of(path: &str) -> &str {
 }
 
 /// Whether a call is answered for as long as its client wants.
-fn is_stream(path: &str) -> bool {
+pub(super) fn is_stream(path: &str) -> bool {
     matches!(path.rsplit('/').next(), Some("Watch" | "StreamChanges" | "Stream"))
 }
 

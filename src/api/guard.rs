@@ -92,7 +92,7 @@ impl Guard {
     /// Checks every call by the policy and the tokens that the engine has, and JSON web tokens by the keys of their issuer. Fails if what
     /// is stored cannot be read. Must be called within a tokio runtime.
     pub fn on(engine: Arc<Engine>, keeper: Option<Keeper>) -> Result<Guard, RulesError> {
-        let rules = Arc::new(Rules::new(&engine.state(), keeper)?);
+        let rules = Arc::new(Rules::new(&engine.state(), keeper, engine.credential_clock())?);
         let follower = engine.supervisor().task("access", OnPanic::Restart, {
             let (engine, rules) = (Arc::downgrade(&engine), rules.clone());
             move || rules::follow(engine.clone(), rules.clone())
@@ -122,7 +122,7 @@ impl Guard {
             Mode::Off(believing) => return Admission::Now(Ok(believing.access(headers))),
             Mode::On(checking) => checking,
         };
-        let now = checking.engine.now();
+        let now = checking.engine.credential_time();
         checking.rules.look(&checking.engine.state());
         let rules = &checking.rules;
         let ruling = rules.number();

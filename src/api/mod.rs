@@ -38,7 +38,7 @@ use crate::proto::v1;
 use context::CallContext;
 use guard::Guard;
 
-pub use audit::{Trail, TrailItem};
+pub use audit::{Gap, Trail, TrailItem};
 pub use framed::{Calls, RequestBody, aside};
 
 /// What a client receives by default.

@@ -102,6 +102,11 @@ pub struct Event {
     pub first_time: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none", with = "optional_moment")]
     pub last_time: Option<Timestamp>,
+    /// Of a sum over several resources: to which of them the first and the last happened, such as `payments/checkout/production`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub first_resource: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub last_resource: String,
     /// What else there is to say, for people.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub detail: String,
@@ -189,6 +194,8 @@ impl Event {
             count: 1,
             first_time: None,
             last_time: None,
+            first_resource: empty(),
+            last_resource: empty(),
             detail: empty(),
         }
     }

@@ -1,35 +1,61 @@
-//! What happens again and again: the first time is written at once, the rest is counted and written as one sum. Knows no clock, and no file.
+//! Floods: each source has a budget of records that are written one by one. What a source does beyond its budget is summed up for this source
+//! alone. In the rooms of denials, what happens again within a minute is counted, too. Knows no clock, and no file.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, Hasher, RandomState};
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::event::{Entry, Event};
+use super::event::{Entry, Event, Kind};
+use super::room::{Budget, Room};
+use super::text::bounded;
 use crate::model::Timestamp;
 
-/// For so long the same is counted after it was written.
+/// For so long the same is counted after it was written, and so long a sum becomes.
 pub const WINDOW: Duration = Duration::from_secs(60);
-/// Different things that are counted. What more there is, is told apart by its kind and where it comes from, and then by its kind alone.
-const KEYS_MAX: usize = 10_000;
-const NETWORKS_MAX: usize = 1000;
+/// Different things whose repeats are counted. Repeats of more are written, as far as the budget of their source allows.
+const REPEATS_MAX: usize = 10_000;
+/// Sources beyond their budget that are summed up each for itself, in one room. Those of more are summed up by their kind.
+const SOURCES_MAX: usize = 1000;
+/// Sources whose budget is known, in one room. More have none.
+const BUDGETS_MAX: usize = 10_000;
 const SHARDS: usize = 16;
+/// What of the name of a resource is kept in a sum.
+const RESOURCE_BYTES_MAX: usize = 512;
 
-/// What was written a short time ago.
+/// What was written a short time ago, and who may have how much written.
 pub struct Floods {
     hashing: RandomState,
     /// Each guards its share of the keys. No two are locked together.
-    shards: [Mutex<HashMap<u64, Counted>>; SHARDS],
-    keys: AtomicUsize,
-    networks: AtomicUsize,
+    shards: [Mutex<Shard>; SHARDS],
+    repeats: AtomicUsize,
+    sources: [AtomicUsize; Room::ALL.len()],
+    budgets: [AtomicUsize; Room::ALL.len()],
 }
 
-/// How exactly something is told apart from other things.
-#[derive(Clone, Copy)]
+#[derive(Default)]
+struct Shard {
+    counted: HashMap<u64, Counted>,
+    left: HashMap<u64, Left>,
+}
+
+/// What is left of a budget.
+struct Left {
+    room: Room,
+    /// In records, as of `at`.
+    records: f64,
+    at: Timestamp,
+}
+
+/// What is summed up.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Grain {
-    Whole,
-    Network,
+    /// The same again.
+    Repeat,
+    /// What one source does.
+    Source(Room),
+    /// What all further sources do.
     Kind,
 }
 
@@ -42,6 +68,9 @@ struct Counted {
     count: u64,
     first: Timestamp,
     last: Timestamp,
+    /// To what the first and the last of them happened, where that differs.
+    first_resource: String,
+    last_resource: String,
 }
 
 impl Default for Floods {
@@ -49,49 +78,72 @@ impl Default for Floods {
         Floods {
             hashing: RandomState::new(),
             shards: Default::default(),
-            keys: AtomicUsize::new(0),
-            networks: AtomicUsize::new(0),
+            repeats: AtomicUsize::new(0),
+            sources: Default::default(),
+            budgets: Default::default(),
         }
     }
 }
 
 impl Floods {
-    /// What is to be written at once, if it was not a short time ago. Else it is counted, which takes no memory.
+    /// What is to be written at once. `None`: it is counted.
     pub fn note(&self, entry: &Entry<'_>, now: Timestamp) -> Option<Event> {
-        let whole = self.key(|hasher| entry.hash_into(hasher));
-        if self.count(whole, now) {
+        let room = Room::of(entry.kind, entry.place.namespace);
+        let repeat = room.counts_repeats().then(|| self.key(|hasher| entry.hash_into(hasher)));
+        if repeat.is_some_and(|repeat| self.count(repeat, entry, now)) {
             return None;
         }
-        if add_below(&self.keys, KEYS_MAX) {
-            return self.begin(whole, Grain::Whole, entry.event(now), now);
+        let source = self.key(|hasher| (1, room, entry.actor, source_network(room, entry)).hash(hasher));
+        if self.spend(source, room, now) {
+            let event = entry.event(now);
+            if let Some(repeat) = repeat
+                && add_below(&self.repeats, REPEATS_MAX)
+            {
+                self.begin(repeat, Grain::Repeat, &event, now);
+            }
+            return Some(event);
         }
-        let network = self.key(|hasher| {
-            use std::hash::Hash;
-            (1, entry.kind, entry.network()).hash(hasher);
-        });
-        if self.count(network, now) {
+        // A sum of secrets that were shown is of one namespace: whoever may see what happens there sees it.
+        let namespace = if entry.kind == Kind::Revealed { entry.place.namespace } else { "" };
+        let sum = self.key(|hasher| (2, source, entry.kind, entry.network(), namespace).hash(hasher));
+        if self.count(sum, entry, now) {
             return None;
         }
-        let of_many = |address: String| {
-            let event = Event { address, ..Event::new(entry.kind, now) };
-            event.with_detail("of many: too many different ones to be told apart")
-        };
-        if add_below(&self.networks, NETWORKS_MAX) {
-            let address = entry.network().map(|address| address.to_string()).unwrap_or_default();
-            return self.begin(network, Grain::Network, of_many(address), now);
+        let detail = "a flood: more than are recorded one by one, those that follow are summed up";
+        if add_below(&self.sources[room as usize], SOURCES_MAX) {
+            let event = entry.event(now);
+            let event = Event {
+                namespace: namespace.to_owned(),
+                config: String::new(),
+                scope: String::new(),
+                first_resource: resource(entry),
+                last_resource: resource(entry),
+                ..event
+            };
+            let event = match room {
+                // What is summed up there has one namespace only.
+                Room::Attempts => Event { namespace: entry.place.namespace.to_owned(), ..event },
+                Room::Main | Room::Denied | Room::Refused => event,
+            };
+            let event = event.with_detail(detail);
+            self.begin(sum, Grain::Source(room), &event, now);
+            return Some(event);
         }
-        let kind = self.key(|hasher| {
-            use std::hash::Hash;
-            (2, entry.kind).hash(hasher);
-        });
-        match self.count(kind, now) {
-            true => None,
-            false => self.begin(kind, Grain::Kind, of_many(String::new()), now),
+        let kind = self.key(|hasher| (3, room, entry.kind).hash(hasher));
+        if self.count(kind, entry, now) {
+            return None;
         }
+        let event =
+            Event::new(entry.kind, now).with_detail("of many sources: too many floods to be told apart");
+        let namespace = if room == Room::Attempts { entry.place.namespace.to_owned() } else { String::new() };
+        let event = Event { namespace, ..event };
+        self.begin(kind, Grain::Kind, &event, now);
+        Some(event)
     }
 
     /// The sums of what began long enough ago. From then on it is written at once again.
     pub fn due(&self, now: Timestamp) -> Vec<Event> {
+        self.forget_full_budgets(now);
         self.sums(now, |counted| counted.since.until(now) >= WINDOW)
     }
 
@@ -103,18 +155,41 @@ impl Floods {
     fn sums(&self, now: Timestamp, is_due: impl Fn(&Counted) -> bool) -> Vec<Event> {
         let mut sums = vec![];
         for shard in &self.shards {
-            for (_, counted) in locked(shard).extract_if(|_, counted| is_due(counted)) {
-                match counted.grain {
-                    Grain::Whole => _ = self.keys.fetch_sub(1, Ordering::Relaxed),
-                    Grain::Network => _ = self.networks.fetch_sub(1, Ordering::Relaxed),
-                    Grain::Kind => {}
-                }
+            for (_, counted) in locked(shard).counted.extract_if(|_, counted| is_due(counted)) {
+                self.end(counted.grain);
                 sums.extend(counted.sum(now));
             }
         }
         // The order in which they lie there means nothing.
         sums.sort_by_key(|sum| (sum.first_time, sum.last_time));
         sums
+    }
+
+    /// A budget that is full again is that of somebody who is not known.
+    fn forget_full_budgets(&self, now: Timestamp) {
+        for shard in &self.shards {
+            let is_full = |left: &Left| left.records_at(now) >= f64::from(left.room.budget().burst);
+            for (_, left) in locked(shard).left.extract_if(|_, left| is_full(left)) {
+                self.budgets[left.room as usize].fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Takes a record from the budget of a source. Whether there was one.
+    fn spend(&self, source: u64, room: Room, now: Timestamp) -> bool {
+        let mut shard = locked(self.shard(source));
+        if let Some(left) = shard.left.get_mut(&source) {
+            let records = left.records_at(now);
+            let has_one = records >= 1.0;
+            (left.records, left.at) = (if has_one { records - 1.0 } else { records }, left.at.max(now));
+            return has_one;
+        }
+        if !add_below(&self.budgets[room as usize], BUDGETS_MAX) {
+            return false;
+        }
+        let records = f64::from(room.budget().burst) - 1.0;
+        shard.left.insert(source, Left { room, records, at: now });
+        true
     }
 
     fn key(&self, hash: impl FnOnce(&mut <RandomState as BuildHasher>::Hasher)) -> u64 {
@@ -124,39 +199,63 @@ impl Floods {
     }
 
     /// Whether it is one of those that are counted.
-    fn count(&self, key: u64, now: Timestamp) -> bool {
+    fn count(&self, key: u64, entry: &Entry<'_>, now: Timestamp) -> bool {
         let mut shard = locked(self.shard(key));
-        let Some(counted) = shard.get_mut(&key) else { return false };
+        let Some(counted) = shard.counted.get_mut(&key) else { return false };
+        if matches!(counted.grain, Grain::Source(_)) {
+            counted.last_resource = resource(entry);
+        }
         if counted.count == 0 {
             counted.first = now;
+            counted.first_resource = counted.last_resource.clone();
         }
         counted.count += 1;
         counted.last = now;
         true
     }
 
-    fn begin(&self, key: u64, grain: Grain, event: Event, now: Timestamp) -> Option<Event> {
-        let begun =
-            Counted { grain, since: now, event: Box::new(event.clone()), count: 0, first: now, last: now };
+    fn begin(&self, key: u64, grain: Grain, event: &Event, now: Timestamp) {
+        let begun = Counted {
+            grain,
+            since: now,
+            event: Box::new(event.clone()),
+            count: 0,
+            first: now,
+            last: now,
+            first_resource: String::new(),
+            last_resource: String::new(),
+        };
+        let mut shard = locked(self.shard(key));
         // Two who were first at once are both written; one of them is counted on.
-        let replaced = locked(self.shard(key)).insert(key, begun);
-        if let Some(replaced) = replaced {
-            match grain {
-                Grain::Whole => _ = self.keys.fetch_sub(1, Ordering::Relaxed),
-                Grain::Network => _ = self.networks.fetch_sub(1, Ordering::Relaxed),
-                Grain::Kind => {}
-            }
-            let mut shard = locked(self.shard(key));
-            if let Some(counted) = shard.get_mut(&key).filter(|_| replaced.count > 0) {
-                (counted.count, counted.first) = (counted.count + replaced.count, replaced.first);
+        if let Some(replaced) = shard.counted.insert(key, begun) {
+            self.end(grain);
+            if let Some(counted) = shard.counted.get_mut(&key).filter(|_| replaced.count > 0) {
+                (counted.count, counted.first) = (replaced.count, replaced.first);
                 counted.last = counted.last.max(replaced.last);
+                counted.first_resource = replaced.first_resource;
+                counted.last_resource = replaced.last_resource;
             }
         }
-        Some(event)
     }
 
-    fn shard(&self, key: u64) -> &Mutex<HashMap<u64, Counted>> {
+    fn end(&self, grain: Grain) {
+        match grain {
+            Grain::Repeat => _ = self.repeats.fetch_sub(1, Ordering::Relaxed),
+            Grain::Source(room) => _ = self.sources[room as usize].fetch_sub(1, Ordering::Relaxed),
+            Grain::Kind => {}
+        }
+    }
+
+    fn shard(&self, key: u64) -> &Mutex<Shard> {
         &self.shards[key as usize % SHARDS]
+    }
+}
+
+impl Left {
+    fn records_at(&self, now: Timestamp) -> f64 {
+        let Budget { burst, per_minute } = self.room.budget();
+        let come = self.at.until(now).as_secs_f64() / 60.0 * f64::from(per_minute);
+        (self.records + come).min(f64::from(burst))
     }
 }
 
@@ -165,6 +264,8 @@ impl Counted {
         let (first_time, last_time) = (Some(self.first), Some(self.last));
         // Each of them had a name and a reason of its own.
         let (request_id, reason) = (String::new(), String::new());
+        let (first_resource, last_resource) = (self.first_resource, self.last_resource);
+        let event = *self.event;
         (self.count > 0).then_some(Event {
             time: now,
             count: self.count,
@@ -172,9 +273,26 @@ impl Counted {
             last_time,
             request_id,
             reason,
-            ..*self.event
+            first_resource,
+            last_resource,
+            ..event
         })
     }
+}
+
+/// Callers that are known share a budget wherever they call from. Others are known by their network alone.
+fn source_network(room: Room, entry: &Entry<'_>) -> Option<std::net::IpAddr> {
+    if room == Room::Refused { entry.network() } else { None }
+}
+
+/// `payments/checkout/production`, as the log writes it in a sum.
+fn resource(entry: &Entry<'_>) -> String {
+    let text = match (entry.place.namespace, entry.place.config) {
+        ("", _) => entry.method.to_owned(),
+        (namespace, "") => namespace.to_owned(),
+        (namespace, config) => format!("{namespace}/{config}{}", entry.place.scope),
+    };
+    bounded(&text, RESOURCE_BYTES_MAX)
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

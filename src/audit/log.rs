@@ -1,4 +1,4 @@
-//! The files that are written to: where the chain goes on, when a segment is full, and which go. Knows no thread and no clock.
+//! The files of one room that are written to: where the chain goes on, when a segment is full, and which go. Knows no thread and no clock.
 
 use std::collections::VecDeque;
 use std::fs::{self, File};
@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::Retention;
 use super::event::{Event, Kind};
 use super::record::{FORMAT, Head, Record};
+use super::room::Room;
 use super::{chain, files};
 use crate::model::{Digest, Timestamp};
 
@@ -44,6 +45,16 @@ struct Segment {
     first: u64,
     begun: Timestamp,
     bytes: u64,
+}
+
+/// Segments that were removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Removed {
+    pub from: u64,
+    pub to: u64,
+    pub segments: u64,
+    /// How many of them were not too old: together they were too large.
+    pub early: u64,
 }
 
 /// What was found when the log was opened, besides a log.
@@ -124,7 +135,7 @@ impl Log {
         for line in lines {
             let record = Record::read(line);
             is_last_readable = record.is_some();
-            if record.as_ref().is_none_or(|record| record.sequence != self.next) {
+            if record.as_ref().is_none_or(|record| record.sequence < self.next) {
                 broken.get_or_insert(self.next);
             }
             self.head = follow(self.head, line, self.next, &mut broken);
@@ -148,6 +159,11 @@ impl Log {
     /// What the files have together.
     pub fn bytes(&self) -> u64 {
         self.segments.iter().map(|segment| segment.bytes).sum()
+    }
+
+    /// The next record has this sequence, if it is not less than it would be. Those in between are in other rooms.
+    pub fn skip_to(&mut self, sequence: u64) {
+        self.next = self.next.max(sequence);
     }
 
     /// Writes records of these events, all of them or none. They are not durable yet.
@@ -203,8 +219,9 @@ impl Log {
     }
 
     /// Removes what is too old and too much. What was removed, for the log itself.
-    pub fn retain(&mut self, now: Timestamp) -> io::Result<Option<Event>> {
-        let (mut removed, from) = (0, self.segments.front().map_or(0, |oldest| oldest.first));
+    pub fn retain(&mut self, now: Timestamp) -> io::Result<Option<Removed>> {
+        let (mut removed, mut early) = (0, 0);
+        let from = self.segments.front().map_or(0, |oldest| oldest.first);
         while let (Some(oldest), Some(second)) = (self.segments.front(), self.segments.get(1)) {
             let is_old = second.begun.until(now) > self.retention.age_max;
             if !is_old && self.bytes() <= self.retention.bytes_max {
@@ -216,14 +233,14 @@ impl Log {
             }
             self.segments.pop_front();
             removed += 1;
+            early += u64::from(!is_old);
         }
         if removed == 0 {
             return Ok(None);
         }
         files::sync_directory(&self.dir)?;
         let to = self.segments.front().map_or(self.next, |oldest| oldest.first) - 1;
-        let detail = format!("records {from} to {to}, in {removed} segments");
-        Ok(Some(Event::new(Kind::Removed, now).with_detail(&detail)))
+        Ok(Some(Removed { from, to, segments: removed, early }))
     }
 
     fn is_full(&self, now: Timestamp) -> bool {
@@ -265,6 +282,20 @@ impl Log {
         }
         segment.bytes += text.len() as u64;
         Ok(())
+    }
+}
+
+impl Removed {
+    pub fn event(&self, room: Room, now: Timestamp) -> Event {
+        let Removed { from, to, segments, early } = self;
+        let mut detail = format!("records {from} to {to}, in {segments} segments");
+        if room != Room::Main {
+            detail += &format!(" of {}", room.name());
+        }
+        if *early > 0 {
+            detail += &format!(", {early} of them before their time: there is no room for more");
+        }
+        Event::new(Kind::Removed, now).with_detail(&detail)
     }
 }
 

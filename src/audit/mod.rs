@@ -2,7 +2,7 @@
 //! request, an engine or a transport.
 //!
 //! `Recorder` is where others tell what happened, `flood` keeps what happens again and again from filling the disk, `writer` is the one
-//! thread that writes, `log` the files it writes, `chain` what makes them provable, `proof` and `reading` what can be done with them.
+//! thread that writes, `room` where what lies, `log` the files of one room, `chain` what makes them provable, `proof` and `reading` what can be done with them.
 
 mod chain;
 mod event;
@@ -13,6 +13,7 @@ mod proof;
 mod reading;
 mod record;
 mod recorder;
+mod room;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -23,17 +24,18 @@ use std::time::Duration;
 
 pub use chain::moment;
 pub use event::{Entry, Event, Kind, Place};
-pub use proof::{Broken, Proof, prove};
+pub use proof::{Broken, Proof, prove, prove_rooms};
 pub use reading::{Backward, Forward, Step};
 pub use record::Record;
 pub use recorder::{Counts, Options, Recorder};
+pub use room::Room;
 
 /// How much of the log is kept. Whole segments go, the oldest first, and never the newest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {
     /// Records are kept so long, and up to a day longer.
     pub age_max: Duration,
-    /// What the files may have together, and a segment more.
+    /// What the files may have together, and a segment more for each room: half of it is for what is never pushed out by denials.
     pub bytes_max: u64,
 }
 

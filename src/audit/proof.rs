@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::{fmt, fs, io};
 
 use super::record::{FORMAT, Head, Record};
+use super::room::Room;
 use super::{chain, files};
 use crate::model::Digest;
 
@@ -40,6 +41,12 @@ impl fmt::Display for Broken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} (line {} of {})", self.what, self.line, self.path.display())
     }
+}
+
+/// Proves every room of a log, up to a record, if there is somebody who writes more meanwhile.
+pub fn prove_rooms(log: &Path, up_to: Option<u64>) -> io::Result<Vec<(Room, Proof)>> {
+    let prove = |room: Room| Ok((room, prove(&room.directory(log), up_to)?));
+    Room::ALL.into_iter().map(prove).collect()
 }
 
 /// Proves all segments in a directory, up to a record, if there is somebody who writes more meanwhile.
@@ -77,32 +84,31 @@ type Wrong = (u64, u64, String);
 impl Walk {
     fn segment(&mut self, first: u64, bytes: &[u8], proof: &mut Proof) -> Result<(), Wrong> {
         let expected = self.next.unwrap_or(first);
-        if first != expected {
-            return Err((
-                expected,
-                1,
-                format!("record {expected} is missing: this segment begins with {first}"),
-            ));
-        }
         let (mut lines, end) = files::whole_lines(bytes);
         let head = lines.next().ok_or_else(|| (first, 1, "the segment has no head".to_owned()))?;
-        self.head(first, head).map_err(|what| (first, 1, what))?;
-        let mut next = first;
+        self.head(first, head).map_err(|what| match first == expected {
+            true => (first, 1, what),
+            false => (expected, 1, format!("record {expected} is missing: {what}")),
+        })?;
+        let (mut next, mut last_line) = (first, 1);
         for (line, number) in lines.zip(2..) {
             if self.up_to.is_some_and(|up_to| next > up_to) {
                 return Ok(());
             }
-            self.hash = record(self.hash, next, line).map_err(|what| (next, number, what))?;
-            proof.first = if proof.first == 0 { next } else { proof.first };
+            let (sequence, hash) = record(self.hash, next, line).map_err(|what| (next, number, what))?;
+            if self.up_to.is_some_and(|up_to| sequence > up_to) {
+                return Ok(());
+            }
+            self.hash = hash;
+            proof.first = if proof.first == 0 { sequence } else { proof.first };
             proof.records += 1;
-            (proof.newest, proof.hash) = (next, self.hash);
-            next += 1;
+            (proof.newest, proof.hash) = (sequence, hash);
+            (next, last_line) = (sequence + 1, number);
         }
         self.next = Some(next);
         if end < bytes.len() && self.up_to.is_none_or(|up_to| next <= up_to) {
-            let line = proof.records + 2;
             let what = format!("{} bytes at the end are no whole line", bytes.len() - end);
-            return Err((next, line.min(next - first + 2), what));
+            return Err((next, last_line + 1, what));
         }
         Ok(())
     }
@@ -130,26 +136,33 @@ impl Walk {
             let found = head.previous;
             return Err(format!("the segment follows {found}, the line before it has the hash {previous}"));
         }
+        if self.next.is_some_and(|next| first < next) {
+            return Err(format!("the segment begins with record {first}, which was there before"));
+        }
         self.hash = sealed(previous, line)?;
         Ok(())
     }
 }
 
-/// The hash of a record that should have this sequence and follow `previous`.
-fn record(previous: Digest, sequence: u64, line: &[u8]) -> Result<Digest, String> {
+/// The sequence and the hash of a record that should follow `previous`, with this sequence or, if the records between are in other rooms of the log,
+/// a later one.
+fn record(previous: Digest, sequence: u64, line: &[u8]) -> Result<(u64, Digest), String> {
     let Some(record) = Record::read(line) else {
         return Err(format!("record {sequence} cannot be read"));
     };
-    if record.sequence != sequence {
-        return Err(format!("record {sequence} is missing or was changed: {} is here", record.sequence));
+    let found = record.sequence;
+    if found < sequence {
+        return Err(format!("record {sequence} is missing or was changed: {found} is here"));
     }
     if record.previous != previous {
-        let found = record.previous;
+        let follows = record.previous;
         return Err(format!(
-            "record {sequence} says that it follows {found}, the line before it has the hash {previous}"
+            "record {sequence} is missing or was changed: {found} is here and says that it follows {follows}, the line before it has the \
+             hash {previous}"
         ));
     }
-    sealed(previous, line).map_err(|what| format!("record {sequence}: {what}"))
+    let hash = sealed(previous, line).map_err(|what| format!("record {found}: {what}"))?;
+    Ok((found, hash))
 }
 
 fn sealed(previous: Digest, line: &[u8]) -> Result<Digest, String> {

@@ -1,15 +1,20 @@
 //! Reading records, from the newest back and from any one on. Knows no writer: what is not a whole line is not there, and lines that cannot
 //! be read are left out, since to find them is the business of a proof.
 
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use super::files;
 use super::record::{Head, Record};
+use super::room::Room;
 use crate::model::Timestamp;
 
-/// Records from the newest back.
-pub struct Backward {
+/// As many records are enough at once.
+const RECORDS_ENOUGH: usize = 256;
+
+/// Records of one room from the newest back.
+struct RoomBackward {
     dir: PathBuf,
     /// Segments that are yet to be read.
     left: Vec<u64>,
@@ -30,9 +35,14 @@ pub enum Step {
     End,
 }
 
-impl Backward {
+impl RoomBackward {
     /// Records before `before`, and not later than `until`, reading about `bytes_max` at most.
-    pub fn new(dir: &Path, before: u64, until: Option<Timestamp>, bytes_max: u64) -> io::Result<Backward> {
+    pub fn new(
+        dir: &Path,
+        before: u64,
+        until: Option<Timestamp>,
+        bytes_max: u64,
+    ) -> io::Result<RoomBackward> {
         let mut left: Vec<u64> = files::segments(dir)?.into_iter().filter(|first| *first < before).collect();
         while let (Some(until), Some(newest)) = (until, left.last()) {
             match head(dir, *newest)? {
@@ -41,7 +51,7 @@ impl Backward {
             };
         }
         let dir = dir.to_owned();
-        Ok(Backward { dir, left, bytes: vec![], lines: vec![], before, bytes_left: bytes_max })
+        Ok(RoomBackward { dir, left, bytes: vec![], lines: vec![], before, bytes_left: bytes_max })
     }
 
     pub fn step(&mut self) -> io::Result<Step> {
@@ -76,36 +86,26 @@ impl Backward {
     }
 }
 
-/// Records from one on, as they are written.
+/// Records of one room from one on, as they are written.
 #[derive(Clone)]
-pub struct Forward {
+struct RoomForward {
     dir: PathBuf,
     next: u64,
     /// Which segment, and where in it.
     place: Option<(u64, u64)>,
 }
 
-impl Forward {
-    pub fn new(dir: &Path, next: u64) -> Forward {
-        Forward { dir: dir.to_owned(), next, place: None }
+impl RoomForward {
+    pub fn new(dir: &Path, next: u64) -> RoomForward {
+        RoomForward { dir: dir.to_owned(), next, place: None }
     }
 
-    pub fn begin_with(&mut self, sequence: u64) {
-        (self.next, self.place) = (sequence, None);
-    }
-
-    /// Begins with the segment that has what happened then, if it can be told.
-    pub fn begin_at(&mut self, time: Timestamp) {
+    /// The first record of the segment that has what happened then, if it can be told. `None`: there is none.
+    fn first_at(&self, time: Timestamp) -> Option<u64> {
         let segments = files::segments(&self.dir).unwrap_or_default();
         let is_early =
             |first: &u64| head(&self.dir, *first).ok().flatten().is_some_and(|head| head.time <= time);
-        let first = segments.iter().rfind(|first| is_early(first)).or(segments.first());
-        self.begin_with(first.copied().unwrap_or(1));
-    }
-
-    /// The sequence of the next record that it will give, or of a later one.
-    pub fn next(&self) -> u64 {
-        self.next
+        segments.iter().rfind(|first| is_early(first)).or(segments.first()).copied()
     }
 
     /// Some records up to `up_to`, in order. None: there are none yet. Those that were removed are passed over.
@@ -118,7 +118,8 @@ impl Forward {
             let Some(here) = here else { return Ok(vec![]) };
             let (segment, offset) = self.place.filter(|(segment, _)| *segment == here).unwrap_or((here, 0));
             let file = match fs::File::open(files::path(&self.dir, segment)) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(vec![]),
+                // Removed as too old, since the names were read.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 file => file?,
             };
             let mut bytes = vec![0; CHUNK_BYTES];
@@ -148,6 +149,119 @@ impl Forward {
             }
         }
         Ok(vec![])
+    }
+}
+
+/// Records of all rooms from the newest back.
+pub struct Backward {
+    rooms: Vec<(RoomBackward, Option<Step>)>,
+}
+
+impl Backward {
+    /// Records before `before`, and not later than `until`, reading about `bytes_max` at most of each room.
+    pub fn new(log: &Path, before: u64, until: Option<Timestamp>, bytes_max: u64) -> io::Result<Backward> {
+        let open =
+            |room: Room| Ok((RoomBackward::new(&room.directory(log), before, until, bytes_max)?, None));
+        let rooms = Room::ALL.into_iter().map(open).collect::<io::Result<Vec<_>>>()?;
+        Ok(Backward { rooms })
+    }
+
+    pub fn step(&mut self) -> io::Result<Step> {
+        let mut newest: Option<(usize, u64)> = None;
+        for (at, (reader, step)) in self.rooms.iter_mut().enumerate() {
+            let step = match step {
+                Some(step) => step,
+                None => step.insert(reader.step()?),
+            };
+            match step {
+                Step::Record(record) if newest.is_none_or(|(_, newest)| newest < record.sequence) => {
+                    newest = Some((at, record.sequence));
+                }
+                Step::Record(_) | Step::End => {}
+                // What comes next may be in this room.
+                Step::Enough => return Ok(Step::Enough),
+            }
+        }
+        let taken = newest.and_then(|(at, _)| self.rooms[at].1.take());
+        Ok(taken.unwrap_or(Step::End))
+    }
+}
+
+/// Records of all rooms from one on, in the order of their sequences.
+#[derive(Clone)]
+pub struct Forward {
+    rooms: Vec<Ahead>,
+}
+
+/// One of the rooms.
+#[derive(Clone)]
+struct Ahead {
+    reader: RoomForward,
+    held: VecDeque<Record>,
+    /// All records up to this one were read from it.
+    read: u64,
+}
+
+impl Forward {
+    pub fn new(log: &Path, next: u64) -> Forward {
+        let open = |room: Room| Ahead {
+            reader: RoomForward::new(&room.directory(log), next),
+            held: VecDeque::new(),
+            read: next.saturating_sub(1),
+        };
+        Forward { rooms: Room::ALL.into_iter().map(open).collect() }
+    }
+
+    pub fn begin_with(&mut self, sequence: u64) {
+        for ahead in &mut self.rooms {
+            (ahead.reader.next, ahead.reader.place) = (sequence, None);
+            (ahead.held, ahead.read) = (VecDeque::new(), sequence.saturating_sub(1));
+        }
+    }
+
+    /// Begins with records that may be older than that.
+    pub fn begin_at(&mut self, time: Timestamp) {
+        let first = self.rooms.iter().filter_map(|ahead| ahead.reader.first_at(time)).min();
+        self.begin_with(first.unwrap_or(1));
+    }
+
+    /// The sequence of the next record that it will give, or of a later one.
+    pub fn next(&self) -> u64 {
+        let next =
+            |ahead: &Ahead| ahead.held.front().map_or(ahead.read.saturating_add(1), |record| record.sequence);
+        self.rooms.iter().map(next).min().unwrap_or(1)
+    }
+
+    /// Some records up to `up_to`, in order. None: there are none yet. Those that were removed are passed over.
+    pub fn read(&mut self, up_to: u64) -> io::Result<Vec<Record>> {
+        let mut records = vec![];
+        loop {
+            for ahead in &mut self.rooms {
+                if ahead.held.is_empty() && ahead.read < up_to {
+                    ahead.held = ahead.reader.read(up_to)?.into();
+                    // Nothing more is written up to there.
+                    ahead.read = ahead.held.back().map_or(up_to, |record| record.sequence);
+                }
+            }
+            // Up to here it is known what is in every room.
+            let known = self.rooms.iter().map(|ahead| ahead.read).min().unwrap_or(up_to).min(up_to);
+            let found = records.len();
+            while let Some(ahead) = self.first_up_to(known) {
+                records.extend(ahead.held.pop_front());
+            }
+            if known >= up_to || records.len() > found && records.len() >= RECORDS_ENOUGH {
+                return Ok(records);
+            }
+        }
+    }
+
+    fn first_up_to(&mut self, known: u64) -> Option<&mut Ahead> {
+        let sequence = |ahead: &Ahead| ahead.held.front().map(|record| record.sequence);
+        let with_first = self.rooms.iter_mut().filter_map(|ahead| Some((sequence(ahead)?, ahead)));
+        with_first
+            .min_by_key(|(sequence, _)| *sequence)
+            .filter(|(sequence, _)| *sequence <= known)
+            .map(|(_, ahead)| ahead)
     }
 }
 

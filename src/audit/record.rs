@@ -8,7 +8,7 @@
 //! ```
 //!
 //! `segment` is the number of the format, `first` the sequence of the first record of the segment, `previous` the hash of the line before,
-//! also across segments: of the very first line it is zero.
+//! also across segments of the same room: of the very first line it is zero.
 
 use serde::{Deserialize, Serialize};
 
@@ -21,7 +21,7 @@ pub const FORMAT: u64 = 1;
 /// What was recorded, and its place in the chain.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Record {
-    /// Grows by one, from 1 on.
+    /// Grows, from 1 on: by one, if the records between were not written to another room of the log.
     pub sequence: u64,
     #[serde(flatten)]
     pub event: Event,

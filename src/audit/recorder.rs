@@ -13,12 +13,13 @@ use tokio::sync::watch;
 use super::Retention;
 use super::event::{Entry, Event, Kind};
 use super::flood::Floods;
+use super::room::Room;
 use super::writer::{self, Writer};
 use crate::model::Timestamp;
 use crate::supervise::{OnPanic, Supervisor};
 
 /// What waits for the writer. More is lost, and told to be.
-const QUEUE_MAX: usize = 10_000;
+const QUEUE_MAX: usize = 20_000;
 
 /// Gives the time of day.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -71,8 +72,12 @@ pub struct Counts {
     pub records: AtomicU64,
     /// What happened and is in no record.
     pub lost: AtomicU64,
-    /// Of these, what the log does not tell yet.
+    /// Records that were removed before their time, by room.
+    pub early: [AtomicU64; Room::ALL.len()],
+    /// Of what was lost, what the log does not tell yet.
     pub(super) lost_untold: AtomicU64,
+    /// Denials on their way to the writer.
+    pub(super) yielding: AtomicU64,
     pub bytes: AtomicU64,
     /// The disk does not take records now.
     pub is_failing: AtomicBool,
@@ -101,9 +106,19 @@ impl Recorder {
         self.shared.counts.count(entry);
         let Some(queue) = &self.queue else { return };
         let Some(event) = self.shared.floods.note(entry, (self.shared.clock)()) else { return };
+        // A flood of denials leaves room for what must not be lost.
+        let yields = Room::of_event(&event).yields();
+        let counts = &self.shared.counts;
+        if yields && counts.yielding.fetch_add(1, Ordering::Relaxed) >= QUEUE_MAX as u64 / 2 {
+            counts.yielding.fetch_sub(1, Ordering::Relaxed);
+            return counts.lose(1);
+        }
         match queue.try_send(Message::Write(Box::new(event))) {
             Ok(()) => {}
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => self.shared.counts.lose(1),
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
+                counts.yielding.fetch_sub(yields.into(), Ordering::Relaxed);
+                counts.lose(1);
+            }
         }
     }
 
@@ -173,6 +188,10 @@ impl Counts {
             Kind::Revealed => _ = self.reveals.fetch_add(1, Ordering::Relaxed),
             Kind::Started | Kind::Stopped | Kind::Lost | Kind::Repaired | Kind::Removed => {}
         }
+    }
+
+    pub(super) fn note_early(&self, room: Room, records: u64) {
+        self.early[room as usize].fetch_add(records, Ordering::Relaxed);
     }
 
     pub(super) fn lose(&self, count: u64) {

@@ -1,3 +1,5 @@
+mod floods;
+
 use std::fs;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -298,7 +300,7 @@ fn what_is_too_old_or_too_much_goes_whole_and_the_rest_is_proved() {
     let last = at(12 * 30_000);
     let retention = Retention { age_max: Duration::from_secs(200_000), ..SMALL };
     let (mut log, _) = Log::open(dir.path(), retention).expect("opened");
-    let removed = log.retain(last).expect("removed").expect("there was something");
+    let removed = log.retain(last).expect("removed").expect("there was something").event(Room::Main, last);
     assert_eq!((removed.kind, removed.detail.as_str()), (Kind::Removed, "records 1 to 3, in 1 segments"));
     log.append(&[removed], last).expect("appended");
     assert_eq!(log.retain(last).expect("nothing"), None);
@@ -307,7 +309,8 @@ fn what_is_too_old_or_too_much_goes_whole_and_the_rest_is_proved() {
 
     let retention = Retention { bytes_max: 1, ..SMALL };
     let (mut log, _) = Log::open(dir.path(), retention).expect("opened");
-    log.retain(last).expect("removed").expect("there was something");
+    let removed = log.retain(last).expect("removed").expect("there was something");
+    assert!(removed.early > 0 && removed.early <= removed.segments, "{removed:?}");
     let of = proof(dir.path());
     assert_eq!((of.broken, of.segments), (None, 1), "the newest stays");
     assert_eq!(of.newest, 13);
@@ -464,10 +467,11 @@ fn a_disk_that_takes_nothing_is_told_of_and_tried_again() {
     let dir = parent.path().join("audit");
     fs::write(&dir, "in the way").expect("written");
     let (shared, mut writer) = writer(&dir);
-    writer.take(event(1));
+    let revealed = |number| Event { kind: Kind::Revealed, ..event(number) };
+    writer.take(revealed(1));
     writer.write(at(1));
     assert!(shared.counts.is_failing.load(Ordering::Relaxed));
-    (0..30_000).for_each(|number| writer.take(event(number)));
+    (0..30_000).for_each(|number| writer.take(revealed(number)));
     writer.tick(at(2));
     let lost = shared.counts.lost.load(Ordering::Relaxed);
     assert!((10_000..10_010).contains(&lost), "{lost}");
@@ -486,13 +490,13 @@ fn a_file_that_somebody_takes_away_is_missed() {
     let dir = tempfile::tempdir().expect("a directory");
     let (_, mut writer) = writer(dir.path());
     writer.tick(at(1));
-    writer.take(event(1));
+    writer.take(Event { kind: Kind::Revealed, ..event(1) });
     writer.tick(at(2));
     fs::remove_file(&files(dir.path())[0]).expect("removed");
     writer.tick(at(3));
-    writer.take(event(2));
+    writer.take(Event { kind: Kind::Revealed, ..event(2) });
     writer.tick(at(4));
-    assert_eq!(told(dir.path()), [(Kind::Repaired, 1), (Kind::Denied, 1)]);
+    assert_eq!(told(dir.path()), [(Kind::Repaired, 1), (Kind::Revealed, 1)]);
     let of = proof(dir.path());
     assert_eq!((of.broken, of.first, of.newest), (None, 3, 4), "the records before it are missing");
 }

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -11,6 +12,7 @@ use super::Retention;
 use super::event::{Event, Kind};
 use super::log::{Found, Log};
 use super::recorder::{Message, Shared};
+use super::room::Room;
 use crate::model::Timestamp;
 use crate::supervise::Heart;
 
@@ -26,17 +28,23 @@ const FAILURE_TOLD_EVERY: Duration = Duration::from_secs(60);
 pub struct Writer {
     shared: Arc<Shared>,
     retention: Retention,
-    /// `None`: it could not be opened yet.
-    log: Option<Log>,
+    /// `None`: they could not be opened yet.
+    logs: Option<Logs>,
     waiting: VecDeque<Event>,
     /// Since when the disk does not take records, and when that was told.
     failing: Option<Timestamp>,
 }
 
+/// The log of each room. They share one sequence.
+struct Logs {
+    logs: [Log; Room::ALL.len()],
+    next: u64,
+}
+
 /// Writes until it is told to end, or everybody who could tell it has gone.
 /// Run again after a panic, it opens the log anew: what is in the files is what was written.
 pub fn run(writer: &mut Writer, messages: &Receiver<Message>, heart: &Heart) {
-    writer.log = None;
+    writer.logs = None;
     let mut ticked = Instant::now();
     let clock = writer.shared.clock.clone();
     writer.write(clock());
@@ -45,7 +53,12 @@ pub fn run(writer: &mut Writer, messages: &Receiver<Message>, heart: &Heart) {
         let mut message = messages.recv_timeout(TICK.saturating_sub(ticked.elapsed()));
         let is_over = loop {
             match message {
-                Ok(Message::Write(event)) => writer.take(*event),
+                Ok(Message::Write(event)) => {
+                    if Room::of_event(&event).yields() {
+                        writer.shared.counts.yielding.fetch_sub(1, Ordering::Relaxed);
+                    }
+                    writer.take(*event);
+                }
                 Ok(Message::Flush(done)) => flushed.push(done),
                 Ok(Message::Close) | Err(RecvTimeoutError::Disconnected) => break true,
                 Err(RecvTimeoutError::Timeout) => break false,
@@ -71,11 +84,12 @@ impl Writer {
     /// What `started` says comes first.
     pub fn new(shared: Arc<Shared>, retention: Retention, started: &str) -> Writer {
         let first = Event::new(Kind::Started, (shared.clock)()).with_detail(started);
-        Writer { shared, retention, log: None, waiting: VecDeque::from([first]), failing: None }
+        Writer { shared, retention, logs: None, waiting: VecDeque::from([first]), failing: None }
     }
 
     pub fn take(&mut self, event: Event) {
-        match self.waiting.len() < WAITING_MAX {
+        let max = if Room::of_event(&event).yields() { WAITING_MAX / 2 } else { WAITING_MAX };
+        match self.waiting.len() < max {
             true => self.waiting.push_back(event),
             false => self.shared.counts.lose(event.count),
         }
@@ -110,13 +124,15 @@ impl Writer {
 
     fn try_write(&mut self, now: Timestamp) -> io::Result<()> {
         self.open(now)?;
-        let log = self.log.as_mut().expect("it is open");
-        while !self.waiting.is_empty() {
-            let count = self.waiting.len().min(BATCH_MAX);
-            log.append(&self.waiting.make_contiguous()[..count], now)?;
+        let logs = self.logs.as_mut().expect("they are open");
+        while let Some(first) = self.waiting.front() {
+            let room = Room::of_event(first);
+            let same = self.waiting.iter().take(BATCH_MAX).take_while(|event| Room::of_event(event) == room);
+            let count = same.count();
+            logs.append(room, &self.waiting.make_contiguous()[..count], now)?;
             self.waiting.drain(..count);
             self.shared.counts.records.fetch_add(count as u64, Ordering::Relaxed);
-            self.shared.newest.send_replace(log.newest());
+            self.shared.newest.send_replace(logs.newest());
         }
         let lost = self.shared.counts.lost_untold.swap(0, Ordering::Relaxed);
         if lost > 0 {
@@ -130,28 +146,47 @@ impl Writer {
     }
 
     fn keep(&mut self, now: Timestamp) -> io::Result<()> {
-        let Some(log) = &mut self.log else { return Ok(()) };
-        if !log.look_for_file() {
-            tracing::error!(dir = %self.shared.dir.display(), "the file of the audit log was taken away: another is begun");
-            let detail =
-                "the file that was written to was taken away by somebody, with the records before this one";
-            log.append(&[Event::new(Kind::Repaired, now).with_detail(detail)], now)?;
-            self.shared.newest.send_replace(log.newest());
+        let Some(logs) = &mut self.logs else { return Ok(()) };
+        for room in Room::ALL {
+            if !logs.of(room).look_for_file() {
+                let dir = room.directory(&self.shared.dir);
+                tracing::error!(dir = %dir.display(), "the file of the audit log was taken away: another is begun");
+                let detail = match room {
+                    Room::Main => {
+                        "the file that was written to was taken away by somebody, with the records before this one".to_owned()
+                    }
+                    Room::Attempts | Room::Denied | Room::Refused => {
+                        format!("the file of {} was taken away by somebody, with the records in it", room.name())
+                    }
+                };
+                logs.append(Room::Main, &[Event::new(Kind::Repaired, now).with_detail(&detail)], now)?;
+            }
+            if let Some(removed) = logs.of(room).retain(now)? {
+                if removed.early > 0 {
+                    self.shared.counts.note_early(room, removed.to + 1 - removed.from);
+                    if !room.yields() {
+                        tracing::error!(
+                            room = room.name(),
+                            from = removed.from,
+                            to = removed.to,
+                            "records of the audit log were removed before their time: --audit-bytes-max is too small for what happens"
+                        );
+                    }
+                }
+                logs.append(Room::Main, &[removed.event(room, now)], now)?;
+            }
         }
-        if let Some(removed) = log.retain(now)? {
-            log.append(&[removed], now)?;
-            self.shared.newest.send_replace(log.newest());
-        }
-        log.sync()?;
-        self.shared.counts.bytes.store(log.bytes(), Ordering::Relaxed);
+        self.shared.newest.send_replace(logs.newest());
+        logs.sync()?;
+        self.shared.counts.bytes.store(logs.bytes(), Ordering::Relaxed);
         Ok(())
     }
 
     fn open(&mut self, now: Timestamp) -> io::Result<()> {
-        if self.log.is_some() {
+        if self.logs.is_some() {
             return Ok(());
         }
-        let (log, found) = Log::open(&self.shared.dir, self.retention)?;
+        let (logs, found) = Logs::open(&self.shared.dir, self.retention)?;
         for found in found {
             match found {
                 Found::Torn { path, bytes } => {
@@ -167,8 +202,8 @@ impl Writer {
                 ),
             }
         }
-        self.shared.newest.send_replace(log.newest());
-        self.log = Some(log);
+        self.shared.newest.send_replace(logs.newest());
+        self.logs = Some(logs);
         Ok(())
     }
 
@@ -188,5 +223,46 @@ impl Writer {
                 self.failing = Some(now);
             }
         }
+    }
+}
+
+impl Logs {
+    fn open(dir: &Path, retention: Retention) -> io::Result<(Logs, Vec<Found>)> {
+        let mut all_found = vec![];
+        let mut open = |room: Room| {
+            let (log, found) = Log::open(&room.directory(dir), room.retention(retention))?;
+            all_found.extend(found);
+            Ok::<_, io::Error>(log)
+        };
+        // In this order: the directory of the first has those of the others.
+        let logs = [open(Room::Main)?, open(Room::Attempts)?, open(Room::Denied)?, open(Room::Refused)?];
+        let newest = logs.iter().map(Log::newest).max().unwrap_or(0);
+        Ok((Logs { logs, next: newest + 1 }, all_found))
+    }
+
+    fn of(&mut self, room: Room) -> &mut Log {
+        &mut self.logs[room as usize]
+    }
+
+    fn append(&mut self, room: Room, events: &[Event], now: Timestamp) -> io::Result<()> {
+        let next = self.next;
+        let log = self.of(room);
+        log.skip_to(next);
+        log.append(events, now)?;
+        self.next += events.len() as u64;
+        Ok(())
+    }
+
+    /// The sequence of the newest record; 0 if there is none.
+    fn newest(&self) -> u64 {
+        self.next - 1
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.logs.iter_mut().try_for_each(Log::sync)
+    }
+
+    fn bytes(&self) -> u64 {
+        self.logs.iter().map(Log::bytes).sum()
     }
 }

@@ -209,6 +209,9 @@ async fn follow(args: FollowArgs, session: &Session) -> Outcome {
             };
             request.from_revision = message.revision + 1;
             request.from_sequence = message.sequence + 1;
+            if let Some(Event::Gap(gap)) = &message.event {
+                session.output.warning(&gap_text(gap));
+            }
             if let Some(Event::Entry(entry)) = message.event {
                 let view = AuditEntryView::from(&entry);
                 session.output.item(&view, |output| output.line(row(&entry).join("  ").trim_end()))?;
@@ -228,6 +231,16 @@ async fn follow(args: FollowArgs, session: &Session) -> Outcome {
             }
         };
     }
+}
+
+/// What cannot be shown any more.
+fn gap_text(gap: &v1::AuditGap) -> String {
+    let v1::AuditGap { from_revision, to_revision, from_sequence, to_sequence } = gap;
+    let missing = match from_revision {
+        0 => format!("records {from_sequence} to {to_sequence}"),
+        _ => format!("changes of revisions {from_revision} to {to_revision}"),
+    };
+    format!("{missing} were removed before they could be shown, as the server is set")
 }
 
 impl FilterArgs {
@@ -315,7 +328,14 @@ fn resource(entry: &v1::AuditEntry) -> String {
 fn detail(entry: &v1::AuditEntry) -> String {
     if entry.kind() != v1::AuditKind::Change {
         let method = entry.rpc_method.strip_prefix("/confwatch.v1.").unwrap_or(&entry.rpc_method);
-        let parts = [method, entry.detail.as_str()].into_iter().filter(|part| !part.is_empty());
+        let (first, last) = (&entry.first_resource, &entry.last_resource);
+        let resources = match (first.as_str(), last.as_str()) {
+            ("", _) => String::new(),
+            (first, last) if first == last => format!("on {first}"),
+            (first, last) => format!("from {first} to {last}"),
+        };
+        let parts =
+            [method, resources.as_str(), entry.detail.as_str()].into_iter().filter(|part| !part.is_empty());
         return parts.map(printable).collect::<Vec<_>>().join(" ");
     }
     let commit = v1::Commit { source: entry.source, ..Default::default() };

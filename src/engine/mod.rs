@@ -98,7 +98,7 @@ pub const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// Texts larger than this are read by the threads that may block.
 const INLINE_BYTES_MAX: usize = 32 << 10;
 
-/// Gives the time of day.
+/// Gives the time.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// Told how many layers have been loaded: 0 at first, then every thousand or so.
@@ -117,6 +117,8 @@ pub struct Options {
     /// Where the key is that wraps the keys that seal secrets.
     pub master_key: MasterKeySource,
     pub clock: Clock,
+    /// The time of day, which may be set at any moment: for what must not be used for too long by either clock.
+    pub wall_clock: Clock,
     /// Told how the start goes on.
     pub progress: Progress,
     /// Runs the threads and tasks of the engine.
@@ -132,6 +134,7 @@ impl Default for Options {
             cache_bytes: 64 << 20,
             master_key: MasterKeySource::Process,
             clock: Arc::new(|| Timestamp::from_system(SystemTime::now())),
+            wall_clock: Arc::new(|| Timestamp::from_system(SystemTime::now())),
             progress: Arc::new(|_| {}),
             supervisor: Supervisor::default(),
         }
@@ -151,6 +154,7 @@ pub struct Engine {
     limits: Limits,
     clock: Clock,
     workers: Workers,
+    wall_clock: Clock,
     supervisor: Supervisor,
     /// A permit for each stream of changes that may be open.
     change_streams: Arc<Semaphore>,
@@ -207,6 +211,7 @@ impl Engine {
             limits: options.limits,
             clock: options.clock,
             workers,
+            wall_clock: options.wall_clock,
             supervisor,
             draining: CancellationToken::new(),
             closed,
@@ -221,6 +226,22 @@ impl Engine {
 
     pub fn now(&self) -> Timestamp {
         (self.clock)()
+    }
+
+    /// The later one of the two clocks: a credential has expired when it has by either.
+    pub fn credential_time(&self) -> Timestamp {
+        (self.clock)().max((self.wall_clock)())
+    }
+
+    /// Gives that time.
+    pub fn credential_clock(&self) -> Clock {
+        let (clock, wall_clock) = (self.clock.clone(), self.wall_clock.clone());
+        Arc::new(move || clock().max(wall_clock()))
+    }
+
+    /// How far the time of day is ahead of the clock, in microseconds.
+    pub fn clock_offset(&self) -> i64 {
+        (self.wall_clock)().0.saturating_sub((self.clock)().0)
     }
 
     pub fn supervisor(&self) -> &Supervisor {

@@ -1,25 +1,31 @@
 //! The file that a SIEM reads: every change and every record of the audit log as one line of JSON, as they happen. Knows how lines look, and
 //! when a file was rotated away; not what happened.
 //!
-//! It begins with what happens once the server runs. What could not be written waits, and is written when it can be; only if the process
-//! ends before, it is not in the file: the audit trail itself has it (`confwatch audit list`).
+//! It begins with what happens once the server runs. What could not be written waits, and is written when it can be. How far the file is, is
+//! noted in the data directory after each write (`audit_cursor.rs`): the next start goes on from there, and writes at most the last lines twice.
+//! What was removed from the trail before it could be written is told by a line of its own, and counted.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
 
 use serde::Serialize;
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
-use crate::api::{Trail, TrailItem};
+use super::audit_cursor::{Cursor, Position};
+use crate::api::{Gap, Trail, TrailItem};
 use crate::audit::{Event, Recorder, moment};
 use crate::engine::{Engine, Sealed};
-use crate::model::{ConfigChange, LayerKind, Source, Timestamp};
+use crate::model::{ConfigChange, LayerKind, Revision, Source, Timestamp};
+use crate::supervise::OnPanic;
 
 /// Lines that are written together.
 const BATCH_MAX: usize = 1000;
@@ -27,21 +33,50 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// While it cannot be written, the log has one line for so long.
 const FAILURE_TOLD_EVERY: Duration = Duration::from_secs(60);
 
-/// Writes the file until it is told to stop.
+/// What became of the file since the start.
+#[derive(Debug, Default)]
+pub(super) struct AuditFileCounts {
+    /// Commits and records that were removed before they could be written.
+    pub missed: AtomicU64,
+    /// It cannot be written now.
+    pub is_failing: AtomicBool,
+}
+
+/// Writes the file until it is told to stop. Dropped, it stops at once.
 pub(super) struct AuditFile {
     stop: CancellationToken,
-    task: JoinHandle<()>,
+    task: AbortOnDropHandle<()>,
+    pub(super) counts: Arc<AuditFileCounts>,
 }
 
 impl AuditFile {
-    /// Begins with what happens from now on, and with the record of this start.
-    pub(super) fn start(path: PathBuf, engine: &Arc<Engine>, recorder: &Recorder) -> AuditFile {
-        let mut trail = Trail::from_now(engine, recorder);
-        let (_, sequence) = trail.told();
-        trail.begin_with_sequence(sequence.max(1));
-        let stop = CancellationToken::new();
-        let task = tokio::spawn(follow(trail, Lines { path, file: None }, stop.clone()));
-        AuditFile { stop, task }
+    /// Goes on where the file ended. A new file begins with what happens from now on, and with the record of this start.
+    pub(super) fn start(
+        path: PathBuf,
+        data_dir: &Path,
+        engine: &Arc<Engine>,
+        recorder: &Recorder,
+    ) -> AuditFile {
+        let (stop, counts) = (CancellationToken::new(), Arc::<AuditFileCounts>::default());
+        let cursor = Cursor::new(data_dir, &path, engine.state().epoch);
+        let (newest, sequence) = Trail::from_now(engine, recorder).told();
+        let begin = Position { revision: newest.0, sequence: sequence.saturating_sub(1) };
+        let task = engine.supervisor().task("audit-file", OnPanic::Restart, {
+            let (engine, recorder, stop, counts) =
+                (Arc::downgrade(engine), recorder.clone(), stop.clone(), counts.clone());
+            move || {
+                let lines = Lines { path: path.clone(), file: None };
+                let (engine, recorder, cursor) = (engine.clone(), recorder.clone(), cursor.clone());
+                let (stop, counts) = (stop.clone(), counts.clone());
+                async move {
+                    let Some(engine) = engine.upgrade() else { return };
+                    let trail = begun(&engine, &recorder, cursor.read(), begin);
+                    drop(engine);
+                    follow(trail, lines, cursor, stop, counts).await;
+                }
+            }
+        });
+        AuditFile { stop, task: AbortOnDropHandle::new(task), counts }
     }
 
     /// Writes what there is, and ends.
@@ -53,7 +88,24 @@ impl AuditFile {
     }
 }
 
-async fn follow(mut trail: Trail, mut file: Lines, stop: CancellationToken) {
+/// The trail from where the file ended, as far as it is the same trail.
+fn begun(engine: &Arc<Engine>, recorder: &Recorder, ended: Option<Position>, begin: Position) -> Trail {
+    let mut trail = Trail::from_now(engine, recorder);
+    let (newest, newest_record) = trail.told();
+    let Position { revision, sequence } = ended.unwrap_or(begin);
+    trail.begin_with_revision(Revision(revision.min(newest.0) + 1));
+    // A log that is shorter than it was has been begun anew.
+    trail.begin_with_sequence(if sequence <= newest_record { sequence + 1 } else { 1 });
+    trail
+}
+
+async fn follow(
+    mut trail: Trail,
+    mut file: Lines,
+    cursor: Cursor,
+    stop: CancellationToken,
+    counts: Arc<AuditFileCounts>,
+) {
     let mut told: Option<Instant> = None;
     loop {
         // Before it is looked for what there is: what comes later is not waited for.
@@ -62,14 +114,25 @@ async fn follow(mut trail: Trail, mut file: Lines, stop: CancellationToken) {
         while count < BATCH_MAX {
             match trail.take().await {
                 Ok(Some(item)) => {
+                    if let TrailItem::Gap(gap) = &item {
+                        counts.missed.fetch_add(gap.count(), Relaxed);
+                        tracing::error!(%gap, "what was removed before it was read is not in the audit file");
+                    }
                     text.push_str(&line(&item));
                     text.push('\n');
                     count += 1;
                 }
                 Ok(None) => break,
+                Err(error) if is_over => {
+                    tracing::error!(%error, "the audit file ends before what happened last: the next start writes it");
+                    break;
+                }
                 Err(error) => {
                     tracing::error!(%error, "what happened cannot be read for the audit file");
-                    tokio::time::sleep(RETRY_AFTER).await;
+                    tokio::select! {
+                        () = tokio::time::sleep(RETRY_AFTER) => {}
+                        () = stop.cancelled() => {}
+                    }
                     break;
                 }
             }
@@ -85,14 +148,20 @@ async fn follow(mut trail: Trail, mut file: Lines, stop: CancellationToken) {
             continue;
         }
         let text: Arc<str> = text.into();
+        let (revision, sequence) = trail.told();
+        let ended = Position { revision: revision.0, sequence };
         loop {
-            let lines = text.clone();
+            let (lines, cursor) = (text.clone(), cursor.clone());
             let write = spawn_blocking(move || {
                 let written = file.append(&lines);
+                if written.is_ok() {
+                    cursor.write(ended);
+                }
                 (file, written)
             });
-            let Ok((back, written)) = write.await else { return };
+            let (back, written) = write.await.unwrap_or_else(|error| panic!("writing ended with {error}"));
             file = back;
+            counts.is_failing.store(written.is_err(), Relaxed);
             let Err(error) = written else { break };
             let path = file.path.display();
             if told.is_none_or(|told| told.elapsed() >= FAILURE_TOLD_EVERY) {
@@ -100,7 +169,7 @@ async fn follow(mut trail: Trail, mut file: Lines, stop: CancellationToken) {
                 told = Some(Instant::now());
             }
             if stop.is_cancelled() {
-                tracing::error!(%path, lines = count, "the audit file ends without these lines, and what came after them");
+                tracing::error!(%path, lines = count, "the audit file ends without these lines: the next start writes them");
                 return;
             }
             tokio::select! {
@@ -160,6 +229,7 @@ fn line(item: &TrailItem) -> String {
             hash: record.hash.to_string(),
         }),
         TrailItem::Change(sealed) => serde_json::to_string(&ChangeLine::of(sealed)),
+        TrailItem::Gap(gap) => serde_json::to_string(&GapLine::of(*gap)),
     };
     line.expect("texts and numbers")
 }
@@ -170,6 +240,29 @@ struct RecordLine<'a> {
     event: &'a Event,
     sequence: u64,
     hash: String,
+}
+
+/// What is missing. Line by line, `from` and `to` are included.
+#[derive(Serialize)]
+struct GapLine {
+    kind: &'static str,
+    /// `changes` go by revisions, `records` by sequences.
+    of: &'static str,
+    from: u64,
+    to: u64,
+    count: u64,
+    detail: &'static str,
+}
+
+impl GapLine {
+    fn of(gap: Gap) -> GapLine {
+        let (of, from, to) = match gap {
+            Gap::Commits { from, to } => ("changes", from.0, to.0),
+            Gap::Records { from, to } => ("records", from, to),
+        };
+        let detail = "removed before it was written here";
+        GapLine { kind: "gap", of, from, to, count: gap.count(), detail }
+    }
 }
 
 /// A commit, without content.

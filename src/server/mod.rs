@@ -3,9 +3,11 @@
 
 mod access;
 mod age;
+mod audit_cursor;
 mod audit_file;
 mod calls;
 mod certificate;
+pub mod clock;
 mod connection;
 mod connections;
 mod files;

@@ -18,6 +18,7 @@ use tonic_health::server::HealthReporter;
 use super::access;
 use super::audit_file::AuditFile;
 use super::calls::Calls;
+use super::clock::Clocks;
 use super::connections::{ConnectionCounts, Connections};
 use super::front::{Front, SERVICES};
 use super::keys_dir::KeysDir;
@@ -33,7 +34,6 @@ use crate::api::guard::rates::Rates;
 use crate::api::unread::{UnreadCounts, UnreadResponses};
 use crate::audit::{self, Counts as AuditCounts, Recorder};
 use crate::engine::{self, Engine};
-use crate::model::Timestamp;
 use crate::proto::v1::FILE_DESCRIPTOR_SET;
 use crate::secret::MasterKeySource;
 use crate::store::sled::{Counts as StoreCounts, Fsync as StoreFsync, SledOptions, SledStore};
@@ -87,6 +87,15 @@ impl Server {
 
     /// The same, telling how many layers are loaded meanwhile.
     pub async fn start_with(settings: Settings, progress: engine::Progress) -> anyhow::Result<RunningServer> {
+        Server::start_by(Clocks::default(), settings, progress).await
+    }
+
+    /// The same by other clocks than those of the system.
+    pub async fn start_by(
+        clocks: Clocks,
+        settings: Settings,
+        progress: engine::Progress,
+    ) -> anyhow::Result<RunningServer> {
         let listener = TcpListener::bind(&settings.listen)
             .await
             .with_context(|| format!("cannot listen on {}", settings.listen))?;
@@ -163,8 +172,8 @@ impl Server {
         });
 
         let drain_timeout = settings.drain_timeout;
-        let (opened, supervised) = (settings.clone(), supervisor.clone());
-        let opened = spawn_blocking(move || open(&opened, progress, supervised))
+        let (opened, supervised, by) = (settings.clone(), supervisor.clone(), clocks.clone());
+        let opened = spawn_blocking(move || open(&opened, progress, supervised, by))
             .await
             .context("opening the store failed");
         let give_up = || {
@@ -181,7 +190,7 @@ impl Server {
                 return Err(error);
             }
         };
-        let recorder = match record(&settings, address, &engine) {
+        let recorder = match record(&settings, address, &engine, clocks.steady) {
             Ok(recorder) => recorder,
             Err(error) => {
                 give_up();
@@ -195,12 +204,14 @@ impl Server {
                 let recorded = recorder.clone();
                 let flushed = spawn_blocking(move || recorded.flush()).await;
                 flushed.context("the audit log was not begun")?;
-                Some(AuditFile::start(path, &engine, &recorder))
+                Some(AuditFile::start(path, &settings.data_dir, &engine, &recorder))
             }
             None => None,
         };
         let services = api::calls(Arc::clone(&engine), guard.clone().limited(rates), recorder.clone());
-        metrics.open(Arc::clone(&engine), counts, Arc::clone(services.too_large()), recorder.clone());
+        let file_counts = audit_file.as_ref().map(|file| Arc::clone(&file.counts));
+        let too_large = Arc::clone(services.too_large());
+        metrics.open(Arc::clone(&engine), counts, too_large, recorder.clone(), file_counts);
         let uses = Uses::follow(guard, &settings.data_dir, &supervisor).await;
         front.open(services);
         set_health(&health, ServingStatus::Serving).await;
@@ -369,7 +380,12 @@ async fn listen_for_metrics(listen: &str, insecure: bool) -> anyhow::Result<(Soc
 }
 
 /// Begins the audit log.
-fn record(settings: &Settings, address: SocketAddr, engine: &Arc<Engine>) -> anyhow::Result<Recorder> {
+fn record(
+    settings: &Settings,
+    address: SocketAddr,
+    engine: &Arc<Engine>,
+    clock: engine::Clock,
+) -> anyhow::Result<Recorder> {
     let mode = match access::mode(settings, address)? {
         AuthMode::On => "callers are checked",
         AuthMode::Off => "callers are believed (--auth off)",
@@ -378,7 +394,7 @@ fn record(settings: &Settings, address: SocketAddr, engine: &Arc<Engine>) -> any
     Recorder::start(audit::Options {
         dir: audit::directory(&settings.data_dir),
         retention: settings.audit_retention,
-        clock: Arc::new(|| Timestamp::from_system(SystemTime::now())),
+        clock,
         started: format!("confwatch {version} at revision {revision}, {mode}"),
         supervisor: engine.supervisor().clone(),
     })
@@ -389,6 +405,7 @@ fn open(
     settings: &Settings,
     progress: engine::Progress,
     supervisor: Supervisor,
+    clocks: Clocks,
 ) -> anyhow::Result<(Arc<Engine>, Arc<StoreCounts>, KeysDir)> {
     let fsync = match settings.fsync {
         Fsync::Always => StoreFsync::Always,
@@ -414,6 +431,8 @@ fn open(
             .unwrap_or_else(|| MasterKeySource::Automatic(keys_dir.master_key.clone())),
         progress,
         supervisor,
+        clock: clocks.steady,
+        wall_clock: clocks.wall,
         ..engine::Options::default()
     };
     let engine = Engine::open(Arc::new(store), options);

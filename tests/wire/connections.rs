@@ -130,8 +130,10 @@ async fn calls_go_on_whatever_the_age_of_their_connection() {
 async fn a_watcher_sees_all_that_is_written_on_connections_of_any_age() {
     let server = serve(|settings| settings.connection_age_max = Some(Duration::from_millis(50))).await;
     let address = server.running.address().to_string();
-    let client = confwatch::client::Client::connect(ConnectOptions { address, ..ConnectOptions::default() })
-        .expect("a client");
+    let token = server.bearer.token();
+    let client =
+        confwatch::client::Client::connect(ConnectOptions { address, token, ..ConnectOptions::default() })
+            .expect("a client");
     let mut watcher = client.watch(WatchOptions::new([("test", "app", "/").into()]));
     let mut writer = server.client().await;
     for round in 1..8 {

@@ -32,6 +32,8 @@ async fn send(server: &TestServer, head: http::request::Builder, pieces: &[&[u8]
     let (client, connection) = h2::client::handshake(socket).await.expect("it speaks HTTP/2");
     let connection = tokio::spawn(connection);
     let mut client = client.ready().await.expect("there is room for a call");
+    let head =
+        server.bearer.header().into_iter().fold(head, |head, value| head.header("authorization", value));
     let (response, mut body) = client.send_request(head.body(()).expect("a request"), false).expect("sent");
     for piece in pieces {
         body.send_data(Bytes::copy_from_slice(piece), false).expect("sent");

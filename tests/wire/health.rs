@@ -7,17 +7,12 @@ use confwatch::proto::v1::*;
 use confwatch::server::{Server, Settings};
 use prost::Message;
 use tonic::Code;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Endpoint;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
 use super::support::*;
-
-async fn channel(server: &TestServer) -> Channel {
-    let endpoint = Endpoint::from_shared(format!("http://{}", server.running.address()));
-    endpoint.expect("an address").connect().await.expect("the server listens")
-}
 
 fn check(service: &str) -> HealthCheckRequest {
     HealthCheckRequest { service: service.into() }
@@ -26,7 +21,7 @@ fn check(service: &str) -> HealthCheckRequest {
 #[tokio::test]
 async fn health_is_told_for_the_server_and_for_each_service() {
     let server = TestServer::start().await;
-    let mut health = HealthClient::new(channel(&server).await);
+    let mut health = HealthClient::new(server.channel().await);
     for name in ["", "confwatch.v1.ConfigService"] {
         let response = health.check(check(name)).await.expect("health").into_inner();
         assert_eq!(response.status(), ServingStatus::Serving, "{name:?}");
@@ -60,7 +55,7 @@ async fn a_server_that_loads_is_reached_but_does_not_serve() {
     let starting = tokio::spawn(Server::start_with(settings, progress));
     assert_eq!(loading.recv().await, Some(0));
 
-    let channel = endpoint.connect().await.expect("the server listens");
+    let channel = connect(endpoint, &Bearer::default()).await;
     let mut health = HealthClient::new(channel.clone());
     let mut client = Client::new(channel);
     let mut streams = vec![];
@@ -88,7 +83,7 @@ async fn a_server_that_loads_is_reached_but_does_not_serve() {
 #[tokio::test]
 async fn a_server_that_stops_says_not_serving_first() {
     let server = TestServer::start().await;
-    let mut health = HealthClient::new(channel(&server).await);
+    let mut health = HealthClient::new(server.channel().await);
     let mut streams = vec![];
     for name in ["", "confwatch.v1.ConfigService"] {
         let mut stream = health.watch(check(name)).await.expect("a stream").into_inner();
@@ -125,7 +120,7 @@ async fn reflection_v1_lists_the_services_and_gives_their_files() {
     use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 
     let server = TestServer::start().await;
-    let mut reflection = ServerReflectionClient::new(channel(&server).await);
+    let mut reflection = ServerReflectionClient::new(server.channel().await);
     let mut ask = async |message| {
         let request = ServerReflectionRequest { host: String::new(), message_request: Some(message) };
         let answers = reflection.server_reflection_info(tokio_stream::iter([request])).await;
@@ -156,7 +151,7 @@ async fn reflection_v1alpha_lists_the_same_for_older_tools() {
     use tonic_reflection::pb::v1alpha::server_reflection_response::MessageResponse;
 
     let server = TestServer::start().await;
-    let mut reflection = ServerReflectionClient::new(channel(&server).await);
+    let mut reflection = ServerReflectionClient::new(server.channel().await);
     let mut ask = async |message| {
         let request = ServerReflectionRequest { host: String::new(), message_request: Some(message) };
         let answers = reflection.server_reflection_info(tokio_stream::iter([request])).await;

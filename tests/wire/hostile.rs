@@ -3,14 +3,12 @@
 use confwatch::proto::v1::schema_service_client::SchemaServiceClient;
 use confwatch::proto::v1::*;
 use serde_json::json;
-use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 
 use super::support::*;
 
-async fn schemas(server: &TestServer) -> SchemaServiceClient<Channel> {
-    let endpoint = Endpoint::from_shared(format!("http://{}", server.running.address()));
-    SchemaServiceClient::new(endpoint.expect("an address").connect().await.expect("the server listens"))
+async fn schemas(server: &TestServer) -> SchemaServiceClient<Wire> {
+    SchemaServiceClient::new(server.channel().await)
 }
 
 fn schema(content: impl ToString) -> SchemaServicePutRequest {

@@ -89,8 +89,7 @@ async fn an_address_may_not_call_more_often_than_its_limit_but_health_answers() 
     told_to_wait(&another, "calls_per_address", Duration::from_millis(1500));
     assert!(limited(&server, "calls_per_address").await >= 2.0);
 
-    let channel = tonic::transport::Endpoint::from_shared(format!("http://{}", server.running.address()));
-    let channel = channel.expect("an address").connect().await.expect("the server listens");
+    let channel = server.channel().await;
     let mut health = HealthClient::new(channel);
     for _ in 0..20 {
         health.check(HealthCheckRequest::default()).await.expect("health is not limited");
@@ -377,7 +376,7 @@ async fn the_lag_of_the_slowest_watcher_grows_while_a_client_does_not_read_and_g
     let mut client = server.client().await;
     let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{}", server.running.address()))
         .expect("an address");
-    let channel = endpoint.initial_stream_window_size(65_535).connect().await.expect("the server listens");
+    let channel = connect(endpoint.initial_stream_window_size(65_535), &server.bearer).await;
     let target = WatchTarget { namespace: "test".into(), config: "app".into(), ..Default::default() };
     let watch = WatchRequest { targets: vec![target], ..Default::default() };
     let mut stream = Client::new(channel).watch(watch).await.expect("a stream").into_inner();

@@ -34,9 +34,7 @@ pub async fn call(
     name: &str,
     messages: Vec<Vec<u8>>,
 ) -> Result<Option<Vec<u8>>, Status> {
-    let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{}", server.running.address()));
-    let channel = endpoint.expect("an address").connect().await.expect("the server listens");
-    let mut grpc = Grpc::new(channel);
+    let mut grpc = Grpc::new(server.channel().await);
     grpc.ready().await.expect("a connection");
     let path = PathAndQuery::try_from(format!("/confwatch.v1.ConfigService/{name}")).expect("a path");
     let request = Request::new(tokio_stream::iter(messages));

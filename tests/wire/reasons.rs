@@ -45,9 +45,7 @@ async fn every_kind_of_write_must_say_why() {
     lacks_reason(client.delete(delete(None)).await);
     lacks_reason(client.rollback(rollback(rollback_request::To::Version(1))).await);
     lacks_reason(client.set_tag(set_tag("stable", 1)).await);
-    let mut schemas = SchemaServiceClient::connect(format!("http://{}", server.running.address()))
-        .await
-        .expect("the server listens");
+    let mut schemas = SchemaServiceClient::new(server.channel().await);
     let schema = SchemaServicePutRequest {
         namespace: "test".into(),
         config: "app".into(),

@@ -324,7 +324,7 @@ async fn whoever_is_shown_secrets_is_in_the_audit_log() {
     };
     let diff = DiffRequest { older: Some(get("/")), newer: Some(get(scope)), ..Default::default() };
     let history = ListVersionsRequest { include_content: true, ..versions() };
-    // Each by a credential of its own: what one does again and again is counted, not written again.
+    // Each call is recorded, and each commit that a stream shows.
     let owner = async || guarded.bearer("owner").await;
     let shown = "the call is answered";
     owner().await.api().get(get(scope)).await.expect(shown);
@@ -348,6 +348,7 @@ async fn whoever_is_shown_secrets_is_in_the_audit_log() {
         "token:owner test/app/ ListVersions",
         "token:owner test/app/production Set",
         "token:owner test/app/ StreamChanges",
+        "token:owner test/app/production StreamChanges",
         "token:owner test/app/production StreamChanges",
         "token:owner test/other/ StreamChanges",
         "token:owner test/other/production StreamChanges",

@@ -3,16 +3,14 @@
 use confwatch::proto::v1::schema_service_client::SchemaServiceClient;
 use confwatch::proto::v1::*;
 use tonic::Code;
-use tonic::transport::Channel;
 
 use super::support::*;
 use super::watching::*;
 
-pub type Schemas = SchemaServiceClient<Channel>;
+pub type Schemas = SchemaServiceClient<Wire>;
 
 pub async fn schemas(server: &TestServer) -> Schemas {
-    let endpoint = tonic::transport::Endpoint::from_shared(format!("http://{}", server.running.address()));
-    Schemas::new(endpoint.expect("an address").connect().await.expect("the server listens"))
+    Schemas::new(server.channel().await)
 }
 
 pub fn schema(content: &str) -> SchemaServicePutRequest {

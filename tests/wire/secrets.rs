@@ -16,7 +16,7 @@ use prost::Message;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Endpoint;
 use tonic::{Code, Status};
 
 use super::support::*;
@@ -28,19 +28,20 @@ const CANARY: &str = "cAnArY";
 /// Stands beside them, and is none.
 pub const PLAIN: &str = "pLaInTeXt";
 
-type Secrets = SecretServiceClient<Channel>;
+type Secrets = SecretServiceClient<Wire>;
 
 fn canary(name: &str) -> String {
     format!("{CANARY}-{name}")
 }
 
-async fn connect(address: &str) -> Channel {
+/// To a process, which believes everybody.
+async fn connect_to(address: &str) -> Wire {
     let endpoint = Endpoint::from_shared(format!("http://{address}")).expect("an address");
-    endpoint.connect().await.expect("the server listens")
+    connect(endpoint, &Bearer::default()).await
 }
 
 async fn secrets(server: &TestServer) -> Secrets {
-    Secrets::new(connect(&server.running.address().to_string()).await)
+    Secrets::new(server.channel().await)
 }
 
 /// A server as a process, whose log is kept in a file.
@@ -130,7 +131,7 @@ fn assert_refused<T: std::fmt::Debug>(what: &str, result: Result<T, Status>) {
 }
 
 /// Writes secrets in every way there is, and fails to in many.
-async fn write_secrets(channel: &Channel) {
+async fn write_secrets(channel: &Wire) {
     let mut client = Client::new(channel.clone());
     let mut schemas = SchemaServiceClient::new(channel.clone());
     let schema = r#"{"properties":{"db":{"properties":{"password":{"x-secret":true,"type":"string","maxLength":40}}},
@@ -210,7 +211,7 @@ async fn write_secrets(channel: &Channel) {
 async fn no_secret_is_found_on_disk_in_a_log_or_in_an_error_whatever_is_done_and_after_a_kill() {
     let directory = TempDir::new().expect("a directory");
     let process = Process::start(directory.path()).await;
-    let channel = connect(&process.address).await;
+    let channel = connect_to(&process.address).await;
     write_secrets(&channel).await;
     let mut client = Client::new(channel.clone());
     let read = content(&mut client, get("/production")).await;
@@ -255,7 +256,7 @@ async fn no_secret_is_found_on_disk_in_a_log_or_in_an_error_whatever_is_done_and
     writer.await.expect("it ends");
     assert_no_canary_on_disk(directory.path());
     let process = Process::start(directory.path()).await;
-    let mut client = Client::new(connect(&process.address).await);
+    let mut client = Client::new(connect_to(&process.address).await);
     assert!(content(&mut client, get("/production")).await.contains(CANARY), "they are there as before");
     process.kill().await;
     assert_no_canary_on_disk(directory.path());

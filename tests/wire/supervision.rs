@@ -35,10 +35,9 @@ async fn restarted(server: &TestServer, name: &str) {
 }
 
 async fn not_serving(server: &TestServer) {
-    let channel = tonic::transport::Endpoint::from_shared(format!("http://{}", server.running.address()));
-    let channel = channel.expect("an address").connect().await.expect("the server listens");
     let request = HealthCheckRequest { service: "confwatch.v1.ConfigService".into() };
-    let mut stream = HealthClient::new(channel).watch(request).await.expect("a stream").into_inner();
+    let mut stream =
+        HealthClient::new(server.channel().await).watch(request).await.expect("a stream").into_inner();
     while stream.message().await.expect("no error").expect("a status").status() != ServingStatus::NotServing {
     }
 }

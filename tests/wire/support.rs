@@ -5,18 +5,72 @@ use std::path::Path;
 
 use confwatch::proto::v1::config_service_client::ConfigServiceClient;
 use confwatch::proto::v1::*;
+use confwatch::server::settings::AuthMode;
 use confwatch::server::{RunningServer, Server, Settings};
 use prost::Message;
 use tempfile::TempDir;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Code, Status};
+use tonic::{Code, Request, Status};
 
-pub type Client = ConfigServiceClient<Channel>;
+pub type Client = ConfigServiceClient<Wire>;
+
+/// A connection that presents a credential with each call, if the server asks for one.
+pub type Wire = InterceptedService<Channel, Bearer>;
+
+/// The credential of the administrator of a test server; none where everybody is believed.
+#[derive(Clone, Default)]
+pub struct Bearer(Option<MetadataValue<Ascii>>);
+
+impl Bearer {
+    fn administrator(directory: &Path) -> Bearer {
+        let token = std::fs::read_to_string(directory.join("data.keys/admin.token"));
+        let token = token.expect("the first start makes a token");
+        Bearer(Some(format!("Bearer {}", token.trim()).parse().expect("a token is ASCII")))
+    }
+}
+
+impl Bearer {
+    /// For the client of the library.
+    pub fn token(&self) -> Option<confwatch::client::Token> {
+        let token = self.header()?.strip_prefix("Bearer ")?;
+        Some(token.parse().expect("a token"))
+    }
+
+    /// The value of the header, for calls that are made by hand.
+    pub fn header(&self) -> Option<&str> {
+        self.0.as_ref().map(|value| value.to_str().expect("a token is ASCII"))
+    }
+}
+
+impl Interceptor for Bearer {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        if let Some(bearer) = &self.0
+            && !request.metadata().contains_key("authorization")
+        {
+            request.metadata_mut().insert("authorization", bearer.clone());
+        }
+        Ok(request)
+    }
+}
+
+/// Whether servers of tests that do not choose ask for credentials: `CONFWATCH_TEST_AUTH=on`. All tests are run with it and without.
+fn asks_for_credentials() -> bool {
+    match std::env::var("CONFWATCH_TEST_AUTH").as_deref() {
+        Ok("on") => true,
+        Ok("off") | Err(_) => false,
+        Ok(other) => panic!("CONFWATCH_TEST_AUTH is on or off, not {other:?}"),
+    }
+}
 
 /// A server on a free port, with a directory of its own.
 pub struct TestServer {
     pub running: RunningServer,
     pub directory: TempDir,
+    /// What its clients present unless they choose.
+    pub bearer: Bearer,
 }
 
 impl TestServer {
@@ -24,12 +78,23 @@ impl TestServer {
         TestServer::start_in(TempDir::new().expect("a directory"), |_| {}).await
     }
 
+    /// A server that believes everybody, in each run: for a test of that, or one that counts every revision or config of the store, of
+    /// which the first policy is one.
+    pub async fn start_believing() -> TestServer {
+        TestServer::start_in(TempDir::new().expect("a directory"), believing).await
+    }
+
     /// On the data of an earlier server, with other settings.
     pub async fn start_in(directory: TempDir, change: impl FnOnce(&mut Settings)) -> TestServer {
         let mut settings = settings(directory.path());
         change(&mut settings);
+        let asks = settings.auth.is_none() && settings.tls.is_none() && asks_for_credentials();
+        if asks {
+            settings.auth = Some(AuthMode::On);
+        }
         let running = Server::start(settings).await.expect("the server starts");
-        TestServer { running, directory }
+        let bearer = if asks { Bearer::administrator(directory.path()) } else { Bearer::default() };
+        TestServer { running, directory, bearer }
     }
 
     /// Stops it, and gives its data.
@@ -40,10 +105,24 @@ impl TestServer {
 
     /// On a connection of its own.
     pub async fn client(&self) -> Client {
-        let endpoint =
-            Endpoint::from_shared(format!("http://{}", self.running.address())).expect("an address");
-        Client::new(endpoint.connect().await.expect("the server listens"))
+        Client::new(self.channel().await)
     }
+
+    /// A connection of its own.
+    pub async fn channel(&self) -> Wire {
+        let endpoint = Endpoint::from_shared(format!("http://{}", self.running.address()));
+        connect(endpoint.expect("an address"), &self.bearer).await
+    }
+}
+
+/// A connection whose calls present this.
+pub async fn connect(endpoint: Endpoint, bearer: &Bearer) -> Wire {
+    Wire::new(endpoint.connect().await.expect("the server listens"), bearer.clone())
+}
+
+/// The setting with which a server believes everybody.
+pub fn believing(settings: &mut Settings) {
+    settings.auth = Some(AuthMode::Off);
 }
 
 pub fn settings(directory: &Path) -> Settings {

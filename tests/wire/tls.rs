@@ -20,7 +20,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Endpoint;
 
 use super::support::*;
 
@@ -168,14 +168,15 @@ async fn succeeds(server: &TestServer, tls: TlsOptions) {
 }
 
 /// A channel over a connection that was made already.
-pub async fn over(stream: TlsStream<TcpStream>) -> Channel {
+pub async fn over(stream: TlsStream<TcpStream>) -> Wire {
     let mut stream = Some(TokioIo::new(stream));
     let connector = tower::service_fn(move |_| {
         let stream = stream.take().ok_or(std::io::Error::other("it was there once"));
         async move { stream }
     });
     let endpoint = Endpoint::from_static("https://localhost");
-    endpoint.connect_with_connector(connector).await.expect("HTTP/2")
+    let channel = endpoint.connect_with_connector(connector).await.expect("HTTP/2");
+    Wire::new(channel, Bearer::default())
 }
 
 /// Waits for what nobody tells of when it happens. The test fails by the patience of whoever runs it.

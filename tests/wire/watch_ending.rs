@@ -171,6 +171,7 @@ struct Network {
     address: std::net::SocketAddr,
     cut: Arc<AtomicBool>,
     bytes_of_client: Arc<AtomicUsize>,
+    bearer: Bearer,
 }
 
 impl Network {
@@ -191,12 +192,12 @@ impl Network {
                 }
             }
         });
-        Network { address, cut, bytes_of_client }
+        Network { address, cut, bytes_of_client, bearer: server.bearer.clone() }
     }
 
     async fn client(&self, change: impl FnOnce(Endpoint) -> Endpoint) -> Client {
         let endpoint = Endpoint::from_shared(format!("http://{}", self.address)).expect("an address");
-        Client::new(change(endpoint).connect().await.expect("the network listens"))
+        Client::new(connect(change(endpoint), &self.bearer).await)
     }
 
     fn cut(&self) {

@@ -294,7 +294,7 @@ pub async fn narrow_client(server: &TestServer) -> Client {
         .expect("an address")
         .initial_stream_window_size(65_535)
         .initial_connection_window_size(1 << 20);
-    Client::new(endpoint.connect().await.expect("the server listens"))
+    Client::new(connect(endpoint, &server.bearer).await)
 }
 
 /// Waits until the server has freed every stream and what they followed.

@@ -1,7 +1,7 @@
 //! Entries of the audit trail, made of commits and of records. Knows who may see them by what it is told; never a content.
 
 use crate::api::convert::response::{config_change_message, source_message, time_message};
-use crate::audit::{Kind, Proof as RecordsProof, Record};
+use crate::audit::{Kind, Proof as RecordsProof, Record, Room};
 use crate::engine::{Proof as CommitsProof, Sealed};
 use crate::model::{Commit, ConfigChange, LayerKind, Scope, Source};
 use crate::proto::v1::{self, AuditEntry, AuditKind, BrokenLink, ChainProof};
@@ -97,6 +97,8 @@ pub fn of_record(record: Record, filter: &Filter, sight: &AuditSight) -> Option<
         count: event.count,
         first_time: event.first_time.map(time_message),
         last_time: event.last_time.map(time_message),
+        first_resource: event.first_resource,
+        last_resource: event.last_resource,
         detail: event.detail,
         chain_hash: hash.to_string(),
         ..Default::default()
@@ -153,12 +155,19 @@ pub fn commits_proof(proof: CommitsProof) -> ChainProof {
         first: proof.first.0,
         newest: proof.newest.0,
         newest_hash: proof.hash.to_string(),
+        name: String::new(),
         broken: proof.broken.map(|broken| BrokenLink { number: broken.revision.0, message: broken.what }),
     }
 }
 
-pub fn records_proof(proof: RecordsProof) -> ChainProof {
+/// Of each room of the audit log, the main one first.
+pub fn records_proofs(proofs: Vec<(Room, RecordsProof)>) -> Vec<ChainProof> {
+    proofs.into_iter().map(|(room, proof)| records_proof(room, proof)).collect()
+}
+
+fn records_proof(room: Room, proof: RecordsProof) -> ChainProof {
     ChainProof {
+        name: room.name().to_owned(),
         count: proof.records,
         first: proof.first,
         newest: proof.newest,

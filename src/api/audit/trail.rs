@@ -2,6 +2,7 @@
 //! reads it.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::{Arc, Weak};
 
 use tokio::sync::watch;
@@ -10,12 +11,54 @@ use tokio::task::spawn_blocking;
 use crate::audit::{Forward, Record, Recorder};
 use crate::engine::{Engine, Error, RETRY_AFTER, Sealed};
 use crate::model::{Revision, Timestamp};
+use crate::proto::v1::AuditGap;
 
 /// One of the trail.
 pub enum TrailItem {
     /// As it is stored: what is secret is sealed.
     Change(Arc<Sealed>),
     Record(Box<Record>),
+    /// What lies between was removed before it was read.
+    Gap(Gap),
+}
+
+/// Commits or records that are not there any more, both ends included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gap {
+    Commits { from: Revision, to: Revision },
+    Records { from: u64, to: u64 },
+}
+
+impl From<Gap> for AuditGap {
+    fn from(gap: Gap) -> AuditGap {
+        match gap {
+            Gap::Commits { from, to } => {
+                AuditGap { from_revision: from.0, to_revision: to.0, ..Default::default() }
+            }
+            Gap::Records { from, to } => {
+                AuditGap { from_sequence: from, to_sequence: to, ..Default::default() }
+            }
+        }
+    }
+}
+
+impl Gap {
+    /// How many are missing.
+    pub fn count(self) -> u64 {
+        match self {
+            Gap::Commits { from, to } => to.0.saturating_sub(from.0) + 1,
+            Gap::Records { from, to } => to.saturating_sub(from) + 1,
+        }
+    }
+}
+
+impl fmt::Display for Gap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Gap::Commits { from, to } => write!(f, "the changes of revisions {from} to {to}"),
+            Gap::Records { from, to } => write!(f, "the records {from} to {to} of the audit log"),
+        }
+    }
 }
 
 /// A reader. It does not keep the store open.
@@ -29,6 +72,8 @@ pub struct Trail {
     records: VecDeque<Record>,
     /// The next commit to read from the journal.
     next: Revision,
+    /// The sequence of the next record, unless it began at a time.
+    next_record: Option<u64>,
 }
 
 impl Trail {
@@ -44,6 +89,7 @@ impl Trail {
             commits: VecDeque::new(),
             records: VecDeque::new(),
             next: revision.next(),
+            next_record: Some(sequence + 1),
         }
     }
 
@@ -55,6 +101,7 @@ impl Trail {
         if let Some(log) = &mut self.log {
             log.begin_with(sequence);
         }
+        self.next_record = Some(sequence);
     }
 
     /// With records that may be a little older.
@@ -62,6 +109,7 @@ impl Trail {
         if let Some(log) = &mut self.log {
             log.begin_at(time);
         }
+        self.next_record = None;
     }
 
     /// The next one. `None`: there is none yet. Dropping the future loses nothing.
@@ -70,7 +118,15 @@ impl Trail {
             let newest = *self.revisions.borrow_and_update();
             if self.next <= newest {
                 let engine = self.engine.upgrade().ok_or(Error::Draining { retry_after: RETRY_AFTER })?;
-                let page = engine.commits(self.next).await?;
+                let page = match engine.commits(self.next).await {
+                    // Compacted before it was read.
+                    Err(Error::Compacted { oldest, .. }) if oldest > self.next => {
+                        let gap = Gap::Commits { from: self.next, to: Revision(oldest.0 - 1) };
+                        self.next = oldest;
+                        return Ok(Some(TrailItem::Gap(gap)));
+                    }
+                    page => page?,
+                };
                 if let Some(last) = page.last() {
                     self.next = last.commit.revision.next();
                 }
@@ -99,10 +155,15 @@ impl Trail {
             (Some(_), None) => true,
             (None, _) => false,
         };
-        Ok(match is_commit_first {
-            true => self.commits.pop_front().map(TrailItem::Change),
-            false => self.records.pop_front().map(|record| TrailItem::Record(Box::new(record))),
-        })
+        if is_commit_first {
+            return Ok(self.commits.pop_front().map(TrailItem::Change));
+        }
+        let Some(sequence) = self.records.front().map(|record| record.sequence) else { return Ok(None) };
+        if let Some(next) = self.next_record.replace(sequence).filter(|next| *next < sequence) {
+            return Ok(Some(TrailItem::Gap(Gap::Records { from: next, to: sequence - 1 })));
+        }
+        self.next_record = Some(sequence + 1);
+        Ok(self.records.pop_front().map(|record| TrailItem::Record(Box::new(record))))
     }
 
     /// Waits until there may be more. For ever, if there will not be any.

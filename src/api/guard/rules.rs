@@ -2,11 +2,12 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::SystemTime;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use quick_cache::sync::Cache;
 use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::refused::Refused;
 use crate::api::peer::PeerCertificate;
@@ -15,9 +16,13 @@ use crate::auth::jwt::Keeper;
 use crate::auth::{
     Access, Caller, Credential, POLICY, Policy, Problem, RESERVED_NAMESPACE, TOKENS, TokenSet,
 };
-use crate::engine::{Engine, State, access_document};
+use crate::engine::{Clock, Engine, State, access_document};
 use crate::model::{ConfigId, ConfigName, Namespace, Revision, Timestamp, Version};
 
+/// How often it is looked at whether the clock has jumped: a credential is used for no more than a second after its end.
+const CLOCK_LOOKED_AT_EVERY: Duration = Duration::from_millis(400);
+/// What a timer is off without having been told.
+const CLOCK_JUMP: Duration = Duration::from_millis(250);
 /// As many certificates are remembered with who holds them.
 const HOLDERS_MAX: usize = 10_000;
 
@@ -36,6 +41,8 @@ pub struct Rules {
     tokens_id: ConfigId,
     holders: Cache<[u8; 32], Arc<Caller>>,
     keeper: Option<Keeper>,
+    /// By which credentials expire.
+    clock: Clock,
 }
 
 /// A policy and tokens that hold together.
@@ -62,7 +69,7 @@ pub fn reserved(name: &str) -> ConfigId {
 }
 
 impl Rules {
-    pub fn new(state: &State, keeper: Option<Keeper>) -> Result<Rules, RulesError> {
+    pub fn new(state: &State, keeper: Option<Keeper>, clock: Clock) -> Result<Rules, RulesError> {
         let (policy_id, tokens_id) = (reserved(POLICY), reserved(TOKENS));
         let ruling = Ruling::read(state, &policy_id, &tokens_id)?;
         Ok(Rules {
@@ -75,6 +82,7 @@ impl Rules {
             tokens_id,
             holders: Cache::new(HOLDERS_MAX),
             keeper,
+            clock,
         })
     }
 
@@ -85,6 +93,11 @@ impl Rules {
 
     pub fn ruling(&self) -> Arc<Ruling> {
         self.ruling.load_full()
+    }
+
+    /// The time by which credentials expire.
+    pub fn now(&self) -> Timestamp {
+        (self.clock)()
     }
 
     /// Word of each change, for streams that are open.
@@ -164,7 +177,7 @@ impl Rules {
 
     /// Whether a credential that was good still is, and what its bearer may do by now.
     pub fn again(&self, caller: &Arc<Caller>) -> Result<Access, Refused> {
-        let now = Timestamp::from_system(SystemTime::now());
+        let now = self.now();
         let ruling = self.ruling.load();
         let caller = match caller.credential() {
             Credential::Token { .. } => ruling.tokens.recheck(caller, now)?,
@@ -212,14 +225,47 @@ impl Ruling {
 pub async fn follow(engine: Weak<Engine>, rules: Arc<Rules>) {
     let Some(mut revisions) = engine.upgrade().map(|engine| engine.revisions()) else { return };
     let mut keys = rules.keeper.as_ref().map(|keeper| keeper.verifier().changes());
+    let mut ticks = interval(CLOCK_LOOKED_AT_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut pace = Pace::new(&rules);
     loop {
         tokio::select! {
+            // Timers of streams do not hear of a clock that was set, nor of a machine that slept.
+            _ = ticks.tick() => {
+                if pace.has_jumped(&rules) {
+                    rules.changes.send_modify(|count| *count += 1);
+                }
+                continue;
+            }
             changed = revisions.changed() => if changed.is_err() { return },
             () = of_keys(&mut keys) => rules.changes.send_modify(|count| *count += 1),
         }
         let _: Revision = *revisions.borrow_and_update();
         let Some(engine) = engine.upgrade() else { return };
         rules.look(&engine.state());
+    }
+}
+
+/// How the clock went, compared to timers.
+struct Pace {
+    begun: Instant,
+    time: Timestamp,
+}
+
+impl Pace {
+    fn new(rules: &Rules) -> Pace {
+        Pace { begun: Instant::now(), time: rules.now() }
+    }
+
+    /// Whether the clock has jumped since this was last so.
+    fn has_jumped(&mut self, rules: &Rules) -> bool {
+        let expected = self.time.plus(self.begun.elapsed());
+        let now = rules.now();
+        let has_jumped = expected.until(now).max(now.until(expected)) > CLOCK_JUMP;
+        if has_jumped {
+            *self = Pace::new(rules);
+        }
+        has_jumped
     }
 }
 

@@ -4,7 +4,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use tokio::time::{Sleep, sleep};
@@ -16,7 +16,7 @@ use super::rules::Rules;
 use crate::auth::Access;
 use crate::model::Timestamp;
 
-/// The longest sleep: clocks are set, and timers do not hear of it.
+/// The longest sleep. Of a clock that has jumped the rules tell, as of any change.
 const SLEEP_MAX: Duration = Duration::from_secs(300);
 
 /// Nothing where everybody is believed, since there may be very many streams.
@@ -38,7 +38,7 @@ impl Standing {
     pub(super) fn new(rules: Arc<Rules>, access: Access) -> Standing {
         // From the first word on, since something may have changed while the stream was opened.
         let word = Word::new(rules.changes());
-        let end = sleep_until_end(&access);
+        let end = sleep_until_end(&access, rules.now());
         Standing(Some(Box::new(Checked { rules, access, word, end })))
     }
 
@@ -56,19 +56,27 @@ impl Standing {
         while let Some(Poll::Ready(())) = checked.end.as_mut().map(|end| end.poll_unpin(context)) {
             is_due = true;
             checked.end = match checked.rules.again(checked.access.caller()) {
-                Ok(access) => sleep_until_end(&access),
+                Ok(access) => sleep_until_end(&access, checked.rules.now()),
                 Err(_) => None,
             };
         }
         if !is_due {
             return Poll::Pending;
         }
-        let renewed = checked.rules.again(checked.access.caller()).map_err(Status::from);
-        let renewed = renewed.map(|access| match checked.access.masks_secrets() {
-            true => access.masking_secrets(),
-            false => access,
-        });
-        Poll::Ready(renewed.inspect(|access| checked.access = access.clone()))
+        let access = match checked.rules.again(checked.access.caller()) {
+            Ok(access) if checked.access.masks_secrets() => access.masking_secrets(),
+            Ok(access) => access,
+            Err(refused) => return Poll::Ready(Err(refused.into())),
+        };
+        checked.access = access.clone();
+        // The clock may have jumped.
+        checked.end = sleep_until_end(&access, checked.rules.now());
+        if let Some(end) = &mut checked.end
+            && end.poll_unpin(context).is_ready()
+        {
+            context.waker().wake_by_ref();
+        }
+        Poll::Ready(Ok(access))
     }
 
     /// The same, to be waited for.
@@ -77,8 +85,7 @@ impl Standing {
     }
 }
 
-fn sleep_until_end(access: &Access) -> Option<Pin<Box<Sleep>>> {
-    let now = Timestamp::from_system(SystemTime::now());
+fn sleep_until_end(access: &Access, now: Timestamp) -> Option<Pin<Box<Sleep>>> {
     let left = access.caller().expires().map(|expires| now.until(expires))?;
     // Timers go by milliseconds, and the end must be past.
     Some(Box::pin(sleep((left + Duration::from_millis(1)).min(SLEEP_MAX))))

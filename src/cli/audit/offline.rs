@@ -18,19 +18,22 @@ pub fn verify(data_dir: &Path) -> Result<AuditServiceVerifyResponse, Failure> {
         return Err(Failure::new(Exit::NotFound, format!("{} holds no store", data_dir.display())));
     }
     let commits = commits(data_dir)?;
-    let records = audit::prove(&audit::directory(data_dir), None)
+    let rooms = audit::prove_rooms(&audit::directory(data_dir), None)
         .map_err(|error| Failure::io("the audit log cannot be read", &error))?;
-    let records = ChainProof {
-        count: records.records,
-        first: records.first,
-        newest: records.newest,
-        newest_hash: records.hash.to_string(),
-        broken: records
+    let mut rooms = rooms.into_iter().map(|(room, proof)| ChainProof {
+        name: room.name().to_owned(),
+        count: proof.records,
+        first: proof.first,
+        newest: proof.newest,
+        newest_hash: proof.hash.to_string(),
+        broken: proof
             .broken
             .map(|broken| BrokenLink { number: broken.sequence, message: broken.to_string() }),
-    };
-    let intact = commits.broken.is_none() && records.broken.is_none();
-    Ok(AuditServiceVerifyResponse { intact, commits: Some(commits), records: Some(records) })
+    });
+    let records = rooms.next().unwrap_or_default();
+    let denials: Vec<ChainProof> = rooms.collect();
+    let intact = [&commits, &records].into_iter().chain(&denials).all(|chain| chain.broken.is_none());
+    Ok(AuditServiceVerifyResponse { intact, commits: Some(commits), records: Some(records), denials })
 }
 
 fn commits(data_dir: &Path) -> Result<ChainProof, Failure> {
@@ -50,6 +53,7 @@ fn commits(data_dir: &Path) -> Result<ChainProof, Failure> {
         first: proof.first.0,
         newest: proof.newest.0,
         newest_hash: proof.hash.to_string(),
+        name: String::new(),
         broken: proof.broken.map(|broken| BrokenLink { number: broken.revision.0, message: broken.what }),
     })
 }

@@ -30,6 +30,8 @@ pub struct AuditEntryView {
     pub count: u64,
     pub first_time: Option<String>,
     pub last_time: Option<String>,
+    pub first_resource: String,
+    pub last_resource: String,
     pub detail: String,
     pub source: &'static str,
     pub changes: Vec<ConfigChangeView>,
@@ -41,10 +43,12 @@ pub struct AuditProofView {
     pub intact: bool,
     pub commits: Option<ChainProofView>,
     pub records: Option<ChainProofView>,
+    pub denials: Vec<ChainProofView>,
 }
 
 #[derive(Debug, Serialize)]
 pub struct ChainProofView {
+    pub name: String,
     pub count: u64,
     pub first: u64,
     pub newest: u64,
@@ -79,6 +83,8 @@ impl From<&v1::AuditEntry> for AuditEntryView {
             count: entry.count,
             first_time: time(entry.first_time.as_ref()),
             last_time: time(entry.last_time.as_ref()),
+            first_resource: entry.first_resource.clone(),
+            last_resource: entry.last_resource.clone(),
             detail: entry.detail.clone(),
             source: entry.source().as_str_name(),
             changes: list(&entry.changes),
@@ -93,6 +99,7 @@ impl From<&v1::AuditServiceVerifyResponse> for AuditProofView {
             intact: proof.intact,
             commits: proof.commits.as_ref().map(Into::into),
             records: proof.records.as_ref().map(Into::into),
+            denials: list(&proof.denials),
         }
     }
 }
@@ -100,6 +107,7 @@ impl From<&v1::AuditServiceVerifyResponse> for AuditProofView {
 impl From<&v1::ChainProof> for ChainProofView {
     fn from(proof: &v1::ChainProof) -> ChainProofView {
         ChainProofView {
+            name: proof.name.clone(),
             count: proof.count,
             first: proof.first,
             newest: proof.newest,

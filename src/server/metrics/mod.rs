@@ -16,12 +16,13 @@ use prometheus_client::encoding::{DescriptorEncoder, text};
 use prometheus_client::registry::{Registry, Unit};
 
 use self::write::Writer;
+use super::audit_file::AuditFileCounts;
 use super::calls::{Calls, TICK_NANOS, code_name};
 use super::connections::Connections;
 use super::received::Requests;
 use crate::api::guard::rates::{RateLimit, Rates};
 use crate::api::unread::UnreadResponses;
-use crate::audit::{Counts as AuditCounts, Recorder};
+use crate::audit::{Counts as AuditCounts, Recorder, Room};
 use crate::engine::{BySource, Engine, Usage};
 use crate::model::quota::Quota;
 use crate::store::sled::{Counts as StoreCounts, DiskBytes};
@@ -56,6 +57,8 @@ struct Opened {
     /// Messages of clients.
     too_large: Arc<AtomicU64>,
     recorder: Recorder,
+    /// `None`: none is written.
+    audit_file: Option<Arc<AuditFileCounts>>,
 }
 
 impl Metrics {
@@ -93,8 +96,9 @@ impl Metrics {
         store: Arc<StoreCounts>,
         too_large: Arc<AtomicU64>,
         recorder: Recorder,
+        audit_file: Option<Arc<AuditFileCounts>>,
     ) {
-        self.sources.set_opened(Some(Opened { engine, store, too_large, recorder }));
+        self.sources.set_opened(Some(Opened { engine, store, too_large, recorder, audit_file }));
     }
 
     /// On return nothing is kept of what was open.
@@ -256,6 +260,9 @@ impl Sources {
 
         let help = "The revision of the newest durable commit";
         writer.gauge("confwatch_revision", help, None, gauge(|engine| engine.state().revision.0))?;
+        let help = "How far the time of day is ahead of the clock of the server, which follows it slowly";
+        let offset = engine.map(|engine| ([], engine.clock_offset() as f64 / 1e6));
+        writer.gauge("confwatch_clock_offset", help, Some(Unit::Seconds), offset)?;
         let help = "Configs that there are";
         writer.gauge(
             "confwatch_configs",
@@ -348,7 +355,19 @@ impl Sources {
         let failing = counts.map(|counts| ([], u64::from(counts.is_failing.load(Relaxed))));
         writer.gauge("confwatch_audit_failing", help, None, failing)?;
         let help = "What the audit log takes on the disk";
-        writer.gauge("confwatch_audit", help, Some(Unit::Bytes), one(|counts| &counts.bytes))
+        writer.gauge("confwatch_audit", help, Some(Unit::Bytes), one(|counts| &counts.bytes))?;
+        let early = counts.into_iter().flat_map(|counts| {
+            Room::ALL.map(|room| ([("room", room.name())], value(&counts.early[room as usize])))
+        });
+        let help =
+            "Records of the audit log that were removed before --audit-retention-days, for want of room";
+        writer.counter("confwatch_audit_removed_early", help, early)?;
+        let file = opened.as_ref().and_then(|opened| opened.audit_file.as_ref());
+        let help = "Commits and records that were removed before they could be written to --audit-file";
+        writer.counter("confwatch_audit_file_missed", help, file.map(|file| ([], value(&file.missed))))?;
+        let help = "Whether --audit-file cannot be written now: 1, or 0";
+        let failing = file.map(|file| ([], u64::from(file.is_failing.load(Relaxed))));
+        writer.gauge("confwatch_audit_file_failing", help, None, failing)
     }
 
     fn store(&self, writer: &mut Writer<'_, '_>) -> fmt::Result {

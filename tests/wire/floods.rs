@@ -1,0 +1,171 @@
+//! Floods: what many denied calls do to the audit log, and what a reader of the trail is told that was overtaken.
+
+use std::path::Path;
+use std::time::Duration;
+
+use confwatch::proto::v1::*;
+use confwatch::server::Settings;
+use futures_util::StreamExt;
+use serde_json::Value;
+use tempfile::TempDir;
+use tonic::Code;
+
+use super::auth::{Guarded, reserved};
+use super::metrics::scrape;
+use super::support::*;
+
+async fn listed(guarded: &Guarded, kind: AuditKind) -> Vec<AuditEntry> {
+    let filter = Some(AuditFilter { kinds: vec![kind.into()], ..Default::default() });
+    let (mut entries, mut page_token) = (vec![], String::new());
+    loop {
+        let request = AuditServiceListRequest { filter: filter.clone(), page_size: 1000, page_token };
+        let page = guarded.admin.audit().list(request).await.expect("listed").into_inner();
+        entries.extend(page.entries);
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            return entries;
+        }
+    }
+}
+
+#[tokio::test]
+async fn ten_thousand_denied_calls_hide_no_reveal_and_no_attempt_on_the_policy() {
+    let guarded = Guarded::start_with_policy().await;
+    let secret = r#"{"password":{"$secret":"hunter2"}}"#;
+    guarded.admin.api().set(set(replace("/production", secret))).await.expect("set");
+    let mallory = guarded.bearer("mallory").await;
+    let denied = futures_util::stream::iter(0..10_100).map(|number| {
+        let mut api = mallory.api();
+        async move {
+            let call = api.get(get(&format!("/s{number}"))).await;
+            refused(call, Code::PermissionDenied, "PERMISSION_DENIED");
+        }
+    });
+    denied.buffer_unordered(64).for_each(|()| async {}).await;
+    // Right after it.
+    for _ in 0..3 {
+        guarded.admin.api().get(get("/production")).await.expect("a document");
+        let attempt = set(reserved("policy", change::Action::Replace(json("{}"))));
+        refused(mallory.api().set(attempt).await, Code::PermissionDenied, "PERMISSION_DENIED");
+    }
+    let mut reveals = listed(&guarded, AuditKind::Revealed).await;
+    reveals.retain(|entry| entry.rpc_method.ends_with("/Get"));
+    assert_eq!(reveals.len(), 3, "each time");
+    for reveal in reveals {
+        let AuditEntry { actor, namespace, config, scope, count, .. } = &reveal;
+        let found = (actor.as_str(), namespace.as_str(), config.as_str(), scope.as_str(), *count);
+        assert_eq!(found, ("user:admin", "test", "app", "/production", 1));
+    }
+    let denials = listed(&guarded, AuditKind::Denied).await;
+    let attempts = denials.iter().filter(|entry| entry.namespace == "confwatch");
+    let attempts: Vec<_> =
+        attempts.map(|entry| (entry.actor.as_str(), entry.config.as_str(), entry.count)).collect();
+    assert_eq!(attempts, [("token:mallory", "policy", 1); 3]);
+    let floods = denials.iter().filter(|entry| entry.namespace != "confwatch");
+    assert!(floods.clone().all(|entry| entry.actor == "token:mallory" && entry.address == "127.0.0.1"));
+    assert!(floods.count() < 1000, "the flood is summed up");
+    let proof =
+        guarded.admin.audit().verify(AuditServiceVerifyRequest {}).await.expect("proved").into_inner();
+    assert!(proof.intact, "{proof:?}");
+    let names: Vec<_> = proof.denials.iter().map(|chain| (chain.name.as_str(), chain.count > 0)).collect();
+    assert_eq!(names, [("attempts", true), ("denied", true), ("refused", false)]);
+}
+
+fn lines(path: &Path) -> Vec<Value> {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    text.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()
+}
+
+fn revisions(lines: &[Value]) -> Vec<u64> {
+    lines
+        .iter()
+        .filter(|line| line["kind"] == "change")
+        .filter_map(|line| line["revision"].as_u64())
+        .collect()
+}
+
+async fn until(what: &str, mut done: impl FnMut() -> bool) {
+    for _ in 0..6000 {
+        if done() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("{what}");
+}
+
+#[tokio::test]
+async fn an_audit_file_that_compaction_overtakes_tells_the_gap_and_goes_on() {
+    let directory = TempDir::new().expect("a directory");
+    let path = directory.path().join("audit.jsonl");
+    // It cannot be written yet.
+    std::fs::create_dir(&path).expect("made");
+    let file = path.clone();
+    let server = TestServer::start_in(directory, |settings| {
+        believing(settings);
+        settings.audit_file = Some(file);
+        settings.retain_revisions = Some(10);
+        settings.metrics_listen = Some("127.0.0.1:0".into());
+    })
+    .await;
+    let mut client = server.client().await;
+    let mut written = 0;
+    let mut write = async |count: u64| {
+        for _ in 0..count {
+            written += 1;
+            put(&mut client, "/", &format!(r#"{{"a":{written}}}"#)).await;
+        }
+    };
+    write(3000).await;
+    std::fs::remove_dir(&path).expect("removed");
+    until("the file is written", || lines(&path).iter().any(|line| line["revision"] == 3000)).await;
+    let all = lines(&path);
+    let gaps: Vec<_> = all.iter().filter(|line| line["kind"] == "gap").collect();
+    assert!(!gaps.is_empty(), "what was compacted is told to be missing");
+    assert!(gaps.iter().all(|gap| gap["of"] == "changes"), "{gaps:?}");
+    let missing: u64 = gaps.iter().filter_map(|gap| gap["count"].as_u64()).sum();
+    assert_eq!(
+        revisions(&all).len() as u64 + missing,
+        3000,
+        "every revision is there, or told to be missing"
+    );
+    let told = scrape(&server).await;
+    assert_eq!(told.value("confwatch_audit_file_missed_total", &[]), Some(missing as f64));
+    write(1).await;
+    until("the file goes on", || lines(&path).iter().any(|line| line["revision"] == 3001)).await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn an_audit_file_goes_on_after_a_restart_where_it_ended() {
+    let directory = TempDir::new().expect("a directory");
+    let path = directory.path().join("audit.jsonl");
+    let file = path.clone();
+    let with_file = move |settings: &mut Settings| {
+        believing(settings);
+        settings.audit_file = Some(file.clone());
+    };
+    let server = TestServer::start_in(directory, &with_file).await;
+    put(&mut server.client().await, "/", r#"{"a":1}"#).await;
+    until("the file is written", || revisions(&lines(&path)) == [1]).await;
+    // From now on it cannot be written, and the server ends without it.
+    let aside = path.with_extension("aside");
+    std::fs::rename(&path, &aside).expect("renamed");
+    std::fs::create_dir(&path).expect("made");
+    put(&mut server.client().await, "/", r#"{"a":2}"#).await;
+    let directory = server.stop().await;
+    std::fs::remove_dir(&path).expect("removed");
+    std::fs::rename(&aside, &path).expect("renamed");
+    let server = TestServer::start_in(directory, &with_file).await;
+    put(&mut server.client().await, "/", r#"{"a":3}"#).await;
+    until("the file goes on", || revisions(&lines(&path)).contains(&3)).await;
+    let all = lines(&path);
+    let mut found = revisions(&all);
+    found.dedup();
+    assert_eq!(found, [1, 2, 3]);
+    let mut sequences: Vec<u64> = all.iter().filter_map(|line| line["sequence"].as_u64()).collect();
+    sequences.dedup();
+    assert_eq!(sequences, (1..=sequences.len() as u64).collect::<Vec<_>>(), "no record is missing");
+    assert!(all.iter().all(|line| line["kind"] != "gap"));
+    server.stop().await;
+}
