@@ -459,7 +459,7 @@ async fn the_file_for_a_siem_has_every_change_and_every_record_also_when_it_is_r
 
 #[tokio::test]
 async fn where_everybody_is_believed_changes_are_told_as_claimed() {
-    let server = TestServer::start().await;
+    let server = TestServer::start_believing().await;
     put(&mut server.client().await, "/", r#"{"a":1}"#).await;
     let everybody = client(&server, None);
     let entries = listed(&everybody, AuditFilter::default()).await;

@@ -16,7 +16,7 @@ fn overriding(change: Change, ttl: Duration) -> Change {
 
 /// A server with two versions of `test/app`.
 async fn server() -> (TestServer, Client) {
-    let server = TestServer::start().await;
+    let server = TestServer::start_believing().await;
     let mut client = server.client().await;
     put(&mut client, "/", r#"{"a":1}"#).await;
     put(&mut client, "/production", r#"{"a":2}"#).await;

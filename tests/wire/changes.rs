@@ -107,7 +107,7 @@ fn filled(bytes: usize) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_commit_comes_once_and_in_order_while_writers_write() {
-    let server = quick_server().await;
+    let server = quick_believing_server().await;
     let client = server.client().await;
     let mut early = Reader::open(&client, from(1)).await;
     let mut from_now = Reader::open(&client, from(0)).await;
@@ -148,7 +148,7 @@ async fn every_commit_comes_once_and_in_order_while_writers_write() {
 
 #[tokio::test]
 async fn a_reader_that_lags_misses_nothing() {
-    let server = quick_server().await;
+    let server = quick_believing_server().await;
     let writer = server.client().await;
     let mut reader = Reader::open(&narrow_client(&server).await, from(1)).await;
     for at in 0..300 {
@@ -172,7 +172,7 @@ async fn a_reader_resumes_after_the_last_revision_also_when_the_server_was_resta
     reader.next().await.expect("a commit");
     let last = reader.next().await.expect("a commit").commit;
     let directory = server.stop().await;
-    let server = TestServer::start_in(directory, |_| {}).await;
+    let server = TestServer::start_in(directory, believing).await;
     let client = server.client().await;
     let mut reader = Reader::open(&client, from(last.revision + 1)).await;
     assert_eq!(reader.next().await.expect("a commit").commit.revision, 3);
@@ -263,7 +263,7 @@ async fn a_reader_that_compaction_overtakes_is_told_and_has_no_gap() {
 
 #[tokio::test]
 async fn a_revision_in_the_future_is_refused_but_the_next_one_is_waited_for() {
-    let server = quick_server().await;
+    let server = quick_believing_server().await;
     let mut client = server.client().await;
     apply(&client, [put_in("app", "/", "{}")]).await;
     for revision in [3, u64::MAX] {
@@ -279,7 +279,7 @@ async fn a_revision_in_the_future_is_refused_but_the_next_one_is_waited_for() {
 /// Only a rollback writes so much at once: what a client sends fits a message.
 #[tokio::test]
 async fn a_commit_too_large_for_a_message_comes_in_parts() {
-    let server = quick_server().await;
+    let server = quick_believing_server().await;
     let mut client = server.client().await;
     for at in 0..10 {
         apply(&client, [put_in("app", &format!("/s{at}"), &filled(900_000 + at))]).await;
@@ -313,7 +313,7 @@ async fn a_commit_too_large_for_a_message_comes_in_parts() {
 
 #[tokio::test]
 async fn tags_and_the_ends_of_overrides_are_commits_like_any_other() {
-    let server = quick_server().await;
+    let server = quick_believing_server().await;
     let mut client = server.client().await;
     let mut reader = Reader::open(&client, from(1)).await;
     apply(&client, [put_in("app", "/", "{}")]).await;

@@ -115,7 +115,11 @@ async fn put_again(client: &mut Client, content: &str) {
 
 #[tokio::test]
 async fn calls_go_on_whatever_the_age_of_their_connection() {
-    let server = serve(|settings| settings.connection_age_max = Some(Duration::from_millis(30))).await;
+    let server = serve(|settings| {
+        believing(settings);
+        settings.connection_age_max = Some(Duration::from_millis(30));
+    })
+    .await;
     let mut client = server.client().await;
     let counts = server.running.connection_counts();
     let mut written = 0;

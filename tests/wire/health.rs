@@ -174,13 +174,13 @@ async fn reflection_v1alpha_lists_the_same_for_older_tools() {
 
 #[tokio::test]
 async fn a_stopped_server_is_not_reached_and_its_data_are_free() {
-    let server = TestServer::start().await;
+    let server = TestServer::start_believing().await;
     let mut client = server.client().await;
     put(&mut client, "/", r#"{"a":1}"#).await;
     let directory = server.stop().await;
     let status = client.get(get("/")).await.expect_err("nobody is there");
     assert_eq!(status.code(), Code::Unavailable);
-    let server = TestServer::start_in(directory, |_| {}).await;
+    let server = TestServer::start_in(directory, believing).await;
     assert_eq!(content(&mut server.client().await, get("/")).await, r#"{"a":1}"#);
     // The request of an empty server is no error.
     let list = server.client().await.list(ListRequest::default()).await.expect("list").into_inner();

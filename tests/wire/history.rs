@@ -16,7 +16,7 @@ fn numbers(versions: &[VersionInfo]) -> Vec<u64> {
 
 #[tokio::test]
 async fn history_says_who_when_why_and_what() {
-    let server = TestServer::start().await;
+    let server = TestServer::start_believing().await;
     let mut client = server.client().await;
     let before = std::time::SystemTime::now().into();
     let options = WriteOptions {
@@ -58,7 +58,7 @@ async fn history_says_who_when_why_and_what() {
 
 #[tokio::test]
 async fn whoever_does_not_say_who_they_are_is_anonymous() {
-    let server = TestServer::start().await;
+    let server = TestServer::start_believing().await;
     let mut client = server.client().await;
     let long = "x".repeat(300);
     for (at, (claimed, expected)) in [
@@ -318,7 +318,7 @@ async fn layers(client: &mut Client) -> Vec<(String, u64, String)> {
 
 #[tokio::test]
 async fn a_rollback_of_a_config_makes_a_new_version_whose_layers_equal_those_of_the_old() {
-    let server = TestServer::start().await;
+    let server = TestServer::start_believing().await;
     let mut client = server.client().await;
     let changes =
         vec![replace("/", r#"{"a":1}"#), replace("/production", r#"{"a":2}"#), replace("/kept", "{}")];
@@ -392,7 +392,7 @@ async fn a_rollback_brings_a_deleted_config_back_and_goes_to_tags() {
 
 #[tokio::test]
 async fn a_rollback_that_would_make_a_document_invalid_is_refused() {
-    let server = TestServer::start().await;
+    let server = TestServer::start_believing().await;
     let mut client = server.client().await;
     let part = |name: &str| format!(r#"{{"{name}":"{}"}}"#, "x".repeat(800 << 10));
     put(&mut client, "/", &part("a")).await;

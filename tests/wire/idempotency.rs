@@ -11,7 +11,7 @@ fn identified(id: &str, change: Change) -> SetRequest {
 
 #[tokio::test]
 async fn a_repeated_set_has_the_first_outcome_also_after_other_writes_and_a_restart() {
-    let server = TestServer::start().await;
+    let server = TestServer::start_believing().await;
     let mut client = server.client().await;
     let request = identified("one", merge_patch("/", r#"{"a":1}"#));
     let first = client.set(request.clone()).await.expect("set").into_inner();
@@ -22,7 +22,7 @@ async fn a_repeated_set_has_the_first_outcome_also_after_other_writes_and_a_rest
     assert_eq!(client.set(request.clone()).await.expect("set").into_inner(), first);
 
     let directory = server.stop().await;
-    let server = TestServer::start_in(directory, |_| {}).await;
+    let server = TestServer::start_in(directory, believing).await;
     let mut client = server.client().await;
     assert_eq!(client.set(request).await.expect("set").into_inner(), first);
     assert_eq!(content(&mut client, get("/")).await, r#"{"b":2}"#);
@@ -31,7 +31,7 @@ async fn a_repeated_set_has_the_first_outcome_also_after_other_writes_and_a_rest
 
 #[tokio::test]
 async fn every_kind_of_write_can_be_repeated_also_after_a_restart() {
-    let server = TestServer::start().await;
+    let server = TestServer::start_believing().await;
     let mut client = server.client().await;
     put(&mut client, "/", r#"{"a":1}"#).await;
     client.set_tag(set_tag("moved", 1)).await.expect("a tag");
@@ -82,7 +82,7 @@ async fn every_kind_of_write_can_be_repeated_also_after_a_restart() {
 
 #[tokio::test]
 async fn the_same_request_fifty_times_at_once_is_one_commit() {
-    let server = TestServer::start().await;
+    let server = TestServer::start_believing().await;
     let mut client = server.client().await;
     let request = identified("one", replace("/", r#"{"a":1}"#));
     let calls = (0..50).map(|_| {
@@ -101,7 +101,7 @@ async fn the_same_request_fifty_times_at_once_is_one_commit() {
 
 #[tokio::test]
 async fn an_id_that_was_used_for_another_request_is_refused_also_after_a_restart() {
-    let server = TestServer::start().await;
+    let server = TestServer::start_believing().await;
     let mut client = server.client().await;
     client.set(identified("one", replace("/", r#"{"a":1}"#))).await.expect("set");
     let server = {
@@ -136,7 +136,7 @@ async fn others_are_refused(client: &mut Client) {
 
 #[tokio::test]
 async fn two_requests_that_race_for_one_id_are_one_commit_and_one_refusal() {
-    let server = TestServer::start().await;
+    let server = TestServer::start_believing().await;
     let client = server.client().await;
     for round in 0..20 {
         let write = |value: u64| {
@@ -158,7 +158,7 @@ async fn two_requests_that_race_for_one_id_are_one_commit_and_one_refusal() {
 
 #[tokio::test]
 async fn a_failed_write_does_not_use_its_id_up() {
-    let server = TestServer::start().await;
+    let server = TestServer::start_believing().await;
     let mut client = server.client().await;
     let stale = Change { expected_version: Some(5), ..replace("/", "{}") };
     refused(client.set(identified("one", stale)).await, Code::Aborted, "VERSION_MISMATCH");

@@ -167,6 +167,7 @@ async fn a_watch_of_the_client_comes_back_when_the_server_says_that_there_is_roo
     .await;
     let client = TokenClient::connect(ConnectOptions {
         address: format!("http://{}", server.running.address()),
+        token: server.bearer.token(),
         ..ConnectOptions::default()
     })
     .expect("an address");

@@ -18,7 +18,11 @@ use super::support::*;
 const SERVICE: &str = "confwatch.v1.ConfigService";
 
 async fn serve() -> TestServer {
-    let listen = |settings: &mut Settings| settings.metrics_listen = Some("127.0.0.1:0".into());
+    // It counts every revision and config of the store.
+    let listen = |settings: &mut Settings| {
+        believing(settings);
+        settings.metrics_listen = Some("127.0.0.1:0".into());
+    };
     TestServer::start_in(TempDir::new().expect("a directory"), listen).await
 }
 

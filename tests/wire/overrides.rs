@@ -38,7 +38,7 @@ async fn an_override_wins_over_base_layers_of_deeper_scopes() {
 
 #[tokio::test]
 async fn an_override_expires_by_a_commit_of_the_system_not_before_its_time() {
-    let server = TestServer::start().await;
+    let server = TestServer::start_believing().await;
     let mut client = server.client().await;
     put(&mut client, "/", r#"{"a":1}"#).await;
     let layer = put_override(&mut client, "/", r#"{"a":2}"#, Some(1000)).await;
@@ -66,7 +66,7 @@ async fn an_override_that_fell_due_while_no_server_was_there_is_gone_from_the_fi
     // Long enough for the server to stop before: if it was not, once more with longer.
     let mut ttl_ms = 300;
     let (directory, layer) = loop {
-        let server = TestServer::start().await;
+        let server = TestServer::start_believing().await;
         let mut client = server.client().await;
         put(&mut client, "/", r#"{"a":1}"#).await;
         let layer = put_override(&mut client, "/", r#"{"a":2}"#, Some(ttl_ms)).await;
@@ -80,7 +80,7 @@ async fn an_override_that_fell_due_while_no_server_was_there_is_gone_from_the_fi
         }
         ttl_ms *= 3;
     };
-    let server = TestServer::start_in(directory, |_| {}).await;
+    let server = TestServer::start_in(directory, believing).await;
     let mut client = server.client().await;
     let first = client.get(get("/")).await.expect("get").into_inner();
     assert_eq!((first.document.expect("it").content.as_str(), first.store_revision), (r#"{"a":1}"#, 3));
@@ -89,7 +89,7 @@ async fn an_override_that_fell_due_while_no_server_was_there_is_gone_from_the_fi
 
 #[tokio::test]
 async fn an_override_that_is_not_due_survives_a_restart_and_still_ends() {
-    let server = TestServer::start().await;
+    let server = TestServer::start_believing().await;
     let mut client = server.client().await;
     put(&mut client, "/", r#"{"a":1}"#).await;
     let layer = put_override(&mut client, "/", r#"{"a":2}"#, Some(4000)).await;
@@ -134,7 +134,7 @@ async fn a_renewed_override_ends_at_its_new_time() {
 
 #[tokio::test]
 async fn an_override_that_was_renewed_does_not_end_at_its_old_time() {
-    let server = TestServer::start().await;
+    let server = TestServer::start_believing().await;
     let mut client = server.client().await;
     put(&mut client, "/", r#"{"a":1}"#).await;
     let first = put_override(&mut client, "/", r#"{"a":2}"#, Some(2000)).await;
@@ -150,7 +150,7 @@ async fn an_override_that_was_renewed_does_not_end_at_its_old_time() {
 
 #[tokio::test]
 async fn overrides_that_end_at_once_end_by_few_commits_and_each_config_by_one_version() {
-    let server = TestServer::start().await;
+    let server = TestServer::start_believing().await;
     let mut client = server.client().await;
     let changes: Vec<_> = (0..50)
         .map(|at| Change {
@@ -173,7 +173,7 @@ async fn overrides_that_end_at_once_end_by_few_commits_and_each_config_by_one_ve
 
 #[tokio::test]
 async fn a_rollback_does_not_bring_an_expired_override_back() {
-    let server = TestServer::start().await;
+    let server = TestServer::start_believing().await;
     let mut client = server.client().await;
     put(&mut client, "/", r#"{"a":1}"#).await;
     put_override(&mut client, "/", r#"{"a":2}"#, Some(200)).await;

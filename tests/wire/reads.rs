@@ -21,7 +21,7 @@ async fn document(client: &mut Client, request: GetRequest) -> Document {
 
 #[tokio::test]
 async fn a_document_is_read_as_of_a_version_a_tag_a_revision_and_a_time() {
-    let server = TestServer::start().await;
+    let server = TestServer::start_believing().await;
     let mut client = server.client().await;
     let mut times = vec![];
     for (revision, content) in [(1, r#"{"a":1}"#), (3, r#"{"a":2}"#), (6, r#"{"a":3}"#)] {
@@ -138,7 +138,7 @@ async fn a_pointer_gives_a_part_and_the_digest_of_the_whole() {
 
 #[tokio::test]
 async fn a_document_that_the_client_holds_is_not_sent_again() {
-    let server = TestServer::start().await;
+    let server = TestServer::start_believing().await;
     let mut client = server.client().await;
     put(&mut client, "/", r#"{"a":1}"#).await;
     let held = document(&mut client, get("/")).await.digest;
@@ -164,7 +164,7 @@ async fn a_document_that_the_client_holds_is_not_sent_again() {
 
 #[tokio::test]
 async fn min_revision_waits_for_the_write() {
-    let server = TestServer::start().await;
+    let server = TestServer::start_believing().await;
     let mut client = server.client().await;
     put(&mut client, "/", r#"{"a":1}"#).await;
     let reader = {
@@ -185,7 +185,7 @@ async fn min_revision_waits_for_the_write() {
 
 #[tokio::test]
 async fn min_revision_that_is_not_reached_within_the_deadline_is_told_before_it() {
-    let server = TestServer::start().await;
+    let server = TestServer::start_believing().await;
     let mut client = server.client().await;
     put(&mut client, "/", r#"{"a":1}"#).await;
     let late = |request| {
@@ -206,7 +206,7 @@ async fn min_revision_that_is_not_reached_within_the_deadline_is_told_before_it(
 
 #[tokio::test]
 async fn a_batch_is_read_at_one_revision_with_what_is_missing_as_results() {
-    let server = TestServer::start().await;
+    let server = TestServer::start_believing().await;
     let mut client = server.client().await;
     put(&mut client, "/", r#"{"a":1}"#).await;
     put(&mut client, "/", r#"{"a":2}"#).await;
@@ -295,7 +295,7 @@ async fn a_batch_that_does_not_fit_a_message_is_refused() {
 
 #[tokio::test]
 async fn lists_have_pages_and_leave_deleted_configs_out_unless_asked() {
-    let server = TestServer::start().await;
+    let server = TestServer::start_believing().await;
     let mut client = server.client().await;
     let mut changes: Vec<_> = (0..7).map(|at| of(&format!("app-{at}"), replace("/", "{}"))).collect();
     changes.push(Change { namespace: "test2".into(), ..replace("/", "{}") });
@@ -462,7 +462,7 @@ async fn a_text_that_does_not_fit_a_message_is_refused_whole_and_in_part() {
 
 #[tokio::test]
 async fn explain_names_the_layer_of_each_value_and_what_it_shadows() {
-    let server = TestServer::start().await;
+    let server = TestServer::start_believing().await;
     let mut client = server.client().await;
     put(&mut client, "/", r#"{"a":1,"b":{"x":1,"y":1},"c":[1]}"#).await;
     put(&mut client, "/production", r#"{"a":2,"b":{"x":null},"d":{}}"#).await;

@@ -11,7 +11,7 @@ fn tagged(tag: &str) -> GetRequest {
 
 #[tokio::test]
 async fn a_tag_is_set_moved_read_and_removed_by_commits_that_make_no_version() {
-    let server = TestServer::start().await;
+    let server = TestServer::start_believing().await;
     let mut client = server.client().await;
     put(&mut client, "/", r#"{"a":1}"#).await;
     put(&mut client, "/", r#"{"a":2}"#).await;
@@ -57,7 +57,7 @@ async fn expected_version_of_a_tag_is_the_version_it_names() {
 
 #[tokio::test]
 async fn tags_are_told_with_their_config_and_outlive_its_deletion() {
-    let server = TestServer::start().await;
+    let server = TestServer::start_believing().await;
     let mut client = server.client().await;
     put(&mut client, "/", r#"{"a":1}"#).await;
     client.set_tag(set_tag("one", 1)).await.expect("a tag");

@@ -92,7 +92,7 @@ fn with(parent: &'static str) -> Request<GetRequest> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_call_has_a_span_below_that_of_its_caller_and_nothing_of_what_it_says() {
     let collector = Collector::default();
-    let server = serve(&collector.start().await, |_| {}).await;
+    let server = serve(&collector.start().await, believing).await;
     let mut client = server.client().await;
     put(&mut client, "/", r#"{"password":"canary-value"}"#).await;
     let mut request = with(PARENT);

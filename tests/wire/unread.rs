@@ -39,6 +39,7 @@ fn large(letter: &str) -> String {
 struct Stingy {
     requests: SendRequest<Bytes>,
     connection: JoinHandle<()>,
+    bearer: Bearer,
 }
 
 impl Stingy {
@@ -47,13 +48,15 @@ impl Stingy {
         let builder = h2::client::Builder::new().initial_window_size(window).clone();
         let (requests, connection) = builder.handshake(socket).await.expect("it speaks HTTP/2");
         let connection = tokio::spawn(async move { _ = connection.await });
-        Stingy { requests, connection }
+        Stingy { requests, connection, bearer: server.bearer.clone() }
     }
 
     async fn call(&mut self, name: &str, message: &impl Message) -> ResponseFuture {
         let message = message.encode_to_vec();
         let length = u32::try_from(message.len()).expect("it is small").to_be_bytes();
         let head = http::Request::post(format!("{SERVICE}{name}")).header("content-type", "application/grpc");
+        let head =
+            self.bearer.header().into_iter().fold(head, |head, value| head.header("authorization", value));
         let mut requests = self.requests.clone().ready().await.expect("there is room");
         let (response, mut body) =
             requests.send_request(head.body(()).expect("a request"), false).expect("sent");

@@ -11,7 +11,7 @@ async fn validate(client: &mut Client, changes: Vec<Change>) -> ValidateResponse
 
 #[tokio::test]
 async fn good_changes_are_answered_as_apply_would_and_not_made() {
-    let server = TestServer::start().await;
+    let server = TestServer::start_believing().await;
     let mut client = server.client().await;
     put(&mut client, "/", r#"{"a":1}"#).await;
     let changes = vec![merge_patch("/", r#"{"a":2}"#), merge_patch("/production", r#"{"b":1}"#)];
@@ -60,7 +60,7 @@ async fn documents_that_cannot_be_read_are_findings_each_with_its_place() {
 
 #[tokio::test]
 async fn each_finding_of_the_contract_is_found() {
-    let server = TestServer::start().await;
+    let server = TestServer::start_believing().await;
     let mut client = server.client().await;
     put(&mut client, "/", r#"{"a":1}"#).await;
     let nested = format!("{}1{}", r#"{"a":"#.repeat(65), "}".repeat(65));

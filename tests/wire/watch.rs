@@ -11,7 +11,7 @@ use super::watching::*;
 
 #[tokio::test]
 async fn a_stream_starts_with_the_state_of_each_target_in_the_order_of_the_request() {
-    let server = quick_server().await;
+    let server = quick_believing_server().await;
     let client = server.client().await;
     apply(&client, [put_in("a", "/", r#"{"x":1}"#), put_in("b", "/production", r#"{"y":2}"#)]).await;
     let targets =
@@ -64,7 +64,7 @@ async fn a_document_that_the_client_holds_is_not_sent_again() {
 
 #[tokio::test]
 async fn commits_that_leave_a_document_as_it_was_send_nothing() {
-    let server = quick_server().await;
+    let server = quick_believing_server().await;
     let client = server.client().await;
     apply(&client, [put_in("app", "/", r#"{"a":1}"#), put_override("app", "/", r#"{"a":9}"#)]).await;
     let (mut watcher, _) = Watcher::open(&client, watch([target("app", "/p"), target("*", "/p")])).await;

@@ -46,7 +46,7 @@ async fn a_long_update_comes_in_parts_and_at_once() {
 /// Commits while the parts are on their way come after them, although the first part is read late.
 #[tokio::test]
 async fn a_snapshot_in_parts_is_of_one_revision() {
-    let server = quick_server().await;
+    let server = quick_believing_server().await;
     let writer = server.client().await;
     let content = |number: usize| format!(r#"{{"fill":"{}","number":{number}}}"#, "x".repeat(900_000));
     let configs: Vec<String> = (0..12).map(|at| format!("c{at:02}")).collect();

@@ -89,13 +89,13 @@ async fn a_token_of_another_history_is_answered_with_a_snapshot_that_says_so() {
 
 #[tokio::test]
 async fn a_token_from_the_future_or_of_nobody_is_answered_with_a_snapshot_that_says_so() {
-    let server = quick_server().await;
+    let server = quick_believing_server().await;
     let client = server.client().await;
     apply(&client, [put_in("a", "/", r#"{"x":1}"#)]).await;
     let backup = TempDir::new().expect("a directory");
     let directory = server.stop().await;
     copy(directory.path(), backup.path());
-    let server = TestServer::start_in(directory, |_| {}).await;
+    let server = TestServer::start_in(directory, believing).await;
     let client = server.client().await;
     apply(&client, [put_in("a", "/", r#"{"x":2}"#)]).await;
     let (watcher, _) = Watcher::open(&client, watch([target("a", "/")])).await;

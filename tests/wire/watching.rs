@@ -308,6 +308,16 @@ pub async fn until_freed(server: &TestServer) {
     tokio::time::timeout(PATIENCE, freed).await.expect("streams that are gone are freed");
 }
 
+/// The same that believes everybody in each run: for tests that count every revision of the store.
+pub async fn quick_believing_server() -> TestServer {
+    let directory = tempfile::TempDir::new().expect("a directory");
+    TestServer::start_in(directory, |settings| {
+        believing(settings);
+        settings.fsync = confwatch::server::settings::Fsync::Never;
+    })
+    .await
+}
+
 /// A server whose commits do not wait for the disk.
 pub async fn quick_server() -> TestServer {
     let directory = tempfile::TempDir::new().expect("a directory");

@@ -7,7 +7,7 @@ use super::support::*;
 
 #[tokio::test]
 async fn what_was_set_is_read_and_survives_a_restart() {
-    let server = TestServer::start().await;
+    let server = TestServer::start_believing().await;
     let mut client = server.client().await;
     let response =
         client.set(set(replace("/", r#"{"b":1,"a":{"x":true}}"#))).await.expect("set").into_inner();
@@ -20,7 +20,7 @@ async fn what_was_set_is_read_and_survives_a_restart() {
     assert_eq!(content(&mut client, get("/production/checkout")).await, r#"{"a":{"y":2},"b":1}"#);
 
     let directory = server.stop().await;
-    let server = TestServer::start_in(directory, |_| {}).await;
+    let server = TestServer::start_in(directory, believing).await;
     let mut client = server.client().await;
     assert_eq!(content(&mut client, get("/production")).await, r#"{"a":{"y":2},"b":1}"#);
     assert_eq!(content(&mut client, get("/")).await, r#"{"a":{"x":true},"b":1}"#);
@@ -46,7 +46,7 @@ fn of(config: &str, change: Change) -> Change {
 
 #[tokio::test]
 async fn one_bad_change_and_nothing_of_an_apply_happens() {
-    let server = TestServer::start().await;
+    let server = TestServer::start_believing().await;
     let mut client = server.client().await;
     put(&mut client, "/", r#"{"a":1}"#).await;
     let too_large = format!(r#"{{"a":"{}"}}"#, "x".repeat(1 << 20));
@@ -74,7 +74,7 @@ async fn one_bad_change_and_nothing_of_an_apply_happens() {
 
 #[tokio::test]
 async fn an_apply_is_one_revision_and_one_version_of_each_config() {
-    let server = TestServer::start().await;
+    let server = TestServer::start_believing().await;
     let mut client = server.client().await;
     put(&mut client, "/", r#"{"a":1}"#).await;
     let changes = vec![
@@ -119,7 +119,7 @@ async fn an_apply_is_one_revision_and_one_version_of_each_config() {
 
 #[tokio::test]
 async fn revisions_and_versions_grow_by_one_also_across_delete_and_recreation() {
-    let server = TestServer::start().await;
+    let server = TestServer::start_believing().await;
     let mut client = server.client().await;
     let first = put(&mut client, "/", r#"{"a":1}"#).await;
     assert_eq!((first.document.expect("a layer").version, first.store_revision), (1, 1));
@@ -147,7 +147,7 @@ async fn revisions_and_versions_grow_by_one_also_across_delete_and_recreation() 
 
 #[tokio::test]
 async fn a_write_that_changes_nothing_makes_no_commit() {
-    let server = TestServer::start().await;
+    let server = TestServer::start_believing().await;
     let mut client = server.client().await;
     put(&mut client, "/", r#"{"a":1,"b":[1,2]}"#).await;
     client.set_tag(set_tag("stable", 1)).await.expect("a tag");
@@ -279,7 +279,7 @@ async fn a_json_patch_is_applied_whole_or_not_at_all() {
 
 #[tokio::test]
 async fn validate_only_answers_what_the_write_would_and_stores_nothing() {
-    let server = TestServer::start().await;
+    let server = TestServer::start_believing().await;
     let mut client = server.client().await;
     put(&mut client, "/", r#"{"a":1}"#).await;
     let only = Some(WriteOptions { validate_only: true, request_id: "x".into(), ..Default::default() });
@@ -317,7 +317,7 @@ fn layer_of(bytes: usize) -> String {
 
 #[tokio::test]
 async fn a_layer_has_at_most_one_mebibyte() {
-    let server = TestServer::start().await;
+    let server = TestServer::start_believing().await;
     let mut client = server.client().await;
     let most = layer_of(1 << 20);
     assert_eq!(most.len(), 1 << 20);
@@ -366,7 +366,7 @@ async fn a_document_is_at_most_64_levels_deep() {
 
 #[tokio::test]
 async fn an_effective_document_over_two_mebibytes_is_refused_and_the_scope_is_named() {
-    let server = TestServer::start().await;
+    let server = TestServer::start_believing().await;
     let mut client = server.client().await;
     let part = |name: &str| format!(r#"{{"{name}":"{}"}}"#, "x".repeat(900 << 10));
     put(&mut client, "/production/checkout", &part("a")).await;
@@ -394,7 +394,7 @@ async fn an_effective_document_over_two_mebibytes_is_refused_and_the_scope_is_na
 
 #[tokio::test]
 async fn concurrent_writers_take_effect_one_at_a_time() {
-    let server = TestServer::start().await;
+    let server = TestServer::start_believing().await;
     let mut client = server.client().await;
     put(&mut client, "/", r#"{"count":0}"#).await;
     let writers = (0..8).map(|_| {
