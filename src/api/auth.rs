@@ -63,15 +63,18 @@ impl AuthService for Api {
             return Err(request::invalid("expire_time", "is past").into());
         }
         administrates(&access)?;
+        let bearer = principal.clone();
         let random = token::random().map_err(|error| no_randomness(&error))?;
         let new = token::make(&random, &name, principal, now, expires)
             .map_err(|error| request::invalid("name", error.to_string()))?;
         let revision = self.patch_tokens(&access, &token::patch_to_add(&new), reason).await?;
         let NewToken { id, text, record } = new;
+        let granted = self.guard.ruling(&self.engine.state()).policy.grants_of(&bearer);
         Ok(Response::new(CreateTokenResponse {
             token: text.to_string(),
             info: Some(token_message(&Listed { id, record: &record, last_use: None })),
             store_revision: revision,
+            has_no_permission: !Verb::ALL.into_iter().any(|verb| granted.gives(verb)),
         }))
     }
 

@@ -1,19 +1,27 @@
 //! `confwatch apply`: a directory as one commit. Knows the client and the directory form.
 
+mod overwritten;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 
 use super::Session;
 use super::args::WriteArgs;
+use super::confirm::{ConfirmArgs, Question};
 use super::exit::{Exit, Failure, Outcome};
 use super::layers::applied_lines;
+use super::list::{Listed, configs_of};
 use super::output::{Output, counted};
 use super::refusal::{refused, show_findings_in};
+use super::similar::{similar, similar_scope};
+use super::source::Sources;
 use super::tree::{self, Tree, TreeError};
 use super::tree_changes::{TreeChanges, changes_of, check_size, deletions};
 use super::views::ApplyView;
 use crate::proto::v1;
+use overwritten::changes_since_last_apply;
 
 /// Make a namespace equal to a directory, as one commit, and print what changed
 #[derive(Args, Debug)]
@@ -23,7 +31,10 @@ The directory holds one directory for each config: CONFIG/global.yaml is the lay
 the format. `confwatch export` writes this form. Overrides have no place in it and are never touched.
 
 Beside the layers lies what governs them: CONFIG/_schema.json, CONFIG/_rules.yaml and CONFIG/_settings.yaml for a config, \
-_rules.yaml and _settings.yaml for all of the namespace. All of it becomes one commit, and with --prune what is not there goes.
+_rules.yaml and _settings.yaml for all of the namespace. Links that lead out of the directory are refused. All of it becomes one commit, and with --prune what is not there goes.
+
+What was changed by other means since the last apply, and would be overwritten, is named with its author and asked for; without a terminal it \
+is refused (exit code 5) unless --yes is given. New configs and scopes are listed.
 
 Examples:
   confwatch apply -f payments/ --dry-run
@@ -40,6 +51,8 @@ pub struct ApplyArgs {
     #[arg(long)]
     prune: bool,
     #[command(flatten)]
+    confirm: ConfirmArgs,
+    #[command(flatten)]
     write: WriteArgs,
 }
 
@@ -51,6 +64,24 @@ pub async fn run(args: ApplyArgs, session: &Session) -> Outcome {
         changes.extend(deletions(&tree, &namespace, session).await?);
     }
     check_size(&changes)?;
+    let plan = plan(&changes, &namespace, &tree, &sources, &args, session).await?;
+    plan.notes.iter().for_each(|note| session.output.note(note));
+    let question = Question {
+        reasons: &plan.reasons,
+        text: "apply it all the same?",
+        refusal: "nothing was applied: someone should look at it first",
+    };
+    if args.write.dry_run {
+        plan.reasons.iter().for_each(|reason| session.output.warning(reason));
+    } else if !plan.reasons.is_empty() {
+        if !args.confirm.confirm(&question, &session.output)? {
+            return Err(Failure::new(Exit::Failed, "nothing was applied"));
+        }
+    }
+    if args.write.has_no_request_id() {
+        // What was shown is what is overwritten, or nothing.
+        plan.expect_versions(&mut changes);
+    }
     let response = match session.client.apply(changes, args.write.options()).await {
         Ok(response) => response,
         Err(error) => return Err(refused(error, &sources, Some(session)).await),
@@ -61,6 +92,97 @@ pub async fn run(args: ApplyArgs, session: &Session) -> Outcome {
         output.line(&summary(&response, args.write.dry_run))
     })?;
     Ok(Exit::Done)
+}
+
+/// What an apply would do, and whether someone should look at it before.
+#[derive(Default)]
+struct Plan {
+    /// Worth knowing.
+    notes: Vec<String>,
+    /// Why someone should decide.
+    reasons: Vec<String>,
+    /// The versions of the layers that would be overwritten, by config and scope.
+    versions: BTreeMap<(String, String), u64>,
+}
+
+async fn plan(
+    changes: &[v1::Change],
+    namespace: &str,
+    tree: &Tree,
+    sources: &Sources,
+    args: &ApplyArgs,
+    session: &Session,
+) -> Result<Plan, Failure> {
+    let options = v1::WriteOptions { validate_only: true, request_id: String::new(), ..args.write.options() };
+    let planned = match session.client.apply(changes.to_vec(), options).await {
+        Ok(planned) => planned,
+        Err(error) => return Err(refused(error, sources, Some(session)).await),
+    };
+    let listed = Listed { deleted: false, governing: true };
+    let known = configs_of(namespace, listed, session).await?.configs;
+    let mut plan = Plan { reasons: tree::doubts(tree), ..Plan::default() };
+    let mut overwritten: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let (mut configs, mut scopes) = (BTreeSet::new(), BTreeSet::new());
+    for document in planned.results.iter().filter(|result| result.changed).flat_map(|result| &result.document)
+    {
+        let v1::Document { config, scope, .. } = document;
+        let has_scope = |info: &v1::ConfigInfo| base_layer(info, scope).is_some();
+        let info = known.iter().find(|info| info.config == *config);
+        match info.map(|info| base_layer(info, scope)) {
+            None => {
+                configs.insert(config.as_str());
+            }
+            Some(Some(layer)) => {
+                overwritten.entry(config.clone()).or_default().insert(scope.clone());
+                plan.versions.insert((config.clone(), scope.clone()), layer.version);
+            }
+            Some(None) => {}
+        }
+        if !known.iter().any(has_scope) {
+            scopes.insert(scope.as_str());
+        }
+    }
+    if known.is_empty() {
+        plan.notes.push(format!("{namespace} is a new namespace"));
+    }
+    let known_configs = || known.iter().map(|info| info.config.as_str());
+    let known_scopes = || known.iter().flat_map(|info| &info.layers).map(|layer| layer.scope.as_str());
+    plan.notes.extend(new_ones("config", &configs, |config| similar(config, known_configs())));
+    plan.notes.extend(new_ones("scope", &scopes, |scope| similar_scope(scope, known_scopes())));
+    plan.reasons.extend(changes_since_last_apply(namespace, &overwritten, session).await?);
+    Ok(plan)
+}
+
+fn base_layer<'a>(info: &'a v1::ConfigInfo, scope: &str) -> Option<&'a v1::LayerRef> {
+    info.layers.iter().find(|layer| layer.kind() == v1::LayerKind::Base && layer.scope == scope)
+}
+
+/// `new scopes: /prd (like /production), /test`.
+fn new_ones<'a>(
+    noun: &str,
+    names: &BTreeSet<&'a str>,
+    similar: impl Fn(&'a str) -> Option<&'a str>,
+) -> Option<String> {
+    const NAMED_MAX: usize = 30;
+    let named = names.iter().take(NAMED_MAX).map(|name| match similar(name) {
+        Some(other) => format!("{name} (like {other})"),
+        None => (*name).to_owned(),
+    });
+    let mut line = named.collect::<Vec<_>>().join(", ");
+    if names.len() > NAMED_MAX {
+        line.push_str(&format!(" and {} more", names.len() - NAMED_MAX));
+    }
+    let plural = if names.len() == 1 { "" } else { "s" };
+    (!names.is_empty()).then(|| format!("new {noun}{plural}: {line}"))
+}
+
+impl Plan {
+    fn expect_versions(&self, changes: &mut [v1::Change]) {
+        for change in changes.iter_mut().filter(|change| change.expected_version.is_none()) {
+            let name = (change.config.clone(), change.scope.clone());
+            change.expected_version = self.versions.get(&name).copied();
+        }
+    }
 }
 
 /// The namespace that was named, else the name of the directory.

@@ -202,6 +202,11 @@ impl Point {
 }
 
 impl WriteArgs {
+    /// The write is not to be repeated as it is.
+    pub fn has_no_request_id(&self) -> bool {
+        self.request_id.is_empty()
+    }
+
     pub fn options(&self) -> v1::WriteOptions {
         v1::WriteOptions {
             reason: self.reason.clone(),

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use serde::de::IgnoredAny;
+use serde_json::Value;
+
+use crate::model::Content;
 
 /// One `path=value`, with the value as JSON text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,24 +14,74 @@ pub struct Assignment {
     pub json: String,
 }
 
-/// `path=value`: JSON if it is, else a string. `path:=value`: JSON, or refused.
+/// `path=value`: JSON if it is, else a string. `path:=value`: JSON, or refused. In the path, `\=` is a `=` and `\:` a `:`.
+///
+/// A number that would be written in another way is refused: `version=1.10` is more often a text than the number 1.1.
 pub fn parse(text: &str) -> Result<Assignment, String> {
-    let Some((path, value)) = text.split_once('=') else {
-        return Err(format!("{text:?} is not PATH=VALUE, such as content.max=30"));
-    };
-    let (path, forced) = match path.strip_suffix(':') {
+    let (path, value) = split(text)?;
+    let (path, forced) = match path.strip_suffix(':').filter(|path| !path.ends_with('\\')) {
         Some(path) => (path, true),
         None => (path, false),
     };
+    let path = path_of(path, text)?;
+    let json = match serde_json::from_str::<Value>(value) {
+        Ok(parsed) => match reads_otherwise(value, &parsed) {
+            Some(number) if !forced => {
+                return Err(format!(
+                    "{value} is the number {number}: is it one, or text? {path}:={value} is the number, --string {path}={value} the text"
+                ));
+            }
+            Some(_) | None => value.trim().to_owned(),
+        },
+        Err(error) if forced => return Err(format!("the value of {path} is not JSON: {error}")),
+        Err(_) => Value::from(value).to_string(),
+    };
+    Ok(Assignment { path, json })
+}
+
+/// `path=value`, with the value as text, whatever it looks like.
+pub fn parse_string(text: &str) -> Result<Assignment, String> {
+    let (path, value) = split(text)?;
+    Ok(Assignment { path: path_of(path, text)?, json: Value::from(value).to_string() })
+}
+
+/// At the first `=` that is not escaped.
+fn split(text: &str) -> Result<(&str, &str), String> {
+    let mut is_escaped = false;
+    for (at, character) in text.char_indices() {
+        match character {
+            '=' if !is_escaped => return Ok((&text[..at], &text[at + 1..])),
+            '\\' => is_escaped = !is_escaped,
+            _ => is_escaped = false,
+        }
+    }
+    Err(format!("{text:?} is not PATH=VALUE, such as content.max=30"))
+}
+
+/// The path without the escapes that are of the assignment; those of a dot and of a backslash are of the path.
+fn path_of(path: &str, text: &str) -> Result<String, String> {
     if path.is_empty() {
         return Err(format!("{text:?} has no path before the ="));
     }
-    let json = match serde_json::from_str::<IgnoredAny>(value) {
-        Ok(_) => value.trim().to_owned(),
-        Err(error) if forced => return Err(format!("the value of {path} is not JSON: {error}")),
-        Err(_) => serde_json::Value::from(value).to_string(),
-    };
-    Ok(Assignment { path: path.into(), json })
+    let mut plain = String::with_capacity(path.len());
+    let mut characters = path.chars().peekable();
+    while let Some(character) = characters.next() {
+        match (character, characters.peek()) {
+            ('\\', Some('=' | ':')) => {}
+            ('\\', Some('\\')) => {
+                characters.next();
+                plain.push_str("\\\\");
+            }
+            (character, _) => plain.push(character),
+        }
+    }
+    Ok(plain)
+}
+
+/// How a number is written, if that is another text than this.
+fn reads_otherwise(text: &str, parsed: &Value) -> Option<String> {
+    let number = parsed.is_number().then(|| Content::of(parsed).as_str().to_owned())?;
+    (number != text.trim()).then_some(number)
 }
 
 /// As the wire takes them. The same path twice is refused: which of the values was meant?
@@ -95,6 +147,8 @@ mod tests {
         check("a=NaN", "a", r#""NaN""#);
         check("a=18446744073709551615", "a", "18446744073709551615");
         check("a:=[1]", "a", "[1]");
+        check("rate=0.5", "rate", "0.5");
+        check("n=-3", "n", "-3");
     }
 
     #[test]
@@ -104,6 +158,34 @@ mod tests {
         }
         let twice = [parse("a=1").expect("one"), parse("a=2").expect("two")];
         assert!(to_map(&twice).is_err());
+    }
+
+    #[test]
+    fn what_may_be_text_is_not_taken_for_another_number() {
+        for text in ["sha=12e5", "version=1.10", "a=1.0", "a=1e3", "a=-0", "a=1E400"] {
+            match parse(text) {
+                Err(why) => assert!(why.contains("--string"), "{why}"),
+                // What no number can be is text.
+                Ok(assignment) => assert_eq!(assignment.json, r#""1E400""#),
+            }
+        }
+        check("version:=1.10", "version", "1.10");
+        let text = |text: &str| parse_string(text).expect("an assignment").json;
+        assert_eq!(text("version=1.10"), r#""1.10""#);
+        assert_eq!(text("a=true"), r#""true""#);
+        assert_eq!(text("a="), r#""""#);
+        assert_eq!(text(r#"a="x""#), r#""\"x\"""#);
+    }
+
+    #[test]
+    fn a_key_may_have_what_divides_it_from_its_value() {
+        check(r"labels.a\=b=1", "labels.a=b", "1");
+        check(r"/labels/a\=b=c=d", "/labels/a=b", r#""c=d""#);
+        check(r"a\:=1", "a:", "1");
+        check(r"a\::=[1]", "a:", "[1]");
+        check(r"a\.b\=c=1", r"a\.b=c", "1");
+        check(r"a\\=1", r"a\\", "1");
+        assert_eq!(parse_string(r"x\=y=1").expect("one").path, "x=y");
     }
 
     #[test]

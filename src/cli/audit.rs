@@ -174,6 +174,11 @@ async fn list(args: ListArgs, session: &Session) -> Outcome {
             break;
         }
     }
+    if entries.len() > limit || !page_token.is_empty() {
+        session
+            .output
+            .note(&format!("the newest {limit} entries are shown, and there are more: --limit 0 shows all"));
+    }
     entries.truncate(limit);
     let view = AuditView { entries: entries.iter().map(AuditEntryView::from).collect() };
     session.output.answer(&view, |output| {

@@ -25,6 +25,9 @@ pub struct ChangeArgs {
     /// from standard input
     #[arg(value_name = "PATH=VALUE", conflicts_with_all = ["file", "merge_patch", "json_patch", "unset"])]
     assignments: Vec<String>,
+    /// A value to set that is text, whatever it looks like: --string version=1.10; may be repeated
+    #[arg(long = "string", value_name = "PATH=TEXT", conflicts_with_all = ["file", "merge_patch", "json_patch", "unset"])]
+    strings: Vec<String>,
     /// Replace the layer by this document; - is standard input
     #[arg(short = 'F', long, conflicts_with_all = ["merge_patch", "json_patch", "unset"])]
     file: Option<PathBuf>,
@@ -120,7 +123,7 @@ impl ChangeArgs {
         let named = self.file.as_ref().or(self.merge_patch.as_ref()).or(self.json_patch.as_ref());
         match named {
             Some(path) => Some(path),
-            None => (self.assignments == ["-"]).then_some(Path::new("-")),
+            None => (self.assignments == ["-"] && self.strings.is_empty()).then_some(Path::new("-")),
         }
     }
 
@@ -132,6 +135,7 @@ impl ChangeArgs {
     /// Whether nothing says what to do.
     pub fn is_empty(&self) -> bool {
         self.assignments.is_empty()
+            && self.strings.is_empty()
             && self.file.is_none()
             && self.merge_patch.is_none()
             && self.json_patch.is_none()
@@ -156,10 +160,11 @@ impl ChangeArgs {
         if !self.unset.is_empty() {
             return Ok(Action::JsonPatch(DocumentFormat::Json.text(removal_patch(&self.unset))));
         }
-        if self.assignments == ["-"] {
+        if self.assignments == ["-"] && self.strings.is_empty() {
             return self.text(Path::new("-")).map(Action::Replace);
         }
-        let assignments = self.assignments.iter().map(|text| assignment::parse(text));
+        let strings = self.strings.iter().map(|text| assignment::parse_string(text));
+        let assignments = self.assignments.iter().map(|text| assignment::parse(text)).chain(strings);
         let assignments = assignments.collect::<Result<Vec<_>, _>>().map_err(Failure::usage)?;
         let values = to_map(&assignments).map_err(Failure::usage)?;
         Ok(Action::Assign(v1::Assignments { values }))

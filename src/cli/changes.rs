@@ -8,6 +8,7 @@ use tonic::Code;
 
 use super::Session;
 use super::exit::{Exit, Failure, Outcome};
+use super::lacking::note_lack_of_read;
 use super::layers::{change_summary, commit_source, layer_name};
 use super::output::{Output, PLACE, printable};
 use super::stop::unless_stopped;
@@ -66,6 +67,7 @@ async fn follow(args: ChangesArgs, session: &Session) -> Outcome {
         Ok(stream) => stream?,
         Err(_) => return Err(Failure::new(Exit::Unavailable, "no answer within the timeout")),
     };
+    note_lack_of_read(namespace, session).await;
     loop {
         while left > 0 {
             let commit = match stream.next().await {

@@ -1,22 +1,21 @@
 //! `confwatch delete`: one layer, or a whole config. Knows the client only.
 
-use std::io::{self, BufRead, IsTerminal};
-
 use clap::Args;
 
 use super::Session;
 use super::args::{Target, TargetArgs, WriteArgs};
 use super::change::kind;
+use super::confirm::{ConfirmArgs, Question};
 use super::exit::{Exit, Failure, Outcome};
 use super::layers::layer_name;
-use super::output::{Output, PLACE, REMOVED};
+use super::output::{PLACE, REMOVED};
 use super::views::DeleteView;
 use crate::proto::v1;
 
 /// Delete one layer, or with no scope the whole config; its history stays
 #[derive(Args, Debug)]
 #[command(after_help = "\
-What was deleted can be brought back by `confwatch rollback`.
+A whole config goes only after you were asked, or with --yes. What was deleted can be brought back by `confwatch rollback`.
 
 Examples:
   confwatch delete payments/checkout -s /staging --reason 'staging is gone'
@@ -31,9 +30,8 @@ pub struct DeleteArgs {
     /// Only if this is the version of the layer's last change, or of the config where all of it goes
     #[arg(long, value_name = "N")]
     expected_version: Option<u64>,
-    /// Do not ask before a whole config goes
-    #[arg(short, long)]
-    yes: bool,
+    #[command(flatten)]
+    confirm: ConfirmArgs,
     #[command(flatten)]
     write: WriteArgs,
 }
@@ -43,8 +41,16 @@ pub async fn run(args: DeleteArgs, session: &Session) -> Outcome {
     if args.overrides && target.scope.is_none() {
         return Err(Failure::usage("--override needs a --scope: which override?"));
     }
-    if target.scope.is_none() && !args.yes && !args.write.dry_run && io::stdin().is_terminal() {
-        confirm(&target, &session.output)?;
+    if target.scope.is_none() && !args.write.dry_run {
+        let name = format!("{}/{}", target.namespace, target.config);
+        let question = Question {
+            reasons: &[],
+            text: &format!("delete every layer of {name}, at all scopes?"),
+            refusal: &format!("nothing was deleted: without a scope, every layer of {name} would go"),
+        };
+        if !args.confirm.confirm(&question, &session.output)? {
+            return Err(Failure::new(Exit::Failed, "nothing was deleted"));
+        }
     }
     let request = v1::DeleteRequest {
         namespace: target.namespace.clone(),
@@ -59,19 +65,6 @@ pub async fn run(args: DeleteArgs, session: &Session) -> Outcome {
         output.text(&lines(&target, &response, args.write.dry_run))
     })?;
     Ok(Exit::Done)
-}
-
-fn confirm(target: &Target, output: &Output) -> Result<(), Failure> {
-    output.note(&format!("delete every layer of {}/{}? [y/N]", target.namespace, target.config));
-    let mut answer = String::new();
-    io::stdin()
-        .lock()
-        .read_line(&mut answer)
-        .map_err(|error| Failure::io("cannot read the answer", &error))?;
-    match answer.trim().to_ascii_lowercase().as_str() {
-        "y" | "yes" => Ok(()),
-        _ => Err(Failure::new(Exit::Failed, "nothing was deleted")),
-    }
 }
 
 fn lines(target: &Target, response: &v1::DeleteResponse, is_dry_run: bool) -> String {

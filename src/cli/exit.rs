@@ -12,11 +12,11 @@ Exit codes:
   2  the command line is wrong
   3  not found: no such config, version, tag or value, or a revision that is no longer kept
   4  refused: invalid input, or a document that validation does not accept
-  5  conflict: --expected-version is stale, or --request-id was used for something else
+  5  conflict: --expected-version is stale, --request-id was used for something else, or someone should be asked and --yes is missing
   6  the server cannot be reached, is overloaded, or did not answer in time
   7  not allowed
 
-A reader that goes away early (`confwatch history ... | head`) is no failure. `watch` and `changes` end with 0 on Ctrl-C.";
+A reader that goes away early (`confwatch history ... | head`) is no failure. `watch` and `changes` end with 0 on Ctrl-C and SIGTERM.";
 
 /// Why the process ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

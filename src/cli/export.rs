@@ -13,6 +13,7 @@ use super::apply::tree_failure;
 use super::args::DocumentFormat;
 use super::exit::{Exit, Failure, Outcome};
 use super::get::pretty;
+use super::lacking::note_lack_of_read;
 use super::list::{Listed, Listing, configs_of};
 use super::output::{PLACE, counted};
 use super::tree::{self, Existing, Holds, LayerFile, LayerName, Written};
@@ -110,6 +111,7 @@ async fn layers_of(
 ) -> Result<(u64, BTreeMap<LayerName, LayerFile>), Failure> {
     let (configs, revision) = configs_at_one_revision(&args.namespace, session).await?;
     if configs.is_empty() {
+        note_lack_of_read(&args.namespace, session).await;
         return Err(Failure::new(Exit::NotFound, format!("there is no config in {}", args.namespace)));
     }
     let mut names = Vec::new();

@@ -5,7 +5,9 @@ use clap::Args;
 use super::Session;
 use super::args::{DocumentFormat, PointArgs, TargetArgs, ViewName};
 use super::exit::{Exit, Failure, Outcome};
+use super::similar_names::suggestion;
 use super::views::DocumentView;
+use crate::client::ClientError;
 use crate::model::text::render_pretty_json;
 use crate::proto::v1;
 
@@ -14,7 +16,7 @@ use crate::proto::v1;
 #[command(after_help = "\
 Examples:
   confwatch get payments/checkout -s /production
-  confwatch get payments/checkout@/production/eu --pointer /limits/max
+  confwatch get payments/checkout@/production/eu --pointer /banner --raw
   confwatch get payments/checkout -s /production --time '2h ago' --format yaml
   confwatch get payments/checkout -o json | jq .digest")]
 pub struct GetArgs {
@@ -28,6 +30,9 @@ pub struct GetArgs {
     /// How to write the document: json is its canonical form on one line; without this, indented JSON
     #[arg(long, value_enum)]
     format: Option<DocumentFormat>,
+    /// Print a string as it is, without quotes and escapes; usually with --pointer
+    #[arg(long, conflicts_with = "format")]
+    raw: bool,
     /// Print only this part of the document (RFC 6901), such as /limits/max
     #[arg(long, value_name = "POINTER", default_value = "", hide_default_value = true)]
     pointer: String,
@@ -40,6 +45,7 @@ pub struct GetArgs {
 }
 
 pub async fn run(args: GetArgs, session: &Session) -> Outcome {
+    let target = args.target.target()?;
     let request = v1::GetRequest {
         at: args.point.point().map(|point| point.for_get()).transpose()?,
         view: args.view.to_wire().into(),
@@ -47,21 +53,41 @@ pub async fn run(args: GetArgs, session: &Session) -> Outcome {
         pointer: args.pointer,
         if_none_match: args.if_none_match,
         apply_defaults: args.defaults,
-        ..args.target.target()?.get_request()
+        ..target.get_request()
     };
-    let response = session.client.api().get(request).await?.into_inner();
+    let response = match session.client.api().get(request).await.map_err(ClientError::from) {
+        Ok(response) => response.into_inner(),
+        Err(error) if error.reason() == "CONFIG_NOT_FOUND" => {
+            let failure = Failure::from(error);
+            return Err(match suggestion(&target, session).await {
+                Some(suggestion) => failure.with(suggestion),
+                None => failure,
+            });
+        }
+        Err(error) => return Err(error.into()),
+    };
     let document = response.document.unwrap_or_default();
     session.output.answer(&DocumentView::from(&document), |output| {
         if response.not_modified {
             output.note("not modified");
             return Ok(());
         }
-        match args.format {
-            Some(_) => output.document(&document.content),
-            None => output.document(&pretty(&document.content)?),
+        match (args.format, args.raw) {
+            (None, true) => output.document(&raw(&document.content)?),
+            (None, false) => output.json_document(&pretty(&document.content)?),
+            (Some(DocumentFormat::Json), _) => output.json_document(&document.content),
+            (Some(DocumentFormat::Yaml | DocumentFormat::Toml), _) => output.document(&document.content),
         }
     })?;
     Ok(Exit::Done)
+}
+
+/// A string as it is, and any other value as JSON.
+fn raw(json: &str) -> Result<String, Failure> {
+    match serde_json::from_str(json) {
+        Ok(serde_json::Value::String(text)) => Ok(text),
+        Ok(_) | Err(_) => pretty(json),
+    }
 }
 
 /// JSON for people.

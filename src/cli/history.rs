@@ -68,7 +68,10 @@ async fn show_wide(target: &Target, limit: usize, session: &Session) -> Outcome 
 /// Shows the versions of a target; a limit of 0 is none.
 pub async fn show(target: &Target, limit: usize, content: bool, session: &Session) -> Outcome {
     let limit = if limit == 0 { usize::MAX } else { limit };
-    let versions = versions_of(target, limit, content, session).await?;
+    let (versions, are_more) = newest_versions(target, limit, content, session).await?;
+    if are_more {
+        session.output.note(&how_many(target, &versions));
+    }
     let view = VersionsView { versions: versions.iter().map(Into::into).collect() };
     session.output.answer(&view, |output| match content {
         true => versions.iter().try_for_each(|version| show_content(version, output)),
@@ -80,6 +83,18 @@ pub async fn show(target: &Target, limit: usize, content: bool, session: &Sessio
     Ok(Exit::Done)
 }
 
+/// That there are more versions than are shown.
+fn how_many(target: &Target, versions: &[v1::VersionInfo]) -> String {
+    let newest = versions.first().map_or(0, |newest| newest.version);
+    match target.scope {
+        // Versions are counted for all scopes together.
+        Some(_) => {
+            format!("the newest {} are shown, and there are more: --limit 0 shows all", versions.len())
+        }
+        None => format!("{} of {newest} versions are shown: --limit 0 shows all", versions.len()),
+    }
+}
+
 /// The newest `limit` versions; of a target with a scope, those that changed its layers.
 pub async fn versions_of(
     target: &Target,
@@ -87,6 +102,16 @@ pub async fn versions_of(
     include_content: bool,
     session: &Session,
 ) -> Result<Vec<v1::VersionInfo>, Failure> {
+    Ok(newest_versions(target, limit, include_content, session).await?.0)
+}
+
+/// The same, and whether there are more.
+async fn newest_versions(
+    target: &Target,
+    limit: usize,
+    include_content: bool,
+    session: &Session,
+) -> Result<(Vec<v1::VersionInfo>, bool), Failure> {
     let mut versions: Vec<v1::VersionInfo> = Vec::new();
     let mut page_token = String::new();
     // A page token belongs to a request that is otherwise the same, so that the size stays: the last page may be too long.
@@ -104,8 +129,9 @@ pub async fn versions_of(
         versions.extend(page.versions);
         page_token = page.next_page_token;
         if page_token.is_empty() || versions.len() >= limit {
+            let are_more = versions.len() > limit || !page_token.is_empty();
             versions.truncate(limit);
-            return Ok(versions);
+            return Ok((versions, are_more));
         }
     }
 }
@@ -141,7 +167,7 @@ fn show_content(info: &v1::VersionInfo, output: &Output) -> Result<(), Failure> 
             v1::LayerAction::Delete => output.line(&format!("{PLACE}{name}{PLACE:#} is deleted"))?,
             v1::LayerAction::Put | v1::LayerAction::Unspecified => {
                 output.line(&format!("{PLACE}{name}{PLACE:#}"))?;
-                output.document(&pretty(&layer.content)?)?;
+                output.json_document(&pretty(&layer.content)?)?;
             }
         }
     }

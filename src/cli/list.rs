@@ -4,6 +4,7 @@ use clap::Args;
 
 use super::Session;
 use super::exit::{Exit, Failure, Outcome};
+use super::lacking::note_lack_of_read;
 use super::layers::layer_name;
 use super::views::{ConfigsView, short_time};
 use crate::proto::v1;
@@ -34,6 +35,9 @@ pub struct ListArgs {
 pub async fn run(args: ListArgs, session: &Session) -> Outcome {
     let listed = Listed { deleted: args.deleted, governing: args.governing };
     let listing = configs_of(&args.namespace, listed, session).await?;
+    if listing.configs.is_empty() {
+        note_lack_of_read(&args.namespace, session).await;
+    }
     let view = ConfigsView { configs: listing.configs.iter().map(Into::into).collect() };
     session.output.answer(&view, |output| {
         let rows = listing.configs.iter().map(row).collect();

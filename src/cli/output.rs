@@ -5,10 +5,14 @@ use std::io::{self, IsTerminal, Write};
 use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
 use clap::ValueEnum;
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::{ColumnConstraint, ContentArrangement, Table, Width, presets};
 use serde::Serialize;
+use unicode_width::UnicodeWidthStr;
 
 use super::exit::Failure;
+use super::terminal::{printable_json, printable_lines, printable_styled};
+
+pub use super::terminal::printable;
 
 pub const ADDED: Style = AnsiColor::Green.on_default();
 pub const REMOVED: Style = AnsiColor::Red.on_default();
@@ -20,6 +24,9 @@ const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 
 /// In terminals narrower than this, columns that are wrapped cannot be read.
 const WRAP_WIDTH_MIN: u16 = 60;
+
+/// Between two columns.
+const PADDING: u16 = 2;
 
 /// How answers are written: for people, as one JSON value (of streams, one on each line), or as YAML (of streams, documents
 /// with `---` between them).
@@ -59,8 +66,9 @@ impl Output {
         self.format == OutputFormat::Table
     }
 
-    /// Writes text as it is, and nothing after it.
+    /// Writes text of ours, and nothing after it. Whatever of others is in it, and was not made printable before, is made so here.
     pub fn text(&self, text: &str) -> Result<(), Failure> {
+        let text = printable_styled(text);
         let mut stream = AutoStream::new(io::stdout(), self.color).lock();
         stream
             .write_all(text.as_bytes())
@@ -72,13 +80,20 @@ impl Output {
         self.text(&format!("{line}\n"))
     }
 
-    /// Writes a document of someone else, so that no escape sequence in it is taken for one of ours.
+    /// Writes a document of someone else as it is; on a terminal, with what the terminal would obey made visible.
     pub fn document(&self, text: &str) -> Result<(), Failure> {
-        let newline = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
-        let mut stream = io::stdout().lock();
-        write!(stream, "{text}{newline}")
-            .and_then(|()| stream.flush())
-            .map_err(|error| Failure::output(&error))
+        match io::stdout().is_terminal() {
+            true => write_lines(&printable_lines(text)),
+            false => write_lines(text),
+        }
+    }
+
+    /// The same of JSON, which stays JSON.
+    pub fn json_document(&self, text: &str) -> Result<(), Failure> {
+        match io::stdout().is_terminal() {
+            true => write_lines(&printable_json(text)),
+            false => write_lines(text),
+        }
     }
 
     /// Writes an answer for programs in the format that was asked for; for people, what `table` writes.
@@ -91,7 +106,7 @@ impl Output {
             OutputFormat::Table => table(self),
             OutputFormat::Json => {
                 let text = serde_json::to_string_pretty(view).map_err(|error| unwritable(&error))?;
-                self.document(&text)
+                write_lines(&printable_json(&text))
             }
             OutputFormat::Yaml => self.document(&to_yaml(view)?),
         }
@@ -106,7 +121,8 @@ impl Output {
         match self.format {
             OutputFormat::Table => table(self),
             OutputFormat::Json => {
-                self.document(&serde_json::to_string(view).map_err(|error| unwritable(&error))?)
+                let text = serde_json::to_string(view).map_err(|error| unwritable(&error))?;
+                write_lines(&printable_json(&text))
             }
             OutputFormat::Yaml => self.document(&format!("---\n{}", to_yaml(view)?)),
         }
@@ -115,6 +131,8 @@ impl Output {
     /// A table without lines: columns by two spaces, as wide as they need to be when nobody reads them on a terminal.
     pub fn table<const N: usize>(&self, header: [&str; N], rows: Vec<[String; N]>) -> Result<(), Failure> {
         let mut table = Table::new();
+        let rows: Vec<[String; N]> = rows.into_iter().map(|row| row.map(|cell| printable(&cell))).collect();
+        let words = longest_words(&header, &rows);
         table.load_style(presets::NOTHING).set_header(header).add_rows(rows);
         // Some terminals do not know how wide they are, and say 0.
         let is_wide = table.width().is_some_and(|width| width >= WRAP_WIDTH_MIN);
@@ -122,8 +140,15 @@ impl Output {
             true => ContentArrangement::Dynamic,
             false => ContentArrangement::Disabled,
         });
-        for column in table.column_iter_mut() {
-            column.set_padding((0, 2));
+        let mut left = table.width().unwrap_or(u16::MAX);
+        for (column, word) in table.column_iter_mut().zip(words) {
+            column.set_padding((0, PADDING));
+            // What is copied from a table, such as an id, must be in one piece. What is further to the right may have to do without.
+            let needed = word.saturating_add(PADDING);
+            if let Some(rest) = left.checked_sub(needed) {
+                column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(needed)));
+                left = rest;
+            }
         }
         let mut text = String::new();
         for (row, line) in table.lines().enumerate() {
@@ -155,8 +180,21 @@ impl Output {
     /// Standard error is the last place to complain at: if it fails, there is no other.
     fn error_stream(&self, text: &str) {
         let mut stream = AutoStream::new(io::stderr(), self.color).lock();
-        let _ = writeln!(stream, "{text}");
+        let _ = writeln!(stream, "{}", printable_styled(text));
     }
+}
+
+/// The width of the longest word of each column.
+fn longest_words<const N: usize>(header: &[&str; N], rows: &[[String; N]]) -> Vec<u16> {
+    let width = |text: &str| text.split_whitespace().map(UnicodeWidthStr::width).max().unwrap_or_default();
+    let longest = |at: usize| rows.iter().map(|row| width(&row[at])).chain([width(header[at])]).max();
+    (0..N).map(|at| u16::try_from(longest(at).unwrap_or_default()).unwrap_or(u16::MAX)).collect()
+}
+
+fn write_lines(text: &str) -> Result<(), Failure> {
+    let newline = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
+    let mut stream = io::stdout().lock();
+    write!(stream, "{text}{newline}").and_then(|()| stream.flush()).map_err(|error| Failure::output(&error))
 }
 
 /// `1 layer`, `2 layers`.
@@ -183,21 +221,6 @@ pub fn colored_diff(unified: &str) -> String {
     colored
 }
 
-/// Text of someone else within ours: an escape sequence in it does not reach the terminal.
-pub fn printable(text: &str) -> String {
-    let is_harmless = |character: char| character == '\t' || !character.is_control();
-    match text.chars().all(is_harmless) {
-        true => text.to_owned(),
-        false => text
-            .chars()
-            .map(|character| match is_harmless(character) {
-                true => character.to_string(),
-                false => character.escape_default().to_string(),
-            })
-            .collect(),
-    }
-}
-
 fn to_yaml<T: Serialize>(view: &T) -> Result<String, Failure> {
     serde_saphyr::to_string(view).map_err(|error| unwritable(&error))
 }
@@ -209,13 +232,6 @@ fn unwritable(error: &dyn std::fmt::Display) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn escape_sequences_of_others_are_made_visible() {
-        assert_eq!(printable("plain\ttext ü"), "plain\ttext ü");
-        assert_eq!(printable("\u{1b}[31mred"), "\\u{1b}[31mred");
-        assert_eq!(printable("two\nlines"), "two\\nlines");
-    }
 
     #[test]
     fn diffs_are_coloured_by_line() {

@@ -85,7 +85,15 @@ fn hint(error: &ClientError) -> Option<String> {
         "REVISION_IN_FUTURE" => Some(format!("the newest revision is {}", named("store_revision")?)),
         "FORMAT_CANNOT_EXPRESS" => Some("use --format json or yaml".into()),
         "NO_CREDENTIAL" => Some("--token-file or CONFWATCH_TOKEN_FILE names the file with a token".into()),
-        "PERMISSION_DENIED" => Some("`confwatch can-i` says why".into()),
+        "PERMISSION_DENIED" => {
+            let word = |key: &str| named(key).filter(|word| is_plain_word(word));
+            let target = match (word("namespace"), word("config"), word("scope")) {
+                (Some(namespace), Some(config), Some(scope)) => format!(" {namespace}/{config}@{scope}"),
+                (Some(namespace), _, _) => format!(" {namespace}"),
+                (None, _, _) => String::new(),
+            };
+            Some(format!("`confwatch can-i {}{target}` says why", word("verb")?))
+        }
         "REASON_REQUIRED" => Some("--reason says why".into()),
         "TLS_UNKNOWN_CA" => Some("--tls-ca or CONFWATCH_TLS_CA names the file of its CA".into()),
         "TLS_WRONG_NAME" => Some("--tls-server-name says which name it has".into()),
@@ -97,6 +105,11 @@ fn hint(error: &ClientError) -> Option<String> {
         }
         _ => None,
     }
+}
+
+/// Whether a shell takes a word of the server as it is.
+fn is_plain_word(word: &str) -> bool {
+    !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_./:@".contains(&byte))
 }
 
 /// One line: `error NOT_AN_OBJECT at payments/checkout /production /port: message (suggestion)`.

@@ -256,7 +256,7 @@ async fn get(args: GetArgs, session: &Session) -> Outcome {
     let schema = fetch(whole(&args.target)?, args.number, args.format, session).await?;
     session.output.answer(&SchemaView::from(&schema), |output| match args.format {
         Some(_) => output.document(&schema.content),
-        None => output.document(&pretty(&schema.content)?),
+        None => output.json_document(&pretty(&schema.content)?),
     })?;
     Ok(Exit::Done)
 }

@@ -1,5 +1,7 @@
 //! `confwatch token`: API tokens, made, listed and revoked. Knows the client only.
 
+mod grant;
+
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
@@ -11,6 +13,7 @@ use super::exit::{Exit, Failure, Outcome};
 use super::output::printable;
 use super::views::{MadeTokenView, RevokedTokenView, TokenView, TokensView, short_time};
 use crate::proto::v1;
+use grant::{GrantArgs, grant};
 
 const PAGE_SIZE: u32 = 1000;
 
@@ -25,10 +28,11 @@ pub struct TokenArgs {
 enum TokenCommand {
     /// Make a token and show it, once
     #[command(after_help = "\
-What it may do is said by the config `policy` of the namespace `confwatch`.
+What it may do is said by the config `policy` of the namespace `confwatch`: --role adds a binding for its bearer there.
 
 Examples:
   confwatch token create 'deploys of the shop' --subject token:shop-deploys --ttl 90d
+  confwatch token create ci --role editor --namespace shop --scope /staging
   confwatch token create checkout --group services -o json | jq -r .token > checkout.token")]
     Create(CreateArgs),
     /// List tokens, without their secrets
@@ -71,6 +75,8 @@ struct CreateArgs {
     /// Why, for the history
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     reason: String,
+    #[command(flatten)]
+    grant: GrantArgs,
 }
 
 pub async fn run(args: TokenArgs, session: &Session) -> Outcome {
@@ -82,10 +88,33 @@ pub async fn run(args: TokenArgs, session: &Session) -> Outcome {
 }
 
 async fn create(args: CreateArgs, session: &Session) -> Outcome {
-    let CreateArgs { name, subject, groups, ttl, reason } = args;
+    let CreateArgs { name, subject, groups, ttl, reason, grant: wanted } = args;
     let expire_time = ttl.map(after).transpose()?;
-    let request = v1::CreateTokenRequest { name, subject, groups, expire_time, reason };
-    let response = session.client.access().create_token(request).await?.into_inner();
+    let request = v1::CreateTokenRequest { name, subject, groups, expire_time, reason: reason.clone() };
+    let mut response = session.client.access().create_token(request).await?.into_inner();
+    let made = response.info.clone().unwrap_or_default();
+    let binding = wanted.binding(&made.subject);
+    if let Some(binding) = &binding {
+        match grant(binding, &reason, session).await {
+            Ok(granted) => session.output.note(&format!("{} is {granted}", printable(&made.subject))),
+            Err(failure) => {
+                // A token that cannot do what it is for is better not there.
+                let request =
+                    v1::RevokeTokenRequest { id: made.id.clone(), reason: "the grant failed".into() };
+                let revoked = session.client.access().revoke_token(request).await;
+                let what =
+                    if revoked.is_ok() { "was revoked again" } else { "is there, and should be revoked" };
+                return Err(failure.with(format!("nothing was granted, and token {} {what}", made.id)));
+            }
+        }
+        response.has_no_permission = false;
+    }
+    if response.has_no_permission {
+        session.output.warning(&format!(
+            "the policy grants nothing to {}: every call with this token will be denied; --role and --namespace grant something",
+            printable(&made.subject)
+        ));
+    }
     session.output.answer(&MadeTokenView::from(&response), |output| {
         let info = response.info.clone().unwrap_or_default();
         let until = match &info.expire_time {

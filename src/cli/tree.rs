@@ -9,6 +9,7 @@
 //! `_rules.yaml` and `_settings.yaml` those of the namespace. A schema of which there are several versions, with the steps between
 //! them, or that accepts what violates it, lies in `CONFIG/_schema.versions.json` instead, as it is stored.
 
+mod doubts;
 mod governing;
 mod write;
 
@@ -20,6 +21,7 @@ use std::path::{Path, PathBuf};
 use super::args::DocumentFormat;
 use crate::model::{ConfigName, Governs, Scope};
 
+pub use doubts::doubts;
 pub use governing::{Registry, is_plain, registry_of};
 pub use write::{Existing, Written, write};
 

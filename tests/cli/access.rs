@@ -213,6 +213,47 @@ fn secrets_are_printed_by_reveal_only_and_delivered_as_they_are() {
 }
 
 #[test]
+fn a_token_is_granted_what_it_is_for_and_what_is_not_seen_is_told() {
+    let data = directory();
+    let (_server, address, admin_file) = guarded(&data, |_| {});
+    let admin = |args: &[&str]| {
+        let ran = run(&address, &[("CONFWATCH_TOKEN_FILE", &admin_file)], args);
+        assert_eq!(ran.code, 0, "{ran:?}");
+        ran
+    };
+    admin(&["set", "shop/checkout", "max=1"]);
+    let useless = admin(&["token", "create", "useless"]);
+    assert!(useless.stderr.contains("warning: the policy grants nothing to token:useless"), "{useless:?}");
+    let grant = ["--role", "editor", "--namespace", "shop", "--scope", "/staging"];
+    let made = admin(&[&["token", "create", "ci"], &grant[..]].concat());
+    assert!(
+        !made.stderr.contains("warning") && made.stderr.contains("token:ci is editor on shop/* at /staging"),
+        "{made:?}"
+    );
+    let with = |token: &str, args: &[&str]| run(&address, &[("CONFWATCH_TOKEN", token.trim())], args);
+    assert_eq!(with(&made.stdout, &["set", "shop/checkout@/staging", "max=2"]).code, 0);
+    // The hint is a command that works.
+    let denied = with(&made.stdout, &["set", "shop/checkout", "max=3"]);
+    assert!(
+        denied.code == 7 && denied.stderr.contains("`confwatch can-i write shop/checkout@/` says why"),
+        "{denied:?}"
+    );
+    assert!(with(&made.stdout, &["can-i", "write", "shop/checkout@/"]).stdout.starts_with("no: "));
+    // The same grant once more adds nothing to the policy; one that makes no sense leaves no token.
+    admin(&[&["token", "create", "ci"], &grant[..]].concat());
+    let policy = admin(&["get", "confwatch/policy", "-o", "json"]).stdout;
+    assert_eq!(policy.matches("token:ci").count(), 1, "{policy}");
+    let wrong = ["token", "create", "wrong", "--role", "nonsense", "--namespace", "shop"];
+    let wrong = run(&address, &[("CONFWATCH_TOKEN_FILE", &admin_file)], &wrong);
+    assert!(wrong.code == 4 && wrong.stderr.contains("was revoked again"), "{wrong:?}");
+    assert!(!admin(&["token", "list"]).stdout.contains("wrong"));
+    // An empty list is not taken for lost data.
+    let empty = with(&useless.stdout, &["list", "shop"]);
+    assert!(empty.code == 0 && empty.stderr.contains("you may not read all of shop"), "{empty:?}");
+    assert_eq!(admin(&["list", "nothing"]).stderr, "");
+}
+
+#[test]
 fn flags_go_before_the_environment_and_what_is_empty_is_not_there() {
     let data = directory();
     let (_server, address, admin_file) = guarded(&data, |_| {});

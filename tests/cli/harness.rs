@@ -1,6 +1,7 @@
 //! A server on a free port with a data directory of its own, and the commands run against it.
 
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::fd::{FromRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -219,6 +220,29 @@ pub fn confwatch(args: &[&str]) -> Command {
 
 pub fn finish(mut command: Command) -> Ran {
     ran(command.output().expect("ended"))
+}
+
+/// Runs a command on a terminal of this many columns, types this, and answers its exit code and everything that the terminal got.
+pub fn on_terminal(mut command: Command, columns: u16, typed: &str) -> (i32, String) {
+    let (mut main, mut other) = (-1, -1);
+    let size = libc::winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+    // SAFETY: the two numbers and the size live as long as the call; a name and settings are not asked for.
+    let opened = unsafe {
+        libc::openpty(&raw mut main, &raw mut other, std::ptr::null_mut(), std::ptr::null(), &raw const size)
+    };
+    assert_eq!(opened, 0, "a terminal");
+    // SAFETY: both were just opened, and belong to nobody else.
+    let (main, other) = unsafe { (OwnedFd::from_raw_fd(main), OwnedFd::from_raw_fd(other)) };
+    let end = || Stdio::from(other.try_clone().expect("cloned"));
+    let mut child = command.stdin(end()).stdout(end()).stderr(end()).spawn().expect("started");
+    // The terminal ends when nobody has the other end any more.
+    drop((other, command));
+    let mut terminal = std::fs::File::from(main);
+    terminal.write_all(typed.as_bytes()).expect("typed");
+    let mut bytes = Vec::new();
+    // Linux says so by an error.
+    let _ = terminal.read_to_end(&mut bytes);
+    (child.wait().expect("ended").code().expect("a code"), String::from_utf8(bytes).expect("UTF-8"))
 }
 
 /// Waits for what nobody tells of when it happens.

@@ -7,6 +7,7 @@ mod harness;
 mod read;
 mod schema;
 mod secrets;
+mod terminal;
 mod tls;
 mod tree;
 mod validate;

@@ -175,7 +175,9 @@ fn prune_deletes_base_layers_and_configs_that_are_not_there_but_no_override() {
 
     server.ok(&["apply", "-f", text(&tree)]);
     assert_eq!(server.json(&["list", "payments"])["configs"].as_array().map(Vec::len), Some(3));
-    let pruned = server.ok(&["apply", "-f", text(&tree), "--prune"]);
+    let refused = server.fails(5, &["apply", "-f", text(&tree), "--prune"]);
+    assert!(refused.contains("payments/extra /: set by ada@test"), "{refused}");
+    let pruned = server.ok(&["apply", "-f", text(&tree), "--prune", "--yes"]);
     assert!(pruned.contains("payments/checkout /production/eu: deleted"), "{pruned}");
     assert!(pruned.contains("payments/extra /: deleted"), "{pruned}");
     assert!(pruned.contains("2 of 5 layers changed"), "{pruned}");

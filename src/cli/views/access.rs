@@ -37,6 +37,7 @@ pub struct MadeTokenView {
     pub token: String,
     pub info: Option<TokenView>,
     pub store_revision: u64,
+    pub has_no_permission: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -92,9 +93,14 @@ impl From<&v1::ApiToken> for TokenView {
 
 impl From<&v1::CreateTokenResponse> for MadeTokenView {
     fn from(response: &v1::CreateTokenResponse) -> MadeTokenView {
-        let v1::CreateTokenResponse { token, info, store_revision } = response;
+        let v1::CreateTokenResponse { token, info, store_revision, has_no_permission } = response;
         let info = info.as_ref().map(TokenView::from);
-        MadeTokenView { token: token.clone(), info, store_revision: *store_revision }
+        MadeTokenView {
+            token: token.clone(),
+            info,
+            store_revision: *store_revision,
+            has_no_permission: *has_no_permission,
+        }
     }
 }
 

@@ -26,10 +26,10 @@ pub struct ClientCa {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum ClientAuth {
-    /// They are refused
+    /// A client without a certificate is refused
     #[default]
     Required,
-    /// They are served; a certificate that is shown must be one of the CA nevertheless
+    /// A client without a certificate is served; a certificate that is shown must be from the CA all the same
     Optional,
 }
 
