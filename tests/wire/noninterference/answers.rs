@@ -44,6 +44,8 @@ static OWN: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
     let patterns = [
         (r"Timestamp \{ seconds: -?\d+, nanos: -?\d+ \}", "TIME"),
         (r#"hash: "[^"]*""#, "HASH"),
+        // A stream that was given up may still be counted.
+        (r"watchers: \d+", "WATCHERS"),
         (r#"(credential|call_id|address|watch_id|resume_token): "[^"]*""#, "$1"),
         (r#"\\"(credential|call_id|address)\\": \\"[^"]*\\""#, "$1"),
     ];

@@ -12,13 +12,15 @@ pub struct Pool {
     pub configs: &'static [&'static str],
     pub scopes: &'static [&'static str],
     pub pointers: &'static [&'static str],
+    /// Places that may hold what is hidden.
+    pub inner: &'static [&'static str],
     /// Documents of governing configs, by the name of the config.
     pub governing: &'static [(&'static str, &'static str)],
     /// What secrets may be. They are proposed only where nothing is stored of it: that a guess which is stored shows whether it was good,
     /// by the fingerprint, is an exception in docs/security.md.
     pub guesses: &'static [&'static str],
-    /// Proposals have guesses in the places of secrets.
-    pub guesses_secrets: bool,
+    /// Proposals have guesses in the places of secrets, and patches that reach into these.
+    pub reaches_into_secrets: bool,
     /// Whether writes are stored. Who may write a scope, and not read those above it, sees what it inherits once nothing there replaces it.
     pub stores: bool,
 }
@@ -352,6 +354,12 @@ impl Draw<'_> {
         // A proposal of governance, which would change what all others find if it were stored.
         if self.is_proposal && self.chance(4) {
             let (config, content) = *self.governing();
+            // As it is stored.
+            let content = match config.starts_with("schema:") {
+                true => format!(r#"{{"active":1,"versions":[{{"number":1,"schema":{content}}}]}}"#),
+                false => content.to_owned(),
+            };
+            let content = content.as_str();
             let action = Some(change::Action::Replace(json(content)));
             return Change { namespace: "test".into(), config: config.into(), action, ..Default::default() };
         }
@@ -379,6 +387,19 @@ impl Draw<'_> {
     }
 
     fn patch(&mut self) -> String {
+        // Most that is drawn does not apply: half of the patches try one thing, at a place that may be there.
+        if self.pool.reaches_into_secrets && self.chance(2) {
+            let (from, to) = (self.of(self.pool.inner), self.of(&["/new", "/plain", "/extra"]));
+            return match self.random.u32(..4) {
+                0 => format!(r#"[{{"op":"copy","from":"{from}","path":"{to}"}}]"#),
+                1 => format!(r#"[{{"op":"move","from":"{from}","path":"{to}"}}]"#),
+                2 => format!(r#"[{{"op":"test","path":"{from}","value":{:?}}}]"#, self.of(self.pool.guesses)),
+                _ => {
+                    let guess = self.of(self.pool.guesses);
+                    format!(r#"[{{"op":"test","path":"{from}","value":{{"$secret":{guess:?}}}}}]"#)
+                }
+            };
+        }
         let operations = (0..self.random.usize(1..4)).map(|_| {
             let (path, from) = (self.pointer(), self.pointer());
             match self.random.u32(..6) {
@@ -417,10 +438,10 @@ impl Draw<'_> {
             0 if depth > 0 => self.object(depth - 1),
             1 if depth > 0 => format!("[{},{}]", self.value(depth - 1), self.value(0)),
             2 if depth > 0 => format!(r#"{{"$secret":{}}}"#, self.value(0)),
-            3 | 4 if self.is_proposal && self.pool.guesses_secrets => {
+            3 | 4 if self.is_proposal && self.pool.reaches_into_secrets => {
                 format!("{:?}", self.of(self.pool.guesses))
             }
-            5 if self.is_proposal && self.pool.guesses_secrets => {
+            5 if self.is_proposal && self.pool.reaches_into_secrets => {
                 format!(r#"{{"$secret":{:?}}}"#, self.of(self.pool.guesses))
             }
             6 => format!("{:?}", self.fingerprint()),
