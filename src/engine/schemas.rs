@@ -8,7 +8,7 @@ use crate::model::text::Format;
 use crate::model::{
     ConfigId, ConfigName, Content, Governs, LayerChange, LayerKey, LayerKind, Scope, Version,
 };
-use crate::validate::{Finding, Found, Migration, Registry, Report, Role, SchemaVersion, Severity};
+use crate::validate::{Finding, Found, Migration, Registry, Report, SchemaVersion, Severity, migrate_layers};
 
 use super::bases::Bases;
 use super::error::{Error, Missing};
@@ -125,13 +125,13 @@ pub(super) fn plan_migration(bases: &Bases, governed: &ConfigId, to: Option<u64>
     let to = registry.position(number).ok_or_else(|| missing(number))?;
     let steps = path(&registry, from, to).map_err(|found| refused(&id, &Scope::global(), [found]))?;
     let migrated = bases.get(governed);
+    let stored: Vec<_> = migrated.iter().flat_map(|config| config.layers()).collect();
+    let values: Vec<_> =
+        stored.iter().map(|entry| (entry.key.clone(), entry.layer.content.to_value())).collect();
+    let values = migrate_layers(&steps, &values, is_sealed)
+        .map_err(|(scope, found)| refused(governed, &scope, [found]))?;
     let mut layers = vec![];
-    for entry in migrated.iter().flat_map(|config| config.layers()) {
-        let mut value = entry.layer.content.to_value();
-        for migration in &steps {
-            let applied = migration.apply(role_of(&entry.key), &mut value);
-            applied.map_err(|found| refused(governed, &entry.key.scope, [found]))?;
-        }
+    for (entry, value) in stored.into_iter().zip(values) {
         let content = Content::of(&value);
         if content != entry.layer.content {
             let (expires, format) = (entry.layer.expires, entry.layer.format);
@@ -152,11 +152,10 @@ pub(super) fn plan_migration(bases: &Bases, governed: &ConfigId, to: Option<u64>
     Ok(plan)
 }
 
-fn role_of(key: &LayerKey) -> Role {
-    match *key == schema_key() {
-        true => Role::Foundation,
-        false => Role::Above,
-    }
+/// Whether a stored value is a sealed secret.
+fn is_sealed(value: &Value) -> bool {
+    let members = value.as_object().filter(|members| members.len() == 1);
+    members.is_some_and(|members| members.contains_key("$secret"))
 }
 
 /// The steps on the way from one version to another, each of which must be there.

@@ -124,8 +124,49 @@ impl Contract {
         self.accept_existing || self.rules.iter().any(|rules| rules.names_old())
     }
 
-    /// Checks a document against schema and rules.
+    /// Checks a document against schema and rules: as it is, and as clients get it who ask for the defaults of the schema.
     pub fn check(&self, subject: &Subject<'_>) -> FoundList {
+        let mut found = self.check_as_it_is(subject);
+        let filled = match self.filled(subject.document) {
+            Ok(None) => return found,
+            Ok(Some(filled)) => filled,
+            Err(wrong) => {
+                found.add(Severity::Error, || wrong);
+                return found;
+            }
+        };
+        let fill = |document: &Value| self.filled(document).ok().flatten();
+        let old = subject.old.and_then(fill);
+        let hidden = subject.hidden.map(|hidden| Hidden {
+            places: hidden.places.clone(),
+            document: fill(&hidden.document).unwrap_or_else(|| hidden.document.clone()),
+            old: hidden.old.as_ref().map(|old| fill(old).unwrap_or_else(|| old.clone())),
+        });
+        let with_defaults = Subject {
+            scope: subject.scope,
+            document: &filled,
+            old: old.as_ref().or(subject.old),
+            hidden: hidden.as_ref(),
+        };
+        let known: BTreeSet<_> =
+            found.kept().iter().map(|found| (found.pointer.clone(), found.code.clone())).collect();
+        for new in self.check_as_it_is(&with_defaults).into_kept() {
+            if !known.contains(&(new.pointer.clone(), new.code.clone())) {
+                found.add(new.severity, || Found {
+                    message: format!("with the defaults of the schema: {}", new.message),
+                    ..new
+                });
+            }
+        }
+        found
+    }
+
+    /// The document with defaults, if there are any that it lacks.
+    fn filled(&self, document: &Value) -> Result<Option<Value>, Found> {
+        self.schema.as_ref().map_or(Ok(None), |schema| schema.with_defaults(document))
+    }
+
+    fn check_as_it_is(&self, subject: &Subject<'_>) -> FoundList {
         let mut found = self.list();
         self.check_schema(subject, &mut found);
         if !self.rules.is_empty() {

@@ -1,25 +1,23 @@
-//! Migrations: steps that bring the layers of a config from one schema to the next. Knows one layer at a time; not where layers are,
-//! nor which schema they are for.
+//! Migrations: steps that bring the layers of a config from one schema to the next. Knows one config at a time; not where layers are
+//! stored, nor which schema they are for.
 //!
-//! Layers are merge patches (RFC 7396), and a client gets their merge. So each step does to a layer what makes the merge of all
-//! migrated layers the migration of their merge:
-//! - *move* takes along whatever a layer has at the place, a `null` as well: that removes what is inherited, then as now. Where a
-//!   layer removes or replaces something around the place, it gets a `null` at the new place, for the same reason. (A merged
-//!   document can then have empty objects around a place that nothing has: the one difference there is.)
+//! Layers are merge patches (RFC 7396), and a client gets their merge. What the steps mean is what they do to a merged document:
+//! - *move* takes the value at a place to another one. It is refused where there is a value at that place already, and where something
+//!   around it is no object.
 //! - *rename* is a move within one object.
-//! - *remove* takes a `null` as well.
-//! - *convert* applies to values that a layer replaces as a whole, to everything but objects, of which it may have a part only; and
-//!   it has to give such values. With an expression of `value` alone the merge stays what it was; `config` is the layer, not the
-//!   document.
-//! - *set default* acts on the layer that all others build upon, the base layer of `/`: a default in any other would win over what
-//!   is inherited. A scope that removes the value with a `null` stays without. `"everywhere": true` puts it into every layer that
-//!   says nothing of the place.
+//! - *remove* takes a value away.
+//! - *convert* gives a value in place of another one. Neither may be an object: of that a layer can have a part only.
+//! - *set default* sets a value where a document has none. (`"everywhere"` is read and changes nothing: it once set the default in layers
+//!   that inherit a value.)
 //!
-//! A step whose place is not in a layer does nothing to it. What would need knowledge of other layers is refused, and says why:
-//! a move to a place at which a layer has a value, whether or not it has one to move, and into something that it removes or
-//! replaces. Steps do not reach into arrays, which layers replace as a whole: `convert` them.
+//! `layers.rs` changes all layers of a config such that each of its documents becomes its migration, or refuses, with the place. To see
+//! what a layer should say, the steps are done to it as well (`Role::Above`): there, a `null` is moved like a value, because it removes what
+//! is inherited, then as now.
+//!
+//! A step whose place is not there does nothing. Steps do not reach into arrays, which layers replace as a whole: `convert` them.
 
 mod apply;
+mod layers;
 mod parse;
 mod sight;
 #[cfg(test)]
@@ -31,6 +29,8 @@ use serde_json::Value;
 
 use super::expression::Expression;
 use crate::model::Pointer;
+
+pub use layers::migrate_layers;
 
 /// Code of a finding about steps that are not in the form for steps.
 pub const MIGRATION_MALFORMED: &str = "MIGRATION_MALFORMED";
@@ -60,7 +60,6 @@ enum Step {
     SetDefault {
         at: Pointer,
         value: Value,
-        everywhere: bool,
     },
     Remove {
         at: Pointer,
@@ -106,8 +105,7 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Step::Move { from, to } => write!(f, "move {from} to {to}"),
-            Step::SetDefault { at, everywhere: false, .. } => write!(f, "set a default at {at}"),
-            Step::SetDefault { at, everywhere: true, .. } => write!(f, "set a default at {at} everywhere"),
+            Step::SetDefault { at, .. } => write!(f, "set a default at {at}"),
             Step::Remove { at } => write!(f, "remove {at}"),
             Step::Convert { at, .. } => write!(f, "convert {at}"),
         }

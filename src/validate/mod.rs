@@ -18,7 +18,7 @@ mod size;
 
 pub use contract::{Broken, Contract, Hidden, Subject, check_against, check_place};
 pub use found::{FOUND_MAX, Found, FoundList};
-pub use migration::{Migration, Role};
+pub use migration::{Migration, migrate_layers};
 pub use quotas::NamespaceQuotas;
 pub use registry::{Registry, SchemaVersion};
 pub use report::{FINDINGS_MAX, Finding, Place, Report, Severity};

@@ -129,6 +129,10 @@ impl Schema {
             notes.conditions.insert(condition, validator);
         }
         let leads_to_default = outline.leading(|node| node.default.is_some());
+        if leads_to_default.contains(&true) {
+            let own = source::uri_of(name);
+            defaults::check(&outline, &leads_to_default, &bounds, &sources, &own)?;
+        }
         Ok(Schema { name: name.clone(), validator, outline, bounds, notes, leads_to_default, sources })
     }
 
@@ -227,6 +231,20 @@ impl Schema {
     /// `dependentSchemas`: what applies there would depend on what is put. After an error, the document is partly filled.
     pub fn fill_defaults(&self, document: &mut Value) -> Result<(), DefaultsTooLarge> {
         defaults::fill(&self.outline, &self.leads_to_default, document)
+    }
+
+    /// The document with its defaults filled in, if that changes it. The error is a finding.
+    pub fn with_defaults(&self, document: &Value) -> Result<Option<Value>, Found> {
+        if !self.leads_to_default[outline::ROOT] {
+            return Ok(None);
+        }
+        let mut filled = document.clone();
+        match self.fill_defaults(&mut filled) {
+            Ok(()) => Ok((filled != *document).then_some(filled)),
+            Err(error) => {
+                Err(source::error("SCHEMA_DEFAULT", "", error.to_string(), "use fewer nested defaults"))
+            }
+        }
     }
 
     /// Whether a valid document can have the field at a path of names.

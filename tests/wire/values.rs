@@ -111,3 +111,84 @@ async fn a_text_with_comments_only_is_an_empty_layer_and_a_byte_order_mark_is_sk
         assert_eq!(content_of(&mut client).await, r#"{"a":2}"#, "{format:?}");
     }
 }
+
+/// A version with steps from the one before.
+fn with_steps(schema: &str, up: &str) -> SchemaServicePutRequest {
+    SchemaServicePutRequest { up: up.into(), ..put_schema(schema) }
+}
+
+fn migrate() -> MigrateRequest {
+    MigrateRequest { namespace: "test".into(), config: "app".into(), ..Default::default() }
+}
+
+#[tokio::test]
+async fn a_migration_of_layers_is_that_of_the_documents_or_is_refused() {
+    let server = TestServer::start().await;
+    let (mut client, mut schemas) = (server.client().await, schemas(&server).await);
+    schemas.put(put_schema("{}")).await.expect("put");
+    put(&mut client, "/", r#"{"a":{"c":1}}"#).await;
+    put(&mut client, "/production", r#"{"a":2}"#).await;
+    put(&mut client, "/staging", r#"{"a":null}"#).await;
+    put(&mut client, "/production/shop", r#"{"b":1}"#).await;
+    schemas.put(with_steps("{}", r#"[{"move":{"from":"/a/c","to":"/c/a"}}]"#)).await.expect("put");
+    schemas.migrate(migrate()).await.expect("migrate");
+    for (scope, expected) in [
+        ("/", r#"{"a":{},"c":{"a":1}}"#),
+        ("/production", r#"{"a":2}"#),
+        ("/staging", "{}"),
+        ("/production/shop", r#"{"a":2,"b":1}"#),
+    ] {
+        assert_eq!(content(&mut client, get(scope)).await, expected, "{scope}");
+    }
+    // A default without a layer at /.
+    client.delete(delete(Some("/"))).await.expect("delete");
+    schemas.put(with_steps("{}", r#"[{"set_default":{"at":"/d","value":5}}]"#)).await.expect("put");
+    schemas.migrate(migrate()).await.expect("migrate");
+    for (scope, expected) in [
+        ("/production", r#"{"a":2,"d":5}"#),
+        ("/staging", r#"{"d":5}"#),
+        ("/production/shop", r#"{"a":2,"b":1,"d":5}"#),
+    ] {
+        assert_eq!(content(&mut client, get(scope)).await, expected, "{scope}");
+    }
+    schemas.put(with_steps("{}", r#"[{"set_default":{"at":"/a/e","value":5}}]"#)).await.expect("put");
+    let status = refused(schemas.migrate(migrate()).await, Code::FailedPrecondition, "VALIDATION_FAILED");
+    let found = &findings(&status)[0];
+    assert_eq!(
+        (found.code.as_str(), found.scope.as_str(), found.pointer.as_str()),
+        ("MIGRATION_FAILED", "/production", "/a")
+    );
+}
+
+#[tokio::test]
+async fn what_is_delivered_with_defaults_was_validated() {
+    let server = TestServer::start().await;
+    let (mut client, mut schemas) = (server.client().await, schemas(&server).await);
+    let bad = r#"{"properties":{"port":{"type":"integer","default":"80a"}}}"#;
+    let status = refused(schemas.put(put_schema(bad)).await, Code::FailedPrecondition, "VALIDATION_FAILED");
+    let found = &findings(&status)[0];
+    assert_eq!(found.code, "SCHEMA_DEFAULT", "{found:?}");
+    // By a schema: what the default makes of the document is too much.
+    let schema =
+        r#"{"maxProperties":2,"properties":{"port":{"type":"integer","default":80},"max":{"default":10}}}"#;
+    schemas.put(put_schema(schema)).await.expect("put");
+    put(&mut client, "/", r#"{"max":1}"#).await;
+    let status = client.set(set(replace("/", r#"{"max":1,"name":"x"}"#))).await;
+    let status = refused(status, Code::FailedPrecondition, "VALIDATION_FAILED");
+    assert!(findings(&status)[0].message.contains("with the defaults"), "{status:?}");
+    // By a rule that sees the default.
+    let rule = r#"{"rules":{"order":{"expression":"!has(config.min) || !has(config.max) || config.min <= config.max"}}}"#;
+    client.set(set(Change { config: "rules:app".into(), ..replace("/", rule) })).await.expect("rules");
+    let status = client.set(set(replace("/", r#"{"min":20}"#))).await;
+    let status = refused(status, Code::FailedPrecondition, "VALIDATION_FAILED");
+    assert!(findings(&status).iter().any(|found| found.code == "order"), "{status:?}");
+    client.set(set(replace("/", r#"{"min":20,"max":30}"#))).await.expect_err("three with the port");
+    // And the schema itself is refused where it would make one that is stored invalid.
+    let status =
+        schemas.put(put_schema(&schema.replace(r#""default":10"#, r#""default":10,"minimum":5"#))).await;
+    assert!(status.is_err(), "max is 1");
+    let stricter = r#"{"properties":{"a":{"default":1},"b":{"default":1}},"maxProperties":2}"#;
+    let status =
+        refused(schemas.put(put_schema(stricter)).await, Code::FailedPrecondition, "VALIDATION_FAILED");
+    assert!(findings(&status)[0].message.contains("with the defaults"), "{status:?}");
+}

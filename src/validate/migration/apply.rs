@@ -49,7 +49,7 @@ impl Step {
     fn apply(&self, role: Role, layer: &mut Value) -> Result<bool, Refusal> {
         match self {
             Step::Move { from, to } => move_value(role, layer, from, to),
-            Step::SetDefault { at, value, everywhere } => set_default(role, layer, at, value, *everywhere),
+            Step::SetDefault { at, value } => set_default(role, layer, at, value),
             Step::Remove { at } => match look(layer, at) {
                 Sight::There(_) => Ok(take(layer, at).is_some()),
                 Sight::Nothing | Sight::Cut { .. } => Ok(false),
@@ -117,17 +117,11 @@ fn is_removed(sight: &Sight<'_>) -> bool {
     }
 }
 
-fn set_default(
-    role: Role,
-    layer: &mut Value,
-    at: &Pointer,
-    value: &Value,
-    everywhere: bool,
-) -> Result<bool, Refusal> {
+fn set_default(role: Role, layer: &mut Value, at: &Pointer, value: &Value) -> Result<bool, Refusal> {
     let is_missing = match (role, look(layer, at)) {
         (_, Sight::InArray(array)) => return Err(in_array(at, &array)),
-        (Role::Above, Sight::Nothing) => everywhere,
-        (Role::Above, Sight::There(_) | Sight::Cut { .. }) => false,
+        // What is inherited has it.
+        (Role::Above, _) => false,
         (Role::Foundation, Sight::Nothing) => true,
         // Nothing is inherited that a null could remove.
         (Role::Foundation, Sight::There(there)) => there.is_null(),

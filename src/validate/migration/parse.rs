@@ -116,14 +116,10 @@ impl Reader {
             }
             Some(_) => {}
         }
-        let everywhere = match members.get("everywhere") {
-            None => Some(false),
-            Some(everywhere) => everywhere.as_bool(),
-        };
-        if everywhere.is_none() {
+        if members.get("everywhere").is_some_and(|everywhere| !everywhere.is_boolean()) {
             self.malformed(&place.child("everywhere"), "expected is true or false", "");
         }
-        Some(Step::SetDefault { at: at?, value: value?.clone(), everywhere: everywhere? })
+        Some(Step::SetDefault { at: at?, value: value?.clone() })
     }
 
     fn convert(&mut self, place: &Pointer, members: &Map<String, Value>) -> Option<Step> {

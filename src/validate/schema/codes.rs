@@ -29,6 +29,10 @@ pub const CODES: &[(&str, &str)] = &[
     ("SCHEMA_FALSE", "a schema that is false"),
     ("SCHEMA_VIOLATION", "any keyword, in a document that is too large to say more"),
     ("SCHEMA_TOO_COSTLY", "checking could take too long"),
+    (
+        "SCHEMA_DEFAULT",
+        "default: does not satisfy its subschema; or the defaults are too many to be filled in",
+    ),
     ("DEPRECATED", "x-deprecated, deprecated; a warning at each value"),
     // A schema that cannot be used.
     ("SCHEMA_INVALID", "the schema violates the meta-schema of its draft"),

@@ -1,10 +1,17 @@
-//! Fills in what a document leaves out and its schema has a `default` for. Knows no violations.
+//! Fills in what a document leaves out and its schema has a `default` for, and checks the defaults themselves: whatever is filled in
+//! must satisfy the subschema that it is the default of.
 
-use serde_json::Value;
+use jsonschema::ValidationError;
+use serde_json::{Map, Value, json};
 
 use crate::model::limits::DEPTH_MAX;
+use crate::model::pointer::Pointer;
+use crate::validate::Found;
 
+use super::bounds::Bounds;
 use super::outline::{NodeId, Outline, ROOT};
+use super::work::{self, Measure};
+use super::{Sources, options, source};
 
 /// Values that one document can be given. A schema whose defaults contain themselves would fill it without end.
 const VALUES_MAX: usize = 100_000;
@@ -19,6 +26,65 @@ pub struct DefaultsTooLarge;
 /// `leads` says of each subschema whether one with a default can be reached from it; others are left out.
 pub(super) fn fill(outline: &Outline, leads: &[bool], document: &mut Value) -> Result<(), DefaultsTooLarge> {
     Filling { outline, leads, added: 0 }.below(document, &[ROOT], 0)
+}
+
+/// Checks each default of the schema with this URI against its subschema, after what is below it was filled in.
+pub(super) fn check(
+    outline: &Outline,
+    leads: &[bool],
+    bounds: &Bounds,
+    sources: &Sources,
+    own: &str,
+) -> Result<(), Vec<Found>> {
+    let own_nodes = outline.nodes.iter().enumerate().filter(|(_, node)| *node.place.document == *own);
+    let (mut references, mut values, mut found, mut steps) = (Map::new(), Map::new(), Vec::new(), 0_u64);
+    for (id, node) in own_nodes {
+        let Some(default) = &node.default else { continue };
+        let place = format!("{}/default", node.place.pointer);
+        let mut value = default.clone();
+        let filled = Filling { outline, leads, added: 0 }.below(&mut value, &[id], 1);
+        if let Err(too_large) = filled {
+            found.push(wrong(&place, format!("cannot be filled in: {too_large}")));
+            continue;
+        }
+        steps =
+            steps.saturating_add(work::count(outline, bounds, id, &value, (Measure::Steps, work::STEPS_MAX)));
+        if steps > work::STEPS_MAX {
+            return Err(vec![super::too_costly(&place)]);
+        }
+        references.insert(id.to_string(), json!({"$ref": node.place.uri()}));
+        values.insert(id.to_string(), value);
+    }
+    if !values.is_empty() {
+        // One validator for all of them: each that is compiled reads all sources.
+        let schema = json!({ "properties": references });
+        let failed = |error: ValidationError| {
+            vec![source::error("SCHEMA_INVALID", "", error.masked().to_string(), "")]
+        };
+        let validator = options(sources).build(&schema).map_err(failed)?;
+        let mut told = Vec::new();
+        for error in validator.iter_errors(&Value::Object(values)) {
+            let path = error.instance_path().as_str().trim_start_matches('/');
+            let (id, below) = path.split_once('/').unwrap_or((path, ""));
+            let Some(node) = id.parse::<NodeId>().ok().and_then(|id| outline.nodes.get(id)) else { continue };
+            if told.contains(&id.to_owned()) || found.len() > 100 {
+                continue;
+            }
+            told.push(id.to_owned());
+            let within = if below.is_empty() { String::new() } else { format!(", at /{below} in it,") };
+            let keyword = error.schema_path().as_str().rsplit('/').next().unwrap_or_default().to_owned();
+            let message =
+                format!("does not satisfy the subschema that it is the default of{within} by {keyword:?}");
+            found.push(wrong(&format!("{}/default", node.place.pointer), message));
+        }
+    }
+    if found.is_empty() { Ok(()) } else { Err(found) }
+}
+
+fn wrong(place: &str, message: String) -> Found {
+    let pointer = Pointer::parse(place).map(|pointer| pointer.to_string()).unwrap_or_default();
+    let advice = "write a default that is valid, for it is delivered with apply_defaults";
+    source::error("SCHEMA_DEFAULT", &pointer, message, advice)
 }
 
 struct Filling<'a> {

@@ -437,6 +437,39 @@ fn defaults_fill_what_is_missing_and_nothing_else() {
 }
 
 #[test]
+fn a_default_satisfies_its_subschema_or_the_schema_is_refused() {
+    let bad = json!({
+        "$defs": {"port": {"type": "integer", "maximum": 65535, "default": 80}},
+        "properties": {
+            "text": {"type": "integer", "default": "80a"},
+            "port": {"$ref": "#/$defs/port", "default": 100_000},
+            "good": {"$ref": "#/$defs/port"},
+            "null": {"type": "string", "default": null},
+            "pool": {"required": ["max"], "default": {}},
+            "filled": {"required": ["max"], "properties": {"max": {"default": 1}}, "default": {}},
+            "list": {"items": {"enum": ["a"]}, "default": ["a", "b"]}
+        },
+        "anyOf": [{"properties": {"any": {"type": "string", "default": 1}}}, true]
+    });
+    let found = refused(&bad);
+    let places: std::collections::BTreeSet<_> =
+        found.iter().map(|(_, pointer, _)| pointer.as_str()).collect();
+    assert!(found.iter().all(|(code, ..)| code == "SCHEMA_DEFAULT"), "{found:?}");
+    assert_eq!(
+        places.into_iter().collect::<Vec<_>>(),
+        [
+            "/anyOf/0/properties/any/default",
+            "/properties/list/default",
+            "/properties/null/default",
+            "/properties/pool/default",
+            "/properties/port/default",
+            "/properties/text/default",
+        ]
+    );
+    assert!(found.iter().any(|(_, _, message)| message.contains("at /1 in it")), "{found:?}");
+}
+
+#[test]
 fn a_reference_to_a_place_that_is_not_there_is_refused() {
     let schema = compile_with(
         &json!({"properties": {"rest": {"$ref": "#/$defs/open"}}, "$defs": {"closed": {}}}),

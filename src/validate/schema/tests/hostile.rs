@@ -170,9 +170,15 @@ fn large_schemas_are_refused_and_large_ones_that_are_allowed_work() {
 
 #[test]
 fn defaults_that_contain_themselves_are_an_error() {
-    let endless = compile(&json!({"properties": {"a": {"$ref": "#", "default": {}}}}));
-    assert_eq!(endless.fill_defaults(&mut json!({})), Err(DefaultsTooLarge));
+    let endless = json!({"properties": {"a": {"$ref": "#", "default": {}}}});
     let own = json!({"$ref": "#", "default": {}});
-    let wide = compile(&json!({"properties": {"a": own, "b": own, "c": own}}));
-    assert_eq!(wide.fill_defaults(&mut json!({})), Err(DefaultsTooLarge));
+    let wide = json!({"properties": {"a": own, "b": own, "c": own}});
+    for source in [endless, wide] {
+        assert_eq!(code(&source), "SCHEMA_DEFAULT");
+    }
+    let many =
+        compile(&json!({"properties": {"l": {"items": {"properties": {"a": {"default": [1, 2, 3, 4]}}}}}}));
+    let mut document = json!({"l": vec![json!({}); 30_000]});
+    assert_eq!(many.with_defaults(&document).expect_err("too many").code, "SCHEMA_DEFAULT");
+    assert_eq!(many.fill_defaults(&mut document), Err(DefaultsTooLarge));
 }
