@@ -147,6 +147,8 @@ impl Contract {
             document: &filled,
             old: old.as_ref().or(subject.old),
             hidden: hidden.as_ref(),
+            masked: subject.masked,
+            may_quote: subject.may_quote,
         };
         let known: BTreeSet<_> =
             found.kept().iter().map(|found| (found.pointer.clone(), found.code.clone())).collect();
