@@ -67,9 +67,8 @@ pub enum Found {
 }
 
 impl Log {
-    /// Opens the log in a directory, which is made if it is missing. Looks at its newest segment.
+    /// Opens the log in a directory, which is made with the first record if it is missing. Looks at its newest segment.
     pub fn open(dir: &Path, retention: Retention) -> io::Result<(Log, Vec<Found>)> {
-        files::make_directory(dir)?;
         let mut found = vec![];
         let mut log = Log {
             dir: dir.to_owned(),

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::Retention;
 use super::event::{Event, Kind};
+use super::files;
 use super::log::{Found, Log};
 use super::recorder::{Message, Shared};
 use super::room::Room;
@@ -234,7 +235,8 @@ impl Logs {
             all_found.extend(found);
             Ok::<_, io::Error>(log)
         };
-        // In this order: the directory of the first has those of the others.
+        // The others lie within it.
+        files::make_directory(&Room::Main.directory(dir))?;
         let logs = [open(Room::Main)?, open(Room::Attempts)?, open(Room::Denied)?, open(Room::Refused)?];
         let newest = logs.iter().map(Log::newest).max().unwrap_or(0);
         Ok((Logs { logs, next: newest + 1 }, all_found))
