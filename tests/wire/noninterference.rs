@@ -419,7 +419,8 @@ const SCOPES_POOL: Pool = Pool {
     inner: INNER,
     governing: HYPOTHETICAL,
     reaches_into_secrets: true,
-    guesses: &["alpha-hidden", "bravo-hidden", "green", "brown", "1111"],
+    // Nothing of the enum that differs: whether a document is valid is told, as docs/security.md says.
+    guesses: &["alpha-hidden", "bravo-hidden", "blue", "1111"],
     stores: false,
 };
 

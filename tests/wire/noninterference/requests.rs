@@ -444,7 +444,7 @@ impl Draw<'_> {
             5 if self.is_proposal && self.pool.reaches_into_secrets => {
                 format!(r#"{{"$secret":{:?}}}"#, self.of(self.pool.guesses))
             }
-            6 => format!("{:?}", self.fingerprint()),
+            6 if self.pool.reaches_into_secrets || self.pool.stores => format!("{:?}", self.fingerprint()),
             7 => "null".into(),
             8 => "true".into(),
             9 => self.random.u32(..2000).to_string(),
