@@ -56,7 +56,7 @@ mod whoami;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use tokio::runtime::Builder;
 
 use crate::client::{Client, ConnectOptions};
@@ -151,7 +151,8 @@ struct Session {
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
     // Ends the process itself for a command line that is wrong, with the exit code of `Exit::Usage`, and for --help.
-    let cli = Cli::parse();
+    let matches = without_empty_variables(Cli::command()).get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let output = Output::new(cli.global.output, cli.global.color);
     let outcome = run(cli, &output);
     match outcome {
@@ -161,6 +162,18 @@ pub fn main() -> ExitCode {
             failure.exit.into()
         }
     }
+}
+
+/// A variable of the environment that is empty is as good as none, for every setting: so it is in scripts and in manifests, whose
+/// variables are empty where nothing is to be set.
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    let is_empty = |name: &std::ffi::OsStr| std::env::var_os(name).is_some_and(|value| value.is_empty());
+    command
+        .mut_args(|argument| match argument.get_env().is_some_and(is_empty) {
+            true => argument.env(clap::builder::Resettable::Reset),
+            false => argument,
+        })
+        .mut_subcommands(without_empty_variables)
 }
 
 fn run(cli: Cli, output: &Output) -> Outcome {

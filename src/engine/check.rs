@@ -8,9 +8,13 @@ use std::thread;
 use serde_json::Value;
 
 use crate::auth::Sight;
-use crate::model::{ConfigChange, ConfigId, ConfigName, LayerKey, LayerKind, Namespace, Pointer, Scope};
+use crate::model::{
+    ConfigChange, ConfigId, ConfigName, Governs, LayerKey, LayerKind, Namespace, Pointer, Scope,
+};
 use crate::secret::{MASK, mask};
-use crate::validate::{Broken, Contract, Finding, Found, FoundList, Hidden, Report, Subject, check_place};
+use crate::validate::{
+    Broken, Contract, Finding, Found, FoundList, Hidden, Registry, Report, Subject, check_place,
+};
 
 use super::access::check_access;
 use super::documents::{self, Documents};
@@ -191,6 +195,14 @@ fn check_governing(change: &ConfigChange, after: Option<&Governance>, told: &mut
         let is_override = layer.key.kind == LayerKind::Override;
         if let Some(found) = check_place(&layer.key.scope, is_override) {
             report.add(Finding::at(&change.id, &layer.key.scope, found));
+        }
+    }
+    if let Some(Governs::Schema(_)) = change.id.config.governs() {
+        let written = change.layers.iter().filter_map(|layer| layer.content.as_ref());
+        for found in
+            written.filter_map(|content| Registry::newest_without_effect(&content.to_value())).flatten()
+        {
+            report.add(Finding::at(&change.id, &Scope::global(), found));
         }
     }
     let (Some(after), Some(governs)) = (after, change.id.config.governs()) else { return };

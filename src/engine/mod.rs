@@ -5,6 +5,7 @@
 
 mod access;
 mod affected;
+mod assigning;
 mod bases;
 mod changes;
 mod check;

@@ -20,6 +20,7 @@ use crate::model::{
 use crate::secret::make_way;
 use crate::validate::Report;
 
+use super::assigning::check_assignments;
 use super::bases::Bases;
 use super::check::{Look, check};
 use super::error::{Error, Limit, Missing};
@@ -363,6 +364,7 @@ fn plan_layer(
     now: Timestamp,
     planning: &Planning<'_>,
 ) -> Result<Option<LayerChange>, Error> {
+    check_assignments(base, change, planning.sight)?;
     let content = content_after(base, change, planning.vault, planning.limits)?;
     let current = base.and_then(|config| config.layer(&change.key));
     let expires = match (&change.action, change.ttl) {

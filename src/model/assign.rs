@@ -1,5 +1,6 @@
 //! Assignments: single values set in a document by path. Knows values only.
 
+use std::cell::LazyCell;
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
@@ -39,6 +40,40 @@ pub fn apply_assignments(target: &Value, values: &BTreeMap<String, String>) -> R
         assign(&mut document, &pointer, value)?;
     }
     Ok(document)
+}
+
+/// Refuses paths that lead into an array or a scalar which a layer only inherits: the layer would get an object there, which
+/// replaces what is inherited. `inherited` is asked for where a path leads to something that the layer does not have.
+pub fn check_inherited(
+    layer: &Value,
+    values: &BTreeMap<String, String>,
+    inherited: impl FnOnce() -> Value,
+) -> Result<(), DocumentError> {
+    let inherited = LazyCell::new(inherited);
+    for path in values.keys() {
+        let pointer = parse_path(path)?;
+        // The last token is what is assigned; before it, the path leads through values.
+        for depth in 1..pointer.tokens().len() {
+            if pointer.tokens().take(depth).try_fold(layer, |value, token| value.get(token)).is_some() {
+                continue;
+            }
+            let here: Pointer = pointer.tokens().take(depth).map(str::to_owned).collect();
+            // What is around it is an object in the layer, and replaces anything else that is inherited there.
+            let found = pointer.tokens().take(depth).try_fold(&*inherited, |value, token| {
+                value.as_object().and_then(|members| members.get(token))
+            });
+            let what = match found {
+                Some(Value::Array(_)) => "an array",
+                Some(Value::Object(_)) | None => continue,
+                Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) => "no object",
+            };
+            let message = format!(
+                "the value at {here} is inherited and {what}, which a layer replaces as a whole: assign all of {here}, or change it where it is set"
+            );
+            return Err(invalid(&here, message));
+        }
+    }
+    Ok(())
 }
 
 /// Reads the path of an assignment: an RFC 6901 pointer if it starts with `/`, else member names with dots between them,

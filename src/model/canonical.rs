@@ -37,7 +37,6 @@ pub fn normalize(value: &mut Value) {
 fn integer_of(float: f64) -> Option<Number> {
     const BEYOND_U64: f64 = 18_446_744_073_709_551_616.0;
     const I64_MIN: f64 = -9_223_372_036_854_775_808.0;
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range is checked")]
     match float {
         _ if float.fract() != 0.0 => None,
         0.0..BEYOND_U64 => Some((float as u64).into()),

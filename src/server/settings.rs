@@ -556,7 +556,7 @@ impl ServeArgs {
             master_key: master_key::source(
                 self.master_key_file.or(file.master_key_file),
                 self.master_key_passphrase_file.or(file.master_key_passphrase_file),
-                std::env::var(master_key::VARIABLE).ok(),
+                std::env::var(master_key::VARIABLE).ok().filter(|text| !text.is_empty()),
             )?,
             audit_retention: Retention {
                 age_max: self

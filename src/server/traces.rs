@@ -57,7 +57,7 @@ impl Traces {
             SpanExporter::builder().with_tonic().with_channel(channel).build().with_context(wrong)?;
         let mut resource =
             Resource::builder().with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")));
-        if std::env::var_os("OTEL_SERVICE_NAME").is_none() {
+        if std::env::var_os("OTEL_SERVICE_NAME").is_none_or(|name| name.is_empty()) {
             resource = resource.with_service_name(SERVICE_NAME);
         }
         let provider = SdkTracerProvider::builder()

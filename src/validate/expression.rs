@@ -8,10 +8,13 @@
 //!   wrapped in a call that pays for it (`metered.rs`). About 100 ns, and at most 64 bytes, are one step: the same expression on
 //!   the same document always takes the same steps, whatever the machine is doing.
 
+mod collections;
 mod failure;
 mod functions;
+mod macros;
 mod meter;
 mod metered;
+mod numbers;
 mod pattern;
 mod source;
 mod stack;

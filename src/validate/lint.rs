@@ -87,6 +87,21 @@ pub const ALL: &[Lint] = &[
         about: "a value of an override, or a null of any layer, at a place where nothing is inherited",
         severity: Severity::Suggestion,
     },
+    Lint {
+        code: "REMOVES_OBJECT",
+        about: "a null that removes an object with all that is inherited below it, as a YAML key with nothing below it does",
+        severity: Severity::Suggestion,
+    },
+    Lint {
+        code: "OCTAL_MODE",
+        about: "a mode of files, by its name, whose octal digits are a decimal number: 0644 in YAML is 644",
+        severity: Severity::Warning,
+    },
+    Lint {
+        code: "TEXT_FOR_BOOLEAN",
+        about: "a text such as \"yes\" or \"true\" where the name says that it is true or false",
+        severity: Severity::Warning,
+    },
 ];
 
 /// One of `ALL`, by position.
@@ -103,6 +118,9 @@ enum Check {
     SimilarKeys,
     RedundantValue,
     ShadowsNothing,
+    RemovesObject,
+    OctalMode,
+    TextForBoolean,
 }
 
 impl Check {

@@ -13,6 +13,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
+use super::schema::without_effect;
 use super::{Found, Migration, Schema, Severity};
 use crate::model::ConfigName;
 use crate::model::pointer::Pointer;
@@ -102,6 +103,14 @@ impl Registry {
             value["accept_existing"] = true.into();
         }
         value
+    }
+
+    /// What has no effect in the newest schema of a stored form, with places in that form. `None` if it cannot be read.
+    pub fn newest_without_effect(document: &Value) -> Option<Vec<Found>> {
+        let registry = Registry::parse(document).ok()?;
+        let newest = registry.versions.len() - 1;
+        let found = without_effect(&registry.versions[newest].schema);
+        Some(found.into_iter().map(|found| found.below(&format!("/versions/{newest}/schema"))).collect())
     }
 
     /// Where in the list a version is.

@@ -24,6 +24,7 @@ use work::Measure;
 mod bounds;
 mod codes;
 mod defaults;
+mod effect;
 mod message;
 mod notes;
 mod outline;
@@ -35,6 +36,7 @@ mod work;
 
 pub use codes::CODES;
 pub use defaults::DefaultsTooLarge;
+pub use effect::without_effect;
 pub use notes::Annotations;
 pub use permission::Permission;
 pub use source::SCHEMA_BYTES_MAX;

@@ -2,6 +2,7 @@
 
 mod access;
 mod audit;
+mod environment;
 mod follow;
 mod harness;
 mod read;

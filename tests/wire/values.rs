@@ -192,3 +192,77 @@ async fn what_is_delivered_with_defaults_was_validated() {
         refused(schemas.put(put_schema(stricter)).await, Code::FailedPrecondition, "VALIDATION_FAILED");
     assert!(findings(&status)[0].message.contains("with the defaults"), "{status:?}");
 }
+
+#[tokio::test]
+async fn assignments_into_an_inherited_array_are_refused_and_others_are_not() {
+    let server = TestServer::start().await;
+    let mut client = server.client().await;
+    put(&mut client, "/", r#"{"h":["a","b"],"o":{"l":[1]},"s":"x"}"#).await;
+    for (path, place) in [("h.-", "/h"), ("h.0", "/h"), ("o.l.0", "/o/l"), ("s.a", "/s")] {
+        for change in [
+            assign("/production", &[(path, "\"c\"")]),
+            Change { kind: LayerKind::Override.into(), ..assign("/", &[(path, "\"c\"")]) },
+        ] {
+            let status = refused_for(client.set(set(change)).await, "INVALID_ASSIGNMENT", "change.assign");
+            assert_eq!(told(&status).2["pointer"], place, "{path}");
+            assert!(status.message().contains("inherited"), "{status:?}");
+        }
+    }
+    let fine = [("h", "[\"c\"]"), ("o.m.n", "1"), ("new.a", "1")];
+    client.set(set(assign("/production", &fine))).await.expect("set");
+    // The layer has an array of its own now; and that of / is its own, too.
+    client.set(set(assign("/production", &[("h.-", "\"d\"")]))).await.expect("set");
+    client.set(set(assign("/", &[("h.0", "\"z\"")]))).await.expect("set");
+    let expected = r#"{"h":["c","d"],"new":{"a":1},"o":{"l":[1],"m":{"n":1}},"s":"x"}"#;
+    assert_eq!(content(&mut client, get("/production")).await, expected);
+    let validated =
+        ValidateRequest { changes: vec![assign("/staging", &[("h.-", "1")])], ..Default::default() };
+    let report = client.validate(validated).await.expect("validate").into_inner().report.expect("a report");
+    assert!(!report.valid);
+    assert_eq!(
+        (report.findings[0].code.as_str(), report.findings[0].pointer.as_str()),
+        ("INVALID_ASSIGNMENT", "/h")
+    );
+}
+
+#[tokio::test]
+async fn a_rule_calculates_with_a_number_whatever_its_kind() {
+    let server = TestServer::start().await;
+    let mut client = server.client().await;
+    let rule = r#"{"rules":{"rate":{"expression":"config.rate * 100.0 <= 100.0"}}}"#;
+    client.set(set(Change { config: "rules:app".into(), ..replace("/", rule) })).await.expect("rules");
+    for rate in ["0.5", "1", "1.0"] {
+        put(&mut client, "/", &format!(r#"{{"rate":{rate}}}"#)).await;
+    }
+    let status = client.set(set(replace("/", r#"{"rate":2}"#))).await;
+    let status = refused(status, Code::FailedPrecondition, "VALIDATION_FAILED");
+    assert_eq!(findings(&status)[0].code, "rate");
+}
+
+#[tokio::test]
+async fn what_has_no_effect_in_a_schema_is_told_and_metaschemas_can_be_referred_to() {
+    let server = TestServer::start().await;
+    let mut schemas = schemas(&server).await;
+    let source = r#"{"properties":{"a":{"minimun":1,"format":"datetime"}}}"#;
+    let report = schemas.put(put_schema(source)).await.expect("put").into_inner().report.expect("a report");
+    let told: Vec<_> =
+        report.findings.iter().map(|found| (found.code.as_str(), found.pointer.as_str())).collect();
+    let place = "/versions/0/schema/properties/a";
+    assert_eq!(
+        told,
+        [
+            ("SCHEMA_NO_EFFECT", format!("{place}/format").as_str()),
+            ("SCHEMA_NO_EFFECT", &format!("{place}/minimun"))
+        ]
+    );
+    for uri in [
+        "http://json-schema.org/draft-04/schema#",
+        "http://json-schema.org/draft-06/schema#",
+        "http://json-schema.org/draft-07/schema#",
+        "https://json-schema.org/draft/2019-09/schema",
+        "https://json-schema.org/draft/2020-12/schema",
+    ] {
+        let source = format!(r#"{{"properties":{{"schema":{{"$ref":"{uri}"}}}}}}"#);
+        schemas.put(put_schema(&source)).await.unwrap_or_else(|status| panic!("{uri}: {status:?}"));
+    }
+}

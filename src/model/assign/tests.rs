@@ -61,6 +61,32 @@ fn what_cannot_be_assigned_is_refused_with_the_place() {
     check(json!({}), &[(&"/a".repeat(100_000), "1")], TooDeep, "");
 }
 
+#[test]
+fn a_path_into_an_inherited_array_or_scalar_is_refused() {
+    let inherited = json!({"h": ["a", {"b": 1}], "o": {"l": [1]}, "s": "x"});
+    let look = |layer: Value, path: &str| {
+        let values = BTreeMap::from([(path.to_owned(), "1".to_owned())]);
+        check_inherited(&layer, &values, || inherited.clone()).map_err(|error| error.pointer)
+    };
+    for (path, place) in
+        [("h.-", "/h"), ("h.0", "/h"), ("h.1.b", "/h"), ("o.l.0", "/o/l"), ("s.a", "/s"), ("/h/x", "/h")]
+    {
+        assert_eq!(look(json!({}), path), Err(place.to_owned()), "{path}");
+    }
+    for path in ["h", "o.l", "o.new.x", "new.0", "s", "o.m"] {
+        assert_eq!(look(json!({}), path), Ok(()), "{path}");
+    }
+    // What the layer has itself replaces what is inherited already.
+    for (layer, path) in
+        [(json!({"h": [1]}), "h.-"), (json!({"h": {}}), "h.0.x"), (json!({"s": {}}), "s.a.b")]
+    {
+        assert_eq!(look(layer, path), Ok(()), "{path}");
+    }
+    let unread = || -> Value { panic!("the layer has it all") };
+    let values = BTreeMap::from([("a.b".to_owned(), "1".to_owned())]);
+    assert_eq!(check_inherited(&json!({"a": {}}), &values, unread), Ok(()));
+}
+
 proptest! {
     #[test]
     fn an_assigned_value_is_found_at_its_pointer(

@@ -11,6 +11,7 @@ use cel::{Env, ExecutionError, extensions};
 
 use super::meter::{charge, charge_value, text_weight, weight, with_pattern};
 use super::pattern::Pattern;
+use super::{collections, macros, numbers};
 
 /// A function that an expression can call.
 pub struct Function {
@@ -54,7 +55,7 @@ const fn function(name: &'static str, style: Style, arguments: (usize, usize), c
 use Cost::{Linear, Own, Quadratic, Scalar};
 use Style::{Both, Global, Member};
 
-/// Left out of what `cel` offers is what makes much out of little: `format`, `lists.range`, and sorting by a key.
+/// Left out of what `cel` offers is what makes much out of little: `format`, and sorting by a key.
 pub const FUNCTIONS: &[Function] = &[
     function("size", Both, (0, 1), Scalar),
     function("contains", Member, (1, 1), Scalar),
@@ -86,6 +87,9 @@ pub const FUNCTIONS: &[Function] = &[
     function("upperAscii", Member, (0, 0), Linear),
     function("trim", Member, (0, 0), Linear),
     function("substring", Member, (1, 2), Linear),
+    function("indexOf", Member, (1, 2), Scalar),
+    function("lastIndexOf", Member, (1, 2), Scalar),
+    function("strings.quote", Global, (1, 1), Linear),
     function("split", Member, (1, 1), Own("@split")),
     function("join", Member, (0, 1), Own("@join")),
     function("replace", Member, (2, 2), Own("@replace")),
@@ -94,6 +98,12 @@ pub const FUNCTIONS: &[Function] = &[
     function("flatten", Member, (0, 0), Linear),
     function("sort", Member, (0, 0), Quadratic),
     function("distinct", Member, (0, 0), Quadratic),
+    function("lists.range", Global, (1, 1), Own("@list_range")),
+    function("sets.contains", Global, (2, 2), Own("@set_contains")),
+    function("sets.equivalent", Global, (2, 2), Own("@set_equivalent")),
+    function("sets.intersects", Global, (2, 2), Own("@set_intersects")),
+    // What macros with two variables loop over.
+    function(collections::ENTRIES, Global, (1, 1), Own(collections::ENTRIES)),
     function("hasValue", Member, (0, 0), Scalar),
     function("value", Member, (0, 0), Linear),
     function("orValue", Member, (1, 1), Linear),
@@ -110,6 +120,12 @@ pub const FUNCTIONS: &[Function] = &[
     function("math.trunc", Global, (1, 1), Scalar),
     function("math.sign", Global, (1, 1), Scalar),
     function("math.sqrt", Global, (1, 1), Scalar),
+    function("math.bitAnd", Global, (2, 2), Scalar),
+    function("math.bitOr", Global, (2, 2), Scalar),
+    function("math.bitXor", Global, (2, 2), Scalar),
+    function("math.bitNot", Global, (1, 1), Scalar),
+    function("math.bitShiftLeft", Global, (2, 2), Scalar),
+    function("math.bitShiftRight", Global, (2, 2), Scalar),
     function("math.isNaN", Global, (1, 1), Scalar),
     function("math.isInf", Global, (1, 1), Scalar),
     function("math.isFinite", Global, (1, 1), Scalar),
@@ -145,12 +161,15 @@ pub fn environment() -> &'static Arc<Env> {
             add(environment.add_overload(name, name, any(arguments), run));
         }
         add(environment.add_overload("@join", "@join_with", any(2), join));
+        numbers::declare(&mut environment);
+        collections::declare(&mut environment);
+        macros::declare(&mut environment);
         Arc::new(environment)
     });
     &ENVIRONMENT
 }
 
-fn any(arguments: usize) -> Vec<Type> {
+pub(super) fn any(arguments: usize) -> Vec<Type> {
     (0..arguments).map(|_| DYN_TYPE).collect()
 }
 
@@ -304,7 +323,7 @@ fn string<'a>(arguments: &'a [CowVal<'_, '_>], at: usize, function: &str) -> Res
 }
 
 /// Names types only: values may be secret, and large.
-fn refusal(function: &str, arguments: &[CowVal<'_, '_>]) -> ExecutionError {
+pub(super) fn refusal(function: &str, arguments: &[CowVal<'_, '_>]) -> ExecutionError {
     let types = arguments.iter().map(|argument| argument.get_type().name().to_owned()).collect();
     ExecutionError::no_such_overload(function, types)
 }

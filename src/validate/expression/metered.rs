@@ -11,13 +11,13 @@
 use cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedExpr, LiteralValue, operators};
 use cel::common::types::CelInt;
 
-use super::Mistake;
 use super::functions::{
     Cost, INDEX, MATCHES, MATCHES_KNOWN, RANGE, UNLESS_SPENT, WEIGH, WEIGH_QUADRATIC, WEIGH_RESULT, WITHIN,
     find,
 };
 use super::pattern::Pattern;
 use super::source::namespaced;
+use super::{Mistake, numbers};
 
 /// An expression with the calls that pay for it.
 pub struct Metered {
@@ -127,7 +127,15 @@ impl Rewriting<'_> {
                 | operators::GREATER
                 | operators::GREATER_EQUALS,
                 [left, right],
-            ) => vec![self.weighed(left), self.weighed(right)],
+            ) => {
+                let args = vec![self.weighed(left), self.weighed(right)];
+                // Arithmetic that takes numbers of different types.
+                let func_name = numbers::replacing(&call.func_name).unwrap_or(&call.func_name).to_owned();
+                return IdedExpr {
+                    id: node.id,
+                    expr: Expr::Call(CallExpr { func_name, target: None, args }),
+                };
+            }
             (operators::IN, [left, right]) => {
                 let arguments = vec![self.expression(left), self.expression(right)];
                 return self.pay(WITHIN, arguments);

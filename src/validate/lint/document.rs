@@ -86,6 +86,12 @@ impl Pass<'_> {
         if number::is_port(name) && !number::is_port_number(value) {
             self.add(Check::PortRange, path, || port(&value.to_string()));
         }
+        if number::is_mode(name) && number::is_octal_as_decimal(value) {
+            self.add(Check::OctalMode, path, || Advice {
+                message: format!("{value} is a decimal number, and 0o{value} is a mode of files"),
+                suggestion: format!("write the text \"0{value}\", or 0o{value} in YAML"),
+            });
+        }
         if let Some(wrong) = number::wrong_time(name, value) {
             self.add(Check::Timeout, path, || wrong.told(value));
         }
@@ -109,6 +115,12 @@ impl Pass<'_> {
             self.add(Check::HostSyntax, path, || Advice {
                 message: format!("is no host that can be resolved: {why}"),
                 suggestion: "write a name such as db.example.com, or an address".to_owned(),
+            });
+        }
+        if is_truth(text) && says_truth(name) && !switches_debugging(name) {
+            self.add(Check::TextForBoolean, path, || Advice {
+                message: "is a text, where the name says that it is true or false".to_owned(),
+                suggestion: "write true or false, without quotes".to_owned(),
             });
         }
         if text.starts_with('-') && number::is_negative_duration(name, text) {
@@ -203,6 +215,21 @@ fn port(found: &str) -> Advice {
 fn switches_debugging(name: &Words) -> bool {
     is_one_of(&["debug", "debugging", "enabled", "mode", "on", "enable"], name.last())
         && name.has(&["debug", "debugging"])
+}
+
+/// What people and YAML 1.1 write for true and false.
+fn is_truth(text: &str) -> bool {
+    is_one_of(&["yes", "no", "on", "off", "true", "false", "y", "n"], text)
+}
+
+/// `enabled`, `tls_disabled`, `is_open`, `useCache`.
+fn says_truth(name: &Words) -> bool {
+    is_one_of(&["enabled", "disabled", "enable", "disable", "allowed"], name.last())
+        || (name.all().len() > 1
+            && name
+                .all()
+                .first()
+                .is_some_and(|first| is_one_of(&["is", "has", "use", "allow", "enable", "disable"], first)))
 }
 
 /// `log_level`, or `level` in something that is about logs.

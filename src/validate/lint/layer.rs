@@ -1,6 +1,6 @@
 //! A layer beside what it acts on: what it says in vain. Knows how layers merge, and no effective documents but the two.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::document::{Advice, add};
 use super::path::Path;
@@ -46,6 +46,15 @@ impl Pass<'_> {
                                 .to_owned(),
                     })
                 }
+                Some(Value::Object(removed)) if change.is_null() && !removed.is_empty() => {
+                    self.add(Check::RemovesObject, &path, || Advice {
+                        message: format!(
+                            "removes {name:?} and all that is inherited below it: {}",
+                            listed(removed)
+                        ),
+                        suggestion: "write {} for an object of which nothing changes here".to_owned(),
+                    })
+                }
                 Some(value) => self.members(change, value, &path),
             }
         }
@@ -53,6 +62,15 @@ impl Pass<'_> {
 
     fn add(&mut self, check: Check, path: &Path, advise: impl FnOnce() -> Advice) {
         add(self.input.settings, self.found, check, path, advise);
+    }
+}
+
+/// The first names, and how many more there are.
+fn listed(members: &Map<String, Value>) -> String {
+    let names: Vec<String> = members.keys().take(3).map(|name| format!("{name:?}")).collect();
+    match members.len().saturating_sub(names.len()) {
+        0 => names.join(", "),
+        more => format!("{} and {more} more", names.join(", ")),
     }
 }
 

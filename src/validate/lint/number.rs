@@ -19,6 +19,20 @@ pub(super) fn is_port_number(value: f64) -> bool {
     value.fract() == 0.0 && (-1.0..=65_535.0).contains(&value)
 }
 
+/// `mode`, `file_mode`, `umask`, `permissions`.
+pub(super) fn is_mode(name: &Words) -> bool {
+    is_one_of(&["mode", "umask", "chmod", "permissions", "perms"], name.last())
+}
+
+/// A number whose decimal digits are those of a usual octal mode of files: 644, and not 420, which is that mode.
+pub(super) fn is_octal_as_decimal(value: f64) -> bool {
+    const USUAL: [f64; 15] = [
+        400.0, 440.0, 444.0, 600.0, 640.0, 644.0, 660.0, 664.0, 666.0, 700.0, 750.0, 755.0, 770.0, 775.0,
+        777.0,
+    ];
+    USUAL.contains(&value) || [22.0, 27.0, 77.0].contains(&value)
+}
+
 /// Digits that are no port. Anything else may be a name or a reference.
 pub(super) fn is_wrong_port_text(text: &str) -> bool {
     !text.is_empty()

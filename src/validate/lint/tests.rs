@@ -36,8 +36,50 @@ fn is_silent(document: Value) {
 }
 
 #[test]
+fn a_mode_of_files_is_octal() {
+    fires("OCTAL_MODE", json!({"file_mode": 644}), "/file_mode");
+    fires("OCTAL_MODE", json!({"socket": {"mode": 755}}), "/socket/mode");
+    is_silent(json!({"mode": 420, "fileMode": 493, "a_mode": 3, "mode_max": 644, "other": 644}));
+    is_silent(json!({"mode": "0644"}));
+}
+
+#[test]
+fn a_text_is_no_boolean() {
+    fires("TEXT_FOR_BOOLEAN", json!({"enabled": "yes"}), "/enabled");
+    fires("TEXT_FOR_BOOLEAN", json!({"tls": {"isOpen": "False"}}), "/tls/isOpen");
+    fires("TEXT_FOR_BOOLEAN", json!({"use_cache": "off"}), "/use_cache");
+    is_silent(
+        json!({"enabled": true, "country": "no", "answer": "yes", "is": "on", "enabled_for": "no", "use_cache": "always"}),
+    );
+}
+
+#[test]
+fn a_null_that_removes_more_than_one_value_says_so() {
+    let settings = LintSettings::default();
+    let look = |layer: Value| {
+        let inherited = json!({"db": {"url": "x", "a": 1, "b": 2, "c": 3}, "none": {}, "one": 1});
+        let input = LayerInput {
+            layer: &layer,
+            kind: LayerKind::Base,
+            inherited: Some(&inherited),
+            settings: &settings,
+        };
+        let mut found = FoundList::default();
+        check_layer(&input, &mut found);
+        found.into_kept()
+    };
+    let found = look(json!({"db": null}));
+    assert_eq!(
+        (found[0].code.as_ref(), found[0].pointer.as_str(), found.len()),
+        ("REMOVES_OBJECT", "/db", 1)
+    );
+    assert!(found[0].message.ends_with("\"a\", \"b\", \"c\" and 1 more"), "{found:?}");
+    assert_eq!(look(json!({"one": null, "none": null})), []);
+}
+
+#[test]
 fn lints_are_listed_in_the_order_of_their_positions() {
-    assert_eq!(ALL.len(), Check::ShadowsNothing as usize + 1);
+    assert_eq!(ALL.len(), Check::TextForBoolean as usize + 1);
     assert_eq!(Check::Credential.code(), "CREDENTIAL");
     assert_eq!(Check::Timeout.code(), "TIMEOUT");
     assert_eq!(Check::SimilarKeys.code(), "SIMILAR_KEYS");
@@ -441,7 +483,8 @@ proptest! {
         let input = LayerInput { layer: &layer, kind: LayerKind::Base, inherited: Some(&inherited), settings: &settings };
         check_layer(&input, &mut found);
         let mut smaller = layer.clone();
-        for found in found.kept() {
+        // A null that removes an object is not said in vain.
+        for found in found.kept().iter().filter(|found| found.code != "REMOVES_OBJECT") {
             let pointer = crate::model::Pointer::parse(&found.pointer).expect("a pointer");
             let mut tokens: Vec<_> = pointer.tokens().collect();
             let last = tokens.pop().expect("a member");

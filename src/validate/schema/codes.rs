@@ -37,6 +37,7 @@ pub const CODES: &[(&str, &str)] = &[
     // A schema that cannot be used.
     ("SCHEMA_INVALID", "the schema violates the meta-schema of its draft"),
     ("SCHEMA_DRAFT", "$schema names no draft that is known"),
+    ("SCHEMA_NO_EFFECT", "a keyword or a format that nothing reads; a warning or a suggestion"),
     ("SCHEMA_REFERENCE", "a reference, or $id, that leads nowhere"),
     ("SCHEMA_LOOP", "a reference that leads back to itself at the same value"),
     ("SCHEMA_REGEX", "a regular expression that cannot be matched in linear time, or is too large"),

@@ -12,7 +12,6 @@ use super::render;
 use crate::model::arbitrary;
 use crate::model::canonical::to_canonical;
 
-#[expect(clippy::duplicate_mod, reason = "it is a module of the tests outside as well")]
 #[path = "../../../../tests/support/tools.rs"]
 #[allow(dead_code)]
 mod tools;
