@@ -192,8 +192,18 @@ impl From<Error> for Status {
                 match quota {
                     // Watchers come and go; what is stored stays until somebody deletes it.
                     Quota::Watchers => told.retry_no_sooner_than(Duration::from_secs(5)),
-                    Quota::Configs | Quota::Bytes => told,
+                    Quota::Configs | Quota::Bytes | Quota::JournalBytes | Quota::JournalBytesPerMinute => {
+                        told
+                    }
                 }
+            }
+            Error::WritesTooFast { namespace, per_minute, burst, wait } => {
+                Told::new(Code::ResourceExhausted, "QUOTA_EXCEEDED")
+                    .with("namespace", namespace)
+                    .with("quota", Quota::JournalBytesPerMinute.as_str())
+                    .with("limit", per_minute)
+                    .with("burst", burst)
+                    .retry_no_sooner_than(*wait)
             }
             Error::ReasonRequired(namespace) => Told::new(Code::FailedPrecondition, "REASON_REQUIRED")
                 .with("namespace", namespace)
@@ -424,6 +434,8 @@ fn reason_of_limit(limit: Limit) -> &'static str {
     match limit {
         Limit::CommitBytes => "COMMIT_TOO_LARGE",
         Limit::Layers => "TOO_MANY_LAYERS",
+        Limit::RequestIds => "TOO_MANY_REQUEST_IDS",
+        Limit::Tags => "TOO_MANY_TAGS",
         Limit::QueuedWrites => "TOO_MANY_WRITES",
         Limit::Watchers => "TOO_MANY_WATCHERS",
         Limit::WatchedConfigs => "TOO_MANY_WATCHED_CONFIGS",

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use crate::model::quota::Quota;
 use crate::model::{Commit, Histogram, Source};
 
-use super::error::Error;
+use super::error::{Error, Limit};
 
 /// Commits of one batch.
 const BATCH_BOUNDS: [u64; 11] = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 5000];
@@ -21,6 +21,11 @@ pub struct CommitCounts {
     /// Writes that would have made more configs, or more bytes, than their namespace may have.
     pub refused_for_configs: AtomicU64,
     pub refused_for_bytes: AtomicU64,
+    /// Writes that would have made the journal of their namespace larger than it may be, or faster than it may grow.
+    pub refused_for_journal_bytes: AtomicU64,
+    pub refused_for_journal_rate: AtomicU64,
+    /// Writes with a request id of a caller that had as many as are remembered.
+    pub refused_for_request_ids: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -42,6 +47,9 @@ impl Default for CommitCounts {
             batches: Histogram::new(&BATCH_BOUNDS),
             refused_for_configs: AtomicU64::new(0),
             refused_for_bytes: AtomicU64::new(0),
+            refused_for_journal_bytes: AtomicU64::new(0),
+            refused_for_journal_rate: AtomicU64::new(0),
+            refused_for_request_ids: AtomicU64::new(0),
         }
     }
 }
@@ -53,16 +61,25 @@ impl CommitCounts {
         self.batches.add(batch.len() as u64);
     }
 
-    /// Counts a write that was refused for what a quota allows.
+    /// Counts a write that was refused for what a quota allows, or for the request ids of its caller.
     pub(super) fn count_refusal(&self, error: &Error) {
-        if let Error::QuotaExceeded { quota, .. } = error {
-            match quota {
-                Quota::Configs => self.refused_for_configs.fetch_add(1, Relaxed),
-                Quota::Bytes => self.refused_for_bytes.fetch_add(1, Relaxed),
-                // Streams are counted where they are opened.
-                Quota::Watchers => 0,
-            };
-        }
+        let quota = match error {
+            Error::QuotaExceeded { quota, .. } => *quota,
+            Error::WritesTooFast { .. } => Quota::JournalBytesPerMinute,
+            Error::LimitReached { limit_name: Limit::RequestIds, .. } => {
+                self.refused_for_request_ids.fetch_add(1, Relaxed);
+                return;
+            }
+            _ => return,
+        };
+        match quota {
+            Quota::Configs => self.refused_for_configs.fetch_add(1, Relaxed),
+            Quota::Bytes => self.refused_for_bytes.fetch_add(1, Relaxed),
+            // Streams are counted where they are opened.
+            Quota::Watchers => 0,
+            Quota::JournalBytes => self.refused_for_journal_bytes.fetch_add(1, Relaxed),
+            Quota::JournalBytesPerMinute => self.refused_for_journal_rate.fetch_add(1, Relaxed),
+        };
     }
 }
 

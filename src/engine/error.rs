@@ -54,6 +54,11 @@ pub enum Error {
     /// Nobody waits for the answer any more, so the work was stopped.
     #[error("the caller has cancelled the call")]
     Cancelled,
+    /// The same, of what may be written in a while.
+    #[error(
+        "namespace {namespace} writes too fast: its quota is {per_minute} bytes of journal in a minute, {burst} at once"
+    )]
+    WritesTooFast { namespace: Namespace, per_minute: u64, burst: u64, wait: Duration },
     #[error("the server is shutting down")]
     Draining { retry_after: Duration },
     /// The journal did not take the write, or one before it that it was planned on. It may take it now.
@@ -77,6 +82,8 @@ pub enum Error {
 pub enum Limit {
     CommitBytes,
     Layers,
+    RequestIds,
+    Tags,
     QueuedWrites,
     Watchers,
     WatchedConfigs,

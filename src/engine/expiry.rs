@@ -9,8 +9,9 @@ use crate::model::{Author, ConfigId, LayerKey, Source, Timestamp};
 
 use super::Clock;
 use super::error::Error;
-use super::pipeline::{Answer, Pipeline, ReadWrite, SYSTEM};
+use super::pipeline::{Answer, Pipeline, SYSTEM};
 use super::plan::ReadIntent;
+use super::read_write::ReadWrite;
 use super::write::Origin;
 
 /// Overrides that one commit ends.

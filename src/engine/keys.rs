@@ -9,8 +9,9 @@ use crate::model::{Author, Content, LayerKey, Namespace, Source, Version};
 
 use super::error::Error;
 use super::history::blocking;
-use super::pipeline::{Answer, Pipeline, ReadWrite};
+use super::pipeline::{Answer, Pipeline};
 use super::plan::ReadIntent;
+use super::read_write::ReadWrite;
 use super::state::ConfigState;
 use super::write::{Origin, ReadAction, ReadChange};
 

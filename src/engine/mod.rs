@@ -7,6 +7,7 @@ mod access;
 mod affected;
 mod assigning;
 mod bases;
+mod budget;
 mod changes;
 mod check;
 mod counts;
@@ -23,12 +24,14 @@ mod pipeline;
 mod plan;
 mod queue;
 mod reach;
+mod read_write;
 mod recall;
 mod recent;
 mod redaction;
 mod replay;
 mod requests;
 mod resolve;
+mod retention;
 mod rotation;
 mod schemas;
 mod seal;
@@ -46,6 +49,7 @@ mod work;
 mod write;
 
 use std::collections::HashSet;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
@@ -81,12 +85,14 @@ pub use write::{Action, Change, Intent, LayerOutcome, Origin, Outcome, Text, Ver
 
 use changes::Shown;
 use history::{blocking, config_at};
-use pipeline::{Answer, Pipeline, ReadWrite};
+use pipeline::{Answer, Pipeline};
 use plan::ReadIntent;
+use read_write::ReadWrite;
 use recall::{Recall, Recalling};
 use recent::Recent;
 use redaction::Permissions;
 use resolve::{Resolver, resolve};
+use retention::{Keeper, Retention};
 use sight::{Showing, marking_schema};
 use vault::Vault;
 use watch::{Hub, Subscription, WatchOptions};
@@ -113,6 +119,8 @@ pub struct Options {
     pub quotas: Quotas,
     /// History that is kept, in revisions. `None`: all of it.
     pub retain_revisions: Option<u64>,
+    /// History that is kept, by age. With both, a commit is kept that either would keep. `None`: all of it.
+    pub retain_for: Option<Duration>,
     /// Memory for resolved documents.
     pub cache_bytes: u64,
     /// Where the key is that wraps the keys that seal secrets.
@@ -132,6 +140,7 @@ impl Default for Options {
             limits: Limits::default(),
             quotas: Quotas::default(),
             retain_revisions: None,
+            retain_for: None,
             cache_bytes: 64 << 20,
             master_key: MasterKeySource::Process,
             clock: Arc::new(|| Timestamp::from_system(SystemTime::now())),
@@ -170,6 +179,7 @@ struct Tasks {
     watch: JoinHandle<()>,
     recalling: JoinHandle<()>,
     expiry: tokio::task::JoinHandle<()>,
+    retention: tokio::task::JoinHandle<()>,
 }
 
 impl Engine {
@@ -192,6 +202,16 @@ impl Engine {
             let (pipeline, clock, closed) = (pipeline.clone(), options.clock.clone(), closed.clone());
             move || expiry::run(pipeline.clone(), clock.clone(), closed.clone())
         });
+        let keeper = Arc::new(Keeper {
+            store: store.clone(),
+            pipeline: pipeline.clone(),
+            clock: options.clock.clone(),
+            retention: Retention { revisions: options.retain_revisions, age: options.retain_for },
+            loaded,
+            is_counted: AtomicBool::new(false),
+            closed: closed.clone(),
+        });
+        let retention = supervisor.task("retention", OnPanic::Restart, move || keeper.clone().run());
         let recalling = Recalling {
             store: store.clone(),
             to: loaded,
@@ -217,7 +237,7 @@ impl Engine {
             draining: CancellationToken::new(),
             closed,
             recall,
-            tasks: Mutex::new(Some(Tasks { commit, watch, recalling, expiry })),
+            tasks: Mutex::new(Some(Tasks { commit, watch, recalling, expiry, retention })),
         }))
     }
 
@@ -353,8 +373,9 @@ impl Engine {
 
     async fn write_once(&self, write: Write) -> Result<Outcome, Error> {
         let Write { origin, intent, validate_only, viewer } = write;
-        let asked = origin.request.as_ref().map(|_| intent.asked_layers());
-        if origin.request.is_some() && !validate_only {
+        let is_repeatable = origin.request.is_some() && !validate_only;
+        let asked = is_repeatable.then(|| (intent.asked_layers(), intent.ids()));
+        if is_repeatable {
             tokio::select! {
                 biased;
                 done = self.recall.done() => done?,
@@ -362,7 +383,8 @@ impl Engine {
             }
         }
         // Before anything is looked up: what the first of two equal requests went by may be gone since.
-        let submitted = match self.pipeline.known(&origin, validate_only) {
+        let known = asked.as_ref().and_then(|(_, ids)| self.pipeline.known(&origin, ids));
+        let submitted = match known {
             Some(known) => known,
             None => {
                 let _planning = stages::begin("plan");
@@ -377,9 +399,10 @@ impl Engine {
         drop(storing);
         let outcome = match answer {
             Answer::Outcome(outcome) => outcome,
-            Answer::Replay(revision) => {
-                let (store, asked) = (self.store.clone(), asked.flatten());
-                blocking(move || replay::outcome(&*store, revision, asked)).await?
+            Answer::Replay(first) => {
+                let (store, state) = (self.store.clone(), self.state());
+                let asked = asked.and_then(|(layers, _)| layers);
+                blocking(move || replay::outcome(&*store, &state, first, asked)).await?
             }
         };
         let mut outcome = self.showing(&self.state(), &viewer).outcome(outcome?);
@@ -454,6 +477,11 @@ impl Engine {
         self.state().revision.0.saturating_sub(told.0)
     }
 
+    /// Bytes of history that the journal keeps for a namespace.
+    pub fn journal_bytes_of(&self, namespace: &Namespace) -> u64 {
+        self.pipeline.with_budgets(|budgets| budgets.kept(namespace))
+    }
+
     /// What became of commits since the start.
     pub fn commit_counts(&self) -> &CommitCounts {
         self.pipeline.counts()
@@ -493,6 +521,7 @@ impl Engine {
         };
         // A task that panicked is a bug that was reported when it did.
         let _ = tasks.expiry.await;
+        let _ = tasks.retention.await;
         let threads = [tasks.commit, tasks.watch, tasks.recalling];
         let ended = blocking(move || threads.map(|thread| thread.join().is_ok())).await;
         if !matches!(ended, Ok([true, true, true])) {

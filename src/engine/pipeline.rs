@@ -13,22 +13,21 @@ use std::thread::JoinHandle;
 use arc_swap::ArcSwap;
 use tokio::sync::{oneshot, watch};
 
-use crate::auth::Sight;
 use crate::model::limits::Limits;
-use crate::model::{Author, Commit, ConfigChange, ConfigId, Request, Revision, Timestamp};
+use crate::model::{Author, Commit, ConfigId, Revision, Timestamp};
 use crate::store::{Store, StoreError};
 use crate::supervise::{Heart, OnPanic};
 
 use super::Clock;
 use super::bases::Bases;
-use super::check::Look;
+use super::budget::JournalBudgets;
 use super::counts::CommitCounts;
 use super::error::Error;
 use super::history::blocking;
-use super::plan::{Plan, Planning, ReadIntent, plan};
+use super::plan::{Plan, Planning, plan};
 use super::queue::{Batch, Durable, Queue, Refusal, Waiter};
-use super::requests::{First, Requests, Reused};
-use super::schemas::{SchemaOutcome, schema_id};
+use super::read_write::{ReadWrite, namespaces_of};
+use super::requests::{First, Nothing, Owner, Repeatable, Requests, Reused};
 use super::state::State;
 use super::turns::{Turn, Turns};
 use super::vault::Vault;
@@ -40,26 +39,10 @@ const REPLANS_MAX: usize = 3;
 /// Who writes what the engine writes of itself.
 pub(super) const SYSTEM: &str = "system";
 
-/// A write that is ready for the pipeline.
-pub(super) struct ReadWrite {
-    origin: Origin,
-    intent: ReadIntent,
-    validate_only: bool,
-    /// Lints are looked for even where nothing governs.
-    look: Look,
-    /// The configs that it concerns: sorted, each once.
-    ids: Vec<ConfigId>,
-    /// Somebody makes it, and does not say why.
-    lacks_reason: bool,
-    /// What the caller may read and reveal. `None`: the server writes for itself, and sees everything.
-    sight: Option<Sight>,
-}
-
 pub(super) struct Pipeline {
     store: Arc<dyn Store>,
     limits: Limits,
     clock: Clock,
-    retain_revisions: Option<u64>,
     vault: Arc<Vault>,
     hub: Arc<Hub>,
     /// Locked before `turns`.
@@ -76,8 +59,8 @@ pub(super) struct Pipeline {
 /// What a write comes to.
 pub(super) enum Answer {
     Outcome(Result<Outcome, Error>),
-    /// The same request was made before: its commit tells.
-    Replay(Revision),
+    /// The same request was made before. The outcome is to be read again.
+    Replay(First),
 }
 
 /// The answer to a write that was handed in. It stands once what it rests on is durable.
@@ -121,7 +104,6 @@ impl Pipeline {
             store,
             limits: options.limits.clone(),
             clock: options.clock.clone(),
-            retain_revisions: options.retain_revisions,
             vault,
             hub,
             revision: watch::Sender::new(state.revision),
@@ -141,6 +123,11 @@ impl Pipeline {
     /// Knows the requests that were made before the start. No other has been made yet.
     pub fn recall(&self, requests: Requests) {
         self.lock().requests = requests;
+    }
+
+    /// The bytes of the journal, by namespace.
+    pub fn with_budgets<T>(&self, run: impl FnOnce(&mut JournalBudgets) -> T) -> T {
+        run(&mut self.lock().budgets)
     }
 
     pub fn vault(&self) -> &Arc<Vault> {
@@ -171,10 +158,12 @@ impl Pipeline {
     }
 
     /// The answer to a write that needs nothing of it to be read: it was made before.
-    pub fn known(&self, origin: &Origin, validate_only: bool) -> Option<Submitted> {
+    pub fn known(&self, origin: &Origin, ids: &[ConfigId]) -> Option<Submitted> {
         // Without an id there is nothing to know, and the lock is left to those who need it.
-        let request = origin.request.as_ref().filter(|_| !validate_only)?;
-        self.answer_known(&mut self.lock(), Some(request))
+        let request = origin.request.as_ref()?;
+        let namespaces = namespaces_of(ids);
+        let owner = Owner { caller: &origin.author.actor, namespaces: &namespaces };
+        self.answer_known(&mut self.lock(), Some(Repeatable { owner, request }))
     }
 
     /// Takes a write, plans it, and queues it. Does not wait for the disk.
@@ -259,7 +248,7 @@ impl Pipeline {
     /// What the write is planned from, unless it has its answer.
     fn bases(&self, write: &ReadWrite) -> ControlFlow<Submitted, Bases> {
         let mut queue = self.lock();
-        if let Some(known) = self.answer_known(&mut queue, write.request()) {
+        if let Some(known) = self.answer_known(&mut queue, write.repeatable()) {
             return ControlFlow::Break(known);
         }
         if !write.governs() {
@@ -318,8 +307,13 @@ impl Pipeline {
             Ok(plan) if plan.changes.is_empty() => Some(plan.take_outcome(&write.ids, bases, Revision::ZERO)),
             Ok(_) | Err(_) => None,
         };
+        let sizes = match &planned {
+            Ok(plan) if !write.intent.is_of_itself() => write.journal_bytes(&plan.changes),
+            // What the server writes of itself is counted, but not refused.
+            Ok(_) | Err(_) => vec![],
+        };
         let mut queue = self.lock();
-        if let Some(known) = self.answer_known(&mut queue, write.request()) {
+        if let Some(known) = self.answer_known(&mut queue, write.repeatable()) {
             return Some(known);
         }
         if !bases.hold_in(&queue.state) || (turn.is_none() && self.is_turn_taken(write)) {
@@ -336,11 +330,13 @@ impl Pipeline {
             return Some(Submitted { answer: Answer::Outcome(Err(error)), durable: None });
         }
         // Only here is it known what the namespaces have.
-        if let Err(error) = queue.state.check_growth(&plan.growths) {
+        let (revision, time) = (queue.state.revision.next(), self.now(&queue));
+        let fits = queue.state.check_growth(&plan.growths);
+        let fits = fits.and_then(|()| queue.budgets.check(&sizes, &plan.changes, queue.state.quotas(), time));
+        if let Err(error) = fits {
             self.counts.count_refusal(&error);
             return Some(self.after_queue(&mut queue, Answer::Outcome(Err(error))));
         }
-        let (revision, time) = (queue.state.revision.next(), self.now(&queue));
         plan.settle(revision, time);
         let durable = match write.validate_only {
             true => self.ahead(&queue).then(|| queue.wait()),
@@ -377,15 +373,15 @@ impl Pipeline {
     /// A write that changes nothing takes no revision, but it is the first with its request id.
     fn enqueue_nothing(&self, queue: &mut Queue, write: &ReadWrite, outcome: Outcome) -> Submitted {
         let outcome = Outcome { revision: queue.state.revision, ..outcome };
-        if let Some(request) = write.request() {
-            let first = First::Nothing(Arc::new(outcome.clone()));
-            queue.requests.remember(request, first, self.now(queue));
+        if let Some(Repeatable { owner, request }) = write.repeatable() {
+            let now = self.now(queue);
+            queue.requests.remember(owner, request, First::Nothing(Box::new(Nothing::of(&outcome))), now);
         }
         self.after_queue(queue, Answer::Outcome(Ok(outcome)))
     }
 
     /// The answer that needs no plan: nothing is taken any more, or the request was made before.
-    fn answer_known(&self, queue: &mut Queue, request: Option<&Request>) -> Option<Submitted> {
+    fn answer_known(&self, queue: &mut Queue, request: Option<Repeatable<'_>>) -> Option<Submitted> {
         let durably = |outcome| Some(Submitted { answer: Answer::Outcome(outcome), durable: None });
         match &queue.refused {
             Some(Refusal::Closing) => {
@@ -394,19 +390,22 @@ impl Pipeline {
             Some(Refusal::Failed(why)) => return durably(Err(Error::Unwritable(why.clone()))),
             None => {}
         }
-        let request = request?;
+        let Repeatable { owner, request } = request?;
         let keyed = || self.vault.keyed(request.fingerprint);
-        let (answer, revision) = match queue.requests.first(request, keyed) {
-            Ok(None) => return None,
-            Ok(Some(First::Commit(revision))) => (Answer::Replay(revision), revision),
-            // That nothing changed may be due to a commit that is queued, and could still fail.
-            Ok(Some(First::Nothing(outcome))) => {
-                (Answer::Outcome(Ok(Outcome::clone(&outcome))), outcome.revision)
+        let first = match queue.requests.first(owner, request, keyed) {
+            Ok(Some(first)) => first,
+            Ok(None) => {
+                let now = self.now(queue);
+                let error = queue.requests.check_room(owner.caller, now).err()?;
+                self.counts.count_refusal(&error);
+                return durably(Err(error));
             }
             Err(Reused(revision)) => {
                 return durably(Err(Error::RequestIdReused { id: request.id.clone(), revision }));
             }
         };
+        // That nothing changed may be due to a commit that is queued, and could still fail.
+        let (revision, answer) = (first.revision(), Answer::Replay(first));
         let is_durable = revision <= self.published.load().revision;
         Some(Submitted { answer, durable: (!is_durable).then(|| queue.wait()) })
     }
@@ -469,11 +468,11 @@ impl Pipeline {
                 self.publish(&state);
             }
             Err(StoreError::Refused(why)) => {
-                return self.refuse(waiters, &why, || Error::NotWritten(why.clone()));
+                return self.refuse(&commits, waiters, &why, || Error::NotWritten(why.clone()));
             }
             Err(error @ StoreError::Doubtful(_)) => {
                 let why = error.to_string();
-                return self.refuse(waiters, &why, || Error::Unwritable(why.clone()));
+                return self.refuse(&commits, waiters, &why, || Error::Unwritable(why.clone()));
             }
             Err(error) => return self.fail(waiters, error),
         }
@@ -481,7 +480,6 @@ impl Pipeline {
         // Watchers come after the answers: there may be thousands to wake, and an answer would stand in line behind them. What
         // is answered is published already, and a stream that is opened waits for the hub to have it.
         self.hub.publish(state, &commits);
-        self.compact();
     }
 
     fn publish(&self, state: &Arc<State>) {
@@ -494,9 +492,9 @@ impl Pipeline {
     }
 
     /// Nothing of a batch counts, and nothing that was planned on top of it can be written. The next writes are tried again.
-    fn refuse(&self, waiters: Vec<Waiter>, why: &str, error: impl Fn() -> Error) {
+    fn refuse(&self, batch: &[Commit], waiters: Vec<Waiter>, why: &str, error: impl Fn() -> Error) {
         tracing::error!(error = why, "the store did not take a batch of commits");
-        let queued = self.lock().reset(&self.published.load());
+        let queued = self.lock().reset(batch, &self.published.load());
         tell(waiters, || Err(error()));
         tell(queued, || Err(Error::NotWritten(why.to_owned())));
     }
@@ -508,23 +506,9 @@ impl Pipeline {
         let queued = {
             let mut queue = self.lock();
             queue.refused = Some(Refusal::Failed(why.clone()));
-            queue.reset(&self.published.load())
+            queue.reset(&[], &self.published.load())
         };
         tell(waiters.into_iter().chain(queued), || Err(Error::Unwritable(why.clone())));
-    }
-
-    /// Forgets history beyond what is to be retained, a tenth at a time.
-    fn compact(&self) {
-        let Some(retain) = self.retain_revisions else {
-            return;
-        };
-        let (head, oldest) = (self.published.load().revision, self.store.oldest());
-        if head.0.saturating_sub(oldest.0) <= retain.saturating_add(retain / 10) {
-            return;
-        }
-        if let Err(error) = self.store.compact(Revision(head.0 + 1 - retain.max(1))) {
-            tracing::error!(%error, "history could not be compacted");
-        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
@@ -536,65 +520,5 @@ fn tell(waiters: impl IntoIterator<Item = Waiter>, result: impl Fn() -> Result<(
     for waiter in waiters {
         // Who no longer waits for the answer does not need it.
         let _ = waiter.send(result());
-    }
-}
-
-impl ReadWrite {
-    /// A write of a caller, who learns from its outcome no more than `sight` allows.
-    pub fn new(origin: Origin, intent: ReadIntent, validate_only: bool, sight: Sight) -> ReadWrite {
-        ReadWrite { sight: Some(sight), ..ReadWrite::of_server(origin, intent, validate_only) }
-    }
-
-    /// A write that the server makes for itself.
-    pub fn of_server(origin: Origin, intent: ReadIntent, validate_only: bool) -> ReadWrite {
-        let ids = intent.ids();
-        let lacks_reason = !intent.is_of_itself() && origin.reason.trim().is_empty();
-        ReadWrite { origin, intent, validate_only, look: Look::default(), ids, lacks_reason, sight: None }
-    }
-
-    /// A write that is not made, and looked at for all that there is to say. Nobody has to say yet why it will be made.
-    pub fn to_validate(origin: Origin, intent: ReadIntent, look: Look, sight: Sight) -> ReadWrite {
-        ReadWrite { look, lacks_reason: false, ..ReadWrite::new(origin, intent, true, sight) }
-    }
-
-    /// Whether other configs are governed by those that it changes.
-    fn governs(&self) -> bool {
-        self.ids.iter().any(|id| !id.config.is_ordinary())
-    }
-
-    /// What stands for the turn at each of its namespaces.
-    fn namespace_turns(&self) -> Vec<ConfigId> {
-        let mut turns: Vec<ConfigId> = self.ids.iter().map(|id| ConfigId::first_of(&id.namespace)).collect();
-        turns.dedup();
-        turns
-    }
-
-    fn request(&self) -> Option<&Request> {
-        self.origin.request.as_ref().filter(|_| !self.validate_only)
-    }
-
-    /// The commit that it makes. The origin moves into it.
-    fn commit(
-        &mut self,
-        revision: Revision,
-        time: Timestamp,
-        changes: Vec<ConfigChange>,
-        schema: SchemaOutcome,
-    ) -> Commit {
-        let Origin { author, source, reason, request, annotations } = &mut self.origin;
-        if let ReadIntent::Migrate { governed, .. } = &self.intent {
-            let way = format!("{} {} -> {}", schema_id(governed).config, schema.active_before, schema.active);
-            annotations.insert("migration".to_owned(), way);
-        }
-        Commit {
-            revision,
-            time,
-            author: std::mem::take(author),
-            source: *source,
-            reason: std::mem::take(reason),
-            request: request.take(),
-            annotations: std::mem::take(annotations),
-            changes,
-        }
     }
 }

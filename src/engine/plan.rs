@@ -176,7 +176,7 @@ fn plan_all(
         | ReadIntent::PutSchema { .. }
         | ReadIntent::Migrate { .. } => {
             plan.growths = Growth::of_all(&plan.changes, &plan.after, |id| bases.get(id));
-            plan.check_layer_counts(bases, limits)?;
+            plan.check_counts(bases, limits)?;
             plan.validate(bases, intent, planning)?;
         }
     }
@@ -255,14 +255,21 @@ impl Plan {
         bytes.sum()
     }
 
-    /// Refuses to add a layer to a config that has as many as it may have.
-    fn check_layer_counts(&self, bases: &Bases, limits: &Limits) -> Result<(), Error> {
+    /// Refuses to add a layer or a tag to a config that has as many as it may have.
+    fn check_counts(&self, bases: &Bases, limits: &Limits) -> Result<(), Error> {
         for after in &self.after {
-            let (found, limit) = (after.layers().len(), limits.layers_max);
-            let before = bases.get(&after.id).map_or(0, |config| config.layers().len());
-            if found > limit && found > before {
-                let (limit_name, what) = (Limit::Layers, "layers of one config");
-                return Err(Error::LimitReached { limit_name, what, found, limit });
+            let before = bases.get(&after.id);
+            let layers = before.map_or(0, |config| config.layers().len());
+            let tags = before.map_or(0, |config| config.tags().len());
+            let counted = [
+                (Limit::Layers, "layers of one config", layers, after.layers().len(), limits.layers_max),
+                (Limit::Tags, "tags of one config", tags, after.tags().len(), limits.tags_max),
+            ];
+            for (limit_name, what, before, found, limit) in counted {
+                // Of a config that is above a limit that was lowered, only what adds to it is refused.
+                if found > limit && found > before {
+                    return Err(Error::LimitReached { limit_name, what, found, limit });
+                }
             }
         }
         Ok(())

@@ -6,6 +6,7 @@ use tokio::sync::oneshot;
 
 use crate::model::Commit;
 
+use super::budget::JournalBudgets;
 use super::error::{Error, Limit};
 use super::requests::Requests;
 use super::state::State;
@@ -23,6 +24,8 @@ pub(super) struct Queue {
     /// The state after the last queued commit: ahead of what is published until that is durable.
     pub state: State,
     pub requests: Requests,
+    /// Of the journal, with what is queued.
+    pub budgets: JournalBudgets,
     /// Why no more is taken.
     pub refused: Option<Refusal>,
     /// The thread sleeps, and must be woken.
@@ -49,7 +52,16 @@ pub(super) struct Batch {
 impl Queue {
     pub fn new(state: State, requests: Requests) -> Queue {
         let (commits, waiters) = (vec![], vec![]);
-        Queue { state, requests, refused: None, idle: false, commits, waiters, bytes: 0 }
+        Queue {
+            state,
+            requests,
+            budgets: JournalBudgets::default(),
+            refused: None,
+            idle: false,
+            commits,
+            waiters,
+            bytes: 0,
+        }
     }
 
     /// Why no further commit is taken now.
@@ -64,6 +76,7 @@ impl Queue {
 
     /// Adds the commit that has led to `state`.
     pub fn push(&mut self, commit: Commit, bytes: usize) -> Durable {
+        self.budgets.add(&commit, self.state.quotas());
         self.commits.push(commit);
         self.bytes += bytes;
         self.wait()
@@ -89,8 +102,11 @@ impl Queue {
         })
     }
 
-    /// Goes back to what is published, which nothing that is queued will follow. Returns those who wait for it.
-    pub fn reset(&mut self, published: &State) -> Vec<Waiter> {
+    /// Goes back to what is published, which nothing that is queued will follow, nor the batch that has failed. Returns those who wait
+    /// for it.
+    pub fn reset(&mut self, failed: &[Commit], published: &State) -> Vec<Waiter> {
+        self.budgets.take_back(failed);
+        self.budgets.take_back(&self.commits);
         self.state = published.clone();
         self.requests.forget_after(published.revision);
         self.commits.clear();

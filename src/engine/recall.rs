@@ -8,13 +8,13 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::model::{Revision, Timestamp};
-use crate::store::{Requested, Store, StoreError};
+use crate::store::{Store, StoreError};
 use crate::supervise::{OnPanic, Supervisor};
 
 use super::RETRY_AFTER;
 use super::error::Error;
 use super::pipeline::Pipeline;
-use super::requests::{First, REQUEST_WINDOW, Requests};
+use super::requests::{REQUEST_WINDOW, Requests};
 
 /// Commits that are read at once, as they are stored.
 const PAGE_BYTES: usize = 4 << 20;
@@ -84,21 +84,17 @@ impl Recall {
 }
 
 impl Recalling {
-    /// None if it was closed before all were read. No more commits are read than there may be requests: those before would be
-    /// forgotten again.
+    /// None if it was closed before all were read.
     fn requests(&self) -> Result<Option<Requests>, StoreError> {
         let mut requests = Requests::new(self.ids_max);
         let before = self.store.revision_at(self.now.minus(REQUEST_WINDOW))?.unwrap_or(Revision::ZERO);
-        let enough = Revision(self.to.0.saturating_sub(self.ids_max as u64));
-        let mut from = before.max(enough).next().max(self.store.oldest());
+        let mut from = before.next().max(self.store.oldest());
         while from <= self.to {
             if self.closed.is_cancelled() {
                 return Ok(None);
             }
-            let (page, next) = self.store.requests(from, PAGE_BYTES)?;
-            for Requested { request, revision, time } in page {
-                requests.remember(&request, First::Commit(revision), time);
-            }
+            let (page, next) = self.store.summaries(from, PAGE_BYTES)?;
+            page.into_iter().for_each(|summary| requests.recall_summary(summary));
             from = next;
         }
         Ok(Some(requests))

@@ -9,14 +9,58 @@ use crate::validate::Report;
 
 use super::error::Error;
 use super::history::commit_of;
+use super::requests::{First, Nothing};
 use super::schemas::{SchemaOutcome, registry, schema_of};
 use super::sight::SecretPlaces;
-use super::state::ConfigState;
+use super::state::{ConfigState, State};
 use super::write::{LayerOutcome, Outcome};
 
-/// The outcome of the commit of `revision`: of the layers that were asked to be changed, if they were named, else of those that it
-/// changed. Blocks.
+/// What a request came to at first: told of the layers that were asked to be changed, if they were named. Blocks.
 pub(super) fn outcome(
+    store: &dyn Store,
+    state: &State,
+    first: First,
+    asked: Option<Vec<(ConfigId, LayerKey)>>,
+) -> Result<Outcome, Error> {
+    match first {
+        First::Commit(revision) => of_commit(store, revision, asked),
+        First::Nothing(nothing) => of_nothing(store, state, *nothing, asked.unwrap_or_default()),
+    }
+}
+
+/// The outcome of a request that changed nothing: its layers were then as they had been.
+fn of_nothing(
+    store: &dyn Store,
+    state: &State,
+    nothing: Nothing,
+    asked: Vec<(ConfigId, LayerKey)>,
+) -> Result<Outcome, Error> {
+    let Nothing { revision, at, restored, tag, schema } = nothing;
+    let mut configs: BTreeMap<ConfigId, Arc<ConfigState>> = BTreeMap::new();
+    for (id, _) in &asked {
+        if !configs.contains_key(id) {
+            let is_as_then = |config: &&Arc<ConfigState>| config.at.revision <= revision;
+            let config = match state.config(id).filter(is_as_then) {
+                Some(config) => Some(config.clone()),
+                None => config_as_of(store, id, revision)?,
+            };
+            configs.insert(id.clone(), config.unwrap_or_else(|| Arc::new(ConfigState::unborn(id.clone()))));
+        }
+    }
+    let layers = asked.into_iter().map(|(id, key)| {
+        let config = &configs[&id];
+        let before = config.layer(&key).cloned();
+        let after = before.as_ref().map(|entry| entry.layer.clone());
+        let secrets = SecretPlaces::default();
+        LayerOutcome { before, after, secrets, changed: false, at: config.at, is_shown: true, id, key }
+    });
+    let layers = layers.collect();
+    Ok(Outcome { layers, at, restored, tag, schema, ..Outcome::nothing(revision) })
+}
+
+/// The outcome of the commit of `revision`: of the layers that were asked to be changed, if they were named, else of those that it
+/// changed.
+fn of_commit(
     store: &dyn Store,
     revision: Revision,
     asked: Option<Vec<(ConfigId, LayerKey)>>,

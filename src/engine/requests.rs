@@ -1,23 +1,50 @@
-//! Idempotency: which request ids were used, and what came of them, for 24 hours.
+//! Idempotency: which request ids were used by whom, and what came of them, for 24 hours. Knows no documents: what a repeated request is
+//! answered is read again from the journal.
+//!
+//! An id belongs to a caller and to the namespaces that the request writes: equal ids of two callers, or of one caller in two
+//! namespaces, are two requests. An id that is younger than 24 hours is never forgotten. A caller with too many of them gets an error
+//! for a new one, and no other caller notices.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::{Commit, Digest, Request, Revision, Timestamp};
+use crate::model::{Commit, Digest, Namespace, Request, Revision, Timestamp, Version};
+use crate::store::{Summary, VersionRef};
 
+use super::error::{Error, Limit};
+use super::schemas::SchemaOutcome;
 use super::write::Outcome;
 
-/// How long a request id is remembered, unless there are too many.
+/// How long a request id is remembered.
 pub const REQUEST_WINDOW: Duration = Duration::from_secs(24 * 60 * 60);
+/// What one id takes in memory for each namespace of its request, at most: 128 bytes of id, the outcome, and the maps around them.
+const ID_BYTES: usize = 512;
+/// Memory for the ids of all callers. Beyond it, only callers that have fewer than the average caller get new ones.
+const BYTES_MAX: usize = 512 << 20;
 
-/// The request ids of the last 24 hours, the newest of them if there are more than are remembered. Those that made a commit are in
-/// the journal, too, and are read back from it at the start; those that changed nothing are only known to the process.
+/// The request ids of the last 24 hours. Those that made a commit are in the journal, too, and are read back from it at the start; those
+/// that changed nothing are only known to the process.
 pub(super) struct Requests {
-    ids_max: usize,
-    known: HashMap<Arc<str>, Known>,
+    of_caller_max: usize,
+    callers: HashMap<Arc<str>, OfCaller>,
     /// By the time they were used, which is the order of their revisions.
-    order: VecDeque<(Timestamp, Arc<str>)>,
+    order: VecDeque<(Timestamp, Arc<Key>)>,
+    /// Ids of all callers, each once for each of its namespaces.
+    count: usize,
+}
+
+/// The ids of one caller.
+#[derive(Default)]
+struct OfCaller {
+    known: HashMap<(Namespace, Arc<str>), Arc<Known>>,
+}
+
+struct Key {
+    caller: Arc<str>,
+    id: Arc<str>,
+    namespaces: Vec<Namespace>,
+    revision: Revision,
 }
 
 struct Known {
@@ -25,128 +52,171 @@ struct Known {
     first: First,
 }
 
+/// Whose request it is, and which namespaces it writes: sorted, each once, never empty.
+#[derive(Clone, Copy)]
+pub(super) struct Owner<'a> {
+    pub caller: &'a str,
+    pub namespaces: &'a [Namespace],
+}
+
+/// A request that is to be made once.
+#[derive(Clone, Copy)]
+pub(super) struct Repeatable<'a> {
+    pub owner: Owner<'a>,
+    pub request: &'a Request,
+}
+
 /// What the first request with an id came to.
 #[derive(Clone)]
 pub(super) enum First {
     /// The commit of this revision tells.
     Commit(Revision),
-    Nothing(Arc<Outcome>),
+    Nothing(Box<Nothing>),
+}
+
+/// The outcome of a request that changed nothing: what cannot be read again from the journal as of its revision.
+#[derive(Clone, Debug)]
+pub(super) struct Nothing {
+    pub revision: Revision,
+    pub at: Option<VersionRef>,
+    pub restored: Option<Version>,
+    pub tag: (Option<Version>, Option<Version>),
+    pub schema: SchemaOutcome,
 }
 
 /// The id was used for another request.
 pub(super) struct Reused(pub Revision);
 
+impl Nothing {
+    pub fn of(outcome: &Outcome) -> Nothing {
+        let Outcome { revision, at, restored, tag, schema, .. } = *outcome;
+        Nothing { revision, at, restored, tag, schema }
+    }
+}
+
 impl First {
     /// What it came to stands if this revision does.
-    fn revision(&self) -> Revision {
+    pub fn revision(&self) -> Revision {
         match self {
             First::Commit(revision) => *revision,
-            First::Nothing(outcome) => outcome.revision,
+            First::Nothing(nothing) => nothing.revision,
         }
     }
 }
 
 impl Requests {
-    /// Remembers so many.
-    pub fn new(ids_max: usize) -> Requests {
-        Requests { ids_max, known: HashMap::new(), order: VecDeque::new() }
+    /// Remembers at most so many for each caller.
+    pub fn new(of_caller_max: usize) -> Requests {
+        Requests { of_caller_max, callers: HashMap::new(), order: VecDeque::new(), count: 0 }
     }
 
     /// What the request came to, if it was there before. `keyed` is the fingerprint that it has if it has secrets.
     pub fn first(
         &self,
+        owner: Owner<'_>,
         request: &Request,
         keyed: impl FnOnce() -> Option<Digest>,
     ) -> Result<Option<First>, Reused> {
-        let Some(known) = self.known.get(&*request.id) else {
-            return Ok(None);
+        let Some(caller) = self.callers.get(owner.caller) else { return Ok(None) };
+        let id: Arc<str> = request.id.as_str().into();
+        let known = |namespace: &Namespace| caller.known.get(&(namespace.clone(), id.clone()));
+        let known: Vec<&Arc<Known>> = owner.namespaces.iter().filter_map(known).collect();
+        let Some(one) = known.first() else { return Ok(None) };
+        let keyed = keyed();
+        let is_same = |known: &&&Arc<Known>| {
+            known.fingerprint == request.fingerprint || Some(known.fingerprint) == keyed
         };
-        if known.fingerprint == request.fingerprint || Some(known.fingerprint) == keyed() {
-            return Ok(Some(known.first.clone()));
+        match known.iter().find(is_same) {
+            Some(same) => Ok(Some(same.first.clone())),
+            None => Err(Reused(one.first.revision())),
         }
-        Err(Reused(known.first.revision()))
     }
 
-    /// Remembers a request, and forgets those older than the window, and the oldest of too many.
-    pub fn remember(&mut self, request: &Request, first: First, now: Timestamp) {
-        while let Some((time, _)) = self.order.front()
-            && (*time < now.minus(REQUEST_WINDOW) || self.order.len() >= self.ids_max)
-        {
-            let (_, id) = self.order.pop_front().expect("there is a front");
-            self.known.remove(&id);
+    /// Refuses a new id of a caller that has as many as it may have. Forgets the ids that are older than the window.
+    pub fn check_room(&mut self, caller: &str, now: Timestamp) -> Result<(), Error> {
+        self.forget_old(now);
+        let found = self.callers.get(caller).map_or(0, |caller| caller.known.len());
+        let all_max = BYTES_MAX / ID_BYTES;
+        let limit = match self.count >= all_max {
+            true => self.of_caller_max.min(all_max / self.callers.len().max(1)),
+            false => self.of_caller_max,
+        };
+        if found < limit {
+            return Ok(());
         }
+        let (limit_name, what) = (Limit::RequestIds, "request ids of one caller within 24 hours");
+        Err(Error::LimitReached { limit_name, what, found: found + 1, limit })
+    }
+
+    /// Remembers a request.
+    pub fn remember(&mut self, owner: Owner<'_>, request: &Request, first: First, now: Timestamp) {
+        self.forget_old(now);
+        let caller = match self.callers.get_key_value(owner.caller) {
+            Some((caller, _)) => caller.clone(),
+            None => owner.caller.into(),
+        };
         let id: Arc<str> = request.id.as_str().into();
-        self.known.insert(id.clone(), Known { fingerprint: request.fingerprint, first });
-        self.order.push_back((now, id));
+        let revision = first.revision();
+        let known = Arc::new(Known { fingerprint: request.fingerprint, first });
+        let ids = &mut self.callers.entry(caller.clone()).or_default().known;
+        for namespace in owner.namespaces {
+            if ids.insert((namespace.clone(), id.clone()), known.clone()).is_none() {
+                self.count += 1;
+            }
+        }
+        let namespaces = owner.namespaces.to_vec();
+        self.order.push_back((now, Arc::new(Key { caller, id, namespaces, revision })));
     }
 
     /// Remembers what a commit of the journal says.
     pub fn recall(&mut self, commit: &Commit) {
         if let Some(request) = &commit.request {
-            self.remember(request, First::Commit(commit.revision), commit.time);
+            let owner = Owner { caller: &commit.author.actor, namespaces: &commit.namespaces() };
+            self.remember(owner, request, First::Commit(commit.revision), commit.time);
+        }
+    }
+
+    /// The same, from the summary of a commit.
+    pub fn recall_summary(&mut self, summary: Summary) {
+        if let Some(request) = &summary.request {
+            let namespaces: Vec<Namespace> =
+                summary.bytes.iter().map(|(namespace, _)| namespace.clone()).collect();
+            let owner = Owner { caller: &summary.actor, namespaces: &namespaces };
+            self.remember(owner, request, First::Commit(summary.revision), summary.time);
         }
     }
 
     /// Forgets the requests that came to something after `revision`: it did not come about.
     pub fn forget_after(&mut self, revision: Revision) {
-        while let Some((_, id)) = self.order.back()
-            && self.known.get(id).is_some_and(|known| known.first.revision() > revision)
-        {
-            self.known.remove(id);
-            self.order.pop_back();
+        while self.order.back().is_some_and(|(_, key)| key.revision > revision) {
+            let (_, key) = self.order.pop_back().expect("there is a last one");
+            self.forget(&key);
+        }
+    }
+
+    fn forget_old(&mut self, now: Timestamp) {
+        let oldest = now.minus(REQUEST_WINDOW);
+        while self.order.front().is_some_and(|(time, _)| *time < oldest) {
+            let (_, key) = self.order.pop_front().expect("there is a first one");
+            self.forget(&key);
+        }
+    }
+
+    fn forget(&mut self, key: &Key) {
+        let Some(caller) = self.callers.get_mut(&key.caller) else { return };
+        for namespace in &key.namespaces {
+            let place = (namespace.clone(), key.id.clone());
+            // It may have been used again since.
+            if caller.known.get(&place).is_some_and(|known| known.first.revision() == key.revision) {
+                caller.known.remove(&place);
+                self.count -= 1;
+            }
+        }
+        if caller.known.is_empty() {
+            self.callers.remove(&key.caller);
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn request(id: &str) -> Request {
-        Request { id: id.into(), fingerprint: Digest::of(b"a") }
-    }
-
-    fn remember(requests: &mut Requests, id: &str, revision: u64, time: i64) {
-        requests.remember(&request(id), First::Commit(Revision(revision)), Timestamp(time));
-    }
-
-    fn knows(requests: &Requests, id: &str) -> bool {
-        matches!(requests.first(&request(id), || None), Ok(Some(_)))
-    }
-
-    #[test]
-    fn requests_are_known_for_a_day() {
-        let mut requests = Requests::new(10);
-        let day = REQUEST_WINDOW.as_micros() as i64;
-        remember(&mut requests, "a", 1, 0);
-        remember(&mut requests, "b", 2, day);
-        assert!(matches!(requests.first(&request("a"), || None), Ok(Some(First::Commit(Revision(1))))));
-        remember(&mut requests, "c", 3, day + 1);
-        assert!(matches!(requests.first(&request("a"), || None), Ok(None)));
-        assert!(matches!(requests.first(&request("b"), || None), Ok(Some(_))));
-        let other = Request { id: "b".into(), fingerprint: Digest::of(b"b") };
-        assert!(matches!(requests.first(&other, || None), Err(Reused(Revision(2)))));
-    }
-
-    #[test]
-    fn of_too_many_requests_the_oldest_are_forgotten() {
-        let mut requests = Requests::new(2);
-        for (revision, id) in [(1, "a"), (2, "b"), (3, "c")] {
-            remember(&mut requests, id, revision, 0);
-        }
-        assert!(!knows(&requests, "a") && knows(&requests, "b") && knows(&requests, "c"));
-    }
-
-    #[test]
-    fn what_did_not_come_about_is_forgotten_and_can_be_asked_again() {
-        let mut requests = Requests::new(10);
-        for (revision, id) in [(1, "a"), (2, "b"), (3, "c")] {
-            remember(&mut requests, id, revision, 0);
-        }
-        requests.forget_after(Revision(1));
-        assert!(knows(&requests, "a") && !knows(&requests, "b") && !knows(&requests, "c"));
-        remember(&mut requests, "c", 2, 0);
-        requests.forget_after(Revision(2));
-        assert!(knows(&requests, "a") && knows(&requests, "c"));
-    }
-}
+mod tests;

@@ -121,6 +121,21 @@ impl Intent {
         }
     }
 
+    /// The configs that it concerns: sorted, each once.
+    pub(super) fn ids(&self) -> Vec<ConfigId> {
+        let mut ids: Vec<ConfigId> = match self {
+            Intent::Changes(changes) => changes.iter().map(|change| change.id.clone()).collect(),
+            Intent::Delete { id, .. } | Intent::Rollback { id, .. } | Intent::Tag { id, .. } => {
+                vec![id.clone()]
+            }
+            Intent::Expire(due) => due.iter().map(|expiry| expiry.id.clone()).collect(),
+            Intent::PutSchema { governed, .. } | Intent::Migrate { governed, .. } => vec![governed.clone()],
+        };
+        ids.sort();
+        ids.dedup();
+        ids
+    }
+
     /// The layers that it names one by one, in order.
     pub(super) fn asked_layers(&self) -> Option<Vec<(ConfigId, LayerKey)>> {
         match self {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::text::Format;
-use super::{ConfigId, Content, Digest, LayerKey, Revision, TagName, Timestamp, Version};
+use super::{ConfigId, Content, Digest, LayerKey, Namespace, Revision, TagName, Timestamp, Version};
 
 /// One atomic change of the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +18,89 @@ pub struct Commit {
     pub annotations: BTreeMap<String, String>,
     /// Sorted by config, each at most once, never empty.
     pub changes: Vec<ConfigChange>,
+}
+
+/// What the journal keeps of a commit, in bytes: for accounting, where it must be the same whoever counts, not for storage. Strings count
+/// with their length, and each record with this constant for its numbers and what surrounds it.
+const RECORD_BYTES: u64 = 16;
+/// The same for a commit: revision, time, hash, digest of the request, and what is known of the author besides the name.
+const COMMIT_BYTES: u64 = 256;
+
+impl Commit {
+    /// The bytes that the journal keeps of it, by namespace. What is not about one config counts for the first namespace.
+    pub fn journal_bytes(&self) -> Vec<(Namespace, u64)> {
+        let annotations = self.annotations.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+        let id = self.request.as_ref().map_or("", |request| &request.id);
+        let origin = commit_bytes(&self.author.actor, &self.reason, id, annotations);
+        journal_bytes(origin, self.changes.iter().map(ConfigChange::journal_bytes))
+    }
+
+    /// The namespaces that it changes: sorted, each once.
+    pub fn namespaces(&self) -> Vec<Namespace> {
+        let mut namespaces: Vec<Namespace> =
+            self.changes.iter().map(|change| change.id.namespace.clone()).collect();
+        namespaces.dedup();
+        namespaces
+    }
+}
+
+impl ConfigChange {
+    pub fn journal_bytes(&self) -> (Namespace, u64) {
+        let layers = self.layers.iter().map(|layer| {
+            layer_bytes(
+                layer.key.scope.as_str(),
+                layer.content.as_ref().map_or("", |content| content.as_str()),
+            )
+        });
+        let tags = self.tags.iter().map(|tag| tag_bytes(tag.tag.as_str()));
+        let (namespace, config) = (&self.id.namespace, &self.id.config);
+        (
+            namespace.clone(),
+            config_bytes(namespace.as_str(), config.as_str()) + layers.chain(tags).sum::<u64>(),
+        )
+    }
+}
+
+/// The bytes of a commit by namespace, of those that are about no config, and of each change in the order of the configs.
+pub fn journal_bytes(
+    origin: u64,
+    changes: impl IntoIterator<Item = (Namespace, u64)>,
+) -> Vec<(Namespace, u64)> {
+    let mut sums: Vec<(Namespace, u64)> = vec![];
+    for (namespace, bytes) in changes {
+        match sums.last_mut() {
+            Some((last, sum)) if *last == namespace => *sum += bytes,
+            None => sums.push((namespace, origin + bytes)),
+            Some(_) => sums.push((namespace, bytes)),
+        }
+    }
+    sums
+}
+
+/// Of what is about no config.
+pub fn commit_bytes<'a>(
+    actor: &str,
+    reason: &str,
+    request_id: &str,
+    annotations: impl Iterator<Item = (&'a str, &'a str)>,
+) -> u64 {
+    let texts = actor.len() + reason.len() + request_id.len();
+    annotations.fold(COMMIT_BYTES + texts as u64, |sum, (key, value)| sum + (key.len() + value.len()) as u64)
+}
+
+/// Of a config that is changed, without its layers and tags.
+pub fn config_bytes(namespace: &str, config: &str) -> u64 {
+    RECORD_BYTES + (namespace.len() + config.len()) as u64
+}
+
+/// Of a layer that is changed; without content, it is removed.
+pub fn layer_bytes(scope: &str, content: &str) -> u64 {
+    RECORD_BYTES + (scope.len() + content.len()) as u64
+}
+
+/// Of a tag that is moved.
+pub fn tag_bytes(tag: &str) -> u64 {
+    RECORD_BYTES + tag.len() as u64
 }
 
 /// Who made a commit, and by which call.

@@ -22,13 +22,15 @@ pub struct Limits {
     pub document_bytes_max: usize,
     /// Layers of one config, at all its scopes.
     pub layers_max: usize,
+    /// Tags of one config.
+    pub tags_max: usize,
     /// Changes of one commit.
     pub changes_max: usize,
     /// Content that one commit may write: bounds the memory and the journal record of a rollback.
     pub commit_bytes_max: usize,
     /// One message of a client.
     pub request_bytes_max: usize,
-    /// Request ids that are remembered: of more within their 24 hours, the oldest are forgotten.
+    /// Request ids that are remembered for one caller: more within 24 hours are refused.
     pub request_ids_max: usize,
     /// Targets of one Watch, and requests of one BatchGet.
     pub targets_max: usize,
@@ -46,10 +48,11 @@ impl Default for Limits {
             layer_bytes_max: 1 << 20,
             document_bytes_max: 2 << 20,
             layers_max: 100_000,
+            tags_max: 10_000,
             changes_max: 1000,
             commit_bytes_max: 64 << 20,
             request_bytes_max: 4 << 20,
-            request_ids_max: 1_000_000,
+            request_ids_max: 200_000,
             targets_max: 1000,
             watchers_max: 100_000,
             watched_configs_max: 200_000,

@@ -57,6 +57,7 @@ pub struct Settings {
     pub document_cache_bytes: u64,
     /// History that is kept, in revisions. `None`: all of it.
     pub retain_revisions: Option<u64>,
+    pub retain_for: Option<Duration>,
     /// How long calls under way may take to end when the server is told to stop.
     pub drain_timeout: Duration,
     pub keepalive_interval: Duration,
@@ -122,6 +123,7 @@ impl Default for Settings {
             store_cache_bytes: 8 << 20,
             document_cache_bytes: 64 << 20,
             retain_revisions: None,
+            retain_for: None,
             drain_timeout: Duration::from_secs(6),
             keepalive_interval: Duration::from_secs(20),
             keepalive_timeout: Duration::from_secs(10),
@@ -288,6 +290,10 @@ pub struct ServeArgs {
     #[arg(long, env = "CONFWATCH_RETAIN_REVISIONS", value_name = "COUNT")]
     pub retain_revisions: Option<u64>,
 
+    /// Keep history for so long, such as 90d. With --retain-revisions, a commit is kept that either would keep [default: for ever]
+    #[arg(long, env = "CONFWATCH_RETAIN_FOR", value_name = "DURATION")]
+    pub retain_for: Option<Period>,
+
     /// How long calls may take to end when the server stops, such as 6s [default: 6s]
     #[arg(long, env = "CONFWATCH_DRAIN_TIMEOUT", value_name = "DURATION")]
     pub drain_timeout: Option<Period>,
@@ -382,13 +388,15 @@ pub struct ServeArgs {
     #[arg(long, env = "CONFWATCH_OTLP_SAMPLED", value_name = "RATIO", value_parser = ratio)]
     pub otlp_sampled: Option<f64>,
 
-    /// Limits by name: layer_bytes_max, document_bytes_max, layers_max, changes_max, commit_bytes_max, request_bytes_max,
-    /// request_ids_max, targets_max, watchers_max, watched_configs_max, page_size_max
+    /// Limits by name: layer_bytes_max, document_bytes_max, layers_max, tags_max, changes_max, commit_bytes_max,
+    /// request_bytes_max, request_ids_max, targets_max, watchers_max,
+    /// watched_configs_max, page_size_max
     #[arg(long, env = "CONFWATCH_LIMITS", value_name = "NAME=VALUE,...")]
     pub limits: Option<LimitValues>,
 
-    /// What each namespace may have, unless the config confwatch/quotas says otherwise: configs, bytes of their layers, watchers; 0: any
-    /// number [default: configs=100000,bytes=1073741824,watchers=1000000]
+    /// What each namespace may have, unless the config confwatch/quotas says otherwise: configs, bytes of their layers, watchers,
+    /// journal_bytes of history, journal_bytes_per_minute; 0: any number [default:
+    /// configs=100000,bytes=1073741824,watchers=1000000,journal_bytes=0,journal_bytes_per_minute=67108864]
     #[arg(long, env = "CONFWATCH_QUOTAS", value_name = "NAME=VALUE,...")]
     pub quotas: Option<QuotaValues>,
 
@@ -469,6 +477,7 @@ impl ServeArgs {
                 .or(file.document_cache_bytes)
                 .unwrap_or(default.document_cache_bytes),
             retain_revisions: self.retain_revisions.or(file.retain_revisions),
+            retain_for: self.retain_for.or(file.retain_for).map(|period| period.0),
             drain_timeout: duration(self.drain_timeout, file.drain_timeout, default.drain_timeout),
             keepalive_interval: duration(
                 self.keepalive_interval,

@@ -424,6 +424,7 @@ fn open(
         limits: settings.limits.clone(),
         quotas: settings.quotas,
         retain_revisions: settings.retain_revisions,
+        retain_for: settings.retain_for,
         cache_bytes: settings.document_cache_bytes,
         master_key: settings
             .master_key

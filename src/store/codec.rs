@@ -28,7 +28,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Requested, Sealed};
+use super::{Sealed, Summary};
+use crate::model::commit::{commit_bytes, config_bytes, journal_bytes, layer_bytes, tag_bytes};
 use crate::model::text::Format;
 use crate::model::{
     Author, Commit, ConfigChange, ConfigId, ConfigName, Content, Digest, LayerChange, LayerKey, LayerKind,
@@ -147,24 +148,10 @@ pub fn stored_batch(batch: &[u8]) -> Result<StoredBatch<'_>, DecodeError> {
     }
 }
 
-/// Reads the requests in a batch and the revision of its last commit. Only what a commit begins with is looked at: not what it changed,
-/// nor the hashes.
-pub fn decode_requests(batch: &[u8]) -> Result<(Vec<Requested>, Revision), DecodeError> {
-    let (_, mut rest) = contents(batch)?;
-    take_hash(&mut rest)?;
-    let mut requests = Vec::new();
-    let mut last = None;
-    while !rest.is_empty() {
-        let bytes = take_commit(&mut rest)?;
-        let (record, _) = postcard::take_from_bytes::<OriginRecord>(bytes).map_err(unreadable)?;
-        take_hash(&mut rest)?;
-        let (revision, time) = (Revision(record.revision), Timestamp(record.time_us));
-        last = Some(revision);
-        if let Some(request) = record.request {
-            requests.push(Requested { request: request.into_request(), revision, time });
-        }
-    }
-    Ok((requests, last.ok_or_else(|| damaged("a batch without commits"))?))
+/// Reads the summaries of the commits in a batch, of which there is at least one. No content is copied, and no hash is looked at.
+pub fn decode_summaries(batch: &[u8]) -> Result<Vec<Summary>, DecodeError> {
+    let commits = stored_batch(batch)?.commits;
+    commits.into_iter().map(CommitRecord::into_summary).collect()
 }
 
 /// Content from the canonical text it was stored as.
@@ -256,18 +243,6 @@ struct AuthorRecord<'a> {
     call_id: &'a str,
 }
 
-/// What a `CommitRecord` begins with.
-#[derive(Deserialize)]
-struct OriginRecord<'a> {
-    revision: u64,
-    time_us: i64,
-    _actor: &'a str,
-    _source: u8,
-    _reason: &'a str,
-    #[serde(borrow)]
-    request: Option<RequestRecord<'a>>,
-}
-
 #[derive(Serialize, Deserialize)]
 struct RequestRecord<'a> {
     id: &'a str,
@@ -320,6 +295,21 @@ impl<'a> CommitRecord<'a> {
             annotations: commit.annotations.iter().map(|(key, value)| (&**key, &**value)).collect(),
             changes: commit.changes.iter().map(ConfigRecord::of).collect(),
         }
+    }
+
+    /// The bytes are those of `Commit::journal_bytes`.
+    fn into_summary(self) -> Result<Summary, DecodeError> {
+        let id = self.request.as_ref().map_or("", |request| request.id);
+        let origin = commit_bytes(self.actor, self.reason, id, self.annotations.iter().copied());
+        let changes = self.changes.iter().map(ConfigRecord::journal_bytes);
+        let changes = changes.collect::<Result<Vec<_>, DecodeError>>()?;
+        Ok(Summary {
+            revision: Revision(self.revision),
+            time: Timestamp(self.time_us),
+            actor: self.actor.to_owned(),
+            request: self.request.map(RequestRecord::into_request),
+            bytes: journal_bytes(origin, changes),
+        })
     }
 
     fn into_commit(self, author: AuthorRecord<'_>) -> Result<Commit, DecodeError> {
@@ -380,6 +370,14 @@ impl<'a> ConfigRecord<'a> {
             tags: change.tags.iter().map(tag).collect(),
             restored: change.restored.map(|version| version.0),
         }
+    }
+
+    fn journal_bytes(&self) -> Result<(Namespace, u64), DecodeError> {
+        let namespace = Namespace::parse(self.namespace).map_err(|error| invalid("namespace", error))?;
+        let layers = self.layers.iter().map(|layer| layer_bytes(layer.scope, layer.content.unwrap_or("")));
+        let tags = self.tags.iter().map(|tag| tag_bytes(tag.tag));
+        let bytes = config_bytes(self.namespace, self.config) + layers.chain(tags).sum::<u64>();
+        Ok((namespace, bytes))
     }
 
     fn into_change(self) -> Result<ConfigChange, DecodeError> {

@@ -15,7 +15,8 @@ pub use self::proof::{Broken, Proof, prove};
 pub use self::sled::{Fsync, Point, SledOptions, SledStore};
 
 use crate::model::{
-    Commit, ConfigId, Digest, Epoch, Layer, LayerKey, Request, Revision, TagName, Timestamp, Version,
+    Commit, ConfigId, Digest, Epoch, Layer, LayerKey, Namespace, Request, Revision, TagName, Timestamp,
+    Version,
 };
 
 /// An ordered journal of commits and the history of every config.
@@ -46,16 +47,12 @@ pub trait Store: Send + Sync + 'static {
     /// one, if there is one. Empty if `from` is ahead of the head. `StoreError::Compacted` if it is no longer retained.
     fn commits(&self, from: Revision, bytes_max: usize) -> Result<Vec<Sealed>, StoreError>;
 
-    /// The requests of the commits that `commits` would return, without what these changed, and the revision after the last of them. For
-    /// the start of a server, which looks through many.
-    fn requests(&self, from: Revision, bytes_max: usize) -> Result<(Vec<Requested>, Revision), StoreError> {
+    /// Summaries of the commits that `commits` would return, and the revision after the last of them. Cheaper than the commits: for the
+    /// start of a server, which looks through many.
+    fn summaries(&self, from: Revision, bytes_max: usize) -> Result<(Vec<Summary>, Revision), StoreError> {
         let page = self.commits(from, bytes_max)?;
         let next = page.last().map_or(from, |last| last.commit.revision.next());
-        let requested = |Sealed { commit, .. }: Sealed| {
-            let Commit { revision, time, request, .. } = commit;
-            Some(Requested { request: request?, revision, time })
-        };
-        Ok((page.into_iter().filter_map(requested).collect(), next))
+        Ok((page.into_iter().map(|sealed| Summary::of(sealed.commit)).collect(), next))
     }
 
     /// The last retained commit made at or before `time`. `None` if there is none.
@@ -124,12 +121,23 @@ impl Sealed {
     }
 }
 
-/// A request and the commit that it made.
+/// A commit without what it changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Requested {
-    pub request: Request,
+pub struct Summary {
     pub revision: Revision,
     pub time: Timestamp,
+    pub actor: String,
+    pub request: Option<Request>,
+    /// The namespaces that it changed, sorted, and the bytes that count for each: `Commit::journal_bytes`.
+    pub bytes: Vec<(Namespace, u64)>,
+}
+
+impl Summary {
+    pub fn of(commit: Commit) -> Summary {
+        let bytes = commit.journal_bytes();
+        let Commit { revision, time, author, request, .. } = commit;
+        Summary { revision, time, actor: author.actor, request, bytes }
+    }
 }
 
 /// A version and the commit that made it.

@@ -99,7 +99,13 @@ mod tests {
 
     use super::*;
 
-    const SETTINGS: Quotas = Quotas { configs: Some(10), bytes: Some(20), watchers: None };
+    const SETTINGS: Quotas = Quotas {
+        configs: Some(10),
+        bytes: Some(20),
+        watchers: None,
+        journal_bytes: None,
+        journal_bytes_per_minute: Some(30),
+    };
 
     fn namespace(name: &str) -> Namespace {
         Namespace::parse(name).expect("a name")
@@ -113,9 +119,12 @@ mod tests {
         });
         let quotas = NamespaceQuotas::parse(&document, SETTINGS).expect("quotas");
         let of = |name| quotas.of(&namespace(name));
-        assert_eq!(of("other"), Quotas { configs: Some(5), bytes: Some(20), watchers: None });
-        assert_eq!(of("payments"), Quotas { configs: Some(5), bytes: Some(7), watchers: Some(3) });
-        assert_eq!(of("free"), Quotas { configs: None, bytes: None, watchers: None });
+        assert_eq!(of("other"), Quotas { configs: Some(5), ..SETTINGS });
+        assert_eq!(
+            of("payments"),
+            Quotas { configs: Some(5), bytes: Some(7), watchers: Some(3), ..SETTINGS }
+        );
+        assert_eq!(of("free"), Quotas { configs: None, bytes: None, ..SETTINGS });
         assert_eq!(quotas.namespaces().count(), 2);
     }
 

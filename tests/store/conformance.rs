@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use confwatch::model::{Commit, Digest, Revision, TagName, Timestamp, Version};
-use confwatch::store::{ConfigRecord, Head, Requested, Snapshot, Store, StoreError, VersionRef};
+use confwatch::store::{ConfigRecord, Head, Snapshot, Store, StoreError, Summary, VersionRef};
 
 use super::script::{Edit, Script, content, id, key, large, remove, set, tag};
 
@@ -29,7 +29,7 @@ macro_rules! conformance {
             a_batch_is_appended_whole,
             a_batch_of_300_commits_is_read_in_pages,
             a_page_is_bounded_by_bytes_but_never_empty,
-            requests_are_those_of_the_commits,
+            summaries_are_those_of_the_commits,
             reading_ahead_of_the_head_finds_nothing,
             commits_that_do_not_follow_are_refused,
             versions_are_listed_newest_first,
@@ -170,40 +170,36 @@ pub fn a_page_is_bounded_by_bytes_but_never_empty(subject: &mut dyn Subject) {
     assert_eq!((pages(0), pages(15_000), pages(25_000), pages(ALL)), (1, 1, 2, 3));
 }
 
-pub fn requests_are_those_of_the_commits(subject: &mut dyn Subject) {
+pub fn summaries_are_those_of_the_commits(subject: &mut dyn Subject) {
     let mut script = Script::default();
     let mut commits: Vec<Commit> = (0..90).map(|number| script.set("a", "/", number)).collect();
     commits.iter_mut().filter(|commit| commit.revision.0 % 3 == 0).for_each(|commit| commit.request = None);
     for batch in commits.chunks(20) {
         subject.store().append(batch).expect("appended");
     }
-    let expected = |from: u64| -> Vec<Requested> {
-        let commits = commits.iter().filter(|commit| commit.revision.0 >= from).cloned();
-        let requested = |Commit { revision, time, request, .. }: Commit| {
-            Some(Requested { request: request?, revision, time })
-        };
-        commits.filter_map(requested).collect()
+    let expected = |from: u64| -> Vec<Summary> {
+        commits.iter().filter(|commit| commit.revision.0 >= from).cloned().map(Summary::of).collect()
     };
     for _ in 0..2 {
         let store = subject.store();
         for from in [0, 1, 7, 20, 21, 90] {
             let (mut found, mut next) = (vec![], Revision(from));
             while next <= Revision(90) {
-                let (page, after) = store.requests(next, 1000).expect("read");
+                let (page, after) = store.summaries(next, 1000).expect("read");
                 assert!(after > next, "a page has at least one commit");
                 found.extend(page);
                 next = after;
             }
             assert_eq!((found, next), (expected(from), Revision(91)));
         }
-        assert_eq!(store.requests(Revision(91), ALL).expect("read"), (vec![], Revision(91)));
+        assert_eq!(store.summaries(Revision(91), ALL).expect("read"), (vec![], Revision(91)));
         drop(store);
         subject.reopen();
     }
     let store = subject.store();
     store.compact(Revision(30)).expect("compacted");
-    assert!(matches!(store.requests(Revision(29), ALL), Err(StoreError::Compacted { .. })));
-    assert_eq!(store.requests(Revision(30), ALL).expect("read").0, expected(30));
+    assert!(matches!(store.summaries(Revision(29), ALL), Err(StoreError::Compacted { .. })));
+    assert_eq!(store.summaries(Revision(30), ALL).expect("read").0, expected(30));
 }
 
 pub fn reading_ahead_of_the_head_finds_nothing(subject: &mut dyn Subject) {

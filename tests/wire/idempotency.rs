@@ -194,3 +194,98 @@ async fn a_repeated_apply_tells_also_of_a_config_that_never_was() {
     assert_eq!(first.results.iter().map(|result| result.changed).collect::<Vec<_>>(), [true, false]);
     assert_eq!(client.apply(apply).await.expect("apply").into_inner(), first);
 }
+
+fn claimed<T>(actor: &str, message: T) -> tonic::Request<T> {
+    let mut request = tonic::Request::new(message);
+    request.metadata_mut().insert("confwatch-actor", actor.parse().expect("ASCII"));
+    request
+}
+
+#[tokio::test]
+async fn the_same_id_of_another_caller_or_for_another_namespace_is_another_request_also_after_a_restart() {
+    let mut server = TestServer::start().await;
+    let of = |namespace: &str, value: u64| {
+        let change = replace("/", &format!(r#"{{"a":{value}}}"#));
+        identified("one", Change { namespace: namespace.into(), ..change })
+    };
+    let requests = [("alice", of("shop", 1)), ("bob", of("shop", 2)), ("alice", of("pay", 3))];
+    let mut first = vec![];
+    for (actor, request) in &requests {
+        let mut client = server.client().await;
+        first.push(client.set(claimed(actor, request.clone())).await.expect("set").into_inner());
+    }
+    assert!(first.iter().all(|response| response.changed));
+    for _ in 0..2 {
+        let mut client = server.client().await;
+        for ((actor, request), first) in requests.iter().zip(&first) {
+            let again = client.set(claimed(actor, request.clone())).await.expect("set").into_inner();
+            assert_eq!(again, *first);
+        }
+        // Whoever writes two namespaces at once has used the id in both.
+        let both = ApplyRequest {
+            changes: ["pay", "shop"].map(|namespace| of(namespace, 4).change.expect("one")).into(),
+            options: request_id("one"),
+        };
+        let reused = client.apply(claimed("alice", both)).await;
+        refused(reused, Code::AlreadyExists, "REQUEST_ID_REUSED");
+        assert_eq!(store_revision(&mut client).await, 3);
+        server = TestServer::start_in(server.stop().await, |_| {}).await;
+    }
+}
+
+#[tokio::test]
+async fn a_caller_that_floods_ids_is_refused_new_ones_and_no_write_happens_twice() {
+    let directory = tempfile::TempDir::new().expect("a directory");
+    let server = TestServer::start_in(directory, |settings| settings.limits.request_ids_max = 20).await;
+    let mut client = server.client().await;
+    let of_alice = || claimed("alice", identified("alice", merge_patch("/", r#"{"alice":1}"#)));
+    let first = client.set(of_alice()).await.expect("set").into_inner();
+    put(&mut client, "/", r#"{"bob":0}"#).await;
+    let mut refusals = 0;
+    for number in 0..40 {
+        // Without an effect, each was kept with the whole document.
+        let flood = claimed("bob", identified(&number.to_string(), replace("/", r#"{"bob":0}"#)));
+        if let Err(status) = client.set(flood).await {
+            let status = refused(Err::<(), _>(status), Code::ResourceExhausted, "TOO_MANY_REQUEST_IDS");
+            assert_eq!(told(&status).2["limit"], "20");
+            refusals += 1;
+        }
+    }
+    assert_eq!(refusals, 20);
+    // Those that were taken are known, and so is that of everybody else.
+    let known = claimed("bob", identified("0", replace("/", r#"{"bob":0}"#)));
+    assert!(!client.set(known).await.expect("a repeated write").into_inner().changed);
+    assert_eq!(client.set(of_alice()).await.expect("set").into_inner(), first);
+    assert_eq!(store_revision(&mut client).await, 2);
+    client.set(claimed("bob", set(replace("/", r#"{"bob":1}"#)))).await.expect("without an id");
+    client.set(claimed("carol", identified("0", replace("/", r#"{"c":1}"#)))).await.expect("another caller");
+}
+
+#[tokio::test]
+async fn a_write_that_changed_nothing_is_told_again_as_of_then_by_every_kind_of_write() {
+    let server = TestServer::start().await;
+    let mut client = server.client().await;
+    put(&mut client, "/", r#"{"a":1}"#).await;
+    client.set_tag(set_tag("stable", 1)).await.expect("a tag");
+    let apply = ApplyRequest {
+        changes: vec![
+            replace("/", r#"{"a":1}"#),
+            Change { config: "other".into(), ..change("/", change::Action::Delete(())) },
+        ],
+        options: request_id("apply"),
+    };
+    let back = RollbackRequest {
+        options: request_id("rollback"),
+        ..rollback(rollback_request::To::Tag("stable".into()))
+    };
+    let tag = SetTagRequest { options: request_id("set-tag"), ..set_tag("stable", 1) };
+    let applied = client.apply(apply.clone()).await.expect("apply").into_inner();
+    let rolled = client.rollback(back.clone()).await.expect("rollback").into_inner();
+    let tagged = client.set_tag(tag.clone()).await.expect("tag").into_inner();
+    assert!(!applied.changed && !rolled.changed && !tagged.changed);
+    put(&mut client, "/", r#"{"a":2}"#).await;
+    client.set_tag(set_tag("stable", 2)).await.expect("a tag");
+    assert_eq!(client.apply(apply).await.expect("apply").into_inner(), applied);
+    assert_eq!(client.rollback(back).await.expect("rollback").into_inner(), rolled);
+    assert_eq!(client.set_tag(tag).await.expect("tag").into_inner(), tagged);
+}

@@ -407,3 +407,110 @@ async fn the_lag_of_the_slowest_watcher_grows_while_a_client_does_not_read_and_g
     }
     while lag().await > 0.0 {}
 }
+
+/// What the journal keeps for the namespace `test`, once the history of before the start is counted.
+async fn journal_bytes(server: &TestServer) -> u64 {
+    let labels = [("namespace", "test")];
+    scrape(server).await.value("confwatch_namespace_journal_bytes", &labels).expect("it has quotas") as u64
+}
+
+#[tokio::test]
+async fn the_journal_of_a_namespace_has_a_quota_that_is_exact_after_a_restart_and_gets_less_by_compaction() {
+    let server = serve(|_| {}).await;
+    let mut client = server.client().await;
+    let limit_to = |bytes: u64| {
+        of_server("quotas", &format!(r#"{{"namespaces": {{"test": {{"journal_bytes": {bytes}}}}}}}"#))
+    };
+    client.set(limit_to(20_000)).await.expect("quotas");
+    let content = |number: usize| format!(r#"{{"n":{number},"text":"{}"}}"#, "x".repeat(2000));
+    let mut refusal = None;
+    for number in 10..40 {
+        if let Err(status) = client.set(set(named("a", &content(number)))).await {
+            refusal = Some(status);
+            break;
+        }
+    }
+    let refusal = refusal.expect("20 000 bytes are no room for thirty times 2 000");
+    let kept = journal_bytes(&server).await;
+    let would_be = told(&refusal).2["would_be"].clone();
+    over_quota(Err::<(), _>(refusal), "journal_bytes", &would_be, "20000");
+    assert!((16_000..=20_000).contains(&kept), "{kept}");
+    client.set(set(Change { namespace: "other".into(), ..named("a", &content(1)) })).await.expect("its own");
+
+    let mut server = TestServer::start_in(server.stop().await, |settings| {
+        settings.metrics_listen = Some("127.0.0.1:0".into());
+    })
+    .await;
+    while journal_bytes(&server).await == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(journal_bytes(&server).await, kept);
+    let mut client = server.client().await;
+    over_quota(client.set(set(named("a", &content(50)))).await, "journal_bytes", &would_be, "20000");
+    let validated = SetRequest {
+        options: Some(WriteOptions { validate_only: true, ..Default::default() }),
+        ..set(named("a", &content(50)))
+    };
+    over_quota(client.set(validated).await, "journal_bytes", &would_be, "20000");
+    client.delete(DeleteRequest { config: "a".into(), ..delete(None) }).await.expect("it only removes");
+    let told = scrape(&server).await;
+    assert_eq!(told.value("confwatch_quota_exceeded_total", &[("quota", "journal_bytes")]), Some(2.0));
+
+    server = TestServer::start_in(server.stop().await, |settings| {
+        settings.metrics_listen = Some("127.0.0.1:0".into());
+        settings.retain_revisions = Some(2);
+    })
+    .await;
+    let mut client = server.client().await;
+    // Until it is counted, the journal of before the start is not known; then it is compacted.
+    while !(1..5_000).contains(&journal_bytes(&server).await) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    client.set(set(named("a", &content(60)))).await.expect("there is room again");
+}
+
+#[tokio::test]
+async fn a_namespace_that_rewrites_a_large_layer_again_and_again_is_slowed_down_and_no_other_is() {
+    let server = serve(|settings| settings.quotas.journal_bytes_per_minute = Some(100_000)).await;
+    let mut client = server.client().await;
+    client.set(set(named("a", &format!(r#"{{"text":"{}"}}"#, "x".repeat(50_000))))).await.expect("set");
+    // Thirty bytes each, of which each writes the whole layer into the journal.
+    let mut number = 0;
+    let (made, status) = until_refused(async || {
+        number += 1;
+        client.set(set(Change { config: "a".into(), ..assign("/", &[("n", &number.to_string())]) })).await
+    })
+    .await;
+    assert_eq!(made, 6);
+    let (_, reason, metadata) = told(&status);
+    assert_eq!(reason, "QUOTA_EXCEEDED");
+    let found = ["namespace", "quota", "limit", "burst"].map(|name| metadata[name].as_str());
+    assert_eq!(found, ["test", "journal_bytes_per_minute", "100000", "400000"]);
+    assert!(status.get_details_retry_info().is_some());
+    client
+        .set(set(Change { namespace: "other".into(), ..named("a", "{}") }))
+        .await
+        .expect("another has its own");
+    let told = scrape(&server).await;
+    let labels = [("quota", "journal_bytes_per_minute")];
+    assert_eq!(told.value("confwatch_quota_exceeded_total", &labels), Some(1.0));
+}
+
+#[tokio::test]
+async fn a_config_has_no_more_tags_than_the_settings_say() {
+    let server = serve(|settings| settings.limits.tags_max = 2).await;
+    let mut client = server.client().await;
+    put(&mut client, "/", r#"{"a":1}"#).await;
+    put(&mut client, "/", r#"{"a":2}"#).await;
+    client.set_tag(set_tag("one", 1)).await.expect("a tag");
+    client.set_tag(set_tag("two", 1)).await.expect("a tag");
+    let status = refused(client.set_tag(set_tag("three", 1)).await, Code::ResourceExhausted, "TOO_MANY_TAGS");
+    assert_eq!(told(&status).2["limit"], "2");
+    client.set_tag(set_tag("two", 2)).await.expect("it moves");
+    // There may be more than the limit, from when it was higher.
+    let server = TestServer::start_in(server.stop().await, |settings| settings.limits.tags_max = 1).await;
+    let mut client = server.client().await;
+    client.set_tag(set_tag("two", 1)).await.expect("it moves");
+    refused(client.set_tag(set_tag("three", 1)).await, Code::ResourceExhausted, "TOO_MANY_TAGS");
+    client.delete_tag(delete_tag("one")).await.expect("it becomes less");
+}

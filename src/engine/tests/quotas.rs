@@ -44,7 +44,7 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         runtime.block_on(async {
             let (store, time): (Arc<dyn Store>, _) = (Arc::new(MemoryStore::new(Epoch(1))), Arc::new(AtomicI64::new(0)));
-            let quotas = Quotas { configs, bytes, watchers: None };
+            let quotas = Quotas { configs, bytes, ..Quotas::UNLIMITED };
             let engine = open_at(&store, &time, quotas);
             let mut naive = Naive::default();
             for step in &steps {
@@ -75,7 +75,7 @@ proptest! {
             }
             // Without quotas, with overrides that end while nobody is there.
             engine.close().await;
-            let engine = open_at(&store, &time, Quotas { configs: None, bytes: None, watchers: None });
+            let engine = open_at(&store, &time, Quotas::UNLIMITED);
             assert_eq!(engine.state().usage(&namespace()), counted(&engine.state()));
             for (config, at, value) in &ending {
                 let ttl = Some(Duration::from_secs(1));

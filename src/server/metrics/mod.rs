@@ -311,6 +311,8 @@ impl Sources {
                 Quota::Configs => value(&counts.refused_for_configs),
                 Quota::Bytes => value(&counts.refused_for_bytes),
                 Quota::Watchers => engine.watch_quota_refusal_count(),
+                Quota::JournalBytes => value(&counts.refused_for_journal_bytes),
+                Quota::JournalBytesPerMinute => value(&counts.refused_for_journal_rate),
             };
             Quota::ALL.map(|quota| ([("quota", quota.as_str())], count(quota)))
         });
@@ -334,7 +336,15 @@ impl Sources {
         let watchers = named.clone().filter_map(|namespace| {
             Some(([("namespace", namespace.as_str())], engine?.watcher_count_of(namespace)))
         });
-        writer.gauge("confwatch_namespace_watchers", help, None, watchers)
+        writer.gauge("confwatch_namespace_watchers", help, None, watchers)?;
+        let help = "Bytes of history that the journal keeps for a namespace that has quotas of its own";
+        let bytes = named.clone().filter_map(|namespace| {
+            Some(([("namespace", namespace.as_str())], engine?.journal_bytes_of(namespace)))
+        });
+        writer.gauge("confwatch_namespace_journal", help, Some(Unit::Bytes), bytes)?;
+        let help = "Writes that were refused since their caller has as many request ids as are remembered";
+        let refused = engine.map(|engine| ([], value(&engine.commit_counts().refused_for_request_ids)));
+        writer.counter("confwatch_request_ids_refused", help, refused)
     }
 
     fn audit(&self, writer: &mut Writer<'_, '_>) -> fmt::Result {

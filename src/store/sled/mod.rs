@@ -61,7 +61,7 @@ use self::trees::{Oldest, Trees};
 use self::wal::{AppendError, Wal};
 use super::codec::encode_batch;
 use super::{
-    ConfigRecord, Head, Problem, Requested, Sealed, Snapshot, Store, StoreError, Verified, VersionRef,
+    ConfigRecord, Head, Problem, Sealed, Snapshot, Store, StoreError, Summary, Verified, VersionRef,
 };
 use crate::model::{Commit, ConfigId, Epoch, Revision, Timestamp, Version};
 
@@ -282,11 +282,11 @@ impl Store for SledStore {
         })
     }
 
-    fn requests(&self, from: Revision, bytes_max: usize) -> Result<(Vec<Requested>, Revision), StoreError> {
+    fn summaries(&self, from: Revision, bytes_max: usize) -> Result<(Vec<Summary>, Revision), StoreError> {
         let head = self.head().revision;
         self.read(|trees, oldest| match from.max(Revision(1)) {
             from if from < oldest => Err(StoreError::Compacted { asked: from, oldest }),
-            from => trees.journal.requests(from, head, bytes_max),
+            from => trees.journal.summaries(from, head, bytes_max),
         })
     }
 

@@ -31,8 +31,8 @@ use super::batch::Pending;
 use super::wal::record::RECORD_BYTES;
 use super::{corrupt, place};
 use crate::model::{Digest, Epoch, Revision, Timestamp};
-use crate::store::codec::{DecodeError, FORMAT, Measured, decode_batch, decode_requests};
-use crate::store::{Head, Requested, Sealed, StoreError};
+use crate::store::codec::{DecodeError, FORMAT, Measured, decode_batch, decode_summaries};
+use crate::store::{Head, Sealed, StoreError, Summary};
 
 /// How far apart the batches are that `places` has.
 const MARK_BYTES: u64 = 64 << 10;
@@ -236,13 +236,13 @@ impl Journal {
         Ok(page)
     }
 
-    /// The requests of the commits from `from` on, up to `to`, batch by batch until they have `bytes_max` bytes, and the revision after.
-    pub fn requests(
+    /// Summaries of the commits from `from` on, up to `to`, batch by batch until they have `bytes_max` bytes, and the revision after.
+    pub fn summaries(
         &self,
         from: Revision,
         to: Revision,
         bytes_max: usize,
-    ) -> Result<(Vec<Requested>, Revision), StoreError> {
+    ) -> Result<(Vec<Summary>, Revision), StoreError> {
         let mut page = Vec::new();
         if from > to {
             return Ok((page, from));
@@ -251,14 +251,14 @@ impl Journal {
         let (mut bytes, mut next) = (0, from);
         while next <= to && bytes < bytes_max {
             let found = walk.next()?.ok_or_else(|| self.missing(next))?;
-            let (requests, last) =
-                decode_requests(found.batch).map_err(|error| self.undecodable(&found, error))?;
+            let summaries = decode_summaries(found.batch).map_err(|error| self.undecodable(&found, error))?;
+            let last = summaries.last().expect("a batch is never empty").revision;
             if last != found.last {
                 return Err(
                     self.damaged(&found, &format!("it ends with revision {last}, not {}", found.last))
                 );
             }
-            page.extend(requests.into_iter().filter(|requested| (next..=to).contains(&requested.revision)));
+            page.extend(summaries.into_iter().filter(|summary| (next..=to).contains(&summary.revision)));
             bytes += found.batch.len();
             next = last.min(to).next();
         }

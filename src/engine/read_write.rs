@@ -1,0 +1,107 @@
+//! A write whose texts have been read, on its way through the pipeline. Knows plans and requests; not the queue.
+
+use crate::auth::Sight;
+use crate::model::commit::{commit_bytes, journal_bytes};
+use crate::model::{Commit, ConfigChange, ConfigId, Namespace, Revision, Timestamp};
+
+use super::check::Look;
+use super::plan::ReadIntent;
+use super::requests::{Owner, Repeatable};
+use super::schemas::{SchemaOutcome, schema_id};
+use super::write::Origin;
+
+/// A write that is ready for the pipeline.
+pub(super) struct ReadWrite {
+    pub(super) origin: Origin,
+    pub(super) intent: ReadIntent,
+    pub(super) validate_only: bool,
+    /// Lints are looked for even where nothing governs.
+    pub(super) look: Look,
+    /// The configs that it concerns: sorted, each once.
+    pub(super) ids: Vec<ConfigId>,
+    /// The namespaces of these: sorted, each once.
+    pub(super) namespaces: Vec<Namespace>,
+    /// Somebody makes it, and does not say why.
+    pub(super) lacks_reason: bool,
+    /// What the caller may read and reveal. `None`: the server writes for itself, and sees everything.
+    pub(super) sight: Option<Sight>,
+}
+
+impl ReadWrite {
+    /// A write of a caller, who learns from its outcome no more than `sight` allows.
+    pub fn new(origin: Origin, intent: ReadIntent, validate_only: bool, sight: Sight) -> ReadWrite {
+        ReadWrite { sight: Some(sight), ..ReadWrite::of_server(origin, intent, validate_only) }
+    }
+
+    /// A write that the server makes for itself.
+    pub fn of_server(origin: Origin, intent: ReadIntent, validate_only: bool) -> ReadWrite {
+        let ids = intent.ids();
+        let namespaces = namespaces_of(&ids);
+        let lacks_reason = !intent.is_of_itself() && origin.reason.trim().is_empty();
+        let look = Look::default();
+        ReadWrite { origin, intent, validate_only, look, ids, namespaces, lacks_reason, sight: None }
+    }
+
+    /// A write that is not made, and looked at for all that there is to say. Nobody has to say yet why it will be made.
+    pub fn to_validate(origin: Origin, intent: ReadIntent, look: Look, sight: Sight) -> ReadWrite {
+        ReadWrite { look, lacks_reason: false, ..ReadWrite::new(origin, intent, true, sight) }
+    }
+
+    /// Whether other configs are governed by those that it changes.
+    pub(super) fn governs(&self) -> bool {
+        self.ids.iter().any(|id| !id.config.is_ordinary())
+    }
+
+    /// What stands for the turn at each of its namespaces.
+    pub(super) fn namespace_turns(&self) -> Vec<ConfigId> {
+        self.namespaces.iter().map(ConfigId::first_of).collect()
+    }
+
+    /// The request that is to be made once, if it names itself.
+    pub(super) fn repeatable(&self) -> Option<Repeatable<'_>> {
+        let request = self.origin.request.as_ref().filter(|_| !self.validate_only)?;
+        let owner = Owner { caller: &self.origin.author.actor, namespaces: &self.namespaces };
+        Some(Repeatable { owner, request })
+    }
+
+    /// The bytes that its commit adds to the journal, but for what the commit says of itself.
+    pub(super) fn journal_bytes(&self, changes: &[ConfigChange]) -> Vec<(Namespace, u64)> {
+        let Origin { author, reason, request, annotations, .. } = &self.origin;
+        let annotations = annotations.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+        let id = request.as_ref().map_or("", |request| &request.id);
+        let origin = commit_bytes(&author.actor, reason, id, annotations);
+        journal_bytes(origin, changes.iter().map(ConfigChange::journal_bytes))
+    }
+
+    /// The commit that it makes. The origin moves into it.
+    pub(super) fn commit(
+        &mut self,
+        revision: Revision,
+        time: Timestamp,
+        changes: Vec<ConfigChange>,
+        schema: SchemaOutcome,
+    ) -> Commit {
+        let Origin { author, source, reason, request, annotations } = &mut self.origin;
+        if let ReadIntent::Migrate { governed, .. } = &self.intent {
+            let way = format!("{} {} -> {}", schema_id(governed).config, schema.active_before, schema.active);
+            annotations.insert("migration".to_owned(), way);
+        }
+        Commit {
+            revision,
+            time,
+            author: std::mem::take(author),
+            source: *source,
+            reason: std::mem::take(reason),
+            request: request.take(),
+            annotations: std::mem::take(annotations),
+            changes,
+        }
+    }
+}
+
+/// The namespaces of configs that are sorted.
+pub(super) fn namespaces_of(ids: &[ConfigId]) -> Vec<Namespace> {
+    let mut namespaces: Vec<Namespace> = ids.iter().map(|id| id.namespace.clone()).collect();
+    namespaces.dedup();
+    namespaces
+}
