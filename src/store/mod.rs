@@ -76,7 +76,8 @@ pub trait Store: Send + Sync + 'static {
 
     /// Forgets commits below `oldest` and the versions that ended before it: every config keeps the version it had at
     /// `oldest` and those since, and versions that a tag names now. The current state is never touched.
-    /// Does nothing if `oldest` is retained as the oldest already; at most the head is taken for it.
+    /// Does nothing if `oldest` is retained as the oldest already; at most the head is taken for it. Appends and reads go on meanwhile: they
+    /// never wait for all of it.
     fn compact(&self, oldest: Revision) -> Result<(), StoreError>;
 
     /// Reads everything and calls `report` for each thing that is wrong: a broken link of the hash chain, a digest that

@@ -7,4 +7,5 @@ mod ordering;
 mod random;
 mod script;
 mod sled;
+mod slices;
 mod tampering;

@@ -68,7 +68,7 @@ impl Drop for Closed<'_> {
 }
 
 /// What a crash leaves: a copy of the files as they are.
-fn copy(from: &Path) -> TempDir {
+pub fn copy(from: &Path) -> TempDir {
     let to = tempfile::tempdir().expect("a directory");
     copy_into(from, to.path());
     to

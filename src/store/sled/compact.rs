@@ -1,11 +1,11 @@
 //! Forgetting: what a compaction keeps, and in which order it writes. Knows trees; the caller sees to it that nobody
-//! writes meanwhile.
+//! writes during a slice, that all slices are of one open database, and that others get their turn between two slices.
 //!
 //! The order makes a crash harmless at every point:
-//! 1. `keep`: content of versions that stay is copied from segments that go into `layers`. Nothing that is read changes.
+//! 1. `Keeping`: content of versions that stay is copied from segments that go into `layers`. Nothing that is read changes.
 //! 2. `Trees::write_oldest`: one batch in `meta` moves the oldest revision with the hash before it, and the pins. From here on, what is to go is
 //!    forgotten: every read asks these two what is retained, not what happens to be there.
-//! 3. `sweep`: removes it. If it does not come to its end, the mark `sweep` in `meta` makes the next start do it again.
+//! 3. `Sweeping`: removes it. If it does not come to its end, the mark `sweep` in `meta` makes the next start do it again.
 //!
 //! A segment goes when all its commits do, so the oldest one may physically hold many that are forgotten.
 
@@ -17,65 +17,228 @@ use super::layers::{Change, Item};
 use super::record::{self, LayerRecord};
 use super::trees::{Oldest, Trees};
 use super::{chunk, corrupt, keys, place, runs};
-use crate::model::{ConfigId, Revision, Version};
+use crate::model::{ConfigId, Digest, Revision, Version};
 use crate::store::{StoreError, VersionRef};
 
-/// Prepares to forget what is before `to`: the new oldest, and the keys of the versions to pin.
-pub fn keep(trees: &Trees, oldest: Revision, to: Revision) -> Result<(Oldest, Vec<Vec<u8>>), StoreError> {
-    let segment = segment_of(trees, to)?;
-    let batch = trees.journal.read(to)?;
-    let before = batch.commits.iter().map(|measured| &measured.sealed);
-    let before = before.take_while(|sealed| sealed.commit.revision < to).last();
-    let anchor = before.map_or(batch.previous, |before| before.hash);
-    let mut pins = Vec::new();
-    each_config(trees, &mut |id| {
-        let Some(kept) = trees.last_version_at(id, to)? else { return Ok(()) };
-        let mut pinned = Vec::new();
-        for tagged in tagged_versions(trees, id)? {
-            if tagged < kept.version && trees.retained_version(id, tagged, oldest)?.is_some() {
-                pinned.push(tagged);
-                pins.push(keys::at_version(&keys::config(id), tagged));
-            }
-        }
-        trees.each_layer(id, |_, prefix| keep_layer(trees, prefix, kept.version, &pinned, segment))
-    })?;
-    Ok((Oldest { revision: to, anchor }, pins))
+/// Layers that one slice goes through: some milliseconds, in which nothing is archived.
+const SLICE: usize = 128;
+/// Commits that are read at once, as they are stored.
+const PAGE_BYTES: usize = 4 << 20;
+
+/// The first step, slice by slice. Commits may be archived between two slices.
+pub struct Keeping {
+    oldest: Revision,
+    to: Revision,
+    anchor: Digest,
+    /// That of `to`.
+    segment: Revision,
+    cursor: Cursor,
+    /// Keys of the versions to pin, by config.
+    pins: BTreeMap<ConfigId, Vec<Vec<u8>>>,
+    /// Tags may have moved in the commits after it.
+    seen: Revision,
 }
 
-/// Removes all that is forgotten. May be repeated.
-pub fn sweep(trees: &Trees, oldest: Revision) -> Result<(), StoreError> {
-    each_config(trees, &mut |id| {
-        let Some(kept) = trees.last_version_at(id, oldest)? else { return Ok(()) };
-        let pins = trees.pins(id)?;
-        let prefix = keys::config(id);
-        for entry in trees.versions.range(prefix.clone()..keys::at_version(&prefix, kept.version)) {
-            let entry = entry?;
-            let (_, versions) = trees.parse_versions(&prefix, &entry)?;
-            let is_kept = |at: &VersionRef| at.version >= kept.version || pins.contains(&at.version);
-            let left: Vec<VersionRef> = versions.iter().copied().filter(is_kept).collect();
-            if left.len() < versions.len() {
-                let mut batch = sled::Batch::default();
-                batch.remove(entry.0);
-                for run in runs::split_versions(&left) {
-                    batch.insert(keys::at_version(&prefix, run[0].version), runs::encode_versions(run));
+/// Where a walk over all layers of all configs is.
+#[derive(Default)]
+struct Cursor {
+    /// The key of the config that was gone through last, and the place of the next layer of it, if there may be more.
+    config: Vec<u8>,
+    layer: Option<Vec<u8>>,
+}
+
+impl Keeping {
+    /// Prepares to forget what is before `to`, in a store whose head is `head`.
+    pub fn begin(
+        trees: &Trees,
+        oldest: Revision,
+        to: Revision,
+        head: Revision,
+    ) -> Result<Keeping, StoreError> {
+        let segment = segment_of(trees, to)?;
+        let batch = trees.journal.read(to)?;
+        let before = batch.commits.iter().map(|measured| &measured.sealed);
+        let before = before.take_while(|sealed| sealed.commit.revision < to).last();
+        let anchor = before.map_or(batch.previous, |before| before.hash);
+        let (cursor, pins) = (Cursor::default(), BTreeMap::new());
+        Ok(Keeping { oldest, to, anchor, segment, cursor, pins, seen: head })
+    }
+
+    /// One slice. Whether there is more.
+    pub fn some(&mut self, trees: &Trees) -> Result<bool, StoreError> {
+        let Keeping { oldest, to, segment, cursor, pins, .. } = self;
+        cursor.advance(
+            trees,
+            |id| pinned(trees, id, *oldest, *to, pins),
+            |(kept, pinned), prefix| keep_layer(trees, prefix, *kept, pinned, *segment),
+        )
+    }
+
+    /// Does it again for the configs whose tags moved since, up to `head`. The cost grows with the commits since.
+    pub fn catch_up(&mut self, trees: &Trees, head: Revision) -> Result<(), StoreError> {
+        while self.seen < head {
+            let commits = trees.journal.commits(self.seen.next(), head, PAGE_BYTES)?;
+            let Some(last) = commits.last() else { return Ok(()) };
+            self.seen = last.commit.revision;
+            let changes = commits.iter().flat_map(|sealed| &sealed.commit.changes);
+            let moved: BTreeSet<&ConfigId> =
+                changes.filter(|change| !change.tags.is_empty()).map(|change| &change.id).collect();
+            for id in moved {
+                if let Some((kept, pinned)) = pinned(trees, id, self.oldest, self.to, &mut self.pins)? {
+                    let keep = |prefix: &[u8]| keep_layer(trees, prefix, kept, &pinned, self.segment);
+                    trees.each_layer(id, |_, prefix| keep(prefix))?;
                 }
-                trees.versions.apply_batch(batch)?;
             }
         }
-        trees.each_layer(id, |_, prefix| sweep_layer(trees, prefix, kept.version, &pins))
-    })?;
-    trees.journal.remove_before(segment_of(trees, oldest)?)?;
-    trees.meta.remove("sweep")?;
-    trees.db.flush()?;
-    Ok(())
+        Ok(())
+    }
+
+    /// How far it is behind a head.
+    pub fn behind(&self, head: Revision) -> u64 {
+        head.0.saturating_sub(self.seen.0)
+    }
+
+    /// The new oldest, and the keys of the versions to pin.
+    pub fn done(self) -> (Oldest, Vec<Vec<u8>>) {
+        let pins = self.pins.into_values().flatten().collect();
+        (Oldest { revision: self.to, anchor: self.anchor }, pins)
+    }
+}
+
+/// The version that a config keeps as of `to`, and those before it that its tags name, which are noted in `pins`.
+fn pinned(
+    trees: &Trees,
+    id: &ConfigId,
+    oldest: Revision,
+    to: Revision,
+    pins: &mut BTreeMap<ConfigId, Vec<Vec<u8>>>,
+) -> Result<Option<(Version, Vec<Version>)>, StoreError> {
+    let Some(kept) = trees.last_version_at(id, to)? else { return Ok(None) };
+    let mut pinned = Vec::new();
+    for tagged in tagged_versions(trees, id)? {
+        if tagged < kept.version && trees.retained_version(id, tagged, oldest)?.is_some() {
+            pinned.push(tagged);
+        }
+    }
+    let prefix = keys::config(id);
+    let keys: Vec<_> = pinned.iter().map(|version| keys::at_version(&prefix, *version)).collect();
+    match keys.is_empty() {
+        true => pins.remove(id),
+        false => pins.insert(id.clone(), keys),
+    };
+    Ok(Some((kept.version, pinned)))
+}
+
+/// The last step, slice by slice: removes all that is forgotten. May be begun again. Commits may be archived between two slices.
+pub struct Sweeping {
+    oldest: Revision,
+    cursor: Cursor,
+}
+
+impl Sweeping {
+    pub fn begin(oldest: Revision) -> Sweeping {
+        Sweeping { oldest, cursor: Cursor::default() }
+    }
+
+    /// One slice. Whether there is more.
+    pub fn some(&mut self, trees: &Trees) -> Result<bool, StoreError> {
+        let Sweeping { oldest, cursor } = self;
+        cursor.advance(
+            trees,
+            |id| sweep_versions(trees, id, *oldest),
+            |(kept, pins), prefix| sweep_layer(trees, prefix, *kept, pins),
+        )
+    }
+
+    /// Once there is no more.
+    pub fn end(self, trees: &Trees) -> Result<(), StoreError> {
+        trees.journal.remove_before(segment_of(trees, self.oldest)?)?;
+        trees.meta.remove("sweep")?;
+        trees.db.flush()?;
+        Ok(())
+    }
+}
+
+/// Removes the versions of a config that are forgotten. Returns the first that is kept, and those that are pinned.
+fn sweep_versions(
+    trees: &Trees,
+    id: &ConfigId,
+    oldest: Revision,
+) -> Result<Option<(Version, Vec<Version>)>, StoreError> {
+    let Some(kept) = trees.last_version_at(id, oldest)? else { return Ok(None) };
+    let pins = trees.pins(id)?;
+    let prefix = keys::config(id);
+    for entry in trees.versions.range(prefix.clone()..keys::at_version(&prefix, kept.version)) {
+        let entry = entry?;
+        let (_, versions) = trees.parse_versions(&prefix, &entry)?;
+        let is_kept = |at: &VersionRef| at.version >= kept.version || pins.contains(&at.version);
+        let left: Vec<VersionRef> = versions.iter().copied().filter(is_kept).collect();
+        if left.len() < versions.len() {
+            let mut batch = sled::Batch::default();
+            batch.remove(entry.0);
+            for run in runs::split_versions(&left) {
+                batch.insert(keys::at_version(&prefix, run[0].version), runs::encode_versions(run));
+            }
+            trees.versions.apply_batch(batch)?;
+        }
+    }
+    Ok(Some((kept.version, pins)))
+}
+
+impl Cursor {
+    /// Goes through the next layers. `begin` is called for each config, again if the slice before has ended within it, and says what
+    /// `each` is to know; `None`: nothing is to be done for the config. Whether there is more.
+    fn advance<T>(
+        &mut self,
+        trees: &Trees,
+        mut begin: impl FnMut(&ConfigId) -> Result<Option<T>, StoreError>,
+        mut each: impl FnMut(&T, &[u8]) -> Result<(), StoreError>,
+    ) -> Result<bool, StoreError> {
+        let mut left = SLICE;
+        while left > 0 {
+            left -= 1;
+            let next = match self.layer.is_some() {
+                true => Some(self.config.clone()),
+                false => self.next_config(trees)?,
+            };
+            let Some(key) = next else { return Ok(false) };
+            let (id, _) = keys::parse_config(&key)
+                .ok_or_else(|| corrupt(place(&trees.configs, &key), "not the key of a config"))?;
+            let mut layer = self.layer.take().unwrap_or_else(|| keys::config(&id));
+            self.config = key;
+            let Some(known) = begin(&id)? else { continue };
+            while let Some(prefix) = trees.next_layer(&id, layer)? {
+                if left == 0 {
+                    self.layer = Some(prefix);
+                    return Ok(true);
+                }
+                left -= 1;
+                each(&known, &prefix)?;
+                layer = keys::after(&prefix);
+            }
+        }
+        Ok(true)
+    }
+
+    fn next_config(&self, trees: &Trees) -> Result<Option<Vec<u8>>, StoreError> {
+        use std::ops::Bound::{Excluded, Unbounded};
+        let after = match self.config.is_empty() {
+            true => Unbounded,
+            false => Excluded(self.config.as_slice()),
+        };
+        let next = trees.configs.range::<&[u8], _>((after, Unbounded)).keys().next();
+        Ok(next.transpose()?.map(|key| key.to_vec()))
+    }
 }
 
 /// Does what a compaction left undone when the server ended.
 pub fn resume(trees: &Trees) -> Result<(), StoreError> {
-    match trees.meta.contains_key("sweep")? {
-        true => sweep(trees, trees.oldest()?.revision),
-        false => Ok(()),
+    if !trees.meta.contains_key("sweep")? {
+        return Ok(());
     }
+    let mut sweeping = Sweeping::begin(trees.oldest()?.revision);
+    while sweeping.some(trees)? {}
+    sweeping.end(trees)
 }
 
 fn sweep_layer(trees: &Trees, prefix: &[u8], kept: Version, pins: &[Version]) -> Result<(), StoreError> {
@@ -176,19 +339,6 @@ fn tagged_versions(trees: &Trees, id: &ConfigId) -> Result<Vec<Version>, StoreEr
     versions.sort_unstable();
     versions.dedup();
     Ok(versions)
-}
-
-fn each_config(
-    trees: &Trees,
-    visit: &mut dyn FnMut(&ConfigId) -> Result<(), StoreError>,
-) -> Result<(), StoreError> {
-    for key in trees.configs.iter().keys() {
-        let key = key?;
-        let (id, _) = keys::parse_config(&key)
-            .ok_or_else(|| corrupt(place(&trees.configs, &key), "not the key of a config"))?;
-        visit(&id)?;
-    }
-    Ok(())
 }
 
 /// The segment that holds `revision`.

@@ -54,20 +54,28 @@ impl Trees {
         id: &ConfigId,
         mut visit: impl FnMut(LayerKey, &[u8]) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
-        let prefix = keys::config(id);
-        let mut start = prefix.clone();
-        while let Some(entry) = self.layers.range(start..).next() {
-            let (part, _) = entry?;
-            if !part.starts_with(&prefix) {
-                break;
-            }
-            let (_, key, rest) = keys::parse_layer(&part)
-                .ok_or_else(|| corrupt(place(&self.layers, &part), "not the key of a layer"))?;
-            let layer_prefix = &part[..part.len() - rest.len()];
-            visit(key, layer_prefix)?;
-            start = keys::after(layer_prefix);
+        let mut start = keys::config(id);
+        while let Some(prefix) = self.next_layer(id, start)? {
+            let (_, key, _) = self.parse_layer(&prefix)?;
+            visit(key, &prefix)?;
+            start = keys::after(&prefix);
         }
         Ok(())
+    }
+
+    /// The key in `layers` of the first layer of a config from `start` on.
+    pub fn next_layer(&self, id: &ConfigId, start: Vec<u8>) -> Result<Option<Vec<u8>>, StoreError> {
+        let Some(entry) = self.layers.range(start..).next() else { return Ok(None) };
+        let (part, _) = entry?;
+        if !part.starts_with(&keys::config(id)) {
+            return Ok(None);
+        }
+        let (_, _, rest) = self.parse_layer(&part)?;
+        Ok(Some(part[..part.len() - rest.len()].to_vec()))
+    }
+
+    fn parse_layer<'k>(&self, key: &'k [u8]) -> Result<(ConfigId, LayerKey, &'k [u8]), StoreError> {
+        keys::parse_layer(key).ok_or_else(|| corrupt(place(&self.layers, key), "not the key of a layer"))
     }
 
     /// The last change of a layer up to `version`: when, and what it was from then on. `None` within: it ended.

@@ -48,6 +48,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock};
+use std::time::{Duration, Instant};
 
 pub use self::counts::{Counts, DiskBytes};
 pub use self::options::{Fsync, Pause, Point, SledOptions};
@@ -64,6 +65,13 @@ use super::{
     ConfigRecord, Head, Problem, Sealed, Snapshot, Store, StoreError, Summary, Verified, VersionRef,
 };
 use crate::model::{Commit, ConfigId, Epoch, Revision, Timestamp, Version};
+
+/// The longest pause between two slices of a compaction.
+const SLICE_PAUSE_MAX: Duration = Duration::from_millis(20);
+/// Before the last slice of its first step, a compaction looks at the commits made since it began, so often at most, until there are no
+/// more than so many.
+const CATCH_UPS_MAX: usize = 10;
+const CATCH_UP_COMMITS: u64 = 100;
 
 /// A store in a directory of its own. Dropped, it writes what is pending and lets go of the directory.
 pub struct SledStore {
@@ -157,18 +165,55 @@ impl SledStore {
         *self.oldest.read().expect("nothing panics while it holds the oldest")
     }
 
-    fn forget(&self, database: &Database, to: Revision) -> Result<(), StoreError> {
+    /// Forgets what is before `to`, in slices: commits are archived and history is read between them.
+    fn forget(&self, database: &Arc<Database>, to: Revision) -> Result<(), StoreError> {
         let trees = &database.trees;
-        let (oldest, pins) = guarded(|| compact::keep(trees, self.oldest().revision, to))?;
-        self.options.pause(Point::BeforeForget);
+        let oldest = self.oldest().revision;
+        let mut keeping = self.slice(database, |head| compact::Keeping::begin(trees, oldest, to, head))?;
+        while self.slice(database, |_| keeping.some(trees))? {}
+        for _ in 0..CATCH_UPS_MAX {
+            if keeping.behind(self.head().revision) <= CATCH_UP_COMMITS {
+                break;
+            }
+            self.slice(database, |head| keeping.catch_up(trees, head))?;
+        }
         database.sync()?;
-        guarded(|| trees.write_oldest(oldest, &pins))?;
-        database.sync()?;
-        *self.oldest.write().expect("nothing panics while it holds the oldest") = oldest;
+        let oldest = self.slice(database, |head| {
+            keeping.catch_up(trees, head)?;
+            let (oldest, pins) = keeping.done();
+            self.options.pause(Point::BeforeForget);
+            database.sync()?;
+            trees.write_oldest(oldest, &pins)?;
+            database.sync()?;
+            *self.oldest.write().expect("nothing panics while it holds the oldest") = oldest;
+            Ok(oldest)
+        })?;
         // Reads that began before this may miss what is now removed, and begin again.
         self.sweeps.fetch_add(1, Ordering::SeqCst);
         self.options.pause(Point::BeforeSweep);
-        guarded(|| compact::sweep(trees, oldest.revision))
+        let mut sweeping = compact::Sweeping::begin(oldest.revision);
+        while self.slice(database, |_| sweeping.some(trees))? {}
+        self.slice(database, |_| sweeping.end(trees))
+    }
+
+    /// Runs one slice of a compaction, and then lets others have their turn. What the slices before have written is only there as long
+    /// as the database stays open.
+    fn slice<T>(
+        &self,
+        database: &Arc<Database>,
+        run: impl FnOnce(Revision) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let began = Instant::now();
+        let done = self.while_settled(database, |archived| {
+            if !Arc::ptr_eq(database, &self.database.get()?) {
+                return Err(StoreError::Unavailable("the database was opened again meanwhile".to_owned()));
+            }
+            run(archived.revision)
+        })?;
+        self.options.pause(Point::BetweenSlices);
+        // As long as it took: at most half of the time of the disk and of a processor is taken from writes.
+        std::thread::sleep(began.elapsed().min(SLICE_PAUSE_MAX));
+        Ok(done)
     }
 
     /// Runs what needs all indexes to show the same head, which it is given.
@@ -314,7 +359,7 @@ impl Store for SledStore {
         self.while_settled(&database, |archived| database.trees.load(visit).map(|()| archived))
     }
 
-    /// As with `load`.
+    /// In slices: others wait for one of them at most.
     fn compact(&self, oldest: Revision) -> Result<(), StoreError> {
         let _compacting = self.compacting.lock().expect("a compaction does not panic");
         let head = self.head().revision;
@@ -324,7 +369,7 @@ impl Store for SledStore {
         }
         self.archiver().wait_for(head)?;
         let database = self.database.get()?;
-        self.while_settled(&database, |_| self.forget(&database, oldest))
+        self.forget(&database, oldest)
     }
 
     /// As with `load`.

@@ -45,6 +45,8 @@ pub enum Point {
     BeforeArchive,
     /// The database shows them.
     AfterArchive,
+    /// A compaction lets others have their turn.
+    BetweenSlices,
     /// A compaction has copied what it keeps.
     BeforeForget,
     /// It has forgotten the rest, which is still on disk.
