@@ -13,7 +13,7 @@ use tonic::Status;
 
 use crate::auth::{Access, Denied, Resource, Verb};
 use crate::engine::watch::{Event, ResumeToken, Subscription, TargetState, TargetStatus};
-use crate::engine::{ChangeEvent, Changes, Encoding, Sealed, Viewer};
+use crate::engine::{ChangeEvent, Changes, Sealed, Viewer};
 use crate::model::{ConfigChange, ConfigName, Epoch, Namespace, Revision, Scope};
 use crate::proto::v1;
 
@@ -117,7 +117,10 @@ impl WatchStream {
 
     fn encode(&mut self, event: Event) -> Encoded {
         match event {
-            Event::Changed { revision, state } => update_frame(self.epoch, revision, &state),
+            Event::Changed { revision, state, shared } => {
+                let message = || update_frame(self.epoch, revision, &state).into_frame();
+                Encoded::of_frame(shared.of(state.format, message))
+            }
             Event::Update { revision, states, more } => {
                 let body = states_message(&states, more, false);
                 self.joined(revision, more, Some((UPDATE, body)))
@@ -154,27 +157,17 @@ impl WatchStream {
     }
 }
 
-/// The message that tells every stream of one target of its change: made once. Its revision is that of the change; that of
-/// a document that is gone is not known any more, and `revision`, at which the stream looked, is said instead.
+/// The message that tells every stream of one target of its change.
 fn update_frame(epoch: Epoch, revision: Revision, state: &TargetState) -> Encoded {
-    let frame = |revision: Revision| {
-        let states = states_message(std::slice::from_ref(state), false, false);
-        let head = v1::WatchResponse {
-            revision: revision.0,
-            resume_token: resume_token(epoch, revision),
-            ..Default::default()
-        };
-        let update = field_head(UPDATE, states.iter().map(Bytes::len).sum());
-        let pieces = [head.encode_to_vec().into(), update].into_iter().chain(states);
-        Encoded::joined(pieces.collect())
+    let states = states_message(std::slice::from_ref(state), false, false);
+    let head = v1::WatchResponse {
+        revision: revision.0,
+        resume_token: resume_token(epoch, revision),
+        ..Default::default()
     };
-    match &state.status {
-        TargetStatus::Present(resolved) => {
-            let frame = || frame(resolved.at.revision).into_frame();
-            Encoded::of_frame(resolved.encoded(Encoding::UpdateFrame, state.format, frame))
-        }
-        TargetStatus::Current(_) | TargetStatus::Absent(_) => frame(revision),
-    }
+    let update = field_head(UPDATE, states.iter().map(Bytes::len).sum());
+    let pieces = [head.encode_to_vec().into(), update].into_iter().chain(states);
+    Encoded::joined(pieces.collect())
 }
 
 fn resume_token(epoch: Epoch, revision: Revision) -> String {

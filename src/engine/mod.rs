@@ -73,7 +73,7 @@ pub use error::{Error, Limit, Missing};
 pub use explanation::Explanation;
 pub use history::At;
 pub use redaction::HIDDEN_FINDING;
-pub use resolve::{Encoding, Resolved, Target, View};
+pub use resolve::{Resolved, Target, View};
 pub use rotation::{DataKey, DataRotation, KeysStatus, MasterRotation, NamespaceKeys};
 pub use schemas::{PutSchema, SchemaOutcome, registry, schema_id, schema_of};
 pub use sight::{OnReveal, SecretPlaces, Secrets, Viewer};

@@ -64,14 +64,7 @@ pub struct Resolved {
 #[derive(Debug, Default)]
 struct FormatMemo {
     text: OnceLock<Result<Arc<str>, DocumentError>>,
-    encoded: [OnceLock<Bytes>; 2],
-}
-
-/// The encodings that the transport keeps with a document: made once, however many clients get them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Encoding {
-    Document,
-    UpdateFrame,
+    encoded: OnceLock<Bytes>,
 }
 
 impl Target {
@@ -265,9 +258,9 @@ impl Resolved {
         }
     }
 
-    /// What `encode` made at its first call for this encoding and format.
-    pub fn encoded(&self, encoding: Encoding, format: Format, encode: impl FnOnce() -> Bytes) -> Bytes {
-        self.memos[format as usize].encoded[encoding as usize].get_or_init(encode).clone()
+    /// The encoding that the transport keeps with a document: what `encode` made at its first call for this format.
+    pub fn encoded(&self, format: Format, encode: impl FnOnce() -> Bytes) -> Bytes {
+        self.memos[format as usize].encoded.get_or_init(encode).clone()
     }
 }
 

@@ -335,6 +335,35 @@ async fn defaults_fill_what_is_read_and_watched_and_change_with_the_schema() {
     refused_for(client.get(layer).await, "INVALID_FIELD", "apply_defaults");
 }
 
+/// A filled document changes with the schema, long after its config did.
+#[tokio::test]
+async fn an_update_of_one_filled_target_has_the_revision_of_the_schema() {
+    let server = TestServer::start().await;
+    let (mut client, mut schemas) = (server.client().await, schemas(&server).await);
+    put(&mut client, "/", r#"{"b":3}"#).await;
+    let filled_target = WatchTarget { apply_defaults: true, ..target("app", "/") };
+    let (mut watcher, told) = Watcher::open(&client, watch([filled_target])).await;
+    assert_eq!(told.revision, 1);
+    // Of the config, but not of what is watched.
+    put(&mut client, "/production", r#"{"b":4}"#).await;
+    let put_schema = schemas.put(schema(r#"{"properties":{"a":{"default":1}}}"#)).await.expect("put");
+    assert_eq!(put_schema.into_inner().store_revision, 3);
+    let told = watcher.until_progress().await;
+    assert_eq!(told.iter().map(|told| told.revision).collect::<Vec<_>>(), [3]);
+    assert_eq!(watcher.content("app", "/"), Some(r#"{"a":1,"b":3}"#));
+    // The schema goes: no default is left, and the revision grows.
+    let gone =
+        SchemaServiceDeleteRequest { namespace: "test".into(), config: "app".into(), ..Default::default() };
+    schemas.delete(gone).await.expect("deleted");
+    let told = watcher.until_progress().await;
+    assert_eq!(told.iter().map(|told| told.revision).collect::<Vec<_>>(), [4]);
+    assert_eq!(watcher.content("app", "/"), Some(r#"{"b":3}"#));
+    // Back with the token of that update: nothing comes again.
+    let (resumed, told) = watcher.resume(&client).await;
+    assert_eq!((told.revision, told.summary()), (4, vec![("app", "/", State::Current)]));
+    drop(resumed);
+}
+
 #[tokio::test]
 async fn validate_tells_what_a_change_would_reach_and_what_is_wrong_with_what_is_stored() {
     let server = TestServer::start().await;

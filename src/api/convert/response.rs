@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use prost::Message;
 
-use crate::engine::{ConfigState, Encoding, LayerEntry, LayerOutcome, Resolved, Target, View};
+use crate::engine::{ConfigState, LayerEntry, LayerOutcome, Resolved, Target, View};
 use crate::engine::{Sealed, VersionRef};
 use crate::model::diff::{ChangeType, ValueChange};
 use crate::model::explain::Origin as ValueOrigin;
@@ -113,7 +113,7 @@ pub fn document_message(resolved: &Resolved, format: Format, content: &str) -> v
 /// The bytes of a document in the format that a watcher gets, made once.
 pub fn document_bytes(resolved: &Resolved, format: Format) -> Bytes {
     let format = resolved.deliverable(format);
-    resolved.encoded(Encoding::Document, format, || {
+    resolved.encoded(format, || {
         let text = resolved.text(format).expect("a deliverable format expresses the document");
         document_message(resolved, format, &text).encode_to_vec().into()
     })

@@ -153,7 +153,7 @@ async fn the_shared_update_of_one_target_says_what_one_of_its_own_would() {
         among.id_is_told = true;
         let state = || state(TargetStatus::Present(resolved.clone()), format.1);
         let revision = resolved.at.revision;
-        let shared = Event::Changed { revision, state: state() };
+        let shared = Event::Changed { revision, state: state(), shared: Arc::default() };
         let own = Event::Update { revision, states: vec![state()], more: false };
         assert_eq!(decoded(&alone.encode(shared)), decoded(&among.encode(own)));
     }
@@ -168,7 +168,8 @@ async fn a_target_that_is_gone_is_told_with_the_revision_at_which_the_stream_loo
         replace(&api.engine, content).await;
     }
     let state = state(TargetStatus::Absent(target().into()), Format::Json);
-    let message = decoded(&stream.encode(Event::Changed { revision: Revision(2), state }));
+    let message =
+        decoded(&stream.encode(Event::Changed { revision: Revision(2), state, shared: Arc::default() }));
     assert_eq!(message.revision, 2);
     assert_eq!(message.resume_token, resume_token(Epoch(5), Revision(2)));
 }

@@ -12,6 +12,7 @@ use crate::validate::Schema;
 use super::super::resolve::{Resolved, Resolver, Target};
 use super::super::state::{ConfigState, State};
 use super::followers::Followers;
+use super::message::SharedMessages;
 use super::subscriber::SubscriberId;
 
 /// Streams that are woken before others may come and go.
@@ -40,6 +41,8 @@ pub(super) struct Told {
     config: Mutex<Option<Arc<ConfigState>>>,
     /// Whose defaults it is filled with.
     schema: Option<Arc<Schema>>,
+    /// What streams of this target alone receive.
+    pub shared: Arc<SharedMessages>,
 }
 
 impl Told {
@@ -51,6 +54,7 @@ impl Told {
             document: OnceLock::new(),
             config: Mutex::new(config.cloned()),
             schema: target.schema_in(state),
+            shared: Arc::default(),
             target,
         }
     }

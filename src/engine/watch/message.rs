@@ -1,6 +1,8 @@
 //! What a stream is told. Knows nothing of when.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
 
 use crate::model::text::Format;
 use crate::model::{Digest, Revision};
@@ -19,9 +21,9 @@ pub enum Event {
     Snapshot { revision: Revision, states: Vec<TargetState>, more: bool, reset: bool },
     /// The targets that changed, of a stream of several.
     Update { revision: Revision, states: Vec<TargetState>, more: bool },
-    /// The one target of a stream changed: every such stream is told the same. The revision is that of the state in which it was
-    /// looked at.
-    Changed { revision: Revision, state: TargetState },
+    /// The one target of a stream changed: every such stream receives the same message. The revision is that of the state from which the
+    /// document was made, which can be later than that of the config: a schema changes defaults.
+    Changed { revision: Revision, state: TargetState, shared: Arc<SharedMessages> },
     /// Nothing changed.
     Progress { revision: Revision },
 }
@@ -35,6 +37,18 @@ impl Event {
             | Event::Changed { revision, .. }
             | Event::Progress { revision } => *revision,
         }
+    }
+}
+
+/// The messages that tell the streams of one target of its document as of one state. Each format is encoded once, by the first stream
+/// that needs it.
+#[derive(Debug, Default)]
+pub struct SharedMessages([OnceLock<Bytes>; 3]);
+
+impl SharedMessages {
+    /// What `encode` made at its first call for this format.
+    pub fn of(&self, format: Format, encode: impl FnOnce() -> Bytes) -> Bytes {
+        self.0[format as usize].get_or_init(encode).clone()
     }
 }
 

@@ -21,6 +21,6 @@ mod watchers;
 mod wheel;
 
 pub(super) use hub::Hub;
-pub use message::{Event, TargetState, TargetStatus};
+pub use message::{Event, SharedMessages, TargetState, TargetStatus};
 pub use subscription::{Held, Subscription, WatchOptions, WatchSelector, WatchTarget};
 pub use token::ResumeToken;

@@ -309,11 +309,12 @@ impl FollowedOne {
         self.known = now;
         let status = TargetStatus::of(&self.cell.target, document.cloned());
         let state = TargetState { format: self.format, status };
-        // It did not change, but is seen otherwise: what every stream is told of a change would be told at a revision of long ago.
-        if document.is_some_and(|document| document.at.revision <= before) {
+        // The document did not change, but the caller sees it otherwise: the shared message would have a revision of long ago.
+        if told.revision <= before {
             return (Some(Event::Update { revision: looked, states: vec![state], more: false }), looked);
         }
-        (Some(Event::Changed { revision: told.revision, state }), looked)
+        let shared = told.shared.clone();
+        (Some(Event::Changed { revision: told.revision, state, shared }), looked)
     }
 }
 

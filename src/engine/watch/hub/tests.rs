@@ -16,9 +16,9 @@ use crate::auth;
 use crate::engine::resolve::{Resolved, Target, View, resolve};
 use crate::engine::vault::Vault;
 use crate::engine::watch::{
-    Event, Held, Subscription, TargetStatus, WatchOptions, WatchSelector, WatchTarget,
+    Event, Held, ResumeToken, Subscription, TargetStatus, WatchOptions, WatchSelector, WatchTarget,
 };
-use crate::engine::{Encoding, Loading, MasterKeySource, Secrets};
+use crate::engine::{Loading, MasterKeySource, Secrets};
 use crate::model::limits::Limits;
 use crate::model::text::Format;
 use crate::model::{
@@ -29,6 +29,9 @@ use crate::store::Head;
 use crate::supervise::Supervisor;
 
 mod steps;
+mod values;
+
+use values::*;
 
 /// Of every stream.
 const PROGRESS_SECONDS: u64 = 10;
@@ -36,8 +39,13 @@ const PROGRESS_TICKS: u64 = 200;
 
 const CONFIGS: [&str; 3] = ["a", "b", "c"];
 const SCOPES: [&str; 3] = ["/", "/p", "/p/x"];
-const VIEWS: [View; 4] =
-    [View::Effective, View::Base, View::Layer(LayerKind::Base), View::Layer(LayerKind::Override)];
+const VIEWS: [View; 5] = [
+    View::Effective,
+    View::Filled,
+    View::Base,
+    View::Layer(LayerKind::Base),
+    View::Layer(LayerKind::Override),
+];
 
 /// A hub, the states that were committed, and what it was not yet told of.
 struct World {
@@ -79,6 +87,7 @@ impl World {
             by_config.entry(id(*config)).or_default().insert(key.clone(), change);
             self.untold.entry(id(*config)).or_default().insert(key.clone());
         }
+        let governing: Vec<ConfigId> = by_config.keys().cloned().collect();
         let changes = by_config.into_iter().map(|(id, layers)| {
             let version = state.config(&id).map_or(Version::ZERO, |config| config.at.version).next();
             let layers = layers.into_values().collect();
@@ -94,7 +103,12 @@ impl World {
             annotations: BTreeMap::new(),
             changes: changes.collect(),
         };
-        self.states.push(Arc::new(state.apply(&commit)));
+        let state = Arc::new(state.apply(&commit));
+        // As `publish` does.
+        for filled in governing.iter().flat_map(|id| governed_by_schema(id, &state)) {
+            self.untold.entry(filled).or_default().insert(LayerKey::base(Scope::global()));
+        }
+        self.states.push(state);
         commit
     }
 
@@ -110,9 +124,7 @@ impl World {
     }
 
     fn subscribe(&self, targets: Vec<WatchTarget>) -> Client {
-        let progress_interval = Duration::from_secs(PROGRESS_SECONDS);
-        let options =
-            WatchOptions { targets: targets.clone(), resume_token: None, progress_interval, sight: sight() };
+        let stream = self.open(targets.clone(), sight(), None);
         let held = targets.iter().flat_map(|target| match &target.selector {
             WatchSelector::Config(id, held) => {
                 held.map(|digest| (exact(id.clone(), target), digest)).into_iter().collect::<Vec<_>>()
@@ -128,7 +140,7 @@ impl World {
         Client {
             held: held.collect(),
             targets,
-            stream: self.hub.subscribe(options).expect("there is room"),
+            stream,
             sight: sight(),
             next_sight: None,
             woken: Arc::default(),
@@ -138,12 +150,17 @@ impl World {
         }
     }
 
+    fn open(&self, targets: Vec<WatchTarget>, sight: auth::Sight, from: Option<Revision>) -> Subscription {
+        let progress_interval = Duration::from_secs(PROGRESS_SECONDS);
+        let resume_token = from.map(|revision| ResumeToken { epoch: Epoch(7), revision }.to_string());
+        let options = WatchOptions { targets, resume_token, progress_interval, sight };
+        self.hub.subscribe(options).expect("there is room")
+    }
+
     fn resolved(&self, revision: Revision, target: &Target) -> Option<Digest> {
         let state = &self.states[usize::try_from(revision.0).expect("few states")];
-        Some(
-            resolve(state.config(&target.id)?.as_ref(), target, None, self.hub.resolver.vault(), None)?
-                .digest,
-        )
+        let (config, schema) = (state.config(&target.id)?, target.schema_in(state));
+        Some(resolve(config, target, schema, self.hub.resolver.vault(), None)?.digest)
     }
 
     /// What a client of these targets should hold at a revision.
@@ -223,7 +240,7 @@ impl Client {
                 (*revision, states.as_slice())
             }
             Event::Update { revision, states, more: false } => (*revision, states.as_slice()),
-            Event::Changed { revision, state } => (*revision, std::slice::from_ref(state)),
+            Event::Changed { revision, state, .. } => (*revision, std::slice::from_ref(state)),
             Event::Progress { revision } => (*revision, [].as_slice()),
             Event::Snapshot { .. } | Event::Update { .. } => panic!("all of it fits one message: {event:?}"),
         };
@@ -256,6 +273,34 @@ impl Client {
         Some(event)
     }
 
+    /// Comes back with its resume token and the digests that it holds. Not before the hub has reached that revision: `Engine::watch` waits
+    /// for it.
+    fn resume(&mut self, world: &World) {
+        if !self.greeted || self.revision > world.hub.revision() {
+            return;
+        }
+        for target in &mut self.targets {
+            let held = |id: ConfigId| {
+                let key =
+                    Target { id, scope: target.scope.clone(), view: target.view, secrets: Secrets::Revealed };
+                self.held.get(&key).copied()
+            };
+            target.selector = match &target.selector {
+                WatchSelector::Config(id, _) => WatchSelector::Config(id.clone(), held(id.clone())),
+                WatchSelector::Namespace(namespace, _) => {
+                    let names = (0..CONFIGS.len()).filter_map(|at| Some((id(at).config, held(id(at))?)));
+                    WatchSelector::Namespace(namespace.clone(), names.collect())
+                }
+            };
+        }
+        if let Some(sight) = self.next_sight.take() {
+            self.sight = sight;
+        }
+        self.stream = world.open(self.targets.clone(), self.sight.clone(), Some(self.revision));
+        self.woken = Arc::default();
+        (self.asleep, self.greeted) = (false, false);
+    }
+
     fn names(&self) -> BTreeMap<String, Digest> {
         self.held.iter().map(|(target, digest)| (name(target), *digest)).collect()
     }
@@ -266,63 +311,6 @@ impl Client {
 
     fn wakes(&self) -> usize {
         self.woken.count.load(Ordering::SeqCst)
-    }
-}
-
-fn limits(watchers_max: usize) -> Limits {
-    Limits { watchers_max, ..Limits::default() }
-}
-
-fn id(config: usize) -> ConfigId {
-    let namespace = Namespace::parse("test").expect("a name");
-    ConfigId { namespace, config: ConfigName::parse(CONFIGS[config]).expect("a name") }
-}
-
-fn key(kind: LayerKind, scope: usize) -> LayerKey {
-    LayerKey { kind, scope: Scope::parse(SCOPES[scope]).expect("a scope") }
-}
-
-/// Of somebody who may see everything.
-fn sight() -> auth::Sight {
-    auth::Access::unrestricted("test").expect("a name").sight()
-}
-
-/// Of those who see all, all but secrets, and one config.
-fn sights() -> [auth::Sight; 3] {
-    [sight(), sight_of("viewer", "*"), sight_of("admin", CONFIGS[0])]
-}
-
-/// Of somebody who has a role in the namespace of these tests, on configs of this name.
-fn sight_of(role: &str, config: &str) -> auth::Sight {
-    let binding =
-        json!({"subjects": ["*"], "role": role, "namespace": "test", "config": config, "scope": "/"});
-    let policy = auth::Policy::parse(&json!({"bindings": [binding]})).expect("a policy");
-    auth::Access::new(auth::Caller::unverified("somebody").expect("a name"), &policy).sight()
-}
-
-fn exact(id: ConfigId, target: &WatchTarget) -> Target {
-    Target { id, scope: target.scope.clone(), view: target.view, secrets: Secrets::Revealed }
-}
-
-fn name(target: &Target) -> String {
-    format!("{} {} {:?}", target.id, target.scope, target.view)
-}
-
-fn content(number: u8) -> Content {
-    Content::of(&match number {
-        0 => json!({"a": null}),
-        1 => json!({"a": 1}),
-        2 => json!({"a": 2}),
-        _ => json!({"b": number}),
-    })
-}
-
-fn follow(config: usize, scope: usize) -> WatchTarget {
-    WatchTarget {
-        selector: WatchSelector::Config(id(config), None),
-        scope: Scope::parse(SCOPES[scope]).expect("a scope"),
-        view: View::Effective,
-        format: Format::Json,
     }
 }
 
@@ -393,10 +381,6 @@ fn a_drained_hub_wakes_its_streams_and_they_end() {
     assert!(matches!(world.hub.subscribe(options), Err(Error::Draining { .. })));
 }
 
-fn star(scope: usize) -> WatchTarget {
-    WatchTarget { selector: WatchSelector::Namespace(id(0).namespace, Held::new()), ..follow(0, scope) }
-}
-
 fn documents(events: &[Event]) -> Vec<&Arc<Resolved>> {
     let states = events.iter().flat_map(|event| match event {
         Event::Snapshot { states, .. } | Event::Update { states, .. } => states.as_slice(),
@@ -427,18 +411,22 @@ fn a_document_is_made_and_encoded_once_for_a_target_and_commit_however_many_watc
             let documents = documents(&events);
             assert_eq!(documents.len(), clients.len());
             let mut encodings = 0;
-            let frames: Vec<_> = documents
-                .iter()
-                .map(|document| {
-                    document.encoded(Encoding::UpdateFrame, Format::Json, || {
-                        encodings += 1;
-                        document.content.as_str().to_owned().into()
-                    })
-                })
-                .collect();
+            let mut encode = |document: &Resolved| {
+                encodings += 1;
+                document.content.as_str().to_owned().into()
+            };
+            let encoded =
+                documents.iter().map(|document| document.encoded(Format::Json, || encode(document)));
+            let encoded: Vec<_> = encoded.collect();
             assert_eq!(encodings, 1);
             assert!(documents.iter().all(|document| Arc::ptr_eq(document, documents[0])));
-            assert!(frames.iter().all(|frame| frame.as_ptr() == frames[0].as_ptr()));
+            assert!(encoded.iter().all(|bytes| bytes.as_ptr() == encoded[0].as_ptr()));
+            let shared = events.iter().filter_map(|event| match event {
+                Event::Changed { shared, .. } => Some(shared),
+                Event::Snapshot { .. } | Event::Update { .. } | Event::Progress { .. } => None,
+            });
+            let shared: Vec<_> = shared.collect();
+            assert!(shared.windows(2).all(|pair| Arc::ptr_eq(pair[0], pair[1])), "one message for all streams");
         }
     }
 }

@@ -30,6 +30,8 @@ enum Step {
     /// From now on a client may see what one of `sights` may.
     SeeAs(usize, usize),
     RequestProgress(usize),
+    /// A client loses its stream, and opens another one from where it is.
+    Resume(usize),
     Drop(usize),
 }
 
@@ -52,6 +54,10 @@ impl Step {
                 clients[at].next_sight = Some(sights()[sight].clone());
                 clients[at].poll(world);
             }
+            Step::Resume(at) if !clients.is_empty() => {
+                let at = at % clients.len();
+                clients[at].resume(world);
+            }
             Step::RequestProgress(at) if !clients.is_empty() => {
                 let at = at % clients.len();
                 let watch_id = clients[at].stream.watch_id();
@@ -60,7 +66,7 @@ impl Step {
             Step::Drop(at) if !clients.is_empty() => {
                 clients.swap_remove(at % clients.len());
             }
-            Step::Poll(_) | Step::SeeAs(..) | Step::RequestProgress(_) | Step::Drop(_) => {}
+            Step::Poll(_) | Step::SeeAs(..) | Step::Resume(_) | Step::RequestProgress(_) | Step::Drop(_) => {}
         }
     }
 }
@@ -71,14 +77,20 @@ fn plain_step() -> impl Strategy<Value = Step> {
     let content = prop_oneof![4 => (0_u8..5).prop_map(|number| Some(content(number))), 1 => Just(None)];
     let change = (0..CONFIGS.len(), (kind, 0..SCOPES.len()), content)
         .prop_map(|(config, (kind, scope), content)| (config, key(kind, scope), content));
+    let defaults = prop_oneof![3 => (0_u8..5).prop_map(|number| Some(schema(number))), 1 => Just(None)];
+    let governing = (0..CONFIGS.len(), defaults).prop_map(|(config, schema)| {
+        Step::Commit(vec![(CONFIGS.len() + config, key(LayerKind::Base, 0), schema)])
+    });
     let config = prop_oneof![3 => (0..CONFIGS.len()).prop_map(Some), 1 => Just(None)];
     let targets = prop::collection::vec((config, 0..SCOPES.len(), 0..VIEWS.len()), 1..5);
     prop_oneof![
         6 => prop::collection::vec(change, 1..4).prop_map(Step::Commit),
+        1 => governing,
         2 => (targets, any::<bool>()).prop_map(|(targets, holds)| Step::Subscribe(targets, holds)),
         6 => any::<usize>().prop_map(Step::Poll),
         1 => (any::<usize>(), 0..sights().len()).prop_map(|(at, sight)| Step::SeeAs(at, sight)),
         1 => any::<usize>().prop_map(Step::RequestProgress),
+        1 => any::<usize>().prop_map(Step::Resume),
         1 => any::<usize>().prop_map(Step::Drop),
     ]
 }
