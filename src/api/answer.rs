@@ -18,6 +18,7 @@ use tonic::metadata::GRPC_CONTENT_TYPE;
 
 use super::audited::Audited;
 use super::codec::Encoded;
+use super::framed::EPOCH;
 use super::status::{broken, too_late};
 use super::streams::{ChangesStream, WatchStream};
 
@@ -28,7 +29,11 @@ pub enum Answer {
 }
 
 /// It can be dropped at any time: then the call has been cancelled.
-pub struct Later(Pin<Box<dyn Future<Output = Response<Reply>> + Send>>);
+pub struct Later {
+    answer: Pin<Box<dyn Future<Output = Response<Reply>> + Send>>,
+    /// What the response says of the history of the store.
+    epoch: Option<HeaderValue>,
+}
 
 /// The body of a response.
 #[derive(Default)]
@@ -73,7 +78,7 @@ impl Reply {
 
 impl Answer {
     pub fn later(answer: impl Future<Output = Response<Reply>> + Send + 'static) -> Answer {
-        Answer::Later(Later(Box::pin(answer)))
+        Answer::Later(Later { answer: Box::pin(answer), epoch: None })
     }
 
     /// Made in a task of its own: a long piece of work holds up no other call of its connection.
@@ -93,6 +98,17 @@ impl Answer {
         }
     }
 
+    /// The same, with the history of the store in its metadata.
+    pub fn in_epoch(self, epoch: &HeaderValue) -> Answer {
+        match self {
+            Answer::Now(mut response) => {
+                response.headers_mut().insert(&EPOCH, epoch.clone());
+                Answer::Now(response)
+            }
+            Answer::Later(later) => Answer::Later(Later { epoch: Some(epoch.clone()), ..later }),
+        }
+    }
+
     /// The response, whenever it is there.
     pub async fn response(self) -> Response<Reply> {
         match self {
@@ -106,7 +122,11 @@ impl Future for Later {
     type Output = Response<Reply>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Response<Reply>> {
-        self.0.poll_unpin(context)
+        let mut response = ready!(self.answer.poll_unpin(context));
+        if let Some(epoch) = self.epoch.take() {
+            response.headers_mut().insert(&EPOCH, epoch);
+        }
+        Poll::Ready(response)
     }
 }
 

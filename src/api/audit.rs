@@ -20,8 +20,9 @@ use tonic::{Request, Response, Status};
 
 use crate::audit;
 use crate::auth::{Resource, Verb};
+use crate::engine::watch::ResumeToken;
 use crate::engine::{Error, Limit, RETRY_AFTER};
-use crate::model::{Revision, Timestamp};
+use crate::model::{Epoch, Revision, Timestamp};
 use crate::proto::v1::audit_service_stream_response::Event;
 use crate::proto::v1::*;
 
@@ -68,8 +69,21 @@ impl AuditService for Api {
             found: STREAMS_MAX,
             limit: STREAMS_MAX,
         })?;
-        let trail = self.trail_from(request.from_revision, request.from_sequence, from_time).await?;
+        let is_free = request.from_revision == 0 && request.from_sequence == 0 && from_time.is_none();
+        let (revision, sequence) = match request.resume_token.as_str() {
+            "" => (request.from_revision, request.from_sequence),
+            _ if !is_free => {
+                return Err(request::invalid(
+                    "resume_token",
+                    "cannot be set together with another beginning",
+                )
+                .into());
+            }
+            token => resumed(token, self.engine.epoch())?,
+        };
+        let trail = self.trail_from(revision, sequence, from_time).await?;
         let following = Following {
+            epoch: self.engine.epoch(),
             trail,
             filter,
             from_time,
@@ -112,6 +126,15 @@ impl AuditService for Api {
     }
 }
 
+/// The revision and the sequence that come after a resume token: that of a stream of commits, and the sequence.
+fn resumed(token: &str, epoch: Epoch) -> Result<(u64, u64), Error> {
+    let damaged = || request::invalid("resume_token", "is not one that this stream gave");
+    let (token, sequence) = token.rsplit_once('.').ok_or_else(damaged)?;
+    let sequence = u64::from_str_radix(sequence, 16).map_err(|_| damaged())?;
+    let revision = request::resume_token("resume_token", token)?.revision_in(epoch)?;
+    Ok((revision.next().0, sequence.saturating_add(1)))
+}
+
 impl Api {
     async fn trail_from(
         &self,
@@ -149,6 +172,7 @@ impl Api {
 
 /// A stream of the audit trail.
 struct Following {
+    epoch: Epoch,
     trail: Trail,
     filter: Filter,
     from_time: Option<Timestamp>,
@@ -222,6 +246,7 @@ impl Following {
     fn response(&mut self, event: Event) -> AuditServiceStreamResponse {
         self.progress_at = Instant::now() + self.progress_interval;
         let (revision, sequence) = self.trail.told();
-        AuditServiceStreamResponse { revision: revision.0, sequence, event: Some(event) }
+        let resume_token = format!("{}.{sequence:x}", ResumeToken { epoch: self.epoch, revision });
+        AuditServiceStreamResponse { revision: revision.0, sequence, event: Some(event), resume_token }
     }
 }

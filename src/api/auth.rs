@@ -85,7 +85,9 @@ impl AuthService for Api {
         let (access, mut request) = entered(request);
         let page_token = std::mem::take(&mut request.page_token);
         let binding = request.encode_to_vec();
-        let after = page::cursor(&binding, &page_token)?.map(|cursor| place(&cursor)).transpose()?;
+        let after = page::cursor(&binding, self.engine.epoch(), &page_token)?
+            .map(|cursor| place(&cursor))
+            .transpose()?;
         let size = request::page_size(request.page_size, self.engine.limits().page_size_max)?;
         administrates(&access)?;
         let state = self.engine.state();
@@ -104,7 +106,9 @@ impl AuthService for Api {
         let mut left = listed.iter().filter(is_asked_for).peekable();
         let page: Vec<&Listed<'_>> = left.by_ref().take(size).collect();
         let next_page_token = match (left.peek(), page.last()) {
-            (Some(_), Some(last)) => page::token(&binding, &format!("{}:{}", last.record.created.0, last.id)),
+            (Some(_), Some(last)) => {
+                page::token(&binding, self.engine.epoch(), &format!("{}:{}", last.record.created.0, last.id))
+            }
             (Some(_) | None, _) => String::new(),
         };
         Ok(Response::new(ListTokensResponse {

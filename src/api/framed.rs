@@ -26,6 +26,7 @@ use super::answer::{Again, Answer, Reply, response};
 use super::audited::{audited, ended, refused};
 use super::codec::{Encoded, FRAME_HEAD_BYTES};
 use super::context::CallContext;
+use super::convert::request::invalid;
 use super::deadline::{deadline, wait_max};
 use super::guard::{Admission, asks_for_masks, shown};
 use super::peer::Peer;
@@ -39,12 +40,15 @@ use super::status::Unreadable;
 use super::transport::Contract;
 use super::unread::Unread;
 use crate::auth::Access;
-use crate::engine::Stages;
+use crate::engine::{Error, Stages};
+use crate::model::Epoch;
 
 /// What the paths of all calls begin with, and of those that are answered here, up to their names.
 const PACKAGE: &str = "/confwatch.v1.";
 const PREFIX: &str = "/confwatch.v1.ConfigService/";
 static ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
+/// Metadata of every response: of which history of the store it is. Of a request: of which history its revisions and versions are.
+pub static EPOCH: HeaderName = HeaderName::from_static("confwatch-epoch");
 
 /// `ConfigService`, for any server of HTTP/2. Clones share the engine.
 #[derive(Clone)]
@@ -57,6 +61,7 @@ pub struct Calls {
     audit: Contract<AuditServiceServer<Api>>,
     request_bytes_max: usize,
     too_large: Arc<AtomicU64>,
+    epoch: HeaderValue,
 }
 
 /// The body of a request, as servers of HTTP/2 have it.
@@ -88,6 +93,7 @@ impl Calls {
             .max_encoding_message_size(usize::MAX);
         let secrets = SecretServiceServer::new(api.clone()).max_decoding_message_size(request_bytes_max);
         let audit = AuditServiceServer::new(api.clone()).max_decoding_message_size(request_bytes_max);
+        let epoch = api.engine.epoch().to_string().try_into().expect("hex digits are a header value");
         Calls {
             api,
             generated: Contract::new(generated, request_bytes_max, &too_large),
@@ -97,6 +103,7 @@ impl Calls {
             audit: Contract::new(audit, request_bytes_max, &too_large),
             request_bytes_max,
             too_large,
+            epoch,
         }
     }
 
@@ -111,6 +118,10 @@ impl Calls {
         if let Some(refused) = refusal(&request) {
             return Answer::Now(refused);
         }
+        self.answered(request).in_epoch(&self.epoch)
+    }
+
+    fn answered<B: RequestBody>(&self, request: Request<B>) -> Answer {
         let deadline = deadline(request.headers());
         let answer = match self.api.guard.admit(request.headers(), request.extensions()) {
             Admission::Now(Ok(access)) => self.admitted(request, access),
@@ -141,6 +152,9 @@ impl Calls {
             true => access.masking_secrets(),
             false => access,
         };
+        if let Some(of) = request.headers().get(&EPOCH).filter(|of| **of != self.epoch) {
+            return Answer::Now(other_epoch(of, self.api.engine.epoch()).into_http());
+        }
         let (head, mut rest) = request.into_parts();
         // They are few: the generated server will do.
         match service_of(head.uri.path()) {
@@ -390,6 +404,16 @@ fn refusal<B>(request: &Request<B>) -> Option<Response<Reply>> {
     let mut refused = Status::from(Unreadable::NotGrpc).into_http();
     *refused.status_mut() = status;
     Some(refused)
+}
+
+/// The refusal of a request whose revisions and versions are of another history of the store.
+fn other_epoch(asked: &HeaderValue, store: Epoch) -> Status {
+    let is_hex = |text: &&str| text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let digits = asked.to_str().ok().filter(is_hex);
+    match digits.and_then(|digits| u64::from_str_radix(digits, 16).ok()) {
+        Some(asked) => Error::OtherEpoch { asked: Epoch(asked), store }.into(),
+        None => invalid(EPOCH.as_str(), "must be the 16 hex digits that a response had").into(),
+    }
 }
 
 fn is_plain(head: &Parts) -> bool {

@@ -1,33 +1,37 @@
-//! Page tokens: where a list goes on, bound to the request that it belongs to.
+//! Page tokens: where a list goes on, bound to the request and to the history of the store that it belongs to.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::engine::Error;
-use crate::model::Digest;
+use crate::model::{Digest, Epoch};
 
-/// Bytes of the digest of the request that a token begins with.
+/// Bytes of the digest of the request that a token begins with. The epoch follows.
 const BINDING_BYTES: usize = 8;
+const EPOCH_BYTES: usize = 8;
 
 /// The token for what follows `cursor` in the list that `request` (without its token) asks for.
-pub fn token(request: &[u8], cursor: &str) -> String {
+pub fn token(request: &[u8], epoch: Epoch, cursor: &str) -> String {
     let binding = &Digest::of(request).0[..BINDING_BYTES];
-    URL_SAFE_NO_PAD.encode([binding, cursor.as_bytes()].concat())
+    URL_SAFE_NO_PAD.encode([binding, &epoch.0.to_be_bytes(), cursor.as_bytes()].concat())
 }
 
-/// The cursor in a token. `None` for the first page; an error if the token is not one for this request.
-pub fn cursor(request: &[u8], token: &str) -> Result<Option<String>, Error> {
+/// The cursor in a token. `None` for the first page; an error if the token is not one for this request, or of another history.
+pub fn cursor(request: &[u8], epoch: Epoch, token: &str) -> Result<Option<String>, Error> {
     if token.is_empty() {
         return Ok(None);
     }
     let read = || {
         let bytes = URL_SAFE_NO_PAD.decode(token).ok()?;
-        let (binding, cursor) = bytes.split_at_checked(BINDING_BYTES)?;
+        let (binding, rest) = bytes.split_at_checked(BINDING_BYTES)?;
+        let (of, cursor) = rest.split_at_checked(EPOCH_BYTES)?;
         let ours = binding == &Digest::of(request).0[..BINDING_BYTES];
-        ours.then(|| String::from_utf8(cursor.to_vec()).ok())?
+        let of = Epoch(u64::from_be_bytes(of.try_into().ok()?));
+        ours.then(|| Some((of, String::from_utf8(cursor.to_vec()).ok()?)))?
     };
     match read() {
-        Some(cursor) => Ok(Some(cursor)),
+        Some((of, cursor)) if of == epoch => Ok(Some(cursor)),
+        Some((of, _)) => Err(Error::OtherEpoch { asked: of, store: epoch }),
         None => Err(Error::Invalid {
             field: "page_token".into(),
             message: "is not one that this list gave for this request".into(),
@@ -40,14 +44,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_is_good_for_its_own_list_only() {
-        let ours = token(b"list payments", "checkout");
-        assert_eq!(cursor(b"list payments", &ours).expect("ours"), Some("checkout".into()));
-        assert_eq!(cursor(b"list payments", "").expect("the first page"), None);
+    fn a_token_is_good_for_its_own_list_and_history_only() {
+        let ours = token(b"list payments", Epoch(7), "checkout");
+        assert_eq!(cursor(b"list payments", Epoch(7), &ours).expect("ours"), Some("checkout".into()));
+        assert_eq!(cursor(b"list payments", Epoch(7), "").expect("the first page"), None);
         for (request, token) in
             [(&b"list shipping"[..], &*ours), (b"list payments", "x"), (b"list payments", "!!")]
         {
-            assert!(cursor(request, token).is_err());
+            assert!(matches!(cursor(request, Epoch(7), token), Err(Error::Invalid { .. })));
         }
+        assert!(matches!(
+            cursor(b"list payments", Epoch(8), &ours),
+            Err(Error::OtherEpoch { asked: Epoch(7), store: Epoch(8) })
+        ));
     }
 }

@@ -154,7 +154,9 @@ impl Api {
         let viewer = Viewer::new(sight.clone());
         let page_token = std::mem::take(&mut request.page_token);
         let binding = request.encode_to_vec();
-        let cursor = page::cursor(&binding, &page_token)?.map(|cursor| config_cursor(&cursor)).transpose()?;
+        let cursor = page::cursor(&binding, self.engine.epoch(), &page_token)?
+            .map(|cursor| config_cursor(&cursor))
+            .transpose()?;
         let size = request::page_size(request.page_size, self.engine.limits().page_size_max)?;
         let namespace = match request.namespace.as_str() {
             "" => None,
@@ -172,7 +174,9 @@ impl Api {
         let mut last: Option<&ConfigId> = None;
         for config in listed {
             if configs.len() == size || bytes > PAGE_BYTES_MAX {
-                next = last.map(|id| page::token(&binding, &id.to_string())).unwrap_or_default();
+                next = last
+                    .map(|id| page::token(&binding, self.engine.epoch(), &id.to_string()))
+                    .unwrap_or_default();
                 break;
             }
             let mut message = config_message(&self.engine.shown(&state, config, &viewer));
@@ -211,7 +215,7 @@ impl Api {
     ) -> Result<v1::ListVersionsResponse, Status> {
         let page_token = std::mem::take(&mut request.page_token);
         let binding = request.encode_to_vec();
-        let cursor = page::cursor(&binding, &page_token)?;
+        let cursor = page::cursor(&binding, self.engine.epoch(), &page_token)?;
         let size = request::page_size(request.page_size, self.engine.limits().page_size_max)?;
         let scope = request.scope.as_ref().map(|text| request::scope("", text)).transpose()?;
         let id = request::config_id("", &request.namespace, &request.config)?;
@@ -270,7 +274,7 @@ impl Api {
             }
         }
         let next_page_token = match more && before > Version(1) {
-            true => page::token(&binding, &before.to_string()),
+            true => page::token(&binding, self.engine.epoch(), &before.to_string()),
             false => String::new(),
         };
         fitting(v1::ListVersionsResponse { versions, next_page_token, store_revision: state.revision.0 })

@@ -112,7 +112,7 @@ impl SchemaService for Api {
         let sight = access.sight();
         let page_token = std::mem::take(&mut request.page_token);
         let binding = request.encode_to_vec();
-        let cursor = page::cursor(&binding, &page_token)?;
+        let cursor = page::cursor(&binding, self.engine.epoch(), &page_token)?;
         let size = request::page_size(request.page_size, self.engine.limits().page_size_max)?;
         let namespace = request::namespace("namespace", &request.namespace)?;
         let state = self.engine.state();
@@ -124,8 +124,10 @@ impl SchemaService for Api {
         let mut next_page_token = String::new();
         for (name, config) in schemas.filter(|(name, _)| after(name.as_str())) {
             if page.len() == size {
-                next_page_token =
-                    page.last().map(|last| page::token(&binding, &last.config)).unwrap_or_default();
+                next_page_token = page
+                    .last()
+                    .map(|last| page::token(&binding, self.engine.epoch(), &last.config))
+                    .unwrap_or_default();
                 break;
             }
             let governed = ConfigId { namespace: namespace.clone(), config: name };

@@ -177,6 +177,9 @@ impl From<Error> for Status {
             Error::RevisionInFuture { store, .. } => {
                 Told::new(Code::OutOfRange, "REVISION_IN_FUTURE").with("store_revision", store)
             }
+            Error::OtherEpoch { store, .. } => {
+                Told::new(Code::OutOfRange, "EPOCH_MISMATCH").with("epoch", store)
+            }
             Error::RevisionNotReached { reached, .. } => {
                 Told::new(Code::DeadlineExceeded, "REVISION_NOT_REACHED").with("store_revision", reached)
             }

@@ -62,7 +62,7 @@ impl Api {
         if watched.is_some() {
             subscription.set_owner(access.caller().shared_actor().clone());
         }
-        let epoch = self.engine.state().epoch;
+        let epoch = self.engine.epoch();
         Ok(WatchStream { epoch, subscription, id_is_told: false, watched })
     }
 
@@ -76,11 +76,12 @@ impl Api {
             true => self.viewer(access),
             false => Viewer::new(access.sight()),
         };
-        let options = request::stream_changes(viewer, request)?;
+        let options = request::stream_changes(viewer, self.engine.epoch(), request)?;
         let filter = options.filter.clone();
         may_follow(access, filter.as_ref())?;
         let changes = self.engine.changes(options)?;
-        let responses = ChangesResponses::new(changes, request.include_content, standing, filter);
+        let epoch = self.engine.epoch();
+        let responses = ChangesResponses::new(epoch, changes, request.include_content, standing, filter);
         Ok(Box::pin(responses.into_stream()))
     }
 }
@@ -212,6 +213,7 @@ fn state_message(state: &TargetState) -> Vec<Bytes> {
 
 /// The messages of a stream of commits.
 struct ChangesResponses {
+    epoch: Epoch,
     changes: Changes,
     include_content: bool,
     standing: Standing,
@@ -223,12 +225,13 @@ struct ChangesResponses {
 
 impl ChangesResponses {
     fn new(
+        epoch: Epoch,
         changes: Changes,
         include_content: bool,
         standing: Standing,
         filter: Option<(Namespace, Option<ConfigName>)>,
     ) -> ChangesResponses {
-        ChangesResponses { changes, include_content, standing, filter, telling: None }
+        ChangesResponses { epoch, changes, include_content, standing, filter, telling: None }
     }
 
     fn into_stream(self) -> impl Stream<Item = Result<v1::StreamChangesResponse, Status>> {
@@ -256,7 +259,7 @@ impl ChangesResponses {
             match event {
                 ChangeEvent::Progress(revision) => {
                     let event = Some(v1::stream_changes_response::Event::Progress(v1::Progress {}));
-                    return Ok(v1::StreamChangesResponse { revision: revision.0, more: false, event });
+                    return Ok(self.response(revision, false, event));
                 }
                 ChangeEvent::Commit(mut sealed) => {
                     let changes = split(std::mem::take(&mut sealed.commit.changes), self.include_content);
@@ -267,12 +270,22 @@ impl ChangesResponses {
         let (sealed, mut left) = self.telling.take().expect("a commit was just put there");
         let part = self.part_of(&mut left);
         let commit = commit_message(&sealed, &part, self.include_content);
-        let (revision, more) = (sealed.commit.revision.0, !left.as_slice().is_empty());
+        let (revision, more) = (sealed.commit.revision, !left.as_slice().is_empty());
         if more {
             self.telling = Some((sealed, left));
         }
         let event = Some(v1::stream_changes_response::Event::Commit(commit));
-        Ok(v1::StreamChangesResponse { revision, more, event })
+        Ok(self.response(revision, more, event))
+    }
+
+    fn response(
+        &self,
+        revision: Revision,
+        more: bool,
+        event: Option<v1::stream_changes_response::Event>,
+    ) -> v1::StreamChangesResponse {
+        let resume_token = if more { String::new() } else { resume_token(self.epoch, revision) };
+        v1::StreamChangesResponse { revision: revision.0, more, event, resume_token }
     }
 
     /// As many changes as fit a message.

@@ -212,8 +212,8 @@ async fn follow(args: FollowArgs, session: &Session) -> Outcome {
                 }
                 Err(error) => return Err(error.into()),
             };
-            request.from_revision = message.revision + 1;
-            request.from_sequence = message.sequence + 1;
+            request.from_time = None;
+            request.resume_token = message.resume_token;
             if let Some(Event::Gap(gap)) = &message.event {
                 session.output.warning(&gap_text(gap));
             }

@@ -55,7 +55,7 @@ async fn follow(args: ChangesArgs, session: &Session) -> Outcome {
         namespace: namespace.into(),
         config: config.into(),
         include_content: args.content,
-        progress_interval: None,
+        ..Default::default()
     };
     let mut left = args.count.unwrap_or(u64::MAX);
     if request.from_revision == 0 {
@@ -86,7 +86,11 @@ async fn follow(args: ChangesArgs, session: &Session) -> Outcome {
         if left == 0 {
             return Ok(Exit::Done);
         }
-        request.from_revision = stream.next_revision();
+        // Until something came, the stream begins where it was to begin.
+        if !stream.resume_token().is_empty() {
+            stream.resume_token().clone_into(&mut request.resume_token);
+            request.from_revision = 0;
+        }
         stream = resume(&request, session).await?;
     }
 }

@@ -11,6 +11,7 @@ use crate::proto::v1::{Commit, StreamChangesResponse};
 pub struct ChangeStream {
     messages: Streaming<StreamChangesResponse>,
     next_revision: u64,
+    resume_token: String,
     parts: Option<Commit>,
 }
 
@@ -25,10 +26,15 @@ pub enum ChangeEvent {
 
 impl ChangeStream {
     pub(super) fn new(messages: Streaming<StreamChangesResponse>, from_revision: u64) -> ChangeStream {
-        ChangeStream { messages, next_revision: from_revision, parts: None }
+        ChangeStream { messages, next_revision: from_revision, resume_token: String::new(), parts: None }
     }
 
-    /// Where to resume when the stream has ended. 0 as long as nothing came of a stream that was to start now.
+    /// Where to resume when the stream has ended: for `StreamChangesRequest.resume_token`. Empty as long as nothing came.
+    pub fn resume_token(&self) -> &str {
+        &self.resume_token
+    }
+
+    /// The first revision that did not come. 0 as long as nothing came of a stream that was to start now.
     pub fn next_revision(&self) -> u64 {
         self.next_revision
     }
@@ -50,6 +56,7 @@ impl ChangeStream {
                 None => continue,
             };
             self.next_revision = message.revision + 1;
+            self.resume_token = message.resume_token;
             return Ok(Some(event));
         }
         Ok(None)

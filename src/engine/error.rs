@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::model::quota::Quota;
 use crate::model::text::DocumentError;
-use crate::model::{ConfigId, LayerKey, Namespace, Revision, TagName, Timestamp, Version};
+use crate::model::{ConfigId, Epoch, LayerKey, Namespace, Revision, TagName, Timestamp, Version};
 use crate::secret::{KeysError, SourceError};
 use crate::store::StoreError;
 use crate::validate::Report;
@@ -45,6 +45,10 @@ pub enum Error {
     Compacted { asked: Revision, oldest: Revision },
     #[error("revision {asked} is ahead of the store, which is at revision {store}")]
     RevisionInFuture { asked: Revision, store: Revision },
+    #[error(
+        "the position is of another history of the store, epoch {asked}; the store was restored and has epoch {store}: start afresh"
+    )]
+    OtherEpoch { asked: Epoch, store: Epoch },
     #[error("revision {asked} was not reached in time, the server is at revision {reached}")]
     RevisionNotReached { asked: Revision, reached: Revision },
     #[error("{what}: {found}, at most {limit} are allowed")]

@@ -59,7 +59,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::model::limits::Limits;
 use crate::model::quota::Quotas;
-use crate::model::{ConfigId, LayerKey, Namespace, Revision, Timestamp, Version};
+use crate::model::{ConfigId, Epoch, LayerKey, Namespace, Revision, Timestamp, Version};
 use crate::store::Store;
 use crate::supervise::{OnPanic, Supervisor};
 
@@ -267,6 +267,11 @@ impl Engine {
 
     pub fn supervisor(&self) -> &Supervisor {
         &self.supervisor
+    }
+
+    /// Which history of the store this is.
+    pub fn epoch(&self) -> Epoch {
+        self.pipeline.published().epoch
     }
 
     /// The newest durable state.

@@ -7,6 +7,7 @@ mod certificates;
 mod changes;
 mod clocks;
 mod connections;
+mod epochs;
 mod floods;
 mod frames;
 mod health;

@@ -47,7 +47,9 @@ impl Api {
     ) -> Result<AuditServiceListResponse, Status> {
         let page_token = std::mem::take(&mut request.page_token);
         let binding = request.encode_to_vec();
-        let place = page::cursor(&binding, &page_token)?.map(|cursor| place(&cursor)).transpose()?;
+        let place = page::cursor(&binding, self.engine.epoch(), &page_token)?
+            .map(|cursor| place(&cursor))
+            .transpose()?;
         let size = request::page_size(request.page_size, self.engine.limits().page_size_max)?;
         let filter = Filter::read(request.filter.unwrap_or_default())?;
         let sight = AuditSight::open(context, &filter)?;
@@ -83,7 +85,8 @@ impl Api {
         }
         let is_over = commits.read.is_over() && records.read.is_over();
         let next = format!("{}:{}", commits.read.before(), records.read.before());
-        let next_page_token = if is_over { String::new() } else { page::token(&binding, &next) };
+        let next_page_token =
+            if is_over { String::new() } else { page::token(&binding, self.engine.epoch(), &next) };
         Ok(AuditServiceListResponse { entries, next_page_token })
     }
 

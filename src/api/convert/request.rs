@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use crate::auth::Sight;
-use crate::engine::watch::{WatchOptions, WatchSelector, WatchTarget};
+use crate::engine::watch::{ResumeToken, WatchOptions, WatchSelector, WatchTarget};
 use crate::engine::{
     Action, At, Change, ChangesOptions, Error, Intent, Origin, Secrets, Target, Text, VersionOrTag, View,
     Viewer, Write,
@@ -13,8 +13,8 @@ use crate::engine::{
 use crate::model::pointer::Pointer;
 use crate::model::text::Format;
 use crate::model::{
-    Author, ConfigId, ConfigName, Digest, LayerKey, LayerKind, Namespace, Request, Revision, Scope, Source,
-    TagName, Timestamp, Version,
+    Author, ConfigId, ConfigName, Digest, Epoch, LayerKey, LayerKind, Namespace, Request, Revision, Scope,
+    Source, TagName, Timestamp, Version,
 };
 use crate::proto::v1;
 
@@ -429,15 +429,31 @@ pub fn progress_interval(interval: Option<prost_types::Duration>) -> Result<Dura
     }
 }
 
-pub fn stream_changes(viewer: Viewer, request: &v1::StreamChangesRequest) -> Result<ChangesOptions, Error> {
+/// A token that a stream gave.
+pub fn resume_token(field: &str, text: &str) -> Result<ResumeToken, Error> {
+    ResumeToken::parse(text).ok_or_else(|| invalid(field, "is not one that a stream gave"))
+}
+
+pub fn stream_changes(
+    viewer: Viewer,
+    epoch: Epoch,
+    request: &v1::StreamChangesRequest,
+) -> Result<ChangesOptions, Error> {
     let filter = match (request.namespace.as_str(), request.config.as_str()) {
         ("", "") => None,
         ("", _) => return Err(invalid("namespace", "must be set with config")),
         (text, "") => Some((namespace("namespace", text)?, None)),
         (text, config) => Some((namespace("namespace", text)?, Some(config_name("config", config)?))),
     };
+    let from = match request.resume_token.as_str() {
+        "" => (request.from_revision != 0).then_some(Revision(request.from_revision)),
+        _ if request.from_revision != 0 => {
+            return Err(invalid("resume_token", "cannot be set together with from_revision"));
+        }
+        token => Some(resume_token("resume_token", token)?.revision_in(epoch)?.next()),
+    };
     Ok(ChangesOptions {
-        from: (request.from_revision != 0).then_some(Revision(request.from_revision)),
+        from,
         filter,
         progress_interval: progress_interval(request.progress_interval)?,
         viewer,

@@ -4,6 +4,8 @@ use std::fmt;
 
 use crate::model::{Epoch, Revision};
 
+use super::super::error::Error;
+
 /// Which history, and how far the client knows it. Written as `1.<epoch>.<revision>` in hex: 1 is the format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ResumeToken {
@@ -19,6 +21,16 @@ impl ResumeToken {
             epoch: Epoch(u64::from_str_radix(epoch, 16).ok()?),
             revision: Revision(u64::from_str_radix(revision, 16).ok()?),
         })
+    }
+}
+
+impl ResumeToken {
+    /// The revision of a token of this history. `Error::OtherEpoch` if the token is of another one.
+    pub fn revision_in(self, epoch: Epoch) -> Result<Revision, Error> {
+        match self.epoch == epoch {
+            true => Ok(self.revision),
+            false => Err(Error::OtherEpoch { asked: self.epoch, store: epoch }),
+        }
     }
 }
 

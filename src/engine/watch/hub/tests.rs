@@ -426,7 +426,10 @@ fn a_document_is_made_and_encoded_once_for_a_target_and_commit_however_many_watc
                 Event::Snapshot { .. } | Event::Update { .. } | Event::Progress { .. } => None,
             });
             let shared: Vec<_> = shared.collect();
-            assert!(shared.windows(2).all(|pair| Arc::ptr_eq(pair[0], pair[1])), "one message for all streams");
+            assert!(
+                shared.windows(2).all(|pair| Arc::ptr_eq(pair[0], pair[1])),
+                "one message for all streams"
+            );
         }
     }
 }
