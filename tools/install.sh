@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what tests, lints and benchmarks need besides Rust: a Python environment in .venv, the packages of clients/node and
-# tools from npm, and etcd, which only the benchmarks need. Quick when everything is there already.
+# tools from npm, generators of code for other languages, and etcd, which only the benchmarks need. Quick when everything is there already.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -11,6 +11,15 @@ command -v python3 >/dev/null || missing+=(python3)
 python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
 command -v node >/dev/null || missing+=(nodejs)
 command -v npm >/dev/null || missing+=(npm)
+# Generators of code for other languages, which tests/contract runs.
+command -v protoc >/dev/null || missing+=(protobuf-compiler)
+command -v grpc_cpp_plugin >/dev/null || missing+=(protobuf-compiler-grpc)
+command -v grpc_java_plugin >/dev/null || missing+=(protobuf-compiler-grpc-java-plugin)
+command -v protoc-gen-go >/dev/null || missing+=(protoc-gen-go)
+command -v protoc-gen-go-grpc >/dev/null || missing+=(protoc-gen-go-grpc)
+ruby -e 'require "grpc"' 2>/dev/null || missing+=(ruby-grpc)
+command -v php >/dev/null || missing+=(php-cli)
+[ -e /usr/share/php/Google/Protobuf/autoload.php ] || [ -d /usr/share/php/Google/Protobuf ] || missing+=(php-google-protobuf)
 if [ ${#missing[@]} -gt 0 ]; then
   if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
     echo "missing: ${missing[*]} (as root on Debian this script installs them)" >&2

