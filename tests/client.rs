@@ -21,6 +21,7 @@ use tokio::sync::watch;
 use tonic::Code;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
+use tonic_types::StatusExt;
 
 /// Longer than anything here takes: a test that waits for what never comes fails rather than hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -380,7 +381,7 @@ async fn an_application_that_does_not_ask_is_told_the_last_state_only() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_that_will_never_be_served_ends_the_watcher() {
+async fn a_malformed_request_that_was_never_answered_ends_the_watcher() {
     let data = tempfile::tempdir().unwrap();
     let server = serve(data.path(), "127.0.0.1:0").await;
     let mut watcher = connect(server.address()).watch(options(&["Not A Name"]));
@@ -388,6 +389,118 @@ async fn a_request_that_will_never_be_served_ends_the_watcher() {
     assert_eq!(soon("the end", watcher.next()).await, None);
     let error = watcher.error().expect("why it ended");
     assert_eq!((error.code(), error.reason()), (Code::InvalidArgument, "INVALID_NAME"));
+    server.shutdown().await;
+}
+
+/// Answers every call on an address with the same response, without a body, as a proxy or a guard does.
+struct Refuser {
+    calls: Arc<AtomicUsize>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Refuser {
+    async fn start(
+        address: &str,
+        response: impl Fn() -> http::Response<()> + Clone + Send + 'static,
+    ) -> Refuser {
+        let listener = TcpListener::bind(address).await.unwrap();
+        let calls: Arc<AtomicUsize> = Arc::default();
+        let counted = calls.clone();
+        let task = tokio::spawn(async move {
+            let mut connections = tokio::task::JoinSet::new();
+            while let Ok((connection, _)) = listener.accept().await {
+                let (counted, response) = (counted.clone(), response.clone());
+                connections.spawn(async move {
+                    let Ok(mut connection) = h2::server::handshake(connection).await else { return };
+                    while let Some(Ok((_, mut respond))) = connection.accept().await {
+                        counted.fetch_add(1, Ordering::SeqCst);
+                        let _ = respond.send_response(response(), true);
+                    }
+                });
+            }
+        });
+        Refuser { calls, task }
+    }
+
+    async fn until_called(&self, calls: usize) {
+        let called = async {
+            while self.calls.load(Ordering::SeqCst) < calls {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        soon("calls", called).await;
+    }
+
+    async fn stop(self) {
+        self.task.abort();
+        let _ = self.task.await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_proxy_says_is_retried_as_if_the_server_were_not_there() {
+    for status in [404, 401, 403] {
+        let data = tempfile::tempdir().unwrap();
+        let server = serve(data.path(), "127.0.0.1:0").await;
+        let address = server.address().to_string();
+        let client = connect(&address);
+        set(&client, "a", r#"{"x":1}"#).await;
+        let mut watcher = client.watch(options(&["a"]));
+        assert!(matches!(news(&mut watcher).await, Event::Snapshot { .. }));
+        server.shutdown().await;
+        let proxy = Refuser::start(&address, move || {
+            http::Response::builder().status(status).body(()).expect("a response")
+        });
+        let proxy = proxy.await;
+        proxy.until_called(3).await;
+        until(&watcher, WatchState::Stale).await;
+        let error = watcher.error().expect("why there is no stream");
+        assert!(!error.is_from_server() && error.is_retryable(), "{error:?}");
+        assert_eq!(watcher.documents().len(), 1, "the last good document stays");
+        proxy.stop().await;
+        let server = serve(data.path(), &address).await;
+        until(&watcher, WatchState::Ready).await;
+        assert!(watcher.error().is_none());
+        server.shutdown().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_denial_is_an_error_that_the_watcher_outlives() {
+    let data = tempfile::tempdir().unwrap();
+    let server = serve(data.path(), "127.0.0.1:0").await;
+    let address = server.address().to_string();
+    let client = connect(&address);
+    set(&client, "a", r#"{"x":1}"#).await;
+    let impatient = WatchOptions { refused_pause: Duration::from_millis(20), ..options(&["a"]) };
+    let mut watcher = client.watch(impatient);
+    assert!(matches!(news(&mut watcher).await, Event::Snapshot { .. }));
+    assert_eq!(news(&mut watcher).await, Event::StateChanged(WatchState::Ready));
+    server.shutdown().await;
+    // As while somebody has stored a policy that is wrong.
+    let guard = Refuser::start(&address, || {
+        let mut details = tonic_types::ErrorDetails::new();
+        details.set_error_info("PERMISSION_DENIED", "confwatch", std::collections::HashMap::new());
+        let denied = tonic::Status::with_error_details(Code::PermissionDenied, "denied", details);
+        denied.into_http::<()>()
+    });
+    let guard = guard.await;
+    guard.until_called(3).await;
+    until(&watcher, WatchState::Error).await;
+    assert_eq!(watcher.error().expect("why").reason(), "PERMISSION_DENIED");
+    assert_eq!(watcher.documents().len(), 1, "the last good document stays");
+    guard.stop().await;
+    let server = serve(data.path(), &address).await;
+    until(&watcher, WatchState::Ready).await;
+    set(&connect(&address), "a", r#"{"x":2}"#).await;
+    let update = async {
+        loop {
+            if let Event::Update { changed, .. } = news(&mut watcher).await {
+                return changed;
+            }
+        }
+    };
+    assert_eq!(soon("an update", update).await.len(), 1);
     server.shutdown().await;
 }
 

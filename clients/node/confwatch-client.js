@@ -20,6 +20,9 @@ const definition = protoLoader.loadSync("confwatch/v1/config_service.proto", {
 });
 const { ConfigService } = grpc.loadPackageDefinition(definition).confwatch.v1;
 
+/** What the service has, for servers of tests. */
+export const { service } = ConfigService;
+
 const CHANNEL_OPTIONS = {
   // Finds a dead connection within 30 s. The server takes pings every 10 s or slower.
   "grpc.keepalive_time_ms": 20_000,
@@ -34,15 +37,21 @@ const PROGRESS_MS = 10_000;
 const BACKOFF_MIN_MS = 100;
 const BACKOFF_MAX_MS = 10_000;
 
-// The same request would fail again: the caller has to do something first.
-const FINAL_CODES = new Set([
+// If the server itself says so, somebody has to do something first: the watch asks again, but slowly.
+const SLOW_CODES = new Set([
   grpc.status.INVALID_ARGUMENT,
   grpc.status.PERMISSION_DENIED,
   grpc.status.UNAUTHENTICATED,
   grpc.status.UNIMPLEMENTED,
 ]);
+const SLOW_MS = 10_000;
 
-/** An error of the server: a code, a reason to act on, and what belongs to it. */
+const DOMAIN = "confwatch";
+
+/**
+ * A call that failed: a code, and if the server itself said so, a reason to act on, and what belongs to it. Without a reason the error is of a
+ * proxy, or of the connection: treat it as UNAVAILABLE, whatever its code.
+ */
 export class ConfwatchError extends Error {
   constructor(error) {
     super(`${grpc.status[error.code]}: ${error.details}`);
@@ -51,7 +60,7 @@ export class ConfwatchError extends Error {
     this.metadata = {};
     const [bytes] = error.metadata?.get("grpc-status-details-bin") ?? [];
     for (const { type, value } of bytes ? details(bytes) : []) {
-      if (type === "google.rpc.ErrorInfo") {
+      if (type === "google.rpc.ErrorInfo" && value.domain === DOMAIN) {
         this.reason = value.reason;
         this.metadata = value.metadata;
       } else if (type === "google.rpc.RetryInfo") {
@@ -112,13 +121,15 @@ export class ConfwatchClient {
   /**
    * Follows targets through restarts of the server, for ever, or until the signal aborts. Yields for each thing that happens
    * { revision, documents, changed, snapshot, reset }: `documents` maps keys (see `keyOf`) to all that is held now, `changed`
-   * is the set of keys whose documents came or went. All of it belongs together. Throws ConfwatchError only where calling
-   * again cannot help.
+   * is the set of keys whose documents came or went. All of it belongs together. No error ends it: it keeps the last documents, calls
+   * `onError` with each ConfwatchError, and asks again. Only a request that the server finds malformed, before it ever answered it, is
+   * thrown: that is a mistake of the program.
    */
-  async *watch(targets, { signal } = {}) {
+  async *watch(targets, { signal, onError = () => {}, slowMs = SLOW_MS } = {}) {
     let held = new Map();
     let resumeToken = "";
     let failures = 0;
+    let answered = false;
     while (!signal?.aborted) {
       const stream = this.#service.Watch(watchRequest(targets, held, resumeToken, this.#clientId), this.#metadata);
       const cancel = () => stream.cancel();
@@ -136,6 +147,7 @@ export class ConfwatchClient {
         for await (const response of stream) {
           listen();
           failures = 0;
+          answered = true;
           const part = response.snapshot ?? response.update;
           if (part) {
             states.push(...part.states);
@@ -158,8 +170,12 @@ export class ConfwatchClient {
       } catch (cause) {
         if (cause.code === undefined) throw cause;
         const error = new ConfwatchError(cause);
-        if (FINAL_CODES.has(error.code)) throw error;
-        waitMs = error.retryMs ?? backoffMs(++failures);
+        const isOfServer = error.reason !== "";
+        if (isOfServer && error.code === grpc.status.INVALID_ARGUMENT && !answered) throw error;
+        if (!signal?.aborted) onError(error);
+        waitMs = isOfServer && SLOW_CODES.has(error.code)
+          ? slowMs * (1 + Math.random())
+          : (error.retryMs ?? backoffMs(++failures));
       } finally {
         clearTimeout(patience);
         signal?.removeEventListener("abort", cancel);

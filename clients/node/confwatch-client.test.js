@@ -7,6 +7,7 @@ import { spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
+import http2 from "node:http2";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -14,7 +15,7 @@ import { describe, test } from "node:test";
 
 import grpc from "@grpc/grpc-js";
 
-import { ConfwatchClient, ConfwatchError, keyOf } from "./confwatch-client.js";
+import { ConfwatchClient, ConfwatchError, keyOf, service } from "./confwatch-client.js";
 
 const { CONFWATCH_SERVER, CONFWATCH_BIN } = process.env;
 const LIMITS = { timeout: 120_000 };
@@ -146,6 +147,84 @@ describe("calls", { skip: CONFWATCH_SERVER ? false : "CONFWATCH_SERVER is not se
     const { client } = setUp(t);
     const error = await refused(follow(t, client, [{ namespace: "NOT A NAME", config: "x", scope: "/" }]).next());
     assert.equal(error.code, grpc.status.INVALID_ARGUMENT);
+  });
+});
+
+describe("endings", LIMITS, () => {
+  for (const status of [401, 403, 404]) {
+    test(`a proxy that answers ${status} is asked again`, { skip: !CONFWATCH_BIN }, async (t) => {
+      const directory = await mkdtemp(join(tmpdir(), "confwatch-"));
+      t.after(() => rm(directory, { recursive: true, force: true }));
+      let server = await serve(directory, "127.0.0.1:0");
+      t.after(() => stop(server, "SIGKILL"));
+      const target = { namespace: "shop", config: "checkout", scope: "/" };
+      const writer = new ConfwatchClient(server.address);
+      await writer.replace(target, { max: 10 });
+      writer.close();
+      await stop(server, "SIGTERM");
+
+      const sessions = new Set();
+      const proxy = http2.createServer();
+      proxy.on("session", (session) => sessions.add(session));
+      proxy.on("stream", (stream) => stream.respond({ ":status": status }, { endStream: true }));
+      const [host, port] = server.address.split(":");
+      proxy.listen(Number(port), host);
+      await once(proxy, "listening");
+
+      const client = new ConfwatchClient(server.address);
+      t.after(() => client.close());
+      const abort = new AbortController();
+      t.after(() => abort.abort());
+      const errors = [];
+      let enough;
+      const thrice = new Promise((resolve) => (enough = resolve));
+      const onError = (error) => errors.push(error) === 3 && enough();
+      const first = client.watch([target], { signal: abort.signal, onError }).next();
+      await Promise.race([thrice, first]);
+      assert.equal(errors[0].reason, "");
+      proxy.close();
+      for (const session of sessions) session.destroy();
+      server = await serve(directory, server.address);
+      assert.deepEqual((await first).value.documents.get(keyOf(target)).value, { max: 10 });
+    });
+  }
+
+  test("a denial is told and asked again slowly", async (t) => {
+    let denials = 0;
+    const details = new grpc.Metadata();
+    // google.rpc.Status{7, "denied", [Any{ErrorInfo{"PERMISSION_DENIED", "confwatch"}}]}
+    const text = (field, value) => Buffer.concat([Buffer.from([(field << 3) | 2, value.length]), Buffer.from(value)]);
+    const info = Buffer.concat([text(1, "PERMISSION_DENIED"), text(2, "confwatch")]);
+    const any = Buffer.concat([text(1, "type.googleapis.com/google.rpc.ErrorInfo"), text(2, info)]);
+    details.set("grpc-status-details-bin", Buffer.concat([Buffer.from([8, 7]), text(2, "denied"), text(3, any)]));
+    const server = new grpc.Server();
+    server.addService(service, {
+      Watch(call) {
+        if (++denials < 4) {
+          call.emit("error", { code: grpc.status.PERMISSION_DENIED, details: "denied", metadata: details });
+          return;
+        }
+        const state = { target: call.request.targets[0], state: "STATE_ABSENT" };
+        call.write({ revision: "7", resumeToken: "t", snapshot: { states: [state] } });
+        call.end();
+      },
+    });
+    const port = await new Promise((resolve, reject) =>
+      server.bindAsync("127.0.0.1:0", grpc.ServerCredentials.createInsecure(), (error, port) =>
+        error ? reject(error) : resolve(port),
+      ),
+    );
+    t.after(() => server.forceShutdown());
+    const client = new ConfwatchClient(`127.0.0.1:${port}`);
+    t.after(() => client.close());
+    const abort = new AbortController();
+    t.after(() => abort.abort());
+    const errors = [];
+    const target = { namespace: "shop", config: "checkout", scope: "/" };
+    const options = { signal: abort.signal, onError: (error) => errors.push(error.reason), slowMs: 20 };
+    const { value } = await client.watch([target], options).next();
+    assert.equal(value.revision, "7");
+    assert.deepEqual(errors, ["PERMISSION_DENIED", "PERMISSION_DENIED", "PERMISSION_DENIED"]);
   });
 });
 

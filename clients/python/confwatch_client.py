@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import random
 import threading
 import urllib.parse
@@ -22,31 +23,37 @@ CHANNEL_OPTIONS = [
     # Finds a dead connection within 30 s. The server takes pings every 10 s or slower.
     ("grpc.keepalive_time_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 10_000),
-    # The watch has a backoff of its own; the channel must not wait longer than it.
+    # The watch has a backoff of its own; the channel must not wait longer than it. Leave grpc.min_reconnect_backoff_ms alone: gRPC
+    # gives a connection that long to come about, TLS included.
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 10_000),
 ]
 
 BACKOFF_MIN_SECONDS = 0.1
 BACKOFF_MAX_SECONDS = 10.0
 
-# The same request would fail again: the caller has to do something first.
-FINAL_CODES = (
+# If the server itself says so, somebody has to do something first: the watch asks again, but slowly.
+SLOW_CODES = (
     grpc.StatusCode.INVALID_ARGUMENT,
     grpc.StatusCode.PERMISSION_DENIED,
     grpc.StatusCode.UNAUTHENTICATED,
     grpc.StatusCode.UNIMPLEMENTED,
 )
+SLOW_SECONDS = 10.0
+
+DOMAIN = "confwatch"
+
+log = logging.getLogger(__name__)
 
 
 class ConfwatchError(Exception):
-    """An error of the server: a code, a reason to act on, and what belongs to it."""
+    """A call that failed: a code, and if the server itself said so, a reason to act on, and what belongs to it."""
 
     def __init__(self, error: grpc.RpcError) -> None:
         super().__init__(f"{error.code().name}: {error.details()}")
         self.code: grpc.StatusCode = error.code()
         self.reason = ""
+        """Empty: the error is not of the server but of a proxy, or of the connection. Treat it as UNAVAILABLE, whatever its code."""
         self.metadata: dict[str, str] = {}
         self.retry_seconds: float | None = None
         self.report: document_pb2.ValidationReport | None = None
@@ -55,7 +62,7 @@ class ConfwatchError(Exception):
             info = error_details_pb2.ErrorInfo()
             retry = error_details_pb2.RetryInfo()
             report = document_pb2.ValidationReport()
-            if detail.Unpack(info):
+            if detail.Unpack(info) and info.domain == DOMAIN:
                 self.reason, self.metadata = info.reason, dict(info.metadata)
             elif detail.Unpack(retry):
                 self.retry_seconds = retry.retry_delay.ToTimedelta().total_seconds()
@@ -188,7 +195,8 @@ class ConfwatchClient:
 class Watch:
     """What a watch holds, and where it left off. Iterating yields a Batch for each thing that happens, for ever.
 
-    Raises ConfwatchError only where calling again cannot help.
+    No error ends it: it keeps the last documents, says in `error` what is wrong, and asks again. Only a request that the server finds
+    malformed, before it ever answered it, is raised as ConfwatchError: that is a mistake of the program.
     """
 
     PROGRESS_SECONDS = 10
@@ -203,6 +211,9 @@ class Watch:
         self._held: dict[Target, Document] = {}
         self._resume_token = ""
         self._failures = 0
+        self._answered = False
+        self.error: ConfwatchError | None = None
+        """Why there is no stream. None: there is one, or it ended without an error."""
 
     def close(self) -> None:
         """Ends the iteration, wherever it waits."""
@@ -222,9 +233,15 @@ class Watch:
                 wait = self._backoff()
             except grpc.RpcError as rpc_error:
                 error = ConfwatchError(rpc_error)
-                if error.code in FINAL_CODES:
+                is_of_server = bool(error.reason)
+                if is_of_server and error.code == grpc.StatusCode.INVALID_ARGUMENT and not self._answered:
                     raise error from rpc_error
-                wait = self._backoff() if error.retry_seconds is None else error.retry_seconds
+                self.error = error
+                if is_of_server and error.code in SLOW_CODES:
+                    log.error("the watch is refused, and asks again slowly: %s", error)
+                    wait = random.uniform(SLOW_SECONDS, 2 * SLOW_SECONDS)
+                else:
+                    wait = self._backoff() if error.retry_seconds is None else error.retry_seconds
             finally:
                 patience.end()
                 call.cancel()
@@ -234,7 +251,7 @@ class Watch:
         states: list[watch_pb2.TargetState] = []
         for response in call:
             patience.renew()
-            self._failures = 0
+            self._failures, self._answered, self.error = 0, True, None
             event = response.WhichOneof("event")
             if event in ("snapshot", "update"):
                 part = getattr(response, event)

@@ -9,15 +9,22 @@ import os
 import pathlib
 import queue
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import threading
+import time
 import unittest
 import uuid
+from concurrent import futures
 from typing import TextIO
+from unittest import mock
 
 import grpc
+from google.protobuf import any_pb2
+from google.rpc import error_details_pb2, status_pb2
+from grpc_status import rpc_status
 
 import generate
 
@@ -26,7 +33,8 @@ STUBS = tempfile.TemporaryDirectory()
 generate.generate(pathlib.Path(STUBS.name))
 sys.path[:0] = [STUBS.name, str(HERE)]
 
-from confwatch.v1 import config_service_pb2, document_pb2  # noqa: E402
+import confwatch_client  # noqa: E402
+from confwatch.v1 import config_service_pb2, config_service_pb2_grpc, document_pb2, watch_pb2  # noqa: E402
 from confwatch_client import Batch, ConfwatchClient, ConfwatchError, Target, Watch  # noqa: E402
 
 PATIENCE_SECONDS = 60
@@ -200,6 +208,141 @@ class WithServer(unittest.TestCase):
         with self.assertRaises(ConfwatchError) as raised:
             reader.next()
         self.assertEqual(raised.exception.code, grpc.StatusCode.INVALID_ARGUMENT)
+
+
+class FakeProxy:
+    """Answers every request with an HTTP status, as a proxy does whose backend is not there."""
+
+    def __init__(self, address: str, status: int) -> None:
+        self._status = status
+        self.requests = 0
+        host, port = address.rsplit(":", 1)
+        self._listener = socket.create_server((host, int(port)))
+        self._listener.settimeout(0.1)
+        self._open = True
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        connections = []
+        while self._open:
+            try:
+                connection, _ = self._listener.accept()
+            except TimeoutError:
+                continue
+            connections.append(connection)
+            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+        for connection in connections:
+            connection.close()
+        self._listener.close()
+
+    def _serve(self, connection: socket.socket) -> None:
+        """HTTP/2 by hand: an empty SETTINGS, and for each HEADERS one with nothing but a status."""
+
+        def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
+            return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + payload
+
+        def exactly(count: int) -> bytes:
+            data = b""
+            while len(data) < count:
+                piece = connection.recv(count - len(data))
+                if not piece:
+                    raise OSError("closed")
+                data += piece
+            return data
+
+        try:
+            exactly(24)
+            connection.sendall(frame(4, 0, 0))
+            while True:
+                head = exactly(9)
+                exactly(int.from_bytes(head[:3], "big"))
+                kind, flags, stream = head[3], head[4], int.from_bytes(head[5:], "big")
+                if kind == 4 and not flags & 1:
+                    connection.sendall(frame(4, 1, 0))
+                elif kind == 6 and not flags & 1:
+                    connection.sendall(frame(6, 1, 0, b"\0" * 8))
+                elif kind == 1:
+                    self.requests += 1
+                    # A literal :status, without indexing.
+                    status = b"\x08\x03" + str(self._status).encode()
+                    connection.sendall(frame(1, 0x5, stream, status))
+        except OSError:
+            connection.close()
+
+    def close(self) -> None:
+        self._open = False
+        self._thread.join(PATIENCE_SECONDS)
+
+
+class FakeService(config_service_pb2_grpc.ConfigServiceServicer):
+    """Denies the watch until it is allowed, and then gives one document."""
+
+    def __init__(self) -> None:
+        self.allowed = threading.Event()
+        self.denials = threading.Semaphore(0)
+
+    def Watch(self, request, context):  # noqa: N802: the name of the RPC
+        if not self.allowed.is_set():
+            self.denials.release()
+            info = error_details_pb2.ErrorInfo(domain="confwatch", reason="PERMISSION_DENIED")
+            detail = any_pb2.Any()
+            detail.Pack(info)
+            code = grpc.StatusCode.PERMISSION_DENIED
+            context.abort_with_status(
+                rpc_status.to_status(status_pb2.Status(code=code.value[0], message="denied", details=[detail]))
+            )
+        state = watch_pb2.TargetState(target=request.targets[0], state=watch_pb2.STATE_ABSENT)
+        snapshot = watch_pb2.Snapshot(states=[state])
+        yield watch_pb2.WatchResponse(revision=7, resume_token="t", snapshot=snapshot)
+        # Ends: the next stream is denied again, if it is no longer allowed.
+
+
+class Endings(unittest.TestCase):
+    """No ending is final: neither what a proxy says, nor a policy that is taken back."""
+
+    def test_what_a_proxy_says_is_retried(self) -> None:
+        if "CONFWATCH_BIN" not in os.environ:
+            self.skipTest("CONFWATCH_BIN is not set")
+        for status in (401, 403, 404):
+            with self.subTest(status=status), tempfile.TemporaryDirectory() as directory:
+                server = Server(directory)
+                server.start()
+                with ConfwatchClient(server.address) as client:
+                    client.replace(Target("shop", "checkout"), {"max": 10})
+                server.stop(signal.SIGTERM)
+                proxy = FakeProxy(server.address, status)
+                with ConfwatchClient(server.address) as client:
+                    watch = client.watch(Target("shop", "checkout"))
+                    reader = Reader(watch)
+                    deadline = time.monotonic() + PATIENCE_SECONDS
+                    while proxy.requests < 3 and time.monotonic() < deadline:
+                        time.sleep(0.01)
+                    self.assertGreaterEqual(proxy.requests, 3)
+                    self.assertEqual(watch.error.reason, "")
+                    proxy.close()
+                    server.start()
+                    self.assertEqual(reader.next().documents[Target("shop", "checkout")].value, {"max": 10})
+                    self.assertIsNone(watch.error)
+                    reader.close()
+                server.stop(signal.SIGKILL)
+
+    def test_a_denial_is_reported_and_asked_again_slowly(self) -> None:
+        service = FakeService()
+        server = grpc.server(futures.ThreadPoolExecutor(4))
+        config_service_pb2_grpc.add_ConfigServiceServicer_to_server(service, server)
+        port = server.add_insecure_port("127.0.0.1:0")
+        server.start()
+        self.addCleanup(server.stop, None)
+        with mock.patch.object(confwatch_client, "SLOW_SECONDS", 0.05), ConfwatchClient(f"127.0.0.1:{port}") as client:
+            watch = client.watch(Target("shop", "checkout"))
+            reader = Reader(watch)
+            for _ in range(3):
+                self.assertTrue(service.denials.acquire(timeout=PATIENCE_SECONDS))
+            self.assertEqual(watch.error.reason, "PERMISSION_DENIED")
+            service.allowed.set()
+            self.assertEqual(reader.next().revision, 7)
+            reader.close()
 
 
 class Restart(unittest.TestCase):

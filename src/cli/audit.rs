@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use super::Session;
 use super::args::timestamp;
-use super::changes::may_go_on;
+use super::changes::{DENIED_RETRY_AFTER, RETRY_AFTER, may_go_on};
 use super::exit::{Exit, Failure, Outcome};
 use super::layers::{change_summary, commit_source};
 use super::moment::Moment;
@@ -27,8 +27,6 @@ use crate::proto::v1::audit_service_stream_response::Event;
 
 /// The largest page there is.
 const PAGE_SIZE_MAX: usize = 1000;
-/// How long to wait before a stream that ended is begun again.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Who did what, who was denied, and to whom secrets were shown
 #[derive(Args, Debug)]
@@ -226,12 +224,14 @@ async fn follow(args: FollowArgs, session: &Session) -> Outcome {
         if left == 0 {
             return Ok(Exit::Done);
         }
+        let mut pause = RETRY_AFTER;
         stream = loop {
-            tokio::time::sleep(RETRY_AFTER).await;
+            tokio::time::sleep(pause).await;
             let opened = session.client.audit().stream(request.clone()).await;
             match opened.map_err(ClientError::from) {
                 Ok(stream) => break stream.into_inner(),
-                Err(error) if may_go_on(&error) => {}
+                Err(error) if error.is_denied() => pause = DENIED_RETRY_AFTER,
+                Err(error) if may_go_on(&error) => pause = RETRY_AFTER,
                 Err(error) => return Err(error.into()),
             }
         };

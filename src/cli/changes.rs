@@ -17,8 +17,9 @@ use crate::client::changes::ChangeEvent;
 use crate::client::{ChangeStream, ClientError};
 use crate::proto::v1;
 
-/// How long to wait before a stream that ended is begun again.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// How long to wait before a stream that ended is begun again, and before one is that was denied.
+pub(super) const RETRY_AFTER: Duration = Duration::from_secs(1);
+pub(super) const DENIED_RETRY_AFTER: Duration = Duration::from_secs(10);
 
 /// Follow the commits, one line each; ends on Ctrl-C
 #[derive(Args, Debug)]
@@ -102,18 +103,21 @@ async fn newest_revision(session: &Session) -> Result<u64, Failure> {
 
 /// A stream from where the last one ended, as soon as there is a server.
 async fn resume(request: &v1::StreamChangesRequest, session: &Session) -> Result<ChangeStream, ClientError> {
+    let mut pause = RETRY_AFTER;
     loop {
-        tokio::time::sleep(RETRY_AFTER).await;
+        tokio::time::sleep(pause).await;
         match session.client.stream_changes(request.clone()).await {
-            Err(error) if may_go_on(&error) => {}
+            Err(error) if error.is_denied() => pause = DENIED_RETRY_AFTER,
+            Err(error) if may_go_on(&error) => pause = RETRY_AFTER,
             outcome => return outcome,
         }
     }
 }
 
-/// Whether a stream that ended so may be begun again: also with a credential that is yet to be renewed.
+/// Whether a stream that ended so may be begun again: also with a credential that is yet to be renewed, and under a policy that is
+/// wrong for a moment.
 pub fn may_go_on(error: &ClientError) -> bool {
-    error.is_retryable() || error.code() == Code::Unauthenticated
+    error.is_retryable() || error.is_denied() || error.code() == Code::Unauthenticated
 }
 
 fn show(commit: &v1::Commit, output: &Output) -> Result<(), Failure> {

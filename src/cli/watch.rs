@@ -171,6 +171,12 @@ async fn follow(args: WatchArgs, session: &Session) -> Outcome {
                 (0, changed)
             }
             Event::Progress { .. } => continue,
+            // Nothing was ever shown: most likely the command is wrong.
+            Event::StateChanged(WatchState::Error)
+                if !has_begun && watcher.error().is_some_and(|error| is_refusal(&error)) =>
+            {
+                return Err(ending(&watcher));
+            }
             Event::StateChanged(state) => {
                 tell_state(state, was_lost, &watcher, &session.output);
                 was_lost = state != WatchState::Ready;
@@ -232,10 +238,20 @@ fn tell_state(state: WatchState, was_lost: bool, watcher: &Watcher, output: &Out
             output.warning(&format!("the server refuses the credential, trying again: {why}"));
         }
         WatchState::Stale => output.warning(&format!("the connection was lost, reconnecting: {why}")),
-        // It has ended, and why is said at the end.
-        WatchState::Error if error.as_ref().is_some_and(|error| !error.is_retryable()) => {}
+        // The watch has ended, and the end of the command says why.
+        WatchState::Error if error.as_ref().is_some_and(|error| error.code() == Code::InvalidArgument) => {}
+        WatchState::Error if error.as_ref().is_some_and(is_refusal) => {
+            output.warning(&format!(
+                "the server refuses the watch; the last documents stay, asking again: {why}"
+            ));
+        }
         WatchState::Error => output.warning(&format!("still without a server: {why}")),
     }
+}
+
+/// The server answered, and does not serve the watch.
+fn is_refusal(error: &ClientError) -> bool {
+    error.is_from_server() && !error.is_retryable()
 }
 
 /// Which document: namespace, config, scope.

@@ -26,10 +26,23 @@ struct Failure {
     code: Code,
     reason: String,
     metadata: HashMap<String, String>,
+    /// Who failed the call.
+    origin: ErrorOrigin,
     message: String,
     violations: Vec<FieldViolation>,
     retry_after: Option<Duration>,
     report: Option<ValidationReport>,
+}
+
+/// Who failed a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ErrorOrigin {
+    /// The server: its error has a reason of the contract.
+    Server,
+    /// Somebody between this client and the server, such as a proxy, or gRPC itself.
+    Network,
+    /// This side of the wire.
+    Client,
 }
 
 /// A field of the request that is at fault.
@@ -48,6 +61,7 @@ impl ClientError {
             code,
             reason: reason.into(),
             metadata: HashMap::new(),
+            origin: ErrorOrigin::Client,
             message,
             violations: Vec::new(),
             retry_after: None,
@@ -89,9 +103,30 @@ impl ClientError {
         self.0.report.as_ref()
     }
 
+    /// The server itself failed the call, and `reason` says why. Any other error is to be treated as UNAVAILABLE, whatever its code: a
+    /// proxy without a backend answers 404, 401 or 403.
+    pub fn is_from_server(&self) -> bool {
+        self.0.origin == ErrorOrigin::Server
+    }
+
+    /// The server knows the caller, who may not. That lasts until somebody changes the policy: ask again slowly.
+    pub fn is_denied(&self) -> bool {
+        self.is_from_server() && self.code() == Code::PermissionDenied
+    }
+
     /// The same request may succeed later. A write may have happened nevertheless: repeat it with its request id.
     pub fn is_retryable(&self) -> bool {
         match self.code() {
+            // What gRPC makes of the HTTP status of a proxy.
+            Code::Unknown
+            | Code::Internal
+            | Code::Unimplemented
+            | Code::Unauthenticated
+            | Code::PermissionDenied
+                if self.0.origin == ErrorOrigin::Network =>
+            {
+                true
+            }
             Code::Unavailable | Code::DeadlineExceeded => true,
             // A rate or a quota may have room again, and the server says when; a message stays as large as it is.
             Code::ResourceExhausted => {
@@ -136,6 +171,7 @@ impl From<Status> for ClientError {
             reason: info.map(|info| info.reason.clone()).unwrap_or_default(),
             metadata: info.map(|info| info.metadata.clone()).unwrap_or_default(),
             message: if timed_out { "no answer within the timeout".into() } else { message(&status) },
+            origin: info.as_ref().map_or(ErrorOrigin::Network, |_| ErrorOrigin::Server),
             violations: violations.collect(),
             retry_after: details.retry_info().and_then(|info| info.retry_delay),
             report: report(&status),
@@ -289,7 +325,30 @@ mod tests {
             broken.set_source(std::sync::Arc::new(std::io::Error::from(std::io::ErrorKind::BrokenPipe)));
             let error = ClientError::from(broken);
             assert!(error.code() == Code::Unavailable && error.is_retryable(), "{error:?}");
-            assert!(!ClientError::from(Status::new(code, "a bug")).is_retryable());
+            let mut details = ErrorDetails::new();
+            details.set_error_info("INTERNAL", DOMAIN, HashMap::new());
+            let bug = ClientError::from(Status::with_error_details(code, "a bug", details));
+            assert!(bug.is_from_server() && !bug.is_retryable());
+        }
+    }
+
+    #[test]
+    fn what_a_proxy_says_may_be_tried_again_and_what_the_server_says_may_not() {
+        // As gRPC maps 404, 401, 403, 400 and other statuses of HTTP.
+        for code in [
+            Code::Unimplemented,
+            Code::Unauthenticated,
+            Code::PermissionDenied,
+            Code::Internal,
+            Code::Unknown,
+        ] {
+            let error = ClientError::from(Status::new(code, "from a proxy"));
+            assert!(error.is_retryable() && !error.is_from_server() && !error.is_denied(), "{error:?}");
+            let mut details = ErrorDetails::new();
+            details.set_error_info("SOME_REASON", DOMAIN, HashMap::new());
+            let error = ClientError::from(Status::with_error_details(code, "from the server", details));
+            assert!(!error.is_retryable() && error.is_from_server(), "{error:?}");
+            assert_eq!(error.is_denied(), code == Code::PermissionDenied);
         }
     }
 

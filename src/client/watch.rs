@@ -39,6 +39,8 @@ pub struct WatchOptions {
     pub cache: Option<PathBuf>,
     /// How long to be `Stale` before the state becomes `Error`.
     pub error_after: Duration,
+    /// How long to wait before asking a server again that refused the watch: so long at least, twice as long at most.
+    pub refused_pause: Duration,
 }
 
 impl WatchOptions {
@@ -56,6 +58,7 @@ impl Default for WatchOptions {
             progress_interval: Duration::from_secs(10),
             cache: None,
             error_after: Duration::from_secs(60),
+            refused_pause: Duration::from_secs(10),
         }
     }
 }
@@ -67,9 +70,9 @@ pub enum WatchState {
     Ready,
     /// They are the last known: the server was not reached yet, or was lost, or is silent. Reconnecting.
     Stale,
-    /// Someone has to look: `Watcher::error` says why. Either the request will never be served (an invalid argument,
-    /// permission denied, a server without Watch): then the watcher has ended. Or it has been stale for longer than
-    /// `WatchOptions::error_after`: then it goes on trying.
+    /// Someone has to look: `Watcher::error` says why. The server refuses the watch (permission denied, a server without Watch), or the
+    /// documents have been stale for longer than `WatchOptions::error_after`. The watcher keeps them, and goes on trying. Only a
+    /// request that the server finds malformed before it ever answered it ends the watcher: that is a mistake of the program.
     Error,
 }
 
@@ -114,7 +117,7 @@ impl Watcher {
         Watcher { shared, states, told: WatchState::Stale, stop, task: AbortOnDrop(task) }
     }
 
-    /// The next event. `None` when the watcher has ended: see `WatchState::Error`. May be dropped before it is ready,
+    /// The next event. `None` when the watcher has ended, see `WatchState::Error`. May be dropped before it is ready,
     /// as `tokio::select!` does; nothing is lost.
     pub async fn next(&mut self) -> Option<Event> {
         loop {

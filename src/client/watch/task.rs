@@ -12,7 +12,7 @@ use super::{Shared, View, WatchOptions, WatchState, cache};
 use crate::client::{Api, ClientError};
 use crate::proto::v1::{WatchRequest, WatchResponse};
 
-/// Runs until the server says that it will never serve this watch, or until it is told to stop.
+/// Runs until it is told to stop, or the server finds the request malformed before it ever answered it.
 pub(super) async fn run(api: Api, options: WatchOptions, shared: Arc<Shared>, stop: CancellationToken) {
     let cache = match &options.cache {
         Some(path) => {
@@ -42,14 +42,16 @@ pub(super) async fn run(api: Api, options: WatchOptions, shared: Arc<Shared>, st
 async fn follow(api: Api, options: &WatchOptions, shared: &Shared, cache: Option<&cache::Writer>) {
     let silence = options.progress_interval.saturating_mul(3);
     let mut backoff = Backoff::default();
+    let mut is_answered = false;
     loop {
         let request = request(options, shared);
         let end = session::run(api.clone(), request, silence, |message| {
             backoff.reset();
+            is_answered = true;
             receive(shared, cache, message)
         });
         let error = match end.await {
-            End::Failed(error) if will_never_be_served(&error) => {
+            End::Failed(error) if is_malformed(&error) && !is_answered => {
                 tracing::error!(%error, "the watch has ended");
                 shared.lock().error = Some(error);
                 shared.set_state(WatchState::Error, |_| true);
@@ -63,10 +65,22 @@ async fn follow(api: Api, options: &WatchOptions, shared: &Shared, cache: Option
                 ClientError::local(Code::Internal, "BROKEN_CONTRACT", error.to_string())
             }
         };
-        let pause = backoff.next(error.retry_after(), fastrand::f64());
-        tracing::info!(%error, ?pause, "the watch was interrupted");
-        shared.lock().error = Some(error);
-        shared.set_state(WatchState::Stale, |state| state == WatchState::Ready);
+        let pause = match is_refused(&error) {
+            true => {
+                let pause = options.refused_pause.mul_f64(1.0 + fastrand::f64());
+                tracing::error!(%error, ?pause, "the server refuses the watch");
+                shared.lock().error = Some(error);
+                shared.set_state(WatchState::Error, |_| true);
+                pause
+            }
+            false => {
+                let pause = backoff.next(error.retry_after(), fastrand::f64());
+                tracing::info!(%error, ?pause, "the watch was interrupted");
+                shared.lock().error = Some(error);
+                shared.set_state(WatchState::Stale, |state| state == WatchState::Ready);
+                pause
+            }
+        };
         tokio::time::sleep(pause).await;
     }
 }
@@ -117,6 +131,12 @@ fn receive(
     Ok(())
 }
 
-fn will_never_be_served(error: &ClientError) -> bool {
-    matches!(error.code(), Code::InvalidArgument | Code::PermissionDenied | Code::Unimplemented)
+fn is_malformed(error: &ClientError) -> bool {
+    error.is_from_server() && error.code() == Code::InvalidArgument
+}
+
+/// Somebody has to act before the server serves this watch. New credentials come by themselves, and are tried at the usual pace.
+fn is_refused(error: &ClientError) -> bool {
+    error.is_from_server()
+        && matches!(error.code(), Code::InvalidArgument | Code::PermissionDenied | Code::Unimplemented)
 }
