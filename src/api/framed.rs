@@ -18,6 +18,7 @@ use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, Resp
 use prost::Message;
 use tonic::Status;
 use tonic::body::Body;
+use tonic::codec::CompressionEncoding;
 use tonic::metadata::MetadataMap;
 use tower::Service;
 
@@ -25,6 +26,7 @@ use super::Api;
 use super::answer::{Again, Answer, Reply, response};
 use super::audited::{audited, ended, refused};
 use super::codec::{Encoded, FRAME_HEAD_BYTES};
+use super::compression::{compressed, takes_gzip};
 use super::context::CallContext;
 use super::convert::request::invalid;
 use super::deadline::{deadline, wait_max};
@@ -83,16 +85,23 @@ impl Calls {
         let request_bytes_max = api.engine.limits().request_bytes_max;
         let too_large = Arc::default();
         let generated = ConfigServiceServer::new(api.clone())
+            .accept_compressed(CompressionEncoding::Gzip)
             .max_decoding_message_size(request_bytes_max)
             .max_encoding_message_size(usize::MAX);
         let schemas = SchemaServiceServer::new(api.clone())
+            .accept_compressed(CompressionEncoding::Gzip)
             .max_decoding_message_size(request_bytes_max)
             .max_encoding_message_size(usize::MAX);
         let auth = AuthServiceServer::new(api.clone())
+            .accept_compressed(CompressionEncoding::Gzip)
             .max_decoding_message_size(request_bytes_max)
             .max_encoding_message_size(usize::MAX);
-        let secrets = SecretServiceServer::new(api.clone()).max_decoding_message_size(request_bytes_max);
-        let audit = AuditServiceServer::new(api.clone()).max_decoding_message_size(request_bytes_max);
+        let secrets = SecretServiceServer::new(api.clone())
+            .accept_compressed(CompressionEncoding::Gzip)
+            .max_decoding_message_size(request_bytes_max);
+        let audit = AuditServiceServer::new(api.clone())
+            .accept_compressed(CompressionEncoding::Gzip)
+            .max_decoding_message_size(request_bytes_max);
         let epoch = api.engine.epoch().to_string().try_into().expect("hex digits are a header value");
         Calls {
             api,
@@ -118,7 +127,9 @@ impl Calls {
         if let Some(refused) = refusal(&request) {
             return Answer::Now(refused);
         }
-        self.answered(request).in_epoch(&self.epoch)
+        let takes_gzip = takes_gzip(request.headers());
+        let answer = self.answered(request).in_epoch(&self.epoch);
+        if takes_gzip { compressed(answer) } else { answer }
     }
 
     fn answered<B: RequestBody>(&self, request: Request<B>) -> Answer {

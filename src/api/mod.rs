@@ -7,6 +7,7 @@ mod audit;
 pub mod audited;
 mod auth;
 pub mod codec;
+mod compression;
 pub mod context;
 mod convert;
 mod deadline;

@@ -77,6 +77,10 @@ fn unreadable(response: &Response<Body>, bytes_max: usize) -> Option<Unreadable>
         Code::OutOfRange if status.message().contains("message length too large") => {
             Some(Unreadable::TooLarge { limit: bytes_max })
         }
+        // tonic stops where a message that is unpacked exceeds what one may have.
+        Code::ResourceExhausted if status.message().contains("exceeded while decompressing") => {
+            Some(Unreadable::TooLarge { limit: bytes_max })
+        }
         _ => None,
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinError, JoinSet};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -16,6 +16,7 @@ use super::calls::Calls;
 use super::connection;
 use super::connections::{Admitted, Connections, TooMany};
 use super::front::Front;
+use super::http1;
 use super::proxy;
 use super::received::Requests;
 use super::settings::Settings;
@@ -142,6 +143,15 @@ async fn plain(
     admitted: Admitted,
     stop: CancellationToken,
 ) {
+    let spoken = tokio::select! {
+        spoken = timeout(service.settings.handshake_timeout, http1::is_spoken_by(&socket)) => spoken,
+        () = stop.cancelled() => return,
+    };
+    match spoken {
+        Ok(false) => {}
+        Ok(true) => return http1::refuse(socket).await,
+        Err(_) => return service.ended(Err(connection::Failed::NotBegun), address),
+    }
     let age = service.age();
     let peer = service.peer(address, None);
     let served = connection::serve(socket, peer, service.clone(), age, stop).await;

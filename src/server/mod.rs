@@ -13,6 +13,7 @@ mod connections;
 mod files;
 mod front;
 mod gather;
+mod http1;
 mod idle;
 mod keepalive;
 mod keys_dir;

@@ -125,21 +125,18 @@ async fn a_body_that_is_not_one_message_is_malformed() {
 #[tokio::test]
 async fn a_message_that_would_be_too_large_is_refused_before_it_is_sent() {
     let server = server().await;
-    for ends in [true, false] {
+    for (encoding, ends) in [("identity", true), ("gzip", false)] {
         let length = (4 << 20) + 1_u32;
         let head = [&[0], &length.to_be_bytes()[..]].concat();
         let head = [&head[..], &[0; 100]].concat();
-        let request = call(GET).header("grpc-encoding", if ends { "identity" } else { "gzip" });
+        let request = call(GET).header("grpc-encoding", encoding);
         let answer = send(&server, request, &[&head], ends).await;
-        match ends {
-            true => answer.refused(Code::ResourceExhausted, "MESSAGE_TOO_LARGE"),
-            false => assert_eq!(answer.status.code(), Code::Unimplemented, "compression is not offered"),
-        }
+        answer.refused(Code::ResourceExhausted, "MESSAGE_TOO_LARGE");
     }
 }
 
 #[tokio::test]
-async fn clients_that_could_read_compressed_answers_read_plain_ones() {
+async fn small_answers_are_not_compressed() {
     let server = server().await;
     let request = call(GET)
         .header("grpc-accept-encoding", "gzip,deflate,identity")
@@ -151,6 +148,80 @@ async fn clients_that_could_read_compressed_answers_read_plain_ones() {
     let request =
         Request::post(format!("http://localhost{GET}")).header("content-type", "application/grpc+proto");
     assert_eq!(send(&server, request, &[&get_app()], true).await.content(), r#"{"a":1}"#);
+}
+
+fn gzip(message: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(vec![], flate2::Compression::fast());
+    std::io::Write::write_all(&mut encoder, message).expect("memory takes it");
+    encoder.finish().expect("memory takes it")
+}
+
+/// A frame that says that its message is compressed.
+fn compressed_frame(message: &[u8]) -> Vec<u8> {
+    let mut framed = frame(&gzip(message));
+    framed[0] = 1;
+    framed
+}
+
+#[tokio::test]
+async fn large_answers_are_compressed_for_clients_that_take_them_so() {
+    let server = server().await;
+    let large = format!(r#"{{"fill":"{}"}}"#, "confwatch ".repeat(20_000));
+    put(&mut server.client().await, "/", &large).await;
+    let request = call(GET).header("grpc-accept-encoding", "identity, deflate, gzip");
+    let answer = send(&server, request, &[&get_app()], true).await;
+    assert_eq!(answer.status.code(), Code::Ok, "{:?}", answer.status);
+    assert_eq!(answer.headers["grpc-encoding"], "gzip");
+    let (head, packed) = answer.body.split_at(5);
+    let length = u32::try_from(packed.len()).expect("small").to_be_bytes();
+    assert_eq!(head, [&[1], &length[..]].concat());
+    assert!(packed.len() < large.len() / 10, "{}", packed.len());
+    let mut message = vec![];
+    let mut decoder = flate2::read::GzDecoder::new(packed);
+    std::io::Read::read_to_end(&mut decoder, &mut message).expect("gzip");
+    let response = GetResponse::decode(&message[..]).expect("a response");
+    assert_eq!(response.document.expect("a document").content, large);
+    // Who does not take it gets it as it is.
+    let answer = send(&server, call(GET), &[&get_app()], true).await;
+    assert_eq!(answer.content(), large);
+    assert!(!answer.headers.contains_key("grpc-encoding"));
+}
+
+#[tokio::test]
+async fn requests_may_be_compressed_up_to_the_size_that_a_message_may_have() {
+    let server = server().await;
+    let packed = || call(GET).header("grpc-encoding", "gzip");
+    let request = compressed_frame(&get("/").encode_to_vec());
+    assert_eq!(send(&server, packed(), &[&request], true).await.content(), r#"{"a":1}"#);
+    // A megabyte of it would be a gigabyte.
+    let bomb = compressed_frame(&vec![0; 64 << 20]);
+    assert!(bomb.len() < 1 << 20, "{}", bomb.len());
+    send(&server, packed(), &[&bomb], true).await.refused(Code::ResourceExhausted, "MESSAGE_TOO_LARGE");
+    let mut damaged = request.clone();
+    damaged[5] ^= 0xff;
+    send(&server, packed(), &[&damaged], true).await.refused(Code::InvalidArgument, "MALFORMED_REQUEST");
+    let deflate = call(GET).header("grpc-encoding", "deflate");
+    assert_eq!(send(&server, deflate, &[&request], true).await.status.code(), Code::Unimplemented);
+}
+
+#[tokio::test]
+async fn http_1_is_answered_with_a_sentence() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let server = server().await;
+    for request in
+        ["GET / HTTP/1.1\r\nHost: x\r\n\r\n", "POST /v1/x HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}"]
+    {
+        let mut socket = TcpStream::connect(server.running.address()).await.expect("the server listens");
+        socket.write_all(request.as_bytes()).await.expect("sent");
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).await.expect("an answer, and the end");
+        assert!(answer.starts_with("HTTP/1.1 505 "), "{answer}");
+        let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
+        assert!(head.contains(&format!("content-length: {}", body.len())), "{answer}");
+        assert!(body.contains("gRPC") && body.contains("HTTP/2"), "{answer}");
+    }
+    // And others go on.
+    assert_eq!(send(&server, call(GET), &[&get_app()], true).await.content(), r#"{"a":1}"#);
 }
 
 #[tokio::test]
