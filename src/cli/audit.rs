@@ -5,7 +5,6 @@ mod offline;
 mod verify;
 
 use std::path::Path;
-use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 use tokio::time::timeout;

@@ -295,6 +295,7 @@ impl Draw<'_> {
             config,
             include_content: true,
             progress_interval,
+            resume_token: String::new(),
         }
     }
 
