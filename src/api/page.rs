@@ -6,8 +6,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use crate::engine::Error;
 use crate::model::{Digest, Epoch};
 
-/// Bytes of the digest of the request that a token begins with. The epoch follows.
-const BINDING_BYTES: usize = 8;
+/// Bytes of the digest of the request that a token begins with. The epoch follows. Together they are 20 characters of a token.
+const BINDING_BYTES: usize = 7;
 const EPOCH_BYTES: usize = 8;
 
 /// The token for what follows `cursor` in the list that `request` (without its token) asks for.
