@@ -163,7 +163,7 @@ async fn a_reader_that_lags_misses_nothing() {
 
 #[tokio::test]
 async fn a_reader_resumes_after_the_last_revision_also_when_the_server_was_restarted() {
-    let server = quick_server().await;
+    let server = quick_believing_server().await;
     let client = server.client().await;
     for config in ["a", "b", "c"] {
         apply(&client, [put_in(config, "/", "{}")]).await;

@@ -76,7 +76,7 @@ async fn every_kind_of_write_can_be_repeated_also_after_a_restart() {
         assert_eq!(client.delete_tag(gone.clone()).await.expect("tag").into_inner(), gone_first);
         assert_eq!(client.delete(deleted.clone()).await.expect("delete").into_inner(), deleted_first);
         assert_eq!(store_revision(&mut client).await, revision);
-        server = TestServer::start_in(server.stop().await, |_| {}).await;
+        server = TestServer::start_in(server.stop().await, believing).await;
     }
 }
 
@@ -106,7 +106,7 @@ async fn an_id_that_was_used_for_another_request_is_refused_also_after_a_restart
     client.set(identified("one", replace("/", r#"{"a":1}"#))).await.expect("set");
     let server = {
         others_are_refused(&mut client).await;
-        TestServer::start_in(server.stop().await, |_| {}).await
+        TestServer::start_in(server.stop().await, believing).await
     };
     let mut client = server.client().await;
     others_are_refused(&mut client).await;

@@ -263,7 +263,7 @@ const SECRET_WRITES: &[Write] = &[
         "schema:governed",
         "/",
         r#"{"properties": {
-            "token": {"x-secret": true, "pattern": "^alpha", "default": "filled"}, "pin": {"x-secret": true, "maximum": 1500},
+            "token": {"x-secret": true, "pattern": "^alpha", "default": "alpha-filled"}, "pin": {"x-secret": true, "maximum": 1500},
             "db": {"anyOf": [{"properties": {"password": {"pattern": "^alpha"}}}, {"required": ["user"]}]}},
           "if": {"properties": {"token": {"const": "alpha-secret"}}}, "then": {"required": ["plain"]}}"#,
     ),

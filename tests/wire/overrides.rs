@@ -93,7 +93,7 @@ async fn an_override_that_is_not_due_survives_a_restart_and_still_ends() {
     let mut client = server.client().await;
     put(&mut client, "/", r#"{"a":1}"#).await;
     let layer = put_override(&mut client, "/", r#"{"a":2}"#, Some(4000)).await;
-    let server = TestServer::start_in(server.stop().await, |_| {}).await;
+    let server = TestServer::start_in(server.stop().await, believing).await;
     let mut client = server.client().await;
     let there = client.get(get("/")).await.expect("get").into_inner().document.expect("it");
     assert_eq!(there.layers[1].expire_time, layer.expire_time);

@@ -26,7 +26,7 @@ async fn a_tag_is_set_moved_read_and_removed_by_commits_that_make_no_version() {
     let document = now.document.expect("it");
     assert_eq!((document.version, document.revision, now.store_revision), (2, 2, 4));
 
-    let server = TestServer::start_in(server.stop().await, |_| {}).await;
+    let server = TestServer::start_in(server.stop().await, believing).await;
     let mut client = server.client().await;
     assert_eq!(content(&mut client, tagged("stable")).await, r#"{"a":2}"#);
     let gone = client.delete_tag(delete_tag("stable")).await.expect("delete").into_inner();
