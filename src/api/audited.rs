@@ -21,7 +21,7 @@ use super::peer::Peer;
 use super::status::STATED_REASON;
 use crate::audit::{Entry, Kind, Place, Recorder};
 use crate::auth::Credential;
-use crate::engine::{HIDDEN_FINDING, Resolved, Viewer};
+use crate::engine::{HIDDEN_FINDING, Resolved, SecretUse, Viewer};
 use crate::model::{ConfigId, Scope};
 use crate::validate::{self, Report};
 
@@ -113,15 +113,18 @@ impl Api {
         }
         let (sight, recorder, context) = (context.sight(), self.recorder.clone(), context.clone());
         if is_stream(context.method()) {
-            return Viewer::with(sight, Arc::new(move |id, scope| revealed(&recorder, &context, id, scope)));
+            let tell = move |done: SecretUse, id: &ConfigId, scope: &Scope| {
+                used(&recorder, &context, done, id, scope)
+            };
+            return Viewer::with(sight, Arc::new(tell));
         }
         // One call shows the same secrets in several places of its answer.
         let told = Mutex::new(BTreeSet::new());
-        let tell = move |id: &ConfigId, scope: &Scope| {
+        let tell = move |done: SecretUse, id: &ConfigId, scope: &Scope| {
             let is_new =
-                told.lock().unwrap_or_else(PoisonError::into_inner).insert((id.clone(), scope.clone()));
+                told.lock().unwrap_or_else(PoisonError::into_inner).insert((done, id.clone(), scope.clone()));
             if is_new {
-                revealed(&recorder, &context, id, scope);
+                used(&recorder, &context, done, id, scope);
             }
         };
         Viewer::with(sight, Arc::new(tell))
@@ -161,16 +164,25 @@ impl Api {
 
 /// Tells that secrets of a document were shown as they are. To be called where they are, and only then.
 pub(super) fn revealed(recorder: &Recorder, context: &CallContext, id: &ConfigId, scope: &Scope) {
+    used(recorder, context, SecretUse::Revealed, id, scope);
+}
+
+/// Tells what a caller did with secrets of a document.
+fn used(recorder: &Recorder, context: &CallContext, done: SecretUse, id: &ConfigId, scope: &Scope) {
+    let (kind, verb, outcome) = match done {
+        SecretUse::Revealed => (Kind::Revealed, "reveal-secret", "REVEALED"),
+        SecretUse::Overwritten => (Kind::Overwritten, "write", "OVERWRITTEN"),
+    };
     let caller = context.access().caller();
     recorder.record(&Entry {
-        kind: Kind::Revealed,
+        kind,
         actor: caller.actor(),
         credential: caller.credential(),
         address: context.address(),
         method: context.method(),
-        verb: "reveal-secret",
+        verb,
         place: Place { namespace: id.namespace.as_str(), config: id.config.as_str(), scope: scope.as_str() },
-        outcome: "REVEALED",
+        outcome,
         request_id: context.request_id(),
         reason: "",
     });

@@ -12,7 +12,6 @@ use crate::auth::jwt::JwtError;
 use crate::auth::token::TokenId;
 use crate::auth::{Denied, Resource, TokenError};
 use crate::engine::{Error, Limit, Missing, SourceError};
-use crate::model::document_error::DocumentErrorCode;
 use crate::model::quota::Quota;
 use crate::proto::v1;
 use crate::validate::Report;
@@ -147,7 +146,7 @@ impl From<Error> for Status {
                 told.with("pointer", &error.pointer).about_field(field, &error.to_string())
             }
             Error::PatchDoesNotApply { field, error } => {
-                let told = Told::new(Code::FailedPrecondition, DocumentErrorCode::PatchDoesNotApply.as_str());
+                let told = Told::new(Code::FailedPrecondition, error.code.as_str());
                 told.with("pointer", &error.pointer).about_field(field, &error.to_string())
             }
             Error::NotFound(missing) => Told::new(Code::NotFound, reason_of_missing(missing)),
@@ -213,6 +212,17 @@ impl From<Error> for Status {
                 .about_field("options.reason", "must say why the change is made"),
             // No client sees it: whoever has cancelled a call does not read the answer.
             Error::Cancelled => Told::new(Code::Cancelled, "CANCELLED"),
+            Error::SecretGuesses { id, scope, pointer, wait } => {
+                let told = Told::new(Code::ResourceExhausted, "SECRET_WRITES_LIMITED")
+                    .with("namespace", &id.namespace)
+                    .with("config", &id.config)
+                    .with("scope", scope)
+                    .with("pointer", pointer);
+                match wait {
+                    Some(wait) => told.retry_no_sooner_than(*wait),
+                    None => told,
+                }
+            }
             Error::Draining { retry_after } => {
                 Told::new(Code::Unavailable, "DRAINING").retry_after(*retry_after)
             }

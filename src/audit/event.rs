@@ -25,6 +25,8 @@ pub enum Kind {
     Refused,
     /// Secrets were shown as they are.
     Revealed,
+    /// Somebody has put a value over a secret that they may not see.
+    Overwritten,
     /// A server has begun to write this log.
     Started,
     /// The server has stopped as it should.
@@ -113,10 +115,11 @@ pub struct Event {
 }
 
 impl Kind {
-    pub const ALL: [Kind; 8] = [
+    pub const ALL: [Kind; 9] = [
         Kind::Denied,
         Kind::Refused,
         Kind::Revealed,
+        Kind::Overwritten,
         Kind::Started,
         Kind::Stopped,
         Kind::Lost,
@@ -129,6 +132,7 @@ impl Kind {
             Kind::Denied => "denied",
             Kind::Refused => "refused",
             Kind::Revealed => "revealed",
+            Kind::Overwritten => "overwritten",
             Kind::Started => "started",
             Kind::Stopped => "stopped",
             Kind::Lost => "lost",

@@ -186,7 +186,12 @@ impl Counts {
                 }
             }
             Kind::Revealed => _ = self.reveals.fetch_add(1, Ordering::Relaxed),
-            Kind::Started | Kind::Stopped | Kind::Lost | Kind::Repaired | Kind::Removed => {}
+            Kind::Overwritten
+            | Kind::Started
+            | Kind::Stopped
+            | Kind::Lost
+            | Kind::Repaired
+            | Kind::Removed => {}
         }
     }
 

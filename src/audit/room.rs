@@ -39,9 +39,13 @@ impl Room {
             Kind::Denied if namespace == GOVERNING => Room::Attempts,
             Kind::Denied => Room::Denied,
             Kind::Refused => Room::Refused,
-            Kind::Revealed | Kind::Started | Kind::Stopped | Kind::Lost | Kind::Repaired | Kind::Removed => {
-                Room::Main
-            }
+            Kind::Revealed
+            | Kind::Overwritten
+            | Kind::Started
+            | Kind::Stopped
+            | Kind::Lost
+            | Kind::Repaired
+            | Kind::Removed => Room::Main,
         }
     }
 

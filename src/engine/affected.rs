@@ -35,7 +35,8 @@ pub(super) fn affected(
         return reached(before, after, hub, permissions);
     }
     let document = |config: Option<&ConfigState>, scope: &Scope, view| {
-        let secrets = Secrets::Revealed;
+        // By their fingerprints, or by nothing where the caller has proposed a secret.
+        let secrets = Secrets::Hidden;
         let target = Target { id: id.clone(), scope: scope.clone(), view, secrets };
         let resolved = config.and_then(|config| resolve(config, &target, None, hub.resolver.vault(), None));
         resolved.map(|resolved| resolved.digest)

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use crate::model::quota::Quota;
 use crate::model::text::DocumentError;
-use crate::model::{ConfigId, Epoch, LayerKey, Namespace, Revision, TagName, Timestamp, Version};
+use crate::model::{
+    ConfigId, Epoch, LayerKey, Namespace, Pointer, Revision, Scope, TagName, Timestamp, Version,
+};
 use crate::secret::{KeysError, SourceError};
 use crate::store::StoreError;
 use crate::validate::Report;
@@ -63,6 +65,13 @@ pub enum Error {
         "namespace {namespace} writes too fast: its quota is {per_minute} bytes of journal in a minute, {burst} at once"
     )]
     WritesTooFast { namespace: Namespace, per_minute: u64, burst: u64, wait: Duration },
+    /// A caller who may not see a secret writes other values to it again and again. `wait`: until there is room for these; `None`: never.
+    #[error(
+        "too many values for the secret at {pointer} of {id} from a caller who may not reveal it: {} at once and one a minute are allowed; \
+         leave out secrets that do not change, or have reveal-secret granted at {scope}",
+        super::unseen::GUESSES_AT_ONCE
+    )]
+    SecretGuesses { id: ConfigId, scope: Scope, pointer: Pointer, wait: Option<Duration> },
     #[error("the server is shutting down")]
     Draining { retry_after: Duration },
     /// The journal did not take the write, or one before it that it was planned on. It may take it now.

@@ -10,6 +10,7 @@ mod bases;
 mod budget;
 mod changes;
 mod check;
+mod content;
 mod counts;
 mod documents;
 mod error;
@@ -41,6 +42,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 mod turns;
+mod unseen;
 mod usage;
 mod validation;
 mod vault;
@@ -76,7 +78,7 @@ pub use redaction::HIDDEN_FINDING;
 pub use resolve::{Resolved, Target, View};
 pub use rotation::{DataKey, DataRotation, KeysStatus, MasterRotation, NamespaceKeys};
 pub use schemas::{PutSchema, SchemaOutcome, registry, schema_id, schema_of};
-pub use sight::{OnReveal, SecretPlaces, Secrets, Viewer};
+pub use sight::{OnSecret, SecretPlaces, SecretUse, Secrets, Viewer};
 pub use stages::{Stage, Stages};
 pub use state::{ConfigState, Expiry, LayerEntry, Loading, State};
 pub use usage::{QUOTAS, Usage};
@@ -410,6 +412,11 @@ impl Engine {
                 blocking(move || replay::outcome(&*store, &state, first, asked)).await?
             }
         };
+        match &outcome {
+            Ok(outcome) => outcome.overwritten.iter().for_each(|(id, scope)| viewer.overwrites(id, scope)),
+            Err(Error::SecretGuesses { id, scope, .. }) => viewer.overwrites(id, scope),
+            Err(_) => {}
+        }
         let mut outcome = self.showing(&self.state(), &viewer).outcome(outcome?);
         Permissions::of(Some(viewer.sight())).redact_outcome(&mut outcome, validate_only);
         Ok(outcome)

@@ -30,6 +30,7 @@ use super::read_write::{ReadWrite, namespaces_of};
 use super::requests::{First, Nothing, Owner, Repeatable, Requests, Reused};
 use super::state::State;
 use super::turns::{Turn, Turns};
+use super::unseen::Guesses;
 use super::vault::Vault;
 use super::watch::Hub;
 use super::write::{Origin, Outcome};
@@ -54,6 +55,7 @@ pub(super) struct Pipeline {
     revision: watch::Sender<Revision>,
     next_expiry: watch::Sender<Option<Timestamp>>,
     counts: CommitCounts,
+    guesses: Guesses,
 }
 
 /// What a write comes to.
@@ -113,6 +115,7 @@ impl Pipeline {
             filled: Condvar::new(),
             turns: Arc::default(),
             counts: CommitCounts::default(),
+            guesses: Guesses::default(),
         });
         // A batch may be half made. A new process reads from the log what is durable.
         let running = pipeline.clone();
@@ -337,6 +340,10 @@ impl Pipeline {
             self.counts.count_refusal(&error);
             return Some(self.after_queue(&mut queue, Answer::Outcome(Err(error))));
         }
+        let overwritten = match self.guesses.take(write.actor(), &plan.unseen, time) {
+            Ok(overwritten) => overwritten.into_iter().collect(),
+            Err(error) => return Some(self.after_queue(&mut queue, Answer::Outcome(Err(error)))),
+        };
         plan.settle(revision, time);
         let durable = match write.validate_only {
             true => self.ahead(&queue).then(|| queue.wait()),
@@ -358,7 +365,7 @@ impl Pipeline {
             // A call of the system, which is not made for a thread that is awake.
             self.filled.notify_one();
         }
-        let outcome = plan.take_outcome(&write.ids, bases, revision);
+        let outcome = Outcome { overwritten, ..plan.take_outcome(&write.ids, bases, revision) };
         Some(Submitted { answer: Answer::Outcome(Ok(outcome)), durable })
     }
 

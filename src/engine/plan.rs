@@ -8,21 +8,18 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::auth::Sight;
-use crate::model::assign::apply_assignments;
 use crate::model::limits::Limits;
-use crate::model::merge::merge_patch;
-use crate::model::patch::apply_json_patch;
-use crate::model::text::{DocumentError, DocumentErrorCode};
 use crate::model::{
-    ConfigChange, ConfigId, Content, LayerChange, LayerKey, LayerKind, Namespace, Revision, Scope, TagChange,
-    TagName, Timestamp, Version,
+    ConfigChange, ConfigId, LayerChange, LayerKey, LayerKind, Namespace, Revision, Scope, TagChange, TagName,
+    Timestamp, Version,
 };
-use crate::secret::make_way;
+use crate::secret::{self, holds_sealed};
 use crate::validate::Report;
 
 use super::assigning::check_assignments;
 use super::bases::Bases;
 use super::check::{Look, check};
+use super::content::content_after;
 use super::error::{Error, Limit, Missing};
 use super::governance::Governance;
 use super::redaction::Permissions;
@@ -30,9 +27,10 @@ use super::schemas::{PutSchema, SchemaOutcome, plan_migration, plan_put, schema_
 use super::seal::plan_reseal;
 use super::sight::SecretPlaces;
 use super::state::{ConfigState, LayerEntry};
+use super::unseen::UnseenWrites;
 use super::usage::Growth;
 use super::vault::Vault;
-use super::write::{LayerOutcome, Outcome, ReadAction, ReadChange, bounded, document_error};
+use super::write::{LayerOutcome, Outcome, ReadAction, ReadChange};
 
 /// A write whose texts have been read and whose history has been looked up.
 pub(super) enum ReadIntent {
@@ -83,6 +81,8 @@ pub(super) struct Plan {
     governances: RefCell<BTreeMap<Namespace, Option<Arc<Governance>>>>,
     /// It writes layers with secrets.
     pub(super) has_secrets: bool,
+    /// Secrets that the plan writes or removes for a caller who may not see them.
+    pub(super) unseen: UnseenWrites,
     /// Of the namespaces that get larger, unless nothing can be refused to them.
     pub growths: Vec<(Namespace, Growth)>,
     restored: Option<Version>,
@@ -139,7 +139,7 @@ fn plan_all(
         ReadIntent::Delete { id, key, expected } => plan_delete(bases, id, key.as_ref(), *expected)?,
         ReadIntent::Rollback { id, to, tag, scope, expected } => {
             check_still_tagged(bases, id, tag.as_ref(), to)?;
-            plan_rollback(bases, id, to, scope.as_ref(), *expected, now)?
+            plan_rollback(bases, id, to, scope.as_ref(), *expected, now, planning)?
         }
         ReadIntent::Tag { id, tag, to, expected } => plan_tag(bases, id, tag, *to, *expected)?,
         ReadIntent::Expire(due) => plan_expiry(bases, due, now),
@@ -149,7 +149,18 @@ fn plan_all(
     };
     // Before anything is made of it that outlives this.
     if !matches!(intent, ReadIntent::Keys(_) | ReadIntent::Reseal(_)) {
-        plan.seal(bases, planning)?;
+        let origin = match intent {
+            ReadIntent::Rollback { .. } => secret::Origin::Stored,
+            ReadIntent::Changes(_)
+            | ReadIntent::Keys(_)
+            | ReadIntent::Reseal(_)
+            | ReadIntent::Delete { .. }
+            | ReadIntent::Tag { .. }
+            | ReadIntent::Expire(_)
+            | ReadIntent::PutSchema { .. }
+            | ReadIntent::Migrate { .. } => secret::Origin::Written,
+        };
+        plan.seal(bases, origin, planning)?;
     }
     let layers = plan.changes.iter().flat_map(|change| &change.layers);
     let bytes = layers.filter_map(|layer| layer.content.as_ref()).map(|content| content.as_str().len()).sum();
@@ -225,7 +236,20 @@ impl Plan {
         let schema = SchemaOutcome::default();
         let (restored, tag, report) = (None, (None, None), Report::default());
         let (governances, has_secrets, growths) = (RefCell::default(), false, vec![]);
-        Plan { changes, after, layers, governances, has_secrets, growths, restored, tag, schema, report }
+        let unseen = UnseenWrites::default();
+        Plan {
+            changes,
+            after,
+            layers,
+            governances,
+            has_secrets,
+            unseen,
+            growths,
+            restored,
+            tag,
+            schema,
+            report,
+        }
     }
 
     /// Adds what happens to a config, if anything does. Configs come in the order of their ids.
@@ -327,9 +351,15 @@ impl Plan {
             let after = now.map(|entry| entry.layer.clone());
             let at = is.map_or_else(|| ConfigState::unborn(id.clone()).at, |config| config.at);
             let secrets = SecretPlaces::default();
-            LayerOutcome { id, key, before: was, after, secrets, changed, is_shown: true, at }
+            let proposed = self.unseen.proposed.get(&id).and_then(|layers| layers.get(&key));
+            let proposed = proposed.cloned().unwrap_or_default();
+            LayerOutcome { id, key, before: was, after, secrets, changed, is_shown: true, at, proposed }
         });
         let layers = layers.collect();
+        let configs = self
+            .after
+            .iter()
+            .map(|after| (bases.get(&after.id).cloned(), self.unseen.without_proposed(after)));
         Outcome {
             changed: !self.after.is_empty(),
             revision,
@@ -338,7 +368,8 @@ impl Plan {
             restored: self.restored,
             tag: self.tag,
             schema: self.schema,
-            configs: self.after.iter().map(|after| (bases.get(&after.id).cloned(), after.clone())).collect(),
+            configs: configs.collect(),
+            overwritten: vec![],
             report: std::mem::take(&mut self.report),
         }
     }
@@ -372,7 +403,7 @@ fn plan_layer(
     planning: &Planning<'_>,
 ) -> Result<Option<LayerChange>, Error> {
     check_assignments(base, change, planning.sight)?;
-    let content = content_after(base, change, planning.vault, planning.limits)?;
+    let content = content_after(base, change, planning.sight, planning.vault, planning.limits)?;
     let current = base.and_then(|config| config.layer(&change.key));
     let expires = match (&change.action, change.ttl) {
         (ReadAction::Delete, _) => None,
@@ -395,56 +426,6 @@ fn plan_layer(
         }
     };
     Ok((!unchanged).then(|| LayerChange { key: change.key.clone(), content, expires, format }))
-}
-
-/// What a change makes of the content of its layer, of which it may expect a version. `None`: it is gone. Secrets are not sealed yet.
-pub(super) fn content_after(
-    base: Option<&Arc<ConfigState>>,
-    change: &ReadChange,
-    vault: &Vault,
-    limits: &Limits,
-) -> Result<Option<Content>, Error> {
-    let current = base.and_then(|config| config.layer(&change.key));
-    check_version(change.expected, current.map_or(Version::ZERO, |entry| entry.layer.version), || {
-        format!("the {} layer of {} at {}", change.key.kind, change.id, change.key.scope)
-    })?;
-    new_content(&change.id, current.map(Arc::as_ref), &change.action, vault, limits.layer_bytes_max)
-        .map_err(|error| document_error(change.field.clone(), error))
-}
-
-fn new_content(
-    id: &ConfigId,
-    current: Option<&LayerEntry>,
-    action: &ReadAction,
-    vault: &Vault,
-    bytes_max: usize,
-) -> Result<Option<Content>, DocumentError> {
-    let empty = || serde_json::Value::Object(serde_json::Map::new());
-    let marked = || current.map_or_else(empty, |entry| vault.marked(id, &entry.layer.content));
-    let current = || current.map_or_else(empty, |entry| vault.opened(id, &entry.layer.content).value);
-    let value = match action {
-        ReadAction::Delete => return Ok(None),
-        ReadAction::Replace(content, _) => return Ok(Some(content.clone())),
-        ReadAction::MergePatch(patch) => {
-            let mut value = current();
-            make_way(&mut value, patch);
-            merge_patch(&mut value, patch);
-            value
-        }
-        // What is moved or copied keeps its mark.
-        ReadAction::JsonPatch(patch) => apply_json_patch(&marked(), patch, bytes_max)?,
-        ReadAction::Assign(values) => apply_assignments(&current(), values)?,
-    };
-    if !value.is_object() {
-        return Err(DocumentError {
-            code: DocumentErrorCode::NotAnObject,
-            pointer: String::new(),
-            line: None,
-            column: None,
-            message: "a layer must be a JSON object, the patch makes it something else".into(),
-        });
-    }
-    bounded(Content::of(&value), bytes_max).map(Some)
 }
 
 fn plan_delete(
@@ -490,15 +471,24 @@ fn plan_rollback(
     scope: Option<&Scope>,
     expected: Option<Version>,
     now: Timestamp,
+    planning: &Planning<'_>,
 ) -> Result<Plan, Error> {
     let base = bases.get(id).ok_or_else(|| Missing::Config(id.clone()))?;
     check_version(expected, base.at.version, || format!("config {id}"))?;
+    // Whoever cannot even read a layer must not learn whether its secrets are those that it had.
+    let is_blind = |entry: &LayerEntry| {
+        let scope = &entry.key.scope;
+        let sees = |sight: &Sight| sight.has(&id.namespace, &id.config, scope) || sight.reveals(id, scope);
+        !planning.sight.is_none_or(sees) && holds_sealed(entry.layer.content.as_str())
+    };
     let concerned = |key: &LayerKey| scope.is_none_or(|scope| key.scope == *scope);
     let live = |entry: &Arc<LayerEntry>| entry.layer.expires.is_none_or(|expires| expires > now);
     let wanted = to.layers().iter().filter(|entry| concerned(&entry.key) && live(entry));
     let restored = wanted.filter(|entry| {
         base.layer(&entry.key).is_none_or(|current| {
-            current.layer.content != entry.layer.content || current.layer.expires != entry.layer.expires
+            current.layer.content != entry.layer.content
+                || current.layer.expires != entry.layer.expires
+                || is_blind(entry)
         })
     });
     let restored = restored.map(|entry| LayerChange {
@@ -511,6 +501,8 @@ fn plan_rollback(
         base.layers().iter().filter(|entry| concerned(&entry.key) && !to.layer(&entry.key).is_some_and(live));
     let layers: Vec<_> = restored.chain(gone.map(|entry| removal(&entry.key))).collect();
     let mut plan = Plan::new(layers.iter().map(|layer| (id.clone(), layer.key.clone())).collect());
+    let blind = to.layers().iter().filter(|entry| is_blind(entry));
+    blind.for_each(|entry| plan.unseen.keep(id, &entry.key));
     plan.restored = Some(to.at.version);
     plan.add(Some(base), ConfigChange { restored: plan.restored, ..next_version(id, Some(base), layers) });
     plan.layers.sort();

@@ -47,6 +47,11 @@ impl ReadWrite {
         ReadWrite { look, lacks_reason: false, ..ReadWrite::new(origin, intent, true, sight) }
     }
 
+    /// Who is counted for what the write tries. Empty: the server.
+    pub fn actor(&self) -> &str {
+        self.sight.as_ref().map_or("", |sight| sight.caller().actor())
+    }
+
     /// Whether other configs are governed by those that it changes.
     pub(super) fn governs(&self) -> bool {
         self.ids.iter().any(|id| !id.config.is_ordinary())

@@ -52,7 +52,17 @@ fn of_nothing(
         let before = config.layer(&key).cloned();
         let after = before.as_ref().map(|entry| entry.layer.clone());
         let secrets = SecretPlaces::default();
-        LayerOutcome { before, after, secrets, changed: false, at: config.at, is_shown: true, id, key }
+        LayerOutcome {
+            before,
+            after,
+            secrets,
+            changed: false,
+            at: config.at,
+            is_shown: true,
+            id,
+            key,
+            proposed: vec![],
+        }
     });
     let layers = layers.collect();
     Ok(Outcome { layers, at, restored, tag, schema, ..Outcome::nothing(revision) })
@@ -92,6 +102,7 @@ fn of_commit(
         tag: tag.map_or((None, None), |tag| (tag.version, tag.previous)),
         schema: schema_outcome(&around),
         configs: vec![],
+        overwritten: vec![],
         report: Report::default(),
     })
 }
@@ -141,6 +152,7 @@ fn layer_outcome(commit: &Commit, around: &Around, id: ConfigId, key: LayerKey) 
         changed: change.is_some_and(|change| change.layers.iter().any(|layer| layer.key == key)),
         is_shown: true,
         at: after.at,
+        proposed: vec![],
         id,
         key,
     }

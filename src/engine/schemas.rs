@@ -8,6 +8,7 @@ use crate::model::text::Format;
 use crate::model::{
     ConfigId, ConfigName, Content, Governs, LayerChange, LayerKey, LayerKind, Scope, Version,
 };
+use crate::secret::{is_sealed, mentions_mark};
 use crate::validate::{Finding, Found, Migration, Registry, Report, SchemaVersion, Severity, migrate_layers};
 
 use super::bases::Bases;
@@ -61,6 +62,12 @@ pub(super) fn plan_put(bases: &Bases, governed: &ConfigId, put: &PutSchema) -> R
     let stored = registry(base)?;
     let newest = stored.as_ref().and_then(|registry| registry.versions.last());
     let newest_number = newest.map_or(0, |version| version.number);
+    for (field, steps) in [("up", &put.up), ("down", &put.down)] {
+        if steps.as_ref().is_some_and(|steps| mentions_mark(Content::of(steps).as_str())) {
+            let message = "a step cannot have a secret: schemas are stored in clear text. Write the secret to the config itself";
+            return Err(Error::Invalid { field: field.into(), message: message.into() });
+        }
+    }
     let place = || format!("the schema of {governed}");
     check_version(put.expected.map(Version), Version(newest_number), place)?;
     let number = base.map_or(Version::ZERO, |config| config.at.version).next().0;
@@ -150,12 +157,6 @@ pub(super) fn plan_migration(bases: &Bases, governed: &ConfigId, to: Option<u64>
     changes.sort_by(|(_, a), (_, b)| a.id.cmp(&b.id));
     changes.into_iter().for_each(|(base, change)| plan.add(base, change));
     Ok(plan)
-}
-
-/// Whether a stored value is a sealed secret.
-fn is_sealed(value: &Value) -> bool {
-    let members = value.as_object().filter(|members| members.len() == 1);
-    members.is_some_and(|members| members.contains_key("$secret"))
 }
 
 /// The steps on the way from one version to another, each of which must be there.

@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::model::{ConfigChange, ConfigId, Content, Governs, LayerChange, Scope};
-use crate::secret::{KeysError, Known, Refusal, Sealing, holds_sealed, known_in, mentions_mark};
+use crate::model::{ConfigChange, ConfigId, Content, Governs, LayerChange, Pointer, Scope};
+use crate::secret::{
+    Holder, KeysError, Origin, Refusal, Sealing, holds_sealed, mentions_hidden, mentions_mark, refuse_hidden,
+};
 use crate::validate::{Finding, Found, Report, Schema, Severity};
 
 use super::bases::Bases;
@@ -16,11 +18,18 @@ use super::plan::{Plan, Planning, next_version};
 use super::resolve::{View, layers_of};
 use super::sight::marked_pointers;
 use super::state::ConfigState;
+use super::unseen::UnseenWrites;
 use super::write::bounded;
 
 impl Plan {
-    /// Seals every secret of the layers that the plan would store. What is as before then, is no change.
-    pub(super) fn seal(&mut self, bases: &Bases, planning: &Planning<'_>) -> Result<(), Error> {
+    /// Seals every secret of the layers that the plan would store. What is as before then, is no change, unless a caller who may not
+    /// reveal a secret has written it: whether its value is the same must not show.
+    pub(super) fn seal(
+        &mut self,
+        bases: &Bases,
+        origin: Origin,
+        planning: &Planning<'_>,
+    ) -> Result<(), Error> {
         self.add_newly_marked(bases, planning);
         let mut report = Report::default();
         for at in 0..self.changes.len() {
@@ -30,17 +39,24 @@ impl Plan {
             }
             let schema = self.marking_schema(bases, &change.id);
             let base = bases.get(&change.id);
-            if let Some(layers) = seal_layers(base, change, schema.as_deref(), planning, &mut report)? {
+            let schema = schema.as_deref();
+            if let Some(layers) =
+                seal_layers(base, change, schema, origin, planning, &mut self.unseen, &mut report)?
+            {
                 self.has_secrets |= layers.iter().filter_map(|layer| layer.content.as_ref()).any(has_secrets);
                 let change = &mut self.changes[at];
                 change.layers = layers;
                 change.version = next_version(&change.id, base, change.layers.clone()).version;
                 self.after[at] = Arc::new(ConfigState::after(base.map(Arc::as_ref), change));
             }
+            if let Some((base, sight)) = base.zip(planning.sight) {
+                self.unseen.note_removed(base, &self.changes[at], sight);
+            }
         }
         if !report.is_valid() {
             return Err(Error::Refused(report));
         }
+        self.unseen.settle(planning.validate_only);
         let is_change = |change: &ConfigChange| !change.layers.is_empty() || !change.tags.is_empty();
         let mut kept = self.changes.iter().map(is_change);
         self.after.retain(|_| kept.next().expect("there is a change for each"));
@@ -107,8 +123,9 @@ pub(super) fn plan_reseal(bases: &Bases, id: &ConfigId, planning: &Planning<'_>)
         }
         let ring = planning.vault.sealing_ring(&id.namespace, planning.validate_only)?;
         let mut value = content.to_value();
-        let before = Value::Null;
-        let sealing = Sealing { id, ring: &ring, marked: &BTreeSet::new(), known: &[], before: &before };
+        let (before, marked) = (Value::Null, BTreeSet::new());
+        let origin = Origin::Stored;
+        let sealing = Sealing { id, ring: &ring, marked: &marked, known: &[], before: &before, origin };
         let unreadable = |refused: Vec<Refusal>| {
             let mut report = Report::default();
             refused
@@ -136,7 +153,9 @@ fn seal_layers(
     base: Option<&Arc<ConfigState>>,
     change: &ConfigChange,
     schema: Option<&Schema>,
+    origin: Origin,
     planning: &Planning<'_>,
+    unseen: &mut UnseenWrites,
     report: &mut Report,
 ) -> Result<Option<Vec<LayerChange>>, Error> {
     let merged = |scope: &Scope| base.map(|base| layers_of(base, scope, View::Effective)).unwrap_or_default();
@@ -145,6 +164,7 @@ fn seal_layers(
         Some(content) => {
             schema.is_some()
                 || mentions_mark(content.as_str())
+                || mentions_hidden(content.as_str())
                 || merged(&layer.key.scope).iter().any(|entry| has_secrets(&entry.layer.content))
                 || base
                     .and_then(|base| base.layer(&layer.key))
@@ -162,14 +182,32 @@ fn seal_layers(
             sealed.push(layer.clone());
             continue;
         };
+        let is_revealed = |scope: &Scope| planning.sight.is_none_or(|sight| sight.reveals(&change.id, scope));
         let others = merged(&layer.key.scope).into_iter().filter(|entry| entry.key != layer.key);
+        let others = others.map(|entry| (&entry.key.scope, &entry.layer.content));
         let above = sealed.iter().filter(|above| above.key.scope.contains(&layer.key.scope));
-        let above = above.filter_map(|above| above.content.as_ref());
-        let inherited = others.map(|entry| &entry.layer.content).chain(above);
-        let inherited: Vec<&Content> = inherited.filter(|content| has_secrets(content)).collect();
+        let above = above.filter_map(|above| Some((&above.key.scope, above.content.as_ref()?)));
+        let inherited = others.chain(above).filter(|(_, content)| has_secrets(content));
+        let inherited = inherited
+            .map(|(scope, content)| (content, Holder { is_own: false, is_revealed: is_revealed(scope) }));
+        let reveals = is_revealed(&layer.key.scope);
         let own = base.and_then(|base| base.layer(&layer.key)).map(|own| &own.layer.content);
-        match seal_content(&change.id, content, own, &inherited, schema, planning)? {
-            Ok(content) => sealed.push(LayerChange { content: Some(content), ..layer.clone() }),
+        let own_held = own.map(|own| (own, Holder { is_own: true, is_revealed: reveals }));
+        let drafted = Drafted {
+            id: &change.id,
+            content,
+            own,
+            held: own_held.into_iter().chain(inherited).filter(|(content, _)| has_secrets(content)).collect(),
+            origin: if own == Some(content) { Origin::Stored } else { origin },
+        };
+        match drafted.sealed(schema, planning)? {
+            Ok((content, proposed)) => {
+                if let Some(sight) = planning.sight.filter(|_| !proposed.is_empty()) {
+                    let base = base.map(Arc::as_ref);
+                    unseen.note_written(sight, base, &change.id, &layer.key, &content, proposed);
+                }
+                sealed.push(LayerChange { content: Some(content), ..layer.clone() });
+            }
             Err(refused) => {
                 for refusal in refused {
                     report.add(Finding::at(&change.id, &layer.key.scope, refusal));
@@ -180,55 +218,65 @@ fn seal_layers(
     sealed.retain(|layer| {
         let current = base.and_then(|base| base.layer(&layer.key)).map(|entry| &entry.layer);
         current.is_none_or(|current| {
-            Some(&current.content) != layer.content.as_ref() || current.expires != layer.expires
+            Some(&current.content) != layer.content.as_ref()
+                || current.expires != layer.expires
+                || unseen.is_change(&change.id, &layer.key)
         })
     });
     Ok(Some(sealed))
 }
 
-/// A layer with its secrets sealed, or why that cannot be.
-fn seal_content(
-    id: &ConfigId,
-    content: &Content,
-    own: Option<&Content>,
-    inherited: &[&Content],
-    schema: Option<&Schema>,
-    planning: &Planning<'_>,
-) -> Result<Result<Content, Vec<Found>>, Error> {
-    let mut value = content.to_value();
-    let marked: BTreeSet<String> = schema
-        .map(|schema| marked_pointers(schema, &value).iter().map(ToString::to_string).collect())
-        .unwrap_or_default();
-    let may_have = |content: &&Content| has_secrets(content);
-    if marked.is_empty()
-        && inherited.is_empty()
-        && !own.iter().any(may_have)
-        && !mentions_mark(content.as_str())
-    {
-        return Ok(Ok(content.clone()));
+/// A layer that is to be stored, with what it may refer to.
+struct Drafted<'a> {
+    id: &'a ConfigId,
+    content: &'a Content,
+    /// The layer as it is.
+    own: Option<&'a Content>,
+    /// The layer as it is and those that it is merged with, as far as they have secrets.
+    held: Vec<(&'a Content, Holder)>,
+    origin: Origin,
+}
+
+/// A sealed layer, and where the client has written a secret in it; or why it cannot be sealed.
+type SealedContent = Result<(Content, Vec<Pointer>), Vec<Found>>;
+
+impl Drafted<'_> {
+    fn sealed(&self, schema: Option<&Schema>, planning: &Planning<'_>) -> Result<SealedContent, Error> {
+        let Drafted { id, content, own, ref held, origin } = *self;
+        let refused = |refused: Vec<Refusal>| Ok(Err(refused.into_iter().map(found_of).collect()));
+        let mut value = content.to_value();
+        let marked: BTreeSet<String> = schema
+            .map(|schema| marked_pointers(schema, &value).iter().map(ToString::to_string).collect())
+            .unwrap_or_default();
+        if marked.is_empty() && held.is_empty() && !mentions_mark(content.as_str()) {
+            let has_hidden = origin == Origin::Written && mentions_hidden(content.as_str());
+            if has_hidden
+                && let Err(found) = refuse_hidden(&value, &own.map(Content::to_value).unwrap_or_default())
+            {
+                return refused(found);
+            }
+            return Ok(Ok((content.clone(), vec![])));
+        }
+        let ring = planning.vault.sealing_ring(&id.namespace, planning.validate_only)?;
+        let known = held.iter().flat_map(|(content, holder)| planning.vault.known(id, content, *holder));
+        let known: Vec<_> = known.collect();
+        let before = own.map(|own| planning.vault.opened(id, own).value).unwrap_or_default();
+        let sealing = Sealing { id, ring: &ring, marked: &marked, known: &known, before: &before, origin };
+        let proposed = match sealing.seal(&mut value) {
+            Ok(proposed) => proposed,
+            Err(found) => return refused(found),
+        };
+        let sealed = bounded(Content::of(&value), planning.limits.layer_bytes_max);
+        Ok(sealed.map(|sealed| (sealed, proposed)).map_err(|error| {
+            vec![Found {
+                severity: Severity::Error,
+                code: error.code.as_str().into(),
+                pointer: String::new(),
+                message: format!("with its secrets sealed, {}", error.message),
+                suggestion: String::new(),
+            }]
+        }))
     }
-    let ring = planning.vault.sealing_ring(&id.namespace, planning.validate_only)?;
-    let mut known: Vec<Known> = vec![];
-    for (content, is_own) in
-        own.into_iter().map(|own| (own, true)).chain(inherited.iter().map(|&it| (it, false)))
-    {
-        known.extend(known_in(id, content.to_value(), &ring, is_own));
-    }
-    let before = own.map(|own| planning.vault.opened(id, own).value).unwrap_or_default();
-    let sealing = Sealing { id, ring: &ring, marked: &marked, known: &known, before: &before };
-    if let Err(refused) = sealing.seal(&mut value) {
-        return Ok(Err(refused.into_iter().map(found_of).collect()));
-    }
-    let sealed = bounded(Content::of(&value), planning.limits.layer_bytes_max);
-    Ok(sealed.map_err(|error| {
-        vec![Found {
-            severity: Severity::Error,
-            code: error.code.as_str().into(),
-            pointer: String::new(),
-            message: format!("with its secrets sealed, {}", error.message),
-            suggestion: String::new(),
-        }]
-    }))
 }
 
 fn found_of(refusal: Refusal) -> Found {

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::auth;
 use crate::model::{ConfigId, Content, Pointer, Scope};
-use crate::secret::{hide, holds_sealed};
+use crate::secret::{MASK, hide, holds_sealed, mask};
 use crate::store::Sealed;
 use crate::validate::Schema;
 
@@ -82,20 +82,36 @@ impl SecretPlaces {
 #[derive(Clone)]
 pub struct Viewer {
     sight: auth::Sight,
-    on_reveal: Option<OnReveal>,
+    on_secret: Option<OnSecret>,
 }
 
-/// Called for each layer whose secrets are shown.
-pub type OnReveal = Arc<dyn Fn(&ConfigId, &Scope) + Send + Sync>;
+/// What somebody does with the secrets of a layer, that others are to hear of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SecretUse {
+    /// They are shown to them as they are.
+    Revealed,
+    /// They may not see them, and put a value over one: the fingerprint tells them whether it was the same.
+    Overwritten,
+}
+
+/// Called for each layer with secrets that are used.
+pub type OnSecret = Arc<dyn Fn(SecretUse, &ConfigId, &Scope) + Send + Sync>;
 
 impl Viewer {
     /// Of whom nobody is to hear.
     pub fn new(sight: auth::Sight) -> Viewer {
-        Viewer { sight, on_reveal: None }
+        Viewer { sight, on_secret: None }
     }
 
-    pub fn with(sight: auth::Sight, on_reveal: OnReveal) -> Viewer {
-        Viewer { sight, on_reveal: Some(on_reveal) }
+    pub fn with(sight: auth::Sight, on_secret: OnSecret) -> Viewer {
+        Viewer { sight, on_secret: Some(on_secret) }
+    }
+
+    /// Tells that the viewer has put a value over a secret that they may not see.
+    pub(super) fn overwrites(&self, id: &ConfigId, scope: &Scope) {
+        if let Some(on_secret) = &self.on_secret {
+            on_secret(SecretUse::Overwritten, id, scope);
+        }
     }
 
     pub fn sight(&self) -> &auth::Sight {
@@ -144,12 +160,17 @@ impl Showing<'_> {
     }
 
     pub fn outcome(&self, mut outcome: Outcome) -> Outcome {
-        for LayerOutcome { id, key, before, after, secrets, .. } in &mut outcome.layers {
+        for LayerOutcome { id, key, before, after, secrets, proposed, .. } in &mut outcome.layers {
             let schema = marking_schema(id, self.state);
             if let Some(layer) = after {
                 let shown = Secrets::seen_by(&self.viewer.sight, id, &key.scope);
                 *secrets = places_in(self.vault, id, &layer.content, shown, schema.as_deref());
                 self.show(id, &key.scope, &mut layer.content, schema.as_deref());
+                if !proposed.is_empty() {
+                    let mut value = layer.content.to_value();
+                    mask(&mut value, &*proposed, &MASK.into());
+                    layer.content = Content::of(&value);
+                }
             }
             if let Some(entry) = before
                 && let Some(content) = self.shown(id, &key.scope, &entry.layer.content, schema.as_deref())
@@ -177,9 +198,9 @@ impl Showing<'_> {
         let shown = shown(self.vault, id, content, secrets, marking);
         if secrets == Secrets::Revealed
             && shown.is_some()
-            && let Some(on_reveal) = &self.viewer.on_reveal
+            && let Some(on_secret) = &self.viewer.on_secret
         {
-            on_reveal(id, scope);
+            on_secret(SecretUse::Revealed, id, scope);
         }
         shown
     }

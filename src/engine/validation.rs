@@ -12,10 +12,11 @@ use crate::model::{
 use crate::validate::{self, Finding, Found, Report, Severity};
 
 use super::check::Look;
+use super::content::content_after;
 use super::error::{Error, Missing};
 use super::history::blocking;
 use super::pipeline::Answer;
-use super::plan::{self, ReadIntent};
+use super::plan::ReadIntent;
 use super::read_write::ReadWrite;
 use super::redaction::Permissions;
 use super::sight::Viewer;
@@ -44,6 +45,7 @@ impl Engine {
             Some(Finding::of_document(id, &key.scope, error))
         };
         let (state, limits, vault) = (self.state(), self.limits.clone(), self.vault.clone());
+        let sight = viewer.sight().clone();
         // Each change is tried alone first: a write stops at what is wrong with the first, and here all of it is to be told.
         let (changes, refused) = blocking(move || {
             let (mut good, mut refused) = (vec![], vec![]);
@@ -51,7 +53,8 @@ impl Engine {
                 match change.read(limits.layer_bytes_max) {
                     Err(unreadable) => refused.push(unreadable),
                     Ok(change) => {
-                        match plan::content_after(state.config(&change.id), &change, &vault, &limits) {
+                        match content_after(state.config(&change.id), &change, Some(&sight), &vault, &limits)
+                        {
                             Ok(_) => good.push(change),
                             Err(
                                 Error::Document { field, error } | Error::PatchDoesNotApply { field, error },

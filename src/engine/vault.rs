@@ -12,8 +12,8 @@ use serde_json::Value;
 
 use crate::model::{ConfigId, ConfigName, Content, Digest, LayerKey, LayerKind, Namespace, Scope, Timestamp};
 use crate::secret::{
-    Key, KeyId, Keyring, MasterKeySource, MasterKeys, Opened, Ring, StoredKey, StoredKeys, holds_sealed,
-    open, with_marks,
+    Holder, Key, KeyId, Keyring, Known, MasterKeySource, MasterKeys, Opened, Ring, StoredKey, StoredKeys,
+    holds_sealed, known_in, open,
 };
 
 use super::error::Error;
@@ -124,12 +124,11 @@ impl Vault {
         }
     }
 
-    /// The same as a client would write it, with marks.
-    pub fn marked(&self, id: &ConfigId, content: &Content) -> Value {
-        let value = content.to_value();
+    /// The secrets of a stored layer.
+    pub fn known(&self, id: &ConfigId, content: &Content, holder: Holder) -> Vec<Known> {
         match self.ring(&id.namespace).filter(|_| holds_sealed(content.as_str())) {
-            Some(ring) => with_marks(id, value, &ring),
-            None => value,
+            Some(ring) => known_in(id, content.to_value(), &ring, holder),
+            None => vec![],
         }
     }
 

@@ -186,6 +186,7 @@ impl Outcome {
             tag: (None, None),
             schema: SchemaOutcome::default(),
             configs: vec![],
+            overwritten: vec![],
             report: Report::default(),
         }
     }
@@ -210,6 +211,8 @@ pub struct Outcome {
     pub schema: SchemaOutcome,
     /// The configs that it changed, before and after.
     pub configs: Vec<(Option<Arc<ConfigState>>, Arc<ConfigState>)>,
+    /// Where the write has put a value over a secret that its caller may not see, who learns by the fingerprint whether it is the same.
+    pub overwritten: Vec<(ConfigId, Scope)>,
     pub report: Report,
 }
 
@@ -227,6 +230,8 @@ pub struct LayerOutcome {
     pub is_shown: bool,
     /// The config's version after the write.
     pub at: VersionRef,
+    /// Of a write that is only validated: where its caller has proposed a secret that they may not see. Nothing shown there may depend on it.
+    pub proposed: Vec<Pointer>,
 }
 
 /// A change whose text has been read: what does not depend on the state is done, once, before the pipeline.
@@ -267,7 +272,7 @@ impl ReadAction {
                 }
                 written
             }
-            ReadAction::Assign(values) => apply_assignments(&empty(), values).unwrap_or_default(),
+            ReadAction::Assign(values) => apply_assignments(&empty(), values, |_| false).unwrap_or_default(),
             ReadAction::Delete => Value::Null,
         };
         without_marks(written)
@@ -354,7 +359,9 @@ pub(super) fn bounded(content: Content, bytes_max: usize) -> Result<Content, Doc
 /// The error for a document that was refused in a field of the request.
 pub(super) fn document_error(field: String, error: DocumentError) -> Error {
     match error.code {
-        DocumentErrorCode::PatchDoesNotApply => Error::PatchDoesNotApply { field, error },
+        DocumentErrorCode::PatchDoesNotApply | DocumentErrorCode::SecretNotRevealed => {
+            Error::PatchDoesNotApply { field, error }
+        }
         DocumentErrorCode::MalformedDocument
         | DocumentErrorCode::DuplicateKey
         | DocumentErrorCode::TooDeep

@@ -15,8 +15,13 @@ use super::text::{self, Format};
 /// Sets each path to the value that its JSON text says. Objects on the way are made when they are missing; elements of
 /// arrays that are there can be replaced, and `-` appends one. A null is stored, like any value.
 ///
-/// The result does not depend on any order, because one path at or below another is refused.
-pub fn apply_assignments(target: &Value, values: &BTreeMap<String, String>) -> Result<Value, DocumentError> {
+/// The result does not depend on any order, because one path at or below another is refused. No path leads into a value that
+/// `is_opaque`: such a value is assigned as a whole.
+pub fn apply_assignments(
+    target: &Value,
+    values: &BTreeMap<String, String>,
+    is_opaque: fn(&Value) -> bool,
+) -> Result<Value, DocumentError> {
     let mut assignments = BTreeMap::new();
     for (path, json) in values {
         let pointer = parse_path(path)?;
@@ -37,7 +42,7 @@ pub fn apply_assignments(target: &Value, values: &BTreeMap<String, String>) -> R
         if pointer.tokens().len() + depth(&value) > DEPTH_MAX {
             return Err(too_deep(&pointer));
         }
-        assign(&mut document, &pointer, value)?;
+        assign(&mut document, &pointer, value, is_opaque)?;
     }
     Ok(document)
 }
@@ -129,12 +134,23 @@ fn parse_value(pointer: &Pointer, json: &str) -> Result<Value, DocumentError> {
     })
 }
 
-fn assign(document: &mut Value, pointer: &Pointer, value: Value) -> Result<(), DocumentError> {
+fn assign(
+    document: &mut Value,
+    pointer: &Pointer,
+    value: Value,
+    is_opaque: fn(&Value) -> bool,
+) -> Result<(), DocumentError> {
     let mut place = document;
     let mut here = Pointer::root();
     let count = pointer.tokens().len();
     for (at, token) in pointer.tokens().enumerate() {
         let is_last = at + 1 == count;
+        if is_opaque(place) {
+            let message = format!(
+                "the value there is secret, so {pointer} within it cannot be assigned: assign all of {here}"
+            );
+            return Err(invalid(&here, message));
+        }
         place = match place {
             Value::Object(members) => members.entry(token).or_insert_with(|| Value::Object(Map::new())),
             Value::Array(items) => {

@@ -32,6 +32,7 @@ pub enum DocumentErrorCode {
     FormatCannotExpress,
     PatchDoesNotApply,
     InvalidAssignment,
+    SecretNotRevealed,
 }
 
 impl DocumentError {
@@ -68,6 +69,7 @@ impl DocumentErrorCode {
             DocumentErrorCode::FormatCannotExpress => "FORMAT_CANNOT_EXPRESS",
             DocumentErrorCode::PatchDoesNotApply => "PATCH_DOES_NOT_APPLY",
             DocumentErrorCode::InvalidAssignment => "INVALID_ASSIGNMENT",
+            DocumentErrorCode::SecretNotRevealed => "SECRET_NOT_REVEALED",
         }
     }
 }

@@ -7,18 +7,38 @@ use super::canonical::{normalize, to_canonical};
 use super::depth::{depth, too_deep};
 use super::document_error::{DocumentError, DocumentErrorCode};
 use super::limits::DEPTH_MAX;
-use super::pointer::Pointer;
+use super::pointer::{Pointer, index};
 
-/// Applies all operations of a patch, or none. The result is in normal form if `target` is.
+/// Values that a patch handles as a whole: no pointer of the patch leads into one.
+pub struct Opaque<'a> {
+    /// Whether a value is opaque.
+    pub is_opaque: fn(&Value) -> bool,
+    /// Gives a value with everything opaque in it made readable, so that `test` can compare it. `None`: the caller may not read opaque
+    /// values, so `test`, `copy` and `move` of one, or of a value that holds one, are refused.
+    pub read: Option<&'a dyn Fn(&Value) -> Value>,
+}
+
+/// Applies all operations of a patch, or none. The result is in normal form if `target` is. `opaque`: `None` if `target` holds no opaque
+/// value.
 ///
 /// `bytes_max` bounds the canonical text of the result and, because a patch may copy a document into itself again and
 /// again, the text of all that it copies; the work of moving values about is bounded in proportion.
-pub fn apply_json_patch(target: &Value, patch: &Value, bytes_max: usize) -> Result<Value, DocumentError> {
+pub fn apply_json_patch(
+    target: &Value,
+    patch: &Value,
+    bytes_max: usize,
+    opaque: Option<&Opaque<'_>>,
+) -> Result<Value, DocumentError> {
     let operations = read_operations(patch)?;
     let mut document = target.clone();
     let mut budget = Budget { copied: bytes_max, moved: bytes_max.saturating_mul(MOVES_PER_BYTE) };
     for (at, operation) in operations.iter().enumerate() {
         budget.spend(&document, operation)?;
+        if let Some(opaque) = opaque
+            && opaque.compares(&document, at, operation, &mut budget)?
+        {
+            continue;
+        }
         json_patch::patch_unsafe(&mut document, std::slice::from_ref(operation))
             .map_err(|error| does_not_apply(at, operation, &error.kind))?;
     }
@@ -29,6 +49,88 @@ pub fn apply_json_patch(target: &Value, patch: &Value, bytes_max: usize) -> Resu
         return Err(DocumentError::new(DocumentErrorCode::LayerTooLarge, &Pointer::root(), message));
     }
     Ok(document)
+}
+
+impl Opaque<'_> {
+    /// Refuses an operation that leads into an opaque value, or that the caller may not do with one. Whether the operation was a `test`
+    /// of an opaque value, which is done then.
+    fn compares(
+        &self,
+        document: &Value,
+        at: usize,
+        operation: &PatchOperation,
+        budget: &mut Budget,
+    ) -> Result<bool, DocumentError> {
+        let from = match operation {
+            PatchOperation::Copy(copy) => Some(&*copy.from),
+            PatchOperation::Move(r#move) => Some(&*r#move.from),
+            PatchOperation::Add(_)
+            | PatchOperation::Remove(_)
+            | PatchOperation::Replace(_)
+            | PatchOperation::Test(_) => None,
+        };
+        for pointer in [Some(operation.path()), from].into_iter().flatten() {
+            if let Some(around) = self.around(document, pointer) {
+                let why = format!("the value at {around} is secret, so nothing within it can be named");
+                return Err(refused(at, operation, DocumentErrorCode::PatchDoesNotApply, &why));
+            }
+        }
+        let test = match operation {
+            PatchOperation::Test(test) => Some(&test.value),
+            PatchOperation::Copy(_) | PatchOperation::Move(_) => None,
+            PatchOperation::Add(_) | PatchOperation::Remove(_) | PatchOperation::Replace(_) => {
+                return Ok(false);
+            }
+        };
+        let Some(value) = document.pointer(from.unwrap_or_else(|| operation.path()).as_str()) else {
+            return Ok(false);
+        };
+        let mut visited = 0;
+        let holds = self.is_in(value, &mut visited);
+        budget.move_values(visited, operation)?;
+        match (holds, self.read, test) {
+            (false, _, _) => Ok(false),
+            (true, None, _) => {
+                let why = "the value is secret or holds a secret, and takes the permission reveal-secret to test, copy or move: \
+                           replace or remove the secret instead";
+                Err(refused(at, operation, DocumentErrorCode::SecretNotRevealed, why))
+            }
+            (true, Some(_), None) => Ok(false),
+            (true, Some(read), Some(expected)) => match read(value) == read(expected) {
+                true => Ok(true),
+                false => Err(does_not_apply(at, operation, &PatchErrorKind::TestFailed)),
+            },
+        }
+    }
+
+    /// The opaque value that a pointer leads into.
+    fn around(&self, document: &Value, pointer: &json_patch::jsonptr::Pointer) -> Option<Pointer> {
+        let (mut value, mut here) = (document, Pointer::root());
+        for token in pointer.tokens() {
+            if (self.is_opaque)(value) {
+                return Some(here);
+            }
+            let token = token.decoded();
+            value = match value {
+                Value::Object(members) => members.get(&*token)?,
+                Value::Array(items) => items.get(index(&token)?)?,
+                Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => return None,
+            };
+            here = here.child(&token);
+        }
+        None
+    }
+
+    /// Whether a value is opaque or holds an opaque value. Counts the values that it visits.
+    fn is_in(&self, value: &Value, visited: &mut usize) -> bool {
+        *visited += 1;
+        (self.is_opaque)(value)
+            || match value {
+                Value::Object(members) => members.values().any(|member| self.is_in(member, visited)),
+                Value::Array(items) => items.iter().any(|item| self.is_in(item, visited)),
+                Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+            }
+    }
 }
 
 /// How many values a patch may move for each byte that the document may have.
@@ -92,13 +194,23 @@ impl Budget {
                 *self = Budget { copied, moved };
                 Ok(())
             }
-            (None, _) | (_, None) => Err(DocumentError::new(
-                DocumentErrorCode::LayerTooLarge,
-                &pointer_of(path),
-                "the patch copies or moves more than a document may hold",
-            )),
+            (None, _) | (_, None) => Err(too_much(path)),
         }
     }
+
+    /// Pays for values that are looked at.
+    fn move_values(&mut self, count: usize, operation: &PatchOperation) -> Result<(), DocumentError> {
+        self.moved = self.moved.checked_sub(count).ok_or_else(|| too_much(operation.path()))?;
+        Ok(())
+    }
+}
+
+fn too_much(path: &json_patch::jsonptr::Pointer) -> DocumentError {
+    DocumentError::new(
+        DocumentErrorCode::LayerTooLarge,
+        &pointer_of(path),
+        "the patch copies or moves more than a document may hold",
+    )
 }
 
 /// How many elements an array may shift when one is put at `path` or taken from there.
@@ -114,6 +226,10 @@ fn pointer_of(path: &json_patch::jsonptr::Pointer) -> Pointer {
 }
 
 fn does_not_apply(at: usize, operation: &PatchOperation, kind: &PatchErrorKind) -> DocumentError {
+    refused(at, operation, DocumentErrorCode::PatchDoesNotApply, &kind.to_string())
+}
+
+fn refused(at: usize, operation: &PatchOperation, code: DocumentErrorCode, why: &str) -> DocumentError {
     let name = match operation {
         PatchOperation::Add(_) => "add",
         PatchOperation::Remove(_) => "remove",
@@ -123,8 +239,8 @@ fn does_not_apply(at: usize, operation: &PatchOperation, kind: &PatchErrorKind) 
         PatchOperation::Test(_) => "test",
     };
     let pointer = pointer_of(operation.path());
-    let message = format!("operation {at} of the patch, {name} {pointer}, does not apply: {kind}");
-    DocumentError::new(DocumentErrorCode::PatchDoesNotApply, &pointer, message)
+    let message = format!("operation {at} of the patch, {name} {pointer}, does not apply: {why}");
+    DocumentError::new(code, &pointer, message)
 }
 
 #[cfg(test)]

@@ -3,7 +3,8 @@
 
 use serde_json::Value;
 
-use super::layer::{Token, each_sealed, pointer_of};
+use super::MARK;
+use super::layer::{Token, each_sealed, pointer_of, sealed_in};
 use super::ring::{Place, Ring};
 use super::sealed::SealedText;
 use crate::model::{ConfigId, Pointer};
@@ -14,14 +15,22 @@ pub struct Known {
     pub(super) pointer: Pointer,
     pub(super) sealed: SealedText,
     pub(super) value: Value,
-    /// Of the layer that is written, rather than of one that it is merged with.
-    pub(super) is_own: bool,
+    pub(super) holder: Holder,
     /// For each token, the name of a member; none for an element, of which any is meant.
     names: Vec<Option<String>>,
 }
 
+/// Which layer holds a secret, as the caller of a write stands to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// It is the layer that is written, rather than one that it is merged with.
+    pub is_own: bool,
+    /// The caller may reveal secrets there.
+    pub is_revealed: bool,
+}
+
 /// The secrets of a layer.
-pub fn known_in(id: &ConfigId, mut layer: Value, ring: &Ring, is_own: bool) -> Vec<Known> {
+pub fn known_in(id: &ConfigId, mut layer: Value, ring: &Ring, holder: Holder) -> Vec<Known> {
     let mut known = vec![];
     each_sealed(&mut layer, &mut vec![], &mut |place, sealed| {
         let pointer = pointer_of(place);
@@ -31,11 +40,30 @@ pub fn known_in(id: &ConfigId, mut layer: Value, ring: &Ring, is_own: bool) -> V
                 Token::Element(_) => None,
             };
             let names = place.iter().map(name).collect();
-            known.push(Known { pointer, sealed, value, is_own, names });
+            known.push(Known { pointer, sealed, value, holder, names });
         }
         None
     });
     known
+}
+
+/// A value without marks, and with the sealed values in it as they are: those that are known.
+pub fn readable(value: &Value, known: &[Known]) -> Value {
+    if let Some(sealed) = sealed_in(value) {
+        let same = known.iter().find(|known| known.sealed == sealed);
+        return same.map_or_else(|| value.clone(), |known| known.value.clone());
+    }
+    match value {
+        Value::Object(members) => match members.get(MARK).filter(|_| members.len() == 1) {
+            Some(marked) => readable(marked, known),
+            None => {
+                let members = members.iter().map(|(name, member)| (name.clone(), readable(member, known)));
+                Value::Object(members.collect())
+            }
+        },
+        Value::Array(items) => Value::Array(items.iter().map(|item| readable(item, known)).collect()),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.clone(),
+    }
 }
 
 impl Known {

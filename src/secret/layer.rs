@@ -1,6 +1,6 @@
 //! Sealed values within a layer: found, opened, and hidden. Knows documents and keys; not how a value comes to be secret.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::MARK;
 use super::ring::{Place, Ring};
@@ -10,6 +10,7 @@ use crate::model::{ConfigId, Pointer};
 /// As it is in the canonical text of every layer that has a sealed value, and of hardly any other.
 const IN_TEXT: &str = "{\"$secret\":\"v1:";
 const MARK_IN_TEXT: &str = "\"$secret\"";
+const HIDDEN_IN_TEXT: &str = "\"***:";
 
 /// Stands for a value of which nothing is to be told.
 pub const MASK: &str = "***";
@@ -32,10 +33,35 @@ pub fn mentions_mark(text: &str) -> bool {
     is_in(text, MARK_IN_TEXT)
 }
 
-/// Whether a text has a part with a `$`. It is asked of every text that is written, and must not cost more than to look for one byte.
+/// Whether a canonical text may have a value that reads as the fingerprint of a hidden one. False only if it does not.
+pub fn mentions_hidden(text: &str) -> bool {
+    is_in_by(text, '*', HIDDEN_IN_TEXT)
+}
+
+/// Whether a value is sealed.
+pub fn is_sealed(value: &Value) -> bool {
+    sealed_in(value).is_some()
+}
+
+/// Where a layer has sealed values.
+pub fn sealed_pointers(mut layer: Value) -> Vec<(Pointer, String)> {
+    let mut found = vec![];
+    each_sealed(&mut layer, &mut vec![], &mut |place, sealed| {
+        found.push((pointer_of(place), sealed.to_string()));
+        None
+    });
+    found
+}
+
 fn is_in(text: &str, part: &str) -> bool {
-    let before = part.find('$').expect("there is one");
-    let starts = text.match_indices('$').filter_map(|(at, _)| at.checked_sub(before));
+    is_in_by(text, '$', part)
+}
+
+/// Whether a text has a part with this character. It is asked of every text that is written, and must not cost more than to look for one
+/// byte.
+fn is_in_by(text: &str, character: char, part: &str) -> bool {
+    let before = part.find(character).expect("there is one");
+    let starts = text.match_indices(character).filter_map(|(at, _)| at.checked_sub(before));
     starts.map(|at| &text.as_bytes()[at..]).any(|rest| rest.starts_with(part.as_bytes()))
 }
 
@@ -52,16 +78,6 @@ pub fn open(id: &ConfigId, mut layer: Value, ring: &Ring) -> Opened {
     });
     secrets.sort();
     Opened { value: layer, secrets }
-}
-
-/// The same, with every value marked as a client would mark it.
-pub fn with_marks(id: &ConfigId, mut layer: Value, ring: &Ring) -> Value {
-    each_sealed(&mut layer, &mut vec![], &mut |place, sealed| {
-        let pointer = pointer_of(place);
-        let opened = ring.open(Place { id, pointer: &pointer }, &sealed)?;
-        Some(Value::Object(Map::from_iter([(MARK.to_owned(), opened)])))
-    });
-    layer
 }
 
 /// Puts a fingerprint in the place of each of these values; without keys, something that tells nothing. Places that the document does not
@@ -90,20 +106,15 @@ pub fn mask<'p>(document: &mut Value, secrets: impl IntoIterator<Item = &'p Poin
     }
 }
 
-/// Removes what a merge patch is about to replace by a value that it marks: what is marked is no object to merge with.
+/// Removes what a merge patch replaces as a whole: secrets, and what the patch marks as secret. Neither is an object to merge with.
 pub fn make_way(document: &mut Value, patch: &Value) {
     let (Value::Object(members), Value::Object(changes)) = (document, patch) else { return };
     for (name, change) in changes {
-        match change.as_object() {
-            Some(change) if change.contains_key(MARK) => {
-                members.remove(name);
-            }
-            Some(_) => {
-                if let Some(member) = members.get_mut(name) {
-                    make_way(member, &changes[name]);
-                }
-            }
-            None => {}
+        let Value::Object(marked) = change else { continue };
+        let Some(member) = members.get_mut(name) else { continue };
+        match is_sealed(member) || marked.contains_key(MARK) {
+            true => _ = members.remove(name),
+            false => make_way(member, change),
         }
     }
 }
@@ -209,9 +220,6 @@ mod tests {
             json!({"a": "hunter2", "list": [1, {"x/y": {"deep": [true]}}], "plain": "text"})
         );
         assert_eq!(opened.secrets, [pointer("/a"), pointer("/list/1/x~1y")]);
-        let marked = with_marks(&id, layer.clone(), &ring);
-        assert_eq!(marked["a"], json!({"$secret": "hunter2"}));
-        assert_eq!(marked["list"][1]["x/y"], json!({"$secret": {"deep": [true]}}));
         let mut hidden = opened.value;
         hide(&id, &mut hidden, &opened.secrets, Some(&ring));
         assert_eq!(hidden["plain"], "text");
@@ -234,6 +242,11 @@ mod tests {
             json!({"db": {"port": 1}, "a": 1}),
         );
         check(document.clone(), json!({"db": {"user": "v"}, "c": {"d": 1}}), document);
+        let (ring, id) = (ring(&[1]), id("payments/checkout"));
+        let sealed = sealed(&ring, &id, "/db", &json!({"user": "u"}));
+        check(json!({"db": sealed, "a": 1}), json!({"db": {"user": "v"}}), json!({"a": 1}));
+        check(json!({"db": sealed}), json!({"db": {}}), json!({}));
+        check(json!({"db": sealed}), json!({"db": null, "c": {}}), json!({"db": sealed}));
     }
 
     #[test]

@@ -30,12 +30,15 @@ mod stored;
 
 pub use key::{Key, KeyId};
 pub use keyring::Keyring;
-pub use known::{Known, known_in};
-pub use layer::{Census, MASK, Opened, hide, holds_sealed, make_way, mask, mentions_mark, open, with_marks};
+pub use known::{Holder, Known, known_in, readable};
+pub use layer::{
+    Census, MASK, Opened, hide, holds_sealed, is_sealed, make_way, mask, mentions_hidden, mentions_mark,
+    open, sealed_pointers,
+};
 pub use merged::Merged;
 pub use ring::{Place, Ring};
 pub use sealed::SealedText;
-pub use sealing::{Refusal, Sealing};
+pub use sealing::{Origin, Refusal, Sealing, refuse_hidden};
 pub use source::{Derivation, MasterKeySource, MasterKeys, SourceError};
 pub use stored::{KeysError, StoredKey, StoredKeys, StoredMaster};
 

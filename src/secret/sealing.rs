@@ -4,6 +4,9 @@
 //! A value is secret where the client says so by `{"$secret": VALUE}`, where the schema says so, and where the layer, or one that it is
 //! merged with, has a secret now, in any element of the same list: who writes back what was read, without the marks, must not
 //! store it in plain text.
+//!
+//! What is sealed already is opaque to the client: it stays where it is, or is carried to another place by a caller who may reveal it, and
+//! is sealed anew there. A fingerprint stands for the secret at its own place, and for no other.
 
 use std::collections::BTreeSet;
 
@@ -26,6 +29,16 @@ pub struct Sealing<'a> {
     pub known: &'a [Known],
     /// The layer as it is, opened.
     pub before: &'a Value,
+    pub origin: Origin,
+}
+
+/// Where a layer that is to be stored comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// It was stored before, as it is: nothing in it is what a client says now.
+    Stored,
+    /// A client has written it, or a part of it.
+    Written,
 }
 
 /// Something that cannot be sealed.
@@ -40,9 +53,10 @@ pub struct Refusal {
 }
 
 impl Sealing<'_> {
-    /// Seals what is secret in a layer. On an error the layer is partly sealed, and must not be stored.
-    pub fn seal(&self, layer: &mut Value) -> Result<(), Vec<Refusal>> {
-        let mut pass = Pass { sealing: self, refused: vec![] };
+    /// Seals what is secret in a layer. Gives the places of secrets whose value the client has written, rather than kept or carried along. On
+    /// an error the layer is partly sealed, and must not be stored.
+    pub fn seal(&self, layer: &mut Value) -> Result<Vec<Pointer>, Vec<Refusal>> {
+        let mut pass = Pass::new(self);
         match layer {
             Value::Object(members) if members.contains_key(MARK) => pass.refuse(
                 &[],
@@ -58,16 +72,72 @@ impl Sealing<'_> {
             }
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {}
         }
-        if pass.refused.is_empty() { Ok(()) } else { Err(pass.refused) }
+        if pass.refused.is_empty() { Ok(pass.proposed) } else { Err(pass.refused) }
+    }
+}
+
+/// Refuses fingerprints in a layer that has no secret, and had none. `before` is the layer as it is.
+pub fn refuse_hidden(layer: &Value, before: &Value) -> Result<(), Vec<Refusal>> {
+    let mut refused = vec![];
+    each_text(layer, &mut vec![], &mut |text, place| {
+        let is_unchanged = || pointer_of(place).find(before).and_then(Value::as_str) == Some(text);
+        if is_hidden(text) && !is_unchanged() {
+            refused.push(hidden_elsewhere(place));
+        }
+    });
+    if refused.is_empty() { Ok(()) } else { Err(refused) }
+}
+
+fn each_text<'v>(value: &'v Value, place: &mut Vec<Token<'v>>, told: &mut dyn FnMut(&str, &[Token<'_>])) {
+    match value {
+        Value::String(text) => told(text, place),
+        Value::Object(members) => {
+            for (name, member) in members {
+                place.push(Token::Member(name));
+                each_text(member, place, told);
+                place.pop();
+            }
+        }
+        Value::Array(items) => {
+            for (at, item) in items.iter().enumerate() {
+                place.push(Token::Element(at));
+                each_text(item, place, told);
+                place.pop();
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+fn hidden_elsewhere(place: &[Token<'_>]) -> Refusal {
+    Refusal {
+        code: "SECRET_HIDDEN",
+        pointer: pointer_of(place),
+        message: "is the fingerprint of a hidden value, and that value is not the secret of this place",
+        suggestion: "write the value itself: {\"$secret\": VALUE}",
     }
 }
 
 struct Pass<'a> {
     sealing: &'a Sealing<'a>,
     refused: Vec<Refusal>,
+    /// Secrets whose value the client has written.
+    proposed: Vec<Pointer>,
 }
 
-impl Pass<'_> {
+/// A secret that is being put together.
+struct Whole {
+    /// How many tokens lead to it.
+    depth: usize,
+    /// The client has written it, or a part of it.
+    is_written: bool,
+}
+
+impl<'a> Pass<'a> {
+    fn new(sealing: &'a Sealing<'a>) -> Pass<'a> {
+        Pass { sealing, refused: vec![], proposed: vec![] }
+    }
+
     /// Seals a value, or what is below it.
     fn value<'v>(&mut self, value: &'v mut Value, place: &mut Vec<Token<'v>>, is_secret: bool) {
         let is_marked = value.as_object().is_some_and(|members| members.contains_key(MARK));
@@ -93,6 +163,13 @@ impl Pass<'_> {
                     place.pop();
                 }
             }
+            Value::String(text) if self.sealing.origin == Origin::Written && is_hidden(text) => {
+                // Such a text may have been stored before it was refused.
+                if pointer_of(place).find(self.sealing.before).and_then(Value::as_str) != Some(text.as_str())
+                {
+                    self.refused.push(hidden_elsewhere(place));
+                }
+            }
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
         }
     }
@@ -109,7 +186,8 @@ impl Pass<'_> {
         }
         // What stands beside a secret element, and was none before, is none as long as it stays as it is.
         let was = || {
-            let meant = Pass { sealing: self.sealing, refused: vec![] }.plain(value, place);
+            let mut whole = Whole { depth: place.len(), is_written: false };
+            let meant = Pass::new(self.sealing).plain(value, place, &mut whole);
             pointer.find(before).is_some_and(|before| meant.as_ref() == Some(before))
         };
         is_alike && !was()
@@ -117,7 +195,8 @@ impl Pass<'_> {
 
     /// What is stored in the place of a secret. `None`: it was refused.
     fn sealed(&mut self, value: &Value, place: &[Token<'_>]) -> Option<SealedText> {
-        let plain = self.plain(value, place)?;
+        let mut whole = Whole { depth: place.len(), is_written: false };
+        let plain = self.plain(value, place, &mut whole)?;
         if plain.is_null() {
             self.refuse(
                 place,
@@ -128,19 +207,22 @@ impl Pass<'_> {
             return None;
         }
         let pointer = pointer_of(place);
+        if whole.is_written && self.sealing.origin == Origin::Written {
+            self.proposed.push(pointer.clone());
+        }
         let same = self.sealing.known.iter().find(|known| {
             // Sealed anew, by a key that is newer, it would seem to have changed.
-            known.is_own && known.pointer == pointer && known.value == plain
+            known.holder.is_own && known.pointer == pointer && known.value == plain
         });
         let seal = || self.sealing.ring.seal(Place { id: self.sealing.id, pointer: &pointer }, &plain);
         Some(same.map_or_else(seal, |same| same.sealed.clone()))
     }
 
     /// What the client means by a secret: without marks, and with what is sealed or hidden in it as it is. `None`: it was refused.
-    fn plain(&mut self, value: &Value, place: &[Token<'_>]) -> Option<Value> {
+    fn plain(&mut self, value: &Value, place: &[Token<'_>], whole: &mut Whole) -> Option<Value> {
         match value {
             Value::Object(members) => match members.get(MARK) {
-                Some(marked) if members.len() == 1 => self.plain(marked, place),
+                Some(marked) if members.len() == 1 => self.plain(marked, place, whole),
                 Some(_) => {
                     let message = "an object with $secret has other members";
                     self.refuse(
@@ -152,9 +234,10 @@ impl Pass<'_> {
                     None
                 }
                 None => {
+                    whole.is_written = true;
                     let mut plain = Some(Map::new());
                     for (name, member) in members {
-                        let member = self.plain(member, &[place, &[Token::Member(name)]].concat());
+                        let member = self.plain(member, &[place, &[Token::Member(name)]].concat(), whole);
                         plain = plain.zip(member).map(|(mut members, member)| {
                             members.insert(name.clone(), member);
                             members
@@ -164,46 +247,91 @@ impl Pass<'_> {
                 }
             },
             Value::Array(items) => {
+                whole.is_written = true;
                 let items: Vec<_> = items
                     .iter()
                     .enumerate()
-                    .map(|(at, item)| self.plain(item, &[place, &[Token::Element(at)]].concat()))
+                    .map(|(at, item)| self.plain(item, &[place, &[Token::Element(at)]].concat(), whole))
                     .collect();
                 items.into_iter().collect::<Option<_>>().map(Value::Array)
             }
-            Value::String(text) if SealedText::is_begun_by(text) => self.unsealed(text, place),
-            Value::String(text) if is_hidden(text) => self.unhidden(text, place),
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Some(value.clone()),
+            Value::String(text) if SealedText::is_begun_by(text) => {
+                self.unsealed(text, place, place.len() > whole.depth)
+            }
+            Value::String(text) if self.sealing.origin == Origin::Written && is_hidden(text) => {
+                self.unhidden(text, place, place.len() > whole.depth)
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
+                whole.is_written = true;
+                Some(value.clone())
+            }
         }
     }
 
-    /// The value of a text that is sealed: for this place, or for another of the layer from which a patch has moved it.
-    fn unsealed(&mut self, text: &str, place: &[Token<'_>]) -> Option<Value> {
-        let Sealing { id, ring, known, .. } = self.sealing;
+    /// The value of a text that is sealed: for this place, or for another of the layer from which it was carried here. `is_within`: as a
+    /// part of another secret.
+    fn unsealed(&mut self, text: &str, place: &[Token<'_>], is_within: bool) -> Option<Value> {
+        let Sealing { id, ring, known, origin, .. } = *self.sealing;
+        let pointer = pointer_of(place);
         let sealed = SealedText::parse(text);
-        let here = |sealed| ring.open(Place { id, pointer: &pointer_of(place) }, sealed);
-        let moved = |sealed: &SealedText| {
-            known.iter().find(|known| known.sealed == *sealed).map(|known| known.value.clone())
+        let here = |sealed: &SealedText| match origin {
+            Origin::Stored => ring.open(Place { id, pointer: &pointer }, sealed),
+            Origin::Written => None,
         };
-        let found = sealed.as_ref().and_then(|sealed| here(sealed).or_else(|| moved(sealed)));
+        // Elements of its list may have been added and removed before it.
+        let stays = |known: &Known| {
+            known.holder.is_own && !is_within && (known.pointer == pointer || known.is_alike(place))
+        };
+        let may_carry = |known: &Known| origin == Origin::Stored || known.holder.is_revealed || stays(known);
+        let mut same = known.iter().filter(|known| Some(&known.sealed) == sealed.as_ref()).peekable();
+        let is_known = same.peek().is_some();
+        let carried = same.find(|known| may_carry(known)).map(|known| known.value.clone());
+        let found = carried.or_else(|| sealed.as_ref().and_then(here));
         if found.is_none() {
-            let message = "the sealed value was not sealed for this place by this server";
-            self.refuse(place, "SECRET_NOT_OPENED", message, "write the value itself: {\"$secret\": VALUE}");
+            match is_known {
+                true => self.refuse(
+                    place,
+                    "SECRET_NOT_REVEALED",
+                    "a secret can only be carried to another place by a caller who may reveal it",
+                    "leave the secret where it is, or write its value: {\"$secret\": VALUE}",
+                ),
+                false => self.refuse(
+                    place,
+                    "SECRET_NOT_OPENED",
+                    "the sealed value is not a secret of this layer",
+                    "write the value itself: {\"$secret\": VALUE}",
+                ),
+            }
         }
         found
     }
 
-    /// The value that a client without the right to see it has read, and writes back.
-    fn unhidden(&mut self, text: &str, place: &[Token<'_>]) -> Option<Value> {
-        let Sealing { id, ring, known, .. } = self.sealing;
+    /// The value that a client without the right to see it has read, and writes back. `is_within`: as a part of another secret.
+    fn unhidden(&mut self, text: &str, place: &[Token<'_>], is_within: bool) -> Option<Value> {
+        let Sealing { id, ring, known, .. } = *self.sealing;
         let pointer = pointer_of(place);
-        let is_meant =
-            |known: &&Known| ring.hidden(Place { id, pointer: &known.pointer }, &known.value) == text;
-        let here = known.iter().filter(|known| known.pointer == pointer).find(is_meant);
-        let found = here.or_else(|| known.iter().find(is_meant)).map(|known| known.value.clone());
+        let is_meant = |known: &&Known| {
+            known.pointer == pointer && ring.hidden(Place { id, pointer: &pointer }, &known.value) == text
+        };
+        let may_stand = |known: &&Known| known.holder.is_revealed || (known.holder.is_own && !is_within);
+        let meant: Vec<&Known> = known.iter().filter(is_meant).collect();
+        let found = meant.iter().copied().find(may_stand).map(|known| known.value.clone());
         if found.is_none() {
-            let message = "stands for a hidden value that is not here";
-            self.refuse(place, "SECRET_HIDDEN", message, "write the value itself: {\"$secret\": VALUE}");
+            match (meant.is_empty(), meant.iter().any(|known| known.holder.is_own)) {
+                (true, _) => self.refused.push(hidden_elsewhere(place)),
+                (false, true) => self.refuse(
+                    place,
+                    "SECRET_NOT_REVEALED",
+                    "a secret can only become a part of another one by a caller who may reveal it",
+                    "write the value itself: {\"$secret\": VALUE}",
+                ),
+                (false, false) => self.refuse(
+                    place,
+                    "SECRET_INHERITED",
+                    "stands for a secret that is inherited, and can only be stored here by a caller who may reveal it where it comes from",
+                    "leave it out: it is inherited",
+                ),
+            }
         }
         found
     }

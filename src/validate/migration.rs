@@ -14,7 +14,8 @@
 //! what a layer should say, the steps are done to it as well (`Role::Above`): there, a `null` is moved like a value, because it removes what
 //! is inherited, then as now.
 //!
-//! A step whose place is not there does nothing. Steps do not reach into arrays, which layers replace as a whole: `convert` them.
+//! A step whose place is not there does nothing. Steps do not reach into arrays, which layers replace as a whole: `convert` them. Nor do
+//! steps reach into secrets, which are moved and removed as a whole: none is converted, and no expression sees one.
 
 mod apply;
 mod layers;

@@ -28,6 +28,7 @@ mod reasons;
 mod reveal;
 mod revocation;
 mod schemas;
+mod secret_writes;
 mod secrets;
 mod supervision;
 mod support;

@@ -180,9 +180,12 @@ async fn who_may_not_reveal_secrets_sees_none_whatever_is_asked_and_written() {
         assert_hidden(writes_said(&editor, scope).await);
         assert_hidden(everything_said(&editor, scope).await);
     }
-    // What was copied is as secret as it was.
+    // What was copied by somebody who may is as secret as it was.
     let owner = guarded.bearer("owner").await;
+    set_secret(&owner, "app", "/production", "again").await;
+    writes_said(&owner, "/production").await;
     assert!(changes_said(&owner).await.contains("copied"));
+    assert_hidden(everything_said(&editor, "/production").await);
 }
 
 #[tokio::test]

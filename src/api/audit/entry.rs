@@ -141,6 +141,7 @@ fn kind_message(kind: Kind) -> AuditKind {
         Kind::Denied => AuditKind::Denied,
         Kind::Refused => AuditKind::Refused,
         Kind::Revealed => AuditKind::Revealed,
+        Kind::Overwritten => AuditKind::Overwritten,
         Kind::Started => AuditKind::Started,
         Kind::Stopped => AuditKind::Stopped,
         Kind::Lost => AuditKind::Lost,

@@ -7,7 +7,7 @@ use crate::model::canonical::to_canonical;
 
 fn assigned(target: &Value, values: &[(&str, &str)]) -> Result<Value, DocumentError> {
     let values = values.iter().map(|(path, json)| (path.to_string(), json.to_string())).collect();
-    apply_assignments(target, &values)
+    apply_assignments(target, &values, is_opaque)
 }
 
 #[test]
@@ -94,7 +94,7 @@ proptest! {
     ) {
         let pointer = Pointer::root().child(&name);
         let values = BTreeMap::from([(pointer.to_string(), to_canonical(&value))]);
-        let document = apply_assignments(&target, &values);
+        let document = apply_assignments(&target, &values, is_opaque);
         prop_assert_eq!(document.as_ref().map(|document| pointer.find(document)), Ok(Some(&value)));
     }
 
@@ -104,4 +104,22 @@ proptest! {
         prop_assume!(!path[0].starts_with('/'));
         prop_assert_eq!(parse_path(&path.join(".")), Ok(tokens.into_iter().collect()));
     }
+}
+
+/// Stands for a secret: `{"$": VALUE}`.
+fn is_opaque(value: &Value) -> bool {
+    value.get("$").is_some()
+}
+
+#[test]
+fn an_opaque_value_is_assigned_as_a_whole() {
+    let target = json!({"db": {"$": {"user": "u"}}, "list": [{"$": 1}]});
+    for path in ["db.user", "db.$", "/db/$/user", "list.0.$", "list.0.x"] {
+        let values = BTreeMap::from([(path.to_owned(), "1".to_owned())]);
+        let error = apply_assignments(&target, &values, is_opaque).expect_err("it is refused");
+        assert_eq!(error.code, DocumentErrorCode::InvalidAssignment, "{path}");
+        assert!(error.message.contains("is secret"), "{error}");
+    }
+    let values = BTreeMap::from([("db".to_owned(), "1".to_owned()), ("list.0".to_owned(), "2".to_owned())]);
+    assert_eq!(apply_assignments(&target, &values, is_opaque), Ok(json!({"db": 1, "list": [2]})));
 }

@@ -4,19 +4,66 @@ use serde_json::json;
 use super::*;
 use crate::model::arbitrary;
 use crate::secret::example::{id, ring, sealed};
-use crate::secret::{known_in, open};
+use crate::secret::{Holder, known_in, open};
 
 fn marked(places: &[&str]) -> BTreeSet<String> {
     places.iter().map(|&place| place.to_owned()).collect()
 }
 
-/// Seals a layer by the newest of these keys, where the layer was this before.
-fn seal(keys: &[u8], marks: &[&str], before: Value, mut layer: Value) -> Result<Value, Vec<Refusal>> {
-    let (ring, id, marked) = (ring(keys), id("payments/checkout"), marked(marks));
-    let known = known_in(&id, before.clone(), &ring, true);
-    let before = open(&id, before, &ring).value;
-    let sealing = Sealing { id: &id, ring: &ring, marked: &marked, known: &known, before: &before };
-    sealing.seal(&mut layer).map(|()| layer)
+/// A write of a layer: what the layer and the one above it were before, and what the caller may reveal.
+struct Write {
+    own: Value,
+    inherited: Value,
+    reveals_own: bool,
+    reveals_inherited: bool,
+    origin: Origin,
+}
+
+impl Write {
+    /// Of a caller who may reveal nothing.
+    fn blind(own: Value, inherited: Value) -> Write {
+        Write { own, inherited, reveals_own: false, reveals_inherited: false, origin: Origin::Written }
+    }
+
+    /// The layer as it is stored, and where the caller has written secrets.
+    fn seal(
+        self,
+        keys: &[u8],
+        marks: &[&str],
+        mut layer: Value,
+    ) -> Result<(Value, Vec<String>), Vec<Refusal>> {
+        let (ring, id, marked) = (ring(keys), id("payments/checkout"), marked(marks));
+        let holder = |is_own, is_revealed| Holder { is_own, is_revealed };
+        let mut known = known_in(&id, self.own.clone(), &ring, holder(true, self.reveals_own));
+        known.extend(known_in(&id, self.inherited, &ring, holder(false, self.reveals_inherited)));
+        let (before, origin) = (open(&id, self.own, &ring).value, self.origin);
+        let sealing =
+            Sealing { id: &id, ring: &ring, marked: &marked, known: &known, before: &before, origin };
+        let proposed = sealing.seal(&mut layer)?;
+        Ok((layer, proposed.iter().map(ToString::to_string).collect()))
+    }
+
+    #[track_caller]
+    fn refused(self, layer: Value, code: &str, at: &str) {
+        let refused = self.seal(&[1], &[], layer).expect_err("it is refused");
+        let told: Vec<_> =
+            refused.iter().map(|refused| (refused.code, refused.pointer.to_string())).collect();
+        assert_eq!(told, [(code, at.to_owned())]);
+    }
+}
+
+/// Seals a layer by the newest of these keys, where the layer was this before, for a caller who may reveal everything.
+fn seal(keys: &[u8], marks: &[&str], before: Value, layer: Value) -> Result<Value, Vec<Refusal>> {
+    let write = Write { reveals_own: true, reveals_inherited: true, ..Write::blind(before, json!({})) };
+    write.seal(keys, marks, layer).map(|(layer, _)| layer)
+}
+
+/// The layer as who may not reveal secrets reads it.
+fn hidden(layer: &Value) -> Value {
+    let (ring, id) = (ring(&[1]), id("payments/checkout"));
+    let mut opened = open(&id, layer.clone(), &ring);
+    crate::secret::hide(&id, &mut opened.value, &opened.secrets, Some(&ring));
+    opened.value
 }
 
 fn sealed_at(at: &str, value: Value) -> Value {
@@ -67,12 +114,40 @@ fn a_place_that_has_a_secret_keeps_it_secret_without_a_mark() {
 }
 
 #[test]
-fn what_is_sealed_is_kept_where_it_opens_and_refused_where_it_does_not() {
-    let here = json!({"a": sealed_at("/a", json!("x"))});
-    check(&[], json!({}), here.clone(), here.clone());
-    check_refused(json!({}), json!({"b": sealed_at("/a", json!("x"))}), "SECRET_NOT_OPENED", "/b");
-    // A patch has moved it.
-    check(&[], here, json!({"b": sealed_at("/a", json!("x"))}), json!({"b": sealed_at("/b", json!("x"))}));
+fn what_is_sealed_stays_where_it_is_and_is_carried_only_by_who_may_reveal_it() {
+    let here = || json!({"a": sealed_at("/a", json!("x")), "l": [sealed_at("/l/0", json!("y"))]});
+    let blind = || Write::blind(here(), json!({}));
+    assert_eq!(blind().seal(&[1], &[], here()), Ok((here(), vec![])));
+    let moved = json!({"b": sealed_at("/a", json!("x"))});
+    blind().refused(moved.clone(), "SECRET_NOT_REVEALED", "/b");
+    blind().refused(
+        json!({"b": {"$secret": {"c": sealed_at("/a", json!("x"))}}}),
+        "SECRET_NOT_REVEALED",
+        "/b/c",
+    );
+    // Not even at its own place, as a part of something else.
+    let db = json!({"db": {"p": sealed_at("/db/p", json!("x"))}});
+    let whole = json!({"db": {"$secret": db["db"]}});
+    Write::blind(db.clone(), json!({})).refused(whole.clone(), "SECRET_NOT_REVEALED", "/db/p");
+    check(&[], db, whole, json!({"db": sealed_at("/db", json!({"p": "x"}))}));
+    check(&[], here(), moved, json!({"b": sealed_at("/b", json!("x"))}));
+    // A patch has put something before an element of a list.
+    let shifted = json!({"l": [1, sealed_at("/l/0", json!("y"))]});
+    let expected = json!({"l": [sealed_at("/l/0", json!(1)), sealed_at("/l/1", json!("y"))]});
+    assert_eq!(blind().seal(&[1], &[], shifted), Ok((expected, vec!["/l/0".to_owned()])));
+    // Of a layer above: only by who may reveal it there, wherever it is put. The text of what is sealed is no secret of this layer.
+    let below = |reveals_own, reveals_inherited| Write {
+        reveals_own,
+        reveals_inherited,
+        ..Write::blind(json!({}), here())
+    };
+    let copied = || json!({"a": sealed_at("/a", json!("x"))});
+    below(true, false).refused(copied(), "SECRET_NOT_REVEALED", "/a");
+    assert_eq!(below(false, true).seal(&[1], &[], copied()), Ok((copied(), vec![])));
+    check_refused(json!({}), copied(), "SECRET_NOT_OPENED", "/a");
+    // What comes from the store is what it was.
+    let stored = Write { origin: Origin::Stored, ..Write::blind(json!({}), json!({})) };
+    assert_eq!(stored.seal(&[1], &[], here()), Ok((here(), vec![])));
     for text in ["v1:01010101:", "v1:01010101:AAAA", "v1:ffffffff:x"] {
         check_refused(json!({}), json!({"a": {"$secret": text}}), "SECRET_NOT_OPENED", "/a");
     }
@@ -81,23 +156,55 @@ fn what_is_sealed_is_kept_where_it_opens_and_refused_where_it_does_not() {
 }
 
 #[test]
-fn what_is_written_back_hidden_stays_what_it_is() {
-    let (ring, id) = (ring(&[1]), id("payments/checkout"));
-    let before = json!({"a": sealed_at("/a", json!("x")), "l": [{"p": sealed_at("/l/0/p", json!("y"))}]});
-    let opened = open(&id, before.clone(), &ring);
-    let mut hidden = opened.value;
-    crate::secret::hide(&id, &mut hidden, &opened.secrets, Some(&ring));
-    check(&[], before.clone(), hidden.clone(), before.clone());
-    // An element has moved.
-    let moved = json!({"l": [{"p": "new"}, hidden["l"][0]]});
-    let expected = json!({"l": [
-        {"p": sealed_at("/l/0/p", json!("new"))}, {"p": sealed_at("/l/1/p", json!("y"))}
-    ]});
-    check(&[], before.clone(), moved, expected);
-    check_refused(before.clone(), json!({"a": "***:00000000"}), "SECRET_HIDDEN", "/a");
-    check_refused(json!({}), json!({"a": {"$secret": hidden["a"]}}), "SECRET_HIDDEN", "/a");
-    // Where nothing is secret, it is a text as any other.
-    check(&[], before, json!({"b": hidden["a"]}), json!({"b": hidden["a"]}));
+fn a_fingerprint_stands_for_the_secret_of_its_own_place_and_layer() {
+    let own = json!({"a": sealed_at("/a", json!("x")), "l": [{"p": sealed_at("/l/0/p", json!("y"))}]});
+    let fingerprints = hidden(&own);
+    for reveals_own in [true, false] {
+        let write = || Write { reveals_own, ..Write::blind(own.clone(), json!({})) };
+        assert_eq!(write().seal(&[1], &[], fingerprints.clone()), Ok((own.clone(), vec![])));
+        let marked = json!({"a": {"$secret": fingerprints["a"]}, "l": own["l"]});
+        assert_eq!(write().seal(&[1], &[], marked), Ok((own.clone(), vec![])));
+        let elsewhere = "SECRET_HIDDEN";
+        write().refused(json!({"a": "***:00000000"}), elsewhere, "/a");
+        write().refused(json!({"b": fingerprints["a"]}), elsewhere, "/b");
+        write().refused(json!({"b": {"$secret": fingerprints["a"]}}), elsewhere, "/b");
+        write().refused(json!({"b": {"c": [fingerprints["a"]]}}), elsewhere, "/b/c/0");
+        write().refused(json!({"l": [fingerprints["a"]]}), elsewhere, "/l/0");
+        write().refused(json!({"l": [{"p": "new"}, fingerprints["l"][0]]}), elsewhere, "/l/1/p");
+        let before = json!({"a": "***:00000000"});
+        assert_eq!(refuse_hidden(&before, &before), Ok(()), "it was stored before it was refused");
+        assert!(refuse_hidden(&json!({"b": "***:00000000"}), &before).is_err());
+    }
+    let inherited = |reveals_own, reveals_inherited| Write {
+        reveals_own,
+        reveals_inherited,
+        ..Write::blind(json!({}), own.clone())
+    };
+    let stolen = || json!({"a": fingerprints["a"]});
+    inherited(false, false).refused(stolen(), "SECRET_INHERITED", "/a");
+    inherited(true, false).refused(stolen(), "SECRET_INHERITED", "/a");
+    assert_eq!(
+        inherited(false, true).seal(&[1], &[], stolen()),
+        Ok((json!({"a": own["a"]}), vec![])),
+        "who may reveal it where it comes from may copy it"
+    );
+}
+
+#[test]
+fn what_the_caller_has_written_is_told_from_what_was_kept() {
+    let own = json!({"a": sealed_at("/a", json!("x")), "b": sealed_at("/b", json!("y")), "c": 1});
+    let fingerprint = hidden(&own)["a"].clone();
+    // The same value as well: that it is the same must not show.
+    let written = json!({"a": fingerprint, "b": "y", "c": 2, "d": {"$secret": "z"}, "e": {"f": 3}});
+    let (sealed, proposed) = Write::blind(own.clone(), json!({}))
+        .seal(&[1], &["/e/f"], written.clone())
+        .expect("it can be sealed");
+    assert_eq!((&sealed["a"], &sealed["b"]), (&own["a"], &own["b"]));
+    assert_eq!(proposed, ["/b", "/d", "/e/f"]);
+    let stored = Write { origin: Origin::Stored, ..Write::blind(own, json!({})) };
+    let text = json!({"a": written["a"], "b": "***:00000000"});
+    let (_, proposed) = stored.seal(&[1], &[], text).expect("what is stored is no more than a text");
+    assert!(proposed.is_empty());
 }
 
 #[test]

@@ -13,6 +13,9 @@ use crate::model::limits::DEPTH_MAX;
 use crate::validate::expression::{Expression, STEPS_MAX, Variables};
 use crate::validate::{Found, Severity};
 
+/// What expressions see of an opaque value.
+const OPAQUE: &str = "***";
+
 /// Why a step cannot be done, and where.
 struct Refusal {
     at: Pointer,
@@ -22,8 +25,14 @@ struct Refusal {
 
 impl Migration {
     /// Does all steps to a layer in normal form, or none: the result is in normal form. The severity of a refusal is error; its
-    /// pointer is a place in the layer as the step found it.
-    pub fn apply(&self, role: Role, layer: &mut Value) -> Result<Applied, Found> {
+    /// pointer is a place in the layer as the step found it. Values that are `is_opaque`, such as secrets, are moved and removed as a
+    /// whole; no step looks into one.
+    pub fn apply(
+        &self,
+        role: Role,
+        layer: &mut Value,
+        is_opaque: fn(&Value) -> bool,
+    ) -> Result<Applied, Found> {
         let mut migrated = layer.clone();
         let mut applied = Applied::default();
         for (number, step) in self.steps.iter().enumerate() {
@@ -34,7 +43,8 @@ impl Migration {
                 message: format!("step {number}, {step}: {}", refusal.message),
                 suggestion: refusal.suggestion,
             };
-            if step.apply(role, &mut migrated).map_err(refused)? {
+            step.check_opaque(&migrated, is_opaque).map_err(refused)?;
+            if step.apply(role, &mut migrated, is_opaque).map_err(refused)? {
                 applied.steps.push(number);
             }
         }
@@ -45,8 +55,46 @@ impl Migration {
 }
 
 impl Step {
+    /// Refuses a step that leads into an opaque value, or would convert one.
+    fn check_opaque(&self, layer: &Value, is_opaque: fn(&Value) -> bool) -> Result<(), Refusal> {
+        let places: &[&Pointer] = match self {
+            Step::Move { from, to } => &[from, to],
+            Step::SetDefault { at, .. } | Step::Remove { at } | Step::Convert { at, .. } => &[at],
+        };
+        for place in places {
+            let (mut value, mut here) = (Some(layer), Pointer::root());
+            for token in place.tokens() {
+                if value.is_some_and(is_opaque) {
+                    return Err(Refusal {
+                        at: here.clone(),
+                        message: format!(
+                            "the value at {here} is secret, so no step leads into it, to {place}"
+                        ),
+                        suggestion: format!("move or remove all of {here}"),
+                    });
+                }
+                value = value.and_then(|value| value.get(token));
+                here = here.child(token);
+            }
+        }
+        match self {
+            Step::Convert { at, .. }
+                if at.find(layer).is_some_and(|value| holds_opaque(value, is_opaque)) =>
+            {
+                Err(Refusal {
+                    at: at.clone(),
+                    message: "the value is secret or holds a secret, which no expression sees".into(),
+                    suggestion: "write the converted secret itself, in place of this step".into(),
+                })
+            }
+            Step::Convert { .. } | Step::Move { .. } | Step::SetDefault { .. } | Step::Remove { .. } => {
+                Ok(())
+            }
+        }
+    }
+
     /// Whether it changed something.
-    fn apply(&self, role: Role, layer: &mut Value) -> Result<bool, Refusal> {
+    fn apply(&self, role: Role, layer: &mut Value, is_opaque: fn(&Value) -> bool) -> Result<bool, Refusal> {
         match self {
             Step::Move { from, to } => move_value(role, layer, from, to),
             Step::SetDefault { at, value } => set_default(role, layer, at, value),
@@ -55,7 +103,7 @@ impl Step {
                 Sight::Nothing | Sight::Cut { .. } => Ok(false),
                 Sight::InArray(array) => Err(in_array(at, &array)),
             },
-            Step::Convert { at, expression } => convert(layer, at, expression),
+            Step::Convert { at, expression } => convert(layer, at, expression, is_opaque),
         }
     }
 }
@@ -141,7 +189,34 @@ fn set_default(role: Role, layer: &mut Value, at: &Pointer, value: &Value) -> Re
     Ok(is_missing)
 }
 
-fn convert(layer: &mut Value, at: &Pointer, expression: &Expression) -> Result<bool, Refusal> {
+fn holds_opaque(value: &Value, is_opaque: fn(&Value) -> bool) -> bool {
+    is_opaque(value)
+        || match value {
+            Value::Object(members) => members.values().any(|member| holds_opaque(member, is_opaque)),
+            Value::Array(items) => items.iter().any(|item| holds_opaque(item, is_opaque)),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+        }
+}
+
+/// A value with a text in the place of each opaque one.
+fn masked(value: &Value, is_opaque: fn(&Value) -> bool) -> Value {
+    match value {
+        value if is_opaque(value) => OPAQUE.into(),
+        Value::Object(members) => {
+            let members = members.iter().map(|(name, member)| (name.clone(), masked(member, is_opaque)));
+            Value::Object(members.collect())
+        }
+        Value::Array(items) => Value::Array(items.iter().map(|item| masked(item, is_opaque)).collect()),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.clone(),
+    }
+}
+
+fn convert(
+    layer: &mut Value,
+    at: &Pointer,
+    expression: &Expression,
+    is_opaque: fn(&Value) -> bool,
+) -> Result<bool, Refusal> {
     let value = match look(layer, at) {
         Sight::There(Value::Null) | Sight::Nothing | Sight::Cut { .. } => return Ok(false),
         Sight::InArray(array) => return Err(in_array(at, &array)),
@@ -154,10 +229,11 @@ fn convert(layer: &mut Value, at: &Pointer, expression: &Expression) -> Result<b
         let message = "an object is there, of which a layer may have a part only";
         return refuse(message.into(), "convert its members, each in a step of its own");
     }
+    let config = expression.names("config").then(|| masked(layer, is_opaque));
     let mut variables = Variables::new();
     variables.set("value", value);
-    if expression.names("config") {
-        variables.set("config", layer);
+    if let Some(config) = &config {
+        variables.set("config", config);
     }
     let converted = match expression.json(&variables, &mut STEPS_MAX.clone()) {
         Ok(converted) => converted,

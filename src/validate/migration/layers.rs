@@ -135,7 +135,9 @@ impl All<'_> {
     fn document(&self, scope: &Scope, before: &Value) -> Result<Value, RefusedAt> {
         let mut document = before.clone();
         for migration in self.migrations {
-            migration.apply(Role::Foundation, &mut document).map_err(|found| (scope.clone(), found))?;
+            migration
+                .apply(Role::Foundation, &mut document, self.is_opaque)
+                .map_err(|found| (scope.clone(), found))?;
         }
         // A place that was only removed leaves nothing, as a merge does.
         let mut merged = Value::Object(Map::new());
@@ -148,7 +150,7 @@ impl All<'_> {
         let mut proposed = layer.clone();
         for migration in self.migrations {
             // What the steps cannot do to the layer alone, they may well do to the document.
-            let _ = migration.apply(role, &mut proposed);
+            let _ = migration.apply(role, &mut proposed, self.is_opaque);
         }
         let mut merged = inherited.clone();
         merge(&mut merged, &proposed, self.is_opaque);

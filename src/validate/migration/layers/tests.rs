@@ -159,7 +159,7 @@ fn every_document_becomes_its_migration_or_the_migration_is_refused() {
                 let scope = Scope::parse(scope).expect("a scope");
                 for bases_only in [true, false] {
                     let Some(mut expected) = document(&layers, &before, &scope, bases_only) else { continue };
-                    let result = migrations[0].apply(Role::Foundation, &mut expected);
+                    let result = migrations[0].apply(Role::Foundation, &mut expected, |_| false);
                     prop_assert!(result.is_ok(), "{:?} of {:?} at {}: {:?}", steps, layers, scope, result);
                     let found = document(&layers, &after, &scope, bases_only);
                     prop_assert_eq!(found, Some(expected), "{:?} of {:?} at {}", &steps, &layers, scope);
