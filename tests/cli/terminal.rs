@@ -149,8 +149,9 @@ fn apply_does_not_take_anything_for_a_namespace() {
     write("both/payments/checkout/global.yaml");
     write("both/shop/web/global.yaml");
     for (name, reason) in [("node_modules", "package.json"), ("both", "several namespaces")] {
-        let refused =
-            server.fails(5, &["apply", "-f", text(&directory.path().join(name)), "--namespace", "x"]);
+        let ran = server.run(&["apply", "-f", text(&directory.path().join(name)), "--namespace", "x"]);
+        let refused = ran.stderr;
+        assert_eq!(ran.code, 5, "{refused}");
         assert!(refused.contains(reason) && refused.contains("--yes"), "{refused}");
     }
     assert_eq!(server.json(&["list"])["configs"], serde_json::json!([]));
