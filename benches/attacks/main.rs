@@ -28,17 +28,21 @@ fn main() -> ExitCode {
     raise_file_limit();
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-        ["--attack", name, address, token, files] => attack_alone(name, address, token, files),
+        ["--attack", name, address, token, tenant, files] => {
+            attack_alone(name, address, token, tenant, files)
+        }
         wanted => measure(wanted),
     }
 }
 
 /// In a process of its own: what it costs is not to be taken for what the server costs.
 #[tokio::main(flavor = "current_thread")]
-async fn attack_alone(name: &str, address: &str, token: &str, files: &str) -> ExitCode {
+async fn attack_alone(name: &str, address: &str, token: &str, tenant: &str, files: &str) -> ExitCode {
     let attack = ALL.iter().find(|attack| attack.name == name).expect("an attack");
     let files = (!files.is_empty()).then(|| files.into());
-    let target = Target { address: address.parse().expect("an address"), files, token: token.to_owned() };
+    let (address, token, tenant) =
+        (address.parse().expect("an address"), token.to_owned(), tenant.to_owned());
+    let target = Target { address, files, token, tenant };
     println!("{}", attack.run(&target, attack.size).await);
     ExitCode::SUCCESS
 }
@@ -47,9 +51,9 @@ async fn attack_alone(name: &str, address: &str, token: &str, files: &str) -> Ex
 async fn measure(wanted: &[&str]) -> ExitCode {
     let begin = Instant::now();
     println!(
-        "| attack | reached | p50 idle → attacked | p99 idle → attacked | delivered | cores | RSS before / peak / after, MiB |"
+        "| attack | reached | p50 idle → attacked | p99 idle → attacked | p99 of Set | delivered | cores | RSS before / peak / after, MiB |"
     );
-    println!("| --- | --- | --- | --- | --- | --- | --- |");
+    println!("| --- | --- | --- | --- | --- | --- | --- | --- |");
     let is_wanted =
         |attack: &&Attack| wanted.is_empty() || wanted.iter().any(|part| attack.name.contains(part));
     for attack in ALL.iter().filter(is_wanted) {
@@ -60,7 +64,7 @@ async fn measure(wanted: &[&str]) -> ExitCode {
 }
 
 async fn row(attack: &Attack) -> String {
-    let server = Server::start(attack.with_tls).await;
+    let server = Server::start(attack.with_tls, attack.arguments).await;
     let watchers = Watchers::open(&server).await;
     let idle = watchers.while_(sleep(IDLE)).await;
     let before = server.resident_bytes();
@@ -75,10 +79,11 @@ async fn row(attack: &Attack) -> String {
         format!("{idle:.1} → {attacked:.1} ms ({:.1}×)", attacked / idle)
     };
     format!(
-        "| {} | {reached} | {} | {} | {:.1} % | {cores:.1} | {} / {} / {} |",
+        "| {} | {reached} | {} | {} | {} | {:.1} % | {cores:.1} | {} / {} / {} |",
         attack.name,
         both(|delivered| delivered.p50),
         both(|delivered| delivered.p99),
+        both(|delivered| delivered.set_p99),
         100.0 * attacked.share(),
         before >> 20,
         peak >> 20,
@@ -91,7 +96,14 @@ async fn attack_beside(attack: &Attack, server: &Server) -> (String, u64) {
     let target = server.target();
     let files = target.files.as_ref().and_then(|files| files.to_str()).unwrap_or_default();
     let mut command = Command::new(std::env::current_exe().expect("this program"));
-    command.args(["--attack", attack.name, &target.address.to_string(), &target.token, files]);
+    command.args([
+        "--attack",
+        attack.name,
+        &target.address.to_string(),
+        &target.token,
+        &target.tenant,
+        files,
+    ]);
     command.stdin(Stdio::null()).stdout(Stdio::piped());
     server::die_with_parent(&mut command);
     // Attackers have machines of their own; here they share one with those who are measured, and give way to them.

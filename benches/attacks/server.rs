@@ -23,11 +23,13 @@ pub struct Server {
     with_tls: bool,
     /// Of somebody who may read, and write the config that is watched.
     token: String,
+    /// Of another tenant, whose namespace is `hostile`.
+    tenant: String,
 }
 
 impl Server {
     /// Asks for credentials; with TLS, for certificates as well.
-    pub async fn start(with_tls: bool) -> Server {
+    pub async fn start(with_tls: bool, arguments: &[&str]) -> Server {
         let directory =
             TempDir::with_prefix_in("attacks-", env!("CARGO_TARGET_TMPDIR")).expect("a directory");
         make_certificates(directory.path());
@@ -36,7 +38,7 @@ impl Server {
             command.env_remove(name);
         }
         command.args(["serve", "--listen", "127.0.0.1:0", "--auth", "on", "--log", "warn", "--data-dir"]);
-        command.arg(directory.path().join("data"));
+        command.arg(directory.path().join("data")).args(arguments);
         if with_tls {
             for (flag, file) in
                 [("--tls-cert", "server.pem"), ("--tls-key", "server-key.pem"), ("--tls-client-ca", "ca.pem")]
@@ -51,8 +53,15 @@ impl Server {
         BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("it says where");
         let rest = line.split("serving on ").nth(1).unwrap_or_else(|| panic!("{line}"));
         let address = rest.split(',').next().and_then(|text| text.parse().ok()).expect("an address");
-        let admin = fs::read_to_string(directory.path().join("data.keys/admin.token")).expect("it is there");
-        let mut server = Server { child, address, directory, with_tls, token: admin.trim().to_owned() };
+        let admin = fs::read_to_string(directory.path().join("data/admin.token")).expect("it is there");
+        let mut server = Server {
+            child,
+            address,
+            directory,
+            with_tls,
+            token: admin.trim().to_owned(),
+            tenant: String::new(),
+        };
         server.prepare().await;
         server
     }
@@ -62,12 +71,16 @@ impl Server {
         let admin = self.client();
         let policy = r#"{"bindings": [
             {"subjects": ["user:admin"], "role": "admin", "namespace": "*", "config": "*", "scope": "/"},
-            {"subjects": ["token:service"], "role": "editor", "namespace": "test", "config": "*", "scope": "/"}
+            {"subjects": ["token:service"], "role": "editor", "namespace": "test", "config": "*", "scope": "/"},
+            {"subjects": ["token:tenant"], "role": "editor", "namespace": "hostile", "config": "*", "scope": "/"}
         ]}"#;
         let change = super::watchers::replace("confwatch", "policy", policy.to_owned());
         admin.set(change, Default::default()).await.expect("the policy is good");
-        let request = CreateTokenRequest { name: "service".into(), ..Default::default() };
-        self.token = admin.access().create_token(request).await.expect("made").into_inner().token;
+        let token = async |name: &str| {
+            let request = CreateTokenRequest { name: name.into(), ..Default::default() };
+            admin.access().create_token(request).await.expect("made").into_inner().token
+        };
+        (self.token, self.tenant) = (token("service").await, token("tenant").await);
     }
 
     /// On a connection of its own.
@@ -91,7 +104,7 @@ impl Server {
 
     pub fn target(&self) -> Target {
         let files: Option<PathBuf> = self.with_tls.then(|| self.directory.path().to_owned());
-        Target { address: self.address, files, token: self.token.clone() }
+        Target { address: self.address, files, token: self.token.clone(), tenant: self.tenant.clone() }
     }
 
     pub fn resident_bytes(&self) -> u64 {

@@ -28,6 +28,8 @@ pub struct Watchers {
 pub struct Delivered {
     pub p50: Duration,
     pub p99: Duration,
+    /// Of the writes that it was about.
+    pub set_p99: Duration,
     pub writes: usize,
     pub deliveries: usize,
 }
@@ -74,15 +76,16 @@ impl Watchers {
     pub async fn while_(&self, done: impl Future<Output = ()>) -> Delivered {
         self.latencies.lock().expect("no panic").clear();
         let mut done = std::pin::pin!(done);
-        let (mut writes, mut next) = (0, tokio::time::Instant::now());
+        let (mut writes, mut next) = (vec![], tokio::time::Instant::now());
         loop {
             next += Duration::from_secs(1) / WRITES_PER_SECOND;
             let sent = u64::try_from(self.start.elapsed().as_nanos()).expect("it does not last so long");
             let write = replace("test", "app", document(sent));
             let write = timeout(PATIENCE, self.writer.set(write, WriteOptions::default()));
             // One that fails is missed in what is delivered.
+            let begin = Instant::now();
             let _ = write.await.expect("a write is answered in time");
-            writes += 1;
+            writes.push(begin.elapsed());
             tokio::select! {
                 () = &mut done => break,
                 () = sleep_until(next) => {}
@@ -92,9 +95,16 @@ impl Watchers {
         sleep(Duration::from_millis(300)).await;
         let mut latencies = std::mem::take(&mut *self.latencies.lock().expect("no panic"));
         latencies.sort_unstable();
+        writes.sort_unstable();
         let quantile =
-            |percent: usize| latencies.get(latencies.len() * percent / 100).copied().unwrap_or_default();
-        Delivered { p50: quantile(50), p99: quantile(99), writes, deliveries: latencies.len() }
+            |of: &[Duration], percent: usize| of.get(of.len() * percent / 100).copied().unwrap_or_default();
+        Delivered {
+            p50: quantile(&latencies, 50),
+            p99: quantile(&latencies, 99),
+            set_p99: quantile(&writes, 99),
+            writes: writes.len(),
+            deliveries: latencies.len(),
+        }
     }
 }
 

@@ -251,3 +251,35 @@ impl<B: http_body::Body<Data = Bytes> + Unpin> http_body::Body for Again<B> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::future::pending;
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_call_is_cancelled_when_its_answer_is_dropped_and_when_its_deadline_passes() {
+        for deadline in [None, Some(Duration::from_millis(5))] {
+            let (held, dropped) = oneshot::channel::<()>();
+            let (begins, begun) = oneshot::channel();
+            let handler = async move {
+                let _held = held;
+                begins.send(()).expect("the test waits");
+                pending().await
+            };
+            let answer = Answer::aside(handler).within(deadline);
+            begun.await.expect("it begins");
+            match deadline {
+                None => drop(answer),
+                Some(_) => {
+                    let response = answer.response().await;
+                    let status = Status::from_header_map(response.headers()).expect("a status");
+                    assert_eq!(status.code(), tonic::Code::DeadlineExceeded);
+                }
+            }
+            dropped.await.expect_err("the future of the handler is gone, and what it holds");
+        }
+    }
+}

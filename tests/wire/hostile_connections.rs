@@ -70,6 +70,7 @@ async fn survives(guarded: &Guarded, files: Option<&Files>, name: &str, size: Si
         address: guarded.server.running.address(),
         files: files.map(|files| files.path("")),
         token: guarded.token("read").await.0,
+        tenant: String::new(),
     };
     let mut stream = super::auth::opened(&guarded.admin, "app", "/").await;
     let mut attacking = std::pin::pin!(attack.run(&target, size));

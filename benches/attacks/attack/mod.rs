@@ -8,6 +8,7 @@ mod handshakes;
 mod http2;
 mod slow;
 mod streams;
+mod tenant;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -23,6 +24,8 @@ pub struct Target {
     pub files: Option<PathBuf>,
     /// A good token with the right to read `test/app`, for attacks from within.
     pub token: String,
+    /// Another, of somebody who may do anything in the namespace `hostile`.
+    pub tenant: String,
 }
 
 /// How large an attack is.
@@ -41,6 +44,8 @@ pub struct Attack {
     pub name: &'static str,
     /// On a server with TLS that demands a certificate.
     pub with_tls: bool,
+    /// What the server is told besides.
+    pub arguments: &'static [&'static str],
     /// Of the benchmark.
     pub size: Size,
     run: fn(Arc<Target>, Size) -> Running,
@@ -58,17 +63,27 @@ const fn size(connections: usize, count: usize, seconds: u64) -> Size {
 
 /// A line for each.
 macro_rules! attack {
+    ($name:literal, $with_tls:literal, with $arguments:expr, $size:expr, $run:path) => {
+        Attack {
+            name: $name,
+            with_tls: $with_tls,
+            arguments: &$arguments,
+            size: $size,
+            run: |target, size| Box::pin($run(target, size)),
+        }
+    };
     ($name:literal, $with_tls:literal, $size:expr, $run:path) => {
         Attack {
             name: $name,
             with_tls: $with_tls,
+            arguments: &[],
             size: $size,
             run: |target, size| Box::pin($run(target, size)),
         }
     };
 }
 
-pub static ALL: [Attack; 19] = [
+pub static ALL: [Attack; 26] = [
     attack!("bad certificates", true, size(32, 10_000, 20), handshakes::bad),
     attack!("slow TLS", true, size(4000, 1, 7), slow::tls),
     attack!("slow preface", false, size(4000, 1, 7), slow::preface),
@@ -88,4 +103,11 @@ pub static ALL: [Attack; 19] = [
     attack!("window updates of zero", false, size(8, 0, 5), floods::zero_window_updates),
     attack!("connections and nothing", false, size(8, 0, 5), floods::connections),
     attack!("wrong tokens", false, size(8, 100, 5), streams::wrong_tokens),
+    attack!("small assignments", false, size(16, 10_000, 8), tenant::small_assignments),
+    attack!("request ids", false, size(16, 1000, 8), tenant::request_ids),
+    attack!("large responses unread", false, size(40, 15, 8), tenant::unread),
+    attack!("watches of a namespace", false, size(8, 50_000, 25), tenant::namespace_watches),
+    attack!("many layers and tags", false, size(16, 40_000, 20), tenant::large_lists),
+    attack!("abandoned validations", false, size(40, 400, 10), tenant::abandoned_validates),
+    attack!("compaction", false, with ["--retain-revisions", "1000"], size(64, 100_000, 10), tenant::compaction),
 ];

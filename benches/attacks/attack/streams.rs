@@ -75,7 +75,7 @@ pub async fn large_messages(target: Arc<Target>, size: Size) -> String {
 }
 
 /// Opens streams, and holds them open.
-async fn hold(
+pub async fn hold(
     target: Arc<Target>,
     size: Size,
     first: Vec<u8>,
