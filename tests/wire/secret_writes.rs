@@ -353,7 +353,8 @@ async fn every_stored_guess_is_a_commit_in_the_audit_log_and_there_are_few() {
         assert_eq!(versions_of(&editor).await, versions_before + at + 1);
     }
     assert_eq!(layer(&editor, "/").await, before);
-    assert_eq!(overwritten(&guarded.admin).await, [("token:editor".to_owned(), "test/app/".to_owned())]);
+    let record = ("token:editor".to_owned(), "test/app/".to_owned());
+    assert_eq!(overwritten(&guarded.admin).await, [record.clone(), record]);
     // At scopes of one's own, and with another secret there, all the same.
     for at in 0..18 {
         let change = replace(&format!("/try{at}"), &format!(r#"{{"password":{{"$secret":"guess-{at}"}}}}"#));
