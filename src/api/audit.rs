@@ -34,6 +34,7 @@ use super::status::{audit_log_unreadable, broken};
 use filter::Filter;
 use sight::AuditSight;
 
+pub use entry::{COMMITTED, verb};
 pub use trail::{Gap, Trail, TrailItem};
 
 /// As many streams of the audit trail may be open.
@@ -235,6 +236,10 @@ impl Following {
                 (entry::of_commit(&sealed, &self.filter, &self.sight), sealed.commit.time)
             }
             TrailItem::Gap(_) => return None,
+            // The commit tells the same.
+            TrailItem::Record(record) if self.filter.wants_changes() && self.trail.has_commit_of(&record) => {
+                return None;
+            }
             TrailItem::Record(record) => {
                 let time = record.event.time;
                 (entry::of_record(*record, &self.filter, &self.sight), time)

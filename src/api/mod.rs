@@ -39,7 +39,7 @@ use crate::proto::v1;
 use context::CallContext;
 use guard::Guard;
 
-pub use audit::{Gap, Trail, TrailItem};
+pub use audit::{COMMITTED, Gap, Trail, TrailItem, verb};
 pub use framed::{Calls, RequestBody, aside};
 
 /// What a client receives by default.

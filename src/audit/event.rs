@@ -27,6 +27,8 @@ pub enum Kind {
     Revealed,
     /// Somebody has put a value over a secret that they may not see.
     Overwritten,
+    /// What governs access was changed by a commit: the policy, tokens, quotas or keys. The record stays when the commit is compacted.
+    AccessChanged,
     /// A server has begun to write this log.
     Started,
     /// The server has stopped as it should.
@@ -97,6 +99,9 @@ pub struct Event {
     pub request_id: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,
+    /// The commit that changed what governs access. 0: it is about none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub revision: u64,
     /// How often. More than once, or with `first_time`: a sum of what happened again after it was written once.
     pub count: u64,
     /// Of a sum: when the first and the last of them happened.
@@ -115,11 +120,12 @@ pub struct Event {
 }
 
 impl Kind {
-    pub const ALL: [Kind; 9] = [
+    pub const ALL: [Kind; 10] = [
         Kind::Denied,
         Kind::Refused,
         Kind::Revealed,
         Kind::Overwritten,
+        Kind::AccessChanged,
         Kind::Started,
         Kind::Stopped,
         Kind::Lost,
@@ -133,6 +139,7 @@ impl Kind {
             Kind::Refused => "refused",
             Kind::Revealed => "revealed",
             Kind::Overwritten => "overwritten",
+            Kind::AccessChanged => "access_changed",
             Kind::Started => "started",
             Kind::Stopped => "stopped",
             Kind::Lost => "lost",
@@ -195,6 +202,7 @@ impl Event {
             outcome: empty(),
             request_id: empty(),
             reason: empty(),
+            revision: 0,
             count: 1,
             first_time: None,
             last_time: None,
@@ -207,6 +215,11 @@ impl Event {
     pub(super) fn with_detail(self, detail: &str) -> Event {
         Event { detail: bounded(detail, NAME_BYTES_MAX), ..self }
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives references")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// Writes text into a hash.

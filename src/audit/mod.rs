@@ -1,4 +1,5 @@
-//! The log of what left no commit: calls that were denied or refused, and secrets that were shown. Knows the model and files; never a
+//! The log of what left no commit: calls that were denied or refused, and secrets that were shown; and of changes of what governs access, which
+//! outlast their commits here. Knows the model and files; never a
 //! request, an engine or a transport.
 //!
 //! `Recorder` is where others tell what happened, `flood` keeps what happens again and again from filling the disk, `writer` is the one

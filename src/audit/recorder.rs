@@ -122,6 +122,15 @@ impl Recorder {
         }
     }
 
+    /// Takes what a commit changed of what governs access, and is never summed up. Blocks while there is too much to write.
+    pub fn record_access_change(&self, entry: &Entry<'_>, revision: u64, time: Timestamp, detail: &str) {
+        let Some(queue) = &self.queue else { return };
+        let event = Event { revision, ..entry.event(time) }.with_detail(detail);
+        if queue.send(Message::Write(Box::new(event))).is_err() {
+            self.shared.counts.lose(1);
+        }
+    }
+
     pub fn counts(&self) -> &Counts {
         &self.shared.counts
     }
@@ -187,6 +196,7 @@ impl Counts {
             }
             Kind::Revealed => _ = self.reveals.fetch_add(1, Ordering::Relaxed),
             Kind::Overwritten
+            | Kind::AccessChanged
             | Kind::Started
             | Kind::Stopped
             | Kind::Lost

@@ -12,7 +12,7 @@ const GOVERNING: &str = "confwatch";
 /// Where an event is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Room {
-    /// Secrets that were shown, and what the log tells of itself and of the server.
+    /// Secrets that were shown, changes of what governs access, and what the log tells of itself and of the server.
     Main,
     /// Calls of known callers that were denied on the configs that govern access.
     Attempts,
@@ -41,6 +41,7 @@ impl Room {
             Kind::Refused => Room::Refused,
             Kind::Revealed
             | Kind::Overwritten
+            | Kind::AccessChanged
             | Kind::Started
             | Kind::Stopped
             | Kind::Lost

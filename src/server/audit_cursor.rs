@@ -1,6 +1,7 @@
-//! How far the file of `--audit-file` is, kept across starts and kills. Knows a file of its own; nothing of what is written.
+//! How far a copy of the audit trail is, kept across starts and kills: the file of `--audit-file`, and the records of changes of access. Knows a
+//! file of its own; nothing of what is written.
 //!
-//! `audit-file.json` in the data directory:
+//! `audit-file.json`, and in the same form `access-changes.json`, in the data directory:
 //! `{"format": 1, "path": "/var/log/confwatch.jsonl", "epoch": "…", "revision": 17, "sequence": 42}`. It is replaced as a whole after each write to
 //! the audit file, and never synced: after a power cut both may be behind, and lines are written twice or are missing together with it. A cursor of
 //! another file, or of another history, is as good as none.
@@ -14,7 +15,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::Epoch;
 
-const FILE: &str = "audit-file.json";
+/// The cursor of the file of `--audit-file`.
+pub(super) const AUDIT_FILE: &str = "audit-file.json";
+/// The cursor of the records of changes of access: `path` is the directory of the audit log there.
+pub(super) const ACCESS_CHANGES: &str = "access-changes.json";
 const FORMAT: u32 = 1;
 
 /// Up to where the file has everything.
@@ -27,7 +31,7 @@ pub(super) struct Position {
 #[derive(Clone)]
 pub(super) struct Cursor {
     file: PathBuf,
-    /// Of the audit file.
+    /// Of what is written.
     path: String,
     epoch: String,
 }
@@ -42,10 +46,10 @@ struct Stored {
 }
 
 impl Cursor {
-    pub(super) fn new(data_dir: &Path, path: &Path, epoch: Epoch) -> Cursor {
+    pub(super) fn new(data_dir: &Path, name: &str, path: &Path, epoch: Epoch) -> Cursor {
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let path = path.display().to_string();
-        Cursor { file: data_dir.join(FILE), path, epoch: format!("{:016x}", epoch.0) }
+        Cursor { file: data_dir.join(name), path, epoch: format!("{:016x}", epoch.0) }
     }
 
     /// `None`: this file was not written before.
@@ -66,7 +70,7 @@ impl Cursor {
         let opened = options.write(true).create(true).truncate(true).mode(0o600).open(&unfinished);
         let written = opened.and_then(|mut file| file.write_all(&text));
         if let Err(error) = written.and_then(|()| fs::rename(&unfinished, &self.file)) {
-            tracing::warn!(path = %self.file.display(), %error, "how far the audit file is cannot be noted");
+            tracing::warn!(path = %self.file.display(), %error, "how far the audit trail is written cannot be noted");
         }
     }
 }
@@ -78,14 +82,14 @@ mod tests {
     #[test]
     fn a_position_is_kept_for_the_same_file_and_history_only() {
         let dir = tempfile::tempdir().expect("a directory");
-        let cursor = |path: &str, epoch| Cursor::new(dir.path(), Path::new(path), Epoch(epoch));
+        let cursor = |path: &str, epoch| Cursor::new(dir.path(), AUDIT_FILE, Path::new(path), Epoch(epoch));
         let position = Position { revision: 17, sequence: 42 };
         assert_eq!(cursor("/log/a", 1).read(), None);
         cursor("/log/a", 1).write(position);
         assert_eq!(cursor("/log/a", 1).read(), Some(position));
         assert_eq!(cursor("/log/b", 1).read(), None);
         assert_eq!(cursor("/log/a", 2).read(), None);
-        fs::write(dir.path().join(FILE), "{").expect("written");
+        fs::write(dir.path().join(AUDIT_FILE), "{").expect("written");
         assert_eq!(cursor("/log/a", 1).read(), None);
     }
 }

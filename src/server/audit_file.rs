@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::audit_cursor::{Cursor, Position};
+use super::audit_cursor::{AUDIT_FILE, Cursor, Position};
 use crate::api::{Gap, Trail, TrailItem};
 use crate::audit::{Event, Recorder, moment};
 use crate::engine::{Engine, Sealed};
@@ -58,7 +58,7 @@ impl AuditFile {
         recorder: &Recorder,
     ) -> AuditFile {
         let (stop, counts) = (CancellationToken::new(), Arc::<AuditFileCounts>::default());
-        let cursor = Cursor::new(data_dir, &path, engine.state().epoch);
+        let cursor = Cursor::new(data_dir, AUDIT_FILE, &path, engine.state().epoch);
         let (newest, sequence) = Trail::from_now(engine, recorder).told();
         let begin = Position { revision: newest.0, sequence: sequence.saturating_sub(1) };
         let task = engine.supervisor().task("audit-file", OnPanic::Restart, {
@@ -356,7 +356,7 @@ impl ConfigLine<'_> {
     }
 }
 
-fn source_name(source: Source) -> &'static str {
+pub(super) fn source_name(source: Source) -> &'static str {
     match source {
         Source::Set => "set",
         Source::Apply => "apply",

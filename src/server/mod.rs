@@ -2,6 +2,7 @@
 //! only.
 
 mod access;
+mod access_changes;
 mod age;
 mod audit_cursor;
 mod audit_file;

@@ -16,6 +16,7 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
 use super::access;
+use super::access_changes::AccessChanges;
 use super::audit_file::AuditFile;
 use super::calls::Calls;
 use super::clock::Clocks;
@@ -60,6 +61,7 @@ pub struct RunningServer {
     address: SocketAddr,
     engine: Arc<Engine>,
     recorder: Recorder,
+    access_changes: AccessChanges,
     audit_file: Option<AuditFile>,
     front: Front,
     connections: Arc<Connections>,
@@ -208,6 +210,7 @@ impl Server {
             }
             None => None,
         };
+        let access_changes = AccessChanges::start(&settings.data_dir, &engine, &recorder);
         let services = api::calls(Arc::clone(&engine), guard.clone().limited(rates), recorder.clone());
         let file_counts = audit_file.as_ref().map(|file| Arc::clone(&file.counts));
         let too_large = Arc::clone(services.too_large());
@@ -225,6 +228,7 @@ impl Server {
             address,
             engine,
             recorder,
+            access_changes,
             audit_file,
             front,
             connections,
@@ -295,8 +299,17 @@ impl RunningServer {
     /// Ends every stream, waits for the calls under way as long as the settings allow, and closes the store. The data
     /// directory is free on return, unless a call has hung or someone else holds the engine.
     pub async fn shutdown(self) {
-        let RunningServer { engine, recorder, audit_file, front, metrics, metrics_serving, traces, .. } =
-            self;
+        let RunningServer {
+            engine,
+            recorder,
+            access_changes,
+            audit_file,
+            front,
+            metrics,
+            metrics_serving,
+            traces,
+            ..
+        } = self;
         let RunningServer { mut health, stop, mut serving, drain_timeout, uses, supervisor, failing, .. } =
             self;
         supervisor.stop();
@@ -323,6 +336,9 @@ impl RunningServer {
         metrics.close();
         if timeout(CLOSE_TIMEOUT, engine.close()).await.is_err() {
             tracing::error!("the engine has not closed in time, leaving it");
+        }
+        if timeout(CLOSE_TIMEOUT, access_changes.stop()).await.is_err() {
+            tracing::error!("changes of access have not been recorded in time: the next start records them");
         }
         // Nothing happens any more that would have to be told.
         let recorded = spawn_blocking(move || recorder.close());

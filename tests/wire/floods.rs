@@ -14,7 +14,7 @@ use super::auth::{Guarded, reserved};
 use super::metrics::scrape;
 use super::support::*;
 
-async fn listed(guarded: &Guarded, kind: AuditKind) -> Vec<AuditEntry> {
+pub async fn listed(guarded: &Guarded, kind: AuditKind) -> Vec<AuditEntry> {
     let filter = Some(AuditFilter { kinds: vec![kind.into()], ..Default::default() });
     let (mut entries, mut page_token) = (vec![], String::new());
     loop {
@@ -71,7 +71,7 @@ async fn ten_thousand_denied_calls_hide_no_reveal_and_no_attempt_on_the_policy()
     assert_eq!(names, [("attempts", true), ("denied", true), ("refused", false)]);
 }
 
-fn lines(path: &Path) -> Vec<Value> {
+pub fn lines(path: &Path) -> Vec<Value> {
     let text = std::fs::read_to_string(path).unwrap_or_default();
     text.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()
 }
@@ -84,7 +84,7 @@ fn revisions(lines: &[Value]) -> Vec<u64> {
         .collect()
 }
 
-async fn until(what: &str, mut done: impl FnMut() -> bool) {
+pub async fn until(what: &str, mut done: impl FnMut() -> bool) {
     for _ in 0..6000 {
         if done() {
             return;
@@ -168,4 +168,66 @@ async fn an_audit_file_goes_on_after_a_restart_where_it_ended() {
     assert_eq!(sequences, (1..=sequences.len() as u64).collect::<Vec<_>>(), "no record is missing");
     assert!(all.iter().all(|line| line["kind"] != "gap"));
     server.stop().await;
+}
+
+/// What is said of a change of access.
+fn access_change(entry: &AuditEntry) -> (AuditKind, &str, &str, &str, &str, u64, &str) {
+    let AuditEntry { actor, address, namespace, config, revision, reason, .. } = entry;
+    assert_eq!((namespace.as_str(), entry.outcome.as_str()), ("confwatch", "COMMITTED"));
+    assert!(entry.credential.starts_with("token:"), "{entry:?}");
+    (entry.kind(), actor, address, config, &entry.scope, *revision, reason)
+}
+
+#[tokio::test]
+async fn a_change_of_access_is_listed_after_its_commit_was_compacted() {
+    let with_retention = |settings: &mut Settings| settings.retain_revisions = Some(10);
+    let guarded = Guarded::start_as(TempDir::new().expect("a directory"), with_retention).await;
+    let options = WriteOptions { reason: "for the tests".into(), ..Default::default() };
+    let change = reserved("policy", change::Action::Replace(json(super::auth::POLICY)));
+    let request = SetRequest { change: Some(change), options: Some(options) };
+    guarded.admin.api().set(request).await.expect("the policy is good");
+    let revision = guarded.server.running.engine().state().revision.0;
+    let of_policy = || async {
+        let filter =
+            AuditFilter { namespace: "confwatch".into(), config: "policy".into(), ..Default::default() };
+        let request = AuditServiceListRequest { filter: Some(filter), ..Default::default() };
+        let mut entries = guarded.admin.audit().list(request).await.expect("listed").into_inner().entries;
+        entries.retain(|entry| entry.revision == revision);
+        entries
+    };
+    // While the commit is there, the list has the change once; the record is there for who asks for it.
+    let entries = of_policy().await;
+    let kinds: Vec<_> = entries.iter().map(|entry| entry.kind()).collect();
+    assert_eq!(kinds, [AuditKind::Change]);
+    let expected =
+        (AuditKind::AccessChanged, "user:admin", "127.0.0.1", "policy", "/", revision, "for the tests");
+    let mut recorded = vec![];
+    while recorded.is_empty() {
+        recorded = listed(&guarded, AuditKind::AccessChanged).await;
+        recorded.retain(|entry| entry.revision == revision);
+    }
+    let recorded: Vec<_> = recorded.iter().map(access_change).collect();
+    assert_eq!(recorded, [expected]);
+    // Commits of others make it old.
+    let oldest = || guarded.server.running.engine().oldest().expect("the store is open").0;
+    let mut number = 0;
+    while oldest() <= revision {
+        number += 1;
+        let content = format!(r#"{{"a":{number}}}"#);
+        guarded.admin.api().set(set(replace("/", &content))).await.expect("set");
+    }
+    let entries = of_policy().await;
+    let found: Vec<_> = entries.iter().map(access_change).collect();
+    assert_eq!(found, [expected], "the record is left");
+    // The next start records nothing again.
+    let guarded = Guarded::start_as(guarded.server.stop().await, with_retention).await;
+    guarded.token("another").await;
+    let newest = guarded.server.running.engine().state().revision.0;
+    let mut recorded = vec![];
+    while !recorded.iter().any(|entry: &AuditEntry| entry.revision == newest) {
+        recorded = listed(&guarded, AuditKind::AccessChanged).await;
+    }
+    let mut revisions: Vec<u64> = recorded.iter().map(|entry| entry.revision).collect();
+    revisions.reverse();
+    assert_eq!(revisions, [1, 1, revision, newest], "the first start has made a policy and a token");
 }

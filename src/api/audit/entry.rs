@@ -9,7 +9,7 @@ use crate::proto::v1::{self, AuditEntry, AuditKind, BrokenLink, ChainProof};
 use super::filter::{Filter, Looked};
 use super::sight::AuditSight;
 
-const COMMITTED: &str = "COMMITTED";
+pub const COMMITTED: &str = "COMMITTED";
 
 /// `None`: it is not asked for, or not for these eyes.
 pub fn of_commit(sealed: &Sealed, filter: &Filter, sight: &AuditSight) -> Option<AuditEntry> {
@@ -82,6 +82,7 @@ pub fn of_record(record: Record, filter: &Filter, sight: &AuditSight) -> Option<
     is_told.then(|| AuditEntry {
         kind: looked.kind.into(),
         time: Some(time_message(event.time)),
+        revision: event.revision,
         sequence,
         actor: event.actor,
         credential: event.credential,
@@ -119,7 +120,7 @@ fn seen(change: &ConfigChange, sight: &AuditSight) -> Option<v1::ConfigChange> {
 }
 
 /// The right that a commit took.
-fn verb(commit: &Commit) -> &'static str {
+pub fn verb(commit: &Commit) -> &'static str {
     match commit.source {
         Source::Set | Source::Apply | Source::Delete => {
             let mut layers = commit.changes.iter().flat_map(|change| &change.layers);
@@ -142,6 +143,7 @@ fn kind_message(kind: Kind) -> AuditKind {
         Kind::Refused => AuditKind::Refused,
         Kind::Revealed => AuditKind::Revealed,
         Kind::Overwritten => AuditKind::Overwritten,
+        Kind::AccessChanged => AuditKind::AccessChanged,
         Kind::Started => AuditKind::Started,
         Kind::Stopped => AuditKind::Stopped,
         Kind::Lost => AuditKind::Lost,

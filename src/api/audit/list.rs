@@ -10,7 +10,7 @@ use crate::api::context::CallContext;
 use crate::api::convert::request;
 use crate::api::status::{audit_log_unreadable, broken};
 use crate::api::{Api, page};
-use crate::audit::{Backward, Step};
+use crate::audit::{Backward, Kind, Step};
 use crate::engine::{Engine, Error};
 use crate::model::{Revision, Timestamp};
 use crate::proto::v1::{AuditEntry, AuditServiceListRequest, AuditServiceListResponse};
@@ -67,7 +67,9 @@ impl Api {
         let (mut entries, mut bytes) = (vec![], 0);
         while entries.len() < size && bytes <= PAGE_BYTES_MAX {
             commits.fill(&self.engine, &filter, &sight).await?;
-            records.fill(&filter, &sight).await?;
+            // The commits that are listed tell of changes of access themselves.
+            let told_from = if filter.wants_changes() { commits.oldest } else { u64::MAX };
+            records.fill(&filter, &sight, told_from).await?;
             let (change, record) = (&mut commits.read, &mut records.read);
             if change.is_stuck() || record.is_stuck() {
                 break;
@@ -188,7 +190,8 @@ impl Records {
         Ok(Records { read: Read { from: before, is_end: log.is_none(), ..Read::default() }, log })
     }
 
-    async fn fill(&mut self, filter: &Filter, sight: &AuditSight) -> Result<(), Status> {
+    /// Leaves out changes of access that commits from `told_from` on have made.
+    async fn fill(&mut self, filter: &Filter, sight: &AuditSight, told_from: u64) -> Result<(), Status> {
         let read = &mut self.read;
         while read.entries.is_empty() && !read.is_end && !read.is_enough {
             let Some(mut log) = self.log.take() else { break };
@@ -217,6 +220,9 @@ impl Records {
                         if filter.from.is_some_and(|from| time < from) {
                             read.is_end = true;
                             break;
+                        }
+                        if record.event.kind == Kind::AccessChanged && record.event.revision >= told_from {
+                            continue;
                         }
                         let entry = entry::of_record(*record, filter, sight);
                         read.entries.extend(entry.map(|entry| (time, sequence, entry)));

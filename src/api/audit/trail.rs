@@ -8,7 +8,7 @@ use std::sync::{Arc, Weak};
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
-use crate::audit::{Forward, Record, Recorder};
+use crate::audit::{Forward, Kind, Record, Recorder};
 use crate::engine::{Engine, Error, RETRY_AFTER, Sealed};
 use crate::model::{Revision, Timestamp};
 use crate::proto::v1::AuditGap;
@@ -72,6 +72,8 @@ pub struct Trail {
     records: VecDeque<Record>,
     /// The next commit to read from the journal.
     next: Revision,
+    /// Every commit from here on is in this trail.
+    commits_from: Revision,
     /// The sequence of the next record, unless it began at a time.
     next_record: Option<u64>,
 }
@@ -89,12 +91,14 @@ impl Trail {
             commits: VecDeque::new(),
             records: VecDeque::new(),
             next: revision.next(),
+            commits_from: revision.next(),
             next_record: Some(sequence + 1),
         }
     }
 
     pub fn begin_with_revision(&mut self, revision: Revision) {
         self.next = revision;
+        self.commits_from = revision;
     }
 
     pub fn begin_with_sequence(&mut self, sequence: u64) {
@@ -122,7 +126,7 @@ impl Trail {
                     // Compacted before it was read.
                     Err(Error::Compacted { oldest, .. }) if oldest > self.next => {
                         let gap = Gap::Commits { from: self.next, to: Revision(oldest.0 - 1) };
-                        self.next = oldest;
+                        (self.next, self.commits_from) = (oldest, oldest);
                         return Ok(Some(TrailItem::Gap(gap)));
                     }
                     page => page?,
@@ -164,6 +168,11 @@ impl Trail {
         }
         self.next_record = Some(sequence + 1);
         Ok(self.records.pop_front().map(|record| TrailItem::Record(Box::new(record))))
+    }
+
+    /// Whether a record is about a change of access whose commit is in this trail as well.
+    pub fn has_commit_of(&self, record: &Record) -> bool {
+        record.event.kind == Kind::AccessChanged && record.event.revision >= self.commits_from.0
     }
 
     /// Waits until there may be more. For ever, if there will not be any.
