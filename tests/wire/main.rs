@@ -9,6 +9,7 @@ mod changes;
 mod clocks;
 mod connections;
 mod epochs;
+mod everything_at_once;
 mod floods;
 mod frames;
 mod health;

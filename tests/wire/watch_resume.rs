@@ -99,7 +99,7 @@ async fn a_token_from_the_future_or_of_nobody_is_answered_with_a_snapshot_that_s
     let client = server.client().await;
     apply(&client, [put_in("a", "/", r#"{"x":2}"#)]).await;
     let (watcher, _) = Watcher::open(&client, watch([target("a", "/")])).await;
-    let past = TestServer::start_in(backup, |_| {}).await;
+    let past = TestServer::start_in(backup, believing).await;
     let client = past.client().await;
     let mut request = watcher.resumption();
     let (watcher, told) = watcher.resume(&client).await;
