@@ -313,7 +313,9 @@ impl Retrieve for Sources {
 }
 
 fn options(sources: &Sources) -> jsonschema::ValidationOptions<'static> {
-    let options = jsonschema::options().with_retriever(sources.clone()).should_validate_formats(true);
+    // Schemas may refer to the meta-schemas of all drafts.
+    let options = jsonschema::options().with_registry(&referencing::SPECIFICATIONS);
+    let options = options.with_retriever(sources.clone()).should_validate_formats(true);
     pattern::with_linear_engine(options)
 }
 

@@ -155,7 +155,11 @@ impl<'r> Builder<'r> {
     ) {
         while let Some((node, reference, resolver)) = self.references.pop() {
             let text = if reference.text.is_empty() { "#" } else { &reference.text };
-            let lookup = resolver.lookup(text);
+            // The registry neither has the meta-schemas nor asks for them.
+            let lookup = resolver.lookup(text).or_else(|failure| {
+                let base = jsonschema::uri::from_str(without_fragment(text)).map_err(|_| failure)?;
+                referencing::SPECIFICATIONS.resolver(base).lookup(text)
+            });
             let resolved = match lookup {
                 Ok(resolved) if !unknown.has(without_fragment(resolved.resolver().base_uri().as_str())) => {
                     resolved
