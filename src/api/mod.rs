@@ -8,6 +8,7 @@ pub mod audited;
 mod auth;
 pub mod codec;
 mod compression;
+mod configs;
 pub mod context;
 mod convert;
 mod deadline;

@@ -1,5 +1,6 @@
 //! Reads: documents, lists, history, differences.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use futures_util::FutureExt;
 use prost::Message;
 use tonic::Status;
 
-use crate::auth::{Access, Resource, Sight, Verb};
+use crate::auth::{Access, Resource, Verb};
 use crate::engine::{
     At, Cancelled, Error, Explanation, Missing, Resolved, State, Viewer, interruptible, keep_seen,
 };
@@ -16,27 +17,32 @@ use crate::model::diff::{first_differences, unified};
 use crate::model::limits::TEXT_BYTES_MAX;
 use crate::model::pointer::Pointer;
 use crate::model::text::{DocumentError, Format, render, render_pretty_json};
-use crate::model::{ConfigId, ConfigName, Namespace, Revision, Scope, Version};
+use crate::model::{Revision, Scope, TagName, Version};
 use crate::proto::v1;
 
 use super::audited::By;
 use super::codec::Encoded;
 use super::context::CallContext;
+use super::convert::bounded::cut_layers;
 use super::convert::request::{self, Read};
 use super::convert::response::{
-    commit_message, config_message, diff_message, document_bytes, document_message, origin_message,
+    commit_message, diff_message, document_bytes, document_message, origin_message,
 };
 use super::guard::{Allowed, allow_read};
 use super::status::{reason_of_missing, response_too_large};
 use super::{Api, MESSAGE_BYTES_MAX, page};
 
-/// Content of one page of history, beside the version that exceeds it.
-const PAGE_BYTES_MAX: usize = 1 << 20;
+/// Bytes of one page of a list, beside the item that exceeds them.
+pub(super) const PAGE_BYTES_MAX: usize = 1 << 20;
 
-/// History in one message, with room for what is around it.
-const HISTORY_BYTES_MAX: usize = MESSAGE_BYTES_MAX - (256 << 10);
+/// Items of a list in one message, with room for what is around them.
+pub(super) const ITEMS_BYTES_MAX: usize = MESSAGE_BYTES_MAX - (256 << 10);
 /// A part of a document larger than this is read on the threads that may block.
 const INLINE_BYTES_MAX: usize = 32 << 10;
+/// Layers of one version, where not all of them fit.
+const LAYERS_BYTES_MAX: usize = 2 << 20;
+/// Tags of one version in an answer.
+const TAGS_OF_VERSION_MAX: usize = 1000;
 /// Versions that are looked at for one page of history, so that a scope that hardly any of them changed does not take for ever.
 const VERSIONS_LOOKED_AT_MAX: usize = 1000;
 
@@ -144,50 +150,6 @@ impl Api {
         Ok(v1::BatchGetResponse { results, store_revision: state.revision.0 })
     }
 
-    pub(super) fn list_configs(
-        &self,
-        access: &Access,
-        mut request: v1::ListRequest,
-    ) -> Result<v1::ListResponse, Status> {
-        let sight = access.sight();
-        // No content is told.
-        let viewer = Viewer::new(sight.clone());
-        let page_token = std::mem::take(&mut request.page_token);
-        let binding = request.encode_to_vec();
-        let cursor = page::cursor(&binding, self.engine.epoch(), &page_token)?
-            .map(|cursor| config_cursor(&cursor))
-            .transpose()?;
-        let size = request::page_size(request.page_size, self.engine.limits().page_size_max)?;
-        let namespace = match request.namespace.as_str() {
-            "" => None,
-            text => Some(request::namespace("namespace", text)?),
-        };
-        let state = self.engine.state();
-        let from = cursor.or_else(|| namespace.as_ref().map(ConfigId::first_of));
-        let listed = state
-            .configs_after(from.as_ref())
-            .take_while(|config| namespace.as_ref().is_none_or(|namespace| config.id.namespace == *namespace))
-            .filter(|config| request.include_deleted || !config.is_deleted())
-            .filter(|config| request.include_governing || config.id.config.is_ordinary())
-            .filter(|config| sight.has_config(&config.id.namespace, &config.id.config));
-        let (mut configs, mut bytes, mut next) = (vec![], 0, String::new());
-        let mut last: Option<&ConfigId> = None;
-        for config in listed {
-            if configs.len() == size || bytes > PAGE_BYTES_MAX {
-                next = last
-                    .map(|id| page::token(&binding, self.engine.epoch(), &id.to_string()))
-                    .unwrap_or_default();
-                break;
-            }
-            let mut message = config_message(&self.engine.shown(&state, config, &viewer));
-            leave_out_unseen(&mut message, &config.id, &sight);
-            bytes += message.encoded_len();
-            configs.push(message);
-            last = Some(&config.id);
-        }
-        fitting(v1::ListResponse { configs, next_page_token: next, store_revision: state.revision.0 })
-    }
-
     pub(super) async fn explain_document(
         &self,
         context: &CallContext,
@@ -229,6 +191,10 @@ impl Api {
         };
         let state = self.engine.state();
         let config = state.config(&id).ok_or_else(|| Error::NotFound(Missing::Config(id.clone())))?;
+        let mut tags: BTreeMap<Version, Vec<&TagName>> = BTreeMap::new();
+        for (tag, version) in config.tags() {
+            tags.entry(*version).or_default().push(tag);
+        }
         let mut before = match cursor {
             Some(cursor) => {
                 Version(cursor.parse().map_err(|_| request::invalid("page_token", "is damaged"))?)
@@ -251,17 +217,18 @@ impl Api {
                         .is_none_or(|scope| change.layers.iter().any(|layer| layer.key.scope == *scope))
                 };
                 if let Some(change) = change.filter(concerned) {
-                    let tags = config.tags().iter().filter(|(_, version)| **version == at.version);
+                    let tags = tags.get(&at.version).map(Vec::as_slice).unwrap_or_default();
                     let mut version = v1::VersionInfo {
                         version: at.version.0,
                         commit: Some(commit_message(&sealed, [change], request.include_content)),
-                        tags: tags.map(|(tag, _)| tag.to_string()).collect(),
+                        tags: tags.iter().take(TAGS_OF_VERSION_MAX).map(|tag| tag.to_string()).collect(),
+                        tags_omitted: tags.len().saturating_sub(TAGS_OF_VERSION_MAX) as u64,
                     };
                     if versions.is_empty() {
-                        leave_out_content(&mut version);
+                        leave_out_what_does_not_fit(&mut version);
                     }
                     bytes += version.encoded_len();
-                    if !versions.is_empty() && bytes > HISTORY_BYTES_MAX {
+                    if !versions.is_empty() && bytes > ITEMS_BYTES_MAX {
                         // It goes on the next page, alone if it must.
                         before = at.version.next();
                         break;
@@ -366,7 +333,7 @@ fn part(resolved: &Resolved, pointer: &Pointer, format: Format) -> Result<v1::Do
 }
 
 /// The answer, if clients can receive it.
-fn fitting<M: Message>(response: M) -> Result<M, Status> {
+pub(super) fn fitting<M: Message>(response: M) -> Result<M, Status> {
     match response.encoded_len() <= MESSAGE_BYTES_MAX {
         true => Ok(response),
         false => Err(response_too_large(MESSAGE_BYTES_MAX)),
@@ -424,31 +391,18 @@ fn within_request(at: usize, error: Error) -> Error {
     }
 }
 
-fn config_cursor(cursor: &str) -> Result<ConfigId, Error> {
-    let read = || {
-        let (namespace, config) = cursor.split_once('/')?;
-        let namespace = Namespace::parse(namespace).ok()?;
-        Some(ConfigId { namespace, config: ConfigName::parse(config).ok()? })
-    };
-    read().ok_or_else(|| request::invalid("page_token", "is damaged"))
-}
-
-/// Leaves the layers out of a config that the caller may not read.
-fn leave_out_unseen(message: &mut v1::ConfigInfo, id: &ConfigId, sight: &Sight) {
-    let sees = |scope: &Scope| sight.has(&id.namespace, &id.config, scope);
-    // Who may read it at the top may read all of it.
-    if !sees(&Scope::global()) {
-        message.layers.retain(|layer| Scope::parse(&layer.scope).is_ok_and(|scope| sees(&scope)));
-    }
-}
-
-/// Leaves the content of layers out of a version that is too large for a message of its own: of the last ones first.
-fn leave_out_content(version: &mut v1::VersionInfo) {
-    let mut excess = version.encoded_len().saturating_sub(HISTORY_BYTES_MAX);
+/// Cuts a version that is too large for a message of its own: the content of layers goes first, of the last ones first, and then layers.
+fn leave_out_what_does_not_fit(version: &mut v1::VersionInfo) {
+    let mut excess = version.encoded_len().saturating_sub(ITEMS_BYTES_MAX);
     let changes = version.commit.iter_mut().flat_map(|commit| &mut commit.changes);
     let mut layers: Vec<_> = changes.flat_map(|change| &mut change.layers).collect();
     while let Some(layer) = layers.pop().filter(|_| excess > 0) {
         excess = excess.saturating_sub(std::mem::take(&mut layer.content).len());
+    }
+    if excess > 0
+        && let Some(commit) = &mut version.commit
+    {
+        cut_layers(&mut commit.changes, LAYERS_BYTES_MAX);
     }
 }
 

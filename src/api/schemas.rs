@@ -16,13 +16,17 @@ use crate::proto::v1::*;
 use crate::validate::schema::SCHEMA_BYTES_MAX;
 use crate::validate::{Registry, Report};
 
+use super::convert::bounded::fitting_items;
 use super::convert::request;
 use super::convert::response::{format_message, kind_message, report_message, time_message};
 use super::guard::entered;
+use super::reads::PAGE_BYTES_MAX;
 use super::server::schema_service_server::SchemaService;
 use super::writes::{DIFF_BYTES_MAX, layer_diff, options};
 use super::{Api, page};
 
+/// Layers that the answer of a migration names, with their differences: beside them, the findings fit.
+const MIGRATED_BYTES_MAX: usize = 11 << 18;
 /// Steps of a migration, as text.
 const STEPS_BYTES_MAX: usize = 64 << 10;
 
@@ -120,10 +124,10 @@ impl SchemaService for Api {
         let schemas = schemas.filter(|config| sight.has_config(&namespace, &config.id.config));
         let schemas = schemas.filter_map(|config| Some((schema_of(&config.id.config)?, config)));
         let after = |name: &str| cursor.as_deref().is_none_or(|cursor| name > cursor);
-        let mut page: Vec<Schema> = vec![];
+        let (mut page, mut bytes): (Vec<Schema>, usize) = (vec![], 0);
         let mut next_page_token = String::new();
         for (name, config) in schemas.filter(|(name, _)| after(name.as_str())) {
-            if page.len() == size {
+            if page.len() == size || bytes > PAGE_BYTES_MAX {
                 next_page_token = page
                     .last()
                     .map(|last| page::token(&binding, self.engine.epoch(), &last.config))
@@ -136,6 +140,7 @@ impl SchemaService for Api {
             message.content.clear();
             message.up.clear();
             message.down.clear();
+            bytes += message.encoded_len();
             page.push(message);
         }
         Ok(Response::new(SchemaServiceListResponse {
@@ -238,23 +243,26 @@ fn migrate_response(
 ) -> MigrateResponse {
     let (mut bytes_left, mut pointer_bytes_left) = (DIFF_BYTES_MAX, DIFF_BYTES_MAX);
     let of_config = outcome.layers.iter().filter(|layer| layer.id == *governed && layer.is_shown);
-    let layers: Vec<MigratedLayer> = of_config
-        .map(|layer: &LayerOutcome| MigratedLayer {
-            scope: layer.key.scope.to_string(),
-            kind: kind_message(layer.key.kind).into(),
-            bytes_before: layer.before.as_ref().map_or(0, |entry| entry.layer.content.as_str().len()) as u64,
-            bytes_after: layer.after.as_ref().map_or(0, |layer| layer.content.as_str().len()) as u64,
-            diff: layer_diff(layer, &mut bytes_left, &mut pointer_bytes_left),
-        })
-        .collect();
+    let bytes =
+        |layer: &LayerOutcome| layer.after.as_ref().map_or(0, |layer| layer.content.as_str().len()) as u64;
+    let bytes_written = of_config.clone().map(bytes).sum();
+    let migrated = of_config.map(|layer: &LayerOutcome| MigratedLayer {
+        scope: layer.key.scope.to_string(),
+        kind: kind_message(layer.key.kind).into(),
+        bytes_before: layer.before.as_ref().map_or(0, |entry| entry.layer.content.as_str().len()) as u64,
+        bytes_after: bytes(layer),
+        diff: layer_diff(layer, &mut bytes_left, &mut pointer_bytes_left),
+    });
+    let (layers, layers_omitted) = fitting_items(migrated, MIGRATED_BYTES_MAX);
     MigrateResponse {
         from_number: outcome.schema.active_before,
         to_number: outcome.schema.active,
         changed: outcome.changed,
-        bytes: layers.iter().map(|layer| layer.bytes_after).sum(),
+        bytes: bytes_written,
         layers,
         layer_count: config.map_or(0, |config| config.layers().len()) as u32,
         report: Some(report_message(&outcome.report)),
         store_revision: outcome.revision.0,
+        layers_omitted,
     }
 }

@@ -114,10 +114,11 @@ fn shortened(text: &str) -> String {
 /// The first findings of a report, as many as fit an error: Validate has them all.
 fn short_report(report: &Report) -> v1::ValidationReport {
     let mut message = report_message(report);
-    let mut bytes = 0;
+    let (mut bytes, told) = (0, message.findings.len());
     let findings = std::mem::take(&mut message.findings).into_iter().map(|finding| v1::Finding {
         pointer: shortened(&finding.pointer),
         message: shortened(&finding.message),
+        suggestion: shortened(&finding.suggestion),
         ..finding
     });
     let fitting = findings.take_while(|finding| {
@@ -126,7 +127,7 @@ fn short_report(report: &Report) -> v1::ValidationReport {
         is_first || bytes <= REPORT_BYTES_MAX
     });
     message.findings = fitting.collect();
-    message.omitted += (report.findings.len() - message.findings.len()) as u64;
+    message.omitted += (told - message.findings.len()) as u64;
     message
 }
 

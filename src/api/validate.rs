@@ -12,8 +12,9 @@ use crate::validate::{Found, Severity};
 
 use super::Api;
 use super::context::CallContext;
+use super::convert::bounded::cut_findings;
 use super::convert::request;
-use super::convert::response::report_message;
+use super::convert::response::{FINDINGS_BYTES_MAX, report_message};
 use super::guard::{Allowed, allow_validate, allow_validate_schema};
 use super::writes::applied;
 
@@ -126,11 +127,10 @@ impl Api {
         let (schema, document) = (read("schema", schema)?, read("document", document)?);
         let found =
             self.engine.validate_document(namespace, schema, document, within, access.sight()).await?;
-        let report = v1::ValidationReport {
-            valid: found.iter().all(|found| found.severity != Severity::Error),
-            findings: found.into_iter().map(found_message).collect(),
-            omitted: 0,
-        };
+        let valid = found.iter().all(|found| found.severity != Severity::Error);
+        let findings = found.into_iter().map(found_message).collect();
+        let (findings, omitted) = cut_findings(findings, FINDINGS_BYTES_MAX);
+        let report = v1::ValidationReport { valid, findings, omitted };
         let store_revision = self.engine.state().revision.0;
         Ok(v1::ValidateResponse { report: Some(report), store_revision, ..Default::default() })
     }

@@ -11,6 +11,7 @@ use crate::proto::v1;
 
 use super::Api;
 use super::context::CallContext;
+use super::convert::bounded::{Room, fitting_items};
 use super::convert::request;
 use super::convert::response::{
     diff_message, layer_change_message, layer_change_of, layer_message, layer_outcome_message, report_message,
@@ -19,6 +20,13 @@ use super::guard::{AllowedWrite, allow_write};
 
 /// Differences that an answer tells for one change.
 const DIFF_MAX: usize = 100;
+/// Layers that an answer names. What a write did is told in an answer that the client can receive, however many layers it changed.
+const LAYERS_BYTES_MAX: usize = 1 << 20;
+/// What an answer tells of all its changes besides their names: differences, and where secrets are. A thousand changes with long names, the
+/// findings and the affected targets fit the same message.
+const DETAILS_BYTES_MAX: usize = 896 << 10;
+/// What is around one item in a message.
+const FIELD_BYTES: usize = 6;
 /// Content that is compared for an answer, and as many bytes of pointers, for all its changes: Diff tells of the rest.
 pub(super) const DIFF_BYTES_MAX: usize = 1 << 20;
 
@@ -87,11 +95,14 @@ impl Api {
         let write = self.allow_write(context, &options, intent)?;
         let outcome = self.write(context, write, Source::Delete, options, identity).await?;
         let gone = outcome.layers.iter().filter_map(|layer| layer.before.as_ref());
+        let (deleted, deleted_omitted) =
+            fitting_items(gone.map(|entry| layer_message(entry)), LAYERS_BYTES_MAX);
         Ok(v1::DeleteResponse {
             changed: outcome.changed,
             version: outcome.at.map_or(0, |at| at.version.0),
-            deleted: gone.map(|entry| layer_message(entry)).collect(),
+            deleted,
             store_revision: outcome.revision.0,
+            deleted_omitted,
         })
     }
 
@@ -104,17 +115,17 @@ impl Api {
         let intent = request::rollback(&request)?;
         let write = self.allow_write(context, &options, intent)?;
         let outcome = self.write(context, write, Source::Rollback, options, identity).await?;
-        let layers = outcome.layers.iter();
+        let layers = outcome.layers.iter().filter(|layer| layer.is_shown);
+        let layers = layers.map(|layer| layer_change_message(&layer_change_of(layer), false));
+        let (layers, layers_omitted) = fitting_items(layers, LAYERS_BYTES_MAX);
         Ok(v1::RollbackResponse {
             version: outcome.at.map_or(0, |at| at.version.0),
             restored_version: outcome.restored.unwrap_or(Version::ZERO).0,
             changed: outcome.changed,
-            layers: layers
-                .filter(|layer| layer.is_shown)
-                .map(|layer| layer_change_message(&layer_change_of(layer), false))
-                .collect(),
+            layers,
             report: Some(report_message(&outcome.report)),
             store_revision: outcome.revision.0,
+            layers_omitted,
         })
     }
 
@@ -184,10 +195,20 @@ impl Api {
 
 pub(super) fn applied(outcome: &Outcome) -> Vec<v1::AppliedChange> {
     let (mut bytes_left, mut pointer_bytes_left) = (DIFF_BYTES_MAX, DIFF_BYTES_MAX);
-    let results = outcome.layers.iter().map(|layer| v1::AppliedChange {
-        document: Some(layer_outcome_message(layer, false)),
-        changed: layer.changed,
-        diff: layer_diff(layer, &mut bytes_left, &mut pointer_bytes_left),
+    let mut room = Room::of(DETAILS_BYTES_MAX);
+    let results = outcome.layers.iter().map(|layer| {
+        let mut document = layer_outcome_message(layer, false);
+        for pointers in [&mut document.hidden_pointers, &mut document.revealed_pointers] {
+            if !room.takes_bytes(pointers.iter().map(|pointer| pointer.len() + FIELD_BYTES).sum()) {
+                // Stands for the whole document.
+                *pointers = vec![String::new()];
+            }
+        }
+        let mut diff = layer_diff(layer, &mut bytes_left, &mut pointer_bytes_left);
+        if !room.takes_bytes(diff.iter().map(|change| change.encoded_len() + FIELD_BYTES).sum()) {
+            diff.clear();
+        }
+        v1::AppliedChange { document: Some(document), changed: layer.changed, diff }
     });
     results.collect()
 }

@@ -74,6 +74,9 @@ fn lines(target: &Target, response: &v1::DeleteResponse, is_dry_run: bool) -> St
         let name = layer_name(&layer.scope, layer.kind(), None);
         lines.push_str(&format!("  {REMOVED}- {name}{REMOVED:#}\n"));
     }
+    if response.deleted_omitted > 0 {
+        lines.push_str(&format!("  {REMOVED}- {} more layers{REMOVED:#}\n", response.deleted_omitted));
+    }
     let version = response.version;
     let outcome = match (response.changed, is_dry_run) {
         (false, _) => "nothing to delete".to_owned(),

@@ -32,7 +32,8 @@ pub fn change_summary(change: &v1::ConfigChange) -> String {
         version => format!("tag {}={version}", tag.tag),
     });
     let restored = (change.restored_version > 0).then(|| format!("restores {}", change.restored_version));
-    layers.chain(tags).chain(restored).collect::<Vec<_>>().join(", ")
+    let omitted = (change.layers_omitted > 0).then(|| format!("{} more layers", change.layers_omitted));
+    layers.chain(omitted).chain(tags).chain(restored).collect::<Vec<_>>().join(", ")
 }
 
 /// Which kind of write, and of a migration from where to where: `migration schema:checkout 3 -> 5`.

@@ -74,13 +74,26 @@ pub async fn configs_of(namespace: &str, listed: Listed, session: &Session) -> R
             include_governing: listed.governing,
         };
         let page = session.client.api().list(request).await?.into_inner();
-        configs.extend(page.configs);
+        append(&mut configs, page.configs);
         revisions.push(page.store_revision);
         page_token = page.next_page_token;
         if page_token.is_empty() {
             revisions.dedup();
             let revision = (revisions.len() == 1).then(|| revisions[0]);
             return Ok(Listing { configs, revision });
+        }
+    }
+}
+
+/// Adds a page. A config that the page before has begun goes on with further layers and tags.
+pub fn append(configs: &mut Vec<v1::ConfigInfo>, page: Vec<v1::ConfigInfo>) {
+    for info in page {
+        match configs.last_mut() {
+            Some(last) if last.namespace == info.namespace && last.config == info.config => {
+                last.layers.extend(info.layers);
+                last.tags.extend(info.tags);
+            }
+            Some(_) | None => configs.push(info),
         }
     }
 }
@@ -100,4 +113,29 @@ fn row(info: &v1::ConfigInfo) -> [String; 6] {
         if layers.is_empty() { "(deleted)".into() } else { layers.join(", ") },
         tags.join(", "),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_config_that_is_continued_on_the_next_page_is_one_config() {
+        let info = |config: &str, scopes: &[&str], tags: &[&str]| v1::ConfigInfo {
+            config: config.into(),
+            layers: scopes
+                .iter()
+                .map(|scope| v1::LayerRef { scope: (*scope).into(), ..Default::default() })
+                .collect(),
+            tags: tags.iter().map(|tag| ((*tag).into(), 1)).collect(),
+            ..Default::default()
+        };
+        let mut configs = vec![];
+        append(&mut configs, vec![info("a", &["/"], &[]), info("b", &["/", "/x"], &[])]);
+        append(&mut configs, vec![info("b", &["/y"], &["one"])]);
+        append(&mut configs, vec![info("b", &[], &["two"]), info("c", &["/"], &[])]);
+        let expected =
+            [info("a", &["/"], &[]), info("b", &["/", "/x", "/y"], &["one", "two"]), info("c", &["/"], &[])];
+        assert_eq!(configs, expected);
+    }
 }

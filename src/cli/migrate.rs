@@ -197,13 +197,19 @@ fn show_layers(response: &v1::MigrateResponse, output: &Output) -> Result<(), Fa
             output.line("  ... and perhaps more")?;
         }
     }
+    if response.layers_omitted > 0 {
+        output.line(&format!("{} more layers", response.layers_omitted))?;
+    }
     Ok(())
 }
 
 fn summary(target: &Target, response: &v1::MigrateResponse, is_dry_run: bool) -> String {
     let name = format!("{}/{}", target.namespace, target.config);
     let (from, to) = (response.from_number, response.to_number);
-    let (changed, all) = (response.layers.len(), counted(response.layer_count as usize, "layer"));
+    let (changed, all) = (
+        response.layers.len() as u64 + response.layers_omitted,
+        counted(response.layer_count as usize, "layer"),
+    );
     let size = format!("{changed} of {all}, {} bytes", response.bytes);
     match (response.changed, is_dry_run) {
         (false, _) => format!("{name}: unchanged, version {to} of the schema is active"),

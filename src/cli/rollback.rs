@@ -100,6 +100,9 @@ async fn differences(
         lines.push_str(&format!("{PLACE}{}/{} {name}{PLACE:#}{deleted}\n", target.namespace, target.config));
         lines.push_str(&change_lines(&diff.changes));
     }
+    if response.layers_omitted > 0 {
+        lines.push_str(&format!("{} more layers change\n", response.layers_omitted));
+    }
     Ok(lines)
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::Session;
 use super::args::Target;
+use super::list::append;
 use super::similar::{similar, similar_scope};
 use crate::proto::v1;
 
@@ -24,7 +25,7 @@ pub async fn some_configs(namespace: &str, session: &Session) -> Vec<v1::ConfigI
         };
         let Ok(page) = session.client.api().list(request).await else { break };
         let page = page.into_inner();
-        configs.extend(page.configs);
+        append(&mut configs, page.configs);
         page_token = page.next_page_token;
         if page_token.is_empty() {
             break;

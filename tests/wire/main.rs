@@ -19,6 +19,7 @@ mod hostile_connections;
 mod idempotency;
 mod jwt;
 mod limits;
+mod many_layers;
 mod messages;
 mod metrics;
 mod noninterference;

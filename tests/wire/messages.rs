@@ -113,3 +113,58 @@ async fn ten_thousand_watches_on_one_connection_are_all_told() {
         assert_eq!(update.states[0].document.as_ref().expect("a document").content, r#"{"a":3}"#);
     }
 }
+
+#[tokio::test]
+async fn findings_at_places_with_very_long_names_fit_a_message() {
+    let server = TestServer::start().await;
+    let mut client = server.client().await;
+    let members: Vec<String> = (0..1000).map(|at| format!(r#""{at}":"x""#)).collect();
+    let name = "k".repeat(10_000);
+    let document = format!(r#"{{"{name}":{{{}}}}}"#, members.join(","));
+    let schema = r#"{"additionalProperties":{"additionalProperties":{"type":"integer"}}}"#;
+    let request =
+        ValidateRequest { schema: Some(json(schema)), document: Some(json(&document)), ..Default::default() };
+    let report = client.validate(request).await.expect("the answer arrives").into_inner().report;
+    let report = report.expect("a report");
+    assert_eq!((report.valid, report.findings.len() as u64 + report.omitted), (false, 1000));
+    assert!(!report.findings.is_empty());
+    // The refusal of a write has a shorter report, in header fields.
+    let put = SchemaServicePutRequest {
+        namespace: "test".into(),
+        config: "app".into(),
+        schema: Some(json(schema)),
+        ..Default::default()
+    };
+    let mut schemas = schema_service_client::SchemaServiceClient::new(server.channel().await);
+    schemas.put(put).await.expect("a schema");
+    refused(client.set(set(replace("/", &document))).await, Code::FailedPrecondition, "VALIDATION_FAILED");
+    let changes = vec![replace("/", &document)];
+    let report = client.validate(ValidateRequest { changes, ..Default::default() }).await;
+    let report = report.expect("the answer arrives").into_inner().report.expect("a report");
+    assert_eq!((report.valid, report.findings.len() as u64 + report.omitted), (false, 1000));
+}
+
+#[tokio::test]
+async fn the_places_of_secrets_in_a_hundred_layers_fit_an_answer() {
+    let server = TestServer::start().await;
+    let mut client = server.client().await;
+    // Names of 60 bytes, and many secrets below them: the pointers of a layer have 15 KB.
+    let secrets: Vec<String> = (0..200).map(|at| format!(r#""{at}":{{"$secret":1}}"#)).collect();
+    let name = "n".repeat(60);
+    let content = format!(r#"{{"{name}":{{{}}}}}"#, secrets.join(","));
+    let scopes: Vec<String> = (0..100).map(|at| format!("/s{at:03}")).collect();
+    for part in scopes.chunks(50) {
+        let changes = part.iter().map(|scope| replace(scope, &content)).collect();
+        client.apply(ApplyRequest { changes, options: None }).await.expect("applied");
+    }
+    let changes = scopes.iter().map(|scope| merge_patch(scope, r#"{"a":1}"#)).collect();
+    let applied = client.apply(ApplyRequest { changes, options: None }).await.expect("the answer arrives");
+    let results = applied.into_inner().results;
+    assert_eq!(results.len(), scopes.len());
+    let places = |result: &AppliedChange| {
+        let document = result.document.as_ref().expect("a document");
+        document.hidden_pointers.len() + document.revealed_pointers.len()
+    };
+    assert_eq!((places(&results[0]), places(&results[99])), (200, 1), "at last one for the whole layer");
+    assert!(results.iter().all(|result| places(result) > 0));
+}

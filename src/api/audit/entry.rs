@@ -1,5 +1,6 @@
 //! Entries of the audit trail, made of commits and of records. Knows who may see them by what it is told; never a content.
 
+use crate::api::convert::bounded::cut_layers;
 use crate::api::convert::response::{config_change_message, source_message, time_message};
 use crate::audit::{Kind, Proof as RecordsProof, Record, Room};
 use crate::engine::{Proof as CommitsProof, Sealed};
@@ -9,6 +10,8 @@ use crate::proto::v1::{self, AuditEntry, AuditKind, BrokenLink, ChainProof};
 use super::filter::{Filter, Looked};
 use super::sight::AuditSight;
 
+/// Layers that one entry names: one commit may change a hundred thousand.
+const LAYERS_BYTES_MAX: usize = 1 << 20;
 pub const COMMITTED: &str = "COMMITTED";
 
 /// `None`: it is not asked for, or not for these eyes.
@@ -31,7 +34,8 @@ pub fn of_commit(sealed: &Sealed, filter: &Filter, sight: &AuditSight) -> Option
         .changes
         .iter()
         .filter(|change| filter.is_about(change.id.namespace.as_str(), change.id.config.as_str()));
-    let changes: Vec<v1::ConfigChange> = asked.filter_map(|change| seen(change, sight)).collect();
+    let mut changes: Vec<v1::ConfigChange> = asked.filter_map(|change| seen(change, sight)).collect();
+    cut_layers(&mut changes, LAYERS_BYTES_MAX);
     let only = match changes.as_slice() {
         [] => return None,
         [change] => Some(change),

@@ -1,4 +1,5 @@
 //! Between the messages of the wire and the values of the model: here and nowhere else.
 
+pub mod bounded;
 pub mod request;
 pub mod response;

@@ -15,6 +15,8 @@ use crate::model::{
 use crate::proto::v1;
 use crate::validate::{Report, Severity};
 
+use super::bounded::cut_findings;
+
 pub fn time_message(time: Timestamp) -> prost_types::Timestamp {
     let nanos = (time.0.rem_euclid(1_000_000) * 1000) as i32;
     prost_types::Timestamp { seconds: time.0.div_euclid(1_000_000), nanos }
@@ -173,6 +175,9 @@ pub fn severity_message(severity: Severity) -> v1::Severity {
     }
 }
 
+/// Findings that an answer tells, which has other things in it as well.
+pub const FINDINGS_BYTES_MAX: usize = 1 << 20;
+
 pub fn report_message(report: &Report) -> v1::ValidationReport {
     let findings = report.findings.iter().map(|finding| v1::Finding {
         severity: severity_message(finding.severity).into(),
@@ -184,22 +189,22 @@ pub fn report_message(report: &Report) -> v1::ValidationReport {
         message: finding.message.clone(),
         suggestion: finding.suggestion.clone(),
     });
-    v1::ValidationReport {
-        valid: report.is_valid(),
-        findings: findings.collect(),
-        omitted: report.omitted as u64,
-    }
+    let (findings, cut) = cut_findings(findings.collect(), FINDINGS_BYTES_MAX);
+    v1::ValidationReport { valid: report.is_valid(), findings, omitted: report.omitted as u64 + cut }
 }
 
-pub fn config_message(config: &ConfigState) -> v1::ConfigInfo {
+/// A config without its layers and tags.
+pub fn config_head(config: &ConfigState) -> v1::ConfigInfo {
     v1::ConfigInfo {
         namespace: config.id.namespace.to_string(),
         config: config.id.config.to_string(),
         version: config.at.version.0,
         revision: config.at.revision.0,
         update_time: Some(time_message(config.at.time)),
-        layers: config.layers().iter().map(|entry| layer_message(entry)).collect(),
-        tags: config.tags().iter().map(|(tag, version)| (tag.to_string(), version.0)).collect(),
+        layers: vec![],
+        tags: Default::default(),
+        layer_count: 0,
+        tag_count: 0,
     }
 }
 
@@ -244,6 +249,7 @@ pub fn config_change_message(change: &ConfigChange, with_content: bool) -> v1::C
         layers: change.layers.iter().map(|layer| layer_change_message(layer, with_content)).collect(),
         tags: tags.collect(),
         restored_version: change.restored.unwrap_or(Version::ZERO).0,
+        layers_omitted: 0,
     }
 }
 

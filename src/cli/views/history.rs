@@ -32,6 +32,7 @@ pub struct ConfigChangeView {
     pub layers: Vec<LayerChangeView>,
     pub tags: Vec<TagChangeView>,
     pub restored_version: u64,
+    pub layers_omitted: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -61,6 +62,7 @@ pub struct VersionInfoView {
     pub version: u64,
     pub commit: Option<CommitView>,
     pub tags: Vec<String>,
+    pub tags_omitted: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -77,6 +79,8 @@ pub struct ConfigInfoView {
     pub update_time: Option<String>,
     pub layers: Vec<LayerRefView>,
     pub tags: BTreeMap<String, u64>,
+    pub layer_count: u64,
+    pub tag_count: u64,
 }
 
 impl From<&v1::Commit> for CommitView {
@@ -107,6 +111,7 @@ impl From<&v1::ConfigChange> for ConfigChangeView {
             layers: list(&change.layers),
             tags: list(&change.tags),
             restored_version: change.restored_version,
+            layers_omitted: change.layers_omitted,
         }
     }
 }
@@ -136,6 +141,7 @@ impl From<&v1::VersionInfo> for VersionInfoView {
             version: info.version,
             commit: info.commit.as_ref().map(Into::into),
             tags: info.tags.clone(),
+            tags_omitted: info.tags_omitted,
         }
     }
 }
@@ -150,6 +156,8 @@ impl From<&v1::ConfigInfo> for ConfigInfoView {
             update_time: time(info.update_time.as_ref()),
             layers: list(&info.layers),
             tags: info.tags.clone().into_iter().collect(),
+            layer_count: info.layer_count,
+            tag_count: info.tag_count,
         }
     }
 }

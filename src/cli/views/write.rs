@@ -52,6 +52,7 @@ pub struct DeleteView {
     pub changed: bool,
     pub version: u64,
     pub deleted: Vec<LayerRefView>,
+    pub deleted_omitted: u64,
     pub store_revision: u64,
 }
 
@@ -61,6 +62,7 @@ pub struct RollbackView {
     pub restored_version: u64,
     pub changed: bool,
     pub layers: Vec<LayerChangeView>,
+    pub layers_omitted: u64,
     pub report: Option<ReportView>,
     pub store_revision: u64,
 }
@@ -136,6 +138,7 @@ impl From<&v1::DeleteResponse> for DeleteView {
             changed: response.changed,
             version: response.version,
             deleted: list(&response.deleted),
+            deleted_omitted: response.deleted_omitted,
             store_revision: response.store_revision,
         }
     }
@@ -148,6 +151,7 @@ impl From<&v1::RollbackResponse> for RollbackView {
             restored_version: response.restored_version,
             changed: response.changed,
             layers: list(&response.layers),
+            layers_omitted: response.layers_omitted,
             report: response.report.as_ref().map(Into::into),
             store_revision: response.store_revision,
         }
