@@ -1,6 +1,7 @@
 //! A write repeated with its request id has the first outcome and commits nothing.
 
 use confwatch::proto::v1::*;
+use confwatch::server::Settings;
 use tonic::Code;
 
 use super::support::*;
@@ -203,7 +204,7 @@ fn claimed<T>(actor: &str, message: T) -> tonic::Request<T> {
 
 #[tokio::test]
 async fn the_same_id_of_another_caller_or_for_another_namespace_is_another_request_also_after_a_restart() {
-    let mut server = TestServer::start().await;
+    let mut server = TestServer::start_believing().await;
     let of = |namespace: &str, value: u64| {
         let change = replace("/", &format!(r#"{{"a":{value}}}"#));
         identified("one", Change { namespace: namespace.into(), ..change })
@@ -229,14 +230,18 @@ async fn the_same_id_of_another_caller_or_for_another_namespace_is_another_reque
         let reused = client.apply(claimed("alice", both)).await;
         refused(reused, Code::AlreadyExists, "REQUEST_ID_REUSED");
         assert_eq!(store_revision(&mut client).await, 3);
-        server = TestServer::start_in(server.stop().await, |_| {}).await;
+        server = TestServer::start_in(server.stop().await, believing).await;
     }
 }
 
 #[tokio::test]
 async fn a_caller_that_floods_ids_is_refused_new_ones_and_no_write_happens_twice() {
     let directory = tempfile::TempDir::new().expect("a directory");
-    let server = TestServer::start_in(directory, |settings| settings.limits.request_ids_max = 20).await;
+    let limited = |settings: &mut Settings| {
+        believing(settings);
+        settings.limits.request_ids_max = 20;
+    };
+    let server = TestServer::start_in(directory, limited).await;
     let mut client = server.client().await;
     let of_alice = || claimed("alice", identified("alice", merge_patch("/", r#"{"alice":1}"#)));
     let first = client.set(of_alice()).await.expect("set").into_inner();

@@ -170,9 +170,14 @@ impl Trail {
         Ok(self.records.pop_front().map(|record| TrailItem::Record(Box::new(record))))
     }
 
-    /// Whether a record is about a change of access whose commit is in this trail as well.
+    /// Whether a record is about a change of access whose commit tells the same: in this trail, or where this trail began after it.
     pub fn has_commit_of(&self, record: &Record) -> bool {
-        record.event.kind == Kind::AccessChanged && record.event.revision >= self.commits_from.0
+        if record.event.kind != Kind::AccessChanged {
+            return false;
+        }
+        let revision = Revision(record.event.revision);
+        let oldest = || self.engine.upgrade().and_then(|engine| engine.oldest().ok());
+        revision >= self.commits_from || oldest().is_some_and(|oldest| revision >= oldest)
     }
 
     /// Waits until there may be more. For ever, if there will not be any.
