@@ -211,6 +211,9 @@ impl From<Error> for Status {
             Error::ReasonRequired(namespace) => Told::new(Code::FailedPrecondition, "REASON_REQUIRED")
                 .with("namespace", namespace)
                 .about_field("options.reason", "must say why the change is made"),
+            Error::TooCostly { steps_max } => {
+                Told::new(Code::ResourceExhausted, "CHECKS_TOO_COSTLY").with("limit", steps_max)
+            }
             // No client sees it: whoever has cancelled a call does not read the answer.
             Error::Cancelled => Told::new(Code::Cancelled, "CANCELLED"),
             Error::SecretGuesses { id, scope, pointer, wait } => {

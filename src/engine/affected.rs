@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::model::{ConfigId, LayerKey, Scope};
 
+use super::effort::Effort;
 use super::redaction::Permissions;
 use super::resolve::{Target, View, resolve};
 use super::sight::Secrets;
@@ -29,6 +30,7 @@ pub(super) fn affected(
     after: &ConfigState,
     hub: &Hub,
     permissions: Permissions<'_>,
+    effort: &Effort<'_>,
 ) -> Vec<Affected> {
     let id = &after.id;
     if !permissions.read_all(id) {
@@ -39,17 +41,26 @@ pub(super) fn affected(
         let secrets = Secrets::Hidden;
         let target = Target { id: id.clone(), scope: scope.clone(), view, secrets };
         let resolved = config.and_then(|config| resolve(config, &target, None, hub.resolver.vault(), None));
-        resolved.map(|resolved| resolved.digest)
+        resolved.map(|resolved| {
+            effort.spend_bytes(resolved.content.as_str().len());
+            resolved.digest
+        })
     };
     let changes = |scope: &Scope, view| document(before, scope, view) != document(Some(after), scope, view);
     let layers = before.into_iter().chain([after]).flat_map(ConfigState::layers);
     let mut scopes: BTreeMap<Scope, usize> = BTreeMap::new();
     for scope in layers.map(|entry: &Arc<_>| &entry.key.scope) {
+        if effort.is_over() {
+            break;
+        }
         if !scopes.contains_key(scope) && changes(scope, View::Effective) {
             scopes.insert(scope.clone(), 0);
         }
     }
     for (scope, view, watchers) in hub.watched(id) {
+        if effort.is_over() {
+            break;
+        }
         if changes(&scope, view) {
             *scopes.entry(scope).or_default() += watchers;
         }

@@ -13,11 +13,13 @@ use crate::model::{
 };
 use crate::secret::{MASK, mask};
 use crate::validate::{
-    Broken, Contract, Finding, Found, FoundList, Hidden, Registry, Report, Subject, check_place,
+    Broken, Contract, Finding, Found, FoundList, Hidden, Registry, Report, Steps, Subject, check_place,
 };
 
 use super::access::check_access;
 use super::documents::{self, Documents};
+use super::effort::Effort;
+use super::error::Error;
 use super::governance::{Governance, Governed};
 use super::lints::Lints;
 use super::plan::Planning;
@@ -72,6 +74,7 @@ struct Checking<'a> {
     written: &'a WrittenAnywhere<'a>,
     /// Findings are asked for at one place only.
     is_within: bool,
+    effort: &'a Effort<'a>,
 }
 
 /// The values that a caller writes to a layer of a config in clear text.
@@ -101,10 +104,8 @@ pub(super) fn check<'a>(
     governing: impl Fn(&Namespace) -> Option<Arc<Governance>>,
     written: &WrittenAnywhere<'_>,
     planning: &Planning<'_>,
-) -> Report {
-    let Planning { limits, vault, look, sight, .. } = *planning;
-    let checking =
-        Checking { vault, permissions: Permissions::of(sight), written, is_within: look.within.is_some() };
+) -> Result<Report, Error> {
+    let Planning { limits, vault, look, sight, cancelled, .. } = *planning;
     let mut report = look.report([]);
     for (change, after) in changes.iter().zip(after) {
         check_sizes(change, after, limits.document_bytes_max).into_iter().for_each(|found| report.add(found));
@@ -151,6 +152,12 @@ pub(super) fn check<'a>(
         });
         entry.scopes.extend(scopes);
     }
+    let effort = match sight {
+        Some(_) => Effort::new(checked.values().map(|entry| entry.scopes.len()).sum(), cancelled),
+        None => Effort::unlimited(cancelled),
+    };
+    let (permissions, is_within) = (Permissions::of(sight), look.within.is_some());
+    let checking = Checking { vault, permissions, written, is_within, effort: &effort };
     for entry in checked.values() {
         let governance = governings.get(&entry.id.namespace).and_then(Option::as_ref);
         match governance.map(|governance| governance.contract(&entry.id.config)) {
@@ -158,30 +165,31 @@ pub(super) fn check<'a>(
             Some(Ok(contract)) => check_config(entry, &look.by(&contract), &checking, &mut report),
             Some(Err(broken)) => tell_broken(&entry.id.namespace, &broken, &mut told, &mut report),
         }
-        if report.is_full_of_errors() {
+        if report.is_full_of_errors() || effort.is_over() {
             break;
         }
     }
-    report
+    effort.check()?;
+    Ok(report)
 }
 
-/// Checks all that is stored of a config.
+/// Checks all that is stored of a config, unless the effort is over.
 pub(super) fn check_stored(
     config: &ConfigState,
     governance: Option<&Arc<Governance>>,
-    vault: &Vault,
-    sight: &Sight,
+    (vault, sight): (&Vault, &Sight),
     look: &Look,
+    effort: &Effort<'_>,
     report: &mut Report,
 ) {
-    if !config.id.config.is_ordinary() {
+    if !config.id.config.is_ordinary() || effort.is_over() {
         return;
     }
     let scopes: BTreeSet<&Scope> = config.layers().iter().map(|entry| &entry.key.scope).collect();
     let changed = config.layers().iter().map(|entry| (entry.key.kind, &entry.key.scope)).collect();
     let entry = Checked { id: &config.id, before: Some(config), after: config, scopes, changed };
     let (permissions, is_within) = (Permissions::of(Some(sight)), look.within.is_some());
-    let checking = Checking { vault, permissions, written: &|_, _| Value::Null, is_within };
+    let checking = Checking { vault, permissions, written: &|_, _| Value::Null, is_within, effort };
     match governance.map(|governance| governance.contract(&config.id.config)) {
         None => check_config(&entry, &look.by(&Arc::default()), &checking, report),
         Some(Ok(contract)) => check_config(&entry, &look.by(&contract), &checking, report),
@@ -266,7 +274,7 @@ fn check_scopes(
     scopes: &[&Scope],
     report: &mut Report,
 ) {
-    let Checking { vault, permissions, .. } = *checking;
+    let Checking { vault, permissions, effort, .. } = *checking;
     let before = entry.before.filter(|_| contract.reads_old());
     let written = |key: &LayerKey| (checking.written)(entry.id, key);
     let nothing = |_: &LayerKey| Value::Null;
@@ -279,6 +287,11 @@ fn check_scopes(
         .then(|| entry.before.map(|before| Documents::masked(before, vault, &nothing)));
     let mut lints = Lints::new(contract, &entry.scopes);
     for scope in scopes {
+        if effort.is_over() {
+            return;
+        }
+        let layers = layers_of(entry.after, scope, View::Effective);
+        effort.spend_bytes(layers.iter().map(|layer| layer.layer.content.as_str().len()).sum());
         let (after, before) = match sees_secrets(entry, checking, scope) {
             true => (&mut open.0, &mut open.1),
             false => (&mut masked.0, &mut masked.1),
@@ -294,7 +307,7 @@ fn check_scopes(
         let mut check = |report: &mut Report| {
             let documents = (&mut *after, before.as_mut());
             check_scope(
-                (entry, contract, permissions),
+                (entry, contract, checking),
                 (scope, document.clone()),
                 documents,
                 &mut lints,
@@ -340,18 +353,19 @@ fn sees_secrets(entry: &Checked<'_>, checking: &Checking<'_>, scope: &Scope) -> 
 
 /// Checks the documents of one scope, and the layers there that are new.
 fn check_scope<'a>(
-    (entry, contract, permissions): (&Checked<'a>, &Contract, Permissions<'_>),
+    (entry, contract, checking): (&Checked<'a>, &Contract, &Checking<'_>),
     (scope, document): (&'a Scope, Arc<Value>),
     (after, before): (&mut Documents<'_>, Option<&mut Documents<'_>>),
     lints: &mut Lints<'a>,
     report: &mut Report,
 ) {
+    let permissions = checking.permissions;
     if !contract.is_light() {
         let others = after.others(scope);
         let before = before.and_then(|before| Some((before.effective(scope)?, &*before)));
         let old = before.as_ref().map(|(old, before)| (&**old, *before));
         let check =
-            |document: &Value| check_document(entry, contract, permissions, scope, (document, &*after), old);
+            |document: &Value| check_document(entry, contract, checking, scope, (document, &*after), old);
         let found = check(&document);
         let mut known: BTreeSet<(String, String)> = BTreeSet::new();
         if !others.is_empty() {
@@ -381,7 +395,7 @@ fn check_scope<'a>(
 fn check_document(
     entry: &Checked<'_>,
     contract: &Contract,
-    permissions: Permissions<'_>,
+    checking: &Checking<'_>,
     scope: &Scope,
     (document, after): (&Value, &Documents<'_>),
     old: Option<(&Value, &Documents<'_>)>,
@@ -394,9 +408,13 @@ fn check_document(
     }
     let old = old.map(|(old, _)| old);
     let hidden = (!secret.is_empty()).then(|| hidden(&secret, document, old));
-    let may_quote = |governed: &ConfigName| permissions.quote_schema(&entry.id.namespace, governed);
+    let may_quote = |governed: &ConfigName| checking.permissions.quote_schema(&entry.id.namespace, governed);
     let (hidden, masked, may_quote) = (hidden.as_ref(), &masked, &may_quote);
-    contract.check(&Subject { scope, document, old, hidden, masked, may_quote })
+    let mut steps = Steps::beyond(checking.effort.of_document());
+    let subject = Subject { scope, document, old, hidden, masked, may_quote };
+    let found = contract.check_counting(&subject, &mut steps);
+    checking.effort.spend(steps.taken());
+    found
 }
 
 /// What must not be told of a document, nor of the one before.

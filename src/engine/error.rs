@@ -60,6 +60,9 @@ pub enum Error {
     /// Nobody waits for the answer any more, so the work was stopped.
     #[error("the caller has cancelled the call")]
     Cancelled,
+    /// Checking all documents that the call reaches would take too long.
+    #[error("checking all documents that the call reaches takes more than {steps_max} steps")]
+    TooCostly { steps_max: u64 },
     /// The same, of what may be written in a while.
     #[error(
         "namespace {namespace} writes too fast: its quota is {per_minute} bytes of journal in a minute, {burst} at once"

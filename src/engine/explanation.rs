@@ -11,11 +11,11 @@ use crate::model::pointer::Pointer;
 use crate::secret::MASK;
 
 use super::error::Error;
-use super::history::blocking;
 use super::redaction::Permissions;
 use super::resolve::{Resolved, Target, layers_of, values_of};
 use super::sight::{Secrets, marking_schema, shown};
 use super::state::State;
+use super::work::Cancelled;
 use super::{At, Engine};
 
 /// A document, and where its values come from.
@@ -45,9 +45,11 @@ impl Engine {
         let config = self.config_at(state, &target.id, at).await?;
         let (target, vault, marking) =
             (target.clone(), self.vault.clone(), marking_schema(&target.id, state));
-        let tell = move || {
+        let actor = sight.caller().shared_actor().clone();
+        let tell = move |cancelled: &Cancelled| {
             let layers = values_of(&resolved.layers);
             let origins = explain(&layers, &within, bytes_max);
+            cancelled.check()?;
             let permissions = Permissions::of(Some(&sight));
             let entries = layers_of(&config, &target.scope, target.view);
             let is_withheld = |at: &usize| !permissions.read(&target.id, &entries[*at].key.scope);
@@ -66,9 +68,9 @@ impl Engine {
                 let seen = origins.into_iter().filter_map(|origin| as_seen(origin, &withheld, &hidden));
                 seen.collect()
             });
-            Explanation { resolved, origins, withheld }
+            Ok(Explanation { resolved, origins, withheld })
         };
-        blocking(tell).await
+        self.work(&actor, tell).await
     }
 }
 

@@ -13,6 +13,7 @@ mod check;
 mod content;
 mod counts;
 mod documents;
+mod effort;
 mod error;
 mod expiry;
 mod explanation;
@@ -165,7 +166,7 @@ pub struct Engine {
     rotating: tokio::sync::Mutex<()>,
     limits: Limits,
     clock: Clock,
-    workers: Workers,
+    workers: Arc<Workers>,
     wall_clock: Clock,
     supervisor: Supervisor,
     /// A permit for each stream of changes that may be open.
@@ -196,8 +197,9 @@ impl Engine {
         let newest = Arc::new(state.clone());
         let (hub, watch) = Hub::start(newest, resolver.clone(), &options.limits, &supervisor);
         let processors = std::thread::available_parallelism().map_or(1, |count| count.get());
-        let workers = Workers::new(processors);
-        let (pipeline, commit) = Pipeline::start(store.clone(), state, vault.clone(), hub.clone(), &options);
+        let workers = Arc::new(Workers::new(processors));
+        let (pipeline, commit) =
+            Pipeline::start(store.clone(), state, vault.clone(), hub.clone(), workers.clone(), &options);
         let closed = CancellationToken::new();
         expiry::expire_overdue(&pipeline, &options.clock)?;
         let expiry = supervisor.task("expiry", OnPanic::Restart, {
@@ -344,12 +346,12 @@ impl Engine {
     ) -> Result<Vec<(VersionRef, Sealed)>, Error> {
         let (store, id) = (self.store.clone(), id.clone());
         let (vault, state) = (self.vault.clone(), self.state());
-        let read = move || {
+        let read = move |_: &Cancelled| {
             let read = history::versions(&*store, &id, before, limit)?;
             let showing = Showing { vault: &vault, viewer: &viewer, state: &state };
             Ok(read.into_iter().map(|(at, sealed)| (at, showing.commit(sealed))).collect())
         };
-        blocking(read).await?
+        interruptible(read).await
     }
 
     /// A config as it is shown: with the contents of its layers, none of which is as it is stored if it has secrets.

@@ -33,6 +33,7 @@ use super::turns::{Turn, Turns};
 use super::unseen::Guesses;
 use super::vault::Vault;
 use super::watch::Hub;
+use super::work::{Cancelled, Workers, interruptible};
 use super::write::{Origin, Outcome};
 
 /// How often a write is planned anew because somebody else was faster. Then it takes its turn.
@@ -46,6 +47,8 @@ pub(super) struct Pipeline {
     clock: Clock,
     vault: Arc<Vault>,
     hub: Arc<Hub>,
+    /// For plans that may take long.
+    workers: Arc<Workers>,
     /// Locked before `turns`.
     queue: Mutex<Queue>,
     /// Told when the queue has something for the thread, and the thread is idle.
@@ -100,6 +103,7 @@ impl Pipeline {
         state: State,
         vault: Arc<Vault>,
         hub: Arc<Hub>,
+        workers: Arc<Workers>,
         options: &super::Options,
     ) -> (Arc<Pipeline>, JoinHandle<()>) {
         let pipeline = Arc::new(Pipeline {
@@ -108,6 +112,7 @@ impl Pipeline {
             clock: options.clock.clone(),
             vault,
             hub,
+            workers,
             revision: watch::Sender::new(state.revision),
             next_expiry: watch::Sender::new(state.next_expiry()),
             published: ArcSwap::from_pointee(state.clone()),
@@ -195,14 +200,19 @@ impl Pipeline {
             };
             let planned;
             if bases.are_small() {
-                planned = self.plan(&write, &bases);
+                planned = self.plan(&write, &bases, &Cancelled::default());
             } else {
                 let pipeline = self.clone();
-                (write, bases, planned) = blocking(move || {
-                    let planned = pipeline.plan(&write, &bases);
-                    (write, bases, planned)
-                })
-                .await?;
+                let actor = write.sight.as_ref().map(|sight| sight.caller().shared_actor().clone());
+                let work = move |cancelled: &Cancelled| {
+                    let planned = pipeline.plan(&write, &bases, cancelled);
+                    Ok((write, bases, planned))
+                };
+                (write, bases, planned) = match actor {
+                    Some(actor) => self.workers.run(&actor, work).await?,
+                    // What the server writes of itself waits for no caller.
+                    None => interruptible(work).await?,
+                };
             }
             // One for each namespace is enough.
             if let Err(Error::KeyMissing(namespace)) = &planned
@@ -228,7 +238,7 @@ impl Pipeline {
                 ControlFlow::Continue(bases) => bases,
                 ControlFlow::Break(known) => return known,
             };
-            let planned = self.plan(&write, &bases);
+            let planned = self.plan(&write, &bases, &Cancelled::default());
             if let Some(submitted) = self.enqueue(&mut write, &bases, planned, None) {
                 return submitted;
             }
@@ -280,7 +290,7 @@ impl Pipeline {
         ids
     }
 
-    fn plan(&self, write: &ReadWrite, bases: &Bases) -> Result<Plan, Error> {
+    fn plan(&self, write: &ReadWrite, bases: &Bases, cancelled: &Cancelled) -> Result<Plan, Error> {
         if write.lacks_reason
             && let Some(namespace) = bases.demanding_reason()
         {
@@ -294,6 +304,7 @@ impl Pipeline {
             look: &write.look,
             sight: write.sight.as_ref(),
             now,
+            cancelled,
         };
         plan(bases, &write.intent, now, &planning)
     }

@@ -30,6 +30,7 @@ use super::state::{ConfigState, LayerEntry};
 use super::unseen::UnseenWrites;
 use super::usage::Growth;
 use super::vault::Vault;
+use super::work::Cancelled;
 use super::write::{LayerOutcome, Outcome, ReadAction, ReadChange};
 
 /// A write whose texts have been read and whose history has been looked up.
@@ -102,6 +103,8 @@ pub(super) struct Planning<'a> {
     /// What the caller may read and reveal. `None`: the server writes for itself, and sees everything.
     pub sight: Option<&'a Sight>,
     pub now: Timestamp,
+    /// Whether anybody still waits for the plan.
+    pub cancelled: &'a Cancelled,
 }
 
 /// Makes the plan for a write at `now`. Fails as the write would. What it reports tells nothing that the caller may not read.
@@ -132,6 +135,7 @@ fn plan_all(
     planning: &Planning<'_>,
 ) -> Result<Plan, Error> {
     let limits = planning.limits;
+    planning.cancelled.check()?;
     let mut plan = match intent {
         ReadIntent::Changes(changes) | ReadIntent::Keys(changes) => {
             plan_changes(bases, changes, now, planning)?
@@ -147,6 +151,7 @@ fn plan_all(
         ReadIntent::PutSchema { governed, put } => plan_put(bases, governed, put)?,
         ReadIntent::Migrate { governed, to } => plan_migration(bases, governed, *to)?,
     };
+    planning.cancelled.check()?;
     // Before anything is made of it that outlives this.
     if !matches!(intent, ReadIntent::Keys(_) | ReadIntent::Reseal(_)) {
         let origin = match intent {
@@ -313,7 +318,7 @@ impl Plan {
                 .map_or(Value::Null, |entry| entry.layer.content.to_value()),
         };
         self.report =
-            check(&self.changes, &self.after, base, bases.governed(), governing, &written, planning);
+            check(&self.changes, &self.after, base, bases.governed(), governing, &written, planning)?;
         match self.report.is_valid() {
             true => Ok(()),
             false => Err(Error::Refused(std::mem::take(&mut self.report))),

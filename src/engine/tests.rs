@@ -2,6 +2,7 @@
 
 mod access;
 mod contention;
+mod effort;
 mod quotas;
 mod refusing;
 mod secrets;

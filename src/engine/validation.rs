@@ -1,6 +1,7 @@
 //! What an engine has to say of changes and documents without writing anything. Knows plans and contracts; never the journal.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -13,13 +14,15 @@ use crate::validate::{self, Finding, Found, Report, Severity};
 
 use super::check::Look;
 use super::content::content_after;
+use super::effort::Effort;
 use super::error::{Error, Missing};
-use super::history::blocking;
 use super::pipeline::Answer;
 use super::plan::ReadIntent;
 use super::read_write::ReadWrite;
 use super::redaction::Permissions;
 use super::sight::Viewer;
+use super::state::ConfigState;
+use super::work::Cancelled;
 use super::write::{Change, Intent, Origin, Outcome};
 use super::{Affected, Engine, affected, check};
 
@@ -47,9 +50,11 @@ impl Engine {
         let (state, limits, vault) = (self.state(), self.limits.clone(), self.vault.clone());
         let sight = viewer.sight().clone();
         // Each change is tried alone first: a write stops at what is wrong with the first, and here all of it is to be told.
-        let (changes, refused) = blocking(move || {
+        let actor = viewer.sight().caller().shared_actor().clone();
+        let read = move |cancelled: &Cancelled| {
             let (mut good, mut refused) = (vec![], vec![]);
             for change in changes {
+                cancelled.check()?;
                 match change.read(limits.layer_bytes_max) {
                     Err(unreadable) => refused.push(unreadable),
                     Ok(change) => {
@@ -67,8 +72,8 @@ impl Engine {
                 }
             }
             Ok((good, refused))
-        })
-        .await??;
+        };
+        let (changes, refused) = self.work(&actor, read).await?;
         let findings: Vec<_> = refused.iter().filter_map(|(field, error)| finding(field, error)).collect();
         let redacted = |mut report: Report| {
             let first = || places.first().map(|(_, id, key)| (id.clone(), key.scope.clone()));
@@ -150,21 +155,24 @@ impl Engine {
             state.config(&id).ok_or(Missing::Config(id))?;
         }
         let vault = self.vault.clone();
-        let report = move || {
+        let actor = sight.caller().shared_actor().clone();
+        let report = move |cancelled: &Cancelled| {
             let mut report = look.report([]);
             let governance = state.governance(&namespace);
-            let configs = state.configs_of(&namespace);
-            for stored in
-                configs.filter(|stored| config.as_ref().is_none_or(|config| *config == stored.id.config))
-            {
-                check::check_stored(stored, governance, &vault, &sight, &look, &mut report);
+            let asked =
+                |stored: &&Arc<ConfigState>| config.as_ref().is_none_or(|config| *config == stored.id.config);
+            let configs = || state.configs_of(&namespace).filter(asked);
+            let effort = Effort::new(configs().map(|stored| stored.layers().len()).sum(), cancelled);
+            for stored in configs() {
+                check::check_stored(stored, governance, (&vault, &sight), &look, &effort, &mut report);
             }
+            effort.check()?;
             let first = config.map_or_else(|| Governs::Settings(None).name(), |config| config);
             let first = ConfigId { namespace: namespace.clone(), config: first };
             Permissions::of(Some(&sight)).redact(&mut report, || Some((first, Scope::global())));
-            (report, state.revision)
+            Ok((report, state.revision))
         };
-        blocking(report).await
+        self.work(&actor, report).await
     }
 
     /// Whether a document satisfies a schema that is not stored, but may refer to those of a namespace.
@@ -177,27 +185,33 @@ impl Engine {
         sight: auth::Sight,
     ) -> Result<Vec<Found>, Error> {
         let state = self.state();
-        let check = move || {
+        let actor = sight.caller().shared_actor().clone();
+        let check = move |_: &Cancelled| {
             let governance = namespace.as_ref().and_then(|namespace| state.governance(namespace));
             let stored = |name: &ConfigName| governance.and_then(|governance| governance.document(name));
             let may_quote = |of: &ConfigName| {
                 namespace.as_ref().is_none_or(|namespace| sight.has_schema_of(namespace, of))
             };
-            validate::check_against(&schema, &document, Look::at_all(within).within, &stored, &may_quote)
+            Ok(validate::check_against(&schema, &document, Look::at_all(within).within, &stored, &may_quote))
         };
-        blocking(check).await
+        self.work(&actor, check).await
     }
 
     /// The targets whose documents a write changes, which was only validated, and who watches them: of those that may be seen.
     pub async fn affected(&self, outcome: &Outcome, sight: auth::Sight) -> Result<Vec<Affected>, Error> {
         let (configs, hub) = (outcome.configs.clone(), self.hub.clone());
-        let of_all = move || {
-            let ordinary = configs.iter().filter(|(_, after)| after.id.config.is_ordinary());
+        let actor = sight.caller().shared_actor().clone();
+        let of_all = move |cancelled: &Cancelled| {
             let permissions = Permissions::of(Some(&sight));
-            ordinary
-                .flat_map(|(before, after)| affected::affected(before.as_deref(), after, &hub, permissions))
-                .collect()
+            let ordinary = || configs.iter().filter(|(_, after)| after.id.config.is_ordinary());
+            let effort = Effort::new(ordinary().map(|(_, after)| after.layers().len()).sum(), cancelled);
+            let of_config = |(before, after): &(Option<Arc<ConfigState>>, Arc<ConfigState>)| {
+                affected::affected(before.as_deref(), after, &hub, permissions, &effort)
+            };
+            let affected = ordinary().flat_map(of_config).collect();
+            effort.check()?;
+            Ok(affected)
         };
-        blocking(of_all).await
+        self.work(&actor, of_all).await
     }
 }

@@ -72,6 +72,35 @@ pub struct Hidden {
     pub old: Option<Value>,
 }
 
+/// The steps that it takes to check documents: the same ones always take the same.
+#[derive(Clone, Copy, Debug)]
+pub struct Steps {
+    enough: u64,
+    taken: u64,
+}
+
+/// Steps of a schema in the time of one of an expression.
+const STEPS_PER_RULE_STEP: u64 = 8;
+
+impl Steps {
+    /// Of a document that is told to take no more than `enough`, it is not counted exactly how many it takes.
+    pub fn beyond(enough: u64) -> Steps {
+        Steps { enough, taken: 0 }
+    }
+
+    fn uncounted() -> Steps {
+        Steps::beyond(u64::MAX)
+    }
+
+    pub fn taken(&self) -> u64 {
+        self.taken
+    }
+
+    fn add(&mut self, steps: u64) {
+        self.taken = self.taken.saturating_add(steps);
+    }
+}
+
 /// Stored documents that govern, by name.
 type Documents<'a> = &'a dyn Fn(&ConfigName) -> Option<Value>;
 
@@ -126,7 +155,12 @@ impl Contract {
 
     /// Checks a document against schema and rules: as it is, and as clients get it who ask for the defaults of the schema.
     pub fn check(&self, subject: &Subject<'_>) -> FoundList {
-        let mut found = self.check_as_it_is(subject);
+        self.check_counting(subject, &mut Steps::uncounted())
+    }
+
+    /// The same, and counts the steps that it takes.
+    pub fn check_counting(&self, subject: &Subject<'_>, steps: &mut Steps) -> FoundList {
+        let mut found = self.check_as_it_is(subject, steps);
         let filled = match self.filled(subject.document) {
             Ok(None) => return found,
             Ok(Some(filled)) => filled,
@@ -152,7 +186,7 @@ impl Contract {
         };
         let known: BTreeSet<_> =
             found.kept().iter().map(|found| (found.pointer.clone(), found.code.clone())).collect();
-        for new in self.check_as_it_is(&with_defaults).into_kept() {
+        for new in self.check_as_it_is(&with_defaults, steps).into_kept() {
             if !known.contains(&(new.pointer.clone(), new.code.clone())) {
                 found.add(new.severity, || Found {
                     message: format!("with the defaults of the schema: {}", new.message),
@@ -168,9 +202,9 @@ impl Contract {
         self.schema.as_ref().map_or(Ok(None), |schema| schema.with_defaults(document))
     }
 
-    fn check_as_it_is(&self, subject: &Subject<'_>) -> FoundList {
+    fn check_as_it_is(&self, subject: &Subject<'_>, steps: &mut Steps) -> FoundList {
         let mut found = self.list();
-        self.check_schema(subject, &mut found);
+        self.check_schema(subject, steps, &mut found);
         if !self.rules.is_empty() {
             let mut input =
                 RuleInput::new(subject.document, subject.old, subject.scope, &self.settings.levels);
@@ -179,6 +213,7 @@ impl Contract {
                 input.tell_of(&hidden.document, hidden.old.as_ref());
             }
             self.rules.iter().for_each(|rules| rules.check(&mut input, &mut found));
+            steps.add(input.steps_taken().saturating_mul(STEPS_PER_RULE_STEP));
         }
         self.be_strict(found)
     }
@@ -255,12 +290,13 @@ impl Contract {
         FoundList::within(self.within.clone())
     }
 
-    fn check_schema(&self, subject: &Subject<'_>, found: &mut FoundList) {
+    fn check_schema(&self, subject: &Subject<'_>, steps: &mut Steps, found: &mut FoundList) {
         let Some(schema) = &self.schema else { return };
         let none = BTreeSet::new();
         let values = subject.hidden.map_or(&none, |hidden| &hidden.places);
         let withheld = Withheld { values, may_quote: subject.may_quote };
-        let check = |document: &Value, mut list: FoundList| {
+        let mut check = |document: &Value, mut list: FoundList| {
+            steps.add(schema.steps(document, steps.enough));
             schema.check_without(&withheld, document, &mut list);
             if !subject.masked.is_empty() {
                 list.filter_map(|found| as_seen(found, subject.masked));

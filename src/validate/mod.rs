@@ -16,7 +16,7 @@ pub mod schema;
 mod settings;
 mod size;
 
-pub use contract::{Broken, Contract, Hidden, Subject, check_against, check_place};
+pub use contract::{Broken, Contract, Hidden, Steps, Subject, check_against, check_place};
 pub use found::{FOUND_MAX, Found, FoundList};
 pub use migration::{Migration, migrate_layers};
 pub use quotas::NamespaceQuotas;

@@ -254,6 +254,12 @@ impl Schema {
         permission::of(&self.outline, path)
     }
 
+    /// The steps that it takes to check a document, at most; exact only where they could be more than `enough`.
+    pub fn steps(&self, document: &Value, enough: u64) -> u64 {
+        let measure = (Measure::Steps, enough);
+        work::count(&self.outline, &self.bounds, outline::ROOT, document, measure)
+    }
+
     fn is_too_costly(&self, document: &Value) -> bool {
         let measure = (Measure::Steps, work::STEPS_MAX);
         work::count(&self.outline, &self.bounds, outline::ROOT, document, measure) > work::STEPS_MAX

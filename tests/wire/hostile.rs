@@ -88,6 +88,40 @@ async fn schemas_that_never_end_or_grow_without_bounds_are_refused() {
 }
 
 #[tokio::test]
+async fn a_call_whose_documents_are_too_costly_together_is_refused() {
+    let server = TestServer::start().await;
+    let (mut client, mut schemas) = (server.client().await, schemas(&server).await);
+    // A validator is content with the first branch; that all are counted makes it costly without taking long.
+    let references = (0..24).map(|at| {
+        let next = json!({"$ref": format!("#/$defs/d{}", at + 1)});
+        (format!("d{at}"), json!({"anyOf": [next, next]}))
+    });
+    let mut definitions = serde_json::Map::from_iter(references);
+    definitions.insert("d24".into(), json!({"type": "integer"}));
+    let doubling = json!({"properties": {"deep": {"$ref": "#/$defs/d0"}}, "$defs": definitions});
+    schemas.put(schema(doubling)).await.expect("put");
+    put(&mut client, "/", r#"{"deep":1}"#).await;
+    let scopes: Vec<String> = (0..20).map(|at| format!("/s{at}")).collect();
+    for scope in &scopes {
+        put(&mut client, scope, r#"{"a":1}"#).await;
+    }
+    let reason = "CHECKS_TOO_COSTLY";
+    refused(client.set(set(replace("/", r#"{"deep":2}"#))).await, Code::ResourceExhausted, reason);
+    let changes = scopes.iter().map(|scope| replace(scope, r#"{"a":2}"#)).collect();
+    let request = ApplyRequest { changes, options: None };
+    refused(client.apply(request).await, Code::ResourceExhausted, reason);
+    let changes = vec![replace("/", r#"{"deep":2}"#)];
+    let request = ValidateRequest { changes, ..Default::default() };
+    refused(client.validate(request).await, Code::ResourceExhausted, reason);
+    let request = ValidateRequest { namespace: "test".into(), config: "app".into(), ..Default::default() };
+    refused(client.validate(request).await, Code::ResourceExhausted, reason);
+    // Fewer at a time, or a cheaper schema.
+    put(&mut client, "/s0", r#"{"a":2}"#).await;
+    schemas.put(schema(json!({"properties": {"deep": {"type": "integer"}}}))).await.expect("put");
+    put(&mut client, "/", r#"{"deep":2}"#).await;
+}
+
+#[tokio::test]
 async fn schemas_that_are_too_large_are_refused() {
     let server = TestServer::start().await;
     let mut schemas = schemas(&server).await;

@@ -84,6 +84,11 @@ impl<'v> RuleInput<'v> {
         variables
     }
 
+    /// The steps that rules have taken.
+    pub fn steps_taken(&self) -> u64 {
+        DOCUMENT_STEPS_MAX - self.steps
+    }
+
     pub(super) fn scope(&self) -> &Scope {
         self.scope
     }

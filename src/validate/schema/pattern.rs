@@ -4,18 +4,24 @@ use jsonschema::{PatternOptions, ValidationOptions, Validator};
 use serde_json::{Value, json};
 
 /// The compiled size of one expression. Bounds what matching costs for each byte.
-const SIZE_MAX: usize = 1 << 20;
+pub(super) const SIZE_MAX: usize = 1 << 20;
 /// Sizes that are tried in turn, to learn roughly how large an expression is.
 const SIZES: [usize; 9] = [1 << 12, 1 << 13, 1 << 14, 3 << 13, 1 << 15, 1 << 16, 1 << 17, 1 << 19, SIZE_MAX];
 /// Size that costs one step of work for 16 bytes of text, when an expression has so many states that the engine simulates them one
 /// by one. Measured: 45 ns for each byte of text and KiB of size; a step is 12 ns.
 const SIZE_PER_STEP: usize = 20;
 
+/// The compiled size of all expressions of a schema and of those that it refers to. Bounds how long compiling them takes: each KiB some
+/// 30 µs.
+pub(super) const SIZE_TOGETHER_MAX: usize = 48 << 20;
+
 /// One regular expression of a schema.
 pub(super) struct Pattern {
     validator: Validator,
     /// Steps of work for each 16 bytes of a text, at worst.
     pub(super) weight: u64,
+    /// The compiled size, at most.
+    pub(super) size: usize,
 }
 
 impl Pattern {
@@ -25,7 +31,7 @@ impl Pattern {
         for size in SIZES {
             let options = with_size(jsonschema::options().offline(), size);
             if let Ok(validator) = options.build(&schema) {
-                return Ok(Pattern { validator, weight: (size / SIZE_PER_STEP) as u64 });
+                return Ok(Pattern { validator, weight: (size / SIZE_PER_STEP) as u64, size });
             }
         }
         let looks_around = ["(?=", "(?!", "(?<=", "(?<!"].iter().any(|mark| text.contains(mark));

@@ -7,7 +7,7 @@ use jsonschema::{Draft, Registry, Retrieve, Uri};
 use referencing::Resolver;
 use serde_json::Value;
 
-use super::super::pattern::Pattern;
+use super::super::pattern::{Pattern, SIZE_MAX, SIZE_TOGETHER_MAX};
 use super::super::source::{self, error, uri_of};
 use super::keywords::{self, Reference};
 use super::{Node, NodeId, Outline, Place};
@@ -77,6 +77,8 @@ pub(super) struct Builder<'r> {
     /// What `$dynamicRef` can find, by name; the empty one is that of `$recursiveAnchor`.
     anchors: HashMap<String, Vec<NodeId>>,
     patterns: HashMap<String, Result<Arc<Pattern>, &'static str>>,
+    /// The compiled size of all of them, those that are too large included.
+    patterns_size: usize,
     found: Vec<Found>,
 }
 
@@ -214,7 +216,15 @@ impl<'r> Builder<'r> {
 
     /// Compiles an expression, once for all its places.
     pub(super) fn pattern(&mut self, node: NodeId, keyword: &str, text: &str) -> Option<Arc<Pattern>> {
-        let compile = || Pattern::compile(text).map(Arc::new);
+        let size = &mut self.patterns_size;
+        let compile = || {
+            if *size > SIZE_TOGETHER_MAX {
+                return Err("is one too many: all expressions together are too large when compiled");
+            }
+            let compiled = Pattern::compile(text);
+            *size += compiled.as_ref().map_or(SIZE_MAX, |pattern| pattern.size);
+            compiled.map(Arc::new)
+        };
         match self.patterns.entry(text.to_owned()).or_insert_with(compile).clone() {
             Ok(pattern) => Some(pattern),
             Err(why) => {

@@ -135,6 +135,21 @@ fn expressions_are_matched_in_linear_time_or_refused_with_their_place() {
 }
 
 #[test]
+fn many_large_expressions_are_refused_before_all_are_compiled() {
+    let patterns = |count: usize| -> Value {
+        // Each has hundreds of KiB when it is compiled, and 15 bytes before.
+        let pattern = |at: usize| (format!("p{at}"), json!({"pattern": format!("{}{at}", r"\p{L}{40}")}));
+        json!({"properties": (0..count).map(pattern).collect::<Map<String, Value>>()})
+    };
+    assert_eq!(check(&compile(&patterns(10)), &json!({"p3": "-"})).len(), 1);
+    let source = patterns(900);
+    assert!(source.to_string().len() < 34 << 10);
+    let found = compile_with(&source, &[]).expect_err("it is refused");
+    assert!(found.len() > 400, "of one that is not compiled, it is told");
+    assert!(found.iter().all(|found| found.code == "SCHEMA_REGEX" && found.message.contains("one too many")));
+}
+
+#[test]
 fn a_hundred_thousand_violations_are_counted_and_not_all_told() {
     let schema = compile(&json!({"properties": {"l": {"items": {"type": "string"}}}}));
     let mut found = FoundList::default();

@@ -1,0 +1,112 @@
+//! What checks cost is bounded for each call, and they stop when nobody waits for them any more.
+
+use super::*;
+use crate::engine::check::{Look, check_stored};
+use crate::engine::effort::Effort;
+use crate::model::{Governs, Pointer};
+use crate::validate::{Contract, Report, Steps, Subject};
+
+const SCOPES: usize = 100;
+
+fn at(config: ConfigName, place: &str, value: &Value) -> Change {
+    let key = LayerKey { kind: LayerKind::Base, scope: Scope::parse(place).expect("a scope") };
+    let text = Text { content: value.to_string(), format: crate::model::text::Format::Json };
+    let id = ConfigId { config, ..id(0) };
+    Change { id, key, ttl: None, action: Action::Replace(text), expected: None, field: "changes".into() }
+}
+
+async fn make(engine: &Engine, changes: Vec<Change>) {
+    engine.write(write(Source::Apply, Intent::Changes(changes))).await.expect("it is written");
+}
+
+/// A config with many documents that take a rule a while each.
+async fn costly() -> Arc<Engine> {
+    let engine = Engine::open(Arc::new(MemoryStore::new(Epoch(1))), Options::default()).expect("an engine");
+    let rule = json!({"expression": "config.l.all(x, config.l.all(y, x + y >= 0))"});
+    let rules = Governs::Rules(Some(id(0).config)).name();
+    make(&engine, vec![at(rules, "/", &json!({"rules": {"sums": rule}}))]).await;
+    let document = |number: usize| json!({"l": vec![number; 30]});
+    let changes = (0..SCOPES).map(|number| at(id(0).config, &format!("/s{number}"), &document(number)));
+    make(&engine, changes.collect()).await;
+    engine
+}
+
+fn check_all(engine: &Engine, effort: &Effort<'_>) -> Report {
+    let (state, mut report) = (engine.state(), Report::default());
+    let config = state.config(&id(0)).expect("it is there");
+    let (seen, look) = ((&*engine.vault, &everything()), Look::at_all(Pointer::root()));
+    check_stored(config, state.governance(&id(0).namespace), seen, &look, effort, &mut report);
+    report
+}
+
+#[tokio::test]
+async fn checks_stop_when_the_call_is_cancelled() {
+    let engine = costly().await;
+    let cancelled = Cancelled::default();
+    let all = Effort::new(SCOPES, &cancelled);
+    assert!(check_all(&engine, &all).is_valid() && all.check().is_ok());
+    assert!(all.spent() > SCOPES as u64 * 1000);
+
+    let cut = Effort::new(SCOPES, &cancelled);
+    std::thread::scope(|scope| {
+        let checking = scope.spawn(|| check_all(&engine, &cut));
+        while cut.spent() == 0 {
+            std::thread::yield_now();
+        }
+        cancelled.set();
+        checking.join().expect("it ends");
+    });
+    assert!(cut.spent() < all.spent(), "documents are left");
+    assert!(matches!(cut.check(), Err(Error::Cancelled)));
+
+    let none = Effort::new(SCOPES, &cancelled);
+    check_all(&engine, &none);
+    assert_eq!(none.spent(), 0);
+}
+
+#[tokio::test]
+async fn checks_end_where_the_steps_of_the_call_do() {
+    let engine = costly().await;
+    let cancelled = Cancelled::default();
+    let all = Effort::new(SCOPES, &cancelled);
+    check_all(&engine, &all);
+    let scarce = Effort::new(SCOPES, &cancelled);
+    scarce.spend(u64::MAX);
+    let before = scarce.spent();
+    check_all(&engine, &scarce);
+    assert_eq!(scarce.spent(), before);
+    assert!(matches!(scarce.check(), Err(Error::TooCostly { .. })));
+}
+
+#[test]
+fn a_thousand_documents_with_many_rules_and_properties_are_far_from_too_costly() {
+    let properties: BTreeMap<String, Value> = (0..200)
+        .map(|at| (format!("p{at}"), json!({"type": "integer", "minimum": 0, "maximum": 9})))
+        .collect();
+    let rules: BTreeMap<String, Value> = (0..50)
+        .map(|at| (format!("r{at}"), json!({"expression": format!("config.p{at} <= config.p{}", at + 1)})))
+        .collect();
+    let schema = json!({"properties": properties, "additionalProperties": false});
+    let registry = json!({"active": 1, "versions": [{"number": 1, "schema": schema}]});
+    let stored = |name: &ConfigName| match name.governs() {
+        Some(Governs::Schema(_)) => Some(registry.clone()),
+        Some(Governs::Rules(Some(_))) => Some(json!({ "rules": rules })),
+        _ => None,
+    };
+    let contract = Contract::build(&id(0).config, &stored).expect("a contract");
+    let document: Value = json!((0..200).map(|at| (format!("p{at}"), at / 25)).collect::<BTreeMap<_, _>>());
+    let (scope, masked) = (Scope::global(), Default::default());
+    let subject = Subject {
+        scope: &scope,
+        document: &document,
+        old: None,
+        hidden: None,
+        masked: &masked,
+        may_quote: &|_| true,
+    };
+    let mut steps = Steps::beyond(0);
+    assert!(!contract.check_counting(&subject, &mut steps).has_errors());
+    let cancelled = Cancelled::default();
+    let share = Effort::new(1000, &cancelled).of_document();
+    assert!(steps.taken() > 200 && steps.taken() * 4 < share, "{} of {share}", steps.taken());
+}
