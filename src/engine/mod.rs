@@ -22,6 +22,7 @@ mod history;
 mod journal;
 mod keys;
 mod lints;
+mod options;
 mod pipeline;
 mod plan;
 mod queue;
@@ -55,7 +56,7 @@ use std::collections::HashSet;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio::sync::{Semaphore, watch as cell};
 use tokio_util::sync::CancellationToken;
@@ -75,6 +76,7 @@ pub use counts::{BySource, CommitCounts};
 pub use error::{Error, Limit, Missing};
 pub use explanation::Explanation;
 pub use history::At;
+pub use options::{Clock, Options, Progress};
 pub use redaction::HIDDEN_FINDING;
 pub use resolve::{Resolved, Target, View};
 pub use rotation::{DataKey, DataRotation, KeysStatus, MasterRotation, NamespaceKeys};
@@ -107,52 +109,6 @@ pub const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Texts larger than this are read by the threads that may block.
 const INLINE_BYTES_MAX: usize = 32 << 10;
-
-/// Gives the time.
-pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
-
-/// Told how many layers have been loaded: 0 at first, then every thousand or so.
-pub type Progress = Arc<dyn Fn(u64) + Send + Sync>;
-
-/// How an engine is to be.
-#[derive(Clone)]
-pub struct Options {
-    pub limits: Limits,
-    /// What each namespace may have, unless an administrator says otherwise.
-    pub quotas: Quotas,
-    /// History that is kept, in revisions. `None`: all of it.
-    pub retain_revisions: Option<u64>,
-    /// History that is kept, by age. With both, a commit is kept that either would keep. `None`: all of it.
-    pub retain_for: Option<Duration>,
-    /// Memory for resolved documents.
-    pub cache_bytes: u64,
-    /// Where the key is that wraps the keys that seal secrets.
-    pub master_key: MasterKeySource,
-    pub clock: Clock,
-    /// The time of day, which may be set at any moment: for what must not be used for too long by either clock.
-    pub wall_clock: Clock,
-    /// Told how the start goes on.
-    pub progress: Progress,
-    /// Runs the threads and tasks of the engine.
-    pub supervisor: Supervisor,
-}
-
-impl Default for Options {
-    fn default() -> Options {
-        Options {
-            limits: Limits::default(),
-            quotas: Quotas::default(),
-            retain_revisions: None,
-            retain_for: None,
-            cache_bytes: 64 << 20,
-            master_key: MasterKeySource::Process,
-            clock: Arc::new(|| Timestamp::from_system(SystemTime::now())),
-            wall_clock: Arc::new(|| Timestamp::from_system(SystemTime::now())),
-            progress: Arc::new(|_| {}),
-            supervisor: Supervisor::default(),
-        }
-    }
-}
 
 /// The configuration service, without a network.
 pub struct Engine {

@@ -1,0 +1,56 @@
+//! What an engine is opened with. Knows no engine.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use crate::model::Timestamp;
+use crate::model::limits::Limits;
+use crate::model::quota::Quotas;
+use crate::secret::MasterKeySource;
+use crate::supervise::Supervisor;
+
+/// Gives the time.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// Told how many layers have been loaded: 0 at first, then every thousand or so.
+pub type Progress = Arc<dyn Fn(u64) + Send + Sync>;
+
+/// How an engine is to be.
+#[derive(Clone)]
+pub struct Options {
+    pub limits: Limits,
+    /// What each namespace may have, unless an administrator says otherwise.
+    pub quotas: Quotas,
+    /// History that is kept, in revisions. `None`: all of it.
+    pub retain_revisions: Option<u64>,
+    /// History that is kept, by age. With both, a commit is kept that either would keep. `None`: all of it.
+    pub retain_for: Option<Duration>,
+    /// Memory for resolved documents.
+    pub cache_bytes: u64,
+    /// Where the key is that wraps the keys that seal secrets.
+    pub master_key: MasterKeySource,
+    pub clock: Clock,
+    /// The time of day, which may be set at any moment: for what must not be used for too long by either clock.
+    pub wall_clock: Clock,
+    /// Told how the start goes on.
+    pub progress: Progress,
+    /// Runs the threads and tasks of the engine.
+    pub supervisor: Supervisor,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            limits: Limits::default(),
+            quotas: Quotas::default(),
+            retain_revisions: None,
+            retain_for: None,
+            cache_bytes: 64 << 20,
+            master_key: MasterKeySource::Process,
+            clock: Arc::new(|| Timestamp::from_system(SystemTime::now())),
+            wall_clock: Arc::new(|| Timestamp::from_system(SystemTime::now())),
+            progress: Arc::new(|_| {}),
+            supervisor: Supervisor::default(),
+        }
+    }
+}
