@@ -73,10 +73,8 @@ pub async fn run(args: ApplyArgs, session: &Session) -> Outcome {
     };
     if args.write.dry_run {
         plan.reasons.iter().for_each(|reason| session.output.warning(reason));
-    } else if !plan.reasons.is_empty() {
-        if !args.confirm.confirm(&question, &session.output)? {
-            return Err(Failure::new(Exit::Failed, "nothing was applied"));
-        }
+    } else if !plan.reasons.is_empty() && !args.confirm.confirm(&question, &session.output)? {
+        return Err(Failure::new(Exit::Failed, "nothing was applied"));
     }
     if args.write.has_no_request_id() {
         // What was shown is what is overwritten, or nothing.

@@ -62,6 +62,7 @@ pub(super) struct Pipeline {
 }
 
 /// What a write comes to.
+#[expect(clippy::large_enum_variant, reason = "it is moved once, and a box would be made for each write")]
 pub(super) enum Answer {
     Outcome(Result<Outcome, Error>),
     /// The same request was made before. The outcome is to be read again.

@@ -107,7 +107,8 @@ pub fn resolve(
     // Hidden values would not merge as they are.
     let hidden = (holds_secrets && target.secrets == Secrets::Hidden && layers.len() > 1)
         .then(|| hidden_document(&layers, target, vault, marking));
-    let mut places = holds_secrets.then(|| secrets_of(&layers, target, vault, marking)).unwrap_or_default();
+    let mut places =
+        if holds_secrets { secrets_of(&layers, target, vault, marking) } else { Default::default() };
     if holds_secrets {
         for entry in &mut layers {
             let content = shown(vault, &target.id, &entry.layer.content, target.secrets, marking);

@@ -167,7 +167,7 @@ impl Engine {
                 check::check_stored(stored, governance, (&vault, &sight), &look, &effort, &mut report);
             }
             effort.check()?;
-            let first = config.map_or_else(|| Governs::Settings(None).name(), |config| config);
+            let first = config.unwrap_or_else(|| Governs::Settings(None).name());
             let first = ConfigId { namespace: namespace.clone(), config: first };
             Permissions::of(Some(&sight)).redact(&mut report, || Some((first, Scope::global())));
             Ok((report, state.revision))

@@ -147,8 +147,7 @@ impl Server {
             requests.clone(),
             unread.clone(),
             rates.clone(),
-            data_dir,
-            started,
+            (data_dir, started),
             supervisor.clone(),
         ));
         let service = Service {
@@ -450,7 +449,6 @@ fn open(
         supervisor,
         clock: clocks.steady,
         wall_clock: clocks.wall,
-        ..engine::Options::default()
     };
     let engine = Engine::open(Arc::new(store), options);
     let engine = engine.with_context(|| format!("cannot load {}", settings.data_dir.display()))?;

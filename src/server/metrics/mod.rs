@@ -68,8 +68,7 @@ impl Metrics {
         requests: Arc<Requests>,
         unread: Arc<UnreadResponses>,
         rates: Arc<Rates>,
-        data_dir: PathBuf,
-        started: SystemTime,
+        (data_dir, started): (PathBuf, SystemTime),
         supervisor: Supervisor,
     ) -> Metrics {
         let started_seconds = started.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();

@@ -16,8 +16,7 @@ fn the_page_on_operations_has_every_metric_in_order() {
         requests,
         unread,
         rates,
-        "/nowhere".into(),
-        SystemTime::UNIX_EPOCH,
+        ("/nowhere".into(), SystemTime::UNIX_EPOCH),
         Supervisor::default(),
     );
     let text = metrics.text().unwrap();

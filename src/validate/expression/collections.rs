@@ -42,7 +42,7 @@ fn entries<'b, 'v>(arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>> {
     } else if let Some(map) = arguments[0].downcast_ref::<CelMap>() {
         charge(2 * map.inner().len() as u64)?;
         let mut members: Vec<_> = map.inner().iter().collect();
-        members.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        members.sort_unstable_by_key(|(key, _)| *key);
         for (key, value) in members {
             all.push(pair(key.inner().clone_as_boxed(), value.clone_as_boxed()));
         }

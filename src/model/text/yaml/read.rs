@@ -317,7 +317,7 @@ fn is_merge_key(event: &Event<'_>) -> bool {
 }
 
 fn scalar(
-    text: &Cow<'_, str>,
+    text: &str,
     style: ScalarStyle,
     tag: Option<&Tag>,
 ) -> Result<Value, (DocumentErrorCode, Cow<'static, str>)> {
@@ -327,7 +327,7 @@ fn scalar(
             ScalarStyle::Plain => {
                 resolve(text).map_err(|message| refused(DocumentErrorCode::NumberOutOfRange, message))
             }
-            _ => Ok(Value::from(text.as_ref())),
+            _ => Ok(Value::from(text)),
         };
     };
     let scalar_tag = match tag.core_suffix() {
