@@ -13,7 +13,7 @@ use super::apply::tree_failure;
 use super::args::DocumentFormat;
 use super::exit::{Exit, Failure, Outcome};
 use super::get::pretty;
-use super::lacking::note_lack_of_read;
+use super::lacking::{lack_of_read, note_lack_of_read};
 use super::list::{Listed, Listing, configs_of};
 use super::output::{PLACE, counted};
 use super::tree::{self, Existing, Holds, LayerFile, LayerName, Written};
@@ -62,6 +62,15 @@ struct ExportView {
 
 pub async fn run(args: ExportArgs, session: &Session) -> Outcome {
     let (revision, layers) = layers_of(&args, session).await?;
+    // A part of a namespace looks like the whole: files of layers that are only hidden must not be taken for stale.
+    match (lack_of_read(&args.namespace, session).await, args.force) {
+        (Some(why), true) => {
+            let why = format!("{why}; --force would delete the files of layers that are left out");
+            return Err(Failure::new(Exit::NotAllowed, why));
+        }
+        (Some(why), false) => session.output.warning(&why),
+        (None, _) => {}
+    }
     let mut files = BTreeMap::new();
     for (name, file) in &layers {
         let path = tree::path_of(name, file.holds, file.format).map_err(tree_failure)?;

@@ -66,6 +66,12 @@ fn an_operator_makes_lists_and_revokes_tokens_and_asks_what_they_may() {
         denied.code == 7 && denied.stderr.contains("token:ci may not write shop/checkout at /"),
         "{denied:?}"
     );
+    // Files of layers that the token may not read are not taken for stale.
+    let repo = data.path().join("repo");
+    ok(admin(&["export", "shop", "-d", text(&repo)]));
+    let part = run(&address, &with_token, &["export", "shop", "-d", text(&repo), "--force"]);
+    assert!(part.code == 7 && part.stderr.contains("may not read all of shop"), "{part:?}");
+    assert!(repo.join("checkout/global.yaml").exists(), "nothing was deleted");
     let can_i = |words: &[&str]| run(&address, &with_token, &[&["can-i"], words].concat());
     assert!(ok(can_i(&["write", "shop/checkout@/staging"])).starts_with("yes: "));
     let no = can_i(&["write", "shop/checkout@/production"]);
