@@ -30,9 +30,15 @@ fn value(count: &AtomicU64) -> u64 {
     count.load(Relaxed)
 }
 
-/// Whether the server keeps a connection: it says something first, or closes it.
+/// The preface of HTTP/2, and settings that set nothing.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+
+/// Whether the server keeps a connection: it answers the preface, or closes it. It says nothing before that: a client of HTTP/1.1 is
+/// answered in its own language.
 async fn connect(server: &TestServer) -> Option<TcpStream> {
     let mut socket = TcpStream::connect(server.running.address()).await.expect("the server listens");
+    // One that is closed already may not take it.
+    let _ = socket.write_all(PREFACE).await;
     let mut first = [0; 1];
     socket.read_exact(&mut first).await.is_ok().then_some(socket)
 }

@@ -13,7 +13,7 @@ const EPOCH: &str = "confwatch-epoch";
 
 /// A server with three versions of a config, and another config.
 async fn filled() -> (TestServer, Client) {
-    let server = TestServer::start().await;
+    let server = TestServer::start_believing().await;
     let mut client = server.client().await;
     for number in 1..4 {
         put(&mut client, "/", &format!(r#"{{"a":{number}}}"#)).await;

@@ -338,7 +338,7 @@ async fn defaults_fill_what_is_read_and_watched_and_change_with_the_schema() {
 /// A filled document changes with the schema, long after its config did.
 #[tokio::test]
 async fn an_update_of_one_filled_target_has_the_revision_of_the_schema() {
-    let server = TestServer::start().await;
+    let server = TestServer::start_believing().await;
     let (mut client, mut schemas) = (server.client().await, schemas(&server).await);
     put(&mut client, "/", r#"{"b":3}"#).await;
     let filled_target = WatchTarget { apply_defaults: true, ..target("app", "/") };

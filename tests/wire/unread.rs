@@ -93,7 +93,7 @@ fn reason_of(status: &Status) -> String {
 }
 
 fn batch(count: usize) -> BatchGetRequest {
-    BatchGetRequest { requests: vec![get("/"); count], ..Default::default() }
+    BatchGetRequest { requests: vec![get("/"); count] }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
