@@ -19,8 +19,6 @@ pub struct Pool {
     /// What secrets may be. They are proposed only where nothing is stored of it: that a guess which is stored shows whether it was good,
     /// by the fingerprint, is an exception in docs/security.md.
     pub guesses: &'static [&'static str],
-    /// Proposals have guesses in the places of secrets, and patches that reach into these.
-    pub reaches_into_secrets: bool,
     /// Whether writes are stored. Who may write a scope, and not read those above it, sees what it inherits once nothing there replaces it.
     pub stores: bool,
 }
@@ -389,7 +387,7 @@ impl Draw<'_> {
 
     fn patch(&mut self) -> String {
         // Most that is drawn does not apply: half of the patches try one thing, at a place that may be there.
-        if self.pool.reaches_into_secrets && self.chance(2) {
+        if self.chance(2) {
             let (from, to) = (self.of(self.pool.inner), self.of(&["/new", "/plain", "/extra"]));
             return match self.random.u32(..4) {
                 0 => format!(r#"[{{"op":"copy","from":"{from}","path":"{to}"}}]"#),
@@ -439,13 +437,13 @@ impl Draw<'_> {
             0 if depth > 0 => self.object(depth - 1),
             1 if depth > 0 => format!("[{},{}]", self.value(depth - 1), self.value(0)),
             2 if depth > 0 => format!(r#"{{"$secret":{}}}"#, self.value(0)),
-            3 | 4 if self.is_proposal && self.pool.reaches_into_secrets => {
+            3 | 4 if self.is_proposal => {
                 format!("{:?}", self.of(self.pool.guesses))
             }
-            5 if self.is_proposal && self.pool.reaches_into_secrets => {
+            5 if self.is_proposal => {
                 format!(r#"{{"$secret":{:?}}}"#, self.of(self.pool.guesses))
             }
-            6 if self.pool.reaches_into_secrets || self.pool.stores => format!("{:?}", self.fingerprint()),
+            6 => format!("{:?}", self.fingerprint()),
             7 => "null".into(),
             8 => "true".into(),
             9 => self.random.u32(..2000).to_string(),
