@@ -94,7 +94,7 @@ impl Server {
                 command.args(["serve", "--log", "error", "--auth", auth]);
                 // They are counted, and never reached: all load comes from one address, and fills one namespace.
                 command.args(["--calls-per-address", "4000000000", "--calls-per-actor", "4000000000"]);
-                command.args(["--quotas", "configs=0,bytes=0"]);
+                command.args(["--quotas", "configs=0,bytes=0,journal_bytes_per_minute=0"]);
                 command.args(["--listen", &address.to_string(), "--data-dir", "data"])
             }
             Server::Etcd35 | Server::Etcd34 => {
