@@ -40,7 +40,7 @@ pub async fn run(args: ListArgs, session: &Session) -> Outcome {
     }
     let view = ConfigsView { configs: listing.configs.iter().map(Into::into).collect() };
     session.output.answer(&view, |output| {
-        let rows = listing.configs.iter().map(row).collect();
+        let rows = listing.configs.iter().map(|info| row(info, args.deleted)).collect();
         output.table(["CONFIG", "VERSION", "REVISION", "UPDATED", "LAYERS", "TAGS"], rows)
     })?;
     Ok(Exit::Done)
@@ -98,7 +98,9 @@ pub fn append(configs: &mut Vec<v1::ConfigInfo>, page: Vec<v1::ConfigInfo>) {
     }
 }
 
-fn row(info: &v1::ConfigInfo) -> [String; 6] {
+fn row(info: &v1::ConfigInfo, may_be_deleted: bool) -> [String; 6] {
+    // Layers that the caller may not read are left out, and deleted configs are listed on demand only.
+    let without_layers = if may_be_deleted { "(deleted, or none to read)" } else { "(none to read)" };
     let layers = info
         .layers
         .iter()
@@ -110,7 +112,7 @@ fn row(info: &v1::ConfigInfo) -> [String; 6] {
         info.version.to_string(),
         info.revision.to_string(),
         short_time(info.update_time.as_ref()),
-        if layers.is_empty() { "(deleted)".into() } else { layers.join(", ") },
+        if layers.is_empty() { without_layers.into() } else { layers.join(", ") },
         tags.join(", "),
     ]
 }

@@ -66,6 +66,9 @@ fn an_operator_makes_lists_and_revokes_tokens_and_asks_what_they_may() {
         denied.code == 7 && denied.stderr.contains("token:ci may not write shop/checkout at /"),
         "{denied:?}"
     );
+    ok(admin(&["set", "shop/other", "a=1"]));
+    let listed = ok(run(&address, &with_token, &["list", "shop"]));
+    assert!(listed.contains("(none to read)") && !listed.contains("deleted"), "{listed}");
     // Files of layers that the token may not read are not taken for stale.
     let repo = data.path().join("repo");
     ok(admin(&["export", "shop", "-d", text(&repo)]));
