@@ -15,11 +15,11 @@ use super::layers::applied_lines;
 use super::list::{Listed, configs_of};
 use super::output::{Output, counted};
 use super::refusal::{refused, show_findings_in};
-use super::similar::{similar, similar_scope};
 use super::source::Sources;
 use super::tree::{self, Tree, TreeError};
 use super::tree_changes::{TreeChanges, changes_of, check_size, deletions};
 use super::views::ApplyView;
+use crate::model::similar::{similar, similar_scope};
 use crate::proto::v1;
 use overwritten::changes_since_last_apply;
 

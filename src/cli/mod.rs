@@ -16,7 +16,6 @@ mod masks;
 mod moment;
 mod output;
 mod refusal;
-mod similar;
 mod similar_names;
 mod source;
 mod stop;

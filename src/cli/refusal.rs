@@ -14,6 +14,9 @@ use super::source::Sources;
 use crate::client::ClientError;
 use crate::proto::v1;
 
+/// Code of the finding about a scope that the settings of its namespace do not list.
+const SCOPE_NOT_ALLOWED: &str = "SCOPE_NOT_ALLOWED";
+
 impl From<Status> for Failure {
     fn from(status: Status) -> Failure {
         ClientError::from(status).into()
@@ -46,6 +49,11 @@ fn failure(error: &ClientError, excerpts: &[Option<Excerpt>], unreadable: Option
     }
     if let Some(report) = error.report() {
         failure.details.extend(finding_lines(report, excerpts));
+        let of_scope = report.findings.iter().find(|found| found.code == SCOPE_NOT_ALLOWED);
+        if let Some(found) = of_scope.filter(|found| is_plain_word(&found.namespace)) {
+            let settings = format!("{}/namespace:settings", found.namespace);
+            failure = failure.with(format!("`confwatch get {settings}` lists the scopes that are allowed"));
+        }
         if report.omitted > 0 {
             failure = failure.with("`confwatch validate` has more of them");
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::Session;
 use super::args::Target;
 use super::list::append;
-use super::similar::{similar, similar_scope};
+use crate::model::similar::{similar, similar_scope};
 use crate::proto::v1;
 
 /// As many configs are searched for a name: a suggestion is not worth more.

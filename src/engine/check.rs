@@ -29,6 +29,8 @@ use super::resolve::{View, layers_of};
 use super::state::ConfigState;
 use super::vault::Vault;
 
+static GLOBAL: Scope = Scope::global();
+
 /// So many scopes are checked by one thread before another helps.
 const SCOPES_ALONE: usize = 32;
 
@@ -89,6 +91,8 @@ struct Checked<'a> {
     scopes: BTreeSet<&'a Scope>,
     /// The layers that are new.
     changed: BTreeSet<(LayerKind, &'a Scope)>,
+    /// The scopes that the settings of the namespace have to allow, and whether a layer there is new.
+    to_allow: BTreeMap<&'a Scope, bool>,
 }
 
 /// Checks what becomes of configs. `after` are those that `changes` make, in the same order; `base` gives any config as it is
@@ -116,6 +120,7 @@ pub(super) fn check<'a>(
     }
     let mut checked: BTreeMap<&ConfigId, Checked<'_>> = BTreeMap::new();
     let mut told = Told::new();
+    let permissions = Permissions::of(sight);
     for (change, after) in changes.iter().zip(after).filter(|(change, _)| !change.layers.is_empty()) {
         check_access(change, base(&change.id).map(Arc::as_ref), after, planning.now, &mut report);
         let ungoverned = governings[&change.id.namespace].is_none();
@@ -123,12 +128,14 @@ pub(super) fn check<'a>(
             if ungoverned && !look.lints_everywhere {
                 continue;
             }
+            let before = base(&change.id).map(Arc::as_ref);
             let entry = Checked {
                 id: &change.id,
-                before: base(&change.id).map(Arc::as_ref),
+                before,
                 after,
                 scopes: reached(change, after),
                 changed: change.layers.iter().map(|layer| (layer.key.kind, &layer.key.scope)).collect(),
+                to_allow: written_scopes(change, before, permissions),
             };
             checked.insert(&change.id, entry);
         } else {
@@ -138,6 +145,9 @@ pub(super) fn check<'a>(
     // What governs has changed for these, if anything has: all of their documents count.
     let has_changed = |change: &ConfigChange| !change.layers.is_empty() && !change.id.config.is_ordinary();
     let governed = if changes.iter().any(has_changed) { governed } else { &[] };
+    let has_settings = |change: &ConfigChange| change.id.config.governs() == Some(Governs::Settings(None));
+    let restricted: BTreeSet<&Namespace> =
+        changes.iter().filter(|change| has_settings(change)).map(|change| &change.id.namespace).collect();
     for config in governed {
         let scopes: Vec<&Scope> = match checked.get(&config.id) {
             Some(entry) => entry.after.layers().iter().map(|entry| &entry.key.scope).collect(),
@@ -149,15 +159,19 @@ pub(super) fn check<'a>(
             after: config,
             scopes: BTreeSet::new(),
             changed: BTreeSet::new(),
+            to_allow: BTreeMap::new(),
         });
+        if restricted.contains(&config.id.namespace) {
+            scopes.iter().for_each(|scope| _ = entry.to_allow.entry(scope).or_insert(false));
+        }
         entry.scopes.extend(scopes);
     }
     let effort = match sight {
         Some(_) => Effort::new(checked.values().map(|entry| entry.scopes.len()).sum(), cancelled),
         None => Effort::unlimited(cancelled),
     };
-    let (permissions, is_within) = (Permissions::of(sight), look.within.is_some());
-    let checking = Checking { vault, permissions, written, is_within, effort: &effort };
+    let checking =
+        Checking { vault, permissions, written, is_within: look.within.is_some(), effort: &effort };
     for entry in checked.values() {
         let governance = governings.get(&entry.id.namespace).and_then(Option::as_ref);
         match governance.map(|governance| governance.contract(&entry.id.config)) {
@@ -187,7 +201,8 @@ pub(super) fn check_stored(
     }
     let scopes: BTreeSet<&Scope> = config.layers().iter().map(|entry| &entry.key.scope).collect();
     let changed = config.layers().iter().map(|entry| (entry.key.kind, &entry.key.scope)).collect();
-    let entry = Checked { id: &config.id, before: Some(config), after: config, scopes, changed };
+    let to_allow = scopes.iter().map(|scope| (*scope, false)).collect();
+    let entry = Checked { id: &config.id, before: Some(config), after: config, scopes, changed, to_allow };
     let (permissions, is_within) = (Permissions::of(Some(sight)), look.within.is_some());
     let checking = Checking { vault, permissions, written: &|_, _| Value::Null, is_within, effort };
     match governance.map(|governance| governance.contract(&config.id.config)) {
@@ -236,7 +251,28 @@ fn tell_broken(namespace: &Namespace, broken: &[Broken], told: &mut Told, report
     }
 }
 
+/// The scopes at which a change writes layers, and whether it makes a new one there. For a caller who may not read a scope every layer counts
+/// as new, so that a refusal does not reveal whether the layer exists.
+fn written_scopes<'a>(
+    change: &'a ConfigChange,
+    before: Option<&ConfigState>,
+    permissions: Permissions<'_>,
+) -> BTreeMap<&'a Scope, bool> {
+    let mut scopes = BTreeMap::new();
+    for layer in change.layers.iter().filter(|layer| layer.content.is_some()) {
+        let exists = before.is_some_and(|before| before.layer(&layer.key).is_some());
+        let is_new = !exists || !permissions.read(&change.id, &layer.key.scope);
+        *scopes.entry(&layer.key.scope).or_insert(false) |= is_new;
+    }
+    scopes
+}
+
 fn check_config(entry: &Checked<'_>, contract: &Contract, checking: &Checking<'_>, report: &mut Report) {
+    let settings = ConfigId { namespace: entry.id.namespace.clone(), config: Governs::Settings(None).name() };
+    let may_quote = checking.permissions.read(&settings, &GLOBAL);
+    for (scope, is_new) in &entry.to_allow {
+        report.add_found(entry.id, scope, contract.check_scope(scope, *is_new, may_quote));
+    }
     // Whether something is wrong at a place of a document is told to its readers only.
     let is_asked = |scope: &&Scope| !checking.is_within || checking.permissions.read(entry.id, scope);
     let scopes: Vec<&Scope> = entry.scopes.iter().copied().filter(is_asked).collect();

@@ -117,11 +117,11 @@ pub(super) fn plan(
     let permissions = Permissions::of(planning.sight);
     match plan_all(bases, intent, now, planning) {
         Ok(mut plan) => {
-            permissions.redact(&mut plan.report, || intent.first_place());
+            permissions.redact(&mut plan.report, || intent.named_places());
             Ok(plan)
         }
         Err(Error::Refused(mut report)) => {
-            permissions.redact(&mut report, || intent.first_place());
+            permissions.redact(&mut report, || intent.named_places());
             Err(Error::Refused(report))
         }
         Err(error) => Err(permissions.redact_error(error, intent)),

@@ -6,7 +6,7 @@ use crate::auth::Sight;
 use crate::model::text::DocumentError;
 use crate::model::{ConfigId, ConfigName, LayerKey, Namespace, Scope};
 use crate::secret::MASK;
-use crate::validate::{Finding, Found, Report, Severity};
+use crate::validate::{Finding, Found, Report, SCOPE_NOT_ALLOWED, Severity};
 
 use super::error::Error;
 use super::plan::ReadIntent;
@@ -59,15 +59,22 @@ impl<'a> Permissions<'a> {
         self.0.is_none_or(|sight| sight.has_schema_of(namespace, governed))
     }
 
-    /// The report without the findings in documents that the caller may not read. One finding at the first change stands for all errors
-    /// among them: that there is one is why the change is refused.
-    pub fn redact(&self, report: &mut Report, first: impl FnOnce() -> Option<(ConfigId, Scope)>) {
+    /// The report without the findings in documents that the caller may not read. One finding at the first of the places that the request names
+    /// replaces all errors among them: that there is one is why the change is refused. That a scope which the request names is not allowed is
+    /// kept, since it depends on no document.
+    pub fn redact(&self, report: &mut Report, named: impl FnOnce() -> Vec<(ConfigId, Scope)>) {
         if self.0.is_none() || report.findings.is_empty() {
             return;
         }
         let (mut any, mut error) = (false, false);
+        let named = named();
+        let is_named = |finding: &Finding| {
+            finding.code == SCOPE_NOT_ALLOWED
+                && finding.severity == Severity::Error
+                && named.iter().any(|(id, scope)| *id == finding.place.id && *scope == finding.place.scope)
+        };
         report.findings.retain(|finding| {
-            let is_shown = self.read(&finding.place.id, &finding.place.scope);
+            let is_shown = self.read(&finding.place.id, &finding.place.scope) || is_named(finding);
             any |= !is_shown;
             error |= !is_shown && finding.severity == Severity::Error;
             is_shown
@@ -76,8 +83,8 @@ impl<'a> Permissions<'a> {
             // How many there are would tell of the documents.
             report.omitted = 0;
         }
-        if error && let Some((id, scope)) = first() {
-            report.findings.push(Finding::at(&id, &scope, hidden_error()));
+        if error && let Some((id, scope)) = named.first() {
+            report.findings.push(Finding::at(id, scope, hidden_error()));
         }
     }
 
@@ -171,22 +178,22 @@ impl ReadIntent {
         }
     }
 
-    /// The first config and scope that it names.
-    pub(super) fn first_place(&self) -> Option<(ConfigId, Scope)> {
+    /// The configs and scopes that it names, in order.
+    pub(super) fn named_places(&self) -> Vec<(ConfigId, Scope)> {
         match self {
             ReadIntent::Changes(changes) | ReadIntent::Keys(changes) => {
-                changes.first().map(|change| (change.id.clone(), change.key.scope.clone()))
+                changes.iter().map(|change| (change.id.clone(), change.key.scope.clone())).collect()
             }
             ReadIntent::Delete { id, key, .. } => {
-                Some((id.clone(), key.as_ref().map_or_else(Scope::global, |key| key.scope.clone())))
+                vec![(id.clone(), key.as_ref().map_or_else(Scope::global, |key| key.scope.clone()))]
             }
             ReadIntent::Rollback { id, scope, .. } => {
-                Some((id.clone(), scope.clone().unwrap_or_else(Scope::global)))
+                vec![(id.clone(), scope.clone().unwrap_or_else(Scope::global))]
             }
-            ReadIntent::Tag { id, .. } | ReadIntent::Reseal(id) => Some((id.clone(), Scope::global())),
-            ReadIntent::Expire(due) => due.first().map(|(id, key)| (id.clone(), key.scope.clone())),
-            ReadIntent::PutSchema { governed, .. } => Some((schema_id(governed), Scope::global())),
-            ReadIntent::Migrate { governed, .. } => Some((governed.clone(), Scope::global())),
+            ReadIntent::Tag { id, .. } | ReadIntent::Reseal(id) => vec![(id.clone(), Scope::global())],
+            ReadIntent::Expire(due) => due.iter().map(|(id, key)| (id.clone(), key.scope.clone())).collect(),
+            ReadIntent::PutSchema { governed, .. } => vec![(schema_id(governed), Scope::global())],
+            ReadIntent::Migrate { governed, .. } => vec![(governed.clone(), Scope::global())],
         }
     }
 }

@@ -76,8 +76,8 @@ impl Engine {
         let (changes, refused) = self.work(&actor, read).await?;
         let findings: Vec<_> = refused.iter().filter_map(|(field, error)| finding(field, error)).collect();
         let redacted = |mut report: Report| {
-            let first = || places.first().map(|(_, id, key)| (id.clone(), key.scope.clone()));
-            Permissions::of(Some(viewer.sight())).redact(&mut report, first);
+            let named = || places.iter().map(|(_, id, key)| (id.clone(), key.scope.clone())).collect();
+            Permissions::of(Some(viewer.sight())).redact(&mut report, named);
             report
         };
         if !findings.is_empty() {
@@ -169,7 +169,7 @@ impl Engine {
             effort.check()?;
             let first = config.unwrap_or_else(|| Governs::Settings(None).name());
             let first = ConfigId { namespace: namespace.clone(), config: first };
-            Permissions::of(Some(&sight)).redact(&mut report, || Some((first, Scope::global())));
+            Permissions::of(Some(&sight)).redact(&mut report, || vec![(first, Scope::global())]);
             Ok((report, state.revision))
         };
         self.work(&actor, report).await

@@ -22,6 +22,7 @@ pub mod patch;
 pub mod pointer;
 pub mod quota;
 pub mod scope;
+pub mod similar;
 pub mod text;
 pub mod time;
 pub mod version;

@@ -143,6 +143,16 @@ impl Contract {
         Contract { within: place, ..self.clone() }
     }
 
+    /// The finding about a layer at this scope, if the namespace does not allow the scope. `may_quote`: the caller may read the settings.
+    pub fn check_scope(&self, scope: &Scope, is_new: bool, may_quote: bool) -> FoundList {
+        let mut found = self.list();
+        if !self.settings.scopes.allow(scope) {
+            let refusal = self.settings.scopes.refusal(scope, is_new, may_quote);
+            found.add(refusal.severity, || refusal);
+        }
+        self.be_strict(found)
+    }
+
     /// Whether it is little work to check a document.
     pub fn is_light(&self) -> bool {
         self.schema.is_none() && self.rules.is_empty()

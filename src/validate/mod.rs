@@ -13,6 +13,8 @@ mod registry;
 mod report;
 pub mod rule;
 pub mod schema;
+mod scope_pattern;
+mod scopes;
 mod settings;
 mod size;
 
@@ -24,5 +26,6 @@ pub use registry::{Registry, SchemaVersion};
 pub use report::{FINDINGS_MAX, Finding, Place, Report, Severity};
 pub use rule::{RuleInput, RuleSet};
 pub use schema::{Permission, Schema};
+pub use scopes::{AllowedScopes, SCOPE_NOT_ALLOWED};
 pub use settings::Settings;
 pub use size::check_size;

@@ -13,7 +13,6 @@
 
 mod input;
 mod parse;
-mod scope_pattern;
 #[cfg(test)]
 mod tests;
 
@@ -22,11 +21,11 @@ use std::collections::BTreeSet;
 
 use super::contract::NEEDS_REVEAL;
 use super::expression::{Expression, Failure, FieldRead, Mistake, Variables};
+use super::scope_pattern::ScopePattern;
 use super::{Found, FoundList, Severity};
 use crate::model::Pointer;
 
 pub use input::RuleInput;
-use scope_pattern::ScopePattern;
 
 /// Code of a finding about a rule that could not be evaluated.
 pub const RULE_FAILED: &str = "RULE_FAILED";

@@ -1,15 +1,17 @@
 //! Settings of a config or of a namespace, as `settings:NAME` and `namespace:settings` store them. Knows the form.
 //!
 //! ```json
-//! {"strict": true, "lints": {"PLAIN_HTTP": "off"}, "levels": ["environment", "service", "user"], "require_reason": true}
+//! {"strict": true, "lints": {"PLAIN_HTTP": "off"}, "levels": ["environment", "service", "user"], "require_reason": true,
+//!  "scopes": ["/", "/production/**"]}
 //! ```
 //!
-//! What the settings of a config say goes before what those of the namespace say; `levels` and `require_reason` are the namespace's alone.
+//! The settings of a config go before those of the namespace; only a namespace has `levels`, `require_reason` and `scopes`.
 
 use serde_json::Value;
 
 use super::lint::LintSettings;
 use super::registry::{check_fields, check_type, malformed};
+use super::scopes::{AllowedScopes, SCOPES};
 use super::{Found, FoundList};
 use crate::model::scope::SCOPE_SEGMENTS_MAX;
 
@@ -23,6 +25,8 @@ pub struct Settings {
     pub lints: LintSettings,
     /// Names of the levels of a scope, from the top.
     pub levels: Vec<String>,
+    /// The scopes at which new layers can be made.
+    pub scopes: AllowedScopes,
 }
 
 impl Settings {
@@ -37,13 +41,14 @@ impl Settings {
             let fields: &[&str] = if is_of_config {
                 &["strict", "lints"]
             } else {
-                &["strict", "lints", "levels", REQUIRE_REASON]
+                &["strict", "lints", "levels", REQUIRE_REASON, SCOPES]
             };
             check_fields(document, "", fields, &mut found);
             check_type(document, "strict", Value::is_boolean, "true or false", "", &mut found);
             if !is_of_config {
                 check_type(document, REQUIRE_REASON, Value::is_boolean, "true or false", "", &mut found);
                 document.get("levels").inspect(|levels| check_levels(levels, &mut found));
+                document.get(SCOPES).inspect(|scopes| settings.scopes.read(scopes, &mut found));
             }
             if let Some(lints) = document.get("lints") {
                 let mut unusable = FoundList::default();
@@ -74,7 +79,7 @@ impl Settings {
 impl Default for Settings {
     fn default() -> Settings {
         let levels = ["environment", "service", "user"].map(str::to_owned).to_vec();
-        Settings { strict: false, lints: LintSettings::default(), levels }
+        Settings { strict: false, lints: LintSettings::default(), levels, scopes: AllowedScopes::default() }
     }
 }
 

@@ -255,3 +255,17 @@ fn where_a_reason_is_demanded_a_refusal_says_how_to_give_one() {
     assert!(refused.contains("--reason"), "{refused}");
     server.ok(&["set", "a/b", "x=1", "--reason", "a try"]);
 }
+
+#[test]
+fn a_scope_that_the_namespace_does_not_allow_is_refused_with_the_one_that_was_probably_meant() {
+    let server = Server::start();
+    server.ok(&["set", "shop/namespace:settings", r#"scopes=["/", "/production/**"]"#]);
+    let refused = server.fails(4, &["set", "shop/web@/prd", "x=1"]);
+    assert!(refused.contains("SCOPE_NOT_ALLOWED") && refused.contains("use /production"), "{refused}");
+    assert!(refused.contains("`confwatch get shop/namespace:settings` lists"), "{refused}");
+    server.ok(&["set", "shop/web", "x=1"]);
+    server.ok(&["set", "shop/web@/production/eu", "x=2"]);
+    server.ok(&["get", "shop/web@/prd"]);
+    let invalid = server.run(&["validate", "shop/web@/prd", "x=1"]);
+    assert!(invalid.code == 4 && invalid.stdout.contains("SCOPE_NOT_ALLOWED"), "{invalid:?}");
+}

@@ -1,5 +1,6 @@
 //! What the server promises, over the wire: each test starts a real server in its own directory and talks gRPC to it.
 
+mod allowed_scopes;
 mod audit;
 mod auth;
 mod bad_input;

@@ -238,6 +238,8 @@ async fn rules_and_settings_that_cannot_be_used_are_refused_with_the_place() {
         ("settings:app", r#"{"strict":1}"#, "/strict"),
         ("settings:app", r#"{"lints":{"NO_SUCH_LINT":"off"}}"#, "/lints/NO_SUCH_LINT"),
         ("namespace:settings", r#"{"levels":"x"}"#, "/levels"),
+        ("namespace:settings", r#"{"scopes":["/","production"]}"#, "/scopes/1"),
+        ("settings:app", r#"{"scopes":["/"]}"#, "/scopes"),
         ("schema:app", r#"{"versions":[]}"#, "/versions"),
     ] {
         let change = Change { config: config.into(), ..replace("/", content) };

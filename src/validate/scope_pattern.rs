@@ -1,4 +1,4 @@
-//! Patterns of scopes: where a rule applies. Knows no rule.
+//! Patterns of scopes: where a rule applies, and which scopes a namespace allows. Knows neither.
 
 use crate::model::Scope;
 
@@ -45,6 +45,21 @@ impl ScopePattern {
         Ok(ScopePattern { segments: texts.into_iter().map(segment).collect(), and_below })
     }
 
+    /// The scope with as many segments as `scope` that the pattern matches and that differs from `scope` in the fewest segments. `None`: the
+    /// pattern matches no scope with so many segments.
+    pub fn nearest(&self, scope: &Scope) -> Option<String> {
+        let actual: Vec<&str> = scope.segments().collect();
+        let has_length = match self.and_below {
+            true => actual.len() >= self.segments.len(),
+            false => actual.len() == self.segments.len(),
+        };
+        let segment = |(at, found): (usize, &&str)| match self.segments.get(at) {
+            Some(Segment::Exactly(expected)) => format!("/{expected}"),
+            Some(Segment::Any) | None => format!("/{found}"),
+        };
+        has_length.then(|| actual.iter().enumerate().map(segment).collect())
+    }
+
     pub fn matches(&self, scope: &Scope) -> bool {
         let mut actual = scope.segments();
         let fits = |segment: &Segment| match (segment, actual.next()) {
@@ -74,6 +89,19 @@ mod tests {
         check("/*", &["/a", "/b"], &["/", "/a/b"]);
         check("/*/b", &["/a/b"], &["/a", "/a/c", "/a/b/c"]);
         check("/*/b/**", &["/a/b", "/a/b/c"], &["/a", "/a/c"]);
+    }
+
+    #[test]
+    fn the_nearest_scope_keeps_what_the_pattern_leaves_open() {
+        let check = |pattern: &str, text: &str, expected: Option<&str>| {
+            let (pattern, scope) = (ScopePattern::parse(pattern), Scope::parse(text).expect("a scope"));
+            assert_eq!(pattern.expect("a pattern").nearest(&scope).as_deref(), expected, "{text}");
+        };
+        check("/production", "/prd", Some("/production"));
+        check("/production/*", "/prd/eu", Some("/production/eu"));
+        check("/production/**", "/prd/eu/x", Some("/production/eu/x"));
+        check("/production/*", "/prd", None);
+        check("/production", "/prd/eu", None);
     }
 
     #[test]
