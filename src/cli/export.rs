@@ -26,12 +26,17 @@ use crate::proto::v1;
 const ATTEMPTS_MAX: usize = 10;
 /// Layers to fetch at once.
 const CONCURRENCY: usize = 8;
+/// So many overrides are named that are left out.
+const NAMED_MAX: usize = 10;
+/// The member whose value is a secret, alone in its object.
+const SECRET_MARK: &str = "$secret";
 
 /// Write a namespace as a directory that `confwatch apply` takes
 #[derive(Args, Debug)]
 #[command(after_help = "\
 All layers are read at one revision. Members are sorted, so that the same configuration always gives the same files, and \
-applying what was exported changes nothing. Overrides are temporary and are not exported. TOML has no null: a layer that \
+applying what was exported changes nothing. Overrides are temporary and have no place in a directory: they are not exported, and standard \
+error names them. With --reveal a secret is written as {\"$secret\": VALUE}, so that it is a secret wherever it is applied. TOML has no null: a layer that \
 removes an inherited value is written as YAML instead. Schemas, rules and settings are exported as well: CONFIG/_schema.json and so on.
 
 Examples:
@@ -58,10 +63,20 @@ struct ExportView {
     namespace: String,
     revision: u64,
     files: BTreeMap<String, String>,
+    /// The overrides that are not exported: config and scope.
+    overrides: Vec<String>,
+}
+
+/// What is exported, as of a revision.
+struct Exported {
+    revision: u64,
+    layers: BTreeMap<LayerName, LayerFile>,
+    /// Config and scope of each override, which is left out.
+    overrides: Vec<String>,
 }
 
 pub async fn run(args: ExportArgs, session: &Session) -> Outcome {
-    let (revision, layers) = layers_of(&args, session).await?;
+    let Exported { revision, layers, overrides } = exported(&args, session).await?;
     // A part of a namespace looks like the whole: files of layers that are only hidden must not be taken for stale.
     match (lack_of_read(&args.namespace, session).await, args.force) {
         (Some(why), true) => {
@@ -70,6 +85,9 @@ pub async fn run(args: ExportArgs, session: &Session) -> Outcome {
         }
         (Some(why), false) => session.output.warning(&why),
         (None, _) => {}
+    }
+    if let Some(left_out) = left_out(&overrides) {
+        session.output.warning(&left_out);
     }
     let mut files = BTreeMap::new();
     for (name, file) in &layers {
@@ -85,7 +103,7 @@ pub async fn run(args: ExportArgs, session: &Session) -> Outcome {
         Some(directory) => tree::write(directory, &layers, existing).map_err(tree_failure)?,
         None => Written::default(),
     };
-    let view = ExportView { namespace: args.namespace, revision, files };
+    let view = ExportView { namespace: args.namespace, revision, files, overrides };
     session.output.answer(&view, |output| match &args.directory {
         Some(directory) => output.line(&format!(
             "{} in {}, revision {revision}{}",
@@ -113,19 +131,31 @@ fn summary(written: Written) -> String {
     }
 }
 
+/// Which overrides are not in the files. `None`: there are none.
+fn left_out(overrides: &[String]) -> Option<String> {
+    let mut named = overrides.iter().take(NAMED_MAX).map(String::as_str).collect::<Vec<_>>().join(", ");
+    if overrides.len() > NAMED_MAX {
+        named.push_str(&format!(" and {} more", overrides.len() - NAMED_MAX));
+    }
+    let verb = if overrides.len() == 1 { "is" } else { "are" };
+    (!overrides.is_empty())
+        .then(|| format!("{} {verb} not exported: {named}", counted(overrides.len(), "override")))
+}
+
 /// The base layers of the namespace, all as of one revision.
-async fn layers_of(
-    args: &ExportArgs,
-    session: &Session,
-) -> Result<(u64, BTreeMap<LayerName, LayerFile>), Failure> {
+async fn exported(args: &ExportArgs, session: &Session) -> Result<Exported, Failure> {
     let (configs, revision) = configs_at_one_revision(&args.namespace, session).await?;
     if configs.is_empty() {
         note_lack_of_read(&args.namespace, session).await;
         return Err(Failure::new(Exit::NotFound, format!("there is no config in {}", args.namespace)));
     }
-    let mut names = Vec::new();
+    let (mut names, mut overrides) = (Vec::new(), Vec::new());
     for info in configs {
-        for layer in info.layers.iter().filter(|layer| layer.kind() == v1::LayerKind::Base) {
+        for layer in &info.layers {
+            if layer.kind() != v1::LayerKind::Base {
+                overrides.push(format!("{} {}", info.config, layer.scope));
+                continue;
+            }
             let written = DocumentFormat::of_wire(layer.format());
             let format = args.format.or(written).unwrap_or(DocumentFormat::Yaml);
             names.push((layer_name(&info.config, &layer.scope)?, format));
@@ -139,7 +169,7 @@ async fn layers_of(
         .buffered(CONCURRENCY)
         .try_collect()
         .await?;
-    Ok((revision, layers))
+    Ok(Exported { revision, layers, overrides })
 }
 
 async fn configs_at_one_revision(
@@ -188,6 +218,12 @@ async fn fetch(
             return Ok(schema_file(schema, format));
         }
     }
+    if session.reveals {
+        let document = content(request.clone(), session).await?;
+        if !document.revealed_pointers.is_empty() {
+            return marked_file(name, &document, format, session);
+        }
+    }
     let in_format =
         |format: DocumentFormat| v1::GetRequest { format: format.to_wire().into(), ..request.clone() };
     let (format, document) = match content(in_format(format), session).await {
@@ -207,8 +243,47 @@ async fn fetch(
         DocumentFormat::Json => pretty(&document.content)?,
         DocumentFormat::Yaml | DocumentFormat::Toml => document.content,
     };
-    let has_secrets = !document.revealed_pointers.is_empty();
-    Ok(LayerFile { holds: Holds::Layer, format, text, has_secrets })
+    Ok(LayerFile { holds: Holds::Layer, format, text, has_secrets: false })
+}
+
+/// A layer with its secrets in clear text, each marked as one.
+fn marked_file(
+    name: &LayerName,
+    document: &v1::Document,
+    format: DocumentFormat,
+    session: &Session,
+) -> Result<LayerFile, Failure> {
+    let mut value: Value = serde_json::from_str(&document.content)
+        .map_err(|error| Failure::new(Exit::Failed, format!("the server sent what is not JSON: {error}")))?;
+    for pointer in &document.revealed_pointers {
+        if pointer.is_empty() {
+            let why = format!("{} {} has more secrets than the server lists", name.config, name.scope);
+            return Err(Failure::new(Exit::Refused, why)
+                .with("export without --reveal, which leaves the secrets masked"));
+        }
+        if let Some(secret) = value.pointer_mut(pointer) {
+            let mark = serde_json::Map::from_iter([(SECRET_MARK.to_owned(), secret.take())]);
+            *secret = Value::Object(mark);
+        }
+    }
+    let (format, text) = match rendered(&value, format) {
+        Ok(text) => (format, text),
+        Err(why) => {
+            session.output.warning(&format!("{} {} is written as YAML: {why}", name.config, name.scope));
+            let text = rendered(&value, DocumentFormat::Yaml);
+            (DocumentFormat::Yaml, text.map_err(|why| Failure::new(Exit::Failed, why))?)
+        }
+    };
+    Ok(LayerFile { holds: Holds::Layer, format, text, has_secrets: true })
+}
+
+fn rendered(value: &Value, format: DocumentFormat) -> Result<String, String> {
+    let format = match format {
+        DocumentFormat::Json => return Ok(render_pretty_json(value)),
+        DocumentFormat::Yaml => Format::Yaml,
+        DocumentFormat::Toml => Format::Toml,
+    };
+    render(value, format).map_err(|error| error.to_string())
 }
 
 async fn content(request: v1::GetRequest, session: &Session) -> Result<v1::Document, ClientError> {

@@ -1,8 +1,8 @@
 //! The directory form of a namespace: which file holds which layer. Knows files and names; never a server.
 //!
 //! `CONFIG/global.yaml` is the layer of `/`, `CONFIG/production.yaml` that of `/production`, and
-//! `CONFIG/production/checkout.yaml` that of `/production/checkout`. The extension says the format. An environment named
-//! `global` has no place in it: `CONFIG/global.yaml` is taken.
+//! `CONFIG/production/checkout.yaml` that of `/production/checkout`. The extension says the format. Since `CONFIG/global.yaml` is
+//! taken, the layer of the scope `/global` is `CONFIG/@global.yaml`, and those below it are in `CONFIG/@global/`.
 //!
 //! What governs configs lies beside them, in files whose names begin with `_`, as those of no config and no scope do:
 //! `CONFIG/_schema.json` is the schema of the config, `CONFIG/_rules.yaml` and `CONFIG/_settings.yaml` are its rules and settings, and
@@ -27,6 +27,8 @@ pub use write::{Existing, Written, write};
 
 /// The file name of the global layer, without its extension.
 const GLOBAL: &str = "global";
+/// The file and the directory of the scope `/global`. No segment of a scope begins with `@`.
+const GLOBAL_SCOPE: &str = "@global";
 /// The names of files that govern, without their extensions.
 const SCHEMA: &str = "_schema";
 const SCHEMA_VERSIONS: &str = "_schema.versions";
@@ -126,8 +128,8 @@ pub fn path_of(name: &LayerName, holds: Holds, format: DocumentFormat) -> Result
     }
     let mut path = PathBuf::from(name.config.as_str());
     let mut segments: Vec<&str> = name.scope.segments().collect();
-    if segments.first() == Some(&GLOBAL) {
-        return Err(misplaced(&path, format!("the scope {} {NO_PLACE}", name.scope)));
+    if let Some(first) = segments.first_mut().filter(|first| **first == GLOBAL) {
+        *first = GLOBAL_SCOPE;
     }
     let last = segments.pop().unwrap_or(GLOBAL);
     path.extend(segments);
@@ -135,8 +137,7 @@ pub fn path_of(name: &LayerName, holds: Holds, format: DocumentFormat) -> Result
     Ok(path)
 }
 
-const NO_PLACE: &str =
-    "has no place in a directory: global.yaml is the layer of \"/\", so no environment may be named global";
+const GLOBAL_IS_ROOT: &str = "global.yaml is the layer of \"/\": the layers of the scope /global and below it are @global.yaml and @global/";
 
 /// A file that holds a layer.
 #[derive(Debug)]
@@ -274,10 +275,11 @@ const NO_SUCH_DIRECTORY: &str = "what governs a config has no directory of its o
      its rules are CONFIG/_rules.yaml, those of the namespace _rules.yaml";
 
 fn scope_of(path: &Path, segments: &[String]) -> Result<Scope, TreeError> {
-    let text = format!("/{}", segments.join("/"));
-    if segments.first().is_some_and(|first| first == GLOBAL) {
-        return Err(misplaced(path, format!("the scope {text} {NO_PLACE}")));
-    }
+    let text = match segments.split_first() {
+        Some((first, _)) if first == GLOBAL => return Err(misplaced(path, GLOBAL_IS_ROOT)),
+        Some((first, below)) if first == GLOBAL_SCOPE => [&[format!("/{GLOBAL}")], below].concat().join("/"),
+        Some(_) | None => format!("/{}", segments.join("/")),
+    };
     Scope::parse(&text).map_err(|error| misplaced(path, format!("the scope {text} {error}")))
 }
 

@@ -195,7 +195,7 @@ fn prune_deletes_base_layers_and_configs_that_are_not_there_but_no_override() {
 fn a_directory_that_is_wrong_changes_nothing() {
     let server = Server::start();
     for (file, content, reason) in [
-        ("checkout/global/eu.yaml", "{}", "no environment may be named global"),
+        ("checkout/global/eu.yaml", "{}", "are @global.yaml and @global/"),
         ("checkout/production.yml", "{}", "holds the same layer"),
         ("checkout.yaml", "{}", "checkout/global.yaml"),
         ("checkout/staging.json", "{", "checkout/staging.json: not JSON"),
@@ -220,4 +220,75 @@ fn a_pipe_in_a_directory_is_refused_and_not_waited_for() {
     assert!(made.success());
     let said = server.fails(4, &["apply", "-f", text(&tree)]);
     assert!(said.contains("staging.yaml: not a regular file"), "{said}");
+}
+
+#[test]
+fn secrets_that_are_exported_stay_secrets_wherever_they_are_applied() {
+    let server = Server::start();
+    let directory = TempDir::new().expect("a directory");
+    let secrets = r#"{"pin":{"$secret":4711},"db":{"user":"u","password":{"$secret":{"a/b":["x"]}}}}"#;
+    server.run_with_input(&["set", "payments/checkout", "-"], secrets);
+    server.ok(&["schema", "put", "payments/basket", "-f", text(&write_schema(&directory))]);
+    server.ok(&["set", "payments/basket", "token=hunter2"]);
+    for format in ["json", "yaml", "toml"] {
+        let (out, copy) = (directory.path().join(format), format!("copy-{format}"));
+        server.ok(&["export", "payments", "-d", text(&out), "--format", format, "--reveal"]);
+        let written = fs::read_to_string(out.join(format!("checkout/global.{format}"))).expect("there");
+        assert!(written.contains("$secret") && written.contains("4711"), "{format}: {written}");
+        let applied = server.ok(&["apply", "-f", text(&out), "--namespace", "payments"]);
+        assert!(applied.starts_with("nothing to change"), "{format}: {applied}");
+        server.ok(&["apply", "-f", text(&out), "--namespace", &copy]);
+        for config in ["checkout", "basket"] {
+            let (original, of_copy) = (format!("payments/{config}"), format!("{copy}/{config}"));
+            assert_eq!(
+                server.json(&["get", &original, "--reveal"])["document"]["content"],
+                server.json(&["get", &of_copy, "--reveal"])["document"]["content"],
+            );
+            let masked = server.ok(&["get", &of_copy]);
+            assert!(masked.contains("***:"), "{masked}");
+            assert!(!["4711", "hunter2", "\"x\""].iter().any(|secret| masked.contains(secret)), "{masked}");
+        }
+        let again = directory.path().join(format!("again-{format}"));
+        server.ok(&["export", &copy, "-d", text(&again), "--format", format, "--reveal"]);
+        assert_eq!(relative(&out), relative(&again), "{format}");
+    }
+}
+
+fn write_schema(directory: &TempDir) -> PathBuf {
+    let path = directory.path().join("schema.json");
+    fs::write(&path, r#"{"properties": {"token": {"x-secret": true}}}"#).expect("written");
+    path
+}
+
+#[test]
+fn export_names_the_overrides_that_have_no_place_in_a_directory() {
+    let server = Server::start();
+    server.ok(&["set", "payments/checkout", "a=1"]);
+    assert_eq!(server.run(&["export", "payments"]).stderr, "");
+    server.ok(&["set", "payments/checkout@/production", "--override", "a=2"]);
+    server.ok(&["set", "payments/checkout@/staging", "--override", "a=3"]);
+    let ran = server.run(&["export", "payments"]);
+    let expected = "2 overrides are not exported: checkout /production, checkout /staging";
+    assert!(ran.code == 0 && ran.stderr.contains(expected), "{ran:?}");
+    let view = server.json(&["export", "payments"]);
+    assert_eq!(view["overrides"], json!(["checkout /production", "checkout /staging"]));
+}
+
+#[test]
+fn a_scope_that_is_called_global_is_exported_and_applied() {
+    let server = Server::start();
+    let directory = TempDir::new().expect("a directory");
+    for (scope, value) in [("/", "a=1"), ("/global", "a=2"), ("/global/global", "a=3"), ("/eu/global", "a=4")]
+    {
+        server.ok(&["set", "payments/checkout", "-s", scope, value]);
+    }
+    let out = directory.path().join("out");
+    server.ok(&["export", "payments", "-d", text(&out)]);
+    let expected = ["@global.yaml", "@global/global.yaml", "eu/global.yaml", "global.yaml"];
+    let expected: Vec<PathBuf> = expected.iter().map(|path| PathBuf::from("checkout").join(path)).collect();
+    let mut names: Vec<_> = relative(&out).into_keys().collect();
+    names.sort_by_key(|path| path.display().to_string());
+    assert_eq!(names, expected);
+    let applied = server.ok(&["apply", "-f", text(&out), "--namespace", "payments", "--prune"]);
+    assert_eq!(applied, "nothing to change in 4 layers\n");
 }

@@ -119,11 +119,25 @@ fn what_governs_lies_beside_what_it_governs() {
 }
 
 #[test]
-fn an_environment_named_global_is_refused() {
-    assert!(refusal(&[("checkout/global/eu.yaml", "{}")]).contains("no environment may be named global"));
-    let error =
-        path_of(&layer("checkout", "/global"), Holds::Layer, DocumentFormat::Yaml).expect_err("refused");
-    assert!(error.to_string().contains("no environment may be named global"), "{error}");
+fn an_environment_named_global_has_names_of_its_own() {
+    let path = |scope| {
+        let path = path_of(&layer("checkout", scope), Holds::Layer, DocumentFormat::Yaml).expect("a path");
+        path.display().to_string()
+    };
+    assert_eq!(path("/global"), "checkout/@global.yaml");
+    assert_eq!(path("/global/eu"), "checkout/@global/eu.yaml");
+    assert_eq!(path("/global/global"), "checkout/@global/global.yaml");
+    assert_eq!(path("/eu/global"), "checkout/eu/global.yaml");
+    let tree = directory(&[
+        ("checkout/global.yaml", "{}"),
+        ("checkout/@global.yaml", "{}"),
+        ("checkout/@global/eu.yaml", "{}"),
+    ]);
+    let expected = ["checkout /", "checkout /global", "checkout /global/eu"];
+    assert_eq!(names(&read(tree.path()).expect("a tree")), expected);
+    assert!(refusal(&[("checkout/global/eu.yaml", "{}")]).contains("are @global.yaml and @global/"));
+    assert!(refusal(&[("checkout/eu/@global.yaml", "{}")]).contains("the scope /eu/@global"));
+    assert!(refusal(&[("checkout/@eu.yaml", "{}")]).contains("the scope /@eu"));
 }
 
 #[test]
@@ -231,10 +245,9 @@ fn nothing_outside_of_the_directory_is_read_written_or_deleted() {
 
 fn any_layer() -> impl Strategy<Value = (LayerName, LayerFile)> {
     let config = "[a-z0-9]([a-z0-9._-]{0,6}[a-z0-9])?";
-    let segment = "[A-Za-z0-9]([A-Za-z0-9._@-]{0,6}[A-Za-z0-9])?";
-    let scope = prop::collection::vec(segment, 0..=8)
-        .prop_filter("has no place in a directory", |segments| segments.first().is_none_or(|s| s != GLOBAL))
-        .prop_map(|segments| format!("/{}", segments.join("/")));
+    let segment =
+        prop_oneof![4 => "[A-Za-z0-9]([A-Za-z0-9._@-]{0,6}[A-Za-z0-9])?", 1 => Just(GLOBAL.to_owned())];
+    let scope = prop::collection::vec(segment, 0..=8).prop_map(|segments| format!("/{}", segments.join("/")));
     let format = prop::sample::select(vec![DocumentFormat::Json, DocumentFormat::Yaml, DocumentFormat::Toml]);
     let of_config = (config, scope).prop_map(|(config, scope)| (layer(&config, &scope), Holds::Layer));
     let governing = prop::sample::select(vec![
