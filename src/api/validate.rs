@@ -127,8 +127,8 @@ impl Api {
         let (schema, document) = (read("schema", schema)?, read("document", document)?);
         let found =
             self.engine.validate_document(namespace, schema, document, within, access.sight()).await?;
-        let valid = found.iter().all(|found| found.severity != Severity::Error);
-        let findings = found.into_iter().map(found_message).collect();
+        let valid = found.iter().all(|(found, _)| found.severity != Severity::Error);
+        let findings = found.into_iter().map(|(found, secret)| found_message(found, secret)).collect();
         let (findings, omitted) = cut_findings(findings, FINDINGS_BYTES_MAX);
         let report = v1::ValidationReport { valid, findings, omitted };
         let store_revision = self.engine.state().revision.0;
@@ -136,13 +136,14 @@ impl Api {
     }
 }
 
-fn found_message(found: Found) -> v1::Finding {
+fn found_message(found: Found, secret: bool) -> v1::Finding {
     v1::Finding {
         severity: super::convert::response::severity_message(found.severity).into(),
         code: found.code.into_owned(),
         pointer: found.pointer,
         message: found.message,
         suggestion: found.suggestion,
+        secret,
         ..Default::default()
     }
 }

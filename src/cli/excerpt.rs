@@ -6,6 +6,7 @@ use anstyle::Style;
 use unicode_width::UnicodeWidthChar;
 
 use super::output::PLACE;
+use super::terminal::is_harmless;
 
 /// Columns of a line that are shown: around what is underlined, where it is longer.
 const COLUMNS_MAX: usize = 100;
@@ -20,8 +21,8 @@ pub struct Excerpt {
     /// Counted from 1, as is the column, in characters.
     pub line: usize,
     pub column: usize,
-    /// The line as it is shown, in pieces: before what is underlined, that, and after it. `None`: it is not to be shown.
-    pieces: Option<[String; 3]>,
+    /// The line as it is shown, in pieces: before what is underlined, that, and after it.
+    pieces: [String; 3],
 }
 
 /// What stands for what is not to be shown.
@@ -45,12 +46,13 @@ impl Excerpt {
             name: name.to_owned(),
             line,
             column: head.chars().count() + 1,
-            pieces: Some(shortened(&pieces)),
+            pieces: shortened(&pieces),
         })
     }
 
-    /// Where a parser gave up: line and column count from 1, the column in characters.
-    pub fn at(name: &str, text: &str, line: usize, column: usize) -> Option<Excerpt> {
+    /// Where a parser gave up: line and column count from 1, the column in characters. `hides`: of the line only the first name is shown, and
+    /// punctuation.
+    pub fn at(name: &str, text: &str, line: usize, column: usize, hides: bool) -> Option<Excerpt> {
         let start: usize = match line.checked_sub(1)? {
             0 => 0,
             before => text.match_indices('\n').nth(before - 1)?.0 + 1,
@@ -61,17 +63,18 @@ impl Excerpt {
             // Just behind the end of the line.
             None => (of_line.trim_end().len(), 0),
         };
-        Excerpt::of(name, text, &(start + at..start + at + found), &[])
-    }
-
-    /// The same place, without its line.
-    pub fn without_line(self) -> Excerpt {
-        Excerpt { pieces: None, ..self }
+        let span = start + at..start + at + found;
+        let first_name = first_name(of_line).map(|name| start + name.start..start + name.end);
+        let hidden = match hides {
+            true => all_but(text, &span, first_name.as_slice()),
+            false => vec![],
+        };
+        Excerpt::of(name, text, &span, &hidden)
     }
 
     /// Where it is, and the line with carets below.
     pub fn lines(&self, style: Style) -> Vec<String> {
-        let Some([before, marked, after]) = &self.pieces else { return vec![self.place()] };
+        let [before, marked, after] = &self.pieces;
         let number = self.line.to_string();
         let margin = " ".repeat(number.len());
         let carets = "^".repeat(columns(marked).max(1));
@@ -89,11 +92,50 @@ impl Excerpt {
     }
 }
 
-/// As a terminal shows it: nothing in it moves the cursor.
+/// What is to be hidden in the lines of `span`: all but punctuation, and what is visible.
+pub fn all_but(text: &str, span: &Range<usize>, visible: &[Range<usize>]) -> Vec<Range<usize>> {
+    let start = text.get(..span.start).and_then(|before| before.rfind('\n')).map_or(0, |at| at + 1);
+    let end =
+        text.get(span.start..).and_then(|after| after.find('\n')).map_or(text.len(), |at| span.start + at);
+    let mut hidden: Vec<Range<usize>> = vec![];
+    for (at, character) in text.get(start..end).unwrap_or_default().char_indices() {
+        let at = start + at;
+        let is_shown = PUNCTUATION.contains(character)
+            || character.is_whitespace()
+            || visible.iter().any(|visible| visible.contains(&at));
+        if is_shown {
+            continue;
+        }
+        match hidden.last_mut() {
+            // Words of one value are one.
+            Some(last) if text[last.end..at].chars().all(|between| between == ' ') => {
+                last.end = at + character.len_utf8();
+            }
+            Some(_) | None => hidden.push(at..at + character.len_utf8()),
+        }
+    }
+    hidden
+}
+
+/// Shown in a line of which the values are hidden.
+const PUNCTUATION: &str = "{}[],:\"'=";
+
+/// The name with which a line begins: what comes before the first `:` or `=`, unless there is more than a word.
+fn first_name(line: &str) -> Option<Range<usize>> {
+    let end = line.find([':', '='])?;
+    let before = &line[..end];
+    let name =
+        before.trim_matches(|character: char| character.is_whitespace() || "{[,\"'-".contains(character));
+    let start = before.find(name)?;
+    let is_name = |character: char| character.is_alphanumeric() || "_-.".contains(character);
+    (!name.is_empty() && name.chars().all(is_name)).then_some(start..start + name.len())
+}
+
+/// As a terminal shows it: nothing in it moves the cursor or is invisible.
 fn shown(text: &str) -> String {
     let harmless = |character: char| match character {
         '\t' => "    ".to_owned(),
-        character if character.width().is_none() => character.escape_default().to_string(),
+        character if !is_harmless(character) => character.escape_unicode().to_string(),
         character => character.to_string(),
     };
     text.chars().map(harmless).collect()
@@ -222,11 +264,12 @@ mod tests {
 
     #[test]
     fn a_place_of_a_parser_is_one_character_or_the_end() {
-        let at = |line, column| plain(Excerpt::at("standard input", "{\"ä\": 1\n\"b\" 2}\n", line, column));
+        let at =
+            |line, column| plain(Excerpt::at("standard input", "{\"ä\": 1\n\"b\" 2}\n", line, column, false));
         assert_eq!(at(2, 5), ["--> standard input:2:5", "2 | \"b\" 2}", "  |     ^"]);
         assert_eq!(at(1, 2), ["--> standard input:1:2", "1 | {\"ä\": 1", "  |  ^"]);
         assert_eq!(at(1, 9)[2], "  |        ^");
-        assert_eq!(Excerpt::at("x", "a", 7, 1), None);
-        assert_eq!(Excerpt::at("x", "a", 1, 0), None);
+        assert_eq!(Excerpt::at("x", "a", 7, 1, false), None);
+        assert_eq!(Excerpt::at("x", "a", 1, 0, false), None);
     }
 }

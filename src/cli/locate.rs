@@ -16,7 +16,6 @@ use serde_json::Value;
 use crate::model::limits::TEXT_BYTES_MAX;
 use crate::model::pointer::{Pointer, index};
 use crate::model::text::{Format, parse};
-use crate::validate::lint::credential::{is_credential, names_credential};
 
 /// So many brackets of a line are tried as the end of a value.
 const CLOSINGS_MAX: usize = 100;
@@ -130,11 +129,24 @@ impl<'t> Places<'t> {
         }
     }
 
-    /// Texts that nobody should read who only wants to know what is wrong: what looks like a credential, by its name or by what it is.
-    pub fn secrets(&self) -> Vec<Span> {
+    /// The names of members, wherever their places are sure.
+    pub fn names(&self) -> Vec<Span> {
         let mut found = Vec::new();
-        gather_secrets(&self.root, &self.document, "", &mut found);
+        self.gather_names(&self.root, &mut found);
         found
+    }
+
+    fn gather_names(&self, node: &Node, found: &mut Vec<Span>) {
+        match &node.inner {
+            Inner::Scalar => {}
+            Inner::Items(items) => items.iter().for_each(|item| self.gather_names(item, found)),
+            Inner::Members(members) => {
+                for member in members {
+                    found.extend(self.key(member));
+                    self.gather_names(&member.node, found);
+                }
+            }
+        }
     }
 
     fn key(&self, member: &Member) -> Option<Span> {
@@ -185,25 +197,5 @@ impl<'t> Places<'t> {
                 (table.as_object()?.len() == 1).then(|| table["x"].take())
             }
         }
-    }
-}
-
-/// `name` is that of the member that the value is, or is in.
-fn gather_secrets(node: &Node, value: &Value, name: &str, found: &mut Vec<Span>) {
-    match (&node.inner, value) {
-        (Inner::Members(members), Value::Object(values)) => {
-            for member in members {
-                let Some(value) = values.get(&member.name) else { continue };
-                let name = if names_credential(name) { name } else { &member.name };
-                gather_secrets(&member.node, value, name, found);
-            }
-        }
-        (Inner::Items(items), Value::Array(values)) => {
-            items.iter().zip(values).for_each(|(item, value)| gather_secrets(item, value, name, found));
-        }
-        (Inner::Scalar, Value::String(text)) if names_credential(name) || is_credential(text) => {
-            found.extend(node.spans.iter().cloned());
-        }
-        _ => {}
     }
 }

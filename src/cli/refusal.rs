@@ -233,6 +233,7 @@ mod tests {
             pointer: "/port".into(),
             message: "no\nobject".into(),
             suggestion: "make it one".into(),
+            secret: false,
         };
         assert_eq!(finding_line(&finding), "error NOT_AN_OBJECT at a/b / /port: no\\nobject (make it one)");
         let bare = v1::Finding { namespace: String::new(), pointer: String::new(), ..finding };

@@ -5,10 +5,11 @@
 //! if it is this file that says what was found: no other file of the write does it below, and no stored layer.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use super::Session;
 use super::args::DocumentFormat;
-use super::excerpt::Excerpt;
+use super::excerpt::{Excerpt, all_but};
 use super::exit::Failure;
 use super::locate::{Place, Places};
 use crate::client::ClientError;
@@ -17,15 +18,15 @@ use crate::model::limits::TEXT_BYTES_MAX;
 use crate::model::pointer::Pointer;
 use crate::model::text::{DocumentError, Format, parse};
 use crate::proto::v1;
-use crate::validate::lint::credential::{is_credential, names_credential};
+use crate::validate::lint::credential::names_credential;
 
 /// So many findings are looked up: each may be a question to the server.
 const LOOKUPS_MAX: usize = 50;
 /// Findings of this kind are about the name of a member, not its value.
 const ABOUT_NAMES: [&str; 5] =
     ["SCHEMA_ADDITIONAL_PROPERTY", "SCHEMA_PROPERTY_NAME", "SIMILAR_KEYS", "DEPRECATED", "CREDENTIAL"];
-/// Findings about a value that is a secret, whatever it is called.
-const CREDENTIAL: &str = "CREDENTIAL";
+/// The field of a request that has a schema by itself.
+const SCHEMA_FIELD: &str = "schema";
 
 /// The layer that a text is, or is a part of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,10 +95,10 @@ impl Source {
             Format::Json => character_of_byte(&self.text, line, column),
             Format::Yaml | Format::Toml => Some(column),
         };
-        let excerpt = column.and_then(|column| Excerpt::at(&self.name, &self.text, line, column));
-        // What cannot be read cannot be masked.
-        let is_secret = self.text.lines().nth(line.saturating_sub(1)).is_some_and(speaks_of_credentials);
-        Some((error, excerpt.map(|excerpt| if is_secret { excerpt.without_line() } else { excerpt })))
+        // In a text that cannot be read it is not known what is a secret: the first name of the line is shown, and what is no value.
+        let hides = !self.governs();
+        let excerpt = column.and_then(|column| Excerpt::at(&self.name, &self.text, line, column, hides));
+        Some((error, excerpt))
     }
 
     fn unreadable(&self) -> Option<Excerpt> {
@@ -112,21 +113,59 @@ impl Source {
         }
     }
 
-    fn excerpt(&self, place: Place, places: &Places<'_>, code: &str) -> Option<Excerpt> {
-        let Place { key, value } = place;
-        let mut hidden = places.secrets();
-        if code == CREDENTIAL {
-            hidden.extend(value.clone());
+    /// The line of a place. Of a layer it shows the names and, unless a secret is there, the value that the finding is about: what else is in the
+    /// line may be a secret that the finding says nothing of.
+    fn excerpt(&self, place: Place, places: &Places<'_>, value: Shown) -> Option<Excerpt> {
+        let is_about_name = value == Shown::Name;
+        let (key, found) = (place.key, place.value);
+        let span = if is_about_name { key.or(found.clone()) } else { found.clone().or(key) }?;
+        if self.governs() {
+            return Excerpt::of(&self.name, &self.text, &span, &[]);
         }
-        let span = if ABOUT_NAMES.contains(&code) { key.or(value) } else { value.or(key) };
-        Excerpt::of(&self.name, &self.text, &span?, &hidden)
+        let mut visible = places.names();
+        if let (Shown::Value, Some(found)) = (value, found.filter(|found| self.is_scalar(found))) {
+            let rest = self.text[found.end..].lines().next().unwrap_or_default();
+            let comment = rest.trim_start().starts_with('#') && rest.starts_with(char::is_whitespace);
+            let end = if comment { found.end + rest.len() } else { found.end };
+            visible.push(found.start..end);
+        }
+        Excerpt::of(&self.name, &self.text, &span, &all_but(&self.text, &span, &visible))
+    }
+
+    /// Whether the text is a schema, rules or settings, in which no value is a secret.
+    fn governs(&self) -> bool {
+        self.layer.as_ref().is_some_and(|layer| layer.config.contains(':')) || self.field == SCHEMA_FIELD
+    }
+
+    fn is_scalar(&self, value: &Range<usize>) -> bool {
+        self.text.get(value.clone()).is_some_and(|text| !text.starts_with(['{', '[']))
     }
 }
 
-/// Whether a line that cannot be read may have a credential in it.
-fn speaks_of_credentials(line: &str) -> bool {
-    let is_name = |part: &str| names_credential(part.trim_matches(|c: char| !c.is_alphanumeric()));
-    line.split([':', '=', ',', '{', '[']).any(is_name) || line.split_whitespace().any(is_credential)
+/// What a finding is about, and what of it may be shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shown {
+    /// The value at the place, which is no secret.
+    Value,
+    /// The value at the place, which is or may be a secret.
+    Nothing,
+    /// The name of the member.
+    Name,
+}
+
+impl Shown {
+    fn of(finding: &v1::Finding) -> Shown {
+        match finding {
+            finding if ABOUT_NAMES.contains(&finding.code.as_str()) => Shown::Name,
+            finding if finding.secret || speaks_of_credentials(&finding.pointer) => Shown::Nothing,
+            _ => Shown::Value,
+        }
+    }
+}
+
+/// Whether a name on the way to a place says that there is a credential.
+fn speaks_of_credentials(pointer: &str) -> bool {
+    pointer.split('/').any(names_credential)
 }
 
 /// The parser of JSON counts the bytes of a line.
@@ -150,7 +189,7 @@ impl<'a> Lookup<'a> {
         let (at, pointer) = self.origin(finding)?;
         let source = &self.sources[at];
         let Some(places) = self.places_of(at) else { return source.unreadable() };
-        let excerpt = source.excerpt(places.find(&pointer)?, places, &finding.code)?;
+        let excerpt = source.excerpt(places.find(&pointer)?, places, Shown::of(finding))?;
         self.is_decisive(source, finding).await.then_some(excerpt)
     }
 
@@ -315,23 +354,46 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn secrets_of_a_line_are_not_shown() {
-        let text = "db: {password: hunter2, max_tokens: 40, port: x}\nuri: u\n";
+    async fn of_a_line_only_the_value_is_shown_that_the_finding_is_about_unless_it_is_a_secret() {
+        let text = "db: {password: hunter2, max_tokens: 40, port: x}\nuri: u\npin: 4711 # 4712\nname: n # why\nlist: [a, b]\n";
         let sources = Sources(vec![source("global", "/", text)]);
         let lines = async |finding: v1::Finding| {
             let excerpt = sources.excerpts(&[finding], None).await.remove(0).expect("a place");
             excerpt.lines(anstyle::Style::new()).join("\n")
         };
         let port = lines(finding("/", "/db/port")).await;
-        assert!(port.contains("{password: ***, max_tokens: 40, port: x}"), "{port}");
-        let uri = v1::Finding { code: CREDENTIAL.into(), ..finding("/", "/uri") };
+        assert!(port.contains("{password: ***, max_tokens: ***, port: x}"), "{port}");
+        let whole = lines(finding("/", "/db")).await;
+        assert!(whole.contains("{password: ***, max_tokens: ***, port: ***}"), "{whole}");
+        assert!(lines(finding("/", "/list")).await.contains("list: [***, ***]"));
+        let password = lines(finding("/", "/db/password")).await;
+        assert!(password.contains("password: ***,"), "its name says what it is: {password}");
+        let uri = v1::Finding { code: "CREDENTIAL".into(), ..finding("/", "/uri") };
         assert!(lines(uri).await.contains("uri: ***"));
-        let mut broken = source("global", "/", "password: [hunter2\n\nport: ]x\n");
-        broken.layer = None;
-        let (_, excerpt) = broken.read_error().expect("no YAML");
-        let shown =
-            excerpt.map(|excerpt| excerpt.lines(anstyle::Style::new()).join("\n")).unwrap_or_default();
-        assert!(!shown.contains("hunter2"), "{shown}");
+        assert!(lines(finding("/", "/pin")).await.contains("pin: 4711 # 4712"));
+        let pin = lines(v1::Finding { secret: true, ..finding("/", "/pin") }).await;
+        assert!(!pin.contains("471") && pin.contains("pin: ***"), "{pin}");
+        assert!(lines(finding("/", "/name")).await.contains("name: n # why"));
+    }
+
+    #[test]
+    fn of_a_text_that_cannot_be_read_no_value_is_shown() {
+        for (text, name) in [
+            ("password: [hunter2\n\nport: ]x\n", ""),
+            ("a: 1\npin: hunter2: x\n", "pin: ***"),
+            ("a: {\n  hunter2 hunter3\n", ""),
+            ("- hunter2\n hunter3: x\n", ""),
+        ] {
+            let (_, excerpt) = source("global", "/", text).read_error().expect("no YAML");
+            let lines = excerpt.map(|excerpt| excerpt.lines(anstyle::Style::new()).join("\n"));
+            let shown = lines.unwrap_or_default();
+            assert!(!shown.contains("hunter2") && shown.contains(name), "{text}: {shown}");
+        }
+        let mut json = source("global", "/", r#"{"pin": "hunter2" "port": 1}"#);
+        json.format = DocumentFormat::Json;
+        let (_, excerpt) = json.read_error().expect("no JSON");
+        let shown = excerpt.expect("a place").lines(anstyle::Style::new()).join("\n");
+        assert!(shown.contains(r#"{"pin": "***" "***": ***}"#), "{shown}");
     }
 
     #[test]

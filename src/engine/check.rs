@@ -271,7 +271,8 @@ fn check_config(entry: &Checked<'_>, contract: &Contract, checking: &Checking<'_
     let settings = ConfigId { namespace: entry.id.namespace.clone(), config: Governs::Settings(None).name() };
     let may_quote = checking.permissions.read(&settings, &GLOBAL);
     for (scope, is_new) in &entry.to_allow {
-        report.add_found(entry.id, scope, contract.check_scope(scope, *is_new, may_quote));
+        let found = contract.check_scope(scope, *is_new, may_quote);
+        report.add_found(entry.id, scope, &BTreeSet::new(), found);
     }
     // Whether something is wrong at a place of a document is told to its readers only.
     let is_asked = |scope: &&Scope| !checking.is_within || checking.permissions.read(entry.id, scope);
@@ -407,13 +408,14 @@ fn check_scope<'a>(
         if !others.is_empty() {
             known.extend(found.kept().iter().map(|found| (found.pointer.clone(), found.code.to_string())));
         }
-        report.add_found(entry.id, scope, found);
+        report.add_found(entry.id, scope, after.secrets(), found);
         for (which, document) in others {
             let found = without_known(check(&document), &mut known, which);
-            report.add_found(entry.id, scope, found);
+            report.add_found(entry.id, scope, after.secrets(), found);
         }
     }
-    report.add_found(entry.id, scope, lints.new_at(scope, document, after));
+    let linted = lints.new_at(scope, document, after);
+    report.add_found(entry.id, scope, after.secrets(), linted);
     for kind in [LayerKind::Base, LayerKind::Override] {
         if entry.changed.contains(&(kind, scope))
             && permissions.read_inherited(entry.id, scope)
@@ -422,7 +424,8 @@ fn check_scope<'a>(
             // Nor whether one equals another.
             mask(&mut layer, after.secrets(), &MASK.into());
             let inherited = documents::masked(inherited, after.secrets(), &false.into());
-            report.add_found(entry.id, scope, contract.lint_layer(kind, &layer, &inherited));
+            let linted = contract.lint_layer(kind, &layer, &inherited);
+            report.add_found(entry.id, scope, after.secrets(), linted);
         }
     }
 }

@@ -175,7 +175,8 @@ impl Engine {
         self.work(&actor, report).await
     }
 
-    /// Whether a document satisfies a schema that is not stored, but may refer to those of a namespace.
+    /// Whether a document satisfies a schema that is not stored, but may refer to those of a namespace. Each finding comes with whether its place
+    /// is a secret of the document.
     pub async fn validate_document(
         &self,
         namespace: Option<Namespace>,
@@ -183,7 +184,7 @@ impl Engine {
         document: Value,
         within: Pointer,
         sight: auth::Sight,
-    ) -> Result<Vec<Found>, Error> {
+    ) -> Result<Vec<(Found, bool)>, Error> {
         let state = self.state();
         let actor = sight.caller().shared_actor().clone();
         let check = move |_: &Cancelled| {

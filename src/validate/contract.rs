@@ -432,24 +432,34 @@ pub fn check_place(scope: &Scope, is_override: bool) -> Option<Found> {
 }
 
 /// Whether a document satisfies a schema that is not stored, but may refer to those that are. What is wrong with the schema has places in
-/// it, and is told first.
+/// it, and is told first. Each finding comes with whether its place is a secret of the document.
 pub fn check_against(
     schema: &Value,
     document: &Value,
     within: Option<Arc<Pointer>>,
     documents: Documents<'_>,
     may_quote: &MayQuote<'_>,
-) -> Vec<Found> {
+) -> Vec<(Found, bool)> {
     let name = ConfigName::parse("schema").expect("a name");
     let mut others = BTreeMap::new();
     gather(Schema::references(schema), &name, documents, &mut others);
     match Schema::compile(&name, schema, &others) {
-        Err(found) => found,
+        Err(found) => found.into_iter().map(|found| (found, false)).collect(),
         Ok(schema) => {
             let mut found = FoundList::within(within);
             let withheld = Withheld { values: &BTreeSet::new(), may_quote };
             schema.check_without(&withheld, document, &mut found);
-            found.into_kept()
+            let secrets = schema.secret_pointers(document);
+            let secrets: Vec<Pointer> =
+                secrets.iter().filter_map(|pointer| Pointer::parse(pointer).ok()).collect();
+            let is_secret = |found: &Found| {
+                let place = Pointer::parse(&found.pointer).ok();
+                place.is_some_and(|place| {
+                    secrets.iter().any(|secret| secret.contains(&place) || place.contains(secret))
+                })
+            };
+            let marked = found.into_kept().into_iter().map(|found| (is_secret(&found), found));
+            marked.map(|(is_secret, found)| (found, is_secret)).collect()
         }
     }
 }

@@ -1,10 +1,11 @@
 //! Findings, and the report they make.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::{Found, FoundList};
-use crate::model::text::DocumentError;
+use crate::model::text::{DocumentError, DocumentErrorCode};
 use crate::model::{ConfigId, Pointer, Scope};
 
 /// Everything that validation has to say about a write.
@@ -21,6 +22,9 @@ pub struct Report {
 /// As much as a report tells. What is left out is counted, and errors go before all else.
 pub const FINDINGS_MAX: usize = 1000;
 
+/// Codes of findings about the value of a secret begin so.
+const SECRET_CODES: &str = "SECRET_";
+
 /// One thing that validation has to say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
@@ -30,6 +34,8 @@ pub struct Finding {
     pub place: Place,
     pub message: String,
     pub suggestion: String,
+    /// The value at the place is a secret, contains one, or is a part of one: nothing may print what its author wrote there.
+    pub is_secret: bool,
 }
 
 /// Where: a document, and a place in it.
@@ -73,10 +79,18 @@ impl Report {
         }
     }
 
-    /// Takes what was found in the document of a scope.
-    pub fn add_found(&mut self, id: &ConfigId, scope: &Scope, found: FoundList) {
+    /// Takes the findings in the document of a scope, which has secrets at these places.
+    pub fn add_found(&mut self, id: &ConfigId, scope: &Scope, secrets: &BTreeSet<Pointer>, found: FoundList) {
         self.omitted += found.dropped_count();
-        found.into_kept().into_iter().for_each(|found| self.add(Finding::at(id, scope, found)));
+        for found in found.into_kept() {
+            let place = (!secrets.is_empty()).then(|| Pointer::parse(&found.pointer));
+            let is_within = |place: &Pointer| {
+                secrets.iter().any(|secret| secret.contains(place) || place.contains(secret))
+            };
+            let is_secret = place.and_then(Result::ok).is_some_and(|place| is_within(&place));
+            let finding = Finding::at(id, scope, found);
+            self.add(Finding { is_secret: is_secret || finding.is_secret, ..finding });
+        }
     }
 
     /// There are as many errors as it can tell of.
@@ -93,7 +107,8 @@ impl Finding {
     pub fn at(id: &ConfigId, scope: &Scope, found: Found) -> Finding {
         let Found { severity, code, pointer, message, suggestion } = found;
         let place = Place { id: id.clone(), scope: scope.clone(), pointer };
-        Finding { severity, code, place, message, suggestion }
+        let is_secret = code.starts_with(SECRET_CODES);
+        Finding { severity, code, place, message, suggestion, is_secret }
     }
 
     /// A document that cannot be read or a patch that does not apply.
@@ -104,6 +119,7 @@ impl Finding {
             place: Place { id: id.clone(), scope: scope.clone(), pointer: error.pointer.clone() },
             message: error.to_string(),
             suggestion: String::new(),
+            is_secret: error.code == DocumentErrorCode::SecretNotRevealed,
         }
     }
 }

@@ -33,6 +33,7 @@ pub fn check_size(
             place: Place { id: id.clone(), scope: scope.clone(), pointer: String::new() },
             message: format!("{which} has {bytes} bytes, at most {document_bytes_max} are allowed"),
             suggestion: "split the config in two".into(),
+            is_secret: false,
         })
     };
     let mut ending: Vec<_> =

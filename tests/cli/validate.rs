@@ -85,7 +85,7 @@ fn a_line_that_is_not_the_cause_is_not_shown() {
     assert!(refused.contains("global.yaml:2:7"), "{refused}");
     // A mode that /production inherits is what this file says.
     assert_eq!(refused.matches("global.yaml:2:7").count(), 2, "{refused}");
-    assert_eq!(refused.matches("mode: [x]").count(), 1, "a line is shown once: {refused}");
+    assert_eq!(refused.matches("mode: [***]").count(), 1, "a line is shown once: {refused}");
 
     // An override wins over whatever the file says.
     server.ok(&["set", "payments/checkout@/production", "limits.max=50"]);
@@ -284,4 +284,43 @@ fn reports_for_programs_have_every_finding() {
     let findings = view["report"]["findings"].as_array().expect("a list");
     let at = |scope: &str| findings.iter().filter(|finding: &&Value| finding["scope"] == scope).count();
     assert_eq!((at("/"), at("/production")), (30, 30), "{view}");
+}
+
+#[test]
+fn a_secret_that_only_the_schema_marks_is_not_shown_in_the_file_that_has_it() {
+    let directory = TempDir::new().expect("a directory");
+    let server = Server::start();
+    let schema =
+        r#"{"properties": {"pin": {"type": "integer", "x-secret": true}, "port": {"type": "integer"}}}"#;
+    let schema = file(&directory, "payments/checkout/_schema.json", schema);
+    server.ok(&["schema", "put", "payments/checkout", "-f", text(&schema)]);
+    for (name, content) in [
+        ("global.yaml", "pin: hunter2 # hunter2\nport: 1\n"),
+        ("global.json", "{\"pin\": \"hunter2\", \"port\": \"x\"}\n"),
+        ("global.toml", "pin = \"hunter2\"\nport = 1\n"),
+        // Cannot be read at all: it is not known what is in the line.
+        ("global.yaml", "port: 1\npin: hunter2: hunter2\n"),
+        ("global.json", "{\"pin\": \"hunter2\" \"port\": 1}\n"),
+        ("global.toml", "pin = hunter2\n"),
+    ] {
+        let path = file(&directory, &format!("payments/checkout/{name}"), content);
+        let tree = directory.path().join("payments");
+        let (path_text, tree) = (text(&path), text(&tree));
+        for args in [
+            &["set", "payments/checkout", "-F", path_text][..],
+            &["set", "payments/checkout", "--merge-patch", path_text],
+            &["apply", "-f", tree, "--yes"],
+            &["validate", "-f", tree],
+            &["validate", "-f", tree, "--offline"],
+            &["validate", "--schema", text(&schema), path_text],
+            &["validate", "payments/checkout", "-F", path_text],
+        ] {
+            let ran = server.run(args);
+            assert_eq!(ran.code, 4, "{args:?}: {ran:?}");
+            let said = ran.stdout + &ran.stderr;
+            assert!(!said.contains("hunter2"), "{args:?} of {content:?}: {said}");
+            assert!(said.contains("-->"), "{args:?} of {content:?}: {said}");
+        }
+        fs::remove_file(&path).expect("removed");
+    }
 }

@@ -188,6 +188,7 @@ pub fn report_message(report: &Report) -> v1::ValidationReport {
         pointer: finding.place.pointer.clone(),
         message: finding.message.clone(),
         suggestion: finding.suggestion.clone(),
+        secret: finding.is_secret,
     });
     let (findings, cut) = cut_findings(findings.collect(), FINDINGS_BYTES_MAX);
     v1::ValidationReport { valid: report.is_valid(), findings, omitted: report.omitted as u64 + cut }
