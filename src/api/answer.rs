@@ -1,6 +1,7 @@
 //! What a call is answered with: at once or later, and how the answer becomes the body of an HTTP response. Knows gRPC's way to end
 //! one; no call, and no connection.
 
+use std::panic::resume_unwind;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -137,7 +138,12 @@ impl Future for Task {
     type Output = Result<Response<Reply>, Status>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        self.0.poll_unpin(context).map_err(|error| broken(&error))
+        match ready!(self.0.poll_unpin(context)) {
+            Ok(response) => Poll::Ready(Ok(response)),
+            // The connection counts it, and answers.
+            Err(error) if error.is_panic() => resume_unwind(error.into_panic()),
+            Err(error) => Poll::Ready(Err(broken(&error))),
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 mod log;
 mod methods;
 
+use std::any::Any;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
@@ -16,6 +17,7 @@ use self::methods::Methods;
 use super::traces::{Span, Traces};
 use crate::api::context::{REQUEST_ID, request_id};
 use crate::model::Histogram;
+use crate::supervise::Supervisor;
 
 /// Ticks are what the durations of calls are counted in: of nanoseconds, ten thousand streams would fill 64 bits within weeks.
 pub(super) const TICK_NANOS: u64 = 100;
@@ -51,6 +53,8 @@ pub(super) struct Calls {
     log: Log,
     /// `None`: nobody wants any.
     traces: Option<Arc<Traces>>,
+    /// Counts panics of calls.
+    supervisor: Supervisor,
 }
 
 /// A method, and what became of its calls.
@@ -85,7 +89,8 @@ pub(super) struct Ongoing {
 impl Calls {
     /// Of the services that these sets of descriptors have, as `protoc` encodes them.
     pub(super) fn new(descriptors: &[&[u8]]) -> Result<Calls, prost::DecodeError> {
-        Ok(Calls { methods: Methods::read(descriptors)?, log: Log::default(), traces: None })
+        let (methods, supervisor) = (Methods::read(descriptors)?, Supervisor::default());
+        Ok(Calls { methods, log: Log::default(), traces: None, supervisor })
     }
 
     /// The same, of which traces are made.
@@ -93,8 +98,18 @@ impl Calls {
         Calls { traces, ..self }
     }
 
+    /// The same, with panics counted by this supervisor.
+    pub(super) fn supervised(self, supervisor: Supervisor) -> Calls {
+        Calls { supervisor, ..self }
+    }
+
     pub(super) fn methods(&self) -> &[Method] {
         self.methods.all()
+    }
+
+    /// Counts and logs the panic of a call.
+    pub(super) fn count_panic(&self, panic: &(dyn Any + Send)) {
+        self.supervisor.count_panic("call", panic);
     }
 
     pub(super) fn begin<B>(&self, request: &Request<B>) -> Begun {
@@ -172,6 +187,13 @@ impl Begun {
 impl Ongoing {
     pub(super) fn begun(&self) -> &Begun {
         &self.begun
+    }
+
+    /// Counts and logs the panic of the call.
+    pub(super) fn count_panic(&self, panic: &(dyn Any + Send)) {
+        if let Some(calls) = &self.calls {
+            calls.count_panic(panic);
+        }
     }
 
     pub(super) fn opened(&mut self) {

@@ -37,7 +37,6 @@ use crate::api::codec::Encoded;
 use crate::api::peer::Peer;
 use crate::api::status::{headers_too_large, too_many_open_calls};
 use crate::engine;
-use crate::supervise::message;
 
 /// What HTTP/2 counts for a header field beside its name and its value.
 const HEADER_FIELD_BYTES: usize = 32;
@@ -369,7 +368,7 @@ fn begin(
         }
         // The other calls of the connection go on.
         Err(panic) => {
-            service.supervisor.count_panic("call", &*panic);
+            service.calls.count_panic(&*panic);
             match send(panicked().into_http(), &begun, &mut respond, sending) {
                 ControlFlow::Continue(_) => Code::Internal,
                 ControlFlow::Break(code) => code,
@@ -425,7 +424,7 @@ impl Future for Call {
 impl Call {
     /// Ends a call whose handler has panicked, as far as its client has not been answered.
     fn fail(&mut self, panic: &(dyn Any + Send)) -> Code {
-        tracing::error!(panic = message(panic), "a call has panicked, which is a bug");
+        self.ongoing.count_panic(panic);
         match &mut self.stage {
             Stage::Answering { respond, sending, .. } => {
                 match send(panicked().into_http(), self.ongoing.begun(), respond, sending) {

@@ -132,7 +132,7 @@ impl Server {
             Some(endpoint) => Some(Arc::new(Traces::start(endpoint, settings.otlp_sampled)?)),
             None => None,
         };
-        let calls = Arc::new(calls.traced(traces.clone()));
+        let calls = Arc::new(calls.traced(traces.clone()).supervised(supervisor.clone()));
         let (started, data_dir) = (SystemTime::now(), settings.data_dir.clone());
         let requests = Arc::new(Requests::new(
             settings.request_timeout,

@@ -1,6 +1,7 @@
 //! That every request says who is at the other end of its connection.
 
 use std::convert::Infallible;
+use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -28,13 +29,16 @@ impl NamedService for Who {
 impl tower::Service<Request<Body>> for Who {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = std::future::Ready<Result<Response<Body>, Infallible>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
+        if request.uri().path().ends_with("/Panic") {
+            return Box::pin(async { panic!("a test asked for this panic") });
+        }
         let peer = request.extensions().get::<Arc<Peer>>().expect("every request has one");
         let certificate = peer.certificate.as_ref();
         let told = certificate.map(|shown| format!("{} {:?}", shown.subject, shown.uris));
@@ -42,12 +46,13 @@ impl tower::Service<Request<Body>> for Who {
             .header("address", peer.address.to_string())
             .header("certificate", told.unwrap_or_default())
             .body(Body::empty());
-        std::future::ready(Ok(response.expect("a response")))
+        Box::pin(std::future::ready(Ok(response.expect("a response"))))
     }
 }
 
 struct Serving {
     address: SocketAddr,
+    supervisor: Supervisor,
     stop: CancellationToken,
     task: tokio::task::JoinHandle<()>,
 }
@@ -62,19 +67,21 @@ impl Serving {
         let settings = Settings { proxy_protocol_from: proxies, ..Settings::default() };
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
+        let supervisor = Supervisor::default();
+        let calls = Calls::new(&[]).expect("there is nothing to read").supervised(supervisor.clone());
         let service = Service {
             front: Front::new(Routes::new(Who)),
             settings: Arc::new(settings),
             connections: Arc::new(Connections::new(10, 10)),
             requests: Arc::new(Requests::new(std::time::Duration::from_secs(60), 10, 1 << 20)),
-            supervisor: Supervisor::default(),
+            supervisor: supervisor.clone(),
             unread: crate::api::unread::UnreadResponses::new(1 << 20),
-            calls: Arc::new(Calls::new(&[]).expect("there is nothing to read")),
+            calls: Arc::new(calls),
             tls: tls.map(|files| Arc::new(Tls::load(files).expect("the files are good"))),
         };
         let stop = CancellationToken::new();
         let task = tokio::spawn(serve(listener, Arc::new(service), stop.clone()));
-        Serving { address, stop, task }
+        Serving { address, supervisor, stop, task }
     }
 
     async fn stop(self) {
@@ -103,6 +110,26 @@ async fn a_request_in_plain_text_says_where_it_comes_from() {
     let socket = TcpStream::connect(serving.address).await.expect("a connection");
     let own = socket.local_addr().expect("an address").to_string();
     assert_eq!(ask(socket).await, (own, String::new()));
+    serving.stop().await;
+}
+
+#[tokio::test]
+async fn a_call_that_panics_while_it_is_answered_is_counted_and_the_connection_goes_on() {
+    let serving = Serving::start(None).await;
+    let socket = TcpStream::connect(serving.address).await.expect("a connection");
+    let (mut requests, connection) = h2::client::handshake(socket).await.expect("HTTP/2");
+    let driven = tokio::spawn(connection);
+    for (path, status) in [("Panic", Some("13")), ("Am", None), ("Panic", Some("13"))] {
+        let request = Request::post(format!("http://test/test.Who/{path}")).body(()).expect("a request");
+        let (response, _) = requests.send_request(request, true).expect("it is sent");
+        let response = response.await.expect("an answer");
+        let found = response.headers().get("grpc-status").map(|status| status.to_str().expect("text"));
+        assert_eq!(found, status, "{path}");
+    }
+    let tasks = serving.supervisor.tasks();
+    let (_, calls) = tasks.iter().find(|(name, _)| *name == "call").expect("it is counted");
+    assert_eq!(calls.panics, 2);
+    driven.abort();
     serving.stop().await;
 }
 
