@@ -24,6 +24,11 @@ pub fn parse(text: &str) -> Result<Assignment, String> {
         None => (path, false),
     };
     let path = path_of(path, text)?;
+    if is_beyond_integers(value.trim()) {
+        return Err(format!(
+            "the value of {path} is beyond the integers of 64 bits, which numbers can have: --string {path}={value} is the text"
+        ));
+    }
     let json = match serde_json::from_str::<Value>(value) {
         Ok(parsed) => match reads_otherwise(value, &parsed) {
             Some(number) if !forced => {
@@ -37,6 +42,13 @@ pub fn parse(text: &str) -> Result<Assignment, String> {
         Err(_) => Value::from(value).to_string(),
     };
     Ok(Assignment { path, json })
+}
+
+/// Whether it is an integer that no document can have as a number.
+fn is_beyond_integers(value: &str) -> bool {
+    let digits = value.strip_prefix('-').unwrap_or(value);
+    let is_integer = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    is_integer && !digits.starts_with('0') && value.parse::<i64>().is_err() && value.parse::<u64>().is_err()
 }
 
 /// `path=value`, with the value as text, whatever it looks like.

@@ -6,7 +6,7 @@ use super::Session;
 use super::args::{PointArgs, TargetArgs};
 use super::exit::{Exit, Outcome};
 use super::layers::layer_name;
-use super::output::printable;
+use super::output::{counted, printable};
 use super::views::ExplainView;
 use crate::proto::v1;
 
@@ -41,7 +41,23 @@ pub async fn run(args: ExplainArgs, session: &Session) -> Outcome {
         let rows = response.values.iter().map(row).collect();
         output.table(["POINTER", "VALUE", "FROM", "SHADOWS"], rows)
     })?;
+    if let Some(withheld) = withheld(&response.withheld) {
+        session.output.warning(&withheld);
+    }
     Ok(Exit::Done)
+}
+
+/// Which layers the caller may not read, so that values of them which others replace are not shown. `None`: all may be read.
+fn withheld(layers: &[v1::LayerRef]) -> Option<String> {
+    let names: Vec<String> = layers.iter().map(|layer| from(Some(layer))).collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "you may not read {} at {}: what other layers replace or remove of {} is not shown",
+            counted(layers.len(), "layer"),
+            names.join(", "),
+            if layers.len() == 1 { "it" } else { "them" }
+        )
+    })
 }
 
 fn row(origin: &v1::ValueOrigin) -> [String; 4] {

@@ -159,6 +159,13 @@ async fn put(args: PutArgs, session: &Session) -> Outcome {
     let steps =
         |path: &Option<PathBuf>| path.as_deref().map(|path| read(path, DocumentFormat::Json)).transpose();
     let (up, down) = (steps(&args.up)?, steps(&args.down)?);
+    // On the wire an empty text means that there are no steps.
+    for (option, read) in [("--up", &up), ("--down", &down)] {
+        if let Some(read) = read.as_ref().filter(|read| read.text.trim().is_empty()) {
+            let why = format!("{option}: {} is empty, and holds no steps", read.name);
+            return Err(Failure::refused(why).with("write [] for a migration without steps"));
+        }
+    }
     let request = v1::SchemaServicePutRequest {
         namespace: target.namespace.clone(),
         config: target.config.clone(),

@@ -1,18 +1,28 @@
 //! Text of others on its way to a terminal: nothing in it may move the cursor, hide what is there, or turn the order of what is read.
 //! Knows characters; nothing of what is written.
 //!
-//! Escaped are the control characters of ASCII and those from U+0080 to U+009F (of which U+009B begins a sequence as ESC [ does), DEL, and
-//! the characters that change the direction of writing.
+//! Escaped are the control characters of ASCII and those from U+0080 to U+009F (of which U+009B begins a sequence as ESC [ does), DEL,
+//! the characters that change the direction of writing, and all that cannot be seen: format characters, private and unassigned ones, line and
+//! paragraph separators, and what Unicode lets a font leave out.
 
 use std::borrow::Cow;
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+/// Characters that cannot be seen. Of those that choose between variants U+FE0E and U+FE0F stay, which emoji have.
+static INVISIBLE: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"[[\p{C}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]--[\x{FE0E}\x{FE0F}]]")
+        .expect("the classes are known")
+});
 
 /// What a line may have, as `printable` leaves it.
-fn is_harmless(character: char) -> bool {
-    character == '\t' || !(character.is_control() || turns_direction(character))
-}
-
-fn turns_direction(character: char) -> bool {
-    matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+pub fn is_harmless(character: char) -> bool {
+    match character {
+        '\t' | ' '..='~' => true,
+        '\0'..='\u{9f}' => false,
+        character => !INVISIBLE.is_match(character.encode_utf8(&mut [0; 4])),
+    }
 }
 
 /// Within a line: line ends are escaped, too.
@@ -27,7 +37,9 @@ pub fn printable_lines(text: &str) -> Cow<'_, str> {
 
 /// JSON that means the same, with escapes as JSON has them.
 pub fn printable_json(text: &str) -> Cow<'_, str> {
-    let escape = |character| format!("\\u{:04x}", u32::from(character));
+    let escape = |character: char| {
+        character.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")).collect()
+    };
     escaped(text, |character| character == '\n' || is_harmless(character), escape)
 }
 
@@ -90,14 +102,23 @@ mod tests {
         assert_eq!(printable("two\nlines"), "two\\nlines");
         assert_eq!(printable("\u{9b}2J\u{7f}"), "\\u{9b}2J\\u{7f}");
         assert_eq!(printable("a\u{202e}b\u{2066}c\u{200f}"), "a\\u{202e}b\\u{2066}c\\u{200f}");
+        assert_eq!(printable("a\u{200b}b\u{feff}c\u{e0041}d"), "a\\u{200b}b\\u{feff}c\\u{e0041}d");
+        assert_eq!(
+            printable("\u{ad}\u{2028}\u{3164}\u{e000}\u{378}"),
+            "\\u{ad}\\u{2028}\\u{3164}\\u{e000}\\u{378}"
+        );
+        assert_eq!(
+            printable("e\u{301} \u{2764}\u{fe0f} \u{4e2d} \u{1f600}"),
+            "e\u{301} \u{2764}\u{fe0f} \u{4e2d} \u{1f600}"
+        );
         assert_eq!(printable_lines("a\r\n\u{85}b\n"), "a\\r\n\\u{85}b\n");
     }
 
     #[test]
     fn json_means_the_same() {
-        let value = serde_json::json!({"\u{9b}2J": "\u{7f}\u{202e}ü", "b": "c"});
+        let value = serde_json::json!({"\u{9b}2J": "\u{7f}\u{202e}ü", "b": "\u{e0041}"});
         let text = printable_json(&value.to_string()).into_owned();
-        assert_eq!(text, r#"{"b":"c","\u009b2J":"\u007f\u202eü"}"#);
+        assert_eq!(text, r#"{"b":"\udb40\udc41","\u009b2J":"\u007f\u202eü"}"#);
         assert_eq!(serde_json::from_str::<serde_json::Value>(&text).expect("JSON"), value);
     }
 
@@ -114,7 +135,7 @@ mod tests {
     proptest! {
         #[test]
         fn nothing_that_a_terminal_would_obey_is_left(text in any::<String>(), pieces in prop::collection::vec(
-            prop::sample::select(vec!["\u{1b}[", "31m", "\u{9b}", "m", "\u{7f}", "x", "\u{202e}", "\n"]), 0..12)) {
+            prop::sample::select(vec!["\u{1b}[", "31m", "\u{9b}", "m", "\u{7f}", "x", "\u{202e}", "\u{200b}", "\u{e0041}", "\n"]), 0..12)) {
             let text = text + &pieces.concat();
             let plain = anstream::adapter::strip_str(&printable_styled(&text)).to_string();
             for safe in [printable(&text), printable_lines(&text).into_owned(), printable_json(&text).into_owned(), plain] {

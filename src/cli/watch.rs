@@ -2,7 +2,7 @@
 
 mod delivery;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use tonic::Code;
 use super::Session;
 use super::args::{DocumentFormat, Target, ViewName};
 use super::exit::{Exit, Failure, Outcome};
+use super::lacking::note_lack_of_read;
 use super::layers::change_lines;
 use super::masks::Masks;
 use super::output::{HEADING, Output, PLACE};
@@ -41,15 +42,15 @@ With --exec, the command runs for the first document and for each change, one ru
 is delivered after it, and only the latest. It finds the document on its standard input, and in its environment \
 CONFWATCH_NAMESPACE, CONFWATCH_CONFIG, CONFWATCH_SCOPE, CONFWATCH_VERSION, CONFWATCH_REVISION, CONFWATCH_DIGEST, and \
 CONFWATCH_FILE with --file. What is printed has every secret masked, unless --reveal is given; the file and the command get \
-the document as it is. A target without a document delivers nothing: the file stays as it was. A file that cannot be written is tried \
-again, a command that fails is not.
+the document as it is. A target without a document, as after its config was deleted, delivers nothing: the file keeps its content, and \
+standard error says so. A file that cannot be written is tried again, a command that fails is not.
 
 The file is replaced as a whole, and keeps its owner and its mode. A new file with secrets has mode 0600, and so has an existing one that \
 everybody could read. A link stays, and the file that it names is written. Where a file cannot be replaced, as one that is mounted into \
 a container, it is written in place.
 
-If no server answers within --timeout at the start, watch ends with exit code 6, unless --cache is given; later it \
-reconnects for as long as it takes.
+If no server answers within --timeout at the start, watch ends with exit code 6, and if the server denies the watch for so long with 7; \
+unless --cache is given. Later it reconnects for as long as it takes.
 
 Examples:
   confwatch watch payments/checkout -s /production
@@ -159,6 +160,9 @@ async fn follow(args: WatchArgs, session: &Session) -> Outcome {
         let Ok(Some(event)) = event else { return Err(ending(&watcher)) };
         let (revision, changed) = match event {
             Event::Snapshot { revision, changed, reset } => {
+                if !has_begun {
+                    note_empty(&args.targets, &changed, session).await;
+                }
                 if reset {
                     session.output.warning("the server has another history than before");
                 }
@@ -171,11 +175,18 @@ async fn follow(args: WatchArgs, session: &Session) -> Outcome {
                 (0, changed)
             }
             Event::Progress { .. } => continue,
-            // Nothing was ever shown: most likely the command is wrong.
+            // Nothing was ever shown: most likely the command is wrong. A denial may be a policy that somebody is about to correct.
             Event::StateChanged(WatchState::Error)
                 if !has_begun && watcher.error().is_some_and(|error| is_refusal(&error)) =>
             {
-                return Err(ending(&watcher));
+                match watcher.error().filter(|error| error.code() == Code::PermissionDenied) {
+                    None => return Err(ending(&watcher)),
+                    Some(error) => session.output.warning(&format!(
+                        "the server refuses the watch, trying on until --timeout is over: {}",
+                        error.message()
+                    )),
+                }
+                continue;
             }
             Event::StateChanged(state) => {
                 tell_state(state, was_lost, &watcher, &session.output);
@@ -192,7 +203,7 @@ async fn follow(args: WatchArgs, session: &Session) -> Outcome {
             session.output.item(&TargetStateView::new(revision, &printed), |output| {
                 screen.show(revision, &printed, output)
             })?;
-            runs.add(revision, state);
+            runs.add(revision, state, &session.output);
             left -= 1;
         }
         runs.start_next();
@@ -205,6 +216,17 @@ async fn follow(args: WatchArgs, session: &Session) -> Outcome {
     // The next watch may find no server and need what is in the cache.
     watcher.close().await;
     Ok(if runs.failed { Exit::Failed } else { Exit::Done })
+}
+
+/// Says which namespaces, watched by `*`, have nothing to show, and why, if that is so.
+async fn note_empty(targets: &[Target], states: &[v1::TargetState], session: &Session) {
+    let shown: BTreeSet<String> = states.iter().map(|state| key(state).0).collect();
+    let namespaces: BTreeSet<&String> =
+        targets.iter().filter(|target| target.config == "*").map(|target| &target.namespace).collect();
+    for namespace in namespaces.into_iter().filter(|namespace| !shown.contains(*namespace)) {
+        session.output.note(&format!("there is nothing to show in {namespace} yet; waiting for changes"));
+        note_lack_of_read(namespace, session).await;
+    }
 }
 
 fn watch_target(args: &WatchArgs, target: &Target) -> Result<v1::WatchTarget, Failure> {
@@ -359,7 +381,7 @@ impl Runs {
         Runs { delivery, pending, running, failed: false, retries: true, rest: REST_MIN }
     }
 
-    fn add(&mut self, revision: u64, state: v1::TargetState) {
+    fn add(&mut self, revision: u64, state: v1::TargetState, output: &Output) {
         if self.delivery.is_nothing() {
             return;
         }
@@ -367,7 +389,10 @@ impl Runs {
         match state.document {
             Some(document) => self.pending.insert(key, Update { revision, document }),
             // It is gone: what waits to be delivered is no longer so.
-            None => self.pending.remove(&key),
+            None => {
+                output.warning(&self.delivery.of_absent(&key));
+                self.pending.remove(&key)
+            }
         };
     }
 

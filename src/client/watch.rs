@@ -39,7 +39,8 @@ pub struct WatchOptions {
     pub cache: Option<PathBuf>,
     /// How long to be `Stale` before the state becomes `Error`.
     pub error_after: Duration,
-    /// How long to wait before asking a server again that refused the watch: so long at least, twice as long at most.
+    /// How long to wait before asking a server again that refused the watch: a second after the first refusal, then twice as long after each, up
+    /// to this pause; each pause is multiplied by a random factor between one and two.
     pub refused_pause: Duration,
 }
 

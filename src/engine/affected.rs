@@ -12,6 +12,9 @@ use super::sight::Secrets;
 use super::state::{ConfigState, LayerEntry};
 use super::watch::Hub;
 
+/// Steps to see whether a document depends on one layer.
+const STEPS_PER_LAYER: u64 = 2;
+
 /// A target whose effective document would change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Affected {
@@ -34,7 +37,7 @@ pub(super) fn affected(
 ) -> Vec<Affected> {
     let id = &after.id;
     if !permissions.read_all(id) {
-        return reached(before, after, hub, permissions);
+        return reached(before, after, hub, permissions, effort);
     }
     let document = |config: Option<&ConfigState>, scope: &Scope, view| {
         // By their fingerprints, or by nothing where the caller has proposed a secret.
@@ -74,6 +77,7 @@ fn reached(
     after: &ConfigState,
     hub: &Hub,
     permissions: Permissions<'_>,
+    effort: &Effort<'_>,
 ) -> Vec<Affected> {
     let id = &after.id;
     let was = || before.into_iter().flat_map(ConfigState::layers);
@@ -85,13 +89,22 @@ fn reached(
     let changed = gone.chain(after.layers().iter().filter(|entry| differs(entry, before)));
     let changed: Vec<&LayerKey> = changed.map(|entry| &entry.key).collect();
     let is_reached = |scope: &Scope, view: View| {
+        effort.spend(STEPS_PER_LAYER.saturating_mul(changed.len() as u64));
         permissions.read(id, scope) && changed.iter().any(|key| view.depends_on(scope, key))
     };
     let mut scopes: BTreeMap<Scope, usize> = BTreeMap::new();
-    for entry in was().chain(after.layers()).filter(|entry| is_reached(&entry.key.scope, View::Effective)) {
-        scopes.entry(entry.key.scope.clone()).or_default();
+    for entry in was().chain(after.layers()) {
+        if effort.is_over() {
+            break;
+        }
+        if !scopes.contains_key(&entry.key.scope) && is_reached(&entry.key.scope, View::Effective) {
+            scopes.insert(entry.key.scope.clone(), 0);
+        }
     }
     for (scope, view, watchers) in hub.watched(id) {
+        if effort.is_over() {
+            break;
+        }
         if is_reached(&scope, view) {
             *scopes.entry(scope).or_default() += watchers;
         }

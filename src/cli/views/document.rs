@@ -74,6 +74,8 @@ pub struct DiffView {
 pub struct ExplainView {
     pub document: Option<DocumentView>,
     pub values: Vec<ValueOriginView>,
+    /// Layers that the caller may not read.
+    pub withheld: Vec<LayerRefView>,
     pub store_revision: u64,
 }
 
@@ -191,6 +193,7 @@ impl From<&v1::ExplainResponse> for ExplainView {
         ExplainView {
             document: explained.document.as_ref().map(Into::into),
             values: list(&explained.values),
+            withheld: list(&explained.withheld),
             store_revision: explained.store_revision,
         }
     }

@@ -44,6 +44,15 @@ impl Delivery {
         self.exec.is_none() && self.file.is_none()
     }
 
+    /// What to say of a target (namespace, config, scope) that has no document, so that nothing is delivered.
+    pub fn of_absent(&self, (namespace, config, scope): &(String, String, String)) -> String {
+        let stays = match &self.file {
+            Some(path) => format!("{} stays as it is", path.display()),
+            None => "the command is not run".to_owned(),
+        };
+        format!("{namespace}/{config} {scope} has no document: nothing is delivered, and {stays}")
+    }
+
     /// Writes the file, then runs the command.
     pub async fn run(&self, update: &Update) -> Result<(), Undelivered> {
         if let (false, Some(why)) = (self.delivers_masked, masked(&update.document)) {

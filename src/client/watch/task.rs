@@ -1,6 +1,7 @@
 //! The task of a watcher: stream after stream, what they bring, and the state. Knows nothing of the application.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tonic::Code;
@@ -11,6 +12,9 @@ use super::session::{self, End};
 use super::{Shared, View, WatchOptions, WatchState, cache};
 use crate::client::{Api, ClientError};
 use crate::proto::v1::{WatchRequest, WatchResponse};
+
+/// How long to wait after the first refusal of a watch.
+const REFUSED_PAUSE_FIRST: Duration = Duration::from_secs(1);
 
 /// Runs until it is told to stop, or the server finds the request malformed before it ever answered it.
 pub(super) async fn run(api: Api, options: WatchOptions, shared: Arc<Shared>, stop: CancellationToken) {
@@ -43,10 +47,12 @@ async fn follow(api: Api, options: &WatchOptions, shared: &Shared, cache: Option
     let silence = options.progress_interval.saturating_mul(3);
     let mut backoff = Backoff::default();
     let mut is_answered = false;
+    let mut refusals = 0;
     loop {
         let request = request(options, shared);
         let end = session::run(api.clone(), request, silence, |message| {
             backoff.reset();
+            refusals = 0;
             is_answered = true;
             receive(shared, cache, message)
         });
@@ -67,7 +73,8 @@ async fn follow(api: Api, options: &WatchOptions, shared: &Shared, cache: Option
         };
         let pause = match is_refused(&error) {
             true => {
-                let pause = options.refused_pause.mul_f64(1.0 + fastrand::f64());
+                let pause = refused_pause(refusals, options.refused_pause).mul_f64(1.0 + fastrand::f64());
+                refusals += 1;
                 tracing::error!(%error, ?pause, "the server refuses the watch");
                 shared.lock().error = Some(error);
                 shared.set_state(WatchState::Error, |_| true);
@@ -83,6 +90,11 @@ async fn follow(api: Api, options: &WatchOptions, shared: &Shared, cache: Option
         };
         tokio::time::sleep(pause).await;
     }
+}
+
+/// The pause after so many refusals in a row. A policy that is wrong is often corrected within seconds.
+fn refused_pause(refusals: u32, longest: Duration) -> Duration {
+    REFUSED_PAUSE_FIRST.saturating_mul(1 << refusals.min(16)).min(longest)
 }
 
 /// Turns `Stale` into `Error` when it lasts.
@@ -139,4 +151,18 @@ fn is_malformed(error: &ClientError) -> bool {
 fn is_refused(error: &ClientError) -> bool {
     error.is_from_server()
         && matches!(error.code(), Code::InvalidArgument | Code::PermissionDenied | Code::Unimplemented)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_after_refusals_double_up_to_the_longest() {
+        let longest = Duration::from_secs(10);
+        let pauses: Vec<_> = (0..6).map(|refusals| refused_pause(refusals, longest).as_secs()).collect();
+        assert_eq!(pauses, [1, 2, 4, 8, 10, 10]);
+        assert_eq!(refused_pause(u32::MAX, longest), longest);
+        assert_eq!(refused_pause(0, Duration::from_millis(20)), Duration::from_millis(20));
+    }
 }
