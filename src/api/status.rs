@@ -369,14 +369,14 @@ pub fn too_late() -> Status {
 /// The client has sent the head of a call, and its message did not come.
 pub fn request_too_slow(patience: Duration) -> Status {
     Told::new(Code::DeadlineExceeded, "REQUEST_TOO_SLOW")
-        .status(format!("the request has not come whole within {patience:?}"))
+        .status(format!("the request did not arrive completely within {patience:?}"))
 }
 
 /// There are as many requests that have not come whole, or as much of them, as there may be.
 pub fn too_many_unfinished() -> Status {
     Told::new(Code::ResourceExhausted, "TOO_MANY_UNFINISHED_REQUESTS")
         .retry_after(Duration::from_secs(1))
-        .status("too many requests have not come whole yet".into())
+        .status("there are too many incomplete requests".into())
 }
 
 /// The client, its address or all clients together hold as much of unread responses as they may.

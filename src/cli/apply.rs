@@ -27,11 +27,11 @@ use overwritten::changes_since_last_apply;
 #[derive(Args, Debug)]
 #[command(after_help = "\
 The directory holds one directory for each config: CONFIG/global.yaml is the layer of /, CONFIG/production.yaml that of \
-/production, CONFIG/production/checkout.yaml that of /production/checkout. The extension (json, yaml, yml, toml) says \
-the format. `confwatch export` writes this form. Overrides have no place in it and are never touched.
+/production, CONFIG/production/checkout.yaml that of /production/checkout. The extension (json, yaml, yml, toml) is \
+the format. `confwatch export` writes this form. Overrides have no place in it and are not changed.
 
 Beside the layers lies what governs them: CONFIG/_schema.json, CONFIG/_rules.yaml and CONFIG/_settings.yaml for a config, \
-_rules.yaml and _settings.yaml for all of the namespace. Links that lead out of the directory are refused. All of it becomes one commit, and with --prune what is not there goes.
+_rules.yaml and _settings.yaml for all of the namespace. Links that lead out of the directory are refused. All of it is one commit; --prune deletes layers without a file.
 
 What was changed by other means since the last apply, and would be overwritten, is named with its author and asked for; without a terminal it \
 is refused (exit code 5) unless --yes is given. New configs and scopes are listed.

@@ -46,7 +46,7 @@ pub struct PointArgs {
     /// As of this revision of the store
     #[arg(long, value_name = "N")]
     revision: Option<u64>,
-    /// As of this moment: RFC 3339, or a time ago such as 15m or 2h
+    /// As of this time: RFC 3339, or a time ago such as 15m or 2h
     #[arg(long, value_name = "TIME", value_parser = Moment::parse)]
     time: Option<Moment>,
 }
@@ -63,16 +63,16 @@ pub enum Point {
 /// What every write may carry.
 #[derive(Args, Clone, Debug)]
 pub struct WriteArgs {
-    /// Why, for the history
+    /// Give a reason for the history
     #[arg(short = 'm', long, default_value = "", hide_default_value = true)]
     reason: String,
-    /// Makes the write safe to repeat: the same id within 24 hours answers with the first outcome
+    /// Make the write idempotent: a repetition with the same id within 24 hours returns the first outcome
     #[arg(long, value_name = "ID", default_value = "", hide_default_value = true)]
     request_id: String,
-    /// Say what would happen, and change nothing
+    /// Print the outcome without writing anything
     #[arg(long)]
     pub dry_run: bool,
-    /// A fact for the history, such as ticket=OPS-7; may be repeated
+    /// Add an annotation to the history, such as ticket=OPS-7; may be repeated
     #[arg(long = "annotation", value_name = "KEY=VALUE", value_parser = parse_annotation)]
     annotations: Vec<(String, String)>,
 }

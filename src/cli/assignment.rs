@@ -23,7 +23,7 @@ pub fn parse(text: &str) -> Result<Assignment, String> {
         Some(path) => (path, true),
         None => (path, false),
     };
-    let path = path_of(path, text)?;
+    let path = path_of(path)?;
     if is_beyond_integers(value.trim()) {
         return Err(format!(
             "the value of {path} is beyond the integers of 64 bits, which numbers can have: --string {path}={value} is the text"
@@ -54,7 +54,7 @@ fn is_beyond_integers(value: &str) -> bool {
 /// `path=value`, with the value as text, whatever it looks like.
 pub fn parse_string(text: &str) -> Result<Assignment, String> {
     let (path, value) = split(text)?;
-    Ok(Assignment { path: path_of(path, text)?, json: Value::from(value).to_string() })
+    Ok(Assignment { path: path_of(path)?, json: Value::from(value).to_string() })
 }
 
 /// At the first `=` that is not escaped.
@@ -67,13 +67,14 @@ fn split(text: &str) -> Result<(&str, &str), String> {
             _ => is_escaped = false,
         }
     }
-    Err(format!("{text:?} is not PATH=VALUE, such as content.max=30"))
+    // Without its text, which may be a secret that was to be a value.
+    Err("an argument has no =: expected PATH=VALUE, such as content.max=30".to_owned())
 }
 
 /// The path without the escapes that are of the assignment; those of a dot and of a backslash are of the path.
-fn path_of(path: &str, text: &str) -> Result<String, String> {
+fn path_of(path: &str) -> Result<String, String> {
     if path.is_empty() {
-        return Err(format!("{text:?} has no path before the ="));
+        return Err("an argument has no path before the =: expected PATH=VALUE".to_owned());
     }
     let mut plain = String::with_capacity(path.len());
     let mut characters = path.chars().peekable();
@@ -182,6 +183,12 @@ mod tests {
             }
         }
         check("version:=1.10", "version", "1.10");
+        for text in ["big=18446744073709551616", "big:=-9223372036854775809"] {
+            let why = parse(text).expect_err(text);
+            assert!(why.contains("beyond the integers of 64 bits") && why.contains("--string big="), "{why}");
+        }
+        check("big=18446744073709551615", "big", "18446744073709551615");
+        check("big=-9223372036854775808", "big", "-9223372036854775808");
         let text = |text: &str| parse_string(text).expect("an assignment").json;
         assert_eq!(text("version=1.10"), r#""1.10""#);
         assert_eq!(text("a=true"), r#""true""#);

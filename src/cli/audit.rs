@@ -27,7 +27,7 @@ use crate::proto::v1::audit_service_stream_response::Event;
 /// The largest page there is.
 const PAGE_SIZE_MAX: usize = 1000;
 
-/// Who did what, who was denied, and to whom secrets were shown
+/// Show and verify the audit trail: changes, denied calls, and reveals of secrets
 #[derive(Args, Debug)]
 pub struct AuditArgs {
     #[command(subcommand)]
@@ -36,7 +36,7 @@ pub struct AuditArgs {
 
 #[derive(Subcommand, Debug)]
 enum AuditCommand {
-    /// What happened, newest first: changes, and what left none
+    /// List entries, newest first
     #[command(after_help = "\
 A count above 1 sums up what happened again within a minute.
 
@@ -46,16 +46,16 @@ Examples:
   confwatch audit list --kind denied,refused --by 'token:ci-*' -n 0
   confwatch audit list --kind revealed -o json | jq '.entries[] | .actor'")]
     List(ListArgs),
-    /// What happens, one line each; ends on Ctrl-C
+    /// Follow entries, one line each; ends on Ctrl-C
     #[command(after_help = "\
-Every entry comes once, also when the connection is lost in between.
+Each entry is printed once, also after a lost connection.
 
 Examples:
   confwatch audit follow
   confwatch audit follow --kind denied,refused
   confwatch audit follow payments --since 1h -o json")]
     Follow(FollowArgs),
-    /// Prove that no commit and no record was changed since it was written; exit code 1 and the first broken link if one was
+    /// Verify that no commit and no record was altered; exit code 1 and the first broken link otherwise
     #[command(after_help = "\
 That newest entries were cut off, or everything was written anew, shows in the two hashes alone: keep them elsewhere, and compare.
 
@@ -73,7 +73,7 @@ struct ListArgs {
     /// Not later than this: RFC 3339, or a time ago such as 15m or 2h
     #[arg(long, value_name = "TIME", value_parser = Moment::parse)]
     until: Option<Moment>,
-    /// At most so many entries; 0: all
+    /// Print at most so many entries; 0: all
     #[arg(short = 'n', long, default_value_t = 50)]
     limit: usize,
 }
@@ -82,7 +82,7 @@ struct ListArgs {
 struct FollowArgs {
     #[command(flatten)]
     filter: FilterArgs,
-    /// End after so many entries
+    /// Exit after so many entries
     #[arg(long, value_name = "N")]
     count: Option<u64>,
 }
@@ -90,25 +90,25 @@ struct FollowArgs {
 /// Which entries. Texts match as a whole, or with * at their end what begins so.
 #[derive(Args, Debug)]
 struct FilterArgs {
-    /// Only what happened to this namespace, or to this config
+    /// Show only entries of this namespace or config
     #[arg(value_name = "NAMESPACE[/CONFIG]", default_value = "", hide_default_value = true)]
     target: String,
-    /// Only these kinds of entries
+    /// Show only these kinds of entries
     #[arg(long = "kind", value_name = "KIND", value_delimiter = ',')]
     kinds: Vec<KindName>,
-    /// Only what this actor did, such as user:alice
+    /// Show only entries of this actor, such as user:alice
     #[arg(long = "by", value_name = "ACTOR", default_value = "", hide_default_value = true)]
     by: String,
-    /// Only what was done with this credential, such as token:8k2m4n6p8q0r
+    /// Show only entries with this credential, such as token:8k2m4n6p8q0r
     #[arg(long, value_name = "CREDENTIAL", default_value = "", hide_default_value = true)]
     credential: String,
-    /// Only what came from this address
+    /// Show only entries from this address
     #[arg(long, value_name = "ADDRESS", default_value = "", hide_default_value = true)]
     address: String,
-    /// Only what took this right, such as write
+    /// Show only entries with this verb, such as write
     #[arg(long, value_name = "VERB", default_value = "", hide_default_value = true)]
     verb: String,
-    /// Only what ended so, such as CREDENTIAL_EXPIRED
+    /// Show only entries with this outcome, such as CREDENTIAL_EXPIRED
     #[arg(long, value_name = "OUTCOME", default_value = "", hide_default_value = true)]
     outcome: String,
     /// Not earlier than this: RFC 3339, or a time ago such as 15m or 2h

@@ -8,7 +8,7 @@ use super::output::printable;
 use super::views::CanIView;
 use crate::proto::v1;
 
-/// Ask whether somebody may do something, and why
+/// Check whether a subject has a permission, and why
 #[derive(Args, Debug)]
 #[command(after_help = "\
 The exit code is 0 if they may, and 7 if they may not.

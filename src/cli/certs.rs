@@ -22,7 +22,7 @@ const CLIENT_NAME: &str = "confwatch-dev-client";
 const DAY_SECONDS: i64 = 24 * 3600;
 const VALID_SECONDS: i64 = 365 * DAY_SECONDS;
 
-/// Certificates for trying TLS out
+/// Create certificates to try TLS
 #[derive(Args, Debug)]
 pub struct CertsArgs {
     #[command(subcommand)]
@@ -31,7 +31,7 @@ pub struct CertsArgs {
 
 #[derive(Subcommand, Debug)]
 enum CertsCommand {
-    /// Make a CA, a server certificate and a client certificate that work together on this machine
+    /// Create a CA, a server certificate and a client certificate for use on this machine
     #[command(after_help = "\
 The server certificate is for localhost, 127.0.0.1 and ::1, and for the names of --name. All are good for a year. The key of the CA \
 is not kept, so that nobody can make more certificates that are trusted: for other names, make all of them anew.

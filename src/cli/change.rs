@@ -21,11 +21,11 @@ use crate::proto::v1::{self, change::Action};
 /// What to do with the layer: exactly one way of saying it.
 #[derive(Args, Clone, Debug)]
 pub struct ChangeArgs {
-    /// Values to set: PATH=VALUE, where VALUE is JSON or else a string, or PATH:=JSON; a single - reads the whole layer
-    /// from standard input
+    /// Values to set: PATH=VALUE, where VALUE is JSON or else a string, or PATH:=JSON; a single - replaces the layer by
+    /// standard input
     #[arg(value_name = "PATH=VALUE", conflicts_with_all = ["file", "merge_patch", "json_patch", "unset"])]
     assignments: Vec<String>,
-    /// A value to set that is text, whatever it looks like: --string version=1.10; may be repeated
+    /// Set a string value, also if it looks like a number: --string version=1.10; may be repeated
     #[arg(long = "string", value_name = "PATH=TEXT", conflicts_with_all = ["file", "merge_patch", "json_patch", "unset"])]
     strings: Vec<String>,
     /// Replace the layer by this document; - is standard input
@@ -40,16 +40,16 @@ pub struct ChangeArgs {
     /// Remove this member from the layer, so that it inherits again; may be repeated
     #[arg(long, value_name = "PATH")]
     unset: Vec<String>,
-    /// How the file or standard input is written; without it, by the extension, else JSON
+    /// Read the file or standard input in this format [default: by the extension, else JSON]
     #[arg(long, value_enum)]
     format: Option<DocumentFormat>,
     /// Change the override of the scope: it wins over every base layer
     #[arg(long = "override")]
     overrides: bool,
-    /// With --override: it ends so long after the commit, such as 30m
+    /// End the override so long after the commit, such as 30m
     #[arg(long, value_parser = duration, requires = "overrides")]
     ttl: Option<Duration>,
-    /// Only if this is the version of the layer's last change; 0: only if there is none
+    /// Write only if the last change of the layer has this version; 0: only if the layer does not exist
     #[arg(long, value_name = "N")]
     expected_version: Option<u64>,
 }

@@ -24,23 +24,23 @@ pub(super) const DENIED_RETRY_AFTER: Duration = Duration::from_secs(10);
 /// Follow the commits, one line each; ends on Ctrl-C
 #[derive(Args, Debug)]
 #[command(after_help = "\
-Every commit comes once and in order, also when the connection is lost in between.
+Each commit is printed once and in order, also after a lost connection.
 
 Examples:
   confwatch changes
   confwatch changes payments --from 1 --content
   confwatch changes payments/checkout -o json | jq -r .actor")]
 pub struct ChangesArgs {
-    /// Only what touches this namespace, or this config
+    /// Show only commits to this namespace or config
     #[arg(value_name = "NAMESPACE[/CONFIG]", default_value = "", hide_default_value = true)]
     filter: String,
-    /// The first revision; without it, what is committed from now on
+    /// Begin with this revision [default: new commits only]
     #[arg(long, value_name = "REVISION", default_value_t = 0, hide_default_value = true)]
     from: u64,
     /// Show the content of the layers that changed
     #[arg(long)]
     content: bool,
-    /// End after so many commits
+    /// Exit after so many commits
     #[arg(long, value_name = "N")]
     count: Option<u64>,
 }

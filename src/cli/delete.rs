@@ -12,10 +12,10 @@ use super::output::{PLACE, REMOVED};
 use super::views::DeleteView;
 use crate::proto::v1;
 
-/// Delete one layer, or with no scope the whole config; its history stays
+/// Delete one layer, or without a scope all layers of a config; history is kept
 #[derive(Args, Debug)]
 #[command(after_help = "\
-A whole config goes only after you were asked, or with --yes. What was deleted can be brought back by `confwatch rollback`.
+A config is deleted only after a question, or with --yes. `confwatch rollback` restores a deleted config.
 
 Examples:
   confwatch delete payments/checkout -s /staging --reason 'staging is gone'

@@ -11,7 +11,7 @@ use super::output::colored_diff;
 use super::views::DiffView;
 use crate::proto::v1;
 
-/// Show what differs between two versions of a document, or between two documents
+/// Show the differences between two versions of a document, or between two documents
 #[derive(Args, Debug)]
 #[command(after_help = "\
 --from and --to take a version, a tag, or tag:NAME, revision:N, time:15m. Without them the version before the current one \
@@ -35,7 +35,7 @@ pub struct DiffArgs {
     /// The older side
     #[arg(long, value_name = "POINT")]
     from: Option<Point>,
-    /// The newer side; without it, what is now
+    /// The newer side [default: now]
     #[arg(long, value_name = "POINT")]
     to: Option<Point>,
     /// What to compare

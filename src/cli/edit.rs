@@ -35,7 +35,7 @@ Examples:
 pub struct EditArgs {
     #[command(flatten)]
     target: TargetArgs,
-    /// How to write the layer [default: as it was last written, YAML if it never was written as a whole]
+    /// Write the layer in this format [default: the format of its last replacement, else YAML]
     #[arg(long, value_enum)]
     format: Option<DocumentFormat>,
     #[command(flatten)]

@@ -10,7 +10,7 @@ use super::output::{counted, printable};
 use super::views::ExplainView;
 use crate::proto::v1;
 
-/// Show which layer each value of a document comes from, and what it shadows
+/// Show the layer that sets each value of a document, and the values that it shadows
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:

@@ -49,7 +49,7 @@ pub struct ExportArgs {
     /// Write the files below this directory, which must be new or empty; without it they are printed
     #[arg(short, long, value_name = "DIR")]
     directory: Option<PathBuf>,
-    /// How to write the documents [default: each as it was last written, YAML if it never was written as a whole]
+    /// Write the documents in this format [default: the format of the last replacement of each, else YAML]
     #[arg(long, value_enum)]
     format: Option<DocumentFormat>,
     /// Write into a directory that has content: layers that differ are replaced or deleted; other files, and files of equal content, stay

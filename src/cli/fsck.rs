@@ -22,7 +22,7 @@ Examples:
   confwatch fsck --data-dir /var/lib/confwatch
   confwatch fsck --data-dir ./confwatch-data -o json")]
 pub struct FsckArgs {
-    /// Where the data are
+    /// Verify this data directory
     #[arg(long, env = "CONFWATCH_DATA_DIR", value_name = "DIR", default_value = "./confwatch-data")]
     data_dir: PathBuf,
 }

@@ -14,7 +14,7 @@ use crate::proto::v1;
 /// The largest page there is.
 const PAGE_SIZE_MAX: u32 = 1000;
 
-/// Show the versions of a config, newest first: when, who, what and why
+/// List the versions of a config, newest first: time, author, changes and reason
 #[derive(Args, Debug)]
 #[command(after_help = "\
 CHANGES names the scopes whose layers changed; - before a scope says that its layer was deleted.
@@ -26,13 +26,13 @@ Examples:
 pub struct HistoryArgs {
     #[command(flatten)]
     target: TargetArgs,
-    /// At most so many versions; 0: all
+    /// Print at most so many versions; 0: all
     #[arg(short = 'n', long, default_value_t = 20)]
     limit: usize,
     /// Show the content of the layers that changed, and the annotations
     #[arg(long)]
     content: bool,
-    /// Show by what credential and from which address, too
+    /// Show the credential and the address of the author, too
     #[arg(long, conflicts_with = "content")]
     wide: bool,
 }

@@ -15,7 +15,7 @@ use crate::proto::v1;
 /// The entries of `MigratedLayer.diff` beyond which there may be more.
 const DIFF_ENTRIES_MAX: usize = 100;
 
-/// Bring the layers of a config from one version of its schema to another
+/// Migrate the layers of a config to another version of its schema
 #[derive(Args, Debug)]
 pub struct MigrateArgs {
     #[command(subcommand)]
@@ -24,7 +24,7 @@ pub struct MigrateArgs {
 
 #[derive(Subcommand, Debug)]
 enum MigrateCommand {
-    /// Show what a migration would do to each layer, and whether there is a way
+    /// Show the effect of a migration on each layer, and whether the migration is possible
     #[command(after_help = "\
 Examples:
   confwatch migrate plan payments/checkout

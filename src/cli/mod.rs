@@ -62,7 +62,7 @@ use crate::client::{Client, ConnectOptions};
 use exit::{EXIT_CODES, Exit, Failure, Outcome};
 use output::{Color, Output, OutputFormat};
 
-/// Layered, versioned configuration, pushed to whoever watches it
+/// Store layered, versioned configuration, and push it to its watchers
 #[derive(Parser, Debug)]
 #[command(name = "confwatch", version, max_term_width = 120, after_help = EXIT_CODES)]
 struct Cli {
@@ -75,7 +75,7 @@ struct Cli {
 #[derive(clap::Args, Debug)]
 #[command(next_help_heading = "Options of every command")]
 struct GlobalArgs {
-    /// The server to talk to: host:port, or https://host:port with TLS
+    /// Connect to this server: host:port, or https://host:port with TLS
     #[arg(
         long,
         global = true,
@@ -97,10 +97,10 @@ struct GlobalArgs {
     /// Show secrets in clear text where you may see them, which is recorded; without this, every secret that is printed is masked
     #[arg(long, global = true)]
     reveal: bool,
-    /// How long to wait for an answer
+    /// Wait so long for a response
     #[arg(long, global = true, env = "CONFWATCH_TIMEOUT", value_name = "DURATION", default_value = "30s", value_parser = args::duration)]
     timeout: Duration,
-    /// When to use colours; auto is on a terminal, unless NO_COLOR is set
+    /// Use colours; auto: on a terminal, unless NO_COLOR is set
     #[arg(long, global = true, value_enum, default_value_t = Color::Auto)]
     color: Color,
 }
@@ -141,7 +141,7 @@ struct Session {
     output: Output,
     /// Who the client says it is.
     actor: String,
-    /// How long to wait for an answer.
+    /// Wait so long for a response.
     timeout: Duration,
     /// Secrets are to be printed in clear text.
     reveals: bool,

@@ -25,7 +25,7 @@ pub struct RollbackArgs {
     target: TargetArgs,
     #[command(flatten)]
     to: ToArgs,
-    /// Only if this is the current version of the config
+    /// Write only if the config has this version
     #[arg(long, value_name = "N")]
     expected_version: Option<u64>,
     #[command(flatten)]

@@ -21,7 +21,7 @@ use crate::proto::v1;
 /// The largest page there is.
 const PAGE_SIZE: u32 = 1000;
 
-/// Schemas: what the documents of configs must be like
+/// Manage the schemas of configs
 #[derive(Args, Debug)]
 pub struct SchemaArgs {
     #[command(subcommand)]
@@ -77,7 +77,7 @@ Examples:
         /// The config
         #[arg(value_name = "NAMESPACE/CONFIG")]
         target: Target,
-        /// At most so many versions; 0: all
+        /// Print at most so many versions; 0: all
         #[arg(short = 'n', long, default_value_t = 20)]
         limit: usize,
         /// Show the content, and the annotations
@@ -94,7 +94,7 @@ struct PutArgs {
     /// The schema; - is standard input
     #[arg(short = 'f', visible_short_alias = 'F', long)]
     file: PathBuf,
-    /// How the file or standard input is written; without it, by the extension, else JSON
+    /// Read the file or standard input in this format [default: by the extension, else JSON]
     #[arg(long, value_enum)]
     format: Option<DocumentFormat>,
     /// The steps that bring layers from the version before to this one, as JSON; it becomes active by `confwatch migrate up`
@@ -103,10 +103,10 @@ struct PutArgs {
     /// The steps back, as JSON
     #[arg(long, value_name = "FILE", requires = "up")]
     down: Option<PathBuf>,
-    /// Store it even if documents violate it now: that is a warning for as long as it lasts
+    /// Store the schema even if documents violate it: existing violations are warnings
     #[arg(long)]
     accept_existing: bool,
-    /// Only if this is the number of the newest version; 0: only if there is no schema
+    /// Write only if the newest version has this number; 0: only if there is no schema
     #[arg(long, value_name = "N")]
     expect: Option<u64>,
     #[command(flatten)]
@@ -131,7 +131,7 @@ struct DeleteArgs {
     /// The config
     #[arg(value_name = "NAMESPACE/CONFIG")]
     target: Target,
-    /// Only if this is the number of the newest version
+    /// Delete only if the newest version has this number
     #[arg(long, value_name = "N")]
     expect: Option<u64>,
     #[command(flatten)]

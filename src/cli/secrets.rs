@@ -7,7 +7,7 @@ use super::exit::{Exit, Failure, Outcome};
 use super::views::{DataRotationView, KeysView, MasterRotationView};
 use crate::proto::v1;
 
-/// The keys that seal secrets: look at them, and rotate them
+/// Show and rotate the keys that seal secrets
 #[derive(Args, Debug)]
 pub struct SecretsArgs {
     #[command(subcommand)]
@@ -16,13 +16,13 @@ pub struct SecretsArgs {
 
 #[derive(Subcommand, Debug)]
 enum SecretsCommand {
-    /// Show which keys there are, and whether every secret opens
+    /// List the keys, and check that every secret can be opened
     #[command(after_help = "\
 Examples:
   confwatch secrets status
   confwatch secrets status -o json | jq '.namespaces[].values_behind'")]
     Status,
-    /// Seal the secrets of a namespace by a new data key, or go on with that where it was interrupted
+    /// Seal the secrets of a namespace by a new data key, or continue an interrupted rotation
     #[command(after_help = "\
 Examples:
   confwatch secrets rotate-data payments
@@ -33,7 +33,7 @@ Examples:
     },
     /// Wrap all data keys by another master key
     ///
-    /// It is the key that stands before the old one in the file of master keys. If the old one stands first, the server makes a
+    /// The new key is the one before the old one in the file of master keys. If the old one is first, the server makes a
     /// new one and writes it there. A key in CONFWATCH_MASTER_KEY or a passphrase is changed by writing the new one in a line before
     /// the old one, starting the server with both, and then this.
     #[command(after_help = "\

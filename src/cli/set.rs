@@ -17,7 +17,7 @@ use crate::proto::v1;
 const CHANGES_MAX: usize = 20;
 const VALUE_MAX: usize = 120;
 
-/// Change one layer: single values, the whole of it, or by a patch
+/// Change one layer: set values, replace the layer, or apply a patch
 #[derive(Args, Debug)]
 #[command(after_help = "\
 VALUE is taken as JSON if it is JSON, else as a string: port=80 is a number, name=eu a string, name= the empty string, \

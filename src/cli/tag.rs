@@ -9,7 +9,7 @@ use super::list::{Listed, configs_of};
 use super::views::TagView;
 use crate::proto::v1;
 
-/// Name versions: set, delete and list tags
+/// Set, delete and list tags of versions
 #[derive(Args, Debug)]
 pub struct TagArgs {
     #[command(subcommand)]

@@ -8,16 +8,16 @@ use crate::client::TlsOptions;
 
 #[derive(Args, Debug)]
 pub struct TlsArgs {
-    /// Trust the CAs in this PEM file, and not those that the machine trusts
+    /// Trust the CAs in this PEM file instead of those of the system
     #[arg(long, global = true, env = "CONFWATCH_TLS_CA", value_name = "FILE")]
     tls_ca: Option<PathBuf>,
-    /// Show the certificate in this PEM file to the server [env: CONFWATCH_TLS_CLIENT_CERT]
+    /// Present the client certificate in this PEM file [env: CONFWATCH_TLS_CLIENT_CERT]
     #[arg(long, global = true, value_name = "FILE")]
     tls_cert: Option<PathBuf>,
     /// The private key of --tls-cert, in PEM [env: CONFWATCH_TLS_CLIENT_KEY]
     #[arg(long, global = true, value_name = "FILE")]
     tls_key: Option<PathBuf>,
-    /// The name that the certificate of the server must have, if it is not the host of --server
+    /// Require this name in the certificate of the server, instead of the host of --server
     #[arg(long, global = true, env = "CONFWATCH_TLS_SERVER_NAME", value_name = "NAME")]
     tls_server_name: Option<String>,
 }

@@ -17,7 +17,7 @@ use grant::{GrantArgs, grant};
 
 const PAGE_SIZE: u32 = 1000;
 
-/// API tokens: make, list and revoke them
+/// Create, list and revoke API tokens
 #[derive(Args, Debug)]
 pub struct TokenArgs {
     #[command(subcommand)]
@@ -26,9 +26,9 @@ pub struct TokenArgs {
 
 #[derive(Subcommand, Debug)]
 enum TokenCommand {
-    /// Make a token and show it, once
+    /// Create a token, and print it once
     #[command(after_help = "\
-What it may do is said by the config `policy` of the namespace `confwatch`: --role adds a binding for its bearer there.
+The config `policy` of the namespace `confwatch` has its permissions: --role adds a binding for its bearer.
 
 Examples:
   confwatch token create 'deploys of the shop' --subject token:shop-deploys --ttl 90d
@@ -41,11 +41,11 @@ Examples:
   confwatch token list
   confwatch token list --all -o json | jq '.tokens[] | .id'")]
     List {
-        /// List those that were revoked or have expired, too
+        /// List revoked and expired tokens, too
         #[arg(long)]
         all: bool,
     },
-    /// End a token: at once for calls, within a second for open streams
+    /// Revoke a token: at once for calls, within a second for open streams
     #[command(after_help = "\
 Examples:
   confwatch token revoke 8k2m4n6p8q0r
@@ -53,7 +53,7 @@ Examples:
     Revoke {
         /// The 12 characters after cw_
         id: String,
-        /// Why, for the history
+        /// Give a reason for the history
         #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
         reason: String,
     },
@@ -63,16 +63,16 @@ Examples:
 struct CreateArgs {
     /// What it is for
     name: String,
-    /// Who its bearer is: user:NAME or token:NAME; without it, token: and what it is for
+    /// The identity of its bearer: user:NAME or token:NAME [default: token:NAME with the name of the token]
     #[arg(long, value_name = "SUBJECT", default_value = "", hide_default_value = true)]
     subject: String,
     /// A group of its bearer; may be given more than once
     #[arg(long = "group", value_name = "NAME")]
     groups: Vec<String>,
-    /// How long it is good, such as 90d; without it, until it is revoked
+    /// Expire the token after this time, such as 90d [default: never]
     #[arg(long, value_name = "DURATION", value_parser = args::duration)]
     ttl: Option<Duration>,
-    /// Why, for the history
+    /// Give a reason for the history
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     reason: String,
     #[command(flatten)]

@@ -21,7 +21,7 @@ use crate::client::ClientError;
 use crate::model::Scope;
 use crate::proto::v1;
 
-/// Check a change, a directory or what is stored, without storing anything; exit code 4 if something is wrong
+/// Validate a change, a directory or the stored documents, without storing anything; exit code 4 on errors
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Without a change, what is stored now is checked: of a namespace, or of one config. Of a change it is also told which documents would \
@@ -49,13 +49,13 @@ pub struct ValidateArgs {
     /// With --directory: the namespace; without it, the name of the directory. With --schema: whose schemas it refers to
     #[arg(long)]
     namespace: Option<String>,
-    /// Tell only of this place (RFC 6901) and what is below it, such as /limits
+    /// Report only findings at or below this JSON pointer (RFC 6901), such as /limits
     #[arg(long, value_name = "POINTER", default_value = "", hide_default_value = true)]
     pointer: String,
     /// Check a document (a file, or - for standard input) against this JSON Schema
     #[arg(long, value_name = "FILE", conflicts_with = "scope")]
     schema: Option<PathBuf>,
-    /// Ask no server
+    /// Validate without a server
     #[arg(long)]
     offline: bool,
 }

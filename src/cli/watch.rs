@@ -35,7 +35,7 @@ const REST_MAX: Duration = Duration::from_secs(30);
 /// How much of a digest tells two documents apart for a person.
 const DIGEST_SHOWN: usize = "sha256:".len() + 12;
 
-/// Print what targets are now, and then each change as it arrives; ends on Ctrl-C
+/// Print the current documents of targets, then each change as it arrives; ends on Ctrl-C
 #[derive(Args, Debug)]
 #[command(after_help = "\
 With --exec, the command runs for the first document and for each change, one run at a time: what changes while it runs \
@@ -70,7 +70,7 @@ pub struct WatchArgs {
     /// Fill in the defaults of the schema where a document has no value
     #[arg(long, conflicts_with = "view")]
     defaults: bool,
-    /// Print the document below each update, and not what is different in it
+    /// Print the document of each update instead of its differences
     #[arg(long)]
     content: bool,
     /// How to write documents; without it, by the extension of --file, else indented JSON
@@ -85,16 +85,16 @@ pub struct WatchArgs {
     /// The permissions of --file, in octal, such as 0640; without it, those that the file has, and 0600 for secrets
     #[arg(long, value_name = "MODE", requires = "file", value_parser = parse_mode)]
     mode: Option<u32>,
-    /// Hand documents over to --file and --exec also where secrets are masked, because you may not see them
+    /// Deliver documents to --file and --exec also if their secrets are masked
     #[arg(long)]
     deliver_masked: bool,
-    /// End after so many updates, the first states included
+    /// Exit after so many updates, including the first documents
     #[arg(long, value_name = "N")]
     count: Option<u64>,
-    /// Keep the last known state in this file, and start from it when no server answers
+    /// Cache the last known documents in this file, and start from it if no server answers
     #[arg(long, value_name = "PATH")]
     cache: Option<PathBuf>,
-    /// Who this is, for operators; without it, the actor
+    /// Identify this client to operators [default: the actor]
     #[arg(long, value_name = "NAME")]
     client_id: Option<String>,
 }

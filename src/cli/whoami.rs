@@ -8,7 +8,7 @@ use super::output::printable;
 use super::views::{WhoAmIView, short_time};
 use crate::proto::v1;
 
-/// Show who the server takes you for
+/// Show the identity that the server sees for your credential
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:

@@ -201,224 +201,224 @@ pub struct ServeArgs {
     #[serde(skip)]
     pub config: Option<PathBuf>,
 
-    /// Where the data are; made if missing [default: ./confwatch-data]
+    /// Store data in this directory, which is created if it does not exist [default: ./confwatch-data]
     #[arg(long, env = "CONFWATCH_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
 
-    /// Where the server keeps the master key and the first administrator's token; made if missing [default: DATA_DIR.keys, or the
-    /// data directory where that is a file system of its own]
+    /// Store the master key and the token of the first administrator in this directory, which is created if it does not exist [default:
+    /// DATA_DIR.keys, or the data directory if it is a file system of its own]
     #[arg(long, env = "CONFWATCH_KEYS_DIR", value_name = "DIR")]
     pub keys_dir: Option<PathBuf>,
 
-    /// Where to listen; port 0 takes any that is free [default: 127.0.0.1:7420]
+    /// Listen on this address; port 0 selects a free port [default: 127.0.0.1:7420]
     #[arg(long, env = "CONFWATCH_LISTEN", value_name = "HOST:PORT")]
     pub listen: Option<String>,
 
-    /// Where to serve metrics for Prometheus, at /metrics, in plain text [default: nowhere]
+    /// Serve metrics for Prometheus on this address, at /metrics, in plain text [default: no metrics]
     #[arg(long, env = "CONFWATCH_METRICS_LISTEN", value_name = "HOST:PORT")]
     pub metrics_listen: Option<String>,
 
-    /// Serve TLS with this certificate: a PEM file, followed in it by those between it and its CA. Read again when it changes
+    /// Serve TLS with the certificate in this PEM file, which also has the intermediate certificates. Read again when it changes
     #[arg(long, env = "CONFWATCH_TLS_CERT", value_name = "FILE")]
     pub tls_cert: Option<PathBuf>,
 
-    /// The private key of --tls-cert, in PEM
+    /// Use the private key in this PEM file for --tls-cert
     #[arg(long, env = "CONFWATCH_TLS_KEY", value_name = "FILE")]
     pub tls_key: Option<PathBuf>,
 
-    /// Ask clients for a certificate of one of the CAs in this PEM file
+    /// Request client certificates issued by the CAs in this PEM file
     #[arg(long, env = "CONFWATCH_TLS_CLIENT_CA", value_name = "FILE")]
     pub tls_client_ca: Option<PathBuf>,
 
-    /// Whether clients must show a certificate of --tls-client-ca [default: required]
+    /// Require client certificates of --tls-client-ca, or accept clients without one [default: required]
     #[arg(long, env = "CONFWATCH_TLS_CLIENT_AUTH")]
     pub tls_client_auth: Option<ClientAuth>,
 
-    /// How often to look whether the files of TLS have changed [default: 5s]
+    /// Check the TLS files for changes at this interval [default: 5s]
     #[arg(long, env = "CONFWATCH_TLS_RELOAD_INTERVAL", value_name = "DURATION")]
     pub tls_reload_interval: Option<Period>,
 
-    /// Allow plain text on an address that is not a loopback one: anybody on the way can read and change it all
+    /// Allow plain text on an address that is not a loopback address: anybody on the network path can read and change all traffic
     #[arg(long, env = "CONFWATCH_INSECURE", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     pub insecure: Option<bool>,
 
-    /// Whether callers need a credential [default: off on a loopback address in plain text, else on]
+    /// Require credentials from callers [default: off on a loopback address in plain text, else on]
     #[arg(long, env = "CONFWATCH_AUTH")]
     pub auth: Option<AuthMode>,
 
-    /// Take JSON web tokens that are signed with a key of this JWKS: a file, or a URL that begins with https://
+    /// Accept JSON web tokens signed with a key of this JWKS: a file, or a URL that begins with https://
     #[arg(long, env = "CONFWATCH_JWT_KEYS", value_name = "FILE|URL")]
     pub jwt_keys: Option<String>,
 
-    /// How often to look for other keys there [default: 500ms for a file, 5m for a URL]
+    /// Reload the JWKS at this interval [default: 500ms for a file, 5m for a URL]
     #[arg(long, env = "CONFWATCH_JWT_KEYS_INTERVAL", value_name = "DURATION")]
     pub jwt_keys_interval: Option<Period>,
 
-    /// What the claim iss of JSON web tokens must be
+    /// Require this value of the claim iss of JSON web tokens
     #[arg(long, env = "CONFWATCH_JWT_ISSUER", value_name = "ISSUER")]
     pub jwt_issuer: Option<String>,
 
-    /// Of these one must be in the claim aud of JSON web tokens
+    /// Require one of these values in the claim aud of JSON web tokens
     #[arg(long, env = "CONFWATCH_JWT_AUDIENCE", value_name = "NAME,...")]
     pub jwt_audience: Option<String>,
 
-    /// The claims of JSON web tokens that name the groups of their bearer: names, or JSON pointers such as /realm_access/roles
+    /// Read the groups of the caller from these claims of JSON web tokens: names, or JSON pointers such as /realm_access/roles
     #[arg(long, env = "CONFWATCH_JWT_GROUPS_CLAIM", value_name = "CLAIM,...")]
     pub jwt_groups_claim: Option<String>,
 
-    /// What stands before the names of users and groups of JSON web tokens, with a # between: user:PREFIX#NAME, group:PREFIX#NAME
+    /// Prefix the names of users and groups of JSON web tokens, with a # as separator: user:PREFIX#NAME, group:PREFIX#NAME
     /// [default: the issuer]
     #[arg(long, env = "CONFWATCH_JWT_PREFIX", value_name = "PREFIX")]
     pub jwt_prefix: Option<String>,
 
-    /// The longest lifetime of JSON web tokens: longer ones are refused [default: 24h]
+    /// Refuse JSON web tokens with a longer lifetime [default: 24h]
     #[arg(long, env = "CONFWATCH_JWT_LIFETIME_MAX", value_name = "DURATION")]
     pub jwt_lifetime_max: Option<Period>,
 
-    /// Whether a commit is on disk before it is acknowledged [default: always]
+    /// Sync each commit to disk before it is acknowledged [default: always]
     #[arg(long, env = "CONFWATCH_FSYNC")]
     pub fsync: Option<Fsync>,
 
-    /// Memory for what the store reads from disk [default: 8388608]
+    /// Cache so many bytes of the files of the store [default: 8388608]
     #[arg(long, env = "CONFWATCH_STORE_CACHE_BYTES", value_name = "BYTES")]
     pub store_cache_bytes: Option<u64>,
 
-    /// Memory for documents that were resolved before [default: 67108864]
+    /// Cache so many bytes of resolved documents [default: 67108864]
     #[arg(long, env = "CONFWATCH_DOCUMENT_CACHE_BYTES", value_name = "BYTES")]
     pub document_cache_bytes: Option<u64>,
 
-    /// Keep the history of so many revisions [default: all]
+    /// Retain the history of so many revisions [default: all]
     #[arg(long, env = "CONFWATCH_RETAIN_REVISIONS", value_name = "COUNT")]
     pub retain_revisions: Option<u64>,
 
-    /// Keep history for so long, such as 90d. With --retain-revisions, a commit is kept that either would keep [default: for ever]
+    /// Retain history for this time, such as 90d. With --retain-revisions, a commit is retained if either setting retains it [default: no limit]
     #[arg(long, env = "CONFWATCH_RETAIN_FOR", value_name = "DURATION")]
     pub retain_for: Option<Period>,
 
-    /// How long calls may take to end when the server stops, such as 6s [default: 6s]
+    /// Wait so long for open calls to end when the server stops [default: 6s]
     #[arg(long, env = "CONFWATCH_DRAIN_TIMEOUT", value_name = "DURATION")]
     pub drain_timeout: Option<Period>,
 
-    /// How often to ping an idle connection [default: 20s]
+    /// Send a keepalive ping on an idle connection at this interval [default: 20s]
     #[arg(long, env = "CONFWATCH_KEEPALIVE_INTERVAL", value_name = "DURATION")]
     pub keepalive_interval: Option<Period>,
 
-    /// How long a ping may stay without an answer [default: 10s]
+    /// Close a connection if a keepalive ping is not answered within this time [default: 10s]
     #[arg(long, env = "CONFWATCH_KEEPALIVE_TIMEOUT", value_name = "DURATION")]
     pub keepalive_timeout: Option<Period>,
 
-    /// How long a client may take for the handshake of TLS, and as long again to begin HTTP/2 [default: 5s]
+    /// Close a connection whose TLS handshake takes longer, or whose HTTP/2 preface does after that [default: 5s]
     #[arg(long, env = "CONFWATCH_HANDSHAKE_TIMEOUT", value_name = "DURATION")]
     pub handshake_timeout: Option<Period>,
 
-    /// Believe these addresses, which must be proxies that speak version 2 of the PROXY protocol, whose connections they pass on
+    /// Trust these proxies, and require the PROXY protocol (version 2) from them: it has the address of the client
     #[arg(long, env = "CONFWATCH_PROXY_PROTOCOL_FROM", value_name = "ADDRESS|CIDR,...")]
     pub proxy_protocol_from: Option<Networks>,
 
-    /// How many connections there may be [default: 16000]
+    /// Limit the number of connections [default: 16000]
     #[arg(long, env = "CONFWATCH_CONNECTIONS_MAX", value_name = "COUNT")]
     pub connections_max: Option<NonZeroUsize>,
 
-    /// How many connections there may be from one address (of IPv6: from one network of 64 bits) [default: 12000]
+    /// Limit the number of connections from one address (for IPv6: from one /64 network) [default: 12000]
     #[arg(long, env = "CONFWATCH_CONNECTIONS_PER_ADDRESS_MAX", value_name = "COUNT")]
     pub connections_per_address_max: Option<NonZeroUsize>,
 
-    /// End connections that are without a call for so long, or for up to twice as long [default: 10m]
+    /// Close connections without a call after this idle time, at the latest after twice as long [default: 10m]
     #[arg(long, env = "CONFWATCH_CONNECTION_IDLE_MAX", value_name = "DURATION")]
     pub connection_idle_max: Option<Period>,
 
-    /// How long a client may take to send a request whose head it has sent [default: 15s]
+    /// Fail a request that does not arrive completely within this time after its headers [default: 15s]
     #[arg(long, env = "CONFWATCH_REQUEST_TIMEOUT", value_name = "DURATION")]
     pub request_timeout: Option<Period>,
 
-    /// How many requests there may be that have not come whole [default: 100000]
+    /// Limit the number of incomplete requests [default: 100000]
     #[arg(long, env = "CONFWATCH_REQUESTS_UNFINISHED_MAX", value_name = "COUNT")]
     pub requests_unfinished_max: Option<NonZeroUsize>,
 
-    /// How much there may be of them, a quarter of it on one connection [default: 134217728]
+    /// Limit the bytes of incomplete requests, with a quarter of it for one connection [default: 134217728]
     #[arg(long, env = "CONFWATCH_REQUESTS_UNFINISHED_BYTES_MAX", value_name = "BYTES")]
     pub requests_unfinished_bytes_max: Option<u64>,
 
-    /// How long a client may take nothing of a response that is there for it, such as 30s [default: 30s]
+    /// End a response of which the client reads nothing for this time [default: 30s]
     #[arg(long, env = "CONFWATCH_RESPONSE_TIMEOUT", value_name = "DURATION")]
     pub response_timeout: Option<Period>,
 
-    /// How many bytes of responses may wait for clients to take them, a quarter of it on one connection and half of it from
-    /// one address [default: 134217728]
+    /// Limit the bytes of responses that clients have not read, with a quarter of it for one connection and half of it for one
+    /// address [default: 134217728]
     #[arg(long, env = "CONFWATCH_RESPONSES_UNREAD_BYTES_MAX", value_name = "BYTES")]
     pub responses_unread_bytes_max: Option<u64>,
 
-    /// End connections when they are so old, give or take a tenth: their streams are told to come back [default: never]
+    /// Close connections at this age, give or take a tenth: their streams end with UNAVAILABLE and RetryInfo [default: never]
     #[arg(long, env = "CONFWATCH_CONNECTION_AGE_MAX", value_name = "DURATION")]
     pub connection_age_max: Option<Period>,
 
-    /// How much metadata a call may have, in bytes as HTTP/2 counts them [default: 16384]
+    /// Limit the metadata of a call, in bytes as HTTP/2 counts them [default: 16384]
     #[arg(long, env = "CONFWATCH_HEADER_BYTES_MAX", value_name = "BYTES")]
     pub header_bytes_max: Option<NonZeroU32>,
 
-    /// How many calls and streams may be under way on one connection [default: 1000 more than two for each watcher]
+    /// Limit the concurrent calls and streams of one connection [default: 1000 more than two for each watcher]
     #[arg(long, env = "CONFWATCH_STREAMS_PER_CONNECTION_MAX", value_name = "COUNT")]
     pub streams_per_connection_max: Option<NonZeroUsize>,
 
-    /// How many calls a second are let in from one address, and how many at once; 0: any number [default: 50000:200000]
+    /// Limit the calls of one address: calls per second, and burst; 0: no limit [default: 50000:200000]
     #[arg(long, env = "CONFWATCH_CALLS_PER_ADDRESS", value_name = "RATE[:BURST]")]
     pub calls_per_address: Option<RateValue>,
 
-    /// How many calls of one actor a second are let in, and how many at once; 0: any number [default: 25000:100000]
+    /// Limit the calls of one actor: calls per second, and burst; 0: no limit [default: 25000:100000]
     #[arg(long, env = "CONFWATCH_CALLS_PER_ACTOR", value_name = "RATE[:BURST]")]
     pub calls_per_actor: Option<RateValue>,
 
-    /// How many credentials a second are refused from one address, and how many at once, before new ones are not looked at; 0: any
-    /// number [default: 10:500]
+    /// Limit the refused credentials of one address: refusals per second, and burst. Beyond it, unknown credentials are refused unchecked;
+    /// 0: no limit [default: 10:500]
     #[arg(long, env = "CONFWATCH_REFUSALS_PER_ADDRESS", value_name = "RATE[:BURST]")]
     pub refusals_per_address: Option<RateValue>,
 
-    /// What to log: a level, or directives such as info,confwatch::engine=debug [default: info]
+    /// Log at this level (off, error, warn, info, debug, trace), or by directives such as info,confwatch::engine=debug [default: info]
     #[arg(long, env = "CONFWATCH_LOG", value_name = "FILTER")]
     pub log: Option<String>,
 
-    /// How to write log lines [default: text on a terminal, else json]
+    /// Write log lines in this format [default: text on a terminal, else json]
     #[arg(long, env = "CONFWATCH_LOG_FORMAT")]
     pub log_format: Option<LogFormat>,
 
-    /// Send traces to the collector at this URL, by OTLP over gRPC, such as http://127.0.0.1:4317 [default: nowhere]
+    /// Export traces to the collector at this URL, by OTLP over gRPC, such as http://127.0.0.1:4317 [default: no traces]
     #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL")]
     pub otlp_endpoint: Option<String>,
 
-    /// Which part of the calls is traced whose caller says nothing of it, from 0 to 1 [default: 1]
+    /// Set the sampling ratio of calls without a traceparent, from 0 to 1 [default: 1]
     #[arg(long, env = "CONFWATCH_OTLP_SAMPLED", value_name = "RATIO", value_parser = ratio)]
     pub otlp_sampled: Option<f64>,
 
-    /// Limits by name: layer_bytes_max, document_bytes_max, layers_max, tags_max, changes_max, commit_bytes_max,
+    /// Set limits by name: layer_bytes_max, document_bytes_max, layers_max, tags_max, changes_max, commit_bytes_max,
     /// request_bytes_max, request_ids_max, targets_max, watchers_max,
     /// watched_configs_max, page_size_max
     #[arg(long, env = "CONFWATCH_LIMITS", value_name = "NAME=VALUE,...")]
     pub limits: Option<LimitValues>,
 
-    /// What each namespace may have, unless the config confwatch/quotas says otherwise: configs, bytes of their layers, watchers,
-    /// journal_bytes of history, journal_bytes_per_minute; 0: any number [default:
+    /// Set the quotas of each namespace that the config confwatch/quotas does not override: configs, bytes of their layers, watchers,
+    /// journal_bytes of history, journal_bytes_per_minute; 0: no limit [default:
     /// configs=100000,bytes=1073741824,watchers=1000000,journal_bytes=0,journal_bytes_per_minute=67108864]
     #[arg(long, env = "CONFWATCH_QUOTAS", value_name = "NAME=VALUE,...")]
     pub quotas: Option<QuotaValues>,
 
-    /// Seal secrets under the master key in this file, in hex or base64; CONFWATCH_MASTER_KEY has the key itself [default: made
-    /// when it is needed, in master.key of the keys directory]
+    /// Seal secrets under the master key in this file, in hex or base64; CONFWATCH_MASTER_KEY has the key itself [default: master.key
+    /// in the keys directory, created with the first secret]
     #[arg(long, env = "CONFWATCH_MASTER_KEY_FILE", value_name = "FILE")]
     pub master_key_file: Option<PathBuf>,
 
-    /// Seal secrets under a master key that is made of the passphrase in this file
+    /// Seal secrets under a master key that is derived from the passphrase in this file
     #[arg(long, env = "CONFWATCH_MASTER_KEY_PASSPHRASE_FILE", value_name = "FILE")]
     pub master_key_passphrase_file: Option<PathBuf>,
 
-    /// How many days the audit log is kept: who was denied, and to whom secrets were shown [default: 365]
+    /// Set the retention of the audit log (denied and refused calls, reveals of secrets), in days [default: 365]
     #[arg(long, env = "CONFWATCH_AUDIT_RETENTION_DAYS", value_name = "DAYS")]
     pub audit_retention_days: Option<NonZeroU32>,
 
-    /// How large the audit log may be; the oldest goes first [default: 1073741824]
+    /// Limit the size of the audit log in bytes; the oldest records are removed first [default: 1073741824]
     #[arg(long, env = "CONFWATCH_AUDIT_BYTES_MAX", value_name = "BYTES")]
     pub audit_bytes_max: Option<NonZeroU64>,
 
-    /// Write every change and every record of the audit log to this file, too, one JSON object a line [default: nowhere]
+    /// Append every change and every record of the audit log to this file, one JSON object per line [default: no file]
     #[arg(long, env = "CONFWATCH_AUDIT_FILE", value_name = "FILE")]
     pub audit_file: Option<PathBuf>,
 }
@@ -444,7 +444,7 @@ pub enum SettingsError {
     Tls(String),
     #[error("{0}")]
     Jwt(String),
-    #[error("{0} and {1} both tell a master key, one expected")]
+    #[error("{0} and {1} both set a master key, one expected")]
     MasterKeys(&'static str, &'static str),
 }
 

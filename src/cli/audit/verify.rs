@@ -12,7 +12,7 @@ use crate::proto::v1;
 
 #[derive(Args, Debug)]
 pub struct VerifyArgs {
-    /// Where the data are of a server that does not run; without it, a server is asked
+    /// Verify the data directory of a stopped server [default: ask the server]
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
 }

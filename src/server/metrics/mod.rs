@@ -146,8 +146,8 @@ impl Sources {
     }
 
     fn process(&self, writer: &mut Writer<'_, '_>) -> fmt::Result {
-        writer.info("confwatch_build", "What is running", &[("version", env!("CARGO_PKG_VERSION"))])?;
-        let help = "When the server was started, since the epoch";
+        writer.info("confwatch_build", "Version of the server", &[("version", env!("CARGO_PKG_VERSION"))])?;
+        let help = "Start time of the server, since the Unix epoch";
         writer.gauge("process_start_time", help, Some(Unit::Seconds), [([], self.started_seconds)])
     }
 
@@ -156,10 +156,9 @@ impl Sources {
         let each = |read: fn(TaskStatus) -> u64| {
             tasks.iter().map(move |(name, status)| ([("task", *name)], read(*status)))
         };
-        let help =
-            "Panics of the tasks of the server, each of which is a bug; those that can be are restarted";
+        let help = "Panics of tasks of the server, each of which is a bug; a task is restarted where that is possible";
         writer.counter("confwatch_task_panics", help, each(|status| status.panics))?;
-        let help = "Whether a task of the server is running: 1, or 0";
+        let help = "1 while a task of the server runs, else 0";
         writer.gauge("confwatch_task_running", help, None, each(|status| status.is_running.into()))
     }
 
@@ -172,26 +171,21 @@ impl Sources {
                 .handled()
                 .map(move |(code, count)| ([service, name, ("grpc_code", code_name(code))], count))
         });
-        writer.counter("grpc_server_handled", "Calls that have ended, by their code", handled)?;
+        writer.counter("grpc_server_handled", "Completed calls, by code", handled)?;
         let durations = methods.filter_map(|method| {
             let labels = [("grpc_service", method.service.as_str()), ("grpc_method", method.name.as_str())];
             let durations = method.durations.read();
             (durations.count() > 0).then_some((labels, durations))
         });
         let per_second = SECOND_NANOS / TICK_NANOS as f64;
-        let help = "How long calls took until their end; of streams, how long they lasted";
+        let help = "Duration of calls; of streams, their lifetime";
         writer.histogram("grpc_server_handling", help, Some((Unit::Seconds, per_second)), durations)
     }
 
     fn connections(&self, writer: &mut Writer<'_, '_>) -> fmt::Result {
         let counts = &self.connections.counts;
-        writer.gauge(
-            "confwatch_connections",
-            "Connections that are open",
-            None,
-            [([], value(&counts.open))],
-        )?;
-        let help = "Connections that were admitted";
+        writer.gauge("confwatch_connections", "Open connections", None, [([], value(&counts.open))])?;
+        let help = "Accepted connections";
         writer.counter("confwatch_connections_admitted", help, [([], value(&counts.admitted))])?;
         let refused = [
             ("in_all", &counts.refused_in_all),
@@ -201,18 +195,18 @@ impl Sources {
             ("preface_timeout", &counts.prefaces_timed_out),
             ("proxy_header", &counts.unannounced),
         ];
-        let help = "Connections that did not come about, by the reason";
+        let help = "Refused and failed connections, by reason";
         writer.counter("confwatch_connections_refused", help, by("reason", refused))?;
-        let help = "Connections that were ended since their client said too much that leads to nothing";
+        let help = "Connections closed for too many frames without effect: pings, settings, resets, refused requests";
         writer.counter("confwatch_connections_noisy", help, [([], value(&counts.noisy))])?;
-        let help = "Connections that were ended since they were without a call for too long";
+        let help = "Connections closed after --connection-idle-max without a call";
         writer.counter("confwatch_connections_idle", help, [([], value(&counts.idle))])?;
-        let help = "Connections that were ended since they were as old as they may be";
+        let help = "Connections closed at --connection-age-max";
         writer.counter("confwatch_connections_aged", help, [([], value(&counts.aged))])?;
         let requests = &self.requests.counts;
-        let help = "Requests that have not come whole yet";
+        let help = "Incomplete requests";
         writer.gauge("confwatch_requests_unfinished", help, None, [([], value(&requests.unfinished))])?;
-        let (help, bytes) = ("What has come of them", Some(Unit::Bytes));
+        let (help, bytes) = ("Received bytes of incomplete requests", Some(Unit::Bytes));
         writer.gauge(
             "confwatch_requests_unfinished",
             help,
@@ -220,17 +214,17 @@ impl Sources {
             [([], value(&requests.unfinished_bytes))],
         )?;
         let given_up = [("too_slow", &requests.too_slow), ("too_many", &requests.too_many)];
-        let help = "Requests that were given up before they had come whole, by the reason";
+        let help = "Incomplete requests that were refused, by reason";
         writer.counter("confwatch_requests_given_up", help, by("reason", given_up))?;
         let unread = &self.unread.counts;
-        let help = "Response bytes that clients have not taken yet";
+        let help = "Bytes of responses that clients have not read yet (backpressure)";
         writer.gauge("confwatch_responses_unread", help, Some(Unit::Bytes), [([], unread.bytes())])?;
-        let help = "Calls that were refused because too much of earlier responses was unread";
+        let help = "Calls refused because too many bytes of earlier responses are unread";
         writer.counter("confwatch_responses_refused", help, [([], value(&unread.refused))])?;
-        let help = "Responses that were given up because the client took nothing of them for too long";
+        let help = "Responses ended because the client read nothing for --response-timeout";
         writer.counter("confwatch_responses_given_up", help, [([], value(&unread.given_up))])?;
         let reloads = [("ok", &counts.certificates_reloaded), ("failed", &counts.certificate_reloads_failed)];
-        let help = "Times that the files of TLS were taken over, or could not be";
+        let help = "Reloads of the TLS files, by outcome";
         writer.counter("confwatch_certificate_reloads", help, by("outcome", reloads))
     }
 
@@ -242,13 +236,13 @@ impl Sources {
             (RateLimit::RefusalsPerAddress.as_str(), &counts.refusals_per_address),
             ("open_calls", &self.connections.counts.open_calls_refused),
         ];
-        let help = "Calls that were refused since there were too many, by the limit that they reached";
+        let help = "Calls refused by a rate limit, by limit";
         writer.counter("confwatch_rate_limited", help, by("limit", limited))?;
         let messages = self.opened().as_ref().map(|opened| value(&opened.too_large));
         let headers = Some(value(&self.connections.counts.headers_too_large));
         let too_large = [("headers", headers), ("message", messages)];
         let too_large = too_large.into_iter().filter_map(|(of, count)| Some(([("of", of)], count?)));
-        let help = "Calls that were refused since their metadata, or a message, were larger than they may be";
+        let help = "Calls refused because their headers or a message are too large";
         writer.counter("confwatch_requests_too_large", help, too_large)
     }
 
@@ -257,12 +251,12 @@ impl Sources {
         let engine = opened.as_ref().map(|opened| &*opened.engine);
         let gauge = |read: fn(&Engine) -> u64| engine.map(|engine| ([], read(engine)));
 
-        let help = "The revision of the newest durable commit";
+        let help = "Revision of the newest durable commit";
         writer.gauge("confwatch_revision", help, None, gauge(|engine| engine.state().revision.0))?;
-        let help = "How far the time of day is ahead of the clock of the server, which follows it slowly";
+        let help = "Offset of the system clock from the clock of the server, which follows it slowly; positive: the system clock is ahead";
         let offset = engine.map(|engine| ([], engine.clock_offset() as f64 / 1e6));
         writer.gauge("confwatch_clock_offset", help, Some(Unit::Seconds), offset)?;
-        let help = "Configs that there are";
+        let help = "Existing configs";
         writer.gauge(
             "confwatch_configs",
             help,
@@ -277,12 +271,12 @@ impl Sources {
             sources,
         )?;
         let batches = engine.map(|engine| ([], engine.commit_counts().batches.read()));
-        let help = "How many commits became durable together";
+        let help = "Commits per batch (group commit)";
         writer.histogram("confwatch_commit_batch_size", help, None, batches)?;
 
-        let help = "Watch streams that are open";
+        let help = "Open watch streams";
         writer.gauge("confwatch_watchers", help, None, gauge(|engine| engine.watcher_count() as u64))?;
-        let help = "Targets that watch streams follow, each counted once";
+        let help = "Distinct targets of open watch streams";
         writer.gauge(
             "confwatch_watched_targets",
             help,
@@ -290,12 +284,12 @@ impl Sources {
             gauge(|engine| engine.watched_target_count() as u64),
         )?;
         let deliveries = engine.map(|engine| ([], engine.watch_delivery_count()));
-        let help = "Messages that told watch streams of documents";
+        let help = "Messages with documents sent to watch streams";
         writer.counter("confwatch_watch_deliveries", help, deliveries)?;
-        let help = "How many revisions what watch streams are told of is behind the newest durable commit";
+        let help = "Revisions by which watch deliveries are behind the newest durable commit";
         writer.gauge("confwatch_watch_lag_revisions", help, None, gauge(Engine::watch_lag))?;
-        let help = "How long the state has been waiting that waits the longest for the client of its watch stream to make room for \
-                    it; 0: none waits. What the buffers of the stream took, some 100 KB, is not waited for";
+        let help = "Longest time an update of a watch stream has been blocked by backpressure of its client (HTTP/2 flow control); 0: none is. \
+                    About 100 KB per stream are buffered, and do not count";
         let lag = engine.map(|engine| ([], engine.slowest_watcher_lag().as_secs_f64()));
         writer.gauge("confwatch_watch_lag", help, Some(Unit::Seconds), lag)
     }
@@ -315,7 +309,7 @@ impl Sources {
             };
             Quota::ALL.map(|quota| ([("quota", quota.as_str())], count(quota)))
         });
-        let help = "Writes and watch streams that were refused for a quota of a namespace";
+        let help = "Writes and watch streams refused by a quota of a namespace, by quota";
         writer.counter("confwatch_quota_exceeded", help, refused)?;
 
         let state = engine.map(Engine::state);
@@ -326,22 +320,22 @@ impl Sources {
                 Some(([("namespace", namespace.as_str())], read(state?.usage(namespace))))
             })
         };
-        let help = "Configs of a namespace that has quotas of its own";
+        let help = "Configs of a namespace, for namespaces with quotas of their own";
         writer.gauge("confwatch_namespace_configs", help, None, usages(|usage| usage.configs))?;
-        let help = "What the layers of a namespace that has quotas of its own hold";
+        let help = "Bytes of the layers of a namespace, for namespaces with quotas of their own";
         let bytes = usages(|usage| usage.bytes);
         writer.gauge("confwatch_namespace_content", help, Some(Unit::Bytes), bytes)?;
-        let help = "Targets that watch streams follow in a namespace that has quotas of its own, each as often as it is followed";
+        let help = "Watched configs of a namespace, once per stream, for namespaces with quotas of their own";
         let watchers = named.clone().filter_map(|namespace| {
             Some(([("namespace", namespace.as_str())], engine?.watcher_count_of(namespace)))
         });
         writer.gauge("confwatch_namespace_watchers", help, None, watchers)?;
-        let help = "Bytes of history that the journal keeps for a namespace that has quotas of its own";
+        let help = "Bytes of retained history of a namespace, for namespaces with quotas of their own";
         let bytes = named.clone().filter_map(|namespace| {
             Some(([("namespace", namespace.as_str())], engine?.journal_bytes_of(namespace)))
         });
         writer.gauge("confwatch_namespace_journal", help, Some(Unit::Bytes), bytes)?;
-        let help = "Writes that were refused since their caller has as many request ids as are remembered";
+        let help = "Writes refused because their caller has used too many request ids";
         let refused = engine.map(|engine| ([], value(&engine.commit_counts().refused_for_request_ids)));
         writer.counter("confwatch_request_ids_refused", help, refused)
     }
@@ -352,36 +346,35 @@ impl Sources {
         let one = |read: fn(&AuditCounts) -> &AtomicU64| counts.map(|counts| ([], value(read(counts))));
         let denied = counts.map(AuditCounts::denied).unwrap_or_default();
         let denied = denied.iter().map(|(reason, count)| ([("reason", reason.as_str())], *count));
-        let help = "Calls and streams that were denied, or refused for their credential, by what the client was told";
+        let help = "Denied and unauthenticated calls and streams, by reason";
         writer.counter("confwatch_denied_requests", help, denied)?;
-        let help = "Times that secrets of a document were shown as they are";
+        let help = "Reveals of the secrets of a document";
         writer.counter("confwatch_secret_reveals", help, one(|counts| &counts.reveals))?;
-        let help = "Records that the audit log was given";
+        let help = "Records for the audit log";
         writer.counter("confwatch_audit_records", help, one(|counts| &counts.records))?;
-        let help = "What happened and is in no record of the audit log, as it could not be written";
+        let help = "Events lost because the audit log could not be written";
         writer.counter("confwatch_audit_lost", help, one(|counts| &counts.lost))?;
-        let help = "Whether the audit log cannot be written now: 1, or 0";
+        let help = "1 while the audit log cannot be written, else 0";
         let failing = counts.map(|counts| ([], u64::from(counts.is_failing.load(Relaxed))));
         writer.gauge("confwatch_audit_failing", help, None, failing)?;
-        let help = "What the audit log takes on the disk";
+        let help = "Bytes of the audit log on disk";
         writer.gauge("confwatch_audit", help, Some(Unit::Bytes), one(|counts| &counts.bytes))?;
         let early = counts.into_iter().flat_map(|counts| {
             Room::ALL.map(|room| ([("room", room.name())], value(&counts.early[room as usize])))
         });
-        let help =
-            "Records of the audit log that were removed before --audit-retention-days, for want of room";
+        let help = "Records removed before --audit-retention-days because of --audit-bytes-max, by part of the audit log";
         writer.counter("confwatch_audit_removed_early", help, early)?;
         let file = opened.as_ref().and_then(|opened| opened.audit_file.as_ref());
-        let help = "Commits and records that were removed before they could be written to --audit-file";
+        let help = "Commits and records removed before they were written to --audit-file";
         writer.counter("confwatch_audit_file_missed", help, file.map(|file| ([], value(&file.missed))))?;
-        let help = "Whether --audit-file cannot be written now: 1, or 0";
+        let help = "1 while --audit-file cannot be written, else 0";
         let failing = file.map(|file| ([], u64::from(file.is_failing.load(Relaxed))));
         writer.gauge("confwatch_audit_file_failing", help, None, failing)
     }
 
     fn store(&self, writer: &mut Writer<'_, '_>) -> fmt::Result {
         let syncs = self.opened().as_ref().map(|opened| ([], opened.store.syncs.read()));
-        let help = "How long the disk took to make a batch of commits durable";
+        let help = "Duration of the sync that makes a batch of commits durable";
         writer.histogram("confwatch_store_sync", help, Some((Unit::Seconds, SECOND_NANOS)), syncs)?;
         let bytes = match DiskBytes::of(&self.data_dir) {
             Ok(DiskBytes { db, journal, wal }) => vec![("db", db), ("journal", journal), ("wal", wal)],
@@ -392,12 +385,7 @@ impl Sources {
             }
         };
         let bytes = bytes.into_iter().map(|(part, bytes)| ([("part", part)], bytes));
-        writer.gauge(
-            "confwatch_store",
-            "What the files of the store take on the disk",
-            Some(Unit::Bytes),
-            bytes,
-        )
+        writer.gauge("confwatch_store", "Bytes of the store on disk, by part", Some(Unit::Bytes), bytes)
     }
 }
 
