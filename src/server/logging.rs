@@ -26,7 +26,7 @@ pub(super) fn start(settings: &Settings) -> anyhow::Result<()> {
 
 /// Reads what to log. `EnvFilter` takes any word for a target of which everything is logged: a misspelled level would switch all else off.
 fn filter(text: &str) -> anyhow::Result<EnvFilter> {
-    let is_level = |level: &str| level.parse::<LevelFilter>().is_ok();
+    let is_level = |level: &str| !level.is_empty() && level.parse::<LevelFilter>().is_ok();
     let is_directive = |directive: &str| match directive.rsplit_once('=') {
         Some((target, level)) => !target.is_empty() && is_level(level),
         None => is_level(directive),

@@ -399,3 +399,87 @@ fn authentication_that_is_off_is_said_loudly_and_for_loopback_only() {
         assert!(is_warned);
     }
 }
+
+#[test]
+fn a_watch_outlasts_a_denial_at_its_start_and_says_why_there_is_nothing_to_show() {
+    let data = directory();
+    let (_server, address, admin_file) = guarded(&data, |_| {});
+    let admin = |args: &[&str]| {
+        let ran = run(&address, &[("CONFWATCH_TOKEN_FILE", &admin_file)], args);
+        assert_eq!(ran.code, 0, "{ran:?}");
+        ran.stdout
+    };
+    let policy = |config: &str| {
+        format!(
+            r#"bindings=[
+            {{"subjects":["user:admin"],"role":"admin","namespace":"*","config":"*","scope":"/"}},
+            {{"subjects":["token:app"],"role":"viewer","namespace":"shop","config":"{config}","scope":"/"}}]"#
+        )
+    };
+    admin(&["set", "shop/checkout", "max=1"]);
+    admin(&["set", "confwatch/policy", &policy("other")]);
+    let made: serde_json::Value =
+        serde_json::from_str(&admin(&["token", "create", "app", "-o", "json"])).expect("JSON");
+    let file = data.path().join("app.token");
+    std::fs::write(&file, made["token"].as_str().expect("a token")).expect("written");
+    let follow = |args: &[&str]| {
+        let mut command = confwatch(args);
+        command.env("CONFWATCH_SERVER", &address).env("CONFWATCH_TOKEN_FILE", &file);
+        command.stderr(std::process::Stdio::piped());
+        let mut watch = Following::start(command);
+        let said = lines_of(watch.stderr());
+        (watch, said)
+    };
+    // In the whole namespace there is nothing that it may read.
+    let (_all, said) = follow(&["watch", "shop/*"]);
+    assert_eq!(
+        said.recv_timeout(PATIENCE).expect("a note"),
+        "there is nothing to show in shop yet; waiting for changes"
+    );
+    let why = said.recv_timeout(PATIENCE).expect("a warning");
+    assert!(why.contains("you may not read all of shop"), "{why}");
+    // What is denied for as long as --timeout ends the command as any denial does.
+    let denied = run(
+        &address,
+        &[("CONFWATCH_TOKEN_FILE", text(&file))],
+        &["watch", "shop/checkout", "--timeout", "200ms"],
+    );
+    assert!(denied.code == 7 && denied.stderr.contains("trying on until --timeout is over"), "{denied:?}");
+    let (watch, said) = follow(&["watch", "shop/checkout", "-o", "json", "--timeout", "60s"]);
+    let warning = said.recv_timeout(PATIENCE).expect("a warning");
+    assert!(warning.contains("the server refuses the watch, trying on"), "{warning}");
+    admin(&["set", "confwatch/policy", &policy("*")]);
+    assert!(watch.line().contains("\"max\":1"));
+}
+
+#[test]
+fn explain_says_which_layers_it_may_not_show() {
+    let data = directory();
+    let (_server, address, admin_file) = guarded(&data, |_| {});
+    let admin = |args: &[&str]| {
+        let ran = run(&address, &[("CONFWATCH_TOKEN_FILE", &admin_file)], args);
+        assert_eq!(ran.code, 0, "{ran:?}");
+        ran.stdout
+    };
+    admin(&["set", "shop/checkout", "max=1", "min=0"]);
+    admin(&["set", "shop/checkout@/production", "max=2"]);
+    let policy = r#"bindings=[
+        {"subjects":["user:admin"],"role":"admin","namespace":"*","config":"*","scope":"/"},
+        {"subjects":["token:app"],"role":"viewer","namespace":"shop","config":"*","scope":"/production"}]"#;
+    admin(&["set", "confwatch/policy", policy]);
+    let made: serde_json::Value =
+        serde_json::from_str(&admin(&["token", "create", "app", "-o", "json"])).expect("JSON");
+    let file = data.path().join("app.token");
+    std::fs::write(&file, made["token"].as_str().expect("a token")).expect("written");
+    let explain = |file: &str, more: &[&str]| {
+        let args = [&["explain", "shop/checkout@/production"], more].concat();
+        run(&address, &[("CONFWATCH_TOKEN_FILE", file)], &args)
+    };
+    assert_eq!(explain(&admin_file, &[]).stderr, "");
+    let told = explain(text(&file), &[]);
+    let expected = "you may not read 1 layer at / v1: what other layers replace or remove of it is not shown";
+    assert!(told.code == 0 && told.stderr.contains(expected), "{told:?}");
+    let told = explain(text(&file), &["-o", "json"]);
+    let view: serde_json::Value = serde_json::from_str(&told.stdout).expect("JSON");
+    assert_eq!(view["withheld"][0]["scope"], "/");
+}

@@ -292,3 +292,26 @@ fn the_file_of_a_watch_keeps_its_link_and_its_mode() {
     let mode = server.run(&["watch", "a/b", "--file", text(&link), "--mode", "999"]);
     assert_eq!(mode.code, 2, "{mode:?}");
 }
+
+#[test]
+fn a_file_keeps_its_content_when_its_config_is_deleted_and_the_watch_says_so() {
+    let server = Server::start();
+    let directory = TempDir::new().expect("a directory");
+    let file = directory.path().join("app.json");
+    server.ok(&["set", "a/b", "x=1"]);
+    let mut command = server.command(&["watch", "a/b", "--file", text(&file), "--exec", "echo delivered"]);
+    command.stderr(Stdio::piped());
+    let mut watch = Following::start(command);
+    let said = lines_of(watch.stderr());
+    while watch.line() != "delivered" {}
+    server.ok(&["delete", "a/b", "--yes"]);
+    let warning = said.recv_timeout(PATIENCE).expect("a warning");
+    let expected =
+        format!("a/b / has no document: nothing is delivered, and {} stays as it is", file.display());
+    assert!(warning.contains(&expected), "{warning}");
+    assert_eq!(fs::read_to_string(&file).expect("there"), "{\n  \"x\": 1\n}\n");
+    server.ok(&["set", "a/b", "x=2"]);
+    while watch.line() != "delivered" {}
+    assert_eq!(fs::read_to_string(&file).expect("there"), "{\n  \"x\": 2\n}\n");
+    assert_eq!(watch.interrupt(), 0);
+}

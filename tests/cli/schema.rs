@@ -343,3 +343,21 @@ fn several_versions_of_a_schema_are_exported_with_their_steps() {
     server.ok(&["migrate", "up", "copy/checkout"]);
     assert_eq!(server.json(&["get", "copy/checkout"])["content"], json!({"hostname": "a", "port": 80}));
 }
+
+#[test]
+fn an_empty_file_is_no_migration() {
+    let directory = TempDir::new().expect("a directory");
+    let server = Server::start();
+    let (schema, steps) =
+        (file(&directory, "a.json", &json!({})), file(&directory, "steps.json", &json!([])));
+    let empty = directory.path().join("up.json");
+    fs::write(&empty, " \n").expect("written");
+    let put = ["schema", "put", "payments/checkout", "-f", text(&schema)];
+    server.ok(&put);
+    for (options, wrong) in
+        [(&["--up", text(&empty)][..], "--up"), (&["--up", text(&steps), "--down", text(&empty)], "--down")]
+    {
+        let refused = server.fails(4, &[&put[..], options].concat());
+        assert!(refused.contains(&format!("{wrong}: {} is empty", empty.display())), "{refused}");
+    }
+}

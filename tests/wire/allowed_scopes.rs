@@ -97,15 +97,7 @@ async fn layers_that_no_longer_fit_stay_and_are_reported_and_do_not_come_back() 
     schemas.migrate(request).await.expect("the layer that is there changes");
     assert_eq!(content(&mut client, get("/production")).await, r#"{"a":4,"b":1}"#);
     let layer = GetRequest { view: View::Layer.into(), ..get("/") };
-    assert!(
-        client
-            .get(layer)
-            .await
-            .expect("got")
-            .into_inner()
-            .document
-            .is_none_or(|found| found.layers.is_empty())
-    );
+    refused(client.get(layer).await, Code::NotFound, "CONFIG_NOT_FOUND");
     // With strict the warning refuses: it can be set once there is none.
     let strict = r#"{"strict":true,"scopes":["/staging"]}"#;
     let change = Change { config: "namespace:settings".into(), ..replace("/", strict) };
