@@ -25,6 +25,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .btree_map(".confwatch.v1")
         .compile_fds(files.clone())?;
 
+    // A program that only uses the client needs no more.
+    if std::env::var_os("CARGO_FEATURE_SERVER").is_none() {
+        return Ok(());
+    }
     // The server once more, over the same messages, but answering with responses that may be encoded already
     // (src/api/codec.rs): a document is encoded once, however many streams it goes to.
     let server = out.join("server");

@@ -3,16 +3,27 @@
 //! Dependencies point one way: `main -> server -> api -> engine -> (validate, auth, secret, store) -> model`, and `main -> cli ->
 //! client -> proto`. `tests/architecture.rs` proves it.
 
+#[cfg(feature = "server")]
 pub mod api;
+#[cfg(feature = "server")]
 pub mod audit;
+#[cfg(feature = "server")]
 pub mod auth;
+#[cfg(feature = "server")]
 pub mod cli;
 pub mod client;
+#[cfg(feature = "server")]
 pub mod engine;
+#[cfg(feature = "server")]
 pub mod model;
 pub mod proto;
+#[cfg(feature = "server")]
 pub mod secret;
+#[cfg(feature = "server")]
 pub mod server;
+#[cfg(feature = "server")]
 pub mod store;
+#[cfg(feature = "server")]
 pub mod supervise;
+#[cfg(feature = "server")]
 pub mod validate;
