@@ -115,14 +115,14 @@ impl AuditService for Api {
         let records = records.map_err(|error| audit_log_unreadable(&error))?;
         let mut rooms = records.map(entry::records_proofs).unwrap_or_default().into_iter();
         let records = rooms.next().unwrap_or_default();
-        let denials: Vec<ChainProof> = rooms.collect();
+        let parts: Vec<ChainProof> = rooms.collect();
         let are_intact =
             |mut chains: std::slice::Iter<'_, ChainProof>| chains.all(|chain| chain.broken.is_none());
         Ok(Response::new(AuditServiceVerifyResponse {
-            intact: commits.broken.is_none() && records.broken.is_none() && are_intact(denials.iter()),
+            intact: commits.broken.is_none() && records.broken.is_none() && are_intact(parts.iter()),
             commits: Some(commits),
             records: Some(records),
-            denials,
+            parts,
         }))
     }
 }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
@@ -17,11 +18,12 @@ use super::answer::{Answer, Reply};
 use super::codec::Encoded;
 use super::context::{self, CallContext};
 use super::framed::is_stream;
+use super::guard::rates::Rates;
 use super::peer::Peer;
-use super::status::STATED_REASON;
+use super::status::{AUDIT_LOG_UNAVAILABLE, SECRET_REVEALS_LIMITED, STATED_REASON};
 use crate::audit::{Entry, Kind, Place, Recorder};
 use crate::auth::Credential;
-use crate::engine::{HIDDEN_FINDING, Resolved, SecretUse, Viewer};
+use crate::engine::{HIDDEN_FINDING, Resolved, SecretUse, Viewer, Withheld};
 use crate::model::{ConfigId, Scope};
 use crate::validate::{self, Report};
 
@@ -111,30 +113,76 @@ impl Api {
         if !self.guard.is_on() {
             return Viewer::new(context.sight());
         }
-        let (sight, recorder, context) = (context.sight(), self.recorder.clone(), context.clone());
+        let (sight, reveals, context) = (context.sight(), self.reveals(), context.clone());
         if is_stream(context.method()) {
-            let tell = move |done: SecretUse, id: &ConfigId, scope: &Scope| {
-                used(&recorder, &context, done, id, scope)
+            let is_refused = AtomicBool::new(false);
+            let tell = move |done: SecretUse, id: &ConfigId, scope: &Scope, is_owed: bool| match done {
+                SecretUse::Overwritten => {
+                    overwritten(&reveals.recorder, &context, id, scope);
+                    Ok(())
+                }
+                SecretUse::Revealed => {
+                    let shown = reveals.take(&context, id, scope, is_owed);
+                    // Each attempt of a stream that waits is one refusal.
+                    let was_refused = is_refused.swap(shown.is_err(), Ordering::Relaxed);
+                    if let Err(why) = shown
+                        && !was_refused
+                    {
+                        reveals.refused(&context, why, id, scope);
+                    }
+                    shown
+                }
             };
             return Viewer::with(sight, Arc::new(tell));
         }
-        // One call shows the same secrets in several places of its answer.
+        // One call shows the same secrets in several places of its answer, and is let through at the first of them or not at all.
         let told = Mutex::new(BTreeSet::new());
-        let tell = move |done: SecretUse, id: &ConfigId, scope: &Scope| {
-            let is_new =
-                told.lock().unwrap_or_else(PoisonError::into_inner).insert((done, id.clone(), scope.clone()));
-            if is_new {
-                used(&recorder, &context, done, id, scope);
+        let has_shown = AtomicBool::new(false);
+        let tell = move |done: SecretUse, id: &ConfigId, scope: &Scope, _is_owed: bool| {
+            let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
+            let place = (done, id.clone(), scope.clone());
+            if told.contains(&place) {
+                return Ok(());
             }
+            match done {
+                SecretUse::Overwritten => overwritten(&reveals.recorder, &context, id, scope),
+                SecretUse::Revealed => {
+                    let shown = reveals.take(&context, id, scope, has_shown.load(Ordering::Relaxed));
+                    shown.inspect_err(|why| reveals.refused(&context, *why, id, scope))?;
+                    has_shown.store(true, Ordering::Relaxed);
+                }
+            }
+            told.insert(place);
+            Ok(())
         };
         Viewer::with(sight, Arc::new(tell))
     }
 
-    /// Tells that a caller is given a document, if that has secrets as they are. `context` is made only then.
-    pub(super) fn gives(&self, document: &Resolved, context: By<'_>) {
-        if document.reveals && self.guard.is_on() {
-            revealed(&self.recorder, &context(), &document.target.id, &document.target.scope);
+    /// What stands before secrets that are shown to callers.
+    pub(super) fn reveals(&self) -> Reveals {
+        Reveals { rates: self.guard.rates().clone(), recorder: self.recorder.clone() }
+    }
+
+    /// Records that a caller is given documents, as far as they have secrets as they are. `context` is made only then. If it fails, none of
+    /// them must be given.
+    pub(super) fn gives<'a>(
+        &self,
+        documents: impl IntoIterator<Item = &'a Resolved>,
+        context: By<'_>,
+    ) -> Result<(), Withheld> {
+        if !self.guard.is_on() {
+            return Ok(());
         }
+        let mut revealing = documents.into_iter().filter(|document| document.reveals).peekable();
+        if revealing.peek().is_none() {
+            return Ok(());
+        }
+        let (reveals, context) = (self.reveals(), context());
+        let places = revealing.map(|document| (&document.target.id, &document.target.scope));
+        reveals.take_all(&context, places).map_err(|(withheld, id, scope)| {
+            reveals.refused(&context, withheld, id, scope);
+            withheld
+        })
     }
 
     /// Tells that a caller was told of documents that they may not read, whether they would be valid.
@@ -162,19 +210,70 @@ impl Api {
     }
 }
 
-/// Tells that secrets of a document were shown as they are. To be called where they are, and only then.
-pub(super) fn revealed(recorder: &Recorder, context: &CallContext, id: &ConfigId, scope: &Scope) {
-    used(recorder, context, SecretUse::Revealed, id, scope);
+/// What stands before secrets that are shown: the budget of the actor, and a record of each document in the audit log. Does not keep the
+/// store open.
+#[derive(Clone)]
+pub(super) struct Reveals {
+    rates: Arc<Rates>,
+    recorder: Recorder,
 }
 
-/// Tells what a caller did with secrets of a document.
-fn used(recorder: &Recorder, context: &CallContext, done: SecretUse, id: &ConfigId, scope: &Scope) {
-    let (kind, verb, outcome) = match done {
-        SecretUse::Revealed => (Kind::Revealed, "reveal-secret", "REVEALED"),
-        SecretUse::Overwritten => (Kind::Overwritten, "write", "OVERWRITTEN"),
-    };
+impl Reveals {
+    /// Records that secrets of these documents are shown in one message. If it fails, none of them must be.
+    pub fn take_all<'a>(
+        &self,
+        context: &CallContext,
+        places: impl Iterator<Item = (&'a ConfigId, &'a Scope)>,
+    ) -> Result<(), (Withheld, &'a ConfigId, &'a Scope)> {
+        for (at, (id, scope)) in places.enumerate() {
+            self.take(context, id, scope, at > 0).map_err(|withheld| (withheld, id, scope))?;
+        }
+        Ok(())
+    }
+
+    /// `is_owed`: others are shown in the same message already.
+    fn take(
+        &self,
+        context: &CallContext,
+        id: &ConfigId,
+        scope: &Scope,
+        is_owed: bool,
+    ) -> Result<(), Withheld> {
+        let actor = context.access().caller().shared_actor();
+        self.rates.reveal_to(actor, is_owed).map_err(|limited| Withheld::Limited {
+            per_second: limited.rate.per_second.get(),
+            burst: limited.rate.burst.get(),
+            wait: limited.wait,
+        })?;
+        let entry = on_secrets(context, (Kind::Revealed, "reveal-secret", "REVEALED"), id, scope);
+        self.recorder.record_reveal(&entry).then_some(()).ok_or(Withheld::Unrecorded)
+    }
+
+    /// Records that secrets were not shown, which says that somebody reads very many.
+    pub fn refused(&self, context: &CallContext, why: Withheld, id: &ConfigId, scope: &Scope) {
+        let outcome = match why {
+            Withheld::Limited { .. } => SECRET_REVEALS_LIMITED,
+            Withheld::Unrecorded => AUDIT_LOG_UNAVAILABLE,
+        };
+        let kind = (Kind::Denied, "reveal-secret", outcome);
+        self.recorder.record(&on_secrets(context, kind, id, scope));
+    }
+}
+
+/// Records that a caller has put a value over a secret that they may not see.
+fn overwritten(recorder: &Recorder, context: &CallContext, id: &ConfigId, scope: &Scope) {
+    recorder.record(&on_secrets(context, (Kind::Overwritten, "write", "OVERWRITTEN"), id, scope));
+}
+
+/// What a caller did with secrets of a document: the kind, the verb and the outcome.
+fn on_secrets<'a>(
+    context: &'a CallContext,
+    (kind, verb, outcome): (Kind, &'a str, &'a str),
+    id: &'a ConfigId,
+    scope: &'a Scope,
+) -> Entry<'a> {
     let caller = context.access().caller();
-    recorder.record(&Entry {
+    Entry {
         kind,
         actor: caller.actor(),
         credential: caller.credential(),
@@ -185,7 +284,7 @@ fn used(recorder: &Recorder, context: &CallContext, done: SecretUse, id: &Config
         outcome,
         request_id: context.request_id(),
         reason: "",
-    });
+    }
 }
 
 /// What a client that is shut out is told.

@@ -189,6 +189,11 @@ impl Guard {
         }
     }
 
+    /// How much is shown to whom.
+    pub(super) fn rates(&self) -> &Arc<Rates> {
+        &self.rates
+    }
+
     /// Whether callers are checked. If not, nobody is shut out.
     pub(super) fn is_on(&self) -> bool {
         matches!(self.mode, Mode::On(_))

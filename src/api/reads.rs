@@ -98,7 +98,9 @@ impl Api {
     }
 
     async fn get_in(&self, state: &State, read: &Allowed<Read>, by: By<'_>) -> Result<Encoded, Status> {
-        let (found, not_modified) = self.find(state, read, by).await?;
+        let (found, shown) = self.find(state, read).await?;
+        let not_modified = shown.is_none();
+        self.gives(shown.as_deref(), by).map_err(Error::from)?;
         let store_revision = state.revision.0;
         Ok(match found {
             // GetResponse { document = 1, not_modified = 2, store_revision = 3 }: what is shared comes last.
@@ -129,10 +131,12 @@ impl Api {
         let reads = reads.into_iter().map(|read| allow_read(context, read)).collect::<Result<Vec<_>, _>>()?;
         let min_revision = reads.iter().map(|read| read.min_revision).max().unwrap_or(Revision::ZERO);
         let state = self.engine.state_at_least(min_revision, wait_max).await?;
-        let (mut results, mut bytes) = (Vec::with_capacity(count), 0);
+        let (mut results, mut shown, mut bytes) = (Vec::with_capacity(count), vec![], 0);
         for (at, read) in reads.into_iter().enumerate() {
-            let result = match self.find(&state, &read, &|| context.clone()).await {
-                Ok((found, not_modified)) => {
+            let result = match self.find(&state, &read).await {
+                Ok((found, whose)) => {
+                    let not_modified = whose.is_none();
+                    shown.extend(whose);
                     let document = match found {
                         Found::Whole(bytes) => v1::Document::decode(bytes).expect("it was encoded here"),
                         Found::Own(document) => *document,
@@ -147,6 +151,7 @@ impl Api {
             }
             results.push(result);
         }
+        self.gives(shown.iter().map(Arc::as_ref), &|| context.clone()).map_err(Error::from)?;
         Ok(v1::BatchGetResponse { results, store_revision: state.revision.0 })
     }
 
@@ -162,7 +167,7 @@ impl Api {
         let Explanation { resolved, origins, withheld } =
             self.engine.explain(&state, &target, &at, pointer, MESSAGE_BYTES_MAX, sight).await?;
         let origins = origins.ok_or_else(|| response_too_large(MESSAGE_BYTES_MAX))?;
-        self.gives(&resolved, &|| context.clone());
+        self.gives([&*resolved], &|| context.clone()).map_err(Error::from)?;
         let values = origins.into_iter().map(|origin| origin_message(origin, &resolved)).collect();
         let document = document_message(&resolved, Format::Json, resolved.content.as_str());
         let withheld = withheld.into_iter().map(|at| document.layers[at].clone()).collect();
@@ -257,9 +262,8 @@ impl Api {
         let (from, to) = (allow_read(context, from)?, allow_read(context, to)?);
         let state = self.engine.state_at_least(from.min_revision.max(to.min_revision), wait_max).await?;
         let (old, new) = (self.side(&state, &from).await?, self.side(&state, &to).await?);
-        for side in [&old, &new].into_iter().flatten() {
-            self.gives(side, &|| context.clone());
-        }
+        let sides = [&old, &new].into_iter().flatten();
+        self.gives(sides.map(Arc::as_ref), &|| context.clone()).map_err(Error::from)?;
         let [from, to] = [(&from, &old), (&to, &new)].map(|(read, side)| {
             let version = side.as_ref().map_or("none".to_owned(), |resolved| resolved.at.version.to_string());
             format!("{}@{} version {version}", read.target.id, read.target.scope)
@@ -284,12 +288,16 @@ impl Api {
         fitting(response)
     }
 
-    async fn find(&self, state: &State, read: &Allowed<Read>, by: By<'_>) -> Result<(Found, bool), Error> {
+    /// A document, and what it was made of, which is given with it. `None`: the client has it already.
+    async fn find(
+        &self,
+        state: &State,
+        read: &Allowed<Read>,
+    ) -> Result<(Found, Option<Arc<Resolved>>), Error> {
         let resolved = self.engine.document(state, &read.target, &read.at).await?;
         if read.if_none_match == Some(resolved.digest) {
-            return Ok((Found::Own(Box::new(document_message(&resolved, read.format, ""))), true));
+            return Ok((Found::Own(Box::new(document_message(&resolved, read.format, ""))), None));
         }
-        self.gives(&resolved, by);
         let found = match read.pointer.is_root() {
             true if resolved.deliverable(read.format) == read.format => {
                 Found::Whole(document_bytes(&resolved, read.format))
@@ -298,13 +306,13 @@ impl Api {
             true => return Err(too_long(&resolved.text(read.format).map_err(cannot_express)?)),
             // A batch may ask for a thousand parts of one large document, without anything in between to wait for.
             false if resolved.content.as_str().len() > INLINE_BYTES_MAX => {
-                let (pointer, format) = (read.pointer.clone(), read.format);
+                let (pointer, format, resolved) = (read.pointer.clone(), read.format, resolved.clone());
                 let document = interruptible(move |_| part(&resolved, &pointer, format)).await?;
                 Found::Own(Box::new(document))
             }
             false => Found::Own(Box::new(part(&resolved, &read.pointer, read.format)?)),
         };
-        Ok((found, false))
+        Ok((found, Some(resolved)))
     }
 
     /// One side of a diff. `None` if there is no document: to be compared as an empty one.

@@ -11,7 +11,7 @@ use tonic_types::pb::{self, BadRequest, ErrorInfo, RetryInfo};
 use crate::auth::jwt::JwtError;
 use crate::auth::token::TokenId;
 use crate::auth::{Denied, Resource, TokenError};
-use crate::engine::{Error, Limit, Missing, SourceError};
+use crate::engine::{Error, Limit, Missing, SourceError, Withheld};
 use crate::model::quota::Quota;
 use crate::proto::v1;
 use crate::validate::Report;
@@ -22,6 +22,12 @@ use super::guard::rates::RateLimited;
 
 /// The domain of every `google.rpc.ErrorInfo`.
 pub const DOMAIN: &str = "confwatch";
+
+/// The reason of a refusal, and the outcome in the audit log: the actor was shown too many secrets.
+pub const SECRET_REVEALS_LIMITED: &str = "SECRET_REVEALS_LIMITED";
+
+/// The audit log cannot be read, or not be written.
+pub const AUDIT_LOG_UNAVAILABLE: &str = "AUDIT_LOG_UNAVAILABLE";
 
 /// In the metadata of a denial: why its caller wanted it, as they said.
 pub const STATED_REASON: &str = "stated_reason";
@@ -227,6 +233,15 @@ impl From<Error> for Status {
                     None => told,
                 }
             }
+            Error::SecretsWithheld(Withheld::Limited { per_second, burst, wait }) => {
+                Told::new(Code::ResourceExhausted, SECRET_REVEALS_LIMITED)
+                    .with("per_second", per_second)
+                    .with("burst", burst)
+                    .retry_no_sooner_than(*wait)
+            }
+            Error::SecretsWithheld(Withheld::Unrecorded) => {
+                Told::new(Code::Unavailable, AUDIT_LOG_UNAVAILABLE).retry_after(Duration::from_secs(5))
+            }
             Error::Draining { retry_after } => {
                 Told::new(Code::Unavailable, "DRAINING").retry_after(*retry_after)
             }
@@ -344,7 +359,7 @@ impl From<Unreadable> for Status {
 /// The files of the audit log cannot be read now.
 pub fn audit_log_unreadable(error: &std::io::Error) -> Status {
     tracing::error!(%error, "the audit log cannot be read");
-    Told::new(Code::Unavailable, "AUDIT_LOG_UNAVAILABLE")
+    Told::new(Code::Unavailable, AUDIT_LOG_UNAVAILABLE)
         .retry_after(Duration::from_secs(5))
         .status("the audit log cannot be read now".into())
 }

@@ -57,7 +57,7 @@ impl Api {
         request: v1::WatchRequest,
     ) -> Result<WatchStream, Status> {
         let options = request::watch(access.sight(), request, self.engine.limits().targets_max)?;
-        let watched = Watched::open(access, self.guard.standing(access), &self.recorder, &options.targets)?;
+        let watched = Watched::open(access, self.guard.standing(access), self.reveals(), &options.targets)?;
         let subscription = self.engine.watch(options).await?;
         if watched.is_some() {
             subscription.set_owner(access.caller().shared_actor().clone());
@@ -91,17 +91,13 @@ impl Stream for WatchStream {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let WatchStream { subscription, watched, .. } = &mut *self;
-        if let Some(watched) = watched {
-            ready!(watched.poll_show(subscription, context))?;
-        }
-        let Some(event) = ready!(Pin::new(&mut self.subscription).poll_next(context)) else {
-            return Poll::Ready(None);
+        let event = match watched {
+            Some(watched) => ready!(watched.poll_event(subscription, context)),
+            None => {
+                ready!(Pin::new(subscription).poll_next(context)).map(|event| event.map_err(Status::from))
+            }
         };
-        let event = event?;
-        if let Some(watched) = &self.watched {
-            watched.gives(&event);
-        }
-        Poll::Ready(Some(Ok(self.encode(event))))
+        Poll::Ready(event.map(|event| Ok(self.encode(event?))))
     }
 }
 

@@ -103,8 +103,8 @@ impl Floods {
             }
             return Some(event);
         }
-        // A sum of secrets that were shown is of one namespace: whoever may see what happens there sees it.
-        let namespace = if entry.kind == Kind::Revealed { entry.place.namespace } else { "" };
+        // A sum of writes over secrets is of one namespace: whoever may see what happens there sees it.
+        let namespace = if entry.kind == Kind::Overwritten { entry.place.namespace } else { "" };
         let sum = self.key(|hasher| (2, source, entry.kind, entry.network(), namespace).hash(hasher));
         if self.count(sum, entry, now) {
             return None;
@@ -123,7 +123,7 @@ impl Floods {
             let event = match room {
                 // What is summed up there has one namespace only.
                 Room::Attempts => Event { namespace: entry.place.namespace.to_owned(), ..event },
-                Room::Main | Room::Denied | Room::Refused => event,
+                Room::Main | Room::Reveals | Room::Denied | Room::Refused => event,
             };
             let event = event.with_detail(detail);
             self.begin(sum, Grain::Source(room), &event, now);

@@ -36,7 +36,7 @@ pub use room::Room;
 pub struct Retention {
     /// Records are kept so long, and up to a day longer.
     pub age_max: Duration,
-    /// What the files may have together, and a segment more for each room: half of it is for what is never pushed out by denials.
+    /// What the files may have together, and a segment more for each room: two thirds of it are for what is never pushed out by denials.
     pub bytes_max: u64,
 }
 

@@ -20,6 +20,8 @@ use crate::supervise::{OnPanic, Supervisor};
 
 /// What waits for the writer. More is lost, and told to be.
 const QUEUE_MAX: usize = 20_000;
+/// Records of reveals that are not in a file yet. While there are more, no secret is shown.
+const REVEALS_UNWRITTEN_MAX: u64 = 10_000;
 
 /// Gives the time of day.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -78,6 +80,8 @@ pub struct Counts {
     pub(super) lost_untold: AtomicU64,
     /// Denials on their way to the writer.
     pub(super) yielding: AtomicU64,
+    /// Reveals that were recorded and are not in a file yet.
+    pub(super) reveals_unwritten: AtomicU64,
     pub bytes: AtomicU64,
     /// The disk does not take records now.
     pub is_failing: AtomicBool,
@@ -120,6 +124,26 @@ impl Recorder {
                 counts.lose(1);
             }
         }
+    }
+
+    /// Records that secrets are about to be shown. Such records are never summed up and never lost: whether there is room for this one. If
+    /// not, the secrets must not be shown.
+    #[must_use]
+    pub fn record_reveal(&self, entry: &Entry<'_>) -> bool {
+        let counts = &self.shared.counts;
+        if let Some(queue) = &self.queue {
+            if counts.reveals_unwritten.fetch_add(1, Ordering::Relaxed) >= REVEALS_UNWRITTEN_MAX {
+                counts.reveals_unwritten.fetch_sub(1, Ordering::Relaxed);
+                return false;
+            }
+            let event = Box::new(entry.event((self.shared.clock)()));
+            if queue.try_send(Message::Write(event)).is_err() {
+                counts.reveals_unwritten.fetch_sub(1, Ordering::Relaxed);
+                return false;
+            }
+        }
+        counts.reveals.fetch_add(1, Ordering::Relaxed);
+        true
     }
 
     /// Takes what a commit changed of what governs access, and is never summed up. Blocks while there is too much to write.
@@ -194,8 +218,8 @@ impl Counts {
                     None => _ = denied.insert(entry.outcome.to_owned(), 1),
                 }
             }
-            Kind::Revealed => _ = self.reveals.fetch_add(1, Ordering::Relaxed),
-            Kind::Overwritten
+            Kind::Revealed
+            | Kind::Overwritten
             | Kind::AccessChanged
             | Kind::Started
             | Kind::Stopped

@@ -12,8 +12,11 @@ const GOVERNING: &str = "confwatch";
 /// Where an event is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Room {
-    /// Secrets that were shown, changes of what governs access, and what the log tells of itself and of the server.
+    /// Changes of what governs access, and what the log tells of itself and of the server: few, and never pushed out by what callers do
+    /// otherwise. A log of before has secrets that were shown there, too.
     Main,
+    /// Secrets that were shown, and those that somebody has put a value over.
+    Reveals,
     /// Calls of known callers that were denied on the configs that govern access.
     Attempts,
     /// Other calls of known callers that were denied.
@@ -32,16 +35,15 @@ pub struct Budget {
 }
 
 impl Room {
-    pub const ALL: [Room; 4] = [Room::Main, Room::Attempts, Room::Denied, Room::Refused];
+    pub const ALL: [Room; 5] = [Room::Main, Room::Reveals, Room::Attempts, Room::Denied, Room::Refused];
 
     pub fn of(kind: Kind, namespace: &str) -> Room {
         match kind {
             Kind::Denied if namespace == GOVERNING => Room::Attempts,
             Kind::Denied => Room::Denied,
             Kind::Refused => Room::Refused,
-            Kind::Revealed
-            | Kind::Overwritten
-            | Kind::AccessChanged
+            Kind::Revealed | Kind::Overwritten => Room::Reveals,
+            Kind::AccessChanged
             | Kind::Started
             | Kind::Stopped
             | Kind::Lost
@@ -57,6 +59,7 @@ impl Room {
     pub fn name(self) -> &'static str {
         match self {
             Room::Main => "main",
+            Room::Reveals => "reveals",
             Room::Attempts => "attempts",
             Room::Denied => "denied",
             Room::Refused => "refused",
@@ -67,23 +70,23 @@ impl Room {
     pub fn directory(self, log: &Path) -> PathBuf {
         match self {
             Room::Main => log.to_owned(),
-            Room::Attempts | Room::Denied | Room::Refused => log.join(self.name()),
+            Room::Reveals | Room::Attempts | Room::Denied | Room::Refused => log.join(self.name()),
         }
     }
 
-    /// What is kept in the room of a log that is kept so: half of the bytes are for what is never summed up over several resources.
+    /// What is kept in the room of a log that is kept so: two thirds of the bytes are for what is never summed up.
     pub fn retention(self, log: Retention) -> Retention {
         let share = match self {
-            Room::Main => 2,
-            Room::Attempts | Room::Denied | Room::Refused => 6,
+            Room::Main | Room::Reveals => 3,
+            Room::Attempts | Room::Denied | Room::Refused => 9,
         };
         Retention { bytes_max: (log.bytes_max / share).max(1), ..log }
     }
 
-    /// Of one actor; in `Refused` of one network.
+    /// Of one actor; in `Refused` of one network. Secrets that are shown have another, beyond which they are not shown.
     pub fn budget(self) -> Budget {
         match self {
-            Room::Main => Budget { burst: 10_000, per_minute: 600 },
+            Room::Main | Room::Reveals => Budget { burst: 10_000, per_minute: 600 },
             Room::Attempts => Budget { burst: 1000, per_minute: 60 },
             Room::Denied => Budget { burst: 200, per_minute: 10 },
             Room::Refused => Budget { burst: 50, per_minute: 5 },
@@ -93,7 +96,7 @@ impl Room {
     /// Whether what happens again within a minute is only counted, also within the budget.
     pub fn counts_repeats(self) -> bool {
         match self {
-            Room::Main | Room::Attempts => false,
+            Room::Main | Room::Reveals | Room::Attempts => false,
             Room::Denied | Room::Refused => true,
         }
     }
@@ -101,7 +104,7 @@ impl Room {
     /// Whether records of this room are lost first when more happens than can be written.
     pub fn yields(self) -> bool {
         match self {
-            Room::Main | Room::Attempts => false,
+            Room::Main | Room::Reveals | Room::Attempts => false,
             Room::Denied | Room::Refused => true,
         }
     }

@@ -467,11 +467,11 @@ fn a_disk_that_takes_nothing_is_told_of_and_tried_again() {
     let dir = parent.path().join("audit");
     fs::write(&dir, "in the way").expect("written");
     let (shared, mut writer) = writer(&dir);
-    let revealed = |number| Event { kind: Kind::Revealed, ..event(number) };
-    writer.take(revealed(1));
+    let overwritten = |number| Event { kind: Kind::Overwritten, ..event(number) };
+    writer.take(overwritten(1));
     writer.write(at(1));
     assert!(shared.counts.is_failing.load(Ordering::Relaxed));
-    (0..30_000).for_each(|number| writer.take(revealed(number)));
+    (0..30_000).for_each(|number| writer.take(overwritten(number)));
     writer.tick(at(2));
     let lost = shared.counts.lost.load(Ordering::Relaxed);
     assert!((10_000..10_010).contains(&lost), "{lost}");
@@ -490,13 +490,13 @@ fn a_file_that_somebody_takes_away_is_missed() {
     let dir = tempfile::tempdir().expect("a directory");
     let (_, mut writer) = writer(dir.path());
     writer.tick(at(1));
-    writer.take(Event { kind: Kind::Revealed, ..event(1) });
+    writer.take(Event { kind: Kind::AccessChanged, ..event(1) });
     writer.tick(at(2));
     fs::remove_file(&files(dir.path())[0]).expect("removed");
     writer.tick(at(3));
-    writer.take(Event { kind: Kind::Revealed, ..event(2) });
+    writer.take(Event { kind: Kind::AccessChanged, ..event(2) });
     writer.tick(at(4));
-    assert_eq!(told(dir.path()), [(Kind::Repaired, 1), (Kind::Revealed, 1)]);
+    assert_eq!(told(dir.path()), [(Kind::Repaired, 1), (Kind::AccessChanged, 1)]);
     let of = proof(dir.path());
     assert_eq!((of.broken, of.first, of.newest), (None, 3, 4), "the records before it are missing");
 }
@@ -515,11 +515,13 @@ fn a_recorder_counts_writes_and_ends() {
     let recorder = Recorder::start(options()).expect("started");
     recorder.record(&entry("user:alice", "192.0.2.7"));
     recorder.record(&entry("user:alice", "192.0.2.7"));
-    recorder.record(&Entry { kind: Kind::Revealed, ..entry("user:alice", "192.0.2.7") });
+    let revealed = Entry { kind: Kind::Revealed, ..entry("user:alice", "192.0.2.7") };
+    assert!(recorder.record_reveal(&revealed));
     recorder.flush();
     assert_eq!(*recorder.newest().borrow(), 3);
     recorder.close();
     recorder.record(&entry("user:late", "192.0.2.7"));
+    assert!(!recorder.record_reveal(&revealed), "nothing records it any more");
     assert_eq!(recorder.counts().denied(), [("PERMISSION_DENIED".to_owned(), 3)].into());
     assert_eq!(recorder.counts().reveals.load(Ordering::Relaxed), 1);
     assert_eq!(recorder.counts().lost.load(Ordering::Relaxed), 1);

@@ -89,7 +89,12 @@ impl Writer {
     }
 
     pub fn take(&mut self, event: Event) {
-        let max = if Room::of_event(&event).yields() { WAITING_MAX / 2 } else { WAITING_MAX };
+        let max = match event.kind {
+            // Never lost. Whoever records a reveal waits until there is room, and others of these are few.
+            Kind::Revealed | Kind::AccessChanged | Kind::Started | Kind::Stopped => usize::MAX,
+            _ if Room::of_event(&event).yields() => WAITING_MAX / 2,
+            _ => WAITING_MAX,
+        };
         match self.waiting.len() < max {
             true => self.waiting.push_back(event),
             false => self.shared.counts.lose(event.count),
@@ -131,7 +136,9 @@ impl Writer {
             let same = self.waiting.iter().take(BATCH_MAX).take_while(|event| Room::of_event(event) == room);
             let count = same.count();
             logs.append(room, &self.waiting.make_contiguous()[..count], now)?;
-            self.waiting.drain(..count);
+            let written = self.waiting.drain(..count);
+            let reveals = written.filter(|event| event.kind == Kind::Revealed).count() as u64;
+            self.shared.counts.reveals_unwritten.fetch_sub(reveals, Ordering::Relaxed);
             self.shared.counts.records.fetch_add(count as u64, Ordering::Relaxed);
             self.shared.newest.send_replace(logs.newest());
         }
@@ -156,7 +163,7 @@ impl Writer {
                     Room::Main => {
                         "the file that was written to was taken away by somebody, with the records before this one".to_owned()
                     }
-                    Room::Attempts | Room::Denied | Room::Refused => {
+                    Room::Reveals | Room::Attempts | Room::Denied | Room::Refused => {
                         format!("the file of {} was taken away by somebody, with the records in it", room.name())
                     }
                 };
@@ -237,7 +244,11 @@ impl Logs {
         };
         // The others lie within it.
         files::make_directory(&Room::Main.directory(dir))?;
-        let logs = [open(Room::Main)?, open(Room::Attempts)?, open(Room::Denied)?, open(Room::Refused)?];
+        let mut logs = Vec::with_capacity(Room::ALL.len());
+        for room in Room::ALL {
+            logs.push(open(room)?);
+        }
+        let logs: [Log; Room::ALL.len()] = logs.try_into().ok().expect("one of each room");
         let newest = logs.iter().map(Log::newest).max().unwrap_or(0);
         Ok((Logs { logs, next: newest + 1 }, all_found))
     }

@@ -13,7 +13,7 @@ use crate::auth::Sight;
 use crate::model::{ConfigChange, ConfigId, ConfigName, Namespace, Revision};
 use crate::store::Sealed;
 
-use super::error::Error;
+use super::error::{Error, Withheld};
 use super::pipeline::Pipeline;
 use super::recent::Recent;
 use super::sight::{Showing, Viewer};
@@ -41,7 +41,7 @@ impl Shown {
     fn commit(&self, sealed: Sealed, viewer: &Viewer) -> Result<Sealed, Error> {
         let gone = Error::Draining { retry_after: super::RETRY_AFTER };
         let state = self.pipeline.upgrade().ok_or(gone)?.published();
-        Ok(Showing { vault: &self.vault, viewer, state: &state }.commit(sealed))
+        Ok(Showing::new(&self.vault, viewer, &state).commit(sealed)?)
     }
 }
 
@@ -112,11 +112,22 @@ impl Changes {
     /// The next commit, or word that there is none. Waits for it. Dropping the future loses nothing.
     pub async fn next(&mut self) -> Result<ChangeEvent, Error> {
         loop {
-            while let Some(sealed) = self.page.pop_front() {
-                if let Some(sealed) = self.filtered(&sealed) {
-                    self.progress_at = Instant::now() + self.progress_interval;
-                    return Ok(ChangeEvent::Commit(self.shown.commit(sealed, &self.viewer)?));
+            while let Some(sealed) = self.page.front() {
+                if let Some(sealed) = self.filtered(sealed) {
+                    match self.shown.commit(sealed, &self.viewer) {
+                        Err(Error::SecretsWithheld(withheld)) if !self.draining.is_cancelled() => {
+                            // No commit is left out, so the stream waits.
+                            self.until_shown(withheld).await;
+                            continue;
+                        }
+                        shown => {
+                            self.page.pop_front();
+                            self.progress_at = Instant::now() + self.progress_interval;
+                            return shown.map(ChangeEvent::Commit);
+                        }
+                    }
                 }
+                self.page.pop_front();
             }
             if self.draining.is_cancelled() {
                 return Err(Error::Draining { retry_after: super::RETRY_AFTER });
@@ -138,6 +149,13 @@ impl Changes {
                 () = self.draining.cancelled() => {}
                 () = tokio::time::sleep_until(self.progress_at) => return Ok(self.progress()),
             }
+        }
+    }
+
+    async fn until_shown(&self, withheld: Withheld) {
+        tokio::select! {
+            () = tokio::time::sleep(withheld.retry_in()) => {}
+            () = self.draining.cancelled() => {}
         }
     }
 

@@ -75,6 +75,9 @@ pub enum Error {
         super::unseen::GUESSES_AT_ONCE
     )]
     SecretGuesses { id: ConfigId, scope: Scope, pointer: Pointer, wait: Option<Duration> },
+    /// Secrets cannot be shown to the caller now.
+    #[error(transparent)]
+    SecretsWithheld(#[from] Withheld),
     #[error("the server is shutting down")]
     Draining { retry_after: Duration },
     /// The journal did not take the write, or one before it that it was planned on. It may take it now.
@@ -91,6 +94,30 @@ pub enum Error {
     Panicked,
     #[error("history cannot be read")]
     Store(#[source] StoreError),
+}
+
+/// Why secrets are not shown to a caller who may see them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Withheld {
+    /// The caller was shown too many a short time ago.
+    #[error(
+        "too many documents with secrets were shown to this actor: at most {per_second} a second are allowed, and {burst} at once"
+    )]
+    Limited { per_second: u32, burst: u32, wait: Duration },
+    /// The audit log has no room for the record.
+    #[error("the audit log cannot record now that secrets are shown, so they are not")]
+    Unrecorded,
+}
+
+impl Withheld {
+    /// When a stream tries again. Those that wait for the same spread over a while.
+    pub fn retry_in(&self) -> Duration {
+        let wait = match self {
+            Withheld::Limited { wait, .. } => *wait,
+            Withheld::Unrecorded => Duration::from_millis(500),
+        };
+        wait + Duration::from_millis(100).mul_f64(1.0 + fastrand::f64())
+    }
 }
 
 /// Which limit was reached.

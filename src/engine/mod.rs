@@ -73,7 +73,7 @@ pub use access::access_document;
 pub use affected::Affected;
 pub use changes::{ChangeEvent, Changes, ChangesOptions, keep_seen, shows};
 pub use counts::{BySource, CommitCounts};
-pub use error::{Error, Limit, Missing};
+pub use error::{Error, Limit, Missing, Withheld};
 pub use explanation::Explanation;
 pub use history::At;
 pub use options::{Clock, Options, Progress};
@@ -304,8 +304,8 @@ impl Engine {
         let (vault, state) = (self.vault.clone(), self.state());
         let read = move |_: &Cancelled| {
             let read = history::versions(&*store, &id, before, limit)?;
-            let showing = Showing { vault: &vault, viewer: &viewer, state: &state };
-            Ok(read.into_iter().map(|(at, sealed)| (at, showing.commit(sealed))).collect())
+            let showing = Showing::new(&vault, &viewer, &state);
+            read.into_iter().map(|(at, sealed)| Ok((at, showing.commit(sealed)?))).collect()
         };
         interruptible(read).await
     }
@@ -381,7 +381,7 @@ impl Engine {
     }
 
     fn showing<'a>(&'a self, state: &'a State, viewer: &'a Viewer) -> Showing<'a> {
-        Showing { vault: &self.vault, viewer, state }
+        Showing::new(&self.vault, viewer, state)
     }
 
     /// Refuses to write what the engine alone writes.

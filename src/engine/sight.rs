@@ -1,5 +1,6 @@
 //! What is seen of secrets: content as it is shown to who asks, which is never as it is stored. Knows states and the vault; not who asks.
 
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use crate::secret::{MASK, hide, holds_sealed, mask};
 use crate::store::Sealed;
 use crate::validate::Schema;
 
+use super::error::Withheld;
 use super::state::{ConfigState, LayerEntry, State};
 use super::vault::Vault;
 use super::write::{LayerOutcome, Outcome};
@@ -94,8 +96,10 @@ pub enum SecretUse {
     Overwritten,
 }
 
-/// Called for each layer with secrets that are used.
-pub type OnSecret = Arc<dyn Fn(SecretUse, &ConfigId, &Scope) + Send + Sync>;
+/// Called for each layer with secrets that are used. `is_owed`: others are shown in the same message already. If it fails, the secrets must
+/// not be shown.
+pub type OnSecret =
+    Arc<dyn Fn(SecretUse, &ConfigId, &Scope, /* is_owed */ bool) -> Result<(), Withheld> + Send + Sync>;
 
 impl Viewer {
     /// Of whom nobody is to hear.
@@ -110,8 +114,14 @@ impl Viewer {
     /// Tells that the viewer has put a value over a secret that they may not see.
     pub(super) fn overwrites(&self, id: &ConfigId, scope: &Scope) {
         if let Some(on_secret) = &self.on_secret {
-            on_secret(SecretUse::Overwritten, id, scope);
+            // It was done already, so nothing can be withheld.
+            let _ = on_secret(SecretUse::Overwritten, id, scope, true);
         }
+    }
+
+    /// Tells that the viewer is about to be shown secrets.
+    fn reveals(&self, id: &ConfigId, scope: &Scope, is_owed: bool) -> Result<(), Withheld> {
+        self.on_secret.as_ref().map_or(Ok(()), |on_secret| on_secret(SecretUse::Revealed, id, scope, is_owed))
     }
 
     pub fn sight(&self) -> &auth::Sight {
@@ -130,42 +140,57 @@ impl fmt::Debug for Viewer {
     }
 }
 
-/// Shows content that is stored.
+/// Shows content that is stored, for one message.
 pub(super) struct Showing<'a> {
-    pub vault: &'a Vault,
-    pub viewer: &'a Viewer,
+    vault: &'a Vault,
+    viewer: &'a Viewer,
     /// By its schemas it is told what is secret now, and was stored in plain text before it was marked.
-    pub state: &'a State,
+    state: &'a State,
+    /// Secrets were shown: the rest of the message is not held back.
+    has_shown: Cell<bool>,
+    /// Why secrets that the viewer may see are masked.
+    withheld: RefCell<Option<Withheld>>,
 }
 
-impl Showing<'_> {
+impl<'a> Showing<'a> {
+    pub fn new(vault: &'a Vault, viewer: &'a Viewer, state: &'a State) -> Showing<'a> {
+        Showing { vault, viewer, state, has_shown: Cell::new(false), withheld: RefCell::new(None) }
+    }
+
     pub fn config(&self, config: &Arc<ConfigState>) -> Arc<ConfigState> {
         let schema = marking_schema(&config.id, self.state);
         let content = |entry: &LayerEntry| {
-            self.shown(&config.id, &entry.key.scope, &entry.layer.content, schema.as_deref())
+            let content = &entry.layer.content;
+            let secrets = self.secrets_in(&config.id, &entry.key.scope, [content]);
+            shown(self.vault, &config.id, content, secrets, schema.as_deref())
         };
         config.with_contents(content)
     }
 
-    pub fn commit(&self, mut sealed: Sealed) -> Sealed {
+    /// Fails if the viewer may see secrets of the commit, and cannot be shown them now.
+    pub fn commit(&self, mut sealed: Sealed) -> Result<Sealed, Withheld> {
         for change in &mut sealed.commit.changes {
             let schema = marking_schema(&change.id, self.state);
             for layer in &mut change.layers {
                 if let Some(content) = &mut layer.content {
-                    self.show(&change.id, &layer.key.scope, content, schema.as_deref());
+                    let secrets = self.secrets_in(&change.id, &layer.key.scope, [&*content]);
+                    self.show(&change.id, secrets, content, schema.as_deref());
                 }
             }
         }
-        sealed
+        self.withheld.take().map_or(Ok(sealed), Err)
     }
 
+    /// What was done is done: secrets that cannot be shown now are masked.
     pub fn outcome(&self, mut outcome: Outcome) -> Outcome {
         for LayerOutcome { id, key, before, after, secrets, proposed, .. } in &mut outcome.layers {
             let schema = marking_schema(id, self.state);
+            let contents = after.iter().map(|layer| &layer.content);
+            let contents = contents.chain(before.iter().map(|entry| &entry.layer.content));
+            let shown = self.secrets_in(id, &key.scope, contents);
             if let Some(layer) = after {
-                let shown = Secrets::seen_by(&self.viewer.sight, id, &key.scope);
                 *secrets = places_in(self.vault, id, &layer.content, shown, schema.as_deref());
-                self.show(id, &key.scope, &mut layer.content, schema.as_deref());
+                self.show(id, shown, &mut layer.content, schema.as_deref());
                 if !proposed.is_empty() {
                     let mut value = layer.content.to_value();
                     mask(&mut value, &*proposed, &MASK.into());
@@ -173,7 +198,8 @@ impl Showing<'_> {
                 }
             }
             if let Some(entry) = before
-                && let Some(content) = self.shown(id, &key.scope, &entry.layer.content, schema.as_deref())
+                && let Some(content) =
+                    self::shown(self.vault, id, &entry.layer.content, shown, schema.as_deref())
             {
                 *entry = entry.with_content(content);
             }
@@ -181,28 +207,34 @@ impl Showing<'_> {
         outcome
     }
 
-    fn show(&self, id: &ConfigId, scope: &Scope, content: &mut Content, marking: Option<&Schema>) {
-        if let Some(shown) = self.shown(id, scope, content, marking) {
+    fn show(&self, id: &ConfigId, secrets: Secrets, content: &mut Content, marking: Option<&Schema>) {
+        if let Some(shown) = shown(self.vault, id, content, secrets, marking) {
             *content = shown;
         }
     }
 
-    fn shown(
+    /// How secrets in contents of a layer are shown. If there are any and they are shown as they are, that is recorded.
+    fn secrets_in<'c>(
         &self,
         id: &ConfigId,
         scope: &Scope,
-        content: &Content,
-        marking: Option<&Schema>,
-    ) -> Option<Content> {
+        contents: impl IntoIterator<Item = &'c Content>,
+    ) -> Secrets {
         let secrets = Secrets::seen_by(&self.viewer.sight, id, scope);
-        let shown = shown(self.vault, id, content, secrets, marking);
-        if secrets == Secrets::Revealed
-            && shown.is_some()
-            && let Some(on_secret) = &self.viewer.on_secret
-        {
-            on_secret(SecretUse::Revealed, id, scope);
+        let has_secrets = || contents.into_iter().any(|content| holds_sealed(content.as_str()));
+        if secrets == Secrets::Hidden || !has_secrets() {
+            return secrets;
         }
-        shown
+        match self.viewer.reveals(id, scope, self.has_shown.get()) {
+            Ok(()) => {
+                self.has_shown.set(true);
+                Secrets::Revealed
+            }
+            Err(withheld) => {
+                self.withheld.replace(Some(withheld));
+                Secrets::Hidden
+            }
+        }
     }
 }
 

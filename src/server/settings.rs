@@ -373,6 +373,10 @@ pub struct ServeArgs {
     #[arg(long, env = "CONFWATCH_REFUSALS_PER_ADDRESS", value_name = "RATE[:BURST]")]
     pub refusals_per_address: Option<RateValue>,
 
+    /// Limit how many documents with secrets are shown to one actor, per second and at once; 0: no limit [default: 10:20000]
+    #[arg(long, env = "CONFWATCH_REVEALS_PER_ACTOR", value_name = "RATE[:BURST]")]
+    pub reveals_per_actor: Option<RateValue>,
+
     /// Log at this level (off, error, warn, info, debug, trace), or by directives such as info,confwatch::engine=debug [default: info]
     #[arg(long, env = "CONFWATCH_LOG", value_name = "FILTER")]
     pub log: Option<String>,

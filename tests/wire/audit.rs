@@ -351,7 +351,7 @@ async fn both_chains_are_proved_while_the_server_runs() {
         let proof =
             guarded.admin.audit().verify(AuditServiceVerifyRequest {}).await.expect("proved").into_inner();
         let records = proof.records.expect("of records");
-        (proof.intact, proof.commits.expect("of commits"), records, proof.denials)
+        (proof.intact, proof.commits.expect("of commits"), records, proof.parts)
     };
     // The start; the first policy and token, the policy of these tests and the token, which are recorded soon after their commits.
     while verify().await.2.count < 5 {

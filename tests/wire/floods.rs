@@ -67,8 +67,8 @@ async fn ten_thousand_denied_calls_hide_no_reveal_and_no_attempt_on_the_policy()
     let proof =
         guarded.admin.audit().verify(AuditServiceVerifyRequest {}).await.expect("proved").into_inner();
     assert!(proof.intact, "{proof:?}");
-    let names: Vec<_> = proof.denials.iter().map(|chain| (chain.name.as_str(), chain.count > 0)).collect();
-    assert_eq!(names, [("attempts", true), ("denied", true), ("refused", false)]);
+    let names: Vec<_> = proof.parts.iter().map(|chain| (chain.name.as_str(), chain.count > 0)).collect();
+    assert_eq!(names, [("reveals", true), ("attempts", true), ("denied", true), ("refused", false)]);
 }
 
 pub fn lines(path: &Path) -> Vec<Value> {

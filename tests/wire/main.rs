@@ -30,6 +30,7 @@ mod raw;
 mod reads;
 mod reasons;
 mod reveal;
+mod reveal_budget;
 mod revocation;
 mod schemas;
 mod secret_writes;

@@ -47,6 +47,8 @@ pub struct RateLimits {
     pub calls_per_actor: Option<Rate>,
     /// Calls from one address with a credential that is refused.
     pub refusals_per_address: Option<Rate>,
+    /// Documents with secrets that are shown to one actor.
+    pub reveals_per_actor: Option<Rate>,
 }
 
 /// Which limit was reached.
@@ -55,6 +57,7 @@ pub enum RateLimit {
     CallsPerAddress,
     CallsPerActor,
     RefusalsPerAddress,
+    RevealsPerActor,
 }
 
 /// Somebody calls too often.
@@ -73,6 +76,7 @@ pub struct RateCounts {
     pub calls_per_address: AtomicU64,
     pub calls_per_actor: AtomicU64,
     pub refusals_per_address: AtomicU64,
+    pub reveals_per_actor: AtomicU64,
 }
 
 /// Who called how often. Shared by all that lets calls in.
@@ -83,6 +87,8 @@ pub struct Rates<C: Clock = DefaultClock> {
     start: C::Instant,
     addresses: Cache<IpAddr, Arc<Address<C>>>,
     actors: Cache<Arc<str>, Arc<Bucket<C>>>,
+    /// By actor: when what was shown is paid for, in nanoseconds since the start.
+    reveals: Cache<Arc<str>, Arc<AtomicU64>>,
 }
 
 type Bucket<C> = RateLimiter<NotKeyed, InMemoryState, C, NoOpMiddleware<<C as Clock>::Instant>>;
@@ -117,14 +123,20 @@ impl Default for RateLimits {
             calls_per_address: rate(50_000, 200_000),
             calls_per_actor: rate(25_000, 100_000),
             refusals_per_address: rate(10, 500),
+            // For a thousand services with one token that all start at once, with some documents each.
+            reveals_per_actor: rate(10, 20_000),
         }
     }
 }
 
 impl RateLimits {
     /// Everybody as often as they like.
-    pub const UNLIMITED: RateLimits =
-        RateLimits { calls_per_address: None, calls_per_actor: None, refusals_per_address: None };
+    pub const UNLIMITED: RateLimits = RateLimits {
+        calls_per_address: None,
+        calls_per_actor: None,
+        refusals_per_address: None,
+        reveals_per_actor: None,
+    };
 }
 
 impl Rate {
@@ -156,6 +168,7 @@ impl RateLimit {
             RateLimit::CallsPerAddress => "calls_per_address",
             RateLimit::CallsPerActor => "calls_per_actor",
             RateLimit::RefusalsPerAddress => "refusals_per_address",
+            RateLimit::RevealsPerActor => "reveals_per_actor",
         }
     }
 
@@ -166,6 +179,7 @@ impl RateLimit {
             RateLimit::RefusalsPerAddress => {
                 "the credential was refused or not looked at, after too many that were refused from this address"
             }
+            RateLimit::RevealsPerActor => "too many documents with secrets were shown to this actor",
         }
     }
 }
@@ -180,7 +194,8 @@ impl<C: Clock + Clone> Rates<C> {
     fn with_clock(limits: RateLimits, clock: C) -> Rates<C> {
         let start = clock.now();
         let (addresses, actors) = (Cache::new(BUCKETS_MAX), Cache::new(BUCKETS_MAX));
-        Rates { counts: RateCounts::default(), limits, clock, start, addresses, actors }
+        let reveals = Cache::new(BUCKETS_MAX);
+        Rates { counts: RateCounts::default(), limits, clock, start, addresses, actors, reveals }
     }
 
     /// What is known of an address. `None`: its calls are not counted.
@@ -246,6 +261,25 @@ impl<C: Clock + Clone> Rates<C> {
     pub(super) fn is_refused(&self, address: &Address<C>) -> bool {
         let until = address.refused_until.load(Relaxed);
         until != 0 && self.nanos() < until && address.verifications.check().is_err()
+    }
+
+    /// A document with secrets that is to be shown to an actor. One that is owed is counted and never refused: an answer is let through at
+    /// the first of its documents or not at all, or else a large one would never be.
+    pub(in crate::api) fn reveal_to(&self, actor: &Arc<str>, is_owed: bool) -> Result<(), RateLimited> {
+        let Some(rate) = self.limits.reveals_per_actor else { return Ok(()) };
+        let Ok(paid) = self.reveals.get_or_insert_with(actor, || Ok::<_, Infallible>(Arc::default()));
+        let (now, each) = (self.nanos(), 1_000_000_000 / u64::from(rate.per_second.get()));
+        let ahead_max = each * u64::from(rate.burst.get() - 1);
+        let taken = paid.fetch_update(Relaxed, Relaxed, |paid| {
+            let begin = paid.max(now);
+            (is_owed || begin - now <= ahead_max).then_some(begin.saturating_add(each))
+        });
+        let limited = |paid: u64| {
+            self.counts.reveals_per_actor.fetch_add(1, Relaxed);
+            let wait = Duration::from_nanos(paid.saturating_sub(now.saturating_add(ahead_max)));
+            RateLimited { limit: RateLimit::RevealsPerActor, rate, wait }
+        };
+        taken.map(drop).map_err(limited)
     }
 
     fn nanos(&self) -> u64 {
@@ -347,13 +381,33 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_is_let_through_whole_and_what_it_owes_is_waited_for() {
+        let limits = RateLimits { reveals_per_actor: Rate::new(10, 3), ..RateLimits::UNLIMITED };
+        let (rates, clock) = rates(limits);
+        let reveal = |actor: &str, is_owed| rates.reveal_to(&Arc::from(actor), is_owed);
+        assert!(reveal("user:alice", false).is_ok());
+        for _ in 0..7 {
+            assert!(reveal("user:alice", true).is_ok(), "of the same answer");
+        }
+        let limited = reveal("user:alice", false).expect_err("too much");
+        assert_eq!(limited.limit, RateLimit::RevealsPerActor);
+        assert_eq!(limited.wait, Duration::from_millis(600));
+        assert!(reveal("user:bob", false).is_ok(), "others have a budget of their own");
+        clock.advance(limited.wait);
+        assert!(reveal("user:alice", false).is_ok());
+        assert!(reveal("user:alice", false).is_err());
+        assert_eq!(rates.counts.reveals_per_actor.load(Relaxed), 2);
+    }
+
+    #[test]
     fn without_limits_nothing_is_kept() {
         let (rates, _) = rates(RateLimits::UNLIMITED);
         for _ in 0..1000 {
             assert!(call(&rates, "192.0.2.1").is_ok());
             assert!(rates.call_of(&Arc::from("user:alice"), &LastActor::default()).is_ok());
+            assert!(rates.reveal_to(&Arc::from("user:alice"), false).is_ok());
         }
-        assert_eq!((rates.addresses.len(), rates.actors.len()), (0, 0));
+        assert_eq!((rates.addresses.len(), rates.actors.len(), rates.reveals.len()), (0, 0, 0));
     }
 
     #[test]

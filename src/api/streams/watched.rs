@@ -1,15 +1,19 @@
 //! What a watch stream shows and to whom: checked when it is opened, and again whenever what its caller may do changes. Knows no message.
 
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use futures_util::FutureExt;
+use tokio::time::{Sleep, sleep};
+use tokio_stream::Stream;
 use tonic::Status;
 
-use crate::api::audited::revealed;
+use crate::api::audited::Reveals;
 use crate::api::context::CallContext;
 use crate::api::guard::Standing;
-use crate::audit::Recorder;
 use crate::auth::{Access, Denied, Resource, Sight, Verb};
 use crate::engine::watch::{Event, Subscription, TargetStatus, WatchSelector, WatchTarget};
+use crate::engine::{Error, Resolved, Withheld};
 use crate::model::Namespace;
 
 /// The targets of one stream, and who may still read them.
@@ -20,9 +24,17 @@ pub struct Watched {
     namespaces: Vec<Namespace>,
     /// What the caller may see by now, until the subscription goes by that.
     next_sight: Option<Sight>,
-    /// Who is told of secrets that are shown, and of whom.
-    recorder: Recorder,
+    /// What stands before secrets that are shown, and to whom.
+    reveals: Reveals,
     context: CallContext,
+    held: Option<Box<Held>>,
+}
+
+/// An event with secrets that cannot be shown now. Nothing after it is told before.
+struct Held {
+    event: Event,
+    why: Withheld,
+    until: Pin<Box<Sleep>>,
 }
 
 impl Watched {
@@ -30,7 +42,7 @@ impl Watched {
     pub fn open(
         context: &CallContext,
         standing: Standing,
-        recorder: &Recorder,
+        reveals: Reveals,
         targets: &[WatchTarget],
     ) -> Result<Option<Box<Watched>>, Denied> {
         if !standing.is_checked() {
@@ -46,15 +58,63 @@ impl Watched {
             }
         }
         let (targets, next_sight) = (resources, None);
-        let (recorder, context) = (recorder.clone(), context.clone());
-        let watched = Watched { standing, targets, namespaces, next_sight, recorder, context };
+        let context = context.clone();
+        let watched = Watched { standing, targets, namespaces, next_sight, reveals, context, held: None };
         watched.check(watched.context.access())?;
         Ok(Some(Box::new(watched)))
     }
 
+    /// The next event that the client may be told now.
+    pub fn poll_event(
+        &mut self,
+        subscription: &mut Subscription,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Event, Status>>> {
+        ready!(self.poll_show(subscription, context))?;
+        let mut is_first = false;
+        let event = match self.held.take() {
+            // The stream is about to end, and its client takes up where it was.
+            Some(_) if subscription.poll_draining(context) => None,
+            Some(mut held) => match held.until.poll_unpin(context) {
+                Poll::Ready(()) => Some(held.event),
+                Poll::Pending => {
+                    self.held = Some(held);
+                    return Poll::Pending;
+                }
+            },
+            None => None,
+        };
+        let event = match event {
+            Some(event) => event,
+            None => {
+                is_first = true;
+                match ready!(Pin::new(&mut *subscription).poll_next(context)) {
+                    Some(event) => event?,
+                    None => return Poll::Ready(None),
+                }
+            }
+        };
+        let places = revealing(&event).map(|document| (&document.target.id, &document.target.scope));
+        let why = match self.reveals.take_all(&self.context, places) {
+            Ok(()) => return Poll::Ready(Some(Ok(event))),
+            Err((why, id, scope)) => {
+                if is_first {
+                    self.reveals.refused(&self.context, why, id, scope);
+                }
+                why
+            }
+        };
+        let mut until = Box::pin(sleep(why.retry_in()));
+        if until.poll_unpin(context).is_ready() {
+            context.waker().wake_by_ref();
+        }
+        self.held = Some(Box::new(Held { event, why, until }));
+        Poll::Pending
+    }
+
     /// Lets the subscription show what the caller may see by now, if that can be another than before. Ready once it does. Fails once they
     /// may no longer read what they asked for by name, or are not known any more. Wakes when that may have come about.
-    pub fn poll_show(
+    fn poll_show(
         &mut self,
         subscription: &mut Subscription,
         context: &mut Context<'_>,
@@ -64,28 +124,19 @@ impl Watched {
             self.check(&access)?;
             self.next_sight = Some(access.sight());
         }
+        if let (Some(held), Some(sight)) = (&self.held, &self.next_sight) {
+            // The subscription has told it: the client, which was not, comes again with what it holds.
+            let may_see = |document: &Resolved| sight.reveals(&document.target.id, &document.target.scope);
+            return Poll::Ready(match revealing(&held.event).all(may_see) {
+                true => Ok(()),
+                false => Err(Error::from(held.why).into()),
+            });
+        }
         if let Some(sight) = &self.next_sight {
             ready!(subscription.poll_see_as(sight, context));
             self.next_sight = None;
         }
         Poll::Ready(Ok(()))
-    }
-
-    /// Tells of secrets that the client is about to be told.
-    pub fn gives(&self, event: &Event) {
-        let states = match event {
-            Event::Changed { state, .. } => std::slice::from_ref(state),
-            Event::Update { states, .. } | Event::Snapshot { states, .. } => states.as_slice(),
-            Event::Progress { .. } => &[],
-        };
-        for state in states {
-            if let TargetStatus::Present(document) = &state.status
-                && document.reveals
-            {
-                let target = &document.target;
-                revealed(&self.recorder, &self.context, &target.id, &target.scope);
-            }
-        }
     }
 
     fn check(&self, access: &Access) -> Result<(), Denied> {
@@ -100,4 +151,17 @@ impl Watched {
         }
         Ok(())
     }
+}
+
+/// The documents of an event that have secrets as they are.
+fn revealing(event: &Event) -> impl Iterator<Item = &Resolved> {
+    let states = match event {
+        Event::Changed { state, .. } => std::slice::from_ref(state),
+        Event::Update { states, .. } | Event::Snapshot { states, .. } => states.as_slice(),
+        Event::Progress { .. } => &[],
+    };
+    states.iter().filter_map(|state| match &state.status {
+        TargetStatus::Present(document) if document.reveals => Some(&**document),
+        TargetStatus::Present(_) | TargetStatus::Current(_) | TargetStatus::Absent(_) => None,
+    })
 }

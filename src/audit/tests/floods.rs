@@ -19,6 +19,10 @@ fn revealed<'a>(actor: &'a str, scope: &'a str) -> Entry<'a> {
     )
 }
 
+fn overwritten<'a>(actor: &'a str, scope: &'a str) -> Entry<'a> {
+    Entry { kind: Kind::Overwritten, verb: "write", outcome: "OVERWRITTEN", ..revealed(actor, scope) }
+}
+
 fn attempt<'a>(actor: &'a str) -> Entry<'a> {
     let place = Place { namespace: "confwatch", config: "policy", scope: "/" };
     Entry { place, ..entry(actor, "192.0.2.7") }
@@ -34,9 +38,9 @@ fn a_flood_of_one_actor_sums_up_its_own_denials_and_nothing_else() {
     }
     let burst = super::super::room::Room::Denied.budget().burst as usize;
     assert_eq!(records.len(), burst + 1, "its budget, and that the flood began");
-    // Meanwhile, with who and what: secrets that are shown, denials of others, and attempts on what governs access, also of mallory.
+    // Meanwhile, with who and what: writes over secrets, denials of others, and attempts on what governs access, also of mallory.
     for entry in
-        [revealed("user:bob", "/production"), entry("user:carol", "192.0.2.7"), attempt("user:mallory")]
+        [overwritten("user:bob", "/production"), entry("user:carol", "192.0.2.7"), attempt("user:mallory")]
     {
         let event = floods.note(&entry, at(0)).expect("it is recorded at once");
         let expected = (entry.actor, entry.place.namespace, entry.place.config, entry.place.scope);
@@ -75,28 +79,111 @@ fn a_budget_fills_again_and_is_then_forgotten() {
 }
 
 #[test]
-fn reveals_and_attempts_are_recorded_one_by_one_each_time() {
+fn attempts_are_recorded_one_by_one_each_time() {
     let floods = Floods::default();
     for _ in 0..500 {
-        assert!(floods.note(&revealed("user:bob", "/production"), at(0)).is_some());
         assert!(floods.note(&attempt("user:mallory"), at(0)).is_some());
     }
     assert_eq!(floods.due(at(60)), []);
 }
 
 #[test]
-fn a_flood_of_reveals_is_summed_up_for_its_actor_and_namespace() {
+fn a_flood_of_writes_over_secrets_is_summed_up_for_its_actor_and_namespace() {
     let floods = Floods::default();
     let recorded = (0..20_000)
-        .filter(|number| floods.note(&revealed("user:bob", &format!("/s{number}")), at(0)).is_some())
+        .filter(|number| floods.note(&overwritten("user:bob", &format!("/s{number}")), at(0)).is_some())
         .count();
-    assert_eq!(recorded, super::super::room::Room::Main.budget().burst as usize + 1);
-    assert!(floods.note(&revealed("user:carol", "/production"), at(0)).expect("recorded").detail.is_empty());
+    assert_eq!(recorded, super::super::room::Room::Reveals.budget().burst as usize + 1);
+    let other = floods.note(&overwritten("user:carol", "/production"), at(0));
+    assert!(other.expect("recorded").detail.is_empty());
     let sums = floods.due(at(60));
     let [sum] = &sums[..] else { panic!("one sum: {sums:?}") };
     let names = (sum.kind, sum.actor.as_str(), sum.namespace.as_str(), sum.last_resource.as_str());
-    assert_eq!(names, (Kind::Revealed, "user:bob", "payments", "payments/checkout/s19999"));
+    assert_eq!(names, (Kind::Overwritten, "user:bob", "payments", "payments/checkout/s19999"));
     assert_eq!(recorded as u64 + sum.count, 20_000);
+}
+
+/// Guarantee: whatever else happens, each reveal that is made is a record of its own.
+#[test]
+fn reveals_are_recorded_one_by_one_or_not_made() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let dir = dir.path().join("audit");
+    // The disk takes nothing.
+    fs::write(&dir, "in the way").expect("written");
+    let recorder = Recorder::start(Options {
+        supervisor: Default::default(),
+        dir: dir.clone(),
+        retention: SMALL,
+        clock: Arc::new(|| at(0)),
+        started: "for a test".into(),
+    })
+    .expect("started");
+    let mallory = entry("user:mallory", "192.0.2.7");
+    let mut made = 0;
+    let mut reveal = |count| {
+        for number in 0..count {
+            recorder.record(&scoped(Entry { ..entry(mallory.actor, "192.0.2.7") }, &format!("/s{number}")));
+            made += u64::from(recorder.record_reveal(&revealed("user:bob", "/production")));
+        }
+        made
+    };
+    assert_eq!(reveal(30_000), 10_000, "no more than the log has room for");
+    assert_eq!(reveal(1), 10_000);
+    fs::remove_file(&dir).expect("removed");
+    recorder.flush();
+    assert_eq!(reveal(5000), 15_000, "as soon as there is room");
+    recorder.close();
+    let told = told(&dir);
+    let reveals: Vec<_> = told.iter().filter(|(kind, _)| *kind == Kind::Revealed).collect();
+    assert_eq!(reveals.len(), 15_000);
+    assert!(reveals.iter().all(|(_, count)| *count == 1), "none is summed up");
+    assert_eq!(recorder.counts().reveals.load(Ordering::Relaxed), 15_000);
+}
+
+#[test]
+fn reveals_push_no_change_of_access_out_of_the_log() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let shared = Shared::new(dir.path().to_owned(), Arc::new(|| at(0)));
+    let retention = Retention { bytes_max: 2 << 20, ..SMALL };
+    let mut writer = Writer::new(shared.clone(), retention, "for a test");
+    for number in 0..20 {
+        writer.take(Event { kind: Kind::AccessChanged, ..event(number) });
+        (0..1000).for_each(|_| writer.take(Event { kind: Kind::Revealed, ..event(number) }));
+        writer.tick(at(number));
+    }
+    writer.close(at(20));
+    let told = told(dir.path());
+    let count = |kind| told.iter().filter(|(of, _)| *of == kind).count();
+    assert_eq!((count(Kind::AccessChanged), count(Kind::Started), count(Kind::Stopped)), (20, 1, 1));
+    assert!(count(Kind::Revealed) < 10_000, "reveals were removed: {}", count(Kind::Revealed));
+    assert!(shared.counts.early[Room::Reveals as usize].load(Ordering::Relaxed) > 0);
+    assert_eq!(shared.counts.early[Room::Main as usize].load(Ordering::Relaxed), 0);
+    for (room, proof) in prove_rooms(dir.path(), None).expect("read") {
+        assert_eq!(proof.broken, None, "{room:?}");
+    }
+}
+
+/// A log of before: secrets that were shown lie beside changes of access.
+#[test]
+fn a_log_with_reveals_in_its_main_room_is_read_proved_and_gone_on_with() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let old = [Kind::Started, Kind::Revealed, Kind::AccessChanged, Kind::Overwritten, Kind::Stopped];
+    let events: Vec<Event> = old.iter().zip(0..).map(|(kind, n)| Event { kind: *kind, ..event(n) }).collect();
+    log(dir.path()).append(&events, at(5)).expect("appended");
+    let (_, mut writer) = writer(dir.path());
+    writer.take(Event { kind: Kind::Revealed, ..event(6) });
+    writer.close(at(7));
+    let kinds: Vec<Kind> = told(dir.path()).into_iter().map(|(kind, _)| kind).collect();
+    let new = [Kind::Started, Kind::Revealed, Kind::Stopped];
+    assert_eq!(kinds, [&old[..], &new[..]].concat());
+    for (room, proof) in prove_rooms(dir.path(), None).expect("read") {
+        let records = match room {
+            Room::Main => 7,
+            Room::Reveals => 1,
+            Room::Attempts | Room::Denied | Room::Refused => 0,
+        };
+        assert_eq!((proof.broken, proof.records), (None, records), "{room:?}");
+    }
 }
 
 #[test]
@@ -121,7 +208,7 @@ fn denials_push_no_reveal_out_of_the_log() {
     assert!(count(Kind::Denied) < 5000, "denials were removed: {}", count(Kind::Denied));
     assert!(count(Kind::Removed) > 0, "and that is told");
     assert!(shared.counts.early[Room::Denied as usize].load(Ordering::Relaxed) > 0);
-    assert_eq!(shared.counts.early[Room::Main as usize].load(Ordering::Relaxed), 0);
+    assert_eq!(shared.counts.early[Room::Reveals as usize].load(Ordering::Relaxed), 0);
     for (room, proof) in prove_rooms(dir.path(), None).expect("read") {
         assert_eq!(proof.broken, None, "{room:?}");
     }
@@ -134,7 +221,7 @@ fn all_rooms_are_read_as_one_log_and_each_is_proved() {
     let kinds = [Kind::Revealed, Kind::Denied, Kind::Refused, Kind::Denied, Kind::Revealed];
     for number in 0..1000 {
         let namespace = if number % 7 == 0 { "confwatch" } else { "payments" };
-        let kind = kinds[number as usize % kinds.len()];
+        let kind = if number % 11 == 0 { Kind::AccessChanged } else { kinds[number as usize % kinds.len()] };
         writer.take(Event { kind, namespace: namespace.to_owned(), ..event(number) });
     }
     writer.tick(at(1000));

@@ -31,9 +31,9 @@ pub fn verify(data_dir: &Path) -> Result<AuditServiceVerifyResponse, Failure> {
             .map(|broken| BrokenLink { number: broken.sequence, message: broken.to_string() }),
     });
     let records = rooms.next().unwrap_or_default();
-    let denials: Vec<ChainProof> = rooms.collect();
-    let intact = [&commits, &records].into_iter().chain(&denials).all(|chain| chain.broken.is_none());
-    Ok(AuditServiceVerifyResponse { intact, commits: Some(commits), records: Some(records), denials })
+    let parts: Vec<ChainProof> = rooms.collect();
+    let intact = [&commits, &records].into_iter().chain(&parts).all(|chain| chain.broken.is_none());
+    Ok(AuditServiceVerifyResponse { intact, commits: Some(commits), records: Some(records), parts })
 }
 
 fn commits(data_dir: &Path) -> Result<ChainProof, Failure> {

@@ -28,9 +28,9 @@ pub fn show(proof: &v1::AuditServiceVerifyResponse, output: &Output) -> Outcome 
         let commits = ("commits".to_owned(), "revision", proof.commits.as_ref().unwrap_or(&none));
         let records = ("audit log".to_owned(), "record", proof.records.as_ref().unwrap_or(&none));
         // Of those where nothing is there is nothing to say.
-        let denials = proof.denials.iter().filter(|chain| chain.count > 0 || chain.broken.is_some());
-        let denials = denials.map(|chain| (format!("audit log, {}", printable(&chain.name)), "record", chain));
-        for (chain, link, proof) in [commits, records].into_iter().chain(denials) {
+        let parts = proof.parts.iter().filter(|chain| chain.count > 0 || chain.broken.is_some());
+        let parts = parts.map(|chain| (format!("audit log, {}", printable(&chain.name)), "record", chain));
+        for (chain, link, proof) in [commits, records].into_iter().chain(parts) {
             let v1::ChainProof { count, first, newest, newest_hash, broken, name: _ } = proof;
             match broken {
                 None if *count == 0 => output.line(&format!("{chain}: intact: there are none"))?,

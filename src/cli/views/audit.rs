@@ -43,7 +43,7 @@ pub struct AuditProofView {
     pub intact: bool,
     pub commits: Option<ChainProofView>,
     pub records: Option<ChainProofView>,
-    pub denials: Vec<ChainProofView>,
+    pub parts: Vec<ChainProofView>,
 }
 
 #[derive(Debug, Serialize)]
@@ -99,7 +99,7 @@ impl From<&v1::AuditServiceVerifyResponse> for AuditProofView {
             intact: proof.intact,
             commits: proof.commits.as_ref().map(Into::into),
             records: proof.records.as_ref().map(Into::into),
-            denials: list(&proof.denials),
+            parts: list(&proof.parts),
         }
     }
 }

@@ -208,6 +208,12 @@ impl Subscription {
         Poll::Ready(())
     }
 
+    /// Whether the stream is about to end since the server drains. Wakes when it is.
+    pub fn poll_draining(&self, context: &Context<'_>) -> bool {
+        self.subscriber.register(context.waker());
+        self.hub.is_draining()
+    }
+
     /// The client makes no room for what was told last. It has when the stream is polled again.
     pub fn waits(&mut self) {
         if !std::mem::replace(&mut self.is_waiting, true) {

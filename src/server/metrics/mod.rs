@@ -234,6 +234,7 @@ impl Sources {
             (RateLimit::CallsPerAddress.as_str(), &counts.calls_per_address),
             (RateLimit::CallsPerActor.as_str(), &counts.calls_per_actor),
             (RateLimit::RefusalsPerAddress.as_str(), &counts.refusals_per_address),
+            (RateLimit::RevealsPerActor.as_str(), &counts.reveals_per_actor),
             ("open_calls", &self.connections.counts.open_calls_refused),
         ];
         let help = "Calls refused by a rate limit, by limit";

@@ -139,6 +139,10 @@ impl ServeArgs {
                     self.refusals_per_address.or(file.refusals_per_address),
                     default.rates.refusals_per_address,
                 ),
+                reveals_per_actor: rate::decided(
+                    self.reveals_per_actor.or(file.reveals_per_actor),
+                    default.rates.reveals_per_actor,
+                ),
             },
             log: self.log.or(file.log).unwrap_or(default.log),
             log_format: self.log_format.or(file.log_format),
