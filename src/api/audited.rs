@@ -16,15 +16,16 @@ use tonic_types::StatusExt;
 use super::Api;
 use super::answer::{Answer, Reply};
 use super::codec::Encoded;
+use super::compression::marked;
 use super::context::{self, CallContext};
 use super::framed::is_stream;
-use super::guard::rates::Rates;
+use super::guard::rates::{HIDDEN_FINDINGS_AT_ONCE, Rates};
 use super::peer::Peer;
-use super::status::{AUDIT_LOG_UNAVAILABLE, SECRET_REVEALS_LIMITED, STATED_REASON};
+use super::status::{AUDIT_LOG_UNAVAILABLE, HIDDEN_FINDINGS_LIMITED, SECRET_REVEALS_LIMITED, STATED_REASON};
 use crate::audit::{Entry, Kind, Place, Recorder};
 use crate::auth::Credential;
-use crate::engine::{HIDDEN_FINDING, Resolved, SecretUse, Viewer, Withheld};
-use crate::model::{ConfigId, Scope};
+use crate::engine::{Error, HIDDEN_FINDING, Resolved, SecretUse, Viewer, Withheld};
+use crate::model::{ConfigId, Namespace, Scope};
 use crate::validate::{self, Report};
 
 /// The codes that shut out, as they are written.
@@ -43,6 +44,7 @@ pub struct Audited {
 /// A call that its handler answers: told of if its caller is shut out, now or by the end of its stream.
 pub(super) fn audited(recorder: &Recorder, context: CallContext, is_stream: bool, answer: Answer) -> Answer {
     let recorder = recorder.clone();
+    // Here and not before: what the answer shows is known when it is there.
     match answer {
         Answer::Now(response) => Answer::Now(watched(recorder, context, is_stream, response)),
         Answer::Later(answer) => {
@@ -58,7 +60,7 @@ fn watched(
     response: Response<Reply>,
 ) -> Response<Reply> {
     ended(&recorder, &context, response.headers());
-    response.map(|reply| match reply {
+    marked(&context, response).map(|reply| match reply {
         Reply::Message(_) | Reply::Ended => reply,
         Reply::Generated(_) if !is_stream => reply,
         Reply::Watch(_) | Reply::Changes(_) | Reply::Generated(_) | Reply::Audited(_) => {
@@ -185,28 +187,33 @@ impl Api {
         })
     }
 
-    /// Tells that a caller was told of documents that they may not read, whether they would be valid.
-    pub(super) fn tell_of_hidden(&self, context: &CallContext, report: &Report) {
+    /// Before a call that may tell of documents that its caller may not read, whether they would be valid. Refused if they were told so too
+    /// often by calls on one of these configs.
+    pub(super) fn check_hidden(&self, context: &CallContext, reached: &Reached) -> Result<(), Error> {
+        if !self.guard.is_on() {
+            return Ok(());
+        }
+        for (namespace, config) in reached.hidden_from(context) {
+            let (actor, resource) = (context.access().caller().shared_actor(), resource(namespace, config));
+            if let Err(wait) = self.guard.rates().check_hidden_findings(actor, &resource) {
+                let place = Place { namespace: namespace.as_str(), config, scope: "" };
+                self.recorder.record(&by(context, (Kind::Denied, "read", HIDDEN_FINDINGS_LIMITED), place));
+                return Err(Error::HiddenFindings { resource, at_once: HIDDEN_FINDINGS_AT_ONCE, wait });
+            }
+        }
+        Ok(())
+    }
+
+    /// Records and counts that a caller was told of documents that they may not read, that they would be invalid.
+    pub(super) fn tell_of_hidden(&self, context: &CallContext, reached: &Reached, report: &Report) {
         let hidden = report.findings.iter().find(|finding| finding.code == HIDDEN_FINDING);
         let Some(finding) = hidden.filter(|_| self.guard.is_on()) else { return };
+        for (namespace, config) in reached.hidden_from(context) {
+            let actor = context.access().caller().shared_actor();
+            self.guard.rates().count_hidden_finding(actor, &resource(namespace, config));
+        }
         let validate::Place { id, scope, .. } = &finding.place;
-        let caller = context.access().caller();
-        self.recorder.record(&Entry {
-            kind: Kind::Denied,
-            actor: caller.actor(),
-            credential: caller.credential(),
-            address: context.address(),
-            method: context.method(),
-            verb: "read",
-            place: Place {
-                namespace: id.namespace.as_str(),
-                config: id.config.as_str(),
-                scope: scope.as_str(),
-            },
-            outcome: HIDDEN_FINDING,
-            request_id: context.request_id(),
-            reason: "",
-        });
+        self.recorder.record(&on_config(context, (Kind::Denied, "read", HIDDEN_FINDING), id, scope));
     }
 }
 
@@ -245,7 +252,8 @@ impl Reveals {
             burst: limited.rate.burst.get(),
             wait: limited.wait,
         })?;
-        let entry = on_secrets(context, (Kind::Revealed, "reveal-secret", "REVEALED"), id, scope);
+        let entry = on_config(context, (Kind::Revealed, "reveal-secret", "REVEALED"), id, scope);
+        context.note_secrets();
         self.recorder.record_reveal(&entry).then_some(()).ok_or(Withheld::Unrecorded)
     }
 
@@ -256,21 +264,58 @@ impl Reveals {
             Withheld::Unrecorded => AUDIT_LOG_UNAVAILABLE,
         };
         let kind = (Kind::Denied, "reveal-secret", outcome);
-        self.recorder.record(&on_secrets(context, kind, id, scope));
+        self.recorder.record(&on_config(context, kind, id, scope));
     }
 }
 
 /// Records that a caller has put a value over a secret that they may not see.
 fn overwritten(recorder: &Recorder, context: &CallContext, id: &ConfigId, scope: &Scope) {
-    recorder.record(&on_secrets(context, (Kind::Overwritten, "write", "OVERWRITTEN"), id, scope));
+    recorder.record(&on_config(context, (Kind::Overwritten, "write", "OVERWRITTEN"), id, scope));
 }
 
-/// What a caller did with secrets of a document: the kind, the verb and the outcome.
-fn on_secrets<'a>(
+/// What a call may tell of: these configs, or all of a namespace.
+pub(super) enum Reached {
+    Configs(Vec<ConfigId>),
+    Namespace(Namespace),
+}
+
+impl Reached {
+    /// As far as the caller may not read all of it.
+    fn hidden_from(&self, context: &CallContext) -> Vec<(&Namespace, &str)> {
+        let global = Scope::global();
+        let sight = context.sight();
+        match self {
+            Reached::Configs(ids) => {
+                // What governs configs reaches those that the caller may not read, too.
+                let is_hidden = |id: &&ConfigId| {
+                    !id.config.is_ordinary() || !sight.has(&id.namespace, &id.config, &global)
+                };
+                ids.iter().filter(is_hidden).map(|id| (&id.namespace, id.config.as_str())).collect()
+            }
+            Reached::Namespace(namespace) => vec![(namespace, "")],
+        }
+    }
+}
+
+fn resource(namespace: &Namespace, config: &str) -> String {
+    if config.is_empty() { namespace.to_string() } else { format!("{namespace}/{config}") }
+}
+
+/// What a caller did with a config: the kind, the verb and the outcome.
+fn on_config<'a>(
     context: &'a CallContext,
-    (kind, verb, outcome): (Kind, &'a str, &'a str),
+    what: (Kind, &'a str, &'a str),
     id: &'a ConfigId,
     scope: &'a Scope,
+) -> Entry<'a> {
+    let place = Place { namespace: id.namespace.as_str(), config: id.config.as_str(), scope: scope.as_str() };
+    by(context, what, place)
+}
+
+fn by<'a>(
+    context: &'a CallContext,
+    (kind, verb, outcome): (Kind, &'a str, &'a str),
+    place: Place<'a>,
 ) -> Entry<'a> {
     let caller = context.access().caller();
     Entry {
@@ -280,7 +325,7 @@ fn on_secrets<'a>(
         address: context.address(),
         method: context.method(),
         verb,
-        place: Place { namespace: id.namespace.as_str(), config: id.config.as_str(), scope: scope.as_str() },
+        place,
         outcome,
         request_id: context.request_id(),
         reason: "",

@@ -1,6 +1,9 @@
 //! Compresses large answers for clients that take gzip. Knows frames and headers; no call. What clients compress is unpacked by the
 //! generated services, up to the size that a message may have.
 //!
+//! Answers that have secrets as they are, are not compressed: their length would tell whoever sees it, and writes something else into the
+//! same document, what the secret begins with.
+//!
 //! Streams are not compressed: an update is one message for thousands of streams, and is sent as it is.
 
 use std::io::Write;
@@ -12,6 +15,7 @@ use tokio::task::spawn_blocking;
 
 use super::answer::{Answer, Reply};
 use super::codec::{Encoded, FRAME_HEAD_BYTES};
+use super::context::CallContext;
 
 /// Smaller answers are sent as they are: most networks carry them sooner than a processor compresses them.
 const BYTES_MIN: usize = 64 << 10;
@@ -54,7 +58,22 @@ pub(super) fn compressed(answer: Answer) -> Answer {
     }
 }
 
+/// In the extensions of a response that has secrets as they are.
+#[derive(Clone, Copy)]
+struct HasSecrets;
+
+/// A response to a call, which is not compressed if secrets are shown by it.
+pub(super) fn marked(context: &CallContext, mut response: Response<Reply>) -> Response<Reply> {
+    if context.shows_secrets() {
+        response.extensions_mut().insert(HasSecrets);
+    }
+    response
+}
+
 fn is_large(response: &Response<Reply>) -> bool {
+    if response.extensions().get::<HasSecrets>().is_some() {
+        return false;
+    }
     match response.body() {
         Reply::Message(message) => bytes::Buf::remaining(message) >= BYTES_MIN,
         Reply::Watch(_) | Reply::Changes(_) | Reply::Audited(_) | Reply::Generated(_) | Reply::Ended => false,

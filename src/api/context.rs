@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::ops::Deref;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::request::Parts;
 use http::uri::PathAndQuery;
@@ -24,6 +25,8 @@ pub(super) struct CallContext {
     peer: Option<Arc<Peer>>,
     path: Option<PathAndQuery>,
     request_id: Option<HeaderValue>,
+    /// Its answer has secrets as they are. Clones share it.
+    shows_secrets: Arc<AtomicBool>,
 }
 
 impl CallContext {
@@ -33,12 +36,22 @@ impl CallContext {
             peer: head.extensions.get::<Arc<Peer>>().cloned(),
             path: head.uri.path_and_query().cloned(),
             request_id: request_id(&head.headers).cloned(),
+            shows_secrets: Arc::default(),
         }
     }
 
     /// Of nobody on the network: a call within this process.
     pub fn within(access: Access) -> CallContext {
-        CallContext { access, peer: None, path: None, request_id: None }
+        CallContext { access, peer: None, path: None, request_id: None, shows_secrets: Arc::default() }
+    }
+
+    /// Notes that the answer has secrets as they are.
+    pub fn note_secrets(&self) {
+        self.shows_secrets.store(true, Ordering::Relaxed);
+    }
+
+    pub fn shows_secrets(&self) -> bool {
+        self.shows_secrets.load(Ordering::Relaxed)
     }
 
     pub fn access(&self) -> &Access {

@@ -6,8 +6,8 @@
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Bytes, BytesMut};
@@ -26,7 +26,7 @@ use super::Api;
 use super::answer::{Again, Answer, Reply, response};
 use super::audited::{audited, ended, refused};
 use super::codec::{Encoded, FRAME_HEAD_BYTES};
-use super::compression::{compressed, takes_gzip};
+use super::compression::{compressed, marked, takes_gzip};
 use super::context::CallContext;
 use super::convert::request::invalid;
 use super::deadline::{deadline, wait_max};
@@ -255,7 +255,8 @@ impl Calls {
             Err(status) => return Answer::Now(status.into_http()),
         };
         let api = &self.api;
-        let context = || CallContext::of(head, access);
+        let known = OnceLock::new();
+        let context = || known.get_or_init(|| CallContext::of(head, access)).clone();
         match api.get_at_once(access, request, &context) {
             Got::Now(got) => {
                 let is_refused = got.is_err();
@@ -264,7 +265,10 @@ impl Calls {
                 if is_refused {
                     ended(&api.recorder, &context(), response.headers());
                 }
-                Answer::Now(response)
+                Answer::Now(match known.get() {
+                    Some(context) => marked(context, response),
+                    None => response,
+                })
             }
             Got::Later(read) => {
                 let context = context();
@@ -273,7 +277,7 @@ impl Calls {
                 let unread = unread_of(&head.extensions);
                 Answer::aside(async move {
                     let got = api.get_read(&read, wait_max, &|| context.clone()).await;
-                    response(got.and_then(|message| held(message, unread.as_ref())))
+                    marked(&context, response(got.and_then(|message| held(message, unread.as_ref()))))
                 })
             }
         }

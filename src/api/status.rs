@@ -26,6 +26,9 @@ pub const DOMAIN: &str = "confwatch";
 /// The reason of a refusal, and the outcome in the audit log: the actor was shown too many secrets.
 pub const SECRET_REVEALS_LIMITED: &str = "SECRET_REVEALS_LIMITED";
 
+/// The same of documents that the caller may not read.
+pub const HIDDEN_FINDINGS_LIMITED: &str = "HIDDEN_FINDINGS_LIMITED";
+
 /// The audit log cannot be read, or not be written.
 pub const AUDIT_LOG_UNAVAILABLE: &str = "AUDIT_LOG_UNAVAILABLE";
 
@@ -232,6 +235,13 @@ impl From<Error> for Status {
                     Some(wait) => told.retry_no_sooner_than(*wait),
                     None => told,
                 }
+            }
+            Error::HiddenFindings { resource, wait, .. } => {
+                let (namespace, config) = resource.split_once('/').unwrap_or((resource, ""));
+                Told::new(Code::ResourceExhausted, HIDDEN_FINDINGS_LIMITED)
+                    .with("namespace", namespace)
+                    .with("config", config)
+                    .retry_no_sooner_than(*wait)
             }
             Error::SecretsWithheld(Withheld::Limited { per_second, burst, wait }) => {
                 Told::new(Code::ResourceExhausted, SECRET_REVEALS_LIMITED)
@@ -471,6 +481,7 @@ fn reason_of_limit(limit: Limit) -> &'static str {
         Limit::QueuedWrites => "TOO_MANY_WRITES",
         Limit::Watchers => "TOO_MANY_WATCHERS",
         Limit::WatchedConfigs => "TOO_MANY_WATCHED_CONFIGS",
+        Limit::DataKeys => "TOO_MANY_DATA_KEYS",
     }
 }
 

@@ -1,16 +1,19 @@
 //! Validate: of changes, of what is stored, and of a document against a schema.
 
+use std::collections::BTreeSet;
+
 use tonic::Status;
 
 use crate::auth::{Access, Resource, Verb};
 use crate::engine::{Affected, Change, Error};
-use crate::model::Scope;
 use crate::model::pointer::Pointer;
 use crate::model::text::{Format, parse};
+use crate::model::{ConfigId, Scope};
 use crate::proto::v1;
 use crate::validate::{Found, Severity};
 
 use super::Api;
+use super::audited::Reached;
 use super::context::CallContext;
 use super::convert::bounded::cut_findings;
 use super::convert::request;
@@ -56,9 +59,12 @@ impl Api {
         changes: Allowed<Vec<Change>>,
         within: Pointer,
     ) -> Result<v1::ValidateResponse, Status> {
-        let (report, outcome) =
-            self.engine.validate(changes.into_inner(), within, self.viewer(context)).await?;
-        self.tell_of_hidden(context, &report);
+        let changes = changes.into_inner();
+        let ids: BTreeSet<ConfigId> = changes.iter().map(|change| change.id.clone()).collect();
+        let reached = Reached::Configs(ids.into_iter().collect());
+        self.check_hidden(context, &reached)?;
+        let (report, outcome) = self.engine.validate(changes, within, self.viewer(context)).await?;
+        self.tell_of_hidden(context, &reached, &report);
         let mut affected = match &outcome {
             Some(outcome) => self.engine.affected(outcome, context.sight()).await?,
             None => vec![],
@@ -92,9 +98,16 @@ impl Api {
             Some(config) => Resource::config(namespace.clone(), config.clone(), Scope::global()),
         };
         access.permit(Verb::Validate, resource)?;
+        let reached = match &config {
+            None => Reached::Namespace(namespace.clone()),
+            Some(config) => {
+                Reached::Configs(vec![ConfigId { namespace: namespace.clone(), config: config.clone() }])
+            }
+        };
+        self.check_hidden(access, &reached)?;
         let (report, revision) =
             self.engine.validate_stored(namespace, config, within, access.sight()).await?;
-        self.tell_of_hidden(access, &report);
+        self.tell_of_hidden(access, &reached, &report);
         Ok(v1::ValidateResponse {
             report: Some(report_message(&report)),
             store_revision: revision.0,

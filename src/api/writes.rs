@@ -10,6 +10,7 @@ use crate::model::{Content, Digest, Request, Source, Version};
 use crate::proto::v1;
 
 use super::Api;
+use super::audited::Reached;
 use super::context::CallContext;
 use super::convert::bounded::{Room, fitting_items};
 use super::convert::request;
@@ -184,10 +185,12 @@ impl Api {
         request: Option<Request>,
     ) -> Result<Outcome, Error> {
         let AllowedWrite { author, viewer, intent } = write;
+        let reached = Reached::Configs(intent.ids());
+        self.check_hidden(context, &reached)?;
         let written =
             self.engine.write(request::write(author, viewer, source, options, request, intent)?).await;
         if let Err(Error::Refused(report)) = &written {
-            self.tell_of_hidden(context, report);
+            self.tell_of_hidden(context, &reached, report);
         }
         written
     }

@@ -36,6 +36,16 @@ pub enum Credential {
     Certificate { fingerprint: String },
 }
 
+/// Who writes what the server writes of itself.
+pub const SYSTEM: &str = "system";
+
+/// Whether only somebody who is verified, or the server itself, has a name of this form.
+fn is_verified_form(actor: &str) -> bool {
+    let kind = actor.split_once(':').map_or("", |(kind, _)| kind.trim());
+    let kinds = ["user", "token", "certificate", "group"];
+    kinds.iter().any(|known| kind.eq_ignore_ascii_case(known)) || actor.eq_ignore_ascii_case(SYSTEM)
+}
+
 impl Caller {
     pub(super) fn new(
         principal: Principal,
@@ -47,11 +57,16 @@ impl Caller {
     }
 
     /// Somebody whom the server believes because it is told to believe everybody (`--auth off`). History shows the name as it is claimed,
-    /// without a kind: a verified `user:alice` is told from an `alice` who only said so.
+    /// without a kind: a verified `user:alice` is told from an `alice` who only said so. A claim that has a kind, or the name of the server, is
+    /// shown as `claimed:user:alice`.
     pub fn unverified(actor: &str) -> Result<Arc<Caller>, SubjectError> {
         let principal = Principal::new(Subject::new(SubjectKind::User, actor)?, vec![])?;
         let (credential, expires, grants) = (Credential::Unverified, None, ArcSwapOption::empty());
-        Ok(Arc::new(Caller { actor: actor.into(), principal, credential, expires, grants }))
+        let actor = match is_verified_form(actor) {
+            true => format!("claimed:{actor}").into(),
+            false => actor.into(),
+        };
+        Ok(Arc::new(Caller { actor, principal, credential, expires, grants }))
     }
 
     /// What history shows: `user:alice`.
@@ -130,5 +145,25 @@ impl fmt::Debug for Caller {
             .field("credential", &self.credential)
             .field("expires", &self.expires)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_claim_never_looks_like_a_verified_actor() {
+        for (claim, shown) in [
+            ("alice", "alice"),
+            ("alice: on call", "alice: on call"),
+            ("user:admin", "claimed:user:admin"),
+            ("User :admin", "claimed:User :admin"),
+            ("token:ci", "claimed:token:ci"),
+            ("certificate:spiffe://a/b", "claimed:certificate:spiffe://a/b"),
+            ("system", "claimed:system"),
+        ] {
+            assert_eq!(Caller::unverified(claim).expect("a name").actor(), shown);
+        }
     }
 }

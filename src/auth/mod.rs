@@ -14,7 +14,7 @@ mod subject;
 pub mod token;
 
 pub use access::{Access, Denied, Permit, Permits, Sight};
-pub use caller::{Caller, Credential};
+pub use caller::{Caller, Credential, SYSTEM};
 pub use policy::{Decision, Grants, Policy, Resource, Verb};
 pub use problem::Problem;
 pub use subject::{GROUPS_MAX, Group, ISSUER_SEPARATOR, Principal, Subject, SubjectError, SubjectKind};

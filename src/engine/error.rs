@@ -75,6 +75,12 @@ pub enum Error {
         super::unseen::GUESSES_AT_ONCE
     )]
     SecretGuesses { id: ConfigId, scope: Scope, pointer: Pointer, wait: Option<Duration> },
+    /// The caller was told too often that documents would be invalid which they may not read.
+    #[error(
+        "too many changes to {resource} would have made documents invalid that the caller may not read: {at_once} at once and one a minute are \
+         allowed; try again later, or have `read` granted on what the change reaches"
+    )]
+    HiddenFindings { resource: String, at_once: u32, wait: Duration },
     /// Secrets cannot be shown to the caller now.
     #[error(transparent)]
     SecretsWithheld(#[from] Withheld),
@@ -130,6 +136,7 @@ pub enum Limit {
     QueuedWrites,
     Watchers,
     WatchedConfigs,
+    DataKeys,
 }
 
 /// What does not exist.

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::auth::SYSTEM;
 use crate::model::{Author, ConfigId, LayerKey, Source, Timestamp};
 
 use super::Clock;
 use super::error::Error;
-use super::pipeline::{Answer, Pipeline, SYSTEM};
+use super::pipeline::{Answer, Pipeline};
 use super::plan::ReadIntent;
 use super::read_write::ReadWrite;
 use super::write::Origin;

@@ -13,6 +13,7 @@ use std::thread::JoinHandle;
 use arc_swap::ArcSwap;
 use tokio::sync::{oneshot, watch};
 
+use crate::auth::SYSTEM;
 use crate::model::limits::Limits;
 use crate::model::{Author, Commit, ConfigId, Revision, Timestamp};
 use crate::store::{Store, StoreError};
@@ -38,8 +39,6 @@ use super::write::{Origin, Outcome};
 
 /// How often a write is planned anew because somebody else was faster. Then it takes its turn.
 const REPLANS_MAX: usize = 3;
-/// Who writes what the engine writes of itself.
-pub(super) const SYSTEM: &str = "system";
 
 pub(super) struct Pipeline {
     store: Arc<dyn Store>,

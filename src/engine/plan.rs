@@ -13,7 +13,7 @@ use crate::model::{
     ConfigChange, ConfigId, LayerChange, LayerKey, LayerKind, Namespace, Revision, Scope, TagChange, TagName,
     Timestamp, Version,
 };
-use crate::secret::{self, holds_sealed};
+use crate::secret;
 use crate::validate::Report;
 
 use super::assigning::check_assignments;
@@ -393,11 +393,19 @@ fn plan_changes(
     }
     for (id, changes) in by_config {
         let base = bases.get(id);
+        let blind = changes.iter().filter(|change| is_blind(planning, id, &change.key.scope));
+        blind.for_each(|change| plan.unseen.keep(id, &change.key));
         let layers = changes.into_iter().map(|change| plan_layer(base, change, now, planning));
         let layers = layers.filter_map(Result::transpose).collect::<Result<Vec<_>, _>>()?;
         plan.add(base, next_version(id, base, layers));
     }
     Ok(plan)
+}
+
+/// Whether the caller may not read the layer at a scope: then what they write there counts as a change whatever it has, since that
+/// nothing changes would tell them.
+fn is_blind(planning: &Planning<'_>, id: &ConfigId, scope: &Scope) -> bool {
+    !Permissions::of(planning.sight).read(id, scope)
 }
 
 /// What a change makes of its layer. `None`: nothing.
@@ -419,7 +427,11 @@ fn plan_layer(
         }
     };
     let unchanged = match (current, &content) {
-        (Some(entry), Some(content)) => entry.layer.content == *content && entry.layer.expires == expires,
+        (Some(entry), Some(content)) => {
+            entry.layer.content == *content
+                && entry.layer.expires == expires
+                && !is_blind(planning, &change.id, &change.key.scope)
+        }
         (None, None) => true,
         (Some(_), None) | (None, Some(_)) => false,
     };
@@ -480,12 +492,7 @@ fn plan_rollback(
 ) -> Result<Plan, Error> {
     let base = bases.get(id).ok_or_else(|| Missing::Config(id.clone()))?;
     check_version(expected, base.at.version, || format!("config {id}"))?;
-    // Whoever cannot even read a layer must not learn whether its secrets are those that it had.
-    let is_blind = |entry: &LayerEntry| {
-        let scope = &entry.key.scope;
-        let sees = |sight: &Sight| sight.has(&id.namespace, &id.config, scope) || sight.reveals(id, scope);
-        !planning.sight.is_none_or(sees) && holds_sealed(entry.layer.content.as_str())
-    };
+    let is_blind = |entry: &LayerEntry| is_blind(planning, id, &entry.key.scope);
     let concerned = |key: &LayerKey| scope.is_none_or(|scope| key.scope == *scope);
     let live = |entry: &Arc<LayerEntry>| entry.layer.expires.is_none_or(|expires| expires > now);
     let wanted = to.layers().iter().filter(|entry| concerned(&entry.key) && live(entry));

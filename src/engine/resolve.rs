@@ -133,7 +133,7 @@ pub fn resolve(
                     let secret = secret_defaults(schema, &document, &filled);
                     match target.secrets {
                         Secrets::Hidden => {
-                            let ring = vault.ring(&target.id.namespace);
+                            let ring = vault.fingerprinting_ring(&target.id.namespace);
                             hide(&target.id, &mut filled, &secret, ring.as_deref());
                         }
                         Secrets::Revealed => reveals |= !secret.is_empty(),
@@ -203,7 +203,7 @@ fn hidden_document(
     let (mut document, secrets) = merged.into_parts();
     let marked = marking.map(|schema| marked_pointers(schema, &document)).unwrap_or_default();
     let all: BTreeSet<&Pointer> = secrets.iter().chain(&marked).collect();
-    hide(&target.id, &mut document, all, vault.ring(&target.id.namespace).as_deref());
+    hide(&target.id, &mut document, all, vault.fingerprinting_ring(&target.id.namespace).as_deref());
     document
 }
 

@@ -49,8 +49,8 @@ impl Plan {
                 change.version = next_version(&change.id, base, change.layers.clone()).version;
                 self.after[at] = Arc::new(ConfigState::after(base.map(Arc::as_ref), change));
             }
-            if let Some((base, sight)) = base.zip(planning.sight) {
-                self.unseen.note_removed(base, &self.changes[at], sight);
+            if let Some(base) = base {
+                self.unseen.note_removed(base, &self.changes[at]);
             }
         }
         if !report.is_valid() {

@@ -263,7 +263,7 @@ pub(super) fn shown(
         Secrets::Hidden => {
             let marked = marking.map(|schema| marked_pointers(schema, &value)).unwrap_or_default();
             let all: BTreeSet<&Pointer> = opened.secrets.iter().chain(&marked).collect();
-            hide(id, &mut value, all, vault.ring(&id.namespace).as_deref());
+            hide(id, &mut value, all, vault.fingerprinting_ring(&id.namespace).as_deref());
         }
     }
     Some(Content::of(&value))

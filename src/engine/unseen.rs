@@ -10,7 +10,7 @@ use quick_cache::sync::Cache;
 use serde_json::Value;
 
 use crate::auth::Sight;
-use crate::model::{ConfigChange, ConfigId, Content, Digest, LayerKey, Pointer, Scope, Timestamp};
+use crate::model::{ConfigChange, ConfigId, Content, Digest, LayerKey, Pointer, Scope, Timestamp, Version};
 use crate::secret::{MASK, holds_sealed, mask, sealed_pointers};
 
 use super::error::Error;
@@ -30,7 +30,7 @@ pub(super) struct UnseenWrites {
     guesses: Vec<Guess>,
     /// Layers that count as changed, whether or not their secrets are others.
     kept: BTreeSet<(ConfigId, LayerKey)>,
-    /// Places of which the plan removes or replaces a secret: its fingerprint stays in history.
+    /// Places of which the plan removes or replaces a secret, whoever does: its fingerprint stays in history.
     removed: BTreeSet<(ConfigId, Pointer)>,
 }
 
@@ -42,7 +42,8 @@ struct Guess {
     pointer: Pointer,
     /// As it is sealed: the same for the same value.
     sealed: String,
-    /// The config has a secret at this place, at any scope where the caller may not reveal it: the fingerprints compare.
+    /// The config has a secret at this place, at any scope where the caller may not reveal it: the fingerprints compare. Or the caller may not
+    /// reveal their own layer either, and the config has a history, which may have the fingerprint of a secret that was there.
     is_comparable: bool,
 }
 
@@ -70,6 +71,8 @@ impl UnseenWrites {
             .flat_map(|entry| sealed_pointers(entry.layer.content.to_value()))
             .map(|(pointer, _)| pointer)
             .collect();
+        let may_have_had =
+            base.is_some_and(|base| base.at.version > Version::ZERO) && !sight.reveals(id, &key.scope);
         let value = content.to_value();
         for pointer in &pointers {
             self.guesses.push(Guess {
@@ -77,7 +80,7 @@ impl UnseenWrites {
                 scope: key.scope.clone(),
                 pointer: pointer.clone(),
                 sealed: pointer.find(&value).map(Value::to_string).unwrap_or_default(),
-                is_comparable: stored.contains(pointer),
+                is_comparable: may_have_had || stored.contains(pointer),
             });
         }
         if !sight.reveals(id, &key.scope) {
@@ -85,14 +88,11 @@ impl UnseenWrites {
         }
     }
 
-    /// Notes secrets that a change removes or replaces, of layers in which the caller may not reveal them.
-    pub fn note_removed(&mut self, base: &ConfigState, change: &ConfigChange, sight: &Sight) {
+    /// Notes secrets that a change removes or replaces.
+    pub fn note_removed(&mut self, base: &ConfigState, change: &ConfigChange) {
         for layer in &change.layers {
             let own = base.layer(&layer.key).map(|entry| &entry.layer.content);
             let Some(own) = own.filter(|own| holds_sealed(own.as_str())) else { continue };
-            if sight.reveals(&change.id, &layer.key.scope) {
-                continue;
-            }
             let after: BTreeSet<(Pointer, String)> =
                 layer.content.iter().flat_map(|content| sealed_pointers(content.to_value())).collect();
             let gone = sealed_pointers(own.to_value()).into_iter().filter(|secret| !after.contains(secret));
@@ -135,6 +135,8 @@ impl UnseenWrites {
 pub(super) struct Guesses {
     /// Until when the count of a caller at a place is used up, so to speak (GCRA): each value moves it on by an interval.
     places: Cache<Digest, Timestamp>,
+    /// Places that had a secret, which somebody removed or replaced since the start.
+    emptied: Cache<Digest, ()>,
 }
 
 /// The places that somebody guesses at, each with how many values.
@@ -142,7 +144,7 @@ type Counted<'a> = BTreeMap<Digest, (&'a Guess, BTreeSet<&'a str>)>;
 
 impl Default for Guesses {
     fn default() -> Guesses {
-        Guesses { places: Cache::new(PLACES_MAX) }
+        Guesses { places: Cache::new(PLACES_MAX), emptied: Cache::new(PLACES_MAX) }
     }
 }
 
@@ -158,7 +160,8 @@ impl Guesses {
         let mut overwritten = BTreeSet::new();
         for guess in &writes.guesses {
             let place = place_of(actor, &guess.id, &guess.pointer);
-            if !guess.is_comparable && self.places.get(&place).is_none() {
+            let was_emptied = || self.emptied.get(&place_of("", &guess.id, &guess.pointer)).is_some();
+            if !guess.is_comparable && self.places.get(&place).is_none() && !was_emptied() {
                 continue;
             }
             overwritten.insert((guess.id.clone(), guess.scope.clone()));
@@ -183,16 +186,13 @@ impl Guesses {
         }
         ends.into_iter().for_each(|(place, end)| self.places.insert(place, end));
         for (id, pointer) in &writes.removed {
-            let place = place_of(actor, id, pointer);
-            if self.places.get(&place).is_none() {
-                self.places.insert(place, now);
-            }
+            self.emptied.insert(place_of("", id, pointer), ());
         }
         Ok(overwritten)
     }
 }
 
-/// The name of a place with the caller who writes there. Fingerprints do not depend on the scope.
+/// The name of a place with the caller who writes there, or with nobody. Fingerprints do not depend on the scope.
 fn place_of(actor: &str, id: &ConfigId, pointer: &Pointer) -> Digest {
     Digest::of(format!("{actor}\n{id}\n{pointer}").as_bytes())
 }

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use serde_json::Value;
@@ -16,7 +17,7 @@ use crate::secret::{
     holds_sealed, known_in, open,
 };
 
-use super::error::Error;
+use super::error::{Error, Limit};
 use super::state::{ConfigState, State};
 
 /// The keys of an engine.
@@ -30,6 +31,11 @@ pub(super) struct Vault {
     /// For what is only validated, in namespaces that have no key yet. Nothing is stored that it has sealed.
     provisional: OnceLock<Arc<Ring>>,
 }
+
+/// Data keys of one namespace: a new one each week for nearly twenty years.
+const DATA_KEYS_MAX: usize = 1000;
+/// Those of them that are made within a day.
+const DATA_KEYS_A_DAY: usize = 24;
 
 /// Which master key wraps the data keys.
 pub(super) struct Masters {
@@ -98,6 +104,12 @@ impl Vault {
     pub fn ring(&self, namespace: &Namespace) -> Option<Arc<Ring>> {
         let ring = self.keyring.load().ring(namespace).cloned();
         ring.or_else(|| self.provisional.get().cloned())
+    }
+
+    /// The keys that fingerprints of a namespace are made by. `None`: it has none, and what is validated only has no fingerprint, since the
+    /// first write would give it another one.
+    pub fn fingerprinting_ring(&self, namespace: &Namespace) -> Option<Arc<Ring>> {
+        self.keyring.load().ring(namespace).cloned()
     }
 
     /// The keys that seal what a write puts into a namespace; if it is only validated, perhaps some that nothing is stored with.
@@ -196,6 +208,8 @@ impl Vault {
         if after.namespaces.contains_key(namespace) && !further {
             return Ok(None);
         }
+        let created = after.namespaces.get(namespace).into_iter().flatten().map(|key| key.created.as_str());
+        check_room(created, now)?;
         after.add_key(namespace, &masters, now)?;
         let mut layers =
             BTreeMap::from([(layer_of(namespace), Content::of(&after.namespace_layer(namespace)))]);
@@ -209,6 +223,27 @@ impl Vault {
 impl Vault {
     fn masters(&self) -> MutexGuard<'_, Option<MasterKeys>> {
         self.masters.lock().expect("nobody panics under this lock")
+    }
+}
+
+/// Refuses a further data key to a namespace which has these, by when they were made: none ever goes, since history is sealed by them.
+fn check_room<'a>(created: impl Iterator<Item = &'a str>, now: Timestamp) -> Result<(), Error> {
+    let day = Duration::from_secs(24 * 60 * 60).as_micros() as i64;
+    // The texts are in the order of the times.
+    let since = Timestamp(now.0.saturating_sub(day)).to_string();
+    let (mut all, mut of_a_day) = (0, 0);
+    for created in created {
+        all += 1;
+        of_a_day += usize::from(created > since.as_str());
+    }
+    let refused =
+        |what, found, limit| Err(Error::LimitReached { limit_name: Limit::DataKeys, what, found, limit });
+    match () {
+        () if all >= DATA_KEYS_MAX => refused("data keys of one namespace", all + 1, DATA_KEYS_MAX),
+        () if of_a_day >= DATA_KEYS_A_DAY => {
+            refused("data keys of one namespace that are made within a day", of_a_day + 1, DATA_KEYS_A_DAY)
+        }
+        () => Ok(()),
     }
 }
 
@@ -251,5 +286,26 @@ fn load(source: &MasterKeySource, stored: Option<&StoredKeys>) -> Result<Option<
     match stored.filter(|_| masters.is_none()) {
         Some(stored) => Err(source.gone(stored.master.id).into()),
         None => Ok(masters),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_namespace_gets_so_many_data_keys_a_day_and_so_many_in_all() {
+        let now = Timestamp(1_800_000_000_000_000);
+        let before = |hours: usize| now.0 - Duration::from_secs(hours as u64 * 60 * 60).as_micros() as i64;
+        let check = |hours: &mut dyn Iterator<Item = usize>| {
+            let created: Vec<String> = hours.map(|hours| Timestamp(before(hours)).to_string()).collect();
+            check_room(created.iter().map(String::as_str), now).map_err(|error| error.to_string())
+        };
+        assert_eq!(check(&mut (0..23)), Ok(()));
+        let refused = check(&mut (0..24)).expect_err("too many in a day");
+        assert!(refused.contains("within a day: 25, at most 24"), "{refused}");
+        assert_eq!(check(&mut (25..1000)), Ok(()), "those of earlier days");
+        let refused = check(&mut (100..1100)).expect_err("too many");
+        assert!(refused.contains("namespace: 1001, at most 1000"), "{refused}");
     }
 }

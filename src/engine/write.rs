@@ -122,7 +122,7 @@ impl Intent {
     }
 
     /// The configs that it concerns: sorted, each once.
-    pub(super) fn ids(&self) -> Vec<ConfigId> {
+    pub fn ids(&self) -> Vec<ConfigId> {
         let mut ids: Vec<ConfigId> = match self {
             Intent::Changes(changes) => changes.iter().map(|change| change.id.clone()).collect(),
             Intent::Delete { id, .. } | Intent::Rollback { id, .. } | Intent::Tag { id, .. } => {

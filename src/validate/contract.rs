@@ -45,6 +45,9 @@ pub struct Subject<'a> {
     pub may_quote: &'a MayQuote<'a>,
 }
 
+/// In the place of a default that is a secret.
+const HIDDEN: &str = "***";
+
 const DEPRECATED: &str = "DEPRECATED";
 
 /// What to do about a finding that depends on a secret.
@@ -181,11 +184,13 @@ impl Contract {
         };
         let fill = |document: &Value| self.filled(document).ok().flatten();
         let old = subject.old.and_then(fill);
+        let filled_or_same = |document: &Value| fill(document).unwrap_or_else(|| document.clone());
         let hidden = subject.hidden.map(|hidden| Hidden {
             places: hidden.places.clone(),
-            document: fill(&hidden.document).unwrap_or_else(|| hidden.document.clone()),
-            old: hidden.old.as_ref().map(|old| fill(old).unwrap_or_else(|| old.clone())),
+            document: filled_or_same(&hidden.document),
+            old: hidden.old.as_ref().map(filled_or_same),
         });
+        let hidden = self.with_secret_defaults_hidden(hidden, &filled, old.as_ref().or(subject.old));
         let with_defaults = Subject {
             scope: subject.scope,
             document: &filled,
@@ -205,6 +210,37 @@ impl Contract {
             }
         }
         found
+    }
+
+    /// What must not be told of a document with defaults: also the defaults of secrets.
+    fn with_secret_defaults_hidden(
+        &self,
+        hidden: Option<Hidden>,
+        filled: &Value,
+        old: Option<&Value>,
+    ) -> Option<Hidden> {
+        let Some(schema) = self.schema.as_ref().filter(|schema| schema.marks_secrets()) else {
+            return hidden;
+        };
+        let mut places = schema.secret_pointers(filled);
+        places.extend(old.into_iter().flat_map(|old| schema.secret_pointers(old)));
+        if places.is_empty() {
+            return hidden;
+        }
+        let mut hidden = hidden.unwrap_or_else(|| Hidden {
+            places: BTreeSet::new(),
+            document: filled.clone(),
+            old: old.cloned(),
+        });
+        for document in [Some(&mut hidden.document), hidden.old.as_mut()].into_iter().flatten() {
+            for place in &places {
+                if let Some(value) = document.pointer_mut(place) {
+                    *value = Value::from(HIDDEN);
+                }
+            }
+        }
+        hidden.places.extend(places);
+        Some(hidden)
     }
 
     /// The document with defaults, if there are any that it lacks.

@@ -188,6 +188,42 @@ async fn large_answers_are_compressed_for_clients_that_take_them_so() {
 }
 
 #[tokio::test]
+async fn answers_that_show_secrets_are_not_compressed() {
+    let guarded = super::auth::Guarded::start().await;
+    let fill = "confwatch ".repeat(20_000);
+    for config in ["app", "other"] {
+        let large = format!(r#"{{"password":{{"$secret":"hunter2"}},"fill":"{fill}"}}"#);
+        let change = Change { config: config.into(), ..replace("/", &large) };
+        guarded.admin.api().set(set(change)).await.expect("set");
+    }
+    let token = super::auth::admin_token(&guarded.server.directory);
+    let ask = async |path: &str, request: &[u8], mask: bool| {
+        let head = call(path)
+            .header("grpc-accept-encoding", "gzip")
+            .header("authorization", format!("Bearer {token}"));
+        let head = if mask { head.header("confwatch-mask-secrets", "true") } else { head };
+        let answer = send(&guarded.server, head, &[&frame(request)], true).await;
+        assert_eq!(answer.status.code(), Code::Ok, "{:?}", answer.status);
+        assert!(!answer.body.is_empty());
+        answer.headers.contains_key("grpc-encoding")
+    };
+    let part = GetRequest { at: Some(get_request::At::Version(1)), ..get("/") };
+    let batch = BatchGetRequest { requests: vec![get("/")] };
+    let history = ListVersionsRequest { include_content: true, ..versions() };
+    let calls = [
+        ("Get", get("/").encode_to_vec()),
+        ("Get", part.encode_to_vec()),
+        ("BatchGet", batch.encode_to_vec()),
+        ("ListVersions", history.encode_to_vec()),
+    ];
+    for (name, request) in calls {
+        let path = format!("/confwatch.v1.ConfigService/{name}");
+        assert!(!ask(&path, &request, false).await, "{name} shows secrets");
+        assert!(ask(&path, &request, true).await, "{name} shows masks");
+    }
+}
+
+#[tokio::test]
 async fn requests_may_be_compressed_up_to_the_size_that_a_message_may_have() {
     let server = server().await;
     let packed = || call(GET).header("grpc-encoding", "gzip");

@@ -400,3 +400,20 @@ async fn nobody_but_administrators_reads_what_the_server_keeps_for_itself() {
     let change = reserved("keys", change::Action::Replace(json("{}")));
     refused(guarded.admin.api().set(set(change)).await, tonic::Code::InvalidArgument, "INVALID_NAME");
 }
+
+#[tokio::test]
+async fn the_first_secret_of_a_namespace_has_one_fingerprint() {
+    let guarded = Guarded::start().await;
+    let masking = guarded.admin.masking_secrets(true);
+    let secret = || replace("/", r#"{"token":{"$secret":"cAnArY"}}"#);
+    // Nothing is stored that it could be compared with, in this namespace and in others.
+    let validate = ValidateRequest { changes: vec![secret()], ..Default::default() };
+    let previewed = said(masking.api().validate(validate).await);
+    assert!(previewed.contains("***") && !previewed.contains("***:"), "{previewed}");
+    let wrote = masking.api().set(set(secret())).await.expect("set").into_inner();
+    let read = masking.api().get(get("/")).await.expect("get").into_inner();
+    let content = |document: Option<Document>| document.expect("a document").content;
+    let (wrote, read) = (content(wrote.document), content(read.document));
+    assert!(read.contains("***:"), "{read}");
+    assert_eq!(wrote, read);
+}

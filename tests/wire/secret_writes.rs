@@ -424,6 +424,74 @@ async fn a_rollback_tells_nothing_of_secrets_to_who_may_not_even_read() {
     assert_eq!(layer(&owner, "/").await["password"], "cAnArY-root");
 }
 
+#[tokio::test]
+async fn a_first_value_where_a_secret_was_removed_is_a_guess() {
+    let guarded = start().await;
+    let (owner, editor) = (guarded.bearer("owner").await, guarded.bearer("editor").await);
+    let other = |change: Change| Change { config: "other".into(), ..change };
+    written(&owner, other(replace("/", r#"{"token":{"$secret":"cAnArY-gone"}}"#))).await.expect("written");
+    written(&owner, other(merge_patch("/", r#"{"token":null}"#))).await.expect("removed");
+    // Its fingerprint is in history, so that each scope could test another value.
+    let guesses = |first: usize, count: usize| {
+        let guess = |at: usize| {
+            other(replace(&format!("/try{at}"), &format!(r#"{{"token":{{"$secret":"guess-{at}"}}}}"#)))
+        };
+        ApplyRequest { changes: (first..first + count).map(guess).collect(), ..Default::default() }
+    };
+    let too_many = editor.api().apply(guesses(0, 21)).await;
+    refused(too_many, Code::ResourceExhausted, "SECRET_WRITES_LIMITED");
+    editor.api().apply(guesses(0, 20)).await.expect("as many as there may be");
+    let recorded = overwritten(&guarded.admin).await;
+    let of = |at: usize| ("token:editor".to_owned(), format!("test/other/try{at}"));
+    assert!((0..20).all(|at| recorded.contains(&of(at))), "{recorded:?}");
+    refused(editor.api().apply(guesses(20, 1)).await, Code::ResourceExhausted, "SECRET_WRITES_LIMITED");
+    // Also for somebody who may reveal their own layers.
+    let staging = guarded.bearer("staging-owner").await;
+    let below = |count: usize| {
+        let guess = |at: usize| {
+            let secret = format!(r#"{{"token":{{"$secret":"guess-{at}"}}}}"#);
+            Change { config: "third".into(), ..replace(&format!("/staging/try{at}"), &secret) }
+        };
+        ApplyRequest { changes: (0..count).map(guess).collect(), ..Default::default() }
+    };
+    let third = |change: Change| Change { config: "third".into(), ..change };
+    written(&owner, third(replace("/", r#"{"token":{"$secret":"cAnArY-gone"}}"#))).await.expect("written");
+    written(&owner, third(merge_patch("/", r#"{"token":null}"#))).await.expect("removed");
+    refused(staging.api().apply(below(21)).await, Code::ResourceExhausted, "SECRET_WRITES_LIMITED");
+    staging.api().apply(below(20)).await.expect("as many as there may be");
+}
+
+#[tokio::test]
+async fn a_write_to_a_layer_that_its_author_may_not_read_always_counts_as_a_change() {
+    let guarded = start().await;
+    let (blind, owner) = (guarded.bearer("blind").await, guarded.bearer("owner").await);
+    for scope in ["/", "/staging"] {
+        written(&owner, replace(scope, r#"{"plain":"same"}"#)).await.expect("written");
+        let versions = versions_of(&owner).await;
+        for times in 1..=2 {
+            let same = written(&blind, merge_patch(scope, r#"{"plain":"same"}"#)).await.expect("written");
+            let same = same.into_inner();
+            assert!(same.changed, "{scope}");
+            assert_eq!(versions_of(&owner).await, versions + times);
+        }
+        // Who may read it is told.
+        assert!(
+            !written(&owner, merge_patch(scope, r#"{"plain":"same"}"#))
+                .await
+                .expect("written")
+                .get_ref()
+                .changed
+        );
+        assert_eq!(versions_of(&owner).await, versions + 2);
+    }
+    let roll_back = async || {
+        let to = rollback_request::To::Version(2);
+        blind.api().rollback(rollback(to)).await.expect("rolled back").into_inner().changed
+    };
+    assert!(roll_back().await);
+    assert!(roll_back().await, "it is as it was, and that is not told");
+}
+
 async fn put_schema(client: &Client, up: Option<&str>) {
     let request = SchemaServicePutRequest {
         namespace: "test".into(),

@@ -69,6 +69,8 @@ impl Process {
                 "--data-dir",
             ])
             .arg(directory.join("data"))
+            .arg("--audit-file")
+            .arg(directory.join("audit.jsonl"))
             .stdout(Stdio::piped())
             .stderr(log)
             .kill_on_drop(true);
@@ -142,7 +144,7 @@ async fn write_secrets(channel: &Wire) {
         schema: Some(json(schema)),
         ..Default::default()
     };
-    schemas.put(put_schema).await.expect("put");
+    schemas.put(put_schema.clone()).await.expect("put");
     let rules = r#"{"rules":{"no-x":{"expression":"config.token != 'cAnArY-x'",
         "message_expression":"'token is ' + config.token"}}}"#
         .replace("'cAnArY-x'", "'cAn' + 'ArY-x'");
@@ -205,6 +207,44 @@ async fn write_secrets(channel: &Wire) {
         ValidateRequest { changes: vec![replace("/", &long), replace("/x", &wrong)], ..Default::default() };
     let validated = client.validate(validated).await.expect("validated").into_inner().report;
     assert_no_canary("a report", &validated.expect("a report").encode_to_vec());
+    migrate_secrets(channel, &put_schema).await;
+}
+
+/// Migrates a config with a secret, seals it anew, and asks for everything that is told of what was done.
+async fn migrate_secrets(channel: &Wire, put_schema: &SchemaServicePutRequest) {
+    let mut client = Client::new(channel.clone());
+    let mut schemas = SchemaServiceClient::new(channel.clone());
+    let secret = format!(r#"{{"old":{{"$secret":"{}"}}}}"#, canary("migrated"));
+    client.set(set(Change { config: "migrated".into(), ..replace("/", &secret) })).await.expect("set");
+    for (title, up) in [("1", ""), ("2", r#"[{"move":{"from":"/old","to":"/new"}}]"#)] {
+        let put = SchemaServicePutRequest {
+            config: "migrated".into(),
+            schema: Some(json(&format!(r#"{{"title":"{title}"}}"#))),
+            up: up.into(),
+            ..put_schema.clone()
+        };
+        schemas.put(put).await.expect("put");
+    }
+    let migrate =
+        MigrateRequest { namespace: "test".into(), config: "migrated".into(), ..Default::default() };
+    let migrated = schemas.migrate(migrate).await.expect("migrated").into_inner();
+    assert!(migrated.changed);
+    let document = format!(r#"{{"n":{{"$secret":"{}"}}}}"#, canary("document"));
+    let against = ValidateRequest {
+        schema: Some(json(r#"{"properties":{"n":{"type":"number","x-secret":true}}}"#)),
+        document: Some(json(&document)),
+        ..Default::default()
+    };
+    let report = client.validate(against).await.expect("validated").into_inner().report.expect("a report");
+    assert_no_canary("a report", &report.encode_to_vec());
+    let mut keys = Secrets::new(channel.clone());
+    let rotate = RotateDataKeyRequest { namespace: "test".into() };
+    keys.rotate_data_key(rotate).await.expect("rotated");
+    let status = keys.status(SecretServiceStatusRequest {}).await.expect("a status").into_inner();
+    assert_no_canary("the status of keys", &status.encode_to_vec());
+    let mut audit = audit_service_client::AuditServiceClient::new(channel.clone());
+    let listed = audit.list(AuditServiceListRequest { page_size: 1000, ..Default::default() }).await;
+    assert_no_canary("the audit trail", &listed.expect("listed").into_inner().encode_to_vec());
 }
 
 #[tokio::test]

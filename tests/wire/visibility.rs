@@ -181,7 +181,7 @@ async fn who_may_not_read_is_shown_nothing_by_a_write() {
     let answer = api.apply(ApplyRequest { changes: set_b(), ..Default::default() }).await.expect("applied");
     let result = answer.into_inner().results.remove(0);
     assert!(result.changed && result.diff.is_empty(), "{result:?}");
-    // That nothing would change is told by a write alone, which is recorded.
+    // That nothing would change is not told.
     let validate_only = Some(WriteOptions { validate_only: true, ..Default::default() });
     for guess in ["canary", "other"] {
         let content = format!(r#"{{"a": "{guess}", "b": 1}}"#);
@@ -230,6 +230,56 @@ async fn who_may_not_read_is_told_that_a_document_is_invalid_and_no_more() {
     let answer = validated(&staging, vec![change("/staging", change::Action::Delete(()))]).await;
     assert!(answer.report.expect("a report").valid);
     assert_eq!(answer.affected.iter().map(|target| target.scope.as_str()).collect::<Vec<_>>(), ["/staging"]);
+}
+
+#[tokio::test]
+async fn whether_hidden_documents_are_valid_is_told_so_often_and_no_more() {
+    let guarded = start(&[("/", r#"{"a": 1}"#), ("/staging", r#"{"a": 2}"#)]).await;
+    put_schema(&guarded.admin, "app", r#"{"properties": {"a": {"maximum": 5}}}"#).await;
+    let (validate, write) = (guarded.bearer("validate").await, guarded.bearer("write").await);
+    let proposal = |a: u32| ValidateRequest {
+        changes: vec![merge_patch("/", &format!(r#"{{"a": {a}}}"#))],
+        ..Default::default()
+    };
+    for at in 0..20 {
+        let answer = validate.api().validate(proposal(10 + at)).await.expect("told").into_inner();
+        assert!(!answer.report.expect("a report").valid);
+        let answer = write.api().set(set(merge_patch("/", r#"{"a": 7}"#))).await;
+        refused(answer, Code::FailedPrecondition, "VALIDATION_FAILED");
+    }
+    // Valid or not: which of them is refused would tell as well.
+    for a in [1, 7] {
+        let status = refused(
+            validate.api().validate(proposal(a)).await,
+            Code::ResourceExhausted,
+            "HIDDEN_FINDINGS_LIMITED",
+        );
+        let (_, _, metadata) = told(&status);
+        assert_eq!((metadata["namespace"].as_str(), metadata["config"].as_str()), ("test", "app"));
+        let write = write.api().set(set(merge_patch("/", &format!(r#"{{"a": {a}}}"#)))).await;
+        refused(write, Code::ResourceExhausted, "HIDDEN_FINDINGS_LIMITED");
+    }
+    // Other configs, and who may read all of it.
+    let other = Change { config: "other".into(), ..replace("/", "{}") };
+    validate
+        .api()
+        .validate(ValidateRequest { changes: vec![other], ..Default::default() })
+        .await
+        .expect("of another config nothing was told");
+    for _ in 0..30 {
+        let answer = guarded.admin.api().set(set(merge_patch("/", r#"{"a": 7}"#))).await;
+        refused(answer, Code::FailedPrecondition, "VALIDATION_FAILED");
+    }
+    let denied = super::floods::listed(&guarded, AuditKind::Denied).await;
+    for actor in ["token:validate", "token:write"] {
+        let outcomes: std::collections::BTreeSet<_> = denied
+            .iter()
+            .filter(|entry| entry.actor == actor)
+            .map(|entry| (entry.outcome.as_str(), entry.config.as_str(), entry.verb.as_str()))
+            .collect();
+        let expected = ["HIDDEN_FINDING", "HIDDEN_FINDINGS_LIMITED"].map(|outcome| (outcome, "app", "read"));
+        assert_eq!(outcomes, expected.into());
+    }
 }
 
 #[tokio::test]
@@ -317,6 +367,12 @@ async fn a_default_of_a_secret_is_shown_as_a_secret() {
     };
     let shown = read(&viewer).await;
     assert!(!shown.contains("canary") && shown.contains("***") && shown.contains(r#""port":1"#), "{shown}");
+    // Nor is it told by the message of a rule.
+    let rules = r#"{"rules": {"tells": {"expression": "!has(config.db.password) || config.db.port == 2", "severity": "warning", "message_expression": "'it is ' + config.db.password"}}}"#;
+    guarded.admin.api().set(set(governing("rules:app", rules))).await.expect("set");
+    let answer = validated(&viewer, vec![merge_patch("/staging", r#"{"db": {"x": 1}}"#)]).await;
+    let told = format!("{:?}", answer.report.expect("a report").findings);
+    assert!(told.contains("it is ***") && !told.contains("canary"), "{told}");
     let revealer = guarded.bearer("revealer").await;
     assert!(read(&revealer).await.contains("canary"));
     let target = WatchTarget {

@@ -31,6 +31,10 @@ const VERIFICATIONS: Rate = Rate {
     burst: NonZeroU32::new(1000).expect("more than 0"),
 };
 
+/// So often an actor is told of a config that documents which they may not read would be invalid: at once, and then in each interval.
+pub const HIDDEN_FINDINGS_AT_ONCE: u32 = 20;
+const HIDDEN_FINDING_INTERVAL: Duration = Duration::from_secs(60);
+
 /// So much a second, and so much at once after a pause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
@@ -89,6 +93,8 @@ pub struct Rates<C: Clock = DefaultClock> {
     actors: Cache<Arc<str>, Arc<Bucket<C>>>,
     /// By actor: when what was shown is paid for, in nanoseconds since the start.
     reveals: Cache<Arc<str>, Arc<AtomicU64>>,
+    /// The same of what was told of documents that the actor may not read, by actor and config.
+    hidden_findings: Cache<(Arc<str>, Box<str>), Arc<AtomicU64>>,
 }
 
 type Bucket<C> = RateLimiter<NotKeyed, InMemoryState, C, NoOpMiddleware<<C as Clock>::Instant>>;
@@ -194,8 +200,9 @@ impl<C: Clock + Clone> Rates<C> {
     fn with_clock(limits: RateLimits, clock: C) -> Rates<C> {
         let start = clock.now();
         let (addresses, actors) = (Cache::new(BUCKETS_MAX), Cache::new(BUCKETS_MAX));
-        let reveals = Cache::new(BUCKETS_MAX);
-        Rates { counts: RateCounts::default(), limits, clock, start, addresses, actors, reveals }
+        let (reveals, hidden_findings) = (Cache::new(BUCKETS_MAX), Cache::new(BUCKETS_MAX));
+        let counts = RateCounts::default();
+        Rates { counts, limits, clock, start, addresses, actors, reveals, hidden_findings }
     }
 
     /// What is known of an address. `None`: its calls are not counted.
@@ -280,6 +287,27 @@ impl<C: Clock + Clone> Rates<C> {
             RateLimited { limit: RateLimit::RevealsPerActor, rate, wait }
         };
         taken.map(drop).map_err(limited)
+    }
+
+    /// Before a call that may tell of documents which the actor may not read. If it fails: until when nothing is told. Such a call is refused
+    /// before it is known what it would be told, since that it is refused would tell the same.
+    pub(in crate::api) fn check_hidden_findings(
+        &self,
+        actor: &Arc<str>,
+        config: &str,
+    ) -> Result<(), Duration> {
+        let Some(paid) = self.hidden_findings.get(&(actor.clone(), config.into())) else { return Ok(()) };
+        let ahead_max = HIDDEN_FINDING_INTERVAL * (HIDDEN_FINDINGS_AT_ONCE - 1);
+        let ahead = Duration::from_nanos(paid.load(Relaxed).saturating_sub(self.nanos()));
+        if ahead <= ahead_max { Ok(()) } else { Err(ahead - ahead_max) }
+    }
+
+    /// The actor was told.
+    pub(in crate::api) fn count_hidden_finding(&self, actor: &Arc<str>, config: &str) {
+        let new = || Ok::<_, Infallible>(Arc::default());
+        let Ok(paid) = self.hidden_findings.get_or_insert_with(&(actor.clone(), config.into()), new);
+        let (now, each) = (self.nanos(), HIDDEN_FINDING_INTERVAL.as_nanos() as u64);
+        let _ = paid.fetch_update(Relaxed, Relaxed, |paid: u64| Some(paid.max(now).saturating_add(each)));
     }
 
     fn nanos(&self) -> u64 {
@@ -397,6 +425,23 @@ mod tests {
         assert!(reveal("user:alice", false).is_ok());
         assert!(reveal("user:alice", false).is_err());
         assert_eq!(rates.counts.reveals_per_actor.load(Relaxed), 2);
+    }
+
+    #[test]
+    fn hidden_findings_are_few_for_each_config_and_then_one_a_minute() {
+        let (rates, clock) = rates(RateLimits::UNLIMITED);
+        let alice = Arc::from("user:alice");
+        for _ in 0..HIDDEN_FINDINGS_AT_ONCE {
+            assert_eq!(rates.check_hidden_findings(&alice, "shop/web"), Ok(()));
+            rates.count_hidden_finding(&alice, "shop/web");
+        }
+        assert_eq!(rates.check_hidden_findings(&alice, "shop/web"), Err(Duration::from_secs(60)));
+        assert_eq!(rates.check_hidden_findings(&alice, "shop/cart"), Ok(()));
+        assert_eq!(rates.check_hidden_findings(&Arc::from("user:bob"), "shop/web"), Ok(()));
+        clock.advance(Duration::from_secs(60));
+        assert_eq!(rates.check_hidden_findings(&alice, "shop/web"), Ok(()));
+        rates.count_hidden_finding(&alice, "shop/web");
+        assert!(rates.check_hidden_findings(&alice, "shop/web").is_err());
     }
 
     #[test]
