@@ -393,19 +393,13 @@ fn plan_changes(
     }
     for (id, changes) in by_config {
         let base = bases.get(id);
-        let blind = changes.iter().filter(|change| is_blind(planning, id, &change.key.scope));
+        let blind = changes.iter().filter(|change| planning.is_blind(id, &change.key.scope));
         blind.for_each(|change| plan.unseen.keep(id, &change.key));
         let layers = changes.into_iter().map(|change| plan_layer(base, change, now, planning));
         let layers = layers.filter_map(Result::transpose).collect::<Result<Vec<_>, _>>()?;
         plan.add(base, next_version(id, base, layers));
     }
     Ok(plan)
-}
-
-/// Whether the caller may not read the layer at a scope: then what they write there counts as a change whatever it has, since that
-/// nothing changes would tell them.
-fn is_blind(planning: &Planning<'_>, id: &ConfigId, scope: &Scope) -> bool {
-    !Permissions::of(planning.sight).read(id, scope)
 }
 
 /// What a change makes of its layer. `None`: nothing.
@@ -430,7 +424,7 @@ fn plan_layer(
         (Some(entry), Some(content)) => {
             entry.layer.content == *content
                 && entry.layer.expires == expires
-                && !is_blind(planning, &change.id, &change.key.scope)
+                && !planning.is_blind(&change.id, &change.key.scope)
         }
         (None, None) => true,
         (Some(_), None) | (None, Some(_)) => false,
@@ -492,7 +486,7 @@ fn plan_rollback(
 ) -> Result<Plan, Error> {
     let base = bases.get(id).ok_or_else(|| Missing::Config(id.clone()))?;
     check_version(expected, base.at.version, || format!("config {id}"))?;
-    let is_blind = |entry: &LayerEntry| is_blind(planning, id, &entry.key.scope);
+    let is_blind = |entry: &LayerEntry| planning.is_blind(id, &entry.key.scope);
     let concerned = |key: &LayerKey| scope.is_none_or(|scope| key.scope == *scope);
     let live = |entry: &Arc<LayerEntry>| entry.layer.expires.is_none_or(|expires| expires > now);
     let wanted = to.layers().iter().filter(|entry| concerned(&entry.key) && live(entry));

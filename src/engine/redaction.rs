@@ -9,7 +9,7 @@ use crate::secret::MASK;
 use crate::validate::{Finding, Found, Report, SCOPE_NOT_ALLOWED, Severity};
 
 use super::error::Error;
-use super::plan::ReadIntent;
+use super::plan::{Planning, ReadIntent};
 use super::schemas::schema_id;
 use super::sight::SecretPlaces;
 use super::write::Outcome;
@@ -157,6 +157,14 @@ pub(super) fn hidden_inheritance() -> Found {
                 .into(),
         suggestion: "to be told why takes `read` on the config at the scopes above".into(),
         ..hidden_error()
+    }
+}
+
+impl Planning<'_> {
+    /// Whether the caller may not read the layer at a scope: then a write to the layer counts as a change whatever the layer has, since that
+    /// nothing changes would tell the caller.
+    pub(super) fn is_blind(&self, id: &ConfigId, scope: &Scope) -> bool {
+        !Permissions::of(self.sight).read(id, scope)
     }
 }
 
