@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::model::{Namespace, Revision, Timestamp};
-use crate::store::{Store, StoreError};
+use crate::store::{Compaction, Store, StoreError};
 
 use super::Clock;
 use super::error::Error;
@@ -129,7 +129,9 @@ impl Keeper {
             return Ok(());
         }
         let Some(sizes) = self.sizes(from, Revision(to.0 - 1))? else { return Ok(()) };
-        self.store.compact(to)?;
+        if self.store.compact_unless(to, &|| self.closed.is_cancelled())? == Compaction::Stopped {
+            return Ok(());
+        }
         let sizes: Vec<(Namespace, u64)> = sizes.into_iter().collect();
         self.pipeline.with_budgets(|budgets| budgets.forget(&sizes));
         tracing::info!(oldest = to.0, "history was compacted");

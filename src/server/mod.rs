@@ -37,7 +37,7 @@ use std::io::Write;
 use std::pin::pin;
 use std::sync::Arc;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::timeout;
 
@@ -46,6 +46,9 @@ use progress::Progress;
 pub use settings::{ServeArgs, Settings};
 pub use start::{RunningServer, Server};
 
+/// Why a server that was stopped exits with an error.
+const NOT_CLOSED: &str = "the store was not closed in time, because the disk or a call hangs: nothing that was acknowledged is lost, \
+     and the next start takes longer";
 /// What a shell says of a process that SIGINT ended.
 const EXIT_CODE_INTERRUPTED: i32 = 130;
 
@@ -70,7 +73,7 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
             signals.exit_at_next();
             // Opening is not interrupted lightly, but nobody waits for it for ever.
             if let Ok(server) = timeout(patience, starting).await {
-                server?.shutdown().await;
+                ensure!(server?.shutdown().await, NOT_CLOSED);
             }
             return Ok(());
         }
@@ -85,10 +88,13 @@ pub async fn run(settings: Settings) -> anyhow::Result<()> {
         task = server.failed() => Some(task),
     };
     signals.exit_at_next();
-    server.shutdown().await;
+    let is_closed = server.shutdown().await;
     tracing::info!("stopped");
     match failed {
-        None => Ok(()),
+        None => {
+            ensure!(is_closed, NOT_CLOSED);
+            Ok(())
+        }
         Some(task) => bail!(
             "the {task} task has panicked, which is a bug, and the server cannot run without it: start the server again, and report \
              what the log says of the panic"

@@ -9,7 +9,7 @@ use anyhow::{Context, ensure};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinHandle, spawn_blocking};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic_health::ServingStatus;
@@ -37,13 +37,15 @@ use crate::audit::{self, Counts as AuditCounts, Recorder};
 use crate::engine::{self, Engine};
 use crate::proto::v1::FILE_DESCRIPTOR_SET;
 use crate::secret::MasterKeySource;
-use crate::store::sled::{Counts as StoreCounts, Fsync as StoreFsync, SledOptions, SledStore};
+use crate::store::sled::{Counts as StoreCounts, Fsync as StoreFsync, Released, SledOptions, SledStore};
 use crate::supervise::{OnPanic, Supervisor};
 
 /// The names that health is asked for: the server as a whole, and the service.
 const HEALTH_NAMES: [&str; 6] = ["", SERVICES[0], SERVICES[1], SERVICES[2], SERVICES[3], SERVICES[4]];
-/// How long the engine may take to finish what is queued once no call is left.
-const CLOSE_TIMEOUT: Duration = Duration::from_millis(1500);
+/// What closing may take beyond the time that calls have to end. What calls leave of theirs, closing has as well.
+const CLOSE_TIMEOUT: Duration = Duration::from_millis(2500);
+/// What each later step of closing may take in any case, for the disk may hang in the first one.
+const CLOSE_STEP_TIMEOUT: Duration = Duration::from_millis(300);
 
 /// Of every service that is served: calls are counted by the names in them.
 const DESCRIPTORS: [&[u8]; 4] = [
@@ -78,6 +80,7 @@ pub struct RunningServer {
     drain_timeout: Duration,
     supervisor: Supervisor,
     failing: AbortHandle,
+    released: Released,
 }
 
 impl Server {
@@ -182,7 +185,7 @@ impl Server {
             serving.abort();
             metrics_serving.as_ref().inspect(|serving| serving.abort());
         };
-        let (engine, counts, keys_dir) = opened.flatten().inspect_err(|_| give_up())?;
+        let Opened { engine, counts, keys_dir, released } = opened.flatten().inspect_err(|_| give_up())?;
         let guard = match access::guard(&settings, address, &engine, &keys_dir.path).await {
             Ok(guard) => guard,
             Err(error) => {
@@ -242,6 +245,7 @@ impl Server {
             stop,
             serving,
             drain_timeout,
+            released,
         })
     }
 }
@@ -295,9 +299,9 @@ impl RunningServer {
         &self.unread.counts
     }
 
-    /// Ends every stream, waits for the calls under way as long as the settings allow, and closes the store. The data
-    /// directory is free on return, unless a call has hung or someone else holds the engine.
-    pub async fn shutdown(self) {
+    /// Ends every stream, waits for the calls under way as long as the settings allow, stops a compaction, and closes the store. Whether
+    /// the data directory is free on return: it is not if a call or the disk hangs, or somebody else holds the engine.
+    pub async fn shutdown(self) -> bool {
         let RunningServer {
             engine,
             recorder,
@@ -307,10 +311,12 @@ impl RunningServer {
             metrics,
             metrics_serving,
             traces,
+            released,
             ..
         } = self;
         let RunningServer { mut health, stop, mut serving, drain_timeout, uses, supervisor, failing, .. } =
             self;
+        let deadline = Instant::now() + drain_timeout + CLOSE_TIMEOUT;
         supervisor.stop();
         failing.abort();
         set_health(&health, ServingStatus::NotServing).await;
@@ -333,32 +339,40 @@ impl RunningServer {
         // Until here they tell how the end goes on.
         metrics_serving.inspect(AbortHandle::abort);
         metrics.close();
-        if timeout(CLOSE_TIMEOUT, engine.close()).await.is_err() {
+        if timeout_at(deadline, engine.close()).await.is_err() {
             tracing::error!("the engine has not closed in time, leaving it");
         }
-        if timeout(CLOSE_TIMEOUT, access_changes.stop()).await.is_err() {
+        let in_time = || deadline.max(Instant::now() + CLOSE_STEP_TIMEOUT);
+        if timeout_at(in_time(), access_changes.stop()).await.is_err() {
             tracing::error!("changes of access have not been recorded in time: the next start records them");
         }
         // Nothing happens any more that would have to be told.
         let recorded = spawn_blocking(move || recorder.close());
-        if timeout(CLOSE_TIMEOUT, recorded).await.is_err() {
+        if timeout_at(in_time(), recorded).await.is_err() {
             tracing::error!("the audit log has not closed in time, leaving it");
         }
         if let Some(file) = audit_file
-            && timeout(CLOSE_TIMEOUT, file.stop()).await.is_err()
+            && timeout_at(in_time(), file.stop()).await.is_err()
         {
             tracing::error!("the audit file has not been finished in time, leaving it");
         }
         if let Some(traces) = traces
-            && timeout(CLOSE_TIMEOUT, spawn_blocking(move || traces.stop())).await.is_err()
+            && timeout_at(in_time(), spawn_blocking(move || traces.stop())).await.is_err()
         {
             tracing::warn!("the last spans were not sent in time");
         }
-        // The last owner closes the store, which blocks.
-        let dropped = spawn_blocking(move || drop(engine));
-        if timeout(CLOSE_TIMEOUT, dropped).await.is_err() {
+        // The last owner closes the store, which blocks. It may be a call that still reads history.
+        let in_time = in_time();
+        let left = in_time - Instant::now();
+        let closed = spawn_blocking(move || {
+            drop(engine);
+            released.wait(left)
+        });
+        let is_free = matches!(timeout_at(in_time, closed).await, Ok(Ok(true)));
+        if !is_free {
             tracing::error!("the store has not closed in time, leaving it");
         }
+        is_free
     }
 }
 
@@ -416,12 +430,20 @@ fn record(
     .context("cannot start the thread of the audit log")
 }
 
+/// What is open once the store is.
+struct Opened {
+    engine: Arc<Engine>,
+    counts: Arc<StoreCounts>,
+    keys_dir: KeysDir,
+    released: Released,
+}
+
 fn open(
     settings: &Settings,
     progress: engine::Progress,
     supervisor: Supervisor,
     clocks: Clocks,
-) -> anyhow::Result<(Arc<Engine>, Arc<StoreCounts>, KeysDir)> {
+) -> anyhow::Result<Opened> {
     let fsync = match settings.fsync {
         Fsync::Always => StoreFsync::Always,
         Fsync::Never => StoreFsync::Never,
@@ -433,7 +455,7 @@ fn open(
         ..SledOptions::default()
     };
     let store = SledStore::open(&settings.data_dir, options)?;
-    let counts = Arc::clone(store.counts());
+    let (counts, released) = (Arc::clone(store.counts()), store.released());
     let keys_dir = KeysDir::make(settings.keys_dir.as_deref(), &settings.data_dir)?;
     let options = engine::Options {
         limits: settings.limits.clone(),
@@ -452,7 +474,7 @@ fn open(
     };
     let engine = Engine::open(Arc::new(store), options);
     let engine = engine.with_context(|| format!("cannot load {}", settings.data_dir.display()))?;
-    Ok((engine, counts, keys_dir))
+    Ok(Opened { engine, counts, keys_dir, released })
 }
 
 /// Tells who asks for health, and every stream, as soon as the server cannot serve any more.

@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::codec::encode_commit;
-use super::{ConfigRecord, Head, Problem, Sealed, Snapshot, Store, StoreError, Verified, VersionRef};
+use super::{
+    Compaction, ConfigRecord, Head, Problem, Sealed, Snapshot, Store, StoreError, Verified, VersionRef,
+};
 use crate::model::{Commit, ConfigId, Digest, Epoch, Layer, LayerKey, Revision, TagName, Timestamp, Version};
 
 /// Keeps everything in memory and nothing beyond the life of the process.
@@ -130,11 +132,18 @@ impl Store for MemoryStore {
         Ok(history.head())
     }
 
-    fn compact(&self, oldest: Revision) -> Result<(), StoreError> {
+    fn compact_unless(
+        &self,
+        oldest: Revision,
+        is_stopped: &dyn Fn() -> bool,
+    ) -> Result<Compaction, StoreError> {
+        if is_stopped() {
+            return Ok(Compaction::Stopped);
+        }
         let mut history = self.write();
         let oldest = oldest.min(history.head().revision);
         if oldest <= history.oldest() {
-            return Ok(());
+            return Ok(Compaction::Done);
         }
         while history.oldest() < oldest {
             let (forgotten, _) =
@@ -144,7 +153,7 @@ impl Store for MemoryStore {
         for config in history.configs.values_mut() {
             config.forget(oldest);
         }
-        Ok(())
+        Ok(Compaction::Done)
     }
 
     fn verify(&self, report: &mut dyn FnMut(Problem)) -> Result<Verified, StoreError> {

@@ -78,11 +78,30 @@ pub trait Store: Send + Sync + 'static {
     /// `oldest` and those since, and versions that a tag names now. The current state is never touched.
     /// Does nothing if `oldest` is retained as the oldest already; at most the head is taken for it. Appends and reads go on meanwhile: they
     /// never wait for all of it.
-    fn compact(&self, oldest: Revision) -> Result<(), StoreError>;
+    ///
+    /// `is_stopped` is asked again and again, some milliseconds of work apart. Once it says yes, the rest is not done: what is forgotten by
+    /// then stays forgotten, and a later compaction, or the next start, removes what is left of it.
+    fn compact_unless(
+        &self,
+        oldest: Revision,
+        is_stopped: &dyn Fn() -> bool,
+    ) -> Result<Compaction, StoreError>;
+
+    /// The same, to its end.
+    fn compact(&self, oldest: Revision) -> Result<(), StoreError> {
+        self.compact_unless(oldest, &|| false).map(|_| ())
+    }
 
     /// Reads everything and calls `report` for each thing that is wrong: a broken link of the hash chain, a digest that
     /// does not match, an index that says something else than the journal.
     fn verify(&self, report: &mut dyn FnMut(Problem)) -> Result<Verified, StoreError>;
+}
+
+/// How a compaction ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compaction {
+    Done,
+    Stopped,
 }
 
 /// The newest commit of a store.

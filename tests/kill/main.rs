@@ -7,6 +7,7 @@ mod audit;
 mod history;
 mod life;
 mod server;
+mod stopping;
 mod watcher;
 mod write;
 mod writers;

@@ -1,11 +1,13 @@
 //! Commits are made and history is read between the slices of a compaction, and a crash there is harmless.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
+use std::time::Duration;
 
 use confwatch::model::{Revision, Version};
 use confwatch::store::sled::Point;
-use confwatch::store::{SledOptions, SledStore, Store, StoreError};
+use confwatch::store::{Compaction, SledOptions, SledStore, Store, StoreError};
 
 use super::conformance::sound;
 use super::ordering::copy;
@@ -85,4 +87,57 @@ fn commits_and_reads_go_on_between_the_slices_of_a_compaction_and_a_tag_moved_me
         reopened.compact(Revision(4)).expect("compacted");
         sound(&reopened);
     }
+}
+
+#[test]
+fn a_compaction_that_is_stopped_ends_at_its_next_slice_and_the_directory_is_free_when_the_store_is_dropped() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let stop_at = Arc::new(AtomicUsize::new(0));
+    let slices = Arc::new(AtomicUsize::new(0));
+    let counted = slices.clone();
+    let pause = move |point| {
+        if point == Point::BetweenSlices {
+            counted.fetch_add(1, Ordering::SeqCst);
+        }
+    };
+    let options_here = SledOptions { pause: Some(Arc::new(pause)), ..options() };
+    let mut script = Script::default();
+    let open = || SledStore::open(dir.path(), options_here.clone()).expect("the directory is free");
+    let first = open();
+    for round in 0..3 {
+        let edits = (0..CONFIGS).map(|number| set(&name(number), "/", number * 10 + round));
+        first.append(&[script.commit(edits)]).expect("appended");
+    }
+    drop(first);
+    let mut outcomes = vec![];
+    for at in 1.. {
+        let store = open();
+        slices.store(0, Ordering::SeqCst);
+        stop_at.store(at, Ordering::SeqCst);
+        let is_stopped = || slices.load(Ordering::SeqCst) >= stop_at.load(Ordering::SeqCst);
+        let outcome = store.compact_unless(Revision(3), &is_stopped).expect("compacted");
+        if outcome == Compaction::Stopped {
+            // At most one more, which moves the oldest revision.
+            assert!(slices.load(Ordering::SeqCst) <= at + 1, "{at}");
+        }
+        if store.oldest() == Revision(1) {
+            sound(&store);
+        }
+        outcomes.push((outcome, store.oldest()));
+        let released = store.released();
+        assert!(!released.wait(Duration::ZERO));
+        drop(store);
+        assert!(released.wait(Duration::ZERO));
+        if outcomes.last().is_some_and(|(_, oldest)| *oldest == Revision(3)) {
+            break;
+        }
+    }
+    assert!(outcomes.contains(&(Compaction::Stopped, Revision(1))), "{outcomes:?}");
+    assert!(outcomes.contains(&(Compaction::Stopped, Revision(3))), "{outcomes:?}");
+    // The next start has removed what the one that was stopped left.
+    let store = open();
+    assert_eq!(store.oldest(), Revision(3));
+    let forgotten = store.snapshot(&id(&name(1)), Version(1));
+    assert!(matches!(forgotten, Err(StoreError::Compacted { .. })));
+    sound(&store);
 }

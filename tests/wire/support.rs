@@ -99,7 +99,7 @@ impl TestServer {
 
     /// Stops it, and gives its data.
     pub async fn stop(self) -> TempDir {
-        self.running.shutdown().await;
+        assert!(self.running.shutdown().await, "the data directory is free");
         self.directory
     }
 

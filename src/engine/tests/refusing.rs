@@ -9,7 +9,7 @@ use super::*;
 use crate::engine::watch::{Event, TargetStatus, WatchSelector, WatchTarget};
 use crate::model::text::Format;
 use crate::model::{Commit, Digest, Request};
-use crate::store::{ConfigRecord, Head, Problem, Snapshot, StoreError, Verified};
+use crate::store::{Compaction, ConfigRecord, Head, Problem, Snapshot, StoreError, Verified};
 
 const WRITERS: u64 = 6;
 const WRITES: u64 = 12;
@@ -71,8 +71,12 @@ impl Store for Refusing {
         self.inner.load(visit)
     }
 
-    fn compact(&self, oldest: Revision) -> Result<(), StoreError> {
-        self.inner.compact(oldest)
+    fn compact_unless(
+        &self,
+        oldest: Revision,
+        is_stopped: &dyn Fn() -> bool,
+    ) -> Result<Compaction, StoreError> {
+        self.inner.compact_unless(oldest, is_stopped)
     }
 
     fn verify(&self, report: &mut dyn FnMut(Problem)) -> Result<Verified, StoreError> {

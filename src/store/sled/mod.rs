@@ -34,6 +34,7 @@ mod open;
 mod options;
 mod record;
 mod recovery;
+mod released;
 mod runs;
 mod suspect;
 mod syncer;
@@ -52,6 +53,7 @@ use std::time::{Duration, Instant};
 
 pub use self::counts::{Counts, DiskBytes};
 pub use self::options::{Fsync, Pause, Point, SledOptions};
+pub use self::released::Released;
 
 use self::archiver::Archiver;
 use self::batch::Pending;
@@ -62,7 +64,8 @@ use self::trees::{Oldest, Trees};
 use self::wal::{AppendError, Wal};
 use super::codec::encode_batch;
 use super::{
-    ConfigRecord, Head, Problem, Sealed, Snapshot, Store, StoreError, Summary, Verified, VersionRef,
+    Compaction, ConfigRecord, Head, Problem, Sealed, Snapshot, Store, StoreError, Summary, Verified,
+    VersionRef,
 };
 use crate::model::{Commit, ConfigId, Epoch, Revision, Timestamp, Version};
 
@@ -153,6 +156,11 @@ impl SledStore {
         &self.counts
     }
 
+    /// Tells when the store has let go of its directory, which is some time after its last owner has let go of the store.
+    pub fn released(&self) -> Released {
+        self.directory.released()
+    }
+
     fn archiver(&self) -> &Archiver {
         self.archiver.as_ref().expect("it is there until the store is dropped")
     }
@@ -166,16 +174,29 @@ impl SledStore {
     }
 
     /// Forgets what is before `to`, in slices: commits are archived and history is read between them.
-    fn forget(&self, database: &Arc<Database>, to: Revision) -> Result<(), StoreError> {
+    /// `is_stopped` is asked before each slice that is not the last of its kind.
+    fn forget(
+        &self,
+        database: &Arc<Database>,
+        to: Revision,
+        is_stopped: &dyn Fn() -> bool,
+    ) -> Result<Compaction, StoreError> {
         let trees = &database.trees;
         let oldest = self.oldest().revision;
         let mut keeping = self.slice(database, |head| compact::Keeping::begin(trees, oldest, to, head))?;
-        while self.slice(database, |_| keeping.some(trees))? {}
+        while self.slice(database, |_| keeping.some(trees))? {
+            if is_stopped() {
+                return Ok(Compaction::Stopped);
+            }
+        }
         for _ in 0..CATCH_UPS_MAX {
             if keeping.behind(self.head().revision) <= CATCH_UP_COMMITS {
                 break;
             }
             self.slice(database, |head| keeping.catch_up(trees, head))?;
+        }
+        if is_stopped() {
+            return Ok(Compaction::Stopped);
         }
         database.sync()?;
         let oldest = self.slice(database, |head| {
@@ -192,8 +213,13 @@ impl SledStore {
         self.sweeps.fetch_add(1, Ordering::SeqCst);
         self.options.pause(Point::BeforeSweep);
         let mut sweeping = compact::Sweeping::begin(oldest.revision);
-        while self.slice(database, |_| sweeping.some(trees))? {}
-        self.slice(database, |_| sweeping.end(trees))
+        while self.slice(database, |_| sweeping.some(trees))? {
+            if is_stopped() {
+                return Ok(Compaction::Stopped);
+            }
+        }
+        self.slice(database, |_| sweeping.end(trees))?;
+        Ok(Compaction::Done)
     }
 
     /// Runs one slice of a compaction, and then lets others have their turn. What the slices before have written is only there as long
@@ -360,16 +386,20 @@ impl Store for SledStore {
     }
 
     /// In slices: others wait for one of them at most.
-    fn compact(&self, oldest: Revision) -> Result<(), StoreError> {
+    fn compact_unless(
+        &self,
+        oldest: Revision,
+        is_stopped: &dyn Fn() -> bool,
+    ) -> Result<Compaction, StoreError> {
         let _compacting = self.compacting.lock().expect("a compaction does not panic");
         let head = self.head().revision;
         let oldest = oldest.min(head);
         if oldest <= self.oldest().revision {
-            return Ok(());
+            return Ok(Compaction::Done);
         }
         self.archiver().wait_for(head)?;
         let database = self.database.get()?;
-        self.forget(&database, oldest)
+        self.forget(&database, oldest, is_stopped)
     }
 
     /// As with `load`.

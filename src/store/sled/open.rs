@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::released::{ReleaseOnDrop, Released};
 use super::trees::{self, Trees};
 use super::{SledOptions, corrupt, durable, guarded, io_error, journal, suspect, wal, witness};
 use crate::model::{Epoch, Revision};
@@ -34,6 +35,14 @@ pub struct Directory {
     pub path: PathBuf,
     /// Locked until it is dropped.
     _lock: File,
+    /// Dropped after the lock.
+    released: ReleaseOnDrop,
+}
+
+impl Directory {
+    pub fn released(&self) -> Released {
+        self.released.0.clone()
+    }
 }
 
 /// Locks the directory of a store, and creates what a new one consists of.
@@ -129,7 +138,10 @@ fn lock(path: &Path) -> Result<Directory, StoreError> {
     let lock =
         File::options().create(true).truncate(false).write(true).open(path.join("LOCK")).map_err(io)?;
     match lock.try_lock() {
-        Ok(()) => Ok(Directory { path: path.to_owned(), _lock: lock }),
+        Ok(()) => {
+            let released = ReleaseOnDrop(Released::default());
+            Ok(Directory { path: path.to_owned(), _lock: lock, released })
+        }
         Err(TryLockError::WouldBlock) => Err(locked(path)),
         Err(TryLockError::Error(source)) => Err(io(source)),
     }
