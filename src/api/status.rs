@@ -479,7 +479,7 @@ fn reason_of_limit(limit: Limit) -> &'static str {
         Limit::RequestIds => "TOO_MANY_REQUEST_IDS",
         Limit::Tags => "TOO_MANY_TAGS",
         Limit::QueuedWrites => "TOO_MANY_WRITES",
-        Limit::Watchers => "TOO_MANY_WATCHERS",
+        Limit::Watchers | Limit::WatchersOfActor => "TOO_MANY_WATCHERS",
         Limit::WatchedConfigs => "TOO_MANY_WATCHED_CONFIGS",
         Limit::DataKeys => "TOO_MANY_DATA_KEYS",
     }

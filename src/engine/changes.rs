@@ -13,6 +13,7 @@ use crate::auth::Sight;
 use crate::model::{ConfigChange, ConfigId, ConfigName, Namespace, Revision};
 use crate::store::Sealed;
 
+use super::actor_streams::ActorStream;
 use super::error::{Error, Withheld};
 use super::pipeline::Pipeline;
 use super::recent::Recent;
@@ -69,6 +70,7 @@ pub struct Changes {
     progress_at: Instant,
     /// Among those that may be open.
     _place: OwnedSemaphorePermit,
+    _of_actor: ActorStream,
 }
 
 impl Changes {
@@ -76,7 +78,7 @@ impl Changes {
         recent: Arc<Recent>,
         published: watch::Receiver<Revision>,
         draining: CancellationToken,
-        place: OwnedSemaphorePermit,
+        (place, of_actor): (OwnedSemaphorePermit, ActorStream),
         shown: Shown,
         options: ChangesOptions,
     ) -> Result<Changes, Error> {
@@ -101,6 +103,7 @@ impl Changes {
             progress_interval: options.progress_interval,
             progress_at: Instant::now() + options.progress_interval,
             _place: place,
+            _of_actor: of_actor,
         })
     }
 

@@ -61,7 +61,9 @@ pub enum Error {
     #[error("the caller has cancelled the call")]
     Cancelled,
     /// Checking all documents that the call reaches would take too long.
-    #[error("checking all documents that the call reaches takes more than {steps_max} steps")]
+    #[error(
+        "checking all documents that the call reaches, and what governs them, takes more than {steps_max} steps"
+    )]
     TooCostly { steps_max: u64 },
     /// The same, of what may be written in a while.
     #[error(
@@ -135,6 +137,7 @@ pub enum Limit {
     Tags,
     QueuedWrites,
     Watchers,
+    WatchersOfActor,
     WatchedConfigs,
     DataKeys,
 }

@@ -63,7 +63,8 @@ impl Engine {
                     || shown(&vault, &target.id, &entry.layer.content, Secrets::Hidden, marking.as_deref());
                 (!reveals).then(hide).flatten().map(|content| content.to_value())
             };
-            let hidden: Vec<Option<Value>> = entries.iter().map(hidden).collect();
+            let looked = entries.iter().map(|entry| cancelled.check().map(|()| hidden(entry)));
+            let hidden: Vec<Option<Value>> = looked.collect::<Result<_, _>>()?;
             let origins = origins.map(|origins| {
                 let seen = origins.into_iter().filter_map(|origin| as_seen(origin, &withheld, &hidden));
                 seen.collect()

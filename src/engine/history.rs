@@ -8,6 +8,7 @@ use crate::supervise::message;
 
 use super::error::{Error, Missing};
 use super::state::{ConfigState, State};
+use super::work::Cancelled;
 
 /// Content of versions that are read at once, beside the one that exceeds it.
 const VERSIONS_BYTES_MAX: usize = 4 << 20;
@@ -107,9 +108,11 @@ pub(super) fn versions(
     id: &ConfigId,
     before: Version,
     limit: usize,
-) -> Result<Vec<(VersionRef, Sealed)>, StoreError> {
+    cancelled: &Cancelled,
+) -> Result<Vec<(VersionRef, Sealed)>, Error> {
     let (mut found, mut bytes) = (vec![], 0);
     for version in store.versions(id, before, limit)? {
+        cancelled.check()?;
         if bytes > VERSIONS_BYTES_MAX {
             break;
         }

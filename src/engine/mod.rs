@@ -4,6 +4,7 @@
 //! `pipeline` is the way in, `state` what is, `resolve` what a target makes of it, `history` what was, `watch` and `changes` the ways out.
 
 mod access;
+mod actor_streams;
 mod affected;
 mod assigning;
 mod bases;
@@ -88,6 +89,7 @@ pub use usage::{QUOTAS, Usage};
 pub use work::{CancelOnDrop, Cancelled, interruptible};
 pub use write::{Action, Change, Intent, LayerOutcome, Origin, Outcome, Text, VersionOrTag, Write};
 
+use actor_streams::ActorStreams;
 use changes::Shown;
 use history::{blocking, config_at};
 use pipeline::{Answer, Pipeline};
@@ -127,6 +129,7 @@ pub struct Engine {
     supervisor: Supervisor,
     /// A permit for each stream of changes that may be open.
     change_streams: Arc<Semaphore>,
+    change_streams_of_actors: Arc<ActorStreams>,
     draining: CancellationToken,
     closed: CancellationToken,
     recall: Recall,
@@ -189,6 +192,7 @@ impl Engine {
             vault,
             rotating: tokio::sync::Mutex::default(),
             change_streams: Arc::new(Semaphore::new(options.limits.watchers_max.min(Semaphore::MAX_PERMITS))),
+            change_streams_of_actors: ActorStreams::of("streams of changes of this actor", &options.limits),
             limits: options.limits,
             clock: options.clock,
             workers,
@@ -302,10 +306,14 @@ impl Engine {
     ) -> Result<Vec<(VersionRef, Sealed)>, Error> {
         let (store, id) = (self.store.clone(), id.clone());
         let (vault, state) = (self.vault.clone(), self.state());
-        let read = move |_: &Cancelled| {
-            let read = history::versions(&*store, &id, before, limit)?;
+        let read = move |cancelled: &Cancelled| {
+            let read = history::versions(&*store, &id, before, limit, cancelled)?;
             let showing = Showing::new(&vault, &viewer, &state);
-            read.into_iter().map(|(at, sealed)| Ok((at, showing.commit(sealed)?))).collect()
+            let shown = |(at, sealed)| {
+                cancelled.check()?;
+                Ok((at, showing.commit(sealed)?))
+            };
+            read.into_iter().map(shown).collect()
         };
         interruptible(read).await
     }
@@ -435,6 +443,11 @@ impl Engine {
         self.hub.quota_refusal_count()
     }
 
+    /// Streams that were refused since their actor has as many as one may have.
+    pub fn actor_stream_refusal_count(&self) -> u64 {
+        self.hub.actor_refusal_count() + self.change_streams_of_actors.refused()
+    }
+
     /// How long the state has been waiting that waits the longest for the client of its watch stream to make room for it.
     pub fn slowest_watcher_lag(&self) -> Duration {
         self.hub.lag()
@@ -468,10 +481,11 @@ impl Engine {
             found: self.limits.watchers_max,
             limit: self.limits.watchers_max,
         })?;
+        let of_actor = self.change_streams_of_actors.open(options.viewer.sight().caller())?;
         let shown = Shown { vault: self.vault.clone(), pipeline: Arc::downgrade(&self.pipeline) };
         let (recent, revisions, draining) =
             (self.recent.clone(), self.pipeline.revisions(), self.draining.clone());
-        Changes::open(recent, revisions, draining, place, shown, options)
+        Changes::open(recent, revisions, draining, (place, of_actor), shown, options)
     }
 
     /// Ends every stream, and refuses new ones. Reads and writes go on.

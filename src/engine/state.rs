@@ -326,6 +326,13 @@ impl ConfigState {
         ConfigState { id, at: snapshot.at, layers: layers.collect::<Vec<_>>().into(), tags: None }
     }
 
+    /// The same config with some of its layers alone, in the order of their keys, and without tags.
+    pub(super) fn only(&self, layers: &[&Arc<LayerEntry>]) -> ConfigState {
+        let mut layers: Vec<_> = layers.iter().map(|layer| Arc::clone(layer)).collect();
+        layers.sort_by(|a, b| a.key.cmp(&b.key));
+        ConfigState { id: self.id.clone(), at: self.at, layers: layers.into(), tags: None }
+    }
+
     pub fn layer(&self, key: &LayerKey) -> Option<&Arc<LayerEntry>> {
         self.layer_at(key.kind, key.scope.as_str())
     }

@@ -36,6 +36,8 @@ pub struct Limits {
     pub targets_max: usize,
     /// Watch streams on this server.
     pub watchers_max: usize,
+    /// Watch streams of one actor: so that nobody takes all that the server may have.
+    pub watchers_of_actor_max: usize,
     /// Configs that one Watch follows: a target that follows a whole namespace counts as the configs of the namespace.
     pub watched_configs_max: usize,
     /// Items on one page.
@@ -55,6 +57,7 @@ impl Default for Limits {
             request_ids_max: 200_000,
             targets_max: 1000,
             watchers_max: 100_000,
+            watchers_of_actor_max: 50_000,
             watched_configs_max: 200_000,
             page_size_max: 1000,
         }

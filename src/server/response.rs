@@ -27,6 +27,9 @@ use crate::api::unread::{Held, Unread};
 
 /// A client that takes less than this in the time that it has takes nothing.
 const TAKEN_BYTES_MIN: usize = 4 << 10;
+/// A message that is sent in parts may take so many times as long as the client may take nothing: it keeps the state that it is made of,
+/// which others may have replaced long ago.
+const MESSAGE_PATIENCE: u32 = 20;
 /// What a stream costs, besides its message, while its client makes no room.
 const STALLED_BYTES: usize = 2 << 10;
 /// A stream that has to wait for other connections looks so often whether there is room.
@@ -40,6 +43,8 @@ pub(super) struct Telling {
     held: Option<Box<Encoded>>,
     /// `None`: the client takes what there is.
     stalled: Option<Box<Stalled>>,
+    /// Since when a message is being sent in parts.
+    in_parts_since: Option<Instant>,
     /// A stream is told to come back on another connection, and ends.
     is_leaving: bool,
     unread: Arc<Unread>,
@@ -100,7 +105,16 @@ pub(super) fn send(
         reply => (reply, None),
     };
     let Sending { unread, patience } = sending.clone();
-    ControlFlow::Continue(Telling { reply, send, held, stalled: None, is_leaving: false, unread, patience })
+    ControlFlow::Continue(Telling {
+        reply,
+        send,
+        held,
+        stalled: None,
+        in_parts_since: None,
+        is_leaving: false,
+        unread,
+        patience,
+    })
 }
 
 impl Telling {
@@ -144,9 +158,16 @@ impl Telling {
                 return self.wait_for_room(context);
             }
             self.stalled = None;
+            if self.takes_too_long() {
+                return self.give_up();
+            }
             match Pin::new(&mut self.reply).poll_frame(context) {
                 Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
                     Ok(message) => {
+                        match self.reply.is_within_parts() {
+                            true => _ = self.in_parts_since.get_or_insert_with(Instant::now),
+                            false => self.in_parts_since = None,
+                        }
                         let message = message.counted(&self.unread, !self.reply.is_stream());
                         if self.offer(message).is_err() {
                             return Poll::Ready(Code::Cancelled);
@@ -200,14 +221,20 @@ impl Telling {
             let is_stream = self.reply.is_stream();
             // What is not read of a stream costs one message, unless it is a part of more. It may stay until there is too much of everything.
             let may_stay = is_stream && !self.reply.is_within_parts() && !self.unread.is_short();
+            let is_late = self.takes_too_long();
             let stalled = self.stalled();
-            if stalled.taken_bytes < TAKEN_BYTES_MIN && !may_stay {
+            if is_late || stalled.taken_bytes < TAKEN_BYTES_MIN && !may_stay {
                 return self.give_up();
             }
             stalled.taken_bytes = 0;
             stalled.timer.as_mut().reset(Instant::now() + patience);
         }
         Poll::Pending
+    }
+
+    /// Whether the client has not taken a message in the time that there is for all its parts together.
+    fn takes_too_long(&self) -> bool {
+        self.in_parts_since.is_some_and(|since| since.elapsed() > self.patience * MESSAGE_PATIENCE)
     }
 
     /// The next message of a stream is not built before there is room for it.

@@ -131,7 +131,7 @@ impl Default for Settings {
             handshake_timeout: Duration::from_secs(5),
             proxy_protocol_from: vec![],
             connections_max: 16_000,
-            connections_per_address_max: 12_000,
+            connections_per_address_max: 8_000,
             connection_idle_max: Some(Duration::from_secs(600)),
             request_timeout: Duration::from_secs(15),
             requests_unfinished_max: 100_000,
@@ -319,7 +319,7 @@ pub struct ServeArgs {
     #[arg(long, env = "CONFWATCH_CONNECTIONS_MAX", value_name = "COUNT")]
     pub connections_max: Option<NonZeroUsize>,
 
-    /// Limit the number of connections from one address (for IPv6: from one /64 network) [default: 12000]
+    /// Limit the number of connections from one address (for IPv6: from one /64 network) [default: 8000]
     #[arg(long, env = "CONFWATCH_CONNECTIONS_PER_ADDRESS_MAX", value_name = "COUNT")]
     pub connections_per_address_max: Option<NonZeroUsize>,
 
@@ -394,7 +394,7 @@ pub struct ServeArgs {
     pub otlp_sampled: Option<f64>,
 
     /// Set limits by name: layer_bytes_max, document_bytes_max, layers_max, tags_max, changes_max, commit_bytes_max,
-    /// request_bytes_max, request_ids_max, targets_max, watchers_max,
+    /// request_bytes_max, request_ids_max, targets_max, watchers_max, watchers_of_actor_max,
     /// watched_configs_max, page_size_max
     #[arg(long, env = "CONFWATCH_LIMITS", value_name = "NAME=VALUE,...")]
     pub limits: Option<LimitValues>,

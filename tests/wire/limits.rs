@@ -514,3 +514,55 @@ async fn a_config_has_no_more_tags_than_the_settings_say() {
     refused(client.set_tag(set_tag("three", 1)).await, Code::ResourceExhausted, "TOO_MANY_TAGS");
     client.delete_tag(delete_tag("one")).await.expect("it becomes less");
 }
+
+#[tokio::test]
+async fn an_actor_has_so_many_streams_and_others_have_their_own() {
+    let server = serve(|settings| {
+        settings.auth = Some(AuthMode::On);
+        settings.limits.watchers_of_actor_max = 2;
+    })
+    .await;
+    let admin = admin(&server);
+    let reader = |subject: &str| {
+        format!(
+            r#"{{"subjects": ["{subject}"], "role": "viewer", "namespace": "test", "config": "*", "scope": "/"}}"#
+        )
+    };
+    let administrator =
+        r#"{"subjects": ["user:admin"], "role": "admin", "namespace": "*", "config": "*", "scope": "/"}"#;
+    let policy =
+        format!(r#"{{"bindings": [{administrator}, {}, {}]}}"#, reader("token:a"), reader("token:b"));
+    let change = Change { namespace: "confwatch".into(), ..named("policy", &policy) };
+    admin.set(change, Default::default()).await.expect("the policy is good");
+    let token = async |subject: &str| {
+        let request =
+            CreateTokenRequest { name: "one of many".into(), subject: subject.into(), ..Default::default() };
+        bearer(&server, &admin.access().create_token(request).await.expect("made").into_inner().token)
+    };
+    let target = WatchTarget { namespace: "test".into(), config: "a".into(), ..Default::default() };
+    let watch = WatchRequest { targets: vec![target], ..Default::default() };
+    let (first, second, other) = (token("token:a").await, token("token:a").await, token("token:b").await);
+    let _open = first.api().watch(watch.clone()).await.expect("one").into_inner();
+    let last = second.api().watch(watch.clone()).await.expect("two").into_inner();
+    let refused = |status: Status| {
+        assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");
+        let details = status.get_error_details();
+        let info = details.error_info().expect("its reason");
+        assert_eq!((info.reason.as_str(), info.metadata["limit"].as_str()), ("TOO_MANY_WATCHERS", "2"));
+    };
+    refused(first.api().watch(watch.clone()).await.expect_err("the third of its actor"));
+    let _others = other.api().watch(watch.clone()).await.expect("of another actor").into_inner();
+    // Streams of changes are counted by themselves.
+    let changes = StreamChangesRequest { namespace: "test".into(), ..Default::default() };
+    let mut open = vec![];
+    for _ in 0..2 {
+        open.push(first.api().stream_changes(changes.clone()).await.expect("one of two").into_inner());
+    }
+    refused(first.api().stream_changes(changes).await.expect_err("the third of its actor"));
+    assert!(scrape(&server).await.value("confwatch_actor_streams_refused_total", &[]) >= Some(2.0));
+    drop(last);
+    // The server hears of it when it does.
+    while let Err(status) = first.api().watch(watch.clone()).await {
+        refused(status);
+    }
+}

@@ -256,6 +256,21 @@ async fn a_watch_that_is_not_read_in_the_middle_of_a_message_is_given_up() {
 }
 
 #[tokio::test]
+async fn a_watch_that_is_read_slowly_in_the_middle_of_a_message_is_given_up_since_the_message_keeps_its_state()
+ {
+    let server = start().await;
+    let (first, _) = unread_watch(&server, 7).await;
+    drop(first);
+    let all = WatchTarget { namespace: "test".into(), config: "*".into(), ..Default::default() };
+    let request = WatchRequest { targets: vec![all], ..Default::default() };
+    let mut client = Stingy::connect(&server, 16 << 10).await;
+    let stream = client.call("Watch", &request).await.await.expect("it opens").into_body();
+    // It always takes something in time, and would take twice as long as there is for all parts.
+    let error = take(stream, SHORT / 10).await.expect_err("a reset");
+    assert_eq!(error.reason(), Some(Reason::ENHANCE_YOUR_CALM));
+}
+
+#[tokio::test]
 async fn a_watch_that_was_not_read_for_long_goes_on_where_it_was() {
     let server = start().await;
     let mut writer = server.client().await;

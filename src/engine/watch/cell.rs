@@ -1,15 +1,15 @@
 //! A target that someone follows: what its streams are told, made once however many they are, and who they are. Knows nothing of
 //! the table that it is found in.
 
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::task::Waker;
 
 use arc_swap::{ArcSwap, Guard};
 
-use crate::model::{Revision, Version};
+use crate::model::{Digest, Revision, Version};
 use crate::validate::Schema;
 
-use super::super::resolve::{Resolved, Resolver, Target};
+use super::super::resolve::{Resolved, Resolver, Target, layers_of};
 use super::super::state::{ConfigState, State};
 use super::followers::Followers;
 use super::message::SharedMessages;
@@ -36,7 +36,7 @@ pub(super) struct Told {
     pub revision: Revision,
     /// Of the config then.
     version: Version,
-    document: OnceLock<Option<Arc<Resolved>>>,
+    made: OnceLock<Made>,
     /// What the document is made of, until it is: a config of many layers is large.
     config: Mutex<Option<Arc<ConfigState>>>,
     /// Whose defaults it is filled with.
@@ -45,13 +45,29 @@ pub(super) struct Told {
     pub shared: Arc<SharedMessages>,
 }
 
+/// A larger document is not kept for streams that may come: what they were told is kept by nobody, and the layers are there anyway.
+const KEPT_BYTES_MAX: usize = 16 << 10;
+
+/// A document that was made.
+struct Made {
+    /// `None`: there is no document.
+    digest: Option<Digest>,
+    document: Kept,
+}
+
+enum Kept {
+    Always(Option<Arc<Resolved>>),
+    /// As long as somebody uses it. Then it is made again, of the layers that it consists of.
+    WhileUsed(Mutex<Weak<Resolved>>, Box<ConfigState>),
+}
+
 impl Told {
     pub fn new(target: Arc<Target>, state: &State) -> Told {
         let config = state.config(&target.id);
         Told {
             revision: state.revision,
             version: config.map_or(Version::ZERO, |config| config.at.version),
-            document: OnceLock::new(),
+            made: OnceLock::new(),
             config: Mutex::new(config.cloned()),
             schema: target.schema_in(state),
             shared: Arc::default(),
@@ -60,22 +76,47 @@ impl Told {
     }
 
     /// The document. Who asks for it while another makes it waits for that one: it would make the same.
-    pub fn document(&self, resolver: &Resolver) -> Option<&Arc<Resolved>> {
-        let make = || {
-            let mut config = self.config.lock().expect("a document can be made of any config");
-            let document = config
-                .as_ref()
-                .and_then(|config| resolver.resolve(config, &self.target, self.schema.clone()));
-            *config = None;
-            document
+    pub fn document(&self, resolver: &Resolver) -> Option<Arc<Resolved>> {
+        let mut fresh = None;
+        let made = self.made.get_or_init(|| {
+            let (made, document) = self.make(resolver);
+            fresh = document;
+            made
+        });
+        match &made.document {
+            _ if fresh.is_some() => fresh,
+            Kept::Always(document) => document.clone(),
+            Kept::WhileUsed(weak, layers) => {
+                let mut weak = weak.lock().expect("a document can be made again");
+                let document = weak.upgrade();
+                let again = || resolver.resolve(layers, &self.target, self.schema.clone());
+                let document = document.or_else(again);
+                *weak = document.as_ref().map(Arc::downgrade).unwrap_or_default();
+                document
+            }
+        }
+    }
+
+    fn make(&self, resolver: &Resolver) -> (Made, Option<Arc<Resolved>>) {
+        let config = self.config.lock().expect("a document can be made of any config").take();
+        let document =
+            config.as_ref().and_then(|config| resolver.resolve(config, &self.target, self.schema.clone()));
+        let digest = document.as_ref().map(|document| document.digest);
+        let kept = match (config, &document) {
+            (Some(config), Some(made)) if made.content.as_str().len() > KEPT_BYTES_MAX => {
+                let layers = config.only(&layers_of(&config, &self.target.scope, self.target.view));
+                Kept::WhileUsed(Mutex::new(Arc::downgrade(made)), Box::new(layers))
+            }
+            (_, document) => Kept::Always(document.clone()),
         };
-        self.document.get_or_init(make).as_ref()
+        (Made { digest, document: kept }, document)
     }
 
     /// Whether it says the same as one before, of which that is known.
     fn repeats(&self, before: &Told, resolver: &Resolver) -> bool {
-        let digest = |document: Option<&Arc<Resolved>>| document.map(|document| document.digest);
-        before.document.get().is_some_and(|before| digest(before.as_ref()) == digest(self.document(resolver)))
+        let Some(before) = before.made.get() else { return false };
+        self.document(resolver);
+        self.made.get().is_some_and(|made| made.digest == before.digest)
     }
 }
 
@@ -109,7 +150,7 @@ impl Cell {
     pub fn document_at(&self, state: &State, resolver: &Resolver) -> Option<Arc<Resolved>> {
         let told = self.told();
         match told.revision <= state.revision {
-            true => told.document(resolver).cloned(),
+            true => told.document(resolver),
             // The hub is about to move on to the next one.
             false => resolver.resolve_in(state, &self.target),
         }
@@ -121,7 +162,7 @@ impl Cell {
         let version = state.config(&self.target.id).map_or(Version::ZERO, |config| config.at.version);
         if told.revision <= state.revision && told.version < version {
             let current = Arc::new(Told::new(self.target.clone(), state));
-            let document = current.document(resolver).cloned();
+            let document = current.document(resolver);
             // Not if the hub has told something newer meanwhile.
             self.told.compare_and_swap(&*told, current);
             return document;

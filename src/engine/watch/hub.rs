@@ -13,6 +13,7 @@ use crate::model::limits::Limits;
 use crate::model::{Commit, ConfigId, Governs, LayerKey, Namespace, Revision, Scope};
 use crate::supervise::{Heart, OnPanic, Supervisor};
 
+use super::super::actor_streams::ActorStreams;
 use super::super::error::{Error, Limit, Missing};
 use super::super::governance::{Governance, Governed};
 use super::super::resolve::{Resolver, Target, View};
@@ -56,6 +57,7 @@ pub struct Hub {
     pub(super) deliveries: AtomicU64,
     /// Streams that were refused since a namespace has as many watchers as it may have.
     pub(super) quota_refusals: AtomicU64,
+    pub(super) of_actors: Arc<ActorStreams>,
     pub(super) waiting: Waiting,
     reached: watch::Sender<Revision>,
 }
@@ -111,6 +113,7 @@ impl Hub {
             subscriber_next: AtomicU64::new(1),
             deliveries: AtomicU64::new(0),
             quota_refusals: AtomicU64::new(0),
+            of_actors: ActorStreams::of("watch streams of this actor", limits),
             waiting: Waiting::default(),
         });
         // A panic may leave the table and the marks half changed: streams would miss updates. A new process begins with snapshots.
@@ -183,6 +186,10 @@ impl Hub {
     /// How long the state has been waiting that waits the longest for the client of its stream to make room for it.
     pub fn lag(&self) -> Duration {
         self.waiting.longest(Instant::now())
+    }
+
+    pub fn actor_refusal_count(&self) -> u64 {
+        self.of_actors.refused()
     }
 
     pub fn quota_refusal_count(&self) -> u64 {

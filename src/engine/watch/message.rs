@@ -1,6 +1,6 @@
 //! What a stream is told. Knows nothing of when.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use bytes::Bytes;
 
@@ -43,12 +43,49 @@ impl Event {
 /// The messages that tell the streams of one target of its document as of one state. Each format is encoded once, by the first stream
 /// that needs it.
 #[derive(Debug, Default)]
-pub struct SharedMessages([OnceLock<Bytes>; 3]);
+pub struct SharedMessages([Mutex<SharedMessage>; 3]);
+
+/// A larger message is kept as long as it is on its way to a client, and no longer.
+const KEPT_BYTES_MAX: usize = 16 << 10;
+
+#[derive(Debug, Default)]
+enum SharedMessage {
+    #[default]
+    NotMade,
+    Kept(Bytes),
+    OnItsWay(Weak<Bytes>),
+}
+
+/// Keeps a message as long as some of its bytes are used.
+struct OnItsWay(Arc<Bytes>);
+
+impl AsRef<[u8]> for OnItsWay {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
 
 impl SharedMessages {
-    /// What `encode` made at its first call for this format.
+    /// What `encode` made at its first call for this format. A large message may be made again once nobody has it any more.
     pub fn of(&self, format: Format, encode: impl FnOnce() -> Bytes) -> Bytes {
-        self.0[format as usize].get_or_init(encode).clone()
+        let mut shared = self.0[format as usize].lock().unwrap_or_else(PoisonError::into_inner);
+        match &*shared {
+            SharedMessage::Kept(message) => return message.clone(),
+            SharedMessage::OnItsWay(weak) => {
+                if let Some(message) = weak.upgrade() {
+                    return Bytes::from_owner(OnItsWay(message));
+                }
+            }
+            SharedMessage::NotMade => {}
+        }
+        let message = encode();
+        if message.len() <= KEPT_BYTES_MAX {
+            *shared = SharedMessage::Kept(message.clone());
+            return message;
+        }
+        let message = Arc::new(message);
+        *shared = SharedMessage::OnItsWay(Arc::downgrade(&message));
+        Bytes::from_owner(OnItsWay(message))
     }
 }
 

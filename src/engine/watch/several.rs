@@ -394,7 +394,7 @@ impl FollowedMany {
             (Look::Marked(Mark { told: Some(told), .. }), Some(secrets))
                 if told.revision <= state.revision && told.target.secrets == secrets =>
             {
-                (told.target.clone(), told.document(resolver).cloned())
+                (told.target.clone(), told.document(resolver))
             }
             (Look::Marked(_) | Look::One(_) | Look::OneOfMany(..), Some(secrets)) => {
                 let target = self.target(config, secrets);

@@ -13,6 +13,7 @@ use crate::auth::Sight;
 use crate::model::text::Format;
 use crate::model::{ConfigId, ConfigName, Digest, Namespace, Revision, Scope};
 
+use super::super::actor_streams::ActorStream;
 use super::super::error::{Error, Limit};
 use super::super::resolve::{Target, View};
 use super::super::sight::Secrets;
@@ -81,6 +82,7 @@ pub struct Subscription {
     stage: Stage,
     /// The client has made no room yet for what was told last.
     is_waiting: bool,
+    _of_actor: ActorStream,
 }
 
 enum Following {
@@ -101,6 +103,7 @@ impl Hub {
         // Streams that were opened or told something together do not say that nothing changed together, too.
         let interval = options.progress_interval.mul_f64(0.8 + 0.2 * fastrand::f64());
         let alone = matches!(options.targets.as_slice(), [target] if target.selector.is_config());
+        let of_actor = self.of_actors.open(options.sight.caller())?;
         let mut table = self.table();
         let state = self.state();
         self.check_configs(&options.targets, &state)?;
@@ -144,7 +147,15 @@ impl Hub {
         };
         let stage = Stage::Opening { reset };
         let (hub, revision) = (self.clone(), Revision::ZERO);
-        Ok(Subscription { hub, subscriber, following, revision, stage, is_waiting: false })
+        Ok(Subscription {
+            hub,
+            subscriber,
+            following,
+            revision,
+            stage,
+            is_waiting: false,
+            _of_actor: of_actor,
+        })
     }
 }
 
@@ -235,7 +246,7 @@ impl Subscription {
     /// The next event, if there is one now. A stream of several targets may have to leave others their turn first.
     fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Event, Error>>> {
         loop {
-            let Subscription { hub, subscriber, following, revision, stage, is_waiting: _ } = self;
+            let Subscription { hub, subscriber, following, revision, stage, .. } = self;
             if let Following::Several(several) = following {
                 ready!(several.poll_turn(context));
                 match several.next_part(&hub.resolver) {
@@ -308,12 +319,12 @@ impl FollowedOne {
         let told = self.cell.told();
         let looked = reached.max(told.revision);
         let document = told.document(&hub.resolver);
-        let now = Known::of(document);
+        let now = Known::of(document.as_ref());
         if now == self.known {
             return (None, looked);
         }
         self.known = now;
-        let status = TargetStatus::of(&self.cell.target, document.cloned());
+        let status = TargetStatus::of(&self.cell.target, document);
         let state = TargetState { format: self.format, status };
         // The document did not change, but the caller sees it otherwise: the shared message would have a revision of long ago.
         if told.revision <= before {

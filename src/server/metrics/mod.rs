@@ -284,6 +284,9 @@ impl Sources {
             None,
             gauge(|engine| engine.watched_target_count() as u64),
         )?;
+        let refused = engine.map(|engine| ([], engine.actor_stream_refusal_count()));
+        let help = "Watch streams and streams of changes that were refused because their actor has as many as one may have";
+        writer.counter("confwatch_actor_streams_refused", help, refused)?;
         let deliveries = engine.map(|engine| ([], engine.watch_delivery_count()));
         let help = "Messages with documents sent to watch streams";
         writer.counter("confwatch_watch_deliveries", help, deliveries)?;
