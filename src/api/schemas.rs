@@ -14,7 +14,7 @@ use crate::model::text::{Format as TextFormat, parse, render};
 use crate::model::{ConfigId, Scope, Source, Version};
 use crate::proto::v1::*;
 use crate::validate::schema::SCHEMA_BYTES_MAX;
-use crate::validate::{Registry, Report};
+use crate::validate::{Registry, Report, SchemaVersion};
 
 use super::convert::bounded::fitting_items;
 use super::convert::request;
@@ -27,6 +27,8 @@ use super::{Api, page};
 
 /// Layers that the answer of a migration names, with their differences: beside them, the findings fit.
 const MIGRATED_BYTES_MAX: usize = 11 << 18;
+/// Stored schemas that are read for one page of a list: a page that has read more ends, however few schemas it has.
+const LIST_READ_BYTES_MAX: usize = 4 << 20;
 /// Steps of a migration, as text.
 const STEPS_BYTES_MAX: usize = 64 << 10;
 
@@ -124,10 +126,10 @@ impl SchemaService for Api {
         let schemas = schemas.filter(|config| sight.has_config(&namespace, &config.id.config));
         let schemas = schemas.filter_map(|config| Some((schema_of(&config.id.config)?, config)));
         let after = |name: &str| cursor.as_deref().is_none_or(|cursor| name > cursor);
-        let (mut page, mut bytes): (Vec<Schema>, usize) = (vec![], 0);
+        let (mut page, mut bytes, mut read_bytes): (Vec<Schema>, usize, usize) = (vec![], 0, 0);
         let mut next_page_token = String::new();
         for (name, config) in schemas.filter(|(name, _)| after(name.as_str())) {
-            if page.len() == size || bytes > PAGE_BYTES_MAX {
+            if page.len() == size || bytes > PAGE_BYTES_MAX || read_bytes > LIST_READ_BYTES_MAX {
                 next_page_token = page
                     .last()
                     .map(|last| page::token(&binding, self.engine.epoch(), &last.config))
@@ -135,11 +137,9 @@ impl SchemaService for Api {
                 break;
             }
             let governed = ConfigId { namespace: namespace.clone(), config: name };
-            let stored = readable(config)?;
-            let mut message = schema_message(&governed, config, &stored, 0, TextFormat::Json)?;
-            message.content.clear();
-            message.up.clear();
-            message.down.clear();
+            read_bytes +=
+                config.layers().iter().map(|entry| entry.layer.content.as_str().len()).sum::<usize>();
+            let message = schema_head(&governed, config, &readable(config)?, 0);
             bytes += message.encoded_len();
             page.push(message);
         }
@@ -212,8 +212,7 @@ fn schema_message(
     number: u64,
     format: TextFormat,
 ) -> Result<Schema, Error> {
-    let at = if number == 0 { stored.position(stored.active) } else { stored.position(number) };
-    let version = &stored.versions[at.expect("it was looked for")];
+    let version = version_of(stored, number);
     let content =
         render(&version.schema, format).map_err(|error| Error::Document { field: "format".into(), error })?;
     if content.len() > TEXT_BYTES_MAX {
@@ -222,18 +221,33 @@ fn schema_message(
     let steps =
         |steps: &Option<serde_json::Value>| steps.as_ref().map(|steps| steps.to_string()).unwrap_or_default();
     Ok(Schema {
-        namespace: governed.namespace.to_string(),
-        config: governed.config.to_string(),
-        number: version.number,
-        active_number: stored.active,
-        numbers: stored.versions.iter().map(|version| version.number).collect(),
-        accept_existing: stored.accept_existing,
         content,
         format: format_message(format).into(),
         up: steps(&version.up),
         down: steps(&version.down),
-        update_time: Some(time_message(config.at.time)),
+        ..schema_head(governed, config, stored, number)
     })
+}
+
+/// A schema without its content.
+fn schema_head(governed: &ConfigId, config: &ConfigState, stored: &Registry, number: u64) -> Schema {
+    Schema {
+        namespace: governed.namespace.to_string(),
+        config: governed.config.to_string(),
+        number: version_of(stored, number).number,
+        active_number: stored.active,
+        numbers: stored.versions.iter().map(|version| version.number).collect(),
+        accept_existing: stored.accept_existing,
+        format: format_message(TextFormat::Json).into(),
+        update_time: Some(time_message(config.at.time)),
+        ..Schema::default()
+    }
+}
+
+/// The version of a number that is there; 0 for the active one.
+fn version_of(stored: &Registry, number: u64) -> &SchemaVersion {
+    let at = if number == 0 { stored.position(stored.active) } else { stored.position(number) };
+    &stored.versions[at.expect("it was looked for")]
 }
 
 fn migrate_response(

@@ -7,10 +7,11 @@ use confwatch::model::{
     Author, Commit, ConfigChange, ConfigId, ConfigName, Content, LayerChange, LayerKey, Namespace, Revision,
     Scope, Source, TagChange, TagName, Timestamp, Version,
 };
+use confwatch::proto::v1::schema_service_client::SchemaServiceClient;
 use confwatch::proto::v1::stream_changes_response::Event;
 use confwatch::proto::v1::{
-    AuditFilter, AuditKind, AuditServiceListRequest, ConfigInfo, ListRequest, StreamChangesRequest,
-    rollback_request,
+    AuditFilter, AuditKind, AuditServiceListRequest, ConfigInfo, Format, ListRequest, MigrateRequest,
+    SchemaServiceListRequest, SchemaServicePutRequest, StreamChangesRequest, Text, rollback_request,
 };
 use confwatch::store::{SledOptions, SledStore, Store};
 use tempfile::TempDir;
@@ -192,4 +193,70 @@ async fn the_audit_trail_tells_of_commits_with_more_layers_than_fit_a_message() 
     let large = changes.filter(|change| change.layers_omitted > 0);
     let counts: Vec<u64> = large.map(|change| change.layers.len() as u64 + change.layers_omitted).collect();
     assert_eq!(counts, [LAYERS as u64; 2], "the first commit, and the one that deletes");
+}
+
+#[tokio::test]
+async fn pages_of_schemas_end_by_what_is_read_for_them() {
+    const SCHEMAS: usize = 14;
+    let server = TestServer::start().await;
+    let mut schemas = SchemaServiceClient::new(server.channel().await);
+    for at in 0..SCHEMAS {
+        let schema = Some(Text {
+            content: format!(r#"{{"description":"{}"}}"#, "x".repeat(400 << 10)),
+            format: Format::Json.into(),
+        });
+        let put = SchemaServicePutRequest {
+            namespace: "test".into(),
+            config: format!("c{at:02}"),
+            schema,
+            ..Default::default()
+        };
+        schemas.put(put).await.expect("put");
+    }
+    let (mut sizes, mut names, mut page_token) = (vec![], vec![], String::new());
+    loop {
+        let request = SchemaServiceListRequest { namespace: "test".into(), page_size: 1000, page_token };
+        let page = schemas.list(request).await.expect("a page").into_inner();
+        assert!(page.schemas.iter().all(|schema| schema.content.is_empty()));
+        sizes.push(page.schemas.len());
+        names.extend(page.schemas.into_iter().map(|schema| schema.config));
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            break;
+        }
+    }
+    // 4 MiB and the one that exceeds it.
+    assert_eq!(sizes, [11, 3]);
+    assert_eq!(names, (0..SCHEMAS).map(|at| format!("c{at:02}")).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_migration_of_more_layers_than_fit_a_message_counts_the_rest() {
+    let directory = TempDir::new().expect("a directory");
+    {
+        let store =
+            SledStore::open(&directory.path().join("data"), SledOptions::default()).expect("it opens");
+        let content = Content::of(&serde_json::json!({"a": 1}));
+        let layers = layers(LAYERS / 2).into_iter();
+        let layers = layers.map(|layer| LayerChange { content: Some(content.clone()), ..layer }).collect();
+        let (version, tags) = (Version(1), vec![]);
+        let change = ConfigChange { id: id("app"), version, layers, tags, restored: None };
+        store.append(&[commit(1, Source::Apply, vec![change])]).expect("it is stored");
+    }
+    let server = TestServer::start_in(directory, |_| {}).await;
+    let mut schemas = SchemaServiceClient::new(server.channel().await);
+    let put = |content: &str, up: &str| SchemaServicePutRequest {
+        namespace: "test".into(),
+        config: "app".into(),
+        schema: Some(Text { content: content.into(), format: Format::Json.into() }),
+        up: up.into(),
+        ..Default::default()
+    };
+    schemas.put(put(r#"{"properties":{"a":{"type":"integer"}}}"#, "")).await.expect("the first");
+    let up = r#"[{"rename":{"at":"/a","to":"b"}}]"#;
+    schemas.put(put(r#"{"properties":{"b":{"type":"integer"}}}"#, up)).await.expect("the second");
+    let request = MigrateRequest { namespace: "test".into(), config: "app".into(), ..Default::default() };
+    let migrated = schemas.migrate(request).await.expect("the answer arrives").into_inner();
+    assert_eq!(migrated.layers.len() as u64 + migrated.layers_omitted, LAYERS as u64 / 2);
+    assert!(migrated.layers.len() > 1000 && migrated.layers_omitted > 0);
 }
