@@ -51,9 +51,9 @@ async fn attack_alone(name: &str, address: &str, token: &str, tenant: &str, file
 async fn measure(wanted: &[&str]) -> ExitCode {
     let begin = Instant::now();
     println!(
-        "| attack | reached | p50 idle → attacked | p99 idle → attacked | p99 of Set | delivered | cores | RSS before / peak / after, MiB |"
+        "| attack | reached | p50 idle → attacked | p99 idle → attacked | p99 of Set | delivered | cores | waiting | RSS before / peak / after, MiB |"
     );
-    println!("| --- | --- | --- | --- | --- | --- | --- | --- |");
+    println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- |");
     let is_wanted =
         |attack: &&Attack| wanted.is_empty() || wanted.iter().any(|part| attack.name.contains(part));
     for attack in ALL.iter().filter(is_wanted) {
@@ -66,12 +66,15 @@ async fn measure(wanted: &[&str]) -> ExitCode {
 async fn row(attack: &Attack) -> String {
     let server = Server::start(attack.with_tls, attack.arguments).await;
     let watchers = Watchers::open(&server).await;
+    let (waited, begin) = (server.waited(), Instant::now());
     let idle = watchers.while_(sleep(IDLE)).await;
+    let waiting_idle = waiting(&server, waited, begin);
     let before = server.resident_bytes();
     let (mut reached, mut peak) = (String::new(), before);
-    let (cpu, begin) = (server.cpu(), Instant::now());
+    let (cpu, waited, begin) = (server.cpu(), server.waited(), Instant::now());
     let attacked = watchers.while_(async { (reached, peak) = attack_beside(attack, &server).await }).await;
     let cores = (server.cpu() - cpu).as_secs_f64() / begin.elapsed().as_secs_f64();
+    let waiting_attacked = waiting(&server, waited, begin);
     sleep(AFTER).await;
     let after = server.resident_bytes();
     let both = |of: fn(&Delivered) -> Duration| {
@@ -79,7 +82,7 @@ async fn row(attack: &Attack) -> String {
         format!("{idle:.1} → {attacked:.1} ms ({:.1}×)", attacked / idle)
     };
     format!(
-        "| {} | {reached} | {} | {} | {} | {:.1} % | {cores:.1} | {} / {} / {} |",
+        "| {} | {reached} | {} | {} | {} | {:.1} % | {cores:.1} | {waiting_idle:.2} → {waiting_attacked:.2} | {} / {} / {} |",
         attack.name,
         both(|delivered| delivered.p50),
         both(|delivered| delivered.p99),
@@ -89,6 +92,11 @@ async fn row(attack: &Attack) -> String {
         peak >> 20,
         after >> 20,
     )
+}
+
+/// How many threads of the server waited for a processor, on average since it had waited so long.
+fn waiting(server: &Server, waited: Duration, begin: Instant) -> f64 {
+    server.waited().saturating_sub(waited).as_secs_f64() / begin.elapsed().as_secs_f64()
 }
 
 /// Runs an attack, and looks at the memory of the server meanwhile.

@@ -38,7 +38,8 @@ impl Server {
             command.env_remove(name);
         }
         command.args(["serve", "--listen", "127.0.0.1:0", "--auth", "on", "--log", "warn", "--data-dir"]);
-        command.arg(directory.path().join("data")).args(arguments);
+        let keys = directory.path().join("keys");
+        command.arg(directory.path().join("data")).arg("--keys-dir").arg(&keys).args(arguments);
         if with_tls {
             for (flag, file) in
                 [("--tls-cert", "server.pem"), ("--tls-key", "server-key.pem"), ("--tls-client-ca", "ca.pem")]
@@ -53,7 +54,7 @@ impl Server {
         BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("it says where");
         let rest = line.split("serving on ").nth(1).unwrap_or_else(|| panic!("{line}"));
         let address = rest.split(',').next().and_then(|text| text.parse().ok()).expect("an address");
-        let admin = fs::read_to_string(directory.path().join("data/admin.token")).expect("it is there");
+        let admin = fs::read_to_string(keys.join("admin.token")).expect("it is there");
         let mut server = Server {
             child,
             address,
@@ -120,6 +121,18 @@ impl Server {
         let ticks: u64 = fields[11..13].iter().map(|field| field.parse::<u64>().expect("a number")).sum();
         // A tick is a hundredth of a second, wherever Linux runs.
         Duration::from_millis(10 * ticks)
+    }
+}
+
+impl Server {
+    /// How long its threads were ready to run and had no processor, those that have ended left out: what others on the machine took.
+    pub fn waited(&self) -> Duration {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("it runs");
+        let of_thread = |thread: fs::DirEntry| {
+            let stat = fs::read_to_string(thread.path().join("schedstat")).ok()?;
+            stat.split_whitespace().nth(1)?.parse().ok()
+        };
+        Duration::from_nanos(threads.flatten().filter_map(of_thread).sum())
     }
 }
 
