@@ -11,7 +11,7 @@ use crate::auth::Sight;
 use crate::model::{
     ConfigChange, ConfigId, ConfigName, Governs, LayerKey, LayerKind, Namespace, Pointer, Scope,
 };
-use crate::secret::{MASK, mask};
+use crate::secret::{MASK, holds_sealed, mask};
 use crate::validate::{
     Broken, Contract, Finding, Found, FoundList, Hidden, Registry, Report, Steps, Subject, check_place,
 };
@@ -33,6 +33,11 @@ static GLOBAL: Scope = Scope::global();
 
 /// So many scopes are checked by one thread before another helps.
 const SCOPES_ALONE: usize = 32;
+
+/// A layer with secrets costs so many times as much as another one: they are opened, and masked in each document that is made of it.
+const SEALED_TIMES: usize = 8;
+/// When so many contracts cannot be compiled, no further ones are: the change is refused anyway, and what is wrong is most likely the same.
+const BROKEN_CONTRACTS_MAX: usize = 16;
 
 /// How closely to look.
 #[derive(Clone, Debug, Default)]
@@ -60,6 +65,16 @@ impl Look {
         match &self.within {
             None => contract.clone(),
             Some(place) => Arc::new(contract.within(Some(place.clone()))),
+        }
+    }
+}
+
+impl<'a> Planning<'a> {
+    /// What the plan may cost that concerns so many documents. What the server does of itself has no limit.
+    pub fn effort(&self, documents: usize) -> Effort<'a> {
+        match self.sight {
+            Some(_) => Effort::new(documents, self.cancelled),
+            None => Effort::unlimited(self.cancelled),
         }
     }
 }
@@ -109,7 +124,7 @@ pub(super) fn check<'a>(
     written: &WrittenAnywhere<'_>,
     planning: &Planning<'_>,
 ) -> Result<Report, Error> {
-    let Planning { limits, vault, look, sight, cancelled, .. } = *planning;
+    let Planning { limits, vault, look, sight, .. } = *planning;
     let mut report = look.report([]);
     for (change, after) in changes.iter().zip(after) {
         check_sizes(change, after, limits.document_bytes_max).into_iter().for_each(|found| report.add(found));
@@ -121,6 +136,7 @@ pub(super) fn check<'a>(
     let mut checked: BTreeMap<&ConfigId, Checked<'_>> = BTreeMap::new();
     let mut told = Told::new();
     let permissions = Permissions::of(sight);
+    let mut governing_changes = vec![];
     for (change, after) in changes.iter().zip(after).filter(|(change, _)| !change.layers.is_empty()) {
         check_access(change, base(&change.id).map(Arc::as_ref), after, planning.now, &mut report);
         let ungoverned = governings[&change.id.namespace].is_none();
@@ -139,7 +155,7 @@ pub(super) fn check<'a>(
             };
             checked.insert(&change.id, entry);
         } else {
-            check_governing(change, governings[&change.id.namespace].as_deref(), &mut told, &mut report);
+            governing_changes.push(change);
         }
     }
     // What governs has changed for these, if anything has: all of their documents count.
@@ -166,21 +182,26 @@ pub(super) fn check<'a>(
         }
         entry.scopes.extend(scopes);
     }
-    let effort = match sight {
-        Some(_) => Effort::new(checked.values().map(|entry| entry.scopes.len()).sum(), cancelled),
-        None => Effort::unlimited(cancelled),
-    };
+    let effort = planning.effort(checked.values().map(|entry| entry.scopes.len()).sum());
+    for change in governing_changes {
+        let governance = governings[&change.id.namespace].as_deref();
+        check_governing(change, governance, &effort, &mut told, &mut report);
+    }
     let checking =
         Checking { vault, permissions, written, is_within: look.within.is_some(), effort: &effort };
+    let mut broken_contracts = 0;
     for entry in checked.values() {
+        if broken_contracts >= BROKEN_CONTRACTS_MAX || report.is_full_of_errors() || effort.is_over() {
+            break;
+        }
         let governance = governings.get(&entry.id.namespace).and_then(Option::as_ref);
-        match governance.map(|governance| governance.contract(&entry.id.config)) {
+        match governance.map(|governance| governance.contract_counting(&entry.id.config, &effort)) {
             None => check_config(entry, &look.by(&Arc::default()), &checking, &mut report),
             Some(Ok(contract)) => check_config(entry, &look.by(&contract), &checking, &mut report),
-            Some(Err(broken)) => tell_broken(&entry.id.namespace, &broken, &mut told, &mut report),
-        }
-        if report.is_full_of_errors() || effort.is_over() {
-            break;
+            Some(Err(broken)) => {
+                broken_contracts += 1;
+                tell_broken(&entry.id.namespace, &broken, &mut told, &mut report);
+            }
         }
     }
     effort.check()?;
@@ -205,7 +226,7 @@ pub(super) fn check_stored(
     let entry = Checked { id: &config.id, before: Some(config), after: config, scopes, changed, to_allow };
     let (permissions, is_within) = (Permissions::of(Some(sight)), look.within.is_some());
     let checking = Checking { vault, permissions, written: &|_, _| Value::Null, is_within, effort };
-    match governance.map(|governance| governance.contract(&config.id.config)) {
+    match governance.map(|governance| governance.contract_counting(&config.id.config, effort)) {
         None => check_config(&entry, &look.by(&Arc::default()), &checking, report),
         Some(Ok(contract)) => check_config(&entry, &look.by(&contract), &checking, report),
         Some(Err(broken)) => tell_broken(&config.id.namespace, &broken, &mut Told::new(), report),
@@ -213,7 +234,13 @@ pub(super) fn check_stored(
 }
 
 /// Checks a config that governs: its form, and that what it governs can be told what to satisfy.
-fn check_governing(change: &ConfigChange, after: Option<&Governance>, told: &mut Told, report: &mut Report) {
+fn check_governing(
+    change: &ConfigChange,
+    after: Option<&Governance>,
+    effort: &Effort<'_>,
+    told: &mut Told,
+    report: &mut Report,
+) {
     for layer in change.layers.iter().filter(|layer| layer.content.is_some()) {
         let is_override = layer.key.kind == LayerKind::Override;
         if let Some(found) = check_place(&layer.key.scope, is_override) {
@@ -234,8 +261,13 @@ fn check_governing(change: &ConfigChange, after: Option<&Governance>, told: &mut
         // Any will do: what is broken is so for all of them.
         Governed::All => BTreeSet::from([change.id.config.clone()]),
     };
+    let mut broken_contracts = 0;
     for name in names {
-        if let Err(broken) = after.contract(&name) {
+        if broken_contracts >= BROKEN_CONTRACTS_MAX || effort.is_over() {
+            return;
+        }
+        if let Err(broken) = after.contract_counting(&name, effort) {
+            broken_contracts += 1;
             tell_broken(&change.id.namespace, &broken, told, report);
         }
     }
@@ -328,7 +360,12 @@ fn check_scopes(
             return;
         }
         let layers = layers_of(entry.after, scope, View::Effective);
-        effort.spend_bytes(layers.iter().map(|layer| layer.layer.content.as_str().len()).sum());
+        let sizes =
+            layers.iter().map(|layer| layer.layer.content.as_str()).map(|text| match holds_sealed(text) {
+                true => text.len() * SEALED_TIMES,
+                false => text.len(),
+            });
+        effort.spend_bytes(sizes.sum());
         let (after, before) = match sees_secrets(entry, checking, scope) {
             true => (&mut open.0, &mut open.1),
             false => (&mut masked.0, &mut masked.1),

@@ -22,10 +22,9 @@ pub(super) struct Documents<'a> {
     vault: &'a Vault,
     /// Has a mask in the place of each secret, but those that the layers have from this.
     masking: Option<&'a Written<'a>>,
-    /// Where layers that were merged so far have a mask.
-    masked: BTreeSet<Pointer>,
-    /// Where the layers that were merged so far have secrets: all that the documents can have.
-    secrets: BTreeSet<Pointer>,
+    /// The scope that was asked for last, and what its layers have: it does not grow with the other scopes.
+    at: Option<String>,
+    places: Places,
     /// The base documents on the way to the scope that was asked for last, from the top; the layer at each, if there is one.
     way: Vec<Step<'a>>,
 }
@@ -34,18 +33,22 @@ struct Step<'a> {
     path: String,
     layer: Option<&'a Arc<LayerEntry>>,
     document: Arc<Value>,
+    /// Of the layer.
+    places: Places,
+}
+
+/// Places in layers.
+#[derive(Clone, Default)]
+struct Places {
+    /// That have a mask.
+    masked: BTreeSet<Pointer>,
+    /// That have a secret.
+    secrets: BTreeSet<Pointer>,
 }
 
 impl<'a> Documents<'a> {
     pub fn of(config: &'a ConfigState, vault: &'a Vault) -> Documents<'a> {
-        Documents {
-            config,
-            vault,
-            masking: None,
-            masked: BTreeSet::new(),
-            secrets: BTreeSet::new(),
-            way: vec![],
-        }
+        Documents { config, vault, masking: None, at: None, places: Places::default(), way: vec![] }
     }
 
     /// As somebody sees them who may reveal no secret: with a mask in the place of each but those that they write themselves.
@@ -56,12 +59,12 @@ impl<'a> Documents<'a> {
     /// Where one of these documents has a mask.
     pub fn masked_in(&self, document: &Value) -> BTreeSet<String> {
         let is_there = |place: &&Pointer| place.find(document).is_some_and(|value| value == MASK);
-        self.masked.iter().filter(is_there).map(ToString::to_string).collect()
+        self.places.masked.iter().filter(is_there).map(ToString::to_string).collect()
     }
 
-    /// Where the documents that were asked for may have secrets.
+    /// Where the documents of the scope that was asked for last may have secrets.
     pub fn secrets(&self) -> &BTreeSet<Pointer> {
-        &self.secrets
+        &self.places.secrets
     }
 
     /// The effective document. `None` if no layer applies.
@@ -128,7 +131,7 @@ impl<'a> Documents<'a> {
             .filter_map(|kind| config.layer_at(kind, scope.as_str()));
         let mut layers: Vec<Value> = entries.map(|entry| self.value(entry)).collect();
         // A null would remove what is there.
-        layers.iter_mut().for_each(|layer| mask(layer, &self.secrets, &false.into()));
+        layers.iter_mut().for_each(|layer| mask(layer, &self.places.secrets, &false.into()));
         layers
     }
 
@@ -144,11 +147,21 @@ impl<'a> Documents<'a> {
             let layer = self.config.layer_at(LayerKind::Base, path);
             let above = self.way.last().map(|above| above.document.clone());
             let above = above.unwrap_or_else(|| Arc::new(Value::Object(Map::new())));
+            let around = std::mem::take(&mut self.places);
             let document = layer.map_or(above.clone(), |layer| self.with(Some(&above), &[layer]));
-            self.way.push(Step { path: path.to_owned(), layer, document });
+            let places = std::mem::replace(&mut self.places, around);
+            self.way.push(Step { path: path.to_owned(), layer, document, places });
             shared += 1;
         }
         self.way.truncate(shared);
+        if self.at.as_deref() != Some(scope.as_str()) {
+            self.at = Some(scope.as_str().to_owned());
+            self.places = Places::default();
+            for step in &self.way {
+                self.places.masked.extend(step.places.masked.iter().cloned());
+                self.places.secrets.extend(step.places.secrets.iter().cloned());
+            }
+        }
         let any = self.way.iter().any(|step| step.layer.is_some());
         any.then(|| self.way.last().expect("the way starts at the top").document.clone())
     }
@@ -179,9 +192,9 @@ impl<'a> Documents<'a> {
             let unknown: Vec<Pointer> =
                 opened.secrets.iter().filter(|place| !is_known(place)).cloned().collect();
             mask(&mut opened.value, &unknown, &MASK.into());
-            self.masked.extend(unknown);
+            self.places.masked.extend(unknown);
         }
-        self.secrets.extend(opened.secrets);
+        self.places.secrets.extend(opened.secrets);
         opened.value
     }
 }

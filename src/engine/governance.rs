@@ -8,8 +8,9 @@ use imbl::OrdMap;
 use serde_json::Value;
 
 use crate::model::{ConfigName, Governs, LayerKind};
-use crate::validate::{Broken, Contract, Registry, Schema, Settings};
+use crate::validate::{Broken, Contract, NamespaceRules, Registry, Schema, Settings};
 
+use super::effort::Effort;
 use super::state::ConfigState;
 
 /// What governs in one namespace. Immutable; contracts are made when they are first asked for.
@@ -18,10 +19,27 @@ pub struct Governance {
     /// Those that govern, without the deleted.
     configs: OrdMap<ConfigName, Arc<Governing>>,
     /// By the config that is governed.
-    contracts: Mutex<HashMap<ConfigName, Contracted>>,
+    contracts: Mutex<Contracts>,
+    /// Shared by all states that have the same.
+    rules: Arc<NamespaceRules>,
     /// Whether every write must say why, once that was asked.
     demands_reason: OnceLock<bool>,
 }
+
+/// Contracts that were compiled.
+#[derive(Debug, Default)]
+struct Contracts {
+    by_config: HashMap<ConfigName, Contracted>,
+    /// What they take in memory, roughly and at most.
+    size: usize,
+}
+
+/// When the contracts of a namespace take more in memory, those that were made before the last one are forgotten: a schema of some
+/// kilobytes can have regular expressions of many megabytes.
+const CONTRACTS_SIZE_MAX: usize = 96 << 20;
+
+/// Steps of a contract that cannot be compiled. How far compiling came is not known.
+const BROKEN_STEPS: u64 = 5_000_000;
 
 /// A config that governs.
 #[derive(Debug)]
@@ -65,15 +83,19 @@ impl Governance {
         changed: impl IntoIterator<Item = &'a Arc<ConfigState>>,
     ) -> Option<Arc<Governance>> {
         let mut configs = before.map(|before| before.configs.clone()).unwrap_or_default();
+        let mut rules = before.map(|before| before.rules.clone()).unwrap_or_default();
         for config in changed {
             let name = &config.id.config;
+            if name.governs() == Some(Governs::Rules(None)) {
+                rules = Arc::default();
+            }
             match config.is_deleted() {
                 true => configs.remove(name),
                 false if name.is_ordinary() => None,
                 false => configs.insert(name.clone(), Governing::new(config)),
             };
         }
-        (!configs.is_empty()).then(|| Arc::new(Governance { configs, ..Governance::default() }))
+        (!configs.is_empty()).then(|| Arc::new(Governance { configs, rules, ..Governance::default() }))
     }
 
     /// What a config must satisfy. Compiles it at the first time.
@@ -81,15 +103,25 @@ impl Governance {
         if let Some(contract) = self.known(governed) {
             return contract;
         }
-        let contract = Contract::build(governed, &|name| self.document(name));
+        let contract = Contract::build(governed, &|name| self.document(name), &self.rules);
         let contract = contract.map(Arc::new).map_err(Arc::new);
-        self.contracts().insert(governed.clone(), contract.clone());
+        self.contracts().add(governed, contract.clone());
+        contract
+    }
+
+    /// The same. Spends the steps that it takes, of which there are none if it was compiled before.
+    pub(super) fn contract_counting(&self, governed: &ConfigName, effort: &Effort<'_>) -> Contracted {
+        if let Some(contract) = self.known(governed) {
+            return contract;
+        }
+        let contract = self.contract(governed);
+        effort.spend(contract.as_ref().map_or(BROKEN_STEPS, |contract| contract.compile_steps()));
         contract
     }
 
     /// The same, if it was compiled before.
     pub fn known(&self, governed: &ConfigName) -> Option<Contracted> {
-        self.contracts().get(governed).cloned()
+        self.contracts().by_config.get(governed).cloned()
     }
 
     /// The active schema of a config. `None` if it has none, or one that cannot be used.
@@ -141,7 +173,18 @@ impl Governance {
         }
     }
 
-    fn contracts(&self) -> MutexGuard<'_, HashMap<ConfigName, Contracted>> {
+    fn contracts(&self) -> MutexGuard<'_, Contracts> {
         self.contracts.lock().expect("nobody panics under this lock")
+    }
+}
+
+impl Contracts {
+    fn add(&mut self, governed: &ConfigName, contract: Contracted) {
+        let size = contract.as_ref().map_or(0, |contract| contract.size());
+        if self.size + size > CONTRACTS_SIZE_MAX {
+            *self = Contracts::default();
+        }
+        self.size += size;
+        self.by_config.insert(governed.clone(), contract);
     }
 }

@@ -309,10 +309,7 @@ impl Engine {
         let read = move |cancelled: &Cancelled| {
             let read = history::versions(&*store, &id, before, limit, cancelled)?;
             let showing = Showing::new(&vault, &viewer, &state);
-            let shown = |(at, sealed)| {
-                cancelled.check()?;
-                Ok((at, showing.commit(sealed)?))
-            };
+            let shown = |(at, sealed)| cancelled.check().and_then(|()| Ok((at, showing.commit(sealed)?)));
             read.into_iter().map(shown).collect()
         };
         interruptible(read).await

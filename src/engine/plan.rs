@@ -149,7 +149,7 @@ fn plan_all(
         ReadIntent::Expire(due) => plan_expiry(bases, due, now),
         ReadIntent::Reseal(id) => plan_reseal(bases, id, planning)?,
         ReadIntent::PutSchema { governed, put } => plan_put(bases, governed, put)?,
-        ReadIntent::Migrate { governed, to } => plan_migration(bases, governed, *to)?,
+        ReadIntent::Migrate { governed, to } => plan_migration(bases, governed, *to, planning)?,
     };
     planning.cancelled.check()?;
     // Before anything is made of it that outlives this.

@@ -9,11 +9,12 @@ use crate::model::{
     ConfigId, ConfigName, Content, Governs, LayerChange, LayerKey, LayerKind, Scope, Version,
 };
 use crate::secret::{is_sealed, mentions_mark};
+use crate::validate::NotMigrated;
 use crate::validate::{Finding, Found, Migration, Registry, Report, SchemaVersion, Severity, migrate_layers};
 
 use super::bases::Bases;
 use super::error::{Error, Missing};
-use super::plan::{Plan, check_version, next_version};
+use super::plan::{Plan, Planning, check_version, next_version};
 use super::state::ConfigState;
 
 /// A version of a schema to be stored.
@@ -116,7 +117,12 @@ pub(super) fn plan_put(bases: &Bases, governed: &ConfigId, put: &PutSchema) -> R
     Ok(plan)
 }
 
-pub(super) fn plan_migration(bases: &Bases, governed: &ConfigId, to: Option<u64>) -> Result<Plan, Error> {
+pub(super) fn plan_migration(
+    bases: &Bases,
+    governed: &ConfigId,
+    to: Option<u64>,
+    planning: &Planning<'_>,
+) -> Result<Plan, Error> {
     let id = schema_id(governed);
     let base = bases.get(&id);
     let mut registry = registry(base)?.ok_or_else(|| Missing::Config(id.clone()))?;
@@ -135,8 +141,15 @@ pub(super) fn plan_migration(bases: &Bases, governed: &ConfigId, to: Option<u64>
     let stored: Vec<_> = migrated.iter().flat_map(|config| config.layers()).collect();
     let values: Vec<_> =
         stored.iter().map(|entry| (entry.key.clone(), entry.layer.content.to_value())).collect();
-    let values = migrate_layers(&steps, &values, is_sealed)
-        .map_err(|(scope, found)| refused(governed, &scope, [found]))?;
+    let effort = planning.effort(values.len());
+    let pay = |steps: u64| {
+        effort.spend(steps);
+        !effort.is_over()
+    };
+    let values = migrate_layers(&steps, &values, is_sealed, &pay).map_err(|error| match error {
+        NotMigrated::Refused(scope, found) => refused(governed, &scope, [found]),
+        NotMigrated::Stopped => effort.check().expect_err("nobody else stops it"),
+    })?;
     let mut layers = vec![];
     for (entry, value) in stored.into_iter().zip(values) {
         let content = Content::of(&value);

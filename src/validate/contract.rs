@@ -3,7 +3,7 @@
 
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use serde_json::Value;
 
@@ -83,7 +83,7 @@ pub struct Steps {
 }
 
 /// Steps of a schema in the time of one of an expression.
-const STEPS_PER_RULE_STEP: u64 = 8;
+pub(super) const STEPS_PER_RULE_STEP: u64 = 8;
 
 impl Steps {
     /// Of a document that is told to take no more than `enough`, it is not counted exactly how many it takes.
@@ -107,19 +107,38 @@ impl Steps {
 /// Stored documents that govern, by name.
 type Documents<'a> = &'a dyn Fn(&ConfigName) -> Option<Value>;
 
+/// The rules for all configs of a namespace: compiled once for all of their contracts.
+#[derive(Debug, Default)]
+pub struct NamespaceRules(OnceLock<Option<Compiled>>);
+
+/// Rules, or what is wrong with them.
+type Compiled = Result<Arc<RuleSet>, Vec<Found>>;
+
+impl NamespaceRules {
+    fn get(&self, documents: Documents<'_>) -> &Option<Compiled> {
+        self.0.get_or_init(|| compile_rules(&Governs::Rules(None), documents))
+    }
+}
+
 impl Contract {
     /// Puts together what governs a config.
-    pub fn build(governed: &ConfigName, documents: Documents<'_>) -> Result<Contract, Vec<Broken>> {
+    pub fn build(
+        governed: &ConfigName,
+        documents: Documents<'_>,
+        of_namespace: &NamespaceRules,
+    ) -> Result<Contract, Vec<Broken>> {
         let mut broken = vec![];
         let (schema, accept_existing) = match build_schema(governed, documents, &mut broken) {
             Some((schema, accept_existing)) => (Some(Arc::new(schema)), accept_existing),
             None => (None, false),
         };
-        let rules = [Governs::Rules(None), Governs::Rules(Some(governed.clone()))];
-        let rules = rules
-            .iter()
-            .filter_map(|governs| build_rules(governs, documents, schema.as_deref(), &mut broken));
-        let rules = rules.map(Arc::new).collect();
+        let of_all = of_namespace.get(documents).clone();
+        let own = Governs::Rules(Some(governed.clone()));
+        let compiled = [(Governs::Rules(None), of_all), (own.clone(), compile_rules(&own, documents))];
+        let rules = compiled.into_iter().filter_map(|(governs, compiled)| {
+            usable_rules(&governs, compiled?, schema.as_deref(), &mut broken)
+        });
+        let rules = rules.collect();
         let of_config = Governs::Settings(Some(governed.clone())).name();
         let of_namespace = Governs::Settings(None).name();
         let settings = Settings::parse(documents(&of_namespace).as_ref(), documents(&of_config).as_ref());
@@ -139,6 +158,23 @@ impl Contract {
 
     pub fn schema(&self) -> Option<&Arc<Schema>> {
         self.schema.as_ref()
+    }
+
+    #[cfg(test)]
+    pub fn shares_rules_with(&self, other: &Contract) -> bool {
+        self.rules.iter().zip(&other.rules).all(|(one, other)| Arc::ptr_eq(one, other))
+            && !self.rules.is_empty()
+    }
+
+    /// The steps that it took to compile what is in it for this config alone.
+    pub fn compile_steps(&self) -> u64 {
+        self.schema.as_ref().map_or(0, |schema| schema.compile_steps())
+    }
+
+    /// What it takes in memory, roughly and at most.
+    pub fn size(&self) -> usize {
+        let of_schema = self.schema.as_ref().map_or(0, |schema| schema.patterns_size());
+        of_schema + self.rules.iter().map(|rules| rules.patterns_size()).sum::<usize>()
     }
 
     /// The same, of which only what it finds at a place of documents or below it is told.
@@ -437,15 +473,19 @@ fn build_schema(
     active
 }
 
-/// A set of rules. Those of one config must not read what its schema rules out.
-fn build_rules(
+/// A set of rules, if there is one.
+fn compile_rules(governs: &Governs, documents: Documents<'_>) -> Option<Compiled> {
+    Some(RuleSet::parse(&documents(&governs.name())?).map(Arc::new))
+}
+
+/// A set of rules that can be used. Those of one config must not read what its schema rules out.
+fn usable_rules(
     governs: &Governs,
-    documents: Documents<'_>,
+    rules: Compiled,
     schema: Option<&Schema>,
     broken: &mut Vec<Broken>,
-) -> Option<RuleSet> {
+) -> Option<Arc<RuleSet>> {
     let name = governs.name();
-    let rules = RuleSet::parse(&documents(&name)?);
     let found = match (&rules, schema, governs) {
         (Err(found), ..) => found.clone(),
         (Ok(rules), Some(schema), Governs::Rules(Some(_))) => {

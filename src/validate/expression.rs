@@ -34,6 +34,7 @@ use cel::common::value::Val;
 use serde_json::Value;
 
 pub use failure::Failure;
+pub use pattern::SIZE_MAX as PATTERN_SIZE_MAX;
 pub use source::FieldRead;
 pub use variables::Variables;
 
@@ -85,6 +86,11 @@ impl Expression {
     /// The fields of a variable that it reads, in the order of the source; without those of elements of lists and maps.
     pub fn reads(&self) -> &[FieldRead] {
         &self.reads
+    }
+
+    /// The compiled size of its patterns, at most.
+    pub fn patterns_size(&self) -> usize {
+        self.patterns.iter().map(Pattern::size).sum()
     }
 
     /// Whether it names this variable.

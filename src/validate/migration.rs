@@ -31,7 +31,7 @@ use serde_json::Value;
 use super::expression::Expression;
 use crate::model::Pointer;
 
-pub use layers::migrate_layers;
+pub use layers::{NotMigrated, migrate_layers};
 
 /// Code of a finding about steps that are not in the form for steps.
 pub const MIGRATION_MALFORMED: &str = "MIGRATION_MALFORMED";
@@ -40,6 +40,9 @@ pub const MIGRATION_FAILED: &str = "MIGRATION_FAILED";
 
 /// The most steps of one migration.
 pub const STEPS_MAX: usize = 100;
+
+/// What the expressions of the steps may take together for one document or layer: about half a second.
+pub const EXPRESSION_STEPS_MAX: u64 = 5_000_000;
 
 /// The variables that expressions of steps can name.
 const VARIABLES: [&str; 2] = ["value", "config"];
@@ -90,6 +93,12 @@ pub struct Applied {
 impl Migration {
     pub fn len(&self) -> usize {
         self.steps.len()
+    }
+
+    /// How often a document is gone through, at most.
+    fn passes(&self) -> u64 {
+        let converts = self.steps.iter().filter(|step| matches!(step, Step::Convert { .. })).count();
+        2 + converts as u64
     }
 
     pub fn is_empty(&self) -> bool {

@@ -18,9 +18,9 @@ mod scopes;
 mod settings;
 mod size;
 
-pub use contract::{Broken, Contract, Hidden, Steps, Subject, check_against, check_place};
+pub use contract::{Broken, Contract, Hidden, NamespaceRules, Steps, Subject, check_against, check_place};
 pub use found::{FOUND_MAX, Found, FoundList};
-pub use migration::{Migration, migrate_layers};
+pub use migration::{Migration, NotMigrated, migrate_layers};
 pub use quotas::NamespaceQuotas;
 pub use registry::{Registry, SchemaVersion};
 pub use report::{FINDINGS_MAX, Finding, Place, Report, Severity};

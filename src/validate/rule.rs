@@ -38,6 +38,12 @@ pub const RULE_FIELD_UNKNOWN: &str = "RULE_FIELD_UNKNOWN";
 
 /// The most rules of one set.
 pub const RULES_MAX: usize = 500;
+/// The sources of all expressions of one set, messages included. Bounds how long compiling them takes, which happens anew whenever
+/// something that governs the namespace changes.
+pub const SOURCES_BYTES_MAX: usize = 256 << 10;
+/// The compiled size of all patterns of one set: of what is beyond it, nothing is compiled. Bounds the memory of a set and, as for the
+/// regular expressions of a schema, the time to compile it.
+pub const PATTERNS_SIZE_MAX: usize = 8 << 20;
 /// What all rules together may take for one document: about half a second.
 pub const DOCUMENT_STEPS_MAX: u64 = 5_000_000;
 /// The longest message that an expression can make.
@@ -84,6 +90,15 @@ pub struct RuleReads<'r> {
 impl RuleSet {
     pub fn is_empty(&self) -> bool {
         self.rules.is_empty()
+    }
+
+    /// The compiled size of the patterns of all expressions, at most.
+    pub fn patterns_size(&self) -> usize {
+        let of_message = |rule: &Rule| match &rule.message {
+            Message::Expression(expression) => expression.patterns_size(),
+            Message::None | Message::Text(_) => 0,
+        };
+        self.rules.iter().map(|rule| rule.expression.patterns_size() + of_message(rule)).sum()
     }
 
     /// Whether any rule looks at what was there before.

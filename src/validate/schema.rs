@@ -44,6 +44,9 @@ pub use source::SCHEMA_BYTES_MAX;
 /// Subschemas applied to values, up to which violations are looked for in one go: each could be one, of some 300 bytes.
 const VISITS_AT_ONCE_MAX: u64 = 200_000;
 
+/// Steps to compile a subschema.
+const STEPS_PER_NODE: u64 = 100;
+
 /// A schema that documents can be checked against.
 ///
 /// Drafts 4, 6, 7, 2019-09 and 2020-12, by `$schema`; without it, 2020-12. Formats are assertions. `$ref: "schema:NAME"` leads to the
@@ -136,6 +139,17 @@ impl Schema {
             defaults::check(&outline, &leads_to_default, &bounds, &sources, &own)?;
         }
         Ok(Schema { name: name.clone(), validator, outline, bounds, notes, leads_to_default, sources })
+    }
+
+    /// The compiled size of its regular expressions, at most: by far the most of what a schema can take in memory.
+    pub fn patterns_size(&self) -> usize {
+        self.outline.patterns_size
+    }
+
+    /// The steps that it took to compile it, roughly.
+    pub fn compile_steps(&self) -> u64 {
+        let nodes = (self.outline.nodes.len() as u64).saturating_mul(STEPS_PER_NODE);
+        nodes.saturating_add((self.outline.patterns_size >> 10) as u64 * pattern::STEPS_PER_KIB)
     }
 
     /// The other schemas of the namespace that a schema names.

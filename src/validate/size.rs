@@ -1,4 +1,4 @@
-//! Documents stay below their size limit, at every scope that a change reaches.
+//! Documents stay below their size limit, at every scope that a change reaches. How large a document is for those who go through it.
 
 use serde_json::Value;
 
@@ -48,4 +48,20 @@ pub fn check_size(
                 too_large("the effective document, when overrides have ended,", &is_in)
             })
         })
+}
+
+/// Values, names of members, and each 16 bytes of a text.
+pub(super) fn parts(value: &Value) -> u64 {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => 1,
+        Value::String(text) => text_parts(text),
+        Value::Array(items) => items.iter().fold(1, |sum, item| sum + parts(item)),
+        Value::Object(members) => {
+            members.iter().fold(1, |sum, (name, value)| sum + text_parts(name) + parts(value))
+        }
+    }
+}
+
+pub(super) fn text_parts(text: &str) -> u64 {
+    1 + (text.len() / 16) as u64
 }

@@ -2,9 +2,10 @@
 
 use super::*;
 use crate::engine::check::{Look, check_stored};
+use crate::engine::documents::Documents;
 use crate::engine::effort::Effort;
 use crate::model::{Governs, Pointer};
-use crate::validate::{Contract, Report, Steps, Subject};
+use crate::validate::{Contract, NamespaceRules, Report, Steps, Subject};
 
 const SCOPES: usize = 100;
 
@@ -93,7 +94,7 @@ fn a_thousand_documents_with_many_rules_and_properties_are_far_from_too_costly()
         Some(Governs::Rules(Some(_))) => Some(json!({ "rules": rules })),
         _ => None,
     };
-    let contract = Contract::build(&id(0).config, &stored).expect("a contract");
+    let contract = Contract::build(&id(0).config, &stored, &NamespaceRules::default()).expect("a contract");
     let document: Value = json!((0..200).map(|at| (format!("p{at}"), at / 25)).collect::<BTreeMap<_, _>>());
     let (scope, masked) = (Scope::global(), Default::default());
     let subject = Subject {
@@ -109,4 +110,65 @@ fn a_thousand_documents_with_many_rules_and_properties_are_far_from_too_costly()
     let cancelled = Cancelled::default();
     let share = Effort::new(1000, &cancelled).of_document();
     assert!(steps.taken() > 200 && steps.taken() * 4 < share, "{} of {share}", steps.taken());
+}
+
+#[tokio::test]
+async fn rules_of_a_namespace_are_compiled_once_and_contracts_are_paid_for_and_forgotten_when_they_are_large()
+{
+    let engine = Engine::open(Arc::new(MemoryStore::new(Epoch(1))), Options::default()).expect("an engine");
+    let named = |at: usize| ConfigName::parse(&format!("c{at}")).expect("a name");
+    // Some bytes, which are megabytes when they are compiled.
+    let pattern = |at: usize| (format!("p{at}"), json!({"pattern": format!("{}{at}", r"\p{L}{8}")}));
+    let base = json!({"properties": (0..8).map(pattern).collect::<BTreeMap<_, _>>()});
+    let stored = |schema: Value| json!({"active": 1, "versions": [{"number": 1, "schema": schema}]});
+    let schema = |name: ConfigName| Governs::Schema(name).name();
+    let rules = json!({"rules": {"r": {"expression": "config == config"}}});
+    make(
+        &engine,
+        vec![at(schema(named(0)), "/", &stored(base)), at(Governs::Rules(None).name(), "/", &rules)],
+    )
+    .await;
+    let reference = |number: usize| at(schema(named(number)), "/", &stored(json!({"$ref": "schema:c0"})));
+    // What one write compiles is bounded, too.
+    make(&engine, (1..20).map(reference).collect()).await;
+    make(&engine, (20..40).map(reference).collect()).await;
+    let state = engine.state();
+    let governance = state.governance(&id(0).namespace).expect("there is one");
+    let cancelled = Cancelled::default();
+    let effort = Effort::new(1, &cancelled);
+    let contract =
+        |number: usize| governance.contract_counting(&named(number), &effort).expect("it compiles");
+    let (first, one) = (contract(0), effort.spent());
+    assert!(one > 1_000_000, "{one}");
+    assert!(contract(0).shares_rules_with(&first) && effort.spent() == one, "it is compiled once");
+    for number in 1..40 {
+        assert!(contract(number).shares_rules_with(&first));
+    }
+    assert!(effort.spent() >= 39 * one, "each is paid for");
+    let kept: usize =
+        (0..40).filter_map(|number| governance.known(&named(number))).map(|it| it.expect("ok").size()).sum();
+    assert!(kept <= 96 << 20 && first.size() * 40 > 96 << 20, "{kept}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn places_of_secrets_of_other_scopes_are_not_gone_through() {
+    let engine = Engine::open(Arc::new(MemoryStore::new(Epoch(1))), Options::default()).expect("an engine");
+    let secret = |number: usize| json!({format!("s{number}"): {"$secret": number.to_string()}});
+    let changes = (0..50).map(|number| at(id(0).config, &format!("/s{number}"), &secret(number)));
+    make(&engine, changes.chain([at(id(0).config, "/", &json!({"all": {"$secret": "x"}}))]).collect()).await;
+    let state = engine.state();
+    let config = state.config(&id(0)).expect("it is there");
+    let nothing = |_: &LayerKey| Value::Null;
+    for mut documents in
+        [Documents::of(config, &engine.vault), Documents::masked(config, &engine.vault, &nothing)]
+    {
+        for number in [1, 7, 7, 2, 49] {
+            let scope = Scope::parse(&format!("/s{number}")).expect("a scope");
+            let document = documents.effective(&scope).expect("it has layers");
+            let places: Vec<String> = documents.secrets().iter().map(ToString::to_string).collect();
+            assert_eq!(places, ["/all".to_owned(), format!("/s{number}")]);
+            let masked = documents.masked_in(&document);
+            assert!(masked.is_empty() || masked.iter().eq(&places), "{masked:?}");
+        }
+    }
 }

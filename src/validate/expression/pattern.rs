@@ -7,18 +7,22 @@ use regex::{Regex, RegexBuilder};
 pub struct Pattern {
     regex: Regex,
     steps_per_byte: u64,
+    size: usize,
 }
+
+/// The compiled size of the largest pattern.
+pub const SIZE_MAX: usize = 128 << 10;
 
 /// Sizes of compiled patterns, and what one byte of text costs in the worst case: when no automaton can be built ahead, and all
 /// states are simulated.
-const SIZES: [(usize, u64); 4] = [(2 << 10, 2), (8 << 10, 8), (32 << 10, 32), (128 << 10, 128)];
+const SIZES: [(usize, u64); 4] = [(2 << 10, 2), (8 << 10, 8), (32 << 10, 32), (SIZE_MAX, 128)];
 
 impl Pattern {
     pub fn new(text: &str) -> Result<Pattern, String> {
         let mut refusal = String::new();
         for (bytes_max, steps_per_byte) in SIZES {
             match RegexBuilder::new(text).size_limit(bytes_max).dfa_size_limit(1 << 20).build() {
-                Ok(regex) => return Ok(Pattern { regex, steps_per_byte }),
+                Ok(regex) => return Ok(Pattern { regex, steps_per_byte, size: bytes_max }),
                 Err(regex::Error::CompiledTooBig(_)) => {
                     refusal = "is too large when compiled: repeat less".to_owned();
                 }
@@ -35,6 +39,11 @@ impl Pattern {
 
     pub fn is_match(&self, text: &str) -> bool {
         self.regex.is_match(text)
+    }
+
+    /// Its compiled size, at most.
+    pub fn size(&self) -> usize {
+        self.size
     }
 
     /// What it costs to match a text.

@@ -10,7 +10,7 @@ use crate::model::Pointer;
 use crate::model::canonical::normalize;
 use crate::model::depth::depth;
 use crate::model::limits::DEPTH_MAX;
-use crate::validate::expression::{Expression, STEPS_MAX, Variables};
+use crate::validate::expression::{Expression, Variables};
 use crate::validate::{Found, Severity};
 
 /// What expressions see of an opaque value.
@@ -26,12 +26,13 @@ struct Refusal {
 impl Migration {
     /// Does all steps to a layer in normal form, or none: the result is in normal form. The severity of a refusal is error; its
     /// pointer is a place in the layer as the step found it. Values that are `is_opaque`, such as secrets, are moved and removed as a
-    /// whole; no step looks into one.
+    /// whole; no step looks into one. Takes what expressions cost from `steps`, also where they fail: they fail if too little is left.
     pub fn apply(
         &self,
         role: Role,
         layer: &mut Value,
         is_opaque: fn(&Value) -> bool,
+        steps: &mut u64,
     ) -> Result<Applied, Found> {
         let mut migrated = layer.clone();
         let mut applied = Applied::default();
@@ -44,7 +45,7 @@ impl Migration {
                 suggestion: refusal.suggestion,
             };
             step.check_opaque(&migrated, is_opaque).map_err(refused)?;
-            if step.apply(role, &mut migrated, is_opaque).map_err(refused)? {
+            if step.apply(role, &mut migrated, is_opaque, steps).map_err(refused)? {
                 applied.steps.push(number);
             }
         }
@@ -94,7 +95,13 @@ impl Step {
     }
 
     /// Whether it changed something.
-    fn apply(&self, role: Role, layer: &mut Value, is_opaque: fn(&Value) -> bool) -> Result<bool, Refusal> {
+    fn apply(
+        &self,
+        role: Role,
+        layer: &mut Value,
+        is_opaque: fn(&Value) -> bool,
+        steps: &mut u64,
+    ) -> Result<bool, Refusal> {
         match self {
             Step::Move { from, to } => move_value(role, layer, from, to),
             Step::SetDefault { at, value } => set_default(role, layer, at, value),
@@ -103,7 +110,7 @@ impl Step {
                 Sight::Nothing | Sight::Cut { .. } => Ok(false),
                 Sight::InArray(array) => Err(in_array(at, &array)),
             },
-            Step::Convert { at, expression } => convert(layer, at, expression, is_opaque),
+            Step::Convert { at, expression } => convert(layer, at, expression, is_opaque, steps),
         }
     }
 }
@@ -216,6 +223,7 @@ fn convert(
     at: &Pointer,
     expression: &Expression,
     is_opaque: fn(&Value) -> bool,
+    steps: &mut u64,
 ) -> Result<bool, Refusal> {
     let value = match look(layer, at) {
         Sight::There(Value::Null) | Sight::Nothing | Sight::Cut { .. } => return Ok(false),
@@ -235,7 +243,7 @@ fn convert(
     if let Some(config) = &config {
         variables.set("config", config);
     }
-    let converted = match expression.json(&variables, &mut STEPS_MAX.clone()) {
+    let converted = match expression.json(&variables, steps) {
         Ok(converted) => converted,
         Err(failure) => {
             return refuse(format!("the expression failed: {}", failure.message), &failure.suggestion);

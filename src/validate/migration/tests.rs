@@ -12,7 +12,7 @@ fn migration(steps: &Value) -> Migration {
 fn applied(role: Role, steps: &Value, layer: &Value) -> Result<Value, Found> {
     let mut migrated = layer.clone();
     let migration = migration(steps);
-    match migration.apply(role, &mut migrated, |_| false) {
+    match migration.apply(role, &mut migrated, |_| false, &mut EXPRESSION_STEPS_MAX.clone()) {
         Ok(applied) => {
             assert_eq!(applied.steps.is_empty(), migrated == *layer, "{steps} {layer}");
             Ok(migrated)
@@ -170,7 +170,9 @@ fn steps_are_done_in_their_order_all_or_none() {
         {"move": {"from": "/b", "to": "/c/d"}}, {"remove": {"at": "/z"}}
     ]);
     let mut layer = json!({"a": 1});
-    let done = migration(&steps).apply(Role::Above, &mut layer, |_| false).expect("applies");
+    let done = migration(&steps)
+        .apply(Role::Above, &mut layer, |_| false, &mut EXPRESSION_STEPS_MAX.clone())
+        .expect("applies");
     assert_eq!((layer, done.steps), (json!({"c": {"d": 2}}), vec![0, 1, 2]));
     let words: Vec<_> = migration(&steps).describe().collect();
     assert_eq!(words, ["move /a to /b", "convert /b", "move /b to /c/d", "remove /z"]);

@@ -4,9 +4,10 @@ use std::borrow::Cow;
 
 use serde_json::{Map, Value};
 
-use super::super::expression::Expression;
+use super::super::expression::{Expression, PATTERN_SIZE_MAX};
 use super::{
-    Message, RULE_EXPRESSION_INVALID, RULE_MALFORMED, RULES_MAX, Rule, RuleSet, ScopePattern, VARIABLES,
+    Message, PATTERNS_SIZE_MAX, RULE_EXPRESSION_INVALID, RULE_MALFORMED, RULES_MAX, Rule, RuleSet,
+    SOURCES_BYTES_MAX, ScopePattern, VARIABLES,
 };
 use crate::model::Pointer;
 use crate::validate::{Found, Severity};
@@ -23,7 +24,7 @@ const TEXT_BYTES_MAX: usize = 1000;
 impl RuleSet {
     /// Reads and compiles stored rules. All mistakes are told, each with its place.
     pub fn parse(document: &Value) -> Result<RuleSet, Vec<Found>> {
-        let mut reader = Reader { found: Vec::new() };
+        let mut reader = Reader { found: Vec::new(), sources_bytes: 0, patterns_size: 0 };
         let rules = reader.set(document);
         match reader.found.is_empty() {
             true => Ok(RuleSet { rules }),
@@ -35,6 +36,9 @@ impl RuleSet {
 /// Goes on after a mistake, to tell of all of them.
 struct Reader {
     found: Vec<Found>,
+    /// Of all expressions up to now, those that do not compile included.
+    sources_bytes: usize,
+    patterns_size: usize,
 }
 
 impl Reader {
@@ -124,10 +128,32 @@ impl Reader {
     }
 
     fn compile(&mut self, place: &Pointer, source: &str) -> Option<Expression> {
+        self.sources_bytes += source.len();
+        if self.sources_bytes > SOURCES_BYTES_MAX {
+            let message = format!(
+                "the expression is one too many: those of all rules together have more than {SOURCES_BYTES_MAX} bytes"
+            );
+            self.malformed(
+                place,
+                message,
+                "write fewer or shorter rules, or move some to the rules of single configs",
+            );
+            return None;
+        }
+        if self.patterns_size > PATTERNS_SIZE_MAX {
+            let message = "the expression is one too many: the regular expressions of all rules together are too large when compiled";
+            self.malformed(place, message, "repeat less, and use fewer classes of Unicode");
+            return None;
+        }
         let mistakes = match Expression::compile(source, &VARIABLES) {
-            Ok(expression) => return Some(expression),
+            Ok(expression) => {
+                self.patterns_size += expression.patterns_size();
+                return Some(expression);
+            }
             Err(mistakes) => mistakes,
         };
+        // Each may be a pattern that was compiled until it was too large.
+        self.patterns_size += mistakes.len() * PATTERN_SIZE_MAX;
         self.found.extend(mistakes.into_iter().map(|mistake| Found {
             severity: Severity::Error,
             code: Cow::Borrowed(RULE_EXPRESSION_INVALID),

@@ -269,3 +269,28 @@ proptest! {
         prop_assert_eq!(check(&rules, &config), check(&rules, &config));
     }
 }
+
+#[test]
+fn expressions_of_a_set_are_bounded_together_and_none_beyond_the_bound_is_compiled() {
+    let set = |count: usize, source: &dyn Fn(usize) -> String| -> Value {
+        let rule = |at: usize| (format!("r{at}"), json!({"expression": source(at)}));
+        json!({"rules": (0..count).map(rule).collect::<serde_json::Map<String, Value>>()})
+    };
+    let refused = |set: &Value| -> Vec<String> {
+        let found = RuleSet::parse(set).expect_err("it is refused");
+        assert!(found.iter().all(|found| found.code == RULE_MALFORMED), "{found:?}");
+        found.into_iter().map(|found| found.message).collect()
+    };
+    let long = |at: usize| format!("config.a{at} == '{}'", "x".repeat(1900));
+    let messages = refused(&set(400, &long));
+    assert!(messages.iter().all(|message| message.contains("together have more than 262144 bytes")));
+    let compiled = 400 - messages.len();
+    assert!((100..=SOURCES_BYTES_MAX / 1900).contains(&compiled), "{compiled}");
+    assert!(RuleSet::parse(&set(compiled, &long)).is_ok());
+    // Each pattern has some ten KiB when it is compiled, and some bytes before.
+    let pattern = |at: usize| format!(r"config.a.matches('\\pL{{2}}{at}')");
+    let messages = refused(&set(400, &pattern));
+    assert!(messages.iter().all(|message| message.contains("too large when compiled")), "{messages:?}");
+    let one = RuleSet::parse(&set(1, &pattern)).expect("one is fine").patterns_size();
+    assert!((400 - messages.len()) * one <= PATTERNS_SIZE_MAX + one, "{one}");
+}

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use crate::model::limits::DEPTH_MAX;
 use crate::validate::Found;
 
-use super::outline::{Node, NodeId, Outline, ROOT};
+use super::outline::{Node, NodeId, Outline, ROOT, Weight};
 use super::source::error;
 
 /// Nested subschemas at one time, below which the stack of any thread is enough: measured, at most 1 KiB each.
@@ -55,9 +55,11 @@ impl Bounds {
         };
         let mut bounds = Bounds { in_place, rank, steps_each: 0, visits_each: 0, stack_bytes: None };
         bounds.check_evaluated(outline)?;
-        let steps =
-            |node: &Node| node.weight.value.saturating_add(node.weight.text).saturating_add(node.weight.name);
-        let (steps_each, nested) = bounds.estimate(outline, steps);
+        let steps = |node: &Node| {
+            let Weight { value, text, name, object, within } = node.weight;
+            [text, name, object, within].into_iter().fold(value, u64::saturating_add)
+        };
+        let (steps_each, nested) = bounds.estimate(outline, steps, |node| node.weight.within);
         if nested > NESTED_MAX {
             let message = format!(
                 "checks a value by {nested} subschemas within each other, at most {NESTED_MAX} are allowed"
@@ -65,7 +67,7 @@ impl Bounds {
             return Err(vec![error("SCHEMA_TOO_COMPLEX", "", message, "shorten the chains of $ref")]);
         }
         bounds.steps_each = steps_each;
-        bounds.visits_each = bounds.estimate(outline, |_| 1).0;
+        bounds.visits_each = bounds.estimate(outline, |_| 1, |_| 0).0;
         bounds.stack_bytes = (nested > NESTED_ON_STACK).then_some((2 << 20) + nested * 2048);
         Ok(bounds)
     }
@@ -96,7 +98,12 @@ impl Bounds {
 
     /// The most work at one value of any document, and the most subschemas within each other. Both are found for documents of each
     /// depth in turn, from those of the next smaller one.
-    fn estimate(&self, outline: &Outline, weight: impl Fn(&Node) -> u64) -> (u64, usize) {
+    fn estimate(
+        &self,
+        outline: &Outline,
+        weight: impl Fn(&Node) -> u64,
+        weight_within: impl Fn(&Node) -> u64,
+    ) -> (u64, usize) {
         let mut reachable: Vec<NodeId> = reachable(outline);
         reachable.sort_by_key(|node| std::cmp::Reverse(self.rank[*node]));
         let count = outline.nodes.len();
@@ -109,7 +116,8 @@ impl Bounds {
                 let (own, most_nested) = match depth {
                     0 => (weight(node), 0),
                     _ => (
-                        most_below(node, &steps_below),
+                        // What looks into an array costs at each value in it.
+                        most_below(node, &steps_below).saturating_add(weight_within(node)),
                         node.below().map(|below| nested_below[below]).max().unwrap_or(0),
                     ),
                 };

@@ -24,6 +24,8 @@ pub(super) struct Outline {
     pub(super) nodes: Vec<Node>,
     /// By base URI and pointer: how violations name their place.
     by_location: HashMap<(Arc<str>, String), NodeId>,
+    /// The compiled size of all regular expressions, at most.
+    pub(super) patterns_size: usize,
 }
 
 /// One subschema.
@@ -102,6 +104,10 @@ pub(super) struct Weight {
     pub(super) text: u64,
     /// Each 16 bytes of each name of a member.
     pub(super) name: u64,
+    /// An object, beside what any value costs.
+    pub(super) object: u64,
+    /// Each value and 16 bytes of text within an array, however deep.
+    pub(super) within: u64,
 }
 
 /// Where a subschema is.

@@ -11,8 +11,11 @@ const SIZES: [usize; 9] = [1 << 12, 1 << 13, 1 << 14, 3 << 13, 1 << 15, 1 << 16,
 /// by one. Measured: 45 ns for each byte of text and KiB of size; a step is 12 ns.
 const SIZE_PER_STEP: usize = 20;
 
-/// The compiled size of all expressions of a schema and of those that it refers to. Bounds how long compiling them takes: each KiB some
-/// 30 µs.
+/// Steps to compile a KiB of an expression.
+pub(super) const STEPS_PER_KIB: u64 = 2500;
+
+/// The compiled size of all expressions of a schema and of those that it refers to. Bounds how long compiling them takes, which grows with
+/// their size, and their memory.
 pub(super) const SIZE_TOGETHER_MAX: usize = 48 << 20;
 
 /// One regular expression of a schema.

@@ -23,10 +23,18 @@ fn key(text: &str) -> LayerKey {
     }
 }
 
-fn migrated(steps: Value, layers: &[(&str, Value)], is_opaque: IsOpaque) -> Result<Vec<Value>, RefusedAt> {
+fn migrated(steps: Value, layers: &[(&str, Value)], is_opaque: IsOpaque) -> Result<Vec<Value>, NotMigrated> {
     let migration = Migration::parse(&steps).expect("steps");
     let layers: Vec<_> = layers.iter().map(|(text, layer)| (key(text), layer.clone())).collect();
-    migrate_layers(&[migration], &layers, is_opaque)
+    migrate_layers(&[migration], &layers, is_opaque, &|_| true)
+}
+
+/// The scope of a refusal, and its place.
+fn refused_at(error: &NotMigrated) -> (&str, &str) {
+    match error {
+        NotMigrated::Refused(scope, found) => (scope.as_str(), found.pointer.as_str()),
+        NotMigrated::Stopped => panic!("nobody stops it"),
+    }
 }
 
 fn check(steps: Value, layers: &[(&str, Value)], expected: &[Value]) {
@@ -78,7 +86,7 @@ fn a_default_is_set_in_every_document_that_has_nothing_there() {
     );
     let refused =
         migrated(steps(), &[("/", json!({})), ("/staging", json!({"a": "x"}))], never).expect_err("a text");
-    assert_eq!((refused.0.as_str(), refused.1.pointer.as_str()), ("/staging", "/a"));
+    assert_eq!(refused_at(&refused), ("/staging", "/a"));
 }
 
 #[test]
@@ -98,7 +106,7 @@ fn an_override_that_cannot_be_right_for_all_scopes_is_refused() {
     ];
     let refused =
         migrated(json!([{"move": {"from": "/a/c", "to": "/c/a"}}]), &layers, never).expect_err("an override");
-    assert_eq!((refused.0.as_str(), refused.1.pointer.as_str()), ("/production", "/c"), "{refused:?}");
+    assert_eq!(refused_at(&refused), ("/production", "/c"), "{refused:?}");
 }
 
 #[test]
@@ -154,12 +162,17 @@ fn every_document_becomes_its_migration_or_the_migration_is_refused() {
             let Ok(migration) = Migration::parse(&json!(steps)) else { return Ok(()) };
             let before: Vec<Value> = layers.iter().map(|(_, layer)| layer.clone()).collect();
             let migrations = [migration];
-            let Ok(after) = migrate_layers(&migrations, &layers, never) else { return Ok(()) };
+            let Ok(after) = migrate_layers(&migrations, &layers, never, &|_| true) else { return Ok(()) };
             for scope in ["/", "/p", "/p-x", "/p/q", "/p/q/r", "/s", "/t"] {
                 let scope = Scope::parse(scope).expect("a scope");
                 for bases_only in [true, false] {
                     let Some(mut expected) = document(&layers, &before, &scope, bases_only) else { continue };
-                    let result = migrations[0].apply(Role::Foundation, &mut expected, |_| false);
+                    let result = migrations[0].apply(
+                        Role::Foundation,
+                        &mut expected,
+                        |_| false,
+                        &mut EXPRESSION_STEPS_MAX.clone(),
+                    );
                     prop_assert!(result.is_ok(), "{:?} of {:?} at {}: {:?}", steps, layers, scope, result);
                     let found = document(&layers, &after, &scope, bases_only);
                     prop_assert_eq!(found, Some(expected), "{:?} of {:?} at {}", &steps, &layers, scope);
@@ -170,4 +183,38 @@ fn every_document_becomes_its_migration_or_the_migration_is_refused() {
         })
         .unwrap_or_else(|failure| panic!("{failure}"));
     assert!(checked.get() > 2000, "only {} cases were more than refusals", checked.get());
+}
+
+/// The steps that a migration is told to pay for, until they are more than `max`; and whether it was stopped.
+fn paid(steps: &Value, layers: &[(LayerKey, Value)], max: u64) -> (u64, bool) {
+    let (migration, paid) = (Migration::parse(steps).expect("steps"), Cell::new(0));
+    let pay = |steps| {
+        paid.set(paid.get() + steps);
+        paid.get() <= max
+    };
+    let migrated = migrate_layers(&[migration], layers, never, &pay);
+    (paid.get(), migrated == Err(NotMigrated::Stopped))
+}
+
+#[test]
+fn expressions_of_all_layers_are_paid_for_also_where_they_fail_and_the_migration_ends_where_nobody_pays() {
+    // A million steps each, and nothing comes of it.
+    let costly = "config.l.map(x, config.l.map(y, config.l.map(z, x + y + z)))";
+    let convert = |at: usize| json!({"convert": {"at": format!("/a{at}"), "expression": costly}});
+    let steps = Value::Array((0..100).map(convert).collect());
+    let document = || {
+        let values = (0..100).map(|at| (format!("a{at}"), json!(1)));
+        let list = ("l".to_owned(), json!((0..200).collect::<Vec<_>>()));
+        Value::Object(values.chain([list]).collect())
+    };
+    let layers: Vec<_> = (0..1000).map(|at| (key(&format!("/s{at}")), document())).collect();
+    let (paid, is_stopped) = paid(&steps, &layers, 1000);
+    assert!(!is_stopped, "the first document is refused, because an expression takes too much");
+    assert_eq!(paid, 0);
+    let cheap =
+        json!([{"convert": {"at": "/a1", "expression": "config.l.map(x, config.l.exists(y, y == x))"}}]);
+    let (all, is_stopped) = self::paid(&cheap, &layers[..10], u64::MAX);
+    assert!(!is_stopped && all > 10 * 200 * 100, "{all}");
+    let (some, is_stopped) = self::paid(&cheap, &layers, all / 5);
+    assert!(is_stopped && some < all, "{some} of {all}");
 }

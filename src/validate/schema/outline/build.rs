@@ -199,7 +199,8 @@ impl<'r> Builder<'r> {
             self.found.sort_by(|a, b| a.pointer.cmp(&b.pointer));
             return Err(self.found);
         }
-        Ok(Outline { nodes: self.nodes, by_location: self.by_location })
+        let patterns_size = self.patterns_size;
+        Ok(Outline { nodes: self.nodes, by_location: self.by_location, patterns_size })
     }
 
     pub(super) fn node(&mut self, node: NodeId) -> &mut Node {

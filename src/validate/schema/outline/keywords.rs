@@ -6,6 +6,11 @@ use serde_json::{Map, Value};
 use super::build::{Builder, Task};
 use super::{Branch, NodeId, When};
 
+/// Steps to look up the name of a member in an object.
+const STEPS_PER_NAME: u64 = 3;
+/// Steps to hash and compare a value, or 16 bytes of text, to find out whether it is unique.
+const STEPS_PER_HASHED: u64 = 6;
+
 /// A reference to follow.
 pub(super) struct Reference {
     pub(super) keyword: &'static str,
@@ -162,6 +167,20 @@ fn read_assertions(builder: &mut Builder, node: NodeId, members: &Map<String, Va
         && let Some(pattern) = builder.pattern(node, "pattern", text)
     {
         builder.node(node).weight.text += pattern.weight;
+    }
+    let names = |value: &Value| value.as_array().map_or(0, Vec::len);
+    let dependent =
+        ["dependentRequired", "dependencies"].into_iter().filter_map(|keyword| members.get(keyword));
+    let dependent = dependent.filter_map(Value::as_object).flat_map(|names_of| names_of.values());
+    let looked_up = members.get("required").map_or(0, names)
+        + dependent.map(|required| 1 + names(required)).sum::<usize>()
+        + ["properties", "dependentSchemas"]
+            .map(|keyword| object(members, keyword).count())
+            .iter()
+            .sum::<usize>();
+    builder.node(node).weight.object += looked_up as u64 * STEPS_PER_NAME;
+    if members.get("uniqueItems") == Some(&Value::Bool(true)) {
+        builder.node(node).weight.within += STEPS_PER_HASHED;
     }
     if members.contains_key("format") {
         builder.node(node).weight.text += 4;

@@ -197,3 +197,32 @@ fn defaults_that_contain_themselves_are_an_error() {
     assert_eq!(many.with_defaults(&document).expect_err("too many").code, "SCHEMA_DEFAULT");
     assert_eq!(many.fill_defaults(&mut document), Err(DefaultsTooLarge));
 }
+
+#[test]
+fn keywords_that_look_at_many_names_or_into_arrays_are_counted_for_all_that_they_look_at() {
+    let allowed = |schema: &Value, document: &Value| {
+        let (schema, mut found) = (compile(schema), FoundList::default());
+        schema.check(document, &mut found);
+        !found.kept().iter().any(|found| found.code == "SCHEMA_TOO_COSTLY")
+    };
+    let list: Vec<Value> = (0..20_000).map(|at| json!({"a": at})).collect();
+    let document = json!({ "l": list });
+    let unique =
+        |count: usize| json!({"properties": {"l": {"allOf": vec![json!({"uniqueItems": true}); count]}}});
+    assert!(allowed(&unique(50), &document));
+    // 34 KB, each of which hashes the list.
+    assert!(!allowed(&unique(1500), &document));
+    // The same value is looked at by each array around it.
+    let nested =
+        json!({"$defs": {"n": {"uniqueItems": true, "items": {"$ref": "#/$defs/n"}}}, "$ref": "#/$defs/n"});
+    let schema = compile(&nested);
+    let nest = |depth| (0..depth).fold(json!(vec![1; 100]), |inner, _| json!([inner]));
+    assert!(schema.steps(&nest(60), 0) > 10 * schema.steps(&nest(1), 0));
+    let names: Vec<String> = (0..2000).map(|at| format!("n{at}")).collect();
+    let objects = json!({"a": vec![json!({}); 100]});
+    for keyword in [json!({"required": names}), json!({"dependentRequired": {"a": names}})] {
+        let all = vec![json!({"$ref": "#/$defs/names"}); 1000];
+        let schema = json!({"$defs": {"names": keyword}, "properties": {"a": {"items": {"allOf": all}}}});
+        assert!(!allowed(&schema, &objects), "{}", schema.to_string().len());
+    }
+}
