@@ -130,7 +130,7 @@ impl Server {
         let threads = fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("it runs");
         let of_thread = |thread: fs::DirEntry| {
             let stat = fs::read_to_string(thread.path().join("schedstat")).ok()?;
-            stat.split_whitespace().nth(1)?.parse().ok()
+            stat.split_whitespace().nth(1)?.parse::<u64>().ok()
         };
         Duration::from_nanos(threads.flatten().filter_map(of_thread).sum())
     }
