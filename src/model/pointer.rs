@@ -1,6 +1,7 @@
 //! JSON pointers (RFC 6901): the names of places in a document. Knows values only; where a pointer leads to nothing, its
 //! caller decides what that means.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde_json::Value;
@@ -70,6 +71,13 @@ impl Pointer {
         other.0.starts_with(&self.0)
     }
 
+    /// Whether one of these places is this place, above it, or below it.
+    pub fn touches(&self, places: &BTreeSet<Pointer>) -> bool {
+        // What is below a place comes next to it in the order.
+        let below = places.range::<Pointer, _>(self..).next().is_some_and(|next| self.contains(next));
+        below || (0..self.0.len()).any(|depth| places.contains(&Pointer(self.0[..depth].to_vec())))
+    }
+
     /// The same of a pointer as text. What is no pointer is nowhere.
     pub fn contains_text(&self, other: &str) -> bool {
         Pointer::parse(other).is_ok_and(|other| self.contains(&other))
@@ -102,6 +110,19 @@ mod tests {
     use super::*;
 
     /// RFC 6901 section 5.
+    #[test]
+    fn a_place_touches_those_above_and_below_it_and_no_others() {
+        let pointer = |text: &str| Pointer::parse(text).expect("a pointer");
+        let places = BTreeSet::from([pointer("/a/b"), pointer("/a-b"), pointer("/c")]);
+        for text in ["", "/a", "/a/b", "/a/b/c/d", "/c", "/c/0"] {
+            assert!(pointer(text).touches(&places), "{text}");
+        }
+        for text in ["/a/a", "/a/bc", "/b", "/cc", "/d", "/a/c"] {
+            assert!(!pointer(text).touches(&places), "{text}");
+        }
+        assert!(!pointer("").touches(&BTreeSet::new()));
+    }
+
     #[test]
     fn pointers_find_what_the_rfc_says() {
         let document = json!({

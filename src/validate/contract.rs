@@ -526,14 +526,10 @@ pub fn check_against(
             let withheld = Withheld { values: &BTreeSet::new(), may_quote };
             schema.check_without(&withheld, document, &mut found);
             let secrets = schema.secret_pointers(document);
-            let secrets: Vec<Pointer> =
+            let secrets: BTreeSet<Pointer> =
                 secrets.iter().filter_map(|pointer| Pointer::parse(pointer).ok()).collect();
-            let is_secret = |found: &Found| {
-                let place = Pointer::parse(&found.pointer).ok();
-                place.is_some_and(|place| {
-                    secrets.iter().any(|secret| secret.contains(&place) || place.contains(secret))
-                })
-            };
+            let is_secret =
+                |found: &Found| Pointer::parse(&found.pointer).is_ok_and(|place| place.touches(&secrets));
             let marked = found.into_kept().into_iter().map(|found| (is_secret(&found), found));
             marked.map(|(is_secret, found)| (found, is_secret)).collect()
         }

@@ -84,10 +84,7 @@ impl Report {
         self.omitted += found.dropped_count();
         for found in found.into_kept() {
             let place = (!secrets.is_empty()).then(|| Pointer::parse(&found.pointer));
-            let is_within = |place: &Pointer| {
-                secrets.iter().any(|secret| secret.contains(place) || place.contains(secret))
-            };
-            let is_secret = place.and_then(Result::ok).is_some_and(|place| is_within(&place));
+            let is_secret = place.and_then(Result::ok).is_some_and(|place| place.touches(secrets));
             let finding = Finding::at(id, scope, found);
             self.add(Finding { is_secret: is_secret || finding.is_secret, ..finding });
         }
