@@ -1,8 +1,11 @@
-//! Generates the protobuf code from `proto/`, without a protoc on the machine.
+//! Generates the protobuf code and the list of RPCs from `proto/`, without a protoc on the machine.
 
+use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::path::PathBuf;
 
 use prost::Message;
+use prost_types::FileDescriptorSet;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=proto");
@@ -19,26 +22,75 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     )?;
     // With comments, for reflection.
     std::fs::write(out.join("confwatch.bin"), files.encode_to_vec())?;
-
-    tonic_prost_build::configure()
-        .build_server(false)
-        .btree_map(".confwatch.v1")
-        .compile_fds(files.clone())?;
-
-    // A program that only uses the client needs no more.
-    if std::env::var_os("CARGO_FEATURE_SERVER").is_none() {
-        return Ok(());
+    // A program that only uses the client needs no dispatch.
+    if std::env::var_os("CARGO_FEATURE_SERVER").is_some() {
+        std::fs::write(out.join("rpcs.rs"), rpcs(&files)?)?;
     }
-    // The server once more, over the same messages, but answering with responses that may be encoded already
-    // (src/api/codec.rs): a document is encoded once, however many streams it goes to.
-    let server = out.join("server");
-    std::fs::create_dir_all(&server)?;
-    tonic_prost_build::configure()
-        .build_client(false)
-        .out_dir(server)
-        .extern_path(".confwatch.v1.GetResponse", "crate::api::codec::Encoded")
-        .extern_path(".confwatch.v1.WatchResponse", "crate::api::codec::Encoded")
-        .extern_path(".confwatch.v1", "crate::proto::v1")
-        .compile_fds(files)?;
+
+    tonic_prost_build::configure().build_server(false).btree_map(".confwatch.v1").compile_fds(files)?;
     Ok(())
+}
+
+/// The enum of all RPCs, what the descriptors say of each, and the types of their messages: included by `src/api/rpc.rs`.
+fn rpcs(files: &FileDescriptorSet) -> Result<String, std::fmt::Error> {
+    let (mut services, mut variants, mut facts) = (vec![], vec![], vec![]);
+    let (mut signatures, mut requests) = (vec![], vec![]);
+    let mut by_length: BTreeMap<usize, Vec<String>> = BTreeMap::new();
+    for file in &files.file {
+        for service in &file.service {
+            let full = format!("{}.{}", file.package(), service.name());
+            for method in &service.method {
+                let variant = format!("{}{}", service.name(), method.name());
+                let (name, path) = (method.name(), format!("/{full}/{}", method.name()));
+                let is_stream = method.server_streaming();
+                assert!(!method.client_streaming(), "{path}: streams of requests have no dispatch");
+                let place = services.len();
+                facts.push(format!(
+                    "Facts {{ service: SERVICES[{place}], name: {name:?}, path: {path:?}, is_stream: {is_stream} }}"
+                ));
+                by_length.entry(path.len()).or_default().push(variant.clone());
+                let [request, response] = [method.input_type(), method.output_type()].map(rust_type);
+                requests.push(format!("Rpc::{variant} => {request}::decode(message).is_ok()"));
+                signatures.push(format!(
+                    "pub struct {variant};\n\
+                     impl Signature for {variant} {{ type Request = {request}; type Response = {response}; }}"
+                ));
+                variants.push(variant);
+            }
+            services.push(full);
+        }
+    }
+    let mut out = String::new();
+    let (services_count, count) = (services.len(), variants.len());
+    writeln!(
+        out,
+        "/// The full names of the services.\npub const SERVICES: [&str; {services_count}] = {services:?};"
+    )?;
+    writeln!(out, "/// An RPC of the contract.\n#[derive(Clone, Copy, Debug, PartialEq, Eq)]")?;
+    writeln!(out, "pub enum Rpc {{ {} }}", variants.join(", "))?;
+    let all: Vec<String> = variants.iter().map(|variant| format!("Rpc::{variant}")).collect();
+    writeln!(out, "const ALL: [Rpc; {count}] = [{}];", all.join(", "))?;
+    writeln!(out, "const FACTS: [Facts; {count}] = [{}];", facts.join(", "))?;
+    writeln!(out, "/// The RPCs whose paths have this length: few have the same.")?;
+    writeln!(out, "fn with_path_of(length: usize) -> &'static [Rpc] {{ match length {{")?;
+    for (length, variants) in by_length {
+        let variants: Vec<String> = variants.iter().map(|variant| format!("Rpc::{variant}")).collect();
+        writeln!(out, "{length} => &[{}],", variants.join(", "))?;
+    }
+    writeln!(out, "_ => &[] }} }}")?;
+    writeln!(out, "/// Whether a message is a request of this RPC.")?;
+    writeln!(
+        out,
+        "fn is_request(rpc: Rpc, message: &[u8]) -> bool {{ match rpc {{ {} }} }}",
+        requests.join(", ")
+    )?;
+    writeln!(out, "/// A type for each RPC, from which the compiler knows the types of its messages.")?;
+    writeln!(out, "pub mod signature {{ use super::Signature;\n{} }}", signatures.join("\n"))?;
+    Ok(out)
+}
+
+/// `.confwatch.v1.GetRequest` as `crate::proto::v1::GetRequest`.
+fn rust_type(name: &str) -> String {
+    let message = name.strip_prefix(".confwatch.v1.").expect("messages of RPCs are of the package");
+    format!("crate::proto::v1::{message}")
 }

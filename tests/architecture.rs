@@ -3,6 +3,8 @@
 #[path = "support/source.rs"]
 mod source;
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use source::{Named, Source, paths, sources};
 
 /// Which module may name which, and where in it if not everywhere. `lib.rs` declares the modules and is no arrow.
@@ -168,6 +170,111 @@ fn every_module_has_its_arrows() {
     });
 }
 
+/// Modules whose files form no circle: each file can be read after those that it imports.
+const WITHOUT_CYCLES: &[&str] = &["api"];
+
+#[test]
+fn files_of_a_module_import_each_other_one_way() {
+    let sources = sources("src");
+    for module_name in WITHOUT_CYCLES {
+        let files: BTreeMap<String, &Source> = sources
+            .iter()
+            .filter(|source| module(&source.path) == *module_name && !source.path.ends_with("/tests.rs"))
+            .map(|source| (place(&source.path), source))
+            .collect();
+        let imports: BTreeMap<&str, BTreeSet<&str>> =
+            files.iter().map(|(place, source)| (place.as_str(), imported(place, source, &files))).collect();
+        // Files that import nothing of what is left are taken away, until nothing is left or all that is left is in or behind a circle.
+        let mut left: BTreeSet<&str> = imports.keys().copied().collect();
+        loop {
+            let free: Vec<&str> =
+                left.iter().copied().filter(|place| imports[place].is_disjoint(&left)).collect();
+            if free.is_empty() {
+                break;
+            }
+            free.iter().for_each(|place| _ = left.remove(place));
+        }
+        let circles: Vec<String> = left
+            .iter()
+            .map(|place| {
+                format!("  {place} imports {:?}", imports[place].intersection(&left).collect::<Vec<_>>())
+            })
+            .collect();
+        assert!(circles.is_empty(), "a circle of imports is among these files:\n{}", circles.join("\n"));
+    }
+}
+
+/// `api::guard` of `src/api/guard.rs`, `engine` of `src/engine/mod.rs`.
+fn place(file: &str) -> String {
+    let within = file.trim_start_matches("src/").trim_end_matches(".rs");
+    within.strip_suffix("/mod").unwrap_or(within).replace('/', "::")
+}
+
+/// The other files of a module that a file names, each by the longest of its paths that is a file.
+fn imported<'a>(place: &str, source: &Source, files: &'a BTreeMap<String, &Source>) -> BTreeSet<&'a str> {
+    let parents: Vec<&str> = place.split("::").collect();
+    // Tests at the end of a file may name what they like.
+    let tests =
+        source.text.lines().position(|line| line == "#[cfg(test)]").map_or(usize::MAX, |line| line + 1);
+    let mut imported = BTreeSet::new();
+    for path in paths(&source.tokens).iter().filter(|path| path.line < tests) {
+        // A visibility, as in `pub(in crate::api)`.
+        if path.segments.len() == 2 && path.segments[0] == "crate" {
+            continue;
+        }
+        let supers = path.segments.iter().take_while(|segment| *segment == "super").count();
+        let rest = &path.segments[supers..];
+        let mut full: Vec<&str> = match path.segments[0].as_str() {
+            "crate" => vec![],
+            "super" => parents[..parents.len().saturating_sub(supers)].to_vec(),
+            // Of a child, which the file declares.
+            _ => parents.clone(),
+        };
+        full.extend(rest.iter().map(String::as_str).filter(|segment| *segment != "crate"));
+        while !full.is_empty() {
+            if let Some((known, _)) = files.get_key_value(&full.join("::")) {
+                if known != place {
+                    imported.insert(known.as_str());
+                }
+                break;
+            }
+            full.pop();
+        }
+    }
+    imported
+}
+
+/// The list of ARCHITECTURE.md is complete: the name of a service or the path of an RPC is written nowhere else.
+#[test]
+fn an_rpc_is_added_in_the_places_that_the_map_lists() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let map = std::fs::read_to_string(root.join("ARCHITECTURE.md")).expect("the map is there");
+    let list = map.split("## Where do I add an RPC").nth(1).expect("the list is there");
+    let list = list.split("\n## ").next().expect("there is a first part");
+    let steps: Vec<&str> =
+        list.lines().filter(|line| line.starts_with(|c: char| c.is_ascii_digit())).collect();
+    let places: Vec<&str> =
+        steps.iter().map(|step| step.split('`').nth(1).expect("each step names its place")).collect();
+    assert_eq!(places, ["proto/confwatch/v1/", "src/api/operations/", "src/api/services.rs", "tests/wire/"]);
+    for place in places {
+        assert!(root.join(place).exists(), "{place} is not there");
+    }
+    let in_process = "src/api.rs";
+    report("files that name an RPC, beside src/api/services.rs", |source| {
+        let is_elsewhere = source.path.starts_with("src/api") || source.path.starts_with("src/server");
+        if !is_elsewhere || source.path == "src/api/services.rs" || source.path.ends_with("/tests.rs") {
+            return vec![];
+        }
+        let text = source.text.split("#[cfg(test)]").next().expect("there is a first part");
+        let code = text.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with("//"));
+        let names = |line: &str| {
+            let variant = line.contains("Rpc::") && line.contains("Service") && source.path != in_process;
+            variant || line.contains("confwatch.v1.") && line.contains("Service")
+        };
+        code.filter(|(_, line)| names(line)).map(|(at, line)| (at + 1, line.trim().to_owned())).collect()
+    });
+}
+
 /// Looks at every file under `src` and fails with one line for each thing found.
 fn report(what: &str, look: impl Fn(&Source) -> Vec<(usize, String)>) {
     let mut lines = Vec::new();
@@ -179,7 +286,7 @@ fn report(what: &str, look: impl Fn(&Source) -> Vec<(usize, String)>) {
     assert!(lines.is_empty(), "{what}:\n{}", lines.join("\n"));
 }
 
-/// `src/api/status.rs` and `src/api/mod.rs` belong to `api`, `src/main.rs` to `main`.
+/// `src/api/error.rs` and `src/api.rs` belong to `api`, `src/main.rs` to `main`.
 fn module(file: &str) -> &str {
     let within = file.trim_start_matches("src/").trim_end_matches(".rs");
     within.split('/').next().unwrap_or(within)

@@ -10,7 +10,11 @@ use prost::encoding::{
 };
 use prost::{DecodeError, Message};
 
+use super::error::ApiError;
 use super::unread::{Held, Unread};
+
+/// What a client receives by default.
+pub const MESSAGE_BYTES_MAX: usize = 4 << 20;
 
 /// What goes before each message: a flag that says whether it is compressed, and its length.
 pub const FRAME_HEAD_BYTES: usize = 5;
@@ -26,12 +30,16 @@ pub struct Encoded {
     shared: Bytes,
     /// Counts it as unread.
     held: Option<Held>,
+    /// It shows secrets. Its compressed length would tell whoever sees it, and writes something else into the same document, what the secret
+    /// begins with.
+    shows_secrets: bool,
 }
 
 /// The clone is not counted as unread.
 impl Clone for Encoded {
     fn clone(&self) -> Encoded {
-        Encoded::of_pieces(self.own.clone(), self.shared.clone())
+        let shows_secrets = self.shows_secrets;
+        Encoded { shows_secrets, ..Encoded::of_pieces(self.own.clone(), self.shared.clone()) }
     }
 }
 
@@ -76,7 +84,7 @@ impl Encoded {
     }
 
     fn of_pieces(own: Bytes, shared: Bytes) -> Encoded {
-        Encoded { own, shared, held: None }
+        Encoded { own, shared, held: None, shows_secrets: false }
     }
 
     /// Counts it as unread, from now until it is sent or dropped. Nothing changes if it is counted already.
@@ -91,9 +99,18 @@ impl Encoded {
     }
 
     /// Counts it as unread, unless there is no room for it.
-    pub fn try_counted(mut self, unread: &Arc<Unread>) -> Result<Encoded, tonic::Status> {
+    pub fn try_counted(mut self, unread: &Arc<Unread>) -> Result<Encoded, ApiError> {
         self.held = Some(unread.try_hold(self.remaining())?);
         Ok(self)
+    }
+
+    /// The same message, which shows secrets and must not be compressed.
+    pub fn showing_secrets(self) -> Encoded {
+        Encoded { shows_secrets: true, ..self }
+    }
+
+    pub fn shows_secrets(&self) -> bool {
+        self.shows_secrets
     }
 
     /// Takes the first bytes, at most as many as there are. The rest keeps all of the message in memory, and is counted like that.

@@ -4,12 +4,13 @@ use std::net::IpAddr;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use http::request::Parts;
-use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::peer::Peer;
+use super::guard::peer::Peer;
+use super::rpc::Rpc;
 use crate::auth::Access;
 use crate::model::Author;
 
@@ -18,34 +19,47 @@ pub static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// What is longer is no name: it is neither logged nor said again.
 pub const REQUEST_ID_BYTES_MAX: usize = 128;
 
+/// The longest wait of a call, whatever its client allows.
+const WAIT_MAX: Duration = Duration::from_secs(30);
+
 /// A call of somebody who is known. Cheap to make and to copy; to a handler it is what the caller may do.
 #[derive(Clone, Debug)]
-pub(super) struct CallContext {
+pub struct CallContext {
     access: Access,
+    rpc: Rpc,
     peer: Option<Arc<Peer>>,
-    path: Option<PathAndQuery>,
     request_id: Option<HeaderValue>,
-    /// Its answer has secrets as they are. Clones share it.
+    /// The response shows secrets. Clones share it.
     shows_secrets: Arc<AtomicBool>,
+    /// How long the client waits for the beginning of the response.
+    deadline: Option<Duration>,
 }
 
 impl CallContext {
-    pub fn of(head: &Parts, access: &Access) -> CallContext {
+    pub fn of(rpc: Rpc, head: &Parts, access: &Access, deadline: Option<Duration>) -> CallContext {
         CallContext {
             access: access.clone(),
+            rpc,
             peer: head.extensions.get::<Arc<Peer>>().cloned(),
-            path: head.uri.path_and_query().cloned(),
             request_id: request_id(&head.headers).cloned(),
             shows_secrets: Arc::default(),
+            deadline,
         }
     }
 
     /// Of nobody on the network: a call within this process.
-    pub fn within(access: Access) -> CallContext {
-        CallContext { access, peer: None, path: None, request_id: None, shows_secrets: Arc::default() }
+    pub fn within(rpc: Rpc, access: Access) -> CallContext {
+        CallContext {
+            access,
+            rpc,
+            peer: None,
+            request_id: None,
+            shows_secrets: Arc::default(),
+            deadline: None,
+        }
     }
 
-    /// Notes that the answer has secrets as they are.
+    /// Notes that the response shows secrets.
     pub fn note_secrets(&self) {
         self.shows_secrets.store(true, Ordering::Relaxed);
     }
@@ -63,8 +77,18 @@ impl CallContext {
     }
 
     /// The path of the call: `/confwatch.v1.ConfigService/Get`.
-    pub fn method(&self) -> &str {
-        self.path.as_ref().map_or("", |path| path.path())
+    pub fn method(&self) -> &'static str {
+        self.rpc.path()
+    }
+
+    pub fn rpc(&self) -> Rpc {
+        self.rpc
+    }
+
+    /// How long to wait for something before saying that it did not happen: the last tenth of the time that the client gives is kept for
+    /// the response, which no client receives after its deadline.
+    pub fn wait_max(&self) -> Duration {
+        self.deadline.map_or(WAIT_MAX, |deadline| (deadline - deadline / 10).min(WAIT_MAX))
     }
 
     /// As the client named it; empty if it did not.
@@ -101,4 +125,23 @@ pub fn request_id(headers: &HeaderMap) -> Option<&HeaderValue> {
 /// A name that was found to be one.
 pub(super) fn text(id: Option<&HeaderValue>) -> &str {
     id.and_then(|id| id.to_str().ok()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_ends_before_the_deadline() {
+        let check = |deadline: Option<Duration>, expected: Duration| {
+            let access = Access::unrestricted("anonymous").expect("a name");
+            let context = CallContext { deadline, ..CallContext::within(Rpc::ConfigServiceGet, access) };
+            assert_eq!(context.wait_max(), expected, "{deadline:?}");
+        };
+        check(Some(Duration::from_secs(10)), Duration::from_secs(9));
+        check(Some(Duration::from_millis(500)), Duration::from_millis(450));
+        check(Some(Duration::from_secs(99_999_999 * 3600)), WAIT_MAX);
+        check(Some(Duration::ZERO), Duration::ZERO);
+        check(None, WAIT_MAX);
+    }
 }

@@ -6,8 +6,9 @@
 
 mod allowed;
 mod credential;
+pub mod peer;
 pub mod rates;
-mod refused;
+pub(super) mod refused;
 pub(super) mod remembered;
 mod rules;
 mod standing;
@@ -18,10 +19,8 @@ use std::sync::Arc;
 use http::{Extensions, HeaderMap};
 use quick_cache::sync::Cache;
 use tokio::task::JoinHandle;
-use tonic::{Request, Status};
 
-use super::context::CallContext;
-use super::peer::Peer;
+use super::error::ApiError;
 use crate::auth::jwt::{JwtError, Keeper};
 use crate::auth::token::TokenId;
 use crate::auth::{Access, Caller, Policy};
@@ -29,6 +28,7 @@ use crate::engine::{Engine, State};
 use crate::model::Timestamp;
 use crate::supervise::OnPanic;
 use credential::{Presented, claimed_actor, single};
+use peer::Peer;
 use rates::{RateLimits, Rates};
 use rules::Rules;
 
@@ -40,7 +40,7 @@ pub(super) use credential::{asks_for_masks, shown};
 pub(super) use allowed::{
     Allowed, AllowedWrite, allow_read, allow_validate, allow_validate_schema, allow_write,
 };
-pub(super) use refused::Refused;
+use refused::Refused;
 pub(super) use standing::Standing;
 
 /// As many names that callers claim are remembered: most are those of services, which call again.
@@ -74,9 +74,9 @@ struct Checking {
 
 /// Whether a call comes in.
 pub(super) enum Admission {
-    Now(Result<Access, Status>),
+    Now(Result<Access, ApiError>),
     /// The keys of an issuer must be asked for.
-    Later(Pin<Box<dyn Future<Output = Result<Access, Status>> + Send>>),
+    Later(Pin<Box<dyn Future<Output = Result<Access, ApiError>> + Send>>),
 }
 
 impl Guard {
@@ -171,7 +171,7 @@ impl Guard {
         rules: &Rules,
         caller: Result<Arc<Caller>, Refused>,
         peer: Option<&Arc<Peer>>,
-    ) -> Result<Access, Status> {
+    ) -> Result<Access, ApiError> {
         let caller = caller.map_err(|refused| self.refusal(refused, peer))?;
         if let Some(peer) = peer {
             self.rates.call_of(caller.shared_actor(), &peer.last_actor)?;
@@ -180,10 +180,10 @@ impl Guard {
     }
 
     /// What a client is told whose credential was refused. Each counts against its address, unless it is not to blame.
-    fn refusal(&self, refused: Refused, peer: Option<&Arc<Peer>>) -> Status {
+    fn refusal(&self, refused: Refused, peer: Option<&Arc<Peer>>) -> ApiError {
         match peer.and_then(|peer| peer.counted.get()?.as_ref()) {
             Some(address) if !refused.is_ours() => {
-                self.rates.refusal_from(address).map_or_else(Status::from, |()| refused.into())
+                self.rates.refusal_from(address).map_or_else(ApiError::from, |()| refused.into())
             }
             Some(_) | None => refused.into(),
         }
@@ -253,10 +253,4 @@ impl Drop for Checking {
     fn drop(&mut self) {
         self.follower.abort();
     }
-}
-
-/// A call, and who makes it: it came in by `Calls`, which puts that there.
-pub(super) fn entered<T>(request: Request<T>) -> (CallContext, T) {
-    let (_, mut extensions, message) = request.into_parts();
-    (extensions.remove::<CallContext>().expect("no call comes in but by the guard"), message)
 }

@@ -13,10 +13,9 @@ use std::sync::atomic::{AtomicI64, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
-use tonic::Status;
 
-use super::peer::network;
-use super::status::too_much_unread;
+use super::error::{ApiError, too_much_unread};
+use super::network::network;
 
 /// One connection may hold one part in so many of the limit of the server, and one address one part in so many.
 const CONNECTION_SHARE: u64 = 4;
@@ -114,7 +113,7 @@ impl Unread {
     }
 
     /// Counts a response, unless there is no room for it.
-    pub fn try_hold(self: &Arc<Unread>, bytes: usize) -> Result<Held, Status> {
+    pub fn try_hold(self: &Arc<Unread>, bytes: usize) -> Result<Held, ApiError> {
         match self.fits(bytes as u64) {
             true => Ok(self.hold(bytes)),
             false => Err(self.refusal()),
@@ -122,7 +121,7 @@ impl Unread {
     }
 
     /// Refuses a call whose response would find no room.
-    pub fn check(&self) -> Result<(), Status> {
+    pub fn check(&self) -> Result<(), ApiError> {
         if self.has_room() { Ok(()) } else { Err(self.refusal()) }
     }
 
@@ -179,7 +178,7 @@ impl Unread {
         (self.server.bytes_max / CONNECTION_SHARE).max(CONNECTION_FLOOR_BYTES)
     }
 
-    fn refusal(&self) -> Status {
+    fn refusal(&self) -> ApiError {
         self.server.counts.refused.fetch_add(1, Relaxed);
         too_much_unread()
     }

@@ -3,15 +3,15 @@
 //! Connections that never end stay where they are: behind a balancer a new server would get none of them, and what was decided when
 //! a connection was made, such as trust in a certificate, would hold for ever.
 
-use std::collections::HashMap;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use http::HeaderMap;
 use tokio::time::{Instant, Sleep, sleep};
-use tonic::{Code, Status};
-use tonic_types::{ErrorDetails, StatusExt};
+
+use crate::api::error::connection_too_old;
+use crate::api::grpc::status::trailers_of;
 
 /// How much of the age may be added, or taken away: connections that began together do not end together.
 const JITTER: f64 = 0.1;
@@ -55,16 +55,14 @@ fn jittered(max: Duration, random: f64) -> Duration {
 
 /// How a stream ends whose connection leaves.
 pub(super) fn farewell() -> HeaderMap {
-    let mut details = ErrorDetails::new();
-    details
-        .set_error_info("DRAINING", crate::api::status::DOMAIN, HashMap::new())
-        .set_retry_info(Some(RETRY_AFTER));
-    let message = "the connection is as old as it may be: come back on another";
-    Status::with_error_details(Code::Unavailable, message, details).into_http::<()>().into_parts().0.headers
+    trailers_of(&connection_too_old(RETRY_AFTER))
 }
 
 #[cfg(test)]
 mod tests {
+    use tonic::{Code, Status};
+    use tonic_types::StatusExt;
+
     use super::*;
 
     #[test]

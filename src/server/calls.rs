@@ -16,6 +16,7 @@ use self::log::Log;
 use self::methods::Methods;
 use super::traces::{Span, Traces};
 use crate::api::context::{REQUEST_ID, request_id};
+use crate::api::rpc::Rpc;
 use crate::model::Histogram;
 use crate::supervise::Supervisor;
 
@@ -87,7 +88,7 @@ pub(super) struct Ongoing {
 }
 
 impl Calls {
-    /// Of the services that these sets of descriptors have, as `protoc` encodes them.
+    /// Of the RPCs of the contract, and of the services in these sets of descriptors, as `protoc` encodes them.
     pub(super) fn new(descriptors: &[&[u8]]) -> Result<Calls, prost::DecodeError> {
         let (methods, supervisor) = (Methods::read(descriptors)?, Supervisor::default());
         Ok(Calls { methods, log: Log::default(), traces: None, supervisor })
@@ -112,9 +113,9 @@ impl Calls {
         self.supervisor.count_panic("call", panic);
     }
 
-    pub(super) fn begin<B>(&self, request: &Request<B>) -> Begun {
+    pub(super) fn begin<B>(&self, rpc: Option<Rpc>, request: &Request<B>) -> Begun {
         let id = request_id(request.headers());
-        let method = self.methods.of_path(request.uri().path());
+        let method = self.methods.of(rpc, request.uri().path());
         let span = self.traces.as_ref().and_then(|traces| {
             let method = self.methods.get(method);
             traces.begin((&method.service, &method.name), request.headers(), id)

@@ -9,7 +9,7 @@ use x509_parser::oid_registry as oid;
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 use x509_parser::x509::{AttributeTypeAndValue, X509Name};
 
-use crate::api::peer::PeerCertificate;
+use crate::api::guard::peer::PeerCertificate;
 use crate::model::Timestamp;
 
 /// The attributes that RFC 4514 has names for.

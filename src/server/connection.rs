@@ -19,7 +19,7 @@ use http::Request;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
-use tonic::{Code, Status};
+use tonic::Code;
 
 use super::age::{Age, Due};
 use super::calls::Ongoing;
@@ -32,10 +32,12 @@ use super::noise::Credit;
 use super::received::{ConnectionRequests, Received};
 use super::response::{Sending, Telling, send};
 use super::turn::Turn;
-use crate::api::answer::{Answer, Later};
 use crate::api::codec::Encoded;
-use crate::api::peer::Peer;
-use crate::api::status::{headers_too_large, too_many_open_calls};
+use crate::api::error::{ApiError, headers_too_large, too_many_open_calls};
+use crate::api::grpc::answer::{Answer, Later};
+use crate::api::grpc::status::refusal;
+use crate::api::guard::peer::Peer;
+use crate::api::rpc::Rpc;
 use crate::engine;
 
 /// What HTTP/2 counts for a header field beside its name and its value.
@@ -329,9 +331,10 @@ fn begin(
     request: Request<RecvStream>,
     mut respond: SendResponse<Encoded>,
 ) -> Option<Call> {
-    let mut begun = service.calls.begin(&request);
+    let rpc = Rpc::of_path(request.uri().path());
+    let mut begun = service.calls.begin(rpc, &request);
     let header_bytes = header_bytes(&request);
-    let is_open_to_all = Front::is_open_to_all(request.uri().path());
+    let is_open_to_all = Front::is_open_to_all(rpc, request.uri().path());
     let mut request = match is_open_ended(request.uri().path()) {
         true => request.map(Received::open),
         false => request.map(|body| Received::whole(body, requests.clone(), header_bytes)),
@@ -340,17 +343,17 @@ fn begin(
     let answer = || {
         if header_bytes > service.settings.header_bytes_max as usize {
             service.connections.counts.headers_too_large.fetch_add(1, Relaxed);
-            return Answer::Now(headers_too_large(service.settings.header_bytes_max).into_http());
+            return Answer::Now(refusal(&headers_too_large(service.settings.header_bytes_max)));
         }
         if let Err(refused) = sending.unread.check() {
-            return Answer::Now(refused.into_http());
+            return Answer::Now(refusal(&refused));
         }
         // The connection holds one, too, and so does this call.
         if is_open_to_all && Arc::strong_count(open_calls) > OPEN_CALLS_MAX + 1 {
             service.connections.counts.open_calls_refused.fetch_add(1, Relaxed);
-            return Answer::Now(too_many_open_calls().into_http());
+            return Answer::Now(refusal(&too_many_open_calls()));
         }
-        service.front.call(request)
+        service.front.call(rpc, request)
     };
     let open = is_open_to_all.then(|| open_calls.clone());
     let code = match catch_unwind(AssertUnwindSafe(answer)) {
@@ -369,7 +372,7 @@ fn begin(
         // The other calls of the connection go on.
         Err(panic) => {
             service.calls.count_panic(&*panic);
-            match send(panicked().into_http(), &begun, &mut respond, sending) {
+            match send(refusal(&panicked()), &begun, &mut respond, sending) {
                 ControlFlow::Continue(_) => Code::Internal,
                 ControlFlow::Break(code) => code,
             }
@@ -427,7 +430,7 @@ impl Call {
         self.ongoing.count_panic(panic);
         match &mut self.stage {
             Stage::Answering { respond, sending, .. } => {
-                match send(panicked().into_http(), self.ongoing.begun(), respond, sending) {
+                match send(refusal(&panicked()), self.ongoing.begun(), respond, sending) {
                     ControlFlow::Continue(_) => Code::Internal,
                     ControlFlow::Break(code) => code,
                 }
@@ -441,6 +444,6 @@ impl Call {
 }
 
 /// What a client is told whose call has panicked.
-fn panicked() -> Status {
+fn panicked() -> ApiError {
     engine::Error::Panicked.into()
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::api::peer::network;
+use crate::api::network::network;
 
 /// What became of connections, counted since the start.
 #[derive(Debug, Default)]

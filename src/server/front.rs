@@ -1,7 +1,6 @@
 //! The door of the server: health and reflection from the first moment on, the services of configuration while it is open. Knows no
 //! call of them, only their names.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,20 +8,12 @@ use arc_swap::ArcSwapOption;
 use http::Request;
 use tonic::body::Body;
 use tonic::service::Routes;
-use tonic::{Code, Status};
-use tonic_types::{ErrorDetails, StatusExt};
 
-use crate::api::answer::Answer;
-use crate::api::{self, Calls, RequestBody};
-
-/// The services that are served while the door is open: the names under which health is asked for, too.
-pub(super) const SERVICES: [&str; 5] = [
-    "confwatch.v1.ConfigService",
-    "confwatch.v1.SchemaService",
-    "confwatch.v1.SecretService",
-    "confwatch.v1.AuthService",
-    "confwatch.v1.AuditService",
-];
+use crate::api::error::store_not_open;
+use crate::api::grpc::answer::Answer;
+use crate::api::grpc::status::refusal;
+use crate::api::grpc::{Calls, RequestBody, passed_on};
+use crate::api::rpc::{Rpc, is_of_service};
 
 /// When to try again at a closed door: a store is open within a second, unless it is very large.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -50,18 +41,18 @@ impl Front {
     }
 
     /// Whether a call is answered to everybody, whoever they are.
-    pub(super) fn is_open_to_all(path: &str) -> bool {
-        !is_for_services(path)
+    pub(super) fn is_open_to_all(rpc: Option<Rpc>, path: &str) -> bool {
+        rpc.is_none() && !is_of_service(path)
     }
 
     /// Answers a call: the one way in.
-    pub(super) fn call<B: RequestBody>(&self, request: Request<B>) -> Answer {
-        if !is_for_services(request.uri().path()) {
-            return api::aside(self.always.clone(), request.map(Body::new));
+    pub(super) fn call<B: RequestBody>(&self, rpc: Option<Rpc>, request: Request<B>) -> Answer {
+        if Front::is_open_to_all(rpc, request.uri().path()) {
+            return passed_on(self.always.clone(), request.map(Body::new));
         }
         match &*self.services.load() {
-            Some(calls) => calls.call(request),
-            None => Answer::Now(unavailable().into_http()),
+            Some(calls) => calls.call(rpc, request),
+            None => Answer::Now(refusal(&store_not_open(RETRY_AFTER))),
         }
     }
 }
@@ -71,27 +62,17 @@ pub(super) fn is_open_ended(path: &str) -> bool {
     path.starts_with("/grpc.reflection.")
 }
 
-fn unavailable() -> Status {
-    let mut details = ErrorDetails::new();
-    details
-        .set_error_info("STORE_UNAVAILABLE", "confwatch", HashMap::new())
-        .set_retry_info(Some(RETRY_AFTER));
-    Status::with_error_details(Code::Unavailable, "the server is starting or stopping", details)
-}
-
-fn is_for_services(path: &str) -> bool {
-    let service = path.strip_prefix('/').and_then(|path| path.split_once('/')).map(|(service, _)| service);
-    service.is_some_and(|service| SERVICES.contains(&service))
-}
-
 #[cfg(test)]
 mod tests {
+    use tonic::{Code, Status};
+
     use super::*;
+    use crate::api;
 
     async fn status_of(front: &Front, path: &str) -> Code {
         let request =
             Request::post(path).header("content-type", "application/grpc").body(Body::empty()).unwrap();
-        let response = front.call(request).response().await;
+        let response = front.call(Rpc::of_path(path), request).response().await;
         Status::from_header_map(response.headers()).unwrap().code()
     }
 

@@ -21,7 +21,7 @@ use super::proxy;
 use super::received::Requests;
 use super::settings::Settings;
 use super::tls::{self, Secured, Tls};
-use crate::api::peer::{Peer, PeerCertificate};
+use crate::api::guard::peer::{Peer, PeerCertificate};
 use crate::api::unread::UnreadResponses;
 use crate::supervise::{OnPanic, Supervisor};
 

@@ -17,7 +17,7 @@ use http_body::{Body, Frame};
 use tokio::time::{Sleep, sleep};
 use tonic::Status;
 
-use crate::api::status::{request_too_slow, too_many_unfinished};
+use crate::api::error::{ApiError, request_too_slow, too_many_unfinished};
 
 /// Of the bytes that there may be of unfinished requests, one connection may hold a part in so many.
 const CONNECTION_SHARE: u64 = 4;
@@ -105,8 +105,9 @@ impl Received {
         Received { stream, requests: None, bytes: 0, waiting: None, refused: None }
     }
 
-    fn refuse(&mut self, status: Status) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+    fn refuse(&mut self, error: ApiError) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         self.waiting = None;
+        let status = Status::from(error);
         self.refused = Some(Box::new(status.clone()));
         Poll::Ready(Some(Err(status)))
     }

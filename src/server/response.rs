@@ -16,13 +16,15 @@ use h2::{Reason, SendStream};
 use http::{HeaderMap, Response};
 use http_body::Body;
 use tokio::time::{Instant, Sleep, sleep, timeout};
-use tonic::{Code, Status};
+use tonic::Code;
 
 use super::age::farewell;
 use super::calls::{Begun, code_in};
-use crate::api::answer::{Reply, trailers, trailers_of};
 use crate::api::codec::Encoded;
-use crate::api::status::response_not_taken;
+use crate::api::error::{ApiError, response_not_taken};
+use crate::api::grpc::body::{ResponseBody, trailers};
+use crate::api::grpc::status::trailers_of;
+use crate::api::reply::Reply;
 use crate::api::unread::{Held, Unread};
 
 /// A client that takes less than this in the time that it has takes nothing.
@@ -37,7 +39,7 @@ const ROOM_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Sends the body of a response.
 pub(super) struct Telling {
-    reply: Reply,
+    body: ResponseBody,
     send: SendStream<Encoded>,
     /// What the client has no room for yet. In a box, as this is rare.
     held: Option<Box<Encoded>>,
@@ -75,22 +77,22 @@ pub(super) struct Sending {
 /// Sends as much of a response as there is. Breaks with what the call has come to, if it has ended. An error of HTTP/2 is the end of the
 /// stream: its client has gone.
 pub(super) fn send(
-    response: Response<Reply>,
+    response: Response<ResponseBody>,
     begun: &Begun,
     respond: &mut SendResponse<Encoded>,
     sending: &Sending,
 ) -> ControlFlow<Code, Telling> {
     let gone = ControlFlow::Break(Code::Cancelled);
-    let (mut head, reply) = response.into_parts();
+    let (mut head, body) = response.into_parts();
     begun.add_request_id(&mut head.headers);
-    let ends = reply.is_end_stream();
+    let ends = body.is_end_stream();
     let code = if ends { code_in(&head.headers) } else { Code::Ok };
     let Ok(mut send) = respond.send_response(Response::from_parts(head, ()), ends) else { return gone };
     if ends {
         return ControlFlow::Break(code);
     }
-    let (reply, held) = match reply {
-        Reply::Message(message) => {
+    let (body, held) = match body {
+        ResponseBody::Reply(Reply::Message(message)) => {
             let message = message.counted(&sending.unread, true);
             let bytes = message.remaining();
             send.reserve_capacity(bytes);
@@ -100,13 +102,13 @@ pub(super) fn send(
                     Err(_) => gone,
                 };
             }
-            (Reply::Message(Encoded::default()), Some(Box::new(message)))
+            (ResponseBody::Reply(Reply::Ended), Some(Box::new(message)))
         }
-        reply => (reply, None),
+        body => (body, None),
     };
     let Sending { unread, patience } = sending.clone();
     ControlFlow::Continue(Telling {
-        reply,
+        body,
         send,
         held,
         stalled: None,
@@ -146,29 +148,29 @@ impl Telling {
                     Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(Code::Cancelled),
                     Poll::Pending => {
                         self.held = Some(message);
-                        self.reply.waits();
+                        self.body.waits();
                         return self.wait_for_client(context);
                     }
                 }
             }
-            if self.is_leaving && self.reply.is_stream() {
+            if self.is_leaving && self.body.is_stream() {
                 return self.end(Some(farewell()));
             }
-            if !self.reply.is_message() && !self.unread.has_room() {
+            if self.body.makes_messages() && !self.unread.has_room() {
                 return self.wait_for_room(context);
             }
             self.stalled = None;
             if self.takes_too_long() {
                 return self.give_up();
             }
-            match Pin::new(&mut self.reply).poll_frame(context) {
+            match Pin::new(&mut self.body).poll_frame(context) {
                 Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
                     Ok(message) => {
-                        match self.reply.is_within_parts() {
+                        match self.body.is_within_parts() {
                             true => _ = self.in_parts_since.get_or_insert_with(Instant::now),
                             false => self.in_parts_since = None,
                         }
-                        let message = message.counted(&self.unread, !self.reply.is_stream());
+                        let message = message.counted(&self.unread, !self.body.is_stream());
                         if self.offer(message).is_err() {
                             return Poll::Ready(Code::Cancelled);
                         }
@@ -218,9 +220,9 @@ impl Telling {
         }
         let patience = self.patience;
         while self.stalled().timer.as_mut().poll(context).is_ready() {
-            let is_stream = self.reply.is_stream();
+            let is_stream = self.body.is_stream();
             // What is not read of a stream costs one message, unless it is a part of more. It may stay until there is too much of everything.
-            let may_stay = is_stream && !self.reply.is_within_parts() && !self.unread.is_short();
+            let may_stay = is_stream && !self.body.is_within_parts() && !self.unread.is_short();
             let is_late = self.takes_too_long();
             let stalled = self.stalled();
             if is_late || stalled.taken_bytes < TAKEN_BYTES_MIN && !may_stay {
@@ -242,7 +244,7 @@ impl Telling {
         if self.send.poll_reset(context).is_ready() {
             return Poll::Ready(Code::Cancelled);
         }
-        self.reply.waits();
+        self.body.waits();
         let unread = self.unread.clone();
         let room = &mut self.stalled().room;
         loop {
@@ -284,12 +286,12 @@ impl Telling {
     }
 
     /// Ends the response with an error, as far as the client has not got all of it.
-    pub(super) fn break_off(&mut self, status: &Status) {
+    pub(super) fn break_off(&mut self, error: &ApiError) {
         self.held = None;
         match &self.stalled {
             Some(stalled) if stalled.is_within_message => self.send.send_reset(Reason::INTERNAL_ERROR),
             // If it fails, the client has gone.
-            Some(_) | None => _ = self.send.send_trailers(trailers_of(status)),
+            Some(_) | None => _ = self.send.send_trailers(trailers_of(error)),
         }
     }
 

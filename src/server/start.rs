@@ -21,7 +21,7 @@ use super::audit_file::AuditFile;
 use super::calls::Calls;
 use super::clock::Clocks;
 use super::connections::{ConnectionCounts, Connections};
-use super::front::{Front, SERVICES};
+use super::front::Front;
 use super::keys_dir::KeysDir;
 use super::listen::{self, Service};
 use super::metrics::{self, Metrics};
@@ -32,6 +32,7 @@ use super::traces::Traces;
 use super::uses::Uses;
 use crate::api;
 use crate::api::guard::rates::Rates;
+use crate::api::rpc::SERVICES;
 use crate::api::unread::{UnreadCounts, UnreadResponses};
 use crate::audit::{self, Counts as AuditCounts, Recorder};
 use crate::engine::{self, Engine};
@@ -40,16 +41,13 @@ use crate::secret::MasterKeySource;
 use crate::store::sled::{Counts as StoreCounts, Fsync as StoreFsync, Released, SledOptions, SledStore};
 use crate::supervise::{OnPanic, Supervisor};
 
-/// The names that health is asked for: the server as a whole, and the service.
-const HEALTH_NAMES: [&str; 6] = ["", SERVICES[0], SERVICES[1], SERVICES[2], SERVICES[3], SERVICES[4]];
 /// What closing may take beyond the time that calls have to end. What calls leave of theirs, closing has as well.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(2500);
 /// What each later step of closing may take in any case, for the disk may hang in the first one.
 const CLOSE_STEP_TIMEOUT: Duration = Duration::from_millis(300);
 
-/// Of every service that is served: calls are counted by the names in them.
-const DESCRIPTORS: [&[u8]; 4] = [
-    FILE_DESCRIPTOR_SET,
+/// The services that are served beside those of the contract: their calls are counted by the names in the descriptors.
+const DESCRIPTORS: [&[u8]; 3] = [
     tonic_health::pb::FILE_DESCRIPTOR_SET,
     tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET,
     tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET,
@@ -323,7 +321,7 @@ impl RunningServer {
         engine.drain();
         stop.cancel();
         // Those who watch health have been told: this ends their streams, which would hold up the rest.
-        for name in HEALTH_NAMES {
+        for name in health_names() {
             health.clear_service_status(name).await;
         }
         match timeout(drain_timeout, &mut serving).await {
@@ -491,8 +489,13 @@ async fn stop_serving_on_failure(
     }
 }
 
+/// The names that health is asked for: the server, and each service.
+fn health_names() -> impl Iterator<Item = &'static str> {
+    std::iter::once("").chain(SERVICES)
+}
+
 async fn set_health(health: &HealthReporter, status: ServingStatus) {
-    for name in HEALTH_NAMES {
+    for name in health_names() {
         health.set_service_status(name, status).await;
     }
 }

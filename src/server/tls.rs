@@ -24,7 +24,7 @@ use tokio_rustls::server::TlsStream;
 use super::certificate;
 use super::connections::ConnectionCounts;
 use super::settings::{ClientAuth, TlsFiles};
-use crate::api::peer::PeerCertificate;
+use crate::api::guard::peer::PeerCertificate;
 use crate::model::Timestamp;
 
 /// What the server speaks above TLS.

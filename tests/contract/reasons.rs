@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 /// Where errors get their reasons: the table, and the codes of documents that it takes over.
-const TABLE: &str = "src/api/status.rs";
+const TABLE: &str = "src/api/error.rs";
 const DOCUMENT_CODES: &str = "src/model/document_error.rs";
 
 fn read(path: &str) -> String {

@@ -7,8 +7,8 @@ use http::header::AUTHORIZATION;
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue};
 use percent_encoding::percent_decode;
 
+use super::peer::{Peer, PeerCertificate};
 use super::refused::Refused;
-use crate::api::peer::{Peer, PeerCertificate};
 use crate::auth::token::{PREFIX, TokenId};
 use crate::auth::{Caller, Credential};
 

@@ -20,7 +20,7 @@ use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
 use quick_cache::sync::Cache;
 
-use crate::api::peer::network;
+use crate::api::network::network;
 
 /// As many addresses have a bucket, and as many actors.
 const BUCKETS_MAX: usize = 32_768;

@@ -9,8 +9,8 @@ use quick_cache::sync::Cache;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
+use super::peer::PeerCertificate;
 use super::refused::Refused;
-use crate::api::peer::PeerCertificate;
 use crate::auth::certificate::{self, Holder};
 use crate::auth::jwt::Keeper;
 use crate::auth::{

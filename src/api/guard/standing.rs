@@ -10,9 +10,9 @@ use futures_util::FutureExt;
 use tokio::time::{Sleep, sleep};
 use tokio_stream::Stream;
 use tokio_stream::wrappers::WatchStream as Word;
-use tonic::Status;
 
 use super::rules::Rules;
+use crate::api::error::ApiError;
 use crate::auth::Access;
 use crate::model::Timestamp;
 
@@ -47,7 +47,7 @@ impl Standing {
     }
 
     /// Ready when something has changed: what the caller may do now, or why the stream must end.
-    pub fn poll_changed(&mut self, context: &mut Context<'_>) -> Poll<Result<Access, Status>> {
+    pub fn poll_changed(&mut self, context: &mut Context<'_>) -> Poll<Result<Access, ApiError>> {
         let Some(checked) = &mut self.0 else { return Poll::Pending };
         let mut is_due = false;
         while let Poll::Ready(Some(_)) = Pin::new(&mut checked.word).poll_next(context) {
@@ -80,7 +80,7 @@ impl Standing {
     }
 
     /// The same, to be waited for.
-    pub async fn changed(&mut self) -> Result<Access, Status> {
+    pub async fn changed(&mut self) -> Result<Access, ApiError> {
         std::future::poll_fn(|context| self.poll_changed(context)).await
     }
 }

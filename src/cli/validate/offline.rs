@@ -26,5 +26,5 @@ pub async fn validate(request: v1::ValidateRequest) -> Result<Result<v1::Validat
     let engine = opened.await.map_err(|error| cannot_open(&error))?.map_err(|error| cannot_open(&error))?;
     let answer = api::validate(engine.clone(), request).await;
     engine.close().await;
-    Ok(answer)
+    Ok(answer.map_err(Status::from))
 }

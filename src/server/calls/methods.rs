@@ -4,6 +4,7 @@ use prost::Message;
 use prost_types::FileDescriptorSet;
 
 use super::Method;
+use crate::api::rpc::Rpc;
 
 /// Every method of every service, and first what stands for all others: a client can call what it likes, and must not make labels.
 #[derive(Debug)]
@@ -16,9 +17,13 @@ pub(super) struct Methods {
 const UNKNOWN: u16 = 0;
 
 impl Methods {
+    /// The RPCs of the contract, and the methods of these descriptors beside.
     pub(super) fn read(descriptors: &[&[u8]]) -> Result<Methods, prost::DecodeError> {
         let unknown = Method::new("unknown", "unknown", false);
         let mut methods = Methods { all: vec![unknown], by_length: vec![] };
+        for rpc in Rpc::all() {
+            methods.add(Method::new(rpc.service(), rpc.name(), rpc.is_stream()));
+        }
         for descriptors in descriptors {
             for file in FileDescriptorSet::decode(*descriptors)?.file {
                 for service in &file.service {
@@ -51,6 +56,11 @@ impl Methods {
 
     pub(super) fn get(&self, place: u16) -> &Method {
         &self.all[usize::from(place)]
+    }
+
+    /// The place of the method of a call. RPCs come first, in their order.
+    pub(super) fn of(&self, rpc: Option<Rpc>, path: &str) -> u16 {
+        rpc.map_or_else(|| self.of_path(path), |rpc| UNKNOWN + 1 + rpc as u16)
     }
 
     /// The place of the method that is called so.

@@ -5,12 +5,12 @@ use crate::api::context::REQUEST_ID_BYTES_MAX;
 use crate::proto::v1::FILE_DESCRIPTOR_SET;
 
 fn calls() -> Arc<Calls> {
-    let sets = [FILE_DESCRIPTOR_SET, tonic_health::pb::FILE_DESCRIPTOR_SET, FILE_DESCRIPTOR_SET];
+    let sets = [tonic_health::pb::FILE_DESCRIPTOR_SET, FILE_DESCRIPTOR_SET];
     Arc::new(Calls::new(&sets).unwrap())
 }
 
-fn request(path: &str) -> Request<()> {
-    Request::post(path).body(()).unwrap()
+fn begin(calls: &Calls, path: &str) -> Begun {
+    calls.begin(Rpc::of_path(path), &Request::post(path).body(()).unwrap())
 }
 
 /// Service, method, code and count of what was counted.
@@ -29,7 +29,9 @@ fn counted(calls: &Calls) -> Vec<(&str, &str, Code, u64)> {
 fn every_method_of_the_descriptors_is_found_by_its_path_and_there_once() {
     let calls = calls();
     for (place, method) in (0..).zip(calls.methods()).skip(1) {
-        assert_eq!(calls.methods.of_path(&format!("/{}/{}", method.service, method.name)), place);
+        let path = format!("/{}/{}", method.service, method.name);
+        assert_eq!(calls.methods.of(Rpc::of_path(&path), &path), place);
+        assert_eq!(calls.methods.of_path(&path), place);
     }
     let streams = |service: &str, name: &str| {
         let mut of =
@@ -48,7 +50,7 @@ fn every_method_of_the_descriptors_is_found_by_its_path_and_there_once() {
 fn what_clients_make_up_is_counted_as_unknown() {
     let calls = calls();
     for path in ["/", "/confwatch.v1.ConfigService/Gut", "/confwatch.v1.ConfigService/Get/", "/a/b?c"] {
-        calls.end(&mut calls.begin(&request(path)), Code::Unimplemented);
+        calls.end(&mut begin(&calls, path), Code::Unimplemented);
     }
     assert_eq!(counted(&calls), [("unknown", "unknown", Code::Unimplemented, 4)]);
 }
@@ -56,7 +58,7 @@ fn what_clients_make_up_is_counted_as_unknown() {
 #[test]
 fn a_call_is_counted_when_it_ends_and_as_cancelled_if_its_client_leaves_before() {
     let calls = calls();
-    let begin = || calls.begin(&request("/confwatch.v1.ConfigService/Set")).ongoing(&calls);
+    let begin = || begin(&calls, "/confwatch.v1.ConfigService/Set").ongoing(&calls);
     let (mut first, second) = (begin(), begin());
     assert_eq!(counted(&calls), []);
     first.end(Code::Aborted);
@@ -69,10 +71,10 @@ fn a_call_is_counted_when_it_ends_and_as_cancelled_if_its_client_leaves_before()
 #[test]
 fn a_request_id_is_said_again_unless_it_is_none() {
     let check = |id: &[u8], said: bool| {
-        let mut request = request("/");
+        let mut request = Request::post("/").body(()).unwrap();
         request.headers_mut().insert(&REQUEST_ID, HeaderValue::from_bytes(id).unwrap());
         let mut headers = HeaderMap::new();
-        calls().begin(&request).add_request_id(&mut headers);
+        calls().begin(None, &request).add_request_id(&mut headers);
         assert_eq!(headers.get(&REQUEST_ID).map(HeaderValue::as_bytes), said.then_some(id));
     };
     check(b"7f3a-1", true);

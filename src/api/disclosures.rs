@@ -1,0 +1,242 @@
+//! Records in the audit log which secrets were revealed, and what callers learned of documents that they may not read: where it happens,
+//! since no error tells of it. Knows no transport, and nothing of files.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::context::CallContext;
+use super::error::{AUDIT_LOG_UNAVAILABLE, HIDDEN_FINDINGS_LIMITED, SECRET_REVEALS_LIMITED};
+use super::guard::rates::{HIDDEN_FINDINGS_AT_ONCE, Rates};
+use super::operations::Operations;
+use crate::audit::{Entry, Kind, Place, Recorder};
+use crate::engine::{Error, HIDDEN_FINDING, Resolved, SecretUse, Viewer, Withheld};
+use crate::model::{ConfigId, Namespace, Scope};
+use crate::validate::{self, Report};
+
+/// Whose call it is: made when it must be known, which it seldom must.
+pub(super) type By<'a> = &'a (dyn Fn() -> CallContext + Sync);
+
+impl Operations {
+    /// Who made this call, as one of whom the audit log hears when they are shown secrets. Where everybody is believed there is nothing to
+    /// hear: who it was would not be known.
+    pub(super) fn viewer(&self, context: &CallContext) -> Viewer {
+        if !self.guard.is_on() {
+            return Viewer::new(context.sight());
+        }
+        let (sight, reveals, context) = (context.sight(), self.reveals(), context.clone());
+        if context.rpc().is_stream() {
+            let is_refused = AtomicBool::new(false);
+            let tell = move |done: SecretUse, id: &ConfigId, scope: &Scope, is_owed: bool| match done {
+                SecretUse::Overwritten => {
+                    overwritten(&reveals.recorder, &context, id, scope);
+                    Ok(())
+                }
+                SecretUse::Revealed => {
+                    let shown = reveals.take(&context, id, scope, is_owed);
+                    // Each attempt of a stream that waits is one refusal.
+                    let was_refused = is_refused.swap(shown.is_err(), Ordering::Relaxed);
+                    if let Err(why) = shown
+                        && !was_refused
+                    {
+                        reveals.refused(&context, why, id, scope);
+                    }
+                    shown
+                }
+            };
+            return Viewer::with(sight, Arc::new(tell));
+        }
+        // One call shows the same secrets in several places of its answer, and is let through at the first of them or not at all.
+        let told = Mutex::new(BTreeSet::new());
+        let has_shown = AtomicBool::new(false);
+        let tell = move |done: SecretUse, id: &ConfigId, scope: &Scope, _is_owed: bool| {
+            let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
+            let place = (done, id.clone(), scope.clone());
+            if told.contains(&place) {
+                return Ok(());
+            }
+            match done {
+                SecretUse::Overwritten => overwritten(&reveals.recorder, &context, id, scope),
+                SecretUse::Revealed => {
+                    let shown = reveals.take(&context, id, scope, has_shown.load(Ordering::Relaxed));
+                    shown.inspect_err(|why| reveals.refused(&context, *why, id, scope))?;
+                    has_shown.store(true, Ordering::Relaxed);
+                }
+            }
+            told.insert(place);
+            Ok(())
+        };
+        Viewer::with(sight, Arc::new(tell))
+    }
+
+    /// What stands before secrets that are shown to callers.
+    pub(super) fn reveals(&self) -> Reveals {
+        Reveals { rates: self.guard.rates().clone(), recorder: self.recorder.clone() }
+    }
+
+    /// Records that a caller is given documents, as far as they have secrets as they are. `context` is made only then. If it fails, none of
+    /// them must be given.
+    pub(super) fn gives<'a>(
+        &self,
+        documents: impl IntoIterator<Item = &'a Resolved>,
+        context: By<'_>,
+    ) -> Result<(), Withheld> {
+        if !self.guard.is_on() {
+            return Ok(());
+        }
+        let mut revealing = documents.into_iter().filter(|document| document.reveals).peekable();
+        if revealing.peek().is_none() {
+            return Ok(());
+        }
+        let (reveals, context) = (self.reveals(), context());
+        let places = revealing.map(|document| (&document.target.id, &document.target.scope));
+        reveals.take_all(&context, places).map_err(|(withheld, id, scope)| {
+            reveals.refused(&context, withheld, id, scope);
+            withheld
+        })
+    }
+
+    /// Before a call that may tell of documents that its caller may not read, whether they would be valid. Refused if they were told so too
+    /// often by calls on one of these configs.
+    pub(super) fn check_hidden(&self, context: &CallContext, reached: &Reached) -> Result<(), Error> {
+        if !self.guard.is_on() {
+            return Ok(());
+        }
+        for (namespace, config) in reached.hidden_from(context) {
+            let (actor, resource) = (context.access().caller().shared_actor(), resource(namespace, config));
+            if let Err(wait) = self.guard.rates().check_hidden_findings(actor, &resource) {
+                let place = Place { namespace: namespace.as_str(), config, scope: "" };
+                self.recorder.record(&by(context, (Kind::Denied, "read", HIDDEN_FINDINGS_LIMITED), place));
+                return Err(Error::HiddenFindings { resource, at_once: HIDDEN_FINDINGS_AT_ONCE, wait });
+            }
+        }
+        Ok(())
+    }
+
+    /// Records and counts that a caller was told of documents that they may not read, that they would be invalid.
+    pub(super) fn tell_of_hidden(&self, context: &CallContext, reached: &Reached, report: &Report) {
+        let hidden = report.findings.iter().find(|finding| finding.code == HIDDEN_FINDING);
+        let Some(finding) = hidden.filter(|_| self.guard.is_on()) else { return };
+        for (namespace, config) in reached.hidden_from(context) {
+            let actor = context.access().caller().shared_actor();
+            self.guard.rates().count_hidden_finding(actor, &resource(namespace, config));
+        }
+        let validate::Place { id, scope, .. } = &finding.place;
+        self.recorder.record(&on_config(context, (Kind::Denied, "read", HIDDEN_FINDING), id, scope));
+    }
+}
+
+/// What stands before secrets that are shown: the budget of the actor, and a record of each document in the audit log. Does not keep the
+/// store open.
+#[derive(Clone)]
+pub(super) struct Reveals {
+    rates: Arc<Rates>,
+    recorder: Recorder,
+}
+
+impl Reveals {
+    /// Records that secrets of these documents are shown in one message. If it fails, none of them must be.
+    pub fn take_all<'a>(
+        &self,
+        context: &CallContext,
+        places: impl Iterator<Item = (&'a ConfigId, &'a Scope)>,
+    ) -> Result<(), (Withheld, &'a ConfigId, &'a Scope)> {
+        for (at, (id, scope)) in places.enumerate() {
+            self.take(context, id, scope, at > 0).map_err(|withheld| (withheld, id, scope))?;
+        }
+        Ok(())
+    }
+
+    /// `is_owed`: others are shown in the same message already.
+    fn take(
+        &self,
+        context: &CallContext,
+        id: &ConfigId,
+        scope: &Scope,
+        is_owed: bool,
+    ) -> Result<(), Withheld> {
+        let actor = context.access().caller().shared_actor();
+        self.rates.reveal_to(actor, is_owed).map_err(|limited| Withheld::Limited {
+            per_second: limited.rate.per_second.get(),
+            burst: limited.rate.burst.get(),
+            wait: limited.wait,
+        })?;
+        let entry = on_config(context, (Kind::Revealed, "reveal-secret", "REVEALED"), id, scope);
+        context.note_secrets();
+        self.recorder.record_reveal(&entry).then_some(()).ok_or(Withheld::Unrecorded)
+    }
+
+    /// Records that secrets were not shown, which says that somebody reads very many.
+    pub fn refused(&self, context: &CallContext, why: Withheld, id: &ConfigId, scope: &Scope) {
+        let outcome = match why {
+            Withheld::Limited { .. } => SECRET_REVEALS_LIMITED,
+            Withheld::Unrecorded => AUDIT_LOG_UNAVAILABLE,
+        };
+        let kind = (Kind::Denied, "reveal-secret", outcome);
+        self.recorder.record(&on_config(context, kind, id, scope));
+    }
+}
+
+/// Records that a caller has put a value over a secret that they may not see.
+fn overwritten(recorder: &Recorder, context: &CallContext, id: &ConfigId, scope: &Scope) {
+    recorder.record(&on_config(context, (Kind::Overwritten, "write", "OVERWRITTEN"), id, scope));
+}
+
+/// What a call may tell of: these configs, or all of a namespace.
+pub(super) enum Reached {
+    Configs(Vec<ConfigId>),
+    Namespace(Namespace),
+}
+
+impl Reached {
+    /// As far as the caller may not read all of it.
+    fn hidden_from(&self, context: &CallContext) -> Vec<(&Namespace, &str)> {
+        let global = Scope::global();
+        let sight = context.sight();
+        match self {
+            Reached::Configs(ids) => {
+                // What governs configs reaches those that the caller may not read, too.
+                let is_hidden = |id: &&ConfigId| {
+                    !id.config.is_ordinary() || !sight.has(&id.namespace, &id.config, &global)
+                };
+                ids.iter().filter(is_hidden).map(|id| (&id.namespace, id.config.as_str())).collect()
+            }
+            Reached::Namespace(namespace) => vec![(namespace, "")],
+        }
+    }
+}
+
+fn resource(namespace: &Namespace, config: &str) -> String {
+    if config.is_empty() { namespace.to_string() } else { format!("{namespace}/{config}") }
+}
+
+/// What a caller did with a config: the kind, the verb and the outcome.
+fn on_config<'a>(
+    context: &'a CallContext,
+    what: (Kind, &'a str, &'a str),
+    id: &'a ConfigId,
+    scope: &'a Scope,
+) -> Entry<'a> {
+    let place = Place { namespace: id.namespace.as_str(), config: id.config.as_str(), scope: scope.as_str() };
+    by(context, what, place)
+}
+
+fn by<'a>(
+    context: &'a CallContext,
+    (kind, verb, outcome): (Kind, &'a str, &'a str),
+    place: Place<'a>,
+) -> Entry<'a> {
+    let caller = context.access().caller();
+    Entry {
+        kind,
+        actor: caller.actor(),
+        credential: caller.credential(),
+        address: context.address(),
+        method: context.method(),
+        verb,
+        place,
+        outcome,
+        request_id: context.request_id(),
+        reason: "",
+    }
+}

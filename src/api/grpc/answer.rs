@@ -1,0 +1,149 @@
+//! The response to one call, at once or later. Knows how an outcome becomes a response of gRPC; no call, and no connection.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use http::header::CONTENT_TYPE;
+use http::{HeaderName, HeaderValue, Response};
+use tonic::metadata::GRPC_CONTENT_TYPE;
+
+use super::body::ResponseBody;
+use super::status::refusal;
+use crate::api::error::too_late;
+use crate::api::reply::Outcome;
+use crate::api::services::Work;
+use crate::api::task::aside;
+
+/// Metadata of every response: the epoch of the store. Of a request: the epoch that its revisions and versions belong to.
+pub static EPOCH: HeaderName = HeaderName::from_static("confwatch-epoch");
+
+/// The response to one call. A response that is at hand takes no task, no timer and no box.
+pub enum Answer {
+    Now(Response<ResponseBody>),
+    Later(Later),
+}
+
+/// It can be dropped at any time: then the call has been cancelled.
+pub struct Later {
+    pending: Pending,
+    /// The epoch of the store, for the metadata of the response.
+    epoch: Option<HeaderValue>,
+}
+
+enum Pending {
+    Outcome(Pin<Box<dyn Future<Output = Outcome> + Send>>),
+    Response(Pin<Box<dyn Future<Output = Response<ResponseBody>> + Send>>),
+}
+
+impl Answer {
+    pub fn later(response: impl Future<Output = Response<ResponseBody>> + Send + 'static) -> Answer {
+        Answer::Later(Later { pending: Pending::Response(Box::pin(response)), epoch: None })
+    }
+
+    /// The response is made in a task of its own.
+    pub fn aside(response: impl Future<Output = Response<ResponseBody>> + Send + 'static) -> Answer {
+        let made = aside(response);
+        Answer::later(async move { made.await.unwrap_or_else(|error| refusal(&error)) })
+    }
+
+    /// The same, refused if it has not begun when the client stops waiting.
+    pub fn within(self, deadline: Option<Duration>) -> Answer {
+        match (self, deadline) {
+            (Answer::Later(answer), Some(deadline)) => Answer::later(async move {
+                let answered = tokio::time::timeout(deadline, answer).await;
+                answered.unwrap_or_else(|_| refusal(&too_late()))
+            }),
+            (answer, _) => answer,
+        }
+    }
+
+    /// The same, with the epoch of the store in its metadata.
+    pub fn in_epoch(self, epoch: &HeaderValue) -> Answer {
+        match self {
+            Answer::Now(mut response) => {
+                response.headers_mut().insert(&EPOCH, epoch.clone());
+                Answer::Now(response)
+            }
+            Answer::Later(later) => Answer::Later(Later { epoch: Some(epoch.clone()), ..later }),
+        }
+    }
+
+    /// The response, whenever it is there.
+    pub async fn response(self) -> Response<ResponseBody> {
+        match self {
+            Answer::Now(response) => response,
+            Answer::Later(answer) => answer.await,
+        }
+    }
+}
+
+impl From<Work> for Answer {
+    fn from(work: Work) -> Answer {
+        match work {
+            Work::Done(outcome) => Answer::Now(response(outcome)),
+            Work::Later(outcome) => Answer::Later(Later { pending: Pending::Outcome(outcome), epoch: None }),
+        }
+    }
+}
+
+impl Future for Later {
+    type Output = Response<ResponseBody>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Response<ResponseBody>> {
+        let mut response = match &mut self.pending {
+            Pending::Outcome(outcome) => response(ready!(outcome.poll_unpin(context))),
+            Pending::Response(response) => ready!(response.poll_unpin(context)),
+        };
+        if let Some(epoch) = self.epoch.take() {
+            response.headers_mut().insert(&EPOCH, epoch);
+        }
+        Poll::Ready(response)
+    }
+}
+
+/// A response with this reply, or a refusal, which has none.
+fn response(outcome: Outcome) -> Response<ResponseBody> {
+    match outcome {
+        Ok(reply) => {
+            let mut response = Response::new(ResponseBody::Reply(reply));
+            response.headers_mut().insert(CONTENT_TYPE, GRPC_CONTENT_TYPE);
+            response
+        }
+        Err(error) => refusal(&error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::future::pending;
+    use tokio::sync::oneshot;
+    use tonic::Status;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_call_is_cancelled_when_its_answer_is_dropped_and_when_its_deadline_passes() {
+        for deadline in [None, Some(Duration::from_millis(5))] {
+            let (held, dropped) = oneshot::channel::<()>();
+            let (begins, begun) = oneshot::channel();
+            let handler = async move {
+                let _held = held;
+                begins.send(()).expect("the test waits");
+                pending().await
+            };
+            let answer = Answer::aside(handler).within(deadline);
+            begun.await.expect("it begins");
+            match deadline {
+                None => drop(answer),
+                Some(_) => {
+                    let response = answer.response().await;
+                    let status = Status::from_header_map(response.headers()).expect("a status");
+                    assert_eq!(status.code(), tonic::Code::DeadlineExceeded);
+                }
+            }
+            dropped.await.expect_err("the future of the handler is gone, and what it holds");
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! The body of a gRPC response: the frames of a reply, and the trailers that end it. Knows no call and no connection.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use http::{HeaderMap, HeaderValue};
+use http_body::Frame;
+use tonic::Status;
+use tonic::body::Body;
+
+use super::status::trailers_of;
+use crate::api::codec::Encoded;
+use crate::api::reply::Reply;
+
+/// The body of a response.
+#[derive(Default)]
+pub enum ResponseBody {
+    /// From an operation.
+    Reply(Reply),
+    /// From a service of tonic, which ends it itself.
+    Passed(Body),
+    /// It has ended, or there never was more than headers.
+    #[default]
+    Ended,
+}
+
+impl ResponseBody {
+    /// Whether it lasts as long as its client wants.
+    pub fn is_stream(&self) -> bool {
+        matches!(self, ResponseBody::Reply(reply) if reply.is_stream())
+    }
+
+    /// Whether a message of a stream is being sent in parts. The stream keeps the state that the parts are made of.
+    pub fn is_within_parts(&self) -> bool {
+        matches!(self, ResponseBody::Reply(reply) if reply.is_within_parts())
+    }
+
+    /// Whether more messages are yet to be made, each of which takes memory.
+    pub fn makes_messages(&self) -> bool {
+        match self {
+            ResponseBody::Reply(reply) => reply.is_stream(),
+            ResponseBody::Passed(_) => true,
+            ResponseBody::Ended => false,
+        }
+    }
+
+    /// The client makes no room for the last message, until the next one is asked for.
+    pub fn waits(&mut self) {
+        if let ResponseBody::Reply(reply) = self {
+            reply.waits();
+        }
+    }
+}
+
+/// How a call ends that went well.
+pub fn trailers() -> HeaderMap {
+    let mut trailers = HeaderMap::with_capacity(1);
+    trailers.insert(Status::GRPC_STATUS, HeaderValue::from_static("0"));
+    trailers
+}
+
+impl http_body::Body for ResponseBody {
+    type Data = Encoded;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Encoded>, Status>>> {
+        let next = match &mut *self {
+            ResponseBody::Reply(reply) => ready!(reply.poll_message(context)),
+            ResponseBody::Passed(body) => {
+                let frame = ready!(Pin::new(body).poll_frame(context));
+                return Poll::Ready(frame.map(|frame| Ok(frame?.map_data(Encoded::of_body))));
+            }
+            ResponseBody::Ended => return Poll::Ready(None),
+        };
+        let end = match next {
+            Some(Ok(message)) => return Poll::Ready(Some(Ok(Frame::data(message)))),
+            Some(Err(error)) => trailers_of(&error),
+            None => trailers(),
+        };
+        *self = ResponseBody::Ended;
+        Poll::Ready(Some(Ok(Frame::trailers(end))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            ResponseBody::Reply(_) => false,
+            ResponseBody::Passed(body) => body.is_end_stream(),
+            ResponseBody::Ended => true,
+        }
+    }
+}

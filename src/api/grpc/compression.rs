@@ -1,0 +1,117 @@
+//! Compresses large answers for clients that take gzip. Knows frames and headers; no call. What clients compress is unpacked by the
+//! reader of requests, up to the size that a message may have.
+//!
+//! Responses that show secrets are not compressed: their length would tell whoever sees it, and writes something else into the same
+//! document, what the secret begins with.
+//!
+//! Streams are not compressed: an update is one message for thousands of streams, and is sent as it is.
+
+use std::io::Write;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use http::{HeaderMap, HeaderName, HeaderValue, Response};
+use tokio::task::spawn_blocking;
+
+use super::answer::Answer;
+use super::body::ResponseBody;
+use crate::api::codec::{Encoded, FRAME_HEAD_BYTES};
+use crate::api::reply::Reply;
+
+/// Smaller answers are sent as they are: most networks carry them sooner than a processor compresses them.
+const BYTES_MIN: usize = 64 << 10;
+
+static ACCEPTED: HeaderName = HeaderName::from_static("grpc-accept-encoding");
+static ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
+
+/// Whether the client of a call takes answers in gzip.
+pub(super) fn takes_gzip(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(&ACCEPTED).into_iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|encoding| encoding.trim() == "gzip")
+}
+
+/// The same answer, compressed if it is one large message. Work that takes long is done on a thread for it.
+pub(super) fn compressed(answer: Answer) -> Answer {
+    match answer {
+        Answer::Now(response) if !is_large(&response) => Answer::Now(response),
+        answer => Answer::later(async move {
+            let response = answer.response().await;
+            if !is_large(&response) {
+                return response;
+            }
+            let (mut head, body) = response.into_parts();
+            let ResponseBody::Reply(Reply::Message(message)) = body else {
+                return Response::from_parts(head, body);
+            };
+            let frame = message.into_frame();
+            let packed = spawn_blocking({
+                let frame = frame.clone();
+                move || packed(&frame)
+            });
+            let message = match packed.await {
+                Ok(Some(packed)) => {
+                    head.headers.insert(&ENCODING, HeaderValue::from_static("gzip"));
+                    packed
+                }
+                // It does not get smaller, or the server is about to end.
+                Ok(None) | Err(_) => frame,
+            };
+            Response::from_parts(head, ResponseBody::Reply(Reply::Message(Encoded::of_frame(message))))
+        }),
+    }
+}
+
+fn is_large(response: &Response<ResponseBody>) -> bool {
+    let ResponseBody::Reply(Reply::Message(message)) = response.body() else { return false };
+    bytes::Buf::remaining(message) >= BYTES_MIN && !message.shows_secrets()
+}
+
+/// The frame of the same message in gzip. `None` if that is no smaller.
+fn packed(frame: &[u8]) -> Option<bytes::Bytes> {
+    let message = frame.get(FRAME_HEAD_BYTES..)?;
+    let mut encoder = GzEncoder::new(vec![0; FRAME_HEAD_BYTES], Compression::fast());
+    encoder.write_all(message).ok()?;
+    let mut packed = encoder.finish().ok()?;
+    if packed.len() >= frame.len() {
+        return None;
+    }
+    let length = u32::try_from(packed.len() - FRAME_HEAD_BYTES).ok()?;
+    packed[0] = 1;
+    packed[1..FRAME_HEAD_BYTES].copy_from_slice(&length.to_be_bytes());
+    Some(packed.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use super::*;
+
+    #[test]
+    fn a_packed_frame_unpacks_to_its_message() {
+        let message: Vec<u8> = (0..100_000_u32).flat_map(|number| (number % 251).to_be_bytes()).collect();
+        let frame = [&[0, 0, 0, 0, 0], &message[..]].concat();
+        let packed = packed(&frame).expect("it repeats itself");
+        assert_eq!(packed[0], 1);
+        assert_eq!(packed[1..5], u32::try_from(packed.len() - 5).expect("small").to_be_bytes());
+        let mut unpacked = vec![];
+        flate2::read::GzDecoder::new(&packed[5..]).read_to_end(&mut unpacked).expect("gzip");
+        assert_eq!(unpacked, message);
+    }
+
+    #[test]
+    fn a_client_takes_gzip_if_it_says_so() {
+        let headers =
+            |value: &'static str| HeaderMap::from_iter([(ACCEPTED.clone(), HeaderValue::from_static(value))]);
+        for (value, takes) in [
+            ("gzip", true),
+            ("identity, deflate, gzip", true),
+            ("identity,deflate", false),
+            ("gzip2", false),
+            ("", false),
+        ] {
+            assert_eq!(takes_gzip(&headers(value)), takes, "{value}");
+        }
+        assert!(!takes_gzip(&HeaderMap::new()));
+    }
+}

@@ -1,0 +1,52 @@
+//! What each RPC does, one file a topic: checks that its caller may, calls the engine, and makes its response. Knows the caller and the
+//! messages of the contract; no transport.
+
+mod apply;
+pub mod audit;
+mod changes;
+mod delete;
+mod diff;
+mod explain;
+pub mod get;
+mod history;
+mod keys;
+mod list;
+mod page;
+mod rollback;
+mod schemas;
+mod set;
+mod size;
+mod tags;
+mod tokens;
+mod validate;
+pub mod watch;
+mod whoami;
+mod write;
+
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+
+use super::guard::Guard;
+use crate::audit::Recorder;
+use crate::engine::Engine;
+
+/// The number of streams of the audit trail that may be open.
+const AUDIT_STREAMS_MAX: usize = 100;
+
+/// The operations on an engine, behind a guard. Clones share both.
+#[derive(Clone)]
+pub struct Operations {
+    pub(super) engine: Arc<Engine>,
+    pub(super) guard: Guard,
+    pub(super) recorder: Recorder,
+    /// A permit for each stream of the audit trail that may be open.
+    audit_streams: Arc<Semaphore>,
+}
+
+impl Operations {
+    pub fn new(engine: Arc<Engine>, guard: Guard, recorder: Recorder) -> Operations {
+        let audit_streams = Arc::new(Semaphore::new(AUDIT_STREAMS_MAX));
+        Operations { engine, guard, recorder, audit_streams }
+    }
+}

@@ -1,0 +1,204 @@
+//! Get and BatchGet: documents, or parts of them, as they are now or were at a point of the past.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use prost::Message;
+
+use crate::api::codec::{Encoded, MESSAGE_BYTES_MAX};
+use crate::api::context::CallContext;
+use crate::api::convert::request::{self, Read};
+use crate::api::convert::response::{document_bytes, document_message};
+use crate::api::disclosures::By;
+use crate::api::error::{ApiError, reason_of_missing, response_too_large};
+use crate::api::guard::{Allowed, allow_read};
+use crate::auth::Access;
+use crate::engine::{At, Error, Missing, Resolved, State, interruptible};
+use crate::model::Revision;
+use crate::model::limits::TEXT_BYTES_MAX;
+use crate::model::pointer::Pointer;
+use crate::model::text::{DocumentError, Format, render};
+use crate::proto::v1;
+
+use super::Operations;
+
+/// A part of a document larger than this is read on the threads that may block.
+const INLINE_BYTES_MAX: usize = 32 << 10;
+
+/// A document in the form that was asked for.
+enum Found {
+    /// Whole: its encoding is shared.
+    Whole(Bytes),
+    /// A part of it, or no content.
+    Own(Box<v1::Document>),
+}
+
+/// A Get that is answered, or has to wait.
+pub enum Got {
+    Now(Result<Encoded, ApiError>),
+    Later(Allowed<Read>),
+}
+
+impl Operations {
+    /// Get, as far as it takes neither waiting nor long work.
+    pub fn get_at_once(&self, access: &Access, request: v1::GetRequest, by: By<'_>) -> Got {
+        let read = request::read("", request).map_err(ApiError::from);
+        let read = match read.and_then(|read| Ok(allow_read(access, read)?)) {
+            Ok(read) => read,
+            Err(status) => return Got::Now(Err(status)),
+        };
+        let state = self.engine.state();
+        if read.at != At::Latest || !read.pointer.is_root() || read.min_revision > state.revision {
+            return Got::Later(read);
+        }
+        // The newest state is in memory: this never waits.
+        let got = self.get_in(&state, &read, by).now_or_never();
+        got.map_or_else(|| Got::Later(read), Got::Now)
+    }
+
+    pub async fn get_read(
+        &self,
+        read: &Allowed<Read>,
+        wait_max: std::time::Duration,
+        by: By<'_>,
+    ) -> Result<Encoded, ApiError> {
+        let state = self.engine.state_at_least(read.min_revision, wait_max).await?;
+        self.get_in(&state, read, by).await
+    }
+
+    async fn get_in(&self, state: &State, read: &Allowed<Read>, by: By<'_>) -> Result<Encoded, ApiError> {
+        let (found, shown) = self.find(state, read).await?;
+        let not_modified = shown.is_none();
+        self.gives(shown.as_deref(), by).map_err(Error::from)?;
+        let store_revision = state.revision.0;
+        Ok(match found {
+            // GetResponse { document = 1, not_modified = 2, store_revision = 3 }: what is shared comes last.
+            Found::Whole(document) => {
+                let own = v1::GetResponse { document: None, not_modified, store_revision };
+                Encoded::around(&own, 1, document)
+            }
+            Found::Own(document) => {
+                Encoded::of(&v1::GetResponse { document: Some(*document), not_modified, store_revision })
+            }
+        })
+    }
+
+    pub async fn batch_get(
+        &self,
+        context: &CallContext,
+        request: v1::BatchGetRequest,
+    ) -> Result<v1::BatchGetResponse, ApiError> {
+        let (count, max) = (request.requests.len(), self.engine.limits().targets_max);
+        if count > max {
+            let message = format!("has {count} requests, at most {max} are allowed");
+            return Err(request::invalid("requests", message).into());
+        }
+        let reads = request.requests.into_iter().enumerate();
+        let reads = reads.map(|(at, wire)| request::read(&format!("requests[{at}]."), wire));
+        let reads = reads.collect::<Result<Vec<Read>, Error>>()?;
+        let reads = reads.into_iter().map(|read| allow_read(context, read)).collect::<Result<Vec<_>, _>>()?;
+        let min_revision = reads.iter().map(|read| read.min_revision).max().unwrap_or(Revision::ZERO);
+        let state = self.engine.state_at_least(min_revision, context.wait_max()).await?;
+        let (mut results, mut shown, mut bytes) = (Vec::with_capacity(count), vec![], 0);
+        for (at, read) in reads.into_iter().enumerate() {
+            let result = match self.find(&state, &read).await {
+                Ok((found, whose)) => {
+                    let not_modified = whose.is_none();
+                    shown.extend(whose);
+                    let document = match found {
+                        Found::Whole(bytes) => v1::Document::decode(bytes).expect("it was encoded here"),
+                        Found::Own(document) => *document,
+                    };
+                    v1::BatchGetResult { document: Some(document), not_modified, ..Default::default() }
+                }
+                Err(error) => missing_result(error).map_err(|error| within_request(at, error))?,
+            };
+            bytes += result.encoded_len();
+            if bytes > MESSAGE_BYTES_MAX - (64 << 10) {
+                return Err(response_too_large(MESSAGE_BYTES_MAX));
+            }
+            results.push(result);
+        }
+        self.gives(shown.iter().map(Arc::as_ref), &|| context.clone()).map_err(Error::from)?;
+        Ok(v1::BatchGetResponse { results, store_revision: state.revision.0 })
+    }
+
+    /// A document, and what it was made of, which is given with it. `None`: the client has it already.
+    async fn find(
+        &self,
+        state: &State,
+        read: &Allowed<Read>,
+    ) -> Result<(Found, Option<Arc<Resolved>>), Error> {
+        let resolved = self.engine.document(state, &read.target, &read.at).await?;
+        if read.if_none_match == Some(resolved.digest) {
+            return Ok((Found::Own(Box::new(document_message(&resolved, read.format, ""))), None));
+        }
+        let found = match read.pointer.is_root() {
+            true if resolved.deliverable(read.format) == read.format => {
+                Found::Whole(document_bytes(&resolved, read.format))
+            }
+            // Not as a watcher gets it: who reads is told why.
+            true => return Err(too_long(&resolved.text(read.format).map_err(cannot_express)?)),
+            // A batch may ask for a thousand parts of one large document, without anything in between to wait for.
+            false if resolved.content.as_str().len() > INLINE_BYTES_MAX => {
+                let (pointer, format, resolved) = (read.pointer.clone(), read.format, resolved.clone());
+                let document = interruptible(move |_| part(&resolved, &pointer, format)).await?;
+                Found::Own(Box::new(document))
+            }
+            false => Found::Own(Box::new(part(&resolved, &read.pointer, read.format)?)),
+        };
+        Ok((found, Some(resolved)))
+    }
+}
+
+/// A document with a part of its content.
+fn part(resolved: &Resolved, pointer: &Pointer, format: Format) -> Result<v1::Document, Error> {
+    let value = resolved.content.to_value();
+    let missing = || Missing::Value(resolved.target.id.clone(), pointer.to_string());
+    let part = pointer.find(&value).ok_or_else(missing)?;
+    let text = render(part, format).map_err(cannot_express)?;
+    if text.len() > TEXT_BYTES_MAX {
+        return Err(too_long(&text));
+    }
+    Ok(document_message(resolved, format, &text))
+}
+
+/// The text fits no message, as YAML may not where JSON does.
+fn too_long(text: &str) -> Error {
+    let bytes = text.len();
+    let message = format!("the text has {bytes} bytes in this format, at most {TEXT_BYTES_MAX} are answered");
+    request::invalid("format", message)
+}
+
+/// An error of one request of a batch, whose fields are named as those of the batch.
+fn within_request(at: usize, error: Error) -> Error {
+    match error {
+        Error::Document { field, error } => {
+            Error::Document { field: format!("requests[{at}].{field}"), error }
+        }
+        Error::Invalid { field, message } => {
+            Error::Invalid { field: format!("requests[{at}].{field}"), message }
+        }
+        error => error,
+    }
+}
+
+/// A document that is missing is a result of a batch; other errors are errors.
+fn missing_result(error: Error) -> Result<v1::BatchGetResult, Error> {
+    let reason = match &error {
+        Error::NotFound(missing) => reason_of_missing(missing),
+        Error::Compacted { .. } => "COMPACTED",
+        _ => return Err(error),
+    };
+    Ok(v1::BatchGetResult {
+        error_reason: reason.into(),
+        error_message: error.to_string(),
+        ..Default::default()
+    })
+}
+
+/// The document cannot be written in the format that was asked for.
+pub(super) fn cannot_express(error: DocumentError) -> Error {
+    Error::Document { field: "format".into(), error }
+}

@@ -1,0 +1,119 @@
+//! ListVersions: the history of a config, newest first.
+
+use std::collections::BTreeMap;
+
+use prost::Message;
+
+use crate::api::context::CallContext;
+use crate::api::convert::bounded::cut_layers;
+use crate::api::convert::request;
+use crate::api::convert::response::commit_message;
+use crate::api::error::ApiError;
+use crate::auth::{Resource, Verb};
+use crate::engine::{Error, Missing, Viewer, keep_seen};
+use crate::model::{Scope, TagName, Version};
+use crate::proto::v1;
+
+use super::size::{ITEMS_BYTES_MAX, PAGE_BYTES_MAX, fitting};
+use super::{Operations, page};
+
+/// Layers of one version, where not all of them fit.
+const LAYERS_BYTES_MAX: usize = 2 << 20;
+/// Tags of one version in an answer.
+const TAGS_OF_VERSION_MAX: usize = 1000;
+/// Versions that are looked at for one page of history, so that a scope that hardly any of them changed does not take for ever.
+const VERSIONS_LOOKED_AT_MAX: usize = 1000;
+
+impl Operations {
+    pub async fn list_versions(
+        &self,
+        context: &CallContext,
+        mut request: v1::ListVersionsRequest,
+    ) -> Result<v1::ListVersionsResponse, ApiError> {
+        let page_token = std::mem::take(&mut request.page_token);
+        let binding = request.encode_to_vec();
+        let cursor = page::cursor(&binding, self.engine.epoch(), &page_token)?;
+        let size = request::page_size(request.page_size, self.engine.limits().page_size_max)?;
+        let scope = request.scope.as_ref().map(|text| request::scope("", text)).transpose()?;
+        let id = request::config_id("", &request.namespace, &request.config)?;
+        let place = scope.clone().unwrap_or_else(Scope::global);
+        let sight = context
+            .permit(Verb::Read, Resource::Config { id: id.clone(), scope: place })
+            .map(|_| context.sight())?;
+        let viewer = match request.include_content {
+            true => self.viewer(context),
+            false => Viewer::new(sight.clone()),
+        };
+        let state = self.engine.state();
+        let config = state.config(&id).ok_or_else(|| Error::NotFound(Missing::Config(id.clone())))?;
+        let mut tags: BTreeMap<Version, Vec<&TagName>> = BTreeMap::new();
+        for (tag, version) in config.tags() {
+            tags.entry(*version).or_default().push(tag);
+        }
+        let mut before = match cursor {
+            Some(cursor) => {
+                Version(cursor.parse().map_err(|_| request::invalid("page_token", "is damaged"))?)
+            }
+            None => config.at.version.next(),
+        };
+        let (mut versions, mut bytes, mut looked_at, mut more) = (Vec::new(), 0, 0, true);
+        while more && versions.len() < size && bytes < PAGE_BYTES_MAX && looked_at < VERSIONS_LOOKED_AT_MAX {
+            let read = self.engine.versions(&id, before, size.min(100), viewer.clone()).await?;
+            more = !read.is_empty();
+            looked_at += read.len();
+            for (at, mut sealed) in read {
+                before = at.version;
+                // Who may read one scope of it is not told of others.
+                sealed.commit.changes.iter_mut().for_each(|change| keep_seen(&sight, change));
+                let change = sealed.commit.changes.iter().find(|change| change.id == id);
+                let concerned = |change: &&crate::model::ConfigChange| {
+                    scope
+                        .as_ref()
+                        .is_none_or(|scope| change.layers.iter().any(|layer| layer.key.scope == *scope))
+                };
+                if let Some(change) = change.filter(concerned) {
+                    let tags = tags.get(&at.version).map(Vec::as_slice).unwrap_or_default();
+                    let mut version = v1::VersionInfo {
+                        version: at.version.0,
+                        commit: Some(commit_message(&sealed, [change], request.include_content)),
+                        tags: tags.iter().take(TAGS_OF_VERSION_MAX).map(|tag| tag.to_string()).collect(),
+                        tags_omitted: tags.len().saturating_sub(TAGS_OF_VERSION_MAX) as u64,
+                    };
+                    if versions.is_empty() {
+                        leave_out_what_does_not_fit(&mut version);
+                    }
+                    bytes += version.encoded_len();
+                    if !versions.is_empty() && bytes > ITEMS_BYTES_MAX {
+                        // It goes on the next page, alone if it must.
+                        before = at.version.next();
+                        break;
+                    }
+                    versions.push(version);
+                }
+                if versions.len() == size || bytes >= PAGE_BYTES_MAX {
+                    break;
+                }
+            }
+        }
+        let next_page_token = match more && before > Version(1) {
+            true => page::token(&binding, self.engine.epoch(), &before.to_string()),
+            false => String::new(),
+        };
+        fitting(v1::ListVersionsResponse { versions, next_page_token, store_revision: state.revision.0 })
+    }
+}
+
+/// Cuts a version that is too large for a message of its own: the content of layers goes first, of the last ones first, and then layers.
+fn leave_out_what_does_not_fit(version: &mut v1::VersionInfo) {
+    let mut excess = version.encoded_len().saturating_sub(ITEMS_BYTES_MAX);
+    let changes = version.commit.iter_mut().flat_map(|commit| &mut commit.changes);
+    let mut layers: Vec<_> = changes.flat_map(|change| &mut change.layers).collect();
+    while let Some(layer) = layers.pop().filter(|_| excess > 0) {
+        excess = excess.saturating_sub(std::mem::take(&mut layer.content).len());
+    }
+    if excess > 0
+        && let Some(commit) = &mut version.commit
+    {
+        cut_layers(&mut commit.changes, LAYERS_BYTES_MAX);
+    }
+}

@@ -1,0 +1,195 @@
+//! The list of configs, page by page. A config with more layers and tags than one message holds is continued on the next page.
+
+use prost::Message;
+
+use crate::auth::Sight;
+use crate::engine::{ConfigState, Error, Viewer};
+use crate::model::{ConfigId, ConfigName, LayerKey, LayerKind, Namespace, Scope, TagName};
+use crate::proto::v1;
+
+use super::size::{ITEMS_BYTES_MAX, PAGE_BYTES_MAX, fitting};
+use super::{Operations, page};
+use crate::api::context::CallContext;
+use crate::api::convert::bounded::Room;
+use crate::api::convert::request;
+use crate::api::convert::response::{config_head, layer_message};
+use crate::api::error::ApiError;
+
+/// What an entry of a map has around its key and its number.
+const TAG_BYTES: usize = 20;
+
+/// Where a page begins.
+struct Cursor {
+    /// After this config.
+    id: ConfigId,
+    /// Within this config: after this part of it.
+    within: Option<Place>,
+}
+
+/// A part of a config, in the order in which a list has them.
+enum Place {
+    Layer(LayerKey),
+    Tag(TagName),
+}
+
+impl Operations {
+    pub async fn list(
+        &self,
+        access: &CallContext,
+        mut request: v1::ListRequest,
+    ) -> Result<v1::ListResponse, ApiError> {
+        let sight = access.sight();
+        // No content is told.
+        let viewer = Viewer::new(sight.clone());
+        let page_token = std::mem::take(&mut request.page_token);
+        let binding = request.encode_to_vec();
+        let cursor = page::cursor(&binding, self.engine.epoch(), &page_token)?
+            .map(|cursor| Cursor::parse(&cursor))
+            .transpose()?;
+        let size = request::page_size(request.page_size, self.engine.limits().page_size_max)?;
+        let namespace = match request.namespace.as_str() {
+            "" => None,
+            text => Some(request::namespace("namespace", text)?),
+        };
+        let state = self.engine.state();
+        let (from, mut within) = match cursor {
+            Some(Cursor { id, within }) => (Some(id), within),
+            None => (namespace.as_ref().map(ConfigId::first_of), None),
+        };
+        // The config that the page before has begun.
+        let begun = from.as_ref().filter(|_| within.is_some()).and_then(|id| state.config(id));
+        let listed = begun
+            .into_iter()
+            .chain(state.configs_after(from.as_ref()))
+            .take_while(|config| namespace.as_ref().is_none_or(|namespace| config.id.namespace == *namespace))
+            .filter(|config| request.include_deleted || !config.is_deleted())
+            .filter(|config| request.include_governing || config.id.config.is_ordinary())
+            .filter(|config| sight.has_config(&config.id.namespace, &config.id.config));
+        let (mut configs, mut bytes, mut next) = (vec![], 0, String::new());
+        let mut last: Option<&ConfigId> = None;
+        for config in listed {
+            if configs.len() == size || bytes > PAGE_BYTES_MAX {
+                next = last
+                    .map(|id| page::token(&binding, self.engine.epoch(), &id.to_string()))
+                    .unwrap_or_default();
+                break;
+            }
+            let after = within.take().filter(|_| from.as_ref() == Some(&config.id));
+            let shown = self.engine.shown(&state, config, &viewer);
+            let (message, reached) = part(&shown, &sight, after.as_ref());
+            let own = message.encoded_len();
+            if !configs.is_empty() && bytes + own > ITEMS_BYTES_MAX {
+                // It goes on the next page, alone if it must.
+                next = last
+                    .map(|id| page::token(&binding, self.engine.epoch(), &id.to_string()))
+                    .unwrap_or_default();
+                break;
+            }
+            bytes += own;
+            configs.push(message);
+            if let Some(reached) = reached {
+                next = page::token(
+                    &binding,
+                    self.engine.epoch(),
+                    &Cursor { id: config.id.clone(), within: Some(reached) }.text(),
+                );
+                break;
+            }
+            last = Some(&config.id);
+        }
+        fitting(v1::ListResponse { configs, next_page_token: next, store_revision: state.revision.0 })
+    }
+}
+
+/// A config, with as many of its layers and tags after a place as fit a message. Also the place that was reached, if something is left.
+fn part(config: &ConfigState, sight: &Sight, after: Option<&Place>) -> (v1::ConfigInfo, Option<Place>) {
+    let id = &config.id;
+    // Who may read it at the top may read all of it.
+    let sees_all = sight.has(&id.namespace, &id.config, &Scope::global());
+    let seen = || {
+        let sees = |scope: &Scope| sees_all || sight.has(&id.namespace, &id.config, scope);
+        config.layers().iter().filter(move |entry| sees(&entry.key.scope))
+    };
+    let mut message = v1::ConfigInfo {
+        layer_count: seen().count() as u64,
+        tag_count: config.tags().len() as u64,
+        ..config_head(config)
+    };
+    let mut room = Room::of(ITEMS_BYTES_MAX - message.encoded_len());
+    let mut reached = None;
+    let layers = seen().filter(|entry| match after {
+        Some(Place::Layer(key)) => entry.key > *key,
+        Some(Place::Tag(_)) => false,
+        None => true,
+    });
+    for entry in layers {
+        let layer = layer_message(entry);
+        if !room.takes(&layer) {
+            return (message, reached);
+        }
+        message.layers.push(layer);
+        reached = Some(Place::Layer(entry.key.clone()));
+    }
+    let tags = config.tags().iter().filter(|(tag, _)| match after {
+        Some(Place::Tag(last)) => *tag > last,
+        Some(Place::Layer(_)) | None => true,
+    });
+    for (tag, version) in tags {
+        if !room.takes_bytes(tag.as_str().len() + TAG_BYTES) {
+            return (message, reached);
+        }
+        message.tags.insert(tag.to_string(), version.0);
+        reached = Some(Place::Tag(tag.clone()));
+    }
+    (message, None)
+}
+
+impl Cursor {
+    /// `NAMESPACE/CONFIG`, and within a config also `layer base /SCOPE` or `tag TAG`: names have no spaces.
+    fn text(&self) -> String {
+        match &self.within {
+            None => self.id.to_string(),
+            Some(Place::Layer(LayerKey { kind: LayerKind::Base, scope })) => {
+                format!("{} base {scope}", self.id)
+            }
+            Some(Place::Layer(LayerKey { kind: LayerKind::Override, scope })) => {
+                format!("{} override {scope}", self.id)
+            }
+            Some(Place::Tag(tag)) => format!("{} tag {tag}", self.id),
+        }
+    }
+
+    fn parse(text: &str) -> Result<Cursor, Error> {
+        let layer = |kind, scope| Some(Place::Layer(LayerKey { kind, scope: Scope::parse(scope).ok()? }));
+        let read = || {
+            let mut words = text.split(' ');
+            let (namespace, config) = words.next()?.split_once('/')?;
+            let namespace = Namespace::parse(namespace).ok()?;
+            let id = ConfigId { namespace, config: ConfigName::parse(config).ok()? };
+            let within = match (words.next(), words.next()) {
+                (None, _) => None,
+                (Some("base"), Some(scope)) => Some(layer(LayerKind::Base, scope)?),
+                (Some("override"), Some(scope)) => Some(layer(LayerKind::Override, scope)?),
+                (Some("tag"), Some(tag)) => Some(Place::Tag(TagName::parse(tag).ok()?)),
+                (Some(_), _) => return None,
+            };
+            Some(Cursor { id, within })
+        };
+        read().ok_or_else(|| request::invalid("page_token", "is damaged"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_is_read_back() {
+        for text in ["a/b", "a/schema:b base /", "a/b override /eu/x@1", "a/b.c tag v1.2"] {
+            assert_eq!(Cursor::parse(text).expect("a cursor").text(), text);
+        }
+        for text in ["", "a", "a/b layer", "a/b base", "a/b tag -", "a/b other /"] {
+            assert!(Cursor::parse(text).is_err(), "{text}");
+        }
+    }
+}

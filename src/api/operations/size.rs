@@ -1,0 +1,20 @@
+//! What fits a message, and a page of a list. Knows no operation.
+
+use prost::Message;
+
+use crate::api::codec::MESSAGE_BYTES_MAX;
+use crate::api::error::{ApiError, response_too_large};
+
+/// Bytes of one page of a list, beside the item that exceeds them.
+pub const PAGE_BYTES_MAX: usize = 1 << 20;
+
+/// Items of a list in one message, with room for what is around them.
+pub const ITEMS_BYTES_MAX: usize = MESSAGE_BYTES_MAX - (256 << 10);
+
+/// The answer, if clients can receive it.
+pub fn fitting<M: Message>(response: M) -> Result<M, ApiError> {
+    match response.encoded_len() <= MESSAGE_BYTES_MAX {
+        true => Ok(response),
+        false => Err(response_too_large(MESSAGE_BYTES_MAX)),
+    }
+}

@@ -1,0 +1,137 @@
+//! The reply to a call: one message or a stream of messages, each encoded, whose end is audited. Knows no transport.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use prost::Message;
+use tokio_stream::{Stream, StreamExt};
+
+use super::codec::Encoded;
+use super::context::CallContext;
+use super::denials::ended;
+use super::error::ApiError;
+use super::operations::Operations;
+use super::operations::watch::WatchStream;
+use crate::audit::Recorder;
+
+/// How a call ends, or how its stream begins.
+pub type Outcome = Result<Reply, ApiError>;
+
+/// The responses of a stream that few clients open.
+pub type Responses<T> = Pin<Box<dyn Stream<Item = Result<T, ApiError>> + Send>>;
+
+/// The reply to a call that was not refused.
+#[derive(Default)]
+pub enum Reply {
+    /// One message, and the end.
+    Message(Encoded),
+    Watch(WatchStream),
+    Messages(Responses<Encoded>),
+    /// A stream of a caller who may be shut out while it is open.
+    Audited(Box<Audited>),
+    /// All of it has been taken.
+    #[default]
+    Ended,
+}
+
+impl Reply {
+    /// One message.
+    pub fn of(message: &impl Message) -> Reply {
+        Reply::Message(Encoded::of(message))
+    }
+
+    /// A stream of messages.
+    pub fn of_stream<T: Message + 'static>(stream: Responses<T>) -> Reply {
+        Reply::Messages(Box::pin(stream.map(|message| message.map(|message| Encoded::of(&message)))))
+    }
+
+    /// Whether it lasts as long as its client wants.
+    pub fn is_stream(&self) -> bool {
+        match self {
+            Reply::Watch(_) | Reply::Messages(_) | Reply::Audited(_) => true,
+            Reply::Message(_) | Reply::Ended => false,
+        }
+    }
+
+    /// Whether a message of a stream is being sent in parts. The stream keeps the state that the parts are made of.
+    pub fn is_within_parts(&self) -> bool {
+        match self {
+            Reply::Watch(stream) => stream.is_within_parts(),
+            Reply::Audited(audited) => audited.reply.is_within_parts(),
+            Reply::Messages(_) | Reply::Message(_) | Reply::Ended => false,
+        }
+    }
+
+    /// The client makes no room for the last message, until the next one is asked for.
+    pub fn waits(&mut self) {
+        match self {
+            Reply::Watch(stream) => stream.waits(),
+            Reply::Audited(audited) => audited.reply.waits(),
+            // The lag of watches alone is measured.
+            Reply::Messages(_) | Reply::Message(_) | Reply::Ended => {}
+        }
+    }
+
+    /// The next message. An error is the last item.
+    pub fn poll_message(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Encoded, ApiError>>> {
+        let next = match self {
+            Reply::Message(message) => {
+                let message = std::mem::take(message);
+                *self = Reply::Ended;
+                return Poll::Ready(Some(Ok(message)));
+            }
+            Reply::Watch(stream) => ready!(Pin::new(stream).poll_next(context)),
+            Reply::Messages(stream) => ready!(stream.as_mut().poll_next(context)),
+            Reply::Audited(audited) => ready!(audited.poll_message(context)),
+            Reply::Ended => return Poll::Ready(None),
+        };
+        if !matches!(next, Some(Ok(_))) {
+            *self = Reply::Ended;
+        }
+        Poll::Ready(next)
+    }
+}
+
+/// The audit of one call. Nothing where every caller is believed: nobody is denied then.
+pub struct Audit(Option<(Recorder, CallContext)>);
+
+impl Audit {
+    pub(super) fn of(operations: &Operations, context: &CallContext) -> Audit {
+        Audit(operations.guard.is_on().then(|| (operations.recorder.clone(), context.clone())))
+    }
+
+    /// Records the end of a call if it is a denial, and has the stream of a call audited until it ends.
+    pub fn ended(self, outcome: Outcome) -> Outcome {
+        let Some((recorder, context)) = self.0 else { return outcome };
+        match outcome {
+            Ok(reply) if reply.is_stream() => {
+                Ok(Reply::Audited(Box::new(Audited { reply, context, recorder })))
+            }
+            Ok(Reply::Message(message)) if context.shows_secrets() => {
+                Ok(Reply::Message(message.showing_secrets()))
+            }
+            Ok(reply) => Ok(reply),
+            Err(error) => {
+                ended(&recorder, &context, &error);
+                Err(error)
+            }
+        }
+    }
+}
+
+/// A stream whose end is recorded if it is a denial.
+pub struct Audited {
+    reply: Reply,
+    context: CallContext,
+    recorder: Recorder,
+}
+
+impl Audited {
+    fn poll_message(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Encoded, ApiError>>> {
+        let next = ready!(self.reply.poll_message(context));
+        if let Some(Err(error)) = &next {
+            ended(&self.recorder, &self.context, error);
+        }
+        Poll::Ready(next)
+    }
+}

@@ -1,0 +1,266 @@
+//! The one table of RPCs: how each is run, its operation, and the permissions that it can be refused for. Knows no transport: whatever
+//! brings a call has its head, its caller and the bytes of its message.
+
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::request::Parts;
+use prost::Message;
+
+use crate::auth::{Access, Verb};
+use crate::engine::Stages;
+
+use super::codec::Encoded;
+use super::context::CallContext;
+use super::denials::ended;
+use super::error::{ApiError, Unreadable};
+use super::guard::peer::Peer;
+use super::operations::Operations;
+use super::operations::get::Got;
+use super::operations::watch::WatchStream;
+use super::reply::{Audit, Outcome, Reply, Responses};
+use super::rpc::{Rpc, Signature, signature};
+use super::task::aside;
+use super::unread::Unread;
+
+/// A call of a caller whom the guard has let in.
+pub struct Call<'a> {
+    pub rpc: Rpc,
+    pub head: &'a Parts,
+    pub access: &'a Access,
+    /// How long the client waits for the beginning of the response.
+    pub deadline: Option<Duration>,
+    pub message: Bytes,
+}
+
+/// The work on a call. A reply that is at hand takes no task, no timer and no box.
+pub enum Work {
+    Done(Outcome),
+    /// Dropping it cancels the call.
+    Later(Pin<Box<dyn Future<Output = Outcome> + Send>>),
+}
+
+/// Makes of the table what runs a call, and the permissions of an RPC.
+macro_rules! services {
+    ($($rpc:ident => $run:ident $($operation:ident)? [$($verb:ident)*];)*) => {
+        impl Operations {
+            /// Runs a call: the only dispatch there is.
+            pub(super) fn run(&self, call: Call<'_>) -> Work {
+                match call.rpc {
+                    $(Rpc::$rpc => services!(@run self, call, $rpc, $run $($operation)?),)*
+                }
+            }
+        }
+
+        impl Rpc {
+            /// The permissions that a caller can lack for it: all that depend on the request. None: what the caller may not read is left out.
+            pub fn verbs(self) -> &'static [Verb] {
+                match self {
+                    $(Rpc::$rpc => &[$(Verb::$verb),*],)*
+                }
+            }
+        }
+    };
+    (@run $operations:ident, $call:ident, $rpc:ident, $run:ident) => {
+        $run($operations, $call)
+    };
+    (@run $operations:ident, $call:ident, $rpc:ident, $run:ident $operation:ident) => {
+        $run::<signature::$rpc, _, _>($operations, $call, |operations, caller, request| async move {
+            operations.$operation(&caller, request).await
+        })
+    };
+}
+
+// Get is answered at once where its document is at hand. Of the others `read` changes nothing, and is refused where the connection has no
+// room for the response; `write` is answered in any case. `set` is a write that waits for nothing but the disk, and takes no task.
+services! {
+    ConfigServiceGet             => get                              [Read];
+    ConfigServiceBatchGet        => read batch_get                   [Read];
+    ConfigServiceList            => read list                        [];
+    ConfigServiceExplain         => read explain                     [Read];
+    ConfigServiceSet             => set set                          [Write Override Read];
+    ConfigServiceApply           => write apply                      [Write Override Read];
+    ConfigServiceDelete          => write delete                     [Write Override];
+    ConfigServiceValidate        => read validate                    [Validate Schema Read];
+    ConfigServiceRollback        => write rollback                   [Rollback];
+    ConfigServiceListVersions    => read list_versions               [Read];
+    ConfigServiceDiff            => read diff                        [Read];
+    ConfigServiceSetTag          => write set_tag                    [Tag];
+    ConfigServiceDeleteTag       => write delete_tag                 [Tag];
+    ConfigServiceWatch           => watch watch                      [Read];
+    ConfigServiceRequestProgress => write request_progress           [];
+    ConfigServiceStreamChanges   => stream stream_changes            [Read];
+
+    SchemaServicePut             => write put_schema                 [Schema];
+    SchemaServiceGet             => read get_schema                  [Read];
+    SchemaServiceList            => read list_schemas                [];
+    SchemaServiceDelete          => write delete_schema              [Write Override Schema];
+    SchemaServiceMigrate         => write migrate_layers                    [Schema];
+
+    SecretServiceStatus          => read keys_status                 [Admin];
+    SecretServiceRotateDataKey   => write rotate_data_key            [Admin];
+    SecretServiceRotateMasterKey => write rotate_master_key          [Admin];
+
+    AuthServiceWhoAmI            => read who_am_i                    [];
+    AuthServiceCreateToken       => write create_token               [Admin Write];
+    AuthServiceListTokens        => read list_tokens                 [Admin];
+    AuthServiceRevokeToken       => write revoke_token               [Admin Write];
+    AuthServiceCanI              => read can_i                       [Admin];
+
+    AuditServiceList             => read list_audit_trail            [Audit];
+    AuditServiceStream           => stream stream_audit_trail        [Audit];
+    AuditServiceVerify           => read verify_audit_trail          [Audit];
+}
+
+/// A document that is at hand is answered at once.
+fn get(operations: &Operations, mut call: Call<'_>) -> Work {
+    let request = match decoded(std::mem::take(&mut call.message)) {
+        Ok(request) => request,
+        Err(error) => return Work::Done(Err(error)),
+    };
+    let known = OnceLock::new();
+    let context = || known.get_or_init(|| call.context()).clone();
+    match operations.get_at_once(call.access, request, &context) {
+        Got::Now(got) => {
+            // Known where secrets are shown, or the call is denied.
+            let shows_secrets = known.get().is_some_and(CallContext::shows_secrets);
+            let outcome = got.and_then(|message| {
+                let message = if shows_secrets { message.showing_secrets() } else { message };
+                counted(message, call.unread())
+            });
+            if let Err(error) = &outcome {
+                ended(&operations.recorder, &context(), error);
+            }
+            Work::Done(outcome)
+        }
+        Got::Later(read) => {
+            let (operations, context, unread) = (operations.clone(), context(), call.unread().cloned());
+            later_aside(async move {
+                let got = operations.get_read(&read, context.wait_max(), &|| context.clone()).await;
+                got.and_then(|message| {
+                    let message = if context.shows_secrets() { message.showing_secrets() } else { message };
+                    counted(message, unread.as_ref())
+                })
+            })
+        }
+    }
+}
+
+fn read<S, O, F>(operations: &Operations, call: Call<'_>, operation: O) -> Work
+where
+    S: Signature,
+    O: FnOnce(Operations, CallContext, S::Request) -> F + Send + 'static,
+    F: Future<Output = Result<S::Response, ApiError>> + Send + 'static,
+{
+    let unread = call.unread().cloned();
+    let (audit, done) = begun::<S::Request, _, _, _>(operations, call, operation);
+    later_aside(async move {
+        let read = async {
+            unread.as_ref().map_or(Ok(()), |unread| unread.check())?;
+            counted(Encoded::of(&done.await?), unread.as_ref())
+        };
+        audit.ended(read.await)
+    })
+}
+
+/// A write is never refused once it was made.
+fn write<S, O, F>(operations: &Operations, call: Call<'_>, operation: O) -> Work
+where
+    S: Signature,
+    O: FnOnce(Operations, CallContext, S::Request) -> F + Send + 'static,
+    F: Future<Output = Result<S::Response, ApiError>> + Send + 'static,
+{
+    let (audit, done) = begun::<S::Request, _, _, _>(operations, call, operation);
+    later_aside(async move { audit.ended(done.await.map(|response| Reply::of(&response))) })
+}
+
+fn set<S, O, F>(operations: &Operations, call: Call<'_>, operation: O) -> Work
+where
+    S: Signature,
+    O: FnOnce(Operations, CallContext, S::Request) -> F + Send + 'static,
+    F: Future<Output = Result<S::Response, ApiError>> + Send + 'static,
+{
+    let (audit, done) = begun::<S::Request, _, _, _>(operations, call, operation);
+    Work::later(async move { audit.ended(done.await.map(|response| Reply::of(&response))) })
+}
+
+fn watch<S, O, F>(operations: &Operations, call: Call<'_>, operation: O) -> Work
+where
+    S: Signature,
+    O: FnOnce(Operations, CallContext, S::Request) -> F + Send + 'static,
+    F: Future<Output = Result<WatchStream, ApiError>> + Send + 'static,
+{
+    let (audit, opened) = begun::<S::Request, _, _, _>(operations, call, operation);
+    Work::later(async move { audit.ended(opened.await.map(Reply::Watch)) })
+}
+
+fn stream<S, O, F>(operations: &Operations, call: Call<'_>, operation: O) -> Work
+where
+    S: Signature,
+    O: FnOnce(Operations, CallContext, S::Request) -> F + Send + 'static,
+    F: Future<Output = Result<Responses<S::Response>, ApiError>> + Send + 'static,
+{
+    let (audit, opened) = begun::<S::Request, _, _, _>(operations, call, operation);
+    Work::later(async move { audit.ended(opened.await.map(Reply::of_stream)) })
+}
+
+/// An operation that decodes its request first, and the audit of its end.
+fn begun<Q, O, F, T>(
+    operations: &Operations,
+    call: Call<'_>,
+    operation: O,
+) -> (Audit, impl Future<Output = Result<T, ApiError>> + Send + 'static + use<Q, O, F, T>)
+where
+    Q: Message + Default,
+    O: FnOnce(Operations, CallContext, Q) -> F + Send + 'static,
+    F: Future<Output = Result<T, ApiError>> + Send + 'static,
+{
+    let context = call.context();
+    let audit = Audit::of(operations, &context);
+    let stages = call.head.extensions.get::<Arc<Stages>>().cloned();
+    let (operations, message) = (operations.clone(), call.message);
+    let done = async move {
+        let request = decoded(message)?;
+        Stages::of(stages, operation(operations, context, request)).await
+    };
+    (audit, done)
+}
+
+impl Call<'_> {
+    /// The call without its message, to be kept.
+    fn context(&self) -> CallContext {
+        CallContext::of(self.rpc, self.head, self.access, self.deadline)
+    }
+
+    /// What the connection holds of responses.
+    fn unread(&self) -> Option<&Arc<Unread>> {
+        self.head.extensions.get::<Arc<Peer>>().map(|peer| &peer.unread)
+    }
+}
+
+impl Work {
+    fn later(work: impl Future<Output = Outcome> + Send + 'static) -> Work {
+        Work::Later(Box::pin(work))
+    }
+}
+
+/// In a task of its own.
+fn later_aside(work: impl Future<Output = Outcome> + Send + 'static) -> Work {
+    let done = aside(work);
+    Work::later(async move { done.await.flatten() })
+}
+
+/// A response that counts as unread. Refused if the connection has no room for it.
+fn counted(message: Encoded, unread: Option<&Arc<Unread>>) -> Outcome {
+    let message = match unread {
+        Some(unread) => message.try_counted(unread)?,
+        None => message,
+    };
+    Ok(Reply::Message(message))
+}
+
+fn decoded<Q: Message + Default>(message: Bytes) -> Result<Q, ApiError> {
+    Q::decode(message).map_err(|_| Unreadable::Malformed.into())
+}
