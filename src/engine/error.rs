@@ -1,4 +1,4 @@
-//! What the engine refuses, and why. `api::status` says how each is told to a client.
+//! What the engine refuses, and why. `api::error` says how each is told to a client.
 
 use std::time::Duration;
 

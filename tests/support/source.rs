@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// A source file.
 pub struct Source {
-    /// Relative to the crate, with `/`: `src/api/status.rs`.
+    /// Relative to the crate, with `/`: `src/api/error.rs`.
     pub path: String,
     pub text: String,
     pub tokens: Vec<Token>,
