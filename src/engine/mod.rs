@@ -346,11 +346,7 @@ impl Engine {
         let is_repeatable = origin.request.is_some() && !validate_only;
         let asked = is_repeatable.then(|| (intent.asked_layers(), intent.ids()));
         if is_repeatable {
-            tokio::select! {
-                biased;
-                done = self.recall.done() => done?,
-                () = self.draining.cancelled() => return Err(Error::Draining { retry_after: RETRY_AFTER }),
-            }
+            Box::pin(self.recalled()).await?;
         }
         // Before anything is looked up: what the first of two equal requests went by may be gone since.
         let known = asked.as_ref().and_then(|(_, ids)| self.pipeline.known(&origin, ids));
@@ -372,7 +368,7 @@ impl Engine {
             Answer::Replay(first) => {
                 let (store, state) = (self.store.clone(), self.state());
                 let asked = asked.and_then(|(layers, _)| layers);
-                blocking(move || replay::outcome(&*store, &state, first, asked)).await?
+                Box::pin(blocking(move || replay::outcome(&*store, &state, first, asked))).await?
             }
         };
         match &outcome {
@@ -383,6 +379,15 @@ impl Engine {
         let mut outcome = self.showing(&self.state(), &viewer).outcome(outcome?);
         Permissions::of(Some(viewer.sight())).redact_outcome(&mut outcome, validate_only);
         Ok(outcome)
+    }
+
+    /// Waits until the request ids of the last 24 hours are known.
+    async fn recalled(&self) -> Result<(), Error> {
+        tokio::select! {
+            biased;
+            done = self.recall.done() => done,
+            () = self.draining.cancelled() => Err(Error::Draining { retry_after: RETRY_AFTER }),
+        }
     }
 
     fn showing<'a>(&'a self, state: &'a State, viewer: &'a Viewer) -> Showing<'a> {

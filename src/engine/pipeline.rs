@@ -175,22 +175,24 @@ impl Pipeline {
     }
 
     /// Takes a write, plans it, and queues it. Does not wait for the disk.
+    ///
+    /// What few writes wait for is boxed: the future of every write would be as large as the largest of these.
     pub async fn submit(self: &Arc<Pipeline>, mut write: ReadWrite) -> Result<Submitted, Error> {
         let (mut overtaken, mut keys_added) = (0, 0);
         let mut turn = None;
         loop {
             if turn.is_none() && (overtaken > REPLANS_MAX || self.is_turn_taken(&write)) {
-                turn = Some(self.turns.take(&self.turn_ids(&write)).await);
+                turn = Some(Box::pin(self.turns.take(&self.turn_ids(&write))).await);
             }
             let found;
             if write.governs() {
                 // What it governs may be a whole namespace.
                 let pipeline = self.clone();
-                (write, found) = blocking(move || {
+                let look = move || {
                     let found = pipeline.bases(&write);
                     (write, found)
-                })
-                .await?;
+                };
+                (write, found) = Box::pin(blocking(look)).await?;
             } else {
                 found = self.bases(&write);
             }
@@ -209,9 +211,9 @@ impl Pipeline {
                     Ok((write, bases, planned))
                 };
                 (write, bases, planned) = match actor {
-                    Some(actor) => self.workers.run(&actor, work).await?,
+                    Some(actor) => Box::pin(self.workers.run(&actor, work)).await?,
                     // What the server writes of itself waits for no caller.
-                    None => interruptible(work).await?,
+                    None => Box::pin(interruptible(work)).await?,
                 };
             }
             // One for each namespace is enough.

@@ -11,6 +11,8 @@ use crate::validate::{Finding, check_size};
 use super::resolve::{View, layers_of};
 use super::state::{ConfigState, LayerEntry};
 
+/// The layers of most configs are fewer, and together smaller than a document may be: adding up their sizes is the cheapest check.
+const FEW_LAYERS: usize = 16;
 const KINDS: [LayerKind; 2] = [LayerKind::Base, LayerKind::Override];
 
 /// The scopes whose documents a change of layers reaches: those of the layers, and every layer below them.
@@ -24,6 +26,9 @@ pub(super) fn reached<'a>(change: &'a ConfigChange, after: &'a ConfigState) -> B
 
 /// Checks the sizes of the documents at the changed scopes of a config, and at every layer below them.
 pub(super) fn check_sizes(change: &ConfigChange, after: &ConfigState, bytes_max: usize) -> Vec<Finding> {
+    if after.layers().len() <= FEW_LAYERS && bytes_of(after) <= bytes_max {
+        return vec![];
+    }
     let changed: BTreeSet<&Scope> = change.layers.iter().map(|layer| &layer.key.scope).collect();
     if bytes_bound(&topmost(&changed), after) <= bytes_max {
         return vec![];
@@ -42,6 +47,11 @@ fn topmost<'a>(scopes: &BTreeSet<&'a Scope>) -> Vec<&'a Scope> {
     let is_topmost =
         |scope: &&&Scope| !scope.lineage_paths().any(|path| path != scope.as_str() && paths.contains(path));
     scopes.iter().filter(is_topmost).copied().collect()
+}
+
+/// At least the size of any document of a config: no merge of layers is larger than they are together.
+fn bytes_of(config: &ConfigState) -> usize {
+    config.layers().iter().map(|entry| entry.layer.content.as_str().len()).sum()
 }
 
 /// At least the size of any document at or below these scopes, found without looking at each: the merge of some layers is not
