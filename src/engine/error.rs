@@ -74,7 +74,7 @@ pub enum Error {
     #[error(
         "too many values for the secret at {pointer} of {id} from a caller who may not reveal it: {} at once and one a minute are allowed; \
          leave out secrets that do not change, or have reveal-secret granted at {scope}",
-        super::unseen::GUESSES_AT_ONCE
+        super::secrets::guesses::GUESSES_AT_ONCE
     )]
     SecretGuesses { id: ConfigId, scope: Scope, pointer: Pointer, wait: Option<Duration> },
     /// The caller was told too often that documents would be invalid which they may not read.

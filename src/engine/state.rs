@@ -1,13 +1,15 @@
 //! Current state: immutable values, folded from commits. A reader takes one and sees nothing half done.
 
+pub(super) mod access;
+pub(super) mod governance;
+pub(super) mod usage;
+
 use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use imbl::{OrdMap, OrdSet};
 
-use super::governance::Governance;
-use super::usage::{Growth, Usage, has_quotas, quotas_id, quotas_in};
 use crate::model::quota::Quotas;
 use crate::model::{
     Commit, ConfigChange, ConfigId, Content, Epoch, Layer, LayerKey, LayerKind, Namespace, Revision, Scope,
@@ -15,6 +17,8 @@ use crate::model::{
 };
 use crate::store::{ConfigRecord, Head, Snapshot, VersionRef};
 use crate::validate::NamespaceQuotas;
+use governance::Governance;
+use usage::{Growth, Usage, has_quotas, quotas_id, quotas_in};
 
 /// Every config as of one revision. Cheap to clone; a new one shares all that did not change.
 #[derive(Clone)]

@@ -15,21 +15,23 @@ use tonic::service::Routes;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
-use super::access;
-use super::access_changes::AccessChanges;
-use super::audit_file::AuditFile;
-use super::calls::Calls;
+use super::access::first_admin;
+use super::access::keys_dir::KeysDir;
+use super::access::token_uses::Uses;
+use super::audit_trail::access_changes::AccessChanges;
+use super::audit_trail::file::AuditFile;
 use super::clock::Clocks;
-use super::connections::{ConnectionCounts, Connections};
-use super::front::Front;
-use super::keys_dir::KeysDir;
-use super::listen::{self, Service};
-use super::metrics::{self, Metrics};
-use super::received::{RequestCounts, Requests};
+use super::net::connections::{ConnectionCounts, Connections};
+use super::net::listen;
+use super::net::listen::Service;
+use super::net::request_bodies::{RequestCounts, Requests};
+use super::net::tls::Tls;
+use super::router::Front;
 use super::settings::{AuthMode, Fsync, Settings};
-use super::tls::Tls;
-use super::traces::Traces;
-use super::uses::Uses;
+use super::telemetry::calls::Calls;
+use super::telemetry::metrics;
+use super::telemetry::metrics::Metrics;
+use super::telemetry::traces::Traces;
 use crate::api;
 use crate::api::guard::rates::Rates;
 use crate::api::rpc::SERVICES;
@@ -119,7 +121,7 @@ impl Server {
             None => None,
         };
 
-        access::mode(&settings, address)?;
+        first_admin::mode(&settings, address)?;
         let (health, health_service) = tonic_health::server::health_reporter();
         set_health(&health, ServingStatus::NotServing).await;
         let front = Front::new(reflection()?.add_service(health_service));
@@ -184,7 +186,7 @@ impl Server {
             metrics_serving.as_ref().inspect(|serving| serving.abort());
         };
         let Opened { engine, counts, keys_dir, released } = opened.flatten().inspect_err(|_| give_up())?;
-        let guard = match access::guard(&settings, address, &engine, &keys_dir.path).await {
+        let guard = match first_admin::guard(&settings, address, &engine, &keys_dir.path).await {
             Ok(guard) => guard,
             Err(error) => {
                 give_up();
@@ -413,7 +415,7 @@ fn record(
     engine: &Arc<Engine>,
     clock: engine::Clock,
 ) -> anyhow::Result<Recorder> {
-    let mode = match access::mode(settings, address)? {
+    let mode = match first_admin::mode(settings, address)? {
         AuthMode::On => "callers are checked",
         AuthMode::Off => "callers are believed (--auth off)",
     };

@@ -1,9 +1,9 @@
 //! What checks cost is bounded for each call, and they stop when nobody waits for them any more.
 
 use super::*;
-use crate::engine::check::{Look, check_stored};
-use crate::engine::documents::Documents;
-use crate::engine::effort::Effort;
+use crate::engine::check::effort::Effort;
+use crate::engine::check::plan_check::{Look, check_stored};
+use crate::engine::read::documents::Documents;
 use crate::model::{Governs, Pointer};
 use crate::validate::{Contract, NamespaceRules, Report, Steps, Subject};
 

@@ -15,15 +15,15 @@ use crate::supervise::{Heart, OnPanic, Supervisor};
 
 use super::super::actor_streams::ActorStreams;
 use super::super::error::{Error, Limit, Missing};
-use super::super::governance::{Governance, Governed};
-use super::super::resolve::{Resolver, Target, View};
 use super::super::state::State;
-use super::cell::{Cell, Told};
 use super::followers::Followers;
+use super::shared_target::{Cell, Told};
 use super::subscriber::{Mark, Subscriber, SubscriberId};
 use super::table::Table;
+use super::timers::Tick;
 use super::waiting::Waiting;
-use super::wheel::Tick;
+use crate::engine::read::resolve::{Resolver, Target, View};
+use crate::engine::state::governance::{Governance, Governed};
 
 /// All watch streams of this server.
 ///

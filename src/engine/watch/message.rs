@@ -7,7 +7,7 @@ use bytes::Bytes;
 use crate::model::text::Format;
 use crate::model::{Digest, Revision};
 
-use super::super::resolve::{Resolved, Target};
+use crate::engine::read::resolve::{Resolved, Target};
 
 /// Allowances for what is around the text of a document: names, digests and times, of the document and of each layer;
 /// scopes, which can be long, are counted as they are.

@@ -8,8 +8,8 @@ use futures_util::task::AtomicWaker;
 
 use crate::model::{ConfigName, Revision};
 
-use super::cell::Told;
-use super::wheel::Tick;
+use super::shared_target::Told;
+use super::timers::Tick;
 
 /// What the hub holds of a stream, however slowly it is read.
 pub(super) struct Subscriber {

@@ -15,16 +15,16 @@ use crate::model::{ConfigId, ConfigName, Digest, Namespace, Revision, Scope};
 
 use super::super::actor_streams::ActorStream;
 use super::super::error::{Error, Limit};
-use super::super::resolve::{Target, View};
-use super::super::sight::Secrets;
 use super::super::state::State;
 use super::hub::Hub;
 use super::message::{Event, Known, TargetState, TargetStatus};
-use super::several::{Followed, FollowedMany, FollowedOne, Part, Several};
+use super::multi_target::{Followed, FollowedMany, FollowedOne, Part, Several};
 use super::subscriber::Subscriber;
+use super::timers::Wheel;
 use super::token::ResumeToken;
 use super::watchers::Watches;
-use super::wheel::Wheel;
+use crate::engine::read::resolve::{Target, View};
+use crate::engine::secrets::shown::Secrets;
 
 /// What to watch, and where the client left off.
 #[derive(Clone, Debug)]

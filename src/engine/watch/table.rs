@@ -7,14 +7,14 @@ use std::time::Instant;
 
 use crate::model::{ConfigId, LayerKey, Namespace, Scope};
 
-use super::super::resolve::{Target, View};
-use super::super::sight::Secrets;
 use super::super::state::State;
-use super::cell::Cell;
 use super::followers::Followers;
+use super::shared_target::Cell;
 use super::subscriber::{Subscriber, SubscriberId};
+use super::timers::{Tick, Wheel};
 use super::watchers::WatcherCounts;
-use super::wheel::{Tick, Wheel};
+use crate::engine::read::resolve::{Target, View};
+use crate::engine::secrets::shown::Secrets;
 
 /// All subscriptions.
 pub(super) struct Table {

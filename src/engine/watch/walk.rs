@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, VecDeque};
 use crate::model::{ConfigId, ConfigName};
 
 use super::super::state::State;
-use super::several::{Followed, FollowedMany};
+use super::multi_target::{Followed, FollowedMany};
 
 /// Configs that are looked at for the next names, deleted ones included.
 const SCANNED_MAX: usize = 256;
@@ -126,8 +126,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::engine::resolve::View;
-    use crate::engine::sight::Secrets;
+    use crate::engine::read::resolve::View;
+    use crate::engine::secrets::shown::Secrets;
     use crate::engine::state::Loading;
     use crate::model::text::Format;
     use crate::model::{

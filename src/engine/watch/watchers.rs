@@ -9,7 +9,7 @@ use crate::model::quota::Quota;
 
 use super::super::error::Error;
 use super::super::state::State;
-use super::super::usage;
+use crate::engine::state::usage;
 
 /// What a target follows.
 #[derive(Clone, Copy, Debug)]

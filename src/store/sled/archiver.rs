@@ -18,10 +18,11 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::batch::Pending;
+use super::database::failed_sync;
 use super::database::{Database, Handle};
 use super::recovery::{Recovered, recover};
 use super::wal::Slots;
-use super::{Point, SledOptions, guarded, suspect};
+use super::{Point, SledOptions, guarded};
 use crate::model::Revision;
 use crate::store::{Head, StoreError};
 use crate::supervise::{Heart, OnPanic};
@@ -283,10 +284,10 @@ impl Shared {
     }
 
     fn fail(&self, error: StoreError) {
-        if suspect::is_suspect_after(&error) {
+        if failed_sync::is_suspect_after(&error) {
             self.is_suspect.store(true, Ordering::Relaxed);
             // Noted at once, for this process may be killed. To open it again without the note is refused.
-            let _ = suspect::note(&self.dir);
+            let _ = failed_sync::note(&self.dir);
         }
         let why = match error {
             StoreError::Unavailable(why) => why,
@@ -323,7 +324,7 @@ impl Shared {
     /// Opens the database, and archives what it has not got.
     fn try_reopen(&self) -> Result<(), StoreError> {
         if self.is_suspect.load(Ordering::Relaxed) {
-            suspect::note(&self.dir)?;
+            failed_sync::note(&self.dir)?;
         }
         let durable = self.lock().durable;
         let (database, head) = guarded(|| {

@@ -1,16 +1,22 @@
 //! The journal and sled while they are open, and while they are not. Knows when they can be used; not what for.
 
+pub(super) mod durable;
+pub(super) mod failed_sync;
+pub(super) mod head_marker;
+pub(super) mod open;
+pub(super) mod syncer;
+
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use super::batch::Pending;
+use super::index::pending::Unsettled;
+use super::index::trees::Trees;
 use super::journal::Place;
-use super::syncer::Syncer;
-use super::trees::Trees;
-use super::unsettled::Unsettled;
-use super::{SledOptions, corrupt, open};
+use super::{SledOptions, corrupt};
 use crate::model::{ConfigId, Revision};
 use crate::store::{Head, StoreError};
+use syncer::Syncer;
 
 /// A database that works.
 pub struct Database {

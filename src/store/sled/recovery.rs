@@ -10,10 +10,12 @@
 use std::path::Path;
 
 use super::batch::Pending;
+use super::corrupt;
 use super::database::Database;
+use super::database::{head_marker, open};
+use super::index::compact;
 use super::journal::{ADVICE, End, Whole};
 use super::wal::Contents;
-use super::{compact, corrupt, open, witness};
 use crate::model::{Digest, Revision};
 use crate::store::{Head, StoreError};
 
@@ -37,7 +39,7 @@ pub fn recover(dir: &Path, database: &Database, to: Revision) -> Result<Recovere
     let end = whole.end.head;
     let batches: Vec<_> = log.batches.into_iter().take_while(|batch| batch.last <= to).collect();
     let last = batches.last().map_or(end.revision, |batch| batch.last);
-    let noted = witness::read(dir)?;
+    let noted = head_marker::read(dir)?;
     check_reaches(database, last, noted)?;
     trees.journal.resume(durable, &whole)?;
     database.replay(end.revision)?;

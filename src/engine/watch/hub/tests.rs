@@ -13,8 +13,8 @@ use tokio_stream::Stream;
 
 use super::*;
 use crate::auth;
-use crate::engine::resolve::{Resolved, Target, View, resolve};
-use crate::engine::vault::Vault;
+use crate::engine::read::resolve::{Resolved, Target, View, resolve};
+use crate::engine::secrets::vault::Vault;
 use crate::engine::watch::{
     Event, Held, ResumeToken, Subscription, TargetStatus, WatchOptions, WatchSelector, WatchTarget,
 };

@@ -13,16 +13,17 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, RwLock};
 
-use super::super::{corrupt, durable, io_error};
+use super::super::{corrupt, io_error};
 use crate::model::{Digest, Epoch, Revision};
 use crate::store::StoreError;
+use crate::store::sled::database::durable;
 
 /// Bytes before the first record.
 pub const HEADER_BYTES: u64 = 64;
 
 const MAGIC: &[u8; 4] = b"cwjs";
 /// Of the files, which share it with the store.
-const FORMAT: u64 = super::super::trees::FORMAT;
+const FORMAT: u64 = crate::store::sled::index::trees::FORMAT;
 const NAME_DIGITS: usize = 20;
 /// Segments that are kept open for reading.
 const OPEN_MAX: usize = 16;

@@ -8,12 +8,13 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use super::super::batch::Pending;
+use super::super::io_error;
 use super::super::wal::record;
-use super::super::{durable, io_error};
 use super::files::{Files, HEADER_BYTES};
 use super::{End, Mark, Place};
 use crate::model::Revision;
 use crate::store::StoreError;
+use crate::store::sled::database::durable;
 
 /// So much is written at once.
 const WRITE_BYTES: usize = 1 << 20;

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use super::{LayerState, Verifier};
 use crate::model::{ConfigId, LayerKey, Revision, Version};
-use crate::store::sled::{chunk, keys, layers, place, record};
+use crate::store::sled::index::{chunk, keys, layers, record};
+use crate::store::sled::place;
 use crate::store::{StoreError, VersionRef};
 
 impl Verifier<'_> {

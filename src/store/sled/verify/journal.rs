@@ -4,8 +4,9 @@
 use super::{LayerState, Verifier};
 use crate::model::{Commit, Digest, Revision, Version};
 use crate::store::codec::Measured;
+use crate::store::sled::index::keys;
 use crate::store::sled::journal::{Batch, Mark};
-use crate::store::sled::{keys, place};
+use crate::store::sled::place;
 use crate::store::{StoreError, VersionRef};
 
 impl Verifier<'_> {

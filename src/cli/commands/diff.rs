@@ -1,0 +1,121 @@
+//! `confwatch diff`: what differs between two documents. Knows the client only.
+
+use clap::Args;
+
+use super::history::versions_of;
+use crate::cli::Session;
+use crate::cli::input::args::{DocumentFormat, Point, Target, ViewName};
+use crate::cli::output::exit::{Exit, Failure, Outcome};
+use crate::cli::output::layers::change_summary;
+use crate::cli::output::streams::colored_diff;
+use crate::cli::output::views::DiffView;
+use crate::proto::v1;
+
+/// Show the differences between two versions of a document, or between two documents
+#[derive(Args, Debug)]
+#[command(after_help = "\
+--from and --to take a version, a tag, or tag:NAME, revision:N, time:15m. Without them the version before the current one \
+is compared with the current one; --from alone compares with what is now.
+
+Examples:
+  confwatch diff payments/checkout -s /production
+  confwatch diff payments/checkout -s /production --from 3 --to stable
+  confwatch diff payments/checkout@/staging payments/checkout@/production --format yaml
+  confwatch diff payments/checkout -s /production --from time:1d --exit-code")]
+pub struct DiffArgs {
+    /// The config; a scope may follow as in payments/checkout@/production
+    #[arg(value_name = "NAMESPACE/CONFIG")]
+    target: Target,
+    /// Another config or scope to compare it with
+    #[arg(value_name = "OTHER")]
+    other: Option<Target>,
+    /// The scope, such as /production/checkout
+    #[arg(short, long)]
+    scope: Option<String>,
+    /// The older side
+    #[arg(long, value_name = "POINT")]
+    from: Option<Point>,
+    /// The newer side [default: now]
+    #[arg(long, value_name = "POINT")]
+    to: Option<Point>,
+    /// What to compare
+    #[arg(long, value_enum, default_value_t)]
+    view: ViewName,
+    /// How to write the documents
+    #[arg(long, value_enum, default_value_t = DocumentFormat::Json)]
+    format: DocumentFormat,
+    /// Lines of context
+    #[arg(short = 'U', long, default_value_t = 3)]
+    context: u32,
+    /// Exit with 1 if there are differences
+    #[arg(long)]
+    exit_code: bool,
+}
+
+pub async fn run(args: DiffArgs, session: &Session) -> Outcome {
+    let from_target = args.target.at_scope(args.scope.as_deref())?;
+    let to_target = match &args.other {
+        Some(other) if other.scope.is_none() => other.at_scope(args.scope.as_deref())?,
+        Some(other) => other.clone(),
+        None => from_target.clone(),
+    };
+    let (mut from, mut to) = (args.from.clone(), args.to.clone());
+    if args.other.is_none() && from.is_none() {
+        let (before, after) = last_change(&from_target, to.as_ref(), session).await?;
+        (from, to) = (Some(before), Some(after));
+    }
+    let side = |target: &Target, point: Option<&Point>| -> Result<v1::GetRequest, Failure> {
+        Ok(v1::GetRequest {
+            at: point.map(Point::for_get).transpose()?,
+            view: args.view.to_wire().into(),
+            ..target.get_request()
+        })
+    };
+    let request = v1::DiffRequest {
+        older: Some(side(&from_target, from.as_ref())?),
+        newer: Some(side(&to_target, to.as_ref())?),
+        format: args.format.to_wire().into(),
+        context_lines: Some(args.context),
+    };
+    let response = session.client.api().diff(request).await?.into_inner();
+    session.output.answer(&DiffView::from(&response), |output| match response.unified.as_str() {
+        "" => {
+            output.note(&format!("no differences for {}", from_target.read_scope()));
+            Ok(())
+        }
+        unified => output.text(&colored_diff(unified)),
+    })?;
+    let is_different = !response.changes.is_empty();
+    Ok(if args.exit_code && is_different { Exit::Failed } else { Exit::Done })
+}
+
+/// The newest version (or the one `to` asks for) and the one before it. Without a scope it also says which scopes changed,
+/// since the document of / shows only some of it.
+async fn last_change(
+    target: &Target,
+    to: Option<&Point>,
+    session: &Session,
+) -> Result<(Point, Point), Failure> {
+    if let Some(point) = to {
+        let request = v1::GetRequest { at: Some(point.for_get()?), ..target.get_request() };
+        let document = session.client.api().get(request).await?.into_inner().document.unwrap_or_default();
+        return Ok((before(document.version), point.clone()));
+    }
+    let whole = Target { scope: None, ..target.clone() };
+    let newest = versions_of(&whole, 1, false, session).await?;
+    let Some(newest) = newest.first() else {
+        let name = format!("{}/{}", target.namespace, target.config);
+        return Err(Failure::new(Exit::NotFound, format!("{name} has no versions")));
+    };
+    let commit = newest.commit.clone().unwrap_or_default();
+    if target.scope.is_none() {
+        let changed = commit.changes.iter().map(change_summary).collect::<Vec<_>>().join("; ");
+        session.output.note(&format!("version {} changed {changed}", newest.version));
+    }
+    Ok((before(newest.version), Point::Version(newest.version)))
+}
+
+/// The version before. Before the first there is version 0, which counts as an empty document.
+fn before(version: u64) -> Point {
+    Point::Version(version.saturating_sub(1))
+}

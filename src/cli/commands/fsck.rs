@@ -1,0 +1,96 @@
+//! `confwatch fsck`: verifies a store that no server has open. Knows the store; never the network.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde::Serialize;
+
+use crate::cli::output::exit::{Exit, Failure, Outcome};
+use crate::cli::output::streams::{Output, REMOVED, counted, printable};
+use crate::store::sled::{SledOptions, SledStore};
+use crate::store::{Problem, Store, StoreError};
+
+/// What to do where a server has the store.
+const LOCKED: &str = "stop the server first";
+
+/// Verify the hash chain, every digest and every index of a store; exit code 1 if something is wrong
+#[derive(Args, Debug)]
+#[command(after_help = "\
+The server must not be running: it holds the directory.
+
+Examples:
+  confwatch fsck --data-dir /var/lib/confwatch
+  confwatch fsck --data-dir ./confwatch-data -o json")]
+pub struct FsckArgs {
+    /// Verify this data directory
+    #[arg(long, env = "CONFWATCH_DATA_DIR", value_name = "DIR", default_value = "./confwatch-data")]
+    data_dir: PathBuf,
+}
+
+#[derive(Debug, Serialize)]
+struct FsckView {
+    commits: u64,
+    configs: u64,
+    layers: u64,
+    versions: u64,
+    problems: Vec<ProblemView>,
+}
+
+#[derive(Debug, Serialize)]
+struct ProblemView {
+    place: String,
+    message: String,
+}
+
+pub fn run(args: &FsckArgs, output: &Output) -> Outcome {
+    // Opening would create one, and find it clean: a directory that was mistyped must not look healthy. Either name is
+    // left when something has removed the other.
+    if !["db", "HEAD"].iter().any(|name| args.data_dir.join(name).exists()) {
+        return Err(Failure::new(Exit::NotFound, format!("{} holds no store", args.data_dir.display())));
+    }
+    let store = SledStore::open(&args.data_dir, SledOptions::default())
+        .map_err(|error| store_failure(error, LOCKED))?;
+    let mut problems: Vec<Problem> = Vec::new();
+    let verified =
+        store.verify(&mut |problem| problems.push(problem)).map_err(|error| store_failure(error, LOCKED))?;
+    let view = FsckView {
+        commits: verified.commits,
+        configs: verified.configs,
+        layers: verified.layers,
+        versions: verified.versions,
+        problems: problems
+            .iter()
+            .map(|Problem { place, message }| ProblemView { place: place.clone(), message: message.clone() })
+            .collect(),
+    };
+    output.answer(&view, |output| {
+        for Problem { place, message } in &problems {
+            output.line(&format!("{REMOVED}{}{REMOVED:#}: {}", printable(place), printable(message)))?;
+        }
+        let outcome = match problems.len() {
+            0 => "clean".to_owned(),
+            count => counted(count, "problem"),
+        };
+        output.line(&format!(
+            "{outcome}: {} commits, {} configs, {} layers, {} versions",
+            view.commits, view.configs, view.layers, view.versions
+        ))
+    })?;
+    Ok(if problems.is_empty() { Exit::Done } else { Exit::Failed })
+}
+
+/// What a store that cannot be read means to who asked; `locked`: what to do where a server has it.
+pub(in crate::cli) fn store_failure(error: StoreError, locked: &str) -> Failure {
+    let failure = Failure::new(Exit::Failed, error.to_string());
+    match error {
+        StoreError::Locked { .. } => failure.with(locked),
+        StoreError::Compacted { .. }
+        | StoreError::Corrupt { .. }
+        | StoreError::Format { .. }
+        | StoreError::Refused(_)
+        | StoreError::Doubtful(_)
+        | StoreError::Failed(_)
+        | StoreError::Unavailable(_)
+        | StoreError::Io { .. } => failure,
+    }
+}

@@ -1,0 +1,175 @@
+//! `confwatch history`: who changed what, when and why. Knows the client only.
+
+use clap::Args;
+
+use super::get::pretty;
+use crate::cli::Session;
+use crate::cli::input::args::{Target, TargetArgs};
+use crate::cli::output::exit::{Exit, Failure, Outcome};
+use crate::cli::output::layers::{change_summary, commit_source, layer_name};
+use crate::cli::output::streams::{HEADING, Output, PLACE, printable};
+use crate::cli::output::views::{VersionsView, short_time};
+use crate::proto::v1;
+
+/// The largest page there is.
+const PAGE_SIZE_MAX: u32 = 1000;
+
+/// List the versions of a config, newest first: time, author, changes and reason
+#[derive(Args, Debug)]
+#[command(after_help = "\
+CHANGES names the scopes whose layers changed; - before a scope says that its layer was deleted.
+
+Examples:
+  confwatch history payments/checkout
+  confwatch history payments/checkout -s /production --limit 5 --content
+  confwatch history payments/checkout -o json | jq '.versions[0].commit.actor'")]
+pub struct HistoryArgs {
+    #[command(flatten)]
+    target: TargetArgs,
+    /// Print at most so many versions; 0: all
+    #[arg(short = 'n', long, default_value_t = 20)]
+    limit: usize,
+    /// Show the content of the layers that changed, and the annotations
+    #[arg(long)]
+    content: bool,
+    /// Show the credential and the address of the author, too
+    #[arg(long, conflicts_with = "content")]
+    wide: bool,
+}
+
+pub async fn run(args: HistoryArgs, session: &Session) -> Outcome {
+    let target = args.target.target()?;
+    if args.wide {
+        show_wide(&target, args.limit, session).await
+    } else {
+        show(&target, args.limit, args.content, session).await
+    }
+}
+
+async fn show_wide(target: &Target, limit: usize, session: &Session) -> Outcome {
+    let limit = if limit == 0 { usize::MAX } else { limit };
+    let versions = versions_of(target, limit, false, session).await?;
+    let view = VersionsView { versions: versions.iter().map(Into::into).collect() };
+    session.output.answer(&view, |output| {
+        let wide = |info: &v1::VersionInfo| {
+            let [version, time, actor, source, changes, reason, tags] = row(info);
+            let commit = info.commit.clone().unwrap_or_default();
+            let named = |text: &str| if text.is_empty() { "-".to_owned() } else { printable(text) };
+            let (credential, address) = (named(&commit.credential), named(&commit.address));
+            [version, time, actor, credential, address, source, changes, reason, tags]
+        };
+        let header =
+            ["VERSION", "TIME", "ACTOR", "CREDENTIAL", "ADDRESS", "SOURCE", "CHANGES", "REASON", "TAGS"];
+        output.table(header, versions.iter().map(wide).collect())
+    })?;
+    Ok(Exit::Done)
+}
+
+/// Shows the versions of a target; a limit of 0 is none.
+pub async fn show(target: &Target, limit: usize, content: bool, session: &Session) -> Outcome {
+    let limit = if limit == 0 { usize::MAX } else { limit };
+    let (versions, are_more) = newest_versions(target, limit, content, session).await?;
+    if are_more {
+        session.output.note(&how_many(target, &versions));
+    }
+    let view = VersionsView { versions: versions.iter().map(Into::into).collect() };
+    session.output.answer(&view, |output| match content {
+        true => versions.iter().try_for_each(|version| show_content(version, output)),
+        false => {
+            let rows = versions.iter().map(row).collect();
+            output.table(["VERSION", "TIME", "ACTOR", "SOURCE", "CHANGES", "REASON", "TAGS"], rows)
+        }
+    })?;
+    Ok(Exit::Done)
+}
+
+/// That there are more versions than are shown.
+fn how_many(target: &Target, versions: &[v1::VersionInfo]) -> String {
+    let newest = versions.first().map_or(0, |newest| newest.version);
+    match target.scope {
+        // Versions are counted for all scopes together.
+        Some(_) => {
+            format!("the newest {} are shown, and there are more: --limit 0 shows all", versions.len())
+        }
+        None => format!("{} of {newest} versions are shown: --limit 0 shows all", versions.len()),
+    }
+}
+
+/// The newest `limit` versions; of a target with a scope, those that changed its layers.
+pub async fn versions_of(
+    target: &Target,
+    limit: usize,
+    include_content: bool,
+    session: &Session,
+) -> Result<Vec<v1::VersionInfo>, Failure> {
+    Ok(newest_versions(target, limit, include_content, session).await?.0)
+}
+
+/// The same, and whether there are more.
+async fn newest_versions(
+    target: &Target,
+    limit: usize,
+    include_content: bool,
+    session: &Session,
+) -> Result<(Vec<v1::VersionInfo>, bool), Failure> {
+    let mut versions: Vec<v1::VersionInfo> = Vec::new();
+    let mut page_token = String::new();
+    // A page token belongs to a request that is otherwise the same, so that the size stays: the last page may be too long.
+    let page_size = u32::try_from(limit).unwrap_or(u32::MAX).min(PAGE_SIZE_MAX);
+    loop {
+        let request = v1::ListVersionsRequest {
+            namespace: target.namespace.clone(),
+            config: target.config.clone(),
+            page_size,
+            page_token,
+            scope: target.scope.clone(),
+            include_content,
+        };
+        let page = session.client.api().list_versions(request).await?.into_inner();
+        versions.extend(page.versions);
+        page_token = page.next_page_token;
+        if page_token.is_empty() || versions.len() >= limit {
+            let are_more = versions.len() > limit || !page_token.is_empty();
+            versions.truncate(limit);
+            return Ok((versions, are_more));
+        }
+    }
+}
+
+fn row(info: &v1::VersionInfo) -> [String; 7] {
+    let commit = info.commit.clone().unwrap_or_default();
+    [
+        info.version.to_string(),
+        short_time(commit.time.as_ref()),
+        printable(&commit.actor),
+        commit_source(&commit),
+        commit.changes.iter().map(change_summary).collect::<Vec<_>>().join("; "),
+        printable(&commit.reason),
+        info.tags.join(", "),
+    ]
+}
+
+/// As `git log -p` does: a head, and below it what there is to read.
+fn show_content(info: &v1::VersionInfo, output: &Output) -> Result<(), Failure> {
+    let commit = info.commit.clone().unwrap_or_default();
+    let [version, time, actor, source, _, reason, tags] = row(info);
+    let tags = if tags.is_empty() { String::new() } else { format!(" ({tags})") };
+    output.line(&format!("{HEADING}version {version}{HEADING:#}{tags}  {time}  {actor}  {source}"))?;
+    if !reason.is_empty() {
+        output.line(&format!("  {reason}"))?;
+    }
+    for (key, value) in &commit.annotations {
+        output.line(&format!("  {}={}", printable(key), printable(value)))?;
+    }
+    for layer in commit.changes.iter().flat_map(|change| &change.layers) {
+        let name = layer_name(&layer.scope, layer.kind(), layer.expire_time.as_ref());
+        match layer.action() {
+            v1::LayerAction::Delete => output.line(&format!("{PLACE}{name}{PLACE:#} is deleted"))?,
+            v1::LayerAction::Put | v1::LayerAction::Unspecified => {
+                output.line(&format!("{PLACE}{name}{PLACE:#}"))?;
+                output.json_document(&pretty(&layer.content)?)?;
+            }
+        }
+    }
+    output.line("")
+}

@@ -1,0 +1,154 @@
+//! How layers and differences are told to people. Knows the wire and styles; never a connection.
+
+use super::streams::{ADDED, CHANGED, PLACE, REMOVED, printable};
+use super::views::short_time;
+use crate::proto::v1;
+
+/// The entries of `AppliedChange.diff` beyond which there may be more.
+const DIFF_ENTRIES_MAX: usize = 100;
+/// The annotation of a commit that says which migration it is.
+const MIGRATION: &str = "migration";
+
+/// `/production`, or `/production override until 2026-11-21 09:00:00Z`: a base layer is the usual case and needs no word.
+pub fn layer_name(scope: &str, kind: v1::LayerKind, expire_time: Option<&prost_types::Timestamp>) -> String {
+    match (kind, expire_time) {
+        (v1::LayerKind::Base | v1::LayerKind::Unspecified, _) => scope.to_owned(),
+        (v1::LayerKind::Override, None) => format!("{scope} override"),
+        (v1::LayerKind::Override, Some(_)) => format!("{scope} override until {}", short_time(expire_time)),
+    }
+}
+
+/// What a commit did to a config in one phrase: `/production, -/staging override, tag stable=4`.
+pub fn change_summary(change: &v1::ConfigChange) -> String {
+    let layers = change.layers.iter().map(|layer| {
+        let name = layer_name(&layer.scope, layer.kind(), layer.expire_time.as_ref());
+        match layer.action() {
+            v1::LayerAction::Put | v1::LayerAction::Unspecified => name,
+            v1::LayerAction::Delete => format!("-{name}"),
+        }
+    });
+    let tags = change.tags.iter().map(|tag| match tag.version {
+        0 => format!("-tag {}", tag.tag),
+        version => format!("tag {}={version}", tag.tag),
+    });
+    let restored = (change.restored_version > 0).then(|| format!("restores {}", change.restored_version));
+    let omitted = (change.layers_omitted > 0).then(|| format!("{} more layers", change.layers_omitted));
+    layers.chain(omitted).chain(tags).chain(restored).collect::<Vec<_>>().join(", ")
+}
+
+/// Which kind of write, and of a migration from where to where: `migration schema:checkout 3 -> 5`.
+pub fn commit_source(commit: &v1::Commit) -> String {
+    let name = source_name(commit.source());
+    let migration =
+        commit.annotations.get(MIGRATION).filter(|_| commit.source() == v1::CommitSource::Migration);
+    match migration {
+        Some(migration) => format!("{name} {}", printable(migration)),
+        None => name.to_owned(),
+    }
+}
+
+/// `set`, `apply` and so on.
+fn source_name(source: v1::CommitSource) -> &'static str {
+    match source {
+        v1::CommitSource::Unspecified => "-",
+        v1::CommitSource::Set => "set",
+        v1::CommitSource::Apply => "apply",
+        v1::CommitSource::Delete => "delete",
+        v1::CommitSource::Rollback => "rollback",
+        v1::CommitSource::Expiry => "expiry",
+        v1::CommitSource::Tag => "tag",
+        v1::CommitSource::Schema => "schema",
+        v1::CommitSource::Migration => "migration",
+    }
+}
+
+/// One line for each difference, coloured.
+pub fn change_lines(changes: &[v1::ValueChange]) -> String {
+    let mut lines = String::new();
+    for change in changes {
+        let pointer = match change.pointer.as_str() {
+            "" => "(all)".to_owned(),
+            pointer => printable(pointer),
+        };
+        let (old, new) = (printable(&change.old_value), printable(&change.new_value));
+        lines.push_str(&match change.r#type() {
+            v1::ChangeType::Added => format!("  {ADDED}+ {pointer}: {new}{ADDED:#}\n"),
+            v1::ChangeType::Removed => format!("  {REMOVED}- {pointer}: {old}{REMOVED:#}\n"),
+            v1::ChangeType::Changed | v1::ChangeType::Unspecified => {
+                format!("  {CHANGED}~ {pointer}: {old} -> {new}{CHANGED:#}\n")
+            }
+        });
+    }
+    lines
+}
+
+/// The layers that changed, each with what is different in it. Empty if none did.
+pub fn applied_lines(results: &[v1::AppliedChange]) -> String {
+    let mut lines = String::new();
+    for result in results.iter().filter(|result| result.changed) {
+        let document = result.document.clone().unwrap_or_default();
+        let kind = match document.view() {
+            v1::View::OverrideLayer => v1::LayerKind::Override,
+            v1::View::Layer | v1::View::Effective | v1::View::Base | v1::View::Unspecified => {
+                v1::LayerKind::Base
+            }
+        };
+        let what = match document.digest.as_str() {
+            "" => "deleted".to_owned(),
+            _ => format!("version {}", document.version),
+        };
+        lines.push_str(&format!(
+            "{PLACE}{}/{} {}{PLACE:#}: {what}\n",
+            document.namespace,
+            document.config,
+            layer_name(&document.scope, kind, None)
+        ));
+        lines.push_str(&change_lines(&result.diff));
+        if result.diff.len() >= DIFF_ENTRIES_MAX {
+            lines.push_str("  ... and perhaps more: `confwatch diff` has them all\n");
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_commit_did_is_one_phrase() {
+        let layer = |scope: &str, kind: v1::LayerKind, action: v1::LayerAction| v1::LayerChange {
+            scope: scope.into(),
+            kind: kind.into(),
+            action: action.into(),
+            ..Default::default()
+        };
+        let change = v1::ConfigChange {
+            layers: vec![
+                layer("/production", v1::LayerKind::Base, v1::LayerAction::Put),
+                layer("/staging", v1::LayerKind::Override, v1::LayerAction::Delete),
+            ],
+            tags: vec![v1::TagChange { tag: "stable".into(), version: 4 }],
+            restored_version: 2,
+            ..Default::default()
+        };
+        assert_eq!(change_summary(&change), "/production, -/staging override, tag stable=4, restores 2");
+    }
+
+    #[test]
+    fn differences_are_one_line_each() {
+        let change = |r#type: v1::ChangeType, pointer: &str, old: &str, new: &str| v1::ValueChange {
+            pointer: pointer.into(),
+            r#type: r#type.into(),
+            old_value: old.into(),
+            new_value: new.into(),
+        };
+        let lines = change_lines(&[
+            change(v1::ChangeType::Added, "/a", "", "1"),
+            change(v1::ChangeType::Removed, "/b", "2", ""),
+            change(v1::ChangeType::Changed, "", "3", "4"),
+        ]);
+        let plain = anstream::adapter::strip_str(&lines).to_string();
+        assert_eq!(plain, "  + /a: 1\n  - /b: 2\n  ~ (all): 3 -> 4\n");
+    }
+}

@@ -1,0 +1,569 @@
+//! The state machine over the journal: commits, current state, resolution, watching. Knows store, validate and model;
+//! never the network.
+//!
+//! `pipeline` is the way in, `state` what is, `resolve` what a target makes of it, `history` what was, `watch` and `changes` the ways out.
+
+mod actor_streams;
+mod check;
+mod commit;
+mod error;
+mod feed;
+mod jobs;
+mod options;
+mod read;
+mod secrets;
+mod state;
+#[cfg(test)]
+mod tests;
+pub mod watch;
+
+use std::collections::HashSet;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, watch as cell};
+use tokio_util::sync::CancellationToken;
+
+use crate::model::limits::Limits;
+use crate::model::quota::Quotas;
+use crate::model::{ConfigId, Epoch, LayerKey, Namespace, Revision, Timestamp, Version};
+use crate::store::Store;
+use crate::supervise::{OnPanic, Supervisor};
+
+pub use crate::secret::{MasterKeySource, SourceError};
+pub use crate::store::{Broken, Proof, Sealed, VersionRef};
+pub use check::workers::{CancelOnDrop, Cancelled, interruptible};
+pub use commit::counts::{BySource, CommitCounts};
+pub use commit::schemas::{PutSchema, SchemaOutcome, registry, schema_id, schema_of};
+pub use commit::stages::{Stage, Stages};
+pub use commit::write::{Action, Change, Intent, LayerOutcome, Origin, Outcome, Text, VersionOrTag, Write};
+pub use error::{Error, Limit, Missing, Withheld};
+pub use feed::changes::{ChangeEvent, Changes, ChangesOptions, keep_seen, shows};
+pub use options::{Clock, Options, Progress};
+pub use read::affected::Affected;
+pub use read::explanation::Explanation;
+pub use read::history::At;
+pub use read::resolve::{Resolved, Target, View};
+pub use secrets::redaction::HIDDEN_FINDING;
+pub use secrets::rotation::{DataKey, DataRotation, KeysStatus, MasterRotation, NamespaceKeys};
+pub use secrets::shown::{OnSecret, SecretPlaces, SecretUse, Secrets, Viewer};
+pub use state::access::access_document;
+pub use state::usage::{QUOTAS, Usage};
+pub use state::{ConfigState, Expiry, LayerEntry, Loading, State};
+
+use actor_streams::ActorStreams;
+use check::workers::Workers;
+use commit::pipeline::{Answer, Pipeline};
+use commit::read_write::ReadIntent;
+use commit::read_write::ReadWrite;
+use commit::request_recovery::{Recall, Recalling};
+use commit::write::document_error;
+use feed::changes::Shown;
+use feed::recent::Recent;
+use jobs::retention::{Keeper, Retention};
+use read::history::{blocking, config_at};
+use read::resolve::{Resolver, resolve};
+use secrets::redaction::Permissions;
+use secrets::shown::{Showing, marking_schema};
+use secrets::vault::Vault;
+use watch::{Hub, Subscription, WatchOptions};
+
+/// When a client of a draining server should come back: the transport spreads it.
+pub const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Texts larger than this are read by the threads that may block.
+const INLINE_BYTES_MAX: usize = 32 << 10;
+
+/// The configuration service, without a network.
+pub struct Engine {
+    store: Arc<dyn Store>,
+    recent: Arc<Recent>,
+    pipeline: Arc<Pipeline>,
+    hub: Arc<Hub>,
+    resolver: Arc<Resolver>,
+    vault: Arc<Vault>,
+    /// Held while keys are changed: one such change at a time.
+    rotating: tokio::sync::Mutex<()>,
+    limits: Limits,
+    clock: Clock,
+    workers: Arc<Workers>,
+    wall_clock: Clock,
+    supervisor: Supervisor,
+    /// A permit for each stream of changes that may be open.
+    change_streams: Arc<Semaphore>,
+    change_streams_of_actors: Arc<ActorStreams>,
+    draining: CancellationToken,
+    closed: CancellationToken,
+    recall: Recall,
+    tasks: Mutex<Option<Tasks>>,
+}
+
+struct Tasks {
+    commit: JoinHandle<()>,
+    watch: JoinHandle<()>,
+    recalling: JoinHandle<()>,
+    expiry: tokio::task::JoinHandle<()>,
+    retention: tokio::task::JoinHandle<()>,
+}
+
+impl Engine {
+    /// Loads the current state, and expires what fell due while nobody was there. Blocks; needs a tokio runtime around it. Fails without
+    /// the master key, if there are secrets.
+    pub fn open(store: Arc<dyn Store>, options: Options) -> Result<Arc<Engine>, Error> {
+        let state = load(&*store, options.quotas, &options.progress)?;
+        let loaded = state.revision;
+        let vault = Arc::new(Vault::open(options.master_key.clone(), &state)?);
+        let resolver = Arc::new(Resolver::new(options.cache_bytes, vault.clone()));
+        let supervisor = options.supervisor.clone();
+        let newest = Arc::new(state.clone());
+        let (hub, watch) = Hub::start(newest, resolver.clone(), &options.limits, &supervisor);
+        let processors = std::thread::available_parallelism().map_or(1, |count| count.get());
+        let workers = Arc::new(Workers::new(processors));
+        let (pipeline, commit) =
+            Pipeline::start(store.clone(), state, vault.clone(), hub.clone(), workers.clone(), &options);
+        let closed = CancellationToken::new();
+        jobs::expiry::expire_overdue(&pipeline, &options.clock)?;
+        let expiry = supervisor.task("expiry", OnPanic::Restart, {
+            let (pipeline, clock, closed) = (pipeline.clone(), options.clock.clone(), closed.clone());
+            move || jobs::expiry::run(pipeline.clone(), clock.clone(), closed.clone())
+        });
+        let keeper = Arc::new(Keeper {
+            store: store.clone(),
+            pipeline: pipeline.clone(),
+            clock: options.clock.clone(),
+            retention: Retention { revisions: options.retain_revisions, age: options.retain_for },
+            loaded,
+            is_counted: AtomicBool::new(false),
+            closed: closed.clone(),
+        });
+        let retention = supervisor.task("retention", OnPanic::Restart, move || keeper.clone().run());
+        let recalling = Recalling {
+            store: store.clone(),
+            to: loaded,
+            now: (options.clock)(),
+            ids_max: options.limits.request_ids_max,
+            closed: closed.clone(),
+        };
+        let (recall, recalling) = Recall::start(recalling, pipeline.clone(), &supervisor);
+        Ok(Arc::new(Engine {
+            recent: Arc::new(Recent::new(&store)),
+            store,
+            pipeline,
+            hub,
+            resolver,
+            vault,
+            rotating: tokio::sync::Mutex::default(),
+            change_streams: Arc::new(Semaphore::new(options.limits.watchers_max.min(Semaphore::MAX_PERMITS))),
+            change_streams_of_actors: ActorStreams::of("streams of changes of this actor", &options.limits),
+            limits: options.limits,
+            clock: options.clock,
+            workers,
+            wall_clock: options.wall_clock,
+            supervisor,
+            draining: CancellationToken::new(),
+            closed,
+            recall,
+            tasks: Mutex::new(Some(Tasks { commit, watch, recalling, expiry, retention })),
+        }))
+    }
+
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    pub fn now(&self) -> Timestamp {
+        (self.clock)()
+    }
+
+    /// The later one of the two clocks: a credential has expired when it has by either.
+    pub fn credential_time(&self) -> Timestamp {
+        (self.clock)().max((self.wall_clock)())
+    }
+
+    /// Gives that time.
+    pub fn credential_clock(&self) -> Clock {
+        let (clock, wall_clock) = (self.clock.clone(), self.wall_clock.clone());
+        Arc::new(move || clock().max(wall_clock()))
+    }
+
+    /// How far the time of day is ahead of the clock, in microseconds.
+    pub fn clock_offset(&self) -> i64 {
+        (self.wall_clock)().0.saturating_sub((self.clock)().0)
+    }
+
+    pub fn supervisor(&self) -> &Supervisor {
+        &self.supervisor
+    }
+
+    /// Which history of the store this is.
+    pub fn epoch(&self) -> Epoch {
+        self.pipeline.published().epoch
+    }
+
+    /// The newest durable state.
+    pub fn state(&self) -> Arc<State> {
+        self.pipeline.published()
+    }
+
+    /// The newest durable state once it is at least at `revision`. Waits at most for `timeout`.
+    pub async fn state_at_least(&self, revision: Revision, timeout: Duration) -> Result<Arc<State>, Error> {
+        let state = self.state();
+        if state.revision >= revision {
+            return Ok(state);
+        }
+        let mut revisions = self.pipeline.revisions();
+        let reached = revisions.wait_for(|reached| *reached >= revision);
+        let late = || Error::RevisionNotReached { asked: revision, reached: self.state().revision };
+        tokio::select! {
+            reached = tokio::time::timeout(timeout, reached) => {
+                reached.map_err(|_| late())?.map_err(|_| late())?;
+            }
+            () = self.draining.cancelled() => return Err(Error::Draining { retry_after: RETRY_AFTER }),
+        }
+        Ok(self.state())
+    }
+
+    /// The revision of the newest durable state, and word of each new one.
+    pub fn revisions(&self) -> cell::Receiver<Revision> {
+        self.pipeline.revisions()
+    }
+
+    /// A config as of a point.
+    pub async fn config_at(&self, state: &State, id: &ConfigId, at: &At) -> Result<Arc<ConfigState>, Error> {
+        config_at(&self.store, state, id, at).await
+    }
+
+    /// A document as of a point.
+    pub async fn document(&self, state: &State, target: &Target, at: &At) -> Result<Arc<Resolved>, Error> {
+        let config = self.config_at(state, &target.id, at).await?;
+        let is_current = *at == At::Latest
+            || state.config(&target.id).is_some_and(|current| current.at.version == config.at.version);
+        let resolved = match is_current {
+            true => self.resolver.resolve(&config, target, target.schema_in(state)),
+            false => {
+                let marking = marking_schema(&target.id, state);
+                resolve(&config, target, None, &self.vault, marking.as_deref()).map(Arc::new)
+            }
+        };
+        resolved.ok_or_else(|| Error::NotFound(no_layer(&config, target)))
+    }
+
+    /// Runs long work for a call of an actor, which waits until the actor has a turn. Dropping the future stops the work.
+    pub async fn work<T: Send + 'static>(
+        &self,
+        actor: &str,
+        work: impl FnOnce(&Cancelled) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        self.workers.run(actor, work).await
+    }
+
+    /// Retained versions of a config below `before`, newest first, each with the commit that made it: at most `limit`, fewer where they
+    /// are large, none if there are no more.
+    pub async fn versions(
+        &self,
+        id: &ConfigId,
+        before: Version,
+        limit: usize,
+        viewer: Viewer,
+    ) -> Result<Vec<(VersionRef, Sealed)>, Error> {
+        let (store, id) = (self.store.clone(), id.clone());
+        let (vault, state) = (self.vault.clone(), self.state());
+        let read = move |cancelled: &Cancelled| {
+            let read = read::history::versions(&*store, &id, before, limit, cancelled)?;
+            let showing = Showing::new(&vault, &viewer, &state);
+            let shown = |(at, sealed)| cancelled.check().and_then(|()| Ok((at, showing.commit(sealed)?)));
+            read.into_iter().map(shown).collect()
+        };
+        interruptible(read).await
+    }
+
+    /// A config as it is shown: with the contents of its layers, none of which is as it is stored if it has secrets.
+    pub fn shown(&self, state: &State, config: &Arc<ConfigState>, viewer: &Viewer) -> Arc<ConfigState> {
+        self.showing(state, viewer).config(config)
+    }
+
+    /// Writes, and answers when it is durable and visible to every read.
+    pub async fn write(&self, mut write: Write) -> Result<Outcome, Error> {
+        self.refuse_reserved(&write.intent)?;
+        loop {
+            let again = match &write.intent {
+                Intent::Rollback { to: VersionOrTag::Tag(_), .. } => Some(write.clone()),
+                Intent::Rollback { .. }
+                | Intent::Changes(_)
+                | Intent::Delete { .. }
+                | Intent::Tag { .. }
+                | Intent::Expire(_)
+                | Intent::PutSchema { .. }
+                | Intent::Migrate { .. } => None,
+            };
+            match (self.write_once(write).await, again) {
+                (Err(Error::TagMoved), Some(again)) => write = again,
+                (outcome, _) => return outcome,
+            }
+        }
+    }
+
+    async fn write_once(&self, write: Write) -> Result<Outcome, Error> {
+        let Write { origin, intent, validate_only, viewer } = write;
+        let is_repeatable = origin.request.is_some() && !validate_only;
+        let asked = is_repeatable.then(|| (intent.asked_layers(), intent.ids()));
+        if is_repeatable {
+            Box::pin(self.recalled()).await?;
+        }
+        // Before anything is looked up: what the first of two equal requests went by may be gone since.
+        let known = asked.as_ref().and_then(|(_, ids)| self.pipeline.known(&origin, ids));
+        let submitted = match known {
+            Some(known) => known,
+            None => {
+                let _planning = commit::stages::begin("plan");
+                let intent = self.read_intent(intent).await?;
+                let write =
+                    ReadWrite::new(origin, intent, validate_only, viewer.sight().clone().unmasking_secrets());
+                self.pipeline.submit(write).await?
+            }
+        };
+        let storing = commit::stages::begin("store");
+        let answer = submitted.answered().await?;
+        drop(storing);
+        let outcome = match answer {
+            Answer::Outcome(outcome) => outcome,
+            Answer::Replay(first) => {
+                let (store, state) = (self.store.clone(), self.state());
+                let asked = asked.and_then(|(layers, _)| layers);
+                Box::pin(blocking(move || commit::request_outcome::outcome(&*store, &state, first, asked)))
+                    .await?
+            }
+        };
+        match &outcome {
+            Ok(outcome) => outcome.overwritten.iter().for_each(|(id, scope)| viewer.overwrites(id, scope)),
+            Err(Error::SecretGuesses { id, scope, .. }) => viewer.overwrites(id, scope),
+            Err(_) => {}
+        }
+        let mut outcome = self.showing(&self.state(), &viewer).outcome(outcome?);
+        Permissions::of(Some(viewer.sight())).redact_outcome(&mut outcome, validate_only);
+        Ok(outcome)
+    }
+
+    /// Waits until the request ids of the last 24 hours are known.
+    async fn recalled(&self) -> Result<(), Error> {
+        tokio::select! {
+            biased;
+            done = self.recall.done() => done,
+            () = self.draining.cancelled() => Err(Error::Draining { retry_after: RETRY_AFTER }),
+        }
+    }
+
+    fn showing<'a>(&'a self, state: &'a State, viewer: &'a Viewer) -> Showing<'a> {
+        Showing::new(&self.vault, viewer, state)
+    }
+
+    /// Refuses to write what the engine alone writes.
+    fn refuse_reserved(&self, intent: &Intent) -> Result<(), Error> {
+        if intent.names(self.vault.id()) {
+            let message = format!("{} holds the data keys, which the server alone writes", self.vault.id());
+            return Err(Error::Invalid { field: "config".into(), message });
+        }
+        Ok(())
+    }
+
+    /// Opens a watch stream. It begins with what any answered write has left, or later.
+    pub async fn watch(&self, options: WatchOptions) -> Result<Subscription, Error> {
+        let published = self.state().revision;
+        tokio::select! {
+            () = self.hub.reached(published) => {}
+            () = self.draining.cancelled() => {}
+        }
+        self.hub.subscribe(options)
+    }
+
+    /// Makes a watch stream say how far it is, once it is at the revision that is answered.
+    pub fn request_progress(&self, watch_id: &str, who: &str) -> Result<Revision, Error> {
+        let revision = self.state().revision;
+        self.hub.request_progress(watch_id, who, revision)?;
+        Ok(revision)
+    }
+
+    /// Watch streams that are open.
+    pub fn watcher_count(&self) -> usize {
+        self.hub.watcher_count()
+    }
+
+    /// Targets that watch streams follow, each counted once.
+    pub fn watched_target_count(&self) -> usize {
+        self.hub.target_count()
+    }
+
+    /// Messages that told watch streams of documents.
+    pub fn watch_delivery_count(&self) -> u64 {
+        self.hub.delivery_count()
+    }
+
+    /// Targets that watch streams follow in a namespace, each as often as it is followed.
+    pub fn watcher_count_of(&self, namespace: &Namespace) -> u64 {
+        self.hub.watcher_count_of(namespace)
+    }
+
+    /// Watch streams that were refused since a namespace has as many watchers as it may have.
+    pub fn watch_quota_refusal_count(&self) -> u64 {
+        self.hub.quota_refusal_count()
+    }
+
+    /// Streams that were refused since their actor has as many as one may have.
+    pub fn actor_stream_refusal_count(&self) -> u64 {
+        self.hub.actor_refusal_count() + self.change_streams_of_actors.refused()
+    }
+
+    /// How long the state has been waiting that waits the longest for the client of its watch stream to make room for it.
+    pub fn slowest_watcher_lag(&self) -> Duration {
+        self.hub.lag()
+    }
+
+    /// How many revisions the hub of the watches is behind what is durable.
+    pub fn watch_lag(&self) -> u64 {
+        // First where the hub is: it only moves on.
+        let told = self.hub.revision();
+        self.state().revision.0.saturating_sub(told.0)
+    }
+
+    /// Bytes of history that the journal keeps for a namespace.
+    pub fn journal_bytes_of(&self, namespace: &Namespace) -> u64 {
+        self.pipeline.with_budgets(|budgets| budgets.kept(namespace))
+    }
+
+    /// What became of commits since the start.
+    pub fn commit_counts(&self) -> &CommitCounts {
+        self.pipeline.counts()
+    }
+
+    /// Opens a stream of commits.
+    pub fn changes(&self, options: ChangesOptions) -> Result<Changes, Error> {
+        if self.draining.is_cancelled() {
+            return Err(Error::Draining { retry_after: RETRY_AFTER });
+        }
+        let place = self.change_streams.clone().try_acquire_owned().map_err(|_| Error::LimitReached {
+            limit_name: Limit::Watchers,
+            what: "streams of changes on this server",
+            found: self.limits.watchers_max,
+            limit: self.limits.watchers_max,
+        })?;
+        let of_actor = self.change_streams_of_actors.open(options.viewer.sight().caller())?;
+        let shown = Shown { vault: self.vault.clone(), pipeline: Arc::downgrade(&self.pipeline) };
+        let (recent, revisions, draining) =
+            (self.recent.clone(), self.pipeline.revisions(), self.draining.clone());
+        Changes::open(recent, revisions, draining, (place, of_actor), shown, options)
+    }
+
+    /// Ends every stream, and refuses new ones. Reads and writes go on.
+    pub fn drain(&self) {
+        self.draining.cancel();
+        self.hub.drain();
+    }
+
+    /// Makes what is queued durable, and stops. Writes are refused from now on.
+    pub async fn close(&self) {
+        self.drain();
+        self.closed.cancel();
+        self.pipeline.close();
+        self.hub.close();
+        let Some(tasks) = self.tasks.lock().expect("nobody panics under this lock").take() else {
+            return;
+        };
+        // A task that panicked is a bug that was reported when it did.
+        let _ = tasks.expiry.await;
+        let _ = tasks.retention.await;
+        let threads = [tasks.commit, tasks.watch, tasks.recalling];
+        let ended = blocking(move || threads.map(|thread| thread.join().is_ok())).await;
+        if !matches!(ended, Ok([true, true, true])) {
+            tracing::error!("a thread of the engine ended by a panic");
+        }
+    }
+
+    /// Does what needs no state: reads texts, looks up history.
+    async fn read_intent(&self, intent: Intent) -> Result<ReadIntent, Error> {
+        match intent {
+            Intent::Changes(changes) => {
+                self.check_changes(&changes)?;
+                let bytes_max = self.limits.layer_bytes_max;
+                let bytes: usize = changes.iter().map(|change| change.action.text_bytes()).sum();
+                let read = move || {
+                    let read = changes.into_iter().map(|change| change.read(bytes_max));
+                    read.collect::<Result<Vec<_>, _>>()
+                };
+                let read = if bytes <= INLINE_BYTES_MAX { read() } else { blocking(read).await? };
+                read.map(ReadIntent::Changes).map_err(|(field, error)| document_error(field, error))
+            }
+            Intent::Delete { id, key, expected } => Ok(ReadIntent::Delete { id, key, expected }),
+            Intent::Rollback { id, to, scope, expected } => {
+                // A version may be queued but not in the journal yet.
+                self.pipeline.barrier().answered().await?;
+                let (at, tag) = match to {
+                    VersionOrTag::Version(version) => (At::Version(version), None),
+                    VersionOrTag::Tag(tag) => (At::Tag(tag.clone()), Some(tag)),
+                };
+                let to = self.config_at(&self.state(), &id, &at).await?;
+                Ok(ReadIntent::Rollback { id, to, tag, scope, expected })
+            }
+            Intent::Tag { id, tag, to, expected } => {
+                self.pipeline.barrier().answered().await?;
+                if let Some(version) = to.filter(|version| *version != Version::ZERO) {
+                    self.config_at(&self.state(), &id, &At::Version(version)).await?;
+                }
+                Ok(ReadIntent::Tag { id, tag, to, expected })
+            }
+            Intent::PutSchema { governed, put } => Ok(ReadIntent::PutSchema { governed, put }),
+            Intent::Migrate { governed, to } => Ok(ReadIntent::Migrate { governed, to }),
+            Intent::Expire(due) => {
+                Ok(ReadIntent::Expire(due.into_iter().map(|expiry| (expiry.id, expiry.key)).collect()))
+            }
+        }
+    }
+
+    fn check_changes(&self, changes: &[Change]) -> Result<(), Error> {
+        let invalid = |field: &str, message: String| Err(Error::Invalid { field: field.into(), message });
+        if changes.is_empty() {
+            return invalid("changes", "must not be empty".into());
+        }
+        let max = self.limits.changes_max;
+        if changes.len() > max {
+            return invalid("changes", format!("has {} changes, at most {max} are allowed", changes.len()));
+        }
+        let mut seen = HashSet::new();
+        for change in changes {
+            commit::plan::check_ttl(&change.field, &change.key, change.ttl)?;
+            if !seen.insert((&change.id, &change.key)) {
+                let (kind, scope) = (change.key.kind, &change.key.scope);
+                let message = format!("the {kind} layer of {} at {scope} is changed twice", change.id);
+                return invalid(&change.field, message);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn load(store: &dyn Store, quotas: Quotas, progress: &Progress) -> Result<State, Error> {
+    const REPORTED_LAYERS: usize = 1000;
+    let mut loading = Loading::default();
+    let (mut layers, mut reported) = (0, 0);
+    progress(0);
+    let head = store.load(&mut |config| {
+        layers += config.layers.len();
+        loading.add(config);
+        if layers - reported >= REPORTED_LAYERS {
+            reported = layers;
+            progress(layers as u64);
+        }
+    })?;
+    Ok(loading.state(store.epoch(), head).with_quotas(quotas))
+}
+
+/// Why a config has no document for a target.
+fn no_layer(config: &ConfigState, target: &Target) -> Missing {
+    let id = config.id.clone();
+    match target.view {
+        _ if config.is_deleted() => Missing::DeletedConfig(id, config.at.version),
+        View::Effective | View::Filled | View::Base => Missing::Layers(id, target.scope.to_string()),
+        View::Layer(kind) => Missing::Layer(id, LayerKey { kind, scope: target.scope.clone() }),
+    }
+}

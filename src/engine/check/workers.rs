@@ -1,0 +1,168 @@
+//! Long work for one request: stops when the caller is gone, and is bounded for each actor. Knows nothing of what the work is.
+//!
+//! What takes long runs by this module: plans of writes that are not small, validation, the targets that a change affects, explanations,
+//! comparisons and pages of versions. Dropping the future of such a method is enough: work that waits for a thread is not begun, and checks
+//! stop after the documents that they are at. A single document is not stopped; what it may cost is bounded. A transport drops the
+//! future of a call when the client cancels the call, when the connection closes, and when the deadline passes.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+
+use tokio::sync::Semaphore;
+
+use crate::engine::error::Error;
+use crate::engine::read::history::blocking;
+
+/// Actors whose semaphores are kept before those of idle actors are removed.
+const ACTORS_KEPT: usize = 1000;
+
+/// Says whether the caller of a request is gone, so that work for it should stop. Clones share one flag, which never goes back.
+#[derive(Clone, Debug, Default)]
+pub struct Cancelled(Arc<AtomicBool>);
+
+/// Cancels when it is dropped.
+#[derive(Debug)]
+pub struct CancelOnDrop(Cancelled);
+
+impl Cancelled {
+    /// Whether the work should stop. One atomic read: cheap enough for every turn of a loop over documents.
+    pub fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Fails with `Error::Cancelled` if the work should stop.
+    pub fn check(&self) -> Result<(), Error> {
+        match self.is_set() {
+            true => Err(Error::Cancelled),
+            false => Ok(()),
+        }
+    }
+
+    pub fn set(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// A guard to be held by the future of the call. It also cancels after the work is done, when nobody looks at the flag any more.
+    pub fn set_on_drop(&self) -> CancelOnDrop {
+        CancelOnDrop(self.clone())
+    }
+}
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.0.set();
+    }
+}
+
+/// Runs work on a thread where blocking is allowed. When the returned future is dropped, the flag that the work was given is set, and
+/// the work is not even started if it still waits for a thread.
+pub async fn interruptible<T: Send + 'static>(
+    work: impl FnOnce(&Cancelled) -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    let cancelled = Cancelled::default();
+    let _guard = cancelled.set_on_drop();
+    blocking(move || {
+        cancelled.check()?;
+        work(&cancelled)
+    })
+    .await?
+}
+
+/// Shares the threads for long work among actors: none of them can occupy all threads.
+pub struct Workers {
+    all: Arc<Semaphore>,
+    of_actor_max: usize,
+    actors: Mutex<HashMap<String, Weak<Semaphore>>>,
+}
+
+impl Workers {
+    /// For a machine with so many processors.
+    pub fn new(processors: usize) -> Workers {
+        let of_actor_max = processors.max(2);
+        let all = Arc::new(Semaphore::new(of_actor_max * 2));
+        Workers { all, of_actor_max, actors: Mutex::default() }
+    }
+
+    /// As `interruptible`, for work of an actor, which waits for its turn. The turn ends with the work, not with the future: an actor
+    /// who abandons calls does not get more threads by that.
+    pub async fn run<T: Send + 'static>(
+        &self,
+        actor: &str,
+        work: impl FnOnce(&Cancelled) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let open = "the semaphores are never closed";
+        let own = self.of_actor(actor).acquire_owned().await.expect(open);
+        let any = self.all.clone().acquire_owned().await.expect(open);
+        interruptible(move |cancelled| {
+            let _turn = (own, any);
+            work(cancelled)
+        })
+        .await
+    }
+
+    fn of_actor(&self, actor: &str) -> Arc<Semaphore> {
+        let mut actors = self.actors.lock().expect("nobody panics under this lock");
+        if let Some(semaphore) = actors.get(actor).and_then(Weak::upgrade) {
+            return semaphore;
+        }
+        if actors.len() >= ACTORS_KEPT {
+            actors.retain(|_, semaphore| semaphore.strong_count() > 0);
+        }
+        let semaphore = Arc::new(Semaphore::new(self.of_actor_max));
+        actors.insert(actor.to_owned(), Arc::downgrade(&semaphore));
+        semaphore
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn work_is_told_when_its_future_is_dropped() {
+        let (started, is_started) = tokio::sync::oneshot::channel();
+        let (stopped, is_stopped) = tokio::sync::oneshot::channel();
+        let call = tokio::spawn(interruptible(move |cancelled| {
+            started.send(()).expect("the test waits");
+            while !cancelled.is_set() {
+                std::thread::yield_now();
+            }
+            stopped.send(cancelled.check().is_err()).expect("the test waits");
+            Ok(())
+        }));
+        is_started.await.expect("the work has begun");
+        call.abort();
+        assert!(is_stopped.await.expect("the work has ended"));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn an_actor_who_has_abandoned_all_turns_keeps_nobody_else_from_working() {
+        let workers = Arc::new(Workers::new(1));
+        let (release, released) = mpsc::channel::<()>();
+        let released = Arc::new(Mutex::new(released));
+        let (started, mut starts) = tokio::sync::mpsc::unbounded_channel();
+        let hog = || {
+            let (workers, released, started) = (workers.clone(), released.clone(), started.clone());
+            tokio::spawn(async move {
+                let work = move |_: &Cancelled| {
+                    started.send(()).expect("the test waits");
+                    let _ = released.lock().expect("a lock").recv();
+                    Ok(())
+                };
+                workers.run("hog", work).await
+            })
+        };
+        let hogs: Vec<_> = (0..20).map(|_| hog()).collect();
+        for _ in 0..2 {
+            starts.recv().await.expect("work has begun");
+        }
+        // The two that run go on; those that wait are gone.
+        hogs.iter().for_each(tokio::task::JoinHandle::abort);
+        assert_eq!(workers.run("other", |_| Ok(7)).await.expect("there is a turn"), 7);
+        assert!(starts.try_recv().is_err());
+        drop(release);
+    }
+}

@@ -1,0 +1,18 @@
+//! The way in: a write is planned, checked, queued, made durable with others, and published.
+
+pub(super) mod assignments;
+pub(super) mod counts;
+pub(super) mod fair_locks;
+pub(super) mod journal_budget;
+pub(super) mod layer_content;
+pub(super) mod pipeline;
+pub(super) mod plan;
+pub(super) mod queue;
+pub(super) mod read_set;
+pub(super) mod read_write;
+pub(super) mod request_ids;
+pub(super) mod request_outcome;
+pub(super) mod request_recovery;
+pub(super) mod schemas;
+pub(super) mod stages;
+pub(super) mod write;

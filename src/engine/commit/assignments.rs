@@ -1,0 +1,43 @@
+//! Whether assignments mean what their author sees: places within a value that a layer only inherits. Knows what a layer inherits; not how
+//! values are assigned.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::auth::Sight;
+use crate::model::LayerKind;
+use crate::model::assign::check_inherited;
+use crate::model::merge::fold;
+
+use super::write::{ReadAction, ReadChange, document_error};
+use crate::engine::error::Error;
+use crate::engine::state::ConfigState;
+
+/// Refuses assignments into an array or a scalar that the layer inherits: the layer would replace it with an object. Callers who may
+/// not read the document are not told what it has, so nothing is refused to them.
+pub(in crate::engine) fn check_assignments(
+    base: Option<&Arc<ConfigState>>,
+    change: &ReadChange,
+    sight: Option<&Sight>,
+) -> Result<(), Error> {
+    let (ReadAction::Assign(values), Some(config)) = (&change.action, base) else { return Ok(()) };
+    let (id, scope) = (&change.id, &change.key.scope);
+    if sight.is_some_and(|sight| !sight.has(&id.namespace, &id.config, scope)) {
+        return Ok(());
+    }
+    let layer = config.layer(&change.key).map(|entry| entry.layer.content.to_value());
+    let inherited = || {
+        let of = |kind: LayerKind| {
+            let paths =
+                scope.lineage_paths().filter(move |path| kind != change.key.kind || *path != scope.as_str());
+            paths.filter_map(move |path| config.layer_at(kind, path))
+        };
+        let overrides = of(LayerKind::Override).filter(|_| change.key.kind == LayerKind::Override);
+        let layers: Vec<Value> =
+            of(LayerKind::Base).chain(overrides).map(|entry| entry.layer.content.to_value()).collect();
+        fold(&layers)
+    };
+    check_inherited(&layer.unwrap_or_default(), values, inherited)
+        .map_err(|error| document_error(change.field.clone(), error))
+}

@@ -1,0 +1,97 @@
+//! Turns at configs that many write to at once, so that the slowest of the writers is not overtaken for ever. Knows configs by
+//! their ids only.
+//!
+//! Most writers need no turn: they plan, and find that nobody was faster. Whoever was overtaken too often takes a turn at each config
+//! of the write; as long as there is one who has or awaits it, everybody who writes to the config awaits theirs, in order.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use tokio::sync::{Mutex as FairMutex, OwnedMutexGuard};
+
+use crate::model::ConfigId;
+
+/// The configs at which turns are taken now.
+#[derive(Default)]
+pub(in crate::engine) struct Turns(Mutex<HashMap<ConfigId, Arc<FairMutex<()>>>>);
+
+/// The turn at some configs. It ends when it is dropped, also if that is before it came.
+pub(in crate::engine) struct Turn {
+    turns: Arc<Turns>,
+    configs: Vec<(ConfigId, Option<OwnedMutexGuard<()>>)>,
+}
+
+impl Turns {
+    /// Whether somebody has or awaits the turn at one of these.
+    pub fn are_taken(&self, ids: &[ConfigId]) -> bool {
+        let turns = self.lock();
+        !turns.is_empty() && ids.iter().any(|id| turns.contains_key(id))
+    }
+
+    /// Whether nobody has or awaits any.
+    pub fn are_none(&self) -> bool {
+        self.lock().is_empty()
+    }
+
+    /// Awaits the turn. `ids` must be sorted: nobody waits for one who waits for them.
+    pub async fn take(self: &Arc<Turns>, ids: &[ConfigId]) -> Turn {
+        debug_assert!(ids.is_sorted());
+        let mut turn = Turn { turns: self.clone(), configs: Vec::with_capacity(ids.len()) };
+        for id in ids {
+            let mutex = self.lock().entry(id.clone()).or_default().clone();
+            turn.configs.push((id.clone(), None));
+            let guard = mutex.lock_owned().await;
+            turn.configs.last_mut().expect("it was pushed above").1 = Some(guard);
+        }
+        turn
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<ConfigId, Arc<FairMutex<()>>>> {
+        self.0.lock().expect("nobody panics under this lock")
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let mut turns = self.turns.lock();
+        for (id, guard) in self.configs.drain(..) {
+            drop(guard);
+            // Everyone who has or awaits the turn has a clone, and got it under this lock.
+            if turns.get(&id).is_some_and(|mutex| Arc::strong_count(mutex) == 1) {
+                turns.remove(&id);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::poll;
+
+    use super::*;
+    use crate::model::{ConfigName, Namespace};
+
+    fn id(name: &str) -> ConfigId {
+        let namespace = Namespace::parse("test").expect("a name");
+        ConfigId { namespace, config: ConfigName::parse(name).expect("a name") }
+    }
+
+    #[tokio::test]
+    async fn turns_come_in_order_and_leave_nothing_behind() {
+        let turns = Arc::new(Turns::default());
+        let (both, one) = ([id("a"), id("b")], [id("b")]);
+        let first = turns.take(&both).await;
+        assert!(turns.are_taken(&one) && !turns.are_taken(&[id("c")]));
+        let mut second = Box::pin(turns.take(&one));
+        let mut third = Box::pin(turns.take(&both));
+        assert!(poll!(&mut second).is_pending() && poll!(&mut third).is_pending());
+        drop(first);
+        assert!(poll!(&mut third).is_pending(), "the second is before it");
+        // Who gives up while waiting holds nobody up.
+        drop(second);
+        let third = third.await;
+        assert!(turns.are_taken(&both));
+        drop(third);
+        assert!(turns.lock().is_empty());
+    }
+}

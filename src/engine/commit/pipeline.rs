@@ -1,0 +1,544 @@
+//! The commit pipeline: the one way in which anything is written.
+//!
+//! A write is planned by its caller, beside the pipeline, from the newest queued state of its configs. Under one short lock the plan
+//! is checked to hold still, gets its revision, and joins the queue; that is where order is given. One thread takes the whole queue,
+//! makes it durable with one append, publishes the new state, wakes the watchers, and lets the callers answer. While it syncs, the
+//! next batch queues up. Nothing whose cost depends on the size of a document or of a config is done under the lock.
+
+use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::thread::JoinHandle;
+
+use arc_swap::ArcSwap;
+use tokio::sync::{oneshot, watch};
+
+use crate::auth::SYSTEM;
+use crate::model::limits::Limits;
+use crate::model::{Author, Commit, ConfigId, Revision, Timestamp};
+use crate::store::{Store, StoreError};
+use crate::supervise::{Heart, OnPanic};
+
+use super::counts::CommitCounts;
+use super::fair_locks::{Turn, Turns};
+use super::journal_budget::JournalBudgets;
+use super::plan::{Plan, Planning, plan};
+use super::queue::{Batch, Durable, Queue, Refusal, Waiter};
+use super::read_set::Bases;
+use super::read_write::{ReadWrite, namespaces_of};
+use super::request_ids::{First, Nothing, Owner, Repeatable, Requests, Reused};
+use super::write::{Origin, Outcome};
+use crate::engine::Clock;
+use crate::engine::check::workers::{Cancelled, Workers, interruptible};
+use crate::engine::error::Error;
+use crate::engine::read::history::blocking;
+use crate::engine::secrets::guesses::Guesses;
+use crate::engine::secrets::vault::Vault;
+use crate::engine::state::State;
+use crate::engine::watch::Hub;
+
+/// How often a write is planned anew because somebody else was faster. Then it takes its turn.
+const REPLANS_MAX: usize = 3;
+
+pub(in crate::engine) struct Pipeline {
+    store: Arc<dyn Store>,
+    limits: Limits,
+    clock: Clock,
+    vault: Arc<Vault>,
+    hub: Arc<Hub>,
+    /// For plans that may take long.
+    workers: Arc<Workers>,
+    /// Locked before `turns`.
+    queue: Mutex<Queue>,
+    /// Told when the queue has something for the thread, and the thread is idle.
+    filled: Condvar,
+    turns: Arc<Turns>,
+    published: ArcSwap<State>,
+    revision: watch::Sender<Revision>,
+    next_expiry: watch::Sender<Option<Timestamp>>,
+    counts: CommitCounts,
+    guesses: Guesses,
+}
+
+/// What a write comes to.
+#[expect(clippy::large_enum_variant, reason = "it is moved once, and a box would be made for each write")]
+pub(in crate::engine) enum Answer {
+    Outcome(Result<Outcome, Error>),
+    /// The same request was made before. The outcome is to be read again.
+    Replay(First),
+}
+
+/// The answer to a write that was handed in. It stands once what it rests on is durable.
+pub(in crate::engine) struct Submitted {
+    answer: Answer,
+    /// `None`: it is.
+    durable: Option<Durable>,
+}
+
+impl Submitted {
+    pub async fn answered(self) -> Result<Answer, Error> {
+        match self.durable {
+            None => Ok(self.answer),
+            Some(durable) => durable.await.unwrap_or_else(thread_ended).map(|()| self.answer),
+        }
+    }
+
+    pub fn blocking_answered(self) -> Result<Answer, Error> {
+        match self.durable {
+            None => Ok(self.answer),
+            Some(durable) => durable.blocking_recv().unwrap_or_else(thread_ended).map(|()| self.answer),
+        }
+    }
+}
+
+/// The thread tells everyone who waits, unless it is gone.
+fn thread_ended(_: oneshot::error::RecvError) -> Result<(), Error> {
+    Err(Error::Unwritable("the commit thread has ended".into()))
+}
+
+impl Pipeline {
+    /// Starts the thread. It ends after `close`, when the queue is empty. A panic of the thread ends the server.
+    pub fn start(
+        store: Arc<dyn Store>,
+        state: State,
+        vault: Arc<Vault>,
+        hub: Arc<Hub>,
+        workers: Arc<Workers>,
+        options: &crate::engine::Options,
+    ) -> (Arc<Pipeline>, JoinHandle<()>) {
+        let pipeline = Arc::new(Pipeline {
+            store,
+            limits: options.limits.clone(),
+            clock: options.clock.clone(),
+            vault,
+            hub,
+            workers,
+            revision: watch::Sender::new(state.revision),
+            next_expiry: watch::Sender::new(state.next_expiry()),
+            published: ArcSwap::from_pointee(state.clone()),
+            queue: Mutex::new(Queue::new(state, Requests::new(options.limits.request_ids_max))),
+            filled: Condvar::new(),
+            turns: Arc::default(),
+            counts: CommitCounts::default(),
+            guesses: Guesses::default(),
+        });
+        // A batch may be half made. A new process reads from the log what is durable.
+        let running = pipeline.clone();
+        let thread = options.supervisor.thread("commit", OnPanic::EndServer, move |heart| running.run(heart));
+        (pipeline, thread.expect("the system has room for one thread"))
+    }
+
+    /// Knows the requests that were made before the start. No other has been made yet.
+    pub fn recall(&self, requests: Requests) {
+        self.lock().requests = requests;
+    }
+
+    /// The bytes of the journal, by namespace.
+    pub fn with_budgets<T>(&self, run: impl FnOnce(&mut JournalBudgets) -> T) -> T {
+        run(&mut self.lock().budgets)
+    }
+
+    pub fn vault(&self) -> &Arc<Vault> {
+        &self.vault
+    }
+
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// The newest durable state.
+    pub fn published(&self) -> Arc<State> {
+        self.published.load_full()
+    }
+
+    /// The revision of the newest durable state, as it changes.
+    pub fn revisions(&self) -> watch::Receiver<Revision> {
+        self.revision.subscribe()
+    }
+
+    pub fn counts(&self) -> &CommitCounts {
+        &self.counts
+    }
+
+    /// When the next override ends, as that changes.
+    pub fn next_expiries(&self) -> watch::Receiver<Option<Timestamp>> {
+        self.next_expiry.subscribe()
+    }
+
+    /// The answer to a write that needs nothing of it to be read: it was made before.
+    pub fn known(&self, origin: &Origin, ids: &[ConfigId]) -> Option<Submitted> {
+        // Without an id there is nothing to know, and the lock is left to those who need it.
+        let request = origin.request.as_ref()?;
+        let namespaces = namespaces_of(ids);
+        let owner = Owner { caller: &origin.author.actor, namespaces: &namespaces };
+        self.answer_known(&mut self.lock(), Some(Repeatable { owner, request }))
+    }
+
+    /// Takes a write, plans it, and queues it. Does not wait for the disk.
+    ///
+    /// What few writes wait for is boxed: the future of every write would be as large as the largest of these.
+    pub async fn submit(self: &Arc<Pipeline>, mut write: ReadWrite) -> Result<Submitted, Error> {
+        let (mut overtaken, mut keys_added) = (0, 0);
+        let mut turn = None;
+        loop {
+            if turn.is_none() && (overtaken > REPLANS_MAX || self.is_turn_taken(&write)) {
+                turn = Some(Box::pin(self.turns.take(&self.turn_ids(&write))).await);
+            }
+            let found;
+            if write.governs() {
+                // What it governs may be a whole namespace.
+                let pipeline = self.clone();
+                let look = move || {
+                    let found = pipeline.bases(&write);
+                    (write, found)
+                };
+                (write, found) = Box::pin(blocking(look)).await?;
+            } else {
+                found = self.bases(&write);
+            }
+            let mut bases = match found {
+                ControlFlow::Continue(bases) => bases,
+                ControlFlow::Break(known) => return Ok(known),
+            };
+            let planned;
+            if bases.are_small() {
+                planned = self.plan(&write, &bases, &Cancelled::default());
+            } else {
+                let pipeline = self.clone();
+                let actor = write.sight.as_ref().map(|sight| sight.caller().shared_actor().clone());
+                let work = move |cancelled: &Cancelled| {
+                    let planned = pipeline.plan(&write, &bases, cancelled);
+                    Ok((write, bases, planned))
+                };
+                (write, bases, planned) = match actor {
+                    Some(actor) => Box::pin(self.workers.run(&actor, work)).await?,
+                    // What the server writes of itself waits for no caller.
+                    None => Box::pin(interruptible(work)).await?,
+                };
+            }
+            // One for each namespace is enough.
+            if let Err(Error::KeyMissing(namespace)) = &planned
+                && keys_added < write.ids.len()
+            {
+                keys_added += 1;
+                // Nobody waits for this one while it waits for a write that may have to take turns.
+                turn = None;
+                self.clone().add_data_key(namespace.clone(), false, Author::named(SYSTEM)).await?;
+                continue;
+            }
+            if let Some(submitted) = self.enqueue(&mut write, &bases, planned, turn.as_ref()) {
+                return Ok(submitted);
+            }
+            overtaken += 1;
+        }
+    }
+
+    /// As `submit`, where nobody else writes and blocking is allowed.
+    pub fn submit_alone(&self, mut write: ReadWrite) -> Submitted {
+        loop {
+            let bases = match self.bases(&write) {
+                ControlFlow::Continue(bases) => bases,
+                ControlFlow::Break(known) => return known,
+            };
+            let planned = self.plan(&write, &bases, &Cancelled::default());
+            if let Some(submitted) = self.enqueue(&mut write, &bases, planned, None) {
+                return submitted;
+            }
+        }
+    }
+
+    /// Waits until everything queued so far is durable.
+    pub fn barrier(&self) -> Submitted {
+        let mut queue = self.lock();
+        let nothing = Outcome::nothing(queue.state.revision);
+        self.after_queue(&mut queue, Answer::Outcome(Ok(nothing)))
+    }
+
+    /// Refuses new writes; those queued are still made.
+    pub fn close(&self) {
+        self.lock().refused.get_or_insert(Refusal::Closing);
+        self.filled.notify_one();
+    }
+
+    /// What the write is planned from, unless it has its answer.
+    fn bases(&self, write: &ReadWrite) -> ControlFlow<Submitted, Bases> {
+        let mut queue = self.lock();
+        if let Some(known) = self.answer_known(&mut queue, write.repeatable()) {
+            return ControlFlow::Break(known);
+        }
+        if !write.governs() {
+            return ControlFlow::Continue(Bases::of(&write.ids, &queue.state));
+        }
+        let state = queue.state.clone();
+        drop(queue);
+        ControlFlow::Continue(Bases::of(&write.ids, &state))
+    }
+
+    /// Whether a write has to await its turn.
+    fn is_turn_taken(&self, write: &ReadWrite) -> bool {
+        !self.turns.are_none()
+            && (self.turns.are_taken(&write.ids) || self.turns.are_taken(&write.namespace_turns()))
+    }
+
+    /// At what a write takes its turn: its configs; and its namespaces, if it governs all of one or somebody has the turn at one.
+    fn turn_ids(&self, write: &ReadWrite) -> Vec<ConfigId> {
+        let mut ids = write.ids.clone();
+        let namespaces = write.namespace_turns();
+        if write.governs() || self.turns.are_taken(&namespaces) {
+            ids.extend(namespaces);
+            ids.sort();
+            ids.dedup();
+        }
+        ids
+    }
+
+    fn plan(&self, write: &ReadWrite, bases: &Bases, cancelled: &Cancelled) -> Result<Plan, Error> {
+        if write.lacks_reason
+            && let Some(namespace) = bases.demanding_reason()
+        {
+            return Err(Error::ReasonRequired(namespace.clone()));
+        }
+        let now = (self.clock)();
+        let planning = Planning {
+            limits: &self.limits,
+            vault: &self.vault,
+            validate_only: write.validate_only,
+            look: &write.look,
+            sight: write.sight.as_ref(),
+            now,
+            cancelled,
+        };
+        plan(bases, &write.intent, now, &planning)
+    }
+
+    /// Queues what was planned. `None` if it has to be planned anew: somebody else was faster, or has the turn.
+    fn enqueue(
+        &self,
+        write: &mut ReadWrite,
+        bases: &Bases,
+        mut planned: Result<Plan, Error>,
+        turn: Option<&Turn>,
+    ) -> Option<Submitted> {
+        let nothing = match &mut planned {
+            Ok(plan) if plan.changes.is_empty() => Some(plan.take_outcome(&write.ids, bases, Revision::ZERO)),
+            Ok(_) | Err(_) => None,
+        };
+        let sizes = match &planned {
+            Ok(plan) if !write.intent.is_of_itself() => write.journal_bytes(&plan.changes),
+            // What the server writes of itself is counted, but not refused.
+            Ok(_) | Err(_) => vec![],
+        };
+        let mut queue = self.lock();
+        if let Some(known) = self.answer_known(&mut queue, write.repeatable()) {
+            return Some(known);
+        }
+        if !bases.hold_in(&queue.state) || (turn.is_none() && self.is_turn_taken(write)) {
+            return None;
+        }
+        let mut plan = match planned {
+            Ok(plan) => plan,
+            Err(error) => return Some(self.after_queue(&mut queue, Answer::Outcome(Err(error)))),
+        };
+        if let Some(outcome) = nothing {
+            return Some(self.enqueue_nothing(&mut queue, write, outcome));
+        }
+        if let Some(error) = queue.full() {
+            return Some(Submitted { answer: Answer::Outcome(Err(error)), durable: None });
+        }
+        // Only here is it known what the namespaces have.
+        let (revision, time) = (queue.state.revision.next(), self.now(&queue));
+        let fits = queue.state.check_growth(&plan.growths);
+        let fits = fits.and_then(|()| queue.budgets.check(&sizes, &plan.changes, queue.state.quotas(), time));
+        if let Err(error) = fits {
+            self.counts.count_refusal(&error);
+            return Some(self.after_queue(&mut queue, Answer::Outcome(Err(error))));
+        }
+        let overwritten = match self.guesses.take(write.actor(), &plan.unseen, time) {
+            Ok(overwritten) => overwritten.into_iter().collect(),
+            Err(error) => return Some(self.after_queue(&mut queue, Answer::Outcome(Err(error)))),
+        };
+        plan.settle(revision, time);
+        let durable = match write.validate_only {
+            true => self.ahead(&queue).then(|| queue.wait()),
+            false => {
+                let bytes = plan.bytes();
+                let changes = std::mem::take(&mut plan.changes);
+                let mut commit = write.commit(revision, time, changes, plan.schema);
+                if plan.has_secrets {
+                    self.seal_request(&mut commit);
+                }
+                queue.state.advance(&commit, &plan.after);
+                queue.requests.recall(&commit);
+                Some(queue.push(commit, bytes))
+            }
+        };
+        let was_idle = std::mem::take(&mut queue.idle);
+        drop(queue);
+        if was_idle {
+            // A call of the system, which is not made for a thread that is awake.
+            self.filled.notify_one();
+        }
+        let outcome = Outcome { overwritten, ..plan.take_outcome(&write.ids, bases, revision) };
+        Some(Submitted { answer: Answer::Outcome(Ok(outcome)), durable })
+    }
+
+    /// The digest of a request must not let the secrets in it be guessed.
+    fn seal_request(&self, commit: &mut Commit) {
+        if let Some(request) = &mut commit.request {
+            let keyed = self.vault.keyed(request.fingerprint);
+            request.fingerprint = keyed.expect("there are keys, since they have sealed the secrets");
+        }
+    }
+
+    /// A write that changes nothing takes no revision, but it is the first with its request id.
+    fn enqueue_nothing(&self, queue: &mut Queue, write: &ReadWrite, outcome: Outcome) -> Submitted {
+        let outcome = Outcome { revision: queue.state.revision, ..outcome };
+        if let Some(Repeatable { owner, request }) = write.repeatable() {
+            let now = self.now(queue);
+            queue.requests.remember(owner, request, First::Nothing(Box::new(Nothing::of(&outcome))), now);
+        }
+        self.after_queue(queue, Answer::Outcome(Ok(outcome)))
+    }
+
+    /// The answer that needs no plan: nothing is taken any more, or the request was made before.
+    fn answer_known(&self, queue: &mut Queue, request: Option<Repeatable<'_>>) -> Option<Submitted> {
+        let durably = |outcome| Some(Submitted { answer: Answer::Outcome(outcome), durable: None });
+        match &queue.refused {
+            Some(Refusal::Closing) => {
+                return durably(Err(Error::Draining { retry_after: crate::engine::RETRY_AFTER }));
+            }
+            Some(Refusal::Failed(why)) => return durably(Err(Error::Unwritable(why.clone()))),
+            None => {}
+        }
+        let Repeatable { owner, request } = request?;
+        let keyed = || self.vault.keyed(request.fingerprint);
+        let first = match queue.requests.first(owner, request, keyed) {
+            Ok(Some(first)) => first,
+            Ok(None) => {
+                let now = self.now(queue);
+                let error = queue.requests.check_room(owner.caller, now).err()?;
+                self.counts.count_refusal(&error);
+                return durably(Err(error));
+            }
+            Err(Reused(revision)) => {
+                return durably(Err(Error::RequestIdReused { id: request.id.clone(), revision }));
+            }
+        };
+        // That nothing changed may be due to a commit that is queued, and could still fail.
+        let (revision, answer) = (first.revision(), Answer::Replay(first));
+        let is_durable = revision <= self.published.load().revision;
+        Some(Submitted { answer, durable: (!is_durable).then(|| queue.wait()) })
+    }
+
+    /// An answer that rests on what is queued, which could still fail.
+    fn after_queue(&self, queue: &mut Queue, answer: Answer) -> Submitted {
+        Submitted { answer, durable: self.ahead(queue).then(|| queue.wait()) }
+    }
+
+    /// Whether something is queued that is not published yet.
+    fn ahead(&self, queue: &Queue) -> bool {
+        queue.state.revision > self.published.load().revision
+    }
+
+    fn now(&self, queue: &Queue) -> Timestamp {
+        (self.clock)().max(queue.state.time)
+    }
+
+    /// The thread. After a panic, which is a bug, every write is refused: no caller waits for an answer that never comes.
+    fn run(&self, heart: &Heart) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.work(heart))) {
+            self.fail(vec![], StoreError::Failed("the commit thread has panicked".into()));
+            resume_unwind(panic);
+        }
+    }
+
+    fn work(&self, heart: &Heart) {
+        loop {
+            let batch = {
+                let mut queue = self.lock();
+                loop {
+                    if let Some(batch) = queue.take() {
+                        break batch;
+                    }
+                    if queue.refused.is_some() {
+                        return;
+                    }
+                    queue.idle = true;
+                    queue = self.filled.wait(queue).expect("nobody panics under this lock");
+                }
+            };
+            heart.beat();
+            self.commit(batch);
+        }
+    }
+
+    /// Makes a batch durable, publishes it, and tells those who wait.
+    fn commit(&self, batch: Batch) {
+        let Batch { commits, state, waiters } = batch;
+        if commits.is_empty() {
+            return tell(waiters, || Ok(()));
+        }
+        match self.store.append(&commits) {
+            Ok(_) => {
+                self.counts.count(&commits);
+                let changes = commits.iter().flat_map(|commit| &commit.changes);
+                if changes.into_iter().any(|change| self.vault.is_keys(&change.id)) {
+                    self.vault.follow(&state);
+                }
+                self.publish(&state);
+            }
+            Err(StoreError::Refused(why)) => {
+                return self.refuse(&commits, waiters, &why, || Error::NotWritten(why.clone()));
+            }
+            Err(error @ StoreError::Doubtful(_)) => {
+                let why = error.to_string();
+                return self.refuse(&commits, waiters, &why, || Error::Unwritable(why.clone()));
+            }
+            Err(error) => return self.fail(waiters, error),
+        }
+        tell(waiters, || Ok(()));
+        // Watchers come after the answers: there may be thousands to wake, and an answer would stand in line behind them. What
+        // is answered is published already, and a stream that is opened waits for the hub to have it.
+        self.hub.publish(state, &commits);
+    }
+
+    fn publish(&self, state: &Arc<State>) {
+        self.published.store(state.clone());
+        self.revision.send_replace(state.revision);
+        self.next_expiry.send_if_modified(|next| {
+            let before = std::mem::replace(next, state.next_expiry());
+            before != *next
+        });
+    }
+
+    /// Nothing of a batch counts, and nothing that was planned on top of it can be written. The next writes are tried again.
+    fn refuse(&self, batch: &[Commit], waiters: Vec<Waiter>, why: &str, error: impl Fn() -> Error) {
+        tracing::error!(error = why, "the store did not take a batch of commits");
+        let queued = self.lock().reset(batch, &self.published.load());
+        tell(waiters, || Err(error()));
+        tell(queued, || Err(Error::NotWritten(why.to_owned())));
+    }
+
+    /// It is not known what is on the disk now: no write is taken any more, reads go on.
+    fn fail(&self, waiters: Vec<Waiter>, error: StoreError) {
+        tracing::error!(%error, "a commit could not be made durable; no more writes are taken");
+        let why = error.to_string();
+        let queued = {
+            let mut queue = self.lock();
+            queue.refused = Some(Refusal::Failed(why.clone()));
+            queue.reset(&[], &self.published.load())
+        };
+        tell(waiters.into_iter().chain(queued), || Err(Error::Unwritable(why.clone())));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().expect("nobody panics under this lock")
+    }
+}
+
+fn tell(waiters: impl IntoIterator<Item = Waiter>, result: impl Fn() -> Result<(), Error>) {
+    for waiter in waiters {
+        // Who no longer waits for the answer does not need it.
+        let _ = waiter.send(result());
+    }
+}

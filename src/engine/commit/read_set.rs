@@ -1,0 +1,153 @@
+//! What a write is planned from: the configs that it concerns, those that they govern, and what governs them. Knows states; a plan made
+//! from it holds in another state as long as all of this is the same there.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::model::{ConfigId, Namespace};
+
+use crate::engine::state::governance::{Governance, Governed};
+use crate::engine::state::{ConfigState, State};
+
+/// Planning for layers of more than so many bytes is left to the threads that may block.
+const INLINE_BYTES_MAX: usize = 32 << 10;
+/// The work that a layer is however small it is, in bytes.
+const LAYER_COST: usize = 64;
+
+/// The configs that a write concerns, with all that it depends on, as they are before it.
+pub(in crate::engine) struct Bases {
+    /// Sorted by id.
+    configs: Vec<(ConfigId, Option<Arc<ConfigState>>)>,
+    /// The configs that these govern, without the deleted, in the order of their ids.
+    governed: Vec<Arc<ConfigState>>,
+    /// Namespaces of which all configs are governed: one that is new belongs to them.
+    whole: Vec<Namespace>,
+    /// What governs the namespaces of the configs.
+    governances: Vec<(Namespace, Option<Arc<Governance>>)>,
+}
+
+impl Bases {
+    /// `ids` must be sorted.
+    pub fn of(ids: &[ConfigId], state: &State) -> Bases {
+        let configs = ids.iter().map(|id| (id.clone(), state.config(id).cloned())).collect();
+        let mut bases = Bases { configs, governed: vec![], whole: vec![], governances: vec![] };
+        for of_namespace in ids.chunk_by(|a, b| a.namespace == b.namespace) {
+            let namespace = &of_namespace[0].namespace;
+            let governance = state.governance(namespace);
+            bases.add_governed(of_namespace, state, governance.map(Arc::as_ref));
+            bases.governances.push((namespace.clone(), governance.cloned()));
+        }
+        bases
+    }
+
+    fn add_governed(&mut self, ids: &[ConfigId], state: &State, governance: Option<&Governance>) {
+        if ids.iter().all(|id| id.config.is_ordinary()) {
+            return;
+        }
+        let namespace = &ids[0].namespace;
+        let (mut names, none) = (BTreeSet::new(), Governance::default());
+        for governs in ids.iter().filter_map(|id| id.config.governs()) {
+            match governance.unwrap_or(&none).governed_by(&governs) {
+                Governed::These(these) => names.extend(these),
+                Governed::All => {
+                    self.governed.extend(ordinary(namespace, state).cloned());
+                    return self.whole.push(namespace.clone());
+                }
+            }
+        }
+        for config in names {
+            // One that does not exist now is written with what governs it: then this changes.
+            let id = ConfigId { namespace: namespace.clone(), config };
+            match state.config(&id) {
+                Some(config) => self.governed.push(config.clone()),
+                None => self.configs.push((id, None)),
+            }
+        }
+        self.configs.sort_by(|(a, _), (b, _)| a.cmp(b));
+        self.configs.dedup_by(|(a, _), (b, _)| a == b);
+    }
+
+    /// Whether all of it is the same in another state.
+    pub fn hold_in(&self, state: &State) -> bool {
+        let same = |base: Option<&Arc<ConfigState>>, id: &ConfigId| match (base, state.config(id)) {
+            (Some(base), Some(now)) => Arc::ptr_eq(base, now),
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        self.configs.iter().all(|(id, base)| same(base.as_ref(), id))
+            && self.governed.iter().all(|config| same(Some(config), &config.id))
+            && self.governances.iter().all(|(namespace, base)| match (base, state.governance(namespace)) {
+                (Some(base), Some(now)) => Arc::ptr_eq(base, now),
+                (None, None) => true,
+                (Some(_), None) | (None, Some(_)) => false,
+            })
+            && self.whole.iter().all(|namespace| {
+                ordinary(namespace, state).count()
+                    == self.governed.iter().filter(|config| config.id.namespace == *namespace).count()
+            })
+    }
+
+    /// Whether it is little work to plan what happens to them.
+    pub fn are_small(&self) -> bool {
+        let is_light = |id: &ConfigId| {
+            let governance = self.governance(&id.namespace);
+            governance.is_none_or(|governance| {
+                governance
+                    .known(&id.config)
+                    .is_some_and(|contract| contract.is_ok_and(|contract| contract.is_light()))
+            })
+        };
+        let layers = self.configs.iter().flat_map(|(_, base)| base.iter().flat_map(|config| config.layers()));
+        let costs = layers.map(|entry| entry.layer.content.as_str().len() + LAYER_COST);
+        let mut left = INLINE_BYTES_MAX;
+        self.configs.iter().all(|(id, _)| id.config.is_ordinary() && is_light(id))
+            && costs.into_iter().all(|cost| left.checked_sub(cost).inspect(|rest| left = *rest).is_some())
+    }
+
+    pub fn get(&self, id: &ConfigId) -> Option<&Arc<ConfigState>> {
+        match self.configs.binary_search_by(|(other, _)| other.cmp(id)) {
+            Ok(at) => self.configs[at].1.as_ref(),
+            Err(_) => self.governed.iter().find(|config| config.id == *id),
+        }
+    }
+
+    pub fn governed(&self) -> &[Arc<ConfigState>] {
+        &self.governed
+    }
+
+    /// What governs a namespace after these configs have changed, some of which may be of others.
+    pub fn governance_after(
+        &self,
+        namespace: &Namespace,
+        changed: &[Arc<ConfigState>],
+    ) -> Option<Arc<Governance>> {
+        let before = self.governance(namespace);
+        let governing = changed
+            .iter()
+            .filter(|config| config.id.namespace == *namespace && !config.id.config.is_ordinary());
+        let governing: Vec<_> = governing.collect();
+        match governing.is_empty() {
+            true => before.cloned(),
+            false => Governance::after(before.map(Arc::as_ref), governing),
+        }
+    }
+
+    /// A namespace in which every write must say why it is made.
+    pub fn demanding_reason(&self) -> Option<&Namespace> {
+        let demands = |governance: &Option<Arc<Governance>>| {
+            governance.as_ref().is_some_and(|governance| governance.demands_reason())
+        };
+        self.governances.iter().find(|(_, governance)| demands(governance)).map(|(namespace, _)| namespace)
+    }
+
+    /// What governs a namespace.
+    pub fn governance(&self, namespace: &Namespace) -> Option<&Arc<Governance>> {
+        let found = self.governances.iter().find(|(other, _)| other == namespace);
+        found.and_then(|(_, governance)| governance.as_ref())
+    }
+}
+
+/// The configs of a namespace that do not govern others, without the deleted.
+fn ordinary<'a>(namespace: &'a Namespace, state: &'a State) -> impl Iterator<Item = &'a Arc<ConfigState>> {
+    state.configs_of(namespace).filter(|config| config.id.config.is_ordinary() && !config.is_deleted())
+}

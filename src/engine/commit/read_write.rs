@@ -1,0 +1,187 @@
+//! A write whose texts have been read, on its way through the pipeline. Knows plans and requests; not the queue.
+
+use std::sync::Arc;
+
+use crate::auth::Sight;
+use crate::model::commit::{commit_bytes, journal_bytes};
+use crate::model::{
+    Commit, ConfigChange, ConfigId, LayerKey, Namespace, Revision, Scope, TagName, Timestamp, Version,
+};
+
+use super::request_ids::{Owner, Repeatable};
+use super::schemas::{PutSchema, SchemaOutcome, schema_id};
+use super::write::{Origin, ReadChange};
+use crate::engine::check::plan_check::Look;
+use crate::engine::state::ConfigState;
+
+/// A write whose texts have been read and whose history has been looked up.
+pub(in crate::engine) enum ReadIntent {
+    Changes(Vec<ReadChange>),
+    /// To the config that holds the data keys, which nobody else writes.
+    Keys(Vec<ReadChange>),
+    /// Seals what a config has by the newest data key.
+    Reseal(ConfigId),
+    Delete {
+        id: ConfigId,
+        key: Option<LayerKey>,
+        expected: Option<Version>,
+    },
+    Rollback {
+        id: ConfigId,
+        to: Arc<ConfigState>,
+        /// The tag that named `to` when it was looked up.
+        tag: Option<TagName>,
+        scope: Option<Scope>,
+        expected: Option<Version>,
+    },
+    Tag {
+        id: ConfigId,
+        tag: TagName,
+        to: Option<Version>,
+        expected: Option<Version>,
+    },
+    Expire(Vec<(ConfigId, LayerKey)>),
+    PutSchema {
+        governed: ConfigId,
+        put: PutSchema,
+    },
+    Migrate {
+        governed: ConfigId,
+        to: Option<u64>,
+    },
+}
+
+/// A write that is ready for the pipeline.
+pub(in crate::engine) struct ReadWrite {
+    pub(in crate::engine) origin: Origin,
+    pub(in crate::engine) intent: ReadIntent,
+    pub(in crate::engine) validate_only: bool,
+    /// Lints are looked for even where nothing governs.
+    pub(in crate::engine) look: Look,
+    /// The configs that it concerns: sorted, each once.
+    pub(in crate::engine) ids: Vec<ConfigId>,
+    /// The namespaces of these: sorted, each once.
+    pub(in crate::engine) namespaces: Vec<Namespace>,
+    /// Somebody makes it, and does not say why.
+    pub(in crate::engine) lacks_reason: bool,
+    /// What the caller may read and reveal. `None`: the server writes for itself, and sees everything.
+    pub(in crate::engine) sight: Option<Sight>,
+}
+
+impl ReadWrite {
+    /// A write of a caller, who learns from its outcome no more than `sight` allows.
+    pub fn new(origin: Origin, intent: ReadIntent, validate_only: bool, sight: Sight) -> ReadWrite {
+        ReadWrite { sight: Some(sight), ..ReadWrite::of_server(origin, intent, validate_only) }
+    }
+
+    /// A write that the server makes for itself.
+    pub fn of_server(origin: Origin, intent: ReadIntent, validate_only: bool) -> ReadWrite {
+        let ids = intent.ids();
+        let namespaces = namespaces_of(&ids);
+        let lacks_reason = !intent.is_of_itself() && origin.reason.trim().is_empty();
+        let look = Look::default();
+        ReadWrite { origin, intent, validate_only, look, ids, namespaces, lacks_reason, sight: None }
+    }
+
+    /// A write that is not made, and looked at for all that there is to say. Nobody has to say yet why it will be made.
+    pub fn to_validate(origin: Origin, intent: ReadIntent, look: Look, sight: Sight) -> ReadWrite {
+        ReadWrite { look, lacks_reason: false, ..ReadWrite::new(origin, intent, true, sight) }
+    }
+
+    /// Who is counted for what the write tries. Empty: the server.
+    pub fn actor(&self) -> &str {
+        self.sight.as_ref().map_or("", |sight| sight.caller().actor())
+    }
+
+    /// Whether other configs are governed by those that it changes.
+    pub(in crate::engine) fn governs(&self) -> bool {
+        self.ids.iter().any(|id| !id.config.is_ordinary())
+    }
+
+    /// What stands for the turn at each of its namespaces.
+    pub(in crate::engine) fn namespace_turns(&self) -> Vec<ConfigId> {
+        self.namespaces.iter().map(ConfigId::first_of).collect()
+    }
+
+    /// The request that is to be made once, if it names itself.
+    pub(in crate::engine) fn repeatable(&self) -> Option<Repeatable<'_>> {
+        let request = self.origin.request.as_ref().filter(|_| !self.validate_only)?;
+        let owner = Owner { caller: &self.origin.author.actor, namespaces: &self.namespaces };
+        Some(Repeatable { owner, request })
+    }
+
+    /// The bytes that its commit adds to the journal, but for what the commit says of itself.
+    pub(in crate::engine) fn journal_bytes(&self, changes: &[ConfigChange]) -> Vec<(Namespace, u64)> {
+        let Origin { author, reason, request, annotations, .. } = &self.origin;
+        let annotations = annotations.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+        let id = request.as_ref().map_or("", |request| &request.id);
+        let origin = commit_bytes(&author.actor, reason, id, annotations);
+        journal_bytes(origin, changes.iter().map(ConfigChange::journal_bytes))
+    }
+
+    /// The commit that it makes. The origin moves into it.
+    pub(in crate::engine) fn commit(
+        &mut self,
+        revision: Revision,
+        time: Timestamp,
+        changes: Vec<ConfigChange>,
+        schema: SchemaOutcome,
+    ) -> Commit {
+        let Origin { author, source, reason, request, annotations } = &mut self.origin;
+        if let ReadIntent::Migrate { governed, .. } = &self.intent {
+            let way = format!("{} {} -> {}", schema_id(governed).config, schema.active_before, schema.active);
+            annotations.insert("migration".to_owned(), way);
+        }
+        Commit {
+            revision,
+            time,
+            author: std::mem::take(author),
+            source: *source,
+            reason: std::mem::take(reason),
+            request: request.take(),
+            annotations: std::mem::take(annotations),
+            changes,
+        }
+    }
+}
+
+impl ReadIntent {
+    /// The server makes it for reasons of its own.
+    pub fn is_of_itself(&self) -> bool {
+        match self {
+            ReadIntent::Keys(_) | ReadIntent::Reseal(_) | ReadIntent::Expire(_) => true,
+            ReadIntent::Changes(_)
+            | ReadIntent::Delete { .. }
+            | ReadIntent::Rollback { .. }
+            | ReadIntent::Tag { .. }
+            | ReadIntent::PutSchema { .. }
+            | ReadIntent::Migrate { .. } => false,
+        }
+    }
+
+    /// The configs that it concerns: sorted, each once.
+    pub fn ids(&self) -> Vec<ConfigId> {
+        let mut ids: Vec<ConfigId> = match self {
+            ReadIntent::Changes(changes) | ReadIntent::Keys(changes) => {
+                changes.iter().map(|change| change.id.clone()).collect()
+            }
+            ReadIntent::Delete { id, .. } | ReadIntent::Rollback { id, .. } | ReadIntent::Tag { id, .. } => {
+                vec![id.clone()]
+            }
+            ReadIntent::Expire(due) => due.iter().map(|(id, _)| id.clone()).collect(),
+            ReadIntent::Reseal(id) => vec![id.clone()],
+            ReadIntent::PutSchema { governed, .. } => vec![governed.clone(), schema_id(governed)],
+            ReadIntent::Migrate { governed, .. } => vec![governed.clone(), schema_id(governed)],
+        };
+        ids.sort();
+        ids.dedup();
+        ids
+    }
+}
+
+/// The namespaces of configs that are sorted.
+pub(in crate::engine) fn namespaces_of(ids: &[ConfigId]) -> Vec<Namespace> {
+    let mut namespaces: Vec<Namespace> = ids.iter().map(|id| id.namespace.clone()).collect();
+    namespaces.dedup();
+    namespaces
+}

@@ -1,0 +1,171 @@
+//! What a write came to, told once more from the journal: for a request that is repeated.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::model::{Commit, ConfigId, LayerKey, Revision};
+use crate::store::{Store, VersionRef};
+use crate::validate::Report;
+
+use super::request_ids::{First, Nothing};
+use super::schemas::{SchemaOutcome, registry, schema_of};
+use super::write::{LayerOutcome, Outcome};
+use crate::engine::error::Error;
+use crate::engine::read::history::commit_of;
+use crate::engine::secrets::shown::SecretPlaces;
+use crate::engine::state::{ConfigState, State};
+
+/// What a request came to at first: told of the layers that were asked to be changed, if they were named. Blocks.
+pub(in crate::engine) fn outcome(
+    store: &dyn Store,
+    state: &State,
+    first: First,
+    asked: Option<Vec<(ConfigId, LayerKey)>>,
+) -> Result<Outcome, Error> {
+    match first {
+        First::Commit(revision) => of_commit(store, revision, asked),
+        First::Nothing(nothing) => of_nothing(store, state, *nothing, asked.unwrap_or_default()),
+    }
+}
+
+/// The outcome of a request that changed nothing: its layers were then as they had been.
+fn of_nothing(
+    store: &dyn Store,
+    state: &State,
+    nothing: Nothing,
+    asked: Vec<(ConfigId, LayerKey)>,
+) -> Result<Outcome, Error> {
+    let Nothing { revision, at, restored, tag, schema } = nothing;
+    let mut configs: BTreeMap<ConfigId, Arc<ConfigState>> = BTreeMap::new();
+    for (id, _) in &asked {
+        if !configs.contains_key(id) {
+            let is_as_then = |config: &&Arc<ConfigState>| config.at.revision <= revision;
+            let config = match state.config(id).filter(is_as_then) {
+                Some(config) => Some(config.clone()),
+                None => config_as_of(store, id, revision)?,
+            };
+            configs.insert(id.clone(), config.unwrap_or_else(|| Arc::new(ConfigState::unborn(id.clone()))));
+        }
+    }
+    let layers = asked.into_iter().map(|(id, key)| {
+        let config = &configs[&id];
+        let before = config.layer(&key).cloned();
+        let after = before.as_ref().map(|entry| entry.layer.clone());
+        let secrets = SecretPlaces::default();
+        LayerOutcome {
+            before,
+            after,
+            secrets,
+            changed: false,
+            at: config.at,
+            is_shown: true,
+            id,
+            key,
+            proposed: vec![],
+        }
+    });
+    let layers = layers.collect();
+    Ok(Outcome { layers, at, restored, tag, schema, ..Outcome::nothing(revision) })
+}
+
+/// The outcome of the commit of `revision`: of the layers that were asked to be changed, if they were named, else of those that it
+/// changed.
+fn of_commit(
+    store: &dyn Store,
+    revision: Revision,
+    asked: Option<Vec<(ConfigId, LayerKey)>>,
+) -> Result<Outcome, Error> {
+    let compacted = || Error::Compacted { asked: revision, oldest: store.oldest() };
+    let commit = commit_of(store, revision)?.ok_or_else(compacted)?.commit;
+    let changed = || {
+        let changes = commit.changes.iter();
+        changes
+            .flat_map(|change| change.layers.iter().map(|layer| (change.id.clone(), layer.key.clone())))
+            .collect()
+    };
+    let keys: Vec<_> = asked.unwrap_or_else(changed);
+    let mut around: BTreeMap<ConfigId, Around> = BTreeMap::new();
+    for (id, _) in &keys {
+        if !around.contains_key(id) {
+            around.insert(id.clone(), Around::of(store, id, revision)?);
+        }
+    }
+    let layers = keys.into_iter().map(|(id, key)| layer_outcome(&commit, &around[&id], id, key)).collect();
+    let about = commit.changes.first();
+    let tag = about.and_then(|change| change.tags.first());
+    Ok(Outcome {
+        changed: true,
+        revision,
+        layers,
+        at: about.map(|change| VersionRef { version: change.version, revision, time: commit.time }),
+        restored: about.and_then(|change| change.restored),
+        tag: tag.map_or((None, None), |tag| (tag.version, tag.previous)),
+        schema: schema_outcome(&around),
+        configs: vec![],
+        overwritten: vec![],
+        report: Report::default(),
+    })
+}
+
+/// What a commit did to the one schema that it was about, if there is one.
+fn schema_outcome(around: &BTreeMap<ConfigId, Around>) -> SchemaOutcome {
+    let of_schema = around.iter().find(|(id, _)| schema_of(&id.config).is_some());
+    let outcome = of_schema.and_then(|(_, Around { before, after })| {
+        let registry = |config| registry(config).ok().flatten();
+        let now = registry(Some(after))?;
+        Some(SchemaOutcome {
+            number: now.versions.last()?.number,
+            active_before: registry(before.as_ref()).map_or(0, |before| before.active),
+            active: now.active,
+        })
+    });
+    outcome.unwrap_or_default()
+}
+
+/// What a config was before a commit, and after it.
+struct Around {
+    before: Option<Arc<ConfigState>>,
+    after: Arc<ConfigState>,
+}
+
+impl Around {
+    fn of(store: &dyn Store, id: &ConfigId, revision: Revision) -> Result<Around, Error> {
+        // One of several configs may have had nothing to lose, and so never have come into being.
+        let unborn = || Arc::new(ConfigState::unborn(id.clone()));
+        let after = config_as_of(store, id, revision)?.unwrap_or_else(unborn);
+        // The diff is lost where what was before is no longer known; the rest is told as it was.
+        let before = match config_as_of(store, id, Revision(revision.0 - 1)) {
+            Err(Error::Compacted { .. }) => None,
+            before => before?,
+        };
+        Ok(Around { before, after })
+    }
+}
+
+fn layer_outcome(commit: &Commit, around: &Around, id: ConfigId, key: LayerKey) -> LayerOutcome {
+    let change = commit.changes.iter().find(|change| change.id == id);
+    let Around { before, after } = around;
+    LayerOutcome {
+        before: before.as_ref().and_then(|config| config.layer(&key).cloned()),
+        after: after.layer(&key).map(|entry| entry.layer.clone()),
+        secrets: SecretPlaces::default(),
+        changed: change.is_some_and(|change| change.layers.iter().any(|layer| layer.key == key)),
+        is_shown: true,
+        at: after.at,
+        proposed: vec![],
+        id,
+        key,
+    }
+}
+
+fn config_as_of(
+    store: &dyn Store,
+    id: &ConfigId,
+    revision: Revision,
+) -> Result<Option<Arc<ConfigState>>, Error> {
+    let Some(at) = store.version_at(id, revision)? else {
+        return Ok(None);
+    };
+    let snapshot = store.snapshot(id, at.version)?;
+    Ok(snapshot.map(|snapshot| Arc::new(ConfigState::historic(id.clone(), snapshot))))
+}

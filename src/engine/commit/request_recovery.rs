@@ -1,0 +1,123 @@
+//! Reading the requests of the last 24 hours back from the journal after a start: beside serving, because there can be many more commits
+//! in them than there are layers. A write with a request id waits for it; reads, watches and other writes do not.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::model::{Revision, Timestamp};
+use crate::store::{Store, StoreError};
+use crate::supervise::{OnPanic, Supervisor};
+
+use super::pipeline::Pipeline;
+use super::request_ids::{REQUEST_WINDOW, Requests};
+use crate::engine::RETRY_AFTER;
+use crate::engine::error::Error;
+
+/// Commits that are read at once, as they are stored.
+const PAGE_BYTES: usize = 4 << 20;
+
+/// Whether it has been done.
+pub(in crate::engine) struct Recall(watch::Receiver<Recalled>);
+
+enum Recalled {
+    NotYet,
+    Done,
+    Failed(String),
+}
+
+/// What to read.
+pub(in crate::engine) struct Recalling {
+    pub store: Arc<dyn Store>,
+    /// Of the last commit that was there at the start: there is no request in those since.
+    pub to: Revision,
+    pub now: Timestamp,
+    pub ids_max: usize,
+    /// Ends it early.
+    pub closed: CancellationToken,
+}
+
+impl Recall {
+    /// Starts the thread, which gives what it has read to the pipeline.
+    pub fn start(
+        recalling: Recalling,
+        pipeline: Arc<Pipeline>,
+        supervisor: &Supervisor,
+    ) -> (Recall, JoinHandle<()>) {
+        let (sender, receiver) = watch::channel(Recalled::NotYet);
+        let thread = supervisor
+            .thread("recall", OnPanic::Restart, move |heart| {
+                heart.beat();
+                let recalled = match recalling.requests() {
+                    Ok(None) => return,
+                    Ok(Some(requests)) => {
+                        pipeline.recall(requests);
+                        Recalled::Done
+                    }
+                    Err(error) => {
+                        tracing::error!(%error, "no write with a request id is taken: it may have been made before");
+                        Recalled::Failed(format!("the requests of the last 24 hours cannot be read: {error}"))
+                    }
+                };
+                sender.send_replace(recalled);
+            })
+            .expect("the system has room for one thread");
+        (Recall(receiver), thread)
+    }
+
+    /// Waits until it is known which requests were made before.
+    pub async fn done(&self) -> Result<(), Error> {
+        if matches!(*self.0.borrow(), Recalled::Done) {
+            return Ok(());
+        }
+        let mut recalled = self.0.clone();
+        let recalled = recalled.wait_for(|recalled| !matches!(recalled, Recalled::NotYet)).await;
+        match recalled.as_deref() {
+            Ok(Recalled::Done) => Ok(()),
+            Ok(Recalled::Failed(why)) => Err(Error::Unwritable(why.clone())),
+            // The thread has ended before: the engine closes.
+            Ok(Recalled::NotYet) | Err(_) => Err(Error::Draining { retry_after: RETRY_AFTER }),
+        }
+    }
+}
+
+impl Recalling {
+    /// None if it was closed before all were read.
+    fn requests(&self) -> Result<Option<Requests>, StoreError> {
+        let mut requests = Requests::new(self.ids_max);
+        let before = self.store.revision_at(self.now.minus(REQUEST_WINDOW))?.unwrap_or(Revision::ZERO);
+        let mut from = before.next().max(self.store.oldest());
+        while from <= self.to {
+            if self.closed.is_cancelled() {
+                return Ok(None);
+            }
+            let (page, next) = self.store.summaries(from, PAGE_BYTES)?;
+            page.into_iter().for_each(|summary| requests.recall_summary(summary));
+            from = next;
+        }
+        Ok(Some(requests))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    #[test]
+    fn a_request_waits_until_it_is_known_whether_it_was_made_before() {
+        let (sender, receiver) = watch::channel(Recalled::NotYet);
+        let recall = Recall(receiver);
+        assert!(recall.done().now_or_never().is_none());
+        sender.send_replace(Recalled::Done);
+        assert!(matches!(recall.done().now_or_never(), Some(Ok(()))));
+        sender.send_replace(Recalled::Failed("the journal is damaged".into()));
+        assert!(matches!(recall.done().now_or_never(), Some(Err(Error::Unwritable(_)))));
+        sender.send_replace(Recalled::NotYet);
+        drop(sender);
+        assert!(matches!(recall.done().now_or_never(), Some(Err(Error::Draining { .. }))));
+    }
+}

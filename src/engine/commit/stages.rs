@@ -1,0 +1,51 @@
+//! When a write was where on its way, for whoever wants to know of a call. Knows neither who that is nor what for; where nobody wants it, a
+//! write looks once whether somebody does.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+tokio::task_local! {
+    static WANTED: Arc<Stages>;
+}
+
+/// The stages of a call that have ended.
+#[derive(Debug, Default)]
+pub struct Stages(Mutex<Vec<Stage>>);
+
+#[derive(Clone, Copy, Debug)]
+pub struct Stage {
+    pub name: &'static str,
+    pub from: SystemTime,
+    pub until: SystemTime,
+}
+
+/// A stage. It ends when this is dropped.
+pub(in crate::engine) struct Running(Option<(Arc<Stages>, &'static str, SystemTime)>);
+
+impl Stages {
+    pub fn take(&self) -> Vec<Stage> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Lets what is done for a call be told in these. `None`: nobody wants it.
+    pub async fn of<F: Future>(stages: Option<Arc<Stages>>, call: F) -> F::Output {
+        match stages {
+            Some(stages) => WANTED.scope(stages, call).await,
+            None => call.await,
+        }
+    }
+}
+
+pub(in crate::engine) fn begin(name: &'static str) -> Running {
+    let wanted = WANTED.try_with(Arc::clone).ok();
+    Running(wanted.map(|stages| (stages, name, SystemTime::now())))
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Some((stages, name, from)) = self.0.take() {
+            let stage = Stage { name, from, until: SystemTime::now() };
+            stages.0.lock().unwrap_or_else(PoisonError::into_inner).push(stage);
+        }
+    }
+}

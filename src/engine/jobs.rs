@@ -1,0 +1,4 @@
+//! Commits and clean-up that the engine starts by itself: expired overrides, retention.
+
+pub(super) mod expiry;
+pub(super) mod retention;

@@ -1,0 +1,229 @@
+//! History that is no longer to be kept: counted after a start, and compacted beside serving, so that no write waits for it. Knows the
+//! store and the pipeline; not how a store compacts.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::model::{Namespace, Revision, Timestamp};
+use crate::store::{Compaction, Store, StoreError};
+
+use crate::engine::Clock;
+use crate::engine::commit::pipeline::Pipeline;
+use crate::engine::error::Error;
+use crate::engine::read::history::blocking;
+
+/// Commits that are read at once, as they are stored.
+const PAGE_BYTES: usize = 4 << 20;
+/// How often to look for history that has become too old, at most and at least.
+const LOOKS_APART: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(600));
+/// Pause after a compaction that failed.
+const RETRY: Duration = Duration::from_secs(60);
+
+/// Which history is kept. A commit is compacted when it is beyond each of the limits that are set: never, if none is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::engine) struct Retention {
+    pub revisions: Option<u64>,
+    pub age: Option<Duration>,
+}
+
+/// Who sees to it.
+pub(in crate::engine) struct Keeper {
+    pub store: Arc<dyn Store>,
+    pub pipeline: Arc<Pipeline>,
+    pub clock: Clock,
+    pub retention: Retention,
+    /// The last commit that was there at the start.
+    pub loaded: Revision,
+    /// What was there at the start is counted.
+    pub is_counted: AtomicBool,
+    pub closed: CancellationToken,
+}
+
+impl Retention {
+    /// The revision from which on history is to be kept. `None`: nothing is to be compacted now. It is more than is allowed by a tenth
+    /// then: what a compaction costs grows with the number of configs, not with what it forgets.
+    fn oldest_kept(&self, store: &dyn Store, now: Timestamp) -> Result<Option<Revision>, StoreError> {
+        let (head, oldest) = (store.head().revision, store.oldest());
+        let by_count = match self.revisions {
+            None => None,
+            Some(kept) => {
+                let is_due = head.0.saturating_sub(oldest.0) > kept.saturating_add(kept / 10);
+                Some(is_due.then(|| Revision(head.0 + 1 - kept.max(1))))
+            }
+        };
+        let by_age = match self.age {
+            None => None,
+            // The store need not be asked if the count says no.
+            Some(_) if by_count == Some(None) => None,
+            Some(age) => {
+                let is_due = store.revision_at(now.minus(age + age / 10))?.is_some_and(|due| due > oldest);
+                Some(if is_due { store.revision_at(now.minus(age))? } else { None })
+            }
+        };
+        Ok(match (by_count, by_age) {
+            (Some(count), Some(age)) => count.zip(age).map(|(count, age)| count.min(age)),
+            (Some(one), None) | (None, Some(one)) => one,
+            (None, None) => None,
+        })
+    }
+
+    /// How long to sleep until history may have become too old.
+    fn looks_apart(&self) -> Option<Duration> {
+        self.age.map(|age| (age / 20).clamp(LOOKS_APART.0, LOOKS_APART.1))
+    }
+}
+
+impl Keeper {
+    /// Runs until it is closed.
+    pub async fn run(self: Arc<Keeper>) {
+        let keeper = self;
+        let mut revisions = keeper.pipeline.revisions();
+        let counting = keeper.clone();
+        match blocking(move || counting.count_history()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::error!(%error, "the journal bytes of namespaces are told without those of before the start");
+            }
+            Err(_) => return,
+        }
+        loop {
+            let forgetting = keeper.clone();
+            let forgotten = blocking(move || forgetting.forget()).await;
+            let pause = match forgotten {
+                Ok(Ok(())) => keeper.retention.looks_apart(),
+                Ok(Err(error)) => {
+                    tracing::error!(%error, "history could not be compacted; it is tried again");
+                    Some(RETRY)
+                }
+                Err(_) => return,
+            };
+            let by_count = keeper.retention.revisions.is_some() && pause != Some(RETRY);
+            tokio::select! {
+                changed = revisions.changed(), if by_count => if changed.is_err() { return },
+                () = sleep(pause) => {}
+                () = keeper.closed.cancelled() => return,
+            }
+        }
+    }
+
+    /// Counts what the journal had at the start, for the budgets of namespaces.
+    fn count_history(&self) -> Result<(), StoreError> {
+        if !self.is_counted.load(Relaxed)
+            && let Some(sizes) = self.sizes(self.store.oldest(), self.loaded)?
+        {
+            self.pipeline.with_budgets(|budgets| budgets.add_history(&sizes));
+            self.is_counted.store(true, Relaxed);
+        }
+        Ok(())
+    }
+
+    fn forget(&self) -> Result<(), Error> {
+        let Some(to) = self.retention.oldest_kept(&*self.store, (self.clock)())? else { return Ok(()) };
+        let from = self.store.oldest();
+        if to <= from {
+            return Ok(());
+        }
+        let Some(sizes) = self.sizes(from, Revision(to.0 - 1))? else { return Ok(()) };
+        if self.store.compact_unless(to, &|| self.closed.is_cancelled())? == Compaction::Stopped {
+            return Ok(());
+        }
+        let sizes: Vec<(Namespace, u64)> = sizes.into_iter().collect();
+        self.pipeline.with_budgets(|budgets| budgets.forget(&sizes));
+        tracing::info!(oldest = to.0, "history was compacted");
+        Ok(())
+    }
+
+    /// The bytes of the commits of these revisions, by namespace. `None` if it was closed before all were read.
+    fn sizes(&self, from: Revision, to: Revision) -> Result<Option<HashMap<Namespace, u64>>, StoreError> {
+        let mut sizes: HashMap<Namespace, u64> = HashMap::new();
+        let mut from = from.max(Revision(1));
+        while from <= to {
+            if self.closed.is_cancelled() {
+                return Ok(None);
+            }
+            let (page, next) = self.store.summaries(from, PAGE_BYTES)?;
+            let of_page = page.into_iter().take_while(|summary| summary.revision <= to);
+            for (namespace, bytes) in of_page.flat_map(|summary| summary.bytes) {
+                *sizes.entry(namespace).or_default() += bytes;
+            }
+            from = next;
+        }
+        Ok(Some(sizes))
+    }
+}
+
+/// Sleeps for ever if there is no duration.
+async fn sleep(duration: Option<Duration>) {
+    match duration {
+        Some(duration) => tokio::time::sleep(duration).await,
+        None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::model::{Author, Commit, ConfigChange, ConfigId, ConfigName, Epoch, Source, Version};
+    use crate::store::MemoryStore;
+
+    const SECOND: i64 = 1_000_000;
+
+    /// A store with a commit for each second.
+    fn store(seconds: u64) -> MemoryStore {
+        let store = MemoryStore::new(Epoch(1));
+        for second in 1..=seconds {
+            let namespace = Namespace::parse("test").expect("a name");
+            let id = ConfigId { namespace, config: ConfigName::parse("a").expect("a name") };
+            let layers = vec![crate::model::LayerChange {
+                key: crate::model::LayerKey {
+                    kind: crate::model::LayerKind::Base,
+                    scope: crate::model::Scope::global(),
+                },
+                content: Some(crate::model::Content::of(&serde_json::json!({ "n": second }))),
+                expires: None,
+                format: None,
+            }];
+            let change = ConfigChange { id, version: Version(second), layers, tags: vec![], restored: None };
+            let commit = Commit {
+                revision: Revision(second),
+                time: Timestamp(second as i64 * SECOND),
+                author: Author::default(),
+                source: Source::Set,
+                reason: String::new(),
+                request: None,
+                annotations: BTreeMap::new(),
+                changes: vec![change],
+            };
+            store.append(&[commit]).expect("appended");
+        }
+        store
+    }
+
+    #[test]
+    fn history_is_kept_that_is_young_enough_or_among_the_newest() {
+        let store = store(100);
+        let now = Timestamp(100 * SECOND);
+        let check = |revisions: Option<u64>, age: Option<u64>, expected: Option<u64>| {
+            let retention = Retention { revisions, age: age.map(Duration::from_secs) };
+            let found = retention.oldest_kept(&store, now).expect("read");
+            assert_eq!(found, expected.map(Revision), "{retention:?}");
+        };
+        check(None, None, None);
+        check(Some(10), None, Some(91));
+        check(Some(95), None, None);
+        check(None, Some(20), Some(80));
+        check(None, Some(99), None);
+        // Whichever keeps more: a flood of commits erases nothing that is younger than the age.
+        check(Some(10), Some(50), Some(50));
+        check(Some(50), Some(10), Some(51));
+        check(Some(10), Some(99), None);
+        check(Some(95), Some(10), None);
+    }
+}

@@ -1,0 +1,8 @@
+//! Reads of the present and of any point of history: documents, explanations, versions.
+
+pub(super) mod affected;
+pub(super) mod documents;
+pub(super) mod explanation;
+pub(super) mod history;
+pub(super) mod journal;
+pub(super) mod resolve;

@@ -1,0 +1,140 @@
+//! Reads at any point of history.
+
+use std::sync::Arc;
+
+use crate::model::{ConfigId, Revision, TagName, Timestamp, Version};
+use crate::store::{Sealed, Store, StoreError, VersionRef};
+use crate::supervise::message;
+
+use crate::engine::check::workers::Cancelled;
+use crate::engine::error::{Error, Missing};
+use crate::engine::state::{ConfigState, State};
+
+/// Content of versions that are read at once, beside the one that exceeds it.
+const VERSIONS_BYTES_MAX: usize = 4 << 20;
+
+/// As of when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum At {
+    Latest,
+    Version(Version),
+    Tag(TagName),
+    Revision(Revision),
+    Time(Timestamp),
+}
+
+/// Runs what blocks where blocking is allowed.
+pub(in crate::engine) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Error> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| match error.try_into_panic() {
+        Ok(panic) => {
+            tracing::error!(panic = message(&*panic), "the work of a call has panicked, which is a bug");
+            Error::Panicked
+        }
+        // The runtime is going down.
+        Err(_) => Error::Draining { retry_after: crate::engine::RETRY_AFTER },
+    })
+}
+
+/// A config as of a point, given the state of now.
+pub(in crate::engine) async fn config_at(
+    store: &Arc<dyn Store>,
+    state: &State,
+    id: &ConfigId,
+    at: &At,
+) -> Result<Arc<ConfigState>, Error> {
+    if let At::Revision(asked) = at
+        && *asked > state.revision
+    {
+        return Err(Error::RevisionInFuture { asked: *asked, store: state.revision });
+    }
+    let current = state.config(id).ok_or_else(|| Missing::Config(id.clone()))?;
+    let is_current = match at {
+        At::Latest => true,
+        At::Version(version) => *version == current.at.version,
+        At::Tag(_) => false,
+        At::Revision(revision) => *revision >= current.at.revision,
+        At::Time(time) => *time >= current.at.time,
+    };
+    if is_current {
+        return Ok(current.clone());
+    }
+    let (store, current, at) = (store.clone(), current.clone(), at.clone());
+    blocking(move || historic(&*store, &current, &at)).await?
+}
+
+fn historic(store: &dyn Store, current: &ConfigState, at: &At) -> Result<Arc<ConfigState>, Error> {
+    let id = &current.id;
+    let version = match at {
+        At::Latest => current.at.version,
+        At::Version(version) => *version,
+        At::Tag(tag) => *current.tags().get(tag).ok_or_else(|| Missing::Tag(id.clone(), tag.clone()))?,
+        At::Revision(revision) => version_as_of(store, id, *revision)?
+            .ok_or_else(|| Missing::VersionAtRevision(id.clone(), *revision))?,
+        At::Time(time) => revision_as_of(store, *time)?
+            .map(|revision| version_as_of(store, id, revision))
+            .transpose()?
+            .flatten()
+            .ok_or_else(|| Missing::VersionAtTime(id.clone(), *time))?,
+    };
+    let missing = || Missing::Version(id.clone(), version, current.at.version);
+    // A version beyond the state that was asked is none yet, though the store may have it by now.
+    if version > current.at.version {
+        return Err(missing().into());
+    }
+    let snapshot = store.snapshot(id, version)?.ok_or_else(missing)?;
+    Ok(Arc::new(ConfigState::historic(id.clone(), snapshot)))
+}
+
+fn version_as_of(store: &dyn Store, id: &ConfigId, revision: Revision) -> Result<Option<Version>, Error> {
+    Ok(store.version_at(id, revision)?.map(|found| found.version))
+}
+
+/// The last revision at or before `time`. `None` if history began later; an error if it is not known any more.
+fn revision_as_of(store: &dyn Store, time: Timestamp) -> Result<Option<Revision>, Error> {
+    match (store.revision_at(time)?, store.oldest()) {
+        (None, oldest) if oldest > Revision(1) => {
+            Err(Error::Compacted { asked: Revision(oldest.0 - 1), oldest })
+        }
+        (found, _) => Ok(found),
+    }
+}
+
+/// Versions of a config below `before`, newest first, each with its commit: at most `limit`, fewer where their content is large.
+/// Empty if there are no more.
+pub(in crate::engine) fn versions(
+    store: &dyn Store,
+    id: &ConfigId,
+    before: Version,
+    limit: usize,
+    cancelled: &Cancelled,
+) -> Result<Vec<(VersionRef, Sealed)>, Error> {
+    let (mut found, mut bytes) = (vec![], 0);
+    for version in store.versions(id, before, limit)? {
+        cancelled.check()?;
+        if bytes > VERSIONS_BYTES_MAX {
+            break;
+        }
+        // A version outlives its commit if the history before it was compacted.
+        if let Some(sealed) = commit_of(store, version.revision)? {
+            let layers = sealed.commit.changes.iter().flat_map(|change| &change.layers);
+            let content = layers.filter_map(|layer| layer.content.as_ref());
+            bytes += content.map(|content| content.as_str().len()).sum::<usize>();
+            found.push((version, sealed));
+        }
+    }
+    Ok(found)
+}
+
+/// A commit. `None` if it is not retained.
+pub(in crate::engine) fn commit_of(
+    store: &dyn Store,
+    revision: Revision,
+) -> Result<Option<Sealed>, StoreError> {
+    match store.commits(revision, 1) {
+        Ok(commits) => Ok(commits.into_iter().next()),
+        Err(StoreError::Compacted { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}

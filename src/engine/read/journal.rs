@@ -1,0 +1,40 @@
+//! The journal as it is: for those who tell of commits without telling what is in them, and for proving the chain. Knows no content.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::history::blocking;
+use crate::engine::Engine;
+use crate::engine::error::Error;
+use crate::model::{Revision, Timestamp};
+use crate::store::{Proof, Sealed, prove};
+
+impl Engine {
+    /// Some commits from `from` on, in order, as they are stored: what is secret is sealed. None if there is none yet.
+    pub async fn commits(&self, from: Revision) -> Result<Vec<Arc<Sealed>>, Error> {
+        self.recent.read(from).await
+    }
+
+    /// The oldest revision that is retained.
+    pub fn oldest(&self) -> Result<Revision, Error> {
+        self.recent.oldest()
+    }
+
+    /// The last retained commit that was made at or before a moment.
+    pub async fn revision_at(&self, time: Timestamp) -> Result<Option<Revision>, Error> {
+        let store = self.store.clone();
+        Ok(blocking(move || store.revision_at(time)).await??)
+    }
+
+    /// Proves the chain of all retained commits, as they lie on the disk. Takes as long as it takes to read them.
+    pub async fn prove(&self) -> Result<Proof, Error> {
+        let store = self.store.clone();
+        Ok(blocking(move || prove(&*store)).await??)
+    }
+
+    /// Cancelled when streams must end.
+    pub fn draining(&self) -> CancellationToken {
+        self.draining.clone()
+    }
+}

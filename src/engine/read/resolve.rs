@@ -1,0 +1,342 @@
+//! Resolution: which layers make the document of a target, and the document itself, made once and shared.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
+use serde_json::Value;
+
+use crate::model::limits::TEXT_BYTES_MAX;
+use crate::model::merge::fold;
+use crate::model::text::{DocumentError, Format, render};
+use crate::model::{ConfigId, Content, Digest, LayerKey, LayerKind, Pointer, Scope};
+use crate::secret::{Merged, hide, holds_sealed};
+use crate::store::VersionRef;
+use crate::validate::Schema;
+
+use crate::engine::secrets::shown::{SecretPlaces, Secrets, marked_pointers, shown};
+use crate::engine::secrets::vault::Vault;
+use crate::engine::state::{ConfigState, LayerEntry, State};
+
+/// What to merge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum View {
+    /// Base layers from `/` down to the scope, then override layers from `/` down to the scope.
+    Effective,
+    /// The same, with the defaults of the config's active schema where it has no value.
+    Filled,
+    /// The same without overrides.
+    Base,
+    /// The layer of this kind at exactly this scope, as it is.
+    Layer(LayerKind),
+}
+
+/// What a client reads or watches.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Target {
+    pub id: ConfigId,
+    pub scope: Scope,
+    pub view: View,
+    pub secrets: Secrets,
+}
+
+/// The document of a target as of a version of its config.
+#[derive(Debug)]
+pub struct Resolved {
+    pub target: Target,
+    pub at: VersionRef,
+    /// Of the whole document.
+    pub digest: Digest,
+    pub content: Content,
+    /// What was merged, in order.
+    pub layers: Vec<Arc<LayerEntry>>,
+    /// It has secrets as they are.
+    pub reveals: bool,
+    pub secrets: SecretPlaces,
+    /// Whose defaults are filled in.
+    schema: Option<Arc<Schema>>,
+    memos: [FormatMemo; 3],
+}
+
+/// What was derived from a resolved document for one format, each at its first use.
+#[derive(Debug, Default)]
+struct FormatMemo {
+    text: OnceLock<Result<Arc<str>, DocumentError>>,
+    encoded: OnceLock<Bytes>,
+}
+
+impl Target {
+    /// The schema whose defaults it wants.
+    pub fn schema_in(&self, state: &State) -> Option<Arc<Schema>> {
+        match self.view {
+            View::Filled => state.governance(&self.id.namespace)?.schema(&self.id.config),
+            View::Effective | View::Base | View::Layer(_) => None,
+        }
+    }
+}
+
+impl View {
+    /// Whether a change of the layer can change the document of this view of `scope`.
+    pub fn depends_on(self, scope: &Scope, layer: &LayerKey) -> bool {
+        match self {
+            View::Effective | View::Filled => layer.scope.contains(scope),
+            View::Base => layer.kind == LayerKind::Base && layer.scope.contains(scope),
+            View::Layer(kind) => layer.kind == kind && layer.scope == *scope,
+        }
+    }
+}
+
+/// Makes the document of a target, with the defaults of a schema, if there is one. `None` if no layer of the config applies to it.
+///
+/// Values that are hidden have their places from what is sealed, and from `marking`, by which values of the past are secret that were
+/// stored in plain text.
+pub fn resolve(
+    config: &ConfigState,
+    target: &Target,
+    schema: Option<Arc<Schema>>,
+    vault: &Vault,
+    marking: Option<&Schema>,
+) -> Option<Resolved> {
+    let mut layers: Vec<_> = layers_of(config, &target.scope, target.view).into_iter().cloned().collect();
+    let holds_secrets =
+        marking.is_some() || layers.iter().any(|entry| holds_sealed(entry.layer.content.as_str()));
+    let mut reveals = target.secrets == Secrets::Revealed
+        && layers.iter().any(|entry| holds_sealed(entry.layer.content.as_str()));
+    // Hidden values would not merge as they are.
+    let hidden = (holds_secrets && target.secrets == Secrets::Hidden && layers.len() > 1)
+        .then(|| hidden_document(&layers, target, vault, marking));
+    let mut places =
+        if holds_secrets { secrets_of(&layers, target, vault, marking) } else { Default::default() };
+    if holds_secrets {
+        for entry in &mut layers {
+            let content = shown(vault, &target.id, &entry.layer.content, target.secrets, marking);
+            if let Some(content) = content {
+                *entry = entry.with_content(content);
+            }
+        }
+    }
+    let [first, rest @ ..] = layers.as_slice() else {
+        return None;
+    };
+    let is_one = || rest.is_empty() && !first.layer.content.may_hold_null();
+    let as_it_is = matches!(target.view, View::Layer(_)) || (schema.is_none() && is_one());
+    let (content, digest) = match as_it_is {
+        true => (first.layer.content.clone(), first.layer.digest()),
+        false => {
+            let mut document = hidden.unwrap_or_else(|| fold(&values_of(&layers)));
+            if let Some(schema) = &schema {
+                let mut filled = document.clone();
+                // Defaults that are too large to fill in are left out.
+                if schema.fill_defaults(&mut filled).is_ok() {
+                    let secret = secret_defaults(schema, &document, &filled);
+                    match target.secrets {
+                        Secrets::Hidden => {
+                            let ring = vault.fingerprinting_ring(&target.id.namespace);
+                            hide(&target.id, &mut filled, &secret, ring.as_deref());
+                        }
+                        Secrets::Revealed => reveals |= !secret.is_empty(),
+                    }
+                    places.extend(secret);
+                    document = filled;
+                }
+            }
+            let content = Content::of(&document);
+            let digest = content.digest();
+            (content, digest)
+        }
+    };
+    let secrets = match places.is_empty() {
+        true => SecretPlaces::default(),
+        false => SecretPlaces::new(places, &content.to_value(), target.secrets),
+    };
+    Some(Resolved {
+        target: target.clone(),
+        at: config.at,
+        digest,
+        content,
+        layers,
+        reveals,
+        secrets,
+        schema,
+        memos: Default::default(),
+    })
+}
+
+/// Where the merge of layers has secrets.
+fn secrets_of(
+    layers: &[Arc<LayerEntry>],
+    target: &Target,
+    vault: &Vault,
+    marking: Option<&Schema>,
+) -> BTreeSet<Pointer> {
+    let mut merged = Merged::default();
+    for entry in layers {
+        merged.add(&vault.opened(&target.id, &entry.layer.content));
+    }
+    let (document, secrets) = merged.into_parts();
+    let marked = marking.map(|schema| marked_pointers(schema, &document)).unwrap_or_default();
+    secrets.into_iter().chain(marked).collect()
+}
+
+/// Where defaults were filled in that are secret: a place that the schema marks and the document did not have.
+fn secret_defaults(schema: &Schema, document: &Value, filled: &Value) -> Vec<Pointer> {
+    if !schema.marks_secrets() {
+        return vec![];
+    }
+    let marked = marked_pointers(schema, filled).into_iter();
+    marked.filter(|place| place.find(document).is_none()).collect()
+}
+
+/// The merge of layers as it is, with what is secret in it hidden.
+fn hidden_document(
+    layers: &[Arc<LayerEntry>],
+    target: &Target,
+    vault: &Vault,
+    marking: Option<&Schema>,
+) -> Value {
+    let mut merged = Merged::default();
+    for entry in layers {
+        merged.add(&vault.opened(&target.id, &entry.layer.content));
+    }
+    let (mut document, secrets) = merged.into_parts();
+    let marked = marking.map(|schema| marked_pointers(schema, &document)).unwrap_or_default();
+    let all: BTreeSet<&Pointer> = secrets.iter().chain(&marked).collect();
+    hide(&target.id, &mut document, all, vault.fingerprinting_ring(&target.id.namespace).as_deref());
+    document
+}
+
+/// The layers that make a document, in the order of merging.
+pub fn layers_of<'a>(config: &'a ConfigState, scope: &Scope, view: View) -> Vec<&'a Arc<LayerEntry>> {
+    let along = |kind| scope.lineage_paths().filter_map(move |path| config.layer_at(kind, path));
+    match view {
+        View::Effective | View::Filled => along(LayerKind::Base).chain(along(LayerKind::Override)).collect(),
+        View::Base => along(LayerKind::Base).collect(),
+        View::Layer(kind) => config.layer_at(kind, scope.as_str()).into_iter().collect(),
+    }
+}
+
+pub fn values_of(layers: &[Arc<LayerEntry>]) -> Vec<Value> {
+    layers.iter().map(|entry| entry.layer.content.to_value()).collect()
+}
+
+impl Content {
+    /// False only if there is no null in it: one in a string counts, too.
+    fn may_hold_null(&self) -> bool {
+        self.as_str().contains("null")
+    }
+}
+
+impl Resolved {
+    /// The whole document as text in a format.
+    pub fn text(&self, format: Format) -> Result<Arc<str>, DocumentError> {
+        let memo = &self.memos[format as usize].text;
+        memo.get_or_init(|| match format {
+            Format::Json => Ok(self.content.as_str().into()),
+            Format::Yaml | Format::Toml => render(&self.content.to_value(), format).map(Arc::from),
+        })
+        .clone()
+    }
+
+    /// The format to give to a watcher that asked for `format`: JSON where that one cannot express the document, or
+    /// not within the size of a message: YAML can be many times as long as JSON.
+    pub fn deliverable(&self, format: Format) -> Format {
+        match format {
+            Format::Json => Format::Json,
+            Format::Yaml | Format::Toml => match self.text(format) {
+                Ok(text) if text.len() <= TEXT_BYTES_MAX => format,
+                Ok(_) | Err(_) => Format::Json,
+            },
+        }
+    }
+
+    /// Length of the text that a watcher gets who asked for `format`.
+    pub fn deliverable_bytes(&self, format: Format) -> usize {
+        match self.deliverable(format) {
+            Format::Json => self.content.as_str().len(),
+            format @ (Format::Yaml | Format::Toml) => self.text(format).map_or(0, |text| text.len()),
+        }
+    }
+
+    /// The encoding that the transport keeps with a document: what `encode` made at its first call for this format.
+    pub fn encoded(&self, format: Format, encode: impl FnOnce() -> Bytes) -> Bytes {
+        self.memos[format as usize].encoded.get_or_init(encode).clone()
+    }
+}
+
+/// Resolved documents of current versions, kept while there is room.
+pub(in crate::engine) struct Resolver {
+    cache: Cache<Target, Arc<Resolved>, ByBytes>,
+    vault: Arc<Vault>,
+}
+
+#[derive(Clone)]
+struct ByBytes;
+
+impl Weighter<Target, Arc<Resolved>> for ByBytes {
+    fn weight(&self, _: &Target, resolved: &Arc<Resolved>) -> u64 {
+        // The content and an encoding of it, and what is around them.
+        2 * resolved.content.as_str().len() as u64 + 512
+    }
+}
+
+impl Resolver {
+    /// Keeps about so many bytes.
+    pub fn new(bytes_max: u64, vault: Arc<Vault>) -> Resolver {
+        Resolver { cache: Cache::with_weighter(10_000, bytes_max, ByBytes), vault }
+    }
+
+    pub fn vault(&self) -> &Vault {
+        &self.vault
+    }
+
+    /// The document of a target in a published state.
+    pub fn resolve_in(&self, state: &State, target: &Target) -> Option<Arc<Resolved>> {
+        self.resolve(state.config(&target.id)?, target, target.schema_in(state))
+    }
+
+    /// The document of a target in a published state of its config, with the schema that was active then if the target wants it.
+    pub fn resolve(
+        &self,
+        config: &ConfigState,
+        target: &Target,
+        schema: Option<Arc<Schema>>,
+    ) -> Option<Arc<Resolved>> {
+        let same_schema = |resolved: &Resolved| match (&resolved.schema, &schema) {
+            (None, None) => true,
+            (Some(of), Some(schema)) => Arc::ptr_eq(of, schema),
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        if let Some(resolved) = self.cache.get(target)
+            && resolved.at.version == config.at.version
+            && same_schema(&resolved)
+        {
+            return Some(resolved);
+        }
+        let resolved = Arc::new(resolve(config, target, schema, &self.vault, None)?);
+        self.cache.insert(target.clone(), resolved.clone());
+        Some(resolved)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_view_depends_on_the_layers_it_merges_and_no_others() {
+        let scope = |text| Scope::parse(text).expect("a scope");
+        let here = scope("/production");
+        for (view, base_above, override_above, base_here, base_below) in [
+            (View::Effective, true, true, true, false),
+            (View::Base, true, false, true, false),
+            (View::Layer(LayerKind::Base), false, false, true, false),
+        ] {
+            assert_eq!(view.depends_on(&here, &LayerKey::base(scope("/"))), base_above);
+            assert_eq!(view.depends_on(&here, &LayerKey::overriding(scope("/"))), override_above);
+            assert_eq!(view.depends_on(&here, &LayerKey::base(here.clone())), base_here);
+            assert_eq!(view.depends_on(&here, &LayerKey::base(scope("/production/checkout"))), base_below);
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! Secrets in the engine: data keys, sealing, showing, redaction, and limits on guesses.
+
+pub(super) mod guesses;
+pub(super) mod keys;
+pub(super) mod redaction;
+pub(super) mod rotation;
+pub(super) mod seal;
+pub(super) mod shown;
+pub(super) mod vault;

@@ -1,0 +1,198 @@
+//! Secrets that callers write who may not see them. Each such write tests a guess: once it is stored, the fingerprint shows whether the value is
+//! the one that was there. So an answer that stores nothing must not tell, and stored guesses are counted, limited and recorded. Knows
+//! plans and states; never who the caller is.
+
+use std::collections::{BTreeMap, BTreeSet, btree_map};
+use std::sync::Arc;
+use std::time::Duration;
+
+use quick_cache::sync::Cache;
+use serde_json::Value;
+
+use crate::auth::Sight;
+use crate::model::{ConfigChange, ConfigId, Content, Digest, LayerKey, Pointer, Scope, Timestamp, Version};
+use crate::secret::{MASK, holds_sealed, mask, sealed_pointers};
+
+use crate::engine::error::Error;
+use crate::engine::state::{ConfigState, LayerEntry};
+
+/// So many values a caller may write to the place of a secret at once, and then one in each interval.
+pub const GUESSES_AT_ONCE: u32 = 20;
+pub const GUESS_INTERVAL: Duration = Duration::from_secs(60);
+/// Places with a count of their own.
+const PLACES_MAX: usize = 32_768;
+
+/// What a plan does to secrets that its caller may not see.
+#[derive(Debug, Default)]
+pub(in crate::engine) struct UnseenWrites {
+    /// Where the caller writes a secret, by config and layer.
+    pub proposed: BTreeMap<ConfigId, BTreeMap<LayerKey, Vec<Pointer>>>,
+    guesses: Vec<Guess>,
+    /// Layers that count as changed, whether or not their secrets are others.
+    kept: BTreeSet<(ConfigId, LayerKey)>,
+    /// Places of which the plan removes or replaces a secret, whoever does: its fingerprint stays in history.
+    removed: BTreeSet<(ConfigId, Pointer)>,
+}
+
+/// A value that is written to the place of a secret.
+#[derive(Debug)]
+struct Guess {
+    id: ConfigId,
+    scope: Scope,
+    pointer: Pointer,
+    /// As it is sealed: the same for the same value.
+    sealed: String,
+    /// The config has a secret at this place, at any scope where the caller may not reveal it: the fingerprints compare. Or the caller may not
+    /// reveal their own layer either, and the config has a history, which may have the fingerprint of a secret that was there.
+    is_comparable: bool,
+}
+
+impl UnseenWrites {
+    /// Notes secrets that the caller writes into a layer, which is sealed now.
+    pub fn note_written(
+        &mut self,
+        sight: &Sight,
+        base: Option<&ConfigState>,
+        id: &ConfigId,
+        key: &LayerKey,
+        content: &Content,
+        pointers: Vec<Pointer>,
+    ) {
+        if sight.reveals(id, &Scope::global()) {
+            return;
+        }
+        let is_unseen = |entry: &&Arc<LayerEntry>| {
+            holds_sealed(entry.layer.content.as_str()) && !sight.reveals(id, &entry.key.scope)
+        };
+        let stored: BTreeSet<Pointer> = base
+            .into_iter()
+            .flat_map(ConfigState::layers)
+            .filter(is_unseen)
+            .flat_map(|entry| sealed_pointers(entry.layer.content.to_value()))
+            .map(|(pointer, _)| pointer)
+            .collect();
+        let may_have_had =
+            base.is_some_and(|base| base.at.version > Version::ZERO) && !sight.reveals(id, &key.scope);
+        let value = content.to_value();
+        for pointer in &pointers {
+            self.guesses.push(Guess {
+                id: id.clone(),
+                scope: key.scope.clone(),
+                pointer: pointer.clone(),
+                sealed: pointer.find(&value).map(Value::to_string).unwrap_or_default(),
+                is_comparable: may_have_had || stored.contains(pointer),
+            });
+        }
+        if !sight.reveals(id, &key.scope) {
+            self.proposed.entry(id.clone()).or_default().insert(key.clone(), pointers);
+        }
+    }
+
+    /// Notes secrets that a change removes or replaces.
+    pub fn note_removed(&mut self, base: &ConfigState, change: &ConfigChange) {
+        for layer in &change.layers {
+            let own = base.layer(&layer.key).map(|entry| &entry.layer.content);
+            let Some(own) = own.filter(|own| holds_sealed(own.as_str())) else { continue };
+            let after: BTreeSet<(Pointer, String)> =
+                layer.content.iter().flat_map(|content| sealed_pointers(content.to_value())).collect();
+            let gone = sealed_pointers(own.to_value()).into_iter().filter(|secret| !after.contains(secret));
+            self.removed.extend(gone.map(|(pointer, _)| (change.id.clone(), pointer)));
+        }
+    }
+
+    /// Has a layer count as changed, for a caller who may not even read it.
+    pub fn keep(&mut self, id: &ConfigId, key: &LayerKey) {
+        self.kept.insert((id.clone(), key.clone()));
+    }
+
+    /// Whether a layer counts as changed, whatever its secrets are.
+    pub fn is_change(&self, id: &ConfigId, key: &LayerKey) -> bool {
+        self.proposed.get(id).is_some_and(|layers| layers.contains_key(key))
+            || (!self.kept.is_empty() && self.kept.contains(&(id.clone(), key.clone())))
+    }
+
+    /// Forgets what does not matter to a write that is only validated, or to one that is stored.
+    pub fn settle(&mut self, validate_only: bool) {
+        match validate_only {
+            true => (self.guesses, self.removed) = Default::default(),
+            // Once it is stored, its fingerprint is shown to everybody who may read it.
+            false => self.proposed.clear(),
+        }
+    }
+
+    /// A config after the plan, with nothing in it that depends on a value which the caller has written to a secret.
+    pub fn without_proposed(&self, after: &Arc<ConfigState>) -> Arc<ConfigState> {
+        let Some(layers) = self.proposed.get(&after.id) else { return Arc::clone(after) };
+        after.with_contents(|entry: &LayerEntry| {
+            let mut value = entry.layer.content.to_value();
+            mask(&mut value, layers.get(&entry.key)?, &MASK.into());
+            Some(Content::of(&value))
+        })
+    }
+}
+
+/// How often each caller has written to the place of a secret that they may not see.
+pub(in crate::engine) struct Guesses {
+    /// Until when the count of a caller at a place is used up, so to speak (GCRA): each value moves it on by an interval.
+    places: Cache<Digest, Timestamp>,
+    /// Places that had a secret, which somebody removed or replaced since the start.
+    emptied: Cache<Digest, ()>,
+}
+
+/// The places that somebody guesses at, each with how many values.
+type Counted<'a> = BTreeMap<Digest, (&'a Guess, BTreeSet<&'a str>)>;
+
+impl Default for Guesses {
+    fn default() -> Guesses {
+        Guesses { places: Cache::new(PLACES_MAX), emptied: Cache::new(PLACES_MAX) }
+    }
+}
+
+impl Guesses {
+    /// Counts what a plan writes for a caller, or refuses it. Gives where it may have told the caller whether a guess was right.
+    pub fn take(
+        &self,
+        actor: &str,
+        writes: &UnseenWrites,
+        now: Timestamp,
+    ) -> Result<BTreeSet<(ConfigId, Scope)>, Error> {
+        let mut counted: Counted<'_> = BTreeMap::new();
+        let mut overwritten = BTreeSet::new();
+        for guess in &writes.guesses {
+            let place = place_of(actor, &guess.id, &guess.pointer);
+            let was_emptied = || self.emptied.get(&place_of("", &guess.id, &guess.pointer)).is_some();
+            if !guess.is_comparable && self.places.get(&place).is_none() && !was_emptied() {
+                continue;
+            }
+            overwritten.insert((guess.id.clone(), guess.scope.clone()));
+            match counted.entry(place) {
+                btree_map::Entry::Occupied(entry) => _ = entry.into_mut().1.insert(&guess.sealed),
+                btree_map::Entry::Vacant(entry) => {
+                    _ = entry.insert((guess, BTreeSet::from([guess.sealed.as_str()])))
+                }
+            }
+        }
+        let mut ends = vec![];
+        for (place, (guess, values)) in counted {
+            let begun = self.places.get(&place).unwrap_or(now).max(now);
+            let end = begun.plus(GUESS_INTERVAL * values.len() as u32);
+            let over = now.plus(GUESS_INTERVAL * GUESSES_AT_ONCE).until(end);
+            if over > Duration::ZERO {
+                let (id, pointer) = (guess.id.clone(), guess.pointer.clone());
+                let wait = (values.len() <= GUESSES_AT_ONCE as usize).then_some(over);
+                return Err(Error::SecretGuesses { id, scope: guess.scope.clone(), pointer, wait });
+            }
+            ends.push((place, end));
+        }
+        ends.into_iter().for_each(|(place, end)| self.places.insert(place, end));
+        for (id, pointer) in &writes.removed {
+            self.emptied.insert(place_of("", id, pointer), ());
+        }
+        Ok(overwritten)
+    }
+}
+
+/// The name of a place with the caller who writes there, or with nobody. Fingerprints do not depend on the scope.
+fn place_of(actor: &str, id: &ConfigId, pointer: &Pointer) -> Digest {
+    Digest::of(format!("{actor}\n{id}\n{pointer}").as_bytes())
+}

@@ -1,0 +1,419 @@
+//! A stream of several targets: what its client knows of each, and messages of what changed, in parts if they are large. Knows
+//! nothing of waking.
+
+use std::collections::HashMap;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use tokio::task::coop::consume_budget;
+
+use crate::auth::{Sight, is_reserved};
+use crate::model::quota::Quota;
+use crate::model::text::Format;
+use crate::model::{ConfigId, ConfigName, Digest, Namespace, Revision, Scope};
+
+use super::message::{Event, Known, TargetState, TargetStatus};
+use super::shared_target::Cell;
+use super::subscriber::{Mark, Subscriber};
+use super::table::Table;
+use super::walk::{Step, Walk};
+use super::watchers::Watches;
+use crate::engine::error::Error;
+use crate::engine::read::resolve::{Resolver, Target, View};
+use crate::engine::secrets::shown::Secrets;
+use crate::engine::state::State;
+
+/// Text of the documents of one message, and what it may have besides: a message stays below the 4 MiB that gRPC
+/// clients receive by default.
+const PART_BYTES_MAX: usize = (4 << 20) - (256 << 10);
+/// States of one message.
+const PART_STATES_MAX: usize = 1000;
+/// Targets and configs that are looked at for one message, or before others have their turn.
+const PART_LOOKS_MAX: usize = 1000;
+/// Configs that a step of a walk has looked at without a name to show for it count like so many targets.
+const SCAN_LOOKS: usize = 32;
+/// A namespace can grow after streams were opened that follow it. Then it may have so many times the watchers of its quota.
+const GROWTH_MAX: u64 = 2;
+/// Below so many watchers of a namespace its quota is not looked at again.
+const WATCHERS_UNCHECKED: u64 = 1000;
+/// So many looks, or so many bytes, take a unit of what a task of tokio may do before others have their turn: it has 128 of them.
+const LOOKS_OF_A_TURN: usize = 32;
+const BYTES_OF_A_TURN: usize = 128 << 10;
+
+/// The targets of a stream, in the order of its request, and the message that is being told.
+pub(super) struct Several {
+    targets: Vec<Followed>,
+    sending: Option<Sending>,
+    /// What is shown of them.
+    sight: Sight,
+    /// What was shown before, and the targets whose cells are others since: the client has yet to hear of the difference.
+    seen_before: Option<(Sight, Vec<u32>)>,
+    /// Of the parts that were made: in units that the task has yet to be charged with.
+    cost: usize,
+}
+
+/// A target, and what the client knows of it.
+pub(super) enum Followed {
+    One(FollowedOne),
+    Many(Box<FollowedMany>),
+}
+
+pub(super) struct FollowedOne {
+    pub cell: Arc<Cell>,
+    pub format: Format,
+    pub known: Known,
+}
+
+/// Every config of a namespace.
+pub(super) struct FollowedMany {
+    pub namespace: Namespace,
+    pub scope: Scope,
+    pub view: View,
+    /// How they stand for most of them: what is told of these is made once for many streams.
+    pub secrets: Secrets,
+    pub format: Format,
+    pub known: HashMap<ConfigName, Digest>,
+    /// How many targets followed the namespace when this one came, with it.
+    pub rank: u64,
+}
+
+/// A message that is being made: from one state, however many parts it takes.
+struct Sending {
+    state: Arc<State>,
+    kind: Kind,
+    listed: std::vec::IntoIter<Look>,
+    /// What comes after them.
+    walk: Option<Walk>,
+    /// For a walk of an update: what was shown before. Only what is shown otherwise now is looked at.
+    seen_before: Option<Sight>,
+    /// Looked at already, and too large for the part before.
+    carried: Option<TargetState>,
+    /// A part was sent, so that the message must be ended.
+    is_begun: bool,
+}
+
+/// What comes next of a message that is being made.
+pub(super) enum Part {
+    Event(Event),
+    /// There may be more, after others had their turn.
+    Later,
+    /// There was nothing to tell after all, up to this revision.
+    Nothing(Revision),
+}
+
+/// Why a look found nothing to tell.
+enum Nothing {
+    /// There is nothing more to look at.
+    Left,
+    /// This is enough for one turn.
+    ForNow,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Snapshot { reset: bool },
+    Update,
+}
+
+/// What to look at.
+enum Look {
+    Marked(Mark),
+    /// For a snapshot.
+    One(u32),
+    OneOfMany(u32, ConfigName),
+}
+
+impl Several {
+    pub fn new(targets: Vec<Followed>, sight: Sight) -> Several {
+        Several { targets, sending: None, sight, seen_before: None, cost: 0 }
+    }
+
+    /// From now on it shows what this one may see. The next message tells what that changes.
+    pub fn see_as(&mut self, sight: &Sight, table: &mut Table, state: &State, subscriber: &Arc<Subscriber>) {
+        let before = std::mem::replace(&mut self.sight, sight.clone());
+        let (_, others) = self.seen_before.get_or_insert_with(|| (before, vec![]));
+        for (place, target) in (0..).zip(&mut self.targets) {
+            let Followed::One(one) = target else { continue };
+            let was = one.cell.clone();
+            if one.see_as(&self.sight, table, state) {
+                one.cell.among().add(subscriber, place);
+                was.among().remove(subscriber.id, place);
+                table.release(&was);
+                others.push(place);
+            }
+        }
+    }
+
+    /// Whether there is something to look at although nothing was committed.
+    pub fn sees_otherwise(&self) -> bool {
+        self.seen_before.is_some()
+    }
+
+    pub fn targets(&self) -> &[Followed] {
+        &self.targets
+    }
+
+    /// Ready when the task that tells has paid for the parts that were made before: others may be waiting for their turn. What one update
+    /// takes costs nothing.
+    pub fn poll_turn(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        while self.cost > 0 {
+            ready!(pin!(consume_budget()).poll(context));
+            self.cost -= 1;
+        }
+        Poll::Ready(())
+    }
+
+    /// Whether a message is being told in parts, which keeps the state that it is made of.
+    pub fn is_telling(&self) -> bool {
+        self.sending.is_some()
+    }
+
+    /// Starts the message that says what every target is. Nothing is looked at yet, and nothing is listed: a namespace can have very
+    /// many configs.
+    pub fn start_snapshot(&mut self, state: Arc<State>, reset: bool) {
+        self.seen_before = None;
+        self.sending = Some(Sending {
+            state,
+            kind: Kind::Snapshot { reset },
+            listed: vec![].into_iter(),
+            walk: Some(Walk::all()),
+            seen_before: None,
+            carried: None,
+            is_begun: false,
+        });
+    }
+
+    /// Starts the message that says what changed, if anything did. The marks must be those up to the state.
+    pub fn start_update(&mut self, state: Arc<State>, marks: Vec<Mark>) {
+        let mut listed: Vec<_> = marks.into_iter().map(Look::Marked).collect();
+        let (mut walk, mut seen_before) = (None, None);
+        if let Some((before, others)) = self.seen_before.take() {
+            listed.extend(others.into_iter().map(Look::One));
+            walk = Some(Walk::namespaces());
+            seen_before = Some(before);
+        }
+        let listed = listed.into_iter();
+        let (kind, carried, is_begun) = (Kind::Update, None, false);
+        self.sending = Some(Sending { state, kind, listed, walk, seen_before, carried, is_begun });
+    }
+
+    /// The next part of what is being told. `None`: nothing is. Fails once a namespace has grown so much that it has too many watchers.
+    pub fn next_part(&mut self, resolver: &Resolver) -> Option<Result<Part, Error>> {
+        let sending = self.sending.take()?;
+        Some(self.part_of(sending, resolver))
+    }
+
+    fn part_of(&mut self, mut sending: Sending, resolver: &Resolver) -> Result<Part, Error> {
+        let (mut states, mut bytes, mut looks_left) = (vec![], 0, PART_LOOKS_MAX);
+        let more = loop {
+            let looked = match sending.carried.take() {
+                Some(state) => Ok(state),
+                None => self.look_at_next(&mut sending, resolver, &mut looks_left)?,
+            };
+            let state = match looked {
+                Ok(state) => state,
+                Err(Nothing::Left) => break false,
+                Err(Nothing::ForNow) => break true,
+            };
+            let more = state.bytes_max();
+            if !states.is_empty() && (bytes + more > PART_BYTES_MAX || states.len() >= PART_STATES_MAX) {
+                sending.carried = Some(state);
+                break true;
+            }
+            bytes += more;
+            states.push(state);
+        };
+        self.cost += (PART_LOOKS_MAX - looks_left) / LOOKS_OF_A_TURN + bytes / BYTES_OF_A_TURN;
+        let is_empty = states.is_empty();
+        let (revision, kind, is_begun) = (sending.state.revision, sending.kind, sending.is_begun);
+        if more {
+            sending.is_begun |= !is_empty;
+            self.sending = Some(sending);
+        }
+        Ok(match kind {
+            _ if more && is_empty => Part::Later,
+            Kind::Update if is_empty && !is_begun => Part::Nothing(revision),
+            Kind::Snapshot { reset } => Part::Event(Event::Snapshot { revision, states, more, reset }),
+            Kind::Update => Part::Event(Event::Update { revision, states, more }),
+        })
+    }
+
+    /// The next target that the client is to be told of. From here on it knows it.
+    fn look_at_next(
+        &mut self,
+        sending: &mut Sending,
+        resolver: &Resolver,
+        looks_left: &mut usize,
+    ) -> Result<Result<TargetState, Nothing>, Error> {
+        loop {
+            if *looks_left == 0 {
+                return Ok(Err(Nothing::ForNow));
+            }
+            let look = match sending.listed.next() {
+                Some(look) => look,
+                None => {
+                    let walk = sending.walk.as_mut();
+                    match walk.and_then(|walk| walk.next(&self.targets, &sending.state)) {
+                        None => return Ok(Err(Nothing::Left)),
+                        Some(Step::One(place)) => Look::One(place),
+                        Some(Step::OneOfMany(place, config)) => Look::OneOfMany(place, config),
+                        Some(Step::Scanned) => {
+                            *looks_left = looks_left.saturating_sub(SCAN_LOOKS);
+                            continue;
+                        }
+                    }
+                }
+            };
+            *looks_left -= 1;
+            let (place, config) = match &look {
+                Look::Marked(mark) => (mark.place, mark.told.as_ref().map(|told| &told.target.id.config)),
+                Look::One(place) => (*place, None),
+                Look::OneOfMany(place, config) => (*place, Some(config)),
+            };
+            let looked = match (&mut self.targets[place as usize], config) {
+                (Followed::One(one), None) => match sending.kind {
+                    Kind::Snapshot { .. } => Some(one.greet(&sending.state, resolver)),
+                    Kind::Update => one.look(&sending.state, resolver),
+                },
+                (Followed::Many(many), Some(config)) => {
+                    let seen = many.seen_by(&self.sight, config);
+                    let is_same = |before| many.seen_by(before, config) == seen;
+                    if matches!(look, Look::OneOfMany(..))
+                        && sending.seen_before.as_ref().is_some_and(is_same)
+                    {
+                        continue;
+                    }
+                    let looked = many.look(sending, config, seen, &look, resolver);
+                    if looked.is_some() {
+                        many.check_growth(&sending.state)?;
+                    }
+                    looked
+                }
+                (Followed::One(_), Some(_)) | (Followed::Many(_), None) => {
+                    unreachable!("a config is named where many are followed, and only there")
+                }
+            };
+            if let Some(state) = looked {
+                return Ok(Ok(state));
+            }
+        }
+    }
+}
+
+impl Followed {
+    /// What it counts as.
+    pub fn watches(&self) -> Watches<'_> {
+        match self {
+            Followed::One(one) => Watches::One(&one.cell.target.id.namespace),
+            Followed::Many(many) => Watches::All(&many.namespace),
+        }
+    }
+}
+
+impl FollowedOne {
+    /// Looks by the cell of what this one may see. Whether that is another; the table is then to be told who follows which.
+    pub fn see_as(&mut self, sight: &Sight, table: &mut Table, state: &State) -> bool {
+        let target = &self.cell.target;
+        let secrets = Secrets::seen_by(sight, &target.id, &target.scope);
+        let is_other = secrets != target.secrets;
+        if is_other {
+            self.cell = table.cell(Target { secrets, ..Target::clone(target) }, state);
+        }
+        is_other
+    }
+
+    /// What the target is in a state, for a snapshot. From here on the client knows it.
+    pub fn greet(&mut self, state: &State, resolver: &Resolver) -> TargetState {
+        let known = std::mem::replace(&mut self.known, Known::Absent);
+        let document = self.cell.document_at(state, resolver);
+        self.known = Known::of(document.as_ref());
+        let status = match known == self.known && document.is_some() {
+            true => TargetStatus::Current(self.cell.target.clone()),
+            // With the version of now: elsewhere the config may have changed since the target did.
+            false => TargetStatus::of(&self.cell.target, self.cell.current_document_at(state, resolver)),
+        };
+        TargetState { format: self.format, status }
+    }
+
+    /// What a target that may have changed is in a state. `None` if the client knows it.
+    fn look(&mut self, state: &State, resolver: &Resolver) -> Option<TargetState> {
+        let document = self.cell.document_at(state, resolver);
+        let now = Known::of(document.as_ref());
+        if now == self.known {
+            return None;
+        }
+        self.known = now;
+        Some(TargetState { format: self.format, status: TargetStatus::of(&self.cell.target, document) })
+    }
+}
+
+impl FollowedMany {
+    /// Fails if the namespace has grown so much since that it has too many watchers: those that came last have to go.
+    fn check_growth(&self, state: &State) -> Result<(), Error> {
+        let watchers = self.rank.saturating_mul(self.known.len() as u64);
+        if watchers <= WATCHERS_UNCHECKED || is_reserved(&self.namespace) {
+            return Ok(());
+        }
+        let limit = state.quotas().of(&self.namespace).get(Quota::Watchers);
+        match limit {
+            Some(limit) if watchers > limit.saturating_mul(GROWTH_MAX) => Err(Error::QuotaExceeded {
+                namespace: self.namespace.clone(),
+                quota: Quota::Watchers,
+                found: watchers,
+                limit,
+            }),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// How a config stands for somebody. `None`: it is not shown, as if it were not there.
+    fn seen_by(&self, sight: &Sight, config: &ConfigName) -> Option<Secrets> {
+        let id = ConfigId { namespace: self.namespace.clone(), config: config.clone() };
+        let is_seen = sight.has(&id.namespace, &id.config, &self.scope);
+        is_seen.then(|| Secrets::seen_by(sight, &id, &self.scope))
+    }
+
+    fn target(&self, config: &ConfigName, secrets: Secrets) -> Arc<Target> {
+        let id = ConfigId { namespace: self.namespace.clone(), config: config.clone() };
+        Arc::new(Target { id, scope: self.scope.clone(), view: self.view, secrets })
+    }
+
+    /// What to tell of a config, which stands like this.
+    fn look(
+        &mut self,
+        sending: &Sending,
+        config: &ConfigName,
+        seen: Option<Secrets>,
+        look: &Look,
+        resolver: &Resolver,
+    ) -> Option<TargetState> {
+        let state = &sending.state;
+        let (target, document) = match (look, seen) {
+            (_, None) => (self.target(config, self.secrets), None),
+            (Look::Marked(Mark { told: Some(told), .. }), Some(secrets))
+                if told.revision <= state.revision && told.target.secrets == secrets =>
+            {
+                (told.target.clone(), told.document(resolver))
+            }
+            (Look::Marked(_) | Look::One(_) | Look::OneOfMany(..), Some(secrets)) => {
+                let target = self.target(config, secrets);
+                let document = resolver.resolve_in(state, &target);
+                (target, document)
+            }
+        };
+        let before = self.known.get(config).map_or(Known::Absent, |digest| Known::Document(*digest));
+        let now = Known::of(document.as_ref());
+        let status = match (before == now, sending.kind, document) {
+            // What the client never had, it need not be told to be absent.
+            (true, Kind::Update, _) | (true, Kind::Snapshot { .. }, None) => return None,
+            (true, Kind::Snapshot { .. }, Some(_)) => TargetStatus::Current(target),
+            (false, _, document) => TargetStatus::of(&target, document),
+        };
+        match now {
+            Known::Document(digest) => self.known.insert(config.clone(), digest),
+            Known::Absent | Known::Nothing => self.known.remove(config),
+        };
+        Some(TargetState { format: self.format, status })
+    }
+}

@@ -1,0 +1,449 @@
+//! One HTTP/2 connection: takes its calls, and sends their answers. Knows no call.
+//!
+//! All calls of a connection live in its one task: a call that is answered at once costs no task of its own and no second turn, and
+//! what a commit tells to many streams of a connection goes out together. Whatever takes long is done elsewhere, see `Answer`.
+
+use std::any::Any;
+use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
+
+use futures_util::stream::{FuturesUnordered, Stream};
+use h2::server::SendResponse;
+use h2::{Reason, RecvStream};
+use http::Request;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use tonic::Code;
+
+use super::connection_age::{Age, Due};
+use super::frame_budget::Credit;
+use super::idle::Idle;
+use super::keepalive::{Keepalive, Silence};
+use super::listen::Service;
+use super::poll_turn::Turn;
+use super::request_bodies::{ConnectionRequests, Received};
+use super::response::{Sending, Telling, send};
+use super::write_coalescing::Gather;
+use crate::api::codec::Encoded;
+use crate::api::error::{ApiError, headers_too_large, too_many_open_calls};
+use crate::api::grpc::answer::{Answer, Later};
+use crate::api::grpc::status::refusal;
+use crate::api::guard::peer::Peer;
+use crate::api::rpc::Rpc;
+use crate::engine;
+use crate::server::router::{Front, is_open_ended};
+use crate::server::telemetry::calls::Ongoing;
+
+/// What HTTP/2 counts for a header field beside its name and its value.
+const HEADER_FIELD_BYTES: usize = 32;
+/// HTTP/2 closes a connection on which more small frames wait than a share of this window allows, and thousands of
+/// calls that begin at once are such frames.
+const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
+/// A request of the usual size is sent without waiting.
+const STREAM_WINDOW_BYTES: u32 = 1 << 20;
+/// That a client does not read of one stream.
+const UNREAD_BYTES_MAX: usize = 400 << 10;
+/// Streams that the client was told are over, while it may still send for them.
+const RESET_STREAMS_MAX: usize = 1024;
+/// Calls under way on one connection, beside streams.
+const CALLS_PER_CONNECTION: usize = 1000;
+/// Calls under way on one connection of services that ask nobody who they are: health and reflection.
+const OPEN_CALLS_MAX: usize = 16;
+/// A turn is over after so many looks at what there is, and so many new calls: other connections want their turn, too.
+const LOOKS_PER_TURN: usize = 8;
+const CALLS_PER_TURN: usize = 256;
+
+/// Why a connection failed.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::server) enum Failed {
+    #[error(transparent)]
+    Http(#[from] h2::Error),
+    #[error("the client did not begin HTTP/2 in time")]
+    NotBegun,
+}
+
+/// Serves a connection until its client leaves, or after `stop` or its `age` until its calls have ended.
+pub(in crate::server) async fn serve(
+    socket: impl AsyncRead + AsyncWrite + Unpin,
+    peer: Arc<Peer>,
+    service: Arc<Service>,
+    age: Option<Age>,
+    stop: CancellationToken,
+) -> Result<(), Failed> {
+    let turn = Arc::new(Turn::default());
+    let settings = &service.settings;
+    let for_all = settings.limits.watchers_max.saturating_mul(2).saturating_add(CALLS_PER_CONNECTION);
+    let streams_max = settings.streams_per_connection_max.unwrap_or(for_all);
+    let mut http = h2::server::Builder::new();
+    http.initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .initial_window_size(STREAM_WINDOW_BYTES)
+        // What is more, but not much, is answered with an error that says so.
+        .max_header_list_size(settings.header_bytes_max.saturating_mul(2))
+        .max_send_buffer_size(UNREAD_BYTES_MAX)
+        .max_local_error_reset_streams(Some(RESET_STREAMS_MAX))
+        // A client may hold all its streams, of both kinds, on one connection, and must be able to call beside them: what
+        // exceeds this number waits within the client, and is not even told that there are too many: the default is for them.
+        .max_concurrent_streams(u32::try_from(streams_max).unwrap_or(u32::MAX));
+    // In a box, so that its memory is not kept for as long as the connection.
+    let handshake = Box::pin(http.handshake(Gather::new(socket, turn.clone())));
+    let mut http = tokio::select! {
+        http = timeout(settings.handshake_timeout, handshake) => http.map_err(|_| Failed::NotBegun)??,
+        () = stop.cancelled() => return Ok(()),
+    };
+    let pings = http.ping_pong().expect("nobody has taken it");
+    let keepalive = Keepalive::new(pings, settings.keepalive_interval, settings.keepalive_timeout);
+    let sending = Sending { unread: peer.unread.clone(), patience: settings.response_timeout };
+    let connection = Connection {
+        http,
+        sending,
+        peer,
+        calls: FuturesUnordered::new(),
+        keepalive,
+        age,
+        idle: settings.connection_idle_max.map(|max| Idle::new(max, settings.drain_timeout)),
+        was_busy: false,
+        requests: ConnectionRequests::new(service.requests.clone()),
+        credit: Credit::new(Instant::now()),
+        is_over: false,
+        open_calls: Arc::default(),
+        is_leaving: false,
+        is_holding_back: false,
+        stop: Some(Box::pin(stop.cancelled_owned())),
+        service,
+        waker: Waker::from(turn.clone()),
+        turn,
+    };
+    Ok(connection.await?)
+}
+
+struct Connection<S> {
+    http: h2::server::Connection<Gather<S>, Encoded>,
+    peer: Arc<Peer>,
+    service: Arc<Service>,
+    sending: Sending,
+    /// Those that were not answered at once.
+    calls: FuturesUnordered<Call>,
+    keepalive: Keepalive,
+    /// `None`: it may last for ever.
+    age: Option<Age>,
+    /// `None`: it may be without a call for ever.
+    idle: Option<Idle>,
+    /// There was a call since this was last looked at.
+    was_busy: bool,
+    requests: Arc<ConnectionRequests>,
+    /// For what leads to nothing.
+    credit: Credit,
+    /// It is given up, whether its client hears of it or not.
+    is_over: bool,
+    /// Held by each call of a service that is open to all.
+    open_calls: Arc<()>,
+    /// Its streams are told to come back on another.
+    is_leaving: bool,
+    /// Calls wait until the client has taken more of what it was answered.
+    is_holding_back: bool,
+    /// Until it came.
+    stop: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+    turn: Arc<Turn>,
+    /// Of the turn.
+    waker: Waker,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Future for Connection<S> {
+    type Output = Result<(), h2::Error>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let waker = self.waker.clone();
+        let turn = self.turn.clone();
+        let inside = &mut Context::from_waker(&waker);
+        turn.begin(context.waker());
+        self.poll_stop(inside);
+        let (mut looks, mut calls_left) = (0, CALLS_PER_TURN);
+        loop {
+            looks += 1;
+            if let Poll::Ready(ended) = self.poll_accept(inside, &mut calls_left) {
+                return Poll::Ready(ended);
+            }
+            while let Poll::Ready(Some(())) = Pin::new(&mut self.calls).poll_next(inside) {}
+            self.look_at_noise();
+            if self.is_over {
+                turn.stop_gathering();
+                // So that the client hears why, if it listens.
+                let _ = self.http.poll_closed(inside);
+                return Poll::Ready(Ok(()));
+            }
+            let goes_on = turn.goes_on();
+            if goes_on && looks < LOOKS_PER_TURN && calls_left > 0 {
+                continue;
+            }
+            if turn.is_unsent() {
+                turn.stop_gathering();
+                if let Poll::Ready(ended) = self.http.poll_closed(inside) {
+                    return Poll::Ready(ended);
+                }
+            }
+            self.sending.unread.report();
+            if self.is_holding_back && self.sending.unread.takes_calls() {
+                turn.pause();
+                return Poll::Pending;
+            }
+            if goes_on || calls_left == 0 {
+                turn.pause();
+                return Poll::Pending;
+            }
+            if turn.rest() {
+                return Poll::Pending;
+            }
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+    fn poll_stop(&mut self, context: &mut Context<'_>) {
+        if let Some(stop) = &mut self.stop
+            && stop.as_mut().poll(context).is_ready()
+        {
+            self.stop = None;
+            self.http.graceful_shutdown();
+        }
+        if let Poll::Ready(Silence) = self.keepalive.poll(context, &self.turn) {
+            self.http.abrupt_shutdown(Reason::NO_ERROR);
+        }
+        self.poll_idle(context);
+        while let Some(age) = &mut self.age
+            && let Poll::Ready(due) = age.poll(context)
+        {
+            match due {
+                Due::Leave => self.leave(),
+                Due::End => {
+                    self.age = None;
+                    self.http.abrupt_shutdown(Reason::NO_ERROR);
+                }
+            }
+        }
+    }
+
+    fn poll_idle(&mut self, context: &mut Context<'_>) {
+        let Connection { idle: Some(idle), calls, was_busy, .. } = self else { return };
+        let is_busy = || std::mem::take(was_busy) || !calls.is_empty();
+        match idle.poll(context, is_busy) {
+            Poll::Ready(Due::Leave) => {
+                self.service.connections.counts.idle.fetch_add(1, Relaxed);
+                self.http.graceful_shutdown();
+                // A call may come that was on its way; then for the end of those who do not go.
+                self.poll_idle(context);
+            }
+            Poll::Ready(Due::End) if self.calls.is_empty() => {
+                self.http.abrupt_shutdown(Reason::NO_ERROR);
+                self.is_over = true;
+            }
+            // Calls that were on their way when it was told to leave: they are told to come back, and end.
+            Poll::Ready(Due::End) => {
+                self.idle = None;
+                self.age = Some(Age::new(Duration::ZERO, self.service.settings.drain_timeout, 0.5));
+            }
+            Poll::Pending => {}
+        }
+    }
+
+    fn look_at_noise(&mut self) {
+        let said = self.turn.take_said();
+        if self.credit.is_used_up(said, Instant::now) {
+            self.service.connections.counts.noisy.fetch_add(1, Relaxed);
+            self.http.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+            self.is_over = true;
+        }
+    }
+
+    /// Takes no new calls, and ends the streams that there are.
+    fn leave(&mut self) {
+        self.service.connections.counts.aged.fetch_add(1, Relaxed);
+        self.is_leaving = true;
+        self.http.graceful_shutdown();
+        // What is new there is looked at once.
+        let calls = std::mem::take(&mut self.calls);
+        self.calls = calls.into_iter().map(Call::leaving).collect();
+    }
+
+    /// Takes what the client sent, and begins its calls. Ready when the connection has ended.
+    fn poll_accept(
+        &mut self,
+        context: &mut Context<'_>,
+        calls_left: &mut usize,
+    ) -> Poll<Result<(), h2::Error>> {
+        while *calls_left > 0 {
+            self.is_holding_back = !self.sending.unread.takes_calls();
+            if self.is_holding_back {
+                return self.http.poll_closed(context);
+            }
+            let Some(accepted) = ready!(pin!(self.http.accept()).poll(context)) else {
+                return Poll::Ready(Ok(()));
+            };
+            let (mut request, respond) = accepted?;
+            *calls_left -= 1;
+            self.was_busy = true;
+            request.extensions_mut().insert(Arc::clone(&self.peer));
+            let begun =
+                begin(&self.service, &self.sending, &self.requests, &self.open_calls, request, respond);
+            if let Some(call) = begun {
+                // The client may not have heard yet that there is no point in coming.
+                self.calls.push(if self.is_leaving { call.leaving() } else { call });
+            }
+        }
+        Poll::Pending
+    }
+}
+
+/// A call that was not answered at once.
+struct Call {
+    stage: Stage,
+    ongoing: Ongoing,
+    /// Of a service that is open to all: they are counted.
+    _open: Option<Arc<()>>,
+}
+
+enum Stage {
+    Answering { answer: Later, respond: SendResponse<Encoded>, sending: Sending, is_leaving: bool },
+    Telling(Telling),
+}
+
+impl Call {
+    /// The same call, on a connection that leaves.
+    fn leaving(mut self) -> Call {
+        match &mut self.stage {
+            Stage::Answering { is_leaving, .. } => *is_leaving = true,
+            Stage::Telling(telling) => telling.leave(),
+        }
+        self
+    }
+}
+
+fn begin(
+    service: &Service,
+    sending: &Sending,
+    requests: &Arc<ConnectionRequests>,
+    open_calls: &Arc<()>,
+    request: Request<RecvStream>,
+    mut respond: SendResponse<Encoded>,
+) -> Option<Call> {
+    let rpc = Rpc::of_path(request.uri().path());
+    let mut begun = service.calls.begin(rpc, &request);
+    let header_bytes = header_bytes(&request);
+    let is_open_to_all = Front::is_open_to_all(rpc, request.uri().path());
+    let mut request = match is_open_ended(request.uri().path()) {
+        true => request.map(Received::open),
+        false => request.map(|body| Received::whole(body, requests.clone(), header_bytes)),
+    };
+    begun.enter(request.extensions_mut());
+    let answer = || {
+        if header_bytes > service.settings.header_bytes_max as usize {
+            service.connections.counts.headers_too_large.fetch_add(1, Relaxed);
+            return Answer::Now(refusal(&headers_too_large(service.settings.header_bytes_max)));
+        }
+        if let Err(refused) = sending.unread.check() {
+            return Answer::Now(refusal(&refused));
+        }
+        // The connection holds one, too, and so does this call.
+        if is_open_to_all && Arc::strong_count(open_calls) > OPEN_CALLS_MAX + 1 {
+            service.connections.counts.open_calls_refused.fetch_add(1, Relaxed);
+            return Answer::Now(refusal(&too_many_open_calls()));
+        }
+        service.front.call(rpc, request)
+    };
+    let open = is_open_to_all.then(|| open_calls.clone());
+    let code = match catch_unwind(AssertUnwindSafe(answer)) {
+        Ok(Answer::Now(response)) => match send(response, &begun, &mut respond, sending) {
+            ControlFlow::Continue(telling) => {
+                service.calls.opened(&mut begun);
+                let ongoing = begun.ongoing(&service.calls);
+                return Some(Call { stage: Stage::Telling(telling), ongoing, _open: open });
+            }
+            ControlFlow::Break(code) => code,
+        },
+        Ok(Answer::Later(answer)) => {
+            let stage = Stage::Answering { answer, respond, sending: sending.clone(), is_leaving: false };
+            return Some(Call { stage, ongoing: begun.ongoing(&service.calls), _open: open });
+        }
+        // The other calls of the connection go on.
+        Err(panic) => {
+            service.calls.count_panic(&*panic);
+            match send(refusal(&panicked()), &begun, &mut respond, sending) {
+                ControlFlow::Continue(_) => Code::Internal,
+                ControlFlow::Break(code) => code,
+            }
+        }
+    };
+    service.calls.end(&mut begun, code);
+    None
+}
+
+/// What the metadata of a call take.
+fn header_bytes<B>(request: &Request<B>) -> usize {
+    let fields = request.headers().iter();
+    fields.map(|(name, value)| name.as_str().len() + value.len() + HEADER_FIELD_BYTES).sum()
+}
+
+impl Future for Call {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let polled = catch_unwind(AssertUnwindSafe(|| {
+            let Call { stage, ongoing, _open: _ } = &mut *self;
+            loop {
+                match stage {
+                    Stage::Telling(telling) => return telling.poll(context),
+                    Stage::Answering { answer, respond, sending, is_leaving } => {
+                        match Pin::new(answer).poll(context) {
+                            Poll::Ready(response) => {
+                                match send(response, ongoing.begun(), respond, sending) {
+                                    ControlFlow::Continue(telling) => {
+                                        ongoing.opened();
+                                        let is_leaving = *is_leaving;
+                                        *stage = Stage::Telling(if is_leaving {
+                                            telling.leaving()
+                                        } else {
+                                            telling
+                                        });
+                                    }
+                                    ControlFlow::Break(code) => return Poll::Ready(code),
+                                }
+                            }
+                            Poll::Pending => return respond.poll_reset(context).map(|_| Code::Cancelled),
+                        }
+                    }
+                }
+            }
+        }));
+        let polled = polled.unwrap_or_else(|panic| Poll::Ready(self.fail(&*panic)));
+        polled.map(|code| self.ongoing.end(code))
+    }
+}
+
+impl Call {
+    /// Ends a call whose handler has panicked, as far as its client has not been answered.
+    fn fail(&mut self, panic: &(dyn Any + Send)) -> Code {
+        self.ongoing.count_panic(panic);
+        match &mut self.stage {
+            Stage::Answering { respond, sending, .. } => {
+                match send(refusal(&panicked()), self.ongoing.begun(), respond, sending) {
+                    ControlFlow::Continue(_) => Code::Internal,
+                    ControlFlow::Break(code) => code,
+                }
+            }
+            Stage::Telling(telling) => {
+                telling.break_off(&panicked());
+                Code::Internal
+            }
+        }
+    }
+}
+
+/// What a client is told whose call has panicked.
+fn panicked() -> ApiError {
+    engine::Error::Panicked.into()
+}

@@ -1,0 +1,153 @@
+//! One turn of a connection after the other: when it is due, and what its socket is told of it. Knows no protocol.
+//!
+//! Whatever happens to a connection while it is at work, it looks at before it rests: that wakes nobody. HTTP/2 and the calls of a
+//! connection would otherwise wake its task from within, for a turn in which there is nothing to do.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::task::{Wake, Waker};
+
+use futures_util::task::AtomicWaker;
+
+use super::frame_budget::Said;
+
+const RESTING: u8 = 0;
+const AT_WORK: u8 = 1;
+const WANTED: u8 = 2;
+
+/// Shared by a connection, its socket, and everything that wakes it.
+#[derive(Debug, Default)]
+pub(in crate::server) struct Turn {
+    state: AtomicU8,
+    task: AtomicWaker,
+    /// Flushes wait for the end of the turn.
+    gathering: AtomicBool,
+    /// The socket has yet to be given something.
+    unsent: AtomicBool,
+    /// The client has sent something since this was last asked.
+    received: AtomicBool,
+    /// What it has said, and was sent, since that was last asked.
+    noise: AtomicU64,
+    calls: AtomicU64,
+    sent_bytes: AtomicU64,
+}
+
+impl Turn {
+    /// Begins a turn of the task that `waker` wakes.
+    pub(in crate::server) fn begin(&self, waker: &Waker) {
+        self.task.register(waker);
+        self.state.store(AT_WORK, Ordering::Release);
+        self.gathering.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether something has happened since the turn began, or this was last asked.
+    pub(in crate::server) fn goes_on(&self) -> bool {
+        self.state.swap(AT_WORK, Ordering::AcqRel) == WANTED
+    }
+
+    /// From here on, flushes are flushes.
+    pub(in crate::server) fn stop_gathering(&self) {
+        self.gathering.store(false, Ordering::Relaxed);
+    }
+
+    /// Rests, unless something has happened: then the turn goes on.
+    pub(in crate::server) fn rest(&self) -> bool {
+        self.state.compare_exchange(AT_WORK, RESTING, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
+    /// Rests, to be woken once others had their turn.
+    pub(in crate::server) fn pause(&self) {
+        self.state.store(RESTING, Ordering::Release);
+        self.task.wake();
+    }
+
+    pub(in crate::server) fn is_gathering(&self) -> bool {
+        self.gathering.load(Ordering::Relaxed)
+    }
+
+    pub(in crate::server) fn set_unsent(&self, unsent: bool) {
+        self.unsent.store(unsent, Ordering::Relaxed);
+    }
+
+    pub(in crate::server) fn is_unsent(&self) -> bool {
+        self.unsent.load(Ordering::Relaxed)
+    }
+
+    pub(in crate::server) fn add_received(&self, said: Said) {
+        self.received.store(true, Ordering::Relaxed);
+        self.noise.fetch_add(said.noise, Ordering::Relaxed);
+        self.calls.fetch_add(said.calls, Ordering::Relaxed);
+    }
+
+    /// The client's machine has taken something of what it was sent.
+    pub(in crate::server) fn add_taken(&self) {
+        self.received.store(true, Ordering::Relaxed);
+    }
+
+    pub(in crate::server) fn add_sent(&self, bytes: u64) {
+        self.sent_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(in crate::server) fn take_said(&self) -> Said {
+        let take = |count: &AtomicU64| count.swap(0, Ordering::Relaxed);
+        Said { noise: take(&self.noise), calls: take(&self.calls), sent_bytes: take(&self.sent_bytes) }
+    }
+
+    pub(in crate::server) fn take_received(&self) -> bool {
+        self.received.swap(false, Ordering::Relaxed)
+    }
+}
+
+impl Wake for Turn {
+    fn wake(self: Arc<Turn>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Turn>) {
+        let wanted = |state| (state != RESTING).then_some(WANTED);
+        if self.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, wanted).is_err() {
+            self.task.wake();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Wakes(AtomicUsize);
+
+    impl Wake for Wakes {
+        fn wake(self: Arc<Wakes>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn what_happens_within_a_turn_wakes_nobody_and_is_not_forgotten() {
+        let (turn, wakes) = (Arc::new(Turn::default()), Arc::new(Wakes::default()));
+        let (inside, task) = (Waker::from(turn.clone()), Waker::from(wakes.clone()));
+        turn.begin(&task);
+        inside.wake_by_ref();
+        inside.wake_by_ref();
+        assert!(turn.goes_on());
+        assert!(!turn.goes_on());
+        inside.wake_by_ref();
+        assert!(!turn.rest());
+        assert!(turn.goes_on() && turn.rest());
+        assert_eq!(wakes.0.load(Ordering::Relaxed), 0);
+        inside.wake_by_ref();
+        assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn a_pause_is_followed_by_a_turn() {
+        let (turn, wakes) = (Arc::new(Turn::default()), Arc::new(Wakes::default()));
+        turn.begin(&Waker::from(wakes.clone()));
+        turn.pause();
+        assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
+    }
+}

@@ -1,0 +1,237 @@
+//! From a directory to open trees: the lock, the creation, the recipe of `durable.rs`. Knows files and sled; no commits.
+//!
+//! | in the directory | is |
+//! | --- | --- |
+//! | `LOCK` | locked by whoever has the store open |
+//! | `wal/` | the write-ahead log: `wal/` |
+//! | `journal/` | all commits: `journal/` |
+//! | `db/` | sled's own: the indexes |
+//! | `db.new/` | a database that was being created when the server ended |
+//! | `HEAD` | see `witness.rs` |
+//! | `SUSPECT` | there while `db/` may not be durable although it was synced: `suspect.rs` |
+
+use std::fs::{self, File, TryLockError};
+use std::io::{
+    self,
+    ErrorKind::{QuotaExceeded, StorageFull},
+};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::{durable, failed_sync, head_marker};
+use crate::model::{Epoch, Revision};
+use crate::store::codec::stored_batch;
+use crate::store::sled::index::trees;
+use crate::store::sled::index::trees::Trees;
+use crate::store::sled::released::{ReleaseOnDrop, Released};
+use crate::store::sled::{SledOptions, corrupt, guarded, io_error, journal, wal};
+use crate::store::{Head, StoreError};
+
+/// How long sled may take to let go of a database that was just closed.
+const UNLOCK_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// A directory that nobody else has open.
+pub struct Directory {
+    pub path: PathBuf,
+    /// Locked until it is dropped.
+    _lock: File,
+    /// Dropped after the lock.
+    released: ReleaseOnDrop,
+}
+
+impl Directory {
+    pub fn released(&self) -> Released {
+        self.released.0.clone()
+    }
+}
+
+/// Locks the directory of a store, and creates what a new one consists of.
+pub fn prepare(path: &Path, options: &SledOptions) -> Result<Directory, StoreError> {
+    let directory = lock(path)?;
+    create_if_missing(path, options).map_err(|error| advised(path, error))?;
+    Ok(directory)
+}
+
+/// Opens the database, as the recipe says, and the journal. The format is known to be ours; the rest of the content is not looked at.
+pub fn open_database(path: &Path, options: &SledOptions) -> Result<Trees, StoreError> {
+    guarded(|| open_trees(path, options)).map_err(|error| advised(path, error))
+}
+
+fn open_trees(path: &Path, options: &SledOptions) -> Result<Trees, StoreError> {
+    let db_dir = path.join("db");
+    failed_sync::rewrite(path, UNLOCK_TIME_MAX)?;
+    durable::prepare(&db_dir).map_err(|source| io_error(&db_dir, source))?;
+    let trees = Trees::open(open_sled(&db_dir, options)?, path.join("journal"))?;
+    trees.count_opening()?;
+    durable::settle(&trees.db, &db_dir)?;
+    if !durable::is_interposed() {
+        let source = std::io::Error::other("this program was linked so that sled cannot sync files");
+        return Err(io_error(&db_dir, source));
+    }
+    let blobs = durable::blobs(&db_dir).map_err(|source| io_error(&db_dir, source))?;
+    if blobs > 0 {
+        tracing::error!(blobs, "sled keeps items in files of their own, which may not survive a power cut");
+    }
+    Ok(trees)
+}
+
+/// Makes an empty log where there is none, if `head`, with which the journal ends, tells that there was nothing else in it.
+pub fn prepare_log(path: &Path, head: Head) -> Result<(), StoreError> {
+    let dir = path.join("wal");
+    if dir.is_dir() {
+        return Ok(());
+    }
+    match head_marker::read(path)? {
+        Some(witness) if witness != (head.revision, head.hash) => {
+            Err(corrupt(dir.display().to_string(), "it is missing"))
+        }
+        Some(_) | None => wal::create(&dir).map_err(|source| io_error(&dir, source)),
+    }
+}
+
+/// What the log has after `head`, which is in the journal.
+pub fn read_log(path: &Path, head: Head) -> Result<wal::Contents, StoreError> {
+    let dir = path.join("wal");
+    let contents = wal::read(&dir, head.revision)?;
+    if let Some(first) = contents.batches.first() {
+        let batch = stored_batch(&first.bytes);
+        let batch = batch.map_err(|error| corrupt(dir.display().to_string(), error.to_string()))?;
+        if batch.previous != head.hash {
+            let what = format!(
+                "revision {} follows the hash {}, that of {} is {}",
+                first.first, batch.previous, head.revision, head.hash
+            );
+            return Err(corrupt(dir.display().to_string(), what));
+        }
+    }
+    Ok(contents)
+}
+
+/// Whether an error says that there is no room. What was written before is not touched by it.
+pub fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), StorageFull | QuotaExceeded)
+}
+
+/// What to do about an error that a start has met. sled cannot be opened without room for a few changes, not even to be read.
+pub fn explain(path: &Path, error: StoreError) -> StoreError {
+    match error {
+        StoreError::Io { source, .. } if is_full(&source) => {
+            let what =
+                "its disk is full, and a start needs some room; nothing is lost: make room, and start again";
+            io_error(path, io::Error::new(source.kind(), what))
+        }
+        other => {
+            // If this fails, there may be nothing yet that is suspect, and there is another error to tell.
+            let _ = failed_sync::note_after(path, &other);
+            other
+        }
+    }
+}
+
+/// Our own lock, because sled's is released some time after it is closed: this one says exactly who has it.
+fn lock(path: &Path) -> Result<Directory, StoreError> {
+    let io = |source| io_error(path, source);
+    if !path.is_dir() {
+        // Configuration is nobody's business but of who runs the server.
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(io)?;
+    }
+    let lock =
+        File::options().create(true).truncate(false).write(true).open(path.join("LOCK")).map_err(io)?;
+    match lock.try_lock() {
+        Ok(()) => {
+            let released = ReleaseOnDrop(Released::default());
+            Ok(Directory { path: path.to_owned(), _lock: lock, released })
+        }
+        Err(TryLockError::WouldBlock) => Err(locked(path)),
+        Err(TryLockError::Error(source)) => Err(io(source)),
+    }
+}
+
+/// Step 2 of the recipe. What was not there before, or has gone, is made aside; of what is damaged nothing is touched.
+fn create_if_missing(path: &Path, options: &SledOptions) -> Result<(), StoreError> {
+    let (db_dir, new) = (path.join("db"), path.join("db.new"));
+    let io = |source| io_error(&new, source);
+    if new.exists() {
+        fs::remove_dir_all(&new).map_err(io)?;
+    }
+    if db_dir.exists() {
+        // sled would make a new database of what is left.
+        return match ["conf", "db"].into_iter().find(|name| !db_dir.join(name).exists()) {
+            None => Ok(()),
+            Some(name) => Err(corrupt(db_dir.display().to_string(), format!("the file {name} is missing"))),
+        };
+    }
+    let epoch = epoch(path, options)?;
+    let (log, journal) = (path.join("wal"), path.join("journal"));
+    if !journal.is_dir() {
+        journal::create(&journal).map_err(|source| io_error(&journal, source))?;
+    }
+    // The directory itself may be as new, or was made by a start that did not come as far.
+    durable::sync_parent(path).map_err(io)?;
+    if !log.is_dir() && head_marker::read(path)?.is_none() {
+        wal::create(&log).map_err(|source| io_error(&log, source))?;
+    }
+    fs::create_dir(&new).map_err(io)?;
+    let db = open_sled(&new, options)?;
+    trees::initialize(&db, epoch, options.journal_segment_bytes)?;
+    durable::settle(&db, &new)?;
+    drop(db);
+    durable::prepare(&new).map_err(io)?;
+    fs::rename(&new, &db_dir).map_err(io)?;
+    durable::sync(path).map_err(io)
+}
+
+/// The epoch of a store whose database is missing. It is given to a new one; that of a journal that has all of history is the same, and the
+/// indexes are made from it again.
+fn epoch(path: &Path, options: &SledOptions) -> Result<Epoch, StoreError> {
+    let journal = path.join("journal");
+    if let Some(epoch) = journal::epoch_if_complete(&journal) {
+        let path = path.display().to_string();
+        tracing::warn!(path, "the database is missing: it is made again from the journal");
+        return Ok(epoch);
+    }
+    let names = journal::names(&journal);
+    let is_new = names.is_ok_and(|names| names.is_empty()) || !journal.is_dir();
+    let noted = head_marker::read(path)?;
+    match is_new && noted.is_none_or(|(revision, _)| revision == Revision::ZERO) {
+        true => Ok(options.epoch.unwrap_or(Epoch(uuid::Uuid::new_v4().as_u64_pair().1))),
+        false => Err(corrupt(path.join("db").display().to_string(), "it is missing")),
+    }
+}
+
+/// What can be done about a database that cannot be opened, though the rest may be whole.
+fn advised(path: &Path, error: StoreError) -> StoreError {
+    match error {
+        StoreError::Corrupt { place, what }
+            if journal::epoch_if_complete(&path.join("journal")).is_some() =>
+        {
+            let advice =
+                "the journal begins with revision 1: move `db` away, and the next start makes it again";
+            let what = format!("{what}; {advice}");
+            StoreError::Corrupt { place, what }
+        }
+        other => other,
+    }
+}
+
+fn open_sled(db_dir: &Path, options: &SledOptions) -> Result<sled::Db, StoreError> {
+    let give_up = Instant::now() + UNLOCK_TIME_MAX;
+    loop {
+        match durable::configure(db_dir, options.cache_bytes).open() {
+            Ok(db) => return Ok(db),
+            Err(sled::Error::Io(error)) if error.to_string().contains("could not acquire lock") => {
+                if Instant::now() > give_up {
+                    return Err(locked(db_dir));
+                }
+                thread::sleep(Duration::from_millis(10));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+pub fn locked(path: &Path) -> StoreError {
+    StoreError::Locked { path: path.display().to_string() }
+}
