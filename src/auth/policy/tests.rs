@@ -353,7 +353,13 @@ fn allows_naively(
         let bound = text("scope");
         verbs.contains(&verb.as_str())
             && binding["subjects"].as_array().expect("subjects").iter().any(is_subject)
-            && glob(text("namespace"), namespace)
+            && match namespace {
+                // The namespace of the server itself is granted by its full name, or with everything else.
+                "confwatch" => {
+                    text("namespace") == "confwatch" || (text("namespace") == "*" && text("config") == "*")
+                }
+                _ => glob(text("namespace"), namespace),
+            }
             && if all_configs { text("config") == "*" } else { glob(text("config"), config) }
             && (bound == "/" || scope == bound || scope.starts_with(&format!("{bound}/")))
     })
