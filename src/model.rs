@@ -19,6 +19,7 @@ pub mod merge;
 pub mod name;
 pub mod nearest;
 pub mod patch;
+pub mod paths;
 pub mod pointer;
 pub mod quota;
 pub mod scope;

@@ -134,8 +134,8 @@ impl Default for Settings {
             connections_per_address_max: 8_000,
             connection_idle_max: Some(Duration::from_secs(600)),
             request_timeout: Duration::from_secs(15),
-            requests_unfinished_max: 100_000,
-            requests_unfinished_bytes_max: 128 << 20,
+            requests_unfinished_max: 50_000,
+            requests_unfinished_bytes_max: 64 << 20,
             response_timeout: Duration::from_secs(30),
             responses_unread_bytes_max: 128 << 20,
             connection_age_max: None,
@@ -331,11 +331,11 @@ pub struct ServeArgs {
     #[arg(long, env = "CONFWATCH_REQUEST_TIMEOUT", value_name = "DURATION")]
     pub request_timeout: Option<Period>,
 
-    /// Limit the number of incomplete requests [default: 100000]
+    /// Limit the number of incomplete requests [default: 50000]
     #[arg(long, env = "CONFWATCH_REQUESTS_UNFINISHED_MAX", value_name = "COUNT")]
     pub requests_unfinished_max: Option<NonZeroUsize>,
 
-    /// Limit the bytes of incomplete requests, with a quarter of it for one connection [default: 134217728]
+    /// Limit the bytes of incomplete requests, with a quarter of it for one connection [default: 67108864]
     #[arg(long, env = "CONFWATCH_REQUESTS_UNFINISHED_BYTES_MAX", value_name = "BYTES")]
     pub requests_unfinished_bytes_max: Option<u64>,
 

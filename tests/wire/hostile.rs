@@ -159,3 +159,29 @@ async fn rules_that_multiply_lists_run_out_of_steps_and_others_write_meanwhile()
     }
     assert!(writes > 0, "others write meanwhile");
 }
+
+/// Each value has a path with every name above it: comparing, explaining or sealing them would take the square of the document.
+#[tokio::test]
+async fn a_layer_whose_values_have_long_paths_together_is_refused_however_it_is_written() {
+    let server = TestServer::start().await;
+    let mut client = server.client().await;
+    let name = "x".repeat(400_000);
+    let values: serde_json::Map<String, serde_json::Value> =
+        (0..20_000).map(|at| (at.to_string(), json!({"$secret": 1}))).collect();
+    let document = json!({ &name: values }).to_string();
+    let refuse = |result: Result<SetResponse, Status>| {
+        refused(result, Code::InvalidArgument, "LAYER_TOO_LARGE");
+    };
+    refuse(client.set(set(replace("/", &document))).await.map(tonic::Response::into_inner));
+    let patch = change("/", change::Action::MergePatch(json(&document)));
+    refuse(client.set(set(patch)).await.map(tonic::Response::into_inner));
+    let plain: Vec<usize> = (0..100_000).collect();
+    let document = json!({ &name: plain }).to_string();
+    refuse(client.set(set(replace("/", &document))).await.map(tonic::Response::into_inner));
+    // A long name alone is no matter, nor are many values.
+    client.set(set(replace("/a", &json!({ &name: 1 }).to_string()))).await.expect("it is short enough");
+    client.set(set(replace("/b", &json!({ "all": plain }).to_string()))).await.expect("it is short enough");
+    let request =
+        ValidateRequest { schema: Some(json("{}")), document: Some(json(&document)), ..Default::default() };
+    refused(client.validate(request).await, Code::InvalidArgument, "LAYER_TOO_LARGE");
+}

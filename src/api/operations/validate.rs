@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use crate::auth::{Access, Resource, Verb};
-use crate::engine::{Affected, Change, Error};
+use crate::engine::{Affected, Change, Text};
 use crate::model::pointer::Pointer;
-use crate::model::text::{Format, parse};
+use crate::model::text::Format;
 use crate::model::{ConfigId, Scope};
 use crate::proto::v1;
 use crate::validate::{Found, Severity};
@@ -130,13 +130,11 @@ impl Operations {
                 Some(allow_validate_schema(access, namespace)?.into_inner())
             }
         };
-        let bytes_max = self.engine.limits().document_bytes_max;
-        let read = |field: &str, text: v1::Text| {
+        let text = |field: &str, text: v1::Text| {
             let format: Format = request::format(format_args!("{field}.format"), text.format)?;
-            parse(&text.content, format, bytes_max)
-                .map_err(|error| Error::Document { field: field.into(), error })
+            Ok::<_, ApiError>(Text { content: text.content, format })
         };
-        let (schema, document) = (read("schema", schema)?, read("document", document)?);
+        let (schema, document) = (text("schema", schema)?, text("document", document)?);
         let found =
             self.engine.validate_document(namespace, schema, document, within, access.sight()).await?;
         let valid = found.iter().all(|(found, _)| found.severity != Severity::Error);

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::auth;
-use crate::model::text::DocumentError;
+use crate::model::canonical::to_canonical;
+use crate::model::text::{DocumentError, parse};
 use crate::model::{
     Author, ConfigId, ConfigName, Governs, LayerKey, Namespace, Pointer, Revision, Scope, Source,
 };
@@ -20,7 +21,7 @@ use crate::engine::commit::layer_content::content_after;
 use crate::engine::commit::pipeline::Answer;
 use crate::engine::commit::read_write::ReadIntent;
 use crate::engine::commit::read_write::ReadWrite;
-use crate::engine::commit::write::{Change, Intent, Origin, Outcome};
+use crate::engine::commit::write::{Change, Intent, Origin, Outcome, Text, check_paths};
 use crate::engine::error::{Error, Missing};
 use crate::engine::read::affected;
 use crate::engine::secrets::redaction::Permissions;
@@ -182,14 +183,18 @@ impl Engine {
     pub async fn validate_document(
         &self,
         namespace: Option<Namespace>,
-        schema: Value,
-        document: Value,
+        schema: Text,
+        document: Text,
         within: Pointer,
         sight: auth::Sight,
     ) -> Result<Vec<(Found, bool)>, Error> {
-        let state = self.state();
+        let (state, bytes_max) = (self.state(), self.limits.document_bytes_max);
         let actor = sight.caller().shared_actor().clone();
-        let check = move |_: &Cancelled| {
+        let check = move |cancelled: &Cancelled| {
+            let schema = read_text("schema", &schema, bytes_max)?;
+            cancelled.check()?;
+            let document = read_text("document", &document, bytes_max)?;
+            cancelled.check()?;
             let governance = namespace.as_ref().and_then(|namespace| state.governance(namespace));
             let stored = |name: &ConfigName| governance.and_then(|governance| governance.document(name));
             let may_quote = |of: &ConfigName| {
@@ -217,4 +222,13 @@ impl Engine {
         };
         self.work(&actor, of_all).await
     }
+}
+
+/// Reads a text of a request that is only looked at.
+fn read_text(field: &str, text: &Text, bytes_max: usize) -> Result<Value, Error> {
+    let value = parse(&text.content, text.format, bytes_max).and_then(|value| {
+        check_paths(&to_canonical(&value), bytes_max)?;
+        Ok(value)
+    });
+    value.map_err(|error| Error::Document { field: field.to_owned(), error })
 }

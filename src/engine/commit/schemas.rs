@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::model::text::Format;
+use crate::model::limits::TEXT_BYTES_MAX;
+use crate::model::text::{DocumentError, Format};
 use crate::model::{
     ConfigId, ConfigName, Content, Governs, LayerChange, LayerKey, LayerKind, Scope, Version,
 };
@@ -14,6 +15,7 @@ use crate::validate::{Finding, Found, Migration, Registry, Report, SchemaVersion
 
 use super::plan::{Plan, Planning, check_version, next_version};
 use super::read_set::Bases;
+use super::write::bounded;
 use crate::engine::error::{Error, Missing};
 use crate::engine::state::ConfigState;
 
@@ -156,7 +158,8 @@ pub(in crate::engine) fn plan_migration(
     })?;
     let mut layers = vec![];
     for (entry, value) in stored.into_iter().zip(values) {
-        let content = Content::of(&value);
+        let content = bounded(Content::of(&value), TEXT_BYTES_MAX)
+            .map_err(|error| refused_layer(governed, &entry.key.scope, &error))?;
         if content != entry.layer.content {
             let (expires, format) = (entry.layer.expires, entry.layer.format);
             layers.push(LayerChange { key: entry.key.clone(), content: Some(content), expires, format });
@@ -201,6 +204,13 @@ fn path(registry: &Registry, from: usize, to: usize) -> Result<Vec<Migration>, F
 fn refused(id: &ConfigId, scope: &Scope, found: impl IntoIterator<Item = Found>) -> Error {
     let mut report = Report::default();
     found.into_iter().for_each(|found| report.add(Finding::at(id, scope, found)));
+    Error::Refused(report)
+}
+
+/// The refusal of a layer that the steps make too large.
+fn refused_layer(id: &ConfigId, scope: &Scope, error: &DocumentError) -> Error {
+    let mut report = Report::default();
+    report.add(Finding::of_document(id, scope, error));
     Error::Refused(report)
 }
 
