@@ -88,14 +88,23 @@ fn a_path_into_an_inherited_array_or_scalar_is_refused() {
 }
 
 proptest! {
+    /// Unless the target itself is opaque, as `{"$": VALUE}` is in these tests: then the assignment is refused.
     #[test]
     fn an_assigned_value_is_found_at_its_pointer(
         target in arbitrary::object(), value in arbitrary::value(), name in any::<String>(),
     ) {
         let pointer = Pointer::root().child(&name);
         let values = BTreeMap::from([(pointer.to_string(), to_canonical(&value))]);
-        let document = apply_assignments(&target, &values, is_opaque);
-        prop_assert_eq!(document.as_ref().map(|document| pointer.find(document)), Ok(Some(&value)));
+        match apply_assignments(&target, &values, is_opaque) {
+            Ok(document) => {
+                prop_assert!(!is_opaque(&target));
+                prop_assert_eq!(pointer.find(&document), Some(&value));
+            }
+            Err(error) => {
+                prop_assert!(is_opaque(&target), "{error}");
+                prop_assert_eq!((error.code, error.pointer.as_str()), (DocumentErrorCode::InvalidAssignment, ""));
+            }
+        }
     }
 
     #[test]
@@ -119,6 +128,15 @@ fn an_opaque_value_is_assigned_as_a_whole() {
         let error = apply_assignments(&target, &values, is_opaque).expect_err("it is refused");
         assert_eq!(error.code, DocumentErrorCode::InvalidAssignment, "{path}");
         assert!(error.message.contains("is secret"), "{error}");
+    }
+    // The root is a place like any other: no path leads into an opaque root, and an empty name is a name.
+    for path in ["/", "/$", "x"] {
+        let error = assigned(&json!({"$": null}), &[(path, "1")]).expect_err("it is refused");
+        assert_eq!(
+            (error.code, error.pointer.as_str()),
+            (DocumentErrorCode::InvalidAssignment, ""),
+            "{path}"
+        );
     }
     let values = BTreeMap::from([("db".to_owned(), "1".to_owned()), ("list.0".to_owned(), "2".to_owned())]);
     assert_eq!(apply_assignments(&target, &values, is_opaque), Ok(json!({"db": 1, "list": [2]})));
