@@ -12,6 +12,8 @@ use crate::model::Timestamp;
 
 /// As many records are enough at once.
 const RECORDS_ENOUGH: usize = 256;
+/// The head of a segment and its first record are shorter.
+const FIRST_RECORD_BYTES_MAX: u64 = 64 << 10;
 
 /// Records of one room from the newest back.
 struct RoomBackward {
@@ -22,6 +24,8 @@ struct RoomBackward {
     /// Where the lines begin and end that are yet to be read, in order.
     lines: Vec<(usize, usize)>,
     before: u64,
+    /// Reading ends at the first record that is earlier.
+    from: Option<Timestamp>,
     /// What may still be read.
     bytes_left: u64,
 }
@@ -36,22 +40,25 @@ pub enum Step {
 }
 
 impl RoomBackward {
-    /// Records before `before`, and not later than `until`, reading about `bytes_max` at most.
+    /// Records before `before` that are not earlier than `from`, reading about `bytes_max` at most. Segments that only have records later
+    /// than `until` are not read.
     pub fn new(
         dir: &Path,
         before: u64,
+        from: Option<Timestamp>,
         until: Option<Timestamp>,
         bytes_max: u64,
     ) -> io::Result<RoomBackward> {
         let mut left: Vec<u64> = files::segments(dir)?.into_iter().filter(|first| *first < before).collect();
         while let (Some(until), Some(newest)) = (until, left.last()) {
-            match head(dir, *newest)? {
-                Some(head) if head.time > until => left.pop(),
+            // The head of a segment has the time when the segment was begun, which is later than the time of its first record.
+            match first_record(dir, *newest)? {
+                Some(first) if first.event.time > until => left.pop(),
                 _ => break,
             };
         }
         let dir = dir.to_owned();
-        Ok(RoomBackward { dir, left, bytes: vec![], lines: vec![], before, bytes_left: bytes_max })
+        Ok(RoomBackward { dir, left, bytes: vec![], lines: vec![], before, from, bytes_left: bytes_max })
     }
 
     pub fn step(&mut self) -> io::Result<Step> {
@@ -60,6 +67,11 @@ impl RoomBackward {
                 let record = Record::read(&self.bytes[start..end]);
                 if let Some(record) = record.filter(|record| record.sequence < self.before) {
                     self.before = record.sequence;
+                    if self.from.is_some_and(|from| record.event.time < from) {
+                        // In one room times never go back. Between rooms times do: a change of access is recorded after its commit.
+                        (self.left, self.lines) = (vec![], vec![]);
+                        return Ok(Step::End);
+                    }
                     return Ok(Step::Record(Box::new(record)));
                 }
             }
@@ -158,10 +170,17 @@ pub struct Backward {
 }
 
 impl Backward {
-    /// Records before `before`, and not later than `until`, reading about `bytes_max` at most of each room.
-    pub fn new(log: &Path, before: u64, until: Option<Timestamp>, bytes_max: u64) -> io::Result<Backward> {
+    /// Records before `before` that are not earlier than `from`, reading about `bytes_max` at most of each room. Segments that only have
+    /// records later than `until` are not read.
+    pub fn new(
+        log: &Path,
+        before: u64,
+        from: Option<Timestamp>,
+        until: Option<Timestamp>,
+        bytes_max: u64,
+    ) -> io::Result<Backward> {
         let open =
-            |room: Room| Ok((RoomBackward::new(&room.directory(log), before, until, bytes_max)?, None));
+            |room: Room| Ok((RoomBackward::new(&room.directory(log), before, from, until, bytes_max)?, None));
         let rooms = Room::ALL.into_iter().map(open).collect::<io::Result<Vec<_>>>()?;
         Ok(Backward { rooms })
     }
@@ -270,4 +289,17 @@ fn head(dir: &Path, first: u64) -> io::Result<Option<Head>> {
     let mut start = vec![];
     fs::File::open(files::path(dir, first))?.take(512).read_to_end(&mut start)?;
     Ok(files::whole_lines(&start).0.next().and_then(Head::read))
+}
+
+/// The first record of a segment. `None`: the segment has none, or the record cannot be read.
+fn first_record(dir: &Path, first: u64) -> io::Result<Option<Record>> {
+    use std::io::Read;
+    let mut start = vec![];
+    match fs::File::open(files::path(dir, first)) {
+        Ok(file) => file.take(FIRST_RECORD_BYTES_MAX).read_to_end(&mut start)?,
+        // Removed as too old.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    Ok(files::whole_lines(&start).0.nth(1).and_then(Record::read))
 }

@@ -340,6 +340,38 @@ fn times_never_go_back() {
     assert_eq!(records.iter().map(|record| record.event.time).collect::<Vec<_>>(), [at(5), at(5), at(5)]);
 }
 
+/// The sequences of the records of all rooms, from the newest back.
+fn sequences_back(dir: &Path, before: u64, from: Option<Timestamp>, until: Option<Timestamp>) -> Vec<u64> {
+    let mut backward = Backward::new(dir, before, from, until, u64::MAX).expect("opened");
+    let mut read = vec![];
+    while let Step::Record(record) = backward.step().expect("read") {
+        read.push(record.sequence);
+    }
+    read
+}
+
+#[test]
+fn a_change_of_access_that_is_recorded_late_hides_no_later_denial() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (_, mut writer) = writer(dir.path());
+    // The first record is of the start. Each of the others is written 10 seconds after it has happened.
+    let changed = Event { kind: Kind::AccessChanged, ..event(5) };
+    for (event, now) in [(event(20), at(30)), (event(21), at(31)), (changed, at(32)), (event(22), at(33))] {
+        writer.take(event);
+        writer.write(now);
+    }
+    let back = |from, until| sequences_back(dir.path(), u64::MAX, from, until);
+    assert_eq!(back(None, None), [5, 4, 3, 2, 1]);
+    assert_eq!(
+        back(Some(at(20)), None),
+        [5, 3, 2],
+        "denials since then, without the earlier change of access"
+    );
+    assert_eq!(back(Some(at(5)), None), [5, 4, 3, 2]);
+    // The segment of the denials was begun after the first of them.
+    assert!(back(None, Some(at(20))).contains(&2));
+}
+
 #[test]
 fn records_are_read_from_any_one_on_and_from_the_newest_back() {
     let dir = written(11);
@@ -356,18 +388,12 @@ fn records_are_read_from_any_one_on_and_from_the_newest_back() {
             assert_eq!(read, (from..=up_to.min(11)).collect::<Vec<_>>());
         }
     }
-    let back = |before, until| {
-        let mut backward = Backward::new(dir.path(), before, until, u64::MAX).expect("opened");
-        let mut read = vec![];
-        while let Step::Record(record) = backward.step().expect("read") {
-            read.push(record.sequence);
-        }
-        read
-    };
-    assert_eq!(back(u64::MAX, None), (1..=11).rev().collect::<Vec<_>>());
-    assert_eq!(back(5, None), [4, 3, 2, 1]);
-    assert_eq!(back(u64::MAX, Some(at(100_000)))[0], 3, "segments that begin later are passed over");
-    let mut backward = Backward::new(dir.path(), u64::MAX, None, 1).expect("opened");
+    let back = |before, from, until| sequences_back(dir.path(), before, from, until);
+    assert_eq!(back(u64::MAX, None, None), (1..=11).rev().collect::<Vec<_>>());
+    assert_eq!(back(5, None, None), [4, 3, 2, 1]);
+    assert_eq!(back(u64::MAX, None, Some(at(100_000)))[0], 3, "segments that begin later are passed over");
+    assert_eq!(back(u64::MAX, Some(at(150_000)), Some(at(200_000))), [6, 5]);
+    let mut backward = Backward::new(dir.path(), u64::MAX, None, None, 1).expect("opened");
     let mut steps = std::iter::repeat_with(|| backward.step().expect("read"));
     assert_eq!(steps.find(|step| !matches!(step, Step::Record(_))), Some(Step::Enough));
 

@@ -239,7 +239,7 @@ fn all_rooms_are_read_as_one_log_and_each_is_proved() {
     assert_eq!(read, expected);
     assert_eq!(forward.next(), 1004);
     for before in [1004, 500, 7] {
-        let mut backward = Backward::new(dir.path(), before, None, u64::MAX).expect("opened");
+        let mut backward = Backward::new(dir.path(), before, None, None, u64::MAX).expect("opened");
         let mut read = vec![];
         while let Step::Record(record) = backward.step().expect("read") {
             read.push(record.sequence);

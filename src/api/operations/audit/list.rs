@@ -62,7 +62,7 @@ impl Operations {
         };
         let mut commits = Commits::new(&self.engine, revision, &filter)?;
         let dir = self.recorder.dir().filter(|_| filter.wants_records());
-        let mut records = Records::new(dir.map(ToOwned::to_owned), sequence, filter.to).await?;
+        let mut records = Records::new(dir.map(ToOwned::to_owned), sequence, &filter).await?;
         let (mut entries, mut bytes) = (vec![], 0);
         while entries.len() < size && bytes <= PAGE_BYTES_MAX {
             commits.fill(&self.engine, &filter, &sight).await?;
@@ -178,12 +178,10 @@ struct Records {
 }
 
 impl Records {
-    async fn new(
-        dir: Option<std::path::PathBuf>,
-        before: u64,
-        until: Option<Timestamp>,
-    ) -> Result<Records, ApiError> {
-        let open = move || dir.map(|dir| Backward::new(&dir, before, until, RECORDS_BYTES_MAX)).transpose();
+    async fn new(dir: Option<std::path::PathBuf>, before: u64, filter: &Filter) -> Result<Records, ApiError> {
+        let (from, until) = (filter.from, filter.to);
+        let open =
+            move || dir.map(|dir| Backward::new(&dir, before, from, until, RECORDS_BYTES_MAX)).transpose();
         let log = spawn_blocking(open).await.map_err(|error| broken(&error))?;
         let log = log.map_err(|error| audit_log_unreadable(&error))?;
         Ok(Records { read: Read { from: before, is_end: log.is_none(), ..Read::default() }, log })
@@ -216,10 +214,6 @@ impl Records {
                     Step::Record(record) => {
                         let (time, sequence) = (record.event.time, record.sequence);
                         read.from = sequence;
-                        if filter.from.is_some_and(|from| time < from) {
-                            read.is_end = true;
-                            break;
-                        }
                         if record.event.kind == Kind::AccessChanged && record.event.revision >= told_from {
                             continue;
                         }
