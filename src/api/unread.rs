@@ -22,6 +22,8 @@ const CONNECTION_SHARE: u64 = 4;
 const ADDRESS_SHARE: u64 = 2;
 /// Every connection may hold so much, whatever others hold.
 const CONNECTION_FLOOR_BYTES: u64 = 16 << 10;
+/// A connection takes calls while so much of its limit is left, so that a small response to each of them finds room.
+const CALL_ROOM_BYTES: u64 = 16 << 10;
 /// A response of this size is added to the totals at once.
 const LARGE_BYTES: u64 = 16 << 10;
 
@@ -56,6 +58,8 @@ pub struct Unread {
     reported: AtomicU64,
     /// Told when the connection holds less than before.
     less: Notify,
+    /// Wakes one call that waits for room.
+    takes_call: Notify,
 }
 
 /// Bytes that count as unread until this is dropped, which is when they are sent or given up.
@@ -86,6 +90,7 @@ impl UnreadResponses {
             bytes: AtomicU64::new(0),
             reported: AtomicU64::new(0),
             less: Notify::new(),
+            takes_call: Notify::new(),
         })
     }
 
@@ -130,9 +135,23 @@ impl Unread {
         self.fits(0)
     }
 
-    /// Whether the connection itself holds less than it may: then it can take calls.
+    /// Whether the connection itself has room for a small response: then the connection can take calls.
     pub fn takes_calls(&self) -> bool {
-        self.bytes.load(Relaxed) < self.connection_max()
+        let max = self.connection_max();
+        self.bytes.load(Relaxed) + CALL_ROOM_BYTES.min(max / 2) <= max
+    }
+
+    /// Waits until the connection takes calls. A call whose message comes after its head waits here, because responses to other calls can
+    /// have taken the room in between.
+    pub async fn room_for_call(&self) {
+        if self.takes_calls() {
+            return;
+        }
+        while !self.takes_calls() {
+            self.takes_call.notified().await;
+        }
+        // There may be room for another call that waits.
+        self.takes_call.notify_one();
     }
 
     /// Whether half of what there may be is held already: those who take nothing then have to go.
@@ -205,6 +224,9 @@ impl Drop for Unread {
 impl Drop for Held {
     fn drop(&mut self) {
         self.unread.bytes.fetch_sub(self.bytes, Relaxed);
+        if self.unread.takes_calls() {
+            self.unread.takes_call.notify_one();
+        }
     }
 }
 
@@ -278,5 +300,41 @@ mod tests {
         drop(held);
         connection.report();
         assert!(less.as_mut().now_or_never().is_some());
+    }
+
+    #[test]
+    fn a_connection_that_takes_a_call_has_room_for_a_small_response() {
+        for max in [1, 64 * KIB, 1024 * KIB, 128 << 20] {
+            let server = UnreadResponses::new(max as u64);
+            let connection = server.connection(address(1));
+            let room = CALL_ROOM_BYTES.min(connection.connection_max() / 2) as usize;
+            let mut held = vec![];
+            while connection.takes_calls() {
+                // Of any size: what is left is never less than a small response.
+                held.push(connection.try_hold(room).expect("there is room"));
+                held.push(connection.hold(1));
+            }
+            assert!(!held.is_empty(), "a connection that holds nothing takes calls");
+        }
+    }
+
+    #[test]
+    fn calls_that_wait_for_room_go_on_one_after_the_other() {
+        use futures_util::FutureExt;
+        let server = UnreadResponses::new(1024 * KIB as u64);
+        let connection = server.connection(address(1));
+        let held = connection.hold(256 * KIB);
+        let mut waiting: Vec<_> = (0..3).map(|_| Box::pin(connection.room_for_call())).collect();
+        assert!(waiting.iter_mut().all(|call| call.now_or_never().is_none()));
+        drop(held);
+        // The first one goes on, and its response takes all room again.
+        assert!(waiting.remove(0).now_or_never().is_some());
+        let held = connection.hold(256 * KIB);
+        assert!(waiting.iter_mut().all(|call| call.now_or_never().is_none()));
+        drop(held);
+        // The call that was woken is cancelled, and another one goes on.
+        drop(waiting.remove(1));
+        assert!(waiting.remove(0).now_or_never().is_some());
+        assert!(connection.room_for_call().now_or_never().is_some());
     }
 }

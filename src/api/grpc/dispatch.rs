@@ -25,6 +25,7 @@ use super::status::refusal;
 use crate::api::convert::request::invalid;
 use crate::api::denials::refused;
 use crate::api::error::{ApiError, Unreadable};
+use crate::api::guard::peer::Peer;
 use crate::api::guard::{Admission, asks_for_masks, shown};
 use crate::api::operations::Operations;
 use crate::api::rpc::Rpc;
@@ -122,11 +123,15 @@ impl Calls {
         let mut reading = Reading::up_to(self.request_bytes_max);
         // Nearly always the request is there completely, and needs no waiting.
         match reading.poll(&mut rest, &mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(read) => self.read(entered, read, rest),
-            Poll::Pending => {
+            Poll::Ready(read) if entered.has_room() => self.read(entered, read, rest),
+            polled => {
                 let calls = self.clone();
                 Answer::later(async move {
-                    let read = poll_fn(|context| reading.poll(&mut rest, context)).await;
+                    let read = match polled {
+                        Poll::Ready(read) => read,
+                        Poll::Pending => poll_fn(|context| reading.poll(&mut rest, context)).await,
+                    };
+                    entered.wait_for_room().await;
                     calls.read(entered, read, rest).response().await
                 })
             }
@@ -152,7 +157,10 @@ impl Calls {
         let read = aside(async move { any_message(rpc, encoding, body, bytes_max, &too_large).await });
         Answer::later(async move {
             match read.await {
-                Ok(Ok(message)) => calls.run(&entered, message).response().await,
+                Ok(Ok(message)) => {
+                    entered.wait_for_room().await;
+                    calls.run(&entered, message).response().await
+                }
                 Ok(Err(status)) => status.into_http(),
                 Err(error) => refusal(&error),
             }
@@ -162,6 +170,23 @@ impl Calls {
     fn run(&self, entered: &Entered, message: Bytes) -> Answer {
         let Entered { rpc, head, access, deadline } = entered;
         self.operations.run(Call { rpc: *rpc, head, access, deadline: *deadline, message }).into()
+    }
+}
+
+impl Entered {
+    /// Whether the connection of the call takes calls. It took this one when the head came; responses to others may have come in between.
+    fn has_room(&self) -> bool {
+        self.peer().is_none_or(|peer| peer.unread.takes_calls())
+    }
+
+    async fn wait_for_room(&self) {
+        if let Some(peer) = self.peer() {
+            peer.unread.room_for_call().await;
+        }
+    }
+
+    fn peer(&self) -> Option<&Arc<Peer>> {
+        self.head.extensions.get()
     }
 }
 
