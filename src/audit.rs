@@ -6,10 +6,12 @@
 //! thread that writes, `room` where what lies, `log` the files of one room, `chain` what makes them provable, `proof` and `reading` what can be done with them.
 
 mod chain;
+mod counts;
 mod event;
 mod files;
 mod flood;
 mod log;
+mod log_state;
 mod proof;
 mod reading;
 mod record;
@@ -24,11 +26,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub use chain::moment;
+pub use counts::Counts;
 pub use event::{Entry, Event, Kind, Place};
 pub use proof::{Broken, Proof, prove, prove_rooms};
 pub use reading::{Backward, Forward, Step};
 pub use record::Record;
-pub use recorder::{Counts, Options, Recorder};
+pub use recorder::{Options, Recorder};
 pub use room::Room;
 
 /// How much of the log is kept. Whole segments go, the oldest first, and never the newest.

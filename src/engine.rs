@@ -4,6 +4,7 @@
 //! `pipeline` is the way in, `state` what is, `resolve` what a target makes of it, `history` what was, `watch` and `changes` the ways out.
 
 mod actor_streams;
+mod blocking;
 mod check;
 mod commit;
 mod error;
@@ -36,9 +37,11 @@ pub use crate::secret::{MasterKeySource, SourceError};
 pub use crate::store::{Broken, Proof, Sealed, VersionRef};
 pub use check::workers::{CancelOnDrop, Cancelled, interruptible};
 pub use commit::counts::{BySource, CommitCounts};
-pub use commit::schemas::{PutSchema, SchemaOutcome, registry, schema_id, schema_of};
+pub use commit::outcome::{LayerOutcome, Outcome};
+pub use commit::put_schema::{PutSchema, SchemaOutcome, schema_id, schema_of};
+pub use commit::schemas::registry;
 pub use commit::stages::{Stage, Stages};
-pub use commit::write::{Action, Change, Intent, LayerOutcome, Origin, Outcome, Text, VersionOrTag, Write};
+pub use commit::write::{Action, Change, Intent, Origin, Text, VersionOrTag, Write};
 pub use error::{Error, Limit, Missing, Withheld};
 pub use feed::changes::{ChangeEvent, Changes, ChangesOptions, keep_seen, shows};
 pub use options::{Clock, Options, Progress};
@@ -48,22 +51,24 @@ pub use read::history::At;
 pub use read::resolve::{Resolved, Target, View};
 pub use secrets::redaction::HIDDEN_FINDING;
 pub use secrets::rotation::{DataKey, DataRotation, KeysStatus, MasterRotation, NamespaceKeys};
-pub use secrets::shown::{OnSecret, SecretPlaces, SecretUse, Secrets, Viewer};
-pub use state::access::access_document;
+pub use secrets::secret_places::{SecretPlaces, Secrets};
+pub use secrets::shown::{OnSecret, SecretUse, Viewer};
+pub use state::access_document::access_document;
 pub use state::usage::{QUOTAS, Usage};
 pub use state::{ConfigState, Expiry, LayerEntry, Loading, State};
 
 use actor_streams::ActorStreams;
+use blocking::blocking;
 use check::workers::Workers;
+use commit::document_error::document_error;
 use commit::pipeline::{Answer, Pipeline};
-use commit::read_write::ReadIntent;
+use commit::read_intent::ReadIntent;
 use commit::read_write::ReadWrite;
 use commit::request_recovery::{Recall, Recalling};
-use commit::write::document_error;
 use feed::changes::Shown;
 use feed::recent::Recent;
 use jobs::retention::{Keeper, Retention};
-use read::history::{blocking, config_at};
+use read::history::config_at;
 use read::resolve::{Resolver, resolve};
 use secrets::redaction::Permissions;
 use secrets::shown::{Showing, marking_schema};
@@ -531,7 +536,7 @@ impl Engine {
         }
         let mut seen = HashSet::new();
         for change in changes {
-            commit::plan::check_ttl(&change.field, &change.key, change.ttl)?;
+            commit::planner::check_ttl(&change.field, &change.key, change.ttl)?;
             if !seen.insert((&change.id, &change.key)) {
                 let (kind, scope) = (change.key.kind, &change.key.scope);
                 let message = format!("the {kind} layer of {} at {scope} is changed twice", change.id);

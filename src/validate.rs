@@ -3,6 +3,7 @@
 //! The set to check is exact: the changed scope and every existing layer below it. `contract` puts together what one config must
 //! satisfy: its `schema`, `rule`s, and the `lint`s.
 
+mod advice;
 mod contract;
 pub mod expression;
 mod found;
@@ -16,6 +17,7 @@ pub mod schema;
 mod scope_pattern;
 mod scopes;
 mod settings;
+mod severity;
 mod size;
 
 pub use contract::{Broken, Contract, Hidden, NamespaceRules, Steps, Subject, check_against, check_place};
@@ -23,9 +25,10 @@ pub use found::{FOUND_MAX, Found, FoundList};
 pub use migration::{Migration, NotMigrated, migrate_layers};
 pub use quotas::NamespaceQuotas;
 pub use registry::{Registry, SchemaVersion};
-pub use report::{FINDINGS_MAX, Finding, Place, Report, Severity};
+pub use report::{FINDINGS_MAX, Finding, Place, Report};
 pub use rule::{RuleInput, RuleSet};
 pub use schema::{Permission, Schema};
 pub use scopes::{AllowedScopes, SCOPE_NOT_ALLOWED};
 pub use settings::Settings;
+pub use severity::Severity;
 pub use size::check_size;

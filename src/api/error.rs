@@ -289,7 +289,7 @@ impl From<Error> for ApiError {
             }
             // No client sees it: whoever has cancelled a call does not read the answer.
             Error::Cancelled => ApiError::new(Code::Cancelled, "CANCELLED", message),
-            Error::SecretGuesses { id, scope, pointer, wait } => {
+            Error::SecretGuesses { id, scope, pointer, at_once: _, wait } => {
                 let refused = ApiError::new(Code::ResourceExhausted, "SECRET_WRITES_LIMITED", message)
                     .with("namespace", &id.namespace)
                     .with("config", &id.config)

@@ -1,18 +1,17 @@
 //! Where others tell what happened. Never waits, for a disk or for anybody; knows no file.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::{Arc, PoisonError};
 
 use tokio::sync::watch;
 
 use super::Retention;
-use super::event::{Entry, Event, Kind};
-use super::flood::Floods;
+use super::counts::Counts;
+use super::event::{Entry, Event};
+use super::log_state::{Clock, LogState, Message};
 use super::room::Room;
 use super::writer::{self, Writer};
 use crate::model::Timestamp;
@@ -22,9 +21,6 @@ use crate::supervise::{OnPanic, Supervisor};
 const QUEUE_MAX: usize = 20_000;
 /// Records of reveals that are not in a file yet. While there are more, no secret is shown.
 const REVEALS_UNWRITTEN_MAX: u64 = 10_000;
-
-/// Gives the time of day.
-pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// How a log is to be.
 #[derive(Clone)]
@@ -41,57 +37,16 @@ pub struct Options {
 /// Takes what happened. Clones share the log.
 #[derive(Clone)]
 pub struct Recorder {
-    shared: Arc<Shared>,
+    shared: Arc<LogState>,
     /// `None`: what happens is counted, and nothing is written.
     queue: Option<SyncSender<Message>>,
-}
-
-/// What recorders and the writer share.
-pub(super) struct Shared {
-    pub dir: PathBuf,
-    pub clock: Clock,
-    pub floods: Floods,
-    pub counts: Counts,
-    /// The newest record that is written.
-    pub newest: watch::Sender<u64>,
-    thread: Mutex<Option<JoinHandle<()>>>,
-}
-
-pub(super) enum Message {
-    Write(Box<Event>),
-    /// Told when everything before it is written and durable, or cannot be.
-    Flush(SyncSender<()>),
-    Close,
-}
-
-/// What happened since the start, whether it was written or not.
-#[derive(Debug, Default)]
-pub struct Counts {
-    /// Calls and streams that were denied or refused, by what their clients were told.
-    denied: Mutex<BTreeMap<String, u64>>,
-    pub reveals: AtomicU64,
-    /// Records that were written.
-    pub records: AtomicU64,
-    /// What happened and is in no record.
-    pub lost: AtomicU64,
-    /// Records that were removed before their time, by room.
-    pub early: [AtomicU64; Room::ALL.len()],
-    /// Of what was lost, what the log does not tell yet.
-    pub(super) lost_untold: AtomicU64,
-    /// Denials on their way to the writer.
-    pub(super) yielding: AtomicU64,
-    /// Reveals that were recorded and are not in a file yet.
-    pub(super) reveals_unwritten: AtomicU64,
-    pub bytes: AtomicU64,
-    /// The disk does not take records now.
-    pub is_failing: AtomicBool,
 }
 
 impl Recorder {
     /// Begins to write a log, by a thread of its own. Cannot fail: a log that cannot be written is told of, and tried again.
     pub fn start(options: Options) -> io::Result<Recorder> {
         let (queue, messages) = sync_channel(QUEUE_MAX);
-        let shared = Shared::new(options.dir, options.clock);
+        let shared = LogState::new(options.dir, options.clock);
         let mut writer = Writer::new(shared.clone(), options.retention, &options.started);
         let run = move |heart: &_| writer::run(&mut writer, &messages, heart);
         let thread = options.supervisor.thread("audit", OnPanic::Restart, run)?;
@@ -102,7 +57,7 @@ impl Recorder {
     /// Counts, and writes nothing.
     pub fn none() -> Recorder {
         let clock = Arc::new(|| Timestamp::from_system(std::time::SystemTime::now()));
-        Recorder { shared: Shared::new(PathBuf::new(), clock), queue: None }
+        Recorder { shared: LogState::new(PathBuf::new(), clock), queue: None }
     }
 
     /// Takes what happened now. What is the same as a short time ago is counted: that costs a look-up.
@@ -187,54 +142,5 @@ impl Recorder {
                 tracing::error!("the thread of the audit log ended by a panic");
             }
         }
-    }
-}
-
-impl Shared {
-    pub(super) fn new(dir: PathBuf, clock: Clock) -> Arc<Shared> {
-        Arc::new(Shared {
-            dir,
-            clock,
-            floods: Floods::default(),
-            counts: Counts::default(),
-            newest: watch::Sender::new(0),
-            thread: Mutex::default(),
-        })
-    }
-}
-
-impl Counts {
-    /// Calls and streams that were denied or refused, by what their clients were told.
-    pub fn denied(&self) -> BTreeMap<String, u64> {
-        self.denied.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn count(&self, entry: &Entry<'_>) {
-        match entry.kind {
-            Kind::Denied | Kind::Refused => {
-                let mut denied = self.denied.lock().unwrap_or_else(PoisonError::into_inner);
-                match denied.get_mut(entry.outcome) {
-                    Some(count) => *count += 1,
-                    None => _ = denied.insert(entry.outcome.to_owned(), 1),
-                }
-            }
-            Kind::Revealed
-            | Kind::Overwritten
-            | Kind::AccessChanged
-            | Kind::Started
-            | Kind::Stopped
-            | Kind::Lost
-            | Kind::Repaired
-            | Kind::Removed => {}
-        }
-    }
-
-    pub(super) fn note_early(&self, room: Room, records: u64) {
-        self.early[room as usize].fetch_add(records, Ordering::Relaxed);
-    }
-
-    pub(super) fn lose(&self, count: u64) {
-        self.lost.fetch_add(count, Ordering::Relaxed);
-        self.lost_untold.fetch_add(count, Ordering::Relaxed);
     }
 }

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::log::{Found, Log};
-use super::recorder::Shared;
+use super::log_state::LogState;
 use super::writer::Writer;
 use super::*;
 use crate::model::Timestamp;
@@ -408,8 +408,8 @@ fn records_are_read_from_any_one_on_and_from_the_newest_back() {
     assert_eq!(Forward::new(dir.path(), 1).read(99).expect("read")[0].sequence, 4);
 }
 
-fn writer(dir: &Path) -> (Arc<Shared>, Writer) {
-    let shared = Shared::new(dir.to_owned(), Arc::new(|| at(0)));
+fn writer(dir: &Path) -> (Arc<LogState>, Writer) {
+    let shared = LogState::new(dir.to_owned(), Arc::new(|| at(0)));
     (shared.clone(), Writer::new(shared, SMALL, "for a test"))
 }
 

@@ -12,7 +12,7 @@ use super::Retention;
 use super::event::{Event, Kind};
 use super::files;
 use super::log::{Found, Log};
-use super::recorder::{Message, Shared};
+use super::log_state::{LogState, Message};
 use super::room::Room;
 use crate::model::Timestamp;
 use crate::supervise::Heart;
@@ -27,7 +27,7 @@ const BATCH_MAX: usize = 1000;
 const FAILURE_TOLD_EVERY: Duration = Duration::from_secs(60);
 
 pub struct Writer {
-    shared: Arc<Shared>,
+    shared: Arc<LogState>,
     retention: Retention,
     /// `None`: they could not be opened yet.
     logs: Option<Logs>,
@@ -83,7 +83,7 @@ pub fn run(writer: &mut Writer, messages: &Receiver<Message>, heart: &Heart) {
 
 impl Writer {
     /// What `started` says comes first.
-    pub fn new(shared: Arc<Shared>, retention: Retention, started: &str) -> Writer {
+    pub fn new(shared: Arc<LogState>, retention: Retention, started: &str) -> Writer {
         let first = Event::new(Kind::Started, (shared.clock)()).with_detail(started);
         Writer { shared, retention, logs: None, waiting: VecDeque::from([first]), failing: None }
     }

@@ -3,6 +3,7 @@
 pub(super) mod affected_documents;
 pub(super) mod effort;
 pub(super) mod lints;
+pub(super) mod look;
 pub(super) mod plan_check;
 pub(super) mod validation;
 pub(super) mod workers;

@@ -72,11 +72,10 @@ pub enum Error {
     WritesTooFast { namespace: Namespace, per_minute: u64, burst: u64, wait: Duration },
     /// A caller who may not see a secret writes other values to it again and again. `wait`: until there is room for these; `None`: never.
     #[error(
-        "too many values for the secret at {pointer} of {id} from a caller who may not reveal it: {} at once and one a minute are allowed; \
-         leave out secrets that do not change, or have reveal-secret granted at {scope}",
-        super::secrets::guesses::GUESSES_AT_ONCE
+        "too many values for the secret at {pointer} of {id} from a caller who may not reveal it: {at_once} at once and one a minute are allowed; \
+         leave out secrets that do not change, or have reveal-secret granted at {scope}"
     )]
-    SecretGuesses { id: ConfigId, scope: Scope, pointer: Pointer, wait: Option<Duration> },
+    SecretGuesses { id: ConfigId, scope: Scope, pointer: Pointer, at_once: u32, wait: Option<Duration> },
     /// The caller was told too often that documents would be invalid which they may not read.
     #[error(
         "too many changes to {resource} would have made documents invalid that the caller may not read: {at_once} at once and one a minute are \

@@ -5,5 +5,6 @@ pub(super) mod keys;
 pub(super) mod redaction;
 pub(super) mod rotation;
 pub(super) mod seal;
+pub(super) mod secret_places;
 pub(super) mod shown;
 pub(super) mod vault;

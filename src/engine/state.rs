@@ -1,6 +1,7 @@
 //! Current state: immutable values, folded from commits. A reader takes one and sees nothing half done.
 
 pub(super) mod access;
+pub(super) mod access_document;
 pub(super) mod governance;
 pub(super) mod usage;
 

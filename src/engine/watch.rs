@@ -6,12 +6,15 @@
 //! the store for all of them, so that what one commit changed is seen together. So a slow stream skips states, never the last one;
 //! memory does not depend on how fast anyone reads; and a change costs what it changes, not what is watched.
 
+mod followed;
 mod followers;
 mod hub;
 mod message;
 mod multi_target;
+mod shared_document;
 mod shared_target;
 mod subscriber;
+mod subscriber_id;
 mod subscription;
 mod table;
 mod timers;

@@ -3,6 +3,7 @@
 pub(super) mod certificate;
 pub(super) mod connection;
 pub(super) mod connection_age;
+pub(super) mod connection_context;
 pub(super) mod connections;
 pub(super) mod frame_budget;
 pub(super) mod http1;

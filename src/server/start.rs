@@ -21,9 +21,9 @@ use super::access::token_uses::Uses;
 use super::audit_trail::access_changes::AccessChanges;
 use super::audit_trail::file::AuditFile;
 use super::clock::Clocks;
+use super::net::connection_context::ConnectionContext;
 use super::net::connections::{ConnectionCounts, Connections};
 use super::net::listen;
-use super::net::listen::Service;
 use super::net::request_bodies::{RequestCounts, Requests};
 use super::net::tls::Tls;
 use super::router::Front;
@@ -153,7 +153,7 @@ impl Server {
             (data_dir, started),
             supervisor.clone(),
         ));
-        let service = Service {
+        let service = ConnectionContext {
             front: front.clone(),
             settings: settings.clone(),
             connections: connections.clone(),

@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use serde_json::Value;
 
+use super::advice::NEEDS_REVEAL;
 use super::lint::{LayerInput, LintInput, check_document, check_layer, is_production, is_unchanged};
 use super::registry::malformed;
 use super::schema::{MayQuote, Withheld};
@@ -49,9 +50,6 @@ pub struct Subject<'a> {
 const HIDDEN: &str = "***";
 
 const DEPRECATED: &str = "DEPRECATED";
-
-/// What to do about a finding that depends on a secret.
-pub(super) const NEEDS_REVEAL: &str = "have the change made by somebody with `reveal-secret` there";
 
 /// Codes of violations that a place above a secret can have because of it.
 const MAY_DEPEND_ON_PARTS: [&str; 9] = [

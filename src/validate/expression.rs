@@ -15,6 +15,7 @@ mod macros;
 mod meter;
 mod metered;
 mod numbers;
+mod overload;
 mod pattern;
 mod source;
 mod stack;

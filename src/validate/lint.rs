@@ -9,6 +9,7 @@ use crate::model::{LayerKind, Pointer};
 
 use super::{Found, FoundList, Severity};
 
+mod advice;
 pub mod credential;
 mod document;
 mod host;

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::{Found, FoundList};
+use super::{Found, FoundList, Severity};
 use crate::model::text::{DocumentError, DocumentErrorCode};
 use crate::model::{ConfigId, Pointer, Scope};
 
@@ -45,14 +45,6 @@ pub struct Place {
     pub scope: Scope,
     /// RFC 6901; `""` is the whole document.
     pub pointer: String,
-}
-
-/// How much a finding matters. Only errors refuse a change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Severity {
-    Error,
-    Warning,
-    Suggestion,
 }
 
 impl Report {

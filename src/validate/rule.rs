@@ -19,7 +19,7 @@ mod tests;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use super::contract::NEEDS_REVEAL;
+use super::advice::NEEDS_REVEAL;
 use super::expression::{Expression, Failure, FieldRead, Mistake, Variables};
 use super::scope_pattern::ScopePattern;
 use super::{Found, FoundList, Severity};

@@ -143,7 +143,7 @@ fn reveals_are_recorded_one_by_one_or_not_made() {
 #[test]
 fn reveals_push_no_change_of_access_out_of_the_log() {
     let dir = tempfile::tempdir().expect("a directory");
-    let shared = Shared::new(dir.path().to_owned(), Arc::new(|| at(0)));
+    let shared = LogState::new(dir.path().to_owned(), Arc::new(|| at(0)));
     let retention = Retention { bytes_max: 2 << 20, ..SMALL };
     let mut writer = Writer::new(shared.clone(), retention, "for a test");
     for number in 0..20 {
@@ -189,7 +189,7 @@ fn a_log_with_reveals_in_its_main_room_is_read_proved_and_gone_on_with() {
 #[test]
 fn denials_push_no_reveal_out_of_the_log() {
     let dir = tempfile::tempdir().expect("a directory");
-    let shared = Shared::new(dir.path().to_owned(), Arc::new(|| at(0)));
+    let shared = LogState::new(dir.path().to_owned(), Arc::new(|| at(0)));
     let retention = Retention { bytes_max: 2 << 20, ..SMALL };
     let mut writer = Writer::new(shared.clone(), retention, "for a test");
     let mut seconds = 0;

@@ -19,7 +19,8 @@ use crate::validate::{
 use super::affected_documents::{check_sizes, reached};
 use super::effort::Effort;
 use super::lints::Lints;
-use crate::engine::commit::plan::Planning;
+use super::look::Look;
+use crate::engine::commit::planning::Planning;
 use crate::engine::error::Error;
 use crate::engine::read::documents;
 use crate::engine::read::documents::Documents;
@@ -39,46 +40,6 @@ const SCOPES_ALONE: usize = 32;
 const SEALED_TIMES: usize = 8;
 /// When so many contracts cannot be compiled, no further ones are: the change is refused anyway, and what is wrong is most likely the same.
 const BROKEN_CONTRACTS_MAX: usize = 16;
-
-/// How closely to look.
-#[derive(Clone, Debug, Default)]
-pub(in crate::engine) struct Look {
-    /// Also for lints where nothing governs: they alone would be a third of the work of a write.
-    pub lints_everywhere: bool,
-    /// Only at this place of documents, and below it.
-    pub within: Option<Arc<Pointer>>,
-}
-
-impl Look {
-    /// For whoever asks for all that there is to say of a place in documents.
-    pub fn at_all(place: Pointer) -> Look {
-        Look { lints_everywhere: true, within: (!place.is_root()).then(|| Arc::new(place)) }
-    }
-
-    /// With these findings, as far as they are asked for.
-    pub fn report(&self, findings: impl IntoIterator<Item = Finding>) -> Report {
-        let mut report = Report::within(self.within.clone());
-        findings.into_iter().for_each(|finding| report.add(finding));
-        report
-    }
-
-    fn by(&self, contract: &Arc<Contract>) -> Arc<Contract> {
-        match &self.within {
-            None => contract.clone(),
-            Some(place) => Arc::new(contract.within(Some(place.clone()))),
-        }
-    }
-}
-
-impl<'a> Planning<'a> {
-    /// What the plan may cost that concerns so many documents. What the server does of itself has no limit.
-    pub fn effort(&self, documents: usize) -> Effort<'a> {
-        match self.sight {
-            Some(_) => Effort::new(documents, self.cancelled),
-            None => Effort::unlimited(self.cancelled),
-        }
-    }
-}
 
 /// What governs and cannot be used, as it was told: where, and what.
 type Told = BTreeSet<(ConfigId, String, String)>;

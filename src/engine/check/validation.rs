@@ -14,14 +14,16 @@ use crate::model::{
 use crate::validate::{self, Finding, Found, Report, Severity};
 
 use super::effort::Effort;
+use super::look::Look;
 use super::plan_check;
-use super::plan_check::Look;
 use super::workers::Cancelled;
+use crate::engine::commit::document_error::check_paths;
 use crate::engine::commit::layer_content::content_after;
+use crate::engine::commit::outcome::Outcome;
 use crate::engine::commit::pipeline::Answer;
-use crate::engine::commit::read_write::ReadIntent;
+use crate::engine::commit::read_intent::ReadIntent;
 use crate::engine::commit::read_write::ReadWrite;
-use crate::engine::commit::write::{Change, Intent, Origin, Outcome, Text, check_paths};
+use crate::engine::commit::write::{Change, Intent, Origin, Text};
 use crate::engine::error::{Error, Missing};
 use crate::engine::read::affected;
 use crate::engine::secrets::redaction::Permissions;

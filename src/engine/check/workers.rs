@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex, Weak};
 
 use tokio::sync::Semaphore;
 
+use crate::engine::blocking::blocking;
 use crate::engine::error::Error;
-use crate::engine::read::history::blocking;
 
 /// Actors whose semaphores are kept before those of idle actors are removed.
 const ACTORS_KEPT: usize = 1000;

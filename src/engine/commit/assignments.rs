@@ -10,7 +10,8 @@ use crate::model::LayerKind;
 use crate::model::assign::check_inherited;
 use crate::model::merge::fold;
 
-use super::write::{ReadAction, ReadChange, document_error};
+use super::document_error::document_error;
+use super::read_change::{ReadAction, ReadChange};
 use crate::engine::error::Error;
 use crate::engine::state::ConfigState;
 

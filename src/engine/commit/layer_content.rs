@@ -13,8 +13,9 @@ use crate::model::text::{DocumentError, DocumentErrorCode};
 use crate::model::{ConfigId, Content, Version};
 use crate::secret::{Holder, holds_sealed, is_sealed, make_way, readable};
 
+use super::document_error::{bounded, document_error};
 use super::plan::check_version;
-use super::write::{ReadAction, ReadChange, bounded, document_error};
+use super::read_change::{ReadAction, ReadChange};
 use crate::engine::error::Error;
 use crate::engine::secrets::vault::Vault;
 use crate::engine::state::{ConfigState, LayerEntry};

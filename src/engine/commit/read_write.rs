@@ -1,55 +1,14 @@
 //! A write whose texts have been read, on its way through the pipeline. Knows plans and requests; not the queue.
 
-use std::sync::Arc;
-
 use crate::auth::Sight;
 use crate::model::commit::{commit_bytes, journal_bytes};
-use crate::model::{
-    Commit, ConfigChange, ConfigId, LayerKey, Namespace, Revision, Scope, TagName, Timestamp, Version,
-};
+use crate::model::{Commit, ConfigChange, ConfigId, Namespace, Revision, Timestamp};
 
+use super::put_schema::{SchemaOutcome, schema_id};
+use super::read_intent::ReadIntent;
 use super::request_ids::{Owner, Repeatable};
-use super::schemas::{PutSchema, SchemaOutcome, schema_id};
-use super::write::{Origin, ReadChange};
-use crate::engine::check::plan_check::Look;
-use crate::engine::state::ConfigState;
-
-/// A write whose texts have been read and whose history has been looked up.
-pub(in crate::engine) enum ReadIntent {
-    Changes(Vec<ReadChange>),
-    /// To the config that holds the data keys, which nobody else writes.
-    Keys(Vec<ReadChange>),
-    /// Seals what a config has by the newest data key.
-    Reseal(ConfigId),
-    Delete {
-        id: ConfigId,
-        key: Option<LayerKey>,
-        expected: Option<Version>,
-    },
-    Rollback {
-        id: ConfigId,
-        to: Arc<ConfigState>,
-        /// The tag that named `to` when it was looked up.
-        tag: Option<TagName>,
-        scope: Option<Scope>,
-        expected: Option<Version>,
-    },
-    Tag {
-        id: ConfigId,
-        tag: TagName,
-        to: Option<Version>,
-        expected: Option<Version>,
-    },
-    Expire(Vec<(ConfigId, LayerKey)>),
-    PutSchema {
-        governed: ConfigId,
-        put: PutSchema,
-    },
-    Migrate {
-        governed: ConfigId,
-        to: Option<u64>,
-    },
-}
+use super::write::Origin;
+use crate::engine::check::look::Look;
 
 /// A write that is ready for the pipeline.
 pub(in crate::engine) struct ReadWrite {
@@ -142,40 +101,6 @@ impl ReadWrite {
             annotations: std::mem::take(annotations),
             changes,
         }
-    }
-}
-
-impl ReadIntent {
-    /// The server makes it for reasons of its own.
-    pub fn is_of_itself(&self) -> bool {
-        match self {
-            ReadIntent::Keys(_) | ReadIntent::Reseal(_) | ReadIntent::Expire(_) => true,
-            ReadIntent::Changes(_)
-            | ReadIntent::Delete { .. }
-            | ReadIntent::Rollback { .. }
-            | ReadIntent::Tag { .. }
-            | ReadIntent::PutSchema { .. }
-            | ReadIntent::Migrate { .. } => false,
-        }
-    }
-
-    /// The configs that it concerns: sorted, each once.
-    pub fn ids(&self) -> Vec<ConfigId> {
-        let mut ids: Vec<ConfigId> = match self {
-            ReadIntent::Changes(changes) | ReadIntent::Keys(changes) => {
-                changes.iter().map(|change| change.id.clone()).collect()
-            }
-            ReadIntent::Delete { id, .. } | ReadIntent::Rollback { id, .. } | ReadIntent::Tag { id, .. } => {
-                vec![id.clone()]
-            }
-            ReadIntent::Expire(due) => due.iter().map(|(id, _)| id.clone()).collect(),
-            ReadIntent::Reseal(id) => vec![id.clone()],
-            ReadIntent::PutSchema { governed, .. } => vec![governed.clone(), schema_id(governed)],
-            ReadIntent::Migrate { governed, .. } => vec![governed.clone(), schema_id(governed)],
-        };
-        ids.sort();
-        ids.dedup();
-        ids
     }
 }
 

@@ -12,8 +12,8 @@ use std::time::Duration;
 use crate::model::{Commit, Digest, Namespace, Request, Revision, Timestamp, Version};
 use crate::store::{Summary, VersionRef};
 
-use super::schemas::SchemaOutcome;
-use super::write::Outcome;
+use super::outcome::Outcome;
+use super::put_schema::SchemaOutcome;
 use crate::engine::error::{Error, Limit};
 
 /// How long a request id is remembered.

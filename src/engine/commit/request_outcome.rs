@@ -7,12 +7,13 @@ use crate::model::{Commit, ConfigId, LayerKey, Revision};
 use crate::store::{Store, VersionRef};
 use crate::validate::Report;
 
+use super::outcome::{LayerOutcome, Outcome};
+use super::put_schema::{SchemaOutcome, schema_of};
 use super::request_ids::{First, Nothing};
-use super::schemas::{SchemaOutcome, registry, schema_of};
-use super::write::{LayerOutcome, Outcome};
+use super::schemas::registry;
 use crate::engine::error::Error;
 use crate::engine::read::history::commit_of;
-use crate::engine::secrets::shown::SecretPlaces;
+use crate::engine::secrets::secret_places::SecretPlaces;
 use crate::engine::state::{ConfigState, State};
 
 /// What a request came to at first: told of the layers that were asked to be changed, if they were named. Blocks.

@@ -2,48 +2,20 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
-
 use crate::model::limits::TEXT_BYTES_MAX;
 use crate::model::text::{DocumentError, Format};
-use crate::model::{
-    ConfigId, ConfigName, Content, Governs, LayerChange, LayerKey, LayerKind, Scope, Version,
-};
+use crate::model::{ConfigId, Content, LayerChange, LayerKey, LayerKind, Scope, Version};
 use crate::secret::{is_sealed, mentions_mark};
 use crate::validate::NotMigrated;
 use crate::validate::{Finding, Found, Migration, Registry, Report, SchemaVersion, Severity, migrate_layers};
 
-use super::plan::{Plan, Planning, check_version, next_version};
+use super::document_error::bounded;
+use super::plan::{Plan, check_version, next_version};
+use super::planning::Planning;
+use super::put_schema::{PutSchema, SchemaOutcome, schema_id};
 use super::read_set::Bases;
-use super::write::bounded;
 use crate::engine::error::{Error, Missing};
 use crate::engine::state::ConfigState;
-
-/// A version of a schema to be stored.
-#[derive(Clone, Debug)]
-pub struct PutSchema {
-    pub schema: Value,
-    /// The steps from the version before, and back. Without `up` it is active at once.
-    pub up: Option<Value>,
-    pub down: Option<Value>,
-    pub accept_existing: bool,
-    /// The number of the newest version, 0 for none.
-    pub expected: Option<u64>,
-}
-
-/// What putting a schema, or a migration, came to: which version was active, and which is, and which one it was about.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct SchemaOutcome {
-    pub number: u64,
-    pub active_before: u64,
-    pub active: u64,
-}
-
-/// The config that holds the schema of this one.
-pub fn schema_id(governed: &ConfigId) -> ConfigId {
-    let config = Governs::Schema(governed.config.clone()).name();
-    ConfigId { namespace: governed.namespace.clone(), config }
-}
 
 /// The layer that holds it.
 fn schema_key() -> LayerKey {
@@ -217,12 +189,4 @@ fn refused_layer(id: &ConfigId, scope: &Scope, error: &DocumentError) -> Error {
 fn schema_layer(registry: &Registry) -> LayerChange {
     let content = Some(Content::of(&registry.to_value()));
     LayerChange { key: schema_key(), content, expires: None, format: Some(Format::Json) }
-}
-
-/// The name of the config of which a config of this name holds the schema.
-pub fn schema_of(name: &ConfigName) -> Option<ConfigName> {
-    match name.governs() {
-        Some(Governs::Schema(governed)) => Some(governed),
-        Some(Governs::Rules(_) | Governs::Settings(_)) | None => None,
-    }
 }

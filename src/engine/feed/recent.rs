@@ -9,8 +9,8 @@ use tokio::sync::Mutex;
 use crate::model::Revision;
 use crate::store::{Sealed, Store};
 
+use crate::engine::blocking::blocking;
 use crate::engine::error::Error;
-use crate::engine::read::history::blocking;
 
 /// Content that is read from the journal at once.
 const PAGE_BYTES_MAX: usize = 1 << 20;

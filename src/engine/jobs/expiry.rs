@@ -10,7 +10,7 @@ use crate::model::{Author, ConfigId, LayerKey, Source, Timestamp};
 
 use crate::engine::Clock;
 use crate::engine::commit::pipeline::{Answer, Pipeline};
-use crate::engine::commit::read_write::ReadIntent;
+use crate::engine::commit::read_intent::ReadIntent;
 use crate::engine::commit::read_write::ReadWrite;
 use crate::engine::commit::write::Origin;
 use crate::engine::error::Error;

@@ -13,9 +13,9 @@ use crate::model::{Namespace, Revision, Timestamp};
 use crate::store::{Compaction, Store, StoreError};
 
 use crate::engine::Clock;
+use crate::engine::blocking::blocking;
 use crate::engine::commit::pipeline::Pipeline;
 use crate::engine::error::Error;
-use crate::engine::read::history::blocking;
 
 /// Commits that are read at once, as they are stored.
 const PAGE_BYTES: usize = 4 << 20;

@@ -8,7 +8,7 @@ use crate::model::{ConfigId, LayerKey, Scope};
 use super::resolve::{Target, View, resolve};
 use crate::engine::check::effort::Effort;
 use crate::engine::secrets::redaction::Permissions;
-use crate::engine::secrets::shown::Secrets;
+use crate::engine::secrets::secret_places::Secrets;
 use crate::engine::state::{ConfigState, LayerEntry};
 use crate::engine::watch::Hub;
 

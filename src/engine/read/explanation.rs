@@ -14,7 +14,8 @@ use super::resolve::{Resolved, Target, layers_of, values_of};
 use crate::engine::check::workers::Cancelled;
 use crate::engine::error::Error;
 use crate::engine::secrets::redaction::Permissions;
-use crate::engine::secrets::shown::{Secrets, marking_schema, shown};
+use crate::engine::secrets::secret_places::Secrets;
+use crate::engine::secrets::shown::{marking_schema, shown};
 use crate::engine::state::State;
 use crate::engine::{At, Engine};
 

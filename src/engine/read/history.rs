@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use crate::model::{ConfigId, Revision, TagName, Timestamp, Version};
 use crate::store::{Sealed, Store, StoreError, VersionRef};
-use crate::supervise::message;
 
+use crate::engine::blocking::blocking;
 use crate::engine::check::workers::Cancelled;
 use crate::engine::error::{Error, Missing};
 use crate::engine::state::{ConfigState, State};
@@ -21,20 +21,6 @@ pub enum At {
     Tag(TagName),
     Revision(Revision),
     Time(Timestamp),
-}
-
-/// Runs what blocks where blocking is allowed.
-pub(in crate::engine) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, Error> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| match error.try_into_panic() {
-        Ok(panic) => {
-            tracing::error!(panic = message(&*panic), "the work of a call has panicked, which is a bug");
-            Error::Panicked
-        }
-        // The runtime is going down.
-        Err(_) => Error::Draining { retry_after: crate::engine::RETRY_AFTER },
-    })
 }
 
 /// A config as of a point, given the state of now.

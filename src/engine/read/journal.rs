@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::history::blocking;
 use crate::engine::Engine;
+use crate::engine::blocking::blocking;
 use crate::engine::error::Error;
 use crate::model::{Revision, Timestamp};
 use crate::store::{Proof, Sealed, prove};

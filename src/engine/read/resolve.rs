@@ -16,7 +16,8 @@ use crate::secret::{Merged, hide, holds_sealed};
 use crate::store::VersionRef;
 use crate::validate::Schema;
 
-use crate::engine::secrets::shown::{SecretPlaces, Secrets, marked_pointers, shown};
+use crate::engine::secrets::secret_places::{SecretPlaces, Secrets};
+use crate::engine::secrets::shown::{marked_pointers, shown};
 use crate::engine::secrets::vault::Vault;
 use crate::engine::state::{ConfigState, LayerEntry, State};
 

@@ -17,7 +17,7 @@ use crate::engine::error::Error;
 use crate::engine::state::{ConfigState, LayerEntry};
 
 /// So many values a caller may write to the place of a secret at once, and then one in each interval.
-pub const GUESSES_AT_ONCE: u32 = 20;
+const GUESSES_AT_ONCE: u32 = 20;
 pub const GUESS_INTERVAL: Duration = Duration::from_secs(60);
 /// Places with a count of their own.
 const PLACES_MAX: usize = 32_768;
@@ -180,7 +180,13 @@ impl Guesses {
             if over > Duration::ZERO {
                 let (id, pointer) = (guess.id.clone(), guess.pointer.clone());
                 let wait = (values.len() <= GUESSES_AT_ONCE as usize).then_some(over);
-                return Err(Error::SecretGuesses { id, scope: guess.scope.clone(), pointer, wait });
+                return Err(Error::SecretGuesses {
+                    id,
+                    scope: guess.scope.clone(),
+                    pointer,
+                    at_once: GUESSES_AT_ONCE,
+                    wait,
+                });
             }
             ends.push((place, end));
         }

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use crate::model::text::Format;
 use crate::model::{Author, Content, LayerKey, Namespace, Source, Version};
 
+use crate::engine::blocking::blocking;
 use crate::engine::commit::pipeline::{Answer, Pipeline};
-use crate::engine::commit::read_write::ReadIntent;
+use crate::engine::commit::read_change::{ReadAction, ReadChange};
+use crate::engine::commit::read_intent::ReadIntent;
 use crate::engine::commit::read_write::ReadWrite;
-use crate::engine::commit::write::{Origin, ReadAction, ReadChange};
+use crate::engine::commit::write::Origin;
 use crate::engine::error::Error;
-use crate::engine::read::history::blocking;
 use crate::engine::state::ConfigState;
 
 impl Pipeline {

@@ -8,11 +8,11 @@ use crate::model::{ConfigId, ConfigName, LayerKey, Namespace, Scope};
 use crate::secret::MASK;
 use crate::validate::{Finding, Found, Report, SCOPE_NOT_ALLOWED, Severity};
 
-use super::shown::SecretPlaces;
-use crate::engine::commit::plan::Planning;
-use crate::engine::commit::read_write::ReadIntent;
-use crate::engine::commit::schemas::schema_id;
-use crate::engine::commit::write::Outcome;
+use super::secret_places::SecretPlaces;
+use crate::engine::commit::outcome::Outcome;
+use crate::engine::commit::planning::Planning;
+use crate::engine::commit::put_schema::schema_id;
+use crate::engine::commit::read_intent::ReadIntent;
 use crate::engine::error::Error;
 
 /// Code of the one finding that stands for all errors in documents that the caller may not read.

@@ -8,12 +8,12 @@ use crate::secret::{Census, KeyId, holds_sealed};
 
 use super::vault::Vault;
 use crate::engine::Engine;
+use crate::engine::blocking::blocking;
 use crate::engine::commit::pipeline::Answer;
-use crate::engine::commit::read_write::ReadIntent;
+use crate::engine::commit::read_intent::ReadIntent;
 use crate::engine::commit::read_write::ReadWrite;
 use crate::engine::commit::write::Origin;
 use crate::engine::error::{Error, Missing};
-use crate::engine::read::history::blocking;
 use crate::engine::state::State;
 
 /// Configs that are sealed anew before the caller is told how far it is.

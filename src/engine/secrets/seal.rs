@@ -14,9 +14,10 @@ use crate::validate::{Finding, Found, Report, Schema, Severity};
 
 use super::guesses::UnseenWrites;
 use super::shown::marked_pointers;
-use crate::engine::commit::plan::{Plan, Planning, next_version};
+use crate::engine::commit::document_error::bounded;
+use crate::engine::commit::plan::{Plan, next_version};
+use crate::engine::commit::planning::Planning;
 use crate::engine::commit::read_set::Bases;
-use crate::engine::commit::write::bounded;
 use crate::engine::error::Error;
 use crate::engine::read::resolve::{View, layers_of};
 use crate::engine::state::ConfigState;

@@ -13,72 +13,11 @@ use crate::secret::{MASK, hide, holds_sealed, mask};
 use crate::store::Sealed;
 use crate::validate::Schema;
 
+use super::secret_places::{SecretPlaces, Secrets};
 use super::vault::Vault;
-use crate::engine::commit::write::{LayerOutcome, Outcome};
+use crate::engine::commit::outcome::{LayerOutcome, Outcome};
 use crate::engine::error::Withheld;
 use crate::engine::state::{ConfigState, LayerEntry, State};
-
-/// How secrets stand in a document.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Secrets {
-    /// As a fingerprint each, which changes when they do.
-    Hidden,
-    /// As they are.
-    Revealed,
-}
-
-impl Secrets {
-    /// How they stand for somebody in the layer at a scope.
-    pub fn seen_by(sight: &auth::Sight, id: &ConfigId, scope: &Scope) -> Secrets {
-        match sight.reveals(id, scope) {
-            true => Secrets::Revealed,
-            false => Secrets::Hidden,
-        }
-    }
-}
-
-/// Where a document has secrets, and whether it has them in clear text.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SecretPlaces {
-    pointers: Vec<Pointer>,
-    are_revealed: bool,
-}
-
-/// More pointers than this, or longer ones, become one for the whole document: they travel with each document.
-const POINTERS_MAX: usize = 500;
-const POINTERS_BYTES_MAX: usize = 16 << 10;
-
-impl SecretPlaces {
-    /// The places that are pointed to and exist in the document.
-    pub(in crate::engine) fn new(
-        pointers: impl IntoIterator<Item = Pointer>,
-        document: &Value,
-        secrets: Secrets,
-    ) -> SecretPlaces {
-        let pointers = pointers.into_iter().filter(|pointer| pointer.find(document).is_some());
-        let mut pointers: Vec<Pointer> = pointers.collect();
-        let bytes: usize = pointers.iter().map(|pointer| pointer.to_string().len()).sum();
-        if pointers.len() > POINTERS_MAX || bytes > POINTERS_BYTES_MAX {
-            pointers = vec![Pointer::root()];
-        }
-        SecretPlaces { pointers, are_revealed: secrets == Secrets::Revealed }
-    }
-
-    /// About as many bytes as the pointers have in a message.
-    pub fn bytes(&self) -> usize {
-        self.pointers.iter().map(|pointer| pointer.to_string().len() + 4).sum()
-    }
-
-    /// The secrets that are masked.
-    pub fn hidden(&self) -> &[Pointer] {
-        if self.are_revealed { &[] } else { &self.pointers }
-    }
-
-    /// The secrets in clear text.
-    pub fn revealed(&self) -> &[Pointer] {
-        if self.are_revealed { &self.pointers } else { &[] }
-    }
-}
 
 /// Who looks, and who is to hear of it when they are shown secrets.
 #[derive(Clone)]

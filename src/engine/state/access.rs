@@ -1,29 +1,17 @@
 //! What governs access: the policy and the tokens, which are configs of a namespace of their own, beside the quotas. Knows which configs
 //! these are, that one must be readable before it is committed, and that a policy must leave somebody who can change it; never a caller.
 
-use std::sync::Arc;
-
-use serde_json::Value;
-
 use crate::auth::{POLICY, Policy, Problem, TOKENS, TokenSet, is_reserved};
 use crate::model::{ConfigChange, LayerKind, Timestamp};
 use crate::validate::{Finding, Found, Report, Severity, check_place};
 
 use super::ConfigState;
+use super::access_document::base_document;
 use super::usage::{QUOTAS, problems as quota_problems};
 
 const CODE: &str = "ACCESS";
 const ADMINISTRATOR: &str =
     "keep a binding of somebody to the role \"admin\" on namespace \"*\", config \"*\", scope \"/\"";
-
-/// The document of a config that governs access: its base layer at `/`, as it is. `None`: there is none.
-pub fn access_document(config: Option<&Arc<ConfigState>>) -> Option<Value> {
-    config.and_then(|config| document(config))
-}
-
-fn document(config: &ConfigState) -> Option<Value> {
-    Some(config.layer_at(LayerKind::Base, "/")?.layer.content.to_value())
-}
 
 /// Refuses a policy, tokens and quotas that could not be read, a policy that nobody could change any more, and tokens among which a revoked
 /// one would be good again, whatever kind of write makes them: a rollback and a deletion, too.
@@ -44,7 +32,7 @@ pub(in crate::engine) fn check_access(
             report.add(Finding::at(&change.id, &layer.key.scope, found));
         }
     }
-    let document = document(after);
+    let document = base_document(after);
     let problems = match (name, &document) {
         (POLICY, None) => vec![nobody("there would be no policy any more")],
         (POLICY, Some(document)) => match Policy::parse(document) {
@@ -62,7 +50,7 @@ pub(in crate::engine) fn check_access(
         (_, document) => match document.as_ref().map_or_else(|| Ok(TokenSet::default()), TokenSet::parse) {
             // What is stored can be read: it was checked when it was written.
             Ok(tokens) => {
-                let stored = before.and_then(self::document).map(|stored| TokenSet::parse(&stored));
+                let stored = before.and_then(base_document).map(|stored| TokenSet::parse(&stored));
                 let stored = stored.and_then(Result::ok).unwrap_or_default();
                 tokens.problems_after(&stored, now)
             }

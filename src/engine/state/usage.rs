@@ -9,7 +9,7 @@ use crate::model::quota::{Quota, Quotas};
 use crate::model::{ConfigChange, ConfigId, ConfigName, Namespace};
 use crate::validate::{Found, NamespaceQuotas};
 
-use super::access::access_document;
+use super::access_document::access_document;
 use super::{ConfigState, State};
 use crate::engine::error::Error;
 

@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::engine::check::effort::Effort;
-use crate::engine::check::plan_check::{Look, check_stored};
+use crate::engine::check::look::Look;
+use crate::engine::check::plan_check::check_stored;
 use crate::engine::read::documents::Documents;
 use crate::model::{Governs, Pointer};
 use crate::validate::{Contract, NamespaceRules, Report, Steps, Subject};

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::subscriber::{Subscriber, SubscriberId};
+use super::subscriber::Subscriber;
+use super::subscriber_id::SubscriberId;
 
 /// A list by stream, and place in its request. They come with growing ids, all but few, so that it is sorted without being sorted; those that
 /// go leave a gap until half of it is gaps. So many thousands cost little more than their pointers, and coming and going

@@ -17,8 +17,10 @@ use super::super::actor_streams::ActorStreams;
 use super::super::error::{Error, Limit, Missing};
 use super::super::state::State;
 use super::followers::Followers;
-use super::shared_target::{Cell, Told};
-use super::subscriber::{Mark, Subscriber, SubscriberId};
+use super::shared_document::SharedDocument;
+use super::shared_target::Cell;
+use super::subscriber::{Mark, Subscriber};
+use super::subscriber_id::SubscriberId;
 use super::table::Table;
 use super::timers::Tick;
 use super::waiting::Waiting;
@@ -399,7 +401,7 @@ impl Hub {
             woken.late.extend(came.filter(|cell| cell.told().revision < state.revision).cloned());
             for (scope, view, secrets, followers) in table.groups_of(id, layers) {
                 let target = Target { id: id.clone(), scope: scope.clone(), view, secrets };
-                let told = Arc::new(Told::new(Arc::new(target), state));
+                let told = Arc::new(SharedDocument::new(Arc::new(target), state));
                 woken.mark(followers, Some(&told), state.revision);
             }
         }
@@ -453,7 +455,7 @@ struct Woken {
 }
 
 impl Woken {
-    fn mark(&mut self, followers: &Followers, told: Option<&Arc<Told>>, revision: Revision) {
+    fn mark(&mut self, followers: &Followers, told: Option<&Arc<SharedDocument>>, revision: Revision) {
         for (place, subscriber) in followers.iter() {
             if subscriber.mark(Mark { place, told: told.cloned(), revision }) {
                 self.subscribers.push(subscriber.clone());

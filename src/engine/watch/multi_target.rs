@@ -1,7 +1,6 @@
 //! A stream of several targets: what its client knows of each, and messages of what changed, in parts if they are large. Knows
 //! nothing of waking.
 
-use std::collections::HashMap;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -10,18 +9,17 @@ use tokio::task::coop::consume_budget;
 
 use crate::auth::{Sight, is_reserved};
 use crate::model::quota::Quota;
-use crate::model::text::Format;
-use crate::model::{ConfigId, ConfigName, Digest, Namespace, Revision, Scope};
+use crate::model::{ConfigId, ConfigName, Revision};
 
+use super::followed::{Followed, FollowedMany, FollowedOne};
 use super::message::{Event, Known, TargetState, TargetStatus};
-use super::shared_target::Cell;
 use super::subscriber::{Mark, Subscriber};
 use super::table::Table;
 use super::walk::{Step, Walk};
 use super::watchers::Watches;
 use crate::engine::error::Error;
-use crate::engine::read::resolve::{Resolver, Target, View};
-use crate::engine::secrets::shown::Secrets;
+use crate::engine::read::resolve::{Resolver, Target};
+use crate::engine::secrets::secret_places::Secrets;
 use crate::engine::state::State;
 
 /// Text of the documents of one message, and what it may have besides: a message stays below the 4 MiB that gRPC
@@ -51,31 +49,6 @@ pub(super) struct Several {
     seen_before: Option<(Sight, Vec<u32>)>,
     /// Of the parts that were made: in units that the task has yet to be charged with.
     cost: usize,
-}
-
-/// A target, and what the client knows of it.
-pub(super) enum Followed {
-    One(FollowedOne),
-    Many(Box<FollowedMany>),
-}
-
-pub(super) struct FollowedOne {
-    pub cell: Arc<Cell>,
-    pub format: Format,
-    pub known: Known,
-}
-
-/// Every config of a namespace.
-pub(super) struct FollowedMany {
-    pub namespace: Namespace,
-    pub scope: Scope,
-    pub view: View,
-    /// How they stand for most of them: what is told of these is made once for many streams.
-    pub secrets: Secrets,
-    pub format: Format,
-    pub known: HashMap<ConfigName, Digest>,
-    /// How many targets followed the namespace when this one came, with it.
-    pub rank: u64,
 }
 
 /// A message that is being made: from one state, however many parts it takes.

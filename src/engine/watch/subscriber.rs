@@ -8,7 +8,8 @@ use futures_util::task::AtomicWaker;
 
 use crate::model::{ConfigName, Revision};
 
-use super::shared_target::Told;
+use super::shared_document::SharedDocument;
+use super::subscriber_id::SubscriberId;
 use super::timers::Tick;
 
 /// What the hub holds of a stream, however slowly it is read.
@@ -29,16 +30,13 @@ pub(super) struct Subscriber {
     pub progress_ticks: u32,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct SubscriberId(pub u64);
-
 /// A target of a stream that changed.
 #[derive(Clone)]
 pub(super) struct Mark {
     /// Of the target in the request.
     pub place: u32,
     /// For a target that follows a whole namespace: what to tell of one of its configs.
-    pub told: Option<Arc<Told>>,
+    pub told: Option<Arc<SharedDocument>>,
     /// Of the change. The stream may still be telling of a state before it.
     pub revision: Revision,
 }

@@ -16,15 +16,16 @@ use crate::model::{ConfigId, ConfigName, Digest, Namespace, Revision, Scope};
 use super::super::actor_streams::ActorStream;
 use super::super::error::{Error, Limit};
 use super::super::state::State;
+use super::followed::{Followed, FollowedMany, FollowedOne};
 use super::hub::Hub;
 use super::message::{Event, Known, TargetState, TargetStatus};
-use super::multi_target::{Followed, FollowedMany, FollowedOne, Part, Several};
+use super::multi_target::{Part, Several};
 use super::subscriber::Subscriber;
 use super::timers::Wheel;
 use super::token::ResumeToken;
 use super::watchers::Watches;
 use crate::engine::read::resolve::{Target, View};
-use crate::engine::secrets::shown::Secrets;
+use crate::engine::secrets::secret_places::Secrets;
 
 /// What to watch, and where the client left off.
 #[derive(Clone, Debug)]

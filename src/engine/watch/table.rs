@@ -10,11 +10,12 @@ use crate::model::{ConfigId, LayerKey, Namespace, Scope};
 use super::super::state::State;
 use super::followers::Followers;
 use super::shared_target::Cell;
-use super::subscriber::{Subscriber, SubscriberId};
+use super::subscriber::Subscriber;
+use super::subscriber_id::SubscriberId;
 use super::timers::{Tick, Wheel};
 use super::watchers::WatcherCounts;
 use crate::engine::read::resolve::{Target, View};
-use crate::engine::secrets::shown::Secrets;
+use crate::engine::secrets::secret_places::Secrets;
 
 /// All subscriptions.
 pub(super) struct Table {

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use super::subscriber::SubscriberId;
+use super::subscriber_id::SubscriberId;
 
 /// What the wheel counts. Coarse: those that are due within one are served together.
 const TICK: Duration = Duration::from_millis(50);

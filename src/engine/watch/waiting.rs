@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::subscriber::SubscriberId;
+use super::subscriber_id::SubscriberId;
 
 #[derive(Default)]
 pub(super) struct Waiting {

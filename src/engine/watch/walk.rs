@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, VecDeque};
 use crate::model::{ConfigId, ConfigName};
 
 use super::super::state::State;
-use super::multi_target::{Followed, FollowedMany};
+use super::followed::{Followed, FollowedMany};
 
 /// Configs that are looked at for the next names, deleted ones included.
 const SCANNED_MAX: usize = 256;
@@ -127,7 +127,7 @@ mod tests {
 
     use super::*;
     use crate::engine::read::resolve::View;
-    use crate::engine::secrets::shown::Secrets;
+    use crate::engine::secrets::secret_places::Secrets;
     use crate::engine::state::Loading;
     use crate::model::text::Format;
     use crate::model::{

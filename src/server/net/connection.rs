@@ -22,10 +22,10 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::Code;
 
 use super::connection_age::{Age, Due};
+use super::connection_context::ConnectionContext;
 use super::frame_budget::Credit;
 use super::idle::Idle;
 use super::keepalive::{Keepalive, Silence};
-use super::listen::Service;
 use super::poll_turn::Turn;
 use super::request_bodies::{ConnectionRequests, Received};
 use super::response::{Sending, Telling, send};
@@ -72,7 +72,7 @@ pub(in crate::server) enum Failed {
 pub(in crate::server) async fn serve(
     socket: impl AsyncRead + AsyncWrite + Unpin,
     peer: Arc<Peer>,
-    service: Arc<Service>,
+    service: Arc<ConnectionContext>,
     age: Option<Age>,
     stop: CancellationToken,
 ) -> Result<(), Failed> {
@@ -125,7 +125,7 @@ pub(in crate::server) async fn serve(
 struct Connection<S> {
     http: h2::server::Connection<Gather<S>, Encoded>,
     peer: Arc<Peer>,
-    service: Arc<Service>,
+    service: Arc<ConnectionContext>,
     sending: Sending,
     /// Those that were not answered at once.
     calls: FuturesUnordered<Call>,
@@ -324,7 +324,7 @@ impl Call {
 }
 
 fn begin(
-    service: &Service,
+    service: &ConnectionContext,
     sending: &Sending,
     requests: &Arc<ConnectionRequests>,
     open_calls: &Arc<()>,

@@ -13,38 +13,25 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::connection;
 use super::connection_age::Age;
-use super::connections::{Admitted, Connections, TooMany};
+use super::connection_context::ConnectionContext;
+use super::connections::{Admitted, TooMany};
 use super::http1;
 use super::proxy;
-use super::request_bodies::Requests;
 use super::tls::{self, Secured, Tls};
 use crate::api::guard::peer::{Peer, PeerCertificate};
-use crate::api::unread::UnreadResponses;
-use crate::server::router::Front;
-use crate::server::settings::Settings;
-use crate::server::telemetry::calls::Calls;
-use crate::supervise::{OnPanic, Supervisor};
+use crate::supervise::OnPanic;
 
 /// When no file descriptor is left, accepting fails at once, again and again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Connections that are refused come in numbers: the log has one line for so long.
 const REFUSALS_TOLD: Duration = Duration::from_secs(10);
 
-/// What every connection is served with.
-pub(in crate::server) struct Service {
-    pub front: Front,
-    pub settings: Arc<Settings>,
-    pub connections: Arc<Connections>,
-    pub calls: Arc<Calls>,
-    pub requests: Arc<Requests>,
-    pub supervisor: Supervisor,
-    pub unread: Arc<UnreadResponses>,
-    /// `None`: plain text.
-    pub tls: Option<Arc<Tls>>,
-}
-
 /// Serves until `stop`, and returns when the last connection has ended. They end with this future, too.
-pub(in crate::server) async fn serve(listener: TcpListener, service: Arc<Service>, stop: CancellationToken) {
+pub(in crate::server) async fn serve(
+    listener: TcpListener,
+    service: Arc<ConnectionContext>,
+    stop: CancellationToken,
+) {
     let mut tasks = JoinSet::new();
     let reloading = service.tls.clone().map(|tls| {
         let followed = service.clone();
@@ -101,7 +88,12 @@ pub(in crate::server) async fn accept(listener: &TcpListener) -> (TcpStream, Soc
 
 /// A connection of a trusted proxy: it counts as one of the client's, as soon as the proxy has said whose it is. Before that it counts as one
 /// of all that there may be.
-async fn passed_on(mut socket: TcpStream, proxy: SocketAddr, service: Arc<Service>, stop: CancellationToken) {
+async fn passed_on(
+    mut socket: TcpStream,
+    proxy: SocketAddr,
+    service: Arc<ConnectionContext>,
+    stop: CancellationToken,
+) {
     let counts = &service.connections.counts;
     let Ok(waiting) = service.connections.admit_unannounced() else { return };
     let patience = service.settings.handshake_timeout;
@@ -126,7 +118,7 @@ async fn passed_on(mut socket: TcpStream, proxy: SocketAddr, service: Arc<Servic
 async fn admit(
     socket: TcpStream,
     address: SocketAddr,
-    service: Arc<Service>,
+    service: Arc<ConnectionContext>,
     admitted: Admitted,
     stop: CancellationToken,
 ) {
@@ -139,7 +131,7 @@ async fn admit(
 async fn plain(
     socket: TcpStream,
     address: SocketAddr,
-    service: Arc<Service>,
+    service: Arc<ConnectionContext>,
     admitted: Admitted,
     stop: CancellationToken,
 ) {
@@ -163,7 +155,7 @@ async fn secured(
     tls: Arc<Tls>,
     socket: TcpStream,
     address: SocketAddr,
-    service: Arc<Service>,
+    service: Arc<ConnectionContext>,
     admitted: Admitted,
     stop: CancellationToken,
 ) {
@@ -194,7 +186,7 @@ async fn secured(
     drop(admitted);
 }
 
-impl Service {
+impl ConnectionContext {
     fn peer(&self, address: SocketAddr, certificate: Option<PeerCertificate>) -> Arc<Peer> {
         Arc::new(Peer::new(address, certificate, self.unread.connection(address.ip())))
     }

@@ -15,7 +15,8 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, text};
 use prometheus_client::registry::{Registry, Unit};
 
-use super::calls::{Calls, TICK_NANOS, code_name};
+use super::calls::{Calls, TICK_NANOS};
+use super::code_name::code_name;
 use crate::api::guard::rates::{RateLimit, Rates};
 use crate::api::unread::UnreadResponses;
 use crate::audit::{Counts as AuditCounts, Recorder, Room};

@@ -3,6 +3,7 @@
 pub(super) mod durable;
 pub(super) mod failed_sync;
 pub(super) mod head_marker;
+mod io_errors;
 pub(super) mod open;
 pub(super) mod syncer;
 

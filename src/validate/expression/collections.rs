@@ -5,8 +5,8 @@ use cel::common::types::{CelBool, CelInt, CelList, CelMap};
 use cel::common::value::{CowVal, Val};
 use cel::{Env, ExecutionError};
 
-use super::functions::{any, refusal};
 use super::meter::{charge, charge_value, weight};
+use super::overload::{any, refusal};
 
 type Result<T, E = ExecutionError> = std::result::Result<T, E>;
 

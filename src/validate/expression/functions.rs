@@ -5,11 +5,12 @@
 
 use std::sync::{Arc, LazyLock};
 
-use cel::common::types::{CelBool, CelDouble, CelInt, CelList, CelMap, CelString, DYN_TYPE, Type};
+use cel::common::types::{CelBool, CelDouble, CelInt, CelList, CelMap, CelString};
 use cel::common::value::{CowVal, Val};
 use cel::{Env, ExecutionError, extensions};
 
 use super::meter::{charge, charge_value, text_weight, weight, with_pattern};
+use super::overload::{any, refusal};
 use super::pattern::Pattern;
 use super::{collections, macros, numbers};
 
@@ -169,10 +170,6 @@ pub fn environment() -> &'static Arc<Env> {
     &ENVIRONMENT
 }
 
-pub(super) fn any(arguments: usize) -> Vec<Type> {
-    (0..arguments).map(|_| DYN_TYPE).collect()
-}
-
 type Result<T, E = ExecutionError> = std::result::Result<T, E>;
 
 /// `@weigh(x)`: `x`, once one walk over it is paid for.
@@ -320,10 +317,4 @@ fn join<'b, 'v>(arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>> {
 fn string<'a>(arguments: &'a [CowVal<'_, '_>], at: usize, function: &str) -> Result<&'a str> {
     let text = arguments[at].downcast_ref::<CelString>().map(CelString::inner);
     text.ok_or_else(|| refusal(function, arguments))
-}
-
-/// Names types only: values may be secret, and large.
-pub(super) fn refusal(function: &str, arguments: &[CowVal<'_, '_>]) -> ExecutionError {
-    let types = arguments.iter().map(|argument| argument.get_type().name().to_owned()).collect();
-    ExecutionError::no_such_overload(function, types)
 }

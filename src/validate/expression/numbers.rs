@@ -10,7 +10,7 @@ use cel::common::types::{CelBool, CelDouble, CelInt, CelUInt, INT_TYPE, UINT_TYP
 use cel::common::value::CowVal;
 use cel::{Env, ExecutionError};
 
-use super::functions::{any, refusal};
+use super::overload::{any, refusal};
 
 type Result<T, E = ExecutionError> = std::result::Result<T, E>;
 

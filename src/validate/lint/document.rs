@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use super::advice::Advice;
 use super::path::Path;
 use super::words::{Words, is_one_of, words};
 use super::{Check, FoundList, LintInput, LintSettings, Severity, credential, host, number, siblings};
@@ -21,12 +22,6 @@ pub fn is_production(environment: &str) -> bool {
     let first = words(environment).next().unwrap_or_default();
     ["production", "prod"].iter().any(|name| first.eq_ignore_ascii_case(name))
         || environment.eq_ignore_ascii_case("live")
-}
-
-/// What is found, in words.
-pub(super) struct Advice {
-    pub(super) message: String,
-    pub(super) suggestion: String,
 }
 
 struct Pass<'a> {

@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use super::document::{Advice, add};
+use super::advice::Advice;
+use super::document::add;
 use super::path::Path;
 use super::{Check, FoundList, LayerInput};
 use crate::model::LayerKind;

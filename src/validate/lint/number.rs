@@ -1,6 +1,6 @@
 //! Numbers that cannot be meant: ports and times. Knows a name and a number.
 
-use super::document::Advice;
+use super::advice::Advice;
 use super::words::{Words, is_one_of};
 
 /// Longer waits are no timeouts.

@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::pattern::Pattern;
 
 mod build;
+mod builder;
 mod keywords;
 
 pub(super) use build::build;

@@ -14,8 +14,13 @@ use tonic::body::Body;
 use tonic::server::NamedService;
 use tonic::service::Routes;
 
+use crate::server::net::connections::Connections;
 use crate::server::net::listen::*;
+use crate::server::net::request_bodies::Requests;
+use crate::server::router::Front;
+use crate::server::settings::Settings;
 use crate::server::settings::{ClientAuth, ClientCa, TlsFiles};
+use crate::server::telemetry::calls::Calls;
 use crate::supervise::Supervisor;
 
 /// Answers with what the server knows of whoever asks.
@@ -69,7 +74,7 @@ impl Serving {
         let address = listener.local_addr().expect("an address");
         let supervisor = Supervisor::default();
         let calls = Calls::new(&[]).expect("there is nothing to read").supervised(supervisor.clone());
-        let service = Service {
+        let service = ConnectionContext {
             front: Front::new(Routes::new(Who)),
             settings: Arc::new(settings),
             connections: Arc::new(Connections::new(10, 10)),

@@ -8,7 +8,8 @@ use http::HeaderValue;
 use tonic::Code;
 use tracing::Level;
 
-use super::{Method, code_name};
+use super::Method;
+use crate::server::telemetry::code_name::code_name;
 
 /// An answer that takes longer is slow. Streams are not: they last.
 const SLOW: Duration = Duration::from_secs(1);

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::durable;
-use super::open::{is_full, locked};
+use super::io_errors::{is_full, locked};
 use crate::store::StoreError;
 use crate::store::sled::io_error;
 

@@ -11,15 +11,13 @@
 //! | `SUSPECT` | there while `db/` may not be durable although it was synced: `suspect.rs` |
 
 use std::fs::{self, File, TryLockError};
-use std::io::{
-    self,
-    ErrorKind::{QuotaExceeded, StorageFull},
-};
+use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::io_errors::{is_full, locked};
 use super::{durable, failed_sync, head_marker};
 use crate::model::{Epoch, Revision};
 use crate::store::codec::stored_batch;
@@ -107,11 +105,6 @@ pub fn read_log(path: &Path, head: Head) -> Result<wal::Contents, StoreError> {
         }
     }
     Ok(contents)
-}
-
-/// Whether an error says that there is no room. What was written before is not touched by it.
-pub fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), StorageFull | QuotaExceeded)
 }
 
 /// What to do about an error that a start has met. sled cannot be opened without room for a few changes, not even to be read.
@@ -230,8 +223,4 @@ fn open_sled(db_dir: &Path, options: &SledOptions) -> Result<sled::Db, StoreErro
             Err(error) => return Err(error.into()),
         }
     }
-}
-
-pub fn locked(path: &Path) -> StoreError {
-    StoreError::Locked { path: path.display().to_string() }
 }

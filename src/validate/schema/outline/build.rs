@@ -1,18 +1,16 @@
 //! Makes an outline: walks the sources, then follows the references. What each keyword means is in `keywords`.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex};
 
 use jsonschema::{Draft, Registry, Retrieve, Uri};
-use referencing::Resolver;
 use serde_json::Value;
 
-use super::super::pattern::{Pattern, SIZE_MAX, SIZE_TOGETHER_MAX};
 use super::super::source::{self, error, uri_of};
-use super::keywords::{self, Reference};
-use super::{Node, NodeId, Outline, Place};
+use super::builder::{Builder, Task};
+use super::keywords;
+use super::{Outline, Place};
 use crate::model::ConfigName;
-use crate::model::pointer::Pointer;
 use crate::validate::Found;
 
 /// More subschemas are refused. What is made of them later grows with it.
@@ -64,54 +62,7 @@ impl Unknown {
     }
 }
 
-/// The outline while it is made.
-#[derive(Default)]
-pub(super) struct Builder<'r> {
-    own: Arc<str>,
-    nodes: Vec<Node>,
-    /// By the address of their source, which the registry holds still.
-    by_address: HashMap<*const Value, NodeId>,
-    by_location: HashMap<(Arc<str>, String), NodeId>,
-    rest: Vec<Task<'r>>,
-    references: Vec<(NodeId, Reference, Resolver<'r>)>,
-    /// What `$dynamicRef` can find, by name; the empty one is that of `$recursiveAnchor`.
-    anchors: HashMap<String, Vec<NodeId>>,
-    patterns: HashMap<String, Result<Arc<Pattern>, &'static str>>,
-    /// The compiled size of all of them, those that are too large included.
-    patterns_size: usize,
-    found: Vec<Found>,
-}
-
-/// A subschema whose keywords were not looked at yet.
-pub(super) struct Task<'r> {
-    pub(super) node: NodeId,
-    source: &'r Value,
-    resolver: Resolver<'r>,
-    pub(super) draft: Draft,
-}
-
 impl<'r> Builder<'r> {
-    /// The node of a subschema; a new one is walked later.
-    fn add(&mut self, source: &'r Value, resolver: &Resolver<'r>, draft: Draft, place: Place) -> NodeId {
-        if let Some(node) = self.by_address.get(&std::ptr::from_ref(source)) {
-            return *node;
-        }
-        let node = self.nodes.len();
-        self.by_address.insert(source, node);
-        self.nodes.push(Node { place, ..Node::default() });
-        self.rest.push(Task { node, source, resolver: resolver.clone(), draft });
-        node
-    }
-
-    /// The node of a subschema of one that is being walked, at the end of a path of tokens.
-    pub(super) fn add_below(&mut self, task: &Task<'r>, path: &[&str], source: &'r Value) -> NodeId {
-        let mut place = self.nodes[task.node].place.clone();
-        for token in path {
-            place.pointer.push_str(&Pointer::root().child(token).to_string());
-        }
-        self.add(source, &task.resolver, task.draft, place)
-    }
-
     fn walk(&mut self) {
         while let Some(mut task) = self.rest.pop() {
             if self.nodes.len() > NODES_MAX {
@@ -192,63 +143,6 @@ impl<'r> Builder<'r> {
                 self.nodes[node].dynamic.extend(others.into_iter().filter(|other| *other != target));
             }
         }
-    }
-
-    fn finish(mut self) -> Result<Outline, Vec<Found>> {
-        if !self.found.is_empty() {
-            self.found.sort_by(|a, b| a.pointer.cmp(&b.pointer));
-            return Err(self.found);
-        }
-        let patterns_size = self.patterns_size;
-        Ok(Outline { nodes: self.nodes, by_location: self.by_location, patterns_size })
-    }
-
-    pub(super) fn node(&mut self, node: NodeId) -> &mut Node {
-        &mut self.nodes[node]
-    }
-
-    pub(super) fn refer(&mut self, task: &Task<'r>, reference: Reference) {
-        self.references.push((task.node, reference, task.resolver.clone()));
-    }
-
-    pub(super) fn anchor(&mut self, name: &str, node: NodeId) {
-        self.anchors.entry(name.to_owned()).or_default().push(node);
-    }
-
-    /// Compiles an expression, once for all its places.
-    pub(super) fn pattern(&mut self, node: NodeId, keyword: &str, text: &str) -> Option<Arc<Pattern>> {
-        let size = &mut self.patterns_size;
-        let compile = || {
-            if *size > SIZE_TOGETHER_MAX {
-                return Err("is one too many: all expressions together are too large when compiled");
-            }
-            let compiled = Pattern::compile(text);
-            *size += compiled.as_ref().map_or(SIZE_MAX, |pattern| pattern.size);
-            compiled.map(Arc::new)
-        };
-        match self.patterns.entry(text.to_owned()).or_insert_with(compile).clone() {
-            Ok(pattern) => Some(pattern),
-            Err(why) => {
-                self.flaw(node, "SCHEMA_REGEX", keyword, format!("the regular expression {text:?} {why}"));
-                None
-            }
-        }
-    }
-
-    /// Something is wrong with a keyword of a subschema.
-    pub(super) fn flaw(&mut self, node: NodeId, code: &'static str, keyword: &str, message: String) {
-        let place = self.nodes[node].place.clone();
-        let pointer = format!("{}{}", place.pointer, Pointer::root().child(keyword));
-        self.report(&place, error(code, &pointer, message, ""));
-    }
-
-    /// Of another schema, the place is told in words: the pointer is one into the schema that is put.
-    fn report(&mut self, place: &Place, mut found: Found) {
-        if place.document != self.own {
-            found.message = format!("in {}#{}: {}", place.document, found.pointer, found.message);
-            found.pointer.clear();
-        }
-        self.found.push(found);
     }
 }
 

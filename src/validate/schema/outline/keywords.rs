@@ -3,21 +3,13 @@
 use jsonschema::Draft;
 use serde_json::{Map, Value};
 
-use super::build::{Builder, Task};
+use super::builder::{Builder, Reference, Task};
 use super::{Branch, NodeId, When};
 
 /// Steps to look up the name of a member in an object.
 const STEPS_PER_NAME: u64 = 3;
 /// Steps to hash and compare a value, or 16 bytes of text, to find out whether it is unique.
 const STEPS_PER_HASHED: u64 = 6;
-
-/// A reference to follow.
-pub(super) struct Reference {
-    pub(super) keyword: &'static str,
-    pub(super) text: String,
-    /// Of a dynamic one, the name by which other subschemas can take the place of its target.
-    pub(super) anchor: Option<String>,
-}
 
 /// Reads the keywords of a subschema into its node.
 pub(super) fn read<'r>(builder: &mut Builder<'r>, task: &Task<'r>, members: &'r Map<String, Value>) {

@@ -1,0 +1,48 @@
+//! What recorders and the writer of the audit log share, and the messages between them. Knows neither of them.
+
+use std::path::PathBuf;
+use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use tokio::sync::watch;
+
+use super::counts::Counts;
+use super::event::Event;
+use super::flood::Floods;
+use crate::model::Timestamp;
+
+/// Gives the time of day.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// What recorders and the writer share.
+pub struct LogState {
+    pub dir: PathBuf,
+    pub clock: Clock,
+    pub floods: Floods,
+    pub counts: Counts,
+    /// The newest record that is written.
+    pub newest: watch::Sender<u64>,
+    /// Joined when the log is closed.
+    pub thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+pub enum Message {
+    Write(Box<Event>),
+    /// Told when everything before it is written and durable, or cannot be.
+    Flush(SyncSender<()>),
+    Close,
+}
+
+impl LogState {
+    pub fn new(dir: PathBuf, clock: Clock) -> Arc<LogState> {
+        Arc::new(LogState {
+            dir,
+            clock,
+            floods: Floods::default(),
+            counts: Counts::default(),
+            newest: watch::Sender::new(0),
+            thread: Mutex::default(),
+        })
+    }
+}

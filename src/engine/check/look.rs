@@ -1,0 +1,36 @@
+//! Which findings a caller asks for: everywhere or at one place of documents, with lints or without.
+
+use std::sync::Arc;
+
+use crate::model::Pointer;
+use crate::validate::{Contract, Finding, Report};
+
+/// How closely to look.
+#[derive(Clone, Debug, Default)]
+pub(in crate::engine) struct Look {
+    /// Also for lints where nothing governs: they alone would be a third of the work of a write.
+    pub lints_everywhere: bool,
+    /// Only at this place of documents, and below it.
+    pub within: Option<Arc<Pointer>>,
+}
+
+impl Look {
+    /// For whoever asks for all that there is to say of a place in documents.
+    pub fn at_all(place: Pointer) -> Look {
+        Look { lints_everywhere: true, within: (!place.is_root()).then(|| Arc::new(place)) }
+    }
+
+    /// With these findings, as far as they are asked for.
+    pub fn report(&self, findings: impl IntoIterator<Item = Finding>) -> Report {
+        let mut report = Report::within(self.within.clone());
+        findings.into_iter().for_each(|finding| report.add(finding));
+        report
+    }
+
+    pub(super) fn by(&self, contract: &Arc<Contract>) -> Arc<Contract> {
+        match &self.within {
+            None => contract.clone(),
+            Some(place) => Arc::new(contract.within(Some(place.clone()))),
+        }
+    }
+}

@@ -1,0 +1,310 @@
+//! Plans writes of every kind: pure, so that a plan is made beside the pipeline, and again if the state has moved.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::model::{
+    ConfigChange, ConfigId, LayerChange, LayerKey, LayerKind, Scope, TagChange, TagName, Timestamp, Version,
+};
+use crate::secret;
+
+use super::assignments::check_assignments;
+use super::layer_content::content_after;
+use super::plan::{Plan, check_version, next_version};
+use super::planning::Planning;
+use super::read_change::{ReadAction, ReadChange};
+use super::read_intent::ReadIntent;
+use super::read_set::Bases;
+use super::schemas::{plan_migration, plan_put};
+use crate::engine::error::{Error, Limit, Missing};
+use crate::engine::secrets::redaction::Permissions;
+use crate::engine::secrets::seal::plan_reseal;
+use crate::engine::state::usage::Growth;
+use crate::engine::state::{ConfigState, LayerEntry};
+/// Makes the plan for a write at `now`. Fails as the write would. What it reports tells nothing that the caller may not read.
+pub(in crate::engine) fn plan(
+    bases: &Bases,
+    intent: &ReadIntent,
+    now: Timestamp,
+    planning: &Planning<'_>,
+) -> Result<Plan, Error> {
+    let permissions = Permissions::of(planning.sight);
+    match plan_all(bases, intent, now, planning) {
+        Ok(mut plan) => {
+            permissions.redact(&mut plan.report, || intent.named_places());
+            Ok(plan)
+        }
+        Err(Error::Refused(mut report)) => {
+            permissions.redact(&mut report, || intent.named_places());
+            Err(Error::Refused(report))
+        }
+        Err(error) => Err(permissions.redact_error(error, intent)),
+    }
+}
+
+fn plan_all(
+    bases: &Bases,
+    intent: &ReadIntent,
+    now: Timestamp,
+    planning: &Planning<'_>,
+) -> Result<Plan, Error> {
+    let limits = planning.limits;
+    planning.cancelled.check()?;
+    let mut plan = match intent {
+        ReadIntent::Changes(changes) | ReadIntent::Keys(changes) => {
+            plan_changes(bases, changes, now, planning)?
+        }
+        ReadIntent::Delete { id, key, expected } => plan_delete(bases, id, key.as_ref(), *expected)?,
+        ReadIntent::Rollback { id, to, tag, scope, expected } => {
+            check_still_tagged(bases, id, tag.as_ref(), to)?;
+            plan_rollback(bases, id, to, scope.as_ref(), *expected, now, planning)?
+        }
+        ReadIntent::Tag { id, tag, to, expected } => plan_tag(bases, id, tag, *to, *expected)?,
+        ReadIntent::Expire(due) => plan_expiry(bases, due, now),
+        ReadIntent::Reseal(id) => plan_reseal(bases, id, planning)?,
+        ReadIntent::PutSchema { governed, put } => plan_put(bases, governed, put)?,
+        ReadIntent::Migrate { governed, to } => plan_migration(bases, governed, *to, planning)?,
+    };
+    planning.cancelled.check()?;
+    // Before anything is made of it that outlives this.
+    if !matches!(intent, ReadIntent::Keys(_) | ReadIntent::Reseal(_)) {
+        let origin = match intent {
+            ReadIntent::Rollback { .. } => secret::Origin::Stored,
+            ReadIntent::Changes(_)
+            | ReadIntent::Keys(_)
+            | ReadIntent::Reseal(_)
+            | ReadIntent::Delete { .. }
+            | ReadIntent::Tag { .. }
+            | ReadIntent::Expire(_)
+            | ReadIntent::PutSchema { .. }
+            | ReadIntent::Migrate { .. } => secret::Origin::Written,
+        };
+        plan.seal(bases, origin, planning)?;
+    }
+    let layers = plan.changes.iter().flat_map(|change| &change.layers);
+    let bytes = layers.filter_map(|layer| layer.content.as_ref()).map(|content| content.as_str().len()).sum();
+    if bytes > limits.commit_bytes_max {
+        return Err(Error::LimitReached {
+            limit_name: Limit::CommitBytes,
+            what: "bytes written by one commit",
+            found: bytes,
+            limit: limits.commit_bytes_max,
+        });
+    }
+    match intent {
+        // That an override ends cannot be refused: what remains was checked when it was written, and only a limit that was
+        // lowered since could object. The override would stay for ever, and keep others that are due.
+        ReadIntent::Expire(_) => {}
+        // Whoever may say what governs the keys must not keep anybody from sealing what is secret.
+        ReadIntent::Keys(_) => {}
+        // Nothing is another value.
+        ReadIntent::Reseal(_) => {}
+        ReadIntent::Changes(_)
+        | ReadIntent::Delete { .. }
+        | ReadIntent::Rollback { .. }
+        | ReadIntent::Tag { .. }
+        | ReadIntent::PutSchema { .. }
+        | ReadIntent::Migrate { .. } => {
+            plan.growths = Growth::of_all(&plan.changes, &plan.after, |id| bases.get(id));
+            plan.check_counts(bases, limits)?;
+            plan.validate(bases, intent, planning)?;
+        }
+    }
+    // They share the configs, which are yet to be settled.
+    plan.governances.take();
+    Ok(plan)
+}
+
+fn plan_changes(
+    bases: &Bases,
+    changes: &[ReadChange],
+    now: Timestamp,
+    planning: &Planning<'_>,
+) -> Result<Plan, Error> {
+    let mut plan = Plan::new(changes.iter().map(|change| (change.id.clone(), change.key.clone())).collect());
+    let mut by_config: BTreeMap<&ConfigId, Vec<&ReadChange>> = BTreeMap::new();
+    for change in changes {
+        by_config.entry(&change.id).or_default().push(change);
+    }
+    for (id, changes) in by_config {
+        let base = bases.get(id);
+        let blind = changes.iter().filter(|change| planning.is_blind(id, &change.key.scope));
+        blind.for_each(|change| plan.unseen.keep(id, &change.key));
+        let layers = changes.into_iter().map(|change| plan_layer(base, change, now, planning));
+        let layers = layers.filter_map(Result::transpose).collect::<Result<Vec<_>, _>>()?;
+        plan.add(base, next_version(id, base, layers));
+    }
+    Ok(plan)
+}
+
+/// What a change makes of its layer. `None`: nothing.
+fn plan_layer(
+    base: Option<&Arc<ConfigState>>,
+    change: &ReadChange,
+    now: Timestamp,
+    planning: &Planning<'_>,
+) -> Result<Option<LayerChange>, Error> {
+    check_assignments(base, change, planning.sight)?;
+    let content = content_after(base, change, planning.sight, planning.vault, planning.limits)?;
+    let current = base.and_then(|config| config.layer(&change.key));
+    let expires = match (&change.action, change.ttl) {
+        (ReadAction::Delete, _) => None,
+        (_, Some(ttl)) => Some(now.plus(ttl)),
+        (ReadAction::Replace(..), None) => None,
+        (ReadAction::MergePatch(_) | ReadAction::JsonPatch(_) | ReadAction::Assign(_), None) => {
+            current.and_then(|entry| entry.layer.expires)
+        }
+    };
+    let unchanged = match (current, &content) {
+        (Some(entry), Some(content)) => {
+            entry.layer.content == *content
+                && entry.layer.expires == expires
+                && !planning.is_blind(&change.id, &change.key.scope)
+        }
+        (None, None) => true,
+        (Some(_), None) | (None, Some(_)) => false,
+    };
+    let format = match &change.action {
+        ReadAction::Replace(_, format) => Some(*format),
+        ReadAction::Delete => None,
+        ReadAction::MergePatch(_) | ReadAction::JsonPatch(_) | ReadAction::Assign(_) => {
+            current.and_then(|entry| entry.layer.format)
+        }
+    };
+    Ok((!unchanged).then(|| LayerChange { key: change.key.clone(), content, expires, format }))
+}
+
+fn plan_delete(
+    bases: &Bases,
+    id: &ConfigId,
+    key: Option<&LayerKey>,
+    expected: Option<Version>,
+) -> Result<Plan, Error> {
+    let base = bases.get(id).ok_or_else(|| Missing::Config(id.clone()))?;
+    let current = match key {
+        Some(key) => base.layer(key).map_or(Version::ZERO, |entry| entry.layer.version),
+        None => base.at.version,
+    };
+    check_version(expected, current, || match key {
+        Some(key) => format!("the {} layer of {id} at {}", key.kind, key.scope),
+        None => format!("config {id}"),
+    })?;
+    let gone = base.layers().iter().filter(|entry| key.is_none_or(|key| entry.key == *key));
+    let gone: Vec<_> = gone.map(|entry| removal(&entry.key)).collect();
+    let mut plan = Plan::new(gone.iter().map(|layer| (id.clone(), layer.key.clone())).collect());
+    plan.add(Some(base), next_version(id, Some(base), gone));
+    Ok(plan)
+}
+
+/// A tag that moved between its lookup and the rollback names another version now: look again.
+fn check_still_tagged(
+    bases: &Bases,
+    id: &ConfigId,
+    tag: Option<&TagName>,
+    to: &ConfigState,
+) -> Result<(), Error> {
+    let Some(tag) = tag else { return Ok(()) };
+    match bases.get(id).and_then(|config| config.tags().get(tag)) {
+        Some(version) if *version == to.at.version => Ok(()),
+        Some(_) | None => Err(Error::TagMoved),
+    }
+}
+
+fn plan_rollback(
+    bases: &Bases,
+    id: &ConfigId,
+    to: &ConfigState,
+    scope: Option<&Scope>,
+    expected: Option<Version>,
+    now: Timestamp,
+    planning: &Planning<'_>,
+) -> Result<Plan, Error> {
+    let base = bases.get(id).ok_or_else(|| Missing::Config(id.clone()))?;
+    check_version(expected, base.at.version, || format!("config {id}"))?;
+    let is_blind = |entry: &LayerEntry| planning.is_blind(id, &entry.key.scope);
+    let concerned = |key: &LayerKey| scope.is_none_or(|scope| key.scope == *scope);
+    let live = |entry: &Arc<LayerEntry>| entry.layer.expires.is_none_or(|expires| expires > now);
+    let wanted = to.layers().iter().filter(|entry| concerned(&entry.key) && live(entry));
+    let restored = wanted.filter(|entry| {
+        base.layer(&entry.key).is_none_or(|current| {
+            current.layer.content != entry.layer.content
+                || current.layer.expires != entry.layer.expires
+                || is_blind(entry)
+        })
+    });
+    let restored = restored.map(|entry| LayerChange {
+        key: entry.key.clone(),
+        content: Some(entry.layer.content.clone()),
+        expires: entry.layer.expires,
+        format: entry.layer.format,
+    });
+    let gone =
+        base.layers().iter().filter(|entry| concerned(&entry.key) && !to.layer(&entry.key).is_some_and(live));
+    let layers: Vec<_> = restored.chain(gone.map(|entry| removal(&entry.key))).collect();
+    let mut plan = Plan::new(layers.iter().map(|layer| (id.clone(), layer.key.clone())).collect());
+    let blind = to.layers().iter().filter(|entry| is_blind(entry));
+    blind.for_each(|entry| plan.unseen.keep(id, &entry.key));
+    plan.restored = Some(to.at.version);
+    plan.add(Some(base), ConfigChange { restored: plan.restored, ..next_version(id, Some(base), layers) });
+    plan.layers.sort();
+    Ok(plan)
+}
+
+fn plan_tag(
+    bases: &Bases,
+    id: &ConfigId,
+    tag: &TagName,
+    to: Option<Version>,
+    expected: Option<Version>,
+) -> Result<Plan, Error> {
+    let base = bases.get(id).ok_or_else(|| Missing::Config(id.clone()))?;
+    let before = base.tags().get(tag).copied();
+    check_version(expected, before.unwrap_or(Version::ZERO), || format!("tag {tag} of {id}"))?;
+    let to = to.map(|version| if version == Version::ZERO { base.at.version } else { version });
+    if let Some(version) = to.filter(|version| *version > base.at.version) {
+        return Err(Missing::Version(id.clone(), version, base.at.version).into());
+    }
+    let mut plan = Plan::new(vec![]);
+    plan.tag = (to, before);
+    let tags = match before == to {
+        true => vec![],
+        false => vec![TagChange { tag: tag.clone(), version: to, previous: before }],
+    };
+    let version = base.at.version;
+    plan.add(Some(base), ConfigChange { id: id.clone(), version, layers: vec![], tags, restored: None });
+    Ok(plan)
+}
+
+/// Only what is still due: an override may have been renewed since it was found to be.
+fn plan_expiry(bases: &Bases, due: &[(ConfigId, LayerKey)], now: Timestamp) -> Plan {
+    let mut plan = Plan::new(due.to_vec());
+    let mut by_config: BTreeMap<&ConfigId, Vec<&LayerKey>> = BTreeMap::new();
+    for (id, key) in due {
+        by_config.entry(id).or_default().push(key);
+    }
+    for (id, keys) in by_config {
+        let base = bases.get(id);
+        let due = keys.into_iter().filter(|key| {
+            let layer = base.and_then(|config| config.layer(key));
+            layer.and_then(|entry| entry.layer.expires).is_some_and(|expires| expires <= now)
+        });
+        plan.add(base, next_version(id, base, due.map(removal).collect()));
+    }
+    plan
+}
+
+fn removal(key: &LayerKey) -> LayerChange {
+    LayerChange { key: key.clone(), content: None, expires: None, format: None }
+}
+
+/// A base layer has no time to live, and an override none that is over at once.
+pub(in crate::engine) fn check_ttl(field: &str, key: &LayerKey, ttl: Option<Duration>) -> Result<(), Error> {
+    let wrong =
+        |message: &str| Err(Error::Invalid { field: format!("{field}.ttl"), message: message.into() });
+    match (key.kind, ttl) {
+        (LayerKind::Base, Some(_)) => wrong("only an override can have a time to live"),
+        (LayerKind::Override, Some(ttl)) if ttl.is_zero() => wrong("must be more than zero"),
+        (LayerKind::Base | LayerKind::Override, _) => Ok(()),
+    }
+}

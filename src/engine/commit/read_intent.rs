@@ -1,0 +1,80 @@
+//! What a write is to change, with its texts read and its history looked up. Knows states; not who writes.
+
+use std::sync::Arc;
+
+use crate::model::{ConfigId, LayerKey, Scope, TagName, Version};
+
+use super::put_schema::{PutSchema, schema_id};
+use super::read_change::ReadChange;
+use crate::engine::state::ConfigState;
+
+/// A write whose texts have been read and whose history has been looked up.
+pub(in crate::engine) enum ReadIntent {
+    Changes(Vec<ReadChange>),
+    /// To the config that holds the data keys, which nobody else writes.
+    Keys(Vec<ReadChange>),
+    /// Seals what a config has by the newest data key.
+    Reseal(ConfigId),
+    Delete {
+        id: ConfigId,
+        key: Option<LayerKey>,
+        expected: Option<Version>,
+    },
+    Rollback {
+        id: ConfigId,
+        to: Arc<ConfigState>,
+        /// The tag that named `to` when it was looked up.
+        tag: Option<TagName>,
+        scope: Option<Scope>,
+        expected: Option<Version>,
+    },
+    Tag {
+        id: ConfigId,
+        tag: TagName,
+        to: Option<Version>,
+        expected: Option<Version>,
+    },
+    Expire(Vec<(ConfigId, LayerKey)>),
+    PutSchema {
+        governed: ConfigId,
+        put: PutSchema,
+    },
+    Migrate {
+        governed: ConfigId,
+        to: Option<u64>,
+    },
+}
+
+impl ReadIntent {
+    /// The server makes it for reasons of its own.
+    pub fn is_of_itself(&self) -> bool {
+        match self {
+            ReadIntent::Keys(_) | ReadIntent::Reseal(_) | ReadIntent::Expire(_) => true,
+            ReadIntent::Changes(_)
+            | ReadIntent::Delete { .. }
+            | ReadIntent::Rollback { .. }
+            | ReadIntent::Tag { .. }
+            | ReadIntent::PutSchema { .. }
+            | ReadIntent::Migrate { .. } => false,
+        }
+    }
+
+    /// The configs that it concerns: sorted, each once.
+    pub fn ids(&self) -> Vec<ConfigId> {
+        let mut ids: Vec<ConfigId> = match self {
+            ReadIntent::Changes(changes) | ReadIntent::Keys(changes) => {
+                changes.iter().map(|change| change.id.clone()).collect()
+            }
+            ReadIntent::Delete { id, .. } | ReadIntent::Rollback { id, .. } | ReadIntent::Tag { id, .. } => {
+                vec![id.clone()]
+            }
+            ReadIntent::Expire(due) => due.iter().map(|(id, _)| id.clone()).collect(),
+            ReadIntent::Reseal(id) => vec![id.clone()],
+            ReadIntent::PutSchema { governed, .. } => vec![governed.clone(), schema_id(governed)],
+            ReadIntent::Migrate { governed, .. } => vec![governed.clone(), schema_id(governed)],
+        };
+        ids.sort();
+        ids.dedup();
+        ids
+    }
+}

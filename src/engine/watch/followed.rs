@@ -1,0 +1,36 @@
+//! The targets that a stream follows, and the documents that its client holds of them. Knows no message.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::message::Known;
+use super::shared_target::Cell;
+use crate::engine::read::resolve::View;
+use crate::engine::secrets::secret_places::Secrets;
+use crate::model::text::Format;
+use crate::model::{ConfigName, Digest, Namespace, Scope};
+
+/// A target, and what the client knows of it.
+pub(super) enum Followed {
+    One(FollowedOne),
+    Many(Box<FollowedMany>),
+}
+
+pub(super) struct FollowedOne {
+    pub cell: Arc<Cell>,
+    pub format: Format,
+    pub known: Known,
+}
+
+/// Every config of a namespace.
+pub(super) struct FollowedMany {
+    pub namespace: Namespace,
+    pub scope: Scope,
+    pub view: View,
+    /// How they stand for most of them: what is told of these is made once for many streams.
+    pub secrets: Secrets,
+    pub format: Format,
+    pub known: HashMap<ConfigName, Digest>,
+    /// How many targets followed the namespace when this one came, with it.
+    pub rank: u64,
+}
