@@ -11,6 +11,12 @@ pub struct Source {
     pub tokens: Vec<Token>,
 }
 
+impl Source {
+    pub fn new(path: &str, text: &str) -> Source {
+        Source { path: path.to_owned(), text: text.to_owned(), tokens: tokens(text) }
+    }
+}
+
 /// A word, a `::`, or one character of punctuation. Comments and the inside of strings are left out.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Token {
@@ -36,8 +42,7 @@ pub fn sources(directory: &str) -> Vec<Source> {
         .map(|file| {
             let text = fs::read_to_string(&file).expect("a source file is readable UTF-8");
             let path = file.strip_prefix(root).expect("found below the root");
-            let path = path.to_string_lossy().replace('\\', "/");
-            Source { path, tokens: tokens(&text), text }
+            Source::new(&path.to_string_lossy().replace('\\', "/"), &text)
         })
         .collect()
 }
