@@ -26,8 +26,8 @@ static ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 
 /// Whether the client of a call takes answers in gzip.
 pub(super) fn takes_gzip(headers: &HeaderMap) -> bool {
-    let values = headers.get_all(&ACCEPTED).into_iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).any(|encoding| encoding.trim() == "gzip")
+    let mut values = headers.get_all(&ACCEPTED).into_iter().map(HeaderValue::as_bytes);
+    values.any(|value| value.split(|byte| *byte == b',').any(|encoding| encoding.trim_ascii() == b"gzip"))
 }
 
 /// The same answer, compressed if it is one large message. Work that takes long is done on a thread for it.
