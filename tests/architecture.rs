@@ -2,6 +2,8 @@
 
 #[path = "support/imports.rs"]
 mod imports;
+#[path = "support/map.rs"]
+mod map;
 #[path = "support/source.rs"]
 mod source;
 
