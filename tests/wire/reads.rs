@@ -446,9 +446,9 @@ async fn toml_cannot_express_null_also_not_within_an_array() {
 async fn a_text_that_does_not_fit_a_message_is_refused_whole_and_in_part() {
     let server = TestServer::start().await;
     let mut client = server.client().await;
-    // As YAML every element is a line that is indented to its depth.
-    let (open, close) = (r#"{"a":"#.repeat(60), "}".repeat(60));
-    let elements = vec!["1"; 100_000].join(",");
+    // As YAML every element is a line that is indented to its depth, and every DEL takes four bytes instead of one.
+    let (open, close) = (r#"{"a":"#.repeat(20), "}".repeat(20));
+    let elements = vec![format!("\"{}\"", "\u{7f}".repeat(15)); 40_000].join(",");
     put(&mut client, "/", &format!("{open}[{elements}]{close}")).await;
     content(&mut client, get("/")).await;
     let yaml = GetRequest { format: Format::Yaml.into(), ..get("/") };
@@ -457,7 +457,7 @@ async fn a_text_that_does_not_fit_a_message_is_refused_whole_and_in_part() {
         let status = refused(client.get(request).await, Code::InvalidArgument, "INVALID_FIELD");
         assert_eq!(fields(&status), ["format"]);
     }
-    content(&mut client, GetRequest { pointer: "/a".repeat(60), ..yaml }).await;
+    content(&mut client, GetRequest { pointer: "/a".repeat(20), ..yaml }).await;
 }
 
 #[tokio::test]
@@ -533,7 +533,7 @@ async fn many_values_below_one_long_name_are_more_than_an_answer_tells() {
     let server = TestServer::start().await;
     let mut client = server.client().await;
     let name = "x".repeat(300_000);
-    let members: Vec<_> = (0..40_000).map(|at| format!(r#""{at}":1"#)).collect();
+    let members: Vec<_> = (0..200).map(|at| format!(r#""{at}":1"#)).collect();
     put(&mut client, "/", &format!(r#"{{"{name}":{{}}}}"#)).await;
     let apply = ApplyRequest {
         changes: vec![replace("/", &format!(r#"{{"{name}":{{{}}}}}"#, members.join(",")))],

@@ -90,8 +90,9 @@ async fn what_is_around_the_content_counts() {
 async fn a_document_that_yaml_makes_too_large_or_toml_cannot_express_is_sent_as_json() {
     let server = quick_server().await;
     let client = server.client().await;
-    // Each level of nesting indents every line below it.
-    let deep = (0..50).fold(format!("[{}1]", "1,".repeat(60_000)), |inner, _| format!(r#"{{"a":{inner}}}"#));
+    // As YAML each level of nesting indents every line below it, and every DEL takes four bytes instead of one.
+    let elements = vec![format!("\"{}\"", "\u{7f}".repeat(20)); 40_000].join(",");
+    let deep = (0..20).fold(format!("[{elements}]"), |inner, _| format!(r#"{{"a":{inner}}}"#));
     apply(
         &client,
         [
