@@ -19,18 +19,3 @@ pub use policy::{Decision, Grants, Policy, Resource, Verb};
 pub use problem::Problem;
 pub use subject::{GROUPS_MAX, Group, ISSUER_SEPARATOR, Principal, Subject, SubjectError, SubjectKind};
 pub use token::{TokenError, TokenSet};
-
-use crate::model::Namespace;
-
-/// The namespace of the server's own configs: what is in it is the business of administrators alone.
-pub const RESERVED_NAMESPACE: &str = "confwatch";
-
-/// The config of that namespace that is the policy.
-pub const POLICY: &str = "policy";
-/// The config of that namespace that has the API tokens.
-pub const TOKENS: &str = "tokens";
-
-/// Whether it holds configs of the server itself.
-pub fn is_reserved(namespace: &Namespace) -> bool {
-    namespace.as_str() == RESERVED_NAMESPACE
-}

@@ -53,8 +53,7 @@ pub use secrets::redaction::HIDDEN_FINDING;
 pub use secrets::rotation::{DataKey, DataRotation, KeysStatus, MasterRotation, NamespaceKeys};
 pub use secrets::secret_places::{SecretPlaces, Secrets};
 pub use secrets::shown::{OnSecret, SecretUse, Viewer};
-pub use state::access_document::access_document;
-pub use state::usage::{QUOTAS, Usage};
+pub use state::usage::Usage;
 pub use state::{ConfigState, Expiry, LayerEntry, Loading, State};
 
 use actor_streams::ActorStreams;
@@ -366,11 +365,10 @@ impl Engine {
 
     /// Refuses to write what the engine alone writes.
     fn refuse_reserved(&self, intent: &Intent) -> Result<(), Error> {
-        if intent.names(self.vault.id()) {
-            let message = format!("{} holds the data keys, which the server alone writes", self.vault.id());
-            return Err(Error::Invalid { field: "config".into(), message });
+        match intent.any_id(state::system::unwritable) {
+            Some(message) => Err(Error::Invalid { field: "config".into(), message }),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// Opens a watch stream. It begins with what any answered write has left, or later.

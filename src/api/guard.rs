@@ -33,7 +33,7 @@ use rates::{RateLimits, Rates};
 use rules::Rules;
 
 pub use rules::RulesError;
-pub(super) use rules::{Ruling, reserved};
+pub(super) use rules::Ruling;
 
 pub(super) use credential::{asks_for_masks, shown};
 

@@ -34,8 +34,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde_json::{Value, json};
 
-use super::{POLICY, Principal, Problem, RESERVED_NAMESPACE, Subject, SubjectKind};
-use crate::model::{ConfigName, Namespace, Scope};
+use super::{Principal, Problem, Subject, SubjectKind};
+use crate::model::{Scope, SystemConfig};
 use binding::{Binding, SubjectPattern};
 use pattern::Pattern;
 
@@ -107,8 +107,7 @@ impl Policy {
 
     /// Whether it leaves somebody who may change it. Whether anybody has a credential for that is not known here.
     pub fn has_administrator(&self) -> bool {
-        let namespace = Namespace::parse(RESERVED_NAMESPACE).expect("a name");
-        let policy = Resource::config(namespace, ConfigName::parse(POLICY).expect("a name"), Scope::global());
+        let policy = Resource::Config { id: SystemConfig::Policy.id().clone(), scope: Scope::global() };
         let need = policy.need(Verb::Write);
         self.bindings.iter().any(|binding| binding.meets(&need) && !binding.subjects.is_empty())
     }

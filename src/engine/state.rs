@@ -1,8 +1,7 @@
 //! Current state: immutable values, folded from commits. A reader takes one and sees nothing half done.
 
-pub(super) mod access;
-pub(super) mod access_document;
 pub(super) mod governance;
+pub(super) mod system;
 pub(super) mod usage;
 
 use std::collections::BTreeMap;
@@ -19,7 +18,7 @@ use crate::model::{
 use crate::store::{ConfigRecord, Head, Snapshot, VersionRef};
 use crate::validate::NamespaceQuotas;
 use governance::Governance;
-use usage::{Growth, Usage, has_quotas, quotas_id, quotas_in};
+use usage::{Growth, Usage};
 
 /// Every config as of one revision. Cheap to clone; a new one shares all that did not change.
 #[derive(Clone)]
@@ -186,18 +185,8 @@ impl State {
     pub(super) fn with_quotas(mut self, settings: Quotas) -> State {
         self.quotas_set = settings;
         self.quotas = Arc::new(NamespaceQuotas::of_all(settings));
-        let config = self.configs.get(&quotas_id()).cloned();
-        self.follow_quotas(config.as_ref());
+        self.follow_all_systems();
         self
-    }
-
-    /// Goes by the quotas in the config that has them.
-    fn follow_quotas(&mut self, config: Option<&Arc<ConfigState>>) {
-        match quotas_in(config, self.quotas_set) {
-            Ok(quotas) => self.quotas = Arc::new(quotas),
-            // None is committed that cannot be read: this is of another version of the server.
-            Err(wrong) => tracing::error!(?wrong, "what were the quotas before holds on"),
-        }
     }
 
     /// Follows a change of these configs of one namespace.
@@ -250,9 +239,7 @@ impl State {
                 let usage = self.usage(&config.id.namespace).after(growth);
                 self.usages.insert(config.id.namespace.clone(), usage);
             }
-            if has_quotas(&config.id) {
-                self.follow_quotas(Some(config));
-            }
+            self.follow_system(config);
             for layer in &change.layers {
                 let expiry = |time| Expiry { time, id: change.id.clone(), key: layer.key.clone() };
                 let was = before.as_ref().and_then(|config| config.layer(&layer.key)?.layer.expires);

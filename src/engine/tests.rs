@@ -6,6 +6,7 @@ mod effort;
 mod quotas;
 mod refusing;
 mod secrets;
+mod system;
 mod validation;
 
 use std::collections::BTreeMap;

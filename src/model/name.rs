@@ -3,18 +3,14 @@
 //! What governs configs (their schemas, rules and settings) is itself stored in configs, whose names tell it by a colon: `Governs`.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use serde::{Deserialize, Serialize};
 
+use super::system::{Home, OF_NAMESPACE, RESERVED_NAMESPACE, SystemConfig, Writer};
+
 /// The longest name, in bytes.
 pub const NAME_BYTES_MAX: usize = 63;
-
-const SCHEMA: &str = "schema:";
-const RULES: &str = "rules:";
-const SETTINGS: &str = "settings:";
-const NAMESPACE_RULES: &str = "namespace:rules";
-const NAMESPACE_SETTINGS: &str = "namespace:settings";
 
 /// A tenant boundary: `[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -66,6 +62,16 @@ impl Namespace {
         Ok(Namespace(text.into()))
     }
 
+    /// The namespace of the server's own configs.
+    pub fn reserved() -> &'static Namespace {
+        static RESERVED: LazyLock<Namespace> = LazyLock::new(|| Namespace(RESERVED_NAMESPACE.into()));
+        &RESERVED
+    }
+
+    pub fn is_reserved(&self) -> bool {
+        &*self.0 == RESERVED_NAMESPACE
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -73,24 +79,60 @@ impl Namespace {
 
 impl ConfigName {
     pub fn parse(text: &str) -> Result<ConfigName, NameError> {
-        if !matches!(text, NAMESPACE_RULES | NAMESPACE_SETTINGS) {
-            let governed = [SCHEMA, RULES, SETTINGS].iter().find_map(|prefix| text.strip_prefix(prefix));
-            check(governed.unwrap_or(text), "a-z, 0-9, -, . and _", |b| matches!(b, b'-' | b'.' | b'_'))?;
+        let (prefix, rest) = text.split_once(':').unwrap_or_default();
+        if prefix != OF_NAMESPACE || SystemConfig::of_namespace(rest).is_none() {
+            let checked = if SystemConfig::of_prefix(prefix).is_some() { rest } else { text };
+            check(checked, "a-z, 0-9, -, . and _", |b| matches!(b, b'-' | b'.' | b'_'))?;
         }
         Ok(ConfigName(text.into()))
     }
 
     /// What it governs by its name. `None`: it is a config as any other.
     pub fn governs(&self) -> Option<Governs> {
-        // Most names have none, and this is asked often.
-        let colon = self.0.find(':')?;
-        let governed = || ConfigName(self.0[colon + 1..].into());
-        match &self.0[..=colon] {
-            SCHEMA => Some(Governs::Schema(governed())),
-            RULES => Some(Governs::Rules(Some(governed()))),
-            SETTINGS => Some(Governs::Settings(Some(governed()))),
-            _ if &*self.0 == NAMESPACE_RULES => Some(Governs::Rules(None)),
-            _ => Some(Governs::Settings(None)),
+        let governed = self.governed().map(|governed| ConfigName(governed.into()));
+        match (self.kind()?, governed) {
+            (SystemConfig::Schema, Some(governed)) => Some(Governs::Schema(governed)),
+            (SystemConfig::Rules, governed) => Some(Governs::Rules(governed)),
+            (SystemConfig::Settings, governed) => Some(Governs::Settings(governed)),
+            (SystemConfig::Schema, None) => None,
+            // Their names have no colon.
+            (SystemConfig::Policy | SystemConfig::Tokens | SystemConfig::Quotas | SystemConfig::Keys, _) => {
+                None
+            }
+        }
+    }
+
+    /// The kind of system config that its name says. `None`: it is a config as any other, or one of the server, which its namespace tells.
+    pub fn kind(&self) -> Option<SystemConfig> {
+        // Most names have no colon, and this is asked often.
+        match self.0.split_once(':')? {
+            (OF_NAMESPACE, prefix) => SystemConfig::of_namespace(prefix),
+            (prefix, _) => SystemConfig::of_prefix(prefix),
+        }
+    }
+
+    /// The name of the one config that it governs. `None`: it governs none, or the namespace.
+    pub fn governed(&self) -> Option<&str> {
+        self.0.split_once(':').filter(|(prefix, _)| *prefix != OF_NAMESPACE).map(|(_, governed)| governed)
+    }
+
+    /// The name of the system config of a kind for this config, or for the namespace. `None`: the kind has none there.
+    pub fn of_system(kind: SystemConfig, governed: Option<&ConfigName>) -> Option<ConfigName> {
+        let text = match (kind.home(), governed) {
+            (Home::Config { .. } | Home::ConfigAndNamespace { .. }, Some(governed)) => {
+                kind.name_of(&governed.0)
+            }
+            (Home::ConfigAndNamespace { prefix }, None) => format!("{OF_NAMESPACE}:{prefix}"),
+            (Home::Config { .. }, None) | (Home::Server(_), _) => return None,
+        };
+        Some(ConfigName(text.into()))
+    }
+
+    /// Who writes a config of this name.
+    pub fn writer_in(&self, namespace: &Namespace) -> Writer {
+        match namespace.is_reserved() {
+            true => SystemConfig::of_server(&self.0).map_or(Writer::Administrator, SystemConfig::writer),
+            false => self.kind().map_or(Writer::Caller, SystemConfig::writer),
         }
     }
 
@@ -107,14 +149,24 @@ impl ConfigName {
 impl Governs {
     /// The name of the config that holds it.
     pub fn name(&self) -> ConfigName {
-        let text = match self {
-            Governs::Schema(governed) => format!("{SCHEMA}{governed}"),
-            Governs::Rules(Some(governed)) => format!("{RULES}{governed}"),
-            Governs::Rules(None) => NAMESPACE_RULES.to_owned(),
-            Governs::Settings(Some(governed)) => format!("{SETTINGS}{governed}"),
-            Governs::Settings(None) => NAMESPACE_SETTINGS.to_owned(),
-        };
-        ConfigName(text.into())
+        ConfigName::of_system(self.kind(), self.governed())
+            .expect("the kind has a config for what it governs")
+    }
+
+    pub fn kind(&self) -> SystemConfig {
+        match self {
+            Governs::Schema(_) => SystemConfig::Schema,
+            Governs::Rules(_) => SystemConfig::Rules,
+            Governs::Settings(_) => SystemConfig::Settings,
+        }
+    }
+
+    /// The config that is governed. `None`: all of the namespace are.
+    pub fn governed(&self) -> Option<&ConfigName> {
+        match self {
+            Governs::Schema(governed) => Some(governed),
+            Governs::Rules(governed) | Governs::Settings(governed) => governed.as_ref(),
+        }
     }
 }
 
@@ -133,6 +185,34 @@ impl ConfigId {
     /// Sorts before every config of the namespace, and is none of them.
     pub fn first_of(namespace: &Namespace) -> ConfigId {
         ConfigId { namespace: namespace.clone(), config: ConfigName("".into()) }
+    }
+
+    /// The kind of a system config. `None`: it is a config as any other.
+    pub fn system(&self) -> Option<SystemConfig> {
+        let of_server = || SystemConfig::of_server(&self.config.0);
+        self.namespace.is_reserved().then(of_server).flatten().or_else(|| self.config.kind())
+    }
+
+    /// Whether a change of the config is recorded in the audit log as a change of access. So is a change of a config in the reserved namespace
+    /// that this version of the server does not read, since another version may.
+    pub fn is_access(&self) -> bool {
+        self.namespace.is_reserved()
+    }
+}
+
+impl SystemConfig {
+    /// The config of the server. For a kind of which the server has one.
+    pub fn id(self) -> &'static ConfigId {
+        static IDS: LazyLock<[Option<ConfigId>; SystemConfig::ALL.len()]> = LazyLock::new(|| {
+            SystemConfig::ALL.map(|config| match config.home() {
+                Home::Server(name) => Some(ConfigId {
+                    namespace: Namespace::reserved().clone(),
+                    config: ConfigName(name.into()),
+                }),
+                Home::Config { .. } | Home::ConfigAndNamespace { .. } => None,
+            })
+        });
+        IDS[self as usize].as_ref().expect("the caller names a kind of which the server has one")
     }
 }
 
@@ -218,6 +298,41 @@ mod tests {
         assert_eq!(name("schema").governs(), None);
         for bad in ["schema:", "schema:schema:a", "other:a", "namespace:other", ":rules", "schema:*"] {
             assert!(ConfigName::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_system_config_is_found_by_its_name_in_its_namespace() {
+        let shop = Namespace::parse("shop").expect("a name");
+        for (at, system) in SystemConfig::ALL.into_iter().enumerate() {
+            assert_eq!(system as usize, at, "ALL has the order of the variants");
+            match system.home() {
+                Home::Server(name) => {
+                    let id = system.id();
+                    assert_eq!(
+                        *id,
+                        ConfigId {
+                            namespace: Namespace::parse("confwatch").expect("a name"),
+                            config: ConfigName::parse(name).expect("a name"),
+                        }
+                    );
+                    assert_eq!(id.system(), Some(system));
+                    assert_eq!(id.config.writer_in(&id.namespace), system.writer());
+                    let elsewhere = ConfigId { namespace: shop.clone(), config: id.config.clone() };
+                    assert_eq!(elsewhere.system(), None);
+                    assert_eq!(elsewhere.config.writer_in(&shop), Writer::Caller);
+                    assert!(id.is_access() && !elsewhere.is_access());
+                }
+                Home::Config { prefix } | Home::ConfigAndNamespace { prefix } => {
+                    let name = ConfigName::parse(&format!("{prefix}:app")).expect("a name");
+                    assert_eq!((name.kind(), name.governed()), (Some(system), Some("app")));
+                    assert_eq!(name.writer_in(&shop), system.writer());
+                    assert_eq!(name.writer_in(Namespace::reserved()), Writer::Administrator);
+                    let of_namespace = ConfigName::parse(&format!("namespace:{prefix}")).ok();
+                    let has_one = system.home() == Home::ConfigAndNamespace { prefix };
+                    assert_eq!(of_namespace.and_then(|name| name.kind()), has_one.then_some(system));
+                }
+            }
         }
     }
 }

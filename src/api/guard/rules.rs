@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use quick_cache::sync::Cache;
+use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
@@ -13,11 +14,9 @@ use super::peer::PeerCertificate;
 use super::refused::Refused;
 use crate::auth::certificate::{self, Holder};
 use crate::auth::jwt::Keeper;
-use crate::auth::{
-    Access, Caller, Credential, POLICY, Policy, Problem, RESERVED_NAMESPACE, TOKENS, TokenSet,
-};
-use crate::engine::{Clock, Engine, State, access_document};
-use crate::model::{ConfigId, ConfigName, Namespace, Revision, Timestamp, Version};
+use crate::auth::{Access, Caller, Credential, Policy, Problem, TokenSet};
+use crate::engine::{Clock, Engine, State};
+use crate::model::{ConfigId, Revision, SystemConfig, Timestamp, Version};
 
 /// How often it is looked at whether the clock has jumped: a credential is used for no more than a second after its end.
 const CLOCK_LOOKED_AT_EVERY: Duration = Duration::from_millis(400);
@@ -37,8 +36,6 @@ pub struct Rules {
     changing: Mutex<()>,
     /// Of each change.
     changes: watch::Sender<u64>,
-    policy_id: ConfigId,
-    tokens_id: ConfigId,
     holders: Cache<[u8; 32], Arc<Caller>>,
     keeper: Option<Keeper>,
     /// By which credentials expire.
@@ -49,8 +46,11 @@ pub struct Rules {
 pub struct Ruling {
     pub policy: Policy,
     pub tokens: TokenSet,
-    versions: (Version, Version),
+    versions: [Version; FOLLOWED.len()],
 }
+
+/// The configs that rule together.
+const FOLLOWED: [SystemConfig; 2] = [SystemConfig::Policy, SystemConfig::Tokens];
 
 /// What is stored governs access, and cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -58,28 +58,19 @@ pub struct Ruling {
     "the config {config} cannot be read, so that nobody would get in: {problem}; correct it with --auth off, on a loopback address"
 )]
 pub struct RulesError {
-    config: ConfigId,
+    config: &'static ConfigId,
     problem: Problem,
-}
-
-/// The config of the server that has this name.
-pub fn reserved(name: &str) -> ConfigId {
-    let namespace = Namespace::parse(RESERVED_NAMESPACE).expect("a name");
-    ConfigId { namespace, config: ConfigName::parse(name).expect("a name") }
 }
 
 impl Rules {
     pub fn new(state: &State, keeper: Option<Keeper>, clock: Clock) -> Result<Rules, RulesError> {
-        let (policy_id, tokens_id) = (reserved(POLICY), reserved(TOKENS));
-        let ruling = Ruling::read(state, &policy_id, &tokens_id)?;
+        let ruling = Ruling::read(state)?;
         Ok(Rules {
             ruling: ArcSwap::from_pointee(ruling),
             seen: AtomicU64::new(state.revision.0),
             number: AtomicU64::new(0),
             changing: Mutex::default(),
             changes: watch::Sender::new(0),
-            policy_id,
-            tokens_id,
             holders: Cache::new(HOLDERS_MAX),
             keeper,
             clock,
@@ -115,8 +106,8 @@ impl Rules {
             return;
         }
         let before = self.ruling.load();
-        if before.versions != versions(state, &self.policy_id, &self.tokens_id) {
-            match Ruling::read(state, &self.policy_id, &self.tokens_id) {
+        if before.versions != state.versions(FOLLOWED) {
+            match Ruling::read(state) {
                 Ok(mut ruling) => {
                     ruling.tokens = std::mem::take(&mut ruling.tokens).succeeding(&before.tokens);
                     self.ruling.store(Arc::new(ruling));
@@ -198,27 +189,32 @@ impl Rules {
 impl Ruling {
     /// This policy, whatever is stored, and the tokens that are.
     pub fn believing(policy: Policy, state: &State) -> Ruling {
-        let (policy_id, tokens_id) = (reserved(POLICY), reserved(TOKENS));
-        let stored = Ruling::read(state, &policy_id, &tokens_id);
-        let tokens = stored.map(|stored| stored.tokens).unwrap_or_default();
-        Ruling { policy, tokens, versions: versions(state, &policy_id, &tokens_id) }
+        let tokens = Ruling::read(state).map(|stored| stored.tokens).unwrap_or_default();
+        Ruling { policy, tokens, versions: state.versions(FOLLOWED) }
     }
 
-    fn read(state: &State, policy_id: &ConfigId, tokens_id: &ConfigId) -> Result<Ruling, RulesError> {
-        let problem = |config: &ConfigId, problems: Vec<Problem>| RulesError {
-            config: config.clone(),
-            problem: problems.into_iter().next().expect("what is wrong is told"),
-        };
-        let policy = match access_document(state.config(policy_id)) {
-            Some(document) => Policy::parse(&document).map_err(|problems| problem(policy_id, problems))?,
-            None => Policy::nothing(),
-        };
-        let tokens = match access_document(state.config(tokens_id)) {
-            Some(document) => TokenSet::parse(&document).map_err(|problems| problem(tokens_id, problems))?,
-            None => TokenSet::default(),
-        };
-        Ok(Ruling { policy, tokens, versions: versions(state, policy_id, tokens_id) })
+    fn read(state: &State) -> Result<Ruling, RulesError> {
+        let policy = read(state, SystemConfig::Policy, Policy::parse)?;
+        let tokens = read(state, SystemConfig::Tokens, TokenSet::parse)?;
+        Ok(Ruling {
+            policy: policy.unwrap_or_else(Policy::nothing),
+            tokens: tokens.unwrap_or_default(),
+            versions: state.versions(FOLLOWED),
+        })
     }
+}
+
+/// Reads a config of the server. `None`: there is none.
+fn read<T>(
+    state: &State,
+    config: SystemConfig,
+    parse: fn(&Value) -> Result<T, Vec<Problem>>,
+) -> Result<Option<T>, RulesError> {
+    let parsed = state.system_document(config).map(|document| parse(&document)).transpose();
+    parsed.map_err(|problems| RulesError {
+        config: config.id(),
+        problem: problems.into_iter().next().expect("a document that cannot be read has a problem"),
+    })
 }
 
 /// Goes by each new state, so that streams are told of what changes for them. Ends with the engine.
@@ -278,9 +274,4 @@ async fn of_keys(keys: &mut Option<watch::Receiver<u64>>) {
     if !changed {
         std::future::pending().await
     }
-}
-
-fn versions(state: &State, policy: &ConfigId, tokens: &ConfigId) -> (Version, Version) {
-    let version = |id| state.config(id).map_or(Version::ZERO, |config| config.at.version);
-    (version(policy), version(tokens))
 }

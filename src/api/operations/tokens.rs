@@ -6,12 +6,11 @@ use crate::api::context::CallContext;
 use crate::api::convert::request;
 use crate::api::convert::response::time_message;
 use crate::api::error::{ApiError, no_randomness, token_not_found};
-use crate::api::guard::reserved;
 use crate::auth::token::{self, Listed, NewToken, TokenId};
-use crate::auth::{Access, Group, Principal, Subject, SubjectKind, TOKENS, Verb};
+use crate::auth::{Access, Group, Principal, Subject, SubjectKind, Verb};
 use crate::engine::{Action, Change, Error, Intent, Text};
 use crate::model::text::Format as TextFormat;
-use crate::model::{LayerKey, Scope, Source, Timestamp};
+use crate::model::{LayerKey, Namespace, Scope, Source, SystemConfig, Timestamp};
 use crate::proto::v1::*;
 
 use super::{Operations, page};
@@ -127,7 +126,7 @@ impl Operations {
         reason: String,
     ) -> Result<u64, ApiError> {
         let change = Change {
-            id: reserved(TOKENS),
+            id: SystemConfig::Tokens.id().clone(),
             key: LayerKey::base(Scope::global()),
             ttl: None,
             action: Action::MergePatch(Text { content: patch.to_string(), format: TextFormat::Json }),
@@ -143,8 +142,7 @@ impl Operations {
 
 /// Fails for who is no administrator.
 pub(super) fn administrates(access: &Access) -> Result<(), ApiError> {
-    let namespace = reserved(TOKENS).namespace;
-    access.permit(Verb::Admin, crate::auth::Resource::Namespace(namespace))?;
+    access.permit(Verb::Admin, crate::auth::Resource::Namespace(Namespace::reserved().clone()))?;
     Ok(())
 }
 

@@ -5,8 +5,9 @@ use std::fmt;
 use super::pattern::Pattern;
 use super::resource::Need;
 use super::verb::{Verb, VerbSet};
-use crate::auth::{Principal, RESERVED_NAMESPACE, Subject, SubjectError, SubjectKind};
+use crate::auth::{Principal, Subject, SubjectError, SubjectKind};
 use crate::model::Scope;
+use crate::model::system::RESERVED_NAMESPACE;
 
 /// A compiled binding.
 #[derive(Clone, Debug)]

@@ -12,7 +12,8 @@ use crate::auth::reader::{At, Reader};
 use crate::auth::{Problem, SubjectError};
 use crate::model::name::NAME_BYTES_MAX;
 use crate::model::nearest::suggest;
-use crate::model::{ConfigName, Namespace, Scope, TagName};
+use crate::model::system::OF_NAMESPACE;
+use crate::model::{ConfigName, Namespace, Scope, SystemConfig, TagName};
 
 pub const ROLES_MAX: usize = 1000;
 pub const BINDINGS_MAX: usize = 10_000;
@@ -131,8 +132,8 @@ fn read_config(reader: &mut Reader, at: &At<'_>) -> Option<Pattern> {
     if text.contains(':') {
         let message = "what governs a config is bound under the name of that config, with the verb schema";
         let suggestion = match text.split_once(':') {
-            Some(("schema" | "rules" | "settings", name)) => format!("{name:?}"),
-            Some(("namespace", _)) => "\"*\" includes what governs the namespace".to_owned(),
+            Some((prefix, name)) if SystemConfig::of_prefix(prefix).is_some() => format!("{name:?}"),
+            Some((OF_NAMESPACE, _)) => "\"*\" includes what governs the namespace".to_owned(),
             Some(_) | None => String::new(),
         };
         reader.wrong(&at.pointer, message, suggestion);

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::verb::Verb;
-use crate::auth::is_reserved;
+use crate::model::system::Writer;
 use crate::model::{ConfigId, ConfigName, Namespace, Scope};
 
 /// What something is done to.
@@ -46,7 +46,7 @@ impl Resource {
 impl<'a> Need<'a> {
     /// The same for every config of a namespace at once.
     pub fn of_all(verb: Verb, namespace: &'a Namespace, scope: &'a Scope) -> Need<'a> {
-        let verb = if is_reserved(namespace) { Verb::Admin } else { verb };
+        let verb = if namespace.is_reserved() { Verb::Admin } else { verb };
         Need { verb, namespace: Some(namespace.as_str()), config: None, scope }
     }
 
@@ -55,19 +55,20 @@ impl<'a> Need<'a> {
     ///   `/`, whatever the verb, and so does the verb `schema` itself.
     /// - All else takes the verb at the scope.
     pub fn of(verb: Verb, namespace: &'a Namespace, config: &'a ConfigName, scope: &'a Scope) -> Need<'a> {
-        let (namespace, name) = (Some(namespace.as_str()), config.as_str());
-        if namespace == Some(crate::auth::RESERVED_NAMESPACE) {
-            return Need { verb: Verb::Admin, namespace, config: Some(name), scope: &GLOBAL };
-        }
-        if config.is_ordinary() {
-            let scope = if verb == Verb::Schema { &GLOBAL } else { scope };
-            return Need { verb, namespace, config: Some(name), scope };
-        }
-        // `namespace:rules` governs all configs of the namespace.
-        let governed = name.split_once(':').filter(|(kind, _)| *kind != "namespace").map(|(_, name)| name);
-        match verb.changes() {
-            true => Need { verb: Verb::Schema, namespace, config: governed, scope: &GLOBAL },
-            false => Need { verb, namespace, config: governed, scope },
+        let (writer, namespace, name) =
+            (config.writer_in(namespace), Some(namespace.as_str()), config.as_str());
+        match writer {
+            Writer::Administrator | Writer::Server => {
+                Need { verb: Verb::Admin, namespace, config: Some(name), scope: &GLOBAL }
+            }
+            Writer::Caller => {
+                let scope = if verb == Verb::Schema { &GLOBAL } else { scope };
+                Need { verb, namespace, config: Some(name), scope }
+            }
+            Writer::SchemaOwner if verb.changes() => {
+                Need { verb: Verb::Schema, namespace, config: config.governed(), scope: &GLOBAL }
+            }
+            Writer::SchemaOwner => Need { verb, namespace, config: config.governed(), scope },
         }
     }
 }

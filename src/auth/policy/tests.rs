@@ -170,7 +170,7 @@ fn the_namespace_of_the_server_is_granted_by_its_name_or_by_everything() {
             );
         }
         let grants = policy.grants_of(&a);
-        let reserved = Namespace::parse(RESERVED_NAMESPACE).expect("a namespace");
+        let reserved = Namespace::reserved().clone();
         assert!(!grants.may_see_namespace(&reserved) && !policy.has_administrator(), "{namespace}/{config}");
         assert_eq!(policy.bindings_missing_reserved().len(), 1, "{namespace}/{config}");
     }

@@ -15,7 +15,7 @@ use crate::cli::output::refusal::{refused, show_findings_in};
 use crate::cli::output::streams::{PLACE, printable};
 use crate::cli::output::views::{SchemaDeletedView, SchemaPutView, SchemaView, SchemasView, short_time};
 use crate::client::ClientError;
-use crate::model::Scope;
+use crate::model::{Scope, SystemConfig};
 use crate::proto::v1;
 
 /// The largest page there is.
@@ -146,7 +146,7 @@ pub async fn run(args: SchemaArgs, session: &Session) -> Outcome {
         SchemaCommand::Delete(args) => delete(args, session).await,
         SchemaCommand::History { target, limit, content } => {
             let target = whole(&target)?;
-            let config = stored_name(&target.config);
+            let config = SystemConfig::Schema.name_of(&target.config);
             let schema = Target { config, ..target.clone() };
             history::show(&schema, limit, content, session).await
         }
@@ -215,7 +215,7 @@ fn source(target: &Target, field: &str, read: Read) -> Source {
         text: read.text,
         layer: Some(LayerId {
             namespace: target.namespace.clone(),
-            config: stored_name(&target.config),
+            config: SystemConfig::Schema.name_of(&target.config),
             scope: Scope::global(),
             kind: v1::LayerKind::Base,
         }),
@@ -343,9 +343,4 @@ pub fn whole(target: &Target) -> Result<&Target, Failure> {
         None => Ok(target),
         Some(_) => Err(Failure::usage("a schema is for all scopes of a config: leave out the scope")),
     }
-}
-
-/// The config that holds the schema of another.
-fn stored_name(config: &str) -> String {
-    format!("schema:{config}")
 }

@@ -19,7 +19,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::cli::input::args::DocumentFormat;
-use crate::model::{ConfigName, Governs, Scope};
+use crate::model::{ConfigName, Scope, SystemConfig};
 
 pub use doubts::doubts;
 pub use governing::{Registry, is_plain, registry_of};
@@ -29,11 +29,10 @@ pub use write::{Existing, Written, write};
 const GLOBAL: &str = "global";
 /// The file and the directory of the scope `/global`. No segment of a scope begins with `@`.
 const GLOBAL_SCOPE: &str = "@global";
-/// The names of files that govern, without their extensions.
+/// The names of files that govern begin with this, before the prefix of the kind: `_rules`, and the extension.
+const GOVERNING: char = '_';
 const SCHEMA: &str = "_schema";
 const SCHEMA_VERSIONS: &str = "_schema.versions";
-const RULES: &str = "_rules";
-const SETTINGS: &str = "_settings";
 
 /// Which layer a file holds. The order is that of `export` and `apply`: config by config, from the top down.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -113,18 +112,13 @@ pub fn read(directory: &Path) -> Result<Tree, TreeError> {
 /// Where a layer lies within the directory of its namespace.
 pub fn path_of(name: &LayerName, holds: Holds, format: DocumentFormat) -> Result<PathBuf, TreeError> {
     let file = |stem: &str| format!("{stem}.{}", format.extension());
-    let governing = |of: Option<ConfigName>, stem: &str| {
-        let directory = of.map(|of| PathBuf::from(of.as_str())).unwrap_or_default();
-        Ok(directory.join(file(stem)))
-    };
-    match name.config.governs() {
-        Some(Governs::Schema(of)) => match holds {
-            Holds::Schema => return governing(Some(of), SCHEMA),
-            Holds::Layer => return governing(Some(of), SCHEMA_VERSIONS),
-        },
-        Some(Governs::Rules(of)) => return governing(of, RULES),
-        Some(Governs::Settings(of)) => return governing(of, SETTINGS),
-        None => {}
+    if let Some(prefix) = name.config.kind().and_then(SystemConfig::prefix) {
+        let directory = name.config.governed().map(PathBuf::from).unwrap_or_default();
+        let stem = match (name.config.kind(), holds) {
+            (Some(SystemConfig::Schema), Holds::Layer) => SCHEMA_VERSIONS.to_owned(),
+            (_, Holds::Layer | Holds::Schema) => format!("{GOVERNING}{prefix}"),
+        };
+        return Ok(directory.join(file(&stem)));
     }
     let mut path = PathBuf::from(name.config.as_str());
     let mut segments: Vec<&str> = name.scope.segments().collect();
@@ -253,18 +247,14 @@ fn scan_config(
 /// Which layer a file holds by its name, if it is one of those that govern: the config, or the namespace. `Some(None)`: it is called
 /// like one, and there is none of this name.
 fn governing(of: Option<&ConfigName>, stem: &str) -> Option<Option<(LayerName, Holds)>> {
-    if !stem.starts_with('_') {
-        return None;
-    }
-    let known = match (stem, of) {
-        (SCHEMA, Some(of)) => Some((Governs::Schema(of.clone()), Holds::Schema)),
-        (SCHEMA_VERSIONS, Some(of)) => Some((Governs::Schema(of.clone()), Holds::Layer)),
-        (RULES, of) => Some((Governs::Rules(of.cloned()), Holds::Layer)),
-        (SETTINGS, of) => Some((Governs::Settings(of.cloned()), Holds::Layer)),
-        (_, Some(_) | None) => None,
+    let prefix = stem.strip_prefix(GOVERNING)?;
+    let known = match stem {
+        SCHEMA_VERSIONS => Some((SystemConfig::Schema, Holds::Layer)),
+        SCHEMA => Some((SystemConfig::Schema, Holds::Schema)),
+        _ => SystemConfig::of_prefix(prefix).map(|kind| (kind, Holds::Layer)),
     };
-    let layer = |governs: Governs| LayerName { config: governs.name(), scope: Scope::global() };
-    Some(known.map(|(governs, holds)| (layer(governs), holds)))
+    let named = known.and_then(|(kind, holds)| Some((ConfigName::of_system(kind, of)?, holds)));
+    Some(named.map(|(config, holds)| (LayerName { config, scope: Scope::global() }, holds)))
 }
 
 const NO_SUCH_OF_NAMESPACE: &str =

@@ -12,9 +12,7 @@ use crate::model::{
     ConfigChange, ConfigId, ConfigName, Governs, LayerKey, LayerKind, Namespace, Pointer, Scope,
 };
 use crate::secret::{MASK, holds_sealed, mask};
-use crate::validate::{
-    Broken, Contract, Finding, Found, FoundList, Hidden, Registry, Report, Steps, Subject, check_place,
-};
+use crate::validate::{Broken, Contract, Finding, Found, FoundList, Hidden, Report, Steps, Subject};
 
 use super::affected_documents::{check_sizes, reached};
 use super::effort::Effort;
@@ -28,8 +26,8 @@ use crate::engine::read::resolve::{View, layers_of};
 use crate::engine::secrets::redaction::{Permissions, hidden_inheritance, uncovers};
 use crate::engine::secrets::vault::Vault;
 use crate::engine::state::ConfigState;
-use crate::engine::state::access::check_access;
 use crate::engine::state::governance::{Governance, Governed};
+use crate::engine::state::system;
 
 static GLOBAL: Scope = Scope::global();
 
@@ -100,7 +98,7 @@ pub(in crate::engine) fn check<'a>(
     let permissions = Permissions::of(sight);
     let mut governing_changes = vec![];
     for (change, after) in changes.iter().zip(after).filter(|(change, _)| !change.layers.is_empty()) {
-        check_access(change, base(&change.id).map(Arc::as_ref), after, planning.now, &mut report);
+        system::check(change, base(&change.id).map(Arc::as_ref), after, planning.now, &mut report);
         let ungoverned = governings[&change.id.namespace].is_none();
         if change.id.config.is_ordinary() {
             if ungoverned && !look.lints_everywhere {
@@ -123,9 +121,11 @@ pub(in crate::engine) fn check<'a>(
     // What governs has changed for these, if anything has: all of their documents count.
     let has_changed = |change: &ConfigChange| !change.layers.is_empty() && !change.id.config.is_ordinary();
     let governed = if changes.iter().any(has_changed) { governed } else { &[] };
-    let has_settings = |change: &ConfigChange| change.id.config.governs() == Some(Governs::Settings(None));
-    let restricted: BTreeSet<&Namespace> =
-        changes.iter().filter(|change| has_settings(change)).map(|change| &change.id.namespace).collect();
+    let restricted: BTreeSet<&Namespace> = changes
+        .iter()
+        .filter(|change| system::rechecks_scopes(&change.id.config))
+        .map(|change| &change.id.namespace)
+        .collect();
     for config in governed {
         let scopes: Vec<&Scope> = match checked.get(&config.id) {
             Some(entry) => entry.after.layers().iter().map(|entry| &entry.key.scope).collect(),
@@ -203,22 +203,9 @@ fn check_governing(
     told: &mut Told,
     report: &mut Report,
 ) {
-    for layer in change.layers.iter().filter(|layer| layer.content.is_some()) {
-        let is_override = layer.key.kind == LayerKind::Override;
-        if let Some(found) = check_place(&layer.key.scope, is_override) {
-            report.add(Finding::at(&change.id, &layer.key.scope, found));
-        }
-    }
-    if let Some(Governs::Schema(_)) = change.id.config.governs() {
-        let written = change.layers.iter().filter_map(|layer| layer.content.as_ref());
-        for found in
-            written.filter_map(|content| Registry::newest_without_effect(&content.to_value())).flatten()
-        {
-            report.add(Finding::at(&change.id, &Scope::global(), found));
-        }
-    }
+    system::check_form(change, report);
     let (Some(after), Some(governs)) = (after, change.id.config.governs()) else { return };
-    let names = match after.governed_by(&governs) {
+    let names = match system::governed_by(after, &governs) {
         Governed::These(names) => names,
         // Any will do: what is broken is so for all of them.
         Governed::All => BTreeSet::from([change.id.config.clone()]),

@@ -8,7 +8,6 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::auth::is_reserved;
 use crate::model::quota::{JOURNAL_BURST_MINUTES, Quota};
 use crate::model::{Commit, ConfigChange, Namespace, Timestamp};
 use crate::validate::NamespaceQuotas;
@@ -60,7 +59,7 @@ impl JournalBudgets {
         quotas: &NamespaceQuotas,
         now: Timestamp,
     ) -> Result<(), Error> {
-        for (namespace, bytes) in sizes.iter().filter(|(namespace, _)| !is_reserved(namespace)) {
+        for (namespace, bytes) in sizes.iter().filter(|(namespace, _)| !namespace.is_reserved()) {
             let quotas = quotas.of(namespace);
             let found = self.kept(namespace).saturating_add(*bytes);
             let is_removal =
@@ -101,7 +100,7 @@ impl JournalBudgets {
     pub fn add(&mut self, commit: &Commit, quotas: &NamespaceQuotas) {
         for (namespace, bytes) in commit.journal_bytes() {
             if let Some(per_minute) = quotas.of(&namespace).journal_bytes_per_minute
-                && !is_reserved(&namespace)
+                && !namespace.is_reserved()
             {
                 self.forget_old_rates(quotas, commit.time);
                 let spent = self.rates.entry(namespace.clone()).or_default();

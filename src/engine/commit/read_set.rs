@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::model::{ConfigId, Namespace};
 
 use crate::engine::state::governance::{Governance, Governed};
-use crate::engine::state::{ConfigState, State};
+use crate::engine::state::{ConfigState, State, system};
 
 /// Planning for layers of more than so many bytes is left to the threads that may block.
 const INLINE_BYTES_MAX: usize = 32 << 10;
@@ -47,7 +47,7 @@ impl Bases {
         let namespace = &ids[0].namespace;
         let (mut names, none) = (BTreeSet::new(), Governance::default());
         for governs in ids.iter().filter_map(|id| id.config.governs()) {
-            match governance.unwrap_or(&none).governed_by(&governs) {
+            match system::governed_by(governance.unwrap_or(&none), &governs) {
                 Governed::These(these) => names.extend(these),
                 Governed::All => {
                     self.governed.extend(ordinary(namespace, state).cloned());

@@ -103,13 +103,13 @@ impl fmt::Debug for Action {
 }
 
 impl Intent {
-    /// Whether it is about this config.
-    pub(in crate::engine) fn names(&self, named: &ConfigId) -> bool {
+    /// The first finding about one of the configs that the intent names.
+    pub(in crate::engine) fn any_id<T>(&self, mut find: impl FnMut(&ConfigId) -> Option<T>) -> Option<T> {
         match self {
-            Intent::Changes(changes) => changes.iter().any(|change| change.id == *named),
-            Intent::Expire(due) => due.iter().any(|expiry| expiry.id == *named),
-            Intent::Delete { id, .. } | Intent::Rollback { id, .. } | Intent::Tag { id, .. } => id == named,
-            Intent::PutSchema { governed, .. } | Intent::Migrate { governed, .. } => governed == named,
+            Intent::Changes(changes) => changes.iter().find_map(|change| find(&change.id)),
+            Intent::Expire(due) => due.iter().find_map(|expiry| find(&expiry.id)),
+            Intent::Delete { id, .. } | Intent::Rollback { id, .. } | Intent::Tag { id, .. } => find(id),
+            Intent::PutSchema { governed, .. } | Intent::Migrate { governed, .. } => find(governed),
         }
     }
 

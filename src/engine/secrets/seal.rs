@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::model::{ConfigChange, ConfigId, Content, Governs, LayerChange, Pointer, Scope};
+use crate::model::{ConfigChange, ConfigId, Content, LayerChange, Pointer, Scope};
 use crate::secret::{
     Holder, KeysError, Origin, Refusal, Sealing, holds_sealed, mentions_hidden, mentions_mark, refuse_hidden,
 };
@@ -20,7 +20,7 @@ use crate::engine::commit::planning::Planning;
 use crate::engine::commit::read_set::Bases;
 use crate::engine::error::Error;
 use crate::engine::read::resolve::{View, layers_of};
-use crate::engine::state::ConfigState;
+use crate::engine::state::{ConfigState, system};
 
 impl Plan {
     /// Seals every secret of the layers that the plan would store. What is as before then, is no change, unless a caller who may not
@@ -67,9 +67,8 @@ impl Plan {
 
     /// Adds the layers of configs whose schema changes: it may mark what they have in plain text.
     fn add_newly_marked(&mut self, bases: &Bases, planning: &Planning<'_>) {
-        let is_schema = |change: &ConfigChange| {
-            !change.layers.is_empty() && matches!(change.id.config.governs(), Some(Governs::Schema(_)))
-        };
+        let is_schema =
+            |change: &ConfigChange| !change.layers.is_empty() && system::reshapes(&change.id.config);
         if !self.changes.iter().any(is_schema) {
             return;
         }

@@ -11,7 +11,9 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use serde_json::Value;
 
-use crate::model::{ConfigId, ConfigName, Content, Digest, LayerKey, LayerKind, Namespace, Scope, Timestamp};
+use crate::model::{
+    ConfigId, Content, Digest, LayerKey, LayerKind, Namespace, Scope, SystemConfig, Timestamp,
+};
 use crate::secret::{
     Holder, Key, KeyId, Keyring, Known, MasterKeySource, MasterKeys, Opened, Ring, StoredKey, StoredKeys,
     holds_sealed, known_in, open,
@@ -23,8 +25,6 @@ use crate::engine::state::{ConfigState, State};
 /// The keys of an engine.
 pub(in crate::engine) struct Vault {
     source: MasterKeySource,
-    /// The config that holds the data keys.
-    id: ConfigId,
     keyring: ArcSwap<Keyring>,
     /// `None`: no key has been made yet.
     masters: Mutex<Option<MasterKeys>>,
@@ -62,8 +62,7 @@ impl Vault {
         if source.is_exposed() {
             tracing::warn!(file = %source, "others than its owner can read the master key");
         }
-        let id = keys_id();
-        let stored = stored(state.config(&id).map(Arc::as_ref))?;
+        let stored = stored(state.config(SystemConfig::Keys.id()).map(Arc::as_ref))?;
         let masters = load(&source, stored.as_ref())?;
         let keyring = match (&stored, &masters) {
             (Some(stored), Some(masters)) => stored.open(masters)?,
@@ -76,21 +75,21 @@ impl Vault {
             tracing::warn!(%old, %new, "the data keys are wrapped by an old master key: confwatch secrets rotate-master");
         }
         let (masters, keyring) = (Mutex::new(masters), ArcSwap::from_pointee(keyring));
-        Ok(Vault { source, id, keyring, masters, provisional: OnceLock::new() })
+        Ok(Vault { source, keyring, masters, provisional: OnceLock::new() })
     }
 
     /// Whether this is the config that holds the keys.
     pub fn is_keys(&self, id: &ConfigId) -> bool {
-        *id == self.id
+        id.system() == Some(SystemConfig::Keys)
     }
 
-    pub fn id(&self) -> &ConfigId {
-        &self.id
+    pub fn id(&self) -> &'static ConfigId {
+        SystemConfig::Keys.id()
     }
 
     /// Opens the keys of a new state, in which they may be others.
     pub fn follow(&self, state: &State) {
-        let opened = stored(state.config(&self.id).map(Arc::as_ref)).and_then(|stored| match stored {
+        let opened = stored(state.config(self.id()).map(Arc::as_ref)).and_then(|stored| match stored {
             Some(stored) => Ok(stored.open(self.masters().as_ref().expect("it has wrapped them"))?),
             None => Ok(Keyring::default()),
         });
@@ -244,14 +243,6 @@ fn check_room<'a>(created: impl Iterator<Item = &'a str>, now: Timestamp) -> Res
             refused("data keys of one namespace that are made within a day", of_a_day + 1, DATA_KEYS_A_DAY)
         }
         () => Ok(()),
-    }
-}
-
-/// The config that holds the data keys.
-fn keys_id() -> ConfigId {
-    ConfigId {
-        namespace: Namespace::parse("confwatch").expect("a name"),
-        config: ConfigName::parse("keys").expect("a name"),
     }
 }
 

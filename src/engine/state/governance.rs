@@ -147,19 +147,8 @@ impl Governance {
         *self.demands_reason.get_or_init(read)
     }
 
-    /// The configs for which it matters what a config of this name holds.
-    pub fn governed_by(&self, governs: &Governs) -> Governed {
-        match governs {
-            Governs::Rules(None) | Governs::Settings(None) => Governed::All,
-            Governs::Rules(Some(name)) | Governs::Settings(Some(name)) => {
-                Governed::These(BTreeSet::from([name.clone()]))
-            }
-            Governs::Schema(name) => Governed::These(self.referring_to(name)),
-        }
-    }
-
     /// The schemas that refer to this one, themselves or through others, and this one.
-    fn referring_to(&self, name: &ConfigName) -> BTreeSet<ConfigName> {
+    pub fn referring_to(&self, name: &ConfigName) -> BTreeSet<ConfigName> {
         let schemas = self.configs.iter().filter_map(|(stored, governing)| match stored.governs() {
             Some(Governs::Schema(of)) => Some((of, governing.references())),
             Some(Governs::Rules(_) | Governs::Settings(_)) | None => None,

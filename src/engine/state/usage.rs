@@ -2,19 +2,11 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
-
-use crate::auth::{RESERVED_NAMESPACE, is_reserved};
 use crate::model::quota::{Quota, Quotas};
-use crate::model::{ConfigChange, ConfigId, ConfigName, Namespace};
-use crate::validate::{Found, NamespaceQuotas};
+use crate::model::{ConfigChange, ConfigId, Namespace};
 
-use super::access_document::access_document;
 use super::{ConfigState, State};
 use crate::engine::error::Error;
-
-/// The config of the server's own namespace that has the quotas: only an administrator may write there.
-pub const QUOTAS: &str = "quotas";
 
 /// What a namespace has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -93,7 +85,7 @@ impl Growth {
 impl State {
     /// Refuses what makes a namespace larger than it may be. Who is above a quota already can still make it smaller.
     pub(in crate::engine) fn check_growth(&self, growths: &[(Namespace, Growth)]) -> Result<(), Error> {
-        for (namespace, growth) in growths.iter().filter(|(namespace, _)| !is_reserved(namespace)) {
+        for (namespace, growth) in growths.iter().filter(|(namespace, _)| !namespace.is_reserved()) {
             let (after, quotas) = (self.usage(namespace).after(*growth), self.quotas().of(namespace));
             let grows =
                 [(Quota::Configs, growth.configs, after.configs), (Quota::Bytes, growth.bytes, after.bytes)];
@@ -120,31 +112,4 @@ pub(in crate::engine) fn check(
         }
         Some(_) | None => Ok(()),
     }
-}
-
-/// The config that has the quotas.
-pub(in crate::engine) fn quotas_id() -> ConfigId {
-    let namespace = Namespace::parse(RESERVED_NAMESPACE).expect("a name");
-    ConfigId { namespace, config: ConfigName::parse(QUOTAS).expect("a name") }
-}
-
-/// Whether this is it.
-pub(in crate::engine) fn has_quotas(id: &ConfigId) -> bool {
-    id.config.as_str() == QUOTAS && is_reserved(&id.namespace)
-}
-
-/// The quotas in a config, on top of what the settings say. An error tells what is wrong with them.
-pub(in crate::engine) fn quotas_in(
-    config: Option<&Arc<ConfigState>>,
-    settings: Quotas,
-) -> Result<NamespaceQuotas, Vec<Found>> {
-    match access_document(config) {
-        Some(document) => NamespaceQuotas::parse(&document, settings),
-        None => Ok(NamespaceQuotas::of_all(settings)),
-    }
-}
-
-/// What is wrong with a document that is to have the quotas.
-pub(in crate::engine) fn problems(document: &Value) -> Vec<Found> {
-    NamespaceQuotas::parse(document, Quotas::default()).err().unwrap_or_default()
 }

@@ -1,14 +1,11 @@
 //! What governs access, in a store whose history is older than the checks of it.
 
 use super::*;
-use crate::auth::{POLICY, Policy, RESERVED_NAMESPACE, Subject};
-use crate::model::{Author, Commit, Content, LayerChange, Timestamp, Version};
+use crate::auth::{Policy, Subject};
+use crate::model::{Author, Commit, Content, LayerChange, SystemConfig, Timestamp, Version};
 
 fn policy_id() -> ConfigId {
-    ConfigId {
-        namespace: Namespace::parse(RESERVED_NAMESPACE).expect("a name"),
-        config: ConfigName::parse(POLICY).expect("a name"),
-    }
+    SystemConfig::Policy.id().clone()
 }
 
 /// A commit as an engine without checks would have made it.

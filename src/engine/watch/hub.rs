@@ -10,7 +10,7 @@ use arc_swap::{ArcSwap, Guard};
 use tokio::sync::watch;
 
 use crate::model::limits::Limits;
-use crate::model::{Commit, ConfigId, Governs, LayerKey, Namespace, Revision, Scope};
+use crate::model::{Commit, ConfigId, LayerKey, Namespace, Revision, Scope};
 use crate::supervise::{Heart, OnPanic, Supervisor};
 
 use super::super::actor_streams::ActorStreams;
@@ -26,6 +26,7 @@ use super::timers::Tick;
 use super::waiting::Waiting;
 use crate::engine::read::resolve::{Resolver, Target, View};
 use crate::engine::state::governance::{Governance, Governed};
+use crate::engine::state::system;
 
 /// All watch streams of this server.
 ///
@@ -137,7 +138,7 @@ impl Hub {
             return self.move_on(table, state, Woken::default());
         }
         // Filled documents change with their schema.
-        let filled = changes().flat_map(|change| governed_by_schema(&change.id, &state));
+        let filled = changes().flat_map(|change| reshaped_by(&change.id, &state));
         let filled: Vec<ConfigId> = filled.collect();
         let mut pending = self.pending();
         pending.state = Some(state);
@@ -434,14 +435,14 @@ impl Hub {
     }
 }
 
-/// The configs that the schema in this config governs, if there is one in it.
-fn governed_by_schema(id: &ConfigId, state: &State) -> Vec<ConfigId> {
-    let Some(governs @ Governs::Schema(_)) = id.config.governs() else {
+/// The configs whose documents change with what this config holds.
+fn reshaped_by(id: &ConfigId, state: &State) -> Vec<ConfigId> {
+    let Some(governs) = id.config.governs().filter(|_| system::reshapes(&id.config)) else {
         return vec![];
     };
     let none = Governance::default();
     let governance = state.governance(&id.namespace).map_or(&none, Arc::as_ref);
-    let Governed::These(names) = governance.governed_by(&governs) else { return vec![] };
+    let Governed::These(names) = system::governed_by(governance, &governs) else { return vec![] };
     names.into_iter().map(|config| ConfigId { namespace: id.namespace.clone(), config }).collect()
 }
 

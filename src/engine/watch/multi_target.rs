@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::task::coop::consume_budget;
 
-use crate::auth::{Sight, is_reserved};
+use crate::auth::Sight;
 use crate::model::quota::Quota;
 use crate::model::{ConfigId, ConfigName, Revision};
 
@@ -325,7 +325,7 @@ impl FollowedMany {
     /// Fails if the namespace has grown so much since that it has too many watchers: those that came last have to go.
     fn check_growth(&self, state: &State) -> Result<(), Error> {
         let watchers = self.rank.saturating_mul(self.known.len() as u64);
-        if watchers <= WATCHERS_UNCHECKED || is_reserved(&self.namespace) {
+        if watchers <= WATCHERS_UNCHECKED || self.namespace.is_reserved() {
             return Ok(());
         }
         let limit = state.quotas().of(&self.namespace).get(Quota::Watchers);

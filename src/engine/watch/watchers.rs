@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use crate::auth::is_reserved;
 use crate::model::Namespace;
 use crate::model::quota::Quota;
 
@@ -91,7 +90,7 @@ impl WatcherCounts {
                 None => self.of.entry(namespace.clone()).or_default(),
             };
             *count.of(target) += 1;
-            if is_reserved(namespace) {
+            if namespace.is_reserved() {
                 continue;
             }
             let found = count.configs(namespace, state);

@@ -13,12 +13,10 @@ use anyhow::{Context, anyhow, ensure};
 
 use crate::api::guard::Guard;
 use crate::auth::jwt::{Claim, JwtSettings, Keeper, KeySet, KeySource, Timing, Verifier};
-use crate::auth::{
-    Access, ISSUER_SEPARATOR, POLICY, Policy, Principal, RESERVED_NAMESPACE, Subject, TOKENS, TokenSet, token,
-};
-use crate::engine::{Action, Change, Engine, Intent, Origin, Text, Viewer, Write, access_document};
+use crate::auth::{Access, ISSUER_SEPARATOR, Policy, Principal, Subject, TokenSet, token};
+use crate::engine::{Action, Change, Engine, Intent, Origin, Text, Viewer, Write};
 use crate::model::text::Format;
-use crate::model::{Author, ConfigId, ConfigName, LayerKey, Namespace, Scope, Source};
+use crate::model::{Author, LayerKey, Scope, Source, SystemConfig};
 use crate::server::settings::{AuthMode, JwtIssuer, Settings};
 use crate::supervise::Supervisor;
 
@@ -87,8 +85,11 @@ pub(in crate::server) async fn guard(
 /// before patterns were kept from the namespace of the server.
 fn report_names(engine: &Engine, issuer: Option<&JwtIssuer>) {
     let state = engine.state();
-    let stored = |name: &str| access_document(state.config(&reserved(name)));
-    let Some(policy) = stored(POLICY).and_then(|policy| Policy::parse(&policy).ok()) else { return };
+    let Some(policy) =
+        state.system_document(SystemConfig::Policy).and_then(|policy| Policy::parse(&policy).ok())
+    else {
+        return;
+    };
     for binding in policy.bindings_missing_reserved() {
         tracing::warn!(
             binding,
@@ -96,7 +97,8 @@ fn report_names(engine: &Engine, issuer: Option<&JwtIssuer>) {
         );
     }
     let Some(issuer) = issuer else { return };
-    let tokens = stored(TOKENS).and_then(|tokens| TokenSet::parse(&tokens).ok()).unwrap_or_default();
+    let tokens = state.system_document(SystemConfig::Tokens);
+    let tokens = tokens.and_then(|tokens| TokenSet::parse(&tokens).ok()).unwrap_or_default();
     let known: BTreeSet<String> = tokens.names();
     let strangers = policy.named_users_and_groups().into_iter();
     for name in strangers.filter(|name| !name.contains(['*', ISSUER_SEPARATOR]) && !known.contains(name)) {
@@ -133,8 +135,7 @@ async fn keeper(issuer: &JwtIssuer, supervisor: &Supervisor) -> anyhow::Result<K
 ///
 /// The token is written down before it holds: whatever ends the process in between, the next start makes another one.
 async fn make_administrator(engine: &Engine, keys_dir: &Path) -> anyhow::Result<Option<PathBuf>> {
-    let policy_id = reserved(POLICY);
-    if access_document(engine.state().config(&policy_id)).is_some() {
+    if engine.state().system_document(SystemConfig::Policy).is_some() {
         return Ok(None);
     }
     let subject = Subject::parse(ADMINISTRATOR).expect("a name");
@@ -144,17 +145,17 @@ async fn make_administrator(engine: &Engine, keys_dir: &Path) -> anyhow::Result<
     let new = token::make(&random, TOKEN_NAME, principal, engine.now(), None)?;
     let path = keys_dir.join(TOKEN_FILE);
     write_secret(&path, &new.text).with_context(|| format!("cannot write {}", path.display()))?;
-    let change = |id: ConfigId, action: fn(Text) -> Action, value: serde_json::Value| Change {
-        field: id.config.to_string(),
-        id,
+    let change = |config: SystemConfig, action: fn(Text) -> Action, value: serde_json::Value| Change {
+        field: config.id().config.to_string(),
+        id: config.id().clone(),
         key: LayerKey::base(Scope::global()),
         ttl: None,
         action: action(Text { content: value.to_string(), format: Format::Json }),
         expected: None,
     };
     let changes = vec![
-        change(policy_id, Action::Replace, policy),
-        change(reserved(TOKENS), Action::MergePatch, token::patch_to_add(&new)),
+        change(SystemConfig::Policy, Action::Replace, policy),
+        change(SystemConfig::Tokens, Action::MergePatch, token::patch_to_add(&new)),
     ];
     let origin = Origin {
         author: Author::named(ACTOR),
@@ -167,11 +168,6 @@ async fn make_administrator(engine: &Engine, keys_dir: &Path) -> anyhow::Result<
     let write = Write { origin, intent: Intent::Changes(changes), validate_only: false, viewer };
     engine.write(write).await.context("cannot store the first policy")?;
     Ok(Some(path))
-}
-
-fn reserved(name: &str) -> ConfigId {
-    let namespace = Namespace::parse(RESERVED_NAMESPACE).expect("a name");
-    ConfigId { namespace, config: ConfigName::parse(name).expect("a name") }
 }
 
 /// For the owner alone, and whole or not at all.

@@ -18,7 +18,6 @@ use super::cursor::{ACCESS_CHANGES, Cursor, Position};
 use super::file::source_name;
 use crate::api::{COMMITTED, verb};
 use crate::audit::{Entry, Forward, Kind, Place, Recorder};
-use crate::auth::RESERVED_NAMESPACE;
 use crate::engine::{Engine, Error, Sealed, State};
 use crate::model::{ConfigChange, Namespace, Revision};
 use crate::supervise::OnPanic;
@@ -177,8 +176,7 @@ impl Following {
 
 /// Whether a commit from this one on has changed what governs access.
 fn has_changes_from(state: &State, next: Revision) -> bool {
-    let reserved = Namespace::parse(RESERVED_NAMESPACE).expect("a name");
-    state.configs_of(&reserved).any(|config| config.at.revision >= next)
+    state.configs_of(Namespace::reserved()).any(|config| config.at.revision >= next)
 }
 
 /// Which commits the log has records of, after this record.
@@ -201,9 +199,7 @@ fn recorded_after(recorder: &Recorder, sequence: u64) -> io::Result<BTreeSet<u64
 /// One record for each config that governs access.
 fn record(recorder: &Recorder, sealed: &Sealed) {
     let commit = &sealed.commit;
-    let governs = |change: &&ConfigChange| {
-        change.id.namespace.as_str() == RESERVED_NAMESPACE && !change.layers.is_empty()
-    };
+    let governs = |change: &&ConfigChange| change.id.is_access() && !change.layers.is_empty();
     let changes = commit.changes.iter().filter(governs);
     for change in changes {
         let scope = match change.layers.as_slice() {
@@ -217,7 +213,11 @@ fn record(recorder: &Recorder, sealed: &Sealed) {
             address: commit.author.address.parse().ok(),
             method: "",
             verb: verb(commit),
-            place: Place { namespace: RESERVED_NAMESPACE, config: change.id.config.as_str(), scope },
+            place: Place {
+                namespace: change.id.namespace.as_str(),
+                config: change.id.config.as_str(),
+                scope,
+            },
             outcome: COMMITTED,
             request_id: &commit.author.call_id,
             reason: &commit.reason,

@@ -6,10 +6,8 @@ use serde_json::{Value, json};
 use crate::cli::Session;
 use crate::cli::input::args::DocumentFormat;
 use crate::cli::output::exit::{Exit, Failure};
+use crate::model::SystemConfig;
 use crate::proto::v1::{self, change::Action};
-
-const NAMESPACE: &str = "confwatch";
-const POLICY: &str = "policy";
 
 /// What the bearer may do.
 #[derive(Args, Clone, Debug)]
@@ -44,17 +42,18 @@ impl GrantArgs {
 
 /// Adds a binding to the policy, unless it is there. Answers what was granted.
 pub async fn grant(binding: &Value, reason: &str, session: &Session) -> Result<String, Failure> {
+    let policy = SystemConfig::Policy.id();
     let get = v1::GetRequest {
-        namespace: NAMESPACE.into(),
-        config: POLICY.into(),
+        namespace: policy.namespace.to_string(),
+        config: policy.config.to_string(),
         scope: "/".into(),
         view: v1::View::Layer.into(),
         ..Default::default()
     };
     let document = session.client.api().get(get).await?.into_inner().document.unwrap_or_default();
-    let policy: Value = serde_json::from_str(&document.content)
+    let stored: Value = serde_json::from_str(&document.content)
         .map_err(|error| Failure::new(Exit::Failed, format!("the server sent what is not JSON: {error}")))?;
-    let bindings = policy.get("bindings").and_then(Value::as_array);
+    let bindings = stored.get("bindings").and_then(Value::as_array);
     let text = |name: &str| binding[name].as_str().unwrap_or_default().to_owned();
     let granted =
         format!("{} on {}/{} at {}", text("role"), text("namespace"), text("config"), text("scope"));
@@ -66,8 +65,8 @@ pub async fn grant(binding: &Value, reason: &str, session: &Session) -> Result<S
         None => json!([{"op": "add", "path": "/bindings", "value": [binding]}]),
     };
     let change = v1::Change {
-        namespace: NAMESPACE.into(),
-        config: POLICY.into(),
+        namespace: policy.namespace.to_string(),
+        config: policy.config.to_string(),
         scope: "/".into(),
         kind: v1::LayerKind::Base.into(),
         // A policy that changed meanwhile may say something else.

@@ -105,7 +105,7 @@ impl World {
         };
         let state = Arc::new(state.apply(&commit));
         // As `publish` does.
-        for filled in governing.iter().flat_map(|id| governed_by_schema(id, &state)) {
+        for filled in governing.iter().flat_map(|id| reshaped_by(id, &state)) {
             self.untold.entry(filled).or_default().insert(LayerKey::base(Scope::global()));
         }
         self.states.push(state);
