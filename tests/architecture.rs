@@ -291,6 +291,50 @@ fn an_rpc_is_added_in_the_places_that_the_map_lists() {
     });
 }
 
+/// The list of ARCHITECTURE.md is complete: the name of a system config is written in the model alone, and the places know the registry.
+#[test]
+fn a_system_config_is_added_in_the_places_that_the_map_lists() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |path: &str| {
+        std::fs::read_to_string(root.join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+    };
+    let map = read("ARCHITECTURE.md");
+    let list = map.split("## Where do I add a system config").nth(1).expect("the list is there");
+    let list = list.split("\n## ").next().expect("there is a first part");
+    let steps = list.lines().filter(|line| line.starts_with(|c: char| c.is_ascii_digit()));
+    let places: Vec<&str> =
+        steps.map(|step| step.split('`').nth(1).expect("each step names its place")).collect();
+    let registry = "src/model/system.rs";
+    assert_eq!(places, [registry, "src/engine/state/system.rs", "src/engine/tests/system.rs"]);
+    places.iter().for_each(|place| assert!(read(place).contains("SystemConfig::Quotas"), "{place}"));
+
+    let text = read(registry);
+    let literals_after = |before: &str| -> Vec<String> {
+        text.split(before).skip(1).filter_map(|rest| Some(rest.split_once('"')?.0.to_owned())).collect()
+    };
+    let (names, prefixes) = (literals_after("Home::Server(\""), literals_after("prefix: \""));
+    assert!(
+        names.contains(&"policy".to_owned()) && prefixes.contains(&"schema".to_owned()),
+        "{names:?} {prefixes:?}"
+    );
+    let named = names.iter().flat_map(|name| [format!("parse(\"{name}\")"), format!("&str = \"{name}\"")]);
+    let reserved = ["parse(\"confwatch\")".to_owned(), "\"namespace:".to_owned()];
+    let prefixed = prefixes.iter().map(|prefix| format!("\"{prefix}:"));
+    let written: Vec<String> = named.chain(reserved).chain(prefixed).collect();
+    report("files that write the name of a system config, beside src/model/system.rs", |source| {
+        // `schema:` is a scheme of URIs, too.
+        let is_scheme =
+            |line: &str| source.path == "src/validate/schema/source.rs" && line.contains("const SCHEME");
+        if source.path == registry || source.path.contains("/tests/") || source.path.ends_with("/tests.rs") {
+            return vec![];
+        }
+        let text = source.text.split("#[cfg(test)]").next().expect("there is a first part");
+        let code = text.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with("//"));
+        let writes = |line: &str| written.iter().any(|name| line.contains(name)) && !is_scheme(line);
+        code.filter(|(_, line)| writes(line)).map(|(at, line)| (at + 1, line.trim().to_owned())).collect()
+    });
+}
+
 /// Whether a file lies in a place: a folder with its module's own file beside it (`src/api/`), or the beginning of a path.
 fn is_within(file: &str, place: &str) -> bool {
     file.starts_with(place) || place.strip_suffix('/') == file.strip_suffix(".rs")

@@ -10,13 +10,11 @@ use std::sync::Arc;
 
 use imbl::{OrdMap, OrdSet};
 
-use crate::model::quota::Quotas;
 use crate::model::{
     Commit, ConfigChange, ConfigId, Content, Epoch, Layer, LayerKey, LayerKind, Namespace, Revision, Scope,
     TagName, Timestamp, Version,
 };
 use crate::store::{ConfigRecord, Head, Snapshot, VersionRef};
-use crate::validate::NamespaceQuotas;
 use governance::Governance;
 use usage::{Growth, Usage};
 
@@ -33,10 +31,8 @@ pub struct State {
     governances: OrdMap<Namespace, Arc<Governance>>,
     /// Of the namespaces that have anything.
     usages: OrdMap<Namespace, Usage>,
-    /// What the settings allow each namespace.
-    quotas_set: Quotas,
-    /// What each may have, with what an administrator says.
-    quotas: Arc<NamespaceQuotas>,
+    /// Of configs of the server.
+    compiled: system::Compiled,
 }
 
 /// A config as of one version, with its current tags.
@@ -105,8 +101,7 @@ impl Loading {
             expiries: self.expiries,
             governances: OrdMap::new(),
             usages: OrdMap::new(),
-            quotas_set: Quotas::default(),
-            quotas: Arc::default(),
+            compiled: system::Compiled::default(),
         };
         for of_namespace in self.configs.chunk_by(|a, b| a.id.namespace == b.id.namespace) {
             let namespace = &of_namespace[0].id.namespace;
@@ -174,19 +169,6 @@ impl State {
     /// What a namespace has.
     pub fn usage(&self, namespace: &Namespace) -> Usage {
         self.usages.get(namespace).copied().unwrap_or_default()
-    }
-
-    /// What every namespace may have.
-    pub fn quotas(&self) -> &Arc<NamespaceQuotas> {
-        &self.quotas
-    }
-
-    /// The same state, where the settings allow each namespace this.
-    pub(super) fn with_quotas(mut self, settings: Quotas) -> State {
-        self.quotas_set = settings;
-        self.quotas = Arc::new(NamespaceQuotas::of_all(settings));
-        self.follow_all_systems();
-        self
     }
 
     /// Follows a change of these configs of one namespace.

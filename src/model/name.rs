@@ -94,11 +94,8 @@ impl ConfigName {
             (SystemConfig::Schema, Some(governed)) => Some(Governs::Schema(governed)),
             (SystemConfig::Rules, governed) => Some(Governs::Rules(governed)),
             (SystemConfig::Settings, governed) => Some(Governs::Settings(governed)),
-            (SystemConfig::Schema, None) => None,
-            // Their names have no colon.
-            (SystemConfig::Policy | SystemConfig::Tokens | SystemConfig::Quotas | SystemConfig::Keys, _) => {
-                None
-            }
+            // Kinds that govern no documents.
+            (_, Some(_) | None) => None,
         }
     }
 

@@ -45,11 +45,20 @@ pub(in crate::engine) enum Check {
 #[derive(Clone, Copy)]
 pub(in crate::engine) enum Follow {
     /// The state, with each commit that changes the config. Costs time under the lock of the queue.
-    State(fn(&mut State, Option<&ConfigState>)),
+    State(fn(&mut Compiled, Option<&ConfigState>)),
     /// The `Governance` of the namespace. Contracts are compiled at their first use, and dropped with any change of what governs there.
     Governance,
     /// A reader outside of the state, when the version of the config has changed: `State::versions`.
     Reader,
+}
+
+/// What the state keeps compiled of configs of the server.
+#[derive(Clone, Default)]
+pub(in crate::engine) struct Compiled {
+    /// The quotas of each namespace by the settings of the server.
+    quotas_set: Quotas,
+    /// The same, overridden by the stored quotas.
+    quotas: Arc<NamespaceQuotas>,
 }
 
 /// Which documents a change checks again.
@@ -172,13 +181,13 @@ fn check_quotas(document: Option<&Value>) -> Vec<Found> {
     read.and_then(Result::err).unwrap_or_default()
 }
 
-fn follow_quotas(state: &mut State, config: Option<&ConfigState>) {
+fn follow_quotas(compiled: &mut Compiled, config: Option<&ConfigState>) {
     let quotas = match config.and_then(document) {
-        Some(document) => NamespaceQuotas::parse(&document, state.quotas_set),
-        None => Ok(NamespaceQuotas::of_all(state.quotas_set)),
+        Some(document) => NamespaceQuotas::parse(&document, compiled.quotas_set),
+        None => Ok(NamespaceQuotas::of_all(compiled.quotas_set)),
     };
     match quotas {
-        Ok(quotas) => state.quotas = Arc::new(quotas),
+        Ok(quotas) => compiled.quotas = Arc::new(quotas),
         // None is committed that cannot be read: this is of another version of the server.
         Err(wrong) => tracing::error!(?wrong, "the quotas cannot be read: the quotas before stay in force"),
     }
@@ -274,19 +283,32 @@ impl State {
         configs.map(|system| self.config(system.id()).map_or(Version::ZERO, |config| config.at.version))
     }
 
+    /// What every namespace may have.
+    pub fn quotas(&self) -> &Arc<NamespaceQuotas> {
+        &self.compiled.quotas
+    }
+
+    /// The same state, where the settings of the server allow each namespace these quotas.
+    pub(in crate::engine) fn with_quotas(mut self, settings: Quotas) -> State {
+        let quotas = Arc::new(NamespaceQuotas::of_all(settings));
+        self.compiled = Compiled { quotas_set: settings, quotas };
+        self.follow_all_systems();
+        self
+    }
+
     /// Follows what the state keeps compiled of a changed system config.
     pub(super) fn follow_system(&mut self, config: &ConfigState) {
         if let Some(Follow::State(follow)) = config.id.system().map(|system| entry(system).follow) {
-            follow(self, Some(config));
+            follow(&mut self.compiled, Some(config));
         }
     }
 
     /// Follows everything that the state keeps compiled.
-    pub(super) fn follow_all_systems(&mut self) {
+    fn follow_all_systems(&mut self) {
         for system in SystemConfig::ALL {
             if let (Follow::State(follow), Home::Server(_)) = (entry(system).follow, system.home()) {
                 let config = self.config(system.id()).cloned();
-                follow(self, config.as_deref());
+                follow(&mut self.compiled, config.as_deref());
             }
         }
     }
