@@ -255,9 +255,7 @@ impl<'a> Pass<'a> {
                     .collect();
                 items.into_iter().collect::<Option<_>>().map(Value::Array)
             }
-            Value::String(text) if SealedText::is_begun_by(text) => {
-                self.unsealed(text, place, place.len() > whole.depth)
-            }
+            Value::String(text) if SealedText::is_begun_by(text) => self.unsealed(text, place, whole),
             Value::String(text) if self.sealing.origin == Origin::Written && is_hidden(text) => {
                 self.unhidden(text, place, place.len() > whole.depth)
             }
@@ -268,9 +266,9 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// The value of a text that is sealed: for this place, or for another of the layer from which it was carried here. `is_within`: as a
-    /// part of another secret.
-    fn unsealed(&mut self, text: &str, place: &[Token<'_>], is_within: bool) -> Option<Value> {
+    /// The value of a text that is sealed: for this place, or for another of the layer from which it was carried here, within `whole`.
+    fn unsealed(&mut self, text: &str, place: &[Token<'_>], whole: &mut Whole) -> Option<Value> {
+        let is_within = place.len() > whole.depth;
         let Sealing { id, ring, known, origin, .. } = *self.sealing;
         let pointer = pointer_of(place);
         let sealed = SealedText::parse(text);
@@ -285,8 +283,11 @@ impl<'a> Pass<'a> {
         let may_carry = |known: &Known| origin == Origin::Stored || known.holder.is_revealed || stays(known);
         let mut same = known.iter().filter(|known| Some(&known.sealed) == sealed.as_ref()).peekable();
         let is_known = same.peek().is_some();
-        let carried = same.find(|known| may_carry(known)).map(|known| known.value.clone());
-        let found = carried.or_else(|| sealed.as_ref().and_then(here));
+        let carried = same.find(|known| may_carry(known));
+        // In its new place an element that was moved on has another fingerprint, which compares with others there: it counts as written.
+        whole.is_written |=
+            carried.is_some_and(|known| known.pointer != pointer && !known.holder.is_revealed);
+        let found = carried.map(|known| known.value.clone()).or_else(|| sealed.as_ref().and_then(here));
         if found.is_none() {
             match is_known {
                 true => self.refuse(

@@ -385,6 +385,69 @@ async fn every_stored_guess_is_a_commit_in_the_audit_log_and_there_are_few() {
     written(&editor, replace("/", &read.to_string())).await.expect("fingerprints are no guesses");
 }
 
+/// A secret of its own at the same place of a scope of its own.
+fn planted(config: &str, at: usize) -> Change {
+    let content = format!(r#"{{"password":{{"$secret":"value-{at}"}}}}"#);
+    Change { config: config.into(), ..replace(&format!("/s{at}"), &content) }
+}
+
+#[tokio::test]
+async fn no_new_config_begins_with_many_guesses_at_one_place() {
+    let guarded = start().await;
+    let (owner, editor) = (guarded.bearer("owner").await, guarded.bearer("editor").await);
+    let apply = |config: &str| ApplyRequest {
+        changes: (0..21).map(|at| planted(config, at)).collect(),
+        ..Default::default()
+    };
+    refused(editor.api().apply(apply("planted")).await, Code::ResourceExhausted, "SECRET_WRITES_LIMITED");
+    owner.api().apply(apply("planted")).await.expect("who may reveal them");
+}
+
+#[tokio::test]
+async fn elements_of_a_list_that_move_count_as_guesses_at_their_new_places() {
+    let guarded = start().await;
+    let editor = guarded.bearer("editor").await;
+    let root = r#"{"list":[{"$secret":"cAnArY"},{"$secret":"other"}]}"#;
+    written(&guarded.admin, replace("/", root)).await.expect("written");
+    let guesses: Vec<String> = (0..40).map(|at| format!(r#"{{"$secret":"guess-{at}"}}"#)).collect();
+    let guesses = format!(r#"{{"list":[{}]}}"#, guesses.join(","));
+    written(&editor, replace("/staging", &guesses)).await.expect("one guess for each place");
+    let shift = || written(&editor, json_patch("/staging", r#"[{"op":"remove","path":"/list/0"}]"#));
+    for _ in 0..19 {
+        shift().await.expect("among the first");
+    }
+    refused(shift().await, Code::ResourceExhausted, "SECRET_WRITES_LIMITED");
+    // Who adds an element before the secret of a layer learns by its fingerprint whether it is the next one.
+    let before = overwritten(&guarded.admin).await.len();
+    let add = json_patch("/", r#"[{"op":"add","path":"/list/0","value":"public"}]"#);
+    let _ = written(&editor, add).await;
+    assert!(overwritten(&guarded.admin).await.len() > before, "it is recorded");
+}
+
+#[tokio::test]
+async fn the_default_of_a_secret_has_no_fingerprint_to_compare() {
+    let guarded = start().await;
+    let (approver, editor) = (guarded.bearer("approver").await, guarded.bearer("editor").await);
+    written(&editor, replace("/a", r#"{"pin":{"$secret":"4711"}}"#)).await.expect("written");
+    written(&editor, replace("/b", r#"{"x":1}"#)).await.expect("written");
+    let mut shown = vec![];
+    for guess in ["1111", "4711"] {
+        let schema =
+            format!(r#"{{"properties":{{"pin":{{"type":"string","x-secret":true,"default":"{guess}"}}}}}}"#);
+        let request = SchemaServicePutRequest {
+            namespace: "test".into(),
+            config: "app".into(),
+            schema: Some(json(&schema)),
+            accept_existing: true,
+            ..Default::default()
+        };
+        approver.schemas().put(request).await.expect("put");
+        shown.push(text(&approver, GetRequest { apply_defaults: true, ..get("/b") }).await);
+    }
+    assert_eq!(shown[0], shown[1]);
+    assert!(shown[0].contains(r#""pin":"***""#), "{}", shown[0]);
+}
+
 #[tokio::test]
 async fn a_pipeline_writes_all_its_secrets_and_writes_them_again() {
     let guarded = start().await;
@@ -393,11 +456,8 @@ async fn a_pipeline_writes_all_its_secrets_and_writes_them_again() {
         let secrets: Vec<String> =
             (0..200).map(|at| format!(r#""s{at}":{{"$secret":"value-{at}{suffix}"}}"#)).collect();
         let one = Change { config: "many".into(), ..replace("/", &format!("{{{}}}", secrets.join(","))) };
-        // One place at many scopes, none of which had it before.
-        let scoped = (0..200).map(|at| Change {
-            config: "scoped".into(),
-            ..replace(&format!("/s{at}"), &format!(r#"{{"password":{{"$secret":"value-{at}"}}}}"#))
-        });
+        // One place at some scopes, none of which had it before.
+        let scoped = (0..20).map(|at| planted("scoped", at));
         ApplyRequest {
             changes: [one].into_iter().chain(scoped.filter(|_| suffix.is_empty())).collect(),
             ..Default::default()

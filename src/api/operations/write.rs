@@ -92,9 +92,8 @@ pub(super) fn applied(outcome: &Outcome) -> Vec<v1::AppliedChange> {
             }
         }
         let mut diff = layer_diff(layer, &mut bytes_left, &mut pointer_bytes_left);
-        if !room.takes_bytes(diff.iter().map(|change| change.encoded_len() + FIELD_BYTES).sum()) {
-            diff.clear();
-        }
+        let fitting = diff.iter().take_while(|change| room.takes_bytes(change.encoded_len() + FIELD_BYTES));
+        diff.truncate(fitting.count());
         v1::AppliedChange { document: Some(document), changed: layer.changed, diff }
     });
     results.collect()

@@ -163,11 +163,11 @@ A server that asks its clients for a certificate:
   confwatch serve --tls-cert {server} --tls-key {server_key} --tls-client-ca {ca}
 A command to it:
   confwatch list --server https://localhost:7420 --tls-ca {ca} --tls-cert {client} --tls-key {client_key} \
-    --token-file ./confwatch-data/admin.token
+    --token-file ./confwatch-data.keys/admin.token
 All commands of this shell:
   export CONFWATCH_SERVER=https://localhost:7420 CONFWATCH_TLS_CA={ca}
   export CONFWATCH_TLS_CLIENT_CERT={client} CONFWATCH_TLS_CLIENT_KEY={client_key}
-  export CONFWATCH_TOKEN_FILE=./confwatch-data/admin.token
+  export CONFWATCH_TOKEN_FILE=./confwatch-data.keys/admin.token
 "
     )
 }

@@ -13,7 +13,7 @@ use crate::proto::v1;
 #[command(after_help = "\
 Examples:
   confwatch whoami
-  confwatch whoami --token-file ./confwatch-data/admin.token")]
+  confwatch whoami --token-file ./confwatch-data.keys/admin.token")]
 pub struct WhoAmIArgs {}
 
 pub async fn run(_: WhoAmIArgs, session: &Session) -> Outcome {

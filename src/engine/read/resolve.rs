@@ -12,7 +12,7 @@ use crate::model::limits::TEXT_BYTES_MAX;
 use crate::model::merge::fold;
 use crate::model::text::{DocumentError, Format, render};
 use crate::model::{ConfigId, Content, Digest, LayerKey, LayerKind, Pointer, Scope};
-use crate::secret::{Merged, hide, holds_sealed};
+use crate::secret::{MASK, Merged, hide, holds_sealed, mask};
 use crate::store::VersionRef;
 use crate::validate::Schema;
 
@@ -133,10 +133,8 @@ pub fn resolve(
                 if schema.fill_defaults(&mut filled).is_ok() {
                     let secret = secret_defaults(schema, &document, &filled);
                     match target.secrets {
-                        Secrets::Hidden => {
-                            let ring = vault.fingerprinting_ring(&target.id.namespace);
-                            hide(&target.id, &mut filled, &secret, ring.as_deref());
-                        }
+                        // No fingerprint: whoever chooses the default could compare it with that of a secret.
+                        Secrets::Hidden => mask(&mut filled, &secret, &MASK.into()),
                         Secrets::Revealed => reveals |= !secret.is_empty(),
                     }
                     places.extend(secret);

@@ -158,10 +158,16 @@ impl Guesses {
     ) -> Result<BTreeSet<(ConfigId, Scope)>, Error> {
         let mut counted: Counted<'_> = BTreeMap::new();
         let mut overwritten = BTreeSet::new();
+        // The values at one place of a new config, at many scopes: a secret that is written there later would compare with each.
+        let mut values_at: BTreeMap<(&ConfigId, &Pointer), BTreeSet<&str>> = BTreeMap::new();
+        for guess in &writes.guesses {
+            values_at.entry((&guess.id, &guess.pointer)).or_default().insert(&guess.sealed);
+        }
         for guess in &writes.guesses {
             let place = place_of(actor, &guess.id, &guess.pointer);
             let was_emptied = || self.emptied.get(&place_of("", &guess.id, &guess.pointer)).is_some();
-            if !guess.is_comparable && self.places.get(&place).is_none() && !was_emptied() {
+            let are_few = values_at[&(&guess.id, &guess.pointer)].len() <= GUESSES_AT_ONCE as usize;
+            if are_few && !guess.is_comparable && self.places.get(&place).is_none() && !was_emptied() {
                 continue;
             }
             overwritten.insert((guess.id.clone(), guess.scope.clone()));
