@@ -294,3 +294,21 @@ async fn a_write_that_changed_nothing_is_told_again_as_of_then_by_every_kind_of_
     assert_eq!(client.rollback(back).await.expect("rollback").into_inner(), rolled);
     assert_eq!(client.set_tag(tag).await.expect("tag").into_inner(), tagged);
 }
+
+#[tokio::test]
+async fn a_repeated_write_whose_commit_was_compacted_is_not_made_again_and_does_not_fail() {
+    let directory = tempfile::TempDir::new().expect("a directory");
+    let server = TestServer::start_in(directory, |settings| settings.retain_revisions = Some(3)).await;
+    let mut client = server.client().await;
+    let request = identified("one", merge_patch("/", r#"{"a":1}"#));
+    let first = client.set(request.clone()).await.expect("set").into_inner();
+    let mut number = 0;
+    let oldest = || server.running.engine().oldest().expect("the store is open").0;
+    while oldest() <= first.store_revision {
+        number += 1;
+        put(&mut client, "/", &format!(r#"{{"b":{number}}}"#)).await;
+    }
+    let again = client.set(request).await.expect("it was made").into_inner();
+    assert!(again.changed && again.document.is_none(), "{again:?}");
+    assert_eq!(content(&mut client, get("/")).await, format!(r#"{{"b":{number}}}"#));
+}

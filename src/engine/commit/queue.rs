@@ -66,12 +66,12 @@ impl Queue {
 
     /// Why no further commit is taken now.
     pub fn full(&self) -> Option<Error> {
-        (self.waiters.len() >= WAITERS_MAX || self.bytes > BYTES_MAX).then_some(Error::LimitReached {
-            limit_name: Limit::QueuedWrites,
-            what: "writes waiting for the disk",
-            found: self.waiters.len(),
-            limit: WAITERS_MAX,
-        })
+        let limits = [
+            ("writes waiting for the disk", self.waiters.len(), WAITERS_MAX),
+            ("bytes of writes waiting for the disk", self.bytes, BYTES_MAX),
+        ];
+        let (what, found, limit) = limits.into_iter().find(|(_, found, limit)| found >= limit)?;
+        Some(Error::LimitReached { limit_name: Limit::QueuedWrites, what, found, limit })
     }
 
     /// Adds the commit that has led to `state`.

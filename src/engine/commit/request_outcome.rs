@@ -23,9 +23,15 @@ pub(in crate::engine) fn outcome(
     first: First,
     asked: Option<Vec<(ConfigId, LayerKey)>>,
 ) -> Result<Outcome, Error> {
-    match first {
+    let (revision, changed) = (first.revision(), matches!(first, First::Commit(_)));
+    let found = match first {
         First::Commit(revision) => of_commit(store, revision, asked),
         First::Nothing(nothing) => of_nothing(store, state, *nothing, asked.unwrap_or_default()),
+    };
+    match found {
+        // It is not repeated, and it did not fail: only what it wrote is no longer known.
+        Err(Error::Compacted { .. }) => Ok(Outcome { changed, ..Outcome::nothing(revision) }),
+        found => found,
     }
 }
 
