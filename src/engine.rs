@@ -72,7 +72,7 @@ use read::resolve::{Resolver, resolve};
 use secrets::redaction::Permissions;
 use secrets::shown::{Showing, marking_schema};
 use secrets::vault::Vault;
-use watch::{Hub, Subscription, WatchOptions};
+use watch::{Hub, SubscriberInfo, SubscriberQuery, Subscription, WatchOptions};
 
 /// When a client of a draining server should come back: the transport spreads it.
 pub const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -378,7 +378,7 @@ impl Engine {
             () = self.hub.reached(published) => {}
             () = self.draining.cancelled() => {}
         }
-        self.hub.subscribe(options)
+        self.hub.subscribe(options, self.now())
     }
 
     /// Makes a watch stream say how far it is, once it is at the revision that is answered.
@@ -386,6 +386,12 @@ impl Engine {
         let revision = self.state().revision;
         self.hub.request_progress(watch_id, who, revision)?;
         Ok(revision)
+    }
+
+    /// Who watches a namespace, with what each was last sent: for operators, whom the caller has checked. Costs a look at each target that
+    /// is watched in the namespace, and not at the streams that are not listed.
+    pub fn subscribers(&self, query: &SubscriberQuery) -> Vec<SubscriberInfo> {
+        self.hub.subscribers(query)
     }
 
     /// Watch streams that are open.

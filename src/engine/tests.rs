@@ -6,6 +6,7 @@ mod effort;
 mod quotas;
 mod refusing;
 mod secrets;
+mod subscribers;
 mod system;
 mod validation;
 

@@ -6,9 +6,12 @@
 //! the store for all of them, so that what one commit changed is seen together. So a slow stream skips states, never the last one;
 //! memory does not depend on how fast anyone reads; and a change costs what it changes, not what is watched.
 
+mod client;
+mod delivered;
 mod followed;
 mod followers;
 mod hub;
+mod listing;
 mod message;
 mod multi_target;
 mod shared_document;
@@ -23,7 +26,9 @@ mod waiting;
 mod walk;
 mod watchers;
 
+pub use client::WatchClient;
 pub(super) use hub::Hub;
+pub use listing::{Holds, SubscribedTarget, SubscriberInfo, SubscriberQuery};
 pub use message::{Event, SharedMessages, TargetState, TargetStatus};
 pub use subscription::{Held, Subscription, WatchOptions, WatchSelector, WatchTarget};
 pub use token::ResumeToken;

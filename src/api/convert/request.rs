@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::auth::Sight;
-use crate::engine::watch::{ResumeToken, WatchOptions, WatchSelector, WatchTarget};
+use crate::engine::watch::{ResumeToken, WatchClient, WatchOptions, WatchSelector, WatchTarget};
 use crate::engine::{
     Action, At, Change, ChangesOptions, Error, Intent, Origin, Secrets, Target, Text, VersionOrTag, View,
     Viewer, Write,
@@ -361,7 +362,12 @@ pub fn page_size(size: u32, max: usize) -> Result<usize, Error> {
     }
 }
 
-pub fn watch(sight: Sight, request: v1::WatchRequest, targets_max: usize) -> Result<WatchOptions, Error> {
+pub fn watch(
+    sight: Sight,
+    address: Option<IpAddr>,
+    request: v1::WatchRequest,
+    targets_max: usize,
+) -> Result<WatchOptions, Error> {
     bounded_text("client_id", &request.client_id, CLIENT_ID_BYTES_MAX)?;
     bounded_map("labels", &request.labels, CLIENT_ID_BYTES_MAX)?;
     let count = request.targets.len();
@@ -381,8 +387,10 @@ pub fn watch(sight: Sight, request: v1::WatchRequest, targets_max: usize) -> Res
             return Err(invalid(format!("targets[{at}]"), "is there twice"));
         }
     }
+    let client = WatchClient { client_id: request.client_id, labels: request.labels, address };
     Ok(WatchOptions {
         targets,
+        client,
         resume_token: (!request.resume_token.is_empty()).then_some(request.resume_token),
         progress_interval: progress_interval(request.progress_interval)?,
         sight,
@@ -458,4 +466,30 @@ pub fn stream_changes(
         progress_interval: progress_interval(request.progress_interval)?,
         viewer,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::Access;
+
+    #[test]
+    fn a_watch_keeps_what_its_client_says_of_itself() {
+        let request = v1::WatchRequest {
+            targets: vec![v1::WatchTarget {
+                namespace: "shop".into(),
+                config: "checkout".into(),
+                ..Default::default()
+            }],
+            client_id: "pod-1".into(),
+            labels: BTreeMap::from([("zone".into(), "a".into())]),
+            ..Default::default()
+        };
+        let sight = Access::unrestricted("test").expect("a name").sight();
+        let address = Some([192, 0, 2, 1].into());
+        let expected =
+            WatchClient { client_id: request.client_id.clone(), labels: request.labels.clone(), address };
+        let options = watch(sight, address, request, 1).expect("it is a good request");
+        assert_eq!(options.client, expected);
+    }
 }

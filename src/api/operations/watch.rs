@@ -19,11 +19,12 @@ impl Operations {
         access: &CallContext,
         request: v1::WatchRequest,
     ) -> Result<WatchStream, ApiError> {
-        let options = request::watch(access.sight(), request, self.engine.limits().targets_max)?;
+        let options =
+            request::watch(access.sight(), access.address(), request, self.engine.limits().targets_max)?;
         let watched = Watched::open(access, self.guard.standing(access), self.reveals(), &options.targets)?;
         let subscription = self.engine.watch(options).await?;
         if watched.is_some() {
-            subscription.set_owner(access.caller().shared_actor().clone());
+            subscription.keep_to_actor();
         }
         let epoch = self.engine.epoch();
         Ok(WatchStream::new(epoch, subscription, watched))

@@ -133,6 +133,7 @@ async fn watch_until(
         format: Format::Json,
     };
     let options = WatchOptions {
+        client: Default::default(),
         targets: vec![target],
         resume_token: None,
         progress_interval: Duration::from_secs(3600),

@@ -205,6 +205,7 @@ async fn subscribe(engine: &Engine, secrets: Secrets) -> Subscription {
     };
     let interval = Duration::from_secs(600);
     let options = WatchOptions {
+        client: Default::default(),
         targets: vec![target],
         resume_token: None,
         progress_interval: interval,

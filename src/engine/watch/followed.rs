@@ -1,16 +1,15 @@
 //! The targets that a stream follows, and the documents that its client holds of them. Knows no message.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::message::Known;
+use super::delivered::HeldConfigs;
 use super::shared_target::Cell;
 use crate::engine::read::resolve::View;
 use crate::engine::secrets::secret_places::Secrets;
 use crate::model::text::Format;
-use crate::model::{ConfigName, Digest, Namespace, Scope};
+use crate::model::{Namespace, Scope};
 
-/// A target, and what the client knows of it.
+/// A target. Its subscriber has what the client knows of it.
 pub(super) enum Followed {
     One(FollowedOne),
     Many(Box<FollowedMany>),
@@ -19,7 +18,8 @@ pub(super) enum Followed {
 pub(super) struct FollowedOne {
     pub cell: Arc<Cell>,
     pub format: Format,
-    pub known: Known,
+    /// In the request, by which the subscriber has what the client knows.
+    pub place: u32,
 }
 
 /// Every config of a namespace.
@@ -30,7 +30,7 @@ pub(super) struct FollowedMany {
     /// How they stand for most of them: what is told of these is made once for many streams.
     pub secrets: Secrets,
     pub format: Format,
-    pub known: HashMap<ConfigName, Digest>,
+    pub known: Arc<HeldConfigs>,
     /// How many targets followed the namespace when this one came, with it.
     pub rank: u64,
 }

@@ -65,10 +65,10 @@ impl Followers {
         self.entries.iter().filter_map(|entry| Some((entry.place, entry.subscriber.as_ref()?)))
     }
 
-    /// The streams that came after this one.
-    pub fn after(&self, id: SubscriberId) -> impl Iterator<Item = &Arc<Subscriber>> {
+    /// Place and stream of each that came after this one.
+    pub fn after(&self, id: SubscriberId) -> impl Iterator<Item = (u32, &Arc<Subscriber>)> {
         let from = self.entries.partition_point(|entry| entry.id <= id);
-        self.entries[from..].iter().filter_map(|entry| entry.subscriber.as_ref())
+        self.entries[from..].iter().filter_map(|entry| Some((entry.place, entry.subscriber.as_ref()?)))
     }
 }
 
@@ -88,7 +88,7 @@ mod tests {
             let mut next = 1;
             for (step, id, place) in steps {
                 if step < 2 {
-                    let subscriber = Arc::new(Subscriber::new(SubscriberId(next), 1));
+                    let subscriber = Arc::new(Subscriber::anonymous(SubscriberId(next), 1));
                     for place in 0..=place {
                         followers.add(&subscriber, place);
                         expected.insert((next, place));
@@ -96,7 +96,7 @@ mod tests {
                     next += 1;
                 } else if step == 2 {
                     // Of those who were there before others, or are.
-                    followers.add(&Arc::new(Subscriber::new(SubscriberId(id), 1)), place);
+                    followers.add(&Arc::new(Subscriber::anonymous(SubscriberId(id), 1)), place);
                     expected.insert((id, place));
                     next = next.max(id + 1);
                 } else {
@@ -107,7 +107,7 @@ mod tests {
                 prop_assert!(followers.entries.len() <= 2 * expected.len());
                 let found: Vec<_> = followers.iter().map(|(place, subscriber)| (subscriber.id.0, place)).collect();
                 prop_assert_eq!(found, expected.iter().copied().collect::<Vec<_>>());
-                let after: Vec<_> = followers.after(SubscriberId(id)).map(|subscriber| subscriber.id.0).collect();
+                let after: Vec<_> = followers.after(SubscriberId(id)).map(|(_, subscriber)| subscriber.id.0).collect();
                 let later = expected.iter().map(|(subscriber, _)| *subscriber);
                 prop_assert_eq!(after, later.filter(|subscriber| *subscriber > id).collect::<Vec<_>>());
             }

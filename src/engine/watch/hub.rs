@@ -16,6 +16,7 @@ use crate::supervise::{Heart, OnPanic, Supervisor};
 use super::super::actor_streams::ActorStreams;
 use super::super::error::{Error, Limit, Missing};
 use super::super::state::State;
+use super::client::Identity;
 use super::followers::Followers;
 use super::shared_document::SharedDocument;
 use super::shared_target::Cell;
@@ -273,7 +274,12 @@ impl Hub {
     }
 
     /// Adds a stream. Fails if there are too many, or no more are taken.
-    pub(super) fn add(&self, table: &mut Table, progress_ticks: u32) -> Result<Arc<Subscriber>, Error> {
+    pub(super) fn add(
+        &self,
+        table: &mut Table,
+        progress_ticks: u32,
+        identity: Identity,
+    ) -> Result<Arc<Subscriber>, Error> {
         if table.draining {
             return Err(Error::Draining { retry_after: super::super::RETRY_AFTER });
         }
@@ -287,7 +293,7 @@ impl Hub {
             });
         }
         let id = SubscriberId(self.subscriber_next.fetch_add(1, Ordering::Relaxed));
-        let subscriber = Arc::new(Subscriber::new(id, progress_ticks));
+        let subscriber = Arc::new(Subscriber::new(id, progress_ticks, identity));
         if table.add(subscriber.clone(), Instant::now()) {
             self.look_at_silence_by(table.wheel.next());
         }

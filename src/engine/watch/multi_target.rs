@@ -172,17 +172,22 @@ impl Several {
     }
 
     /// The next part of what is being told. `None`: nothing is. Fails once a namespace has grown so much that it has too many watchers.
-    pub fn next_part(&mut self, resolver: &Resolver) -> Option<Result<Part, Error>> {
+    pub fn next_part(&mut self, subscriber: &Subscriber, resolver: &Resolver) -> Option<Result<Part, Error>> {
         let sending = self.sending.take()?;
-        Some(self.part_of(sending, resolver))
+        Some(self.part_of(sending, subscriber, resolver))
     }
 
-    fn part_of(&mut self, mut sending: Sending, resolver: &Resolver) -> Result<Part, Error> {
+    fn part_of(
+        &mut self,
+        mut sending: Sending,
+        subscriber: &Subscriber,
+        resolver: &Resolver,
+    ) -> Result<Part, Error> {
         let (mut states, mut bytes, mut looks_left) = (vec![], 0, PART_LOOKS_MAX);
         let more = loop {
             let looked = match sending.carried.take() {
                 Some(state) => Ok(state),
-                None => self.look_at_next(&mut sending, resolver, &mut looks_left)?,
+                None => self.look_at_next(&mut sending, subscriber, resolver, &mut looks_left)?,
             };
             let state = match looked {
                 Ok(state) => state,
@@ -216,6 +221,7 @@ impl Several {
     fn look_at_next(
         &mut self,
         sending: &mut Sending,
+        subscriber: &Subscriber,
         resolver: &Resolver,
         looks_left: &mut usize,
     ) -> Result<Result<TargetState, Nothing>, Error> {
@@ -246,8 +252,8 @@ impl Several {
             };
             let looked = match (&mut self.targets[place as usize], config) {
                 (Followed::One(one), None) => match sending.kind {
-                    Kind::Snapshot { .. } => Some(one.greet(&sending.state, resolver)),
-                    Kind::Update => one.look(&sending.state, resolver),
+                    Kind::Snapshot { .. } => Some(one.greet(subscriber, &sending.state, resolver)),
+                    Kind::Update => one.look(subscriber, &sending.state, resolver),
                 },
                 (Followed::Many(many), Some(config)) => {
                     let seen = many.seen_by(&self.sight, config);
@@ -297,11 +303,11 @@ impl FollowedOne {
     }
 
     /// What the target is in a state, for a snapshot. From here on the client knows it.
-    pub fn greet(&mut self, state: &State, resolver: &Resolver) -> TargetState {
-        let known = std::mem::replace(&mut self.known, Known::Absent);
+    pub fn greet(&self, subscriber: &Subscriber, state: &State, resolver: &Resolver) -> TargetState {
         let document = self.cell.document_at(state, resolver);
-        self.known = Known::of(document.as_ref());
-        let status = match known == self.known && document.is_some() {
+        let now = Known::of(document.as_ref());
+        let known = subscriber.deliver(self.place, now);
+        let status = match known == now && document.is_some() {
             true => TargetStatus::Current(self.cell.target.clone()),
             // With the version of now: elsewhere the config may have changed since the target did.
             false => TargetStatus::of(&self.cell.target, self.cell.current_document_at(state, resolver)),
@@ -310,13 +316,12 @@ impl FollowedOne {
     }
 
     /// What a target that may have changed is in a state. `None` if the client knows it.
-    fn look(&mut self, state: &State, resolver: &Resolver) -> Option<TargetState> {
+    fn look(&self, subscriber: &Subscriber, state: &State, resolver: &Resolver) -> Option<TargetState> {
         let document = self.cell.document_at(state, resolver);
         let now = Known::of(document.as_ref());
-        if now == self.known {
+        if subscriber.deliver(self.place, now) == now {
             return None;
         }
-        self.known = now;
         Some(TargetState { format: self.format, status: TargetStatus::of(&self.cell.target, document) })
     }
 }
@@ -375,7 +380,7 @@ impl FollowedMany {
                 (target, document)
             }
         };
-        let before = self.known.get(config).map_or(Known::Absent, |digest| Known::Document(*digest));
+        let before = self.known.known(config);
         let now = Known::of(document.as_ref());
         let status = match (before == now, sending.kind, document) {
             // What the client never had, it need not be told to be absent.
@@ -383,10 +388,7 @@ impl FollowedMany {
             (true, Kind::Snapshot { .. }, Some(_)) => TargetStatus::Current(target),
             (false, _, document) => TargetStatus::of(&target, document),
         };
-        match now {
-            Known::Document(digest) => self.known.insert(config.clone(), digest),
-            Known::Absent | Known::Nothing => self.known.remove(config),
-        };
+        self.known.set(config, now);
         Some(TargetState { format: self.format, status })
     }
 }

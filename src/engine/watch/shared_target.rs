@@ -93,7 +93,7 @@ impl Cell {
         loop {
             let alone = self.alone();
             let mut looked = 0;
-            for subscriber in alone.after(after).take(WAKES_MAX) {
+            for (_, subscriber) in alone.after(after).take(WAKES_MAX) {
                 after = subscriber.id;
                 looked += 1;
                 wakers.extend(subscriber.take_waker());

@@ -1,13 +1,16 @@
 //! The hub's end of a stream: how to wake it, and notes of what to look at. Knows nothing of documents but that they change.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
 use futures_util::task::AtomicWaker;
 
 use crate::model::{ConfigName, Revision};
 
+use super::client::Identity;
+use super::delivered::Delivered;
+use super::message::Known;
 use super::shared_document::SharedDocument;
 use super::subscriber_id::SubscriberId;
 use super::timers::Tick;
@@ -15,8 +18,14 @@ use super::timers::Tick;
 /// What the hub holds of a stream, however slowly it is read.
 pub(super) struct Subscriber {
     pub id: SubscriberId,
-    /// Whom it belongs to. Without: everybody may ask something of it.
-    owner: OnceLock<Arc<str>>,
+    /// Who watches.
+    pub identity: Identity,
+    /// Only its actor may ask something of it.
+    is_owned: AtomicBool,
+    /// What its client holds of each target.
+    delivered: Mutex<Delivered>,
+    /// Of the newest message that it was sent.
+    revision: AtomicU64,
     waker: AtomicWaker,
     /// Of a stream of several targets: which of them to look at.
     marks: Mutex<Marks>,
@@ -55,10 +64,13 @@ impl Mark {
 }
 
 impl Subscriber {
-    pub fn new(id: SubscriberId, progress_ticks: u32) -> Subscriber {
+    pub fn new(id: SubscriberId, progress_ticks: u32, identity: Identity) -> Subscriber {
         Subscriber {
             id,
-            owner: OnceLock::new(),
+            identity,
+            is_owned: AtomicBool::new(false),
+            delivered: Mutex::new(Delivered::One(Known::Nothing)),
+            revision: AtomicU64::new(0),
             waker: AtomicWaker::new(),
             marks: Mutex::default(),
             progress_at: AtomicU64::new(0),
@@ -68,13 +80,38 @@ impl Subscriber {
         }
     }
 
-    pub fn set_owner(&self, owner: Arc<str>) {
-        // It is said once, when the stream is opened.
-        let _ = self.owner.set(owner);
+    /// Of nobody in particular.
+    #[cfg(test)]
+    pub fn anonymous(id: SubscriberId, progress_ticks: u32) -> Subscriber {
+        let (mut sets, since) = (super::client::LabelSets::default(), crate::model::Timestamp(0));
+        Subscriber::new(
+            id,
+            progress_ticks,
+            Identity::new(Default::default(), "test".into(), since, &mut sets),
+        )
+    }
+
+    /// From now on only the actor that opened the stream may ask something of it.
+    pub fn keep_to_actor(&self) {
+        self.is_owned.store(true, Ordering::Relaxed);
     }
 
     pub fn may_be_asked_by(&self, who: &str) -> bool {
-        self.owner.get().is_none_or(|owner| **owner == *who)
+        !self.is_owned.load(Ordering::Relaxed) || *self.identity.actor == *who
+    }
+
+    pub fn delivered(&self) -> MutexGuard<'_, Delivered> {
+        self.delivered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on the client knows this of the config that the target at this place follows. What it knew before.
+    pub fn deliver(&self, place: u32, known: Known) -> Known {
+        std::mem::replace(self.delivered().known(place), known)
+    }
+
+    /// Of the newest message that the stream was sent. Zero: none was.
+    pub fn revision(&self) -> Revision {
+        Revision(self.revision.load(Ordering::Relaxed))
     }
 
     /// Notes a change. Whether it is the first of its revision: the stream is then to be woken once, when the hub has reached that. It may
@@ -124,6 +161,12 @@ impl Subscriber {
             && wanted <= reached.next().0
             && self.progress_at.compare_exchange(wanted, 0, Ordering::AcqRel, Ordering::Relaxed).is_ok();
         self.progress_due.swap(false, Ordering::AcqRel) || asked
+    }
+
+    /// The stream sends a message of this revision.
+    pub fn sends(&self, revision: Revision, tick: Tick) {
+        self.revision.store(revision.0, Ordering::Relaxed);
+        self.sends_at(tick);
     }
 
     /// The stream says something.
@@ -181,7 +224,7 @@ mod tests {
 
     #[test]
     fn marks_of_a_stream_that_is_not_read_stay_bounded() {
-        let subscriber = Subscriber::new(SubscriberId(1), 1);
+        let subscriber = Subscriber::anonymous(SubscriberId(1), 1);
         for round in 0..10_000 {
             subscriber.mark(mark(round % 7, round.into()));
         }
@@ -192,7 +235,7 @@ mod tests {
 
     #[test]
     fn the_first_mark_of_a_revision_wakes_and_one_of_a_later_state_is_kept() {
-        let subscriber = Subscriber::new(SubscriberId(1), 1);
+        let subscriber = Subscriber::anonymous(SubscriberId(1), 1);
         assert!(subscriber.mark(mark(1, 5)));
         assert!(!subscriber.mark(mark(0, 5)));
         assert!(subscriber.mark(mark(0, 6)));
@@ -206,7 +249,7 @@ mod tests {
 
     #[test]
     fn progress_is_given_once_when_the_revision_is_reached() {
-        let subscriber = Subscriber::new(SubscriberId(1), 1);
+        let subscriber = Subscriber::anonymous(SubscriberId(1), 1);
         assert!(!subscriber.take_progress(Revision(9)));
         subscriber.want_progress(Revision(5));
         assert!(!subscriber.take_progress(Revision(4)));
@@ -222,7 +265,7 @@ mod tests {
 
     #[test]
     fn silence_is_told_when_it_is_as_long_as_was_asked_and_not_before() {
-        let subscriber = Subscriber::new(SubscriberId(1), 10);
+        let subscriber = Subscriber::anonymous(SubscriberId(1), 10);
         subscriber.sends_at(Tick(100));
         assert_eq!(subscriber.look_at_silence(Tick(109)), (false, Tick(110)));
         subscriber.sends_at(Tick(105));

@@ -11,11 +11,13 @@ use tokio_stream::Stream;
 
 use crate::auth::Sight;
 use crate::model::text::Format;
-use crate::model::{ConfigId, ConfigName, Digest, Namespace, Revision, Scope};
+use crate::model::{ConfigId, ConfigName, Digest, Namespace, Revision, Scope, Timestamp};
 
 use super::super::actor_streams::ActorStream;
 use super::super::error::{Error, Limit};
 use super::super::state::State;
+use super::client::{Identity, WatchClient};
+use super::delivered::{Delivered, DeliveredTo, HeldConfigs};
 use super::followed::{Followed, FollowedMany, FollowedOne};
 use super::hub::Hub;
 use super::message::{Event, Known, TargetState, TargetStatus};
@@ -34,6 +36,8 @@ pub struct WatchOptions {
     /// `None`: afresh.
     pub resume_token: Option<String>,
     pub progress_interval: Duration,
+    /// What the client says of itself.
+    pub client: WatchClient,
     /// Who watches. Of a namespace they are shown the configs that they may see; that they may see the others is for the caller to ask.
     pub sight: Sight,
 }
@@ -78,8 +82,6 @@ pub struct Subscription {
     hub: Arc<Hub>,
     subscriber: Arc<Subscriber>,
     following: Following,
-    /// The newest that was told.
-    revision: Revision,
     stage: Stage,
     /// The client has made no room yet for what was told last.
     is_waiting: bool,
@@ -99,8 +101,8 @@ enum Stage {
 }
 
 impl Hub {
-    /// Opens a stream. Its first event is a snapshot. Nothing is resolved here.
-    pub fn subscribe(self: &Arc<Hub>, options: WatchOptions) -> Result<Subscription, Error> {
+    /// Opens a stream, at the time `now`. Its first event is a snapshot. Nothing is resolved here.
+    pub fn subscribe(self: &Arc<Hub>, options: WatchOptions, now: Timestamp) -> Result<Subscription, Error> {
         // Streams that were opened or told something together do not say that nothing changed together, too.
         let interval = options.progress_interval.mul_f64(0.8 + 0.2 * fastrand::f64());
         let alone = matches!(options.targets.as_slice(), [target] if target.selector.is_config());
@@ -111,10 +113,13 @@ impl Hub {
         let namespaces = options.targets.iter().map(|target| target.selector.watches());
         let counted = table.watchers.add(namespaces.clone(), &state);
         counted.inspect_err(|_| _ = self.quota_refusals.fetch_add(1, Relaxed))?;
-        let subscriber = self.add(&mut table, Wheel::ticks_of(interval));
+        let actor = options.sight.caller().shared_actor().clone();
+        let identity = Identity::new(options.client, actor, now, &mut table.labels);
+        let subscriber = self.add(&mut table, Wheel::ticks_of(interval), identity);
         let subscriber = subscriber.inspect_err(|_| table.watchers.remove(namespaces))?;
         let reset = options.resume_token.is_some_and(|token| !honours(&state, &token));
         let mut followed = Vec::with_capacity(options.targets.len());
+        let mut delivered = Vec::with_capacity(options.targets.len());
         for (place, target) in (0..).zip(options.targets) {
             let WatchTarget { selector, scope, view, format } = target;
             followed.push(match selector {
@@ -125,7 +130,8 @@ impl Hub {
                     followers.add(&subscriber, place);
                     drop(followers);
                     let known = held.filter(|_| !reset).map_or(Known::Nothing, Known::Document);
-                    Followed::One(FollowedOne { cell, format, known })
+                    delivered.push(DeliveredTo::One(known));
+                    Followed::One(FollowedOne { cell, format, place })
                 }
                 WatchSelector::Namespace(namespace, held) => {
                     let secrets = match options.sight.reveals_all_of(&namespace, &scope) {
@@ -134,12 +140,15 @@ impl Hub {
                     };
                     table.follow_namespace(&subscriber, place, &namespace, &scope, (view, secrets));
                     let known = if reset { HashMap::new() } else { held.into_iter().collect() };
+                    let known = HeldConfigs::new(known);
+                    delivered.push(DeliveredTo::Many(known.clone()));
                     let rank = table.watchers.all_of(&namespace);
                     let many = FollowedMany { namespace, scope, view, secrets, format, known, rank };
                     Followed::Many(Box::new(many))
                 }
             });
         }
+        *subscriber.delivered() = Delivered::of(delivered);
         drop(table);
         let following = match <[Followed; 1]>::try_from(followed) {
             Ok([Followed::One(one)]) => Following::Alone(one),
@@ -147,16 +156,8 @@ impl Hub {
             Err(several) => Following::Several(Box::new(Several::new(several, options.sight))),
         };
         let stage = Stage::Opening { reset };
-        let (hub, revision) = (self.clone(), Revision::ZERO);
-        Ok(Subscription {
-            hub,
-            subscriber,
-            following,
-            revision,
-            stage,
-            is_waiting: false,
-            _of_actor: of_actor,
-        })
+        let hub = self.clone();
+        Ok(Subscription { hub, subscriber, following, stage, is_waiting: false, _of_actor: of_actor })
     }
 }
 
@@ -189,9 +190,9 @@ impl Subscription {
         self.subscriber.id.0.to_string()
     }
 
-    /// From now on only its owner may ask something of it.
-    pub fn set_owner(&self, owner: Arc<str>) {
-        self.subscriber.set_owner(owner);
+    /// From now on only the actor that opened it may ask something of it.
+    pub fn keep_to_actor(&self) {
+        self.subscriber.keep_to_actor();
     }
 
     /// From now on it shows what this one may see: secrets or their fingerprints, and of the namespaces that it follows whole, these
@@ -199,11 +200,12 @@ impl Subscription {
     /// already, which wakes the stream.
     pub fn poll_see_as(&mut self, sight: &Sight, context: &Context<'_>) -> Poll<()> {
         self.subscriber.register(context.waker());
-        let Subscription { hub, subscriber, following, revision, .. } = self;
+        let Subscription { hub, subscriber, following, .. } = self;
+        let revision = subscriber.revision();
         let mut table = hub.table();
         let state = hub.state();
-        if state.revision < *revision {
-            hub.wake_at(subscriber, *revision);
+        if state.revision < revision {
+            hub.wake_at(subscriber, revision);
             return Poll::Pending;
         }
         match following {
@@ -247,10 +249,10 @@ impl Subscription {
     /// The next event, if there is one now. A stream of several targets may have to leave others their turn first.
     fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Event, Error>>> {
         loop {
-            let Subscription { hub, subscriber, following, revision, stage, .. } = self;
+            let Subscription { hub, subscriber, following, stage, .. } = self;
             if let Following::Several(several) = following {
                 ready!(several.poll_turn(context));
-                match several.next_part(&hub.resolver) {
+                match several.next_part(subscriber, &hub.resolver) {
                     Some(Ok(Part::Event(part))) => return Poll::Ready(Some(Ok(self.tells(part)))),
                     Some(Ok(Part::Later)) => continue,
                     Some(Ok(Part::Nothing(looked))) => return Poll::Ready(self.progress(looked).map(Ok)),
@@ -267,7 +269,7 @@ impl Subscription {
                 return Poll::Ready(Some(Err(draining)));
             }
             let looked = match following {
-                Following::Alone(one) => match one.next(stage, hub, *revision) {
+                Following::Alone(one) => match one.next(stage, hub, subscriber) {
                     (Some(event), _) => return Poll::Ready(Some(Ok(self.tells(event)))),
                     (None, looked) => looked,
                 },
@@ -293,25 +295,24 @@ impl Subscription {
     /// Says that nothing changed up to the revision that was looked at, if somebody wants to know.
     fn progress(&mut self, looked: Revision) -> Option<Event> {
         // The target may have been told of a state before the hub had reached it.
-        let revision = looked.max(self.revision);
+        let revision = looked.max(self.subscriber.revision());
         let is_wanted = self.subscriber.take_progress(revision);
         is_wanted.then(|| self.tells(Event::Progress { revision }))
     }
 
     fn tells(&mut self, event: Event) -> Event {
-        self.revision = event.revision();
-        self.subscriber.sends_at(self.hub.tick());
+        self.subscriber.sends(event.revision(), self.hub.tick());
         event
     }
 }
 
 impl FollowedOne {
-    /// What to tell a stream that follows nothing else and was told of a revision before, and the revision at which it was looked at.
-    fn next(&mut self, stage: &mut Stage, hub: &Hub, before: Revision) -> (Option<Event>, Revision) {
+    /// What to tell a stream that follows nothing else, and the revision at which it was looked at.
+    fn next(&self, stage: &mut Stage, hub: &Hub, subscriber: &Subscriber) -> (Option<Event>, Revision) {
         if let Stage::Opening { reset } = *stage {
             *stage = Stage::Open;
             let state = hub.state();
-            let states = vec![self.greet(&state, &hub.resolver)];
+            let states = vec![self.greet(subscriber, &state, &hub.resolver)];
             let revision = state.revision;
             return (Some(Event::Snapshot { revision, states, more: false, reset }), revision);
         }
@@ -321,14 +322,13 @@ impl FollowedOne {
         let looked = reached.max(told.revision);
         let document = told.document(&hub.resolver);
         let now = Known::of(document.as_ref());
-        if now == self.known {
+        if subscriber.deliver(self.place, now) == now {
             return (None, looked);
         }
-        self.known = now;
         let status = TargetStatus::of(&self.cell.target, document);
         let state = TargetState { format: self.format, status };
         // The document did not change, but the caller sees it otherwise: the shared message would have a revision of long ago.
-        if told.revision <= before {
+        if told.revision <= subscriber.revision() {
             return (Some(Event::Update { revision: looked, states: vec![state], more: false }), looked);
         }
         let shared = told.shared.clone();

@@ -5,9 +5,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::model::{ConfigId, LayerKey, Namespace, Scope};
+use crate::model::{ConfigId, ConfigName, LayerKey, Namespace, Scope};
 
 use super::super::state::State;
+use super::client::LabelSets;
 use super::followers::Followers;
 use super::shared_target::Cell;
 use super::subscriber::Subscriber;
@@ -22,6 +23,7 @@ pub(super) struct Table {
     pub draining: bool,
     pub wheel: Wheel,
     pub watchers: WatcherCounts,
+    pub labels: LabelSets,
     subscribers: HashMap<SubscriberId, Entry>,
     /// The targets of each config, sorted by scope and view: what is below a scope stands together.
     cells: HashMap<ConfigId, Vec<Arc<Cell>>>,
@@ -41,6 +43,7 @@ impl Table {
             draining: false,
             wheel: Wheel::new(started),
             watchers: WatcherCounts::default(),
+            labels: LabelSets::default(),
             subscribers: HashMap::new(),
             cells: HashMap::new(),
             namespaces: HashMap::new(),
@@ -204,6 +207,34 @@ impl Table {
             .collect()
     }
 
+    /// The followed targets of a namespace, or of one config there.
+    pub fn cells_in(&self, namespace: &Namespace, config: Option<&ConfigName>) -> Vec<Arc<Cell>> {
+        match config {
+            Some(config) => {
+                let id = ConfigId { namespace: namespace.clone(), config: config.clone() };
+                self.cells.get(&id).into_iter().flatten().cloned().collect()
+            }
+            None => self
+                .cells
+                .iter()
+                .filter(|(id, _)| id.namespace == *namespace)
+                .flat_map(|(_, cells)| cells)
+                .cloned()
+                .collect(),
+        }
+    }
+
+    /// Those who follow all of a namespace, by what they see of it, if they see a config of this name.
+    pub fn groups_in(
+        &self,
+        namespace: &Namespace,
+        config: Option<&ConfigName>,
+    ) -> impl Iterator<Item = (&Scope, View, Secrets, &Followers)> {
+        let is_seen = config.is_none_or(ConfigName::is_ordinary);
+        let groups = self.namespaces.get(namespace).filter(|_| is_seen).into_iter().flatten();
+        groups.map(|((scope, view, secrets), followers)| (scope, *view, *secrets, followers))
+    }
+
     /// Targets that are followed, a namespace once for each stream.
     pub fn target_count(&self) -> usize {
         let groups = self.namespaces.values().flat_map(HashMap::values);
@@ -246,7 +277,7 @@ mod tests {
 
     use super::*;
     use crate::engine::state::Loading;
-    use crate::model::{ConfigName, Epoch, LayerKind};
+    use crate::model::{Epoch, LayerKind};
     use crate::store::Head;
 
     fn scope() -> impl Strategy<Value = Scope> {

@@ -26,6 +26,11 @@ impl Waiting {
         oldest.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
     }
 
+    /// How long this one has been waiting. `None`: it is not.
+    pub fn of(&self, id: SubscriberId, now: Instant) -> Option<Duration> {
+        self.since().get(&id).map(|since| now.saturating_duration_since(*since))
+    }
+
     fn since(&self) -> MutexGuard<'_, HashMap<SubscriberId, Instant>> {
         self.since.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -43,7 +48,9 @@ mod tests {
         waiting.begin(SubscriberId(1), at(2));
         waiting.begin(SubscriberId(2), at(5));
         assert_eq!(waiting.longest(at(9)), Duration::from_secs(7));
+        assert_eq!(waiting.of(SubscriberId(2), at(9)), Some(Duration::from_secs(4)));
         waiting.end(SubscriberId(1));
+        assert_eq!(waiting.of(SubscriberId(1), at(9)), None);
         assert_eq!(waiting.longest(at(9)), Duration::from_secs(4));
         waiting.end(SubscriberId(2));
         assert_eq!(waiting.longest(at(9)), Duration::ZERO);

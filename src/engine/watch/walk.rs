@@ -84,8 +84,8 @@ impl Within {
     fn beginning(many: &FollowedMany, state: &State) -> Within {
         let id = |config: &ConfigName| ConfigId { namespace: many.namespace.clone(), config: config.clone() };
         let is_there =
-            |config: &&ConfigName| state.config(&id(config)).is_some_and(|there| !there.is_deleted());
-        let gone = many.known.keys().filter(|config| !is_there(config)).cloned().collect();
+            |config: &ConfigName| state.config(&id(config)).is_some_and(|there| !there.is_deleted());
+        let gone = many.known.filter(|config| !is_there(config));
         let after = ConfigId::first_of(&many.namespace);
         Within { after, names: VecDeque::new(), gone, is_read: false }
     }
@@ -121,10 +121,9 @@ impl Within {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashMap;
-
     use proptest::prelude::*;
 
+    use super::super::delivered::HeldConfigs;
     use super::*;
     use crate::engine::read::resolve::View;
     use crate::engine::secrets::secret_places::Secrets;
@@ -154,7 +153,7 @@ mod tests {
         let namespace = Namespace::parse("test").expect("a name");
         let known = held.iter().map(|name| (ConfigName::parse(name).expect("a name"), Digest::of(b"")));
         let (scope, view, secrets) = (Scope::global(), View::Effective, Secrets::Revealed);
-        let known: HashMap<_, _> = known.collect();
+        let known = HeldConfigs::new(known.collect());
         let many = FollowedMany { namespace, scope, view, secrets, format: Format::Json, known, rank: 1 };
         Followed::Many(Box::new(many))
     }

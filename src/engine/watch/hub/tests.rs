@@ -16,7 +16,8 @@ use crate::auth;
 use crate::engine::read::resolve::{Resolved, Target, View, resolve};
 use crate::engine::secrets::vault::Vault;
 use crate::engine::watch::{
-    Event, Held, ResumeToken, Subscription, TargetStatus, WatchOptions, WatchSelector, WatchTarget,
+    Event, Held, ResumeToken, Subscription, TargetStatus, WatchClient, WatchOptions, WatchSelector,
+    WatchTarget,
 };
 use crate::engine::{Loading, MasterKeySource, Secrets};
 use crate::model::limits::Limits;
@@ -28,6 +29,7 @@ use crate::model::{
 use crate::store::Head;
 use crate::supervise::Supervisor;
 
+mod listing;
 mod steps;
 mod values;
 
@@ -153,8 +155,9 @@ impl World {
     fn open(&self, targets: Vec<WatchTarget>, sight: auth::Sight, from: Option<Revision>) -> Subscription {
         let progress_interval = Duration::from_secs(PROGRESS_SECONDS);
         let resume_token = from.map(|revision| ResumeToken { epoch: Epoch(7), revision }.to_string());
-        let options = WatchOptions { targets, resume_token, progress_interval, sight };
-        self.hub.subscribe(options).expect("there is room")
+        let options =
+            WatchOptions { targets, resume_token, progress_interval, sight, client: WatchClient::default() };
+        self.hub.subscribe(options, Timestamp(0)).expect("there is room")
     }
 
     fn resolved(&self, revision: Revision, target: &Target) -> Option<Digest> {
@@ -270,6 +273,7 @@ impl Client {
             world.expected(revision, &self.targets, &self.sight),
             "at revision {revision}"
         );
+        assert_eq!(self.listed(world), self.names(), "what the hub lists is what the client holds");
         Some(event)
     }
 
@@ -373,12 +377,13 @@ fn a_drained_hub_wakes_its_streams_and_they_end() {
     assert!(matches!(poll(), Poll::Ready(Some(Err(Error::Draining { .. })))));
     assert!(matches!(poll(), Poll::Ready(None)));
     let options = WatchOptions {
+        client: Default::default(),
         targets: vec![],
         resume_token: None,
         progress_interval: Duration::from_secs(1),
         sight: sight(),
     };
-    assert!(matches!(world.hub.subscribe(options), Err(Error::Draining { .. })));
+    assert!(matches!(world.hub.subscribe(options, Timestamp(0)), Err(Error::Draining { .. })));
 }
 
 fn documents(events: &[Event]) -> Vec<&Arc<Resolved>> {

@@ -1,0 +1,145 @@
+//! Who watches: the name, labels, address and actor of the client of a stream, kept in little memory. Knows nothing of what is watched.
+//!
+//! There may be very many streams. The labels of a fleet are mostly the same (its version, its zone), so equal labels are kept once.
+
+use std::collections::{BTreeMap, HashSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::model::Timestamp;
+
+/// What a client says of itself when it opens a stream, and where it calls from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WatchClient {
+    /// A name for operators, such as that of a pod. Empty: none.
+    pub client_id: String,
+    pub labels: BTreeMap<String, String>,
+    pub address: Option<IpAddr>,
+}
+
+/// The same, as the hub keeps it.
+pub(super) struct Identity {
+    /// Shared with the caller, which the stream keeps anyway.
+    pub actor: Arc<str>,
+    client_id: Box<str>,
+    labels: Labels,
+    address: Option<IpAddr>,
+    pub since: Timestamp,
+}
+
+/// Labels in one piece: of each, the lengths of its name and its value and the two texts. `None`: there are none.
+#[derive(Clone, Default)]
+struct Labels(Option<Arc<[u8]>>);
+
+/// All labels that streams have, each combination once, and some that streams had: fewer than twice as many, beside a few.
+#[derive(Default)]
+pub(super) struct LabelSets {
+    sets: HashSet<Arc<[u8]>>,
+    /// With so many, those that no stream has are forgotten.
+    sweep_at: usize,
+}
+
+const SWEPT_FROM: usize = 16;
+
+impl LabelSets {
+    fn keep(&mut self, labels: &BTreeMap<String, String>) -> Labels {
+        if labels.is_empty() {
+            return Labels(None);
+        }
+        let packed = pack(labels);
+        if let Some(kept) = self.sets.get(&packed[..]) {
+            return Labels(Some(kept.clone()));
+        }
+        if self.sets.len() >= self.sweep_at {
+            // Copies are made of the one in here only, so that one without copies has none until this returns.
+            self.sets.retain(|labels| Arc::strong_count(labels) > 1);
+            self.sweep_at = (2 * self.sets.len()).max(SWEPT_FROM);
+        }
+        let kept: Arc<[u8]> = packed.into();
+        self.sets.insert(kept.clone());
+        Labels(Some(kept))
+    }
+}
+
+#[cfg(test)]
+impl LabelSets {
+    pub fn len(&self) -> usize {
+        self.sets.len()
+    }
+}
+
+impl Identity {
+    pub fn new(client: WatchClient, actor: Arc<str>, since: Timestamp, sets: &mut LabelSets) -> Identity {
+        let WatchClient { client_id, labels, address } = client;
+        let labels = sets.keep(&labels);
+        Identity { actor, client_id: client_id.into(), labels, address, since }
+    }
+
+    pub fn client(&self) -> WatchClient {
+        let labels = self.labels.0.as_deref().map(unpack).unwrap_or_default();
+        WatchClient { client_id: self.client_id.to_string(), labels, address: self.address }
+    }
+
+    /// Memory beside the value itself that no other stream shares.
+    #[cfg(test)]
+    pub fn heap_bytes(&self) -> usize {
+        self.client_id.len()
+    }
+}
+
+fn pack(labels: &BTreeMap<String, String>) -> Vec<u8> {
+    let mut packed = vec![];
+    for text in labels.iter().flat_map(|(name, value)| [name, value]) {
+        packed.extend(u32::try_from(text.len()).expect("a label is short").to_le_bytes());
+        packed.extend(text.as_bytes());
+    }
+    packed
+}
+
+fn unpack(mut packed: &[u8]) -> BTreeMap<String, String> {
+    let mut text = || {
+        let (length, rest) = packed.split_first_chunk::<4>()?;
+        let (text, rest) = rest.split_at(u32::from_le_bytes(*length) as usize);
+        packed = rest;
+        Some(String::from_utf8(text.to_vec()).expect("it was packed from a text"))
+    };
+    let mut labels = BTreeMap::new();
+    while let (Some(name), Some(value)) = (text(), text()) {
+        labels.insert(name, value);
+    }
+    labels
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn identity(labels: BTreeMap<String, String>, sets: &mut LabelSets) -> Identity {
+        let client = WatchClient { client_id: "pod".to_owned(), labels, address: None };
+        Identity::new(client, "test".into(), Timestamp(1), sets)
+    }
+
+    proptest! {
+        #[test]
+        fn labels_are_given_back_as_they_were(labels in prop::collection::btree_map(".{0,9}", ".{0,9}", 0..9)) {
+            let mut sets = LabelSets::default();
+            let identity = identity(labels.clone(), &mut sets);
+            prop_assert_eq!(identity.client().labels, labels);
+        }
+    }
+
+    #[test]
+    fn equal_labels_are_kept_once_and_those_of_no_stream_are_forgotten() {
+        let mut sets = LabelSets::default();
+        let labels = |version: usize| BTreeMap::from([("version".to_owned(), version.to_string())]);
+        let fleet: Vec<_> = (0..1000).map(|at| identity(labels(at % 3), &mut sets)).collect();
+        assert_eq!(sets.len(), 3);
+        for version in 3..1000 {
+            identity(labels(version), &mut sets);
+            assert!(sets.len() <= SWEPT_FROM);
+        }
+        assert_eq!(fleet.last().expect("many").client().labels, labels(0));
+    }
+}
