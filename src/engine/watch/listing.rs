@@ -81,7 +81,13 @@ impl From<Known> for Holds {
 /// The first streams of those that were found, and where in the request of each its targets are.
 struct Page {
     limit: usize,
-    streams: BTreeMap<SubscriberId, (Arc<Subscriber>, Vec<(u32, SubscribedTarget)>)>,
+    streams: BTreeMap<SubscriberId, ListedStream>,
+}
+
+struct ListedStream {
+    subscriber: Arc<Subscriber>,
+    /// Each with its place.
+    targets: Vec<(u32, SubscribedTarget)>,
 }
 
 impl Page {
@@ -98,9 +104,10 @@ impl Page {
                 return;
             }
             match self.streams.entry(subscriber.id) {
-                Entry::Occupied(mut stream) => stream.get_mut().1.push((place, target.clone())),
+                Entry::Occupied(mut stream) => stream.get_mut().targets.push((place, target.clone())),
                 Entry::Vacant(stream) => {
-                    stream.insert((subscriber.clone(), vec![(place, target.clone())]));
+                    let targets = vec![(place, target.clone())];
+                    stream.insert(ListedStream { subscriber: subscriber.clone(), targets });
                     if is_full {
                         self.streams.pop_last();
                     }
@@ -138,16 +145,11 @@ impl Hub {
             page.add(&target, cell.among().after(after));
         }
         let now = Instant::now();
-        page.streams.into_values().map(|(stream, targets)| self.info(&stream, targets, config, now)).collect()
+        page.streams.into_values().map(|stream| self.info(stream, config, now)).collect()
     }
 
-    fn info(
-        &self,
-        stream: &Subscriber,
-        mut targets: Vec<(u32, SubscribedTarget)>,
-        config: Option<&ConfigName>,
-        now: Instant,
-    ) -> SubscriberInfo {
+    fn info(&self, stream: ListedStream, config: Option<&ConfigName>, now: Instant) -> SubscriberInfo {
+        let ListedStream { subscriber: stream, mut targets } = stream;
         targets.sort_by_key(|(place, _)| *place);
         let delivered = stream.delivered();
         let holds = |place: u32| match (&*delivered, delivered.to(place), config) {
