@@ -60,10 +60,10 @@ use actor_streams::ActorStreams;
 use blocking::blocking;
 use check::workers::Workers;
 use commit::document_error::document_error;
-use commit::pipeline::{Answer, Pipeline};
+use commit::pipeline::{Pipeline, WriteAnswer};
 use commit::read_intent::ReadIntent;
 use commit::read_write::ReadWrite;
-use commit::request_recovery::{Recall, Recalling};
+use commit::request_recovery::{RecoveryInput, RequestRecovery};
 use feed::changes::Shown;
 use feed::recent::Recent;
 use jobs::retention::{Keeper, Retention};
@@ -100,7 +100,7 @@ pub struct Engine {
     change_streams_of_actors: Arc<ActorStreams>,
     draining: CancellationToken,
     closed: CancellationToken,
-    recall: Recall,
+    recall: RequestRecovery,
     tasks: Mutex<Option<Tasks>>,
 }
 
@@ -143,14 +143,14 @@ impl Engine {
             closed: closed.clone(),
         });
         let retention = supervisor.task("retention", OnPanic::Restart, move || keeper.clone().run());
-        let recalling = Recalling {
+        let recalling = RecoveryInput {
             store: store.clone(),
             to: loaded,
             now: (options.clock)(),
             ids_max: options.limits.request_ids_max,
             closed: closed.clone(),
         };
-        let (recall, recalling) = Recall::start(recalling, pipeline.clone(), &supervisor);
+        let (recall, recalling) = RequestRecovery::start(recalling, pipeline.clone(), &supervisor);
         Ok(Arc::new(Engine {
             recent: Arc::new(Recent::new(&store)),
             store,
@@ -332,8 +332,8 @@ impl Engine {
         let answer = submitted.answered().await?;
         drop(storing);
         let outcome = match answer {
-            Answer::Outcome(outcome) => outcome,
-            Answer::Replay(first) => {
+            WriteAnswer::Outcome(outcome) => outcome,
+            WriteAnswer::Replay(first) => {
                 let (store, state) = (self.store.clone(), self.state());
                 let asked = asked.and_then(|(layers, _)| layers);
                 Box::pin(blocking(move || commit::request_outcome::outcome(&*store, &state, first, asked)))

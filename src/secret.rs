@@ -30,15 +30,15 @@ mod stored;
 
 pub use key::{Key, KeyId};
 pub use keyring::Keyring;
-pub use known::{Holder, Known, known_in, readable};
+pub use known::{Holder, KnownSecret, known_in, readable};
 pub use layer::{
     Census, MASK, Opened, hide, holds_sealed, is_sealed, make_way, mask, mentions_hidden, mentions_mark,
     open, sealed_pointers,
 };
 pub use merged::Merged;
-pub use ring::{Place, Ring};
+pub use ring::{Ring, SecretPlace};
 pub use sealed::SealedText;
-pub use sealing::{Origin, Refusal, Sealing, refuse_hidden};
+pub use sealing::{Origin, SealRefusal, Sealing, refuse_hidden};
 pub use source::{Derivation, MasterKeySource, MasterKeys, SourceError};
 pub use stored::{KeysError, StoredKey, StoredKeys, StoredMaster};
 

@@ -42,10 +42,10 @@ pub struct TaskStatus {
 /// Owns the knowledge of all tasks of one server. Clones share it.
 #[derive(Clone)]
 pub struct Supervisor {
-    shared: Arc<Shared>,
+    shared: Arc<SupervisorState>,
 }
 
-struct Shared {
+struct SupervisorState {
     tasks: Mutex<BTreeMap<&'static str, TaskStatus>>,
     /// The task that ended the server. The first one stays.
     failed: watch::Sender<Option<&'static str>>,
@@ -61,7 +61,7 @@ struct Shared {
 impl Default for Supervisor {
     fn default() -> Supervisor {
         Supervisor {
-            shared: Arc::new(Shared {
+            shared: Arc::new(SupervisorState {
                 tasks: Mutex::default(),
                 failed: watch::Sender::new(None),
                 stopping: Mutex::new(false),
@@ -218,7 +218,7 @@ impl Supervisor {
     }
 }
 
-impl Shared {
+impl SupervisorState {
     fn tasks(&self) -> MutexGuard<'_, BTreeMap<&'static str, TaskStatus>> {
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -20,7 +20,9 @@ mod settings;
 mod severity;
 mod size;
 
-pub use contract::{Broken, Contract, Hidden, NamespaceRules, Steps, Subject, check_against, check_place};
+pub use contract::{
+    Broken, CheckedDocument, Contract, Hidden, NamespaceRules, Steps, check_against, check_place,
+};
 pub use found::{FOUND_MAX, Found, FoundList};
 pub use migration::{Migration, NotMigrated, migrate_layers};
 pub use quotas::NamespaceQuotas;

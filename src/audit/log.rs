@@ -59,7 +59,7 @@ pub struct Removed {
 
 /// What was found when the log was opened, besides a log.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Found {
+pub enum LogDamage {
     /// The last line was not whole, as after a crash: it was cut off.
     Torn { path: PathBuf, bytes: u64 },
     /// Something is not as it was written. It stays as it is.
@@ -68,7 +68,7 @@ pub enum Found {
 
 impl Log {
     /// Opens the log in a directory, which is made with the first record if it is missing. Looks at its newest segment.
-    pub fn open(dir: &Path, retention: Retention) -> io::Result<(Log, Vec<Found>)> {
+    pub fn open(dir: &Path, retention: Retention) -> io::Result<(Log, Vec<LogDamage>)> {
         let mut found = vec![];
         let mut log = Log {
             dir: dir.to_owned(),
@@ -100,14 +100,14 @@ impl Log {
     }
 
     /// Goes on in this segment. Whether there is anything in it.
-    fn take_up(&mut self, first: u64, is_only: bool, found: &mut Vec<Found>) -> io::Result<bool> {
+    fn take_up(&mut self, first: u64, is_only: bool, found: &mut Vec<LogDamage>) -> io::Result<bool> {
         let path = files::path(&self.dir, first);
         let mut bytes = vec![];
         let mut file = files::open(&path)?;
         file.read_to_end(&mut bytes)?;
         let (mut lines, end) = files::whole_lines(&bytes);
         if end < bytes.len() {
-            found.push(Found::Torn { path: path.clone(), bytes: (bytes.len() - end) as u64 });
+            found.push(LogDamage::Torn { path: path.clone(), bytes: (bytes.len() - end) as u64 });
             file.set_len(end as u64)?;
             file.sync_all()?;
         }
@@ -146,7 +146,7 @@ impl Log {
         self.segments.push_back(Segment { first, begun, bytes: end as u64 });
         // After a line that nobody can read the chain begins a new file, which says what it goes on from.
         self.file = is_last_readable.then_some(file);
-        found.extend(broken.map(|sequence| Found::Broken { path, sequence }));
+        found.extend(broken.map(|sequence| LogDamage::Broken { path, sequence }));
         Ok(true)
     }
 

@@ -52,7 +52,7 @@ pub fn prove_rooms(log: &Path, up_to: Option<u64>) -> io::Result<Vec<(Room, Proo
 /// Proves all segments in a directory, up to a record, if there is somebody who writes more meanwhile.
 pub fn prove(dir: &Path, up_to: Option<u64>) -> io::Result<Proof> {
     let mut proof = Proof { segments: 0, records: 0, first: 0, newest: 0, hash: Digest::ZERO, broken: None };
-    let mut walk = Walk { next: None, hash: Digest::ZERO, up_to };
+    let mut walk = ChainWalk { next: None, hash: Digest::ZERO, up_to };
     for first in files::segments(dir)? {
         if up_to.is_some_and(|up_to| first > up_to) {
             break;
@@ -72,7 +72,7 @@ pub fn prove(dir: &Path, up_to: Option<u64>) -> io::Result<Proof> {
     Ok(proof)
 }
 
-struct Walk {
+struct ChainWalk {
     /// `None`: the first segment says with what it begins.
     next: Option<u64>,
     hash: Digest,
@@ -81,7 +81,7 @@ struct Walk {
 
 type Wrong = (u64, u64, String);
 
-impl Walk {
+impl ChainWalk {
     fn segment(&mut self, first: u64, bytes: &[u8], proof: &mut Proof) -> Result<(), Wrong> {
         let expected = self.next.unwrap_or(first);
         let (mut lines, end) = files::whole_lines(bytes);

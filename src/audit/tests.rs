@@ -10,7 +10,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use tempfile::TempDir;
 
-use super::log::{Found, Log};
+use super::log::{Log, LogDamage};
 use super::log_state::LogState;
 use super::writer::Writer;
 use super::*;
@@ -247,7 +247,7 @@ fn a_torn_end_is_cut_off_wherever_it_was_torn() {
         fs::write(&path, &bytes[..bytes.len() - missing]).expect("written");
         assert!(broken(whole.path()).is_some(), "before it is opened");
         let (mut log, found) = Log::open(whole.path(), SMALL).expect("opened");
-        assert!(matches!(found[..], [Found::Torn { .. }]), "{found:?}");
+        assert!(matches!(found[..], [LogDamage::Torn { .. }]), "{found:?}");
         log.append(&[event(9)], at(4 * 30_000)).expect("appended");
         let proof = proof(whole.path());
         assert_eq!((proof.broken, proof.newest), (None, 4), "{missing} bytes are missing");
@@ -284,7 +284,7 @@ fn damage_stops_nobody_and_stays_proved() {
         write_lines(&path, &segment);
         let (mut log, found) = Log::open(dir.path(), SMALL).expect("opened");
         assert!(
-            matches!(found[..], [Found::Broken { sequence: found, .. }] if found == sequence),
+            matches!(found[..], [LogDamage::Broken { sequence: found, .. }] if found == sequence),
             "{found:?}"
         );
         assert_eq!(log.newest(), 3);

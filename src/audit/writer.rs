@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::Retention;
 use super::event::{Event, Kind};
 use super::files;
-use super::log::{Found, Log};
+use super::log::{Log, LogDamage};
 use super::log_state::{LogState, Message};
 use super::room::Room;
 use crate::model::Timestamp;
@@ -197,13 +197,13 @@ impl Writer {
         let (logs, found) = Logs::open(&self.shared.dir, self.retention)?;
         for found in found {
             match found {
-                Found::Torn { path, bytes } => {
+                LogDamage::Torn { path, bytes } => {
                     tracing::warn!(path = %path.display(), bytes, "the last line of the audit log was torn, and is cut off");
                     let event = Event::new(Kind::Repaired, now);
                     let detail = format!("{bytes} bytes that were no whole line were cut off the end");
                     self.waiting.push_front(event.with_detail(&detail));
                 }
-                Found::Broken { path, sequence } => tracing::error!(
+                LogDamage::Broken { path, sequence } => tracing::error!(
                     path = %path.display(),
                     sequence,
                     "the audit log is NOT as it was written: keep a copy of it, and see `confwatch audit verify`"
@@ -235,7 +235,7 @@ impl Writer {
 }
 
 impl Logs {
-    fn open(dir: &Path, retention: Retention) -> io::Result<(Logs, Vec<Found>)> {
+    fn open(dir: &Path, retention: Retention) -> io::Result<(Logs, Vec<LogDamage>)> {
         let mut all_found = vec![];
         let mut open = |room: Room| {
             let (log, found) = Log::open(&room.directory(dir), room.retention(retention))?;

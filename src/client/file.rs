@@ -44,7 +44,7 @@ impl Mode {
 }
 
 /// What a path leads to.
-enum Place {
+enum Destination {
     /// A regular file, or none yet.
     File(PathBuf, Option<Metadata>),
     /// Something that is written to, and has no content of its own.
@@ -54,35 +54,35 @@ enum Place {
 /// Makes `content` the content of the file. An existing file keeps its owner and its group. Blocks; for a pipe, until it is read from.
 pub fn write(path: &Path, content: &[u8], mode: Mode) -> io::Result<()> {
     match place_of(path)? {
-        Place::Sink => OpenOptions::new().append(true).open(path)?.write_all(content),
-        Place::File(path, None) => replace(&path, content, None, mode),
-        Place::File(path, Some(before)) => match replace(&path, content, Some(&before), mode) {
+        Destination::Sink => OpenOptions::new().append(true).open(path)?.write_all(content),
+        Destination::File(path, None) => replace(&path, content, None, mode),
+        Destination::File(path, Some(before)) => match replace(&path, content, Some(&before), mode) {
             Err(error) if is_irreplaceable(&error) => write_in_place(&path, content, &before, mode),
             replaced => replaced,
         },
     }
 }
 
-fn place_of(path: &Path) -> io::Result<Place> {
+fn place_of(path: &Path) -> io::Result<Destination> {
     let mut at = path.to_owned();
     for _ in 0..LINKS_MAX {
         let found = match fs::symlink_metadata(&at) {
             Ok(found) => found,
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Place::File(at, None)),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Destination::File(at, None)),
             Err(error) => return Err(error),
         };
         if found.is_dir() {
             return Err(ErrorKind::IsADirectory.into());
         }
         if found.is_file() {
-            return Ok(Place::File(at, Some(found)));
+            return Ok(Destination::File(at, Some(found)));
         }
         if !found.is_symlink() {
-            return Ok(Place::Sink);
+            return Ok(Destination::Sink);
         }
         let parent = parent_of(&at);
         if parent.canonicalize()?.starts_with(DESCRIPTORS) {
-            return Ok(Place::Sink);
+            return Ok(Destination::Sink);
         }
         at = parent.join(fs::read_link(&at)?);
     }

@@ -114,7 +114,7 @@ impl Connection {
 impl Service<Request<Body>> for Connection {
     type Response = Response<Body>;
     type Error = Box<dyn Error + Send + Sync>;
-    type Future = Answer;
+    type Future = PendingResponse;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         if !self.renewal.files.is_empty() {
@@ -126,21 +126,21 @@ impl Service<Request<Body>> for Connection {
         Ok(ready!(self.channel.poll_ready(context))?).into()
     }
 
-    fn call(&mut self, request: Request<Body>) -> Answer {
+    fn call(&mut self, request: Request<Body>) -> PendingResponse {
         let renewal = (!self.renewal.files.is_empty()).then(|| (self.renewal.clone(), self.number));
-        Answer { response: self.channel.call(request), renewal, cause: self.cause.clone() }
+        PendingResponse { response: self.channel.call(request), renewal, cause: self.cause.clone() }
     }
 }
 
 /// The answer to a call, when it is there.
-pub struct Answer {
+pub struct PendingResponse {
     response: ResponseFuture,
     /// To be told if the server refuses the certificate of this channel.
     renewal: Option<(Arc<Renewal>, u64)>,
     cause: Cause,
 }
 
-impl Future for Answer {
+impl Future for PendingResponse {
     type Output = Result<Response<Body>, Box<dyn Error + Send + Sync>>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {

@@ -97,7 +97,7 @@ pub enum Event {
 /// Follows targets until it is dropped.
 #[derive(Debug)]
 pub struct Watcher {
-    shared: Arc<Shared>,
+    shared: Arc<WatcherState>,
     states: watch::Receiver<WatchState>,
     /// The state that the application was told last.
     told: WatchState,
@@ -108,7 +108,7 @@ pub struct Watcher {
 impl Watcher {
     pub(super) fn start(api: Api, options: WatchOptions) -> Watcher {
         let (state, states) = watch::channel(WatchState::Stale);
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(WatcherState {
             view: Mutex::new(View { held: Held::new(&options.targets), ..View::default() }),
             news: Notify::new(),
             state,
@@ -179,7 +179,7 @@ impl Watcher {
 
 /// What the task and the watcher share.
 #[derive(Debug)]
-struct Shared {
+struct WatcherState {
     view: Mutex<View>,
     /// Told of every change of `view` and `state`.
     news: Notify,
@@ -195,7 +195,7 @@ struct View {
     ended: bool,
 }
 
-impl Shared {
+impl WatcherState {
     fn lock(&self) -> MutexGuard<'_, View> {
         // A panic while it is held is a bug of ours in folding; what was folded before it is whole.
         self.view.lock().unwrap_or_else(PoisonError::into_inner)

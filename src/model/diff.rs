@@ -48,18 +48,18 @@ pub fn first_differences(
     count_max: usize,
     bytes_max: usize,
 ) -> (Vec<ValueChange>, bool) {
-    let mut found = Found { changes: Vec::new(), count_max, bytes_left: bytes_max };
+    let mut found = DiffCollector { changes: Vec::new(), count_max, bytes_left: bytes_max };
     let is_all = compare(&mut Vec::new(), Some(old), Some(new), &mut found).is_continue();
     (found.changes, is_all)
 }
 
-struct Found {
+struct DiffCollector {
     changes: Vec<ValueChange>,
     count_max: usize,
     bytes_left: usize,
 }
 
-impl Found {
+impl DiffCollector {
     fn add(&mut self, place: &[&str], old: Option<&Value>, new: Option<&Value>) -> ControlFlow<()> {
         let bytes: usize = place.iter().map(|token| token.len() + 1).sum();
         let Some(left) = self.bytes_left.checked_sub(bytes).filter(|_| self.changes.len() < self.count_max)
@@ -78,7 +78,7 @@ fn compare<'a>(
     place: &mut Vec<&'a str>,
     old: Option<&'a Value>,
     new: Option<&'a Value>,
-    found: &mut Found,
+    found: &mut DiffCollector,
 ) -> ControlFlow<()> {
     match (old, new) {
         (Some(Value::Object(old)), Some(Value::Object(new))) => {

@@ -48,7 +48,7 @@ pub fn explain(layers: &[Value], within: &Pointer, bytes_max: usize) -> Option<V
 }
 
 /// What layers say about a place, in merge order.
-type Said<'a> = Vec<(usize, Option<&'a Value>)>;
+type LayerValues<'a> = Vec<(usize, Option<&'a Value>)>;
 
 struct Search<'p> {
     within: &'p Pointer,
@@ -62,7 +62,7 @@ impl Search<'_> {
         &mut self,
         place: &mut Vec<&'a str>,
         effective: Option<&Value>,
-        said: Said<'a>,
+        said: LayerValues<'a>,
     ) -> Option<()> {
         if !self.within.tokens().zip(place.iter()).all(|(token, other)| token == *other) {
             return Some(());
@@ -95,7 +95,7 @@ impl Search<'_> {
     }
 }
 
-fn said_of_member<'a>(said: &Said<'a>, name: &str) -> Said<'a> {
+fn said_of_member<'a>(said: &LayerValues<'a>, name: &str) -> LayerValues<'a> {
     said.iter()
         .filter_map(|&(layer, value)| match value {
             Some(Value::Object(members)) => {

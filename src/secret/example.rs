@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::key::{Key, KeyId};
-use super::ring::{Place, Ring};
+use super::ring::{Ring, SecretPlace};
 use crate::model::{ConfigId, ConfigName, Namespace, Pointer};
 
 pub fn id(text: &str) -> ConfigId {
@@ -31,5 +31,5 @@ pub fn ring(keys: &[u8]) -> Ring {
 /// A value as it is stored.
 pub fn sealed(ring: &Ring, id: &ConfigId, at: &str, value: &Value) -> Value {
     let pointer = pointer(at);
-    json!({"$secret": ring.seal(Place { id, pointer: &pointer }, value).to_string()})
+    json!({"$secret": ring.seal(SecretPlace { id, pointer: &pointer }, value).to_string()})
 }

@@ -4,14 +4,14 @@
 use serde_json::Value;
 
 use super::MARK;
-use super::layer::{Token, each_sealed, pointer_of, sealed_in};
-use super::ring::{Place, Ring};
+use super::layer::{PathStep, each_sealed, pointer_of, sealed_in};
+use super::ring::{Ring, SecretPlace};
 use super::sealed::SealedText;
 use crate::model::{ConfigId, Pointer};
 
 /// A secret of a layer.
 #[derive(Clone)]
-pub struct Known {
+pub struct KnownSecret {
     pub(super) pointer: Pointer,
     pub(super) sealed: SealedText,
     pub(super) value: Value,
@@ -30,17 +30,17 @@ pub struct Holder {
 }
 
 /// The secrets of a layer.
-pub fn known_in(id: &ConfigId, mut layer: Value, ring: &Ring, holder: Holder) -> Vec<Known> {
+pub fn known_in(id: &ConfigId, mut layer: Value, ring: &Ring, holder: Holder) -> Vec<KnownSecret> {
     let mut known = vec![];
     each_sealed(&mut layer, &mut vec![], &mut |place, sealed| {
         let pointer = pointer_of(place);
-        if let Some(value) = ring.open(Place { id, pointer: &pointer }, &sealed) {
-            let name = |token: &Token<'_>| match token {
-                Token::Member(name) => Some((*name).to_owned()),
-                Token::Element(_) => None,
+        if let Some(value) = ring.open(SecretPlace { id, pointer: &pointer }, &sealed) {
+            let name = |token: &PathStep<'_>| match token {
+                PathStep::Member(name) => Some((*name).to_owned()),
+                PathStep::Element(_) => None,
             };
             let names = place.iter().map(name).collect();
-            known.push(Known { pointer, sealed, value, holder, names });
+            known.push(KnownSecret { pointer, sealed, value, holder, names });
         }
         None
     });
@@ -48,7 +48,7 @@ pub fn known_in(id: &ConfigId, mut layer: Value, ring: &Ring, holder: Holder) ->
 }
 
 /// A value without marks, and with the sealed values in it as they are: those that are known.
-pub fn readable(value: &Value, known: &[Known]) -> Value {
+pub fn readable(value: &Value, known: &[KnownSecret]) -> Value {
     if let Some(sealed) = sealed_in(value) {
         let same = known.iter().find(|known| known.sealed == sealed);
         return same.map_or_else(|| value.clone(), |known| known.value.clone());
@@ -66,13 +66,13 @@ pub fn readable(value: &Value, known: &[Known]) -> Value {
     }
 }
 
-impl Known {
+impl KnownSecret {
     /// Whether it is at this place, or at the same one of another element of a list.
-    pub(super) fn is_alike(&self, place: &[Token<'_>]) -> bool {
-        let is_same = |(name, token): (&Option<String>, &Token<'_>)| match (name, token) {
-            (Some(name), Token::Member(member)) => name == member,
-            (None, Token::Element(_)) => true,
-            (Some(_), Token::Element(_)) | (None, Token::Member(_)) => false,
+    pub(super) fn is_alike(&self, place: &[PathStep<'_>]) -> bool {
+        let is_same = |(name, token): (&Option<String>, &PathStep<'_>)| match (name, token) {
+            (Some(name), PathStep::Member(member)) => name == member,
+            (None, PathStep::Element(_)) => true,
+            (Some(_), PathStep::Element(_)) | (None, PathStep::Member(_)) => false,
         };
         self.names.len() == place.len() && self.names.iter().zip(place).rev().all(is_same)
     }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::MARK;
-use super::ring::{Place, Ring};
+use super::ring::{Ring, SecretPlace};
 use super::sealed::SealedText;
 use crate::model::{ConfigId, Pointer};
 
@@ -71,7 +71,7 @@ pub fn open(id: &ConfigId, mut layer: Value, ring: &Ring) -> Opened {
     let mut secrets = vec![];
     each_sealed(&mut layer, &mut vec![], &mut |place, sealed| {
         let pointer = pointer_of(place);
-        let opened = ring.open(Place { id, pointer: &pointer }, &sealed);
+        let opened = ring.open(SecretPlace { id, pointer: &pointer }, &sealed);
         if opened.is_some() {
             secrets.push(pointer);
         }
@@ -92,7 +92,7 @@ pub fn hide<'p>(
     for pointer in secrets {
         if let Some(value) = document.pointer_mut(&pointer.to_string()) {
             let hidden =
-                ring.map_or_else(|| MASK.to_owned(), |ring| ring.hidden(Place { id, pointer }, value));
+                ring.map_or_else(|| MASK.to_owned(), |ring| ring.hidden(SecretPlace { id, pointer }, value));
             *value = Value::String(hidden);
         }
     }
@@ -136,7 +136,7 @@ impl Census {
         each_sealed(&mut layer, &mut vec![], &mut |place, sealed| {
             self.sealed += 1;
             self.behind += u64::from(sealed.key() != ring.newest());
-            let opened = ring.open(Place { id, pointer: &pointer_of(place) }, &sealed);
+            let opened = ring.open(SecretPlace { id, pointer: &pointer_of(place) }, &sealed);
             self.broken += u64::from(opened.is_none());
             None
         });
@@ -152,8 +152,8 @@ pub(super) fn sealed_in(value: &Value) -> Option<SealedText> {
 /// Calls `replace` for each sealed value, and puts what it gives in its place.
 pub(super) fn each_sealed<'a>(
     value: &'a mut Value,
-    place: &mut Vec<Token<'a>>,
-    replace: &mut dyn FnMut(&[Token<'_>], SealedText) -> Option<Value>,
+    place: &mut Vec<PathStep<'a>>,
+    replace: &mut dyn FnMut(&[PathStep<'_>], SealedText) -> Option<Value>,
 ) {
     if let Some(sealed) = sealed_in(value) {
         if let Some(replaced) = replace(place, sealed) {
@@ -164,14 +164,14 @@ pub(super) fn each_sealed<'a>(
     match value {
         Value::Object(members) => {
             for (name, member) in members {
-                place.push(Token::Member(name));
+                place.push(PathStep::Member(name));
                 each_sealed(member, place, replace);
                 place.pop();
             }
         }
         Value::Array(items) => {
             for (at, item) in items.iter_mut().enumerate() {
-                place.push(Token::Element(at));
+                place.push(PathStep::Element(at));
                 each_sealed(item, place, replace);
                 place.pop();
             }
@@ -182,15 +182,15 @@ pub(super) fn each_sealed<'a>(
 
 /// A step on the way to a value.
 #[derive(Clone, Copy)]
-pub(super) enum Token<'a> {
+pub(super) enum PathStep<'a> {
     Member(&'a str),
     Element(usize),
 }
 
-pub(super) fn pointer_of(place: &[Token<'_>]) -> Pointer {
-    let text = |token: &Token<'_>| match token {
-        Token::Member(name) => (*name).to_owned(),
-        Token::Element(at) => at.to_string(),
+pub(super) fn pointer_of(place: &[PathStep<'_>]) -> Pointer {
+    let text = |token: &PathStep<'_>| match token {
+        PathStep::Member(name) => (*name).to_owned(),
+        PathStep::Element(at) => at.to_string(),
     };
     place.iter().map(text).collect()
 }

@@ -26,10 +26,10 @@ impl Merged {
     pub fn add(&mut self, layer: &Opened) {
         let document = &self.document;
         self.secrets.retain(|secret| match said_of(secret, &layer.value) {
-            Said::Nothing => true,
+            LayerContribution::Nothing => true,
             // Members are merged into a secret object, and make an object of anything else.
-            Said::Members => secret.find(document).is_some_and(Value::is_object),
-            Said::Otherwise => false,
+            LayerContribution::Members => secret.find(document).is_some_and(Value::is_object),
+            LayerContribution::Otherwise => false,
         });
         merge_patch(&mut self.document, &layer.value);
         self.secrets.extend(layer.secrets.iter().cloned());
@@ -42,22 +42,22 @@ impl Merged {
 }
 
 /// What a layer says of a place.
-enum Said {
+enum LayerContribution {
     Nothing,
     Members,
     Otherwise,
 }
 
-fn said_of(place: &Pointer, layer: &Value) -> Said {
+fn said_of(place: &Pointer, layer: &Value) -> LayerContribution {
     let mut here = layer;
     for token in place.tokens() {
         match here.as_object().map(|members| members.get(token)) {
             Some(Some(member)) => here = member,
-            Some(None) => return Said::Nothing,
-            None => return Said::Otherwise,
+            Some(None) => return LayerContribution::Nothing,
+            None => return LayerContribution::Otherwise,
         }
     }
-    if here.is_object() { Said::Members } else { Said::Otherwise }
+    if here.is_object() { LayerContribution::Members } else { LayerContribution::Otherwise }
 }
 
 #[cfg(test)]

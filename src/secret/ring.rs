@@ -18,7 +18,7 @@ const PADDED_BYTES: usize = 32;
 
 /// Where a value is. It is not told at which scope.
 #[derive(Clone, Copy, Debug)]
-pub struct Place<'a> {
+pub struct SecretPlace<'a> {
     pub id: &'a ConfigId,
     pub pointer: &'a Pointer,
 }
@@ -45,7 +45,7 @@ impl Ring {
     }
 
     /// Seals a value. The same value at the same place gives the same text, as long as the key is the newest.
-    pub fn seal(&self, place: Place<'_>, value: &Value) -> SealedText {
+    pub fn seal(&self, place: SecretPlace<'_>, value: &Value) -> SealedText {
         let text = Zeroizing::new(to_canonical(value));
         let mut padded = Zeroizing::new(vec![b' '; text.len().next_multiple_of(PADDED_BYTES)]);
         padded[..text.len()].copy_from_slice(text.as_bytes());
@@ -53,14 +53,14 @@ impl Ring {
     }
 
     /// The value. `None` if it was not sealed by one of these keys for this place.
-    pub fn open(&self, place: Place<'_>, sealed: &SealedText) -> Option<Value> {
+    pub fn open(&self, place: SecretPlace<'_>, sealed: &SealedText) -> Option<Value> {
         let key = self.keys.iter().find(|key| key.id == sealed.key())?;
         let text = key.open(&place.parts(&place.pointer.to_string()), sealed)?;
         serde_json::from_slice(&text).ok()
     }
 
     /// What stands for a value that is not to be seen: another text for another value of the place.
-    pub fn hidden(&self, place: Place<'_>, value: &Value) -> String {
+    pub fn hidden(&self, place: SecretPlace<'_>, value: &Value) -> String {
         let text = Zeroizing::new(to_canonical(value));
         let pointer = place.pointer.to_string();
         let [namespace, config, pointer] = place.parts(&pointer);
@@ -73,7 +73,7 @@ impl Ring {
     }
 }
 
-impl<'a> Place<'a> {
+impl<'a> SecretPlace<'a> {
     fn parts<'p>(&self, pointer: &'p str) -> [&'p [u8]; 3]
     where
         'a: 'p,
@@ -104,7 +104,7 @@ mod tests {
         fn every_value_opens_as_it_was(value in arbitrary::value(), at in "(/[a-z~0-9]{0,4}){0,3}") {
             let Ok(pointer) = Pointer::parse(&at) else { return Ok(()) };
             let (ring, id) = (ring(&[1, 2]), id("payments/checkout"));
-            let place = Place { id: &id, pointer: &pointer };
+            let place = SecretPlace { id: &id, pointer: &pointer };
             let sealed = ring.seal(place, &value);
             prop_assert_eq!(ring.open(place, &sealed), Some(value.clone()));
             prop_assert_eq!(ring.seal(place, &value), sealed);
@@ -116,13 +116,13 @@ mod tests {
     fn a_place_is_namespace_config_and_pointer() {
         let ring = ring(&[1]);
         let (here, at) = (id("payments/checkout"), pointer("/a/b"));
-        let place = Place { id: &here, pointer: &at };
+        let place = SecretPlace { id: &here, pointer: &at };
         let sealed = ring.seal(place, &json!("hunter2"));
         for (other, at) in
             [("payments/other", "/a/b"), ("other/checkout", "/a/b"), ("payments/checkout", "/a/c")]
         {
             let (other, at) = (id(other), pointer(at));
-            let elsewhere = Place { id: &other, pointer: &at };
+            let elsewhere = SecretPlace { id: &other, pointer: &at };
             assert_eq!(ring.open(elsewhere, &sealed), None, "{other} {at}");
             assert_ne!(ring.seal(elsewhere, &json!("hunter2")), sealed);
             assert_ne!(ring.hidden(elsewhere, &json!("hunter2")), ring.hidden(place, &json!("hunter2")));
@@ -133,7 +133,7 @@ mod tests {
     fn a_new_key_seals_and_the_old_ones_open_and_fingerprints_stay() {
         let (old, new) = (ring(&[1]), ring(&[1, 2]));
         let (here, at) = (id("payments/checkout"), pointer("/password"));
-        let place = Place { id: &here, pointer: &at };
+        let place = SecretPlace { id: &here, pointer: &at };
         let sealed = old.seal(place, &json!("hunter2"));
         assert_eq!(new.open(place, &sealed), Some(json!("hunter2")));
         let again = new.seal(place, &json!("hunter2"));
@@ -147,7 +147,7 @@ mod tests {
     fn the_length_of_what_is_sealed_tells_little() {
         let (ring, here, at) = (ring(&[1]), id("payments/checkout"), pointer("/password"));
         let length =
-            |text: &str| ring.seal(Place { id: &here, pointer: &at }, &json!(text)).to_string().len();
+            |text: &str| ring.seal(SecretPlace { id: &here, pointer: &at }, &json!(text)).to_string().len();
         assert_eq!(length(""), length(&"x".repeat(30)));
         assert_ne!(length(""), length(&"x".repeat(31)));
     }

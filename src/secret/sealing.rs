@@ -13,9 +13,9 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value};
 
 use super::MARK;
-use super::known::Known;
-use super::layer::{Token, pointer_of};
-use super::ring::{Place, Ring, is_hidden};
+use super::known::KnownSecret;
+use super::layer::{PathStep, pointer_of};
+use super::ring::{Ring, SecretPlace, is_hidden};
 use super::sealed::SealedText;
 use crate::model::{ConfigId, Pointer};
 
@@ -26,7 +26,7 @@ pub struct Sealing<'a> {
     /// The places in the layer that its schema marks. All that is below one is secret as well.
     pub marked: &'a BTreeSet<String>,
     /// The secrets of the layer as it is, and of those that it is merged with.
-    pub known: &'a [Known],
+    pub known: &'a [KnownSecret],
     /// The layer as it is, opened.
     pub before: &'a Value,
     pub origin: Origin,
@@ -43,7 +43,7 @@ pub enum Origin {
 
 /// Something that cannot be sealed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
+pub struct SealRefusal {
     /// Stable.
     pub code: &'static str,
     pub pointer: Pointer,
@@ -55,7 +55,7 @@ pub struct Refusal {
 impl Sealing<'_> {
     /// Seals what is secret in a layer. Gives the places of secrets whose value the client has written, rather than kept or carried along. On
     /// an error the layer is partly sealed, and must not be stored.
-    pub fn seal(&self, layer: &mut Value) -> Result<Vec<Pointer>, Vec<Refusal>> {
+    pub fn seal(&self, layer: &mut Value) -> Result<Vec<Pointer>, Vec<SealRefusal>> {
         let mut pass = Pass::new(self);
         match layer {
             Value::Object(members) if members.contains_key(MARK) => pass.refuse(
@@ -67,7 +67,7 @@ impl Sealing<'_> {
             Value::Object(members) => {
                 let all = self.marked.contains("");
                 for (name, member) in members {
-                    pass.value(member, &mut vec![Token::Member(name)], all);
+                    pass.value(member, &mut vec![PathStep::Member(name)], all);
                 }
             }
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {}
@@ -77,7 +77,7 @@ impl Sealing<'_> {
 }
 
 /// Refuses fingerprints in a layer that has no secret, and had none. `before` is the layer as it is.
-pub fn refuse_hidden(layer: &Value, before: &Value) -> Result<(), Vec<Refusal>> {
+pub fn refuse_hidden(layer: &Value, before: &Value) -> Result<(), Vec<SealRefusal>> {
     let mut refused = vec![];
     each_text(layer, &mut vec![], &mut |text, place| {
         let is_unchanged = || pointer_of(place).find(before).and_then(Value::as_str) == Some(text);
@@ -88,19 +88,23 @@ pub fn refuse_hidden(layer: &Value, before: &Value) -> Result<(), Vec<Refusal>> 
     if refused.is_empty() { Ok(()) } else { Err(refused) }
 }
 
-fn each_text<'v>(value: &'v Value, place: &mut Vec<Token<'v>>, told: &mut dyn FnMut(&str, &[Token<'_>])) {
+fn each_text<'v>(
+    value: &'v Value,
+    place: &mut Vec<PathStep<'v>>,
+    told: &mut dyn FnMut(&str, &[PathStep<'_>]),
+) {
     match value {
         Value::String(text) => told(text, place),
         Value::Object(members) => {
             for (name, member) in members {
-                place.push(Token::Member(name));
+                place.push(PathStep::Member(name));
                 each_text(member, place, told);
                 place.pop();
             }
         }
         Value::Array(items) => {
             for (at, item) in items.iter().enumerate() {
-                place.push(Token::Element(at));
+                place.push(PathStep::Element(at));
                 each_text(item, place, told);
                 place.pop();
             }
@@ -109,8 +113,8 @@ fn each_text<'v>(value: &'v Value, place: &mut Vec<Token<'v>>, told: &mut dyn Fn
     }
 }
 
-fn hidden_elsewhere(place: &[Token<'_>]) -> Refusal {
-    Refusal {
+fn hidden_elsewhere(place: &[PathStep<'_>]) -> SealRefusal {
+    SealRefusal {
         code: "SECRET_HIDDEN",
         pointer: pointer_of(place),
         message: "is the fingerprint of a hidden value, and that value is not the secret of this place",
@@ -120,7 +124,7 @@ fn hidden_elsewhere(place: &[Token<'_>]) -> Refusal {
 
 struct Pass<'a> {
     sealing: &'a Sealing<'a>,
-    refused: Vec<Refusal>,
+    refused: Vec<SealRefusal>,
     /// Secrets whose value the client has written.
     proposed: Vec<Pointer>,
 }
@@ -139,7 +143,7 @@ impl<'a> Pass<'a> {
     }
 
     /// Seals a value, or what is below it.
-    fn value<'v>(&mut self, value: &'v mut Value, place: &mut Vec<Token<'v>>, is_secret: bool) {
+    fn value<'v>(&mut self, value: &'v mut Value, place: &mut Vec<PathStep<'v>>, is_secret: bool) {
         let is_marked = value.as_object().is_some_and(|members| members.contains_key(MARK));
         if is_marked || ((is_secret || self.is_secret(value, place)) && !value.is_null()) {
             if let Some(sealed) = self.sealed(value, place) {
@@ -151,14 +155,14 @@ impl<'a> Pass<'a> {
         match value {
             Value::Object(members) => {
                 for (name, member) in members {
-                    place.push(Token::Member(name));
+                    place.push(PathStep::Member(name));
                     self.value(member, place, false);
                     place.pop();
                 }
             }
             Value::Array(items) => {
                 for (at, item) in items.iter_mut().enumerate() {
-                    place.push(Token::Element(at));
+                    place.push(PathStep::Element(at));
                     self.value(item, place, false);
                     place.pop();
                 }
@@ -174,7 +178,7 @@ impl<'a> Pass<'a> {
         }
     }
 
-    fn is_secret(&self, value: &Value, place: &[Token<'_>]) -> bool {
+    fn is_secret(&self, value: &Value, place: &[PathStep<'_>]) -> bool {
         let Sealing { marked, known, before, .. } = self.sealing;
         let is_alike = known.iter().any(|known| known.is_alike(place));
         if marked.is_empty() && !is_alike {
@@ -194,7 +198,7 @@ impl<'a> Pass<'a> {
     }
 
     /// What is stored in the place of a secret. `None`: it was refused.
-    fn sealed(&mut self, value: &Value, place: &[Token<'_>]) -> Option<SealedText> {
+    fn sealed(&mut self, value: &Value, place: &[PathStep<'_>]) -> Option<SealedText> {
         let mut whole = Whole { depth: place.len(), is_written: false };
         let plain = self.plain(value, place, &mut whole)?;
         if plain.is_null() {
@@ -214,12 +218,12 @@ impl<'a> Pass<'a> {
             // Sealed anew, by a key that is newer, it would seem to have changed.
             known.holder.is_own && known.pointer == pointer && known.value == plain
         });
-        let seal = || self.sealing.ring.seal(Place { id: self.sealing.id, pointer: &pointer }, &plain);
+        let seal = || self.sealing.ring.seal(SecretPlace { id: self.sealing.id, pointer: &pointer }, &plain);
         Some(same.map_or_else(seal, |same| same.sealed.clone()))
     }
 
     /// What the client means by a secret: without marks, and with what is sealed or hidden in it as it is. `None`: it was refused.
-    fn plain(&mut self, value: &Value, place: &[Token<'_>], whole: &mut Whole) -> Option<Value> {
+    fn plain(&mut self, value: &Value, place: &[PathStep<'_>], whole: &mut Whole) -> Option<Value> {
         match value {
             Value::Object(members) => match members.get(MARK) {
                 Some(marked) if members.len() == 1 => self.plain(marked, place, whole),
@@ -237,7 +241,7 @@ impl<'a> Pass<'a> {
                     whole.is_written = true;
                     let mut plain = Some(Map::new());
                     for (name, member) in members {
-                        let member = self.plain(member, &[place, &[Token::Member(name)]].concat(), whole);
+                        let member = self.plain(member, &[place, &[PathStep::Member(name)]].concat(), whole);
                         plain = plain.zip(member).map(|(mut members, member)| {
                             members.insert(name.clone(), member);
                             members
@@ -251,7 +255,7 @@ impl<'a> Pass<'a> {
                 let items: Vec<_> = items
                     .iter()
                     .enumerate()
-                    .map(|(at, item)| self.plain(item, &[place, &[Token::Element(at)]].concat(), whole))
+                    .map(|(at, item)| self.plain(item, &[place, &[PathStep::Element(at)]].concat(), whole))
                     .collect();
                 items.into_iter().collect::<Option<_>>().map(Value::Array)
             }
@@ -267,20 +271,21 @@ impl<'a> Pass<'a> {
     }
 
     /// The value of a text that is sealed: for this place, or for another of the layer from which it was carried here, within `whole`.
-    fn unsealed(&mut self, text: &str, place: &[Token<'_>], whole: &mut Whole) -> Option<Value> {
+    fn unsealed(&mut self, text: &str, place: &[PathStep<'_>], whole: &mut Whole) -> Option<Value> {
         let is_within = place.len() > whole.depth;
         let Sealing { id, ring, known, origin, .. } = *self.sealing;
         let pointer = pointer_of(place);
         let sealed = SealedText::parse(text);
         let here = |sealed: &SealedText| match origin {
-            Origin::Stored => ring.open(Place { id, pointer: &pointer }, sealed),
+            Origin::Stored => ring.open(SecretPlace { id, pointer: &pointer }, sealed),
             Origin::Written => None,
         };
         // Elements of its list may have been added and removed before it.
-        let stays = |known: &Known| {
+        let stays = |known: &KnownSecret| {
             known.holder.is_own && !is_within && (known.pointer == pointer || known.is_alike(place))
         };
-        let may_carry = |known: &Known| origin == Origin::Stored || known.holder.is_revealed || stays(known);
+        let may_carry =
+            |known: &KnownSecret| origin == Origin::Stored || known.holder.is_revealed || stays(known);
         let mut same = known.iter().filter(|known| Some(&known.sealed) == sealed.as_ref()).peekable();
         let is_known = same.peek().is_some();
         let carried = same.find(|known| may_carry(known));
@@ -308,14 +313,16 @@ impl<'a> Pass<'a> {
     }
 
     /// The value that a client without the right to see it has read, and writes back. `is_within`: as a part of another secret.
-    fn unhidden(&mut self, text: &str, place: &[Token<'_>], is_within: bool) -> Option<Value> {
+    fn unhidden(&mut self, text: &str, place: &[PathStep<'_>], is_within: bool) -> Option<Value> {
         let Sealing { id, ring, known, .. } = *self.sealing;
         let pointer = pointer_of(place);
-        let is_meant = |known: &&Known| {
-            known.pointer == pointer && ring.hidden(Place { id, pointer: &pointer }, &known.value) == text
+        let is_meant = |known: &&KnownSecret| {
+            known.pointer == pointer
+                && ring.hidden(SecretPlace { id, pointer: &pointer }, &known.value) == text
         };
-        let may_stand = |known: &&Known| known.holder.is_revealed || (known.holder.is_own && !is_within);
-        let meant: Vec<&Known> = known.iter().filter(is_meant).collect();
+        let may_stand =
+            |known: &&KnownSecret| known.holder.is_revealed || (known.holder.is_own && !is_within);
+        let meant: Vec<&KnownSecret> = known.iter().filter(is_meant).collect();
         let found = meant.iter().copied().find(may_stand).map(|known| known.value.clone());
         if found.is_none() {
             match (meant.is_empty(), meant.iter().any(|known| known.holder.is_own)) {
@@ -339,12 +346,12 @@ impl<'a> Pass<'a> {
 
     fn refuse(
         &mut self,
-        place: &[Token<'_>],
+        place: &[PathStep<'_>],
         code: &'static str,
         message: &'static str,
         suggestion: &'static str,
     ) {
-        self.refused.push(Refusal { code, pointer: pointer_of(place), message, suggestion });
+        self.refused.push(SealRefusal { code, pointer: pointer_of(place), message, suggestion });
     }
 }
 

@@ -212,7 +212,7 @@ fn text_in<'v>(value: &'v Value, name: &str) -> Option<&'v str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::secret::Place;
+    use crate::secret::SecretPlace;
     use crate::secret::example::{id, pointer};
 
     fn namespace(name: &str) -> Namespace {
@@ -270,7 +270,7 @@ mod tests {
         assert!(rewrapped.open(&old).is_err());
         let new = rewrapped.open(&masters(&hex(2))).expect("the new one suffices");
         let (id, at) = (id("payments/checkout"), pointer("/a"));
-        let place = Place { id: &id, pointer: &at };
+        let place = SecretPlace { id: &id, pointer: &at };
         let before = stored.open(&old).expect("they open");
         let ring = |keyring: &Keyring| keyring.ring(&id.namespace).expect("a ring").clone();
         let sealed = ring(&before).seal(place, &json!("hunter2"));

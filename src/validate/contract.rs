@@ -33,7 +33,7 @@ pub struct Broken {
 }
 
 /// A document to be checked.
-pub struct Subject<'a> {
+pub struct CheckedDocument<'a> {
     pub scope: &'a Scope,
     pub document: &'a Value,
     /// The effective document of the scope before the change. `None`: there was none.
@@ -201,12 +201,12 @@ impl Contract {
     }
 
     /// Checks a document against schema and rules: as it is, and as clients get it who ask for the defaults of the schema.
-    pub fn check(&self, subject: &Subject<'_>) -> FoundList {
+    pub fn check(&self, subject: &CheckedDocument<'_>) -> FoundList {
         self.check_counting(subject, &mut Steps::uncounted())
     }
 
     /// The same, and counts the steps that it takes.
-    pub fn check_counting(&self, subject: &Subject<'_>, steps: &mut Steps) -> FoundList {
+    pub fn check_counting(&self, subject: &CheckedDocument<'_>, steps: &mut Steps) -> FoundList {
         let mut found = self.check_as_it_is(subject, steps);
         let filled = match self.filled(subject.document) {
             Ok(None) => return found,
@@ -225,7 +225,7 @@ impl Contract {
             old: hidden.old.as_ref().map(filled_or_same),
         });
         let hidden = self.with_secret_defaults_hidden(hidden, &filled, old.as_ref().or(subject.old));
-        let with_defaults = Subject {
+        let with_defaults = CheckedDocument {
             scope: subject.scope,
             document: &filled,
             old: old.as_ref().or(subject.old),
@@ -282,7 +282,7 @@ impl Contract {
         self.schema.as_ref().map_or(Ok(None), |schema| schema.with_defaults(document))
     }
 
-    fn check_as_it_is(&self, subject: &Subject<'_>, steps: &mut Steps) -> FoundList {
+    fn check_as_it_is(&self, subject: &CheckedDocument<'_>, steps: &mut Steps) -> FoundList {
         let mut found = self.list();
         self.check_schema(subject, steps, &mut found);
         if !self.rules.is_empty() {
@@ -370,7 +370,7 @@ impl Contract {
         FoundList::within(self.within.clone())
     }
 
-    fn check_schema(&self, subject: &Subject<'_>, steps: &mut Steps, found: &mut FoundList) {
+    fn check_schema(&self, subject: &CheckedDocument<'_>, steps: &mut Steps, found: &mut FoundList) {
         let Some(schema) = &self.schema else { return };
         let none = BTreeSet::new();
         let values = subject.hidden.map_or(&none, |hidden| &hidden.places);

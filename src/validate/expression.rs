@@ -39,7 +39,7 @@ pub use pattern::SIZE_MAX as PATTERN_SIZE_MAX;
 pub use source::FieldRead;
 pub use variables::Variables;
 
-use pattern::Pattern;
+use pattern::MeteredRegex;
 
 /// The longest source of an expression.
 pub const SOURCE_BYTES_MAX: usize = 2048;
@@ -59,7 +59,7 @@ pub struct Expression {
     depth: usize,
     /// Of everything outside of loops.
     steps: u64,
-    patterns: Arc<[Pattern]>,
+    patterns: Arc<[MeteredRegex]>,
     reads: Vec<FieldRead>,
     variables: BTreeSet<String>,
 }
@@ -91,7 +91,7 @@ impl Expression {
 
     /// The compiled size of its patterns, at most.
     pub fn patterns_size(&self) -> usize {
-        self.patterns.iter().map(Pattern::size).sum()
+        self.patterns.iter().map(MeteredRegex::size).sum()
     }
 
     /// Whether it names this variable.

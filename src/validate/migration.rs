@@ -50,12 +50,12 @@ const VARIABLES: [&str; 2] = ["value", "config"];
 /// Steps, in the order in which they are done.
 #[derive(Debug, Default)]
 pub struct Migration {
-    steps: Vec<Step>,
+    steps: Vec<MigrationStep>,
 }
 
 /// What is done to a layer. No place is the whole document.
 #[derive(Debug)]
-enum Step {
+enum MigrationStep {
     /// Neither place is within the other.
     Move {
         from: Pointer,
@@ -97,7 +97,7 @@ impl Migration {
 
     /// How often a document is gone through, at most.
     fn passes(&self) -> u64 {
-        let converts = self.steps.iter().filter(|step| matches!(step, Step::Convert { .. })).count();
+        let converts = self.steps.iter().filter(|step| matches!(step, MigrationStep::Convert { .. })).count();
         2 + converts as u64
     }
 
@@ -107,17 +107,17 @@ impl Migration {
 
     /// Each step in words: `move /a to /b`.
     pub fn describe(&self) -> impl Iterator<Item = String> {
-        self.steps.iter().map(Step::to_string)
+        self.steps.iter().map(MigrationStep::to_string)
     }
 }
 
-impl fmt::Display for Step {
+impl fmt::Display for MigrationStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Step::Move { from, to } => write!(f, "move {from} to {to}"),
-            Step::SetDefault { at, .. } => write!(f, "set a default at {at}"),
-            Step::Remove { at } => write!(f, "remove {at}"),
-            Step::Convert { at, .. } => write!(f, "convert {at}"),
+            MigrationStep::Move { from, to } => write!(f, "move {from} to {to}"),
+            MigrationStep::SetDefault { at, .. } => write!(f, "set a default at {at}"),
+            MigrationStep::Remove { at } => write!(f, "remove {at}"),
+            MigrationStep::Convert { at, .. } => write!(f, "convert {at}"),
         }
     }
 }

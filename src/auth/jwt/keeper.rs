@@ -31,13 +31,13 @@ pub struct Timing {
 #[derive(Debug)]
 pub struct Keeper {
     verifier: Arc<Verifier>,
-    shared: Arc<Shared>,
+    shared: Arc<KeeperState>,
     timing: Timing,
     task: JoinHandle<()>,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct KeeperState {
     /// Looks that were asked for.
     asked: Mutex<Asked>,
     wake: Notify,
@@ -94,7 +94,8 @@ impl Keeper {
                 timing.after_failure
             }
         };
-        let shared = Shared { asked: Mutex::default(), wake: Notify::new(), done: watch::Sender::new(0) };
+        let shared =
+            KeeperState { asked: Mutex::default(), wake: Notify::new(), done: watch::Sender::new(0) };
         let shared = Arc::new(shared);
         let task = supervisor.task("jwt-keys", OnPanic::Restart, {
             let (verifier, shared) = (verifier.clone(), shared.clone());
@@ -143,7 +144,7 @@ async fn look(
     verifier: Arc<Verifier>,
     source: KeySource,
     timing: Timing,
-    shared: Arc<Shared>,
+    shared: Arc<KeeperState>,
     mut wait: Duration,
 ) {
     let mut was_failing = !verifier.has_keys();

@@ -66,10 +66,10 @@ struct Question {
     /// What the findings can be shown in.
     sources: Sources,
     /// What is said of it if nothing is wrong.
-    subject: Subject,
+    subject: ValidatedInput,
 }
 
-enum Subject {
+enum ValidatedInput {
     /// So many layers would change.
     Changes(usize),
     Stored,
@@ -132,7 +132,7 @@ async fn of_directory(directory: &Path, args: &ValidateArgs, session: &Session) 
     if server.is_some() {
         check_size(&changes)?;
     }
-    let subject = Subject::Changes(changes.len());
+    let subject = ValidatedInput::Changes(changes.len());
     Ok(Question { request: v1::ValidateRequest { changes, ..Default::default() }, sources, subject })
 }
 
@@ -141,7 +141,7 @@ fn of_change(subject: &str, args: &ValidateArgs) -> Result<Question, Failure> {
     let change = args.change.change(&target.at_scope(args.scope.as_deref())?)?;
     let sources = args.change.sources(&change, "changes[0]");
     let request = v1::ValidateRequest { changes: vec![change], ..Default::default() };
-    Ok(Question { request, sources, subject: Subject::Changes(1) })
+    Ok(Question { request, sources, subject: ValidatedInput::Changes(1) })
 }
 
 fn of_stored(subject: &str, args: &ValidateArgs) -> Result<Question, Failure> {
@@ -154,7 +154,7 @@ fn of_stored(subject: &str, args: &ValidateArgs) -> Result<Question, Failure> {
         config: config.to_owned(),
         ..Default::default()
     };
-    Ok(Question { request, sources: Sources::default(), subject: Subject::Stored })
+    Ok(Question { request, sources: Sources::default(), subject: ValidatedInput::Stored })
 }
 
 fn of_document(schema: &Path, document: &Path, args: &ValidateArgs) -> Result<Question, Failure> {
@@ -183,7 +183,7 @@ fn of_document(schema: &Path, document: &Path, args: &ValidateArgs) -> Result<Qu
         document: Some(document.format.text(document.text.clone())),
         ..Default::default()
     };
-    Ok(Question { request, sources: Sources(vec![schema, document]), subject: Subject::Document })
+    Ok(Question { request, sources: Sources(vec![schema, document]), subject: ValidatedInput::Document })
 }
 
 /// The blast radius.
@@ -202,15 +202,19 @@ fn show_affected(response: &v1::ValidateResponse, output: &Output) -> Result<(),
     }
 }
 
-fn summary(subject: &Subject, report: &v1::ValidationReport, response: &v1::ValidateResponse) -> String {
+fn summary(
+    subject: &ValidatedInput,
+    report: &v1::ValidationReport,
+    response: &v1::ValidateResponse,
+) -> String {
     let outcome = match (subject, response.changed) {
         _ if !report.valid => return "invalid".to_owned(),
-        (Subject::Stored, _) => "valid: what is stored".to_owned(),
-        (Subject::Document, _) => "valid".to_owned(),
-        (Subject::Changes(count), true) => {
+        (ValidatedInput::Stored, _) => "valid: what is stored".to_owned(),
+        (ValidatedInput::Document, _) => "valid".to_owned(),
+        (ValidatedInput::Changes(count), true) => {
             format!("valid: {}, and something would change", counted(*count, "layer"))
         }
-        (Subject::Changes(count), false) => {
+        (ValidatedInput::Changes(count), false) => {
             format!("valid: {}, and nothing would change", counted(*count, "layer"))
         }
     };

@@ -33,7 +33,7 @@ pub struct Places<'t> {
 
 /// Where a value stands, as far as that is sure.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Place {
+pub struct ValueSpans {
     /// The name of the member. Elements of lists have none.
     pub key: Option<Span>,
     /// The value, if it stands on one line.
@@ -99,7 +99,7 @@ impl<'t> Places<'t> {
     }
 
     /// Where a value stands. `None` if there is none, or the place is not sure.
-    pub fn find(&self, pointer: &Pointer) -> Option<Place> {
+    pub fn find(&self, pointer: &Pointer) -> Option<ValueSpans> {
         let value = pointer.find(&self.document)?;
         let (mut node, mut member) = (&self.root, None);
         for token in pointer.tokens() {
@@ -115,15 +115,15 @@ impl<'t> Places<'t> {
         }
         let key = member.and_then(|member| self.key(member));
         let value = node.spans.iter().find_map(|span| self.whole(span, value));
-        let place = Place { key, value };
-        if place != Place::default() {
+        let place = ValueSpans { key, value };
+        if place != ValueSpans::default() {
             return Some(place);
         }
         // An element that takes several lines: it begins with its first member.
         match &node.inner {
             Inner::Members(members) => {
                 let key = members.first().and_then(|first| self.key(first))?;
-                Some(Place { key: Some(key), value: None })
+                Some(ValueSpans { key: Some(key), value: None })
             }
             Inner::Scalar | Inner::Items(_) => None,
         }

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use super::locate::{Place, Places};
+use super::locate::{Places, ValueSpans};
 use crate::cli::Session;
 use crate::cli::input::args::DocumentFormat;
 use crate::cli::output::excerpt::{Excerpt, all_but};
@@ -115,7 +115,7 @@ impl Source {
 
     /// The line of a place. Of a layer it shows the names and, unless a secret is there, the value that the finding is about: what else is in the
     /// line may be a secret that the finding says nothing of.
-    fn excerpt(&self, place: Place, places: &Places<'_>, value: Shown) -> Option<Excerpt> {
+    fn excerpt(&self, place: ValueSpans, places: &Places<'_>, value: Shown) -> Option<Excerpt> {
         let is_about_name = value == Shown::Name;
         let (key, found) = (place.key, place.value);
         let span = if is_about_name { key.or(found.clone()) } else { found.clone().or(key) }?;

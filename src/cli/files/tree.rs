@@ -87,7 +87,7 @@ pub enum TreeError {
 /// Reads a directory. Refuses it when it cannot be told which layer a file is, or when two files claim the same one.
 pub fn read(directory: &Path) -> Result<Tree, TreeError> {
     let mut tree = Tree::default();
-    for Found { path, name, holds, format } in scan(directory, &mut tree.warnings)? {
+    for FoundLayer { path, name, holds, format } in scan(directory, &mut tree.warnings)? {
         if let Some(other) = tree.paths.get(&name) {
             let why = format!(
                 "{} holds the same layer, {} of {}: keep one of them",
@@ -135,7 +135,7 @@ const GLOBAL_IS_ROOT: &str = "global.yaml is the layer of \"/\": the layers of t
 
 /// A file that holds a layer.
 #[derive(Debug)]
-struct Found {
+struct FoundLayer {
     path: PathBuf,
     name: LayerName,
     holds: Holds,
@@ -143,7 +143,7 @@ struct Found {
 }
 
 /// The layer files of a directory, in the order of their paths.
-fn scan(directory: &Path, warnings: &mut Vec<String>) -> Result<Vec<Found>, TreeError> {
+fn scan(directory: &Path, warnings: &mut Vec<String>) -> Result<Vec<FoundLayer>, TreeError> {
     let mut found = Vec::new();
     let root = directory.canonicalize().map_err(|source| at(directory, source))?;
     for path in entries(directory)? {
@@ -154,7 +154,7 @@ fn scan(directory: &Path, warnings: &mut Vec<String>) -> Result<Vec<Found>, Tree
                 let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or(name);
                 if let Some(governing) = governing(None, stem) {
                     let (name, holds) = governing.ok_or_else(|| misplaced(&path, NO_SUCH_OF_NAMESPACE))?;
-                    found.push(Found { path, name, holds, format });
+                    found.push(FoundLayer { path, name, holds, format });
                     continue;
                 }
                 let why = format!(
@@ -201,7 +201,7 @@ fn scan_config(
     root: &Path,
     above: &mut Vec<String>,
     warnings: &mut Vec<String>,
-    found: &mut Vec<Found>,
+    found: &mut Vec<FoundLayer>,
 ) -> Result<(), TreeError> {
     for path in entries(directory)? {
         let name = file_name(&path)?;
@@ -226,7 +226,7 @@ fn scan_config(
         if let Some(governing) = governing(Some(config), &stem) {
             let (name, holds) =
                 governing.filter(|_| above.is_empty()).ok_or_else(|| misplaced(&path, NO_SUCH_OF_CONFIG))?;
-            found.push(Found { path, name, holds, format });
+            found.push(FoundLayer { path, name, holds, format });
             continue;
         }
         let scope = match above.is_empty() && stem == GLOBAL {
@@ -239,7 +239,7 @@ fn scan_config(
             }
         };
         let name = LayerName { config: config.clone(), scope };
-        found.push(Found { path, name, holds: Holds::Layer, format });
+        found.push(FoundLayer { path, name, holds: Holds::Layer, format });
     }
     Ok(())
 }

@@ -10,8 +10,8 @@ use crate::client::Token;
 #[derive(Args, Debug)]
 pub struct CredentialArgs {
     /// The API token or JSON web token to call with; others see it in the list of processes: better in a file [env: CONFWATCH_TOKEN]
-    #[arg(long, global = true, value_name = "TOKEN", value_parser = Said::parse)]
-    token: Option<Said>,
+    #[arg(long, global = true, value_name = "TOKEN", value_parser = TokenArg::parse)]
+    token: Option<TokenArg>,
     /// The file with the token to call with, unless --token has one; read again when it was replaced [env: CONFWATCH_TOKEN_FILE]
     #[arg(long, global = true, value_name = "FILE")]
     token_file: Option<PathBuf>,
@@ -19,12 +19,12 @@ pub struct CredentialArgs {
 
 /// A token, or nothing: a variable that is empty is as good as none.
 #[derive(Clone, Debug)]
-struct Said(Option<Token>);
+struct TokenArg(Option<Token>);
 
-impl Said {
-    fn parse(text: &str) -> Result<Said, String> {
+impl TokenArg {
+    fn parse(text: &str) -> Result<TokenArg, String> {
         let token = Some(text).filter(|text| !text.is_empty()).map(str::parse);
-        token.transpose().map(Said).map_err(|error: crate::client::NoToken| error.to_string())
+        token.transpose().map(TokenArg).map_err(|error: crate::client::NoToken| error.to_string())
     }
 }
 
@@ -33,14 +33,14 @@ impl CredentialArgs {
     /// variable.
     pub fn token(self) -> Result<(Option<Token>, Option<PathBuf>), Failure> {
         match (self.token, self.token_file) {
-            (Some(Said(Some(token))), _) => return Ok((Some(token), None)),
+            (Some(TokenArg(Some(token))), _) => return Ok((Some(token), None)),
             (_, Some(path)) => return Ok((None, Some(path))),
-            (Some(Said(None)) | None, None) => {}
+            (Some(TokenArg(None)) | None, None) => {}
         }
         // Not by clap, which would take a variable for a flag, and its value for one to show.
         let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
         if let Some(text) = variable("CONFWATCH_TOKEN") {
-            let said = Said::parse(&text.to_string_lossy());
+            let said = TokenArg::parse(&text.to_string_lossy());
             return said
                 .map(|said| (said.0, None))
                 .map_err(|error| Failure::usage(format!("CONFWATCH_TOKEN: {error}")));

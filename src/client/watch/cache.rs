@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::Shared;
+use super::WatcherState;
 use super::held::Held;
 use crate::client::file;
 use crate::proto::v1::{Document, LayerRef, WatchTarget};
@@ -119,7 +119,7 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn start(path: PathBuf, shared: Arc<Shared>) -> Writer {
+    pub(super) fn start(path: PathBuf, shared: Arc<WatcherState>) -> Writer {
         let (ask, mut asked) = watch::channel(());
         let task = tokio::spawn(async move {
             while asked.changed().await.is_ok() {

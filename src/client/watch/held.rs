@@ -48,13 +48,13 @@ enum Progress {
 
 #[derive(Clone, Debug, PartialEq)]
 struct Parts {
-    kind: Kind,
+    kind: EventKind,
     states: Vec<TargetState>,
 }
 
 /// What a whole event is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum EventKind {
     Snapshot { reset: bool },
     Update,
     Progress,
@@ -63,7 +63,7 @@ pub(super) enum Kind {
 /// A whole event, after it was folded.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Folded {
-    pub(super) kind: Kind,
+    pub(super) kind: EventKind,
     /// The targets whose document differs from what was held.
     pub(super) changed: Vec<Key>,
 }
@@ -118,10 +118,10 @@ impl Held {
     pub(super) fn fold(&mut self, message: WatchResponse) -> Result<Option<Folded>, ProtocolError> {
         let (kind, states, more) = match message.event {
             Some(Message::Snapshot(snapshot)) => {
-                (Kind::Snapshot { reset: snapshot.is_reset }, snapshot.states, snapshot.more)
+                (EventKind::Snapshot { reset: snapshot.is_reset }, snapshot.states, snapshot.more)
             }
-            Some(Message::Update(update)) => (Kind::Update, update.states, update.more),
-            Some(Message::Progress(_)) => (Kind::Progress, Vec::new(), false),
+            Some(Message::Update(update)) => (EventKind::Update, update.states, update.more),
+            Some(Message::Progress(_)) => (EventKind::Progress, Vec::new(), false),
             None => return Ok(None),
         };
         let parts = match self.parts.take() {
@@ -165,27 +165,27 @@ impl Held {
     }
 
     /// A snapshot begins every stream, and only begins it.
-    fn check_order(&self, kind: Kind) -> Result<Kind, ProtocolError> {
+    fn check_order(&self, kind: EventKind) -> Result<EventKind, ProtocolError> {
         match (self.progress, kind) {
-            (Progress::BeforeSnapshot, Kind::Snapshot { .. })
-            | (Progress::Following, Kind::Update | Kind::Progress) => Ok(kind),
-            (Progress::BeforeSnapshot, Kind::Update | Kind::Progress) => {
+            (Progress::BeforeSnapshot, EventKind::Snapshot { .. })
+            | (Progress::Following, EventKind::Update | EventKind::Progress) => Ok(kind),
+            (Progress::BeforeSnapshot, EventKind::Update | EventKind::Progress) => {
                 Err(ProtocolError("a stream that does not begin with a snapshot"))
             }
-            (Progress::Following, Kind::Snapshot { .. }) => Err(ProtocolError("a second snapshot")),
+            (Progress::Following, EventKind::Snapshot { .. }) => Err(ProtocolError("a second snapshot")),
         }
     }
 
     /// All states or, if one of them makes no sense, none.
-    fn apply(&mut self, kind: &Kind, states: Vec<TargetState>) -> Result<Vec<Key>, ProtocolError> {
+    fn apply(&mut self, kind: &EventKind, states: Vec<TargetState>) -> Result<Vec<Key>, ProtocolError> {
         let states: Vec<_> =
             states.into_iter().map(|state| self.resolve(state)).collect::<Result<_, ProtocolError>>()?;
         let gone = match kind {
-            Kind::Snapshot { .. } => {
+            EventKind::Snapshot { .. } => {
                 let named: BTreeSet<_> = states.iter().map(|(key, _)| key).collect();
                 self.documents.keys().filter(|key| !named.contains(key)).cloned().collect()
             }
-            Kind::Update | Kind::Progress => Vec::new(),
+            EventKind::Update | EventKind::Progress => Vec::new(),
         };
         let mut changed = Vec::new();
         for (key, document) in states.into_iter().chain(gone.into_iter().map(|key| (key, None))) {
@@ -245,13 +245,13 @@ impl Held {
 }
 
 impl Parts {
-    fn followed_by(mut self, kind: Kind, states: Vec<TargetState>) -> Result<Parts, ProtocolError> {
+    fn followed_by(mut self, kind: EventKind, states: Vec<TargetState>) -> Result<Parts, ProtocolError> {
         self.kind = match (self.kind, kind) {
-            (Kind::Snapshot { reset: before }, Kind::Snapshot { reset }) => {
-                Kind::Snapshot { reset: before || reset }
+            (EventKind::Snapshot { reset: before }, EventKind::Snapshot { reset }) => {
+                EventKind::Snapshot { reset: before || reset }
             }
-            (Kind::Update, Kind::Update) => Kind::Update,
-            (Kind::Snapshot { .. } | Kind::Update | Kind::Progress, _) => {
+            (EventKind::Update, EventKind::Update) => EventKind::Update,
+            (EventKind::Snapshot { .. } | EventKind::Update | EventKind::Progress, _) => {
                 return Err(ProtocolError("another event amid the parts of one"));
             }
         };

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Event;
-use super::held::{Folded, Held, Key, Kind};
+use super::held::{EventKind, Folded, Held, Key};
 use crate::proto::v1::{State, TargetState};
 
 /// What to tell next, merged into as few events as tell it all.
@@ -29,8 +29,8 @@ impl Outbox {
 
     pub(super) fn add(&mut self, folded: Folded, held: &Held) {
         match folded.kind {
-            Kind::Snapshot { reset } => self.snapshot = Some(reset || self.snapshot == Some(true)),
-            Kind::Update | Kind::Progress => {}
+            EventKind::Snapshot { reset } => self.snapshot = Some(reset || self.snapshot == Some(true)),
+            EventKind::Update | EventKind::Progress => {}
         }
         self.progress = true;
         for key in folded.changed {

@@ -7,9 +7,9 @@ use tokio_util::sync::CancellationToken;
 use tonic::Code;
 
 use super::backoff::Backoff;
-use super::held::{Kind, ProtocolError};
+use super::held::{EventKind, ProtocolError};
 use super::session::{self, End};
-use super::{Shared, View, WatchOptions, WatchState, cache};
+use super::{View, WatchOptions, WatchState, WatcherState, cache};
 use crate::client::{Api, ClientError};
 use crate::proto::v1::{WatchRequest, WatchResponse};
 
@@ -17,7 +17,7 @@ use crate::proto::v1::{WatchRequest, WatchResponse};
 const REFUSED_PAUSE_FIRST: Duration = Duration::from_secs(1);
 
 /// Runs until it is told to stop, or the server finds the request malformed before it ever answered it.
-pub(super) async fn run(api: Api, options: WatchOptions, shared: Arc<Shared>, stop: CancellationToken) {
+pub(super) async fn run(api: Api, options: WatchOptions, shared: Arc<WatcherState>, stop: CancellationToken) {
     let cache = match &options.cache {
         Some(path) => {
             if let Some(saved) = cache::read(path.clone()).await {
@@ -43,7 +43,7 @@ pub(super) async fn run(api: Api, options: WatchOptions, shared: Arc<Shared>, st
 }
 
 /// One stream after the other.
-async fn follow(api: Api, options: &WatchOptions, shared: &Shared, cache: Option<&cache::Writer>) {
+async fn follow(api: Api, options: &WatchOptions, shared: &WatcherState, cache: Option<&cache::Writer>) {
     let silence = options.progress_interval.saturating_mul(3);
     let mut backoff = Backoff::default();
     let mut is_answered = false;
@@ -98,7 +98,7 @@ fn refused_pause(refusals: u32, longest: Duration) -> Duration {
 }
 
 /// Turns `Stale` into `Error` when it lasts.
-async fn watch_grace(options: &WatchOptions, shared: &Shared) {
+async fn watch_grace(options: &WatchOptions, shared: &WatcherState) {
     let mut states = shared.state.subscribe();
     let is_stale = |state: &WatchState| *state == WatchState::Stale;
     // The sender lives as long as `shared`, so waiting never fails.
@@ -110,7 +110,7 @@ async fn watch_grace(options: &WatchOptions, shared: &Shared) {
     }
 }
 
-fn request(options: &WatchOptions, shared: &Shared) -> WatchRequest {
+fn request(options: &WatchOptions, shared: &WatcherState) -> WatchRequest {
     WatchRequest {
         client_id: options.client_id.clone(),
         labels: options.labels.clone(),
@@ -121,14 +121,14 @@ fn request(options: &WatchOptions, shared: &Shared) -> WatchRequest {
 }
 
 fn receive(
-    shared: &Shared,
+    shared: &WatcherState,
     cache: Option<&cache::Writer>,
     message: WatchResponse,
 ) -> Result<(), ProtocolError> {
     let mut view = shared.lock();
     let View { held, outbox, error, .. } = &mut *view;
     let Some(folded) = held.fold(message)? else { return Ok(()) };
-    let is_snapshot = matches!(folded.kind, Kind::Snapshot { .. });
+    let is_snapshot = matches!(folded.kind, EventKind::Snapshot { .. });
     let is_worth_keeping = is_snapshot || !folded.changed.is_empty();
     outbox.add(folded, held);
     *error = None;

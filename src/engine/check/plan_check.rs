@@ -12,7 +12,7 @@ use crate::model::{
     ConfigChange, ConfigId, ConfigName, Governs, LayerKey, LayerKind, Namespace, Pointer, Scope,
 };
 use crate::secret::{MASK, holds_sealed, mask};
-use crate::validate::{Broken, Contract, Finding, Found, FoundList, Hidden, Report, Steps, Subject};
+use crate::validate::{Broken, CheckedDocument, Contract, Finding, Found, FoundList, Hidden, Report, Steps};
 
 use super::affected_documents::{check_sizes, reached};
 use super::effort::Effort;
@@ -40,7 +40,7 @@ const SEALED_TIMES: usize = 8;
 const BROKEN_CONTRACTS_MAX: usize = 16;
 
 /// What governs and cannot be used, as it was told: where, and what.
-type Told = BTreeSet<(ConfigId, String, String)>;
+type BrokenGoverning = BTreeSet<(ConfigId, String, String)>;
 
 /// What the checks of one call have in common.
 #[derive(Clone, Copy)]
@@ -94,7 +94,7 @@ pub(in crate::engine) fn check<'a>(
         governings.entry(&change.id.namespace).or_insert_with(|| governing(&change.id.namespace));
     }
     let mut checked: BTreeMap<&ConfigId, Checked<'_>> = BTreeMap::new();
-    let mut told = Told::new();
+    let mut told = BrokenGoverning::new();
     let permissions = Permissions::of(sight);
     let mut governing_changes = vec![];
     for (change, after) in changes.iter().zip(after).filter(|(change, _)| !change.layers.is_empty()) {
@@ -191,7 +191,7 @@ pub(in crate::engine) fn check_stored(
     match governance.map(|governance| governance.contract_counting(&config.id.config, effort)) {
         None => check_config(&entry, &look.by(&Arc::default()), &checking, report),
         Some(Ok(contract)) => check_config(&entry, &look.by(&contract), &checking, report),
-        Some(Err(broken)) => tell_broken(&config.id.namespace, &broken, &mut Told::new(), report),
+        Some(Err(broken)) => tell_broken(&config.id.namespace, &broken, &mut BrokenGoverning::new(), report),
     }
 }
 
@@ -200,7 +200,7 @@ fn check_governing(
     change: &ConfigChange,
     after: Option<&Governance>,
     effort: &Effort<'_>,
-    told: &mut Told,
+    told: &mut BrokenGoverning,
     report: &mut Report,
 ) {
     system::check_form(change, report);
@@ -223,7 +223,7 @@ fn check_governing(
 }
 
 /// Tells of what governs and cannot be used, each once.
-fn tell_broken(namespace: &Namespace, broken: &[Broken], told: &mut Told, report: &mut Report) {
+fn tell_broken(namespace: &Namespace, broken: &[Broken], told: &mut BrokenGoverning, report: &mut Report) {
     for Broken { governing, found } in broken {
         let id = ConfigId { namespace: namespace.clone(), config: governing.clone() };
         if told.insert((id.clone(), found.pointer.clone(), found.message.clone())) {
@@ -436,7 +436,7 @@ fn check_document(
     let may_quote = |governed: &ConfigName| checking.permissions.quote_schema(&entry.id.namespace, governed);
     let (hidden, masked, may_quote) = (hidden.as_ref(), &masked, &may_quote);
     let mut steps = Steps::beyond(checking.effort.of_document());
-    let subject = Subject { scope, document, old, hidden, masked, may_quote };
+    let subject = CheckedDocument { scope, document, old, hidden, masked, may_quote };
     let found = contract.check_counting(&subject, &mut steps);
     checking.effort.spend(steps.taken());
     found

@@ -20,7 +20,7 @@ use super::workers::Cancelled;
 use crate::engine::commit::document_error::check_paths;
 use crate::engine::commit::layer_content::content_after;
 use crate::engine::commit::outcome::Outcome;
-use crate::engine::commit::pipeline::Answer;
+use crate::engine::commit::pipeline::WriteAnswer;
 use crate::engine::commit::read_intent::ReadIntent;
 use crate::engine::commit::read_write::ReadWrite;
 use crate::engine::commit::write::{Change, Intent, Origin, Text};
@@ -102,8 +102,8 @@ impl Engine {
             viewer.sight().clone().unmasking_secrets(),
         );
         let outcome = match self.pipeline.submit(write).await?.answered().await? {
-            Answer::Outcome(outcome) => outcome,
-            Answer::Replay(_) => unreachable!("a validation has no request id"),
+            WriteAnswer::Outcome(outcome) => outcome,
+            WriteAnswer::Replay(_) => unreachable!("a validation has no request id"),
         };
         match outcome {
             Ok(mut outcome) => {

@@ -13,15 +13,15 @@ use crate::model::ConfigId;
 
 /// The configs at which turns are taken now.
 #[derive(Default)]
-pub(in crate::engine) struct Turns(Mutex<HashMap<ConfigId, Arc<FairMutex<()>>>>);
+pub(in crate::engine) struct FairLocks(Mutex<HashMap<ConfigId, Arc<FairMutex<()>>>>);
 
 /// The turn at some configs. It ends when it is dropped, also if that is before it came.
-pub(in crate::engine) struct Turn {
-    turns: Arc<Turns>,
+pub(in crate::engine) struct HeldLocks {
+    turns: Arc<FairLocks>,
     configs: Vec<(ConfigId, Option<OwnedMutexGuard<()>>)>,
 }
 
-impl Turns {
+impl FairLocks {
     /// Whether somebody has or awaits the turn at one of these.
     pub fn are_taken(&self, ids: &[ConfigId]) -> bool {
         let turns = self.lock();
@@ -34,9 +34,9 @@ impl Turns {
     }
 
     /// Awaits the turn. `ids` must be sorted: nobody waits for one who waits for them.
-    pub async fn take(self: &Arc<Turns>, ids: &[ConfigId]) -> Turn {
+    pub async fn take(self: &Arc<FairLocks>, ids: &[ConfigId]) -> HeldLocks {
         debug_assert!(ids.is_sorted());
-        let mut turn = Turn { turns: self.clone(), configs: Vec::with_capacity(ids.len()) };
+        let mut turn = HeldLocks { turns: self.clone(), configs: Vec::with_capacity(ids.len()) };
         for id in ids {
             let mutex = self.lock().entry(id.clone()).or_default().clone();
             turn.configs.push((id.clone(), None));
@@ -51,7 +51,7 @@ impl Turns {
     }
 }
 
-impl Drop for Turn {
+impl Drop for HeldLocks {
     fn drop(&mut self) {
         let mut turns = self.turns.lock();
         for (id, guard) in self.configs.drain(..) {
@@ -78,7 +78,7 @@ mod tests {
 
     #[tokio::test]
     async fn turns_come_in_order_and_leave_nothing_behind() {
-        let turns = Arc::new(Turns::default());
+        let turns = Arc::new(FairLocks::default());
         let (both, one) = ([id("a"), id("b")], [id("b")]);
         let first = turns.take(&both).await;
         assert!(turns.are_taken(&one) && !turns.are_taken(&[id("c")]));

@@ -20,14 +20,14 @@ use crate::store::{Store, StoreError};
 use crate::supervise::{Heart, OnPanic};
 
 use super::counts::CommitCounts;
-use super::fair_locks::{Turn, Turns};
+use super::fair_locks::{FairLocks, HeldLocks};
 use super::journal_budget::JournalBudgets;
 use super::outcome::Outcome;
 use super::plan::Plan;
 use super::planner::plan;
 use super::planning::Planning;
-use super::queue::{Batch, Durable, Queue, Refusal, Waiter};
-use super::read_set::Bases;
+use super::queue::{Batch, Durable, Queue, QueueRefusal, Waiter};
+use super::read_set::ReadSet;
 use super::read_write::{ReadWrite, namespaces_of};
 use super::request_ids::{First, Nothing, Owner, Repeatable, Requests, Reused};
 use super::write::Origin;
@@ -55,7 +55,7 @@ pub(in crate::engine) struct Pipeline {
     queue: Mutex<Queue>,
     /// Told when the queue has something for the thread, and the thread is idle.
     filled: Condvar,
-    turns: Arc<Turns>,
+    turns: Arc<FairLocks>,
     published: ArcSwap<State>,
     revision: watch::Sender<Revision>,
     next_expiry: watch::Sender<Option<Timestamp>>,
@@ -65,7 +65,7 @@ pub(in crate::engine) struct Pipeline {
 
 /// What a write comes to.
 #[expect(clippy::large_enum_variant, reason = "it is moved once, and a box would be made for each write")]
-pub(in crate::engine) enum Answer {
+pub(in crate::engine) enum WriteAnswer {
     Outcome(Result<Outcome, Error>),
     /// The same request was made before. The outcome is to be read again.
     Replay(First),
@@ -73,20 +73,20 @@ pub(in crate::engine) enum Answer {
 
 /// The answer to a write that was handed in. It stands once what it rests on is durable.
 pub(in crate::engine) struct Submitted {
-    answer: Answer,
+    answer: WriteAnswer,
     /// `None`: it is.
     durable: Option<Durable>,
 }
 
 impl Submitted {
-    pub async fn answered(self) -> Result<Answer, Error> {
+    pub async fn answered(self) -> Result<WriteAnswer, Error> {
         match self.durable {
             None => Ok(self.answer),
             Some(durable) => durable.await.unwrap_or_else(thread_ended).map(|()| self.answer),
         }
     }
 
-    pub fn blocking_answered(self) -> Result<Answer, Error> {
+    pub fn blocking_answered(self) -> Result<WriteAnswer, Error> {
         match self.durable {
             None => Ok(self.answer),
             Some(durable) => durable.blocking_recv().unwrap_or_else(thread_ended).map(|()| self.answer),
@@ -254,27 +254,27 @@ impl Pipeline {
     pub fn barrier(&self) -> Submitted {
         let mut queue = self.lock();
         let nothing = Outcome::nothing(queue.state.revision);
-        self.after_queue(&mut queue, Answer::Outcome(Ok(nothing)))
+        self.after_queue(&mut queue, WriteAnswer::Outcome(Ok(nothing)))
     }
 
     /// Refuses new writes; those queued are still made.
     pub fn close(&self) {
-        self.lock().refused.get_or_insert(Refusal::Closing);
+        self.lock().refused.get_or_insert(QueueRefusal::Closing);
         self.filled.notify_one();
     }
 
     /// What the write is planned from, unless it has its answer.
-    fn bases(&self, write: &ReadWrite) -> ControlFlow<Submitted, Bases> {
+    fn bases(&self, write: &ReadWrite) -> ControlFlow<Submitted, ReadSet> {
         let mut queue = self.lock();
         if let Some(known) = self.answer_known(&mut queue, write.repeatable()) {
             return ControlFlow::Break(known);
         }
         if !write.governs() {
-            return ControlFlow::Continue(Bases::of(&write.ids, &queue.state));
+            return ControlFlow::Continue(ReadSet::of(&write.ids, &queue.state));
         }
         let state = queue.state.clone();
         drop(queue);
-        ControlFlow::Continue(Bases::of(&write.ids, &state))
+        ControlFlow::Continue(ReadSet::of(&write.ids, &state))
     }
 
     /// Whether a write has to await its turn.
@@ -295,7 +295,7 @@ impl Pipeline {
         ids
     }
 
-    fn plan(&self, write: &ReadWrite, bases: &Bases, cancelled: &Cancelled) -> Result<Plan, Error> {
+    fn plan(&self, write: &ReadWrite, bases: &ReadSet, cancelled: &Cancelled) -> Result<Plan, Error> {
         if write.lacks_reason
             && let Some(namespace) = bases.demanding_reason()
         {
@@ -318,9 +318,9 @@ impl Pipeline {
     fn enqueue(
         &self,
         write: &mut ReadWrite,
-        bases: &Bases,
+        bases: &ReadSet,
         mut planned: Result<Plan, Error>,
-        turn: Option<&Turn>,
+        turn: Option<&HeldLocks>,
     ) -> Option<Submitted> {
         let nothing = match &mut planned {
             Ok(plan) if plan.changes.is_empty() => Some(plan.take_outcome(&write.ids, bases, Revision::ZERO)),
@@ -340,13 +340,13 @@ impl Pipeline {
         }
         let mut plan = match planned {
             Ok(plan) => plan,
-            Err(error) => return Some(self.after_queue(&mut queue, Answer::Outcome(Err(error)))),
+            Err(error) => return Some(self.after_queue(&mut queue, WriteAnswer::Outcome(Err(error)))),
         };
         if let Some(outcome) = nothing {
             return Some(self.enqueue_nothing(&mut queue, write, outcome));
         }
         if let Some(error) = queue.full() {
-            return Some(Submitted { answer: Answer::Outcome(Err(error)), durable: None });
+            return Some(Submitted { answer: WriteAnswer::Outcome(Err(error)), durable: None });
         }
         // Only here is it known what the namespaces have.
         let (revision, time) = (queue.state.revision.next(), self.now(&queue));
@@ -354,11 +354,11 @@ impl Pipeline {
         let fits = fits.and_then(|()| queue.budgets.check(&sizes, &plan.changes, queue.state.quotas(), time));
         if let Err(error) = fits {
             self.counts.count_refusal(&error);
-            return Some(self.after_queue(&mut queue, Answer::Outcome(Err(error))));
+            return Some(self.after_queue(&mut queue, WriteAnswer::Outcome(Err(error))));
         }
         let overwritten = match self.guesses.take(write.actor(), &plan.unseen, time) {
             Ok(overwritten) => overwritten.into_iter().collect(),
-            Err(error) => return Some(self.after_queue(&mut queue, Answer::Outcome(Err(error)))),
+            Err(error) => return Some(self.after_queue(&mut queue, WriteAnswer::Outcome(Err(error)))),
         };
         plan.settle(revision, time);
         let durable = match write.validate_only {
@@ -382,7 +382,7 @@ impl Pipeline {
             self.filled.notify_one();
         }
         let outcome = Outcome { overwritten, ..plan.take_outcome(&write.ids, bases, revision) };
-        Some(Submitted { answer: Answer::Outcome(Ok(outcome)), durable })
+        Some(Submitted { answer: WriteAnswer::Outcome(Ok(outcome)), durable })
     }
 
     /// The digest of a request must not let the secrets in it be guessed.
@@ -400,17 +400,17 @@ impl Pipeline {
             let now = self.now(queue);
             queue.requests.remember(owner, request, First::Nothing(Box::new(Nothing::of(&outcome))), now);
         }
-        self.after_queue(queue, Answer::Outcome(Ok(outcome)))
+        self.after_queue(queue, WriteAnswer::Outcome(Ok(outcome)))
     }
 
     /// The answer that needs no plan: nothing is taken any more, or the request was made before.
     fn answer_known(&self, queue: &mut Queue, request: Option<Repeatable<'_>>) -> Option<Submitted> {
-        let durably = |outcome| Some(Submitted { answer: Answer::Outcome(outcome), durable: None });
+        let durably = |outcome| Some(Submitted { answer: WriteAnswer::Outcome(outcome), durable: None });
         match &queue.refused {
-            Some(Refusal::Closing) => {
+            Some(QueueRefusal::Closing) => {
                 return durably(Err(Error::Draining { retry_after: crate::engine::RETRY_AFTER }));
             }
-            Some(Refusal::Failed(why)) => return durably(Err(Error::Unwritable(why.clone()))),
+            Some(QueueRefusal::Failed(why)) => return durably(Err(Error::Unwritable(why.clone()))),
             None => {}
         }
         let Repeatable { owner, request } = request?;
@@ -428,13 +428,13 @@ impl Pipeline {
             }
         };
         // That nothing changed may be due to a commit that is queued, and could still fail.
-        let (revision, answer) = (first.revision(), Answer::Replay(first));
+        let (revision, answer) = (first.revision(), WriteAnswer::Replay(first));
         let is_durable = revision <= self.published.load().revision;
         Some(Submitted { answer, durable: (!is_durable).then(|| queue.wait()) })
     }
 
     /// An answer that rests on what is queued, which could still fail.
-    fn after_queue(&self, queue: &mut Queue, answer: Answer) -> Submitted {
+    fn after_queue(&self, queue: &mut Queue, answer: WriteAnswer) -> Submitted {
         Submitted { answer, durable: self.ahead(queue).then(|| queue.wait()) }
     }
 
@@ -528,7 +528,7 @@ impl Pipeline {
         let why = error.to_string();
         let queued = {
             let mut queue = self.lock();
-            queue.refused = Some(Refusal::Failed(why.clone()));
+            queue.refused = Some(QueueRefusal::Failed(why.clone()));
             queue.reset(&[], &self.published.load())
         };
         tell(waiters.into_iter().chain(queued), || Err(Error::Unwritable(why.clone())));

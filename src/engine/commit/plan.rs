@@ -14,7 +14,7 @@ use super::outcome::{LayerOutcome, Outcome};
 use super::planning::Planning;
 use super::put_schema::SchemaOutcome;
 use super::read_intent::ReadIntent;
-use super::read_set::Bases;
+use super::read_set::ReadSet;
 use crate::engine::check::plan_check::check;
 use crate::engine::error::{Error, Limit};
 use crate::engine::secrets::guesses::UnseenWrites;
@@ -95,7 +95,7 @@ impl Plan {
     }
 
     /// Refuses to add a layer or a tag to a config that has as many as it may have.
-    pub(super) fn check_counts(&self, bases: &Bases, limits: &Limits) -> Result<(), Error> {
+    pub(super) fn check_counts(&self, bases: &ReadSet, limits: &Limits) -> Result<(), Error> {
         for after in &self.after {
             let before = bases.get(&after.id);
             let layers = before.map_or(0, |config| config.layers().len());
@@ -118,7 +118,7 @@ impl Plan {
     /// those of all configs that they govern.
     pub(super) fn validate(
         &mut self,
-        bases: &Bases,
+        bases: &ReadSet,
         intent: &ReadIntent,
         planning: &Planning<'_>,
     ) -> Result<(), Error> {
@@ -143,7 +143,7 @@ impl Plan {
     /// What governs a namespace after it.
     pub(in crate::engine) fn governance(
         &self,
-        bases: &Bases,
+        bases: &ReadSet,
         namespace: &Namespace,
     ) -> Option<Arc<Governance>> {
         let governs = |change: &ConfigChange| !change.id.config.is_ordinary();
@@ -158,7 +158,7 @@ impl Plan {
     }
 
     /// What comes of it at `revision`, for a write about these configs. To be asked once, after it has been settled.
-    pub fn take_outcome(&mut self, about: &[ConfigId], bases: &Bases, revision: Revision) -> Outcome {
+    pub fn take_outcome(&mut self, about: &[ConfigId], bases: &ReadSet, revision: Revision) -> Outcome {
         let after = |id: &ConfigId| match self.after.binary_search_by(|config| config.id.cmp(id)) {
             Ok(at) => Some(&self.after[at]),
             Err(_) => bases.get(id),

@@ -15,7 +15,7 @@ use super::plan::{Plan, check_version, next_version};
 use super::planning::Planning;
 use super::read_change::{ReadAction, ReadChange};
 use super::read_intent::ReadIntent;
-use super::read_set::Bases;
+use super::read_set::ReadSet;
 use super::schemas::{plan_migration, plan_put};
 use crate::engine::error::{Error, Limit, Missing};
 use crate::engine::secrets::redaction::Permissions;
@@ -24,7 +24,7 @@ use crate::engine::state::usage::Growth;
 use crate::engine::state::{ConfigState, LayerEntry};
 /// Makes the plan for a write at `now`. Fails as the write would. What it reports tells nothing that the caller may not read.
 pub(in crate::engine) fn plan(
-    bases: &Bases,
+    bases: &ReadSet,
     intent: &ReadIntent,
     now: Timestamp,
     planning: &Planning<'_>,
@@ -44,7 +44,7 @@ pub(in crate::engine) fn plan(
 }
 
 fn plan_all(
-    bases: &Bases,
+    bases: &ReadSet,
     intent: &ReadIntent,
     now: Timestamp,
     planning: &Planning<'_>,
@@ -117,7 +117,7 @@ fn plan_all(
 }
 
 fn plan_changes(
-    bases: &Bases,
+    bases: &ReadSet,
     changes: &[ReadChange],
     now: Timestamp,
     planning: &Planning<'_>,
@@ -176,7 +176,7 @@ fn plan_layer(
 }
 
 fn plan_delete(
-    bases: &Bases,
+    bases: &ReadSet,
     id: &ConfigId,
     key: Option<&LayerKey>,
     expected: Option<Version>,
@@ -199,7 +199,7 @@ fn plan_delete(
 
 /// A tag that moved between its lookup and the rollback names another version now: look again.
 fn check_still_tagged(
-    bases: &Bases,
+    bases: &ReadSet,
     id: &ConfigId,
     tag: Option<&TagName>,
     to: &ConfigState,
@@ -212,7 +212,7 @@ fn check_still_tagged(
 }
 
 fn plan_rollback(
-    bases: &Bases,
+    bases: &ReadSet,
     id: &ConfigId,
     to: &ConfigState,
     scope: Option<&Scope>,
@@ -252,7 +252,7 @@ fn plan_rollback(
 }
 
 fn plan_tag(
-    bases: &Bases,
+    bases: &ReadSet,
     id: &ConfigId,
     tag: &TagName,
     to: Option<Version>,
@@ -277,7 +277,7 @@ fn plan_tag(
 }
 
 /// Only what is still due: an override may have been renewed since it was found to be.
-fn plan_expiry(bases: &Bases, due: &[(ConfigId, LayerKey)], now: Timestamp) -> Plan {
+fn plan_expiry(bases: &ReadSet, due: &[(ConfigId, LayerKey)], now: Timestamp) -> Plan {
     let mut plan = Plan::new(due.to_vec());
     let mut by_config: BTreeMap<&ConfigId, Vec<&LayerKey>> = BTreeMap::new();
     for (id, key) in due {

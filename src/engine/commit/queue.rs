@@ -27,7 +27,7 @@ pub(in crate::engine) struct Queue {
     /// Of the journal, with what is queued.
     pub budgets: JournalBudgets,
     /// Why no more is taken.
-    pub refused: Option<Refusal>,
+    pub refused: Option<QueueRefusal>,
     /// The thread sleeps, and must be woken.
     pub idle: bool,
     commits: Vec<Commit>,
@@ -35,7 +35,7 @@ pub(in crate::engine) struct Queue {
     bytes: usize,
 }
 
-pub(in crate::engine) enum Refusal {
+pub(in crate::engine) enum QueueRefusal {
     Closing,
     Failed(String),
 }

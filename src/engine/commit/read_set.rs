@@ -15,7 +15,7 @@ const INLINE_BYTES_MAX: usize = 32 << 10;
 const LAYER_COST: usize = 64;
 
 /// The configs that a write concerns, with all that it depends on, as they are before it.
-pub(in crate::engine) struct Bases {
+pub(in crate::engine) struct ReadSet {
     /// Sorted by id.
     configs: Vec<(ConfigId, Option<Arc<ConfigState>>)>,
     /// The configs that these govern, without the deleted, in the order of their ids.
@@ -26,11 +26,11 @@ pub(in crate::engine) struct Bases {
     governances: Vec<(Namespace, Option<Arc<Governance>>)>,
 }
 
-impl Bases {
+impl ReadSet {
     /// `ids` must be sorted.
-    pub fn of(ids: &[ConfigId], state: &State) -> Bases {
+    pub fn of(ids: &[ConfigId], state: &State) -> ReadSet {
         let configs = ids.iter().map(|id| (id.clone(), state.config(id).cloned())).collect();
-        let mut bases = Bases { configs, governed: vec![], whole: vec![], governances: vec![] };
+        let mut bases = ReadSet { configs, governed: vec![], whole: vec![], governances: vec![] };
         for of_namespace in ids.chunk_by(|a, b| a.namespace == b.namespace) {
             let namespace = &of_namespace[0].namespace;
             let governance = state.governance(namespace);

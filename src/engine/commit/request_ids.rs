@@ -29,7 +29,7 @@ pub(in crate::engine) struct Requests {
     of_caller_max: usize,
     callers: HashMap<Arc<str>, OfCaller>,
     /// By the time they were used, which is the order of their revisions.
-    order: VecDeque<(Timestamp, Arc<Key>)>,
+    order: VecDeque<(Timestamp, Arc<RequestKey>)>,
     /// Ids of all callers, each once for each of its namespaces.
     count: usize,
 }
@@ -37,17 +37,17 @@ pub(in crate::engine) struct Requests {
 /// The ids of one caller.
 #[derive(Default)]
 struct OfCaller {
-    known: HashMap<(Namespace, Arc<str>), Arc<Known>>,
+    known: HashMap<(Namespace, Arc<str>), Arc<KnownRequest>>,
 }
 
-struct Key {
+struct RequestKey {
     caller: Arc<str>,
     id: Arc<str>,
     namespaces: Vec<Namespace>,
     revision: Revision,
 }
 
-struct Known {
+struct KnownRequest {
     fingerprint: Digest,
     first: First,
 }
@@ -120,10 +120,10 @@ impl Requests {
         let Some(caller) = self.callers.get(owner.caller) else { return Ok(None) };
         let id: Arc<str> = request.id.as_str().into();
         let known = |namespace: &Namespace| caller.known.get(&(namespace.clone(), id.clone()));
-        let known: Vec<&Arc<Known>> = owner.namespaces.iter().filter_map(known).collect();
+        let known: Vec<&Arc<KnownRequest>> = owner.namespaces.iter().filter_map(known).collect();
         let Some(one) = known.first() else { return Ok(None) };
         let keyed = keyed();
-        let is_same = |known: &&&Arc<Known>| {
+        let is_same = |known: &&&Arc<KnownRequest>| {
             known.fingerprint == request.fingerprint || Some(known.fingerprint) == keyed
         };
         match known.iter().find(is_same) {
@@ -157,7 +157,7 @@ impl Requests {
         };
         let id: Arc<str> = request.id.as_str().into();
         let revision = first.revision();
-        let known = Arc::new(Known { fingerprint: request.fingerprint, first });
+        let known = Arc::new(KnownRequest { fingerprint: request.fingerprint, first });
         let ids = &mut self.callers.entry(caller.clone()).or_default().known;
         for namespace in owner.namespaces {
             if ids.insert((namespace.clone(), id.clone()), known.clone()).is_none() {
@@ -165,7 +165,7 @@ impl Requests {
             }
         }
         let namespaces = owner.namespaces.to_vec();
-        self.order.push_back((now, Arc::new(Key { caller, id, namespaces, revision })));
+        self.order.push_back((now, Arc::new(RequestKey { caller, id, namespaces, revision })));
     }
 
     /// Remembers what a commit of the journal says.
@@ -202,7 +202,7 @@ impl Requests {
         }
     }
 
-    fn forget(&mut self, key: &Key) {
+    fn forget(&mut self, key: &RequestKey) {
         let Some(caller) = self.callers.get_mut(&key.caller) else { return };
         for namespace in &key.namespaces {
             let place = (namespace.clone(), key.id.clone());

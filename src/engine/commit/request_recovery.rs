@@ -20,16 +20,16 @@ use crate::engine::error::Error;
 const PAGE_BYTES: usize = 4 << 20;
 
 /// Whether it has been done.
-pub(in crate::engine) struct Recall(watch::Receiver<Recalled>);
+pub(in crate::engine) struct RequestRecovery(watch::Receiver<RecoveryState>);
 
-enum Recalled {
+enum RecoveryState {
     NotYet,
     Done,
     Failed(String),
 }
 
 /// What to read.
-pub(in crate::engine) struct Recalling {
+pub(in crate::engine) struct RecoveryInput {
     pub store: Arc<dyn Store>,
     /// Of the last commit that was there at the start: there is no request in those since.
     pub to: Revision,
@@ -39,14 +39,14 @@ pub(in crate::engine) struct Recalling {
     pub closed: CancellationToken,
 }
 
-impl Recall {
+impl RequestRecovery {
     /// Starts the thread, which gives what it has read to the pipeline.
     pub fn start(
-        recalling: Recalling,
+        recalling: RecoveryInput,
         pipeline: Arc<Pipeline>,
         supervisor: &Supervisor,
-    ) -> (Recall, JoinHandle<()>) {
-        let (sender, receiver) = watch::channel(Recalled::NotYet);
+    ) -> (RequestRecovery, JoinHandle<()>) {
+        let (sender, receiver) = watch::channel(RecoveryState::NotYet);
         let thread = supervisor
             .thread("recall", OnPanic::Restart, move |heart| {
                 heart.beat();
@@ -54,36 +54,36 @@ impl Recall {
                     Ok(None) => return,
                     Ok(Some(requests)) => {
                         pipeline.recall(requests);
-                        Recalled::Done
+                        RecoveryState::Done
                     }
                     Err(error) => {
                         tracing::error!(%error, "no write with a request id is taken: it may have been made before");
-                        Recalled::Failed(format!("the requests of the last 24 hours cannot be read: {error}"))
+                        RecoveryState::Failed(format!("the requests of the last 24 hours cannot be read: {error}"))
                     }
                 };
                 sender.send_replace(recalled);
             })
             .expect("the system has room for one thread");
-        (Recall(receiver), thread)
+        (RequestRecovery(receiver), thread)
     }
 
     /// Waits until it is known which requests were made before.
     pub async fn done(&self) -> Result<(), Error> {
-        if matches!(*self.0.borrow(), Recalled::Done) {
+        if matches!(*self.0.borrow(), RecoveryState::Done) {
             return Ok(());
         }
         let mut recalled = self.0.clone();
-        let recalled = recalled.wait_for(|recalled| !matches!(recalled, Recalled::NotYet)).await;
+        let recalled = recalled.wait_for(|recalled| !matches!(recalled, RecoveryState::NotYet)).await;
         match recalled.as_deref() {
-            Ok(Recalled::Done) => Ok(()),
-            Ok(Recalled::Failed(why)) => Err(Error::Unwritable(why.clone())),
+            Ok(RecoveryState::Done) => Ok(()),
+            Ok(RecoveryState::Failed(why)) => Err(Error::Unwritable(why.clone())),
             // The thread has ended before: the engine closes.
-            Ok(Recalled::NotYet) | Err(_) => Err(Error::Draining { retry_after: RETRY_AFTER }),
+            Ok(RecoveryState::NotYet) | Err(_) => Err(Error::Draining { retry_after: RETRY_AFTER }),
         }
     }
 }
 
-impl Recalling {
+impl RecoveryInput {
     /// None if it was closed before all were read.
     fn requests(&self) -> Result<Option<Requests>, StoreError> {
         let mut requests = Requests::new(self.ids_max);
@@ -109,14 +109,14 @@ mod tests {
 
     #[test]
     fn a_request_waits_until_it_is_known_whether_it_was_made_before() {
-        let (sender, receiver) = watch::channel(Recalled::NotYet);
-        let recall = Recall(receiver);
+        let (sender, receiver) = watch::channel(RecoveryState::NotYet);
+        let recall = RequestRecovery(receiver);
         assert!(recall.done().now_or_never().is_none());
-        sender.send_replace(Recalled::Done);
+        sender.send_replace(RecoveryState::Done);
         assert!(matches!(recall.done().now_or_never(), Some(Ok(()))));
-        sender.send_replace(Recalled::Failed("the journal is damaged".into()));
+        sender.send_replace(RecoveryState::Failed("the journal is damaged".into()));
         assert!(matches!(recall.done().now_or_never(), Some(Err(Error::Unwritable(_)))));
-        sender.send_replace(Recalled::NotYet);
+        sender.send_replace(RecoveryState::NotYet);
         drop(sender);
         assert!(matches!(recall.done().now_or_never(), Some(Err(Error::Draining { .. }))));
     }

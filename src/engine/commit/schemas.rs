@@ -13,7 +13,7 @@ use super::document_error::bounded;
 use super::plan::{Plan, check_version, next_version};
 use super::planning::Planning;
 use super::put_schema::{PutSchema, SchemaOutcome, schema_id};
-use super::read_set::Bases;
+use super::read_set::ReadSet;
 use crate::engine::error::{Error, Missing};
 use crate::engine::state::ConfigState;
 
@@ -32,7 +32,7 @@ pub fn registry(config: Option<&Arc<ConfigState>>) -> Result<Option<Registry>, E
 }
 
 pub(in crate::engine) fn plan_put(
-    bases: &Bases,
+    bases: &ReadSet,
     governed: &ConfigId,
     put: &PutSchema,
 ) -> Result<Plan, Error> {
@@ -96,7 +96,7 @@ pub(in crate::engine) fn plan_put(
 }
 
 pub(in crate::engine) fn plan_migration(
-    bases: &Bases,
+    bases: &ReadSet,
     governed: &ConfigId,
     to: Option<u64>,
     planning: &Planning<'_>,

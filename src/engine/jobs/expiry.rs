@@ -9,7 +9,7 @@ use crate::auth::SYSTEM;
 use crate::model::{Author, ConfigId, LayerKey, Source, Timestamp};
 
 use crate::engine::Clock;
-use crate::engine::commit::pipeline::{Answer, Pipeline};
+use crate::engine::commit::pipeline::{Pipeline, WriteAnswer};
 use crate::engine::commit::read_intent::ReadIntent;
 use crate::engine::commit::read_write::ReadWrite;
 use crate::engine::commit::write::Origin;
@@ -26,8 +26,8 @@ const RETRY: Duration = Duration::from_secs(1);
 pub(in crate::engine) fn expire_overdue(pipeline: &Pipeline, clock: &Clock) -> Result<(), Error> {
     while let Some(due) = due(pipeline, clock()) {
         match pipeline.submit_alone(expiry(due)).blocking_answered() {
-            Ok(Answer::Outcome(Err(error))) => return Err(error),
-            Ok(Answer::Outcome(Ok(_)) | Answer::Replay(_)) => {}
+            Ok(WriteAnswer::Outcome(Err(error))) => return Err(error),
+            Ok(WriteAnswer::Outcome(Ok(_)) | WriteAnswer::Replay(_)) => {}
             // What is there can be read, and `run` tries again.
             Err(Error::NotWritten(why)) => {
                 tracing::warn!(why, "overrides that are overdue could not be ended");
@@ -74,8 +74,8 @@ fn due(pipeline: &Pipeline, now: Timestamp) -> Option<Vec<(ConfigId, LayerKey)>>
 
 async fn expire(pipeline: &Arc<Pipeline>, due: Vec<(ConfigId, LayerKey)>) -> Result<(), Error> {
     match pipeline.submit(expiry(due)).await?.answered().await? {
-        Answer::Outcome(outcome) => outcome.map(|_| ()),
-        Answer::Replay(_) => Ok(()),
+        WriteAnswer::Outcome(outcome) => outcome.map(|_| ()),
+        WriteAnswer::Replay(_) => Ok(()),
     }
 }
 

@@ -26,10 +26,10 @@ pub(in crate::engine) struct Documents<'a> {
     at: Option<String>,
     places: Places,
     /// The base documents on the way to the scope that was asked for last, from the top; the layer at each, if there is one.
-    way: Vec<Step<'a>>,
+    way: Vec<MergedLayer<'a>>,
 }
 
-struct Step<'a> {
+struct MergedLayer<'a> {
     path: String,
     layer: Option<&'a Arc<LayerEntry>>,
     document: Arc<Value>,
@@ -150,7 +150,7 @@ impl<'a> Documents<'a> {
             let around = std::mem::take(&mut self.places);
             let document = layer.map_or(above.clone(), |layer| self.with(Some(&above), &[layer]));
             let places = std::mem::replace(&mut self.places, around);
-            self.way.push(Step { path: path.to_owned(), layer, document, places });
+            self.way.push(MergedLayer { path: path.to_owned(), layer, document, places });
             shared += 1;
         }
         self.way.truncate(shared);

@@ -8,7 +8,7 @@ use crate::model::text::Format;
 use crate::model::{Author, Content, LayerKey, Namespace, Source, Version};
 
 use crate::engine::blocking::blocking;
-use crate::engine::commit::pipeline::{Answer, Pipeline};
+use crate::engine::commit::pipeline::{Pipeline, WriteAnswer};
 use crate::engine::commit::read_change::{ReadAction, ReadChange};
 use crate::engine::commit::read_intent::ReadIntent;
 use crate::engine::commit::read_write::ReadWrite;
@@ -66,8 +66,8 @@ impl Pipeline {
         let origin = Origin { author, source, reason, request, annotations };
         let write = ReadWrite::of_server(origin, ReadIntent::Keys(changes.collect()), false);
         match self.submit(write).await?.answered().await? {
-            Answer::Outcome(outcome) => outcome.map(|_| ()),
-            Answer::Replay(_) => Ok(()),
+            WriteAnswer::Outcome(outcome) => outcome.map(|_| ()),
+            WriteAnswer::Replay(_) => Ok(()),
         }
     }
 }

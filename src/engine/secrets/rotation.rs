@@ -9,7 +9,7 @@ use crate::secret::{Census, KeyId, holds_sealed};
 use super::vault::Vault;
 use crate::engine::Engine;
 use crate::engine::blocking::blocking;
-use crate::engine::commit::pipeline::Answer;
+use crate::engine::commit::pipeline::WriteAnswer;
 use crate::engine::commit::read_intent::ReadIntent;
 use crate::engine::commit::read_write::ReadWrite;
 use crate::engine::commit::write::Origin;
@@ -134,8 +134,8 @@ impl Engine {
         };
         let write = ReadWrite::of_server(origin, ReadIntent::Reseal(id.clone()), false);
         match self.pipeline.submit(write).await?.answered().await? {
-            Answer::Outcome(outcome) => outcome.map(|_| ()),
-            Answer::Replay(_) => Ok(()),
+            WriteAnswer::Outcome(outcome) => outcome.map(|_| ()),
+            WriteAnswer::Replay(_) => Ok(()),
         }
     }
 

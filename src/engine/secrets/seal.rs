@@ -8,7 +8,8 @@ use serde_json::Value;
 
 use crate::model::{ConfigChange, ConfigId, Content, LayerChange, Pointer, Scope};
 use crate::secret::{
-    Holder, KeysError, Origin, Refusal, Sealing, holds_sealed, mentions_hidden, mentions_mark, refuse_hidden,
+    Holder, KeysError, Origin, SealRefusal, Sealing, holds_sealed, mentions_hidden, mentions_mark,
+    refuse_hidden,
 };
 use crate::validate::{Finding, Found, Report, Schema, Severity};
 
@@ -17,7 +18,7 @@ use super::shown::marked_pointers;
 use crate::engine::commit::document_error::bounded;
 use crate::engine::commit::plan::{Plan, next_version};
 use crate::engine::commit::planning::Planning;
-use crate::engine::commit::read_set::Bases;
+use crate::engine::commit::read_set::ReadSet;
 use crate::engine::error::Error;
 use crate::engine::read::resolve::{View, layers_of};
 use crate::engine::state::{ConfigState, system};
@@ -27,7 +28,7 @@ impl Plan {
     /// reveal a secret has written it: whether its value is the same must not show.
     pub(in crate::engine) fn seal(
         &mut self,
-        bases: &Bases,
+        bases: &ReadSet,
         origin: Origin,
         planning: &Planning<'_>,
     ) -> Result<(), Error> {
@@ -66,7 +67,7 @@ impl Plan {
     }
 
     /// Adds the layers of configs whose schema changes: it may mark what they have in plain text.
-    fn add_newly_marked(&mut self, bases: &Bases, planning: &Planning<'_>) {
+    fn add_newly_marked(&mut self, bases: &ReadSet, planning: &Planning<'_>) {
         let is_schema =
             |change: &ConfigChange| !change.layers.is_empty() && system::reshapes(&change.id.config);
         if !self.changes.iter().any(is_schema) {
@@ -106,7 +107,7 @@ impl Plan {
     }
 
     /// The schema that a config has after the plan, if it marks anything as secret.
-    fn marking_schema(&self, bases: &Bases, id: &ConfigId) -> Option<Arc<Schema>> {
+    fn marking_schema(&self, bases: &ReadSet, id: &ConfigId) -> Option<Arc<Schema>> {
         let schema = self.governance(bases, &id.namespace)?.schema(&id.config)?;
         schema.marks_secrets().then_some(schema)
     }
@@ -114,7 +115,7 @@ impl Plan {
 
 /// Seals all secrets of a config by the newest key, and makes sure that they are the same.
 pub(in crate::engine) fn plan_reseal(
-    bases: &Bases,
+    bases: &ReadSet,
     id: &ConfigId,
     planning: &Planning<'_>,
 ) -> Result<Plan, Error> {
@@ -130,7 +131,7 @@ pub(in crate::engine) fn plan_reseal(
         let (before, marked) = (Value::Null, BTreeSet::new());
         let origin = Origin::Stored;
         let sealing = Sealing { id, ring: &ring, marked: &marked, known: &[], before: &before, origin };
-        let unreadable = |refused: Vec<Refusal>| {
+        let unreadable = |refused: Vec<SealRefusal>| {
             let mut report = Report::default();
             refused
                 .into_iter()
@@ -247,7 +248,7 @@ type SealedContent = Result<(Content, Vec<Pointer>), Vec<Found>>;
 impl Drafted<'_> {
     fn sealed(&self, schema: Option<&Schema>, planning: &Planning<'_>) -> Result<SealedContent, Error> {
         let Drafted { id, content, own, ref held, origin } = *self;
-        let refused = |refused: Vec<Refusal>| Ok(Err(refused.into_iter().map(found_of).collect()));
+        let refused = |refused: Vec<SealRefusal>| Ok(Err(refused.into_iter().map(found_of).collect()));
         let mut value = content.to_value();
         let marked: BTreeSet<String> = schema
             .map(|schema| marked_pointers(schema, &value).iter().map(ToString::to_string).collect())
@@ -283,7 +284,7 @@ impl Drafted<'_> {
     }
 }
 
-fn found_of(refusal: Refusal) -> Found {
+fn found_of(refusal: SealRefusal) -> Found {
     Found {
         severity: Severity::Error,
         code: refusal.code.into(),

@@ -15,8 +15,8 @@ use crate::model::{
     ConfigId, Content, Digest, LayerKey, LayerKind, Namespace, Scope, SystemConfig, Timestamp,
 };
 use crate::secret::{
-    Holder, Key, KeyId, Keyring, Known, MasterKeySource, MasterKeys, Opened, Ring, StoredKey, StoredKeys,
-    holds_sealed, known_in, open,
+    Holder, Key, KeyId, Keyring, KnownSecret, MasterKeySource, MasterKeys, Opened, Ring, StoredKey,
+    StoredKeys, holds_sealed, known_in, open,
 };
 
 use crate::engine::error::{Error, Limit};
@@ -136,7 +136,7 @@ impl Vault {
     }
 
     /// The secrets of a stored layer.
-    pub fn known(&self, id: &ConfigId, content: &Content, holder: Holder) -> Vec<Known> {
+    pub fn known(&self, id: &ConfigId, content: &Content, holder: Holder) -> Vec<KnownSecret> {
         match self.ring(&id.namespace).filter(|_| holds_sealed(content.as_str())) {
             Some(ring) => known_in(id, content.to_value(), &ring, holder),
             None => vec![],

@@ -6,7 +6,7 @@ use crate::engine::check::look::Look;
 use crate::engine::check::plan_check::check_stored;
 use crate::engine::read::documents::Documents;
 use crate::model::{Governs, Pointer};
-use crate::validate::{Contract, NamespaceRules, Report, Steps, Subject};
+use crate::validate::{CheckedDocument, Contract, NamespaceRules, Report, Steps};
 
 const SCOPES: usize = 100;
 
@@ -98,7 +98,7 @@ fn a_thousand_documents_with_many_rules_and_properties_are_far_from_too_costly()
     let contract = Contract::build(&id(0).config, &stored, &NamespaceRules::default()).expect("a contract");
     let document: Value = json!((0..200).map(|at| (format!("p{at}"), at / 25)).collect::<BTreeMap<_, _>>());
     let (scope, masked) = (Scope::global(), Default::default());
-    let subject = Subject {
+    let subject = CheckedDocument {
         scope: &scope,
         document: &document,
         old: None,

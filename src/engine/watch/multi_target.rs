@@ -15,7 +15,7 @@ use super::followed::{Followed, FollowedMany, FollowedOne};
 use super::message::{Event, Known, TargetState, TargetStatus};
 use super::subscriber::{Mark, Subscriber};
 use super::table::Table;
-use super::walk::{Step, Walk};
+use super::walk::{TargetWalk, WalkStep};
 use super::watchers::Watches;
 use crate::engine::error::Error;
 use crate::engine::read::resolve::{Resolver, Target};
@@ -40,7 +40,7 @@ const LOOKS_OF_A_TURN: usize = 32;
 const BYTES_OF_A_TURN: usize = 128 << 10;
 
 /// The targets of a stream, in the order of its request, and the message that is being told.
-pub(super) struct Several {
+pub(super) struct MultiTarget {
     targets: Vec<Followed>,
     sending: Option<Sending>,
     /// What is shown of them.
@@ -54,10 +54,10 @@ pub(super) struct Several {
 /// A message that is being made: from one state, however many parts it takes.
 struct Sending {
     state: Arc<State>,
-    kind: Kind,
-    listed: std::vec::IntoIter<Look>,
+    kind: MessageKind,
+    listed: std::vec::IntoIter<Candidate>,
     /// What comes after them.
-    walk: Option<Walk>,
+    walk: Option<TargetWalk>,
     /// For a walk of an update: what was shown before. Only what is shown otherwise now is looked at.
     seen_before: Option<Sight>,
     /// Looked at already, and too large for the part before.
@@ -84,22 +84,22 @@ enum Nothing {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum MessageKind {
     Snapshot { reset: bool },
     Update,
 }
 
 /// What to look at.
-enum Look {
+enum Candidate {
     Marked(Mark),
     /// For a snapshot.
     One(u32),
     OneOfMany(u32, ConfigName),
 }
 
-impl Several {
-    pub fn new(targets: Vec<Followed>, sight: Sight) -> Several {
-        Several { targets, sending: None, sight, seen_before: None, cost: 0 }
+impl MultiTarget {
+    pub fn new(targets: Vec<Followed>, sight: Sight) -> MultiTarget {
+        MultiTarget { targets, sending: None, sight, seen_before: None, cost: 0 }
     }
 
     /// From now on it shows what this one may see. The next message tells what that changes.
@@ -148,9 +148,9 @@ impl Several {
         self.seen_before = None;
         self.sending = Some(Sending {
             state,
-            kind: Kind::Snapshot { reset },
+            kind: MessageKind::Snapshot { reset },
             listed: vec![].into_iter(),
-            walk: Some(Walk::all()),
+            walk: Some(TargetWalk::all()),
             seen_before: None,
             carried: None,
             is_begun: false,
@@ -159,15 +159,15 @@ impl Several {
 
     /// Starts the message that says what changed, if anything did. The marks must be those up to the state.
     pub fn start_update(&mut self, state: Arc<State>, marks: Vec<Mark>) {
-        let mut listed: Vec<_> = marks.into_iter().map(Look::Marked).collect();
+        let mut listed: Vec<_> = marks.into_iter().map(Candidate::Marked).collect();
         let (mut walk, mut seen_before) = (None, None);
         if let Some((before, others)) = self.seen_before.take() {
-            listed.extend(others.into_iter().map(Look::One));
-            walk = Some(Walk::namespaces());
+            listed.extend(others.into_iter().map(Candidate::One));
+            walk = Some(TargetWalk::namespaces());
             seen_before = Some(before);
         }
         let listed = listed.into_iter();
-        let (kind, carried, is_begun) = (Kind::Update, None, false);
+        let (kind, carried, is_begun) = (MessageKind::Update, None, false);
         self.sending = Some(Sending { state, kind, listed, walk, seen_before, carried, is_begun });
     }
 
@@ -211,9 +211,9 @@ impl Several {
         }
         Ok(match kind {
             _ if more && is_empty => Part::Later,
-            Kind::Update if is_empty && !is_begun => Part::Nothing(revision),
-            Kind::Snapshot { reset } => Part::Event(Event::Snapshot { revision, states, more, reset }),
-            Kind::Update => Part::Event(Event::Update { revision, states, more }),
+            MessageKind::Update if is_empty && !is_begun => Part::Nothing(revision),
+            MessageKind::Snapshot { reset } => Part::Event(Event::Snapshot { revision, states, more, reset }),
+            MessageKind::Update => Part::Event(Event::Update { revision, states, more }),
         })
     }
 
@@ -235,9 +235,9 @@ impl Several {
                     let walk = sending.walk.as_mut();
                     match walk.and_then(|walk| walk.next(&self.targets, &sending.state)) {
                         None => return Ok(Err(Nothing::Left)),
-                        Some(Step::One(place)) => Look::One(place),
-                        Some(Step::OneOfMany(place, config)) => Look::OneOfMany(place, config),
-                        Some(Step::Scanned) => {
+                        Some(WalkStep::One(place)) => Candidate::One(place),
+                        Some(WalkStep::OneOfMany(place, config)) => Candidate::OneOfMany(place, config),
+                        Some(WalkStep::Scanned) => {
                             *looks_left = looks_left.saturating_sub(SCAN_LOOKS);
                             continue;
                         }
@@ -246,19 +246,21 @@ impl Several {
             };
             *looks_left -= 1;
             let (place, config) = match &look {
-                Look::Marked(mark) => (mark.place, mark.told.as_ref().map(|told| &told.target.id.config)),
-                Look::One(place) => (*place, None),
-                Look::OneOfMany(place, config) => (*place, Some(config)),
+                Candidate::Marked(mark) => {
+                    (mark.place, mark.told.as_ref().map(|told| &told.target.id.config))
+                }
+                Candidate::One(place) => (*place, None),
+                Candidate::OneOfMany(place, config) => (*place, Some(config)),
             };
             let looked = match (&mut self.targets[place as usize], config) {
                 (Followed::One(one), None) => match sending.kind {
-                    Kind::Snapshot { .. } => Some(one.greet(subscriber, &sending.state, resolver)),
-                    Kind::Update => one.look(subscriber, &sending.state, resolver),
+                    MessageKind::Snapshot { .. } => Some(one.greet(subscriber, &sending.state, resolver)),
+                    MessageKind::Update => one.look(subscriber, &sending.state, resolver),
                 },
                 (Followed::Many(many), Some(config)) => {
                     let seen = many.seen_by(&self.sight, config);
                     let is_same = |before| many.seen_by(before, config) == seen;
-                    if matches!(look, Look::OneOfMany(..))
+                    if matches!(look, Candidate::OneOfMany(..))
                         && sending.seen_before.as_ref().is_some_and(is_same)
                     {
                         continue;
@@ -363,18 +365,18 @@ impl FollowedMany {
         sending: &Sending,
         config: &ConfigName,
         seen: Option<Secrets>,
-        look: &Look,
+        look: &Candidate,
         resolver: &Resolver,
     ) -> Option<TargetState> {
         let state = &sending.state;
         let (target, document) = match (look, seen) {
             (_, None) => (self.target(config, self.secrets), None),
-            (Look::Marked(Mark { told: Some(told), .. }), Some(secrets))
+            (Candidate::Marked(Mark { told: Some(told), .. }), Some(secrets))
                 if told.revision <= state.revision && told.target.secrets == secrets =>
             {
                 (told.target.clone(), told.document(resolver))
             }
-            (Look::Marked(_) | Look::One(_) | Look::OneOfMany(..), Some(secrets)) => {
+            (Candidate::Marked(_) | Candidate::One(_) | Candidate::OneOfMany(..), Some(secrets)) => {
                 let target = self.target(config, secrets);
                 let document = resolver.resolve_in(state, &target);
                 (target, document)
@@ -384,8 +386,8 @@ impl FollowedMany {
         let now = Known::of(document.as_ref());
         let status = match (before == now, sending.kind, document) {
             // What the client never had, it need not be told to be absent.
-            (true, Kind::Update, _) | (true, Kind::Snapshot { .. }, None) => return None,
-            (true, Kind::Snapshot { .. }, Some(_)) => TargetStatus::Current(target),
+            (true, MessageKind::Update, _) | (true, MessageKind::Snapshot { .. }, None) => return None,
+            (true, MessageKind::Snapshot { .. }, Some(_)) => TargetStatus::Current(target),
             (false, _, document) => TargetStatus::of(&target, document),
         };
         self.known.set(config, now);

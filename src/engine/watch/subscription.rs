@@ -21,7 +21,7 @@ use super::delivered::{Delivered, DeliveredTo, HeldConfigs};
 use super::followed::{Followed, FollowedMany, FollowedOne};
 use super::hub::Hub;
 use super::message::{Event, Known, TargetState, TargetStatus};
-use super::multi_target::{Part, Several};
+use super::multi_target::{MultiTarget, Part};
 use super::subscriber::Subscriber;
 use super::timers::Wheel;
 use super::token::ResumeToken;
@@ -90,7 +90,7 @@ pub struct Subscription {
 
 enum Following {
     Alone(FollowedOne),
-    Several(Box<Several>),
+    Several(Box<MultiTarget>),
 }
 
 #[derive(Clone, Copy)]
@@ -152,8 +152,8 @@ impl Hub {
         drop(table);
         let following = match <[Followed; 1]>::try_from(followed) {
             Ok([Followed::One(one)]) => Following::Alone(one),
-            Ok(many) => Following::Several(Box::new(Several::new(many.into(), options.sight))),
-            Err(several) => Following::Several(Box::new(Several::new(several, options.sight))),
+            Ok(many) => Following::Several(Box::new(MultiTarget::new(many.into(), options.sight))),
+            Err(several) => Following::Several(Box::new(MultiTarget::new(several, options.sight))),
         };
         let stage = Stage::Opening { reset };
         let hub = self.clone();

@@ -13,7 +13,7 @@ const SCANNED_MAX: usize = 256;
 
 /// Goes through the targets of a stream in the order of its request, and through the configs of a namespace in the order of their names.
 #[derive(Default)]
-pub(super) struct Walk {
+pub(super) struct TargetWalk {
     place: u32,
     /// Within the namespace of the target at `place`.
     namespace: Option<Within>,
@@ -32,7 +32,7 @@ struct Within {
 }
 
 /// A step of a walk.
-pub(super) enum Step {
+pub(super) enum WalkStep {
     /// The target at this place.
     One(u32),
     /// A config of the namespace that the target at this place follows.
@@ -41,36 +41,36 @@ pub(super) enum Step {
     Scanned,
 }
 
-impl Walk {
+impl TargetWalk {
     /// Through all targets.
-    pub fn all() -> Walk {
-        Walk { includes_single: true, ..Walk::default() }
+    pub fn all() -> TargetWalk {
+        TargetWalk { includes_single: true, ..TargetWalk::default() }
     }
 
     /// Through the targets that follow namespaces.
-    pub fn namespaces() -> Walk {
-        Walk::default()
+    pub fn namespaces() -> TargetWalk {
+        TargetWalk::default()
     }
 
     /// The next step. `None`: there is none any more.
-    pub fn next(&mut self, targets: &[Followed], state: &State) -> Option<Step> {
+    pub fn next(&mut self, targets: &[Followed], state: &State) -> Option<WalkStep> {
         loop {
             let place = self.place;
             match (targets.get(place as usize)?, &mut self.namespace) {
                 (Followed::One(_), _) => {
                     self.place += 1;
                     if self.includes_single {
-                        return Some(Step::One(place));
+                        return Some(WalkStep::One(place));
                     }
                 }
                 (Followed::Many(many), None) => self.namespace = Some(Within::beginning(many, state)),
                 (Followed::Many(many), Some(within)) => {
                     if let Some(name) = within.names.pop_front() {
-                        return Some(Step::OneOfMany(place, name));
+                        return Some(WalkStep::OneOfMany(place, name));
                     }
                     if !within.is_read {
                         within.read_on(many, state);
-                        return Some(Step::Scanned);
+                        return Some(WalkStep::Scanned);
                     }
                     self.namespace = None;
                     self.place += 1;
@@ -174,13 +174,13 @@ mod tests {
                 stored.into_iter().filter(|(_, is_there)| *is_there).map(|(name, _)| name).collect();
             let state = loading.state(Epoch(1), Head::EMPTY);
             let targets = [many(&held), many(&[])];
-            let mut walk = Walk::all();
+            let mut walk = TargetWalk::all();
             let mut found = vec![];
             while let Some(step) = walk.next(&targets, &state) {
                 match step {
-                    Step::OneOfMany(place, name) => found.push((place, name.as_str().to_owned())),
-                    Step::Scanned => {}
-                    Step::One(_) => unreachable!("none is followed alone"),
+                    WalkStep::OneOfMany(place, name) => found.push((place, name.as_str().to_owned())),
+                    WalkStep::Scanned => {}
+                    WalkStep::One(_) => unreachable!("none is followed alone"),
                 }
             }
             let first: BTreeSet<_> = there.iter().chain(&held).cloned().collect();

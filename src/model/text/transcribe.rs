@@ -15,7 +15,7 @@ use crate::model::limits::DEPTH_MAX;
 /// The canonical text of a JSON object. `None` if `text` is not one that can be stored.
 pub fn transcribe_object(text: &str, bytes_max: usize) -> Option<Cow<'_, str>> {
     let mut reader =
-        Reader { text, at: 0, copied: 0, written: String::new(), members: Vec::with_capacity(32) };
+        Transcriber { text, at: 0, copied: 0, written: String::new(), members: Vec::with_capacity(32) };
     reader.skip_space();
     reader.object(1)?;
     reader.skip_space();
@@ -32,7 +32,7 @@ pub fn transcribe_object(text: &str, bytes_max: usize) -> Option<Cow<'_, str>> {
     (canonical.len() <= bytes_max).then_some(canonical)
 }
 
-struct Reader<'t> {
+struct Transcriber<'t> {
     text: &'t str,
     /// What is before is read.
     at: usize,
@@ -50,7 +50,7 @@ struct Member<'t> {
     end: usize,
 }
 
-impl<'t> Reader<'t> {
+impl<'t> Transcriber<'t> {
     fn next(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
     }

@@ -31,7 +31,7 @@ impl Write {
         keys: &[u8],
         marks: &[&str],
         mut layer: Value,
-    ) -> Result<(Value, Vec<String>), Vec<Refusal>> {
+    ) -> Result<(Value, Vec<String>), Vec<SealRefusal>> {
         let (ring, id, marked) = (ring(keys), id("payments/checkout"), marked(marks));
         let holder = |is_own, is_revealed| Holder { is_own, is_revealed };
         let mut known = known_in(&id, self.own.clone(), &ring, holder(true, self.reveals_own));
@@ -53,7 +53,7 @@ impl Write {
 }
 
 /// Seals a layer by the newest of these keys, where the layer was this before, for a caller who may reveal everything.
-fn seal(keys: &[u8], marks: &[&str], before: Value, layer: Value) -> Result<Value, Vec<Refusal>> {
+fn seal(keys: &[u8], marks: &[&str], before: Value, layer: Value) -> Result<Value, Vec<SealRefusal>> {
     let write = Write { reveals_own: true, reveals_inherited: true, ..Write::blind(before, json!({})) };
     write.seal(keys, marks, layer).map(|(layer, _)| layer)
 }
@@ -250,16 +250,16 @@ proptest! {
 }
 
 /// Every place of a document but the whole.
-fn places_of<'v>(value: &'v Value, place: &mut Vec<Token<'v>>, places: &mut Vec<String>) {
+fn places_of<'v>(value: &'v Value, place: &mut Vec<PathStep<'v>>, places: &mut Vec<String>) {
     if !place.is_empty() {
         places.push(pointer_of(place).to_string());
     }
-    let below: Vec<(Token<'v>, &'v Value)> = match value {
+    let below: Vec<(PathStep<'v>, &'v Value)> = match value {
         Value::Object(members) => {
-            members.iter().map(|(name, member)| (Token::Member(name.as_str()), member)).collect()
+            members.iter().map(|(name, member)| (PathStep::Member(name.as_str()), member)).collect()
         }
         Value::Array(items) => {
-            items.iter().enumerate().map(|(at, item)| (Token::Element(at), item)).collect()
+            items.iter().enumerate().map(|(at, item)| (PathStep::Element(at), item)).collect()
         }
         _ => vec![],
     };

@@ -301,13 +301,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
 /// A call that was not answered at once.
 struct Call {
-    stage: Stage,
+    stage: ResponseStage,
     ongoing: Ongoing,
     /// Of a service that is open to all: they are counted.
     _open: Option<Arc<()>>,
 }
 
-enum Stage {
+enum ResponseStage {
     Answering { answer: Later, respond: SendResponse<Encoded>, sending: Sending, is_leaving: bool },
     Telling(Telling),
 }
@@ -316,8 +316,8 @@ impl Call {
     /// The same call, on a connection that leaves.
     fn leaving(mut self) -> Call {
         match &mut self.stage {
-            Stage::Answering { is_leaving, .. } => *is_leaving = true,
-            Stage::Telling(telling) => telling.leave(),
+            ResponseStage::Answering { is_leaving, .. } => *is_leaving = true,
+            ResponseStage::Telling(telling) => telling.leave(),
         }
         self
     }
@@ -361,12 +361,13 @@ fn begin(
             ControlFlow::Continue(telling) => {
                 service.calls.opened(&mut begun);
                 let ongoing = begun.ongoing(&service.calls);
-                return Some(Call { stage: Stage::Telling(telling), ongoing, _open: open });
+                return Some(Call { stage: ResponseStage::Telling(telling), ongoing, _open: open });
             }
             ControlFlow::Break(code) => code,
         },
         Ok(Answer::Later(answer)) => {
-            let stage = Stage::Answering { answer, respond, sending: sending.clone(), is_leaving: false };
+            let stage =
+                ResponseStage::Answering { answer, respond, sending: sending.clone(), is_leaving: false };
             return Some(Call { stage, ongoing: begun.ongoing(&service.calls), _open: open });
         }
         // The other calls of the connection go on.
@@ -396,15 +397,15 @@ impl Future for Call {
             let Call { stage, ongoing, _open: _ } = &mut *self;
             loop {
                 match stage {
-                    Stage::Telling(telling) => return telling.poll(context),
-                    Stage::Answering { answer, respond, sending, is_leaving } => {
+                    ResponseStage::Telling(telling) => return telling.poll(context),
+                    ResponseStage::Answering { answer, respond, sending, is_leaving } => {
                         match Pin::new(answer).poll(context) {
                             Poll::Ready(response) => {
                                 match send(response, ongoing.begun(), respond, sending) {
                                     ControlFlow::Continue(telling) => {
                                         ongoing.opened();
                                         let is_leaving = *is_leaving;
-                                        *stage = Stage::Telling(if is_leaving {
+                                        *stage = ResponseStage::Telling(if is_leaving {
                                             telling.leaving()
                                         } else {
                                             telling
@@ -429,13 +430,13 @@ impl Call {
     fn fail(&mut self, panic: &(dyn Any + Send)) -> Code {
         self.ongoing.count_panic(panic);
         match &mut self.stage {
-            Stage::Answering { respond, sending, .. } => {
+            ResponseStage::Answering { respond, sending, .. } => {
                 match send(refusal(&panicked()), self.ongoing.begun(), respond, sending) {
                     ControlFlow::Continue(_) => Code::Internal,
                     ControlFlow::Break(code) => code,
                 }
             }
-            Stage::Telling(telling) => {
+            ResponseStage::Telling(telling) => {
                 telling.break_off(&panicked());
                 Code::Internal
             }

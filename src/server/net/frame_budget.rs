@@ -33,7 +33,7 @@ pub(in crate::server) struct Frames {
 
 /// What was sent, and received, since that was last asked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(in crate::server) struct Said {
+pub(in crate::server) struct FrameCounts {
     /// Frames that are neither calls nor messages, or messages of nothing.
     pub noise: u64,
     pub calls: u64,
@@ -57,8 +57,8 @@ impl Default for Frames {
 
 impl Frames {
     /// What begins in these bytes, which follow those before.
-    pub(in crate::server) fn read(&mut self, mut bytes: &[u8]) -> Said {
-        let mut said = Said::default();
+    pub(in crate::server) fn read(&mut self, mut bytes: &[u8]) -> FrameCounts {
+        let mut said = FrameCounts::default();
         loop {
             let skipped = self.skip.min(bytes.len());
             self.skip -= skipped;
@@ -92,7 +92,7 @@ impl Credit {
     }
 
     /// Whether a client has said too much. Asks for the time only if it may have.
-    pub(in crate::server) fn is_used_up(&mut self, said: Said, now: impl FnOnce() -> Instant) -> bool {
+    pub(in crate::server) fn is_used_up(&mut self, said: FrameCounts, now: impl FnOnce() -> Instant) -> bool {
         let earned = said.calls * PER_CALL + said.sent_bytes / SENT_BYTES_PER_FRAME;
         let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
         self.frames = self.frames.saturating_add(number(earned)).min(CREDIT_MAX);
@@ -116,8 +116,8 @@ mod tests {
 
     use super::*;
 
-    fn noise(count: u64) -> Said {
-        Said { noise: count, ..Said::default() }
+    fn noise(count: u64) -> FrameCounts {
+        FrameCounts { noise: count, ..FrameCounts::default() }
     }
 
     #[test]
@@ -138,10 +138,10 @@ mod tests {
         let start = Instant::now();
         let unasked = || panic!("nobody needs the time");
         let mut credit = Credit::new(start);
-        assert!(!credit.is_used_up(Said { calls: 10_000, ..Said::default() }, unasked));
+        assert!(!credit.is_used_up(FrameCounts { calls: 10_000, ..FrameCounts::default() }, unasked));
         // All of these streams are told something again and again, and are taken back at once.
         for _ in 0..100 {
-            let told = Said { noise: 20_000, sent_bytes: 64 * 10_000, calls: 0 };
+            let told = FrameCounts { noise: 20_000, sent_bytes: 64 * 10_000, calls: 0 };
             assert!(!credit.is_used_up(told, unasked));
         }
         assert!(!credit.is_used_up(noise(10_000), unasked));
@@ -151,7 +151,7 @@ mod tests {
     fn pings_do_not_earn_by_their_answers() {
         let start = Instant::now();
         let mut credit = Credit::new(start);
-        let ping = Said { noise: 100, sent_bytes: 1700, calls: 0 };
+        let ping = FrameCounts { noise: 100, sent_bytes: 1700, calls: 0 };
         assert!((0..100).any(|_| credit.is_used_up(ping, || start)));
     }
 
@@ -162,7 +162,7 @@ mod tests {
             piece in 1_usize..50,
         ) {
             let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
-            let mut expected = Said::default();
+            let mut expected = FrameCounts::default();
             for (kind, length) in frames {
                 bytes.extend([0, 0, length as u8, kind, 0, 0, 0, 0, 1]);
                 bytes.extend(vec![kind; length]);
@@ -172,7 +172,7 @@ mod tests {
                     _ => expected.noise += 1,
                 }
             }
-            let (mut reader, mut found) = (Frames::default(), Said::default());
+            let (mut reader, mut found) = (Frames::default(), FrameCounts::default());
             for piece in bytes.chunks(piece) {
                 let said = reader.read(piece);
                 found.noise += said.noise;

@@ -9,7 +9,7 @@ use std::task::{Wake, Waker};
 
 use futures_util::task::AtomicWaker;
 
-use super::frame_budget::Said;
+use super::frame_budget::FrameCounts;
 
 const RESTING: u8 = 0;
 const AT_WORK: u8 = 1;
@@ -73,7 +73,7 @@ impl Turn {
         self.unsent.load(Ordering::Relaxed)
     }
 
-    pub(in crate::server) fn add_received(&self, said: Said) {
+    pub(in crate::server) fn add_received(&self, said: FrameCounts) {
         self.received.store(true, Ordering::Relaxed);
         self.noise.fetch_add(said.noise, Ordering::Relaxed);
         self.calls.fetch_add(said.calls, Ordering::Relaxed);
@@ -88,9 +88,9 @@ impl Turn {
         self.sent_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    pub(in crate::server) fn take_said(&self) -> Said {
+    pub(in crate::server) fn take_said(&self) -> FrameCounts {
         let take = |count: &AtomicU64| count.swap(0, Ordering::Relaxed);
-        Said { noise: take(&self.noise), calls: take(&self.calls), sent_bytes: take(&self.sent_bytes) }
+        FrameCounts { noise: take(&self.noise), calls: take(&self.calls), sent_bytes: take(&self.sent_bytes) }
     }
 
     pub(in crate::server) fn take_received(&self) -> bool {

@@ -38,7 +38,7 @@ pub struct JwtIssuer {
 }
 
 /// What was said of an issuer, on the command line or elsewhere.
-pub(super) struct Said {
+pub(super) struct JwtValues {
     pub keys: Option<String>,
     pub keys_interval: Option<Duration>,
     pub issuer: Option<String>,
@@ -48,7 +48,7 @@ pub(super) struct Said {
     pub lifetime_max: Option<Duration>,
 }
 
-impl Said {
+impl JwtValues {
     /// `None`: no JSON web token is good. An error names the flag that is missing.
     pub(super) fn issuer(self) -> Result<Option<JwtIssuer>, String> {
         let list = |text: String| text.split(',').map(|part| part.trim().to_owned()).collect();

@@ -23,13 +23,13 @@ impl ServeArgs {
         let count = |flag: Option<NonZeroUsize>, file: Option<NonZeroUsize>, default: usize| {
             flag.or(file).map_or(default, NonZeroUsize::get)
         };
-        let tls = tls::Said {
+        let tls = tls::TlsValues {
             certificate: self.tls_cert.or(file.tls_cert),
             key: self.tls_key.or(file.tls_key),
             client_ca: self.tls_client_ca.or(file.tls_client_ca),
             client_auth: self.tls_client_auth.or(file.tls_client_auth),
         };
-        let jwt = auth::Said {
+        let jwt = auth::JwtValues {
             keys: self.jwt_keys.or(file.jwt_keys),
             keys_interval: self.jwt_keys_interval.or(file.jwt_keys_interval).map(|period| period.0),
             issuer: self.jwt_issuer.or(file.jwt_issuer),

@@ -34,14 +34,14 @@ pub enum ClientAuth {
 }
 
 /// What was said of TLS, on the command line or elsewhere.
-pub(super) struct Said {
+pub(super) struct TlsValues {
     pub certificate: Option<PathBuf>,
     pub key: Option<PathBuf>,
     pub client_ca: Option<PathBuf>,
     pub client_auth: Option<ClientAuth>,
 }
 
-impl Said {
+impl TlsValues {
     /// `None`: plain text. An error names the flag that is missing.
     pub(super) fn files(self) -> Result<Option<TlsFiles>, String> {
         let needs = |what: &str, needed: &str| Err(format!("{what} needs {needed}"));

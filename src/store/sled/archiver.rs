@@ -38,11 +38,11 @@ const REOPEN_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Owns the thread. Dropped, it archives what is pending and ends.
 pub struct Archiver {
-    shared: Arc<Shared>,
+    shared: Arc<ArchiverState>,
     thread: Option<JoinHandle<()>>,
 }
 
-struct Shared {
+struct ArchiverState {
     dir: PathBuf,
     options: SledOptions,
     database: Arc<Handle>,
@@ -99,7 +99,7 @@ impl Archiver {
             failed: None,
             stopping: false,
         };
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(ArchiverState {
             dir,
             options,
             database,
@@ -187,7 +187,7 @@ impl Drop for Archiver {
     }
 }
 
-impl Shared {
+impl ArchiverState {
     /// After a panic nothing is archived, and nobody waits for it. The log keeps what is durable for the next process.
     fn run_guarded(&self, heart: &Heart) {
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.run(heart))) {

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use super::batch::Pending;
 use super::index::pending::Unsettled;
 use super::index::trees::Trees;
-use super::journal::Place;
+use super::journal::JournalPosition;
 use super::{SledOptions, corrupt};
 use crate::model::{ConfigId, Revision};
 use crate::store::{Head, StoreError};
@@ -85,7 +85,7 @@ impl Database {
         self.unsettled().settle(&self.trees)
     }
 
-    fn add(&self, batch: &Pending, place: Place) -> Result<(), StoreError> {
+    fn add(&self, batch: &Pending, place: JournalPosition) -> Result<(), StoreError> {
         self.unsettled().add(batch, place).map_err(|error| {
             let what = format!("revision {} at byte {}: {error}", batch.first, place.offset);
             corrupt(self.trees.journal.place(place.segment), what)

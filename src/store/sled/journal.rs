@@ -23,7 +23,7 @@ use std::sync::{Mutex, PoisonError};
 
 pub use self::files::{create, epoch_if_complete, names};
 pub use self::recovery::{ADVICE, Whole};
-pub use self::walk::{Found, Walk};
+pub use self::walk::{JournalRecord, JournalWalk};
 
 use self::files::{Files, HEADER_BYTES};
 use self::tail::Tail;
@@ -49,7 +49,7 @@ pub struct Journal {
 
 /// A byte of a segment; of a batch, that where its record begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct JournalPosition {
     pub segment: Revision,
     pub offset: u64,
 }
@@ -57,14 +57,14 @@ pub struct Place {
 /// Where a journal ends, and with what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct End {
-    pub place: Place,
+    pub place: JournalPosition,
     pub head: Head,
 }
 
 /// An entry of `places`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark {
-    place: Place,
+    place: JournalPosition,
     first: Revision,
 }
 
@@ -76,22 +76,23 @@ pub struct Batch {
     pub commits: Vec<Measured>,
 }
 
-impl Place {
+impl JournalPosition {
     /// Of a part of the batch that is here.
-    pub fn of_part(self, batch: &[u8], part: &str) -> Place {
+    pub fn of_part(self, batch: &[u8], part: &str) -> JournalPosition {
         let offset = part.as_ptr().addr() - batch.as_ptr().addr() + RECORD_BYTES;
-        Place { offset: self.offset + offset as u64, ..self }
+        JournalPosition { offset: self.offset + offset as u64, ..self }
     }
 }
 
 impl End {
     /// Of a journal without files.
-    pub const EMPTY: End = End { place: Place { segment: Revision::ZERO, offset: 0 }, head: Head::EMPTY };
+    pub const EMPTY: End =
+        End { place: JournalPosition { segment: Revision::ZERO, offset: 0 }, head: Head::EMPTY };
 }
 
 impl Mark {
     /// That of the batch at `place`, if it has one.
-    pub fn of(place: Place, first: Revision, end: u64) -> Option<Mark> {
+    pub fn of(place: JournalPosition, first: Revision, end: u64) -> Option<Mark> {
         let is_marked = place.offset == HEADER_BYTES || place.offset / MARK_BYTES != end / MARK_BYTES;
         is_marked.then_some(Mark { place, first })
     }
@@ -114,7 +115,7 @@ impl Journal {
 
     /// Writes batches that follow, and returns where each is. They are durable after the next `sync`. After an error the journal must be
     /// opened again.
-    pub fn append(&self, batches: &[Pending]) -> Result<Vec<Place>, StoreError> {
+    pub fn append(&self, batches: &[Pending]) -> Result<Vec<JournalPosition>, StoreError> {
         let (places, marks) = self.with_tail(|tail| tail.append(&self.files, self.segment_bytes, batches))?;
         self.mark(&marks)?;
         Ok(places)
@@ -138,26 +139,27 @@ impl Journal {
     }
 
     /// Goes through all of it.
-    pub fn walk(&self) -> Walk<'_> {
+    pub fn walk(&self) -> JournalWalk<'_> {
         let first = self.files.first().unwrap_or_default();
-        Walk::begin(&self.files, Place { segment: first, offset: HEADER_BYTES }, first)
+        JournalWalk::begin(&self.files, JournalPosition { segment: first, offset: HEADER_BYTES }, first)
     }
 
     /// Goes on from the batch that holds `revision`.
-    pub fn walk_from(&self, revision: Revision) -> Result<Walk<'_>, StoreError> {
+    pub fn walk_from(&self, revision: Revision) -> Result<JournalWalk<'_>, StoreError> {
         let segment = self.files.of(revision).ok_or_else(|| self.missing(revision))?;
         let before = self.places.range(..=mark_key(segment, revision)).next_back().transpose()?;
         if let Some((key, value)) = before
             && let Ok(mark) = self.parse_mark(&key, &value)
             && mark.place.segment == segment
         {
-            let mut walk = Walk::begin(&self.files, mark.place, mark.first);
+            let mut walk = JournalWalk::begin(&self.files, mark.place, mark.first);
             if walk.skip_to(revision).is_ok() {
                 return Ok(walk);
             }
         }
         // Without a mark that is right, it is found all the same, if later.
-        let mut walk = Walk::begin(&self.files, Place { segment, offset: HEADER_BYTES }, segment);
+        let mut walk =
+            JournalWalk::begin(&self.files, JournalPosition { segment, offset: HEADER_BYTES }, segment);
         walk.skip_to(revision)?;
         Ok(walk)
     }
@@ -170,7 +172,7 @@ impl Journal {
     }
 
     /// Reads a batch, and checks that its revisions are those that its record promises.
-    pub fn decode(&self, found: &Found<'_>) -> Result<Batch, StoreError> {
+    pub fn decode(&self, found: &JournalRecord<'_>) -> Result<Batch, StoreError> {
         let (previous, commits) =
             decode_batch(found.batch).map_err(|error| self.undecodable(found, error))?;
         for (at, measured) in commits.iter().enumerate() {
@@ -189,12 +191,12 @@ impl Journal {
     }
 
     /// As `decode`, for a batch whose indexes are to be written.
-    pub fn decode_pending(&self, found: &Found<'_>) -> Result<Pending, StoreError> {
+    pub fn decode_pending(&self, found: &JournalRecord<'_>) -> Result<Pending, StoreError> {
         Pending::read(found.batch.to_vec()).map_err(|error| self.undecodable(found, error))
     }
 
     /// Text of a batch. Nothing says whether it is still what it was: the caller has its digest.
-    pub fn read_text(&self, place: Place, bytes: u64) -> Result<String, StoreError> {
+    pub fn read_text(&self, place: JournalPosition, bytes: u64) -> Result<String, StoreError> {
         let file = self.files.open(place.segment)?;
         let wrong = |what: &str| {
             let what = format!("{what}, for the {bytes} bytes from byte {} on", place.offset);
@@ -302,7 +304,7 @@ impl Journal {
     }
 
     /// Whether `places` has the batch exactly if it should.
-    pub fn is_marked_right(&self, found: &Found<'_>) -> Result<bool, StoreError> {
+    pub fn is_marked_right(&self, found: &JournalRecord<'_>) -> Result<bool, StoreError> {
         let expected = Mark::of(found.place, found.first, found.end);
         let value = self.places.get(mark_key(found.place.segment, found.first))?;
         let offset = |value: &[u8]| value.try_into().map(u64::from_be_bytes).ok();
@@ -340,12 +342,12 @@ impl Journal {
         corrupt(self.dir().display().to_string(), format!("revision {revision} is missing"))
     }
 
-    fn damaged(&self, found: &Found<'_>, what: &str) -> StoreError {
+    fn damaged(&self, found: &JournalRecord<'_>, what: &str) -> StoreError {
         let what = format!("revision {} at byte {}: {what}", found.first, found.place.offset);
         corrupt(self.place(found.place.segment), what)
     }
 
-    fn undecodable(&self, found: &Found<'_>, error: DecodeError) -> StoreError {
+    fn undecodable(&self, found: &JournalRecord<'_>, error: DecodeError) -> StoreError {
         match error {
             DecodeError::Format(found) => StoreError::Format { found, expected: FORMAT },
             DecodeError::Damaged(what) => self.damaged(found, &what),
@@ -356,7 +358,7 @@ impl Journal {
         let parse = || {
             let (segment, first) = key.split_at_checked(8)?;
             let number = |bytes: &[u8]| bytes.try_into().map(u64::from_be_bytes).ok();
-            let place = Place { segment: Revision(number(segment)?), offset: number(value)? };
+            let place = JournalPosition { segment: Revision(number(segment)?), offset: number(value)? };
             let is_right = place.offset >= HEADER_BYTES && place.offset.is_multiple_of(8);
             is_right.then_some(Mark { place, first: Revision(number(first)?) })
         };

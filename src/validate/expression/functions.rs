@@ -11,7 +11,7 @@ use cel::{Env, ExecutionError, extensions};
 
 use super::meter::{charge, charge_value, text_weight, weight, with_pattern};
 use super::overload::{any, refusal};
-use super::pattern::Pattern;
+use super::pattern::MeteredRegex;
 use super::{collections, macros, numbers};
 
 /// A function that an expression can call.
@@ -274,10 +274,10 @@ fn matches<'b, 'v>(arguments: Vec<CowVal<'b, 'v>>) -> Result<CowVal<'b, 'v>> {
     if pattern.len() > DYNAMIC_PATTERN_BYTES_MAX {
         return Err(refused());
     }
-    is_match(&Pattern::new(pattern).map_err(|_| refused())?, text)
+    is_match(&MeteredRegex::new(pattern).map_err(|_| refused())?, text)
 }
 
-fn is_match<'b, 'v>(pattern: &Pattern, text: &str) -> Result<CowVal<'b, 'v>> {
+fn is_match<'b, 'v>(pattern: &MeteredRegex, text: &str) -> Result<CowVal<'b, 'v>> {
     charge(pattern.steps(text))?;
     Ok(CowVal::owned(CelBool::from(pattern.is_match(text))))
 }

@@ -10,7 +10,7 @@ use cel::ExecutionError;
 use cel::common::types::{CelBytes, CelList, CelMap, CelOptional, CelString};
 use cel::common::value::Val;
 
-use super::pattern::Pattern;
+use super::pattern::MeteredRegex;
 
 /// How much text is worth a step.
 const BYTES_PER_STEP: usize = 64;
@@ -18,12 +18,12 @@ const BYTES_PER_STEP: usize = 64;
 thread_local! {
     static LEFT: Cell<u64> = const { Cell::new(0) };
     static SPENT: Cell<bool> = const { Cell::new(false) };
-    static PATTERNS: RefCell<Arc<[Pattern]>> = RefCell::new(Arc::new([]));
+    static PATTERNS: RefCell<Arc<[MeteredRegex]>> = RefCell::new(Arc::new([]));
 }
 
 /// Runs an evaluation that may take `steps`, and leaves in `steps` what it did not take. `None` if they did not suffice: whatever
 /// came out, since `cel` goes on behind an error in `a || b` and in loops.
-pub fn measured<T>(steps: &mut u64, patterns: &Arc<[Pattern]>, run: impl FnOnce() -> T) -> Option<T> {
+pub fn measured<T>(steps: &mut u64, patterns: &Arc<[MeteredRegex]>, run: impl FnOnce() -> T) -> Option<T> {
     LEFT.set(*steps);
     SPENT.set(false);
     PATTERNS.set(patterns.clone());
@@ -55,7 +55,7 @@ pub fn charge_value(value: &dyn Val) -> Result<(), ExecutionError> {
 }
 
 /// The pattern with this number of the expression that runs.
-pub fn with_pattern<T>(number: usize, with: impl FnOnce(&Pattern) -> T) -> Option<T> {
+pub fn with_pattern<T>(number: usize, with: impl FnOnce(&MeteredRegex) -> T) -> Option<T> {
     PATTERNS.with_borrow(|patterns| patterns.get(number).map(with))
 }
 

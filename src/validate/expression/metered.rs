@@ -15,7 +15,7 @@ use super::functions::{
     Cost, INDEX, MATCHES, MATCHES_KNOWN, RANGE, UNLESS_SPENT, WEIGH, WEIGH_QUADRATIC, WEIGH_RESULT, WITHIN,
     find,
 };
-use super::pattern::Pattern;
+use super::pattern::MeteredRegex;
 use super::source::namespaced;
 use super::{Mistake, numbers};
 
@@ -25,7 +25,7 @@ pub struct Metered {
     /// Of everything outside of loops.
     pub steps: u64,
     /// Of calls of `matches` with a literal.
-    pub patterns: Vec<Pattern>,
+    pub patterns: Vec<MeteredRegex>,
 }
 
 /// Refuses patterns that do not compile.
@@ -47,7 +47,7 @@ struct Rewriting<'e> {
     loops: u64,
     /// Of what is being rewritten: of the body of a loop, or of all that is outside of loops.
     steps: u64,
-    patterns: Vec<Pattern>,
+    patterns: Vec<MeteredRegex>,
     mistakes: Vec<Mistake>,
 }
 
@@ -203,7 +203,7 @@ impl Rewriting<'_> {
         let Some(IdedExpr { expr: Expr::Literal(LiteralValue::String(text)), id }) = operands.get(1) else {
             return self.pay(MATCHES, arguments);
         };
-        match Pattern::new(text.inner()) {
+        match MeteredRegex::new(text.inner()) {
             Ok(pattern) => self.patterns.push(pattern),
             Err(message) => {
                 let (line, column) = (self.place)(*id);

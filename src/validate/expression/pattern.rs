@@ -4,7 +4,7 @@ use regex::{Regex, RegexBuilder};
 
 /// A compiled pattern. It is matched in time linear in the text, with a factor that grows with its size in the worst case.
 #[derive(Debug)]
-pub struct Pattern {
+pub struct MeteredRegex {
     regex: Regex,
     steps_per_byte: u64,
     size: usize,
@@ -17,12 +17,12 @@ pub const SIZE_MAX: usize = 128 << 10;
 /// states are simulated.
 const SIZES: [(usize, u64); 4] = [(2 << 10, 2), (8 << 10, 8), (32 << 10, 32), (SIZE_MAX, 128)];
 
-impl Pattern {
-    pub fn new(text: &str) -> Result<Pattern, String> {
+impl MeteredRegex {
+    pub fn new(text: &str) -> Result<MeteredRegex, String> {
         let mut refusal = String::new();
         for (bytes_max, steps_per_byte) in SIZES {
             match RegexBuilder::new(text).size_limit(bytes_max).dfa_size_limit(1 << 20).build() {
-                Ok(regex) => return Ok(Pattern { regex, steps_per_byte, size: bytes_max }),
+                Ok(regex) => return Ok(MeteredRegex { regex, steps_per_byte, size: bytes_max }),
                 Err(regex::Error::CompiledTooBig(_)) => {
                     refusal = "is too large when compiled: repeat less".to_owned();
                 }

@@ -73,7 +73,7 @@ impl WrongTime {
 
 /// How long a thing of this name is waited for, or lasts.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum DurationKind {
     Wait,
     Time,
 }
@@ -88,11 +88,11 @@ pub(super) fn wrong_time(name: &Words, value: f64) -> Option<WrongTime> {
         return Some(WrongTime::Negative);
     }
     let seconds = value * unit_seconds(name)?;
-    let most = if kind == Kind::Wait { WAIT_SECONDS_MAX } else { TIME_SECONDS_MAX };
+    let most = if kind == DurationKind::Wait { WAIT_SECONDS_MAX } else { TIME_SECONDS_MAX };
     if seconds > most {
         Some(WrongTime::TooLong(seconds))
     } else {
-        (kind == Kind::Wait && seconds < 0.001 && unit_seconds(name) >= Some(0.001))
+        (kind == DurationKind::Wait && seconds < 0.001 && unit_seconds(name) >= Some(0.001))
             .then_some(WrongTime::TooShort)
     }
 }
@@ -107,14 +107,14 @@ pub(super) fn is_negative_duration(name: &Words, text: &str) -> bool {
 }
 
 /// `None` of names that are about something else, such as `timeout_retries` and `interval_count`.
-fn kind(name: &Words) -> Option<Kind> {
+fn kind(name: &Words) -> Option<DurationKind> {
     let at_end = |back: usize| {
         let word = name.before_last(back);
         let is_wait = is_one_of(&["timeout", "deadline", "wait", "backoff"], word)
             || (word.eq_ignore_ascii_case("out") && name.before_last(back + 1).eq_ignore_ascii_case("time"));
         let times =
             ["ttl", "interval", "delay", "keepalive", "duration", "period", "expiry", "lifetime", "age"];
-        if is_wait { Some(Kind::Wait) } else { is_one_of(&times, word).then_some(Kind::Time) }
+        if is_wait { Some(DurationKind::Wait) } else { is_one_of(&times, word).then_some(DurationKind::Time) }
     };
     // Last, or before the unit.
     match unit(name.last()) {

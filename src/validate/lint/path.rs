@@ -6,33 +6,33 @@ use crate::model::pointer::Pointer;
 #[derive(Clone, Copy)]
 pub(super) struct Path<'a> {
     above: Option<&'a Path<'a>>,
-    token: Token<'a>,
+    token: PathToken<'a>,
 }
 
 #[derive(Clone, Copy)]
-enum Token<'a> {
+enum PathToken<'a> {
     Root,
     Name(&'a str),
     Index(usize),
 }
 
 impl<'a> Path<'a> {
-    pub(super) const ROOT: Path<'static> = Path { above: None, token: Token::Root };
+    pub(super) const ROOT: Path<'static> = Path { above: None, token: PathToken::Root };
 
     pub(super) fn member(&'a self, name: &'a str) -> Path<'a> {
-        Path { above: Some(self), token: Token::Name(name) }
+        Path { above: Some(self), token: PathToken::Name(name) }
     }
 
     pub(super) fn element(&'a self, at: usize) -> Path<'a> {
-        Path { above: Some(self), token: Token::Index(at) }
+        Path { above: Some(self), token: PathToken::Index(at) }
     }
 
     /// The nearest name on the way up: an element goes by that of its list.
     pub(super) fn name(&self) -> &'a str {
         match (self.token, self.above) {
-            (Token::Name(name), _) => name,
-            (Token::Root, _) | (Token::Index(_), None) => "",
-            (Token::Index(_), Some(above)) => above.name(),
+            (PathToken::Name(name), _) => name,
+            (PathToken::Root, _) | (PathToken::Index(_), None) => "",
+            (PathToken::Index(_), Some(above)) => above.name(),
         }
     }
 
@@ -47,9 +47,9 @@ impl<'a> Path<'a> {
         let mut at = Some(self);
         while let Some(path) = at {
             match path.token {
-                Token::Root => {}
-                Token::Name(name) => tokens.push(name.to_owned()),
-                Token::Index(index) => tokens.push(index.to_string()),
+                PathToken::Root => {}
+                PathToken::Name(name) => tokens.push(name.to_owned()),
+                PathToken::Index(index) => tokens.push(index.to_string()),
             }
             at = path.above;
         }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde_json::Value;
 
 use super::sight::{Sight, look, put, take};
-use super::{Applied, MIGRATION_FAILED, Migration, Role, Step};
+use super::{Applied, MIGRATION_FAILED, Migration, MigrationStep, Role};
 use crate::model::Pointer;
 use crate::model::canonical::normalize;
 use crate::model::depth::depth;
@@ -17,7 +17,7 @@ use crate::validate::{Found, Severity};
 const OPAQUE: &str = "***";
 
 /// Why a step cannot be done, and where.
-struct Refusal {
+struct StepRefusal {
     at: Pointer,
     message: String,
     suggestion: String,
@@ -37,7 +37,7 @@ impl Migration {
         let mut migrated = layer.clone();
         let mut applied = Applied::default();
         for (number, step) in self.steps.iter().enumerate() {
-            let refused = |refusal: Refusal| Found {
+            let refused = |refusal: StepRefusal| Found {
                 severity: Severity::Error,
                 code: Cow::Borrowed(MIGRATION_FAILED),
                 pointer: refusal.at.to_string(),
@@ -55,18 +55,20 @@ impl Migration {
     }
 }
 
-impl Step {
+impl MigrationStep {
     /// Refuses a step that leads into an opaque value, or would convert one.
-    fn check_opaque(&self, layer: &Value, is_opaque: fn(&Value) -> bool) -> Result<(), Refusal> {
+    fn check_opaque(&self, layer: &Value, is_opaque: fn(&Value) -> bool) -> Result<(), StepRefusal> {
         let places: &[&Pointer] = match self {
-            Step::Move { from, to } => &[from, to],
-            Step::SetDefault { at, .. } | Step::Remove { at } | Step::Convert { at, .. } => &[at],
+            MigrationStep::Move { from, to } => &[from, to],
+            MigrationStep::SetDefault { at, .. }
+            | MigrationStep::Remove { at }
+            | MigrationStep::Convert { at, .. } => &[at],
         };
         for place in places {
             let (mut value, mut here) = (Some(layer), Pointer::root());
             for token in place.tokens() {
                 if value.is_some_and(is_opaque) {
-                    return Err(Refusal {
+                    return Err(StepRefusal {
                         at: here.clone(),
                         message: format!(
                             "the value at {here} is secret, so no step leads into it, to {place}"
@@ -79,18 +81,19 @@ impl Step {
             }
         }
         match self {
-            Step::Convert { at, .. }
+            MigrationStep::Convert { at, .. }
                 if at.find(layer).is_some_and(|value| holds_opaque(value, is_opaque)) =>
             {
-                Err(Refusal {
+                Err(StepRefusal {
                     at: at.clone(),
                     message: "the value is secret or holds a secret, which no expression sees".into(),
                     suggestion: "write the converted secret itself, in place of this step".into(),
                 })
             }
-            Step::Convert { .. } | Step::Move { .. } | Step::SetDefault { .. } | Step::Remove { .. } => {
-                Ok(())
-            }
+            MigrationStep::Convert { .. }
+            | MigrationStep::Move { .. }
+            | MigrationStep::SetDefault { .. }
+            | MigrationStep::Remove { .. } => Ok(()),
         }
     }
 
@@ -101,21 +104,21 @@ impl Step {
         layer: &mut Value,
         is_opaque: fn(&Value) -> bool,
         steps: &mut u64,
-    ) -> Result<bool, Refusal> {
+    ) -> Result<bool, StepRefusal> {
         match self {
-            Step::Move { from, to } => move_value(role, layer, from, to),
-            Step::SetDefault { at, value } => set_default(role, layer, at, value),
-            Step::Remove { at } => match look(layer, at) {
+            MigrationStep::Move { from, to } => move_value(role, layer, from, to),
+            MigrationStep::SetDefault { at, value } => set_default(role, layer, at, value),
+            MigrationStep::Remove { at } => match look(layer, at) {
                 Sight::There(_) => Ok(take(layer, at).is_some()),
                 Sight::Nothing | Sight::Cut { .. } => Ok(false),
                 Sight::InArray(array) => Err(in_array(at, &array)),
             },
-            Step::Convert { at, expression } => convert(layer, at, expression, is_opaque, steps),
+            MigrationStep::Convert { at, expression } => convert(layer, at, expression, is_opaque, steps),
         }
     }
 }
 
-fn move_value(role: Role, layer: &mut Value, from: &Pointer, to: &Pointer) -> Result<bool, Refusal> {
+fn move_value(role: Role, layer: &mut Value, from: &Pointer, to: &Pointer) -> Result<bool, StepRefusal> {
     let source = look(layer, from);
     let target = look(layer, to);
     if let Sight::InArray(array) = &source {
@@ -124,7 +127,7 @@ fn move_value(role: Role, layer: &mut Value, from: &Pointer, to: &Pointer) -> Re
     match &target {
         Sight::InArray(array) => return Err(in_array(to, array)),
         Sight::There(value) if !value.is_null() => {
-            return Err(Refusal {
+            return Err(StepRefusal {
                 at: to.clone(),
                 message: format!("there is a value at {to} already, so that of {from} cannot be moved there"),
                 suggestion: "remove one of the two first, in the layers or by a step".into(),
@@ -133,7 +136,7 @@ fn move_value(role: Role, layer: &mut Value, from: &Pointer, to: &Pointer) -> Re
         // Something around both places: they go together, then as now.
         Sight::Cut { around, .. } if around.contains(from) => return Ok(false),
         Sight::Cut { around, with } if !with.is_null() || !is_removed(&source) => {
-            return Err(Refusal {
+            return Err(StepRefusal {
                 at: around.clone(),
                 message: format!(
                     "the layer removes or replaces all of {around}, so {from} cannot be moved into it, to {to}"
@@ -172,7 +175,7 @@ fn is_removed(sight: &Sight<'_>) -> bool {
     }
 }
 
-fn set_default(role: Role, layer: &mut Value, at: &Pointer, value: &Value) -> Result<bool, Refusal> {
+fn set_default(role: Role, layer: &mut Value, at: &Pointer, value: &Value) -> Result<bool, StepRefusal> {
     let is_missing = match (role, look(layer, at)) {
         (_, Sight::InArray(array)) => return Err(in_array(at, &array)),
         // What is inherited has it.
@@ -182,7 +185,7 @@ fn set_default(role: Role, layer: &mut Value, at: &Pointer, value: &Value) -> Re
         (Role::Foundation, Sight::There(there)) => there.is_null(),
         (Role::Foundation, Sight::Cut { with: Value::Null, .. }) => true,
         (Role::Foundation, Sight::Cut { around, .. }) => {
-            return Err(Refusal {
+            return Err(StepRefusal {
                 at: around.clone(),
                 message: format!("the value at {around} is not an object, so nothing can be set within it"),
                 suggestion: format!("convert or remove {around} in a step before"),
@@ -224,14 +227,14 @@ fn convert(
     expression: &Expression,
     is_opaque: fn(&Value) -> bool,
     steps: &mut u64,
-) -> Result<bool, Refusal> {
+) -> Result<bool, StepRefusal> {
     let value = match look(layer, at) {
         Sight::There(Value::Null) | Sight::Nothing | Sight::Cut { .. } => return Ok(false),
         Sight::InArray(array) => return Err(in_array(at, &array)),
         Sight::There(value) => value,
     };
     let refuse = |message: String, suggestion: &str| {
-        Err(Refusal { at: at.clone(), message, suggestion: suggestion.to_owned() })
+        Err(StepRefusal { at: at.clone(), message, suggestion: suggestion.to_owned() })
     };
     if value.is_object() {
         let message = "an object is there, of which a layer may have a part only";
@@ -262,20 +265,20 @@ fn convert(
     Ok(is_change)
 }
 
-fn check_depth(at: &Pointer, value: &Value) -> Result<(), Refusal> {
+fn check_depth(at: &Pointer, value: &Value) -> Result<(), StepRefusal> {
     let levels = at.tokens().len() + depth(value);
     if levels <= DEPTH_MAX {
         return Ok(());
     }
-    Err(Refusal {
+    Err(StepRefusal {
         at: at.clone(),
         message: format!("the layer would nest {levels} deep, at most {DEPTH_MAX} are allowed"),
         suggestion: String::new(),
     })
 }
 
-fn in_array(at: &Pointer, array: &Pointer) -> Refusal {
-    Refusal {
+fn in_array(at: &Pointer, array: &Pointer) -> StepRefusal {
+    StepRefusal {
         at: array.clone(),
         message: format!("{at} is in the array at {array}, into which steps do not reach"),
         suggestion: format!("convert {array} as a whole"),

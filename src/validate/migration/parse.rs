@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::{Map, Value};
 
-use super::{MIGRATION_MALFORMED, Migration, STEPS_MAX, Step, VARIABLES};
+use super::{MIGRATION_MALFORMED, Migration, MigrationStep, STEPS_MAX, VARIABLES};
 use crate::model::Pointer;
 use crate::model::depth::depth;
 use crate::model::limits::DEPTH_MAX;
@@ -23,7 +23,7 @@ const KINDS: [(&str, &[&str]); 5] = [
 impl Migration {
     /// Reads and compiles stored steps. All mistakes are told, each with its place.
     pub fn parse(document: &Value) -> Result<Migration, Vec<Found>> {
-        let mut reader = Reader { found: Vec::new() };
+        let mut reader = MigrationReader { found: Vec::new() };
         let steps = reader.steps(document);
         match reader.found.is_empty() {
             true => Ok(Migration { steps }),
@@ -33,12 +33,12 @@ impl Migration {
 }
 
 /// Goes on after a mistake, to tell of all of them.
-struct Reader {
+struct MigrationReader {
     found: Vec<Found>,
 }
 
-impl Reader {
-    fn steps(&mut self, document: &Value) -> Vec<Step> {
+impl MigrationReader {
+    fn steps(&mut self, document: &Value) -> Vec<MigrationStep> {
         let root = Pointer::root();
         let Value::Array(steps) = document else {
             self.malformed(&root, "expected is a list of steps", "");
@@ -53,7 +53,7 @@ impl Reader {
         steps.iter().enumerate().filter_map(step).collect()
     }
 
-    fn step(&mut self, place: &Pointer, step: &Value) -> Option<Step> {
+    fn step(&mut self, place: &Pointer, step: &Value) -> Option<MigrationStep> {
         let single =
             step.as_object().filter(|members| members.len() == 1).and_then(|members| members.iter().next());
         let known = single.and_then(|(kind, body)| {
@@ -88,22 +88,22 @@ impl Reader {
                 self.move_value(place, at, to)
             }
             "set_default" => self.set_default(place, members),
-            "remove" => Some(Step::Remove { at: self.pointer(place, members, "at")? }),
+            "remove" => Some(MigrationStep::Remove { at: self.pointer(place, members, "at")? }),
             "convert" => self.convert(place, members),
             other => unreachable!("{other} is not one of the kinds"),
         }
     }
 
-    fn move_value(&mut self, place: &Pointer, from: Pointer, to: Pointer) -> Option<Step> {
+    fn move_value(&mut self, place: &Pointer, from: Pointer, to: Pointer) -> Option<MigrationStep> {
         if from.contains(&to) || to.contains(&from) {
             let message = format!("{from} and {to} are the same place, or one is within the other");
             self.malformed(place, message, "move by way of a third place");
             return None;
         }
-        Some(Step::Move { from, to })
+        Some(MigrationStep::Move { from, to })
     }
 
-    fn set_default(&mut self, place: &Pointer, members: &Map<String, Value>) -> Option<Step> {
+    fn set_default(&mut self, place: &Pointer, members: &Map<String, Value>) -> Option<MigrationStep> {
         let at = self.pointer(place, members, "at");
         let value = members.get("value");
         match value {
@@ -119,13 +119,13 @@ impl Reader {
         if members.get("everywhere").is_some_and(|everywhere| !everywhere.is_boolean()) {
             self.malformed(&place.child("everywhere"), "expected is true or false", "");
         }
-        Some(Step::SetDefault { at: at?, value: value?.clone() })
+        Some(MigrationStep::SetDefault { at: at?, value: value?.clone() })
     }
 
-    fn convert(&mut self, place: &Pointer, members: &Map<String, Value>) -> Option<Step> {
+    fn convert(&mut self, place: &Pointer, members: &Map<String, Value>) -> Option<MigrationStep> {
         let (at, source) = (self.pointer(place, members, "at"), self.text(place, members, "expression"));
         match Expression::compile(source?, &VARIABLES) {
-            Ok(expression) => Some(Step::Convert { at: at?, expression }),
+            Ok(expression) => Some(MigrationStep::Convert { at: at?, expression }),
             Err(mistakes) => {
                 let place = place.child("expression");
                 mistakes.iter().for_each(|mistake| self.malformed(&place, mistake.to_string(), ""));

@@ -24,7 +24,7 @@ const TEXT_BYTES_MAX: usize = 1000;
 impl RuleSet {
     /// Reads and compiles stored rules. All mistakes are told, each with its place.
     pub fn parse(document: &Value) -> Result<RuleSet, Vec<Found>> {
-        let mut reader = Reader { found: Vec::new(), sources_bytes: 0, patterns_size: 0 };
+        let mut reader = RuleReader { found: Vec::new(), sources_bytes: 0, patterns_size: 0 };
         let rules = reader.set(document);
         match reader.found.is_empty() {
             true => Ok(RuleSet { rules }),
@@ -34,14 +34,14 @@ impl RuleSet {
 }
 
 /// Goes on after a mistake, to tell of all of them.
-struct Reader {
+struct RuleReader {
     found: Vec<Found>,
     /// Of all expressions up to now, those that do not compile included.
     sources_bytes: usize,
     patterns_size: usize,
 }
 
-impl Reader {
+impl RuleReader {
     fn set(&mut self, document: &Value) -> Vec<Rule> {
         let root = Pointer::root();
         let Some(members) = self.object(&root, document, "rules") else { return Vec::new() };

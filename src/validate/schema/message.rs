@@ -30,7 +30,7 @@ pub(super) struct Teller<'a> {
 }
 
 /// What will be told of one place.
-struct Told {
+struct PlaceMessage {
     code: &'static str,
     message: String,
     suggestion: String,
@@ -74,7 +74,7 @@ impl Teller<'_> {
         }
     }
 
-    fn found(&self, pointer: &str, told: Told) -> Found {
+    fn found(&self, pointer: &str, told: PlaceMessage) -> Found {
         Found {
             severity: Severity::Error,
             code: self.code.unwrap_or(told.code).into(),
@@ -85,7 +85,7 @@ impl Teller<'_> {
     }
 
     /// A property that is not allowed.
-    fn unexpected(&self, error: &ValidationError, name: &str, unexpected: &[String]) -> Told {
+    fn unexpected(&self, error: &ValidationError, name: &str, unexpected: &[String]) -> PlaceMessage {
         let allowed = (self.names)(error);
         let mut told =
             told("SCHEMA_ADDITIONAL_PROPERTY", format!("the property {} is not allowed", quoted(name)));
@@ -105,7 +105,7 @@ impl Teller<'_> {
         told
     }
 
-    fn no_alternative(&self, error: &ValidationError, context: &[Vec<ValidationError>]) -> Told {
+    fn no_alternative(&self, error: &ValidationError, context: &[Vec<ValidationError>]) -> PlaceMessage {
         let pointer = error.instance_path().as_str();
         let code = match error.kind() {
             ValidationErrorKind::AnyOf { .. } => "SCHEMA_ANY_OF",
@@ -129,11 +129,11 @@ impl Teller<'_> {
         let more = if context.len() > ALTERNATIVES_MAX { "; and so on" } else { "" };
         let message =
             format!("none of {} alternatives matches: {}{more}", context.len(), expected.join("; "));
-        Told { code, message, suggestion }
+        PlaceMessage { code, message, suggestion }
     }
 
     /// One violation in words.
-    fn what(&self, error: &ValidationError, pointer: &str) -> Told {
+    fn what(&self, error: &ValidationError, pointer: &str) -> PlaceMessage {
         if !(self.may_quote)(error) {
             return withheld();
         }
@@ -148,7 +148,7 @@ impl Teller<'_> {
                     }
                 };
                 let suggestion = self.retyped(kind, value, pointer);
-                Told {
+                PlaceMessage {
                     code: "SCHEMA_TYPE",
                     message: format!("{expected} expected, {} found", found()),
                     suggestion,
@@ -162,7 +162,7 @@ impl Teller<'_> {
                 let suggestion =
                     near.map(|near| format!("did you mean {}?", quoted(near))).unwrap_or_default();
                 let expected = list(options.iter().map(|option| schema_value(option)));
-                Told {
+                PlaceMessage {
                     code: "SCHEMA_ENUM",
                     message: format!("one of {expected} expected, {} found", found()),
                     suggestion,
@@ -256,7 +256,7 @@ impl Teller<'_> {
         }
     }
 
-    fn required(&self, error: &ValidationError, name: &str) -> Told {
+    fn required(&self, error: &ValidationError, name: &str) -> PlaceMessage {
         let known = (self.names)(error);
         let written = error.instance().as_object().into_iter().flat_map(|members| members.keys());
         let unknown = written.filter(|written| !known.contains(written)).map(String::as_str);
@@ -264,7 +264,7 @@ impl Teller<'_> {
             Some(near) => format!("rename {} to {}", quoted(near), quoted(name)),
             None => format!("add {}", quoted(name)),
         };
-        Told {
+        PlaceMessage {
             code: "SCHEMA_REQUIRED",
             message: format!("the property {} is missing", quoted(name)),
             suggestion,
@@ -293,7 +293,7 @@ impl Teller<'_> {
         }
     }
 
-    fn length(&self, value: &Value, expected: &str, pointer: &str) -> Told {
+    fn length(&self, value: &Value, expected: &str, pointer: &str) -> PlaceMessage {
         let found = if (self.is_secret)(pointer) {
             "another length".to_owned()
         } else {
@@ -302,7 +302,7 @@ impl Teller<'_> {
         told("SCHEMA_LENGTH", format!("a string of {expected} characters expected, {found} found"))
     }
 
-    fn repeated(&self, value: &Value) -> Told {
+    fn repeated(&self, value: &Value) -> PlaceMessage {
         let items = value.as_array().map(Vec::as_slice).unwrap_or_default();
         let twice = (items.len() <= 1000)
             .then(|| {
@@ -331,9 +331,9 @@ impl Teller<'_> {
     }
 }
 
-impl Told {
-    fn advised(self, suggestion: &str) -> Told {
-        Told { suggestion: suggestion.to_owned(), ..self }
+impl PlaceMessage {
+    fn advised(self, suggestion: &str) -> PlaceMessage {
+        PlaceMessage { suggestion: suggestion.to_owned(), ..self }
     }
 }
 
@@ -366,28 +366,28 @@ fn meant<'e>(
         .filter(|errors| !errors.is_empty())
 }
 
-fn told(code: &'static str, message: String) -> Told {
-    Told { code, message, suggestion: String::new() }
+fn told(code: &'static str, message: String) -> PlaceMessage {
+    PlaceMessage { code, message, suggestion: String::new() }
 }
 
 /// A violation of a schema that may not be quoted.
-fn withheld() -> Told {
+fn withheld() -> PlaceMessage {
     let message =
         "violates the schema of another config, to which the schema of this config refers".to_owned();
     let suggestion = "to see what is expected, ask for `read` on that config".to_owned();
-    Told { code: "SCHEMA_VIOLATION", message, suggestion }
+    PlaceMessage { code: "SCHEMA_VIOLATION", message, suggestion }
 }
 
-fn range(expected: String, found: String) -> Told {
+fn range(expected: String, found: String) -> PlaceMessage {
     told("SCHEMA_RANGE", format!("{expected} expected, {found} found"))
 }
 
-fn items(value: &Value, expected: &str) -> Told {
+fn items(value: &Value, expected: &str) -> PlaceMessage {
     let found = value.as_array().map(Vec::len).unwrap_or_default();
     told("SCHEMA_ITEM_COUNT", format!("{expected} elements expected, {found} found"))
 }
 
-fn properties(value: &Value, expected: &str) -> Told {
+fn properties(value: &Value, expected: &str) -> PlaceMessage {
     let found = value.as_object().map(serde_json::Map::len).unwrap_or_default();
     told("SCHEMA_PROPERTY_COUNT", format!("{expected} properties expected, {found} found"))
 }

@@ -80,7 +80,7 @@ impl Notes {
         };
         let applied = |nodes: &[NodeId], _: &Value| outline.perhaps(nodes);
         let leads = &self.leads_to_secret;
-        Walk { outline, leads, applied: &applied, visit: &mut walk }.start(document);
+        NotesWalk { outline, leads, applied: &applied, visit: &mut walk }.start(document);
         secrets
     }
 
@@ -110,7 +110,7 @@ impl Notes {
             true
         };
         let applied = |nodes: &[NodeId], value: &Value| self.applied(outline, nodes, value);
-        Walk { outline, leads: &self.leads, applied: &applied, visit: &mut visit }.start(document);
+        NotesWalk { outline, leads: &self.leads, applied: &applied, visit: &mut visit }.start(document);
         all
     }
 
@@ -147,7 +147,7 @@ impl Notes {
 }
 
 /// Visits the values of a document together with the subschemas that apply to them.
-struct Walk<'a, 'v> {
+struct NotesWalk<'a, 'v> {
     outline: &'a Outline,
     /// Others are left out.
     leads: &'a [bool],
@@ -157,7 +157,7 @@ struct Walk<'a, 'v> {
     visit: &'v mut dyn FnMut(&str, &[NodeId]) -> bool,
 }
 
-impl Walk<'_, '_> {
+impl NotesWalk<'_, '_> {
     fn start(&mut self, document: &Value) {
         if self.leads[ROOT] {
             self.value(document, &[ROOT], &mut String::new());

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::pattern::Pattern;
+use super::pattern::SchemaPattern;
 
 mod build;
 mod builder;
@@ -32,7 +32,7 @@ pub(super) struct Outline {
 /// One subschema.
 #[derive(Default)]
 pub(super) struct Node {
-    pub(super) place: Place,
+    pub(super) place: SubschemaLocation,
     /// Of `true` and `false`.
     pub(super) verdict: Option<bool>,
     /// Apply to the same value, always: `$ref`, `allOf`.
@@ -42,7 +42,7 @@ pub(super) struct Node {
     /// Apply to the same value, under a condition.
     pub(super) branches: Vec<Branch>,
     pub(super) properties: BTreeMap<String, NodeId>,
-    pub(super) patterns: Vec<(Arc<Pattern>, NodeId)>,
+    pub(super) patterns: Vec<(Arc<SchemaPattern>, NodeId)>,
     /// `additionalProperties`: members that neither of the two above names.
     pub(super) additional: Option<NodeId>,
     pub(super) unevaluated_properties: Option<NodeId>,
@@ -113,7 +113,7 @@ pub(super) struct Weight {
 
 /// Where a subschema is.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Place {
+pub(super) struct SubschemaLocation {
     /// The URI of its document.
     pub(super) document: Arc<str>,
     pub(super) pointer: String,
@@ -219,7 +219,7 @@ impl Node {
     }
 }
 
-impl Place {
+impl SubschemaLocation {
     /// The URI of the innermost `$id` around it, or that of the document.
     pub(super) fn base(&self) -> &str {
         &self.base

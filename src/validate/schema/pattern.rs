@@ -19,7 +19,7 @@ pub(super) const STEPS_PER_KIB: u64 = 2500;
 pub(super) const SIZE_TOGETHER_MAX: usize = 48 << 20;
 
 /// One regular expression of a schema.
-pub(super) struct Pattern {
+pub(super) struct SchemaPattern {
     validator: Validator,
     /// Steps of work for each 16 bytes of a text, at worst.
     pub(super) weight: u64,
@@ -27,14 +27,14 @@ pub(super) struct Pattern {
     pub(super) size: usize,
 }
 
-impl Pattern {
+impl SchemaPattern {
     /// Reads an expression of ECMA-262; the error is the end of a sentence that begins with it.
-    pub(super) fn compile(text: &str) -> Result<Pattern, &'static str> {
+    pub(super) fn compile(text: &str) -> Result<SchemaPattern, &'static str> {
         let schema = json!({ "pattern": text });
         for size in SIZES {
             let options = with_size(jsonschema::options().offline(), size);
             if let Ok(validator) = options.build(&schema) {
-                return Ok(Pattern { validator, weight: (size / SIZE_PER_STEP) as u64, size });
+                return Ok(SchemaPattern { validator, weight: (size / SIZE_PER_STEP) as u64, size });
             }
         }
         let looks_around = ["(?=", "(?!", "(?<=", "(?<!"].iter().any(|mark| text.contains(mark));

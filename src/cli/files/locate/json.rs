@@ -4,17 +4,17 @@ use super::{Inner, Member, Node};
 
 /// `None` for what is no JSON after all.
 pub fn read(text: &str) -> Option<Node> {
-    let mut reader = Reader { text: text.as_bytes(), at: 0 };
+    let mut reader = JsonReader { text: text.as_bytes(), at: 0 };
     reader.skip_space();
     reader.value(text)
 }
 
-struct Reader<'t> {
+struct JsonReader<'t> {
     text: &'t [u8],
     at: usize,
 }
 
-impl Reader<'_> {
+impl JsonReader<'_> {
     fn value(&mut self, text: &str) -> Option<Node> {
         let start = self.at;
         let inner = match self.peek()? {

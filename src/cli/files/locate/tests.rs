@@ -169,7 +169,7 @@ fn is_there(text: &str, format: Format, document: &Value) {
     let mut all = Vec::new();
     pointers(document, &Pointer::root(), &mut all);
     for pointer in all.iter().filter(|pointer| !pointer.is_root()).take(200) {
-        let Some(Place { value: Some(span), .. }) = places.find(pointer) else { continue };
+        let Some(ValueSpans { value: Some(span), .. }) = places.find(pointer) else { continue };
         let mut changed = text.to_owned();
         changed.replace_range(span, "4711.25");
         // TOML has lists of tables that other elements cannot join.

@@ -5,7 +5,7 @@ use std::fs::{self, Permissions};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use super::{Found, LayerFile, LayerName, TreeError, at, misplaced, path_of, scan};
+use super::{FoundLayer, LayerFile, LayerName, TreeError, at, misplaced, path_of, scan};
 use crate::cli::input::args::DocumentFormat;
 use crate::client::file::{self, Mode};
 use crate::model::Content;
@@ -83,7 +83,7 @@ fn write_over(
     let mut kept = Vec::new();
     for (name, layer) in layers {
         let mut same = found.iter().filter(|file| file.name == *name && file.holds == layer.holds);
-        let is_kept = |file: &&Found| {
+        let is_kept = |file: &&FoundLayer| {
             (file.format == layer.format || existing == Existing::Replaced) && has_content(file, layer)
         };
         if let Some(file) = same.clone().find(is_kept) {
@@ -122,7 +122,7 @@ fn write_file(path: &Path, layer: &LayerFile) -> Result<(), TreeError> {
 }
 
 /// Whether a file says what the layer says, however it is written.
-fn has_content(file: &Found, layer: &LayerFile) -> bool {
+fn has_content(file: &FoundLayer, layer: &LayerFile) -> bool {
     let value = |text: &str, format: DocumentFormat| {
         parse(text, format.to_model(), TEXT_BYTES_MAX).ok().map(|value| Content::of(&value))
     };

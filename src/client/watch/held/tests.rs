@@ -149,7 +149,7 @@ fn a_reset_anywhere_in_the_parts_is_one_and_what_it_does_not_name_is_forgotten()
     let part = Snapshot { states: vec![present("c", "3")], more: true, is_reset: true };
     held.fold(message(2, Message::Snapshot(part))).unwrap();
     let folded = held.fold(snapshot(2, vec![state("a", State::Current)])).unwrap().unwrap();
-    assert_eq!(folded.kind, Kind::Snapshot { reset: true });
+    assert_eq!(folded.kind, EventKind::Snapshot { reset: true });
     assert_eq!(contents(&held), [("a", Some("1")), ("c", Some("3"))]);
     assert_eq!(held.revision(), 2);
 }

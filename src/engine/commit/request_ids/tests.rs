@@ -88,5 +88,5 @@ fn what_did_not_come_about_is_forgotten_and_can_be_asked_again() {
 /// 59 KiB of writes without an effect once pinned 824 MiB of documents.
 #[test]
 fn what_is_remembered_of_a_request_is_small() {
-    assert!(size_of::<Nothing>() + size_of::<Known>() + size_of::<Key>() <= 320);
+    assert!(size_of::<Nothing>() + size_of::<KnownRequest>() + size_of::<RequestKey>() <= 320);
 }

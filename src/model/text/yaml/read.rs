@@ -21,7 +21,7 @@ pub fn parse(text: &str, bytes_max: usize) -> Result<Option<Value>, DocumentErro
         // A key may be as long as any other string.
         simple_key_max_lookahead: text.len().max(1024),
     };
-    let mut reader = Reader {
+    let mut reader = YamlReader {
         parser: Parser::new_from_str_with_options(text, options),
         bytes_max,
         bytes: 0,
@@ -38,7 +38,7 @@ pub fn parse(text: &str, bytes_max: usize) -> Result<Option<Value>, DocumentErro
     })
 }
 
-struct Reader<'t> {
+struct YamlReader<'t> {
     parser: Parser<'t, StrInput<'t>>,
     bytes_max: usize,
     /// At least as many bytes as the canonical text of what was read will have, but for escapes.
@@ -71,7 +71,7 @@ struct Problem {
 /// How often merge keys may look at as much as a document may have.
 const MERGES_MAX: usize = 8;
 
-impl<'t> Reader<'t> {
+impl<'t> YamlReader<'t> {
     fn next(&mut self) -> Result<(Event<'t>, Span), Problem> {
         match self.parser.next_event() {
             Some(Ok(event)) => Ok(event),

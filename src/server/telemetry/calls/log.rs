@@ -17,10 +17,10 @@ const SLOW: Duration = Duration::from_secs(1);
 const LINES_PER_SECOND: u32 = 20;
 
 #[derive(Debug, Default)]
-pub(super) struct Log(Mutex<Told>);
+pub(super) struct Log(Mutex<LogBudget>);
 
 #[derive(Debug, Default)]
-struct Told {
+struct LogBudget {
     /// When the second began.
     since: Option<Instant>,
     lines: u32,
@@ -30,7 +30,7 @@ struct Told {
 
 /// What a call ended with, for whoever reads the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum LogKind {
     Ended,
     /// The client has to do something about it.
     Refused,
@@ -43,12 +43,12 @@ impl Log {
     pub(super) fn tell(&self, method: &Method, code: Code, time: Duration, request_id: Option<&HeaderValue>) {
         let kind = kind(method.streams, code, time);
         let all = tracing::enabled!(target: "confwatch::calls", Level::DEBUG);
-        if kind == Kind::Ended && !all {
+        if kind == LogKind::Ended && !all {
             return;
         }
         let left_out = match kind {
-            Kind::Ended => 0,
-            Kind::Refused | Kind::Slow | Kind::Failed => match self.line(Instant::now()) {
+            LogKind::Ended => 0,
+            LogKind::Refused | LogKind::Slow | LogKind::Failed => match self.line(Instant::now()) {
                 Some(left_out) => left_out,
                 None if all => 0,
                 None => return,
@@ -67,10 +67,10 @@ impl Log {
             };
         }
         match kind {
-            Kind::Ended => tell!(Level::DEBUG, "a call has ended"),
-            Kind::Refused => tell!(Level::INFO, "a call was refused"),
-            Kind::Slow => tell!(Level::WARN, "a call was slow"),
-            Kind::Failed => tell!(Level::WARN, "a call has failed"),
+            LogKind::Ended => tell!(Level::DEBUG, "a call has ended"),
+            LogKind::Refused => tell!(Level::INFO, "a call was refused"),
+            LogKind::Slow => tell!(Level::WARN, "a call was slow"),
+            LogKind::Failed => tell!(Level::WARN, "a call has failed"),
         }
     }
 
@@ -89,13 +89,13 @@ impl Log {
     }
 }
 
-fn kind(streams: bool, code: Code, time: Duration) -> Kind {
+fn kind(streams: bool, code: Code, time: Duration) -> LogKind {
     match code {
         // How a stream ends: its client leaves, or is told to come back.
-        Code::Unavailable if streams => Kind::Ended,
-        Code::Unknown | Code::Internal | Code::Unavailable | Code::DataLoss => Kind::Failed,
-        _ if !streams && time >= SLOW => Kind::Slow,
-        Code::Ok | Code::Cancelled => Kind::Ended,
+        Code::Unavailable if streams => LogKind::Ended,
+        Code::Unknown | Code::Internal | Code::Unavailable | Code::DataLoss => LogKind::Failed,
+        _ if !streams && time >= SLOW => LogKind::Slow,
+        Code::Ok | Code::Cancelled => LogKind::Ended,
         Code::InvalidArgument
         | Code::DeadlineExceeded
         | Code::NotFound
@@ -106,7 +106,7 @@ fn kind(streams: bool, code: Code, time: Duration) -> Kind {
         | Code::Aborted
         | Code::OutOfRange
         | Code::Unimplemented
-        | Code::Unauthenticated => Kind::Refused,
+        | Code::Unauthenticated => LogKind::Refused,
     }
 }
 
@@ -130,14 +130,14 @@ mod tests {
         let (quick, slow) = (Duration::from_millis(1), Duration::from_secs(2));
         let check =
             |streams, code, time, expected| assert_eq!(kind(streams, code, time), expected, "{code:?}");
-        check(false, Code::Ok, quick, Kind::Ended);
-        check(false, Code::Ok, slow, Kind::Slow);
-        check(true, Code::Ok, slow, Kind::Ended);
-        check(true, Code::Cancelled, slow, Kind::Ended);
-        check(true, Code::Unavailable, slow, Kind::Ended);
-        check(false, Code::Unavailable, quick, Kind::Failed);
-        check(false, Code::NotFound, quick, Kind::Refused);
-        check(true, Code::PermissionDenied, slow, Kind::Refused);
-        check(false, Code::Internal, slow, Kind::Failed);
+        check(false, Code::Ok, quick, LogKind::Ended);
+        check(false, Code::Ok, slow, LogKind::Slow);
+        check(true, Code::Ok, slow, LogKind::Ended);
+        check(true, Code::Cancelled, slow, LogKind::Ended);
+        check(true, Code::Unavailable, slow, LogKind::Ended);
+        check(false, Code::Unavailable, quick, LogKind::Failed);
+        check(false, Code::NotFound, quick, LogKind::Refused);
+        check(true, Code::PermissionDenied, slow, LogKind::Refused);
+        check(false, Code::Internal, slow, LogKind::Failed);
     }
 }

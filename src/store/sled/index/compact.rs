@@ -17,7 +17,7 @@ use super::trees::{Oldest, Trees};
 use super::{chunk, keys, runs};
 use crate::model::{ConfigId, Digest, Revision, Version};
 use crate::store::codec::decode_content;
-use crate::store::sled::journal::Place;
+use crate::store::sled::journal::JournalPosition;
 use crate::store::sled::{corrupt, place};
 use crate::store::{StoreError, VersionRef};
 
@@ -288,7 +288,7 @@ fn keep_layer(
     for (at, change) in changes.iter().enumerate() {
         let LayerRecord::Journal { about, segment: from, offset, bytes } = change.record else { continue };
         if from < segment.0 && needed.binary_search(&change.version).is_ok() {
-            let place = Place { segment: Revision(from), offset };
+            let place = JournalPosition { segment: Revision(from), offset };
             let content = decode_content(&trees.journal.read_text(place, bytes)?);
             if content.digest().0 != about.digest {
                 return Err(trees.wrong_content(&items[change.item].key, place));

@@ -6,7 +6,7 @@ use super::trees::Trees;
 use super::{chunk, keys, runs};
 use crate::model::{ConfigId, Content, Digest, Layer, LayerKey, Revision, TagName, Timestamp, Version};
 use crate::store::codec::{decode_content, format_of};
-use crate::store::sled::journal::Place;
+use crate::store::sled::journal::JournalPosition;
 use crate::store::sled::{corrupt, place};
 use crate::store::{Snapshot, StoreError};
 
@@ -110,7 +110,7 @@ impl Trees {
             LayerRecord::Gone => return Ok(None),
             LayerRecord::Inline { about, content } => (about, decode_content(content)),
             LayerRecord::Journal { about, segment, offset, bytes } => {
-                let place = Place { segment: Revision(segment), offset };
+                let place = JournalPosition { segment: Revision(segment), offset };
                 let content = decode_content(&self.journal.read_text(place, bytes)?);
                 if content.digest().0 != about.digest {
                     return Err(self.wrong_content(key, place));
@@ -163,7 +163,7 @@ impl Trees {
 
     /// Of content in the journal that does not have the digest that the index, at `key`, has for it. Which of the two is wrong, only
     /// reading all of it tells.
-    pub fn wrong_content(&self, key: &[u8], found: Place) -> StoreError {
+    pub fn wrong_content(&self, key: &[u8], found: JournalPosition) -> StoreError {
         let (file, at) = (self.journal.place(found.segment), found.offset);
         let what = format!("it has another digest than the content at byte {at} of {file}");
         corrupt(place(&self.layers, key), what)

@@ -24,7 +24,7 @@ const BATCH_BYTES: usize = 256 << 10;
 const BATCHES_MAX: usize = 8;
 
 /// A layer with its key in `current`.
-type Found = (IVec, LayerKey, Layer);
+type CurrentLayer = (IVec, LayerKey, Layer);
 
 impl Trees {
     /// The current state of every config, in the order of their ids.
@@ -42,7 +42,7 @@ impl Trees {
     }
 
     /// Sends the layers in the order of their keys, until there are no more or nobody wants them.
-    fn read_layers(&self, sender: SyncSender<Vec<Found>>) -> Result<(), StoreError> {
+    fn read_layers(&self, sender: SyncSender<Vec<CurrentLayer>>) -> Result<(), StoreError> {
         let mut scopes = Scopes::default();
         let (mut batch, mut bytes) = (Vec::with_capacity(BATCH_LAYERS), 0);
         let mut items = self.current.iter().peekable();
@@ -71,7 +71,7 @@ impl Trees {
     /// Puts together what belongs to each config: all three trees are in the order of configs.
     fn visit_configs(
         &self,
-        layers: Receiver<Vec<Found>>,
+        layers: Receiver<Vec<CurrentLayer>>,
         visit: &mut dyn FnMut(ConfigRecord),
     ) -> Result<(), StoreError> {
         let mut layers = layers.into_iter().flatten().peekable();

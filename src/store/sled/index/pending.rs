@@ -15,7 +15,7 @@ use crate::store::codec;
 use crate::store::codec::{CommitRecord, DecodeError};
 use crate::store::sled::Fsync;
 use crate::store::sled::batch::Pending;
-use crate::store::sled::journal::Place;
+use crate::store::sled::journal::JournalPosition;
 use crate::store::{StoreError, VersionRef};
 
 /// How much of the journal a start may have to fold. As much again may come while this is written.
@@ -76,7 +76,7 @@ impl Unsettled {
     }
 
     /// Adds a batch that is in the journal at `place`.
-    pub fn add(&mut self, batch: &Pending, place: Place) -> Result<(), DecodeError> {
+    pub fn add(&mut self, batch: &Pending, place: JournalPosition) -> Result<(), DecodeError> {
         let (stored, digests) = batch.stored()?;
         let mut digests = digests.iter().copied();
         for commit in &stored.commits {
@@ -175,7 +175,7 @@ impl Entries {
         &mut self,
         commit: &CommitRecord<'_>,
         digests: &mut impl Iterator<Item = Digest>,
-        place_of: impl Fn(&str) -> Place,
+        place_of: impl Fn(&str) -> JournalPosition,
     ) {
         for change in &commit.changes {
             let config = keys::config_named(change.namespace, change.config);
@@ -283,11 +283,11 @@ fn layer_records(
     layer: &codec::LayerRecord<'_>,
     version: Version,
     digest: Option<Digest>,
-    place_of: impl Fn(&str) -> Place,
+    place_of: impl Fn(&str) -> JournalPosition,
 ) -> (LayerRecord<'static>, Option<Vec<u8>>) {
     let (Some(content), Some(digest)) = (layer.content, digest) else { return (LayerRecord::Gone, None) };
     let about = About { digest: digest.0, expires_us: layer.expires_us, format: layer.format };
-    let Place { segment, offset } = place_of(content);
+    let JournalPosition { segment, offset } = place_of(content);
     let past = LayerRecord::Journal { about, segment: segment.0, offset, bytes: content.len() as u64 };
     let current = CurrentRecord { about, version: version.0, content };
     (past, Some(record::encode(&current)))

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::{Digest, Revision, Timestamp, Version};
 use crate::store::Head;
 use crate::store::VersionRef;
-use crate::store::sled::journal::{End, Place};
+use crate::store::sled::journal::{End, JournalPosition};
 
 /// A layer as of a version.
 #[derive(Clone, Copy, Serialize, Deserialize)]
@@ -81,7 +81,7 @@ pub fn decode_number(value: &[u8]) -> Option<u64> {
 
 /// Where the journal ends.
 pub fn encode_end(end: End) -> Vec<u8> {
-    let End { place: Place { segment, offset }, head: Head { revision, time, hash } } = end;
+    let End { place: JournalPosition { segment, offset }, head: Head { revision, time, hash } } = end;
     let numbers = [segment.0.to_be_bytes(), offset.to_be_bytes(), revision.0.to_be_bytes()];
     [&numbers.concat()[..], &time.0.to_be_bytes(), &hash.0].concat()
 }
@@ -90,7 +90,7 @@ pub fn encode_end(end: End) -> Vec<u8> {
 pub fn decode_end(value: &[u8]) -> Option<End> {
     let (numbers, hash) = value.split_at_checked(32)?;
     let number = |at: usize| decode_number(&numbers[at..at + 8]);
-    let place = Place { segment: Revision(number(0)?), offset: number(8)? };
+    let place = JournalPosition { segment: Revision(number(0)?), offset: number(8)? };
     let time = Timestamp(i64::from_be_bytes(numbers[24..].try_into().ok()?));
     let head = Head { revision: Revision(number(16)?), time, hash: Digest(hash.try_into().ok()?) };
     Some(End { place, head })

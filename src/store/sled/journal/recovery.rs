@@ -11,8 +11,8 @@ use super::super::batch::head_of;
 use super::super::corrupt;
 use super::files::HEADER_BYTES;
 use super::tail::Tail;
-use super::walk::Walk;
-use super::{End, Journal, Mark, Place, mark_key};
+use super::walk::JournalWalk;
+use super::{End, Journal, JournalPosition, Mark, mark_key};
 use crate::model::{Revision, Timestamp};
 use crate::store::codec::stored_batch;
 use crate::store::{Head, StoreError};
@@ -36,7 +36,7 @@ impl Journal {
     pub fn find_end(&self, durable: End) -> Result<Whole, StoreError> {
         let start = self.start(durable)?;
         let mut whole = Whole::nothing_after(start);
-        let mut walk = Walk::begin(&self.files, start.place, start.head.revision.next());
+        let mut walk = JournalWalk::begin(&self.files, start.place, start.head.revision.next());
         loop {
             let found = match walk.next() {
                 Ok(Some(found)) => found,
@@ -49,7 +49,7 @@ impl Journal {
                 return Ok(whole);
             };
             whole.marks.extend(Mark::of(found.place, found.first, found.end));
-            let place = Place { segment: found.place.segment, offset: found.end };
+            let place = JournalPosition { segment: found.place.segment, offset: found.end };
             whole.end = End { place, head };
         }
     }
@@ -91,7 +91,7 @@ impl Journal {
 
     /// Where to begin to look: `durable`, or, if the file is not that long, the begin of it.
     fn start(&self, durable: End) -> Result<End, StoreError> {
-        let Place { segment, offset } = durable.place;
+        let JournalPosition { segment, offset } = durable.place;
         if segment == Revision::ZERO {
             return Ok(durable);
         }
@@ -106,7 +106,7 @@ impl Journal {
             time: Timestamp(i64::MIN),
             hash: header.previous,
         };
-        Ok(End { place: Place { segment, offset: HEADER_BYTES }, head })
+        Ok(End { place: JournalPosition { segment, offset: HEADER_BYTES }, head })
     }
 }
 

@@ -11,7 +11,7 @@ use super::super::batch::Pending;
 use super::super::io_error;
 use super::super::wal::record;
 use super::files::{Files, HEADER_BYTES};
-use super::{End, Mark, Place};
+use super::{End, JournalPosition, Mark};
 use crate::model::Revision;
 use crate::store::StoreError;
 use crate::store::sled::database::durable;
@@ -41,7 +41,7 @@ pub struct Tail {
 impl Tail {
     /// Goes on after `end`. What lies between `known` and there may not be durable: a sync of it may have failed, and the next one would
     /// not tell. So it is written again.
-    pub fn resume(files: &Files, known: Place, end: End) -> Result<Tail, StoreError> {
+    pub fn resume(files: &Files, known: JournalPosition, end: End) -> Result<Tail, StoreError> {
         let mut unsynced = Vec::new();
         for segment in files.between(known.segment, end.place.segment) {
             unsynced.push((segment, Arc::new(files.open_to_write(segment)?)));
@@ -74,7 +74,7 @@ impl Tail {
         files: &Files,
         segment_bytes: u64,
         batches: &[Pending],
-    ) -> Result<(Vec<Place>, Vec<Mark>), StoreError> {
+    ) -> Result<(Vec<JournalPosition>, Vec<Mark>), StoreError> {
         let (mut places, mut marks) = (Vec::with_capacity(batches.len()), Vec::new());
         for batch in batches {
             let bytes = record::record_bytes(batch.bytes.len()) as u64;
@@ -86,7 +86,8 @@ impl Tail {
             let place = self.end.place;
             let count = (batch.head.revision.0 + 1 - batch.first.0) as u32;
             record::append(&mut self.buffer, place.segment.0, batch.first, count, &batch.bytes);
-            self.end = End { place: Place { offset: place.offset + bytes, ..place }, head: batch.head };
+            self.end =
+                End { place: JournalPosition { offset: place.offset + bytes, ..place }, head: batch.head };
             marks.extend(Mark::of(place, batch.first, self.end.place.offset));
             places.push(place);
             if self.buffer.len() >= WRITE_BYTES {
@@ -117,7 +118,7 @@ impl Tail {
             self.unsynced.push((self.end.place.segment, full));
         }
         self.file = Some(Arc::new(files.begin(first, self.end.head.hash)?));
-        self.end.place = Place { segment: first, offset: HEADER_BYTES };
+        self.end.place = JournalPosition { segment: first, offset: HEADER_BYTES };
         (self.buffer_at, self.is_synced, self.names_are_synced) = (HEADER_BYTES, false, false);
         Ok(())
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::super::wal::record::{self, RECORD_BYTES, Record};
 use super::super::{corrupt, io_error};
-use super::Place;
+use super::JournalPosition;
 use super::files::{Files, HEADER_BYTES};
 use crate::model::Revision;
 use crate::store::StoreError;
@@ -16,9 +16,9 @@ use crate::store::StoreError;
 const CHUNK_BYTES: usize = 128 << 10;
 
 /// A place between two records.
-pub struct Walk<'a> {
+pub struct JournalWalk<'a> {
     files: &'a Files,
-    place: Place,
+    place: JournalPosition,
     /// What the next record begins with.
     next: Revision,
     file: Option<Arc<File>>,
@@ -28,8 +28,8 @@ pub struct Walk<'a> {
 }
 
 /// A record that is whole.
-pub struct Found<'a> {
-    pub place: Place,
+pub struct JournalRecord<'a> {
+    pub place: JournalPosition,
     pub first: Revision,
     pub last: Revision,
     pub batch: &'a [u8],
@@ -37,14 +37,14 @@ pub struct Found<'a> {
     pub end: u64,
 }
 
-impl<'a> Walk<'a> {
+impl<'a> JournalWalk<'a> {
     /// `next` is the revision that should be found at `place`, or, if that is the end of a segment, at the beginning of the next one.
-    pub fn begin(files: &'a Files, place: Place, next: Revision) -> Walk<'a> {
-        Walk { files, place, next, file: None, buffer: Vec::new(), start: place.offset }
+    pub fn begin(files: &'a Files, place: JournalPosition, next: Revision) -> JournalWalk<'a> {
+        JournalWalk { files, place, next, file: None, buffer: Vec::new(), start: place.offset }
     }
 
     /// Reads the next record. `None` if there is nothing more, `StoreError::Corrupt` if it is not what it should be.
-    pub fn next(&mut self) -> Result<Option<Found<'_>>, StoreError> {
+    pub fn next(&mut self) -> Result<Option<JournalRecord<'_>>, StoreError> {
         let Some(record) = self.peek()? else { return Ok(None) };
         if !self.load(record.payload.end)? {
             return Err(self.damaged());
@@ -53,7 +53,7 @@ impl<'a> Walk<'a> {
         let (place, at) = (self.place, self.at());
         let batch = at + RECORD_BYTES..at + RECORD_BYTES + record.payload.len();
         self.pass(&record);
-        Ok(Some(Found {
+        Ok(Some(JournalRecord {
             place,
             first: record.first,
             last: record.last(),
@@ -120,7 +120,7 @@ impl<'a> Walk<'a> {
     }
 
     fn enter(&mut self, segment: Revision) {
-        (self.place, self.next) = (Place { segment, offset: HEADER_BYTES }, segment);
+        (self.place, self.next) = (JournalPosition { segment, offset: HEADER_BYTES }, segment);
         (self.file, self.start) = (None, HEADER_BYTES);
         self.buffer.clear();
     }
@@ -167,7 +167,7 @@ impl<'a> Walk<'a> {
     }
 
     fn damaged(&self) -> StoreError {
-        let Place { segment, offset } = self.place;
+        let JournalPosition { segment, offset } = self.place;
         let what = format!("revision {} at byte {offset} is damaged", self.next);
         corrupt(self.files.path(segment).display().to_string(), what)
     }

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::super::source::{self, error, uri_of};
 use super::builder::{Builder, Task};
 use super::keywords;
-use super::{Outline, Place};
+use super::{Outline, SubschemaLocation};
 use crate::model::ConfigName;
 use crate::validate::Found;
 
@@ -36,7 +36,12 @@ pub(in super::super) fn build(
     for name in std::iter::once(name).chain(sources.keys().filter(|other| *other != name)) {
         let uri: Arc<str> = uri_of(name).into();
         let parsed = jsonschema::uri::from_str(&uri).map_err(|failure| place_of(&failure))?;
-        let place = Place { document: Arc::clone(&uri), pointer: String::new(), base: uri, base_bytes: 0 };
+        let place = SubschemaLocation {
+            document: Arc::clone(&uri),
+            pointer: String::new(),
+            base: uri,
+            base_bytes: 0,
+        };
         builder.add(sources[name], &registry.resolver(parsed), Draft::default(), place);
         builder.walk();
     }
@@ -133,7 +138,12 @@ impl<'r> Builder<'r> {
                     let document = sources.keys().map(uri_of).find(|uri| **uri == *base);
                     let pointer = fragment(text).filter(|path| path.starts_with('/')).unwrap_or_default();
                     let document = document.map_or_else(|| Arc::clone(&base), Arc::from);
-                    self.add(contents, &resolver, draft, Place { document, pointer, base, base_bytes: 0 })
+                    self.add(
+                        contents,
+                        &resolver,
+                        draft,
+                        SubschemaLocation { document, pointer, base, base_bytes: 0 },
+                    )
                 }
             };
             self.walk();

@@ -7,9 +7,9 @@ use jsonschema::Draft;
 use referencing::Resolver;
 use serde_json::Value;
 
-use super::super::pattern::{Pattern, SIZE_MAX, SIZE_TOGETHER_MAX};
+use super::super::pattern::{SIZE_MAX, SIZE_TOGETHER_MAX, SchemaPattern};
 use super::super::source::error;
-use super::{Node, NodeId, Outline, Place};
+use super::{Node, NodeId, Outline, SubschemaLocation};
 use crate::model::pointer::Pointer;
 use crate::validate::Found;
 
@@ -33,7 +33,7 @@ pub(super) struct Builder<'r> {
     pub(super) references: Vec<(NodeId, Reference, Resolver<'r>)>,
     /// What `$dynamicRef` can find, by name; the empty one is that of `$recursiveAnchor`.
     pub(super) anchors: HashMap<String, Vec<NodeId>>,
-    pub(super) patterns: HashMap<String, Result<Arc<Pattern>, &'static str>>,
+    pub(super) patterns: HashMap<String, Result<Arc<SchemaPattern>, &'static str>>,
     /// The compiled size of all of them, those that are too large included.
     pub(super) patterns_size: usize,
     pub(super) found: Vec<Found>,
@@ -54,7 +54,7 @@ impl<'r> Builder<'r> {
         source: &'r Value,
         resolver: &Resolver<'r>,
         draft: Draft,
-        place: Place,
+        place: SubschemaLocation,
     ) -> NodeId {
         if let Some(node) = self.by_address.get(&std::ptr::from_ref(source)) {
             return *node;
@@ -97,13 +97,13 @@ impl<'r> Builder<'r> {
     }
 
     /// Compiles an expression, once for all its places.
-    pub(super) fn pattern(&mut self, node: NodeId, keyword: &str, text: &str) -> Option<Arc<Pattern>> {
+    pub(super) fn pattern(&mut self, node: NodeId, keyword: &str, text: &str) -> Option<Arc<SchemaPattern>> {
         let size = &mut self.patterns_size;
         let compile = || {
             if *size > SIZE_TOGETHER_MAX {
                 return Err("is one too many: all expressions together are too large when compiled");
             }
-            let compiled = Pattern::compile(text);
+            let compiled = SchemaPattern::compile(text);
             *size += compiled.as_ref().map_or(SIZE_MAX, |pattern| pattern.size);
             compiled.map(Arc::new)
         };
@@ -124,7 +124,7 @@ impl<'r> Builder<'r> {
     }
 
     /// Of another schema, the place is told in words: the pointer is one into the schema that is put.
-    pub(super) fn report(&mut self, place: &Place, mut found: Found) {
+    pub(super) fn report(&mut self, place: &SubschemaLocation, mut found: Found) {
         if place.document != self.own {
             found.message = format!("in {}#{}: {}", place.document, found.pointer, found.message);
             found.pointer.clear();
