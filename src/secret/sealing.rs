@@ -53,8 +53,9 @@ pub struct SealRefusal {
 }
 
 impl Sealing<'_> {
-    /// Seals what is secret in a layer. Gives the places of secrets whose value the client has written, rather than kept or carried along. On
-    /// an error the layer is partly sealed, and must not be stored.
+    /// Seals what is secret in a layer. Gives the places of secrets whose value the client has written, rather than kept or carried along; an
+    /// element of a list that a caller who may not reveal it has moved counts as written. On an error the layer is partly sealed, and must not
+    /// be stored.
     pub fn seal(&self, layer: &mut Value) -> Result<Vec<Pointer>, Vec<SealRefusal>> {
         let mut pass = Pass::new(self);
         match layer {

@@ -131,10 +131,13 @@ fn what_is_sealed_stays_where_it_is_and_is_carried_only_by_who_may_reveal_it() {
     Write::blind(db.clone(), json!({})).refused(whole.clone(), "SECRET_NOT_REVEALED", "/db/p");
     check(&[], db, whole, json!({"db": sealed_at("/db", json!({"p": "x"}))}));
     check(&[], here(), moved, json!({"b": sealed_at("/b", json!("x"))}));
-    // A patch has put something before an element of a list.
-    let shifted = json!({"l": [1, sealed_at("/l/0", json!("y"))]});
-    let expected = json!({"l": [sealed_at("/l/0", json!(1)), sealed_at("/l/1", json!("y"))]});
-    assert_eq!(blind().seal(&[1], &[], shifted), Ok((expected, vec!["/l/0".to_owned()])));
+    // A patch has put something before an element of a list. The element counts as written to its new place, unless the caller may reveal it.
+    let shifted = || json!({"l": [1, sealed_at("/l/0", json!("y"))]});
+    let expected = || json!({"l": [sealed_at("/l/0", json!(1)), sealed_at("/l/1", json!("y"))]});
+    let places = vec!["/l/0".to_owned(), "/l/1".to_owned()];
+    assert_eq!(blind().seal(&[1], &[], shifted()), Ok((expected(), places)));
+    let seeing = Write { reveals_own: true, ..blind() };
+    assert_eq!(seeing.seal(&[1], &[], shifted()), Ok((expected(), vec!["/l/0".to_owned()])));
     // Of a layer above: only by who may reveal it there, wherever it is put. The text of what is sealed is no secret of this layer.
     let below = |reveals_own, reveals_inherited| Write {
         reveals_own,
