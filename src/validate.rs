@@ -9,6 +9,7 @@ pub mod expression;
 mod found;
 pub mod lint;
 pub mod migration;
+mod proposed;
 mod quotas;
 mod registry;
 mod report;
@@ -20,11 +21,10 @@ mod settings;
 mod severity;
 mod size;
 
-pub use contract::{
-    Broken, CheckedDocument, Contract, Hidden, NamespaceRules, Steps, check_against, check_place,
-};
+pub use contract::{Broken, CheckedDocument, Contract, Hidden, NamespaceRules, Steps, check_place};
 pub use found::{FOUND_MAX, Found, FoundList};
 pub use migration::{Migration, NotMigrated, migrate_layers};
+pub use proposed::{check_against, check_proposed};
 pub use quotas::NamespaceQuotas;
 pub use registry::{Registry, SchemaVersion};
 pub use report::{FINDINGS_MAX, Finding, Place, Report};

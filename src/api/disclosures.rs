@@ -12,7 +12,7 @@ use super::operations::Operations;
 use crate::audit::{Entry, Kind, Place, Recorder};
 use crate::engine::{Error, HIDDEN_FINDING, Resolved, SecretUse, Viewer, Withheld};
 use crate::model::{ConfigId, Namespace, Scope};
-use crate::validate::{self, Report};
+use crate::validate::Report;
 
 /// Whose call it is: made when it must be known, which it seldom must.
 pub(super) type By<'a> = &'a (dyn Fn() -> CallContext + Sync);
@@ -96,34 +96,70 @@ impl Operations {
         })
     }
 
-    /// Before a call that may tell of documents that its caller may not read, whether they would be valid. Refused if they were told so too
-    /// often by calls on one of these configs.
-    pub(super) fn check_hidden(&self, context: &CallContext, reached: &Reached) -> Result<(), Error> {
+    /// Before a call that may tell of documents that its caller may not read, whether they would be valid. Refused if the caller asked so too
+    /// often in one of these namespaces. `governing`: the configs of which it proposes what governs others, sorted. Such a call counts here if
+    /// they govern what the caller may not read, since also that all is valid answers a question that the caller chose.
+    pub(super) fn check_hidden(
+        &self,
+        context: &CallContext,
+        reached: &Reached,
+        governing: &[ConfigId],
+    ) -> Result<Asked, Error> {
         if !self.guard.is_on() {
-            return Ok(());
+            return Ok(Asked::default());
         }
-        for (namespace, config) in reached.hidden_from(context) {
-            let (actor, resource) = (context.access().caller().shared_actor(), resource(namespace, config));
-            if let Err(wait) = self.guard.rates().check_hidden_findings(actor, &resource) {
+        let counted = self.engine.governed_unseen(governing, &context.sight());
+        let named = governing.iter().map(|id| (&id.namespace, id.config.as_str()));
+        let mut checked = BTreeSet::new();
+        for (namespace, config) in reached.hidden_from(context).into_iter().chain(named) {
+            if !checked.insert(namespace) {
+                continue;
+            }
+            let (rates, actor) = (self.guard.rates(), context.access().caller().shared_actor());
+            let left = match counted.contains(namespace) {
+                true => rates.take_hidden_finding(actor, namespace.as_str()),
+                false => rates.check_hidden_findings(actor, namespace.as_str()),
+            };
+            if let Err(wait) = left {
                 let place = Place { namespace: namespace.as_str(), config, scope: "" };
                 self.recorder.record(&by(context, (Kind::Denied, "read", HIDDEN_FINDINGS_LIMITED), place));
-                return Err(Error::HiddenFindings { resource, at_once: HIDDEN_FINDINGS_AT_ONCE, wait });
+                let namespace = namespace.clone();
+                return Err(Error::HiddenFindings { namespace, at_once: HIDDEN_FINDINGS_AT_ONCE, wait });
             }
         }
-        Ok(())
+        Ok(Asked { counted })
     }
 
-    /// Records and counts that a caller was told of documents that they may not read, that they would be invalid.
-    pub(super) fn tell_of_hidden(&self, context: &CallContext, reached: &Reached, report: &Report) {
-        let hidden = report.findings.iter().find(|finding| finding.code == HIDDEN_FINDING);
-        let Some(finding) = hidden.filter(|_| self.guard.is_on()) else { return };
-        for (namespace, config) in reached.hidden_from(context) {
-            let actor = context.access().caller().shared_actor();
-            self.guard.rates().count_hidden_finding(actor, &resource(namespace, config));
+    /// Records and counts that a caller was told of documents that they may not read, that they would be invalid: at the place that the caller
+    /// was told, and where the documents are.
+    pub(super) fn tell_of_hidden(&self, context: &CallContext, asked: &Asked, report: &Report) {
+        if !self.guard.is_on() {
+            return;
         }
-        let validate::Place { id, scope, .. } = &finding.place;
-        self.recorder.record(&on_config(context, (Kind::Denied, "read", HIDDEN_FINDING), id, scope));
+        let told = report.findings.iter().filter(|finding| finding.code == HIDDEN_FINDING);
+        let told = told.map(|finding| (&finding.place.id, &finding.place.scope)).take(1);
+        let told: BTreeSet<_> = told.collect();
+        if told.is_empty() {
+            return;
+        }
+        let places: BTreeSet<(&ConfigId, &Scope)> =
+            told.into_iter().chain(report.hidden.iter().map(|(id, scope)| (id, scope))).collect();
+        let namespaces: BTreeSet<&Namespace> = places.iter().map(|(id, _)| &id.namespace).collect();
+        let actor = context.access().caller().shared_actor();
+        for namespace in namespaces.into_iter().filter(|namespace| !asked.counted.contains(*namespace)) {
+            self.guard.rates().count_hidden_finding(actor, namespace.as_str());
+        }
+        for (id, scope) in places {
+            self.recorder.record(&on_config(context, (Kind::Denied, "read", HIDDEN_FINDING), id, scope));
+        }
     }
+}
+
+/// What a call asks of documents that its caller may not read.
+#[derive(Default)]
+pub(super) struct Asked {
+    /// The namespaces in which it counts, whatever it is answered.
+    counted: BTreeSet<Namespace>,
 }
 
 /// What stands before secrets that are shown: the budget of the actor, and a record of each document in the audit log. Does not keep the
@@ -204,10 +240,6 @@ impl Reached {
             Reached::Namespace(namespace) => vec![(namespace, "")],
         }
     }
-}
-
-fn resource(namespace: &Namespace, config: &str) -> String {
-    if config.is_empty() { namespace.to_string() } else { format!("{namespace}/{config}") }
 }
 
 /// What a caller did with a config: the kind, the verb and the outcome.

@@ -300,11 +300,9 @@ impl From<Error> for ApiError {
                     None => refused,
                 }
             }
-            Error::HiddenFindings { resource, wait, .. } => {
-                let (namespace, config) = resource.split_once('/').unwrap_or((resource, ""));
+            Error::HiddenFindings { namespace, wait, .. } => {
                 ApiError::new(Code::ResourceExhausted, HIDDEN_FINDINGS_LIMITED, message)
                     .with("namespace", namespace)
-                    .with("config", config)
                     .retry_no_sooner_than(*wait)
             }
             Error::SecretsWithheld(Withheld::Limited { per_second, burst, wait }) => {

@@ -5,5 +5,6 @@ pub(super) mod effort;
 pub(super) mod lints;
 pub(super) mod look;
 pub(super) mod plan_check;
+pub(super) mod unseen;
 pub(super) mod validation;
 pub(super) mod workers;

@@ -76,12 +76,12 @@ pub enum Error {
          leave out secrets that do not change, or have reveal-secret granted at {scope}"
     )]
     SecretGuesses { id: ConfigId, scope: Scope, pointer: Pointer, at_once: u32, wait: Option<Duration> },
-    /// The caller was told too often that documents would be invalid which they may not read.
+    /// The caller has asked too often whether documents would be invalid which they may not read.
     #[error(
-        "too many changes to {resource} would have made documents invalid that the caller may not read: {at_once} at once and one a minute are \
-         allowed; try again later, or have `read` granted on what the change reaches"
+        "too many changes in namespace {namespace} have shown whether documents would be valid that the caller may not read: {at_once} at once and \
+         one a minute are allowed; try again later, or have `read` granted on what the change reaches"
     )]
-    HiddenFindings { resource: String, at_once: u32, wait: Duration },
+    HiddenFindings { namespace: Namespace, at_once: u32, wait: Duration },
     /// Secrets cannot be shown to the caller now.
     #[error(transparent)]
     SecretsWithheld(#[from] Withheld),

@@ -103,7 +103,7 @@ impl Steps {
 }
 
 /// Stored documents that govern, by name.
-type Documents<'a> = &'a dyn Fn(&ConfigName) -> Option<Value>;
+pub(super) type Documents<'a> = &'a dyn Fn(&ConfigName) -> Option<Value>;
 
 /// The rules for all configs of a namespace: compiled once for all of their contracts.
 #[derive(Debug, Default)]
@@ -505,37 +505,8 @@ pub fn check_place(scope: &Scope, is_override: bool) -> Option<Found> {
     Some(malformed("", message))
 }
 
-/// Whether a document satisfies a schema that is not stored, but may refer to those that are. What is wrong with the schema has places in
-/// it, and is told first. Each finding comes with whether its place is a secret of the document.
-pub fn check_against(
-    schema: &Value,
-    document: &Value,
-    within: Option<Arc<Pointer>>,
-    documents: Documents<'_>,
-    may_quote: &MayQuote<'_>,
-) -> Vec<(Found, bool)> {
-    let name = ConfigName::parse("schema").expect("a name");
-    let mut others = BTreeMap::new();
-    gather(Schema::references(schema), &name, documents, &mut others);
-    match Schema::compile(&name, schema, &others) {
-        Err(found) => found.into_iter().map(|found| (found, false)).collect(),
-        Ok(schema) => {
-            let mut found = FoundList::within(within);
-            let withheld = Withheld { values: &BTreeSet::new(), may_quote };
-            schema.check_without(&withheld, document, &mut found);
-            let secrets = schema.secret_pointers(document);
-            let secrets: BTreeSet<Pointer> =
-                secrets.iter().filter_map(|pointer| Pointer::parse(pointer).ok()).collect();
-            let is_secret =
-                |found: &Found| Pointer::parse(&found.pointer).is_ok_and(|place| place.touches(&secrets));
-            let marked = found.into_kept().into_iter().map(|found| (is_secret(&found), found));
-            marked.map(|(is_secret, found)| (found, is_secret)).collect()
-        }
-    }
-}
-
 /// Adds the active schemas of these configs and all that they refer to.
-fn gather(
+pub(super) fn gather(
     names: impl IntoIterator<Item = ConfigName>,
     except: &ConfigName,
     documents: Documents<'_>,

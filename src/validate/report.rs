@@ -15,12 +15,16 @@ pub struct Report {
     pub findings: Vec<Finding>,
     /// How many more there were.
     pub omitted: usize,
+    /// The configs and scopes of errors that were left out, since the caller may not read them: for the audit log, never for an answer.
+    pub hidden: Vec<(ConfigId, Scope)>,
     /// Nothing else is told.
     within: Option<Arc<Pointer>>,
 }
 
 /// As much as a report tells. What is left out is counted, and errors go before all else.
 pub const FINDINGS_MAX: usize = 1000;
+/// As many configs and scopes of hidden errors are kept.
+const HIDDEN_MAX: usize = 16;
 
 /// Codes of findings about the value of a secret begin so.
 const SECRET_CODES: &str = "SECRET_";
@@ -79,6 +83,14 @@ impl Report {
             let is_secret = place.and_then(Result::ok).is_some_and(|place| place.touches(secrets));
             let finding = Finding::at(id, scope, found);
             self.add(Finding { is_secret: is_secret || finding.is_secret, ..finding });
+        }
+    }
+
+    /// Keeps where an error is that the caller is not told of.
+    pub fn hide(&mut self, id: &ConfigId, scope: &Scope) {
+        let is_kept = self.hidden.iter().any(|(kept, at)| kept == id && at == scope);
+        if !is_kept && self.hidden.len() < HIDDEN_MAX {
+            self.hidden.push((id.clone(), scope.clone()));
         }
     }
 

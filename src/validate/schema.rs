@@ -102,6 +102,19 @@ impl Schema {
         on_large_stack(64 << 20, build)
     }
 
+    /// What is wrong with the form of a schema, and with what it refers to itself. What the others refer to need not be there.
+    pub fn own_flaws(name: &ConfigName, source: &Value, others: &BTreeMap<ConfigName, Value>) -> Vec<Found> {
+        let look = || {
+            let sources = source::gather(name, source, others)?;
+            check_itself(source)?;
+            outline::build(name, &sources, others)
+        };
+        let mut found = on_large_stack(64 << 20, || look().err()).unwrap_or_default();
+        // One without a place is in another schema.
+        found.retain(|found| found.code != source::REFERENCE || !found.pointer.is_empty());
+        found
+    }
+
     fn build(
         name: &ConfigName,
         source: &Value,

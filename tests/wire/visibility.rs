@@ -19,6 +19,9 @@ const POLICY: &str = r#"{
     {"subjects": ["token:validate"], "role": "validate", "namespace": "test", "config": "*", "scope": "/"},
     {"subjects": ["token:proposer"], "role": "proposer", "namespace": "test", "config": "*", "scope": "/"},
     {"subjects": ["token:migrator"], "role": "migrator", "namespace": "test", "config": "*", "scope": "/"},
+    {"subjects": ["token:author"], "role": "proposer", "namespace": "test", "config": "mine", "scope": "/"},
+    {"subjects": ["token:author"], "role": "proposer", "namespace": "test", "config": "helper", "scope": "/"},
+    {"subjects": ["token:author"], "role": "viewer", "namespace": "test", "config": "common", "scope": "/"},
     {"subjects": ["token:revealer"], "role": "viewer", "namespace": "test", "config": "*", "scope": "/"},
     {"subjects": ["token:revealer"], "role": "revealer", "namespace": "test", "config": "*", "scope": "/staging"}
   ]
@@ -255,17 +258,15 @@ async fn whether_hidden_documents_are_valid_is_told_so_often_and_no_more() {
             "HIDDEN_FINDINGS_LIMITED",
         );
         let (_, _, metadata) = told(&status);
-        assert_eq!((metadata["namespace"].as_str(), metadata["config"].as_str()), ("test", "app"));
+        assert_eq!((metadata["namespace"].as_str(), metadata.get("config")), ("test", None));
         let write = write.api().set(set(merge_patch("/", &format!(r#"{{"a": {a}}}"#)))).await;
         refused(write, Code::ResourceExhausted, "HIDDEN_FINDINGS_LIMITED");
     }
-    // Other configs, and who may read all of it.
+    // Other configs of the namespace can reach the same documents.
     let other = Change { config: "other".into(), ..replace("/", "{}") };
-    validate
-        .api()
-        .validate(ValidateRequest { changes: vec![other], ..Default::default() })
-        .await
-        .expect("of another config nothing was told");
+    let proposal = ValidateRequest { changes: vec![other], ..Default::default() };
+    refused(validate.api().validate(proposal).await, Code::ResourceExhausted, "HIDDEN_FINDINGS_LIMITED");
+    // Who may read all of it is never refused.
     for _ in 0..30 {
         let answer = guarded.admin.api().set(set(merge_patch("/", r#"{"a": 7}"#))).await;
         refused(answer, Code::FailedPrecondition, "VALIDATION_FAILED");
@@ -274,12 +275,165 @@ async fn whether_hidden_documents_are_valid_is_told_so_often_and_no_more() {
     for actor in ["token:validate", "token:write"] {
         let outcomes: std::collections::BTreeSet<_> = denied
             .iter()
-            .filter(|entry| entry.actor == actor)
+            .filter(|entry| entry.actor == actor && entry.config != "other")
             .map(|entry| (entry.outcome.as_str(), entry.config.as_str(), entry.verb.as_str()))
             .collect();
         let expected = ["HIDDEN_FINDING", "HIDDEN_FINDINGS_LIMITED"].map(|outcome| (outcome, "app", "read"));
         assert_eq!(outcomes, expected.into());
     }
+}
+
+fn schema_config(of: &str, schema: &str) -> Change {
+    let stored = format!(r#"{{"active": 1, "versions": [{{"number": 1, "schema": {schema}}}]}}"#);
+    governing(&format!("schema:{of}"), &stored)
+}
+
+#[tokio::test]
+async fn a_schema_through_which_others_refer_is_asked_as_seldom_and_recorded_where_it_is_read() {
+    let guarded = start(&[]).await;
+    let hidden = Change { config: "hidden".into(), ..replace("/staging", r#"{"code": "canary"}"#) };
+    guarded.admin.api().set(set(hidden)).await.expect("set");
+    put_schema(&guarded.admin, "mine", "true").await;
+    put_schema(&guarded.admin, "helper", "true").await;
+    let refers = r#"{"allOf": [{"$ref": "schema:mine"}, {"$ref": "schema:helper"}]}"#;
+    put_schema(&guarded.admin, "hidden", refers).await;
+    let author = guarded.bearer("author").await;
+    let proposal = |config: &str, pattern: &str| ValidateRequest {
+        changes: vec![schema_config(
+            config,
+            &format!(r#"{{"properties": {{"code": {{"not": {{"pattern": "{pattern}"}}}}}}}}"#),
+        )],
+        ..Default::default()
+    };
+    // What is valid answers a question as well, and the configs of a namespace have one budget.
+    for at in 0..10 {
+        for (config, pattern) in [("mine", "^x"), ("helper", if at == 0 { "^c" } else { "^x" })] {
+            let answer =
+                author.api().validate(proposal(config, pattern)).await.expect("answered").into_inner();
+            assert_eq!(answer.report.expect("a report").valid, pattern == "^x", "{config} {at}");
+        }
+    }
+    for (config, pattern) in [("mine", "^x"), ("helper", "^c")] {
+        let answer = author.api().validate(proposal(config, pattern)).await;
+        refused(answer, Code::ResourceExhausted, "HIDDEN_FINDINGS_LIMITED");
+    }
+    let put = SchemaServicePutRequest {
+        namespace: "test".into(),
+        config: "mine".into(),
+        schema: Some(json("{}")),
+        ..Default::default()
+    };
+    refused(author.schemas().put(put).await, Code::ResourceExhausted, "HIDDEN_FINDINGS_LIMITED");
+    let denied = super::floods::listed(&guarded, AuditKind::Denied).await;
+    let told = denied.iter().filter(|entry| entry.outcome == "HIDDEN_FINDING");
+    let mut places: Vec<_> = told.map(|entry| (entry.config.as_str(), entry.scope.as_str())).collect();
+    places.sort();
+    assert_eq!(places, [("hidden", "/staging"), ("schema:helper", "/")]);
+}
+
+#[tokio::test]
+async fn proposals_that_reach_nothing_hidden_are_not_counted() {
+    let guarded = start(&[("/", r#"{"a": 1}"#)]).await;
+    let own = Change { config: "mine".into(), ..replace("/", r#"{"a": 1}"#) };
+    guarded.admin.api().set(set(own)).await.expect("set");
+    let author = guarded.bearer("author").await;
+    for at in 0..25 {
+        let schema = format!(r#"{{"properties": {{"a": {{"maximum": {at}}}}}}}"#);
+        validated(&author, vec![schema_config("mine", &schema)]).await;
+    }
+}
+
+#[tokio::test]
+async fn a_change_that_does_not_fit_a_hidden_layer_is_refused_as_any_invalid_document() {
+    let large = format!(r#"{{"list": [1, 2, 3], "text": "{}"}}"#, "x".repeat(700 << 10));
+    let guarded = start(&[("/", &large)]).await;
+    let write = guarded.bearer("write").await;
+    let filler = "y".repeat(500 << 10);
+    let too_large = format!(r#"{{"more": "{filler}"}}"#);
+    let unfit =
+        [assign("/", &[("list.7", "1")]), assign("/", &[("text.inner", "1")]), merge_patch("/", &too_large)];
+    for (at, change) in unfit.into_iter().enumerate() {
+        for validate_only in [true, false] {
+            let options = Some(WriteOptions { validate_only, ..Default::default() });
+            let request = SetRequest { change: Some(change.clone()), options };
+            let status =
+                refused(write.api().set(request).await, Code::FailedPrecondition, "VALIDATION_FAILED");
+            let found = findings(&status);
+            let found: Vec<_> =
+                found.iter().map(|finding| (finding.code.as_str(), finding.pointer.as_str())).collect();
+            assert_eq!(found, [("HIDDEN_FINDING", "")], "{at}");
+        }
+    }
+    // What is wrong with the change whatever the layer has is told, and not counted.
+    for _ in 0..20 {
+        let answer = write.api().set(set(assign("/", &[("list.7", "1"), ("list", "[]")]))).await;
+        refused_for(answer, "INVALID_ASSIGNMENT", "change.assign");
+    }
+    for _ in 6..20 {
+        let answer = write.api().set(set(assign("/", &[("list.7", "1")]))).await;
+        refused(answer, Code::FailedPrecondition, "VALIDATION_FAILED");
+    }
+    let answer = write.api().set(set(assign("/", &[("list.0", "1")]))).await;
+    refused(answer, Code::ResourceExhausted, "HIDDEN_FINDINGS_LIMITED");
+    let denied = super::floods::listed(&guarded, AuditKind::Denied).await;
+    let is_told = |entry: &AuditEntry| entry.outcome == "HIDDEN_FINDING" && entry.config == "app";
+    assert!(denied.iter().any(is_told), "{denied:?}");
+    // Who may read the layer is told why.
+    let editor = guarded.bearer("editor").await;
+    refused_for(
+        editor.api().set(set(assign("/", &[("list.7", "1")]))).await,
+        "INVALID_ASSIGNMENT",
+        "change.assign",
+    );
+}
+
+#[tokio::test]
+async fn a_schema_refers_to_what_its_author_may_read_and_to_nothing_else() {
+    let guarded = start(&[]).await;
+    put_schema(&guarded.admin, "vault", r#"{"properties": {"a": {"default": "canary"}}}"#).await;
+    put_schema(&guarded.admin, "common", r#"{"properties": {"a": {"$ref": "schema:vault#/properties/a"}}}"#)
+        .await;
+    let author = guarded.bearer("author").await;
+    let put = |reference: &str| SchemaServicePutRequest {
+        namespace: "test".into(),
+        config: "mine".into(),
+        schema: Some(json(&format!(
+            r#"{{"properties": {{"z": {{"$ref": "{reference}"}}, "c": {{"$ref": "schema:common#/properties/a"}}}}}}"#
+        ))),
+        ..Default::default()
+    };
+    // There or not: the answers are the same but for the names that the author has given.
+    let mut said = std::collections::BTreeSet::new();
+    for (name, pointer) in
+        [("vault", "/properties/a"), ("vault", "/properties/b"), ("fault", "/properties/a")]
+    {
+        for reference in [format!("schema:{name}#{pointer}"), format!("{name}#{pointer}")] {
+            let is_relative = !reference.starts_with("schema:");
+            let status = refused(
+                author.schemas().put(put(&reference)).await,
+                Code::FailedPrecondition,
+                "VALIDATION_FAILED",
+            );
+            let put_found = format!("{:?}", findings(&status));
+            assert!(put_found.contains("SCHEMA_REFERENCE"), "{put_found}");
+            let schema = format!(r#"{{"$ref": "{reference}"}}"#);
+            let answer = validated(&author, vec![schema_config("mine", &schema)]).await;
+            let changed = format!("{:?}", answer.report.expect("a report").findings);
+            assert!(changed.contains("SCHEMA_REFERENCE"), "{changed}");
+            let words = format!("{put_found} {changed}").replace(pointer, "POINTER").replace(name, "NAME");
+            said.insert((is_relative, words));
+        }
+    }
+    assert_eq!(said.len(), 2, "{said:?}");
+    let stored = author.api().set(set(schema_config("mine", r#"{"$ref": "schema:vault"}"#))).await;
+    refused(stored, Code::FailedPrecondition, "VALIDATION_FAILED");
+    // What others have stored goes on, and may be referred to.
+    let request = put("schema:common");
+    author.schemas().put(request).await.expect("its author may read the other config");
+    let request = put("schema:vault#/properties/a");
+    guarded.admin.schemas().put(request).await.expect("its author may read everything");
+    let own = Change { config: "mine".into(), ..replace("/", r#"{"z": 1}"#) };
+    guarded.admin.api().set(set(own)).await.expect("it is valid");
 }
 
 #[tokio::test]

@@ -93,7 +93,7 @@ pub struct Rates<C: Clock = DefaultClock> {
     actors: Cache<Arc<str>, Arc<Bucket<C>>>,
     /// By actor: when what was shown is paid for, in nanoseconds since the start.
     reveals: Cache<Arc<str>, Arc<AtomicU64>>,
-    /// The same of what was told of documents that the actor may not read, by actor and config.
+    /// The same of what was told of documents that the actor may not read, by actor and namespace.
     hidden_findings: Cache<(Arc<str>, Box<str>), Arc<AtomicU64>>,
 }
 
@@ -289,25 +289,40 @@ impl<C: Clock + Clone> Rates<C> {
         taken.map(drop).map_err(limited)
     }
 
-    /// Before a call that may tell of documents which the actor may not read. If it fails: until when nothing is told. Such a call is refused
-    /// before it is known what it would be told, since that it is refused would tell the same.
+    /// Before a call that may tell of documents of a namespace which the actor may not read. If it fails: until when nothing is told. Such a call
+    /// is refused before it is known what it would be told, since that it is refused would tell the same.
     pub(in crate::api) fn check_hidden_findings(
         &self,
         actor: &Arc<str>,
-        config: &str,
+        namespace: &str,
     ) -> Result<(), Duration> {
-        let Some(paid) = self.hidden_findings.get(&(actor.clone(), config.into())) else { return Ok(()) };
-        let ahead_max = HIDDEN_FINDING_INTERVAL * (HIDDEN_FINDINGS_AT_ONCE - 1);
-        let ahead = Duration::from_nanos(paid.load(Relaxed).saturating_sub(self.nanos()));
-        if ahead <= ahead_max { Ok(()) } else { Err(ahead - ahead_max) }
+        let Some(paid) = self.hidden_findings.get(&(actor.clone(), namespace.into())) else { return Ok(()) };
+        hidden_findings_left(paid.load(Relaxed), self.nanos())
+    }
+
+    /// The same, and counts the call whatever it is answered: it asks what its actor chose.
+    pub(in crate::api) fn take_hidden_finding(
+        &self,
+        actor: &Arc<str>,
+        namespace: &str,
+    ) -> Result<(), Duration> {
+        let (paid, now) = (self.hidden_findings_of(actor, namespace), self.nanos());
+        let taken = paid.fetch_update(Relaxed, Relaxed, |paid| {
+            hidden_findings_left(paid, now).is_ok().then(|| with_hidden_finding(paid, now))
+        });
+        taken.map(drop).or_else(|paid| hidden_findings_left(paid, now))
     }
 
     /// The actor was told.
-    pub(in crate::api) fn count_hidden_finding(&self, actor: &Arc<str>, config: &str) {
+    pub(in crate::api) fn count_hidden_finding(&self, actor: &Arc<str>, namespace: &str) {
+        let (paid, now) = (self.hidden_findings_of(actor, namespace), self.nanos());
+        let _ = paid.fetch_update(Relaxed, Relaxed, |paid| Some(with_hidden_finding(paid, now)));
+    }
+
+    fn hidden_findings_of(&self, actor: &Arc<str>, namespace: &str) -> Arc<AtomicU64> {
         let new = || Ok::<_, Infallible>(Arc::default());
-        let Ok(paid) = self.hidden_findings.get_or_insert_with(&(actor.clone(), config.into()), new);
-        let (now, each) = (self.nanos(), HIDDEN_FINDING_INTERVAL.as_nanos() as u64);
-        let _ = paid.fetch_update(Relaxed, Relaxed, |paid: u64| Some(paid.max(now).saturating_add(each)));
+        let Ok(paid) = self.hidden_findings.get_or_insert_with(&(actor.clone(), namespace.into()), new);
+        paid
     }
 
     fn nanos(&self) -> u64 {
@@ -327,6 +342,17 @@ impl<C: Clock + Clone> Rates<C> {
             RateLimited { limit, rate, wait: until.wait_time_from(self.clock.now()) }
         })
     }
+}
+
+/// If there are none left: for how long.
+fn hidden_findings_left(paid: u64, now: u64) -> Result<(), Duration> {
+    let ahead_max = HIDDEN_FINDING_INTERVAL * (HIDDEN_FINDINGS_AT_ONCE - 1);
+    let ahead = Duration::from_nanos(paid.saturating_sub(now));
+    if ahead <= ahead_max { Ok(()) } else { Err(ahead - ahead_max) }
+}
+
+fn with_hidden_finding(paid: u64, now: u64) -> u64 {
+    paid.max(now).saturating_add(HIDDEN_FINDING_INTERVAL.as_nanos() as u64)
 }
 
 #[cfg(test)]
@@ -428,20 +454,20 @@ mod tests {
     }
 
     #[test]
-    fn hidden_findings_are_few_for_each_config_and_then_one_a_minute() {
+    fn hidden_findings_are_few_for_each_namespace_and_then_one_a_minute() {
         let (rates, clock) = rates(RateLimits::UNLIMITED);
         let alice = Arc::from("user:alice");
         for _ in 0..HIDDEN_FINDINGS_AT_ONCE {
-            assert_eq!(rates.check_hidden_findings(&alice, "shop/web"), Ok(()));
-            rates.count_hidden_finding(&alice, "shop/web");
+            assert_eq!(rates.check_hidden_findings(&alice, "shop"), Ok(()));
+            rates.count_hidden_finding(&alice, "shop");
         }
-        assert_eq!(rates.check_hidden_findings(&alice, "shop/web"), Err(Duration::from_secs(60)));
-        assert_eq!(rates.check_hidden_findings(&alice, "shop/cart"), Ok(()));
-        assert_eq!(rates.check_hidden_findings(&Arc::from("user:bob"), "shop/web"), Ok(()));
+        assert_eq!(rates.check_hidden_findings(&alice, "shop"), Err(Duration::from_secs(60)));
+        assert_eq!(rates.check_hidden_findings(&alice, "park"), Ok(()));
+        assert_eq!(rates.check_hidden_findings(&Arc::from("user:bob"), "shop"), Ok(()));
         clock.advance(Duration::from_secs(60));
-        assert_eq!(rates.check_hidden_findings(&alice, "shop/web"), Ok(()));
-        rates.count_hidden_finding(&alice, "shop/web");
-        assert!(rates.check_hidden_findings(&alice, "shop/web").is_err());
+        assert_eq!(rates.check_hidden_findings(&alice, "shop"), Ok(()));
+        rates.count_hidden_finding(&alice, "shop");
+        assert!(rates.check_hidden_findings(&alice, "shop").is_err());
     }
 
     #[test]

@@ -60,10 +60,11 @@ impl Operations {
     ) -> Result<v1::ValidateResponse, ApiError> {
         let changes = changes.into_inner();
         let ids: BTreeSet<ConfigId> = changes.iter().map(|change| change.id.clone()).collect();
+        let governing: Vec<ConfigId> = ids.iter().filter(|id| !id.config.is_ordinary()).cloned().collect();
         let reached = Reached::Configs(ids.into_iter().collect());
-        self.check_hidden(context, &reached)?;
+        let asked = self.check_hidden(context, &reached, &governing)?;
         let (report, outcome) = self.engine.validate(changes, within, self.viewer(context)).await?;
-        self.tell_of_hidden(context, &reached, &report);
+        self.tell_of_hidden(context, &asked, &report);
         let mut affected = match &outcome {
             Some(outcome) => self.engine.affected(outcome, context.sight()).await?,
             None => vec![],
@@ -103,10 +104,10 @@ impl Operations {
                 Reached::Configs(vec![ConfigId { namespace: namespace.clone(), config: config.clone() }])
             }
         };
-        self.check_hidden(access, &reached)?;
+        let asked = self.check_hidden(access, &reached, &[])?;
         let (report, revision) =
             self.engine.validate_stored(namespace, config, within, access.sight()).await?;
-        self.tell_of_hidden(access, &reached, &report);
+        self.tell_of_hidden(access, &asked, &report);
         Ok(v1::ValidateResponse {
             report: Some(report_message(&report)),
             store_revision: revision.0,

@@ -70,11 +70,11 @@ impl Operations {
     ) -> Result<Outcome, Error> {
         let AllowedWrite { author, viewer, intent } = write;
         let reached = Reached::Configs(intent.ids());
-        self.check_hidden(context, &reached)?;
+        let asked = self.check_hidden(context, &reached, &intent.governing_ids())?;
         let written =
             self.engine.write(request::write(author, viewer, source, options, request, intent)?).await;
         if let Err(Error::Refused(report)) = &written {
-            self.tell_of_hidden(context, &reached, report);
+            self.tell_of_hidden(context, &asked, report);
         }
         written
     }

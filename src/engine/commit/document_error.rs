@@ -16,6 +16,17 @@ pub(in crate::engine) fn bounded(content: Content, bytes_max: usize) -> Result<C
     Ok(content)
 }
 
+/// The refusal of a patch that makes something else of a layer than an object.
+pub(in crate::engine) fn not_an_object() -> DocumentError {
+    DocumentError {
+        code: DocumentErrorCode::NotAnObject,
+        pointer: String::new(),
+        line: None,
+        column: None,
+        message: "a layer must be a JSON object, the patch makes it something else".into(),
+    }
+}
+
 /// Refuses a canonical text whose paths are too long together, where a text may have so many bytes.
 pub(in crate::engine) fn check_paths(canonical: &str, bytes_max: usize) -> Result<(), DocumentError> {
     let (found, max) = (path_bytes(canonical), bytes_max.saturating_mul(PATHS_FACTOR));

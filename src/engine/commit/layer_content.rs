@@ -9,11 +9,11 @@ use crate::model::assign::apply_assignments;
 use crate::model::limits::Limits;
 use crate::model::merge::merge_patch;
 use crate::model::patch::{Opaque, apply_json_patch};
-use crate::model::text::{DocumentError, DocumentErrorCode};
+use crate::model::text::DocumentError;
 use crate::model::{ConfigId, Content, Version};
 use crate::secret::{Holder, holds_sealed, is_sealed, make_way, readable};
 
-use super::document_error::{bounded, document_error};
+use super::document_error::{bounded, document_error, not_an_object};
 use super::plan::check_version;
 use super::read_change::{ReadAction, ReadChange};
 use crate::engine::error::Error;
@@ -84,13 +84,7 @@ fn new_content(
         ReadAction::Assign(values) => apply_assignments(&stored(), values, is_sealed)?,
     };
     if !value.is_object() {
-        return Err(DocumentError {
-            code: DocumentErrorCode::NotAnObject,
-            pointer: String::new(),
-            line: None,
-            column: None,
-            message: "a layer must be a JSON object, the patch makes it something else".into(),
-        });
+        return Err(not_an_object());
     }
     bounded(Content::of(&value), bytes_max).map(Some)
 }

@@ -7,12 +7,15 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::model::limits::Limits;
-use crate::model::{ConfigChange, ConfigId, LayerChange, LayerKey, Namespace, Revision, Timestamp, Version};
-use crate::validate::Report;
+use crate::model::{
+    ConfigChange, ConfigId, ConfigName, LayerChange, LayerKey, LayerKind, Namespace, Revision, Scope,
+    Timestamp, Version,
+};
+use crate::validate::{Finding, Report, check_proposed};
 
 use super::outcome::{LayerOutcome, Outcome};
 use super::planning::Planning;
-use super::put_schema::SchemaOutcome;
+use super::put_schema::{SchemaOutcome, schema_of};
 use super::read_intent::ReadIntent;
 use super::read_set::ReadSet;
 use crate::engine::check::plan_check::check;
@@ -112,6 +115,37 @@ impl Plan {
             }
         }
         Ok(())
+    }
+
+    /// Refuses schemas that refer to others which their author may not read, as if those were not there.
+    pub(super) fn check_proposed_schemas(
+        &self,
+        bases: &ReadSet,
+        planning: &Planning<'_>,
+    ) -> Result<(), Error> {
+        let Some(sight) = planning.sight else { return Ok(()) };
+        let mut report = planning.look.report([]);
+        for (change, after) in
+            self.changes.iter().zip(&self.after).filter(|(change, _)| !change.layers.is_empty())
+        {
+            let Some(governed) = schema_of(&change.id.config) else { continue };
+            planning.cancelled.check()?;
+            let namespace = &change.id.namespace;
+            let governance = self.governance(bases, namespace);
+            let documents = |name: &ConfigName| governance.as_ref()?.document(name);
+            let may_refer = |of: &ConfigName| sight.has_schema_of(namespace, of);
+            let stored =
+                |config: &ConfigState| Some(config.layer_at(LayerKind::Base, "/")?.layer.content.to_value());
+            let before = bases.get(&change.id).and_then(|config| stored(config));
+            let Some(after) = stored(after) else { continue };
+            for found in check_proposed(&governed, (before.as_ref(), &after), &documents, &may_refer) {
+                report.add(Finding::at(&change.id, &Scope::global(), found));
+            }
+        }
+        match report.is_valid() {
+            true => Ok(()),
+            false => Err(Error::Refused(report)),
+        }
     }
 
     /// Checks the effective documents at the changed scopes and at every layer below them, and where a schema, rules or settings change,

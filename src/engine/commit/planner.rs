@@ -67,6 +67,8 @@ fn plan_all(
         ReadIntent::Migrate { governed, to } => plan_migration(bases, governed, *to, planning)?,
     };
     planning.cancelled.check()?;
+    // Before it is looked at what the schemas mark.
+    plan.check_proposed_schemas(bases, planning)?;
     // Before anything is made of it that outlives this.
     if !matches!(intent, ReadIntent::Keys(_) | ReadIntent::Reseal(_)) {
         let origin = match intent {
@@ -85,6 +87,9 @@ fn plan_all(
     let layers = plan.changes.iter().flat_map(|change| &change.layers);
     let bytes = layers.filter_map(|layer| layer.content.as_ref()).map(|content| content.as_str().len()).sum();
     if bytes > limits.commit_bytes_max {
+        if let Some(hidden) = Permissions::of(planning.sight).hidden_size(intent, &plan.changes) {
+            return Err(hidden);
+        }
         return Err(Error::LimitReached {
             limit_name: Limit::CommitBytes,
             what: "bytes written by one commit",

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::document_error::{document_error, not_an_object};
+use crate::engine::error::Error;
 use crate::model::assign::apply_assignments;
 use crate::model::text::Format;
 use crate::model::{ConfigId, Content, LayerKey, Pointer, Version};
@@ -78,5 +80,22 @@ fn without_marks(value: Value) -> Value {
         }
         Value::Array(items) => Value::Array(items.into_iter().map(without_marks).collect()),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value,
+    }
+}
+
+impl ReadChange {
+    /// What is wrong with it whatever its layer has, of one that meets what is there.
+    pub fn wrong_for_any_layer(&self) -> Option<Error> {
+        let wrong = match &self.action {
+            ReadAction::Assign(values) => {
+                apply_assignments(&Value::Object(serde_json::Map::new()), values, |_| false).err()
+            }
+            ReadAction::MergePatch(patch) if !patch.is_object() => Some(not_an_object()),
+            ReadAction::MergePatch(_)
+            | ReadAction::JsonPatch(_)
+            | ReadAction::Replace(..)
+            | ReadAction::Delete => None,
+        };
+        wrong.map(|error| document_error(self.field.clone(), error))
     }
 }

@@ -8,7 +8,7 @@ use crate::model::text::{DocumentError, Format, parse, parse_content, parse_obje
 use crate::model::{Author, ConfigId, LayerKey, Request, Scope, Source, TagName, Version};
 
 use super::document_error::bounded;
-use super::put_schema::PutSchema;
+use super::put_schema::{PutSchema, schema_id};
 use super::read_change::{ReadAction, ReadChange};
 use crate::engine::secrets::shown::Viewer;
 use crate::engine::state::Expiry;
@@ -126,6 +126,19 @@ impl Intent {
         ids.sort();
         ids.dedup();
         ids
+    }
+
+    /// The configs that govern others, and in which it changes what governs: sorted, each once.
+    pub fn governing_ids(&self) -> Vec<ConfigId> {
+        match self {
+            Intent::PutSchema { governed, .. } | Intent::Migrate { governed, .. } => {
+                vec![schema_id(governed)]
+            }
+            Intent::Tag { .. } | Intent::Expire(_) => vec![],
+            Intent::Changes(_) | Intent::Delete { .. } | Intent::Rollback { .. } => {
+                self.ids().into_iter().filter(|id| !id.config.is_ordinary()).collect()
+            }
+        }
     }
 
     /// The layers that it names one by one, in order.

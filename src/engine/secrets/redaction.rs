@@ -3,8 +3,7 @@
 use serde_json::Value;
 
 use crate::auth::Sight;
-use crate::model::text::DocumentError;
-use crate::model::{ConfigId, ConfigName, LayerKey, Namespace, Scope};
+use crate::model::{ConfigChange, ConfigId, ConfigName, LayerKey, Namespace, Scope};
 use crate::secret::MASK;
 use crate::validate::{Finding, Found, Report, SCOPE_NOT_ALLOWED, Severity};
 
@@ -12,6 +11,7 @@ use super::secret_places::SecretPlaces;
 use crate::engine::commit::outcome::Outcome;
 use crate::engine::commit::planning::Planning;
 use crate::engine::commit::put_schema::schema_id;
+use crate::engine::commit::read_change::ReadAction;
 use crate::engine::commit::read_intent::ReadIntent;
 use crate::engine::error::Error;
 
@@ -68,6 +68,7 @@ impl<'a> Permissions<'a> {
             return;
         }
         let (mut any, mut error) = (false, false);
+        let mut hidden = Report::default();
         let named = named();
         let is_named = |finding: &Finding| {
             finding.code == SCOPE_NOT_ALLOWED
@@ -77,9 +78,13 @@ impl<'a> Permissions<'a> {
         report.findings.retain(|finding| {
             let is_shown = self.read(&finding.place.id, &finding.place.scope) || is_named(finding);
             any |= !is_shown;
-            error |= !is_shown && finding.severity == Severity::Error;
+            if !is_shown && finding.severity == Severity::Error {
+                error = true;
+                hidden.hide(&finding.place.id, &finding.place.scope);
+            }
             is_shown
         });
+        hidden.hidden.iter().for_each(|(id, scope)| report.hide(id, scope));
         if any {
             // How many there are would tell of the documents.
             report.omitted = 0;
@@ -89,13 +94,14 @@ impl<'a> Permissions<'a> {
         }
     }
 
-    /// The error of a change that does not fit what its layer has, without a word of that where the caller may not read the layer.
+    /// The error of a write. Where the caller may not read a layer, that a change does not fit what the layer has is a refusal without a word of it; what is
+    /// wrong with the change whatever the layer has is told.
     pub fn redact_error(&self, error: Error, intent: &ReadIntent) -> Error {
-        let is_shown = |field: &str| match intent {
-            ReadIntent::Changes(changes) => changes
-                .iter()
-                .find(|change| change.field == field)
-                .is_none_or(|change| self.read(&change.id, &change.key.scope)),
+        let (Error::Document { field, .. } | Error::PatchDoesNotApply { field, .. }) = &error else {
+            return error;
+        };
+        let changes = match intent {
+            ReadIntent::Changes(changes) => changes.as_slice(),
             ReadIntent::Keys(_)
             | ReadIntent::Reseal(_)
             | ReadIntent::Delete { .. }
@@ -103,22 +109,38 @@ impl<'a> Permissions<'a> {
             | ReadIntent::Tag { .. }
             | ReadIntent::Expire(_)
             | ReadIntent::PutSchema { .. }
-            | ReadIntent::Migrate { .. } => true,
+            | ReadIntent::Migrate { .. } => &[],
         };
-        let hidden = |error: DocumentError| DocumentError {
-            pointer: String::new(),
-            message: "the change does not fit the layer, which the caller may not read".into(),
-            ..error
-        };
-        match error {
-            Error::Document { field, error } if !is_shown(&field) => {
-                Error::Document { field, error: hidden(error) }
-            }
-            Error::PatchDoesNotApply { field, error } if !is_shown(&field) => {
-                Error::PatchDoesNotApply { field, error: hidden(error) }
-            }
-            error => error,
+        match changes.iter().find(|change| change.field == *field) {
+            Some(change) if !self.read(&change.id, &change.key.scope) => change
+                .wrong_for_any_layer()
+                .unwrap_or_else(|| hidden_refusal(intent, &change.id, &change.key.scope)),
+            Some(_) | None => error,
         }
+    }
+
+    /// The refusal of a commit that is too large, if its size tells of a layer that the caller may not read: of one whose new content depends on
+    /// what is stored.
+    pub fn hidden_size(&self, intent: &ReadIntent, changes: &[ConfigChange]) -> Option<Error> {
+        let is_replaced = |id: &ConfigId, key: &LayerKey| match intent {
+            ReadIntent::Changes(changes) => changes.iter().any(|change| {
+                change.id == *id && change.key == *key && matches!(change.action, ReadAction::Replace(..))
+            }),
+            ReadIntent::Keys(_)
+            | ReadIntent::Reseal(_)
+            | ReadIntent::Delete { .. }
+            | ReadIntent::Rollback { .. }
+            | ReadIntent::Tag { .. }
+            | ReadIntent::Expire(_)
+            | ReadIntent::PutSchema { .. }
+            | ReadIntent::Migrate { .. } => false,
+        };
+        let written = changes.iter().flat_map(|change| {
+            let layers = change.layers.iter().filter(|layer| layer.content.is_some());
+            layers.map(|layer| (&change.id, &layer.key))
+        });
+        let mut hidden = written.filter(|(id, key)| !self.read(id, &key.scope) && !is_replaced(id, key));
+        hidden.next().map(|(id, key)| hidden_refusal(intent, id, &key.scope))
     }
 
     /// The outcome without the layers that the caller may not read: that they are among those written, and nothing else of them.
@@ -205,6 +227,15 @@ impl ReadIntent {
             ReadIntent::Migrate { governed, .. } => vec![(governed.clone(), Scope::global())],
         }
     }
+}
+
+/// Refuses a write because of a document that its caller may not read.
+fn hidden_refusal(intent: &ReadIntent, id: &ConfigId, scope: &Scope) -> Error {
+    let mut report = Report::default();
+    report.hide(id, scope);
+    let (named, at) = intent.named_places().into_iter().next().unwrap_or((id.clone(), scope.clone()));
+    report.findings.push(Finding::at(&named, &at, hidden_error()));
+    Error::Refused(report)
 }
 
 fn hidden_error() -> Found {

@@ -20,6 +20,9 @@ const SCHEMAS_MAX: usize = 200;
 /// What the URI of a schema of the namespace begins with.
 pub(super) const SCHEME: &str = "schema:";
 
+/// Code of a reference that leads nowhere.
+pub(super) const REFERENCE: &str = "SCHEMA_REFERENCE";
+
 /// The keywords whose value names another schema.
 const REFERENCES: [&str; 3] = ["$ref", "$dynamicRef", "$recursiveRef"];
 
@@ -148,7 +151,7 @@ pub(super) fn each_text(source: &Value, name: &str, call: &mut dyn FnMut(&Pointe
 
 /// What a reference that leads nowhere is told.
 pub(super) fn missing(reference: &str, pointer: &str, known: &BTreeMap<ConfigName, Value>) -> Found {
-    let code = "SCHEMA_REFERENCE";
+    let code = REFERENCE;
     if let Some(rest) = reference.strip_prefix(SCHEME) {
         let name = rest.split('#').next().unwrap_or_default();
         if !known.keys().any(|known| known.as_str() == name) {
