@@ -156,7 +156,11 @@ impl Rate {
         let (per_second, burst) = text.split_once(':').unwrap_or((text, text));
         let number = |text: &str| u32::from_str(text.trim());
         let expected = |_| format!("{text:?} is not a rate: 100 or 100:5000 expected, or 0 for no limit");
-        Ok(Rate::new(number(per_second).map_err(expected)?, number(burst).map_err(expected)?))
+        let (per_second, burst) = (number(per_second).map_err(expected)?, number(burst).map_err(expected)?);
+        if per_second > 0 && burst == 0 {
+            return Err(format!("{text:?} allows no call at once: a burst of 1 or more is expected"));
+        }
+        Ok(Rate::new(per_second, burst))
     }
 
     fn bucket<C: Clock + Clone>(self, clock: &C) -> Bucket<C> {
@@ -496,6 +500,7 @@ mod tests {
         assert_eq!(Rate::parse("100"), Ok(Rate::new(100, 100)));
         assert_eq!(Rate::parse("100:5000"), Ok(Rate::new(100, 5000)));
         assert_eq!(Rate::parse("0"), Ok(None));
+        assert!(Rate::parse("10:0").is_err(), "nobody could ever call");
         for wrong in ["", "x", "-1", "1:", "1:2:3", "1.5", "99999999999"] {
             assert!(Rate::parse(wrong).is_err(), "{wrong}");
         }
