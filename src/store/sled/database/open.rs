@@ -7,8 +7,8 @@
 //! | `journal/` | all commits: `journal/` |
 //! | `db/` | sled's own: the indexes |
 //! | `db.new/` | a database that was being created when the server ended |
-//! | `HEAD` | see `witness.rs` |
-//! | `SUSPECT` | there while `db/` may not be durable although it was synced: `suspect.rs` |
+//! | `HEAD` | see `head_marker.rs` |
+//! | `SUSPECT` | there while `db/` may not be durable although it was synced: `failed_sync.rs` |
 
 use std::fs::{self, File, TryLockError};
 use std::io;
