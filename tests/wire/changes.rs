@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use confwatch::proto::v1::*;
+use confwatch::server::Settings;
 use prost::Message;
 use stream_changes_response::Event;
 use tonic::{Code, Status, Streaming};
@@ -239,7 +240,11 @@ async fn until_compacted(client: &mut Client, before: u64) -> u64 {
 #[tokio::test]
 async fn a_revision_that_was_compacted_is_refused_and_the_oldest_is_named() {
     let directory = tempfile::TempDir::new().expect("a directory");
-    let server = TestServer::start_in(directory, |settings| settings.retain_revisions = Some(10)).await;
+    let retaining = |settings: &mut Settings| {
+        believing(settings);
+        settings.retain_revisions = Some(10);
+    };
+    let server = TestServer::start_in(directory, retaining).await;
     let mut client = server.client().await;
     for number in 0..50 {
         apply(&client, [put_in("app", "/", &format!(r#"{{"number":{number}}}"#))]).await;
