@@ -1,5 +1,5 @@
-//! Records in the audit log which secrets were revealed, and what callers learned of documents that they may not read: where it happens,
-//! since no error tells of it. Knows no transport, and nothing of files.
+//! Records in the audit log which secrets were revealed, and what callers learned of documents that they may not read. Operations call this
+//! module themselves, since such calls succeed and leave no error to record. Knows no transport and no files.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -130,8 +130,8 @@ impl Operations {
         Ok(Asked { counted })
     }
 
-    /// Records and counts that a caller was told of documents that they may not read, that they would be invalid: at the place that the caller
-    /// was told, and where the documents are.
+    /// Records and counts the HIDDEN_FINDING of a report: documents that the caller may not read would be invalid. The records name the place
+    /// in the report and the places of the documents.
     pub(super) fn tell_of_hidden(&self, context: &CallContext, asked: &Asked, report: &Report) {
         if !self.guard.is_on() {
             return;

@@ -114,7 +114,9 @@ impl Calls {
         if let Some(of) = request.headers().get(&EPOCH).filter(|of| **of != self.epoch) {
             return Answer::Now(refusal(&other_epoch(of, self.operations.engine.epoch())));
         }
-        let Some(rpc) = rpc else { return Answer::Now(Status::unimplemented("").into_http()) };
+        let Some(rpc) = rpc else {
+            return Answer::Now(Status::unimplemented("the server has no such RPC").into_http());
+        };
         let (head, mut rest) = request.into_parts();
         let entered = Entered { rpc, head, access, deadline };
         if !is_plain(&entered.head.headers) {

@@ -116,7 +116,24 @@ impl UnseenWrites {
         match validate_only {
             true => (self.guesses, self.removed) = Default::default(),
             // Once it is stored, its fingerprint is shown to everybody who may read it.
-            false => self.proposed.clear(),
+            false => {
+                self.proposed.clear();
+                self.compare_many();
+            }
+        }
+    }
+
+    /// Counts the values at one place of a new config, if they are many: a secret that is written there later would compare with each.
+    fn compare_many(&mut self) {
+        let mut values_at: BTreeMap<(&ConfigId, &Pointer), BTreeSet<&str>> = BTreeMap::new();
+        for guess in &self.guesses {
+            values_at.entry((&guess.id, &guess.pointer)).or_default().insert(&guess.sealed);
+        }
+        let are_many =
+            |guess: &Guess| values_at[&(&guess.id, &guess.pointer)].len() > GUESSES_AT_ONCE as usize;
+        let many: Vec<bool> = self.guesses.iter().map(are_many).collect();
+        for (guess, is_one_of_many) in self.guesses.iter_mut().zip(many) {
+            guess.is_comparable |= is_one_of_many;
         }
     }
 
@@ -158,16 +175,10 @@ impl Guesses {
     ) -> Result<BTreeSet<(ConfigId, Scope)>, Error> {
         let mut counted: Counted<'_> = BTreeMap::new();
         let mut overwritten = BTreeSet::new();
-        // The values at one place of a new config, at many scopes: a secret that is written there later would compare with each.
-        let mut values_at: BTreeMap<(&ConfigId, &Pointer), BTreeSet<&str>> = BTreeMap::new();
-        for guess in &writes.guesses {
-            values_at.entry((&guess.id, &guess.pointer)).or_default().insert(&guess.sealed);
-        }
         for guess in &writes.guesses {
             let place = place_of(actor, &guess.id, &guess.pointer);
             let was_emptied = || self.emptied.get(&place_of("", &guess.id, &guess.pointer)).is_some();
-            let are_few = values_at[&(&guess.id, &guess.pointer)].len() <= GUESSES_AT_ONCE as usize;
-            if are_few && !guess.is_comparable && self.places.get(&place).is_none() && !was_emptied() {
+            if !guess.is_comparable && self.places.get(&place).is_none() && !was_emptied() {
                 continue;
             }
             overwritten.insert((guess.id.clone(), guess.scope.clone()));
