@@ -31,12 +31,12 @@ pub fn path(dir: &Path, first: u64) -> PathBuf {
     dir.join(format!("{PREFIX}{first:0DIGITS$}{SUFFIX}"))
 }
 
-/// Makes the directory, for its owner alone.
+/// Makes the directory, for its owner alone, if it is missing. On return its name is durable.
 pub fn make_directory(dir: &Path) -> io::Result<()> {
     match fs::DirBuilder::new().mode(0o700).create(dir) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(error),
-        Ok(()) => dir.parent().map_or(Ok(()), sync_directory),
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        // Whoever made it before may have been killed before it was durable.
+        Err(_) | Ok(()) => dir.parent().map_or(Ok(()), sync_directory),
     }
 }
 

@@ -55,6 +55,9 @@ use crate::model::{Commit, ConfigId, Epoch, Revision, Timestamp, Version};
 use database::open::Directory;
 use index::trees::{Oldest, Trees};
 
+/// The place of an error of sled.
+const DATABASE: &str = "the database";
+
 /// The longest pause between two slices of a compaction.
 const SLICE_PAUSE_MAX: Duration = Duration::from_millis(20);
 /// Before the last slice of its first step, a compaction looks at the commits made since it began, so often at most, until there are no
@@ -88,8 +91,8 @@ impl SledStore {
     pub fn open(dir: &Path, options: SledOptions) -> Result<SledStore, StoreError> {
         let opened = guarded(|| {
             let directory = database::open::prepare(dir, &options)?;
-            let database = Database::open(dir, &options)?;
-            let Recovered { head, sequence } = recover(dir, &database, Revision(u64::MAX))?;
+            let (database, Recovered { head, sequence }) =
+                recovery::open_recovered(dir, &options, Revision(u64::MAX))?;
             let log = dir.join("wal");
             let wal = Wal::begin(&log, options.clone(), sequence, head.revision)
                 .map_err(|source| io_error(&log, source))?;
@@ -291,7 +294,10 @@ impl SledStore {
                 self.archiver().note_failure(error);
                 StoreError::Unavailable(why)
             }
-            other => other,
+            other => {
+                database::rebuild::note_after(&self.directory.path, &other);
+                other
+            }
         }
     }
 }
@@ -419,8 +425,8 @@ fn guarded<T>(run: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreErr
         let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
         let text = text.unwrap_or_default();
         Err(match database::durable::system_error(&text) {
-            Some(source) => StoreError::Io { what: "the database".into(), source },
-            None => corrupt("the database", format!("sled panicked: {text}")),
+            Some(source) => StoreError::Io { what: DATABASE.into(), source },
+            None => corrupt(DATABASE, format!("sled panicked: {text}")),
         })
     })
 }
@@ -443,9 +449,9 @@ impl From<sled::Error> for StoreError {
         match error {
             sled::Error::Io(error) => {
                 let source = database::durable::system_error(&error.to_string()).unwrap_or(error);
-                StoreError::Io { what: "the database".into(), source }
+                StoreError::Io { what: DATABASE.into(), source }
             }
-            other => corrupt("the database", other.to_string()),
+            other => corrupt(DATABASE, other.to_string()),
         }
     }
 }

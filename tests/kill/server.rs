@@ -63,9 +63,14 @@ impl Server {
 }
 
 impl Starting {
-    pub async fn ready(mut self) -> Server {
+    pub async fn ready(self) -> Server {
+        self.ready_or_ended().await.expect("the server starts on what is left")
+    }
+
+    /// `None` if it ends instead.
+    pub async fn ready_or_ended(mut self) -> Option<Server> {
         let stdout = self.process.stdout.take().expect("it is piped");
-        let address = Server::address(stdout).await.expect("the server starts on what is left");
-        Server { process: self.process, address }
+        let address = Server::address(stdout).await?;
+        Some(Server { process: self.process, address })
     }
 }

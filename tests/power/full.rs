@@ -5,6 +5,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use fastrand::Rng;
+use tempfile::NamedTempFile;
 use tokio::process::{Child, Command};
 
 use super::cuts::Machine;
@@ -136,17 +137,22 @@ fn end_trouble(machine: &Machine) {
 }
 
 fn command(machine: &Machine) -> Command {
-    let mut command = Server::command(&machine.data(), &[]);
-    // Servers in trouble have much to say, which is read when somebody looks for the cause of something.
-    if std::env::var_os("CONFWATCH_POWER_TROUBLES").is_none() {
-        command.stderr(Stdio::null());
-    }
-    command
+    Server::command(&machine.data(), &[])
 }
 
+/// Servers in trouble have much to say: it is shown if one does not start.
 async fn start(machine: &Machine) -> Server {
-    let process = command(machine).spawn().expect("the binary was built with this test");
-    Starting { process }.ready().await
+    let log = NamedTempFile::new_in(env!("CARGO_TARGET_TMPDIR")).expect("a file");
+    let mut command = command(machine);
+    let process = command.stderr(log.reopen().expect("opened")).spawn();
+    let process = process.expect("the binary was built with this test");
+    match (Starting { process }).ready_or_ended().await {
+        Some(server) => server,
+        None => {
+            let said = std::fs::read_to_string(log.path()).expect("read");
+            panic!("the server does not start on what is left: {said}");
+        }
+    }
 }
 
 async fn end_server(end: End, mut server: Child, machine: &mut Machine) {

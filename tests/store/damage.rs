@@ -187,24 +187,45 @@ fn a_shortened_file_is_noticed_or_harmless() {
 }
 
 #[test]
-fn a_database_that_lost_a_file_is_refused_and_the_message_says_what_helps() {
-    for missing in ["db/db", "db/conf"] {
+fn a_damaged_database_is_made_again_from_the_journal_and_kept_aside() {
+    type Damage = fn(&Path);
+    let damages: [(&str, Damage); 5] = [
+        ("lost its log", |db| fs::remove_file(db.join("db")).expect("removed")),
+        ("lost its settings", |db| fs::remove_file(db.join("conf")).expect("removed")),
+        ("has zeros for settings", |db| fs::write(db.join("conf"), [0; 64]).expect("written")),
+        ("has zeros for the first half of its log", |db| {
+            let mut bytes = fs::read(db.join("db")).expect("read");
+            let half = bytes.iter().rposition(|byte| *byte != 0).expect("something is written") / 2;
+            bytes[..half].fill(0);
+            fs::write(db.join("db"), bytes).expect("written");
+        }),
+        ("met a reader", |db| fs::write(db.with_file_name("DAMAGED"), "").expect("written")),
+    ];
+    for (what, damage) in damages {
         let dir = sample();
         let (_, state, commits) = read_all(dir.path()).expect("it is whole");
-        fs::remove_file(dir.path().join(missing)).expect("removed");
-        match SledStore::open(dir.path(), options()).map(drop) {
-            Err(StoreError::Corrupt { place, what }) => {
-                assert_eq!(place, dir.path().join("db").display().to_string());
-                assert!(what.contains("move `db` away, and the next start makes it again"), "{what}");
-            }
-            other => panic!("{missing}: {other:?}"),
-        }
-        // Which it does.
-        fs::remove_dir_all(dir.path().join("db")).expect("removed");
         let epoch = SledStore::open(dir.path(), options()).expect("opened").epoch();
-        assert_eq!(read_all(dir.path()).expect("opened"), (true, state, commits));
-        assert_eq!(SledStore::open(dir.path(), options()).expect("opened").epoch(), epoch);
+        damage(&dir.path().join("db"));
+        assert_eq!(read_all(dir.path()).expect(what), (true, state, commits), "{what}");
+        assert_eq!(SledStore::open(dir.path(), options()).expect("opened").epoch(), epoch, "{what}");
+        assert!(dir.path().join("db.damaged").is_dir(), "{what}");
+        assert!(!dir.path().join("DAMAGED").exists(), "{what}");
     }
+}
+
+#[test]
+fn a_damaged_database_of_a_compacted_journal_is_refused_and_stays_where_it_is() {
+    let dir = sample();
+    SledStore::open(dir.path(), options()).expect("opened").compact(Revision(70)).expect("compacted");
+    fs::remove_file(dir.path().join("db/conf")).expect("removed");
+    match SledStore::open(dir.path(), options()).map(drop) {
+        Err(StoreError::Corrupt { place, what }) => {
+            assert_eq!(place, dir.path().join("db").display().to_string());
+            assert_eq!(what, "the file conf is missing");
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(dir.path().join("db").is_dir());
 }
 
 #[test]

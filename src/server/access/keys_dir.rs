@@ -6,8 +6,11 @@
 //! own, such as the volume of a container, what lies beside it may not outlive the machine, and a lost master key loses every secret: then
 //! keys lie among the data, and the start says so.
 
-use std::fs::{self, DirBuilder};
-use std::io;
+use std::fs::{self, DirBuilder, File};
+use std::io::{
+    self,
+    ErrorKind::{PermissionDenied, ReadOnlyFilesystem},
+};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -87,10 +90,26 @@ fn beside(data_dir: &Path) -> Option<PathBuf> {
     Some(named.unwrap_or_else(|| whole.with_file_name(&name)))
 }
 
+/// Makes the directory if it is missing. On return its name is durable: without its keys, data are lost.
 fn make(path: &Path) -> io::Result<()> {
     match DirBuilder::new().mode(0o700).create(path) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
-        made => made,
+        // The start that made it may have been killed before it was durable.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {
+            match sync_parent(path) {
+                // A directory of somebody else, or one that cannot be written to, was not made here.
+                Err(error) if matches!(error.kind(), PermissionDenied | ReadOnlyFilesystem) => Ok(()),
+                synced => synced,
+            }
+        }
+        Err(error) => Err(error),
+        Ok(()) => sync_parent(path),
+    }
+}
+
+fn sync_parent(path: &Path) -> io::Result<()> {
+    match fs::canonicalize(path)?.parent() {
+        Some(parent) => File::open(parent)?.sync_all(),
+        None => Ok(()),
     }
 }
 

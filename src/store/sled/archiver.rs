@@ -18,9 +18,9 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::batch::Pending;
+use super::database::Handle;
 use super::database::failed_sync;
-use super::database::{Database, Handle};
-use super::recovery::{Recovered, recover};
+use super::recovery::{Recovered, open_recovered};
 use super::wal::Slots;
 use super::{Point, SledOptions, guarded};
 use crate::model::Revision;
@@ -327,11 +327,7 @@ impl ArchiverState {
             failed_sync::note(&self.dir)?;
         }
         let durable = self.lock().durable;
-        let (database, head) = guarded(|| {
-            let database = Database::open(&self.dir, &self.options)?;
-            let Recovered { head, .. } = recover(&self.dir, &database, durable)?;
-            Ok((database, head))
-        })?;
+        let (database, Recovered { head, .. }) = open_recovered(&self.dir, &self.options, durable)?;
         self.is_suspect.store(false, Ordering::Relaxed);
         let mut queue = self.lock();
         queue.pending.retain(|batch| batch.first > head.revision);

@@ -5,6 +5,7 @@ pub(super) mod failed_sync;
 pub(super) mod head_marker;
 mod io_errors;
 pub(super) mod open;
+pub(super) mod rebuild;
 pub(super) mod syncer;
 
 use std::path::Path;

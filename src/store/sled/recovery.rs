@@ -10,12 +10,12 @@
 use std::path::Path;
 
 use super::batch::Pending;
-use super::corrupt;
 use super::database::Database;
-use super::database::{head_marker, open};
+use super::database::{head_marker, open, rebuild};
 use super::index::compact;
 use super::journal::{ADVICE, End, Whole};
 use super::wal::Contents;
+use super::{SledOptions, corrupt, guarded};
 use crate::model::{Digest, Revision};
 use crate::store::{Head, StoreError};
 
@@ -27,6 +27,29 @@ pub struct Recovered {
     pub head: Head,
     /// The highest number of a segment of the log.
     pub sequence: u64,
+}
+
+/// Opens the database and recovers. A database that is damaged is made again from the journal, if that has all it takes.
+pub fn open_recovered(
+    dir: &Path,
+    options: &SledOptions,
+    to: Revision,
+) -> Result<(Database, Recovered), StoreError> {
+    let open = || {
+        guarded(|| {
+            let database = Database::open(dir, options)?;
+            let recovered = recover(dir, &database, to)?;
+            Ok((database, recovered))
+        })
+    };
+    match open() {
+        Err(error) if rebuild::is_possible_after(dir, &error) => {
+            rebuild::set_aside(dir, &error)?;
+            open::create_if_missing(dir, options)?;
+            open()
+        }
+        opened => opened,
+    }
 }
 
 /// Archives what the log has up to `to`, which is as far as it counts.

@@ -174,7 +174,7 @@ fn sync_blobs(db_dir: &Path) -> io::Result<()> {
     sync(&blobs)
 }
 
-fn ignore_missing(result: io::Result<()>) -> io::Result<()> {
+pub(super) fn ignore_missing(result: io::Result<()>) -> io::Result<()> {
     match result {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,

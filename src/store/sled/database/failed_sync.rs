@@ -14,7 +14,7 @@ use super::io_errors::{is_full, locked};
 use crate::store::StoreError;
 use crate::store::sled::io_error;
 
-const NAME: &str = "SUSPECT";
+pub(super) const NAME: &str = "SUSPECT";
 
 /// Whether syncs may have failed. A disk that is full has done what it said.
 pub fn is_suspect_after(error: &StoreError) -> bool {

@@ -7,6 +7,8 @@
 //! | `journal/` | all commits: `journal/` |
 //! | `db/` | sled's own: the indexes |
 //! | `db.new/` | a database that was being created when the server ended |
+//! | `db.damaged/` | a database that was damaged, and was made again from the journal: `rebuild.rs` |
+//! | `DAMAGED` | there while the next start is to make `db/` again: `rebuild.rs` |
 //! | `HEAD` | see `head_marker.rs` |
 //! | `SUSPECT` | there while `db/` may not be durable although it was synced: `failed_sync.rs` |
 
@@ -18,7 +20,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::io_errors::{is_full, locked};
-use super::{durable, failed_sync, head_marker};
+use super::{durable, failed_sync, head_marker, rebuild};
 use crate::model::{Epoch, Revision};
 use crate::store::codec::stored_batch;
 use crate::store::sled::index::trees;
@@ -48,13 +50,20 @@ impl Directory {
 /// Locks the directory of a store, and creates what a new one consists of.
 pub fn prepare(path: &Path, options: &SledOptions) -> Result<Directory, StoreError> {
     let directory = lock(path)?;
-    create_if_missing(path, options).map_err(|error| advised(path, error))?;
+    rebuild::take_up(path)?;
+    match create_if_missing(path, options) {
+        Err(error) if rebuild::is_possible_after(path, &error) => {
+            rebuild::set_aside(path, &error)?;
+            create_if_missing(path, options)?;
+        }
+        created => created?,
+    }
     Ok(directory)
 }
 
 /// Opens the database, as the recipe says, and the journal. The format is known to be ours; the rest of the content is not looked at.
 pub fn open_database(path: &Path, options: &SledOptions) -> Result<Trees, StoreError> {
-    guarded(|| open_trees(path, options)).map_err(|error| advised(path, error))
+    guarded(|| open_trees(path, options))
 }
 
 fn open_trees(path: &Path, options: &SledOptions) -> Result<Trees, StoreError> {
@@ -127,8 +136,7 @@ pub fn explain(path: &Path, error: StoreError) -> StoreError {
 fn lock(path: &Path) -> Result<Directory, StoreError> {
     let io = |source| io_error(path, source);
     if !path.is_dir() {
-        // Configuration is nobody's business but of who runs the server.
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(io)?;
+        make_all(path).map_err(io)?;
     }
     let lock =
         File::options().create(true).truncate(false).write(true).open(path.join("LOCK")).map_err(io)?;
@@ -142,8 +150,19 @@ fn lock(path: &Path) -> Result<Directory, StoreError> {
     }
 }
 
+/// Makes a directory and those above it, each durably but the last, which is so once it has a database.
+/// Configuration is nobody's business but of who runs the server.
+fn make_all(path: &Path) -> io::Result<()> {
+    let above = path.parent().filter(|above| !above.as_os_str().is_empty() && !above.is_dir());
+    if let Some(above) = above {
+        make_all(above)?;
+        durable::sync_parent(above)?;
+    }
+    fs::DirBuilder::new().mode(0o700).create(path)
+}
+
 /// Step 2 of the recipe. What was not there before, or has gone, is made aside; of what is damaged nothing is touched.
-fn create_if_missing(path: &Path, options: &SledOptions) -> Result<(), StoreError> {
+pub fn create_if_missing(path: &Path, options: &SledOptions) -> Result<(), StoreError> {
     let (db_dir, new) = (path.join("db"), path.join("db.new"));
     let io = |source| io_error(&new, source);
     if new.exists() {
@@ -191,21 +210,6 @@ fn epoch(path: &Path, options: &SledOptions) -> Result<Epoch, StoreError> {
     match is_new && noted.is_none_or(|(revision, _)| revision == Revision::ZERO) {
         true => Ok(options.epoch.unwrap_or(Epoch(uuid::Uuid::new_v4().as_u64_pair().1))),
         false => Err(corrupt(path.join("db").display().to_string(), "it is missing")),
-    }
-}
-
-/// What can be done about a database that cannot be opened, though the rest may be whole.
-fn advised(path: &Path, error: StoreError) -> StoreError {
-    match error {
-        StoreError::Corrupt { place, what }
-            if journal::epoch_if_complete(&path.join("journal")).is_some() =>
-        {
-            let advice =
-                "the journal begins with revision 1: move `db` away, and the next start makes it again";
-            let what = format!("{what}; {advice}");
-            StoreError::Corrupt { place, what }
-        }
-        other => other,
     }
 }
 

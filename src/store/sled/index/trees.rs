@@ -38,6 +38,9 @@ pub struct Trees {
     pub meta: sled::Tree,
 }
 
+/// The names of all of them, as errors begin with.
+pub const TREES: [&str; 7] = ["places", "layers", "current", "configs", "versions", "tags", "meta"];
+
 /// Where the retained history begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Oldest {
