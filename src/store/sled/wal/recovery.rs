@@ -42,7 +42,8 @@ pub fn read(dir: &Path, after: Revision) -> Result<Contents, StoreError> {
     let mut found: Vec<(usize, Record)> = Vec::new();
     for (number, file) in files.iter().enumerate() {
         let base = file.header.base;
-        while found.last().is_some_and(|(_, record)| record.first >= base) {
+        // An append that failed may have left a record, with any number of commits, that a later segment contradicts.
+        while found.last().is_some_and(|(_, record)| record.last() >= base) {
             found.pop();
         }
         let next = found.last().map_or(after.next(), |(_, record)| record.last().next()).max(after.next());
@@ -52,7 +53,9 @@ pub fn read(dir: &Path, after: Revision) -> Result<Contents, StoreError> {
         }
         found.extend(records(file, after)?.into_iter().map(|record| (number, record)));
     }
-    let batches = found.into_iter().filter(|(_, record)| record.last() > after).map(|(number, record)| {
+    // A batch that `after` divides is of an append that failed, too: the journal ends with a whole batch. Its segment was still there when
+    // the one that contradicts it was used again.
+    let batches = found.into_iter().filter(|(_, record)| record.first > after).map(|(number, record)| {
         let bytes = files[number].bytes[record.payload.clone()].to_vec();
         Logged { first: record.first, last: record.last(), bytes }
     });

@@ -113,6 +113,25 @@ fn a_log_begun_again_does_not_count_what_it_was_not_told_of() {
     assert_eq!(read(dir.path(), Revision(1)).expect("read").batches[0].bytes.len(), 20);
 }
 
+#[test]
+fn what_a_failed_append_left_does_not_count_after_the_segment_that_says_so_was_used_again() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut wal = begin(&dir, 0, 0);
+    append(&mut wal, 1, 1, 10);
+    // Fails, as far as anybody was told. Another segment has revision 2 instead.
+    append(&mut wal, 2, 3, 10);
+    drop(wal);
+    fs::copy(dir.path().join("0"), dir.path().join("1")).expect("copied");
+    // All of it is archived, and the other segment is the first to be used again.
+    let mut wal = begin(&dir, 1, 2);
+    assert_eq!(found(dir.path(), 2), []);
+    append(&mut wal, 3, 1, 10);
+    assert_eq!(found(dir.path(), 2), [(3, 3)]);
+    // Or was about to be.
+    fs::remove_file(dir.path().join("0")).expect("removed");
+    assert_eq!(found(dir.path(), 2), []);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
