@@ -30,7 +30,7 @@ use tokio_util::sync::CancellationToken;
 use crate::model::limits::Limits;
 use crate::model::quota::Quotas;
 use crate::model::{ConfigId, Epoch, LayerKey, Namespace, Revision, Timestamp, Version};
-use crate::store::Store;
+use crate::store::{Journal, Store};
 use crate::supervise::{OnPanic, Supervisor};
 
 pub use crate::secret::{MasterKeySource, SourceError};
@@ -116,6 +116,7 @@ impl Engine {
     /// Loads the current state, and expires what fell due while nobody was there. Blocks; needs a tokio runtime around it. Fails without
     /// the master key, if there are secrets.
     pub fn open(store: Arc<dyn Store>, options: Options) -> Result<Arc<Engine>, Error> {
+        let journal: Arc<dyn Journal> = store.clone();
         let state = load(&*store, options.quotas, &options.progress)?;
         let loaded = state.revision;
         let vault = Arc::new(Vault::open(options.master_key.clone(), &state)?);
@@ -126,7 +127,7 @@ impl Engine {
         let processors = std::thread::available_parallelism().map_or(1, |count| count.get());
         let workers = Arc::new(Workers::new(processors));
         let (pipeline, commit) =
-            Pipeline::start(store.clone(), state, vault.clone(), hub.clone(), workers.clone(), &options);
+            Pipeline::start(journal.clone(), state, vault.clone(), hub.clone(), workers.clone(), &options);
         let closed = CancellationToken::new();
         jobs::expiry::expire_overdue(&pipeline, &options.clock)?;
         let expiry = supervisor.task("expiry", OnPanic::Restart, {
@@ -134,7 +135,8 @@ impl Engine {
             move || jobs::expiry::run(pipeline.clone(), clock.clone(), closed.clone())
         });
         let keeper = Arc::new(Keeper {
-            store: store.clone(),
+            journal: journal.clone(),
+            history: store.clone(),
             pipeline: pipeline.clone(),
             clock: options.clock.clone(),
             retention: Retention { revisions: options.retain_revisions, age: options.retain_for },
@@ -144,7 +146,7 @@ impl Engine {
         });
         let retention = supervisor.task("retention", OnPanic::Restart, move || keeper.clone().run());
         let recalling = RecoveryInput {
-            store: store.clone(),
+            journal: journal.clone(),
             to: loaded,
             now: (options.clock)(),
             ids_max: options.limits.request_ids_max,
@@ -152,7 +154,7 @@ impl Engine {
         };
         let (recall, recalling) = RequestRecovery::start(recalling, pipeline.clone(), &supervisor);
         Ok(Arc::new(Engine {
-            recent: Arc::new(Recent::new(&store)),
+            recent: Arc::new(Recent::new(&journal)),
             store,
             pipeline,
             hub,

@@ -6,17 +6,18 @@ use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::codec::encode_commit;
 use super::{
-    Compaction, ConfigRecord, Head, Problem, Sealed, Snapshot, Store, StoreError, Verified, VersionRef,
+    Compaction, ConfigRecord, Head, History, Journal, Problem, Sealed, Snapshot, StoreError, Verified,
+    VersionRef,
 };
 use crate::model::{Commit, ConfigId, Digest, Epoch, Layer, LayerKey, Revision, TagName, Timestamp, Version};
 
 /// Keeps everything in memory and nothing beyond the life of the process.
 pub struct MemoryStore {
     epoch: Epoch,
-    history: RwLock<History>,
+    contents: RwLock<Contents>,
 }
 
-struct History {
+struct Contents {
     /// The hash before the oldest commit.
     anchor: Digest,
     /// Without a gap, the oldest retained first; with the size of their stored bytes.
@@ -41,20 +42,20 @@ struct VersionHistory {
 impl MemoryStore {
     /// An empty store.
     pub fn new(epoch: Epoch) -> MemoryStore {
-        let history = History { anchor: Digest::ZERO, commits: VecDeque::new(), configs: BTreeMap::new() };
-        MemoryStore { epoch, history: RwLock::new(history) }
+        let contents = Contents { anchor: Digest::ZERO, commits: VecDeque::new(), configs: BTreeMap::new() };
+        MemoryStore { epoch, contents: RwLock::new(contents) }
     }
 
-    fn read(&self) -> RwLockReadGuard<'_, History> {
-        self.history.read().expect("no append broke the contract")
+    fn read(&self) -> RwLockReadGuard<'_, Contents> {
+        self.contents.read().expect("no append broke the contract")
     }
 
-    fn write(&self) -> RwLockWriteGuard<'_, History> {
-        self.history.write().expect("no append broke the contract")
+    fn write(&self) -> RwLockWriteGuard<'_, Contents> {
+        self.contents.write().expect("no append broke the contract")
     }
 }
 
-impl Store for MemoryStore {
+impl Journal for MemoryStore {
     fn epoch(&self) -> Epoch {
         self.epoch
     }
@@ -68,17 +69,17 @@ impl Store for MemoryStore {
     }
 
     fn append(&self, commits: &[Commit]) -> Result<Head, StoreError> {
-        let mut history = self.write();
-        history.head().check_followed_by(commits);
-        commits.iter().for_each(|commit| history.push(commit));
-        Ok(history.head())
+        let mut contents = self.write();
+        contents.head().check_followed_by(commits);
+        commits.iter().for_each(|commit| contents.push(commit));
+        Ok(contents.head())
     }
 
     fn commits(&self, from: Revision, bytes_max: usize) -> Result<Vec<Sealed>, StoreError> {
-        let history = self.read();
-        let start = history.position(from)?;
+        let contents = self.read();
+        let start = contents.position(from)?;
         let mut bytes = 0;
-        let page = history.commits.iter().skip(start).enumerate().take_while(|(at, (_, size))| {
+        let page = contents.commits.iter().skip(start).enumerate().take_while(|(at, (_, size))| {
             bytes += size;
             *at == 0 || bytes <= bytes_max
         });
@@ -86,50 +87,52 @@ impl Store for MemoryStore {
     }
 
     fn revision_at(&self, time: Timestamp) -> Result<Option<Revision>, StoreError> {
-        let history = self.read();
-        let after = history.commits.partition_point(|(sealed, _)| sealed.commit.time <= time);
-        Ok(after.checked_sub(1).map(|last| history.commits[last].0.commit.revision))
+        let contents = self.read();
+        let after = contents.commits.partition_point(|(sealed, _)| sealed.commit.time <= time);
+        Ok(after.checked_sub(1).map(|last| contents.commits[last].0.commit.revision))
     }
+}
 
+impl History for MemoryStore {
     fn versions(&self, id: &ConfigId, before: Version, limit: usize) -> Result<Vec<VersionRef>, StoreError> {
-        let history = self.read();
-        let Some(config) = history.configs.get(id) else { return Ok(vec![]) };
+        let contents = self.read();
+        let Some(config) = contents.configs.get(id) else { return Ok(vec![]) };
         Ok(config.versions.range(..before).rev().take(limit).map(|(_, version)| version.at).collect())
     }
 
     fn version_at(&self, id: &ConfigId, revision: Revision) -> Result<Option<VersionRef>, StoreError> {
-        let history = self.read();
-        let Some(config) = history.configs.get(id) else { return Ok(None) };
+        let contents = self.read();
+        let Some(config) = contents.configs.get(id) else { return Ok(None) };
         let (past, future): (Vec<VersionRef>, Vec<VersionRef>) =
             config.versions.values().map(|version| version.at).partition(|at| at.revision <= revision);
         let next = past.last().map_or(Version::ZERO, |at| at.version).next();
         // Between the two may have been others that are forgotten.
         match future.first() {
             Some(at) if at.version != next => {
-                Err(StoreError::Compacted { asked: revision, oldest: history.oldest() })
+                Err(StoreError::Compacted { asked: revision, oldest: contents.oldest() })
             }
             Some(_) | None => Ok(past.last().copied()),
         }
     }
 
     fn snapshot(&self, id: &ConfigId, version: Version) -> Result<Option<Snapshot>, StoreError> {
-        let history = self.read();
-        let Some(config) = history.configs.get(id) else { return Ok(None) };
+        let contents = self.read();
+        let Some(config) = contents.configs.get(id) else { return Ok(None) };
         match config.versions.get(&version) {
             Some(found) => Ok(Some(found.to_snapshot())),
             None if version == Version::ZERO || version > config.current().at.version => Ok(None),
-            None => Err(StoreError::forgotten_version(history.oldest())),
+            None => Err(StoreError::forgotten_version(contents.oldest())),
         }
     }
 
     fn load(&self, visit: &mut dyn FnMut(ConfigRecord)) -> Result<Head, StoreError> {
-        let history = self.read();
-        for (id, config) in &history.configs {
+        let contents = self.read();
+        for (id, config) in &contents.configs {
             let VersionHistory { at, layers } = config.current().clone();
             let layers = layers.into_iter().collect();
             visit(ConfigRecord { id: id.clone(), at, layers, tags: config.tags.clone() });
         }
-        Ok(history.head())
+        Ok(contents.head())
     }
 
     fn compact_unless(
@@ -140,27 +143,27 @@ impl Store for MemoryStore {
         if is_stopped() {
             return Ok(Compaction::Stopped);
         }
-        let mut history = self.write();
-        let oldest = oldest.min(history.head().revision);
-        if oldest <= history.oldest() {
+        let mut contents = self.write();
+        let oldest = oldest.min(contents.head().revision);
+        if oldest <= contents.oldest() {
             return Ok(Compaction::Done);
         }
-        while history.oldest() < oldest {
+        while contents.oldest() < oldest {
             let (forgotten, _) =
-                history.commits.pop_front().expect("the head is retained, and at least `oldest`");
-            history.anchor = forgotten.hash;
+                contents.commits.pop_front().expect("the head is retained, and at least `oldest`");
+            contents.anchor = forgotten.hash;
         }
-        for config in history.configs.values_mut() {
+        for config in contents.configs.values_mut() {
             config.forget(oldest);
         }
         Ok(Compaction::Done)
     }
 
     fn verify(&self, report: &mut dyn FnMut(Problem)) -> Result<Verified, StoreError> {
-        let history = self.read();
+        let contents = self.read();
         let mut verified = Verified::default();
-        let mut hash = history.anchor;
-        for (sealed, _) in &history.commits {
+        let mut hash = contents.anchor;
+        for (sealed, _) in &contents.commits {
             hash = Digest::chained(hash, &encode_commit(&sealed.commit));
             if hash != sealed.hash {
                 report(Problem {
@@ -170,7 +173,7 @@ impl Store for MemoryStore {
             }
             verified.commits += 1;
         }
-        for config in history.configs.values() {
+        for config in contents.configs.values() {
             verified.configs += 1;
             verified.versions += config.versions.len() as u64;
             verified.layers += config.current().layers.len() as u64;
@@ -179,7 +182,7 @@ impl Store for MemoryStore {
     }
 }
 
-impl History {
+impl Contents {
     fn head(&self) -> Head {
         self.commits.back().map_or(Head::EMPTY, |(sealed, _)| sealed.head())
     }

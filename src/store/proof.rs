@@ -1,8 +1,8 @@
 //! Proving the chain of commits, of a store that is in use or not: every commit has the hash that its content and the commit before give.
-//! Knows the journal by what it answers; `Store::verify` looks at the indexes, too, and wants the store for itself.
+//! Knows the journal by what it answers; `History::verify` looks at the indexes, too, and wants the store for itself.
 
 use super::codec::hashes;
-use super::{Head, Store, StoreError};
+use super::{Head, Journal, StoreError};
 use crate::model::{Digest, Revision};
 
 /// What is read at once.
@@ -29,9 +29,9 @@ pub struct Broken {
     pub what: String,
 }
 
-/// Proves the commits up to the head that the store has now. Blocks.
-pub fn prove(store: &dyn Store) -> Result<Proof, StoreError> {
-    let (head, first) = (store.head(), store.oldest());
+/// Proves the commits up to the head that the journal has now. Blocks.
+pub fn prove(journal: &dyn Journal) -> Result<Proof, StoreError> {
+    let (head, first) = (journal.head(), journal.oldest());
     let mut proof = Proof {
         commits: 0,
         first: if head == Head::EMPTY { Revision::ZERO } else { first },
@@ -43,7 +43,7 @@ pub fn prove(store: &dyn Store) -> Result<Proof, StoreError> {
     let mut previous = (first <= Revision(1)).then_some(Digest::ZERO);
     let (mut next, mut bytes_max) = (first, PAGE_BYTES_MAX);
     while next <= head.revision {
-        let page = match store.commits(next, bytes_max) {
+        let page = match journal.commits(next, bytes_max) {
             // Somewhere in the page: from here on one at a time.
             Err(StoreError::Corrupt { .. }) if bytes_max > 1 => {
                 bytes_max = 1;

@@ -48,8 +48,8 @@ use self::recovery::{Recovered, recover};
 use self::wal::{AppendError, Wal};
 use super::codec::encode_batch;
 use super::{
-    Compaction, ConfigRecord, Head, Problem, Sealed, Snapshot, Store, StoreError, Summary, Verified,
-    VersionRef,
+    Compaction, ConfigRecord, Head, History, Journal, Problem, Sealed, Snapshot, StoreError, Summary,
+    Verified, VersionRef,
 };
 use crate::model::{Commit, ConfigId, Epoch, Revision, Timestamp, Version};
 use database::open::Directory;
@@ -123,7 +123,7 @@ impl SledStore {
         opened.map_err(|error| database::open::explain(dir, error))
     }
 
-    /// As `Store::verify`, for a store that may be too damaged to be opened. First archives what a crash left in the log, as
+    /// As `History::verify`, for a store that may be too damaged to be opened. First archives what a crash left in the log, as
     /// `open` does. An error means that not even the database could be opened.
     pub fn check(
         dir: &Path,
@@ -302,7 +302,7 @@ impl SledStore {
     }
 }
 
-impl Store for SledStore {
+impl Journal for SledStore {
     fn epoch(&self) -> Epoch {
         self.epoch
     }
@@ -358,7 +358,9 @@ impl Store for SledStore {
         let head = self.head().revision;
         self.read(|trees, oldest| trees.journal.revision_at(oldest, head, time))
     }
+}
 
+impl History for SledStore {
     fn versions(&self, id: &ConfigId, before: Version, limit: usize) -> Result<Vec<VersionRef>, StoreError> {
         self.read_history(id, |trees, oldest| trees.versions(id, before, limit, oldest))
     }

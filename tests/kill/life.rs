@@ -132,7 +132,8 @@ impl<F: AsyncFnMut(Child)> Life<F> {
             watcher.check(client.clone()).await;
         }
         (self.kill)(server.process).await;
-        let store = SledStore::open(&self.data, SledOptions::default()).expect("it opens");
+        let store: Box<dyn Store> =
+            Box::new(SledStore::open(&self.data, SledOptions::default()).expect("it opens"));
         let mut problems = Vec::new();
         let verified = store.verify(&mut |problem| problems.push(problem)).expect("it can be read");
         assert_eq!(problems, []);

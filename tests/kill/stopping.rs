@@ -1,7 +1,7 @@
 //! A server that is told to stop while it compacts a long history: it ends in the middle, and the next one goes on.
 
 use confwatch::proto::v1::*;
-use confwatch::store::{SledOptions, SledStore, Store};
+use confwatch::store::{History, Journal, SledOptions, SledStore};
 use tempfile::TempDir;
 use tokio::process::Child;
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use confwatch::model::{Revision, Version};
 use confwatch::store::sled::Point;
-use confwatch::store::{ConfigRecord, Head, Problem, Sealed, SledStore, Store, StoreError};
+use confwatch::store::{ConfigRecord, Head, History, Journal, Problem, Sealed, SledStore, StoreError};
 use tempfile::TempDir;
 
 use super::conformance::{load, sound};

@@ -1,4 +1,4 @@
-//! Every store keeps the contract of `Store`: the same cases, and the same random histories, for each of them.
+//! Every store keeps the contracts of `Journal` and `History`: the same cases, and the same random histories, for each of them.
 
 mod conformance;
 mod damage;

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use confwatch::model::Epoch;
 use confwatch::store::{MemoryStore, Store};
 
-use super::conformance::{Subject, conformance};
+use super::conformance::HistorySubject;
+use super::conformance::history::history_conformance;
+use super::conformance::journal::journal_conformance;
 
 struct Memory(Arc<MemoryStore>);
 
@@ -15,7 +17,7 @@ impl Memory {
     }
 }
 
-impl Subject for Memory {
+impl HistorySubject for Memory {
     fn store(&self) -> Arc<dyn Store> {
         self.0.clone()
     }
@@ -23,4 +25,6 @@ impl Subject for Memory {
     fn reopen(&mut self) {}
 }
 
-conformance!(Memory::new());
+journal_conformance!(Memory::new());
+
+history_conformance!(Memory::new());

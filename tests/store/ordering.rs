@@ -7,7 +7,7 @@ use std::thread;
 
 use confwatch::model::{Commit, Revision, Timestamp, Version};
 use confwatch::store::sled::Point;
-use confwatch::store::{SledOptions, SledStore, Store};
+use confwatch::store::{History, Journal, SledOptions, SledStore};
 use tempfile::TempDir;
 
 use super::conformance::{load, sound};

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use confwatch::model::{Epoch, Revision, Timestamp, Version};
-use confwatch::store::{MemoryStore, Store};
+use confwatch::store::{History, Journal, MemoryStore, Store};
 use proptest::prelude::*;
 
-use super::conformance::{Subject, load, sound};
+use super::conformance::{HistorySubject, load, sound};
 use super::script::{Edit, Script, content, id, key, large, remove, tag};
 use super::sled::Sled;
 

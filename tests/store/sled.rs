@@ -4,10 +4,12 @@ use std::process::Command;
 use std::sync::Arc;
 
 use confwatch::model::{Epoch, Revision};
-use confwatch::store::{Fsync, SledOptions, SledStore, Store, StoreError};
+use confwatch::store::{Fsync, Journal, SledOptions, SledStore, Store, StoreError};
 use tempfile::TempDir;
 
-use super::conformance::{Subject, conformance, sound};
+use super::conformance::history::history_conformance;
+use super::conformance::journal::journal_conformance;
+use super::conformance::{HistorySubject, sound};
 use super::ordering::copy_into;
 use super::script::{Edit, Script, id, key, large};
 
@@ -24,7 +26,7 @@ impl Sled {
     }
 }
 
-impl Subject for Sled {
+impl HistorySubject for Sled {
     fn store(&self) -> Arc<dyn Store> {
         self.store.clone().expect("it is open")
     }
@@ -61,7 +63,9 @@ impl Sled {
     }
 }
 
-conformance!(Sled::new());
+journal_conformance!(Sled::new());
+
+history_conformance!(Sled::new());
 
 #[test]
 fn a_new_store_has_the_epoch_it_was_given_or_a_random_one() {

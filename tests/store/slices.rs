@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use confwatch::model::{Revision, Version};
 use confwatch::store::sled::Point;
-use confwatch::store::{Compaction, SledOptions, SledStore, Store, StoreError};
+use confwatch::store::{Compaction, History, Journal, SledOptions, SledStore, StoreError};
 
 use super::conformance::sound;
 use super::ordering::copy;

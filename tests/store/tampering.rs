@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use confwatch::model::{Digest, Revision};
-use confwatch::store::{MemoryStore, Proof, SledStore, Store, StoreError, prove};
+use confwatch::store::{History, Journal, MemoryStore, Proof, SledStore, StoreError, prove};
 use proptest::prelude::*;
 use tempfile::TempDir;
 

@@ -13,7 +13,7 @@ use confwatch::proto::v1::{
     AuditFilter, AuditKind, AuditServiceListRequest, ConfigInfo, Format, ListRequest, MigrateRequest,
     SchemaServiceListRequest, SchemaServicePutRequest, StreamChangesRequest, Text, rollback_request,
 };
-use confwatch::store::{SledOptions, SledStore, Store};
+use confwatch::store::{Journal, SledOptions, SledStore};
 use tempfile::TempDir;
 
 use super::support::*;

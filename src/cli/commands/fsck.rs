@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::cli::output::exit::{Exit, Failure, Outcome};
 use crate::cli::output::streams::{Output, REMOVED, counted, printable};
 use crate::store::sled::{SledOptions, SledStore};
-use crate::store::{Problem, Store, StoreError};
+use crate::store::{History, Problem, StoreError};
 
 /// What to do where a server has the store.
 const LOCKED: &str = "stop the server first";

@@ -16,7 +16,7 @@ use tokio::sync::{oneshot, watch};
 use crate::auth::SYSTEM;
 use crate::model::limits::Limits;
 use crate::model::{Author, Commit, ConfigId, Revision, Timestamp};
-use crate::store::{Store, StoreError};
+use crate::store::{Journal, StoreError};
 use crate::supervise::{Heart, OnPanic};
 
 use super::counts::CommitCounts;
@@ -44,7 +44,7 @@ use crate::engine::watch::Hub;
 const REPLANS_MAX: usize = 3;
 
 pub(in crate::engine) struct Pipeline {
-    store: Arc<dyn Store>,
+    journal: Arc<dyn Journal>,
     limits: Limits,
     clock: Clock,
     vault: Arc<Vault>,
@@ -102,7 +102,7 @@ fn thread_ended(_: oneshot::error::RecvError) -> Result<(), Error> {
 impl Pipeline {
     /// Starts the thread. It ends after `close`, when the queue is empty. A panic of the thread ends the server.
     pub fn start(
-        store: Arc<dyn Store>,
+        journal: Arc<dyn Journal>,
         state: State,
         vault: Arc<Vault>,
         hub: Arc<Hub>,
@@ -110,7 +110,7 @@ impl Pipeline {
         options: &crate::engine::Options,
     ) -> (Arc<Pipeline>, JoinHandle<()>) {
         let pipeline = Arc::new(Pipeline {
-            store,
+            journal,
             limits: options.limits.clone(),
             clock: options.clock.clone(),
             vault,
@@ -481,7 +481,7 @@ impl Pipeline {
         if commits.is_empty() {
             return tell(waiters, || Ok(()));
         }
-        match self.store.append(&commits) {
+        match self.journal.append(&commits) {
             Ok(_) => {
                 self.counts.count(&commits);
                 let changes = commits.iter().flat_map(|commit| &commit.changes);

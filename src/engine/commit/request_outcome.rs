@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::model::{Commit, ConfigId, LayerKey, Revision};
-use crate::store::{Store, VersionRef};
+use crate::store::{History, Store, VersionRef};
 use crate::validate::Report;
 
 use super::outcome::{LayerOutcome, Outcome};
@@ -136,12 +136,12 @@ struct Around {
 }
 
 impl Around {
-    fn of(store: &dyn Store, id: &ConfigId, revision: Revision) -> Result<Around, Error> {
+    fn of(history: &dyn History, id: &ConfigId, revision: Revision) -> Result<Around, Error> {
         // One of several configs may have had nothing to lose, and so never have come into being.
         let unborn = || Arc::new(ConfigState::unborn(id.clone()));
-        let after = config_as_of(store, id, revision)?.unwrap_or_else(unborn);
+        let after = config_as_of(history, id, revision)?.unwrap_or_else(unborn);
         // The diff is lost where what was before is no longer known; the rest is told as it was.
-        let before = match config_as_of(store, id, Revision(revision.0 - 1)) {
+        let before = match config_as_of(history, id, Revision(revision.0 - 1)) {
             Err(Error::Compacted { .. }) => None,
             before => before?,
         };
@@ -166,13 +166,13 @@ fn layer_outcome(commit: &Commit, around: &Around, id: ConfigId, key: LayerKey) 
 }
 
 fn config_as_of(
-    store: &dyn Store,
+    history: &dyn History,
     id: &ConfigId,
     revision: Revision,
 ) -> Result<Option<Arc<ConfigState>>, Error> {
-    let Some(at) = store.version_at(id, revision)? else {
+    let Some(at) = history.version_at(id, revision)? else {
         return Ok(None);
     };
-    let snapshot = store.snapshot(id, at.version)?;
+    let snapshot = history.snapshot(id, at.version)?;
     Ok(snapshot.map(|snapshot| Arc::new(ConfigState::historic(id.clone(), snapshot))))
 }

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::model::{Revision, Timestamp};
-use crate::store::{Store, StoreError};
+use crate::store::{Journal, StoreError};
 use crate::supervise::{OnPanic, Supervisor};
 
 use super::pipeline::Pipeline;
@@ -30,7 +30,7 @@ enum RecoveryState {
 
 /// What to read.
 pub(in crate::engine) struct RecoveryInput {
-    pub store: Arc<dyn Store>,
+    pub journal: Arc<dyn Journal>,
     /// Of the last commit that was there at the start: there is no request in those since.
     pub to: Revision,
     pub now: Timestamp,
@@ -87,13 +87,13 @@ impl RecoveryInput {
     /// None if it was closed before all were read.
     fn requests(&self) -> Result<Option<Requests>, StoreError> {
         let mut requests = Requests::new(self.ids_max);
-        let before = self.store.revision_at(self.now.minus(REQUEST_WINDOW))?.unwrap_or(Revision::ZERO);
-        let mut from = before.next().max(self.store.oldest());
+        let before = self.journal.revision_at(self.now.minus(REQUEST_WINDOW))?.unwrap_or(Revision::ZERO);
+        let mut from = before.next().max(self.journal.oldest());
         while from <= self.to {
             if self.closed.is_cancelled() {
                 return Ok(None);
             }
-            let (page, next) = self.store.summaries(from, PAGE_BYTES)?;
+            let (page, next) = self.journal.summaries(from, PAGE_BYTES)?;
             page.into_iter().for_each(|summary| requests.recall_summary(summary));
             from = next;
         }

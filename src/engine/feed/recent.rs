@@ -7,7 +7,7 @@ use std::sync::{Arc, Weak};
 use tokio::sync::Mutex;
 
 use crate::model::Revision;
-use crate::store::{Sealed, Store};
+use crate::store::{Journal, Sealed};
 
 use crate::engine::blocking::blocking;
 use crate::engine::error::Error;
@@ -20,7 +20,7 @@ const BYTES_MAX: usize = 4 << 20;
 
 /// Who reads from here does not keep the store open.
 pub(in crate::engine) struct Recent {
-    store: Weak<dyn Store>,
+    journal: Weak<dyn Journal>,
     /// Held while the journal is read: those who wait need the same commits.
     kept: Mutex<Kept>,
 }
@@ -33,13 +33,13 @@ struct Kept {
 }
 
 impl Recent {
-    pub fn new(store: &Arc<dyn Store>) -> Recent {
-        Recent { store: Arc::downgrade(store), kept: Mutex::default() }
+    pub fn new(journal: &Arc<dyn Journal>) -> Recent {
+        Recent { journal: Arc::downgrade(journal), kept: Mutex::default() }
     }
 
     /// The oldest revision that can be read.
     pub fn oldest(&self) -> Result<Revision, Error> {
-        Ok(self.store()?.oldest())
+        Ok(self.journal()?.oldest())
     }
 
     /// Some commits from `from` on, in order; none if there is none yet. Dropping the future loses nothing.
@@ -59,13 +59,13 @@ impl Recent {
     }
 
     async fn read_journal(&self, from: Revision) -> Result<Vec<Arc<Sealed>>, Error> {
-        let store = self.store()?;
-        let page = blocking(move || store.commits(from, PAGE_BYTES_MAX)).await??;
+        let journal = self.journal()?;
+        let page = blocking(move || journal.commits(from, PAGE_BYTES_MAX)).await??;
         Ok(page.into_iter().map(Arc::new).collect())
     }
 
-    fn store(&self) -> Result<Arc<dyn Store>, Error> {
-        self.store.upgrade().ok_or(Error::Draining { retry_after: crate::engine::RETRY_AFTER })
+    fn journal(&self) -> Result<Arc<dyn Journal>, Error> {
+        self.journal.upgrade().ok_or(Error::Draining { retry_after: crate::engine::RETRY_AFTER })
     }
 }
 
@@ -146,7 +146,7 @@ mod tests {
         }
     }
 
-    fn store(commits: std::ops::RangeInclusive<u64>) -> Arc<dyn Store> {
+    fn store(commits: std::ops::RangeInclusive<u64>) -> Arc<dyn Journal> {
         let store = Arc::new(MemoryStore::new(Epoch(1)));
         commits.for_each(|revision| {
             store.append(&[commit(revision, 10)]).expect("it is appended");

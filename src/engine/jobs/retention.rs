@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::model::{Namespace, Revision, Timestamp};
-use crate::store::{Compaction, Store, StoreError};
+use crate::store::{Compaction, History, Journal, StoreError};
 
 use crate::engine::Clock;
 use crate::engine::blocking::blocking;
@@ -33,7 +33,9 @@ pub(in crate::engine) struct Retention {
 
 /// Who sees to it.
 pub(in crate::engine) struct Keeper {
-    pub store: Arc<dyn Store>,
+    pub journal: Arc<dyn Journal>,
+    /// Of the same journal.
+    pub history: Arc<dyn History>,
     pub pipeline: Arc<Pipeline>,
     pub clock: Clock,
     pub retention: Retention,
@@ -47,8 +49,8 @@ pub(in crate::engine) struct Keeper {
 impl Retention {
     /// The revision from which on history is to be kept. `None`: nothing is to be compacted now. It is more than is allowed by a tenth
     /// then: what a compaction costs grows with the number of configs, not with what it forgets.
-    fn oldest_kept(&self, store: &dyn Store, now: Timestamp) -> Result<Option<Revision>, StoreError> {
-        let (head, oldest) = (store.head().revision, store.oldest());
+    fn oldest_kept(&self, journal: &dyn Journal, now: Timestamp) -> Result<Option<Revision>, StoreError> {
+        let (head, oldest) = (journal.head().revision, journal.oldest());
         let by_count = match self.revisions {
             None => None,
             Some(kept) => {
@@ -58,11 +60,11 @@ impl Retention {
         };
         let by_age = match self.age {
             None => None,
-            // The store need not be asked if the count says no.
+            // The journal need not be asked if the count says no.
             Some(_) if by_count == Some(None) => None,
             Some(age) => {
-                let is_due = store.revision_at(now.minus(age + age / 10))?.is_some_and(|due| due > oldest);
-                Some(if is_due { store.revision_at(now.minus(age))? } else { None })
+                let is_due = journal.revision_at(now.minus(age + age / 10))?.is_some_and(|due| due > oldest);
+                Some(if is_due { journal.revision_at(now.minus(age))? } else { None })
             }
         };
         Ok(match (by_count, by_age) {
@@ -114,7 +116,7 @@ impl Keeper {
     /// Counts what the journal had at the start, for the budgets of namespaces.
     fn count_history(&self) -> Result<(), StoreError> {
         if !self.is_counted.load(Relaxed)
-            && let Some(sizes) = self.sizes(self.store.oldest(), self.loaded)?
+            && let Some(sizes) = self.sizes(self.journal.oldest(), self.loaded)?
         {
             self.pipeline.with_budgets(|budgets| budgets.add_history(&sizes));
             self.is_counted.store(true, Relaxed);
@@ -123,13 +125,13 @@ impl Keeper {
     }
 
     fn forget(&self) -> Result<(), Error> {
-        let Some(to) = self.retention.oldest_kept(&*self.store, (self.clock)())? else { return Ok(()) };
-        let from = self.store.oldest();
+        let Some(to) = self.retention.oldest_kept(&*self.journal, (self.clock)())? else { return Ok(()) };
+        let from = self.journal.oldest();
         if to <= from {
             return Ok(());
         }
         let Some(sizes) = self.sizes(from, Revision(to.0 - 1))? else { return Ok(()) };
-        if self.store.compact_unless(to, &|| self.closed.is_cancelled())? == Compaction::Stopped {
+        if self.history.compact_unless(to, &|| self.closed.is_cancelled())? == Compaction::Stopped {
             return Ok(());
         }
         let sizes: Vec<(Namespace, u64)> = sizes.into_iter().collect();
@@ -146,7 +148,7 @@ impl Keeper {
             if self.closed.is_cancelled() {
                 return Ok(None);
             }
-            let (page, next) = self.store.summaries(from, PAGE_BYTES)?;
+            let (page, next) = self.journal.summaries(from, PAGE_BYTES)?;
             let of_page = page.into_iter().take_while(|summary| summary.revision <= to);
             for (namespace, bytes) in of_page.flat_map(|summary| summary.bytes) {
                 *sizes.entry(namespace).or_default() += bytes;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::model::{ConfigId, Revision, TagName, Timestamp, Version};
-use crate::store::{Sealed, Store, StoreError, VersionRef};
+use crate::store::{History, Journal, Sealed, Store, StoreError, VersionRef};
 
 use crate::engine::blocking::blocking;
 use crate::engine::check::workers::Cancelled;
@@ -73,13 +73,13 @@ fn historic(store: &dyn Store, current: &ConfigState, at: &At) -> Result<Arc<Con
     Ok(Arc::new(ConfigState::historic(id.clone(), snapshot)))
 }
 
-fn version_as_of(store: &dyn Store, id: &ConfigId, revision: Revision) -> Result<Option<Version>, Error> {
-    Ok(store.version_at(id, revision)?.map(|found| found.version))
+fn version_as_of(history: &dyn History, id: &ConfigId, revision: Revision) -> Result<Option<Version>, Error> {
+    Ok(history.version_at(id, revision)?.map(|found| found.version))
 }
 
 /// The last revision at or before `time`. `None` if history began later; an error if it is not known any more.
-fn revision_as_of(store: &dyn Store, time: Timestamp) -> Result<Option<Revision>, Error> {
-    match (store.revision_at(time)?, store.oldest()) {
+fn revision_as_of(journal: &dyn Journal, time: Timestamp) -> Result<Option<Revision>, Error> {
+    match (journal.revision_at(time)?, journal.oldest()) {
         (None, oldest) if oldest > Revision(1) => {
             Err(Error::Compacted { asked: Revision(oldest.0 - 1), oldest })
         }
@@ -115,10 +115,10 @@ pub(in crate::engine) fn versions(
 
 /// A commit. `None` if it is not retained.
 pub(in crate::engine) fn commit_of(
-    store: &dyn Store,
+    journal: &dyn Journal,
     revision: Revision,
 ) -> Result<Option<Sealed>, StoreError> {
-    match store.commits(revision, 1) {
+    match journal.commits(revision, 1) {
         Ok(commits) => Ok(commits.into_iter().next()),
         Err(StoreError::Compacted { .. }) => Ok(None),
         Err(error) => Err(error),

@@ -9,7 +9,7 @@ use super::*;
 use crate::engine::watch::{Event, TargetStatus, WatchSelector, WatchTarget};
 use crate::model::text::Format;
 use crate::model::{Commit, Digest, Request};
-use crate::store::{Compaction, ConfigRecord, Head, Problem, Snapshot, StoreError, Verified};
+use crate::store::{Compaction, ConfigRecord, Head, History, Problem, Snapshot, StoreError, Verified};
 
 const WRITERS: u64 = 6;
 const WRITES: u64 = 12;
@@ -27,7 +27,7 @@ impl Refusing {
     }
 }
 
-impl Store for Refusing {
+impl Journal for Refusing {
     fn append(&self, commits: &[Commit]) -> Result<Head, StoreError> {
         match self.pattern.lock().expect("no test panics here").next() {
             Some(true) => Err(StoreError::Refused("the disk is full".into())),
@@ -54,7 +54,9 @@ impl Store for Refusing {
     fn revision_at(&self, time: Timestamp) -> Result<Option<Revision>, StoreError> {
         self.inner.revision_at(time)
     }
+}
 
+impl History for Refusing {
     fn versions(&self, id: &ConfigId, before: Version, limit: usize) -> Result<Vec<VersionRef>, StoreError> {
         self.inner.versions(id, before, limit)
     }

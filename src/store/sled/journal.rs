@@ -38,7 +38,7 @@ use crate::store::{Head, Sealed, StoreError, Summary};
 const MARK_BYTES: u64 = 64 << 10;
 
 /// The files of a journal, and the tree that says where to look in them.
-pub struct Journal {
+pub struct JournalFiles {
     files: Files,
     places: sled::Tree,
     /// A segment that has as much is full. Part of the format: it says where batches go.
@@ -98,15 +98,15 @@ impl Mark {
     }
 }
 
-impl Journal {
+impl JournalFiles {
     /// The journal in `dir`. Nothing is read yet, and nothing can be written before `resume`.
     pub fn open(
         dir: PathBuf,
         epoch: Epoch,
         segment_bytes: u64,
         places: sled::Tree,
-    ) -> Result<Journal, StoreError> {
-        Ok(Journal { files: Files::list(dir, epoch)?, places, segment_bytes, tail: Mutex::new(None) })
+    ) -> Result<JournalFiles, StoreError> {
+        Ok(JournalFiles { files: Files::list(dir, epoch)?, places, segment_bytes, tail: Mutex::new(None) })
     }
 
     pub fn dir(&self) -> &Path {

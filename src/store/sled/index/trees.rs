@@ -20,7 +20,7 @@ use super::{keys, record};
 use crate::model::{ConfigId, Digest, Epoch, Revision, Version};
 use crate::store::StoreError;
 use crate::store::sled::corrupt;
-use crate::store::sled::journal::{End, Journal};
+use crate::store::sled::journal::{End, JournalFiles};
 
 /// The format of everything in the directory of a store. There were no released stores before it.
 pub const FORMAT: u64 = 2;
@@ -29,7 +29,7 @@ pub const FORMAT: u64 = 2;
 #[derive(Clone)]
 pub struct Trees {
     pub db: sled::Db,
-    pub journal: Arc<Journal>,
+    pub journal: Arc<JournalFiles>,
     pub layers: sled::Tree,
     pub current: sled::Tree,
     pub configs: sled::Tree,
@@ -59,7 +59,7 @@ impl Trees {
         }
         let (epoch, segment_bytes) = (Epoch(number(&meta, "epoch")?), number(&meta, "segment")?);
         Ok(Trees {
-            journal: Arc::new(Journal::open(journal, epoch, segment_bytes, db.open_tree("places")?)?),
+            journal: Arc::new(JournalFiles::open(journal, epoch, segment_bytes, db.open_tree("places")?)?),
             layers: db.open_tree("layers")?,
             current: db.open_tree("current")?,
             configs: db.open_tree("configs")?,

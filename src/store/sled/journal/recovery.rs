@@ -12,7 +12,7 @@ use super::super::corrupt;
 use super::files::HEADER_BYTES;
 use super::tail::Tail;
 use super::walk::JournalWalk;
-use super::{End, Journal, JournalPosition, Mark, mark_key};
+use super::{End, JournalFiles, JournalPosition, Mark, mark_key};
 use crate::model::{Revision, Timestamp};
 use crate::store::codec::stored_batch;
 use crate::store::{Head, StoreError};
@@ -31,7 +31,7 @@ impl Whole {
     }
 }
 
-impl Journal {
+impl JournalFiles {
     /// Looks at what follows `durable`.
     pub fn find_end(&self, durable: End) -> Result<Whole, StoreError> {
         let start = self.start(durable)?;

@@ -15,7 +15,7 @@ const EPOCH: Epoch = Epoch(7);
 
 /// A journal in a directory that goes with it, and its batches so far.
 struct Subject {
-    journal: Journal,
+    journal: JournalFiles,
     batches: Vec<Pending>,
     dir: TempDir,
 }
@@ -80,10 +80,10 @@ impl Subject {
     }
 }
 
-fn journal(dir: &TempDir) -> Journal {
+fn journal(dir: &TempDir) -> JournalFiles {
     let db = sled::Config::new().temporary(true).open().expect("a database");
     let places = db.open_tree("places").expect("a tree");
-    Journal::open(dir.path().join("journal"), EPOCH, SEGMENT_BYTES, places).expect("opened")
+    JournalFiles::open(dir.path().join("journal"), EPOCH, SEGMENT_BYTES, places).expect("opened")
 }
 
 fn id() -> ConfigId {
@@ -224,7 +224,7 @@ fn a_segment_of_another_store_is_refused() {
     subject.append(&[100]);
     let db = sled::Config::new().temporary(true).open().expect("a database");
     let dir = subject.dir.path().join("journal");
-    let other = Journal::open(dir, Epoch(8), SEGMENT_BYTES, db.open_tree("places").expect("a tree"));
+    let other = JournalFiles::open(dir, Epoch(8), SEGMENT_BYTES, db.open_tree("places").expect("a tree"));
     match other.expect("opened").read(Revision(1)).map(drop) {
         Err(StoreError::Corrupt { what, .. }) => assert_eq!(what, "it is of another store"),
         other => panic!("{other:?}"),
