@@ -236,14 +236,26 @@ impl Engine {
         self.pipeline.revisions()
     }
 
-    /// A config as of a point.
-    pub async fn config_at(&self, state: &State, id: &ConfigId, at: &At) -> Result<Arc<ConfigState>, Error> {
-        config_at(&self.store, state, id, at).await
+    /// A config as of a point. What is not in memory is read when the actor has a turn.
+    pub async fn config_at(
+        &self,
+        state: &State,
+        id: &ConfigId,
+        at: &At,
+        actor: &str,
+    ) -> Result<Arc<ConfigState>, Error> {
+        config_at(&self.store, &self.workers, state, id, at, actor).await
     }
 
-    /// A document as of a point.
-    pub async fn document(&self, state: &State, target: &Target, at: &At) -> Result<Arc<Resolved>, Error> {
-        let config = self.config_at(state, &target.id, at).await?;
+    /// A document as of a point, read as `config_at` reads.
+    pub async fn document(
+        &self,
+        state: &State,
+        target: &Target,
+        at: &At,
+        actor: &str,
+    ) -> Result<Arc<Resolved>, Error> {
+        let config = self.config_at(state, &target.id, at, actor).await?;
         let is_current = *at == At::Latest
             || state.config(&target.id).is_some_and(|current| current.at.version == config.at.version);
         let resolved = match is_current {
@@ -276,13 +288,14 @@ impl Engine {
     ) -> Result<Vec<(VersionRef, Sealed)>, Error> {
         let (store, id) = (self.store.clone(), id.clone());
         let (vault, state) = (self.vault.clone(), self.state());
+        let actor = viewer.sight().caller().shared_actor().clone();
         let read = move |cancelled: &Cancelled| {
             let read = read::history::versions(&*store, &id, before, limit, cancelled)?;
             let showing = Showing::new(&vault, &viewer, &state);
             let shown = |(at, sealed)| cancelled.check().and_then(|()| Ok((at, showing.commit(sealed)?)));
             read.into_iter().map(shown).collect()
         };
-        interruptible(read).await
+        self.work(&actor, read).await
     }
 
     /// A config as it is shown: with the contents of its layers, none of which is as it is stored if it has secrets.
@@ -324,7 +337,7 @@ impl Engine {
             Some(known) => known,
             None => {
                 let _planning = commit::stages::begin("plan");
-                let intent = self.read_intent(intent).await?;
+                let intent = self.read_intent(intent, viewer.sight().caller().actor()).await?;
                 let write =
                     ReadWrite::new(origin, intent, validate_only, viewer.sight().clone().unmasking_secrets());
                 self.pipeline.submit(write).await?
@@ -492,7 +505,7 @@ impl Engine {
     }
 
     /// Does what needs no state: reads texts, looks up history.
-    async fn read_intent(&self, intent: Intent) -> Result<ReadIntent, Error> {
+    async fn read_intent(&self, intent: Intent, actor: &str) -> Result<ReadIntent, Error> {
         match intent {
             Intent::Changes(changes) => {
                 self.check_changes(&changes)?;
@@ -502,7 +515,10 @@ impl Engine {
                     let read = changes.into_iter().map(|change| change.read(bytes_max));
                     read.collect::<Result<Vec<_>, _>>()
                 };
-                let read = if bytes <= INLINE_BYTES_MAX { read() } else { blocking(read).await? };
+                let read = match bytes <= INLINE_BYTES_MAX {
+                    true => read(),
+                    false => self.work(actor, move |_| Ok(read())).await?,
+                };
                 read.map(ReadIntent::Changes).map_err(|(field, error)| document_error(field, error))
             }
             Intent::Delete { id, key, expected } => Ok(ReadIntent::Delete { id, key, expected }),
@@ -513,13 +529,13 @@ impl Engine {
                     VersionOrTag::Version(version) => (At::Version(version), None),
                     VersionOrTag::Tag(tag) => (At::Tag(tag.clone()), Some(tag)),
                 };
-                let to = self.config_at(&self.state(), &id, &at).await?;
+                let to = self.config_at(&self.state(), &id, &at, actor).await?;
                 Ok(ReadIntent::Rollback { id, to, tag, scope, expected })
             }
             Intent::Tag { id, tag, to, expected } => {
                 self.pipeline.barrier().answered().await?;
                 if let Some(version) = to.filter(|version| *version != Version::ZERO) {
-                    self.config_at(&self.state(), &id, &At::Version(version)).await?;
+                    self.config_at(&self.state(), &id, &At::Version(version), actor).await?;
                 }
                 Ok(ReadIntent::Tag { id, tag, to, expected })
             }

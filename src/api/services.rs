@@ -138,7 +138,11 @@ fn get(operations: &Operations, mut call: Call<'_>) -> Work {
         Got::Later(read) => {
             let (operations, context, unread) = (operations.clone(), context(), call.unread().cloned());
             later_aside(async move {
-                let got = operations.get_read(&read, context.wait_max(), &|| context.clone()).await;
+                let got = operations
+                    .get_read(&read, context.wait_max(), context.access().caller().actor(), &|| {
+                        context.clone()
+                    })
+                    .await;
                 got.and_then(|message| {
                     let message = if context.shows_secrets() { message.showing_secrets() } else { message };
                     counted(message, unread.as_ref())

@@ -3,6 +3,7 @@
 mod access;
 mod contention;
 mod effort;
+mod fair_reads;
 mod quotas;
 mod refusing;
 mod secrets;
@@ -219,7 +220,7 @@ async fn compare(engine: &Engine, naive: &Naive) {
                 view: View::Effective,
                 secrets: Secrets::Revealed,
             };
-            let read = async |point: At| match engine.document(&state, &target, &point).await {
+            let read = async |point: At| match engine.document(&state, &target, &point, "test").await {
                 Ok(resolved) => {
                     assert_eq!(resolved.digest, resolved.content.digest());
                     Some(resolved.content.clone())
@@ -303,7 +304,7 @@ async fn conditional_writes_lose_no_update() {
     }
     let target =
         Target { id: id(0), scope: Scope::global(), view: View::Effective, secrets: Secrets::Revealed };
-    let resolved = engine.document(&engine.state(), &target, &At::Latest).await.expect("it is there");
+    let resolved = engine.document(&engine.state(), &target, &At::Latest, "test").await.expect("it is there");
     assert_eq!((resolved.content.as_str(), resolved.at.version), (r#"{"n":200}"#, Version(200)));
     engine.close().await;
 }

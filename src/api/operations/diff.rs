@@ -28,7 +28,8 @@ impl Operations {
         let (from, to) = (allow_read(context, from)?, allow_read(context, to)?);
         let state =
             self.engine.state_at_least(from.min_revision.max(to.min_revision), context.wait_max()).await?;
-        let (old, new) = (self.side(&state, &from).await?, self.side(&state, &to).await?);
+        let actor = context.access().caller().actor();
+        let (old, new) = (self.side(&state, &from, actor).await?, self.side(&state, &to, actor).await?);
         let sides = [&old, &new].into_iter().flatten();
         self.gives(sides.map(Arc::as_ref), &|| context.clone()).map_err(Error::from)?;
         let [from, to] = [(&from, &old), (&to, &new)].map(|(read, side)| {
@@ -50,14 +51,19 @@ impl Operations {
             }))
         };
         // Two large documents without a line in common take seconds, in which other calls go on.
-        let compared = self.engine.work(context.access().caller().actor(), compare).await?;
+        let compared = self.engine.work(actor, compare).await?;
         let response: v1::DiffResponse = compared.ok_or_else(|| response_too_large(MESSAGE_BYTES_MAX))?;
         fitting(response)
     }
 
     /// One side of a diff. `None` if there is no document: to be compared as an empty one.
-    async fn side(&self, state: &State, read: &Allowed<Read>) -> Result<Option<Arc<Resolved>>, Error> {
-        match self.engine.document(state, &read.target, &read.at).await {
+    async fn side(
+        &self,
+        state: &State,
+        read: &Allowed<Read>,
+        actor: &str,
+    ) -> Result<Option<Arc<Resolved>>, Error> {
+        match self.engine.document(state, &read.target, &read.at, actor).await {
             Ok(resolved) => Ok(Some(resolved)),
             // Without the config, or at a point before it, there is nothing; a version that never was is a mistake.
             Err(Error::NotFound(missing)) if reason_of_missing(&missing) == "CONFIG_NOT_FOUND" => Ok(None),

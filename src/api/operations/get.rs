@@ -14,7 +14,7 @@ use crate::api::disclosures::By;
 use crate::api::error::{ApiError, reason_of_missing, response_too_large};
 use crate::api::guard::{Allowed, allow_read};
 use crate::auth::Access;
-use crate::engine::{At, Error, Missing, Resolved, State, interruptible};
+use crate::engine::{At, Error, Missing, Resolved, State};
 use crate::model::Revision;
 use crate::model::limits::TEXT_BYTES_MAX;
 use crate::model::pointer::Pointer;
@@ -53,7 +53,7 @@ impl Operations {
             return Got::Later(read);
         }
         // The newest state is in memory: this never waits.
-        let got = self.get_in(&state, &read, by).now_or_never();
+        let got = self.get_in(&state, &read, access.caller().actor(), by).now_or_never();
         got.map_or_else(|| Got::Later(read), Got::Now)
     }
 
@@ -61,14 +61,21 @@ impl Operations {
         &self,
         read: &Allowed<Read>,
         wait_max: std::time::Duration,
+        actor: &str,
         by: By<'_>,
     ) -> Result<Encoded, ApiError> {
         let state = self.engine.state_at_least(read.min_revision, wait_max).await?;
-        self.get_in(&state, read, by).await
+        self.get_in(&state, read, actor, by).await
     }
 
-    async fn get_in(&self, state: &State, read: &Allowed<Read>, by: By<'_>) -> Result<Encoded, ApiError> {
-        let (found, shown) = self.find(state, read).await?;
+    async fn get_in(
+        &self,
+        state: &State,
+        read: &Allowed<Read>,
+        actor: &str,
+        by: By<'_>,
+    ) -> Result<Encoded, ApiError> {
+        let (found, shown) = self.find(state, read, actor).await?;
         let not_modified = shown.is_none();
         self.gives(shown.as_deref(), by).map_err(Error::from)?;
         let store_revision = state.revision.0;
@@ -102,7 +109,7 @@ impl Operations {
         let state = self.engine.state_at_least(min_revision, context.wait_max()).await?;
         let (mut results, mut shown, mut bytes) = (Vec::with_capacity(count), vec![], 0);
         for (at, read) in reads.into_iter().enumerate() {
-            let result = match self.find(&state, &read).await {
+            let result = match self.find(&state, &read, context.access().caller().actor()).await {
                 Ok((found, whose)) => {
                     let not_modified = whose.is_none();
                     shown.extend(whose);
@@ -129,8 +136,9 @@ impl Operations {
         &self,
         state: &State,
         read: &Allowed<Read>,
+        actor: &str,
     ) -> Result<(Found, Option<Arc<Resolved>>), Error> {
-        let resolved = self.engine.document(state, &read.target, &read.at).await?;
+        let resolved = self.engine.document(state, &read.target, &read.at, actor).await?;
         if read.if_none_match == Some(resolved.digest) {
             return Ok((Found::Own(Box::new(document_message(&resolved, read.format, ""))), None));
         }
@@ -143,7 +151,7 @@ impl Operations {
             // A batch may ask for a thousand parts of one large document, without anything in between to wait for.
             false if resolved.content.as_str().len() > INLINE_BYTES_MAX => {
                 let (pointer, format, resolved) = (read.pointer.clone(), read.format, resolved.clone());
-                let document = interruptible(move |_| part(&resolved, &pointer, format)).await?;
+                let document = self.engine.work(actor, move |_| part(&resolved, &pointer, format)).await?;
                 Found::Own(Box::new(document))
             }
             false => Found::Own(Box::new(part(&resolved, &read.pointer, read.format)?)),

@@ -94,7 +94,7 @@ impl Operations {
             true => schema_message(&governed, current, &stored, request.number, format)?,
             false => {
                 let at = At::Version(Version(request.number));
-                let past = self.engine.config_at(&state, &id, &at).await?;
+                let past = self.engine.config_at(&state, &id, &at, access.access().caller().actor()).await?;
                 let stored = readable(&past)?;
                 let missing = || Missing::Version(id.clone(), Version(request.number), current.at.version);
                 // Of a version that was made otherwise than by Put, as by a rollback.

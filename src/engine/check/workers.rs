@@ -1,7 +1,7 @@
 //! Long work for one request: stops when the caller is gone, and is bounded for each actor. Knows nothing of what the work is.
 //!
-//! What takes long runs by this module: plans of writes that are not small, validation, the targets that a change affects, explanations,
-//! comparisons and pages of versions. Dropping the future of such a method is enough: work that waits for a thread is not begun, and checks
+//! What takes long runs by this module: large texts and plans of writes that are not small, validation, the targets that a change affects,
+//! explanations, comparisons, pages of versions and documents of the past. Dropping the future of such a method is enough: work that waits for a thread is not begun, and checks
 //! stop after the documents that they are at. A single document is not stopped; what it may cost is bounded. A transport drops the
 //! future of a call when the client cancels the call, when the connection closes, and when the deadline passes.
 

@@ -42,11 +42,11 @@ impl Engine {
         bytes_max: usize,
         sight: Sight,
     ) -> Result<Explanation, Error> {
-        let resolved = self.document(state, target, at).await?;
-        let config = self.config_at(state, &target.id, at).await?;
+        let actor = sight.caller().shared_actor().clone();
+        let resolved = self.document(state, target, at, &actor).await?;
+        let config = self.config_at(state, &target.id, at, &actor).await?;
         let (target, vault, marking) =
             (target.clone(), self.vault.clone(), marking_schema(&target.id, state));
-        let actor = sight.caller().shared_actor().clone();
         let tell = move |cancelled: &Cancelled| {
             let layers = values_of(&resolved.layers);
             let origins = explain(&layers, &within, bytes_max);

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use crate::model::{ConfigId, Revision, TagName, Timestamp, Version};
 use crate::store::{History, Journal, Sealed, Store, StoreError, VersionRef};
 
-use crate::engine::blocking::blocking;
-use crate::engine::check::workers::Cancelled;
+use crate::engine::check::workers::{Cancelled, Workers};
 use crate::engine::error::{Error, Missing};
 use crate::engine::state::{ConfigState, State};
 
@@ -23,12 +22,14 @@ pub enum At {
     Time(Timestamp),
 }
 
-/// A config as of a point, given the state of now.
+/// A config as of a point, given the state of now. A past one is read from the store when the actor has a turn.
 pub(in crate::engine) async fn config_at(
     store: &Arc<dyn Store>,
+    workers: &Workers,
     state: &State,
     id: &ConfigId,
     at: &At,
+    actor: &str,
 ) -> Result<Arc<ConfigState>, Error> {
     if let At::Revision(asked) = at
         && *asked > state.revision
@@ -47,7 +48,7 @@ pub(in crate::engine) async fn config_at(
         return Ok(current.clone());
     }
     let (store, current, at) = (store.clone(), current.clone(), at.clone());
-    blocking(move || historic(&*store, &current, &at)).await?
+    workers.run(actor, move |_| historic(&*store, &current, &at)).await
 }
 
 fn historic(store: &dyn Store, current: &ConfigState, at: &At) -> Result<Arc<ConfigState>, Error> {

@@ -203,7 +203,7 @@ proptest! {
             for (config, watcher) in watchers.into_iter().enumerate() {
                 for (revision, digest) in watcher.await.expect("no watcher panics") {
                     let target = Target { id: id(config as u8), scope: scope(1), view: View::Effective, secrets: Secrets::Revealed };
-                    let document = engine.document(&engine.state(), &target, &At::Revision(revision)).await;
+                    let document = engine.document(&engine.state(), &target, &At::Revision(revision), "test").await;
                     assert_eq!(document.expect("it is history").digest, digest, "told of what was refused");
                 }
             }

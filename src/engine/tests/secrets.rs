@@ -46,7 +46,7 @@ fn target(at: usize, view: View, secrets: Secrets) -> Target {
 }
 
 async fn read_at(engine: &Engine, target: &Target, at: At) -> Value {
-    let document = engine.document(&engine.state(), target, &at).await.expect("there is one");
+    let document = engine.document(&engine.state(), target, &at, "test").await.expect("there is one");
     document.content.to_value()
 }
 

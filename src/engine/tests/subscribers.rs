@@ -41,7 +41,8 @@ async fn a_stream_is_listed_with_its_client_and_the_digest_it_was_last_sent() {
         let revision = write_changes(&engine, vec![change]).await.expect("it is written").revision;
         stream.next().await.expect("it goes on").expect("an update");
         let target = Target { id: id(0), scope: scope(1), view: View::Effective, secrets: Secrets::Revealed };
-        let document = engine.document(&engine.state(), &target, &At::Latest).await.expect("it is there");
+        let document =
+            engine.document(&engine.state(), &target, &At::Latest, "test").await.expect("it is there");
         let found = listed().remove(0);
         assert_eq!((found.targets[0].holds, found.revision), (Holds::Document(document.digest), revision));
     }

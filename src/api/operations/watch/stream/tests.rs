@@ -62,7 +62,7 @@ async fn replace(engine: &Engine, content: &str) -> Arc<Resolved> {
         .await
         .expect("it is written");
     let at = crate::engine::At::Latest;
-    engine.document(&engine.state(), &target(), &at).await.expect("it was just written")
+    engine.document(&engine.state(), &target(), &at, "test").await.expect("it was just written")
 }
 
 async fn open(api: &Operations, targets: &[v1::WatchTarget]) -> WatchStream {
