@@ -11,6 +11,7 @@ mod disclosures;
 pub mod error;
 pub mod grpc;
 pub mod guard;
+pub mod in_progress;
 pub mod network;
 mod operations;
 pub mod reply;

@@ -464,6 +464,13 @@ pub fn too_many_unfinished() -> ApiError {
         .retry_after(Duration::from_secs(1))
 }
 
+/// There is no room for the message beside those of other requests of the client, its address or all clients together.
+pub fn too_many_in_progress() -> ApiError {
+    let message = "too many large requests are being processed";
+    ApiError::new(Code::ResourceExhausted, "TOO_MANY_REQUESTS_IN_PROGRESS", message)
+        .retry_after(Duration::from_secs(1))
+}
+
 /// The client, its address or all clients together hold as much of unread responses as they may.
 pub fn too_much_unread() -> ApiError {
     let message = "too much of earlier responses is unread: read them, or cancel their calls";

@@ -78,6 +78,8 @@ pub struct Settings {
     pub requests_unfinished_max: usize,
     /// How much there may be of them, in bytes; a quarter of it on one connection.
     pub requests_unfinished_bytes_max: u64,
+    /// Bytes of complete requests that are being processed: a quarter of it on one connection, half from one address. As much may wait.
+    pub requests_in_progress_bytes_max: u64,
     /// How long a client may take nothing of a response that is there for it.
     pub response_timeout: Duration,
     /// Response bytes that clients have not taken: a quarter of it on one connection, half from one address.
@@ -134,8 +136,9 @@ impl Default for Settings {
             connections_per_address_max: 8_000,
             connection_idle_max: Some(Duration::from_secs(600)),
             request_timeout: Duration::from_secs(15),
-            requests_unfinished_max: 50_000,
+            requests_unfinished_max: 20_000,
             requests_unfinished_bytes_max: 64 << 20,
+            requests_in_progress_bytes_max: 32 << 20,
             response_timeout: Duration::from_secs(30),
             responses_unread_bytes_max: 128 << 20,
             connection_age_max: None,
@@ -331,13 +334,18 @@ pub struct ServeArgs {
     #[arg(long, env = "CONFWATCH_REQUEST_TIMEOUT", value_name = "DURATION")]
     pub request_timeout: Option<Period>,
 
-    /// Limit the number of incomplete requests [default: 50000]
+    /// Limit the number of incomplete requests [default: 20000]
     #[arg(long, env = "CONFWATCH_REQUESTS_UNFINISHED_MAX", value_name = "COUNT")]
     pub requests_unfinished_max: Option<NonZeroUsize>,
 
     /// Limit the bytes of incomplete requests, with a quarter of it for one connection [default: 67108864]
     #[arg(long, env = "CONFWATCH_REQUESTS_UNFINISHED_BYTES_MAX", value_name = "BYTES")]
     pub requests_unfinished_bytes_max: Option<u64>,
+
+    /// Limit the bytes of complete requests that are being processed, with a quarter of it for one connection and half of it for one
+    /// address; as much may wait [default: 33554432]
+    #[arg(long, env = "CONFWATCH_REQUESTS_IN_PROGRESS_BYTES_MAX", value_name = "BYTES")]
+    pub requests_in_progress_bytes_max: Option<u64>,
 
     /// End a response of which the client reads nothing for this time [default: 30s]
     #[arg(long, env = "CONFWATCH_RESPONSE_TIMEOUT", value_name = "DURATION")]

@@ -34,6 +34,7 @@ use super::telemetry::metrics::Metrics;
 use super::telemetry::traces::Traces;
 use crate::api;
 use crate::api::guard::rates::Rates;
+use crate::api::in_progress::RequestsInProgress;
 use crate::api::rpc::SERVICES;
 use crate::api::unread::{UnreadCounts, UnreadResponses};
 use crate::audit::{self, Counts as AuditCounts, Recorder};
@@ -69,6 +70,7 @@ pub struct RunningServer {
     connections: Arc<Connections>,
     requests: Arc<Requests>,
     unread: Arc<UnreadResponses>,
+    in_progress: Arc<RequestsInProgress>,
     metrics: Arc<Metrics>,
     metrics_address: Option<SocketAddr>,
     metrics_serving: Option<AbortHandle>,
@@ -143,12 +145,14 @@ impl Server {
             settings.requests_unfinished_bytes_max,
         ));
         let unread = UnreadResponses::new(settings.responses_unread_bytes_max);
+        let in_progress =
+            RequestsInProgress::new(settings.requests_in_progress_bytes_max, settings.request_timeout);
         let rates = Arc::new(Rates::new(settings.rates));
         let metrics = Arc::new(Metrics::new(
             calls.clone(),
             connections.clone(),
             requests.clone(),
-            unread.clone(),
+            (unread.clone(), in_progress.clone()),
             rates.clone(),
             (data_dir, started),
             supervisor.clone(),
@@ -161,6 +165,7 @@ impl Server {
             requests: requests.clone(),
             supervisor: supervisor.clone(),
             unread: unread.clone(),
+            in_progress: in_progress.clone(),
             tls,
         };
         let mut serving = Some((listener, Arc::new(service), stop.clone()));
@@ -236,6 +241,7 @@ impl Server {
             connections,
             requests,
             unread,
+            in_progress,
             metrics,
             metrics_address,
             metrics_serving,
@@ -292,6 +298,11 @@ impl RunningServer {
         let failed =
             failed.wait_for(Option::is_some).await.expect("the supervisor lives as long as the server");
         failed.expect("it was waited for")
+    }
+
+    /// Requests that are being processed.
+    pub fn requests_in_progress(&self) -> &RequestsInProgress {
+        &self.in_progress
     }
 
     /// What clients have not taken of their responses.

@@ -18,6 +18,7 @@ mod history;
 mod hostile;
 mod hostile_connections;
 mod idempotency;
+mod in_progress;
 mod jwt;
 mod limits;
 mod many_layers;

@@ -83,7 +83,7 @@ macro_rules! attack {
     };
 }
 
-pub static ALL: [Attack; 26] = [
+pub static ALL: [Attack; 28] = [
     attack!("bad certificates", true, size(32, 10_000, 20), handshakes::bad),
     attack!("slow TLS", true, size(4000, 1, 7), slow::tls),
     attack!("slow preface", false, size(4000, 1, 7), slow::preface),
@@ -104,6 +104,8 @@ pub static ALL: [Attack; 26] = [
     attack!("connections and nothing", false, size(8, 0, 5), floods::connections),
     attack!("wrong tokens", false, size(8, 100, 5), streams::wrong_tokens),
     attack!("small assignments", false, size(16, 10_000, 8), tenant::small_assignments),
+    attack!("large writes at once", false, size(250, 2000, 8), tenant::large_writes),
+    attack!("pages of history", false, size(200, 2000, 8), tenant::history_pages),
     attack!("request ids", false, size(16, 1000, 8), tenant::request_ids),
     attack!("large responses unread", false, size(40, 15, 8), tenant::unread),
     attack!("watches of a namespace", false, size(8, 50_000, 25), tenant::namespace_watches),

@@ -93,6 +93,52 @@ pub async fn small_assignments(target: Arc<Target>, size: Size) -> String {
     format!("{made} of {tried} assignments to a layer of {} KiB", LARGE_BYTES >> 10)
 }
 
+/// Configs that large writes go to: what is stored stays small, and what is not are the writes that are being processed.
+const LARGE_CONFIGS: usize = 4;
+
+/// A large layer, different for each number.
+fn large(number: usize) -> Change {
+    let content = format!(r#"{{"a":{number},"text":"{}"}}"#, "x".repeat(LARGE_BYTES));
+    replace(&format!("large{}", number % LARGE_CONFIGS), "/", content)
+}
+
+/// A connection for each ten calls.
+fn clients(target: &Target, size: Size) -> Arc<Vec<Client>> {
+    Arc::new((0..size.connections.div_ceil(10)).map(|_| client(target)).collect())
+}
+
+/// Large layers, as many at once as there are connections.
+pub async fn large_writes(target: Arc<Target>, size: Size) -> String {
+    let clients = clients(&target, size);
+    let call = move |number: usize| {
+        let client = clients[number % clients.len()].clone();
+        async move { client.set(large(number), WriteOptions::default()).await }
+    };
+    let (made, tried) = repeat(size, call).await;
+    format!("{made} of {tried} writes of {} KiB, {} at once", LARGE_BYTES >> 10, size.connections)
+}
+
+/// Pages of the history of large layers, with their content.
+pub async fn history_pages(target: Arc<Target>, size: Size) -> String {
+    let clients = clients(&target, size);
+    for number in 0..20 {
+        let number = LARGE_CONFIGS * number;
+        let _ = clients[0].set(large(number), WriteOptions::default()).await;
+    }
+    let call = move |number: usize| {
+        let client = clients[number % clients.len()].clone();
+        let request = ListVersionsRequest {
+            namespace: "hostile".into(),
+            config: "large0".into(),
+            include_content: true,
+            ..Default::default()
+        };
+        async move { client.api().list_versions(request).await }
+    };
+    let (read, tried) = repeat(size, call).await;
+    format!("{read} of {tried} pages, {} at once", size.connections)
+}
+
 /// Writes without an effect, each of which is to be remembered.
 pub async fn request_ids(target: Arc<Target>, size: Size) -> String {
     let client = client(&target);

@@ -12,6 +12,7 @@ use tonic::metadata::GRPC_CONTENT_TYPE;
 use super::body::ResponseBody;
 use super::status::refusal;
 use crate::api::error::too_late;
+use crate::api::in_progress::InProgress;
 use crate::api::reply::Outcome;
 use crate::api::services::Work;
 use crate::api::task::aside;
@@ -30,6 +31,8 @@ pub struct Later {
     pending: Pending,
     /// The epoch of the store, for the metadata of the response.
     epoch: Option<HeaderValue>,
+    /// The request counts as in progress until the response is there.
+    in_progress: Option<InProgress>,
 }
 
 enum Pending {
@@ -39,7 +42,11 @@ enum Pending {
 
 impl Answer {
     pub fn later(response: impl Future<Output = Response<ResponseBody>> + Send + 'static) -> Answer {
-        Answer::Later(Later { pending: Pending::Response(Box::pin(response)), epoch: None })
+        Answer::Later(Later {
+            pending: Pending::Response(Box::pin(response)),
+            epoch: None,
+            in_progress: None,
+        })
     }
 
     /// The response is made in a task of its own.
@@ -56,6 +63,14 @@ impl Answer {
                 answered.unwrap_or_else(|_| refusal(&too_late()))
             }),
             (answer, _) => answer,
+        }
+    }
+
+    /// The same, for a request that counts as in progress until then.
+    pub fn holding(self, in_progress: InProgress) -> Answer {
+        match self {
+            Answer::Now(response) => Answer::Now(response),
+            Answer::Later(later) => Answer::Later(Later { in_progress: Some(in_progress), ..later }),
         }
     }
 
@@ -83,7 +98,9 @@ impl From<Work> for Answer {
     fn from(work: Work) -> Answer {
         match work {
             Work::Done(outcome) => Answer::Now(response(outcome)),
-            Work::Later(outcome) => Answer::Later(Later { pending: Pending::Outcome(outcome), epoch: None }),
+            Work::Later(outcome) => {
+                Answer::Later(Later { pending: Pending::Outcome(outcome), epoch: None, in_progress: None })
+            }
         }
     }
 }
@@ -96,6 +113,7 @@ impl Future for Later {
             Pending::Outcome(outcome) => response(ready!(outcome.poll_unpin(context))),
             Pending::Response(response) => ready!(response.poll_unpin(context)),
         };
+        self.in_progress = None;
         if let Some(epoch) = self.epoch.take() {
             response.headers_mut().insert(&EPOCH, epoch);
         }

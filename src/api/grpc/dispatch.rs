@@ -143,7 +143,7 @@ impl Calls {
     /// Answers a request of which this much was read.
     fn read<B: RequestBody>(&self, entered: Entered, read: Bytes, rest: B) -> Answer {
         match message_of(&read, self.request_bytes_max) {
-            Some(message) => self.run(&entered, message),
+            Some(message) => self.run(entered, message),
             None => self.read_any(entered, Again { read, rest }),
         }
     }
@@ -161,7 +161,7 @@ impl Calls {
             match read.await {
                 Ok(Ok(message)) => {
                     entered.wait_for_room().await;
-                    calls.run(&entered, message).response().await
+                    calls.run(entered, message).response().await
                 }
                 Ok(Err(status)) => status.into_http(),
                 Err(error) => refusal(&error),
@@ -169,7 +169,26 @@ impl Calls {
         })
     }
 
-    fn run(&self, entered: &Entered, message: Bytes) -> Answer {
+    /// Runs a call once there is room for its message beside those of other calls.
+    fn run(&self, entered: Entered, message: Bytes) -> Answer {
+        let Some(peer) = entered.peer().cloned() else { return self.begin(&entered, message) };
+        match peer.in_progress.try_begin(message.len()) {
+            Some(in_progress) => self.begin(&entered, message).holding(in_progress),
+            None => {
+                let calls = self.clone();
+                Answer::later(async move {
+                    match peer.in_progress.begin(message.len()).await {
+                        Ok(in_progress) => {
+                            calls.begin(&entered, message).holding(in_progress).response().await
+                        }
+                        Err(error) => refusal(&error),
+                    }
+                })
+            }
+        }
+    }
+
+    fn begin(&self, entered: &Entered, message: Bytes) -> Answer {
         let Entered { rpc, head, access, deadline } = entered;
         self.operations.run(Call { rpc: *rpc, head, access, deadline: *deadline, message }).into()
     }

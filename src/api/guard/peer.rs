@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::rates::{Address, LastActor};
 use super::remembered::Remembered;
+use crate::api::in_progress::ConnectionProgress;
 use crate::api::unread::Unread;
 use crate::model::Timestamp;
 
@@ -20,6 +21,8 @@ pub struct Peer {
     pub certificate: Option<PeerCertificate>,
     /// What it has not taken yet of its responses.
     pub unread: Arc<Unread>,
+    /// Its requests that are being processed.
+    pub in_progress: Arc<ConnectionProgress>,
     /// How often its address has called, once the guard has looked: its connections share that, and no call has to look for it.
     pub(super) counted: OnceLock<Option<Arc<Address>>>,
     /// The same of its last actor.
@@ -29,10 +32,15 @@ pub struct Peer {
 }
 
 impl Peer {
-    pub fn new(address: SocketAddr, certificate: Option<PeerCertificate>, unread: Arc<Unread>) -> Peer {
+    pub fn new(
+        address: SocketAddr,
+        certificate: Option<PeerCertificate>,
+        unread: Arc<Unread>,
+        in_progress: Arc<ConnectionProgress>,
+    ) -> Peer {
         let (counted, last_actor, last_caller) =
             (OnceLock::new(), LastActor::default(), Remembered::default());
-        Peer { address, certificate, unread, counted, last_actor, last_caller }
+        Peer { address, certificate, unread, in_progress, counted, last_actor, last_caller }
     }
 }
 

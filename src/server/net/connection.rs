@@ -55,9 +55,9 @@ const RESET_STREAMS_MAX: usize = 1024;
 const CALLS_PER_CONNECTION: usize = 1000;
 /// Calls under way on one connection of services that ask nobody who they are: health and reflection.
 const OPEN_CALLS_MAX: usize = 16;
-/// A turn is over after so many looks at what there is, and so many new calls: other connections want their turn, too.
+/// A turn is over after so many looks at what there is, so many new calls, or so many that have ended: other connections want their turn, too.
 const LOOKS_PER_TURN: usize = 8;
-const CALLS_PER_TURN: usize = 256;
+const CALLS_PER_TURN: usize = 32;
 
 /// Why a connection failed.
 #[derive(Debug, thiserror::Error)]
@@ -163,13 +163,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Future for Connection<S> {
         let inside = &mut Context::from_waker(&waker);
         turn.begin(context.waker());
         self.poll_stop(inside);
-        let (mut looks, mut calls_left) = (0, CALLS_PER_TURN);
+        let (mut looks, mut calls_left, mut ends_left) = (0, CALLS_PER_TURN, CALLS_PER_TURN);
         loop {
             looks += 1;
             if let Poll::Ready(ended) = self.poll_accept(inside, &mut calls_left) {
                 return Poll::Ready(ended);
             }
-            while let Poll::Ready(Some(())) = Pin::new(&mut self.calls).poll_next(inside) {}
+            while ends_left > 0
+                && let Poll::Ready(Some(())) = Pin::new(&mut self.calls).poll_next(inside)
+            {
+                ends_left -= 1;
+            }
             self.look_at_noise();
             if self.is_over {
                 turn.stop_gathering();
@@ -178,7 +182,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Future for Connection<S> {
                 return Poll::Ready(Ok(()));
             }
             let goes_on = turn.goes_on();
-            if goes_on && looks < LOOKS_PER_TURN && calls_left > 0 {
+            let is_at_end = calls_left == 0 || ends_left == 0 || turn.has_read_enough();
+            if goes_on && looks < LOOKS_PER_TURN && !is_at_end {
                 continue;
             }
             if turn.is_unsent() {
@@ -192,7 +197,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Future for Connection<S> {
                 turn.pause();
                 return Poll::Pending;
             }
-            if goes_on || calls_left == 0 {
+            if goes_on || is_at_end {
                 turn.pause();
                 return Poll::Pending;
             }

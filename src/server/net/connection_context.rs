@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::connections::Connections;
 use super::request_bodies::Requests;
 use super::tls::Tls;
+use crate::api::in_progress::RequestsInProgress;
 use crate::api::unread::UnreadResponses;
 use crate::server::router::Front;
 use crate::server::settings::Settings;
@@ -20,6 +21,7 @@ pub(in crate::server) struct ConnectionContext {
     pub requests: Arc<Requests>,
     pub supervisor: Supervisor,
     pub unread: Arc<UnreadResponses>,
+    pub in_progress: Arc<RequestsInProgress>,
     /// `None`: plain text.
     pub tls: Option<Arc<Tls>>,
 }

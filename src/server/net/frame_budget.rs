@@ -1,4 +1,4 @@
-//! How much a client says that leads to nothing: pings, settings, window updates, streams that are taken back. Knows where frames of HTTP/2
+//! How much a client says that leads to nothing: pings, settings, window updates, streams that are taken back, very large metadata. Knows where frames of HTTP/2
 //! begin, and their kinds.
 //!
 //! All of it is allowed, and costs little; by the million it takes the processor from those who are served. So a client has a credit of
@@ -19,6 +19,9 @@ const CREDIT_MAX: i64 = 1_000_000;
 const PER_SECOND: f64 = 100.0;
 /// It is given up again, and makes room for its answer.
 const PER_CALL: u64 = 4;
+/// The metadata of a call may be so large. What exceeds it takes long to read, and counts as further frames.
+const HEADER_BYTES_FREE: usize = 8 << 10;
+const HEADER_BYTES_PER_FRAME: usize = 64;
 /// A message of a stream makes for two window updates.
 const SENT_BYTES_PER_FRAME: u64 = 32;
 
@@ -34,7 +37,7 @@ pub(in crate::server) struct Frames {
 /// What was sent, and received, since that was last asked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::server) struct FrameCounts {
-    /// Frames that are neither calls nor messages, or messages of nothing.
+    /// Frames that are neither calls nor messages, messages of nothing, and parts of large metadata.
     pub noise: u64,
     pub calls: u64,
     /// By the server.
@@ -77,9 +80,13 @@ impl Frames {
             let [a, b, c, kind, ..] = self.head;
             self.skip = u32::from_be_bytes([0, a, b, c]) as usize;
             match kind {
-                HEADERS => said.calls += 1,
+                HEADERS => {
+                    said.calls += 1;
+                    let excess = self.skip.saturating_sub(HEADER_BYTES_FREE);
+                    said.noise += (excess / HEADER_BYTES_PER_FRAME) as u64;
+                }
                 DATA if self.skip > 0 => {}
-                CONTINUATION => {}
+                CONTINUATION => said.noise += (self.skip / HEADER_BYTES_PER_FRAME) as u64,
                 _ => said.noise += 1,
             }
         }
@@ -148,6 +155,20 @@ mod tests {
     }
 
     #[test]
+    fn large_metadata_are_too_much_when_they_come_again_and_again_and_usual_ones_are_not() {
+        let head = |bytes: u32| {
+            [&bytes.to_be_bytes()[1..], &[HEADERS, 0, 0, 0, 0, 1], &vec![0; bytes as usize][..]].concat()
+        };
+        let start = Instant::now();
+        for (bytes, calls) in [(8 << 10, 100_000), (16_000, 8)] {
+            let (mut frames, mut credit) = (Frames { skip: 0, ..Frames::default() }, Credit::new(start));
+            let head = head(bytes);
+            let mut is_used_up = || credit.is_used_up(frames.read(&head), || start);
+            assert_eq!((0..100_000).take_while(|_| !is_used_up()).count(), calls, "{bytes}");
+        }
+    }
+
+    #[test]
     fn pings_do_not_earn_by_their_answers() {
         let start = Instant::now();
         let mut credit = Credit::new(start);
@@ -168,7 +189,8 @@ mod tests {
                 bytes.extend(vec![kind; length]);
                 match (kind, length) {
                     (HEADERS, _) => expected.calls += 1,
-                    (DATA, 1..) | (CONTINUATION, _) => {}
+                    (DATA, 1..) => {}
+                    (CONTINUATION, _) => expected.noise += length as u64 / 64,
                     _ => expected.noise += 1,
                 }
             }

@@ -188,7 +188,9 @@ async fn secured(
 
 impl ConnectionContext {
     fn peer(&self, address: SocketAddr, certificate: Option<PeerCertificate>) -> Arc<Peer> {
-        Arc::new(Peer::new(address, certificate, self.unread.connection(address.ip())))
+        let (unread, in_progress) =
+            (self.unread.connection(address.ip()), self.in_progress.connection(address.ip()));
+        Arc::new(Peer::new(address, certificate, unread, in_progress))
     }
 
     fn age(&self) -> Option<Age> {

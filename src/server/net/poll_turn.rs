@@ -4,7 +4,7 @@
 //! connection would otherwise wake its task from within, for a turn in which there is nothing to do.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Wake, Waker};
 
 use futures_util::task::AtomicWaker;
@@ -14,6 +14,9 @@ use super::frame_budget::FrameCounts;
 const RESTING: u8 = 0;
 const AT_WORK: u8 = 1;
 const WANTED: u8 = 2;
+/// So much is read from a socket in one turn. HTTP/2 looks at all frames that it can read before it gives up the thread: without a limit,
+/// a connection that sends without a pause keeps the thread from all others.
+const READ_BYTES_PER_TURN: usize = 32 << 10;
 
 /// Shared by a connection, its socket, and everything that wakes it.
 #[derive(Debug, Default)]
@@ -24,6 +27,8 @@ pub(in crate::server) struct Turn {
     gathering: AtomicBool,
     /// The socket has yet to be given something.
     unsent: AtomicBool,
+    /// Read from the socket in this turn.
+    read_bytes: AtomicUsize,
     /// The client has sent something since this was last asked.
     received: AtomicBool,
     /// What it has said, and was sent, since that was last asked.
@@ -37,6 +42,7 @@ impl Turn {
     pub(in crate::server) fn begin(&self, waker: &Waker) {
         self.task.register(waker);
         self.state.store(AT_WORK, Ordering::Release);
+        self.read_bytes.store(0, Ordering::Relaxed);
         self.gathering.store(true, Ordering::Relaxed);
     }
 
@@ -59,6 +65,17 @@ impl Turn {
     pub(in crate::server) fn pause(&self) {
         self.state.store(RESTING, Ordering::Release);
         self.task.wake();
+    }
+
+    /// Counts what was read from the socket.
+    pub(in crate::server) fn add_read(&self, bytes: usize) {
+        self.read_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Whether no more is read in this turn. Before the first turn, which is while HTTP/2 begins, all is read.
+    pub(in crate::server) fn has_read_enough(&self) -> bool {
+        self.state.load(Ordering::Relaxed) != RESTING
+            && self.read_bytes.load(Ordering::Relaxed) >= READ_BYTES_PER_TURN
     }
 
     pub(in crate::server) fn is_gathering(&self) -> bool {

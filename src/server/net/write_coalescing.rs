@@ -137,11 +137,17 @@ impl<S: AsyncRead + Unpin> AsyncRead for Gather<S> {
             self.wants_to_read = true;
             return Poll::Pending;
         }
+        if self.turn.has_read_enough() {
+            // Once the other connections had their turn.
+            Turn::wake_by_ref(&self.turn);
+            return Poll::Pending;
+        }
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.socket).poll_read(cx, buffer);
         if buffer.filled().len() > before {
             let said = self.frames.read(&buffer.filled()[before..]);
             self.turn.add_received(said);
+            self.turn.add_read(buffer.filled().len() - before);
         }
         read
     }

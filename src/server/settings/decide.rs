@@ -104,6 +104,10 @@ impl ServeArgs {
                 .requests_unfinished_bytes_max
                 .or(file.requests_unfinished_bytes_max)
                 .unwrap_or(default.requests_unfinished_bytes_max),
+            requests_in_progress_bytes_max: self
+                .requests_in_progress_bytes_max
+                .or(file.requests_in_progress_bytes_max)
+                .unwrap_or(default.requests_in_progress_bytes_max),
             response_timeout: duration(
                 self.response_timeout,
                 file.response_timeout,

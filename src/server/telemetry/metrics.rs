@@ -18,6 +18,7 @@ use prometheus_client::registry::{Registry, Unit};
 use super::calls::{Calls, TICK_NANOS};
 use super::code_name::code_name;
 use crate::api::guard::rates::{RateLimit, Rates};
+use crate::api::in_progress::RequestsInProgress;
 use crate::api::unread::UnreadResponses;
 use crate::audit::{Counts as AuditCounts, Recorder, Room};
 use crate::engine::{BySource, Engine, Usage};
@@ -43,6 +44,7 @@ struct Sources {
     connections: Arc<Connections>,
     requests: Arc<Requests>,
     unread: Arc<UnreadResponses>,
+    in_progress: Arc<RequestsInProgress>,
     rates: Arc<Rates>,
     data_dir: PathBuf,
     /// Since the epoch.
@@ -67,7 +69,7 @@ impl Metrics {
         calls: Arc<Calls>,
         connections: Arc<Connections>,
         requests: Arc<Requests>,
-        unread: Arc<UnreadResponses>,
+        (unread, in_progress): (Arc<UnreadResponses>, Arc<RequestsInProgress>),
         rates: Arc<Rates>,
         (data_dir, started): (PathBuf, SystemTime),
         supervisor: Supervisor,
@@ -79,6 +81,7 @@ impl Metrics {
             connections,
             requests,
             unread,
+            in_progress,
             rates,
             data_dir,
             started_seconds,
@@ -217,6 +220,13 @@ impl Sources {
         let given_up = [("too_slow", &requests.too_slow), ("too_many", &requests.too_many)];
         let help = "Incomplete requests that were refused, by reason";
         writer.counter("confwatch_requests_given_up", help, by("reason", given_up))?;
+        let (help, bytes) = ("Bytes of complete requests that are being processed", Some(Unit::Bytes));
+        writer.gauge("confwatch_requests_in_progress", help, bytes, [([], self.in_progress.bytes())])?;
+        let (help, bytes) = ("Bytes of complete requests that wait to be processed", Some(Unit::Bytes));
+        writer.gauge("confwatch_requests_waiting", help, bytes, [([], self.in_progress.waiting_bytes())])?;
+        let help =
+            "Complete requests that were refused because too many bytes of requests are being processed";
+        writer.counter("confwatch_requests_refused", help, [([], value(&self.in_progress.refused))])?;
         let unread = &self.unread.counts;
         let help = "Bytes of responses that clients have not read yet (backpressure)";
         writer.gauge("confwatch_responses_unread", help, Some(Unit::Bytes), [([], unread.bytes())])?;

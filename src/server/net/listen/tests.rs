@@ -81,6 +81,10 @@ impl Serving {
             requests: Arc::new(Requests::new(std::time::Duration::from_secs(60), 10, 1 << 20)),
             supervisor: supervisor.clone(),
             unread: crate::api::unread::UnreadResponses::new(1 << 20),
+            in_progress: crate::api::in_progress::RequestsInProgress::new(
+                1 << 20,
+                std::time::Duration::from_secs(60),
+            ),
             calls: Arc::new(calls),
             tls: tls.map(|files| Arc::new(Tls::load(files).expect("the files are good"))),
         };

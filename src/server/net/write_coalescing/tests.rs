@@ -198,3 +198,51 @@ proptest! {
         });
     }
 }
+
+/// A socket with more to read than anybody takes.
+#[derive(Debug, Default)]
+struct Endless;
+
+impl AsyncRead for Endless {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        buffer.put_slice(&vec![0; buffer.remaining()]);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Endless {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[test]
+fn a_turn_reads_so_much_and_the_rest_is_read_in_the_next_ones() {
+    let turn = Arc::new(Turn::default());
+    let waker = Waker::from(turn.clone());
+    let mut socket = Gather::new(Endless, turn.clone());
+    let mut read = || {
+        let mut bytes = [0; 8 << 10];
+        let mut buffer = ReadBuf::new(&mut bytes);
+        Pin::new(&mut socket).poll_read(&mut Context::from_waker(&waker), &mut buffer)
+    };
+    // While HTTP/2 begins there are no turns.
+    assert_eq!((0..100).take_while(|_| read().is_ready()).count(), 100);
+    for _ in 0..3 {
+        turn.begin(Waker::noop());
+        assert_eq!((0..100).take_while(|_| read().is_ready()).count(), 4);
+        assert!(turn.has_read_enough() && turn.goes_on(), "the connection is polled again");
+    }
+}

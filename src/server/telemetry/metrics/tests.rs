@@ -9,12 +9,13 @@ fn the_page_on_operations_has_every_metric_in_order() {
     let connections = Arc::new(Connections::new(1, 1));
     let requests = Arc::new(Requests::new(std::time::Duration::ZERO, 1, 1));
     let unread = UnreadResponses::new(1);
+    let in_progress = RequestsInProgress::new(1, std::time::Duration::ZERO);
     let rates = Arc::new(Rates::new(RateLimits::UNLIMITED));
     let metrics = Metrics::new(
         calls,
         connections,
         requests,
-        unread,
+        (unread, in_progress),
         rates,
         ("/nowhere".into(), SystemTime::UNIX_EPOCH),
         Supervisor::default(),
