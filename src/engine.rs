@@ -19,7 +19,6 @@ mod tests;
 pub mod watch;
 
 use std::collections::HashSet;
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -31,7 +30,7 @@ use crate::model::limits::Limits;
 use crate::model::quota::Quotas;
 use crate::model::{ConfigId, Epoch, LayerKey, Namespace, Revision, Timestamp, Version};
 use crate::store::{Journal, Store};
-use crate::supervise::{OnPanic, Supervisor};
+use crate::supervise::Supervisor;
 
 pub use crate::secret::{MasterKeySource, SourceError};
 pub use crate::store::{Broken, Proof, Sealed, VersionRef};
@@ -66,7 +65,9 @@ use commit::read_write::ReadWrite;
 use commit::request_recovery::{RecoveryInput, RequestRecovery};
 use feed::changes::Shown;
 use feed::recent::Recent;
-use jobs::retention::{Keeper, Retention};
+use jobs::expiry::OverrideExpiry;
+use jobs::retention::{HistoryRetention, Retention};
+use jobs::scheduler::{self, Job};
 use read::history::config_at;
 use read::resolve::{Resolver, resolve};
 use secrets::redaction::Permissions;
@@ -108,8 +109,7 @@ struct Tasks {
     commit: JoinHandle<()>,
     watch: JoinHandle<()>,
     recalling: JoinHandle<()>,
-    expiry: tokio::task::JoinHandle<()>,
-    retention: tokio::task::JoinHandle<()>,
+    jobs: Vec<tokio::task::JoinHandle<()>>,
 }
 
 impl Engine {
@@ -130,21 +130,18 @@ impl Engine {
             Pipeline::start(journal.clone(), state, vault.clone(), hub.clone(), workers.clone(), &options);
         let closed = CancellationToken::new();
         jobs::expiry::expire_overdue(&pipeline, &options.clock)?;
-        let expiry = supervisor.task("expiry", OnPanic::Restart, {
-            let (pipeline, clock, closed) = (pipeline.clone(), options.clock.clone(), closed.clone());
-            move || jobs::expiry::run(pipeline.clone(), clock.clone(), closed.clone())
-        });
-        let keeper = Arc::new(Keeper {
-            journal: journal.clone(),
-            history: store.clone(),
-            pipeline: pipeline.clone(),
-            clock: options.clock.clone(),
-            retention: Retention { revisions: options.retain_revisions, age: options.retain_for },
+        let retention = Retention { revisions: options.retain_revisions, age: options.retain_for };
+        let history = HistoryRetention::new(
+            journal.clone(),
+            store.clone(),
+            pipeline.clone(),
+            retention,
             loaded,
-            is_counted: AtomicBool::new(false),
-            closed: closed.clone(),
-        });
-        let retention = supervisor.task("retention", OnPanic::Restart, move || keeper.clone().run());
+            closed.clone(),
+        );
+        let jobs: [Arc<dyn Job>; 2] =
+            [Arc::new(OverrideExpiry { pipeline: pipeline.clone() }), Arc::new(history)];
+        let jobs = jobs.map(|job| scheduler::start(&supervisor, options.clock.clone(), closed.clone(), job));
         let recalling = RecoveryInput {
             journal: journal.clone(),
             to: loaded,
@@ -171,7 +168,7 @@ impl Engine {
             draining: CancellationToken::new(),
             closed,
             recall,
-            tasks: Mutex::new(Some(Tasks { commit, watch, recalling, expiry, retention })),
+            tasks: Mutex::new(Some(Tasks { commit, watch, recalling, jobs: jobs.into() })),
         }))
     }
 
@@ -495,8 +492,9 @@ impl Engine {
             return;
         };
         // A task that panicked is a bug that was reported when it did.
-        let _ = tasks.expiry.await;
-        let _ = tasks.retention.await;
+        for job in tasks.jobs {
+            let _ = job.await;
+        }
         let threads = [tasks.commit, tasks.watch, tasks.recalling];
         let ended = blocking(move || threads.map(|thread| thread.join().is_ok())).await;
         if !matches!(ended, Ok([true, true, true])) {

@@ -2,3 +2,4 @@
 
 pub(super) mod expiry;
 pub(super) mod retention;
+pub(super) mod scheduler;

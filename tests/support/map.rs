@@ -147,7 +147,8 @@ fn a_job_is_added_in_the_places_that_the_map_lists() {
     assert_eq!(steps("Where do I add a job"), places);
     let jobs = modules(places[0]);
     assert_named(&jobs, |job| format!("mod {job};"), places[1]);
-    assert_named(&jobs, |job| format!("supervisor.task(\"{job}\""), places[2]);
+    let jobs: Vec<_> = jobs.into_iter().filter(|job| job != "scheduler").collect();
+    assert_named(&jobs, |job| format!("use jobs::{job}::"), places[2]);
 }
 
 #[test]

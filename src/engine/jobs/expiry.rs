@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio_util::sync::CancellationToken;
-
 use crate::auth::SYSTEM;
 use crate::model::{Author, ConfigId, LayerKey, Source, Timestamp};
 
@@ -14,21 +12,20 @@ use crate::engine::commit::read_intent::ReadIntent;
 use crate::engine::commit::read_write::ReadWrite;
 use crate::engine::commit::write::Origin;
 use crate::engine::error::Error;
+use crate::engine::jobs::scheduler::{Done, Job};
 
 /// Overrides that one commit ends.
 const EXPIRED_MAX: usize = 1000;
-/// The longest sleep: the time of day may be set while asleep.
-const SLEEP_MAX: Duration = Duration::from_secs(5);
 /// Pause after a commit that failed.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Ends what fell due while no server was there. Blocks until that is durable.
+/// Ends what fell due while no server was there, before anybody reads. Blocks until that is durable.
 pub(in crate::engine) fn expire_overdue(pipeline: &Pipeline, clock: &Clock) -> Result<(), Error> {
     while let Some(due) = due(pipeline, clock()) {
         match pipeline.submit_alone(expiry(due)).blocking_answered() {
             Ok(WriteAnswer::Outcome(Err(error))) => return Err(error),
             Ok(WriteAnswer::Outcome(Ok(_)) | WriteAnswer::Replay(_)) => {}
-            // What is there can be read, and `run` tries again.
+            // What is there can be read, and the job tries again.
             Err(Error::NotWritten(why)) => {
                 tracing::warn!(why, "overrides that are overdue could not be ended");
                 return Ok(());
@@ -39,29 +36,36 @@ pub(in crate::engine) fn expire_overdue(pipeline: &Pipeline, clock: &Clock) -> R
     Ok(())
 }
 
-/// Ends overrides as they fall due, until `closed`.
-pub(in crate::engine) async fn run(pipeline: Arc<Pipeline>, clock: Clock, closed: CancellationToken) {
-    let mut expiries = pipeline.next_expiries();
-    loop {
-        let now = clock();
-        if let Some(due) = due(&pipeline, now)
-            && let Err(error) = expire(&pipeline, due).await
-        {
-            tracing::warn!(%error, "overrides that are due could not be ended");
-            tokio::select! {
-                () = tokio::time::sleep(RETRY) => {}
-                () = closed.cancelled() => return,
+/// Ends overrides as they fall due.
+pub(in crate::engine) struct OverrideExpiry {
+    pub pipeline: Arc<Pipeline>,
+}
+
+impl Job for OverrideExpiry {
+    fn name(&self) -> &'static str {
+        "expiry"
+    }
+
+    fn due(&self, _: Timestamp) -> Option<Timestamp> {
+        self.pipeline.published().next_expiry()
+    }
+
+    fn changed(&self) -> Done<'_, ()> {
+        let mut expiries = self.pipeline.next_expiries();
+        Box::pin(async move { expiries.changed().await.expect("the pipeline owns the sender") })
+    }
+
+    fn run(&self, now: Timestamp) -> Done<'_, Result<(), Error>> {
+        Box::pin(async move {
+            match due(&self.pipeline, now) {
+                Some(due) => expire(&self.pipeline, due).await,
+                None => Ok(()),
             }
-            continue;
-        }
-        let next = pipeline.published().next_expiry();
-        let sleep = next.map_or(SLEEP_MAX, |next| now.until(next).min(SLEEP_MAX));
-        tokio::select! {
-            // The next expiry may be another one now.
-            changed = expiries.changed() => if changed.is_err() { return },
-            () = tokio::time::sleep(sleep), if next.is_some() => {}
-            () = closed.cancelled() => return,
-        }
+        })
+    }
+
+    fn retry_after(&self) -> Duration {
+        RETRY
     }
 }
 

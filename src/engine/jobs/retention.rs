@@ -2,9 +2,9 @@
 //! store and the pipeline; not how a store compacts.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -12,10 +12,10 @@ use tokio_util::sync::CancellationToken;
 use crate::model::{Namespace, Revision, Timestamp};
 use crate::store::{Compaction, History, Journal, StoreError};
 
-use crate::engine::Clock;
 use crate::engine::blocking::blocking;
 use crate::engine::commit::pipeline::Pipeline;
 use crate::engine::error::Error;
+use crate::engine::jobs::scheduler::{Done, Job};
 
 /// Commits that are read at once, as they are stored.
 const PAGE_BYTES: usize = 4 << 20;
@@ -31,20 +31,27 @@ pub(in crate::engine) struct Retention {
     pub age: Option<Duration>,
 }
 
-/// Who sees to it.
-pub(in crate::engine) struct Keeper {
-    pub journal: Arc<dyn Journal>,
-    /// Of the same journal.
-    pub history: Arc<dyn History>,
-    pub pipeline: Arc<Pipeline>,
-    pub clock: Clock,
-    pub retention: Retention,
-    /// The last commit that was there at the start.
-    pub loaded: Revision,
-    /// What was there at the start is counted.
-    pub is_counted: AtomicBool,
-    pub closed: CancellationToken,
+/// Compacts what is no longer to be kept.
+pub(in crate::engine) struct HistoryRetention {
+    work: Arc<Work>,
+    /// When it was last looked, and which commit was the newest then.
+    looked: Mutex<Option<(Timestamp, Revision)>>,
 }
+
+struct Work {
+    journal: Arc<dyn Journal>,
+    /// Of the same journal.
+    history: Arc<dyn History>,
+    pipeline: Arc<Pipeline>,
+    retention: Retention,
+    /// The last commit that was there at the start.
+    loaded: Revision,
+    /// What was there at the start is counted.
+    is_counted: AtomicBool,
+    closed: CancellationToken,
+}
+
+const UNPOISONED: &str = "nothing panics under this lock";
 
 impl Retention {
     /// The revision from which on history is to be kept. `None`: nothing is to be compacted now. It is more than is allowed by a tenth
@@ -80,39 +87,66 @@ impl Retention {
     }
 }
 
-impl Keeper {
-    /// Runs until it is closed.
-    pub async fn run(self: Arc<Keeper>) {
-        let keeper = self;
-        let mut revisions = keeper.pipeline.revisions();
-        let counting = keeper.clone();
-        match blocking(move || counting.count_history()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => {
-                tracing::error!(%error, "the journal bytes of namespaces are told without those of before the start");
-            }
-            Err(_) => return,
-        }
-        loop {
-            let forgetting = keeper.clone();
-            let forgotten = blocking(move || forgetting.forget()).await;
-            let pause = match forgotten {
-                Ok(Ok(())) => keeper.retention.looks_apart(),
-                Ok(Err(error)) => {
-                    tracing::error!(%error, "history could not be compacted; it is tried again");
-                    Some(RETRY)
-                }
-                Err(_) => return,
-            };
-            let by_count = keeper.retention.revisions.is_some() && pause != Some(RETRY);
-            tokio::select! {
-                changed = revisions.changed(), if by_count => if changed.is_err() { return },
-                () = sleep(pause) => {}
-                () = keeper.closed.cancelled() => return,
-            }
+impl HistoryRetention {
+    pub fn new(
+        journal: Arc<dyn Journal>,
+        history: Arc<dyn History>,
+        pipeline: Arc<Pipeline>,
+        retention: Retention,
+        loaded: Revision,
+        closed: CancellationToken,
+    ) -> HistoryRetention {
+        let work = Work {
+            journal,
+            history,
+            pipeline,
+            retention,
+            loaded,
+            is_counted: AtomicBool::new(false),
+            closed,
+        };
+        HistoryRetention { work: Arc::new(work), looked: Mutex::new(None) }
+    }
+}
+
+impl Job for HistoryRetention {
+    fn name(&self) -> &'static str {
+        "retention"
+    }
+
+    fn due(&self, now: Timestamp) -> Option<Timestamp> {
+        let Some((time, revision)) = *self.looked.lock().expect(UNPOISONED) else { return Some(now) };
+        let retention = &self.work.retention;
+        match retention.revisions.is_some() && self.work.journal.head().revision > revision {
+            true => Some(now),
+            false => retention.looks_apart().map(|apart| time.plus(apart)),
         }
     }
 
+    fn changed(&self) -> Done<'_, ()> {
+        if self.work.retention.revisions.is_none() {
+            return Box::pin(std::future::pending());
+        }
+        let mut revisions = self.work.pipeline.revisions();
+        Box::pin(async move { revisions.changed().await.expect("the pipeline owns the sender") })
+    }
+
+    fn run(&self, now: Timestamp) -> Done<'_, Result<(), Error>> {
+        let (work, head) = (self.work.clone(), self.work.journal.head().revision);
+        Box::pin(async move {
+            blocking(move || work.count_history().map_err(Error::from).and_then(|()| work.forget(now)))
+                .await??;
+            *self.looked.lock().expect(UNPOISONED) = Some((now, head));
+            Ok(())
+        })
+    }
+
+    fn retry_after(&self) -> Duration {
+        RETRY
+    }
+}
+
+impl Work {
     /// Counts what the journal had at the start, for the budgets of namespaces.
     fn count_history(&self) -> Result<(), StoreError> {
         if !self.is_counted.load(Relaxed)
@@ -124,8 +158,8 @@ impl Keeper {
         Ok(())
     }
 
-    fn forget(&self) -> Result<(), Error> {
-        let Some(to) = self.retention.oldest_kept(&*self.journal, (self.clock)())? else { return Ok(()) };
+    fn forget(&self, now: Timestamp) -> Result<(), Error> {
+        let Some(to) = self.retention.oldest_kept(&*self.journal, now)? else { return Ok(()) };
         let from = self.journal.oldest();
         if to <= from {
             return Ok(());
@@ -156,14 +190,6 @@ impl Keeper {
             from = next;
         }
         Ok(Some(sizes))
-    }
-}
-
-/// Sleeps for ever if there is no duration.
-async fn sleep(duration: Option<Duration>) {
-    match duration {
-        Some(duration) => tokio::time::sleep(duration).await,
-        None => std::future::pending().await,
     }
 }
 
