@@ -34,7 +34,7 @@ use guard::Guard;
 use operations::Operations;
 use rpc::Rpc;
 
-pub use operations::audit::{COMMITTED, Gap, Trail, TrailItem, verb};
+pub use operations::audit::{COMMITTED, Gap, Trail, TrailItem, commits_proof, records_proofs, verb};
 
 /// The services, to be served on any connection to those whom the guard lets in.
 pub fn calls(engine: Arc<Engine>, guard: Guard, recorder: Recorder) -> Calls {

@@ -6,12 +6,14 @@ mod files;
 mod input;
 mod output;
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use tokio::runtime::Builder;
 
+use crate::bounded_file::{self, SMALL_FILE_BYTES_MAX};
 use crate::client::{Client, ConnectOptions};
 use output::exit::{EXIT_CODES, Exit, Failure, Outcome};
 use output::streams::{Color, Output, OutputFormat};
@@ -167,10 +169,7 @@ async fn call(command: Subcommands, global: GlobalArgs, output: Output) -> Outco
         // As curl does, it goes on: TLS may begin in a proxy beside this client.
         output.warning(&format!("the token goes to {address} in plain text, and whoever is on the way can call with it: https:// would hide it"));
     }
-    let client = Client::connect(options).map_err(|error| match error.reason() {
-        "TOKEN_FILE" => Failure::new(Exit::Failed, error.message()),
-        _ => Failure::usage(error.message()),
-    })?;
+    let client = Client::connect(options).map_err(|error| Failure::usage(error.message()))?;
     let session = &Session { client, output, actor, timeout: global.timeout, reveals: global.reveal };
     let outcome = match command {
         Subcommands::Get(args) => commands::get::run(args, session).await,
@@ -217,7 +216,9 @@ async fn call(command: Subcommands, global: GlobalArgs, output: Output) -> Outco
 fn default_actor() -> String {
     let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let user = variable("USER").or_else(|| variable("LOGNAME")).unwrap_or_else(|| "unknown".into());
-    let file = |path: &str| std::fs::read_to_string(path).ok().map(|name| name.trim().to_owned());
+    let file = |path: &str| {
+        bounded_file::read_text(Path::new(path), SMALL_FILE_BYTES_MAX).ok().map(|name| name.trim().to_owned())
+    };
     let host =
         variable("HOSTNAME").or_else(|| file("/proc/sys/kernel/hostname")).or_else(|| file("/etc/hostname"));
     match host.filter(|host| !host.is_empty()) {

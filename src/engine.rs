@@ -6,6 +6,7 @@
 mod actor_streams;
 mod blocking;
 mod check;
+mod clocks;
 mod commit;
 mod error;
 mod feed;
@@ -28,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::model::limits::Limits;
 use crate::model::quota::Quotas;
-use crate::model::{ConfigId, Epoch, LayerKey, Namespace, Revision, Timestamp, Version};
+use crate::model::{ConfigId, Epoch, LayerKey, Namespace, Revision, Version};
 use crate::store::{Journal, Store};
 use crate::supervise::Supervisor;
 
@@ -66,6 +67,7 @@ use commit::request_recovery::{RecoveryInput, RequestRecovery};
 use feed::changes::Shown;
 use feed::recent::Recent;
 use jobs::expiry::OverrideExpiry;
+use jobs::master_key::MasterKeyCheck;
 use jobs::retention::{HistoryRetention, Retention};
 use jobs::scheduler::{self, Job};
 use read::history::config_at;
@@ -139,8 +141,10 @@ impl Engine {
             loaded,
             closed.clone(),
         );
-        let jobs: [Arc<dyn Job>; 2] =
-            [Arc::new(OverrideExpiry { pipeline: pipeline.clone() }), Arc::new(history)];
+        let (interval, now) = (options.master_key_check_interval, (options.clock)());
+        let keys = MasterKeyCheck::new(vault.clone(), pipeline.clone(), interval, now);
+        let expiry = OverrideExpiry { pipeline: pipeline.clone() };
+        let jobs: [Arc<dyn Job>; 3] = [Arc::new(expiry), Arc::new(history), Arc::new(keys)];
         let jobs = jobs.map(|job| scheduler::start(&supervisor, options.clock.clone(), closed.clone(), job));
         let recalling = RecoveryInput {
             journal: journal.clone(),
@@ -174,26 +178,6 @@ impl Engine {
 
     pub fn limits(&self) -> &Limits {
         &self.limits
-    }
-
-    pub fn now(&self) -> Timestamp {
-        (self.clock)()
-    }
-
-    /// The later one of the two clocks: a credential has expired when it has by either.
-    pub fn credential_time(&self) -> Timestamp {
-        (self.clock)().max((self.wall_clock)())
-    }
-
-    /// Gives that time.
-    pub fn credential_clock(&self) -> Clock {
-        let (clock, wall_clock) = (self.clock.clone(), self.wall_clock.clone());
-        Arc::new(move || clock().max(wall_clock()))
-    }
-
-    /// How far the time of day is ahead of the clock, in microseconds.
-    pub fn clock_offset(&self) -> i64 {
-        (self.wall_clock)().0.saturating_sub((self.clock)().0)
     }
 
     pub fn supervisor(&self) -> &Supervisor {

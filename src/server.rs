@@ -19,7 +19,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::timeout;
 
 pub use net::connections::ConnectionCounts;
-pub use settings::{ServeArgs, Settings};
+pub use settings::{ServeArgs, Settings, Unusable};
 pub use start::{RunningServer, Server};
 use telemetry::start_progress::Progress;
 
@@ -34,7 +34,7 @@ const EXIT_CODE_INTERRUPTED: i32 = 130;
 ///
 /// Work on the disk may still hang when this returns: end the process without waiting for blocking threads.
 pub async fn run(settings: Settings) -> anyhow::Result<()> {
-    telemetry::logging::start(&settings)?;
+    telemetry::logging::start(&settings).map_err(Unusable::mark)?;
     net::open_files::allow(settings.connections_max);
     let data_dir = settings.data_dir.display().to_string();
     let patience = settings.drain_timeout;

@@ -8,7 +8,7 @@ use std::any::Any;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -294,6 +294,18 @@ impl Backoff {
         let pause = self.next;
         (self.next, self.run_since) = ((pause * 2).min(BACKOFF_MAX), now + pause);
         pause
+    }
+}
+
+/// What a thread or a task gave. A panic of it goes on here, so that whoever runs the caller counts the panic. `None`: the runtime is
+/// going down.
+pub fn joined<T>(ended: Result<T, tokio::task::JoinError>) -> Option<T> {
+    match ended {
+        Ok(given) => Some(given),
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => resume_unwind(panic),
+            Err(_) => None,
+        },
     }
 }
 

@@ -92,6 +92,8 @@ pub enum Unreadable {
     Malformed,
     TooLarge { limit: usize },
     NotGrpc,
+    UnknownMethod,
+    Encoding,
 }
 
 impl Code {
@@ -424,6 +426,14 @@ impl From<Unreadable> for ApiError {
                 "MALFORMED_REQUEST",
                 "this is no call of gRPC: POST and a content-type of application/grpc are expected",
             ),
+            Unreadable::UnknownMethod => {
+                ApiError::new(Code::Unimplemented, "UNKNOWN_METHOD", "the server has no such RPC")
+            }
+            Unreadable::Encoding => ApiError::new(
+                Code::Unimplemented,
+                "UNSUPPORTED_ENCODING",
+                "the message is compressed in another way than gzip",
+            ),
         }
     }
 }
@@ -489,9 +499,8 @@ pub fn too_many_open_calls() -> ApiError {
     ApiError::new(Code::ResourceExhausted, "TOO_MANY_OPEN_CALLS", message)
 }
 
-/// The work on a call ended without an answer: by a panic, which is reported where it happens.
-pub fn broken(error: &tokio::task::JoinError) -> ApiError {
-    tracing::error!(%error, "a call has no answer");
+/// The work on a call was given up, since the process ends.
+pub fn unanswered() -> ApiError {
     ApiError::new(Code::Internal, "INTERNAL", "the server has failed to answer")
 }
 

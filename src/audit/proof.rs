@@ -31,7 +31,7 @@ pub struct Broken {
     /// The record that is not as it was written, or is not there; of the head of a segment, the first of its records.
     pub sequence: u64,
     pub path: PathBuf,
-    /// From 1.
+    /// From 1; 0 where no line is there.
     pub line: u64,
     pub what: String,
 }
@@ -39,20 +39,61 @@ pub struct Broken {
 /// `record 7 cannot be read (line 8 of data/audit/audit-00000000000000000001.jsonl)`.
 impl fmt::Display for Broken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} (line {} of {})", self.what, self.line, self.path.display())
+        match self.line {
+            0 => write!(f, "{} (in {})", self.what, self.path.display()),
+            line => write!(f, "{} (line {line} of {})", self.what, self.path.display()),
+        }
     }
 }
 
-/// Proves every room of a log, up to a record, if there is somebody who writes more meanwhile.
+/// Proves every room of a log, up to a record, if there is somebody who writes more meanwhile; and that no record is missing from all of them.
 pub fn prove_rooms(log: &Path, up_to: Option<u64>) -> io::Result<Vec<(Room, Proof)>> {
-    let prove = |room: Room| Ok((room, prove(&room.directory(log), up_to)?));
-    Room::ALL.into_iter().map(prove).collect()
+    let (mut proofs, mut walks) = (vec![], vec![]);
+    for room in Room::ALL {
+        let (proof, walk) = walk(&room.directory(log), up_to)?;
+        proofs.push((room, proof));
+        walks.push(walk);
+    }
+    if proofs.iter().all(|(_, proof)| proof.broken.is_none())
+        && let Some(sequence) = missing(&walks)
+    {
+        let rooms = proofs.iter().filter(|(_, proof)| proof.records == 0).map(|(room, _)| room.name());
+        let rooms: Vec<&str> = rooms.collect();
+        let mut what = format!(
+            "record {sequence} is in no part of the log: somebody removed it, or it was lost in a power cut"
+        );
+        if !rooms.is_empty() {
+            what += &format!("; parts without any record: {}", rooms.join(", "));
+        }
+        let (_, main) = proofs.first_mut().expect("there is a main room");
+        main.broken = Some(Broken { sequence, path: log.to_owned(), line: 0, what });
+    }
+    Ok(proofs)
+}
+
+/// The first sequence that no room has. All rooms share one sequence, so that each number is in one of them; what was removed as too old is
+/// before the first record of its room.
+fn missing(walks: &[ChainWalk]) -> Option<u64> {
+    let mut next = walks.iter().map(|walk| walk.complete_from).max().unwrap_or(1);
+    let mut runs: Vec<(u64, u64)> = walks.iter().flat_map(|walk| walk.runs.iter().copied()).collect();
+    runs.sort_unstable();
+    for (first, last) in runs {
+        if first > next {
+            return Some(next);
+        }
+        next = next.max(last + 1);
+    }
+    None
 }
 
 /// Proves all segments in a directory, up to a record, if there is somebody who writes more meanwhile.
 pub fn prove(dir: &Path, up_to: Option<u64>) -> io::Result<Proof> {
+    Ok(walk(dir, up_to)?.0)
+}
+
+fn walk(dir: &Path, up_to: Option<u64>) -> io::Result<(Proof, ChainWalk)> {
     let mut proof = Proof { segments: 0, records: 0, first: 0, newest: 0, hash: Digest::ZERO, broken: None };
-    let mut walk = ChainWalk { next: None, hash: Digest::ZERO, up_to };
+    let mut walk = ChainWalk { next: None, hash: Digest::ZERO, up_to, complete_from: 1, runs: vec![] };
     for first in files::segments(dir)? {
         if up_to.is_some_and(|up_to| first > up_to) {
             break;
@@ -69,7 +110,7 @@ pub fn prove(dir: &Path, up_to: Option<u64>) -> io::Result<Proof> {
             break;
         }
     }
-    Ok(proof)
+    Ok((proof, walk))
 }
 
 struct ChainWalk {
@@ -77,6 +118,10 @@ struct ChainWalk {
     next: Option<u64>,
     hash: Digest,
     up_to: Option<u64>,
+    /// From here on every record of the room is there: those before may have been removed as too old.
+    complete_from: u64,
+    /// The sequences of its records, as runs without a gap: from and to.
+    runs: Vec<(u64, u64)>,
 }
 
 type Wrong = (u64, u64, String);
@@ -102,6 +147,10 @@ impl ChainWalk {
             self.hash = hash;
             proof.first = if proof.first == 0 { sequence } else { proof.first };
             proof.records += 1;
+            match self.runs.last_mut() {
+                Some((_, last)) if *last + 1 == sequence => *last = sequence,
+                Some(_) | None => self.runs.push((sequence, sequence)),
+            }
             (proof.newest, proof.hash) = (sequence, hash);
             (next, last_line) = (sequence + 1, number);
         }
@@ -138,6 +187,9 @@ impl ChainWalk {
         }
         if self.next.is_some_and(|next| first < next) {
             return Err(format!("the segment begins with record {first}, which was there before"));
+        }
+        if self.next.is_none() && previous != Digest::ZERO {
+            self.complete_from = first;
         }
         self.hash = sealed(previous, line)?;
         Ok(())

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::token::Token;
+use crate::bounded_file;
 
 /// The token of a client.
 #[derive(Clone, Debug)]
@@ -102,9 +103,13 @@ impl From<&Metadata> for Stamp {
     }
 }
 
+/// Longer files have no token.
+const TOKEN_FILE_BYTES_MAX: u64 = 64 << 10;
+
 fn read_token(path: &Path) -> Result<Token, String> {
     let shown = path.display();
-    let text = fs::read_to_string(path).map_err(|error| format!("cannot read {shown}: {error}"))?;
+    let text = bounded_file::read_text(path, TOKEN_FILE_BYTES_MAX)
+        .map_err(|error| format!("cannot read {shown}: {error}"))?;
     // Some editors begin a file with a byte order mark.
     let text = text.trim_start_matches('\u{feff}').trim();
     text.parse().map_err(|error| format!("{shown}: {error}"))
@@ -143,6 +148,8 @@ mod tests {
         let path = directory.path().join("token");
         let refused = || Credential::new(None, Some(path.clone())).unwrap_err();
         assert!(refused().starts_with(&format!("cannot read {}: ", path.display())));
+        let endless = Credential::new(None, Some("/dev/zero".into())).unwrap_err();
+        assert!(endless.contains("/dev/zero") && endless.contains("too long"), "{endless}");
         fs::write(&path, "two words").unwrap();
         assert!(refused().starts_with(&format!("{}: ", path.display())) && !refused().contains("two words"));
         assert!(matches!(Credential::new(None, None), Ok(Credential::None)));

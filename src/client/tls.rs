@@ -11,6 +11,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use crate::bounded_file::{self, SMALL_FILE_BYTES_MAX};
+
 const HTTP2: &[u8] = b"h2";
 
 /// How TLS is done. The files are PEM, and are read again for each connection: a certificate that was renewed is the one that is
@@ -197,7 +199,7 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsFailure>
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, TlsFailure> {
-    std::fs::read(path)
+    bounded_file::read(path, SMALL_FILE_BYTES_MAX)
         .map_err(|error| TlsFailure::Options(format!("cannot read {}: {error}", path.display())))
 }
 

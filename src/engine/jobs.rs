@@ -1,5 +1,6 @@
-//! Commits and clean-up that the engine starts by itself: expired overrides, retention.
+//! What the engine starts by itself: the end of overrides, retention, the check of the master key.
 
 pub(super) mod expiry;
+pub(super) mod master_key;
 pub(super) mod retention;
 pub(super) mod scheduler;

@@ -29,6 +29,8 @@ pub struct Options {
     pub cache_bytes: u64,
     /// Where the key is that wraps the keys that seal secrets.
     pub master_key: MasterKeySource,
+    /// Time between two checks that the master key is still there.
+    pub master_key_check_interval: Duration,
     pub clock: Clock,
     /// The time of day, which may be set at any moment: for what must not be used for too long by either clock.
     pub wall_clock: Clock,
@@ -47,6 +49,7 @@ impl Default for Options {
             retain_for: None,
             cache_bytes: 64 << 20,
             master_key: MasterKeySource::Process,
+            master_key_check_interval: Duration::from_secs(60),
             clock: Arc::new(|| Timestamp::from_system(SystemTime::now())),
             wall_clock: Arc::new(|| Timestamp::from_system(SystemTime::now())),
             progress: Arc::new(|_| {}),

@@ -19,7 +19,10 @@ use serde_json::{Value, json};
 use super::*;
 use crate::auth;
 use crate::model::arbitrary::similar_object;
-use crate::model::{Author, ConfigName, Content, Epoch, LayerKind, Namespace, Scope, Source, TagName};
+use crate::model::{
+    Author, ConfigName, Content, Epoch, LayerKind, Namespace, Scope, Source, TagName, Timestamp,
+};
+use crate::supervise::OnPanic;
 
 use crate::store::memory::MemoryStore;
 use crate::store::{Point, SledOptions, SledStore};
@@ -522,7 +525,10 @@ async fn writers_are_told_when_the_commit_thread_has_panicked() {
 }
 
 #[tokio::test]
-async fn a_panic_in_the_blocking_work_of_a_call_is_no_shutdown() {
-    let panicked = blocking(|| -> () { panic!("on purpose") }).await;
-    assert!(matches!(panicked, Err(Error::Panicked)), "{panicked:?}");
+async fn a_panic_in_blocking_work_is_counted_as_one_of_the_task_that_waits_for_it() {
+    let supervisor = Supervisor::default();
+    let work = || async { _ = blocking(|| panic!("on purpose")).await };
+    supervisor.task("test", OnPanic::EndServer, work).await.expect("the supervisor catches it");
+    let (_, status) = supervisor.tasks().into_iter().find(|(name, _)| *name == "test").expect("it ran");
+    assert_eq!(status.panics, 1);
 }

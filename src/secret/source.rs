@@ -15,6 +15,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
+use crate::bounded_file;
+
 use super::key::{Key, KeyId, fill};
 use super::sealed::SealingKey;
 
@@ -130,6 +132,23 @@ impl MasterKeySource {
             MasterKeySource::Text(_) | MasterKeySource::Passphrase(_) | MasterKeySource::Process => {
                 Err(SourceError::NotOurs { place: self.to_string() })
             }
+        }
+    }
+
+    /// Checks that a start would find the key which wraps the data keys; `None`: there are no data keys yet. Of a passphrase only that it
+    /// can be read, since deriving its key takes a lot of memory.
+    pub fn check(&self, wrapping: Option<KeyId>) -> Result<(), SourceError> {
+        match self {
+            MasterKeySource::Automatic(_) | MasterKeySource::File(_) => {
+                let found = self.load(None)?;
+                match wrapping {
+                    Some(id) if found.is_none_or(|masters| masters.get(id).is_none()) => Err(self.gone(id)),
+                    Some(_) | None => Ok(()),
+                }
+            }
+            MasterKeySource::Passphrase(_) => self.load(None).map(|_| ()),
+            // Of this process, and so it stays.
+            MasterKeySource::Text(_) | MasterKeySource::Process => Ok(()),
         }
     }
 
@@ -254,11 +273,7 @@ fn format_keys(keys: &[&Key]) -> Zeroizing<String> {
 }
 
 fn read(path: &Path) -> io::Result<Zeroizing<String>> {
-    let bytes = path.metadata()?.len();
-    if bytes > FILE_BYTES_MAX {
-        return Err(io::Error::other(format!("it has {bytes} bytes, at most {FILE_BYTES_MAX} are read")));
-    }
-    std::fs::read_to_string(path).map(Zeroizing::new)
+    bounded_file::read_text(path, FILE_BYTES_MAX).map(Zeroizing::new)
 }
 
 /// Writes a file that its owner alone can read: after a power cut it is there as it was, or whole.

@@ -9,7 +9,7 @@ use http::Request;
 use tonic::body::Body;
 use tonic::service::Routes;
 
-use crate::api::error::store_not_open;
+use crate::api::error::{Unreadable, store_not_open};
 use crate::api::grpc::answer::Answer;
 use crate::api::grpc::status::refusal;
 use crate::api::grpc::{Calls, RequestBody, passed_on};
@@ -17,6 +17,9 @@ use crate::api::rpc::{Rpc, is_of_service};
 
 /// When to try again at a closed door: a store is open within a second, unless it is very large.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// How the paths of health and reflection begin.
+const STANDARD: &str = "/grpc.";
 
 /// Passes calls on to those who answer them. Clones share the door.
 #[derive(Clone)]
@@ -48,6 +51,9 @@ impl Front {
     /// Answers a call: the one way in.
     pub(super) fn call<B: RequestBody>(&self, rpc: Option<Rpc>, request: Request<B>) -> Answer {
         if Front::is_open_to_all(rpc, request.uri().path()) {
+            if !request.uri().path().starts_with(STANDARD) {
+                return Answer::Now(refusal(&Unreadable::UnknownMethod.into()));
+            }
             return passed_on(self.always.clone(), request.map(Body::new));
         }
         match &*self.services.load() {

@@ -4,6 +4,7 @@ mod auth;
 mod decide;
 mod master_key;
 mod quota;
+mod ranges;
 mod rate;
 mod tls;
 mod values;
@@ -448,6 +449,9 @@ pub enum SettingsError {
     /// The error names line and key.
     #[error("{path}: {error}")]
     File { path: String, error: String },
+    /// Names the setting and its range.
+    #[error("{0}")]
+    Range(String),
     #[error("limits: {0}")]
     Limits(String),
     #[error("quotas: {0}")]
@@ -458,6 +462,18 @@ pub enum SettingsError {
     Jwt(String),
     #[error("{0} and {1} both set a master key, one expected")]
     MasterKeys(&'static str, &'static str),
+}
+
+/// A setting cannot be used as things are: the file that it names cannot be read, say, or it needs another setting. Told with its causes.
+#[derive(Debug, thiserror::Error)]
+#[error("{0:#}")]
+pub struct Unusable(anyhow::Error);
+
+impl Unusable {
+    /// Marks an error as one of a setting.
+    pub fn mark(error: impl Into<anyhow::Error>) -> anyhow::Error {
+        Unusable(error.into()).into()
+    }
 }
 
 impl fmt::Display for Fsync {

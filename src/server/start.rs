@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, anyhow, ensure};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinHandle, spawn_blocking};
@@ -27,7 +27,7 @@ use super::net::listen;
 use super::net::request_bodies::{RequestCounts, Requests};
 use super::net::tls::Tls;
 use super::router::Front;
-use super::settings::{AuthMode, Fsync, Settings};
+use super::settings::{AuthMode, Fsync, Settings, Unusable};
 use super::telemetry::calls::Calls;
 use super::telemetry::metrics;
 use super::telemetry::metrics::Metrics;
@@ -111,10 +111,10 @@ impl Server {
             Some(files) => {
                 let loaded =
                     spawn_blocking(|| Tls::load(files)).await.context("reading the files of TLS failed");
-                Some(Arc::new(loaded.flatten()?))
+                Some(Arc::new(loaded.flatten().map_err(Unusable::mark)?))
             }
             None => {
-                allow_plain_text(address, settings.insecure)?;
+                allow_plain_text(address, settings.insecure).map_err(Unusable::mark)?;
                 None
             }
         };
@@ -123,7 +123,7 @@ impl Server {
             None => None,
         };
 
-        first_admin::mode(&settings, address)?;
+        first_admin::mode(&settings, address).map_err(Unusable::mark)?;
         let (health, health_service) = tonic_health::server::health_reporter();
         set_health(&health, ServingStatus::NotServing).await;
         let front = Front::new(reflection()?.add_service(health_service));
@@ -134,7 +134,9 @@ impl Server {
             Arc::new(Connections::new(settings.connections_max, settings.connections_per_address_max));
         let calls = Calls::new(&DESCRIPTORS).context("the descriptors of the services are damaged")?;
         let traces = match &settings.otlp_endpoint {
-            Some(endpoint) => Some(Arc::new(Traces::start(endpoint, settings.otlp_sampled)?)),
+            Some(endpoint) => {
+                Some(Arc::new(Traces::start(endpoint, settings.otlp_sampled).map_err(Unusable::mark)?))
+            }
             None => None,
         };
         let calls = Arc::new(calls.traced(traces.clone()).supervised(supervisor.clone()));
@@ -191,6 +193,8 @@ impl Server {
             metrics_serving.as_ref().inspect(|serving| serving.abort());
         };
         let Opened { engine, counts, keys_dir, released } = opened.flatten().inspect_err(|_| give_up())?;
+        // Making the first administrator is a commit that belongs to this start.
+        let opened_at = engine.state().revision;
         let guard = match first_admin::guard(&settings, address, &engine, &keys_dir.path).await {
             Ok(guard) => guard,
             Err(error) => {
@@ -213,7 +217,7 @@ impl Server {
                 let recorded = recorder.clone();
                 let flushed = spawn_blocking(move || recorded.flush()).await;
                 flushed.context("the audit log was not begun")?;
-                Some(AuditFile::start(path, &settings.data_dir, &engine, &recorder))
+                Some(AuditFile::start(path, &settings.data_dir, &engine, &recorder, opened_at))
             }
             None => None,
         };
@@ -408,11 +412,12 @@ async fn listen_for_metrics(listen: &str, insecure: bool) -> anyhow::Result<(Soc
         TcpListener::bind(listen).await.with_context(|| format!("cannot listen for metrics on {listen}"))?;
     let address = listener.local_addr().context("cannot tell the address of the listener for metrics")?;
     if !address.ip().to_canonical().is_loopback() {
-        ensure!(
-            insecure,
-            "{address} can be reached by others, and metrics are served in plain text to whoever asks: listen for them on \
+        if !insecure {
+            return Err(Unusable::mark(anyhow!(
+                "{address} can be reached by others, and metrics are served in plain text to whoever asks: listen for them on \
              127.0.0.1, or say --insecure if only those who may can reach it"
-        );
+            )));
+        }
         tracing::warn!(%address, "serving metrics on an address that others can reach, as --insecure allows");
     }
     tracing::info!(%address, "metrics can be read at /metrics");
@@ -482,9 +487,14 @@ fn open(
         supervisor,
         clock: clocks.steady,
         wall_clock: clocks.wall,
+        ..engine::Options::default()
     };
     let engine = Engine::open(Arc::new(store), options);
-    let engine = engine.with_context(|| format!("cannot load {}", settings.data_dir.display()))?;
+    let engine = engine.map_err(|error| {
+        let is_key = matches!(error, engine::Error::MasterKey(_));
+        let told = anyhow::Error::new(error).context(format!("cannot load {}", settings.data_dir.display()));
+        if is_key { Unusable::mark(told) } else { told }
+    })?;
     Ok(Opened { engine, counts, keys_dir, released })
 }
 

@@ -428,7 +428,10 @@ fn guarded<T>(run: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreErr
         let text = text.unwrap_or_default();
         Err(match database::durable::system_error(&text) {
             Some(source) => StoreError::Io { what: DATABASE.into(), source },
-            None => corrupt(DATABASE, format!("sled panicked: {text}")),
+            None => {
+                tracing::error!(text, "sled has panicked");
+                corrupt(DATABASE, "its files cannot be read")
+            }
         })
     })
 }
@@ -448,12 +451,20 @@ fn io_error(path: &Path, source: std::io::Error) -> StoreError {
 
 impl From<sled::Error> for StoreError {
     fn from(error: sled::Error) -> StoreError {
-        match error {
+        // In the words of sled, which are for those who know it.
+        tracing::error!(%error, "sled has failed");
+        let what = match error {
             sled::Error::Io(error) => {
-                let source = database::durable::system_error(&error.to_string()).unwrap_or(error);
-                StoreError::Io { what: DATABASE.into(), source }
+                let source = database::durable::system_error(&error.to_string());
+                // Its own texts are debug output.
+                let source = source.unwrap_or_else(|| std::io::Error::from(error.kind()));
+                return StoreError::Io { what: DATABASE.into(), source };
             }
-            other => corrupt(DATABASE, other.to_string()),
-        }
+            sled::Error::Corruption { .. } => "its files are not as they were written",
+            sled::Error::Unsupported(_) => "its files are of another version of the database",
+            sled::Error::CollectionNotFound(_) => "a part of it is missing",
+            sled::Error::ReportableBug(_) => "its files cannot be read",
+        };
+        corrupt(DATABASE, what)
     }
 }

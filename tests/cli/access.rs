@@ -386,7 +386,7 @@ fn authentication_that_is_off_is_said_loudly_and_for_loopback_only() {
         "--data-dir",
         text(data.path()),
     ]));
-    assert!(ran.code == 1 && ran.stderr.contains("--auth off"), "{ran:?}");
+    assert!(ran.code == 2 && ran.stderr.contains("--auth off"), "{ran:?}");
     for more in [&[][..], &["--auth", "off"]] {
         let data = directory();
         let mut command = serve(data.path());

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::harness::{Ran, Server, confwatch, finish};
+use crate::harness::{Following, Ran, Server, confwatch, finish, serve};
 
 fn file_in(directory: &Path) -> PathBuf {
     let mut files =
@@ -108,4 +108,29 @@ fn what_was_changed_behind_the_back_of_the_server_is_named() {
     assert!(broken.stdout.contains("audit log: BROKEN at record 2: "), "{broken:?}");
     let elsewhere = verify(&data.join("nothing"));
     assert!(elsewhere.code == 3 && elsewhere.stderr.contains("holds no store"), "{elsewhere:?}");
+}
+
+#[test]
+fn a_part_of_the_audit_log_that_was_removed_is_missed() {
+    let directory = tempfile::TempDir::new().expect("a directory");
+    let data = directory.path().join("data");
+    let mut command = serve(&data);
+    command.args(["--auth", "on"]);
+    let server = Following::start(command);
+    let line = server.line();
+    let address = line.split(" on ").nth(1).and_then(|rest| rest.split(',').next()).expect("an address");
+    let mut unknown = confwatch(&["get", "payments/checkout"]);
+    unknown.env("CONFWATCH_SERVER", address);
+    assert_eq!(finish(unknown).code, 7, "nobody is let in without a credential");
+    assert_eq!(server.terminate(), 0);
+    let fsck = || finish(confwatch(&["fsck", "--data-dir", data.to_str().expect("text")]));
+    let whole = fsck();
+    assert!(whole.code == 0 && whole.stdout.contains("records of the audit log"), "{whole:?}");
+    fs::remove_dir_all(data.join("audit/refused")).expect("it was there");
+    for found in [verify(&data), fsck()] {
+        assert_eq!(found.code, 1, "{found:?}");
+        assert!(found.stdout.contains("is in no part of the log"), "{found:?}");
+        let parts = "parts without any record: reveals, attempts, denied, refused";
+        assert!(found.stdout.contains(parts), "{found:?}");
+    }
 }

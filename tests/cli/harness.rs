@@ -37,8 +37,15 @@ pub struct Following {
 
 impl Server {
     pub fn start() -> Server {
+        Server::start_with(&[])
+    }
+
+    /// With further arguments.
+    pub fn start_with(args: &[&str]) -> Server {
         let data = TempDir::new().expect("a directory");
-        let (child, address) = start(serve(data.path()));
+        let mut command = serve(data.path());
+        command.args(args);
+        let (child, address) = start(command);
         Server { child, address, data }
     }
 

@@ -5,7 +5,7 @@ use std::process::Stdio;
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::harness::{Server, confwatch, finish, serve, text};
+use crate::harness::{Server, confwatch, finish, serve, text, until};
 
 fn with_history() -> Server {
     let server = Server::start();
@@ -215,4 +215,78 @@ fn fsck_of_a_store_that_was_written_is_clean() {
     let no_store = finish(confwatch(&["fsck", "--data-dir", text(empty.path())]));
     assert_eq!(no_store.code, 3, "{no_store:?}");
     assert!(std::fs::read_dir(empty.path()).expect("readable").next().is_none());
+}
+
+#[test]
+fn a_config_whose_last_change_was_compacted_says_so() {
+    let server = Server::start_with(&["--retain-revisions", "10"]);
+    server.ok(&["set", "shop/app", "a=1"]);
+    for number in 0..40 {
+        server.ok(&["set", "shop/other", &format!("a={number}")]);
+    }
+    let compacted = || {
+        server
+            .run(&["history", "shop/app"])
+            .stderr
+            .contains("older versions were compacted: history begins with revision ")
+    };
+    until("the first commit is compacted", compacted);
+    let diff = server.fails(3, &["diff", "shop/app"]);
+    assert!(
+        diff.contains("the last change of shop/app is not kept: older versions were compacted"),
+        "{diff}"
+    );
+    let other = server.run(&["history", "shop/other", "--limit", "0"]);
+    assert!(
+        other.stderr.contains("older versions were compacted") && other.stdout.lines().count() > 10,
+        "{other:?}"
+    );
+    server.ok(&["diff", "shop/other"]);
+    server.ok(&["get", "shop/app"]);
+    let fresh = server.run(&["history", "shop/other", "--limit", "2"]);
+    assert!(!fresh.stderr.contains("compacted"), "{fresh:?}");
+}
+
+#[test]
+fn a_setting_that_cannot_be_used_ends_every_command_alike() {
+    let directory = TempDir::new().expect("a directory");
+    let data = directory.path().join("data");
+    let garbage = directory.path().join("garbage");
+    std::fs::write(&garbage, "two words").expect("written");
+    let (data, garbage) = (data.to_str().expect("text"), garbage.to_str().expect("text"));
+    let serve = ["serve", "--listen", "127.0.0.1:0", "--data-dir", data];
+    let missing = "/nowhere/file";
+    for more in [
+        &["--config", missing][..],
+        &["--config", garbage],
+        &["--config", "/dev/zero"],
+        &["--otlp-sampled", "7"],
+        &["--audit-bytes-max", "1"],
+        &["--tls-cert", missing, "--tls-key", missing],
+        &["--tls-cert", "/dev/zero", "--tls-key", "/dev/zero"],
+        &["--auth", "on", "--jwt-keys", missing, "--jwt-issuer", "i", "--jwt-audience", "a"],
+        &["--master-key-file", missing],
+        &["--log", "a=b=c"],
+    ] {
+        let ran = finish(confwatch(&[&serve[..], more].concat()));
+        // There may be lines of the log before it.
+        assert!(ran.code == 2 && ran.stderr.contains("error: "), "{more:?}: {ran:?}");
+    }
+    for more in [
+        &["--token-file", missing][..],
+        &["--token-file", "/dev/zero"],
+        &["--token-file", garbage],
+        &["--server", "https://127.0.0.1:1", "--tls-ca", missing],
+        &["--server", "https://127.0.0.1:1", "--tls-ca", "/dev/zero"],
+        &["--server", "nonsense://"],
+        &["--timeout", "never"],
+    ] {
+        for command in [&["whoami"][..], &["get", "a/b"], &["watch", "a/b"], &["audit", "list"]] {
+            let ran = finish(confwatch(&[command, more].concat()));
+            assert!(ran.code == 2 && ran.stderr.starts_with("error: "), "{command:?} {more:?}: {ran:?}");
+        }
+    }
+    // What is read as a document is refused as one.
+    let set = finish(confwatch(&["set", "a/b", "--file", "/dev/zero"]));
+    assert!(set.code == 1 && set.stderr.contains("too long"), "{set:?}");
 }

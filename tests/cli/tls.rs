@@ -130,6 +130,6 @@ fn a_server_that_others_can_reach_does_not_start_in_plain_text() {
     let mut command = confwatch(&["serve", "--listen", "0.0.0.0:0", "--data-dir"]);
     command.arg(data.path());
     let ran = finish(command);
-    assert_eq!(ran.code, 1, "{ran:?}");
+    assert_eq!(ran.code, 2, "{ran:?}");
     assert!(ran.stderr.contains("--tls-cert") && ran.stderr.contains("--insecure"), "{ran:?}");
 }

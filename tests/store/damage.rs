@@ -471,3 +471,24 @@ fn content_that_does_not_match_its_digest_is_not_given_out() {
     assert!(matches!(&found, Err(StoreError::Corrupt { what, .. }) if what.contains("journal")), "{found:?}");
     assert!(store.snapshot(&id("a"), Version(40)).expect("others are whole").is_some());
 }
+
+#[test]
+fn a_damaged_database_is_named_by_its_path_and_not_in_the_words_of_sled() {
+    let dir = sample();
+    // So that it cannot be made again from the journal.
+    SledStore::open(dir.path(), options()).expect("opened").compact(Revision(70)).expect("compacted");
+    let mut refused = 0;
+    for (file, bytes) in [("conf", &b"no configuration"[..]), ("conf", b""), ("db", &[0x5a; 4096])] {
+        let copy = copied(&dir);
+        let db = copy.path().join("db");
+        fs::write(db.join(file), bytes).expect("written");
+        let Err(error) = SledStore::open(copy.path(), options()) else { continue };
+        refused += 1;
+        let error = error.to_string();
+        assert!(error.contains(&db.display().to_string()), "{file}: {error}");
+        for word in ["sled", "backtrace", "Os {", "unwrap", "panicked"] {
+            assert!(!error.contains(word), "{file}: {error}");
+        }
+    }
+    assert!(refused > 0);
+}

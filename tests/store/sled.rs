@@ -149,3 +149,28 @@ fn a_store_can_be_opened_again_at_once() {
     }
     assert_eq!(subject.store().head().revision, Revision(20));
 }
+
+#[test]
+fn a_directory_of_other_files_is_no_data_directory_and_is_left_as_it_is() {
+    let names = |dir: &TempDir| {
+        let entries = std::fs::read_dir(dir.path()).expect("a directory");
+        entries.map(|entry| entry.expect("an entry").file_name()).collect::<Vec<_>>()
+    };
+    let foreign = tempfile::tempdir().expect("a directory");
+    std::fs::write(foreign.path().join("notes.txt"), "mine").expect("written");
+    let opened = SledStore::open(foreign.path(), options());
+    let error = opened.err().expect("it is refused").to_string();
+    let path = foreign.path().display().to_string();
+    assert!(error.starts_with(&path) && error.contains("notes.txt") && error.contains("empty"), "{error}");
+    assert_eq!(names(&foreign), ["notes.txt"]);
+    // What a mount has, and what a start has left that went no further, is nobody's.
+    let mount = tempfile::tempdir().expect("a directory");
+    std::fs::create_dir(mount.path().join("lost+found")).expect("made");
+    for name in [".snapshot", "LOCK", "master.key"] {
+        std::fs::write(mount.path().join(name), "").expect("written");
+    }
+    drop(open(&mount));
+    // A store that somebody put files beside is one still.
+    std::fs::write(mount.path().join("notes.txt"), "mine").expect("written");
+    drop(open(&mount));
+}

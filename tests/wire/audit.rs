@@ -305,6 +305,9 @@ async fn who_may_audit_some_namespaces_sees_those_alone() {
     assert_eq!(namespaces, BTreeSet::from(["test"]), "{seen:?}");
     assert_eq!(seen.iter().filter(|entry| entry.kind() == AuditKind::Denied).count(), 1);
     assert_eq!(seen[1].changes.len(), 1, "of a commit that did more, its part: {:?}", seen[1]);
+    // Which scopes were changed is told to who may audit them, and never the content.
+    let layer = &seen[1].changes[0].layers[0];
+    assert_eq!((layer.scope.as_str(), layer.content.as_str(), layer.digest.as_str()), ("/", "", ""));
     let all = listed(&guarded.admin, AuditFilter::default()).await;
     assert!(all.iter().any(|entry| entry.namespace == "confwatch"), "who may audit all sees all");
     assert_eq!(
@@ -450,11 +453,13 @@ async fn the_file_for_a_siem_has_every_change_and_every_record_also_when_it_is_r
     guarded.server.stop().await;
 
     let (before, after) = (json_lines(&rotated), json_lines(&path));
-    assert_eq!(before[0]["kind"], "started");
+    assert_eq!(before[0]["kind"], "change", "the first administrator is made before the log begins");
+    assert_eq!(before.iter().find(|line| line["kind"] != "change").expect("a record")["kind"], "started");
     let denied = before.iter().find(|line| line["kind"] == "denied").expect("a line");
     assert_eq!(denied["actor"], "token:staging");
     let changes = before.iter().chain(&after).filter(|line| line["kind"] == "change");
     let revisions: Vec<u64> = changes.filter_map(|line| line["revision"].as_u64()).collect();
+    assert_eq!(revisions[0], 1, "the commit that made the first administrator");
     assert!(revisions.len() > 4 && revisions.windows(2).all(|pair| pair[0] + 1 == pair[1]), "{revisions:?}");
     let change = after.iter().find(|line| line["kind"] == "change").expect("a line");
     assert_eq!(change["reason"], "rotated");

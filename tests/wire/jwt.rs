@@ -251,6 +251,14 @@ async fn keys_of_a_file_are_rotated_without_dropping_the_streams_of_others() {
     let file = KeyFile::new(&[&old]);
     let guarded = start(&file.text()).await;
     rotation(&guarded, [&old, &new], |keys| file.write(keys)).await;
+    // A file without keys has revoked all of them.
+    let revoked = watching(&guarded, &new.token(&claims("eve", "readers"))).await;
+    file.write(&[]);
+    assert_eq!(ending(revoked).await.code(), Code::Unauthenticated);
+    file.write(&[&new]);
+    while reads(&guarded, &new.token(&claims("eve", "readers"))).await.is_err() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
     // A file that is broken, or gone, changes nothing.
     let token = new.token(&claims("eve", "readers"));
     let mut stream = watching(&guarded, &token).await;

@@ -102,6 +102,7 @@ async fn a_scrape_tells_what_was_called_committed_and_watched() {
     is("confwatch_watched_targets", &[], 1.0);
     is("confwatch_watch_deliveries_total", &[], 1.0);
     is("confwatch_watch_lag_revisions", &[], 0.0);
+    is("confwatch_master_key_failing", &[], 0.0);
     is("confwatch_connections_refused_total", &[("reason", "of_address")], 0.0);
     is("confwatch_build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1.0);
     // Only the log has to have something by now.

@@ -17,6 +17,7 @@ use super::answer::Answer;
 use super::body::ResponseBody;
 use crate::api::codec::{Encoded, FRAME_HEAD_BYTES};
 use crate::api::reply::Reply;
+use crate::supervise::joined;
 
 /// Smaller answers are sent as they are: most networks carry them sooner than a processor compresses them.
 const BYTES_MIN: usize = 64 << 10;
@@ -48,13 +49,13 @@ pub(super) fn compressed(answer: Answer) -> Answer {
                 let frame = frame.clone();
                 move || packed(&frame)
             });
-            let message = match packed.await {
-                Ok(Some(packed)) => {
+            let message = match joined(packed.await).flatten() {
+                Some(packed) => {
                     head.headers.insert(&ENCODING, HeaderValue::from_static("gzip"));
                     packed
                 }
                 // It does not get smaller, or the server is about to end.
-                Ok(None) | Err(_) => frame,
+                None => frame,
             };
             Response::from_parts(head, ResponseBody::Reply(Reply::Message(Encoded::of_frame(message))))
         }),

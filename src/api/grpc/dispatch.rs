@@ -12,7 +12,6 @@ use futures_util::FutureExt;
 use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
-use tonic::Status;
 use tonic::body::Body;
 use tower::Service;
 
@@ -115,7 +114,7 @@ impl Calls {
             return Answer::Now(refusal(&other_epoch(of, self.operations.engine.epoch())));
         }
         let Some(rpc) = rpc else {
-            return Answer::Now(Status::unimplemented("the server has no such RPC").into_http());
+            return Answer::Now(refusal(&Unreadable::UnknownMethod.into()));
         };
         let (head, mut rest) = request.into_parts();
         let entered = Entered { rpc, head, access, deadline };

@@ -149,15 +149,13 @@ pub async fn any_message<B: RequestBody>(
     })
 }
 
-/// How the messages of a request are compressed. Refused as tonic refuses it, with what is accepted.
+/// How the messages of a request are compressed. Refused with what is accepted.
 pub fn encoding(headers: &HeaderMap) -> Result<Option<CompressionEncoding>, Status> {
     match headers.get(&ENCODING).map(HeaderValue::as_bytes) {
         None | Some(b"identity") => Ok(None),
         Some(b"gzip") => Ok(Some(CompressionEncoding::Gzip)),
-        Some(other) => {
-            let other = String::from_utf8_lossy(other);
-            let message = format!("Content is compressed with `{other}` which isn't supported");
-            let mut status = Status::unimplemented(message);
+        Some(_) => {
+            let mut status = Status::from(ApiError::from(Unreadable::Encoding));
             status.metadata_mut().insert(ACCEPTED, MetadataValue::from_static("gzip,identity"));
             Err(status)
         }

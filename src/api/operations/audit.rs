@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 use tokio_stream::Stream;
 use tokio_util::sync::CancellationToken;
@@ -27,13 +26,14 @@ use crate::proto::v1::*;
 use super::{AUDIT_STREAMS_MAX, Operations};
 use crate::api::context::CallContext;
 use crate::api::convert::request;
-use crate::api::error::{ApiError, audit_log_unreadable, broken};
+use crate::api::error::{ApiError, audit_log_unreadable};
 use crate::api::guard::Standing;
 use crate::api::reply::Responses;
+use crate::api::task::blocking;
 use filter::Filter;
 use sight::AuditSight;
 
-pub use entry::{COMMITTED, verb};
+pub use entry::{COMMITTED, commits_proof, records_proofs, verb};
 pub use trail::{Gap, Trail, TrailItem};
 
 impl Operations {
@@ -95,7 +95,7 @@ impl Operations {
             let newest = *recorder.newest().borrow();
             recorder.dir().map(|dir| audit::prove_rooms(dir, Some(newest))).transpose()
         };
-        let records = spawn_blocking(prove).await.map_err(|error| broken(&error))?;
+        let records = blocking(prove).await?;
         let records = records.map_err(|error| audit_log_unreadable(&error))?;
         let mut rooms = records.map(entry::records_proofs).unwrap_or_default().into_iter();
         let records = rooms.next().unwrap_or_default();

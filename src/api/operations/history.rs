@@ -7,11 +7,11 @@ use prost::Message;
 use crate::api::context::CallContext;
 use crate::api::convert::bounded::cut_layers;
 use crate::api::convert::request;
-use crate::api::convert::response::commit_message;
+use crate::api::convert::response::{commit_message, time_message};
 use crate::api::error::ApiError;
 use crate::auth::{Resource, Verb};
 use crate::engine::{Error, Missing, Viewer, keep_seen};
-use crate::model::{Scope, TagName, Version};
+use crate::model::{Revision, Scope, TagName, Timestamp, Version};
 use crate::proto::v1;
 
 use super::size::{ITEMS_BYTES_MAX, PAGE_BYTES_MAX, fitting};
@@ -99,7 +99,27 @@ impl Operations {
             true => page::token(&binding, self.engine.epoch(), &before.to_string()),
             false => String::new(),
         };
-        fitting(v1::ListVersionsResponse { versions, next_page_token, store_revision: state.revision.0 })
+        let oldest = match next_page_token.is_empty() && before > Version(1) {
+            true => Some(self.oldest_commit().await?),
+            false => None,
+        };
+        fitting(v1::ListVersionsResponse {
+            versions,
+            next_page_token,
+            store_revision: state.revision.0,
+            oldest_revision: oldest.map_or(0, |(revision, _)| revision.0),
+            oldest_revision_time: oldest.and_then(|(_, time)| time).map(time_message),
+        })
+    }
+
+    /// The oldest retained revision, and its time if it is not compacted meanwhile.
+    async fn oldest_commit(&self) -> Result<(Revision, Option<Timestamp>), Error> {
+        let oldest = self.engine.oldest()?;
+        match self.engine.commits(oldest).await {
+            Ok(commits) => Ok((oldest, commits.first().map(|sealed| sealed.commit.time))),
+            Err(Error::Compacted { oldest, .. }) => Ok((oldest, None)),
+            Err(error) => Err(error),
+        }
     }
 }
 

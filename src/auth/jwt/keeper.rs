@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::{JwtError, KeySource, KeysError, Verifier};
+use super::{JwtError, KeySet, KeySetError, KeySource, KeysError, Verifier};
 use crate::auth::Caller;
 use crate::model::Timestamp;
 use crate::supervise::{OnPanic, Supervisor};
@@ -79,13 +79,16 @@ impl Keeper {
     ) -> Result<Keeper, KeysError> {
         let first = source.load().await;
         let wait = match (&source, first) {
+            (KeySource::File(_), Ok(keys)) if keys.is_empty() => {
+                return Err(KeysError::Content { place: source.to_string(), error: KeySetError::Nothing });
+            }
             (_, Ok(keys)) => {
                 info!(
                     keys = keys.len(),
                     ignored = keys.ignored,
                     "the keys of the issuer are read from {source}"
                 );
-                verifier.replace_keys(keys);
+                replace(&verifier, keys, &source);
                 timing.every
             }
             (KeySource::File(_), Err(error)) => return Err(error),
@@ -147,7 +150,7 @@ async fn look(
     shared: Arc<KeeperState>,
     mut wait: Duration,
 ) {
-    let mut was_failing = !verifier.has_keys();
+    let mut was_failing = !verifier.has_read_keys();
     loop {
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
@@ -157,7 +160,7 @@ async fn look(
         match source.load().await {
             Ok(keys) => {
                 let (count, ignored) = (keys.len(), keys.ignored);
-                if verifier.replace_keys(keys) || was_failing {
+                if replace(&verifier, keys, &source) || was_failing {
                     info!(keys = count, ignored, "the keys of the issuer are read from {source}");
                 }
                 (wait, was_failing) = (timing.every, false);
@@ -172,6 +175,16 @@ async fn look(
         }
         shared.done.send_replace(number);
     }
+}
+
+/// Replaces the keys, also by none: an issuer that publishes no key has revoked all. Whether they are other ones than before.
+fn replace(verifier: &Verifier, keys: KeySet, source: &KeySource) -> bool {
+    let (is_empty, ignored) = (keys.is_empty(), keys.ignored);
+    let is_changed = verifier.replace_keys(keys);
+    if is_changed && is_empty {
+        warn!(ignored, "{source} has no usable key: every JSON web token is refused until it has one");
+    }
+    is_changed
 }
 
 impl Drop for Keeper {

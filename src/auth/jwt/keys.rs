@@ -50,12 +50,14 @@ pub enum KeySetError {
     Form,
     #[error("it has {0} keys, at most {KEYS_MAX} are allowed")]
     TooMany(usize),
+    /// Of a file at the start only: later, an issuer without keys is one that has revoked them all.
     #[error("it has no key for signatures that are understood here (RSA, P-256, P-384, Ed25519)")]
     Nothing,
 }
 
 impl KeySet {
-    /// Reads `{"keys": [...]}`. Keys of kinds that are not known here, and those for encryption, are left out, as RFC 7517 says.
+    /// Reads `{"keys": [...]}`. Keys of kinds that are not known here, and those for encryption, are left out, as RFC 7517 says. The set may be
+    /// empty.
     pub fn parse(text: &[u8]) -> Result<KeySet, KeySetError> {
         let document: Value = serde_json::from_slice(text).map_err(|_| KeySetError::Form)?;
         let members = document.get("keys").and_then(Value::as_array).ok_or(KeySetError::Form)?;
@@ -63,15 +65,17 @@ impl KeySet {
             return Err(KeySetError::TooMany(members.len()));
         }
         let keys: Vec<Key> = members.iter().filter_map(Key::read).collect();
-        if keys.is_empty() {
-            return Err(KeySetError::Nothing);
-        }
         let ignored = members.len() - keys.len();
         Ok(KeySet { keys, source: document, ignored })
     }
 
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()
+    }
+
+    /// Whether it was read from a document: an issuer whose keys were never read may have some.
+    pub fn is_read(&self) -> bool {
+        !self.source.is_null()
     }
 
     pub fn len(&self) -> usize {

@@ -86,9 +86,9 @@ impl Verifier {
         }
     }
 
-    /// Whether any token can be good.
-    pub fn has_keys(&self) -> bool {
-        !self.state.load().keys.is_empty()
+    /// Whether the keys of the issuer were ever read.
+    pub fn has_read_keys(&self) -> bool {
+        self.state.load().keys.is_read()
     }
 
     /// Word whenever the keys are others: what was found with the old ones is to be asked again.
@@ -114,7 +114,7 @@ impl Verifier {
 
     fn check(&self, text: &str, keys: &KeySet) -> Result<Verified, JwtError> {
         let parts = Parts::of(text)?;
-        if keys.is_empty() {
+        if !keys.is_read() {
             return Err(JwtError::NoKeys);
         }
         let key = keys.find(parts.key_id.as_deref(), parts.algorithm)?;

@@ -1,7 +1,7 @@
 //! `confwatch audit`: who did what, who was kept from it, and the proof that nothing of it was changed. Knows the client; `offline` opens what a
 //! stopped server has left.
 
-mod offline;
+pub(super) mod offline;
 mod verify;
 
 use std::path::Path;
@@ -16,7 +16,7 @@ use crate::cli::input::moment::Moment;
 use crate::cli::input::stop::unless_stopped;
 use crate::cli::output::exit::{Exit, Failure, Outcome};
 use crate::cli::output::layers::{change_summary, commit_source};
-use crate::cli::output::streams::{Output, printable};
+use crate::cli::output::streams::{Output, printable, quoted};
 use crate::cli::output::views::{AuditEntryView, AuditView, short_time};
 use verify::VerifyArgs;
 
@@ -355,7 +355,7 @@ fn detail(entry: &v1::AuditEntry) -> String {
     });
     let reason = match entry.reason.as_str() {
         "" => String::new(),
-        reason => format!("  {:?}", printable(reason)),
+        reason => format!("  {}", quoted(reason)),
     };
     let (source, changes) = (commit_source(&commit), changes.collect::<Vec<_>>().join("; "));
     format!("revision {} {source} {changes}{reason}", entry.revision)

@@ -11,7 +11,7 @@ use crate::cli::input::stop::unless_stopped;
 use crate::cli::output::exit::{Exit, Failure, Outcome};
 use crate::cli::output::lacking::note_lack_of_read;
 use crate::cli::output::layers::{change_summary, commit_source, layer_name};
-use crate::cli::output::streams::{Output, PLACE, printable};
+use crate::cli::output::streams::{Output, PLACE, printable, quoted};
 use crate::cli::output::views::{CommitView, short_time};
 use crate::client::changes::ChangeEvent;
 use crate::client::{ChangeStream, ClientError};
@@ -132,7 +132,7 @@ fn show(commit: &v1::Commit, output: &Output) -> Result<(), Failure> {
     });
     let reason = match commit.reason.as_str() {
         "" => String::new(),
-        reason => format!("  {:?}", printable(reason)),
+        reason => format!("  {}", quoted(reason)),
     };
     output.line(&format!(
         "{}  {}  {}  {}  {}{reason}",

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::history::versions_of;
+use super::history::newest_versions;
 use crate::cli::Session;
 use crate::cli::input::args::{DocumentFormat, Point, Target, ViewName};
 use crate::cli::output::exit::{Exit, Failure, Outcome};
@@ -102,17 +102,23 @@ async fn last_change(
         return Ok((before(document.version), point.clone()));
     }
     let whole = Target { scope: None, ..target.clone() };
-    let newest = versions_of(&whole, 1, false, session).await?;
-    let Some(newest) = newest.first() else {
+    let newest = newest_versions(&whole, 1, false, session).await?;
+    let Some(changed) = newest.versions.first() else {
         let name = format!("{}/{}", target.namespace, target.config);
-        return Err(Failure::new(Exit::NotFound, format!("{name} has no versions")));
+        return Err(match newest.compacted {
+            Some(compacted) => {
+                Failure::new(Exit::NotFound, format!("the last change of {name} is not kept: {compacted}"))
+                    .with("--from and --to name other versions to compare")
+            }
+            None => Failure::new(Exit::NotFound, format!("{name} has no versions")),
+        });
     };
-    let commit = newest.commit.clone().unwrap_or_default();
+    let commit = changed.commit.clone().unwrap_or_default();
     if target.scope.is_none() {
-        let changed = commit.changes.iter().map(change_summary).collect::<Vec<_>>().join("; ");
-        session.output.note(&format!("version {} changed {changed}", newest.version));
+        let layers = commit.changes.iter().map(change_summary).collect::<Vec<_>>().join("; ");
+        session.output.note(&format!("version {} changed {layers}", changed.version));
     }
-    Ok((before(newest.version), Point::Version(newest.version)))
+    Ok((before(changed.version), Point::Version(changed.version)))
 }
 
 /// The version before. Before the first there is version 0, which counts as an empty document.

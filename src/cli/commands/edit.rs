@@ -1,6 +1,5 @@
 //! `confwatch edit`: a layer in the editor of the one who asks. Knows the client only.
 
-use std::fs;
 use std::io::Write;
 use std::path::Path;
 use std::process::Command;
@@ -11,6 +10,7 @@ use tempfile::NamedTempFile;
 
 use super::get::pretty;
 use super::set::set_line;
+use crate::bounded_file::{self, DOCUMENT_FILE_BYTES_MAX};
 use crate::cli::Session;
 use crate::cli::files::source::{LayerId, Source, Sources};
 use crate::cli::input::args::{DocumentFormat, Target, TargetArgs, WriteArgs};
@@ -193,7 +193,8 @@ fn edit(editor: &str, header: &str, text: &str, format: DocumentFormat) -> Resul
         .status()
         .map_err(|error| Failure::io(format!("cannot run {editor}"), &error))?;
     // By its path: many editors put a new file in the place of the old one.
-    let edited = fs::read(file.path()).map_err(|error| Failure::io(file.path().display(), &error))?;
+    let edited = bounded_file::read(file.path(), DOCUMENT_FILE_BYTES_MAX)
+        .map_err(|error| Failure::io(file.path().display(), &error))?;
     let edited = String::from_utf8(edited).map_err(|_| Failure::refused("what was written is not UTF-8"))?;
     let edited = without_header(&edited).to_owned();
     if !status.success() {

@@ -1,19 +1,20 @@
-//! `confwatch fsck`: verifies a store that no server has open. Knows the store; never the network.
+//! `confwatch fsck`: verifies the store and the audit log of a data directory that no server has open. Knows the store; never the network.
 
 use std::path::PathBuf;
 
 use clap::Args;
 use serde::Serialize;
 
+use super::audit::offline::{records, store_failure};
 use crate::cli::output::exit::{Exit, Failure, Outcome};
 use crate::cli::output::streams::{Output, REMOVED, counted, printable};
 use crate::store::sled::{SledOptions, SledStore};
-use crate::store::{History, Problem, StoreError};
+use crate::store::{History, Problem};
 
 /// What to do where a server has the store.
 const LOCKED: &str = "stop the server first";
 
-/// Verify the hash chain, every digest and every index of a store; exit code 1 if something is wrong
+/// Verify the hash chain, every digest and every index of a store, and the audit log; exit code 1 if something is wrong
 #[derive(Args, Debug)]
 #[command(after_help = "\
 The server must not be running: it holds the directory.
@@ -33,6 +34,7 @@ struct FsckView {
     configs: u64,
     layers: u64,
     versions: u64,
+    audit_records: u64,
     problems: Vec<ProblemView>,
 }
 
@@ -53,11 +55,20 @@ pub fn run(args: &FsckArgs, output: &Output) -> Outcome {
     let mut problems: Vec<Problem> = Vec::new();
     let verified =
         store.verify(&mut |problem| problems.push(problem)).map_err(|error| store_failure(error, LOCKED))?;
+    let records = records(&args.data_dir)?;
+    problems.extend(records.iter().filter_map(|part| {
+        let place = match part.name.as_str() {
+            "main" => "audit log".to_owned(),
+            name => format!("audit log, {name}"),
+        };
+        part.broken.as_ref().map(|broken| Problem { place, message: broken.message.clone() })
+    }));
     let view = FsckView {
         commits: verified.commits,
         configs: verified.configs,
         layers: verified.layers,
         versions: verified.versions,
+        audit_records: records.iter().map(|part| part.count).sum(),
         problems: problems
             .iter()
             .map(|Problem { place, message }| ProblemView { place: place.clone(), message: message.clone() })
@@ -72,25 +83,9 @@ pub fn run(args: &FsckArgs, output: &Output) -> Outcome {
             count => counted(count, "problem"),
         };
         output.line(&format!(
-            "{outcome}: {} commits, {} configs, {} layers, {} versions",
-            view.commits, view.configs, view.layers, view.versions
+            "{outcome}: {} commits, {} configs, {} layers, {} versions, {} records of the audit log",
+            view.commits, view.configs, view.layers, view.versions, view.audit_records
         ))
     })?;
     Ok(if problems.is_empty() { Exit::Done } else { Exit::Failed })
-}
-
-/// What a store that cannot be read means to who asked; `locked`: what to do where a server has it.
-pub(in crate::cli) fn store_failure(error: StoreError, locked: &str) -> Failure {
-    let failure = Failure::new(Exit::Failed, error.to_string());
-    match error {
-        StoreError::Locked { .. } => failure.with(locked),
-        StoreError::Compacted { .. }
-        | StoreError::Corrupt { .. }
-        | StoreError::Format { .. }
-        | StoreError::Refused(_)
-        | StoreError::Doubtful(_)
-        | StoreError::Failed(_)
-        | StoreError::Unavailable(_)
-        | StoreError::Io { .. } => failure,
-    }
 }

@@ -48,7 +48,8 @@ pub async fn run(args: HistoryArgs, session: &Session) -> Outcome {
 
 async fn show_wide(target: &Target, limit: usize, session: &Session) -> Outcome {
     let limit = if limit == 0 { usize::MAX } else { limit };
-    let versions = versions_of(target, limit, false, session).await?;
+    let Newest { versions, compacted, .. } = newest_versions(target, limit, false, session).await?;
+    note_compaction(compacted.as_deref(), session);
     let view = VersionsView { versions: versions.iter().map(Into::into).collect() };
     session.output.answer(&view, |output| {
         let wide = |info: &v1::VersionInfo| {
@@ -68,10 +69,11 @@ async fn show_wide(target: &Target, limit: usize, session: &Session) -> Outcome 
 /// Shows the versions of a target; a limit of 0 is none.
 pub async fn show(target: &Target, limit: usize, content: bool, session: &Session) -> Outcome {
     let limit = if limit == 0 { usize::MAX } else { limit };
-    let (versions, are_more) = newest_versions(target, limit, content, session).await?;
+    let Newest { versions, are_more, compacted } = newest_versions(target, limit, content, session).await?;
     if are_more {
         session.output.note(&how_many(target, &versions));
     }
+    note_compaction(compacted.as_deref(), session);
     let view = VersionsView { versions: versions.iter().map(Into::into).collect() };
     session.output.answer(&view, |output| match content {
         true => versions.iter().try_for_each(|version| show_content(version, output)),
@@ -81,6 +83,12 @@ pub async fn show(target: &Target, limit: usize, content: bool, session: &Sessio
         }
     })?;
     Ok(Exit::Done)
+}
+
+fn note_compaction(compacted: Option<&str>, session: &Session) {
+    if let Some(compacted) = compacted {
+        session.output.note(compacted);
+    }
 }
 
 /// That there are more versions than are shown.
@@ -95,23 +103,22 @@ fn how_many(target: &Target, versions: &[v1::VersionInfo]) -> String {
     }
 }
 
-/// The newest `limit` versions; of a target with a scope, those that changed its layers.
-pub async fn versions_of(
-    target: &Target,
-    limit: usize,
-    include_content: bool,
-    session: &Session,
-) -> Result<Vec<v1::VersionInfo>, Failure> {
-    Ok(newest_versions(target, limit, include_content, session).await?.0)
+/// The newest versions of a target.
+pub struct Newest {
+    pub versions: Vec<v1::VersionInfo>,
+    /// There are more.
+    pub are_more: bool,
+    /// That older versions were compacted, for people. `None`: none was, or there are more to list before.
+    pub compacted: Option<String>,
 }
 
-/// The same, and whether there are more.
-async fn newest_versions(
+/// The newest `limit` versions; of a target with a scope, those that changed its layers.
+pub async fn newest_versions(
     target: &Target,
     limit: usize,
     include_content: bool,
     session: &Session,
-) -> Result<(Vec<v1::VersionInfo>, bool), Failure> {
+) -> Result<Newest, Failure> {
     let mut versions: Vec<v1::VersionInfo> = Vec::new();
     let mut page_token = String::new();
     // A page token belongs to a request that is otherwise the same, so that the size stays: the last page may be too long.
@@ -131,7 +138,12 @@ async fn newest_versions(
         if page_token.is_empty() || versions.len() >= limit {
             let are_more = versions.len() > limit || !page_token.is_empty();
             versions.truncate(limit);
-            return Ok((versions, are_more));
+            let time = page.oldest_revision_time.as_ref();
+            let compacted = (!are_more && page.oldest_revision > 0).then(|| {
+                let (revision, time) = (page.oldest_revision, short_time(time));
+                format!("older versions were compacted: history begins with revision {revision}, of {time}")
+            });
+            return Ok(Newest { versions, are_more, compacted });
         }
     }
 }

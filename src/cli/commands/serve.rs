@@ -6,8 +6,16 @@ pub use crate::server::settings::ServeArgs;
 
 pub async fn run(args: ServeArgs) -> Outcome {
     let settings = args.settings().map_err(|error| Failure::usage(error.to_string()))?;
-    server::run(settings).await.map_err(|error| Failure::new(Exit::Failed, in_one_line(&error)))?;
+    server::run(settings).await.map_err(|error| Failure::new(exit_of(&error), in_one_line(&error)))?;
     Ok(Exit::Done)
+}
+
+/// A setting that cannot be used is as wrong as one that cannot be read.
+fn exit_of(error: &anyhow::Error) -> Exit {
+    match error.is::<server::Unusable>() {
+        true => Exit::Usage,
+        false => Exit::Failed,
+    }
 }
 
 /// The error and its causes, without those that the error above them has told already.

@@ -18,6 +18,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::bounded_file::{self, DOCUMENT_FILE_BYTES_MAX};
 use crate::cli::input::args::DocumentFormat;
 use crate::model::{ConfigName, Scope, SystemConfig};
 
@@ -101,7 +102,7 @@ pub fn read(directory: &Path) -> Result<Tree, TreeError> {
         if !fs::metadata(&path).map_err(|source| at(&path, source))?.is_file() {
             return Err(misplaced(&path, "not a regular file"));
         }
-        let bytes = fs::read(&path).map_err(|source| at(&path, source))?;
+        let bytes = bounded_file::read(&path, DOCUMENT_FILE_BYTES_MAX).map_err(|source| at(&path, source))?;
         let text = String::from_utf8(bytes).map_err(|_| misplaced(&path, "the file is not UTF-8"))?;
         tree.paths.insert(name.clone(), path);
         tree.layers.insert(name, LayerFile { holds, format, text, has_secrets: false });

@@ -29,6 +29,11 @@ pub fn parse(text: &str) -> Result<Assignment, String> {
             "the value of {path} is beyond the integers of 64 bits, which numbers can have: --string {path}={value} is the text"
         ));
     }
+    if is_out_of_range(value.trim()) {
+        return Err(format!(
+            "the value of {path} is a number out of range, beyond 1.8e308: --string {path}={value} is the text"
+        ));
+    }
     let json = match serde_json::from_str::<Value>(value) {
         Ok(parsed) => match reads_otherwise(value, &parsed) {
             Some(number) if !forced => {
@@ -49,6 +54,14 @@ fn is_beyond_integers(value: &str) -> bool {
     let digits = value.strip_prefix('-').unwrap_or(value);
     let is_integer = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
     is_integer && !digits.starts_with('0') && value.parse::<i64>().is_err() && value.parse::<u64>().is_err()
+}
+
+/// Whether it is written as a number of JSON, and larger than any that a document can have.
+fn is_out_of_range(value: &str) -> bool {
+    let digits = value.strip_prefix('-').unwrap_or(value);
+    digits.starts_with(|first: char| first.is_ascii_digit())
+        && value.bytes().all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte))
+        && value.parse::<f64>().is_ok_and(f64::is_infinite)
 }
 
 /// `path=value`, with the value as text, whatever it looks like.
@@ -175,13 +188,16 @@ mod tests {
 
     #[test]
     fn what_may_be_text_is_not_taken_for_another_number() {
-        for text in ["sha=12e5", "version=1.10", "a=1.0", "a=1e3", "a=-0", "a=1E400"] {
-            match parse(text) {
-                Err(why) => assert!(why.contains("--string"), "{why}"),
-                // What no number can be is text.
-                Ok(assignment) => assert_eq!(assignment.json, r#""1E400""#),
-            }
+        for text in ["sha=12e5", "version=1.10", "a=1.0", "a=1e3", "a=-0"] {
+            let why = parse(text).expect_err(text);
+            assert!(why.contains("--string"), "{why}");
         }
+        for text in ["a=1E400", "a=1e999", "a=-1e999", "a:=1e999", "a=1.5e+400"] {
+            let why = parse(text).expect_err(text);
+            assert!(why.contains("out of range") && why.contains("--string a="), "{why}");
+        }
+        check("a=1e999x", "a", r#""1e999x""#);
+        check("a=inf", "a", r#""inf""#);
         check("version:=1.10", "version", "1.10");
         for text in ["big=18446744073709551616", "big:=-9223372036854775809"] {
             let why = parse(text).expect_err(text);

@@ -1,8 +1,6 @@
 //! One change to one layer, from what was typed: assignments, a file, standard input, or a patch. Knows the wire; never
 //! a connection.
 
-use std::fs;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,6 +8,7 @@ use clap::Args;
 
 use super::args::{DocumentFormat, Target, duration, wire_duration};
 use super::assignment::{self, removal_patch, to_map};
+use crate::bounded_file::{self, DOCUMENT_FILE_BYTES_MAX};
 use crate::cli::Session;
 use crate::cli::files::source::{LayerId, Source, Sources};
 use crate::cli::output::exit::Failure;
@@ -189,13 +188,12 @@ pub fn format_of(path: &Path, said: Option<DocumentFormat>) -> DocumentFormat {
 
 /// A file, or standard input for `-`.
 pub fn read_text(path: &Path) -> Result<String, Failure> {
-    let mut bytes = Vec::new();
     let name = name_of(path);
     let read = match path == Path::new("-") {
-        true => std::io::stdin().lock().read_to_end(&mut bytes).map(drop),
-        false => fs::read(path).map(|read| bytes = read),
+        true => bounded_file::read_from(std::io::stdin().lock(), DOCUMENT_FILE_BYTES_MAX),
+        false => bounded_file::read(path, DOCUMENT_FILE_BYTES_MAX),
     };
-    read.map_err(|error| Failure::io(&name, &error))?;
+    let bytes = read.map_err(|error| Failure::io(&name, &error))?;
     String::from_utf8(bytes).map_err(|_| Failure::refused(format!("{name} is not UTF-8")))
 }
 

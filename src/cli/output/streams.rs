@@ -12,7 +12,7 @@ use unicode_width::UnicodeWidthStr;
 use super::exit::Failure;
 use super::terminal::{printable_json, printable_lines, printable_styled};
 
-pub use super::terminal::printable;
+pub use super::terminal::{printable, quoted};
 
 pub const ADDED: Style = AnsiColor::Green.on_default();
 pub const REMOVED: Style = AnsiColor::Red.on_default();

@@ -30,6 +30,11 @@ pub fn printable(text: &str) -> String {
     escaped(text, is_harmless, escape).into_owned()
 }
 
+/// One line within quotes.
+pub fn quoted(text: &str) -> String {
+    format!("\"{}\"", printable(text).replace('"', "\\\""))
+}
+
 /// Of several lines.
 pub fn printable_lines(text: &str) -> Cow<'_, str> {
     escaped(text, |character| character == '\n' || is_harmless(character), escape)

@@ -18,6 +18,7 @@ use tokio::task::JoinHandle;
 
 use super::WatcherState;
 use super::held::Held;
+use crate::bounded_file;
 use crate::client::file;
 use crate::proto::v1::{Document, LayerRef, WatchTarget};
 
@@ -102,10 +103,13 @@ pub(super) async fn read(path: PathBuf) -> Option<Saved> {
     tokio::task::spawn_blocking(read).await.ok().flatten()
 }
 
+/// Longer files were not written here.
+const CACHE_BYTES_MAX: u64 = 4 << 30;
+
 /// A pipe would be waited for, perhaps for ever.
 fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
     match fs::metadata(path)?.is_file() {
-        true => fs::read(path),
+        true => bounded_file::read(path, CACHE_BYTES_MAX),
         false => Err(io::Error::other("not a regular file")),
     }
 }

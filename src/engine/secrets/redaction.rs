@@ -11,7 +11,7 @@ use super::secret_places::SecretPlaces;
 use crate::engine::commit::outcome::Outcome;
 use crate::engine::commit::planning::Planning;
 use crate::engine::commit::put_schema::schema_id;
-use crate::engine::commit::read_change::ReadAction;
+use crate::engine::commit::read_change::{ReadAction, ReadChange};
 use crate::engine::commit::read_intent::ReadIntent;
 use crate::engine::error::Error;
 
@@ -100,18 +100,7 @@ impl<'a> Permissions<'a> {
         let (Error::Document { field, .. } | Error::PatchDoesNotApply { field, .. }) = &error else {
             return error;
         };
-        let changes = match intent {
-            ReadIntent::Changes(changes) => changes.as_slice(),
-            ReadIntent::Keys(_)
-            | ReadIntent::Reseal(_)
-            | ReadIntent::Delete { .. }
-            | ReadIntent::Rollback { .. }
-            | ReadIntent::Tag { .. }
-            | ReadIntent::Expire(_)
-            | ReadIntent::PutSchema { .. }
-            | ReadIntent::Migrate { .. } => &[],
-        };
-        match changes.iter().find(|change| change.field == *field) {
+        match intent.requested_changes().iter().find(|change| change.field == *field) {
             Some(change) if !self.read(&change.id, &change.key.scope) => change
                 .wrong_for_any_layer()
                 .unwrap_or_else(|| hidden_refusal(intent, &change.id, &change.key.scope)),
@@ -122,18 +111,10 @@ impl<'a> Permissions<'a> {
     /// The refusal of a commit that is too large, if its size tells of a layer that the caller may not read: of one whose new content depends on
     /// what is stored.
     pub fn hidden_size(&self, intent: &ReadIntent, changes: &[ConfigChange]) -> Option<Error> {
-        let is_replaced = |id: &ConfigId, key: &LayerKey| match intent {
-            ReadIntent::Changes(changes) => changes.iter().any(|change| {
+        let is_replaced = |id: &ConfigId, key: &LayerKey| {
+            intent.requested_changes().iter().any(|change| {
                 change.id == *id && change.key == *key && matches!(change.action, ReadAction::Replace(..))
-            }),
-            ReadIntent::Keys(_)
-            | ReadIntent::Reseal(_)
-            | ReadIntent::Delete { .. }
-            | ReadIntent::Rollback { .. }
-            | ReadIntent::Tag { .. }
-            | ReadIntent::Expire(_)
-            | ReadIntent::PutSchema { .. }
-            | ReadIntent::Migrate { .. } => false,
+            })
         };
         let written = changes.iter().flat_map(|change| {
             let layers = change.layers.iter().filter(|layer| layer.content.is_some());
@@ -192,6 +173,21 @@ impl Planning<'_> {
 }
 
 impl ReadIntent {
+    /// The changes of layers that its caller requests.
+    fn requested_changes(&self) -> &[ReadChange] {
+        match self {
+            ReadIntent::Changes(changes) => changes,
+            ReadIntent::Keys(_)
+            | ReadIntent::Reseal(_)
+            | ReadIntent::Delete { .. }
+            | ReadIntent::Rollback { .. }
+            | ReadIntent::Tag { .. }
+            | ReadIntent::Expire(_)
+            | ReadIntent::PutSchema { .. }
+            | ReadIntent::Migrate { .. } => &[],
+        }
+    }
+
     /// The values that it has for a layer in clear text. `None`: it has none.
     pub(in crate::engine) fn written(&self, id: &ConfigId, key: &LayerKey) -> Option<Value> {
         match self {

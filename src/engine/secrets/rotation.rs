@@ -75,6 +75,11 @@ pub struct MasterRotation {
 }
 
 impl Engine {
+    /// Whether the master key could not be read from its source when that was last checked.
+    pub fn is_master_key_failing(&self) -> bool {
+        self.vault.is_source_failing()
+    }
+
     /// Which keys there are. Opens every secret of the current layers.
     pub async fn keys_status(&self) -> Result<KeysStatus, Error> {
         let (vault, state) = (self.vault.clone(), self.state());

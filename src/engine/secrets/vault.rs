@@ -5,6 +5,7 @@
 //! what they seal. Only the engine writes it.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
@@ -30,6 +31,8 @@ pub(in crate::engine) struct Vault {
     masters: Mutex<Option<MasterKeys>>,
     /// For what is only validated, in namespaces that have no key yet. Nothing is stored that it has sealed.
     provisional: OnceLock<Arc<Ring>>,
+    /// The last check could not read the master key from its source.
+    is_source_failing: AtomicBool,
 }
 
 /// Data keys of one namespace: a new one each week for nearly twenty years.
@@ -75,7 +78,31 @@ impl Vault {
             tracing::warn!(%old, %new, "the data keys are wrapped by an old master key: confwatch secrets rotate-master");
         }
         let (masters, keyring) = (Mutex::new(masters), ArcSwap::from_pointee(keyring));
-        Ok(Vault { source, keyring, masters, provisional: OnceLock::new() })
+        let is_source_failing = AtomicBool::new(false);
+        Ok(Vault { source, keyring, masters, provisional: OnceLock::new(), is_source_failing })
+    }
+
+    /// Checks that the master key of this state can still be read from its source. Logs when that changes. Blocks.
+    pub fn check_source(&self, state: &State) {
+        let stored = stored(state.config(SystemConfig::Keys.id()).map(Arc::as_ref));
+        let found = stored.and_then(|stored| Ok(self.source.check(stored.map(|stored| stored.master.id))?));
+        let was_failing = self.is_source_failing.swap(found.is_err(), Ordering::Relaxed);
+        match found {
+            Err(error) if !was_failing => tracing::warn!(
+                %error,
+                "the master key cannot be read from its source any more: this server goes on with the key in memory, but does not \
+                 start again without it; restore the key from its copy"
+            ),
+            Ok(()) if was_failing => {
+                tracing::info!(source = %self.source, "the master key can be read again")
+            }
+            Err(_) | Ok(()) => {}
+        }
+    }
+
+    /// Whether the last check could not read the master key from its source.
+    pub fn is_source_failing(&self) -> bool {
+        self.is_source_failing.load(Ordering::Relaxed)
     }
 
     /// Whether this is the config that holds the keys.

@@ -446,3 +446,31 @@ async fn writers_that_need_a_first_key_at_once_agree_on_one() {
     }
     engine.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_master_key_that_vanishes_is_noticed_and_so_is_its_return() {
+    let (store, directory) = (memory(), tempfile::tempdir().expect("a directory"));
+    let path = directory.path().join("master.key");
+    let options = Options {
+        master_key: MasterKeySource::Automatic(path.clone()),
+        master_key_check_interval: Duration::from_millis(1),
+        ..Options::default()
+    };
+    let engine = tokio::task::block_in_place(|| Engine::open(store, options)).expect("it opens");
+    let until = async |failing: bool| {
+        while engine.is_master_key_failing() != failing {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    set(&engine, 0, json!({"password": {"$secret": CANARY}})).await;
+    let key = std::fs::read(&path).expect("it was made");
+    std::fs::remove_file(&path).expect("it is removed");
+    until(true).await;
+    std::fs::write(&path, &key).expect("it is back");
+    until(false).await;
+    // Another key opens nothing.
+    std::fs::write(&path, "00".repeat(32)).expect("it is written");
+    until(true).await;
+    assert_eq!(read(&engine, 0, Secrets::Revealed).await, json!({"password": CANARY}), "it is in memory");
+    engine.close().await;
+}

@@ -17,7 +17,7 @@ use crate::auth::{Access, ISSUER_SEPARATOR, Policy, Principal, Subject, TokenSet
 use crate::engine::{Action, Change, Engine, Intent, Origin, Text, Viewer, Write};
 use crate::model::text::Format;
 use crate::model::{Author, LayerKey, Scope, Source, SystemConfig};
-use crate::server::settings::{AuthMode, JwtIssuer, Settings};
+use crate::server::settings::{AuthMode, JwtIssuer, Settings, Unusable};
 use crate::supervise::Supervisor;
 
 /// The file in the directory of keys with the first token.
@@ -72,7 +72,7 @@ pub(in crate::server) async fn guard(
                 );
             }
             let keeper = match &settings.jwt {
-                Some(issuer) => Some(keeper(issuer, engine.supervisor()).await?),
+                Some(issuer) => Some(keeper(issuer, engine.supervisor()).await.map_err(Unusable::mark)?),
                 None => None,
             };
             report_names(engine, settings.jwt.as_ref());

@@ -17,7 +17,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use crate::api::guard::Guard;
 use crate::auth::token::TokenId;
 use crate::model::Timestamp;
-use crate::supervise::{OnPanic, Supervisor};
+use crate::supervise::{OnPanic, Supervisor, joined};
 
 const FILE: &str = "token-uses.json";
 const FORMAT: u32 = 1;
@@ -73,7 +73,7 @@ async fn write_now_and_then(path: PathBuf, guard: Guard, mut written: Vec<(Token
         let uses = guard.last_uses();
         if uses != written {
             let (path, now) = (path.clone(), uses.clone());
-            let _ = spawn_blocking(move || write(&path, &now)).await;
+            joined(spawn_blocking(move || write(&path, &now)).await);
             written = uses;
         }
     }

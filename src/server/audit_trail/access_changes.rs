@@ -20,7 +20,7 @@ use crate::api::{COMMITTED, verb};
 use crate::audit::{Entry, Forward, Kind, Place, Recorder};
 use crate::engine::{Engine, Error, Sealed, State};
 use crate::model::{ConfigChange, Namespace, Revision};
-use crate::supervise::OnPanic;
+use crate::supervise::{OnPanic, joined};
 
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -123,7 +123,7 @@ impl Following {
             });
             Some((position, known))
         });
-        if let Ok(Some((position, known))) = read.await {
+        if let Some(Some((position, known))) = joined(read.await) {
             (self.next, self.known) = (Revision(position.revision + 1), known);
         }
     }
@@ -153,7 +153,7 @@ impl Following {
             let new: Vec<_> = page.into_iter().filter(is_new).collect();
             let recorder = self.recorder.clone();
             let recorded = spawn_blocking(move || new.iter().for_each(|sealed| record(&recorder, sealed)));
-            recorded.await.unwrap_or_else(|error| panic!("recording ended with {error}"));
+            let Some(()) = joined(recorded.await) else { return Ok(()) };
             self.next = newest.next();
         }
         self.note().await;
@@ -170,7 +170,7 @@ impl Following {
                 cursor.write(Position { revision, sequence });
             }
         });
-        let _ = noted.await;
+        joined(noted.await);
     }
 }
 

@@ -50,17 +50,18 @@ pub(in crate::server) struct AuditFile {
 }
 
 impl AuditFile {
-    /// Goes on where the file ended. A new file begins with what happens from now on, and with the record of this start.
+    /// Goes on where the file ended. A new file begins with what was committed since `opened_at`, and with the record of this start.
     pub(in crate::server) fn start(
         path: PathBuf,
         data_dir: &Path,
         engine: &Arc<Engine>,
         recorder: &Recorder,
+        opened_at: Revision,
     ) -> AuditFile {
         let (stop, counts) = (CancellationToken::new(), Arc::<AuditFileCounts>::default());
         let cursor = Cursor::new(data_dir, AUDIT_FILE, &path, engine.state().epoch);
-        let (newest, sequence) = Trail::from_now(engine, recorder).told();
-        let begin = Position { revision: newest.0, sequence: sequence.saturating_sub(1) };
+        let (_, sequence) = Trail::from_now(engine, recorder).told();
+        let begin = Position { revision: opened_at.0, sequence: sequence.saturating_sub(1) };
         let task = engine.supervisor().task("audit-file", OnPanic::Restart, {
             let (engine, recorder, stop, counts) =
                 (Arc::downgrade(engine), recorder.clone(), stop.clone(), counts.clone());

@@ -24,6 +24,7 @@ use tokio_rustls::server::TlsStream;
 use super::certificate;
 use super::connections::ConnectionCounts;
 use crate::api::guard::peer::PeerCertificate;
+use crate::bounded_file::{self, SMALL_FILE_BYTES_MAX};
 use crate::model::Timestamp;
 use crate::server::settings::{ClientAuth, TlsFiles};
 
@@ -169,7 +170,8 @@ struct Contents {
 impl Contents {
     fn read(files: &TlsFiles) -> anyhow::Result<Contents> {
         let read = |path: &Path| {
-            std::fs::read(path).with_context(|| format!("cannot read {}, a file of TLS", path.display()))
+            bounded_file::read(path, SMALL_FILE_BYTES_MAX)
+                .with_context(|| format!("cannot read {}, a file of TLS", path.display()))
         };
         Ok(Contents {
             certificate: read(&files.certificate)?,

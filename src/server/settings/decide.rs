@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::*;
+use crate::bounded_file::{self, SMALL_FILE_BYTES_MAX};
 
 impl ServeArgs {
     /// Decides every value. Reads the file, if one is named.
@@ -38,7 +39,7 @@ impl ServeArgs {
             prefix: self.jwt_prefix.or(file.jwt_prefix),
             lifetime_max: self.jwt_lifetime_max.or(file.jwt_lifetime_max).map(|period| period.0),
         };
-        Ok(Settings {
+        let settings = Settings {
             data_dir: self.data_dir.or(file.data_dir).unwrap_or(default.data_dir),
             keys_dir: self.keys_dir.or(file.keys_dir),
             listen: self.listen.or(file.listen).unwrap_or(default.listen),
@@ -171,13 +172,15 @@ impl ServeArgs {
                     .map_or(default.audit_retention.bytes_max, NonZeroU64::get),
             },
             audit_file: self.audit_file.or(file.audit_file),
-        })
+        };
+        ranges::check(&settings).map_err(SettingsError::Range)?;
+        Ok(settings)
     }
 }
 
 fn read(path: &Path) -> Result<ServeArgs, SettingsError> {
     let shown = || path.display().to_string();
-    let text = std::fs::read_to_string(path)
+    let text = bounded_file::read_text(path, SMALL_FILE_BYTES_MAX)
         .map_err(|source| SettingsError::Unreadable { path: shown(), source })?;
     let wrong = |error: String| SettingsError::File { path: shown(), error };
     let args: ServeArgs =

@@ -89,6 +89,39 @@ fn a_flag_that_makes_no_sense_is_refused() {
 }
 
 #[test]
+fn what_is_out_of_its_range_is_refused_with_the_range_whoever_says_it() {
+    let check = |name: &str, value: &str, range: &str| {
+        let flag = format!("--{}", name.replace('_', "-"));
+        let error = parse(&[&flag, value]).unwrap_err();
+        assert!(error.contains(range), "{error}");
+        let quoted = if value.ends_with(|last: char| last.is_alphabetic()) {
+            format!("{value:?}")
+        } else {
+            value.to_owned()
+        };
+        let (_directory, path) = file(&format!("{name} = {quoted}"));
+        let error = parse(&["--config", &path]).unwrap_err();
+        assert!(error.contains(name) && error.contains(range), "{error}");
+    };
+    check("otlp_sampled", "7", "from 0 to 1");
+    check("audit_bytes_max", "1", "from 1048576 to ");
+    check("retain_revisions", "0", "from 1 to ");
+    check("store_cache_bytes", "1", "from 65536 to ");
+    check("document_cache_bytes", "9223372036854775807", "from 0 to ");
+    check("requests_unfinished_bytes_max", "0", "from 65536 to ");
+    check("responses_unread_bytes_max", "1", "from 65536 to ");
+    check("header_bytes_max", "4294967295", "from 1024 to 1048576");
+    check("streams_per_connection_max", "4294967296", "from 1 to ");
+    check("connections_max", "100000000", "from 1 to ");
+    check("audit_retention_days", "4294967295", "from 1d to 36500d");
+    for name in ["drain_timeout", "keepalive_interval", "request_timeout", "tls_reload_interval"] {
+        check(name, "999999999h", "from 1ms to 1d");
+    }
+    check("retain_for", "999999999h", "from 1ms to 36500d");
+    assert!(ranges::check(&Settings::default()).is_ok());
+}
+
+#[test]
 fn tls_is_set_by_files_and_clients_are_asked_for_a_certificate_where_there_is_a_ca() {
     let files =
         |client_ca| Some(TlsFiles { certificate: "cert.pem".into(), key: "key.pem".into(), client_ca });

@@ -268,6 +268,9 @@ impl Sources {
         let help = "Offset of the system clock from the clock of the server, which follows it slowly; positive: the system clock is ahead";
         let offset = engine.map(|engine| ([], engine.clock_offset() as f64 / 1e6));
         writer.gauge("confwatch_clock_offset", help, Some(Unit::Seconds), offset)?;
+        let help = "1 while the master key cannot be read from its source, else 0";
+        let failing = gauge(|engine| engine.is_master_key_failing().into());
+        writer.gauge("confwatch_master_key_failing", help, None, failing)?;
         let help = "Existing configs";
         writer.gauge(
             "confwatch_configs",

@@ -134,6 +134,9 @@ const ALONE: [&str; 12] = [
     "contentSchema",
 ];
 
+/// Keywords of ours that are about a value: without a value that its subschema describes, they are about nothing.
+const ABOUT_VALUES: [&str; 5] = ["secret", "x-secret", "x-deprecated", "x-restart-required", "x-owner"];
+
 /// What has no effect in the schema `source`, with places in it.
 pub fn without_effect(source: &Value) -> Vec<Found> {
     let draft = source.get("$schema").and_then(Value::as_str).map(Draft::from_schema_uri);
@@ -146,21 +149,30 @@ pub fn without_effect(source: &Value) -> Vec<Found> {
     };
     let mut looking =
         Looking { draft, schema: source.get("$schema"), formats: BTreeMap::new(), found: Vec::new() };
-    let mut rest = vec![(source, Pointer::root())];
-    while let Some((value, place)) = rest.pop() {
+    // With the keyword around it, if any, below which nothing is said of a value of the document.
+    let mut rest = vec![(source, Pointer::root(), None)];
+    while let Some((value, place, unheard)) = rest.pop() {
         let Value::Object(members) = value else { continue };
         looking.keywords(members, &place);
+        if let Some(around) = unheard {
+            looking.about_nothing(members, &place, around);
+        }
         for keyword in OF_NAMES {
             for (name, below) in members.get(keyword).and_then(Value::as_object).into_iter().flatten() {
-                rest.push((below, place.child(keyword).child(name)));
+                // Others may refer to a definition, wherever it is.
+                let unheard = unheard.filter(|_| !["$defs", "definitions"].contains(&keyword));
+                rest.push((below, place.child(keyword).child(name), unheard));
             }
         }
         for keyword in IN_LISTS {
             let below = members.get(keyword).and_then(Value::as_array).into_iter().flatten().enumerate();
-            rest.extend(below.map(|(at, below)| (below, place.child(keyword).child(&at.to_string()))));
+            rest.extend(
+                below.map(|(at, below)| (below, place.child(keyword).child(&at.to_string()), unheard)),
+            );
         }
         for keyword in ALONE {
-            rest.extend(members.get(keyword).map(|below| (below, place.child(keyword))));
+            let unheard = unheard.or_else(|| is_unheard(members, keyword).then_some(keyword));
+            rest.extend(members.get(keyword).map(|below| (below, place.child(keyword), unheard)));
         }
         if looking.found.len() >= FOUND_MAX {
             break;
@@ -169,6 +181,17 @@ pub fn without_effect(source: &Value) -> Vec<Found> {
     looking.found.truncate(FOUND_MAX);
     looking.found.sort_by(|a, b| a.pointer.cmp(&b.pointer));
     looking.found
+}
+
+/// Whether the subschema of a keyword describes no value of a document: `not` only what a value must not be, `propertyNames` and
+/// `contentSchema` no value, and some are not read without another keyword.
+fn is_unheard(members: &Map<String, Value>, keyword: &str) -> bool {
+    match keyword {
+        "not" | "propertyNames" | "contentSchema" => true,
+        "then" | "else" => !members.contains_key("if"),
+        "additionalItems" => !members.get("items").is_some_and(Value::is_array),
+        _ => false,
+    }
 }
 
 struct Looking<'v> {
@@ -211,6 +234,17 @@ impl Looking<'_> {
                 let message =
                     format!("the format is not known in draft {}, so any text has it", DRAFTS[self.draft]);
                 self.warn(&place, message, "use pattern, or a format such as date-time, uri or hostname");
+            }
+        }
+    }
+
+    fn about_nothing(&mut self, members: &Map<String, Value>, place: &Pointer, around: &str) {
+        for keyword in ABOUT_VALUES {
+            if members.get(keyword).is_some_and(|value| *value != Value::Bool(false)) {
+                let message = format!(
+                    "{keyword:?} has no effect below {around:?}, which describes no value of the document"
+                );
+                self.warn(&place.child(keyword), message, "put it where the schema describes the value");
             }
         }
     }
@@ -299,6 +333,36 @@ mod tests {
         );
         check(json!({"$ref": "#/$defs/a", "minimum": 1}), &[]);
         check(json!({"format": "datetime"}), &[("/format", WARNING)]);
+    }
+
+    #[test]
+    fn marks_where_no_value_is_described_are_told() {
+        const WARNING: Severity = Severity::Warning;
+        let marked = json!({"properties": {"a": {"x-secret": true}}});
+        for around in ["not", "propertyNames", "contentSchema", "then", "else"] {
+            let place = format!("/{around}/properties/a/x-secret");
+            check(json!({ around: marked }), &[(&place, WARNING)]);
+            check(
+                json!({ around: { "anyOf": [{"secret": true}] } }),
+                &[(&format!("/{around}/anyOf/0/secret"), WARNING)],
+            );
+            check(json!({ around: { "x-secret": false } }), &[]);
+            // Others may refer to it.
+            check(json!({ around: { "$defs": { "a": { "x-secret": true } } } }), &[]);
+        }
+        let seven = "http://json-schema.org/draft-07/schema#";
+        check(
+            json!({"$schema": seven, "items": {}, "additionalItems": marked}),
+            &[("/additionalItems/properties/a/x-secret", WARNING)],
+        );
+        check(json!({"$schema": seven, "items": [{}], "additionalItems": marked}), &[]);
+        check(
+            json!({"if": marked, "then": marked, "else": marked, "contains": marked, "anyOf": [marked]}),
+            &[],
+        );
+        for keyword in ["x-deprecated", "x-owner", "x-restart-required"] {
+            check(json!({"not": {keyword: "a"}}), &[(&format!("/not/{keyword}"), WARNING)]);
+        }
     }
 
     #[test]

@@ -3,12 +3,12 @@
 use std::collections::VecDeque;
 
 use prost::Message;
-use tokio::task::spawn_blocking;
 
 use crate::api::context::CallContext;
 use crate::api::convert::request;
-use crate::api::error::{ApiError, audit_log_unreadable, broken};
+use crate::api::error::{ApiError, audit_log_unreadable};
 use crate::api::operations::{Operations, page};
+use crate::api::task::blocking;
 use crate::audit::{Backward, Kind, Step};
 use crate::engine::{Engine, Error};
 use crate::model::{Revision, Timestamp};
@@ -54,7 +54,7 @@ impl Operations {
         let sight = AuditSight::open(context, &filter)?;
         // What this client was told before is in the list.
         let recorder = self.recorder.clone();
-        spawn_blocking(move || recorder.flush()).await.map_err(|error| broken(&error))?;
+        blocking(move || recorder.flush()).await?;
 
         let (revision, sequence) = match place {
             Some(place) => place,
@@ -182,7 +182,7 @@ impl Records {
         let (from, until) = (filter.from, filter.to);
         let open =
             move || dir.map(|dir| Backward::new(&dir, before, from, until, RECORDS_BYTES_MAX)).transpose();
-        let log = spawn_blocking(open).await.map_err(|error| broken(&error))?;
+        let log = blocking(open).await?;
         let log = log.map_err(|error| audit_log_unreadable(&error))?;
         Ok(Records { read: Read { from: before, is_end: log.is_none(), ..Read::default() }, log })
     }
@@ -204,7 +204,7 @@ impl Records {
                 }
                 Ok::<_, std::io::Error>((log, steps))
             };
-            let steps = spawn_blocking(steps).await.map_err(|error| broken(&error))?;
+            let steps = blocking(steps).await?;
             let (log, steps) = steps.map_err(|error| audit_log_unreadable(&error))?;
             self.log = Some(log);
             for step in steps {

@@ -12,6 +12,7 @@ use crate::audit::{Forward, Kind, Record, Recorder};
 use crate::engine::{Engine, Error, RETRY_AFTER, Sealed};
 use crate::model::{Revision, Timestamp};
 use crate::proto::v1::AuditGap;
+use crate::supervise::joined;
 
 /// One of the trail.
 pub enum TrailItem {
@@ -144,13 +145,13 @@ impl Trail {
             if log.next() <= newest {
                 let mut log = log.clone();
                 let read = spawn_blocking(move || log.read(newest).map(|records| (log, records))).await;
-                match read {
-                    Ok(Ok((log, records))) => {
+                match joined(read) {
+                    Some(Ok((log, records))) => {
                         self.log = Some(log);
                         self.records = records.into();
                     }
-                    Ok(Err(error)) => tracing::error!(%error, "the audit log cannot be read"),
-                    Err(error) => tracing::error!(%error, "the audit log was not read"),
+                    Some(Err(error)) => tracing::error!(%error, "the audit log cannot be read"),
+                    None => {}
                 }
             }
         }

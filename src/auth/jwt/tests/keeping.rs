@@ -83,7 +83,7 @@ async fn keys_stay_while_the_issuer_fails_whatever_it_answers() {
     for (status, headers, body) in [
         ("500 Internal Server Error", "", "oops"),
         ("200 OK", "", "<html>"),
-        ("200 OK", "", "{\"keys\": []}"),
+        ("200 OK", "", "{\"error\": []}"),
         ("200 OK", "", &long),
         ("404 Not Found", "", &key_set(&[&new])),
         ("302 Found", &redirect, ""),
@@ -95,6 +95,35 @@ async fn keys_stay_while_the_issuer_fails_whatever_it_answers() {
         assert!(keeper.verify(&key.token(&claims()), NOW).await.is_ok(), "{status} {body:.20}");
     }
     assert_eq!(elsewhere.requests(), 0);
+}
+
+#[tokio::test]
+async fn an_empty_set_of_keys_revokes_all_of_them() {
+    let key = SigningKey::ec("a");
+    let server = KeyServer::start(&[&key]).await;
+    let keeper = keep(source(&server.url), NEVER, NO_TIME).await;
+    let caller = keeper.verify(&key.token(&claims()), NOW).await.expect("it is good");
+    server.answer_keys(&[]);
+    // A key that is not known has the keys read again.
+    let other = SigningKey::ec("other").token(&claims());
+    assert!(keeper.verify(&other, NOW).await.is_err());
+    let unknown = || Some(JwtError::UnknownKey(Some("a".to_owned())));
+    assert_eq!(keeper.verify(&key.token(&claims()), NOW).await.err(), unknown());
+    assert_eq!(keeper.verifier().recheck(&caller, NOW).err(), unknown());
+    server.answer_keys(&[&key]);
+    assert!(keeper.verify(&key.token(&claims()), NOW).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_file_without_keys_is_refused_at_the_start() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("keys.json");
+    std::fs::write(&path, key_set(&[])).expect("it can be written");
+    let source = source(path.to_str().expect("a path"));
+    let verifier = Arc::new(Verifier::new(settings(), KeySet::default()));
+    let (timing, supervisor) = (Timing::of(&source, None), Supervisor::default());
+    let error = Keeper::start(verifier, source, timing, &supervisor).await.expect_err("no keys").to_string();
+    assert!(error.contains("it has no key for signatures"), "{error}");
 }
 
 #[tokio::test]

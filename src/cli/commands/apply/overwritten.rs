@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use crate::cli::Session;
-use crate::cli::commands::history::versions_of;
+use crate::cli::commands::history::newest_versions;
 use crate::cli::input::args::Target;
 use crate::cli::output::exit::{Exit, Failure};
 use crate::cli::output::layers::commit_source;
-use crate::cli::output::streams::{PLACE, counted, printable};
+use crate::cli::output::streams::{PLACE, counted, printable, quoted};
 use crate::cli::output::views::short_time;
 use crate::proto::v1;
 
@@ -47,7 +47,10 @@ async fn changes_of(
     session: &Session,
 ) -> Result<Vec<String>, Failure> {
     let target = Target { namespace: namespace.into(), config: config.into(), scope: None };
-    let versions = match versions_of(&target, VERSIONS_MAX, false, session).await {
+    let versions = match newest_versions(&target, VERSIONS_MAX, false, session)
+        .await
+        .map(|newest| newest.versions)
+    {
         Ok(versions) => versions,
         Err(failure) if failure.exit == Exit::NotAllowed => {
             session.output.warning(&format!(
@@ -87,7 +90,7 @@ fn line(
 ) -> String {
     let reason = match commit.reason.as_str() {
         "" => String::new(),
-        reason => format!(", {:?}", printable(reason)),
+        reason => format!(", {}", quoted(reason)),
     };
     format!(
         "{PLACE}{namespace}/{config} {scope}{PLACE:#}: {} by {}, {}, version {}{reason}",

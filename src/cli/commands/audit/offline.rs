@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
+use crate::api::{commits_proof, records_proofs};
 use crate::audit;
-use crate::cli::commands::fsck::store_failure;
 use crate::cli::output::exit::{Exit, Failure};
 use crate::proto::v1::{AuditServiceVerifyResponse, BrokenLink, ChainProof};
 use crate::store::sled::{SledOptions, SledStore};
@@ -18,22 +18,17 @@ pub fn verify(data_dir: &Path) -> Result<AuditServiceVerifyResponse, Failure> {
         return Err(Failure::new(Exit::NotFound, format!("{} holds no store", data_dir.display())));
     }
     let commits = commits(data_dir)?;
-    let rooms = audit::prove_rooms(&audit::directory(data_dir), None)
-        .map_err(|error| Failure::io("the audit log cannot be read", &error))?;
-    let mut rooms = rooms.into_iter().map(|(room, proof)| ChainProof {
-        name: room.name().to_owned(),
-        count: proof.records,
-        first: proof.first,
-        newest: proof.newest,
-        newest_hash: proof.hash.to_string(),
-        broken: proof
-            .broken
-            .map(|broken| BrokenLink { number: broken.sequence, message: broken.to_string() }),
-    });
+    let mut rooms = records(data_dir)?.into_iter();
     let records = rooms.next().unwrap_or_default();
     let parts: Vec<ChainProof> = rooms.collect();
     let intact = [&commits, &records].into_iter().chain(&parts).all(|chain| chain.broken.is_none());
     Ok(AuditServiceVerifyResponse { intact, commits: Some(commits), records: Some(records), parts })
+}
+
+/// Proves each part of the audit log, the main one first.
+pub fn records(data_dir: &Path) -> Result<Vec<ChainProof>, Failure> {
+    let rooms = audit::prove_rooms(&audit::directory(data_dir), None);
+    rooms.map(records_proofs).map_err(|error| Failure::io("the audit log cannot be read", &error))
 }
 
 fn commits(data_dir: &Path) -> Result<ChainProof, Failure> {
@@ -48,12 +43,21 @@ fn commits(data_dir: &Path) -> Result<ChainProof, Failure> {
         Err(error) => return Err(store_failure(error, LOCKED)),
     };
     let proof = prove(&store).map_err(|error| store_failure(error, LOCKED))?;
-    Ok(ChainProof {
-        count: proof.commits,
-        first: proof.first.0,
-        newest: proof.newest.0,
-        newest_hash: proof.hash.to_string(),
-        name: String::new(),
-        broken: proof.broken.map(|broken| BrokenLink { number: broken.revision.0, message: broken.what }),
-    })
+    Ok(commits_proof(proof))
+}
+
+/// What a store that cannot be read means to who asked; `locked`: what to do where a server has it.
+pub(in crate::cli) fn store_failure(error: StoreError, locked: &str) -> Failure {
+    let failure = Failure::new(Exit::Failed, error.to_string());
+    match error {
+        StoreError::Locked { .. } => failure.with(locked),
+        StoreError::Compacted { .. }
+        | StoreError::Corrupt { .. }
+        | StoreError::Format { .. }
+        | StoreError::Refused(_)
+        | StoreError::Doubtful(_)
+        | StoreError::Failed(_)
+        | StoreError::Unavailable(_)
+        | StoreError::Io { .. } => failure,
+    }
 }

@@ -6,6 +6,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::{FoundLayer, LayerFile, LayerName, TreeError, at, misplaced, path_of, scan};
+use crate::bounded_file::{self, DOCUMENT_FILE_BYTES_MAX};
 use crate::cli::input::args::DocumentFormat;
 use crate::client::file::{self, Mode};
 use crate::model::Content;
@@ -126,7 +127,7 @@ fn has_content(file: &FoundLayer, layer: &LayerFile) -> bool {
     let value = |text: &str, format: DocumentFormat| {
         parse(text, format.to_model(), TEXT_BYTES_MAX).ok().map(|value| Content::of(&value))
     };
-    let Ok(text) = fs::read_to_string(&file.path) else { return false };
+    let Ok(text) = bounded_file::read_text(&file.path, DOCUMENT_FILE_BYTES_MAX) else { return false };
     text == layer.text
         || value(&text, file.format).is_some_and(|has| Some(has) == value(&layer.text, layer.format))
 }

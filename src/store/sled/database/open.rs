@@ -26,7 +26,7 @@ use crate::store::codec::stored_batch;
 use crate::store::sled::index::trees;
 use crate::store::sled::index::trees::Trees;
 use crate::store::sled::released::{ReleaseOnDrop, Released};
-use crate::store::sled::{SledOptions, corrupt, guarded, io_error, journal, wal};
+use crate::store::sled::{DATABASE, SledOptions, corrupt, guarded, io_error, journal, wal};
 use crate::store::{Head, StoreError};
 
 /// How long sled may take to let go of a database that was just closed.
@@ -63,7 +63,7 @@ pub fn prepare(path: &Path, options: &SledOptions) -> Result<Directory, StoreErr
 
 /// Opens the database, as the recipe says, and the journal. The format is known to be ours; the rest of the content is not looked at.
 pub fn open_database(path: &Path, options: &SledOptions) -> Result<Trees, StoreError> {
-    guarded(|| open_trees(path, options))
+    guarded(|| open_trees(path, options)).map_err(|error| named(path, error))
 }
 
 fn open_trees(path: &Path, options: &SledOptions) -> Result<Trees, StoreError> {
@@ -124,11 +124,45 @@ pub fn explain(path: &Path, error: StoreError) -> StoreError {
                 "its disk is full, and a start needs some room; nothing is lost: make room, and start again";
             io_error(path, io::Error::new(source.kind(), what))
         }
+        // Somebody else's files: nothing is left beside them.
+        StoreError::Io { what, source } if source.kind() == io::ErrorKind::DirectoryNotEmpty => {
+            StoreError::Io { what, source }
+        }
         other => {
             // If this fails, there may be nothing yet that is suspect, and there is another error to tell.
             let _ = failed_sync::note_after(path, &other);
             other
         }
+    }
+}
+
+/// What a directory of a store has, besides `LOCK`, which a start leaves that went no further.
+const PARTS: [&str; 6] = ["db", "db.new", "db.damaged", "journal", "wal", "HEAD"];
+/// What may be there before the store is: the audit log, keys, and what a file system has of its own.
+const HARMLESS: [&str; 6] = ["LOCK", "SUSPECT", "audit", "keys", "master.key", "lost+found"];
+
+/// Refuses a directory that has other files and no store, which was named by mistake. Hidden files are those of a mount or a file manager.
+fn refuse_foreign(path: &Path) -> io::Result<()> {
+    let mut foreign = None;
+    for entry in fs::read_dir(path)? {
+        let name = entry?.file_name();
+        let name = name.to_string_lossy();
+        if PARTS.contains(&&*name) {
+            return Ok(());
+        }
+        if !HARMLESS.contains(&&*name) && !name.starts_with('.') {
+            foreign.get_or_insert(name.into_owned());
+        }
+    }
+    match foreign {
+        None => Ok(()),
+        Some(name) => Err(io::Error::new(
+            io::ErrorKind::DirectoryNotEmpty,
+            format!(
+                "this is no data directory: it has other files, such as {name:?}, and no data of confwatch; name an empty \
+                 directory, or one that does not exist"
+            ),
+        )),
     }
 }
 
@@ -138,6 +172,7 @@ fn lock(path: &Path) -> Result<Directory, StoreError> {
     if !path.is_dir() {
         make_all(path).map_err(io)?;
     }
+    refuse_foreign(path).map_err(io)?;
     let lock =
         File::options().create(true).truncate(false).write(true).open(path.join("LOCK")).map_err(io)?;
     match lock.try_lock() {
@@ -210,6 +245,19 @@ fn epoch(path: &Path, options: &SledOptions) -> Result<Epoch, StoreError> {
     match is_new && noted.is_none_or(|(revision, _)| revision == Revision::ZERO) {
         true => Ok(options.epoch.unwrap_or(Epoch(uuid::Uuid::new_v4().as_u64_pair().1))),
         false => Err(corrupt(path.join("db").display().to_string(), "it is missing")),
+    }
+}
+
+/// Names the files of the database where an error says only that it is of the database.
+fn named(path: &Path, error: StoreError) -> StoreError {
+    let db = || path.join("db").display().to_string();
+    match error {
+        StoreError::Corrupt { place, what } if place == DATABASE => StoreError::Corrupt {
+            place: db(),
+            what: format!("{what}; `confwatch fsck` says what else is damaged"),
+        },
+        StoreError::Io { what, source } if what == DATABASE => StoreError::Io { what: db(), source },
+        other => other,
     }
 }
 
