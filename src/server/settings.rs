@@ -139,7 +139,7 @@ impl Default for Settings {
             request_timeout: Duration::from_secs(15),
             requests_unfinished_max: 20_000,
             requests_unfinished_bytes_max: 64 << 20,
-            requests_in_progress_bytes_max: 32 << 20,
+            requests_in_progress_bytes_max: 16 << 20,
             response_timeout: Duration::from_secs(30),
             responses_unread_bytes_max: 128 << 20,
             connection_age_max: None,
@@ -344,7 +344,7 @@ pub struct ServeArgs {
     pub requests_unfinished_bytes_max: Option<u64>,
 
     /// Limit the bytes of complete requests that are being processed, with a quarter of it for one connection and half of it for one
-    /// address; as much may wait [default: 33554432]
+    /// address; as much may wait [default: 16777216]
     #[arg(long, env = "CONFWATCH_REQUESTS_IN_PROGRESS_BYTES_MAX", value_name = "BYTES")]
     pub requests_in_progress_bytes_max: Option<u64>,
 
