@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use prost::encoding::{
-    DecodeContext, WireType, encode_key, encode_varint, encoded_len_varint, key_len, skip_field,
+    DecodeContext, WireType, decode_key, encode_key, encode_varint, encoded_len_varint, key_len, skip_field,
 };
 use prost::{DecodeError, Message};
 
@@ -18,6 +18,9 @@ pub const MESSAGE_BYTES_MAX: usize = 4 << 20;
 
 /// What goes before each message: a flag that says whether it is compressed, and its length.
 pub const FRAME_HEAD_BYTES: usize = 5;
+/// No request needs as many fields, those of lists counted one by one. An empty item of a list is two bytes of a message and more than a
+/// hundred bytes of memory: without a limit, a message of 4 MiB would become some hundred MiB before anybody looks at it.
+pub const REQUEST_FIELDS_MAX: usize = 100_000;
 /// Less than this is not worth sharing: a copy costs as much as a further piece.
 const SHARED_BYTES_MIN: usize = 512;
 
@@ -194,6 +197,26 @@ impl Message for Encoded {
     fn clear(&mut self) {
         *self = Encoded::default();
     }
+}
+
+/// Whether a message has more fields than this, without those in its fields. Nothing is decoded.
+pub fn has_more_fields_than(max: usize, message: &[u8]) -> bool {
+    // A field has two bytes at least.
+    if message.len() / 2 <= max {
+        return false;
+    }
+    let (mut rest, mut count) = (message, 0);
+    while !rest.is_empty() && count <= max {
+        let skipped = decode_key(&mut rest).and_then(|(number, wire_type)| {
+            skip_field(wire_type, number, &mut rest, DecodeContext::default())
+        });
+        // The decoder says what is wrong.
+        if skipped.is_err() {
+            return false;
+        }
+        count += 1;
+    }
+    count > max
 }
 
 /// Key and length of a message field: what goes before its bytes.

@@ -91,6 +91,7 @@ pub enum Code {
 pub enum Unreadable {
     Malformed,
     TooLarge { limit: usize },
+    TooManyFields { limit: usize },
     NotGrpc,
     UnknownMethod,
     Encoding,
@@ -415,12 +416,10 @@ impl From<Unreadable> for ApiError {
                 "MALFORMED_REQUEST",
                 "the request is not the message it should be, or has text that is not UTF-8",
             ),
-            Unreadable::TooLarge { limit } => ApiError::new(
-                Code::ResourceExhausted,
-                "MESSAGE_TOO_LARGE",
-                format!("the message is larger than the {limit} bytes that the server takes"),
-            )
-            .with("limit", limit),
+            Unreadable::TooLarge { limit } => message_too_large(limit, "bytes"),
+            Unreadable::TooManyFields { limit } => {
+                message_too_large(limit, "fields, with each item of a list,")
+            }
             Unreadable::NotGrpc => ApiError::new(
                 Code::InvalidArgument,
                 "MALFORMED_REQUEST",
@@ -436,6 +435,11 @@ impl From<Unreadable> for ApiError {
             ),
         }
     }
+}
+
+fn message_too_large(limit: usize, of: &str) -> ApiError {
+    let message = format!("the message is larger than the {limit} {of} that the server takes");
+    ApiError::new(Code::ResourceExhausted, "MESSAGE_TOO_LARGE", message).with("limit", limit)
 }
 
 /// The files of the audit log cannot be read now.

@@ -12,7 +12,7 @@ use prost::Message;
 use crate::auth::{Access, Verb};
 use crate::engine::Stages;
 
-use super::codec::Encoded;
+use super::codec::{Encoded, REQUEST_FIELDS_MAX, has_more_fields_than};
 use super::context::CallContext;
 use super::denials::ended;
 use super::error::{ApiError, Unreadable};
@@ -266,5 +266,8 @@ fn counted(message: Encoded, unread: Option<&Arc<Unread>>) -> Outcome {
 }
 
 fn decoded<Q: Message + Default>(message: Bytes) -> Result<Q, ApiError> {
+    if has_more_fields_than(REQUEST_FIELDS_MAX, &message) {
+        return Err(Unreadable::TooManyFields { limit: REQUEST_FIELDS_MAX }.into());
+    }
     Q::decode(message).map_err(|_| Unreadable::Malformed.into())
 }

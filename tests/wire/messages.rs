@@ -81,6 +81,16 @@ async fn a_message_over_4_mib_is_too_large() {
 }
 
 #[tokio::test]
+async fn a_message_of_very_many_empty_items_is_refused_before_it_is_decoded() {
+    let server = TestServer::start().await;
+    for name in CALLS {
+        // Field 1, with a length of 0: of lists, an item.
+        let result = raw::call(&server, name, vec![[0x0a, 0].repeat(100_001)]).await;
+        refused(result, Code::ResourceExhausted, "MESSAGE_TOO_LARGE");
+    }
+}
+
+#[tokio::test]
 async fn ten_thousand_watches_on_one_connection_are_all_told() {
     const WATCHES: usize = 10_000;
     let server = TestServer::start().await;

@@ -143,15 +143,6 @@ fn read_config(reader: &mut Reader, at: &At<'_>) -> Option<Pattern> {
     read_pattern(reader, at, "a-z, 0-9, -, ., _ and *", |c| matches!(c, '-' | '.' | '_'), is_name)
 }
 
-/// The pattern with each run of stars as one.
-fn single_stars(text: &str) -> String {
-    let mut single = text.to_owned();
-    while single.contains("**") {
-        single = single.replace("**", "*");
-    }
-    format!("{single:?}")
-}
-
 /// A pattern that can match something: without a star it is a name, and otherwise made of what names are made of.
 fn read_pattern<E: std::fmt::Display>(
     reader: &mut Reader,
@@ -171,10 +162,6 @@ fn read_pattern<E: std::fmt::Display>(
     }
     if text.len() > 2 * NAME_BYTES_MAX {
         reader.wrong(&at.pointer, format!("has {} bytes, and no name is so long", text.len()), "");
-        return None;
-    }
-    if text.contains("**") {
-        reader.wrong(&at.pointer, "has \"**\", which means no more than \"*\"", single_stars(text));
         return None;
     }
     let pattern = Pattern::new(text);
