@@ -38,8 +38,8 @@ use crate::proto::v1::config_service_client::ConfigServiceClient;
 use crate::proto::v1::schema_service_client::SchemaServiceClient;
 use crate::proto::v1::secret_service_client::SecretServiceClient;
 use crate::proto::v1::{
-    ApplyRequest, ApplyResponse, Change, Document, Format, GetRequest, RollbackRequest, RollbackResponse,
-    SetRequest, SetResponse, StreamChangesRequest, WriteOptions,
+    ApplyRequest, ApplyResponse, Change, Document, Format, GetRequest, RevertRequest, RevertResponse,
+    RollbackRequest, RollbackResponse, SetRequest, SetResponse, StreamChangesRequest, WriteOptions,
 };
 
 pub use changes::ChangeStream;
@@ -170,6 +170,11 @@ impl Client {
     /// Writes a new version whose layers equal those of an older one.
     pub async fn rollback(&self, request: RollbackRequest) -> Result<RollbackResponse, ClientError> {
         Ok(self.api().rollback(request).await?.into_inner())
+    }
+
+    /// Takes commits back by a new one, and keeps what was changed since.
+    pub async fn revert(&self, request: RevertRequest) -> Result<RevertResponse, ClientError> {
+        Ok(self.api().revert(request).await?.into_inner())
     }
 
     /// Follows targets from a task of its own, across reconnects, until the watcher is dropped. Must be called within

@@ -19,7 +19,6 @@ mod state;
 mod tests;
 pub mod watch;
 
-use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -39,6 +38,8 @@ pub use check::workers::{CancelOnDrop, Cancelled, interruptible};
 pub use commit::counts::{BySource, CommitCounts};
 pub use commit::outcome::{LayerOutcome, Outcome};
 pub use commit::put_schema::{PutSchema, SchemaOutcome, schema_id, schema_of};
+pub use commit::revert_conflict::RevertConflict;
+pub use commit::reverting::Reverting;
 pub use commit::schemas::registry;
 pub use commit::stages::{Stage, Stages};
 pub use commit::write::{Action, Change, Intent, Origin, Text, VersionOrTag, Write};
@@ -59,9 +60,7 @@ pub use state::{ConfigState, Expiry, LayerEntry, Loading, State};
 use actor_streams::ActorStreams;
 use blocking::blocking;
 use check::workers::Workers;
-use commit::document_error::document_error;
 use commit::pipeline::{Pipeline, WriteAnswer};
-use commit::read_intent::ReadIntent;
 use commit::read_write::ReadWrite;
 use commit::request_recovery::{RecoveryInput, RequestRecovery};
 use feed::changes::Shown;
@@ -291,6 +290,7 @@ impl Engine {
             let again = match &write.intent {
                 Intent::Rollback { to: VersionOrTag::Tag(_), .. } => Some(write.clone()),
                 Intent::Rollback { .. }
+                | Intent::Revert(_)
                 | Intent::Changes(_)
                 | Intent::Delete { .. }
                 | Intent::Tag { .. }
@@ -484,70 +484,6 @@ impl Engine {
         if !matches!(ended, Ok([true, true, true])) {
             tracing::error!("a thread of the engine ended by a panic");
         }
-    }
-
-    /// Does what needs no state: reads texts, looks up history.
-    async fn read_intent(&self, intent: Intent, actor: &str) -> Result<ReadIntent, Error> {
-        match intent {
-            Intent::Changes(changes) => {
-                self.check_changes(&changes)?;
-                let bytes_max = self.limits.layer_bytes_max;
-                let bytes: usize = changes.iter().map(|change| change.action.text_bytes()).sum();
-                let read = move || {
-                    let read = changes.into_iter().map(|change| change.read(bytes_max));
-                    read.collect::<Result<Vec<_>, _>>()
-                };
-                let read = match bytes <= INLINE_BYTES_MAX {
-                    true => read(),
-                    false => self.work(actor, move |_| Ok(read())).await?,
-                };
-                read.map(ReadIntent::Changes).map_err(|(field, error)| document_error(field, error))
-            }
-            Intent::Delete { id, key, expected } => Ok(ReadIntent::Delete { id, key, expected }),
-            Intent::Rollback { id, to, scope, expected } => {
-                // A version may be queued but not in the journal yet.
-                self.pipeline.barrier().answered().await?;
-                let (at, tag) = match to {
-                    VersionOrTag::Version(version) => (At::Version(version), None),
-                    VersionOrTag::Tag(tag) => (At::Tag(tag.clone()), Some(tag)),
-                };
-                let to = self.config_at(&self.state(), &id, &at, actor).await?;
-                Ok(ReadIntent::Rollback { id, to, tag, scope, expected })
-            }
-            Intent::Tag { id, tag, to, expected } => {
-                self.pipeline.barrier().answered().await?;
-                if let Some(version) = to.filter(|version| *version != Version::ZERO) {
-                    self.config_at(&self.state(), &id, &At::Version(version), actor).await?;
-                }
-                Ok(ReadIntent::Tag { id, tag, to, expected })
-            }
-            Intent::PutSchema { governed, put } => Ok(ReadIntent::PutSchema { governed, put }),
-            Intent::Migrate { governed, to } => Ok(ReadIntent::Migrate { governed, to }),
-            Intent::Expire(due) => {
-                Ok(ReadIntent::Expire(due.into_iter().map(|expiry| (expiry.id, expiry.key)).collect()))
-            }
-        }
-    }
-
-    fn check_changes(&self, changes: &[Change]) -> Result<(), Error> {
-        let invalid = |field: &str, message: String| Err(Error::Invalid { field: field.into(), message });
-        if changes.is_empty() {
-            return invalid("changes", "must not be empty".into());
-        }
-        let max = self.limits.changes_max;
-        if changes.len() > max {
-            return invalid("changes", format!("has {} changes, at most {max} are allowed", changes.len()));
-        }
-        let mut seen = HashSet::new();
-        for change in changes {
-            commit::planner::check_ttl(&change.field, &change.key, change.ttl)?;
-            if !seen.insert((&change.id, &change.key)) {
-                let (kind, scope) = (change.key.kind, &change.key.scope);
-                let message = format!("the {kind} layer of {} at {scope} is changed twice", change.id);
-                return invalid(&change.field, message);
-            }
-        }
-        Ok(())
     }
 }
 

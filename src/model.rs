@@ -26,6 +26,7 @@ pub mod scope;
 pub mod similar;
 pub mod system;
 pub mod text;
+pub mod three_way;
 pub mod time;
 pub mod version;
 

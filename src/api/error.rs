@@ -14,7 +14,7 @@ use crate::model::quota::Quota;
 use crate::proto::v1;
 use crate::validate::Report;
 
-use super::convert::response::report_message;
+use super::convert::response::{conflicts_message, report_message};
 use super::guard::rates::RateLimited;
 use super::guard::refused::Refused;
 
@@ -65,6 +65,8 @@ pub enum Detail {
     Field { field: String, description: String },
     /// The findings that refused a change.
     Findings(v1::ValidationReport),
+    /// The values that keep commits from being taken back.
+    Conflicts(v1::RevertConflicts),
 }
 
 /// The kinds of errors, numbered as in `google.rpc.Code`.
@@ -142,8 +144,8 @@ impl ApiError {
         self
     }
 
-    fn with_findings(mut self, report: &Report) -> ApiError {
-        self.0.details.push(Detail::Findings(short_report(report)));
+    fn with_detail(mut self, detail: Detail) -> ApiError {
+        self.0.details.push(detail);
         self
     }
 
@@ -230,8 +232,11 @@ impl From<Error> for ApiError {
                     .with("expected_version", expected)
                     .with("current_version", current)
             }
-            Error::Refused(report) => {
-                ApiError::new(Code::FailedPrecondition, "VALIDATION_FAILED", message).with_findings(report)
+            Error::Refused(report) => ApiError::new(Code::FailedPrecondition, "VALIDATION_FAILED", message)
+                .with_detail(Detail::Findings(short_report(report))),
+            Error::RevertConflict { conflicts, omitted } => {
+                ApiError::new(Code::FailedPrecondition, "REVERT_CONFLICT", message)
+                    .with_detail(Detail::Conflicts(conflicts_message(conflicts, *omitted, REPORT_BYTES_MAX)))
             }
             // Only if the engine forgot to look again.
             Error::TagMoved | Error::KeyMissing(_) => ApiError::new(Code::Internal, "INTERNAL", message),

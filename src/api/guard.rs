@@ -38,7 +38,7 @@ pub(super) use rules::Ruling;
 pub(super) use credential::{asks_for_masks, shown};
 
 pub(super) use allowed::{
-    Allowed, AllowedWrite, allow_read, allow_validate, allow_validate_schema, allow_write,
+    Allowed, AllowedWrite, allow_read, allow_revert, allow_validate, allow_validate_schema, allow_write,
 };
 use refused::Refused;
 pub(super) use standing::Standing;

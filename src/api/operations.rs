@@ -12,6 +12,7 @@ mod history;
 mod keys;
 mod list;
 mod page;
+mod revert;
 mod rollback;
 mod schemas;
 mod set;

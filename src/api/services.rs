@@ -85,6 +85,7 @@ services! {
     ConfigServiceDelete          => write delete                     [Write Override];
     ConfigServiceValidate        => read validate                    [Validate Schema Read];
     ConfigServiceRollback        => write rollback                   [Rollback];
+    ConfigServiceRevert          => write revert                     [Rollback Read];
     ConfigServiceListVersions    => read list_versions               [Read];
     ConfigServiceDiff            => read diff                        [Read];
     ConfigServiceSetTag          => write set_tag                    [Tag];

@@ -16,6 +16,7 @@ pub(super) mod get;
 pub(super) mod history;
 pub(super) mod list;
 pub(super) mod migrate;
+pub(super) mod revert;
 pub(super) mod rollback;
 pub(super) mod schema;
 pub(super) mod secrets;

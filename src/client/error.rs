@@ -11,11 +11,13 @@ use tonic::{Code, Status, TimeoutExpired};
 use tonic_types::{StatusExt, pb};
 
 use super::TlsFailure;
-use crate::proto::v1::{Document, Severity, ValidationReport};
+use crate::proto::v1::{Document, RevertConflicts, Severity, ValidationReport};
 
 /// The domain of the reasons that the contract lists.
 const DOMAIN: &str = "confwatch";
 const REPORT_TYPE: &str = "confwatch.v1.ValidationReport";
+/// The same of conflicts.
+const CONFLICTS_TYPE: &str = "confwatch.v1.RevertConflicts";
 
 /// The failure of a call: what the server said, or why it could not be asked.
 #[derive(Clone)]
@@ -32,6 +34,7 @@ struct Failure {
     violations: Vec<FieldViolation>,
     retry_after: Option<Duration>,
     report: Option<ValidationReport>,
+    conflicts: Option<RevertConflicts>,
 }
 
 /// Who failed a call.
@@ -66,6 +69,7 @@ impl ClientError {
             violations: Vec::new(),
             retry_after: None,
             report: None,
+            conflicts: None,
         }))
     }
 
@@ -101,6 +105,11 @@ impl ClientError {
     /// What validation had to say of a write that was refused.
     pub fn report(&self) -> Option<&ValidationReport> {
         self.0.report.as_ref()
+    }
+
+    /// The values that keep commits from being taken back.
+    pub fn conflicts(&self) -> Option<&RevertConflicts> {
+        self.0.conflicts.as_ref()
     }
 
     /// The server itself failed the call, and `reason` says why. Any other error is to be treated as UNAVAILABLE, whatever its code: a
@@ -174,7 +183,8 @@ impl From<Status> for ClientError {
             origin: info.as_ref().map_or(ErrorOrigin::Network, |_| ErrorOrigin::Server),
             violations: violations.collect(),
             retry_after: details.retry_info().and_then(|info| info.retry_delay),
-            report: report(&status),
+            report: detail(&status, REPORT_TYPE),
+            conflicts: detail(&status, CONFLICTS_TYPE),
         }))
     }
 }
@@ -253,11 +263,11 @@ fn source<E: Error + 'static>(status: &Status) -> Option<&E> {
     std::iter::successors(status.source(), |error| (*error).source()).find_map(|error| error.downcast_ref())
 }
 
-/// The report among the details, which are a `google.rpc.Status`.
-fn report(status: &Status) -> Option<ValidationReport> {
+/// A message among the details, which are a `google.rpc.Status`.
+fn detail<M: Message + Default>(status: &Status, name: &str) -> Option<M> {
     let details = pb::Status::decode(status.details()).ok()?.details;
-    let any = details.into_iter().find(|any| any.type_url.rsplit('/').next() == Some(REPORT_TYPE))?;
-    ValidationReport::decode(any.value.as_slice()).ok()
+    let any = details.into_iter().find(|any| any.type_url.rsplit('/').next() == Some(name))?;
+    M::decode(any.value.as_slice()).ok()
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::commit::revert_conflict::RevertConflict;
 use crate::model::quota::Quota;
 use crate::model::text::DocumentError;
 use crate::model::{
@@ -43,6 +44,9 @@ pub enum Error {
     ReasonRequired(Namespace),
     #[error("the change was refused by validation")]
     Refused(Report),
+    /// Values that a revert would restore have been changed since.
+    #[error("other commits have since changed {}, so nothing was taken back", places(conflicts.len() + omitted))]
+    RevertConflict { conflicts: Vec<RevertConflict>, omitted: usize },
     #[error("revision {asked} was compacted, the oldest available is {oldest}")]
     Compacted { asked: Revision, oldest: Revision },
     #[error("revision {asked} is ahead of the store, which is at revision {store}")]
@@ -178,6 +182,13 @@ impl std::fmt::Display for Missing {
             Missing::Value(id, pointer) => write!(f, "config {id} has no value at {pointer:?}"),
             Missing::Watch(watch) => write!(f, "there is no watch stream {watch:?}"),
         }
+    }
+}
+
+fn places(count: usize) -> String {
+    match count {
+        1 => "the value at 1 place".into(),
+        count => format!("the values at {count} places"),
     }
 }
 

@@ -135,6 +135,7 @@ pub enum Source {
     Tag,
     Schema,
     Migration,
+    Revert,
 }
 
 /// The idempotency key of a write, and what it was used for.

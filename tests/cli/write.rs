@@ -139,6 +139,32 @@ fn rollback_goes_to_a_version_or_a_tag_of_all_or_one_scope() {
 }
 
 #[test]
+fn revert_takes_commits_back_across_configs_and_shows_what_is_in_the_way() {
+    let server = Server::start();
+    server.ok(&["set", "a/b", "x=1", "y=1"]);
+    server.ok(&["set", "a/c@/p", "z=1"]);
+    server.ok(&["set", "a/b", "x=2"]);
+    server.ok(&["set", "a/c@/p", "z=2"]);
+    server.ok(&["set", "a/b", "y=3"]);
+    let dry = server.ok(&["revert", "3", "4", "--dry-run"]);
+    assert!(dry.contains("~ /x: 2 -> 1") && dry.contains("~ /z: 2 -> 1") && dry.contains("dry run"), "{dry}");
+    assert!(dry.contains("WOULD CHANGE"), "{dry}");
+    let line = server.ok(&["revert", "3", "4", "--reason", "incident 7"]);
+    assert!(line.contains("revision 6 takes back revisions 4, 3: 2 layers changed"), "{line}");
+    assert_eq!(content(&server, "a/b"), json!({"x": 1, "y": 3}));
+    assert_eq!(content(&server, "a/c@/p"), json!({"z": 1}));
+    assert!(server.ok(&["history", "a/b"]).contains("revert 4,3"));
+    assert!(server.ok(&["revert", "4"]).contains("nothing to take back"));
+    server.ok(&["set", "a/b", "y=4"]);
+    let refused = server.fails(5, &["revert", "5"]);
+    assert!(refused.contains("a/b /: /y is 4 now, and was 1 before revision 5"), "{refused}");
+    assert_eq!(server.json(&["revert", "7"])["changed"], json!(true));
+    assert_eq!(content(&server, "a/b"), json!({"x": 1, "y": 3}));
+    server.fails(3, &["revert", "99"]);
+    assert_eq!(server.run(&["revert"]).code, 2);
+}
+
+#[test]
 fn tags_are_set_moved_listed_and_deleted() {
     let server = Server::start();
     server.ok(&["set", "a/b", "x=1"]);

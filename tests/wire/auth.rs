@@ -24,12 +24,14 @@ use super::support::*;
 /// What each verb alone may do in the namespace `test`, for a token of its name.
 pub const POLICY: &str = r#"{
   "roles": {"read": ["read"], "write": ["write"], "rollback": ["rollback"], "override": ["override"],
-            "validate": ["validate"], "tag": ["tag"], "schema": ["schema"], "audit": ["audit"]},
+            "validate": ["validate"], "tag": ["tag"], "schema": ["schema"], "audit": ["audit"],
+            "revert": ["read", "rollback"]},
   "bindings": [
     {"subjects": ["user:admin"], "role": "admin", "namespace": "*", "config": "*", "scope": "/"},
     {"subjects": ["token:read"], "role": "read", "namespace": "test", "config": "*", "scope": "/"},
     {"subjects": ["token:write"], "role": "write", "namespace": "test", "config": "*", "scope": "/"},
     {"subjects": ["token:rollback"], "role": "rollback", "namespace": "test", "config": "*", "scope": "/"},
+    {"subjects": ["token:revert"], "role": "revert", "namespace": "test", "config": "*", "scope": "/"},
     {"subjects": ["token:override"], "role": "override", "namespace": "test", "config": "*", "scope": "/"},
     {"subjects": ["token:validate"], "role": "validate", "namespace": "test", "config": "*", "scope": "/"},
     {"subjects": ["token:tag"], "role": "tag", "namespace": "test", "config": "*", "scope": "/"},
@@ -186,6 +188,8 @@ fn rows() -> Vec<Row> {
         row("ConfigService/List", ListRequest { namespace: "test".into(), ..Default::default() }, "read")
             .open(),
         row("ConfigService/Explain", explain, "read"),
+        // The last of the changes that the tests begin with.
+        row("ConfigService/Revert", RevertRequest { revisions: vec![5], options: None }, "revert"),
         row("ConfigService/Set", set(replace("/", r#"{"a":2}"#)), "write"),
         row("ConfigService/Apply", apply, "write"),
         row("ConfigService/Validate", validate, "validate"),

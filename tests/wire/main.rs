@@ -32,6 +32,7 @@ mod reads;
 mod reasons;
 mod reveal;
 mod reveal_budget;
+mod revert;
 mod revocation;
 mod schemas;
 mod secret_writes;

@@ -73,11 +73,7 @@ const FINDING_TEXT_BYTES_MAX: usize = 16 << 10;
 
 /// A finding whose texts have a bounded length. Instead of a place with a very long pointer it names one that holds it.
 fn shortened(mut finding: v1::Finding) -> v1::Finding {
-    if finding.pointer.len() > FINDING_TEXT_BYTES_MAX {
-        // A "/" within a name is written "~1".
-        let end = finding.pointer.as_bytes()[..FINDING_TEXT_BYTES_MAX].iter().rposition(|byte| *byte == b'/');
-        finding.pointer.truncate(end.unwrap_or(0));
-    }
+    cut_pointer(&mut finding.pointer, FINDING_TEXT_BYTES_MAX);
     for text in [&mut finding.message, &mut finding.suggestion] {
         if text.len() > FINDING_TEXT_BYTES_MAX {
             let starts = text.char_indices().map(|(at, _)| at);
@@ -87,6 +83,15 @@ fn shortened(mut finding: v1::Finding) -> v1::Finding {
         }
     }
     finding
+}
+
+/// Makes of a very long pointer that of a place that holds its place.
+pub fn cut_pointer(pointer: &mut String, bytes_max: usize) {
+    if pointer.len() > bytes_max {
+        // A "/" within a name is written "~1".
+        let end = pointer.as_bytes()[..bytes_max].iter().rposition(|byte| *byte == b'/');
+        pointer.truncate(end.unwrap_or(0));
+    }
 }
 
 #[cfg(test)]

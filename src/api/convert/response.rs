@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use prost::Message;
 
-use crate::engine::{ConfigState, LayerEntry, LayerOutcome, Resolved, Target, View};
+use crate::engine::{ConfigState, LayerEntry, LayerOutcome, Resolved, RevertConflict, Target, View};
 use crate::engine::{Sealed, VersionRef};
 use crate::model::diff::{ChangeType, ValueChange};
 use crate::model::explain::Origin as ValueOrigin;
@@ -15,7 +15,7 @@ use crate::model::{
 use crate::proto::v1;
 use crate::validate::{Report, Severity};
 
-use super::bounded::cut_findings;
+use super::bounded::{cut_findings, cut_pointer, fitting_items};
 
 pub fn time_message(time: Timestamp) -> prost_types::Timestamp {
     let nanos = (time.0.rem_euclid(1_000_000) * 1000) as i32;
@@ -194,6 +194,34 @@ pub fn report_message(report: &Report) -> v1::ValidationReport {
     v1::ValidationReport { valid: report.is_valid(), findings, omitted: report.omitted as u64 + cut }
 }
 
+/// The longest pointer of a conflict.
+const CONFLICT_POINTER_BYTES_MAX: usize = 512;
+
+/// As many conflicts as fit. `omitted`: how many there are besides these.
+pub fn conflicts_message(
+    conflicts: &[RevertConflict],
+    omitted: usize,
+    bytes_max: usize,
+) -> v1::RevertConflicts {
+    let messages = conflicts.iter().map(|conflict| {
+        let mut pointer = conflict.pointer.to_string();
+        cut_pointer(&mut pointer, CONFLICT_POINTER_BYTES_MAX);
+        v1::RevertConflict {
+            revision: conflict.revision.0,
+            namespace: conflict.id.namespace.to_string(),
+            config: conflict.id.config.to_string(),
+            scope: conflict.key.scope.to_string(),
+            kind: kind_message(conflict.key.kind).into(),
+            pointer,
+            current_value: conflict.current.clone().unwrap_or_default(),
+            restored_value: conflict.restored.clone().unwrap_or_default(),
+            expiry: conflict.is_expiry,
+        }
+    });
+    let (conflicts, cut) = fitting_items(messages, bytes_max);
+    v1::RevertConflicts { conflicts, omitted: omitted as u64 + cut }
+}
+
 /// A config without its layers and tags.
 pub fn config_head(config: &ConfigState) -> v1::ConfigInfo {
     v1::ConfigInfo {
@@ -288,6 +316,7 @@ pub fn source_message(source: Source) -> v1::CommitSource {
         Source::Tag => v1::CommitSource::Tag,
         Source::Schema => v1::CommitSource::Schema,
         Source::Migration => v1::CommitSource::Migration,
+        Source::Revert => v1::CommitSource::Revert,
     }
 }
 

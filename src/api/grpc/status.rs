@@ -44,6 +44,7 @@ fn detail(detail: &Detail) -> Any {
             any("google.rpc.BadRequest", &BadRequest { field_violations: vec![violation] })
         }
         Detail::Findings(report) => any("confwatch.v1.ValidationReport", report),
+        Detail::Conflicts(conflicts) => any("confwatch.v1.RevertConflicts", conflicts),
     }
 }
 

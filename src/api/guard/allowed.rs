@@ -5,7 +5,7 @@ use std::ops::Deref;
 use crate::api::context::CallContext;
 use crate::api::convert::request::Read;
 use crate::auth::{Access, Denied, Resource, Verb};
-use crate::engine::{Action, Change, Intent, Secrets, Viewer};
+use crate::engine::{Action, Change, Intent, Reverting, Secrets, Viewer};
 use crate::model::{Author, ConfigId, LayerKey, LayerKind, Namespace, Scope};
 
 /// What the caller may do. For the calls that are made most often: costs nothing beside the check.
@@ -69,8 +69,30 @@ pub fn allow_validate_schema(access: &Access, namespace: Namespace) -> Result<Al
 
 /// A write takes the right for what it does at each scope that it changes; what concerns a config as a whole, at `/`.
 pub fn allow_write(context: &CallContext, viewer: Viewer, intent: Intent) -> Result<AllowedWrite, Denied> {
-    context.permit_all(needs(&intent))?;
+    match &intent {
+        Intent::Revert(reverting) => allow_revert(context, reverting)?,
+        Intent::Changes(_)
+        | Intent::Delete { .. }
+        | Intent::Rollback { .. }
+        | Intent::Tag { .. }
+        | Intent::Expire(_)
+        | Intent::PutSchema { .. }
+        | Intent::Migrate { .. } => _ = context.permit_all(needs(&intent))?,
+    }
     Ok(AllowedWrite { author: context.author(), viewer, intent })
+}
+
+/// Taking commits back takes `rollback` and `read` at every scope that they changed. What the caller may not read is not named.
+pub fn allow_revert(access: &Access, reverting: &Reverting) -> Result<(), Denied> {
+    let needs =
+        |verb: Verb| reverting.places().map(move |(id, scope)| (verb, Resource::Config { id, scope }));
+    match needs(Verb::Read).all(|(verb, resource)| access.allows(verb, &resource)) {
+        true => access.permit_all(needs(Verb::Rollback)).map(drop),
+        false => {
+            let actor = access.caller().actor().into();
+            Err(Denied { actor, verb: Verb::Rollback, resource: Resource::Store, reason: String::new() })
+        }
+    }
 }
 
 fn needs(intent: &Intent) -> Vec<(Verb, Resource)> {
@@ -84,6 +106,9 @@ fn needs(intent: &Intent) -> Vec<(Verb, Resource)> {
         Intent::Rollback { id, scope, .. } => {
             let scope = scope.clone().unwrap_or_else(Scope::global);
             vec![(Verb::Rollback, Resource::Config { id: id.clone(), scope })]
+        }
+        Intent::Revert(reverting) => {
+            reverting.places().map(|(id, scope)| (Verb::Rollback, Resource::Config { id, scope })).collect()
         }
         Intent::Tag { id, .. } => vec![whole(Verb::Tag, id)],
         Intent::PutSchema { governed, .. } | Intent::Migrate { governed, .. } => {

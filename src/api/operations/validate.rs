@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::auth::{Access, Resource, Verb};
-use crate::engine::{Affected, Change, Text};
+use crate::engine::{Affected, Change, Outcome, Text};
 use crate::model::pointer::Pointer;
 use crate::model::text::Format;
 use crate::model::{ConfigId, Scope};
@@ -65,20 +65,29 @@ impl Operations {
         let asked = self.check_hidden(context, &reached, &governing)?;
         let (report, outcome) = self.engine.validate(changes, within, self.viewer(context)).await?;
         self.tell_of_hidden(context, &asked, &report);
-        let mut affected = match &outcome {
-            Some(outcome) => self.engine.affected(outcome, context.sight()).await?,
-            None => vec![],
+        let (affected, affected_omitted) = match &outcome {
+            Some(outcome) => self.affected(context, outcome).await?,
+            None => (vec![], 0),
         };
-        let omitted = affected.len().saturating_sub(AFFECTED_MAX);
-        affected.truncate(AFFECTED_MAX);
         Ok(v1::ValidateResponse {
             report: Some(report_message(&report)),
             changed: outcome.as_ref().is_some_and(|outcome| outcome.changed),
             results: outcome.as_ref().map(applied).unwrap_or_default(),
             store_revision: self.engine.state().revision.0,
-            affected: affected.iter().map(affected_message).collect(),
-            affected_omitted: omitted as u64,
+            affected,
+            affected_omitted,
         })
+    }
+
+    /// The targets that a change would affect, as many as an answer tells, and how many more there are.
+    pub(super) async fn affected(
+        &self,
+        context: &CallContext,
+        outcome: &Outcome,
+    ) -> Result<(Vec<v1::AffectedTarget>, u64), ApiError> {
+        let affected = self.engine.affected(outcome, context.sight()).await?;
+        let omitted = affected.len().saturating_sub(AFFECTED_MAX) as u64;
+        Ok((affected.iter().take(AFFECTED_MAX).map(affected_message).collect(), omitted))
     }
 
     async fn validate_stored(

@@ -98,7 +98,7 @@ pub async fn run(args: ValidateArgs, session: &Session) -> Outcome {
         }
         // Nobody watches what is on no server.
         if server.is_some() {
-            show_affected(&response, output)?;
+            show_affected(&response.affected, response.affected_omitted, output)?;
         }
         output.line(&summary(&subject, &report, &response))
     })?;
@@ -187,16 +187,21 @@ fn of_document(schema: &Path, document: &Path, args: &ValidateArgs) -> Result<Qu
 }
 
 /// The blast radius.
-fn show_affected(response: &v1::ValidateResponse, output: &Output) -> Result<(), Failure> {
-    if response.affected.is_empty() {
+/// The targets whose documents a change would change.
+pub fn show_affected(
+    affected: &[v1::AffectedTarget],
+    affected_omitted: u64,
+    output: &Output,
+) -> Result<(), Failure> {
+    if affected.is_empty() {
         return Ok(());
     }
-    let rows = response.affected.iter().map(|target| {
+    let rows = affected.iter().map(|target| {
         let config = format!("{}/{}", target.namespace, target.config);
         [config, target.scope.clone(), target.watchers.to_string()]
     });
     output.table(["WOULD CHANGE", "SCOPE", "WATCHERS"], rows.collect())?;
-    match response.affected_omitted {
+    match affected_omitted {
         0 => Ok(()),
         more => output.line(&format!("and {more} more")),
     }

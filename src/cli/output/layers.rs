@@ -8,6 +8,8 @@ use crate::proto::v1;
 const DIFF_ENTRIES_MAX: usize = 100;
 /// The annotation of a commit that says which migration it is.
 const MIGRATION: &str = "migration";
+/// The annotation of a commit that takes others back: their revisions.
+const REVERTS: &str = "reverts";
 
 /// `/production`, or `/production override until 2026-11-21 09:00:00Z`: a base layer is the usual case and needs no word.
 pub fn layer_name(scope: &str, kind: v1::LayerKind, expire_time: Option<&prost_types::Timestamp>) -> String {
@@ -36,13 +38,23 @@ pub fn change_summary(change: &v1::ConfigChange) -> String {
     layers.chain(omitted).chain(tags).chain(restored).collect::<Vec<_>>().join(", ")
 }
 
-/// Which kind of write, and of a migration from where to where: `migration schema:checkout 3 -> 5`.
+/// Which kind of write; of a migration from where to where, as `migration schema:checkout 3 -> 5`, and of a revert which revisions it takes back.
 pub fn commit_source(commit: &v1::Commit) -> String {
     let name = source_name(commit.source());
-    let migration =
-        commit.annotations.get(MIGRATION).filter(|_| commit.source() == v1::CommitSource::Migration);
-    match migration {
-        Some(migration) => format!("{name} {}", printable(migration)),
+    let annotation = match commit.source() {
+        v1::CommitSource::Migration => commit.annotations.get(MIGRATION),
+        v1::CommitSource::Revert => commit.annotations.get(REVERTS),
+        v1::CommitSource::Unspecified
+        | v1::CommitSource::Set
+        | v1::CommitSource::Apply
+        | v1::CommitSource::Delete
+        | v1::CommitSource::Rollback
+        | v1::CommitSource::Expiry
+        | v1::CommitSource::Tag
+        | v1::CommitSource::Schema => None,
+    };
+    match annotation {
+        Some(annotation) => format!("{name} {}", printable(annotation)),
         None => name.to_owned(),
     }
 }
@@ -59,6 +71,7 @@ fn source_name(source: v1::CommitSource) -> &'static str {
         v1::CommitSource::Tag => "tag",
         v1::CommitSource::Schema => "schema",
         v1::CommitSource::Migration => "migration",
+        v1::CommitSource::Revert => "revert",
     }
 }
 

@@ -8,6 +8,7 @@ use tonic::{Code, Status};
 
 use super::excerpt::Excerpt;
 use super::exit::{Exit, Failure};
+use super::layers::layer_name;
 use super::streams::{CHANGED, Output, PLACE, REMOVED, counted, printable};
 use crate::cli::Session;
 use crate::cli::files::source::Sources;
@@ -58,6 +59,10 @@ fn failure(error: &ClientError, excerpts: &[Option<Excerpt>], unreadable: Option
             failure = failure.with("`confwatch validate` has more of them");
         }
     }
+    if let Some(conflicts) = error.conflicts() {
+        failure.exit = Exit::Conflict;
+        failure.details.extend(conflict_lines(conflicts));
+    }
     if let Some(hint) = hint(error) {
         failure = failure.with(hint);
     }
@@ -103,6 +108,9 @@ fn hint(error: &ClientError) -> Option<String> {
             Some(format!("`confwatch can-i {}{target}` says why", word("verb")?))
         }
         "REASON_REQUIRED" => Some("--reason says why".into()),
+        "REVERT_CONFLICT" => {
+            Some("name the later commits as well to take them back, too; or write these values".into())
+        }
         "TLS_UNKNOWN_CA" => Some("--tls-ca or CONFWATCH_TLS_CA names the file of its CA".into()),
         "TLS_WRONG_NAME" => Some("--tls-server-name says which name it has".into()),
         "TLS_CERTIFICATE_REQUIRED" => Some("--tls-cert and --tls-key name the files of yours".into()),
@@ -113,6 +121,35 @@ fn hint(error: &ClientError) -> Option<String> {
         }
         _ => None,
     }
+}
+
+/// One line for each value: where it is, the value now, and what would have come back.
+fn conflict_lines(conflicts: &v1::RevertConflicts) -> Vec<String> {
+    let value = |text: &str| match text {
+        "" => "nothing".to_owned(),
+        text => printable(text),
+    };
+    let line = |conflict: &v1::RevertConflict| {
+        let layer = layer_name(&conflict.scope, conflict.kind(), None);
+        let place = match (conflict.pointer.as_str(), conflict.expiry) {
+            (_, true) => "the end of the override".to_owned(),
+            ("", false) => "the layer".to_owned(),
+            (pointer, false) => printable(pointer),
+        };
+        format!(
+            "{}/{} {layer}: {place} is {} now, and was {} before revision {}",
+            conflict.namespace,
+            conflict.config,
+            value(&conflict.current_value),
+            value(&conflict.restored_value),
+            conflict.revision
+        )
+    };
+    let mut lines: Vec<String> = conflicts.conflicts.iter().map(line).collect();
+    if conflicts.omitted > 0 {
+        lines.push(format!("and {} more", conflicts.omitted));
+    }
+    lines
 }
 
 /// Whether a shell takes a word of the server as it is.

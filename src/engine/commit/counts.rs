@@ -38,6 +38,7 @@ pub struct BySource {
     pub tag: AtomicU64,
     pub schema: AtomicU64,
     pub migration: AtomicU64,
+    pub revert: AtomicU64,
 }
 
 impl Default for CommitCounts {
@@ -94,6 +95,7 @@ impl BySource {
             Source::Tag => &self.tag,
             Source::Schema => &self.schema,
             Source::Migration => &self.migration,
+            Source::Revert => &self.revert,
         }
     }
 }

@@ -16,6 +16,7 @@ use super::planning::Planning;
 use super::read_change::{ReadAction, ReadChange};
 use super::read_intent::ReadIntent;
 use super::read_set::ReadSet;
+use super::revert::plan_revert;
 use super::schemas::{plan_migration, plan_put};
 use crate::engine::error::{Error, Limit, Missing};
 use crate::engine::secrets::redaction::Permissions;
@@ -60,6 +61,7 @@ fn plan_all(
             check_still_tagged(bases, id, tag.as_ref(), to)?;
             plan_rollback(bases, id, to, scope.as_ref(), *expected, now, planning)?
         }
+        ReadIntent::Revert { steps, .. } => plan_revert(bases, steps, now, planning)?,
         ReadIntent::Tag { id, tag, to, expected } => plan_tag(bases, id, tag, *to, *expected)?,
         ReadIntent::Expire(due) => plan_expiry(bases, due, now),
         ReadIntent::Reseal(id) => plan_reseal(bases, id, planning)?,
@@ -72,7 +74,7 @@ fn plan_all(
     // Before anything is made of it that outlives this.
     if !matches!(intent, ReadIntent::Keys(_) | ReadIntent::Reseal(_)) {
         let origin = match intent {
-            ReadIntent::Rollback { .. } => secret::Origin::Stored,
+            ReadIntent::Rollback { .. } | ReadIntent::Revert { .. } => secret::Origin::Stored,
             ReadIntent::Changes(_)
             | ReadIntent::Keys(_)
             | ReadIntent::Reseal(_)
@@ -108,6 +110,7 @@ fn plan_all(
         ReadIntent::Changes(_)
         | ReadIntent::Delete { .. }
         | ReadIntent::Rollback { .. }
+        | ReadIntent::Revert { .. }
         | ReadIntent::Tag { .. }
         | ReadIntent::PutSchema { .. }
         | ReadIntent::Migrate { .. } => {

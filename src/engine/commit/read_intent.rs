@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use crate::model::{ConfigId, LayerKey, Scope, TagName, Version};
+use crate::model::{ConfigId, LayerKey, Revision, Scope, TagName, Version};
 
 use super::put_schema::{PutSchema, schema_id};
 use super::read_change::ReadChange;
+use super::reverting::Step;
 use crate::engine::state::ConfigState;
 
 /// A write whose texts have been read and whose history has been looked up.
@@ -27,6 +28,11 @@ pub(in crate::engine) enum ReadIntent {
         tag: Option<TagName>,
         scope: Option<Scope>,
         expected: Option<Version>,
+    },
+    /// Changes of layers to take back, the newest first.
+    Revert {
+        revisions: Vec<Revision>,
+        steps: Vec<Step>,
     },
     Tag {
         id: ConfigId,
@@ -53,6 +59,7 @@ impl ReadIntent {
             ReadIntent::Changes(_)
             | ReadIntent::Delete { .. }
             | ReadIntent::Rollback { .. }
+            | ReadIntent::Revert { .. }
             | ReadIntent::Tag { .. }
             | ReadIntent::PutSchema { .. }
             | ReadIntent::Migrate { .. } => false,
@@ -69,6 +76,7 @@ impl ReadIntent {
                 vec![id.clone()]
             }
             ReadIntent::Expire(due) => due.iter().map(|(id, _)| id.clone()).collect(),
+            ReadIntent::Revert { steps, .. } => steps.iter().map(|step| step.id.clone()).collect(),
             ReadIntent::Reseal(id) => vec![id.clone()],
             ReadIntent::PutSchema { governed, .. } => vec![governed.clone(), schema_id(governed)],
             ReadIntent::Migrate { governed, .. } => vec![governed.clone(), schema_id(governed)],

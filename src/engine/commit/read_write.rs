@@ -10,6 +10,9 @@ use super::request_ids::{Owner, Repeatable};
 use super::write::Origin;
 use crate::engine::check::look::Look;
 
+/// The annotation of a commit that takes others back, with their revisions.
+const REVERTS: &str = "reverts";
+
 /// A write that is ready for the pipeline.
 pub(in crate::engine) struct ReadWrite {
     pub(in crate::engine) origin: Origin,
@@ -90,6 +93,10 @@ impl ReadWrite {
         if let ReadIntent::Migrate { governed, .. } = &self.intent {
             let way = format!("{} {} -> {}", schema_id(governed).config, schema.active_before, schema.active);
             annotations.insert("migration".to_owned(), way);
+        }
+        if let ReadIntent::Revert { revisions, .. } = &self.intent {
+            let revisions: Vec<String> = revisions.iter().map(Revision::to_string).collect();
+            annotations.insert(REVERTS.to_owned(), revisions.join(","));
         }
         Commit {
             revision,

@@ -10,6 +10,7 @@ use crate::model::{Author, ConfigId, LayerKey, Request, Scope, Source, TagName, 
 use super::document_error::bounded;
 use super::put_schema::{PutSchema, schema_id};
 use super::read_change::{ReadAction, ReadChange};
+use super::reverting::Reverting;
 use crate::engine::secrets::shown::Viewer;
 use crate::engine::state::Expiry;
 
@@ -43,6 +44,8 @@ pub enum Intent {
     Delete { id: ConfigId, key: Option<LayerKey>, expected: Option<Version> },
     /// Back to a version: all layers, or those of a scope.
     Rollback { id: ConfigId, to: VersionOrTag, scope: Option<Scope>, expected: Option<Version> },
+    /// Takes commits back, and keeps what was changed since.
+    Revert(Reverting),
     /// To a version (0: the current one), or away with it.
     Tag { id: ConfigId, tag: TagName, to: Option<Version>, expected: Option<Version> },
     /// Overrides whose time has come.
@@ -108,6 +111,7 @@ impl Intent {
         match self {
             Intent::Changes(changes) => changes.iter().find_map(|change| find(&change.id)),
             Intent::Expire(due) => due.iter().find_map(|expiry| find(&expiry.id)),
+            Intent::Revert(reverting) => reverting.ids().find_map(find),
             Intent::Delete { id, .. } | Intent::Rollback { id, .. } | Intent::Tag { id, .. } => find(id),
             Intent::PutSchema { governed, .. } | Intent::Migrate { governed, .. } => find(governed),
         }
@@ -121,6 +125,7 @@ impl Intent {
                 vec![id.clone()]
             }
             Intent::Expire(due) => due.iter().map(|expiry| expiry.id.clone()).collect(),
+            Intent::Revert(reverting) => reverting.ids().cloned().collect(),
             Intent::PutSchema { governed, .. } | Intent::Migrate { governed, .. } => vec![governed.clone()],
         };
         ids.sort();
@@ -135,7 +140,7 @@ impl Intent {
                 vec![schema_id(governed)]
             }
             Intent::Tag { .. } | Intent::Expire(_) => vec![],
-            Intent::Changes(_) | Intent::Delete { .. } | Intent::Rollback { .. } => {
+            Intent::Changes(_) | Intent::Delete { .. } | Intent::Rollback { .. } | Intent::Revert(_) => {
                 self.ids().into_iter().filter(|id| !id.config.is_ordinary()).collect()
             }
         }
@@ -149,6 +154,7 @@ impl Intent {
             }
             Intent::Delete { .. }
             | Intent::Rollback { .. }
+            | Intent::Revert(_)
             | Intent::Tag { .. }
             | Intent::Expire(_)
             | Intent::PutSchema { .. }

@@ -198,6 +198,7 @@ impl ReadIntent {
             ReadIntent::Reseal(_)
             | ReadIntent::Delete { .. }
             | ReadIntent::Rollback { .. }
+            | ReadIntent::Revert { .. }
             | ReadIntent::Tag { .. }
             | ReadIntent::Expire(_)
             | ReadIntent::PutSchema { .. }
@@ -216,6 +217,9 @@ impl ReadIntent {
             }
             ReadIntent::Rollback { id, scope, .. } => {
                 vec![(id.clone(), scope.clone().unwrap_or_else(Scope::global))]
+            }
+            ReadIntent::Revert { steps, .. } => {
+                steps.iter().map(|step| (step.id.clone(), step.key.scope.clone())).collect()
             }
             ReadIntent::Tag { id, .. } | ReadIntent::Reseal(id) => vec![(id.clone(), Scope::global())],
             ReadIntent::Expire(due) => due.iter().map(|(id, key)| (id.clone(), key.scope.clone())).collect(),

@@ -113,6 +113,34 @@ impl Plan {
     }
 }
 
+/// A stored content with its secrets, and what the schema marks now, sealed by the newest key: then equal secrets are equal bytes, whenever
+/// they were stored. Or why it cannot be sealed.
+pub(in crate::engine) fn comparable(
+    id: &ConfigId,
+    content: &Content,
+    schema: Option<&Schema>,
+    planning: &Planning<'_>,
+) -> Result<Result<Content, Vec<Found>>, Error> {
+    if !id.config.is_ordinary() || (schema.is_none() && !has_secrets(content)) {
+        return Ok(Ok(content.clone()));
+    }
+    let mut value = content.to_value();
+    let marked: BTreeSet<String> = schema
+        .map(|schema| marked_pointers(schema, &value).iter().map(ToString::to_string).collect())
+        .unwrap_or_default();
+    if marked.is_empty() && !has_secrets(content) {
+        return Ok(Ok(content.clone()));
+    }
+    let ring = planning.vault.sealing_ring(&id.namespace, planning.validate_only)?;
+    let before = Value::Null;
+    let sealing =
+        Sealing { id, ring: &ring, marked: &marked, known: &[], before: &before, origin: Origin::Stored };
+    Ok(match sealing.seal(&mut value) {
+        Ok(_) => Ok(Content::of(&value)),
+        Err(refused) => Err(refused.into_iter().map(found_of).collect()),
+    })
+}
+
 /// Seals all secrets of a config by the newest key, and makes sure that they are the same.
 pub(in crate::engine) fn plan_reseal(
     bases: &ReadSet,

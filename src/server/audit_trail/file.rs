@@ -367,6 +367,7 @@ pub(in crate::server) fn source_name(source: Source) -> &'static str {
         Source::Tag => "tag",
         Source::Schema => "schema",
         Source::Migration => "migration",
+        Source::Revert => "revert",
     }
 }
 

@@ -420,8 +420,8 @@ fn by<'a, const N: usize>(
 }
 
 /// All of them: a new one has to be listed here.
-fn sources(by_source: &BySource) -> [(&'static str, &AtomicU64); 8] {
-    let BySource { set, apply, delete, rollback, expiry, tag, schema, migration } = by_source;
+fn sources(by_source: &BySource) -> [(&'static str, &AtomicU64); 9] {
+    let BySource { set, apply, delete, rollback, expiry, tag, schema, migration, revert } = by_source;
     [
         ("set", set),
         ("apply", apply),
@@ -431,6 +431,7 @@ fn sources(by_source: &BySource) -> [(&'static str, &AtomicU64); 8] {
         ("tag", tag),
         ("schema", schema),
         ("migration", migration),
+        ("revert", revert),
     ]
 }
 

@@ -91,6 +91,7 @@ pub fn in_words(call: &str, bytes: &[u8]) -> String {
         "ConfigService/Delete" => of::<DeleteResponse>,
         "ConfigService/Validate" => of::<ValidateResponse>,
         "ConfigService/Rollback" => of::<RollbackResponse>,
+        "ConfigService/Revert" => of::<RevertResponse>,
         "ConfigService/ListVersions" => of::<ListVersionsResponse>,
         "ConfigService/Diff" => of::<DiffResponse>,
         "ConfigService/SetTag" => of::<SetTagResponse>,

@@ -61,6 +61,12 @@ pub const CALLS: &[(&str, u32, Make)] = &[
     ("ConfigService/Rollback", 2, |draw| {
         draw.storing(|draw, options| draw.rollback(options).encode_to_vec())
     }),
+    ("ConfigService/Revert", 4, |draw| {
+        draw.storing(|draw, options| {
+            let revisions = (0..draw.random.usize(1..3)).map(|_| draw.random.u64(1..16)).collect();
+            RevertRequest { revisions, options: Some(options) }.encode_to_vec()
+        })
+    }),
     ("ConfigService/ListVersions", 4, |draw| draw.versions().encode_to_vec()),
     ("ConfigService/Diff", 4, |draw| {
         DiffRequest {

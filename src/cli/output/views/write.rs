@@ -67,6 +67,17 @@ pub struct RollbackView {
     pub store_revision: u64,
 }
 
+#[derive(Debug, Serialize)]
+pub struct RevertView {
+    pub results: Vec<AppliedChangeView>,
+    pub results_omitted: u64,
+    pub changed: bool,
+    pub report: Option<ReportView>,
+    pub affected: Vec<AffectedTargetView>,
+    pub affected_omitted: u64,
+    pub store_revision: u64,
+}
+
 /// What `tag set` and `tag delete` answer. `version` is 0 after a delete.
 #[derive(Debug, Serialize)]
 pub struct TagView {
@@ -153,6 +164,20 @@ impl From<&v1::RollbackResponse> for RollbackView {
             layers: list(&response.layers),
             layers_omitted: response.layers_omitted,
             report: response.report.as_ref().map(Into::into),
+            store_revision: response.store_revision,
+        }
+    }
+}
+
+impl From<&v1::RevertResponse> for RevertView {
+    fn from(response: &v1::RevertResponse) -> RevertView {
+        RevertView {
+            results: list(&response.results),
+            results_omitted: response.results_omitted,
+            changed: response.changed,
+            report: response.report.as_ref().map(Into::into),
+            affected: list(&response.affected),
+            affected_omitted: response.affected_omitted,
             store_revision: response.store_revision,
         }
     }

@@ -1,0 +1,49 @@
+//! Revert: commits taken back by a new one.
+
+use crate::api::context::CallContext;
+use crate::api::convert::bounded::fitting_items;
+use crate::api::convert::response::report_message;
+use crate::api::error::ApiError;
+use crate::api::guard::allow_revert;
+use crate::engine::{Intent, Reverting};
+use crate::model::{Revision, Source};
+use crate::proto::v1;
+
+use super::Operations;
+use super::write::{LAYERS_BYTES_MAX, applied, options};
+
+impl Operations {
+    pub async fn revert(
+        &self,
+        context: &CallContext,
+        mut request: v1::RevertRequest,
+    ) -> Result<v1::RevertResponse, ApiError> {
+        let (options, identity) = options("Revert", &mut request, |request| &mut request.options);
+        let revisions = request.revisions.into_iter().map(Revision).collect();
+        let actor = context.access().caller().actor();
+        let mut reverting = Reverting::default();
+        for revision in Reverting::order(revisions)? {
+            let commit = Reverting::of(self.engine.commit(revision, actor).await?);
+            // Before anything is said of it, and before the next is read.
+            allow_revert(context, &commit).map_err(|denied| denied.wanted_because(&options.reason))?;
+            reverting.append(commit)?;
+        }
+        let validate_only = options.validate_only;
+        let write = self.allow_write(context, &options, Intent::Revert(reverting))?;
+        let outcome = self.write(context, write, Source::Revert, options, identity).await?;
+        let (affected, affected_omitted) = match validate_only {
+            true => self.affected(context, &outcome).await?,
+            false => (vec![], 0),
+        };
+        let (results, results_omitted) = fitting_items(applied(&outcome), LAYERS_BYTES_MAX);
+        Ok(v1::RevertResponse {
+            results,
+            results_omitted,
+            changed: outcome.changed,
+            report: Some(report_message(&outcome.report)),
+            store_revision: outcome.revision.0,
+            affected,
+            affected_omitted,
+        })
+    }
+}

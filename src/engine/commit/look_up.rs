@@ -1,0 +1,83 @@
+//! Reads the texts of a write and looks up the history that it goes by, before the write is planned. Knows no plans.
+
+use std::collections::HashSet;
+
+use super::document_error::document_error;
+use super::planner::check_ttl;
+use super::read_intent::ReadIntent;
+use super::write::{Change, Intent, VersionOrTag};
+use crate::engine::error::Error;
+use crate::engine::read::history::At;
+use crate::engine::{Engine, INLINE_BYTES_MAX};
+use crate::model::Version;
+
+impl Engine {
+    /// Does what needs no state: reads texts, looks up history.
+    pub(in crate::engine) async fn read_intent(
+        &self,
+        intent: Intent,
+        actor: &str,
+    ) -> Result<ReadIntent, Error> {
+        match intent {
+            Intent::Changes(changes) => {
+                self.check_changes(&changes)?;
+                let bytes_max = self.limits.layer_bytes_max;
+                let bytes: usize = changes.iter().map(|change| change.action.text_bytes()).sum();
+                let read = move || {
+                    let read = changes.into_iter().map(|change| change.read(bytes_max));
+                    read.collect::<Result<Vec<_>, _>>()
+                };
+                let read = match bytes <= INLINE_BYTES_MAX {
+                    true => read(),
+                    false => self.work(actor, move |_| Ok(read())).await?,
+                };
+                read.map(ReadIntent::Changes).map_err(|(field, error)| document_error(field, error))
+            }
+            Intent::Delete { id, key, expected } => Ok(ReadIntent::Delete { id, key, expected }),
+            Intent::Rollback { id, to, scope, expected } => {
+                // A version may be queued but not in the journal yet.
+                self.pipeline.barrier().answered().await?;
+                let (at, tag) = match to {
+                    VersionOrTag::Version(version) => (At::Version(version), None),
+                    VersionOrTag::Tag(tag) => (At::Tag(tag.clone()), Some(tag)),
+                };
+                let to = self.config_at(&self.state(), &id, &at, actor).await?;
+                Ok(ReadIntent::Rollback { id, to, tag, scope, expected })
+            }
+            Intent::Revert(reverting) => self.look_up_reverted(reverting, actor).await,
+            Intent::Tag { id, tag, to, expected } => {
+                self.pipeline.barrier().answered().await?;
+                if let Some(version) = to.filter(|version| *version != Version::ZERO) {
+                    self.config_at(&self.state(), &id, &At::Version(version), actor).await?;
+                }
+                Ok(ReadIntent::Tag { id, tag, to, expected })
+            }
+            Intent::PutSchema { governed, put } => Ok(ReadIntent::PutSchema { governed, put }),
+            Intent::Migrate { governed, to } => Ok(ReadIntent::Migrate { governed, to }),
+            Intent::Expire(due) => {
+                Ok(ReadIntent::Expire(due.into_iter().map(|expiry| (expiry.id, expiry.key)).collect()))
+            }
+        }
+    }
+
+    pub(in crate::engine) fn check_changes(&self, changes: &[Change]) -> Result<(), Error> {
+        let invalid = |field: &str, message: String| Err(Error::Invalid { field: field.into(), message });
+        if changes.is_empty() {
+            return invalid("changes", "must not be empty".into());
+        }
+        let max = self.limits.changes_max;
+        if changes.len() > max {
+            return invalid("changes", format!("has {} changes, at most {max} are allowed", changes.len()));
+        }
+        let mut seen = HashSet::new();
+        for change in changes {
+            check_ttl(&change.field, &change.key, change.ttl)?;
+            if !seen.insert((&change.id, &change.key)) {
+                let (kind, scope) = (change.key.kind, &change.key.scope);
+                let message = format!("the {kind} layer of {} at {scope} is changed twice", change.id);
+                return invalid(&change.field, message);
+            }
+        }
+        Ok(())
+    }
+}

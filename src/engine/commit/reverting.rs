@@ -1,0 +1,126 @@
+//! Commits that are to be taken back, and what each did to its layers. Knows commits; neither the store nor the current state.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::engine::error::{Error, Limit};
+use crate::model::{ConfigId, Content, Format, Layer, LayerChange, LayerKey, Revision, Scope, Timestamp};
+use crate::store::Sealed;
+
+/// Commits that one call takes back.
+const COMMITS_MAX: usize = 100;
+/// Content of the layers that these changed, and of what the layers were before.
+const BYTES_MAX: usize = 64 << 20;
+
+/// Commits that are to be taken back, the newest first.
+#[derive(Clone, Default)]
+pub struct Reverting {
+    pub(super) commits: Vec<Arc<Sealed>>,
+    pub(super) bytes: usize,
+}
+
+/// Only the revisions: content may be secret.
+impl fmt::Debug for Reverting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.revisions()).finish()
+    }
+}
+
+/// What one commit did to one layer.
+#[derive(Clone)]
+pub(in crate::engine) struct Step {
+    pub revision: Revision,
+    pub id: ConfigId,
+    pub key: LayerKey,
+    /// The layer before the commit. `None`: there was none.
+    pub before: Option<LayerState>,
+    /// The layer as the commit left it.
+    pub after: Option<LayerState>,
+}
+
+/// A layer without its place in history.
+#[derive(Clone, PartialEq, Eq)]
+pub(in crate::engine) struct LayerState {
+    pub content: Content,
+    pub expires: Option<Timestamp>,
+    pub format: Option<Format>,
+}
+
+impl LayerState {
+    pub fn of(layer: &Layer) -> LayerState {
+        LayerState { content: layer.content.clone(), expires: layer.expires, format: layer.format }
+    }
+
+    pub fn left_by(change: &LayerChange) -> Option<LayerState> {
+        let content = change.content.clone()?;
+        Some(LayerState { content, expires: change.expires, format: change.format })
+    }
+}
+
+impl Reverting {
+    /// The revisions in the order in which they are taken back.
+    pub fn order(mut revisions: Vec<Revision>) -> Result<Vec<Revision>, Error> {
+        let invalid = |message: String| Err(Error::Invalid { field: "revisions".into(), message });
+        let count = revisions.len();
+        revisions.sort_unstable_by(|a, b| b.cmp(a));
+        revisions.dedup();
+        match (count, revisions.last()) {
+            (0, _) | (_, None) => invalid("must not be empty".into()),
+            (_, Some(&Revision::ZERO)) => invalid("revision 0 is no commit: the first one has 1".into()),
+            _ if count > COMMITS_MAX => {
+                invalid(format!("has {count} revisions, at most {COMMITS_MAX} are allowed"))
+            }
+            _ if revisions.len() < count => invalid("names a revision twice".into()),
+            _ => Ok(revisions),
+        }
+    }
+
+    /// One commit.
+    pub fn of(sealed: Arc<Sealed>) -> Reverting {
+        let layers = sealed.commit.changes.iter().flat_map(|change| &change.layers);
+        let contents = layers.filter_map(|layer| layer.content.as_ref());
+        let bytes = contents.map(|content| content.as_str().len()).sum();
+        Reverting { commits: vec![sealed], bytes }
+    }
+
+    /// Adds commits that are older than those before them. Fails if all together are too large.
+    pub fn append(&mut self, older: Reverting) -> Result<(), Error> {
+        self.bytes += older.bytes;
+        check_bytes(self.bytes)?;
+        self.commits.extend(older.commits);
+        Ok(())
+    }
+
+    pub fn revisions(&self) -> impl Iterator<Item = Revision> {
+        self.commits.iter().map(|sealed| sealed.commit.revision)
+    }
+
+    /// The configs that the commits changed. One can come several times.
+    pub fn ids(&self) -> impl Iterator<Item = &ConfigId> {
+        self.commits.iter().flat_map(|sealed| &sealed.commit.changes).map(|change| &change.id)
+    }
+
+    /// The configs and scopes that the commits changed; of a commit that only moved tags of a config, the global scope.
+    pub fn places(&self) -> impl Iterator<Item = (ConfigId, Scope)> {
+        let changes = self.commits.iter().flat_map(|sealed| &sealed.commit.changes);
+        changes.flat_map(|change| {
+            let scopes: Vec<Scope> = match change.layers.as_slice() {
+                [] => vec![Scope::global()],
+                layers => layers.iter().map(|layer| layer.key.scope.clone()).collect(),
+            };
+            scopes.into_iter().map(|scope| (change.id.clone(), scope))
+        })
+    }
+}
+
+pub(super) fn check_bytes(bytes: usize) -> Result<(), Error> {
+    match bytes > BYTES_MAX {
+        true => Err(Error::LimitReached {
+            limit_name: Limit::CommitBytes,
+            what: "bytes of the layers that the commits changed",
+            found: bytes,
+            limit: BYTES_MAX,
+        }),
+        false => Ok(()),
+    }
+}
