@@ -42,7 +42,7 @@ pub use commit::revert_conflict::RevertConflict;
 pub use commit::reverting::Reverting;
 pub use commit::schemas::registry;
 pub use commit::stages::{Stage, Stages};
-pub use commit::write::{Action, Change, Intent, Origin, Text, VersionOrTag, Write};
+pub use commit::write::{Action, Change, Intent, Origin, RollbackTo, Text, Write};
 pub use error::{Error, Limit, Missing, Withheld};
 pub use feed::changes::{ChangeEvent, Changes, ChangesOptions, keep_seen, shows};
 pub use options::{Clock, Options, Progress};
@@ -288,7 +288,7 @@ impl Engine {
         self.refuse_reserved(&write.intent)?;
         loop {
             let again = match &write.intent {
-                Intent::Rollback { to: VersionOrTag::Tag(_), .. } => Some(write.clone()),
+                Intent::Rollback { to: RollbackTo::Tag(_) | RollbackTo::Previous, .. } => Some(write.clone()),
                 Intent::Rollback { .. }
                 | Intent::Revert(_)
                 | Intent::Changes(_)
@@ -299,7 +299,7 @@ impl Engine {
                 | Intent::Migrate { .. } => None,
             };
             match (self.write_once(write).await, again) {
-                (Err(Error::TagMoved), Some(again)) => write = again,
+                (Err(Error::RollbackTargetMoved), Some(again)) => write = again,
                 (outcome, _) => return outcome,
             }
         }

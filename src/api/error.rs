@@ -14,6 +14,7 @@ use crate::model::quota::Quota;
 use crate::proto::v1;
 use crate::validate::Report;
 
+use super::convert::bounded::shortened;
 use super::convert::response::{conflicts_message, report_message};
 use super::guard::rates::RateLimited;
 use super::guard::refused::Refused;
@@ -33,9 +34,8 @@ pub const AUDIT_LOG_UNAVAILABLE: &str = "AUDIT_LOG_UNAVAILABLE";
 /// In the metadata of a denial: the reason that the caller gave for the change.
 pub const STATED_REASON: &str = "stated_reason";
 
-/// The longest text in an error, and the largest report. Errors travel in the header fields of HTTP/2, and many clients take no
+/// The largest report in an error. Errors travel in the header fields of HTTP/2, and many clients take no
 /// more than 8 KiB of them: a larger error would not arrive at all.
-const TEXT_BYTES_MAX: usize = 512;
 const REPORT_BYTES_MAX: usize = 2560;
 
 /// Clients that were refused because of too many calls retry spread over at least this time.
@@ -176,17 +176,6 @@ impl ApiError {
     }
 }
 
-/// Without the middle of what is too long: its end often says where.
-fn shortened(text: &str) -> String {
-    if text.len() <= TEXT_BYTES_MAX {
-        return text.to_owned();
-    }
-    let starts = || text.char_indices().map(|(at, _)| at);
-    let head = starts().take_while(|at| *at <= TEXT_BYTES_MAX * 3 / 4).last().unwrap_or(0);
-    let tail = starts().find(|at| text.len() - at < TEXT_BYTES_MAX / 4).unwrap_or(text.len());
-    format!("{}...{}", &text[..head], &text[tail..])
-}
-
 /// The first findings of a report, as many as fit an error: Validate has them all.
 fn short_report(report: &Report) -> v1::ValidationReport {
     let mut message = report_message(report);
@@ -239,7 +228,9 @@ impl From<Error> for ApiError {
                     .with_detail(Detail::Conflicts(conflicts_message(conflicts, *omitted, REPORT_BYTES_MAX)))
             }
             // Only if the engine forgot to look again.
-            Error::TagMoved | Error::KeyMissing(_) => ApiError::new(Code::Internal, "INTERNAL", message),
+            Error::RollbackTargetMoved | Error::KeyMissing(_) => {
+                ApiError::new(Code::Internal, "INTERNAL", message)
+            }
             Error::MasterKey(SourceError::NotOurs { .. } | SourceError::Unwritable { .. }) => {
                 ApiError::new(Code::FailedPrecondition, "MASTER_KEY_NOT_WRITABLE", message)
             }
@@ -589,15 +580,5 @@ mod tests {
         let error = ApiError::from(Error::Panicked);
         assert_eq!((error.code, error.reason), (Code::Internal, "INTERNAL"));
         assert_eq!(error.http(), StatusCode::INTERNAL_SERVER_ERROR);
-    }
-
-    #[test]
-    fn what_is_too_long_for_an_error_keeps_its_start_and_its_end() {
-        assert_eq!(shortened(&"x".repeat(TEXT_BYTES_MAX)), "x".repeat(TEXT_BYTES_MAX));
-        for middle in ["x", "ä", "😀"] {
-            let short = shortened(&format!("start{}end", middle.repeat(10_000)));
-            assert!(short.starts_with("start") && short.ends_with("end") && short.contains("..."));
-            assert!(short.len() <= TEXT_BYTES_MAX + 3, "{}", short.len());
-        }
     }
 }

@@ -29,9 +29,9 @@ pub enum Error {
     RequestIdReused { id: String, revision: Revision },
     #[error("{place} is at version {current}, not {expected} as expected")]
     VersionMismatch { place: String, expected: Version, current: Version },
-    /// The tag of a rollback was moved meanwhile. The engine then looks again; nobody else sees it.
-    #[error("the tag was moved meanwhile")]
-    TagMoved,
+    /// The tag of a rollback was moved meanwhile, or another version became the one before. The engine then looks again; nobody else sees it.
+    #[error("another version is to be restored by now")]
+    RollbackTargetMoved,
     /// Secrets are to be sealed in a namespace that has no data key yet. The engine then makes one; nobody else sees it.
     #[error("namespace {0} has no data key")]
     KeyMissing(Namespace),

@@ -185,7 +185,7 @@ fn intended(naive: &Naive, step: &Step) -> Option<(Intent, Vec<(u8, Layers)>)> {
                     .filter(|((_, place), _)| at.is_none_or(|at| *place == at))
                     .map(|(k, v)| (*k, v.clone())),
             );
-            let to = VersionOrTag::Version(Version(version as u64));
+            let to = RollbackTo::Version(Version(version as u64));
             let intent = Intent::Rollback { id: id(*config), to, scope: at.map(scope), expected: None };
             (intent, vec![(*config, layers)])
         }
@@ -391,7 +391,7 @@ async fn a_config_may_have_many_layers() {
     let above = put(0, 0, LayerKind::Base, &json!({ "b": 1 }));
     write_changes(&engine, vec![above]).await.expect("within the limits");
     let rollback =
-        Intent::Rollback { id: id(0), to: VersionOrTag::Version(Version(1)), scope: None, expected: None };
+        Intent::Rollback { id: id(0), to: RollbackTo::Version(Version(1)), scope: None, expected: None };
     engine
         .write(write(Source::Delete, Intent::Delete { id: id(0), key: None, expected: None }))
         .await
@@ -468,7 +468,7 @@ async fn a_rollback_to_a_tag_goes_to_what_the_tag_names_at_its_revision() {
     for _ in 0..50 {
         set(3).await;
         move_to(1).await;
-        let to = VersionOrTag::Tag(tag.clone());
+        let to = RollbackTo::Tag(tag.clone());
         let intent = Intent::Rollback { id: id(0), to, scope: None, expected: None };
         let mut rollback = Box::pin(engine.write(write(Source::Rollback, intent)));
         // Most often it has looked the tag up now, and reads the version that it found.

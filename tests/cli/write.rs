@@ -135,7 +135,11 @@ fn rollback_goes_to_a_version_or_a_tag_of_all_or_one_scope() {
     server.fails(3, &["rollback", "a/b", "--to-version", "99"]);
     server.fails(3, &["rollback", "a/b", "--to-tag", "nothing"]);
     server.fails(5, &["rollback", "a/b", "--to-version", "1", "--expected-version", "1"]);
-    assert_eq!(server.run(&["rollback", "a/b"]).code, 2);
+    let before = server.ok(&["rollback", "a/b", "--reason", "the last one"]);
+    assert!(before.contains("version 6 restores version 4, the one before, revision"), "{before}");
+    assert_eq!(content(&server, "a/b@/p"), json!({"x": 2, "y": 2}));
+    server.ok(&["rollback", "a/b"]);
+    assert_eq!(content(&server, "a/b@/p"), json!({"x": 2, "y": 1}));
 }
 
 #[test]

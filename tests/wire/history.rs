@@ -348,6 +348,23 @@ async fn a_rollback_of_a_config_makes_a_new_version_whose_layers_equal_those_of_
 }
 
 #[tokio::test]
+async fn a_rollback_without_a_target_goes_to_the_version_before() {
+    let server = TestServer::start().await;
+    let mut client = server.client().await;
+    for value in 1..=3 {
+        put(&mut client, "/", &format!(r#"{{"a":{value}}}"#)).await;
+    }
+    let before = || RollbackRequest { to: None, ..rollback(rollback_request::To::Version(1)) };
+    let back = client.rollback(before()).await.expect("rollback").into_inner();
+    assert_eq!((back.restored_version, back.version), (2, 4));
+    assert_eq!(content(&mut client, get("/")).await, r#"{"a":2}"#);
+    let again = client.rollback(before()).await.expect("rollback").into_inner();
+    assert_eq!((again.restored_version, again.version), (3, 5));
+    let of_scope = RollbackRequest { scope: Some("/production".into()), ..before() };
+    assert!(!client.rollback(of_scope).await.expect("rollback").into_inner().changed);
+}
+
+#[tokio::test]
 async fn a_rollback_of_one_scope_leaves_the_others_alone() {
     let server = TestServer::start().await;
     let mut client = server.client().await;

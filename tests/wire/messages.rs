@@ -18,7 +18,7 @@ async fn an_empty_request_is_refused_by_the_first_field_it_lacks() {
             }
             "Set" => ("INVALID_FIELD", "change"),
             "Apply" | "Validate" => ("INVALID_FIELD", "changes"),
-            "Rollback" => ("INVALID_FIELD", "to"),
+            "Revert" => ("INVALID_FIELD", "revisions"),
             "Diff" => ("INVALID_FIELD", "older"),
             "Watch" => ("INVALID_FIELD", "targets"),
             "RequestProgress" => {

@@ -53,7 +53,7 @@ pub fn cut_layers(changes: &mut [v1::ConfigChange], bytes_max: usize) {
 /// Findings that fit, in their order, and how many more there are. Errors get room before the rest, and one is always told.
 pub fn cut_findings(findings: Vec<v1::Finding>, bytes_max: usize) -> (Vec<v1::Finding>, u64) {
     let count = findings.len();
-    let findings: Vec<v1::Finding> = findings.into_iter().map(shortened).collect();
+    let findings: Vec<v1::Finding> = findings.into_iter().map(shortened_finding).collect();
     let mut room = Room::of(bytes_max);
     let is_error = |finding: &v1::Finding| finding.severity() == v1::Severity::Error;
     let mut fits = vec![false; count];
@@ -72,7 +72,7 @@ pub fn cut_findings(findings: Vec<v1::Finding>, bytes_max: usize) -> (Vec<v1::Fi
 const FINDING_TEXT_BYTES_MAX: usize = 16 << 10;
 
 /// A finding whose texts have a bounded length. Instead of a place with a very long pointer it names one that holds it.
-fn shortened(mut finding: v1::Finding) -> v1::Finding {
+fn shortened_finding(mut finding: v1::Finding) -> v1::Finding {
     cut_pointer(&mut finding.pointer, FINDING_TEXT_BYTES_MAX);
     for text in [&mut finding.message, &mut finding.suggestion] {
         if text.len() > FINDING_TEXT_BYTES_MAX {
@@ -94,9 +94,33 @@ pub fn cut_pointer(pointer: &mut String, bytes_max: usize) {
     }
 }
 
+/// The longest text in an error, which travels in header fields.
+const TEXT_BYTES_MAX: usize = 512;
+
+/// Without the middle of what is too long: its end often says where.
+pub fn shortened(text: &str) -> String {
+    if text.len() <= TEXT_BYTES_MAX {
+        return text.to_owned();
+    }
+    let starts = || text.char_indices().map(|(at, _)| at);
+    let head = starts().take_while(|at| *at <= TEXT_BYTES_MAX * 3 / 4).last().unwrap_or(0);
+    let tail = starts().find(|at| text.len() - at < TEXT_BYTES_MAX / 4).unwrap_or(text.len());
+    format!("{}...{}", &text[..head], &text[tail..])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_too_long_for_an_error_keeps_its_start_and_its_end() {
+        assert_eq!(shortened(&"x".repeat(TEXT_BYTES_MAX)), "x".repeat(TEXT_BYTES_MAX));
+        for middle in ["x", "ä", "😀"] {
+            let short = shortened(&format!("start{}end", middle.repeat(10_000)));
+            assert!(short.starts_with("start") && short.ends_with("end") && short.contains("..."));
+            assert!(short.len() <= TEXT_BYTES_MAX + 3, "{}", short.len());
+        }
+    }
 
     #[test]
     fn errors_are_kept_before_warnings_and_long_texts_are_cut() {

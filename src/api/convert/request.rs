@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::auth::Sight;
 use crate::engine::watch::{ResumeToken, WatchClient, WatchOptions, WatchSelector, WatchTarget};
 use crate::engine::{
-    Action, At, Change, ChangesOptions, Error, Intent, Origin, Secrets, Target, Text, VersionOrTag, View,
+    Action, At, Change, ChangesOptions, Error, Intent, Origin, RollbackTo, Secrets, Target, Text, View,
     Viewer, Write,
 };
 use crate::model::pointer::Pointer;
@@ -323,9 +323,9 @@ pub fn delete(request: &v1::DeleteRequest) -> Result<Intent, Error> {
 pub fn rollback(request: &v1::RollbackRequest) -> Result<Intent, Error> {
     use v1::rollback_request::To;
     let to = match &request.to {
-        None => return Err(invalid("to", "must be set: a version or a tag")),
-        Some(To::Version(version)) => VersionOrTag::Version(Version(*version)),
-        Some(To::Tag(text)) => VersionOrTag::Tag(tag("tag", text)?),
+        None => RollbackTo::Previous,
+        Some(To::Version(version)) => RollbackTo::Version(Version(*version)),
+        Some(To::Tag(text)) => RollbackTo::Tag(tag("tag", text)?),
     };
     Ok(Intent::Rollback {
         id: config_id("", &request.namespace, &request.config)?,

@@ -17,7 +17,7 @@ use crate::proto::v1;
 History is only ever added to: the versions in between stay, and a rollback can be rolled back.
 
 Examples:
-  confwatch rollback payments/checkout --to-version 12 --dry-run
+  confwatch rollback payments/checkout --dry-run
   confwatch rollback payments/checkout --to-tag stable --reason 'incident 7'
   confwatch rollback payments/checkout -s /production --to-version 12")]
 pub struct RollbackArgs {
@@ -33,9 +33,9 @@ pub struct RollbackArgs {
 }
 
 #[derive(Args, Debug)]
-#[group(required = true, multiple = false)]
+#[group(multiple = false)]
 struct ToArgs {
-    /// The version to restore
+    /// The version to restore [default: the one before the current one]
     #[arg(long, value_name = "N")]
     to_version: Option<u64>,
     /// The tag whose version to restore
@@ -45,6 +45,7 @@ struct ToArgs {
 
 pub async fn run(args: RollbackArgs, session: &Session) -> Outcome {
     let target = args.target.target()?;
+    let to_previous = args.to.to_version.is_none() && args.to.to_tag.is_none();
     let by_version = args.to.to_version.map(v1::rollback_request::To::Version);
     let request = v1::RollbackRequest {
         namespace: target.namespace.clone(),
@@ -60,7 +61,7 @@ pub async fn run(args: RollbackArgs, session: &Session) -> Outcome {
     let details = if is_table { differences(&target, &response, session).await? } else { String::new() };
     session.output.answer(&RollbackView::from(&response), |output| {
         output.text(&details)?;
-        output.line(&summary(&target, &response, args.write.dry_run))
+        output.line(&summary(&target, &response, to_previous, args.write.dry_run))
     })?;
     Ok(Exit::Done)
 }
@@ -106,17 +107,21 @@ async fn differences(
     Ok(lines)
 }
 
-fn summary(target: &Target, response: &v1::RollbackResponse, is_dry_run: bool) -> String {
+fn summary(target: &Target, response: &v1::RollbackResponse, to_previous: bool, is_dry_run: bool) -> String {
     let name = format!("{}/{}", target.namespace, target.config);
     let (version, restored) = (response.version, response.restored_version);
+    let before = if to_previous { ", the one before," } else { "" };
     match (response.changed, is_dry_run) {
         (false, _) => format!("{name}: unchanged, version {version} equals version {restored}"),
         (true, true) => {
-            format!("{name}: version {version} would restore version {restored} (dry run, nothing is stored)")
+            format!(
+                "{name}: version {version} would restore version {restored}{before} (dry run, nothing is stored)"
+            )
         }
         (true, false) => {
             format!(
-                "{name}: version {version} restores version {restored}, revision {}",
+                "{name}: version {version} restores version {restored}{}, revision {}",
+                before.trim_end_matches(','),
                 response.store_revision
             )
         }

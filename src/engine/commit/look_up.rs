@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use super::document_error::document_error;
 use super::planner::check_ttl;
 use super::read_intent::ReadIntent;
-use super::write::{Change, Intent, VersionOrTag};
-use crate::engine::error::Error;
+use super::write::{Change, Intent, RollbackTo};
+use crate::engine::error::{Error, Missing};
 use crate::engine::read::history::At;
 use crate::engine::{Engine, INLINE_BYTES_MAX};
 use crate::model::Version;
@@ -37,12 +37,17 @@ impl Engine {
             Intent::Rollback { id, to, scope, expected } => {
                 // A version may be queued but not in the journal yet.
                 self.pipeline.barrier().answered().await?;
-                let (at, tag) = match to {
-                    VersionOrTag::Version(version) => (At::Version(version), None),
-                    VersionOrTag::Tag(tag) => (At::Tag(tag.clone()), Some(tag)),
+                let state = self.state();
+                let at = match &to {
+                    RollbackTo::Version(version) => At::Version(*version),
+                    RollbackTo::Tag(tag) => At::Tag(tag.clone()),
+                    RollbackTo::Previous => {
+                        let current = state.config(&id).ok_or_else(|| Missing::Config(id.clone()))?;
+                        At::Version(Version(current.at.version.0.saturating_sub(1)))
+                    }
                 };
-                let to = self.config_at(&self.state(), &id, &at, actor).await?;
-                Ok(ReadIntent::Rollback { id, to, tag, scope, expected })
+                let found = self.config_at(&state, &id, &at, actor).await?;
+                Ok(ReadIntent::Rollback { id, to: found, by: to, scope, expected })
             }
             Intent::Revert(reverting) => self.look_up_reverted(reverting, actor).await,
             Intent::Tag { id, tag, to, expected } => {

@@ -18,6 +18,7 @@ use super::read_intent::ReadIntent;
 use super::read_set::ReadSet;
 use super::revert::plan_revert;
 use super::schemas::{plan_migration, plan_put};
+use super::write::RollbackTo;
 use crate::engine::error::{Error, Limit, Missing};
 use crate::engine::secrets::redaction::Permissions;
 use crate::engine::secrets::seal::plan_reseal;
@@ -57,8 +58,8 @@ fn plan_all(
             plan_changes(bases, changes, now, planning)?
         }
         ReadIntent::Delete { id, key, expected } => plan_delete(bases, id, key.as_ref(), *expected)?,
-        ReadIntent::Rollback { id, to, tag, scope, expected } => {
-            check_still_tagged(bases, id, tag.as_ref(), to)?;
+        ReadIntent::Rollback { id, to, by, scope, expected } => {
+            check_still_meant(bases, id, by, to)?;
             plan_rollback(bases, id, to, scope.as_ref(), *expected, now, planning)?
         }
         ReadIntent::Revert { steps, .. } => plan_revert(bases, steps, now, planning)?,
@@ -205,17 +206,18 @@ fn plan_delete(
     Ok(plan)
 }
 
-/// A tag that moved between its lookup and the rollback names another version now: look again.
-fn check_still_tagged(
-    bases: &ReadSet,
-    id: &ConfigId,
-    tag: Option<&TagName>,
-    to: &ConfigState,
-) -> Result<(), Error> {
-    let Some(tag) = tag else { return Ok(()) };
-    match bases.get(id).and_then(|config| config.tags().get(tag)) {
-        Some(version) if *version == to.at.version => Ok(()),
-        Some(_) | None => Err(Error::TagMoved),
+/// A tag that moved between its lookup and the rollback names another version now, and after another commit another version is the one before:
+/// look again.
+fn check_still_meant(bases: &ReadSet, id: &ConfigId, by: &RollbackTo, to: &ConfigState) -> Result<(), Error> {
+    let config = bases.get(id);
+    let meant = match by {
+        RollbackTo::Version(version) => Some(*version),
+        RollbackTo::Tag(tag) => config.and_then(|config| config.tags().get(tag)).copied(),
+        RollbackTo::Previous => config.map(|config| Version(config.at.version.0.saturating_sub(1))),
+    };
+    match meant == Some(to.at.version) {
+        true => Ok(()),
+        false => Err(Error::RollbackTargetMoved),
     }
 }
 

@@ -7,6 +7,7 @@ use crate::model::{ConfigId, LayerKey, Revision, Scope, TagName, Version};
 use super::put_schema::{PutSchema, schema_id};
 use super::read_change::ReadChange;
 use super::reverting::Step;
+use super::write::RollbackTo;
 use crate::engine::state::ConfigState;
 
 /// A write whose texts have been read and whose history has been looked up.
@@ -24,8 +25,8 @@ pub(in crate::engine) enum ReadIntent {
     Rollback {
         id: ConfigId,
         to: Arc<ConfigState>,
-        /// The tag that named `to` when it was looked up.
-        tag: Option<TagName>,
+        /// What named `to` when it was looked up.
+        by: RollbackTo,
         scope: Option<Scope>,
         expected: Option<Version>,
     },

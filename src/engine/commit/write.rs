@@ -43,7 +43,7 @@ pub enum Intent {
     /// One scope's layer, or all layers of a config.
     Delete { id: ConfigId, key: Option<LayerKey>, expected: Option<Version> },
     /// Back to a version: all layers, or those of a scope.
-    Rollback { id: ConfigId, to: VersionOrTag, scope: Option<Scope>, expected: Option<Version> },
+    Rollback { id: ConfigId, to: RollbackTo, scope: Option<Scope>, expected: Option<Version> },
     /// Takes commits back, and keeps what was changed since.
     Revert(Reverting),
     /// To a version (0: the current one), or away with it.
@@ -57,9 +57,11 @@ pub enum Intent {
 }
 
 #[derive(Clone, Debug)]
-pub enum VersionOrTag {
+pub enum RollbackTo {
     Version(Version),
     Tag(TagName),
+    /// The version before the current one.
+    Previous,
 }
 
 /// One change to one layer.

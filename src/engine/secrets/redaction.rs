@@ -181,6 +181,7 @@ impl ReadIntent {
             | ReadIntent::Reseal(_)
             | ReadIntent::Delete { .. }
             | ReadIntent::Rollback { .. }
+            | ReadIntent::Revert { .. }
             | ReadIntent::Tag { .. }
             | ReadIntent::Expire(_)
             | ReadIntent::PutSchema { .. }

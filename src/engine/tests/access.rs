@@ -44,7 +44,7 @@ async fn a_rollback_to_a_policy_that_cannot_be_used_is_refused() {
     store.append(&[unchecked(1, &unreadable), unchecked(2, &nobody), unchecked(3, &good)]).expect("appended");
     let engine = open(&(Arc::new(store) as Arc<dyn Store>), |_| {});
     for version in [1, 2] {
-        let to = VersionOrTag::Version(Version(version));
+        let to = RollbackTo::Version(Version(version));
         let intent = Intent::Rollback { id: policy_id(), to, scope: None, expected: None };
         let refused = engine.write(write(Source::Rollback, intent)).await;
         let Err(Error::Refused(_)) = &refused else { panic!("{refused:?}") };

@@ -389,7 +389,7 @@ async fn a_rollback_brings_a_secret_back_and_what_is_repeated_is_known() {
     let stored = commits.iter().find_map(|sealed| sealed.commit.request.clone()).expect("it is stored");
     assert_ne!(stored.fingerprint, fingerprint, "the digest of a secret can be guessed");
     set(&engine, 0, json!({"a": {"$secret": "other"}})).await;
-    let to = VersionOrTag::Version(Version(1));
+    let to = RollbackTo::Version(Version(1));
     let rollback = Intent::Rollback { id: id(0), to, scope: None, expected: None };
     let outcome = engine.write(write(Source::Rollback, rollback)).await.expect("it is rolled back");
     assert!(outcome.changed);

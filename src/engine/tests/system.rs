@@ -101,7 +101,7 @@ async fn every_system_config_does_what_its_entry_says() {
         let found = pointers(write_changes(&engine, vec![elsewhere]).await);
         assert_eq!(found, [""], "{id} has one layer, at /");
 
-        let to = VersionOrTag::Version(Version(1));
+        let to = RollbackTo::Version(Version(1));
         let rollback = Intent::Rollback { id: id.clone(), to, scope: None, expected: None };
         let rolled_back = engine.write(write(Source::Rollback, rollback)).await;
         match entry(system).check {
