@@ -36,6 +36,7 @@ pub use crate::secret::{MasterKeySource, SourceError};
 pub use crate::store::{Broken, Proof, Sealed, VersionRef};
 pub use check::workers::{CancelOnDrop, Cancelled, interruptible};
 pub use commit::counts::{BySource, CommitCounts};
+pub use commit::foreign::ApplyError;
 pub use commit::outcome::{LayerOutcome, Outcome};
 pub use commit::put_schema::{PutSchema, SchemaOutcome, schema_id, schema_of};
 pub use commit::revert_conflict::RevertConflict;
@@ -45,7 +46,7 @@ pub use commit::stages::{Stage, Stages};
 pub use commit::write::{Action, Change, Intent, Origin, RollbackTo, Text, Write};
 pub use error::{Error, Limit, Missing, Withheld};
 pub use feed::changes::{ChangeEvent, Changes, ChangesOptions, keep_seen, shows};
-pub use options::{Clock, Options, Progress};
+pub use options::{Clock, Options, Progress, Role};
 pub use read::affected::Affected;
 pub use read::explanation::Explanation;
 pub use read::history::At;
@@ -60,9 +61,10 @@ pub use state::{ConfigState, Expiry, LayerEntry, Loading, State};
 use actor_streams::ActorStreams;
 use blocking::blocking;
 use check::workers::Workers;
-use commit::pipeline::{Pipeline, WriteAnswer};
+use commit::pipeline::Pipeline;
 use commit::read_write::ReadWrite;
 use commit::request_recovery::{RecoveryInput, RequestRecovery};
+use commit::submitted::WriteAnswer;
 use feed::changes::Shown;
 use feed::recent::Recent;
 use jobs::expiry::OverrideExpiry;
@@ -130,7 +132,10 @@ impl Engine {
         let (pipeline, commit) =
             Pipeline::start(journal.clone(), state, vault.clone(), hub.clone(), workers.clone(), &options);
         let closed = CancellationToken::new();
-        jobs::expiry::expire_overdue(&pipeline, &options.clock)?;
+        match options.role {
+            Role::Leader => jobs::expiry::expire_overdue(&pipeline, &options.clock)?,
+            Role::Replica => {}
+        }
         let retention = Retention { revisions: options.retain_revisions, age: options.retain_for };
         let history = HistoryRetention::new(
             journal.clone(),
@@ -143,8 +148,14 @@ impl Engine {
         let (interval, now) = (options.master_key_check_interval, (options.clock)());
         let keys = MasterKeyCheck::new(vault.clone(), pipeline.clone(), interval, now);
         let expiry = OverrideExpiry { pipeline: pipeline.clone() };
-        let jobs: [Arc<dyn Job>; 3] = [Arc::new(expiry), Arc::new(history), Arc::new(keys)];
-        let jobs = jobs.map(|job| scheduler::start(&supervisor, options.clock.clone(), closed.clone(), job));
+        let mut jobs: Vec<Arc<dyn Job>> = vec![Arc::new(history), Arc::new(keys)];
+        match options.role {
+            Role::Leader => jobs.push(Arc::new(expiry)),
+            // The commits of the leader end overrides.
+            Role::Replica => {}
+        }
+        let start = |job| scheduler::start(&supervisor, options.clock.clone(), closed.clone(), job);
+        let jobs = jobs.into_iter().map(start).collect();
         let recalling = RecoveryInput {
             journal: journal.clone(),
             to: loaded,
@@ -171,7 +182,7 @@ impl Engine {
             draining: CancellationToken::new(),
             closed,
             recall,
-            tasks: Mutex::new(Some(Tasks { commit, watch, recalling, jobs: jobs.into() })),
+            tasks: Mutex::new(Some(Tasks { commit, watch, recalling, jobs })),
         }))
     }
 

@@ -4,6 +4,7 @@
 //! indexes: `history.rs`. `memory.rs` and `sled/` keep both.
 
 pub mod codec;
+mod commit_format;
 mod history;
 mod journal;
 pub mod memory;

@@ -319,8 +319,10 @@ impl From<Error> for ApiError {
             }
             Error::NotWritten(_) => ApiError::new(Code::Unavailable, "STORE_WRITE_REFUSED", message)
                 .retry_after(Duration::from_secs(1)),
-            Error::Unwritable(_) => ApiError::new(Code::Unavailable, "STORE_UNAVAILABLE", message)
-                .retry_after(Duration::from_secs(5)),
+            Error::Unwritable(_) | Error::OfReplica => {
+                ApiError::new(Code::Unavailable, "STORE_UNAVAILABLE", message)
+                    .retry_after(Duration::from_secs(5))
+            }
             Error::HistoryUnavailable(_) => ApiError::new(Code::Unavailable, "HISTORY_UNAVAILABLE", message)
                 .retry_after(Duration::from_secs(1)),
             Error::Panicked => ApiError::new(Code::Internal, "INTERNAL", message),

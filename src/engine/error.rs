@@ -97,6 +97,9 @@ pub enum Error {
     /// The journal no longer takes writes, or cannot tell whether it took this one. Reads go on.
     #[error("the server cannot write: {0}")]
     Unwritable(String),
+    /// The engine is a replica: its commits are made by another process.
+    #[error("this server takes no writes: it is a replica of another one")]
+    OfReplica,
     /// The archive of history has failed and is being opened again.
     #[error("history cannot be read now: {0}")]
     HistoryUnavailable(String),

@@ -15,9 +15,25 @@ pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 /// Told how many layers have been loaded: 0 at first, then every thousand or so.
 pub type Progress = Arc<dyn Fn(u64) + Send + Sync>;
 
+/// Who makes the commits of an engine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Role {
+    /// The engine, of the writes of its callers, and of what falls due.
+    #[default]
+    Leader,
+    /// Another process, whose commits the engine applies one after the other: `Engine::apply_commits`. Every other write is refused,
+    /// and no override is ended here: the commit of the leader that ends it arrives. Reads, watches, the stream of changes and the retention
+    /// of history are those of any engine.
+    ///
+    /// A replica shares with its leader: the epoch, with which its store is created; all commits from revision 1 on, or a copy of a store
+    /// to start from; and the master key, if there are secrets. Nothing else.
+    Replica,
+}
+
 /// How an engine is to be.
 #[derive(Clone)]
 pub struct Options {
+    pub role: Role,
     pub limits: Limits,
     /// What each namespace may have, unless an administrator says otherwise.
     pub quotas: Quotas,
@@ -43,6 +59,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Options {
         Options {
+            role: Role::default(),
             limits: Limits::default(),
             quotas: Quotas::default(),
             retain_revisions: None,

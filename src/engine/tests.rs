@@ -6,6 +6,7 @@ mod effort;
 mod fair_reads;
 mod quotas;
 mod refusing;
+mod replica;
 mod revert;
 mod secrets;
 mod subscribers;

@@ -474,6 +474,7 @@ fn open(
     let (counts, released) = (Arc::clone(store.counts()), store.released());
     let keys_dir = KeysDir::make(settings.keys_dir.as_deref(), &settings.data_dir)?;
     let options = engine::Options {
+        role: engine::Role::Leader,
         limits: settings.limits.clone(),
         quotas: settings.quotas,
         retain_revisions: settings.retain_revisions,

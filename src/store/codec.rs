@@ -28,6 +28,7 @@
 
 use serde::{Deserialize, Serialize};
 
+pub use super::commit_format::CommitFormat;
 use super::{Sealed, Summary};
 use crate::model::commit::{commit_bytes, config_bytes, journal_bytes, layer_bytes, tag_bytes};
 use crate::model::text::Format;
@@ -37,9 +38,9 @@ use crate::model::{
 };
 
 /// The format that is written.
-pub const FORMAT: u64 = 2;
-/// The oldest format that is read: in it nothing was kept of who made a commit but a name.
-const FORMAT_WITHOUT_AUTHOR: u64 = 1;
+pub const FORMAT: u64 = CommitFormat::WithAuthor as u64;
+/// The oldest format that is read.
+const FORMAT_WITHOUT_AUTHOR: u64 = CommitFormat::WithoutAuthor as u64;
 
 const MAGIC: &[u8; 3] = b"cwb";
 const HEADER_BYTES: usize = 8;
@@ -74,27 +75,43 @@ pub struct StoredBatch<'a> {
 
 /// The stored bytes of a commit.
 pub fn encode_commit(commit: &Commit) -> Vec<u8> {
-    let records = (CommitRecord::of(commit), AuthorRecord::of(commit));
-    postcard::to_allocvec(&records).expect("records hold nothing that postcard refuses")
+    encode_commit_as(CommitFormat::default(), commit)
+}
+
+/// The stored bytes of a commit in a format. One without the author keeps no more than the actor.
+pub fn encode_commit_as(format: CommitFormat, commit: &Commit) -> Vec<u8> {
+    let record = CommitRecord::of(commit);
+    let bytes = match format {
+        CommitFormat::WithoutAuthor => postcard::to_allocvec(&record),
+        CommitFormat::WithAuthor => postcard::to_allocvec(&(record, AuthorRecord::of(commit))),
+    };
+    bytes.expect("records hold nothing that postcard refuses")
 }
 
 /// The hash of a commit that follows the one with the hash `previous`, in every format in which it may be stored.
 pub fn hashes(previous: Digest, commit: &Commit) -> impl Iterator<Item = Digest> {
-    let before = || {
-        let record = CommitRecord::of(commit);
-        postcard::to_allocvec(&record).expect("records hold nothing that postcard refuses")
-    };
-    let hash = move |bytes: Vec<u8>| Digest::chained(previous, &bytes);
-    let newest = std::iter::once_with(|| encode_commit(commit));
-    newest.chain(std::iter::once_with(before)).map(hash)
+    let hash = move |format| Digest::chained(previous, &encode_commit_as(format, commit));
+    CommitFormat::NEWEST_FIRST.into_iter().map(hash)
 }
 
-/// A batch of commits that follows the commit with the hash `previous`, and the hash of its last.
-pub fn encode_batch(previous: Digest, commits: &[Commit]) -> (Vec<u8>, Digest) {
-    let mut batch = [&MAGIC[..], &[FORMAT as u8], &[0; 4], &previous.0].concat();
+/// The format in which a commit that follows the one with the hash `previous` has its hash. `None`: in none, so it does not follow.
+pub fn commit_format(previous: Digest, sealed: &Sealed) -> Option<CommitFormat> {
+    let mut formats = CommitFormat::NEWEST_FIRST.into_iter().zip(hashes(previous, &sealed.commit));
+    let (format, _) = formats.find(|(_, hash)| *hash == sealed.hash)?;
+    let author = &sealed.commit.author;
+    match format {
+        // What the format does not keep must not be there.
+        CommitFormat::WithoutAuthor => (*author == Author::named(&author.actor)).then_some(format),
+        CommitFormat::WithAuthor => Some(format),
+    }
+}
+
+/// A batch of commits in a format that follows the commit with the hash `previous`, and the hash of its last.
+pub fn encode_batch(format: CommitFormat, previous: Digest, commits: &[Commit]) -> (Vec<u8>, Digest) {
+    let mut batch = [&MAGIC[..], &[format as u8], &[0; 4], &previous.0].concat();
     let mut hash = previous;
     for commit in commits {
-        let bytes = encode_commit(commit);
+        let bytes = encode_commit_as(format, commit);
         hash = Digest::chained(hash, &bytes);
         batch.extend_from_slice(&(bytes.len() as u32).to_be_bytes());
         batch.extend_from_slice(&bytes);

@@ -2,6 +2,7 @@
 //! commits, never the engine.
 
 use super::StoreError;
+use super::commit_format::CommitFormat;
 use crate::model::{Commit, Digest, Epoch, Namespace, Request, Revision, Timestamp};
 
 /// An ordered and durable list of commits: the truth of a store. `History` is folded from a journal.
@@ -28,7 +29,13 @@ pub trait Journal: Send + Sync + 'static {
     /// `StoreError::Refused`: they are not there, and the next append starts from the same head. `StoreError::Doubtful`: the same, unless
     /// the store is opened again before an append has succeeded; then they may be there. After any other error it is unknown whether they
     /// will be there; `StoreError::Failed` from then on: the caller stops writing.
-    fn append(&self, commits: &[Commit]) -> Result<Head, StoreError>;
+    fn append(&self, commits: &[Commit]) -> Result<Head, StoreError> {
+        self.append_as(CommitFormat::default(), commits)
+    }
+
+    /// Appends commits that another journal has in this format, so that they have the same hashes here. Else as `append`. The caller has
+    /// found the format by the hashes: a format that does not keep all of a commit would lose the rest.
+    fn append_as(&self, format: CommitFormat, commits: &[Commit]) -> Result<Head, StoreError>;
 
     /// Commits from `from` on (0 means 1), in order, as many as have at most `bytes_max` bytes as they are stored; at least
     /// one, if there is one. Empty if `from` is ahead of the head. `StoreError::Compacted` if it is no longer retained.

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use super::codec::encode_commit;
+use super::codec::{CommitFormat, encode_commit_as, hashes};
 use super::{
     Compaction, ConfigRecord, Head, History, Journal, Problem, Sealed, Snapshot, StoreError, Verified,
     VersionRef,
@@ -68,10 +68,10 @@ impl Journal for MemoryStore {
         self.read().oldest()
     }
 
-    fn append(&self, commits: &[Commit]) -> Result<Head, StoreError> {
+    fn append_as(&self, format: CommitFormat, commits: &[Commit]) -> Result<Head, StoreError> {
         let mut contents = self.write();
         contents.head().check_followed_by(commits);
-        commits.iter().for_each(|commit| contents.push(commit));
+        commits.iter().for_each(|commit| contents.push(format, commit));
         Ok(contents.head())
     }
 
@@ -164,13 +164,13 @@ impl History for MemoryStore {
         let mut verified = Verified::default();
         let mut hash = contents.anchor;
         for (sealed, _) in &contents.commits {
-            hash = Digest::chained(hash, &encode_commit(&sealed.commit));
-            if hash != sealed.hash {
+            if hashes(hash, &sealed.commit).all(|hash| hash != sealed.hash) {
                 report(Problem {
                     place: format!("revision {}", sealed.commit.revision),
-                    message: format!("the hash is {}, its bytes have {hash}", sealed.hash),
+                    message: format!("the hash {} is not that of its bytes", sealed.hash),
                 });
             }
+            hash = sealed.hash;
             verified.commits += 1;
         }
         for config in contents.configs.values() {
@@ -200,8 +200,8 @@ impl Contents {
         }
     }
 
-    fn push(&mut self, commit: &Commit) {
-        let bytes = encode_commit(commit);
+    fn push(&mut self, format: CommitFormat, commit: &Commit) {
+        let bytes = encode_commit_as(format, commit);
         let hash = Digest::chained(self.head().hash, &bytes);
         for change in &commit.changes {
             let config = self.configs.entry(change.id.clone()).or_default();

@@ -46,7 +46,7 @@ use self::batch::Pending;
 use self::database::{Database, Handle};
 use self::recovery::{Recovered, recover};
 use self::wal::{AppendError, Wal};
-use super::codec::encode_batch;
+use super::codec::{CommitFormat, encode_batch};
 use super::{
     Compaction, ConfigRecord, Head, History, Journal, Problem, Sealed, Snapshot, StoreError, Summary,
     Verified, VersionRef,
@@ -315,13 +315,13 @@ impl Journal for SledStore {
         self.oldest().revision
     }
 
-    fn append(&self, commits: &[Commit]) -> Result<Head, StoreError> {
+    fn append_as(&self, format: CommitFormat, commits: &[Commit]) -> Result<Head, StoreError> {
         let mut wal = self.wal();
         let before = self.head();
         before.check_followed_by(commits);
         let Some(last) = commits.last() else { return Ok(before) };
         let first = before.revision.next();
-        let (bytes, hash) = encode_batch(before.hash, commits);
+        let (bytes, hash) = encode_batch(format, before.hash, commits);
         loop {
             match wal.append(first, commits.len() as u32, &bytes) {
                 Ok(()) => break,

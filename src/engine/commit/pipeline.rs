@@ -11,30 +11,33 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 
 use arc_swap::ArcSwap;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 
 use crate::auth::SYSTEM;
 use crate::model::limits::Limits;
-use crate::model::{Author, Commit, ConfigId, Revision, Timestamp};
-use crate::store::{Journal, StoreError};
+use crate::model::{Author, Commit, ConfigId, Epoch, Revision, Timestamp};
+use crate::store::{Journal, Sealed, StoreError};
 use crate::supervise::{Heart, OnPanic};
 
 use super::counts::CommitCounts;
 use super::fair_locks::{FairLocks, HeldLocks};
+use super::foreign::{self, ApplyError, ForeignRun};
 use super::journal_budget::JournalBudgets;
 use super::outcome::Outcome;
-use super::plan::Plan;
+use super::plan::{Plan, content_bytes};
 use super::planner::plan;
 use super::planning::Planning;
 use super::queue::{Batch, Durable, Queue, QueueRefusal, Waiter};
 use super::read_set::ReadSet;
 use super::read_write::{ReadWrite, namespaces_of};
 use super::request_ids::{First, Nothing, Owner, Repeatable, Requests, Reused};
+use super::submitted::{Submitted, WriteAnswer, thread_ended};
 use super::write::Origin;
 use crate::engine::Clock;
 use crate::engine::blocking::blocking;
 use crate::engine::check::workers::{Cancelled, Workers, interruptible};
 use crate::engine::error::Error;
+use crate::engine::options::Role;
 use crate::engine::secrets::guesses::Guesses;
 use crate::engine::secrets::vault::Vault;
 use crate::engine::state::State;
@@ -45,6 +48,7 @@ const REPLANS_MAX: usize = 3;
 
 pub(in crate::engine) struct Pipeline {
     journal: Arc<dyn Journal>,
+    role: Role,
     limits: Limits,
     clock: Clock,
     vault: Arc<Vault>,
@@ -56,47 +60,13 @@ pub(in crate::engine) struct Pipeline {
     /// Told when the queue has something for the thread, and the thread is idle.
     filled: Condvar,
     turns: Arc<FairLocks>,
+    /// Held by whoever applies commits of another process, until they are durable.
+    applying: tokio::sync::Mutex<()>,
     published: ArcSwap<State>,
     revision: watch::Sender<Revision>,
     next_expiry: watch::Sender<Option<Timestamp>>,
     counts: CommitCounts,
     guesses: Guesses,
-}
-
-/// What a write comes to.
-#[expect(clippy::large_enum_variant, reason = "it is moved once, and a box would be made for each write")]
-pub(in crate::engine) enum WriteAnswer {
-    Outcome(Result<Outcome, Error>),
-    /// The same request was made before. The outcome is to be read again.
-    Replay(First),
-}
-
-/// The answer to a write that was handed in. It stands once what it rests on is durable.
-pub(in crate::engine) struct Submitted {
-    answer: WriteAnswer,
-    /// `None`: it is.
-    durable: Option<Durable>,
-}
-
-impl Submitted {
-    pub async fn answered(self) -> Result<WriteAnswer, Error> {
-        match self.durable {
-            None => Ok(self.answer),
-            Some(durable) => durable.await.unwrap_or_else(thread_ended).map(|()| self.answer),
-        }
-    }
-
-    pub fn blocking_answered(self) -> Result<WriteAnswer, Error> {
-        match self.durable {
-            None => Ok(self.answer),
-            Some(durable) => durable.blocking_recv().unwrap_or_else(thread_ended).map(|()| self.answer),
-        }
-    }
-}
-
-/// The thread tells everyone who waits, unless it is gone.
-fn thread_ended(_: oneshot::error::RecvError) -> Result<(), Error> {
-    Err(Error::Unwritable("the commit thread has ended".into()))
 }
 
 impl Pipeline {
@@ -111,6 +81,7 @@ impl Pipeline {
     ) -> (Arc<Pipeline>, JoinHandle<()>) {
         let pipeline = Arc::new(Pipeline {
             journal,
+            role: options.role,
             limits: options.limits.clone(),
             clock: options.clock.clone(),
             vault,
@@ -122,6 +93,7 @@ impl Pipeline {
             queue: Mutex::new(Queue::new(state, Requests::new(options.limits.request_ids_max))),
             filled: Condvar::new(),
             turns: Arc::default(),
+            applying: tokio::sync::Mutex::default(),
             counts: CommitCounts::default(),
             guesses: Guesses::default(),
         });
@@ -157,6 +129,14 @@ impl Pipeline {
     /// The revision of the newest durable state, as it changes.
     pub fn revisions(&self) -> watch::Receiver<Revision> {
         self.revision.subscribe()
+    }
+
+    /// Refuses what only the process that makes the commits may do.
+    pub fn check_leads(&self) -> Result<(), Error> {
+        match self.role {
+            Role::Leader => Ok(()),
+            Role::Replica => Err(Error::OfReplica),
+        }
     }
 
     pub fn counts(&self) -> &CommitCounts {
@@ -248,6 +228,28 @@ impl Pipeline {
                 return submitted;
             }
         }
+    }
+
+    /// Takes commits that another process made, and returns the head once they are durable: `Engine::apply_commits`.
+    pub async fn apply(
+        self: &Arc<Pipeline>,
+        epoch: Epoch,
+        commits: Vec<Sealed>,
+    ) -> Result<Revision, ApplyError> {
+        match self.role {
+            Role::Leader => return Err(ApplyError::NotAReplica),
+            Role::Replica => {}
+        }
+        // Each starts from what is durable. A caller that went away may have left something in the queue.
+        let _applying = self.applying.lock().await;
+        self.barrier().answered().await?;
+        let pipeline = self.clone();
+        let find =
+            move || foreign::runs(&*pipeline.journal, &pipeline.published(), &pipeline.vault, epoch, commits);
+        for run in blocking(find).await?? {
+            self.enqueue_run(run)?.await.unwrap_or_else(thread_ended)?;
+        }
+        Ok(self.published().revision)
     }
 
     /// Waits until everything queued so far is durable.
@@ -364,25 +366,45 @@ impl Pipeline {
         let durable = match write.validate_only {
             true => self.ahead(&queue).then(|| queue.wait()),
             false => {
-                let bytes = plan.bytes();
                 let changes = std::mem::take(&mut plan.changes);
+                let bytes = content_bytes(&changes);
                 let mut commit = write.commit(revision, time, changes, plan.schema);
                 if plan.has_secrets {
                     self.seal_request(&mut commit);
                 }
-                queue.state.advance(&commit, &plan.after);
-                queue.requests.recall(&commit);
-                Some(queue.push(commit, bytes))
+                queue.add(commit, &plan.after, bytes);
+                Some(queue.wait())
             }
         };
+        self.wake(queue);
+        let outcome = Outcome { overwritten, ..plan.take_outcome(&write.ids, bases, revision) };
+        Some(Submitted { answer: WriteAnswer::Outcome(Ok(outcome)), durable })
+    }
+
+    /// Queues commits of another process, which have nothing before them in the queue.
+    fn enqueue_run(&self, run: ForeignRun) -> Result<Durable, Error> {
+        let mut queue = self.lock();
+        if let Some(refused) = &queue.refused {
+            return Err(refused.to_error());
+        }
+        for (commit, after) in run.commits {
+            let bytes = content_bytes(&commit.changes);
+            queue.add(commit, &after, bytes);
+        }
+        queue.keep_format(run.format);
+        let durable = queue.wait();
+        self.wake(queue);
+        Ok(durable)
+    }
+
+    /// Lets go of a queue that was filled.
+    fn wake(&self, mut queue: MutexGuard<'_, Queue>) {
         let was_idle = std::mem::take(&mut queue.idle);
         drop(queue);
         if was_idle {
             // A call of the system, which is not made for a thread that is awake.
             self.filled.notify_one();
         }
-        let outcome = Outcome { overwritten, ..plan.take_outcome(&write.ids, bases, revision) };
-        Some(Submitted { answer: WriteAnswer::Outcome(Ok(outcome)), durable })
     }
 
     /// The digest of a request must not let the secrets in it be guessed.
@@ -406,12 +428,11 @@ impl Pipeline {
     /// The answer that needs no plan: nothing is taken any more, or the request was made before.
     fn answer_known(&self, queue: &mut Queue, request: Option<Repeatable<'_>>) -> Option<Submitted> {
         let durably = |outcome| Some(Submitted { answer: WriteAnswer::Outcome(outcome), durable: None });
-        match &queue.refused {
-            Some(QueueRefusal::Closing) => {
-                return durably(Err(Error::Draining { retry_after: crate::engine::RETRY_AFTER }));
-            }
-            Some(QueueRefusal::Failed(why)) => return durably(Err(Error::Unwritable(why.clone()))),
-            None => {}
+        if let Some(refused) = &queue.refused {
+            return durably(Err(refused.to_error()));
+        }
+        if let Err(error) = self.check_leads() {
+            return durably(Err(error));
         }
         let Repeatable { owner, request } = request?;
         let keyed = || self.vault.keyed(request.fingerprint);
@@ -477,11 +498,11 @@ impl Pipeline {
 
     /// Makes a batch durable, publishes it, and tells those who wait.
     fn commit(&self, batch: Batch) {
-        let Batch { commits, state, waiters } = batch;
+        let Batch { commits, format, state, waiters } = batch;
         if commits.is_empty() {
             return tell(waiters, || Ok(()));
         }
-        match self.journal.append(&commits) {
+        match self.journal.append_as(format, &commits) {
             Ok(_) => {
                 self.counts.count(&commits);
                 let changes = commits.iter().flat_map(|commit| &commit.changes);

@@ -87,16 +87,6 @@ impl Plan {
         }
     }
 
-    /// What waits for the disk because of it. Names count as well: a thousand small layers of long scopes have little content.
-    pub fn bytes(&self) -> usize {
-        let layers = self.changes.iter().flat_map(|change| &change.layers);
-        let bytes = layers.map(|layer| {
-            layer.key.scope.as_str().len()
-                + layer.content.as_ref().map_or(0, |content| content.as_str().len())
-        });
-        bytes.sum()
-    }
-
     /// Refuses to add a layer or a tag to a config that has as many as it may have.
     pub(super) fn check_counts(&self, bases: &ReadSet, limits: &Limits) -> Result<(), Error> {
         for after in &self.after {
@@ -231,6 +221,15 @@ impl Plan {
             report: std::mem::take(&mut self.report),
         }
     }
+}
+
+/// What waits for the disk because of changes. Names count as well: a thousand small layers of long scopes have little content.
+pub(super) fn content_bytes(changes: &[ConfigChange]) -> usize {
+    let layers = changes.iter().flat_map(|change| &change.layers);
+    let bytes = layers.map(|layer| {
+        layer.key.scope.as_str().len() + layer.content.as_ref().map_or(0, |content| content.as_str().len())
+    });
+    bytes.sum()
 }
 
 pub(in crate::engine) fn next_version(

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use crate::model::Commit;
+use crate::store::codec::CommitFormat;
 
 use super::journal_budget::JournalBudgets;
 use super::request_ids::Requests;
+use crate::engine::RETRY_AFTER;
 use crate::engine::error::{Error, Limit};
-use crate::engine::state::State;
+use crate::engine::state::{ConfigState, State};
 
 /// Writes that may wait for the disk. More are refused.
 const WAITERS_MAX: usize = 10_000;
@@ -31,6 +33,8 @@ pub(in crate::engine) struct Queue {
     /// The thread sleeps, and must be woken.
     pub idle: bool,
     commits: Vec<Commit>,
+    /// Of all these commits.
+    format: CommitFormat,
     waiters: Vec<Waiter>,
     bytes: usize,
 }
@@ -44,9 +48,20 @@ pub(in crate::engine) enum QueueRefusal {
 pub(in crate::engine) struct Batch {
     /// None, if all that is waited for was taken before.
     pub commits: Vec<Commit>,
+    /// In which the commits are stored.
+    pub format: CommitFormat,
     pub waiters: Vec<Waiter>,
     /// After the last of the commits.
     pub state: Arc<State>,
+}
+
+impl QueueRefusal {
+    pub fn to_error(&self) -> Error {
+        match self {
+            QueueRefusal::Closing => Error::Draining { retry_after: RETRY_AFTER },
+            QueueRefusal::Failed(why) => Error::Unwritable(why.clone()),
+        }
+    }
 }
 
 impl Queue {
@@ -59,6 +74,7 @@ impl Queue {
             refused: None,
             idle: false,
             commits,
+            format: CommitFormat::default(),
             waiters,
             bytes: 0,
         }
@@ -74,12 +90,18 @@ impl Queue {
         Some(Error::LimitReached { limit_name: Limit::QueuedWrites, what, found, limit })
     }
 
-    /// Adds the commit that has led to `state`.
-    pub fn push(&mut self, commit: Commit, bytes: usize) -> Durable {
+    /// Adds the next commit, which leaves these configs.
+    pub fn add(&mut self, commit: Commit, after: &[Arc<ConfigState>], bytes: usize) {
+        self.state.advance(&commit, after);
+        self.requests.recall(&commit);
         self.budgets.add(&commit, self.state.quotas());
         self.commits.push(commit);
         self.bytes += bytes;
-        self.wait()
+    }
+
+    /// Has the commits that are queued stored in another format than the newest: commits of another process, all of which are in it.
+    pub fn keep_format(&mut self, format: CommitFormat) {
+        self.format = format;
     }
 
     /// Waits for what is queued, or being written: the thread looks here again when it has done that.
@@ -97,6 +119,7 @@ impl Queue {
         self.bytes = 0;
         Some(Batch {
             commits: std::mem::take(&mut self.commits),
+            format: std::mem::take(&mut self.format),
             waiters: std::mem::take(&mut self.waiters),
             state: Arc::new(self.state.clone()),
         })
@@ -110,6 +133,7 @@ impl Queue {
         self.state = published.clone();
         self.requests.forget_after(published.revision);
         self.commits.clear();
+        self.format = CommitFormat::default();
         self.bytes = 0;
         std::mem::take(&mut self.waiters)
     }

@@ -7,9 +7,10 @@ use crate::auth::SYSTEM;
 use crate::model::{Author, ConfigId, LayerKey, Source, Timestamp};
 
 use crate::engine::Clock;
-use crate::engine::commit::pipeline::{Pipeline, WriteAnswer};
+use crate::engine::commit::pipeline::Pipeline;
 use crate::engine::commit::read_intent::ReadIntent;
 use crate::engine::commit::read_write::ReadWrite;
+use crate::engine::commit::submitted::WriteAnswer;
 use crate::engine::commit::write::Origin;
 use crate::engine::error::Error;
 use crate::engine::jobs::scheduler::{Done, Job};

@@ -8,10 +8,11 @@ use crate::model::text::Format;
 use crate::model::{Author, Content, LayerKey, Namespace, Source, Version};
 
 use crate::engine::blocking::blocking;
-use crate::engine::commit::pipeline::{Pipeline, WriteAnswer};
+use crate::engine::commit::pipeline::Pipeline;
 use crate::engine::commit::read_change::{ReadAction, ReadChange};
 use crate::engine::commit::read_intent::ReadIntent;
 use crate::engine::commit::read_write::ReadWrite;
+use crate::engine::commit::submitted::WriteAnswer;
 use crate::engine::commit::write::Origin;
 use crate::engine::error::Error;
 use crate::engine::state::ConfigState;

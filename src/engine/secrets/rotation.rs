@@ -9,9 +9,9 @@ use crate::secret::{Census, KeyId, holds_sealed};
 use super::vault::Vault;
 use crate::engine::Engine;
 use crate::engine::blocking::blocking;
-use crate::engine::commit::pipeline::WriteAnswer;
 use crate::engine::commit::read_intent::ReadIntent;
 use crate::engine::commit::read_write::ReadWrite;
+use crate::engine::commit::submitted::WriteAnswer;
 use crate::engine::commit::write::Origin;
 use crate::engine::error::{Error, Missing};
 use crate::engine::state::State;
@@ -109,6 +109,7 @@ impl Engine {
     /// Seals the secrets of a namespace by a new data key; or goes on with that, where an earlier call was interrupted or had too much to
     /// do. The old keys stay, for history.
     pub async fn rotate_data_key(&self, namespace: Namespace, author: Author) -> Result<DataRotation, Error> {
+        self.pipeline.check_leads()?;
         let _alone = self.rotating.lock().await;
         let missing = || Error::Invalid {
             field: "namespace".into(),
@@ -153,6 +154,7 @@ impl Engine {
     /// Wraps all data keys by another master key: by the one that was written before the old one in its source; without one, by a new
     /// one, which is written there.
     pub async fn rotate_master_key(&self, author: Author) -> Result<MasterRotation, Error> {
+        self.pipeline.check_leads()?;
         let _alone = self.rotating.lock().await;
         loop {
             self.pipeline.barrier().answered().await?;

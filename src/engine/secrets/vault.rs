@@ -114,6 +114,20 @@ impl Vault {
         SystemConfig::Keys.id()
     }
 
+    /// Makes sure that the keys of a state that will follow can be opened: loads the master key anew if another one has wrapped them.
+    /// Blocks.
+    pub fn prepare(&self, keys: &ConfigState) -> Result<(), Error> {
+        let Some(stored) = stored(Some(keys))? else { return Ok(()) };
+        let is_known = self.masters().as_ref().is_some_and(|masters| stored.open(masters).is_ok());
+        if !is_known {
+            let masters = load(&self.source, Some(&stored))?;
+            let masters = masters.ok_or_else(|| self.source.gone(stored.master.id))?;
+            stored.open(&masters)?;
+            *self.masters() = Some(masters);
+        }
+        Ok(())
+    }
+
     /// Opens the keys of a new state, in which they may be others.
     pub fn follow(&self, state: &State) {
         let opened = stored(state.config(self.id()).map(Arc::as_ref)).and_then(|stored| match stored {

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
 use crate::model::Commit;
+use crate::store::codec::CommitFormat;
 use crate::store::{Compaction, ConfigRecord, Head, History, Problem, Snapshot, StoreError, Verified};
 
 /// A store whose reads of one config wait until they are let go, and are counted.
@@ -32,8 +33,8 @@ impl Blocking {
 }
 
 impl Journal for Blocking {
-    fn append(&self, commits: &[Commit]) -> Result<Head, StoreError> {
-        self.inner.append(commits)
+    fn append_as(&self, format: CommitFormat, commits: &[Commit]) -> Result<Head, StoreError> {
+        self.inner.append_as(format, commits)
     }
 
     fn epoch(&self) -> Epoch {

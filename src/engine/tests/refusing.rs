@@ -9,29 +9,30 @@ use super::*;
 use crate::engine::watch::{Event, TargetStatus, WatchSelector, WatchTarget};
 use crate::model::text::Format;
 use crate::model::{Commit, Digest, Request};
+use crate::store::codec::CommitFormat;
 use crate::store::{Compaction, ConfigRecord, Head, History, Problem, Snapshot, StoreError, Verified};
 
 const WRITERS: u64 = 6;
 const WRITES: u64 = 12;
 
 /// A store that refuses appends by a pattern, over and over.
-struct Refusing {
+pub(super) struct Refusing {
     inner: MemoryStore,
     /// Whether the next appends are refused.
     pattern: Mutex<std::iter::Cycle<std::vec::IntoIter<bool>>>,
 }
 
 impl Refusing {
-    fn new(pattern: Vec<bool>) -> Refusing {
+    pub(super) fn new(pattern: Vec<bool>) -> Refusing {
         Refusing { inner: MemoryStore::new(Epoch(1)), pattern: Mutex::new(pattern.into_iter().cycle()) }
     }
 }
 
 impl Journal for Refusing {
-    fn append(&self, commits: &[Commit]) -> Result<Head, StoreError> {
+    fn append_as(&self, format: CommitFormat, commits: &[Commit]) -> Result<Head, StoreError> {
         match self.pattern.lock().expect("no test panics here").next() {
             Some(true) => Err(StoreError::Refused("the disk is full".into())),
-            Some(false) | None => self.inner.append(commits),
+            Some(false) | None => self.inner.append_as(format, commits),
         }
     }
 

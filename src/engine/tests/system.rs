@@ -9,13 +9,13 @@ use crate::model::quota::Quota;
 use crate::model::system::{Home, Writer};
 
 /// Documents of a kind: two good ones, the second of which follows the first, and a bad one with the place of what is wrong.
-struct Example {
-    first: Value,
-    second: Value,
+pub(super) struct Example {
+    pub first: Value,
+    pub second: Value,
     bad: (Value, String),
 }
 
-fn example(system: SystemConfig) -> Example {
+pub(super) fn example(system: SystemConfig) -> Example {
     let of = |first, second, bad, pointer: &str| Example { first, second, bad: (bad, pointer.to_owned()) };
     match system {
         SystemConfig::Policy => {
@@ -54,7 +54,7 @@ fn example(system: SystemConfig) -> Example {
 }
 
 /// Every place that a kind has.
-fn ids(system: SystemConfig) -> Vec<ConfigId> {
+pub(super) fn ids(system: SystemConfig) -> Vec<ConfigId> {
     let in_namespace = |governed: Option<&ConfigName>| {
         let config = ConfigName::of_system(system, governed)?;
         Some(ConfigId { namespace: id(0).namespace, config })
@@ -67,7 +67,7 @@ fn ids(system: SystemConfig) -> Vec<ConfigId> {
     }
 }
 
-fn replacing(id: &ConfigId, document: &Value) -> Change {
+pub(super) fn replacing(id: &ConfigId, document: &Value) -> Change {
     Change { id: id.clone(), field: "change".to_owned(), ..put(0, 0, LayerKind::Base, document) }
 }
 

@@ -102,7 +102,7 @@ fn read(stored: &str) -> Vec<Sealed> {
 
 #[test]
 fn the_stored_form_is_what_it_was() {
-    let (batch, _) = encode_batch(Digest::of(b"before"), &sample());
+    let (batch, _) = encode_batch(CommitFormat::default(), Digest::of(b"before"), &sample());
     assert_eq!(hex::encode(&batch), STORED_2, "a change of the stored form needs a new format number");
     let commits: Vec<Commit> = read(STORED_2).into_iter().map(|sealed| sealed.commit).collect();
     assert_eq!(commits, sample());
@@ -122,7 +122,7 @@ fn commits_of_the_first_format_are_read_and_their_chain_is_proved() {
 
 #[test]
 fn the_stored_form_is_read_where_it_lies() {
-    let (batch, hash) = encode_batch(Digest::of(b"before"), &sample());
+    let (batch, hash) = encode_batch(CommitFormat::default(), Digest::of(b"before"), &sample());
     let stored = stored_batch(&batch).expect("a batch");
     assert_eq!((stored.previous, stored.hash), (Digest::of(b"before"), hash));
     let layers = &stored.commits[0].changes[0].layers;
@@ -137,7 +137,7 @@ fn the_stored_form_is_read_where_it_lies() {
 
 #[test]
 fn every_flipped_bit_and_every_missing_end_is_noticed() {
-    let (batch, _) = encode_batch(Digest::ZERO, &sample());
+    let (batch, _) = encode_batch(CommitFormat::default(), Digest::ZERO, &sample());
     for bit in 0..batch.len() * 8 {
         let mut wrong = batch.clone();
         wrong[bit / 8] ^= 1 << (bit % 8);
@@ -156,7 +156,7 @@ fn every_flipped_bit_and_every_missing_end_is_noticed() {
 
 #[test]
 fn a_newer_format_is_named() {
-    let (mut batch, _) = encode_batch(Digest::ZERO, &sample());
+    let (mut batch, _) = encode_batch(CommitFormat::default(), Digest::ZERO, &sample());
     batch[3] = 3;
     assert_eq!(decode_batch(&batch).expect_err("refused"), DecodeError::Format(3));
 }

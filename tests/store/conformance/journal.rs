@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use confwatch::model::{Commit, Digest, Revision, Timestamp};
+use confwatch::store::codec::{CommitFormat, encode_commit_as};
 use confwatch::store::{Head, Journal, Summary};
 
 use super::{ALL, JournalSubject, append_batches_with_equal_times, check_revision_at, proven, read};
@@ -17,6 +18,7 @@ macro_rules! journal_conformance {
             an_empty_journal_has_no_commits,
             commits_are_read_as_they_were_appended,
             commits_are_chained_by_hashes,
+            commits_in_an_older_format_keep_their_hashes,
             a_batch_of_300_commits_is_read_in_pages,
             a_page_is_bounded_by_bytes_but_never_empty,
             summaries_are_those_of_the_commits,
@@ -90,6 +92,33 @@ pub fn commits_are_chained_by_hashes(subject: &mut dyn JournalSubject) {
     for (commit, found) in read(&*journal, 1).iter().zip(hashes) {
         hash = Digest::chained(hash, &confwatch::store::codec::encode_commit(commit));
         assert_eq!(found, hash);
+    }
+}
+
+pub fn commits_in_an_older_format_keep_their_hashes(subject: &mut dyn JournalSubject) {
+    let mut script = Script::default();
+    let mut commits: Vec<Commit> = (0..6).map(|number| script.set("a", "/", number)).collect();
+    // What the older format does not keep of an author.
+    commits[3].author.address = "192.0.2.1".to_owned();
+    let (old, new) = commits.split_at(3);
+    subject.journal().append_as(CommitFormat::WithoutAuthor, old).expect("appended");
+    let head = subject.journal().append_as(CommitFormat::WithAuthor, new).expect("appended");
+    let mut hash = Digest::ZERO;
+    let formats = [CommitFormat::WithoutAuthor; 3].into_iter().chain([CommitFormat::WithAuthor; 3]);
+    let hashes: Vec<Digest> = formats
+        .zip(&commits)
+        .map(|(format, commit)| {
+            hash = Digest::chained(hash, &encode_commit_as(format, commit));
+            hash
+        })
+        .collect();
+    for _ in 0..2 {
+        let found = subject.journal().commits(Revision(1), ALL).expect("read");
+        assert_eq!(found.iter().map(|sealed| sealed.hash).collect::<Vec<_>>(), hashes);
+        assert_eq!(read(&*subject.journal(), 1), commits);
+        assert_eq!((subject.journal().head(), head.hash), (head, hash));
+        proven(&*subject.journal());
+        subject.reopen();
     }
 }
 

@@ -8,7 +8,7 @@ use super::*;
 use crate::model::{
     Author, Commit, ConfigChange, ConfigId, Content, LayerChange, LayerKey, Scope, Source, Version,
 };
-use crate::store::codec::{config_id, encode_batch};
+use crate::store::codec::{CommitFormat, config_id, encode_batch};
 
 const SEGMENT_BYTES: u64 = 4 << 10;
 const EPOCH: Epoch = Epoch(7);
@@ -113,7 +113,7 @@ fn batch(before: Head, count: u64, size: usize) -> Pending {
         }],
     };
     let commits: Vec<Commit> = (0..count).map(|number| commit(before.revision.0 + 1 + number)).collect();
-    let (bytes, hash) = encode_batch(before.hash, &commits);
+    let (bytes, hash) = encode_batch(CommitFormat::default(), before.hash, &commits);
     let last = &commits[commits.len() - 1];
     let head = Head { revision: last.revision, time: last.time, hash };
     Pending::encoded(&commits, bytes, head)

@@ -1,0 +1,44 @@
+//! The answer to a write, and the wait for what the answer rests on. Knows no pipeline.
+
+use tokio::sync::oneshot;
+
+use super::outcome::Outcome;
+use super::queue::Durable;
+use super::request_ids::First;
+use crate::engine::error::Error;
+
+/// What a write comes to.
+#[expect(clippy::large_enum_variant, reason = "it is moved once, and a box would be made for each write")]
+pub(in crate::engine) enum WriteAnswer {
+    Outcome(Result<Outcome, Error>),
+    /// The same request was made before. The outcome is to be read again.
+    Replay(First),
+}
+
+/// The answer to a write that was handed in. It stands once what it rests on is durable.
+pub(in crate::engine) struct Submitted {
+    pub(super) answer: WriteAnswer,
+    /// `None`: it is.
+    pub(super) durable: Option<Durable>,
+}
+
+impl Submitted {
+    pub async fn answered(self) -> Result<WriteAnswer, Error> {
+        match self.durable {
+            None => Ok(self.answer),
+            Some(durable) => durable.await.unwrap_or_else(thread_ended).map(|()| self.answer),
+        }
+    }
+
+    pub fn blocking_answered(self) -> Result<WriteAnswer, Error> {
+        match self.durable {
+            None => Ok(self.answer),
+            Some(durable) => durable.blocking_recv().unwrap_or_else(thread_ended).map(|()| self.answer),
+        }
+    }
+}
+
+/// The thread tells everyone who waits, unless it is gone.
+pub(super) fn thread_ended(_: oneshot::error::RecvError) -> Result<(), Error> {
+    Err(Error::Unwritable("the commit thread has ended".into()))
+}
