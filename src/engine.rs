@@ -31,6 +31,7 @@ use crate::model::quota::Quotas;
 use crate::model::{ConfigId, Epoch, LayerKey, Namespace, Revision, Version};
 use crate::store::{Journal, Store};
 use crate::supervise::Supervisor;
+use crate::validate::Schema;
 
 pub use crate::secret::{MasterKeySource, SourceError};
 pub use crate::store::{Broken, Proof, Sealed, VersionRef};
@@ -72,7 +73,7 @@ use jobs::master_key::MasterKeyCheck;
 use jobs::retention::{HistoryRetention, Retention};
 use jobs::scheduler::{self, Job};
 use read::history::config_at;
-use read::resolve::{Resolver, resolve};
+use read::resolve::{Resolver, layers_of, resolve};
 use secrets::redaction::Permissions;
 use secrets::shown::{Showing, marking_schema};
 use secrets::vault::Vault;
@@ -250,13 +251,35 @@ impl Engine {
         let is_current = *at == At::Latest
             || state.config(&target.id).is_some_and(|current| current.at.version == config.at.version);
         let resolved = match is_current {
-            true => self.resolver.resolve(&config, target, target.schema_in(state)),
+            true => self.current_document(config.clone(), target, target.schema_in(state), actor).await?,
             false => {
                 let marking = marking_schema(&target.id, state);
                 resolve(&config, target, None, &self.vault, marking.as_deref()).map(Arc::new)
             }
         };
         resolved.ok_or_else(|| Error::NotFound(no_layer(&config, target)))
+    }
+
+    /// The document of the current state of a config. A large one that is not in memory is made when the actor has a turn.
+    async fn current_document(
+        &self,
+        config: Arc<ConfigState>,
+        target: &Target,
+        schema: Option<Arc<Schema>>,
+        actor: &str,
+    ) -> Result<Option<Arc<Resolved>>, Error> {
+        if let Some(made) = self.resolver.made(&config, target, schema.as_ref()) {
+            return Ok(Some(made));
+        }
+        let layers = layers_of(&config, &target.scope, target.view);
+        let bytes: usize = layers.iter().map(|entry| entry.layer.content.as_str().len()).sum();
+        if bytes <= INLINE_BYTES_MAX {
+            return Ok(self.resolver.resolve(&config, target, schema));
+        }
+        // Before the work is begun: who answers at once or not at all begins none.
+        tokio::task::yield_now().await;
+        let (resolver, target) = (self.resolver.clone(), target.clone());
+        self.work(actor, move |_| Ok(resolver.resolve(&config, &target, schema))).await
     }
 
     /// Runs long work for a call of an actor, which waits until the actor has a turn. Dropping the future stops the work.

@@ -26,6 +26,10 @@ use super::Operations;
 /// A part of a document larger than this is read on the threads that may block.
 const INLINE_BYTES_MAX: usize = 32 << 10;
 
+/// A batch lets others have their turn after results of so many bytes, of which each counts as some at least.
+const YIELD_AFTER_BYTES: usize = 64 << 10;
+const RESULT_COST_MIN: usize = 1 << 10;
+
 /// A document in the form that was asked for.
 enum Found {
     /// Whole: its encoding is shared.
@@ -107,7 +111,7 @@ impl Operations {
         let reads = reads.into_iter().map(|read| allow_read(context, read)).collect::<Result<Vec<_>, _>>()?;
         let min_revision = reads.iter().map(|read| read.min_revision).max().unwrap_or(Revision::ZERO);
         let state = self.engine.state_at_least(min_revision, context.wait_max()).await?;
-        let (mut results, mut shown, mut bytes) = (Vec::with_capacity(count), vec![], 0);
+        let (mut results, mut shown, mut bytes, mut since_yield) = (Vec::with_capacity(count), vec![], 0, 0);
         for (at, read) in reads.into_iter().enumerate() {
             let result = match self.find(&state, &read, context.access().caller().actor()).await {
                 Ok((found, whose)) => {
@@ -121,7 +125,12 @@ impl Operations {
                 }
                 Err(error) => missing_result(error).map_err(|error| within_request(at, error))?,
             };
-            bytes += result.encoded_len();
+            let result_bytes = result.encoded_len();
+            (bytes, since_yield) = (bytes + result_bytes, since_yield + result_bytes.max(RESULT_COST_MIN));
+            if since_yield > YIELD_AFTER_BYTES {
+                since_yield = 0;
+                tokio::task::yield_now().await;
+            }
             if bytes > MESSAGE_BYTES_MAX - (64 << 10) {
                 return Err(response_too_large(MESSAGE_BYTES_MAX));
             }

@@ -76,6 +76,20 @@ impl Target {
             View::Effective | View::Base | View::Layer(_) => None,
         }
     }
+
+    /// The highest target that has the same layers, and therefore the same content, if it is another one: there may be very many scopes below a
+    /// layer, and one content for all of them.
+    fn with_the_same_layers(&self, config: &ConfigState) -> Option<Target> {
+        let kinds = match self.view {
+            View::Effective | View::Filled => &[LayerKind::Base, LayerKind::Override][..],
+            View::Base => &[LayerKind::Base],
+            View::Layer(_) => return None,
+        };
+        let has_layer = |path: &&str| kinds.iter().any(|kind| config.layer_at(*kind, path).is_some());
+        let lowest = self.scope.lineage_paths().filter(has_layer).last()?;
+        let scope = Scope::parse(lowest).expect("it is a part of a scope");
+        (scope != self.scope).then(|| Target { scope, ..self.clone() })
+    }
 }
 
 impl View {
@@ -228,6 +242,21 @@ impl Content {
 }
 
 impl Resolved {
+    /// The same content as the document of another target, which has the same layers.
+    fn at_target(&self, target: &Target) -> Resolved {
+        Resolved {
+            target: target.clone(),
+            at: self.at,
+            digest: self.digest,
+            content: self.content.clone(),
+            layers: self.layers.clone(),
+            reveals: self.reveals,
+            secrets: self.secrets.clone(),
+            schema: self.schema.clone(),
+            memos: Default::default(),
+        }
+    }
+
     /// The whole document as text in a format.
     pub fn text(&self, format: Format) -> Result<Arc<str>, DocumentError> {
         let memo = &self.memos[format as usize].text;
@@ -302,20 +331,32 @@ impl Resolver {
         target: &Target,
         schema: Option<Arc<Schema>>,
     ) -> Option<Arc<Resolved>> {
-        let same_schema = |resolved: &Resolved| match (&resolved.schema, &schema) {
+        if let Some(resolved) = self.made(config, target, schema.as_ref()) {
+            return Some(resolved);
+        }
+        let resolved = match target.with_the_same_layers(config) {
+            Some(same) => self.resolve(config, &same, schema)?.at_target(target),
+            None => resolve(config, target, schema, &self.vault, None)?,
+        };
+        let resolved = Arc::new(resolved);
+        self.cache.insert(target.clone(), resolved.clone());
+        Some(resolved)
+    }
+
+    /// The same, if it was made before and is in memory still.
+    pub fn made(
+        &self,
+        config: &ConfigState,
+        target: &Target,
+        schema: Option<&Arc<Schema>>,
+    ) -> Option<Arc<Resolved>> {
+        let same_schema = |resolved: &Resolved| match (&resolved.schema, schema) {
             (None, None) => true,
             (Some(of), Some(schema)) => Arc::ptr_eq(of, schema),
             (Some(_), None) | (None, Some(_)) => false,
         };
-        if let Some(resolved) = self.cache.get(target)
-            && resolved.at.version == config.at.version
-            && same_schema(&resolved)
-        {
-            return Some(resolved);
-        }
-        let resolved = Arc::new(resolve(config, target, schema, &self.vault, None)?);
-        self.cache.insert(target.clone(), resolved.clone());
-        Some(resolved)
+        let resolved = self.cache.get(target)?;
+        (resolved.at.version == config.at.version && same_schema(&resolved)).then_some(resolved)
     }
 }
 

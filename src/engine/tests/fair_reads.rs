@@ -136,11 +136,25 @@ async fn one_actor_who_reads_much_history_keeps_nobody_from_reading_and_writing(
     engine.config_at(&engine.state(), &id(1), &past, "modest").await.expect("another reads the past");
     let read = engine.versions(&id(1), Version(9), 9, viewer("modest")).await.expect("another reads history");
     assert_eq!(read.len(), 3);
+    // So does a large document of now that is not in memory.
+    let document = |actor: &'static str, path: &'static str| {
+        let engine = engine.clone();
+        let scope = Scope::parse(path).expect("a scope");
+        let target = Target { id: id(1), scope, view: View::Effective, secrets: Secrets::Revealed };
+        tokio::spawn(async move { engine.document(&engine.state(), &target, &At::Latest, actor).await })
+    };
+    let waiting = document("greedy", "/a/b");
+    let made = document("modest", "/a/c").await.expect("no panic").expect("another reads the present");
+    assert!(!waiting.is_finished(), "the actor has no turn");
     assert_eq!(blocking.begun.load(Ordering::Relaxed), turns, "the actor has so many turns and no more");
     blocking.open();
     while let Some(read) = greedy.join_next().await {
         read.expect("no panic").expect("it is read when its turn has come");
     }
     assert_eq!(blocking.begun.load(Ordering::Relaxed), 100);
+    let other = waiting.await.expect("no panic").expect("it is made when the actor has a turn");
+    let text = |document: &Resolved| document.content.as_str().as_ptr();
+    assert_eq!(text(&made), text(&other), "scopes with the same layers share one content");
+    assert_eq!((made.target.scope.as_str(), other.target.scope.as_str()), ("/a/c", "/a/b"));
     engine.close().await;
 }
