@@ -17,6 +17,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             "confwatch/v1/secret.proto",
             "confwatch/v1/auth.proto",
             "confwatch/v1/audit.proto",
+            "confwatch/v1/fleet.proto",
         ],
         ["proto"],
     )?;

@@ -35,6 +35,7 @@ use tonic::service::interceptor::InterceptedService;
 use crate::proto::v1::audit_service_client::AuditServiceClient;
 use crate::proto::v1::auth_service_client::AuthServiceClient;
 use crate::proto::v1::config_service_client::ConfigServiceClient;
+use crate::proto::v1::fleet_service_client::FleetServiceClient;
 use crate::proto::v1::schema_service_client::SchemaServiceClient;
 use crate::proto::v1::secret_service_client::SecretServiceClient;
 use crate::proto::v1::{
@@ -67,6 +68,9 @@ pub type SecretApi = SecretServiceClient<InterceptedService<Connection, CallHead
 /// The same of `AuditService`.
 pub type AuditApi = AuditServiceClient<InterceptedService<Connection, CallHeaders>>;
 
+/// The same of `FleetService`.
+pub type FleetApi = FleetServiceClient<InterceptedService<Connection, CallHeaders>>;
+
 /// A client of one server. Cheap to clone; all clones share one connection.
 #[derive(Clone, Debug)]
 pub struct Client {
@@ -77,6 +81,7 @@ pub struct Client {
     access: AccessApi,
     secrets: SecretApi,
     audit: AuditApi,
+    fleet: FleetApi,
 }
 
 impl Client {
@@ -98,8 +103,9 @@ impl Client {
         let access = AuthServiceClient::with_interceptor(connection.clone(), headers.clone());
         let secrets = SecretServiceClient::with_interceptor(connection.clone(), headers.clone());
         let audit = AuditServiceClient::with_interceptor(connection.clone(), headers.clone());
+        let fleet = FleetServiceClient::with_interceptor(connection.clone(), headers.clone());
         let api = ConfigServiceClient::with_interceptor(connection.clone(), headers.clone());
-        Client { connection, headers, api, schemas, access, secrets, audit }
+        Client { connection, headers, api, schemas, access, secrets, audit, fleet }
     }
 
     /// Every call of the service, as generated from the contract, with actor and timeout of this client.
@@ -125,6 +131,11 @@ impl Client {
     /// Every call of AuditService, in the same way.
     pub fn audit(&self) -> AuditApi {
         self.audit.clone()
+    }
+
+    /// Every call of FleetService, in the same way.
+    pub fn fleet(&self) -> FleetApi {
+        self.fleet.clone()
     }
 
     /// The effective document of a target, as canonical JSON. `None` if there is no such config, or no layer of it

@@ -77,7 +77,7 @@ use read::resolve::{Resolver, layers_of, resolve};
 use secrets::redaction::Permissions;
 use secrets::shown::{Showing, marking_schema};
 use secrets::vault::Vault;
-use watch::{Hub, SubscriberInfo, SubscriberQuery, Subscription, WatchOptions};
+use watch::{Hub, Insights, SubscriberInfo, SubscriberQuery, Subscription, WatchOptions};
 
 /// When a client of a draining server should come back: the transport spreads it.
 pub const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -418,10 +418,15 @@ impl Engine {
         Ok(revision)
     }
 
-    /// Who watches a namespace, with what each was last sent: for operators, whom the caller has checked. Costs a look at each target that
-    /// is watched in the namespace, and not at the streams that are not listed.
-    pub fn subscribers(&self, query: &SubscriberQuery) -> Vec<SubscriberInfo> {
-        self.hub.subscribers(query)
+    /// Who watches a namespace, with what each was last sent, as far as `insights` has it. Costs a look at each target that is watched in the
+    /// namespace, and at the streams up to the last that is listed.
+    pub fn subscribers(
+        &self,
+        query: &SubscriberQuery,
+        insights: Insights<'_>,
+        cancelled: &Cancelled,
+    ) -> Result<Vec<SubscriberInfo>, Error> {
+        self.hub.subscribers(query, insights, cancelled)
     }
 
     /// Watch streams that are open.

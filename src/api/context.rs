@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use http::header::USER_AGENT;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -16,6 +17,8 @@ use crate::model::Author;
 
 /// Under which a client names its call, and is told it again.
 pub static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// The most bytes of the name of a library that are kept.
+const LIBRARY_BYTES_MAX: usize = 256;
 /// What is longer is no name: it is neither logged nor said again.
 pub const REQUEST_ID_BYTES_MAX: usize = 128;
 
@@ -29,6 +32,8 @@ pub struct CallContext {
     rpc: Rpc,
     peer: Option<Arc<Peer>>,
     request_id: Option<HeaderValue>,
+    /// The header in which a library names itself.
+    library: Option<HeaderValue>,
     /// The response shows secrets. Clones share it.
     shows_secrets: Arc<AtomicBool>,
     /// How long the client waits for the beginning of the response.
@@ -42,6 +47,7 @@ impl CallContext {
             rpc,
             peer: head.extensions.get::<Arc<Peer>>().cloned(),
             request_id: request_id(&head.headers).cloned(),
+            library: head.headers.get(&USER_AGENT).cloned(),
             shows_secrets: Arc::default(),
             deadline,
         }
@@ -54,6 +60,7 @@ impl CallContext {
             rpc,
             peer: None,
             request_id: None,
+            library: None,
             shows_secrets: Arc::default(),
             deadline: None,
         }
@@ -94,6 +101,12 @@ impl CallContext {
     /// As the client named it; empty if it did not.
     pub fn request_id(&self) -> &str {
         text(self.request_id.as_ref())
+    }
+
+    /// The library that the client calls with, as it names itself. Empty if it does not, or not in ASCII.
+    pub fn library(&self) -> &str {
+        let name = text(self.library.as_ref());
+        &name[..name.len().min(LIBRARY_BYTES_MAX)]
     }
 
     /// What history keeps of it.

@@ -7,6 +7,7 @@ mod changes;
 mod delete;
 mod diff;
 mod explain;
+mod fleet;
 pub mod get;
 mod history;
 mod keys;

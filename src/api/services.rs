@@ -113,6 +113,8 @@ services! {
     AuditServiceList             => read list_audit_trail            [Audit];
     AuditServiceStream           => stream stream_audit_trail        [Audit];
     AuditServiceVerify           => read verify_audit_trail          [Audit];
+
+    FleetServiceListClients      => read list_clients                [Read];
 }
 
 /// A document that is at hand is answered at once.

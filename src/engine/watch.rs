@@ -28,7 +28,9 @@ mod watchers;
 
 pub use client::WatchClient;
 pub(super) use hub::Hub;
-pub use listing::{Holds, SubscribedTarget, SubscriberInfo, SubscriberQuery};
+pub use listing::{
+    Holds, Insight, Insights, SubscribedTarget, SubscriberFilter, SubscriberInfo, SubscriberQuery,
+};
 pub use message::{Event, SharedMessages, TargetState, TargetStatus};
 pub use subscription::{Held, Subscription, WatchOptions, WatchSelector, WatchTarget};
 pub use token::ResumeToken;

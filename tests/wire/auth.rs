@@ -230,6 +230,11 @@ fn rows() -> Vec<Row> {
             "audit",
         ),
         row("AuditService/Verify", AuditServiceVerifyRequest {}, "audit"),
+        row(
+            "FleetService/ListClients",
+            ListClientsRequest { namespace: "test".into(), ..Default::default() },
+            "read",
+        ),
     ]
 }
 

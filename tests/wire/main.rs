@@ -11,6 +11,7 @@ mod clocks;
 mod connections;
 mod epochs;
 mod everything_at_once;
+mod fleet;
 mod floods;
 mod frames;
 mod health;

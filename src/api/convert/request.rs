@@ -362,14 +362,19 @@ pub fn page_size(size: u32, max: usize) -> Result<usize, Error> {
     }
 }
 
+/// What a client says of itself, or is looked for by.
+pub fn client_texts(client_id: &str, labels: &BTreeMap<String, String>) -> Result<(), Error> {
+    bounded_text("client_id", client_id, CLIENT_ID_BYTES_MAX)?;
+    bounded_map("labels", labels, CLIENT_ID_BYTES_MAX)
+}
+
 pub fn watch(
     sight: Sight,
-    address: Option<IpAddr>,
+    (address, library): (Option<IpAddr>, String),
     request: v1::WatchRequest,
     targets_max: usize,
 ) -> Result<WatchOptions, Error> {
-    bounded_text("client_id", &request.client_id, CLIENT_ID_BYTES_MAX)?;
-    bounded_map("labels", &request.labels, CLIENT_ID_BYTES_MAX)?;
+    client_texts(&request.client_id, &request.labels)?;
     let count = request.targets.len();
     if count == 0 || count > targets_max {
         return Err(invalid("targets", format!("has {count} targets, 1 to {targets_max} are allowed")));
@@ -387,7 +392,7 @@ pub fn watch(
             return Err(invalid(format!("targets[{at}]"), "is there twice"));
         }
     }
-    let client = WatchClient { client_id: request.client_id, labels: request.labels, address };
+    let client = WatchClient { client_id: request.client_id, labels: request.labels, address, library };
     Ok(WatchOptions {
         targets,
         client,
@@ -487,9 +492,9 @@ mod tests {
         };
         let sight = Access::unrestricted("test").expect("a name").sight();
         let address = Some([192, 0, 2, 1].into());
-        let expected =
-            WatchClient { client_id: request.client_id.clone(), labels: request.labels.clone(), address };
-        let options = watch(sight, address, request, 1).expect("it is a good request");
+        let (client_id, labels) = (request.client_id.clone(), request.labels.clone());
+        let expected = WatchClient { client_id, labels, address, library: "tonic".into() };
+        let options = watch(sight, (address, "tonic".into()), request, 1).expect("it is a good request");
         assert_eq!(options.client, expected);
     }
 }

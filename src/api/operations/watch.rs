@@ -19,8 +19,8 @@ impl Operations {
         access: &CallContext,
         request: v1::WatchRequest,
     ) -> Result<WatchStream, ApiError> {
-        let options =
-            request::watch(access.sight(), access.address(), request, self.engine.limits().targets_max)?;
+        let client = (access.address(), access.library().to_owned());
+        let options = request::watch(access.sight(), client, request, self.engine.limits().targets_max)?;
         let watched = Watched::open(access, self.guard.standing(access), self.reveals(), &options.targets)?;
         let subscription = self.engine.watch(options).await?;
         if watched.is_some() {

@@ -68,9 +68,14 @@ impl Grants {
         self.verbs.contains(verb) && self.bindings.iter().any(is_about)
     }
 
+    /// Whether the caller may do this to every config of the namespace at this scope.
+    pub fn allows_all_of(&self, verb: Verb, namespace: &Namespace, scope: &Scope) -> bool {
+        self.meets(&Need::of_all(verb, namespace, scope))
+    }
+
     /// Whether secrets of every config of the namespace are shown to the caller at this scope.
     pub fn reveals_all_of(&self, namespace: &Namespace, scope: &Scope) -> bool {
-        self.meets(&Need::of_all(Verb::RevealSecret, namespace, scope))
+        self.allows_all_of(Verb::RevealSecret, namespace, scope)
     }
 
     /// Whether there is anything that the caller may do this to.

@@ -22,7 +22,7 @@ use crate::engine::secrets::vault::Vault;
 use crate::engine::state::{ConfigState, LayerEntry, State};
 
 /// What to merge.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum View {
     /// Base layers from `/` down to the scope, then override layers from `/` down to the scope.
     Effective,

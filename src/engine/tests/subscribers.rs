@@ -3,7 +3,7 @@
 use tokio_stream::StreamExt;
 
 use super::*;
-use crate::engine::watch::{Holds, WatchClient, WatchSelector, WatchTarget};
+use crate::engine::watch::{Holds, Insight, SubscriberFilter, WatchClient, WatchSelector, WatchTarget};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_stream_is_listed_with_its_client_and_the_digest_it_was_last_sent() {
@@ -13,6 +13,7 @@ async fn a_stream_is_listed_with_its_client_and_the_digest_it_was_last_sent() {
         client_id: "pod-1".to_owned(),
         labels: BTreeMap::from([("version".to_owned(), "2".to_owned())]),
         address: Some([192, 0, 2, 1].into()),
+        library: "tonic".to_owned(),
     };
     let target = WatchTarget {
         selector: WatchSelector::Config(id(0), None),
@@ -28,11 +29,22 @@ async fn a_stream_is_listed_with_its_client_and_the_digest_it_was_last_sent() {
         sight: everything(),
     };
     let mut stream = engine.watch(options).await.expect("it opens");
-    let query =
-        SubscriberQuery { namespace: id(0).namespace, config: Some(id(0).config), after: 0, limit: 10 };
-    let listed = || engine.subscribers(&query);
+    let query = SubscriberQuery {
+        namespace: id(0).namespace,
+        config: Some(id(0).config),
+        scope: Scope::global(),
+        after: 0,
+        limit: 10,
+        filter: SubscriberFilter::default(),
+        viewer: everything(),
+    };
+    let list = |query: &SubscriberQuery| {
+        let insights = |_: Option<&ConfigName>, _: &Scope| Some(Insight::Callers);
+        engine.subscribers(query, &insights, &Cancelled::default()).expect("it is not cancelled")
+    };
+    let listed = || list(&query);
     let found = listed().remove(0);
-    assert_eq!((found.client, &*found.actor, found.since), (client, "test", Timestamp(7)));
+    assert_eq!((found.client, found.caller.actor(), found.since), (client, "test", Timestamp(7)));
     assert_eq!((found.id.to_string(), found.targets[0].holds), (stream.watch_id(), Holds::Nothing));
     stream.next().await.expect("it goes on").expect("a snapshot");
     assert_eq!(listed()[0].targets[0].holds, Holds::Absent);
@@ -47,7 +59,7 @@ async fn a_stream_is_listed_with_its_client_and_the_digest_it_was_last_sent() {
         assert_eq!((found.targets[0].holds, found.revision), (Holds::Document(document.digest), revision));
     }
     let elsewhere = SubscriberQuery { config: Some(id(1).config), ..query.clone() };
-    assert!(engine.subscribers(&elsewhere).is_empty());
+    assert!(list(&elsewhere).is_empty());
     drop(stream);
     assert!(listed().is_empty());
     engine.close().await;

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use crate::auth::Caller;
 use crate::model::Timestamp;
 
 /// What a client says of itself when it opens a stream, and where it calls from.
@@ -15,19 +16,22 @@ pub struct WatchClient {
     pub client_id: String,
     pub labels: BTreeMap<String, String>,
     pub address: Option<IpAddr>,
+    /// The library that it calls with. Empty: it does not say.
+    pub library: String,
 }
 
 /// The same, as the hub keeps it.
 pub(super) struct Identity {
-    /// Shared with the caller, which the stream keeps anyway.
-    pub actor: Arc<str>,
+    /// Shared by the streams of a credential.
+    pub caller: Arc<Caller>,
     client_id: Box<str>,
     labels: Labels,
     address: Option<IpAddr>,
     pub since: Timestamp,
 }
 
-/// Labels in one piece: of each, the lengths of its name and its value and the two texts. `None`: there are none.
+/// The library and the labels in one piece: the library, and of each label its name and its value, each text after its length. `None`: there
+/// are none.
 #[derive(Clone, Default)]
 struct Labels(Option<Arc<[u8]>>);
 
@@ -42,11 +46,11 @@ pub(super) struct LabelSets {
 const SWEPT_FROM: usize = 16;
 
 impl LabelSets {
-    fn keep(&mut self, labels: &BTreeMap<String, String>) -> Labels {
-        if labels.is_empty() {
+    fn keep(&mut self, library: &str, labels: &BTreeMap<String, String>) -> Labels {
+        if labels.is_empty() && library.is_empty() {
             return Labels(None);
         }
-        let packed = pack(labels);
+        let packed = pack(library, labels);
         if let Some(kept) = self.sets.get(&packed[..]) {
             return Labels(Some(kept.clone()));
         }
@@ -69,15 +73,26 @@ impl LabelSets {
 }
 
 impl Identity {
-    pub fn new(client: WatchClient, actor: Arc<str>, since: Timestamp, sets: &mut LabelSets) -> Identity {
-        let WatchClient { client_id, labels, address } = client;
-        let labels = sets.keep(&labels);
-        Identity { actor, client_id: client_id.into(), labels, address, since }
+    pub fn new(client: WatchClient, caller: Arc<Caller>, since: Timestamp, sets: &mut LabelSets) -> Identity {
+        let WatchClient { client_id, labels, address, library } = client;
+        let labels = sets.keep(&library, &labels);
+        Identity { caller, client_id: client_id.into(), labels, address, since }
     }
 
     pub fn client(&self) -> WatchClient {
-        let labels = self.labels.0.as_deref().map(unpack).unwrap_or_default();
-        WatchClient { client_id: self.client_id.to_string(), labels, address: self.address }
+        let (library, labels) = self.labels.0.as_deref().map(unpack).unwrap_or_default();
+        let (client_id, address) = (self.client_id.to_string(), self.address);
+        WatchClient { client_id, labels, address, library }
+    }
+
+    pub fn client_id(&self) -> &str {
+        &self.client_id
+    }
+
+    /// Whether the client has all of these labels.
+    pub fn has_labels(&self, wanted: &BTreeMap<String, String>) -> bool {
+        let (_, labels) = self.labels.0.as_deref().map(unpack).unwrap_or_default();
+        wanted.iter().all(|(name, value)| labels.get(name) == Some(value))
     }
 
     /// Memory beside the value itself that no other stream shares.
@@ -87,27 +102,29 @@ impl Identity {
     }
 }
 
-fn pack(labels: &BTreeMap<String, String>) -> Vec<u8> {
+fn pack(library: &str, labels: &BTreeMap<String, String>) -> Vec<u8> {
     let mut packed = vec![];
-    for text in labels.iter().flat_map(|(name, value)| [name, value]) {
+    let texts = labels.iter().flat_map(|(name, value)| [name.as_str(), value]);
+    for text in std::iter::once(library).chain(texts) {
         packed.extend(u32::try_from(text.len()).expect("a label is short").to_le_bytes());
         packed.extend(text.as_bytes());
     }
     packed
 }
 
-fn unpack(mut packed: &[u8]) -> BTreeMap<String, String> {
+fn unpack(mut packed: &[u8]) -> (String, BTreeMap<String, String>) {
     let mut text = || {
         let (length, rest) = packed.split_first_chunk::<4>()?;
         let (text, rest) = rest.split_at(u32::from_le_bytes(*length) as usize);
         packed = rest;
         Some(String::from_utf8(text.to_vec()).expect("it was packed from a text"))
     };
+    let library = text().unwrap_or_default();
     let mut labels = BTreeMap::new();
     while let (Some(name), Some(value)) = (text(), text()) {
         labels.insert(name, value);
     }
-    labels
+    (library, labels)
 }
 
 #[cfg(test)]
@@ -117,8 +134,9 @@ mod tests {
     use super::*;
 
     fn identity(labels: BTreeMap<String, String>, sets: &mut LabelSets) -> Identity {
-        let client = WatchClient { client_id: "pod".to_owned(), labels, address: None };
-        Identity::new(client, "test".into(), Timestamp(1), sets)
+        let client =
+            WatchClient { client_id: "pod".to_owned(), labels, address: None, library: "tonic".into() };
+        Identity::new(client, Caller::unverified("test").expect("a name"), Timestamp(1), sets)
     }
 
     proptest! {
@@ -126,7 +144,9 @@ mod tests {
         fn labels_are_given_back_as_they_were(labels in prop::collection::btree_map(".{0,9}", ".{0,9}", 0..9)) {
             let mut sets = LabelSets::default();
             let identity = identity(labels.clone(), &mut sets);
-            prop_assert_eq!(identity.client().labels, labels);
+            prop_assert!(identity.has_labels(&labels));
+            let client = identity.client();
+            prop_assert_eq!((client.library.as_str(), client.labels), ("tonic", labels));
         }
     }
 

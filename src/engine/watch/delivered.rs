@@ -4,7 +4,9 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::model::{ConfigName, Digest};
+use crate::auth::Sight;
+use crate::engine::secrets::secret_places::Secrets;
+use crate::model::{ConfigId, ConfigName, Digest, Namespace, Scope};
 
 use super::message::Known;
 
@@ -21,9 +23,11 @@ pub(super) enum DeliveredTo {
     Many(Arc<HeldConfigs>),
 }
 
-/// The configs of a namespace that a client holds, each with its digest.
-#[derive(Default)]
-pub(super) struct HeldConfigs(Mutex<HashMap<ConfigName, Digest>>);
+/// The configs of a namespace that a client holds, each with its digest, and what it is shown of the namespace.
+pub(super) struct HeldConfigs {
+    held: Mutex<HashMap<ConfigName, Digest>>,
+    sight: Mutex<Sight>,
+}
 
 impl Delivered {
     /// Of the targets of a stream, in the order of its request.
@@ -54,8 +58,20 @@ impl Delivered {
 }
 
 impl HeldConfigs {
-    pub fn new(held: HashMap<ConfigName, Digest>) -> Arc<HeldConfigs> {
-        Arc::new(HeldConfigs(Mutex::new(held)))
+    pub fn new(held: HashMap<ConfigName, Digest>, sight: Sight) -> Arc<HeldConfigs> {
+        Arc::new(HeldConfigs { held: Mutex::new(held), sight: Mutex::new(sight) })
+    }
+
+    /// From now on the client is shown what this one may see.
+    pub fn see_as(&self, sight: &Sight) {
+        *self.sight.lock().unwrap_or_else(PoisonError::into_inner) = sight.clone();
+    }
+
+    /// How secrets of a config stand for the client. `None`: it is not shown the config, as if it were not there.
+    pub fn seen(&self, namespace: &Namespace, config: &ConfigName, scope: &Scope) -> Option<Secrets> {
+        let sight = self.sight.lock().unwrap_or_else(PoisonError::into_inner);
+        let id = ConfigId { namespace: namespace.clone(), config: config.clone() };
+        sight.has(&id.namespace, &id.config, scope).then(|| Secrets::seen_by(&sight, &id, scope))
     }
 
     pub fn known(&self, config: &ConfigName) -> Known {
@@ -80,6 +96,6 @@ impl HeldConfigs {
     }
 
     fn held(&self) -> MutexGuard<'_, HashMap<ConfigName, Digest>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

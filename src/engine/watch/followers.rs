@@ -70,6 +70,18 @@ impl Followers {
         let from = self.entries.partition_point(|entry| entry.id <= id);
         self.entries[from..].iter().filter_map(|entry| Some((entry.place, entry.subscriber.as_ref()?)))
     }
+
+    /// The same, so many and those of the last stream that are more, to be looked at later.
+    pub fn slice_after(&self, id: SubscriberId, max: usize) -> Vec<(u32, Arc<Subscriber>)> {
+        let mut slice: Vec<(u32, Arc<Subscriber>)> = vec![];
+        for (place, subscriber) in self.after(id) {
+            if slice.len() >= max && slice.last().is_some_and(|(_, last)| last.id != subscriber.id) {
+                break;
+            }
+            slice.push((place, subscriber.clone()));
+        }
+        slice
+    }
 }
 
 #[cfg(test)]

@@ -107,7 +107,13 @@ impl MultiTarget {
         let before = std::mem::replace(&mut self.sight, sight.clone());
         let (_, others) = self.seen_before.get_or_insert_with(|| (before, vec![]));
         for (place, target) in (0..).zip(&mut self.targets) {
-            let Followed::One(one) = target else { continue };
+            let one = match target {
+                Followed::One(one) => one,
+                Followed::Many(many) => {
+                    many.known.see_as(sight);
+                    continue;
+                }
+            };
             let was = one.cell.clone();
             if one.see_as(&self.sight, table, state) {
                 one.cell.among().add(subscriber, place);
@@ -208,6 +214,8 @@ impl MultiTarget {
         if more {
             sending.is_begun |= !is_empty;
             self.sending = Some(sending);
+        } else {
+            subscriber.ends_telling();
         }
         Ok(match kind {
             _ if more && is_empty => Part::Later,

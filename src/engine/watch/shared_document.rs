@@ -76,6 +76,14 @@ impl SharedDocument {
         }
     }
 
+    /// The digest of the document, which is not made again for it. `None`: there is no document.
+    pub fn digest(&self, resolver: &Resolver) -> Option<Digest> {
+        if self.made.get().is_none() {
+            self.document(resolver);
+        }
+        self.made.get().and_then(|made| made.digest)
+    }
+
     fn make(&self, resolver: &Resolver) -> (Made, Option<Arc<Resolved>>) {
         let config = self.config.lock().expect("a document can be made of any config").take();
         let document =

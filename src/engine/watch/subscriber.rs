@@ -33,6 +33,8 @@ pub(super) struct Subscriber {
     progress_at: AtomicU64,
     /// It said nothing for as long as it was asked to.
     progress_due: AtomicBool,
+    /// It is telling what it found in marks, or its snapshot.
+    is_telling: AtomicBool,
     /// When it last said something, by the wheel.
     sent_at: AtomicU64,
     /// After so many ticks of silence it says how far it is.
@@ -75,6 +77,7 @@ impl Subscriber {
             marks: Mutex::default(),
             progress_at: AtomicU64::new(0),
             progress_due: AtomicBool::new(false),
+            is_telling: AtomicBool::new(false),
             sent_at: AtomicU64::new(0),
             progress_ticks,
         }
@@ -87,7 +90,12 @@ impl Subscriber {
         Subscriber::new(
             id,
             progress_ticks,
-            Identity::new(Default::default(), "test".into(), since, &mut sets),
+            Identity::new(
+                Default::default(),
+                crate::auth::Caller::unverified("test").expect("a name"),
+                since,
+                &mut sets,
+            ),
         )
     }
 
@@ -97,7 +105,7 @@ impl Subscriber {
     }
 
     pub fn may_be_asked_by(&self, who: &str) -> bool {
-        !self.is_owned.load(Ordering::Relaxed) || *self.identity.actor == *who
+        !self.is_owned.load(Ordering::Relaxed) || self.identity.caller.actor() == who
     }
 
     pub fn delivered(&self) -> MutexGuard<'_, Delivered> {
@@ -135,9 +143,31 @@ impl Subscriber {
         if list.is_empty() {
             return vec![];
         }
+        self.begins_telling();
         clean(list);
         let later = list.iter().filter(|mark| mark.revision > revision).cloned().collect();
         std::mem::replace(list, later)
+    }
+
+    /// What it found is not told completely yet.
+    pub fn begins_telling(&self) {
+        self.is_telling.store(true, Ordering::Relaxed);
+    }
+
+    /// It has told all that it found.
+    pub fn ends_telling(&self) {
+        self.is_telling.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether a stream of several targets has yet to tell something.
+    pub fn has_news(&self) -> bool {
+        let marks = self.marks();
+        !marks.list.is_empty() || self.is_telling()
+    }
+
+    /// Whether what it found, or its snapshot, is not told completely yet.
+    pub fn is_telling(&self) -> bool {
+        self.is_telling.load(Ordering::Relaxed)
     }
 
     fn marks(&self) -> MutexGuard<'_, Marks> {

@@ -113,8 +113,8 @@ impl Hub {
         let namespaces = options.targets.iter().map(|target| target.selector.watches());
         let counted = table.watchers.add(namespaces.clone(), &state);
         counted.inspect_err(|_| _ = self.quota_refusals.fetch_add(1, Relaxed))?;
-        let actor = options.sight.caller().shared_actor().clone();
-        let identity = Identity::new(options.client, actor, now, &mut table.labels);
+        let caller = options.sight.caller().clone();
+        let identity = Identity::new(options.client, caller, now, &mut table.labels);
         let subscriber = self.add(&mut table, Wheel::ticks_of(interval), identity);
         let subscriber = subscriber.inspect_err(|_| table.watchers.remove(namespaces))?;
         let reset = options.resume_token.is_some_and(|token| !honours(&state, &token));
@@ -140,7 +140,7 @@ impl Hub {
                     };
                     table.follow_namespace(&subscriber, place, &namespace, &scope, (view, secrets));
                     let known = if reset { HashMap::new() } else { held.into_iter().collect() };
-                    let known = HeldConfigs::new(known);
+                    let known = HeldConfigs::new(known, options.sight.clone());
                     delivered.push(DeliveredTo::Many(known.clone()));
                     let rank = table.watchers.all_of(&namespace);
                     let many = FollowedMany { namespace, scope, view, secrets, format, known, rank };
@@ -149,6 +149,9 @@ impl Hub {
             });
         }
         *subscriber.delivered() = Delivered::of(delivered);
+        if !alone {
+            subscriber.begins_telling();
+        }
         drop(table);
         let following = match <[Followed; 1]>::try_from(followed) {
             Ok([Followed::One(one)]) => Following::Alone(one),

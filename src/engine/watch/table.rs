@@ -1,7 +1,8 @@
 //! Who follows what: from a changed layer to the targets that depend on it, and their streams. The hub guards it with one lock;
 //! knows nothing of what streams are told.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -25,11 +26,14 @@ pub(super) struct Table {
     pub watchers: WatcherCounts,
     pub labels: LabelSets,
     subscribers: HashMap<SubscriberId, Entry>,
-    /// The targets of each config, sorted by scope and view: what is below a scope stands together.
-    cells: HashMap<ConfigId, Vec<Arc<Cell>>>,
+    /// The targets of each config, by namespace, sorted by scope and view: what is below a scope stands together.
+    cells: HashMap<Namespace, BTreeMap<ConfigName, Vec<Arc<Cell>>>>,
     /// The streams that follow every config of a namespace, by what they see of each.
-    namespaces: HashMap<Namespace, HashMap<(Scope, View, Secrets), Followers>>,
+    namespaces: HashMap<Namespace, BTreeMap<Group, Followers>>,
 }
+
+/// What streams that follow all configs of a namespace see of each.
+pub(super) type Group = (Scope, View, Secrets);
 
 struct Entry {
     subscriber: Arc<Subscriber>,
@@ -90,10 +94,15 @@ impl Table {
 
     /// The cell of a target, a new one if nobody follows it yet.
     pub fn cell(&mut self, target: Target, state: &State) -> Arc<Cell> {
-        let cells = match self.cells.get_mut(&target.id) {
-            Some(cells) => cells,
-            None => self.cells.entry(target.id.clone()).or_default(),
-        };
+        let ConfigId { namespace, config } = &target.id;
+        if !self.cells.contains_key(namespace) {
+            self.cells.insert(namespace.clone(), BTreeMap::new());
+        }
+        let configs = self.cells.get_mut(namespace).expect("it was put there");
+        if !configs.contains_key(config) {
+            configs.insert(config.clone(), vec![]);
+        }
+        let cells = configs.get_mut(config).expect("it was put there");
         match position(cells, &target) {
             Ok(at) => cells[at].clone(),
             Err(at) => {
@@ -112,15 +121,18 @@ impl Table {
         if cell.alone().len() + cell.among().len() > 0 {
             return;
         }
-        let Some(cells) = self.cells.get_mut(&cell.target.id) else {
-            return;
-        };
+        let ConfigId { namespace, config } = &cell.target.id;
+        let Some(configs) = self.cells.get_mut(namespace) else { return };
+        let Some(cells) = configs.get_mut(config) else { return };
         if let Ok(at) = position(cells, &cell.target)
             && std::ptr::eq(&*cells[at], cell)
         {
             cells.remove(at);
             if cells.is_empty() {
-                self.cells.remove(&cell.target.id);
+                configs.remove(config);
+            }
+            if configs.is_empty() {
+                self.cells.remove(namespace);
             }
         }
     }
@@ -163,13 +175,13 @@ impl Table {
 
     /// Whether somebody follows the config, or its namespace.
     pub fn concerns(&self, id: &ConfigId) -> bool {
-        self.cells.contains_key(id)
+        self.targets_of(id).is_some()
             || (id.config.is_ordinary() && self.namespaces.contains_key(&id.namespace))
     }
 
     /// The followed targets of a config whose documents can depend on one of these layers. Does not look at the others.
     pub fn cells_of<'a>(&'a self, id: &ConfigId, changed: &'a [LayerKey]) -> Vec<&'a Arc<Cell>> {
-        let Some(cells) = self.cells.get(id) else {
+        let Some(cells) = self.targets_of(id) else {
             return vec![];
         };
         let mut found: Vec<usize> = vec![];
@@ -196,7 +208,7 @@ impl Table {
 
     /// What is followed of a config, by how many streams.
     pub fn watched(&self, id: &ConfigId) -> Vec<(Scope, View, usize)> {
-        let cells = self.cells.get(id).into_iter().flatten();
+        let cells = self.targets_of(id).into_iter().flatten();
         let cells = cells.map(|cell| {
             (cell.target.scope.clone(), cell.target.view, cell.alone().len() + cell.among().len())
         });
@@ -207,38 +219,60 @@ impl Table {
             .collect()
     }
 
-    /// The followed targets of a namespace, or of one config there.
-    pub fn cells_in(&self, namespace: &Namespace, config: Option<&ConfigName>) -> Vec<Arc<Cell>> {
-        match config {
-            Some(config) => {
-                let id = ConfigId { namespace: namespace.clone(), config: config.clone() };
-                self.cells.get(&id).into_iter().flatten().cloned().collect()
-            }
-            None => self
-                .cells
-                .iter()
-                .filter(|(id, _)| id.namespace == *namespace)
-                .flat_map(|(_, cells)| cells)
-                .cloned()
-                .collect(),
-        }
+    fn targets_of(&self, id: &ConfigId) -> Option<&Vec<Arc<Cell>>> {
+        self.cells.get(&id.namespace)?.get(&id.config)
     }
 
-    /// Those who follow all of a namespace, by what they see of it, if they see a config of this name.
-    pub fn groups_in(
+    /// Followed targets of a namespace, or of one config there, in their order: so many that come after this one.
+    pub fn cells_after(
         &self,
         namespace: &Namespace,
         config: Option<&ConfigName>,
-    ) -> impl Iterator<Item = (&Scope, View, Secrets, &Followers)> {
-        let is_seen = config.is_none_or(ConfigName::is_ordinary);
-        let groups = self.namespaces.get(namespace).filter(|_| is_seen).into_iter().flatten();
-        groups.map(|((scope, view, secrets), followers)| (scope, *view, *secrets, followers))
+        last: Option<&Target>,
+        max: usize,
+    ) -> Vec<Arc<Cell>> {
+        let Some(configs) = self.cells.get(namespace) else { return vec![] };
+        let from = config.or(last.map(|last| &last.id.config)).map_or(Bound::Unbounded, Bound::Included);
+        let to = config.map_or(Bound::Unbounded, Bound::Included);
+        let rest = |(name, cells): (&ConfigName, &'_ Vec<Arc<Cell>>)| {
+            let last = last.filter(|last| last.id.config == *name);
+            last.map_or(0, |last| cells.partition_point(|cell| order(&cell.target) <= order(last)))
+        };
+        let mut found: Vec<Arc<Cell>> = vec![];
+        for (name, cells) in configs.range::<ConfigName, _>((from, to)) {
+            let next = &cells[rest((name, cells))..];
+            found.extend(next.iter().take(max - found.len()).cloned());
+            if found.len() >= max {
+                break;
+            }
+        }
+        found
+    }
+
+    /// The next of what streams see that follow all of a namespace, in the order of these.
+    pub fn group_after(&self, namespace: &Namespace, last: Option<&Group>) -> Option<Group> {
+        let from = last.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut groups = self.namespaces.get(namespace)?.range::<Group, _>((from, Bound::Unbounded));
+        groups.next().map(|(group, _)| group.clone())
+    }
+
+    /// Streams that follow all of a namespace and see this of it: so many that came after this one.
+    pub fn group_followers(
+        &self,
+        namespace: &Namespace,
+        group: &Group,
+        after: SubscriberId,
+        max: usize,
+    ) -> Vec<(u32, Arc<Subscriber>)> {
+        let followers = self.namespaces.get(namespace).and_then(|groups| groups.get(group));
+        followers.map(|followers| followers.slice_after(after, max)).unwrap_or_default()
     }
 
     /// Targets that are followed, a namespace once for each stream.
     pub fn target_count(&self) -> usize {
-        let groups = self.namespaces.values().flat_map(HashMap::values);
-        self.cells.values().map(Vec::len).sum::<usize>() + groups.map(Followers::len).sum::<usize>()
+        let groups = self.namespaces.values().flat_map(BTreeMap::values);
+        self.cells.values().flat_map(BTreeMap::values).map(Vec::len).sum::<usize>()
+            + groups.map(Followers::len).sum::<usize>()
     }
 }
 

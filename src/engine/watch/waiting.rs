@@ -26,9 +26,10 @@ impl Waiting {
         oldest.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
     }
 
-    /// How long this one has been waiting. `None`: it is not.
-    pub fn of(&self, id: SubscriberId, now: Instant) -> Option<Duration> {
-        self.since().get(&id).map(|since| now.saturating_duration_since(*since))
+    /// How long each has been waiting that is.
+    pub fn all(&self, now: Instant) -> HashMap<SubscriberId, Duration> {
+        let since = self.since();
+        since.iter().map(|(id, since)| (*id, now.saturating_duration_since(*since))).collect()
     }
 
     fn since(&self) -> MutexGuard<'_, HashMap<SubscriberId, Instant>> {
@@ -48,9 +49,9 @@ mod tests {
         waiting.begin(SubscriberId(1), at(2));
         waiting.begin(SubscriberId(2), at(5));
         assert_eq!(waiting.longest(at(9)), Duration::from_secs(7));
-        assert_eq!(waiting.of(SubscriberId(2), at(9)), Some(Duration::from_secs(4)));
+        assert_eq!(waiting.all(at(9)).get(&SubscriberId(2)), Some(&Duration::from_secs(4)));
         waiting.end(SubscriberId(1));
-        assert_eq!(waiting.of(SubscriberId(1), at(9)), None);
+        assert_eq!(waiting.all(at(9)).get(&SubscriberId(1)), None);
         assert_eq!(waiting.longest(at(9)), Duration::from_secs(4));
         waiting.end(SubscriberId(2));
         assert_eq!(waiting.longest(at(9)), Duration::ZERO);

@@ -153,7 +153,10 @@ mod tests {
         let namespace = Namespace::parse("test").expect("a name");
         let known = held.iter().map(|name| (ConfigName::parse(name).expect("a name"), Digest::of(b"")));
         let (scope, view, secrets) = (Scope::global(), View::Effective, Secrets::Revealed);
-        let known = HeldConfigs::new(known.collect());
+        let known = HeldConfigs::new(
+            known.collect(),
+            crate::auth::Access::unrestricted("test").expect("a name").sight(),
+        );
         let many = FollowedMany { namespace, scope, view, secrets, format: Format::Json, known, rank: 1 };
         Followed::Many(Box::new(many))
     }

@@ -115,6 +115,7 @@ pub fn in_words(call: &str, bytes: &[u8]) -> String {
         "AuditService/List" => of::<AuditServiceListResponse>,
         "AuditService/Stream" => of::<AuditServiceStreamResponse>,
         "AuditService/Verify" => of::<AuditServiceVerifyResponse>,
+        "FleetService/ListClients" => of::<ListClientsResponse>,
         call => panic!("{call} is not known here: add it, and a generator"),
     };
     of(bytes)

@@ -160,6 +160,13 @@ pub const CALLS: &[(&str, u32, Make)] = &[
         AuditServiceStreamRequest { from_revision: 1, ..Default::default() }.encode_to_vec()
     }),
     ("AuditService/Verify", 1, |_| AuditServiceVerifyRequest {}.encode_to_vec()),
+    // Streams that were given up may still be listed: only which answer there is can be compared, and that those of others are not there.
+    ("FleetService/ListClients", 2, |draw| {
+        let config = if draw.chance(3) { String::new() } else { draw.config() };
+        let client_id = "unknown".into();
+        let (namespace, scope) = (draw.of(&["test", "test", "elsewhere"]).into(), draw.scope());
+        ListClientsRequest { namespace, config, scope, client_id, ..Default::default() }.encode_to_vec()
+    }),
 ];
 
 impl Draw<'_> {

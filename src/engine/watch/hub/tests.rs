@@ -67,9 +67,13 @@ impl World {
     }
 
     fn with_cache(bytes_max: u64) -> World {
+        World::with(bytes_max, 10_000)
+    }
+
+    fn with(bytes_max: u64, watchers_max: usize) -> World {
         let state = Arc::new(Loading::default().state(Epoch(7), Head::EMPTY));
-        let (hub, thread) =
-            Hub::start(state.clone(), resolver(&state, bytes_max), &limits(10_000), &Supervisor::default());
+        let (limits, supervisor) = (limits(watchers_max), Supervisor::default());
+        let (hub, thread) = Hub::start(state.clone(), resolver(&state, bytes_max), &limits, &supervisor);
         hub.close();
         thread.join().expect("the thread ends");
         World { hub, states: vec![state], untold: BTreeMap::new() }
