@@ -195,7 +195,7 @@ impl Guard {
     }
 
     /// Whether callers are checked. If not, nobody is shut out.
-    pub(super) fn is_on(&self) -> bool {
+    pub fn is_on(&self) -> bool {
         matches!(self.mode, Mode::On(_))
     }
 

@@ -110,6 +110,12 @@ fn the_last_use_of_a_token_is_known_after_a_restart() {
     let used = list(&address, &admin_file)[0]["last_use_time"].clone();
     assert!(used.is_string(), "{used}");
     assert_eq!(server.interrupt(), 0);
+    // Nobody needs a token there, and it forgets none.
+    let mut command = serve(data.path());
+    command.args(["--auth", "off"]);
+    let open = Following::start(command);
+    open.line();
+    assert_eq!(open.interrupt(), 0);
     let (_server, address, admin_file) = guarded(&data, |_| {});
     assert_eq!(list(&address, &admin_file)[0]["last_use_time"], used);
 }

@@ -3,10 +3,9 @@
 //! plans and states; never who the caller is.
 
 use std::collections::{BTreeMap, BTreeSet, btree_map};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use quick_cache::sync::Cache;
 use serde_json::Value;
 
 use crate::auth::Sight;
@@ -19,8 +18,9 @@ use crate::engine::state::{ConfigState, LayerEntry};
 /// So many values a caller may write to the place of a secret at once, and then one in each interval.
 const GUESSES_AT_ONCE: u32 = 20;
 pub const GUESS_INTERVAL: Duration = Duration::from_secs(60);
-/// Places with a count of their own.
-const PLACES_MAX: usize = 32_768;
+/// Counts. A place has the one that its hash names: others may have the same, which counts for more than it was. None is forgotten to make room
+/// for another: who could push a count out could guess on.
+const COUNTS: usize = 1 << 20;
 
 /// What a plan does to secrets that its caller may not see.
 #[derive(Debug, Default)]
@@ -150,18 +150,26 @@ impl UnseenWrites {
 
 /// How often each caller has written to the place of a secret that they may not see.
 pub(in crate::engine) struct Guesses {
-    /// Until when the count of a caller at a place is used up, so to speak (GCRA): each value moves it on by an interval.
-    places: Cache<Digest, Timestamp>,
-    /// Places that had a secret, which somebody removed or replaced since the start.
-    emptied: Cache<Digest, ()>,
+    counts: Mutex<Counts>,
+    /// So that nobody knows which places share a count.
+    salt: u64,
+}
+
+struct Counts {
+    /// Until when the count of a caller at a place is used up, so to speak (GCRA): each value moves it on by an interval. 0: none was written.
+    /// Memory that was never written to is not taken.
+    used_until: Vec<i64>,
+    /// Places that had a secret, which somebody removed or replaced since the start: a bit for each.
+    emptied: Vec<u64>,
 }
 
 /// The places that somebody guesses at, each with how many values.
-type Counted<'a> = BTreeMap<Digest, (&'a Guess, BTreeSet<&'a str>)>;
+type Counted<'a> = BTreeMap<usize, (&'a Guess, BTreeSet<&'a str>)>;
 
 impl Default for Guesses {
     fn default() -> Guesses {
-        Guesses { places: Cache::new(PLACES_MAX), emptied: Cache::new(PLACES_MAX) }
+        let counts = Counts { used_until: vec![0; COUNTS], emptied: vec![0; COUNTS / 64] };
+        Guesses { counts: Mutex::new(counts), salt: uuid::Uuid::new_v4().as_u64_pair().0 }
     }
 }
 
@@ -173,12 +181,16 @@ impl Guesses {
         writes: &UnseenWrites,
         now: Timestamp,
     ) -> Result<BTreeSet<(ConfigId, Scope)>, Error> {
+        if writes.guesses.is_empty() && writes.removed.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        let mut counts = self.counts.lock().expect("nothing panics under this lock");
         let mut counted: Counted<'_> = BTreeMap::new();
         let mut overwritten = BTreeSet::new();
         for guess in &writes.guesses {
-            let place = place_of(actor, &guess.id, &guess.pointer);
-            let was_emptied = || self.emptied.get(&place_of("", &guess.id, &guess.pointer)).is_some();
-            if !guess.is_comparable && self.places.get(&place).is_none() && !was_emptied() {
+            let place = self.place_of(actor, &guess.id, &guess.pointer);
+            let was_emptied = || counts.was_emptied(self.place_of("", &guess.id, &guess.pointer));
+            if !guess.is_comparable && counts.used_until[place] == 0 && !was_emptied() {
                 continue;
             }
             overwritten.insert((guess.id.clone(), guess.scope.clone()));
@@ -191,7 +203,7 @@ impl Guesses {
         }
         let mut ends = vec![];
         for (place, (guess, values)) in counted {
-            let begun = self.places.get(&place).unwrap_or(now).max(now);
+            let begun = Timestamp(counts.used_until[place]).max(now);
             let end = begun.plus(GUESS_INTERVAL * values.len() as u32);
             let over = now.plus(GUESS_INTERVAL * GUESSES_AT_ONCE).until(end);
             if over > Duration::ZERO {
@@ -207,15 +219,60 @@ impl Guesses {
             }
             ends.push((place, end));
         }
-        ends.into_iter().for_each(|(place, end)| self.places.insert(place, end));
+        ends.into_iter().for_each(|(place, end)| counts.used_until[place] = end.0);
         for (id, pointer) in &writes.removed {
-            self.emptied.insert(place_of("", id, pointer), ());
+            counts.note_emptied(self.place_of("", id, pointer));
         }
         Ok(overwritten)
     }
+
+    /// Which count a place has, with the caller who writes there, or with nobody. Fingerprints do not depend on the scope.
+    fn place_of(&self, actor: &str, id: &ConfigId, pointer: &Pointer) -> usize {
+        let digest = Digest::of(format!("{}\n{actor}\n{id}\n{pointer}", self.salt).as_bytes());
+        let start = digest.0.first_chunk().expect("a digest has 32 bytes");
+        u64::from_be_bytes(*start) as usize % COUNTS
+    }
 }
 
-/// The name of a place with the caller who writes there, or with nobody. Fingerprints do not depend on the scope.
-fn place_of(actor: &str, id: &ConfigId, pointer: &Pointer) -> Digest {
-    Digest::of(format!("{actor}\n{id}\n{pointer}").as_bytes())
+impl Counts {
+    fn was_emptied(&self, place: usize) -> bool {
+        self.emptied[place / 64] & 1 << (place % 64) != 0
+    }
+
+    fn note_emptied(&mut self, place: usize) {
+        self.emptied[place / 64] |= 1 << (place % 64);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{ConfigName, Namespace};
+
+    fn guess(config: &str, pointer: String, value: usize) -> UnseenWrites {
+        let id = ConfigId {
+            namespace: Namespace::parse("shop").expect("a name"),
+            config: ConfigName::parse(config).expect("a name"),
+        };
+        let pointer = Pointer::parse(&pointer).expect("a pointer");
+        let sealed = value.to_string();
+        let guess = Guess { id, scope: Scope::global(), pointer, sealed, is_comparable: true };
+        UnseenWrites { guesses: vec![guess], ..UnseenWrites::default() }
+    }
+
+    #[test]
+    fn the_count_of_a_place_is_not_pushed_out_by_those_of_very_many_others() {
+        let (guesses, now) = (Guesses::default(), Timestamp(1_790_000_000_000_000));
+        let at_pin = |value: usize| guesses.take("user:a", &guess("c", "/pin".to_owned(), value), now);
+        for value in 0..GUESSES_AT_ONCE as usize {
+            at_pin(value).expect("few");
+        }
+        at_pin(99).expect_err("too many");
+        for other in 0..50_000 {
+            guesses.take("user:a", &guess("mine", format!("/s{other}"), 1), now).expect("the first");
+        }
+        at_pin(100).expect_err("too many still");
+        let later = now.plus(GUESS_INTERVAL);
+        guesses.take("user:a", &guess("c", "/pin".to_owned(), 101), later).expect("one a minute");
+    }
 }

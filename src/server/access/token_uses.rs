@@ -56,6 +56,10 @@ impl Uses {
     /// Writes them for the last time.
     pub(in crate::server) async fn finish(self) {
         self.task.abort();
+        // Nobody asked for tokens: what was known stays in the file.
+        if !self.guard.is_on() {
+            return;
+        }
         let (path, uses) = (self.path.clone(), self.guard.last_uses());
         let _ = spawn_blocking(move || write(&path, &uses)).await;
     }
@@ -71,7 +75,7 @@ async fn write_now_and_then(path: PathBuf, guard: Guard, mut written: Vec<(Token
     loop {
         tokio::time::sleep(WRITTEN_EVERY).await;
         let uses = guard.last_uses();
-        if uses != written {
+        if guard.is_on() && uses != written {
             let (path, now) = (path.clone(), uses.clone());
             joined(spawn_blocking(move || write(&path, &now)).await);
             written = uses;
