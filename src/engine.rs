@@ -49,6 +49,8 @@ pub use error::{Error, Limit, Missing, Withheld};
 pub use feed::changes::{ChangeEvent, Changes, ChangesOptions, keep_seen, shows};
 pub use options::{Clock, Options, Progress, Role};
 pub use read::affected::Affected;
+pub use read::blame::{Made, MadeBy};
+pub use read::change_list::{ChangeQuery, ListedCommit, ScopeDifference};
 pub use read::explanation::Explanation;
 pub use read::history::At;
 pub use read::resolve::{Resolved, Target, View};

@@ -3,7 +3,9 @@
 
 mod apply;
 pub mod audit;
+mod blame;
 mod changes;
+mod commits;
 mod delete;
 mod diff;
 mod explain;

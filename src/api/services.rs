@@ -80,6 +80,7 @@ services! {
     ConfigServiceBatchGet        => read batch_get                   [Read];
     ConfigServiceList            => read list                        [];
     ConfigServiceExplain         => read explain                     [Read];
+    ConfigServiceBlame           => read blame                       [Read];
     ConfigServiceSet             => set set                          [Write Override Read];
     ConfigServiceApply           => write apply                      [Write Override Read];
     ConfigServiceDelete          => write delete                     [Write Override];
@@ -87,6 +88,8 @@ services! {
     ConfigServiceRollback        => write rollback                   [Rollback];
     ConfigServiceRevert          => write revert                     [Rollback Read];
     ConfigServiceListVersions    => read list_versions               [Read];
+    ConfigServiceListChanges     => read list_changes                [Read];
+    ConfigServiceGetCommit       => read get_commit                  [Read];
     ConfigServiceDiff            => read diff                        [Read];
     ConfigServiceSetTag          => write set_tag                    [Tag];
     ConfigServiceDeleteTag       => write delete_tag                 [Tag];

@@ -2,6 +2,7 @@
 
 pub(super) mod apply;
 pub(super) mod audit;
+pub(super) mod blame;
 pub(super) mod can_i;
 pub(super) mod certs;
 pub(super) mod changes;
@@ -22,6 +23,7 @@ pub(super) mod schema;
 pub(super) mod secrets;
 pub(super) mod serve;
 pub(super) mod set;
+pub(super) mod show;
 pub(super) mod tag;
 pub(super) mod token;
 pub(super) mod validate;

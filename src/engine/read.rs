@@ -1,6 +1,8 @@
 //! Reads of the present and of any point of history: documents, explanations, versions.
 
 pub(super) mod affected;
+pub(super) mod blame;
+pub(super) mod change_list;
 pub(super) mod documents;
 pub(super) mod explanation;
 pub(super) mod history;

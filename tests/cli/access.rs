@@ -149,7 +149,7 @@ fn streams_go_on_with_the_token_that_took_the_place_of_one_that_was_revoked() {
         Following::start(command)
     };
     let watch = follow(&["watch", "shop/checkout", "-o", "json"]);
-    let changes = follow(&["changes", "shop", "--from", "1", "-o", "json"]);
+    let changes = follow(&["changes", "shop", "--follow", "--from", "1", "-o", "json"]);
     let audit = follow(&["audit", "follow", "shop", "--kind", "change", "--since", "1h", "-o", "json"]);
     for follow in [&watch, &changes, &audit] {
         follow.line();

@@ -207,7 +207,7 @@ fn changes_are_one_line_for_each_commit() {
     assert!(content.ends_with("  /p: {\"x\":2}\n"), "{content}");
     server.fails(3, &["changes", "--from", "99", "--count", "1"]);
 
-    let follow = server.follow(&["changes", "-o", "json", "--from", "4"]);
+    let follow = server.follow(&["changes", "-o", "json", "--follow", "--from", "4"]);
     server.ok(&["delete", "a/b@/p"]);
     let commit = parse(&follow.line());
     assert_eq!(commit["changes"][0]["layers"][0]["action"], "LAYER_ACTION_DELETE");
@@ -215,10 +215,50 @@ fn changes_are_one_line_for_each_commit() {
 }
 
 #[test]
+fn changes_of_a_time_are_listed_newest_first_with_what_they_changed() {
+    let server = Server::start();
+    server.ok(&["set", "a/b", "x=1", "y=1"]);
+    server.ok(&["set", "a/b@/p", "x=2", "--reason", "more"]);
+    server.ok(&["set", "a/b", "x=3"]);
+    server.ok(&["set", "other/app", "z=1"]);
+    let lines = server.ok(&["changes", "a", "--since", "1h", "--diff"]);
+    let expected = [
+        "3  ",
+        "  a/b@/",
+        "    ~ /x: 1 -> 3",
+        "2  ",
+        "  a/b@/p",
+        "    ~ /x: 1 -> 2",
+        "1  ",
+        "  a/b@/",
+        "    + /x: 1",
+        "    + /y: 1",
+    ];
+    assert_eq!(lines.lines().count(), expected.len(), "{lines}");
+    for (line, expected) in lines.lines().zip(expected) {
+        assert!(line.starts_with(expected), "{line:?} is not {expected:?}");
+    }
+    let of = |args: &[&str]| server.ok(&[&["changes"], args].concat()).lines().count();
+    assert_eq!(
+        (of(&[]), of(&["--count", "2"]), of(&["--scope", "/p"]), of(&["--until", "1h"])),
+        (4, 2, 1, 0)
+    );
+    assert_eq!((of(&["--actor", "ada@test"]), of(&["--actor", "somebody"])), (4, 0));
+    let show = server.ok(&["show", "2"]);
+    assert!(
+        show.contains("\"more\"") && show.contains("~ /x: 1 -> 2") && show.contains("reached 1 scope"),
+        "{show}"
+    );
+    assert_eq!(server.json(&["show", "3"])["scopes_reached"], 2);
+    server.fails(3, &["show", "99"]);
+    assert_eq!(server.run(&["changes", "--follow", "--since", "1h"]).code, 2);
+}
+
+#[test]
 fn streams_go_on_when_the_server_comes_back() {
     let mut server = Server::start();
     server.ok(&["set", "a/b", "x=1"]);
-    let changes = server.follow(&["changes", "-o", "json", "--from", "1"]);
+    let changes = server.follow(&["changes", "-o", "json", "--follow", "--from", "1"]);
     let watch = server.follow(&["watch", "a/b", "-o", "json"]);
     assert_eq!(parse(&changes.line())["revision"], 1);
     assert_eq!(parse(&watch.line())["document"]["version"], 1);
@@ -232,7 +272,7 @@ fn streams_go_on_when_the_server_comes_back() {
 fn streams_go_on_when_the_server_was_killed() {
     let mut server = Server::start();
     server.ok(&["set", "a/b", "x=1"]);
-    let changes = server.follow(&["changes", "-o", "json", "--from", "1"]);
+    let changes = server.follow(&["changes", "-o", "json", "--follow", "--from", "1"]);
     let watch = server.follow(&["watch", "a/b", "-o", "json"]);
     assert_eq!(parse(&changes.line())["revision"], 1);
     assert_eq!(parse(&watch.line())["document"]["version"], 1);
@@ -246,7 +286,11 @@ fn streams_go_on_when_the_server_was_killed() {
 fn what_runs_until_it_is_stopped_ends_well_by_sigterm() {
     let server = Server::start();
     server.ok(&["set", "a/b", "x=1"]);
-    for args in [&["watch", "a/b"][..], &["changes", "--from", "1"], &["audit", "follow", "--since", "1h"]] {
+    for args in [
+        &["watch", "a/b"][..],
+        &["changes", "--follow", "--from", "1"],
+        &["audit", "follow", "--since", "1h"],
+    ] {
         let follow = server.follow(args);
         follow.line();
         assert_eq!(follow.terminate(), 0, "{args:?}");

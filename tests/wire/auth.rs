@@ -173,6 +173,8 @@ fn rows() -> Vec<Row> {
     let schema_delete = SchemaServiceDeleteRequest { namespace, config, ..Default::default() };
     let (namespace, config) = name();
     let explain = ExplainRequest { namespace, config, ..Default::default() };
+    let (namespace, config) = name();
+    let blame = BlameRequest { namespace, config, ..Default::default() };
     let target = || WatchTarget { namespace: "test".into(), config: "app".into(), ..Default::default() };
     let diff = DiffRequest { older: Some(get("/")), newer: Some(get("/staging")), ..Default::default() };
     let validate = ValidateRequest { changes: vec![replace("/", r#"{"a":2}"#)], ..Default::default() };
@@ -180,6 +182,7 @@ fn rows() -> Vec<Row> {
     let can_i = CanIRequest { verb: "read".into(), ..Default::default() };
     let create = CreateTokenRequest { name: "new".into(), ..Default::default() };
     let revoke = RevokeTokenRequest { id: "000000000000".into(), ..Default::default() };
+    let listed = ListChangesRequest { namespace: "test".into(), ..Default::default() };
     let changes = StreamChangesRequest { from_revision: 1, ..Default::default() };
     let changes = StreamChangesRequest { namespace: "test".into(), ..changes };
     vec![
@@ -188,12 +191,15 @@ fn rows() -> Vec<Row> {
         row("ConfigService/List", ListRequest { namespace: "test".into(), ..Default::default() }, "read")
             .open(),
         row("ConfigService/Explain", explain, "read"),
+        row("ConfigService/Blame", blame, "read"),
         // The last of the changes that the tests begin with.
         row("ConfigService/Revert", RevertRequest { revisions: vec![5], options: None }, "revert"),
         row("ConfigService/Set", set(replace("/", r#"{"a":2}"#)), "write"),
         row("ConfigService/Apply", apply, "write"),
         row("ConfigService/Validate", validate, "validate"),
         row("ConfigService/ListVersions", versions(), "read"),
+        row("ConfigService/ListChanges", listed, "read"),
+        row("ConfigService/GetCommit", GetCommitRequest { revision: 5, ..Default::default() }, "read"),
         row("ConfigService/Diff", diff, "read"),
         row("ConfigService/SetTag", set_tag("stable", 1), "tag"),
         row("ConfigService/DeleteTag", delete_tag("stable"), "tag"),

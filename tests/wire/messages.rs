@@ -12,13 +12,14 @@ async fn an_empty_request_is_refused_by_the_first_field_it_lacks() {
     let server = TestServer::start().await;
     for name in CALLS {
         let expected = match name {
-            "BatchGet" | "List" | "StreamChanges" => {
+            "BatchGet" | "List" | "ListChanges" | "StreamChanges" => {
                 raw::call(&server, name, vec![vec![]]).await.expect("an empty request will do");
                 continue;
             }
             "Set" => ("INVALID_FIELD", "change"),
             "Apply" | "Validate" => ("INVALID_FIELD", "changes"),
             "Revert" => ("INVALID_FIELD", "revisions"),
+            "GetCommit" => ("INVALID_FIELD", "revision"),
             "Diff" => ("INVALID_FIELD", "older"),
             "Watch" => ("INVALID_FIELD", "targets"),
             "RequestProgress" => {

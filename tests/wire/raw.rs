@@ -8,17 +8,21 @@ use tonic::{Request, Status};
 use super::support::*;
 
 /// The calls of ConfigService.
-pub const CALLS: [&str; 16] = [
+pub const CALLS: [&str; 20] = [
     "Get",
     "BatchGet",
     "List",
     "Explain",
+    "Blame",
     "Set",
     "Apply",
     "Delete",
     "Validate",
     "Rollback",
+    "Revert",
     "ListVersions",
+    "ListChanges",
+    "GetCommit",
     "Diff",
     "SetTag",
     "DeleteTag",

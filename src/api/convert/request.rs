@@ -447,17 +447,41 @@ pub fn resume_token(field: &str, text: &str) -> Result<ResumeToken, Error> {
     ResumeToken::parse(text).ok_or_else(|| invalid(field, "is not one that a stream gave"))
 }
 
+/// A namespace, or a config of it. `None`: everything.
+pub fn change_filter(of: &str, config: &str) -> Result<Option<(Namespace, Option<ConfigName>)>, Error> {
+    Ok(match (of, config) {
+        ("", "") => None,
+        ("", _) => return Err(invalid("namespace", "must be set with config")),
+        (text, "") => Some((namespace("namespace", text)?, None)),
+        (text, config) => Some((namespace("namespace", text)?, Some(config_name("config", config)?))),
+    })
+}
+
+/// Kinds of writes.
+pub fn sources(codes: &[i32]) -> Result<Vec<Source>, Error> {
+    let source = |code: &i32| match v1::CommitSource::try_from(*code) {
+        Ok(v1::CommitSource::Set) => Ok(Source::Set),
+        Ok(v1::CommitSource::Apply) => Ok(Source::Apply),
+        Ok(v1::CommitSource::Delete) => Ok(Source::Delete),
+        Ok(v1::CommitSource::Rollback) => Ok(Source::Rollback),
+        Ok(v1::CommitSource::Expiry) => Ok(Source::Expiry),
+        Ok(v1::CommitSource::Tag) => Ok(Source::Tag),
+        Ok(v1::CommitSource::Schema) => Ok(Source::Schema),
+        Ok(v1::CommitSource::Migration) => Ok(Source::Migration),
+        Ok(v1::CommitSource::Revert) => Ok(Source::Revert),
+        Ok(v1::CommitSource::Unspecified) | Err(_) => {
+            Err(invalid("sources", format!("{code} is no kind of write")))
+        }
+    };
+    codes.iter().map(source).collect()
+}
+
 pub fn stream_changes(
     viewer: Viewer,
     epoch: Epoch,
     request: &v1::StreamChangesRequest,
 ) -> Result<ChangesOptions, Error> {
-    let filter = match (request.namespace.as_str(), request.config.as_str()) {
-        ("", "") => None,
-        ("", _) => return Err(invalid("namespace", "must be set with config")),
-        (text, "") => Some((namespace("namespace", text)?, None)),
-        (text, config) => Some((namespace("namespace", text)?, Some(config_name("config", config)?))),
-    };
+    let filter = change_filter(&request.namespace, &request.config)?;
     let from = match request.resume_token.as_str() {
         "" => (request.from_revision != 0).then_some(Revision(request.from_revision)),
         _ if request.from_revision != 0 => {

@@ -131,7 +131,10 @@ impl ChangesResponses {
 }
 
 /// Who asks for a namespace or a config is refused where they may read nothing of it; who asks for all gets what they may read.
-fn may_follow(access: &Access, filter: Option<&(Namespace, Option<ConfigName>)>) -> Result<(), Denied> {
+pub(super) fn may_follow(
+    access: &Access,
+    filter: Option<&(Namespace, Option<ConfigName>)>,
+) -> Result<(), Denied> {
     let (sight, everything) = (access.sight(), Scope::global());
     match filter {
         Some((namespace, None)) if !sight.has_namespace(namespace) => {

@@ -1,4 +1,4 @@
-//! `confwatch changes`: the commits as they happen. Knows the client only.
+//! `confwatch changes`: the commits of the past, and as they happen. Knows the client only.
 
 use std::time::Duration;
 
@@ -7,12 +7,14 @@ use tokio::time::timeout;
 use tonic::Code;
 
 use crate::cli::Session;
+use crate::cli::input::args::timestamp;
+use crate::cli::input::moment::Moment;
 use crate::cli::input::stop::unless_stopped;
 use crate::cli::output::exit::{Exit, Failure, Outcome};
 use crate::cli::output::lacking::note_lack_of_read;
-use crate::cli::output::layers::{change_summary, commit_source, layer_name};
+use crate::cli::output::layers::{change_lines, change_summary, commit_source, layer_name};
 use crate::cli::output::streams::{Output, PLACE, printable, quoted};
-use crate::cli::output::views::{CommitView, short_time};
+use crate::cli::output::views::{CommitView, ListedCommitView, short_time};
 use crate::client::changes::ChangeEvent;
 use crate::client::{ChangeStream, ClientError};
 use crate::proto::v1;
@@ -21,22 +23,42 @@ use crate::proto::v1;
 pub(in crate::cli) const RETRY_AFTER: Duration = Duration::from_secs(1);
 pub(in crate::cli) const DENIED_RETRY_AFTER: Duration = Duration::from_secs(10);
 
-/// Follow the commits, one line each; ends on Ctrl-C
+/// List the commits of a time, newest first, or follow them
 #[derive(Args, Debug)]
 #[command(after_help = "\
-Each commit is printed once and in order, also after a lost connection.
+TIME is RFC 3339, such as 2026-11-21T08:30:00Z, or a time ago, such as 15m, 1h or 2d. With --follow, each commit is printed once and in order, also \
+after a lost connection, until Ctrl-C.
 
 Examples:
-  confwatch changes
-  confwatch changes payments --from 1 --content
-  confwatch changes payments/checkout -o json | jq -r .actor")]
+  confwatch changes --since 1h --diff
+  confwatch changes payments --since 2d --actor user:ada --scope /production
+  confwatch changes payments/checkout --from 4700
+  confwatch changes payments --follow -o json | jq -r .actor")]
 pub struct ChangesArgs {
     /// Show only commits to this namespace or config
     #[arg(value_name = "NAMESPACE[/CONFIG]", default_value = "", hide_default_value = true)]
     filter: String,
-    /// Begin with this revision [default: new commits only]
+    /// Show only commits made at this time or later
+    #[arg(long, value_name = "TIME", value_parser = Moment::parse)]
+    since: Option<Moment>,
+    /// Show only commits made at this time or earlier
+    #[arg(long, value_name = "TIME", value_parser = Moment::parse)]
+    until: Option<Moment>,
+    /// Show only commits of this author, such as user:ada
+    #[arg(long, default_value = "", hide_default_value = true)]
+    actor: String,
+    /// Show only changes of layers at or below this scope
+    #[arg(short, long)]
+    scope: Option<String>,
+    /// Show what each commit changed in the document of each scope that has a layer it changed
+    #[arg(long)]
+    diff: bool,
+    /// Begin with this revision, and list the oldest first
     #[arg(long, value_name = "REVISION", default_value_t = 0, hide_default_value = true)]
     from: u64,
+    /// Go on with the commits to come, without --from with those alone; ends on Ctrl-C
+    #[arg(short, long, conflicts_with_all = ["since", "until", "actor", "scope", "diff"])]
+    follow: bool,
     /// Show the content of the layers that changed
     #[arg(long)]
     content: bool,
@@ -46,7 +68,77 @@ pub struct ChangesArgs {
 }
 
 pub async fn run(args: ChangesArgs, session: &Session) -> Outcome {
-    unless_stopped(follow(args, session)).await
+    match args.follow {
+        true => unless_stopped(follow(args, session)).await,
+        false => list(args, session).await,
+    }
+}
+
+async fn list(args: ChangesArgs, session: &Session) -> Outcome {
+    let (namespace, config) = args.filter.split_once('/').unwrap_or((&args.filter, ""));
+    let mut request = v1::ListChangesRequest {
+        namespace: namespace.into(),
+        config: config.into(),
+        scope: args.scope.clone(),
+        actor: args.actor.clone(),
+        from_time: args.since.map(timestamp).transpose()?,
+        to_time: args.until.map(timestamp).transpose()?,
+        from_revision: args.from,
+        oldest_first: args.from > 0,
+        include_content: args.content,
+        include_differences: args.diff,
+        ..Default::default()
+    };
+    let mut left = args.count.unwrap_or(u64::MAX);
+    let mut is_first = true;
+    loop {
+        let page = session.client.api().list_changes(request.clone()).await?.into_inner();
+        if std::mem::take(&mut is_first) {
+            note_lack_of_read(namespace, session).await;
+        }
+        for listed in &page.commits {
+            if left == 0 {
+                return Ok(Exit::Done);
+            }
+            let commit = listed.commit.clone().unwrap_or_default();
+            match args.diff {
+                true => session.output.item(&ListedCommitView::from(listed), |output| {
+                    show(&commit, output)?;
+                    output.text(&difference_lines(listed))
+                })?,
+                false => session.output.item(&CommitView::from(&commit), |output| show(&commit, output))?,
+            }
+            left -= 1;
+        }
+        if page.next_page_token.is_empty() || left == 0 {
+            return Ok(Exit::Done);
+        }
+        request.page_token = page.next_page_token;
+    }
+}
+
+/// What a commit changed in documents.
+pub fn difference_lines(listed: &v1::ListedCommit) -> String {
+    let mut lines = String::new();
+    for difference in &listed.differences {
+        let (namespace, config) = (&difference.namespace, &difference.config);
+        let what = match (difference.unknown, difference.changes.is_empty()) {
+            (true, _) => ": the document before is no longer kept",
+            (false, true) => ": no difference in the document",
+            (false, false) => "",
+        };
+        lines.push_str(&format!("  {PLACE}{namespace}/{config}@{}{PLACE:#}{what}\n", difference.scope));
+        for line in change_lines(&difference.changes).lines() {
+            lines.push_str(&format!("  {line}\n"));
+        }
+        if difference.more {
+            lines.push_str("    ... and more: `confwatch diff` has them all\n");
+        }
+    }
+    if listed.scopes_omitted > 0 {
+        lines.push_str(&format!("  ... and {} more scopes\n", listed.scopes_omitted));
+    }
+    lines
 }
 
 async fn follow(args: ChangesArgs, session: &Session) -> Outcome {
@@ -120,7 +212,8 @@ pub fn may_go_on(error: &ClientError) -> bool {
     error.is_retryable() || error.is_denied() || error.code() == Code::Unauthenticated
 }
 
-fn show(commit: &v1::Commit, output: &Output) -> Result<(), Failure> {
+/// One line, and one for each layer with its content.
+pub fn show(commit: &v1::Commit, output: &Output) -> Result<(), Failure> {
     let what = commit.changes.iter().map(|change| {
         format!(
             "{PLACE}{}/{}{PLACE:#} v{} {}",

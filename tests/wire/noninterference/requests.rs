@@ -43,6 +43,11 @@ pub const CALLS: &[(&str, u32, Make)] = &[
     }),
     ("ConfigService/List", 2, |draw| draw.list().encode_to_vec()),
     ("ConfigService/Explain", 6, |draw| draw.explain().encode_to_vec()),
+    ("ConfigService/Blame", 4, |draw| {
+        let pointer = if draw.chance(3) { draw.pointer() } else { String::new() };
+        let (config, scope) = (draw.config(), draw.scope());
+        BlameRequest { namespace: "test".into(), config, scope, pointer }.encode_to_vec()
+    }),
     ("ConfigService/Set", 6, |draw| {
         draw.storing(|draw, options| {
             SetRequest { change: Some(draw.change()), options: Some(options) }.encode_to_vec()
@@ -68,6 +73,11 @@ pub const CALLS: &[(&str, u32, Make)] = &[
         })
     }),
     ("ConfigService/ListVersions", 4, |draw| draw.versions().encode_to_vec()),
+    ("ConfigService/ListChanges", 4, |draw| draw.list_changes().encode_to_vec()),
+    ("ConfigService/GetCommit", 3, |draw| {
+        let (revision, include_content) = (draw.random.u64(1..16), draw.chance(2));
+        GetCommitRequest { revision, include_content }.encode_to_vec()
+    }),
     ("ConfigService/Diff", 4, |draw| {
         DiffRequest {
             older: Some(draw.get()),
@@ -278,6 +288,18 @@ impl Draw<'_> {
             include_content: true,
             page_size: 3,
             scope,
+            ..Default::default()
+        }
+    }
+
+    fn list_changes(&mut self) -> ListChangesRequest {
+        ListChangesRequest {
+            namespace: if self.chance(4) { String::new() } else { "test".into() },
+            scope: self.chance(3).then(|| self.scope()),
+            oldest_first: self.chance(2),
+            include_content: self.chance(2),
+            include_differences: !self.chance(3),
+            page_size: 1 + self.random.u32(..5),
             ..Default::default()
         }
     }

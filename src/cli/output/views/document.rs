@@ -80,6 +80,57 @@ pub struct ExplainView {
 }
 
 #[derive(Debug, Serialize)]
+pub struct BlameView {
+    pub document: Option<DocumentView>,
+    pub values: Vec<BlamedValueView>,
+    /// Layers that the caller may not read.
+    pub withheld: Vec<LayerRefView>,
+    pub store_revision: u64,
+}
+
+#[derive(Debug, Serialize)]
+pub struct BlamedValueView {
+    pub pointer: String,
+    pub value: Value,
+    pub layer: Option<LayerRefView>,
+    pub removed: bool,
+    pub version: u64,
+    pub revision: u64,
+    pub time: Option<String>,
+    pub actor: String,
+    pub source: &'static str,
+    pub reason: String,
+}
+
+impl From<&v1::BlameResponse> for BlameView {
+    fn from(response: &v1::BlameResponse) -> BlameView {
+        BlameView {
+            document: response.document.as_ref().map(Into::into),
+            values: list(&response.values),
+            withheld: list(&response.withheld),
+            store_revision: response.store_revision,
+        }
+    }
+}
+
+impl From<&v1::BlamedValue> for BlamedValueView {
+    fn from(value: &v1::BlamedValue) -> BlamedValueView {
+        BlamedValueView {
+            pointer: value.pointer.clone(),
+            value: embedded(&value.value),
+            layer: value.layer.as_ref().map(Into::into),
+            removed: value.removed,
+            version: value.version,
+            revision: value.revision,
+            time: time(value.time.as_ref()),
+            actor: value.actor.clone(),
+            source: value.source().as_str_name(),
+            reason: value.reason.clone(),
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
 pub struct ValueOriginView {
     pub pointer: String,
     pub value: Value,

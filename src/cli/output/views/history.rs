@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{LayerRefView, embedded, list, time};
+use super::{LayerRefView, ValueChangeView, embedded, list, time};
 use crate::proto::v1;
 
 #[derive(Debug, Serialize)]
@@ -22,6 +22,50 @@ pub struct CommitView {
     pub annotations: BTreeMap<String, String>,
     pub changes: Vec<ConfigChangeView>,
     pub hash: String,
+}
+
+/// A commit, and what it changed in documents.
+#[derive(Debug, Serialize)]
+pub struct ListedCommitView {
+    #[serde(flatten)]
+    pub commit: CommitView,
+    pub differences: Vec<ScopeDifferenceView>,
+    pub scopes_omitted: u64,
+    pub scopes_reached: u64,
+}
+
+#[derive(Debug, Serialize)]
+pub struct ScopeDifferenceView {
+    pub namespace: String,
+    pub config: String,
+    pub scope: String,
+    pub changes: Vec<ValueChangeView>,
+    pub more: bool,
+    pub unknown: bool,
+}
+
+impl From<&v1::ListedCommit> for ListedCommitView {
+    fn from(listed: &v1::ListedCommit) -> ListedCommitView {
+        ListedCommitView {
+            commit: CommitView::from(&listed.commit.clone().unwrap_or_default()),
+            differences: list(&listed.differences),
+            scopes_omitted: listed.scopes_omitted,
+            scopes_reached: listed.scopes_reached,
+        }
+    }
+}
+
+impl From<&v1::ScopeDifference> for ScopeDifferenceView {
+    fn from(difference: &v1::ScopeDifference) -> ScopeDifferenceView {
+        ScopeDifferenceView {
+            namespace: difference.namespace.clone(),
+            config: difference.config.clone(),
+            scope: difference.scope.clone(),
+            changes: list(&difference.changes),
+            more: difference.more,
+            unknown: difference.unknown,
+        }
+    }
 }
 
 #[derive(Debug, Serialize)]

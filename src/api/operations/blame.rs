@@ -1,0 +1,61 @@
+//! Blame: the commit that made each value of a document what it is.
+
+use crate::api::codec::MESSAGE_BYTES_MAX;
+use crate::api::context::CallContext;
+use crate::api::convert::request::{self, Read};
+use crate::api::convert::response::{document_message, origin_message, source_message, time_message};
+use crate::api::error::{ApiError, response_too_large};
+use crate::api::guard::allow_read;
+use crate::engine::{Error, Explanation, Made};
+use crate::model::text::Format;
+use crate::proto::v1;
+
+use super::Operations;
+use super::size::fitting;
+
+impl Operations {
+    pub async fn blame(
+        &self,
+        context: &CallContext,
+        request: v1::BlameRequest,
+    ) -> Result<v1::BlameResponse, ApiError> {
+        let v1::BlameRequest { namespace, config, scope, pointer } = request;
+        let request = v1::ExplainRequest { namespace, config, scope, pointer, at: None };
+        let Read { target, pointer, .. } = allow_read(context, request::explain(request)?)?.into_inner();
+        let state = self.engine.state();
+        let (explanation, made) =
+            self.engine.blame(&state, &target, pointer, MESSAGE_BYTES_MAX, context.sight()).await?;
+        let Explanation { resolved, origins, withheld } = explanation;
+        let origins = origins.ok_or_else(|| response_too_large(MESSAGE_BYTES_MAX))?;
+        self.gives([&*resolved], &|| context.clone()).map_err(Error::from)?;
+        let values = origins.into_iter().zip(made).map(|(origin, made)| {
+            let v1::ValueOrigin { pointer, value, layer, removed, shadowed: _ } =
+                origin_message(origin, &resolved);
+            blamed(v1::BlamedValue { pointer, value, layer, removed, ..Default::default() }, made)
+        });
+        let values = values.collect();
+        let document = document_message(&resolved, Format::Json, "");
+        let withheld = withheld.into_iter().map(|at| document.layers[at].clone()).collect();
+        let (document, store_revision) = (Some(document), state.revision.0);
+        fitting(v1::BlameResponse { document, values, withheld, store_revision })
+    }
+}
+
+fn blamed(value: v1::BlamedValue, made: Option<Made>) -> v1::BlamedValue {
+    let Some(Made { at, by }) = made else { return value };
+    let value = v1::BlamedValue {
+        version: at.version.0,
+        revision: at.revision.0,
+        time: Some(time_message(at.time)),
+        ..value
+    };
+    match by {
+        Some(by) => v1::BlamedValue {
+            actor: by.author.actor,
+            source: source_message(by.source).into(),
+            reason: by.reason,
+            ..value
+        },
+        None => value,
+    }
+}

@@ -1,0 +1,166 @@
+//! The commit that made each value of a document what it is. Knows explanations and history; never messages.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::explanation::Explanation;
+use super::history::commit_of;
+use super::resolve::{Target, layers_of};
+use crate::auth::Sight;
+use crate::engine::check::workers::Cancelled;
+use crate::engine::error::Error;
+use crate::engine::secrets::vault::Vault;
+use crate::engine::state::State;
+use crate::engine::{At, Engine};
+use crate::model::{Author, ConfigId, LayerKey, Pointer, Source, Version};
+use crate::store::{Store, StoreError, VersionRef};
+
+/// Versions of one layer that are compared, and of all layers of a document.
+const STEPS_OF_LAYER_MAX: usize = 200;
+const STEPS_MAX: usize = 1000;
+/// Layers of all the versions that are read for that: a version is read with all layers of its config.
+const LAYERS_READ_MAX: usize = 200_000;
+
+/// A version that set a value, or removed it.
+#[derive(Clone, Debug)]
+pub struct Made {
+    pub at: VersionRef,
+    /// `None`: the commit is no longer retained.
+    pub by: Option<MadeBy>,
+}
+
+/// Who made a version, how and why.
+#[derive(Clone, Debug)]
+pub struct MadeBy {
+    pub author: Author,
+    pub source: Source,
+    pub reason: String,
+}
+
+impl Engine {
+    /// A document, where its values come from, and for each the version that made it what it is. `None`: the layer has that value since before
+    /// the versions that were looked at or are retained, or the caller may not read the layer.
+    pub async fn blame(
+        &self,
+        state: &State,
+        target: &Target,
+        within: Pointer,
+        bytes_max: usize,
+        sight: Sight,
+    ) -> Result<(Explanation, Vec<Option<Made>>), Error> {
+        let actor = sight.caller().shared_actor().clone();
+        let explanation = self.explain(state, target, &At::Latest, within, bytes_max, sight).await?;
+        let config = self.config_at(state, &target.id, &At::Latest, &actor).await?;
+        let mut layers: BTreeMap<LayerKey, BlamedLayer> = BTreeMap::new();
+        let entries = layers_of(&config, &target.scope, target.view);
+        for (at, origin) in explanation.origins.iter().flatten().enumerate() {
+            if explanation.withheld.contains(&origin.layer) {
+                continue;
+            }
+            let entry = entries[origin.layer];
+            let layer = layers.entry(entry.key.clone()).or_insert_with(|| BlamedLayer {
+                version: entry.layer.version,
+                content: self.vault.opened(&target.id, &entry.layer.content).value,
+                places: vec![],
+            });
+            layer.places.push((at, origin.pointer.clone()));
+        }
+        let count = explanation.origins.as_ref().map_or(0, Vec::len);
+        let (store, vault, id) = (self.store.clone(), self.vault.clone(), target.id.clone());
+        let look = move |cancelled: &Cancelled| {
+            let mut blame = Blame {
+                store: &*store,
+                vault: &vault,
+                id: &id,
+                cancelled,
+                steps_left: STEPS_MAX,
+                layers_left: LAYERS_READ_MAX,
+            };
+            let mut made = vec![None; count];
+            let mut known: BTreeMap<Version, Option<Made>> = BTreeMap::new();
+            for (key, layer) in layers {
+                for (at, version) in blame.versions(&key, layer)? {
+                    let of_version = match known.entry(version) {
+                        Entry::Occupied(known) => known.into_mut(),
+                        Entry::Vacant(unknown) => unknown.insert(blame.made(version)?),
+                    };
+                    made[at] = of_version.clone();
+                }
+            }
+            Ok(made)
+        };
+        let made = self.work(&actor, look).await?;
+        Ok((explanation, made))
+    }
+}
+
+/// A layer as it is, opened, and the places of the values to follow back, each with its number.
+struct BlamedLayer {
+    version: Version,
+    content: Value,
+    places: Vec<(usize, Pointer)>,
+}
+
+struct Blame<'a> {
+    store: &'a dyn Store,
+    vault: &'a Arc<Vault>,
+    id: &'a ConfigId,
+    cancelled: &'a Cancelled,
+    steps_left: usize,
+    layers_left: usize,
+}
+
+impl Blame<'_> {
+    /// For each place of a layer the version that made its value: the layer is followed back until the value is another one.
+    fn versions(&mut self, key: &LayerKey, layer: BlamedLayer) -> Result<Vec<(usize, Version)>, Error> {
+        let BlamedLayer { mut version, mut content, mut places } = layer;
+        let mut found = vec![];
+        for _ in 0..STEPS_OF_LAYER_MAX {
+            self.cancelled.check()?;
+            if places.is_empty() || self.steps_left == 0 || self.layers_left == 0 || version == Version::ZERO
+            {
+                break;
+            }
+            self.steps_left -= 1;
+            let before = match version {
+                Version(1) => None,
+                Version(number) => match self.store.snapshot(self.id, Version(number - 1)) {
+                    Err(StoreError::Compacted { .. }) => break,
+                    snapshot => snapshot?.and_then(|mut snapshot| {
+                        self.layers_left = self.layers_left.saturating_sub(snapshot.layers.len());
+                        snapshot.layers.remove(key)
+                    }),
+                },
+            };
+            let Some(before) = before else {
+                found.extend(places.drain(..).map(|(at, _)| (at, version)));
+                break;
+            };
+            let older = self.vault.opened(self.id, &before.content).value;
+            places.retain(|(at, place)| {
+                let is_same = place.find(&content) == place.find(&older);
+                if !is_same {
+                    found.push((*at, version));
+                }
+                is_same
+            });
+            (version, content) = (before.version, older);
+        }
+        Ok(found)
+    }
+
+    fn made(&self, version: Version) -> Result<Option<Made>, Error> {
+        let at =
+            self.store.versions(self.id, version.next(), 1)?.into_iter().find(|at| at.version == version);
+        let Some(at) = at else { return Ok(None) };
+        let by = commit_of(self.store, at.revision)?.map(|sealed| MadeBy {
+            author: sealed.commit.author,
+            source: sealed.commit.source,
+            reason: sealed.commit.reason,
+        });
+        Ok(Some(Made { at, by }))
+    }
+}
