@@ -8,6 +8,7 @@ mod quotas;
 mod refusing;
 mod replica;
 mod revert;
+mod secret_merge;
 mod secrets;
 mod subscribers;
 mod system;

@@ -48,11 +48,12 @@ pub fn apply_assignments(
 }
 
 /// Refuses paths that lead into an array or a scalar which a layer only inherits: the layer would get an object there, which
-/// replaces what is inherited. `inherited` is asked for where a path leads to something that the layer does not have.
+/// replaces what is inherited. So it does with an opaque value, which is a secret. `inherited` is asked for where a path leads to something that the layer does not have.
 pub fn check_inherited(
     layer: &Value,
     values: &BTreeMap<String, String>,
     inherited: impl FnOnce() -> Value,
+    is_opaque: fn(&Value) -> bool,
 ) -> Result<(), DocumentError> {
     let inherited = LazyCell::new(inherited);
     for path in values.keys() {
@@ -68,6 +69,7 @@ pub fn check_inherited(
                 value.as_object().and_then(|members| members.get(token))
             });
             let what = match found {
+                Some(value) if is_opaque(value) => "a secret",
                 Some(Value::Array(_)) => "an array",
                 Some(Value::Object(_)) | None => continue,
                 Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_)) => "no object",

@@ -1,14 +1,20 @@
-//! JSON Merge Patch (RFC 7396): how a layer acts on what it inherits. Knows values only.
+//! JSON Merge Patch (RFC 7396): how a layer acts on what it inherits. Knows values only; that some objects count as one value is told by
+//! its caller.
 
 use serde_json::{Map, Value};
 
 /// Applies a merge patch, as RFC 7396 section 2 says: objects merge, `null` removes, anything else replaces.
 pub fn merge_patch(target: &mut Value, patch: &Value) {
-    let Value::Object(changes) = patch else {
+    merge_opaque(target, patch, |_| false);
+}
+
+/// The same, where an opaque value is no object: it replaces what is there, and nothing is merged into it.
+pub fn merge_opaque(target: &mut Value, patch: &Value, is_opaque: fn(&Value) -> bool) {
+    let Some(changes) = members_of(patch, is_opaque) else {
         *target = patch.clone();
         return;
     };
-    if !target.is_object() {
+    if members_of(target, is_opaque).is_none() {
         *target = Value::Object(Map::new());
     }
     let members = target.as_object_mut().expect("it was made an object above");
@@ -17,17 +23,27 @@ pub fn merge_patch(target: &mut Value, patch: &Value) {
             members.remove(name);
         } else {
             // An absent member is merged into as well, because the nulls within the patch must not get into the result.
-            merge_patch(members.entry(name).or_insert(Value::Null), change);
+            merge_opaque(members.entry(name).or_insert(Value::Null), change, is_opaque);
         }
     }
+}
+
+/// The members of an object that is not opaque.
+pub fn members_of(value: &Value, is_opaque: fn(&Value) -> bool) -> Option<&Map<String, Value>> {
+    value.as_object().filter(|_| !is_opaque(value))
 }
 
 /// The effective document of layers in merge order: each is a merge patch on what came before, the first one on `{}`.
 /// No object of it has a null; arrays may.
 pub fn fold<'a>(layers: impl IntoIterator<Item = &'a Value>) -> Value {
+    fold_opaque(layers, |_| false)
+}
+
+/// The same for layers with opaque values.
+pub fn fold_opaque<'a>(layers: impl IntoIterator<Item = &'a Value>, is_opaque: fn(&Value) -> bool) -> Value {
     let mut document = Value::Object(Map::new());
     for layer in layers {
-        merge_patch(&mut document, layer);
+        merge_opaque(&mut document, layer, is_opaque);
     }
     document
 }

@@ -3,20 +3,21 @@
 use serde_json::Value;
 
 use crate::model::content::Content;
-use crate::model::merge::fold;
+use crate::model::merge::fold_opaque;
 use crate::model::{ConfigId, Layer, LayerKey, LayerKind, Scope};
 
 use super::{Finding, Place, Severity};
 
 /// Checks the documents of a scope of a config, given the layers that make its effective one, in the order of merging: that one,
 /// those that it becomes as overrides end, which nothing can refuse any more, and the one without overrides, which clients can
-/// ask for.
+/// ask for. Opaque values are merged as one value each: secrets.
 ///
 /// The sizes of the layers bound that of their merge, so the merge is only made where the bound is not enough.
 pub fn check_size(
     id: &ConfigId,
     scope: &Scope,
     merged: &[(&LayerKey, &Layer)],
+    is_opaque: fn(&Value) -> bool,
     document_bytes_max: usize,
 ) -> Option<Finding> {
     let bytes_bound: usize = merged.iter().map(|(_, layer)| layer.content.as_str().len()).sum();
@@ -26,7 +27,7 @@ pub fn check_size(
     let values: Vec<Value> = merged.iter().map(|(_, layer)| layer.content.to_value()).collect();
     let too_large = |which: &str, is_in: &dyn Fn(&LayerKey) -> bool| {
         let values = merged.iter().zip(&values).filter(|((key, _), _)| is_in(key)).map(|(_, value)| value);
-        let bytes = Content::of(&fold(values)).as_str().len();
+        let bytes = Content::of(&fold_opaque(values, is_opaque)).as_str().len();
         (bytes > document_bytes_max).then(|| Finding {
             severity: Severity::Error,
             code: "DOCUMENT_TOO_LARGE".into(),

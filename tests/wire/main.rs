@@ -38,6 +38,7 @@ mod reveal_budget;
 mod revert;
 mod revocation;
 mod schemas;
+mod secret_layers;
 mod secret_writes;
 mod secrets;
 mod supervision;

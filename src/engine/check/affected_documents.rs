@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::model::scope::SCOPE_SEGMENTS_MAX;
 use crate::model::{ConfigChange, LayerKind, Scope};
+use crate::secret::is_sealed;
 use crate::validate::{Finding, check_size};
 
 use crate::engine::read::resolve::{View, layers_of};
@@ -43,7 +44,7 @@ pub(in crate::engine) fn check_sizes(
     let check = |scope| {
         let merged = layers_of(after, scope, View::Effective);
         let merged: Vec<_> = merged.into_iter().map(|entry| (&entry.key, &entry.layer)).collect();
-        check_size(&change.id, scope, &merged, bytes_max)
+        check_size(&change.id, scope, &merged, is_sealed, bytes_max)
     };
     reached(change, after).into_iter().filter_map(check).collect()
 }

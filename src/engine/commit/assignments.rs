@@ -8,14 +8,15 @@ use serde_json::Value;
 use crate::auth::Sight;
 use crate::model::LayerKind;
 use crate::model::assign::check_inherited;
-use crate::model::merge::fold;
+use crate::model::merge::fold_opaque;
+use crate::secret::is_sealed;
 
 use super::document_error::document_error;
 use super::read_change::{ReadAction, ReadChange};
 use crate::engine::error::Error;
 use crate::engine::state::ConfigState;
 
-/// Refuses assignments into an array or a scalar that the layer inherits: the layer would replace it with an object. Callers who may
+/// Refuses assignments into an array, a scalar or a secret that the layer inherits: the layer would replace it with an object. Callers who may
 /// not read the document are not told what it has, so nothing is refused to them.
 pub(in crate::engine) fn check_assignments(
     base: Option<&Arc<ConfigState>>,
@@ -37,8 +38,8 @@ pub(in crate::engine) fn check_assignments(
         let overrides = of(LayerKind::Override).filter(|_| change.key.kind == LayerKind::Override);
         let layers: Vec<Value> =
             of(LayerKind::Base).chain(overrides).map(|entry| entry.layer.content.to_value()).collect();
-        fold(&layers)
+        fold_opaque(&layers, is_sealed)
     };
-    check_inherited(&layer.unwrap_or_default(), values, inherited)
+    check_inherited(&layer.unwrap_or_default(), values, inherited, is_sealed)
         .map_err(|error| document_error(change.field.clone(), error))
 }

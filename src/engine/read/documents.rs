@@ -4,11 +4,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use crate::model::merge::merge_patch;
 use crate::model::{LayerKey, LayerKind, Pointer, Scope};
-use crate::secret::{MASK, holds_sealed, mask};
+use crate::secret::{MASK, Merged, Opened, holds_sealed, mask};
 
 use crate::engine::secrets::vault::Vault;
 use crate::engine::state::{ConfigState, LayerEntry};
@@ -32,7 +31,7 @@ pub(in crate::engine) struct Documents<'a> {
 struct MergedLayer<'a> {
     path: String,
     layer: Option<&'a Arc<LayerEntry>>,
-    document: Arc<Value>,
+    document: Merged,
     /// Of the layer.
     places: Places,
 }
@@ -72,9 +71,9 @@ impl<'a> Documents<'a> {
         let base = self.base(scope);
         let overrides = self.overrides(scope);
         if overrides.is_empty() {
-            return base;
+            return base.map(|base| base.document().clone());
         }
-        Some(self.with(base.as_ref(), &overrides))
+        Some(self.with(base, &overrides).document().clone())
     }
 
     /// The other documents that the scope has or will have: without overrides, and as these end, one after the other. Each with what it is.
@@ -84,7 +83,8 @@ impl<'a> Documents<'a> {
             return vec![];
         }
         let base = self.base(scope);
-        let mut others: Vec<_> = base.iter().map(|base| ("without overrides", base.clone())).collect();
+        let mut others: Vec<_> =
+            base.iter().map(|base| ("without overrides", base.document().clone())).collect();
         let mut left = overrides;
         let mut ends: Vec<_> = left.iter().filter_map(|entry| entry.layer.expires).collect();
         ends.sort_unstable();
@@ -94,7 +94,8 @@ impl<'a> Documents<'a> {
             if left.is_empty() {
                 break;
             }
-            others.push(("when overrides have ended", self.with(base.as_ref(), &left)));
+            let ended = self.with(base.clone(), &left);
+            others.push(("when overrides have ended", ended.document().clone()));
         }
         others
     }
@@ -102,25 +103,24 @@ impl<'a> Documents<'a> {
     /// A layer, and the document that it changes.
     pub fn layer_and_inherited(&mut self, kind: LayerKind, scope: &Scope) -> Option<(Value, Arc<Value>)> {
         let entry = self.config.layer_at(kind, scope.as_str())?;
-        let layer = self.value(entry);
-        let empty = || Arc::new(Value::Object(Map::new()));
+        let layer = self.opened(entry).value;
         let inherited = match kind {
             LayerKind::Base => {
                 self.base(scope);
                 let above = self.way.len().checked_sub(2).map(|above| self.way[above].document.clone());
-                above.unwrap_or_else(empty)
+                above.unwrap_or_default()
             }
             LayerKind::Override => {
                 let base = self.base(scope);
                 let mut above = self.overrides(scope);
                 above.pop();
                 match above.is_empty() {
-                    true => base.unwrap_or_else(empty),
-                    false => self.with(base.as_ref(), &above),
+                    true => base.unwrap_or_default(),
+                    false => self.with(base, &above),
                 }
             }
         };
-        Some((layer, inherited))
+        Some((layer, inherited.document().clone()))
     }
 
     /// The layers at a scope itself, with something else in the place of secrets.
@@ -129,14 +129,14 @@ impl<'a> Documents<'a> {
         let entries = [LayerKind::Base, LayerKind::Override]
             .into_iter()
             .filter_map(|kind| config.layer_at(kind, scope.as_str()));
-        let mut layers: Vec<Value> = entries.map(|entry| self.value(entry)).collect();
+        let mut layers: Vec<Value> = entries.map(|entry| self.opened(entry).value).collect();
         // A null would remove what is there.
         layers.iter_mut().for_each(|layer| mask(layer, &self.places.secrets, &false.into()));
         layers
     }
 
     /// The document without overrides. `None` if no base layer applies.
-    fn base(&mut self, scope: &Scope) -> Option<Arc<Value>> {
+    fn base(&mut self, scope: &Scope) -> Option<Merged> {
         let mut shared = 0;
         for path in scope.lineage_paths() {
             if self.way.get(shared).is_some_and(|step| step.path == path) {
@@ -146,9 +146,8 @@ impl<'a> Documents<'a> {
             self.way.truncate(shared);
             let layer = self.config.layer_at(LayerKind::Base, path);
             let above = self.way.last().map(|above| above.document.clone());
-            let above = above.unwrap_or_else(|| Arc::new(Value::Object(Map::new())));
             let around = std::mem::take(&mut self.places);
-            let document = layer.map_or(above.clone(), |layer| self.with(Some(&above), &[layer]));
+            let document = self.with(above, layer.as_slice());
             let places = std::mem::replace(&mut self.places, around);
             self.way.push(MergedLayer { path: path.to_owned(), layer, document, places });
             shared += 1;
@@ -171,17 +170,17 @@ impl<'a> Documents<'a> {
         scope.lineage_paths().filter_map(|path| config.layer_at(LayerKind::Override, path)).collect()
     }
 
-    fn with(&mut self, base: Option<&Arc<Value>>, layers: &[&Arc<LayerEntry>]) -> Arc<Value> {
-        let mut document = base.map_or_else(|| Value::Object(Map::new()), |base| Value::clone(base));
-        layers.iter().for_each(|entry| merge_patch(&mut document, &self.value(entry)));
-        Arc::new(document)
+    fn with(&mut self, base: Option<Merged>, layers: &[&Arc<LayerEntry>]) -> Merged {
+        let mut merged = base.unwrap_or_default();
+        layers.iter().for_each(|entry| merged.add(&self.opened(entry)));
+        merged
     }
 
     /// A layer as it acts.
-    fn value(&mut self, entry: &LayerEntry) -> Value {
+    fn opened(&mut self, entry: &LayerEntry) -> Opened {
         let content = &entry.layer.content;
         if !holds_sealed(content.as_str()) {
-            return content.to_value();
+            return Opened { value: content.to_value(), secrets: vec![] };
         }
         let mut opened = self.vault.opened(&self.config.id, content);
         if let Some(written) = self.masking {
@@ -194,8 +193,8 @@ impl<'a> Documents<'a> {
             mask(&mut opened.value, &unknown, &MASK.into());
             self.places.masked.extend(unknown);
         }
-        self.places.secrets.extend(opened.secrets);
-        opened.value
+        self.places.secrets.extend(opened.secrets.iter().cloned());
+        opened
     }
 }
 

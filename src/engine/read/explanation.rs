@@ -6,9 +6,9 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::auth::Sight;
-use crate::model::explain::{Origin as ValueOrigin, explain};
+use crate::model::explain::{Explained, Origin as ValueOrigin, explain};
 use crate::model::pointer::Pointer;
-use crate::secret::MASK;
+use crate::secret::{MASK, Merged, Opened};
 
 use super::resolve::{Resolved, Target, layers_of, values_of};
 use crate::engine::check::workers::Cancelled;
@@ -48,11 +48,26 @@ impl Engine {
         let (target, vault, marking) =
             (target.clone(), self.vault.clone(), marking_schema(&target.id, state));
         let tell = move |cancelled: &Cancelled| {
-            let layers = values_of(&resolved.layers);
-            let origins = explain(&layers, &within, bytes_max);
+            let entries = layers_of(&config, &target.scope, target.view);
+            let layers: Vec<Opened> = match target.secrets {
+                Secrets::Revealed => {
+                    entries.iter().map(|entry| vault.opened(&target.id, &entry.layer.content)).collect()
+                }
+                // A fingerprint is one value as it is.
+                Secrets::Hidden => {
+                    let values = values_of(&resolved.layers).into_iter();
+                    values.map(|value| Opened { value, secrets: vec![] }).collect()
+                }
+            };
+            let mut merged = Merged::default();
+            layers.iter().for_each(|layer| merged.add(layer));
+            let explained: Vec<Explained<'_>> = layers
+                .iter()
+                .map(|layer| Explained { value: &layer.value, opaque: &layer.secrets })
+                .collect();
+            let origins = explain(merged.document(), &explained, &within, bytes_max);
             cancelled.check()?;
             let permissions = Permissions::of(Some(&sight));
-            let entries = layers_of(&config, &target.scope, target.view);
             let is_withheld = |at: &usize| !permissions.read(&target.id, &entries[*at].key.scope);
             let withheld: Vec<usize> = (0..entries.len()).filter(is_withheld).collect();
             // The layers whose secrets the caller may see as far as they are in the document, and no further.

@@ -119,11 +119,23 @@ pub fn resolve(
         marking.is_some() || layers.iter().any(|entry| holds_sealed(entry.layer.content.as_str()));
     let mut reveals = target.secrets == Secrets::Revealed
         && layers.iter().any(|entry| holds_sealed(entry.layer.content.as_str()));
-    // Hidden values would not merge as they are.
-    let hidden = (holds_secrets && target.secrets == Secrets::Hidden && layers.len() > 1)
-        .then(|| hidden_document(&layers, target, vault, marking));
-    let mut places =
-        if holds_secrets { secrets_of(&layers, target, vault, marking) } else { Default::default() };
+    let opened = holds_secrets.then(|| merge_opened(&layers, &target.id, vault));
+    let marked = marking.zip(opened.as_ref());
+    let marked =
+        marked.map(|(schema, merged)| marked_pointers(schema, merged.document())).unwrap_or_default();
+    let mut places: BTreeSet<Pointer> =
+        opened.iter().flat_map(|merged| merged.secrets()).chain(&marked).cloned().collect();
+    let merged = opened.filter(|_| layers.len() > 1).and_then(|merged| match target.secrets {
+        Secrets::Revealed => Some(Value::clone(merged.document())),
+        // Hidden values merge as they are: each is one value. But those that were in plain text have been merged before they were marked.
+        Secrets::Hidden if marking.is_none() => None,
+        Secrets::Hidden => {
+            let mut document = Value::clone(merged.document());
+            let ring = vault.fingerprinting_ring(&target.id.namespace);
+            hide(&target.id, &mut document, &places, ring.as_deref());
+            Some(document)
+        }
+    });
     if holds_secrets {
         for entry in &mut layers {
             let content = shown(vault, &target.id, &entry.layer.content, target.secrets, marking);
@@ -140,7 +152,7 @@ pub fn resolve(
     let (content, digest) = match as_it_is {
         true => (first.layer.content.clone(), first.layer.digest()),
         false => {
-            let mut document = hidden.unwrap_or_else(|| fold(&values_of(&layers)));
+            let mut document = merged.unwrap_or_else(|| fold(&values_of(&layers)));
             if let Some(schema) = &schema {
                 let mut filled = document.clone();
                 // Defaults that are too large to fill in are left out.
@@ -177,20 +189,11 @@ pub fn resolve(
     })
 }
 
-/// Where the merge of layers has secrets.
-fn secrets_of(
-    layers: &[Arc<LayerEntry>],
-    target: &Target,
-    vault: &Vault,
-    marking: Option<&Schema>,
-) -> BTreeSet<Pointer> {
+/// The merge of layers as they are, with their secrets.
+pub(in crate::engine) fn merge_opened(layers: &[Arc<LayerEntry>], id: &ConfigId, vault: &Vault) -> Merged {
     let mut merged = Merged::default();
-    for entry in layers {
-        merged.add(&vault.opened(&target.id, &entry.layer.content));
-    }
-    let (document, secrets) = merged.into_parts();
-    let marked = marking.map(|schema| marked_pointers(schema, &document)).unwrap_or_default();
-    secrets.into_iter().chain(marked).collect()
+    layers.iter().for_each(|entry| merged.add(&vault.opened(id, &entry.layer.content)));
+    merged
 }
 
 /// Where defaults were filled in that are secret: a place that the schema marks and the document did not have.
@@ -200,24 +203,6 @@ fn secret_defaults(schema: &Schema, document: &Value, filled: &Value) -> Vec<Poi
     }
     let marked = marked_pointers(schema, filled).into_iter();
     marked.filter(|place| place.find(document).is_none()).collect()
-}
-
-/// The merge of layers as it is, with what is secret in it hidden.
-fn hidden_document(
-    layers: &[Arc<LayerEntry>],
-    target: &Target,
-    vault: &Vault,
-    marking: Option<&Schema>,
-) -> Value {
-    let mut merged = Merged::default();
-    for entry in layers {
-        merged.add(&vault.opened(&target.id, &entry.layer.content));
-    }
-    let (mut document, secrets) = merged.into_parts();
-    let marked = marking.map(|schema| marked_pointers(schema, &document)).unwrap_or_default();
-    let all: BTreeSet<&Pointer> = secrets.iter().chain(&marked).collect();
-    hide(&target.id, &mut document, all, vault.fingerprinting_ring(&target.id.namespace).as_deref());
-    document
 }
 
 /// The layers that make a document, in the order of merging.

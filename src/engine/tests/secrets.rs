@@ -135,26 +135,36 @@ async fn patches_replace_and_carry_secrets_as_a_whole() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn layers_merge_as_if_nothing_were_sealed() {
+async fn layers_merge_around_secrets_each_of_which_is_one_value() {
     let store = memory();
     let engine = open(&store, |_| {});
     put_schema(&engine, json!({"properties": {"db": {"x-secret": true}}})).await;
-    set(&engine, 0, json!({"db": {"user": "u", "password": CANARY}, "a": {"$secret": "x"}})).await;
+    set(&engine, 0, json!({"db": {"user": "u", "password": CANARY}, "a": {"$secret": "x"}, "b": 1})).await;
     set(&engine, 1, json!({"db": {"user": "v"}})).await;
     set(&engine, 2, json!({"db": {"password": null}, "a": {"b": 1}})).await;
     let document = read(&engine, 1, Secrets::Revealed).await;
-    assert_eq!(document, json!({"db": {"user": "v", "password": CANARY}, "a": "x"}));
+    assert_eq!(document, json!({"db": {"user": "v"}, "a": "x", "b": 1}));
     let below = read(&engine, 2, Secrets::Revealed).await;
-    assert_eq!(below, json!({"db": {"user": "v"}, "a": {"b": 1}}));
+    assert_eq!(below, json!({"db": {}, "a": {"b": 1}, "b": 1}));
     let hidden = read(&engine, 2, Secrets::Hidden).await;
     assert!(
         is_hidden(&hidden["db"]) && is_hidden(&hidden["a"]),
-        "what is below a secret place is secret: {hidden}"
+        "what a layer has in the place of a secret is secret: {hidden}"
     );
-    // What is said below changes what is hidden, and each scope has its own.
+    // What a layer below has changes what is hidden, and each scope has its own.
     let [above, here] = [read(&engine, 0, Secrets::Hidden).await, read(&engine, 1, Secrets::Hidden).await];
     assert!(above["db"] != here["db"] && above["a"] == here["a"]);
     assert!(!journal(&store).contains(CANARY));
+    // An assignment would replace the secret as well, where its author sees one member.
+    let assigned = |path: &str| {
+        let values = [(path.to_owned(), "1".to_owned())].into();
+        write_changes(&engine, vec![change(0, 3, LayerKind::Base, Action::Assign(values))])
+    };
+    for path in ["a.c", "db.user"] {
+        let refused = assigned(path).await.expect_err("it is refused").to_string();
+        assert!(refused.contains("a secret"), "{refused}");
+    }
+    assigned("c.d").await.expect("it is written");
     engine.close().await;
 }
 

@@ -66,7 +66,7 @@ fn a_path_into_an_inherited_array_or_scalar_is_refused() {
     let inherited = json!({"h": ["a", {"b": 1}], "o": {"l": [1]}, "s": "x"});
     let look = |layer: Value, path: &str| {
         let values = BTreeMap::from([(path.to_owned(), "1".to_owned())]);
-        check_inherited(&layer, &values, || inherited.clone()).map_err(|error| error.pointer)
+        check_inherited(&layer, &values, || inherited.clone(), |_| false).map_err(|error| error.pointer)
     };
     for (path, place) in
         [("h.-", "/h"), ("h.0", "/h"), ("h.1.b", "/h"), ("o.l.0", "/o/l"), ("s.a", "/s"), ("/h/x", "/h")]
@@ -84,7 +84,7 @@ fn a_path_into_an_inherited_array_or_scalar_is_refused() {
     }
     let unread = || -> Value { panic!("the layer has it all") };
     let values = BTreeMap::from([("a.b".to_owned(), "1".to_owned())]);
-    assert_eq!(check_inherited(&json!({"a": {}}), &values, unread), Ok(()));
+    assert_eq!(check_inherited(&json!({"a": {}}), &values, unread, |_| false), Ok(()));
 }
 
 proptest! {

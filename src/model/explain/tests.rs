@@ -3,9 +3,14 @@ use serde_json::{Map, json};
 
 use super::*;
 use crate::model::arbitrary;
+use crate::model::merge::fold;
 
 fn explain_all(layers: &[Value]) -> Vec<Origin> {
-    explain(layers, &Pointer::root(), usize::MAX).expect("there is room")
+    explain(&fold(layers), &plain(layers), &Pointer::root(), usize::MAX).expect("there is room")
+}
+
+fn plain(layers: &[Value]) -> Vec<Explained<'_>> {
+    layers.iter().map(|value| Explained { value, opaque: &[] }).collect()
 }
 
 /// Each origin as `pointer value layer | shadowed value and layer ...`, with `-` for what is removed.
@@ -118,7 +123,10 @@ proptest! {
 fn what_cannot_be_told_within_the_room_there_is_takes_no_memory() {
     let members: Map<String, Value> = (0..50_000).map(|at| (format!("{at}"), json!(at))).collect();
     let layers = [json!({ "x".repeat(500_000): members, "a": 1 })];
-    assert_eq!(explain(&layers, &Pointer::root(), 4 << 20), None);
+    assert_eq!(explain(&fold(&layers), &plain(&layers), &Pointer::root(), 4 << 20), None);
     let within = Pointer::root().child("a");
-    assert_eq!(explain(&layers, &within, 4 << 20).map(|origins| origins.len()), Some(1));
+    assert_eq!(
+        explain(&fold(&layers), &plain(&layers), &within, 4 << 20).map(|origins| origins.len()),
+        Some(1)
+    );
 }

@@ -12,6 +12,7 @@ use std::collections::{BTreeSet, HashMap};
 use serde_json::{Map, Value};
 
 use super::{EXPRESSION_STEPS_MAX, MIGRATION_FAILED, Migration, Role};
+use crate::model::merge::{members_of, merge_opaque};
 use crate::model::{LayerKey, LayerKind, Pointer, Scope};
 use crate::validate::contract::STEPS_PER_RULE_STEP;
 use crate::validate::size::parts;
@@ -103,7 +104,7 @@ impl All<'_> {
             let inherited = around.last().map(|(_, base)| base.clone());
             let role = if inherited.is_some() { Role::Above } else { Role::Foundation };
             let Base { mut before, after } = inherited.unwrap_or_else(Base::empty);
-            merge(&mut before, layer, self.is_opaque);
+            merge_opaque(&mut before, layer, self.is_opaque);
             let target = self.document(&key.scope, &before)?;
             self.migrated[at] = self.fitted(role, &after, &target, layer)?;
             around.push((&key.scope, Base { before, after: target }));
@@ -150,8 +151,8 @@ impl All<'_> {
             // Only what is around the scope, however many layers there are.
             let around = scope.lineage_paths().filter_map(|path| self.by_key.get(&(kind, path)).copied());
             for at in around.filter(|at| Some(*at) != without) {
-                merge(&mut before, &self.layers[at].1, self.is_opaque);
-                merge(&mut after, &self.migrated[at], self.is_opaque);
+                merge_opaque(&mut before, &self.layers[at].1, self.is_opaque);
+                merge_opaque(&mut after, &self.migrated[at], self.is_opaque);
             }
         }
         (before, after)
@@ -179,7 +180,7 @@ impl All<'_> {
         self.pay(before, left)?;
         // A place that was only removed leaves nothing, as a merge does.
         let mut merged = Value::Object(Map::new());
-        merge(&mut merged, &document, self.is_opaque);
+        merge_opaque(&mut merged, &document, self.is_opaque);
         Ok(merged)
     }
 
@@ -198,7 +199,7 @@ impl All<'_> {
         }
         self.pay(layer, left)?;
         let mut merged = inherited.clone();
-        merge(&mut merged, &proposed, self.is_opaque);
+        merge_opaque(&mut merged, &proposed, self.is_opaque);
         if merged == *target {
             return Ok(proposed);
         }
@@ -252,29 +253,6 @@ fn refused(place: Pointer, message: String, suggestion: &str) -> Found {
     }
 }
 
-/// RFC 7396, to which an opaque value is no object.
-fn merge(target: &mut Value, patch: &Value, is_opaque: IsOpaque) {
-    let Some(changes) = members_of(patch, is_opaque) else {
-        *target = patch.clone();
-        return;
-    };
-    if members_of(target, is_opaque).is_none() {
-        *target = Value::Object(Map::new());
-    }
-    let members = target.as_object_mut().expect("it was made an object above");
-    for (name, change) in changes {
-        if change.is_null() {
-            members.remove(name);
-        } else {
-            merge(members.entry(name).or_insert(Value::Null), change, is_opaque);
-        }
-    }
-}
-
-fn members_of(value: &Value, is_opaque: IsOpaque) -> Option<&Map<String, Value>> {
-    value.as_object().filter(|_| !is_opaque(value))
-}
-
 /// The patch that makes `target` of `inherited`, with what is `proposed` where that is right.
 fn fit(
     inherited: &Map<String, Value>,
@@ -294,7 +272,7 @@ fn fit(
         let (below, proposal) = (inherited.get(name), proposed.get(name));
         if let Some(proposal) = proposal.filter(|proposal| !proposal.is_null()) {
             let mut merged = below.cloned().unwrap_or(Value::Null);
-            merge(&mut merged, proposal, is_opaque);
+            merge_opaque(&mut merged, proposal, is_opaque);
             if merged == *value {
                 patch.insert(name.clone(), proposal.clone());
                 continue;
