@@ -83,6 +83,7 @@ enum Subcommands {
     Tag(commands::tag::TagArgs),
     List(commands::list::ListArgs),
     Watch(commands::watch::WatchArgs),
+    Watchers(commands::watchers::WatchersArgs),
     Changes(commands::changes::ChangesArgs),
     Show(commands::show::ShowArgs),
     Fsck(commands::fsck::FsckArgs),
@@ -194,6 +195,7 @@ async fn call(command: Subcommands, global: GlobalArgs, output: Output) -> Outco
         Subcommands::Tag(args) => commands::tag::run(args, session).await,
         Subcommands::List(args) => commands::list::run(args, session).await,
         Subcommands::Watch(args) => commands::watch::run(args, session).await,
+        Subcommands::Watchers(args) => commands::watchers::run(args, session).await,
         Subcommands::Changes(args) => commands::changes::run(args, session).await,
         Subcommands::Show(args) => commands::show::run(args, session).await,
         Subcommands::Audit(args) => commands::audit::run(args, session).await,
@@ -214,7 +216,8 @@ async fn call(command: Subcommands, global: GlobalArgs, output: Output) -> Outco
         | Exit::NotFound
         | Exit::Refused
         | Exit::Conflict
-        | Exit::NotAllowed => failure,
+        | Exit::NotAllowed
+        | Exit::NotConverged => failure,
     })
 }
 

@@ -98,6 +98,11 @@ impl CallContext {
         self.deadline.map_or(WAIT_MAX, |deadline| (deadline - deadline / 10).min(WAIT_MAX))
     }
 
+    /// How long to wait for something of that length, and still tell what became of it before the client stops waiting.
+    pub fn within_deadline(&self, timeout: Duration) -> Duration {
+        self.deadline.map_or(timeout, |deadline| timeout.min(deadline - deadline / 10))
+    }
+
     /// As the client named it; empty if it did not.
     pub fn request_id(&self) -> &str {
         text(self.request_id.as_ref())

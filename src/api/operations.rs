@@ -37,6 +37,8 @@ use crate::engine::Engine;
 
 /// The number of streams of the audit trail that may be open.
 const AUDIT_STREAMS_MAX: usize = 100;
+/// The number of calls of WaitConverged that may wait.
+const CONVERGENCE_WAITS_MAX: usize = 1000;
 
 /// The operations on an engine, behind a guard. Clones share both.
 #[derive(Clone)]
@@ -46,11 +48,14 @@ pub struct Operations {
     pub(super) recorder: Recorder,
     /// A permit for each stream of the audit trail that may be open.
     audit_streams: Arc<Semaphore>,
+    /// A permit for each call of WaitConverged that may wait.
+    convergence_waits: Arc<Semaphore>,
 }
 
 impl Operations {
     pub fn new(engine: Arc<Engine>, guard: Guard, recorder: Recorder) -> Operations {
         let audit_streams = Arc::new(Semaphore::new(AUDIT_STREAMS_MAX));
-        Operations { engine, guard, recorder, audit_streams }
+        let convergence_waits = Arc::new(Semaphore::new(CONVERGENCE_WAITS_MAX));
+        Operations { engine, guard, recorder, audit_streams, convergence_waits }
     }
 }

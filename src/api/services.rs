@@ -118,6 +118,7 @@ services! {
     AuditServiceVerify           => read verify_audit_trail          [Audit];
 
     FleetServiceListClients      => read list_clients                [Read];
+    FleetServiceWaitConverged    => stream wait_converged            [Read];
 }
 
 /// A document that is at hand is answered at once.

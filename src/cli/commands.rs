@@ -28,4 +28,5 @@ pub(super) mod tag;
 pub(super) mod token;
 pub(super) mod validate;
 pub(super) mod watch;
+pub(super) mod watchers;
 pub(super) mod whoami;

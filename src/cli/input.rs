@@ -9,3 +9,4 @@ pub(super) mod moment;
 pub(super) mod similar_names;
 pub(super) mod stop;
 pub(super) mod tls;
+pub(super) mod wait;

@@ -7,6 +7,8 @@
 //! memory does not depend on how fast anyone reads; and a change costs what it changes, not what is watched.
 
 mod client;
+mod comparison;
+mod convergence;
 mod delivered;
 mod followed;
 mod followers;
@@ -27,10 +29,10 @@ mod walk;
 mod watchers;
 
 pub use client::WatchClient;
+pub use comparison::{Holds, Insight, SubscribedTarget};
+pub use convergence::{ChangedLayers, Convergence, ConvergenceCounts, layers_at};
 pub(super) use hub::Hub;
-pub use listing::{
-    Holds, Insight, Insights, SubscribedTarget, SubscriberFilter, SubscriberInfo, SubscriberQuery,
-};
+pub use listing::{Insights, SubscriberFilter, SubscriberInfo, SubscriberQuery};
 pub use message::{Event, SharedMessages, TargetState, TargetStatus};
 pub use subscription::{Held, Subscription, WatchOptions, WatchSelector, WatchTarget};
 pub use token::ResumeToken;

@@ -3,6 +3,7 @@
 mod access;
 mod audit;
 mod environment;
+mod fleet;
 mod follow;
 mod harness;
 mod read;

@@ -185,6 +185,8 @@ fn rows() -> Vec<Row> {
     let listed = ListChangesRequest { namespace: "test".into(), ..Default::default() };
     let changes = StreamChangesRequest { from_revision: 1, ..Default::default() };
     let changes = StreamChangesRequest { namespace: "test".into(), ..changes };
+    let (namespace, config) = name();
+    let converging = vec![ConvergenceTarget { namespace, config, scope: String::new() }];
     vec![
         row("ConfigService/Get", get("/"), "read"),
         row("ConfigService/BatchGet", BatchGetRequest { requests: vec![get("/")] }, "read"),
@@ -239,6 +241,11 @@ fn rows() -> Vec<Row> {
         row(
             "FleetService/ListClients",
             ListClientsRequest { namespace: "test".into(), ..Default::default() },
+            "read",
+        ),
+        row(
+            "FleetService/WaitConverged",
+            WaitConvergedRequest { targets: converging, ..Default::default() },
             "read",
         ),
     ]

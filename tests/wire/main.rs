@@ -10,6 +10,7 @@ mod certificates;
 mod changes;
 mod clocks;
 mod connections;
+mod converged;
 mod epochs;
 mod everything_at_once;
 mod fleet;

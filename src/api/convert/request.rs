@@ -122,7 +122,7 @@ pub fn timestamp(field: impl Display, time: &prost_types::Timestamp) -> Result<T
 }
 
 /// By hand: the conversion of prost overflows for the least number of seconds.
-fn duration(field: impl Display, duration: &prost_types::Duration) -> Result<Duration, Error> {
+pub fn duration(field: impl Display, duration: &prost_types::Duration) -> Result<Duration, Error> {
     match (u64::try_from(duration.seconds), u32::try_from(duration.nanos)) {
         (Ok(seconds), Ok(nanos)) if nanos < 1_000_000_000 => Ok(Duration::new(seconds, nanos)),
         (Ok(_), Ok(nanos)) => Err(invalid(field, format!("nanos {nanos} are not within 0 to 999999999"))),

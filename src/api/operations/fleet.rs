@@ -1,6 +1,8 @@
 //! The calls of `FleetService`: who watches, and what each watcher was sent, as far as the caller may see it. Knows permissions; not how streams
 //! are told of documents.
 
+mod convergence;
+
 use prost::Message;
 
 use crate::api::context::CallContext;
@@ -36,7 +38,6 @@ impl Operations {
         let query = query(context, request, after.unwrap_or_default(), limit)?;
         check(context, &query.namespace, query.config.as_ref(), &query.scope)?;
 
-        let namespace = query.namespace.clone();
         let (engine, access) = (self.engine.clone(), context.access().clone());
         let list = move |cancelled: &_| {
             let insights = |config: Option<&ConfigName>, scope: &Scope| {
@@ -48,7 +49,7 @@ impl Operations {
         let (count, mut last, mut bytes, mut clients) = (found.len(), None, 0, vec![]);
         for found in found {
             last = Some(found.id);
-            let client = client_message(&namespace, found);
+            let client = client_message(found);
             bytes += client.encoded_len();
             clients.push(client);
             if bytes > PAGE_BYTES_MAX {
@@ -125,7 +126,7 @@ fn insight(
     })
 }
 
-fn client_message(namespace: &Namespace, found: SubscriberInfo) -> v1::FleetClient {
+fn client_message(found: SubscriberInfo) -> v1::FleetClient {
     let behind = found.blocked_for.is_some() || found.targets.iter().any(|target| target.is_behind);
     let omitted = found.targets.len().saturating_sub(TARGETS_MAX);
     let caller = found.shows_caller.then_some(&found.caller);
@@ -145,12 +146,12 @@ fn client_message(namespace: &Namespace, found: SubscriberInfo) -> v1::FleetClie
         revision: found.revision.0,
         blocked_duration: found.blocked_for.map(|blocked| blocked.try_into().unwrap_or_default()),
         behind,
-        targets: targets.map(|target| target_message(namespace, target)).collect(),
+        targets: targets.map(target_message).collect(),
         targets_omitted: u32::try_from(omitted).unwrap_or(u32::MAX),
     }
 }
 
-fn target_message(namespace: &Namespace, target: SubscribedTarget) -> v1::FleetTarget {
+fn target_message(target: SubscribedTarget) -> v1::FleetTarget {
     let digest = |holds| match holds {
         Holds::Document(digest) => digest.to_string(),
         Holds::Nothing | Holds::Absent | Holds::Withheld | Holds::Configs(_) => String::new(),
@@ -165,7 +166,7 @@ fn target_message(namespace: &Namespace, target: SubscribedTarget) -> v1::FleetT
         Holds::Nothing | Holds::Absent | Holds::Document(_) | Holds::Withheld => 0,
     };
     v1::FleetTarget {
-        namespace: namespace.to_string(),
+        namespace: target.namespace.to_string(),
         config: target.config.map_or_else(|| "*".to_owned(), |config| config.to_string()),
         scope: target.scope.to_string(),
         view: view_message(target.view).into(),

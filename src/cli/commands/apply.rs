@@ -15,6 +15,7 @@ use crate::cli::files::tree::{Tree, TreeError};
 use crate::cli::files::tree_changes::{TreeChanges, changes_of, check_size, deletions};
 use crate::cli::input::args::WriteArgs;
 use crate::cli::input::confirm::{ConfirmArgs, Question};
+use crate::cli::input::wait::WaitArgs;
 use crate::cli::output::exit::{Exit, Failure, Outcome};
 use crate::cli::output::layers::applied_lines;
 use crate::cli::output::refusal::{refused, show_findings_in};
@@ -55,6 +56,8 @@ pub struct ApplyArgs {
     confirm: ConfirmArgs,
     #[command(flatten)]
     write: WriteArgs,
+    #[command(flatten)]
+    wait: WaitArgs,
 }
 
 pub async fn run(args: ApplyArgs, session: &Session) -> Outcome {
@@ -90,7 +93,8 @@ pub async fn run(args: ApplyArgs, session: &Session) -> Outcome {
         output.text(&applied_lines(&response.results))?;
         output.line(&summary(&response, args.write.dry_run))
     })?;
-    Ok(Exit::Done)
+    let revision = (response.changed && !args.write.dry_run).then_some(response.store_revision);
+    args.wait.wait(revision, session).await
 }
 
 /// What an apply would do, and whether someone should look at it before.

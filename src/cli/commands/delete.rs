@@ -6,6 +6,7 @@ use crate::cli::Session;
 use crate::cli::input::args::{Target, TargetArgs, WriteArgs};
 use crate::cli::input::change::kind;
 use crate::cli::input::confirm::{ConfirmArgs, Question};
+use crate::cli::input::wait::WaitArgs;
 use crate::cli::output::exit::{Exit, Failure, Outcome};
 use crate::cli::output::layers::layer_name;
 use crate::cli::output::streams::{PLACE, REMOVED};
@@ -34,6 +35,8 @@ pub struct DeleteArgs {
     confirm: ConfirmArgs,
     #[command(flatten)]
     write: WriteArgs,
+    #[command(flatten)]
+    wait: WaitArgs,
 }
 
 pub async fn run(args: DeleteArgs, session: &Session) -> Outcome {
@@ -64,7 +67,8 @@ pub async fn run(args: DeleteArgs, session: &Session) -> Outcome {
     session.output.answer(&DeleteView::from(&response), |output| {
         output.text(&lines(&target, &response, args.write.dry_run))
     })?;
-    Ok(Exit::Done)
+    let revision = (response.changed && !args.write.dry_run).then_some(response.store_revision);
+    args.wait.wait(revision, session).await
 }
 
 fn lines(target: &Target, response: &v1::DeleteResponse, is_dry_run: bool) -> String {

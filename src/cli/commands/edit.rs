@@ -14,6 +14,7 @@ use crate::bounded_file::{self, DOCUMENT_FILE_BYTES_MAX};
 use crate::cli::Session;
 use crate::cli::files::source::{LayerId, Source, Sources};
 use crate::cli::input::args::{DocumentFormat, Target, TargetArgs, WriteArgs};
+use crate::cli::input::wait::WaitArgs;
 use crate::cli::output::exit::{Exit, Failure, Outcome};
 use crate::cli::output::refusal::{refused, show_findings_in};
 use crate::cli::output::views::SetView;
@@ -40,6 +41,8 @@ pub struct EditArgs {
     format: Option<DocumentFormat>,
     #[command(flatten)]
     write: WriteArgs,
+    #[command(flatten)]
+    wait: WaitArgs,
 }
 
 pub async fn run(args: EditArgs, session: &Session) -> Outcome {
@@ -80,7 +83,9 @@ pub async fn run(args: EditArgs, session: &Session) -> Outcome {
                 session.output.answer(&SetView::from(&response), |output| {
                     output.line(&set_line(&response, v1::LayerKind::Base, args.write.dry_run))
                 })?;
-                return Ok(Exit::Done);
+                let is_new = response.changed && !args.write.dry_run;
+                let revision = is_new.then_some(response.store_revision);
+                return args.wait.wait(revision, session).await;
             }
             Err(error) => {
                 let failure = refused(error, &sources, Some(session)).await;

@@ -5,7 +5,8 @@ use clap::Args;
 use super::validate::show_affected;
 use crate::cli::Session;
 use crate::cli::input::args::WriteArgs;
-use crate::cli::output::exit::{Exit, Outcome};
+use crate::cli::input::wait::WaitArgs;
+use crate::cli::output::exit::Outcome;
 use crate::cli::output::layers::applied_lines;
 use crate::cli::output::refusal::show_findings;
 use crate::cli::output::streams::counted;
@@ -28,6 +29,8 @@ pub struct RevertArgs {
     revisions: Vec<u64>,
     #[command(flatten)]
     write: WriteArgs,
+    #[command(flatten)]
+    wait: WaitArgs,
 }
 
 pub async fn run(args: RevertArgs, session: &Session) -> Outcome {
@@ -43,7 +46,8 @@ pub async fn run(args: RevertArgs, session: &Session) -> Outcome {
         show_affected(&response.affected, response.affected_omitted, output)?;
         output.line(&summary(&args, &response))
     })?;
-    Ok(Exit::Done)
+    let revision = (response.changed && !args.write.dry_run).then_some(response.store_revision);
+    args.wait.wait(revision, session).await
 }
 
 fn summary(args: &RevertArgs, response: &v1::RevertResponse) -> String {

@@ -4,7 +4,8 @@ use clap::Args;
 
 use crate::cli::Session;
 use crate::cli::input::args::{Target, TargetArgs, WriteArgs};
-use crate::cli::output::exit::{Exit, Failure, Outcome};
+use crate::cli::input::wait::WaitArgs;
+use crate::cli::output::exit::{Failure, Outcome};
 use crate::cli::output::layers::{change_lines, layer_name};
 use crate::cli::output::refusal::show_findings;
 use crate::cli::output::streams::PLACE;
@@ -30,6 +31,8 @@ pub struct RollbackArgs {
     expected_version: Option<u64>,
     #[command(flatten)]
     write: WriteArgs,
+    #[command(flatten)]
+    wait: WaitArgs,
 }
 
 #[derive(Args, Debug)]
@@ -63,7 +66,8 @@ pub async fn run(args: RollbackArgs, session: &Session) -> Outcome {
         output.text(&details)?;
         output.line(&summary(&target, &response, to_previous, args.write.dry_run))
     })?;
-    Ok(Exit::Done)
+    let revision = (response.changed && !args.write.dry_run).then_some(response.store_revision);
+    args.wait.wait(revision, session).await
 }
 
 /// What changed in each layer. Compared with the version before: that is the current one, whatever it was.

@@ -6,7 +6,8 @@ use crate::cli::Session;
 use crate::cli::input::args::{TargetArgs, WriteArgs};
 use crate::cli::input::change::ChangeArgs;
 use crate::cli::input::similar_names::doubt_of_new_layer;
-use crate::cli::output::exit::{Exit, Outcome};
+use crate::cli::input::wait::WaitArgs;
+use crate::cli::output::exit::Outcome;
 use crate::cli::output::layers::{change_lines, layer_name};
 use crate::cli::output::refusal::show_findings_in;
 use crate::cli::output::streams::{PLACE, counted, printable};
@@ -38,6 +39,8 @@ pub struct SetArgs {
     change: ChangeArgs,
     #[command(flatten)]
     write: WriteArgs,
+    #[command(flatten)]
+    wait: WaitArgs,
 }
 
 pub async fn run(args: SetArgs, session: &Session) -> Outcome {
@@ -57,7 +60,8 @@ pub async fn run(args: SetArgs, session: &Session) -> Outcome {
         output.line(&set_line(&response, kind, args.write.dry_run))?;
         output.text(&preview.lines)
     })?;
-    Ok(Exit::Done)
+    let revision = (response.changed && !args.write.dry_run).then_some(response.store_revision);
+    args.wait.wait(revision, session).await
 }
 
 /// What a change does, as the server sees it before.

@@ -17,6 +17,7 @@ Exit codes:
      should be asked and --yes is missing
   6  the server cannot be reached, is overloaded, or did not answer in time
   7  not allowed
+  8  `--wait`: the change is stored, and some watchers were not sent it in time
 
 A reader that goes away early (`confwatch history ... | head`) is no failure. `watch` and `changes` end with 0 on Ctrl-C and SIGTERM.";
 
@@ -31,6 +32,7 @@ pub enum Exit {
     Conflict = 5,
     Unavailable = 6,
     NotAllowed = 7,
+    NotConverged = 8,
 }
 
 /// What every command answers with.
@@ -122,6 +124,7 @@ mod tests {
             Exit::Conflict,
             Exit::Unavailable,
             Exit::NotAllowed,
+            Exit::NotConverged,
         ];
         for exit in all {
             let line = format!("\n  {}  ", exit as u8);

@@ -7,6 +7,7 @@
 mod access;
 mod audit;
 mod document;
+mod fleet;
 mod history;
 mod schema;
 mod secrets;
@@ -15,6 +16,7 @@ mod write;
 pub use access::*;
 pub use audit::*;
 pub use document::*;
+pub use fleet::*;
 pub use history::*;
 pub use schema::*;
 pub use secrets::*;

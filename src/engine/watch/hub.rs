@@ -56,7 +56,7 @@ pub struct Hub {
     published: Condvar,
     /// Streams that wait for a revision to say that they have it.
     progress_waiters: Mutex<HashMap<SubscriberId, Arc<Subscriber>>>,
-    subscriber_next: AtomicU64,
+    pub(super) subscriber_next: AtomicU64,
     /// Messages that told streams of documents.
     pub(super) deliveries: AtomicU64,
     /// Streams that were refused since a namespace has as many watchers as it may have.
@@ -442,7 +442,7 @@ impl Hub {
 }
 
 /// The configs whose documents change with what this config holds.
-fn reshaped_by(id: &ConfigId, state: &State) -> Vec<ConfigId> {
+pub(super) fn reshaped_by(id: &ConfigId, state: &State) -> Vec<ConfigId> {
     let Some(governs) = id.config.governs().filter(|_| system::reshapes(&id.config)) else {
         return vec![];
     };

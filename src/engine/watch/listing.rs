@@ -4,7 +4,6 @@
 //! A target can have very many streams, and a namespace very many targets. Locks that commits and streams wait for are held for a slice of
 //! either, never for a page.
 
-use std::cell::OnceCell;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
@@ -12,20 +11,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::auth::{Caller, Sight};
-use crate::model::{ConfigId, ConfigName, Digest, Namespace, Revision, Scope, Timestamp};
+use crate::model::{ConfigName, Namespace, Revision, Scope, Timestamp};
 
 use super::client::WatchClient;
-use super::delivered::{Delivered, DeliveredTo};
+use super::comparison::{Comparison, Follows, Insight, Place, SubscribedTarget};
 use super::hub::Hub;
-use super::message::Known;
-use super::shared_target::Cell;
 use super::subscriber::Subscriber;
 use super::subscriber_id::SubscriberId;
 use crate::engine::check::workers::Cancelled;
 use crate::engine::error::Error;
-use crate::engine::read::resolve::{Target, View};
-use crate::engine::secrets::secret_places::Secrets;
-use crate::engine::state::State;
+use crate::engine::read::resolve::Target;
 
 /// Streams and targets that are looked at under one lock.
 pub(super) const SLICE: usize = 1024;
@@ -56,15 +51,6 @@ pub struct SubscriberFilter {
     pub only_behind: bool,
 }
 
-/// How much of the streams of a target somebody is shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Insight {
-    /// That there are streams, what they were sent, and what their clients say of themselves.
-    Streams,
-    /// Who opened them, too, and from where.
-    Callers,
-}
-
 /// Gives the insight that somebody has into the targets of a namespace: of a config, or of all configs, at a scope. `None`: none.
 pub type Insights<'a> = &'a dyn Fn(Option<&ConfigName>, &Scope) -> Option<Insight>;
 
@@ -84,69 +70,6 @@ pub struct SubscriberInfo {
     pub blocked_for: Option<Duration>,
     /// What the stream follows of what was asked for, in the order of its request.
     pub targets: Vec<SubscribedTarget>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SubscribedTarget {
-    /// `None`: all configs of the namespace.
-    pub config: Option<ConfigName>,
-    pub scope: Scope,
-    pub view: View,
-    pub holds: Holds,
-    /// The document that there is now, as the viewer sees it. `Nothing` where no single one is looked at.
-    pub current: Holds,
-    /// The revision of the state from which the current document was made. Zero where all configs are followed.
-    pub current_at: Revision,
-    pub is_behind: bool,
-}
-
-/// What the client was last sent of a target, or said to hold when the stream was opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Holds {
-    /// It was sent nothing yet.
-    Nothing,
-    /// That there is no document.
-    Absent,
-    /// A document, as the viewer sees it.
-    Document(Digest),
-    /// A document with secrets that the viewer may not see, and that is not the current one.
-    Withheld,
-    /// Documents of so many configs, of a target that follows all of them.
-    Configs(usize),
-}
-
-impl From<Known> for Holds {
-    fn from(known: Known) -> Holds {
-        match known {
-            Known::Nothing => Holds::Nothing,
-            Known::Absent => Holds::Absent,
-            Known::Document(digest) => Holds::Document(digest),
-        }
-    }
-}
-
-/// What streams follow.
-struct Place {
-    /// `None`: all configs of the namespace.
-    config: Option<ConfigName>,
-    scope: Scope,
-    view: View,
-    insight: Insight,
-    follows: Follows,
-}
-
-enum Follows {
-    /// The state of the target now is looked up once for all of its streams.
-    One(Arc<Cell>, OnceCell<Now>),
-    /// A namespace; how the documents of one config look now depends on who looks.
-    Namespace(OnceCell<[Now; 2]>),
-}
-
-/// The state of a target now.
-#[derive(Clone, Copy)]
-struct Now {
-    known: Known,
-    revision: Revision,
 }
 
 /// The first streams of those that were found, and where in the request of each its targets are.
@@ -183,9 +106,8 @@ impl Page {
 
 /// What is looked at for a page.
 struct Look<'a> {
-    hub: &'a Hub,
     query: &'a SubscriberQuery,
-    state: Arc<State>,
+    comparison: Comparison<'a>,
     blocked: HashMap<SubscriberId, Duration>,
     page: Page,
 }
@@ -199,12 +121,43 @@ impl Hub {
         cancelled: &Cancelled,
     ) -> Result<Vec<SubscriberInfo>, Error> {
         let page = Page { limit: query.limit, streams: BTreeMap::new() };
-        let (state, blocked) = (self.state().clone(), self.waiting.all(Instant::now()));
-        let mut look = Look { hub: self, query, state, blocked, page };
+        let (comparison, blocked) = (self.comparison(&query.viewer), self.waiting.all(Instant::now()));
+        let mut look = Look { query, comparison, blocked, page };
         look.at_namespaces(insights, cancelled)?;
         look.at_configs(insights, cancelled)?;
-        let page = std::mem::take(&mut look.page.streams);
-        Ok(page.into_values().map(|stream| look.info(stream)).collect())
+        let page = std::mem::take(&mut look.page.streams).into_values();
+        let infos = page.map(|ListedStream { subscriber, targets }| {
+            let targets: Vec<_> = targets.iter().map(|(at, place)| (*at, &**place)).collect();
+            look.comparison.info(&subscriber, targets, look.blocked.get(&subscriber.id).copied())
+        });
+        Ok(infos.collect())
+    }
+
+    /// How somebody sees what streams were sent, by what the hub has reached.
+    pub(super) fn comparison<'a>(&'a self, viewer: &'a Sight) -> Comparison<'a> {
+        Comparison { hub: self, viewer, state: self.state().clone() }
+    }
+}
+
+impl Comparison<'_> {
+    /// What is shown of a stream: these of its targets, each by its place in the request.
+    pub fn info(
+        &self,
+        stream: &Subscriber,
+        mut targets: Vec<(u32, &Place)>,
+        blocked_for: Option<Duration>,
+    ) -> SubscriberInfo {
+        targets.sort_by_key(|(at, _)| *at);
+        SubscriberInfo {
+            id: stream.id.0,
+            client: stream.identity.client(),
+            caller: stream.identity.caller.clone(),
+            shows_caller: targets.iter().any(|(_, place)| self.shows_caller(stream, place)),
+            since: stream.identity.since,
+            revision: stream.revision(),
+            blocked_for,
+            targets: targets.into_iter().map(|(at, place)| self.target(stream, at, place)).collect(),
+        }
     }
 }
 
@@ -215,19 +168,24 @@ impl Look<'_> {
         if config.as_ref().is_some_and(|config| !config.is_ordinary()) {
             return Ok(());
         }
+        let hub = self.comparison.hub;
         let mut last = None;
         loop {
             cancelled.check()?;
-            let group = self.hub.table().group_after(namespace, last.as_ref());
+            let group = hub.table().group_after(namespace, last.as_ref());
             let Some(group) = group else { return Ok(()) };
             let (scope, view, _) = &group;
             let insight = insights(config.as_ref(), scope).filter(|_| self.query.scope.contains(scope));
             if let Some(insight) = insight {
-                let (scope, view) = (scope.clone(), *view);
-                let follows = Follows::Namespace(OnceCell::new());
-                let place = Rc::new(Place { config: None, scope, view, insight, follows });
+                let place = Rc::new(Place {
+                    namespace: namespace.clone(),
+                    scope: scope.clone(),
+                    view: *view,
+                    insight,
+                    follows: Follows::of_all(config.clone()),
+                });
                 self.at_followers(&place, cancelled, |after| {
-                    self.hub.table().group_followers(namespace, &group, after, SLICE)
+                    hub.table().group_followers(namespace, &group, after, SLICE)
                 })?;
             }
             last = Some(group);
@@ -239,7 +197,9 @@ impl Look<'_> {
         let mut last: Option<Arc<Target>> = None;
         loop {
             cancelled.check()?;
-            let cells = self.hub.table().cells_after(namespace, config.as_ref(), last.as_deref(), SLICE);
+            let table = self.comparison.hub.table();
+            let cells = table.cells_after(namespace, config.as_ref(), last.as_deref(), SLICE);
+            drop(table);
             let Some(newest) = cells.last() else { return Ok(()) };
             last = Some(newest.target.clone());
             for cell in cells {
@@ -247,9 +207,13 @@ impl Look<'_> {
                 let name = &target.id.config;
                 let insight = insights(Some(name), &target.scope).filter(|_| scope.contains(&target.scope));
                 let Some(insight) = insight else { continue };
-                let (scope, view) = (target.scope.clone(), target.view);
-                let follows = Follows::One(cell.clone(), OnceCell::new());
-                let place = Rc::new(Place { config: Some(name.clone()), scope, view, insight, follows });
+                let place = Rc::new(Place {
+                    namespace: namespace.clone(),
+                    scope: target.scope.clone(),
+                    view: target.view,
+                    insight,
+                    follows: Follows::one(cell.clone()),
+                });
                 self.at_followers(&place, cancelled, |after| cell.alone().slice_after(after, SLICE))?;
                 self.at_followers(&place, cancelled, |after| cell.among().slice_after(after, SLICE))?;
             }
@@ -287,158 +251,13 @@ impl Look<'_> {
     fn is_wanted(&self, subscriber: &Subscriber, at: u32, place: &Place) -> bool {
         let SubscriberFilter { client_id, actor, labels, only_behind } = &self.query.filter;
         let identity = &subscriber.identity;
+        let is_of =
+            |actor: &str| identity.caller.actor() == actor && self.comparison.shows_caller(subscriber, place);
+        let is_behind =
+            || self.blocked.contains_key(&subscriber.id) || self.comparison.is_behind(subscriber, at, place);
         (client_id.is_empty() || identity.client_id() == client_id)
-            && (actor.is_empty()
-                || (identity.caller.actor() == actor && self.shows_caller(subscriber, place)))
+            && (actor.is_empty() || is_of(actor))
             && (labels.is_empty() || identity.has_labels(labels))
-            && (!only_behind
-                || self.blocked.contains_key(&subscriber.id)
-                || self.seen(subscriber, at, place).2)
-    }
-
-    /// Who may see a stream sees that it is their own.
-    fn shows_caller(&self, subscriber: &Subscriber, place: &Place) -> bool {
-        place.insight == Insight::Callers
-            || subscriber.identity.caller.actor() == self.query.viewer.caller().actor()
-    }
-
-    /// What a client was sent of a target, what the target is now, and whether the client has yet to be sent that.
-    fn seen(&self, subscriber: &Subscriber, at: u32, place: &Place) -> (Holds, Now, bool) {
-        let id = |config: &ConfigName| {
-            let namespace = self.query.namespace.clone();
-            ConfigId { namespace, config: config.clone() }
-        };
-        match (&place.follows, &self.query.config) {
-            (Follows::One(cell, now), _) => {
-                let known = subscriber.known_of(at);
-                let now = now.get_or_init(|| self.now(cell));
-                let viewed = self.as_viewed(&cell.target, *now);
-                self.compare(&cell.target, (known, *now), viewed)
-            }
-            (Follows::Namespace(_), None) => {
-                let holds = Holds::Configs(subscriber.configs_at(at));
-                (holds, Now { known: Known::Nothing, revision: Revision::ZERO }, subscriber.has_news())
-            }
-            (Follows::Namespace(now), Some(config)) => {
-                let looked_up = |secrets| self.look_up(id(config), place, secrets);
-                let all = now.get_or_init(|| [Secrets::Hidden, Secrets::Revealed].map(looked_up));
-                let viewed = all[self.viewed(&id(config), &place.scope) as usize];
-                let (known, seen_as) = subscriber.known_at(at, config, &self.query.namespace, &place.scope);
-                let is_new = subscriber.revision() == Revision::ZERO && subscriber.is_telling();
-                let known = if is_new { Known::Nothing } else { known };
-                match seen_as {
-                    // To the client it is as if there were no such config.
-                    None => (known.into(), viewed, known != Known::Absent),
-                    Some(secrets) => {
-                        let (scope, view) = (place.scope.clone(), place.view);
-                        let target = Target { id: id(config), scope, view, secrets };
-                        self.compare(&target, (known, all[secrets as usize]), viewed)
-                    }
-                }
-            }
-        }
-    }
-
-    /// What the client has of a target, as the viewer sees it.
-    fn compare(&self, target: &Target, (known, now): (Known, Now), viewed: Now) -> (Holds, Now, bool) {
-        let is_behind = known != now.known;
-        let holds = match known {
-            _ if !is_behind && viewed.revision == now.revision => viewed.known.into(),
-            Known::Document(_) if target.secrets > self.viewed(&target.id, &target.scope) => Holds::Withheld,
-            known => known.into(),
-        };
-        (holds, viewed, is_behind)
-    }
-
-    /// How the viewer sees secrets there.
-    fn viewed(&self, id: &ConfigId, scope: &Scope) -> Secrets {
-        Secrets::seen_by(&self.query.viewer, id, scope)
-    }
-
-    fn now(&self, cell: &Cell) -> Now {
-        let told = cell.told();
-        let known = told.digest(&self.hub.resolver).map_or(Known::Absent, Known::Document);
-        Now { known, revision: told.revision }
-    }
-
-    /// The state of a target as the viewer sees it: of an earlier revision if the hub is about to move on to that of the target.
-    fn as_viewed(&self, target: &Target, now: Now) -> Now {
-        let secrets = self.viewed(&target.id, &target.scope);
-        if secrets == target.secrets {
-            return now;
-        }
-        let document = self.hub.resolver.resolve_in(&self.state, &Target { secrets, ..target.clone() });
-        Now { known: Known::of(document.as_ref()), revision: now.revision.min(self.state.revision) }
-    }
-
-    fn look_up(&self, id: ConfigId, place: &Place, secrets: Secrets) -> Now {
-        let revision = self.state.config(&id).map_or(Revision::ZERO, |config| config.at.revision);
-        let target = Target { id, scope: place.scope.clone(), view: place.view, secrets };
-        let document = self.hub.resolver.resolve_in(&self.state, &target);
-        Now { known: Known::of(document.as_ref()), revision }
-    }
-
-    fn info(&self, stream: ListedStream) -> SubscriberInfo {
-        let ListedStream { subscriber: stream, mut targets } = stream;
-        targets.sort_by_key(|(at, _)| *at);
-        let shows_caller = targets.iter().any(|(_, place)| self.shows_caller(&stream, place));
-        let targets = targets.into_iter().map(|(at, place)| {
-            let (holds, current, is_behind) = self.seen(&stream, at, &place);
-            SubscribedTarget {
-                config: place.config.clone(),
-                scope: place.scope.clone(),
-                view: place.view,
-                holds,
-                current: current.known.into(),
-                current_at: current.revision,
-                is_behind,
-            }
-        });
-        SubscriberInfo {
-            id: stream.id.0,
-            client: stream.identity.client(),
-            caller: stream.identity.caller.clone(),
-            shows_caller,
-            since: stream.identity.since,
-            revision: stream.revision(),
-            blocked_for: self.blocked.get(&stream.id).copied(),
-            targets: targets.collect(),
-        }
-    }
-}
-
-impl Subscriber {
-    /// What the client knows of the one config that its target at this place follows.
-    fn known_of(&self, at: u32) -> Known {
-        match &*self.delivered() {
-            Delivered::One(known) => *known,
-            Delivered::Several(all) => match all.get(at as usize) {
-                Some(DeliveredTo::One(known)) => *known,
-                Some(DeliveredTo::Many(_)) | None => Known::Nothing,
-            },
-        }
-    }
-
-    /// What the client knows of a config of the namespace that its target at this place follows, and how it sees secrets there. `None`: it is
-    /// not shown the config.
-    fn known_at(
-        &self,
-        at: u32,
-        config: &ConfigName,
-        namespace: &Namespace,
-        scope: &Scope,
-    ) -> (Known, Option<Secrets>) {
-        match self.delivered().to(at) {
-            Some(DeliveredTo::Many(held)) => (held.known(config), held.seen(namespace, config, scope)),
-            Some(DeliveredTo::One(_)) | None => (Known::Nothing, None),
-        }
-    }
-
-    /// So many configs the client holds of the namespace that its target at this place follows.
-    fn configs_at(&self, at: u32) -> usize {
-        match self.delivered().to(at) {
-            Some(DeliveredTo::Many(held)) => held.len(),
-            Some(DeliveredTo::One(_)) | None => 0,
-        }
+            && (!only_behind || is_behind())
     }
 }

@@ -35,6 +35,9 @@ pub(super) struct Subscriber {
     progress_due: AtomicBool,
     /// It is telling what it found in marks, or its snapshot.
     is_telling: AtomicBool,
+    /// It was polled since it told something last, which the connection has therefore taken, and had nothing more to tell.
+    is_settled: AtomicBool,
+    has_ended: AtomicBool,
     /// When it last said something, by the wheel.
     sent_at: AtomicU64,
     /// After so many ticks of silence it says how far it is.
@@ -78,6 +81,8 @@ impl Subscriber {
             progress_at: AtomicU64::new(0),
             progress_due: AtomicBool::new(false),
             is_telling: AtomicBool::new(false),
+            is_settled: AtomicBool::new(false),
+            has_ended: AtomicBool::new(false),
             sent_at: AtomicU64::new(0),
             progress_ticks,
         }
@@ -119,7 +124,7 @@ impl Subscriber {
 
     /// Of the newest message that the stream was sent. Zero: none was.
     pub fn revision(&self) -> Revision {
-        Revision(self.revision.load(Ordering::Relaxed))
+        Revision(self.revision.load(Ordering::Acquire))
     }
 
     /// Notes a change. Whether it is the first of its revision: the stream is then to be woken once, when the hub has reached that. It may
@@ -165,6 +170,30 @@ impl Subscriber {
         !marks.list.is_empty() || self.is_telling()
     }
 
+    /// It is being polled: what it tells is yet to be taken by the connection.
+    pub fn begins_poll(&self) {
+        self.is_settled.store(false, Ordering::Relaxed);
+    }
+
+    /// It was polled, and had nothing to tell but progress.
+    pub fn ends_poll(&self) {
+        self.is_settled.store(!self.is_telling(), Ordering::Release);
+    }
+
+    /// Whether the connection has taken all that was told. To be asked after what was told.
+    pub fn is_settled(&self) -> bool {
+        self.is_settled.load(Ordering::Acquire)
+    }
+
+    /// The stream is gone.
+    pub fn end(&self) {
+        self.has_ended.store(true, Ordering::Relaxed);
+    }
+
+    pub fn has_ended(&self) -> bool {
+        self.has_ended.load(Ordering::Relaxed)
+    }
+
     /// Whether what it found, or its snapshot, is not told completely yet.
     pub fn is_telling(&self) -> bool {
         self.is_telling.load(Ordering::Relaxed)
@@ -195,7 +224,7 @@ impl Subscriber {
 
     /// The stream sends a message of this revision.
     pub fn sends(&self, revision: Revision, tick: Tick) {
-        self.revision.store(revision.0, Ordering::Relaxed);
+        self.revision.store(revision.0, Ordering::Release);
         self.sends_at(tick);
     }
 

@@ -347,9 +347,14 @@ impl Stream for Subscription {
             return Poll::Ready(None);
         }
         self.waits_no_more();
+        self.subscriber.begins_poll();
         // Before looking: what comes after the look wakes.
         self.subscriber.register(context.waker());
-        let Some(event) = ready!(self.poll_event(context)) else { return Poll::Pending };
+        let polled = self.poll_event(context);
+        if matches!(polled, Poll::Pending | Poll::Ready(None | Some(Ok(Event::Progress { .. })))) {
+            self.subscriber.ends_poll();
+        }
+        let Some(event) = ready!(polled) else { return Poll::Pending };
         if matches!(event, Ok(Event::Snapshot { .. } | Event::Update { .. } | Event::Changed { .. })) {
             self.hub.deliveries.fetch_add(1, Relaxed);
         }
@@ -360,6 +365,7 @@ impl Stream for Subscription {
 impl Drop for Subscription {
     fn drop(&mut self) {
         self.waits_no_more();
+        self.subscriber.end();
         let id = self.subscriber.id;
         let mut table = self.hub.table();
         table.remove(id);

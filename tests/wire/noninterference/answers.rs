@@ -119,6 +119,7 @@ pub fn in_words(call: &str, bytes: &[u8]) -> String {
         "AuditService/Stream" => of::<AuditServiceStreamResponse>,
         "AuditService/Verify" => of::<AuditServiceVerifyResponse>,
         "FleetService/ListClients" => of::<ListClientsResponse>,
+        "FleetService/WaitConverged" => of::<WaitConvergedResponse>,
         call => panic!("{call} is not known here: add it, and a generator"),
     };
     of(bytes)

@@ -177,6 +177,12 @@ pub const CALLS: &[(&str, u32, Make)] = &[
         let (namespace, scope) = (draw.of(&["test", "test", "elsewhere"]).into(), draw.scope());
         ListClientsRequest { namespace, config, scope, client_id, ..Default::default() }.encode_to_vec()
     }),
+    // Of what no stream follows, as streams that were given up may still be counted.
+    ("FleetService/WaitConverged", 2, |draw| {
+        let (namespace, config) = (draw.of(&["test", "test", "elsewhere"]).into(), "unwatched".into());
+        let targets = vec![ConvergenceTarget { namespace, config, scope: draw.scope() }];
+        WaitConvergedRequest { revision: draw.small(), targets, timeout: None }.encode_to_vec()
+    }),
 ];
 
 impl Draw<'_> {

@@ -1,0 +1,103 @@
+//! `--wait`: after a write, until every watcher was sent what it made. Knows the client only.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use super::args::{duration, wire_duration};
+use crate::cli::Session;
+use crate::cli::commands::watchers::{name, state};
+use crate::cli::output::exit::{Exit, Failure, Outcome};
+use crate::cli::output::streams::printable;
+use crate::proto::v1;
+
+/// Clients that are named.
+const NAMED_MAX: usize = 20;
+
+#[derive(Args, Clone, Debug)]
+pub struct WaitArgs {
+    /// Wait until every watcher of what changed was sent the new state, for 30s or the time given; if some were not, name them, and exit with 8
+    #[arg(
+        long,
+        value_name = "TIMEOUT",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "30s",
+        value_parser = duration
+    )]
+    wait: Option<Duration>,
+}
+
+impl WaitArgs {
+    /// Waits, if that is asked for, after the commit with this revision. `None`: nothing was written.
+    pub async fn wait(&self, revision: Option<u64>, session: &Session) -> Outcome {
+        let (Some(timeout), Some(revision)) = (self.wait, revision) else { return Ok(Exit::Done) };
+        let timeout = Some(wire_duration(timeout)?);
+        let request = v1::WaitConvergedRequest { revision, targets: vec![], timeout };
+        let written = |failure: Failure| {
+            failure.with(format!(
+                "the change is stored as revision {revision}; only the wait for its watchers failed"
+            ))
+        };
+        let mut stream = session.client.fleet().wait_converged(request).await;
+        let stream = stream.as_mut().map_err(|status| written(status.clone().into()))?.get_mut();
+        loop {
+            let message = stream.message().await.map_err(|status| written(status.into()))?;
+            let Some(message) = message else {
+                let failure = Failure::new(Exit::Unavailable, "the server ended the wait");
+                return Err(written(failure));
+            };
+            match message.state() {
+                v1::Convergence::Waiting | v1::Convergence::Unspecified => {}
+                v1::Convergence::Converged => {
+                    tell(
+                        &format!("{} of {} watchers have it", message.converged, message.watchers),
+                        session,
+                    )?;
+                    return Ok(Exit::Done);
+                }
+                v1::Convergence::TimedOut => {
+                    tell(
+                        &format!("{} of {} watchers have it", message.converged, message.watchers),
+                        session,
+                    )?;
+                    return Err(missing(&message));
+                }
+            }
+        }
+    }
+}
+
+/// Beside an answer for programs it goes to standard error.
+fn tell(line: &str, session: &Session) -> Result<(), Failure> {
+    match session.output.is_table() {
+        true => session.output.line(line),
+        false => {
+            session.output.note(line);
+            Ok(())
+        }
+    }
+}
+
+fn missing(message: &v1::WaitConvergedResponse) -> Failure {
+    let count = message.watchers - message.converged;
+    let failure = Failure::new(
+        Exit::NotConverged,
+        format!("{count} of {} watchers were not sent it in time", message.watchers),
+    );
+    let named = message.missing.iter().take(NAMED_MAX);
+    let failure = named.fold(failure, |failure, client| {
+        let target = client.targets.iter().find(|target| target.delivery() != v1::Delivery::Current);
+        let target = target.or(client.targets.first());
+        let target = target.map(|target| {
+            format!("{}/{} {}: {}", target.namespace, target.config, target.scope, state(client, target))
+        });
+        let address =
+            if client.address.is_empty() { String::new() } else { format!(" ({})", client.address) };
+        failure.with(printable(&format!("{}{address}: {}", name(client), target.unwrap_or_default())))
+    });
+    match count.saturating_sub(u32::try_from(message.missing.len().min(NAMED_MAX)).unwrap_or(u32::MAX)) {
+        0 => failure,
+        more => failure.with(format!("and {more} more: `confwatch watchers --behind` lists them")),
+    }
+}
