@@ -24,7 +24,13 @@ const POLICY: &str = r#"{
 /// What somebody who may not reveal the secret writes in its place: a guess of one member, of all names that it may have, and a member
 /// that would send the others elsewhere. Each with what is left of it in a document.
 fn attempts() -> Vec<(Value, Value)> {
-    let as_it_is = [json!({"pin": "7"}), json!({"pin": "8"}), json!({"url": "evil.example"}), json!({})];
+    let as_it_is = [
+        json!({"pin": "7"}),
+        json!({"pin": "8"}),
+        json!({"url": "evil.example"}),
+        json!({"extra": 1}),
+        json!({}),
+    ];
     let removing = [json!({"nosuch": null}), json!({"url": null}), json!({"password": null, "pin": null})];
     let as_it_is = as_it_is.into_iter().map(|attempt| (attempt.clone(), attempt));
     as_it_is.chain(removing.into_iter().map(|attempt| (attempt, json!({})))).collect()
