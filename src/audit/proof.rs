@@ -34,6 +34,8 @@ pub struct Broken {
     /// From 1; 0 where no line is there.
     pub line: u64,
     pub what: String,
+    /// The newest segment ends within a line, as a crash leaves it: the next start cuts that off.
+    pub is_torn_end: bool,
 }
 
 /// `record 7 cannot be read (line 8 of data/audit/audit-00000000000000000001.jsonl)`.
@@ -66,7 +68,7 @@ pub fn prove_rooms(log: &Path, up_to: Option<u64>) -> io::Result<Vec<(Room, Proo
             what += &format!("; parts without any record: {}", rooms.join(", "));
         }
         let (_, main) = proofs.first_mut().expect("there is a main room");
-        main.broken = Some(Broken { sequence, path: log.to_owned(), line: 0, what });
+        main.broken = Some(Broken { sequence, path: log.to_owned(), line: 0, what, is_torn_end: false });
     }
     Ok(proofs)
 }
@@ -94,7 +96,8 @@ pub fn prove(dir: &Path, up_to: Option<u64>) -> io::Result<Proof> {
 fn walk(dir: &Path, up_to: Option<u64>) -> io::Result<(Proof, ChainWalk)> {
     let mut proof = Proof { segments: 0, records: 0, first: 0, newest: 0, hash: Digest::ZERO, broken: None };
     let mut walk = ChainWalk { next: None, hash: Digest::ZERO, up_to, complete_from: 1, runs: vec![] };
-    for first in files::segments(dir)? {
+    let segments = files::segments(dir)?;
+    for &first in &segments {
         if up_to.is_some_and(|up_to| first > up_to) {
             break;
         }
@@ -106,7 +109,9 @@ fn walk(dir: &Path, up_to: Option<u64>) -> io::Result<(Proof, ChainWalk)> {
         };
         proof.segments += 1;
         if let Err((sequence, line, what)) = walk.segment(first, &bytes, &mut proof) {
-            proof.broken = Some(Broken { sequence, path, line, what });
+            let is_newest = segments.last() == Some(&first);
+            let is_torn_end = is_newest && line == files::whole_lines(&bytes).0.count() as u64 + 1;
+            proof.broken = Some(Broken { sequence, path, line, what, is_torn_end });
             break;
         }
     }

@@ -126,6 +126,14 @@ fn a_part_of_the_audit_log_that_was_removed_is_missed() {
     let fsck = || finish(confwatch(&["fsck", "--data-dir", data.to_str().expect("text")]));
     let whole = fsck();
     assert!(whole.code == 0 && whole.stdout.contains("records of the audit log"), "{whole:?}");
+    // As a crash, or a full disk and a crash, leaves it: the next start cuts that off.
+    let torn = data.join("audit/audit-00000000000000000001.jsonl");
+    let lines = fs::read(&torn).expect("read");
+    for left in [[&lines[..], b"{\"seq"].concat(), b"{\"seg".to_vec(), vec![]] {
+        fs::write(&torn, left).expect("written");
+        assert_eq!(fsck().code, 0, "{:?}", fsck());
+    }
+    fs::write(&torn, lines).expect("written");
     fs::remove_dir_all(data.join("audit/refused")).expect("it was there");
     for found in [verify(&data), fsck()] {
         assert_eq!(found.code, 1, "{found:?}");

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde::Serialize;
 
-use super::audit::offline::{records, store_failure};
+use super::audit::offline::{records_after_a_crash, store_failure};
 use crate::cli::output::exit::{Exit, Failure, Outcome};
 use crate::cli::output::streams::{Output, REMOVED, counted, printable};
 use crate::store::sled::{SledOptions, SledStore};
@@ -55,7 +55,7 @@ pub fn run(args: &FsckArgs, output: &Output) -> Outcome {
     let mut problems: Vec<Problem> = Vec::new();
     let verified =
         store.verify(&mut |problem| problems.push(problem)).map_err(|error| store_failure(error, LOCKED))?;
-    let records = records(&args.data_dir)?;
+    let records = records_after_a_crash(&args.data_dir)?;
     problems.extend(records.iter().filter_map(|part| {
         let place = match part.name.as_str() {
             "main" => "audit log".to_owned(),

@@ -318,7 +318,10 @@ impl Screen {
             return output.line(&format!("{:20}  r{revision}  {place}  {HEADING}absent{HEADING:#}", "-"));
         };
         let time = short_time(document.update_time.as_ref());
-        let digest: String = document.digest.chars().take(DIGEST_SHOWN).collect();
+        let digest: String = match document.digest.as_str() {
+            "" => "with secrets".to_owned(),
+            digest => digest.chars().take(DIGEST_SHOWN).collect(),
+        };
         output.line(&format!("{time}  r{revision}  {place}  v{}  {digest}", document.version))?;
         let value = serde_json::from_str(&document.content).unwrap_or(Value::Null);
         if self.content {

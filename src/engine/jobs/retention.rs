@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -21,6 +21,9 @@ use crate::engine::jobs::scheduler::{Done, Job};
 const PAGE_BYTES: usize = 4 << 20;
 /// How often to look for history that has become too old, at most and at least.
 const LOOKS_APART: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(600));
+/// History that is kept for so long is compacted by age only by a server that has run for some time.
+const LONG_AGE: Duration = Duration::from_secs(24 * 3600);
+const WAIT_AFTER_START: Duration = Duration::from_secs(3600);
 /// Pause after a compaction that failed.
 const RETRY: Duration = Duration::from_secs(60);
 
@@ -36,6 +39,8 @@ pub(in crate::engine) struct HistoryRetention {
     work: Arc<Work>,
     /// When it was last looked, and which commit was the newest then.
     looked: Mutex<Option<(Timestamp, Revision)>>,
+    /// When it first looked.
+    began: OnceLock<Timestamp>,
 }
 
 struct Work {
@@ -81,6 +86,12 @@ impl Retention {
         })
     }
 
+    /// Whether nothing is compacted yet by a server that began then: a machine may start with a clock that is wrong until the network corrects it,
+    /// and what a clock of next year says is too old is gone for good.
+    fn waits(&self, began: Timestamp, now: Timestamp) -> bool {
+        self.age.is_some_and(|age| age >= LONG_AGE) && began.until(now) < WAIT_AFTER_START
+    }
+
     /// How long to sleep until history may have become too old.
     fn looks_apart(&self) -> Option<Duration> {
         self.age.map(|age| (age / 20).clamp(LOOKS_APART.0, LOOKS_APART.1))
@@ -105,7 +116,7 @@ impl HistoryRetention {
             is_counted: AtomicBool::new(false),
             closed,
         };
-        HistoryRetention { work: Arc::new(work), looked: Mutex::new(None) }
+        HistoryRetention { work: Arc::new(work), looked: Mutex::new(None), began: OnceLock::new() }
     }
 }
 
@@ -133,9 +144,13 @@ impl Job for HistoryRetention {
 
     fn run(&self, now: Timestamp) -> Done<'_, Result<(), Error>> {
         let (work, head) = (self.work.clone(), self.work.journal.head().revision);
+        let began = *self.began.get_or_init(|| now);
         Box::pin(async move {
-            blocking(move || work.count_history().map_err(Error::from).and_then(|()| work.forget(now)))
-                .await??;
+            blocking(move || {
+                work.count_history()?;
+                if work.retention.waits(began, now) { Ok(()) } else { work.forget(now) }
+            })
+            .await??;
             *self.looked.lock().expect(UNPOISONED) = Some((now, head));
             Ok(())
         })
@@ -253,5 +268,15 @@ mod tests {
         check(Some(50), Some(10), Some(51));
         check(Some(10), Some(99), None);
         check(Some(95), Some(10), None);
+    }
+
+    #[test]
+    fn a_server_that_has_just_begun_compacts_nothing_by_a_long_age() {
+        let keeps = |age: u64| Retention { revisions: None, age: Some(Duration::from_secs(age)) };
+        let at = |seconds: i64| Timestamp(seconds * SECOND);
+        assert!(keeps(90 * 24 * 3600).waits(at(7), at(3606)));
+        assert!(!keeps(90 * 24 * 3600).waits(at(7), at(3607)));
+        assert!(!keeps(3600).waits(at(7), at(7)));
+        assert!(!Retention { revisions: Some(1), age: None }.waits(at(7), at(7)));
     }
 }

@@ -118,6 +118,7 @@ fn what_is_out_of_its_range_is_refused_with_the_range_whoever_says_it() {
         check(name, "999999999h", "from 1ms to 1d");
     }
     check("retain_for", "999999999h", "from 1ms to 36500d");
+    assert_eq!("90d".parse(), Ok(Period(Duration::from_secs(90 * 24 * 3600))));
     assert!(ranges::check(&Settings::default()).is_ok());
 }
 

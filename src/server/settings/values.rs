@@ -6,11 +6,12 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use jiff::{Span, SpanRelativeTo};
 use serde::Deserialize;
 
 use crate::model::limits::{Limits, REQUEST_BYTES_MAX, TEXT_BYTES_MAX};
 
-/// A length of time, written `8s`, `1m 30s` or `250ms`.
+/// A length of time, written `8s`, `1m 30s`, `250ms` or `90d`; a day has 24 hours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Period(pub Duration);
@@ -19,8 +20,12 @@ impl FromStr for Period {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Period, String> {
-        let expected = || format!("{text:?} is not a length of time: such as 8s or 1m 30s expected");
-        let period: jiff::SignedDuration = text.parse().map_err(|_| expected())?;
+        let expected = || format!("{text:?} is not a length of time: such as 8s, 1m 30s or 90d expected");
+        let text = text.trim();
+        // The first knows no days, and the second no very long times, which the range of the setting refuses.
+        let days = || text.parse::<Span>().ok()?.to_duration(SpanRelativeTo::days_are_24_hours()).ok();
+        let period: Option<jiff::SignedDuration> = text.parse().ok().or_else(days);
+        let period = period.ok_or_else(expected)?;
         let period = Duration::try_from(period).map_err(|_| expected())?;
         if period.is_zero() { Err(expected()) } else { Ok(Period(period)) }
     }
