@@ -86,6 +86,10 @@ impl RequestRecovery {
 impl RecoveryInput {
     /// None if it was closed before all were read.
     fn requests(&self) -> Result<Option<Requests>, StoreError> {
+        // First: of a journal that panics the thread would end never, and whoever closes waits for it.
+        if self.closed.is_cancelled() {
+            return Ok(None);
+        }
         let mut requests = Requests::new(self.ids_max);
         let before = self.journal.revision_at(self.now.minus(REQUEST_WINDOW))?.unwrap_or(Revision::ZERO);
         let mut from = before.next().max(self.journal.oldest());
