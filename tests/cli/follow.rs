@@ -243,7 +243,7 @@ fn changes_of_a_time_are_listed_newest_first_with_what_they_changed() {
         (of(&[]), of(&["--count", "2"]), of(&["--scope", "/p"]), of(&["--until", "1h"])),
         (4, 2, 1, 0)
     );
-    assert_eq!((of(&["--actor", "ada@test"]), of(&["--actor", "somebody"])), (4, 0));
+    assert_eq!((of(&["--by", "ada@test"]), of(&["--by", "somebody"])), (4, 0));
     let show = server.ok(&["show", "2"]);
     assert!(
         show.contains("\"more\"") && show.contains("~ /x: 1 -> 2") && show.contains("reached 1 scope"),

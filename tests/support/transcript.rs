@@ -6,7 +6,7 @@
 //! for the reader.
 
 /// Commands that do not end by themselves.
-const ENDLESS: [&str; 5] = ["serve", "watch", "changes", "follow", "edit"];
+const ENDLESS: [&str; 5] = ["serve", "watch", "follow", "--follow", "edit"];
 
 /// A command of a page and where its output stands.
 struct Command {

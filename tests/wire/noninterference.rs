@@ -21,6 +21,7 @@ use requests::{CALLS, Draw, Pool};
 
 use super::auth::{Guarded, Raw};
 use super::support::*;
+use super::watching::until_freed;
 
 /// Requests for each kind of caller; ten times as many if `CONFWATCH_LONG_TESTS` is set.
 const REQUESTS: usize = 300;
@@ -54,6 +55,8 @@ impl Side {
     /// What a call is answered, in words.
     async fn said(&mut self, call: &str, message: Vec<u8>) -> String {
         let said = self.messages(call, message).await;
+        // Who watches is told by what a change affects: the server may not have noticed yet that a stream was closed.
+        until_freed(&self.guarded.server).await;
         let said = match said {
             Ok(messages) => messages.iter().map(|message| in_words(call, message) + "\n").collect(),
             Err(status) => refusal_in_words(&status),

@@ -31,7 +31,7 @@ after a lost connection, until Ctrl-C.
 
 Examples:
   confwatch changes --since 1h --diff
-  confwatch changes payments --since 2d --actor user:ada --scope /production
+  confwatch changes payments --since 2d --by user:ada --scope /production
   confwatch changes payments/checkout --from 4700
   confwatch changes payments --follow -o json | jq -r .actor")]
 pub struct ChangesArgs {
@@ -45,8 +45,8 @@ pub struct ChangesArgs {
     #[arg(long, value_name = "TIME", value_parser = Moment::parse)]
     until: Option<Moment>,
     /// Show only commits of this author, such as user:ada
-    #[arg(long, default_value = "", hide_default_value = true)]
-    actor: String,
+    #[arg(long = "by", value_name = "ACTOR", default_value = "", hide_default_value = true)]
+    by: String,
     /// Show only changes of layers at or below this scope
     #[arg(short, long)]
     scope: Option<String>,
@@ -57,7 +57,7 @@ pub struct ChangesArgs {
     #[arg(long, value_name = "REVISION", default_value_t = 0, hide_default_value = true)]
     from: u64,
     /// Go on with the commits to come, without --from with those alone; ends on Ctrl-C
-    #[arg(short, long, conflicts_with_all = ["since", "until", "actor", "scope", "diff"])]
+    #[arg(short, long, conflicts_with_all = ["since", "until", "by", "scope", "diff"])]
     follow: bool,
     /// Show the content of the layers that changed
     #[arg(long)]
@@ -80,7 +80,7 @@ async fn list(args: ChangesArgs, session: &Session) -> Outcome {
         namespace: namespace.into(),
         config: config.into(),
         scope: args.scope.clone(),
-        actor: args.actor.clone(),
+        actor: args.by.clone(),
         from_time: args.since.map(timestamp).transpose()?,
         to_time: args.until.map(timestamp).transpose()?,
         from_revision: args.from,
