@@ -1,5 +1,5 @@
-//! JSON Merge Patch (RFC 7396): how a layer acts on what it inherits. Knows values only; that some objects count as one value is told by
-//! its caller.
+//! JSON Merge Patch (RFC 7396): how a layer acts on what it inherits. Knows values only; the caller says which
+//! objects count as one value.
 
 use serde_json::{Map, Value};
 
@@ -8,7 +8,8 @@ pub fn merge_patch(target: &mut Value, patch: &Value) {
     merge_opaque(target, patch, |_| false);
 }
 
-/// The same, where an opaque value is no object: it replaces what is there, and nothing is merged into it.
+/// Applies a merge patch as `merge_patch` does, but never merges into an opaque object, nor merges an opaque object into another: the patch replaces the
+/// value as a whole.
 pub fn merge_opaque(target: &mut Value, patch: &Value, is_opaque: fn(&Value) -> bool) {
     let Some(changes) = members_of(patch, is_opaque) else {
         *target = patch.clone();

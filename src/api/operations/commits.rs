@@ -18,7 +18,7 @@ use super::changes::may_follow;
 use super::size::{PAGE_BYTES_MAX, fitting};
 use super::{Operations, page};
 
-/// Of one commit: what is told of its layers, with content or without, and of the differences.
+/// Limits of one commit in a response: the bytes of its layers, with or without content, and the bytes of its differences.
 const LAYERS_BYTES_MAX: usize = 1 << 20;
 const DIFFERENCES_BYTES_MAX: usize = 1 << 20;
 

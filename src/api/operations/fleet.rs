@@ -1,5 +1,5 @@
-//! The calls of `FleetService`: who watches, and what each watcher was sent, as far as the caller may see it. Knows permissions; not how streams
-//! are told of documents.
+//! The calls of `FleetService`: who watches, and what each watcher was sent, as far as the caller may see it. Knows permissions; not how the
+//! hub delivers documents.
 
 mod convergence;
 

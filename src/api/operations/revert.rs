@@ -24,7 +24,7 @@ impl Operations {
         let mut reverting = Reverting::default();
         for revision in Reverting::order(revisions)? {
             let commit = Reverting::of(self.engine.commit(revision, actor).await?);
-            // Before anything is said of it, and before the next is read.
+            // Check the permission before the response can depend on the commit, and before the next commit is read.
             allow_revert(context, &commit).map_err(|denied| denied.wanted_because(&options.reason))?;
             reverting.append(commit)?;
         }

@@ -47,23 +47,13 @@ impl WaitArgs {
                 let failure = Failure::new(Exit::Unavailable, "the server ended the wait");
                 return Err(written(failure));
             };
-            match message.state() {
-                v1::Convergence::Waiting | v1::Convergence::Unspecified => {}
-                v1::Convergence::Converged => {
-                    tell(
-                        &format!("{} of {} watchers have it", message.converged, message.watchers),
-                        session,
-                    )?;
-                    return Ok(Exit::Done);
-                }
-                v1::Convergence::TimedOut => {
-                    tell(
-                        &format!("{} of {} watchers have it", message.converged, message.watchers),
-                        session,
-                    )?;
-                    return Err(missing(&message));
-                }
-            }
+            let is_converged = match message.state() {
+                v1::Convergence::Waiting | v1::Convergence::Unspecified => continue,
+                v1::Convergence::Converged => true,
+                v1::Convergence::TimedOut => false,
+            };
+            tell(&format!("{} of {} watchers have it", message.converged, message.watchers), session)?;
+            return if is_converged { Ok(Exit::Done) } else { Err(missing(&message)) };
         }
     }
 }

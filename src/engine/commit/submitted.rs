@@ -7,7 +7,7 @@ use super::queue::Durable;
 use super::request_ids::First;
 use crate::engine::error::Error;
 
-/// What a write comes to.
+/// The outcome of a write that was submitted.
 #[expect(clippy::large_enum_variant, reason = "it is moved once, and a box would be made for each write")]
 pub(in crate::engine) enum WriteAnswer {
     Outcome(Result<Outcome, Error>),

@@ -395,7 +395,7 @@ proptest! {
     }
 }
 
-/// A store in a directory, whose archiver stands still as long as it is told to: what is appended is durable in the log, and in no index.
+/// A store in a directory with an archiver that the test can stop: appended commits are then durable in the log, and in no index.
 fn sled_that_can_stand_still(dir: &Path) -> (Arc<dyn Store>, Arc<AtomicBool>) {
     let stands_still = Arc::new(AtomicBool::new(false));
     let asked = stands_still.clone();

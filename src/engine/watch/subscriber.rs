@@ -180,7 +180,7 @@ impl Subscriber {
         self.is_settled.store(!self.is_telling(), Ordering::Release);
     }
 
-    /// Whether the connection has taken all that was told. To be asked after what was told.
+    /// Whether the connection has taken every message of the stream. Read `delivered` first: a message that comes in between then counts as not taken.
     pub fn is_settled(&self) -> bool {
         self.is_settled.load(Ordering::Acquire)
     }
