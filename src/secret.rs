@@ -11,8 +11,9 @@
 //! - The nonce is synthetic: HMAC-SHA256 under a key of its own over the place and the value. So the same value at the same
 //!   place is sealed as the same bytes, a write that changes nothing is seen to change nothing, and digests stay. What this tells
 //!   who sees the bytes: that a place has the same value as before, or as in another scope. Nothing about two places.
-//! - Who may not see a value sees `***:` and a fingerprint of it, 8 hex digits of an HMAC under a further key over the place and the
-//!   value, so that a change can be seen and nothing can be guessed without the server.
+//! - Who may not see a value sees `***:` and a fingerprint of it, 8 hex digits of an HMAC under a further key over the layer (kind and scope),
+//!   the place and the value, so that a change can be seen and nothing can be guessed without the server. Equal secrets of two layers have
+//!   different fingerprints. A value that is stored in clear text where it is secret by now has no fingerprint: `***`.
 //! - Data keys are stored wrapped by a master key, which is never stored by this server, unless it is told nothing else: `source`.
 
 #[cfg(test)]

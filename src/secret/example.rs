@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::key::{Key, KeyId};
 use super::ring::{Ring, SecretPlace};
-use crate::model::{ConfigId, ConfigName, Namespace, Pointer};
+use crate::model::{ConfigId, ConfigName, LayerKey, LayerKind, Namespace, Pointer, Scope};
 
 pub fn id(text: &str) -> ConfigId {
     let (namespace, config) = text.split_once('/').expect("a config");
@@ -32,4 +32,9 @@ pub fn ring(keys: &[u8]) -> Ring {
 pub fn sealed(ring: &Ring, id: &ConfigId, at: &str, value: &Value) -> Value {
     let pointer = pointer(at);
     json!({"$secret": ring.seal(SecretPlace { id, pointer: &pointer }, value).to_string()})
+}
+
+/// The base layer at a scope.
+pub fn base(scope: &str) -> LayerKey {
+    LayerKey { kind: LayerKind::Base, scope: Scope::parse(scope).expect("a scope") }
 }

@@ -7,22 +7,23 @@ use super::MARK;
 use super::layer::{PathStep, each_sealed, pointer_of, sealed_in};
 use super::ring::{Ring, SecretPlace};
 use super::sealed::SealedText;
-use crate::model::{ConfigId, Pointer};
+use crate::model::{ConfigId, LayerKey, Pointer};
 
 /// A secret of a layer.
 #[derive(Clone)]
-pub struct KnownSecret {
+pub struct KnownSecret<'a> {
     pub(super) pointer: Pointer,
     pub(super) sealed: SealedText,
     pub(super) value: Value,
-    pub(super) holder: Holder,
+    pub(super) holder: Holder<'a>,
     /// For each token, the name of a member; none for an element, of which any is meant.
     names: Vec<Option<String>>,
 }
 
 /// Which layer holds a secret, as the caller of a write stands to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Holder {
+pub struct Holder<'a> {
+    pub layer: &'a LayerKey,
     /// It is the layer that is written, rather than one that it is merged with.
     pub is_own: bool,
     /// The caller may reveal secrets there.
@@ -30,7 +31,12 @@ pub struct Holder {
 }
 
 /// The secrets of a layer.
-pub fn known_in(id: &ConfigId, mut layer: Value, ring: &Ring, holder: Holder) -> Vec<KnownSecret> {
+pub fn known_in<'a>(
+    id: &ConfigId,
+    mut layer: Value,
+    ring: &Ring,
+    holder: Holder<'a>,
+) -> Vec<KnownSecret<'a>> {
     let mut known = vec![];
     each_sealed(&mut layer, &mut vec![], &mut |place, sealed| {
         let pointer = pointer_of(place);
@@ -48,7 +54,7 @@ pub fn known_in(id: &ConfigId, mut layer: Value, ring: &Ring, holder: Holder) ->
 }
 
 /// A value without marks, and with the sealed values in it as they are: those that are known.
-pub fn readable(value: &Value, known: &[KnownSecret]) -> Value {
+pub fn readable(value: &Value, known: &[KnownSecret<'_>]) -> Value {
     if let Some(sealed) = sealed_in(value) {
         let same = known.iter().find(|known| known.sealed == sealed);
         return same.map_or_else(|| value.clone(), |known| known.value.clone());
@@ -66,7 +72,7 @@ pub fn readable(value: &Value, known: &[KnownSecret]) -> Value {
     }
 }
 
-impl KnownSecret {
+impl KnownSecret<'_> {
     /// Whether it is at this place, or at the same one of another element of a list.
     pub(super) fn is_alike(&self, place: &[PathStep<'_>]) -> bool {
         let is_same = |(name, token): (&Option<String>, &PathStep<'_>)| match (name, token) {

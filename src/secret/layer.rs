@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::MARK;
 use super::ring::{Ring, SecretPlace};
 use super::sealed::SealedText;
-use crate::model::{ConfigId, Pointer};
+use crate::model::{ConfigId, LayerKey, Pointer};
 
 /// As it is in the canonical text of every layer that has a sealed value, and of hardly any other.
 const IN_TEXT: &str = "{\"$secret\":\"v1:";
@@ -81,19 +81,19 @@ pub fn open(id: &ConfigId, mut layer: Value, ring: &Ring) -> Opened {
     Opened { value: layer, secrets }
 }
 
-/// Puts a fingerprint in the place of each of these values; without keys, something that tells nothing. Places that the document does not
-/// have are no matter.
+/// Replaces each of these values by its fingerprint as a secret of the layer that holds it. Without keys, and where no layer holds the value
+/// sealed, it is replaced by a mask. Places that the document does not have are ignored.
 pub fn hide<'p>(
     id: &ConfigId,
     document: &mut Value,
-    secrets: impl IntoIterator<Item = &'p Pointer>,
+    secrets: impl IntoIterator<Item = (&'p Pointer, Option<&'p LayerKey>)>,
     ring: Option<&Ring>,
 ) {
-    for pointer in secrets {
+    for (pointer, layer) in secrets {
         if let Some(value) = document.pointer_mut(&pointer.to_string()) {
-            let hidden =
-                ring.map_or_else(|| MASK.to_owned(), |ring| ring.hidden(SecretPlace { id, pointer }, value));
-            *value = Value::String(hidden);
+            let fingerprint =
+                |(ring, layer): (&Ring, _)| ring.hidden(SecretPlace { id, pointer }, layer, value);
+            *value = Value::String(ring.zip(layer).map_or_else(|| MASK.to_owned(), fingerprint));
         }
     }
 }
@@ -201,7 +201,7 @@ mod tests {
 
     use super::*;
     use crate::model::Content;
-    use crate::secret::example::{id, pointer, ring, sealed};
+    use crate::secret::example::{base, id, pointer, ring, sealed};
 
     #[test]
     fn a_layer_opens_with_all_its_secrets_and_can_be_hidden_again() {
@@ -222,7 +222,8 @@ mod tests {
         );
         assert_eq!(opened.secrets, [pointer("/a"), pointer("/list/1/x~1y")]);
         let mut hidden = opened.value;
-        hide(&id, &mut hidden, &opened.secrets, Some(&ring));
+        let layer = base("/");
+        hide(&id, &mut hidden, opened.secrets.iter().map(|at| (at, Some(&layer))), Some(&ring));
         assert_eq!(hidden["plain"], "text");
         for text in [&hidden["a"], &hidden["list"][1]["x/y"]] {
             assert!(text.as_str().is_some_and(|text| text.starts_with("***:")), "{text}");

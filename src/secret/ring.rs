@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 use super::key::{Key, KeyId};
 use super::sealed::{SealedText, SealingKey};
 use crate::model::canonical::to_canonical;
-use crate::model::{ConfigId, Pointer};
+use crate::model::{ConfigId, LayerKey, Pointer};
 
 /// What stands before the fingerprint of a value that is hidden.
 const HIDDEN: &str = "***:";
@@ -16,7 +16,7 @@ const FINGERPRINT_BYTES: usize = 4;
 /// A value is filled up to a multiple of this before it is sealed: its length tells less.
 const PADDED_BYTES: usize = 32;
 
-/// Where a value is. It is not told at which scope.
+/// Where a value is, in any layer of the config.
 #[derive(Clone, Copy, Debug)]
 pub struct SecretPlace<'a> {
     pub id: &'a ConfigId,
@@ -59,12 +59,15 @@ impl Ring {
         serde_json::from_slice(&text).ok()
     }
 
-    /// What stands for a value that is not to be seen: another text for another value of the place.
-    pub fn hidden(&self, place: SecretPlace<'_>, value: &Value) -> String {
+    /// The fingerprint that replaces a value for callers who may not reveal it: another text for another value of the place in this layer. Equal
+    /// values of two layers have different fingerprints, so that nobody finds a secret by comparing it with values in a layer of their own.
+    pub fn hidden(&self, place: SecretPlace<'_>, layer: &LayerKey, value: &Value) -> String {
         let text = Zeroizing::new(to_canonical(value));
         let pointer = place.pointer.to_string();
         let [namespace, config, pointer] = place.parts(&pointer);
-        let mac = self.fingerprints.mac(&[namespace, config, pointer, text.as_bytes()]);
+        let (kind, scope) = (layer.kind.to_string(), layer.scope.as_str().as_bytes());
+        let mac =
+            self.fingerprints.mac(&[namespace, config, kind.as_bytes(), scope, pointer, text.as_bytes()]);
         format!("{HIDDEN}{}", hex::encode(&mac[..FINGERPRINT_BYTES]))
     }
 
@@ -92,12 +95,14 @@ pub(super) fn is_hidden(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
-    use crate::model::arbitrary;
-    use crate::secret::example::{id, pointer, ring};
+    use crate::model::{LayerKind, arbitrary};
+    use crate::secret::example::{base, id, pointer, ring};
 
     proptest! {
         #[test]
@@ -108,7 +113,7 @@ mod tests {
             let sealed = ring.seal(place, &value);
             prop_assert_eq!(ring.open(place, &sealed), Some(value.clone()));
             prop_assert_eq!(ring.seal(place, &value), sealed);
-            prop_assert!(is_hidden(&ring.hidden(place, &value)));
+            prop_assert!(is_hidden(&ring.hidden(place, &base("/"), &value)));
         }
     }
 
@@ -125,7 +130,8 @@ mod tests {
             let elsewhere = SecretPlace { id: &other, pointer: &at };
             assert_eq!(ring.open(elsewhere, &sealed), None, "{other} {at}");
             assert_ne!(ring.seal(elsewhere, &json!("hunter2")), sealed);
-            assert_ne!(ring.hidden(elsewhere, &json!("hunter2")), ring.hidden(place, &json!("hunter2")));
+            let hidden = |place| ring.hidden(place, &base("/"), &json!("hunter2"));
+            assert_ne!(hidden(elsewhere), hidden(place));
         }
     }
 
@@ -139,8 +145,20 @@ mod tests {
         let again = new.seal(place, &json!("hunter2"));
         assert_eq!((again.key(), again == sealed), (new.newest(), false));
         assert_eq!(old.open(place, &again), None);
-        assert_eq!(new.hidden(place, &json!("hunter2")), old.hidden(place, &json!("hunter2")));
-        assert_ne!(new.hidden(place, &json!("hunter3")), new.hidden(place, &json!("hunter2")));
+        let hidden = |ring: &Ring, value| ring.hidden(place, &base("/"), &json!(value));
+        assert_eq!(hidden(&new, "hunter2"), hidden(&old, "hunter2"));
+        assert_ne!(hidden(&new, "hunter3"), hidden(&new, "hunter2"));
+    }
+
+    #[test]
+    fn equal_values_of_two_layers_have_different_fingerprints() {
+        let (ring, here, at) = (ring(&[1]), id("payments/checkout"), pointer("/password"));
+        let place = SecretPlace { id: &here, pointer: &at };
+        let over = LayerKey { kind: LayerKind::Override, ..base("/") };
+        let layers = [base("/"), base("/staging"), over];
+        let fingerprints: BTreeSet<String> =
+            layers.iter().map(|layer| ring.hidden(place, layer, &json!("hunter2"))).collect();
+        assert_eq!(fingerprints.len(), layers.len());
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //! store it in plain text.
 //!
 //! What is sealed already is opaque to the client: it stays where it is, or is carried to another place by a caller who may reveal it, and
-//! is sealed anew there. A fingerprint stands for the secret at its own place, and for no other.
+//! is sealed anew there. A fingerprint stands for the secret at its own place in its own layer, and for no other; a mask stands for nothing.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 
 use super::MARK;
 use super::known::KnownSecret;
-use super::layer::{PathStep, pointer_of};
+use super::layer::{MASK, PathStep, pointer_of};
 use super::ring::{Ring, SecretPlace, is_hidden};
 use super::sealed::SealedText;
 use crate::model::{ConfigId, Pointer};
@@ -26,7 +26,7 @@ pub struct Sealing<'a> {
     /// The places in the layer that its schema marks. All that is below one is secret as well.
     pub marked: &'a BTreeSet<String>,
     /// The secrets of the layer as it is, and of those that it is merged with.
-    pub known: &'a [KnownSecret],
+    pub known: &'a [KnownSecret<'a>],
     /// The layer as it is, opened.
     pub before: &'a Value,
     pub origin: Origin,
@@ -37,6 +37,8 @@ pub struct Sealing<'a> {
 pub enum Origin {
     /// It was stored before, as it is: nothing in it is what a client says now.
     Stored,
+    /// It was stored before, and a client has chosen it: what it has in clear text in the place of a secret counts as written.
+    Restored,
     /// A client has written it, or a part of it.
     Written,
 }
@@ -118,7 +120,7 @@ fn hidden_elsewhere(place: &[PathStep<'_>]) -> SealRefusal {
     SealRefusal {
         code: "SECRET_HIDDEN",
         pointer: pointer_of(place),
-        message: "is the fingerprint of a hidden value, and that value is not the secret of this place",
+        message: "is the fingerprint or the mask of a hidden value, and that value is not the secret of this place",
         suggestion: "write the value itself: {\"$secret\": VALUE}",
     }
 }
@@ -212,7 +214,7 @@ impl<'a> Pass<'a> {
             return None;
         }
         let pointer = pointer_of(place);
-        if whole.is_written && self.sealing.origin == Origin::Written {
+        if whole.is_written && self.sealing.origin != Origin::Stored {
             self.proposed.push(pointer.clone());
         }
         let same = self.sealing.known.iter().find(|known| {
@@ -261,7 +263,9 @@ impl<'a> Pass<'a> {
                 items.into_iter().collect::<Option<_>>().map(Value::Array)
             }
             Value::String(text) if SealedText::is_begun_by(text) => self.unsealed(text, place, whole),
-            Value::String(text) if self.sealing.origin == Origin::Written && is_hidden(text) => {
+            Value::String(text)
+                if self.sealing.origin == Origin::Written && (is_hidden(text) || text == MASK) =>
+            {
                 self.unhidden(text, place, place.len() > whole.depth)
             }
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
@@ -278,15 +282,15 @@ impl<'a> Pass<'a> {
         let pointer = pointer_of(place);
         let sealed = SealedText::parse(text);
         let here = |sealed: &SealedText| match origin {
-            Origin::Stored => ring.open(SecretPlace { id, pointer: &pointer }, sealed),
+            Origin::Stored | Origin::Restored => ring.open(SecretPlace { id, pointer: &pointer }, sealed),
             Origin::Written => None,
         };
         // Elements of its list may have been added and removed before it.
-        let stays = |known: &KnownSecret| {
+        let stays = |known: &KnownSecret<'_>| {
             known.holder.is_own && !is_within && (known.pointer == pointer || known.is_alike(place))
         };
         let may_carry =
-            |known: &KnownSecret| origin == Origin::Stored || known.holder.is_revealed || stays(known);
+            |known: &KnownSecret<'_>| origin != Origin::Written || known.holder.is_revealed || stays(known);
         let mut same = known.iter().filter(|known| Some(&known.sealed) == sealed.as_ref()).peekable();
         let is_known = same.peek().is_some();
         let carried = same.find(|known| may_carry(known));
@@ -317,13 +321,13 @@ impl<'a> Pass<'a> {
     fn unhidden(&mut self, text: &str, place: &[PathStep<'_>], is_within: bool) -> Option<Value> {
         let Sealing { id, ring, known, .. } = *self.sealing;
         let pointer = pointer_of(place);
-        let is_meant = |known: &&KnownSecret| {
-            known.pointer == pointer
-                && ring.hidden(SecretPlace { id, pointer: &pointer }, &known.value) == text
+        let is_meant = |known: &&KnownSecret<'_>| {
+            let place = SecretPlace { id, pointer: &pointer };
+            known.pointer == pointer && ring.hidden(place, known.holder.layer, &known.value) == text
         };
         let may_stand =
-            |known: &&KnownSecret| known.holder.is_revealed || (known.holder.is_own && !is_within);
-        let meant: Vec<&KnownSecret> = known.iter().filter(is_meant).collect();
+            |known: &&KnownSecret<'_>| known.holder.is_revealed || (known.holder.is_own && !is_within);
+        let meant: Vec<&KnownSecret<'_>> = known.iter().filter(is_meant).collect();
         let found = meant.iter().copied().find(may_stand).map(|known| known.value.clone());
         if found.is_none() {
             match (meant.is_empty(), meant.iter().any(|known| known.holder.is_own)) {

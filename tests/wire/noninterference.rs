@@ -119,6 +119,20 @@ impl Pair {
         Pair(sides)
     }
 
+    async fn be(&mut self, caller: &str) {
+        for side in &mut self.0 {
+            side.be(caller).await;
+        }
+    }
+
+    /// Sends one request to both.
+    async fn compare_one(&mut self, call: &str, request: impl Message + std::fmt::Debug) {
+        let [first, second] = &mut self.0;
+        let bytes = request.encode_to_vec();
+        let (one, other) = tokio::join!(first.said(call, bytes.clone()), second.said(call, bytes));
+        assert_eq!(one, other, "{call} {request:?}");
+    }
+
     /// Asks both the same, as one kind of caller after the other.
     async fn compare(&mut self, callers: &[&str], pool: &Pool) {
         let seed = std::env::var("CONFWATCH_SEED").ok().and_then(|seed| seed.parse().ok());
@@ -133,9 +147,7 @@ impl Pair {
         let mut random = fastrand::Rng::with_seed(seed);
         let mut leaks: Vec<String> = vec![];
         for caller in callers {
-            for side in &mut self.0 {
-                side.be(caller).await;
-            }
+            self.be(caller).await;
             for at in 0..count {
                 // Each call once, then at random.
                 let which = if at < CALLS.len() { at } else { weights[random.usize(..weights.len())] };
@@ -368,6 +380,41 @@ async fn whoever_may_not_reveal_secrets_learns_nothing_of_them() {
     let mut pair = Pair::start(SECRETS_POLICY, SECRET_WRITES, SECRETS).await;
     pair.compare(&["viewer", "validate", "staging", "schema", "write", "editor", "most"], &SECRETS_POOL)
         .await;
+}
+
+/// Somebody has written guesses in clear text, in layers of every scope and in earlier versions of the layer with the secret. The administrator then
+/// stores the secret, and the schema marks its place.
+const PLANTED_WRITES: &[Write] = &[
+    base("app", "/", r#"{"token": "alpha-secret", "pin": 1111, "plain": "x"}"#),
+    base("app", "/", r#"{"token": "bravo-secret", "pin": 2222, "plain": "y"}"#),
+    base("app", "/staging", r#"{"token": "alpha-secret", "pin": 1111}"#),
+    base("app", "/staging/a", r#"{"token": "bravo-secret", "pin": 2222}"#),
+    over("app", "/", r#"{"pin": 1111}"#),
+    base("app", "/", r#"{"token": "alpha-secret", "pin": 3, "plain": "x"}"#),
+    base("app", "/", r#"{"token": {"$secret": @0}, "pin": {"$secret": @1}, "plain": "x"}"#),
+    base("schema:app", "/", r#"{"properties": {"token": {"x-secret": true}, "pin": {"x-secret": true}}}"#),
+];
+
+/// Values that were planted in clear text before their place became secret are no guesses: neither in other layers nor in earlier versions, and
+/// neither by fingerprints nor by what a rollback or a revert would change.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn values_planted_before_a_place_is_secret_are_not_compared_with_the_secret() {
+    let mut pair = Pair::start(SECRETS_POLICY, PLANTED_WRITES, SECRETS).await;
+    let pool = Pool { configs: &["app"], stores: false, ..SECRETS_POOL };
+    pair.compare(&["viewer", "staging", "editor", "most"], &pool).await;
+    pair.be("most").await;
+    for version in 1..=7 {
+        let options = Some(WriteOptions { validate_only: true, ..Default::default() });
+        let to = Some(rollback_request::To::Version(version));
+        let (namespace, config) = ("test".into(), "app".into());
+        let rollback = RollbackRequest { namespace, config, to, options, ..Default::default() };
+        pair.compare_one("ConfigService/Rollback", rollback).await;
+    }
+    for pointer in ["/token", "/pin"] {
+        let (namespace, config, scope) = ("test".into(), "app".into(), "/".into());
+        let blame = BlameRequest { namespace, config, scope, pointer: pointer.into() };
+        pair.compare_one("ConfigService/Blame", blame).await;
+    }
 }
 
 /// Callers who may read one scope, or none.

@@ -71,7 +71,7 @@ fn new_content(
                 None => apply_json_patch(&stored(), patch, bytes_max, None)?,
                 Some(entry) => {
                     let known = secrets.reveals.then(|| {
-                        let holder = Holder { is_own: true, is_revealed: true };
+                        let holder = Holder { layer: &entry.key, is_own: true, is_revealed: true };
                         secrets.vault.known(secrets.id, &entry.layer.content, holder)
                     });
                     let read = |value: &Value| readable(value, known.as_deref().unwrap_or_default());

@@ -75,7 +75,7 @@ fn plan_all(
     // Before anything is made of it that outlives this.
     if !matches!(intent, ReadIntent::Keys(_) | ReadIntent::Reseal(_)) {
         let origin = match intent {
-            ReadIntent::Rollback { .. } | ReadIntent::Revert { .. } => secret::Origin::Stored,
+            ReadIntent::Rollback { .. } | ReadIntent::Revert { .. } => secret::Origin::Restored,
             ReadIntent::Changes(_)
             | ReadIntent::Keys(_)
             | ReadIntent::Reseal(_)

@@ -12,11 +12,14 @@ use super::resolve::{Target, layers_of};
 use crate::auth::Sight;
 use crate::engine::check::workers::Cancelled;
 use crate::engine::error::Error;
+use crate::engine::secrets::secret_places::Secrets;
+use crate::engine::secrets::shown::{marking_schema, shown};
 use crate::engine::secrets::vault::Vault;
 use crate::engine::state::State;
 use crate::engine::{At, Engine};
-use crate::model::{Author, ConfigId, LayerKey, Pointer, Source, Version};
+use crate::model::{Author, ConfigId, Content, LayerKey, Pointer, Source, Version};
 use crate::store::{Store, StoreError, VersionRef};
+use crate::validate::Schema;
 
 /// Versions of one layer that are compared, and of all layers of a document.
 const STEPS_OF_LAYER_MAX: usize = 200;
@@ -52,7 +55,8 @@ impl Engine {
         sight: Sight,
     ) -> Result<(Explanation, Vec<Option<Made>>), Error> {
         let actor = sight.caller().shared_actor().clone();
-        let explanation = self.explain(state, target, &At::Latest, within, bytes_max, sight).await?;
+        let explanation = self.explain(state, target, &At::Latest, within, bytes_max, sight.clone()).await?;
+        let marking = marking_schema(&target.id, state);
         let config = self.config_at(state, &target.id, &At::Latest, &actor).await?;
         let mut layers: BTreeMap<LayerKey, BlamedLayer> = BTreeMap::new();
         let entries = layers_of(&config, &target.scope, target.view);
@@ -63,7 +67,7 @@ impl Engine {
             let entry = entries[origin.layer];
             let layer = layers.entry(entry.key.clone()).or_insert_with(|| BlamedLayer {
                 version: entry.layer.version,
-                content: self.vault.opened(&target.id, &entry.layer.content).value,
+                content: entry.layer.content.clone(),
                 places: vec![],
             });
             layer.places.push((at, origin.pointer.clone()));
@@ -75,6 +79,8 @@ impl Engine {
                 store: &*store,
                 vault: &vault,
                 id: &id,
+                sight: &sight,
+                marking: marking.as_deref(),
                 cancelled,
                 steps_left: STEPS_MAX,
                 layers_left: LAYERS_READ_MAX,
@@ -97,10 +103,10 @@ impl Engine {
     }
 }
 
-/// A layer as it is, opened, and the places of the values to follow back, each with its number.
+/// A layer as it is stored, and the places of the values to follow back, each with its number.
 struct BlamedLayer {
     version: Version,
-    content: Value,
+    content: Content,
     places: Vec<(usize, Pointer)>,
 }
 
@@ -108,6 +114,8 @@ struct Blame<'a> {
     store: &'a dyn Store,
     vault: &'a Arc<Vault>,
     id: &'a ConfigId,
+    sight: &'a Sight,
+    marking: Option<&'a Schema>,
     cancelled: &'a Cancelled,
     steps_left: usize,
     layers_left: usize,
@@ -116,7 +124,8 @@ struct Blame<'a> {
 impl Blame<'_> {
     /// For each place of a layer the version that made its value: the layer is followed back until the value is another one.
     fn versions(&mut self, key: &LayerKey, layer: BlamedLayer) -> Result<Vec<(usize, Version)>, Error> {
-        let BlamedLayer { mut version, mut content, mut places } = layer;
+        let BlamedLayer { mut version, content, mut places } = layer;
+        let mut content = self.as_shown(key, &content);
         let mut found = vec![];
         for _ in 0..STEPS_OF_LAYER_MAX {
             self.cancelled.check()?;
@@ -139,7 +148,7 @@ impl Blame<'_> {
                 found.extend(places.drain(..).map(|(at, _)| (at, version)));
                 break;
             };
-            let older = self.vault.opened(self.id, &before.content).value;
+            let older = self.as_shown(key, &before.content);
             places.retain(|(at, place)| {
                 let is_same = place.find(&content) == place.find(&older);
                 if !is_same {
@@ -150,6 +159,13 @@ impl Blame<'_> {
             (version, content) = (before.version, older);
         }
         Ok(found)
+    }
+
+    /// A layer as it is shown to the caller: two versions are compared by what the caller may see alone.
+    fn as_shown(&self, key: &LayerKey, content: &Content) -> Value {
+        let secrets = Secrets::seen_by(self.sight, self.id, &key.scope);
+        let shown = shown(self.vault, self.id, key, content, secrets, self.marking);
+        shown.as_ref().unwrap_or(content).to_value()
     }
 
     fn made(&self, version: Version) -> Result<Option<Made>, Error> {

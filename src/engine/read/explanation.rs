@@ -75,8 +75,10 @@ impl Engine {
                 let entry: &crate::engine::LayerEntry = entry;
                 let reveals =
                     target.secrets == Secrets::Hidden || permissions.reveal(&target.id, &entry.key.scope);
-                let hide =
-                    || shown(&vault, &target.id, &entry.layer.content, Secrets::Hidden, marking.as_deref());
+                let hide = || {
+                    let (key, content) = (&entry.key, &entry.layer.content);
+                    shown(&vault, &target.id, key, content, Secrets::Hidden, marking.as_deref())
+                };
                 (!reveals).then(hide).flatten().map(|content| content.to_value())
             };
             let looked = entries.iter().map(|entry| cancelled.check().map(|()| hidden(entry)));

@@ -1,6 +1,6 @@
 //! Resolution: which layers make the document of a target, and the document itself, made once and shared.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
@@ -12,7 +12,7 @@ use crate::model::limits::TEXT_BYTES_MAX;
 use crate::model::merge::fold;
 use crate::model::text::{DocumentError, Format, render};
 use crate::model::{ConfigId, Content, Digest, LayerKey, LayerKind, Pointer, Scope};
-use crate::secret::{MASK, Merged, hide, holds_sealed, mask};
+use crate::secret::{MASK, Merged, hide, holds_sealed, mask, sealed_pointers};
 use crate::store::VersionRef;
 use crate::validate::Schema;
 
@@ -132,13 +132,17 @@ pub fn resolve(
         Secrets::Hidden => {
             let mut document = Value::clone(merged.document());
             let ring = vault.fingerprinting_ring(&target.id.namespace);
-            hide(&target.id, &mut document, &places, ring.as_deref());
+            let holders = holders_of_secrets(&layers);
+            let holder = |place| merged.secrets().contains(place).then(|| holders.get(place).copied());
+            let places = places.iter().map(|place| (place, holder(place).flatten()));
+            hide(&target.id, &mut document, places, ring.as_deref());
             Some(document)
         }
     });
     if holds_secrets {
         for entry in &mut layers {
-            let content = shown(vault, &target.id, &entry.layer.content, target.secrets, marking);
+            let (key, content) = (&entry.key, &entry.layer.content);
+            let content = shown(vault, &target.id, key, content, target.secrets, marking);
             if let Some(content) = content {
                 *entry = entry.with_content(content);
             }
@@ -194,6 +198,16 @@ pub(in crate::engine) fn merge_opened(layers: &[Arc<LayerEntry>], id: &ConfigId,
     let mut merged = Merged::default();
     layers.iter().for_each(|entry| merged.add(&vault.opened(id, &entry.layer.content)));
     merged
+}
+
+/// The last layer that has a secret at each place: where the merged document has a secret, that layer holds it.
+fn holders_of_secrets(layers: &[Arc<LayerEntry>]) -> BTreeMap<Pointer, &LayerKey> {
+    let secrets =
+        layers.iter().filter(|entry| holds_sealed(entry.layer.content.as_str())).flat_map(|entry| {
+            let sealed = sealed_pointers(entry.layer.content.to_value());
+            sealed.into_iter().map(|(place, _)| (place, &entry.key))
+        });
+    secrets.collect()
 }
 
 /// Where defaults were filled in that are secret: a place that the schema marks and the document did not have.

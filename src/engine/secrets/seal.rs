@@ -217,15 +217,16 @@ fn seal_layers(
         };
         let is_revealed = |scope: &Scope| planning.sight.is_none_or(|sight| sight.reveals(&change.id, scope));
         let others = merged(&layer.key.scope).into_iter().filter(|entry| entry.key != layer.key);
-        let others = others.map(|entry| (&entry.key.scope, &entry.layer.content));
+        let others = others.map(|entry| (&entry.key, &entry.layer.content));
         let above = sealed.iter().filter(|above| above.key.scope.contains(&layer.key.scope));
-        let above = above.filter_map(|above| Some((&above.key.scope, above.content.as_ref()?)));
+        let above = above.filter_map(|above| Some((&above.key, above.content.as_ref()?)));
         let inherited = others.chain(above).filter(|(_, content)| has_secrets(content));
-        let inherited = inherited
-            .map(|(scope, content)| (content, Holder { is_own: false, is_revealed: is_revealed(scope) }));
+        let inherited = inherited.map(|(key, content)| {
+            (content, Holder { layer: key, is_own: false, is_revealed: is_revealed(&key.scope) })
+        });
         let reveals = is_revealed(&layer.key.scope);
         let own = base.and_then(|base| base.layer(&layer.key)).map(|own| &own.layer.content);
-        let own_held = own.map(|own| (own, Holder { is_own: true, is_revealed: reveals }));
+        let own_held = own.map(|own| (own, Holder { layer: &layer.key, is_own: true, is_revealed: reveals }));
         let drafted = Drafted {
             id: &change.id,
             content,
@@ -266,7 +267,7 @@ struct Drafted<'a> {
     /// The layer as it is.
     own: Option<&'a Content>,
     /// The layer as it is and those that it is merged with, as far as they have secrets.
-    held: Vec<(&'a Content, Holder)>,
+    held: Vec<(&'a Content, Holder<'a>)>,
     origin: Origin,
 }
 

@@ -1,14 +1,14 @@
 //! What is seen of secrets: content as it is shown to who asks, which is never as it is stored. Knows states and the vault; not who asks.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
 use serde_json::Value;
 
 use crate::auth;
-use crate::model::{ConfigId, Content, Pointer, Scope};
+use crate::model::{ConfigId, Content, LayerKey, Pointer, Scope};
 use crate::secret::{MASK, hide, holds_sealed, mask};
 use crate::store::Sealed;
 use crate::validate::Schema;
@@ -101,7 +101,7 @@ impl<'a> Showing<'a> {
         let content = |entry: &LayerEntry| {
             let content = &entry.layer.content;
             let secrets = self.secrets_in(&config.id, &entry.key.scope, [content]);
-            shown(self.vault, &config.id, content, secrets, schema.as_deref())
+            shown(self.vault, &config.id, &entry.key, content, secrets, schema.as_deref())
         };
         config.with_contents(content)
     }
@@ -113,7 +113,7 @@ impl<'a> Showing<'a> {
             for layer in &mut change.layers {
                 if let Some(content) = &mut layer.content {
                     let secrets = self.secrets_in(&change.id, &layer.key.scope, [&*content]);
-                    self.show(&change.id, secrets, content, schema.as_deref());
+                    self.show(&change.id, &layer.key, secrets, content, schema.as_deref());
                 }
             }
         }
@@ -129,7 +129,7 @@ impl<'a> Showing<'a> {
             let shown = self.secrets_in(id, &key.scope, contents);
             if let Some(layer) = after {
                 *secrets = places_in(self.vault, id, &layer.content, shown, schema.as_deref());
-                self.show(id, shown, &mut layer.content, schema.as_deref());
+                self.show(id, key, shown, &mut layer.content, schema.as_deref());
                 if !proposed.is_empty() {
                     let mut value = layer.content.to_value();
                     mask(&mut value, &*proposed, &MASK.into());
@@ -138,7 +138,7 @@ impl<'a> Showing<'a> {
             }
             if let Some(entry) = before
                 && let Some(content) =
-                    self::shown(self.vault, id, &entry.layer.content, shown, schema.as_deref())
+                    self::shown(self.vault, id, key, &entry.layer.content, shown, schema.as_deref())
             {
                 *entry = entry.with_content(content);
             }
@@ -146,8 +146,15 @@ impl<'a> Showing<'a> {
         outcome
     }
 
-    fn show(&self, id: &ConfigId, secrets: Secrets, content: &mut Content, marking: Option<&Schema>) {
-        if let Some(shown) = shown(self.vault, id, content, secrets, marking) {
+    fn show(
+        &self,
+        id: &ConfigId,
+        key: &LayerKey,
+        secrets: Secrets,
+        content: &mut Content,
+        marking: Option<&Schema>,
+    ) {
+        if let Some(shown) = shown(self.vault, id, key, content, secrets, marking) {
             *content = shown;
         }
     }
@@ -183,10 +190,11 @@ pub(in crate::engine) fn marking_schema(id: &ConfigId, state: &State) -> Option<
     schema.marks_secrets().then_some(schema)
 }
 
-/// Content as it is shown. `None`: as it is stored.
+/// Content of a layer as it is shown. `None`: as it is stored.
 pub(in crate::engine) fn shown(
     vault: &Vault,
     id: &ConfigId,
+    key: &LayerKey,
     content: &Content,
     secrets: Secrets,
     marking: Option<&Schema>,
@@ -201,8 +209,11 @@ pub(in crate::engine) fn shown(
         Secrets::Revealed => {}
         Secrets::Hidden => {
             let marked = marking.map(|schema| marked_pointers(schema, &value)).unwrap_or_default();
-            let all: BTreeSet<&Pointer> = opened.secrets.iter().chain(&marked).collect();
-            hide(id, &mut value, all, vault.fingerprinting_ring(&id.namespace).as_deref());
+            // A value that is stored in clear text has no fingerprint: those of earlier versions would be compared with that of the secret.
+            let mut places: BTreeMap<&Pointer, Option<&LayerKey>> =
+                marked.iter().map(|at| (at, None)).collect();
+            places.extend(opened.secrets.iter().map(|at| (at, Some(key))));
+            hide(id, &mut value, places, vault.fingerprinting_ring(&id.namespace).as_deref());
         }
     }
     Some(Content::of(&value))

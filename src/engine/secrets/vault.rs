@@ -177,7 +177,7 @@ impl Vault {
     }
 
     /// The secrets of a stored layer.
-    pub fn known(&self, id: &ConfigId, content: &Content, holder: Holder) -> Vec<KnownSecret> {
+    pub fn known<'a>(&self, id: &ConfigId, content: &Content, holder: Holder<'a>) -> Vec<KnownSecret<'a>> {
         match self.ring(&id.namespace).filter(|_| holds_sealed(content.as_str())) {
             Some(ring) => known_in(id, content.to_value(), &ring, holder),
             None => vec![],

@@ -3,7 +3,7 @@ use serde_json::json;
 
 use super::*;
 use crate::model::arbitrary;
-use crate::secret::example::{id, ring, sealed};
+use crate::secret::example::{base, id, ring, sealed};
 use crate::secret::{Holder, known_in, open};
 
 fn marked(places: &[&str]) -> BTreeSet<String> {
@@ -33,9 +33,11 @@ impl Write {
         mut layer: Value,
     ) -> Result<(Value, Vec<String>), Vec<SealRefusal>> {
         let (ring, id, marked) = (ring(keys), id("payments/checkout"), marked(marks));
-        let holder = |is_own, is_revealed| Holder { is_own, is_revealed };
-        let mut known = known_in(&id, self.own.clone(), &ring, holder(true, self.reveals_own));
-        known.extend(known_in(&id, self.inherited, &ring, holder(false, self.reveals_inherited)));
+        let (own, above) = (base("/production"), base("/"));
+        let own = Holder { layer: &own, is_own: true, is_revealed: self.reveals_own };
+        let above = Holder { layer: &above, is_own: false, is_revealed: self.reveals_inherited };
+        let mut known = known_in(&id, self.own.clone(), &ring, own);
+        known.extend(known_in(&id, self.inherited, &ring, above));
         let (before, origin) = (open(&id, self.own, &ring).value, self.origin);
         let sealing =
             Sealing { id: &id, ring: &ring, marked: &marked, known: &known, before: &before, origin };
@@ -58,12 +60,23 @@ fn seal(keys: &[u8], marks: &[&str], before: Value, layer: Value) -> Result<Valu
     write.seal(keys, marks, layer).map(|(layer, _)| layer)
 }
 
-/// The layer as who may not reveal secrets reads it.
-fn hidden(layer: &Value) -> Value {
+/// The layer as who may not reveal secrets reads it at a scope.
+fn hidden_at(scope: &str, layer: &Value) -> Value {
     let (ring, id) = (ring(&[1]), id("payments/checkout"));
     let mut opened = open(&id, layer.clone(), &ring);
-    crate::secret::hide(&id, &mut opened.value, &opened.secrets, Some(&ring));
+    let layer = base(scope);
+    crate::secret::hide(
+        &id,
+        &mut opened.value,
+        opened.secrets.iter().map(|at| (at, Some(&layer))),
+        Some(&ring),
+    );
     opened.value
+}
+
+/// The layer that is written, as who may not reveal secrets reads it.
+fn hidden(layer: &Value) -> Value {
+    hidden_at("/production", layer)
 }
 
 fn sealed_at(at: &str, value: Value) -> Value {
@@ -169,6 +182,8 @@ fn a_fingerprint_stands_for_the_secret_of_its_own_place_and_layer() {
         assert_eq!(write().seal(&[1], &[], marked), Ok((own.clone(), vec![])));
         let elsewhere = "SECRET_HIDDEN";
         write().refused(json!({"a": "***:00000000"}), elsewhere, "/a");
+        write().refused(json!({"a": hidden_at("/", &own)["a"]}), elsewhere, "/a");
+        write().refused(json!({"a": MASK}), elsewhere, "/a");
         write().refused(json!({"b": fingerprints["a"]}), elsewhere, "/b");
         write().refused(json!({"b": {"$secret": fingerprints["a"]}}), elsewhere, "/b");
         write().refused(json!({"b": {"c": [fingerprints["a"]]}}), elsewhere, "/b/c/0");
@@ -183,7 +198,7 @@ fn a_fingerprint_stands_for_the_secret_of_its_own_place_and_layer() {
         reveals_inherited,
         ..Write::blind(json!({}), own.clone())
     };
-    let stolen = || json!({"a": fingerprints["a"]});
+    let stolen = || json!({"a": hidden_at("/", &own)["a"]});
     inherited(false, false).refused(stolen(), "SECRET_INHERITED", "/a");
     inherited(true, false).refused(stolen(), "SECRET_INHERITED", "/a");
     assert_eq!(
