@@ -43,12 +43,6 @@ pub struct Retention {
     pub bytes_max: u64,
 }
 
-impl Default for Retention {
-    fn default() -> Retention {
-        Retention { age_max: Duration::from_secs(365 * 24 * 60 * 60), bytes_max: 1 << 30 }
-    }
-}
-
 /// Where the log of a server is that has its data there.
 pub fn directory(data_dir: &Path) -> PathBuf {
     data_dir.join("audit")

@@ -50,34 +50,21 @@ fn commands_print_what_the_pages_show() {
 }
 
 #[test]
-fn every_setting_of_the_server_is_described() {
-    let page = fs::read_to_string(root().join("docs/operations.md")).expect("a page is readable");
-    let output =
-        Command::new(server::BINARY).args(["serve", "--help"]).output().expect("the binary was built");
-    let help = String::from_utf8_lossy(&output.stdout).into_owned();
-    let names = help.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-' || c == '_'));
-    let is_flag =
-        |name: &str| name.strip_prefix("--").is_some_and(|rest| rest.starts_with(char::is_alphabetic));
-    let settings: Vec<&str> = names.filter(|name| is_flag(name) || name.starts_with("CONFWATCH_")).collect();
-    assert!(settings.contains(&"--data-dir"), "the help has changed its form:\n{help}");
-    let common = [
-        "--help",
-        "--version",
-        "--server",
-        "--output",
-        "--actor",
-        "--timeout",
-        "--color",
-        "--token",
-        "--token-file",
-    ];
-    let of_clients = |name: &str| {
-        let flag = name.replace("CONFWATCH_", "--").to_lowercase().replace('_', "-");
-        common.contains(&flag.as_str())
-    };
-    for setting in settings.into_iter().filter(|name| !of_clients(name)) {
-        assert!(page.contains(&format!("`{setting}`")), "docs/operations.md says nothing of {setting}");
+fn the_table_of_settings_has_their_declarations() {
+    let path = root().join("docs/operations.md");
+    let page = fs::read_to_string(&path).expect("a page is readable");
+    let settings = page.find("\n## Settings\n").expect("a section of settings");
+    let start = settings + page[settings..].find("\n\n| flag |").expect("a table") + 2;
+    let end = start + page[start..].find("\n\n").expect("text after the table") + 1;
+    let table = confwatch::server::settings::table();
+    if updating() {
+        fs::write(&path, [&page[..start], &table, &page[end..]].concat()).expect("a page can be written");
+        return;
     }
+    assert!(
+        page[start..end] == table,
+        "the table of settings in docs/operations.md is stale: run `CONFWATCH_UPDATE_DOCS=1 cargo test --test docs` and commit it"
+    );
 }
 
 #[test]

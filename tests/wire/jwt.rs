@@ -31,7 +31,7 @@ const GROUPS: &str = r#"{
 
 /// A server that takes the tokens of an issuer whose keys are there.
 async fn start(keys: &str) -> Guarded {
-    start_with(keys, RateLimits::default()).await
+    start_with(keys, Settings::default().rates).await
 }
 
 /// The same, where calls are limited.

@@ -120,21 +120,6 @@ impl<C: Clock> Default for LastActor<C> {
     }
 }
 
-impl Default for RateLimits {
-    /// For thousands of services behind one address that all start at once, each with some calls; above what they need from then on, and
-    /// a fraction of what a server can do. Refusals: for a fleet of hundreds that is rolled out with a wrong token, and is told so.
-    fn default() -> RateLimits {
-        let rate = |per_second, burst| Rate::new(per_second, burst);
-        RateLimits {
-            calls_per_address: rate(50_000, 200_000),
-            calls_per_actor: rate(25_000, 100_000),
-            refusals_per_address: rate(10, 500),
-            // For a thousand services with one token that all start at once, with some documents each.
-            reveals_per_actor: rate(10, 20_000),
-        }
-    }
-}
-
 impl RateLimits {
     /// Everybody as often as they like.
     pub const UNLIMITED: RateLimits = RateLimits {

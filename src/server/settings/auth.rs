@@ -7,9 +7,6 @@ use serde::Deserialize;
 
 use crate::auth::ISSUER_SEPARATOR;
 
-/// The longest time for which a JSON web token may hold, unless the settings say otherwise.
-pub const JWT_LIFETIME_MAX: Duration = Duration::from_secs(24 * 60 * 60);
-
 /// Whether callers must say who they are, and are allowed no more than the policy allows them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
@@ -37,7 +34,7 @@ pub struct JwtIssuer {
     pub lifetime_max: Duration,
 }
 
-/// What was said of an issuer, on the command line or elsewhere.
+/// The values of an issuer that a source gives, without defaults.
 pub(super) struct JwtValues {
     pub keys: Option<String>,
     pub keys_interval: Option<Duration>,
@@ -49,8 +46,8 @@ pub(super) struct JwtValues {
 }
 
 impl JwtValues {
-    /// `None`: no JSON web token is good. An error names the flag that is missing.
-    pub(super) fn issuer(self) -> Result<Option<JwtIssuer>, String> {
+    /// `None`: JSON web tokens are refused. An error names the flag that is missing.
+    pub(super) fn issuer(self, lifetime_max: Duration) -> Result<Option<JwtIssuer>, String> {
         let list = |text: String| text.split(',').map(|part| part.trim().to_owned()).collect();
         match (self.keys, self.issuer, self.audience) {
             (None, None, None)
@@ -65,7 +62,7 @@ impl JwtValues {
                 keys,
                 keys_interval: self.keys_interval,
                 prefix: prefix(self.prefix, &issuer)?,
-                lifetime_max: self.lifetime_max.unwrap_or(JWT_LIFETIME_MAX),
+                lifetime_max: self.lifetime_max.unwrap_or(lifetime_max),
                 issuer,
                 audiences: list(audience),
                 groups_claims: self.groups_claim.map(list).unwrap_or_default(),

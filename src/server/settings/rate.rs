@@ -1,4 +1,4 @@
-//! How a rate is said: `100` or `100:5000`, `0` for none. Knows nothing of what is limited.
+//! A rate as settings have it: `100` or `100:5000`, `0` for no limit. Knows nothing of what is limited.
 
 use std::str::FromStr;
 
@@ -6,10 +6,10 @@ use serde::Deserialize;
 
 use crate::api::guard::rates::Rate;
 
-/// A rate, or the word that there is none.
+/// A rate. `None`: no limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-pub struct RateValue(Option<Rate>);
+pub struct RateValue(pub Option<Rate>);
 
 impl FromStr for RateValue {
     type Err = String;
@@ -25,9 +25,4 @@ impl TryFrom<String> for RateValue {
     fn try_from(text: String) -> Result<RateValue, String> {
         text.parse()
     }
-}
-
-/// What was said, or what holds otherwise.
-pub(super) fn decided(said: Option<RateValue>, otherwise: Option<Rate>) -> Option<Rate> {
-    said.map_or(otherwise, |RateValue(rate)| rate)
 }

@@ -23,17 +23,16 @@ pub struct ClientCa {
 }
 
 /// What happens to clients without a certificate.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum ClientAuth {
     /// A client without a certificate is refused
-    #[default]
     Required,
     /// A client without a certificate is served; a certificate that is shown must be from the CA all the same
     Optional,
 }
 
-/// What was said of TLS, on the command line or elsewhere.
+/// The values of TLS that a source gives, without defaults.
 pub(super) struct TlsValues {
     pub certificate: Option<PathBuf>,
     pub key: Option<PathBuf>,
@@ -43,10 +42,10 @@ pub(super) struct TlsValues {
 
 impl TlsValues {
     /// `None`: plain text. An error names the flag that is missing.
-    pub(super) fn files(self) -> Result<Option<TlsFiles>, String> {
+    pub(super) fn files(self, client_auth: ClientAuth) -> Result<Option<TlsFiles>, String> {
         let needs = |what: &str, needed: &str| Err(format!("{what} needs {needed}"));
         let client_ca = match (self.client_ca, self.client_auth) {
-            (Some(file), auth) => Some(ClientCa { file, auth: auth.unwrap_or_default() }),
+            (Some(file), auth) => Some(ClientCa { file, auth: auth.unwrap_or(client_auth) }),
             (None, Some(_)) => return needs("--tls-client-auth", "--tls-client-ca"),
             (None, None) => None,
         };

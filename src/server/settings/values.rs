@@ -1,10 +1,12 @@
-//! Values of settings as they are written: lengths of time, and limits by name. Knows texts, and no setting.
+//! Values of settings as they are written: lengths of time, limits by name, words. Knows texts, and no setting.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
+use clap::ValueEnum;
 use ipnet::IpNet;
 use jiff::{Span, SpanRelativeTo};
 use serde::Deserialize;
@@ -111,4 +113,39 @@ impl FromStr for LimitValues {
         values.limits()?;
         Ok(values)
     }
+}
+
+/// Whether a commit is on disk before it is acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Fsync {
+    /// An acknowledged commit survives a power cut
+    Always,
+    /// It survives the end of the process, but perhaps not a power cut
+    Never,
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people
+    Text,
+    /// One JSON object a line
+    Json,
+}
+
+impl fmt::Display for Fsync {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Fsync::Always => "always",
+            Fsync::Never => "never",
+        })
+    }
+}
+
+/// A sampling ratio.
+pub(super) fn ratio(text: &str) -> Result<f64, String> {
+    let ratio = text.parse().ok().filter(|ratio| (0.0..=1.0).contains(ratio));
+    ratio.ok_or_else(|| format!("{text:?} is not a number from 0 to 1"))
 }
