@@ -4,6 +4,7 @@
 mod access;
 mod audit_trail;
 pub mod clock;
+mod feed;
 mod net;
 mod router;
 pub mod settings;

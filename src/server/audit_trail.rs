@@ -1,5 +1,4 @@
-//! Followers of the audit trail that keep a cursor: the file for a SIEM, and records of access changes.
+//! Consumers of feeds that are part of every server: the file for a SIEM, and records of changes of access.
 
 pub(super) mod access_changes;
-pub(super) mod cursor;
 pub(super) mod file;

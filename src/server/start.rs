@@ -18,9 +18,9 @@ use tonic_health::server::HealthReporter;
 use super::access::first_admin;
 use super::access::keys_dir::KeysDir;
 use super::access::token_uses::Uses;
-use super::audit_trail::access_changes::AccessChanges;
-use super::audit_trail::file::AuditFile;
+use super::audit_trail::{access_changes, file};
 use super::clock::Clocks;
+use super::feed::Feed;
 use super::net::connection_context::ConnectionContext;
 use super::net::connections::{ConnectionCounts, Connections};
 use super::net::listen;
@@ -64,8 +64,8 @@ pub struct RunningServer {
     address: SocketAddr,
     engine: Arc<Engine>,
     recorder: Recorder,
-    access_changes: AccessChanges,
-    audit_file: Option<AuditFile>,
+    access_changes: Feed,
+    audit_file: Option<Feed>,
     front: Front,
     connections: Arc<Connections>,
     requests: Arc<Requests>,
@@ -211,21 +211,25 @@ impl Server {
                 return Err(error);
             }
         };
-        let audit_file = match settings.audit_file.clone() {
+        let audit_file = match &settings.audit_file {
             Some(path) => {
                 // So that the file begins with the record of this start.
                 let recorded = recorder.clone();
                 let flushed = spawn_blocking(move || recorded.flush()).await;
                 flushed.context("the audit log was not begun")?;
-                Some(AuditFile::start(path, &settings.data_dir, &engine, &recorder, opened_at))
+                Some(file::start(path, &settings.data_dir, &engine, &recorder, opened_at))
             }
             None => None,
         };
-        let access_changes = AccessChanges::start(&settings.data_dir, &engine, &recorder);
+        let access_changes = access_changes::start(&settings.data_dir, &engine, &recorder);
         let services = api::calls(Arc::clone(&engine), guard.clone().limited(rates), recorder.clone());
-        let file_counts = audit_file.as_ref().map(|file| Arc::clone(&file.counts));
+        let feeds = audit_file
+            .iter()
+            .chain([&access_changes])
+            .map(|feed| (feed.name, Arc::clone(&feed.counts)))
+            .collect();
         let too_large = Arc::clone(services.too_large());
-        metrics.open(Arc::clone(&engine), counts, too_large, recorder.clone(), file_counts);
+        metrics.open(Arc::clone(&engine), counts, too_large, recorder.clone(), feeds);
         let uses = Uses::follow(guard, &settings.data_dir, &supervisor).await;
         front.open(services);
         set_health(&health, ServingStatus::Serving).await;

@@ -88,6 +88,14 @@ impl Sealed {
     pub(super) fn head(&self) -> Head {
         Head { revision: self.commit.revision, time: self.commit.time, hash: self.hash }
     }
+
+    /// About how much memory the commit takes.
+    pub fn memory_bytes(&self) -> usize {
+        let layers = self.commit.changes.iter().flat_map(|change| &change.layers);
+        let bytes =
+            layers.map(|layer| 256 + layer.content.as_ref().map_or(0, |content| content.as_str().len()));
+        512 + bytes.sum::<usize>()
+    }
 }
 
 /// A commit without what it changed.

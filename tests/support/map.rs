@@ -98,7 +98,7 @@ fn every_step_of_every_list_names_a_place_that_is_there() {
     let page = read("ARCHITECTURE.md");
     let headings: Vec<&str> = page.lines().filter_map(|line| line.strip_prefix("## ")).collect();
     let lists: Vec<&&str> = headings.iter().filter(|heading| heading.starts_with("Where do I add")).collect();
-    assert!(lists.len() >= 5, "lists are missing: {lists:?}");
+    assert!(lists.len() >= 7, "lists are missing: {lists:?}");
     for list in lists {
         for place in steps(list) {
             assert!(root().join(&place).exists(), "{list}: there is no {place}");
@@ -154,6 +154,25 @@ fn a_job_is_added_in_the_places_that_the_map_lists() {
     assert_named(&jobs, |job| format!("mod {job};"), places[1]);
     let jobs: Vec<_> = jobs.into_iter().filter(|job| job != "scheduler").collect();
     assert_named(&jobs, |job| format!("use jobs::{job}::"), places[2]);
+}
+
+#[test]
+fn a_feed_consumer_is_added_in_the_places_that_the_map_lists() {
+    let places = ["src/server/audit_trail/", "src/server/start.rs", "src/server/feed/tests.rs"];
+    assert_eq!(steps("Where do I add a feed consumer"), places);
+    let is_consumer = |source: &Source| read(&source.path).contains("\nimpl Consumer for ");
+    let consumers: Vec<Source> = sources("src/server").into_iter().filter(is_consumer).collect();
+    let consumers: Vec<_> = consumers.iter().filter(|source| source.path != places[2]).collect();
+    assert!(consumers.len() >= 2, "the consumers of feeds are missing");
+    let (start, tests) = (read(places[1]), read(places[2]));
+    for consumer in consumers {
+        let name = consumer.path.trim_end_matches(".rs").rsplit('/').next().expect("a path has a last part");
+        assert!(start.contains(&format!("{name}::start(")), "{} does not start {}", places[1], consumer.path);
+        let text = read(&consumer.path);
+        let (_, rest) = text.split_once("\nimpl Consumer for ").expect("it was found by this");
+        let of = rest.split_whitespace().next().expect("a name");
+        assert!(has_word(&tests, &format!("type Consumer = {of}")), "{} has no subject of {of}", places[2]);
+    }
 }
 
 #[test]

@@ -77,7 +77,7 @@ impl Kept {
         let mut bytes = 0;
         let fits = |sealed: &&Arc<Sealed>| {
             let is_first = bytes == 0;
-            bytes += bytes_of(sealed);
+            bytes += sealed.memory_bytes();
             is_first || bytes <= PAGE_BYTES_MAX
         };
         (skipped < self.commits.len())
@@ -91,21 +91,14 @@ impl Kept {
             if newest.is_some_and(|next| next != sealed.commit.revision) {
                 *self = Kept::default();
             }
-            self.bytes += bytes_of(sealed);
+            self.bytes += sealed.memory_bytes();
             self.commits.push_back(sealed.clone());
             while self.commits.len() > COMMITS_MAX || (self.commits.len() > 1 && self.bytes > BYTES_MAX) {
                 let oldest = self.commits.pop_front().expect("there are several");
-                self.bytes -= bytes_of(&oldest);
+                self.bytes -= oldest.memory_bytes();
             }
         }
     }
-}
-
-/// About how much memory a commit takes.
-fn bytes_of(sealed: &Sealed) -> usize {
-    let layers = sealed.commit.changes.iter().flat_map(|change| &change.layers);
-    let bytes = layers.map(|layer| 256 + layer.content.as_ref().map_or(0, |content| content.as_str().len()));
-    512 + bytes.sum::<usize>()
 }
 
 #[cfg(test)]

@@ -1,186 +1,104 @@
-//! Records each change of what governs access in the audit log, where no compaction of commits removes it. Follows the commits beside those
-//! who write them; knows the audit log as it is told of things, and the configs of the reserved namespace by name only.
+//! Records each change of access in the audit log, where no compaction of commits removes the record. Knows the audit log and the reserved
+//! namespace; not how a feed goes on.
 //!
-//! How far it is, is noted in `access-changes.json` of the data directory (`audit_cursor.rs`): the next start, also after a kill, records what is
-//! missing, and nothing twice.
+//! After a crash the audit log may have records of commits behind the cursor: `begin` reads them, so that no change is recorded twice.
 
 use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::Ordering::Relaxed;
 
+use anyhow::ensure;
 use tokio::task::spawn_blocking;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::AbortOnDropHandle;
 
-use super::cursor::{ACCESS_CHANGES, Cursor, Position};
 use super::file::source_name;
-use crate::api::{COMMITTED, verb};
+use crate::api::{COMMITTED, TrailItem, verb};
 use crate::audit::{Entry, Forward, Kind, Place, Recorder};
-use crate::engine::{Engine, Error, Sealed, State};
+use crate::engine::{Engine, Sealed};
 use crate::model::{ConfigChange, Namespace, Revision};
-use crate::supervise::{OnPanic, joined};
+use crate::server::feed::{Consumer, Cursor, Feed, Interest, Position};
+use crate::supervise::joined;
 
-const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// The name of the feed, of its task and of its cursor.
+pub(in crate::server) const ACCESS_CHANGES: &str = "access-changes";
 
-/// Records them until it is told to stop. Dropped, it stops at once.
+/// Starts to record changes of access. A new feed begins with the oldest commit that is retained.
+pub(in crate::server) fn start(data_dir: &Path, engine: &Arc<Engine>, recorder: &Recorder) -> Feed {
+    let destination = recorder.dir().unwrap_or(data_dir);
+    let cursor = Cursor::new(data_dir, ACCESS_CHANGES, destination, engine.state().epoch);
+    let begin = Position { revision: 0, sequence: 0 };
+    let consumer = recorder.clone();
+    Feed::start(ACCESS_CHANGES, engine, recorder, cursor, begin, move || AccessChanges::new(consumer.clone()))
+}
+
+/// The consumer that records changes of access.
 pub(in crate::server) struct AccessChanges {
-    stop: CancellationToken,
-    task: AbortOnDropHandle<()>,
+    recorder: Recorder,
+    /// Commits that have records: of a process that did not save its cursor after them, or of a delivery that failed.
+    recorded: BTreeSet<Revision>,
 }
 
 impl AccessChanges {
-    pub(in crate::server) fn start(
-        data_dir: &Path,
-        engine: &Arc<Engine>,
-        recorder: &Recorder,
-    ) -> AccessChanges {
-        let stop = CancellationToken::new();
-        let cursor =
-            Cursor::new(data_dir, ACCESS_CHANGES, recorder.dir().unwrap_or(data_dir), engine.state().epoch);
-        let task = engine.supervisor().task("access-changes", OnPanic::Restart, {
-            let (engine, recorder, stop) = (Arc::downgrade(engine), recorder.clone(), stop.clone());
-            move || {
-                let (engine, recorder, cursor, stop) =
-                    (engine.clone(), recorder.clone(), cursor.clone(), stop.clone());
-                async move {
-                    let Some(revisions) = engine.upgrade().map(|engine| engine.revisions()) else { return };
-                    let mut following =
-                        Following { recorder, cursor, next: Revision::ZERO.next(), known: BTreeSet::new() };
-                    following.go_on().await;
-                    follow(following, revisions, stop, || engine.upgrade()).await;
-                }
-            }
-        });
-        AccessChanges { stop, task: AbortOnDropHandle::new(task) }
-    }
-
-    /// Records what there is, and ends.
-    pub(in crate::server) async fn stop(self) {
-        self.stop.cancel();
-        if self.task.await.is_err() {
-            tracing::error!("recording changes of access ended by a panic");
-        }
+    pub(in crate::server) fn new(recorder: Recorder) -> AccessChanges {
+        AccessChanges { recorder, recorded: BTreeSet::new() }
     }
 }
 
-async fn follow(
-    mut following: Following,
-    mut revisions: tokio::sync::watch::Receiver<Revision>,
-    stop: CancellationToken,
-    engine: impl Fn() -> Option<Arc<Engine>>,
-) {
-    loop {
-        // Before it is looked for what there is: what comes later is not waited for.
-        let is_over = stop.is_cancelled();
-        revisions.borrow_and_update();
-        let Some(engine) = engine() else { return };
-        let recorded = following.record(&engine).await;
-        drop(engine);
-        match recorded {
-            Ok(()) => {}
-            Err(error) if is_over => {
-                tracing::error!(%error, "the last changes of access are not in the audit log: the next start records them");
-            }
-            Err(error) => {
-                tracing::error!(%error, "changes of access cannot be read for the audit log; it is tried again");
-                tokio::select! {
-                    () = tokio::time::sleep(RETRY_AFTER) => {}
-                    () = stop.cancelled() => {}
-                }
-                continue;
-            }
-        }
-        if is_over {
-            return;
-        }
-        tokio::select! {
-            changed = revisions.changed() => if changed.is_err() { stop.cancelled().await },
-            () = stop.cancelled() => {}
-        }
+impl Consumer for AccessChanges {
+    fn interest(&self) -> Interest {
+        Interest::CommitsOf(Namespace::reserved().clone())
     }
-}
 
-struct Following {
-    recorder: Recorder,
-    cursor: Cursor,
-    /// The next commit to look at.
-    next: Revision,
-    /// Commits that an earlier process recorded and did not note.
-    known: BTreeSet<u64>,
-}
-
-impl Following {
-    /// Begins where the last process ended. Without a note of that, every commit that is retained is looked at.
-    async fn go_on(&mut self) {
-        let (recorder, cursor) = (self.recorder.clone(), self.cursor.clone());
-        let read = spawn_blocking(move || {
-            let position = cursor.read()?;
-            let known = recorded_after(&recorder, position.sequence).unwrap_or_else(|error| {
+    async fn begin(&mut self, after: Option<Position>) {
+        let Some(after) = after else { return };
+        let recorder = self.recorder.clone();
+        let read = spawn_blocking(move || recorded_after(&recorder, after.sequence));
+        match joined(read.await) {
+            Some(Ok(recorded)) => self.recorded = recorded,
+            Some(Err(error)) => {
                 tracing::error!(%error, "the audit log cannot be read: changes of access may be recorded twice");
-                BTreeSet::new()
-            });
-            Some((position, known))
-        });
-        if let Some(Some((position, known))) = joined(read.await) {
-            (self.next, self.known) = (Revision(position.revision + 1), known);
+            }
+            None => {}
         }
     }
 
-    async fn record(&mut self, engine: &Engine) -> Result<(), Error> {
-        let state = engine.state();
-        if !has_changes_from(&state, self.next) {
-            self.next = state.revision.next();
-            return Ok(());
-        }
-        while self.next <= state.revision {
-            let page = match engine.commits(self.next).await {
-                Err(Error::Compacted { oldest, .. }) if oldest > self.next => {
-                    tracing::error!(
-                        from = self.next.0,
-                        to = oldest.0 - 1,
-                        "commits were compacted before their changes of access were recorded"
-                    );
-                    self.next = oldest;
-                    continue;
+    /// The feed reports gaps; the audit log has no record of a commit that was compacted before.
+    async fn deliver(&mut self, batch: &Arc<[TrailItem]>) -> anyhow::Result<()> {
+        let (recorder, batch) = (self.recorder.clone(), batch.clone());
+        let mut recorded = std::mem::take(&mut self.recorded);
+        let write = spawn_blocking(move || {
+            for item in batch.iter() {
+                if let TrailItem::Change(sealed) = item
+                    && recorded.insert(sealed.commit.revision)
+                {
+                    record(&recorder, sealed);
                 }
-                page => page?,
-            };
-            let Some(last) = page.last() else { break };
-            let newest = last.commit.revision;
-            let is_new = |sealed: &Arc<Sealed>| !self.known.contains(&sealed.commit.revision.0);
-            let new: Vec<_> = page.into_iter().filter(is_new).collect();
-            let recorder = self.recorder.clone();
-            let recorded = spawn_blocking(move || new.iter().for_each(|sealed| record(&recorder, sealed)));
-            let Some(()) = joined(recorded.await) else { return Ok(()) };
-            self.next = newest.next();
-        }
-        self.note().await;
+            }
+            recorder.flush();
+            let is_written = !recorder.counts().is_failing.load(Relaxed);
+            if let Some(newest) = batch.iter().filter_map(revision_of).max().filter(|_| is_written) {
+                recorded = recorded.split_off(&newest.next());
+            }
+            (recorded, is_written)
+        });
+        let (recorded, is_written) =
+            write.await.unwrap_or_else(|error| panic!("recording ended with {error}"));
+        self.recorded = recorded;
+        ensure!(is_written, "the audit log cannot be written");
         Ok(())
     }
-
-    /// Notes how far it is, once that is on the disk.
-    async fn note(&self) {
-        let (recorder, cursor, revision) = (self.recorder.clone(), self.cursor.clone(), self.next.0 - 1);
-        let noted = spawn_blocking(move || {
-            recorder.flush();
-            if !recorder.counts().is_failing.load(std::sync::atomic::Ordering::Relaxed) {
-                let sequence = *recorder.newest().borrow();
-                cursor.write(Position { revision, sequence });
-            }
-        });
-        joined(noted.await);
-    }
 }
 
-/// Whether a commit from this one on has changed what governs access.
-fn has_changes_from(state: &State, next: Revision) -> bool {
-    state.configs_of(Namespace::reserved()).any(|config| config.at.revision >= next)
+fn revision_of(item: &TrailItem) -> Option<Revision> {
+    match item {
+        TrailItem::Change(sealed) => Some(sealed.commit.revision),
+        TrailItem::Record(_) | TrailItem::Gap(_) => None,
+    }
 }
 
 /// Which commits the log has records of, after this record.
-fn recorded_after(recorder: &Recorder, sequence: u64) -> io::Result<BTreeSet<u64>> {
+fn recorded_after(recorder: &Recorder, sequence: u64) -> io::Result<BTreeSet<Revision>> {
     let Some(dir) = recorder.dir() else { return Ok(BTreeSet::new()) };
     recorder.flush();
     let newest = *recorder.newest().borrow();
@@ -188,7 +106,7 @@ fn recorded_after(recorder: &Recorder, sequence: u64) -> io::Result<BTreeSet<u64
     while log.next() <= newest {
         let records = log.read(newest)?;
         let changes = records.iter().filter(|record| record.event.kind == Kind::AccessChanged);
-        known.extend(changes.map(|record| record.event.revision));
+        known.extend(changes.map(|record| Revision(record.event.revision)));
         if records.is_empty() {
             break;
         }

@@ -1,186 +1,74 @@
-//! The file that a SIEM reads: every change and every record of the audit log as one line of JSON, as they happen. Knows how lines look, and
-//! when a file was rotated away; not what happened.
+//! Writes the file that a SIEM reads: each commit and each record of the audit log as one line of JSON. Knows how lines look, and when the file
+//! was rotated; not how a feed goes on.
 //!
-//! It begins with what happens once the server runs. What could not be written waits, and is written when it can be. How far the file is, is
-//! noted in the data directory after each write (`audit_cursor.rs`): the next start goes on from there, and writes at most the last lines twice.
-//! What was removed from the trail before it could be written is told by a line of its own, and counted.
+//! A new file begins with the start of the server. After a crash the file may have the last lines twice. A gap is a line of its own.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
-use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
 
+use anyhow::Context;
 use serde::Serialize;
 use tokio::task::spawn_blocking;
-use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::AbortOnDropHandle;
 
-use super::cursor::{AUDIT_FILE, Cursor, Position};
-use crate::api::{Gap, Trail, TrailItem};
+use crate::api::{Gap, TrailItem};
 use crate::audit::{Event, Recorder, moment};
 use crate::engine::{Engine, Sealed};
 use crate::model::{ConfigChange, LayerKind, Revision, Source, Timestamp};
-use crate::supervise::OnPanic;
+use crate::server::feed::{Consumer, Cursor, Feed, Position};
 
-/// Lines that are written together.
-const BATCH_MAX: usize = 1000;
+/// The name of the feed, of its task and of its cursor.
+pub(in crate::server) const AUDIT_FILE: &str = "audit-file";
 const RETRY_AFTER: Duration = Duration::from_secs(1);
-/// While it cannot be written, the log has one line for so long.
-const FAILURE_TOLD_EVERY: Duration = Duration::from_secs(60);
 
-/// What became of the file since the start.
-#[derive(Debug, Default)]
-pub(in crate::server) struct AuditFileCounts {
-    /// Commits and records that were removed before they could be written.
-    pub missed: AtomicU64,
-    /// It cannot be written now.
-    pub is_failing: AtomicBool,
+/// Starts to write the file. A new file begins with the commits after `opened_at`, and with the record of this start.
+pub(in crate::server) fn start(
+    path: &Path,
+    data_dir: &Path,
+    engine: &Arc<Engine>,
+    recorder: &Recorder,
+    opened_at: Revision,
+) -> Feed {
+    let cursor = Cursor::new(data_dir, AUDIT_FILE, path, engine.state().epoch);
+    let sequence = recorder.newest().borrow().saturating_sub(1);
+    let begin = Position { revision: opened_at.0, sequence };
+    let path = path.to_owned();
+    Feed::start(AUDIT_FILE, engine, recorder, cursor, begin, move || AuditFile::new(path.clone()))
 }
 
-/// Writes the file until it is told to stop. Dropped, it stops at once.
+/// The consumer that writes the file.
 pub(in crate::server) struct AuditFile {
-    stop: CancellationToken,
-    task: AbortOnDropHandle<()>,
-    pub(in crate::server) counts: Arc<AuditFileCounts>,
+    /// `None` while a thread writes.
+    lines: Option<Lines>,
+    path: PathBuf,
 }
 
 impl AuditFile {
-    /// Goes on where the file ended. A new file begins with what was committed since `opened_at`, and with the record of this start.
-    pub(in crate::server) fn start(
-        path: PathBuf,
-        data_dir: &Path,
-        engine: &Arc<Engine>,
-        recorder: &Recorder,
-        opened_at: Revision,
-    ) -> AuditFile {
-        let (stop, counts) = (CancellationToken::new(), Arc::<AuditFileCounts>::default());
-        let cursor = Cursor::new(data_dir, AUDIT_FILE, &path, engine.state().epoch);
-        let (_, sequence) = Trail::from_now(engine, recorder).told();
-        let begin = Position { revision: opened_at.0, sequence: sequence.saturating_sub(1) };
-        let task = engine.supervisor().task("audit-file", OnPanic::Restart, {
-            let (engine, recorder, stop, counts) =
-                (Arc::downgrade(engine), recorder.clone(), stop.clone(), counts.clone());
-            move || {
-                let lines = Lines { path: path.clone(), file: None };
-                let (engine, recorder, cursor) = (engine.clone(), recorder.clone(), cursor.clone());
-                let (stop, counts) = (stop.clone(), counts.clone());
-                async move {
-                    let Some(engine) = engine.upgrade() else { return };
-                    let trail = begun(&engine, &recorder, cursor.read(), begin);
-                    drop(engine);
-                    follow(trail, lines, cursor, stop, counts).await;
-                }
-            }
+    pub(in crate::server) fn new(path: PathBuf) -> AuditFile {
+        AuditFile { lines: None, path }
+    }
+}
+
+impl Consumer for AuditFile {
+    async fn deliver(&mut self, batch: &Arc<[TrailItem]>) -> anyhow::Result<()> {
+        let mut lines = self.lines.take().unwrap_or_else(|| Lines { path: self.path.clone(), file: None });
+        let batch = batch.clone();
+        let write = spawn_blocking(move || {
+            let text: String = batch.iter().map(|item| line(item) + "\n").collect();
+            let written = lines.append(&text);
+            (lines, written)
         });
-        AuditFile { stop, task: AbortOnDropHandle::new(task), counts }
+        let (lines, written) = write.await.unwrap_or_else(|error| panic!("writing ended with {error}"));
+        self.lines = Some(lines);
+        written.with_context(|| format!("cannot write {}", self.path.display()))
     }
 
-    /// Writes what there is, and ends.
-    pub(in crate::server) async fn stop(self) {
-        self.stop.cancel();
-        if self.task.await.is_err() {
-            tracing::error!("writing the audit file ended by a panic");
-        }
-    }
-}
-
-/// The trail from where the file ended, as far as it is the same trail.
-fn begun(engine: &Arc<Engine>, recorder: &Recorder, ended: Option<Position>, begin: Position) -> Trail {
-    let mut trail = Trail::from_now(engine, recorder);
-    let (newest, newest_record) = trail.told();
-    let Position { revision, sequence } = ended.unwrap_or(begin);
-    trail.begin_with_revision(Revision(revision.min(newest.0) + 1));
-    // A log that is shorter than it was has been begun anew.
-    trail.begin_with_sequence(if sequence <= newest_record { sequence + 1 } else { 1 });
-    trail
-}
-
-async fn follow(
-    mut trail: Trail,
-    mut file: Lines,
-    cursor: Cursor,
-    stop: CancellationToken,
-    counts: Arc<AuditFileCounts>,
-) {
-    let mut told: Option<Instant> = None;
-    loop {
-        // Before it is looked for what there is: what comes later is not waited for.
-        let is_over = stop.is_cancelled();
-        let (mut text, mut count) = (String::new(), 0);
-        while count < BATCH_MAX {
-            match trail.take().await {
-                Ok(Some(item)) => {
-                    if let TrailItem::Gap(gap) = &item {
-                        counts.missed.fetch_add(gap.count(), Relaxed);
-                        tracing::error!(%gap, "what was removed before it was read is not in the audit file");
-                    }
-                    text.push_str(&line(&item));
-                    text.push('\n');
-                    count += 1;
-                }
-                Ok(None) => break,
-                Err(error) if is_over => {
-                    tracing::error!(%error, "the audit file ends before what happened last: the next start writes it");
-                    break;
-                }
-                Err(error) => {
-                    tracing::error!(%error, "what happened cannot be read for the audit file");
-                    tokio::select! {
-                        () = tokio::time::sleep(RETRY_AFTER) => {}
-                        () = stop.cancelled() => {}
-                    }
-                    break;
-                }
-            }
-        }
-        if count == 0 && is_over {
-            return;
-        }
-        if count == 0 {
-            tokio::select! {
-                () = trail.changed() => {}
-                () = stop.cancelled() => {}
-            }
-            continue;
-        }
-        let text: Arc<str> = text.into();
-        let (revision, sequence) = trail.told();
-        let ended = Position { revision: revision.0, sequence };
-        loop {
-            let (lines, cursor) = (text.clone(), cursor.clone());
-            let write = spawn_blocking(move || {
-                let written = file.append(&lines);
-                if written.is_ok() {
-                    cursor.write(ended);
-                }
-                (file, written)
-            });
-            let (back, written) = write.await.unwrap_or_else(|error| panic!("writing ended with {error}"));
-            file = back;
-            counts.is_failing.store(written.is_err(), Relaxed);
-            let Err(error) = written else { break };
-            let path = file.path.display();
-            if told.is_none_or(|told| told.elapsed() >= FAILURE_TOLD_EVERY) {
-                tracing::error!(%error, %path, lines = count, "the audit file cannot be written; it is tried again each second");
-                told = Some(Instant::now());
-            }
-            if stop.is_cancelled() {
-                tracing::error!(%path, lines = count, "the audit file ends without these lines: the next start writes them");
-                return;
-            }
-            tokio::select! {
-                () = tokio::time::sleep(RETRY_AFTER) => {}
-                () = stop.cancelled() => {}
-            }
-        }
-        if told.take().is_some() {
-            tracing::info!(path = %file.path.display(), "the audit file is written again");
-        }
+    /// A file on this machine is not spared by longer pauses.
+    fn retry_after(&self, _failures: u32) -> Duration {
+        RETRY_AFTER
     }
 }
 

@@ -23,7 +23,8 @@ use crate::api::unread::UnreadResponses;
 use crate::audit::{Counts as AuditCounts, Recorder, Room};
 use crate::engine::{BySource, Engine, Usage};
 use crate::model::quota::Quota;
-use crate::server::audit_trail::file::AuditFileCounts;
+use crate::server::audit_trail::file::AUDIT_FILE;
+use crate::server::feed::FeedCounts;
 use crate::server::net::connections::Connections;
 use crate::server::net::request_bodies::Requests;
 use crate::store::sled::{Counts as StoreCounts, DiskBytes};
@@ -60,8 +61,8 @@ struct Opened {
     /// Messages of clients.
     too_large: Arc<AtomicU64>,
     recorder: Recorder,
-    /// `None`: none is written.
-    audit_file: Option<Arc<AuditFileCounts>>,
+    /// By the name of the feed.
+    feeds: Vec<(&'static str, Arc<FeedCounts>)>,
 }
 
 impl Metrics {
@@ -99,9 +100,9 @@ impl Metrics {
         store: Arc<StoreCounts>,
         too_large: Arc<AtomicU64>,
         recorder: Recorder,
-        audit_file: Option<Arc<AuditFileCounts>>,
+        feeds: Vec<(&'static str, Arc<FeedCounts>)>,
     ) {
-        self.sources.set_opened(Some(Opened { engine, store, too_large, recorder, audit_file }));
+        self.sources.set_opened(Some(Opened { engine, store, too_large, recorder, feeds }));
     }
 
     /// On return nothing is kept of what was open.
@@ -382,12 +383,21 @@ impl Sources {
         });
         let help = "Records removed before --audit-retention-days because of --audit-bytes-max, by part of the audit log";
         writer.counter("confwatch_audit_removed_early", help, early)?;
-        let file = opened.as_ref().and_then(|opened| opened.audit_file.as_ref());
+        let feeds = opened.as_ref().map_or(&[][..], |opened| &opened.feeds);
+        let file = feeds.iter().find(|(name, _)| *name == AUDIT_FILE).map(|(_, counts)| counts);
         let help = "Commits and records removed before they were written to --audit-file";
         writer.counter("confwatch_audit_file_missed", help, file.map(|file| ([], value(&file.missed))))?;
         let help = "1 while --audit-file cannot be written, else 0";
         let failing = file.map(|file| ([], u64::from(file.is_failing.load(Relaxed))));
-        writer.gauge("confwatch_audit_file_failing", help, None, failing)
+        writer.gauge("confwatch_audit_file_failing", help, None, failing)?;
+        let of_feeds = |read: fn(&FeedCounts) -> u64| {
+            feeds.iter().map(move |(name, counts)| ([("feed", *name)], read(counts)))
+        };
+        let help = "Commits and records removed before a feed delivered them, by feed";
+        writer.counter("confwatch_feed_missed", help, of_feeds(|counts| value(&counts.missed)))?;
+        let help = "1 while the deliveries of a feed fail, else 0";
+        let failing = of_feeds(|counts| u64::from(counts.is_failing.load(Relaxed)));
+        writer.gauge("confwatch_feed_failing", help, None, failing)
     }
 
     fn store(&self, writer: &mut Writer<'_, '_>) -> fmt::Result {

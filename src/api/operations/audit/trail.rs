@@ -10,7 +10,7 @@ use tokio::task::spawn_blocking;
 
 use crate::audit::{Forward, Kind, Record, Recorder};
 use crate::engine::{Engine, Error, RETRY_AFTER, Sealed};
-use crate::model::{Revision, Timestamp};
+use crate::model::{Namespace, Revision, Timestamp};
 use crate::proto::v1::AuditGap;
 use crate::supervise::joined;
 
@@ -107,6 +107,21 @@ impl Trail {
             log.begin_with(sequence);
         }
         self.next_record = Some(sequence);
+    }
+
+    /// Without records, from now on.
+    pub fn leave_out_records(&mut self) {
+        self.log = None;
+        self.records.clear();
+    }
+
+    /// Skips the commits that are not read yet if none of them has changed a config of the namespace.
+    pub fn skip_unless_changed(&mut self, namespace: &Namespace) {
+        let Some(engine) = self.engine.upgrade().filter(|_| self.commits.is_empty()) else { return };
+        let state = engine.state();
+        if !state.configs_of(namespace).any(|config| config.at.revision >= self.next) {
+            self.begin_with_revision(self.next.max(state.revision.next()));
+        }
     }
 
     /// With records that may be a little older.
