@@ -1,13 +1,14 @@
 //! Floods: each source has a budget of records that are written one by one. What a source does beyond its budget is summed up for this source
-//! alone. In the rooms of denials, what happens again within a minute is counted, too. Knows no clock, and no file.
+//! alone, and for each of its namespaces, so that an auditor of one namespace sees what concerns it. In the rooms of denials, what happens again
+//! within a minute is counted, too. Knows no clock, and no file.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::event::{Entry, Event, Kind};
+use super::event::{Entry, Event};
 use super::room::{Budget, Room};
 use super::text::bounded;
 use crate::model::Timestamp;
@@ -18,11 +19,19 @@ pub const WINDOW: Duration = Duration::from_secs(60);
 const REPEATS_MAX: usize = 10_000;
 /// Sources beyond their budget that are summed up each for itself, in one room. Those of more are summed up by their kind.
 const SOURCES_MAX: usize = 1000;
+/// Namespaces of one source that have a sum of their own. What it does in further ones is summed up together, and so is what it does in namespaces
+/// that do not exist: whoever makes names up must not use up the sums of those that exist.
+pub(super) const NAMESPACES_OF_SOURCE_MAX: u16 = 100;
+/// Sums of one namespace, of all sources of one room.
+const NAMESPACE_SUMS_MAX: usize = 10_000;
 /// Sources whose budget is known, in one room. More have none.
 const BUDGETS_MAX: usize = 10_000;
 const SHARDS: usize = 16;
 /// What of the name of a resource is kept in a sum.
 const RESOURCE_BYTES_MAX: usize = 512;
+
+/// Whether a namespace of this name exists.
+pub type NamespaceExists = Arc<dyn Fn(&str) -> bool + Send + Sync>;
 
 /// What was written a short time ago, and who may have how much written.
 pub struct Floods {
@@ -31,7 +40,9 @@ pub struct Floods {
     shards: [Mutex<Shard>; SHARDS],
     repeats: AtomicUsize,
     sources: [AtomicUsize; Room::ALL.len()],
+    namespace_sums: [AtomicUsize; Room::ALL.len()],
     budgets: [AtomicUsize; Room::ALL.len()],
+    namespace_exists: NamespaceExists,
 }
 
 #[derive(Default)]
@@ -46,6 +57,8 @@ struct Left {
     /// In records, as of `at`.
     records: f64,
     at: Timestamp,
+    /// Namespaces in which the source has a sum now.
+    namespaces: u16,
 }
 
 /// What is summed up.
@@ -55,6 +68,8 @@ enum Grain {
     Repeat,
     /// What one source does.
     Source(Room),
+    /// What one source does in one namespace.
+    Namespace { room: Room, source: u64 },
     /// What all further sources do.
     Kind,
 }
@@ -73,19 +88,19 @@ struct Counted {
     last_resource: String,
 }
 
-impl Default for Floods {
-    fn default() -> Floods {
+impl Floods {
+    pub fn new(namespace_exists: NamespaceExists) -> Floods {
         Floods {
             hashing: RandomState::new(),
             shards: Default::default(),
             repeats: AtomicUsize::new(0),
             sources: Default::default(),
+            namespace_sums: Default::default(),
             budgets: Default::default(),
+            namespace_exists,
         }
     }
-}
 
-impl Floods {
     /// What is to be written at once. `None`: it is counted.
     pub fn note(&self, entry: &Entry<'_>, now: Timestamp) -> Option<Event> {
         let room = Room::of(entry.kind, entry.place.namespace);
@@ -103,30 +118,30 @@ impl Floods {
             }
             return Some(event);
         }
-        // A sum of writes over secrets is of one namespace: whoever may see what happens there sees it.
-        let namespace = if entry.kind == Kind::Overwritten { entry.place.namespace } else { "" };
-        let sum = self.key(|hasher| (2, source, entry.kind, entry.network(), namespace).hash(hasher));
-        if self.count(sum, entry, now) {
+        let sum_of = |namespace: &str| {
+            self.key(|hasher| (2, source, entry.kind, entry.network(), namespace).hash(hasher))
+        };
+        // Whoever may see what happens in a namespace sees the sum.
+        let namespace = entry.place.namespace;
+        let own = sum_of(namespace);
+        if !namespace.is_empty() {
+            if self.count(own, entry, now) {
+                return None;
+            }
+            if (self.namespace_exists)(namespace) && self.take_namespace_sum(room, source) {
+                let event = sum_begun(entry, namespace, now);
+                self.begin(own, Grain::Namespace { room, source }, &event, now);
+                return Some(event);
+            }
+        }
+        let rest = sum_of("");
+        if self.count(rest, entry, now) {
             return None;
         }
-        let detail = "a flood: more than are recorded one by one, those that follow are summed up";
         if add_below(&self.sources[room as usize], SOURCES_MAX) {
-            let event = entry.event(now);
-            let event = Event {
-                namespace: namespace.to_owned(),
-                config: String::new(),
-                scope: String::new(),
-                first_resource: resource(entry),
-                last_resource: resource(entry),
-                ..event
-            };
-            let event = match room {
-                // What is summed up there has one namespace only.
-                Room::Attempts => Event { namespace: entry.place.namespace.to_owned(), ..event },
-                Room::Main | Room::Reveals | Room::Denied | Room::Refused => event,
-            };
-            let event = event.with_detail(detail);
-            self.begin(sum, Grain::Source(room), &event, now);
+            // What is summed up among attempts has one namespace only.
+            let event = sum_begun(entry, if room == Room::Attempts { namespace } else { "" }, now);
+            self.begin(rest, Grain::Source(room), &event, now);
             return Some(event);
         }
         let kind = self.key(|hasher| (3, room, entry.kind).hash(hasher));
@@ -155,7 +170,12 @@ impl Floods {
     fn sums(&self, now: Timestamp, is_due: impl Fn(&Counted) -> bool) -> Vec<Event> {
         let mut sums = vec![];
         for shard in &self.shards {
-            for (_, counted) in locked(shard).counted.extract_if(|_, counted| is_due(counted)) {
+            let due: Vec<Counted> = locked(shard)
+                .counted
+                .extract_if(|_, counted| is_due(counted))
+                .map(|(_, counted)| counted)
+                .collect();
+            for counted in due {
                 self.end(counted.grain);
                 sums.extend(counted.sum(now));
             }
@@ -175,6 +195,16 @@ impl Floods {
         }
     }
 
+    /// Whether a source may have a further sum of one namespace.
+    fn take_namespace_sum(&self, room: Room, source: u64) -> bool {
+        let mut shard = locked(self.shard(source));
+        let Some(left) = shard.left.get_mut(&source) else { return false };
+        let may = left.namespaces < NAMESPACES_OF_SOURCE_MAX
+            && add_below(&self.namespace_sums[room as usize], NAMESPACE_SUMS_MAX);
+        left.namespaces += u16::from(may);
+        may
+    }
+
     /// Takes a record from the budget of a source. Whether there was one.
     fn spend(&self, source: u64, room: Room, now: Timestamp) -> bool {
         let mut shard = locked(self.shard(source));
@@ -188,7 +218,7 @@ impl Floods {
             return false;
         }
         let records = f64::from(room.budget().burst) - 1.0;
-        shard.left.insert(source, Left { room, records, at: now });
+        shard.left.insert(source, Left { room, records, at: now, namespaces: 0 });
         true
     }
 
@@ -202,7 +232,7 @@ impl Floods {
     fn count(&self, key: u64, entry: &Entry<'_>, now: Timestamp) -> bool {
         let mut shard = locked(self.shard(key));
         let Some(counted) = shard.counted.get_mut(&key) else { return false };
-        if matches!(counted.grain, Grain::Source(_)) {
+        if matches!(counted.grain, Grain::Source(_) | Grain::Namespace { .. }) {
             counted.last_resource = resource(entry);
         }
         if counted.count == 0 {
@@ -227,21 +257,28 @@ impl Floods {
         };
         let mut shard = locked(self.shard(key));
         // Two who were first at once are both written; one of them is counted on.
-        if let Some(replaced) = shard.counted.insert(key, begun) {
-            self.end(grain);
-            if let Some(counted) = shard.counted.get_mut(&key).filter(|_| replaced.count > 0) {
-                (counted.count, counted.first) = (replaced.count, replaced.first);
-                counted.last = counted.last.max(replaced.last);
-                counted.first_resource = replaced.first_resource;
-                counted.last_resource = replaced.last_resource;
-            }
+        let Some(replaced) = shard.counted.insert(key, begun) else { return };
+        if let Some(counted) = shard.counted.get_mut(&key).filter(|_| replaced.count > 0) {
+            (counted.count, counted.first) = (replaced.count, replaced.first);
+            counted.last = counted.last.max(replaced.last);
+            counted.first_resource = replaced.first_resource;
+            counted.last_resource = replaced.last_resource;
         }
+        drop(shard);
+        self.end(grain);
     }
 
     fn end(&self, grain: Grain) {
         match grain {
             Grain::Repeat => _ = self.repeats.fetch_sub(1, Ordering::Relaxed),
             Grain::Source(room) => _ = self.sources[room as usize].fetch_sub(1, Ordering::Relaxed),
+            Grain::Namespace { room, source } => {
+                self.namespace_sums[room as usize].fetch_sub(1, Ordering::Relaxed);
+                // A budget that is full again is forgotten with its count.
+                if let Some(left) = locked(self.shard(source)).left.get_mut(&source) {
+                    left.namespaces = left.namespaces.saturating_sub(1);
+                }
+            }
             Grain::Kind => {}
         }
     }
@@ -283,6 +320,20 @@ impl Counted {
 /// Callers that are known share a budget wherever they call from. Others are known by their network alone.
 fn source_network(room: Room, entry: &Entry<'_>) -> Option<std::net::IpAddr> {
     if room == Room::Refused { entry.network() } else { None }
+}
+
+/// The record that a flood has begun, which becomes its sum.
+fn sum_begun(entry: &Entry<'_>, namespace: &str, now: Timestamp) -> Event {
+    let event = Event {
+        config: String::new(),
+        scope: String::new(),
+        first_resource: resource(entry),
+        last_resource: resource(entry),
+        ..entry.event(now)
+    };
+    let namespace = if namespace.is_empty() { String::new() } else { event.namespace.clone() };
+    Event { namespace, ..event }
+        .with_detail("a flood: more than are recorded one by one, those that follow are summed up")
 }
 
 /// `payments/checkout/production`, as the log writes it in a sum.

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use super::counts::Counts;
 use super::event::Event;
-use super::flood::Floods;
+use super::flood::{Floods, NamespaceExists};
 use crate::model::Timestamp;
 
 /// Gives the time of day.
@@ -35,11 +35,11 @@ pub enum Message {
 }
 
 impl LogState {
-    pub fn new(dir: PathBuf, clock: Clock) -> Arc<LogState> {
+    pub fn new(dir: PathBuf, clock: Clock, namespace_exists: NamespaceExists) -> Arc<LogState> {
         Arc::new(LogState {
             dir,
             clock,
-            floods: Floods::default(),
+            floods: Floods::new(namespace_exists),
             counts: Counts::default(),
             newest: watch::Sender::new(0),
             thread: Mutex::default(),

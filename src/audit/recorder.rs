@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use super::Retention;
 use super::counts::Counts;
 use super::event::{Entry, Event};
+use super::flood::NamespaceExists;
 use super::log_state::{Clock, LogState, Message};
 use super::room::Room;
 use super::writer::{self, Writer};
@@ -28,6 +29,8 @@ pub struct Options {
     pub dir: PathBuf,
     pub retention: Retention,
     pub clock: Clock,
+    /// Only existing namespaces have sums of their own, since callers can make up any number of names.
+    pub namespace_exists: NamespaceExists,
     /// What the first record says of the server that begins to write.
     pub started: String,
     /// Runs the thread that writes.
@@ -46,7 +49,7 @@ impl Recorder {
     /// Begins to write a log, by a thread of its own. Cannot fail: a log that cannot be written is told of, and tried again.
     pub fn start(options: Options) -> io::Result<Recorder> {
         let (queue, messages) = sync_channel(QUEUE_MAX);
-        let shared = LogState::new(options.dir, options.clock);
+        let shared = LogState::new(options.dir, options.clock, options.namespace_exists);
         let mut writer = Writer::new(shared.clone(), options.retention, &options.started);
         let run = move |heart: &_| writer::run(&mut writer, &messages, heart);
         let thread = options.supervisor.thread("audit", OnPanic::Restart, run)?;
@@ -57,7 +60,7 @@ impl Recorder {
     /// Counts, and writes nothing.
     pub fn none() -> Recorder {
         let clock = Arc::new(|| Timestamp::from_system(std::time::SystemTime::now()));
-        Recorder { shared: LogState::new(PathBuf::new(), clock), queue: None }
+        Recorder { shared: LogState::new(PathBuf::new(), clock, Arc::new(|_| false)), queue: None }
     }
 
     /// Takes what happened now. What is the same as a short time ago is counted: that costs a look-up.

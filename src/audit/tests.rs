@@ -408,8 +408,13 @@ fn records_are_read_from_any_one_on_and_from_the_newest_back() {
     assert_eq!(Forward::new(dir.path(), 1).read(99).expect("read")[0].sequence, 4);
 }
 
+/// Where every namespace exists.
+fn all_namespaces() -> super::flood::Floods {
+    super::flood::Floods::new(Arc::new(|_| true))
+}
+
 fn writer(dir: &Path) -> (Arc<LogState>, Writer) {
-    let shared = LogState::new(dir.to_owned(), Arc::new(|| at(0)));
+    let shared = LogState::new(dir.to_owned(), Arc::new(|| at(0)), Arc::new(|_| true));
     (shared.clone(), Writer::new(shared, SMALL, "for a test"))
 }
 
@@ -465,7 +470,7 @@ fn what_was_counted_is_written_at_the_end() {
 
 #[test]
 fn a_flood_of_different_things_is_bounded_and_nothing_is_silent() {
-    let floods = super::flood::Floods::default();
+    let floods = all_namespaces();
     let mut told = 0;
     let note = |number: u32, told: &mut u64| {
         let (actor, address) = (format!("user:{number}"), IpAddr::from(number.to_be_bytes()).to_string());
@@ -481,7 +486,7 @@ fn a_flood_of_different_things_is_bounded_and_nothing_is_silent() {
     assert!(floods.rest(at(60)).is_empty(), "nothing is kept");
     note(1, &mut told);
     // Networks of IPv6 are one each.
-    let floods = super::flood::Floods::default();
+    let floods = all_namespaces();
     assert!(floods.note(&entry("user:a", "2001:db8::1"), at(0)).is_some());
     assert!(floods.note(&entry("user:a", "2001:db8::2"), at(0)).is_none());
     assert!(floods.note(&entry("user:a", "2001:db8:0:1::2"), at(0)).is_some());
@@ -536,6 +541,7 @@ fn a_recorder_counts_writes_and_ends() {
         dir: dir.clone(),
         retention: SMALL,
         clock: Arc::new(|| at(0)),
+        namespace_exists: Arc::new(|_| true),
         started: "for a test".into(),
     };
     let recorder = Recorder::start(options()).expect("started");

@@ -39,6 +39,7 @@ use crate::api::rpc::SERVICES;
 use crate::api::unread::{UnreadCounts, UnreadResponses};
 use crate::audit::{self, Counts as AuditCounts, Recorder};
 use crate::engine::{self, Engine};
+use crate::model::Namespace;
 use crate::proto::v1::FILE_DESCRIPTOR_SET;
 use crate::secret::MasterKeySource;
 use crate::store::sled::{Counts as StoreCounts, Fsync as StoreFsync, Released, SledOptions, SledStore};
@@ -440,10 +441,16 @@ fn record(
         AuthMode::Off => "callers are believed (--auth off)",
     };
     let (version, revision) = (env!("CARGO_PKG_VERSION"), engine.state().revision);
+    let of_namespaces = Arc::clone(engine);
+    let namespace_exists = move |name: &str| {
+        let namespace = Namespace::parse(name);
+        namespace.is_ok_and(|namespace| of_namespaces.state().configs_of(&namespace).next().is_some())
+    };
     Recorder::start(audit::Options {
         dir: audit::directory(&settings.data_dir),
         retention: settings.audit_retention,
         clock,
+        namespace_exists: Arc::new(namespace_exists),
         started: format!("confwatch {version} at revision {revision}, {mode}"),
         supervisor: engine.supervisor().clone(),
     })

@@ -71,6 +71,49 @@ async fn ten_thousand_denied_calls_hide_no_reveal_and_no_attempt_on_the_policy()
     assert_eq!(names, [("reveals", true), ("attempts", true), ("denied", true), ("refused", false)]);
 }
 
+/// An auditor of a namespace sees the sums of what was denied there, and nothing of what was denied elsewhere.
+#[tokio::test]
+async fn an_auditor_of_a_namespace_sees_the_sum_of_a_flood_that_concerns_it() {
+    let guarded = Guarded::start().await;
+    let policy = r#"{
+      "bindings": [
+        {"subjects": ["user:admin"], "role": "admin", "namespace": "*", "config": "*", "scope": "/"},
+        {"subjects": ["token:auditor"], "role": "auditor", "namespace": "test", "config": "*", "scope": "/"}
+      ]
+    }"#;
+    guarded.set_policy(policy).await.expect("the policy is good");
+    for namespace in ["test", "other"] {
+        let write = Change { namespace: namespace.into(), ..replace("/", "{}") };
+        guarded.admin.api().set(set(write)).await.expect("set");
+    }
+    let mallory = guarded.bearer("mallory").await;
+    let denied = futures_util::stream::iter(0..900).map(|number| {
+        let mut api = mallory.api();
+        async move {
+            let namespace = ["test", "other", "missing"][number % 3].into();
+            let call = api.get(GetRequest { namespace, ..get(&format!("/s{number}")) }).await;
+            refused(call, Code::PermissionDenied, "PERMISSION_DENIED");
+        }
+    });
+    denied.buffer_unordered(64).for_each(|()| async {}).await;
+    let auditor = guarded.bearer("auditor").await;
+    let filter = Some(AuditFilter { kinds: vec![AuditKind::Denied.into()], ..Default::default() });
+    let request = AuditServiceListRequest { filter, page_size: 1000, ..Default::default() };
+    let seen = auditor.audit().list(request).await.expect("listed").into_inner().entries;
+    let began = seen.iter().filter(|entry| !entry.first_resource.is_empty());
+    let began: Vec<_> = began.map(|entry| (entry.actor.as_str(), entry.namespace.as_str())).collect();
+    assert_eq!(began, [("token:mallory", "test")], "the flood of this namespace");
+    assert!(seen.iter().all(|entry| {
+        let named = [&entry.first_resource, &entry.last_resource];
+        entry.namespace == "test" && named.iter().all(|name| name.is_empty() || name.starts_with("test/"))
+    }));
+    let mut all = listed(&guarded, AuditKind::Denied).await;
+    all.retain(|entry| !entry.first_resource.is_empty());
+    let mut namespaces: Vec<_> = all.iter().map(|entry| entry.namespace.as_str()).collect();
+    namespaces.sort_unstable();
+    assert_eq!(namespaces, ["", "other", "test"], "one sum each, and one for the rest");
+}
+
 pub fn lines(path: &Path) -> Vec<Value> {
     let text = std::fs::read_to_string(path).unwrap_or_default();
     text.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()

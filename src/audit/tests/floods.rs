@@ -1,7 +1,7 @@
 //! Floods of denials and of reveals: what they are summed up to, and what they cannot push out.
 
 use super::*;
-use crate::audit::flood::Floods;
+use crate::audit::flood::NAMESPACES_OF_SOURCE_MAX;
 
 fn scoped<'a>(entry: Entry<'a>, scope: &'a str) -> Entry<'a> {
     Entry { place: Place { scope, ..entry.place }, ..entry }
@@ -30,7 +30,7 @@ fn attempt<'a>(actor: &'a str) -> Entry<'a> {
 
 #[test]
 fn a_flood_of_one_actor_sums_up_its_own_denials_and_nothing_else() {
-    let floods = Floods::default();
+    let floods = all_namespaces();
     let mut records = vec![];
     for number in 0..10_100 {
         let scope = format!("/s{number}");
@@ -60,9 +60,56 @@ fn a_flood_of_one_actor_sums_up_its_own_denials_and_nothing_else() {
     assert_eq!((sum.first_time, sum.last_time), (Some(at(0)), Some(at(0))));
 }
 
+/// An auditor of one namespace sees the sums of what happened there, and whoever makes up names or floods many namespaces takes nothing from
+/// the sums of others.
+#[test]
+fn a_flood_over_several_namespaces_is_summed_up_for_each_that_exists() {
+    let floods = super::super::flood::Floods::new(Arc::new(|name: &str| name.starts_with("real")));
+    let note = |actor: &str, namespace: &str, number: u64| {
+        let scope = format!("/s{number}");
+        let flood = entry(actor, "192.0.2.7");
+        let place = Place { namespace, scope: &scope, ..flood.place };
+        floods.note(&Entry { place, ..flood }, at(0)).is_some() as u64
+    };
+    let mut recorded = 0;
+    for number in 0..1000 {
+        recorded += note("user:mallory", &format!("made-up-{number}"), number);
+    }
+    for number in 0..10 {
+        recorded += note("user:mallory", "real", number) + note("user:mallory", "real-other", number);
+    }
+    let sums = floods.due(at(60));
+    let mut seen: Vec<(&str, u64, &str, &str)> = sums
+        .iter()
+        .map(|sum| (&*sum.namespace, sum.count, &*sum.first_resource, &*sum.last_resource))
+        .collect();
+    seen.sort();
+    let burst = super::super::room::Room::Denied.budget().burst as u64;
+    let (first, last) =
+        (format!("made-up-{}/checkout/s{}", burst + 1, burst + 1), "made-up-999/checkout/s999");
+    assert_eq!(
+        seen,
+        [
+            ("", 1000 - burst - 1, &*first, last),
+            ("real", 9, "real/checkout/s1", "real/checkout/s9"),
+            ("real-other", 9, "real-other/checkout/s1", "real-other/checkout/s9"),
+        ]
+    );
+    assert_eq!(recorded + sums.iter().map(|sum| sum.count).sum::<u64>(), 1020, "nothing is lost");
+    // Of one source so many namespaces at once.
+    for number in 0..500 {
+        note("user:mallory", &format!("real-{number}"), 0);
+        note("user:mallory", &format!("real-{number}"), 1);
+        note("user:mallory", &format!("real-{number}"), 2);
+    }
+    let sums = floods.due(at(120));
+    let (own, rest): (Vec<_>, Vec<_>) = sums.iter().partition(|sum| !sum.namespace.is_empty());
+    assert_eq!((own.len(), rest.len()), (NAMESPACES_OF_SOURCE_MAX.into(), 1), "{sums:?}");
+}
+
 #[test]
 fn a_budget_fills_again_and_is_then_forgotten() {
-    let floods = Floods::default();
+    let floods = all_namespaces();
     let note = |number: u64, seconds| {
         let scope = format!("/s{number}");
         floods.note(&scoped(entry("user:mallory", "192.0.2.7"), &scope), at(seconds)).is_some()
@@ -80,7 +127,7 @@ fn a_budget_fills_again_and_is_then_forgotten() {
 
 #[test]
 fn attempts_are_recorded_one_by_one_each_time() {
-    let floods = Floods::default();
+    let floods = all_namespaces();
     for _ in 0..500 {
         assert!(floods.note(&attempt("user:mallory"), at(0)).is_some());
     }
@@ -89,7 +136,7 @@ fn attempts_are_recorded_one_by_one_each_time() {
 
 #[test]
 fn a_flood_of_writes_over_secrets_is_summed_up_for_its_actor_and_namespace() {
-    let floods = Floods::default();
+    let floods = all_namespaces();
     let recorded = (0..20_000)
         .filter(|number| floods.note(&overwritten("user:bob", &format!("/s{number}")), at(0)).is_some())
         .count();
@@ -115,6 +162,7 @@ fn reveals_are_recorded_one_by_one_or_not_made() {
         dir: dir.clone(),
         retention: SMALL,
         clock: Arc::new(|| at(0)),
+        namespace_exists: Arc::new(|_| true),
         started: "for a test".into(),
     })
     .expect("started");
@@ -143,7 +191,7 @@ fn reveals_are_recorded_one_by_one_or_not_made() {
 #[test]
 fn reveals_push_no_change_of_access_out_of_the_log() {
     let dir = tempfile::tempdir().expect("a directory");
-    let shared = LogState::new(dir.path().to_owned(), Arc::new(|| at(0)));
+    let shared = LogState::new(dir.path().to_owned(), Arc::new(|| at(0)), Arc::new(|_| true));
     let retention = Retention { bytes_max: 2 << 20, ..SMALL };
     let mut writer = Writer::new(shared.clone(), retention, "for a test");
     for number in 0..20 {
@@ -189,7 +237,7 @@ fn a_log_with_reveals_in_its_main_room_is_read_proved_and_gone_on_with() {
 #[test]
 fn denials_push_no_reveal_out_of_the_log() {
     let dir = tempfile::tempdir().expect("a directory");
-    let shared = LogState::new(dir.path().to_owned(), Arc::new(|| at(0)));
+    let shared = LogState::new(dir.path().to_owned(), Arc::new(|| at(0)), Arc::new(|_| true));
     let retention = Retention { bytes_max: 2 << 20, ..SMALL };
     let mut writer = Writer::new(shared.clone(), retention, "for a test");
     let mut seconds = 0;

@@ -40,6 +40,7 @@ impl World {
         let store = Arc::new(MemoryStore::new(Epoch(1)));
         let engine = Engine::open(store.clone(), Options::default()).expect("an empty store");
         let recorder = Recorder::start(RecorderOptions {
+            namespace_exists: Arc::new(|_| true),
             dir: dir.path().join("audit"),
             retention: Retention { age_max: Duration::from_secs(86_400), bytes_max: 1 << 30 },
             clock: Arc::new(|| Timestamp(1_700_000_000_000_000)),
