@@ -256,7 +256,8 @@ impl Engine {
             true => self.current_document(config.clone(), target, target.schema_in(state), actor).await?,
             false => {
                 let marking = marking_schema(&target.id, state);
-                resolve(&config, target, None, &self.vault, marking.as_deref()).map(Arc::new)
+                resolve(&config, &Arc::new(target.clone()), None, &self.vault, marking.as_deref())
+                    .map(Arc::new)
             }
         };
         resolved.ok_or_else(|| Error::NotFound(no_layer(&config, target)))
@@ -494,7 +495,7 @@ impl Engine {
             found: self.limits.watchers_max,
             limit: self.limits.watchers_max,
         })?;
-        let of_actor = self.change_streams_of_actors.open(options.viewer.sight().caller())?;
+        let of_actor = self.change_streams_of_actors.open(options.viewer.sight().caller(), 0)?;
         let shown = Shown { vault: self.vault.clone(), pipeline: Arc::downgrade(&self.pipeline) };
         let (recent, revisions, draining) =
             (self.recent.clone(), self.pipeline.revisions(), self.draining.clone());

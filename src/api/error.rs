@@ -253,8 +253,12 @@ impl From<Error> for ApiError {
                     .with("store_revision", reached)
             }
             Error::LimitReached { limit_name, limit, .. } => {
-                ApiError::new(Code::ResourceExhausted, reason_of_limit(*limit_name), message)
-                    .with("limit", limit)
+                let reason = reason_of_limit(*limit_name);
+                let refused = ApiError::new(Code::ResourceExhausted, reason, message).with("limit", limit);
+                match reason {
+                    "TOO_MANY_WATCHERS" => refused.retry_no_sooner_than(Duration::from_secs(5)),
+                    _ => refused,
+                }
             }
             Error::QuotaExceeded { namespace, quota, found, limit } => {
                 let refused = ApiError::new(Code::ResourceExhausted, "QUOTA_EXCEEDED", message)
@@ -567,7 +571,7 @@ fn reason_of_limit(limit: Limit) -> &'static str {
         Limit::RequestIds => "TOO_MANY_REQUEST_IDS",
         Limit::Tags => "TOO_MANY_TAGS",
         Limit::QueuedWrites => "TOO_MANY_WRITES",
-        Limit::Watchers | Limit::WatchersOfActor => "TOO_MANY_WATCHERS",
+        Limit::Watchers | Limit::WatchersOfActor | Limit::WatchedConfigsOfActor => "TOO_MANY_WATCHERS",
         Limit::WatchedConfigs => "TOO_MANY_WATCHED_CONFIGS",
         Limit::DataKeys => "TOO_MANY_DATA_KEYS",
     }

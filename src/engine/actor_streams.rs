@@ -1,4 +1,5 @@
-//! How many streams of one kind each actor has open, so that none takes all that there may be. Knows actors by name; not what is streamed.
+//! How many streams of one kind each actor has open, and how many configs they follow, so that no actor takes all of the server's memory. Knows
+//! actors by name; not what is streamed.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -10,28 +11,47 @@ use crate::model::limits::Limits;
 
 use super::error::{Error, Limit};
 
-/// Counts the streams that are open.
+/// Counts the streams that are open, and the configs that they follow.
 pub(super) struct ActorStreams {
     max: usize,
+    configs_max: usize,
     what: &'static str,
-    open: Mutex<HashMap<Arc<str>, usize>>,
+    open: Mutex<HashMap<Arc<str>, Open>>,
     refused: AtomicU64,
 }
 
+#[derive(Clone, Copy, Default)]
+struct Open {
+    streams: usize,
+    configs: usize,
+}
+
 /// A stream that is counted until it is dropped. Without an actor, nothing is.
-pub(super) struct ActorStream(Option<(Arc<ActorStreams>, Arc<str>)>);
+pub(super) struct ActorStream {
+    of: Option<(Arc<ActorStreams>, Arc<str>)>,
+    configs: usize,
+}
+
+/// Namespaces can grow while streams follow them. Then an actor may follow so many times as many configs as streams may be opened for.
+const GROWTH_MAX: usize = 2;
 
 impl ActorStreams {
     /// `what` they are, for people.
     pub fn of(what: &'static str, limits: &Limits) -> Arc<ActorStreams> {
-        let max = limits.watchers_of_actor_max;
-        Arc::new(ActorStreams { max, what, open: Mutex::default(), refused: AtomicU64::new(0) })
+        Arc::new(ActorStreams {
+            max: limits.watchers_of_actor_max,
+            configs_max: limits.watched_configs_of_actor_max,
+            what,
+            open: Mutex::default(),
+            refused: AtomicU64::new(0),
+        })
     }
 
-    /// Counts one more stream of a caller, or refuses it. Who is believed without proof has no limit: anybody can claim another name.
-    pub fn open(self: &Arc<ActorStreams>, caller: &Caller) -> Result<ActorStream, Error> {
+    /// Counts one more stream of a caller, which follows so many configs, or refuses it. Callers that are believed without proof have no limit:
+    /// anybody can claim another name.
+    pub fn open(self: &Arc<ActorStreams>, caller: &Caller, configs: usize) -> Result<ActorStream, Error> {
         if *caller.credential() == Credential::Unverified {
-            return Ok(ActorStream(None));
+            return Ok(ActorStream { of: None, configs });
         }
         let actor = caller.shared_actor();
         let mut open = self.lock();
@@ -39,18 +59,30 @@ impl ActorStreams {
             Some(count) => count,
             None => open.entry(actor.clone()).or_default(),
         };
-        if *count >= self.max {
-            self.refused.fetch_add(1, Ordering::Relaxed);
-            return Err(Error::LimitReached {
-                limit_name: Limit::WatchersOfActor,
-                what: self.what,
-                found: *count,
-                limit: self.max,
-            });
+        if count.streams >= self.max {
+            let found = count.streams;
+            return Err(self.refuse(Limit::WatchersOfActor, self.what, found, self.max));
         }
-        *count += 1;
+        let followed = count.configs.saturating_add(configs);
+        if followed > self.configs_max {
+            if count.streams == 0 {
+                open.remove(actor);
+            }
+            return Err(self.refuse_configs(followed));
+        }
+        *count = Open { streams: count.streams + 1, configs: followed };
         drop(open);
-        Ok(ActorStream(Some((self.clone(), actor.clone()))))
+        Ok(ActorStream { of: Some((self.clone(), actor.clone())), configs })
+    }
+
+    fn refuse_configs(&self, found: usize) -> Error {
+        let what = "configs followed by the watch streams of this actor";
+        self.refuse(Limit::WatchedConfigsOfActor, what, found, self.configs_max)
+    }
+
+    fn refuse(&self, limit_name: Limit, what: &'static str, found: usize, limit: usize) -> Error {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+        Error::LimitReached { limit_name, what, found, limit }
     }
 
     /// Streams that were refused.
@@ -58,17 +90,36 @@ impl ActorStreams {
         self.refused.load(Ordering::Relaxed)
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, usize>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Arc<str>, Open>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ActorStream {
+    /// Counts that the stream follows so many configs by now. Fails if that is far more than its actor may follow.
+    pub fn grow(&mut self, configs: usize) -> Result<(), Error> {
+        let more = configs.saturating_sub(self.configs);
+        let Some((streams, actor)) = self.of.as_ref().filter(|_| more > 0) else { return Ok(()) };
+        let mut open = streams.lock();
+        let count = open.entry(actor.clone()).or_default();
+        let followed = count.configs.saturating_add(more);
+        if followed > streams.configs_max.saturating_mul(GROWTH_MAX) {
+            drop(open);
+            return Err(streams.refuse_configs(followed));
+        }
+        count.configs = followed;
+        self.configs = configs;
+        Ok(())
     }
 }
 
 impl Drop for ActorStream {
     fn drop(&mut self) {
-        let Some((streams, actor)) = self.0.take() else { return };
+        let Some((streams, actor)) = self.of.take() else { return };
         if let Entry::Occupied(mut count) = streams.lock().entry(actor) {
-            *count.get_mut() -= 1;
-            if *count.get() == 0 {
+            let open = count.get_mut();
+            (open.streams, open.configs) = (open.streams - 1, open.configs - self.configs);
+            if open.streams == 0 {
                 count.remove();
             }
         }

@@ -145,6 +145,7 @@ pub enum Limit {
     Watchers,
     WatchersOfActor,
     WatchedConfigs,
+    WatchedConfigsOfActor,
     DataKeys,
 }
 

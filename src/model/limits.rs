@@ -40,6 +40,8 @@ pub struct Limits {
     pub watchers_of_actor_max: usize,
     /// Configs that one Watch follows: a target that follows a whole namespace counts as the configs of the namespace.
     pub watched_configs_max: usize,
+    /// Configs that all Watches of one actor follow together, counted in the same way: a target takes up to 1 KiB.
+    pub watched_configs_of_actor_max: usize,
     /// Items on one page.
     pub page_size_max: usize,
 }
@@ -59,6 +61,7 @@ impl Default for Limits {
             watchers_max: 100_000,
             watchers_of_actor_max: 50_000,
             watched_configs_max: 200_000,
+            watched_configs_of_actor_max: 250_000,
             page_size_max: 1000,
         }
     }

@@ -566,3 +566,57 @@ async fn an_actor_has_so_many_streams_and_others_have_their_own() {
         refused(status);
     }
 }
+
+#[tokio::test]
+async fn an_actor_follows_so_many_configs_by_all_their_watches() {
+    let server = serve(|settings| {
+        settings.auth = Some(AuthMode::On);
+        settings.limits.watched_configs_of_actor_max = 5;
+    })
+    .await;
+    let admin = admin(&server);
+    let watch = |configs: &[&str]| {
+        let targets = configs.iter().map(|config| WatchTarget {
+            namespace: "test".into(),
+            config: (*config).into(),
+            ..Default::default()
+        });
+        WatchRequest { targets: targets.collect(), ..Default::default() }
+    };
+    let refused = |status: Status| {
+        let details = status.get_error_details();
+        let info = details.error_info().expect("its reason");
+        assert_eq!((info.reason.as_str(), info.metadata["limit"].as_str()), ("TOO_MANY_WATCHERS", "5"));
+        assert!(details.retry_info().is_some(), "when to try again");
+    };
+    let first = admin.api().watch(watch(&["a", "b", "c"])).await.expect("three").into_inner();
+    refused(admin.api().watch(watch(&["a", "b", "c"])).await.expect_err("six of five"));
+    let mut all =
+        admin.api().watch(watch(&["*"])).await.expect("an empty namespace counts as one").into_inner();
+    let _one = admin.api().watch(watch(&["a"])).await.expect("five of five").into_inner();
+    refused(admin.api().watch(watch(&["a"])).await.expect_err("six of five"));
+    drop(first);
+    // The server hears of it when it does.
+    while let Err(status) = admin.api().watch(watch(&["a", "b", "c"])).await {
+        refused(status);
+    }
+    assert!(scrape(&server).await.value("confwatch_actor_streams_refused_total", &[]) >= Some(2.0));
+    // The namespace grows: up to twice as many configs are followed.
+    let mut told = 0;
+    let ended = loop {
+        let change = named(&format!("c{told}"), "{}");
+        admin.set(change, Default::default()).await.expect("a config");
+        told += 1;
+        let mut message = all.message().await;
+        // The snapshot of the empty namespace comes first.
+        while let Ok(Some(WatchResponse { event: Some(watch_response::Event::Snapshot(_)), .. })) = &message {
+            message = all.message().await;
+        }
+        if let Err(status) = message {
+            break status;
+        }
+        assert!(told < 20, "it is bounded");
+    };
+    refused(ended);
+    assert!(told > 5, "it goes on beyond the limit of new watches");
+}

@@ -100,7 +100,7 @@ fn pointer_texts(pointers: &[Pointer]) -> Vec<String> {
 
 /// A resolved document; `content` is the text to send, if any.
 pub fn document_message(resolved: &Resolved, format: Format, content: &str) -> v1::Document {
-    let Target { id, scope, view, secrets: _ } = &resolved.target;
+    let Target { id, scope, view, secrets: _ } = &*resolved.target;
     let head = document_head(id, scope, *view, resolved.at, Some(resolved.digest), format);
     let layers = resolved.layers.iter().map(|entry| merged_layer_message(entry, scope)).collect();
     v1::Document {

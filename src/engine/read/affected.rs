@@ -42,7 +42,7 @@ pub(in crate::engine) fn affected(
     let document = |config: Option<&ConfigState>, scope: &Scope, view| {
         // By their fingerprints, or by nothing where the caller has proposed a secret.
         let secrets = Secrets::Hidden;
-        let target = Target { id: id.clone(), scope: scope.clone(), view, secrets };
+        let target = Arc::new(Target { id: id.clone(), scope: scope.clone(), view, secrets });
         let resolved = config.and_then(|config| resolve(config, &target, None, hub.resolver.vault(), None));
         resolved.map(|resolved| {
             effort.spend_bytes(resolved.content.as_str().len());

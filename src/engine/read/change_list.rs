@@ -265,7 +265,7 @@ impl Lister<'_> {
     /// An effective document whose secrets are masked; an empty one where there is none.
     fn document(&mut self, config: Option<&ConfigState>, id: &ConfigId, scope: &Scope) -> serde_json::Value {
         let (id, scope) = (id.clone(), scope.clone());
-        let target = Target { id, scope, view: View::Effective, secrets: Secrets::Hidden };
+        let target = Arc::new(Target { id, scope, view: View::Effective, secrets: Secrets::Hidden });
         let marking = marking_schema(&target.id, self.state);
         let resolved =
             config.and_then(|config| resolve(config, &target, None, self.vault, marking.as_deref()));

@@ -46,7 +46,7 @@ pub struct Target {
 /// The document of a target as of a version of its config.
 #[derive(Debug)]
 pub struct Resolved {
-    pub target: Target,
+    pub target: Arc<Target>,
     pub at: VersionRef,
     /// Of the whole document.
     pub digest: Digest,
@@ -58,7 +58,7 @@ pub struct Resolved {
     pub secrets: SecretPlaces,
     /// Whose defaults are filled in.
     schema: Option<Arc<Schema>>,
-    memos: [FormatMemo; 3],
+    memos: [OnceLock<Box<FormatMemo>>; 3],
 }
 
 /// What was derived from a resolved document for one format, each at its first use.
@@ -109,7 +109,7 @@ impl View {
 /// stored in plain text.
 pub fn resolve(
     config: &ConfigState,
-    target: &Target,
+    target: &Arc<Target>,
     schema: Option<Arc<Schema>>,
     vault: &Vault,
     marking: Option<&Schema>,
@@ -242,7 +242,7 @@ impl Content {
 
 impl Resolved {
     /// The same content as the document of another target, which has the same layers.
-    fn at_target(&self, target: &Target) -> Resolved {
+    fn at_target(&self, target: &Arc<Target>) -> Resolved {
         Resolved {
             target: target.clone(),
             at: self.at,
@@ -258,12 +258,13 @@ impl Resolved {
 
     /// The whole document as text in a format.
     pub fn text(&self, format: Format) -> Result<Arc<str>, DocumentError> {
-        let memo = &self.memos[format as usize].text;
-        memo.get_or_init(|| match format {
-            Format::Json => Ok(self.content.as_str().into()),
-            Format::Yaml | Format::Toml => render(&self.content.to_value(), format).map(Arc::from),
-        })
-        .clone()
+        self.memo(format)
+            .text
+            .get_or_init(|| match format {
+                Format::Json => Ok(self.content.as_str().into()),
+                Format::Yaml | Format::Toml => render(&self.content.to_value(), format).map(Arc::from),
+            })
+            .clone()
     }
 
     /// The format to give to a watcher that asked for `format`: JSON where that one cannot express the document, or
@@ -288,21 +289,26 @@ impl Resolved {
 
     /// The encoding that the transport keeps with a document: what `encode` made at its first call for this format.
     pub fn encoded(&self, format: Format, encode: impl FnOnce() -> Bytes) -> Bytes {
-        self.memos[format as usize].encoded.get_or_init(encode).clone()
+        self.memo(format).encoded.get_or_init(encode).clone()
+    }
+
+    /// Made when it is needed: of very many watched documents nothing is derived.
+    fn memo(&self, format: Format) -> &FormatMemo {
+        self.memos[format as usize].get_or_init(Box::default)
     }
 }
 
 /// Resolved documents of current versions, kept while there is room.
 pub(in crate::engine) struct Resolver {
-    cache: Cache<Target, Arc<Resolved>, ByBytes>,
+    cache: Cache<Arc<Target>, Arc<Resolved>, ByBytes>,
     vault: Arc<Vault>,
 }
 
 #[derive(Clone)]
 struct ByBytes;
 
-impl Weighter<Target, Arc<Resolved>> for ByBytes {
-    fn weight(&self, _: &Target, resolved: &Arc<Resolved>) -> u64 {
+impl Weighter<Arc<Target>, Arc<Resolved>> for ByBytes {
+    fn weight(&self, _: &Arc<Target>, resolved: &Arc<Resolved>) -> u64 {
         // The content and an encoding of it, and what is around them.
         2 * resolved.content.as_str().len() as u64 + 512
     }
@@ -319,8 +325,8 @@ impl Resolver {
     }
 
     /// The document of a target in a published state.
-    pub fn resolve_in(&self, state: &State, target: &Target) -> Option<Arc<Resolved>> {
-        self.resolve(state.config(&target.id)?, target, target.schema_in(state))
+    pub fn resolve_in(&self, state: &State, target: &Arc<Target>) -> Option<Arc<Resolved>> {
+        self.resolve_shared(state.config(&target.id)?, target, target.schema_in(state))
     }
 
     /// The document of a target in a published state of its config, with the schema that was active then if the target wants it.
@@ -330,9 +336,27 @@ impl Resolver {
         target: &Target,
         schema: Option<Arc<Schema>>,
     ) -> Option<Arc<Resolved>> {
-        if let Some(resolved) = self.made(config, target, schema.as_ref()) {
-            return Some(resolved);
-        }
+        let made = self.made(config, target, schema.as_ref());
+        made.or_else(|| self.make(config, &Arc::new(target.clone()), schema))
+    }
+
+    /// The same, for somebody who keeps the target: the document shares it.
+    pub fn resolve_shared(
+        &self,
+        config: &ConfigState,
+        target: &Arc<Target>,
+        schema: Option<Arc<Schema>>,
+    ) -> Option<Arc<Resolved>> {
+        let made = self.made(config, target, schema.as_ref());
+        made.or_else(|| self.make(config, target, schema))
+    }
+
+    fn make(
+        &self,
+        config: &ConfigState,
+        target: &Arc<Target>,
+        schema: Option<Arc<Schema>>,
+    ) -> Option<Arc<Resolved>> {
         let resolved = match target.with_the_same_layers(config) {
             Some(same) => self.resolve(config, &same, schema)?.at_target(target),
             None => resolve(config, target, schema, &self.vault, None)?,

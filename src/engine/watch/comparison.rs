@@ -209,13 +209,14 @@ impl Comparison<'_> {
         if secrets == target.secrets {
             return now;
         }
-        let document = self.hub.resolver.resolve_in(&self.state, &Target { secrets, ..target.clone() });
+        let document =
+            self.hub.resolver.resolve_in(&self.state, &Arc::new(Target { secrets, ..target.clone() }));
         Now { known: Known::of(document.as_ref()), revision: now.revision.min(self.state.revision) }
     }
 
     fn look_up(&self, target: &Target) -> Now {
         let revision = self.state.config(&target.id).map_or(Revision::ZERO, |config| config.at.revision);
-        let document = self.hub.resolver.resolve_in(&self.state, target);
+        let document = self.hub.resolver.resolve_in(&self.state, &Arc::new(target.clone()));
         Now { known: Known::of(document.as_ref()), revision }
     }
 }

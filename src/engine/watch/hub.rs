@@ -16,6 +16,7 @@ use crate::supervise::{Heart, OnPanic, Supervisor};
 use super::super::actor_streams::ActorStreams;
 use super::super::error::{Error, Limit, Missing};
 use super::super::state::State;
+use super::backlog::{Backlog, Postponed};
 use super::client::Identity;
 use super::followers::Followers;
 use super::shared_document::SharedDocument;
@@ -35,7 +36,7 @@ use crate::engine::state::system;
 /// a target, and their own marks: never a lock that all of them share.
 ///
 /// Locks, in the order in which they are taken: `table`, then `progress_waiters`, then those of a cell, then those of a
-/// subscriber; `pending` is taken last, and so is that of `waiting`. All can be taken after a panic of the thread: it ends the server,
+/// subscriber; `pending` is taken last, and so are those of `waiting` and `backlog`. All can be taken after a panic of the thread: it ends the server,
 /// and streams must still be told.
 pub struct Hub {
     pub(in super::super) resolver: Arc<Resolver>,
@@ -54,6 +55,8 @@ pub struct Hub {
     pending: Mutex<Pending>,
     /// Told when there is something pending.
     published: Condvar,
+    /// Of the thread alone.
+    backlog: Mutex<Backlog>,
     /// Streams that wait for a revision to say that they have it.
     progress_waiters: Mutex<HashMap<SubscriberId, Arc<Subscriber>>>,
     pub(super) subscriber_next: AtomicU64,
@@ -89,7 +92,12 @@ impl Pending {
 enum Work {
     Advance(Arc<State>, Vec<(ConfigId, Vec<LayerKey>)>),
     Silence,
+    /// Documents that were left for later.
+    CatchUp,
 }
+
+/// Documents of one namespace that are made before streams see a commit. If the commit can have changed more, all of these are made later.
+const AT_ONCE_MAX: usize = if cfg!(test) { 2 } else { 16 };
 
 impl Hub {
     /// Starts the thread. It ends after `close`. A panic of the thread ends the server.
@@ -113,6 +121,7 @@ impl Hub {
             tick: AtomicU64::new(0),
             pending: Mutex::default(),
             published: Condvar::new(),
+            backlog: Mutex::default(),
             progress_waiters: Mutex::default(),
             subscriber_next: AtomicU64::new(1),
             deliveries: AtomicU64::new(0),
@@ -300,6 +309,10 @@ impl Hub {
         Ok(subscriber)
     }
 
+    fn backlog(&self) -> MutexGuard<'_, Backlog> {
+        self.backlog.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn pending(&self) -> MutexGuard<'_, Pending> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -322,12 +335,16 @@ impl Hub {
             match work {
                 Work::Advance(state, changed) => self.advance(state, &changed),
                 Work::Silence => self.wake_silent(now),
+                Work::CatchUp => {}
             }
+            // Between commits as well: a namespace with very many commits keeps no other from being told.
+            self.catch_up();
         }
     }
 
     /// `None` if there is none any more.
     fn wait_for_work(&self) -> Option<Work> {
+        let is_behind = !self.backlog().is_empty();
         let mut pending = self.pending();
         pending.advancing = false;
         loop {
@@ -341,12 +358,16 @@ impl Hub {
                 return None;
             }
             pending = match pending.silence {
+                None if is_behind => return Some(Work::CatchUp),
                 None => self.published.wait(pending).unwrap_or_else(PoisonError::into_inner),
                 Some(silence) => {
                     let left = silence.saturating_duration_since(Instant::now());
                     if left.is_zero() {
                         pending.silence = None;
                         return Some(Work::Silence);
+                    }
+                    if is_behind {
+                        return Some(Work::CatchUp);
                     }
                     let waited = self.published.wait_timeout(pending, left);
                     waited.unwrap_or_else(PoisonError::into_inner).0
@@ -375,22 +396,46 @@ impl Hub {
         self.move_on(table, state, woken);
     }
 
-    /// Makes the documents that can have changed, once each, and wakes the streams that follow one that did and nothing else: of a
-    /// change far up there may be thousands to make. Who is told nothing sleeps on. Nobody waits for a lock meanwhile.
+    /// Makes the documents that can have changed, once each, and wakes the streams that follow one that did and nothing else. Who is told
+    /// nothing sleeps on. Nobody waits for a lock meanwhile. Of a change far up there may be thousands to make: these targets move on to the new
+    /// state at once, and their documents are made by `catch_up`, or by a stream that looks earlier.
     fn make_documents(&self, state: &State, changed: &[(ConfigId, Vec<LayerKey>)]) -> Vec<Arc<Cell>> {
-        let mut cells: Vec<Arc<Cell>> = {
+        let mut of_namespaces: Vec<Vec<Arc<Cell>>> = {
             let table = self.table();
-            changed.iter().flat_map(|(id, layers)| table.cells_of(id, layers)).cloned().collect()
+            let namespaces = changed.chunk_by(|(one, _), (next, _)| one.namespace == next.namespace);
+            let cells = namespaces.map(|changed| {
+                changed.iter().flat_map(|(id, layers)| table.cells_of(id, layers)).cloned().collect()
+            });
+            cells.collect()
         };
+        of_namespaces.sort_by_key(Vec::len);
         let mut wakers = vec![];
-        cells.retain(|cell| {
-            let news = cell.advance(state, &self.resolver);
-            if news {
-                cell.wake_alone(&mut wakers);
+        for cells in &mut of_namespaces {
+            if cells.len() > AT_ONCE_MAX {
+                let mut backlog = self.backlog();
+                cells.iter().for_each(|cell| backlog.add(cell.clone(), cell.postpone(state)));
+                continue;
             }
-            news
-        });
-        cells
+            cells.retain(|cell| {
+                let news = cell.advance(state, &self.resolver);
+                if news {
+                    cell.wake_alone(&mut wakers);
+                }
+                news
+            });
+        }
+        of_namespaces.into_iter().flatten().collect()
+    }
+
+    /// Makes the next document that was left for later, and wakes the streams that follow it and nothing else, if it is another one. Whether
+    /// there was one to make.
+    fn catch_up(&self) -> bool {
+        let Some(Postponed { cell, before }) = self.backlog().next() else { return false };
+        let is_followed = cell.alone().len() > 0;
+        if is_followed && cell.has_news_since(before, &self.resolver) {
+            cell.wake_alone(&mut vec![]);
+        }
+        true
     }
 
     /// Marks what changed for the streams of several targets: they are told of all in one message.

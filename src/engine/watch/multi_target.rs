@@ -129,6 +129,15 @@ impl MultiTarget {
         self.seen_before.is_some()
     }
 
+    /// Configs of which the stream keeps what its client holds.
+    pub fn configs_held(&self) -> usize {
+        let held = self.targets.iter().map(|target| match target {
+            Followed::One(_) => 1,
+            Followed::Many(many) => many.known.len(),
+        });
+        held.sum()
+    }
+
     pub fn targets(&self) -> &[Followed] {
         &self.targets
     }

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 
-use super::message::SharedMessages;
+use super::message::{Known, SharedMessages};
 use crate::engine::read::resolve::{Resolved, Resolver, Target, layers_of};
 use crate::engine::state::{ConfigState, State};
 use crate::model::{Digest, Revision, Version};
@@ -20,8 +20,8 @@ pub(super) struct SharedDocument {
     config: Mutex<Option<Arc<ConfigState>>>,
     /// Whose defaults it is filled with.
     schema: Option<Arc<Schema>>,
-    /// What streams of this target alone receive.
-    pub shared: Arc<SharedMessages>,
+    /// What streams of this target alone receive, once one of them does.
+    shared: OnceLock<Arc<SharedMessages>>,
 }
 
 /// A larger document is not kept for streams that may come: what they were told is kept by nobody, and the layers are there anyway.
@@ -49,7 +49,7 @@ impl SharedDocument {
             made: OnceLock::new(),
             config: Mutex::new(config.cloned()),
             schema: target.schema_in(state),
-            shared: Arc::default(),
+            shared: OnceLock::new(),
             target,
         }
     }
@@ -68,12 +68,17 @@ impl SharedDocument {
             Kept::WhileUsed(weak, layers) => {
                 let mut weak = weak.lock().expect("a document can be made again");
                 let document = weak.upgrade();
-                let again = || resolver.resolve(layers, &self.target, self.schema.clone());
+                let again = || resolver.resolve_shared(layers, &self.target, self.schema.clone());
                 let document = document.or_else(again);
                 *weak = document.as_ref().map(Arc::downgrade).unwrap_or_default();
                 document
             }
         }
+    }
+
+    /// What streams of this target alone receive.
+    pub fn shared(&self) -> Arc<SharedMessages> {
+        self.shared.get_or_init(Arc::default).clone()
     }
 
     /// The digest of the document, which is not made again for it. `None`: there is no document.
@@ -84,10 +89,17 @@ impl SharedDocument {
         self.made.get().and_then(|made| made.digest)
     }
 
+    /// What streams know that were told this. Nothing: it was not made yet.
+    pub fn known(&self) -> Known {
+        let made = self.made.get();
+        made.map_or(Known::Nothing, |made| made.digest.map_or(Known::Absent, Known::Document))
+    }
+
     fn make(&self, resolver: &Resolver) -> (Made, Option<Arc<Resolved>>) {
         let config = self.config.lock().expect("a document can be made of any config").take();
-        let document =
-            config.as_ref().and_then(|config| resolver.resolve(config, &self.target, self.schema.clone()));
+        let document = config
+            .as_ref()
+            .and_then(|config| resolver.resolve_shared(config, &self.target, self.schema.clone()));
         let digest = document.as_ref().map(|document| document.digest);
         let kept = match (config, &document) {
             (Some(config), Some(made)) if made.content.as_str().len() > KEPT_BYTES_MAX => {

@@ -9,6 +9,7 @@ use arc_swap::{ArcSwap, Guard};
 use crate::model::Version;
 
 use super::followers::Followers;
+use super::message::Known;
 use super::shared_document::SharedDocument;
 use super::subscriber_id::SubscriberId;
 use crate::engine::read::resolve::{Resolved, Resolver, Target};
@@ -49,9 +50,16 @@ impl Cell {
         !repeats
     }
 
-    /// The same, but leaves it to the first stream to make the document.
-    pub fn postpone(&self, state: &State) {
-        self.told.store(Arc::new(SharedDocument::new(self.target.clone(), state)));
+    /// The same, but leaves it to whoever asks first to make the document. Gives what streams were told before, if that was made.
+    pub fn postpone(&self, state: &State) -> Known {
+        self.told.swap(Arc::new(SharedDocument::new(self.target.clone(), state))).known()
+    }
+
+    /// Whether streams that were told this before have something to be told.
+    pub fn has_news_since(&self, before: Known, resolver: &Resolver) -> bool {
+        let told = self.told.load_full();
+        let now = told.digest(resolver).map_or(Known::Absent, Known::Document);
+        before == Known::Nothing || before != now
     }
 
     /// The document as of a state that is or was that of the hub.

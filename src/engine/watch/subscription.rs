@@ -85,7 +85,7 @@ pub struct Subscription {
     stage: Stage,
     /// The client has made no room yet for what was told last.
     is_waiting: bool,
-    _of_actor: ActorStream,
+    of_actor: ActorStream,
 }
 
 enum Following {
@@ -106,10 +106,10 @@ impl Hub {
         // Streams that were opened or told something together do not say that nothing changed together, too.
         let interval = options.progress_interval.mul_f64(0.8 + 0.2 * fastrand::f64());
         let alone = matches!(options.targets.as_slice(), [target] if target.selector.is_config());
-        let of_actor = self.of_actors.open(options.sight.caller())?;
+        let configs = self.check_configs(&options.targets, &self.state())?;
+        let of_actor = self.of_actors.open(options.sight.caller(), configs)?;
         let mut table = self.table();
         let state = self.state();
-        self.check_configs(&options.targets, &state)?;
         let namespaces = options.targets.iter().map(|target| target.selector.watches());
         let counted = table.watchers.add(namespaces.clone(), &state);
         counted.inspect_err(|_| _ = self.quota_refusals.fetch_add(1, Relaxed))?;
@@ -160,13 +160,13 @@ impl Hub {
         };
         let stage = Stage::Opening { reset };
         let hub = self.clone();
-        Ok(Subscription { hub, subscriber, following, stage, is_waiting: false, _of_actor: of_actor })
+        Ok(Subscription { hub, subscriber, following, stage, is_waiting: false, of_actor })
     }
 }
 
 impl Hub {
-    /// Refuses a stream that would follow more configs than one may: what it knows of each takes memory.
-    fn check_configs(&self, targets: &[WatchTarget], state: &State) -> Result<(), Error> {
+    /// Counts the configs that a stream would follow. Refuses one that would follow more than it may: what it knows of each takes memory.
+    fn check_configs(&self, targets: &[WatchTarget], state: &State) -> Result<usize, Error> {
         let covered = targets.iter().map(|target| target.selector.watches().configs(state));
         let found = covered.sum::<u64>();
         match found > self.watched_configs_max as u64 {
@@ -176,7 +176,7 @@ impl Hub {
                 found: usize::try_from(found).unwrap_or(usize::MAX),
                 limit: self.watched_configs_max,
             }),
-            false => Ok(()),
+            false => Ok(usize::try_from(found).unwrap_or(usize::MAX)),
         }
     }
 }
@@ -252,11 +252,17 @@ impl Subscription {
     /// The next event, if there is one now. A stream of several targets may have to leave others their turn first.
     fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Event, Error>>> {
         loop {
-            let Subscription { hub, subscriber, following, stage, .. } = self;
+            let Subscription { hub, subscriber, following, stage, of_actor, .. } = self;
             if let Following::Several(several) = following {
                 ready!(several.poll_turn(context));
                 match several.next_part(subscriber, &hub.resolver) {
-                    Some(Ok(Part::Event(part))) => return Poll::Ready(Some(Ok(self.tells(part)))),
+                    Some(Ok(Part::Event(part))) => {
+                        if let Err(error) = of_actor.grow(several.configs_held()) {
+                            *stage = Stage::Ended;
+                            return Poll::Ready(Some(Err(error)));
+                        }
+                        return Poll::Ready(Some(Ok(self.tells(part))));
+                    }
                     Some(Ok(Part::Later)) => continue,
                     Some(Ok(Part::Nothing(looked))) => return Poll::Ready(self.progress(looked).map(Ok)),
                     Some(Err(error)) => {
@@ -334,7 +340,7 @@ impl FollowedOne {
         if told.revision <= subscriber.revision() {
             return (Some(Event::Update { revision: looked, states: vec![state], more: false }), looked);
         }
-        let shared = told.shared.clone();
+        let shared = told.shared();
         (Some(Event::Changed { revision: told.revision, state, shared }), looked)
     }
 }

@@ -308,7 +308,7 @@ A file with the defaults:
 
     /// Set limits by name: layer_bytes_max, document_bytes_max, layers_max, tags_max, changes_max,
     /// commit_bytes_max, request_bytes_max, request_ids_max, targets_max, watchers_max, watchers_of_actor_max,
-    /// watched_configs_max, page_size_max
+    /// watched_configs_max, watched_configs_of_actor_max, page_size_max
     #[arg(env = "CONFWATCH_LIMITS", value_name = "NAME=VALUE,...")]
     limits: LimitValues, "In the file, a table `[limits]`; the defaults are in [limits](#limits)";
 

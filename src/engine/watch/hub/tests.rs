@@ -29,6 +29,7 @@ use crate::model::{
 use crate::store::Head;
 use crate::supervise::Supervisor;
 
+mod fairness;
 mod listing;
 mod steps;
 mod values;
@@ -167,7 +168,8 @@ impl World {
     fn resolved(&self, revision: Revision, target: &Target) -> Option<Digest> {
         let state = &self.states[usize::try_from(revision.0).expect("few states")];
         let (config, schema) = (state.config(&target.id)?, target.schema_in(state));
-        Some(resolve(config, target, schema, self.hub.resolver.vault(), None)?.digest)
+        let target = Arc::new(target.clone());
+        Some(resolve(config, &target, schema, self.hub.resolver.vault(), None)?.digest)
     }
 
     /// What a client of these targets should hold at a revision.

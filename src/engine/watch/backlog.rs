@@ -1,0 +1,110 @@
+//! Targets whose documents the hub makes later, since a commit has changed very many of one namespace: namespaces take turns, so that none waits
+//! for the documents of another. Knows targets; not who follows them.
+
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use super::message::Known;
+use super::shared_target::Cell;
+use crate::model::Namespace;
+
+#[derive(Default)]
+pub(super) struct Backlog {
+    queues: HashMap<Namespace, VecDeque<Postponed>>,
+    /// The namespaces that have a queue, the next one first.
+    turns: VecDeque<Namespace>,
+    /// What the streams of each waiting target were told last, by the address of the target. Nothing: the target has changed again since, so that
+    /// some streams may have been told of a state between.
+    told: HashMap<usize, Known>,
+}
+
+/// A target that has moved on to a new state, and whose document may be another one.
+pub(super) struct Postponed {
+    pub cell: Arc<Cell>,
+    /// What its streams were told before, if all of them were told the same.
+    pub before: Known,
+}
+
+impl Backlog {
+    /// Adds a target that was told this before. A target waits once.
+    pub fn add(&mut self, cell: Arc<Cell>, before: Known) {
+        match self.told.entry(Arc::as_ptr(&cell).addr()) {
+            Entry::Occupied(mut told) => *told.get_mut() = Known::Nothing,
+            Entry::Vacant(told) => {
+                told.insert(before);
+                let namespace = &cell.target.id.namespace;
+                if !self.queues.contains_key(namespace) {
+                    self.turns.push_back(namespace.clone());
+                }
+                let queue = self.queues.entry(namespace.clone()).or_default();
+                queue.push_back(Postponed { cell, before });
+            }
+        }
+    }
+
+    /// The next target, of the namespace whose turn it is.
+    pub fn next(&mut self) -> Option<Postponed> {
+        let namespace = self.turns.pop_front()?;
+        let queue = self.queues.get_mut(&namespace)?;
+        let waiting = queue.pop_front()?;
+        match queue.is_empty() {
+            true => _ = self.queues.remove(&namespace),
+            false => self.turns.push_back(namespace),
+        }
+        let before = self.told.remove(&Arc::as_ptr(&waiting.cell).addr())?;
+        Some(Postponed { before, ..waiting })
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.turns.is_empty()
+    }
+
+    #[cfg(test)]
+    pub fn has(&self, is_it: impl Fn(&crate::engine::read::resolve::Target) -> bool) -> bool {
+        self.queues.values().flatten().any(|waiting| is_it(&waiting.cell.target))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::read::resolve::{Target, View};
+    use crate::engine::secrets::secret_places::Secrets;
+    use crate::engine::state::Loading;
+    use crate::model::{ConfigId, ConfigName, Epoch, Scope};
+    use crate::store::Head;
+
+    #[test]
+    fn namespaces_take_turns_and_each_target_waits_once() {
+        let state = Loading::default().state(Epoch(1), Head::EMPTY);
+        let cell = |namespace: &str, scope: &str| {
+            let namespace = Namespace::parse(namespace).expect("a name");
+            let id = ConfigId { namespace, config: ConfigName::parse("app").expect("a name") };
+            let (scope, view) = (Scope::parse(scope).expect("a scope"), View::Effective);
+            Arc::new(Cell::new(Target { id, scope, view, secrets: Secrets::Revealed }, &state))
+        };
+        let many: Vec<_> = (0..4).map(|at| cell("many", &format!("/s{at}"))).collect();
+        let (few, again) = (cell("few", "/"), cell("few", "/again"));
+        let mut backlog = Backlog::default();
+        for cell in many.iter().chain([&few, &again, &again]) {
+            backlog.add(cell.clone(), Known::Absent);
+        }
+        let order: Vec<_> = std::iter::from_fn(|| backlog.next())
+            .map(|waiting| {
+                let Target { id, scope, .. } = &*waiting.cell.target;
+                (format!("{}{scope}", id.namespace), waiting.before == Known::Absent)
+            })
+            .collect();
+        let expected = [
+            ("many/s0", true),
+            ("few/", true),
+            ("many/s1", true),
+            ("few/again", false),
+            ("many/s2", true),
+            ("many/s3", true),
+        ];
+        assert_eq!(order, expected.map(|(name, is_known)| (name.to_owned(), is_known)));
+        assert!(backlog.is_empty() && backlog.told.is_empty() && backlog.queues.is_empty());
+    }
+}
