@@ -1,11 +1,12 @@
 //! Generates the protobuf code and the list of RPCs from `proto/`, without a protoc on the machine.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::PathBuf;
 
 use prost::Message;
-use prost_types::FileDescriptorSet;
+use prost_types::field_descriptor_proto::Type;
+use prost_types::{DescriptorProto, FileDescriptorSet};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=proto");
@@ -36,6 +37,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 fn rpcs(files: &FileDescriptorSet) -> Result<String, std::fmt::Error> {
     let (mut services, mut variants, mut facts) = (vec![], vec![], vec![]);
     let (mut signatures, mut requests) = (vec![], vec![]);
+    let (mut request_types, mut shapes) = (vec![], vec![]);
     let mut by_length: BTreeMap<usize, Vec<String>> = BTreeMap::new();
     for file in &files.file {
         for service in &file.service {
@@ -52,6 +54,8 @@ fn rpcs(files: &FileDescriptorSet) -> Result<String, std::fmt::Error> {
                 by_length.entry(path.len()).or_default().push(variant.clone());
                 let [request, response] = [method.input_type(), method.output_type()].map(rust_type);
                 requests.push(format!("Rpc::{variant} => {request}::decode(message).is_ok()"));
+                shapes.push(format!("Rpc::{variant} => &{}", shape_name(method.input_type())));
+                request_types.push(method.input_type());
                 signatures.push(format!(
                     "pub struct {variant};\n\
                      impl Signature for {variant} {{ type Request = {request}; type Response = {response}; }}"
@@ -85,9 +89,56 @@ fn rpcs(files: &FileDescriptorSet) -> Result<String, std::fmt::Error> {
         "fn is_request(rpc: Rpc, message: &[u8]) -> bool {{ match rpc {{ {} }} }}",
         requests.join(", ")
     )?;
+    writeln!(out, "/// Where a request of this RPC has messages within it.")?;
+    writeln!(
+        out,
+        "fn request_shape(rpc: Rpc) -> &'static Shape {{ match rpc {{ {} }} }}",
+        shapes.join(", ")
+    )?;
+    let mut messages = BTreeMap::new();
+    for file in &files.file {
+        let package = format!(".{}", file.package());
+        file.message_type.iter().for_each(|message| collect_messages(&mut messages, &package, message));
+    }
+    let mut written = BTreeSet::new();
+    for request in &request_types {
+        write_shapes(&mut out, request, &messages, &mut written)?;
+    }
     writeln!(out, "/// A type for each RPC, from which the compiler knows the types of its messages.")?;
     writeln!(out, "pub mod signature {{ use super::Signature;\n{} }}", signatures.join("\n"))?;
     Ok(out)
+}
+
+/// The numbers of the fields of each message that are messages, each with its message.
+type Messages<'a> = BTreeMap<String, Vec<(i32, &'a str)>>;
+
+fn collect_messages<'a>(messages: &mut Messages<'a>, parent: &str, message: &'a DescriptorProto) {
+    let name = format!("{parent}.{}", message.name());
+    message.nested_type.iter().for_each(|nested| collect_messages(messages, &name, nested));
+    let within = message.field.iter().filter(|field| field.r#type() == Type::Message);
+    messages.insert(name, within.map(|field| (field.number(), field.type_name())).collect());
+}
+
+/// A static for a message and for those within it.
+fn write_shapes<'a>(
+    out: &mut String,
+    name: &'a str,
+    messages: &Messages<'a>,
+    written: &mut BTreeSet<&'a str>,
+) -> std::fmt::Result {
+    if !written.insert(name) {
+        return Ok(());
+    }
+    let within = &messages[name];
+    let fields: Vec<String> =
+        within.iter().map(|(number, of)| format!("({number}, &{})", shape_name(of))).collect();
+    writeln!(out, "static {}: Shape = Shape {{ messages: &[{}] }};", shape_name(name), fields.join(", "))?;
+    within.iter().try_for_each(|(_, of)| write_shapes(out, of, messages, written))
+}
+
+/// `.confwatch.v1.GetRequest` as `SHAPE_CONFWATCH_V1_GETREQUEST`.
+fn shape_name(name: &str) -> String {
+    format!("SHAPE{}", name.replace('.', "_").to_uppercase())
 }
 
 /// `.confwatch.v1.GetRequest` as `crate::proto::v1::GetRequest`.

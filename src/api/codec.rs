@@ -6,11 +6,13 @@ use std::sync::Arc;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use prost::encoding::{
-    DecodeContext, WireType, decode_key, encode_key, encode_varint, encoded_len_varint, key_len, skip_field,
+    DecodeContext, WireType, decode_key, decode_varint, encode_key, encode_varint, encoded_len_varint,
+    key_len, skip_field,
 };
 use prost::{DecodeError, Message};
 
 use super::error::ApiError;
+use super::rpc::Shape;
 use super::unread::{Held, Unread};
 
 /// What a client receives by default.
@@ -18,9 +20,12 @@ pub const MESSAGE_BYTES_MAX: usize = 4 << 20;
 
 /// What goes before each message: a flag that says whether it is compressed, and its length.
 pub const FRAME_HEAD_BYTES: usize = 5;
-/// No request needs as many fields, those of lists counted one by one. An empty item of a list is two bytes of a message and more than a
-/// hundred bytes of memory: without a limit, a message of 4 MiB would become some hundred MiB before anybody looks at it.
-pub const REQUEST_FIELDS_MAX: usize = 100_000;
+/// No request needs as many fields, those of lists and of messages within it counted one by one. An empty item of a list is two bytes of a
+/// message and more than a hundred bytes of memory: without a limit, a message of 4 MiB would become some hundred MiB before anybody looks at
+/// it. A watch that says which of 130 000 configs its client holds has as many.
+pub const REQUEST_FIELDS_MAX: usize = 400_000;
+/// Messages within messages, of which the decoder takes no more.
+const MESSAGES_WITHIN_MAX: usize = 100;
 /// Less than this is not worth sharing: a copy costs as much as a further piece.
 const SHARED_BYTES_MIN: usize = 512;
 
@@ -199,24 +204,36 @@ impl Message for Encoded {
     }
 }
 
-/// Whether a message has more fields than this, without those in its fields. Nothing is decoded.
-pub fn has_more_fields_than(max: usize, message: &[u8]) -> bool {
+/// Whether a message has more fields than this, with those of the messages within it. Nothing is decoded.
+pub fn has_more_fields_than(max: usize, message: &[u8], shape: &Shape) -> bool {
     // A field has two bytes at least.
-    if message.len() / 2 <= max {
-        return false;
-    }
-    let (mut rest, mut count) = (message, 0);
-    while !rest.is_empty() && count <= max {
-        let skipped = decode_key(&mut rest).and_then(|(number, wire_type)| {
-            skip_field(wire_type, number, &mut rest, DecodeContext::default())
-        });
-        // The decoder says what is wrong.
-        if skipped.is_err() {
-            return false;
+    message.len() / 2 > max && fields_left(message, shape, max, MESSAGES_WITHIN_MAX).is_none()
+}
+
+/// How many of `left` fields are left after those of a message. `None`: it has more. What cannot be read ends it: the decoder says what is
+/// wrong.
+fn fields_left(message: &[u8], shape: &Shape, mut left: usize, depth: usize) -> Option<usize> {
+    let mut rest = message;
+    while !rest.is_empty() {
+        left = left.checked_sub(1)?;
+        let Ok((number, wire_type)) = decode_key(&mut rest) else { break };
+        match shape.within(number).filter(|_| wire_type == WireType::LengthDelimited && depth > 0) {
+            Some(shape) => {
+                let length = decode_varint(&mut rest).ok().and_then(|length| usize::try_from(length).ok());
+                let Some((within, after)) = length.and_then(|length| rest.split_at_checked(length)) else {
+                    break;
+                };
+                left = fields_left(within, shape, left, depth - 1)?;
+                rest = after;
+            }
+            None => {
+                if skip_field(wire_type, number, &mut rest, DecodeContext::default()).is_err() {
+                    break;
+                }
+            }
         }
-        count += 1;
     }
-    count > max
+    Some(left)
 }
 
 /// Key and length of a message field: what goes before its bytes.

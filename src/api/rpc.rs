@@ -13,6 +13,18 @@ struct Facts {
     is_stream: bool,
 }
 
+/// Where a message has messages within it, by the numbers of their fields.
+pub struct Shape {
+    messages: &'static [(u32, &'static Shape)],
+}
+
+impl Shape {
+    /// What the field of this number is, if it is a message.
+    pub fn within(&self, number: u32) -> Option<&'static Shape> {
+        self.messages.iter().find(|(of_field, _)| *of_field == number).map(|(_, shape)| *shape)
+    }
+}
+
 /// The messages of an RPC.
 pub trait Signature {
     type Request: Message + Default + 'static;
@@ -20,6 +32,11 @@ pub trait Signature {
 }
 
 impl Rpc {
+    /// Where its request has messages within it.
+    pub fn request_shape(self) -> &'static Shape {
+        request_shape(self)
+    }
+
     /// In the order of the descriptors.
     pub fn all() -> &'static [Rpc] {
         &ALL

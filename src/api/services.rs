@@ -123,7 +123,7 @@ services! {
 
 /// A document that is at hand is answered at once.
 fn get(operations: &Operations, mut call: Call<'_>) -> Work {
-    let request = match decoded(std::mem::take(&mut call.message)) {
+    let request = match decoded(call.rpc, std::mem::take(&mut call.message)) {
         Ok(request) => request,
         Err(error) => return Work::Done(Err(error)),
     };
@@ -231,9 +231,9 @@ where
     let context = call.context();
     let audit = Audit::of(operations, &context);
     let stages = call.head.extensions.get::<Arc<Stages>>().cloned();
-    let (operations, message) = (operations.clone(), call.message);
+    let (operations, rpc, message) = (operations.clone(), call.rpc, call.message);
     let done = async move {
-        let request = decoded(message)?;
+        let request = decoded(rpc, message)?;
         Stages::of(stages, operation(operations, context, request)).await
     };
     (audit, done)
@@ -272,8 +272,8 @@ fn counted(message: Encoded, unread: Option<&Arc<Unread>>) -> Outcome {
     Ok(Reply::Message(message))
 }
 
-fn decoded<Q: Message + Default>(message: Bytes) -> Result<Q, ApiError> {
-    if has_more_fields_than(REQUEST_FIELDS_MAX, &message) {
+fn decoded<Q: Message + Default>(rpc: Rpc, message: Bytes) -> Result<Q, ApiError> {
+    if has_more_fields_than(REQUEST_FIELDS_MAX, &message, rpc.request_shape()) {
         return Err(Unreadable::TooManyFields { limit: REQUEST_FIELDS_MAX }.into());
     }
     Q::decode(message).map_err(|_| Unreadable::Malformed.into())

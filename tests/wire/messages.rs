@@ -86,9 +86,16 @@ async fn a_message_of_very_many_empty_items_is_refused_before_it_is_decoded() {
     let server = TestServer::start().await;
     for name in CALLS {
         // Field 1, with a length of 0: of lists, an item.
-        let result = raw::call(&server, name, vec![[0x0a, 0].repeat(100_001)]).await;
+        let result = raw::call(&server, name, vec![[0x0a, 0].repeat(400_001)]).await;
         refused(result, Code::ResourceExhausted, "MESSAGE_TOO_LARGE");
     }
+    // Those of a message within the message count, too.
+    let held = [0x3a, 0].repeat(400_001);
+    let mut watch = vec![0x0a];
+    prost::encoding::encode_varint(held.len() as u64, &mut watch);
+    watch.extend(held);
+    let result = raw::call(&server, "Watch", vec![watch]).await;
+    refused(result, Code::ResourceExhausted, "MESSAGE_TOO_LARGE");
 }
 
 #[tokio::test]
