@@ -23,6 +23,10 @@ const BACKOFF_MAX: Duration = Duration::from_secs(10);
 /// A task that ran for so long without a panic starts again with the shortest pause.
 const BACKOFF_FORGOTTEN_AFTER: Duration = Duration::from_secs(60);
 
+/// A task that panics while the server stops is run so often again, so that it can end as it should. One that always panics must not keep the
+/// server from ending.
+const RESTARTS_WHILE_STOPPING: u32 = 3;
+
 /// What a panic of a task leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnPanic {
@@ -93,6 +97,9 @@ impl Supervisor {
                     OnPanic::EndServer => return,
                     OnPanic::Restart => supervisor.shared.wait_unless_stopping(backoff.next()),
                 }
+                if !backoff.may_restart(*supervisor.shared.stopping()) {
+                    break;
+                }
                 supervisor.set_running(name, true);
             }
             supervisor.set_running(name, false);
@@ -130,6 +137,9 @@ impl Supervisor {
                         let mut stop = supervisor.shared.stop.subscribe();
                         let _ = tokio::time::timeout(backoff.next(), stop.wait_for(|stop| *stop)).await;
                     }
+                }
+                if !backoff.may_restart(*supervisor.shared.stopping()) {
+                    return;
                 }
                 supervisor.set_running(name, true);
             }
@@ -279,11 +289,20 @@ impl Drop for Ended {
 struct Backoff {
     next: Duration,
     run_since: Instant,
+    /// Once the server stops.
+    restarts_left: u32,
 }
 
 impl Backoff {
     fn new() -> Backoff {
-        Backoff { next: BACKOFF_MIN, run_since: Instant::now() }
+        Backoff { next: BACKOFF_MIN, run_since: Instant::now(), restarts_left: RESTARTS_WHILE_STOPPING }
+    }
+
+    /// Whether a task that has panicked is run again.
+    fn may_restart(&mut self, is_stopping: bool) -> bool {
+        let may = !is_stopping || self.restarts_left > 0;
+        self.restarts_left -= u32::from(is_stopping && may);
+        may
     }
 
     fn next(&mut self) -> Duration {

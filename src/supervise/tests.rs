@@ -88,3 +88,15 @@ fn the_pause_before_a_restart_grows_up_to_a_limit() {
     let pauses: Vec<_> = (0..10).map(|_| backoff.next()).collect();
     assert_eq!((pauses[0], pauses[1], pauses[9]), (BACKOFF_MIN, BACKOFF_MIN * 2, BACKOFF_MAX));
 }
+
+#[tokio::test]
+async fn what_always_panics_is_not_run_for_ever_while_the_server_stops() {
+    let supervisor = Supervisor::default();
+    supervisor.stop();
+    let thread = supervisor.thread("thread", OnPanic::Restart, |_| panic!("always")).expect("started");
+    tokio::task::spawn_blocking(move || thread.join()).await.expect("it runs").expect("it ends");
+    supervisor.task("task", OnPanic::Restart, || async { panic!("always") }).await.expect("it ends");
+    let panics = u64::from(RESTARTS_WHILE_STOPPING) + 1;
+    let ended = TaskStatus { is_running: false, panics };
+    assert_eq!(supervisor.tasks(), [("task", ended), ("thread", ended)]);
+}
