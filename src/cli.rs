@@ -245,17 +245,39 @@ mod tests {
         Cli::command().debug_assert();
     }
 
+    /// The words of a command as a shell reads it, up to a pipe, a redirection or a second command.
+    fn words(command: &str) -> Vec<String> {
+        let (mut words, mut word, mut quote) = (vec![], None::<String>, None);
+        for character in command.chars() {
+            match (character, quote) {
+                ('\'' | '"', None) => {
+                    quote = Some(character);
+                    word.get_or_insert_default();
+                }
+                (_, Some(open)) if character == open => quote = None,
+                ('|' | '>' | '<' | '&' | ';', None) => break,
+                (' ', None) => words.extend(word.take()),
+                _ => word.get_or_insert_default().push(character),
+            }
+        }
+        words.into_iter().chain(word).collect()
+    }
+
     #[test]
-    fn every_command_has_a_doc_and_examples() {
+    fn every_command_and_group_has_a_doc_and_examples_that_parse() {
         fn check(command: &clap::Command) {
             for command in command.get_subcommands() {
                 let name = command.get_name();
                 assert!(command.get_about().is_some(), "{name} has no doc");
                 let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-                if command.get_subcommands().next().is_none() {
-                    let examples =
-                        help.lines().filter(|line| line.starts_with("  ") && line.contains("confwatch "));
-                    assert!((2..=4).contains(&examples.count()), "{name} has not 2 to 4 examples");
+                let lines = help.lines().filter(|line| line.starts_with("  "));
+                let examples: Vec<_> =
+                    lines.filter_map(|line| Some(&line[line.find("confwatch ")?..])).collect();
+                assert!((2..=4).contains(&examples.len()), "{name} has not 2 to 4 examples");
+                for example in examples {
+                    if let Err(error) = Cli::try_parse_from(words(example)) {
+                        panic!("an example of {name} is wrong: {example}\n{error}");
+                    }
                 }
                 check(command);
             }

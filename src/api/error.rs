@@ -231,7 +231,7 @@ impl From<Error> for ApiError {
             Error::RollbackTargetMoved | Error::KeyMissing(_) => {
                 ApiError::new(Code::Internal, "INTERNAL", message)
             }
-            Error::MasterKey(SourceError::NotOurs { .. } | SourceError::Unwritable { .. }) => {
+            Error::MasterKey(SourceError::NotOurs { .. }) => {
                 ApiError::new(Code::FailedPrecondition, "MASTER_KEY_NOT_WRITABLE", message)
             }
             Error::MasterKey(_) | Error::DataKeys(_) => {

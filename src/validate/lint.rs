@@ -35,6 +35,9 @@ pub struct Lint {
     pub severity: Severity,
 }
 
+/// Code of the lint that asks for an override which ends by itself.
+pub const DEBUG_IN_PRODUCTION: &str = "DEBUG_IN_PRODUCTION";
+
 /// All lints, in the order of `Check`.
 pub const ALL: &[Lint] = &[
     Lint {
@@ -43,8 +46,8 @@ pub const ALL: &[Lint] = &[
         severity: Severity::Warning,
     },
     Lint {
-        code: "DEBUG_IN_PRODUCTION",
-        about: "debugging, or a log level of debug or trace, in an environment named production, prod or live",
+        code: DEBUG_IN_PRODUCTION,
+        about: "debugging, or a log level of debug or trace, in an environment named production, prod or live, unless an override sets it that ends by itself",
         severity: Severity::Warning,
     },
     Lint {

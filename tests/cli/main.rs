@@ -3,6 +3,7 @@
 mod access;
 mod audit;
 mod environment;
+mod exit_codes;
 mod fleet;
 mod follow;
 mod harness;

@@ -221,6 +221,8 @@ fn fsck_of_a_store_that_was_written_is_clean() {
 fn a_config_whose_last_change_was_compacted_says_so() {
     let server = Server::start_with(&["--retain-revisions", "10"]);
     server.ok(&["set", "shop/app", "a=1"]);
+    server.ok(&["set", "shop/app", "a=2"]);
+    server.ok(&["tag", "set", "shop/app", "stable", "--version", "1"]);
     for number in 0..40 {
         server.ok(&["set", "shop/other", &format!("a={number}")]);
     }
@@ -231,6 +233,11 @@ fn a_config_whose_last_change_was_compacted_says_so() {
             .contains("older versions were compacted: history begins with revision ")
     };
     until("the first commit is compacted", compacted);
+    let history = server.run(&["history", "shop/app"]).stderr;
+    assert!(
+        history.contains("; the current version is 2; version 1 can still be read by its tag (--tag stable)"),
+        "{history}"
+    );
     let diff = server.fails(3, &["diff", "shop/app"]);
     assert!(
         diff.contains("the last change of shop/app is not kept: older versions were compacted"),

@@ -244,8 +244,9 @@ pub fn change(field: &str, change: v1::Change) -> Result<Change, Error> {
 
 fn time_to_live(field: impl Display, ttl: &prost_types::Duration) -> Result<Duration, Error> {
     match duration(&field, ttl)? {
-        Duration::ZERO => Err(invalid(field, "must be more than zero")),
-        ttl if ttl > TTL_MAX => Err(invalid(field, "must be at most 3650 days")),
+        ttl if ttl.is_zero() || ttl > TTL_MAX => {
+            Err(invalid(field, "must be more than 0 and at most 3650 days"))
+        }
         ttl => Ok(ttl),
     }
 }

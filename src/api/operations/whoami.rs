@@ -46,7 +46,7 @@ impl Operations {
         };
         let verb = Verb::parse(&verb).ok_or_else(|| {
             let verbs: Vec<&str> = Verb::ALL.into_iter().map(Verb::as_str).collect();
-            request::invalid("verb", format!("is none of {}", verbs.join(", ")))
+            request::invalid("verb", format!("{verb:?} is no verb: one of {} is expected", verbs.join(", ")))
         })?;
         let scope = request::scope("", &scope)?;
         let resource = match (namespace.as_str(), config.as_str()) {

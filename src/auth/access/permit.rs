@@ -43,7 +43,7 @@ pub struct Sight {
 
 /// The caller may not. Says nothing of the policy.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{actor} may not {verb} {resource}")]
+#[error("{actor} may not {verb} {resource}{}", self.taken())]
 pub struct Denied {
     pub actor: Arc<str>,
     pub verb: Verb,
@@ -53,6 +53,15 @@ pub struct Denied {
 }
 
 impl Denied {
+    /// The permission that it takes, where that is another one: what governs configs takes `schema` on them, and what the server reads `admin`.
+    fn taken(&self) -> String {
+        let need = self.resource.need(self.verb);
+        match need.verb == self.verb {
+            true => String::new(),
+            false => format!(": it takes {need}"),
+        }
+    }
+
     /// The same, of somebody who gave a reason.
     pub fn wanted_because(self, reason: &str) -> Denied {
         Denied { reason: reason.to_owned(), ..self }

@@ -19,7 +19,7 @@ pub enum Resource {
 
 /// A right, and where it is needed. `None` is all of them: only a binding to `*` has that.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Need<'a> {
+pub(in crate::auth) struct Need<'a> {
     pub verb: Verb,
     pub namespace: Option<&'a str>,
     pub config: Option<&'a str>,
@@ -34,7 +34,7 @@ impl Resource {
         Resource::Config { id: ConfigId { namespace, config }, scope }
     }
 
-    pub(super) fn need(&self, verb: Verb) -> Need<'_> {
+    pub(in crate::auth) fn need(&self, verb: Verb) -> Need<'_> {
         match self {
             Resource::Store => Need { verb, namespace: None, config: None, scope: &GLOBAL },
             Resource::Namespace(namespace) => Need::of_all(verb, namespace, &GLOBAL),

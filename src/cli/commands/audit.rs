@@ -29,6 +29,11 @@ const PAGE_SIZE_MAX: usize = 1000;
 
 /// Show and verify the audit trail: changes, denied calls, and reveals of secrets
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  confwatch audit list --kind denied,refused --since 1h
+  confwatch audit follow payments
+  confwatch audit verify")]
 pub struct AuditArgs {
     #[command(subcommand)]
     command: AuditCommand,

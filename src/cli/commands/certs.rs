@@ -24,6 +24,10 @@ const VALID_SECONDS: i64 = 365 * DAY_SECONDS;
 
 /// Create certificates to try TLS
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  confwatch certs dev
+  confwatch certs dev --dir ./certs --name config.internal,10.0.0.7")]
 pub struct CertsArgs {
     #[command(subcommand)]
     command: CertsCommand,

@@ -3,6 +3,7 @@
 use clap::Args;
 
 use super::get::pretty;
+use super::list::{Listed, configs_of};
 use crate::cli::Session;
 use crate::cli::input::args::{Target, TargetArgs};
 use crate::cli::output::exit::{Exit, Failure, Outcome};
@@ -13,6 +14,8 @@ use crate::proto::v1;
 
 /// The largest page there is.
 const PAGE_SIZE_MAX: u32 = 1000;
+/// Tags of compacted versions that a note names.
+const TAGS_NAMED_MAX: usize = 3;
 
 /// List the versions of a config, newest first: time, author, changes and reason
 #[derive(Args, Debug)]
@@ -49,7 +52,7 @@ pub async fn run(args: HistoryArgs, session: &Session) -> Outcome {
 async fn show_wide(target: &Target, limit: usize, session: &Session) -> Outcome {
     let limit = if limit == 0 { usize::MAX } else { limit };
     let Newest { versions, compacted, .. } = newest_versions(target, limit, false, session).await?;
-    note_compaction(compacted.as_deref(), session);
+    note_compaction(compacted, (target, &versions), session).await;
     let view = VersionsView { versions: versions.iter().map(Into::into).collect() };
     session.output.answer(&view, |output| {
         let wide = |info: &v1::VersionInfo| {
@@ -73,7 +76,7 @@ pub async fn show(target: &Target, limit: usize, content: bool, session: &Sessio
     if are_more {
         session.output.note(&how_many(target, &versions));
     }
-    note_compaction(compacted.as_deref(), session);
+    note_compaction(compacted, (target, &versions), session).await;
     let view = VersionsView { versions: versions.iter().map(Into::into).collect() };
     session.output.answer(&view, |output| match content {
         true => versions.iter().try_for_each(|version| show_content(version, output)),
@@ -85,9 +88,15 @@ pub async fn show(target: &Target, limit: usize, content: bool, session: &Sessio
     Ok(Exit::Done)
 }
 
-fn note_compaction(compacted: Option<&str>, session: &Session) {
+/// Notes that older versions were compacted, and which of them can be read all the same.
+async fn note_compaction(
+    compacted: Option<String>,
+    (target, listed): (&Target, &[v1::VersionInfo]),
+    session: &Session,
+) {
     if let Some(compacted) = compacted {
-        session.output.note(compacted);
+        let readable = still_readable(target, listed, session).await;
+        session.output.note(&(compacted + &readable));
     }
 }
 
@@ -146,6 +155,28 @@ pub async fn newest_versions(
             return Ok(Newest { versions, are_more, compacted });
         }
     }
+}
+
+/// Which compacted versions can be read all the same: the current one, and those that tags name.
+async fn still_readable(target: &Target, listed: &[v1::VersionInfo], session: &Session) -> String {
+    let all = Listed { deleted: true, governing: true };
+    // The history is shown, whether or not this can be added.
+    let listing = configs_of(&target.namespace, all, session).await;
+    let configs = listing.map(|listing| listing.configs).unwrap_or_default();
+    let Some(info) = configs.into_iter().find(|info| info.config == target.config) else {
+        return String::new();
+    };
+    let is_listed = |version: u64| listed.iter().any(|info| info.version == version);
+    let mut text = String::new();
+    if target.scope.is_none() && !is_listed(info.version) {
+        text = format!("; the current version is {}", info.version);
+    }
+    let mut tags: Vec<_> = info.tags.into_iter().filter(|(_, version)| !is_listed(*version)).collect();
+    tags.sort();
+    for (tag, version) in tags.iter().take(TAGS_NAMED_MAX).filter(|_| target.scope.is_none()) {
+        text += &format!("; version {version} can still be read by its tag (--tag {})", printable(tag));
+    }
+    text
 }
 
 fn row(info: &v1::VersionInfo) -> [String; 7] {

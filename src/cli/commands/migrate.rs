@@ -17,6 +17,11 @@ const DIFF_ENTRIES_MAX: usize = 100;
 
 /// Migrate the layers of a config to another version of its schema
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  confwatch migrate plan payments/checkout
+  confwatch migrate up payments/checkout --dry-run
+  confwatch migrate down payments/checkout --to 3 -m 'incident 7'")]
 pub struct MigrateArgs {
     #[command(subcommand)]
     command: MigrateCommand,

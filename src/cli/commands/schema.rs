@@ -23,6 +23,11 @@ const PAGE_SIZE: u32 = 1000;
 
 /// Manage the schemas of configs
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  confwatch schema put payments/checkout -f checkout.schema.json --dry-run
+  confwatch schema get payments/checkout --number 3
+  confwatch schema history payments/checkout")]
 pub struct SchemaArgs {
     #[command(subcommand)]
     command: SchemaCommand,

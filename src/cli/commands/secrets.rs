@@ -9,6 +9,11 @@ use crate::proto::v1;
 
 /// Show and rotate the keys that seal secrets
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  confwatch secrets status
+  confwatch secrets rotate-data payments
+  confwatch secrets rotate-master")]
 pub struct SecretsArgs {
     #[command(subcommand)]
     command: SecretsCommand,

@@ -11,6 +11,11 @@ use crate::proto::v1;
 
 /// Set, delete and list tags of versions
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  confwatch tag set payments/checkout stable --version 12
+  confwatch tag list payments/checkout
+  confwatch get payments/checkout --tag stable")]
 pub struct TagArgs {
     #[command(subcommand)]
     command: TagCommand,

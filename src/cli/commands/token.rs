@@ -19,6 +19,11 @@ const PAGE_SIZE: u32 = 1000;
 
 /// Create, list and revoke API tokens
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  confwatch token create ci --role editor --namespace shop --scope /staging --ttl 90d
+  confwatch token list --all
+  confwatch token revoke 8k2m4n6p8q0r --reason 'left on a laptop'")]
 pub struct TokenArgs {
     #[command(subcommand)]
     command: TokenCommand,
@@ -70,7 +75,7 @@ struct CreateArgs {
     #[arg(long = "group", value_name = "NAME")]
     groups: Vec<String>,
     /// Expire the token after this time, such as 90d [default: never]
-    #[arg(long, value_name = "DURATION", value_parser = args::duration)]
+    #[arg(long, value_name = "DURATION", value_parser = args::time_to_live)]
     ttl: Option<Duration>,
     /// Give a reason for the history
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]

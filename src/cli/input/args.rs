@@ -13,6 +13,9 @@ use crate::cli::output::exit::Failure;
 use crate::model::text::Format;
 use crate::proto::v1;
 
+/// As long as the server takes.
+const TIME_TO_LIVE_MAX: Duration = Duration::from_secs(3650 * 24 * 60 * 60);
+
 /// A config, and maybe a scope, as one word: `payments/checkout` or `payments/checkout@/production`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
@@ -286,6 +289,15 @@ pub fn wire_duration(duration: Duration) -> Result<prost_types::Duration, Failur
 /// For clap: a duration such as `30m`.
 pub fn duration(text: &str) -> Result<Duration, String> {
     parse_duration(text)
+}
+
+/// How long something is good for, of which zero and more than ten years are a mistake.
+pub fn time_to_live(text: &str) -> Result<Duration, String> {
+    let ttl = parse_duration(text)?;
+    match ttl.is_zero() || ttl > TIME_TO_LIVE_MAX {
+        true => Err("expected more than 0s and at most 3650d".into()),
+        false => Ok(ttl),
+    }
 }
 
 pub fn timestamp(moment: Moment) -> Result<prost_types::Timestamp, Failure> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::args::{DocumentFormat, Target, duration, wire_duration};
+use super::args::{DocumentFormat, Target, time_to_live, wire_duration};
 use super::assignment::{self, removal_patch, to_map};
 use crate::bounded_file::{self, DOCUMENT_FILE_BYTES_MAX};
 use crate::cli::Session;
@@ -46,7 +46,7 @@ pub struct ChangeArgs {
     #[arg(long = "override")]
     overrides: bool,
     /// End the override so long after the commit, such as 30m
-    #[arg(long, value_parser = duration, requires = "overrides")]
+    #[arg(long, value_parser = time_to_live, requires = "overrides")]
     ttl: Option<Duration>,
     /// Write only if the last change of the layer has this version; 0: only if the layer does not exist
     #[arg(long, value_name = "N")]

@@ -15,7 +15,7 @@ Exit codes:
   4  refused: invalid input, or a document that validation does not accept
   5  conflict: --expected-version is stale, --request-id was used for something else, what a revert would restore was changed since, or someone
      should be asked and --yes is missing
-  6  the server cannot be reached, is overloaded, or did not answer in time
+  6  the server cannot be reached, is overloaded, cannot use its disk or its master key, or did not answer in time
   7  not allowed
   8  `--wait`: the change is stored, and some watchers were not sent it in time
 

@@ -12,7 +12,9 @@ use crate::model::{
     ConfigChange, ConfigId, ConfigName, Governs, LayerKey, LayerKind, Namespace, Pointer, Scope,
 };
 use crate::secret::{MASK, holds_sealed, mask};
-use crate::validate::{Broken, CheckedDocument, Contract, Finding, Found, FoundList, Hidden, Report, Steps};
+use crate::validate::{
+    Broken, CheckedDocument, Contract, Finding, Found, FoundList, Hidden, Report, Steps, lint,
+};
 
 use super::affected_documents::{check_sizes, reached};
 use super::effort::Effort;
@@ -25,9 +27,9 @@ use crate::engine::read::documents::Documents;
 use crate::engine::read::resolve::{View, layers_of};
 use crate::engine::secrets::redaction::{Permissions, hidden_inheritance, uncovers};
 use crate::engine::secrets::vault::Vault;
-use crate::engine::state::ConfigState;
 use crate::engine::state::governance::{Governance, Governed};
 use crate::engine::state::system;
+use crate::engine::state::{ConfigState, LayerEntry};
 
 static GLOBAL: Scope = Scope::global();
 
@@ -400,7 +402,8 @@ fn check_scope<'a>(
             report.add_found(entry.id, scope, after.secrets(), found);
         }
     }
-    let linted = lints.new_at(scope, document, after);
+    let mut linted = lints.new_at(scope, document, after);
+    linted.filter_map(|found| Some(found).filter(|found| !is_meant_for_a_while(found, entry.after, scope)));
     report.add_found(entry.id, scope, after.secrets(), linted);
     for kind in [LayerKind::Base, LayerKind::Override] {
         if entry.changed.contains(&(kind, scope))
@@ -414,6 +417,16 @@ fn check_scope<'a>(
             report.add_found(entry.id, scope, after.secrets(), linted);
         }
     }
+}
+
+/// Whether a lint asks for an override that ends by itself, and the value is from such an override.
+fn is_meant_for_a_while(found: &Found, config: &ConfigState, scope: &Scope) -> bool {
+    found.code == lint::DEBUG_IN_PRODUCTION
+        && Pointer::parse(&found.pointer).is_ok_and(|place| {
+            let ends = |entry: &&Arc<LayerEntry>| entry.layer.expires.is_some();
+            let mut layers = layers_of(config, scope, View::Effective).into_iter().filter(ends);
+            layers.any(|entry| place.find(&entry.layer.content.to_value()).is_some())
+        })
 }
 
 /// Checks one document of a scope, given the one before.
