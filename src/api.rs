@@ -15,6 +15,7 @@ pub mod in_progress;
 pub mod network;
 mod operations;
 pub mod reply;
+mod report;
 pub mod rpc;
 mod services;
 mod task;
@@ -35,10 +36,11 @@ use operations::Operations;
 use rpc::Rpc;
 
 pub use operations::audit::{COMMITTED, Gap, Trail, TrailItem, commits_proof, records_proofs, verb};
+pub use report::{ReadReport, ServerReport};
 
 /// The services, to be served on any connection to those whom the guard lets in.
-pub fn calls(engine: Arc<Engine>, guard: Guard, recorder: Recorder) -> Calls {
-    Calls::new(Operations::new(engine, guard, recorder))
+pub fn calls(engine: Arc<Engine>, guard: Guard, recorder: Recorder, report: ReadReport) -> Calls {
+    Calls::new(Operations::new(engine, guard, recorder, report))
 }
 
 /// What Validate of ConfigService answers, without any transport.
@@ -48,5 +50,7 @@ pub async fn validate(
 ) -> Result<v1::ValidateResponse, ApiError> {
     let access = Access::unrestricted("anonymous").expect("a name");
     let context = CallContext::within(Rpc::ConfigServiceValidate, access);
-    Operations::new(engine, Guard::off(), Recorder::none()).validate(&context, request).await
+    Operations::new(engine, Guard::off(), Recorder::none(), Arc::new(ServerReport::default))
+        .validate(&context, request)
+        .await
 }

@@ -38,6 +38,7 @@ use crate::proto::v1::config_service_client::ConfigServiceClient;
 use crate::proto::v1::fleet_service_client::FleetServiceClient;
 use crate::proto::v1::schema_service_client::SchemaServiceClient;
 use crate::proto::v1::secret_service_client::SecretServiceClient;
+use crate::proto::v1::status_service_client::StatusServiceClient;
 use crate::proto::v1::{
     ApplyRequest, ApplyResponse, Change, Document, Format, GetRequest, RevertRequest, RevertResponse,
     RollbackRequest, RollbackResponse, SetRequest, SetResponse, StreamChangesRequest, WriteOptions,
@@ -70,6 +71,8 @@ pub type AuditApi = AuditServiceClient<InterceptedService<Connection, CallHeader
 
 /// The same of `FleetService`.
 pub type FleetApi = FleetServiceClient<InterceptedService<Connection, CallHeaders>>;
+/// Calls of StatusService.
+pub type StatusApi = StatusServiceClient<InterceptedService<Connection, CallHeaders>>;
 
 /// A client of one server. Cheap to clone; all clones share one connection.
 #[derive(Clone, Debug)]
@@ -82,6 +85,7 @@ pub struct Client {
     secrets: SecretApi,
     audit: AuditApi,
     fleet: FleetApi,
+    status: StatusApi,
 }
 
 impl Client {
@@ -104,8 +108,14 @@ impl Client {
         let secrets = SecretServiceClient::with_interceptor(connection.clone(), headers.clone());
         let audit = AuditServiceClient::with_interceptor(connection.clone(), headers.clone());
         let fleet = FleetServiceClient::with_interceptor(connection.clone(), headers.clone());
+        let status = StatusServiceClient::with_interceptor(connection.clone(), headers.clone());
         let api = ConfigServiceClient::with_interceptor(connection.clone(), headers.clone());
-        Client { connection, headers, api, schemas, access, secrets, audit, fleet }
+        Client { connection, headers, api, schemas, access, secrets, audit, fleet, status }
+    }
+
+    /// The connection, for clients of other services of the same server. Their calls have neither credential nor timeout.
+    pub fn connection(&self) -> Connection {
+        self.connection.clone()
     }
 
     /// Every call of the service, as generated from the contract, with actor and timeout of this client.
@@ -136,6 +146,11 @@ impl Client {
     /// Every call of FleetService, in the same way.
     pub fn fleet(&self) -> FleetApi {
         self.fleet.clone()
+    }
+
+    /// Every call of StatusService, in the same way.
+    pub fn status(&self) -> StatusApi {
+        self.status.clone()
     }
 
     /// The effective document of a target, as canonical JSON. `None` if there is no such config, or no layer of it

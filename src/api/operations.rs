@@ -20,6 +20,7 @@ mod rollback;
 mod schemas;
 mod set;
 mod size;
+mod status;
 mod tags;
 mod tokens;
 mod validate;
@@ -32,6 +33,7 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 use super::guard::Guard;
+use super::report::ReadReport;
 use crate::audit::Recorder;
 use crate::engine::Engine;
 
@@ -50,12 +52,14 @@ pub struct Operations {
     audit_streams: Arc<Semaphore>,
     /// A permit for each call of WaitConverged that may wait.
     convergence_waits: Arc<Semaphore>,
+    /// Reads the figures of the process, for StatusService.
+    report: ReadReport,
 }
 
 impl Operations {
-    pub fn new(engine: Arc<Engine>, guard: Guard, recorder: Recorder) -> Operations {
+    pub fn new(engine: Arc<Engine>, guard: Guard, recorder: Recorder, report: ReadReport) -> Operations {
         let audit_streams = Arc::new(Semaphore::new(AUDIT_STREAMS_MAX));
         let convergence_waits = Arc::new(Semaphore::new(CONVERGENCE_WAITS_MAX));
-        Operations { engine, guard, recorder, audit_streams, convergence_waits }
+        Operations { engine, guard, recorder, audit_streams, convergence_waits, report }
     }
 }

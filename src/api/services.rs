@@ -119,6 +119,8 @@ services! {
 
     FleetServiceListClients      => read list_clients                [Read];
     FleetServiceWaitConverged    => stream wait_converged            [Read];
+
+    StatusServiceGet             => read status                      [];
 }
 
 /// A document that is at hand is answered at once.

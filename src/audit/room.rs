@@ -56,6 +56,14 @@ impl Room {
         Room::of(event.kind, &event.namespace)
     }
 
+    /// Whether a record that is removed early is a loss. The rooms of denied and refused calls are small, since anybody can fill them.
+    pub fn is_for_keeping(self) -> bool {
+        match self {
+            Room::Main | Room::Reveals | Room::Attempts => true,
+            Room::Denied | Room::Refused => false,
+        }
+    }
+
     pub fn name(self) -> &'static str {
         match self {
             Room::Main => "main",

@@ -5,6 +5,7 @@ pub mod exit;
 pub(super) mod lacking;
 pub(super) mod layers;
 pub(super) mod masks;
+pub(super) mod quantities;
 pub(super) mod refusal;
 pub(super) mod streams;
 pub(super) mod terminal;

@@ -89,7 +89,12 @@ mod tests {
         assert_eq!(status_of(&front, path).await, Code::Unavailable);
         let store = Arc::new(crate::store::MemoryStore::new(crate::model::Epoch(1)));
         let engine = crate::engine::Engine::open(store, crate::engine::Options::default()).unwrap();
-        front.open(api::calls(engine, crate::api::guard::Guard::off(), crate::audit::Recorder::none()));
+        front.open(api::calls(
+            engine,
+            crate::api::guard::Guard::off(),
+            crate::audit::Recorder::none(),
+            Arc::new(api::ServerReport::default),
+        ));
         assert_eq!(status_of(&front, path).await, Code::Unimplemented);
         front.close();
         assert_eq!(status_of(&front, path).await, Code::Unavailable);

@@ -223,7 +223,8 @@ impl Server {
             None => None,
         };
         let access_changes = access_changes::start(&settings.data_dir, &engine, &recorder);
-        let services = api::calls(Arc::clone(&engine), guard.clone().limited(rates), recorder.clone());
+        let (limited, report) = (guard.clone().limited(rates), metrics.report());
+        let services = api::calls(Arc::clone(&engine), limited, recorder.clone(), report);
         let feeds = audit_file
             .iter()
             .chain([&access_changes])

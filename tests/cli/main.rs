@@ -10,6 +10,7 @@ mod harness;
 mod read;
 mod schema;
 mod secrets;
+mod status;
 mod terminal;
 mod tls;
 mod tree;

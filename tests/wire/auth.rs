@@ -248,6 +248,7 @@ fn rows() -> Vec<Row> {
             WaitConvergedRequest { targets: converging, ..Default::default() },
             "read",
         ),
+        row("StatusService/Get", StatusServiceGetRequest {}, "read").open(),
     ]
 }
 

@@ -42,6 +42,7 @@ mod schemas;
 mod secret_layers;
 mod secret_writes;
 mod secrets;
+mod status;
 mod supervision;
 mod support;
 mod tags;

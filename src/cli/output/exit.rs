@@ -8,7 +8,8 @@ use std::process::ExitCode;
 pub const EXIT_CODES: &str = "\
 Exit codes:
   0  done
-  1  a failure of another kind; `diff --exit-code`: there are differences; `fsck`, `audit verify`: something is not as it should be
+  1  a failure of another kind; `diff --exit-code`: there are differences; `fsck`, `audit verify`, `status`: something is not
+     as it should be
   2  the command line or a setting is wrong: a value that is not allowed, or a file of settings, a token, a key or a certificate that
      cannot be used
   3  not found: no such config, version, tag or value, or a revision that is no longer kept

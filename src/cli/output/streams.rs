@@ -80,6 +80,12 @@ impl Output {
         self.text(&format!("{line}\n"))
     }
 
+    /// Writes text in the place of the text before, on a terminal that obeys `clear`.
+    pub fn screen(&self, clear: &str, text: &str) -> Result<(), Failure> {
+        write!(io::stdout(), "{clear}").map_err(|error| Failure::output(&error))?;
+        self.text(text)
+    }
+
     /// Writes a document of someone else as it is; on a terminal, with what the terminal would obey made visible.
     pub fn document(&self, text: &str) -> Result<(), Failure> {
         match io::stdout().is_terminal() {

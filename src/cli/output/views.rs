@@ -11,6 +11,7 @@ mod fleet;
 mod history;
 mod schema;
 mod secrets;
+mod status;
 mod write;
 
 pub use access::*;
@@ -20,6 +21,7 @@ pub use fleet::*;
 pub use history::*;
 pub use schema::*;
 pub use secrets::*;
+pub use status::*;
 pub use write::*;
 
 use serde_json::Value;

@@ -41,6 +41,28 @@ pub struct BySource {
     pub revert: AtomicU64,
 }
 
+impl BySource {
+    /// All of them: a new one has to be listed here.
+    pub fn each(&self) -> [(&'static str, &AtomicU64); 9] {
+        let BySource { set, apply, delete, rollback, expiry, tag, schema, migration, revert } = self;
+        [
+            ("set", set),
+            ("apply", apply),
+            ("delete", delete),
+            ("rollback", rollback),
+            ("expiry", expiry),
+            ("tag", tag),
+            ("schema", schema),
+            ("migration", migration),
+            ("revert", revert),
+        ]
+    }
+
+    pub fn total(&self) -> u64 {
+        self.each().iter().map(|(_, count)| count.load(Relaxed)).sum()
+    }
+}
+
 impl Default for CommitCounts {
     fn default() -> CommitCounts {
         CommitCounts {

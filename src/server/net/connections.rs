@@ -86,6 +86,11 @@ impl Connections {
         Connections { counts: ConnectionCounts::default(), max, of_address_max, open: Mutex::default() }
     }
 
+    /// The number of connections that may be open.
+    pub(in crate::server) fn max(&self) -> usize {
+        self.max
+    }
+
     /// A connection of which a trusted proxy has yet to say whose it is: one of all, and of no address.
     pub(in crate::server) fn admit_unannounced(self: &Arc<Connections>) -> Result<Unannounced, TooMany> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);

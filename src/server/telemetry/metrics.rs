@@ -2,6 +2,7 @@
 //! is measured knows nothing of it.
 
 pub(in crate::server) mod listen;
+mod report;
 mod write;
 
 use std::fmt;
@@ -21,7 +22,7 @@ use crate::api::guard::rates::{RateLimit, Rates};
 use crate::api::in_progress::RequestsInProgress;
 use crate::api::unread::UnreadResponses;
 use crate::audit::{Counts as AuditCounts, Recorder, Room};
-use crate::engine::{BySource, Engine, Usage};
+use crate::engine::{Engine, Usage};
 use crate::model::quota::Quota;
 use crate::server::audit_trail::file::AUDIT_FILE;
 use crate::server::feed::FeedCounts;
@@ -280,7 +281,7 @@ impl Sources {
             gauge(|engine| engine.state().config_count() as u64),
         )?;
         let sources =
-            engine.into_iter().flat_map(|engine| by("source", sources(&engine.commit_counts().by_source)));
+            engine.into_iter().flat_map(|engine| by("source", engine.commit_counts().by_source.each()));
         writer.counter(
             "confwatch_commits",
             "Durable commits, by the kind of write that made them",
@@ -427,22 +428,6 @@ fn by<'a, const N: usize>(
     counts: [(&'static str, &'a AtomicU64); N],
 ) -> impl Iterator<Item = ([(&'static str, &'static str); 1], u64)> + 'a {
     counts.into_iter().map(move |(of, count)| ([(label, of)], value(count)))
-}
-
-/// All of them: a new one has to be listed here.
-fn sources(by_source: &BySource) -> [(&'static str, &AtomicU64); 9] {
-    let BySource { set, apply, delete, rollback, expiry, tag, schema, migration, revert } = by_source;
-    [
-        ("set", set),
-        ("apply", apply),
-        ("delete", delete),
-        ("rollback", rollback),
-        ("expiry", expiry),
-        ("tag", tag),
-        ("schema", schema),
-        ("migration", migration),
-        ("revert", revert),
-    ]
 }
 
 #[cfg(test)]

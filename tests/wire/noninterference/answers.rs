@@ -120,6 +120,7 @@ pub fn in_words(call: &str, bytes: &[u8]) -> String {
         "AuditService/Verify" => of::<AuditServiceVerifyResponse>,
         "FleetService/ListClients" => of::<ListClientsResponse>,
         "FleetService/WaitConverged" => of::<WaitConvergedResponse>,
+        "StatusService/Get" => of::<StatusServiceGetResponse>,
         call => panic!("{call} is not known here: add it, and a generator"),
     };
     of(bytes)

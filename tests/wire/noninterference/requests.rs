@@ -183,6 +183,7 @@ pub const CALLS: &[(&str, u32, Make)] = &[
         let targets = vec![ConvergenceTarget { namespace, config, scope: draw.scope() }];
         WaitConvergedRequest { revision: draw.small(), targets, timeout: None }.encode_to_vec()
     }),
+    ("StatusService/Get", 1, |_| StatusServiceGetRequest {}.encode_to_vec()),
 ];
 
 impl Draw<'_> {

@@ -82,6 +82,6 @@ impl From<&v1::FleetTarget> for FleetTargetView {
 }
 
 /// To the millisecond.
-fn seconds(duration: &prost_types::Duration) -> f64 {
+pub fn seconds(duration: &prost_types::Duration) -> f64 {
     duration.seconds as f64 + f64::from(duration.nanos / 1_000_000) / 1000.0
 }

@@ -16,7 +16,12 @@ use crate::store::MemoryStore;
 
 fn api() -> Operations {
     let engine = Engine::open(Arc::new(MemoryStore::new(Epoch(5))), Options::default()).expect("it opens");
-    Operations::new(engine, crate::api::guard::Guard::off(), crate::audit::Recorder::none())
+    Operations::new(
+        engine,
+        crate::api::guard::Guard::off(),
+        crate::audit::Recorder::none(),
+        Arc::new(crate::api::ServerReport::default),
+    )
 }
 
 fn target() -> Target {
