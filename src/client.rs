@@ -40,8 +40,9 @@ use crate::proto::v1::schema_service_client::SchemaServiceClient;
 use crate::proto::v1::secret_service_client::SecretServiceClient;
 use crate::proto::v1::status_service_client::StatusServiceClient;
 use crate::proto::v1::{
-    ApplyRequest, ApplyResponse, Change, Document, Format, GetRequest, RevertRequest, RevertResponse,
-    RollbackRequest, RollbackResponse, SetRequest, SetResponse, StreamChangesRequest, WriteOptions,
+    ApplyRequest, ApplyResponse, Change, Document, Format, GetRequest, RestoreRequest, RestoreResponse,
+    RevertRequest, RevertResponse, RollbackRequest, RollbackResponse, SetRequest, SetResponse,
+    StreamChangesRequest, WriteOptions,
 };
 
 pub use changes::ChangeStream;
@@ -201,6 +202,11 @@ impl Client {
     /// Takes commits back by a new one, and keeps what was changed since.
     pub async fn revert(&self, request: RevertRequest) -> Result<RevertResponse, ClientError> {
         Ok(self.api().revert(request).await?.into_inner())
+    }
+
+    /// Makes a config, or all configs of a namespace, what they were at a point in the past, by a new commit.
+    pub async fn restore(&self, request: RestoreRequest) -> Result<RestoreResponse, ClientError> {
+        Ok(self.api().restore(request).await?.into_inner())
     }
 
     /// Follows targets from a task of its own, across reconnects, until the watcher is dropped. Must be called within

@@ -40,10 +40,12 @@ pub use commit::counts::{BySource, CommitCounts};
 pub use commit::foreign::ApplyError;
 pub use commit::outcome::{LayerOutcome, Outcome};
 pub use commit::put_schema::{PutSchema, SchemaOutcome, schema_id, schema_of};
+pub use commit::restoring::{RestorePoint, Restoring};
 pub use commit::revert_conflict::RevertConflict;
 pub use commit::reverting::Reverting;
 pub use commit::schemas::registry;
 pub use commit::stages::{Stage, Stages};
+pub use commit::tagging::{TagNamespace, TagTarget};
 pub use commit::write::{Action, Change, Intent, Origin, RollbackTo, Text, Write};
 pub use error::{Error, Limit, Missing, Withheld};
 pub use feed::changes::{ChangeEvent, Changes, ChangesOptions, keep_seen, shows};
@@ -325,7 +327,9 @@ impl Engine {
         self.refuse_reserved(&write.intent)?;
         loop {
             let again = match &write.intent {
-                Intent::Rollback { to: RollbackTo::Tag(_) | RollbackTo::Previous, .. } => Some(write.clone()),
+                Intent::Rollback { to: RollbackTo::Tag(_) | RollbackTo::Previous, .. }
+                | Intent::Restore(_)
+                | Intent::TagNamespace(_) => Some(write.clone()),
                 Intent::Rollback { .. }
                 | Intent::Revert(_)
                 | Intent::Changes(_)
@@ -336,7 +340,7 @@ impl Engine {
                 | Intent::Migrate { .. } => None,
             };
             match (self.write_once(write).await, again) {
-                (Err(Error::RollbackTargetMoved), Some(again)) => write = again,
+                (Err(Error::TargetMoved), Some(again)) => write = again,
                 (outcome, _) => return outcome,
             }
         }

@@ -10,7 +10,7 @@ use super::error::{AUDIT_LOG_UNAVAILABLE, HIDDEN_FINDINGS_LIMITED, SECRET_REVEAL
 use super::guard::rates::{HIDDEN_FINDINGS_AT_ONCE, Rates};
 use super::operations::Operations;
 use crate::audit::{Entry, Kind, Place, Recorder};
-use crate::engine::{Error, HIDDEN_FINDING, Resolved, SecretUse, Viewer, Withheld};
+use crate::engine::{Error, HIDDEN_FINDING, Intent, Resolved, SecretUse, Viewer, Withheld};
 use crate::model::{ConfigId, Namespace, Scope};
 use crate::validate::Report;
 
@@ -225,6 +225,17 @@ pub(super) enum Reached {
 }
 
 impl Reached {
+    pub fn by(intent: &Intent) -> Reached {
+        match intent {
+            Intent::Restore(restoring) if restoring.config.is_none() => {
+                Reached::Namespace(restoring.namespace.clone())
+            }
+            // No document changes.
+            Intent::TagNamespace(_) => Reached::Configs(vec![]),
+            intent => Reached::Configs(intent.ids()),
+        }
+    }
+
     /// As far as the caller may not read all of it.
     fn hidden_from(&self, context: &CallContext) -> Vec<(&Namespace, &str)> {
         let global = Scope::global();

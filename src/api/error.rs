@@ -221,6 +221,17 @@ impl From<Error> for ApiError {
                     .with("expected_version", expected)
                     .with("current_version", current)
             }
+            Error::RevisionMismatch { id, expected, current } => {
+                ApiError::new(Code::Aborted, "REVISION_MISMATCH", message)
+                    .with("config", id)
+                    .with("expected_revision", expected)
+                    .with("current_revision", current)
+            }
+            Error::TagMismatch { expected, current, .. } => {
+                ApiError::new(Code::Aborted, "REVISION_MISMATCH", message)
+                    .with("expected_revision", expected)
+                    .with("current_revision", current)
+            }
             Error::Refused(report) => ApiError::new(Code::FailedPrecondition, "VALIDATION_FAILED", message)
                 .with_detail(Detail::Findings(short_report(report))),
             Error::RevertConflict { conflicts, omitted } => {
@@ -228,9 +239,7 @@ impl From<Error> for ApiError {
                     .with_detail(Detail::Conflicts(conflicts_message(conflicts, *omitted, REPORT_BYTES_MAX)))
             }
             // Only if the engine forgot to look again.
-            Error::RollbackTargetMoved | Error::KeyMissing(_) => {
-                ApiError::new(Code::Internal, "INTERNAL", message)
-            }
+            Error::TargetMoved | Error::KeyMissing(_) => ApiError::new(Code::Internal, "INTERNAL", message),
             Error::MasterKey(SourceError::NotOurs { .. }) => {
                 ApiError::new(Code::FailedPrecondition, "MASTER_KEY_NOT_WRITABLE", message)
             }
@@ -375,6 +384,7 @@ impl From<Denied> for ApiError {
         let error = match &denied.resource {
             Resource::Store => error,
             Resource::Namespace(namespace) => error.with("namespace", namespace),
+            Resource::Configs { namespace, scope } => error.with("namespace", namespace).with("scope", scope),
             Resource::Config { id, scope } => {
                 error.with("namespace", &id.namespace).with("config", &id.config).with("scope", scope)
             }
@@ -545,7 +555,7 @@ pub fn reason_of_missing(missing: &Missing) -> &'static str {
         Missing::Version(..) | Missing::VersionAtRevision(..) | Missing::VersionAtTime(..) => {
             "VERSION_NOT_FOUND"
         }
-        Missing::Tag(..) => "TAG_NOT_FOUND",
+        Missing::Tag(..) | Missing::NamespaceTag(..) => "TAG_NOT_FOUND",
         Missing::Value(..) => "VALUE_NOT_FOUND",
         Missing::Watch(_) => "WATCH_NOT_FOUND",
     }

@@ -15,6 +15,7 @@ mod history;
 mod keys;
 mod list;
 mod page;
+mod restore;
 mod revert;
 mod rollback;
 mod schemas;

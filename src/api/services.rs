@@ -87,6 +87,7 @@ services! {
     ConfigServiceValidate        => read validate                    [Validate Schema Read];
     ConfigServiceRollback        => write rollback                   [Rollback];
     ConfigServiceRevert          => write revert                     [Rollback Read];
+    ConfigServiceRestore         => write restore                    [Rollback Read];
     ConfigServiceListVersions    => read list_versions               [Read];
     ConfigServiceListChanges     => read list_changes                [Read];
     ConfigServiceGetCommit       => read get_commit                  [Read];

@@ -18,6 +18,7 @@ pub(super) mod health;
 pub(super) mod history;
 pub(super) mod list;
 pub(super) mod migrate;
+pub(super) mod restore;
 pub(super) mod revert;
 pub(super) mod rollback;
 pub(super) mod schema;

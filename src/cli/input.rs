@@ -6,6 +6,8 @@ pub(super) mod change;
 pub(super) mod confirm;
 pub(super) mod credential;
 pub(super) mod moment;
+pub(super) mod place;
+pub(super) mod reach;
 pub(super) mod similar_names;
 pub(super) mod stop;
 pub(super) mod tls;

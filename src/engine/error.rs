@@ -29,9 +29,13 @@ pub enum Error {
     RequestIdReused { id: String, revision: Revision },
     #[error("{place} is at version {current}, not {expected} as expected")]
     VersionMismatch { place: String, expected: Version, current: Version },
-    /// The tag of a rollback was moved meanwhile, or another version became the one before. The engine then looks again; nobody else sees it.
+    /// The tag of a rollback or restore was moved meanwhile, another version became the one before, or more configs changed. The engine then
+    /// looks again; nobody else sees it.
     #[error("another version is to be restored by now")]
-    RollbackTargetMoved,
+    TargetMoved,
+    /// A config that is to be restored was changed after the revision that the caller expects.
+    #[error("{id} was changed by revision {current}, after revision {expected}, which the request expects")]
+    RevisionMismatch { id: ConfigId, expected: Revision, current: Revision },
     /// Secrets are to be sealed in a namespace that has no data key yet. The engine then makes one; nobody else sees it.
     #[error("namespace {0} has no data key")]
     KeyMissing(Namespace),
@@ -42,6 +46,8 @@ pub enum Error {
     DataKeys(#[from] KeysError),
     #[error("namespace {0} demands a reason for every change")]
     ReasonRequired(Namespace),
+    #[error("tag {tag} of namespace {namespace} names revision {current}, not {expected} as expected")]
+    TagMismatch { namespace: Namespace, tag: TagName, expected: Revision, current: Revision },
     #[error("the change was refused by validation")]
     Refused(Report),
     /// Values that a revert would restore have been changed since.
@@ -162,6 +168,7 @@ pub enum Missing {
     VersionAtRevision(ConfigId, Revision),
     VersionAtTime(ConfigId, Timestamp),
     Tag(ConfigId, TagName),
+    NamespaceTag(Namespace, TagName),
     Value(ConfigId, String),
     Watch(String),
 }
@@ -183,6 +190,7 @@ impl std::fmt::Display for Missing {
             }
             Missing::VersionAtTime(id, time) => write!(f, "config {id} did not exist at {time}"),
             Missing::Tag(id, tag) => write!(f, "config {id} has no tag {tag}"),
+            Missing::NamespaceTag(namespace, tag) => write!(f, "namespace {namespace} has no tag {tag}"),
             Missing::Value(id, pointer) => write!(f, "config {id} has no value at {pointer:?}"),
             Missing::Watch(watch) => write!(f, "there is no watch stream {watch:?}"),
         }

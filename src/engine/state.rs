@@ -2,6 +2,7 @@
 
 pub(super) mod governance;
 pub(super) mod system;
+pub(super) mod tags;
 pub(super) mod usage;
 
 use std::collections::BTreeMap;
@@ -31,6 +32,8 @@ pub struct State {
     governances: OrdMap<Namespace, Arc<Governance>>,
     /// Of the namespaces that have anything.
     usages: OrdMap<Namespace, Usage>,
+    /// The newest commit that changed a config of the namespace.
+    changes: OrdMap<Namespace, Revision>,
     /// Of configs of the server.
     compiled: system::Compiled,
 }
@@ -101,12 +104,15 @@ impl Loading {
             expiries: self.expiries,
             governances: OrdMap::new(),
             usages: OrdMap::new(),
+            changes: OrdMap::new(),
             compiled: system::Compiled::default(),
         };
         for of_namespace in self.configs.chunk_by(|a, b| a.id.namespace == b.id.namespace) {
             let namespace = &of_namespace[0].id.namespace;
             state.govern(namespace, of_namespace);
             state.usages.insert(namespace.clone(), Usage::of(of_namespace));
+            let newest = of_namespace.iter().map(|config| config.at.revision).max();
+            state.changes.insert(namespace.clone(), newest.unwrap_or(Revision::ZERO));
         }
         state
     }
@@ -171,6 +177,11 @@ impl State {
         self.usages.get(namespace).copied().unwrap_or_default()
     }
 
+    /// The newest commit that changed a config of a namespace. After a start: that changed a layer.
+    pub fn changed(&self, namespace: &Namespace) -> Revision {
+        self.changes.get(namespace).copied().unwrap_or(Revision::ZERO)
+    }
+
     /// Follows a change of these configs of one namespace.
     fn govern(&mut self, namespace: &Namespace, changed: &[Arc<ConfigState>]) {
         if changed.iter().all(|config| config.id.config.is_ordinary()) {
@@ -233,9 +244,11 @@ impl State {
                 }
             }
         }
-        after
-            .chunk_by(|a, b| a.id.namespace == b.id.namespace)
-            .for_each(|of_namespace| self.govern(&of_namespace[0].id.namespace, of_namespace));
+        for of_namespace in after.chunk_by(|a, b| a.id.namespace == b.id.namespace) {
+            let namespace = &of_namespace[0].id.namespace;
+            self.govern(namespace, of_namespace);
+            self.changes.insert(namespace.clone(), commit.revision);
+        }
     }
 }
 
@@ -335,7 +348,7 @@ impl ConfigState {
     /// The same config with other contents of layers, where `content` gives one.
     pub(super) fn with_contents(
         self: &Arc<ConfigState>,
-        content: impl Fn(&LayerEntry) -> Option<Content>,
+        mut content: impl FnMut(&LayerEntry) -> Option<Content>,
     ) -> Arc<ConfigState> {
         let mut layers: Option<Vec<Arc<LayerEntry>>> = None;
         for (at, entry) in self.layers.iter().enumerate() {

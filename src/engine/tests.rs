@@ -7,6 +7,7 @@ mod fair_reads;
 mod quotas;
 mod refusing;
 mod replica;
+mod restore;
 mod revert;
 mod secret_merge;
 mod secrets;

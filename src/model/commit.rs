@@ -136,6 +136,7 @@ pub enum Source {
     Schema,
     Migration,
     Revert,
+    Restore,
 }
 
 /// The idempotency key of a write, and what it was used for.

@@ -17,7 +17,8 @@ pub const NAME_BYTES_MAX: usize = 63;
 pub struct Namespace(Arc<str>);
 
 /// The name of a config within its namespace: as a namespace, with `.` and `_` allowed inside. Or that of one that governs others:
-/// `schema:NAME`, `rules:NAME`, `settings:NAME`, `namespace:rules` or `namespace:settings`.
+/// `schema:NAME`, `rules:NAME`, `settings:NAME`, `namespace:rules` or `namespace:settings`. Or `namespace:tags`, which has the tags of the
+/// namespace.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ConfigName(Arc<str>);
 
@@ -119,8 +120,12 @@ impl ConfigName {
             (Home::Config { .. } | Home::ConfigAndNamespace { .. }, Some(governed)) => {
                 kind.name_of(&governed.0)
             }
-            (Home::ConfigAndNamespace { prefix }, None) => format!("{OF_NAMESPACE}:{prefix}"),
-            (Home::Config { .. }, None) | (Home::Server(_), _) => return None,
+            (Home::ConfigAndNamespace { prefix } | Home::Namespace { prefix }, None) => {
+                format!("{OF_NAMESPACE}:{prefix}")
+            }
+            (Home::Config { .. }, None) | (Home::Namespace { .. }, Some(_)) | (Home::Server(_), _) => {
+                return None;
+            }
         };
         Some(ConfigName(text.into()))
     }
@@ -206,7 +211,7 @@ impl SystemConfig {
                     namespace: Namespace::reserved().clone(),
                     config: ConfigName(name.into()),
                 }),
-                Home::Config { .. } | Home::ConfigAndNamespace { .. } => None,
+                Home::Config { .. } | Home::ConfigAndNamespace { .. } | Home::Namespace { .. } => None,
             })
         });
         IDS[self as usize].as_ref().expect("the caller names a kind of which the server has one")
@@ -319,6 +324,12 @@ mod tests {
                     assert_eq!(elsewhere.system(), None);
                     assert_eq!(elsewhere.config.writer_in(&shop), Writer::Caller);
                     assert!(id.is_access() && !elsewhere.is_access());
+                }
+                Home::Namespace { prefix } => {
+                    let name = ConfigName::parse(&format!("namespace:{prefix}")).expect("a name");
+                    assert_eq!((name.kind(), name.governed(), name.governs()), (Some(system), None, None));
+                    assert_eq!(name.writer_in(&shop), system.writer());
+                    assert!(!name.is_ordinary() && ConfigName::parse(&format!("{prefix}:app")).is_err());
                 }
                 Home::Config { prefix } | Home::ConfigAndNamespace { prefix } => {
                     let name = ConfigName::parse(&format!("{prefix}:app")).expect("a name");

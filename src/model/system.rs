@@ -24,6 +24,8 @@ pub enum SystemConfig {
     Rules,
     /// Settings of a config, or of a namespace.
     Settings,
+    /// Tags of a namespace.
+    Tags,
 }
 
 /// Where configs of a kind are stored.
@@ -35,6 +37,8 @@ pub enum Home {
     Config { prefix: &'static str },
     /// The same, and one for the namespace: `namespace:PREFIX`.
     ConfigAndNamespace { prefix: &'static str },
+    /// One for the namespace: `namespace:PREFIX`.
+    Namespace { prefix: &'static str },
 }
 
 /// Who writes a config.
@@ -44,6 +48,8 @@ pub enum Writer {
     Caller,
     /// Callers with the permission `schema` on the config that is governed.
     SchemaOwner,
+    /// Callers with the permission `tag` on all of the namespace, by SetTag and DeleteTag alone.
+    Tagger,
     /// Callers with the permission `admin`.
     Administrator,
     /// The server alone. Administrators read the config.
@@ -51,7 +57,7 @@ pub enum Writer {
 }
 
 impl SystemConfig {
-    pub const ALL: [SystemConfig; 7] = [
+    pub const ALL: [SystemConfig; 8] = [
         SystemConfig::Policy,
         SystemConfig::Tokens,
         SystemConfig::Quotas,
@@ -59,6 +65,7 @@ impl SystemConfig {
         SystemConfig::Schema,
         SystemConfig::Rules,
         SystemConfig::Settings,
+        SystemConfig::Tags,
     ];
 
     /// Where configs of the kind are stored, and who writes them.
@@ -71,6 +78,7 @@ impl SystemConfig {
             SystemConfig::Schema => (Home::Config { prefix: "schema" }, Writer::SchemaOwner),
             SystemConfig::Rules => (Home::ConfigAndNamespace { prefix: "rules" }, Writer::SchemaOwner),
             SystemConfig::Settings => (Home::ConfigAndNamespace { prefix: "settings" }, Writer::SchemaOwner),
+            SystemConfig::Tags => (Home::Namespace { prefix: "tags" }, Writer::Tagger),
         }
     }
 
@@ -96,11 +104,10 @@ impl SystemConfig {
 
     /// The kind that is stored as `namespace:PREFIX`.
     pub(super) fn of_namespace(prefix: &str) -> Option<SystemConfig> {
-        let config = SystemConfig::of_prefix(prefix)?;
-        match config.home() {
-            Home::ConfigAndNamespace { .. } => Some(config),
-            Home::Config { .. } | Home::Server(_) => None,
-        }
+        SystemConfig::ALL.into_iter().find(|config| match config.home() {
+            Home::ConfigAndNamespace { prefix: other } | Home::Namespace { prefix: other } => other == prefix,
+            Home::Config { .. } | Home::Server(_) => false,
+        })
     }
 
     /// The name of the config of the kind that governs this one. For a kind that configs have.
@@ -109,11 +116,11 @@ impl SystemConfig {
         format!("{prefix}:{governed}")
     }
 
-    /// What precedes the colon in names of the kind. `None`: a kind of the server.
+    /// What precedes the colon in names of the kind that configs have. `None`: a kind of the server, or of namespaces alone.
     pub const fn prefix(self) -> Option<&'static str> {
         match self.home() {
             Home::Config { prefix } | Home::ConfigAndNamespace { prefix } => Some(prefix),
-            Home::Server(_) => None,
+            Home::Server(_) | Home::Namespace { .. } => None,
         }
     }
 }

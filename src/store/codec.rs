@@ -9,7 +9,7 @@
 //!
 //! | in `CommitRecord` | means |
 //! | --- | --- |
-//! | `source` | 0 set, 1 apply, 2 delete, 3 rollback, 4 expiry, 5 tag, 6 schema, 7 migration, 8 revert |
+//! | `source` | 0 set, 1 apply, 2 delete, 3 rollback, 4 expiry, 5 tag, 6 schema, 7 migration, 8 revert, 9 restore |
 //! | `kind` | 0 base layer, 1 override layer |
 //! | `content` | canonical JSON; none: the layer is gone |
 //! | `format` | of the text that was last written: 0 JSON, 1 YAML, 2 TOML |
@@ -489,6 +489,7 @@ fn source_code(source: Source) -> u8 {
         Source::Schema => 6,
         Source::Migration => 7,
         Source::Revert => 8,
+        Source::Restore => 9,
     }
 }
 
@@ -503,6 +504,7 @@ fn source_of(code: u8) -> Result<Source, DecodeError> {
         6 => Ok(Source::Schema),
         7 => Ok(Source::Migration),
         8 => Ok(Source::Revert),
+        9 => Ok(Source::Restore),
         other => Err(damaged(format!("a commit of source {other}"))),
     }
 }

@@ -169,6 +169,44 @@ fn revert_takes_commits_back_across_configs_and_shows_what_is_in_the_way() {
 }
 
 #[test]
+fn restore_makes_a_namespace_what_it_was() {
+    let server = Server::start();
+    server.ok(&["set", "a/b", "x=1"]);
+    server.ok(&["set", "a/c@/p", "z=1"]);
+    server.ok(&["tag", "set", "a/b", "good"]);
+    server.ok(&["set", "a/b", "x=2"]);
+    server.ok(&["set", "a/new", "n=1"]);
+    server.ok(&["delete", "a/c", "--yes"]);
+    let dry = server.ok(&["restore", "a", "--to", "revision:2", "--dry-run"]);
+    assert!(dry.contains("~ /x: 2 -> 1") && dry.contains("WOULD CHANGE"), "{dry}");
+    assert!(dry.contains("3 layers would change back to revision 2 (dry run"), "{dry}");
+    assert!(dry.contains("--expected-revision 6 "), "{dry}");
+    let stale = server.fails(5, &["restore", "a", "--to", "revision:2", "--expected-revision", "5"]);
+    assert!(stale.contains("a/c was changed by revision 6, after revision 5"), "{stale}");
+    let asked = server.fails(5, &["restore", "a", "--to", "revision:2", "--ask-above", "configs=1"]);
+    assert!(asked.contains("it reaches 3 configs, more than 1") && asked.contains("--yes"), "{asked}");
+    let line =
+        server.ok(&["restore", "a", "--to", "revision:2", "--expected-revision", "6", "-m", "incident 7"]);
+    assert!(line.contains("revision 7 restores a to revision 2: 3 layers changed"), "{line}");
+    assert_eq!(content(&server, "a/b"), json!({"x": 1}));
+    assert_eq!(content(&server, "a/c@/p"), json!({"z": 1}));
+    server.fails(3, &["get", "a/new"]);
+    assert!(server.ok(&["history", "a/b"]).contains("restore 2"));
+    assert!(
+        server.ok(&["restore", "a", "--to", "revision:2"]).contains("nothing to restore: a is as it was")
+    );
+    server.ok(&["set", "a/b", "x=3"]);
+    server.ok(&["set", "a/b@/p", "x=4"]);
+    assert!(server.ok(&["restore", "a/b", "--to", "tag:good", "--scope", "/p"]).contains("1 layer changed"));
+    assert_eq!(content(&server, "a/b"), json!({"x": 3}));
+    assert_eq!(server.json(&["restore", "a/b", "--to", "tag:good"])["changed"], json!(true));
+    assert_eq!(content(&server, "a/b"), json!({"x": 1}));
+    server.fails(3, &["restore", "a", "--to", "revision:99"]);
+    server.fails(2, &["restore", "a", "--to", "3"]);
+    server.fails(4, &["restore", "a", "--to", "time:2d"]);
+}
+
+#[test]
 fn tags_are_set_moved_listed_and_deleted() {
     let server = Server::start();
     server.ok(&["set", "a/b", "x=1"]);
@@ -183,6 +221,37 @@ fn tags_are_set_moved_listed_and_deleted() {
     assert_eq!(server.json(&["tag", "list", "a/b"]), json!({}));
     server.fails(3, &["tag", "list", "a/nothing"]);
     server.fails(3, &["tag", "set", "a/b", "stable", "--version", "99"]);
+}
+
+#[test]
+fn tags_of_a_namespace_name_a_revision_of_all_its_configs() {
+    let server = Server::start();
+    server.ok(&["set", "a/b", "x=1"]);
+    server.ok(&["set", "a/c", "y=1"]);
+    assert_eq!(server.json(&["tag", "list", "a"]), json!({}));
+    assert_eq!(server.ok(&["tag", "set", "a", "release"]), "release names revision 2\n");
+    server.ok(&["set", "a/b", "x=2"]);
+    let dry = server.ok(&["tag", "set", "a", "release", "--dry-run"]);
+    assert_eq!(dry, "release would name revision 4 (it named revision 2)\n");
+    server.fails(5, &["tag", "set", "a", "release", "--expected-revision", "7"]);
+    assert_eq!(server.json(&["tag", "list", "a"]), json!({"release": 2}));
+    assert_eq!(server.json(&["tag", "list", "a/b"]), json!({"release": 1}));
+    let line = server.ok(&["restore", "a", "--to", "tag:release"]);
+    assert!(line.contains("restores a to revision 2: 1 layer changed"), "{line}");
+    assert_eq!(content(&server, "a/b"), json!({"x": 1}));
+    assert_eq!(server.ok(&["tag", "set", "a", "first", "--at", "1"]), "first names revision 1\n");
+    assert_eq!(server.json(&["tag", "list", "a/c"]), json!({"release": 1}));
+    let refused = server.fails(4, &["tag", "set", "a/b", "first"]);
+    assert!(refused.contains("is a tag of the namespace a"), "{refused}");
+    // The tags are none of what a directory holds.
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("a");
+    let path = path.to_str().expect("a path");
+    server.ok(&["export", "a", "-d", path]);
+    assert!(server.ok(&["apply", "-f", path, "--prune"]).contains("nothing to change in 2 layers"));
+    assert_eq!(server.ok(&["tag", "delete", "a", "first"]), "first deleted (it named revision 1)\n");
+    server.fails(3, &["restore", "a", "--to", "tag:first"]);
+    server.fails(2, &["tag", "set", "a@/x", "release"]);
 }
 
 #[test]

@@ -175,6 +175,11 @@ fn rows() -> Vec<Row> {
     let explain = ExplainRequest { namespace, config, ..Default::default() };
     let (namespace, config) = name();
     let blame = BlameRequest { namespace, config, ..Default::default() };
+    let restore = RestoreRequest {
+        namespace: "test".into(),
+        to: Some(restore_request::To::Revision(5)),
+        ..Default::default()
+    };
     let target = || WatchTarget { namespace: "test".into(), config: "app".into(), ..Default::default() };
     let diff = DiffRequest { older: Some(get("/")), newer: Some(get("/staging")), ..Default::default() };
     let validate = ValidateRequest { changes: vec![replace("/", r#"{"a":2}"#)], ..Default::default() };
@@ -196,6 +201,7 @@ fn rows() -> Vec<Row> {
         row("ConfigService/Blame", blame, "read"),
         // The last of the changes that the tests begin with.
         row("ConfigService/Revert", RevertRequest { revisions: vec![5], options: None }, "revert"),
+        row("ConfigService/Restore", restore, "revert"),
         row("ConfigService/Set", set(replace("/", r#"{"a":2}"#)), "write"),
         row("ConfigService/Apply", apply, "write"),
         row("ConfigService/Validate", validate, "validate"),

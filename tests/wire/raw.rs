@@ -8,7 +8,7 @@ use tonic::{Request, Status};
 use super::support::*;
 
 /// The calls of ConfigService.
-pub const CALLS: [&str; 20] = [
+pub const CALLS: [&str; 21] = [
     "Get",
     "BatchGet",
     "List",
@@ -20,6 +20,7 @@ pub const CALLS: [&str; 20] = [
     "Validate",
     "Rollback",
     "Revert",
+    "Restore",
     "ListVersions",
     "ListChanges",
     "GetCommit",

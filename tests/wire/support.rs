@@ -232,6 +232,8 @@ pub fn rollback(to: rollback_request::To) -> RollbackRequest {
 /// Tags a version of `test/app`.
 pub fn set_tag(tag: &str, version: u64) -> SetTagRequest {
     SetTagRequest {
+        revision: 0,
+        expected_revision: None,
         namespace: "test".into(),
         config: "app".into(),
         tag: tag.into(),

@@ -8,8 +8,8 @@ use std::time::Duration;
 use crate::auth::Sight;
 use crate::engine::watch::{ResumeToken, WatchClient, WatchOptions, WatchSelector, WatchTarget};
 use crate::engine::{
-    Action, At, Change, ChangesOptions, Error, Intent, Origin, RollbackTo, Secrets, Target, Text, View,
-    Viewer, Write,
+    Action, At, Change, ChangesOptions, Error, Intent, Origin, RestorePoint, Restoring, RollbackTo, Secrets,
+    TagNamespace, TagTarget, Target, Text, View, Viewer, Write,
 };
 use crate::model::pointer::Pointer;
 use crate::model::text::Format;
@@ -336,7 +336,42 @@ pub fn rollback(request: &v1::RollbackRequest) -> Result<Intent, Error> {
     })
 }
 
+pub fn restore(request: &v1::RestoreRequest) -> Result<Restoring, Error> {
+    use v1::restore_request::To;
+    let namespace = namespace("namespace", &request.namespace)?;
+    let config = match request.config.as_str() {
+        "" if namespace.is_reserved() => {
+            return Err(invalid("config", format!("must be set: {namespace} has system configs alone")));
+        }
+        "" => None,
+        text => Some(config_name("config", text)?),
+    };
+    let to = match &request.to {
+        None => return Err(invalid("to", "must be set: a revision, a time or a tag")),
+        Some(To::Revision(revision)) => RestorePoint::Revision(Revision(*revision)),
+        Some(To::Time(time)) => RestorePoint::Time(timestamp("time", time)?),
+        Some(To::Tag(text)) => RestorePoint::Tag(tag("tag", text)?),
+    };
+    let scope = request.scope.as_ref().map(|text| scope("", text)).transpose()?;
+    let scope = scope.unwrap_or_else(Scope::global);
+    Ok(Restoring { namespace, config, scope, to, expected: request.expected_revision.map(Revision) })
+}
+
 pub fn set_tag(request: &v1::SetTagRequest) -> Result<Intent, Error> {
+    let of_config = [request.version, request.expected_version.unwrap_or(0)];
+    if request.config.is_empty() {
+        if of_config != [0, 0] {
+            return Err(invalid("config", "must be set with version and expected_version"));
+        }
+        let to = match request.revision {
+            0 => TagTarget::Newest,
+            revision => TagTarget::Revision(Revision(revision)),
+        };
+        return tag_namespace(&request.namespace, &request.tag, to, request.expected_revision);
+    }
+    if request.revision != 0 || request.expected_revision.is_some() {
+        return Err(invalid("revision", "is for tags of a namespace: set version and expected_version"));
+    }
     Ok(Intent::Tag {
         id: config_id("", &request.namespace, &request.config)?,
         tag: tag("tag", &request.tag)?,
@@ -345,7 +380,20 @@ pub fn set_tag(request: &v1::SetTagRequest) -> Result<Intent, Error> {
     })
 }
 
+/// A tag of a namespace.
+fn tag_namespace(of: &str, name: &str, to: TagTarget, expected: Option<u64>) -> Result<Intent, Error> {
+    let namespace = namespace("namespace", of)?;
+    if namespace.is_reserved() {
+        return Err(invalid("config", format!("must be set: {namespace} has system configs alone")));
+    }
+    let (tag, expected) = (tag("tag", name)?, expected.map(Revision));
+    Ok(Intent::TagNamespace(TagNamespace { namespace, tag, to, expected }))
+}
+
 pub fn delete_tag(request: &v1::DeleteTagRequest) -> Result<Intent, Error> {
+    if request.config.is_empty() {
+        return tag_namespace(&request.namespace, &request.tag, TagTarget::Deleted, None);
+    }
     Ok(Intent::Tag {
         id: config_id("", &request.namespace, &request.config)?,
         tag: tag("tag", &request.tag)?,
@@ -470,6 +518,7 @@ pub fn sources(codes: &[i32]) -> Result<Vec<Source>, Error> {
         Ok(v1::CommitSource::Schema) => Ok(Source::Schema),
         Ok(v1::CommitSource::Migration) => Ok(Source::Migration),
         Ok(v1::CommitSource::Revert) => Ok(Source::Revert),
+        Ok(v1::CommitSource::Restore) => Ok(Source::Restore),
         Ok(v1::CommitSource::Unspecified) | Err(_) => {
             Err(invalid("sources", format!("{code} is no kind of write")))
         }

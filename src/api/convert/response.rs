@@ -317,6 +317,7 @@ pub fn source_message(source: Source) -> v1::CommitSource {
         Source::Schema => v1::CommitSource::Schema,
         Source::Migration => v1::CommitSource::Migration,
         Source::Revert => v1::CommitSource::Revert,
+        Source::Restore => v1::CommitSource::Restore,
     }
 }
 

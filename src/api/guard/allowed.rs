@@ -72,6 +72,8 @@ pub fn allow_write(context: &CallContext, viewer: Viewer, intent: Intent) -> Res
     match &intent {
         Intent::Revert(reverting) => allow_revert(context, reverting)?,
         Intent::Changes(_)
+        | Intent::Restore(_)
+        | Intent::TagNamespace(_)
         | Intent::Delete { .. }
         | Intent::Rollback { .. }
         | Intent::Tag { .. }
@@ -110,6 +112,15 @@ fn needs(intent: &Intent) -> Vec<(Verb, Resource)> {
         Intent::Revert(reverting) => {
             reverting.places().map(|(id, scope)| (Verb::Rollback, Resource::Config { id, scope })).collect()
         }
+        Intent::Restore(restoring) => {
+            let scope = restoring.scope.clone();
+            let resource = match restoring.id() {
+                Some(id) => Resource::Config { id, scope },
+                None => Resource::Configs { namespace: restoring.namespace.clone(), scope },
+            };
+            vec![(Verb::Read, resource.clone()), (Verb::Rollback, resource)]
+        }
+        Intent::TagNamespace(tagging) => vec![(Verb::Tag, Resource::Namespace(tagging.namespace.clone()))],
         Intent::Tag { id, .. } => vec![whole(Verb::Tag, id)],
         Intent::PutSchema { governed, .. } | Intent::Migrate { governed, .. } => {
             vec![whole(Verb::Schema, governed)]

@@ -32,7 +32,7 @@ impl Operations {
         let write = self.allow_write(context, &options, Intent::Revert(reverting))?;
         let outcome = self.write(context, write, Source::Revert, options, identity).await?;
         let (affected, affected_omitted) = match validate_only {
-            true => self.affected(context, &outcome).await?,
+            true => self.affected(context, &outcome).await?.listed(),
             false => (vec![], 0),
         };
         let (results, results_omitted) = fitting_items(applied(&outcome), LAYERS_BYTES_MAX);

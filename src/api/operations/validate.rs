@@ -66,7 +66,7 @@ impl Operations {
         let (report, outcome) = self.engine.validate(changes, within, self.viewer(context)).await?;
         self.tell_of_hidden(context, &asked, &report);
         let (affected, affected_omitted) = match &outcome {
-            Some(outcome) => self.affected(context, outcome).await?,
+            Some(outcome) => self.affected(context, outcome).await?.listed(),
             None => (vec![], 0),
         };
         Ok(v1::ValidateResponse {
@@ -79,15 +79,13 @@ impl Operations {
         })
     }
 
-    /// The targets that a change would affect, as many as an answer tells, and how many more there are.
+    /// The targets that a change would affect.
     pub(super) async fn affected(
         &self,
         context: &CallContext,
         outcome: &Outcome,
-    ) -> Result<(Vec<v1::AffectedTarget>, u64), ApiError> {
-        let affected = self.engine.affected(outcome, context.sight()).await?;
-        let omitted = affected.len().saturating_sub(AFFECTED_MAX) as u64;
-        Ok((affected.iter().take(AFFECTED_MAX).map(affected_message).collect(), omitted))
+    ) -> Result<AffectedTargets, ApiError> {
+        Ok(AffectedTargets(self.engine.affected(outcome, context.sight()).await?))
     }
 
     async fn validate_stored(
@@ -165,6 +163,23 @@ fn found_message(found: Found, secret: bool) -> v1::Finding {
         suggestion: found.suggestion,
         secret,
         ..Default::default()
+    }
+}
+
+/// The targets that a write affects, in the order of their configs.
+pub(super) struct AffectedTargets(Vec<Affected>);
+
+impl AffectedTargets {
+    /// As many as a response lists, and how many more there are.
+    pub fn listed(&self) -> (Vec<v1::AffectedTarget>, u64) {
+        let omitted = self.0.len().saturating_sub(AFFECTED_MAX) as u64;
+        (self.0.iter().take(AFFECTED_MAX).map(affected_message).collect(), omitted)
+    }
+
+    pub fn reach(&self) -> v1::Reach {
+        let configs = self.0.chunk_by(|a, b| a.id == b.id).count() as u64;
+        let watchers = self.0.iter().map(|target| target.watchers as u64).sum();
+        v1::Reach { configs, scopes: self.0.len() as u64, watchers }
     }
 }
 

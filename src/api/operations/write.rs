@@ -69,7 +69,7 @@ impl Operations {
         request: Option<Request>,
     ) -> Result<Outcome, Error> {
         let AllowedWrite { author, viewer, intent } = write;
-        let reached = Reached::Configs(intent.ids());
+        let reached = Reached::by(&intent);
         let asked = self.check_hidden(context, &reached, &intent.governing_ids())?;
         let written =
             self.engine.write(request::write(author, viewer, source, options, request, intent)?).await;

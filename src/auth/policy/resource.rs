@@ -13,6 +13,8 @@ pub enum Resource {
     Store,
     /// All of a namespace.
     Namespace(Namespace),
+    /// All configs of a namespace at a scope.
+    Configs { namespace: Namespace, scope: Scope },
     /// A config at a scope. What concerns a config as a whole (its tags, a rollback of all its layers) is at `/`.
     Config { id: ConfigId, scope: Scope },
 }
@@ -38,6 +40,7 @@ impl Resource {
         match self {
             Resource::Store => Need { verb, namespace: None, config: None, scope: &GLOBAL },
             Resource::Namespace(namespace) => Need::of_all(verb, namespace, &GLOBAL),
+            Resource::Configs { namespace, scope } => Need::of_all(verb, namespace, scope),
             Resource::Config { id, scope } => Need::of(verb, &id.namespace, &id.config, scope),
         }
     }
@@ -53,6 +56,7 @@ impl<'a> Need<'a> {
     /// - In the namespace of the server everything takes `admin`, at `/`.
     /// - What governs a config is bound under the name of that config, what governs a namespace under `*`; to change it takes `schema` at
     ///   `/`, whatever the verb, and so does the verb `schema` itself.
+    /// - The tags of a namespace are bound under `*`, and setting one takes `tag` at `/`.
     /// - All else takes the verb at the scope.
     pub fn of(verb: Verb, namespace: &'a Namespace, config: &'a ConfigName, scope: &'a Scope) -> Need<'a> {
         let (writer, namespace, name) =
@@ -60,6 +64,10 @@ impl<'a> Need<'a> {
         match writer {
             Writer::Administrator | Writer::Server => {
                 Need { verb: Verb::Admin, namespace, config: Some(name), scope: &GLOBAL }
+            }
+            Writer::Tagger => {
+                let (verb, scope) = if verb.changes() { (Verb::Tag, &GLOBAL) } else { (verb, scope) };
+                Need { verb, namespace, config: None, scope }
             }
             Writer::Caller => {
                 let scope = if verb == Verb::Schema { &GLOBAL } else { scope };
@@ -79,6 +87,7 @@ impl fmt::Display for Resource {
         match self {
             Resource::Store => f.write_str("the whole store"),
             Resource::Namespace(namespace) => write!(f, "all of {namespace}"),
+            Resource::Configs { namespace, scope } => write!(f, "all of {namespace} at {scope}"),
             Resource::Config { id, scope } => write!(f, "{id} at {scope}"),
         }
     }

@@ -14,6 +14,7 @@ use super::list::{Listed, Listing, configs_of};
 use crate::cli::Session;
 use crate::cli::files::tree;
 use crate::cli::files::tree::{Existing, Holds, LayerFile, LayerName, Written};
+use crate::cli::files::tree_changes::is_of_directories;
 use crate::cli::input::args::DocumentFormat;
 use crate::cli::output::exit::{Exit, Failure, Outcome};
 use crate::cli::output::lacking::{lack_of_read, note_lack_of_read};
@@ -159,7 +160,10 @@ async fn exported(args: &ExportArgs, session: &Session) -> Result<Exported, Fail
             }
             let written = DocumentFormat::of_wire(layer.format());
             let format = args.format.or(written).unwrap_or(DocumentFormat::Yaml);
-            names.push((layer_name(&info.config, &layer.scope)?, format));
+            let name = layer_name(&info.config, &layer.scope)?;
+            if is_of_directories(&name.config) {
+                names.push((name, format));
+            }
         }
     }
     let layers = stream::iter(names)

@@ -1,15 +1,20 @@
-//! `confwatch tag`: movable names for versions. Knows the client only.
+//! `confwatch tag`: movable names for versions of a config, and for revisions of a namespace. Knows the client only.
+
+use std::collections::BTreeMap;
 
 use clap::{Args, Subcommand};
 
 use super::list::{Listed, configs_of};
 use crate::cli::Session;
-use crate::cli::input::args::{Target, WriteArgs};
+use crate::cli::input::args::WriteArgs;
+use crate::cli::input::place::Place;
 use crate::cli::output::exit::{Exit, Failure, Outcome};
 use crate::cli::output::views::TagView;
+use crate::client::ClientError;
+use crate::model::{ConfigName, SystemConfig};
 use crate::proto::v1;
 
-/// Set, delete and list tags of versions
+/// Set, delete and list tags of configs and namespaces
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
@@ -23,52 +28,63 @@ pub struct TagArgs {
 
 #[derive(Subcommand, Debug)]
 enum TagCommand {
-    /// Make a tag name a version, or move it there
+    /// Make a tag name a version of a config or a revision of a namespace, or move it there
     #[command(after_help = "\
+A tag of a namespace names a revision for all its configs: each of them gets a tag of the same name. `confwatch restore`, `diff` and `changes` take \
+the tag, and history that it names is kept.
+
 Examples:
   confwatch tag set payments/checkout stable
-  confwatch tag set payments/checkout stable --version 12 --reason 'verified in production'")]
+  confwatch tag set payments/checkout stable --version 12 --reason 'verified in production'
+  confwatch tag set payments release-41
+  confwatch tag set payments release-41 --at 311")]
     Set(SetTagArgs),
     /// Remove a tag; the version stays
     #[command(after_help = "\
 Examples:
   confwatch tag delete payments/checkout stable
-  confwatch tag delete payments/checkout stable --dry-run")]
+  confwatch tag delete payments release-41 --dry-run")]
     Delete(DeleteTagArgs),
-    /// List the tags of a config
+    /// List the tags of a config with their versions, or of a namespace with their revisions
     #[command(after_help = "\
 Examples:
-  confwatch tag list payments/checkout
+  confwatch tag list payments
   confwatch tag list payments/checkout -o json | jq .stable")]
     List {
-        /// The config
-        #[arg(value_name = "NAMESPACE/CONFIG")]
-        target: Target,
+        /// The config or the namespace
+        #[arg(value_name = "NAMESPACE[/CONFIG]")]
+        place: Place,
     },
 }
 
 #[derive(Args, Debug)]
 struct SetTagArgs {
-    /// The config
-    #[arg(value_name = "NAMESPACE/CONFIG")]
-    target: Target,
+    /// The config or the namespace
+    #[arg(value_name = "NAMESPACE[/CONFIG]")]
+    place: Place,
     /// The tag
     tag: String,
-    /// The version to name; without it, the current one
+    /// The version of the config to name; without it, the current one
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
     version: u64,
     /// Only if the tag names this version now; 0: only if there is no such tag
     #[arg(long, value_name = "N")]
     expected_version: Option<u64>,
+    /// The revision of the namespace to name; without it, the newest that changed one of its configs
+    #[arg(long = "at", value_name = "REVISION", default_value_t = 0, hide_default_value = true, conflicts_with_all = ["version", "expected_version"])]
+    revision: u64,
+    /// Only if the tag names this revision now; 0: only if there is no such tag
+    #[arg(long, value_name = "N", conflicts_with_all = ["version", "expected_version"])]
+    expected_revision: Option<u64>,
     #[command(flatten)]
     write: WriteArgs,
 }
 
 #[derive(Args, Debug)]
 struct DeleteTagArgs {
-    /// The config
-    #[arg(value_name = "NAMESPACE/CONFIG")]
-    target: Target,
+    /// The config or the namespace
+    #[arg(value_name = "NAMESPACE[/CONFIG]")]
+    place: Place,
     /// The tag
     tag: String,
     #[command(flatten)]
@@ -79,37 +95,40 @@ pub async fn run(args: TagArgs, session: &Session) -> Outcome {
     match args.command {
         TagCommand::Set(args) => set(args, session).await,
         TagCommand::Delete(args) => delete(args, session).await,
-        TagCommand::List { target } => list(&target, session).await,
+        TagCommand::List { place } => list(&place, session).await,
     }
 }
 
 async fn set(args: SetTagArgs, session: &Session) -> Outcome {
-    let (target, tag) = (scopeless(&args.target)?, args.tag);
+    let (place, tag) = (scopeless(args.place)?, args.tag);
     let request = v1::SetTagRequest {
-        namespace: target.namespace.clone(),
-        config: target.config.clone(),
+        namespace: place.namespace,
+        config: place.config,
         tag: tag.clone(),
         version: args.version,
         expected_version: args.expected_version,
+        revision: args.revision,
+        expected_revision: args.expected_revision,
         options: Some(args.write.options()),
     };
     let response = session.client.api().set_tag(request).await?.into_inner();
     session.output.answer(&TagView::from(&response), |output| {
-        let before = match response.previous_version {
-            0 => String::new(),
-            version => format!(" (it named version {version})"),
-        };
         let verb = verb(response.changed, args.write.dry_run, ["names", "would name", "already names"]);
-        output.line(&format!("{tag} {verb} version {}{before}", response.version))
+        let named = match response.revision {
+            0 => format!("version {}", response.version),
+            revision => format!("revision {revision}"),
+        };
+        let before = named_before(response.previous_version, response.previous_revision);
+        output.line(&format!("{tag} {verb} {named}{before}"))
     })?;
     Ok(Exit::Done)
 }
 
 async fn delete(args: DeleteTagArgs, session: &Session) -> Outcome {
-    let (target, tag) = (scopeless(&args.target)?, args.tag);
+    let (place, tag) = (scopeless(args.place)?, args.tag);
     let request = v1::DeleteTagRequest {
-        namespace: target.namespace.clone(),
-        config: target.config.clone(),
+        namespace: place.namespace,
+        config: place.config,
         tag: tag.clone(),
         options: Some(args.write.options()),
     };
@@ -117,35 +136,67 @@ async fn delete(args: DeleteTagArgs, session: &Session) -> Outcome {
     session.output.answer(&TagView::from(&response), |output| {
         let verb =
             verb(response.changed, args.write.dry_run, ["deleted", "would be deleted", "did not exist"]);
-        let before = match response.previous_version {
-            0 => String::new(),
-            version => format!(" (it named version {version})"),
-        };
+        let before = named_before(response.previous_version, response.previous_revision);
         output.line(&format!("{tag} {verb}{before}"))
     })?;
     Ok(Exit::Done)
 }
 
-async fn list(target: &Target, session: &Session) -> Outcome {
-    let target = scopeless(target)?;
+async fn list(place: &Place, session: &Session) -> Outcome {
+    let place = scopeless(place.clone())?;
+    if place.config.is_empty() {
+        let tags = namespace_tags(&place.namespace, session).await?;
+        return shown(&tags, "REVISION", session);
+    }
     let listed = Listed { deleted: true, governing: true };
-    let listing = configs_of(&target.namespace, listed, session).await?;
-    let Some(info) = listing.configs.into_iter().find(|info| info.config == target.config) else {
-        let name = format!("{}/{}", target.namespace, target.config);
-        return Err(Failure::new(Exit::NotFound, format!("there is no config {name}")));
-    };
-    session.output.answer(&info.tags, |output| {
-        let rows = info.tags.iter().map(|(tag, version)| [tag.clone(), version.to_string()]).collect();
-        output.table(["TAG", "VERSION"], rows)
+    let listing = configs_of(&place.namespace, listed, session).await?;
+    match listing.configs.into_iter().find(|info| info.config == place.config) {
+        Some(info) => shown(&info.tags, "VERSION", session),
+        None => Err(Failure::new(Exit::NotFound, format!("there is no config {}", place.name()))),
+    }
+}
+
+fn shown(tags: &BTreeMap<String, u64>, number: &str, session: &Session) -> Outcome {
+    session.output.answer(tags, |output| {
+        let rows = tags.iter().map(|(tag, number)| [tag.clone(), number.to_string()]).collect();
+        output.table(["TAG", number], rows)
     })?;
     Ok(Exit::Done)
 }
 
-/// A tag names a version of the whole config.
-fn scopeless(target: &Target) -> Result<&Target, Failure> {
-    match target.scope {
-        None => Ok(target),
-        Some(_) => Err(Failure::usage("a tag names a version of the whole config: leave out the scope")),
+/// The tags of a namespace with their revisions. None if the namespace never had one.
+pub async fn namespace_tags(namespace: &str, session: &Session) -> Result<BTreeMap<String, u64>, Failure> {
+    let config = ConfigName::of_system(SystemConfig::Tags, None).map(|name| name.to_string());
+    let request = v1::GetRequest {
+        namespace: namespace.into(),
+        config: config.unwrap_or_default(),
+        ..Default::default()
+    };
+    match session.client.api().get(request).await.map_err(ClientError::from) {
+        Ok(response) => {
+            let content = response.into_inner().document.unwrap_or_default().content;
+            serde_json::from_str(&content)
+                .map_err(|error| Failure::new(Exit::Failed, format!("the tags of {namespace}: {error}")))
+        }
+        Err(error) if error.reason() == "CONFIG_NOT_FOUND" => Ok(BTreeMap::new()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// A tag names a version of all layers of a config.
+fn scopeless(place: Place) -> Result<Place, Failure> {
+    match place.scope.as_str() {
+        "" => Ok(place),
+        _ => Err(Failure::usage("a tag names all scopes of a config or a namespace: leave out the scope")),
+    }
+}
+
+/// ` (it named version 3)`.
+fn named_before(version: u64, revision: u64) -> String {
+    match (version, revision) {
+        (0, 0) => String::new(),
+        (0, revision) => format!(" (it named revision {revision})"),
+        (version, _) => format!(" (it named version {version})"),
     }
 }
 

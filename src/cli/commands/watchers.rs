@@ -1,11 +1,11 @@
 //! `confwatch watchers`: who watches, and which state each watcher was sent. Knows the client only.
 
 use std::collections::BTreeMap;
-use std::str::FromStr;
 
 use clap::Args;
 
 use crate::cli::Session;
+use crate::cli::input::place::Place;
 use crate::cli::output::exit::{Exit, Failure, Outcome};
 use crate::cli::output::lacking::note_lack_of_read;
 use crate::cli::output::streams::counted;
@@ -44,32 +44,6 @@ pub struct WatchersArgs {
     /// List only clients with this label; may be repeated
     #[arg(long = "label", value_name = "KEY=VALUE", value_parser = parse_label)]
     labels: Vec<(String, String)>,
-}
-
-/// A namespace or a config of it, and maybe a scope.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Place {
-    namespace: String,
-    /// Empty: all of the namespace.
-    config: String,
-    scope: String,
-}
-
-impl FromStr for Place {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Place, String> {
-        let (name, scope) = text.split_once('@').unwrap_or((text, ""));
-        if !scope.is_empty() && !scope.starts_with('/') {
-            return Err("a scope starts with \"/\", as in payments@/production".into());
-        }
-        let (namespace, config) = name.split_once('/').unwrap_or((name, ""));
-        if namespace.is_empty() || config.contains('/') || (config.is_empty() && name.contains('/')) {
-            return Err("expected NAMESPACE or NAMESPACE/CONFIG, as in payments/checkout".into());
-        }
-        let config = if config == "*" { "" } else { config };
-        Ok(Place { namespace: namespace.into(), config: config.into(), scope: scope.into() })
-    }
 }
 
 fn parse_label(text: &str) -> Result<(String, String), String> {
@@ -159,27 +133,4 @@ pub fn state(client: &v1::FleetClient, target: &v1::FleetTarget) -> String {
         v1::Delivery::NotSent => "not sent",
     };
     format!("{state}{}", blocked.unwrap_or_default())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn places_are_a_namespace_or_a_config_with_or_without_a_scope() {
-        let place = |text: &str| {
-            let place: Place = text.parse().expect("a place");
-            (place.namespace, place.config, place.scope)
-        };
-        let expect = |namespace: &str, config: &str, scope: &str| {
-            (namespace.to_owned(), config.to_owned(), scope.to_owned())
-        };
-        assert_eq!(place("a"), expect("a", "", ""));
-        assert_eq!(place("a@/p"), expect("a", "", "/p"));
-        assert_eq!(place("a/b"), expect("a", "b", ""));
-        assert_eq!(place("a/*@/p"), expect("a", "", "/p"));
-        for text in ["", "/b", "a/", "a/b/c", "a@p"] {
-            assert!(text.parse::<Place>().is_err(), "{text}");
-        }
-    }
 }

@@ -171,6 +171,11 @@ fn size(change: &v1::Change) -> usize {
     text + change.namespace.len() + change.config.len() + change.scope.len() + CHANGE_OVERHEAD_BYTES
 }
 
+/// Whether a directory can have layers of the config: the tags of a namespace are none of its content.
+pub fn is_of_directories(config: &ConfigName) -> bool {
+    config.is_ordinary() || config.governs().is_some()
+}
+
 /// The base layers of the namespace that the directory does not have.
 pub async fn deletions(tree: &Tree, namespace: &str, session: &Session) -> Result<Vec<v1::Change>, Failure> {
     let mut deletions = Vec::new();
@@ -182,7 +187,7 @@ pub async fn deletions(tree: &Tree, namespace: &str, session: &Session) -> Resul
             else {
                 continue;
             };
-            if !tree.layers.contains_key(&tree::LayerName { config, scope }) {
+            if is_of_directories(&config) && !tree.layers.contains_key(&tree::LayerName { config, scope }) {
                 deletions.push(v1::Change {
                     action: Some(Action::Delete(())),
                     ..change(namespace, &info.config, &layer.scope)

@@ -14,7 +14,7 @@ Exit codes:
      cannot be used
   3  not found: no such config, version, tag or value, or a revision that is no longer kept
   4  refused: invalid input, or a document that validation does not accept
-  5  conflict: --expected-version is stale, --request-id was used for something else, what a revert would restore was changed since, or someone
+  5  conflict: --expected-version or --expected-revision is stale, --request-id was used for something else, what a revert would restore was changed since, or someone
      should be asked and --yes is missing
   6  the server cannot be reached, is overloaded, cannot use its disk or its master key, or did not answer in time
   7  not allowed

@@ -10,6 +10,7 @@ const DIFF_ENTRIES_MAX: usize = 100;
 const MIGRATION: &str = "migration";
 /// The annotation of a commit that takes others back: their revisions.
 const REVERTS: &str = "reverts";
+const RESTORES: &str = "restores";
 
 /// `/production`, or `/production override until 2026-11-21 09:00:00Z`: a base layer is the usual case and needs no word.
 pub fn layer_name(scope: &str, kind: v1::LayerKind, expire_time: Option<&prost_types::Timestamp>) -> String {
@@ -38,12 +39,14 @@ pub fn change_summary(change: &v1::ConfigChange) -> String {
     layers.chain(omitted).chain(tags).chain(restored).collect::<Vec<_>>().join(", ")
 }
 
-/// Which kind of write; of a migration from where to where, as `migration schema:checkout 3 -> 5`, and of a revert which revisions it takes back.
+/// Which kind of write; of a migration from where to where, as `migration schema:checkout 3 -> 5`, of a revert which
+/// revisions it takes back, and of a restore which revision it restores.
 pub fn commit_source(commit: &v1::Commit) -> String {
     let name = source_name(commit.source());
     let annotation = match commit.source() {
         v1::CommitSource::Migration => commit.annotations.get(MIGRATION),
         v1::CommitSource::Revert => commit.annotations.get(REVERTS),
+        v1::CommitSource::Restore => commit.annotations.get(RESTORES),
         v1::CommitSource::Unspecified
         | v1::CommitSource::Set
         | v1::CommitSource::Apply
@@ -72,6 +75,7 @@ fn source_name(source: v1::CommitSource) -> &'static str {
         v1::CommitSource::Schema => "schema",
         v1::CommitSource::Migration => "migration",
         v1::CommitSource::Revert => "revert",
+        v1::CommitSource::Restore => "restore",
     }
 }
 

@@ -39,12 +39,13 @@ pub struct BySource {
     pub schema: AtomicU64,
     pub migration: AtomicU64,
     pub revert: AtomicU64,
+    pub restore: AtomicU64,
 }
 
 impl BySource {
     /// All of them: a new one has to be listed here.
-    pub fn each(&self) -> [(&'static str, &AtomicU64); 9] {
-        let BySource { set, apply, delete, rollback, expiry, tag, schema, migration, revert } = self;
+    pub fn each(&self) -> [(&'static str, &AtomicU64); 10] {
+        let BySource { set, apply, delete, rollback, expiry, tag, schema, migration, revert, restore } = self;
         [
             ("set", set),
             ("apply", apply),
@@ -55,6 +56,7 @@ impl BySource {
             ("schema", schema),
             ("migration", migration),
             ("revert", revert),
+            ("restore", restore),
         ]
     }
 
@@ -118,6 +120,7 @@ impl BySource {
             Source::Schema => &self.schema,
             Source::Migration => &self.migration,
             Source::Revert => &self.revert,
+            Source::Restore => &self.restore,
         }
     }
 }

@@ -50,6 +50,7 @@ impl Engine {
                 Ok(ReadIntent::Rollback { id, to: found, by: to, scope, expected })
             }
             Intent::Revert(reverting) => self.look_up_reverted(reverting, actor).await,
+            Intent::Restore(restoring) => self.look_up_restored(restoring, actor).await,
             Intent::Tag { id, tag, to, expected } => {
                 self.pipeline.barrier().answered().await?;
                 if let Some(version) = to.filter(|version| *version != Version::ZERO) {
@@ -57,6 +58,7 @@ impl Engine {
                 }
                 Ok(ReadIntent::Tag { id, tag, to, expected })
             }
+            Intent::TagNamespace(tagging) => self.look_up_tagged(tagging, actor).await,
             Intent::PutSchema { governed, put } => Ok(ReadIntent::PutSchema { governed, put }),
             Intent::Migrate { governed, to } => Ok(ReadIntent::Migrate { governed, to }),
             Intent::Expire(due) => {

@@ -23,8 +23,12 @@ pub struct Outcome {
     pub at: Option<VersionRef>,
     /// For a rollback: the version that was restored.
     pub restored: Option<Version>,
+    /// For a restore: the revision that was restored, unless a tag of a config named the version.
+    pub restored_revision: Option<Revision>,
     /// For a tag: the version it names now, and the one it named before.
     pub tag: (Option<Version>, Option<Version>),
+    /// For a tag of a namespace: the revision it names now, and the one it named before.
+    pub namespace_tag: (Option<Revision>, Option<Revision>),
     /// Of putting a schema or migrating to one.
     pub schema: SchemaOutcome,
     /// The configs that it changed, before and after.
@@ -61,7 +65,9 @@ impl Outcome {
             layers: vec![],
             at: None,
             restored: None,
+            restored_revision: None,
             tag: (None, None),
+            namespace_tag: (None, None),
             schema: SchemaOutcome::default(),
             configs: vec![],
             overwritten: vec![],

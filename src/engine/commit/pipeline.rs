@@ -168,8 +168,8 @@ impl Pipeline {
                 turn = Some(Box::pin(self.turns.take(&self.turn_ids(&write))).await);
             }
             let found;
-            if write.governs() {
-                // What it governs may be a whole namespace.
+            if write.governs() || write.intent.namespace().is_some() {
+                // What it governs or concerns may be a whole namespace.
                 let pipeline = self.clone();
                 let look = move || {
                     let found = pipeline.bases(&write);
@@ -271,12 +271,12 @@ impl Pipeline {
         if let Some(known) = self.answer_known(&mut queue, write.repeatable()) {
             return ControlFlow::Break(known);
         }
-        if !write.governs() {
+        if !write.governs() && write.intent.namespace().is_none() {
             return ControlFlow::Continue(ReadSet::of(&write.ids, &queue.state));
         }
         let state = queue.state.clone();
         drop(queue);
-        ControlFlow::Continue(ReadSet::of(&write.ids, &state))
+        ControlFlow::Continue(write.bases(&state))
     }
 
     /// Whether a write has to await its turn.

@@ -43,7 +43,9 @@ pub(in crate::engine) struct Plan {
     /// Of the namespaces that get larger, unless nothing can be refused to them.
     pub growths: Vec<(Namespace, Growth)>,
     pub(super) restored: Option<Version>,
+    pub(super) restored_revision: Option<Revision>,
     pub(super) tag: (Option<Version>, Option<Version>),
+    pub(super) namespace_tag: (Option<Revision>, Option<Revision>),
     pub(in crate::engine) schema: SchemaOutcome,
     pub(super) report: Report,
 }
@@ -64,7 +66,9 @@ impl Plan {
             unseen,
             growths,
             restored,
+            restored_revision: None,
             tag,
+            namespace_tag: (None, None),
             schema,
             report,
         }
@@ -214,7 +218,9 @@ impl Plan {
             layers,
             at: about.first().and_then(after).map(|config| config.at),
             restored: self.restored,
+            restored_revision: self.restored_revision,
             tag: self.tag,
+            namespace_tag: self.namespace_tag,
             schema: self.schema,
             configs: configs.collect(),
             overwritten: vec![],
@@ -240,6 +246,11 @@ pub(in crate::engine) fn next_version(
     let version = base.map_or(Version::ZERO, |config| config.at.version);
     let version = if layers.is_empty() { version } else { version.next() };
     ConfigChange { id: id.clone(), version, layers, tags: vec![], restored: None }
+}
+
+/// What removes a layer.
+pub(super) fn removal(key: &LayerKey) -> LayerChange {
+    LayerChange { key: key.clone(), content: None, expires: None, format: None }
 }
 
 pub(in crate::engine) fn check_version(

@@ -11,19 +11,21 @@ use crate::secret;
 
 use super::assignments::check_assignments;
 use super::layer_content::content_after;
-use super::plan::{Plan, check_version, next_version};
+use super::namespace_tags::{check_not_of_namespace, plan_namespace_tag};
+use super::plan::{Plan, check_version, next_version, removal};
 use super::planning::Planning;
 use super::read_change::{ReadAction, ReadChange};
 use super::read_intent::ReadIntent;
 use super::read_set::ReadSet;
+use super::restore::{plan_restore, restored_layers};
 use super::revert::plan_revert;
 use super::schemas::{plan_migration, plan_put};
 use super::write::RollbackTo;
 use crate::engine::error::{Error, Limit, Missing};
 use crate::engine::secrets::redaction::Permissions;
 use crate::engine::secrets::seal::plan_reseal;
+use crate::engine::state::ConfigState;
 use crate::engine::state::usage::Growth;
-use crate::engine::state::{ConfigState, LayerEntry};
 /// Makes the plan for a write at `now`. Fails as the write would. What it reports tells nothing that the caller may not read.
 pub(in crate::engine) fn plan(
     bases: &ReadSet,
@@ -63,7 +65,9 @@ fn plan_all(
             plan_rollback(bases, id, to, scope.as_ref(), *expected, now, planning)?
         }
         ReadIntent::Revert { steps, .. } => plan_revert(bases, steps, now, planning)?,
+        ReadIntent::Restore(restored) => plan_restore(bases, restored, now, planning)?,
         ReadIntent::Tag { id, tag, to, expected } => plan_tag(bases, id, tag, *to, *expected)?,
+        ReadIntent::TagNamespace(read) => plan_namespace_tag(bases, read)?,
         ReadIntent::Expire(due) => plan_expiry(bases, due, now),
         ReadIntent::Reseal(id) => plan_reseal(bases, id, planning)?,
         ReadIntent::PutSchema { governed, put } => plan_put(bases, governed, put)?,
@@ -75,12 +79,15 @@ fn plan_all(
     // Before anything is made of it that outlives this.
     if !matches!(intent, ReadIntent::Keys(_) | ReadIntent::Reseal(_)) {
         let origin = match intent {
-            ReadIntent::Rollback { .. } | ReadIntent::Revert { .. } => secret::Origin::Restored,
+            ReadIntent::Rollback { .. } | ReadIntent::Revert { .. } | ReadIntent::Restore(_) => {
+                secret::Origin::Restored
+            }
             ReadIntent::Changes(_)
             | ReadIntent::Keys(_)
             | ReadIntent::Reseal(_)
             | ReadIntent::Delete { .. }
             | ReadIntent::Tag { .. }
+            | ReadIntent::TagNamespace(_)
             | ReadIntent::Expire(_)
             | ReadIntent::PutSchema { .. }
             | ReadIntent::Migrate { .. } => secret::Origin::Written,
@@ -112,6 +119,8 @@ fn plan_all(
         | ReadIntent::Delete { .. }
         | ReadIntent::Rollback { .. }
         | ReadIntent::Revert { .. }
+        | ReadIntent::Restore(_)
+        | ReadIntent::TagNamespace(_)
         | ReadIntent::Tag { .. }
         | ReadIntent::PutSchema { .. }
         | ReadIntent::Migrate { .. } => {
@@ -217,7 +226,7 @@ fn check_still_meant(bases: &ReadSet, id: &ConfigId, by: &RollbackTo, to: &Confi
     };
     match meant == Some(to.at.version) {
         true => Ok(()),
-        false => Err(Error::RollbackTargetMoved),
+        false => Err(Error::TargetMoved),
     }
 }
 
@@ -232,28 +241,10 @@ fn plan_rollback(
 ) -> Result<Plan, Error> {
     let base = bases.get(id).ok_or_else(|| Missing::Config(id.clone()))?;
     check_version(expected, base.at.version, || format!("config {id}"))?;
-    let is_blind = |entry: &LayerEntry| planning.is_blind(id, &entry.key.scope);
     let concerned = |key: &LayerKey| scope.is_none_or(|scope| key.scope == *scope);
-    let live = |entry: &Arc<LayerEntry>| entry.layer.expires.is_none_or(|expires| expires > now);
-    let wanted = to.layers().iter().filter(|entry| concerned(&entry.key) && live(entry));
-    let restored = wanted.filter(|entry| {
-        base.layer(&entry.key).is_none_or(|current| {
-            current.layer.content != entry.layer.content
-                || current.layer.expires != entry.layer.expires
-                || is_blind(entry)
-        })
-    });
-    let restored = restored.map(|entry| LayerChange {
-        key: entry.key.clone(),
-        content: Some(entry.layer.content.clone()),
-        expires: entry.layer.expires,
-        format: entry.layer.format,
-    });
-    let gone =
-        base.layers().iter().filter(|entry| concerned(&entry.key) && !to.layer(&entry.key).is_some_and(live));
-    let layers: Vec<_> = restored.chain(gone.map(|entry| removal(&entry.key))).collect();
+    let layers = restored_layers(base, Some(to), concerned, now, planning);
     let mut plan = Plan::new(layers.iter().map(|layer| (id.clone(), layer.key.clone())).collect());
-    let blind = to.layers().iter().filter(|entry| is_blind(entry));
+    let blind = to.layers().iter().filter(|entry| planning.is_blind(id, &entry.key.scope));
     blind.for_each(|entry| plan.unseen.keep(id, &entry.key));
     plan.restored = Some(to.at.version);
     plan.add(Some(base), ConfigChange { restored: plan.restored, ..next_version(id, Some(base), layers) });
@@ -269,6 +260,7 @@ fn plan_tag(
     expected: Option<Version>,
 ) -> Result<Plan, Error> {
     let base = bases.get(id).ok_or_else(|| Missing::Config(id.clone()))?;
+    check_not_of_namespace(bases, id, tag)?;
     let before = base.tags().get(tag).copied();
     check_version(expected, before.unwrap_or(Version::ZERO), || format!("tag {tag} of {id}"))?;
     let to = to.map(|version| if version == Version::ZERO { base.at.version } else { version });
@@ -302,10 +294,6 @@ fn plan_expiry(bases: &ReadSet, due: &[(ConfigId, LayerKey)], now: Timestamp) ->
         plan.add(base, next_version(id, base, due.map(removal).collect()));
     }
     plan
-}
-
-fn removal(key: &LayerKey) -> LayerChange {
-    LayerChange { key: key.clone(), content: None, expires: None, format: None }
 }
 
 /// A base layer has no time to live, and an override none that is over at once.

@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
-use crate::model::{ConfigId, LayerKey, Revision, Scope, TagName, Version};
+use crate::model::{ConfigId, LayerKey, Namespace, Revision, Scope, TagName, Version};
 
 use super::put_schema::{PutSchema, schema_id};
 use super::read_change::ReadChange;
+use super::restoring::Restored;
 use super::reverting::Step;
+use super::tagging::ReadTagNamespace;
 use super::write::RollbackTo;
 use crate::engine::state::ConfigState;
+use crate::engine::state::tags::tags_id;
 
 /// A write whose texts have been read and whose history has been looked up.
 pub(in crate::engine) enum ReadIntent {
@@ -35,12 +38,14 @@ pub(in crate::engine) enum ReadIntent {
         revisions: Vec<Revision>,
         steps: Vec<Step>,
     },
+    Restore(Restored),
     Tag {
         id: ConfigId,
         tag: TagName,
         to: Option<Version>,
         expected: Option<Version>,
     },
+    TagNamespace(ReadTagNamespace),
     Expire(Vec<(ConfigId, LayerKey)>),
     PutSchema {
         governed: ConfigId,
@@ -61,9 +66,29 @@ impl ReadIntent {
             | ReadIntent::Delete { .. }
             | ReadIntent::Rollback { .. }
             | ReadIntent::Revert { .. }
+            | ReadIntent::Restore(_)
+            | ReadIntent::TagNamespace(_)
             | ReadIntent::Tag { .. }
             | ReadIntent::PutSchema { .. }
             | ReadIntent::Migrate { .. } => false,
+        }
+    }
+
+    /// The namespace of which it concerns all configs, and the revision up to which the configs that have changed were looked up.
+    pub fn namespace(&self) -> Option<(&Namespace, Revision)> {
+        match self {
+            ReadIntent::Restore(restored) => restored.namespace(),
+            ReadIntent::TagNamespace(read) => Some((&read.tagging.namespace, read.looked_up)),
+            ReadIntent::Changes(_)
+            | ReadIntent::Keys(_)
+            | ReadIntent::Reseal(_)
+            | ReadIntent::Delete { .. }
+            | ReadIntent::Rollback { .. }
+            | ReadIntent::Revert { .. }
+            | ReadIntent::Tag { .. }
+            | ReadIntent::Expire(_)
+            | ReadIntent::PutSchema { .. }
+            | ReadIntent::Migrate { .. } => None,
         }
     }
 
@@ -78,6 +103,12 @@ impl ReadIntent {
             }
             ReadIntent::Expire(due) => due.iter().map(|(id, _)| id.clone()).collect(),
             ReadIntent::Revert { steps, .. } => steps.iter().map(|step| step.id.clone()).collect(),
+            ReadIntent::Restore(restored) => {
+                restored.configs.keys().cloned().chain([restored.restoring.place()]).collect()
+            }
+            ReadIntent::TagNamespace(read) => {
+                read.configs.keys().cloned().chain([tags_id(&read.tagging.namespace)]).collect()
+            }
             ReadIntent::Reseal(id) => vec![id.clone()],
             ReadIntent::PutSchema { governed, .. } => vec![governed.clone(), schema_id(governed)],
             ReadIntent::Migrate { governed, .. } => vec![governed.clone(), schema_id(governed)],

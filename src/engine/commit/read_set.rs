@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::model::{ConfigId, Namespace};
+use crate::model::{ConfigId, Namespace, Revision};
 
 use crate::engine::state::governance::{Governance, Governed};
 use crate::engine::state::{ConfigState, State, system};
@@ -22,15 +22,27 @@ pub(in crate::engine) struct ReadSet {
     governed: Vec<Arc<ConfigState>>,
     /// Namespaces of which all configs are governed: one that is new belongs to them.
     whole: Vec<Namespace>,
+    /// A namespace of which the write concerns all configs.
+    namespace: Option<WholeNamespace>,
     /// What governs the namespaces of the configs.
     governances: Vec<(Namespace, Option<Arc<Governance>>)>,
+}
+
+/// A namespace of which a write concerns all configs, also those that it leaves as they are.
+struct WholeNamespace {
+    namespace: Namespace,
+    /// The newest commit that changed it.
+    changed: Revision,
+    /// It has configs that have changed since the write looked up which it changes.
+    has_others: bool,
 }
 
 impl ReadSet {
     /// `ids` must be sorted.
     pub fn of(ids: &[ConfigId], state: &State) -> ReadSet {
         let configs = ids.iter().map(|id| (id.clone(), state.config(id).cloned())).collect();
-        let mut bases = ReadSet { configs, governed: vec![], whole: vec![], governances: vec![] };
+        let mut bases =
+            ReadSet { configs, governed: vec![], whole: vec![], namespace: None, governances: vec![] };
         for of_namespace in ids.chunk_by(|a, b| a.namespace == b.namespace) {
             let namespace = &of_namespace[0].namespace;
             let governance = state.governance(namespace);
@@ -38,6 +50,29 @@ impl ReadSet {
             bases.governances.push((namespace.clone(), governance.cloned()));
         }
         bases
+    }
+
+    /// The same for a write to all configs of a namespace, of which `ids` are those that had changed up to a revision. The cost grows with the
+    /// configs of the namespace.
+    pub fn of_namespace(
+        ids: &[ConfigId],
+        state: &State,
+        namespace: &Namespace,
+        looked_up: Revision,
+        concerns: impl Fn(&ConfigId) -> bool,
+    ) -> ReadSet {
+        let changed = state.changed(namespace);
+        let is_other = |config: &&Arc<ConfigState>| {
+            config.at.revision > looked_up && concerns(&config.id) && ids.binary_search(&config.id).is_err()
+        };
+        let has_others = changed > looked_up && state.configs_of(namespace).any(|config| is_other(&config));
+        let namespace = Some(WholeNamespace { namespace: namespace.clone(), changed, has_others });
+        ReadSet { namespace, ..ReadSet::of(ids, state) }
+    }
+
+    /// Whether configs have changed that the write should have looked up.
+    pub fn has_others(&self) -> bool {
+        self.namespace.as_ref().is_some_and(|whole| whole.has_others)
     }
 
     fn add_governed(&mut self, ids: &[ConfigId], state: &State, governance: Option<&Governance>) {
@@ -69,6 +104,9 @@ impl ReadSet {
 
     /// Whether all of it is the same in another state.
     pub fn hold_in(&self, state: &State) -> bool {
+        if let Some(whole) = &self.namespace {
+            return state.changed(&whole.namespace) == whole.changed;
+        }
         let same = |base: Option<&Arc<ConfigState>>, id: &ConfigId| match (base, state.config(id)) {
             (Some(base), Some(now)) => Arc::ptr_eq(base, now),
             (None, None) => true,
@@ -100,7 +138,8 @@ impl ReadSet {
         let layers = self.configs.iter().flat_map(|(_, base)| base.iter().flat_map(|config| config.layers()));
         let costs = layers.map(|entry| entry.layer.content.as_str().len() + LAYER_COST);
         let mut left = INLINE_BYTES_MAX;
-        self.configs.iter().all(|(id, _)| id.config.is_ordinary() && is_light(id))
+        self.namespace.is_none()
+            && self.configs.iter().all(|(id, _)| id.config.is_ordinary() && is_light(id))
             && costs.into_iter().all(|cost| left.checked_sub(cost).inspect(|rest| left = *rest).is_some())
     }
 

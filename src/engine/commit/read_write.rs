@@ -6,12 +6,18 @@ use crate::model::{Commit, ConfigChange, ConfigId, Namespace, Revision, Timestam
 
 use super::put_schema::{SchemaOutcome, schema_id};
 use super::read_intent::ReadIntent;
+use super::read_set::ReadSet;
 use super::request_ids::{Owner, Repeatable};
+use super::restoring::Restored;
+use super::tagging::is_tagged;
 use super::write::Origin;
 use crate::engine::check::look::Look;
+use crate::engine::state::State;
 
 /// The annotation of a commit that takes others back, with their revisions.
 const REVERTS: &str = "reverts";
+/// The annotation of a commit that restores the past, with the revision.
+pub(super) const RESTORES: &str = "restores";
 
 /// A write that is ready for the pipeline.
 pub(in crate::engine) struct ReadWrite {
@@ -60,6 +66,16 @@ impl ReadWrite {
         self.ids.iter().any(|id| !id.config.is_ordinary())
     }
 
+    /// What it is planned from in a state.
+    pub(in crate::engine) fn bases(&self, state: &State) -> ReadSet {
+        match self.intent.namespace() {
+            Some((namespace, looked_up)) => {
+                ReadSet::of_namespace(&self.ids, state, namespace, looked_up, is_tagged)
+            }
+            None => ReadSet::of(&self.ids, state),
+        }
+    }
+
     /// What stands for the turn at each of its namespaces.
     pub(in crate::engine) fn namespace_turns(&self) -> Vec<ConfigId> {
         self.namespaces.iter().map(ConfigId::first_of).collect()
@@ -97,6 +113,9 @@ impl ReadWrite {
         if let ReadIntent::Revert { revisions, .. } = &self.intent {
             let revisions: Vec<String> = revisions.iter().map(Revision::to_string).collect();
             annotations.insert(REVERTS.to_owned(), revisions.join(","));
+        }
+        if let ReadIntent::Restore(Restored { revision: Some(revision), .. }) = &self.intent {
+            annotations.insert(RESTORES.to_owned(), revision.to_string());
         }
         Commit {
             revision,

@@ -80,7 +80,9 @@ pub(in crate::engine) struct Nothing {
     pub revision: Revision,
     pub at: Option<VersionRef>,
     pub restored: Option<Version>,
+    pub restored_revision: Option<Revision>,
     pub tag: (Option<Version>, Option<Version>),
+    pub namespace_tag: (Option<Revision>, Option<Revision>),
     pub schema: SchemaOutcome,
 }
 
@@ -89,8 +91,8 @@ pub(in crate::engine) struct Reused(pub Revision);
 
 impl Nothing {
     pub fn of(outcome: &Outcome) -> Nothing {
-        let Outcome { revision, at, restored, tag, schema, .. } = *outcome;
-        Nothing { revision, at, restored, tag, schema }
+        let Outcome { revision, at, restored, restored_revision, tag, namespace_tag, schema, .. } = *outcome;
+        Nothing { revision, at, restored, restored_revision, tag, namespace_tag, schema }
     }
 }
 

@@ -3,17 +3,21 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::model::{Commit, ConfigId, LayerKey, Revision};
+use serde_json::{Map, Value};
+
+use crate::model::{Commit, ConfigId, LayerKey, Revision, Source};
 use crate::store::{History, Store, VersionRef};
 use crate::validate::Report;
 
 use super::outcome::{LayerOutcome, Outcome};
 use super::put_schema::{SchemaOutcome, schema_of};
+use super::read_write::RESTORES;
 use super::request_ids::{First, Nothing};
 use super::schemas::registry;
 use crate::engine::error::Error;
 use crate::engine::read::history::commit_of;
 use crate::engine::secrets::secret_places::SecretPlaces;
+use crate::engine::state::tags::{tags_id, tags_of};
 use crate::engine::state::{ConfigState, State};
 
 /// What a request came to at first: told of the layers that were asked to be changed, if they were named. Blocks.
@@ -42,7 +46,7 @@ fn of_nothing(
     nothing: Nothing,
     asked: Vec<(ConfigId, LayerKey)>,
 ) -> Result<Outcome, Error> {
-    let Nothing { revision, at, restored, tag, schema } = nothing;
+    let Nothing { revision, at, restored, restored_revision, tag, namespace_tag, schema } = nothing;
     let mut configs: BTreeMap<ConfigId, Arc<ConfigState>> = BTreeMap::new();
     for (id, _) in &asked {
         if !configs.contains_key(id) {
@@ -72,7 +76,16 @@ fn of_nothing(
         }
     });
     let layers = layers.collect();
-    Ok(Outcome { layers, at, restored, tag, schema, ..Outcome::nothing(revision) })
+    Ok(Outcome {
+        layers,
+        at,
+        restored,
+        restored_revision,
+        tag,
+        namespace_tag,
+        schema,
+        ..Outcome::nothing(revision)
+    })
 }
 
 /// The outcome of the commit of `revision`: of the layers that were asked to be changed, if they were named, else of those that it
@@ -99,19 +112,45 @@ fn of_commit(
     }
     let layers = keys.into_iter().map(|(id, key)| layer_outcome(&commit, &around[&id], id, key)).collect();
     let about = commit.changes.first();
-    let tag = about.and_then(|change| change.tags.first());
+    let namespace_tag = namespace_tag(&around);
+    // The tags of configs follow the tag of their namespace.
+    let of_config = namespace_tag == (None, None);
+    let tag = about.and_then(|change| change.tags.first()).filter(|_| of_config);
     Ok(Outcome {
         changed: true,
         revision,
         layers,
         at: about.map(|change| VersionRef { version: change.version, revision, time: commit.time }),
         restored: about.and_then(|change| change.restored),
+        restored_revision: restored_revision(&commit),
         tag: tag.map_or((None, None), |tag| (tag.version, tag.previous)),
+        namespace_tag,
         schema: schema_outcome(&around),
         configs: vec![],
         overwritten: vec![],
         report: Report::default(),
     })
+}
+
+/// The revision that a restore has restored.
+fn restored_revision(commit: &Commit) -> Option<Revision> {
+    let annotation = (commit.source == Source::Restore).then(|| commit.annotations.get(RESTORES)).flatten();
+    annotation?.parse().ok().map(Revision)
+}
+
+/// What a commit did to a tag of a namespace: the revision that the tag names now, and the one before.
+fn namespace_tag(around: &BTreeMap<ConfigId, Around>) -> (Option<Revision>, Option<Revision>) {
+    let of_tags = around.iter().find(|(id, _)| **id == tags_id(&id.namespace));
+    let changed = of_tags.and_then(|(_, Around { before, after })| {
+        let before = before.as_deref().map(tags_of).unwrap_or_default();
+        let after = tags_of(after);
+        let revision =
+            |tags: &Map<String, Value>, tag: &String| tags.get(tag).and_then(Value::as_u64).map(Revision);
+        let mut tags = before.keys().chain(after.keys());
+        let tag = tags.find(|tag| before.get(*tag) != after.get(*tag))?;
+        Some((revision(&after, tag), revision(&before, tag)))
+    });
+    changed.unwrap_or_default()
 }
 
 /// What a commit did to the one schema that it was about, if there is one.

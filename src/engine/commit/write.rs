@@ -10,9 +10,12 @@ use crate::model::{Author, ConfigId, LayerKey, Request, Scope, Source, TagName, 
 use super::document_error::bounded;
 use super::put_schema::{PutSchema, schema_id};
 use super::read_change::{ReadAction, ReadChange};
+use super::restoring::Restoring;
 use super::reverting::Reverting;
+use super::tagging::TagNamespace;
 use crate::engine::secrets::shown::Viewer;
 use crate::engine::state::Expiry;
+use crate::engine::state::tags::tags_id;
 
 /// A write: who, why, and what.
 #[derive(Clone, Debug)]
@@ -46,8 +49,12 @@ pub enum Intent {
     Rollback { id: ConfigId, to: RollbackTo, scope: Option<Scope>, expected: Option<Version> },
     /// Takes commits back, and keeps what was changed since.
     Revert(Reverting),
+    /// Makes configs what they were.
+    Restore(Restoring),
     /// To a version (0: the current one), or away with it.
     Tag { id: ConfigId, tag: TagName, to: Option<Version>, expected: Option<Version> },
+    /// A name for a revision of all configs of a namespace.
+    TagNamespace(TagNamespace),
     /// Overrides whose time has come.
     Expire(Vec<Expiry>),
     /// A version of the schema of a config.
@@ -114,12 +121,14 @@ impl Intent {
             Intent::Changes(changes) => changes.iter().find_map(|change| find(&change.id)),
             Intent::Expire(due) => due.iter().find_map(|expiry| find(&expiry.id)),
             Intent::Revert(reverting) => reverting.ids().find_map(find),
+            Intent::Restore(restoring) => restoring.id().as_ref().and_then(find),
+            Intent::TagNamespace(_) => None,
             Intent::Delete { id, .. } | Intent::Rollback { id, .. } | Intent::Tag { id, .. } => find(id),
             Intent::PutSchema { governed, .. } | Intent::Migrate { governed, .. } => find(governed),
         }
     }
 
-    /// The configs that it concerns: sorted, each once.
+    /// The configs that it concerns: sorted, each once. For all configs of a namespace: `ConfigId::first_of`.
     pub fn ids(&self) -> Vec<ConfigId> {
         let mut ids: Vec<ConfigId> = match self {
             Intent::Changes(changes) => changes.iter().map(|change| change.id.clone()).collect(),
@@ -128,6 +137,8 @@ impl Intent {
             }
             Intent::Expire(due) => due.iter().map(|expiry| expiry.id.clone()).collect(),
             Intent::Revert(reverting) => reverting.ids().cloned().collect(),
+            Intent::Restore(restoring) => vec![restoring.place()],
+            Intent::TagNamespace(tagging) => vec![tags_id(&tagging.namespace)],
             Intent::PutSchema { governed, .. } | Intent::Migrate { governed, .. } => vec![governed.clone()],
         };
         ids.sort();
@@ -141,10 +152,12 @@ impl Intent {
             Intent::PutSchema { governed, .. } | Intent::Migrate { governed, .. } => {
                 vec![schema_id(governed)]
             }
-            Intent::Tag { .. } | Intent::Expire(_) => vec![],
-            Intent::Changes(_) | Intent::Delete { .. } | Intent::Rollback { .. } | Intent::Revert(_) => {
-                self.ids().into_iter().filter(|id| !id.config.is_ordinary()).collect()
-            }
+            Intent::Tag { .. } | Intent::TagNamespace(_) | Intent::Expire(_) => vec![],
+            Intent::Changes(_)
+            | Intent::Delete { .. }
+            | Intent::Rollback { .. }
+            | Intent::Revert(_)
+            | Intent::Restore(_) => self.ids().into_iter().filter(|id| !id.config.is_ordinary()).collect(),
         }
     }
 
@@ -157,6 +170,8 @@ impl Intent {
             Intent::Delete { .. }
             | Intent::Rollback { .. }
             | Intent::Revert(_)
+            | Intent::Restore(_)
+            | Intent::TagNamespace(_)
             | Intent::Tag { .. }
             | Intent::Expire(_)
             | Intent::PutSchema { .. }

@@ -51,7 +51,11 @@ pub(in crate::engine) async fn config_at(
     workers.run(actor, move |_| historic(&*store, &current, &at)).await
 }
 
-fn historic(store: &dyn Store, current: &ConfigState, at: &At) -> Result<Arc<ConfigState>, Error> {
+pub(in crate::engine) fn historic(
+    store: &dyn Store,
+    current: &ConfigState,
+    at: &At,
+) -> Result<Arc<ConfigState>, Error> {
     let id = &current.id;
     let version = match at {
         At::Latest => current.at.version,
@@ -74,12 +78,20 @@ fn historic(store: &dyn Store, current: &ConfigState, at: &At) -> Result<Arc<Con
     Ok(Arc::new(ConfigState::historic(id.clone(), snapshot)))
 }
 
-fn version_as_of(history: &dyn History, id: &ConfigId, revision: Revision) -> Result<Option<Version>, Error> {
+/// The version that a config had as of a revision. `None`: the config did not exist.
+pub(in crate::engine) fn version_as_of(
+    history: &dyn History,
+    id: &ConfigId,
+    revision: Revision,
+) -> Result<Option<Version>, Error> {
     Ok(history.version_at(id, revision)?.map(|found| found.version))
 }
 
 /// The last revision at or before `time`. `None` if history began later; an error if it is not known any more.
-fn revision_as_of(journal: &dyn Journal, time: Timestamp) -> Result<Option<Revision>, Error> {
+pub(in crate::engine) fn revision_as_of(
+    journal: &dyn Journal,
+    time: Timestamp,
+) -> Result<Option<Revision>, Error> {
     match (journal.revision_at(time)?, journal.oldest()) {
         (None, oldest) if oldest > Revision(1) => {
             Err(Error::Compacted { asked: Revision(oldest.0 - 1), oldest })

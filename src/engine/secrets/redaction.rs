@@ -14,6 +14,7 @@ use crate::engine::commit::put_schema::schema_id;
 use crate::engine::commit::read_change::{ReadAction, ReadChange};
 use crate::engine::commit::read_intent::ReadIntent;
 use crate::engine::error::Error;
+use crate::engine::state::tags::tags_id;
 
 /// Code of the one finding that stands for all errors in documents that the caller may not read.
 pub const HIDDEN_FINDING: &str = "HIDDEN_FINDING";
@@ -182,6 +183,8 @@ impl ReadIntent {
             | ReadIntent::Delete { .. }
             | ReadIntent::Rollback { .. }
             | ReadIntent::Revert { .. }
+            | ReadIntent::Restore(_)
+            | ReadIntent::TagNamespace(_)
             | ReadIntent::Tag { .. }
             | ReadIntent::Expire(_)
             | ReadIntent::PutSchema { .. }
@@ -200,6 +203,8 @@ impl ReadIntent {
             | ReadIntent::Delete { .. }
             | ReadIntent::Rollback { .. }
             | ReadIntent::Revert { .. }
+            | ReadIntent::Restore(_)
+            | ReadIntent::TagNamespace(_)
             | ReadIntent::Tag { .. }
             | ReadIntent::Expire(_)
             | ReadIntent::PutSchema { .. }
@@ -222,6 +227,11 @@ impl ReadIntent {
             ReadIntent::Revert { steps, .. } => {
                 steps.iter().map(|step| (step.id.clone(), step.key.scope.clone())).collect()
             }
+            ReadIntent::Restore(restored) => {
+                let scope = &restored.restoring.scope;
+                restored.configs.keys().map(|id| (id.clone(), scope.clone())).collect()
+            }
+            ReadIntent::TagNamespace(read) => vec![(tags_id(&read.tagging.namespace), Scope::global())],
             ReadIntent::Tag { id, .. } | ReadIntent::Reseal(id) => vec![(id.clone(), Scope::global())],
             ReadIntent::Expire(due) => due.iter().map(|(id, key)| (id.clone(), key.scope.clone())).collect(),
             ReadIntent::PutSchema { governed, .. } => vec![(schema_id(governed), Scope::global())],

@@ -125,6 +125,13 @@ const SETTINGS: Entry = Entry {
     recheck: Recheck::Documents { of: that_or_all, scopes: true, reshapes: false },
 };
 
+const TAGS: Entry = Entry {
+    holds: "the tags of the namespace",
+    check: Check::Trusted,
+    follow: Follow::Governance,
+    recheck: Recheck::Nothing,
+};
+
 /// The entry of a kind.
 pub(in crate::engine) fn entry(config: SystemConfig) -> &'static Entry {
     match config {
@@ -135,6 +142,7 @@ pub(in crate::engine) fn entry(config: SystemConfig) -> &'static Entry {
         SystemConfig::Schema => &SCHEMA,
         SystemConfig::Rules => &RULES,
         SystemConfig::Settings => &SETTINGS,
+        SystemConfig::Tags => &TAGS,
     }
 }
 
@@ -263,8 +271,13 @@ pub(in crate::engine) fn reshapes(config: &ConfigName) -> bool {
 
 /// Why a caller cannot write a config. `None`: a caller with the permission can.
 pub(in crate::engine) fn unwritable(id: &ConfigId) -> Option<String> {
-    let system = id.system().filter(|system| system.writer() == Writer::Server)?;
-    Some(format!("{id} holds {}, which the server alone writes", entry(system).holds))
+    let system = id.system()?;
+    let writer = match system.writer() {
+        Writer::Server => "the server alone writes",
+        Writer::Tagger => "SetTag and DeleteTag alone write",
+        Writer::Caller | Writer::SchemaOwner | Writer::Administrator => return None,
+    };
+    Some(format!("{id} holds {}, which {writer}", entry(system).holds))
 }
 
 /// The document of a system config: the base layer at `/`, as it is, since a schema may hold nulls. `None`: there is none.

@@ -256,6 +256,7 @@ pub(in crate::server) fn source_name(source: Source) -> &'static str {
         Source::Schema => "schema",
         Source::Migration => "migration",
         Source::Revert => "revert",
+        Source::Restore => "restore",
     }
 }
 

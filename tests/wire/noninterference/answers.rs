@@ -93,6 +93,7 @@ pub fn in_words(call: &str, bytes: &[u8]) -> String {
         "ConfigService/Validate" => of::<ValidateResponse>,
         "ConfigService/Rollback" => of::<RollbackResponse>,
         "ConfigService/Revert" => of::<RevertResponse>,
+        "ConfigService/Restore" => of::<RestoreResponse>,
         "ConfigService/ListVersions" => of::<ListVersionsResponse>,
         "ConfigService/ListChanges" => of::<ListChangesResponse>,
         "ConfigService/GetCommit" => of::<GetCommitResponse>,

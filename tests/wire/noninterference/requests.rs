@@ -72,6 +72,24 @@ pub const CALLS: &[(&str, u32, Make)] = &[
             RevertRequest { revisions, options: Some(options) }.encode_to_vec()
         })
     }),
+    ("ConfigService/Restore", 4, |draw| {
+        draw.storing(|draw, options| {
+            let config = if draw.chance(3) { String::new() } else { draw.config() };
+            let to = match draw.chance(3) {
+                true => restore_request::To::Tag(draw.tag()),
+                false => restore_request::To::Revision(draw.random.u64(1..16)),
+            };
+            RestoreRequest {
+                namespace: "test".into(),
+                config,
+                scope: draw.chance(2).then(|| draw.scope()),
+                to: Some(to),
+                expected_revision: draw.chance(4).then(|| draw.random.u64(1..16)),
+                options: Some(options),
+            }
+            .encode_to_vec()
+        })
+    }),
     ("ConfigService/ListVersions", 4, |draw| draw.versions().encode_to_vec()),
     ("ConfigService/ListChanges", 4, |draw| draw.list_changes().encode_to_vec()),
     ("ConfigService/GetCommit", 3, |draw| {
@@ -90,14 +108,21 @@ pub const CALLS: &[(&str, u32, Make)] = &[
     ("ConfigService/SetTag", 1, |draw| {
         draw.storing(|draw, options| {
             let (namespace, config) = ("test".into(), draw.config());
-            let (tag, version) = (draw.tag(), draw.small());
-            SetTagRequest { namespace, config, tag, version, expected_version: None, options: Some(options) }
-                .encode_to_vec()
+            let (tag, options) = (draw.tag(), Some(options));
+            match draw.chance(3) {
+                true => SetTagRequest { namespace, tag, options, ..Default::default() }.encode_to_vec(),
+                false => {
+                    let version = draw.small();
+                    SetTagRequest { namespace, config, tag, version, options, ..Default::default() }
+                        .encode_to_vec()
+                }
+            }
         })
     }),
     ("ConfigService/DeleteTag", 1, |draw| {
         draw.storing(|draw, options| {
-            let (namespace, config, tag) = ("test".into(), draw.config(), draw.tag());
+            let config = if draw.chance(3) { String::new() } else { draw.config() };
+            let (namespace, tag) = ("test".into(), draw.tag());
             DeleteTagRequest { namespace, config, tag, options: Some(options) }.encode_to_vec()
         })
     }),

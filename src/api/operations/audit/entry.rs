@@ -133,7 +133,7 @@ pub fn verb(commit: &Commit) -> &'static str {
                 false => "write",
             }
         }
-        Source::Rollback | Source::Revert => "rollback",
+        Source::Rollback | Source::Revert | Source::Restore => "rollback",
         Source::Tag => "tag",
         Source::Schema | Source::Migration => "schema",
         // Nobody asked for it.

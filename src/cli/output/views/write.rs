@@ -78,11 +78,35 @@ pub struct RevertView {
     pub store_revision: u64,
 }
 
-/// What `tag set` and `tag delete` answer. `version` is 0 after a delete.
+#[derive(Debug, Serialize)]
+pub struct RestoreView {
+    pub results: Vec<AppliedChangeView>,
+    pub results_omitted: u64,
+    pub changed: bool,
+    pub report: Option<ReportView>,
+    pub store_revision: u64,
+    pub restored_revision: u64,
+    pub base_revision: u64,
+    pub affected: Vec<AffectedTargetView>,
+    pub affected_omitted: u64,
+    pub reach: Option<ReachView>,
+}
+
+/// How far a write reaches; of dry runs only.
+#[derive(Debug, Serialize)]
+pub struct ReachView {
+    pub configs: u64,
+    pub scopes: u64,
+    pub watchers: u64,
+}
+
+/// What `tag set` and `tag delete` answer. `version` is 0 after a delete and for tags of namespaces, which have a `revision`.
 #[derive(Debug, Serialize)]
 pub struct TagView {
     pub version: u64,
     pub previous_version: u64,
+    pub revision: u64,
+    pub previous_revision: u64,
     pub changed: bool,
     pub store_revision: u64,
 }
@@ -183,11 +207,36 @@ impl From<&v1::RevertResponse> for RevertView {
     }
 }
 
+impl From<&v1::RestoreResponse> for RestoreView {
+    fn from(response: &v1::RestoreResponse) -> RestoreView {
+        RestoreView {
+            results: list(&response.results),
+            results_omitted: response.results_omitted,
+            changed: response.changed,
+            report: response.report.as_ref().map(Into::into),
+            store_revision: response.store_revision,
+            restored_revision: response.restored_revision,
+            base_revision: response.base_revision,
+            affected: list(&response.affected),
+            affected_omitted: response.affected_omitted,
+            reach: response.reach.as_ref().map(Into::into),
+        }
+    }
+}
+
+impl From<&v1::Reach> for ReachView {
+    fn from(reach: &v1::Reach) -> ReachView {
+        ReachView { configs: reach.configs, scopes: reach.scopes, watchers: reach.watchers }
+    }
+}
+
 impl From<&v1::SetTagResponse> for TagView {
     fn from(response: &v1::SetTagResponse) -> TagView {
         TagView {
             version: response.version,
             previous_version: response.previous_version,
+            revision: response.revision,
+            previous_revision: response.previous_revision,
             changed: response.changed,
             store_revision: response.store_revision,
         }
@@ -199,6 +248,8 @@ impl From<&v1::DeleteTagResponse> for TagView {
         TagView {
             version: 0,
             previous_version: response.previous_version,
+            revision: 0,
+            previous_revision: response.previous_revision,
             changed: response.changed,
             store_revision: response.store_revision,
         }

@@ -1,0 +1,47 @@
+//! Restore: configs as they were at a point in the past, by one new commit.
+
+use crate::api::context::CallContext;
+use crate::api::convert::bounded::fitting_items;
+use crate::api::convert::request;
+use crate::api::convert::response::report_message;
+use crate::api::error::ApiError;
+use crate::engine::Intent;
+use crate::model::{Revision, Source};
+use crate::proto::v1;
+
+use super::Operations;
+use super::write::{LAYERS_BYTES_MAX, applied, options};
+
+impl Operations {
+    pub async fn restore(
+        &self,
+        context: &CallContext,
+        mut request: v1::RestoreRequest,
+    ) -> Result<v1::RestoreResponse, ApiError> {
+        let (options, identity) = options("Restore", &mut request, |request| &mut request.options);
+        let restoring = request::restore(&request)?;
+        let validate_only = options.validate_only;
+        let write = self.allow_write(context, &options, Intent::Restore(restoring))?;
+        let outcome = self.write(context, write, Source::Restore, options, identity).await?;
+        let affected = match validate_only {
+            true => Some(self.affected(context, &outcome).await?),
+            false => None,
+        };
+        let (listed, affected_omitted) =
+            affected.as_ref().map(|affected| affected.listed()).unwrap_or_default();
+        let changed = applied(&outcome).into_iter().filter(|change| change.changed);
+        let (results, results_omitted) = fitting_items(changed, LAYERS_BYTES_MAX);
+        Ok(v1::RestoreResponse {
+            results,
+            results_omitted,
+            changed: outcome.changed,
+            report: Some(report_message(&outcome.report)),
+            store_revision: outcome.revision.0,
+            restored_revision: outcome.restored_revision.unwrap_or(Revision::ZERO).0,
+            base_revision: outcome.revision.0 - u64::from(outcome.changed),
+            affected: listed,
+            affected_omitted,
+            reach: affected.map(|affected| affected.reach()),
+        })
+    }
+}

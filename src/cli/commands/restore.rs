@@ -1,0 +1,124 @@
+//! `confwatch restore`: a namespace or a config as it was at a point in the past. Knows the client only.
+
+use clap::Args;
+
+use super::validate::show_affected;
+use crate::cli::Session;
+use crate::cli::input::args::{Point, WriteArgs, timestamp};
+use crate::cli::input::confirm::ConfirmArgs;
+use crate::cli::input::place::Place;
+use crate::cli::input::reach::ReachArgs;
+use crate::cli::input::wait::WaitArgs;
+use crate::cli::output::exit::{Failure, Outcome};
+use crate::cli::output::layers::applied_lines;
+use crate::cli::output::refusal::show_findings;
+use crate::cli::output::streams::counted;
+use crate::cli::output::views::RestoreView;
+use crate::proto::v1;
+
+/// Make a config, or all configs of a namespace, what they were at a point in the past, by one new commit
+#[derive(Args, Debug)]
+#[command(after_help = "\
+POINT is revision:N, time:TIME (RFC 3339, or a time ago such as 1h) or tag:NAME. Layers that were created since are removed, and deleted ones \
+return. Tags and, unless named as the config, schemas, rules and settings stay. `confwatch revert` takes back single commits and keeps what others \
+have changed.
+
+Examples:
+  confwatch restore payments --to time:1h --dry-run
+  confwatch restore payments@/production --to revision:311 --reason 'incident 7'
+  confwatch restore payments/checkout --to tag:stable --wait")]
+pub struct RestoreArgs {
+    /// The namespace or the config; with a scope, only layers at the scope and below it
+    #[arg(value_name = "NAMESPACE[/CONFIG][@SCOPE]")]
+    place: Place,
+    /// The scope, such as /production
+    #[arg(short, long)]
+    scope: Option<String>,
+    /// The point in the past: revision:N, time:TIME or tag:NAME
+    #[arg(long, value_name = "POINT")]
+    to: Point,
+    /// Restore only if none of the configs has changed after this revision
+    #[arg(long, value_name = "N")]
+    expected_revision: Option<u64>,
+    #[command(flatten)]
+    confirm: ConfirmArgs,
+    #[command(flatten)]
+    reach: ReachArgs,
+    #[command(flatten)]
+    write: WriteArgs,
+    #[command(flatten)]
+    wait: WaitArgs,
+}
+
+pub async fn run(args: RestoreArgs, session: &Session) -> Outcome {
+    let place = args.place.at_scope(args.scope)?;
+    let is_dry_run = args.write.dry_run;
+    let mut request = v1::RestoreRequest {
+        namespace: place.namespace.clone(),
+        config: place.config.clone(),
+        scope: place.scope(),
+        to: Some(to(&args.to)?),
+        expected_revision: args.expected_revision,
+        options: Some(args.write.options()),
+    };
+    if !is_dry_run && args.reach.asks(args.confirm) {
+        let options = v1::WriteOptions { validate_only: true, ..args.write.options() };
+        let preview =
+            session.client.restore(v1::RestoreRequest { options: Some(options), ..request.clone() });
+        let preview = preview.await?;
+        let has_asked = args.reach.confirm(args.confirm, preview.reach.as_ref(), &session.output)?;
+        if has_asked && args.write.has_no_request_id() {
+            // What was asked about is what is written, or nothing.
+            request.expected_revision.get_or_insert(preview.base_revision);
+            if preview.restored_revision > 0 {
+                request.to = Some(v1::restore_request::To::Revision(preview.restored_revision));
+            }
+        }
+    }
+    let response = session.client.restore(request).await?;
+    show_findings(&session.output, response.report.as_ref());
+    session.output.answer(&RestoreView::from(&response), |output| {
+        output.text(&applied_lines(&response.results))?;
+        if response.results_omitted > 0 {
+            output.line(&format!("{} more layers change", response.results_omitted))?;
+        }
+        show_affected(&response.affected, response.affected_omitted, output)?;
+        output.line(&summary(&place, &response, is_dry_run))
+    })?;
+    let revision = (response.changed && !is_dry_run).then_some(response.store_revision);
+    args.wait.wait(revision, session).await
+}
+
+fn to(point: &Point) -> Result<v1::restore_request::To, Failure> {
+    Ok(match point {
+        Point::Revision(revision) => v1::restore_request::To::Revision(*revision),
+        Point::Time(moment) => v1::restore_request::To::Time(timestamp(*moment)?),
+        Point::Tag(tag) => v1::restore_request::To::Tag(tag.clone()),
+        Point::Version(_) => {
+            return Err(Failure::usage("--to: expected revision:N, time:TIME or tag:NAME")
+                .with("`confwatch rollback --to-version N` restores a version of one config"));
+        }
+    })
+}
+
+fn summary(place: &Place, response: &v1::RestoreResponse, is_dry_run: bool) -> String {
+    let name = match place.scope.as_str() {
+        "" => place.name(),
+        scope => format!("{}@{scope}", place.name()),
+    };
+    let point = match response.restored_revision {
+        0 => "the tagged version".to_owned(),
+        revision => format!("revision {revision}"),
+    };
+    let layers = counted(response.results.len() + response.results_omitted as usize, "layer");
+    match (response.changed, is_dry_run) {
+        (false, _) => format!("nothing to restore: {name} is as it was at {point}"),
+        (true, true) => format!(
+            "{layers} would change back to {point} (dry run, nothing is stored); --expected-revision {} writes exactly this",
+            response.base_revision
+        ),
+        (true, false) => {
+            format!("revision {} restores {name} to {point}: {layers} changed", response.store_revision)
+        }
+    }
+}

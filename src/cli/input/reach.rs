@@ -1,0 +1,128 @@
+//! Asks before a write that reaches far: more configs, scopes or watchers than a threshold. Knows no command.
+
+use std::str::FromStr;
+
+use clap::Args;
+
+use super::confirm::{ConfirmArgs, Question};
+use crate::cli::output::exit::{Exit, Failure};
+use crate::cli::output::streams::Output;
+use crate::proto::v1;
+
+/// Of commands that write.
+#[derive(Args, Clone, Debug)]
+pub struct ReachArgs {
+    /// Ask before a write that reaches more configs, scopes or watchers than this; `off` never asks. What is left out has its default
+    #[arg(
+        long,
+        env = "CONFWATCH_ASK_ABOVE",
+        value_name = "configs=N,scopes=N,watchers=N",
+        default_value = "configs=100,scopes=1000,watchers=1000"
+    )]
+    ask_above: Threshold,
+}
+
+/// The furthest that a write reaches without a question. `None`: any write is made without a question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Threshold(Option<Limits>);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Limits {
+    configs: u64,
+    scopes: u64,
+    watchers: u64,
+}
+
+impl FromStr for Threshold {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Threshold, String> {
+        if text == "off" {
+            return Ok(Threshold(None));
+        }
+        let mut limits = Limits { configs: 100, scopes: 1000, watchers: 1000 };
+        for part in text.split(',') {
+            let (name, number) = part.split_once('=').unwrap_or((part, ""));
+            let limit = match name.trim() {
+                "configs" => &mut limits.configs,
+                "scopes" => &mut limits.scopes,
+                "watchers" => &mut limits.watchers,
+                _ => {
+                    return Err(
+                        "expected `off`, or limits such as configs=100,scopes=1000,watchers=1000".into()
+                    );
+                }
+            };
+            *limit = number.trim().parse().map_err(|_| format!("{number:?} is not a number"))?;
+        }
+        Ok(Threshold(Some(limits)))
+    }
+}
+
+impl ReachArgs {
+    /// Whether it must be known how far a write reaches before the write is made.
+    pub fn asks(&self, confirm: ConfirmArgs) -> bool {
+        self.ask_above.0.is_some() && !confirm.yes
+    }
+
+    /// Why somebody should decide about a write, one line for each threshold that its reach exceeds.
+    pub fn reasons(&self, reach: Option<&v1::Reach>) -> Vec<String> {
+        let (Some(limits), Some(reach)) = (self.ask_above.0, reach) else { return vec![] };
+        let counted = [
+            ("configs", reach.configs, limits.configs),
+            ("scopes", reach.scopes, limits.scopes),
+            ("watchers", reach.watchers, limits.watchers),
+        ];
+        let exceeded = counted.into_iter().filter(|(_, found, limit)| found > limit);
+        exceeded.map(|(what, found, limit)| format!("it reaches {found} {what}, more than {limit}")).collect()
+    }
+
+    /// Asks about a write that reaches far, of which a dry run has told the reach. Fails if the answer is no. Returns whether there was a question.
+    pub fn confirm(
+        &self,
+        confirm: ConfirmArgs,
+        reach: Option<&v1::Reach>,
+        output: &Output,
+    ) -> Result<bool, Failure> {
+        let reasons = self.reasons(reach);
+        if reasons.is_empty() {
+            return Ok(false);
+        }
+        let question = Question {
+            reasons: &reasons,
+            text: "write it all the same?",
+            refusal: "nothing was written: the change reaches far, so someone should look at it first",
+        };
+        match confirm.confirm(&question, output)? {
+            true => Ok(true),
+            false => Err(Failure::new(Exit::Failed, "nothing was written")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_threshold_has_limits_or_is_off() {
+        let limits = |configs, scopes, watchers| Ok(Threshold(Some(Limits { configs, scopes, watchers })));
+        assert_eq!("off".parse(), Ok(Threshold(None)));
+        assert_eq!("configs=1".parse(), limits(1, 1000, 1000));
+        assert_eq!("watchers=0,scopes=2, configs=3".parse(), limits(3, 2, 0));
+        for text in ["", "configs", "configs=x", "configs=-1", "layers=1"] {
+            assert!(text.parse::<Threshold>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn only_what_exceeds_a_limit_is_a_reason() {
+        let args = ReachArgs { ask_above: "configs=1,scopes=1,watchers=1".parse().expect("limits") };
+        let reach = |configs, scopes, watchers| v1::Reach { configs, scopes, watchers };
+        assert!(args.reasons(Some(&reach(1, 1, 1))).is_empty());
+        assert!(args.reasons(None).is_empty());
+        assert_eq!(args.reasons(Some(&reach(2, 1, 5))).len(), 2);
+        let off = ReachArgs { ask_above: Threshold(None) };
+        assert!(off.reasons(Some(&reach(9, 9, 9))).is_empty());
+    }
+}

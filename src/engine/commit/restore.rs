@@ -1,0 +1,95 @@
+//! Plans making configs what they were at a point in the past. Pure. Knows states; not the journal.
+
+use std::sync::Arc;
+
+use super::plan::{Plan, next_version, removal};
+use super::planning::Planning;
+use super::read_set::ReadSet;
+use super::restoring::{RestorePoint, Restored};
+use crate::engine::error::{Error, Limit};
+use crate::engine::state::{ConfigState, LayerEntry};
+use crate::model::{ConfigChange, LayerChange, LayerKey, Timestamp, Version};
+
+/// Layers that one restore changes.
+const LAYERS_MAX: usize = 200_000;
+
+/// The layers of each config become what they were; tags stay.
+pub(in crate::engine) fn plan_restore(
+    bases: &ReadSet,
+    restored: &Restored,
+    now: Timestamp,
+    planning: &Planning<'_>,
+) -> Result<Plan, Error> {
+    let Restored { restoring, configs, .. } = restored;
+    if bases.has_others() {
+        return Err(Error::TargetMoved);
+    }
+    let mut plan = Plan::new(vec![]);
+    plan.restored_revision = restored.revision;
+    for (id, then) in configs {
+        planning.cancelled.check()?;
+        let base = bases.get(id).ok_or(Error::TargetMoved)?;
+        check_still_meant(base, then.as_deref(), &restoring.to)?;
+        if let Some(expected) = restoring.expected.filter(|expected| base.at.revision > *expected) {
+            return Err(Error::RevisionMismatch { id: id.clone(), expected, current: base.at.revision });
+        }
+        let concerned = |key: &LayerKey| restoring.scope.contains(&key.scope);
+        let layers = restored_layers(base, then.as_deref(), concerned, now, planning);
+        plan.layers.extend(layers.iter().map(|layer| (id.clone(), layer.key.clone())));
+        check_count(plan.layers.len())?;
+        let version = then.as_ref().map(|then| then.at.version);
+        plan.add(Some(base), ConfigChange { restored: version, ..next_version(id, Some(base), layers) });
+    }
+    plan.layers.sort();
+    Ok(plan)
+}
+
+/// What makes the concerned layers of a config those that it had then. `None`: it did not exist. An override whose time is over does not come back.
+pub(super) fn restored_layers(
+    base: &ConfigState,
+    then: Option<&ConfigState>,
+    concerned: impl Fn(&LayerKey) -> bool,
+    now: Timestamp,
+    planning: &Planning<'_>,
+) -> Vec<LayerChange> {
+    let is_live = |entry: &Arc<LayerEntry>| entry.layer.expires.is_none_or(|expires| expires > now);
+    let wanted = then.into_iter().flat_map(ConfigState::layers);
+    let wanted = wanted.filter(|entry| concerned(&entry.key) && is_live(entry));
+    let changed = wanted.filter(|entry| {
+        base.layer(&entry.key).is_none_or(|current| {
+            current.layer.content != entry.layer.content
+                || current.layer.expires != entry.layer.expires
+                || planning.is_blind(&base.id, &entry.key.scope)
+        })
+    });
+    let changed = changed.map(|entry| LayerChange {
+        key: entry.key.clone(),
+        content: Some(entry.layer.content.clone()),
+        expires: entry.layer.expires,
+        format: entry.layer.format,
+    });
+    let is_wanted = |key: &LayerKey| then.and_then(|then| then.layer(key)).is_some_and(is_live);
+    let gone = base.layers().iter().filter(|entry| concerned(&entry.key) && !is_wanted(&entry.key));
+    changed.chain(gone.map(|entry| removal(&entry.key))).collect()
+}
+
+/// A tag that moved since the version was looked up names another version.
+fn check_still_meant(base: &ConfigState, then: Option<&ConfigState>, to: &RestorePoint) -> Result<(), Error> {
+    let version: Option<Version> = then.map(|then| then.at.version);
+    match to {
+        RestorePoint::Tag(tag) if base.tags().get(tag).copied() != version => Err(Error::TargetMoved),
+        RestorePoint::Tag(_) | RestorePoint::Revision(_) | RestorePoint::Time(_) => Ok(()),
+    }
+}
+
+fn check_count(found: usize) -> Result<(), Error> {
+    match found > LAYERS_MAX {
+        true => Err(Error::LimitReached {
+            limit_name: Limit::CommitBytes,
+            what: "layers that one restore changes",
+            found,
+            limit: LAYERS_MAX,
+        }),
+        false => Ok(()),
+    }
+}
