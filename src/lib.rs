@@ -9,6 +9,8 @@ pub mod api;
 pub mod audit;
 #[cfg(feature = "server")]
 pub mod auth;
+#[cfg(feature = "server")]
+pub mod backup;
 #[cfg_attr(not(feature = "server"), allow(dead_code, reason = "clients alone read less"))]
 mod bounded_file;
 #[cfg(feature = "server")]

@@ -34,14 +34,14 @@ pub use keyring::Keyring;
 pub use known::{Holder, KnownSecret, known_in, readable};
 pub use layer::{
     Census, MASK, Opened, hide, holds_sealed, is_sealed, make_way, mask, mentions_hidden, mentions_mark,
-    open, sealed_pointers,
+    open, sealed_count, sealed_pointers,
 };
 pub use merged::Merged;
 pub use ring::{Ring, SecretPlace};
 pub use sealed::SealedText;
 pub use sealing::{Origin, SealRefusal, Sealing, refuse_hidden};
 pub use source::{Derivation, MasterKeySource, MasterKeys, SourceError};
-pub use stored::{KeysError, StoredKey, StoredKeys, StoredMaster};
+pub use stored::{KeysError, StoredKey, StoredKeys, StoredMaster, load_masters};
 
 /// The only member of an object that is a secret.
 pub const MARK: &str = "$secret";

@@ -15,7 +15,7 @@ pub use self::history::{Compaction, ConfigRecord, History, Problem, Snapshot, Ve
 pub use self::journal::{Head, Journal, Sealed, Summary};
 pub use self::memory::MemoryStore;
 pub use self::proof::{Broken, Proof, prove};
-pub use self::sled::{Fsync, Point, SledOptions, SledStore};
+pub use self::sled::{Fsync, Point, Seeding, SledOptions, SledStore};
 
 use crate::model::Revision;
 

@@ -19,7 +19,8 @@ const ARROWS: &[(&str, &[&str])] = &[
         &["api", "engine", "audit", "auth", "secret", "store", "supervise", "model", "proto", "bounded_file"],
     ),
     ("api", &["engine", "audit", "auth", "store", "supervise", "validate", "model", "proto"]),
-    ("engine", &["auth", "store", "supervise", "validate", "secret", "model"]),
+    ("engine", &["auth", "backup", "store", "supervise", "validate", "secret", "model"]),
+    ("backup", &["secret", "store", "model"]),
     ("audit", &["supervise", "model"]),
     ("auth", &["supervise", "model"]),
     ("secret", &["model", "bounded_file"]),
@@ -35,7 +36,9 @@ const ARROWS: &[(&str, &[&str])] = &[
             "server",
             "api",
             "audit",
+            "backup",
             "engine",
+            "secret",
             "store",
             "validate",
             "model",
@@ -119,9 +122,14 @@ fn narrower(file: &str, path: &Named) -> Option<&'static str> {
             Some("of validate, cli knows what looks like a credential only")
         }
         ("cli", "audit") => Some("only cli/commands/audit/offline.rs knows the files of the audit log"),
-        ("cli", "store") if !file.starts_with("src/cli/commands/fsck") => {
-            Some("only cli/commands/fsck.rs and cli/commands/audit/offline.rs open a store")
+        ("cli", "backup" | "secret" | "store") if file.starts_with("src/cli/commands/backup") => None,
+        ("cli", "backup") if file == "src/cli/output/views/backup.rs" => None,
+        ("cli", "backup" | "secret") => {
+            Some("only cli/commands/backup knows backup files and the master key")
         }
+        ("cli", "store") if !file.starts_with("src/cli/commands/fsck") => Some(
+            "only cli/commands/fsck.rs, cli/commands/backup and cli/commands/audit/offline.rs open a store",
+        ),
         _ => None,
     }
 }

@@ -18,6 +18,8 @@ pub enum SystemConfig {
     Quotas,
     /// Data keys, wrapped by the master key.
     Keys,
+    /// The backup that the store was restored from.
+    Origin,
     /// The schema of a config.
     Schema,
     /// Rules of a config, or of a namespace.
@@ -62,6 +64,7 @@ impl SystemConfig {
         SystemConfig::Tokens,
         SystemConfig::Quotas,
         SystemConfig::Keys,
+        SystemConfig::Origin,
         SystemConfig::Schema,
         SystemConfig::Rules,
         SystemConfig::Settings,
@@ -75,6 +78,7 @@ impl SystemConfig {
             SystemConfig::Tokens => (Home::Server("tokens"), Writer::Administrator),
             SystemConfig::Quotas => (Home::Server("quotas"), Writer::Administrator),
             SystemConfig::Keys => (Home::Server("keys"), Writer::Server),
+            SystemConfig::Origin => (Home::Server("origin"), Writer::Server),
             SystemConfig::Schema => (Home::Config { prefix: "schema" }, Writer::SchemaOwner),
             SystemConfig::Rules => (Home::ConfigAndNamespace { prefix: "rules" }, Writer::SchemaOwner),
             SystemConfig::Settings => (Home::ConfigAndNamespace { prefix: "settings" }, Writer::SchemaOwner),

@@ -34,6 +34,14 @@ impl Version {
     }
 }
 
+impl Epoch {
+    /// Reads what `Display` writes. `None` if the text is not that.
+    pub fn parse(text: &str) -> Option<Epoch> {
+        let is_plain = text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        u64::from_str_radix(text, 16).ok().filter(|_| is_plain).map(Epoch)
+    }
+}
+
 impl fmt::Display for Revision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)

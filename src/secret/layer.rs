@@ -28,6 +28,14 @@ pub fn holds_sealed(text: &str) -> bool {
     is_in(text, IN_TEXT)
 }
 
+/// How many sealed values a canonical text has.
+pub fn sealed_count(text: &str) -> usize {
+    match holds_sealed(text) {
+        true => text.matches(IN_TEXT).count(),
+        false => 0,
+    }
+}
+
 /// Whether a canonical text may mark a value as secret. False only if it does not.
 pub fn mentions_mark(text: &str) -> bool {
     is_in(text, MARK_IN_TEXT)

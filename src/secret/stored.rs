@@ -20,8 +20,8 @@ use super::key::{Key, KeyId};
 use super::keyring::Keyring;
 use super::ring::Ring;
 use super::sealed::{SealedText, SealingKey};
-use super::source::{Derivation, MasterKeys};
-use crate::model::{Namespace, Timestamp};
+use super::source::{Derivation, MasterKeySource, MasterKeys, SourceError};
+use crate::model::{Content, LayerKey, LayerKind, Namespace, Timestamp};
 
 /// Of what this program writes and reads.
 const FORMAT: u64 = 1;
@@ -152,6 +152,28 @@ impl StoredKeys {
         json!({ "keys": keys })
     }
 
+    /// Reads the config that holds the keys. `None` if the config has no layers.
+    pub fn of_layers<'l>(
+        layers: impl Iterator<Item = (&'l LayerKey, &'l Content)>,
+    ) -> Result<Option<StoredKeys>, KeysError> {
+        let (mut root_layer, mut namespaces, mut is_empty) = (Value::Null, vec![], true);
+        for (key, content) in layers {
+            is_empty = false;
+            if key.kind == LayerKind::Base {
+                match key.scope.segments().next().map(Namespace::parse) {
+                    None => root_layer = content.to_value(),
+                    Some(Ok(namespace)) => namespaces.push((namespace, content.to_value())),
+                    Some(Err(_)) => {}
+                }
+            }
+        }
+        if is_empty {
+            return Ok(None);
+        }
+        let layers = namespaces.iter().map(|(namespace, layer)| (namespace.clone(), layer));
+        StoredKeys::parse(&root_layer, layers).map(Some)
+    }
+
     /// Reads the layers.
     pub fn parse<'v>(
         root: &Value,
@@ -186,6 +208,18 @@ impl StoredKeys {
             requests: requests.ok_or_else(malformed("requests"))?,
             namespaces: namespaces.map(keys).collect::<Result<_, _>>()?,
         })
+    }
+}
+
+/// The master keys for data keys that are stored. `None` if none are stored, and no master key has been made yet.
+pub fn load_masters(
+    source: &MasterKeySource,
+    stored: Option<&StoredKeys>,
+) -> Result<Option<MasterKeys>, SourceError> {
+    let masters = source.load(stored.and_then(|stored| stored.master.derivation.as_ref()))?;
+    match stored.filter(|_| masters.is_none()) {
+        Some(stored) => Err(source.gone(stored.master.id)),
+        None => Ok(masters),
     }
 }
 

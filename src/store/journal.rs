@@ -20,6 +20,9 @@ pub trait Journal: Send + Sync + 'static {
     /// The oldest revision whose commit is retained; 1 if nothing was compacted yet.
     fn oldest(&self) -> Revision;
 
+    /// The hash of the commit before the oldest one; all zero if nothing was compacted yet.
+    fn anchor(&self) -> Digest;
+
     /// Appends commits, all or none, and returns the new head once they are durable and visible to every read, also to those of the
     /// history that is folded from this journal.
     ///

@@ -68,6 +68,10 @@ impl Journal for MemoryStore {
         self.read().oldest()
     }
 
+    fn anchor(&self) -> Digest {
+        self.read().anchor
+    }
+
     fn append_as(&self, format: CommitFormat, commits: &[Commit]) -> Result<Head, StoreError> {
         let mut contents = self.write();
         contents.head().check_followed_by(commits);

@@ -28,6 +28,7 @@ mod journal;
 mod options;
 mod recovery;
 mod released;
+mod seed;
 mod verify;
 mod wal;
 
@@ -40,6 +41,7 @@ use std::time::{Duration, Instant};
 pub use self::counts::{Counts, DiskBytes};
 pub use self::options::{Fsync, Pause, Point, SledOptions};
 pub use self::released::Released;
+pub use self::seed::Seeding;
 
 use self::archiver::Archiver;
 use self::batch::Pending;
@@ -51,7 +53,7 @@ use super::{
     Compaction, ConfigRecord, Head, History, Journal, Problem, Sealed, Snapshot, StoreError, Summary,
     Verified, VersionRef,
 };
-use crate::model::{Commit, ConfigId, Epoch, Revision, Timestamp, Version};
+use crate::model::{Commit, ConfigId, Digest, Epoch, Revision, Timestamp, Version};
 use database::open::Directory;
 use index::trees::{Oldest, Trees};
 
@@ -313,6 +315,10 @@ impl Journal for SledStore {
 
     fn oldest(&self) -> Revision {
         self.oldest().revision
+    }
+
+    fn anchor(&self) -> Digest {
+        self.oldest().anchor
     }
 
     fn append_as(&self, format: CommitFormat, commits: &[Commit]) -> Result<Head, StoreError> {

@@ -240,10 +240,8 @@ fn not_grpc<B>(request: &Request<B>) -> Option<Response<ResponseBody>> {
 
 /// The refusal of a request whose revisions and versions are of another epoch of the store.
 fn other_epoch(asked: &HeaderValue, store: Epoch) -> ApiError {
-    let is_hex = |text: &&str| text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let digits = asked.to_str().ok().filter(is_hex);
-    match digits.and_then(|digits| u64::from_str_radix(digits, 16).ok()) {
-        Some(asked) => Error::OtherEpoch { asked: Epoch(asked), store }.into(),
+    match asked.to_str().ok().and_then(Epoch::parse) {
+        Some(asked) => Error::OtherEpoch { asked, store }.into(),
         None => invalid(EPOCH.as_str(), "must be the 16 hex digits that a response had").into(),
     }
 }

@@ -10,14 +10,11 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use serde_json::Value;
 
-use crate::model::{
-    ConfigId, Content, Digest, LayerKey, LayerKind, Namespace, Scope, SystemConfig, Timestamp,
-};
+use crate::model::{ConfigId, Content, Digest, LayerKey, Namespace, Scope, SystemConfig, Timestamp};
 use crate::secret::{
     Holder, Key, KeyId, Keyring, KnownSecret, MasterKeySource, MasterKeys, Opened, Ring, StoredKey,
-    StoredKeys, holds_sealed, known_in, open,
+    StoredKeys, holds_sealed, known_in, load_masters, open,
 };
 
 use crate::engine::error::{Error, Limit};
@@ -66,7 +63,7 @@ impl Vault {
             tracing::warn!(file = %source, "others than its owner can read the master key");
         }
         let stored = stored(state.config(SystemConfig::Keys.id()).map(Arc::as_ref))?;
-        let masters = load(&source, stored.as_ref())?;
+        let masters = load_masters(&source, stored.as_ref())?;
         let keyring = match (&stored, &masters) {
             (Some(stored), Some(masters)) => stored.open(masters)?,
             (None, _) | (Some(_), None) => Keyring::default(),
@@ -120,7 +117,7 @@ impl Vault {
         let Some(stored) = stored(Some(keys))? else { return Ok(()) };
         let is_known = self.masters().as_ref().is_some_and(|masters| stored.open(masters).is_ok());
         if !is_known {
-            let masters = load(&self.source, Some(&stored))?;
+            let masters = load_masters(&self.source, Some(&stored))?;
             let masters = masters.ok_or_else(|| self.source.gone(stored.master.id))?;
             stored.open(&masters)?;
             *self.masters() = Some(masters);
@@ -192,7 +189,7 @@ impl Vault {
     /// Which master key wraps the data keys, and which one its source has first.
     pub fn masters_of(&self, keys: Option<&ConfigState>) -> Result<Masters, Error> {
         let stored = stored(keys)?;
-        let loaded = load(&self.source, stored.as_ref())?;
+        let loaded = load_masters(&self.source, stored.as_ref())?;
         Ok(Masters {
             source: self.source.to_string(),
             wrapping: stored.as_ref().map(|stored| stored.master.id),
@@ -298,27 +295,8 @@ fn layer_of(namespace: &Namespace) -> LayerKey {
 
 /// The keys that a config has. `None`: there are none.
 fn stored(config: Option<&ConfigState>) -> Result<Option<StoredKeys>, Error> {
-    let Some(config) = config.filter(|config| !config.is_deleted()) else { return Ok(None) };
-    let mut root_layer = Value::Null;
-    let mut namespaces = vec![];
-    for entry in config.layers().iter().filter(|entry| entry.key.kind == LayerKind::Base) {
-        let value = entry.layer.content.to_value();
-        match entry.key.scope.segments().next().map(Namespace::parse) {
-            None => root_layer = value,
-            Some(Ok(namespace)) => namespaces.push((namespace, value)),
-            Some(Err(_)) => {}
-        }
-    }
-    let layers = namespaces.iter().map(|(namespace, layer)| (namespace.clone(), layer));
-    Ok(Some(StoredKeys::parse(&root_layer, layers)?))
-}
-
-fn load(source: &MasterKeySource, stored: Option<&StoredKeys>) -> Result<Option<MasterKeys>, Error> {
-    let masters = source.load(stored.and_then(|stored| stored.master.derivation.as_ref()))?;
-    match stored.filter(|_| masters.is_none()) {
-        Some(stored) => Err(source.gone(stored.master.id).into()),
-        None => Ok(masters),
-    }
+    let layers = config.map_or(&[][..], ConfigState::layers);
+    Ok(StoredKeys::of_layers(layers.iter().map(|entry| (&entry.key, &entry.layer.content)))?)
 }
 
 #[cfg(test)]

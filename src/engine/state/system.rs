@@ -104,6 +104,13 @@ const KEYS: Entry = Entry {
     recheck: Recheck::Nothing,
 };
 
+const ORIGIN: Entry = Entry {
+    holds: "the backup that the store was restored from",
+    check: Check::Trusted,
+    follow: Follow::Reader,
+    recheck: Recheck::Nothing,
+};
+
 const SCHEMA: Entry = Entry {
     holds: "a schema",
     check: Check::Contracts { notes: |schema| Registry::newest_without_effect(schema).unwrap_or_default() },
@@ -139,6 +146,7 @@ pub(in crate::engine) fn entry(config: SystemConfig) -> &'static Entry {
         SystemConfig::Tokens => &TOKENS,
         SystemConfig::Quotas => &QUOTAS,
         SystemConfig::Keys => &KEYS,
+        SystemConfig::Origin => &ORIGIN,
         SystemConfig::Schema => &SCHEMA,
         SystemConfig::Rules => &RULES,
         SystemConfig::Settings => &SETTINGS,

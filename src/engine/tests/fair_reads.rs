@@ -4,7 +4,7 @@ use std::sync::Condvar;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
-use crate::model::Commit;
+use crate::model::{Commit, Digest};
 use crate::store::codec::CommitFormat;
 use crate::store::{Compaction, ConfigRecord, Head, History, Problem, Snapshot, StoreError, Verified};
 
@@ -47,6 +47,10 @@ impl Journal for Blocking {
 
     fn oldest(&self) -> Revision {
         self.inner.oldest()
+    }
+
+    fn anchor(&self) -> Digest {
+        self.inner.anchor()
     }
 
     fn commits(&self, from: Revision, bytes_max: usize) -> Result<Vec<Sealed>, StoreError> {

@@ -48,6 +48,10 @@ impl Journal for Refusing {
         self.inner.oldest()
     }
 
+    fn anchor(&self) -> Digest {
+        self.inner.anchor()
+    }
+
     fn commits(&self, from: Revision, bytes_max: usize) -> Result<Vec<Sealed>, StoreError> {
         self.inner.commits(from, bytes_max)
     }

@@ -37,7 +37,9 @@ pub(super) fn example(system: SystemConfig) -> Example {
             of(quotas(7), quotas(8), quotas(-1), "/default/configs")
         }
         // Nobody writes them.
-        SystemConfig::Keys | SystemConfig::Tags => of(json!({}), json!({"a": 1}), json!(1), ""),
+        SystemConfig::Keys | SystemConfig::Tags | SystemConfig::Origin => {
+            of(json!({}), json!({"a": 1}), json!(1), "")
+        }
         SystemConfig::Schema => {
             let schema = |schema| json!({"active": 1, "versions": [{"number": 1, "schema": schema}]});
             of(schema(json!({})), schema(json!({"type": "object"})), schema(json!(7)), "/versions/0/schema")

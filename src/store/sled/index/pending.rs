@@ -247,7 +247,11 @@ impl Entries {
 
 impl Trees {
     /// Writes changes of the layer that has the key `layer`, which are all there are in these versions.
-    fn write_changes(&self, layer: &[u8], changes: &[(Version, LayerRecord<'_>)]) -> Result<(), StoreError> {
+    pub fn write_changes(
+        &self,
+        layer: &[u8],
+        changes: &[(Version, LayerRecord<'_>)],
+    ) -> Result<(), StoreError> {
         for run in runs::split_changes(changes) {
             let (first, last) = (run[0].0, run[run.len() - 1].0);
             chunk::write(&self.layers, &keys::at_version(layer, first), &runs::encode_changes(run))?;
@@ -257,7 +261,7 @@ impl Trees {
     }
 
     /// Writes versions of the config that has the key `config`, which are all there are between the first and the last.
-    fn write_versions(&self, config: &[u8], versions: &[VersionRef]) -> Result<(), StoreError> {
+    pub fn write_versions(&self, config: &[u8], versions: &[VersionRef]) -> Result<(), StoreError> {
         for run in runs::split_versions(versions) {
             let (first, last) = (run[0].version, run[run.len() - 1].version);
             self.versions.insert(keys::at_version(config, first), runs::encode_versions(run))?;

@@ -18,9 +18,9 @@ use std::sync::Arc;
 
 use super::{keys, record};
 use crate::model::{ConfigId, Digest, Epoch, Revision, Version};
-use crate::store::StoreError;
 use crate::store::sled::corrupt;
 use crate::store::sled::journal::{End, JournalFiles};
+use crate::store::{Head, StoreError};
 
 /// The format of everything in the directory of a store. There were no released stores before it.
 pub const FORMAT: u64 = 2;
@@ -142,6 +142,17 @@ impl Trees {
         batch.insert("oldest", [&oldest.revision.0.to_be_bytes()[..], &oldest.anchor.0].concat());
         batch.insert("sweep", b"");
         Ok(self.meta.apply_batch(batch)?)
+    }
+
+    /// Makes the trees of an empty store those of one whose journal begins with `oldest`, after the commit `before`.
+    pub fn begin_at(&self, oldest: Oldest, before: Head, pinned: &[Vec<u8>]) -> Result<(), StoreError> {
+        self.write_oldest(oldest, pinned)?;
+        // There are no files yet from which anything is to be removed.
+        self.meta.remove("sweep")?;
+        self.write_checkpoint(before.revision)?;
+        self.write_settled(before.revision)?;
+        self.meta.insert("synced", record::encode_end(End { head: before, ..End::EMPTY }))?;
+        Ok(())
     }
 
     pub fn is_pinned(&self, id: &ConfigId, version: Version) -> Result<bool, StoreError> {

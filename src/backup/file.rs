@@ -1,0 +1,115 @@
+//! Backup files on disk: written under a temporary name, made durable, and then named; the manifest read from the end. Knows files; not what
+//! is in them.
+
+use std::fs::{self, File};
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use super::error::BackupError;
+use super::format::{
+    HEADER_BYTES, PART_HEADER_BYTES, PartHeader, PartKind, TRAILER_BYTES, check_header, manifest_at,
+};
+use super::manifest::Manifest;
+use super::read::parse_manifest;
+use crate::model::Digest;
+
+/// The end of the names of files that are not complete.
+pub const PART_SUFFIX: &str = ".part";
+
+/// A file that is being written under a temporary name, readable by its owner alone. Dropped before `commit`, the file is removed.
+pub struct PendingFile {
+    file: File,
+    path: PathBuf,
+    part: PathBuf,
+    is_named: bool,
+}
+
+impl PendingFile {
+    /// Begins a file. Refuses a name that is taken.
+    pub fn create(path: &Path) -> io::Result<PendingFile> {
+        if path.exists() {
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "there is such a file already"));
+        }
+        let mut name = path.file_name().map(ToOwned::to_owned).unwrap_or_default();
+        name.push(PART_SUFFIX);
+        let part = path.with_file_name(name);
+        let file =
+            File::options().read(true).write(true).create(true).truncate(true).mode(0o600).open(&part)?;
+        Ok(PendingFile { file, path: path.to_owned(), part, is_named: false })
+    }
+
+    /// Reads what was written so far.
+    pub fn read<T>(&mut self, read: impl FnOnce(BufReader<&File>) -> T) -> io::Result<T> {
+        self.file.seek(SeekFrom::Start(0))?;
+        Ok(read(BufReader::new(&self.file)))
+    }
+
+    /// Makes the file durable, and gives it its name.
+    pub fn commit(mut self) -> io::Result<()> {
+        self.file.sync_all()?;
+        fs::rename(&self.part, &self.path)?;
+        self.is_named = true;
+        sync_dir(&directory_of(&self.path))
+    }
+}
+
+impl Write for PendingFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Drop for PendingFile {
+    fn drop(&mut self) {
+        if !self.is_named {
+            // What is left of it is known by its name.
+            let _ = fs::remove_file(&self.part);
+        }
+    }
+}
+
+/// The directory that a file is in.
+pub fn directory_of(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+        Some(_) | None => PathBuf::from("."),
+    }
+}
+
+/// Makes the names in a directory durable.
+pub fn sync_dir(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
+
+/// Reads the manifest alone, and how long the file is. The rest of the file is not looked at: `verify` does.
+pub fn read_manifest(path: &Path) -> Result<(Manifest, u64), BackupError> {
+    let io = || BackupError::io(path.display());
+    let mut file = File::open(path).map_err(io())?;
+    let length = file.metadata().map_err(io())?.len();
+    let mut header = [0; HEADER_BYTES];
+    file.read_exact(&mut header).map_err(|error| match error.kind() {
+        io::ErrorKind::UnexpectedEof => BackupError::Foreign,
+        _ => io()(error),
+    })?;
+    check_header(&header)?;
+    let mut trailer = [0; TRAILER_BYTES];
+    let end = length.checked_sub(TRAILER_BYTES as u64);
+    let end = end.ok_or_else(|| BackupError::damaged("it ends too early"))?;
+    file.seek(SeekFrom::Start(end)).map_err(io())?;
+    file.read_exact(&mut trailer).map_err(io())?;
+    let mut part = [0; PART_HEADER_BYTES];
+    file.seek(SeekFrom::Start(manifest_at(&trailer)?)).map_err(io())?;
+    file.read_exact(&mut part).map_err(|_| BackupError::damaged("it has no manifest"))?;
+    let part = PartHeader::decode(&part)?;
+    let mut text = Vec::new();
+    file.take(part.stored_bytes.into()).read_to_end(&mut text).map_err(io())?;
+    match part.kind == PartKind::Manifest && Digest::of(&text) == part.sha256 {
+        true => Ok((parse_manifest(&text)?, length)),
+        false => Err(BackupError::damaged("its manifest has another SHA-256")),
+    }
+}

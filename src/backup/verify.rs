@@ -1,0 +1,159 @@
+//! Verifies a backup: every byte, every item, the chain of the commits, and the counts of the manifest. Knows files by what they
+//! read; not where they come from.
+
+use std::io::Read;
+
+use super::error::BackupError;
+use super::format::PartKind;
+use super::manifest::{Counts, Kind, Manifest, Selection};
+use super::read::{Items, Next, Reader};
+use super::record;
+use crate::model::{Commit, ConfigId, Digest, Revision, Version};
+use crate::secret::sealed_count;
+use crate::store::codec::decode_batch;
+use crate::store::{ConfigRecord, Sealed};
+
+/// A backup that is as it was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verified {
+    pub manifest: Manifest,
+    pub bytes: u64,
+    /// The SHA-256 at the end of the file.
+    pub sha256: Digest,
+}
+
+/// What a backup holds, in the order of the file.
+pub enum Content {
+    /// A config at a version from before the first commit.
+    History(ConfigRecord),
+    /// Commits that follow each other.
+    Commits { previous: Digest, commits: Vec<Sealed> },
+    /// A config as of the last revision.
+    State(ConfigRecord),
+}
+
+/// Verifies a backup to its end.
+pub fn verify<R: Read>(input: R) -> Result<Verified, BackupError> {
+    visit(input, &mut |_| Ok(()))
+}
+
+/// Verifies a backup to its end, and shows what it holds meanwhile. What is shown may be that of a damaged file until this has returned.
+pub fn visit<R: Read>(
+    input: R,
+    show: &mut dyn FnMut(Content) -> Result<(), BackupError>,
+) -> Result<Verified, BackupError> {
+    let mut reader = Reader::begin(input)?;
+    let mut check = Check::default();
+    loop {
+        match reader.next()? {
+            Next::Part(kind, items) => check.part(kind, items, show)?,
+            Next::End(manifest, finished) => {
+                check.end(&manifest)?;
+                return Ok(Verified { manifest: *manifest, bytes: finished.bytes, sha256: finished.sha256 });
+            }
+        }
+    }
+}
+
+/// What was seen of a file.
+#[derive(Default)]
+struct Check {
+    counts: Counts,
+    /// The hash before the first commit, and the last commit.
+    base: Option<Digest>,
+    first: Option<Revision>,
+    last: Option<(Revision, Digest)>,
+    /// Whether each commit has the revision after the one before.
+    is_gapless: bool,
+    earlier: Option<(ConfigId, Version)>,
+    config: Option<ConfigId>,
+}
+
+impl Check {
+    fn part(
+        &mut self,
+        kind: PartKind,
+        mut items: Items,
+        show: &mut dyn FnMut(Content) -> Result<(), BackupError>,
+    ) -> Result<(), BackupError> {
+        while let Some(item) = items.next()? {
+            match kind {
+                PartKind::History => {
+                    let config = record::decode(item)?;
+                    let key = (config.id.clone(), config.at.version);
+                    in_order(self.earlier.replace(key.clone()), &key)?;
+                    show(Content::History(config))?;
+                }
+                PartKind::Commits => {
+                    let (previous, commits) =
+                        decode_batch(item).map_err(|error| BackupError::damaged(error.to_string()))?;
+                    let commits = commits.into_iter().map(|measured| measured.sealed).collect::<Vec<_>>();
+                    self.commits(previous, &commits)?;
+                    show(Content::Commits { previous, commits })?;
+                }
+                PartKind::State => {
+                    let config = record::decode(item)?;
+                    in_order(self.config.replace(config.id.clone()), &config.id)?;
+                    self.counts.configs += u64::from(!config.layers.is_empty());
+                    self.counts.layers += config.layers.len() as u64;
+                    let contents = config.layers.iter().map(|(_, layer)| layer.content.as_str());
+                    self.counts.secrets += contents.map(sealed_count).sum::<usize>() as u64;
+                    show(Content::State(config))?;
+                }
+                PartKind::Manifest => unreachable!("the reader ends with the manifest"),
+            }
+        }
+        Ok(())
+    }
+
+    fn commits(&mut self, previous: Digest, commits: &[Sealed]) -> Result<(), BackupError> {
+        if self.base.is_none() {
+            (self.base, self.is_gapless) = (Some(previous), true);
+        }
+        if self.last.is_some_and(|(_, hash)| hash != previous) {
+            return Err(BackupError::damaged("its commits do not follow each other"));
+        }
+        for Sealed { commit: Commit { revision, .. }, hash } in commits {
+            match self.last {
+                Some((before, _)) if *revision <= before => {
+                    return Err(BackupError::damaged("its commits are in another order"));
+                }
+                Some((before, _)) => self.is_gapless &= *revision == before.next(),
+                None => self.first = Some(*revision),
+            }
+            self.last = Some((*revision, *hash));
+            self.counts.commits += 1;
+        }
+        Ok(())
+    }
+
+    /// Compares what was seen with the manifest.
+    fn end(&self, manifest: &Manifest) -> Result<(), BackupError> {
+        let wrong = |what: &str| Err(BackupError::damaged(format!("its {what} is not that of its manifest")));
+        if self.counts != manifest.counts {
+            return wrong("number of commits, configs, layers or secrets");
+        }
+        let is_chained = manifest.selection()? == Selection::All && manifest.kind != Kind::State;
+        if !is_chained {
+            return Ok(());
+        }
+        let (Some(base), Some(first), Some((last, hash))) = (self.base, self.first, self.last) else {
+            let is_empty = manifest.first_revision == manifest.last_revision + 1;
+            return if is_empty { Ok(()) } else { wrong("number of commits") };
+        };
+        if !self.is_gapless || first.0 != manifest.first_revision || last.0 != manifest.last_revision {
+            return wrong("range of revisions");
+        }
+        match base.to_string() == manifest.base_hash && hash.to_string() == manifest.last_hash {
+            true => Ok(()),
+            false => wrong("chain of commits"),
+        }
+    }
+}
+
+fn in_order<T: Ord>(before: Option<T>, next: &T) -> Result<(), BackupError> {
+    match before.is_none_or(|before| before < *next) {
+        true => Ok(()),
+        false => Err(BackupError::damaged("its configs are in another order")),
+    }
+}
