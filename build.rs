@@ -20,6 +20,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             "confwatch/v1/audit.proto",
             "confwatch/v1/fleet.proto",
             "confwatch/v1/status.proto",
+            "confwatch/v1/backup.proto",
         ],
         ["proto"],
     )?;

@@ -3,6 +3,7 @@
 //! `operations` is what each RPC does, `services` the one table of them, `guard` lets calls in, and `grpc` brings them: another transport
 //! is one more folder beside it.
 
+mod backup_errors;
 pub mod codec;
 pub mod context;
 mod convert;

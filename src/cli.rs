@@ -93,6 +93,7 @@ enum Subcommands {
     Version(commands::version::VersionArgs),
     Fsck(commands::fsck::FsckArgs),
     Audit(commands::audit::AuditArgs),
+    Backup(commands::backup::BackupArgs),
     Token(commands::token::TokenArgs),
     CanI(commands::can_i::CanIArgs),
     Whoami(commands::whoami::WhoAmIArgs),
@@ -147,6 +148,10 @@ fn run(cli: Cli, output: &Output) -> Outcome {
         Subcommands::Certs(args) => commands::certs::run(&args, output),
         Subcommands::Completions(args) => commands::completions::run(&args, Cli::command(), output),
         Subcommands::Audit(args) if args.offline().is_some() => commands::audit::run_offline(&args, output),
+        Subcommands::Backup(args) if args.is_offline() => {
+            let actor = cli.global.actor.unwrap_or_else(default_actor);
+            commands::backup::run_offline(&args, &actor, output)
+        }
         command => block_on(Builder::new_current_thread(), call(command, cli.global, *output)),
     }
 }
@@ -209,6 +214,7 @@ async fn call(command: Subcommands, global: GlobalArgs, output: Output) -> Outco
         Subcommands::Health(args) => commands::health::run(args, session).await,
         Subcommands::Version(args) => commands::version::run(args, session).await,
         Subcommands::Audit(args) => commands::audit::run(args, session).await,
+        Subcommands::Backup(args) => commands::backup::run(args, session).await,
         Subcommands::Token(args) => commands::token::run(args, session).await,
         Subcommands::CanI(args) => commands::can_i::run(args, session).await,
         Subcommands::Whoami(args) => commands::whoami::run(args, session).await,

@@ -34,6 +34,7 @@ use tonic::service::interceptor::InterceptedService;
 
 use crate::proto::v1::audit_service_client::AuditServiceClient;
 use crate::proto::v1::auth_service_client::AuthServiceClient;
+use crate::proto::v1::backup_service_client::BackupServiceClient;
 use crate::proto::v1::config_service_client::ConfigServiceClient;
 use crate::proto::v1::fleet_service_client::FleetServiceClient;
 use crate::proto::v1::schema_service_client::SchemaServiceClient;
@@ -75,6 +76,9 @@ pub type FleetApi = FleetServiceClient<InterceptedService<Connection, CallHeader
 /// Calls of StatusService.
 pub type StatusApi = StatusServiceClient<InterceptedService<Connection, CallHeaders>>;
 
+/// The same of `BackupService`.
+pub type BackupApi = BackupServiceClient<InterceptedService<Connection, CallHeaders>>;
+
 /// A client of one server. Cheap to clone; all clones share one connection.
 #[derive(Clone, Debug)]
 pub struct Client {
@@ -87,6 +91,7 @@ pub struct Client {
     audit: AuditApi,
     fleet: FleetApi,
     status: StatusApi,
+    backups: BackupApi,
 }
 
 impl Client {
@@ -110,8 +115,9 @@ impl Client {
         let audit = AuditServiceClient::with_interceptor(connection.clone(), headers.clone());
         let fleet = FleetServiceClient::with_interceptor(connection.clone(), headers.clone());
         let status = StatusServiceClient::with_interceptor(connection.clone(), headers.clone());
+        let backups = BackupServiceClient::with_interceptor(connection.clone(), headers.clone());
         let api = ConfigServiceClient::with_interceptor(connection.clone(), headers.clone());
-        Client { connection, headers, api, schemas, access, secrets, audit, fleet, status }
+        Client { connection, headers, api, schemas, access, secrets, audit, fleet, status, backups }
     }
 
     /// The connection, for clients of other services of the same server. Their calls have neither credential nor timeout.
@@ -152,6 +158,11 @@ impl Client {
     /// Every call of StatusService, in the same way.
     pub fn status(&self) -> StatusApi {
         self.status.clone()
+    }
+
+    /// Every call of BackupService, in the same way.
+    pub fn backups(&self) -> BackupApi {
+        self.backups.clone()
     }
 
     /// The effective document of a target, as canonical JSON. `None` if there is no such config, or no layer of it

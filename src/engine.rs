@@ -4,12 +4,14 @@
 //! `pipeline` is the way in, `state` what is, `resolve` what a target makes of it, `history` what was, `watch` and `changes` the ways out.
 
 mod actor_streams;
+mod backups;
 mod blocking;
 mod check;
 mod clocks;
 mod commit;
 mod error;
 mod feed;
+mod history_holds;
 mod jobs;
 mod options;
 mod read;
@@ -33,8 +35,13 @@ use crate::store::{Journal, Store};
 use crate::supervise::Supervisor;
 use crate::validate::Schema;
 
+pub use crate::backup::{
+    BackupError, Finished as FinishedBackup, Kind as BackupKind, Manifest as BackupManifest,
+    Plan as BackupPlan, Position as BackupPosition, Progress as BackupProgress, Selection as BackupSelection,
+};
 pub use crate::secret::{MasterKeySource, SourceError};
 pub use crate::store::{Broken, Proof, Sealed, VersionRef};
+pub use backups::{BackupCounts, BackupFailure, LastBackup, MadeBackup};
 pub use check::workers::{CancelOnDrop, Cancelled, interruptible};
 pub use commit::counts::{BySource, CommitCounts};
 pub use commit::foreign::ApplyError;
@@ -64,6 +71,7 @@ pub use state::usage::Usage;
 pub use state::{ConfigState, Expiry, LayerEntry, Loading, State};
 
 use actor_streams::ActorStreams;
+use backups::Backups;
 use blocking::blocking;
 use check::workers::Workers;
 use commit::pipeline::Pipeline;
@@ -110,6 +118,7 @@ pub struct Engine {
     draining: CancellationToken,
     closed: CancellationToken,
     recall: RequestRecovery,
+    backups: Backups,
     tasks: Mutex<Option<Tasks>>,
 }
 
@@ -142,12 +151,14 @@ impl Engine {
             Role::Replica => {}
         }
         let retention = Retention { revisions: options.retain_revisions, age: options.retain_for };
+        let backups = Backups::default();
         let history = HistoryRetention::new(
             journal.clone(),
             store.clone(),
             pipeline.clone(),
             retention,
             loaded,
+            backups.holds.clone(),
             closed.clone(),
         );
         let (interval, now) = (options.master_key_check_interval, (options.clock)());
@@ -187,6 +198,7 @@ impl Engine {
             draining: CancellationToken::new(),
             closed,
             recall,
+            backups,
             tasks: Mutex::new(Some(Tasks { commit, watch, recalling, jobs })),
         }))
     }

@@ -1,5 +1,6 @@
 //! Between the messages of the wire and the values of the model: here and nowhere else.
 
+pub mod backup;
 pub mod bounded;
 pub mod request;
 pub mod response;

@@ -10,7 +10,10 @@ use super::error::{AUDIT_LOG_UNAVAILABLE, HIDDEN_FINDINGS_LIMITED, SECRET_REVEAL
 use super::guard::rates::{HIDDEN_FINDINGS_AT_ONCE, Rates};
 use super::operations::Operations;
 use crate::audit::{Entry, Kind, Place, Recorder};
-use crate::engine::{Error, HIDDEN_FINDING, Intent, Resolved, SecretUse, Viewer, Withheld};
+use crate::engine::{
+    BackupFailure, BackupKind, BackupManifest, BackupSelection, Error, FinishedBackup, HIDDEN_FINDING,
+    Intent, Resolved, SecretUse, Viewer, Withheld,
+};
 use crate::model::{ConfigId, Namespace, Scope};
 use crate::validate::Report;
 
@@ -72,6 +75,17 @@ impl Operations {
     /// What stands before secrets that are shown to callers.
     pub(super) fn reveals(&self) -> Reveals {
         Reveals { rates: self.guard.rates().clone(), recorder: self.recorder.clone() }
+    }
+
+    /// What records a backup that a caller makes.
+    pub(super) fn backup_record(
+        &self,
+        context: &CallContext,
+        kind: BackupKind,
+        selection: &BackupSelection,
+    ) -> BackupRecord {
+        let recorder = self.guard.is_on().then(|| self.recorder.clone());
+        BackupRecord { recorder, context: context.clone(), kind, selection: selection.clone() }
     }
 
     /// Records that a caller is given documents, as far as they have secrets as they are. `context` is made only then. If it fails, none of
@@ -216,6 +230,64 @@ impl Reveals {
 /// Records that a caller has put a value over a secret that they may not see.
 fn overwritten(recorder: &Recorder, context: &CallContext, id: &ConfigId, scope: &Scope) {
     recorder.record(&on_config(context, (Kind::Overwritten, "write", "OVERWRITTEN"), id, scope));
+}
+
+/// The records of one backup.
+pub(super) struct BackupRecord {
+    /// `None` where everybody is believed.
+    recorder: Option<Recorder>,
+    context: CallContext,
+    kind: BackupKind,
+    selection: BackupSelection,
+}
+
+/// How a backup has ended.
+pub(super) enum BackupOutcome<'a> {
+    Made(&'a BackupManifest, FinishedBackup),
+    Failed(&'a BackupFailure),
+}
+
+impl BackupRecord {
+    /// Records that a backup is about to be made. If it fails, none must be.
+    pub fn begun(&self) -> Result<(), Withheld> {
+        let detail = format!("{} backup of {}", self.kind, self.selection);
+        self.record("BEGUN", &detail).then_some(()).ok_or(Withheld::Unrecorded)
+    }
+
+    pub fn ended(&self, outcome: &BackupOutcome<'_>) {
+        let is_recorded = match outcome {
+            BackupOutcome::Made(manifest, finished) => {
+                let (kind, selection, revision) = (self.kind, &self.selection, manifest.last_revision);
+                let FinishedBackup { bytes, sha256 } = finished;
+                let detail = format!(
+                    "{kind} backup of {selection} up to revision {revision}: {bytes} bytes, {sha256}"
+                );
+                self.record("MADE", &detail)
+            }
+            BackupOutcome::Failed(failure) => {
+                self.record("FAILED", &format!("{} backup of {}: {failure}", self.kind, self.selection))
+            }
+        };
+        if !is_recorded {
+            tracing::warn!("the audit log has no room for the end of a backup");
+        }
+    }
+
+    fn record(&self, outcome: &str, detail: &str) -> bool {
+        let place = match &self.selection {
+            BackupSelection::All => Place::default(),
+            BackupSelection::Namespace(namespace) => {
+                Place { namespace: namespace.as_str(), ..Place::default() }
+            }
+            BackupSelection::Config(id) => {
+                Place { namespace: id.namespace.as_str(), config: id.config.as_str(), scope: "/" }
+            }
+        };
+        let recorder = self.recorder.as_ref();
+        recorder.is_none_or(|recorder| {
+            recorder.record_backup(&by(&self.context, (Kind::Backup, "backup", outcome), place), detail)
+        })
+    }
 }
 
 /// What a call may tell of: these configs, or all of a namespace.

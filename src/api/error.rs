@@ -24,7 +24,6 @@ pub const DOMAIN: &str = "confwatch";
 
 /// The reason of a refusal, and the outcome in the audit log: the actor was shown too many secrets.
 pub const SECRET_REVEALS_LIMITED: &str = "SECRET_REVEALS_LIMITED";
-
 /// The same of documents that the caller may not read.
 pub const HIDDEN_FINDINGS_LIMITED: &str = "HIDDEN_FINDINGS_LIMITED";
 
@@ -128,7 +127,7 @@ impl std::ops::Deref for ApiError {
 }
 
 impl ApiError {
-    fn new(code: Code, reason: &'static str, message: impl Into<String>) -> ApiError {
+    pub(super) fn new(code: Code, reason: &'static str, message: impl Into<String>) -> ApiError {
         let message = shortened(&message.into());
         ApiError(Box::new(Facts { code, reason, message, metadata: vec![], details: vec![], retry: None }))
     }
@@ -149,7 +148,7 @@ impl ApiError {
         self
     }
 
-    fn retry_after(self, delay: Duration) -> ApiError {
+    pub(super) fn retry_after(self, delay: Duration) -> ApiError {
         // Jittered, so that the clients of a server that goes away do not all retry at once.
         self.retry_in(delay.mul_f64(0.5 + fastrand::f64()))
     }
@@ -584,6 +583,7 @@ fn reason_of_limit(limit: Limit) -> &'static str {
         Limit::Watchers | Limit::WatchersOfActor | Limit::WatchedConfigsOfActor => "TOO_MANY_WATCHERS",
         Limit::WatchedConfigs => "TOO_MANY_WATCHED_CONFIGS",
         Limit::DataKeys => "TOO_MANY_DATA_KEYS",
+        Limit::Backups => "TOO_MANY_BACKUPS",
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod apply;
 pub mod audit;
+mod backups;
 mod blame;
 mod changes;
 mod commits;

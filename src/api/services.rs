@@ -122,6 +122,8 @@ services! {
     FleetServiceWaitConverged    => stream wait_converged            [Read];
 
     StatusServiceGet             => read status                      [];
+
+    BackupServiceCreateBackup    => stream create_backup             [Backup Admin];
 }
 
 /// A document that is at hand is answered at once.

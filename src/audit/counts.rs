@@ -48,6 +48,7 @@ impl Counts {
             Kind::Revealed
             | Kind::Overwritten
             | Kind::AccessChanged
+            | Kind::Backup
             | Kind::Started
             | Kind::Stopped
             | Kind::Lost

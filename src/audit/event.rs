@@ -29,6 +29,8 @@ pub enum Kind {
     Overwritten,
     /// What governs access was changed by a commit: the policy, tokens, quotas or keys. The record stays when the commit is compacted.
     AccessChanged,
+    /// Somebody has begun to make a backup, or a backup was made, or has failed.
+    Backup,
     /// A server has begun to write this log.
     Started,
     /// The server has stopped as it should.
@@ -120,12 +122,13 @@ pub struct Event {
 }
 
 impl Kind {
-    pub const ALL: [Kind; 10] = [
+    pub const ALL: [Kind; 11] = [
         Kind::Denied,
         Kind::Refused,
         Kind::Revealed,
         Kind::Overwritten,
         Kind::AccessChanged,
+        Kind::Backup,
         Kind::Started,
         Kind::Stopped,
         Kind::Lost,
@@ -140,6 +143,7 @@ impl Kind {
             Kind::Revealed => "revealed",
             Kind::Overwritten => "overwritten",
             Kind::AccessChanged => "access_changed",
+            Kind::Backup => "backup",
             Kind::Started => "started",
             Kind::Stopped => "stopped",
             Kind::Lost => "lost",

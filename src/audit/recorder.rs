@@ -88,13 +88,23 @@ impl Recorder {
     /// not, the secrets must not be shown.
     #[must_use]
     pub fn record_reveal(&self, entry: &Entry<'_>) -> bool {
+        self.record_disclosure(entry, "")
+    }
+
+    /// As `record_reveal`, for a backup, which has all that is selected. `detail` says what the backup has.
+    #[must_use]
+    pub fn record_backup(&self, entry: &Entry<'_>, detail: &str) -> bool {
+        self.record_disclosure(entry, detail)
+    }
+
+    fn record_disclosure(&self, entry: &Entry<'_>, detail: &str) -> bool {
         let counts = &self.shared.counts;
         if let Some(queue) = &self.queue {
             if counts.reveals_unwritten.fetch_add(1, Ordering::Relaxed) >= REVEALS_UNWRITTEN_MAX {
                 counts.reveals_unwritten.fetch_sub(1, Ordering::Relaxed);
                 return false;
             }
-            let event = Box::new(entry.event((self.shared.clock)()));
+            let event = Box::new(entry.event((self.shared.clock)()).with_detail(detail));
             if queue.try_send(Message::Write(event)).is_err() {
                 counts.reveals_unwritten.fetch_sub(1, Ordering::Relaxed);
                 return false;

@@ -15,7 +15,7 @@ pub enum Room {
     /// Changes of what governs access, and what the log tells of itself and of the server: few, and never pushed out by what callers do
     /// otherwise. A log of before has secrets that were shown there, too.
     Main,
-    /// Secrets that were shown, and those that somebody has put a value over.
+    /// Secrets that were shown, those that somebody has put a value over, and backups.
     Reveals,
     /// Calls of known callers that were denied on the configs that govern access.
     Attempts,
@@ -42,7 +42,7 @@ impl Room {
             Kind::Denied if namespace == GOVERNING => Room::Attempts,
             Kind::Denied => Room::Denied,
             Kind::Refused => Room::Refused,
-            Kind::Revealed | Kind::Overwritten => Room::Reveals,
+            Kind::Revealed | Kind::Overwritten | Kind::Backup => Room::Reveals,
             Kind::AccessChanged
             | Kind::Started
             | Kind::Stopped

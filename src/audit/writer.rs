@@ -91,7 +91,7 @@ impl Writer {
     pub fn take(&mut self, event: Event) {
         let max = match event.kind {
             // Never lost. Whoever records a reveal waits until there is room, and others of these are few.
-            Kind::Revealed | Kind::AccessChanged | Kind::Started | Kind::Stopped => usize::MAX,
+            Kind::Revealed | Kind::Backup | Kind::AccessChanged | Kind::Started | Kind::Stopped => usize::MAX,
             _ if Room::of_event(&event).yields() => WAITING_MAX / 2,
             _ => WAITING_MAX,
         };
@@ -137,7 +137,8 @@ impl Writer {
             let count = same.count();
             logs.append(room, &self.waiting.make_contiguous()[..count], now)?;
             let written = self.waiting.drain(..count);
-            let reveals = written.filter(|event| event.kind == Kind::Revealed).count() as u64;
+            let reveals =
+                written.filter(|event| matches!(event.kind, Kind::Revealed | Kind::Backup)).count() as u64;
             self.shared.counts.reveals_unwritten.fetch_sub(reveals, Ordering::Relaxed);
             self.shared.counts.records.fetch_add(count as u64, Ordering::Relaxed);
             self.shared.newest.send_replace(logs.newest());

@@ -31,7 +31,7 @@ pub struct Plan {
     pub server: String,
     pub actor: String,
     pub created: Timestamp,
-    pub description: String,
+    pub note: String,
     pub labels: BTreeMap<String, String>,
 }
 
@@ -105,7 +105,7 @@ pub fn create<W: Write>(
         counts,
         created_us: plan.created.0,
         actor: plan.actor.clone(),
-        description: plan.description.clone(),
+        note: plan.note.clone(),
         labels: plan.labels.clone(),
         parts: Vec::new(),
     };

@@ -38,7 +38,7 @@ pub struct Manifest {
     pub created_us: i64,
     /// Who made the backup.
     pub actor: String,
-    pub description: String,
+    pub note: String,
     pub labels: BTreeMap<String, String>,
     pub parts: Vec<Part>,
 }

@@ -83,7 +83,7 @@ fn plan(kind: Kind, selection: &str) -> Plan {
         server: String::new(),
         actor: "alice".to_owned(),
         created: Timestamp(1_800_000_001_000_000),
-        description: String::new(),
+        note: String::new(),
         labels: BTreeMap::new(),
     }
 }
@@ -297,7 +297,7 @@ fn a_restore_changes_nothing_where_something_is_wrong() {
     assert!(!new.exists() && !dir.path().join("new.restoring").exists());
     std::fs::create_dir(&new).expect("made");
     written(&new, "somebody's", b"file");
-    assert!(matches!(restored(&[whole.clone()], &new), Err(BackupError::NotEmpty(_))));
+    assert!(matches!(restored(std::slice::from_ref(&whole), &new), Err(BackupError::NotEmpty(_))));
     std::fs::remove_file(new.join("somebody's")).expect("removed");
     // What a restore has left that was killed.
     std::fs::create_dir(dir.path().join("new.restoring")).expect("made");

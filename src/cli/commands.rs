@@ -2,6 +2,7 @@
 
 pub(super) mod apply;
 pub(super) mod audit;
+pub(super) mod backup;
 pub(super) mod blame;
 pub(super) mod can_i;
 pub(super) mod certs;

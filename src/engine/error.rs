@@ -153,6 +153,7 @@ pub enum Limit {
     WatchedConfigs,
     WatchedConfigsOfActor,
     DataKeys,
+    Backups,
 }
 
 /// What does not exist.

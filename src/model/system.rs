@@ -59,7 +59,7 @@ pub enum Writer {
 }
 
 impl SystemConfig {
-    pub const ALL: [SystemConfig; 8] = [
+    pub const ALL: [SystemConfig; 9] = [
         SystemConfig::Policy,
         SystemConfig::Tokens,
         SystemConfig::Quotas,

@@ -52,6 +52,11 @@ impl Server {
     /// Stops it, and starts it again at the same address with the same data.
     pub fn restart(&mut self) {
         self.stop();
+        self.start_again();
+    }
+
+    /// Starts it again after it was stopped, at the same address with the same data.
+    pub fn start_again(&mut self) {
         let mut command = confwatch(&["serve", "--listen", &self.address, "--data-dir"]);
         command.arg(self.data.path()).arg("--keys-dir").arg(keys_of(self.data.path()));
         self.child = start(command).0;
@@ -119,9 +124,7 @@ impl Server {
     pub fn crash_and_restart(&mut self) {
         signal(&self.child, libc::SIGKILL);
         self.child.wait().expect("ended");
-        let mut command = confwatch(&["serve", "--listen", &self.address, "--data-dir"]);
-        command.arg(self.data.path()).arg("--keys-dir").arg(keys_of(self.data.path()));
-        self.child = start(command).0;
+        self.start_again();
     }
 
     /// Asks the server to stop, and waits until it has ended.

@@ -2,6 +2,7 @@
 
 mod access;
 mod audit;
+mod backup;
 mod environment;
 mod exit_codes;
 mod fleet;

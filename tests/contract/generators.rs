@@ -96,7 +96,7 @@ fn java_is_generated() {
         return;
     }
     let out = generate(&["--java_out={}", "--grpc_out={}", &plugin("grpc_java_plugin")], &ALL);
-    assert_eq!(generated(out.path(), "Grpc.java").len(), 6, "one for each service");
+    assert_eq!(generated(out.path(), "Grpc.java").len(), 8, "one for each service");
     assert!(out.path().join("io/confwatch/v1/WatchResponse.java").exists());
 }
 
@@ -118,7 +118,7 @@ fn go_is_generated() {
     }
     let out = generate(&["--go_out={}", "--go-grpc_out={}"], &OURS);
     let package = out.path().join("github.com/confwatch/confwatch/proto/confwatch/v1");
-    assert_eq!(generated(&package, ".pb.go").len(), files(&OURS).len() + 6);
+    assert_eq!(generated(&package, ".pb.go").len(), files(&OURS).len() + 8);
     for file in generated(&package, ".pb.go") {
         let source = std::fs::read_to_string(&file).expect("a source");
         assert!(source.contains("package confwatchv1"), "{}", file.display());

@@ -4,6 +4,7 @@
 //! `CONFWATCH_KILL_ROUNDS` says how often, `CONFWATCH_KILL_SEED` repeats the choices of an earlier run (not its timing).
 
 mod audit;
+mod backup;
 mod history;
 mod life;
 mod server;

@@ -13,7 +13,7 @@ pub type Client = ConfigServiceClient<Channel>;
 /// Killed with SIGKILL, always: there is no other end.
 pub struct Server {
     pub process: Child,
-    address: String,
+    pub address: String,
 }
 
 /// A server that has not yet said where it serves.

@@ -24,7 +24,7 @@ use super::support::*;
 /// What each verb alone may do in the namespace `test`, for a token of its name.
 pub const POLICY: &str = r#"{
   "roles": {"read": ["read"], "write": ["write"], "rollback": ["rollback"], "override": ["override"],
-            "validate": ["validate"], "tag": ["tag"], "schema": ["schema"], "audit": ["audit"],
+            "validate": ["validate"], "tag": ["tag"], "schema": ["schema"], "audit": ["audit"], "backup": ["backup"],
             "revert": ["read", "rollback"]},
   "bindings": [
     {"subjects": ["user:admin"], "role": "admin", "namespace": "*", "config": "*", "scope": "/"},
@@ -37,6 +37,7 @@ pub const POLICY: &str = r#"{
     {"subjects": ["token:tag"], "role": "tag", "namespace": "test", "config": "*", "scope": "/"},
     {"subjects": ["token:schema"], "role": "schema", "namespace": "test", "config": "*", "scope": "/"},
     {"subjects": ["token:staging"], "role": "editor", "namespace": "test", "config": "app", "scope": "/staging"},
+    {"subjects": ["token:backup"], "role": "backup", "namespace": "test", "config": "*", "scope": "/"},
     {"subjects": ["token:audit"], "role": "audit", "namespace": "*", "config": "*", "scope": "/"}
   ]
 }"#;
@@ -255,6 +256,11 @@ fn rows() -> Vec<Row> {
             "read",
         ),
         row("StatusService/Get", StatusServiceGetRequest {}, "read").open(),
+        row(
+            "BackupService/CreateBackup",
+            CreateBackupRequest { namespace: "test".into(), ..Default::default() },
+            "backup",
+        ),
     ]
 }
 

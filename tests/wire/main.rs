@@ -3,6 +3,7 @@
 mod allowed_scopes;
 mod audit;
 mod auth;
+mod backup;
 mod bad_input;
 mod blame;
 mod cancelled;

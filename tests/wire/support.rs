@@ -25,10 +25,14 @@ pub type Wire = InterceptedService<Channel, Bearer>;
 pub struct Bearer(Option<MetadataValue<Ascii>>);
 
 impl Bearer {
+    pub fn of(token: &str) -> Bearer {
+        Bearer(Some(format!("Bearer {token}").parse().expect("a token is ASCII")))
+    }
+
     pub fn administrator(directory: &Path) -> Bearer {
         let token = std::fs::read_to_string(directory.join("data.keys/admin.token"));
         let token = token.expect("the first start makes a token");
-        Bearer(Some(format!("Bearer {}", token.trim()).parse().expect("a token is ASCII")))
+        Bearer::of(token.trim())
     }
 }
 

@@ -281,7 +281,7 @@ pub fn reason(field: impl Display, text: &str) -> Result<(), Error> {
     bounded_text(field, text, REASON_BYTES_MAX)
 }
 
-fn bounded_text(field: impl Display, text: &str, bytes_max: usize) -> Result<(), Error> {
+pub fn bounded_text(field: impl Display, text: &str, bytes_max: usize) -> Result<(), Error> {
     match text.len() {
         bytes if bytes > bytes_max => {
             Err(invalid(field, format!("has {bytes} bytes, at most {bytes_max} are allowed")))
@@ -290,7 +290,11 @@ fn bounded_text(field: impl Display, text: &str, bytes_max: usize) -> Result<(),
     }
 }
 
-fn bounded_map(field: impl Display, map: &BTreeMap<String, String>, bytes_max: usize) -> Result<(), Error> {
+pub fn bounded_map(
+    field: impl Display,
+    map: &BTreeMap<String, String>,
+    bytes_max: usize,
+) -> Result<(), Error> {
     if map.len() > ANNOTATIONS_MAX {
         let found = map.len();
         return Err(invalid(field, format!("has {found} entries, at most {ANNOTATIONS_MAX} are allowed")));

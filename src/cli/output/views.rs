@@ -6,6 +6,7 @@
 
 mod access;
 mod audit;
+mod backup;
 mod document;
 mod fleet;
 mod history;
@@ -16,6 +17,7 @@ mod write;
 
 pub use access::*;
 pub use audit::*;
+pub use backup::*;
 pub use document::*;
 pub use fleet::*;
 pub use history::*;

@@ -15,6 +15,7 @@ use crate::store::{Compaction, History, Journal, StoreError};
 use crate::engine::blocking::blocking;
 use crate::engine::commit::pipeline::Pipeline;
 use crate::engine::error::Error;
+use crate::engine::history_holds::HistoryHolds;
 use crate::engine::jobs::scheduler::{Done, Job};
 
 /// Commits that are read at once, as they are stored.
@@ -53,6 +54,7 @@ struct Work {
     loaded: Revision,
     /// What was there at the start is counted.
     is_counted: AtomicBool,
+    holds: Arc<HistoryHolds>,
     closed: CancellationToken,
 }
 
@@ -105,6 +107,7 @@ impl HistoryRetention {
         pipeline: Arc<Pipeline>,
         retention: Retention,
         loaded: Revision,
+        holds: Arc<HistoryHolds>,
         closed: CancellationToken,
     ) -> HistoryRetention {
         let work = Work {
@@ -114,6 +117,7 @@ impl HistoryRetention {
             retention,
             loaded,
             is_counted: AtomicBool::new(false),
+            holds,
             closed,
         };
         HistoryRetention { work: Arc::new(work), looked: Mutex::new(None), began: OnceLock::new() }
@@ -180,8 +184,13 @@ impl Work {
             return Ok(());
         }
         let Some(sizes) = self.sizes(from, Revision(to.0 - 1))? else { return Ok(()) };
-        if self.history.compact_unless(to, &|| self.closed.is_cancelled())? == Compaction::Stopped {
-            return Ok(());
+        // While a backup is made, nothing is compacted: the next look does.
+        let compacted = self.holds.compact(|is_wanted| {
+            self.history.compact_unless(to, &|| self.closed.is_cancelled() || is_wanted())
+        });
+        match compacted.transpose()? {
+            Some(Compaction::Done) => {}
+            Some(Compaction::Stopped) | None => return Ok(()),
         }
         let sizes: Vec<(Namespace, u64)> = sizes.into_iter().collect();
         self.pipeline.with_budgets(|budgets| budgets.forget(&sizes));

@@ -138,6 +138,7 @@ impl Collector for Everything {
         self.0.engine(writer)?;
         self.0.quotas(writer)?;
         self.0.audit(writer)?;
+        self.0.backups(writer)?;
         self.0.store(writer)
     }
 }
@@ -358,6 +359,24 @@ impl Sources {
         let help = "Writes refused because their caller has used too many request ids";
         let refused = engine.map(|engine| ([], value(&engine.commit_counts().refused_for_request_ids)));
         writer.counter("confwatch_request_ids_refused", help, refused)
+    }
+
+    fn backups(&self, writer: &mut Writer<'_, '_>) -> fmt::Result {
+        let opened = self.opened();
+        let counts = opened.as_ref().map(|opened| opened.engine.backup_counts());
+        let outcomes = counts.into_iter().flat_map(|counts| {
+            [([("outcome", "made")], value(&counts.made)), ([("outcome", "failed")], value(&counts.failed))]
+        });
+        writer.counter("confwatch_backups", "Backups, by outcome", outcomes)?;
+        let last = counts.and_then(|counts| counts.last());
+        let help = "When the last backup since the start of the server was made, since the Unix epoch";
+        let time = last.map(|last| ([], last.time.0 as f64 / 1e6));
+        writer.gauge("confwatch_backup_last_success_timestamp", help, Some(Unit::Seconds), time)?;
+        let help = "How long the last backup took";
+        let seconds = last.map(|last| ([], last.seconds));
+        writer.gauge("confwatch_backup_last_duration", help, Some(Unit::Seconds), seconds)?;
+        let bytes = last.map(|last| ([], last.bytes));
+        writer.gauge("confwatch_backup_last_size", "The size of the last backup", Some(Unit::Bytes), bytes)
     }
 
     fn audit(&self, writer: &mut Writer<'_, '_>) -> fmt::Result {

@@ -122,6 +122,7 @@ pub fn in_words(call: &str, bytes: &[u8]) -> String {
         "FleetService/ListClients" => of::<ListClientsResponse>,
         "FleetService/WaitConverged" => of::<WaitConvergedResponse>,
         "StatusService/Get" => of::<StatusServiceGetResponse>,
+        "BackupService/CreateBackup" => of::<CreateBackupResponse>,
         call => panic!("{call} is not known here: add it, and a generator"),
     };
     of(bytes)

@@ -196,6 +196,17 @@ pub const CALLS: &[(&str, u32, Make)] = &[
     }),
     ("AuditService/Verify", 1, |_| AuditServiceVerifyRequest {}.encode_to_vec()),
     // Streams that were given up may still be listed: only which answer there is can be compared, and that those of others are not there.
+    ("BackupService/CreateBackup", 2, |draw| {
+        let (namespace, config) = match draw.chance(2) {
+            true => ("test".into(), if draw.chance(2) { draw.config() } else { String::new() }),
+            false => Default::default(),
+        };
+        let kind = draw.of(&[0, 1, 2, 3]);
+        let since =
+            BackupPosition { epoch: "0".repeat(16), revision: draw.small(), chain_hash: String::new() };
+        let since = draw.chance(2).then_some(since);
+        CreateBackupRequest { kind, namespace, config, since, ..Default::default() }.encode_to_vec()
+    }),
     ("FleetService/ListClients", 2, |draw| {
         let config = if draw.chance(3) { String::new() } else { draw.config() };
         let client_id = "unknown".into();

@@ -148,6 +148,7 @@ fn kind_message(kind: Kind) -> AuditKind {
         Kind::Revealed => AuditKind::Revealed,
         Kind::Overwritten => AuditKind::Overwritten,
         Kind::AccessChanged => AuditKind::AccessChanged,
+        Kind::Backup => AuditKind::Backup,
         Kind::Started => AuditKind::Started,
         Kind::Stopped => AuditKind::Stopped,
         Kind::Lost => AuditKind::Lost,

@@ -1,0 +1,72 @@
+//! Takes the bytes of a backup on the thread that makes them, and passes them on in messages, at the pace of the client. Knows a channel; not
+//! what the bytes are.
+
+use std::io::{self, ErrorKind, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use tokio::sync::mpsc::Sender;
+
+use crate::api::error::ApiError;
+use crate::engine::BackupProgress;
+use crate::proto::v1;
+
+/// Bytes of one message.
+const CHUNK_BYTES: usize = 256 << 10;
+
+/// What a client is sent of a backup.
+pub enum Sent {
+    Part { data: Vec<u8>, done: u64, total: u64 },
+    Last(Box<v1::Backup>),
+}
+
+/// Sends what is written. Blocks while the client takes nothing.
+pub struct ChunkSink {
+    sender: Sender<Result<Sent, ApiError>>,
+    chunk: Vec<u8>,
+    progress: ProgressCell,
+}
+
+/// How far the backup is.
+#[derive(Clone, Default)]
+pub struct ProgressCell(Arc<(AtomicU64, AtomicU64)>);
+
+impl ProgressCell {
+    /// Keeps how far it is. The backup goes on: a client that has gone is noticed when something is sent.
+    pub fn observe(&self, progress: BackupProgress) -> bool {
+        self.0.0.store(progress.done, Relaxed);
+        self.0.1.store(progress.total, Relaxed);
+        true
+    }
+}
+
+impl ChunkSink {
+    pub fn new(sender: Sender<Result<Sent, ApiError>>) -> ChunkSink {
+        ChunkSink { sender, chunk: Vec::new(), progress: ProgressCell::default() }
+    }
+
+    pub fn progress(&self) -> ProgressCell {
+        self.progress.clone()
+    }
+
+    fn send(&mut self) -> io::Result<()> {
+        let (done, total) = (self.progress.0.0.load(Relaxed), self.progress.0.1.load(Relaxed));
+        let part = Sent::Part { data: std::mem::take(&mut self.chunk), done, total };
+        self.sender.blocking_send(Ok(part)).map_err(|_| ErrorKind::BrokenPipe.into())
+    }
+}
+
+impl Write for ChunkSink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let taken = bytes.len().min(CHUNK_BYTES - self.chunk.len());
+        self.chunk.extend_from_slice(&bytes[..taken]);
+        if self.chunk.len() == CHUNK_BYTES {
+            self.send()?;
+        }
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if self.chunk.is_empty() { Ok(()) } else { self.send() }
+    }
+}

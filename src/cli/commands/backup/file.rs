@@ -1,0 +1,38 @@
+//! `confwatch backup show` and `verify`: what a backup file has, and whether it is as it was written. Knows backup files; never a server.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::failure;
+use crate::backup::{read_manifest, verify as verify_backup};
+use crate::cli::output::exit::{Exit, Failure, Outcome};
+use crate::cli::output::streams::Output;
+use crate::cli::output::views::BackupView;
+
+#[derive(Args, Debug)]
+pub struct FileArgs {
+    /// The backup file
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+}
+
+pub fn show(args: &FileArgs, output: &Output) -> Outcome {
+    let (manifest, bytes) = read_manifest(&args.file).map_err(|error| failure(&error))?;
+    let view = BackupView::of(&manifest, bytes, String::new());
+    output.answer(&view, |output| view.lines().iter().try_for_each(|line| output.line(line)))?;
+    Ok(Exit::Done)
+}
+
+pub fn verify(args: &FileArgs, output: &Output) -> Outcome {
+    let file = File::open(&args.file).map_err(|error| {
+        let exit = if error.kind() == std::io::ErrorKind::NotFound { Exit::NotFound } else { Exit::Failed };
+        Failure::new(exit, format!("{}: {error}", args.file.display()))
+    })?;
+    let verified = verify_backup(BufReader::new(file)).map_err(|error| failure(&error))?;
+    let view = BackupView::of(&verified.manifest, verified.bytes, verified.sha256.to_string());
+    output.answer(&view, |output| output.line(&format!("intact: {}", view.summary())))?;
+    Ok(Exit::Done)
+}

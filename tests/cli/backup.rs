@@ -1,0 +1,110 @@
+//! Backups as operators make, look at and restore them.
+
+use std::fs;
+
+use crate::harness::{Ran, Server, confwatch, finish, keys_of};
+
+fn run(args: &[&str]) -> Ran {
+    finish(confwatch(args))
+}
+
+#[test]
+fn a_lost_disk_comes_back_from_a_full_backup_and_an_incremental_one() {
+    let mut server = Server::start();
+    server.ok(&["set", "payments/checkout@/production", "retries=3", "-m", "more retries"]);
+    server.ok(&["set", "payments/checkout", r#"password={"$secret":"hunter2"}"#]);
+    let directory = tempfile::TempDir::new().expect("a directory");
+    let path = |name: &str| directory.path().join(name).to_str().expect("a path").to_owned();
+    let (full, more) = (path("full.cwb"), path("more.cwb"));
+    let label = ["--note", "before the upgrade", "--label", "reason=upgrade"];
+    let made = server.ok(&[&["backup", "create", "-f", &full][..], &label].concat());
+    assert!(made.contains("full backup of the store, revisions 1 to"), "{made}");
+    let taken = server.fails(5, &["backup", "create", "-f", &full]);
+    assert!(taken.contains("is there already"), "{taken}");
+    server.ok(&["set", "payments/checkout@/production", "retries=4"]);
+    server.ok(&["backup", "create", "-f", &more, "--since", &full]);
+    server.ok(&["set", "payments/checkout@/production", "retries=5"]);
+    assert_eq!(fs::read_dir(directory.path()).expect("read").count(), 2, "no temporary file is left");
+
+    let shown = run(&["backup", "show", &full]);
+    assert_eq!(shown.code, 0, "{shown:?}");
+    for part in
+        ["kind         full", "of           the store", "by ada@test", "before the upgrade", "reason=upgrade"]
+    {
+        assert!(shown.stdout.contains(part), "{part}: {}", shown.stdout);
+    }
+    assert!(run(&["backup", "verify", &more]).stdout.starts_with("intact: incremental backup of the store"));
+
+    server.stop();
+    let (data, new) = (server.data.path().to_owned(), path("new"));
+    // Without the master key nothing is made.
+    let restore = ["backup", "restore", &full, &more, "--data-dir", &new];
+    let refused = run(&restore);
+    assert_eq!(refused.code, 4, "{refused:?}");
+    assert!(
+        refused.stderr.contains("master key") && refused.stderr.contains("--master-key-file"),
+        "{refused:?}"
+    );
+    let key = path("master.key");
+    fs::copy(keys_of(&data).join("master.key"), &key).expect("copied");
+    let restored = run(&[&restore[..], &["--master-key-file", &key]].concat());
+    assert_eq!(restored.code, 0, "{restored:?}");
+    assert!(restored.stdout.contains("new epoch"), "{restored:?}");
+    let again = run(&restore);
+    assert_eq!((again.code, again.stderr.contains("is not empty")), (5, true), "{again:?}");
+
+    fs::remove_dir_all(&data).expect("the disk is gone");
+    fs::rename(&new, &data).expect("moved");
+    fs::create_dir(keys_of(&data)).expect("made");
+    fs::copy(&key, keys_of(&data).join("master.key")).expect("copied");
+    server.start_again();
+    assert!(server.ok(&["get", "payments/checkout@/production"]).contains("4"));
+    assert!(server.ok(&["get", "payments/checkout", "--reveal"]).contains("hunter2"));
+    let origin = server.ok(&["changes", "confwatch", "--since", "1h"]);
+    assert!(origin.contains("the store was restored from the backup of revision"), "{origin}");
+    server.stop();
+    let fsck = run(&["fsck", "--data-dir", data.to_str().expect("a path")]);
+    assert_eq!(fsck.code, 0, "{fsck:?}");
+}
+
+#[test]
+fn a_file_that_is_damaged_cut_newer_or_of_others_is_refused() {
+    let server = Server::start();
+    server.ok(&["set", "shop/app", "a=1"]);
+    let directory = tempfile::TempDir::new().expect("a directory");
+    let path = |name: &str| directory.path().join(name).to_str().expect("a path").to_owned();
+    let (good, bad, new) = (path("good.cwb"), path("bad.cwb"), path("new"));
+    server.ok(&["backup", "create", "-f", &good]);
+    let bytes = fs::read(&good).expect("read");
+    let mut flipped = bytes.clone();
+    let middle = flipped.len() / 2;
+    flipped[middle] ^= 1;
+    let mut newer = bytes.clone();
+    newer[11] = 9;
+    let cut = bytes[..bytes.len() - 1].to_vec();
+    let cases = [
+        (flipped, "is damaged"),
+        (cut, "is damaged"),
+        (newer, "has format 9, this program reads format 1"),
+        (b"something else".to_vec(), "this is no backup of confwatch"),
+    ];
+    for (bytes, why) in cases {
+        fs::write(&bad, bytes).expect("written");
+        for args in [&["backup", "verify", &bad][..], &["backup", "restore", &bad, "--data-dir", &new]] {
+            let ran = run(args);
+            assert_eq!((ran.code, ran.stderr.contains(why)), (1, true), "{args:?}: {ran:?}");
+        }
+        assert!(!directory.path().join("new").exists());
+    }
+    let part = path("part.cwb");
+    server.ok(&["backup", "create", "-f", &part, "shop/app", "--kind", "state"]);
+    let refused = run(&["backup", "restore", &part, "--data-dir", &new]);
+    assert_eq!(
+        (refused.code, refused.stderr.contains("a store is made of a backup of all")),
+        (4, true),
+        "{refused:?}"
+    );
+    let since = server.fails(4, &["backup", "create", "-f", &path("more.cwb"), "--since", &part]);
+    assert!(since.contains("has no history of the store"), "{since}");
+    assert_eq!(run(&["backup", "show", &path("none.cwb")]).code, 3);
+}

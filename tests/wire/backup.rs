@@ -1,0 +1,393 @@
+//! Backups over the wire: consistent while others write, for those who may make them, recorded; and what a restored store answers to those who
+//! knew the store before.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use confwatch::backup::{BackupError, Restoring, restore, verify};
+use confwatch::engine::MasterKeySource;
+use confwatch::model::Timestamp;
+use confwatch::proto::v1::audit_service_client::AuditServiceClient;
+use confwatch::proto::v1::backup_service_client::BackupServiceClient;
+use confwatch::proto::v1::*;
+use confwatch::store::SledOptions;
+use tempfile::TempDir;
+use tonic::{Code, Request, Status};
+
+use super::auth::{Guarded, POLICY, admin_token};
+use super::support::*;
+use super::watching::*;
+
+const EPOCH: &str = "confwatch-epoch";
+const WRITERS: u64 = 64;
+
+type Backups = BackupServiceClient<Wire>;
+
+async fn backups(server: &TestServer) -> Backups {
+    BackupServiceClient::new(server.channel().await)
+}
+
+/// All bytes of a backup, and what the server says of it.
+async fn create(backups: &mut Backups, request: CreateBackupRequest) -> Result<(Vec<u8>, Backup), Status> {
+    let mut stream = backups.create_backup(request).await?.into_inner();
+    let (mut bytes, mut last) = (vec![], None);
+    while let Some(message) = stream.message().await? {
+        assert!(last.is_none(), "nothing follows the description");
+        bytes.extend(message.chunk);
+        last = message.backup;
+    }
+    Ok((bytes, last.expect("the last message describes the backup")))
+}
+
+fn of_kind(kind: BackupKind) -> CreateBackupRequest {
+    CreateBackupRequest { kind: kind.into(), ..Default::default() }
+}
+
+fn written(directory: &Path, name: &str, bytes: &[u8]) -> PathBuf {
+    let path = directory.join(name);
+    std::fs::write(&path, bytes).expect("written");
+    path
+}
+
+/// Restores to the data directory of a test server.
+fn restored(files: &[PathBuf], directory: &Path) -> Result<confwatch::backup::Restored, BackupError> {
+    let master_key = MasterKeySource::Automatic(directory.join("data.keys/master.key"));
+    let restoring = Restoring {
+        options: SledOptions::default(),
+        master_key: &master_key,
+        actor: "oscar".to_owned(),
+        now: Timestamp::from_system(std::time::SystemTime::now()),
+        observe: &mut |_| (),
+    };
+    restore(files, &directory.join("data"), restoring)
+}
+
+/// A server on what was restored of these files, after the disk of the server before was lost.
+async fn after_the_disk_is_gone(directory: TempDir, files: &[(&str, &[u8])]) -> TestServer {
+    std::fs::remove_dir_all(directory.path().join("data")).expect("the disk is gone");
+    let files: Vec<PathBuf> =
+        files.iter().map(|(name, bytes)| written(directory.path(), name, bytes)).collect();
+    restored(&files, directory.path()).expect("restored");
+    TestServer::start_in(directory, |_| {}).await
+}
+
+/// Sets `test/CONFIG`, and gives the revision and the digest.
+async fn set_in(client: &mut Client, config: &str, number: u64) -> (u64, String) {
+    let change = put_in(config, "/", &format!(r#"{{"n":{number}}}"#));
+    let document = client.set(set(change)).await.expect("set").into_inner().document.expect("a document");
+    (document.revision, document.digest)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_made_while_64_writers_write_has_exactly_what_was_acknowledged_at_its_revision() {
+    let server = quick_server().await;
+    let began = Arc::new(tokio::sync::Barrier::new(WRITERS as usize + 1));
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let mut writers = vec![];
+    for writer in 0..WRITERS {
+        let (mut client, began, stopped) = (server.client().await, began.clone(), stopped.clone());
+        writers.push(tokio::spawn(async move {
+            let config = format!("c{}", writer % 40);
+            let mut acknowledged = vec![];
+            let mut number = 0;
+            while !*stopped.borrow() || number < 5 {
+                let (revision, digest) = set_in(&mut client, &config, writer * 1_000_000 + number).await;
+                acknowledged.push((config.clone(), revision, digest));
+                number += 1;
+                if number == 3 {
+                    began.wait().await;
+                }
+            }
+            acknowledged
+        }));
+    }
+    began.wait().await;
+    let watching = server.client().await;
+    let targets = || [target("c0", "/"), target("*", "/")];
+    let (watcher, _) = Watcher::open(&watching, watch(targets())).await;
+    let (bytes, made) = create(&mut backups(&server).await, of_kind(BackupKind::Full)).await.expect("made");
+    // Commits that the backup lacks, which the watcher saw.
+    let mut client = server.client().await;
+    let (later, _) = set_in(&mut client, "c0", 7).await;
+    stop.send(true).expect("they listen");
+    let mut acknowledged = vec![];
+    for writer in writers {
+        acknowledged.extend(writer.await.expect("it does not fail"));
+    }
+    assert!(made.last_revision < later);
+    let mut expected: BTreeMap<String, (u64, String)> = BTreeMap::new();
+    for (config, revision, digest) in acknowledged {
+        if revision <= made.last_revision && expected.get(&config).is_none_or(|(last, _)| *last < revision) {
+            expected.insert(config, (revision, digest));
+        }
+    }
+    let verified = verify(&bytes[..]).expect("verified");
+    assert_eq!((verified.sha256.to_string(), verified.bytes), (made.sha256.clone(), made.size_bytes));
+    assert_eq!(made.commits, made.last_revision, "all commits, and no other");
+
+    let directory = server.stop().await;
+    let server = after_the_disk_is_gone(directory, &[("a.cwb", &bytes)]).await;
+    let mut client = server.client().await;
+    for (config, (revision, digest)) in &expected {
+        let request = GetRequest { config: config.clone(), ..get("/") };
+        let document = client.get(request).await.expect("there").into_inner().document.expect("a document");
+        assert_eq!((&document.revision, &document.digest), (revision, digest), "{config}");
+    }
+    // One commit says where the store came from.
+    assert_eq!(store_revision(&mut client).await, made.last_revision + 1);
+    let (mut watcher, told) = watcher.resume(&client).await;
+    assert!(told.reset, "a position of the other history");
+    assert_eq!(watcher.document("c0", "/", View::Effective).expect("held").digest, expected["c0"].1);
+    let (_, digest) = set_in(&mut client, "c0", 8).await;
+    let told = watcher.next().await.expect("told");
+    assert!(!told.reset);
+    assert_eq!(watcher.document("c0", "/", View::Effective).expect("held").digest, digest);
+}
+
+#[tokio::test]
+async fn every_position_of_the_store_before_is_refused_or_reset_by_the_restored_one() {
+    let server = TestServer::start().await;
+    let mut client = server.client().await;
+    for number in 1..6 {
+        put(&mut client, "/", &format!(r#"{{"a":{number}}}"#)).await;
+    }
+    set_in(&mut client, "other", 1).await;
+    let once = SetRequest { change: Some(put_in("once", "/", "{}")), options: request_id("first") };
+    let first = client.set(once.clone()).await.expect("set").into_inner();
+    let (bytes, _) = create(&mut backups(&server).await, of_kind(BackupKind::Full)).await.expect("made");
+    let lost = SetRequest { change: Some(put_in("lost", "/", "{}")), options: request_id("second") };
+    client.set(lost.clone()).await.expect("set");
+
+    let response = client.get(get("/")).await.expect("got");
+    let epoch = response.metadata().get(EPOCH).expect("the epoch").clone();
+    let (watcher, _) = Watcher::open(&client, watch([target("app", "/")])).await;
+    let from_1 = StreamChangesRequest { from_revision: 1, ..Default::default() };
+    let changes = client.stream_changes(from_1).await.expect("it opens").into_inner().message().await;
+    let changes = changes.expect("it goes on").expect("a commit").resume_token;
+    let list = ListRequest { namespace: "test".into(), page_size: 1, ..Default::default() };
+    let page = client.list(list.clone()).await.expect("listed").into_inner().next_page_token;
+    let mut audit = AuditServiceClient::new(server.channel().await);
+    let stream = AuditServiceStreamRequest { from_revision: 1, ..Default::default() };
+    let cursor = audit.stream(stream).await.expect("it opens").into_inner().message().await;
+    let cursor = cursor.expect("it goes on").expect("an entry").resume_token;
+    let audit_list = AuditServiceListRequest { page_size: 1, ..Default::default() };
+    let audit_page = audit.list(audit_list.clone()).await.expect("listed").into_inner().next_page_token;
+
+    let server = after_the_disk_is_gone(server.stop().await, &[("a.cwb", &bytes)]).await;
+    let mut client = server.client().await;
+    let (_, told) = watcher.resume(&client).await;
+    assert!(told.reset);
+    let mismatch = |status: Result<(), Status>| refused(status, Code::OutOfRange, "EPOCH_MISMATCH");
+    let resumed = StreamChangesRequest { resume_token: changes, ..Default::default() };
+    mismatch(client.stream_changes(resumed).await.map(drop));
+    mismatch(client.list(ListRequest { page_token: page, ..list }).await.map(drop));
+    let mut audit = AuditServiceClient::new(server.channel().await);
+    let resumed = AuditServiceStreamRequest { resume_token: cursor, ..Default::default() };
+    mismatch(audit.stream(resumed).await.map(drop));
+    mismatch(audit.list(AuditServiceListRequest { page_token: audit_page, ..audit_list }).await.map(drop));
+    let change = Change { expected_version: Some(5), ..replace("/", r#"{"a":9}"#) };
+    let mut conditional = Request::new(set(change));
+    conditional.metadata_mut().insert(EPOCH, epoch.clone());
+    mismatch(client.set(conditional).await.map(drop));
+    let mut minimum = Request::new(GetRequest { min_revision: 3, ..get("/") });
+    minimum.metadata_mut().insert(EPOCH, epoch);
+    mismatch(client.get(minimum).await.map(drop));
+
+    // A request that the backup has is not repeated; one that was lost with the disk is made.
+    let again = client.set(once).await.expect("known").into_inner();
+    assert_eq!(again.document.expect("a document").revision, first.document.expect("a document").revision);
+    assert!(client.set(lost).await.expect("made").into_inner().changed);
+
+    // The trail says where the store came from.
+    let changes = ListChangesRequest { namespace: "confwatch".into(), ..Default::default() };
+    let commits = client.list_changes(changes).await.expect("listed").into_inner().commits;
+    let origin = commits.iter().filter_map(|found| found.commit.as_ref());
+    let origin =
+        origin.into_iter().find(|commit| commit.actor == "oscar").expect("the commit of the restore");
+    assert!(origin.reason.contains("restored from the backup of revision"), "{origin:?}");
+    let by = AuditFilter { actor: "oscar".into(), ..Default::default() };
+    let request = AuditServiceListRequest { filter: Some(by), ..Default::default() };
+    let entries = audit.list(request).await.expect("listed").into_inner().entries;
+    assert_eq!(entries[0].config, "origin");
+    // Nobody writes this config.
+    let own = Change { namespace: "confwatch".into(), ..put_in("origin", "/", "{}") };
+    refused(client.set(set(own)).await, Code::InvalidArgument, "INVALID_NAME");
+}
+
+#[tokio::test]
+async fn incremental_backups_follow_one_another_and_say_so_if_they_do_not() {
+    let server = TestServer::start_believing().await;
+    let (mut client, mut backups) = (server.client().await, backups(&server).await);
+    set_in(&mut client, "a", 1).await;
+    let (full, of_full) = create(&mut backups, of_kind(BackupKind::Full)).await.expect("made");
+    set_in(&mut client, "a", 2).await;
+    set_in(&mut client, "b", 1).await;
+    let since = |backup: &Backup| {
+        let (epoch, chain_hash) = (backup.epoch.clone(), backup.last_hash.clone());
+        CreateBackupRequest {
+            since: Some(BackupPosition { epoch, revision: backup.last_revision, chain_hash }),
+            ..of_kind(BackupKind::Incremental)
+        }
+    };
+    let (more, of_more) = create(&mut backups, since(&of_full)).await.expect("made");
+    assert_eq!((of_more.first_revision, of_more.last_revision, of_more.commits), (2, 3, 2));
+    assert_eq!((of_more.base_hash.as_str(), of_more.configs), (of_full.last_hash.as_str(), 0));
+    let (nothing, of_nothing) = create(&mut backups, since(&of_more)).await.expect("made");
+    assert_eq!((of_nothing.commits, &of_nothing.last_hash), (0, &of_more.last_hash));
+
+    let elsewhere = Backup { epoch: "0000000000000001".into(), ..of_more.clone() };
+    let ahead = Backup { last_revision: 9, ..of_more.clone() };
+    let parted = Backup { last_hash: of_full.last_hash.clone(), ..of_more.clone() };
+    for other in [elsewhere, ahead, parted] {
+        refused(create(&mut backups, since(&other)).await, Code::FailedPrecondition, "BACKUP_MISMATCH");
+    }
+    refused_for(create(&mut backups, of_kind(BackupKind::Incremental)).await, "INVALID_FIELD", "since");
+    let both = CreateBackupRequest { kind: BackupKind::Full.into(), ..since(&of_full) };
+    refused_for(create(&mut backups, both).await, "INVALID_FIELD", "since");
+    let part = CreateBackupRequest { namespace: "test".into(), ..since(&of_full) };
+    refused_for(create(&mut backups, part).await, "INVALID_NAME", "namespace");
+    let alone = CreateBackupRequest { config: "a".into(), ..Default::default() };
+    refused_for(create(&mut backups, alone).await, "INVALID_NAME", "namespace");
+
+    let files: [(&str, &[u8]); 3] = [("a.cwb", &full), ("b.cwb", &more), ("c.cwb", &nothing)];
+    let server = after_the_disk_is_gone(server.stop().await, &files).await;
+    let mut client = server.client().await;
+    let read = GetRequest { config: "a".into(), ..get("/") };
+    assert_eq!(content(&mut client, read.clone()).await, r#"{"n":2}"#);
+    let before = GetRequest { at: Some(get_request::At::Revision(1)), ..read };
+    assert_eq!(content(&mut client, before).await, r#"{"n":1}"#, "history came along");
+}
+
+#[tokio::test]
+async fn a_backup_takes_the_permission_on_all_that_it_has_and_is_recorded() {
+    let guarded = Guarded::start_with_policy().await;
+    let secret = r#"{"password":{"$secret":"correct horse battery"}}"#;
+    guarded.admin.api().set(set(put_in("secret", "/", secret))).await.expect("set");
+    let (token, _) = guarded.token("backup").await;
+    let channel = async |token: &str| {
+        let endpoint = format!("http://{}", guarded.server.running.address());
+        let endpoint = tonic::transport::Endpoint::from_shared(endpoint).expect("an address");
+        BackupServiceClient::new(connect(endpoint, &Bearer::of(token)).await)
+    };
+    let mut mine = channel(&token).await;
+    let of = |namespace: &str, config: &str| CreateBackupRequest {
+        namespace: namespace.into(),
+        config: config.into(),
+        ..of_kind(BackupKind::State)
+    };
+    refused(create(&mut mine, of("", "")).await, Code::PermissionDenied, "PERMISSION_DENIED");
+    refused(create(&mut mine, of("other", "")).await, Code::PermissionDenied, "PERMISSION_DENIED");
+    refused(create(&mut mine, of("confwatch", "")).await, Code::PermissionDenied, "PERMISSION_DENIED");
+    refused(create(&mut mine, of("confwatch", "keys")).await, Code::PermissionDenied, "PERMISSION_DENIED");
+    let (bytes, made) = create(&mut mine, of("test", "")).await.expect("made");
+    assert_eq!((made.secrets, made.configs, made.actor.as_str()), (1, 2, "token:backup"));
+    assert!(!bytes.windows(7).any(|window| window == b"correct"), "secrets stay sealed");
+    let (whole, _) = create(&mut channel(&admin_token(&guarded.server.directory)).await, of("", ""))
+        .await
+        .expect("an administrator may");
+    let manifest = verify(&whole[..]).expect("verified").manifest;
+    assert_eq!(manifest.actor, "user:admin");
+
+    let kinds = AuditFilter { kinds: vec![AuditKind::Backup.into()], ..Default::default() };
+    let request = AuditServiceListRequest { filter: Some(kinds), ..Default::default() };
+    let entries = guarded.admin.audit().list(request).await.expect("listed").into_inner().entries;
+    let told: Vec<_> = entries
+        .iter()
+        .map(|entry| (entry.actor.as_str(), entry.namespace.as_str(), entry.outcome.as_str()))
+        .collect();
+    let expected = [
+        ("user:admin", "", "MADE"),
+        ("user:admin", "", "BEGUN"),
+        ("token:backup", "test", "MADE"),
+        ("token:backup", "test", "BEGUN"),
+    ];
+    assert_eq!(told, expected);
+    assert!(entries[2].detail.contains(&made.sha256), "{:?}", entries[2]);
+    assert!(POLICY.contains("token:backup"));
+}
+
+#[tokio::test]
+async fn secrets_open_again_with_the_master_key_and_nothing_is_written_without_it() {
+    let guarded = Guarded::start().await;
+    let secret = r#"{"password":{"$secret":"correct horse battery"}}"#;
+    guarded.admin.api().set(set(put_in("secret", "/", secret))).await.expect("set");
+    let endpoint = format!("http://{}", guarded.server.running.address());
+    let endpoint = tonic::transport::Endpoint::from_shared(endpoint).expect("an address");
+    let bearer = Bearer::of(&admin_token(&guarded.server.directory));
+    let mut backups = BackupServiceClient::new(connect(endpoint, &bearer).await);
+    let (bytes, _) = create(&mut backups, of_kind(BackupKind::Full)).await.expect("made");
+    drop(backups);
+    let Guarded { server, admin } = guarded;
+    drop(admin);
+    let directory = server.stop().await;
+
+    let keys = directory.path().join("data.keys");
+    let key = std::fs::read(keys.join("master.key")).expect("a key");
+    std::fs::remove_dir_all(directory.path().join("data")).expect("the disk is gone");
+    let file = written(directory.path(), "a.cwb", &bytes);
+    let other = hex_of(&key);
+    for wrong in [None, Some(other)] {
+        std::fs::remove_file(keys.join("master.key")).expect("removed");
+        if let Some(wrong) = &wrong {
+            std::fs::write(keys.join("master.key"), wrong).expect("written");
+        }
+        let refused = restored(std::slice::from_ref(&file), directory.path());
+        assert!(matches!(refused, Err(BackupError::MasterKey(_))), "{refused:?}");
+        assert!(!directory.path().join("data").exists());
+        std::fs::write(keys.join("master.key"), &key).expect("written");
+    }
+    restored(&[file], directory.path()).expect("restored");
+    let again = Guarded::start_in(directory).await;
+    let read = GetRequest { config: "secret".into(), ..get("/") };
+    let shown = again.admin.api().get(read).await.expect("got").into_inner().document.expect("a document");
+    assert!(shown.content.contains("correct horse battery"), "{}", shown.content);
+}
+
+/// A master key that is another one.
+fn hex_of(key: &[u8]) -> Vec<u8> {
+    let flip =
+        |byte: &u8| if byte.is_ascii_hexdigit() { if *byte == b'0' { b'1' } else { b'0' } } else { *byte };
+    key.iter().map(flip).collect()
+}
+
+#[tokio::test]
+async fn two_backups_are_in_progress_at_most() {
+    let server = TestServer::start().await;
+    let mut client = server.client().await;
+    // More than the messages and the windows of a client hold.
+    for number in 0..12 {
+        let text: String = (0..700_000).map(|_| char::from(fastrand::u8(b'a'..=b'z'))).collect();
+        put(&mut client, &format!("/s{number}"), &format!(r#"{{"text":"{text}"}}"#)).await;
+    }
+    let endpoint = format!("http://{}", server.running.address());
+    let narrow = async || {
+        let endpoint = tonic::transport::Endpoint::from_shared(endpoint.clone()).expect("an address");
+        let endpoint = endpoint.initial_stream_window_size(65_535).initial_connection_window_size(65_535);
+        BackupServiceClient::new(connect(endpoint, &server.bearer).await)
+    };
+    let (mut first, mut second, mut third) = (narrow().await, narrow().await, narrow().await);
+    let held = first.create_backup(of_kind(BackupKind::Full)).await.expect("it begins");
+    let also = second.create_backup(of_kind(BackupKind::Full)).await.expect("it begins");
+    let (mut held, also) = (held.into_inner(), also.into_inner());
+    let begun = held.message().await.expect("it goes on").expect("a part");
+    assert!(!begun.chunk.is_empty());
+    refused(
+        create(&mut third, of_kind(BackupKind::State)).await,
+        Code::ResourceExhausted,
+        "TOO_MANY_BACKUPS",
+    );
+    drop(also);
+    // The server notices that the client has gone when it sends.
+    let made = async {
+        loop {
+            match create(&mut third, of_kind(BackupKind::State)).await {
+                Ok((bytes, _)) => return bytes,
+                Err(status) => assert_eq!(told(&status).1, "TOO_MANY_BACKUPS"),
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    let bytes = tokio::time::timeout(std::time::Duration::from_secs(60), made).await.expect("there is room");
+    verify(&bytes[..]).expect("verified");
+}
