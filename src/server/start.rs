@@ -41,7 +41,7 @@ use crate::audit::{self, Counts as AuditCounts, Recorder};
 use crate::engine::{self, Engine};
 use crate::model::Namespace;
 use crate::proto::v1::FILE_DESCRIPTOR_SET;
-use crate::secret::MasterKeySource;
+use crate::secret::{KeysError, MasterKeySource};
 use crate::store::sled::{Counts as StoreCounts, Fsync as StoreFsync, Released, SledOptions, SledStore};
 use crate::supervise::{OnPanic, Supervisor};
 
@@ -104,9 +104,9 @@ impl Server {
         settings: Settings,
         progress: engine::Progress,
     ) -> anyhow::Result<RunningServer> {
-        let listener = TcpListener::bind(&settings.listen)
-            .await
-            .with_context(|| format!("cannot listen on {}", settings.listen))?;
+        let listener = TcpListener::bind(&settings.listen).await.with_context(|| {
+            format!("cannot listen on {} (choose another address with --listen)", settings.listen)
+        })?;
         let address = listener.local_addr().context("cannot tell the address of the listener")?;
         let tls = match settings.tls.clone() {
             Some(files) => {
@@ -504,7 +504,10 @@ fn open(
     };
     let engine = Engine::open(Arc::new(store), options);
     let engine = engine.map_err(|error| {
-        let is_key = matches!(error, engine::Error::MasterKey(_));
+        let is_key = matches!(
+            error,
+            engine::Error::MasterKey(_) | engine::Error::DataKeys(KeysError::OtherMaster { .. })
+        );
         let told = anyhow::Error::new(error).context(format!("cannot load {}", settings.data_dir.display()));
         if is_key { Unusable::mark(told) } else { told }
     })?;

@@ -215,6 +215,19 @@ fn changes_are_one_line_for_each_commit() {
 }
 
 #[test]
+fn changes_at_a_scope_are_named_as_everywhere_and_none_is_said() {
+    let server = Server::start();
+    server.ok(&["set", "a/b", "x=1"]);
+    server.ok(&["set", "a/b@/p", "x=2"]);
+    let listed = server.ok(&["changes", "a/b@/p"]);
+    assert_eq!(listed, server.ok(&["changes", "a/b", "--scope", "/p"]));
+    assert!(listed.lines().count() == 1 && listed.contains("a/b v2 /p"), "{listed}");
+    server.fails(2, &["changes", "a/b@/p", "--scope", "/q"]);
+    let none = server.run(&["changes", "nobody", "--since", "1h"]);
+    assert_eq!((none.code, none.stdout.as_str(), none.stderr.as_str()), (0, "", "no commits\n"));
+}
+
+#[test]
 fn changes_of_a_time_are_listed_newest_first_with_what_they_changed() {
     let server = Server::start();
     server.ok(&["set", "a/b", "x=1", "y=1"]);

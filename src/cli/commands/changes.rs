@@ -35,8 +35,8 @@ Examples:
   confwatch changes payments/checkout --from 4700
   confwatch changes payments --follow -o json | jq -r .actor")]
 pub struct ChangesArgs {
-    /// Show only commits to this namespace or config
-    #[arg(value_name = "NAMESPACE[/CONFIG]", default_value = "", hide_default_value = true)]
+    /// Show only commits to this namespace or config; with a scope, as with --scope
+    #[arg(value_name = "NAMESPACE[/CONFIG][@SCOPE]", default_value = "", hide_default_value = true)]
     filter: String,
     /// Show only commits made at this time or later
     #[arg(long, value_name = "TIME", value_parser = Moment::parse)]
@@ -67,7 +67,13 @@ pub struct ChangesArgs {
     count: Option<u64>,
 }
 
-pub async fn run(args: ChangesArgs, session: &Session) -> Outcome {
+pub async fn run(mut args: ChangesArgs, session: &Session) -> Outcome {
+    if let Some((filter, scope)) = args.filter.split_once('@') {
+        if args.follow || args.scope.is_some() {
+            return Err(Failure::usage("a scope after @ is expected neither with --follow nor with --scope"));
+        }
+        args = ChangesArgs { filter: filter.into(), scope: Some(scope.into()), ..args };
+    }
     match args.follow {
         true => unless_stopped(follow(args, session)).await,
         false => list(args, session).await,
@@ -90,12 +96,13 @@ async fn list(args: ChangesArgs, session: &Session) -> Outcome {
         ..Default::default()
     };
     let mut left = args.count.unwrap_or(u64::MAX);
-    let mut is_first = true;
+    let (mut is_first, mut is_empty) = (true, true);
     loop {
         let page = session.client.api().list_changes(request.clone()).await?.into_inner();
         if std::mem::take(&mut is_first) {
-            note_lack_of_read(namespace, session).await;
+            note_lack_of_read(namespace, args.scope.as_deref().unwrap_or_default(), session).await;
         }
+        is_empty &= page.commits.is_empty();
         for listed in &page.commits {
             if left == 0 {
                 return Ok(Exit::Done);
@@ -111,6 +118,9 @@ async fn list(args: ChangesArgs, session: &Session) -> Outcome {
             left -= 1;
         }
         if page.next_page_token.is_empty() || left == 0 {
+            if is_empty && session.output.is_table() {
+                session.output.note("no commits");
+            }
             return Ok(Exit::Done);
         }
         request.page_token = page.next_page_token;
@@ -160,7 +170,7 @@ async fn follow(args: ChangesArgs, session: &Session) -> Outcome {
         Ok(stream) => stream?,
         Err(_) => return Err(Failure::new(Exit::Unavailable, "no answer within the timeout")),
     };
-    note_lack_of_read(namespace, session).await;
+    note_lack_of_read(namespace, "", session).await;
     loop {
         while left > 0 {
             let commit = match stream.next().await {

@@ -80,7 +80,7 @@ struct Exported {
 pub async fn run(args: ExportArgs, session: &Session) -> Outcome {
     let Exported { revision, layers, overrides } = exported(&args, session).await?;
     // A part of a namespace looks like the whole: files of layers that are only hidden must not be taken for stale.
-    match (lack_of_read(&args.namespace, session).await, args.force) {
+    match (lack_of_read(&args.namespace, "", session).await, args.force) {
         (Some(why), true) => {
             let why = format!("{why}; --force would delete the files of layers that are left out");
             return Err(Failure::new(Exit::NotAllowed, why));
@@ -148,7 +148,7 @@ fn left_out(overrides: &[String]) -> Option<String> {
 async fn exported(args: &ExportArgs, session: &Session) -> Result<Exported, Failure> {
     let (configs, revision) = configs_at_one_revision(&args.namespace, session).await?;
     if configs.is_empty() {
-        note_lack_of_read(&args.namespace, session).await;
+        note_lack_of_read(&args.namespace, "", session).await;
         return Err(Failure::new(Exit::NotFound, format!("there is no config in {}", args.namespace)));
     }
     let (mut names, mut overrides) = (Vec::new(), Vec::new());

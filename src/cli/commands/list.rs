@@ -36,7 +36,7 @@ pub async fn run(args: ListArgs, session: &Session) -> Outcome {
     let listed = Listed { deleted: args.deleted, governing: args.governing };
     let listing = configs_of(&args.namespace, listed, session).await?;
     if listing.configs.is_empty() {
-        note_lack_of_read(&args.namespace, session).await;
+        note_lack_of_read(&args.namespace, "", session).await;
     }
     let view = ConfigsView { configs: listing.configs.iter().map(Into::into).collect() };
     session.output.answer(&view, |output| {

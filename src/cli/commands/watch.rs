@@ -225,7 +225,7 @@ async fn note_empty(targets: &[Target], states: &[v1::TargetState], session: &Se
         targets.iter().filter(|target| target.config == "*").map(|target| &target.namespace).collect();
     for namespace in namespaces.into_iter().filter(|namespace| !shown.contains(*namespace)) {
         session.output.note(&format!("there is nothing to show in {namespace} yet; waiting for changes"));
-        note_lack_of_read(namespace, session).await;
+        note_lack_of_read(namespace, "", session).await;
     }
 }
 

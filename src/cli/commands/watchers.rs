@@ -54,7 +54,7 @@ fn parse_label(text: &str) -> Result<(String, String), String> {
 }
 
 pub async fn run(args: WatchersArgs, session: &Session) -> Outcome {
-    let namespace = args.place.namespace.clone();
+    let (namespace, scope) = (args.place.namespace.clone(), args.place.scope.clone());
     let request = v1::ListClientsRequest {
         namespace: args.place.namespace,
         config: args.place.config,
@@ -68,7 +68,7 @@ pub async fn run(args: WatchersArgs, session: &Session) -> Outcome {
     };
     let (clients, store_revision) = clients(request, session).await?;
     if clients.is_empty() {
-        note_lack_of_read(&namespace, session).await;
+        note_lack_of_read(&namespace, &scope, session).await;
     }
     let view = FleetView { clients: clients.iter().map(FleetClientView::from).collect(), store_revision };
     session.output.answer(&view, |output| {

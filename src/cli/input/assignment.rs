@@ -81,7 +81,7 @@ fn split(text: &str) -> Result<(&str, &str), String> {
         }
     }
     // Without its text, which may be a secret that was to be a value.
-    Err("an argument has no =: expected PATH=VALUE, such as content.max=30".to_owned())
+    Err("an argument has no =: expected PATH=VALUE, such as content.max=30; an option with an optional value takes it after =, as in --wait=5s".to_owned())
 }
 
 /// The path without the escapes that are of the assignment; those of a dot and of a backslash are of the path.

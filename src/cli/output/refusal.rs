@@ -109,7 +109,7 @@ fn hint(error: &ClientError) -> Option<String> {
         }
         "REASON_REQUIRED" => Some("--reason says why".into()),
         "REVERT_CONFLICT" => {
-            Some("name the later commits as well to take them back, too; or write these values".into())
+            Some("name the later commits as well to take them back, too (`confwatch blame` shows which commit made a value); or write these values".into())
         }
         "TLS_UNKNOWN_CA" => Some("--tls-ca or CONFWATCH_TLS_CA names the file of its CA".into()),
         "TLS_WRONG_NAME" => Some("--tls-server-name says which name it has".into()),

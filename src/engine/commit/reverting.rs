@@ -70,7 +70,7 @@ impl Reverting {
             _ if count > COMMITS_MAX => {
                 invalid(format!("has {count} revisions, at most {COMMITS_MAX} are allowed"))
             }
-            _ if revisions.len() < count => invalid("names a revision twice".into()),
+            _ if revisions.len() < count => invalid("has a revision twice".into()),
             _ => Ok(revisions),
         }
     }
