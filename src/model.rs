@@ -20,6 +20,7 @@ pub mod name;
 pub mod nearest;
 pub mod patch;
 pub mod paths;
+pub mod pattern;
 pub mod pointer;
 pub mod quota;
 pub mod scope;

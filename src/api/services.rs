@@ -92,6 +92,9 @@ services! {
     ConfigServiceListChanges     => read list_changes                [Read];
     ConfigServiceGetCommit       => read get_commit                  [Read];
     ConfigServiceDiff            => read diff                        [Read];
+    ConfigServiceDiffNamespaces  => read diff_namespaces             [Read];
+    ConfigServiceSearch          => read search                      [Read];
+    ConfigServiceListOverrides   => read list_overrides              [Read];
     ConfigServiceSetTag          => write set_tag                    [Tag];
     ConfigServiceDeleteTag       => write delete_tag                 [Tag];
     ConfigServiceWatch           => watch watch                      [Read];

@@ -7,4 +7,8 @@ pub(super) mod documents;
 pub(super) mod explanation;
 pub(super) mod history;
 pub(super) mod journal;
+pub(super) mod namespace_diff;
+pub(super) mod namespace_point;
+pub(super) mod overrides;
 pub(super) mod resolve;
+pub(super) mod search;

@@ -44,3 +44,47 @@ fn wait_says_that_every_watcher_has_what_was_written() {
     assert_eq!((deleted.code, deleted.stderr.as_str()), (0, "1 of 1 watchers have it\n"), "{deleted:?}");
     drop(watch);
 }
+
+#[test]
+fn wait_waits_after_apply_edit_revert_and_restore() {
+    let server = Server::start();
+    server.ok(&["set", "a/b", "x=1"]);
+    let watch = server.follow(&["watch", "a/b"]);
+    watch.line();
+    let has_it = |said: String| assert!(said.ends_with("1 of 1 watchers have it\n"), "{said}");
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("a");
+    std::fs::create_dir_all(path.join("b")).expect("made");
+    std::fs::write(path.join("b/global.json"), r#"{"x":2}"#).expect("written");
+    has_it(server.ok(&["apply", "-f", path.to_str().expect("a path"), "--yes", "--wait"]));
+    has_it(server.ok(&["revert", "2", "--wait"]));
+    has_it(server.ok(&["restore", "a", "--to", "revision:2", "--wait"]));
+    let mut edit = server.command(&["edit", "a/b", "--wait"]);
+    edit.env_remove("VISUAL").env("EDITOR", "sed -i s/2/7/");
+    let edited = crate::harness::finish(edit);
+    assert_eq!(edited.code, 0, "{edited:?}");
+    has_it(edited.stdout);
+    assert_eq!(server.json(&["get", "a/b"])["content"], json!({"x": 7}));
+}
+
+#[test]
+fn a_watcher_that_hangs_is_named_and_the_change_is_stored() {
+    let server = Server::start();
+    server.ok(&["set", "a/b", "x=1"]);
+    let watch = server.follow(&["watch", "a/b", "--client-id", "pod-1"]);
+    watch.line();
+    watch.pause();
+    let file = server.data.path().join("large.json");
+    // What the connection holds for a client that reads nothing is full after some of them.
+    let set = |letter: char| {
+        let content = json!({ "x": letter.to_string().repeat(900_000) });
+        std::fs::write(&file, content.to_string()).expect("written");
+        server.run(&["set", "a/b", "--file", file.to_str().expect("a path"), "--wait=1s"])
+    };
+    let waited = ('a'..='z').map(set).find(|ran| ran.code != 0).expect("the connection takes no more");
+    assert_eq!(waited.code, 8, "{waited:?}");
+    assert!(waited.stderr.contains("1 of 1 watchers were not sent it in time"), "{waited:?}");
+    assert!(waited.stderr.contains("pod-1 (127.0.0.1): a/b /: "), "{waited:?}");
+    let versions = server.json(&["get", "a/b"])["version"].as_u64().expect("a number");
+    assert!(versions > 1, "it is stored");
+}

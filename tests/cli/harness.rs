@@ -179,6 +179,11 @@ impl Following {
         self.end()
     }
 
+    /// Lets it do nothing from now on, as a process that hangs.
+    pub fn pause(&self) {
+        signal(&self.child, libc::SIGSTOP);
+    }
+
     pub fn press_ctrl_c(&self) {
         signal(&self.child, libc::SIGINT);
     }

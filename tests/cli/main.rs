@@ -5,6 +5,7 @@ mod audit;
 mod backup;
 mod environment;
 mod exit_codes;
+mod find;
 mod fleet;
 mod follow;
 mod harness;

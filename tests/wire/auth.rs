@@ -176,6 +176,10 @@ fn rows() -> Vec<Row> {
     let explain = ExplainRequest { namespace, config, ..Default::default() };
     let (namespace, config) = name();
     let blame = BlameRequest { namespace, config, ..Default::default() };
+    let older = NamespaceSide { namespace: "test".into(), ..Default::default() };
+    let diff_namespaces = DiffNamespacesRequest { older: Some(older), ..Default::default() };
+    let search = SearchRequest { namespace: "test".into(), key: "a".into(), ..Default::default() };
+    let overrides = ListOverridesRequest { namespace: "test".into(), ..Default::default() };
     let restore = RestoreRequest {
         namespace: "test".into(),
         to: Some(restore_request::To::Revision(5)),
@@ -210,6 +214,9 @@ fn rows() -> Vec<Row> {
         row("ConfigService/ListChanges", listed, "read"),
         row("ConfigService/GetCommit", GetCommitRequest { revision: 5, ..Default::default() }, "read"),
         row("ConfigService/Diff", diff, "read"),
+        row("ConfigService/DiffNamespaces", diff_namespaces, "read"),
+        row("ConfigService/Search", search, "read"),
+        row("ConfigService/ListOverrides", overrides, "read"),
         row("ConfigService/SetTag", set_tag("stable", 1), "tag"),
         row("ConfigService/DeleteTag", delete_tag("stable"), "tag"),
         row("ConfigService/Rollback", rollback(rollback_request::To::Version(1)), "rollback"),

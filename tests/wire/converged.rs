@@ -195,3 +195,61 @@ async fn watchers_are_compared_by_their_own_view_of_secrets_and_counted_for_who_
     let result = staging.fleet().wait_converged(WaitConvergedRequest { targets, ..of(revision, 60) }).await;
     refused(result.map(drop), Code::PermissionDenied, "PERMISSION_DENIED");
 }
+
+#[tokio::test]
+async fn a_state_after_the_end_of_an_override_is_as_good_as_the_override_that_is_waited_for() {
+    let server = quick_server().await;
+    let mut client = server.client().await;
+    put(&mut client, "/", &large("x")).await;
+    let fleet = fleet(&server).await;
+    let mut slow = blocked(&server, &fleet, vec![target("app", "/")]).await;
+    let over = Change {
+        kind: LayerKind::Override.into(),
+        ttl: Some(prost_types::Duration { seconds: 0, nanos: 300_000_000 }),
+        ..replace("/", &large("y"))
+    };
+    let revision = client.set(set(over)).await.expect("set").into_inner().store_revision;
+    let waits = tokio::spawn({
+        let fleet = fleet.clone();
+        async move { end(&fleet, of(revision, 60)).await.expect("it ends") }
+    });
+    // The override has ended before the watcher reads on: it is sent the state after, and that is as good.
+    while content(&mut client, get("/")).await != large("x") {
+        tokio::task::yield_now().await;
+    }
+    let reads = tokio::spawn(async move { while slow.next().await.is_ok() {} });
+    assert_eq!(counts(&waits.await.expect("it ends")), (Convergence::Converged, 1, 1, 0));
+    reads.abort();
+}
+
+#[tokio::test]
+async fn a_commit_that_is_compacted_during_a_wait_is_waited_for_to_its_end() {
+    let directory = tempfile::TempDir::new().expect("a directory");
+    let server = TestServer::start_in(directory, |settings| settings.retain_revisions = Some(2)).await;
+    let mut client = server.client().await;
+    put(&mut client, "/", &large("x")).await;
+    let fleet = fleet(&server).await;
+    let mut slow = blocked(&server, &fleet, vec![target("app", "/")]).await;
+    let revision = put(&mut client, "/", &large("y")).await.store_revision;
+    let mut stream = fleet.clone().wait_converged(of(revision, 60)).await.expect("it opens").into_inner();
+    let first = stream.message().await.expect("it goes on").expect("a message");
+    assert_eq!(counts(&first), (Convergence::Waiting, 1, 0, 0));
+    for value in 0..6 {
+        put(&mut client, "/other", &format!(r#"{{"n":{value}}}"#)).await;
+    }
+    loop {
+        let commit = GetCommitRequest { revision, include_content: false };
+        match client.get_commit(commit).await {
+            Err(status) if told(&status).1 == "COMPACTED" => break,
+            other => drop(other.expect("not compacted yet")),
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    let reads = tokio::spawn(async move { while slow.next().await.is_ok() {} });
+    let mut last = first;
+    while let Some(message) = stream.message().await.expect("it ends well") {
+        last = message;
+    }
+    assert_eq!(counts(&last), (Convergence::Converged, 1, 1, 0));
+    reads.abort();
+}

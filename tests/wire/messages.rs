@@ -19,8 +19,9 @@ async fn an_empty_request_is_refused_by_the_first_field_it_lacks() {
             "Set" => ("INVALID_FIELD", "change"),
             "Apply" | "Validate" => ("INVALID_FIELD", "changes"),
             "Revert" => ("INVALID_FIELD", "revisions"),
+            "Search" => ("INVALID_FIELD", "key"),
             "GetCommit" => ("INVALID_FIELD", "revision"),
-            "Diff" => ("INVALID_FIELD", "older"),
+            "Diff" | "DiffNamespaces" => ("INVALID_FIELD", "older"),
             "Watch" => ("INVALID_FIELD", "targets"),
             "RequestProgress" => {
                 refused(raw::call(&server, name, vec![vec![]]).await, Code::NotFound, "WATCH_NOT_FOUND");

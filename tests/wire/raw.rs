@@ -8,7 +8,7 @@ use tonic::{Request, Status};
 use super::support::*;
 
 /// The calls of ConfigService.
-pub const CALLS: [&str; 21] = [
+pub const CALLS: [&str; 24] = [
     "Get",
     "BatchGet",
     "List",
@@ -25,6 +25,9 @@ pub const CALLS: [&str; 21] = [
     "ListChanges",
     "GetCommit",
     "Diff",
+    "DiffNamespaces",
+    "Search",
+    "ListOverrides",
     "SetTag",
     "DeleteTag",
     "Watch",

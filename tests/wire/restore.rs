@@ -129,7 +129,7 @@ async fn a_dry_run_has_the_reach_and_the_write_agrees_with_the_dry_run() {
     let options = Some(WriteOptions { validate_only: true, ..Default::default() });
     let preview = RestoreRequest { options, ..restore("", To::Revision(then)) };
     let preview = client.restore(preview).await.expect("tried").into_inner();
-    assert_eq!(preview.reach, Some(Reach { configs: 2, scopes: 4, watchers: 1 }));
+    assert_eq!(preview.reach, Some(Reach { configs: 2, scopes: 4, watchers: 1, unknown: false }));
     let affected: Vec<_> = preview
         .affected
         .iter()

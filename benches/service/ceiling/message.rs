@@ -14,7 +14,7 @@ pub fn get_response(config: String, content: String) -> Bytes {
 pub fn set_response(config: String, content: String) -> Bytes {
     let report = Some(ValidationReport { valid: true, findings: vec![], omitted: 0 });
     let document = Some(document(config, content));
-    framed(&SetResponse { document, changed: true, report, store_revision: 1 })
+    framed(&SetResponse { document, changed: true, report, store_revision: 1, reach: None })
 }
 
 pub fn update(number: usize, config: String, content: String) -> Bytes {

@@ -19,13 +19,16 @@ impl Operations {
     ) -> Result<v1::ApplyResponse, ApiError> {
         let (options, identity) = options("Apply", &mut request, |request| &mut request.options);
         let intent = Intent::Changes(request::changes(request.changes)?);
+        let validate_only = options.validate_only;
         let write = self.allow_write(context, &options, intent)?;
         let outcome = self.write(context, write, Source::Apply, options, identity).await?;
+        let reach = self.reach(context, validate_only, &outcome).await?;
         Ok(v1::ApplyResponse {
             results: applied(&outcome),
             changed: outcome.changed,
             report: Some(report_message(&outcome.report)),
             store_revision: outcome.revision.0,
+            reach,
         })
     }
 }

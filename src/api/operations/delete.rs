@@ -19,8 +19,10 @@ impl Operations {
     ) -> Result<v1::DeleteResponse, ApiError> {
         let (options, identity) = options("Delete", &mut request, |request| &mut request.options);
         let intent = request::delete(&request)?;
+        let validate_only = options.validate_only;
         let write = self.allow_write(context, &options, intent)?;
         let outcome = self.write(context, write, Source::Delete, options, identity).await?;
+        let reach = self.reach(context, validate_only, &outcome).await?;
         let gone = outcome.layers.iter().filter_map(|layer| layer.before.as_ref());
         let (deleted, deleted_omitted) =
             fitting_items(gone.map(|entry| layer_message(entry)), LAYERS_BYTES_MAX);
@@ -30,6 +32,7 @@ impl Operations {
             deleted,
             store_revision: outcome.revision.0,
             deleted_omitted,
+            reach,
         })
     }
 }

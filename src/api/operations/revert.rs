@@ -31,10 +31,12 @@ impl Operations {
         let validate_only = options.validate_only;
         let write = self.allow_write(context, &options, Intent::Revert(reverting))?;
         let outcome = self.write(context, write, Source::Revert, options, identity).await?;
-        let (affected, affected_omitted) = match validate_only {
-            true => self.affected(context, &outcome).await?.listed(),
-            false => (vec![], 0),
+        let affected = match validate_only {
+            true => Some(self.affected(context, &outcome).await?),
+            false => None,
         };
+        let (listed, affected_omitted) =
+            affected.as_ref().map(|affected| affected.listed()).unwrap_or_default();
         let (results, results_omitted) = fitting_items(applied(&outcome), LAYERS_BYTES_MAX);
         Ok(v1::RevertResponse {
             results,
@@ -42,8 +44,9 @@ impl Operations {
             changed: outcome.changed,
             report: Some(report_message(&outcome.report)),
             store_revision: outcome.revision.0,
-            affected,
+            affected: listed,
             affected_omitted,
+            reach: affected.map(|affected| affected.reach()),
         })
     }
 }

@@ -19,8 +19,10 @@ impl Operations {
     ) -> Result<v1::RollbackResponse, ApiError> {
         let (options, identity) = options("Rollback", &mut request, |request| &mut request.options);
         let intent = request::rollback(&request)?;
+        let validate_only = options.validate_only;
         let write = self.allow_write(context, &options, intent)?;
         let outcome = self.write(context, write, Source::Rollback, options, identity).await?;
+        let reach = self.reach(context, validate_only, &outcome).await?;
         let layers = outcome.layers.iter().filter(|layer| layer.is_shown);
         let layers = layers.map(|layer| layer_change_message(&layer_change_of(layer), false));
         let (layers, layers_omitted) = fitting_items(layers, LAYERS_BYTES_MAX);
@@ -32,6 +34,7 @@ impl Operations {
             report: Some(report_message(&outcome.report)),
             store_revision: outcome.revision.0,
             layers_omitted,
+            reach,
         })
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::auth::{Access, Resource, Verb};
-use crate::engine::{Affected, Change, Outcome, Text};
+use crate::engine::{Affected, Change, Error, Outcome, Text};
 use crate::model::pointer::Pointer;
 use crate::model::text::Format;
 use crate::model::{ConfigId, Scope};
@@ -86,6 +86,23 @@ impl Operations {
         outcome: &Outcome,
     ) -> Result<AffectedTargets, ApiError> {
         Ok(AffectedTargets(self.engine.affected(outcome, context.sight()).await?))
+    }
+
+    /// How far a write would reach that is only tried.
+    pub(super) async fn reach(
+        &self,
+        context: &CallContext,
+        validate_only: bool,
+        outcome: &Outcome,
+    ) -> Result<Option<v1::Reach>, ApiError> {
+        if !validate_only {
+            return Ok(None);
+        }
+        match self.engine.affected(outcome, context.sight()).await {
+            Ok(affected) => Ok(Some(AffectedTargets(affected).reach())),
+            Err(Error::TooCostly { .. }) => Ok(Some(v1::Reach { unknown: true, ..Default::default() })),
+            Err(error) => Err(error.into()),
+        }
     }
 
     async fn validate_stored(
@@ -179,7 +196,7 @@ impl AffectedTargets {
     pub fn reach(&self) -> v1::Reach {
         let configs = self.0.chunk_by(|a, b| a.id == b.id).count() as u64;
         let watchers = self.0.iter().map(|target| target.watchers as u64).sum();
-        v1::Reach { configs, scopes: self.0.len() as u64, watchers }
+        v1::Reach { configs, scopes: self.0.len() as u64, watchers, unknown: false }
     }
 }
 

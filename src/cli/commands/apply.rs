@@ -15,6 +15,7 @@ use crate::cli::files::tree::{Tree, TreeError};
 use crate::cli::files::tree_changes::{TreeChanges, changes_of, check_size, deletions};
 use crate::cli::input::args::WriteArgs;
 use crate::cli::input::confirm::{ConfirmArgs, Question};
+use crate::cli::input::reach::ReachArgs;
 use crate::cli::input::wait::WaitArgs;
 use crate::cli::output::exit::{Exit, Failure, Outcome};
 use crate::cli::output::layers::applied_lines;
@@ -36,7 +37,7 @@ Beside the layers lies what governs them: CONFIG/_schema.json, CONFIG/_rules.yam
 _rules.yaml and _settings.yaml for all of the namespace. Links that lead out of the directory are refused. All of it is one commit; --prune deletes layers without a file.
 
 What was changed by other means since the last apply, and would be overwritten, is named with its author and asked for; without a terminal it \
-is refused (exit code 5) unless --yes is given. New configs and scopes are listed.
+is refused (exit code 5) unless --yes is given. So is an apply that reaches more than --ask-above. New configs and scopes are listed.
 
 Examples:
   confwatch apply -f payments/ --dry-run
@@ -54,6 +55,8 @@ pub struct ApplyArgs {
     prune: bool,
     #[command(flatten)]
     confirm: ConfirmArgs,
+    #[command(flatten)]
+    reach: ReachArgs,
     #[command(flatten)]
     write: WriteArgs,
     #[command(flatten)]
@@ -124,6 +127,7 @@ async fn plan(
     let listed = Listed { deleted: false, governing: true };
     let known = configs_of(namespace, listed, session).await?.configs;
     let mut plan = Plan { reasons: tree::doubts(tree), ..Plan::default() };
+    plan.reasons.extend(args.reach.reasons(planned.reach.as_ref()));
     let mut overwritten: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     let (mut configs, mut scopes) = (BTreeSet::new(), BTreeSet::new());
     for document in planned.results.iter().filter(|result| result.changed).flat_map(|result| &result.document)

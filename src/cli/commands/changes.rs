@@ -1,11 +1,13 @@
 //! `confwatch changes`: the commits of the past, and as they happen. Knows the client only.
 
+use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Args;
 use tokio::time::timeout;
 use tonic::Code;
 
+use super::tag::namespace_tags;
 use crate::cli::Session;
 use crate::cli::input::args::timestamp;
 use crate::cli::input::moment::Moment;
@@ -17,6 +19,7 @@ use crate::cli::output::streams::{Output, PLACE, printable, quoted};
 use crate::cli::output::views::{CommitView, ListedCommitView, short_time};
 use crate::client::changes::ChangeEvent;
 use crate::client::{ChangeStream, ClientError};
+use crate::model::Scope;
 use crate::proto::v1;
 
 /// How long to wait before a stream that ended is begun again, and before one is that was denied.
@@ -26,7 +29,7 @@ pub(in crate::cli) const DENIED_RETRY_AFTER: Duration = Duration::from_secs(10);
 /// List the commits of a time, newest first, or follow them
 #[derive(Args, Debug)]
 #[command(after_help = "\
-TIME is RFC 3339, such as 2026-11-21T08:30:00Z, or a time ago, such as 15m, 1h or 2d. With --follow, each commit is printed once and in order, also \
+TIME is RFC 3339, such as 2026-11-21T08:30:00Z, or a time ago, such as 15m, 1h or 2d. --since tag:NAME is a tag of the namespace. With --follow, each commit is printed once and in order, also \
 after a lost connection, until Ctrl-C.
 
 Examples:
@@ -38,9 +41,9 @@ pub struct ChangesArgs {
     /// Show only commits to this namespace or config; with a scope, as with --scope
     #[arg(value_name = "NAMESPACE[/CONFIG][@SCOPE]", default_value = "", hide_default_value = true)]
     filter: String,
-    /// Show only commits made at this time or later
-    #[arg(long, value_name = "TIME", value_parser = Moment::parse)]
-    since: Option<Moment>,
+    /// Show only commits made at this time or later, or after the revision that tag:NAME names
+    #[arg(long, value_name = "TIME")]
+    since: Option<Since>,
     /// Show only commits made at this time or earlier
     #[arg(long, value_name = "TIME", value_parser = Moment::parse)]
     until: Option<Moment>,
@@ -57,7 +60,7 @@ pub struct ChangesArgs {
     #[arg(long, value_name = "REVISION", default_value_t = 0, hide_default_value = true)]
     from: u64,
     /// Go on with the commits to come, without --from with those alone; ends on Ctrl-C
-    #[arg(short, long, conflicts_with_all = ["since", "until", "by", "scope", "diff"])]
+    #[arg(short, long, conflicts_with_all = ["since", "until", "diff"])]
     follow: bool,
     /// Show the content of the layers that changed
     #[arg(long)]
@@ -67,10 +70,29 @@ pub struct ChangesArgs {
     count: Option<u64>,
 }
 
+/// Where a list of commits begins.
+#[derive(Clone, Debug)]
+enum Since {
+    Time(Moment),
+    /// After the revision that the tag of the namespace names.
+    Tag(String),
+}
+
+impl FromStr for Since {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Since, String> {
+        match text.strip_prefix("tag:") {
+            Some(tag) => Ok(Since::Tag(tag.into())),
+            None => Moment::parse(text).map(Since::Time),
+        }
+    }
+}
+
 pub async fn run(mut args: ChangesArgs, session: &Session) -> Outcome {
     if let Some((filter, scope)) = args.filter.split_once('@') {
-        if args.follow || args.scope.is_some() {
-            return Err(Failure::usage("a scope after @ is expected neither with --follow nor with --scope"));
+        if args.scope.is_some() {
+            return Err(Failure::usage("a scope after @ is not expected with --scope"));
         }
         args = ChangesArgs { filter: filter.into(), scope: Some(scope.into()), ..args };
     }
@@ -82,15 +104,21 @@ pub async fn run(mut args: ChangesArgs, session: &Session) -> Outcome {
 
 async fn list(args: ChangesArgs, session: &Session) -> Outcome {
     let (namespace, config) = args.filter.split_once('/').unwrap_or((&args.filter, ""));
+    let oldest_first = args.from > 0;
+    let (from_time, from_revision) = match &args.since {
+        None => (None, args.from),
+        Some(Since::Time(moment)) => (Some(timestamp(*moment)?), args.from),
+        Some(Since::Tag(tag)) => (None, args.from.max(tagged(namespace, tag, session).await? + 1)),
+    };
     let mut request = v1::ListChangesRequest {
         namespace: namespace.into(),
         config: config.into(),
         scope: args.scope.clone(),
         actor: args.by.clone(),
-        from_time: args.since.map(timestamp).transpose()?,
+        from_time,
         to_time: args.until.map(timestamp).transpose()?,
-        from_revision: args.from,
-        oldest_first: args.from > 0,
+        from_revision,
+        oldest_first,
         include_content: args.content,
         include_differences: args.diff,
         ..Default::default()
@@ -127,6 +155,16 @@ async fn list(args: ChangesArgs, session: &Session) -> Outcome {
     }
 }
 
+/// The revision that a tag of a namespace names.
+async fn tagged(namespace: &str, tag: &str, session: &Session) -> Result<u64, Failure> {
+    if namespace.is_empty() {
+        return Err(Failure::usage("--since tag:NAME is for a namespace: name it"));
+    }
+    let tags = namespace_tags(namespace, session).await?;
+    let missing = || Failure::new(Exit::NotFound, format!("namespace {namespace} has no tag {tag}"));
+    tags.get(tag).copied().ok_or_else(missing)
+}
+
 /// What a commit changed in documents.
 pub fn difference_lines(listed: &v1::ListedCommit) -> String {
     let mut lines = String::new();
@@ -160,6 +198,8 @@ async fn follow(args: ChangesArgs, session: &Session) -> Outcome {
         include_content: args.content,
         ..Default::default()
     };
+    let scope = args.scope.as_deref().map(Scope::parse).transpose();
+    let within = scope.map_err(|error| Failure::usage(format!("--scope: {error}")))?;
     let mut left = args.count.unwrap_or(u64::MAX);
     if request.from_revision == 0 {
         // Named, so that what is committed while the connection is lost is not skipped before the first commit came.
@@ -183,6 +223,7 @@ async fn follow(args: ChangesArgs, session: &Session) -> Outcome {
                 }
                 Err(error) => return Err(error.into()),
             };
+            let Some(commit) = matching(commit, &args.by, within.as_ref()) else { continue };
             session.output.item(&CommitView::from(&commit), |output| show(&commit, output))?;
             left -= 1;
         }
@@ -196,6 +237,20 @@ async fn follow(args: ChangesArgs, session: &Session) -> Outcome {
         }
         stream = resume(&request, session).await?;
     }
+}
+
+/// A commit of this author, with its changes at or below this scope. `None`: there are none.
+fn matching(mut commit: v1::Commit, by: &str, within: Option<&Scope>) -> Option<v1::Commit> {
+    if !by.is_empty() && commit.actor != by {
+        return None;
+    }
+    if let Some(within) = within {
+        let is_within =
+            |layer: &v1::LayerChange| Scope::parse(&layer.scope).is_ok_and(|scope| within.contains(&scope));
+        commit.changes.iter_mut().for_each(|change| change.layers.retain(is_within));
+        commit.changes.retain(|change| !change.layers.is_empty());
+    }
+    (!commit.changes.is_empty()).then_some(commit)
 }
 
 async fn newest_revision(session: &Session) -> Result<u64, Failure> {

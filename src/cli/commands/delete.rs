@@ -6,6 +6,7 @@ use crate::cli::Session;
 use crate::cli::input::args::{Target, TargetArgs, WriteArgs};
 use crate::cli::input::change::kind;
 use crate::cli::input::confirm::{ConfirmArgs, Question};
+use crate::cli::input::reach::ReachArgs;
 use crate::cli::input::wait::WaitArgs;
 use crate::cli::output::exit::{Exit, Failure, Outcome};
 use crate::cli::output::layers::layer_name;
@@ -33,6 +34,8 @@ pub struct DeleteArgs {
     expected_version: Option<u64>,
     #[command(flatten)]
     confirm: ConfirmArgs,
+    #[command(flatten)]
+    reach: ReachArgs,
     #[command(flatten)]
     write: WriteArgs,
     #[command(flatten)]
@@ -63,6 +66,11 @@ pub async fn run(args: DeleteArgs, session: &Session) -> Outcome {
         expected_version: args.expected_version,
         options: Some(args.write.options()),
     };
+    if !args.write.dry_run && args.reach.asks(args.confirm) {
+        let options = Some(args.write.dry_options());
+        let tried = session.client.api().delete(v1::DeleteRequest { options, ..request.clone() }).await?;
+        args.reach.confirm(args.confirm, tried.get_ref().reach.as_ref(), &session.output)?;
+    }
     let response = session.client.api().delete(request).await?.into_inner();
     session.output.answer(&DeleteView::from(&response), |output| {
         output.text(&lines(&target, &response, args.write.dry_run))

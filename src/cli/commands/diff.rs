@@ -1,34 +1,40 @@
-//! `confwatch diff`: what differs between two documents. Knows the client only.
+//! `confwatch diff`: what differs between two documents, or between all configs of two namespaces. Knows the client only.
+
+mod namespaces;
+
+pub use namespaces::{difference_lines, differences, side};
 
 use clap::Args;
 
 use super::history::newest_versions;
 use crate::cli::Session;
 use crate::cli::input::args::{DocumentFormat, Point, Target, ViewName};
+use crate::cli::input::place::Place;
 use crate::cli::output::exit::{Exit, Failure, Outcome};
 use crate::cli::output::layers::change_summary;
 use crate::cli::output::streams::colored_diff;
 use crate::cli::output::views::DiffView;
 use crate::proto::v1;
 
-/// Show the differences between two versions of a document, or between two documents
+/// Show the differences between two versions of a document, two documents, or all configs of a namespace
 #[derive(Args, Debug)]
 #[command(after_help = "\
 --from and --to take a version, a tag, or tag:NAME, revision:N, time:15m. Without them the version before the current one \
-is compared with the current one; --from alone compares with what is now.
+is compared with the current one; --from alone compares with what is now. For a namespace, all its configs are compared: with a scope their \
+documents at the scope, without one each layer; --from and --to take revision:N, time:TIME or tag:NAME.
 
 Examples:
-  confwatch diff payments/checkout -s /production
   confwatch diff payments/checkout -s /production --from 3 --to stable
   confwatch diff payments/checkout@/staging payments/checkout@/production --format yaml
-  confwatch diff payments/checkout -s /production --from time:1d --exit-code")]
+  confwatch diff payments@/staging payments@/production
+  confwatch diff payments --from time:1d --to tag:release-41 --exit-code")]
 pub struct DiffArgs {
-    /// The config; a scope may follow as in payments/checkout@/production
-    #[arg(value_name = "NAMESPACE/CONFIG")]
-    target: Target,
-    /// Another config or scope to compare it with
+    /// The config or the namespace; a scope may follow as in payments/checkout@/production
+    #[arg(value_name = "NAMESPACE[/CONFIG]")]
+    place: Place,
+    /// Another config, namespace or scope to compare it with
     #[arg(value_name = "OTHER")]
-    other: Option<Target>,
+    other: Option<Place>,
     /// The scope, such as /production/checkout
     #[arg(short, long)]
     scope: Option<String>,
@@ -47,18 +53,31 @@ pub struct DiffArgs {
     /// Lines of context
     #[arg(short = 'U', long, default_value_t = 3)]
     context: u32,
+    /// Of a namespace, compare schemas, rules and settings, too
+    #[arg(long)]
+    governing: bool,
     /// Exit with 1 if there are differences
     #[arg(long)]
     exit_code: bool,
 }
 
 pub async fn run(args: DiffArgs, session: &Session) -> Outcome {
-    let from_target = args.target.at_scope(args.scope.as_deref())?;
-    let to_target = match &args.other {
-        Some(other) if other.scope.is_none() => other.at_scope(args.scope.as_deref())?,
-        Some(other) => other.clone(),
-        None => from_target.clone(),
+    let from_place = args.place.clone().at_scope(args.scope.clone())?;
+    let to_place = match args.other.clone() {
+        Some(other) if other.scope.is_empty() => other.at_scope(args.scope.clone())?,
+        Some(other) => other,
+        None => from_place.clone(),
     };
+    match (from_place.target(), to_place.target()) {
+        (Some(from), Some(to)) => documents(args, from, to, session).await,
+        (None, None) => namespaces::run(&args, &from_place, &to_place, session).await,
+        (Some(_), None) | (None, Some(_)) => {
+            Err(Failure::usage("a config is compared with a config, and a namespace with a namespace"))
+        }
+    }
+}
+
+async fn documents(args: DiffArgs, from_target: Target, to_target: Target, session: &Session) -> Outcome {
     let (mut from, mut to) = (args.from.clone(), args.to.clone());
     if args.other.is_none() && from.is_none() {
         let (before, after) = last_change(&from_target, to.as_ref(), session).await?;

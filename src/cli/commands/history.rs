@@ -2,14 +2,17 @@
 
 use clap::Args;
 
+use super::changes::show as show_commit;
 use super::get::pretty;
 use super::list::{Listed, configs_of};
 use crate::cli::Session;
-use crate::cli::input::args::{Target, TargetArgs};
+use crate::cli::input::args::Target;
+use crate::cli::input::place::Place;
 use crate::cli::output::exit::{Exit, Failure, Outcome};
+use crate::cli::output::lacking::note_lack_of_read;
 use crate::cli::output::layers::{change_summary, commit_source, layer_name};
 use crate::cli::output::streams::{HEADING, Output, PLACE, printable};
-use crate::cli::output::views::{VersionsView, short_time};
+use crate::cli::output::views::{CommitsView, VersionsView, short_time};
 use crate::proto::v1;
 
 /// The largest page there is.
@@ -17,7 +20,7 @@ const PAGE_SIZE_MAX: u32 = 1000;
 /// Tags of compacted versions that a note names.
 const TAGS_NAMED_MAX: usize = 3;
 
-/// List the versions of a config, newest first: time, author, changes and reason
+/// List the versions of a config, or the commits of a namespace, newest first: time, author, changes and reason
 #[derive(Args, Debug)]
 #[command(after_help = "\
 CHANGES names the scopes whose layers changed; - before a scope says that its layer was deleted.
@@ -25,11 +28,16 @@ CHANGES names the scopes whose layers changed; - before a scope says that its la
 Examples:
   confwatch history payments/checkout
   confwatch history payments/checkout -s /production --limit 5 --content
+  confwatch history payments@/production
   confwatch history payments/checkout -o json | jq '.versions[0].commit.actor'")]
 pub struct HistoryArgs {
-    #[command(flatten)]
-    target: TargetArgs,
-    /// Print at most so many versions; 0: all
+    /// The config or the namespace; a scope may follow as in payments/checkout@/production
+    #[arg(value_name = "NAMESPACE[/CONFIG]")]
+    place: Place,
+    /// The scope, such as /production/checkout; of a namespace, also what is below the scope
+    #[arg(short, long)]
+    scope: Option<String>,
+    /// Print at most so many versions or commits; 0: all
     #[arg(short = 'n', long, default_value_t = 20)]
     limit: usize,
     /// Show the content of the layers that changed, and the annotations
@@ -41,12 +49,64 @@ pub struct HistoryArgs {
 }
 
 pub async fn run(args: HistoryArgs, session: &Session) -> Outcome {
-    let target = args.target.target()?;
+    let place = args.place.at_scope(args.scope)?;
+    let Some(target) = place.target() else {
+        return show_namespace(&place, args.limit, args.content, session).await;
+    };
     if args.wide {
         show_wide(&target, args.limit, session).await
     } else {
         show(&target, args.limit, args.content, session).await
     }
+}
+
+/// Shows the commits of a namespace; a limit of 0 is none.
+async fn show_namespace(place: &Place, limit: usize, content: bool, session: &Session) -> Outcome {
+    let limit = if limit == 0 { usize::MAX } else { limit };
+    let mut request = v1::ListChangesRequest {
+        namespace: place.namespace.clone(),
+        scope: place.scope(),
+        include_content: content,
+        ..Default::default()
+    };
+    let mut commits: Vec<v1::Commit> = vec![];
+    let mut are_more = true;
+    while are_more && commits.len() < limit {
+        let page = session.client.api().list_changes(request.clone()).await?.into_inner();
+        commits.extend(page.commits.into_iter().filter_map(|listed| listed.commit));
+        are_more = !page.next_page_token.is_empty();
+        request.page_token = page.next_page_token;
+    }
+    if commits.len() > limit {
+        session
+            .output
+            .note(&format!("the newest {limit} are shown, and there are more: --limit 0 shows all"));
+    }
+    commits.truncate(limit);
+    if commits.is_empty() {
+        note_lack_of_read(&place.namespace, session).await;
+    }
+    let view = CommitsView { commits: commits.iter().map(Into::into).collect() };
+    session.output.answer(&view, |output| match content {
+        true => commits.iter().try_for_each(|commit| show_commit(commit, output)),
+        false => {
+            let rows = commits.iter().map(commit_row).collect();
+            output.table(["REVISION", "TIME", "ACTOR", "SOURCE", "CHANGES", "REASON"], rows)
+        }
+    })?;
+    Ok(Exit::Done)
+}
+
+fn commit_row(commit: &v1::Commit) -> [String; 6] {
+    let changes = commit.changes.iter().map(|change| format!("{} {}", change.config, change_summary(change)));
+    [
+        commit.revision.to_string(),
+        short_time(commit.time.as_ref()),
+        printable(&commit.actor),
+        commit_source(commit),
+        changes.collect::<Vec<_>>().join("; "),
+        printable(&commit.reason),
+    ]
 }
 
 async fn show_wide(target: &Target, limit: usize, session: &Session) -> Outcome {

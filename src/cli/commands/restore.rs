@@ -62,10 +62,8 @@ pub async fn run(args: RestoreArgs, session: &Session) -> Outcome {
         options: Some(args.write.options()),
     };
     if !is_dry_run && args.reach.asks(args.confirm) {
-        let options = v1::WriteOptions { validate_only: true, ..args.write.options() };
-        let preview =
-            session.client.restore(v1::RestoreRequest { options: Some(options), ..request.clone() });
-        let preview = preview.await?;
+        let options = Some(args.write.dry_options());
+        let preview = session.client.restore(v1::RestoreRequest { options, ..request.clone() }).await?;
         let has_asked = args.reach.confirm(args.confirm, preview.reach.as_ref(), &session.output)?;
         if has_asked && args.write.has_no_request_id() {
             // What was asked about is what is written, or nothing.

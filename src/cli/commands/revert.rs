@@ -5,6 +5,8 @@ use clap::Args;
 use super::validate::show_affected;
 use crate::cli::Session;
 use crate::cli::input::args::WriteArgs;
+use crate::cli::input::confirm::ConfirmArgs;
+use crate::cli::input::reach::ReachArgs;
 use crate::cli::input::wait::WaitArgs;
 use crate::cli::output::exit::Outcome;
 use crate::cli::output::layers::applied_lines;
@@ -28,6 +30,10 @@ pub struct RevertArgs {
     #[arg(value_name = "REVISION", required = true)]
     revisions: Vec<u64>,
     #[command(flatten)]
+    confirm: ConfirmArgs,
+    #[command(flatten)]
+    reach: ReachArgs,
+    #[command(flatten)]
     write: WriteArgs,
     #[command(flatten)]
     wait: WaitArgs,
@@ -36,6 +42,11 @@ pub struct RevertArgs {
 pub async fn run(args: RevertArgs, session: &Session) -> Outcome {
     let request =
         v1::RevertRequest { revisions: args.revisions.clone(), options: Some(args.write.options()) };
+    if !args.write.dry_run && args.reach.asks(args.confirm) {
+        let options = Some(args.write.dry_options());
+        let tried = session.client.revert(v1::RevertRequest { options, ..request.clone() }).await?;
+        args.reach.confirm(args.confirm, tried.reach.as_ref(), &session.output)?;
+    }
     let response = session.client.revert(request).await?;
     show_findings(&session.output, response.report.as_ref());
     session.output.answer(&RevertView::from(&response), |output| {

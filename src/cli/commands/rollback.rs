@@ -4,6 +4,8 @@ use clap::Args;
 
 use crate::cli::Session;
 use crate::cli::input::args::{Target, TargetArgs, WriteArgs};
+use crate::cli::input::confirm::ConfirmArgs;
+use crate::cli::input::reach::ReachArgs;
 use crate::cli::input::wait::WaitArgs;
 use crate::cli::output::exit::{Failure, Outcome};
 use crate::cli::output::layers::{change_lines, layer_name};
@@ -29,6 +31,10 @@ pub struct RollbackArgs {
     /// Write only if the config has this version
     #[arg(long, value_name = "N")]
     expected_version: Option<u64>,
+    #[command(flatten)]
+    confirm: ConfirmArgs,
+    #[command(flatten)]
+    reach: ReachArgs,
     #[command(flatten)]
     write: WriteArgs,
     #[command(flatten)]
@@ -58,6 +64,11 @@ pub async fn run(args: RollbackArgs, session: &Session) -> Outcome {
         expected_version: args.expected_version,
         options: Some(args.write.options()),
     };
+    if !args.write.dry_run && args.reach.asks(args.confirm) {
+        let options = Some(args.write.dry_options());
+        let tried = session.client.rollback(v1::RollbackRequest { options, ..request.clone() }).await?;
+        args.reach.confirm(args.confirm, tried.reach.as_ref(), &session.output)?;
+    }
     let response = session.client.rollback(request).await?;
     show_findings(&session.output, response.report.as_ref());
     let is_table = session.output.is_table();

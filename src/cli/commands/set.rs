@@ -5,6 +5,8 @@ use clap::Args;
 use crate::cli::Session;
 use crate::cli::input::args::{TargetArgs, WriteArgs};
 use crate::cli::input::change::ChangeArgs;
+use crate::cli::input::confirm::ConfirmArgs;
+use crate::cli::input::reach::ReachArgs;
 use crate::cli::input::similar_names::doubt_of_new_layer;
 use crate::cli::input::wait::WaitArgs;
 use crate::cli::output::exit::Outcome;
@@ -38,6 +40,10 @@ pub struct SetArgs {
     #[command(flatten)]
     change: ChangeArgs,
     #[command(flatten)]
+    confirm: ConfirmArgs,
+    #[command(flatten)]
+    reach: ReachArgs,
+    #[command(flatten)]
     write: WriteArgs,
     #[command(flatten)]
     wait: WaitArgs,
@@ -51,6 +57,12 @@ pub async fn run(args: SetArgs, session: &Session) -> Outcome {
         true => preview(&change, session).await,
         false => Preview::default(),
     };
+    if !args.write.dry_run && args.reach.asks(args.confirm) {
+        // What is wrong with the change is said by the write.
+        if let Ok(tried) = session.client.set(change.clone(), args.write.dry_options()).await {
+            args.reach.confirm(args.confirm, tried.reach.as_ref(), &session.output)?;
+        }
+    }
     let response = match session.client.set(change, args.write.options()).await {
         Ok(response) => response,
         Err(error) => return Err(args.change.refused(error, &sources, session).await),

@@ -210,6 +210,11 @@ impl WriteArgs {
         self.request_id.is_empty()
     }
 
+    /// Those of a dry run of the same write.
+    pub fn dry_options(&self) -> v1::WriteOptions {
+        v1::WriteOptions { validate_only: true, ..self.options() }
+    }
+
     pub fn options(&self) -> v1::WriteOptions {
         v1::WriteOptions {
             reason: self.reason.clone(),

@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 
+use super::args::Target;
 use crate::cli::output::exit::Failure;
 
 /// A namespace or a config of it, and maybe a scope.
@@ -41,6 +42,12 @@ impl Place {
             Some(scope) => Ok(Place { scope, ..self }),
             None => Ok(self),
         }
+    }
+
+    /// The config, if one was named.
+    pub fn target(&self) -> Option<Target> {
+        let (namespace, config) = (self.namespace.clone(), self.config.clone());
+        (!config.is_empty()).then(|| Target { namespace, config, scope: self.scope() })
     }
 
     /// The scope, if one was named.

@@ -68,6 +68,9 @@ impl ReachArgs {
     /// Why somebody should decide about a write, one line for each threshold that its reach exceeds.
     pub fn reasons(&self, reach: Option<&v1::Reach>) -> Vec<String> {
         let (Some(limits), Some(reach)) = (self.ask_above.0, reach) else { return vec![] };
+        if reach.unknown {
+            return vec!["it reaches more than can be counted".to_owned()];
+        }
         let counted = [
             ("configs", reach.configs, limits.configs),
             ("scopes", reach.scopes, limits.scopes),
@@ -118,9 +121,10 @@ mod tests {
     #[test]
     fn only_what_exceeds_a_limit_is_a_reason() {
         let args = ReachArgs { ask_above: "configs=1,scopes=1,watchers=1".parse().expect("limits") };
-        let reach = |configs, scopes, watchers| v1::Reach { configs, scopes, watchers };
+        let reach = |configs, scopes, watchers| v1::Reach { configs, scopes, watchers, unknown: false };
         assert!(args.reasons(Some(&reach(1, 1, 1))).is_empty());
         assert!(args.reasons(None).is_empty());
+        assert_eq!(args.reasons(Some(&v1::Reach { unknown: true, ..reach(0, 0, 0) })).len(), 1);
         assert_eq!(args.reasons(Some(&reach(2, 1, 5))).len(), 2);
         let off = ReachArgs { ask_above: Threshold(None) };
         assert!(off.reasons(Some(&reach(9, 9, 9))).is_empty());

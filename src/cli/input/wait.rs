@@ -1,5 +1,6 @@
 //! `--wait`: after a write, until every watcher was sent what it made. Knows the client only.
 
+use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
 use clap::Args;
@@ -41,6 +42,7 @@ impl WaitArgs {
         };
         let mut stream = session.client.fleet().wait_converged(request).await;
         let stream = stream.as_mut().map_err(|status| written(status.clone().into()))?.get_mut();
+        let mut progress = Progress::default();
         loop {
             let message = stream.message().await.map_err(|status| written(status.into()))?;
             let Some(message) = message else {
@@ -48,12 +50,39 @@ impl WaitArgs {
                 return Err(written(failure));
             };
             let is_converged = match message.state() {
-                v1::Convergence::Waiting | v1::Convergence::Unspecified => continue,
+                v1::Convergence::Waiting | v1::Convergence::Unspecified => {
+                    progress.show(&message);
+                    continue;
+                }
                 v1::Convergence::Converged => true,
                 v1::Convergence::TimedOut => false,
             };
+            progress.clear();
             tell(&format!("{} of {} watchers have it", message.converged, message.watchers), session)?;
             return if is_converged { Ok(Exit::Done) } else { Err(missing(&message)) };
+        }
+    }
+}
+
+/// A line on the terminal that counts the watchers that have the new state, while others are waited for. Not shown elsewhere.
+#[derive(Default)]
+struct Progress {
+    is_shown: bool,
+}
+
+impl Progress {
+    fn show(&mut self, message: &v1::WaitConvergedResponse) {
+        if io::stderr().is_terminal() {
+            let (converged, watchers) = (message.converged, message.watchers);
+            // Nothing depends on the line: a terminal that went away needs none.
+            let _ = write!(io::stderr(), "\r{converged} of {watchers} watchers have it, waiting\x1b[K");
+            self.is_shown = true;
+        }
+    }
+
+    fn clear(&mut self) {
+        if std::mem::take(&mut self.is_shown) {
+            let _ = write!(io::stderr(), "\r\x1b[K");
         }
     }
 }

@@ -12,7 +12,7 @@ Exit codes:
      as it should be
   2  the command line or a setting is wrong: a value that is not allowed, or a file of settings, a token, a key or a certificate that
      cannot be used
-  3  not found: no such config, version, tag or value, or a revision that is no longer kept
+  3  not found: no such config, version, tag or value, or a revision that is no longer kept; `drift`: there is drift
   4  refused: invalid input, or a document that validation does not accept
   5  conflict: --expected-version or --expected-revision is stale, --request-id was used for something else, what a revert would restore was changed since, or someone
      should be asked and --yes is missing

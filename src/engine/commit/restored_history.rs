@@ -8,10 +8,10 @@ use super::restoring::{RestorePoint, Restored, Restoring, is_restored};
 use crate::engine::Engine;
 use crate::engine::check::workers::Cancelled;
 use crate::engine::error::{Error, Limit, Missing};
-use crate::engine::read::history::{At, historic, revision_as_of, version_as_of};
-use crate::engine::state::tags::tagged;
+use crate::engine::read::history::{At, historic};
+use crate::engine::read::namespace_point::{NamespaceAt, NamespacePoint};
 use crate::engine::state::{ConfigState, State};
-use crate::model::{ConfigId, Revision, TagName, Timestamp};
+use crate::model::{ConfigId, Revision, TagName};
 use crate::store::Store;
 
 /// Content of layers of the past that is not the content of the same layer now.
@@ -47,58 +47,43 @@ impl Engine {
 
 /// A point in the past that was found in history.
 enum Point {
-    Revision(Revision),
+    Namespace(NamespacePoint),
     /// The version that a tag of the one config names.
     Tag(TagName),
-    /// The versions that a tag of the namespace names. They are kept whatever history was compacted.
-    NamespaceTag(TagName, Revision),
 }
 
 impl Point {
     fn of(store: &dyn Store, state: &State, restoring: &Restoring) -> Result<Point, Error> {
-        let revision = match (&restoring.to, &restoring.config) {
-            (RestorePoint::Revision(revision), _) => *revision,
-            (RestorePoint::Time(time), _) => {
-                revision_as_of(store, *time)?.ok_or_else(|| before_history(*time))?
-            }
+        let at = match (&restoring.to, &restoring.config) {
             (RestorePoint::Tag(tag), Some(_)) => return Ok(Point::Tag(tag.clone())),
-            (RestorePoint::Tag(tag), None) => {
-                let revision = tagged(state, &restoring.namespace, tag)?;
-                return Ok(Point::NamespaceTag(tag.clone(), revision));
-            }
+            (RestorePoint::Tag(tag), None) => NamespaceAt::Tag(tag.clone()),
+            (RestorePoint::Revision(revision), _) => NamespaceAt::Revision(*revision),
+            (RestorePoint::Time(time), _) => NamespaceAt::Time(*time),
         };
-        if revision == Revision::ZERO {
-            let message = "must be 1 or more: revision 0 is the empty store".into();
-            return Err(Error::Invalid { field: "revision".into(), message });
-        }
-        if revision > state.revision {
-            return Err(Error::RevisionInFuture { asked: revision, store: state.revision });
-        }
-        match store.oldest() {
-            oldest if revision < oldest => Err(Error::Compacted { asked: revision, oldest }),
-            _ => Ok(Point::Revision(revision)),
-        }
+        NamespacePoint::of(store, state, &restoring.namespace, &at).map(Point::Namespace)
     }
 
     fn revision(&self) -> Option<Revision> {
         match self {
-            Point::Revision(revision) | Point::NamespaceTag(_, revision) => Some(*revision),
+            Point::Namespace(point) => Some(point.revision),
             Point::Tag(_) => None,
         }
     }
 
     /// A config as it was. `None`: it did not exist.
-    fn config(&self, store: &dyn Store, current: &ConfigState) -> Result<Option<Arc<ConfigState>>, Error> {
-        let version = match self {
-            Point::Revision(revision) => version_as_of(store, &current.id, *revision)?,
-            Point::Tag(tag) | Point::NamespaceTag(tag, _) => current.tags().get(tag).copied(),
-        };
-        version.map(|version| historic(store, current, &At::Version(version))).transpose()
+    fn config(
+        &self,
+        store: &dyn Store,
+        current: &Arc<ConfigState>,
+    ) -> Result<Option<Arc<ConfigState>>, Error> {
+        match self {
+            Point::Namespace(point) => point.config(store, current),
+            Point::Tag(tag) => {
+                let version = current.tags().get(tag).copied();
+                version.map(|version| historic(store, current, &At::Version(version))).transpose()
+            }
+        }
     }
-}
-
-fn before_history(time: Timestamp) -> Error {
-    Error::Invalid { field: "time".into(), message: format!("{time} is before the first commit") }
 }
 
 /// Reads configs of the past, within limits.
@@ -117,8 +102,8 @@ impl LookUp<'_> {
             let current = state.config(&id).ok_or_else(|| Missing::Config(id.clone()))?;
             let config = point.config(self.store, current)?;
             let config = config.ok_or_else(|| match point {
-                Point::Tag(tag) | Point::NamespaceTag(tag, _) => Missing::Tag(id.clone(), tag.clone()),
-                Point::Revision(revision) => Missing::VersionAtRevision(id.clone(), *revision),
+                Point::Tag(tag) => Missing::Tag(id.clone(), tag.clone()),
+                Point::Namespace(point) => Missing::VersionAtRevision(id.clone(), point.revision),
             })?;
             self.add(current, Some(config))?;
             return Ok(false);

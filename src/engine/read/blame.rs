@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::explanation::Explanation;
-use super::history::commit_of;
+use super::history::{Made, made_by};
 use super::resolve::{Target, layers_of};
 use crate::auth::Sight;
 use crate::engine::check::workers::Cancelled;
@@ -17,8 +17,8 @@ use crate::engine::secrets::shown::{marking_schema, shown};
 use crate::engine::secrets::vault::Vault;
 use crate::engine::state::State;
 use crate::engine::{At, Engine};
-use crate::model::{Author, ConfigId, Content, LayerKey, Pointer, Source, Version};
-use crate::store::{Store, StoreError, VersionRef};
+use crate::model::{ConfigId, Content, LayerKey, Pointer, Version};
+use crate::store::{Store, StoreError};
 use crate::validate::Schema;
 
 /// Versions of one layer that are compared, and of all layers of a document.
@@ -26,22 +26,6 @@ const STEPS_OF_LAYER_MAX: usize = 200;
 const STEPS_MAX: usize = 1000;
 /// Layers of all the versions that are read for that: a version is read with all layers of its config.
 const LAYERS_READ_MAX: usize = 200_000;
-
-/// A version that set a value, or removed it.
-#[derive(Clone, Debug)]
-pub struct Made {
-    pub at: VersionRef,
-    /// `None`: the commit is no longer retained.
-    pub by: Option<MadeBy>,
-}
-
-/// Who made a version, how and why.
-#[derive(Clone, Debug)]
-pub struct MadeBy {
-    pub author: Author,
-    pub source: Source,
-    pub reason: String,
-}
 
 impl Engine {
     /// A document, where its values come from, and for each the version that made it what it is. `None`: the layer has that value since before
@@ -91,7 +75,7 @@ impl Engine {
                 for (at, version) in blame.versions(&key, layer)? {
                     let of_version = match known.entry(version) {
                         Entry::Occupied(known) => known.into_mut(),
-                        Entry::Vacant(unknown) => unknown.insert(blame.made(version)?),
+                        Entry::Vacant(unknown) => unknown.insert(made_by(&*store, &id, version)?),
                     };
                     made[at] = of_version.clone();
                 }
@@ -166,17 +150,5 @@ impl Blame<'_> {
         let secrets = Secrets::seen_by(self.sight, self.id, &key.scope);
         let shown = shown(self.vault, self.id, key, content, secrets, self.marking);
         shown.as_ref().unwrap_or(content).to_value()
-    }
-
-    fn made(&self, version: Version) -> Result<Option<Made>, Error> {
-        let at =
-            self.store.versions(self.id, version.next(), 1)?.into_iter().find(|at| at.version == version);
-        let Some(at) = at else { return Ok(None) };
-        let by = commit_of(self.store, at.revision)?.map(|sealed| MadeBy {
-            author: sealed.commit.author,
-            source: sealed.commit.source,
-            reason: sealed.commit.reason,
-        });
-        Ok(Some(Made { at, by }))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::model::{ConfigId, Revision, TagName, Timestamp, Version};
+use crate::model::{Author, ConfigId, Revision, Source, TagName, Timestamp, Version};
 use crate::store::{History, Journal, Sealed, Store, StoreError, VersionRef};
 
 use crate::engine::check::workers::{Cancelled, Workers};
@@ -20,6 +20,22 @@ pub enum At {
     Tag(TagName),
     Revision(Revision),
     Time(Timestamp),
+}
+
+/// A version, and the commit that made it.
+#[derive(Clone, Debug)]
+pub struct Made {
+    pub at: VersionRef,
+    /// `None`: the commit is no longer retained.
+    pub by: Option<MadeBy>,
+}
+
+/// Who made a version, how and why.
+#[derive(Clone, Debug)]
+pub struct MadeBy {
+    pub author: Author,
+    pub source: Source,
+    pub reason: String,
 }
 
 /// A config as of a point, given the state of now. A past one is read from the store when the actor has a turn.
@@ -136,4 +152,20 @@ pub(in crate::engine) fn commit_of(
         Err(StoreError::Compacted { .. }) => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// A version with the commit that made it. `None`: the version is not retained.
+pub(in crate::engine) fn made_by(
+    store: &dyn Store,
+    id: &ConfigId,
+    version: Version,
+) -> Result<Option<Made>, Error> {
+    let at = store.versions(id, version.next(), 1)?.into_iter().find(|at| at.version == version);
+    let Some(at) = at else { return Ok(None) };
+    let by = commit_of(store, at.revision)?.map(|sealed| MadeBy {
+        author: sealed.commit.author,
+        source: sealed.commit.source,
+        reason: sealed.commit.reason,
+    });
+    Ok(Some(Made { at, by }))
 }

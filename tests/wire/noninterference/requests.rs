@@ -105,6 +105,57 @@ pub const CALLS: &[(&str, u32, Make)] = &[
         }
         .encode_to_vec()
     }),
+    ("ConfigService/DiffNamespaces", 4, |draw| {
+        let scoped = draw.chance(2);
+        let side = |draw: &mut Draw<'_>| {
+            let at = match draw.random.u32(..3) {
+                0 => Some(namespace_side::At::Revision(draw.random.u64(1..16))),
+                1 => Some(namespace_side::At::Tag(draw.tag())),
+                _ => None,
+            };
+            NamespaceSide { namespace: "test".into(), scope: scoped.then(|| draw.scope()), at }
+        };
+        let (older, newer) = (Some(side(draw)), Some(side(draw)));
+        let (include_governing, page_size) = (draw.chance(2), 1 + draw.random.u32(..5));
+        DiffNamespacesRequest { older, newer, include_governing, page_size, ..Default::default() }
+            .encode_to_vec()
+    }),
+    ("ConfigService/Search", 6, |draw| {
+        let key = match draw.random.u32(..3) {
+            0 => draw.of(&["*", "p*", "token", "db"]).into(),
+            1 => draw.pointer(),
+            _ => String::new(),
+        };
+        let guess = draw.of(draw.pool.guesses);
+        let value = match draw.random.u32(..4) {
+            0 => Some(format!("{guess:?}")),
+            1 => Some(draw.value(2)),
+            2 => Some(format!("{:?}", draw.fingerprint())),
+            _ => None,
+        };
+        let text = if value.is_none() || draw.chance(4) {
+            draw.of(&["", "*", "e", guess]).into()
+        } else {
+            String::new()
+        };
+        SearchRequest {
+            namespace: if draw.chance(3) { String::new() } else { "test".into() },
+            scope: draw.chance(3).then(|| draw.scope()),
+            key,
+            value,
+            text,
+            at: draw.chance(3).then(|| search_request::At::Revision(draw.random.u64(1..16))),
+            page_size: 1 + draw.random.u32(..5),
+            ..Default::default()
+        }
+        .encode_to_vec()
+    }),
+    ("ConfigService/ListOverrides", 2, |draw| {
+        let config = if draw.chance(2) { String::new() } else { draw.config() };
+        let (scope, only_endless) = (draw.chance(2).then(|| draw.scope()), draw.chance(3));
+        ListOverridesRequest { namespace: "test".into(), config, scope, only_endless, ..Default::default() }
+            .encode_to_vec()
+    }),
     ("ConfigService/SetTag", 1, |draw| {
         draw.storing(|draw, options| {
             let (namespace, config) = ("test".into(), draw.config());

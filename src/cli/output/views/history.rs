@@ -24,6 +24,12 @@ pub struct CommitView {
     pub hash: String,
 }
 
+/// The commits of a namespace.
+#[derive(Debug, Serialize)]
+pub struct CommitsView {
+    pub commits: Vec<CommitView>,
+}
+
 /// A commit, and what it changed in documents.
 #[derive(Debug, Serialize)]
 pub struct ListedCommitView {

@@ -11,6 +11,7 @@ pub struct SetView {
     pub changed: bool,
     pub report: Option<ReportView>,
     pub store_revision: u64,
+    pub reach: Option<ReachView>,
 }
 
 #[derive(Debug, Serialize)]
@@ -19,6 +20,7 @@ pub struct ApplyView {
     pub changed: bool,
     pub report: Option<ReportView>,
     pub store_revision: u64,
+    pub reach: Option<ReachView>,
 }
 
 /// What `validate` answers: of changes; of what is stored there are no changes, and nobody is affected.
@@ -54,6 +56,7 @@ pub struct DeleteView {
     pub deleted: Vec<LayerRefView>,
     pub deleted_omitted: u64,
     pub store_revision: u64,
+    pub reach: Option<ReachView>,
 }
 
 #[derive(Debug, Serialize)]
@@ -65,6 +68,7 @@ pub struct RollbackView {
     pub layers_omitted: u64,
     pub report: Option<ReportView>,
     pub store_revision: u64,
+    pub reach: Option<ReachView>,
 }
 
 #[derive(Debug, Serialize)]
@@ -76,6 +80,7 @@ pub struct RevertView {
     pub affected: Vec<AffectedTargetView>,
     pub affected_omitted: u64,
     pub store_revision: u64,
+    pub reach: Option<ReachView>,
 }
 
 #[derive(Debug, Serialize)]
@@ -98,6 +103,7 @@ pub struct ReachView {
     pub configs: u64,
     pub scopes: u64,
     pub watchers: u64,
+    pub unknown: bool,
 }
 
 /// What `tag set` and `tag delete` answer. `version` is 0 after a delete and for tags of namespaces, which have a `revision`.
@@ -118,6 +124,7 @@ impl From<&v1::SetResponse> for SetView {
             changed: response.changed,
             report: response.report.as_ref().map(Into::into),
             store_revision: response.store_revision,
+            reach: response.reach.as_ref().map(Into::into),
         }
     }
 }
@@ -129,6 +136,7 @@ impl From<&v1::ApplyResponse> for ApplyView {
             changed: response.changed,
             report: response.report.as_ref().map(Into::into),
             store_revision: response.store_revision,
+            reach: response.reach.as_ref().map(Into::into),
         }
     }
 }
@@ -175,6 +183,7 @@ impl From<&v1::DeleteResponse> for DeleteView {
             deleted: list(&response.deleted),
             deleted_omitted: response.deleted_omitted,
             store_revision: response.store_revision,
+            reach: response.reach.as_ref().map(Into::into),
         }
     }
 }
@@ -189,6 +198,7 @@ impl From<&v1::RollbackResponse> for RollbackView {
             layers_omitted: response.layers_omitted,
             report: response.report.as_ref().map(Into::into),
             store_revision: response.store_revision,
+            reach: response.reach.as_ref().map(Into::into),
         }
     }
 }
@@ -203,6 +213,7 @@ impl From<&v1::RevertResponse> for RevertView {
             affected: list(&response.affected),
             affected_omitted: response.affected_omitted,
             store_revision: response.store_revision,
+            reach: response.reach.as_ref().map(Into::into),
         }
     }
 }
@@ -226,7 +237,12 @@ impl From<&v1::RestoreResponse> for RestoreView {
 
 impl From<&v1::Reach> for ReachView {
     fn from(reach: &v1::Reach) -> ReachView {
-        ReachView { configs: reach.configs, scopes: reach.scopes, watchers: reach.watchers }
+        ReachView {
+            configs: reach.configs,
+            scopes: reach.scopes,
+            watchers: reach.watchers,
+            unknown: reach.unknown,
+        }
     }
 }
 
