@@ -46,7 +46,7 @@ static OWN: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         (r#"hash: "[^"]*""#, "HASH"),
         // A stream that was given up may still be counted.
         (r"watchers: \d+", "WATCHERS"),
-        (r#"(credential|call_id|address|watch_id|resume_token): "[^"]*""#, "$1"),
+        (r#"(credential|call_id|address|watch_id|resume_token|epoch): "[^"]*""#, "$1"),
         // The epoch of a page token, and what binds it to its request. The rest is where the page ends.
         (r#"next_page_token: "[\w-]{20}"#, "next_page_token: \""),
         (r#"\\"(credential|call_id|address)\\": \\"[^"]*\\""#, "$1"),
