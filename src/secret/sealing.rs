@@ -35,7 +35,8 @@ pub struct Sealing<'a> {
 /// Where a layer that is to be stored comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// It was stored before, as it is: nothing in it is what a client says now.
+    /// It was stored before, as it is: no fingerprint or mask in it stands for a secret. Clear text that is sealed now counts as written, since
+    /// the fingerprint of the new secret would show whether the text equals an earlier secret of the layer.
     Stored,
     /// It was stored before, and a client has chosen it: what it has in clear text in the place of a secret counts as written.
     Restored,
@@ -55,7 +56,7 @@ pub struct SealRefusal {
 }
 
 impl Sealing<'_> {
-    /// Seals what is secret in a layer. Gives the places of secrets whose value the client has written, rather than kept or carried along; an
+    /// Seals what is secret in a layer. Gives the places of secrets whose value was in clear text, rather than kept or carried along; an
     /// element of a list that a caller who may not reveal it has moved counts as written. On an error the layer is partly sealed, and must not
     /// be stored.
     pub fn seal(&self, layer: &mut Value) -> Result<Vec<Pointer>, Vec<SealRefusal>> {
@@ -128,7 +129,7 @@ fn hidden_elsewhere(place: &[PathStep<'_>]) -> SealRefusal {
 struct Pass<'a> {
     sealing: &'a Sealing<'a>,
     refused: Vec<SealRefusal>,
-    /// Secrets whose value the client has written.
+    /// Secrets whose value was in clear text.
     proposed: Vec<Pointer>,
 }
 
@@ -136,7 +137,7 @@ struct Pass<'a> {
 struct Whole {
     /// How many tokens lead to it.
     depth: usize,
-    /// The client has written it, or a part of it.
+    /// It was in clear text, or a part of it was.
     is_written: bool,
 }
 
@@ -214,7 +215,7 @@ impl<'a> Pass<'a> {
             return None;
         }
         let pointer = pointer_of(place);
-        if whole.is_written && self.sealing.origin != Origin::Stored {
+        if whole.is_written {
             self.proposed.push(pointer.clone());
         }
         let same = self.sealing.known.iter().find(|known| {

@@ -96,3 +96,30 @@ async fn secrets_keep_their_commit_when_they_are_sealed_anew_and_hidden_layers_h
     assert_eq!((revisions, response.withheld.len()), (vec![0, own, 0], 1));
     assert!(!format!("{response:?}").contains("hunter2"));
 }
+
+#[tokio::test]
+async fn the_commit_of_a_secret_is_the_one_that_made_it_secret_whatever_was_there_in_clear_text() {
+    let guarded = Guarded::start().await;
+    guarded
+        .set_policy(
+            r#"{"bindings": [
+    {"subjects": ["user:admin"], "role": "admin", "namespace": "*", "config": "*", "scope": "/"},
+    {"subjects": ["token:viewer"], "role": "viewer", "namespace": "test", "config": "app", "scope": "/"}
+  ]}"#,
+        )
+        .await
+        .expect("the policy is good");
+    let mut admin = guarded.admin.api();
+    let mut viewer = guarded.bearer("viewer").await.api();
+    for (planted, secret) in [("same", "same"), ("one", "other")] {
+        admin.set(set(replace("/", &format!(r#"{{"password":"{planted}"}}"#)))).await.expect("set");
+        let marked = replace("/", &format!(r#"{{"password":{{"$secret":"{secret}"}}}}"#));
+        let made = admin.set(set(marked)).await.expect("set").into_inner().store_revision;
+        for caller in [&mut viewer, &mut admin] {
+            let response = caller.blame(blame("/")).await.expect("blamed").into_inner();
+            let revisions: Vec<u64> = response.values.iter().map(|value| value.revision).collect();
+            assert_eq!(revisions, [made], "{planted} {secret}");
+        }
+        admin.set(set(replace("/", "{}"))).await.expect("set");
+    }
+}

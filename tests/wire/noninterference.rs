@@ -4,6 +4,7 @@
 //! digests of what has these) is compared by its number: equal where it is equal on the other side.
 
 mod answers;
+mod histories;
 mod requests;
 
 use std::collections::BTreeSet;
@@ -17,6 +18,7 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 
 use answers::{Seen, in_words, refusal_in_words};
+use histories::Step;
 use requests::{CALLS, Draw, Pool};
 
 use super::auth::{Guarded, Raw};
@@ -127,10 +129,52 @@ impl Pair {
 
     /// Sends one request to both.
     async fn compare_one(&mut self, call: &str, request: impl Message + std::fmt::Debug) {
+        self.compare_bytes(call, request.encode_to_vec(), || format!("{request:?}")).await;
+    }
+
+    async fn compare_bytes(&mut self, call: &str, bytes: Vec<u8>, context: impl Fn() -> String) {
         let [first, second] = &mut self.0;
-        let bytes = request.encode_to_vec();
+        let words = String::from_utf8_lossy(&bytes).into_owned();
         let (one, other) = tokio::join!(first.said(call, bytes.clone()), second.said(call, bytes));
-        assert_eq!(one, other, "{call} {request:?}");
+        assert_eq!(one, other, "{call} {words}\n{}", context());
+    }
+
+    /// The revision of both.
+    async fn revision(&self) -> u64 {
+        let revisions = self.0.each_ref().map(|side| {
+            let request = ListRequest { namespace: "test".into(), ..Default::default() };
+            async move {
+                side.guarded.admin.api().list(request).await.expect("listed").into_inner().store_revision
+            }
+        });
+        let [one, other] = revisions;
+        let (one, other) = tokio::join!(one, other);
+        assert_eq!(one, other, "each request commits on both or on neither");
+        one
+    }
+
+    /// Makes a step of the administrator on both.
+    async fn administer(&self, step: Step, config: &str, number: usize) {
+        for (which, side) in self.0.iter().enumerate() {
+            let admin = &side.guarded.admin;
+            match step {
+                Step::Secret(scope, secret) => {
+                    let secret = SECRETS[secret][which];
+                    let content = format!(r#"{{"token":{{"$secret":{secret}}},"number":{number}}}"#);
+                    let change = Change { config: config.into(), ..replace(scope, &content) };
+                    admin.api().set(set(change)).await.expect("the secret is stored");
+                }
+                Step::Mark => _ = admin.schemas().put(histories::mark(config, None)).await.expect("put"),
+                Step::Unmark => {
+                    let (namespace, config) = ("test".into(), config.into());
+                    let request = SchemaServiceDeleteRequest { namespace, config, ..Default::default() };
+                    admin.schemas().delete(request).await.expect("deleted");
+                }
+                Step::Guess(..) | Step::Remove(_) | Step::Delete(_) | Step::Revert | Step::Rollback => {
+                    unreachable!("{step:?} is a step of the caller")
+                }
+            }
+        }
     }
 
     /// Asks both the same, as one kind of caller after the other.
@@ -414,6 +458,41 @@ async fn values_planted_before_a_place_is_secret_are_not_compared_with_the_secre
         let (namespace, config, scope) = ("test".into(), "app".into(), "/".into());
         let blame = BlameRequest { namespace, config, scope, pointer: pointer.into() };
         pair.compare_one("ConfigService/Blame", blame).await;
+    }
+}
+
+/// Histories of one place, of which each is one config; ten times as many if `CONFWATCH_LONG_TESTS` is set.
+const HISTORIES: usize = 8;
+const STEPS: usize = 12;
+
+/// Whatever an editor has written to a place and removed from it, before and after a secret was there, no write that is only validated and no read
+/// compares it with the secret.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn values_of_any_time_are_not_compared_with_a_secret() {
+    let mut pair = Pair::start(SECRETS_POLICY, &[], SECRETS).await;
+    pair.be("most").await;
+    let count = if std::env::var_os("CONFWATCH_LONG_TESTS").is_some() { 10 * HISTORIES } else { HISTORIES };
+    let seed = std::env::var("CONFWATCH_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(17);
+    let mut random = fastrand::Rng::with_seed(seed);
+    for history in 0..count {
+        let config = format!("history-{history}");
+        let steps = histories::draw(&mut random, &["alpha-secret", "bravo-secret", "alpha-below!"], 3, STEPS);
+        let first = pair.revision().await + 1;
+        for (number, step) in steps.iter().enumerate() {
+            let revision = pair.revision().await;
+            match histories::request(*step, &config, number, revision) {
+                Some((call, request)) => {
+                    pair.compare_bytes(call, request, || format!("step {number} of {steps:?}")).await;
+                    assert!(pair.revision().await > revision, "step {number} of {steps:?} commits");
+                }
+                None => pair.administer(*step, &config, number).await,
+            }
+        }
+        let last = pair.revision().await;
+        for (call, request) in histories::probes(&config, first..=last, STEPS as u64) {
+            pair.compare_bytes(call, request, || format!("after {steps:?}")).await;
+        }
+        assert_eq!(pair.revision().await, last, "probes commit nothing");
     }
 }
 

@@ -14,7 +14,8 @@ use super::support::*;
 const CANARY: &str = "cAnArY";
 
 const POLICY: &str = r#"{
-  "roles": {"validate": ["validate"], "blind": ["write", "rollback"], "owner": ["read", "write", "validate", "schema", "reveal-secret"]},
+  "roles": {"validate": ["validate"], "blind": ["write", "rollback"], "owner": ["read", "write", "validate", "schema", "reveal-secret"],
+            "author": ["read", "write", "validate", "schema"]},
   "bindings": [
     {"subjects": ["user:admin"], "role": "admin", "namespace": "*", "config": "*", "scope": "/"},
     {"subjects": ["token:viewer"], "role": "viewer", "namespace": "test", "config": "*", "scope": "/"},
@@ -24,6 +25,7 @@ const POLICY: &str = r#"{
     {"subjects": ["token:staging"], "role": "editor", "namespace": "test", "config": "*", "scope": "/staging"},
     {"subjects": ["token:staging-owner"], "role": "owner", "namespace": "test", "config": "*", "scope": "/staging"},
     {"subjects": ["token:blind"], "role": "blind", "namespace": "test", "config": "*", "scope": "/"},
+    {"subjects": ["token:author"], "role": "author", "namespace": "test", "config": "*", "scope": "/"},
     {"subjects": ["token:owner"], "role": "owner", "namespace": "test", "config": "*", "scope": "/"}
   ]
 }"#;
@@ -519,6 +521,87 @@ async fn a_first_value_where_a_secret_was_removed_is_a_guess() {
     written(&owner, third(merge_patch("/", r#"{"token":null}"#))).await.expect("removed");
     refused(staging.api().apply(below(21)).await, Code::ResourceExhausted, "SECRET_WRITES_LIMITED");
     staging.api().apply(below(20)).await.expect("as many as there may be");
+}
+
+#[tokio::test]
+async fn a_value_that_is_restored_to_the_place_of_a_secret_is_a_guess() {
+    let guarded = start().await;
+    let (owner, editor) = (guarded.bearer("owner").await, guarded.bearer("editor").await);
+    let other = |change: Change| Change { config: "other".into(), ..change };
+    let delete = || DeleteRequest { config: "other".into(), ..delete(Some("/try")) };
+    let mut planted = vec![];
+    for at in 0..21 {
+        let guess = other(replace("/try", &format!(r#"{{"token":"guess-{at}"}}"#)));
+        let version = written(&editor, guess).await.expect("nothing is secret").into_inner().document;
+        let deleted = editor.api().delete(delete()).await.expect("deleted").into_inner();
+        planted.push((version.expect("a document").version, deleted.store_revision));
+    }
+    written(&owner, other(replace("/", r#"{"token":{"$secret":"cAnArY"}}"#))).await.expect("written");
+    let rollback = |version: u64| RollbackRequest {
+        namespace: "test".into(),
+        config: "other".into(),
+        to: Some(rollback_request::To::Version(version)),
+        scope: Some("/try".into()),
+        ..Default::default()
+    };
+    let revert = |revision: u64| RevertRequest { revisions: vec![revision], options: None };
+    for (at, (version, revision)) in planted[..20].iter().enumerate() {
+        match at % 2 {
+            0 => _ = editor.api().rollback(rollback(*version)).await.expect("among the first"),
+            _ => _ = editor.api().revert(revert(*revision)).await.expect("among the first"),
+        }
+        editor.api().delete(delete()).await.expect("deleted");
+    }
+    let record = ("token:editor".to_owned(), "test/other/try".to_owned());
+    assert_eq!(overwritten(&guarded.admin).await, vec![record; 20]);
+    let (version, revision) = planted[20];
+    let reason = "SECRET_WRITES_LIMITED";
+    refused(editor.api().rollback(rollback(version)).await, Code::ResourceExhausted, reason);
+    refused(editor.api().revert(revert(revision)).await, Code::ResourceExhausted, reason);
+}
+
+fn marking(config: &str, validate_only: bool) -> SchemaServicePutRequest {
+    SchemaServicePutRequest {
+        namespace: "test".into(),
+        config: config.into(),
+        schema: Some(json(r#"{"properties":{"token":{"x-secret":true}}}"#)),
+        accept_existing: true,
+        options: Some(WriteOptions { validate_only, ..Default::default() }),
+        ..Default::default()
+    }
+}
+
+#[tokio::test]
+async fn a_schema_that_makes_stored_values_secret_is_a_guess_of_its_author() {
+    let guarded = start().await;
+    let (owner, author) = (guarded.bearer("owner").await, guarded.bearer("author").await);
+    let other = |change: Change| Change { config: "other".into(), ..change };
+    written(&owner, other(replace("/", r#"{"token":{"$secret":"cAnArY"}}"#))).await.expect("written");
+    written(&owner, other(replace("/", r#"{}"#))).await.expect("removed");
+    written(&author, other(replace("/", r#"{"token":"guess"}"#))).await.expect("nothing is secret");
+    // Validated, the new secret has no fingerprint.
+    let stored =
+        r#"{"active":1,"versions":[{"number":1,"schema":{"properties":{"token":{"x-secret":true}}}}]}"#;
+    let schema = Change { config: "schema:other".into(), ..replace("/", stored) };
+    let validate_only = Some(WriteOptions { validate_only: true, ..Default::default() });
+    let changes = vec![other(merge_patch("/", "{}")), schema];
+    let proposed = ApplyRequest { changes, options: validate_only };
+    let answer = author.api().apply(proposed).await.expect("valid").into_inner();
+    let [change] = answer.results[0].diff.as_slice() else { panic!("one difference: {answer:?}") };
+    assert_eq!((change.pointer.as_str(), change.new_value.as_str()), ("/token", r#""***""#));
+    author.schemas().put(marking("other", true)).await.expect("valid");
+    assert_eq!(overwritten(&guarded.admin).await, []);
+    author.schemas().put(marking("other", false)).await.expect("stored");
+    let record = ("token:author".to_owned(), "test/other/".to_owned());
+    assert_eq!(overwritten(&guarded.admin).await, [record]);
+    // A place with very many values can be marked, and uses up the count.
+    for at in 0..30 {
+        let planted = replace(&format!("/s{at}"), &format!(r#"{{"token":"value-{at}"}}"#));
+        written(&author, Change { config: "many".into(), ..planted }).await.expect("nothing is secret");
+    }
+    author.schemas().put(marking("many", false)).await.expect("stored");
+    let again = Change { config: "many".into(), ..replace("/s0", r#"{"token":"another"}"#) };
+    refused(written(&author, again).await, Code::ResourceExhausted, "SECRET_WRITES_LIMITED");
 }
 
 #[tokio::test]

@@ -18,6 +18,7 @@ use crate::engine::secrets::vault::Vault;
 use crate::engine::state::State;
 use crate::engine::{At, Engine};
 use crate::model::{ConfigId, Content, LayerKey, Pointer, Version};
+use crate::secret::{holds_sealed, sealed_pointers};
 use crate::store::{Store, StoreError};
 use crate::validate::Schema;
 
@@ -94,6 +95,23 @@ struct BlamedLayer {
     places: Vec<(usize, Pointer)>,
 }
 
+/// A version of a layer.
+struct Compared {
+    value: Value,
+    /// Where it has secrets.
+    sealed: Vec<Pointer>,
+}
+
+impl Compared {
+    /// Whether another version has the same at a place. A secret and a value in clear text are never the same: whoever made the place secret has
+    /// made the value.
+    fn is_same(&self, other: &Compared, place: &Pointer) -> bool {
+        let is_around = |secret: &&Pointer| secret.contains(place) || place.contains(secret);
+        let (secrets, others) = (self.sealed.iter().filter(is_around), other.sealed.iter().filter(is_around));
+        place.find(&self.value) == place.find(&other.value) && secrets.eq(others)
+    }
+}
+
 struct Blame<'a> {
     store: &'a dyn Store,
     vault: &'a Arc<Vault>,
@@ -109,7 +127,7 @@ impl Blame<'_> {
     /// For each place of a layer the version that made its value: the layer is followed back until the value is another one.
     fn versions(&mut self, key: &LayerKey, layer: BlamedLayer) -> Result<Vec<(usize, Version)>, Error> {
         let BlamedLayer { mut version, content, mut places } = layer;
-        let mut content = self.as_shown(key, &content);
+        let mut content = self.as_compared(key, &content);
         let mut found = vec![];
         for _ in 0..STEPS_OF_LAYER_MAX {
             self.cancelled.check()?;
@@ -132,9 +150,9 @@ impl Blame<'_> {
                 found.extend(places.drain(..).map(|(at, _)| (at, version)));
                 break;
             };
-            let older = self.as_shown(key, &before.content);
+            let older = self.as_compared(key, &before.content);
             places.retain(|(at, place)| {
-                let is_same = place.find(&content) == place.find(&older);
+                let is_same = content.is_same(&older, place);
                 if !is_same {
                     found.push((*at, version));
                 }
@@ -146,9 +164,13 @@ impl Blame<'_> {
     }
 
     /// A layer as it is shown to the caller: two versions are compared by what the caller may see alone.
-    fn as_shown(&self, key: &LayerKey, content: &Content) -> Value {
+    fn as_compared(&self, key: &LayerKey, content: &Content) -> Compared {
         let secrets = Secrets::seen_by(self.sight, self.id, &key.scope);
         let shown = shown(self.vault, self.id, key, content, secrets, self.marking);
-        shown.as_ref().unwrap_or(content).to_value()
+        let sealed = match holds_sealed(content.as_str()) {
+            true => sealed_pointers(content.to_value()).into_iter().map(|(pointer, _)| pointer).collect(),
+            false => vec![],
+        };
+        Compared { value: shown.as_ref().unwrap_or(content).to_value(), sealed }
     }
 }

@@ -32,6 +32,8 @@ pub(in crate::engine) struct UnseenWrites {
     kept: BTreeSet<(ConfigId, LayerKey)>,
     /// Places of which the plan removes or replaces a secret, whoever does: its fingerprint stays in history.
     removed: BTreeSet<(ConfigId, Pointer)>,
+    /// Where each config has secrets that the caller may not see, as far as it was looked up.
+    stored: BTreeMap<ConfigId, BTreeSet<Pointer>>,
 }
 
 /// A value that is written to the place of a secret.
@@ -45,42 +47,39 @@ struct Guess {
     /// The config has a secret at this place, at any scope where the caller may not reveal it: the fingerprints compare. Or the caller may not
     /// reveal their own layer either, and the config has a history, which may have the fingerprint of a secret that was there.
     is_comparable: bool,
+    /// The layer had the value in clear text, and the write makes its place secret.
+    is_kept: bool,
 }
 
 impl UnseenWrites {
-    /// Notes secrets that the caller writes into a layer, which is sealed now.
+    /// Notes values that a write makes secret in a layer, which is sealed now. `is_kept`: the layer had them in clear text, and the write makes
+    /// their places secret.
     pub fn note_written(
         &mut self,
         sight: &Sight,
         base: Option<&ConfigState>,
-        id: &ConfigId,
-        key: &LayerKey,
+        (id, key): (&ConfigId, &LayerKey),
         content: &Content,
+        is_kept: bool,
         pointers: Vec<Pointer>,
     ) {
         if sight.reveals(id, &Scope::global()) {
             return;
         }
-        let is_unseen = |entry: &&Arc<LayerEntry>| {
-            holds_sealed(entry.layer.content.as_str()) && !sight.reveals(id, &entry.key.scope)
-        };
-        let stored: BTreeSet<Pointer> = base
-            .into_iter()
-            .flat_map(ConfigState::layers)
-            .filter(is_unseen)
-            .flat_map(|entry| sealed_pointers(entry.layer.content.to_value()))
-            .map(|(pointer, _)| pointer)
-            .collect();
+        let stored = self.stored.entry(id.clone()).or_insert_with(|| unseen_secrets(sight, base, id));
         let may_have_had =
             base.is_some_and(|base| base.at.version > Version::ZERO) && !sight.reveals(id, &key.scope);
         let value = content.to_value();
-        for pointer in &pointers {
+        // A count, and a refusal by it, would tell of a layer that the caller may not read.
+        let counted = !is_kept || sight.has(&id.namespace, &id.config, &key.scope);
+        for pointer in pointers.iter().filter(|_| counted) {
             self.guesses.push(Guess {
                 id: id.clone(),
                 scope: key.scope.clone(),
                 pointer: pointer.clone(),
                 sealed: pointer.find(&value).map(Value::to_string).unwrap_or_default(),
                 is_comparable: may_have_had || stored.contains(pointer),
+                is_kept,
             });
         }
         if !sight.reveals(id, &key.scope) {
@@ -148,6 +147,16 @@ impl UnseenWrites {
     }
 }
 
+/// Where a config has secrets that a caller may not see.
+fn unseen_secrets(sight: &Sight, base: Option<&ConfigState>, id: &ConfigId) -> BTreeSet<Pointer> {
+    let is_unseen = |entry: &&Arc<LayerEntry>| {
+        holds_sealed(entry.layer.content.as_str()) && !sight.reveals(id, &entry.key.scope)
+    };
+    let unseen = base.into_iter().flat_map(ConfigState::layers).filter(is_unseen);
+    let secrets = unseen.flat_map(|entry| sealed_pointers(entry.layer.content.to_value()));
+    secrets.map(|(pointer, _)| pointer).collect()
+}
+
 /// How often each caller has written to the place of a secret that they may not see.
 pub(in crate::engine) struct Guesses {
     counts: Mutex<Counts>,
@@ -195,7 +204,13 @@ impl Guesses {
             }
             overwritten.insert((guess.id.clone(), guess.scope.clone()));
             match counted.entry(place) {
-                btree_map::Entry::Occupied(entry) => _ = entry.into_mut().1.insert(&guess.sealed),
+                btree_map::Entry::Occupied(entry) => {
+                    let values = &mut entry.into_mut().1;
+                    // A schema may mark the place in any number of layers: that uses up the count, and is never refused for good.
+                    if !guess.is_kept || values.len() < GUESSES_AT_ONCE as usize {
+                        values.insert(&guess.sealed);
+                    }
+                }
                 btree_map::Entry::Vacant(entry) => {
                     _ = entry.insert((guess, BTreeSet::from([guess.sealed.as_str()])))
                 }
@@ -256,7 +271,8 @@ mod tests {
         };
         let pointer = Pointer::parse(&pointer).expect("a pointer");
         let sealed = value.to_string();
-        let guess = Guess { id, scope: Scope::global(), pointer, sealed, is_comparable: true };
+        let guess =
+            Guess { id, scope: Scope::global(), pointer, sealed, is_comparable: true, is_kept: false };
         UnseenWrites { guesses: vec![guess], ..UnseenWrites::default() }
     }
 

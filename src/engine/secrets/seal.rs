@@ -238,7 +238,8 @@ fn seal_layers(
             Ok((content, proposed)) => {
                 if let Some(sight) = planning.sight.filter(|_| !proposed.is_empty()) {
                     let base = base.map(Arc::as_ref);
-                    unseen.note_written(sight, base, &change.id, &layer.key, &content, proposed);
+                    let is_kept = drafted.origin == Origin::Stored;
+                    unseen.note_written(sight, base, (&change.id, &layer.key), &content, is_kept, proposed);
                 }
                 sealed.push(LayerChange { content: Some(content), ..layer.clone() });
             }

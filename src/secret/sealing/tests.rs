@@ -222,7 +222,11 @@ fn what_the_caller_has_written_is_told_from_what_was_kept() {
     let stored = Write { origin: Origin::Stored, ..Write::blind(own, json!({})) };
     let text = json!({"a": written["a"], "b": "***:00000000"});
     let (_, proposed) = stored.seal(&[1], &[], text).expect("what is stored is no more than a text");
-    assert!(proposed.is_empty());
+    assert_eq!(proposed, ["/a", "/b"]);
+    // What a schema marks in a layer that nobody writes is a guess of whoever changes the schema.
+    let stored = Write { origin: Origin::Stored, ..Write::blind(json!({}), json!({})) };
+    let (_, proposed) = stored.seal(&[1], &["/a"], json!({"a": "x", "b": 1})).expect("it can be sealed");
+    assert_eq!(proposed, ["/a"]);
 }
 
 #[test]
