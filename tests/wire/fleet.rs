@@ -278,6 +278,35 @@ async fn callers_see_watchers_of_what_they_may_read_and_who_they_are_with_audit(
 }
 
 #[tokio::test]
+async fn the_revision_of_a_watcher_tells_nothing_of_targets_that_the_caller_may_not_read() {
+    let guarded = guarded().await;
+    let service = guarded.bearer("service").await;
+    let targets = [target("app", "/staging"), target("other", "/staging")];
+    let mut streams =
+        [open(&service, "both", &targets).await, open(&service, "all", &[target("*", "/staging")]).await];
+    let (reader, staging) = (guarded.bearer("reader").await, guarded.bearer("staging").await);
+    let revisions = async |client: &LibraryClient| -> Vec<u64> {
+        listed(client, clients_of("app")).await.iter().map(|found| found.revision).collect()
+    };
+    let before = revisions(&staging).await;
+    let hidden = Change { config: "other".into(), ..replace("/staging", r#"{"hidden":1}"#) };
+    let hidden = guarded.admin.api().set(set(hidden)).await.expect("set").into_inner().store_revision;
+    for stream in &mut streams {
+        loop {
+            let message = stream.message().await.expect("it goes on").expect("a message");
+            if matches!(message.event, Some(watch_response::Event::Update(_))) {
+                break;
+            }
+        }
+    }
+    assert_eq!(revisions(&staging).await, before);
+    // Whoever is shown all targets of a stream sees the revision of its newest message.
+    let of_all = listed(&reader, clients_of("")).await;
+    let of_all: Vec<u64> = of_all.iter().map(|found| found.revision).collect();
+    assert_eq!(of_all, [hidden, hidden]);
+}
+
+#[tokio::test]
 async fn digests_are_those_that_the_caller_reads_and_tell_nothing_of_hidden_secrets() {
     let guarded = guarded().await;
     let (service, reader) = (guarded.bearer("service").await, guarded.bearer("reader").await);

@@ -38,6 +38,14 @@ impl Delivered {
         }
     }
 
+    /// How many targets the stream has.
+    pub fn targets(&self) -> usize {
+        match self {
+            Delivered::One(_) => 1,
+            Delivered::Several(all) => all.len(),
+        }
+    }
+
     pub fn to(&self, place: u32) -> Option<&DeliveredTo> {
         match self {
             Delivered::One(_) => None,

@@ -64,7 +64,8 @@ pub struct SubscriberInfo {
     pub shows_caller: bool,
     /// When the stream was opened.
     pub since: Timestamp,
-    /// Of the newest message that was sent. Zero: none was.
+    /// Of the newest message that was sent, if all targets of the stream are shown; else the newest revision of those shown that are current.
+    /// Zero: there is none.
     pub revision: Revision,
     /// How long an update has been blocked by the flow control of the client. `None`: no update is.
     pub blocked_for: Option<Duration>,
@@ -148,15 +149,22 @@ impl Comparison<'_> {
         blocked_for: Option<Duration>,
     ) -> SubscriberInfo {
         targets.sort_by_key(|(at, _)| *at);
+        let shows_all = targets.len() == stream.delivered().targets()
+            && !targets.iter().any(|(_, place)| matches!(place.follows, Follows::OneOfAll(..)));
+        let shows_caller = targets.iter().any(|(_, place)| self.shows_caller(stream, place));
+        let targets: Vec<SubscribedTarget> =
+            targets.into_iter().map(|(at, place)| self.target(stream, at, place)).collect();
+        let current = targets.iter().filter(|target| !target.is_behind).map(|target| target.current_at);
         SubscriberInfo {
             id: stream.id.0,
             client: stream.identity.client(),
             caller: stream.identity.caller.clone(),
-            shows_caller: targets.iter().any(|(_, place)| self.shows_caller(stream, place)),
+            shows_caller,
             since: stream.identity.since,
-            revision: stream.revision(),
+            // A message may be of targets that the viewer may not read.
+            revision: if shows_all { stream.revision() } else { current.max().unwrap_or_default() },
             blocked_for,
-            targets: targets.into_iter().map(|(at, place)| self.target(stream, at, place)).collect(),
+            targets,
         }
     }
 }
