@@ -212,4 +212,10 @@ async fn what_a_caller_may_not_read_is_in_no_list_and_no_commit() {
     assert!(!format!("{denied:?}").contains("hidden"), "{denied:?}");
     let elsewhere = ListChangesRequest { namespace: "other".into(), ..Default::default() };
     refused(own.list_changes(elsewhere).await, Code::PermissionDenied, "PERMISSION_DENIED");
+    // Whoever may read nothing at all is not even told how far the store is.
+    let mut nobody = guarded.bearer("nobody").await.api();
+    let everything = ListChangesRequest::default();
+    refused(nobody.list_changes(everything).await, Code::PermissionDenied, "PERMISSION_DENIED");
+    let stream = nobody.stream_changes(StreamChangesRequest::default()).await;
+    refused(stream, Code::PermissionDenied, "PERMISSION_DENIED");
 }

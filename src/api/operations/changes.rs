@@ -130,7 +130,8 @@ impl ChangesResponses {
     }
 }
 
-/// Who asks for a namespace or a config is refused where they may read nothing of it; who asks for all gets what they may read.
+/// Refuses a caller who may read nothing of the namespace or the config, or nothing at all where neither is named. Others get what they may
+/// read.
 pub(super) fn may_follow(
     access: &Access,
     filter: Option<&(Namespace, Option<ConfigName>)>,
@@ -143,6 +144,10 @@ pub(super) fn may_follow(
         Some((namespace, Some(config))) if !sight.has_config(namespace, config) => {
             let resource = Resource::config(namespace.clone(), config.clone(), everything);
             access.permit(Verb::Read, resource).map(drop)
+        }
+        // Whoever administers the namespace of the server reads its configs.
+        None if ![Verb::Read, Verb::Admin].iter().any(|verb| access.grants().gives(*verb)) => {
+            access.permit(Verb::Read, Resource::Store).map(drop)
         }
         Some(_) | None => Ok(()),
     }
