@@ -30,6 +30,9 @@ const READ_RETRY_AFTER: Duration = Duration::from_secs(1);
 /// Pause before the first repetition of a delivery. It doubles with each further failure.
 const BACKOFF_MIN: Duration = Duration::from_secs(1);
 const BACKOFF_MAX: Duration = Duration::from_secs(60);
+/// After so many commits that do not concern the consumer the feed saves its cursor. A cursor that stayed behind would report a gap that has
+/// nothing for the consumer, once these commits are compacted.
+const SKIPPED_COMMITS_MAX: u64 = 1000;
 /// While deliveries fail, the log has one line in this time.
 const FAILURE_LOGGED_EVERY: Duration = Duration::from_secs(60);
 
@@ -140,13 +143,19 @@ struct Delivering<C> {
 
 impl<C: Consumer> Delivering<C> {
     async fn run(&mut self, mut source: Source) {
+        let mut saved = source.position().revision;
         loop {
             // Before the feed reads: what happens later is not part of a stop.
             let is_stopping = self.stop.is_cancelled();
             let read = source.read().await;
             self.note_gaps(&read.items);
-            if read.count > 0 && !self.deliver(read.items.into(), read.position).await {
-                return;
+            let skipped = read.position.revision.saturating_sub(saved);
+            let is_much = skipped >= SKIPPED_COMMITS_MAX || (skipped > 0 && is_stopping);
+            if read.count > 0 || (is_much && read.error.is_none()) {
+                if !self.deliver(read.items.into(), read.position).await {
+                    return;
+                }
+                saved = read.position.revision;
             }
             match read.error {
                 Some(error) if is_stopping => {

@@ -97,7 +97,14 @@ impl RecoveryInput {
             if self.closed.is_cancelled() {
                 return Ok(None);
             }
-            let (page, next) = self.journal.summaries(from, PAGE_BYTES)?;
+            let (page, next) = match self.journal.summaries(from, PAGE_BYTES) {
+                // Compacted meanwhile: a start a little later would not have found these commits, either.
+                Err(StoreError::Compacted { oldest, .. }) if oldest > from => {
+                    from = oldest;
+                    continue;
+                }
+                page => page?,
+            };
             page.into_iter().for_each(|summary| requests.recall_summary(summary));
             from = next;
         }
@@ -107,9 +114,73 @@ impl RecoveryInput {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use futures_util::FutureExt;
 
     use super::*;
+    use crate::model::{Author, Commit, Digest, Epoch, Source};
+    use crate::store::codec::CommitFormat;
+    use crate::store::{Head, History, MemoryStore, Sealed};
+
+    /// A journal of which the oldest commits are compacted just before they are read.
+    struct CompactedMeanwhile(MemoryStore);
+
+    impl Journal for CompactedMeanwhile {
+        fn epoch(&self) -> Epoch {
+            self.0.epoch()
+        }
+
+        fn head(&self) -> Head {
+            self.0.head()
+        }
+
+        fn oldest(&self) -> Revision {
+            self.0.oldest()
+        }
+
+        fn anchor(&self) -> Digest {
+            self.0.anchor()
+        }
+
+        fn append_as(&self, format: CommitFormat, commits: &[Commit]) -> Result<Head, StoreError> {
+            self.0.append_as(format, commits)
+        }
+
+        fn commits(&self, from: Revision, bytes_max: usize) -> Result<Vec<Sealed>, StoreError> {
+            self.0.compact(Revision(3))?;
+            self.0.commits(from, bytes_max)
+        }
+
+        fn revision_at(&self, time: Timestamp) -> Result<Option<Revision>, StoreError> {
+            self.0.revision_at(time)
+        }
+    }
+
+    #[test]
+    fn requests_are_recalled_from_where_the_journal_begins_after_a_compaction() {
+        let journal = CompactedMeanwhile(MemoryStore::new(Epoch(1)));
+        let commit = |revision: u64| Commit {
+            revision: Revision(revision),
+            time: Timestamp(1),
+            author: Author::named("someone"),
+            source: Source::Set,
+            reason: String::new(),
+            request: None,
+            annotations: BTreeMap::new(),
+            changes: vec![],
+        };
+        let commits: Vec<Commit> = (1..=5).map(commit).collect();
+        journal.append(&commits).expect("appended");
+        let recovery = RecoveryInput {
+            journal: Arc::new(journal),
+            to: Revision(5),
+            now: Timestamp(1),
+            ids_max: 10,
+            closed: CancellationToken::new(),
+        };
+        assert!(recovery.requests().is_ok_and(|requests| requests.is_some()));
+    }
 
     #[test]
     fn a_request_waits_until_it_is_known_whether_it_was_made_before() {

@@ -70,13 +70,18 @@ impl Source {
                 }
             }
         }
-        let (revision, sequence) = self.trail.told();
-        let sequence = match self.interest {
-            Interest::Everything => sequence,
+        let position = match self.interest {
+            Interest::Everything => self.position(),
             // Without records: everything up to this sequence happened before the batch was delivered.
-            Interest::CommitsOf(_) => newest_record,
+            Interest::CommitsOf(_) => Position { sequence: newest_record, ..self.position() },
         };
-        Read { items, count, position: Position { revision: revision.0, sequence }, error }
+        Read { items, count, position, error }
+    }
+
+    /// The position after everything that was read or skipped.
+    pub fn position(&self) -> Position {
+        let (revision, sequence) = self.trail.told();
+        Position { revision: revision.0, sequence }
     }
 
     /// Waits until there may be more.

@@ -17,7 +17,8 @@ use crate::auth::Access;
 use crate::engine::{Action, Change, Intent, Options, Origin, Text, Viewer, Write};
 use crate::model::text::Format;
 use crate::model::{
-    Author, Epoch, LayerKey, Revision, Scope, Source as CommitSource, SystemConfig, Timestamp,
+    Author, ConfigId, ConfigName, Epoch, LayerKey, Namespace, Revision, Scope, Source as CommitSource,
+    SystemConfig, Timestamp,
 };
 use crate::server::audit_trail::access_changes::AccessChanges;
 use crate::server::audit_trail::file::AuditFile;
@@ -58,10 +59,21 @@ impl World {
 
     /// Changes the quotas so many times: commits that every consumer is interested in.
     async fn commit(&self, count: u64) {
+        self.commit_to(SystemConfig::Quotas.id(), count).await;
+    }
+
+    /// Changes a config of another namespace so many times.
+    async fn commit_elsewhere(&self, count: u64) {
+        let namespace = Namespace::parse("shop").expect("a name");
+        let config = ConfigName::parse("app").expect("a name");
+        self.commit_to(&ConfigId { namespace, config }, count).await;
+    }
+
+    async fn commit_to(&self, id: &ConfigId, count: u64) {
         for _ in 0..count {
             let quotas = json!({"default": {"configs": self.engine.state().revision.0 + 1}});
             let change = Change {
-                id: SystemConfig::Quotas.id().clone(),
+                id: id.clone(),
                 key: LayerKey::base(Scope::global()),
                 ttl: None,
                 action: Action::Replace(Text { content: quotas.to_string(), format: Format::Json }),
@@ -306,6 +318,21 @@ conformance! {
     in_memory: InMemory;
     audit_file: File;
     access_changes: AccessRecords;
+}
+
+/// Commits that do not concern a consumer move its cursor on: that they are compacted is no gap.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn commits_that_concern_no_change_of_access_are_no_gap() {
+    let world = World::new();
+    let subject = Arc::new(AccessRecords::new(&world));
+    world.commit(2).await;
+    world.deliver(&subject).await;
+    world.commit_elsewhere(3).await;
+    world.deliver(&subject).await;
+    world.store.compact(Revision(5)).expect("compacted");
+    world.commit(1).await;
+    assert_eq!(world.deliver(&subject).await, 0);
+    assert_eq!(subject.revisions(), [1, 2, 6]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
