@@ -150,7 +150,8 @@ impl AuditArgs {
 /// Proves what is in the directory that `offline` gives.
 pub fn run_offline(args: &AuditArgs, output: &Output) -> Outcome {
     let data_dir = args.offline().ok_or_else(|| Failure::usage("--data-dir is missing"))?;
-    verify::show(&offline::verify(data_dir)?, output)
+    let (proof, torn_ends) = offline::verify(data_dir)?;
+    verify::show(&proof, &torn_ends, output)
 }
 
 pub async fn run(args: AuditArgs, session: &Session) -> Outcome {

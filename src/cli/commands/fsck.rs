@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use clap::Args;
 use serde::Serialize;
 
-use super::audit::offline::{records_after_a_crash, store_failure};
+use super::audit::offline::{OfflineRecords, part_name, records, store_failure};
 use crate::cli::output::exit::{Exit, Failure, Outcome};
 use crate::cli::output::streams::{Output, REMOVED, counted, printable};
+use crate::cli::output::views::ProblemView;
 use crate::store::sled::{SledOptions, SledStore};
 use crate::store::{History, Problem};
 
@@ -36,12 +37,7 @@ struct FsckView {
     versions: u64,
     audit_records: u64,
     problems: Vec<ProblemView>,
-}
-
-#[derive(Debug, Serialize)]
-struct ProblemView {
-    place: String,
-    message: String,
+    torn_ends: Vec<ProblemView>,
 }
 
 pub fn run(args: &FsckArgs, output: &Output) -> Outcome {
@@ -55,26 +51,27 @@ pub fn run(args: &FsckArgs, output: &Output) -> Outcome {
     let mut problems: Vec<Problem> = Vec::new();
     let verified =
         store.verify(&mut |problem| problems.push(problem)).map_err(|error| store_failure(error, LOCKED))?;
-    let records = records_after_a_crash(&args.data_dir)?;
-    problems.extend(records.iter().filter_map(|part| {
-        let place = match part.name.as_str() {
-            "main" => "audit log".to_owned(),
-            name => format!("audit log, {name}"),
-        };
-        part.broken.as_ref().map(|broken| Problem { place, message: broken.message.clone() })
+    let OfflineRecords { parts, torn_ends } = records(&args.data_dir)?;
+    problems.extend(parts.iter().filter_map(|part| {
+        let broken = part.broken.as_ref()?;
+        Some(Problem { place: part_name(&part.name), message: broken.message.clone() })
     }));
     let view = FsckView {
         commits: verified.commits,
         configs: verified.configs,
         layers: verified.layers,
         versions: verified.versions,
-        audit_records: records.iter().map(|part| part.count).sum(),
+        audit_records: parts.iter().map(|part| part.count).sum(),
         problems: problems
             .iter()
             .map(|Problem { place, message }| ProblemView { place: place.clone(), message: message.clone() })
             .collect(),
+        torn_ends,
     };
     output.answer(&view, |output| {
+        for ProblemView { place, message } in &view.torn_ends {
+            output.line(&format!("{}: {}", printable(place), printable(message)))?;
+        }
         for Problem { place, message } in &problems {
             output.line(&format!("{REMOVED}{}{REMOVED:#}: {}", printable(place), printable(message)))?;
         }

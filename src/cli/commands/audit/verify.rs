@@ -7,7 +7,7 @@ use clap::Args;
 use crate::cli::Session;
 use crate::cli::output::exit::{Exit, Outcome};
 use crate::cli::output::streams::{Output, REMOVED, printable};
-use crate::cli::output::views::AuditProofView;
+use crate::cli::output::views::{AuditProofView, ProblemView};
 use crate::proto::v1;
 
 #[derive(Args, Debug)]
@@ -19,11 +19,11 @@ pub struct VerifyArgs {
 
 pub async fn run(session: &Session) -> Outcome {
     let proof = session.client.audit().verify(v1::AuditServiceVerifyRequest {}).await?.into_inner();
-    show(&proof, &session.output)
+    show(&proof, &[], &session.output)
 }
 
-pub fn show(proof: &v1::AuditServiceVerifyResponse, output: &Output) -> Outcome {
-    output.answer(&AuditProofView::from(proof), |output| {
+pub fn show(proof: &v1::AuditServiceVerifyResponse, torn_ends: &[ProblemView], output: &Output) -> Outcome {
+    output.answer(&AuditProofView::new(proof, torn_ends), |output| {
         let none = v1::ChainProof::default();
         let commits = ("commits".to_owned(), "revision", proof.commits.as_ref().unwrap_or(&none));
         let records = ("audit log".to_owned(), "record", proof.records.as_ref().unwrap_or(&none));
@@ -52,6 +52,9 @@ pub fn show(proof: &v1::AuditServiceVerifyResponse, output: &Output) -> Outcome 
                     output.line(&format!("  {before}; nothing after it was looked at"))?;
                 }
             }
+        }
+        for ProblemView { place, message } in torn_ends {
+            output.line(&format!("{}: {}", printable(place), printable(message)))?;
         }
         if !proof.intact {
             output.line(

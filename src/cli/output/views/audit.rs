@@ -44,6 +44,15 @@ pub struct AuditProofView {
     pub commits: Option<ChainProofView>,
     pub records: Option<ChainProofView>,
     pub parts: Vec<ChainProofView>,
+    /// Of a stopped server: ends of parts that a crash tore, and that the next start repairs.
+    pub torn_ends: Vec<ProblemView>,
+}
+
+/// A problem, and where it is.
+#[derive(Clone, Debug, Serialize)]
+pub struct ProblemView {
+    pub place: String,
+    pub message: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -93,13 +102,14 @@ impl From<&v1::AuditEntry> for AuditEntryView {
     }
 }
 
-impl From<&v1::AuditServiceVerifyResponse> for AuditProofView {
-    fn from(proof: &v1::AuditServiceVerifyResponse) -> AuditProofView {
+impl AuditProofView {
+    pub fn new(proof: &v1::AuditServiceVerifyResponse, torn_ends: &[ProblemView]) -> AuditProofView {
         AuditProofView {
             intact: proof.intact,
             commits: proof.commits.as_ref().map(Into::into),
             records: proof.records.as_ref().map(Into::into),
             parts: list(&proof.parts),
+            torn_ends: torn_ends.to_vec(),
         }
     }
 }
