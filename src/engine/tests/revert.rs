@@ -126,6 +126,24 @@ fn is_related(one: &str, other: &str) -> bool {
     within(one, other) || within(other, one)
 }
 
+/// The layers without the objects around the touched values that were not there before, as far as they have no members.
+fn without_empty(mut layers: Layers, touched: &[(Place, String)], before: &Layers) -> Layers {
+    for (place, path) in touched {
+        let mut path = path.as_str();
+        while let Some((outer, name)) = path.rsplit_once('/') {
+            let at = (*place, path.to_owned());
+            let is_empty = value_at(&layers, &at).is_some_and(|value| *value == json!({}));
+            if is_empty && value_at(before, &at).is_none() {
+                let outer = layers.get_mut(place).and_then(|layer| layer.pointer_mut(outer));
+                let members = outer.and_then(Value::as_object_mut).expect("the object around a member");
+                members.remove(&name.replace("~1", "/").replace("~0", "~"));
+            }
+            path = outer;
+        }
+    }
+    layers
+}
+
 fn value_at<'a>(layers: &'a Layers, (place, path): &(Place, String)) -> Option<&'a Value> {
     layers.get(place)?.pointer(path)
 }
@@ -228,7 +246,9 @@ fn check_one(steps: &[Step], which: prop::sample::Index) {
                     let mut replayed = Layers::new();
                     let others = steps.iter().enumerate().filter(|(other, _)| *other != at);
                     others.for_each(|(_, step)| apply(step, &mut replayed));
-                    assert_eq!(result, replayed);
+                    // An object that the commit made goes with its last member; a later write may have made and emptied it without the commit.
+                    let made = |layers| without_empty(layers, &touched, before);
+                    assert_eq!(made(result), made(replayed));
                 }
             }
         }
