@@ -6,6 +6,8 @@
 #[cfg(feature = "server")]
 pub mod api;
 #[cfg(feature = "server")]
+mod append_log;
+#[cfg(feature = "server")]
 pub mod audit;
 #[cfg(feature = "server")]
 pub mod auth;
@@ -16,6 +18,8 @@ mod bounded_file;
 #[cfg(feature = "server")]
 pub mod cli;
 pub mod client;
+#[cfg(feature = "server")]
+mod durable_file;
 #[cfg(feature = "server")]
 pub mod engine;
 #[cfg(feature = "server")]

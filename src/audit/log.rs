@@ -12,6 +12,7 @@ use super::event::{Event, Kind};
 use super::record::{FORMAT, Head, Record};
 use super::room::Room;
 use super::{chain, files};
+use crate::durable_file;
 use crate::model::{Digest, Timestamp};
 
 /// A segment with as much is full, or with less where little is kept.
@@ -208,7 +209,7 @@ impl Log {
     /// Whether the file that is written to still is where it was begun. If not, somebody took it away: what comes next begins another.
     pub fn look_for_file(&mut self) -> bool {
         let (Some(file), Some(segment)) = (&self.file, self.segments.back()) else { return true };
-        let is_there = files::is_at(file, &files::path(&self.dir, segment.first));
+        let is_there = durable_file::has_name(file, &files::path(&self.dir, segment.first));
         if !is_there {
             self.file = None;
             self.is_unsynced = false;
@@ -237,7 +238,7 @@ impl Log {
         if removed == 0 {
             return Ok(None);
         }
-        files::sync_directory(&self.dir)?;
+        durable_file::sync(&self.dir)?;
         let to = self.segments.front().map_or(self.next, |oldest| oldest.first) - 1;
         Ok(Some(Removed { from, to, segments: removed, early }))
     }
@@ -259,7 +260,7 @@ impl Log {
             // Left by an attempt that failed.
             file.set_len(0)?;
             file.write_all_at(text, 0)?;
-            files::sync_directory(&self.dir)?;
+            durable_file::sync(&self.dir)?;
             Ok::<_, io::Error>(file)
         };
         let file = begin().inspect_err(|_| {

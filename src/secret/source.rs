@@ -4,9 +4,8 @@
 //! old one, and having the data keys wrapped anew. `confwatch secrets rotate-master` does both.
 
 use std::fmt;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use argon2::{Algorithm, Argon2, Params, Version};
@@ -15,7 +14,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use crate::bounded_file;
+use crate::{bounded_file, durable_file};
 
 use super::key::{Key, KeyId, fill};
 use super::sealed::SealingKey;
@@ -276,21 +275,9 @@ fn read(path: &Path) -> io::Result<Zeroizing<String>> {
     bounded_file::read_text(path, FILE_BYTES_MAX).map(Zeroizing::new)
 }
 
-/// Writes a file that its owner alone can read: after a power cut it is there as it was, or whole.
+/// Writes a file that its owner alone can read.
 fn write(path: &Path, text: &str) -> io::Result<()> {
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".new");
-    let written = directory.join(name);
-    match std::fs::remove_file(&written) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        Err(_) | Ok(()) => {}
-    }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&written)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    std::fs::rename(&written, path)?;
-    File::open(directory)?.sync_all()
+    durable_file::replace(path, 0o600, text.as_bytes())
 }
 
 /// Where it is, never what.

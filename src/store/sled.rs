@@ -25,6 +25,7 @@ mod counts;
 mod database;
 mod index;
 mod journal;
+mod log_record;
 mod options;
 mod recovery;
 mod released;

@@ -1,19 +1,18 @@
 //! Who is let in when the server starts: the guard that the settings ask for, and the administrator of a new store. Knows no call.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File, OpenOptions};
-use std::io::Write as _;
 use std::net::SocketAddr;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, ensure};
+use zeroize::Zeroizing;
 
 use crate::api::guard::Guard;
 use crate::auth::jwt::{Claim, JwtSettings, Keeper, KeySet, KeySource, Timing, Verifier};
 use crate::auth::{Access, ISSUER_SEPARATOR, Policy, Principal, Subject, TokenSet, token};
+use crate::durable_file;
 use crate::engine::{Action, Change, Engine, Intent, Origin, Text, Viewer, Write};
 use crate::model::text::Format;
 use crate::model::{Author, LayerKey, Scope, Source, SystemConfig};
@@ -144,7 +143,8 @@ async fn make_administrator(engine: &Engine, keys_dir: &Path) -> anyhow::Result<
     let principal = Principal::new(subject, vec![]).expect("no groups");
     let new = token::make(&random, TOKEN_NAME, principal, engine.now(), None)?;
     let path = keys_dir.join(TOKEN_FILE);
-    write_secret(&path, &new.text).with_context(|| format!("cannot write {}", path.display()))?;
+    let line = Zeroizing::new([new.text.as_bytes(), b"\n"].concat());
+    durable_file::replace(&path, 0o600, &line).with_context(|| format!("cannot write {}", path.display()))?;
     let change = |config: SystemConfig, action: fn(Text) -> Action, value: serde_json::Value| Change {
         field: config.id().config.to_string(),
         id: config.id().clone(),
@@ -168,16 +168,4 @@ async fn make_administrator(engine: &Engine, keys_dir: &Path) -> anyhow::Result<
     let write = Write { origin, intent: Intent::Changes(changes), validate_only: false, viewer };
     engine.write(write).await.context("cannot store the first policy")?;
     Ok(Some(path))
-}
-
-/// For the owner alone, and whole or not at all.
-fn write_secret(path: &Path, text: &str) -> std::io::Result<()> {
-    let unfinished = path.with_extension("token.new");
-    let _ = fs::remove_file(&unfinished);
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
-    file.write_all(text.as_bytes())?;
-    file.write_all(b"\n")?;
-    file.sync_all()?;
-    fs::rename(&unfinished, path)?;
-    path.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
 }

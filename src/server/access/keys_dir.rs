@@ -6,7 +6,7 @@
 //! own, such as the volume of a container, what lies beside it may not outlive the machine, and a lost master key loses every secret: then
 //! keys lie among the data, and the start says so.
 
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, DirBuilder};
 use std::io::{
     self,
     ErrorKind::{PermissionDenied, ReadOnlyFilesystem},
@@ -15,6 +15,8 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+
+use crate::durable_file;
 
 const MASTER_KEY: &str = "master.key";
 
@@ -95,21 +97,14 @@ fn make(path: &Path) -> io::Result<()> {
     match DirBuilder::new().mode(0o700).create(path) {
         // The start that made it may have been killed before it was durable.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {
-            match sync_parent(path) {
+            match durable_file::sync_parent(path) {
                 // A directory of somebody else, or one that cannot be written to, was not made here.
                 Err(error) if matches!(error.kind(), PermissionDenied | ReadOnlyFilesystem) => Ok(()),
                 synced => synced,
             }
         }
         Err(error) => Err(error),
-        Ok(()) => sync_parent(path),
-    }
-}
-
-fn sync_parent(path: &Path) -> io::Result<()> {
-    match fs::canonicalize(path)?.parent() {
-        Some(parent) => File::open(parent)?.sync_all(),
-        None => Ok(()),
+        Ok(()) => durable_file::sync_parent(path),
     }
 }
 

@@ -3,9 +3,9 @@
 //!
 //! A new file begins with the start of the server. After a crash the file may have the last lines twice. A gap is a line of its own.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +16,7 @@ use tokio::task::spawn_blocking;
 
 use crate::api::{Gap, TrailItem};
 use crate::audit::{Event, Recorder, moment};
+use crate::durable_file;
 use crate::engine::{Engine, Sealed};
 use crate::model::{ConfigChange, LayerKind, Revision, Source, Timestamp};
 use crate::server::feed::{Consumer, Cursor, Feed, Position};
@@ -81,7 +82,7 @@ struct Lines {
 impl Lines {
     /// Appends to the file that has the name now. All of it or nothing, as far as the disk allows.
     fn append(&mut self, text: &str) -> io::Result<()> {
-        if !self.file.as_ref().is_some_and(|file| is_at(file, &self.path)) {
+        if !self.file.as_ref().is_some_and(|file| durable_file::has_name(file, &self.path)) {
             self.file = None;
         }
         let mut file = match self.file.take() {
@@ -99,15 +100,6 @@ impl Lines {
         self.file = Some(file);
         Ok(())
     }
-}
-
-/// Whether the file still has this name.
-fn is_at(file: &File, path: &Path) -> bool {
-    let same = || {
-        let (ours, theirs) = (file.metadata().ok()?, fs::metadata(path).ok()?);
-        Some((ours.dev(), ours.ino()) == (theirs.dev(), theirs.ino()))
-    };
-    same().unwrap_or(false)
 }
 
 fn line(item: &TrailItem) -> String {
@@ -262,6 +254,9 @@ pub(in crate::server) fn source_name(source: Source) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::MetadataExt;
+
     use super::*;
 
     #[test]

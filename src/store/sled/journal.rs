@@ -1,7 +1,7 @@
 //! The journal: batches of commits, in files that are only appended to. Knows the stored form and its files, and the tree `places`; no
 //! other index.
 //!
-//! Batches follow each other without a gap, in segments of 64 MiB or so: `files.rs`, with records as those of the log: `wal/record.rs`.
+//! Batches follow each other without a gap, in segments of 64 MiB or so: `files.rs`, with records as those of the log: `log_record.rs`.
 //! A segment may hold one batch that is larger. Where a batch goes follows from those before it: `tail.rs`.
 //!
 //! `places` has where some of the batches are, the first of each segment and one for every `MARK_BYTES`; the others are found from
@@ -21,14 +21,14 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-pub use self::files::{create, epoch_if_complete, names};
+pub use self::files::{epoch_if_complete, names};
 pub use self::recovery::{ADVICE, Whole};
 pub use self::walk::{JournalRecord, JournalWalk};
 
 use self::files::{Files, HEADER_BYTES};
 use self::tail::Tail;
 use super::batch::Pending;
-use super::wal::record::RECORD_BYTES;
+use super::log_record::RECORD_BYTES;
 use super::{corrupt, place};
 use crate::model::{Digest, Epoch, Revision, Timestamp};
 use crate::store::codec::{DecodeError, FORMAT, Measured, decode_batch, decode_summaries};

@@ -4,15 +4,13 @@
 //! A file that grows costs the file system a commit of its own with every sync, and sled needs two syncs and many changes of thread for a
 //! small commit. So commits come here first, and are archived behind, many at once: `archiver.rs`. The log is a ring of a few files
 //! that are written over again and again: what is archived needs no place here any more. A start archives what it finds: `recovery.rs`.
-//! The bytes: `record.rs`.
+//! The bytes: `log_record.rs`.
 
-pub mod record;
 mod recovery;
 mod segment;
 #[cfg(test)]
 mod tests;
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -21,8 +19,8 @@ use std::time::Instant;
 pub use self::recovery::{Contents, read};
 
 use self::segment::Segment;
-use super::database::durable;
 use super::{Counts, Fsync, Point, SledOptions};
+use crate::durable_file;
 use crate::model::Revision;
 
 /// How many segments there may be. When none is free, appending waits for what archives.
@@ -64,12 +62,6 @@ pub enum AppendError {
     Io(io::Error),
     /// It does not count, but the disk could not be told so: unless the next append succeeds, a start may find it.
     Doubtful(io::Error),
-}
-
-/// Creates the directory of a log.
-pub fn create(dir: &Path) -> io::Result<()> {
-    fs::create_dir(dir)?;
-    durable::sync_parent(dir)
 }
 
 impl Wal {
@@ -169,7 +161,7 @@ impl Wal {
             let segment =
                 Segment::begin(&path, self.options.wal_segment_bytes, self.sequence, self.last.next())?;
             if !*named {
-                durable::sync(&self.dir)?;
+                durable_file::sync(&self.dir)?;
                 *named = true;
             }
             Ok(segment)

@@ -35,6 +35,8 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::durable_file::{sync, sync_parent};
+
 /// The size of sled's segments. A directory keeps the size it was created with, so this can never change.
 pub const SEGMENT_BYTES: usize = 8 << 20;
 
@@ -148,19 +150,6 @@ pub fn system_error(text: &str) -> Option<io::Error> {
     let (_, rest) = text.split_once("Os { code: ")?;
     let (number, _) = rest.split_once(',')?;
     number.parse().ok().map(io::Error::from_raw_os_error)
-}
-
-/// Makes the content of a file, or the names in a directory, durable.
-pub fn sync(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
-}
-
-/// Makes the name of a file or directory durable.
-pub fn sync_parent(path: &Path) -> io::Result<()> {
-    match path.canonicalize()?.parent() {
-        Some(parent) => sync(parent),
-        None => Ok(()),
-    }
 }
 
 fn sync_blobs(db_dir: &Path) -> io::Result<()> {

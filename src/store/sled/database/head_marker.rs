@@ -5,27 +5,21 @@
 //! It holds the revision and the hash, as text.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
 
-use super::durable;
+use crate::durable_file;
 use crate::model::{Digest, Revision};
 use crate::store::sled::{corrupt, io_error};
 use crate::store::{Head, StoreError};
 
 const NAME: &str = "HEAD";
+const PERMISSIONS: u32 = 0o666;
 
 /// Notes that `head` is durable.
 pub fn write(dir: &Path, head: Head) -> Result<(), StoreError> {
-    let write = || {
-        let new = dir.join("HEAD.new");
-        let mut file = fs::File::create(&new)?;
-        writeln!(file, "{} {}", head.revision, head.hash)?;
-        file.sync_all()?;
-        fs::rename(&new, dir.join(NAME))?;
-        durable::sync(dir)
-    };
-    write().map_err(|source| io_error(&dir.join(NAME), source))
+    let (path, text) = (dir.join(NAME), format!("{} {}\n", head.revision, head.hash));
+    durable_file::replace(&path, PERMISSIONS, text.as_bytes()).map_err(|source| io_error(&path, source))
 }
 
 /// The commit that was noted last. `None` if none ever was.

@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 
 use super::io_errors::{is_full, locked};
 use super::{durable, failed_sync, head_marker, rebuild};
+use crate::durable_file;
 use crate::model::{Epoch, Revision};
 use crate::store::codec::stored_batch;
 use crate::store::sled::index::trees;
@@ -94,7 +95,7 @@ pub fn prepare_log(path: &Path, head: Head) -> Result<(), StoreError> {
         Some(witness) if witness != (head.revision, head.hash) => {
             Err(corrupt(dir.display().to_string(), "it is missing"))
         }
-        Some(_) | None => wal::create(&dir).map_err(|source| io_error(&dir, source)),
+        Some(_) | None => durable_file::create_directory(&dir).map_err(|source| io_error(&dir, source)),
     }
 }
 
@@ -191,7 +192,7 @@ fn make_all(path: &Path) -> io::Result<()> {
     let above = path.parent().filter(|above| !above.as_os_str().is_empty() && !above.is_dir());
     if let Some(above) = above {
         make_all(above)?;
-        durable::sync_parent(above)?;
+        durable_file::sync_parent(above)?;
     }
     fs::DirBuilder::new().mode(0o700).create(path)
 }
@@ -213,12 +214,12 @@ pub fn create_if_missing(path: &Path, options: &SledOptions) -> Result<(), Store
     let epoch = epoch(path, options)?;
     let (log, journal) = (path.join("wal"), path.join("journal"));
     if !journal.is_dir() {
-        journal::create(&journal).map_err(|source| io_error(&journal, source))?;
+        durable_file::create_directory(&journal).map_err(|source| io_error(&journal, source))?;
     }
     // The directory itself may be as new, or was made by a start that did not come as far.
-    durable::sync_parent(path).map_err(io)?;
+    durable_file::sync_parent(path).map_err(io)?;
     if !log.is_dir() && head_marker::read(path)?.is_none() {
-        wal::create(&log).map_err(|source| io_error(&log, source))?;
+        durable_file::create_directory(&log).map_err(|source| io_error(&log, source))?;
     }
     fs::create_dir(&new).map_err(io)?;
     let db = open_sled(&new, options)?;
@@ -227,7 +228,7 @@ pub fn create_if_missing(path: &Path, options: &SledOptions) -> Result<(), Store
     drop(db);
     durable::prepare(&new).map_err(io)?;
     fs::rename(&new, &db_dir).map_err(io)?;
-    durable::sync(path).map_err(io)
+    durable_file::sync(path).map_err(io)
 }
 
 /// The epoch of a store whose database is missing. It is given to a new one; that of a journal that has all of history is the same, and the

@@ -11,7 +11,8 @@
 use std::fs::{self, File};
 use std::path::Path;
 
-use super::durable::{self, ignore_missing};
+use super::durable::ignore_missing;
+use crate::durable_file;
 use crate::store::StoreError;
 use crate::store::sled::index::trees::TREES;
 use crate::store::sled::{DATABASE, io_error, journal};
@@ -61,7 +62,7 @@ pub fn set_aside(dir: &Path, why: &dyn std::fmt::Display) -> Result<(), StoreErr
         ignore_missing(fs::remove_file(dir.join(NAME)))?;
         // What was suspect is not opened again.
         ignore_missing(fs::remove_file(dir.join(super::failed_sync::NAME)))?;
-        durable::sync(dir)
+        durable_file::sync(dir)
     };
     set_aside().map_err(|source| io_error(&aside, source))
 }

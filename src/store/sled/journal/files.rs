@@ -14,9 +14,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, RwLock};
 
 use super::super::{corrupt, io_error};
+use crate::append_log::{self, SegmentNames};
+use crate::durable_file;
 use crate::model::{Digest, Epoch, Revision};
 use crate::store::StoreError;
-use crate::store::sled::database::durable;
 
 /// Bytes before the first record.
 pub const HEADER_BYTES: u64 = 64;
@@ -24,7 +25,7 @@ pub const HEADER_BYTES: u64 = 64;
 const MAGIC: &[u8; 4] = b"cwjs";
 /// Of the files, which share it with the store.
 const FORMAT: u64 = crate::store::sled::index::trees::FORMAT;
-const NAME_DIGITS: usize = 20;
+const NAMES: SegmentNames = SegmentNames { prefix: "", suffix: "" };
 /// Segments that are kept open for reading.
 const OPEN_MAX: usize = 16;
 
@@ -50,22 +51,18 @@ pub struct Files {
 impl Header {
     pub fn encode(self) -> [u8; HEADER_BYTES as usize] {
         let mut bytes = [0; HEADER_BYTES as usize];
-        bytes[..4].copy_from_slice(MAGIC);
         bytes[8..16].copy_from_slice(&FORMAT.to_be_bytes());
         bytes[16..24].copy_from_slice(&self.epoch.0.to_be_bytes());
         bytes[24..32].copy_from_slice(&self.first.0.to_be_bytes());
         bytes[32..].copy_from_slice(&self.previous.0);
-        let crc = crc32fast::hash(&bytes[8..]);
-        bytes[4..8].copy_from_slice(&crc.to_be_bytes());
+        append_log::seal(&mut bytes, MAGIC);
         bytes
     }
 
     /// `None` if it is damaged, or none, or that of another format.
     fn decode(bytes: &[u8; HEADER_BYTES as usize]) -> Option<Header> {
         let number = |at: usize| bytes[at..at + 8].try_into().map(u64::from_be_bytes).ok();
-        let is_whole = bytes[..4] == *MAGIC
-            && bytes[4..8] == crc32fast::hash(&bytes[8..]).to_be_bytes()
-            && number(8)? == FORMAT;
+        let is_whole = append_log::is_sealed(bytes, MAGIC) && number(8)? == FORMAT;
         is_whole.then_some(Header {
             epoch: Epoch(number(16)?),
             first: Revision(number(24)?),
@@ -157,7 +154,7 @@ impl Files {
 
     /// Makes the names of all segments durable.
     pub fn sync_names(&self) -> Result<(), StoreError> {
-        durable::sync(&self.dir).map_err(|source| io_error(&self.dir, source))
+        durable_file::sync(&self.dir).map_err(|source| io_error(&self.dir, source))
     }
 
     /// Removes the segments before `segment`, the oldest first, and waits until they are gone for good.
@@ -219,12 +216,6 @@ impl Files {
     }
 }
 
-/// Creates the directory of a journal.
-pub fn create(dir: &Path) -> io::Result<()> {
-    fs::create_dir(dir)?;
-    durable::sync_parent(dir)
-}
-
 /// The epoch of the journal in `dir`, if it has all of history as far as names tell.
 pub fn epoch_if_complete(dir: &Path) -> Option<Epoch> {
     let file = File::open(path(dir, Revision(1))).ok()?;
@@ -233,17 +224,11 @@ pub fn epoch_if_complete(dir: &Path) -> Option<Epoch> {
 
 /// The segments in a directory. Nothing else has its place there.
 pub fn names(dir: &Path) -> io::Result<BTreeSet<Revision>> {
-    let mut names = BTreeSet::new();
-    for entry in fs::read_dir(dir)? {
-        let name = entry?.file_name();
-        let digits = name.to_str().filter(|name| name.len() == NAME_DIGITS);
-        names.extend(digits.and_then(|digits| digits.parse().ok()).map(Revision));
-    }
-    Ok(names)
+    Ok(NAMES.list(dir)?.into_iter().map(Revision).collect())
 }
 
 fn path(dir: &Path, segment: Revision) -> PathBuf {
-    dir.join(format!("{:0NAME_DIGITS$}", segment.0))
+    NAMES.path(dir, segment.0)
 }
 
 fn read_header(file: &File) -> io::Result<Option<Header>> {

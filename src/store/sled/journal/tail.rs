@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::super::batch::Pending;
 use super::super::io_error;
-use super::super::wal::record;
+use super::super::log_record;
 use super::files::{Files, HEADER_BYTES};
 use super::{End, JournalPosition, Mark};
 use crate::model::Revision;
@@ -77,7 +77,7 @@ impl Tail {
     ) -> Result<(Vec<JournalPosition>, Vec<Mark>), StoreError> {
         let (mut places, mut marks) = (Vec::with_capacity(batches.len()), Vec::new());
         for batch in batches {
-            let bytes = record::record_bytes(batch.bytes.len()) as u64;
+            let bytes = log_record::record_bytes(batch.bytes.len()) as u64;
             let is_full =
                 self.end.place.offset > HEADER_BYTES && self.end.place.offset + bytes > segment_bytes;
             if self.file.is_none() || is_full {
@@ -85,7 +85,7 @@ impl Tail {
             }
             let place = self.end.place;
             let count = (batch.head.revision.0 + 1 - batch.first.0) as u32;
-            record::append(&mut self.buffer, place.segment.0, batch.first, count, &batch.bytes);
+            log_record::append(&mut self.buffer, place.segment.0, batch.first, count, &batch.bytes);
             self.end =
                 End { place: JournalPosition { offset: place.offset + bytes, ..place }, head: batch.head };
             marks.extend(Mark::of(place, batch.first, self.end.place.offset));

@@ -23,7 +23,7 @@ struct Subject {
 impl Subject {
     fn new() -> Subject {
         let dir = tempfile::tempdir().expect("a directory");
-        create(&dir.path().join("journal")).expect("created");
+        crate::durable_file::create_directory(&dir.path().join("journal")).expect("created");
         let subject = Subject { journal: journal(&dir), batches: Vec::new(), dir };
         subject.resume(End::EMPTY);
         subject

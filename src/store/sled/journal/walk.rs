@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-use super::super::wal::record::{self, RECORD_BYTES, Record};
+use super::super::log_record::{self, RECORD_BYTES, Record};
 use super::super::{corrupt, io_error};
 use super::JournalPosition;
 use super::files::{Files, HEADER_BYTES};
@@ -49,7 +49,7 @@ impl<'a> JournalWalk<'a> {
         if !self.load(record.payload.end)? {
             return Err(self.damaged());
         }
-        let record = record::decode(&self.buffer, self.at()).ok_or_else(|| self.damaged())?;
+        let record = log_record::decode(&self.buffer, self.at()).ok_or_else(|| self.damaged())?;
         let (place, at) = (self.place, self.at());
         let batch = at + RECORD_BYTES..at + RECORD_BYTES + record.payload.len();
         self.pass(&record);
@@ -77,7 +77,7 @@ impl<'a> JournalWalk<'a> {
             self.load(usize::try_from(length).unwrap_or(usize::MAX))?;
             let (segment, at) = (self.place.segment, self.at());
             let is_later = |record: &Record| record.sequence == segment.0 && record.first > self.next;
-            if let Some(later) = record::scan(&self.buffer[at..], 1).find(is_later) {
+            if let Some(later) = log_record::scan(&self.buffer[at..], 1).find(is_later) {
                 self.place.offset += (later.payload.start - RECORD_BYTES) as u64;
                 self.next = later.first;
                 return Ok(true);
@@ -106,7 +106,7 @@ impl<'a> JournalWalk<'a> {
                 false => Err(self.damaged()),
             };
         }
-        let mut record = record::peek(&self.buffer, self.at())
+        let mut record = log_record::peek(&self.buffer, self.at())
             .filter(|record| record.sequence == self.place.segment.0 && record.first == self.next)
             .ok_or_else(|| self.damaged())?;
         // From here on relative to where it begins.
@@ -115,7 +115,7 @@ impl<'a> JournalWalk<'a> {
     }
 
     fn pass(&mut self, record: &Record) {
-        self.place.offset += record::record_bytes(record.payload.len()) as u64;
+        self.place.offset += log_record::record_bytes(record.payload.len()) as u64;
         self.next = record.last().next();
     }
 

@@ -7,7 +7,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::record::{self, HEADER_BYTES, Header, Record};
+use super::super::log_record::{self, HEADER_BYTES, Header, Record};
 use crate::model::Revision;
 use crate::store::StoreError;
 use crate::store::sled::{corrupt, io_error};
@@ -74,11 +74,11 @@ fn records(file: &File, after: Revision) -> Result<Vec<Record>, StoreError> {
     let mut records: Vec<Record> = Vec::new();
     let (mut offset, mut next) = (HEADER_BYTES, file.header.base);
     loop {
-        let record = record::decode(&file.bytes, offset).filter(of_this_use);
+        let record = log_record::decode(&file.bytes, offset).filter(of_this_use);
         let record = match record {
             Some(record) if record.first == next => record,
             // The end, or damage.
-            _ => match record::scan(&file.bytes, offset)
+            _ => match log_record::scan(&file.bytes, offset)
                 .find(|record| of_this_use(record) && record.first >= next)
             {
                 Some(later) if later.first <= after.next() => later,
@@ -104,7 +104,7 @@ fn files(dir: &Path, after: Revision) -> Result<Vec<File>, StoreError> {
             Some(header) => files.push(File { path, bytes, header }),
             // A crash while it was created. Once it has a record, its header has long been durable.
             None => {
-                if let Some(record) = record::scan(&bytes, 0).find(|record| record.last() > after) {
+                if let Some(record) = log_record::scan(&bytes, 0).find(|record| record.last() > after) {
                     let what = format!("its header is damaged, and it holds revision {}", record.first);
                     return Err(corrupt(path.display().to_string(), what));
                 }

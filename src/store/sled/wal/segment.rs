@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use super::record::{self, HEADER_BYTES, Header};
+use super::super::log_record::{self, HEADER_BYTES, Header};
 use crate::model::Revision;
 
 /// So much is written with zeros before records come to it. A file that grows costs the file system a commit of its own
@@ -47,18 +47,18 @@ impl Segment {
 
     /// Whether a batch of so many bytes has its place here. The first one always has.
     pub fn has_room_for(&self, bytes: usize) -> bool {
-        self.end == HEADER_BYTES || self.end + record::RECORD_BYTES + bytes <= self.full
+        self.end == HEADER_BYTES || self.end + log_record::RECORD_BYTES + bytes <= self.full
     }
 
     /// Makes room for a batch. If that fails nothing has been written, and it may be tried again.
     pub fn make_room_for(&mut self, bytes: usize) -> io::Result<()> {
-        self.grow_to(self.end + record::record_bytes(bytes))
+        self.grow_to(self.end + log_record::record_bytes(bytes))
     }
 
     /// Writes the next batch. If that fails, nothing may follow it.
     pub fn write(&mut self, first: Revision, count: u32, batch: &[u8]) -> io::Result<()> {
         self.buffer.clear();
-        record::append(&mut self.buffer, self.sequence, first, count, batch);
+        log_record::append(&mut self.buffer, self.sequence, first, count, batch);
         self.file.write_all_at(&self.buffer, self.end as u64)?;
         self.end += self.buffer.len();
         self.last = Revision(first.0 + u64::from(count) - 1);

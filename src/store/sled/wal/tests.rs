@@ -4,6 +4,7 @@ use std::path::Path;
 use proptest::prelude::*;
 use tempfile::TempDir;
 
+use super::super::log_record;
 use super::*;
 use crate::store::StoreError;
 
@@ -36,10 +37,10 @@ fn found(dir: &Path, after: u64) -> Vec<(u64, u64)> {
 
 /// Where each record of a segment is, and where the last one ends.
 fn records(segment: &[u8], first: u64) -> Vec<usize> {
-    let mut offset = record::HEADER_BYTES;
+    let mut offset = log_record::HEADER_BYTES;
     let mut next = first;
     let mut offsets = vec![offset];
-    while let Some(record) = record::decode(segment, offset).filter(|record| record.first.0 == next) {
+    while let Some(record) = log_record::decode(segment, offset).filter(|record| record.first.0 == next) {
         (offset, next) = (record.end(), record.last().0 + 1);
         offsets.push(offset);
     }

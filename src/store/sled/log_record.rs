@@ -1,4 +1,4 @@
-//! The bytes of a segment of the log, its header and its records; the journal has the same records. Knows no files.
+//! The bytes of the write-ahead log and of the journal: records, and the header of a segment of the write-ahead log. Knows no files.
 //!
 //! Integers are big endian. A segment is a header of `HEADER_BYTES`, then records, each at a multiple of `ALIGNMENT`; what is after
 //! the last one is left from an earlier use of the file, or zero.
@@ -14,6 +14,7 @@
 
 use std::ops::Range;
 
+use crate::append_log::{self, BLOCK_HEAD_BYTES};
 use crate::model::Revision;
 
 /// Bytes before the first record.
@@ -43,19 +44,16 @@ pub struct Record {
 impl Header {
     pub fn encode(self) -> [u8; HEADER_BYTES] {
         let mut bytes = [0; HEADER_BYTES];
-        bytes[..4].copy_from_slice(HEADER_MAGIC);
         bytes[8..16].copy_from_slice(&self.sequence.to_be_bytes());
         bytes[16..24].copy_from_slice(&self.base.0.to_be_bytes());
-        let crc = crc32fast::hash(&bytes[8..]);
-        bytes[4..8].copy_from_slice(&crc.to_be_bytes());
+        append_log::seal(&mut bytes, HEADER_MAGIC);
         bytes
     }
 
     /// Reads the header of a segment. `None` if it is damaged, or none.
     pub fn decode(segment: &[u8]) -> Option<Header> {
         let bytes = segment.get(..HEADER_BYTES)?;
-        (bytes[..4] == *HEADER_MAGIC && number(bytes, 4..8)? == u64::from(crc32fast::hash(&bytes[8..])))
-            .then_some(())?;
+        append_log::is_sealed(bytes, HEADER_MAGIC).then_some(())?;
         Some(Header { sequence: number(bytes, 8..16)?, base: Revision(number(bytes, 16..24)?) })
     }
 }
@@ -64,15 +62,13 @@ impl Header {
 pub fn append(buffer: &mut Vec<u8>, sequence: u64, first: Revision, count: u32, payload: &[u8]) {
     let length = u32::try_from(payload.len()).expect("a batch has less than 4 GiB");
     let start = buffer.len();
-    buffer.extend_from_slice(RECORD_MAGIC);
-    buffer.extend_from_slice(&[0; 4]);
+    buffer.extend_from_slice(&[0; BLOCK_HEAD_BYTES]);
     buffer.extend_from_slice(&sequence.to_be_bytes());
     buffer.extend_from_slice(&first.0.to_be_bytes());
     buffer.extend_from_slice(&count.to_be_bytes());
     buffer.extend_from_slice(&length.to_be_bytes());
     buffer.extend_from_slice(payload);
-    let crc = crc32fast::hash(&buffer[start + 8..]);
-    buffer[start + 4..start + 8].copy_from_slice(&crc.to_be_bytes());
+    append_log::seal(&mut buffer[start..], RECORD_MAGIC);
     buffer.resize(start + record_bytes(payload.len()), 0);
 }
 
@@ -100,9 +96,7 @@ pub fn peek(segment: &[u8], offset: usize) -> Option<Record> {
 /// Reads the record at `offset`. `None` if there is no whole one.
 pub fn decode(segment: &[u8], offset: usize) -> Option<Record> {
     let record = peek(segment, offset)?;
-    let covered = segment.get(offset + 8..record.payload.end)?;
-    let crc = number(segment, offset + 4..offset + 8)?;
-    (crc == u64::from(crc32fast::hash(covered))).then_some(record)
+    append_log::is_sealed(segment.get(offset..record.payload.end)?, RECORD_MAGIC).then_some(record)
 }
 
 /// The whole records from `offset` on, wherever they lie. No document can pretend to be one: a record has bytes of zero, a
