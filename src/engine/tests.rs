@@ -4,6 +4,7 @@ mod access;
 mod contention;
 mod effort;
 mod fair_reads;
+mod hooked_store;
 mod quotas;
 mod refusing;
 mod replica;

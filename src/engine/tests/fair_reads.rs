@@ -3,21 +3,18 @@
 use std::sync::Condvar;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::hooked_store::HookedStore;
 use super::*;
-use crate::model::{Commit, Digest};
-use crate::store::codec::CommitFormat;
-use crate::store::{Compaction, ConfigRecord, Head, History, Problem, Snapshot, StoreError, Verified};
 
-/// A store whose reads of one config wait until they are let go, and are counted.
-struct Blocking {
-    inner: MemoryStore,
+/// Reads of one config wait here until the gate is opened, and are counted.
+struct Gate {
     of: ConfigId,
     is_open: Mutex<bool>,
     opened: Condvar,
     begun: AtomicUsize,
 }
 
-impl Blocking {
+impl Gate {
     fn wait(&self, id: &ConfigId) {
         if *id == self.of {
             self.begun.fetch_add(1, Ordering::Relaxed);
@@ -32,82 +29,22 @@ impl Blocking {
     }
 }
 
-impl Journal for Blocking {
-    fn append_as(&self, format: CommitFormat, commits: &[Commit]) -> Result<Head, StoreError> {
-        self.inner.append_as(format, commits)
-    }
-
-    fn epoch(&self) -> Epoch {
-        self.inner.epoch()
-    }
-
-    fn head(&self) -> Head {
-        self.inner.head()
-    }
-
-    fn oldest(&self) -> Revision {
-        self.inner.oldest()
-    }
-
-    fn anchor(&self) -> Digest {
-        self.inner.anchor()
-    }
-
-    fn commits(&self, from: Revision, bytes_max: usize) -> Result<Vec<Sealed>, StoreError> {
-        self.inner.commits(from, bytes_max)
-    }
-
-    fn revision_at(&self, time: Timestamp) -> Result<Option<Revision>, StoreError> {
-        self.inner.revision_at(time)
-    }
-}
-
-impl History for Blocking {
-    fn versions(&self, id: &ConfigId, before: Version, limit: usize) -> Result<Vec<VersionRef>, StoreError> {
-        self.wait(id);
-        self.inner.versions(id, before, limit)
-    }
-
-    fn version_at(&self, id: &ConfigId, revision: Revision) -> Result<Option<VersionRef>, StoreError> {
-        self.inner.version_at(id, revision)
-    }
-
-    fn snapshot(&self, id: &ConfigId, version: Version) -> Result<Option<Snapshot>, StoreError> {
-        self.wait(id);
-        self.inner.snapshot(id, version)
-    }
-
-    fn load(&self, visit: &mut dyn FnMut(ConfigRecord)) -> Result<Head, StoreError> {
-        self.inner.load(visit)
-    }
-
-    fn compact_unless(
-        &self,
-        oldest: Revision,
-        is_stopped: &dyn Fn() -> bool,
-    ) -> Result<Compaction, StoreError> {
-        self.inner.compact_unless(oldest, is_stopped)
-    }
-
-    fn verify(&self, report: &mut dyn FnMut(Problem)) -> Result<Verified, StoreError> {
-        self.inner.verify(report)
-    }
-}
-
 fn viewer(actor: &str) -> Viewer {
     Viewer::new(auth::Access::unrestricted(actor).expect("a name").sight())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_actor_who_reads_much_history_keeps_nobody_from_reading_and_writing() {
-    let blocking = Arc::new(Blocking {
-        inner: MemoryStore::new(Epoch(1)),
+    let gate = Arc::new(Gate {
         of: id(0),
         is_open: Mutex::new(false),
         opened: Condvar::new(),
         begun: AtomicUsize::new(0),
     });
-    let store: Arc<dyn Store> = blocking.clone();
+    let store: Arc<dyn Store> = Arc::new(HookedStore::before_read({
+        let gate = gate.clone();
+        move |id| gate.wait(id)
+    }));
     let engine = open(&store, |_| {});
     for number in 0..2 {
         for config in 0..2 {
@@ -130,7 +67,7 @@ async fn one_actor_who_reads_much_history_keeps_nobody_from_reading_and_writing(
         });
     }
     let turns = std::thread::available_parallelism().map_or(1, |count| count.get()).max(2);
-    while blocking.begun.load(Ordering::Relaxed) < turns {
+    while gate.begun.load(Ordering::Relaxed) < turns {
         tokio::task::yield_now().await;
     }
     // A text that is too long to be read at once needs a turn, too.
@@ -150,12 +87,12 @@ async fn one_actor_who_reads_much_history_keeps_nobody_from_reading_and_writing(
     let waiting = document("greedy", "/a/b");
     let made = document("modest", "/a/c").await.expect("no panic").expect("another reads the present");
     assert!(!waiting.is_finished(), "the actor has no turn");
-    assert_eq!(blocking.begun.load(Ordering::Relaxed), turns, "the actor has so many turns and no more");
-    blocking.open();
+    assert_eq!(gate.begun.load(Ordering::Relaxed), turns, "the actor has so many turns and no more");
+    gate.open();
     while let Some(read) = greedy.join_next().await {
         read.expect("no panic").expect("it is read when its turn has come");
     }
-    assert_eq!(blocking.begun.load(Ordering::Relaxed), 100);
+    assert_eq!(gate.begun.load(Ordering::Relaxed), 100);
     let other = waiting.await.expect("no panic").expect("it is made when the actor has a turn");
     let text = |document: &Resolved| document.content.as_str().as_ptr();
     assert_eq!(text(&made), text(&other), "scopes with the same layers share one content");

@@ -5,90 +5,23 @@ use std::collections::HashMap;
 
 use tokio_stream::StreamExt;
 
+use super::hooked_store::HookedStore;
 use super::*;
 use crate::engine::watch::{Event, TargetStatus, WatchSelector, WatchTarget};
 use crate::model::text::Format;
-use crate::model::{Commit, Digest, Request};
-use crate::store::codec::CommitFormat;
-use crate::store::{Compaction, ConfigRecord, Head, History, Problem, Snapshot, StoreError, Verified};
+use crate::model::{Digest, Request};
+use crate::store::StoreError;
 
 const WRITERS: u64 = 6;
 const WRITES: u64 = 12;
 
 /// A store that refuses appends by a pattern, over and over.
-pub(super) struct Refusing {
-    inner: MemoryStore,
-    /// Whether the next appends are refused.
-    pattern: Mutex<std::iter::Cycle<std::vec::IntoIter<bool>>>,
-}
-
-impl Refusing {
-    pub(super) fn new(pattern: Vec<bool>) -> Refusing {
-        Refusing { inner: MemoryStore::new(Epoch(1)), pattern: Mutex::new(pattern.into_iter().cycle()) }
-    }
-}
-
-impl Journal for Refusing {
-    fn append_as(&self, format: CommitFormat, commits: &[Commit]) -> Result<Head, StoreError> {
-        match self.pattern.lock().expect("no test panics here").next() {
-            Some(true) => Err(StoreError::Refused("the disk is full".into())),
-            Some(false) | None => self.inner.append_as(format, commits),
-        }
-    }
-
-    fn epoch(&self) -> Epoch {
-        self.inner.epoch()
-    }
-
-    fn head(&self) -> Head {
-        self.inner.head()
-    }
-
-    fn oldest(&self) -> Revision {
-        self.inner.oldest()
-    }
-
-    fn anchor(&self) -> Digest {
-        self.inner.anchor()
-    }
-
-    fn commits(&self, from: Revision, bytes_max: usize) -> Result<Vec<Sealed>, StoreError> {
-        self.inner.commits(from, bytes_max)
-    }
-
-    fn revision_at(&self, time: Timestamp) -> Result<Option<Revision>, StoreError> {
-        self.inner.revision_at(time)
-    }
-}
-
-impl History for Refusing {
-    fn versions(&self, id: &ConfigId, before: Version, limit: usize) -> Result<Vec<VersionRef>, StoreError> {
-        self.inner.versions(id, before, limit)
-    }
-
-    fn version_at(&self, id: &ConfigId, revision: Revision) -> Result<Option<VersionRef>, StoreError> {
-        self.inner.version_at(id, revision)
-    }
-
-    fn snapshot(&self, id: &ConfigId, version: Version) -> Result<Option<Snapshot>, StoreError> {
-        self.inner.snapshot(id, version)
-    }
-
-    fn load(&self, visit: &mut dyn FnMut(ConfigRecord)) -> Result<Head, StoreError> {
-        self.inner.load(visit)
-    }
-
-    fn compact_unless(
-        &self,
-        oldest: Revision,
-        is_stopped: &dyn Fn() -> bool,
-    ) -> Result<Compaction, StoreError> {
-        self.inner.compact_unless(oldest, is_stopped)
-    }
-
-    fn verify(&self, report: &mut dyn FnMut(Problem)) -> Result<Verified, StoreError> {
-        self.inner.verify(report)
-    }
+pub(super) fn refusing(pattern: Vec<bool>) -> HookedStore {
+    let pattern = Mutex::new(pattern.into_iter().cycle());
+    HookedStore::before_append(move || match pattern.lock().expect("no test panics here").next() {
+        Some(true) => Err(StoreError::Refused("the disk is full".into())),
+        Some(false) | None => Ok(()),
+    })
 }
 
 /// What was acknowledged: for each request id, where it came about.
@@ -179,7 +112,7 @@ proptest! {
         pattern.push(false);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         runtime.block_on(async {
-            let store: Arc<dyn Store> = Arc::new(Refusing::new(pattern));
+            let store: Arc<dyn Store> = Arc::new(refusing(pattern));
             let engine = open(&store, |_| {});
             let (done, watching) = tokio::sync::watch::channel(false);
             let watchers: Vec<_> =
@@ -225,7 +158,7 @@ proptest! {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn writes_are_taken_again_when_the_store_takes_them() {
-    let store: Arc<dyn Store> = Arc::new(Refusing::new(vec![true, true, false]));
+    let store: Arc<dyn Store> = Arc::new(refusing(vec![true, true, false]));
     let engine = open(&store, |_| {});
     for _ in 0..2 {
         let refused = engine.write(set(0, 0)).await;

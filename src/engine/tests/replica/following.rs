@@ -204,7 +204,7 @@ async fn commits_of_an_older_format_keep_their_hashes() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn what_the_disk_of_a_replica_refuses_is_applied_later() {
     let (leader, commits) = leader(3).await;
-    let store: Arc<dyn Store> = Arc::new(crate::engine::tests::refusing::Refusing::new(vec![true, false]));
+    let store: Arc<dyn Store> = Arc::new(crate::engine::tests::refusing::refusing(vec![true, false]));
     let engine = replica(&store);
     let refused = engine.apply_commits(EPOCH, commits.clone()).await;
     assert!(matches!(refused, Err(ApplyError::Engine(Error::NotWritten(_)))), "{refused:?}");

@@ -1,0 +1,91 @@
+//! A store in memory that calls a test before it appends, and before it reads the history of a config: an append may be refused, a read may wait.
+
+use super::*;
+use crate::model::{Commit, Digest};
+use crate::store::codec::CommitFormat;
+use crate::store::{Compaction, ConfigRecord, Head, History, Problem, Snapshot, StoreError, Verified};
+
+pub(super) struct HookedStore {
+    inner: MemoryStore,
+    before_append: Box<dyn Fn() -> Result<(), StoreError> + Send + Sync>,
+    before_read: Box<dyn Fn(&ConfigId) + Send + Sync>,
+}
+
+impl HookedStore {
+    pub(super) fn before_append(
+        hook: impl Fn() -> Result<(), StoreError> + Send + Sync + 'static,
+    ) -> HookedStore {
+        HookedStore {
+            inner: MemoryStore::new(Epoch(1)),
+            before_append: Box::new(hook),
+            before_read: Box::new(|_| {}),
+        }
+    }
+
+    pub(super) fn before_read(hook: impl Fn(&ConfigId) + Send + Sync + 'static) -> HookedStore {
+        HookedStore { before_read: Box::new(hook), ..HookedStore::before_append(|| Ok(())) }
+    }
+}
+
+impl Journal for HookedStore {
+    fn append_as(&self, format: CommitFormat, commits: &[Commit]) -> Result<Head, StoreError> {
+        (self.before_append)()?;
+        self.inner.append_as(format, commits)
+    }
+
+    fn epoch(&self) -> Epoch {
+        self.inner.epoch()
+    }
+
+    fn head(&self) -> Head {
+        self.inner.head()
+    }
+
+    fn oldest(&self) -> Revision {
+        self.inner.oldest()
+    }
+
+    fn anchor(&self) -> Digest {
+        self.inner.anchor()
+    }
+
+    fn commits(&self, from: Revision, bytes_max: usize) -> Result<Vec<Sealed>, StoreError> {
+        self.inner.commits(from, bytes_max)
+    }
+
+    fn revision_at(&self, time: Timestamp) -> Result<Option<Revision>, StoreError> {
+        self.inner.revision_at(time)
+    }
+}
+
+impl History for HookedStore {
+    fn versions(&self, id: &ConfigId, before: Version, limit: usize) -> Result<Vec<VersionRef>, StoreError> {
+        (self.before_read)(id);
+        self.inner.versions(id, before, limit)
+    }
+
+    fn version_at(&self, id: &ConfigId, revision: Revision) -> Result<Option<VersionRef>, StoreError> {
+        self.inner.version_at(id, revision)
+    }
+
+    fn snapshot(&self, id: &ConfigId, version: Version) -> Result<Option<Snapshot>, StoreError> {
+        (self.before_read)(id);
+        self.inner.snapshot(id, version)
+    }
+
+    fn load(&self, visit: &mut dyn FnMut(ConfigRecord)) -> Result<Head, StoreError> {
+        self.inner.load(visit)
+    }
+
+    fn compact_unless(
+        &self,
+        oldest: Revision,
+        is_stopped: &dyn Fn() -> bool,
+    ) -> Result<Compaction, StoreError> {
+        self.inner.compact_unless(oldest, is_stopped)
+    }
+
+    fn verify(&self, report: &mut dyn FnMut(Problem)) -> Result<Verified, StoreError> {
+        self.inner.verify(report)
+    }
+}
