@@ -1,5 +1,4 @@
-//! The process around the services: settings, listener, health, reflection, shutdown. Knows what is served by name
-//! only.
+//! The process around the services: settings, listener, health, reflection, shutdown. Knows the services by name only.
 
 mod access;
 mod audit_trail;

@@ -1,5 +1,5 @@
-//! Messages in their gRPC frames, as HTTP/2 sends them. A document is encoded once, however many clients it goes to; a message is
-//! put together from what is its own and from shared bytes. Knows the field numbers of no message.
+//! Encodes messages in gRPC frames. A document is encoded once for all of its clients; a message is joined from its own bytes and the
+//! shared bytes. Knows no field numbers of messages.
 
 use std::io::IoSlice;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What is known of a call besides its message: who makes it, from where, and as what. Knows headers; no handler and no log.
+//! The context of a call besides its message: caller, address and credential. Knows headers; no handler and no log.
 
 use std::net::IpAddr;
 use std::ops::Deref;

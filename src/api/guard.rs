@@ -1,5 +1,4 @@
-//! Who comes in: turns the credential of a call into what its caller may do, and says so to every service. Knows headers and the peer of
-//! a connection; never a message.
+//! Authenticates calls and authorizes their callers. Knows headers and the peer of a connection; never a message.
 //!
 //! `rates` says how often somebody may call, `rules` are the policy and the tokens that hold now, `allowed` the proof that a handler takes,
 //! `standing` what keeps an open stream to what holds by now.

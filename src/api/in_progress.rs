@@ -1,5 +1,5 @@
-//! Bytes of complete requests that are being processed: limited for each connection, each address and the whole server. Knows no transport
-//! and no call.
+//! Limits the bytes of complete requests that are being processed, for each connection, each address and the server. Knows no transport and
+//! no call.
 //!
 //! A request in progress takes several times the memory of its message: the message, the decoded request, its documents, and the commit that
 //! they become. Without a limit, many large writes at once take gigabytes. A request that finds no room waits, in the order of arrival; what

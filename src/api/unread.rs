@@ -1,5 +1,5 @@
-//! Response bytes that clients have not taken yet: counted for each connection, each address and the whole server, and limited.
-//! Knows no transport and no call.
+//! Counts and limits the response bytes that clients have not read, for each connection, each address and the server. Knows no transport
+//! and no call.
 //!
 //! HTTP/2 lets a client ask for responses and give no window to send them. Without a limit, a few bytes of requests hold gigabytes of
 //! responses. What a connection holds is counted exactly at once; the totals of its address and of the server follow at the end of each

@@ -1,4 +1,4 @@
-//! The chain: how the hash of a line is made, and how moments are written. Knows lines; never what they say.
+//! Hashes the lines of the audit log, each with the hash of the line before, and formats times. Knows lines; not their members.
 //!
 //! A line is a JSON object without spaces whose last member is `"hash"`, and ends with a newline. The hash is SHA-256 over the 32 bytes of
 //! the hash of the line before, and the text of the line up to `,"hash":`. So every byte of a file is covered by it, and it can be computed

@@ -1,4 +1,4 @@
-//! What happened: as it is told, and as it is kept. Knows no file.
+//! Events of the audit log: as callers report them, and as files have them. Knows no file.
 
 use std::fmt::{self, Write as _};
 use std::hash::{Hash, Hasher};

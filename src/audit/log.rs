@@ -1,4 +1,4 @@
-//! The files of one room that are written to: where the chain goes on, when a segment is full, and which go. Knows no thread and no clock.
+//! Writes the files of one room: continues the chain, begins segments, removes old ones. Knows no thread and no clock.
 
 use std::collections::VecDeque;
 use std::fs::{self, File};

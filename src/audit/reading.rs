@@ -1,5 +1,5 @@
-//! Reading records, from the newest back and from any one on. Knows no writer: what is not a whole line is not there, and lines that cannot
-//! be read are left out, since to find them is the business of a proof.
+//! Reads records, from the newest back or forward from any one. Knows no writer. Incomplete lines do not count, and unreadable lines are
+//! left out: a proof finds those.
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! Where others tell what happened. Never waits, for a disk or for anybody; knows no file.
+//! Takes events from the rest of the server, and never waits for a disk. Knows no file.
 
 use std::io;
 use std::path::{Path, PathBuf};

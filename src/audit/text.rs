@@ -1,4 +1,4 @@
-//! Text of others, as it may stand in a file that people read on a terminal. Knows no record.
+//! Makes text of callers safe for a file that people read on a terminal. Knows no record.
 
 /// At most so many bytes of the text, and a mark where it was cut; what a terminal would obey is made visible.
 pub fn bounded(text: &str, bytes_max: usize) -> String {

@@ -1,4 +1,5 @@
-//! The one who writes: what waits, what is tried again, and when it is made durable. Knows time as it is told; the thread around it is `run`.
+//! Writes queued events in its own thread, retries failed writes, and syncs. Knows the time that it is given; `run` is the loop of the
+//! thread.
 
 use std::collections::VecDeque;
 use std::io;

@@ -1,4 +1,4 @@
-//! Who calls, once their credential was found good. Knows neither a request nor where a credential comes from.
+//! An authenticated caller. Knows neither requests nor credentials.
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Callers who are known by their client certificate. Knows what one says; never how it was checked: that is TLS.
+//! Maps client certificates to callers. Knows the names in a certificate; TLS has verified it before.
 
 use std::sync::Arc;
 

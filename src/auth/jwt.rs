@@ -1,4 +1,4 @@
-//! JSON web tokens (RFC 7519) of one issuer. Knows its keys and what is expected of a token; never a request.
+//! Verifies JSON web tokens (RFC 7519) of one issuer. Knows the keys and the required claims; never a request.
 //!
 //! `Verifier` checks tokens, `Keeper` keeps its keys up to date. A token is good if a key of the issuer signed it, with an algorithm that
 //! is one of that key (RS, PS, ES and EdDSA: none with a shared secret), if `iss` and `aud` are as set, and the time is after `nbf` and

@@ -1,4 +1,5 @@
-//! Who may do what, where. Knows roles and bindings; never a credential, and never where a policy is stored.
+//! The policy: which subjects have which roles on which resources. Knows roles and bindings; never a credential, and not the store of the
+//! policy.
 //!
 //! ```json
 //! {

@@ -1,4 +1,4 @@
-//! What is wrong with a document that governs access. Knows no particular one.
+//! A problem of a document that governs access. Knows no particular document.
 
 /// One flaw of a document, and where it is. Quotes names; never a hash.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -1,4 +1,4 @@
-//! Reads documents that govern access, and tells everything that is wrong with one, each with its place. Knows JSON only.
+//! Reads documents that govern access, and reports all problems of one, each with its place. Knows JSON only.
 
 use serde_json::{Map, Value};
 

@@ -1,4 +1,4 @@
-//! API tokens: made, stored as hashes, and recognised. Knows where neither the document nor the randomness comes from.
+//! Makes, stores and verifies API tokens. Knows neither the source of the document nor that of the randomness.
 //!
 //! They are stored as
 //!

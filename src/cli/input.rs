@@ -1,4 +1,4 @@
-//! What is typed: arguments, assignments, confirmations, and names that are probably mistyped.
+//! The input of a user: arguments, assignments, confirmations, and names that are probably mistyped.
 
 pub(super) mod args;
 pub(super) mod assignment;

@@ -1,4 +1,4 @@
-//! What is printed: documents, findings, refusals, exit codes, and text made safe for a terminal.
+//! The output of a command: documents, findings, refusals, exit codes, and text made safe for a terminal.
 
 pub(super) mod excerpt;
 pub mod exit;

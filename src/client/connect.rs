@@ -1,4 +1,4 @@
-//! The connection to a server, and what every call carries. Knows nothing of what is called.
+//! Connects to a server, and adds the metadata of every call. Knows no call.
 
 use std::net::IpAddr;
 use std::path::PathBuf;

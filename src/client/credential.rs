@@ -1,4 +1,4 @@
-//! The credential of a client: a token that is given, or one in a file. Knows files; never a call.
+//! The credential of a client: a given token, or a token in a file. Knows files; never a call.
 //!
 //! The file is read again as soon as it is another one, so that a token that was rotated is in the next call, and in the next attempt of
 //! a stream that ended. Client certificates are read for each connection: see `tls`.

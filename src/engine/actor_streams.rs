@@ -1,5 +1,4 @@
-//! How many streams of one kind each actor has open, and how many configs they follow, so that no actor takes all of the server's memory. Knows
-//! actors by name; not what is streamed.
+//! Limits the open streams of one kind for each actor, and the configs that they follow. Knows actors by name; not what is streamed.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;

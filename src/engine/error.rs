@@ -1,4 +1,4 @@
-//! What the engine refuses, and why. `api::error` says how each is told to a client.
+//! The errors of the engine. `api::error` maps each to an answer for clients.
 
 use std::time::Duration;
 

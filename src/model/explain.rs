@@ -1,4 +1,4 @@
-//! Where each value of an effective document comes from. Knows values only; which layers there are is its caller's.
+//! Finds the layer of each value of an effective document. Knows values only; the caller has the layers.
 //!
 //! A layer *says* something about a place if, going down the layer along the pointer, it holds a value there (a null says
 //! that there shall be none), or it holds something other than an object on the way, which says that there shall be

@@ -1,4 +1,4 @@
-//! Moments, as history records them. The clock itself comes in from outside.
+//! Times, as history records them. Knows no clock.
 
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

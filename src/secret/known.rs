@@ -1,5 +1,4 @@
-//! The secrets that layers have now: by them it is told what a write means where it repeats what it has read. Knows layers and keys; no
-//! write.
+//! The secrets that layers have now: a write that repeats a fingerprint keeps the secret that has it. Knows layers and keys; no write.
 
 use serde_json::Value;
 

@@ -1,4 +1,4 @@
-//! Sealed values within a layer: found, opened, and hidden. Knows documents and keys; not how a value comes to be secret.
+//! Finds, opens and masks the sealed values of a layer. Knows documents and keys; not the reason for which a value is secret.
 
 use serde_json::Value;
 

@@ -1,4 +1,4 @@
-//! Layers with their secrets, merged: the document, and where in it a secret has come to stand. Knows merging; no keys.
+//! Merges layers with secrets: the document, and the places of secrets in it. Knows merging; no keys.
 //!
 //! A secret is one value, also if it is an object: it replaces all that earlier layers have at its place, and a later layer that has
 //! anything there replaces all of it. Else a layer would show by the fingerprint what one member of a secret is, and put another member

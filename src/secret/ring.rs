@@ -1,5 +1,5 @@
-//! The data keys of one namespace: they seal values at their places, open them, and tell one from another without showing them. Knows
-//! values and places; not where in a document they are marked.
+//! The data keys of one namespace: seal values at their places, open them, and compare them without revealing them. Knows values and
+//! places; not the marks of a document.
 
 use serde_json::Value;
 use zeroize::Zeroizing;

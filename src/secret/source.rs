@@ -1,4 +1,4 @@
-//! Where master keys come from: a file, a text, or a passphrase. Knows files by their paths; not which data keys they wrap.
+//! The sources of master keys: a file, a text, or a passphrase. Knows the paths of files; not which data keys a master key wraps.
 //!
 //! A source may have several keys, one a line: the first wraps, all unwrap. So a master key is changed by writing the new one before the
 //! old one, and having the data keys wrapped anew. `confwatch secrets rotate-master` does both.

@@ -1,5 +1,5 @@
-//! The journal: all commits in order, chained by their hashes. The contract of what keeps one. Knows the model; never what is folded from
-//! commits, never the engine.
+//! The contract of a journal: all commits in order, chained by their hashes. Knows the model; neither the history that is folded from
+//! commits, nor the engine.
 
 use super::StoreError;
 use super::commit_format::CommitFormat;

@@ -1,4 +1,4 @@
-//! The store in sled, an embedded database: the default. Knows the model and the directory it is given; no other process.
+//! The store in sled, an embedded database: the default. Knows the model and its directory; no other process.
 //!
 //! A commit becomes durable in a write-ahead log beside the database: `wal/`. A thread archives it from there: `archiver.rs`. Reads of
 //! what is not archived yet wait for it, and a start archives what a crash left.

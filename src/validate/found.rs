@@ -1,4 +1,4 @@
-//! What one check has to say of one document, and a bounded list of it. Knows no config and no scope.
+//! The findings of one check of one document, as a bounded list. Knows no config and no scope.
 
 use std::borrow::Cow;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Lints: what is valid, and yet most likely a mistake. Knows documents by value and place; no schema and no storage.
+//! Lints: find values that are valid and probably a mistake. Knows documents by value and place; no schema and no storage.
 //!
 //! One pass over a document looks for all of them. It runs in every commit, so it allocates nothing until it finds something. A lint
 //! that cries wolf is switched off: where it is not clear, they are silent.

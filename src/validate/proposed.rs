@@ -1,4 +1,4 @@
-//! Schemas that somebody proposes: they refer only to schemas that their author may read. Knows no permissions; asks for each config.
+//! Resolves references of proposed schemas, only to schemas that their author may read. Knows no permissions: it asks for each config.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

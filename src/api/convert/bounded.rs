@@ -1,4 +1,4 @@
-//! Items of messages, as many as clients can receive: what is left out is counted. Knows the wire only.
+//! Bounds lists in messages to the size that clients can receive, and counts the items that are left out. Knows the wire only.
 
 use prost::Message;
 use prost::encoding::{encoded_len_varint, key_len};

@@ -1,4 +1,4 @@
-//! From messages to values: everything a client says is checked here, once.
+//! Converts messages of clients to values, and checks everything in them once. Knows the wire and the model.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;

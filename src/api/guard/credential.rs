@@ -1,5 +1,4 @@
-//! What a call brings along to say who makes it: metadata, or the certificate of its connection. Knows whether it has the form of a
-//! credential; never whether it is good.
+//! Reads the credential of a call from metadata or from the client certificate. Knows the form of credentials; not whether one is valid.
 
 use std::sync::Arc;
 

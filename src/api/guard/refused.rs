@@ -1,4 +1,4 @@
-//! Why a credential is not good. Knows credentials; what a client is told of it is in `status`.
+//! The reasons for which a credential is refused. Knows credentials; `status` has the answers for clients.
 
 use crate::auth::jwt::JwtError;
 use crate::auth::{SubjectError, TokenError};

@@ -1,5 +1,4 @@
-//! What an open stream may still do: asked again whenever the policy, tokens or keys change, and when its credential ends. Knows no
-//! stream.
+//! Checks the permissions of an open stream again when the policy, tokens or keys change, and when its credential expires. Knows no stream.
 
 use std::pin::Pin;
 use std::sync::Arc;

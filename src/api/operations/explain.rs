@@ -1,4 +1,4 @@
-//! Explain: which layer each value of a document comes from.
+//! Explain: the layer of each value of a document.
 
 use crate::api::codec::MESSAGE_BYTES_MAX;
 use crate::api::context::CallContext;

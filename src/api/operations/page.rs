@@ -1,4 +1,4 @@
-//! Page tokens: where a list goes on, bound to the request and to the history of the store that it belongs to.
+//! Page tokens: the place at which a list continues, bound to the request and to the history of the store.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

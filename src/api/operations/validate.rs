@@ -1,4 +1,4 @@
-//! Validate: of changes, of what is stored, and of a document against a schema.
+//! Validate: changes, stored documents, or a document against a schema.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! What is expected of JSON web tokens, and where they say what matters. Knows no token.
+//! The required claims of JSON web tokens, and the claims that name users and groups. Knows no token.
 
 use std::fmt;
 use std::sync::Arc;

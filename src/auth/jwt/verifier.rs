@@ -1,4 +1,4 @@
-//! Checks JSON web tokens against keys. Knows neither where the keys come from nor what the time is.
+//! Verifies JSON web tokens with keys. Knows neither the source of the keys nor a clock.
 
 use std::sync::Arc;
 

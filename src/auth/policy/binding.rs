@@ -1,4 +1,4 @@
-//! A binding: who has which role where. Knows how to tell whether it meets a need, and what of it does not.
+//! A binding gives a role to subjects on resources, and checks whether that meets a need. Knows no policy.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! A decision with its reasons, for people who ask why. Knows bindings; the hot path is `Grants`.
+//! A decision with its reasons, as an administrator reads it. Knows bindings; `Grants` decides calls.
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Reads a policy. Knows the form of the document; `policy` says what it means.
+//! Parses a policy. Knows the form of the document; `policy` has its meaning.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Texts with `*` in them, which stands for any characters, or none. Knows no names.
+//! Patterns with `*`, which matches any characters or none. Knows no names.
 
 use std::fmt;
 

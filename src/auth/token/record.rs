@@ -1,4 +1,4 @@
-//! What is kept of an API token: everything but the secret. Knows the form in which tokens are stored.
+//! The stored part of an API token: everything but the secret. Knows the form in which tokens are stored.
 
 use serde_json::{Map, Value, json};
 

@@ -1,4 +1,4 @@
-//! All tokens, compiled for look-ups. Knows no clock: what the time is comes in.
+//! All tokens, compiled for look-ups. Knows no clock: the time is an argument.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;

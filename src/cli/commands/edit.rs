@@ -1,4 +1,4 @@
-//! `confwatch edit`: a layer in the editor of the one who asks. Knows the client only.
+//! `confwatch edit`: opens a layer in the editor of the user. Knows the client only.
 
 use std::io::Write;
 use std::path::Path;

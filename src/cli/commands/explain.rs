@@ -1,4 +1,4 @@
-//! `confwatch explain`: where each value comes from. Knows the client only.
+//! `confwatch explain`: prints the layer of each value. Knows the client only.
 
 use clap::Args;
 

@@ -1,5 +1,5 @@
-//! `confwatch validate`: what a server would say of a change, says of what it has, or would say of a directory. Knows the client, the
-//! directory form, and with `--offline` how to do without a server.
+//! `confwatch validate`: validates a change, the stored documents, or a directory. Knows the client, the directory form, and with
+//! `--offline` how to work without a server.
 
 mod offline;
 

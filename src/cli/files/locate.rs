@@ -1,4 +1,4 @@
-//! Where in a text the values of its document stand. Knows the formats; never what is wrong with a value.
+//! Locates the values of a document in its text. Knows the formats; not what is wrong with a value.
 //!
 //! An underline in the wrong place is worse than none. So nothing is taken on trust: what stands at a place must read as the key or
 //! the value that was asked for, or the place is not told.

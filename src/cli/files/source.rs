@@ -1,5 +1,5 @@
-//! The files and other texts that a write was made of, and where in them it is what a finding is about. Knows layers by name, and asks
-//! a server which of them counts; never decides what is wrong.
+//! The files and other texts of a write, and the places in them that findings are about. Knows layers by name; a server decides which layer
+//! counts.
 //!
 //! A finding is about the effective document of a scope, to which many layers may have contributed. A place in a file is told only
 //! if it is this file that says what was found: no other file of the write does it below, and no stored layer.

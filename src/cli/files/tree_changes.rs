@@ -1,4 +1,4 @@
-//! A directory as the changes that make a namespace equal to it. Knows the directory form, and asks a server what it has already.
+//! Computes the changes that make a namespace equal to a directory. Knows the directory form, and reads the state of the server.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! The flags by which every command says who calls. Knows no connection.
+//! The flags for the credential of a command. Knows no connection.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! What is like a config or a scope that does not exist, asked of the server. Knows the client only.
+//! Suggests configs and scopes that are similar to a missing one. Knows the client only.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! Commands that run until they are told to stop. Knows signals; no command.
+//! Stops long-running commands on a signal. Knows signals; no command.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 

@@ -1,4 +1,4 @@
-//! The flags by which every command says how to do TLS. Knows the client's options; never a connection.
+//! The flags for TLS of a command. Knows the client's options; no connection.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! How layers and differences are told to people. Knows the wire and styles; never a connection.
+//! Prints layers and differences. Knows the wire and styles; never a connection.
 
 use super::streams::{ADDED, CHANGED, PLACE, REMOVED, printable};
 use super::views::short_time;

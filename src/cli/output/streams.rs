@@ -1,4 +1,4 @@
-//! What goes to standard output and standard error, and how it looks. Knows no message of the wire.
+//! Writes to standard output and standard error in the format of the command. Knows no message of the wire.
 
 use std::io::{self, IsTerminal, Write};
 

@@ -1,5 +1,5 @@
-//! Text of others on its way to a terminal: nothing in it may move the cursor, hide what is there, or turn the order of what is read.
-//! Knows characters; nothing of what is written.
+//! Escapes text of others for a terminal: the text cannot move the cursor, hide output, or change the order of reading. Knows characters;
+//! not their meaning.
 //!
 //! Escaped are the control characters of ASCII and those from U+0080 to U+009F (of which U+009B begins a sequence as ESC [ does), DEL,
 //! the characters that change the direction of writing, and all that cannot be seen: format characters, private and unassigned ones, line and

@@ -1,4 +1,4 @@
-//! How long to wait before the next attempt. Knows no clock, and no randomness but what it is given.
+//! Computes the pause before the next attempt. Knows no clock; the randomness is an argument.
 
 use std::time::Duration;
 

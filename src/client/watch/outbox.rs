@@ -1,5 +1,5 @@
-//! What the application has not been told yet. Pure. Holds names and digests, no documents: what is told is what is
-//! held when it asks, so that memory is bounded by the targets whatever it does.
+//! The updates that the application has not received yet. Pure. Has names and digests, no documents: the application receives the state at
+//! the time of its call, so memory is bounded by the targets.
 
 use std::collections::{BTreeMap, BTreeSet};
 

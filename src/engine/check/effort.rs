@@ -1,4 +1,4 @@
-//! What one call may cost, and whether somebody still waits for it. Knows steps and documents; not what is done with them.
+//! The budget of one call, and its cancellation. Knows steps and documents; not what is done with them.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

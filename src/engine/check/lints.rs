@@ -1,5 +1,5 @@
-//! What lints have to say of a config at many scopes: what a scope merely inherits is told where it comes from, and not looked at again.
-//! Knows which scopes are checked, and no lint.
+//! Runs lints on a config at many scopes: an inherited finding is reported at the scope of its layer and not computed again. Knows which
+//! scopes are checked, and no lint.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

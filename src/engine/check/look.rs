@@ -1,4 +1,4 @@
-//! Which findings a caller asks for: everywhere or at one place of documents, with lints or without.
+//! Which findings a caller requests: at all places of documents or at one, with lints or without.
 
 use std::sync::Arc;
 

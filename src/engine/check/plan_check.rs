@@ -1,5 +1,5 @@
-//! Whether a plan is acceptable: which documents of which configs it reaches, and what their contracts say of them. Knows validate and
-//! states; never the pipeline.
+//! Checks a plan: finds the documents that it affects and validates them against their contracts. Knows validate and states; never the
+//! pipeline.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What an engine has to say of changes and documents without writing anything. Knows plans and contracts; never the journal.
+//! Validates changes and documents without writing. Knows plans and contracts; never the journal.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What a change makes of the content of its layer: pure, a part of `plan.rs`. Nothing is sealed here, and nothing looks into what is sealed.
+//! Applies a change to the content of its layer: pure, a part of `plan.rs`. Seals nothing, and reads nothing that is sealed.
 
 use std::sync::Arc;
 

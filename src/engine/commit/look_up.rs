@@ -1,4 +1,4 @@
-//! Reads the texts of a write and looks up the history that it goes by, before the write is planned. Knows no plans.
+//! Parses the texts of a write, and reads the history that the write refers to, before it is planned. Knows no plans.
 
 use std::collections::HashSet;
 

@@ -1,4 +1,4 @@
-//! What a write came to, told once more from the journal: for a request that is repeated.
+//! Reads the outcome of a repeated request from the journal.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Writes as they are asked for, and what comes of them.
+//! Writes as callers request them, and their results.
 
 use std::collections::BTreeMap;
 use std::fmt;

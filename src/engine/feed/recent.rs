@@ -1,5 +1,5 @@
-//! The newest commits in memory, for those who follow the journal: read from it once, by the first who asks, and shared by all who
-//! are as far. Knows nothing of who they are.
+//! Caches the newest commits for readers that follow the journal: the first reader loads them, and all others share them. Knows nothing of
+//! the readers.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};

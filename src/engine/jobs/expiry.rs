@@ -1,4 +1,4 @@
-//! The end of overrides: a commit like any other, made when the time has come.
+//! Ends overrides when their time to live is over, each by a commit like any other.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! The documents of a config at many scopes, one after the other, each layer merged once for all scopes below it that are asked for
-//! together: in plain text, with a word of what is secret in it. Knows the state of a config.
+//! Resolves the documents of a config at many scopes, and merges each layer once for all requested scopes below it: in plain text, with
+//! marks at secrets. Knows the state of a config.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

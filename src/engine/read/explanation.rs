@@ -1,5 +1,4 @@
-//! Where each value of a document comes from, as its caller may see it. Knows resolution and permissions; how layers are compared is the
-//! model's.
+//! Explains the origin of each value of a document, as its caller may see it. Knows resolution and permissions; the model compares layers.
 
 use std::sync::Arc;
 

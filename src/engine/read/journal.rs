@@ -1,4 +1,4 @@
-//! The journal as it is: for those who tell of commits without telling what is in them, and for proving the chain. Knows no content.
+//! Reads commits as they are stored, without their content, for summaries and for proofs of the chain. Knows no content.
 
 use std::sync::Arc;
 

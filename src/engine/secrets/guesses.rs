@@ -1,6 +1,6 @@
-//! Secrets that callers write who may not see them. Each such write tests a guess: once it is stored, the fingerprint shows whether the value is
-//! the one that was there. So an answer that stores nothing must not tell, and stored guesses are counted, limited and recorded. Knows
-//! plans and states; never who the caller is.
+//! Limits the secrets that callers write without permission to read them. Each such write tests a guess: once it is stored, the fingerprint
+//! shows whether the value equals the old one. So an answer that stores nothing must not reveal that, and stored guesses are counted,
+//! limited and recorded. Knows plans and states; never the caller.
 
 use std::collections::{BTreeMap, BTreeSet, btree_map};
 use std::sync::{Arc, Mutex};

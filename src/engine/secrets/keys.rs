@@ -1,4 +1,4 @@
-//! How data keys come to be stored: a commit like any other. Knows the pipeline; not what the keys are.
+//! Stores data keys by a commit like any other. Knows the pipeline; not the keys.
 
 use std::collections::BTreeMap;
 use std::pin::Pin;

@@ -1,4 +1,4 @@
-//! What is seen of secrets: content as it is shown to who asks, which is never as it is stored. Knows states and the vault; not who asks.
+//! Reveals or masks the secrets of content before a caller receives it. Knows states and the keyring; not the caller.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};

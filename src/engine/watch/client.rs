@@ -1,4 +1,4 @@
-//! Who watches: the name, labels, address and actor of the client of a stream, kept in little memory. Knows nothing of what is watched.
+//! The client of a watch stream: its name, labels, address and actor, in little memory. Knows no target.
 //!
 //! There may be very many streams. The labels of a fleet are mostly the same (its version, its zone), so equal labels are kept once.
 

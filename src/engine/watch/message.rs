@@ -1,4 +1,4 @@
-//! What a stream is told. Knows nothing of when.
+//! The messages of watch streams. Knows no time.
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 

@@ -1,5 +1,4 @@
-//! A target that someone follows: what its streams are told, made once however many they are, and who they are. Knows nothing of
-//! the table that it is found in.
+//! A watched target: the update that all of its streams share, and the list of these streams. Knows nothing of the table that has it.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;

@@ -1,4 +1,4 @@
-//! One watch stream: opening it, and what to tell its client when it is polled.
+//! One watch stream: opens it, and computes its next message when it is polled.
 
 use std::collections::{BTreeMap, HashMap};
 use std::pin::Pin;

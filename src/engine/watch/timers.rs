@@ -1,5 +1,4 @@
-//! One clock for all streams: which of them to look at when, whether they were silent for so long that they say how far they are.
-//! Knows streams by their ids only.
+//! The timers of all streams: wakes a stream that is due for a progress message or a recheck. Knows streams by their ids only.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! Resume tokens: where a stream left off, in a form that says nothing to the client.
+//! Resume tokens: the position of a stream, opaque to clients.
 
 use std::fmt;
 

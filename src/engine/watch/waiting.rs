@@ -1,4 +1,4 @@
-//! The streams whose clients make no room for what they are to be told, and since when. Knows nothing of the others, which are most.
+//! The streams with an update that flow control blocks, and since when. Knows nothing of the other streams, which are most.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -1,5 +1,5 @@
-//! The configs of namespaces that a stream follows whole, read from a state little by little: nothing is listed in advance, however
-//! many configs there are and however often they are followed. Knows names; never documents.
+//! Iterates over the configs of namespaces that a stream follows. Reads them from a state step by step, so that nothing is listed in
+//! advance. Knows names; never documents.
 
 use std::collections::{BTreeSet, VecDeque};
 

@@ -1,4 +1,4 @@
-//! Builds a value from what a serde deserializer tells, and refuses what a document may not have. Knows no format.
+//! Builds a value from the events of a serde deserializer, and refuses what a document may not have. Knows no format.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;

@@ -1,4 +1,4 @@
-//! Who is let in when the server starts: the guard that the settings ask for, and the administrator of a new store. Knows no call.
+//! Makes the guard that the settings request, and the first administrator of a new store. Knows no call.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;

@@ -1,4 +1,4 @@
-//! When API tokens were last used, kept across starts. Knows a file, and whom to ask; never a token.
+//! Keeps the time of the last use of each API token across starts. Knows one file and the guard; never a token.
 //!
 //! `token-uses.json` in the data directory: `{"format": 1, "last_uses": {"8k2m4n6p8q0r": "2026-11-21T08:46:30Z"}}`. It is written once a
 //! minute if there is something new, and when the server stops; never synced. So a server that ends well has every use within a second,

@@ -1,4 +1,4 @@
-//! What a certificate says of whom it is of. Knows no TLS, and trusts nobody: that was decided before.
+//! Reads names from a client certificate. Knows no TLS: it has verified the certificate before.
 
 use std::fmt::Write;
 

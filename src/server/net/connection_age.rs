@@ -1,4 +1,4 @@
-//! When a connection has become too old, and what its streams are told then. Knows no connection.
+//! Ends connections at their maximum age, and their streams with UNAVAILABLE. Knows no connection.
 //!
 //! Connections that never end stay where they are: behind a balancer a new server would get none of them, and what was decided when
 //! a connection was made, such as trust in a certificate, would hold for ever.

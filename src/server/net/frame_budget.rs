@@ -1,5 +1,5 @@
-//! How much a client says that leads to nothing: pings, settings, window updates, streams that are taken back, very large metadata. Knows where frames of HTTP/2
-//! begin, and their kinds.
+//! Limits the HTTP/2 frames of a client that lead to no call: pings, settings, window updates, resets, very large metadata. Knows the
+//! boundaries and kinds of frames.
 //!
 //! All of it is allowed, and costs little; by the million it takes the processor from those who are served. So a client has a credit of
 //! such frames. What it is here for earns more: calls, and what it is sent, which it has to make room for.

@@ -1,5 +1,5 @@
-//! Answers clients that speak HTTP/1.1 where gRPC is served, with a sentence that says what is served. Knows the first bytes of a
-//! connection; no TLS, whose clients agree on a protocol by ALPN.
+//! Answers clients that speak HTTP/1.1 on the port of gRPC with a sentence that names the protocol. Knows the first bytes of a connection;
+//! no TLS, whose clients agree on a protocol by ALPN.
 
 use std::time::Duration;
 

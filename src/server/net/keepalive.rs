@@ -1,4 +1,4 @@
-//! Notices that the other end of a connection is gone: asks when it has been silent, and gives it up when it stays so.
+//! Detects that the peer of a connection is gone: sends a ping when the peer is silent, and closes the connection without an answer.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};

@@ -1,4 +1,4 @@
-//! One turn of a connection after the other: when it is due, and what its socket is told of it. Knows no protocol.
+//! Schedules the turns of a connection and batches what each turn writes to its socket. Knows no protocol.
 //!
 //! Whatever happens to a connection while it is at work, it looks at before it rests: that wakes nobody. HTTP/2 and the calls of a
 //! connection would otherwise wake its task from within, for a turn in which there is nothing to do.

@@ -1,5 +1,4 @@
-//! Requests on their way: how long one may take to come, and how many and how much there may be of those that have not come whole. Knows no
-//! call.
+//! Limits request bodies that are still being received: their duration, count and bytes. Knows no call.
 //!
 //! Who has sent the head of a call and not its message costs memory for as long as they like, and who sends nearly all of many messages a
 //! great deal of it. Nearly always a request is there whole when it is looked at: that costs nothing here.

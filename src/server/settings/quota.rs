@@ -1,4 +1,4 @@
-//! How quotas are said: by their names, those that differ from their defaults. Knows nothing of namespaces.
+//! Quotas as settings have them: by name, those that differ from their defaults. Knows no namespaces.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;

@@ -1,4 +1,4 @@
-//! The settings of TLS: which files, and what is asked of clients. Knows nothing of what is in the files.
+//! The settings of TLS: files, and whether clients need a certificate. Knows no content of files.
 
 use std::path::PathBuf;
 

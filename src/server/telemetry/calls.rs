@@ -1,4 +1,4 @@
-//! What became of calls: counted by method and code, and told to the log. Knows a call by its name and its end, not by what it says.
+//! Counts calls by method and code, and logs them. Knows the name and the end of a call, not its message.
 
 mod log;
 mod methods;

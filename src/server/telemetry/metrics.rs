@@ -1,5 +1,5 @@
-//! The metrics of a server: what is counted elsewhere, read and written down when somebody asks. Knows where the numbers are; what
-//! is measured knows nothing of it.
+//! Exports the metrics of a server: reads counts of other modules at each scrape. Knows the places of the counts; those modules know
+//! nothing of metrics.
 
 pub(in crate::server) mod listen;
 mod report;

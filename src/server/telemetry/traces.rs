@@ -1,4 +1,4 @@
-//! Traces: a span for each call, sent to a collector by OTLP. Knows a call by its names, its metadata and its end; nothing that it says.
+//! Exports a span for each call to a collector, by OTLP. Knows the name, metadata and end of a call; not its message.
 //!
 //! Spans wait in a queue of a fixed size and are sent by a thread of their own: with a collector that is slow or gone they are dropped, and no
 //! call waits. Without an endpoint there is none of this.

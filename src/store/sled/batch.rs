@@ -1,4 +1,4 @@
-//! A batch of commits on its way from the log to the journal. Knows the stored form; not where it goes.
+//! A batch of commits between the write-ahead log and the journal. Knows the stored form; not the destination.
 
 use crate::model::{Commit, Digest, Revision, Timestamp};
 use crate::store::Head;

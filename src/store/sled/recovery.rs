@@ -1,5 +1,5 @@
-//! What a start, and whoever opens a database again, does first: the journal and the indexes come to where the log ends. Knows
-//! the order; the parts know how.
+//! Recovers a store after a start or a reopened database: brings the journal and the indexes to the end of the write-ahead log. Knows the
+//! order of the steps; other files have the steps.
 //!
 //! 1. What sled says is durable of the journal is taken for that, and the files are looked at from there on.
 //! 2. The log has what follows. What it has is written to the journal again, over what may be there: see `journal/recovery.rs`. If the log has

@@ -1,4 +1,4 @@
-//! Tells when the directory of a store is free again. Knows nothing of what is in it.
+//! Reports when the directory of a store is free again. Knows nothing of its files.
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! The steps of an evaluation, as they are counted. Knows what values weigh; not what is done with them.
+//! Counts the steps of an evaluation. Knows the cost of values; not the functions.
 //!
 //! `cel` calls functions by plain pointers, which carry no state of ours, so what the running evaluation may still cost belongs to
 //! its thread. An evaluation never starts another one.

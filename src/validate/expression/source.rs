@@ -1,4 +1,4 @@
-//! What an expression says, before anything is evaluated: its size, the names in it, the fields it reads. Knows no values.
+//! Analyses an expression before it is evaluated: its size, the names in it, the fields it reads. Knows no values.
 
 use std::collections::BTreeSet;
 

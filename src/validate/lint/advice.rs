@@ -1,4 +1,4 @@
-//! What a lint says of a value, in words.
+//! The texts of lints.
 
 /// What is found, in words.
 pub(super) struct Advice {

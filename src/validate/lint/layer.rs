@@ -1,4 +1,5 @@
-//! A layer beside what it acts on: what it says in vain. Knows how layers merge, and no effective documents but the two.
+//! Finds members of a layer that change nothing of the document that it inherits. Knows how layers merge, and no effective documents but
+//! the two.
 
 use serde_json::{Map, Value};
 

@@ -1,5 +1,5 @@
-//! What is told of a violation: what was expected and what was found, and what to do. Knows no rule of JSON Schema; never shows a
-//! value that might be secret.
+//! The texts of violations: the expected value, the found value, and the correction. Knows no rule of JSON Schema; never shows a value that
+//! might be secret.
 
 use jsonschema::error::{TypeKind, ValidationErrorKind};
 use jsonschema::{JsonType, ValidationError};

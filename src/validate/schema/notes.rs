@@ -1,5 +1,5 @@
-//! What a schema says about the values of a document beside what makes it valid: that they are secret, deprecated, and so on. Knows no
-//! violations. Only subschemas that lead to such a note are looked at, so a schema without any costs nothing.
+//! Collects the notes of a schema about values: secret, deprecated, and so on. Knows no violations. Only subschemas that lead to such a
+//! note are visited, so a schema without any costs nothing.
 
 use std::collections::{BTreeSet, HashMap};
 

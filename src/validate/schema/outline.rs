@@ -1,5 +1,5 @@
-//! What a schema says of structure, with references followed: which subschemas apply to a value, and which to those below it. Knows
-//! nothing of values; whether one is valid is not decided here.
+//! The structure of a schema with references resolved: the subschemas of a value, and those of its members. Knows no values; does not
+//! decide whether one is valid.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Whether a valid document can have a field at a path. Knows the outline only; where it is not sure, it says so.
+//! Decides whether a valid document can have a field at a path. Knows the outline only; if it is not sure, the answer is `Unknown`.
 
 use std::collections::HashMap;
 

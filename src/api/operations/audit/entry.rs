@@ -1,4 +1,4 @@
-//! Entries of the audit trail, made of commits and of records. Knows who may see them by what it is told; never a content.
+//! Makes entries of the audit trail from commits and records. Knows the permissions that it is given; never a content.
 
 use crate::api::convert::bounded::cut_layers;
 use crate::api::convert::response::{config_change_message, source_message, time_message};

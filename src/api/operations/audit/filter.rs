@@ -1,4 +1,4 @@
-//! Which entries of the audit trail somebody asks for. Knows the wire; not who asks.
+//! Filters entries of the audit trail by the fields of a request. Knows the wire; not the caller.
 
 use crate::api::convert::request::{config_name, invalid, namespace, timestamp};
 use crate::engine::Error;

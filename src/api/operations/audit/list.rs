@@ -1,4 +1,4 @@
-//! Pages of the audit trail, newest first: commits and records, each read back from where the page before ended. Knows nothing of who asks.
+//! Lists pages of the audit trail, newest first: commits and records, each read back from the end of the page before. Knows no caller.
 
 use std::collections::VecDeque;
 

@@ -1,4 +1,4 @@
-//! `confwatch audit verify`: what a proof has found, for people. Knows who was asked by the answer only.
+//! `confwatch audit verify`: prints the result of a proof. Knows the answer; not whether a server or a directory gave it.
 
 use std::path::PathBuf;
 

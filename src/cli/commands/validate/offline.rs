@@ -1,5 +1,5 @@
-//! What a server would say that stores nothing yet: the same calls on an engine of this process. Knows how to open one over a store
-//! in memory; no network.
+//! Validates without a server, by the same calls on an empty engine of this process. Knows how to open an engine over a store in memory; no
+//! network.
 
 use std::sync::Arc;
 

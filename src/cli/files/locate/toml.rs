@@ -1,4 +1,4 @@
-//! Finds the places of values in TOML by what its parser tells of them. Knows no value.
+//! Locates values in TOML by the spans of its parser. Knows no value.
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};

@@ -1,4 +1,4 @@
-//! Finds the places of values in YAML by what its parser tells of them. Knows no value.
+//! Locates values in YAML by the spans of its parser. Knows no value.
 //!
 //! What comes by an alias or a merge key has two places: where it is used, and where it is defined.
 

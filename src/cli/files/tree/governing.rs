@@ -1,4 +1,4 @@
-//! A schema as a file has it, and as the config `schema:NAME` stores it. Knows the form; never what a schema says.
+//! Converts a schema between its file and the config `schema:NAME`. Knows the form; not the content of schemas.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! Writes the directory form of a namespace. Knows where layers lie; never what they say.
+//! Writes the directory form of a namespace. Knows the paths of layers; not their content.
 
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};

@@ -1,4 +1,4 @@
-//! Documents and what is said of them. Knows the wire only.
+//! Views of documents and of findings about them. Knows the wire only.
 
 use serde::Serialize;
 use serde_json::Value;

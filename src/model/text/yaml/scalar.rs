@@ -1,4 +1,4 @@
-//! The core schema of YAML 1.2 (section 10.3.2): what a plain scalar stands for. Knows no document.
+//! The core schema of YAML 1.2 (section 10.3.2): the type and value of a plain scalar. Knows no document.
 
 use serde_json::{Number, Value};
 

@@ -1,5 +1,4 @@
-//! What the log is told of calls: all of them at debug, and the failed and slow ones, as many as a person can read. Knows no
-//! content, only names, codes and times.
+//! Logs calls: all of them at debug; failed and slow ones at a rate that a person can read. Knows names, codes and times; no message.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! Where metrics are asked for: HTTP/1.1 on a listener of its own. Knows no metric.
+//! Serves metrics over HTTP/1.1 on a listener of its own. Knows no metric.
 
 use std::convert::Infallible;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! The connection to a collector of traces, with TLS or without. Knows nothing of what is sent.
+//! Connects to a collector of traces, with TLS or without. Knows no span.
 
 use std::io;
 use std::sync::Arc;

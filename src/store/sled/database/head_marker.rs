@@ -1,4 +1,4 @@
-//! A note beside the database of how far the journal had come. Knows files and the head; no sled.
+//! Records beside the database the last commit that was durable. Knows files and the head; no sled.
 //!
 //! sled takes damage near the end of its log for a write that a crash tore, and forgets what follows without a word. The
 //! file `HEAD` names a commit that was durable when the store was last opened or closed: a journal that does not have it has lost it.

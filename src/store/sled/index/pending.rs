@@ -1,4 +1,4 @@
-//! What the journal says and the indexes do not have yet. Knows trees and what goes into them; not who asks.
+//! Entries of the journal that the indexes do not have yet. Knows trees and their entries; not the readers.
 //!
 //! sled is by far the most expensive part of a commit, and many commits say something of the same layers. So what they say is gathered
 //! here, and written to sled when it comes to `BYTES_MAX` of the journal. Before somebody reads the history of a config, what is here of it is

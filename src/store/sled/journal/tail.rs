@@ -1,4 +1,4 @@
-//! Writing to the journal: records, when a file is full, what is durable. Knows files and records; no readers.
+//! Writes to the journal: appends records, begins files, syncs. Knows files and records; no readers.
 //!
 //! Where a batch goes follows from the batches before it alone, so that writing the same again, after a crash, puts each where it was: the
 //! indexes may name the place already.

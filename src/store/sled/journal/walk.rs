@@ -1,4 +1,4 @@
-//! Reading the records of the journal one after the other, from file to file. Knows what follows what; not what is in a batch.
+//! Reads the records of the journal one after the other, from file to file. Knows the order of records; not the content of a batch.
 
 use std::fs::File;
 use std::io;

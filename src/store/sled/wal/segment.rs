@@ -1,4 +1,4 @@
-//! A file of the log that records are written to. Knows where the next one goes; not whether it is durable.
+//! A file of the write-ahead log that records are written to. Knows the place of the next record; not whether it is durable.
 
 use std::fs::File;
 use std::io;

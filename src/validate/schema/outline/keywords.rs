@@ -1,4 +1,4 @@
-//! What each keyword of each draft says of structure. Knows one subschema at a time.
+//! The structure that each keyword of each draft gives. Knows one subschema at a time.
 
 use jsonschema::Draft;
 use serde_json::{Map, Value};
