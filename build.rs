@@ -51,7 +51,7 @@ fn rpcs(files: &FileDescriptorSet) -> Result<String, std::fmt::Error> {
                 assert!(!method.client_streaming(), "{path}: streams of requests have no dispatch");
                 let place = services.len();
                 facts.push(format!(
-                    "Facts {{ service: SERVICES[{place}], name: {name:?}, path: {path:?}, is_stream: {is_stream} }}"
+                    "Descriptor {{ service: SERVICES[{place}], name: {name:?}, path: {path:?}, is_stream: {is_stream} }}"
                 ));
                 by_length.entry(path.len()).or_default().push(variant.clone());
                 let [request, response] = [method.input_type(), method.output_type()].map(rust_type);
@@ -77,7 +77,7 @@ fn rpcs(files: &FileDescriptorSet) -> Result<String, std::fmt::Error> {
     writeln!(out, "pub enum Rpc {{ {} }}", variants.join(", "))?;
     let all: Vec<String> = variants.iter().map(|variant| format!("Rpc::{variant}")).collect();
     writeln!(out, "const ALL: [Rpc; {count}] = [{}];", all.join(", "))?;
-    writeln!(out, "const FACTS: [Facts; {count}] = [{}];", facts.join(", "))?;
+    writeln!(out, "const FACTS: [Descriptor; {count}] = [{}];", facts.join(", "))?;
     writeln!(out, "/// The RPCs whose paths have this length: few have the same.")?;
     writeln!(out, "fn with_path_of(length: usize) -> &'static [Rpc] {{ match length {{")?;
     for (length, variants) in by_length {

@@ -89,9 +89,9 @@ use jobs::retention::{HistoryRetention, Retention};
 use jobs::scheduler::{self, Job};
 use read::history::config_at;
 use read::resolve::{Resolver, layers_of, resolve};
+use secrets::key_store::KeyStore;
 use secrets::redaction::Permissions;
 use secrets::shown::{Showing, marking_schema};
-use secrets::vault::Vault;
 use watch::{Hub, Insights, SubscriberInfo, SubscriberQuery, Subscription, WatchOptions};
 
 /// When a client of a draining server should come back: the transport spreads it.
@@ -107,7 +107,7 @@ pub struct Engine {
     pipeline: Arc<Pipeline>,
     hub: Arc<Hub>,
     resolver: Arc<Resolver>,
-    vault: Arc<Vault>,
+    key_store: Arc<KeyStore>,
     /// Held while keys are changed: one such change at a time.
     rotating: tokio::sync::Mutex<()>,
     limits: Limits,
@@ -139,15 +139,21 @@ impl Engine {
         let journal: Arc<dyn Journal> = store.clone();
         let state = load(&*store, options.quotas, &options.progress)?;
         let loaded = state.revision;
-        let vault = Arc::new(Vault::open(options.master_key.clone(), &state)?);
-        let resolver = Arc::new(Resolver::new(options.cache_bytes, vault.clone()));
+        let key_store = Arc::new(KeyStore::open(options.master_key.clone(), &state)?);
+        let resolver = Arc::new(Resolver::new(options.cache_bytes, key_store.clone()));
         let supervisor = options.supervisor.clone();
         let newest = Arc::new(state.clone());
         let (hub, watch) = Hub::start(newest, resolver.clone(), &options.limits, &supervisor);
         let processors = std::thread::available_parallelism().map_or(1, |count| count.get());
         let workers = Arc::new(Workers::new(processors));
-        let (pipeline, commit) =
-            Pipeline::start(journal.clone(), state, vault.clone(), hub.clone(), workers.clone(), &options);
+        let (pipeline, commit) = Pipeline::start(
+            journal.clone(),
+            state,
+            key_store.clone(),
+            hub.clone(),
+            workers.clone(),
+            &options,
+        );
         let closed = CancellationToken::new();
         match options.role {
             Role::Leader => jobs::expiry::expire_overdue(&pipeline, &options.clock)?,
@@ -165,7 +171,7 @@ impl Engine {
             closed.clone(),
         );
         let (interval, now) = (options.master_key_check_interval, (options.clock)());
-        let keys = MasterKeyCheck::new(vault.clone(), pipeline.clone(), interval, now);
+        let keys = MasterKeyCheck::new(key_store.clone(), pipeline.clone(), interval, now);
         let expiry = OverrideExpiry { pipeline: pipeline.clone() };
         let mut jobs: Vec<Arc<dyn Job>> = vec![Arc::new(history), Arc::new(keys)];
         match options.role {
@@ -189,7 +195,7 @@ impl Engine {
             pipeline,
             hub,
             resolver,
-            vault,
+            key_store,
             rotating: tokio::sync::Mutex::default(),
             change_streams: Arc::new(Semaphore::new(options.limits.watchers_max.min(Semaphore::MAX_PERMITS))),
             change_streams_of_actors: ActorStreams::of("streams of changes of this actor", &options.limits),
@@ -273,7 +279,7 @@ impl Engine {
             true => self.current_document(config.clone(), target, target.schema_in(state), actor).await?,
             false => {
                 let marking = marking_schema(&target.id, state);
-                resolve(&config, &Arc::new(target.clone()), None, &self.vault, marking.as_deref())
+                resolve(&config, &Arc::new(target.clone()), None, &self.key_store, marking.as_deref())
                     .map(Arc::new)
             }
         };
@@ -321,11 +327,11 @@ impl Engine {
         viewer: Viewer,
     ) -> Result<Vec<(VersionRef, Sealed)>, Error> {
         let (store, id) = (self.store.clone(), id.clone());
-        let (vault, state) = (self.vault.clone(), self.state());
+        let (key_store, state) = (self.key_store.clone(), self.state());
         let actor = viewer.sight().caller().shared_actor().clone();
         let read = move |cancelled: &Cancelled| {
             let read = read::history::versions(&*store, &id, before, limit, cancelled)?;
-            let showing = Showing::new(&vault, &viewer, &state);
+            let showing = Showing::new(&key_store, &viewer, &state);
             let shown = |(at, sealed)| cancelled.check().and_then(|()| Ok((at, showing.commit(sealed)?)));
             read.into_iter().map(shown).collect()
         };
@@ -412,7 +418,7 @@ impl Engine {
     }
 
     fn showing<'a>(&'a self, state: &'a State, viewer: &'a Viewer) -> Showing<'a> {
-        Showing::new(&self.vault, viewer, state)
+        Showing::new(&self.key_store, viewer, state)
     }
 
     /// Refuses to write what the engine alone writes.
@@ -515,7 +521,7 @@ impl Engine {
             limit: self.limits.watchers_max,
         })?;
         let of_actor = self.change_streams_of_actors.open(options.viewer.sight().caller(), 0)?;
-        let shown = Shown { vault: self.vault.clone(), pipeline: Arc::downgrade(&self.pipeline) };
+        let shown = Shown { key_store: self.key_store.clone(), pipeline: Arc::downgrade(&self.pipeline) };
         let (recent, revisions, draining) =
             (self.recent.clone(), self.pipeline.revisions(), self.draining.clone());
         Changes::open(recent, revisions, draining, (place, of_actor), shown, options)

@@ -13,7 +13,7 @@ use prost::{DecodeError, Message};
 
 use super::error::ApiError;
 use super::rpc::Shape;
-use super::unread::{Held, Unread};
+use super::unread::{Unread, UnreadBytes};
 
 /// What a client receives by default.
 pub const MESSAGE_BYTES_MAX: usize = 4 << 20;
@@ -37,7 +37,7 @@ pub struct Encoded {
     own: Bytes,
     shared: Bytes,
     /// Counts it as unread.
-    held: Option<Held>,
+    held: Option<UnreadBytes>,
     /// It shows secrets. Its compressed length would tell whoever sees it, and writes something else into the same document, what the secret
     /// begins with.
     shows_secrets: bool,

@@ -118,9 +118,9 @@ impl Operations {
         context: &CallContext,
         reached: &Reached,
         governing: &[ConfigId],
-    ) -> Result<Asked, Error> {
+    ) -> Result<HiddenQueries, Error> {
         if !self.guard.is_on() {
-            return Ok(Asked::default());
+            return Ok(HiddenQueries::default());
         }
         let counted = self.engine.governed_unseen(governing, &context.sight());
         let named = governing.iter().map(|id| (&id.namespace, id.config.as_str()));
@@ -141,12 +141,12 @@ impl Operations {
                 return Err(Error::HiddenFindings { namespace, at_once: HIDDEN_FINDINGS_AT_ONCE, wait });
             }
         }
-        Ok(Asked { counted })
+        Ok(HiddenQueries { counted })
     }
 
     /// Records and counts the HIDDEN_FINDING of a report: documents that the caller may not read would be invalid. The records name the place
     /// in the report and the places of the documents.
-    pub(super) fn tell_of_hidden(&self, context: &CallContext, asked: &Asked, report: &Report) {
+    pub(super) fn tell_of_hidden(&self, context: &CallContext, asked: &HiddenQueries, report: &Report) {
         if !self.guard.is_on() {
             return;
         }
@@ -171,7 +171,7 @@ impl Operations {
 
 /// What a call asks of documents that its caller may not read.
 #[derive(Default)]
-pub(super) struct Asked {
+pub(super) struct HiddenQueries {
     /// The namespaces in which it counts, whatever it is answered.
     counted: BTreeSet<Namespace>,
 }

@@ -56,7 +56,7 @@ pub struct Guard {
 enum Mode {
     /// Everybody is believed, and may do everything.
     Off(Arc<Believing>),
-    On(Arc<Checking>),
+    On(Arc<CallerChecks>),
 }
 
 struct Believing {
@@ -65,7 +65,7 @@ struct Believing {
     claimed: Cache<Box<[u8]>, Access>,
 }
 
-struct Checking {
+struct CallerChecks {
     engine: Arc<Engine>,
     rules: Arc<Rules>,
     follower: JoinHandle<()>,
@@ -96,7 +96,7 @@ impl Guard {
             let (engine, rules) = (Arc::downgrade(&engine), rules.clone());
             move || rules::follow(engine.clone(), rules.clone())
         });
-        Ok(Guard::new(Mode::On(Arc::new(Checking { engine, rules, follower }))))
+        Ok(Guard::new(Mode::On(Arc::new(CallerChecks { engine, rules, follower }))))
     }
 
     fn new(mode: Mode) -> Guard {
@@ -248,7 +248,7 @@ impl Believing {
     }
 }
 
-impl Drop for Checking {
+impl Drop for CallerChecks {
     fn drop(&mut self) {
         self.follower.abort();
     }

@@ -32,11 +32,11 @@ pub struct RequestsInProgress {
     bytes_max: u64,
     /// How long a request may wait for room.
     patience: Duration,
-    room: Room,
+    room: BytePermits,
     /// Requests that were refused because there was no room.
     pub refused: AtomicU64,
     /// Of each network that has a connection: how many connections, and its room.
-    networks: Mutex<HashMap<IpAddr, (usize, Room)>>,
+    networks: Mutex<HashMap<IpAddr, (usize, BytePermits)>>,
 }
 
 /// The requests in progress of one connection.
@@ -45,14 +45,14 @@ pub struct ConnectionProgress {
     server: Arc<RequestsInProgress>,
     network: IpAddr,
     /// Of the connection, its address and the server: room is always taken in this order, so that nobody waits in a circle.
-    rooms: [Room; 3],
+    rooms: [BytePermits; 3],
     /// What is taken of `CONNECTION_FLOOR_BYTES`.
     floor_bytes: AtomicU64,
 }
 
 /// A permit for each byte.
 #[derive(Clone, Debug)]
-struct Room {
+struct BytePermits {
     in_progress: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
 }
@@ -74,7 +74,7 @@ impl RequestsInProgress {
         Arc::new(RequestsInProgress {
             bytes_max,
             patience,
-            room: Room::of(bytes_max),
+            room: BytePermits::of(bytes_max),
             refused: AtomicU64::new(0),
             networks: Mutex::default(),
         })
@@ -85,12 +85,12 @@ impl RequestsInProgress {
         let network = network(address);
         let of_network = {
             let mut networks = self.networks();
-            let room = || (0, Room::of(self.bytes_max / ADDRESS_SHARE));
+            let room = || (0, BytePermits::of(self.bytes_max / ADDRESS_SHARE));
             let (connections, room) = networks.entry(network).or_insert_with(room);
             *connections += 1;
             room.clone()
         };
-        let rooms = [Room::of(self.connection_max()), of_network, self.room.clone()];
+        let rooms = [BytePermits::of(self.connection_max()), of_network, self.room.clone()];
         Arc::new(ConnectionProgress { server: self.clone(), network, rooms, floor_bytes: AtomicU64::new(0) })
     }
 
@@ -108,15 +108,15 @@ impl RequestsInProgress {
         self.bytes_max / CONNECTION_SHARE
     }
 
-    fn networks(&self) -> MutexGuard<'_, HashMap<IpAddr, (usize, Room)>> {
+    fn networks(&self) -> MutexGuard<'_, HashMap<IpAddr, (usize, BytePermits)>> {
         self.networks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Room {
-    fn of(bytes_max: u64) -> Room {
+impl BytePermits {
+    fn of(bytes_max: u64) -> BytePermits {
         let permits = || Arc::new(Semaphore::new(bytes_max as usize));
-        Room { in_progress: permits(), waiting: permits() }
+        BytePermits { in_progress: permits(), waiting: permits() }
     }
 }
 
@@ -155,7 +155,7 @@ impl ConnectionProgress {
     fn try_take(
         &self,
         bytes: u64,
-        kind: impl Fn(&Room) -> &Arc<Semaphore>,
+        kind: impl Fn(&BytePermits) -> &Arc<Semaphore>,
     ) -> Option<Vec<OwnedSemaphorePermit>> {
         let count = self.permits(bytes);
         let taken = self.rooms.iter().map(|room| kind(room).clone().try_acquire_many_owned(count).ok());

@@ -15,7 +15,7 @@ use super::operations::watch::WatchStream;
 use crate::audit::Recorder;
 
 /// How a call ends, or how its stream begins.
-pub type Outcome = Result<Reply, ApiError>;
+pub type ReplyResult = Result<Reply, ApiError>;
 
 /// The responses of a stream that few clients open.
 pub type Responses<T> = Pin<Box<dyn Stream<Item = Result<T, ApiError>> + Send>>;
@@ -101,7 +101,7 @@ impl Audit {
     }
 
     /// Records the end of a call if it is a denial, and has the stream of a call audited until it ends.
-    pub fn ended(self, outcome: Outcome) -> Outcome {
+    pub fn ended(self, outcome: ReplyResult) -> ReplyResult {
         let Some((recorder, context)) = self.0 else { return outcome };
         match outcome {
             Ok(reply) if reply.is_stream() => {

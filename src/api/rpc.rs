@@ -6,7 +6,7 @@ use prost::Message;
 include!(concat!(env!("OUT_DIR"), "/rpcs.rs"));
 
 /// What the descriptors say of an RPC.
-struct Facts {
+struct Descriptor {
     service: &'static str,
     name: &'static str,
     path: &'static str,
@@ -72,7 +72,7 @@ impl Rpc {
         is_request(self, message)
     }
 
-    fn facts(self) -> &'static Facts {
+    fn facts(self) -> &'static Descriptor {
         &FACTS[self as usize]
     }
 }

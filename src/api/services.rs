@@ -20,7 +20,7 @@ use super::guard::peer::Peer;
 use super::operations::Operations;
 use super::operations::get::Got;
 use super::operations::watch::WatchStream;
-use super::reply::{Audit, Outcome, Reply, Responses};
+use super::reply::{Audit, Reply, ReplyResult, Responses};
 use super::rpc::{Rpc, Signature, signature};
 use super::task::aside;
 use super::unread::Unread;
@@ -37,9 +37,9 @@ pub struct Call<'a> {
 
 /// The work on a call. A reply that is at hand takes no task, no timer and no box.
 pub enum Work {
-    Done(Outcome),
+    Done(ReplyResult),
     /// Dropping it cancels the call.
-    Later(Pin<Box<dyn Future<Output = Outcome> + Send>>),
+    Later(Pin<Box<dyn Future<Output = ReplyResult> + Send>>),
 }
 
 /// Makes of the table what runs a call, and the permissions of an RPC.
@@ -260,19 +260,19 @@ impl Call<'_> {
 }
 
 impl Work {
-    fn later(work: impl Future<Output = Outcome> + Send + 'static) -> Work {
+    fn later(work: impl Future<Output = ReplyResult> + Send + 'static) -> Work {
         Work::Later(Box::pin(work))
     }
 }
 
 /// In a task of its own.
-fn later_aside(work: impl Future<Output = Outcome> + Send + 'static) -> Work {
+fn later_aside(work: impl Future<Output = ReplyResult> + Send + 'static) -> Work {
     let done = aside(work);
     Work::later(async move { done.await.flatten() })
 }
 
 /// A response that counts as unread. Refused if the connection has no room for it.
-fn counted(message: Encoded, unread: Option<&Arc<Unread>>) -> Outcome {
+fn counted(message: Encoded, unread: Option<&Arc<Unread>>) -> ReplyResult {
     let message = match unread {
         Some(unread) => message.try_counted(unread)?,
         None => message,

@@ -64,7 +64,7 @@ pub struct Unread {
 
 /// Bytes that count as unread until this is dropped, which is when they are sent or given up.
 #[derive(Debug)]
-pub struct Held {
+pub struct UnreadBytes {
     unread: Arc<Unread>,
     bytes: u64,
 }
@@ -108,17 +108,17 @@ impl UnreadCounts {
 
 impl Unread {
     /// Counts a response that is sent in any case.
-    pub fn hold(self: &Arc<Unread>, bytes: usize) -> Held {
+    pub fn hold(self: &Arc<Unread>, bytes: usize) -> UnreadBytes {
         let bytes = bytes as u64;
         self.bytes.fetch_add(bytes, Relaxed);
         if bytes >= LARGE_BYTES {
             self.report();
         }
-        Held { unread: self.clone(), bytes }
+        UnreadBytes { unread: self.clone(), bytes }
     }
 
     /// Counts a response, unless there is no room for it.
-    pub fn try_hold(self: &Arc<Unread>, bytes: usize) -> Result<Held, ApiError> {
+    pub fn try_hold(self: &Arc<Unread>, bytes: usize) -> Result<UnreadBytes, ApiError> {
         match self.fits(bytes as u64) {
             true => Ok(self.hold(bytes)),
             false => Err(self.refusal()),
@@ -221,7 +221,7 @@ impl Drop for Unread {
     }
 }
 
-impl Drop for Held {
+impl Drop for UnreadBytes {
     fn drop(&mut self) {
         self.unread.bytes.fetch_sub(self.bytes, Relaxed);
         if self.unread.takes_calls() {

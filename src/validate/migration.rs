@@ -18,9 +18,9 @@
 //! steps reach into secrets, which are moved and removed as a whole: none is converted, and no expression sees one.
 
 mod apply;
+mod layer_value;
 mod layers;
 mod parse;
-mod sight;
 #[cfg(test)]
 mod tests;
 

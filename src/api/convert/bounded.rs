@@ -6,14 +6,14 @@ use prost::encoding::{encoded_len_varint, key_len};
 use crate::proto::v1;
 
 /// Bytes that are left for the items of a message.
-pub struct Room(usize);
+pub struct MessageSpace(usize);
 
-impl Room {
-    pub fn of(bytes: usize) -> Room {
-        Room(bytes)
+impl MessageSpace {
+    pub fn of(bytes: usize) -> MessageSpace {
+        MessageSpace(bytes)
     }
 
-    /// Takes the bytes of one more item, if there is room. Where one did not fit, no other does.
+    /// Takes the bytes of one more item, if there is space. Where one did not fit, no other does.
     pub fn takes(&mut self, item: &impl Message) -> bool {
         let bytes = item.encoded_len();
         // No repeated field here has a number above 15.
@@ -29,10 +29,10 @@ impl Room {
 
 /// Items until one does not fit, and how many more there are.
 pub fn fitting_items<M: Message>(items: impl IntoIterator<Item = M>, bytes_max: usize) -> (Vec<M>, u64) {
-    let mut room = Room::of(bytes_max);
+    let mut space = MessageSpace::of(bytes_max);
     let (mut kept, mut omitted) = (vec![], 0);
     for item in items {
-        match omitted == 0 && room.takes(&item) {
+        match omitted == 0 && space.takes(&item) {
             true => kept.push(item),
             false => omitted += 1,
         }
@@ -42,24 +42,24 @@ pub fn fitting_items<M: Message>(items: impl IntoIterator<Item = M>, bytes_max: 
 
 /// Leaves out the last layers of changes, so that those that stay have at most so many bytes.
 pub fn cut_layers(changes: &mut [v1::ConfigChange], bytes_max: usize) {
-    let mut room = Room::of(bytes_max);
+    let mut space = MessageSpace::of(bytes_max);
     for change in changes {
-        let kept = change.layers.iter().take_while(|layer| room.takes(*layer)).count();
+        let kept = change.layers.iter().take_while(|layer| space.takes(*layer)).count();
         change.layers_omitted += (change.layers.len() - kept) as u64;
         change.layers.truncate(kept);
     }
 }
 
-/// Findings that fit, in their order, and how many more there are. Errors get room before the rest, and one is always told.
+/// Findings that fit, in their order, and how many more there are. Errors get space before the rest, and one is always told.
 pub fn cut_findings(findings: Vec<v1::Finding>, bytes_max: usize) -> (Vec<v1::Finding>, u64) {
     let count = findings.len();
     let findings: Vec<v1::Finding> = findings.into_iter().map(shortened_finding).collect();
-    let mut room = Room::of(bytes_max);
+    let mut space = MessageSpace::of(bytes_max);
     let is_error = |finding: &v1::Finding| finding.severity() == v1::Severity::Error;
     let mut fits = vec![false; count];
     for errors in [true, false] {
         for (fits, finding) in fits.iter_mut().zip(&findings) {
-            *fits |= is_error(finding) == errors && room.takes(finding);
+            *fits |= is_error(finding) == errors && space.takes(finding);
         }
     }
     let kept = findings.into_iter().zip(fits).filter_map(|(finding, fits)| fits.then_some(finding));

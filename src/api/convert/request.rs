@@ -131,7 +131,7 @@ pub fn duration(field: impl Display, duration: &prost_types::Duration) -> Result
 }
 
 /// A read of one document, which shows no secrets unless its caller may see them: that is not for the request to say.
-pub struct Read {
+pub struct DocumentRead {
     pub target: Target,
     pub at: At,
     pub format: Format,
@@ -140,7 +140,7 @@ pub struct Read {
     pub min_revision: Revision,
 }
 
-pub fn read(prefix: &str, request: v1::GetRequest) -> Result<Read, Error> {
+pub fn read(prefix: &str, request: v1::GetRequest) -> Result<DocumentRead, Error> {
     use v1::get_request::At as Wire;
     let at = match request.at {
         None => At::Latest,
@@ -152,7 +152,7 @@ pub fn read(prefix: &str, request: v1::GetRequest) -> Result<Read, Error> {
     if request.apply_defaults && at != At::Latest {
         return Err(invalid(format_args!("{prefix}apply_defaults"), "is for the current version only"));
     }
-    Ok(Read {
+    Ok(DocumentRead {
         target: Target {
             id: config_id(prefix, &request.namespace, &request.config)?,
             scope: scope(prefix, &request.scope)?,
@@ -177,7 +177,7 @@ fn filled(prefix: &str, view: View, apply_defaults: bool) -> Result<View, Error>
 }
 
 /// The same, for Explain.
-pub fn explain(request: v1::ExplainRequest) -> Result<Read, Error> {
+pub fn explain(request: v1::ExplainRequest) -> Result<DocumentRead, Error> {
     use v1::explain_request::At as From;
     use v1::get_request::At as To;
     let at = request.at.map(|at| match at {
@@ -191,7 +191,7 @@ pub fn explain(request: v1::ExplainRequest) -> Result<Read, Error> {
 }
 
 /// The two sides of a diff, and the lines of context. What `newer` leaves open is as in `older`.
-pub fn diff(request: v1::DiffRequest) -> Result<(Read, Read, Format, usize), Error> {
+pub fn diff(request: v1::DiffRequest) -> Result<(DocumentRead, DocumentRead, Format, usize), Error> {
     let from = request.older.ok_or_else(|| invalid("older", "must be set"))?;
     let mut to = request.newer.ok_or_else(|| invalid("newer", "must be set"))?;
     for (to, from) in

@@ -13,7 +13,7 @@ use super::body::ResponseBody;
 use super::status::refusal;
 use crate::api::error::too_late;
 use crate::api::in_progress::InProgress;
-use crate::api::reply::Outcome;
+use crate::api::reply::ReplyResult;
 use crate::api::services::Work;
 use crate::api::task::aside;
 
@@ -28,22 +28,22 @@ pub enum Answer {
 
 /// It can be dropped at any time: then the call has been cancelled.
 pub struct Later {
-    pending: Pending,
+    pending: PendingAnswer,
     /// The epoch of the store, for the metadata of the response.
     epoch: Option<HeaderValue>,
     /// The request counts as in progress until the response is there.
     in_progress: Option<InProgress>,
 }
 
-enum Pending {
-    Outcome(Pin<Box<dyn Future<Output = Outcome> + Send>>),
+enum PendingAnswer {
+    Result(Pin<Box<dyn Future<Output = ReplyResult> + Send>>),
     Response(Pin<Box<dyn Future<Output = Response<ResponseBody>> + Send>>),
 }
 
 impl Answer {
     pub fn later(response: impl Future<Output = Response<ResponseBody>> + Send + 'static) -> Answer {
         Answer::Later(Later {
-            pending: Pending::Response(Box::pin(response)),
+            pending: PendingAnswer::Response(Box::pin(response)),
             epoch: None,
             in_progress: None,
         })
@@ -98,9 +98,11 @@ impl From<Work> for Answer {
     fn from(work: Work) -> Answer {
         match work {
             Work::Done(outcome) => Answer::Now(response(outcome)),
-            Work::Later(outcome) => {
-                Answer::Later(Later { pending: Pending::Outcome(outcome), epoch: None, in_progress: None })
-            }
+            Work::Later(outcome) => Answer::Later(Later {
+                pending: PendingAnswer::Result(outcome),
+                epoch: None,
+                in_progress: None,
+            }),
         }
     }
 }
@@ -110,8 +112,8 @@ impl Future for Later {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Response<ResponseBody>> {
         let mut response = match &mut self.pending {
-            Pending::Outcome(outcome) => response(ready!(outcome.poll_unpin(context))),
-            Pending::Response(response) => ready!(response.poll_unpin(context)),
+            PendingAnswer::Result(outcome) => response(ready!(outcome.poll_unpin(context))),
+            PendingAnswer::Response(response) => ready!(response.poll_unpin(context)),
         };
         self.in_progress = None;
         if let Some(epoch) = self.epoch.take() {
@@ -122,7 +124,7 @@ impl Future for Later {
 }
 
 /// A response with this reply, or a refusal, which has none.
-fn response(outcome: Outcome) -> Response<ResponseBody> {
+fn response(outcome: ReplyResult) -> Response<ResponseBody> {
     match outcome {
         Ok(reply) => {
             let mut response = Response::new(ResponseBody::Reply(reply));

@@ -3,7 +3,7 @@
 use std::ops::Deref;
 
 use crate::api::context::CallContext;
-use crate::api::convert::request::Read;
+use crate::api::convert::request::DocumentRead;
 use crate::auth::{Access, Denied, Resource, Verb};
 use crate::engine::{Action, Change, Intent, Reverting, Secrets, Viewer};
 use crate::model::{Author, ConfigId, LayerKey, LayerKind, Namespace, Scope};
@@ -34,7 +34,7 @@ pub struct AllowedWrite {
 }
 
 /// Reading takes `read` at the scope that is asked for, and `reveal-secret` there to be shown secrets as they are.
-pub fn allow_read(access: &Access, mut read: Read) -> Result<Allowed<Read>, Denied> {
+pub fn allow_read(access: &Access, mut read: DocumentRead) -> Result<Allowed<DocumentRead>, Denied> {
     let (id, scope) = (&read.target.id, &read.target.scope);
     if !access.grants().allows_config(Verb::Read, &id.namespace, &id.config, scope) {
         access.permit(Verb::Read, Resource::Config { id: id.clone(), scope: scope.clone() })?;

@@ -15,9 +15,9 @@ const REMEMBERED_FOR: Duration = Duration::from_secs(1);
 
 /// The last caller of one connection.
 #[derive(Debug, Default)]
-pub struct Remembered(ArcSwapOption<Known>);
+pub struct Remembered(ArcSwapOption<RememberedCaller>);
 
-struct Known {
+struct RememberedCaller {
     authorization: HeaderValue,
     caller: Arc<Caller>,
     /// What held when the token was found good. Under another it may not be.
@@ -50,14 +50,14 @@ impl Remembered {
         now: Timestamp,
     ) {
         let (authorization, caller) = (authorization.clone(), caller.clone());
-        self.0.store(Some(Arc::new(Known { authorization, caller, ruling, at: now })));
+        self.0.store(Some(Arc::new(RememberedCaller { authorization, caller, ruling, at: now })));
     }
 }
 
 /// Without the token.
-impl std::fmt::Debug for Known {
+impl std::fmt::Debug for RememberedCaller {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Known").field("caller", &self.caller).finish_non_exhaustive()
+        f.debug_struct("RememberedCaller").field("caller", &self.caller).finish_non_exhaustive()
     }
 }
 

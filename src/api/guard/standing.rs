@@ -19,9 +19,9 @@ use crate::model::Timestamp;
 const SLEEP_MAX: Duration = Duration::from_secs(300);
 
 /// Nothing where everybody is believed, since there may be very many streams.
-pub struct Standing(Option<Box<Checked>>);
+pub struct Standing(Option<Box<StreamRecheck>>);
 
-struct Checked {
+struct StreamRecheck {
     rules: Arc<Rules>,
     access: Access,
     word: Word<u64>,
@@ -38,7 +38,7 @@ impl Standing {
         // From the first word on, since something may have changed while the stream was opened.
         let word = Word::new(rules.changes());
         let end = sleep_until_end(&access, rules.now());
-        Standing(Some(Box::new(Checked { rules, access, word, end })))
+        Standing(Some(Box::new(StreamRecheck { rules, access, word, end })))
     }
 
     pub fn is_checked(&self) -> bool {

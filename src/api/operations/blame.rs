@@ -2,7 +2,7 @@
 
 use crate::api::codec::MESSAGE_BYTES_MAX;
 use crate::api::context::CallContext;
-use crate::api::convert::request::{self, Read};
+use crate::api::convert::request::{self, DocumentRead};
 use crate::api::convert::response::{document_message, origin_message, source_message, time_message};
 use crate::api::error::{ApiError, response_too_large};
 use crate::api::guard::allow_read;
@@ -21,7 +21,8 @@ impl Operations {
     ) -> Result<v1::BlameResponse, ApiError> {
         let v1::BlameRequest { namespace, config, scope, pointer } = request;
         let request = v1::ExplainRequest { namespace, config, scope, pointer, at: None };
-        let Read { target, pointer, .. } = allow_read(context, request::explain(request)?)?.into_inner();
+        let DocumentRead { target, pointer, .. } =
+            allow_read(context, request::explain(request)?)?.into_inner();
         let state = self.engine.state();
         let (explanation, made) =
             self.engine.blame(&state, &target, pointer, MESSAGE_BYTES_MAX, context.sight()).await?;

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use prost::Message;
 
 use crate::api::context::CallContext;
-use crate::api::convert::bounded::{Room, cut_layers};
+use crate::api::convert::bounded::{MessageSpace, cut_layers};
 use crate::api::convert::request;
 use crate::api::convert::response::{commit_message, diff_message};
 use crate::api::error::ApiError;
@@ -171,10 +171,10 @@ fn commit_of(listed: ListedCommit, include_content: bool) -> v1::ListedCommit {
         layers.for_each(|layer| layer.content.clear());
         cut_layers(&mut commit.changes, LAYERS_BYTES_MAX);
     }
-    let mut room = Room::of(DIFFERENCES_BYTES_MAX);
+    let mut space = MessageSpace::of(DIFFERENCES_BYTES_MAX);
     let (mut kept, mut omitted) = (vec![], scopes_omitted as u64);
     for difference in differences {
-        match difference_of(difference, &mut room) {
+        match difference_of(difference, &mut space) {
             Some(message) => kept.push(message),
             None => omitted += 1,
         }
@@ -187,8 +187,8 @@ fn commit_of(listed: ListedCommit, include_content: bool) -> v1::ListedCommit {
     }
 }
 
-/// `None`: there is no room for it.
-fn difference_of(difference: ScopeDifference, room: &mut Room) -> Option<v1::ScopeDifference> {
+/// `None`: there is no space for it.
+fn difference_of(difference: ScopeDifference, space: &mut MessageSpace) -> Option<v1::ScopeDifference> {
     let ScopeDifference { id, scope, changes, is_cut } = difference;
     let mut message = v1::ScopeDifference {
         namespace: id.namespace.to_string(),
@@ -198,11 +198,11 @@ fn difference_of(difference: ScopeDifference, room: &mut Room) -> Option<v1::Sco
         more: is_cut,
         changes: vec![],
     };
-    if !room.takes(&message) {
+    if !space.takes(&message) {
         return None;
     }
     for change in diff_message(changes.unwrap_or_default()) {
-        if !room.takes(&change) {
+        if !space.takes(&change) {
             message.more = true;
             break;
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::api::codec::MESSAGE_BYTES_MAX;
 use crate::api::context::CallContext;
-use crate::api::convert::request::{self, Read};
+use crate::api::convert::request::{self, DocumentRead};
 use crate::api::convert::response::{diff_message, document_message};
 use crate::api::error::{ApiError, reason_of_missing, response_too_large};
 use crate::api::guard::{Allowed, allow_read};
@@ -60,7 +60,7 @@ impl Operations {
     async fn side(
         &self,
         state: &State,
-        read: &Allowed<Read>,
+        read: &Allowed<DocumentRead>,
         actor: &str,
     ) -> Result<Option<Arc<Resolved>>, Error> {
         match self.engine.document(state, &read.target, &read.at, actor).await {

@@ -2,7 +2,7 @@
 
 use crate::api::codec::MESSAGE_BYTES_MAX;
 use crate::api::context::CallContext;
-use crate::api::convert::request::{self, Read};
+use crate::api::convert::request::{self, DocumentRead};
 use crate::api::convert::response::{document_message, origin_message};
 use crate::api::error::{ApiError, response_too_large};
 use crate::api::guard::allow_read;
@@ -21,7 +21,7 @@ impl Operations {
     ) -> Result<v1::ExplainResponse, ApiError> {
         let read = allow_read(context, request::explain(request)?)?;
         let state = self.engine.state();
-        let Read { target, at, pointer, .. } = read.into_inner();
+        let DocumentRead { target, at, pointer, .. } = read.into_inner();
         let sight = context.sight();
         let Explanation { resolved, origins, withheld } =
             self.engine.explain(&state, &target, &at, pointer, MESSAGE_BYTES_MAX, sight).await?;

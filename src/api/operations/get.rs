@@ -8,7 +8,7 @@ use prost::Message;
 
 use crate::api::codec::{Encoded, MESSAGE_BYTES_MAX};
 use crate::api::context::CallContext;
-use crate::api::convert::request::{self, Read};
+use crate::api::convert::request::{self, DocumentRead};
 use crate::api::convert::response::{document_bytes, document_message};
 use crate::api::disclosures::By;
 use crate::api::error::{ApiError, reason_of_missing, response_too_large};
@@ -31,7 +31,7 @@ const YIELD_AFTER_BYTES: usize = 64 << 10;
 const RESULT_COST_MIN: usize = 1 << 10;
 
 /// A document in the form that was asked for.
-enum Found {
+enum ReadDocument {
     /// Whole: its encoding is shared.
     Whole(Bytes),
     /// A part of it, or no content.
@@ -41,7 +41,7 @@ enum Found {
 /// A Get that is answered, or has to wait.
 pub enum Got {
     Now(Result<Encoded, ApiError>),
-    Later(Allowed<Read>),
+    Later(Allowed<DocumentRead>),
 }
 
 impl Operations {
@@ -63,7 +63,7 @@ impl Operations {
 
     pub async fn get_read(
         &self,
-        read: &Allowed<Read>,
+        read: &Allowed<DocumentRead>,
         wait_max: std::time::Duration,
         actor: &str,
         by: By<'_>,
@@ -75,7 +75,7 @@ impl Operations {
     async fn get_in(
         &self,
         state: &State,
-        read: &Allowed<Read>,
+        read: &Allowed<DocumentRead>,
         actor: &str,
         by: By<'_>,
     ) -> Result<Encoded, ApiError> {
@@ -85,11 +85,11 @@ impl Operations {
         let store_revision = state.revision.0;
         Ok(match found {
             // GetResponse { document = 1, not_modified = 2, store_revision = 3 }: what is shared comes last.
-            Found::Whole(document) => {
+            ReadDocument::Whole(document) => {
                 let own = v1::GetResponse { document: None, not_modified, store_revision };
                 Encoded::around(&own, 1, document)
             }
-            Found::Own(document) => {
+            ReadDocument::Own(document) => {
                 Encoded::of(&v1::GetResponse { document: Some(*document), not_modified, store_revision })
             }
         })
@@ -107,7 +107,7 @@ impl Operations {
         }
         let reads = request.requests.into_iter().enumerate();
         let reads = reads.map(|(at, wire)| request::read(&format!("requests[{at}]."), wire));
-        let reads = reads.collect::<Result<Vec<Read>, Error>>()?;
+        let reads = reads.collect::<Result<Vec<DocumentRead>, Error>>()?;
         let reads = reads.into_iter().map(|read| allow_read(context, read)).collect::<Result<Vec<_>, _>>()?;
         let min_revision = reads.iter().map(|read| read.min_revision).max().unwrap_or(Revision::ZERO);
         let state = self.engine.state_at_least(min_revision, context.wait_max()).await?;
@@ -118,8 +118,10 @@ impl Operations {
                     let not_modified = whose.is_none();
                     shown.extend(whose);
                     let document = match found {
-                        Found::Whole(bytes) => v1::Document::decode(bytes).expect("it was encoded here"),
-                        Found::Own(document) => *document,
+                        ReadDocument::Whole(bytes) => {
+                            v1::Document::decode(bytes).expect("it was encoded here")
+                        }
+                        ReadDocument::Own(document) => *document,
                     };
                     v1::BatchGetResult { document: Some(document), not_modified, ..Default::default() }
                 }
@@ -144,16 +146,16 @@ impl Operations {
     async fn find(
         &self,
         state: &State,
-        read: &Allowed<Read>,
+        read: &Allowed<DocumentRead>,
         actor: &str,
-    ) -> Result<(Found, Option<Arc<Resolved>>), Error> {
+    ) -> Result<(ReadDocument, Option<Arc<Resolved>>), Error> {
         let resolved = self.engine.document(state, &read.target, &read.at, actor).await?;
         if read.if_none_match == Some(resolved.digest) {
-            return Ok((Found::Own(Box::new(document_message(&resolved, read.format, ""))), None));
+            return Ok((ReadDocument::Own(Box::new(document_message(&resolved, read.format, ""))), None));
         }
         let found = match read.pointer.is_root() {
             true if resolved.deliverable(read.format) == read.format => {
-                Found::Whole(document_bytes(&resolved, read.format))
+                ReadDocument::Whole(document_bytes(&resolved, read.format))
             }
             // Not as a watcher gets it: who reads is told why.
             true => return Err(too_long(&resolved.text(read.format).map_err(cannot_express)?)),
@@ -161,9 +163,9 @@ impl Operations {
             false if resolved.content.as_str().len() > INLINE_BYTES_MAX => {
                 let (pointer, format, resolved) = (read.pointer.clone(), read.format, resolved.clone());
                 let document = self.engine.work(actor, move |_| part(&resolved, &pointer, format)).await?;
-                Found::Own(Box::new(document))
+                ReadDocument::Own(Box::new(document))
             }
-            false => Found::Own(Box::new(part(&resolved, &read.pointer, read.format)?)),
+            false => ReadDocument::Own(Box::new(part(&resolved, &read.pointer, read.format)?)),
         };
         Ok((found, Some(resolved)))
     }

@@ -10,7 +10,7 @@ use crate::proto::v1;
 use super::size::{ITEMS_BYTES_MAX, PAGE_BYTES_MAX, fitting};
 use super::{Operations, page};
 use crate::api::context::CallContext;
-use crate::api::convert::bounded::Room;
+use crate::api::convert::bounded::MessageSpace;
 use crate::api::convert::request;
 use crate::api::convert::response::{config_head, layer_message};
 use crate::api::error::ApiError;
@@ -19,15 +19,15 @@ use crate::api::error::ApiError;
 const TAG_BYTES: usize = 20;
 
 /// Where a page begins.
-struct Cursor {
+struct ListCursor {
     /// After this config.
     id: ConfigId,
     /// Within this config: after this part of it.
-    within: Option<Place>,
+    within: Option<ConfigPart>,
 }
 
 /// A part of a config, in the order in which a list has them.
-enum Place {
+enum ConfigPart {
     Layer(LayerKey),
     Tag(TagName),
 }
@@ -44,7 +44,7 @@ impl Operations {
         let page_token = std::mem::take(&mut request.page_token);
         let binding = request.encode_to_vec();
         let cursor = page::cursor(&binding, self.engine.epoch(), &page_token)?
-            .map(|cursor| Cursor::parse(&cursor))
+            .map(|cursor| ListCursor::parse(&cursor))
             .transpose()?;
         let size = request::page_size(request.page_size, self.engine.limits().page_size_max)?;
         let namespace = match request.namespace.as_str() {
@@ -53,7 +53,7 @@ impl Operations {
         };
         let state = self.engine.state();
         let (from, mut within) = match cursor {
-            Some(Cursor { id, within }) => (Some(id), within),
+            Some(ListCursor { id, within }) => (Some(id), within),
             None => (namespace.as_ref().map(ConfigId::first_of), None),
         };
         // The config that the page before has begun.
@@ -91,7 +91,7 @@ impl Operations {
                 next = page::token(
                     &binding,
                     self.engine.epoch(),
-                    &Cursor { id: config.id.clone(), within: Some(reached) }.text(),
+                    &ListCursor { id: config.id.clone(), within: Some(reached) }.text(),
                 );
                 break;
             }
@@ -102,7 +102,11 @@ impl Operations {
 }
 
 /// A config, with as many of its layers and tags after a place as fit a message. Also the place that was reached, if something is left.
-fn part(config: &ConfigState, sight: &Sight, after: Option<&Place>) -> (v1::ConfigInfo, Option<Place>) {
+fn part(
+    config: &ConfigState,
+    sight: &Sight,
+    after: Option<&ConfigPart>,
+) -> (v1::ConfigInfo, Option<ConfigPart>) {
     let id = &config.id;
     // Who may read it at the top may read all of it.
     let sees_all = sight.has(&id.namespace, &id.config, &Scope::global());
@@ -115,52 +119,53 @@ fn part(config: &ConfigState, sight: &Sight, after: Option<&Place>) -> (v1::Conf
         tag_count: config.tags().len() as u64,
         ..config_head(config)
     };
-    let mut room = Room::of(ITEMS_BYTES_MAX - message.encoded_len());
+    let mut space = MessageSpace::of(ITEMS_BYTES_MAX - message.encoded_len());
     let mut reached = None;
     let layers = seen().filter(|entry| match after {
-        Some(Place::Layer(key)) => entry.key > *key,
-        Some(Place::Tag(_)) => false,
+        Some(ConfigPart::Layer(key)) => entry.key > *key,
+        Some(ConfigPart::Tag(_)) => false,
         None => true,
     });
     for entry in layers {
         let layer = layer_message(entry);
-        if !room.takes(&layer) {
+        if !space.takes(&layer) {
             return (message, reached);
         }
         message.layers.push(layer);
-        reached = Some(Place::Layer(entry.key.clone()));
+        reached = Some(ConfigPart::Layer(entry.key.clone()));
     }
     let tags = config.tags().iter().filter(|(tag, _)| match after {
-        Some(Place::Tag(last)) => *tag > last,
-        Some(Place::Layer(_)) | None => true,
+        Some(ConfigPart::Tag(last)) => *tag > last,
+        Some(ConfigPart::Layer(_)) | None => true,
     });
     for (tag, version) in tags {
-        if !room.takes_bytes(tag.as_str().len() + TAG_BYTES) {
+        if !space.takes_bytes(tag.as_str().len() + TAG_BYTES) {
             return (message, reached);
         }
         message.tags.insert(tag.to_string(), version.0);
-        reached = Some(Place::Tag(tag.clone()));
+        reached = Some(ConfigPart::Tag(tag.clone()));
     }
     (message, None)
 }
 
-impl Cursor {
+impl ListCursor {
     /// `NAMESPACE/CONFIG`, and within a config also `layer base /SCOPE` or `tag TAG`: names have no spaces.
     fn text(&self) -> String {
         match &self.within {
             None => self.id.to_string(),
-            Some(Place::Layer(LayerKey { kind: LayerKind::Base, scope })) => {
+            Some(ConfigPart::Layer(LayerKey { kind: LayerKind::Base, scope })) => {
                 format!("{} base {scope}", self.id)
             }
-            Some(Place::Layer(LayerKey { kind: LayerKind::Override, scope })) => {
+            Some(ConfigPart::Layer(LayerKey { kind: LayerKind::Override, scope })) => {
                 format!("{} override {scope}", self.id)
             }
-            Some(Place::Tag(tag)) => format!("{} tag {tag}", self.id),
+            Some(ConfigPart::Tag(tag)) => format!("{} tag {tag}", self.id),
         }
     }
 
-    fn parse(text: &str) -> Result<Cursor, Error> {
-        let layer = |kind, scope| Some(Place::Layer(LayerKey { kind, scope: Scope::parse(scope).ok()? }));
+    fn parse(text: &str) -> Result<ListCursor, Error> {
+        let layer =
+            |kind, scope| Some(ConfigPart::Layer(LayerKey { kind, scope: Scope::parse(scope).ok()? }));
         let read = || {
             let mut words = text.split(' ');
             let (namespace, config) = words.next()?.split_once('/')?;
@@ -170,10 +175,10 @@ impl Cursor {
                 (None, _) => None,
                 (Some("base"), Some(scope)) => Some(layer(LayerKind::Base, scope)?),
                 (Some("override"), Some(scope)) => Some(layer(LayerKind::Override, scope)?),
-                (Some("tag"), Some(tag)) => Some(Place::Tag(TagName::parse(tag).ok()?)),
+                (Some("tag"), Some(tag)) => Some(ConfigPart::Tag(TagName::parse(tag).ok()?)),
                 (Some(_), _) => return None,
             };
-            Some(Cursor { id, within })
+            Some(ListCursor { id, within })
         };
         read().ok_or_else(|| request::invalid("page_token", "is damaged"))
     }
@@ -186,10 +191,10 @@ mod tests {
     #[test]
     fn a_cursor_is_read_back() {
         for text in ["a/b", "a/schema:b base /", "a/b override /eu/x@1", "a/b.c tag v1.2"] {
-            assert_eq!(Cursor::parse(text).expect("a cursor").text(), text);
+            assert_eq!(ListCursor::parse(text).expect("a cursor").text(), text);
         }
         for text in ["", "a", "a/b layer", "a/b base", "a/b tag -", "a/b other /"] {
-            assert!(Cursor::parse(text).is_err(), "{text}");
+            assert!(ListCursor::parse(text).is_err(), "{text}");
         }
     }
 }

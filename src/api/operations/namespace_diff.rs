@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use prost::Message;
 
 use crate::api::context::CallContext;
-use crate::api::convert::bounded::Room;
+use crate::api::convert::bounded::MessageSpace;
 use crate::api::convert::request;
 use crate::api::convert::response::{diff_message, kind_message};
 use crate::api::error::ApiError;
@@ -101,9 +101,10 @@ impl Page {
 
 fn difference_message(difference: DocumentDifference) -> v1::DocumentDifference {
     let DocumentDifference { config, key, is_in_older, is_in_newer, changes, is_cut } = difference;
-    let mut room = Room::of(VALUES_BYTES_MAX);
+    let mut space = MessageSpace::of(VALUES_BYTES_MAX);
     let count = changes.len();
-    let changes: Vec<_> = diff_message(changes).into_iter().take_while(|change| room.takes(change)).collect();
+    let changes: Vec<_> =
+        diff_message(changes).into_iter().take_while(|change| space.takes(change)).collect();
     let more = is_cut || changes.len() < count;
     let (scope, kind) = match key {
         Some(LayerKey { kind, scope }) => (scope.to_string(), kind_message(kind)),

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use prost::Message;
 
 use crate::api::context::CallContext;
-use crate::api::convert::bounded::Room;
+use crate::api::convert::bounded::MessageSpace;
 use crate::api::convert::request;
 use crate::api::convert::response::{diff_message, time_message};
 use crate::api::error::ApiError;
@@ -74,9 +74,10 @@ impl Page {
 
 fn override_message(listed: ListedOverride) -> v1::ListedOverride {
     let ListedOverride { id, scope, expires, version, made, changes, is_cut } = listed;
-    let mut room = Room::of(VALUES_BYTES_MAX);
+    let mut space = MessageSpace::of(VALUES_BYTES_MAX);
     let count = changes.len();
-    let changes: Vec<_> = diff_message(changes).into_iter().take_while(|change| room.takes(change)).collect();
+    let changes: Vec<_> =
+        diff_message(changes).into_iter().take_while(|change| space.takes(change)).collect();
     let more = is_cut || changes.len() < count;
     let by = made.as_ref().and_then(|made| made.by.clone());
     v1::ListedOverride {

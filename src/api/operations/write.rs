@@ -3,7 +3,7 @@
 use prost::Message;
 
 use crate::api::context::CallContext;
-use crate::api::convert::bounded::Room;
+use crate::api::convert::bounded::MessageSpace;
 use crate::api::convert::request;
 use crate::api::convert::response::{diff_message, layer_outcome_message};
 use crate::api::disclosures::Reached;
@@ -82,17 +82,17 @@ impl Operations {
 
 pub(super) fn applied(outcome: &Outcome) -> Vec<v1::AppliedChange> {
     let (mut bytes_left, mut pointer_bytes_left) = (DIFF_BYTES_MAX, DIFF_BYTES_MAX);
-    let mut room = Room::of(DETAILS_BYTES_MAX);
+    let mut space = MessageSpace::of(DETAILS_BYTES_MAX);
     let results = outcome.layers.iter().map(|layer| {
         let mut document = layer_outcome_message(layer, false);
         for pointers in [&mut document.hidden_pointers, &mut document.revealed_pointers] {
-            if !room.takes_bytes(pointers.iter().map(|pointer| pointer.len() + FIELD_BYTES).sum()) {
+            if !space.takes_bytes(pointers.iter().map(|pointer| pointer.len() + FIELD_BYTES).sum()) {
                 // Stands for the whole document.
                 *pointers = vec![String::new()];
             }
         }
         let mut diff = layer_diff(layer, &mut bytes_left, &mut pointer_bytes_left);
-        let fitting = diff.iter().take_while(|change| room.takes_bytes(change.encoded_len() + FIELD_BYTES));
+        let fitting = diff.iter().take_while(|change| space.takes_bytes(change.encoded_len() + FIELD_BYTES));
         diff.truncate(fitting.count());
         v1::AppliedChange { document: Some(document), changed: layer.changed, diff }
     });

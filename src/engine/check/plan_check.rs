@@ -25,8 +25,8 @@ use crate::engine::error::Error;
 use crate::engine::read::documents;
 use crate::engine::read::documents::Documents;
 use crate::engine::read::resolve::{View, layers_of};
+use crate::engine::secrets::key_store::KeyStore;
 use crate::engine::secrets::redaction::{Permissions, hidden_inheritance, uncovers};
-use crate::engine::secrets::vault::Vault;
 use crate::engine::state::governance::{Governance, Governed};
 use crate::engine::state::system;
 use crate::engine::state::{ConfigState, LayerEntry};
@@ -47,7 +47,7 @@ type BrokenGoverning = BTreeSet<(ConfigId, String, String)>;
 /// What the checks of one call have in common.
 #[derive(Clone, Copy)]
 struct Checking<'a> {
-    vault: &'a Vault,
+    key_store: &'a KeyStore,
     permissions: Permissions<'a>,
     /// What the caller writes in clear text.
     written: &'a WrittenAnywhere<'a>,
@@ -86,7 +86,7 @@ pub(in crate::engine) fn check<'a>(
     written: &WrittenAnywhere<'_>,
     planning: &Planning<'_>,
 ) -> Result<Report, Error> {
-    let Planning { limits, vault, look, sight, .. } = *planning;
+    let Planning { limits, key_store, look, sight, .. } = *planning;
     let mut report = look.report([]);
     for (change, after) in changes.iter().zip(after) {
         check_sizes(change, after, limits.document_bytes_max).into_iter().for_each(|found| report.add(found));
@@ -152,7 +152,7 @@ pub(in crate::engine) fn check<'a>(
         check_governing(change, governance, &effort, &mut told, &mut report);
     }
     let checking =
-        Checking { vault, permissions, written, is_within: look.within.is_some(), effort: &effort };
+        Checking { key_store, permissions, written, is_within: look.within.is_some(), effort: &effort };
     let mut broken_contracts = 0;
     for entry in checked.values() {
         if broken_contracts >= BROKEN_CONTRACTS_MAX || report.is_full_of_errors() || effort.is_over() {
@@ -176,7 +176,7 @@ pub(in crate::engine) fn check<'a>(
 pub(in crate::engine) fn check_stored(
     config: &ConfigState,
     governance: Option<&Arc<Governance>>,
-    (vault, sight): (&Vault, &Sight),
+    (key_store, sight): (&KeyStore, &Sight),
     look: &Look,
     effort: &Effort<'_>,
     report: &mut Report,
@@ -189,7 +189,7 @@ pub(in crate::engine) fn check_stored(
     let to_allow = scopes.iter().map(|scope| (*scope, false)).collect();
     let entry = Checked { id: &config.id, before: Some(config), after: config, scopes, changed, to_allow };
     let (permissions, is_within) = (Permissions::of(Some(sight)), look.within.is_some());
-    let checking = Checking { vault, permissions, written: &|_, _| Value::Null, is_within, effort };
+    let checking = Checking { key_store, permissions, written: &|_, _| Value::Null, is_within, effort };
     match governance.map(|governance| governance.contract_counting(&config.id.config, effort)) {
         None => check_config(&entry, &look.by(&Arc::default()), &checking, report),
         Some(Ok(contract)) => check_config(&entry, &look.by(&contract), &checking, report),
@@ -294,17 +294,18 @@ fn check_scopes(
     scopes: &[&Scope],
     report: &mut Report,
 ) {
-    let Checking { vault, permissions, effort, .. } = *checking;
+    let Checking { key_store, permissions, effort, .. } = *checking;
     let before = entry.before.filter(|_| contract.reads_old());
     let written = |key: &LayerKey| (checking.written)(entry.id, key);
     let nothing = |_: &LayerKey| Value::Null;
-    let mut open = (Documents::of(entry.after, vault), before.map(|before| Documents::of(before, vault)));
+    let mut open =
+        (Documents::of(entry.after, key_store), before.map(|before| Documents::of(before, key_store)));
     let mut masked = (
-        Documents::masked(entry.after, vault, &written),
-        before.map(|before| Documents::masked(before, vault, &nothing)),
+        Documents::masked(entry.after, key_store, &written),
+        before.map(|before| Documents::masked(before, key_store, &nothing)),
     );
     let mut replaced = (!permissions.read_all(entry.id))
-        .then(|| entry.before.map(|before| Documents::masked(before, vault, &nothing)));
+        .then(|| entry.before.map(|before| Documents::masked(before, key_store, &nothing)));
     let mut lints = Lints::new(contract, &entry.scopes);
     for scope in scopes {
         if effort.is_over() {
@@ -358,16 +359,17 @@ fn check_scopes(
 /// Whether the caller sees all secrets of a document, of which some may come from layers whose secrets they may not see: these count as seen
 /// if the document had them before.
 fn sees_secrets(entry: &Checked<'_>, checking: &Checking<'_>, scope: &Scope) -> bool {
-    let Checking { vault, permissions, .. } = *checking;
+    let Checking { key_store, permissions, .. } = *checking;
     if !permissions.reveal(entry.id, scope) || permissions.reveal_all(entry.id) {
         return permissions.reveal(entry.id, scope);
     }
-    let mut after = Documents::of(entry.after, vault);
+    let mut after = Documents::of(entry.after, key_store);
     let Some(document) = after.effective(scope) else { return true };
-    let before = entry.before.and_then(|before| Documents::of(before, vault).effective(scope));
+    let before = entry.before.and_then(|before| Documents::of(before, key_store).effective(scope));
     let layers = layers_of(entry.after, scope, View::Effective).into_iter();
     let layers = layers.filter(|layer| permissions.reveal(entry.id, &layer.key.scope));
-    let layers: Vec<Value> = layers.map(|layer| vault.opened(entry.id, &layer.layer.content).value).collect();
+    let layers: Vec<Value> =
+        layers.map(|layer| key_store.opened(entry.id, &layer.layer.content).value).collect();
     after.secrets().iter().all(|place| {
         let value = place.find(&document);
         value.is_none()

@@ -52,7 +52,7 @@ impl Engine {
             let (_, id, key) = places.iter().find(|(of, ..)| of == field)?;
             Some(Finding::of_document(id, &key.scope, error))
         };
-        let (state, limits, vault) = (self.state(), self.limits.clone(), self.vault.clone());
+        let (state, limits, key_store) = (self.state(), self.limits.clone(), self.key_store.clone());
         let sight = viewer.sight().clone();
         // Each change is tried alone first: a write stops at what is wrong with the first, and here all of it is to be told.
         let actor = viewer.sight().caller().shared_actor().clone();
@@ -63,8 +63,13 @@ impl Engine {
                 match change.read(limits.layer_bytes_max) {
                     Err(unreadable) => refused.push(unreadable),
                     Ok(change) => {
-                        match content_after(state.config(&change.id), &change, Some(&sight), &vault, &limits)
-                        {
+                        match content_after(
+                            state.config(&change.id),
+                            &change,
+                            Some(&sight),
+                            &key_store,
+                            &limits,
+                        ) {
                             Ok(_) => good.push(change),
                             Err(
                                 Error::Document { field, error } | Error::PatchDoesNotApply { field, error },
@@ -159,7 +164,7 @@ impl Engine {
             let id = ConfigId { namespace: namespace.clone(), config: config.clone() };
             state.config(&id).ok_or(Missing::Config(id))?;
         }
-        let vault = self.vault.clone();
+        let key_store = self.key_store.clone();
         let actor = sight.caller().shared_actor().clone();
         let report = move |cancelled: &Cancelled| {
             let mut report = look.report([]);
@@ -169,7 +174,14 @@ impl Engine {
             let configs = || state.configs_of(&namespace).filter(asked);
             let effort = Effort::new(configs().map(|stored| stored.layers().len()).sum(), cancelled);
             for stored in configs() {
-                plan_check::check_stored(stored, governance, (&vault, &sight), &look, &effort, &mut report);
+                plan_check::check_stored(
+                    stored,
+                    governance,
+                    (&key_store, &sight),
+                    &look,
+                    &effort,
+                    &mut report,
+                );
             }
             effort.check()?;
             let first = config.unwrap_or_else(|| Governs::Settings(None).name());

@@ -13,7 +13,7 @@ use crate::store::{Journal, Sealed};
 
 use crate::engine::Engine;
 use crate::engine::error::Error;
-use crate::engine::secrets::vault::Vault;
+use crate::engine::secrets::key_store::KeyStore;
 use crate::engine::state::{ConfigState, State};
 
 /// What of the own journal is read at once.
@@ -76,7 +76,7 @@ impl Engine {
 pub(in crate::engine) fn runs(
     journal: &dyn Journal,
     state: &State,
-    vault: &Vault,
+    key_store: &KeyStore,
     epoch: Epoch,
     mut commits: Vec<Sealed>,
 ) -> Result<Vec<ForeignRun>, ApplyError> {
@@ -101,8 +101,8 @@ pub(in crate::engine) fn runs(
         }
     }
     // Before anything is written: an engine does not open either without the master key that its data keys need.
-    if let Some(keys) = folding.changed.get(vault.id()) {
-        vault.prepare(keys)?;
+    if let Some(keys) = folding.changed.get(key_store.id()) {
+        key_store.prepare(keys)?;
     }
     Ok(runs)
 }

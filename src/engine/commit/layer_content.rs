@@ -17,7 +17,7 @@ use super::document_error::{bounded, document_error, not_an_object};
 use super::plan::check_version;
 use super::read_change::{ReadAction, ReadChange};
 use crate::engine::error::Error;
-use crate::engine::secrets::vault::Vault;
+use crate::engine::secrets::key_store::KeyStore;
 use crate::engine::state::{ConfigState, LayerEntry};
 
 /// What a change makes of the content of its layer, of which it may expect a version. `None`: it is gone. Secrets are not sealed yet.
@@ -25,7 +25,7 @@ pub(in crate::engine) fn content_after(
     base: Option<&Arc<ConfigState>>,
     change: &ReadChange,
     sight: Option<&Sight>,
-    vault: &Vault,
+    key_store: &KeyStore,
     limits: &Limits,
 ) -> Result<Option<Content>, Error> {
     let current = base.and_then(|config| config.layer(&change.key));
@@ -33,7 +33,7 @@ pub(in crate::engine) fn content_after(
         format!("the {} layer of {} at {}", change.key.kind, change.id, change.key.scope)
     })?;
     let reveals = sight.is_none_or(|sight| sight.reveals(&change.id, &change.key.scope));
-    let secrets = Opening { id: &change.id, vault, reveals };
+    let secrets = Opening { id: &change.id, key_store, reveals };
     new_content(current.map(Arc::as_ref), &change.action, &secrets, limits.layer_bytes_max)
         .map_err(|error| document_error(change.field.clone(), error))
 }
@@ -41,7 +41,7 @@ pub(in crate::engine) fn content_after(
 /// How a change meets the secrets of its layer.
 struct Opening<'a> {
     id: &'a ConfigId,
-    vault: &'a Vault,
+    key_store: &'a KeyStore,
     /// The caller may reveal the secrets of the layer.
     reveals: bool,
 }
@@ -72,7 +72,7 @@ fn new_content(
                 Some(entry) => {
                     let known = secrets.reveals.then(|| {
                         let holder = Holder { layer: &entry.key, is_own: true, is_revealed: true };
-                        secrets.vault.known(secrets.id, &entry.layer.content, holder)
+                        secrets.key_store.known(secrets.id, &entry.layer.content, holder)
                     });
                     let read = |value: &Value| readable(value, known.as_deref().unwrap_or_default());
                     let read: &dyn Fn(&Value) -> Value = &read;

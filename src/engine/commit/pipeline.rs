@@ -39,7 +39,7 @@ use crate::engine::check::workers::{Cancelled, Workers, interruptible};
 use crate::engine::error::Error;
 use crate::engine::options::Role;
 use crate::engine::secrets::guesses::Guesses;
-use crate::engine::secrets::vault::Vault;
+use crate::engine::secrets::key_store::KeyStore;
 use crate::engine::state::State;
 use crate::engine::watch::Hub;
 
@@ -51,7 +51,7 @@ pub(in crate::engine) struct Pipeline {
     role: Role,
     limits: Limits,
     clock: Clock,
-    vault: Arc<Vault>,
+    key_store: Arc<KeyStore>,
     hub: Arc<Hub>,
     /// For plans that may take long.
     workers: Arc<Workers>,
@@ -74,7 +74,7 @@ impl Pipeline {
     pub fn start(
         journal: Arc<dyn Journal>,
         state: State,
-        vault: Arc<Vault>,
+        key_store: Arc<KeyStore>,
         hub: Arc<Hub>,
         workers: Arc<Workers>,
         options: &crate::engine::Options,
@@ -84,7 +84,7 @@ impl Pipeline {
             role: options.role,
             limits: options.limits.clone(),
             clock: options.clock.clone(),
-            vault,
+            key_store,
             hub,
             workers,
             revision: watch::Sender::new(state.revision),
@@ -113,8 +113,8 @@ impl Pipeline {
         run(&mut self.lock().budgets)
     }
 
-    pub fn vault(&self) -> &Arc<Vault> {
-        &self.vault
+    pub fn key_store(&self) -> &Arc<KeyStore> {
+        &self.key_store
     }
 
     pub fn clock(&self) -> &Clock {
@@ -244,8 +244,9 @@ impl Pipeline {
         let _applying = self.applying.lock().await;
         self.barrier().answered().await?;
         let pipeline = self.clone();
-        let find =
-            move || foreign::runs(&*pipeline.journal, &pipeline.published(), &pipeline.vault, epoch, commits);
+        let find = move || {
+            foreign::runs(&*pipeline.journal, &pipeline.published(), &pipeline.key_store, epoch, commits)
+        };
         for run in blocking(find).await?? {
             self.enqueue_run(run)?.await.unwrap_or_else(thread_ended)?;
         }
@@ -306,7 +307,7 @@ impl Pipeline {
         let now = (self.clock)();
         let planning = Planning {
             limits: &self.limits,
-            vault: &self.vault,
+            key_store: &self.key_store,
             validate_only: write.validate_only,
             look: &write.look,
             sight: write.sight.as_ref(),
@@ -410,7 +411,7 @@ impl Pipeline {
     /// The digest of a request must not let the secrets in it be guessed.
     fn seal_request(&self, commit: &mut Commit) {
         if let Some(request) = &mut commit.request {
-            let keyed = self.vault.keyed(request.fingerprint);
+            let keyed = self.key_store.keyed(request.fingerprint);
             request.fingerprint = keyed.expect("there are keys, since they have sealed the secrets");
         }
     }
@@ -435,7 +436,7 @@ impl Pipeline {
             return durably(Err(error));
         }
         let Repeatable { owner, request } = request?;
-        let keyed = || self.vault.keyed(request.fingerprint);
+        let keyed = || self.key_store.keyed(request.fingerprint);
         let first = match queue.requests.first(owner, request, keyed) {
             Ok(Some(first)) => first,
             Ok(None) => {
@@ -506,8 +507,8 @@ impl Pipeline {
             Ok(_) => {
                 self.counts.count(&commits);
                 let changes = commits.iter().flat_map(|commit| &commit.changes);
-                if changes.into_iter().any(|change| self.vault.is_keys(&change.id)) {
-                    self.vault.follow(&state);
+                if changes.into_iter().any(|change| self.key_store.is_keys(&change.id)) {
+                    self.key_store.follow(&state);
                 }
                 self.publish(&state);
             }

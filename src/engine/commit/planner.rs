@@ -164,7 +164,7 @@ fn plan_layer(
     planning: &Planning<'_>,
 ) -> Result<Option<LayerChange>, Error> {
     check_assignments(base, change, planning.sight)?;
-    let content = content_after(base, change, planning.sight, planning.vault, planning.limits)?;
+    let content = content_after(base, change, planning.sight, planning.key_store, planning.limits)?;
     let current = base.and_then(|config| config.layer(&change.key));
     let expires = match (&change.action, change.ttl) {
         (ReadAction::Delete, _) => None,

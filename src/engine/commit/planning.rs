@@ -7,13 +7,13 @@ use crate::model::limits::Limits;
 use crate::engine::check::effort::Effort;
 use crate::engine::check::look::Look;
 use crate::engine::check::workers::Cancelled;
-use crate::engine::secrets::vault::Vault;
+use crate::engine::secrets::key_store::KeyStore;
 
 /// What a plan goes by, beside the state.
 #[derive(Clone, Copy)]
 pub(in crate::engine) struct Planning<'a> {
     pub limits: &'a Limits,
-    pub vault: &'a Vault,
+    pub key_store: &'a KeyStore,
     /// Nothing will be stored.
     pub validate_only: bool,
     pub look: &'a Look,

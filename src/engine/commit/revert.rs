@@ -188,8 +188,8 @@ impl Sides<'_> {
 
     /// A content as it is shown to a caller who may reveal no secret.
     fn masked(&self, content: &Content) -> Value {
-        let vault = self.planning.vault;
-        let shown = shown(vault, &self.step.id, &self.step.key, content, Secrets::Hidden, self.schema);
+        let key_store = self.planning.key_store;
+        let shown = shown(key_store, &self.step.id, &self.step.key, content, Secrets::Hidden, self.schema);
         shown.as_ref().unwrap_or(content).to_value()
     }
 }

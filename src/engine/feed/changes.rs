@@ -17,8 +17,8 @@ use super::recent::Recent;
 use crate::engine::actor_streams::ActorStream;
 use crate::engine::commit::pipeline::Pipeline;
 use crate::engine::error::{Error, Withheld};
+use crate::engine::secrets::key_store::KeyStore;
 use crate::engine::secrets::shown::{Showing, Viewer};
-use crate::engine::secrets::vault::Vault;
 
 /// Which commits to follow.
 #[derive(Clone, Debug)]
@@ -34,7 +34,7 @@ pub struct ChangesOptions {
 
 /// By what commits are shown. It does not keep the store open.
 pub(in crate::engine) struct Shown {
-    pub vault: Arc<Vault>,
+    pub key_store: Arc<KeyStore>,
     pub pipeline: Weak<Pipeline>,
 }
 
@@ -42,7 +42,7 @@ impl Shown {
     fn commit(&self, sealed: Sealed, viewer: &Viewer) -> Result<Sealed, Error> {
         let gone = Error::Draining { retry_after: crate::engine::RETRY_AFTER };
         let state = self.pipeline.upgrade().ok_or(gone)?.published();
-        Ok(Showing::new(&self.vault, viewer, &state).commit(sealed)?)
+        Ok(Showing::new(&self.key_store, viewer, &state).commit(sealed)?)
     }
 }
 

@@ -11,14 +11,14 @@ use crate::engine::blocking::blocking;
 use crate::engine::commit::pipeline::Pipeline;
 use crate::engine::error::Error;
 use crate::engine::jobs::scheduler::{Done, Job};
-use crate::engine::secrets::vault::Vault;
+use crate::engine::secrets::key_store::KeyStore;
 
 /// Pause after a check that could not be made.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// Checks the source of the master key. A start has just read it, so that nothing is lost with the time of the last check.
 pub(in crate::engine) struct MasterKeyCheck {
-    vault: Arc<Vault>,
+    key_store: Arc<KeyStore>,
     pipeline: Arc<Pipeline>,
     interval: Duration,
     /// The time of the last check, in microseconds.
@@ -27,12 +27,12 @@ pub(in crate::engine) struct MasterKeyCheck {
 
 impl MasterKeyCheck {
     pub fn new(
-        vault: Arc<Vault>,
+        key_store: Arc<KeyStore>,
         pipeline: Arc<Pipeline>,
         interval: Duration,
         now: Timestamp,
     ) -> MasterKeyCheck {
-        MasterKeyCheck { vault, pipeline, interval, checked: AtomicI64::new(now.0) }
+        MasterKeyCheck { key_store, pipeline, interval, checked: AtomicI64::new(now.0) }
     }
 }
 
@@ -52,8 +52,8 @@ impl Job for MasterKeyCheck {
 
     fn run(&self, now: Timestamp) -> Done<'_, Result<(), Error>> {
         Box::pin(async move {
-            let (vault, state) = (self.vault.clone(), self.pipeline.published());
-            blocking(move || vault.check_source(&state)).await?;
+            let (key_store, state) = (self.key_store.clone(), self.pipeline.published());
+            blocking(move || key_store.check_source(&state)).await?;
             self.checked.store(now.0, Ordering::Relaxed);
             Ok(())
         })

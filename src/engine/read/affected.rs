@@ -43,7 +43,8 @@ pub(in crate::engine) fn affected(
         // By their fingerprints, or by nothing where the caller has proposed a secret.
         let secrets = Secrets::Hidden;
         let target = Arc::new(Target { id: id.clone(), scope: scope.clone(), view, secrets });
-        let resolved = config.and_then(|config| resolve(config, &target, None, hub.resolver.vault(), None));
+        let resolved =
+            config.and_then(|config| resolve(config, &target, None, hub.resolver.key_store(), None));
         resolved.map(|resolved| {
             effort.spend_bytes(resolved.content.as_str().len());
             resolved.digest

@@ -12,9 +12,9 @@ use super::resolve::{Target, layers_of};
 use crate::auth::Sight;
 use crate::engine::check::workers::Cancelled;
 use crate::engine::error::Error;
+use crate::engine::secrets::key_store::KeyStore;
 use crate::engine::secrets::secret_places::Secrets;
 use crate::engine::secrets::shown::{marking_schema, shown};
-use crate::engine::secrets::vault::Vault;
 use crate::engine::state::State;
 use crate::engine::{At, Engine};
 use crate::model::{ConfigId, Content, LayerKey, Pointer, Version};
@@ -58,11 +58,11 @@ impl Engine {
             layer.places.push((at, origin.pointer.clone()));
         }
         let count = explanation.origins.as_ref().map_or(0, Vec::len);
-        let (store, vault, id) = (self.store.clone(), self.vault.clone(), target.id.clone());
+        let (store, key_store, id) = (self.store.clone(), self.key_store.clone(), target.id.clone());
         let look = move |cancelled: &Cancelled| {
             let mut blame = Blame {
                 store: &*store,
-                vault: &vault,
+                key_store: &key_store,
                 id: &id,
                 sight: &sight,
                 marking: marking.as_deref(),
@@ -114,7 +114,7 @@ impl Compared {
 
 struct Blame<'a> {
     store: &'a dyn Store,
-    vault: &'a Arc<Vault>,
+    key_store: &'a Arc<KeyStore>,
     id: &'a ConfigId,
     sight: &'a Sight,
     marking: Option<&'a Schema>,
@@ -166,7 +166,7 @@ impl Blame<'_> {
     /// A layer as it is shown to the caller: two versions are compared by what the caller may see alone.
     fn as_compared(&self, key: &LayerKey, content: &Content) -> Compared {
         let secrets = Secrets::seen_by(self.sight, self.id, &key.scope);
-        let shown = shown(self.vault, self.id, key, content, secrets, self.marking);
+        let shown = shown(self.key_store, self.id, key, content, secrets, self.marking);
         let sealed = match holds_sealed(content.as_str()) {
             true => sealed_pointers(content.to_value()).into_iter().map(|(pointer, _)| pointer).collect(),
             false => vec![],

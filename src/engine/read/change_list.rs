@@ -10,9 +10,9 @@ use crate::engine::Engine;
 use crate::engine::check::workers::Cancelled;
 use crate::engine::error::Error;
 use crate::engine::feed::changes::{keep_seen, shows};
+use crate::engine::secrets::key_store::KeyStore;
 use crate::engine::secrets::secret_places::Secrets;
 use crate::engine::secrets::shown::{Showing, Viewer, marking_schema};
-use crate::engine::secrets::vault::Vault;
 use crate::engine::state::{ConfigState, State};
 use crate::model::diff::{ValueChange, first_differences};
 use crate::model::{Commit, ConfigChange, ConfigId, ConfigName, Namespace, Revision, Scope, Source, Version};
@@ -82,13 +82,13 @@ impl Engine {
         mut page: P,
         take: impl Fn(&mut P, ListedCommit) -> ControlFlow<()> + Send + 'static,
     ) -> Result<(P, Option<Revision>), Error> {
-        let (store, vault, state) = (self.store.clone(), self.vault.clone(), self.state());
+        let (store, key_store, state) = (self.store.clone(), self.key_store.clone(), self.state());
         let actor = viewer.sight().caller().shared_actor().clone();
         let list = move |cancelled: &Cancelled| {
             let kept = VecDeque::new();
-            let (store, vault, state, viewer) = (&*store, &*vault, &*state, &viewer);
+            let (store, key_store, state, viewer) = (&*store, &*key_store, &*state, &viewer);
             let mut lister =
-                Lister { store, vault, state, viewer, query: &query, cancelled, kept, compared_bytes: 0 };
+                Lister { store, key_store, state, viewer, query: &query, cancelled, kept, compared_bytes: 0 };
             let next = lister.page(|listed| take(&mut page, listed))?;
             Ok((page, next))
         };
@@ -98,7 +98,7 @@ impl Engine {
 
 struct Lister<'a> {
     store: &'a dyn Store,
-    vault: &'a Vault,
+    key_store: &'a KeyStore,
     state: &'a State,
     viewer: &'a Viewer,
     query: &'a ChangeQuery,
@@ -213,7 +213,7 @@ impl Lister<'_> {
     }
 
     fn listed(&mut self, sealed: Sealed) -> Result<ListedCommit, Error> {
-        let sealed = Showing::new(self.vault, self.viewer, self.state).commit(sealed)?;
+        let sealed = Showing::new(self.key_store, self.viewer, self.state).commit(sealed)?;
         let mut listed = ListedCommit { sealed, differences: vec![], scopes_omitted: 0, scopes_reached: 0 };
         if self.query.with_differences {
             for at in 0..listed.sealed.commit.changes.len() {
@@ -268,7 +268,7 @@ impl Lister<'_> {
         let target = Arc::new(Target { id, scope, view: View::Effective, secrets: Secrets::Hidden });
         let marking = marking_schema(&target.id, self.state);
         let resolved =
-            config.and_then(|config| resolve(config, &target, None, self.vault, marking.as_deref()));
+            config.and_then(|config| resolve(config, &target, None, self.key_store, marking.as_deref()));
         match resolved {
             Some(resolved) => {
                 self.compared_bytes += resolved.content.as_str().len();

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::model::{LayerKey, LayerKind, Pointer, Scope};
 use crate::secret::{MASK, Merged, Opened, holds_sealed, mask};
 
-use crate::engine::secrets::vault::Vault;
+use crate::engine::secrets::key_store::KeyStore;
 use crate::engine::state::{ConfigState, LayerEntry};
 
 /// The values that a caller writes to a layer in clear text: what they know of it, secret or not. Null: nothing.
@@ -18,7 +18,7 @@ pub(in crate::engine) type Written<'a> = dyn Fn(&LayerKey) -> Value + Sync + 'a;
 /// Makes the documents of a config. Quick if scopes are asked for in their order.
 pub(in crate::engine) struct Documents<'a> {
     config: &'a ConfigState,
-    vault: &'a Vault,
+    key_store: &'a KeyStore,
     /// Has a mask in the place of each secret, but those that the layers have from this.
     masking: Option<&'a Written<'a>>,
     /// The scope that was asked for last, and what its layers have: it does not grow with the other scopes.
@@ -46,13 +46,17 @@ struct Places {
 }
 
 impl<'a> Documents<'a> {
-    pub fn of(config: &'a ConfigState, vault: &'a Vault) -> Documents<'a> {
-        Documents { config, vault, masking: None, at: None, places: Places::default(), way: vec![] }
+    pub fn of(config: &'a ConfigState, key_store: &'a KeyStore) -> Documents<'a> {
+        Documents { config, key_store, masking: None, at: None, places: Places::default(), way: vec![] }
     }
 
     /// As somebody sees them who may reveal no secret: with a mask in the place of each but those that they write themselves.
-    pub fn masked(config: &'a ConfigState, vault: &'a Vault, written: &'a Written<'a>) -> Documents<'a> {
-        Documents { masking: Some(written), ..Documents::of(config, vault) }
+    pub fn masked(
+        config: &'a ConfigState,
+        key_store: &'a KeyStore,
+        written: &'a Written<'a>,
+    ) -> Documents<'a> {
+        Documents { masking: Some(written), ..Documents::of(config, key_store) }
     }
 
     /// Where one of these documents has a mask.
@@ -182,7 +186,7 @@ impl<'a> Documents<'a> {
         if !holds_sealed(content.as_str()) {
             return Opened { value: content.to_value(), secrets: vec![] };
         }
-        let mut opened = self.vault.opened(&self.config.id, content);
+        let mut opened = self.key_store.opened(&self.config.id, content);
         if let Some(written) = self.masking {
             let written = written(&entry.key);
             let is_known = |place: &Pointer| {

@@ -44,13 +44,13 @@ impl Engine {
         let actor = sight.caller().shared_actor().clone();
         let resolved = self.document(state, target, at, &actor).await?;
         let config = self.config_at(state, &target.id, at, &actor).await?;
-        let (target, vault, marking) =
-            (target.clone(), self.vault.clone(), marking_schema(&target.id, state));
+        let (target, key_store, marking) =
+            (target.clone(), self.key_store.clone(), marking_schema(&target.id, state));
         let tell = move |cancelled: &Cancelled| {
             let entries = layers_of(&config, &target.scope, target.view);
             let layers: Vec<Opened> = match target.secrets {
                 Secrets::Revealed => {
-                    entries.iter().map(|entry| vault.opened(&target.id, &entry.layer.content)).collect()
+                    entries.iter().map(|entry| key_store.opened(&target.id, &entry.layer.content)).collect()
                 }
                 // A fingerprint is one value as it is.
                 Secrets::Hidden => {
@@ -76,7 +76,7 @@ impl Engine {
                     target.secrets == Secrets::Hidden || permissions.reveal(&target.id, &entry.key.scope);
                 let hide = || {
                     let (key, content) = (&entry.key, &entry.layer.content);
-                    shown(&vault, &target.id, key, content, Secrets::Hidden, marking.as_deref())
+                    shown(&key_store, &target.id, key, content, Secrets::Hidden, marking.as_deref())
                 };
                 (!reveals).then(hide).flatten().map(|content| content.to_value())
             };

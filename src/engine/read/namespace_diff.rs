@@ -11,9 +11,9 @@ use super::resolve::{Target, View, resolve};
 use crate::engine::Engine;
 use crate::engine::check::workers::Cancelled;
 use crate::engine::error::Error;
+use crate::engine::secrets::key_store::KeyStore;
 use crate::engine::secrets::secret_places::Secrets;
 use crate::engine::secrets::shown::{Viewer, marking_schema};
-use crate::engine::secrets::vault::Vault;
 use crate::engine::state::{ConfigState, State};
 use crate::model::diff::{ValueChange, first_differences};
 use crate::model::{ConfigId, ConfigName, LayerKey, Namespace, Pointer, Revision, Scope, Version};
@@ -87,7 +87,7 @@ impl Engine {
         mut page: P,
         take: impl Fn(&mut P, DocumentDifference) -> ControlFlow<()> + Send + 'static,
     ) -> Result<(P, Compared), Error> {
-        let (store, vault, state) = (self.store.clone(), self.vault.clone(), self.state());
+        let (store, key_store, state) = (self.store.clone(), self.key_store.clone(), self.state());
         let actor = viewer.sight().caller().shared_actor().clone();
         let compare = move |cancelled: &Cancelled| {
             let at = |side: &DiffSide, seen: Option<Revision>| match (&side.at, seen) {
@@ -102,9 +102,9 @@ impl Engine {
             .map(|(side, seen)| NamespacePoint::of(&*store, &state, &side.namespace, &at(side, seen)));
             let points = [older?, newer?];
             let [older, newer] = [points[0].revision, points[1].revision];
-            let (store, vault, state, viewer) = (&*store, &*vault, &*state, &viewer);
+            let (store, key_store, state, viewer) = (&*store, &*key_store, &*state, &viewer);
             let mut comparer =
-                Comparer { store, vault, state, viewer, diff: &diff, points, cancelled, cost: 0 };
+                Comparer { store, key_store, state, viewer, diff: &diff, points, cancelled, cost: 0 };
             let place = comparer.page(|difference| take(&mut page, difference))?;
             let next = place.map(|(config, key)| DiffCursor { older, newer, config, key });
             Ok((page, Compared { older, newer, next }))
@@ -115,7 +115,7 @@ impl Engine {
 
 struct Comparer<'a> {
     store: &'a dyn Store,
-    vault: &'a Vault,
+    key_store: &'a KeyStore,
     state: &'a State,
     viewer: &'a Viewer,
     diff: &'a NamespaceDiff,
@@ -255,7 +255,7 @@ impl Comparer<'_> {
         let (id, scope) = (config.id.clone(), scope.clone());
         let target = Arc::new(Target { id, scope, view, secrets: Secrets::Hidden });
         let marking = marking_schema(&config.id, self.state);
-        let resolved = resolve(config, &target, None, self.vault, marking.as_deref())?;
+        let resolved = resolve(config, &target, None, self.key_store, marking.as_deref())?;
         self.cost += resolved.content.as_str().len();
         let mut value = resolved.content.to_value();
         let hidden = resolved.secrets.hidden();

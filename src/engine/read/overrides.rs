@@ -70,7 +70,7 @@ impl Engine {
         mut page: P,
         take: impl Fn(&mut P, ListedOverride) -> ControlFlow<()> + Send + 'static,
     ) -> Result<(P, Option<OverrideCursor>), Error> {
-        let (store, vault, state) = (self.store.clone(), self.vault.clone(), self.state());
+        let (store, key_store, state) = (self.store.clone(), self.key_store.clone(), self.state());
         let actor = viewer.sight().caller().shared_actor().clone();
         let list = move |cancelled: &Cancelled| {
             let (sight, mut cost) = (viewer.sight(), 0);
@@ -95,7 +95,7 @@ impl Engine {
                             let (id, scope) = (config.id.clone(), scope.clone());
                             let target = Arc::new(Target { id, scope, view, secrets: Secrets::Hidden });
                             let marking = marking_schema(&config.id, &state);
-                            let resolved = resolve(config, &target, None, &vault, marking.as_deref());
+                            let resolved = resolve(config, &target, None, &key_store, marking.as_deref());
                             resolved.map(|resolved| resolved.content)
                         };
                         let [base, effective] = [View::Base, View::Effective].map(document);

@@ -16,9 +16,9 @@ use crate::secret::{MASK, Merged, hide, holds_sealed, mask, sealed_pointers};
 use crate::store::VersionRef;
 use crate::validate::Schema;
 
+use crate::engine::secrets::key_store::KeyStore;
 use crate::engine::secrets::secret_places::{SecretPlaces, Secrets};
 use crate::engine::secrets::shown::{marked_pointers, shown};
-use crate::engine::secrets::vault::Vault;
 use crate::engine::state::{ConfigState, LayerEntry, State};
 
 /// What to merge.
@@ -111,7 +111,7 @@ pub fn resolve(
     config: &ConfigState,
     target: &Arc<Target>,
     schema: Option<Arc<Schema>>,
-    vault: &Vault,
+    key_store: &KeyStore,
     marking: Option<&Schema>,
 ) -> Option<Resolved> {
     let mut layers: Vec<_> = layers_of(config, &target.scope, target.view).into_iter().cloned().collect();
@@ -119,7 +119,7 @@ pub fn resolve(
         marking.is_some() || layers.iter().any(|entry| holds_sealed(entry.layer.content.as_str()));
     let mut reveals = target.secrets == Secrets::Revealed
         && layers.iter().any(|entry| holds_sealed(entry.layer.content.as_str()));
-    let opened = holds_secrets.then(|| merge_opened(&layers, &target.id, vault));
+    let opened = holds_secrets.then(|| merge_opened(&layers, &target.id, key_store));
     let marked = marking.zip(opened.as_ref());
     let marked =
         marked.map(|(schema, merged)| marked_pointers(schema, merged.document())).unwrap_or_default();
@@ -131,7 +131,7 @@ pub fn resolve(
         Secrets::Hidden if marking.is_none() => None,
         Secrets::Hidden => {
             let mut document = Value::clone(merged.document());
-            let ring = vault.fingerprinting_ring(&target.id.namespace);
+            let ring = key_store.fingerprinting_ring(&target.id.namespace);
             let holders = holders_of_secrets(&layers);
             let holder = |place| merged.secrets().contains(place).then(|| holders.get(place).copied());
             let places = places.iter().map(|place| (place, holder(place).flatten()));
@@ -142,7 +142,7 @@ pub fn resolve(
     if holds_secrets {
         for entry in &mut layers {
             let (key, content) = (&entry.key, &entry.layer.content);
-            let content = shown(vault, &target.id, key, content, target.secrets, marking);
+            let content = shown(key_store, &target.id, key, content, target.secrets, marking);
             if let Some(content) = content {
                 *entry = entry.with_content(content);
             }
@@ -194,9 +194,13 @@ pub fn resolve(
 }
 
 /// The merge of layers as they are, with their secrets.
-pub(in crate::engine) fn merge_opened(layers: &[Arc<LayerEntry>], id: &ConfigId, vault: &Vault) -> Merged {
+pub(in crate::engine) fn merge_opened(
+    layers: &[Arc<LayerEntry>],
+    id: &ConfigId,
+    key_store: &KeyStore,
+) -> Merged {
     let mut merged = Merged::default();
-    layers.iter().for_each(|entry| merged.add(&vault.opened(id, &entry.layer.content)));
+    layers.iter().for_each(|entry| merged.add(&key_store.opened(id, &entry.layer.content)));
     merged
 }
 
@@ -301,7 +305,7 @@ impl Resolved {
 /// Resolved documents of current versions, kept while there is room.
 pub(in crate::engine) struct Resolver {
     cache: Cache<Arc<Target>, Arc<Resolved>, ByBytes>,
-    vault: Arc<Vault>,
+    key_store: Arc<KeyStore>,
 }
 
 #[derive(Clone)]
@@ -316,12 +320,12 @@ impl Weighter<Arc<Target>, Arc<Resolved>> for ByBytes {
 
 impl Resolver {
     /// Keeps about so many bytes.
-    pub fn new(bytes_max: u64, vault: Arc<Vault>) -> Resolver {
-        Resolver { cache: Cache::with_weighter(10_000, bytes_max, ByBytes), vault }
+    pub fn new(bytes_max: u64, key_store: Arc<KeyStore>) -> Resolver {
+        Resolver { cache: Cache::with_weighter(10_000, bytes_max, ByBytes), key_store }
     }
 
-    pub fn vault(&self) -> &Vault {
-        &self.vault
+    pub fn key_store(&self) -> &KeyStore {
+        &self.key_store
     }
 
     /// The document of a target in a published state.
@@ -359,7 +363,7 @@ impl Resolver {
     ) -> Option<Arc<Resolved>> {
         let resolved = match target.with_the_same_layers(config) {
             Some(same) => self.resolve(config, &same, schema)?.at_target(target),
-            None => resolve(config, target, schema, &self.vault, None)?,
+            None => resolve(config, target, schema, &self.key_store, None)?,
         };
         let resolved = Arc::new(resolved);
         self.cache.insert(target.clone(), resolved.clone());

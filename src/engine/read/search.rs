@@ -12,8 +12,8 @@ use super::namespace_point::{NamespaceAt, NamespacePoint};
 use crate::engine::Engine;
 use crate::engine::check::workers::Cancelled;
 use crate::engine::error::Error;
+use crate::engine::secrets::key_store::KeyStore;
 use crate::engine::secrets::shown::{Viewer, marked_pointers, marking_schema};
-use crate::engine::secrets::vault::Vault;
 use crate::engine::state::{ConfigState, LayerEntry, State};
 use crate::model::pattern::KeyPattern;
 use crate::model::{ConfigId, ConfigName, LayerKey, Namespace, Pointer, Revision, Scope, Version};
@@ -81,7 +81,7 @@ impl Engine {
         mut page: P,
         take: impl Fn(&mut P, Found) -> ControlFlow<()> + Send + 'static,
     ) -> Result<(P, Revision, Option<SearchCursor>), Error> {
-        let (store, vault, state) = (self.store.clone(), self.vault.clone(), self.state());
+        let (store, key_store, state) = (self.store.clone(), self.key_store.clone(), self.state());
         let actor = viewer.sight().caller().shared_actor().clone();
         let search = move |cancelled: &Cancelled| {
             let at = match (&query.at, &query.after) {
@@ -94,9 +94,9 @@ impl Engine {
             };
             let point = NamespacePoint::of(&*store, &state, &namespace, &at)?;
             let revision = point.revision;
-            let (store, vault, state, viewer) = (&*store, &*vault, &*state, &viewer);
+            let (store, key_store, state, viewer) = (&*store, &*key_store, &*state, &viewer);
             let mut searcher =
-                Searcher { store, vault, state, viewer, query: &query, point, cancelled, cost: 0 };
+                Searcher { store, key_store, state, viewer, query: &query, point, cancelled, cost: 0 };
             let next = searcher.page(|found| take(&mut page, found))?;
             Ok((page, revision, next))
         };
@@ -106,7 +106,7 @@ impl Engine {
 
 struct Searcher<'a> {
     store: &'a dyn Store,
-    vault: &'a Vault,
+    key_store: &'a KeyStore,
     state: &'a State,
     viewer: &'a Viewer,
     query: &'a SearchQuery,
@@ -246,7 +246,7 @@ impl Searcher<'_> {
         if marking.is_none() && !holds_sealed(content.as_str()) {
             return (content.to_value(), BTreeSet::new());
         }
-        let opened = self.vault.opened(id, content);
+        let opened = self.key_store.opened(id, content);
         let marked = marking.map(|schema| marked_pointers(&schema, &opened.value)).unwrap_or_default();
         let secrets: BTreeSet<Pointer> = opened.secrets.into_iter().chain(marked).collect();
         let mut document = opened.value;

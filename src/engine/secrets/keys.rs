@@ -29,10 +29,11 @@ impl Pipeline {
             loop {
                 // What is queued may have brought one already.
                 self.barrier().answered().await?;
-                let base = self.published().config(self.vault().id()).cloned();
-                let (vault, before, of) = (self.vault().clone(), base.clone(), namespace.clone());
+                let base = self.published().config(self.key_store().id()).cloned();
+                let (key_store, before, of) = (self.key_store().clone(), base.clone(), namespace.clone());
                 let now = (self.clock())();
-                let layers = blocking(move || vault.add_key(before.as_deref(), &of, now, further)).await??;
+                let layers =
+                    blocking(move || key_store.add_key(before.as_deref(), &of, now, further)).await??;
                 let Some(layers) = layers else { return Ok(()) };
                 let reason = format!("a data key for the secrets of {namespace}");
                 match self.write_keys(base.as_deref(), layers, author.clone(), reason).await {
@@ -55,7 +56,7 @@ impl Pipeline {
         let changes = layers.into_iter().map(|(key, content)| {
             let current = base.and_then(|config| config.layer(&key));
             ReadChange {
-                id: self.vault().id().clone(),
+                id: self.key_store().id().clone(),
                 ttl: None,
                 action: ReadAction::Replace(content, Format::Json),
                 expected: Some(current.map_or(Version::ZERO, |entry| entry.layer.version)),

@@ -1,12 +1,12 @@
 //! The keys that seal secrets: which there are, and others in their place. Each step is a commit, so that what was begun is gone on with
-//! by asking again. Knows the pipeline and the vault; no master key.
+//! by asking again. Knows the pipeline and the key store; no master key.
 
 use std::collections::BTreeMap;
 
 use crate::model::{Author, ConfigId, Content, Namespace, Source};
 use crate::secret::{Census, KeyId, holds_sealed};
 
-use super::vault::Vault;
+use super::key_store::KeyStore;
 use crate::engine::Engine;
 use crate::engine::blocking::blocking;
 use crate::engine::commit::read_intent::ReadIntent;
@@ -77,18 +77,18 @@ pub struct MasterRotation {
 impl Engine {
     /// Whether the master key could not be read from its source when that was last checked.
     pub fn is_master_key_failing(&self) -> bool {
-        self.vault.is_source_failing()
+        self.key_store.is_source_failing()
     }
 
     /// Which keys there are. Opens every secret of the current layers.
     pub async fn keys_status(&self) -> Result<KeysStatus, Error> {
-        let (vault, state) = (self.vault.clone(), self.state());
+        let (key_store, state) = (self.key_store.clone(), self.state());
         let look = move || {
-            let masters = vault.masters_of(state.config(vault.id()).map(AsRef::as_ref))?;
+            let masters = key_store.masters_of(state.config(key_store.id()).map(AsRef::as_ref))?;
             let mut censuses: BTreeMap<&Namespace, Census> = BTreeMap::new();
             for config in state.configs_after(None) {
                 let id = &config.id;
-                let Some(ring) = vault.ring(&id.namespace) else { continue };
+                let Some(ring) = key_store.ring(&id.namespace) else { continue };
                 let sealed = config.layers().iter().map(|entry| &entry.layer.content);
                 for content in sealed.filter(|content| holds_sealed(content.as_str())) {
                     censuses.entry(&id.namespace).or_default().count(id, content.to_value(), &ring);
@@ -115,14 +115,14 @@ impl Engine {
             field: "namespace".into(),
             message: format!("namespace {namespace} has no secrets, and so no data key"),
         };
-        self.vault.sealing_ring(&namespace, false).map_err(|_| missing())?;
+        self.key_store.sealing_ring(&namespace, false).map_err(|_| missing())?;
         let mut behind = self.behind(&namespace).await?;
         let is_new = behind.is_empty();
         if is_new {
             self.pipeline.clone().add_data_key(namespace.clone(), true, author.clone()).await?;
             behind = self.behind(&namespace).await?;
         }
-        let key = self.vault.sealing_ring(&namespace, false)?.newest();
+        let key = self.key_store.sealing_ring(&namespace, false)?.newest();
         let (now, left) = behind.split_at(behind.len().min(CONFIGS_MAX));
         for id in now {
             self.reseal(id, key, &author).await?;
@@ -147,8 +147,8 @@ impl Engine {
 
     /// The configs of a namespace with secrets that an older key has sealed.
     async fn behind(&self, namespace: &Namespace) -> Result<Vec<ConfigId>, Error> {
-        let (vault, state, namespace) = (self.vault.clone(), self.state(), namespace.clone());
-        blocking(move || behind(&vault, &state, &namespace)).await
+        let (key_store, state, namespace) = (self.key_store.clone(), self.state(), namespace.clone());
+        blocking(move || behind(&key_store, &state, &namespace)).await
     }
 
     /// Wraps all data keys by another master key: by the one that was written before the old one in its source; without one, by a new
@@ -158,10 +158,10 @@ impl Engine {
         let _alone = self.rotating.lock().await;
         loop {
             self.pipeline.barrier().answered().await?;
-            let base = self.state().config(self.vault.id()).cloned();
-            let (vault, keys) = (self.vault.clone(), base.clone());
-            let rewrapped = blocking(move || vault.rewrap(keys.as_deref())).await??;
-            let missing = || Error::NotFound(Missing::Config(self.vault.id().clone()));
+            let base = self.state().config(self.key_store.id()).cloned();
+            let (key_store, keys) = (self.key_store.clone(), base.clone());
+            let rewrapped = blocking(move || key_store.rewrap(keys.as_deref())).await??;
+            let missing = || Error::NotFound(Missing::Config(self.key_store.id().clone()));
             let rewrapped = rewrapped.ok_or_else(missing)?;
             let reason = format!("data keys are wrapped by master key {}", rewrapped.to);
             // One is the layer that tells of the master key.
@@ -179,8 +179,8 @@ impl Engine {
     }
 }
 
-fn behind(vault: &Vault, state: &State, namespace: &Namespace) -> Vec<ConfigId> {
-    let Some(ring) = vault.ring(namespace) else { return vec![] };
+fn behind(key_store: &KeyStore, state: &State, namespace: &Namespace) -> Vec<ConfigId> {
+    let Some(ring) = key_store.ring(namespace) else { return vec![] };
     let is_behind = |id: &ConfigId, content: &Content| {
         let mut census = Census::default();
         if holds_sealed(content.as_str()) {

@@ -74,7 +74,7 @@ impl Plan {
             return;
         }
         // The keys are what seals: whatever a schema says of them, they are not sealed.
-        for config in bases.governed().iter().filter(|config| !planning.vault.is_keys(&config.id)) {
+        for config in bases.governed().iter().filter(|config| !planning.key_store.is_keys(&config.id)) {
             if self.marking_schema(bases, &config.id).is_none() {
                 continue;
             }
@@ -131,7 +131,7 @@ pub(in crate::engine) fn comparable(
     if marked.is_empty() && !has_secrets(content) {
         return Ok(Ok(content.clone()));
     }
-    let ring = planning.vault.sealing_ring(&id.namespace, planning.validate_only)?;
+    let ring = planning.key_store.sealing_ring(&id.namespace, planning.validate_only)?;
     let before = Value::Null;
     let sealing =
         Sealing { id, ring: &ring, marked: &marked, known: &[], before: &before, origin: Origin::Stored };
@@ -154,7 +154,7 @@ pub(in crate::engine) fn plan_reseal(
         if !has_secrets(content) {
             continue;
         }
-        let ring = planning.vault.sealing_ring(&id.namespace, planning.validate_only)?;
+        let ring = planning.key_store.sealing_ring(&id.namespace, planning.validate_only)?;
         let mut value = content.to_value();
         let (before, marked) = (Value::Null, BTreeSet::new());
         let origin = Origin::Stored;
@@ -168,7 +168,7 @@ pub(in crate::engine) fn plan_reseal(
         };
         sealing.seal(&mut value).map_err(unreadable)?;
         let sealed = Content::of(&value);
-        if planning.vault.opened(id, &sealed) != planning.vault.opened(id, content) {
+        if planning.key_store.opened(id, &sealed) != planning.key_store.opened(id, content) {
             return Err(KeysError::Damaged(ring.newest()).into());
         }
         if sealed != *content {
@@ -292,10 +292,10 @@ impl Drafted<'_> {
             }
             return Ok(Ok((content.clone(), vec![])));
         }
-        let ring = planning.vault.sealing_ring(&id.namespace, planning.validate_only)?;
-        let known = held.iter().flat_map(|(content, holder)| planning.vault.known(id, content, *holder));
+        let ring = planning.key_store.sealing_ring(&id.namespace, planning.validate_only)?;
+        let known = held.iter().flat_map(|(content, holder)| planning.key_store.known(id, content, *holder));
         let known: Vec<_> = known.collect();
-        let before = own.map(|own| planning.vault.opened(id, own).value).unwrap_or_default();
+        let before = own.map(|own| planning.key_store.opened(id, own).value).unwrap_or_default();
         let sealing = Sealing { id, ring: &ring, marked: &marked, known: &known, before: &before, origin };
         let proposed = match sealing.seal(&mut value) {
             Ok(proposed) => proposed,

@@ -13,8 +13,8 @@ use crate::secret::{MASK, hide, holds_sealed, mask};
 use crate::store::Sealed;
 use crate::validate::Schema;
 
+use super::key_store::KeyStore;
 use super::secret_places::{SecretPlaces, Secrets};
-use super::vault::Vault;
 use crate::engine::commit::outcome::{LayerOutcome, Outcome};
 use crate::engine::error::Withheld;
 use crate::engine::state::{ConfigState, LayerEntry, State};
@@ -81,7 +81,7 @@ impl fmt::Debug for Viewer {
 
 /// Shows content that is stored, for one message.
 pub(in crate::engine) struct Showing<'a> {
-    vault: &'a Vault,
+    key_store: &'a KeyStore,
     viewer: &'a Viewer,
     /// By its schemas it is told what is secret now, and was stored in plain text before it was marked.
     state: &'a State,
@@ -92,8 +92,8 @@ pub(in crate::engine) struct Showing<'a> {
 }
 
 impl<'a> Showing<'a> {
-    pub fn new(vault: &'a Vault, viewer: &'a Viewer, state: &'a State) -> Showing<'a> {
-        Showing { vault, viewer, state, has_shown: Cell::new(false), withheld: RefCell::new(None) }
+    pub fn new(key_store: &'a KeyStore, viewer: &'a Viewer, state: &'a State) -> Showing<'a> {
+        Showing { key_store, viewer, state, has_shown: Cell::new(false), withheld: RefCell::new(None) }
     }
 
     pub fn config(&self, config: &Arc<ConfigState>) -> Arc<ConfigState> {
@@ -101,7 +101,7 @@ impl<'a> Showing<'a> {
         let content = |entry: &LayerEntry| {
             let content = &entry.layer.content;
             let secrets = self.secrets_in(&config.id, &entry.key.scope, [content]);
-            shown(self.vault, &config.id, &entry.key, content, secrets, schema.as_deref())
+            shown(self.key_store, &config.id, &entry.key, content, secrets, schema.as_deref())
         };
         config.with_contents(content)
     }
@@ -128,7 +128,7 @@ impl<'a> Showing<'a> {
             let contents = contents.chain(before.iter().map(|entry| &entry.layer.content));
             let shown = self.secrets_in(id, &key.scope, contents);
             if let Some(layer) = after {
-                *secrets = places_in(self.vault, id, &layer.content, shown, schema.as_deref());
+                *secrets = places_in(self.key_store, id, &layer.content, shown, schema.as_deref());
                 self.show(id, key, shown, &mut layer.content, schema.as_deref());
                 if !proposed.is_empty() {
                     let mut value = layer.content.to_value();
@@ -138,7 +138,7 @@ impl<'a> Showing<'a> {
             }
             if let Some(entry) = before
                 && let Some(content) =
-                    self::shown(self.vault, id, key, &entry.layer.content, shown, schema.as_deref())
+                    self::shown(self.key_store, id, key, &entry.layer.content, shown, schema.as_deref())
             {
                 *entry = entry.with_content(content);
             }
@@ -154,7 +154,7 @@ impl<'a> Showing<'a> {
         content: &mut Content,
         marking: Option<&Schema>,
     ) {
-        if let Some(shown) = shown(self.vault, id, key, content, secrets, marking) {
+        if let Some(shown) = shown(self.key_store, id, key, content, secrets, marking) {
             *content = shown;
         }
     }
@@ -192,7 +192,7 @@ pub(in crate::engine) fn marking_schema(id: &ConfigId, state: &State) -> Option<
 
 /// Content of a layer as it is shown. `None`: as it is stored.
 pub(in crate::engine) fn shown(
-    vault: &Vault,
+    key_store: &KeyStore,
     id: &ConfigId,
     key: &LayerKey,
     content: &Content,
@@ -203,7 +203,7 @@ pub(in crate::engine) fn shown(
     if !holds_sealed(content.as_str()) && marking.is_none() {
         return None;
     }
-    let opened = vault.opened(id, content);
+    let opened = key_store.opened(id, content);
     let mut value = opened.value;
     match secrets {
         Secrets::Revealed => {}
@@ -213,7 +213,7 @@ pub(in crate::engine) fn shown(
             let mut places: BTreeMap<&Pointer, Option<&LayerKey>> =
                 marked.iter().map(|at| (at, None)).collect();
             places.extend(opened.secrets.iter().map(|at| (at, Some(key))));
-            hide(id, &mut value, places, vault.fingerprinting_ring(&id.namespace).as_deref());
+            hide(id, &mut value, places, key_store.fingerprinting_ring(&id.namespace).as_deref());
         }
     }
     Some(Content::of(&value))
@@ -221,7 +221,7 @@ pub(in crate::engine) fn shown(
 
 /// Where a layer has secrets.
 fn places_in(
-    vault: &Vault,
+    key_store: &KeyStore,
     id: &ConfigId,
     content: &Content,
     secrets: Secrets,
@@ -230,7 +230,7 @@ fn places_in(
     if !holds_sealed(content.as_str()) && marking.is_none() {
         return SecretPlaces::default();
     }
-    let opened = vault.opened(id, content);
+    let opened = key_store.opened(id, content);
     let marked = marking.map(|schema| marked_pointers(schema, &opened.value)).unwrap_or_default();
     let all: BTreeSet<Pointer> = opened.secrets.into_iter().chain(marked).collect();
     SecretPlaces::new(all, &opened.value, secrets)

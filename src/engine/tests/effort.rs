@@ -36,7 +36,7 @@ async fn costly() -> Arc<Engine> {
 fn check_all(engine: &Engine, effort: &Effort<'_>) -> Report {
     let (state, mut report) = (engine.state(), Report::default());
     let config = state.config(&id(0)).expect("it is there");
-    let (seen, look) = ((&*engine.vault, &everything()), Look::at_all(Pointer::root()));
+    let (seen, look) = ((&*engine.key_store, &everything()), Look::at_all(Pointer::root()));
     check_stored(config, state.governance(&id(0).namespace), seen, &look, effort, &mut report);
     report
 }
@@ -161,7 +161,7 @@ async fn places_of_secrets_of_other_scopes_are_not_gone_through() {
     let config = state.config(&id(0)).expect("it is there");
     let nothing = |_: &LayerKey| Value::Null;
     for mut documents in
-        [Documents::of(config, &engine.vault), Documents::masked(config, &engine.vault, &nothing)]
+        [Documents::of(config, &engine.key_store), Documents::masked(config, &engine.key_store, &nothing)]
     {
         for number in [1, 7, 7, 2, 49] {
             let scope = Scope::parse(&format!("/s{number}")).expect("a scope");

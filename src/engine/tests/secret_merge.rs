@@ -125,10 +125,10 @@ async fn compare_views(engine: &Engine, at: usize, view: View, kinds: &[LayerKin
     if view == View::Effective {
         let state = engine.state();
         let config = state.config(&id(0)).expect("it is there");
-        let document = Documents::of(config, &engine.vault).effective(&scope(at)).expect("it is there");
+        let document = Documents::of(config, &engine.key_store).effective(&scope(at)).expect("it is there");
         assert_eq!(*document, as_is, "{path}");
         let nothing = |_: &LayerKey| Value::Null;
-        let mut masked = Documents::masked(config, &engine.vault, &nothing);
+        let mut masked = Documents::masked(config, &engine.key_store, &nothing);
         let document = masked.effective(&scope(at)).expect("it is there");
         assert_eq!(*document, opened(&expected, &|_| MASK.into()), "{path}");
     }

@@ -353,7 +353,7 @@ async fn what_is_sealed_elsewhere_and_the_keys_themselves_cannot_be_written() {
     // The same place of another scope.
     write_changes(&engine, vec![put(0, 3, LayerKind::Base, &sealed)]).await.expect("it is copied");
     assert_eq!(read(&engine, 3, Secrets::Revealed).await["a"], CANARY);
-    let keys = engine.vault.id().clone();
+    let keys = engine.key_store.id().clone();
     let change = Change { id: keys.clone(), ..put(0, 0, LayerKind::Base, &json!({})) };
     let refused = write_changes(&engine, vec![change]).await.expect_err("nobody writes the keys");
     assert!(matches!(refused, Error::Invalid { .. }), "{refused}");
@@ -367,7 +367,7 @@ async fn what_is_sealed_elsewhere_and_the_keys_themselves_cannot_be_written() {
     let other = put(1, 0, LayerKind::Base, &json!({"a": {"$secret": CANARY}}));
     write_changes(&engine, vec![other]).await.expect("keys are found as before");
     let new = PutSchema { schema: json!({}), up: None, down: None, accept_existing: false, expected: None };
-    let intent = Intent::PutSchema { governed: engine.vault.id().clone(), put: new };
+    let intent = Intent::PutSchema { governed: engine.key_store.id().clone(), put: new };
     assert!(engine.write(write(Source::Schema, intent)).await.is_err());
     engine
         .rotate_master_key(Author::named("test"))

@@ -6,7 +6,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use super::message::Known;
-use super::shared_target::Cell;
+use super::shared_target::SharedTarget;
 use crate::model::Namespace;
 
 #[derive(Default)]
@@ -21,24 +21,24 @@ pub(super) struct Backlog {
 
 /// A target that has moved on to a new state, and whose document may be another one.
 pub(super) struct Postponed {
-    pub cell: Arc<Cell>,
+    pub shared_target: Arc<SharedTarget>,
     /// What its streams were told before, if all of them were told the same.
     pub before: Known,
 }
 
 impl Backlog {
     /// Adds a target that was told this before. A target waits once.
-    pub fn add(&mut self, cell: Arc<Cell>, before: Known) {
-        match self.told.entry(Arc::as_ptr(&cell).addr()) {
+    pub fn add(&mut self, shared_target: Arc<SharedTarget>, before: Known) {
+        match self.told.entry(Arc::as_ptr(&shared_target).addr()) {
             Entry::Occupied(mut told) => *told.get_mut() = Known::Nothing,
             Entry::Vacant(told) => {
                 told.insert(before);
-                let namespace = &cell.target.id.namespace;
+                let namespace = &shared_target.target.id.namespace;
                 if !self.queues.contains_key(namespace) {
                     self.turns.push_back(namespace.clone());
                 }
                 let queue = self.queues.entry(namespace.clone()).or_default();
-                queue.push_back(Postponed { cell, before });
+                queue.push_back(Postponed { shared_target, before });
             }
         }
     }
@@ -52,7 +52,7 @@ impl Backlog {
             true => _ = self.queues.remove(&namespace),
             false => self.turns.push_back(namespace),
         }
-        let before = self.told.remove(&Arc::as_ptr(&waiting.cell).addr())?;
+        let before = self.told.remove(&Arc::as_ptr(&waiting.shared_target).addr())?;
         Some(Postponed { before, ..waiting })
     }
 
@@ -62,7 +62,7 @@ impl Backlog {
 
     #[cfg(test)]
     pub fn has(&self, is_it: impl Fn(&crate::engine::read::resolve::Target) -> bool) -> bool {
-        self.queues.values().flatten().any(|waiting| is_it(&waiting.cell.target))
+        self.queues.values().flatten().any(|waiting| is_it(&waiting.shared_target.target))
     }
 }
 
@@ -78,21 +78,21 @@ mod tests {
     #[test]
     fn namespaces_take_turns_and_each_target_waits_once() {
         let state = Loading::default().state(Epoch(1), Head::EMPTY);
-        let cell = |namespace: &str, scope: &str| {
+        let shared_target = |namespace: &str, scope: &str| {
             let namespace = Namespace::parse(namespace).expect("a name");
             let id = ConfigId { namespace, config: ConfigName::parse("app").expect("a name") };
             let (scope, view) = (Scope::parse(scope).expect("a scope"), View::Effective);
-            Arc::new(Cell::new(Target { id, scope, view, secrets: Secrets::Revealed }, &state))
+            Arc::new(SharedTarget::new(Target { id, scope, view, secrets: Secrets::Revealed }, &state))
         };
-        let many: Vec<_> = (0..4).map(|at| cell("many", &format!("/s{at}"))).collect();
-        let (few, again) = (cell("few", "/"), cell("few", "/again"));
+        let many: Vec<_> = (0..4).map(|at| shared_target("many", &format!("/s{at}"))).collect();
+        let (few, again) = (shared_target("few", "/"), shared_target("few", "/again"));
         let mut backlog = Backlog::default();
-        for cell in many.iter().chain([&few, &again, &again]) {
-            backlog.add(cell.clone(), Known::Absent);
+        for shared_target in many.iter().chain([&few, &again, &again]) {
+            backlog.add(shared_target.clone(), Known::Absent);
         }
         let order: Vec<_> = std::iter::from_fn(|| backlog.next())
             .map(|waiting| {
-                let Target { id, scope, .. } = &*waiting.cell.target;
+                let Target { id, scope, .. } = &*waiting.shared_target.target;
                 (format!("{}{scope}", id.namespace), waiting.before == Known::Absent)
             })
             .collect();

@@ -9,7 +9,7 @@ use crate::model::{ConfigId, ConfigName, Digest, Namespace, Revision, Scope};
 use super::delivered::{Delivered, DeliveredTo};
 use super::hub::Hub;
 use super::message::Known;
-use super::shared_target::Cell;
+use super::shared_target::SharedTarget;
 use super::subscriber::Subscriber;
 use crate::engine::read::resolve::{Target, View};
 use crate::engine::secrets::secret_places::Secrets;
@@ -76,7 +76,7 @@ pub(super) struct Place {
 
 /// With the state of the target now, which is looked up once for all of its streams.
 pub(super) enum Follows {
-    One(Arc<Cell>, OnceCell<Now>),
+    One(Arc<SharedTarget>, OnceCell<Now>),
     /// A config of those of a namespace that is followed. How its documents look depends on who looks.
     OneOfAll(ConfigName, OnceCell<[Now; 2]>),
     All,
@@ -90,8 +90,8 @@ pub(super) struct Now {
 }
 
 impl Follows {
-    pub fn one(cell: Arc<Cell>) -> Follows {
-        Follows::One(cell, OnceCell::new())
+    pub fn one(shared_target: Arc<SharedTarget>) -> Follows {
+        Follows::One(shared_target, OnceCell::new())
     }
 
     /// Of a namespace: this config of it, or all of them.
@@ -132,7 +132,7 @@ impl Comparison<'_> {
         SubscribedTarget {
             namespace: place.namespace.clone(),
             config: match &place.follows {
-                Follows::One(cell, _) => Some(cell.target.id.config.clone()),
+                Follows::One(shared_target, _) => Some(shared_target.target.id.config.clone()),
                 Follows::OneOfAll(..) | Follows::All => None,
             },
             scope: place.scope.clone(),
@@ -151,11 +151,11 @@ impl Comparison<'_> {
     /// What a client was sent of a target, what the target is now, and whether the client has yet to be sent that.
     fn compare(&self, subscriber: &Subscriber, at: u32, place: &Place) -> (Holds, Now, bool) {
         match &place.follows {
-            Follows::One(cell, now) => {
+            Follows::One(shared_target, now) => {
                 let known = subscriber.known_of(at);
-                let now = now.get_or_init(|| self.now(cell));
-                let viewed = self.as_viewed(&cell.target, *now);
-                self.as_held(&cell.target, (known, *now), viewed)
+                let now = now.get_or_init(|| self.now(shared_target));
+                let viewed = self.as_viewed(&shared_target.target, *now);
+                self.as_held(&shared_target.target, (known, *now), viewed)
             }
             Follows::All => {
                 let holds = Holds::Configs(subscriber.configs_at(at));
@@ -197,8 +197,8 @@ impl Comparison<'_> {
         Secrets::seen_by(self.viewer, &target.id, &target.scope)
     }
 
-    fn now(&self, cell: &Cell) -> Now {
-        let told = cell.told();
+    fn now(&self, shared_target: &SharedTarget) -> Now {
+        let told = shared_target.told();
         let known = told.digest(&self.hub.resolver).map_or(Known::Absent, Known::Document);
         Now { known, revision: told.revision }
     }

@@ -80,19 +80,25 @@ impl Hub {
             }
         };
         for (id, layers) in changed {
-            let cells: Vec<_> = self.table().cells_of(id, layers).into_iter().cloned().collect();
-            for cell in cells {
+            let shared_targets: Vec<_> = self.table().cells_of(id, layers).into_iter().cloned().collect();
+            for shared_target in shared_targets {
                 cancelled.check()?;
-                let target = cell.target.clone();
+                let target = shared_target.target.clone();
                 let Some(insight) = insights(id, &target.scope) else { continue };
-                each_slice(|after| cell.alone().slice_after(after, SLICE), |slice| add(slice, places.len()));
-                each_slice(|after| cell.among().slice_after(after, SLICE), |slice| add(slice, places.len()));
+                each_slice(
+                    |after| shared_target.alone().slice_after(after, SLICE),
+                    |slice| add(slice, places.len()),
+                );
+                each_slice(
+                    |after| shared_target.among().slice_after(after, SLICE),
+                    |slice| add(slice, places.len()),
+                );
                 places.push(Place {
                     namespace: id.namespace.clone(),
                     scope: target.scope.clone(),
                     view: target.view,
                     insight,
-                    follows: Follows::one(cell),
+                    follows: Follows::one(shared_target),
                 });
             }
             let mut last = None;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::delivered::HeldConfigs;
-use super::shared_target::Cell;
+use super::shared_target::SharedTarget;
 use crate::engine::read::resolve::View;
 use crate::engine::secrets::secret_places::Secrets;
 use crate::model::text::Format;
@@ -16,7 +16,7 @@ pub(super) enum Followed {
 }
 
 pub(super) struct FollowedOne {
-    pub cell: Arc<Cell>,
+    pub shared_target: Arc<SharedTarget>,
     pub format: Format,
     /// In the request, by which the subscriber has what the client knows.
     pub place: u32,

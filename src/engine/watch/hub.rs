@@ -20,7 +20,7 @@ use super::backlog::{Backlog, Postponed};
 use super::client::Identity;
 use super::followers::Followers;
 use super::shared_document::SharedDocument;
-use super::shared_target::Cell;
+use super::shared_target::SharedTarget;
 use super::subscriber::{Mark, Subscriber};
 use super::subscriber_id::SubscriberId;
 use super::table::Table;
@@ -35,7 +35,7 @@ use crate::engine::state::system;
 /// Its thread alone moves streams on. What they look at when they are polled are the two atomic pointers, to the state and to what is told of
 /// a target, and their own marks: never a lock that all of them share.
 ///
-/// Locks, in the order in which they are taken: `table`, then `progress_waiters`, then those of a cell, then those of a
+/// Locks, in the order in which they are taken: `table`, then `progress_waiters`, then those of a shared target, then those of a
 /// subscriber; `pending` is taken last, and so are those of `waiting` and `backlog`. All can be taken after a panic of the thread: it ends the server,
 /// and streams must still be told.
 pub struct Hub {
@@ -50,7 +50,7 @@ pub struct Hub {
     revision: AtomicU64,
     draining: AtomicBool,
     started: Instant,
-    /// The time by the wheel, as of the last time the thread looked.
+    /// The time by the timers, as of the last time the thread looked.
     tick: AtomicU64,
     pending: Mutex<Pending>,
     /// Told when there is something pending.
@@ -304,7 +304,7 @@ impl Hub {
         let id = SubscriberId(self.subscriber_next.fetch_add(1, Ordering::Relaxed));
         let subscriber = Arc::new(Subscriber::new(id, progress_ticks, identity));
         if table.add(subscriber.clone(), Instant::now()) {
-            self.look_at_silence_by(table.wheel.next());
+            self.look_at_silence_by(table.timers.next());
         }
         Ok(subscriber)
     }
@@ -385,7 +385,7 @@ impl Hub {
                 None => break,
             }
         }
-        self.look_at_silence_by(self.table().wheel.next());
+        self.look_at_silence_by(self.table().timers.next());
     }
 
     /// Moves the streams to a new state, and wakes those that are to be told something.
@@ -399,27 +399,29 @@ impl Hub {
     /// Makes the documents that can have changed, once each, and wakes the streams that follow one that did and nothing else. Who is told
     /// nothing sleeps on. Nobody waits for a lock meanwhile. Of a change far up there may be thousands to make: these targets move on to the new
     /// state at once, and their documents are made by `catch_up`, or by a stream that looks earlier.
-    fn make_documents(&self, state: &State, changed: &[(ConfigId, Vec<LayerKey>)]) -> Vec<Arc<Cell>> {
-        let mut of_namespaces: Vec<Vec<Arc<Cell>>> = {
+    fn make_documents(&self, state: &State, changed: &[(ConfigId, Vec<LayerKey>)]) -> Vec<Arc<SharedTarget>> {
+        let mut of_namespaces: Vec<Vec<Arc<SharedTarget>>> = {
             let table = self.table();
             let namespaces = changed.chunk_by(|(one, _), (next, _)| one.namespace == next.namespace);
-            let cells = namespaces.map(|changed| {
+            let shared_targets = namespaces.map(|changed| {
                 changed.iter().flat_map(|(id, layers)| table.cells_of(id, layers)).cloned().collect()
             });
-            cells.collect()
+            shared_targets.collect()
         };
         of_namespaces.sort_by_key(Vec::len);
         let mut wakers = vec![];
-        for cells in &mut of_namespaces {
-            if cells.len() > AT_ONCE_MAX {
+        for shared_targets in &mut of_namespaces {
+            if shared_targets.len() > AT_ONCE_MAX {
                 let mut backlog = self.backlog();
-                cells.iter().for_each(|cell| backlog.add(cell.clone(), cell.postpone(state)));
+                shared_targets.iter().for_each(|shared_target| {
+                    backlog.add(shared_target.clone(), shared_target.postpone(state))
+                });
                 continue;
             }
-            cells.retain(|cell| {
-                let news = cell.advance(state, &self.resolver);
+            shared_targets.retain(|shared_target| {
+                let news = shared_target.advance(state, &self.resolver);
                 if news {
-                    cell.wake_alone(&mut wakers);
+                    shared_target.wake_alone(&mut wakers);
                 }
                 news
             });
@@ -430,10 +432,10 @@ impl Hub {
     /// Makes the next document that was left for later, and wakes the streams that follow it and nothing else, if it is another one. Whether
     /// there was one to make.
     fn catch_up(&self) -> bool {
-        let Some(Postponed { cell, before }) = self.backlog().next() else { return false };
-        let is_followed = cell.alone().len() > 0;
-        if is_followed && cell.has_news_since(before, &self.resolver) {
-            cell.wake_alone(&mut vec![]);
+        let Some(Postponed { shared_target, before }) = self.backlog().next() else { return false };
+        let is_followed = shared_target.alone().len() > 0;
+        if is_followed && shared_target.has_news_since(before, &self.resolver) {
+            shared_target.wake_alone(&mut vec![]);
         }
         true
     }
@@ -444,25 +446,27 @@ impl Hub {
         table: &Table,
         state: &State,
         changed: &[(ConfigId, Vec<LayerKey>)],
-        told: Vec<Arc<Cell>>,
+        told: Vec<Arc<SharedTarget>>,
     ) -> Woken {
         let mut woken = Woken::default();
         for (id, layers) in changed {
             // Those that came while the documents were made.
             let came = table.cells_of(id, layers).into_iter();
-            woken.late.extend(came.filter(|cell| cell.told().revision < state.revision).cloned());
+            woken
+                .late
+                .extend(came.filter(|shared_target| shared_target.told().revision < state.revision).cloned());
             for (scope, view, secrets, followers) in table.groups_of(id, layers) {
                 let target = Target { id: id.clone(), scope: scope.clone(), view, secrets };
                 let told = Arc::new(SharedDocument::new(Arc::new(target), state));
                 woken.mark(followers, Some(&told), state.revision);
             }
         }
-        for cell in std::mem::take(&mut woken.late) {
-            cell.postpone(state);
-            woken.mark(&cell.among(), None, state.revision);
-            woken.late.push(cell);
+        for shared_target in std::mem::take(&mut woken.late) {
+            shared_target.postpone(state);
+            woken.mark(&shared_target.among(), None, state.revision);
+            woken.late.push(shared_target);
         }
-        told.iter().for_each(|cell| woken.mark(&cell.among(), None, state.revision));
+        told.iter().for_each(|shared_target| woken.mark(&shared_target.among(), None, state.revision));
         woken
     }
 
@@ -474,7 +478,7 @@ impl Hub {
         // Many documents may go with it.
         drop(before);
         let mut wakers = vec![];
-        woken.late.iter().for_each(|cell| cell.wake_alone(&mut wakers));
+        woken.late.iter().for_each(|shared_target| shared_target.wake_alone(&mut wakers));
         woken.subscribers.iter().for_each(|subscriber| subscriber.wake());
         // Who waits for a later revision is woken by that one: nothing else might.
         let mut waiters = self.progress_waiters();
@@ -503,7 +507,7 @@ struct Woken {
     /// Of several targets.
     subscribers: Vec<Arc<Subscriber>>,
     /// The streams that follow one of these, and nothing else.
-    late: Vec<Arc<Cell>>,
+    late: Vec<Arc<SharedTarget>>,
 }
 
 impl Woken {

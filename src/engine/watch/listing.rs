@@ -206,12 +206,12 @@ impl Look<'_> {
         loop {
             cancelled.check()?;
             let table = self.comparison.hub.table();
-            let cells = table.cells_after(namespace, config.as_ref(), last.as_deref(), SLICE);
+            let shared_targets = table.cells_after(namespace, config.as_ref(), last.as_deref(), SLICE);
             drop(table);
-            let Some(newest) = cells.last() else { return Ok(()) };
+            let Some(newest) = shared_targets.last() else { return Ok(()) };
             last = Some(newest.target.clone());
-            for cell in cells {
-                let target = cell.target.clone();
+            for shared_target in shared_targets {
+                let target = shared_target.target.clone();
                 let name = &target.id.config;
                 let insight = insights(Some(name), &target.scope).filter(|_| scope.contains(&target.scope));
                 let Some(insight) = insight else { continue };
@@ -220,10 +220,14 @@ impl Look<'_> {
                     scope: target.scope.clone(),
                     view: target.view,
                     insight,
-                    follows: Follows::one(cell.clone()),
+                    follows: Follows::one(shared_target.clone()),
                 });
-                self.at_followers(&place, cancelled, |after| cell.alone().slice_after(after, SLICE))?;
-                self.at_followers(&place, cancelled, |after| cell.among().slice_after(after, SLICE))?;
+                self.at_followers(&place, cancelled, |after| {
+                    shared_target.alone().slice_after(after, SLICE)
+                })?;
+                self.at_followers(&place, cancelled, |after| {
+                    shared_target.among().slice_after(after, SLICE)
+                })?;
             }
         }
     }

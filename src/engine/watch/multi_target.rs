@@ -45,7 +45,7 @@ pub(super) struct MultiTarget {
     sending: Option<Sending>,
     /// What is shown of them.
     sight: Sight,
-    /// What was shown before, and the targets whose cells are others since: the client has yet to hear of the difference.
+    /// What was shown before, and the targets whose shared targets are others since: the client has yet to hear of the difference.
     seen_before: Option<(Sight, Vec<u32>)>,
     /// Of the parts that were made: in units that the task has yet to be charged with.
     cost: usize,
@@ -114,9 +114,9 @@ impl MultiTarget {
                     continue;
                 }
             };
-            let was = one.cell.clone();
+            let was = one.shared_target.clone();
             if one.see_as(&self.sight, table, state) {
-                one.cell.among().add(subscriber, place);
+                one.shared_target.among().add(subscriber, place);
                 was.among().remove(subscriber.id, place);
                 table.release(&was);
                 others.push(place);
@@ -303,45 +303,51 @@ impl Followed {
     /// What it counts as.
     pub fn watches(&self) -> Watches<'_> {
         match self {
-            Followed::One(one) => Watches::One(&one.cell.target.id.namespace),
+            Followed::One(one) => Watches::One(&one.shared_target.target.id.namespace),
             Followed::Many(many) => Watches::All(&many.namespace),
         }
     }
 }
 
 impl FollowedOne {
-    /// Looks by the cell of what this one may see. Whether that is another; the table is then to be told who follows which.
+    /// Looks by the shared target of what this one may see. Whether that is another; the table is then to be told who follows which.
     pub fn see_as(&mut self, sight: &Sight, table: &mut Table, state: &State) -> bool {
-        let target = &self.cell.target;
+        let target = &self.shared_target.target;
         let secrets = Secrets::seen_by(sight, &target.id, &target.scope);
         let is_other = secrets != target.secrets;
         if is_other {
-            self.cell = table.cell(Target { secrets, ..Target::clone(target) }, state);
+            self.shared_target = table.shared_target(Target { secrets, ..Target::clone(target) }, state);
         }
         is_other
     }
 
     /// What the target is in a state, for a snapshot. From here on the client knows it.
     pub fn greet(&self, subscriber: &Subscriber, state: &State, resolver: &Resolver) -> TargetState {
-        let document = self.cell.document_at(state, resolver);
+        let document = self.shared_target.document_at(state, resolver);
         let now = Known::of(document.as_ref());
         let known = subscriber.deliver(self.place, now);
         let status = match known == now && document.is_some() {
-            true => TargetStatus::Current(self.cell.target.clone()),
+            true => TargetStatus::Current(self.shared_target.target.clone()),
             // With the version of now: elsewhere the config may have changed since the target did.
-            false => TargetStatus::of(&self.cell.target, self.cell.current_document_at(state, resolver)),
+            false => TargetStatus::of(
+                &self.shared_target.target,
+                self.shared_target.current_document_at(state, resolver),
+            ),
         };
         TargetState { format: self.format, status }
     }
 
     /// What a target that may have changed is in a state. `None` if the client knows it.
     fn look(&self, subscriber: &Subscriber, state: &State, resolver: &Resolver) -> Option<TargetState> {
-        let document = self.cell.document_at(state, resolver);
+        let document = self.shared_target.document_at(state, resolver);
         let now = Known::of(document.as_ref());
         if subscriber.deliver(self.place, now) == now {
             return None;
         }
-        Some(TargetState { format: self.format, status: TargetStatus::of(&self.cell.target, document) })
+        Some(TargetState {
+            format: self.format,
+            status: TargetStatus::of(&self.shared_target.target, document),
+        })
     }
 }
 

@@ -18,7 +18,7 @@ use crate::engine::state::State;
 const WAKES_MAX: usize = 256;
 
 /// What every stream of the target is told, and the streams.
-pub(super) struct Cell {
+pub(super) struct SharedTarget {
     pub target: Arc<Target>,
     /// Replaced by the hub when a commit can have changed it. A stream looks at it without a lock.
     told: ArcSwap<SharedDocument>,
@@ -28,11 +28,11 @@ pub(super) struct Cell {
     among: Mutex<Followers>,
 }
 
-impl Cell {
-    pub fn new(target: Target, state: &State) -> Cell {
+impl SharedTarget {
+    pub fn new(target: Target, state: &State) -> SharedTarget {
         let target = Arc::new(target);
         let told = ArcSwap::from_pointee(SharedDocument::new(target.clone(), state));
-        Cell { target, told, alone: Mutex::default(), among: Mutex::default() }
+        SharedTarget { target, told, alone: Mutex::default(), among: Mutex::default() }
     }
 
     /// What streams are told now. To be held for a moment only.

@@ -38,7 +38,7 @@ pub(super) struct Subscriber {
     /// It was polled since it told something last, which the connection has therefore taken, and had nothing more to tell.
     is_settled: AtomicBool,
     has_ended: AtomicBool,
-    /// When it last said something, by the wheel.
+    /// When it last said something, by the timers.
     sent_at: AtomicU64,
     /// After so many ticks of silence it says how far it is.
     pub progress_ticks: u32,

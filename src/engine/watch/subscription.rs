@@ -23,7 +23,7 @@ use super::hub::Hub;
 use super::message::{Event, Known, TargetState, TargetStatus};
 use super::multi_target::{MultiTarget, Part};
 use super::subscriber::Subscriber;
-use super::timers::Wheel;
+use super::timers::Timers;
 use super::token::ResumeToken;
 use super::watchers::Watches;
 use crate::engine::read::resolve::{Target, View};
@@ -115,7 +115,7 @@ impl Hub {
         counted.inspect_err(|_| _ = self.quota_refusals.fetch_add(1, Relaxed))?;
         let caller = options.sight.caller().clone();
         let identity = Identity::new(options.client, caller, now, &mut table.labels);
-        let subscriber = self.add(&mut table, Wheel::ticks_of(interval), identity);
+        let subscriber = self.add(&mut table, Timers::ticks_of(interval), identity);
         let subscriber = subscriber.inspect_err(|_| table.watchers.remove(namespaces))?;
         let reset = options.resume_token.is_some_and(|token| !honours(&state, &token));
         let mut followed = Vec::with_capacity(options.targets.len());
@@ -125,13 +125,13 @@ impl Hub {
             followed.push(match selector {
                 WatchSelector::Config(id, held) => {
                     let secrets = Secrets::seen_by(&options.sight, &id, &scope);
-                    let cell = table.cell(Target { id, scope, view, secrets }, &state);
-                    let mut followers = if alone { cell.alone() } else { cell.among() };
+                    let shared_target = table.shared_target(Target { id, scope, view, secrets }, &state);
+                    let mut followers = if alone { shared_target.alone() } else { shared_target.among() };
                     followers.add(&subscriber, place);
                     drop(followers);
                     let known = held.filter(|_| !reset).map_or(Known::Nothing, Known::Document);
                     delivered.push(DeliveredTo::One(known));
-                    Followed::One(FollowedOne { cell, format, place })
+                    Followed::One(FollowedOne { shared_target, format, place })
                 }
                 WatchSelector::Namespace(namespace, held) => {
                     let secrets = match options.sight.reveals_all_of(&namespace, &scope) {
@@ -213,9 +213,9 @@ impl Subscription {
         }
         match following {
             Following::Alone(one) => {
-                let was = one.cell.clone();
+                let was = one.shared_target.clone();
                 if one.see_as(sight, &mut table, &state) {
-                    one.cell.alone().add(subscriber, 0);
+                    one.shared_target.alone().add(subscriber, 0);
                     was.alone().remove(subscriber.id, 0);
                     table.release(&was);
                 }
@@ -327,14 +327,14 @@ impl FollowedOne {
         }
         // First the revision: what is told then is of that one, or of a newer one that the hub is about to reach.
         let reached = hub.revision();
-        let told = self.cell.told();
+        let told = self.shared_target.told();
         let looked = reached.max(told.revision);
         let document = told.document(&hub.resolver);
         let now = Known::of(document.as_ref());
         if subscriber.deliver(self.place, now) == now {
             return (None, looked);
         }
-        let status = TargetStatus::of(&self.cell.target, document);
+        let status = TargetStatus::of(&self.shared_target.target, document);
         let state = TargetState { format: self.format, status };
         // The document did not change, but the caller sees it otherwise: the shared message would have a revision of long ago.
         if told.revision <= subscriber.revision() {
@@ -378,17 +378,17 @@ impl Drop for Subscription {
         self.hub.progress_waiters().remove(&id);
         match &self.following {
             Following::Alone(one) => {
-                table.watchers.remove([Watches::One(&one.cell.target.id.namespace)].into_iter());
-                one.cell.alone().remove(id, 0);
-                table.release(&one.cell);
+                table.watchers.remove([Watches::One(&one.shared_target.target.id.namespace)].into_iter());
+                one.shared_target.alone().remove(id, 0);
+                table.release(&one.shared_target);
             }
             Following::Several(several) => {
                 table.watchers.remove(several.targets().iter().map(Followed::watches));
                 for (place, target) in (0..).zip(several.targets()) {
                     match target {
                         Followed::One(one) => {
-                            one.cell.among().remove(id, place);
-                            table.release(&one.cell);
+                            one.shared_target.among().remove(id, place);
+                            table.release(&one.shared_target);
                         }
                         Followed::Many(many) => {
                             let FollowedMany { namespace, scope, view, secrets, .. } = &**many;

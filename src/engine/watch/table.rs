@@ -11,10 +11,10 @@ use crate::model::{ConfigId, ConfigName, LayerKey, Namespace, Scope};
 use super::super::state::State;
 use super::client::LabelSets;
 use super::followers::Followers;
-use super::shared_target::Cell;
+use super::shared_target::SharedTarget;
 use super::subscriber::Subscriber;
 use super::subscriber_id::SubscriberId;
-use super::timers::{Tick, Wheel};
+use super::timers::{Tick, Timers};
 use super::watchers::WatcherCounts;
 use crate::engine::read::resolve::{Target, View};
 use crate::engine::secrets::secret_places::Secrets;
@@ -22,12 +22,12 @@ use crate::engine::secrets::secret_places::Secrets;
 /// All subscriptions.
 pub(super) struct Table {
     pub draining: bool,
-    pub wheel: Wheel,
+    pub timers: Timers,
     pub watchers: WatcherCounts,
     pub labels: LabelSets,
     subscribers: HashMap<SubscriberId, Entry>,
     /// The targets of each config, by namespace, sorted by scope and view: what is below a scope stands together.
-    cells: HashMap<Namespace, BTreeMap<ConfigName, Vec<Arc<Cell>>>>,
+    shared_targets: HashMap<Namespace, BTreeMap<ConfigName, Vec<Arc<SharedTarget>>>>,
     /// The streams that follow every config of a namespace, by what they see of each.
     namespaces: HashMap<Namespace, BTreeMap<Group, Followers>>,
 }
@@ -37,7 +37,7 @@ pub(super) type Group = (Scope, View, Secrets);
 
 struct Entry {
     subscriber: Arc<Subscriber>,
-    /// When the wheel is to look at it.
+    /// When the timers wake it.
     due: Tick,
 }
 
@@ -45,28 +45,28 @@ impl Table {
     pub fn new(started: Instant) -> Table {
         Table {
             draining: false,
-            wheel: Wheel::new(started),
+            timers: Timers::new(started),
             watchers: WatcherCounts::default(),
             labels: LabelSets::default(),
             subscribers: HashMap::new(),
-            cells: HashMap::new(),
+            shared_targets: HashMap::new(),
             namespaces: HashMap::new(),
         }
     }
 
     /// Enters a stream that was just opened. Whether it is the first that is to be looked at.
     pub fn add(&mut self, subscriber: Arc<Subscriber>, now: Instant) -> bool {
-        let tick = Tick::at(self.wheel.started(), now);
+        let tick = Tick::at(self.timers.started(), now);
         subscriber.sends_at(tick);
         let (_, due) = subscriber.look_at_silence(tick);
-        let first = self.wheel.add(due, subscriber.id);
+        let first = self.timers.add(due, subscriber.id);
         self.subscribers.insert(subscriber.id, Entry { subscriber, due });
         first
     }
 
     pub fn remove(&mut self, id: SubscriberId) {
         if let Some(entry) = self.subscribers.remove(&id) {
-            self.wheel.remove(entry.due, id);
+            self.timers.remove(entry.due, id);
         }
     }
 
@@ -81,58 +81,58 @@ impl Table {
     /// A stream that is due to be looked at and was silent for long.
     pub fn take_silent(&mut self, now: Tick) -> Option<Arc<Subscriber>> {
         loop {
-            let id = self.wheel.take_due(now)?;
-            let entry = self.subscribers.get_mut(&id).expect("a stream leaves the wheel when it goes");
+            let id = self.timers.take_due(now)?;
+            let entry = self.subscribers.get_mut(&id).expect("a stream leaves the timers when it goes");
             let (silent, due) = entry.subscriber.look_at_silence(now);
             entry.due = due;
-            self.wheel.add(due, id);
+            self.timers.add(due, id);
             if silent {
                 return Some(entry.subscriber.clone());
             }
         }
     }
 
-    /// The cell of a target, a new one if nobody follows it yet.
-    pub fn cell(&mut self, target: Target, state: &State) -> Arc<Cell> {
+    /// The shared target of a target, a new one if nobody follows it yet.
+    pub fn shared_target(&mut self, target: Target, state: &State) -> Arc<SharedTarget> {
         let ConfigId { namespace, config } = &target.id;
-        if !self.cells.contains_key(namespace) {
-            self.cells.insert(namespace.clone(), BTreeMap::new());
+        if !self.shared_targets.contains_key(namespace) {
+            self.shared_targets.insert(namespace.clone(), BTreeMap::new());
         }
-        let configs = self.cells.get_mut(namespace).expect("it was put there");
+        let configs = self.shared_targets.get_mut(namespace).expect("it was put there");
         if !configs.contains_key(config) {
             configs.insert(config.clone(), vec![]);
         }
-        let cells = configs.get_mut(config).expect("it was put there");
-        match position(cells, &target) {
-            Ok(at) => cells[at].clone(),
+        let shared_targets = configs.get_mut(config).expect("it was put there");
+        match position(shared_targets, &target) {
+            Ok(at) => shared_targets[at].clone(),
             Err(at) => {
-                let cell = Arc::new(Cell::new(target, state));
-                if cells.is_empty() {
-                    cells.reserve_exact(1);
+                let shared_target = Arc::new(SharedTarget::new(target, state));
+                if shared_targets.is_empty() {
+                    shared_targets.reserve_exact(1);
                 }
-                cells.insert(at, cell.clone());
-                cell
+                shared_targets.insert(at, shared_target.clone());
+                shared_target
             }
         }
     }
 
-    /// Forgets a cell if nobody follows it any more.
-    pub fn release(&mut self, cell: &Cell) {
-        if cell.alone().len() + cell.among().len() > 0 {
+    /// Forgets a shared target if nobody follows it any more.
+    pub fn release(&mut self, shared_target: &SharedTarget) {
+        if shared_target.alone().len() + shared_target.among().len() > 0 {
             return;
         }
-        let ConfigId { namespace, config } = &cell.target.id;
-        let Some(configs) = self.cells.get_mut(namespace) else { return };
-        let Some(cells) = configs.get_mut(config) else { return };
-        if let Ok(at) = position(cells, &cell.target)
-            && std::ptr::eq(&*cells[at], cell)
+        let ConfigId { namespace, config } = &shared_target.target.id;
+        let Some(configs) = self.shared_targets.get_mut(namespace) else { return };
+        let Some(shared_targets) = configs.get_mut(config) else { return };
+        if let Ok(at) = position(shared_targets, &shared_target.target)
+            && std::ptr::eq(&*shared_targets[at], shared_target)
         {
-            cells.remove(at);
-            if cells.is_empty() {
+            shared_targets.remove(at);
+            if shared_targets.is_empty() {
                 configs.remove(config);
             }
             if configs.is_empty() {
-                self.cells.remove(namespace);
+                self.shared_targets.remove(namespace);
             }
         }
     }
@@ -180,18 +180,20 @@ impl Table {
     }
 
     /// The followed targets of a config whose documents can depend on one of these layers. Does not look at the others.
-    pub fn cells_of<'a>(&'a self, id: &ConfigId, changed: &'a [LayerKey]) -> Vec<&'a Arc<Cell>> {
-        let Some(cells) = self.targets_of(id) else {
+    pub fn cells_of<'a>(&'a self, id: &ConfigId, changed: &'a [LayerKey]) -> Vec<&'a Arc<SharedTarget>> {
+        let Some(shared_targets) = self.targets_of(id) else {
             return vec![];
         };
         let mut found: Vec<usize> = vec![];
         for layer in changed {
-            let depends = |at: &usize| cells[*at].target.view.depends_on(&cells[*at].target.scope, layer);
-            found.extend(at_or_below(cells, &layer.scope).filter(depends));
+            let depends = |at: &usize| {
+                shared_targets[*at].target.view.depends_on(&shared_targets[*at].target.scope, layer)
+            };
+            found.extend(at_or_below(shared_targets, &layer.scope).filter(depends));
         }
         found.sort_unstable();
         found.dedup();
-        found.into_iter().map(|at| &cells[at]).collect()
+        found.into_iter().map(|at| &shared_targets[at]).collect()
     }
 
     /// Those who follow all of a namespace, where what they see of this config can depend on one of these layers.
@@ -208,19 +210,23 @@ impl Table {
 
     /// What is followed of a config, by how many streams.
     pub fn watched(&self, id: &ConfigId) -> Vec<(Scope, View, usize)> {
-        let cells = self.targets_of(id).into_iter().flatten();
-        let cells = cells.map(|cell| {
-            (cell.target.scope.clone(), cell.target.view, cell.alone().len() + cell.among().len())
+        let shared_targets = self.targets_of(id).into_iter().flatten();
+        let shared_targets = shared_targets.map(|shared_target| {
+            (
+                shared_target.target.scope.clone(),
+                shared_target.target.view,
+                shared_target.alone().len() + shared_target.among().len(),
+            )
         });
         let groups =
             self.namespaces.get(&id.namespace).filter(|_| id.config.is_ordinary()).into_iter().flatten();
-        cells
+        shared_targets
             .chain(groups.map(|((scope, view, _), followers)| (scope.clone(), *view, followers.len())))
             .collect()
     }
 
-    fn targets_of(&self, id: &ConfigId) -> Option<&Vec<Arc<Cell>>> {
-        self.cells.get(&id.namespace)?.get(&id.config)
+    fn targets_of(&self, id: &ConfigId) -> Option<&Vec<Arc<SharedTarget>>> {
+        self.shared_targets.get(&id.namespace)?.get(&id.config)
     }
 
     /// Followed targets of a namespace, or of one config there, in their order: so many that come after this one.
@@ -230,17 +236,19 @@ impl Table {
         config: Option<&ConfigName>,
         last: Option<&Target>,
         max: usize,
-    ) -> Vec<Arc<Cell>> {
-        let Some(configs) = self.cells.get(namespace) else { return vec![] };
+    ) -> Vec<Arc<SharedTarget>> {
+        let Some(configs) = self.shared_targets.get(namespace) else { return vec![] };
         let from = config.or(last.map(|last| &last.id.config)).map_or(Bound::Unbounded, Bound::Included);
         let to = config.map_or(Bound::Unbounded, Bound::Included);
-        let rest = |(name, cells): (&ConfigName, &'_ Vec<Arc<Cell>>)| {
+        let rest = |(name, shared_targets): (&ConfigName, &'_ Vec<Arc<SharedTarget>>)| {
             let last = last.filter(|last| last.id.config == *name);
-            last.map_or(0, |last| cells.partition_point(|cell| order(&cell.target) <= order(last)))
+            last.map_or(0, |last| {
+                shared_targets.partition_point(|shared_target| order(&shared_target.target) <= order(last))
+            })
         };
-        let mut found: Vec<Arc<Cell>> = vec![];
-        for (name, cells) in configs.range::<ConfigName, _>((from, to)) {
-            let next = &cells[rest((name, cells))..];
+        let mut found: Vec<Arc<SharedTarget>> = vec![];
+        for (name, shared_targets) in configs.range::<ConfigName, _>((from, to)) {
+            let next = &shared_targets[rest((name, shared_targets))..];
             found.extend(next.iter().take(max - found.len()).cloned());
             if found.len() >= max {
                 break;
@@ -271,13 +279,13 @@ impl Table {
     /// Targets that are followed, a namespace once for each stream.
     pub fn target_count(&self) -> usize {
         let groups = self.namespaces.values().flat_map(BTreeMap::values);
-        self.cells.values().flat_map(BTreeMap::values).map(Vec::len).sum::<usize>()
+        self.shared_targets.values().flat_map(BTreeMap::values).map(Vec::len).sum::<usize>()
             + groups.map(Followers::len).sum::<usize>()
     }
 }
 
-fn position(cells: &[Arc<Cell>], target: &Target) -> Result<usize, usize> {
-    cells.binary_search_by(|cell| order(&cell.target).cmp(&order(target)))
+fn position(shared_targets: &[Arc<SharedTarget>], target: &Target) -> Result<usize, usize> {
+    shared_targets.binary_search_by(|shared_target| order(&shared_target.target).cmp(&order(target)))
 }
 
 fn order(target: &Target) -> (&str, u8, Secrets) {
@@ -290,12 +298,14 @@ fn order(target: &Target) -> (&str, u8, Secrets) {
     (target.scope.as_str(), view, target.secrets)
 }
 
-/// Where the cells of a scope are, and of those below it. As texts, `/a` is followed by `/a-b` before `/a/b`: so these are two
+/// Where the shared targets of a scope are, and of those below it. As texts, `/a` is followed by `/a-b` before `/a/b`: so these are two
 /// stretches.
-fn at_or_below(cells: &[Arc<Cell>], scope: &Scope) -> impl Iterator<Item = usize> + use<> {
-    let from = |text: &str| cells.partition_point(|cell| cell.target.scope.as_str() < text);
+fn at_or_below(shared_targets: &[Arc<SharedTarget>], scope: &Scope) -> impl Iterator<Item = usize> + use<> {
+    let from = |text: &str| {
+        shared_targets.partition_point(|shared_target| shared_target.target.scope.as_str() < text)
+    };
     let (at, below) = match scope.is_global() {
-        true => (0..0, 0..cells.len()),
+        true => (0..0, 0..shared_targets.len()),
         false => {
             let text = scope.as_str();
             // `0` is what comes after `/`.
@@ -332,27 +342,27 @@ mod tests {
                 config: ConfigName::parse("app").expect("a name"),
             };
             let mut table = Table::new(Instant::now());
-            let mut cells = vec![];
+            let mut shared_targets = vec![];
             for (scope, effective) in followed {
                 let view = if effective { View::Effective } else { View::Layer(LayerKind::Base) };
                 let secrets = Secrets::Revealed;
-                cells.push(table.cell(Target { id: id.clone(), scope, view, secrets }, &state));
+                shared_targets.push(table.shared_target(Target { id: id.clone(), scope, view, secrets }, &state));
             }
-            cells.sort_by(|a, b| order(&a.target).cmp(&order(&b.target)));
-            cells.dedup_by(|a, b| Arc::ptr_eq(a, b));
+            shared_targets.sort_by(|a, b| order(&a.target).cmp(&order(&b.target)));
+            shared_targets.dedup_by(|a, b| Arc::ptr_eq(a, b));
             let changed: Vec<_> = changed.into_iter().map(LayerKey::base).collect();
-            let found: Vec<_> = table.cells_of(&id, &changed).into_iter().map(|cell| cell.target.clone()).collect();
+            let found: Vec<_> = table.cells_of(&id, &changed).into_iter().map(|shared_target| shared_target.target.clone()).collect();
             let depends =
-                |cell: &&Arc<Cell>| changed.iter().any(|layer| cell.target.view.depends_on(&cell.target.scope, layer));
-            let expected: Vec<_> = cells.iter().filter(depends).map(|cell| cell.target.clone()).collect();
+                |shared_target: &&Arc<SharedTarget>| changed.iter().any(|layer| shared_target.target.view.depends_on(&shared_target.target.scope, layer));
+            let expected: Vec<_> = shared_targets.iter().filter(depends).map(|shared_target| shared_target.target.clone()).collect();
             prop_assert_eq!(found, expected);
             for layer in &changed {
-                let looked = at_or_below(&cells, &layer.scope).map(|at| &cells[at].target.scope);
-                let below = cells.iter().map(|cell| &cell.target.scope).filter(|scope| layer.scope.contains(scope));
+                let looked = at_or_below(&shared_targets, &layer.scope).map(|at| &shared_targets[at].target.scope);
+                let below = shared_targets.iter().map(|shared_target| &shared_target.target.scope).filter(|scope| layer.scope.contains(scope));
                 prop_assert_eq!(looked.collect::<Vec<_>>(), below.collect::<Vec<_>>(), "no other is looked at");
             }
-            prop_assert_eq!(table.target_count(), cells.len());
-            cells.iter().for_each(|cell| table.release(cell));
+            prop_assert_eq!(table.target_count(), shared_targets.len());
+            shared_targets.iter().for_each(|shared_target| table.release(shared_target));
             prop_assert_eq!(table.target_count(), 0);
         }
     }

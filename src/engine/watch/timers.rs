@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use super::subscriber_id::SubscriberId;
 
-/// What the wheel counts. Coarse: those that are due within one are served together.
+/// The unit of the timers: streams that are due within one tick are served together.
 const TICK: Duration = Duration::from_millis(50);
 
-/// Ticks since the wheel was made.
+/// Ticks since the timers were made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Tick(pub u64);
 
@@ -21,14 +21,14 @@ impl Tick {
 }
 
 /// When to look at which stream: one entry each. What a stream sends meanwhile only moves its next look once that one comes.
-pub(super) struct Wheel {
+pub(super) struct Timers {
     started: Instant,
     due: BTreeSet<(Tick, SubscriberId)>,
 }
 
-impl Wheel {
-    pub fn new(started: Instant) -> Wheel {
-        Wheel { started, due: BTreeSet::new() }
+impl Timers {
+    pub fn new(started: Instant) -> Timers {
+        Timers { started, due: BTreeSet::new() }
     }
 
     pub fn started(&self) -> Instant {
@@ -74,24 +74,24 @@ mod tests {
     #[test]
     fn streams_are_due_in_order_and_not_before_their_time() {
         let started = Instant::now();
-        let mut wheel = Wheel::new(started);
+        let mut timers = Timers::new(started);
         let at = |ms| started + Duration::from_millis(ms);
         assert_eq!((Tick::at(started, at(49)), Tick::at(started, at(50))), (Tick(0), Tick(1)));
-        assert!(wheel.add(Tick(3), SubscriberId(1)));
-        assert!(wheel.add(Tick(2), SubscriberId(2)));
-        assert!(!wheel.add(Tick(9), SubscriberId(3)));
-        assert_eq!(wheel.next(), Some(at(100)));
-        assert_eq!(wheel.take_due(Tick::at(started, at(99))), None);
-        assert_eq!(wheel.take_due(Tick::at(started, at(150))), Some(SubscriberId(2)));
-        assert_eq!(wheel.take_due(Tick::at(started, at(150))), Some(SubscriberId(1)));
-        assert_eq!(wheel.take_due(Tick::at(started, at(150))), None);
-        wheel.remove(Tick(9), SubscriberId(3));
-        assert_eq!(wheel.next(), None);
+        assert!(timers.add(Tick(3), SubscriberId(1)));
+        assert!(timers.add(Tick(2), SubscriberId(2)));
+        assert!(!timers.add(Tick(9), SubscriberId(3)));
+        assert_eq!(timers.next(), Some(at(100)));
+        assert_eq!(timers.take_due(Tick::at(started, at(99))), None);
+        assert_eq!(timers.take_due(Tick::at(started, at(150))), Some(SubscriberId(2)));
+        assert_eq!(timers.take_due(Tick::at(started, at(150))), Some(SubscriberId(1)));
+        assert_eq!(timers.take_due(Tick::at(started, at(150))), None);
+        timers.remove(Tick(9), SubscriberId(3));
+        assert_eq!(timers.next(), None);
     }
 
     #[test]
     fn intervals_are_at_least_a_tick() {
-        let ticks = [1, 60, 100, 10_000].map(|ms| Wheel::ticks_of(Duration::from_millis(ms)));
+        let ticks = [1, 60, 100, 10_000].map(|ms| Timers::ticks_of(Duration::from_millis(ms)));
         assert_eq!(ticks, [1, 1, 2, 200]);
     }
 }

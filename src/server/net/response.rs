@@ -24,7 +24,7 @@ use crate::api::error::{ApiError, response_not_taken};
 use crate::api::grpc::body::{ResponseBody, trailers};
 use crate::api::grpc::status::trailers_of;
 use crate::api::reply::Reply;
-use crate::api::unread::{Held, Unread};
+use crate::api::unread::{Unread, UnreadBytes};
 use crate::server::telemetry::calls::{Begun, code_in};
 
 /// A client that takes less than this in the time that it has takes nothing.
@@ -63,7 +63,7 @@ struct Stalled {
     is_within_message: bool,
     /// Ends when there may be room for the next message.
     room: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
-    _held: Held,
+    _held: UnreadBytes,
 }
 
 /// How responses of a connection are sent.

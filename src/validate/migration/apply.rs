@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use super::sight::{Sight, look, put, take};
+use super::layer_value::{LayerValue, layer_value, put, take};
 use super::{Applied, MIGRATION_FAILED, Migration, MigrationStep, Role};
 use crate::model::Pointer;
 use crate::model::canonical::normalize;
@@ -108,10 +108,10 @@ impl MigrationStep {
         match self {
             MigrationStep::Move { from, to } => move_value(role, layer, from, to),
             MigrationStep::SetDefault { at, value } => set_default(role, layer, at, value),
-            MigrationStep::Remove { at } => match look(layer, at) {
-                Sight::There(_) => Ok(take(layer, at).is_some()),
-                Sight::Nothing | Sight::Cut { .. } => Ok(false),
-                Sight::InArray(array) => Err(in_array(at, &array)),
+            MigrationStep::Remove { at } => match layer_value(layer, at) {
+                LayerValue::There(_) => Ok(take(layer, at).is_some()),
+                LayerValue::Nothing | LayerValue::Cut { .. } => Ok(false),
+                LayerValue::InArray(array) => Err(in_array(at, &array)),
             },
             MigrationStep::Convert { at, expression } => convert(layer, at, expression, is_opaque, steps),
         }
@@ -119,14 +119,14 @@ impl MigrationStep {
 }
 
 fn move_value(role: Role, layer: &mut Value, from: &Pointer, to: &Pointer) -> Result<bool, StepRefusal> {
-    let source = look(layer, from);
-    let target = look(layer, to);
-    if let Sight::InArray(array) = &source {
+    let source = layer_value(layer, from);
+    let target = layer_value(layer, to);
+    if let LayerValue::InArray(array) = &source {
         return Err(in_array(from, array));
     }
     match &target {
-        Sight::InArray(array) => return Err(in_array(to, array)),
-        Sight::There(value) if !value.is_null() => {
+        LayerValue::InArray(array) => return Err(in_array(to, array)),
+        LayerValue::There(value) if !value.is_null() => {
             return Err(StepRefusal {
                 at: to.clone(),
                 message: format!("there is a value at {to} already, so that of {from} cannot be moved there"),
@@ -134,8 +134,8 @@ fn move_value(role: Role, layer: &mut Value, from: &Pointer, to: &Pointer) -> Re
             });
         }
         // Something around both places: they go together, then as now.
-        Sight::Cut { around, .. } if around.contains(from) => return Ok(false),
-        Sight::Cut { around, with } if !with.is_null() || !is_removed(&source) => {
+        LayerValue::Cut { around, .. } if around.contains(from) => return Ok(false),
+        LayerValue::Cut { around, with } if !with.is_null() || !is_removed(&source) => {
             return Err(StepRefusal {
                 at: around.clone(),
                 message: format!(
@@ -144,12 +144,12 @@ fn move_value(role: Role, layer: &mut Value, from: &Pointer, to: &Pointer) -> Re
                 suggestion: format!("write {around} as an object in this layer, or move to another place"),
             });
         }
-        Sight::There(_) | Sight::Nothing | Sight::Cut { .. } => {}
+        LayerValue::There(_) | LayerValue::Nothing | LayerValue::Cut { .. } => {}
     }
     // The null removes what is inherited at the old place. At the bottom, nothing is.
-    let removes = is_removed(&source) && role == Role::Above && !matches!(target, Sight::Cut { .. });
-    let moves = matches!(&source, Sight::There(_));
-    let drops = matches!(&target, Sight::There(_));
+    let removes = is_removed(&source) && role == Role::Above && !matches!(target, LayerValue::Cut { .. });
+    let moves = matches!(&source, LayerValue::There(_));
+    let drops = matches!(&target, LayerValue::There(_));
     if drops {
         // It removed what earlier documents had there. What comes there now is something else.
         take(layer, to);
@@ -167,24 +167,24 @@ fn move_value(role: Role, layer: &mut Value, from: &Pointer, to: &Pointer) -> Re
 }
 
 /// Whether a layer removes what is inherited at a place.
-fn is_removed(sight: &Sight<'_>) -> bool {
-    match sight {
-        Sight::There(value) => value.is_null(),
-        Sight::Cut { .. } => true,
-        Sight::Nothing | Sight::InArray(_) => false,
+fn is_removed(value: &LayerValue<'_>) -> bool {
+    match value {
+        LayerValue::There(value) => value.is_null(),
+        LayerValue::Cut { .. } => true,
+        LayerValue::Nothing | LayerValue::InArray(_) => false,
     }
 }
 
 fn set_default(role: Role, layer: &mut Value, at: &Pointer, value: &Value) -> Result<bool, StepRefusal> {
-    let is_missing = match (role, look(layer, at)) {
-        (_, Sight::InArray(array)) => return Err(in_array(at, &array)),
+    let is_missing = match (role, layer_value(layer, at)) {
+        (_, LayerValue::InArray(array)) => return Err(in_array(at, &array)),
         // What is inherited has it.
         (Role::Above, _) => false,
-        (Role::Foundation, Sight::Nothing) => true,
+        (Role::Foundation, LayerValue::Nothing) => true,
         // Nothing is inherited that a null could remove.
-        (Role::Foundation, Sight::There(there)) => there.is_null(),
-        (Role::Foundation, Sight::Cut { with: Value::Null, .. }) => true,
-        (Role::Foundation, Sight::Cut { around, .. }) => {
+        (Role::Foundation, LayerValue::There(there)) => there.is_null(),
+        (Role::Foundation, LayerValue::Cut { with: Value::Null, .. }) => true,
+        (Role::Foundation, LayerValue::Cut { around, .. }) => {
             return Err(StepRefusal {
                 at: around.clone(),
                 message: format!("the value at {around} is not an object, so nothing can be set within it"),
@@ -228,10 +228,10 @@ fn convert(
     is_opaque: fn(&Value) -> bool,
     steps: &mut u64,
 ) -> Result<bool, StepRefusal> {
-    let value = match look(layer, at) {
-        Sight::There(Value::Null) | Sight::Nothing | Sight::Cut { .. } => return Ok(false),
-        Sight::InArray(array) => return Err(in_array(at, &array)),
-        Sight::There(value) => value,
+    let value = match layer_value(layer, at) {
+        LayerValue::There(Value::Null) | LayerValue::Nothing | LayerValue::Cut { .. } => return Ok(false),
+        LayerValue::InArray(array) => return Err(in_array(at, &array)),
+        LayerValue::There(value) => value,
     };
     let refuse = |message: String, suggestion: &str| {
         Err(StepRefusal { at: at.clone(), message, suggestion: suggestion.to_owned() })

@@ -29,7 +29,7 @@ const PAGE_BYTES_MAX: usize = 2 << 20;
 
 /// What was read back from one source, newest first, and how far.
 #[derive(Default)]
-struct Read {
+struct SourcePage {
     entries: VecDeque<(Timestamp, u64, AuditEntry)>,
     /// Everything from here on was looked at.
     from: u64,
@@ -101,7 +101,7 @@ impl Operations {
     }
 }
 
-impl Read {
+impl SourcePage {
     fn is_over(&self) -> bool {
         self.entries.is_empty() && self.is_end
     }
@@ -118,7 +118,7 @@ impl Read {
 }
 
 struct Commits {
-    read: Read,
+    read: SourcePage,
     oldest: u64,
     left: u64,
 }
@@ -126,7 +126,7 @@ struct Commits {
 impl Commits {
     fn new(engine: &Engine, before: u64, filter: &Filter) -> Result<Commits, Error> {
         let is_end = !filter.wants_changes();
-        let read = Read { from: before, is_end, ..Read::default() };
+        let read = SourcePage { from: before, is_end, ..SourcePage::default() };
         Ok(Commits { read, oldest: engine.oldest()?.0.max(1), left: COMMITS_LOOKED_AT_MAX })
     }
 
@@ -172,7 +172,7 @@ impl Commits {
 }
 
 struct Records {
-    read: Read,
+    read: SourcePage,
     /// `None` while it is read, and where nothing is recorded.
     log: Option<Backward>,
 }
@@ -184,7 +184,7 @@ impl Records {
             move || dir.map(|dir| Backward::new(&dir, before, from, until, RECORDS_BYTES_MAX)).transpose();
         let log = blocking(open).await?;
         let log = log.map_err(|error| audit_log_unreadable(&error))?;
-        Ok(Records { read: Read { from: before, is_end: log.is_none(), ..Read::default() }, log })
+        Ok(Records { read: SourcePage { from: before, is_end: log.is_none(), ..SourcePage::default() }, log })
     }
 
     /// Leaves out changes of access that commits from `told_from` on have made.

@@ -27,11 +27,11 @@ pub struct Watched {
     /// What stands before secrets that are shown, and to whom.
     reveals: Reveals,
     context: CallContext,
-    held: Option<Box<Held>>,
+    held: Option<Box<WithheldEvent>>,
 }
 
 /// An event with secrets that cannot be shown now. Nothing after it is told before.
-struct Held {
+struct WithheldEvent {
     event: Event,
     why: Withheld,
     until: Pin<Box<Sleep>>,
@@ -108,7 +108,7 @@ impl Watched {
         if until.poll_unpin(context).is_ready() {
             context.waker().wake_by_ref();
         }
-        self.held = Some(Box::new(Held { event, why, until }));
+        self.held = Some(Box::new(WithheldEvent { event, why, until }));
         Poll::Pending
     }
 

@@ -14,7 +14,7 @@ use tokio_stream::Stream;
 use super::*;
 use crate::auth;
 use crate::engine::read::resolve::{Resolved, Target, View, resolve};
-use crate::engine::secrets::vault::Vault;
+use crate::engine::secrets::key_store::KeyStore;
 use crate::engine::watch::{
     Event, Held, ResumeToken, Subscription, TargetStatus, WatchClient, WatchOptions, WatchSelector,
     WatchTarget,
@@ -58,8 +58,8 @@ struct World {
 }
 
 fn resolver(state: &State, bytes_max: u64) -> Arc<Resolver> {
-    let vault = Vault::open(MasterKeySource::Process, state).expect("there are no secrets");
-    Arc::new(Resolver::new(bytes_max, Arc::new(vault)))
+    let key_store = KeyStore::open(MasterKeySource::Process, state).expect("there are no secrets");
+    Arc::new(Resolver::new(bytes_max, Arc::new(key_store)))
 }
 
 impl World {
@@ -169,7 +169,7 @@ impl World {
         let state = &self.states[usize::try_from(revision.0).expect("few states")];
         let (config, schema) = (state.config(&target.id)?, target.schema_in(state));
         let target = Arc::new(target.clone());
-        Some(resolve(config, &target, schema, self.hub.resolver.vault(), None)?.digest)
+        Some(resolve(config, &target, schema, self.hub.resolver.key_store(), None)?.digest)
     }
 
     /// What a client of these targets should hold at a revision.

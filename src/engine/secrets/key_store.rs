@@ -21,7 +21,7 @@ use crate::engine::error::{Error, Limit};
 use crate::engine::state::{ConfigState, State};
 
 /// The keys of an engine.
-pub(in crate::engine) struct Vault {
+pub(in crate::engine) struct KeyStore {
     source: MasterKeySource,
     keyring: ArcSwap<Keyring>,
     /// `None`: no key has been made yet.
@@ -56,9 +56,9 @@ pub(in crate::engine) struct Rewrapped {
     pub source: String,
 }
 
-impl Vault {
+impl KeyStore {
     /// Opens all keys that are stored. Fails if the master key is not the one that has wrapped them.
-    pub fn open(source: MasterKeySource, state: &State) -> Result<Vault, Error> {
+    pub fn open(source: MasterKeySource, state: &State) -> Result<KeyStore, Error> {
         if source.is_exposed() {
             tracing::warn!(file = %source, "others than its owner can read the master key");
         }
@@ -76,7 +76,7 @@ impl Vault {
         }
         let (masters, keyring) = (Mutex::new(masters), ArcSwap::from_pointee(keyring));
         let is_source_failing = AtomicBool::new(false);
-        Ok(Vault { source, keyring, masters, provisional: OnceLock::new(), is_source_failing })
+        Ok(KeyStore { source, keyring, masters, provisional: OnceLock::new(), is_source_failing })
     }
 
     /// Checks that the master key of this state can still be read from its source. Logs when that changes. Blocks.
@@ -257,7 +257,7 @@ impl Vault {
     }
 }
 
-impl Vault {
+impl KeyStore {
     fn masters(&self) -> MutexGuard<'_, Option<MasterKeys>> {
         self.masters.lock().expect("nobody panics under this lock")
     }

@@ -1,40 +1,40 @@
-//! What a layer says of a place. Knows no step.
+//! The value of a layer at a place: there, removed, or within an array. Knows no step of a migration.
 
 use serde_json::{Map, Value};
 
 use crate::model::Pointer;
 use crate::model::pointer::index;
 
-/// What a layer says of a place.
+/// The value of a layer at a place.
 #[derive(Debug, PartialEq)]
-pub enum Sight<'l> {
-    /// It has this there; `null` if it removes what is inherited.
+pub enum LayerValue<'l> {
+    /// The layer has this value at the place; `null` if the layer removes the inherited value.
     There(&'l Value),
-    /// Nothing: what is inherited stays.
+    /// The layer has no value at the place: the inherited value stays.
     Nothing,
-    /// It removes or replaces something around the place, which is here: nothing is inherited.
+    /// The layer removes or replaces a value that contains the place: nothing is inherited.
     Cut { around: Pointer, with: &'l Value },
     /// The place is in this array.
     InArray(Pointer),
 }
 
-/// Looks at a place below the root.
-pub fn look<'l>(layer: &'l Value, at: &Pointer) -> Sight<'l> {
+/// Finds the value of a layer at a place below the root.
+pub fn layer_value<'l>(layer: &'l Value, at: &Pointer) -> LayerValue<'l> {
     let (mut value, mut here) = (layer, Pointer::root());
     for token in at.tokens() {
         value = match value {
             Value::Object(members) => match members.get(token) {
                 Some(member) => member,
-                None => return Sight::Nothing,
+                None => return LayerValue::Nothing,
             },
-            Value::Array(_) if index(token).is_some() || token == "-" => return Sight::InArray(here),
+            Value::Array(_) if index(token).is_some() || token == "-" => return LayerValue::InArray(here),
             Value::Array(_) | Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
-                return Sight::Cut { around: here, with: value };
+                return LayerValue::Cut { around: here, with: value };
             }
         };
         here = here.child(token);
     }
-    Sight::There(value)
+    LayerValue::There(value)
 }
 
 /// Takes the value at a place away. The objects around it stay, since they say that there are objects.
