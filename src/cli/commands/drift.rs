@@ -87,7 +87,7 @@ pub async fn run(args: DriftArgs, session: &Session) -> Outcome {
         drift.add_directory(&args.place, directory, session).await?;
     }
     if drift.count == 0 {
-        note_lack_of_read(&args.place.namespace, session).await;
+        note_lack_of_read(&args.place.namespace, &args.place.scope, session).await;
     }
     session.output.answer(&drift.view, |output| {
         output.text(&drift.lines)?;

@@ -84,7 +84,7 @@ async fn show_namespace(place: &Place, limit: usize, content: bool, session: &Se
     }
     commits.truncate(limit);
     if commits.is_empty() {
-        note_lack_of_read(&place.namespace, session).await;
+        note_lack_of_read(&place.namespace, &place.scope, session).await;
     }
     let view = CommitsView { commits: commits.iter().map(Into::into).collect() };
     session.output.answer(&view, |output| match content {

@@ -83,7 +83,7 @@ pub async fn run(args: SearchArgs, session: &Session) -> Outcome {
     }
     if count == 0 {
         session.output.note("nothing was found");
-        note_lack_of_read(&namespace, session).await;
+        note_lack_of_read(&namespace, request.scope.as_deref().unwrap_or_default(), session).await;
     }
     Ok(Exit::Done)
 }

@@ -29,7 +29,7 @@ pub async fn run(args: &DiffArgs, from: &Place, to: &Place, session: &Session) -
     let (older, newer) = (side(from, args.from.as_ref())?, side(to, args.to.as_ref())?);
     let found = differences(older, newer, args.governing, session).await?;
     if found.differences.is_empty() {
-        note_lack_of_read(&from.namespace, session).await;
+        note_lack_of_read(&from.namespace, &from.scope, session).await;
     }
     let view = NamespaceDiffView::new(&found.differences, found.older_revision, found.newer_revision);
     session.output.answer(&view, |output| {
