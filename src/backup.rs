@@ -3,6 +3,7 @@
 //!
 //! `format.rs` describes the bytes. `write.rs` and `read.rs` keep memory independent of the size of a backup.
 
+mod catalog;
 mod create;
 mod error;
 mod file;
@@ -14,6 +15,7 @@ mod restore;
 mod verify;
 mod write;
 
+pub use self::catalog::{Catalog, KEPT_MAX, Keep, Kept, beyond};
 pub use self::create::{Configs, Plan, Position, Progress, StateView, create};
 pub use self::error::BackupError;
 pub use self::file::{PendingFile, read_manifest};

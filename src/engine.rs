@@ -36,8 +36,9 @@ use crate::supervise::Supervisor;
 use crate::validate::Schema;
 
 pub use crate::backup::{
-    BackupError, Finished as FinishedBackup, Kind as BackupKind, Manifest as BackupManifest,
-    Plan as BackupPlan, Position as BackupPosition, Progress as BackupProgress, Selection as BackupSelection,
+    BackupError, Catalog as BackupCatalog, Finished as FinishedBackup, Keep as KeepBackups,
+    Kept as KeptBackup, Kind as BackupKind, Manifest as BackupManifest, Plan as BackupPlan,
+    Position as BackupPosition, Progress as BackupProgress, Selection as BackupSelection, beyond,
 };
 pub use crate::secret::{MasterKeySource, SourceError};
 pub use crate::store::{Broken, Proof, Sealed, VersionRef};
@@ -83,6 +84,7 @@ use commit::request_recovery::{RecoveryInput, RequestRecovery};
 use commit::submitted::WriteAnswer;
 use feed::changes::Shown;
 use feed::recent::Recent;
+use jobs::backup_schedule::ScheduledBackups;
 use jobs::expiry::OverrideExpiry;
 use jobs::master_key::MasterKeyCheck;
 use jobs::retention::{HistoryRetention, Retention};
@@ -121,7 +123,7 @@ pub struct Engine {
     draining: CancellationToken,
     closed: CancellationToken,
     recall: RequestRecovery,
-    backups: Backups,
+    backups: Arc<Backups>,
     tasks: Mutex<Option<Tasks>>,
 }
 
@@ -160,7 +162,13 @@ impl Engine {
             Role::Replica => {}
         }
         let retention = Retention { revisions: options.retain_revisions, age: options.retain_for };
-        let backups = Backups::default();
+        let backups = Arc::new(Backups::new(
+            store.clone(),
+            pipeline.clone(),
+            options.backups.clone(),
+            options.clock.clone(),
+            closed.clone(),
+        ));
         let history = HistoryRetention::new(
             journal.clone(),
             store.clone(),
@@ -174,6 +182,10 @@ impl Engine {
         let keys = MasterKeyCheck::new(key_store.clone(), pipeline.clone(), interval, now);
         let expiry = OverrideExpiry { pipeline: pipeline.clone() };
         let mut jobs: Vec<Arc<dyn Job>> = vec![Arc::new(history), Arc::new(keys)];
+        if let Some(catalog) = options.backups.clone() {
+            let scheduled = ScheduledBackups::new(backups.clone(), catalog, pipeline.clone(), now);
+            jobs.push(Arc::new(scheduled));
+        }
         match options.role {
             Role::Leader => jobs.push(Arc::new(expiry)),
             // The commits of the leader end overrides.

@@ -4,6 +4,7 @@
 //! satisfy: its `schema`, `rule`s, and the `lint`s.
 
 mod advice;
+mod backup_schedules;
 mod contract;
 pub mod expression;
 mod found;
@@ -21,6 +22,7 @@ mod settings;
 mod severity;
 mod size;
 
+pub use backup_schedules::{BackupSchedule, BackupSchedules, ScheduledKind};
 pub use contract::{Broken, CheckedDocument, Contract, Hidden, NamespaceRules, Steps, check_place};
 pub use found::{FOUND_MAX, Found, FoundList};
 pub use migration::{Migration, NotMigrated, migrate_layers};

@@ -14,10 +14,16 @@ pub fn refused(failure: BackupFailure) -> ApiError {
         BackupFailure::Engine(error) => return error.into(),
         BackupFailure::Backup(error) => error,
     };
+    unreadable(error)
+}
+
+/// Why a backup cannot be made, or one that is kept cannot be read or changed.
+pub fn unreadable(error: BackupError) -> ApiError {
     match error {
         BackupError::Store(error) => Error::from(error).into(),
         BackupError::Stopped => Error::Cancelled.into(),
         BackupError::Mismatch(what) => ApiError::new(Code::FailedPrecondition, "BACKUP_MISMATCH", what),
+        BackupError::Full(what) => ApiError::new(Code::FailedPrecondition, "TOO_MANY_KEPT_BACKUPS", what),
         BackupError::Io { .. }
         | BackupError::Damaged(_)
         | BackupError::Foreign
@@ -25,12 +31,19 @@ pub fn refused(failure: BackupFailure) -> ApiError {
         | BackupError::Format { .. }
         | BackupError::NotEmpty(_) => {
             tracing::error!(%error, "a backup has failed");
-            ApiError::new(
-                Code::Unavailable,
-                "BACKUP_FAILED",
-                "the backup cannot be made now: see the log of the server",
-            )
-            .retry_after(RETRY_AFTER)
+            let message = "the backup cannot be made, read or changed now: see the log of the server";
+            ApiError::new(Code::Unavailable, "BACKUP_FAILED", message).retry_after(RETRY_AFTER)
         }
     }
+}
+
+/// The server has no directory of backups.
+pub fn not_kept() -> ApiError {
+    let message = "the server keeps no backups: start it with --backup-dir, or have the backup sent";
+    ApiError::new(Code::FailedPrecondition, "BACKUPS_NOT_KEPT", message)
+}
+
+/// There is no backup with this id that the caller may see.
+pub fn not_found(id: &str) -> ApiError {
+    ApiError::new(Code::NotFound, "BACKUP_NOT_FOUND", format!("there is no backup {id:?}")).with("id", id)
 }

@@ -12,7 +12,7 @@ use super::operations::Operations;
 use crate::audit::{Entry, Kind, Place, Recorder};
 use crate::engine::{
     BackupFailure, BackupKind, BackupManifest, BackupSelection, Error, FinishedBackup, HIDDEN_FINDING,
-    Intent, Resolved, SecretUse, Viewer, Withheld,
+    Intent, KeptBackup, Resolved, SecretUse, Viewer, Withheld,
 };
 use crate::model::{ConfigId, Namespace, Scope};
 use crate::validate::Report;
@@ -270,6 +270,13 @@ impl BackupRecord {
         };
         if !is_recorded {
             tracing::warn!("the audit log has no room for the end of a backup");
+        }
+    }
+
+    /// As `ended`, for a backup that the server keeps.
+    pub fn kept(&self, kept: &KeptBackup) {
+        if let Some(sha256) = kept.sha256 {
+            self.ended(&BackupOutcome::Made(&kept.manifest, FinishedBackup { bytes: kept.bytes, sha256 }));
         }
     }
 

@@ -132,7 +132,7 @@ impl ApiError {
         ApiError(Box::new(Facts { code, reason, message, metadata: vec![], details: vec![], retry: None }))
     }
 
-    fn with(mut self, name: &'static str, value: impl ToString) -> ApiError {
+    pub(super) fn with(mut self, name: &'static str, value: impl ToString) -> ApiError {
         self.0.metadata.push((name, shortened(&value.to_string())));
         self
     }

@@ -126,7 +126,12 @@ services! {
 
     StatusServiceGet             => read status                      [];
 
-    BackupServiceCreateBackup    => stream create_backup             [Backup Admin];
+    BackupServiceCreateBackup    => stream create_backup             [Backup];
+    BackupServiceListBackups     => read list_backups                [];
+    BackupServiceGetBackup       => read get_backup                  [];
+    BackupServiceVerifyBackup    => stream verify_backup             [];
+    BackupServicePinBackup       => write pin_backup                 [];
+    BackupServicePruneBackups    => write prune_backups              [Backup];
 }
 
 /// A document that is at hand is answered at once.

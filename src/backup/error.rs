@@ -19,6 +19,9 @@ pub enum BackupError {
     /// The backups do not belong together, or not to this store.
     #[error("{0}")]
     Mismatch(String),
+    /// A directory has as many backups as it may have.
+    #[error("{0}")]
+    Full(String),
     /// The master key does not open the data keys of the backup, or cannot be had.
     #[error("{0}")]
     MasterKey(String),

@@ -143,6 +143,7 @@ fn named(path: &Path, error: BackupError) -> BackupError {
         | BackupError::Format { .. }
         | BackupError::Mismatch(_)
         | BackupError::MasterKey(_)
+        | BackupError::Full(_)
         | BackupError::Stopped
         | BackupError::NotEmpty(_)
         | BackupError::Store(_)

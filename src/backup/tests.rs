@@ -335,3 +335,47 @@ fn a_store_that_lost_a_commit_makes_no_backup() {
     let stopped = create(&store, &state, &plan(Kind::Full, "*"), Vec::new(), &mut |_| false);
     assert!(matches!(stopped, Err(BackupError::Stopped | BackupError::Store(StoreError::Failed(_)))));
 }
+
+/// A kept backup of this kind, with the revisions from `first` to `last`.
+fn kept(number: usize, kind: Kind, (first, last): (u64, u64), is_pinned: bool) -> Kept {
+    let bytes = made(&filled(1), &plan(Kind::State, "*")).expect("made");
+    let hash = |revision: u64| Digest::of(&revision.to_be_bytes()).to_string();
+    let manifest = Manifest {
+        kind,
+        first_revision: first,
+        last_revision: last,
+        base_hash: hash(first - 1),
+        last_hash: hash(last),
+        created_us: number as i64,
+        ..verify(&bytes[..]).expect("verified").manifest
+    };
+    Kept { id: number.to_string(), manifest, bytes: 10, sha256: None, verified: None, is_pinned }
+}
+
+#[test]
+fn what_is_pinned_and_what_an_incremental_backup_needs_stays() {
+    use Kind::{Full, Incremental, State};
+    let all = [
+        kept(0, Full, (1, 10), false),
+        kept(1, Incremental, (11, 20), false),
+        kept(2, State, (21, 20), true),
+        kept(3, Incremental, (21, 30), false),
+        kept(4, Full, (1, 40), false),
+        kept(5, State, (51, 50), false),
+        kept(6, Incremental, (41, 50), false),
+    ];
+    let gone = |keep: Keep| {
+        beyond(&all, keep, |_| true).iter().map(|kept| kept.id.as_str()).collect::<Vec<_>>().join("")
+    };
+    assert_eq!(gone(Keep::default()), "");
+    assert_eq!(gone(Keep { count: Some(1), ..Keep::default() }), "0135");
+    assert_eq!(gone(Keep { count: Some(2), ..Keep::default() }), "013");
+    // The third incremental backup keeps those before it.
+    assert_eq!(gone(Keep { count: Some(4), ..Keep::default() }), "");
+    assert_eq!(gone(Keep { bytes: Some(25), ..Keep::default() }), "013");
+    assert_eq!(gone(Keep { since: Some(Timestamp(5)), ..Keep::default() }), "013");
+    let of_state =
+        beyond(&all, Keep { count: Some(1), ..Keep::default() }, |kept| kept.manifest.kind == Full);
+    assert_eq!(of_state.len(), 0, "the first full backup is needed by others");
+    assert_eq!(gone(Keep { count: Some(100), bytes: Some(10), ..Keep::default() }), "0135");
+}

@@ -26,7 +26,7 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
 const STREAM_WINDOW_BYTES: u32 = 4 << 20;
 /// Calls that last: a timeout would end them.
-const STREAMS: [&str; 4] = ["Watch", "StreamChanges", "WaitConverged", "CreateBackup"];
+const STREAMS: [&str; 5] = ["Watch", "StreamChanges", "WaitConverged", "CreateBackup", "VerifyBackup"];
 
 /// How to reach a server, and who calls.
 #[derive(Clone, Debug, PartialEq, Eq)]

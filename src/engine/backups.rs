@@ -5,18 +5,23 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
 
 use super::Engine;
 use super::blocking::blocking;
+use super::commit::pipeline::Pipeline;
 use super::error::{Error, Limit};
 use super::history_holds::HistoryHolds;
+use super::options::Clock;
 use super::state::ConfigState;
-use crate::backup::{self, BackupError, Configs, Finished, Manifest, Plan, Progress, StateView};
+use crate::backup::{
+    self, BackupError, Catalog, Configs, Finished, Kept, Manifest, Plan, Progress, StateView,
+};
 use crate::model::Timestamp;
-use crate::store::ConfigRecord;
+use crate::store::{ConfigRecord, Store};
 
-/// Backups that may be in progress. Each holds one part of the file in memory, and keeps history from being compacted.
+/// Backups that may be made or verified at once. Each holds one part of the file in memory, and keeps history from being compacted.
 const BACKUPS_MAX: usize = 2;
 
 /// A backup that is complete.
@@ -35,11 +40,16 @@ pub enum BackupFailure {
     Engine(#[from] Error),
 }
 
-/// What the engine knows of backups.
+/// Makes backups of a store that is in use.
 pub(in crate::engine) struct Backups {
+    store: Arc<dyn Store>,
+    pipeline: Arc<Pipeline>,
     pub holds: Arc<HistoryHolds>,
     pub counts: Arc<BackupCounts>,
     running: Arc<Semaphore>,
+    pub catalog: Option<Arc<Catalog>>,
+    clock: Clock,
+    closed: CancellationToken,
 }
 
 /// Counted since the start.
@@ -72,40 +82,36 @@ impl BackupCounts {
     }
 }
 
-impl Default for Backups {
-    fn default() -> Backups {
+impl Backups {
+    pub fn new(
+        store: Arc<dyn Store>,
+        pipeline: Arc<Pipeline>,
+        catalog: Option<Arc<Catalog>>,
+        clock: Clock,
+        closed: CancellationToken,
+    ) -> Backups {
         Backups {
+            store,
+            pipeline,
             holds: Arc::default(),
             counts: Arc::default(),
             running: Arc::new(Semaphore::new(BACKUPS_MAX)),
+            catalog,
+            clock,
+            closed,
         }
     }
-}
 
-impl Engine {
-    /// What became of backups since the start.
-    pub fn backup_counts(&self) -> &Arc<BackupCounts> {
-        &self.backups.counts
-    }
-
-    /// Writes a backup of the state that is durable now, and of the history that leads to it. Commits go on meanwhile; a compaction waits.
-    /// `observe` learns how far it is, and says whether to go on.
-    pub async fn write_backup<W: Write + Send + 'static>(
+    /// As `Engine::write_backup`.
+    async fn write<W: Write + Send + 'static>(
         &self,
         plan: Plan,
         out: W,
         mut observe: impl FnMut(Progress) -> bool + Send + 'static,
     ) -> Result<MadeBackup<W>, BackupFailure> {
-        let running = self.backups.running.clone().try_acquire_owned();
-        let running = running.map_err(|_| Error::LimitReached {
-            limit_name: Limit::Backups,
-            what: "backups in progress on this server",
-            found: BACKUPS_MAX,
-            limit: BACKUPS_MAX,
-        })?;
-        let (store, state, closed) = (self.store.clone(), self.state(), self.closed.clone());
-        let (holds, counts, clock) =
-            (self.backups.holds.clone(), self.backups.counts.clone(), self.clock.clone());
+        let running = self.permit()?;
+        let (store, state, closed) = (self.store.clone(), self.pipeline.published(), self.closed.clone());
+        let (holds, counts, clock) = (self.holds.clone(), self.counts.clone(), self.clock.clone());
         let made = blocking(move || {
             let _running = running;
             let _held = holds.hold();
@@ -128,6 +134,90 @@ impl Engine {
         });
         let (manifest, finished, out) = made.await??;
         Ok(MadeBackup { manifest, finished, out })
+    }
+
+    /// As `Engine::verify_backup`.
+    async fn verify(
+        &self,
+        catalog: &Arc<Catalog>,
+        id: String,
+        cancelled: CancellationToken,
+    ) -> Result<Kept, BackupFailure> {
+        let running = self.permit()?;
+        let (catalog, now, closed) = (catalog.clone(), (self.clock)(), self.closed.clone());
+        let verified = blocking(move || {
+            let _running = running;
+            catalog.verify(&id, now, &|| closed.is_cancelled() || cancelled.is_cancelled())
+        });
+        Ok(verified.await??)
+    }
+
+    fn permit(&self) -> Result<OwnedSemaphorePermit, Error> {
+        let running = self.running.clone().try_acquire_owned();
+        running.map_err(|_| Error::LimitReached {
+            limit_name: Limit::Backups,
+            what: "backups that are made or verified at once on this server",
+            found: BACKUPS_MAX,
+            limit: BACKUPS_MAX,
+        })
+    }
+
+    /// As `Engine::keep_backup`.
+    pub async fn keep(
+        &self,
+        catalog: &Arc<Catalog>,
+        plan: Plan,
+        observe: impl FnMut(Progress) -> bool + Send + 'static,
+    ) -> Result<Kept, BackupFailure> {
+        let (begun_in, kind, selection, created) =
+            (catalog.clone(), plan.kind, plan.selection.clone(), plan.created);
+        let (id, file) = blocking(move || begun_in.begin(kind, &selection, created)).await??;
+        let MadeBackup { manifest, finished, out } = self.write(plan, file, observe).await?;
+        let catalog = catalog.clone();
+        Ok(blocking(move || catalog.commit(&id, out, manifest, finished)).await??)
+    }
+}
+
+impl Engine {
+    /// What became of backups since the start.
+    pub fn backup_counts(&self) -> &Arc<BackupCounts> {
+        &self.backups.counts
+    }
+
+    /// The directory in which backups are kept. `None`: none is kept.
+    pub fn backup_catalog(&self) -> Option<&Arc<Catalog>> {
+        self.backups.catalog.as_ref()
+    }
+
+    /// Makes a backup in the directory of backups. As `write_backup`.
+    pub async fn keep_backup(
+        &self,
+        catalog: &Arc<Catalog>,
+        plan: Plan,
+        observe: impl FnMut(Progress) -> bool + Send + 'static,
+    ) -> Result<Kept, BackupFailure> {
+        self.backups.keep(catalog, plan, observe).await
+    }
+
+    /// Verifies a backup in the directory of backups. Ends early once it is cancelled.
+    pub async fn verify_backup(
+        &self,
+        catalog: &Arc<Catalog>,
+        id: String,
+        cancelled: CancellationToken,
+    ) -> Result<Kept, BackupFailure> {
+        self.backups.verify(catalog, id, cancelled).await
+    }
+
+    /// Writes a backup of the state that is durable now, and of the history that leads to it. Commits go on meanwhile; a compaction waits.
+    /// `observe` learns how far it is, and says whether to go on.
+    pub async fn write_backup<W: Write + Send + 'static>(
+        &self,
+        plan: Plan,
+        out: W,
+        observe: impl FnMut(Progress) -> bool + Send + 'static,
+    ) -> Result<MadeBackup<W>, BackupFailure> {
+        self.backups.write(plan, out, observe).await
     }
 }
 

@@ -1,5 +1,6 @@
-//! What the engine starts by itself: the end of overrides, retention, the check of the master key.
+//! What the engine starts by itself: the end of overrides, retention, scheduled backups, the check of the master key.
 
+pub(super) mod backup_schedule;
 pub(super) mod expiry;
 pub(super) mod master_key;
 pub(super) mod retention;

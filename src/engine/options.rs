@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use crate::backup::Catalog;
 use crate::model::Timestamp;
 use crate::model::limits::Limits;
 use crate::model::quota::Quotas;
@@ -47,6 +48,8 @@ pub struct Options {
     pub master_key: MasterKeySource,
     /// Time between two checks that the master key is still there.
     pub master_key_check_interval: Duration,
+    /// Where backups are kept. `None`: nowhere.
+    pub backups: Option<Arc<Catalog>>,
     pub clock: Clock,
     /// The time of day, which may be set at any moment: for what must not be used for too long by either clock.
     pub wall_clock: Clock,
@@ -67,6 +70,7 @@ impl Default for Options {
             cache_bytes: 64 << 20,
             master_key: MasterKeySource::Process,
             master_key_check_interval: Duration::from_secs(60),
+            backups: None,
             clock: Arc::new(|| Timestamp::from_system(SystemTime::now())),
             wall_clock: Arc::new(|| Timestamp::from_system(SystemTime::now())),
             progress: Arc::new(|_| {}),

@@ -1,6 +1,7 @@
 //! The engine against a model that keeps everything and merges by the letter of RFC 7396.
 
 mod access;
+mod backups;
 mod contention;
 mod effort;
 mod fair_reads;

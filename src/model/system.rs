@@ -20,6 +20,8 @@ pub enum SystemConfig {
     Keys,
     /// The backup that the store was restored from.
     Origin,
+    /// Schedules of backups.
+    Backups,
     /// The schema of a config.
     Schema,
     /// Rules of a config, or of a namespace.
@@ -59,12 +61,13 @@ pub enum Writer {
 }
 
 impl SystemConfig {
-    pub const ALL: [SystemConfig; 9] = [
+    pub const ALL: [SystemConfig; 10] = [
         SystemConfig::Policy,
         SystemConfig::Tokens,
         SystemConfig::Quotas,
         SystemConfig::Keys,
         SystemConfig::Origin,
+        SystemConfig::Backups,
         SystemConfig::Schema,
         SystemConfig::Rules,
         SystemConfig::Settings,
@@ -79,6 +82,7 @@ impl SystemConfig {
             SystemConfig::Quotas => (Home::Server("quotas"), Writer::Administrator),
             SystemConfig::Keys => (Home::Server("keys"), Writer::Server),
             SystemConfig::Origin => (Home::Server("origin"), Writer::Server),
+            SystemConfig::Backups => (Home::Server("backups"), Writer::Administrator),
             SystemConfig::Schema => (Home::Config { prefix: "schema" }, Writer::SchemaOwner),
             SystemConfig::Rules => (Home::ConfigAndNamespace { prefix: "rules" }, Writer::SchemaOwner),
             SystemConfig::Settings => (Home::ConfigAndNamespace { prefix: "settings" }, Writer::SchemaOwner),

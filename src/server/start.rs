@@ -38,7 +38,7 @@ use crate::api::in_progress::RequestsInProgress;
 use crate::api::rpc::SERVICES;
 use crate::api::unread::{UnreadCounts, UnreadResponses};
 use crate::audit::{self, Counts as AuditCounts, Recorder};
-use crate::engine::{self, Engine};
+use crate::engine::{self, BackupCatalog, Engine};
 use crate::model::Namespace;
 use crate::proto::v1::FILE_DESCRIPTOR_SET;
 use crate::secret::{KeysError, MasterKeySource};
@@ -485,6 +485,12 @@ fn open(
     let store = SledStore::open(&settings.data_dir, options)?;
     let (counts, released) = (Arc::clone(store.counts()), store.released());
     let keys_dir = KeysDir::make(settings.keys_dir.as_deref(), &settings.data_dir)?;
+    let backups = settings.backup_dir.as_deref().map(|dir| {
+        let opened = BackupCatalog::open(dir)
+            .with_context(|| format!("cannot use the directory of backups, {}", dir.display()));
+        opened.map(Arc::new).map_err(Unusable::mark)
+    });
+    let backups = backups.transpose()?;
     let options = engine::Options {
         role: engine::Role::Leader,
         limits: settings.limits.clone(),
@@ -496,6 +502,7 @@ fn open(
             .master_key
             .clone()
             .unwrap_or_else(|| MasterKeySource::Automatic(keys_dir.master_key.clone())),
+        backups,
         progress,
         supervisor,
         clock: clocks.steady,

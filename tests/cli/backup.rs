@@ -53,6 +53,12 @@ fn a_lost_disk_comes_back_from_a_full_backup_and_an_incremental_one() {
     let again = run(&restore);
     assert_eq!((again.code, again.stderr.contains("is not empty")), (5, true), "{again:?}");
 
+    // A backup of a directory that no server has open is the same.
+    let offline = path("offline.cwb");
+    let made = run(&["backup", "create", "--data-dir", data.to_str().expect("a path"), "-f", &offline]);
+    assert_eq!((made.code, made.stdout.contains("full backup of the store")), (0, true), "{made:?}");
+    assert_eq!(run(&["backup", "verify", &offline]).code, 0);
+
     fs::remove_dir_all(&data).expect("the disk is gone");
     fs::rename(&new, &data).expect("moved");
     fs::create_dir(keys_of(&data)).expect("made");
@@ -107,4 +113,36 @@ fn a_file_that_is_damaged_cut_newer_or_of_others_is_refused() {
     let since = server.fails(4, &["backup", "create", "-f", &path("more.cwb"), "--since", &part]);
     assert!(since.contains("has no history of the store"), "{since}");
     assert_eq!(run(&["backup", "show", &path("none.cwb")]).code, 3);
+}
+
+#[test]
+fn a_server_keeps_backups_and_makes_those_that_are_scheduled() {
+    let kept = tempfile::TempDir::new().expect("a directory");
+    let dir = kept.path().join("backups");
+    let server = Server::start_with(&["--backup-dir", dir.to_str().expect("a path")]);
+    server.ok(&["set", "shop/app", "a=1"]);
+    server.ok(&["backup", "create", "--note", "before the upgrade"]);
+    let id = server.json(&["backup", "list"])["backups"][0]["id"].as_str().expect("an id").to_owned();
+    assert!(server.ok(&["backup", "show", &id]).contains("verified     never"));
+    assert!(server.ok(&["backup", "verify", &id]).starts_with("intact: full backup of the store"));
+    server.ok(&["backup", "create", "--since", &id]);
+    assert!(server.ok(&["backup", "pin", &id]).contains("is pinned"));
+    let listed = server.ok(&["backup", "list"]);
+    assert!(listed.contains("incremental") && listed.contains("before the upgrade"), "{listed}");
+    let pruned = server.ok(&["backup", "prune", "--keep", "1", "--dry-run"]);
+    assert!(pruned.contains("0 backups would be removed"), "{pruned}");
+    assert!(server.fails(4, &["backup", "prune"]).contains("must be set"));
+    // The file of the server is a backup as any other.
+    let file = dir.join(format!("{id}.cwb"));
+    assert_eq!(run(&["backup", "verify", file.to_str().expect("a path")]).code, 0);
+
+    server.ok(&["backup", "schedule", "often", "--cron", "* * * * *", "--keep", "2"]);
+    let schedules = server.ok(&["backup", "schedule"]);
+    assert!(schedules.contains("often") && schedules.contains("* * * * *"), "{schedules}");
+    let wrong = server.fails(4, &["backup", "schedule", "wrong", "--cron", "every day"]);
+    assert!(wrong.contains("five fields"), "{wrong}");
+    server.ok(&["backup", "schedule", "often", "--remove"]);
+    assert!(!server.ok(&["backup", "schedule"]).contains("often"));
+    let none = Server::start();
+    assert!(none.fails(4, &["backup", "list"]).contains("--backup-dir"));
 }

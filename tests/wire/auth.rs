@@ -268,6 +268,25 @@ fn rows() -> Vec<Row> {
             CreateBackupRequest { namespace: "test".into(), ..Default::default() },
             "backup",
         ),
+        // The server of these tests has no directory of backups.
+        row("BackupService/ListBackups", ListBackupsRequest::default(), "backup")
+            .ends(Code::FailedPrecondition)
+            .open(),
+        row("BackupService/GetBackup", GetBackupRequest::default(), "backup")
+            .ends(Code::FailedPrecondition)
+            .open(),
+        row("BackupService/VerifyBackup", VerifyBackupRequest::default(), "backup")
+            .ends(Code::FailedPrecondition)
+            .open(),
+        row("BackupService/PinBackup", PinBackupRequest::default(), "backup")
+            .ends(Code::FailedPrecondition)
+            .open(),
+        row(
+            "BackupService/PruneBackups",
+            PruneBackupsRequest { keep_count: 1, ..Default::default() },
+            "admin",
+        )
+        .ends(Code::FailedPrecondition),
     ]
 }
 

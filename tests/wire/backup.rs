@@ -391,3 +391,131 @@ async fn two_backups_are_in_progress_at_most() {
     let bytes = tokio::time::timeout(std::time::Duration::from_secs(60), made).await.expect("there is room");
     verify(&bytes[..]).expect("verified");
 }
+
+/// A server that keeps backups.
+async fn keeping() -> TestServer {
+    let directory = TempDir::new().expect("a directory");
+    let dir = directory.path().join("backups");
+    TestServer::start_in(directory, |settings| settings.backup_dir = Some(dir)).await
+}
+
+fn keep(kind: BackupKind) -> CreateBackupRequest {
+    CreateBackupRequest { keep: true, ..of_kind(kind) }
+}
+
+async fn ids(backups: &mut Backups) -> Vec<String> {
+    let mut request = ListBackupsRequest { page_size: 2, ..Default::default() };
+    let mut ids = vec![];
+    loop {
+        let page = backups.list_backups(request.clone()).await.expect("listed").into_inner();
+        ids.extend(page.backups.into_iter().map(|backup| backup.id));
+        if page.next_page_token.is_empty() {
+            return ids;
+        }
+        request.page_token = page.next_page_token;
+    }
+}
+
+async fn verdict(backups: &mut Backups, id: &str) -> VerifyBackupResponse {
+    let mut stream =
+        backups.verify_backup(VerifyBackupRequest { id: id.into() }).await.expect("it begins").into_inner();
+    let mut last = None;
+    while let Some(message) = stream.message().await.expect("it goes on") {
+        last = Some(message);
+    }
+    last.expect("a verdict")
+}
+
+#[tokio::test]
+async fn a_server_keeps_verifies_pins_and_prunes_backups() {
+    let server = keeping().await;
+    let (mut client, mut backups) = (server.client().await, backups(&server).await);
+    set_in(&mut client, "a", 1).await;
+    let (sent, full) = create(&mut backups, keep(BackupKind::Full)).await.expect("made");
+    assert!(sent.is_empty() && !full.id.is_empty());
+    set_in(&mut client, "a", 2).await;
+    let since = CreateBackupRequest { since_backup: full.id.clone(), ..keep(BackupKind::Incremental) };
+    let (_, more) = create(&mut backups, since.clone()).await.expect("made");
+    assert_eq!((more.first_revision, &more.base_hash), (full.last_revision + 1, &full.last_hash));
+    let (_, state) = create(&mut backups, keep(BackupKind::State)).await.expect("made");
+    assert_eq!(ids(&mut backups).await, [state.id.clone(), more.id.clone(), full.id.clone()]);
+    let unknown = CreateBackupRequest { since_backup: "none".into(), ..since.clone() };
+    refused(create(&mut backups, unknown).await, Code::NotFound, "BACKUP_NOT_FOUND");
+    let of_state = CreateBackupRequest { since_backup: state.id.clone(), ..since };
+    refused_for(create(&mut backups, of_state).await, "INVALID_FIELD", "since_backup");
+    for id in ["", "none", "..", "../data/HEAD", "a/b", &"x".repeat(500)] {
+        let get = backups.get_backup(GetBackupRequest { id: id.into() }).await;
+        refused(get, Code::NotFound, "BACKUP_NOT_FOUND");
+    }
+
+    let found = verdict(&mut backups, &full.id).await;
+    assert!(found.intact && found.backup.expect("described").verify_time.is_some());
+    let file = server.directory.path().join("backups").join(format!("{}.cwb", state.id));
+    let mut bytes = std::fs::read(&file).expect("read");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&file, bytes).expect("written");
+    let found = verdict(&mut backups, &state.id).await;
+    assert!(!found.intact && found.damage.contains("is damaged"), "{found:?}");
+
+    // The full backup stays as long as the incremental one does.
+    let pin = PinBackupRequest { id: more.id.clone(), pinned: true };
+    assert!(backups.pin_backup(pin.clone()).await.expect("pinned").into_inner().backup.expect("it").pinned);
+    let nothing = backups.prune_backups(PruneBackupsRequest::default()).await;
+    refused_for(nothing, "INVALID_FIELD", "keep_count");
+    let one = PruneBackupsRequest { keep_bytes: 1, ..Default::default() };
+    let dry = PruneBackupsRequest { validate_only: true, ..one.clone() };
+    let pruned = async |backups: &mut Backups, request: &PruneBackupsRequest| {
+        let removed = backups.prune_backups(request.clone()).await.expect("pruned").into_inner().removed;
+        removed.into_iter().map(|backup| backup.id).collect::<Vec<_>>()
+    };
+    assert_eq!(pruned(&mut backups, &dry).await, [state.id.clone()]);
+    assert_eq!(ids(&mut backups).await.len(), 3);
+    assert_eq!(pruned(&mut backups, &one).await, [state.id.clone()]);
+    backups.pin_backup(PinBackupRequest { pinned: false, ..pin }).await.expect("let go");
+
+    // All of it is there after a restart.
+    let directory = server.stop().await;
+    let dir = directory.path().join("backups");
+    std::fs::write(dir.join("half.cwb.part"), b"what a crash has left").expect("written");
+    let server = TestServer::start_in(directory, |settings| settings.backup_dir = Some(dir.clone())).await;
+    let mut again = self::backups(&server).await;
+    assert!(!dir.join("half.cwb.part").exists());
+    let kept = again.get_backup(GetBackupRequest { id: full.id.clone() }).await.expect("there").into_inner();
+    assert!(kept.backup.expect("described").verify_time.is_some());
+    assert_eq!(pruned(&mut again, &one).await, [full.id, more.id]);
+}
+
+#[tokio::test]
+async fn kept_backups_are_seen_by_those_who_may_make_them() {
+    let directory = TempDir::new().expect("a directory");
+    let dir = directory.path().join("backups");
+    let guarded = Guarded::start_as(directory, |settings| settings.backup_dir = Some(dir)).await;
+    let guarded = guarded.with_policy().await;
+    let channel = async |token: String| {
+        let endpoint = format!("http://{}", guarded.server.running.address());
+        let endpoint = tonic::transport::Endpoint::from_shared(endpoint).expect("an address");
+        BackupServiceClient::new(connect(endpoint, &Bearer::of(&token)).await)
+    };
+    let mut admin = channel(admin_token(&guarded.server.directory)).await;
+    let mut owner = channel(guarded.token("backup").await.0).await;
+    let mut reader = channel(guarded.token("read").await.0).await;
+    let (_, whole) = create(&mut admin, keep(BackupKind::Full)).await.expect("made");
+    let of_test = CreateBackupRequest { namespace: "test".into(), ..keep(BackupKind::State) };
+    let (_, own) = create(&mut owner, of_test.clone()).await.expect("made");
+    refused(create(&mut reader, of_test).await, Code::PermissionDenied, "PERMISSION_DENIED");
+    assert_eq!(ids(&mut admin).await, [own.id.clone(), whole.id.clone()]);
+    assert_eq!(ids(&mut owner).await, [own.id.clone()]);
+    assert!(ids(&mut reader).await.is_empty());
+    for (backups, id) in [(&mut owner, &whole.id), (&mut reader, &own.id)] {
+        let get = backups.get_backup(GetBackupRequest { id: id.clone() }).await;
+        refused(get, Code::NotFound, "BACKUP_NOT_FOUND");
+        let pin = backups.pin_backup(PinBackupRequest { id: id.clone(), pinned: true }).await;
+        refused(pin, Code::NotFound, "BACKUP_NOT_FOUND");
+        let verify = backups.verify_backup(VerifyBackupRequest { id: id.clone() }).await;
+        refused(verify.map(drop), Code::NotFound, "BACKUP_NOT_FOUND");
+    }
+    let all = PruneBackupsRequest { keep_bytes: 1, ..Default::default() };
+    refused(owner.prune_backups(all.clone()).await, Code::PermissionDenied, "PERMISSION_DENIED");
+    assert_eq!(admin.prune_backups(all).await.expect("pruned").into_inner().removed.len(), 2);
+}

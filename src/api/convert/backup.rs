@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::request::{bounded_map, bounded_text, config_id, invalid, namespace};
 use super::response::time_message;
-use crate::engine::{BackupKind, BackupManifest, BackupPosition, BackupSelection, Error, FinishedBackup};
+use crate::engine::{BackupKind, BackupManifest, BackupPosition, BackupSelection, Error, KeptBackup};
 use crate::model::{Digest, Epoch, Revision};
 use crate::proto::v1;
 
@@ -70,7 +70,17 @@ pub fn kind_message(kind: BackupKind) -> v1::BackupKind {
     }
 }
 
-pub fn backup_message(manifest: &BackupManifest, finished: FinishedBackup) -> v1::Backup {
+/// A backup that the server keeps.
+pub fn kept_message(kept: &KeptBackup) -> v1::Backup {
+    v1::Backup {
+        id: kept.id.clone(),
+        verify_time: kept.verified.map(time_message),
+        pinned: kept.is_pinned,
+        ..backup_message(&kept.manifest, kept.bytes, kept.sha256)
+    }
+}
+
+pub fn backup_message(manifest: &BackupManifest, bytes: u64, sha256: Option<Digest>) -> v1::Backup {
     let (namespace, config) = match manifest.selection() {
         Ok(BackupSelection::Namespace(namespace)) => (namespace.to_string(), String::new()),
         Ok(BackupSelection::Config(id)) => (id.namespace.to_string(), id.config.to_string()),
@@ -89,12 +99,13 @@ pub fn backup_message(manifest: &BackupManifest, finished: FinishedBackup) -> v1
         configs: manifest.counts.configs,
         layers: manifest.counts.layers,
         secrets: manifest.counts.secrets,
-        size_bytes: finished.bytes,
-        sha256: finished.sha256.to_string(),
+        size_bytes: bytes,
+        sha256: sha256.map(|sum| sum.to_string()).unwrap_or_default(),
         create_time: Some(time_message(manifest.created())),
         actor: manifest.actor.clone(),
         note: manifest.note.clone(),
         labels: manifest.labels.clone(),
         program: manifest.program.clone(),
+        ..Default::default()
     }
 }

@@ -1,24 +1,28 @@
 //! The calls of `BackupService`: makes backups for those who may, and records each in the audit log. Knows permissions; not what is in a file.
 
+mod kept;
 mod sink;
 
-use std::future::Future;
-use std::pin::Pin;
+use std::panic::resume_unwind;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use tokio::sync::mpsc::{Receiver, channel};
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::task::JoinHandle;
 use tokio_stream::Stream;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::backup_errors;
 use crate::api::context::CallContext;
-use crate::api::convert::backup::{backup_message, check_texts, kind_of, selection, since};
-use crate::api::disclosures::BackupOutcome;
+use crate::api::convert::backup::{backup_message, check_texts, kept_message, kind_of, selection, since};
+use crate::api::disclosures::{BackupOutcome, BackupRecord};
 use crate::api::error::ApiError;
 use crate::api::guard::Standing;
 use crate::api::reply::Responses;
-use crate::api::task::aside;
 use crate::auth::{Access, Denied, Resource, Verb};
-use crate::engine::{BackupPlan, BackupSelection, Error, RETRY_AFTER};
+use crate::engine::{
+    BackupCatalog, BackupFailure, BackupPlan, BackupProgress, BackupSelection, Engine, Error, RETRY_AFTER,
+};
 use crate::model::Scope;
 use crate::proto::v1;
 
@@ -27,6 +31,8 @@ use sink::{ChunkSink, Sent};
 
 /// Messages with parts of the file that wait for their client.
 const CHUNKS_WAITING_MAX: usize = 4;
+/// Between two messages that say how far a backup is that the server keeps.
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(500);
 
 impl Operations {
     pub async fn create_backup(
@@ -39,7 +45,14 @@ impl Operations {
         let selection = selection(&request.namespace, &request.config)?;
         check(context, &selection)?;
         let kind = kind_of(request.kind)?;
-        let since = since(kind, &selection, request.since.as_ref())?;
+        let since = match request.since_backup.as_str() {
+            "" => since(kind, &selection, request.since.as_ref())?,
+            id => {
+                let before = self.kept_position(context, id).await?;
+                since(kind, &selection, Some(request.since.as_ref().unwrap_or(&before)))?
+            }
+        };
+        let catalog = if request.keep { Some(self.catalog()?.clone()) } else { None };
         check_texts(&request.note, &request.labels)?;
         let plan = BackupPlan {
             kind,
@@ -54,28 +67,66 @@ impl Operations {
         let record = self.backup_record(context, kind, &selection);
         record.begun().map_err(Error::from)?;
         let (sender, receiver) = channel(CHUNKS_WAITING_MAX);
-        let sink = ChunkSink::new(sender.clone());
-        let engine = self.engine.clone();
-        let progress = sink.progress();
-        let making = aside(async move {
-            let made = engine.write_backup(plan, sink, move |found| progress.observe(found)).await;
-            match made {
-                Ok(made) => {
-                    record.ended(&BackupOutcome::Made(&made.manifest, made.finished));
-                    let last = Sent::Last(Box::new(backup_message(&made.manifest, made.finished)));
-                    // Nobody is there any more to receive it.
-                    let _ = sender.send(Ok(last)).await;
-                }
-                Err(failure) => {
-                    record.ended(&BackupOutcome::Failed(&failure));
-                    let _ = sender.send(Err(backup_errors::refused(failure))).await;
-                }
-            }
-        });
+        let work = Work { engine: self.engine.clone(), plan, record, sender };
+        // Ends by itself once nobody receives what it sends.
+        let making = tokio::spawn(work.run(catalog));
         let draining = self.engine.draining();
-        let stream =
-            Making { making: Box::pin(making), receiver, standing, selection, draining, is_over: false };
+        let stream = Making { making, receiver, standing, selection, draining, is_over: false };
         Ok(Box::pin(stream.into_stream()))
+    }
+}
+
+/// A backup that is made for a call.
+struct Work {
+    engine: Arc<Engine>,
+    plan: BackupPlan,
+    record: BackupRecord,
+    sender: Sender<Result<Sent, ApiError>>,
+}
+
+impl Work {
+    /// Makes the backup, and sends it, or how far it is; what became of it is recorded also if nobody receives it any more.
+    async fn run(self, catalog: Option<Arc<BackupCatalog>>) {
+        let made = match catalog {
+            Some(catalog) => self.keep(&catalog).await,
+            None => self.send().await,
+        };
+        let last = match made {
+            Ok(backup) => Ok(Sent::Last(Box::new(backup))),
+            Err(failure) => {
+                self.record.ended(&BackupOutcome::Failed(&failure));
+                Err(backup_errors::refused(failure))
+            }
+        };
+        // Nobody may be there any more to receive it.
+        let _ = self.sender.send(last).await;
+    }
+
+    async fn send(&self) -> Result<v1::Backup, BackupFailure> {
+        let sink = ChunkSink::new(self.sender.clone());
+        let (progress, sender) = (sink.progress(), self.sender.clone());
+        let observe = move |found| {
+            progress.set(found);
+            !sender.is_closed()
+        };
+        let made = self.engine.write_backup(self.plan.clone(), sink, observe).await?;
+        self.record.ended(&BackupOutcome::Made(&made.manifest, made.finished));
+        Ok(backup_message(&made.manifest, made.finished.bytes, Some(made.finished.sha256)))
+    }
+
+    async fn keep(&self, catalog: &Arc<BackupCatalog>) -> Result<v1::Backup, BackupFailure> {
+        let (sender, mut told) = (self.sender.clone(), None::<Instant>);
+        let observe = move |BackupProgress { done, total, .. }| {
+            if told.is_none_or(|told| told.elapsed() >= PROGRESS_INTERVAL) {
+                told = Some(Instant::now());
+                // A client that is slow to read is told later.
+                let _ = sender.try_send(Ok(Sent::Part { data: vec![], done, total }));
+            }
+            !sender.is_closed()
+        };
+        let kept = self.engine.keep_backup(catalog, self.plan.clone(), observe).await?;
+        self.record.kept(&kept);
+        Ok(kept_message(&kept))
     }
 }
 
@@ -94,7 +145,7 @@ fn resource(selection: &BackupSelection) -> Resource {
 
 /// A backup that is sent while it is made. Dropping it stops the work.
 struct Making {
-    making: Pin<Box<dyn Future<Output = Result<(), ApiError>> + Send>>,
+    making: JoinHandle<()>,
     receiver: Receiver<Result<Sent, ApiError>>,
     standing: Standing,
     selection: BackupSelection,
@@ -114,27 +165,27 @@ impl Making {
     }
 
     async fn next(&mut self) -> Result<v1::CreateBackupResponse, ApiError> {
-        let mut has_ended = false;
         loop {
             tokio::select! {
                 biased;
                 access = self.standing.changed() => check(&access?, &self.selection)?,
-                () = self.draining.cancelled() => return Err(Error::Draining { retry_after: RETRY_AFTER }.into()),
-                sent = self.receiver.recv() => match sent {
+                () = self.draining.cancelled() => {
+                    return Err(Error::Draining { retry_after: RETRY_AFTER }.into());
+                }
+                sent = self.receiver.recv() => return match sent {
                     Some(Ok(Sent::Part { data, done, total })) => {
-                        return Ok(v1::CreateBackupResponse { chunk: data, done, total, backup: None });
+                        Ok(v1::CreateBackupResponse { chunk: data, done, total, backup: None })
                     }
                     Some(Ok(Sent::Last(backup))) => {
                         self.is_over = true;
-                        return Ok(v1::CreateBackupResponse { backup: Some(*backup), ..Default::default() });
+                        Ok(v1::CreateBackupResponse { backup: Some(*backup), ..Default::default() })
                     }
-                    Some(Err(error)) => return Err(error),
-                    None => return Err(Error::Panicked.into()),
+                    Some(Err(error)) => Err(error),
+                    None => match (&mut self.making).await {
+                        Err(error) if error.is_panic() => resume_unwind(error.into_panic()),
+                        Ok(()) | Err(_) => Err(Error::Panicked.into()),
+                    },
                 },
-                ended = &mut self.making, if !has_ended => {
-                    has_ended = true;
-                    ended?;
-                }
             }
         }
     }

@@ -3,7 +3,10 @@
 
 mod create;
 mod file;
+mod kept;
+mod offline;
 mod restore;
+mod schedule;
 
 use clap::{Args, Subcommand};
 
@@ -13,7 +16,9 @@ use crate::cli::output::exit::{Exit, Failure, Outcome};
 use crate::cli::output::streams::Output;
 use create::CreateArgs;
 use file::FileArgs;
+use kept::{ListArgs, PinArgs, PruneArgs};
 use restore::RestoreArgs;
+use schedule::ScheduleArgs;
 
 /// Make, verify and restore backups
 #[derive(Args, Debug)]
@@ -36,20 +41,29 @@ The file has everything that is selected, with secrets sealed: keep it where the
 Examples:
   confwatch backup create -f confwatch.cwb
   confwatch backup create -f monday.cwb --since sunday.cwb
-  confwatch backup create -f payments.cwb payments --kind state")]
+  confwatch backup create -f payments.cwb payments --kind state
+  confwatch backup create --note 'before the upgrade'")]
     Create(CreateArgs),
-    /// Show what a backup file has; the file is not verified
+    /// List the backups that the server keeps in its --backup-dir
+    #[command(after_help = "\
+Examples:
+  confwatch backup list
+  confwatch backup list -o json | jq -r '.backups[].id'")]
+    List(ListArgs),
+    /// Show what a backup has: a file, which is not verified, or one that the server keeps
     #[command(after_help = "\
 Examples:
   confwatch backup show confwatch.cwb
+  confwatch backup show 20261129T033000-full-5f0c2a9b
   confwatch backup show confwatch.cwb -o json | jq .last_revision")]
     Show(FileArgs),
-    /// Verify a backup file: every byte, every sum, and the chain of commits; exit code 1 if the file is damaged
+    /// Verify a backup, a file or one that the server keeps: every byte, every sum, and the chain of commits; exit code 1 if it is damaged
     #[command(after_help = "\
 Whoever can write to the file can make another one that verifies: compare the sum with the one in the audit log of the server.
 
 Examples:
   confwatch backup verify confwatch.cwb
+  confwatch backup verify 20261129T033000-full-5f0c2a9b
   confwatch backup verify confwatch.cwb -o json | jq .sha256")]
     Verify(FileArgs),
     /// Make a new data directory of a full backup, and of the incremental backups that follow it
@@ -63,14 +77,45 @@ Examples:
   confwatch backup restore sunday.cwb monday.cwb tuesday.cwb --data-dir /var/lib/confwatch
   confwatch backup restore confwatch.cwb --data-dir ./restored --master-key-file ./master.key")]
     Restore(RestoreArgs),
+    /// Remove backups that the server keeps, beyond a number, an age or a size
+    #[command(after_help = "\
+Stay: pinned backups, and those that an incremental backup which stays follows.
+
+Examples:
+  confwatch backup prune --keep 14 --dry-run
+  confwatch backup prune --keep-for 30d
+  confwatch backup prune --keep 100 --keep-bytes 10000000000")]
+    Prune(PruneArgs),
+    /// Pin a backup that the server keeps, so that it is never pruned, or let it go
+    #[command(after_help = "\
+Examples:
+  confwatch backup pin 20261129T033000-full-5f0c2a9b
+  confwatch backup pin 20261129T033000-full-5f0c2a9b --remove")]
+    Pin(PinArgs),
+    /// List the schedules of backups, or set one, or remove one
+    #[command(after_help = "\
+The server makes the backups in its --backup-dir. After a time in which no server ran it makes one, not one for each time that was missed. The \
+schedules are the config confwatch/backups: administrators alone read and write them.
+
+Examples:
+  confwatch backup schedule
+  confwatch backup schedule nightly --cron '0 3 * * *' --keep 14
+  confwatch backup schedule hourly --cron '15 * * * *' --kind incremental --keep-days 7
+  confwatch backup schedule hourly --remove")]
+    Schedule(ScheduleArgs),
 }
 
 impl BackupArgs {
     /// Whether the command asks no server.
     pub fn is_offline(&self) -> bool {
-        match self.command {
-            BackupCommand::Create(_) => false,
-            BackupCommand::Show(_) | BackupCommand::Verify(_) | BackupCommand::Restore(_) => true,
+        match &self.command {
+            BackupCommand::Show(args) | BackupCommand::Verify(args) => args.is_file(),
+            BackupCommand::Restore(_) => true,
+            BackupCommand::Create(args) => args.is_offline(),
+            BackupCommand::List(_)
+            | BackupCommand::Prune(_)
+            | BackupCommand::Pin(_)
+            | BackupCommand::Schedule(_) => false,
         }
     }
 }
@@ -78,10 +123,14 @@ impl BackupArgs {
 /// Runs a command that looks at files alone. `actor`: who runs the command.
 pub fn run_offline(args: &BackupArgs, actor: &str, output: &Output) -> Outcome {
     match &args.command {
-        BackupCommand::Create(_) => Ok(Exit::Done),
+        BackupCommand::Create(args) => create::run_offline(args, actor, output),
         BackupCommand::Show(args) => file::show(args, output),
         BackupCommand::Verify(args) => file::verify(args, output),
         BackupCommand::Restore(args) => restore::run(args, actor, output),
+        BackupCommand::List(_)
+        | BackupCommand::Prune(_)
+        | BackupCommand::Pin(_)
+        | BackupCommand::Schedule(_) => Ok(Exit::Done),
     }
 }
 
@@ -89,7 +138,13 @@ pub fn run_offline(args: &BackupArgs, actor: &str, output: &Output) -> Outcome {
 pub async fn run(args: BackupArgs, session: &Session) -> Outcome {
     match args.command {
         BackupCommand::Create(args) => create::run(args, session).await,
-        BackupCommand::Show(_) | BackupCommand::Verify(_) | BackupCommand::Restore(_) => Ok(Exit::Done),
+        BackupCommand::List(_) => kept::list(session).await,
+        BackupCommand::Show(args) => kept::show(args.id(), session).await,
+        BackupCommand::Verify(args) => kept::verify(args.id(), session).await,
+        BackupCommand::Prune(args) => kept::prune(args, session).await,
+        BackupCommand::Pin(args) => kept::pin(args, session).await,
+        BackupCommand::Schedule(args) => schedule::run(args, session).await,
+        BackupCommand::Restore(_) => Ok(Exit::Done),
     }
 }
 
@@ -101,7 +156,9 @@ fn failure(error: &BackupError) -> Failure {
             Failure::new(Exit::NotFound, message)
         }
         BackupError::NotEmpty(_) => Failure::new(Exit::Conflict, message),
-        BackupError::Mismatch(_) | BackupError::MasterKey(_) => Failure::refused(message),
+        BackupError::Mismatch(_) | BackupError::MasterKey(_) | BackupError::Full(_) => {
+            Failure::refused(message)
+        }
         BackupError::Foreign
         | BackupError::Format { .. }
         | BackupError::Damaged(_)

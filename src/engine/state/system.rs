@@ -14,7 +14,9 @@ use crate::model::system::{Home, Writer};
 use crate::model::{
     ConfigChange, ConfigId, ConfigName, Content, Governs, LayerKind, Scope, SystemConfig, Timestamp, Version,
 };
-use crate::validate::{Finding, Found, NamespaceQuotas, Registry, Report, Severity, check_place};
+use crate::validate::{
+    BackupSchedules, Finding, Found, NamespaceQuotas, Registry, Report, Severity, check_place,
+};
 
 use super::governance::{Governance, Governed};
 use super::{ConfigState, State};
@@ -111,6 +113,13 @@ const ORIGIN: Entry = Entry {
     recheck: Recheck::Nothing,
 };
 
+const BACKUPS: Entry = Entry {
+    holds: "the schedules of backups",
+    check: Check::Document(check_backups),
+    follow: Follow::Reader,
+    recheck: Recheck::Nothing,
+};
+
 const SCHEMA: Entry = Entry {
     holds: "a schema",
     check: Check::Contracts { notes: |schema| Registry::newest_without_effect(schema).unwrap_or_default() },
@@ -147,6 +156,7 @@ pub(in crate::engine) fn entry(config: SystemConfig) -> &'static Entry {
         SystemConfig::Quotas => &QUOTAS,
         SystemConfig::Keys => &KEYS,
         SystemConfig::Origin => &ORIGIN,
+        SystemConfig::Backups => &BACKUPS,
         SystemConfig::Schema => &SCHEMA,
         SystemConfig::Rules => &RULES,
         SystemConfig::Settings => &SETTINGS,
@@ -195,6 +205,10 @@ fn access_found(problem: Problem) -> Found {
 fn check_quotas(document: Option<&Value>) -> Vec<Found> {
     let read = document.map(|document| NamespaceQuotas::parse(document, Quotas::default()));
     read.and_then(Result::err).unwrap_or_default()
+}
+
+fn check_backups(document: Option<&Value>) -> Vec<Found> {
+    document.map(BackupSchedules::parse).and_then(Result::err).unwrap_or_default()
 }
 
 fn follow_quotas(compiled: &mut Compiled, config: Option<&ConfigState>) {

@@ -36,6 +36,10 @@ pub(super) fn example(system: SystemConfig) -> Example {
             let quotas = |configs| json!({"default": {"configs": configs}});
             of(quotas(7), quotas(8), quotas(-1), "/default/configs")
         }
+        SystemConfig::Backups => {
+            let schedule = |cron: &str| json!({"schedules": {"a": {"cron": cron}}});
+            of(schedule("0 3 * * *"), schedule("0 4 * * *"), schedule("never"), "/schedules/a/cron")
+        }
         // Nobody writes them.
         SystemConfig::Keys | SystemConfig::Tags | SystemConfig::Origin => {
             of(json!({}), json!({"a": 1}), json!(1), "")

@@ -340,4 +340,8 @@ A file with the defaults:
     /// Append every change and every record of the audit log to this file, one JSON object per line
     #[arg(env = "CONFWATCH_AUDIT_FILE", value_name = "FILE")]
     audit_file: PathBuf => Option<PathBuf> = none "no file";
+
+    /// Keep backups in this directory, which is made if it does not exist
+    #[arg(env = "CONFWATCH_BACKUP_DIR", value_name = "DIR")]
+    backup_dir: PathBuf => Option<PathBuf> = none "no directory", "See [backup](#backup)";
 }

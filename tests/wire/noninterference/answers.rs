@@ -126,6 +126,11 @@ pub fn in_words(call: &str, bytes: &[u8]) -> String {
         "FleetService/WaitConverged" => of::<WaitConvergedResponse>,
         "StatusService/Get" => of::<StatusServiceGetResponse>,
         "BackupService/CreateBackup" => of::<CreateBackupResponse>,
+        "BackupService/ListBackups" => of::<ListBackupsResponse>,
+        "BackupService/GetBackup" => of::<GetBackupResponse>,
+        "BackupService/VerifyBackup" => of::<VerifyBackupResponse>,
+        "BackupService/PinBackup" => of::<PinBackupResponse>,
+        "BackupService/PruneBackups" => of::<PruneBackupsResponse>,
         call => panic!("{call} is not known here: add it, and a generator"),
     };
     of(bytes)

@@ -247,6 +247,15 @@ pub const CALLS: &[(&str, u32, Make)] = &[
     }),
     ("AuditService/Verify", 1, |_| AuditServiceVerifyRequest {}.encode_to_vec()),
     // Streams that were given up may still be listed: only which answer there is can be compared, and that those of others are not there.
+    ("BackupService/ListBackups", 1, |_| ListBackupsRequest::default().encode_to_vec()),
+    ("BackupService/GetBackup", 1, |draw| GetBackupRequest { id: draw.backup() }.encode_to_vec()),
+    ("BackupService/VerifyBackup", 1, |draw| VerifyBackupRequest { id: draw.backup() }.encode_to_vec()),
+    ("BackupService/PinBackup", 1, |draw| {
+        PinBackupRequest { id: draw.backup(), pinned: draw.chance(2) }.encode_to_vec()
+    }),
+    ("BackupService/PruneBackups", 1, |draw| {
+        PruneBackupsRequest { keep_count: draw.small(), ..Default::default() }.encode_to_vec()
+    }),
     ("BackupService/CreateBackup", 2, |draw| {
         let (namespace, config) = match draw.chance(2) {
             true => ("test".into(), if draw.chance(2) { draw.config() } else { String::new() }),
@@ -281,6 +290,11 @@ impl Draw<'_> {
     /// True once in so many times.
     pub fn chance(&mut self, in_so_many: u32) -> bool {
         self.random.u32(..in_so_many) == 0
+    }
+
+    /// The id of no backup.
+    fn backup(&mut self) -> String {
+        ["", "none", "../none", "20261129T033000-full-00000000"][self.random.usize(..4)].to_owned()
     }
 
     fn small(&mut self) -> u64 {

@@ -32,11 +32,9 @@ pub struct ChunkSink {
 pub struct ProgressCell(Arc<(AtomicU64, AtomicU64)>);
 
 impl ProgressCell {
-    /// Keeps how far it is. The backup goes on: a client that has gone is noticed when something is sent.
-    pub fn observe(&self, progress: BackupProgress) -> bool {
+    pub fn set(&self, progress: BackupProgress) {
         self.0.0.store(progress.done, Relaxed);
         self.0.1.store(progress.total, Relaxed);
-        true
     }
 }
 

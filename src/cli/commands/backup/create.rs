@@ -3,15 +3,17 @@
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use clap::{Args, ValueEnum};
 
-use super::failure;
-use crate::backup::{Kind, Manifest, PendingFile, read_manifest, verify};
+use super::{failure, offline};
+use crate::backup::{Kind, Manifest, PendingFile, Plan, Position, Selection, read_manifest, verify};
 use crate::cli::Session;
 use crate::cli::output::exit::{Exit, Failure, Outcome};
+use crate::cli::output::streams::Output;
 use crate::cli::output::views::BackupView;
+use crate::model::{Digest, Epoch, Revision, Timestamp};
 use crate::proto::v1;
 
 /// Between two lines of progress.
@@ -22,15 +24,18 @@ pub struct CreateArgs {
     /// Make a backup of this namespace or config alone; without it, of the store
     #[arg(value_name = "NAMESPACE[/CONFIG]", default_value = "", hide_default_value = true)]
     selection: String,
-    /// Write the backup to this file, which must not be there
+    /// Write the backup to this file, which must not be there; without it, the server keeps the backup in its --backup-dir
     #[arg(short, long, value_name = "FILE")]
-    file: PathBuf,
+    file: Option<PathBuf>,
     /// How much of history: full: all of it, and the state; state: the state alone, which cannot make a new store
     #[arg(long, value_enum, default_value_t = KindName::Full, conflicts_with = "since")]
     kind: KindName,
-    /// Make an incremental backup: the commits after those of this backup file
-    #[arg(long, value_name = "FILE")]
+    /// Make an incremental backup: the commits after those of this backup file, or of this backup that the server keeps
+    #[arg(long, value_name = "FILE|ID")]
     since: Option<PathBuf>,
+    /// Make a backup of this data directory, which no server has open
+    #[arg(long, value_name = "DIR", requires = "file")]
+    data_dir: Option<PathBuf>,
     /// What the backup is for
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     note: String,
@@ -52,16 +57,72 @@ fn parse_label(text: &str) -> Result<(String, String), String> {
     }
 }
 
+impl CreateArgs {
+    /// Whether the command asks no server.
+    pub fn is_offline(&self) -> bool {
+        self.data_dir.is_some()
+    }
+}
+
+/// Makes a backup of a data directory.
+pub fn run_offline(args: &CreateArgs, actor: &str, output: &Output) -> Outcome {
+    let (Some(data_dir), Some(file)) = (&args.data_dir, &args.file) else { return Ok(Exit::Done) };
+    let selection = if args.selection.is_empty() { "*" } else { &args.selection };
+    let wrong = || Failure::usage(format!("{selection:?} is neither NAMESPACE nor NAMESPACE/CONFIG"));
+    let since = args.since.as_deref().map(position).transpose()?;
+    let since = since.map(|since| {
+        let (epoch, hash) = (Epoch::parse(&since.epoch), Digest::parse(&since.chain_hash));
+        let damaged = || Failure::refused("the backup before has no position");
+        Ok::<_, Failure>(Position {
+            epoch: epoch.ok_or_else(damaged)?,
+            revision: Revision(since.revision),
+            hash: hash.ok_or_else(damaged)?,
+        })
+    });
+    let plan = Plan {
+        kind: match (&since, args.kind) {
+            (Some(_), _) => Kind::Incremental,
+            (None, KindName::Full) => Kind::Full,
+            (None, KindName::State) => Kind::State,
+        },
+        selection: Selection::parse(selection).ok_or_else(wrong)?,
+        since: since.transpose()?,
+        server: String::new(),
+        actor: actor.to_owned(),
+        created: Timestamp::from_system(SystemTime::now()),
+        note: args.note.clone(),
+        labels: args.labels.iter().cloned().collect(),
+    };
+    let view = offline::make(data_dir, file, &plan)?;
+    output.answer(&view, |output| output.line(&format!("{}: {}", file.display(), view.summary())))?;
+    Ok(Exit::Done)
+}
+
 pub async fn run(args: CreateArgs, session: &Session) -> Outcome {
     let request = request(&args)?;
-    let named = |error: &io::Error| match error.kind() {
-        ErrorKind::AlreadyExists => Failure::new(
-            Exit::Conflict,
-            format!("{} is there already: name another file", args.file.display()),
-        ),
-        _ => Failure::io(args.file.display(), error),
+    let made = match &args.file {
+        Some(path) => receive(path, request, session).await?,
+        None => keep(request, session).await?,
     };
-    let mut file = PendingFile::create(&args.file).map_err(|error| named(&error))?;
+    let view = BackupView::from(&made);
+    let name = args.file.as_ref().map_or_else(|| made.id.clone(), |path| path.display().to_string());
+    session.output.answer(&view, |output| output.line(&format!("{name}: {}", view.summary())))?;
+    Ok(Exit::Done)
+}
+
+/// Writes a backup to a file.
+async fn receive(
+    path: &Path,
+    request: v1::CreateBackupRequest,
+    session: &Session,
+) -> Result<v1::Backup, Failure> {
+    let named = |error: &io::Error| match error.kind() {
+        ErrorKind::AlreadyExists => {
+            Failure::new(Exit::Conflict, format!("{} is there already: name another file", path.display()))
+        }
+        _ => Failure::io(path.display(), error),
+    };
+    let mut file = PendingFile::create(path).map_err(|error| named(&error))?;
     let mut progress = Progress::begin(session);
     let mut stream = session.client.backups().create_backup(request).await?.into_inner();
     let mut made = None;
@@ -71,9 +132,7 @@ pub async fn run(args: CreateArgs, session: &Session) -> Outcome {
         made = message.backup.or(made);
     }
     progress.end();
-    let Some(made) = made else {
-        return Err(Failure::new(Exit::Failed, "the server ended the backup before it was complete"));
-    };
+    let made = made.ok_or_else(ended_early)?;
     // What was received is what was sent, before it has its name.
     let received = file.read(|input| verify(input)).map_err(|error| named(&error))?;
     let received = received.map_err(|error| failure(&error))?;
@@ -81,19 +140,36 @@ pub async fn run(args: CreateArgs, session: &Session) -> Outcome {
         return Err(Failure::new(Exit::Failed, "the file is not the backup that the server made"));
     }
     file.commit().map_err(|error| named(&error))?;
-    let view = BackupView::from(&made);
-    session
-        .output
-        .answer(&view, |output| output.line(&format!("{}: {}", args.file.display(), view.summary())))?;
-    Ok(Exit::Done)
+    Ok(made)
+}
+
+/// Has the server keep a backup.
+async fn keep(request: v1::CreateBackupRequest, session: &Session) -> Result<v1::Backup, Failure> {
+    let request = v1::CreateBackupRequest { keep: true, ..request };
+    let mut progress = Progress::begin(session);
+    let mut stream = session.client.backups().create_backup(request).await?.into_inner();
+    let mut made = None;
+    while let Some(message) = stream.message().await? {
+        progress.received(&message);
+        made = message.backup.or(made);
+    }
+    progress.end();
+    made.ok_or_else(ended_early)
+}
+
+fn ended_early() -> Failure {
+    Failure::new(Exit::Failed, "the server ended the backup before it was complete")
 }
 
 fn request(args: &CreateArgs) -> Result<v1::CreateBackupRequest, Failure> {
     let (namespace, config) = args.selection.split_once('/').unwrap_or((&args.selection, ""));
-    let (kind, since) = match &args.since {
-        Some(before) => (v1::BackupKind::Incremental, Some(position(before)?)),
-        None if args.kind == KindName::State => (v1::BackupKind::State, None),
-        None => (v1::BackupKind::Full, None),
+    let (kind, since, since_backup) = match &args.since {
+        Some(before) if before.exists() => {
+            (v1::BackupKind::Incremental, Some(position(before)?), String::new())
+        }
+        Some(id) => (v1::BackupKind::Incremental, None, id.to_string_lossy().into_owned()),
+        None if args.kind == KindName::State => (v1::BackupKind::State, None, String::new()),
+        None => (v1::BackupKind::Full, None, String::new()),
     };
     Ok(v1::CreateBackupRequest {
         kind: kind.into(),
@@ -102,6 +178,8 @@ fn request(args: &CreateArgs) -> Result<v1::CreateBackupRequest, Failure> {
         since,
         note: args.note.clone(),
         labels: args.labels.iter().cloned().collect::<BTreeMap<_, _>>(),
+        keep: false,
+        since_backup,
     })
 }
 
@@ -138,7 +216,11 @@ impl Progress {
         self.shown = Some(Instant::now());
         let percent = message.done.min(message.total) * 100 / message.total.max(1);
         // A terminal that takes nothing does not stop the backup.
-        let _ = write!(io::stderr(), "\r{percent:3} %  {:.1} MiB", self.bytes as f64 / f64::from(1 << 20));
+        let received = match self.bytes {
+            0 => String::new(),
+            bytes => format!("  {:.1} MiB", bytes as f64 / f64::from(1 << 20)),
+        };
+        let _ = write!(io::stderr(), "\r{percent:3} %{received}");
     }
 
     fn end(&self) {

@@ -14,9 +14,21 @@ use crate::cli::output::views::BackupView;
 
 #[derive(Args, Debug)]
 pub struct FileArgs {
-    /// The backup file
-    #[arg(value_name = "FILE")]
+    /// The backup file, or the id of a backup that the server keeps
+    #[arg(value_name = "FILE|ID")]
     file: PathBuf,
+}
+
+impl FileArgs {
+    /// Whether a file is named: one that is there, a path, or a name that ends as those of backups do.
+    pub fn is_file(&self) -> bool {
+        let name = self.file.to_string_lossy();
+        self.file.exists() || name.contains('/') || name.ends_with(".cwb")
+    }
+
+    pub fn id(&self) -> String {
+        self.file.to_string_lossy().into_owned()
+    }
 }
 
 pub fn show(args: &FileArgs, output: &Output) -> Outcome {

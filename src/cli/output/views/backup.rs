@@ -31,6 +31,17 @@ pub struct BackupView {
     pub note: String,
     pub labels: BTreeMap<String, String>,
     pub program: String,
+    /// Empty: a server does not keep it.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verify_time: Option<String>,
+    pub pinned: bool,
+}
+
+#[derive(Debug, Serialize)]
+pub struct BackupsView {
+    pub backups: Vec<BackupView>,
 }
 
 impl BackupView {
@@ -55,6 +66,9 @@ impl BackupView {
             note: manifest.note.clone(),
             labels: manifest.labels.clone(),
             program: manifest.program.clone(),
+            id: String::new(),
+            verify_time: None,
+            pinned: false,
         }
     }
 
@@ -96,6 +110,11 @@ impl BackupView {
         if !self.note.is_empty() {
             lines.push(format!("note         {}", self.note));
         }
+        if !self.id.is_empty() {
+            let verified = self.verify_time.as_deref().unwrap_or("never");
+            lines.push(format!("verified     {verified}"));
+            lines.push(format!("pinned       {}", if self.pinned { "yes" } else { "no" }));
+        }
         lines.extend(self.labels.iter().map(|(key, value)| format!("label        {key}={value}")));
         lines
     }
@@ -131,6 +150,9 @@ impl From<&v1::Backup> for BackupView {
             note: backup.note.clone(),
             labels: backup.labels.clone(),
             program: backup.program.clone(),
+            id: backup.id.clone(),
+            verify_time: time(backup.verify_time.as_ref()),
+            pinned: backup.pinned,
         }
     }
 }

@@ -1,0 +1,124 @@
+//! Backups while the engine serves: consistent at one revision, and not disturbed by a compaction.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex};
+
+use super::*;
+use crate::backup::{Catalog, Kind, Plan, Selection, verify};
+use crate::model::SystemConfig;
+use crate::store::{Fsync, SledOptions, SledStore};
+
+fn plan() -> Plan {
+    Plan {
+        kind: Kind::Full,
+        selection: Selection::All,
+        since: None,
+        server: String::new(),
+        actor: "test".to_owned(),
+        created: Timestamp(1),
+        note: String::new(),
+        labels: Default::default(),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_compaction_waits_for_a_backup_and_commits_do_not() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let options = SledOptions { fsync: Fsync::Never, ..SledOptions::default() };
+    let store: Arc<dyn Store> = Arc::new(SledStore::open(dir.path(), options).expect("opened"));
+    let engine = open(&store, |options| options.retain_revisions = Some(20));
+    for number in 0..15 {
+        write_changes(&engine, vec![put(0, 0, LayerKind::Base, &json!({"n": number}))]).await.expect("set");
+    }
+    let (begun, has_begun) = channel();
+    let (go_on, may_go_on) = channel::<()>();
+    let may_go_on = Mutex::new(may_go_on);
+    let making = engine.clone();
+    let making = tokio::spawn(async move {
+        let observe = move |_| {
+            let _ = begun.send(());
+            // Until the other end is dropped.
+            may_go_on.lock().expect("nobody panics").recv().is_err()
+        };
+        making.write_backup(plan(), Vec::new(), observe).await
+    });
+    tokio::task::spawn_blocking(move || has_begun.recv()).await.expect("it runs").expect("it has begun");
+    for number in 15..100 {
+        write_changes(&engine, vec![put(0, 0, LayerKind::Base, &json!({"n": number}))]).await.expect("set");
+    }
+    assert_eq!(store.oldest(), Revision(1), "nothing is compacted meanwhile");
+    drop(go_on);
+    let made = making.await.expect("it runs").expect("made");
+    let manifest = verify(&made.out[..]).expect("verified").manifest;
+    assert_eq!(
+        (manifest.first_revision, manifest.last_revision),
+        (1, 15),
+        "as of the revision at which it began"
+    );
+    // The next commit has history compacted.
+    let mut number = 100;
+    while store.oldest() == Revision(1) {
+        write_changes(&engine, vec![put(0, 0, LayerKind::Base, &json!({"n": number}))]).await.expect("set");
+        number += 1;
+        tokio::task::yield_now().await;
+    }
+    engine.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_schedule_makes_one_backup_for_the_times_that_were_missed_and_keeps_as_many_as_it_says() {
+    const DAY: i64 = 24 * 60 * 60 * 1_000_000;
+    let dir = tempfile::tempdir().expect("a directory");
+    let catalog = Arc::new(Catalog::open(dir.path()).expect("opened"));
+    let time = Arc::new(AtomicI64::new(1_800_000_000_000_000));
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new(Epoch(1)));
+    let start = || {
+        open(&store, |options| {
+            let time = time.clone();
+            options.clock = Arc::new(move || Timestamp(time.load(Ordering::SeqCst)));
+            options.backups = Some(catalog.clone());
+        })
+    };
+    let engine = start();
+    let schedules = json!({"schedules": {
+        "nightly": {"cron": "0 3 * * *", "kind": "incremental"},
+        "states": {"cron": "0 4 * * *", "kind": "state", "keep_count": 2},
+    }});
+    let replacing = super::system::replacing(SystemConfig::Backups.id(), &schedules);
+    write_changes(&engine, vec![replacing]).await.expect("set");
+    assert_eq!(catalog.list().expect("listed"), []);
+    // A commit wakes the job.
+    let until = async |engine: &Arc<Engine>, expected: &[Kind]| {
+        let mut number = 0;
+        loop {
+            number += 1;
+            let change = put(0, 0, LayerKind::Base, &json!({"n": number, "at": time.load(Ordering::SeqCst)}));
+            write_changes(engine, vec![change]).await.expect("set");
+            let kept = catalog.list().expect("listed");
+            let mut kinds: Vec<Kind> = kept.iter().map(|kept| kept.manifest.kind).collect();
+            kinds.sort_by_key(|kind| kind.as_str());
+            if kinds == expected {
+                return kept;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    time.fetch_add(10 * DAY, Ordering::SeqCst);
+    let kept = until(&engine, &[Kind::Full, Kind::State]).await;
+    assert!(
+        kept.iter()
+            .all(|kept| kept.manifest.actor == "system" && kept.manifest.labels.contains_key("schedule"))
+    );
+    engine.close().await;
+    // After a restart what was made is known.
+    let engine = start();
+    time.fetch_add(DAY, Ordering::SeqCst);
+    until(&engine, &[Kind::Full, Kind::Incremental, Kind::State, Kind::State]).await;
+    time.fetch_add(DAY, Ordering::SeqCst);
+    let kept =
+        until(&engine, &[Kind::Full, Kind::Incremental, Kind::Incremental, Kind::State, Kind::State]).await;
+    let history: Vec<_> = kept.iter().filter(|kept| kept.manifest.kind != Kind::State).collect();
+    assert!(history.windows(2).all(|two| two[0].manifest.last_hash == two[1].manifest.base_hash));
+    engine.close().await;
+}
