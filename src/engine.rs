@@ -42,8 +42,9 @@ pub use crate::backup::{
 };
 pub use crate::secret::{MasterKeySource, SourceError};
 pub use crate::store::{Broken, Proof, Sealed, VersionRef};
+pub use actor_streams::{ActorStream, ActorStreams};
 pub use backups::{BackupCounts, BackupFailure, LastBackup, MadeBackup};
-pub use check::workers::{CancelOnDrop, Cancelled, interruptible};
+pub use check::workers::{CancelOnDrop, Cancelled, LargeCall, interruptible};
 pub use commit::counts::{BySource, CommitCounts};
 pub use commit::foreign::ApplyError;
 pub use commit::outcome::{LayerOutcome, Outcome};
@@ -74,7 +75,6 @@ pub use secrets::shown::{OnSecret, SecretUse, Viewer};
 pub use state::usage::Usage;
 pub use state::{ConfigState, Expiry, LayerEntry, Loading, State};
 
-use actor_streams::ActorStreams;
 use backups::Backups;
 use blocking::blocking;
 use check::workers::Workers;
@@ -89,7 +89,7 @@ use jobs::expiry::OverrideExpiry;
 use jobs::master_key::MasterKeyCheck;
 use jobs::retention::{HistoryRetention, Retention};
 use jobs::scheduler::{self, Job};
-use read::history::config_at;
+use read::history::{config_at, current_at, historic};
 use read::resolve::{Resolver, layers_of, resolve};
 use secrets::key_store::KeyStore;
 use secrets::redaction::Permissions;
@@ -284,18 +284,21 @@ impl Engine {
         at: &At,
         actor: &str,
     ) -> Result<Arc<Resolved>, Error> {
-        let config = self.config_at(state, &target.id, at, actor).await?;
-        let is_current = *at == At::Latest
-            || state.config(&target.id).is_some_and(|current| current.at.version == config.at.version);
-        let resolved = match is_current {
-            true => self.current_document(config.clone(), target, target.schema_in(state), actor).await?,
-            false => {
-                let marking = marking_schema(&target.id, state);
-                resolve(&config, &Arc::new(target.clone()), None, &self.key_store, marking.as_deref())
-                    .map(Arc::new)
-            }
+        let (current, is_current) = current_at(state, &target.id, at)?;
+        if is_current {
+            let made = self.current_document(current.clone(), target, target.schema_in(state), actor).await?;
+            return made.ok_or_else(|| Error::NotFound(no_layer(&current, target)));
+        }
+        let (store, key_store, marking) =
+            (self.store.clone(), self.key_store.clone(), marking_schema(&target.id, state));
+        let (target, at) = (Arc::new(target.clone()), at.clone());
+        // In one turn: a past version is read with all layers of its config, which nobody keeps while waiting.
+        let make = move |_: &Cancelled| {
+            let config = historic(&*store, &current, &at)?;
+            let made = resolve(&config, &target, None, &key_store, marking.as_deref()).map(Arc::new);
+            made.ok_or_else(|| Error::NotFound(no_layer(&config, &target)))
         };
-        resolved.ok_or_else(|| Error::NotFound(no_layer(&config, target)))
+        self.work(actor, make).await
     }
 
     /// The document of the current state of a config. A large one that is not in memory is made when the actor has a turn.
@@ -327,6 +330,11 @@ impl Engine {
         work: impl FnOnce(&Cancelled) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         self.workers.run(actor, work).await
+    }
+
+    /// Waits until a call of an actor may keep large contents in memory between pieces of work. To be held until the call keeps them no longer.
+    pub async fn begin_large(&self, actor: &str) -> LargeCall {
+        self.workers.begin_large(actor).await
     }
 
     /// Retained versions of a config below `before`, newest first, each with the commit that made it: at most `limit`, fewer where they
@@ -532,7 +540,7 @@ impl Engine {
             found: self.limits.watchers_max,
             limit: self.limits.watchers_max,
         })?;
-        let of_actor = self.change_streams_of_actors.open(options.viewer.sight().caller(), 0)?;
+        let of_actor = self.change_streams_of_actors.open(options.viewer.sight().caller())?;
         let shown = Shown { key_store: self.key_store.clone(), pipeline: Arc::downgrade(&self.pipeline) };
         let (recent, revisions, draining) =
             (self.recent.clone(), self.pipeline.revisions(), self.draining.clone());

@@ -74,13 +74,13 @@ macro_rules! services {
 }
 
 // Get is answered at once where its document is at hand. Of the others `read` changes nothing, and is refused where the connection has no
-// room for the response; `write` is answered in any case. `set` is a write that waits for nothing but the disk, and takes no task.
+// room for the response; `large` is a read that encodes its response itself, where it made it; `write` is answered in any case. `set` is a write that waits for nothing but the disk, and takes no task.
 services! {
     ConfigServiceGet             => get                              [Read];
     ConfigServiceBatchGet        => read batch_get                   [Read];
     ConfigServiceList            => read list                        [];
-    ConfigServiceExplain         => read explain                     [Read];
-    ConfigServiceBlame           => read blame                       [Read];
+    ConfigServiceExplain         => large explain                    [Read];
+    ConfigServiceBlame           => large blame                      [Read];
     ConfigServiceSet             => set set                          [Write Override Read];
     ConfigServiceApply           => write apply                      [Write Override Read];
     ConfigServiceDelete          => write delete                     [Write Override];
@@ -88,13 +88,13 @@ services! {
     ConfigServiceRollback        => write rollback                   [Rollback];
     ConfigServiceRevert          => write revert                     [Rollback Read];
     ConfigServiceRestore         => write restore                    [Rollback Read];
-    ConfigServiceListVersions    => read list_versions               [Read];
-    ConfigServiceListChanges     => read list_changes                [Read];
-    ConfigServiceGetCommit       => read get_commit                  [Read];
-    ConfigServiceDiff            => read diff                        [Read];
-    ConfigServiceDiffNamespaces  => read diff_namespaces             [Read];
-    ConfigServiceSearch          => read search                      [Read];
-    ConfigServiceListOverrides   => read list_overrides              [Read];
+    ConfigServiceListVersions    => large list_versions              [Read];
+    ConfigServiceListChanges     => large list_changes               [Read];
+    ConfigServiceGetCommit       => large get_commit                 [Read];
+    ConfigServiceDiff            => large diff                       [Read];
+    ConfigServiceDiffNamespaces  => large diff_namespaces            [Read];
+    ConfigServiceSearch          => large search                     [Read];
+    ConfigServiceListOverrides   => large list_overrides             [Read];
     ConfigServiceSetTag          => write set_tag                    [Tag];
     ConfigServiceDeleteTag       => write delete_tag                 [Tag];
     ConfigServiceWatch           => watch watch                      [Read];
@@ -121,7 +121,7 @@ services! {
     AuditServiceStream           => stream stream_audit_trail        [Audit];
     AuditServiceVerify           => read verify_audit_trail          [Audit];
 
-    FleetServiceListClients      => read list_clients                [Read];
+    FleetServiceListClients      => large list_clients               [Read];
     FleetServiceWaitConverged    => stream wait_converged            [Read];
 
     StatusServiceGet             => read status                      [];
@@ -178,12 +178,24 @@ where
     O: FnOnce(Operations, CallContext, S::Request) -> F + Send + 'static,
     F: Future<Output = Result<S::Response, ApiError>> + Send + 'static,
 {
+    let encoded = |operations, context, request| async move {
+        operation(operations, context, request).await.map(|response| Encoded::of(&response))
+    };
+    large::<S, _, _>(operations, call, encoded)
+}
+
+fn large<S, O, F>(operations: &Operations, call: Call<'_>, operation: O) -> Work
+where
+    S: Signature,
+    O: FnOnce(Operations, CallContext, S::Request) -> F + Send + 'static,
+    F: Future<Output = Result<Encoded, ApiError>> + Send + 'static,
+{
     let unread = call.unread().cloned();
     let (audit, done) = begun::<S::Request, _, _, _>(operations, call, operation);
     later_aside(async move {
         let read = async {
             unread.as_ref().map_or(Ok(()), |unread| unread.check())?;
-            counted(Encoded::of(&done.await?), unread.as_ref())
+            counted(done.await?, unread.as_ref())
         };
         audit.ended(read.await)
     })

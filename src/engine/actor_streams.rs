@@ -11,7 +11,7 @@ use crate::model::limits::Limits;
 use super::error::{Error, Limit};
 
 /// Counts the streams that are open, and the configs that they follow.
-pub(super) struct ActorStreams {
+pub struct ActorStreams {
     max: usize,
     configs_max: usize,
     what: &'static str,
@@ -26,31 +26,50 @@ struct Open {
 }
 
 /// A stream that is counted until it is dropped. Without an actor, nothing is.
-pub(super) struct ActorStream {
+pub struct ActorStream {
     of: Option<(Arc<ActorStreams>, Arc<str>)>,
-    configs: usize,
+    /// With what its labels count for. There may be very many streams: these are small.
+    configs: u32,
+    labels: u32,
 }
+
+/// Labels count for one config that is followed for each so many bytes: as much memory as a target takes.
+const LABEL_BYTES_OF_CONFIG: usize = 1 << 10;
 
 /// Namespaces can grow while streams follow them. Then an actor may follow so many times as many configs as streams may be opened for.
 const GROWTH_MAX: usize = 2;
 
 impl ActorStreams {
     /// `what` they are, for people.
-    pub fn of(what: &'static str, limits: &Limits) -> Arc<ActorStreams> {
-        Arc::new(ActorStreams {
-            max: limits.watchers_of_actor_max,
-            configs_max: limits.watched_configs_of_actor_max,
-            what,
-            open: Mutex::default(),
-            refused: AtomicU64::new(0),
-        })
+    pub(super) fn of(what: &'static str, limits: &Limits) -> Arc<ActorStreams> {
+        ActorStreams::new(what, limits.watchers_of_actor_max, limits.watched_configs_of_actor_max)
     }
 
-    /// Counts one more stream of a caller, which follows so many configs, or refuses it. Callers that are believed without proof have no limit:
-    /// anybody can claim another name.
-    pub fn open(self: &Arc<ActorStreams>, caller: &Caller, configs: usize) -> Result<ActorStream, Error> {
+    /// Of streams that follow no configs of their own.
+    pub fn at_most(max: usize, what: &'static str) -> Arc<ActorStreams> {
+        ActorStreams::new(what, max, usize::MAX)
+    }
+
+    fn new(what: &'static str, max: usize, configs_max: usize) -> Arc<ActorStreams> {
+        Arc::new(ActorStreams { max, configs_max, what, open: Mutex::default(), refused: AtomicU64::new(0) })
+    }
+
+    /// Counts one more stream of a caller, or refuses it. Callers that are believed without proof have no limit: anybody can claim another name.
+    pub fn open(self: &Arc<ActorStreams>, caller: &Caller) -> Result<ActorStream, Error> {
+        self.open_following(caller, 0, 0)
+    }
+
+    /// The same for a stream that follows so many configs, and whose client has labels of so many bytes.
+    pub(super) fn open_following(
+        self: &Arc<ActorStreams>,
+        caller: &Caller,
+        configs: usize,
+        label_bytes: usize,
+    ) -> Result<ActorStream, Error> {
+        let labels = small(label_bytes / LABEL_BYTES_OF_CONFIG);
+        let configs = small(configs).saturating_add(labels);
         if *caller.credential() == Credential::Unverified {
-            return Ok(ActorStream { of: None, configs });
+            return Ok(ActorStream { of: None, configs, labels });
         }
         let actor = caller.shared_actor();
         let mut open = self.lock();
@@ -62,7 +81,7 @@ impl ActorStreams {
             let found = count.streams;
             return Err(self.refuse(Limit::WatchersOfActor, self.what, found, self.max));
         }
-        let followed = count.configs.saturating_add(configs);
+        let followed = count.configs.saturating_add(configs as usize);
         if followed > self.configs_max {
             if count.streams == 0 {
                 open.remove(actor);
@@ -71,11 +90,11 @@ impl ActorStreams {
         }
         *count = Open { streams: count.streams + 1, configs: followed };
         drop(open);
-        Ok(ActorStream { of: Some((self.clone(), actor.clone())), configs })
+        Ok(ActorStream { of: Some((self.clone(), actor.clone())), configs, labels })
     }
 
     fn refuse_configs(&self, found: usize) -> Error {
-        let what = "configs followed by the watch streams of this actor";
+        let what = "configs followed by the watch streams of this actor, and KiB of their labels";
         self.refuse(Limit::WatchedConfigsOfActor, what, found, self.configs_max)
     }
 
@@ -96,8 +115,9 @@ impl ActorStreams {
 
 impl ActorStream {
     /// Counts that the stream follows so many configs by now. Fails if that is far more than its actor may follow.
-    pub fn grow(&mut self, configs: usize) -> Result<(), Error> {
-        let more = configs.saturating_sub(self.configs);
+    pub(super) fn grow(&mut self, configs: usize) -> Result<(), Error> {
+        let configs = small(configs).saturating_add(self.labels);
+        let more = configs.saturating_sub(self.configs) as usize;
         let Some((streams, actor)) = self.of.as_ref().filter(|_| more > 0) else { return Ok(()) };
         let mut open = streams.lock();
         let count = open.entry(actor.clone()).or_default();
@@ -117,10 +137,15 @@ impl Drop for ActorStream {
         let Some((streams, actor)) = self.of.take() else { return };
         if let Entry::Occupied(mut count) = streams.lock().entry(actor) {
             let open = count.get_mut();
-            (open.streams, open.configs) = (open.streams - 1, open.configs - self.configs);
+            (open.streams, open.configs) = (open.streams - 1, open.configs - self.configs as usize);
             if open.streams == 0 {
                 count.remove();
             }
         }
     }
+}
+
+/// Of the configs that a stream follows, far fewer can be in memory.
+fn small(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
 }

@@ -620,3 +620,46 @@ async fn an_actor_follows_so_many_configs_by_all_their_watches() {
     refused(ended);
     assert!(told > 5, "it goes on beyond the limit of new watches");
 }
+
+#[tokio::test]
+async fn labels_of_watches_count_for_the_memory_of_their_actor() {
+    let server = serve(|settings| {
+        settings.auth = Some(AuthMode::On);
+        settings.limits.watched_configs_of_actor_max = 10;
+    })
+    .await;
+    let admin = admin(&server);
+    let watch = |labels: usize| {
+        let target = WatchTarget { namespace: "test".into(), config: "a".into(), ..Default::default() };
+        let label = |number: usize| (format!("label{number:02}"), "x".repeat(249));
+        let labels = (0..labels).map(label).collect();
+        WatchRequest { targets: vec![target], labels, ..Default::default() }
+    };
+    // 8 KiB of labels and a config are 9.
+    let _first = admin.api().watch(watch(32)).await.expect("nine of ten").into_inner();
+    let refused = admin.api().watch(watch(4)).await.expect_err("eleven of ten");
+    let details = refused.get_error_details();
+    let info = details.error_info().expect("its reason");
+    assert_eq!((info.reason.as_str(), info.metadata["limit"].as_str()), ("TOO_MANY_WATCHERS", "10"));
+    let _second =
+        admin.api().watch(watch(3)).await.expect("labels of less than 1 KiB count nothing").into_inner();
+}
+
+#[tokio::test]
+async fn an_actor_has_so_many_streams_of_the_audit_trail() {
+    let server = serve(|settings| settings.auth = Some(AuthMode::On)).await;
+    let admin = admin(&server);
+    let open = async || admin.audit().stream(AuditServiceStreamRequest::default()).await;
+    let mut streams = vec![];
+    for _ in 0..10 {
+        streams.push(open().await.expect("one of ten").into_inner());
+    }
+    let refused = open().await.expect_err("the eleventh of its actor");
+    let details = refused.get_error_details();
+    let info = details.error_info().expect("its reason");
+    assert_eq!((info.reason.as_str(), info.metadata["limit"].as_str()), ("TOO_MANY_WATCHERS", "10"));
+    assert!(details.retry_info().is_some(), "when to try again");
+    drop(streams.pop());
+    // The server hears of it when it does.
+    while open().await.is_err() {}
+}

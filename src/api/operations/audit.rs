@@ -10,7 +10,6 @@ mod trail;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use tokio_stream::Stream;
 use tokio_util::sync::CancellationToken;
@@ -18,12 +17,13 @@ use tokio_util::sync::CancellationToken;
 use crate::audit;
 use crate::auth::{Resource, Verb};
 use crate::engine::watch::ResumeToken;
-use crate::engine::{Error, Limit, RETRY_AFTER};
+use crate::engine::{Error, RETRY_AFTER};
 use crate::model::{Epoch, Revision, Timestamp};
 use crate::proto::v1::audit_service_stream_response::Event;
 use crate::proto::v1::*;
 
-use super::{AUDIT_STREAMS_MAX, Operations};
+use super::Operations;
+use super::places::Place;
 use crate::api::context::CallContext;
 use crate::api::convert::request;
 use crate::api::error::{ApiError, audit_log_unreadable};
@@ -48,12 +48,7 @@ impl Operations {
         // First, since something may change while the stream is opened.
         let standing = self.guard.standing(access);
         let sight = AuditSight::open(access, &filter)?;
-        let place = self.audit_streams.clone().try_acquire_owned().map_err(|_| Error::LimitReached {
-            limit_name: Limit::Watchers,
-            what: "streams of the audit trail on this server",
-            found: AUDIT_STREAMS_MAX,
-            limit: AUDIT_STREAMS_MAX,
-        })?;
+        let place = self.audit_streams.take(access.caller())?;
         let is_free = request.from_revision == 0 && request.from_sequence == 0 && from_time.is_none();
         let (revision, sequence) = match request.resume_token.as_str() {
             "" => (request.from_revision, request.from_sequence),
@@ -167,7 +162,7 @@ struct Following {
     progress_interval: Duration,
     progress_at: Instant,
     /// Among those that may be open.
-    _place: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 impl Following {

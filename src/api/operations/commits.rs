@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 
 use prost::Message;
 
+use crate::api::codec::Encoded;
 use crate::api::context::CallContext;
 use crate::api::convert::bounded::{MessageSpace, cut_layers};
 use crate::api::convert::request;
@@ -15,7 +16,7 @@ use crate::model::{Revision, Timestamp};
 use crate::proto::v1;
 
 use super::changes::may_follow;
-use super::size::{PAGE_BYTES_MAX, fitting};
+use super::size::PAGE_BYTES_MAX;
 use super::{Operations, page};
 
 /// Limits of one commit in a response: the bytes of its layers, with or without content, and the bytes of its differences.
@@ -35,7 +36,7 @@ impl Operations {
         &self,
         context: &CallContext,
         mut request: v1::ListChangesRequest,
-    ) -> Result<v1::ListChangesResponse, ApiError> {
+    ) -> Result<Encoded, ApiError> {
         let page_token = std::mem::take(&mut request.page_token);
         let (binding, epoch) = (request.encode_to_vec(), self.engine.epoch());
         let cursor = page::cursor(&binding, epoch, &page_token)?;
@@ -61,19 +62,21 @@ impl Operations {
                 false => query.to = query.to.min(Revision(cursor)),
             }
         }
+        let _large = self.engine.begin_large(context.caller().actor()).await;
         let (page, next) = self.listed(context, query, size, request.include_content).await?;
         let next_page_token =
             next.map(|next| page::token(&binding, epoch, &next.to_string())).unwrap_or_default();
         let (commits, store_revision) = (page.commits, store_revision.0);
         let oldest_revision = self.engine.oldest()?.0;
-        fitting(v1::ListChangesResponse { commits, next_page_token, store_revision, oldest_revision })
+        let response = v1::ListChangesResponse { commits, next_page_token, store_revision, oldest_revision };
+        self.encoded(context.caller().actor(), response).await
     }
 
     pub async fn get_commit(
         &self,
         context: &CallContext,
         request: v1::GetCommitRequest,
-    ) -> Result<v1::GetCommitResponse, ApiError> {
+    ) -> Result<Encoded, ApiError> {
         let (asked, store) = (Revision(request.revision), self.engine.state().revision);
         if asked == Revision::ZERO {
             return Err(request::invalid("revision", "must be set: the first commit has revision 1").into());
@@ -95,6 +98,7 @@ impl Operations {
             oldest_first: true,
             with_differences: true,
         };
+        let _large = self.engine.begin_large(context.caller().actor()).await;
         let (page, _) = self.listed(context, query, 1, request.include_content).await?;
         // Nothing of it may be read.
         let denied = || Denied {
@@ -104,7 +108,8 @@ impl Operations {
             reason: String::new(),
         };
         let commit = page.commits.into_iter().next().ok_or_else(denied)?;
-        fitting(v1::GetCommitResponse { commit: Some(commit), store_revision: store.0 })
+        let response = v1::GetCommitResponse { commit: Some(commit), store_revision: store.0 };
+        self.encoded(context.caller().actor(), response).await
     }
 
     async fn listed(

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::api::codec::MESSAGE_BYTES_MAX;
+use crate::api::codec::{Encoded, MESSAGE_BYTES_MAX};
 use crate::api::context::CallContext;
 use crate::api::convert::request::{self, DocumentRead};
 use crate::api::convert::response::{diff_message, document_message};
@@ -16,19 +16,17 @@ use crate::proto::v1;
 
 use super::Operations;
 use super::get::cannot_express;
-use super::size::fitting;
+use super::size::encoded;
 
 impl Operations {
-    pub async fn diff(
-        &self,
-        context: &CallContext,
-        request: v1::DiffRequest,
-    ) -> Result<v1::DiffResponse, ApiError> {
+    pub async fn diff(&self, context: &CallContext, request: v1::DiffRequest) -> Result<Encoded, ApiError> {
         let (from, to, format, context_lines) = request::diff(request)?;
         let (from, to) = (allow_read(context, from)?, allow_read(context, to)?);
         let state =
             self.engine.state_at_least(from.min_revision.max(to.min_revision), context.wait_max()).await?;
         let actor = context.access().caller().actor();
+        // After it has waited for the revision.
+        let _large = self.engine.begin_large(actor).await;
         let (old, new) = (self.side(&state, &from, actor).await?, self.side(&state, &to, actor).await?);
         let sides = [&old, &new].into_iter().flatten();
         self.gives(sides.map(Arc::as_ref), &|| context.clone()).map_err(Error::from)?;
@@ -38,22 +36,15 @@ impl Operations {
         });
         let compare = move |cancelled: &Cancelled| {
             let compared = compare(old.as_deref(), new.as_deref(), &from, &to, format, context_lines)?;
-            let Some((changes, unified)) = compared else { return Ok(None) };
+            let too_large = || response_too_large(MESSAGE_BYTES_MAX);
+            let Some((changes, unified)) = compared else { return Ok(Err(too_large())) };
             cancelled.check()?;
             let head = |side: Option<Arc<Resolved>>| side.map(|side| document_message(&side, format, ""));
-            let store_revision = state.revision.0;
-            Ok(Some(v1::DiffResponse {
-                older: head(old),
-                newer: head(new),
-                changes,
-                unified,
-                store_revision,
-            }))
+            let (older, newer, store_revision) = (head(old), head(new), state.revision.0);
+            Ok(encoded(&v1::DiffResponse { older, newer, changes, unified, store_revision }))
         };
         // Two large documents without a line in common take seconds, in which other calls go on.
-        let compared = self.engine.work(actor, compare).await?;
-        let response: v1::DiffResponse = compared.ok_or_else(|| response_too_large(MESSAGE_BYTES_MAX))?;
-        fitting(response)
+        self.engine.work(actor, compare).await?
     }
 
     /// One side of a diff. `None` if there is no document: to be compared as an empty one.

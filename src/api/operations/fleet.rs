@@ -5,6 +5,7 @@ mod convergence;
 
 use prost::Message;
 
+use crate::api::codec::Encoded;
 use crate::api::context::CallContext;
 use crate::api::convert::request;
 use crate::api::convert::response::{time_message, view_message};
@@ -17,7 +18,7 @@ use crate::engine::watch::{
 use crate::model::{ConfigId, ConfigName, Namespace, Scope};
 use crate::proto::v1;
 
-use super::size::PAGE_BYTES_MAX;
+use super::size::{PAGE_BYTES_MAX, encoded};
 use super::{Operations, page};
 
 /// Targets of one stream in an answer.
@@ -28,7 +29,7 @@ impl Operations {
         &self,
         context: &CallContext,
         mut request: v1::ListClientsRequest,
-    ) -> Result<v1::ListClientsResponse, ApiError> {
+    ) -> Result<Encoded, ApiError> {
         let page_token = std::mem::take(&mut request.page_token);
         let binding = request.encode_to_vec();
         let cursor = page::cursor(&binding, self.engine.epoch(), &page_token)?;
@@ -38,32 +39,34 @@ impl Operations {
         let query = query(context, request, after.unwrap_or_default(), limit)?;
         check(context, &query.namespace, query.config.as_ref(), &query.scope)?;
 
+        let actor = context.caller().actor();
+        let _large = self.engine.begin_large(actor).await;
         let (engine, access) = (self.engine.clone(), context.access().clone());
         let list = move |cancelled: &_| {
             let insights = |config: Option<&ConfigName>, scope: &Scope| {
                 insight(&access, &query.namespace, config, scope)
             };
-            engine.subscribers(&query, &insights, cancelled)
-        };
-        let found = self.engine.work(context.caller().actor(), list).await?;
-        let (count, mut last, mut bytes, mut clients) = (found.len(), None, 0, vec![]);
-        for found in found {
-            last = Some(found.id);
-            let client = client_message(found);
-            bytes += client.encoded_len();
-            clients.push(client);
-            if bytes > PAGE_BYTES_MAX {
-                break;
+            let found = engine.subscribers(&query, &insights, cancelled)?;
+            let (count, mut last, mut bytes, mut clients) = (found.len(), None, 0, vec![]);
+            for found in found {
+                last = Some(found.id);
+                let client = client_message(found);
+                bytes += client.encoded_len();
+                clients.push(client);
+                if bytes > PAGE_BYTES_MAX {
+                    break;
+                }
             }
-        }
-        let is_over = count < limit && clients.len() == count;
-        let next = last.filter(|_| !is_over).map(|last| last.to_string());
-        let next = next.map(|next| page::token(&binding, self.engine.epoch(), &next));
-        Ok(v1::ListClientsResponse {
-            clients,
-            next_page_token: next.unwrap_or_default(),
-            store_revision: self.engine.state().revision.0,
-        })
+            let is_over = count < limit && clients.len() == count;
+            let next = last.filter(|_| !is_over).map(|last| last.to_string());
+            let next = next.map(|next| page::token(&binding, engine.epoch(), &next));
+            Ok(encoded(&v1::ListClientsResponse {
+                clients,
+                next_page_token: next.unwrap_or_default(),
+                store_revision: engine.state().revision.0,
+            }))
+        };
+        self.engine.work(actor, list).await?
     }
 }
 

@@ -1,20 +1,22 @@
 //! ListVersions: the history of a config, newest first.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use prost::Message;
 
+use crate::api::codec::Encoded;
 use crate::api::context::CallContext;
 use crate::api::convert::bounded::cut_layers;
 use crate::api::convert::request;
 use crate::api::convert::response::{commit_message, time_message};
 use crate::api::error::ApiError;
-use crate::auth::{Resource, Verb};
-use crate::engine::{Error, Missing, Viewer, keep_seen};
-use crate::model::{Revision, Scope, TagName, Timestamp, Version};
+use crate::auth::{Resource, Sight, Verb};
+use crate::engine::{ConfigState, Error, Missing, Sealed, VersionRef, Viewer, keep_seen};
+use crate::model::{ConfigChange, ConfigId, Revision, Scope, TagName, Timestamp, Version};
 use crate::proto::v1;
 
-use super::size::{ITEMS_BYTES_MAX, PAGE_BYTES_MAX, fitting};
+use super::size::{ITEMS_BYTES_MAX, PAGE_BYTES_MAX};
 use super::{Operations, page};
 
 /// Layers of one version, where not all of them fit.
@@ -24,12 +26,31 @@ const TAGS_OF_VERSION_MAX: usize = 1000;
 /// Versions that are looked at for one page of history, so that a scope that hardly any of them changed does not take for ever.
 const VERSIONS_LOOKED_AT_MAX: usize = 1000;
 
+/// A page while it is made.
+struct Page {
+    versions: Vec<v1::VersionInfo>,
+    bytes: usize,
+    size: usize,
+    include_content: bool,
+    id: ConfigId,
+    /// Only versions that changed a layer of this scope.
+    scope: Option<Scope>,
+    sight: Sight,
+    /// With its tags.
+    config: Arc<ConfigState>,
+    /// Where the list goes on.
+    before: Version,
+    looked_at: usize,
+    /// There may be versions before that.
+    more: bool,
+}
+
 impl Operations {
     pub async fn list_versions(
         &self,
         context: &CallContext,
         mut request: v1::ListVersionsRequest,
-    ) -> Result<v1::ListVersionsResponse, ApiError> {
+    ) -> Result<Encoded, ApiError> {
         let page_token = std::mem::take(&mut request.page_token);
         let binding = request.encode_to_vec();
         let cursor = page::cursor(&binding, self.engine.epoch(), &page_token)?;
@@ -40,61 +61,45 @@ impl Operations {
         let sight = context
             .permit(Verb::Read, Resource::Config { id: id.clone(), scope: place })
             .map(|_| context.sight())?;
+        let actor = context.caller().actor();
+        let _large = self.engine.begin_large(actor).await;
         let viewer = match request.include_content {
             true => self.viewer(context),
             false => Viewer::new(sight.clone()),
         };
         let state = self.engine.state();
-        let config = state.config(&id).ok_or_else(|| Error::NotFound(Missing::Config(id.clone())))?;
-        let mut tags: BTreeMap<Version, Vec<&TagName>> = BTreeMap::new();
-        for (tag, version) in config.tags() {
-            tags.entry(*version).or_default().push(tag);
-        }
-        let mut before = match cursor {
+        let config = state.config(&id).ok_or_else(|| Error::NotFound(Missing::Config(id.clone())))?.clone();
+        let before = match cursor {
             Some(cursor) => {
                 Version(cursor.parse().map_err(|_| request::invalid("page_token", "is damaged"))?)
             }
             None => config.at.version.next(),
         };
-        let (mut versions, mut bytes, mut looked_at, mut more) = (Vec::new(), 0, 0, true);
-        while more && versions.len() < size && bytes < PAGE_BYTES_MAX && looked_at < VERSIONS_LOOKED_AT_MAX {
-            let read = self.engine.versions(&id, before, size.min(100), viewer.clone()).await?;
-            more = !read.is_empty();
-            looked_at += read.len();
-            for (at, mut sealed) in read {
-                before = at.version;
-                // Who may read one scope of it is not told of others.
-                sealed.commit.changes.iter_mut().for_each(|change| keep_seen(&sight, change));
-                let change = sealed.commit.changes.iter().find(|change| change.id == id);
-                let concerned = |change: &&crate::model::ConfigChange| {
-                    scope
-                        .as_ref()
-                        .is_none_or(|scope| change.layers.iter().any(|layer| layer.key.scope == *scope))
-                };
-                if let Some(change) = change.filter(concerned) {
-                    let tags = tags.get(&at.version).map(Vec::as_slice).unwrap_or_default();
-                    let mut version = v1::VersionInfo {
-                        version: at.version.0,
-                        commit: Some(commit_message(&sealed, [change], request.include_content)),
-                        tags: tags.iter().take(TAGS_OF_VERSION_MAX).map(|tag| tag.to_string()).collect(),
-                        tags_omitted: tags.len().saturating_sub(TAGS_OF_VERSION_MAX) as u64,
-                    };
-                    if versions.is_empty() {
-                        leave_out_what_does_not_fit(&mut version);
-                    }
-                    bytes += version.encoded_len();
-                    if !versions.is_empty() && bytes > ITEMS_BYTES_MAX {
-                        // It goes on the next page, alone if it must.
-                        before = at.version.next();
-                        break;
-                    }
-                    versions.push(version);
-                }
-                if versions.len() == size || bytes >= PAGE_BYTES_MAX {
-                    break;
-                }
-            }
+        let include_content = request.include_content;
+        let (versions, bytes, looked_at, more) = (vec![], 0, 0, true);
+        let mut page = Page {
+            versions,
+            bytes,
+            size,
+            include_content,
+            id,
+            scope,
+            sight,
+            config,
+            before,
+            looked_at,
+            more,
+        };
+        while page.has_room() {
+            let read = self.engine.versions(&page.id, page.before, size.min(100), viewer.clone()).await?;
+            // Messages of all contents are made, and what was read is dropped.
+            let take = move |_: &_| {
+                page.take(read);
+                Ok(page)
+            };
+            page = self.engine.work(actor, take).await?;
         }
+        let Page { versions, before, more, .. } = page;
         let next_page_token = match more && before > Version(1) {
             true => page::token(&binding, self.engine.epoch(), &before.to_string()),
             false => String::new(),
@@ -103,13 +108,14 @@ impl Operations {
             true => Some(self.oldest_commit().await?),
             false => None,
         };
-        fitting(v1::ListVersionsResponse {
+        let response = v1::ListVersionsResponse {
             versions,
             next_page_token,
             store_revision: state.revision.0,
             oldest_revision: oldest.map_or(0, |(revision, _)| revision.0),
             oldest_revision_time: oldest.and_then(|(_, time)| time).map(time_message),
-        })
+        };
+        self.encoded(actor, response).await
     }
 
     /// The oldest retained revision, and its time if it is not compacted meanwhile.
@@ -119,6 +125,58 @@ impl Operations {
             Ok(commits) => Ok((oldest, commits.first().map(|sealed| sealed.commit.time))),
             Err(Error::Compacted { oldest, .. }) => Ok((oldest, None)),
             Err(error) => Err(error),
+        }
+    }
+}
+
+impl Page {
+    fn has_room(&self) -> bool {
+        self.more
+            && self.versions.len() < self.size
+            && self.bytes < PAGE_BYTES_MAX
+            && self.looked_at < VERSIONS_LOOKED_AT_MAX
+    }
+
+    /// Takes versions, as many as there is room for.
+    fn take(&mut self, read: Vec<(VersionRef, Sealed)>) {
+        let mut tags: BTreeMap<Version, Vec<&TagName>> = BTreeMap::new();
+        for (tag, version) in self.config.tags() {
+            tags.entry(*version).or_default().push(tag);
+        }
+        self.more = !read.is_empty();
+        self.looked_at += read.len();
+        for (at, mut sealed) in read {
+            self.before = at.version;
+            // Who may read one scope of it is not told of others.
+            sealed.commit.changes.iter_mut().for_each(|change| keep_seen(&self.sight, change));
+            let change = sealed.commit.changes.iter().find(|change| change.id == self.id);
+            let concerned = |change: &&ConfigChange| {
+                self.scope
+                    .as_ref()
+                    .is_none_or(|scope| change.layers.iter().any(|layer| layer.key.scope == *scope))
+            };
+            if let Some(change) = change.filter(concerned) {
+                let tags = tags.get(&at.version).map(Vec::as_slice).unwrap_or_default();
+                let mut version = v1::VersionInfo {
+                    version: at.version.0,
+                    commit: Some(commit_message(&sealed, [change], self.include_content)),
+                    tags: tags.iter().take(TAGS_OF_VERSION_MAX).map(|tag| tag.to_string()).collect(),
+                    tags_omitted: tags.len().saturating_sub(TAGS_OF_VERSION_MAX) as u64,
+                };
+                if self.versions.is_empty() {
+                    leave_out_what_does_not_fit(&mut version);
+                }
+                self.bytes += version.encoded_len();
+                if !self.versions.is_empty() && self.bytes > ITEMS_BYTES_MAX {
+                    // It goes on the next page, alone if it must.
+                    self.before = at.version.next();
+                    break;
+                }
+                self.versions.push(version);
+            }
+            if self.versions.len() == self.size || self.bytes >= PAGE_BYTES_MAX {
+                break;
+            }
         }
     }
 }

@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 
 use prost::Message;
 
+use crate::api::codec::Encoded;
 use crate::api::context::CallContext;
 use crate::api::convert::bounded::MessageSpace;
 use crate::api::convert::request;
@@ -14,7 +15,7 @@ use crate::model::{ConfigName, LayerKey, LayerKind, Revision, Scope};
 use crate::proto::v1;
 
 use super::changes::may_follow;
-use super::size::{PAGE_BYTES_MAX, fitting};
+use super::size::PAGE_BYTES_MAX;
 use super::{Operations, page};
 
 /// The values of the differences of one document.
@@ -32,7 +33,7 @@ impl Operations {
         &self,
         context: &CallContext,
         mut request: v1::DiffNamespacesRequest,
-    ) -> Result<v1::DiffNamespacesResponse, ApiError> {
+    ) -> Result<Encoded, ApiError> {
         let page_token = std::mem::take(&mut request.page_token);
         let (binding, epoch) = (request.encode_to_vec(), self.engine.epoch());
         let cursor = page::cursor(&binding, epoch, &page_token)?;
@@ -49,15 +50,18 @@ impl Operations {
         let diff = NamespaceDiff { older, newer, include_governing: request.include_governing, after };
         let page = Page { differences: vec![], bytes: 0, size };
         let viewer = Viewer::new(context.sight());
+        let actor = context.caller().actor();
+        let _large = self.engine.begin_large(actor).await;
         let (page, compared) = self.engine.diff_namespaces(diff, viewer, page, Page::take).await?;
         let next_page_token =
             compared.next.map(|next| page::token(&binding, epoch, &text(&next))).unwrap_or_default();
-        fitting(v1::DiffNamespacesResponse {
+        let response = v1::DiffNamespacesResponse {
             differences: page.differences,
             next_page_token,
             older_revision: compared.older.0,
             newer_revision: compared.newer.0,
-        })
+        };
+        self.encoded(actor, response).await
     }
 }
 

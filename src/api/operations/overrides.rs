@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 
 use prost::Message;
 
+use crate::api::codec::Encoded;
 use crate::api::context::CallContext;
 use crate::api::convert::bounded::MessageSpace;
 use crate::api::convert::request;
@@ -14,7 +15,7 @@ use crate::model::{ConfigName, Scope};
 use crate::proto::v1;
 
 use super::changes::may_follow;
-use super::size::{PAGE_BYTES_MAX, fitting};
+use super::size::PAGE_BYTES_MAX;
 use super::{Operations, page};
 
 /// The values of the differences of one override.
@@ -32,7 +33,7 @@ impl Operations {
         &self,
         context: &CallContext,
         mut request: v1::ListOverridesRequest,
-    ) -> Result<v1::ListOverridesResponse, ApiError> {
+    ) -> Result<Encoded, ApiError> {
         let page_token = std::mem::take(&mut request.page_token);
         let (binding, epoch) = (request.encode_to_vec(), self.engine.epoch());
         let cursor = page::cursor(&binding, epoch, &page_token)?;
@@ -53,10 +54,14 @@ impl Operations {
         let store_revision = self.engine.state().revision.0;
         let page = Page { overrides: vec![], bytes: 0, size };
         let viewer = Viewer::new(context.sight());
+        let actor = context.caller().actor();
+        let _large = self.engine.begin_large(actor).await;
         let (page, next) = self.engine.overrides(query, viewer, page, Page::take).await?;
         let next_page_token =
             next.map(|next| page::token(&binding, epoch, &cursor_text(&next))).unwrap_or_default();
-        fitting(v1::ListOverridesResponse { overrides: page.overrides, next_page_token, store_revision })
+        let response =
+            v1::ListOverridesResponse { overrides: page.overrides, next_page_token, store_revision };
+        self.encoded(actor, response).await
     }
 }
 

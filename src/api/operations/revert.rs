@@ -21,7 +21,8 @@ impl Operations {
         let (options, identity) = options("Revert", &mut request, |request| &mut request.options);
         let revisions = request.revisions.into_iter().map(Revision).collect();
         let actor = context.access().caller().actor();
-        let mut reverting = Reverting::default();
+        // Until the plan is made, which takes all contents that the commits changed.
+        let mut reverting = Reverting::within(self.engine.begin_large(actor).await);
         for revision in Reverting::order(revisions)? {
             let commit = Reverting::of(self.engine.commit(revision, actor).await?);
             // Check the permission before the response can depend on the commit, and before the next commit is read.

@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 
 use prost::Message;
 
+use crate::api::codec::Encoded;
 use crate::api::context::CallContext;
 use crate::api::convert::request;
 use crate::api::convert::response::{kind_message, time_message};
@@ -15,7 +16,7 @@ use crate::model::{ConfigId, ConfigName, Content, LayerKey, LayerKind, Namespace
 use crate::proto::v1;
 
 use super::changes::may_follow;
-use super::size::{PAGE_BYTES_MAX, fitting};
+use super::size::PAGE_BYTES_MAX;
 use super::{Operations, page};
 
 /// The longest text of a value in a response, and of a text to search for.
@@ -36,7 +37,7 @@ impl Operations {
         &self,
         context: &CallContext,
         mut request: v1::SearchRequest,
-    ) -> Result<v1::SearchResponse, ApiError> {
+    ) -> Result<Encoded, ApiError> {
         let page_token = std::mem::take(&mut request.page_token);
         let (binding, epoch) = (request.encode_to_vec(), self.engine.epoch());
         let cursor = page::cursor(&binding, epoch, &page_token)?;
@@ -46,10 +47,13 @@ impl Operations {
         query.after = cursor.map(|cursor| read_cursor(&cursor)).transpose()?;
         let page = Page { matches: vec![], bytes: 0, size };
         let viewer = Viewer::new(context.sight());
+        let actor = context.caller().actor();
+        let _large = self.engine.begin_large(actor).await;
         let (page, revision, next) = self.engine.search(query, viewer, page, Page::take).await?;
         let next_page_token =
             next.map(|next| page::token(&binding, epoch, &cursor_text(&next))).unwrap_or_default();
-        fitting(v1::SearchResponse { matches: page.matches, next_page_token, revision: revision.0 })
+        let response = v1::SearchResponse { matches: page.matches, next_page_token, revision: revision.0 };
+        self.encoded(actor, response).await
     }
 }
 

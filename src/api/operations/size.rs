@@ -2,7 +2,7 @@
 
 use prost::Message;
 
-use crate::api::codec::MESSAGE_BYTES_MAX;
+use crate::api::codec::{Encoded, MESSAGE_BYTES_MAX};
 use crate::api::error::{ApiError, response_too_large};
 
 /// Bytes of one page of a list, beside the item that exceeds them.
@@ -13,8 +13,17 @@ pub const ITEMS_BYTES_MAX: usize = MESSAGE_BYTES_MAX - (256 << 10);
 
 /// The answer, if clients can receive it.
 pub fn fitting<M: Message>(response: M) -> Result<M, ApiError> {
+    check(&response).map(|()| response)
+}
+
+/// The answer as it is sent, if clients can receive it. To be made where work may take long.
+pub fn encoded(response: &impl Message) -> Result<Encoded, ApiError> {
+    check(response).map(|()| Encoded::of(response))
+}
+
+fn check(response: &impl Message) -> Result<(), ApiError> {
     match response.encoded_len() <= MESSAGE_BYTES_MAX {
-        true => Ok(response),
+        true => Ok(()),
         false => Err(response_too_large(MESSAGE_BYTES_MAX)),
     }
 }

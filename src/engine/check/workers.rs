@@ -1,7 +1,8 @@
 //! Long work for one request: stops when the caller is gone, and is bounded for each actor. Knows nothing of what the work is.
 //!
 //! What takes long runs by this module: large texts and plans of writes that are not small, validation, the targets that a change affects,
-//! explanations, comparisons, pages of versions and documents of the past. Dropping the future of such a method is enough: work that waits for a thread is not begun, and checks
+//! explanations, comparisons, pages of versions, documents of the past, and responses that are large. A call that keeps much in memory between
+//! such pieces of work is bounded for each actor, too. Dropping the future of such a method is enough: work that waits for a thread is not begun, and checks
 //! stop after the documents that they are at. A single document is not stopped; what it may cost is bounded. A transport drops the
 //! future of a call when the client cancels the call, when the connection closes, and when the deadline passes.
 
@@ -9,7 +10,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::engine::blocking::blocking;
 use crate::engine::error::Error;
@@ -69,19 +70,49 @@ pub async fn interruptible<T: Send + 'static>(
     .await?
 }
 
-/// Shares the threads for long work among actors: none of them can occupy all threads.
+/// Large calls of one actor that run at once, on a machine with many processors. A call that takes commits back keeps up to 64 MiB of contents,
+/// and some of them once more as values; all others keep less. Together that is less than 256 MiB.
+const LARGE_CALLS_OF_ACTOR_MAX: usize = 3;
+/// So many actors can have all their permits at once.
+const ACTORS_AT_ONCE: usize = 2;
+/// The same for large calls, which wait for threads and for each other besides.
+const ACTORS_WITH_LARGE_CALLS: usize = 4;
+
+/// Shares the threads for long work, and the memory of large calls, among actors: no actor can occupy all threads.
 pub struct Workers {
+    threads: FairShares,
+    large_calls: FairShares,
+}
+
+/// Permits, of which each actor has a bounded number.
+struct FairShares {
     all: Arc<Semaphore>,
     of_actor_max: usize,
     actors: Mutex<HashMap<String, Weak<Semaphore>>>,
+}
+
+/// A permit of an actor. Dropping it gives the permit back.
+struct Permit {
+    _own: OwnedSemaphorePermit,
+    _any: OwnedSemaphorePermit,
+}
+
+/// A call that may keep large contents in memory while it waits for threads, or for its turn at a config. It holds no thread. Clones share it.
+#[must_use]
+#[derive(Clone)]
+pub struct LargeCall {
+    _permit: Arc<Permit>,
 }
 
 impl Workers {
     /// For a machine with so many processors.
     pub fn new(processors: usize) -> Workers {
         let of_actor_max = processors.max(2);
-        let all = Arc::new(Semaphore::new(of_actor_max * 2));
-        Workers { all, of_actor_max, actors: Mutex::default() }
+        let large_max = of_actor_max.min(LARGE_CALLS_OF_ACTOR_MAX);
+        Workers {
+            threads: FairShares::new(of_actor_max, ACTORS_AT_ONCE),
+            large_calls: FairShares::new(large_max, ACTORS_WITH_LARGE_CALLS),
+        }
     }
 
     /// As `interruptible`, for work of an actor, which waits for its turn. The turn ends with the work, not with the future: an actor
@@ -91,14 +122,33 @@ impl Workers {
         actor: &str,
         work: impl FnOnce(&Cancelled) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        let open = "the semaphores are never closed";
-        let own = self.of_actor(actor).acquire_owned().await.expect(open);
-        let any = self.all.clone().acquire_owned().await.expect(open);
+        let permit = self.threads.take(actor).await;
         interruptible(move |cancelled| {
-            let _turn = (own, any);
+            let _permit = permit;
             work(cancelled)
         })
         .await
+    }
+
+    /// Waits until a large call of an actor may begin. To be called before the call reads anything large, and by no call that holds a thread, or a
+    /// lock at a config: calls that have begun wait for those.
+    pub async fn begin_large(&self, actor: &str) -> LargeCall {
+        LargeCall { _permit: Arc::new(self.large_calls.take(actor).await) }
+    }
+}
+
+impl FairShares {
+    fn new(of_actor_max: usize, actors: usize) -> FairShares {
+        let all = Arc::new(Semaphore::new(of_actor_max * actors));
+        FairShares { all, of_actor_max, actors: Mutex::default() }
+    }
+
+    /// Waits for a permit of an actor, in the order of arrival.
+    async fn take(&self, actor: &str) -> Permit {
+        let open = "the semaphores are never closed";
+        let own = self.of_actor(actor).acquire_owned().await.expect(open);
+        let any = self.all.clone().acquire_owned().await.expect(open);
+        Permit { _own: own, _any: any }
     }
 
     fn of_actor(&self, actor: &str) -> Arc<Semaphore> {
@@ -118,6 +168,8 @@ impl Workers {
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc;
+
+    use futures_util::FutureExt;
 
     use super::*;
 
@@ -164,5 +216,21 @@ mod tests {
         assert_eq!(workers.run("other", |_| Ok(7)).await.expect("there is a turn"), 7);
         assert!(starts.try_recv().is_err());
         drop(release);
+    }
+
+    #[tokio::test]
+    async fn large_calls_of_an_actor_wait_for_each_other_and_for_nobody_else() {
+        let workers = Workers::new(64);
+        let mut begun = vec![];
+        for _ in 0..LARGE_CALLS_OF_ACTOR_MAX {
+            begun.push(workers.begin_large("hog").await);
+        }
+        let mut waiting = Box::pin(workers.begin_large("hog"));
+        assert!(waiting.as_mut().now_or_never().is_none());
+        let other = workers.begin_large("other").now_or_never();
+        assert!(other.is_some(), "another actor does not wait");
+        assert_eq!(workers.run("hog", |_| Ok(7)).await.expect("large calls hold no thread"), 7);
+        begun.pop();
+        assert!(waiting.now_or_never().is_some());
     }
 }

@@ -46,8 +46,10 @@ impl Engine {
                         At::Version(Version(current.at.version.0.saturating_sub(1)))
                     }
                 };
+                // The version has all layers of the config.
+                let large = self.begin_large(actor).await;
                 let found = self.config_at(&state, &id, &at, actor).await?;
-                Ok(ReadIntent::Rollback { id, to: found, by: to, scope, expected })
+                Ok(ReadIntent::Rollback { id, to: found, by: to, scope, expected, _large: large })
             }
             Intent::Revert(reverting) => self.look_up_reverted(reverting, actor).await,
             Intent::Restore(restoring) => self.look_up_restored(restoring, actor).await,

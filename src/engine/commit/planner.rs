@@ -60,7 +60,7 @@ fn plan_all(
             plan_changes(bases, changes, now, planning)?
         }
         ReadIntent::Delete { id, key, expected } => plan_delete(bases, id, key.as_ref(), *expected)?,
-        ReadIntent::Rollback { id, to, by, scope, expected } => {
+        ReadIntent::Rollback { id, to, by, scope, expected, .. } => {
             check_still_meant(bases, id, by, to)?;
             plan_rollback(bases, id, to, scope.as_ref(), *expected, now, planning)?
         }

@@ -10,6 +10,7 @@ use super::restoring::Restored;
 use super::reverting::Step;
 use super::tagging::ReadTagNamespace;
 use super::write::RollbackTo;
+use crate::engine::check::workers::LargeCall;
 use crate::engine::state::ConfigState;
 use crate::engine::state::tags::tags_id;
 
@@ -32,11 +33,15 @@ pub(in crate::engine) enum ReadIntent {
         by: RollbackTo,
         scope: Option<Scope>,
         expected: Option<Version>,
+        /// The call that keeps `to` in memory.
+        _large: LargeCall,
     },
     /// Changes of layers to take back, the newest first.
     Revert {
         revisions: Vec<Revision>,
         steps: Vec<Step>,
+        /// The call that keeps these in memory.
+        _large: Option<LargeCall>,
     },
     Restore(Restored),
     Tag {

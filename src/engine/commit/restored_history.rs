@@ -29,6 +29,7 @@ impl Engine {
         // A commit may be queued but not in the journal yet.
         self.pipeline.barrier().answered().await?;
         let (store, pipeline) = (self.store.clone(), self.pipeline.clone());
+        let large = self.begin_large(actor).await;
         self.work(actor, move |cancelled| {
             let mut state = pipeline.published();
             let point = Point::of(&*store, &state, &restoring)?;
@@ -39,7 +40,7 @@ impl Engine {
                 state = pipeline.published();
             }
             let (revision, looked_up, configs) = (point.revision(), state.revision, look_up.configs);
-            Ok(ReadIntent::Restore(Restored { restoring, revision, configs, looked_up }))
+            Ok(ReadIntent::Restore(Restored { restoring, revision, configs, looked_up, _large: large }))
         })
         .await
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::engine::check::workers::LargeCall;
 use crate::engine::state::ConfigState;
 use crate::model::{ConfigId, ConfigName, Namespace, Revision, Scope, TagName, Timestamp};
 
@@ -37,6 +38,8 @@ pub(in crate::engine) struct Restored {
     pub configs: BTreeMap<ConfigId, Option<Arc<ConfigState>>>,
     /// The revision up to which the configs that have changed were looked up.
     pub looked_up: Revision,
+    /// The call that keeps `configs` in memory.
+    pub(super) _large: LargeCall,
 }
 
 impl Restoring {

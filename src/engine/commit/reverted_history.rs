@@ -43,7 +43,8 @@ impl Engine {
         let store = self.store.clone();
         self.work(actor, move |cancelled: &Cancelled| {
             let steps = steps(&*store, &reverting, cancelled)?;
-            Ok(ReadIntent::Revert { revisions: reverting.revisions().collect(), steps })
+            let revisions = reverting.revisions().collect();
+            Ok(ReadIntent::Revert { revisions, steps, _large: reverting.large })
         })
         .await
     }

@@ -3,13 +3,16 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::engine::check::workers::LargeCall;
 use crate::engine::error::{Error, Limit};
 use crate::model::{ConfigId, Content, Format, Layer, LayerChange, LayerKey, Revision, Scope, Timestamp};
 use crate::store::Sealed;
 
 /// Commits that one call takes back.
 const COMMITS_MAX: usize = 100;
-/// Content of the layers that these changed, and of what the layers were before.
+/// Content of the layers as several commits left them: checked as each commit is read, and before their history is.
+const COMMITS_BYTES_MAX: usize = 32 << 20;
+/// The same with the content that the layers had before. A call keeps all of it in memory until its plan is made.
 const BYTES_MAX: usize = 64 << 20;
 
 /// Commits that are to be taken back, the newest first.
@@ -17,6 +20,8 @@ const BYTES_MAX: usize = 64 << 20;
 pub struct Reverting {
     pub(super) commits: Vec<Arc<Sealed>>,
     pub(super) bytes: usize,
+    /// The call that keeps them in memory.
+    pub(super) large: Option<LargeCall>,
 }
 
 /// Only the revisions: content may be secret.
@@ -75,18 +80,25 @@ impl Reverting {
         }
     }
 
+    /// None yet, for a call that keeps them in memory until its plan is made.
+    pub fn within(large: LargeCall) -> Reverting {
+        Reverting { large: Some(large), ..Reverting::default() }
+    }
+
     /// One commit.
     pub fn of(sealed: Arc<Sealed>) -> Reverting {
         let layers = sealed.commit.changes.iter().flat_map(|change| &change.layers);
         let contents = layers.filter_map(|layer| layer.content.as_ref());
         let bytes = contents.map(|content| content.as_str().len()).sum();
-        Reverting { commits: vec![sealed], bytes }
+        Reverting { commits: vec![sealed], bytes, large: None }
     }
 
     /// Adds commits that are older than those before them. Fails if all together are too large.
     pub fn append(&mut self, older: Reverting) -> Result<(), Error> {
         self.bytes += older.bytes;
-        check_bytes(self.bytes)?;
+        if !self.commits.is_empty() {
+            check("bytes of the layers in the commits", self.bytes, COMMITS_BYTES_MAX)?;
+        }
         self.commits.extend(older.commits);
         Ok(())
     }
@@ -114,13 +126,12 @@ impl Reverting {
 }
 
 pub(super) fn check_bytes(bytes: usize) -> Result<(), Error> {
-    match bytes > BYTES_MAX {
-        true => Err(Error::LimitReached {
-            limit_name: Limit::CommitBytes,
-            what: "bytes of the layers that the commits changed",
-            found: bytes,
-            limit: BYTES_MAX,
-        }),
+    check("bytes of the layers that the commits changed, before and after them", bytes, BYTES_MAX)
+}
+
+fn check(what: &'static str, found: usize, limit: usize) -> Result<(), Error> {
+    match found > limit {
+        true => Err(Error::LimitReached { limit_name: Limit::CommitBytes, what, found, limit }),
         false => Ok(()),
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::explanation::Explanation;
+use super::explanation::{Explaining, Explanation};
 use super::history::{Made, made_by};
 use super::resolve::{Target, layers_of};
 use crate::auth::Sight;
@@ -14,7 +14,7 @@ use crate::engine::check::workers::Cancelled;
 use crate::engine::error::Error;
 use crate::engine::secrets::key_store::KeyStore;
 use crate::engine::secrets::secret_places::Secrets;
-use crate::engine::secrets::shown::{marking_schema, shown};
+use crate::engine::secrets::shown::shown;
 use crate::engine::state::State;
 use crate::engine::{At, Engine};
 use crate::model::{ConfigId, Content, LayerKey, Pointer, Version};
@@ -30,69 +30,79 @@ const LAYERS_READ_MAX: usize = 200_000;
 
 impl Engine {
     /// A document, where its values come from, and for each the version that made it what it is. `None`: the layer has that value since before
-    /// the versions that were looked at or are retained, or the caller may not read the layer.
-    pub async fn blame(
+    /// the versions that were looked at or are retained, or the caller may not read the layer. `make` makes the answer of it where work may take
+    /// long.
+    pub async fn blame<T: Send + 'static>(
         &self,
         state: &State,
         target: &Target,
-        within: Pointer,
-        bytes_max: usize,
+        (within, bytes_max): (Pointer, usize),
         sight: Sight,
-    ) -> Result<(Explanation, Vec<Option<Made>>), Error> {
+        make: impl FnOnce(Explanation, Vec<Option<Made>>) -> T + Send + 'static,
+    ) -> Result<T, Error> {
         let actor = sight.caller().shared_actor().clone();
-        let explanation = self.explain(state, target, &At::Latest, within, bytes_max, sight.clone()).await?;
-        let marking = marking_schema(&target.id, state);
-        let config = self.config_at(state, &target.id, &At::Latest, &actor).await?;
-        let mut layers: BTreeMap<LayerKey, BlamedLayer> = BTreeMap::new();
-        let entries = layers_of(&config, &target.scope, target.view);
-        for (at, origin) in explanation.origins.iter().flatten().enumerate() {
-            if explanation.withheld.contains(&origin.layer) {
-                continue;
-            }
-            let entry = entries[origin.layer];
-            let layer = layers.entry(entry.key.clone()).or_insert_with(|| BlamedLayer {
-                version: entry.layer.version,
-                content: entry.layer.content.clone(),
-                places: vec![],
-            });
-            layer.places.push((at, origin.pointer.clone()));
-        }
-        let count = explanation.origins.as_ref().map_or(0, Vec::len);
-        let (store, key_store, id) = (self.store.clone(), self.key_store.clone(), target.id.clone());
+        let explaining = self.explaining(state, target, &At::Latest, (within, bytes_max), sight).await?;
+        let store = self.store.clone();
         let look = move |cancelled: &Cancelled| {
-            let mut blame = Blame {
-                store: &*store,
-                key_store: &key_store,
-                id: &id,
-                sight: &sight,
-                marking: marking.as_deref(),
-                cancelled,
-                steps_left: STEPS_MAX,
-                layers_left: LAYERS_READ_MAX,
-            };
-            let mut made = vec![None; count];
-            let mut known: BTreeMap<Version, Option<Made>> = BTreeMap::new();
-            for (key, layer) in layers {
-                for (at, version) in blame.versions(&key, layer)? {
-                    let of_version = match known.entry(version) {
-                        Entry::Occupied(known) => known.into_mut(),
-                        Entry::Vacant(unknown) => unknown.insert(made_by(&*store, &id, version)?),
-                    };
-                    made[at] = of_version.clone();
-                }
-            }
-            Ok(made)
+            let explanation = explaining.explain(cancelled)?;
+            let made = made(&*store, &explaining, &explanation, cancelled)?;
+            Ok(make(explanation, made))
         };
-        let made = self.work(&actor, look).await?;
-        Ok((explanation, made))
+        self.work(&actor, look).await
     }
 }
 
+/// The version that made each value of an explanation, in the same order.
+fn made(
+    store: &dyn Store,
+    explaining: &Explaining,
+    explanation: &Explanation,
+    cancelled: &Cancelled,
+) -> Result<Vec<Option<Made>>, Error> {
+    let Explaining { config, target, key_store, marking, sight, .. } = explaining;
+    let mut layers: BTreeMap<&LayerKey, BlamedLayer<'_>> = BTreeMap::new();
+    let entries = layers_of(config, &target.scope, target.view);
+    for (at, origin) in explanation.origins.iter().flatten().enumerate() {
+        if explanation.withheld.contains(&origin.layer) {
+            continue;
+        }
+        let entry = entries[origin.layer];
+        let layer = layers.entry(&entry.key).or_insert_with(|| BlamedLayer {
+            version: entry.layer.version,
+            content: entry.layer.content.clone(),
+            places: vec![],
+        });
+        layer.places.push((at, &origin.pointer));
+    }
+    let mut blame = Blame {
+        store,
+        key_store,
+        id: &target.id,
+        sight,
+        marking: marking.as_deref(),
+        cancelled,
+        steps_left: STEPS_MAX,
+        layers_left: LAYERS_READ_MAX,
+    };
+    let mut made = vec![None; explanation.origins.as_ref().map_or(0, Vec::len)];
+    let mut known: BTreeMap<Version, Option<Made>> = BTreeMap::new();
+    for (key, layer) in layers {
+        for (at, version) in blame.versions(key, layer)? {
+            let of_version = match known.entry(version) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(unknown) => unknown.insert(made_by(store, &target.id, version)?),
+            };
+            made[at] = of_version.clone();
+        }
+    }
+    Ok(made)
+}
+
 /// A layer as it is stored, and the places of the values to follow back, each with its number.
-struct BlamedLayer {
+struct BlamedLayer<'a> {
     version: Version,
     content: Content,
-    places: Vec<(usize, Pointer)>,
+    places: Vec<(usize, &'a Pointer)>,
 }
 
 /// A version of a layer.
@@ -125,7 +135,7 @@ struct Blame<'a> {
 
 impl Blame<'_> {
     /// For each place of a layer the version that made its value: the layer is followed back until the value is another one.
-    fn versions(&mut self, key: &LayerKey, layer: BlamedLayer) -> Result<Vec<(usize, Version)>, Error> {
+    fn versions(&mut self, key: &LayerKey, layer: BlamedLayer<'_>) -> Result<Vec<(usize, Version)>, Error> {
         let BlamedLayer { mut version, content, mut places } = layer;
         let mut content = self.as_compared(key, &content);
         let mut found = vec![];

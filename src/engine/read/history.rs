@@ -47,6 +47,20 @@ pub(in crate::engine) async fn config_at(
     at: &At,
     actor: &str,
 ) -> Result<Arc<ConfigState>, Error> {
+    let (current, is_current) = current_at(state, id, at)?;
+    if is_current {
+        return Ok(current);
+    }
+    let (store, at) = (store.clone(), at.clone());
+    workers.run(actor, move |_| historic(&*store, &current, &at)).await
+}
+
+/// The config as it is now, and whether the point names it. Otherwise the point names an older version, or none.
+pub(in crate::engine) fn current_at(
+    state: &State,
+    id: &ConfigId,
+    at: &At,
+) -> Result<(Arc<ConfigState>, bool), Error> {
     if let At::Revision(asked) = at
         && *asked > state.revision
     {
@@ -56,17 +70,14 @@ pub(in crate::engine) async fn config_at(
     let is_current = match at {
         At::Latest => true,
         At::Version(version) => *version == current.at.version,
-        At::Tag(_) => false,
+        At::Tag(tag) => current.tags().get(tag) == Some(&current.at.version),
         At::Revision(revision) => *revision >= current.at.revision,
         At::Time(time) => *time >= current.at.time,
     };
-    if is_current {
-        return Ok(current.clone());
-    }
-    let (store, current, at) = (store.clone(), current.clone(), at.clone());
-    workers.run(actor, move |_| historic(&*store, &current, &at)).await
+    Ok((current.clone(), is_current))
 }
 
+/// A past version of a config, read from the store.
 pub(in crate::engine) fn historic(
     store: &dyn Store,
     current: &ConfigState,

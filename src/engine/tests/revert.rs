@@ -287,3 +287,26 @@ proptest! {
         });
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commits_that_are_too_large_together_are_refused_as_they_are_read() {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new(Epoch(1)));
+    let engine = open(&store, |_| {});
+    let mut revisions = vec![];
+    for number in 0..40 {
+        let put = put(0, 0, LayerKind::Base, &json!({ "a": long(1_000_000), "b": number }));
+        revisions.push(write_changes(&engine, vec![put]).await.expect("it is set").revision);
+    }
+    let mut reverting = Reverting::default();
+    let mut read = 0;
+    let refused = loop {
+        let commit = engine.commit(revisions.pop().expect("it is refused before the last"), "test").await;
+        match reverting.append(Reverting::of(commit.expect("it is there"))) {
+            Ok(()) => read += 1,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(read, 33, "32 MiB are allowed");
+    assert!(matches!(refused, Error::LimitReached { limit_name: Limit::CommitBytes, .. }), "{refused}");
+    engine.close().await;
+}

@@ -257,7 +257,7 @@ async fn a_stream_of_commits_and_an_outcome_show_what_may_be_seen() {
         assert!(!content.as_str().contains("v1:"), "what is sealed never leaves");
         let (state, target) = (engine.state(), target(0, View::Effective, secrets));
         let explained =
-            engine.explain(&state, &target, &At::Latest, Pointer::root(), 1 << 20, sight(secrets));
+            engine.explain(&state, &target, &At::Latest, (Pointer::root(), 1 << 20), sight(secrets), |it| it);
         let explained = explained.await.expect("it is explained");
         assert_eq!(format!("{:?}", explained.origins).contains(CANARY), is_shown);
         let change = put(0, 0, LayerKind::Base, &json!({"a": {"$secret": "new-canary"}, "b": 1}));

@@ -20,6 +20,13 @@ pub struct WatchClient {
     pub library: String,
 }
 
+impl WatchClient {
+    /// The bytes of its labels. Other clients may share them.
+    pub fn label_bytes(&self) -> usize {
+        self.labels.iter().map(|(name, value)| name.len() + value.len()).sum()
+    }
+}
+
 /// The same, as the hub keeps it.
 pub(super) struct Identity {
     /// Shared by the streams of a credential.

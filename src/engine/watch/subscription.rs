@@ -107,7 +107,8 @@ impl Hub {
         let interval = options.progress_interval.mul_f64(0.8 + 0.2 * fastrand::f64());
         let alone = matches!(options.targets.as_slice(), [target] if target.selector.is_config());
         let configs = self.check_configs(&options.targets, &self.state())?;
-        let of_actor = self.of_actors.open(options.sight.caller(), configs)?;
+        let label_bytes = options.client.label_bytes();
+        let of_actor = self.of_actors.open_following(options.sight.caller(), configs, label_bytes)?;
         let mut table = self.table();
         let state = self.state();
         let namespaces = options.targets.iter().map(|target| target.selector.watches());

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep_until};
 use tokio_stream::Stream;
 use tokio_util::sync::CancellationToken;
@@ -14,11 +13,12 @@ use crate::api::context::CallContext;
 use crate::api::convert::request;
 use crate::api::error::ApiError;
 use crate::api::guard::Standing;
-use crate::api::operations::{CONVERGENCE_WAITS_MAX, Operations};
+use crate::api::operations::Operations;
+use crate::api::operations::places::Place;
 use crate::api::reply::Responses;
 use crate::auth::{Access, Denied, Resource, Verb};
 use crate::engine::watch::{ChangedLayers, Convergence, ConvergenceCounts, layers_at};
-use crate::engine::{Engine, Error, Limit, RETRY_AFTER};
+use crate::engine::{Engine, Error, RETRY_AFTER};
 use crate::model::{ConfigId, Revision, Scope};
 use crate::proto::v1;
 
@@ -65,12 +65,7 @@ impl Operations {
             asked if asked > store => return Err(Error::RevisionInFuture { asked, store }.into()),
             asked => asked,
         };
-        let place = self.convergence_waits.clone().try_acquire_owned().map_err(|_| Error::LimitReached {
-            limit_name: Limit::Watchers,
-            what: "calls of WaitConverged on this server",
-            found: CONVERGENCE_WAITS_MAX,
-            limit: CONVERGENCE_WAITS_MAX,
-        })?;
+        let place = self.convergence_waits.take(context.caller())?;
         let engine = self.engine.clone();
         let changed = match targets.0.is_empty() {
             true => engine.reached_by(revision).await?,
@@ -141,7 +136,7 @@ struct Wait {
     standing: Standing,
     draining: CancellationToken,
     /// Among those that may wait.
-    _place: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 impl Wait {
