@@ -103,6 +103,11 @@ fn debugging_in_an_override_that_ends_is_no_finding() {
     let debugs = |config: &str| server.ok(&["validate", config]).contains("DEBUG_IN_PRODUCTION");
     server.ok(&["set", "shop/app", "-s", "/production", "--override", "--ttl", "30m", "debug=true"]);
     assert!(!debugs("shop/app"));
+    for scope in ["/", "/production", "/production/eu"] {
+        let set = server.run(&["set", "shop/app", "-s", scope, &format!("at={scope}")]);
+        assert!(set.code == 0 && !format!("{set:?}").contains("DEBUG_IN_PRODUCTION"), "{set:?}");
+    }
+    assert!(!debugs("shop/app"), "nor below and beside the override");
     server.ok(&["set", "shop/other", "-s", "/production", "--override", "debug=true"]);
     assert!(debugs("shop/other"), "it stays until somebody removes it");
 }

@@ -88,3 +88,12 @@ fn a_watcher_that_hangs_is_named_and_the_change_is_stored() {
     let versions = server.json(&["get", "a/b"])["version"].as_u64().expect("a number");
     assert!(versions > 1, "it is stored");
 }
+
+#[test]
+fn a_wait_that_is_too_long_is_refused_before_the_change() {
+    let server = Server::start();
+    let refused = server.run(&["set", "a/b", "x=1", "--wait=11m"]);
+    assert_eq!(refused.code, 2, "{refused:?}");
+    assert!(refused.stderr.contains("expected at most 10m"), "{refused:?}");
+    server.fails(3, &["get", "a/b"]);
+}

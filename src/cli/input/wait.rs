@@ -12,21 +12,32 @@ use crate::cli::output::exit::{Exit, Failure, Outcome};
 use crate::cli::output::streams::printable;
 use crate::proto::v1;
 
+/// The longest wait that servers accept.
+const WAIT_MAX: Duration = Duration::from_secs(600);
 /// Clients that are named.
 const NAMED_MAX: usize = 20;
 
 #[derive(Args, Clone, Debug)]
 pub struct WaitArgs {
-    /// Wait until every watcher of what changed was sent the new state, for 30s or the time given; if some were not, name them, and exit with 8
+    /// Wait until every watcher of what changed was sent the new state, for 30s or the time given (at most 10m); if some were not, name them, and exit with 8
     #[arg(
         long,
         value_name = "TIMEOUT",
         num_args = 0..=1,
         require_equals = true,
         default_missing_value = "30s",
-        value_parser = duration
+        value_parser = wait_time
     )]
     wait: Option<Duration>,
+}
+
+/// Before anything is written: how long to wait.
+fn wait_time(text: &str) -> Result<Duration, String> {
+    let time = duration(text)?;
+    match time > WAIT_MAX {
+        true => Err("expected at most 10m".into()),
+        false => Ok(time),
+    }
 }
 
 impl WaitArgs {
@@ -35,11 +46,7 @@ impl WaitArgs {
         let (Some(timeout), Some(revision)) = (self.wait, revision) else { return Ok(Exit::Done) };
         let timeout = Some(wire_duration(timeout)?);
         let request = v1::WaitConvergedRequest { revision, targets: vec![], timeout };
-        let written = |failure: Failure| {
-            failure.with(format!(
-                "the change is stored as revision {revision}; only the wait for its watchers failed"
-            ))
-        };
+        let written = |failure: Failure| not_known(failure, revision);
         let mut stream = session.client.fleet().wait_converged(request).await;
         let stream = stream.as_mut().map_err(|status| written(status.clone().into()))?.get_mut();
         let mut progress = Progress::default();
@@ -87,6 +94,14 @@ impl Progress {
     }
 }
 
+/// The wait has failed, and the change is stored.
+fn not_known(failure: Failure, revision: u64) -> Failure {
+    let failure = Failure { exit: Exit::NotConverged, ..failure };
+    failure.with(format!(
+        "the change is stored as revision {revision}; whether its watchers were sent it is not known"
+    ))
+}
+
 /// Beside an answer for programs it goes to standard error.
 fn tell(line: &str, session: &Session) -> Result<(), Failure> {
     match session.output.is_table() {
@@ -118,5 +133,28 @@ fn missing(message: &v1::WaitConvergedResponse) -> Failure {
     match count.saturating_sub(u32::try_from(message.missing.len().min(NAMED_MAX)).unwrap_or(u32::MAX)) {
         0 => failure,
         more => failure.with(format!("and {more} more: `confwatch watchers --behind` lists them")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_that_fails_is_no_failure_of_the_change() {
+        let refused = Failure::new(
+            Exit::Unavailable,
+            "100 calls of WaitConverged of this actor, at most 100 are allowed",
+        );
+        let told = not_known(refused, 7);
+        assert_eq!(told.exit, Exit::NotConverged);
+        assert!(told.to_string().contains("stored as revision 7"), "{told}");
+    }
+
+    #[test]
+    fn a_wait_that_no_server_accepts_is_refused_before_anything_is_written() {
+        assert_eq!(wait_time("10m"), Ok(WAIT_MAX));
+        assert_eq!(wait_time("0s"), Ok(Duration::ZERO));
+        assert!(wait_time("601s").is_err());
     }
 }

@@ -18,7 +18,7 @@ Exit codes:
      should be asked and --yes is missing
   6  the server cannot be reached, is overloaded, cannot use its disk or its master key, or did not answer in time
   7  not allowed
-  8  `--wait`: the change is stored, and some watchers were not sent it in time
+  8  `--wait`: the change is stored, and some watchers were not sent it in time, or it is not known whether they were
 
 A reader that goes away early (`confwatch history ... | head`) is no failure. `watch` and `changes` end with 0 on Ctrl-C and SIGTERM.";
 
