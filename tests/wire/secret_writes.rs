@@ -545,9 +545,17 @@ async fn a_value_that_is_restored_to_the_place_of_a_secret_is_a_guess() {
         ..Default::default()
     };
     let revert = |revision: u64| RevertRequest { revisions: vec![revision], options: None };
+    let restore = |before: u64| RestoreRequest {
+        namespace: "test".into(),
+        config: "other".into(),
+        scope: Some("/try".into()),
+        to: Some(restore_request::To::Revision(before - 1)),
+        ..Default::default()
+    };
     for (at, (version, revision)) in planted[..20].iter().enumerate() {
-        match at % 2 {
-            0 => _ = editor.api().rollback(rollback(*version)).await.expect("among the first"),
+        match at % 3 {
+            0 => _ = editor.api().restore(restore(*revision)).await.expect("among the first"),
+            1 => _ = editor.api().rollback(rollback(*version)).await.expect("among the first"),
             _ => _ = editor.api().revert(revert(*revision)).await.expect("among the first"),
         }
         editor.api().delete(delete()).await.expect("deleted");
@@ -558,6 +566,7 @@ async fn a_value_that_is_restored_to_the_place_of_a_secret_is_a_guess() {
     let reason = "SECRET_WRITES_LIMITED";
     refused(editor.api().rollback(rollback(version)).await, Code::ResourceExhausted, reason);
     refused(editor.api().revert(revert(revision)).await, Code::ResourceExhausted, reason);
+    refused(editor.api().restore(restore(revision)).await, Code::ResourceExhausted, reason);
 }
 
 fn marking(config: &str, validate_only: bool) -> SchemaServicePutRequest {

@@ -146,6 +146,13 @@ pub fn probes(
             let request = RevertRequest { revisions, options: options() };
             probes.push(("ConfigService/Revert", request.encode_to_vec()));
         }
+        for scope in SCOPES {
+            let (namespace, config, scope) = (namespace(), config(), Some((*scope).to_owned()));
+            let to = Some(restore_request::To::Revision(revision));
+            let request =
+                RestoreRequest { namespace, config, scope, to, options: options(), ..Default::default() };
+            probes.push(("ConfigService/Restore", request.encode_to_vec()));
+        }
         let request = GetCommitRequest { revision, include_content: true };
         probes.push(("ConfigService/GetCommit", request.encode_to_vec()));
     }
