@@ -19,7 +19,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             "confwatch/v1/auth.proto",
             "confwatch/v1/audit.proto",
             "confwatch/v1/fleet.proto",
-            "confwatch/v1/status.proto",
+            "confwatch/v1/server_status.proto",
             "confwatch/v1/backup.proto",
         ],
         ["proto"],

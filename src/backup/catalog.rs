@@ -282,7 +282,7 @@ impl Read for Stoppable<'_> {
 /// The backups that go, oldest first, of these, which are the oldest first. Never one that is pinned, nor one that another one that stays is restored
 /// after: the backups before an incremental one stay as long as it does.
 /// Those that are not concerned stay, and do not count.
-pub fn beyond<'k>(kept: &'k [Kept], keep: Keep, is_concerned: impl Fn(&Kept) -> bool) -> Vec<&'k Kept> {
+pub fn beyond(kept: &[Kept], keep: Keep, is_concerned: impl Fn(&Kept) -> bool) -> Vec<&Kept> {
     let mut stays = vec![false; kept.len()];
     let (mut count, mut bytes) = (0, 0_u64);
     for (at, backup) in kept.iter().enumerate().rev() {

@@ -464,14 +464,14 @@ async fn a_server_keeps_verifies_pins_and_prunes_backups() {
     let nothing = backups.prune_backups(PruneBackupsRequest::default()).await;
     refused_for(nothing, "INVALID_FIELD", "keep_count");
     let one = PruneBackupsRequest { keep_bytes: 1, ..Default::default() };
-    let dry = PruneBackupsRequest { validate_only: true, ..one.clone() };
+    let dry = PruneBackupsRequest { validate_only: true, ..one };
     let pruned = async |backups: &mut Backups, request: &PruneBackupsRequest| {
-        let removed = backups.prune_backups(request.clone()).await.expect("pruned").into_inner().removed;
+        let removed = backups.prune_backups(*request).await.expect("pruned").into_inner().removed;
         removed.into_iter().map(|backup| backup.id).collect::<Vec<_>>()
     };
-    assert_eq!(pruned(&mut backups, &dry).await, [state.id.clone()]);
+    assert_eq!(pruned(&mut backups, &dry).await, [state.id.as_str()]);
     assert_eq!(ids(&mut backups).await.len(), 3);
-    assert_eq!(pruned(&mut backups, &one).await, [state.id.clone()]);
+    assert_eq!(pruned(&mut backups, &one).await, [state.id.as_str()]);
     backups.pin_backup(PinBackupRequest { pinned: false, ..pin }).await.expect("let go");
 
     // All of it is there after a restart.
@@ -505,7 +505,7 @@ async fn kept_backups_are_seen_by_those_who_may_make_them() {
     let (_, own) = create(&mut owner, of_test.clone()).await.expect("made");
     refused(create(&mut reader, of_test).await, Code::PermissionDenied, "PERMISSION_DENIED");
     assert_eq!(ids(&mut admin).await, [own.id.clone(), whole.id.clone()]);
-    assert_eq!(ids(&mut owner).await, [own.id.clone()]);
+    assert_eq!(ids(&mut owner).await, [own.id.as_str()]);
     assert!(ids(&mut reader).await.is_empty());
     for (backups, id) in [(&mut owner, &whole.id), (&mut reader, &own.id)] {
         let get = backups.get_backup(GetBackupRequest { id: id.clone() }).await;
@@ -516,6 +516,6 @@ async fn kept_backups_are_seen_by_those_who_may_make_them() {
         refused(verify.map(drop), Code::NotFound, "BACKUP_NOT_FOUND");
     }
     let all = PruneBackupsRequest { keep_bytes: 1, ..Default::default() };
-    refused(owner.prune_backups(all.clone()).await, Code::PermissionDenied, "PERMISSION_DENIED");
+    refused(owner.prune_backups(all).await, Code::PermissionDenied, "PERMISSION_DENIED");
     assert_eq!(admin.prune_backups(all).await.expect("pruned").into_inner().removed.len(), 2);
 }

@@ -218,9 +218,9 @@ async fn overrides_are_listed_with_what_they_change_page_by_page() {
     assert_eq!((listed[0].revision, listed[0].reason.as_str()), (2, "incident 7"));
     let endless = ListOverridesRequest { namespace: "test".into(), only_endless: true, ..Default::default() };
     assert_eq!(client.list_overrides(endless.clone()).await.expect("a list").into_inner().overrides.len(), 2);
-    let until = |seconds| Some(prost_types::Timestamp { seconds, nanos: 0 });
+    let time = |seconds| Some(prost_types::Timestamp { seconds, nanos: 0 });
     for (seconds, count) in [(1, 0), (i64::from(u32::MAX), 2)] {
-        let request = ListOverridesRequest { until: until(seconds), ..endless.clone() };
+        let request = ListOverridesRequest { changed_before: time(seconds), ..endless.clone() };
         assert_eq!(client.list_overrides(request).await.expect("a list").into_inner().overrides.len(), count);
     }
     let one = ListOverridesRequest { config: "app".into(), scope: Some("/production".into()), ..endless };

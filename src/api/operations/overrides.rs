@@ -46,7 +46,11 @@ impl Operations {
             namespace: request::namespace("namespace", &request.namespace)?,
             config,
             within: request.scope.as_ref().map(|text| request::scope("", text)).transpose()?,
-            until: request.until.as_ref().map(|time| request::timestamp("until", time)).transpose()?,
+            changed_before: request
+                .changed_before
+                .as_ref()
+                .map(|time| request::timestamp("changed_before", time))
+                .transpose()?,
             only_endless: request.only_endless,
             after: cursor.map(|cursor| read_cursor(&cursor)).transpose()?,
         };

@@ -102,12 +102,12 @@ pub async fn run(args: DriftArgs, session: &Session) -> Outcome {
 
 impl Drift {
     async fn add_overrides(&mut self, args: &DriftArgs, session: &Session) -> Result<(), Failure> {
-        let until = args.older_than.map(|age| timestamp(Moment::Ago(age))).transpose()?;
+        let changed_before = args.older_than.map(|age| timestamp(Moment::Ago(age))).transpose()?;
         let mut request = v1::ListOverridesRequest {
             namespace: args.place.namespace.clone(),
             config: args.place.config.clone(),
             scope: args.place.scope(),
-            until,
+            changed_before,
             only_endless: args.older_than.is_some(),
             ..Default::default()
         };

@@ -34,7 +34,7 @@ pub struct OverrideQuery {
     /// Only at or below this scope.
     pub within: Option<Scope>,
     /// Only overrides that were last changed at this time or earlier.
-    pub until: Option<Timestamp>,
+    pub changed_before: Option<Timestamp>,
     /// Only overrides that stay until they are deleted.
     pub only_endless: bool,
     pub after: Option<OverrideCursor>,
@@ -163,6 +163,6 @@ impl OverrideQuery {
 
     /// A version whose time is not known is older than all history.
     fn is_old_enough(&self, made: Option<&Made>) -> bool {
-        self.until.is_none_or(|until| made.is_none_or(|made| made.at.time <= until))
+        self.changed_before.is_none_or(|time| made.is_none_or(|made| made.at.time <= time))
     }
 }
