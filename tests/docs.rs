@@ -8,9 +8,11 @@ mod server;
 #[path = "support/transcript.rs"]
 mod transcript;
 
+use std::cell::RefCell;
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 
 use server::Server;
 use tempfile::TempDir;
@@ -87,6 +89,17 @@ fn links_between_pages_lead_somewhere() {
 struct Shell {
     server: Server,
     directory: TempDir,
+    /// Ended with the shell.
+    watches: RefCell<Vec<Child>>,
+}
+
+impl Drop for Shell {
+    fn drop(&mut self) {
+        for watch in self.watches.get_mut() {
+            watch.kill().expect("it runs");
+            watch.wait().expect("it has ended");
+        }
+    }
 }
 
 impl Shell {
@@ -97,7 +110,7 @@ impl Shell {
         let data = directory.path().join("confwatch-data");
         let asks = page.contains("$ confwatch serve --auth on");
         let more: &[&str] = if asks { &["--auth", "on"] } else { &[] };
-        Shell { server: Server::start_in(&data, more), directory }
+        Shell { server: Server::start_in(&data, more), directory, watches: RefCell::default() }
     }
 
     fn run(&self, command: &str) -> Ran {
@@ -107,18 +120,34 @@ impl Shell {
             binary.parent().expect("a file is in a directory").display(),
             std::env::var("PATH").unwrap_or_default()
         );
-        let output = Command::new("sh")
-            .args(["-c", &format!("exec 2>&1; {command}")])
+        let is_watch = command.starts_with(transcript::WATCH);
+        let exec = if is_watch { "exec " } else { "" };
+        let mut shell = Command::new("sh");
+        shell
+            .args(["-c", &format!("exec 2>&1; {exec}{command}")])
             .current_dir(self.directory.path())
             .env("PATH", path)
             .env("CONFWATCH_SERVER", &self.server.address)
-            .env("CONFWATCH_ACTOR", "alice")
-            .output()
-            .expect("there is a shell");
+            .env("CONFWATCH_ACTOR", "alice");
+        if is_watch {
+            return self.go_on(shell);
+        }
+        let output = shell.output().expect("there is a shell");
         Ran {
             output: String::from_utf8_lossy(&output.stdout).into_owned(),
             succeeded: output.status.success(),
         }
+    }
+}
+
+impl Shell {
+    /// Starts a watch, and returns when it has printed its first line: the stream is open.
+    fn go_on(&self, mut watch: Command) -> Ran {
+        let mut watch = watch.stdout(Stdio::piped()).spawn().expect("there is a shell");
+        let mut line = String::new();
+        let read = BufReader::new(watch.stdout.as_mut().expect("piped")).read_line(&mut line);
+        self.watches.borrow_mut().push(watch);
+        Ran { output: line, succeeded: read.is_ok_and(|bytes| bytes > 0) }
     }
 }
 

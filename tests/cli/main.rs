@@ -6,6 +6,7 @@ mod backup;
 mod environment;
 mod exit_codes;
 mod find;
+mod first_night;
 mod fleet;
 mod follow;
 mod harness;

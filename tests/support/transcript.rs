@@ -2,9 +2,11 @@
 //! Markdown; what a command means is not its business.
 //!
 //! A line that starts with `$ confwatch ` or `$ echo ` is run, `\` at its end continues it, and the lines up to the next `$` are what it
-//! prints. Where none are shown it only has to succeed. Other commands, and those that go on for ever or want a person, are
-//! for the reader.
+//! prints. Where none are shown it only has to succeed. `confwatch watch` goes on beside the commands after it. Other commands, and those that
+//! go on for ever or want a person, are for the reader.
 
+/// A command that goes on beside those after it.
+pub const WATCH: &str = "confwatch watch ";
 /// Commands that do not end by themselves.
 const ENDLESS: [&str; 5] = ["serve", "watch", "follow", "--follow", "edit"];
 
@@ -68,7 +70,7 @@ fn commands(lines: &[&str]) -> Vec<Command> {
         at = output.end;
         let is_endless = text.split(' ').any(|word| ENDLESS.contains(&word)) && !text.contains("--help");
         let is_ours = ["confwatch ", "echo "].iter().any(|ours| text.starts_with(ours));
-        if is_ours && !is_endless {
+        if is_ours && !is_endless || text.starts_with(WATCH) {
             commands.push(Command { text, output });
         }
     }
