@@ -466,8 +466,7 @@ impl Engine {
         Ok(revision)
     }
 
-    /// Who watches a namespace, with what each was last sent, as far as `insights` has it. Costs a look at each target that is watched in the
-    /// namespace, and at the streams up to the last that is listed.
+    /// Who watches a namespace, with what each was last sent, as far as `insights` has it. Costs a look at each watched target and listed stream.
     pub fn subscribers(
         &self,
         query: &SubscriberQuery,

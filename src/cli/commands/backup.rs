@@ -69,7 +69,7 @@ Examples:
     /// Make a new data directory of a full backup, and of the incremental backups that follow it
     #[command(after_help = "\
 No server is asked. The files are verified first, and the directory appears only when it is complete. The new store has the revisions of \
-the backup and a new epoch: clients are told that history was restored, and start afresh. Put the master key in its place first: without it \
+the backup and a new epoch: clients receive a reset, and start afresh. Put the master key in its place first: without it \
 a backup with secrets is refused.
 
 Examples:

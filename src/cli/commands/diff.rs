@@ -20,7 +20,7 @@ use crate::proto::v1;
 #[derive(Args, Debug)]
 #[command(after_help = "\
 --from and --to take a version, a tag, or tag:NAME, revision:N, time:15m. Without them the version before the current one \
-is compared with the current one; --from alone compares with what is now. For a namespace, all its configs are compared: with a scope their \
+is compared with the current one; --from alone compares with the current state. For a namespace, all its configs are compared: with a scope their \
 documents at the scope, without one each layer; --from and --to take revision:N, time:TIME or tag:NAME.
 
 Examples:

@@ -33,7 +33,7 @@ Examples:
   confwatch drift payments@/production --baseline release-41
   confwatch drift payments --dir config/payments")]
 pub struct DriftArgs {
-    /// The namespace; or for overrides a config; with a scope, only what is at the scope and below it
+    /// The namespace; or for overrides a config; with a scope, only layers at the scope and below it
     #[arg(value_name = "NAMESPACE[/CONFIG][@SCOPE]")]
     place: Place,
     /// Compare the namespace as it is now with this tag of it

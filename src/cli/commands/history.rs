@@ -34,7 +34,7 @@ pub struct HistoryArgs {
     /// The config or the namespace; a scope may follow as in payments/checkout@/production
     #[arg(value_name = "NAMESPACE[/CONFIG]")]
     place: Place,
-    /// The scope, such as /production/checkout; of a namespace, also what is below the scope
+    /// The scope, such as /production/checkout; of a namespace, also layers below the scope
     #[arg(short, long)]
     scope: Option<String>,
     /// Print at most so many versions or commits; 0: all

@@ -9,7 +9,7 @@ use crate::cli::output::streams::{CHANGED, printable};
 use crate::cli::output::views::StatusView;
 use crate::proto::v1;
 
-/// Show the state of the server: revision, watchers, calls, disk, and what is wrong
+/// Show the state of the server: revision, watchers, calls, disk, and problems
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Ends with exit code 1 if the server reports a problem. Figures and problems take the permission audit or admin on the whole store.
