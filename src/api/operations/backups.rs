@@ -119,7 +119,7 @@ impl Work {
         let observe = move |BackupProgress { done, total, .. }| {
             if told.is_none_or(|told| told.elapsed() >= PROGRESS_INTERVAL) {
                 told = Some(Instant::now());
-                // A client that is slow to read is told later.
+                // A full channel drops this message: a slow client gets a later one.
                 let _ = sender.try_send(Ok(Sent::Part { data: vec![], done, total }));
             }
             !sender.is_closed()

@@ -27,7 +27,7 @@ pub(super) struct Postponed {
 }
 
 impl Backlog {
-    /// Adds a target that was told this before. A target waits once.
+    /// Adds a target with the document that its streams were last sent. A target that waits already is not added again.
     pub fn add(&mut self, shared_target: Arc<SharedTarget>, before: Known) {
         match self.told.entry(Arc::as_ptr(&shared_target).addr()) {
             Entry::Occupied(mut told) => *told.get_mut() = Known::Nothing,

@@ -396,9 +396,9 @@ impl Hub {
         self.move_on(table, state, woken);
     }
 
-    /// Makes the documents that can have changed, once each, and wakes the streams that follow one that did and nothing else. Who is told
-    /// nothing sleeps on. Nobody waits for a lock meanwhile. Of a change far up there may be thousands to make: these targets move on to the new
-    /// state at once, and their documents are made by `catch_up`, or by a stream that looks earlier.
+    /// Makes each document that the commit may have changed once, and wakes only the streams whose document changed. Holds no lock while it makes
+    /// documents. Where a change at a high scope leaves thousands of documents to make, their targets move to the new state at once, and
+    /// `catch_up`, or a stream that reads earlier, makes the documents.
     fn make_documents(&self, state: &State, changed: &[(ConfigId, Vec<LayerKey>)]) -> Vec<Arc<SharedTarget>> {
         let mut of_namespaces: Vec<Vec<Arc<SharedTarget>>> = {
             let table = self.table();

@@ -222,5 +222,6 @@ fn whether_callers_are_checked_is_left_to_the_address_unless_it_is_said() {
 fn the_help_has_the_quotas_of_a_namespace() {
     let declared = declared::ServeArgs::declared();
     let help = declared.iter().find(|setting| setting.name == "quotas").and_then(|setting| setting.without);
-    assert_eq!(parse(&["--quotas", help.expect("described")]).unwrap().quotas, Quotas::default());
+    let parsed = parse(&["--quotas", help.expect("described")]).expect("the help shows a valid value");
+    assert_eq!(parsed.quotas, Quotas::default());
 }

@@ -32,7 +32,7 @@ fn a_commit_does_not_wait_for_the_documents_of_a_commit_before_it_that_changed_v
     world.commit(&[(1, key(LayerKind::Base, 0), Some(content(2)))]);
     world.advance();
     assert_eq!(world.hub.revision(), Revision(2));
-    assert!(other.wakes() > 0, "it is told at once");
+    assert!(other.wakes() > 0, "the update of the other config does not wait");
     assert!(matches!(other.poll(&world), Some(Event::Changed { revision: Revision(2), .. })));
     // A stream of both configs sees the newest state of both, and a stream that looks by itself sees no older one.
     assert_eq!(documents(&several.poll_until_asleep(&world)).len(), 2);
