@@ -45,6 +45,9 @@ const FORMAT_WITHOUT_AUTHOR: u64 = CommitFormat::WithoutAuthor as u64;
 const MAGIC: &[u8; 3] = b"cwb";
 const HEADER_BYTES: usize = 8;
 const HASH_BYTES: usize = 32;
+const LENGTH_BYTES: usize = 4;
+/// About what the record of a content has beside the content.
+const CONTENT_EXTRA_BYTES: usize = 64;
 
 /// Why bytes are not what this module writes.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -80,12 +83,42 @@ pub fn encode_commit(commit: &Commit) -> Vec<u8> {
 
 /// The stored bytes of a commit in a format. One without the author keeps no more than the actor.
 pub fn encode_commit_as(format: CommitFormat, commit: &Commit) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    append_commit(&mut bytes, format, commit);
+    bytes
+}
+
+/// Appends the stored bytes of a commit.
+fn append_commit(bytes: &mut Vec<u8>, format: CommitFormat, commit: &Commit) {
     let record = CommitRecord::of(commit);
-    let bytes = match format {
-        CommitFormat::WithoutAuthor => postcard::to_allocvec(&record),
-        CommitFormat::WithAuthor => postcard::to_allocvec(&(record, AuthorRecord::of(commit))),
+    let appended = match format {
+        CommitFormat::WithoutAuthor => postcard::serialize_with_flavor(&record, Appending(bytes)),
+        CommitFormat::WithAuthor => {
+            postcard::serialize_with_flavor(&(record, AuthorRecord::of(commit)), Appending(bytes))
+        }
     };
-    bytes.expect("records hold nothing that postcard refuses")
+    appended.expect("records hold nothing that postcard refuses");
+}
+
+/// Takes the bytes of an encoding where they are to stay: a commit may have tens of megabytes.
+struct Appending<'a>(&'a mut Vec<u8>);
+
+impl postcard::ser_flavors::Flavor for Appending<'_> {
+    type Output = ();
+
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        self.0.push(byte);
+        Ok(())
+    }
+
+    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<()> {
+        Ok(())
+    }
 }
 
 /// The hash of a commit that follows the one with the hash `previous`, in every format in which it may be stored.
@@ -109,12 +142,19 @@ pub fn commit_format(previous: Digest, sealed: &Sealed) -> Option<CommitFormat> 
 /// A batch of commits in a format that follows the commit with the hash `previous`, and the hash of its last.
 pub fn encode_batch(format: CommitFormat, previous: Digest, commits: &[Commit]) -> (Vec<u8>, Digest) {
     let mut batch = [&MAGIC[..], &[format as u8], &[0; 4], &previous.0].concat();
+    let layers = commits.iter().flat_map(|commit| &commit.changes).flat_map(|change| &change.layers);
+    let contents = layers.filter_map(|layer| layer.content.as_ref());
+    // Not exact: a vector that grows copies what it has.
+    batch.reserve(contents.map(|content| content.as_str().len() + CONTENT_EXTRA_BYTES).sum());
     let mut hash = previous;
     for commit in commits {
-        let bytes = encode_commit_as(format, commit);
-        hash = Digest::chained(hash, &bytes);
-        batch.extend_from_slice(&(bytes.len() as u32).to_be_bytes());
-        batch.extend_from_slice(&bytes);
+        let length_at = batch.len();
+        batch.extend_from_slice(&[0; LENGTH_BYTES]);
+        append_commit(&mut batch, format, commit);
+        let bytes = &batch[length_at + LENGTH_BYTES..];
+        hash = Digest::chained(hash, bytes);
+        let length = (bytes.len() as u32).to_be_bytes();
+        batch[length_at..length_at + LENGTH_BYTES].copy_from_slice(&length);
         batch.extend_from_slice(&hash.0);
     }
     let length = u32::try_from(batch.len() - HEADER_BYTES).expect("a batch has less than 4 GiB");

@@ -1,8 +1,8 @@
 //! The commit pipeline: the one way in which anything is written.
 //!
 //! A write is planned by its caller, beside the pipeline, from the newest queued state of its configs. Under one short lock the plan
-//! is checked to hold still, gets its revision, and joins the queue; that is where order is given. One thread takes the whole queue,
-//! makes it durable with one append, publishes the new state, wakes the watchers, and lets the callers answer. While it syncs, the
+//! is checked to hold still, gets its revision, and joins the queue; that is where order is given. One thread takes the queue up to the next large
+//! commit, makes it durable with one append, publishes the new state, wakes the watchers, and lets the callers answer. While it syncs, the
 //! next batch queues up. Nothing whose cost depends on the size of a document or of a config is done under the lock.
 
 use std::ops::ControlFlow;
@@ -388,11 +388,11 @@ impl Pipeline {
         if let Some(refused) = &queue.refused {
             return Err(refused.to_error());
         }
+        queue.keep_format(run.format);
         for (commit, after) in run.commits {
             let bytes = content_bytes(&commit.changes);
             queue.add(commit, &after, bytes);
         }
-        queue.keep_format(run.format);
         let durable = queue.wait();
         self.wake(queue);
         Ok(durable)
@@ -499,7 +499,7 @@ impl Pipeline {
 
     /// Makes a batch durable, publishes it, and tells those who wait.
     fn commit(&self, batch: Batch) {
-        let Batch { commits, format, state, waiters } = batch;
+        let Batch { commits, format, state, waiters, .. } = batch;
         if commits.is_empty() {
             return tell(waiters, || Ok(()));
         }
