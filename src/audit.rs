@@ -3,7 +3,8 @@
 //! request, an engine or a transport.
 //!
 //! `Recorder` is where others tell what happened, `flood` keeps what happens again and again from filling the disk, `writer` is the one
-//! thread that writes, `room` where what lies, `log` the files of one room, `chain` what makes them provable, `proof` and `reading` what can be done with them.
+//! thread that writes, `room` where what lies, `log` the files of one room, `chain` what makes them provable, `position` how far they are durable, `proof` and
+//! `reading` what can be done with them.
 
 mod chain;
 mod counts;
@@ -12,6 +13,7 @@ mod files;
 mod flood;
 mod log;
 mod log_state;
+mod position;
 mod proof;
 mod reading;
 mod record;

@@ -28,6 +28,8 @@ pub struct Counts {
     pub bytes: AtomicU64,
     /// The disk does not take records now.
     pub is_failing: AtomicBool,
+    /// Records that were durable were gone when the log was opened.
+    pub is_incomplete: AtomicBool,
 }
 
 impl Counts {

@@ -35,7 +35,7 @@ pub enum Kind {
     Started,
     /// The server has stopped as it should.
     Stopped,
-    /// Records could not be kept: there were too many, or the disk did not take them.
+    /// Records could not be kept: there were too many, the disk did not take them, or a crash lost them before they were durable.
     Lost,
     /// The end of the log was torn by a crash, and was cut off.
     Repaired,
@@ -116,6 +116,11 @@ pub struct Event {
     pub first_resource: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub last_resource: String,
+    /// Of records that a crash lost before they were durable: the sequences of the first and the last. 0: the event is about no such records.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub lost_from: u64,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub lost_to: u64,
     /// What else there is to say, for people.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub detail: String,
@@ -212,6 +217,8 @@ impl Event {
             last_time: None,
             first_resource: empty(),
             last_resource: empty(),
+            lost_from: 0,
+            lost_to: 0,
             detail: empty(),
         }
     }

@@ -35,6 +35,8 @@ pub struct Log {
     segments: VecDeque<Segment>,
     file: Option<File>,
     next: u64,
+    /// The newest record; 0 if there is none. The records up to `next` may be in other rooms.
+    last: u64,
     /// Of the newest line.
     head: Digest,
     /// Of the newest record.
@@ -61,15 +63,16 @@ pub struct Removed {
 /// What was found when the log was opened, besides a log.
 #[derive(Debug, PartialEq, Eq)]
 pub enum LogDamage {
-    /// The last line was not whole, as after a crash: it was cut off.
+    /// The end is not whole, as after a crash: it was cut off.
     Torn { path: PathBuf, bytes: u64 },
     /// Something is not as it was written. It stays as it is.
     Broken { path: PathBuf, sequence: u64 },
 }
 
 impl Log {
-    /// Opens the log in a directory, which is made with the first record if it is missing. Looks at its newest segment.
-    pub fn open(dir: &Path, retention: Retention) -> io::Result<(Log, Vec<LogDamage>)> {
+    /// Opens the log in a directory, which is made with the first record if it is missing. Looks at its newest segment. `durable` is the newest
+    /// record that is known to be durable: damage after it was left by a crash, and is cut off.
+    pub fn open(dir: &Path, retention: Retention, durable: Option<u64>) -> io::Result<(Log, Vec<LogDamage>)> {
         let mut found = vec![];
         let mut log = Log {
             dir: dir.to_owned(),
@@ -77,13 +80,14 @@ impl Log {
             segments: VecDeque::new(),
             file: None,
             next: 1,
+            last: 0,
             head: Digest::ZERO,
             time: Timestamp(i64::MIN),
             is_unsynced: false,
         };
         let mut names = files::segments(dir)?;
         while let Some(newest) = names.last().copied() {
-            if log.take_up(newest, names.len() == 1, &mut found)? {
+            if log.take_up(newest, names.len() == 1, durable, &mut found)? {
                 break;
             }
             // Of a segment that a crash kept from beginning there is nothing to keep.
@@ -101,18 +105,27 @@ impl Log {
     }
 
     /// Goes on in this segment. Whether there is anything in it.
-    fn take_up(&mut self, first: u64, is_only: bool, found: &mut Vec<LogDamage>) -> io::Result<bool> {
+    fn take_up(
+        &mut self,
+        first: u64,
+        is_only: bool,
+        durable: Option<u64>,
+        found: &mut Vec<LogDamage>,
+    ) -> io::Result<bool> {
         let path = files::path(&self.dir, first);
         let mut bytes = vec![];
         let mut file = files::open(&path)?;
         file.read_to_end(&mut bytes)?;
-        let (mut lines, end) = files::whole_lines(&bytes);
+        let end = durable.map_or(files::whole_lines(&bytes).1, |durable| sound_end(&bytes, first, durable));
         if end < bytes.len() {
             found.push(LogDamage::Torn { path: path.clone(), bytes: (bytes.len() - end) as u64 });
             file.set_len(end as u64)?;
             file.sync_all()?;
         }
-        let Some(head_line) = lines.next() else {
+        let mut lines = files::whole_lines(&bytes[..end]).0;
+        let is_begun = files::whole_lines(&bytes[..end]).0.count() > 1;
+        let head_line = lines.next().filter(|line| is_begun || Head::read(line).is_none());
+        let Some(head_line) = head_line else {
             self.next = if is_only { first } else { self.next };
             return Ok(false);
         };
@@ -144,6 +157,7 @@ impl Log {
             }
             self.next += 1;
         }
+        self.last = self.next - 1;
         self.segments.push_back(Segment { first, begun, bytes: end as u64 });
         // After a line that nobody can read the chain begins a new file, which says what it goes on from.
         self.file = is_last_readable.then_some(file);
@@ -151,9 +165,14 @@ impl Log {
         Ok(true)
     }
 
-    /// The sequence of the newest record; 0 if there is none.
+    /// The sequence before the next record: of the newest record in this room, or of one in another room.
     pub fn newest(&self) -> u64 {
         self.next - 1
+    }
+
+    /// The sequence of the newest record in this room; 0 if there is none.
+    pub fn last(&self) -> u64 {
+        self.last
     }
 
     /// What the files have together.
@@ -193,7 +212,7 @@ impl Log {
             true => self.begin(text.as_bytes(), now)?,
             false => self.write(text.as_bytes())?,
         }
-        (self.head, self.next, self.time, self.is_unsynced) = (head, next, time, true);
+        (self.head, self.next, self.last, self.time, self.is_unsynced) = (head, next, next - 1, time, true);
         Ok(())
     }
 
@@ -283,6 +302,30 @@ impl Log {
         segment.bytes += text.len() as u64;
         Ok(())
     }
+}
+
+/// Where the lines of a segment end that a start keeps: before the first line that is damaged and not durable, or else after the last whole line.
+/// `first` is the first record of the segment, `durable` the newest durable record of the room.
+fn sound_end(bytes: &[u8], first: u64, durable: u64) -> usize {
+    let (lines, whole) = files::whole_lines(bytes);
+    // The previous line is unknown to the head, whose record of it is believed.
+    let (mut previous, mut next, mut end, mut is_head) = (Digest::ZERO, first, 0, true);
+    for line in lines {
+        let sequence = match is_head {
+            true => Head::read(line).filter(|head| head.first == first).map(|head| {
+                previous = head.previous;
+                first.saturating_sub(1)
+            }),
+            false => Record::read(line).map(|record| record.sequence).filter(|sequence| *sequence >= next),
+        };
+        let hash = chain::check(previous, line).and_then(|(hash, is_right)| is_right.then_some(hash));
+        let (Some(sequence), Some(hash)) = (sequence, hash) else {
+            // Damage of what is durable stays, for a proof to find.
+            return if durable < next { end } else { whole };
+        };
+        (previous, next, end, is_head) = (hash, sequence + 1, end + line.len() + 1, false);
+    }
+    whole
 }
 
 impl Removed {

@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::{fmt, fs, io};
 
+use super::position::Position;
 use super::record::{FORMAT, Head, Record};
 use super::room::Room;
 use super::{chain, files};
@@ -34,7 +35,7 @@ pub struct Broken {
     /// From 1; 0 where no line is there.
     pub line: u64,
     pub what: String,
-    /// The newest segment ends within a line, as a crash leaves it: the next start cuts that off.
+    /// A crash left the damage in records that were not durable: the next start repairs it.
     pub is_torn_end: bool,
 }
 
@@ -48,17 +49,36 @@ impl fmt::Display for Broken {
     }
 }
 
-/// Proves every room of a log, up to a record, if there is somebody who writes more meanwhile; and that no record is missing from all of them.
+/// Proves every room of a log, up to a record, if there is somebody who writes more meanwhile; that no record is missing from all of them; and that no
+/// record is missing that the position of the log has as durable.
 pub fn prove_rooms(log: &Path, up_to: Option<u64>) -> io::Result<Vec<(Room, Proof)>> {
+    // First: a position that is read later may be ahead of the records that are read.
+    let position = Position::read(log)?;
     let (mut proofs, mut walks) = (vec![], vec![]);
     for room in Room::ALL {
-        let (proof, walk) = walk(&room.directory(log), up_to)?;
+        let durable = position.map(|position| position.newest_of(room));
+        let (mut proof, walk) = walk(&room.directory(log), up_to, durable)?;
+        let is_proved = |durable: &u64| up_to.is_none_or(|up_to| *durable <= up_to);
+        if let Some(durable) = durable.filter(is_proved)
+            && proof.newest < durable
+            && proof.broken.is_none()
+        {
+            let what = format!(
+                "record {durable} was written to the part {} of the log and is missing: somebody removed it, or the disk lost it",
+                room.name()
+            );
+            let path = room.directory(log);
+            proof.broken = Some(Broken { sequence: durable, path, line: 0, what, is_torn_end: false });
+        }
         proofs.push((room, proof));
         walks.push(walk);
     }
-    if proofs.iter().all(|(_, proof)| proof.broken.is_none())
+    let is_sound =
+        |proof: &Proof| proof.broken.as_ref().is_none_or(|broken| position.is_some() && broken.is_torn_end);
+    if proofs.iter().all(|(_, proof)| is_sound(proof))
         && let Some(sequence) = missing(&walks)
     {
+        let is_torn_end = position.is_some_and(|position| sequence > position.newest());
         let rooms = proofs.iter().filter(|(_, proof)| proof.records == 0).map(|(room, _)| room.name());
         let rooms: Vec<&str> = rooms.collect();
         let mut what = format!(
@@ -68,16 +88,23 @@ pub fn prove_rooms(log: &Path, up_to: Option<u64>) -> io::Result<Vec<(Room, Proo
             what += &format!("; parts without any record: {}", rooms.join(", "));
         }
         let (_, main) = proofs.first_mut().expect("there is a main room");
-        main.broken = Some(Broken { sequence, path: log.to_owned(), line: 0, what, is_torn_end: false });
+        main.broken = Some(Broken { sequence, path: log.to_owned(), line: 0, what, is_torn_end });
+    }
+    // As the files are named within the data directory: proofs are for clients, too.
+    if let Some(data_dir) = log.parent() {
+        for broken in proofs.iter_mut().filter_map(|(_, proof)| proof.broken.as_mut()) {
+            broken.path = broken.path.strip_prefix(data_dir).unwrap_or(&broken.path).to_owned();
+        }
     }
     Ok(proofs)
 }
 
 /// The first sequence that no room has. All rooms share one sequence, so that each number is in one of them; what was removed as too old is
-/// before the first record of its room.
+/// before the first record of its room; and what a crash lost before it was durable is in a record of the log.
 fn missing(walks: &[ChainWalk]) -> Option<u64> {
     let mut next = walks.iter().map(|walk| walk.complete_from).max().unwrap_or(1);
-    let mut runs: Vec<(u64, u64)> = walks.iter().flat_map(|walk| walk.runs.iter().copied()).collect();
+    let runs = |walk: &ChainWalk| walk.runs.iter().chain(&walk.lost).copied().collect::<Vec<_>>();
+    let mut runs: Vec<(u64, u64)> = walks.iter().flat_map(runs).collect();
     runs.sort_unstable();
     for (first, last) in runs {
         if first > next {
@@ -90,12 +117,14 @@ fn missing(walks: &[ChainWalk]) -> Option<u64> {
 
 /// Proves all segments in a directory, up to a record, if there is somebody who writes more meanwhile.
 pub fn prove(dir: &Path, up_to: Option<u64>) -> io::Result<Proof> {
-    Ok(walk(dir, up_to)?.0)
+    Ok(walk(dir, up_to, None)?.0)
 }
 
-fn walk(dir: &Path, up_to: Option<u64>) -> io::Result<(Proof, ChainWalk)> {
+/// Walks along the chain of one room. `durable` is the newest durable record of the room, as far as that is known.
+fn walk(dir: &Path, up_to: Option<u64>, durable: Option<u64>) -> io::Result<(Proof, ChainWalk)> {
     let mut proof = Proof { segments: 0, records: 0, first: 0, newest: 0, hash: Digest::ZERO, broken: None };
-    let mut walk = ChainWalk { next: None, hash: Digest::ZERO, up_to, complete_from: 1, runs: vec![] };
+    let mut walk =
+        ChainWalk { next: None, hash: Digest::ZERO, up_to, complete_from: 1, runs: vec![], lost: vec![] };
     let segments = files::segments(dir)?;
     for &first in &segments {
         if up_to.is_some_and(|up_to| first > up_to) {
@@ -110,7 +139,8 @@ fn walk(dir: &Path, up_to: Option<u64>) -> io::Result<(Proof, ChainWalk)> {
         proof.segments += 1;
         if let Err((sequence, line, what)) = walk.segment(first, &bytes, &mut proof) {
             let is_newest = segments.last() == Some(&first);
-            let is_torn_end = is_newest && line == files::whole_lines(&bytes).0.count() as u64 + 1;
+            let is_cut_line = line == files::whole_lines(&bytes).0.count() as u64 + 1;
+            let is_torn_end = is_newest && durable.map_or(is_cut_line, |durable| durable < sequence);
             proof.broken = Some(Broken { sequence, path, line, what, is_torn_end });
             break;
         }
@@ -127,6 +157,8 @@ struct ChainWalk {
     complete_from: u64,
     /// The sequences of its records, as runs without a gap: from and to.
     runs: Vec<(u64, u64)>,
+    /// The sequences of records that crashes lost before they were durable, as the room has them: from and to.
+    lost: Vec<(u64, u64)>,
 }
 
 type Wrong = (u64, u64, String);
@@ -145,9 +177,14 @@ impl ChainWalk {
             if self.up_to.is_some_and(|up_to| next > up_to) {
                 return Ok(());
             }
-            let (sequence, hash) = record(self.hash, next, line).map_err(|what| (next, number, what))?;
+            let (record, hash) = record(self.hash, next, line).map_err(|what| (next, number, what))?;
+            let sequence = record.sequence;
             if self.up_to.is_some_and(|up_to| sequence > up_to) {
                 return Ok(());
+            }
+            // A record of lost records is about those before it.
+            if record.event.lost_to > 0 && record.event.lost_to < sequence {
+                self.lost.push((record.event.lost_from, record.event.lost_to));
             }
             self.hash = hash;
             proof.first = if proof.first == 0 { sequence } else { proof.first };
@@ -201,9 +238,9 @@ impl ChainWalk {
     }
 }
 
-/// The sequence and the hash of a record that should follow `previous`, with this sequence or, if the records between are in other rooms of the log,
+/// A record and its hash, which should follow `previous`, with this sequence or, if the records between are in other rooms of the log,
 /// a later one.
-fn record(previous: Digest, sequence: u64, line: &[u8]) -> Result<(u64, Digest), String> {
+fn record(previous: Digest, sequence: u64, line: &[u8]) -> Result<(Record, Digest), String> {
     let Some(record) = Record::read(line) else {
         return Err(format!("record {sequence} cannot be read"));
     };
@@ -219,7 +256,7 @@ fn record(previous: Digest, sequence: u64, line: &[u8]) -> Result<(u64, Digest),
         ));
     }
     let hash = sealed(previous, line).map_err(|what| format!("record {found}: {what}"))?;
-    Ok((found, hash))
+    Ok((record, hash))
 }
 
 fn sealed(previous: Digest, line: &[u8]) -> Result<Digest, String> {

@@ -1,3 +1,4 @@
+mod crashes;
 mod floods;
 
 use std::fs;
@@ -18,6 +19,24 @@ use crate::model::Timestamp;
 
 /// Room for a few segments of some records.
 const SMALL: Retention = Retention { age_max: Duration::from_secs(1_000_000), bytes_max: 100 << 20 };
+
+/// The directory of a log within a directory of its own, which has the position of the log, too.
+struct LogDir {
+    _parent: TempDir,
+    path: PathBuf,
+}
+
+impl LogDir {
+    fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+fn log_dir() -> LogDir {
+    let parent = tempfile::tempdir().expect("a directory");
+    let path = parent.path().join("audit");
+    LogDir { _parent: parent, path }
+}
 
 fn at(seconds: u64) -> Timestamp {
     Timestamp(1_700_000_000_000_000).plus(Duration::from_secs(seconds))
@@ -45,7 +64,7 @@ fn event(number: u64) -> Event {
 }
 
 fn log(dir: &Path) -> Log {
-    Log::open(dir, SMALL).expect("opened").0
+    Log::open(dir, SMALL, None).expect("opened").0
 }
 
 /// A log with so many records, in segments of a day's.
@@ -246,7 +265,7 @@ fn a_torn_end_is_cut_off_wherever_it_was_torn() {
     for missing in 1..last {
         fs::write(&path, &bytes[..bytes.len() - missing]).expect("written");
         assert!(broken(whole.path()).is_some(), "before it is opened");
-        let (mut log, found) = Log::open(whole.path(), SMALL).expect("opened");
+        let (mut log, found) = Log::open(whole.path(), SMALL, None).expect("opened");
         assert!(matches!(found[..], [LogDamage::Torn { .. }]), "{found:?}");
         log.append(&[event(9)], at(4 * 30_000)).expect("appended");
         let proof = proof(whole.path());
@@ -282,7 +301,7 @@ fn damage_stops_nobody_and_stays_proved() {
         let sequence = *sequence;
         *line = line.iter().map(|byte| if *byte == b'{' { b'[' } else { *byte }).collect();
         write_lines(&path, &segment);
-        let (mut log, found) = Log::open(dir.path(), SMALL).expect("opened");
+        let (mut log, found) = Log::open(dir.path(), SMALL, None).expect("opened");
         assert!(
             matches!(found[..], [LogDamage::Broken { sequence: found, .. }] if found == sequence),
             "{found:?}"
@@ -299,7 +318,7 @@ fn what_is_too_old_or_too_much_goes_whole_and_the_rest_is_proved() {
     let dir = written(12);
     let last = at(12 * 30_000);
     let retention = Retention { age_max: Duration::from_secs(200_000), ..SMALL };
-    let (mut log, _) = Log::open(dir.path(), retention).expect("opened");
+    let (mut log, _) = Log::open(dir.path(), retention, None).expect("opened");
     let removed = log.retain(last).expect("removed").expect("there was something").event(Room::Main, last);
     assert_eq!((removed.kind, removed.detail.as_str()), (Kind::Removed, "records 1 to 3, in 1 segments"));
     log.append(&[removed], last).expect("appended");
@@ -308,7 +327,7 @@ fn what_is_too_old_or_too_much_goes_whole_and_the_rest_is_proved() {
     assert_eq!((of.broken, of.first, of.newest), (None, 4, 13));
 
     let retention = Retention { bytes_max: 1, ..SMALL };
-    let (mut log, _) = Log::open(dir.path(), retention).expect("opened");
+    let (mut log, _) = Log::open(dir.path(), retention, None).expect("opened");
     let removed = log.retain(last).expect("removed").expect("there was something");
     assert!(removed.early > 0 && removed.early <= removed.segments, "{removed:?}");
     let of = proof(dir.path());
@@ -320,7 +339,7 @@ fn what_is_too_old_or_too_much_goes_whole_and_the_rest_is_proved() {
 fn a_full_segment_is_followed_by_another() {
     let dir = tempfile::tempdir().expect("a directory");
     let retention = Retention { bytes_max: 1, ..SMALL };
-    let (mut log, _) = Log::open(dir.path(), retention).expect("opened");
+    let (mut log, _) = Log::open(dir.path(), retention, None).expect("opened");
     for number in 1..=400 {
         log.append(&[event(number)], at(0)).expect("appended");
     }
@@ -352,7 +371,7 @@ fn sequences_back(dir: &Path, before: u64, from: Option<Timestamp>, until: Optio
 
 #[test]
 fn a_change_of_access_that_is_recorded_late_hides_no_later_denial() {
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = log_dir();
     let (_, mut writer) = writer(dir.path());
     // The first record is of the start. Each of the others is written 10 seconds after it has happened.
     let changed = Event { kind: Kind::AccessChanged, ..event(5) };
@@ -427,7 +446,7 @@ fn told(dir: &Path) -> Vec<(Kind, u64)> {
 
 #[test]
 fn the_same_is_written_once_and_then_as_a_sum() {
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = log_dir();
     let (shared, mut writer) = writer(dir.path());
     let mut note = |actor: &str, seconds| {
         let event = shared.floods.note(&entry(actor, "192.0.2.7"), at(seconds));
@@ -456,7 +475,7 @@ fn the_same_is_written_once_and_then_as_a_sum() {
 
 #[test]
 fn what_was_counted_is_written_at_the_end() {
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = log_dir();
     let (shared, mut writer) = writer(dir.path());
     for second in 0..5 {
         let event = shared.floods.note(&entry("user:alice", "192.0.2.7"), at(second));
@@ -518,7 +537,7 @@ fn a_disk_that_takes_nothing_is_told_of_and_tried_again() {
 
 #[test]
 fn a_file_that_somebody_takes_away_is_missed() {
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = log_dir();
     let (_, mut writer) = writer(dir.path());
     writer.tick(at(1));
     writer.take(Event { kind: Kind::AccessChanged, ..event(1) });

@@ -14,6 +14,8 @@ use super::event::{Event, Kind};
 use super::files;
 use super::log::{Log, LogDamage};
 use super::log_state::{LogState, Message};
+use super::position::Position;
+use super::reading::Forward;
 use super::room::Room;
 use crate::model::Timestamp;
 use crate::supervise::Heart;
@@ -41,6 +43,24 @@ pub struct Writer {
 struct Logs {
     logs: [Log; Room::ALL.len()],
     next: u64,
+    /// How far the files are durable, as the file beside them has it.
+    position: Option<Position>,
+}
+
+/// What a start finds besides the logs.
+#[derive(Default)]
+struct Found {
+    damage: Vec<LogDamage>,
+    /// Rooms whose newest durable record is gone, with its sequence.
+    missing: Vec<(Room, u64)>,
+    lost: Option<LostRecords>,
+}
+
+/// Records that a crash lost before they were durable, and that others outlived: the sequences of the first and the last, and how many.
+struct LostRecords {
+    from: u64,
+    to: u64,
+    count: u64,
 }
 
 /// Writes until it is told to end, or everybody who could tell it has gone.
@@ -187,7 +207,7 @@ impl Writer {
             }
         }
         self.shared.newest.send_replace(logs.newest());
-        logs.sync()?;
+        logs.sync(&self.shared.dir)?;
         self.shared.counts.bytes.store(logs.bytes(), Ordering::Relaxed);
         Ok(())
     }
@@ -197,12 +217,24 @@ impl Writer {
             return Ok(());
         }
         let (logs, found) = Logs::open(&self.shared.dir, self.retention)?;
-        for found in found {
-            match found {
+        for (room, newest) in found.missing {
+            self.miss(room, newest, now);
+        }
+        if let Some(lost) = found.lost {
+            tracing::warn!(
+                from = lost.from,
+                to = lost.to,
+                count = lost.count,
+                "a crash lost records of the audit log that were not durable"
+            );
+            self.waiting.push_front(lost.event(now));
+        }
+        for damage in found.damage {
+            match damage {
                 LogDamage::Torn { path, bytes } => {
-                    tracing::warn!(path = %path.display(), bytes, "the last line of the audit log was torn, and is cut off");
+                    tracing::warn!(path = %path.display(), bytes, "the end of the audit log was torn, and is cut off");
                     let event = Event::new(Kind::Repaired, now);
-                    let detail = format!("{bytes} bytes that were no whole line were cut off the end");
+                    let detail = format!("{bytes} bytes that were no whole lines were cut off the end");
                     self.waiting.push_front(event.with_detail(&detail));
                 }
                 LogDamage::Broken { path, sequence } => tracing::error!(
@@ -215,6 +247,20 @@ impl Writer {
         self.shared.newest.send_replace(logs.newest());
         self.logs = Some(logs);
         Ok(())
+    }
+
+    /// Reports a room whose newest durable record is gone.
+    fn miss(&mut self, room: Room, newest: u64, now: Timestamp) {
+        self.shared.counts.is_incomplete.store(true, Ordering::Relaxed);
+        let dir = room.directory(&self.shared.dir);
+        tracing::error!(
+            dir = %dir.display(),
+            room = room.name(),
+            newest,
+            "records of the audit log are MISSING: somebody has removed files, or the disk has lost them"
+        );
+        let detail = format!("record {newest} of {} and records before it are missing", room.name());
+        self.waiting.push_front(Event::new(Kind::Repaired, now).with_detail(&detail));
     }
 
     fn tell(&mut self, written: io::Result<()>, now: Timestamp) {
@@ -237,11 +283,16 @@ impl Writer {
 }
 
 impl Logs {
-    fn open(dir: &Path, retention: Retention) -> io::Result<(Logs, Vec<LogDamage>)> {
-        let mut all_found = vec![];
+    fn open(dir: &Path, retention: Retention) -> io::Result<(Logs, Found)> {
+        let position = Position::read(dir)?;
+        let mut found = Found::default();
         let mut open = |room: Room| {
-            let (log, found) = Log::open(&room.directory(dir), room.retention(retention))?;
-            all_found.extend(found);
+            let durable = position.map(|position| position.newest_of(room));
+            let (log, damage) = Log::open(&room.directory(dir), room.retention(retention), durable)?;
+            found.damage.extend(damage);
+            if let Some(durable) = durable.filter(|durable| log.last() < *durable) {
+                found.missing.push((room, durable));
+            }
             Ok::<_, io::Error>(log)
         };
         // The others lie within it.
@@ -252,7 +303,12 @@ impl Logs {
         }
         let logs: [Log; Room::ALL.len()] = logs.try_into().ok().expect("one of each room");
         let newest = logs.iter().map(Log::newest).max().unwrap_or(0);
-        Ok((Logs { logs, next: newest + 1 }, all_found))
+        // Sequences of records that are gone are not used again, so that a proof misses the records.
+        let durable = position.map_or(newest, |position| position.newest());
+        if durable < newest {
+            found.lost = LostRecords::between(dir, durable, newest)?;
+        }
+        Ok((Logs { logs, next: newest.max(durable) + 1, position }, found))
     }
 
     fn of(&mut self, room: Room) -> &mut Log {
@@ -273,11 +329,52 @@ impl Logs {
         self.next - 1
     }
 
-    fn sync(&mut self) -> io::Result<()> {
-        self.logs.iter_mut().try_for_each(Log::sync)
+    /// Makes all records durable, and then notes that they are.
+    fn sync(&mut self, dir: &Path) -> io::Result<()> {
+        self.logs.iter_mut().try_for_each(Log::sync)?;
+        let position = Position::of(|room| self.logs[room as usize].last());
+        if self.position != Some(position) {
+            position.write(dir)?;
+            self.position = Some(position);
+        }
+        Ok(())
     }
 
     fn bytes(&self) -> u64 {
         self.logs.iter().map(Log::bytes).sum()
+    }
+}
+
+impl LostRecords {
+    /// The sequences after a durable record, up to the newest one, that are in no room. `None`: there are none.
+    fn between(dir: &Path, durable: u64, newest: u64) -> io::Result<Option<LostRecords>> {
+        let (mut log, mut next, mut lost) =
+            (Forward::new(dir, durable + 1), durable + 1, None::<LostRecords>);
+        while next <= newest {
+            let records = log.read(newest)?;
+            for record in &records {
+                if record.sequence > next {
+                    let lost = lost.get_or_insert(LostRecords { from: next, to: 0, count: 0 });
+                    (lost.to, lost.count) = (record.sequence - 1, lost.count + record.sequence - next);
+                }
+                next = record.sequence + 1;
+            }
+            if records.is_empty() {
+                break;
+            }
+        }
+        // A segment that a crash kept from beginning has the sequence of its first record in its name alone.
+        if next <= newest {
+            let lost = lost.get_or_insert(LostRecords { from: next, to: 0, count: 0 });
+            (lost.to, lost.count) = (newest, lost.count + newest + 1 - next);
+        }
+        Ok(lost)
+    }
+
+    fn event(&self, now: Timestamp) -> Event {
+        let LostRecords { from, to, count } = *self;
+        let detail = format!("a crash lost {count} of the records {from} to {to} before they were durable");
+        let event = Event::new(Kind::Lost, now).with_detail(&detail);
+        Event { count, lost_from: from, lost_to: to, ..event }
     }
 }

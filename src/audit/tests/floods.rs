@@ -190,7 +190,7 @@ fn reveals_are_recorded_one_by_one_or_not_made() {
 
 #[test]
 fn reveals_push_no_change_of_access_out_of_the_log() {
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = log_dir();
     let shared = LogState::new(dir.path().to_owned(), Arc::new(|| at(0)), Arc::new(|_| true));
     let retention = Retention { bytes_max: 2 << 20, ..SMALL };
     let mut writer = Writer::new(shared.clone(), retention, "for a test");
@@ -214,7 +214,7 @@ fn reveals_push_no_change_of_access_out_of_the_log() {
 /// A log of before: secrets that were shown lie beside changes of access.
 #[test]
 fn a_log_with_reveals_in_its_main_room_is_read_proved_and_gone_on_with() {
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = log_dir();
     let old = [Kind::Started, Kind::Revealed, Kind::AccessChanged, Kind::Overwritten, Kind::Stopped];
     let events: Vec<Event> = old.iter().zip(0..).map(|(kind, n)| Event { kind: *kind, ..event(n) }).collect();
     log(dir.path()).append(&events, at(5)).expect("appended");
@@ -236,7 +236,7 @@ fn a_log_with_reveals_in_its_main_room_is_read_proved_and_gone_on_with() {
 
 #[test]
 fn denials_push_no_reveal_out_of_the_log() {
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = log_dir();
     let shared = LogState::new(dir.path().to_owned(), Arc::new(|| at(0)), Arc::new(|_| true));
     let retention = Retention { bytes_max: 2 << 20, ..SMALL };
     let mut writer = Writer::new(shared.clone(), retention, "for a test");
@@ -264,7 +264,7 @@ fn denials_push_no_reveal_out_of_the_log() {
 
 #[test]
 fn all_rooms_are_read_as_one_log_and_each_is_proved() {
-    let dir = tempfile::tempdir().expect("a directory");
+    let dir = log_dir();
     let (_, mut writer) = writer(dir.path());
     let kinds = [Kind::Revealed, Kind::Denied, Kind::Refused, Kind::Denied, Kind::Revealed];
     for number in 0..1000 {

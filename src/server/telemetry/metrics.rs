@@ -396,6 +396,9 @@ impl Sources {
         let help = "1 while the audit log cannot be written, else 0";
         let failing = counts.map(|counts| ([], u64::from(counts.is_failing.load(Relaxed))));
         writer.gauge("confwatch_audit_failing", help, None, failing)?;
+        let help = "1 if durable records of the audit log were missing at the start, else 0";
+        let incomplete = counts.map(|counts| ([], u64::from(counts.is_incomplete.load(Relaxed))));
+        writer.gauge("confwatch_audit_incomplete", help, None, incomplete)?;
         let help = "Bytes of the audit log on disk";
         writer.gauge("confwatch_audit", help, Some(Unit::Bytes), one(|counts| &counts.bytes))?;
         let early = counts.into_iter().flat_map(|counts| {

@@ -176,6 +176,11 @@ fn audit_losses(opened: &Opened) -> Vec<(&'static str, String)> {
         .map(|room| value(&counts.early[room as usize]))
         .sum();
     let mut problems = vec![];
+    if counts.is_incomplete.load(Relaxed) {
+        let text = "durable records of the audit log were missing at the start: find out who removed them, and see \
+                    confwatch audit verify";
+        problems.push(("AUDIT_RECORDS_MISSING", text.to_owned()));
+    }
     if lost > 0 {
         let text = format!("{lost} events were lost since the start: the audit log could not be written");
         problems.push(("AUDIT_RECORDS_LOST", text));
