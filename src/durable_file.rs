@@ -1,7 +1,11 @@
 //! Makes files and their names survive a power cut. Knows paths; not what is in a file.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{
+    self,
+    ErrorKind::{PermissionDenied, ReadOnlyFilesystem},
+    Write,
+};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
@@ -16,6 +20,23 @@ pub fn sync_parent(path: &Path) -> io::Result<()> {
         Some(parent) => sync(parent),
         None => Ok(()),
     }
+}
+
+/// Makes the name of a directory durable, and the names of the directories above it in the same file system: whoever made them may have been
+/// killed before they were durable. A directory above that cannot be opened or written to was made by others.
+pub fn sync_names(path: &Path) -> io::Result<()> {
+    let path = path.canonicalize()?;
+    let device = fs::metadata(&path)?.dev();
+    for (at, above) in path.ancestors().skip(1).enumerate() {
+        if at > 0 && fs::metadata(above).is_ok_and(|data| data.dev() != device) {
+            break;
+        }
+        match sync(above) {
+            Err(error) if at > 0 && matches!(error.kind(), PermissionDenied | ReadOnlyFilesystem) => break,
+            synced => synced?,
+        }
+    }
+    Ok(())
 }
 
 /// Creates a directory whose name is durable.

@@ -32,7 +32,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     ("api", &["engine", "audit", "auth", "store", "supervise", "validate", "model", "proto"]),
     ("engine", &["auth", "backup", "store", "supervise", "validate", "secret", "model"]),
-    ("backup", &["secret", "store", "model"]),
+    ("backup", &["secret", "store", "model", "durable_file"]),
     ("audit", &["supervise", "model", "append_log", "durable_file"]),
     ("auth", &["supervise", "model"]),
     ("secret", &["model", "bounded_file", "durable_file"]),

@@ -16,6 +16,7 @@ use super::file::{PART_SUFFIX, PendingFile, read_manifest, sync_dir};
 use super::manifest::{Kind, Manifest, Selection};
 use super::verify::verify;
 use super::write::Finished;
+use crate::durable_file;
 use crate::model::{Digest, Timestamp};
 
 const FILE_SUFFIX: &str = ".cwb";
@@ -75,6 +76,8 @@ impl Catalog {
         if !dir.is_dir() {
             fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
         }
+        // Before the first backup in it: a backup is durable with the names of all directories above it.
+        durable_file::sync_names(dir)?;
         for entry in fs::read_dir(dir)? {
             let entry = entry?;
             if entry.file_name().to_string_lossy().ends_with(PART_SUFFIX) {

@@ -7,6 +7,7 @@
 
 mod cuts;
 mod disk;
+mod first_start;
 mod full;
 #[path = "../kill/history.rs"]
 mod history;

@@ -97,14 +97,14 @@ fn make(path: &Path) -> io::Result<()> {
     match DirBuilder::new().mode(0o700).create(path) {
         // The start that made it may have been killed before it was durable.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {
-            match durable_file::sync_parent(path) {
+            match durable_file::sync_names(path) {
                 // A directory of somebody else, or one that cannot be written to, was not made here.
                 Err(error) if matches!(error.kind(), PermissionDenied | ReadOnlyFilesystem) => Ok(()),
                 synced => synced,
             }
         }
         Err(error) => Err(error),
-        Ok(()) => durable_file::sync_parent(path),
+        Ok(()) => durable_file::sync_names(path),
     }
 }
 

@@ -186,13 +186,12 @@ fn lock(path: &Path) -> Result<Directory, StoreError> {
     }
 }
 
-/// Makes a directory and those above it, each durably but the last, which is so once it has a database.
+/// Makes a directory and those above it. Their names are durable once the directory has a database.
 /// Configuration is nobody's business but of who runs the server.
 fn make_all(path: &Path) -> io::Result<()> {
     let above = path.parent().filter(|above| !above.as_os_str().is_empty() && !above.is_dir());
     if let Some(above) = above {
         make_all(above)?;
-        durable_file::sync_parent(above)?;
     }
     fs::DirBuilder::new().mode(0o700).create(path)
 }
@@ -216,8 +215,8 @@ pub fn create_if_missing(path: &Path, options: &SledOptions) -> Result<(), Store
     if !journal.is_dir() {
         durable_file::create_directory(&journal).map_err(|source| io_error(&journal, source))?;
     }
-    // The directory itself may be as new, or was made by a start that did not come as far.
-    durable_file::sync_parent(path).map_err(io)?;
+    // The directory itself and those above it may be as new, or were made by a start that was killed.
+    durable_file::sync_names(path).map_err(io)?;
     if !log.is_dir() && head_marker::read(path)?.is_none() {
         durable_file::create_directory(&log).map_err(|source| io_error(&log, source))?;
     }
