@@ -4,12 +4,15 @@
 //! is one more folder beside it.
 
 mod backup_errors;
+pub mod call_errors;
 pub mod codec;
 pub mod context;
 mod convert;
 mod denials;
 mod disclosures;
+mod engine_errors;
 pub mod error;
+pub mod failures;
 pub mod grpc;
 pub mod guard;
 pub mod in_progress;

@@ -535,7 +535,7 @@ impl Engine {
         }
         let place = self.change_streams.clone().try_acquire_owned().map_err(|_| Error::LimitReached {
             limit_name: Limit::Watchers,
-            what: "streams of changes on this server",
+            what: "streams of changes on this server".into(),
             found: self.limits.watchers_max,
             limit: self.limits.watchers_max,
         })?;

@@ -30,9 +30,11 @@ pub fn unreadable(error: BackupError) -> ApiError {
         | BackupError::MasterKey(_)
         | BackupError::Format { .. }
         | BackupError::NotEmpty(_) => {
-            tracing::error!(%error, "a backup has failed");
-            let message = "the backup cannot be made, read or changed now: see the log of the server";
-            ApiError::new(Code::Unavailable, "BACKUP_FAILED", message).retry_after(RETRY_AFTER)
+            let message =
+                "the backup cannot be made, read or changed now: the log of the server has the cause";
+            ApiError::new(Code::Unavailable, "BACKUP_FAILED", message)
+                .caused_by(&error)
+                .retry_after(RETRY_AFTER)
         }
     }
 }

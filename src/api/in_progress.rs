@@ -16,7 +16,8 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-use super::error::{ApiError, too_many_in_progress};
+use super::call_errors::too_many_in_progress;
+use super::error::ApiError;
 use super::network::network;
 
 /// One connection may have one part in so many of the limit of the server, and one address one part in so many.

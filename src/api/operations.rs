@@ -40,6 +40,7 @@ use prost::Message;
 
 use super::codec::Encoded;
 use super::error::ApiError;
+use super::failures::FailureLog;
 use super::guard::Guard;
 use super::report::ReadReport;
 use crate::audit::Recorder;
@@ -62,6 +63,7 @@ pub struct Operations {
     pub(super) engine: Arc<Engine>,
     pub(super) guard: Guard,
     pub(super) recorder: Recorder,
+    pub(super) failures: Arc<FailureLog>,
     audit_streams: Places,
     convergence_waits: Places,
     /// Reads the figures of the process, for StatusService.
@@ -80,7 +82,8 @@ impl Operations {
             CONVERGENCE_WAITS_OF_ACTOR_MAX,
             ["calls of WaitConverged on this server", "calls of WaitConverged of this actor"],
         );
-        Operations { engine, guard, recorder, audit_streams, convergence_waits, report }
+        let failures = Arc::default();
+        Operations { engine, guard, recorder, failures, audit_streams, convergence_waits, report }
     }
 
     /// The answer as it is sent, if clients can receive it. Encoding a large answer, and dropping it, is long work, for which its caller has a turn.

@@ -1,6 +1,7 @@
 //! The reply to a call: one message or a stream of messages, each encoded, whose end is audited. Knows no transport.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use prost::Message;
@@ -10,6 +11,7 @@ use super::codec::Encoded;
 use super::context::CallContext;
 use super::denials::ended;
 use super::error::ApiError;
+use super::failures::FailureLog;
 use super::operations::Operations;
 use super::operations::watch::WatchStream;
 use crate::audit::Recorder;
@@ -27,7 +29,7 @@ pub enum Reply {
     Message(Encoded),
     Watch(WatchStream),
     Messages(Responses<Encoded>),
-    /// A stream of a caller who may be shut out while it is open.
+    /// A stream whose end is recorded and logged if it is an error.
     Audited(Box<Audited>),
     /// All of it has been taken.
     #[default]
@@ -92,45 +94,56 @@ impl Reply {
     }
 }
 
-/// The audit of one call. Nothing where every caller is believed: nobody is denied then.
-pub struct Audit(Option<(Recorder, CallContext)>);
+/// The end of one call: a denial is recorded in the audit log, and the cause of a failure is logged.
+pub struct Audit {
+    context: CallContext,
+    failures: Arc<FailureLog>,
+    /// `None`: every caller is believed, and no call is denied.
+    recorder: Option<Recorder>,
+}
 
 impl Audit {
     pub(super) fn of(operations: &Operations, context: &CallContext) -> Audit {
-        Audit(operations.guard.is_on().then(|| (operations.recorder.clone(), context.clone())))
+        let recorder = operations.guard.is_on().then(|| operations.recorder.clone());
+        Audit { context: context.clone(), failures: operations.failures.clone(), recorder }
     }
 
-    /// Records the end of a call if it is a denial, and has the stream of a call audited until it ends.
+    /// Records and logs the error that ends a call, and audits the stream of a call until it ends.
     pub fn ended(self, outcome: ReplyResult) -> ReplyResult {
-        let Some((recorder, context)) = self.0 else { return outcome };
         match outcome {
-            Ok(reply) if reply.is_stream() => {
-                Ok(Reply::Audited(Box::new(Audited { reply, context, recorder })))
-            }
-            Ok(Reply::Message(message)) if context.shows_secrets() => {
+            // A watch of which no end is recorded reads memory alone, and there may be very many: no place of its own is taken for its audit.
+            Ok(reply @ Reply::Watch(_)) if self.recorder.is_none() => Ok(reply),
+            Ok(reply) if reply.is_stream() => Ok(Reply::Audited(Box::new(Audited { reply, audit: self }))),
+            Ok(Reply::Message(message)) if self.recorder.is_some() && self.context.shows_secrets() => {
                 Ok(Reply::Message(message.showing_secrets()))
             }
             Ok(reply) => Ok(reply),
             Err(error) => {
-                ended(&recorder, &context, &error);
+                self.note(&error);
                 Err(error)
             }
         }
     }
+
+    fn note(&self, error: &ApiError) {
+        self.failures.note(&self.context, error);
+        if let Some(recorder) = &self.recorder {
+            ended(recorder, &self.context, error);
+        }
+    }
 }
 
-/// A stream whose end is recorded if it is a denial.
+/// A stream whose end is recorded and logged if it is an error.
 pub struct Audited {
     reply: Reply,
-    context: CallContext,
-    recorder: Recorder,
+    audit: Audit,
 }
 
 impl Audited {
     fn poll_message(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Encoded, ApiError>>> {
         let next = ready!(self.reply.poll_message(context));
         if let Some(Err(error)) = &next {
-            ended(&self.recorder, &self.context, error);
+            self.audit.note(error);
         }
         Poll::Ready(next)
     }

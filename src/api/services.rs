@@ -12,10 +12,11 @@ use prost::Message;
 use crate::auth::{Access, Verb};
 use crate::engine::Stages;
 
+use super::call_errors::Unreadable;
 use super::codec::{Encoded, REQUEST_FIELDS_MAX, has_more_fields_than};
 use super::context::CallContext;
 use super::denials::ended;
-use super::error::{ApiError, Unreadable};
+use super::error::ApiError;
 use super::guard::peer::Peer;
 use super::operations::Operations;
 use super::operations::get::Got;
@@ -151,6 +152,7 @@ fn get(operations: &Operations, mut call: Call<'_>) -> Work {
                 counted(message, call.unread())
             });
             if let Err(error) = &outcome {
+                operations.failures.note(&context(), error);
                 ended(&operations.recorder, &context(), error);
             }
             Work::Done(outcome)
@@ -163,7 +165,7 @@ fn get(operations: &Operations, mut call: Call<'_>) -> Work {
                         context.clone()
                     })
                     .await;
-                got.and_then(|message| {
+                got.inspect_err(|error| operations.failures.note(&context, error)).and_then(|message| {
                     let message = if context.shows_secrets() { message.showing_secrets() } else { message };
                     counted(message, unread.as_ref())
                 })

@@ -6,7 +6,8 @@ use std::task::{Context, Poll, ready};
 use futures_util::FutureExt;
 use tokio::task::JoinHandle;
 
-use super::error::{ApiError, unanswered};
+use super::call_errors::unanswered;
+use super::error::ApiError;
 use crate::supervise::joined;
 
 /// Runs a long piece of work in a task of its own, so that it delays no other call of its connection. Dropping the future stops the work.

@@ -14,7 +14,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::error::{ApiError, too_much_unread};
+use super::call_errors::too_much_unread;
+use super::error::ApiError;
 use super::network::network;
 
 /// One connection may hold one part in so many of the limit of the server, and one address one part in so many.

@@ -86,7 +86,8 @@ impl Access {
         Sight::new(self.caller.clone(), self.grants.clone(), self.masks_secrets)
     }
 
-    fn denied(&self, verb: Verb, resource: Resource) -> Denied {
+    /// The denial of what the caller may not.
+    pub fn denied(&self, verb: Verb, resource: Resource) -> Denied {
         Denied { actor: self.caller.actor().into(), verb, resource, reason: String::new() }
     }
 }

@@ -100,7 +100,7 @@ impl ActorStreams {
 
     fn refuse(&self, limit_name: Limit, what: &'static str, found: usize, limit: usize) -> Error {
         self.refused.fetch_add(1, Ordering::Relaxed);
-        Error::LimitReached { limit_name, what, found, limit }
+        Error::LimitReached { limit_name, what: what.into(), found, limit }
     }
 
     /// Streams that were refused.

@@ -156,7 +156,7 @@ impl Backups {
         let running = self.running.clone().try_acquire_owned();
         running.map_err(|_| Error::LimitReached {
             limit_name: Limit::Backups,
-            what: "backups that are made or verified at once on this server",
+            what: "backups that are made or verified at once on this server".into(),
             found: BACKUPS_MAX,
             limit: BACKUPS_MAX,
         })

@@ -1,5 +1,7 @@
 //! The errors of the engine. `api::error` maps each to an answer for clients.
 
+use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::commit::revert_conflict::RevertConflict;
@@ -10,7 +12,7 @@ use crate::model::{
 };
 use crate::secret::{KeysError, SourceError};
 use crate::store::StoreError;
-use crate::validate::Report;
+use crate::validate::{Report, Severity};
 
 /// Why a call failed.
 #[derive(Debug, thiserror::Error)]
@@ -48,7 +50,7 @@ pub enum Error {
     ReasonRequired(Namespace),
     #[error("tag {tag} of namespace {namespace} names revision {current}, not {expected} as expected")]
     TagMismatch { namespace: Namespace, tag: TagName, expected: Revision, current: Revision },
-    #[error("the change was refused by validation")]
+    #[error("the change was refused by validation{}", places_of_errors(.0))]
     Refused(Report),
     /// Values that a revert would restore have been changed since.
     #[error("other commits have since changed {}, so nothing was taken back", places(conflicts.len() + omitted))]
@@ -64,7 +66,7 @@ pub enum Error {
     #[error("revision {asked} was not reached in time, the server is at revision {reached}")]
     RevisionNotReached { asked: Revision, reached: Revision },
     #[error("{what}: {found}, at most {limit} are allowed")]
-    LimitReached { limit_name: Limit, what: &'static str, found: usize, limit: usize },
+    LimitReached { limit_name: Limit, what: Cow<'static, str>, found: usize, limit: usize },
     #[error("namespace {namespace} would have {found} {}, its quota is {limit}", .quota.as_str())]
     QuotaExceeded { namespace: Namespace, quota: Quota, found: u64, limit: u64 },
     /// Nobody waits for the answer any more, so the work was stopped.
@@ -195,6 +197,18 @@ impl std::fmt::Display for Missing {
             Missing::Value(id, pointer) => write!(f, "config {id} has no value at {pointer:?}"),
             Missing::Watch(watch) => write!(f, "there is no watch stream {watch:?}"),
         }
+    }
+}
+
+/// ` at shop/checkout /production`: the document of the first error, and the number of other documents with errors.
+fn places_of_errors(report: &Report) -> String {
+    let errors = report.findings.iter().filter(|finding| finding.severity == Severity::Error);
+    let documents: BTreeSet<(&ConfigId, &Scope)> =
+        errors.clone().map(|finding| (&finding.place.id, &finding.place.scope)).collect();
+    let Some(first) = errors.map(|finding| &finding.place).next() else { return String::new() };
+    match documents.len() - 1 {
+        0 => format!(" at {} {}", first.id, first.scope),
+        others => format!(" at {} {} and {others} more", first.id, first.scope),
     }
 }
 

@@ -9,7 +9,7 @@ use http::Request;
 use tonic::body::Body;
 use tonic::service::Routes;
 
-use crate::api::error::{Unreadable, store_not_open};
+use crate::api::call_errors::{Unreadable, store_not_open};
 use crate::api::grpc::answer::Answer;
 use crate::api::grpc::status::refusal;
 use crate::api::grpc::{Calls, RequestBody, passed_on};

@@ -26,7 +26,15 @@ pub struct Proof {
 pub struct Broken {
     /// The commit that is not as it was written. Where several were written together, it can be one of those that follow.
     pub revision: Revision,
+    /// Where the damage is on the disk; empty if that is not known.
+    pub place: String,
     pub what: String,
+}
+
+impl Broken {
+    fn at(revision: Revision, what: String) -> Broken {
+        Broken { revision, place: String::new(), what }
+    }
 }
 
 /// Proves the commits up to the head that the journal has now. Blocks.
@@ -50,7 +58,7 @@ pub fn prove(journal: &dyn Journal) -> Result<Proof, StoreError> {
                 continue;
             }
             Err(StoreError::Corrupt { place, what }) => {
-                proof.broken = Some(Broken { revision: next, what: format!("{place}: {what}") });
+                proof.broken = Some(Broken { revision: next, place, what });
                 return Ok(proof);
             }
             // It was compacted meanwhile.
@@ -62,7 +70,7 @@ pub fn prove(journal: &dyn Journal) -> Result<Proof, StoreError> {
         };
         if page.is_empty() {
             let what = "it is missing, and so is all that follows".to_owned();
-            proof.broken = Some(Broken { revision: next, what });
+            proof.broken = Some(Broken::at(next, what));
             return Ok(proof);
         }
         for sealed in page.into_iter().take_while(|sealed| sealed.commit.revision <= head.revision) {
@@ -78,7 +86,7 @@ pub fn prove(journal: &dyn Journal) -> Result<Proof, StoreError> {
                 Some(_) | None => None,
             };
             if let Some(what) = wrong {
-                proof.broken = Some(Broken { revision: next, what });
+                proof.broken = Some(Broken::at(next, what));
                 return Ok(proof);
             }
             previous = Some(sealed.hash);
@@ -89,7 +97,7 @@ pub fn prove(journal: &dyn Journal) -> Result<Proof, StoreError> {
     }
     if proof.newest == head.revision && proof.hash != head.hash {
         let what = format!("its hash is {}, the store says that it is {}", proof.hash, head.hash);
-        proof.broken = Some(Broken { revision: head.revision, what });
+        proof.broken = Some(Broken::at(head.revision, what));
     }
     Ok(proof)
 }

@@ -131,7 +131,7 @@ fn a_server_keeps_backups_and_makes_those_that_are_scheduled() {
     assert!(listed.contains("incremental") && listed.contains("before the upgrade"), "{listed}");
     let pruned = server.ok(&["backup", "prune", "--keep", "1", "--dry-run"]);
     assert!(pruned.contains("0 backups would be removed"), "{pruned}");
-    assert!(server.fails(4, &["backup", "prune"]).contains("must be set"));
+    assert!(server.fails(4, &["backup", "prune"]).contains("error: keep_count: must be set"));
     // The file of the server is a backup as any other.
     let file = dir.join(format!("{id}.cwb"));
     assert_eq!(run(&["backup", "verify", file.to_str().expect("a path")]).code, 0);

@@ -337,11 +337,25 @@ async fn who_may_not_read_all_of_a_commit_is_not_told_which_part() {
     let hidden =
         make(vec![replace("/staging", r#"{"a":2}"#), of("hidden", replace("/", r#"{"h":1}"#))]).await;
     let shown = make(vec![replace("/staging", r#"{"a":3}"#), of("shown", replace("/", r#"{"s":1}"#))]).await;
+    let mixed =
+        make(vec![of("hidden", replace("/", r#"{"h":2}"#)), of("shown", replace("/", r#"{"s":2}"#))]).await;
+    let hidden_alone = make(vec![of("hidden", replace("/", r#"{"h":3}"#))]).await;
     let above = make(vec![replace("/", r#"{"a":4}"#), replace("/staging", r#"{"a":4}"#)]).await;
     let mut by_own = guarded.bearer("own").await.api();
     let status = refused(by_own.revert(revert(&[hidden])).await, Code::PermissionDenied, "PERMISSION_DENIED");
     let (_, _, metadata) = told(&status);
-    assert_eq!(metadata.get("config"), None, "{metadata:?}");
+    assert_eq!((metadata.get("config"), metadata.get("namespace")), (None, None), "{metadata:?}");
+    assert_eq!(metadata["revision"], hidden.to_string());
+    let named = format!("may not rollback each config that revision {hidden} changed");
+    assert!(status.message().ends_with(&named), "{status:?}");
+    assert!(!format!("{status:?}").contains("hidden"), "{status:?}");
+    let status = refused(by_own.revert(revert(&[mixed])).await, Code::PermissionDenied, "PERMISSION_DENIED");
+    assert_eq!((told(&status).2["config"].as_str(), told(&status).2["verb"].as_str()), ("shown", "rollback"));
+    assert!(!format!("{status:?}").contains("hidden"), "{status:?}");
+    let mut reader = guarded.bearer("below").await.api();
+    let commit = GetCommitRequest { revision: hidden_alone, ..Default::default() };
+    let status = refused(reader.get_commit(commit).await, Code::PermissionDenied, "PERMISSION_DENIED");
+    assert_eq!(told(&status).2["revision"], hidden_alone.to_string());
     assert!(!format!("{status:?}").contains("hidden"), "{status:?}");
     let status = refused(by_own.revert(revert(&[shown])).await, Code::PermissionDenied, "PERMISSION_DENIED");
     assert_eq!((told(&status).2["config"].as_str(), told(&status).2["verb"].as_str()), ("shown", "rollback"));

@@ -180,7 +180,21 @@ pub fn refused<T: std::fmt::Debug>(result: Result<T, Status>, code: Code, reason
     let status = result.expect_err("it should be refused");
     let (found_code, found_reason, _) = told(&status);
     assert_eq!((found_code, found_reason.as_str()), (code, reason), "{status:?}");
+    check_message(&status);
     status
+}
+
+/// An error says in its message what it is about, since many clients show nothing else, and has neither paths nor errors of the system of the
+/// server.
+fn check_message(status: &Status) {
+    let message = status.message();
+    if status.code() == Code::InvalidArgument {
+        let is_named = fields(status).iter().all(|field| message.starts_with(&format!("{field}: ")));
+        assert!(is_named, "the message does not name the field: {status:?}");
+    }
+    let directory = std::env::temp_dir().display().to_string();
+    let shows_server = message.contains(&directory) || message.contains("os error");
+    assert!(!shows_server, "the message has what is for the log of the server: {status:?}");
 }
 
 /// The findings in the details of an error.

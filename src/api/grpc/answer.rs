@@ -11,7 +11,7 @@ use tonic::metadata::GRPC_CONTENT_TYPE;
 
 use super::body::ResponseBody;
 use super::status::refusal;
-use crate::api::error::too_late;
+use crate::api::call_errors::too_late;
 use crate::api::in_progress::InProgress;
 use crate::api::reply::ReplyResult;
 use crate::api::services::Work;

@@ -15,8 +15,9 @@ use tonic::codec::{CompressionEncoding, DecodeBuf, Decoder, Streaming};
 use tonic::metadata::MetadataValue;
 use tonic::{Code, Status};
 
+use crate::api::call_errors::Unreadable;
 use crate::api::codec::FRAME_HEAD_BYTES;
-use crate::api::error::{ApiError, Unreadable};
+use crate::api::error::ApiError;
 use crate::api::rpc::Rpc;
 
 static ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");

@@ -84,16 +84,20 @@ pub fn allow_write(context: &CallContext, viewer: Viewer, intent: Intent) -> Res
     Ok(AllowedWrite { author: context.author(), viewer, intent })
 }
 
-/// Taking commits back takes `rollback` and `read` at every scope that they changed. What the caller may not read is not named.
+/// Taking commits back takes `rollback` and `read` at every scope that they changed. A denial names a scope that the caller may read and not roll
+/// back, if there is one, and otherwise the commit: never a scope or a config that the caller may not read.
 pub fn allow_revert(access: &Access, reverting: &Reverting) -> Result<(), Denied> {
-    let needs =
-        |verb: Verb| reverting.places().map(move |(id, scope)| (verb, Resource::Config { id, scope }));
-    match needs(Verb::Read).all(|(verb, resource)| access.allows(verb, &resource)) {
-        true => access.permit_all(needs(Verb::Rollback)).map(drop),
-        false => {
-            let actor = access.caller().actor().into();
-            Err(Denied { actor, verb: Verb::Rollback, resource: Resource::Store, reason: String::new() })
+    let mut hidden = None;
+    for (revision, id, scope) in reverting.places() {
+        let resource = Resource::Config { id, scope };
+        match access.allows(Verb::Read, &resource) {
+            true => _ = access.permit(Verb::Rollback, resource)?,
+            false => _ = hidden.get_or_insert(revision),
         }
+    }
+    match hidden {
+        None => Ok(()),
+        Some(revision) => Err(access.denied(Verb::Rollback, Resource::Commit(revision))),
     }
 }
 
@@ -109,9 +113,10 @@ fn needs(intent: &Intent) -> Vec<(Verb, Resource)> {
             let scope = scope.clone().unwrap_or_else(Scope::global);
             vec![(Verb::Rollback, Resource::Config { id: id.clone(), scope })]
         }
-        Intent::Revert(reverting) => {
-            reverting.places().map(|(id, scope)| (Verb::Rollback, Resource::Config { id, scope })).collect()
-        }
+        Intent::Revert(reverting) => reverting
+            .places()
+            .map(|(_, id, scope)| (Verb::Rollback, Resource::Config { id, scope }))
+            .collect(),
         Intent::Restore(restoring) => {
             let scope = restoring.scope.clone();
             let resource = match restoring.id() {

@@ -83,7 +83,12 @@ impl Operations {
         AuditServiceVerifyRequest {}: AuditServiceVerifyRequest,
     ) -> Result<AuditServiceVerifyResponse, ApiError> {
         access.permit(Verb::Audit, Resource::Store)?;
-        let commits = entry::commits_proof(self.engine.prove().await?);
+        let mut commits = self.engine.prove().await?;
+        if let Some(broken) = &mut commits.broken {
+            let (revision, place, what) = (broken.revision, std::mem::take(&mut broken.place), &broken.what);
+            tracing::error!(%revision, place, what, "a commit is not as it was written");
+        }
+        let commits = entry::commits_proof(commits);
         let recorder = self.recorder.clone();
         let prove = move || {
             recorder.flush();

@@ -98,8 +98,13 @@ impl Work {
                 Err(backup_errors::refused(failure))
             }
         };
-        // Nobody may be there any more to receive it.
-        let _ = self.sender.send(last).await;
+        // The client may be gone: the cause of a failure is then logged here, and not with the end of the call.
+        if let Err(unsent) = self.sender.send(last).await
+            && let Err(error) = unsent.0
+            && let Some(cause) = &error.cause
+        {
+            tracing::error!(cause, "a backup has failed, and its client is gone");
+        }
     }
 
     async fn send(&self) -> Result<v1::Backup, BackupFailure> {

@@ -10,7 +10,7 @@ use crate::api::convert::bounded::{MessageSpace, cut_layers};
 use crate::api::convert::request;
 use crate::api::convert::response::{commit_message, diff_message};
 use crate::api::error::ApiError;
-use crate::auth::{Denied, Resource, Verb};
+use crate::auth::{Resource, Verb};
 use crate::engine::{ChangeQuery, Error, ListedCommit, ScopeDifference, Viewer};
 use crate::model::{Revision, Timestamp};
 use crate::proto::v1;
@@ -100,13 +100,8 @@ impl Operations {
         };
         let _large = self.engine.begin_large(context.caller().actor()).await;
         let (page, _) = self.listed(context, query, 1, request.include_content).await?;
-        // Nothing of it may be read.
-        let denied = || Denied {
-            actor: context.access().caller().actor().into(),
-            verb: Verb::Read,
-            resource: Resource::Store,
-            reason: String::new(),
-        };
+        // The caller may read nothing of the commit.
+        let denied = || context.access().denied(Verb::Read, Resource::Commit(asked));
         let commit = page.commits.into_iter().next().ok_or_else(denied)?;
         let response = v1::GetCommitResponse { commit: Some(commit), store_revision: store.0 };
         self.encoded(context.caller().actor(), response).await

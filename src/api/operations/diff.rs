@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use crate::api::call_errors::response_too_large;
 use crate::api::codec::{Encoded, MESSAGE_BYTES_MAX};
 use crate::api::context::CallContext;
 use crate::api::convert::request::{self, DocumentRead};
 use crate::api::convert::response::{diff_message, document_message};
-use crate::api::error::{ApiError, reason_of_missing, response_too_large};
+use crate::api::engine_errors::reason_of_missing;
+use crate::api::error::ApiError;
 use crate::api::guard::{Allowed, allow_read};
 use crate::engine::{At, Cancelled, Error, Missing, Resolved, State};
 use crate::model::Version;

@@ -1,10 +1,11 @@
 //! Explain: the layer of each value of a document.
 
+use crate::api::call_errors::response_too_large;
 use crate::api::codec::{Encoded, MESSAGE_BYTES_MAX};
 use crate::api::context::CallContext;
 use crate::api::convert::request::{self, DocumentRead};
 use crate::api::convert::response::{document_message, origin_message};
-use crate::api::error::{ApiError, response_too_large};
+use crate::api::error::ApiError;
 use crate::api::guard::allow_read;
 use crate::engine::{Error, Explanation};
 use crate::model::text::Format;

@@ -6,12 +6,14 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use prost::Message;
 
+use crate::api::call_errors::response_too_large;
 use crate::api::codec::{Encoded, MESSAGE_BYTES_MAX};
 use crate::api::context::CallContext;
 use crate::api::convert::request::{self, DocumentRead};
 use crate::api::convert::response::{document_bytes, document_message};
 use crate::api::disclosures::By;
-use crate::api::error::{ApiError, reason_of_missing, response_too_large};
+use crate::api::engine_errors::reason_of_missing;
+use crate::api::error::ApiError;
 use crate::api::guard::{Allowed, allow_read};
 use crate::auth::Access;
 use crate::engine::{At, Error, Missing, Resolved, State};

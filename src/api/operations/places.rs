@@ -36,7 +36,7 @@ impl Places {
         let of_actor = self.of_actors.open(caller)?;
         let any = self.all.clone().try_acquire_owned().map_err(|_| Error::LimitReached {
             limit_name: Limit::Watchers,
-            what: self.what,
+            what: self.what.into(),
             found: self.max,
             limit: self.max,
         })?;

@@ -2,8 +2,9 @@
 
 use prost::Message;
 
+use crate::api::call_errors::response_too_large;
 use crate::api::codec::{Encoded, MESSAGE_BYTES_MAX};
-use crate::api::error::{ApiError, response_too_large};
+use crate::api::error::ApiError;
 
 /// Bytes of one page of a list, beside the item that exceeds them.
 pub const PAGE_BYTES_MAX: usize = 1 << 20;

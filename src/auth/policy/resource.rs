@@ -4,13 +4,17 @@ use std::fmt;
 
 use super::verb::Verb;
 use crate::model::system::Writer;
-use crate::model::{ConfigId, ConfigName, Namespace, Scope};
+use crate::model::{ConfigId, ConfigName, Namespace, Revision, Scope};
 
 /// What something is done to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Resource {
     /// All there is: what a backup takes.
     Store,
+    /// Anything at all, for a caller who may do something nowhere.
+    Any,
+    /// Each config that a commit changed, where the names of some must not be in a denial.
+    Commit(Revision),
     /// All of a namespace.
     Namespace(Namespace),
     /// All configs of a namespace at a scope.
@@ -38,7 +42,9 @@ impl Resource {
 
     pub(in crate::auth) fn need(&self, verb: Verb) -> Need<'_> {
         match self {
-            Resource::Store => Need { verb, namespace: None, config: None, scope: &GLOBAL },
+            Resource::Store | Resource::Any | Resource::Commit(_) => {
+                Need { verb, namespace: None, config: None, scope: &GLOBAL }
+            }
             Resource::Namespace(namespace) => Need::of_all(verb, namespace, &GLOBAL),
             Resource::Configs { namespace, scope } => Need::of_all(verb, namespace, scope),
             Resource::Config { id, scope } => Need::of(verb, &id.namespace, &id.config, scope),
@@ -86,6 +92,8 @@ impl fmt::Display for Resource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Resource::Store => f.write_str("the whole store"),
+            Resource::Any => f.write_str("anything in the store"),
+            Resource::Commit(revision) => write!(f, "each config that revision {revision} changed"),
             Resource::Namespace(namespace) => write!(f, "all of {namespace}"),
             Resource::Configs { namespace, scope } => write!(f, "all of {namespace} at {scope}"),
             Resource::Config { id, scope } => write!(f, "{id} at {scope}"),

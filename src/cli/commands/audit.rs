@@ -260,7 +260,9 @@ impl FilterArgs {
     fn filter(&self) -> Result<v1::AuditFilter, Failure> {
         let (namespace, config) = self.target.split_once('/').unwrap_or((&self.target, ""));
         if self.target.contains('/') && (namespace.is_empty() || config.is_empty()) {
-            return Err(Failure::usage("expected NAMESPACE or NAMESPACE/CONFIG, as in payments/checkout"));
+            let target = &self.target;
+            let message = format!("{target:?}: expected NAMESPACE or NAMESPACE/CONFIG, as in payments/checkout");
+            return Err(Failure::usage(message));
         }
         Ok(v1::AuditFilter {
             kinds: self.kinds.iter().map(|kind| kind.message().into()).collect(),

@@ -200,7 +200,7 @@ fn edit(editor: &str, header: &str, text: &str, format: DocumentFormat) -> Resul
     // By its path: many editors put a new file in the place of the old one.
     let edited = bounded_file::read(file.path(), DOCUMENT_FILE_BYTES_MAX)
         .map_err(|error| Failure::io(file.path().display(), &error))?;
-    let edited = String::from_utf8(edited).map_err(|_| Failure::refused("what was written is not UTF-8"))?;
+    let edited = String::from_utf8(edited).map_err(|_| Failure::refused("the edited text is not UTF-8"))?;
     let edited = without_header(&edited).to_owned();
     if !status.success() {
         let failure = Failure::new(Exit::Failed, format!("{editor} failed ({status}), nothing is stored"));

@@ -288,7 +288,7 @@ impl ViewName {
 
 /// A duration as messages carry it.
 pub fn wire_duration(duration: Duration) -> Result<prost_types::Duration, Failure> {
-    duration.try_into().map_err(|_| Failure::usage("the duration is too long"))
+    duration.try_into().map_err(|_| Failure::usage(format!("the duration {duration:?} is too long")))
 }
 
 /// For clap: a duration such as `30m`.

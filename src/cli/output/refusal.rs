@@ -103,6 +103,7 @@ fn hint(error: &ClientError) -> Option<String> {
             let target = match (word("namespace"), word("config"), word("scope")) {
                 (Some(namespace), Some(config), Some(scope)) => format!(" {namespace}/{config}@{scope}"),
                 (Some(namespace), _, _) => format!(" {namespace}"),
+                (None, _, _) if named("revision").is_some() => " NAMESPACE/CONFIG@SCOPE".to_owned(),
                 (None, _, _) => String::new(),
             };
             Some(format!("`confwatch can-i {}{target}` says why", word("verb")?))

@@ -75,7 +75,7 @@ pub(in crate::engine) fn plan_namespace_tag(bases: &ReadSet, read: &ReadTagNames
             None => tags.remove(tag.as_str()),
         };
         if tags.len() > TAGS_MAX {
-            let (limit_name, what) = (Limit::Tags, "tags of one namespace");
+            let (limit_name, what) = (Limit::Tags, format!("tags of namespace {namespace}").into());
             return Err(Error::LimitReached { limit_name, what, found: tags.len(), limit: TAGS_MAX });
         }
         let content = Some(Content::of(&Value::Object(tags)));

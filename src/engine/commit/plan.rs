@@ -98,12 +98,13 @@ impl Plan {
             let layers = before.map_or(0, |config| config.layers().len());
             let tags = before.map_or(0, |config| config.tags().len());
             let counted = [
-                (Limit::Layers, "layers of one config", layers, after.layers().len(), limits.layers_max),
-                (Limit::Tags, "tags of one config", tags, after.tags().len(), limits.tags_max),
+                (Limit::Layers, "layers", layers, after.layers().len(), limits.layers_max),
+                (Limit::Tags, "tags", tags, after.tags().len(), limits.tags_max),
             ];
             for (limit_name, what, before, found, limit) in counted {
                 // Of a config that is above a limit that was lowered, only what adds to it is refused.
                 if found > limit && found > before {
+                    let what = format!("{what} of config {}", after.id).into();
                     return Err(Error::LimitReached { limit_name, what, found, limit });
                 }
             }

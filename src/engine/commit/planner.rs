@@ -102,7 +102,7 @@ fn plan_all(
         }
         return Err(Error::LimitReached {
             limit_name: Limit::CommitBytes,
-            what: "bytes written by one commit",
+            what: "bytes written by one commit".into(),
             found: bytes,
             limit: limits.commit_bytes_max,
         });

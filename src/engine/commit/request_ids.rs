@@ -146,7 +146,7 @@ impl Requests {
         if found < limit {
             return Ok(());
         }
-        let (limit_name, what) = (Limit::RequestIds, "request ids of one caller within 24 hours");
+        let (limit_name, what) = (Limit::RequestIds, "request ids of one caller within 24 hours".into());
         Err(Error::LimitReached { limit_name, what, found: found + 1, limit })
     }
 

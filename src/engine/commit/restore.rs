@@ -86,7 +86,7 @@ fn check_count(found: usize) -> Result<(), Error> {
     match found > LAYERS_MAX {
         true => Err(Error::LimitReached {
             limit_name: Limit::CommitBytes,
-            what: "layers that one restore changes",
+            what: "layers that one restore changes".into(),
             found,
             limit: LAYERS_MAX,
         }),

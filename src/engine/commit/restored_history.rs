@@ -141,6 +141,7 @@ impl LookUp<'_> {
             ("bytes of layers of the past", self.bytes, BYTES_MAX),
         ] {
             if found > limit {
+                let what = what.into();
                 return Err(Error::LimitReached { limit_name: Limit::CommitBytes, what, found, limit });
             }
         }

@@ -112,15 +112,17 @@ impl Reverting {
         self.commits.iter().flat_map(|sealed| &sealed.commit.changes).map(|change| &change.id)
     }
 
-    /// The configs and scopes that the commits changed; of a commit that only moved tags of a config, the global scope.
-    pub fn places(&self) -> impl Iterator<Item = (ConfigId, Scope)> {
-        let changes = self.commits.iter().flat_map(|sealed| &sealed.commit.changes);
-        changes.flat_map(|change| {
+    /// The configs and scopes that each commit changed; of a commit that only moved tags of a config, the global scope.
+    pub fn places(&self) -> impl Iterator<Item = (Revision, ConfigId, Scope)> {
+        let commits = self.commits.iter().map(|sealed| &sealed.commit);
+        let changes =
+            commits.flat_map(|commit| commit.changes.iter().map(move |change| (commit.revision, change)));
+        changes.flat_map(|(revision, change)| {
             let scopes: Vec<Scope> = match change.layers.as_slice() {
                 [] => vec![Scope::global()],
                 layers => layers.iter().map(|layer| layer.key.scope.clone()).collect(),
             };
-            scopes.into_iter().map(|scope| (change.id.clone(), scope))
+            scopes.into_iter().map(move |scope| (revision, change.id.clone(), scope))
         })
     }
 }
@@ -131,7 +133,10 @@ pub(super) fn check_bytes(bytes: usize) -> Result<(), Error> {
 
 fn check(what: &'static str, found: usize, limit: usize) -> Result<(), Error> {
     match found > limit {
-        true => Err(Error::LimitReached { limit_name: Limit::CommitBytes, what, found, limit }),
+        true => {
+            let what = what.into();
+            Err(Error::LimitReached { limit_name: Limit::CommitBytes, what, found, limit })
+        }
         false => Ok(()),
     }
 }

@@ -44,9 +44,9 @@ impl Engine {
                 configs.insert(config.id.clone(), then);
             }
             if configs.len() > CONFIGS_MAX {
-                let (limit_name, what) = (Limit::CommitBytes, "configs of the namespace");
+                let what = format!("configs of namespace {}", tagging.namespace).into();
                 return Err(Error::LimitReached {
-                    limit_name,
+                    limit_name: Limit::CommitBytes,
                     what,
                     found: configs.len(),
                     limit: CONFIGS_MAX,

@@ -246,7 +246,7 @@ impl KeyStore {
             return Ok(None);
         }
         let created = after.namespaces.get(namespace).into_iter().flatten().map(|key| key.created.as_str());
-        check_room(created, now)?;
+        check_room(namespace, created, now)?;
         after.add_key(namespace, &masters, now)?;
         let mut layers =
             BTreeMap::from([(layer_of(namespace), Content::of(&after.namespace_layer(namespace)))]);
@@ -264,7 +264,11 @@ impl KeyStore {
 }
 
 /// Refuses a further data key to a namespace which has these, by when they were made: none ever goes, since history is sealed by them.
-fn check_room<'a>(created: impl Iterator<Item = &'a str>, now: Timestamp) -> Result<(), Error> {
+fn check_room<'a>(
+    namespace: &Namespace,
+    created: impl Iterator<Item = &'a str>,
+    now: Timestamp,
+) -> Result<(), Error> {
     let day = Duration::from_secs(24 * 60 * 60).as_micros() as i64;
     // The texts are in the order of the times.
     let since = Timestamp(now.0.saturating_sub(day)).to_string();
@@ -273,12 +277,14 @@ fn check_room<'a>(created: impl Iterator<Item = &'a str>, now: Timestamp) -> Res
         all += 1;
         of_a_day += usize::from(created > since.as_str());
     }
-    let refused =
-        |what, found, limit| Err(Error::LimitReached { limit_name: Limit::DataKeys, what, found, limit });
+    let refused = |made: &str, found, limit| {
+        let what = format!("data keys of namespace {namespace}{made}").into();
+        Err(Error::LimitReached { limit_name: Limit::DataKeys, what, found, limit })
+    };
     match () {
-        () if all >= DATA_KEYS_MAX => refused("data keys of one namespace", all + 1, DATA_KEYS_MAX),
+        () if all >= DATA_KEYS_MAX => refused("", all + 1, DATA_KEYS_MAX),
         () if of_a_day >= DATA_KEYS_A_DAY => {
-            refused("data keys of one namespace that are made within a day", of_a_day + 1, DATA_KEYS_A_DAY)
+            refused(" that are made within a day", of_a_day + 1, DATA_KEYS_A_DAY)
         }
         () => Ok(()),
     }
@@ -309,13 +315,14 @@ mod tests {
         let before = |hours: usize| now.0 - Duration::from_secs(hours as u64 * 60 * 60).as_micros() as i64;
         let check = |hours: &mut dyn Iterator<Item = usize>| {
             let created: Vec<String> = hours.map(|hours| Timestamp(before(hours)).to_string()).collect();
-            check_room(created.iter().map(String::as_str), now).map_err(|error| error.to_string())
+            let namespace = Namespace::parse("shop").expect("a name");
+            check_room(&namespace, created.iter().map(String::as_str), now).map_err(|error| error.to_string())
         };
         assert_eq!(check(&mut (0..23)), Ok(()));
         let refused = check(&mut (0..24)).expect_err("too many in a day");
         assert!(refused.contains("within a day: 25, at most 24"), "{refused}");
         assert_eq!(check(&mut (25..1000)), Ok(()), "those of earlier days");
         let refused = check(&mut (100..1100)).expect_err("too many");
-        assert!(refused.contains("namespace: 1001, at most 1000"), "{refused}");
+        assert!(refused.contains("namespace shop: 1001, at most 1000"), "{refused}");
     }
 }

@@ -296,7 +296,7 @@ impl Hub {
         if found >= self.watchers_max {
             return Err(Error::LimitReached {
                 limit_name: Limit::Watchers,
-                what: "watch streams on this server",
+                what: "watch streams on this server".into(),
                 found,
                 limit: self.watchers_max,
             });

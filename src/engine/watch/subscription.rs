@@ -173,7 +173,7 @@ impl Hub {
         match found > self.watched_configs_max as u64 {
             true => Err(Error::LimitReached {
                 limit_name: Limit::WatchedConfigs,
-                what: "configs followed by one watch stream",
+                what: "configs followed by one watch stream".into(),
                 found: usize::try_from(found).unwrap_or(usize::MAX),
                 limit: self.watched_configs_max,
             }),

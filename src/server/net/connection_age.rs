@@ -10,7 +10,7 @@ use std::time::Duration;
 use http::HeaderMap;
 use tokio::time::{Instant, Sleep, sleep};
 
-use crate::api::error::connection_too_old;
+use crate::api::call_errors::connection_too_old;
 use crate::api::grpc::status::trailers_of;
 
 /// How much of the age may be added, or taken away: connections that began together do not end together.

@@ -16,7 +16,8 @@ use http_body::{Body, Frame};
 use tokio::time::{Sleep, sleep};
 use tonic::Status;
 
-use crate::api::error::{ApiError, request_too_slow, too_many_unfinished};
+use crate::api::call_errors::{request_too_slow, too_many_unfinished};
+use crate::api::error::ApiError;
 
 /// Of the bytes that there may be of unfinished requests, one connection may hold a part in so many.
 const CONNECTION_SHARE: u64 = 4;

@@ -19,8 +19,9 @@ use tokio::time::{Instant, Sleep, sleep, timeout};
 use tonic::Code;
 
 use super::connection_age::farewell;
+use crate::api::call_errors::response_not_taken;
 use crate::api::codec::Encoded;
-use crate::api::error::{ApiError, response_not_taken};
+use crate::api::error::ApiError;
 use crate::api::grpc::body::{ResponseBody, trailers};
 use crate::api::grpc::status::trailers_of;
 use crate::api::reply::Reply;

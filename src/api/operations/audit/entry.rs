@@ -3,7 +3,7 @@
 use crate::api::convert::bounded::cut_layers;
 use crate::api::convert::response::{config_change_message, source_message, time_message};
 use crate::audit::{Kind, Proof as RecordsProof, Record, Room};
-use crate::engine::{Proof as CommitsProof, Sealed};
+use crate::engine::{Broken as CommitBroken, Proof as CommitsProof, Sealed};
 use crate::model::{Commit, ConfigChange, LayerKind, Scope, Source};
 use crate::proto::v1::{self, AuditEntry, AuditKind, BrokenLink, ChainProof};
 
@@ -164,7 +164,10 @@ pub fn commits_proof(proof: CommitsProof) -> ChainProof {
         newest: proof.newest.0,
         newest_hash: proof.hash.to_string(),
         name: String::new(),
-        broken: proof.broken.map(|broken| BrokenLink { number: broken.revision.0, message: broken.what }),
+        broken: proof.broken.map(|CommitBroken { revision, place, what }| {
+            let message = if place.is_empty() { what } else { format!("{place}: {what}") };
+            BrokenLink { number: revision.0, message }
+        }),
     }
 }
 

@@ -59,7 +59,7 @@ impl AuditSight {
     /// The same, for who may see all that is asked for.
     fn narrowed(self, filter: &Filter) -> Result<AuditSight, Denied> {
         let resource = match (&filter.namespace, &filter.config) {
-            (None, _) => Resource::Store,
+            (None, _) => Resource::Any,
             (Some(namespace), None) => Resource::Namespace(namespace.clone()),
             (Some(namespace), Some(config)) => {
                 let id = ConfigId { namespace: namespace.clone(), config: config.clone() };

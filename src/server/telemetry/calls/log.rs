@@ -1,6 +1,5 @@
 //! Logs calls: all of them at debug; failed and slow ones at a rate that a person can read. Knows names, codes and times; no message.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use http::HeaderValue;
@@ -8,24 +7,14 @@ use tonic::Code;
 use tracing::Level;
 
 use super::Method;
+use crate::api::failures::LineBudget;
 use crate::server::telemetry::code_name::code_name;
 
 /// An answer that takes longer is slow. Streams are not: they last.
 const SLOW: Duration = Duration::from_secs(1);
-/// Calls can fail by the thousands: the log has as many lines in a second.
-const LINES_PER_SECOND: u32 = 20;
 
 #[derive(Debug, Default)]
-pub(super) struct Log(Mutex<LogBudget>);
-
-#[derive(Debug, Default)]
-struct LogBudget {
-    /// When the second began.
-    since: Option<Instant>,
-    lines: u32,
-    /// Calls that the log was not told of since the last line.
-    left_out: u64,
-}
+pub(super) struct Log(LineBudget);
 
 /// What a call ended with, for whoever reads the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +36,7 @@ impl Log {
         }
         let left_out = match kind {
             LogKind::Ended => 0,
-            LogKind::Refused | LogKind::Slow | LogKind::Failed => match self.line(Instant::now()) {
+            LogKind::Refused | LogKind::Slow | LogKind::Failed => match self.0.take(Instant::now()) {
                 Some(left_out) => left_out,
                 None if all => 0,
                 None => return,
@@ -71,20 +60,6 @@ impl Log {
             LogKind::Slow => tell!(Level::WARN, "a call was slow"),
             LogKind::Failed => tell!(Level::WARN, "a call has failed"),
         }
-    }
-
-    /// Whether there is room for a line: then how many calls were left out before it.
-    fn line(&self, now: Instant) -> Option<u64> {
-        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if told.since.is_none_or(|since| now.duration_since(since) >= Duration::from_secs(1)) {
-            (told.since, told.lines) = (Some(now), 0);
-        }
-        if told.lines >= LINES_PER_SECOND {
-            told.left_out += 1;
-            return None;
-        }
-        told.lines += 1;
-        Some(std::mem::take(&mut told.left_out))
     }
 }
 
@@ -112,17 +87,6 @@ fn kind(streams: bool, code: Code, time: Duration) -> LogKind {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn lines_are_limited_and_the_next_one_tells_how_many_calls_were_left_out() {
-        let (log, now) = (Log::default(), Instant::now());
-        for _ in 0..LINES_PER_SECOND {
-            assert_eq!(log.line(now), Some(0));
-        }
-        assert_eq!((log.line(now), log.line(now)), (None, None));
-        assert_eq!(log.line(now + Duration::from_secs(1)), Some(2));
-        assert_eq!(log.line(now + Duration::from_secs(1)), Some(0));
-    }
 
     #[test]
     fn what_the_server_has_to_look_at_is_told_apart_from_what_a_client_did() {
