@@ -1,7 +1,7 @@
-//! Who calls, and may they. Knows the model; never a transport, an engine or a store.
+//! Authenticates callers and checks their permissions. Knows the model; never a transport, an engine or a store.
 //!
-//! A credential (`token`, `jwt`, `certificate`) becomes a `Caller`. A `Policy` says what a caller may do, and `Access`, a caller under
-//! a policy, gives out `Permit`s: what a handler takes instead of a request, so that none can be called without the proof.
+//! A credential (`token`, `jwt`, `certificate`) becomes a `Caller`. A `Policy` grants permissions to callers, and `Access`, a caller under
+//! a policy, gives out `Permit`s: a handler takes a permit instead of a request, so that no handler can be called without the proof.
 
 mod access;
 mod caller;
@@ -13,7 +13,7 @@ mod reader;
 mod subject;
 pub mod token;
 
-pub use access::{Access, Denied, Permit, Permits, Sight};
+pub use access::{Access, Denied, Permit, Permits, Visibility};
 pub use caller::{Caller, Credential, SYSTEM};
 pub use policy::{Decision, Grants, Policy, Resource, Verb};
 pub use problem::Problem;

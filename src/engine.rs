@@ -348,7 +348,7 @@ impl Engine {
     ) -> Result<Vec<(VersionRef, Sealed)>, Error> {
         let (store, id) = (self.store.clone(), id.clone());
         let (key_store, state) = (self.key_store.clone(), self.state());
-        let actor = viewer.sight().caller().shared_actor().clone();
+        let actor = viewer.visibility().caller().shared_actor().clone();
         let read = move |cancelled: &Cancelled| {
             let read = read::history::versions(&*store, &id, before, limit, cancelled)?;
             let showing = Showing::new(&key_store, &viewer, &state);
@@ -400,9 +400,9 @@ impl Engine {
             Some(known) => known,
             None => {
                 let _planning = commit::stages::begin("plan");
-                let intent = self.read_intent(intent, viewer.sight().caller().actor()).await?;
-                let write =
-                    ReadWrite::new(origin, intent, validate_only, viewer.sight().clone().unmasking_secrets());
+                let intent = self.read_intent(intent, viewer.visibility().caller().actor()).await?;
+                let visibility = viewer.visibility().clone().unmasking_secrets();
+                let write = ReadWrite::new(origin, intent, validate_only, visibility);
                 self.pipeline.submit(write).await?
             }
         };
@@ -424,7 +424,7 @@ impl Engine {
             Err(_) => {}
         }
         let mut outcome = self.showing(&self.state(), &viewer).outcome(outcome?);
-        Permissions::of(Some(viewer.sight())).redact_outcome(&mut outcome, validate_only);
+        Permissions::of(Some(viewer.visibility())).redact_outcome(&mut outcome, validate_only);
         Ok(outcome)
     }
 
@@ -539,7 +539,7 @@ impl Engine {
             found: self.limits.watchers_max,
             limit: self.limits.watchers_max,
         })?;
-        let of_actor = self.change_streams_of_actors.open(options.viewer.sight().caller())?;
+        let of_actor = self.change_streams_of_actors.open(options.viewer.visibility().caller())?;
         let shown = Shown { key_store: self.key_store.clone(), pipeline: Arc::downgrade(&self.pipeline) };
         let (recent, revisions, draining) =
             (self.recent.clone(), self.pipeline.revisions(), self.draining.clone());

@@ -25,9 +25,9 @@ impl Operations {
     /// hear: who it was would not be known.
     pub(super) fn viewer(&self, context: &CallContext) -> Viewer {
         if !self.guard.is_on() {
-            return Viewer::new(context.sight());
+            return Viewer::new(context.visibility());
         }
-        let (sight, reveals, context) = (context.sight(), self.reveals(), context.clone());
+        let (visibility, reveals, context) = (context.visibility(), self.reveals(), context.clone());
         if context.rpc().is_stream() {
             let is_refused = AtomicBool::new(false);
             let tell = move |done: SecretUse, id: &ConfigId, scope: &Scope, is_owed: bool| match done {
@@ -47,7 +47,7 @@ impl Operations {
                     shown
                 }
             };
-            return Viewer::with(sight, Arc::new(tell));
+            return Viewer::with(visibility, Arc::new(tell));
         }
         // One call shows the same secrets in several places of its answer, and is let through at the first of them or not at all.
         let told = Mutex::new(BTreeSet::new());
@@ -69,7 +69,7 @@ impl Operations {
             told.insert(place);
             Ok(())
         };
-        Viewer::with(sight, Arc::new(tell))
+        Viewer::with(visibility, Arc::new(tell))
     }
 
     /// What stands before secrets that are shown to callers.
@@ -122,7 +122,7 @@ impl Operations {
         if !self.guard.is_on() {
             return Ok(HiddenQueries::default());
         }
-        let counted = self.engine.governed_unseen(governing, &context.sight());
+        let counted = self.engine.governed_unseen(governing, &context.visibility());
         let named = governing.iter().map(|id| (&id.namespace, id.config.as_str()));
         let mut checked = BTreeSet::new();
         for (namespace, config) in reached.hidden_from(context).into_iter().chain(named) {
@@ -318,12 +318,12 @@ impl Reached {
     /// As far as the caller may not read all of it.
     fn hidden_from(&self, context: &CallContext) -> Vec<(&Namespace, &str)> {
         let global = Scope::global();
-        let sight = context.sight();
+        let visibility = context.visibility();
         match self {
             Reached::Configs(ids) => {
                 // What governs configs reaches those that the caller may not read, too.
                 let is_hidden = |id: &&ConfigId| {
-                    !id.config.is_ordinary() || !sight.has(&id.namespace, &id.config, &global)
+                    !id.config.is_ordinary() || !visibility.has(&id.namespace, &id.config, &global)
                 };
                 ids.iter().filter(is_hidden).map(|id| (&id.namespace, id.config.as_str())).collect()
             }

@@ -1,7 +1,7 @@
 //! Authenticates calls and authorizes their callers. Knows headers and the peer of a connection; never a message.
 //!
-//! `rates` says how often somebody may call, `rules` are the policy and the tokens that hold now, `allowed` the proof that a handler takes,
-//! `standing` what keeps an open stream to what holds by now.
+//! `rates` limits the calls of addresses and actors, `rules` are the current policy and tokens, `allowed` is the proof that a handler takes, and `standing`
+//! checks the permissions of open streams again.
 
 mod allowed;
 mod credential;
@@ -42,10 +42,10 @@ pub(super) use allowed::{
 use refused::Refused;
 pub(super) use standing::Standing;
 
-/// As many names that callers claim are remembered: most are those of services, which call again.
+/// The most claimed names that are remembered: most are names of services, which call again.
 const CLAIMED_MAX: usize = 1000;
 
-/// Lets calls in. Clones share all of it.
+/// Authenticates calls. Clones share all state.
 #[derive(Clone)]
 pub struct Guard {
     mode: Mode,
@@ -54,7 +54,7 @@ pub struct Guard {
 
 #[derive(Clone)]
 enum Mode {
-    /// Everybody is believed, and may do everything.
+    /// Callers are not authenticated, and have every permission.
     Off(Arc<Believing>),
     On(Arc<CallerChecks>),
 }
@@ -71,15 +71,15 @@ struct CallerChecks {
     follower: JoinHandle<()>,
 }
 
-/// Whether a call comes in.
+/// The decision about a call.
 pub(super) enum Admission {
     Now(Result<Access, ApiError>),
-    /// The keys of an issuer must be asked for.
+    /// The keys of an issuer have to be read first.
     Later(Pin<Box<dyn Future<Output = Result<Access, ApiError>> + Send>>),
 }
 
 impl Guard {
-    /// Believes everybody (`--auth off`).
+    /// Does not authenticate callers (`--auth off`).
     pub fn off() -> Guard {
         let policy = Policy::unrestricted();
         let anonymous = Caller::unverified("anonymous").expect("a name");
@@ -88,8 +88,8 @@ impl Guard {
         Guard::new(Mode::Off(Arc::new(Believing { policy, anonymous, claimed })))
     }
 
-    /// Checks every call by the policy and the tokens that the engine has, and JSON web tokens by the keys of their issuer. Fails if what
-    /// is stored cannot be read. Must be called within a tokio runtime.
+    /// Checks every call by the policy and the tokens that the engine has, and JSON web tokens by the keys of their issuer. Fails if the stored
+    /// policy or tokens cannot be read. Must be called within a tokio runtime.
     pub fn on(engine: Arc<Engine>, keeper: Option<Keeper>) -> Result<Guard, RulesError> {
         let rules = Arc::new(Rules::new(&engine.state(), keeper, engine.credential_clock())?);
         let follower = engine.supervisor().task("access", OnPanic::Restart, {
@@ -103,15 +103,15 @@ impl Guard {
         Guard { mode, rates: Arc::new(Rates::new(RateLimits::UNLIMITED)) }
     }
 
-    /// The same guard, which lets nobody in more often than that.
+    /// The same guard with limits on the rates of calls.
     pub fn limited(self, rates: Arc<Rates>) -> Guard {
         Guard { rates, ..self }
     }
 
-    /// Who calls, and what they may.
+    /// Authenticates the caller of a request.
     pub(super) fn admit(&self, headers: &HeaderMap, extensions: &Extensions) -> Admission {
         let peer = extensions.get::<Arc<Peer>>();
-        // Before anything is looked at: who calls too often costs next to nothing.
+        // Before the credential is read: a call beyond the rate costs next to nothing.
         let address =
             peer.and_then(|peer| peer.counted.get_or_init(|| self.rates.address(peer.address.ip())).as_ref());
         if let Some(Err(limited)) = address.map(|address| self.rates.call_from(address)) {
@@ -144,7 +144,7 @@ impl Guard {
                 caller
             }
             Presented::Certificate(certificate) => rules.certificate(certificate, now),
-            // A signature takes work, which whoever sends bad ones does not get. Those that were good before need none.
+            // Verifying a signature takes work, which is not done for an address that sends invalid ones. A token that was verified before needs none.
             Presented::Jwt(text) if address.is_some_and(|address| self.rates.is_refused(address)) => {
                 rules.jwt_seen(text, now)
             }
@@ -164,7 +164,7 @@ impl Guard {
         Admission::Now(self.known(rules, caller, peer))
     }
 
-    /// What a caller may whose credential was looked at.
+    /// The permissions of a caller whose credential was checked.
     fn known(
         &self,
         rules: &Rules,
@@ -178,7 +178,7 @@ impl Guard {
         Ok(rules.access(caller))
     }
 
-    /// What a client is told whose credential was refused. Each counts against its address, unless it is not to blame.
+    /// The error for a client whose credential was refused. Each refusal counts against the address, unless the server is at fault.
     fn refusal(&self, refused: Refused, peer: Option<&Arc<Peer>>) -> ApiError {
         match peer.and_then(|peer| peer.counted.get()?.as_ref()) {
             Some(address) if !refused.is_ours() => {
@@ -188,17 +188,17 @@ impl Guard {
         }
     }
 
-    /// How much is shown to whom.
+    /// The limits on secrets that are shown.
     pub(super) fn rates(&self) -> &Arc<Rates> {
         &self.rates
     }
 
-    /// Whether callers are checked. If not, nobody is shut out.
+    /// Whether callers are authenticated. If not, no call is denied.
     pub fn is_on(&self) -> bool {
         matches!(self.mode, Mode::On(_))
     }
 
-    /// What keeps a stream that is opened now to what holds later.
+    /// Checks the permissions of a stream that is opened now whenever they change.
     pub(super) fn standing(&self, access: &Access) -> Standing {
         match &self.mode {
             Mode::Off(_) => Standing::unchecked(),
@@ -214,7 +214,7 @@ impl Guard {
         }
     }
 
-    /// What was known of that before.
+    /// Takes over the uses of API tokens from an earlier process.
     pub fn note_last_uses(&self, uses: &[(TokenId, Timestamp)]) {
         if let Mode::On(checking) = &self.mode {
             checking.rules.ruling().tokens.note_last_uses(uses);

@@ -1,4 +1,4 @@
-//! A caller under a policy: what every call brings along, and what gives out permits. Knows no requests.
+//! A caller under a policy: every call has one, and permits are made from it. Knows no requests.
 
 mod permit;
 #[cfg(test)]
@@ -9,9 +9,9 @@ use std::sync::Arc;
 use super::{Caller, Grants, Policy, Resource, SubjectError, Verb};
 use crate::model::{ConfigId, Scope};
 
-pub use permit::{Denied, Permit, Permits, Sight};
+pub use permit::{Denied, Permit, Permits, Visibility};
 
-/// Who calls, and what they may do now.
+/// A caller, with the permissions that the caller has now.
 #[derive(Clone, Debug)]
 pub struct Access {
     caller: Arc<Caller>,
@@ -26,7 +26,7 @@ impl Access {
         Access { caller, grants, masks_secrets: false }
     }
 
-    /// Somebody of this name who may do everything, as the server itself and those whom it believes.
+    /// A caller of this name with every permission: the server itself, and callers of a server with `--auth off`.
     pub fn unrestricted(actor: &str) -> Result<Access, SubjectError> {
         Ok(Access::new(Caller::unverified(actor)?, &Policy::unrestricted()))
     }
@@ -48,7 +48,7 @@ impl Access {
         &self.grants
     }
 
-    /// Whether the caller may, where nothing depends on the proof: whether secrets are shown, for instance.
+    /// Whether the caller has the permission, where no operation takes a permit: whether secrets are shown, for instance.
     pub fn allows(&self, verb: Verb, resource: &Resource) -> bool {
         self.grants.allows(verb, resource)
     }
@@ -58,7 +58,7 @@ impl Access {
         !self.masks_secrets && self.grants.allows_config(Verb::RevealSecret, &id.namespace, &id.config, scope)
     }
 
-    /// Leave to do this.
+    /// Permits the caller to do this, or denies it.
     pub fn permit(&self, verb: Verb, resource: Resource) -> Result<Permit, Denied> {
         match self.grants.allows(verb, &resource) {
             true => Ok(Permit::new(self.caller.clone(), verb, resource)),
@@ -66,7 +66,7 @@ impl Access {
         }
     }
 
-    /// Leave to do all of this, or the first that the caller may not.
+    /// Permits the caller to do all of this, or denies the first item that the caller may not do.
     pub fn permit_all(&self, items: impl IntoIterator<Item = (Verb, Resource)>) -> Result<Permits, Denied> {
         let items: Vec<(Verb, Resource)> = items.into_iter().collect();
         match items.iter().find(|(verb, resource)| !self.grants.allows(*verb, resource)) {
@@ -75,18 +75,18 @@ impl Access {
         }
     }
 
-    /// Leave to do what the caller may of this; the rest is left out.
+    /// Permits the items that the caller may do; the rest is left out.
     pub fn permit_some(&self, items: impl IntoIterator<Item = (Verb, Resource)>) -> Permits {
         let allowed = items.into_iter().filter(|(verb, resource)| self.grants.allows(*verb, resource));
         Permits::new(self.caller.clone(), allowed.collect())
     }
 
     /// Leave to list.
-    pub fn sight(&self) -> Sight {
-        Sight::new(self.caller.clone(), self.grants.clone(), self.masks_secrets)
+    pub fn visibility(&self) -> Visibility {
+        Visibility::new(self.caller.clone(), self.grants.clone(), self.masks_secrets)
     }
 
-    /// The denial of what the caller may not.
+    /// The denial of an item for which the caller has no permission.
     pub fn denied(&self, verb: Verb, resource: Resource) -> Denied {
         Denied { actor: self.caller.actor().into(), verb, resource, reason: String::new() }
     }

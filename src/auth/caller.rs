@@ -12,20 +12,20 @@ use crate::model::Timestamp;
 /// The bytes of a fingerprint that are shown.
 const FINGERPRINT_BYTES_SHOWN: usize = 8;
 
-/// Somebody who proved who they are, or need not. Holds nothing secret.
+/// A caller who was authenticated, or need not be. Holds nothing secret.
 pub struct Caller {
     actor: Arc<str>,
     principal: Principal,
     credential: Credential,
     expires: Option<Timestamp>,
-    /// Under the policy that was asked last: policies change seldom, and every call needs them.
+    /// The grants of the last policy that was checked: policies change seldom, and every call needs the grants.
     grants: ArcSwapOption<Grants>,
 }
 
-/// What somebody proved by who they are. Safe to show and to log.
+/// The credential of a caller. Safe to show and to log.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Credential {
-    /// None: the server believes everybody.
+    /// None: the server does not authenticate callers.
     Unverified,
     /// The API token with this id.
     Token { id: String },
@@ -36,10 +36,10 @@ pub enum Credential {
     Certificate { fingerprint: String },
 }
 
-/// Who writes what the server writes of itself.
+/// The actor of writes that the server makes by itself.
 pub const SYSTEM: &str = "system";
 
-/// Whether only somebody who is verified, or the server itself, has a name of this form.
+/// Whether only an authenticated caller, or the server itself, has a name of this form.
 fn is_verified_form(actor: &str) -> bool {
     let kind = actor.split_once(':').map_or("", |(kind, _)| kind.trim());
     let kinds = ["user", "token", "certificate", "group"];
@@ -56,9 +56,8 @@ impl Caller {
         Arc::new(Caller { actor, principal, credential, expires, grants: ArcSwapOption::empty() })
     }
 
-    /// Somebody whom the server believes because it is told to believe everybody (`--auth off`). History shows the name as it is claimed,
-    /// without a kind: a verified `user:alice` is told from an `alice` who only said so. A claim that has a kind, or the name of the server, is
-    /// shown as `claimed:user:alice`.
+    /// A caller of a server with `--auth off`, which does not verify names. History shows the claimed name without a kind: a verified `user:alice` differs
+    /// from a claimed `alice`. A claimed name that has a kind, or is the name of the server, is shown as `claimed:user:alice`.
     pub fn unverified(actor: &str) -> Result<Arc<Caller>, SubjectError> {
         let principal = Principal::new(Subject::new(SubjectKind::User, actor)?, vec![])?;
         let (credential, expires, grants) = (Credential::Unverified, None, ArcSwapOption::empty());
@@ -69,7 +68,7 @@ impl Caller {
         Ok(Arc::new(Caller { actor, principal, credential, expires, grants }))
     }
 
-    /// What history shows: `user:alice`.
+    /// The name of the caller in the history: `user:alice`.
     pub fn actor(&self) -> &str {
         &self.actor
     }
@@ -79,7 +78,7 @@ impl Caller {
         &self.actor
     }
 
-    /// Who it is to a policy.
+    /// The principal that a policy sees.
     pub fn principal(&self) -> &Principal {
         &self.principal
     }
@@ -97,7 +96,7 @@ impl Caller {
         self.expires.is_some_and(|expires| expires <= now)
     }
 
-    /// What the caller may do. Searches the policy at the first call only.
+    /// The permissions of the caller. Searches the policy at the first call only.
     pub fn grants(&self, policy: &Policy) -> Arc<Grants> {
         let known = self.grants.load();
         if let Some(known) = known.as_ref().filter(|known| known.are_of(policy)) {

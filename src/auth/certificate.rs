@@ -5,10 +5,10 @@ use std::sync::Arc;
 use super::{Caller, Credential, Principal, Subject, SubjectError, SubjectKind};
 use crate::model::Timestamp;
 
-/// What SPIFFE ids begin with.
+/// The prefix of SPIFFE ids.
 const SPIFFE: &str = "spiffe://";
 
-/// What a certificate whose chain was verified says of its holder.
+/// The names of the holder in a certificate whose chain was verified.
 #[derive(Clone, Debug)]
 pub struct Holder<'a> {
     /// The common name, or the whole subject; may be empty.
@@ -22,7 +22,7 @@ pub struct Holder<'a> {
     pub not_after: Timestamp,
 }
 
-/// Who holds the certificate: `certificate:NAME`. The name is the SPIFFE id, which workloads have; else the subject; else the first
+/// The caller of a certificate: `certificate:NAME`. The name is the SPIFFE id, which workloads have; else the subject; else the first
 /// host name or e-mail address; else the URI. A certificate that names nobody is refused, and so is one whose name could be taken for
 /// another: a SPIFFE id beside other URIs (SPIFFE X.509-SVID section 2 allows exactly one), a host name or a subject that has the form of
 /// a SPIFFE id, a name with unprintable characters.

@@ -22,15 +22,15 @@ pub use source::{KEYS_BYTES_MAX, KeySource, KeysError, KeysUrl};
 pub use token::TOKEN_BYTES_MAX;
 pub use verifier::Verifier;
 
-/// Why a token is refused. Repeats nothing of it but names of claims and keys.
+/// Why a token is refused. Quotes nothing of the token but names of claims and keys.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum JwtError {
     #[error("this is no JSON web token that can be read here: {0}")]
     Malformed(&'static str),
-    /// There is none that is accepted, or the key has another one.
+    /// The algorithm is not accepted, or the key has another one.
     #[error("the JSON web token is signed with an algorithm that is not accepted for its key")]
     Algorithm,
-    /// It may be one that the issuer has only now.
+    /// The issuer may have added the key since its keys were last read.
     #[error("the JSON web token is signed with a key that is not known here{}", named(.0))]
     UnknownKey(Option<String>),
     /// Try again later: the keys of the issuer could not be read yet.

@@ -10,10 +10,10 @@
 //! }
 //! ```
 //!
-//! Rights only add up: nothing forbids. `*` in the names of namespaces, configs and subjects stands for any characters; the subject `*` is
-//! everybody whose credential is good. The namespace of the server, `confwatch`, is granted by its full name only, or by `*` on config `*`,
-//! which is everything. A scope covers itself and all below: `/staging` does not allow a write at `/`, which changes
-//! production too. Nothing of a binding has a default, so that no right grows by what was forgotten.
+//! Permissions only add up: no binding forbids anything. `*` in the names of namespaces, configs and subjects matches any characters; the subject `*` is
+//! every caller whose credential is valid. The namespace of the server, `confwatch`, is granted by its full name only, or by `*` on config `*`,
+//! which is everything. A scope covers itself and all scopes below: `/staging` does not allow a write at `/`, which changes
+//! production too. No field of a binding has a default, so that a forgotten field grants nothing.
 //!
 //! Reading a target takes `read` at its own scope, and what it inherits comes with it. `Need` has the exceptions: what governs configs,
 //! and the namespace of the server itself.
@@ -48,7 +48,7 @@ pub use resource::Resource;
 pub use role::BUILT_IN;
 pub use verb::{Verb, VerbSet};
 
-/// A compiled policy. What nobody is bound to is allowed to nobody.
+/// A compiled policy. Nothing is allowed without a binding.
 #[derive(Clone, Debug)]
 pub struct Policy {
     id: PolicyId,
@@ -56,18 +56,18 @@ pub struct Policy {
     bindings: Arc<[Arc<Binding>]>,
 }
 
-/// Tells policies apart within this process, so that what was found in one is not used for another.
+/// Identifies a policy within this process, so that grants of one policy are not used for another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct PolicyId(u64);
 
 impl Policy {
-    /// Reads a policy. Tells everything that is wrong with it.
+    /// Reads a policy, or gives all problems of the document.
     pub fn parse(document: &Value) -> Result<Policy, Vec<Problem>> {
         let (roles, bindings) = parse::parse(document)?;
         Ok(Policy::new(roles, bindings))
     }
 
-    /// Everybody may do everything: what `--auth off` means.
+    /// A policy that grants everything to everybody, for `--auth off`.
     pub fn unrestricted() -> Policy {
         let everything = Binding {
             index: 0,
@@ -81,12 +81,12 @@ impl Policy {
         Policy::new(BTreeMap::new(), vec![everything])
     }
 
-    /// Nobody may do anything: what holds where there is no policy.
+    /// A policy that grants nothing, for a store without a policy.
     pub fn nothing() -> Policy {
         Policy::new(BTreeMap::new(), vec![])
     }
 
-    /// The document of a new store: this one may do everything.
+    /// The policy of a new store, which grants everything to one subject.
     pub fn first(administrator: &Subject) -> Value {
         let subjects = [administrator.as_str()];
         let binding = json!({
@@ -95,32 +95,31 @@ impl Policy {
         json!({"roles": {}, "bindings": [binding]})
     }
 
-    /// What this one may do, for many questions.
+    /// The permissions of a principal, for many checks.
     pub fn grants_of(&self, who: &Principal) -> Grants {
         Grants::new(self.id, self.bindings.iter().filter(|binding| binding.is_for(who)).cloned().collect())
     }
 
-    /// Whether this one may, for one question. Takes no memory.
+    /// Whether a principal has a permission, for one check. Takes no memory.
     pub fn allows(&self, who: &Principal, verb: Verb, resource: &Resource) -> bool {
         let need = resource.need(verb);
         self.bindings.iter().any(|binding| binding.meets(&need) && binding.is_for(who))
     }
 
-    /// Whether it leaves somebody who may change it. Whether anybody has a credential for that is not known here.
+    /// Whether the policy lets any subject change it. Whether a caller has a credential of that subject is not known here.
     pub fn has_administrator(&self) -> bool {
         let policy = Resource::Config { id: SystemConfig::Policy.id().clone(), scope: Scope::global() };
         let need = policy.need(Verb::Write);
         self.bindings.iter().any(|binding| binding.meets(&need) && !binding.subjects.is_empty())
     }
 
-    /// Bindings to `admin` whose patterns match the namespace of the server without granting it, as they are written. Before patterns were
-    /// kept from that namespace they did grant it.
+    /// Bindings to `admin` whose patterns match the namespace of the server without granting it, as they are written.
     pub fn bindings_missing_reserved(&self) -> Vec<String> {
         let missing = self.bindings.iter().filter(|binding| binding.misses_reserved());
         missing.map(|binding| format!("binding {} ({binding})", binding.index)).collect()
     }
 
-    /// The users and groups that its bindings name, as they are written: patterns too.
+    /// The users and groups that the bindings name, as they are written: patterns too.
     pub fn named_users_and_groups(&self) -> BTreeSet<String> {
         let subjects = self.bindings.iter().flat_map(|binding| &binding.subjects);
         let named = subjects.filter(|subject| match subject {
@@ -130,12 +129,12 @@ impl Policy {
         named.map(ToString::to_string).collect()
     }
 
-    /// Whether this one may, and why.
+    /// Whether a principal has a permission, and why.
     pub fn decide(&self, who: &Principal, verb: Verb, resource: &Resource) -> Decision {
         Decision::new(&self.bindings, who, verb, resource)
     }
 
-    /// The roles that it defines, by name, without those that every policy has.
+    /// The roles that the policy defines, by name, without those that every policy has.
     pub fn roles(&self) -> impl Iterator<Item = (&str, VerbSet)> {
         self.roles.iter().map(|(name, verbs)| (name.as_str(), *verbs))
     }

@@ -12,7 +12,7 @@ pub struct Problem {
     pub suggestion: String,
 }
 
-/// As many as are told of one document: a hostile one could have a hundred thousand.
+/// The most problems that are reported of one document: a hostile document could have a hundred thousand.
 pub(super) const PROBLEMS_MAX: usize = 100;
 
 fn place(pointer: &str) -> String {

@@ -7,13 +7,13 @@ use super::problem::PROBLEMS_MAX;
 use crate::model::Pointer;
 use crate::model::nearest::suggest;
 
-/// What was found wrong so far.
+/// The problems that were found so far.
 #[derive(Debug, Default)]
 pub(super) struct Reader {
     problems: Vec<Problem>,
 }
 
-/// A value, and where it is.
+/// A value, and its place in the document.
 #[derive(Clone, Debug)]
 pub(super) struct At<'v> {
     pub value: &'v Value,
@@ -25,7 +25,7 @@ impl<'v> At<'v> {
         At { value, pointer: Pointer::root() }
     }
 
-    /// A member, if there is one that is not null.
+    /// A member whose value is not null, if the object has it.
     pub fn member(&self, name: &str) -> Option<At<'v>> {
         let value = self.value.get(name).filter(|value| !value.is_null())?;
         Some(At { value, pointer: self.pointer.child(name) })
@@ -33,7 +33,7 @@ impl<'v> At<'v> {
 }
 
 impl Reader {
-    /// The problems, or what was read.
+    /// Gives the value that was read, or the problems.
     pub fn finish<T>(self, read: T) -> Result<T, Vec<Problem>> {
         if self.problems.is_empty() { Ok(read) } else { Err(self.problems) }
     }
@@ -45,7 +45,7 @@ impl Reader {
         }
     }
 
-    /// Takes what was read, or tells what is wrong with it.
+    /// Gives the value that was read, or adds its problems.
     pub fn take<T, E: std::fmt::Display>(&mut self, pointer: &Pointer, result: Result<T, E>) -> Option<T> {
         result.map_err(|error| self.wrong(pointer, error.to_string(), "")).ok()
     }
@@ -70,7 +70,7 @@ impl Reader {
         members
     }
 
-    /// The members of such an object, of which there may be so many.
+    /// The members of such an object, up to a limit.
     pub fn members<'v>(&mut self, at: &At<'v>, most: usize) -> Vec<(&'v str, At<'v>)> {
         let Some(members) = self.map(at) else { return vec![] };
         if members.len() > most {
@@ -81,7 +81,7 @@ impl Reader {
         members.iter().map(|(name, value)| (name.as_str(), At { value, pointer: place(name) })).collect()
     }
 
-    /// The elements of a list, of which there may be so many.
+    /// The elements of a list, up to a limit.
     pub fn elements<'v>(&mut self, at: &At<'v>, most: usize) -> Vec<At<'v>> {
         let Some(elements) = at.value.as_array() else {
             self.wrong(&at.pointer, "a list expected", "");

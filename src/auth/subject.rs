@@ -1,4 +1,4 @@
-//! Names of those who call, as history shows them and bindings name them: `user:alice`, `group:sre`. Knows texts only.
+//! Names of callers and groups, as history shows them and bindings name them: `user:alice`, `group:sre`. Knows texts only.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,13 +7,13 @@ use crate::model::nearest::nearest;
 
 /// The longest name of a subject or a group, in bytes.
 pub const NAME_BYTES_MAX: usize = 256;
-/// Stands in names of users and groups between the prefix of an issuer of JSON web tokens and the name that the issuer gives. Names that the
-/// server gives itself never have one, so that no issuer can speak in the name of another, nor of the built-in administrator.
+/// Separates the prefix of an issuer of JSON web tokens from the name that the issuer gives, in names of users and groups. Names that the
+/// server gives itself never have the separator, so that no issuer can name a user of another issuer, nor the built-in administrator.
 pub const ISSUER_SEPARATOR: char = '#';
 /// The most groups of one caller.
 pub const GROUPS_MAX: usize = 1000;
 
-/// Somebody, with the kind of the name: a certificate for `alice` is not the user `alice`.
+/// The name of a caller, with its kind: a certificate for `alice` is not the user `alice`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Subject {
     kind: SubjectKind,
@@ -38,7 +38,7 @@ pub enum SubjectKind {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Group(Arc<str>);
 
-/// Who, as far as a policy is concerned.
+/// A subject with its groups: the view of a caller that a policy has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Principal {
     subject: Subject,
@@ -137,7 +137,7 @@ impl Principal {
         Ok(Principal { subject, groups: groups.into() })
     }
 
-    /// Anybody who has this name: what `can-i` asks about. Of a group, a member of it that has no name.
+    /// A principal with this name: the subject of `can-i`. For a group: a member of the group without a name.
     pub fn supposed(subject: Subject, mut groups: Vec<Group>) -> Result<Principal, SubjectError> {
         if subject.kind() == SubjectKind::Group {
             groups.push(Group::parse(subject.name())?);
@@ -153,7 +153,7 @@ impl Principal {
         &self.groups
     }
 
-    /// The first of its names, of the subject and its groups, that has the form of a name from an issuer: `PREFIX#NAME`.
+    /// The first name, of the subject or its groups, that has the form of a name from an issuer: `PREFIX#NAME`.
     pub fn name_of_issuer(&self) -> Option<&str> {
         let groups = self.groups.iter().map(Group::as_str);
         std::iter::once(self.subject.name()).chain(groups).find(|name| name.contains(ISSUER_SEPARATOR))
@@ -161,7 +161,7 @@ impl Principal {
 }
 
 impl SubjectError {
-    /// What to write instead, if that is known.
+    /// A correction of the text, if one is known.
     pub fn suggestion(&self) -> String {
         match self {
             SubjectError::NoKind(name) => format!("did you mean \"user:{name}\"?"),

@@ -1,6 +1,6 @@
 //! Makes, stores and verifies API tokens. Knows neither the source of the document nor that of the randomness.
 //!
-//! They are stored as
+//! Tokens are stored as
 //!
 //! ```json
 //! {"tokens": {"8k2m4n6p8q0r": {
@@ -32,7 +32,7 @@ pub use text::{PREFIX, RANDOM_BYTES, TokenId};
 /// A token that was made just now.
 pub struct NewToken {
     pub id: TokenId,
-    /// To be shown once, to who asked for it.
+    /// To be shown once, to the caller who made the token.
     pub text: Zeroizing<String>,
     pub record: TokenRecord,
 }
@@ -40,10 +40,10 @@ pub struct NewToken {
 /// Why a token is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
-    /// It never was one: mistyped, cut off, or something else.
+    /// The text is no token: mistyped, cut off, or something else.
     #[error("this is no API token: it {0}")]
     Malformed(&'static str),
-    /// No such id, or another secret.
+    /// The id is unknown, or the secret is another one.
     #[error("the API token is not known here")]
     Unknown,
     #[error("the API token was revoked")]
@@ -64,7 +64,7 @@ pub fn random() -> Result<Zeroizing<[u8; RANDOM_BYTES]>, getrandom::Error> {
     Ok(bytes)
 }
 
-/// Makes a token. It holds once its record is stored.
+/// Makes a token. The token is valid once its record is stored.
 pub fn make(
     random: &Zeroizing<[u8; RANDOM_BYTES]>,
     name: &str,

@@ -1,4 +1,4 @@
-//! The way in: a write is planned, checked, queued, made durable with others, and published.
+//! Plans writes, checks and queues them, makes them durable together, and publishes the new state.
 
 pub(super) mod assignments;
 pub(super) mod counts;

@@ -135,18 +135,18 @@ fn change(config: u8, at: usize, kind: LayerKind, action: Action) -> Change {
 }
 
 /// Of somebody who may do everything.
-fn everything() -> auth::Sight {
-    auth::Access::unrestricted("test").expect("a name").sight()
+fn everything() -> auth::Visibility {
+    auth::Access::unrestricted("test").expect("a name").visibility()
 }
 
 /// Of somebody who may read everything, and to whom secrets stand like this.
-fn sight(secrets: Secrets) -> auth::Sight {
+fn visibility(secrets: Secrets) -> auth::Visibility {
     let binding = json!({"subjects": ["*"], "role": "viewer", "namespace": "*", "config": "*", "scope": "/"});
     match secrets {
         Secrets::Revealed => everything(),
         Secrets::Hidden => {
             let policy = auth::Policy::parse(&json!({"bindings": [binding]})).expect("a policy");
-            auth::Access::new(auth::Caller::unverified("viewer").expect("a name"), &policy).sight()
+            auth::Access::new(auth::Caller::unverified("viewer").expect("a name"), &policy).visibility()
         }
     }
 }

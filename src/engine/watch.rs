@@ -1,11 +1,11 @@
-//! Watching: who follows which target, and what each is told.
+//! Watch streams: the targets that each stream follows, and the messages that each stream is sent.
 //!
-//! A commit goes to the hub's thread, which makes the documents of the targets that it can have changed, once each, and
-//! wakes the streams of those that did change. Where one commit can have changed very many documents of a namespace, the thread makes them later,
-//! one by one between other commits, and namespaces take turns. A stream holds no queue. One that follows a single target, as most do, looks at what that
-//! target is told: a shared document, behind one pointer. One that follows several finds marks of what to look at, and takes one state of
-//! the store for all of them, so that what one commit changed is seen together. So a slow stream skips states, never the last one;
-//! memory does not depend on how fast anyone reads; and a change costs what it changes, not what is watched.
+//! A commit goes to the thread of the hub, which makes each document that the commit can have changed once, and
+//! wakes the streams of the changed documents. Where one commit can have changed very many documents of a namespace, the thread makes them later,
+//! one by one between other commits, and namespaces take turns. A stream has no queue. A stream with a single target, as most have, reads the shared
+//! document of the target, behind one pointer. A stream with several targets has marks of the changed targets, and reads all of them from one state of
+//! the store, so that the changes of one commit arrive together. So a slow stream skips states, never the last one;
+//! memory does not depend on how fast clients read; and the cost of a commit depends on its changes, not on the number of watched targets.
 
 mod backlog;
 mod client;

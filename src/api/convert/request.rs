@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::auth::Sight;
+use crate::auth::Visibility;
 use crate::engine::watch::{ResumeToken, WatchClient, WatchOptions, WatchSelector, WatchTarget};
 use crate::engine::{
     Action, At, Change, ChangesOptions, Error, Intent, Origin, RestorePoint, Restoring, RollbackTo, Secrets,
@@ -422,7 +422,7 @@ pub fn client_texts(client_id: &str, labels: &BTreeMap<String, String>) -> Resul
 }
 
 pub fn watch(
-    sight: Sight,
+    visibility: Visibility,
     (address, library): (Option<IpAddr>, String),
     request: v1::WatchRequest,
     targets_max: usize,
@@ -451,7 +451,7 @@ pub fn watch(
         client,
         resume_token: (!request.resume_token.is_empty()).then_some(request.resume_token),
         progress_interval: progress_interval(request.progress_interval)?,
-        sight,
+        visibility,
     })
 }
 
@@ -568,11 +568,11 @@ mod tests {
             labels: BTreeMap::from([("zone".into(), "a".into())]),
             ..Default::default()
         };
-        let sight = Access::unrestricted("test").expect("a name").sight();
+        let visibility = Access::unrestricted("test").expect("a name").visibility();
         let address = Some([192, 0, 2, 1].into());
         let (client_id, labels) = (request.client_id.clone(), request.labels.clone());
         let expected = WatchClient { client_id, labels, address, library: "tonic".into() };
-        let options = watch(sight, (address, "tonic".into()), request, 1).expect("it is a good request");
+        let options = watch(visibility, (address, "tonic".into()), request, 1).expect("it is a good request");
         assert_eq!(options.client, expected);
     }
 }

@@ -1,4 +1,4 @@
-//! What a handler takes instead of a request: the proof that its caller may. Knows which right each kind of call takes; made nowhere else.
+//! Checks the permissions of each kind of call. A handler takes the result instead of a request: the proof that its caller has the permission.
 
 use std::ops::Deref;
 
@@ -8,7 +8,7 @@ use crate::auth::{Access, Denied, Resource, Verb};
 use crate::engine::{Action, Change, Intent, Reverting, Secrets, Viewer};
 use crate::model::{Author, ConfigId, LayerKey, LayerKind, Namespace, Scope};
 
-/// What the caller may do. For the calls that are made most often: costs nothing beside the check.
+/// A request that its caller is permitted to make. For the most frequent calls: costs nothing beside the check.
 pub struct Allowed<T>(T);
 
 impl<T> Deref for Allowed<T> {
@@ -25,10 +25,10 @@ impl<T> Allowed<T> {
     }
 }
 
-/// A write that its caller may make.
+/// A write that its caller is permitted to make.
 pub struct AllowedWrite {
     pub author: Author,
-    /// Who is told what came of it.
+    /// The reader of the outcome.
     pub viewer: Viewer,
     pub intent: Intent,
 }
@@ -45,8 +45,8 @@ pub fn allow_read(access: &Access, mut read: DocumentRead) -> Result<Allowed<Doc
     Ok(Allowed(read))
 }
 
-/// Asking what changes would do takes `validate` at the scope of each. A change to what governs configs takes `schema` as well, as storing
-/// it would: an expression or a pattern that the caller chooses could ask anything of documents.
+/// Validating changes takes `validate` at the scope of each. A change of a config that governs others takes `schema` as well, as storing the
+/// change would: an expression or a pattern that the caller chooses could test any value of documents.
 pub fn allow_validate(access: &Access, changes: Vec<Change>) -> Result<Allowed<Vec<Change>>, Denied> {
     let needs = changes.iter().flat_map(|change| {
         let resource = || Resource::Config { id: change.id.clone(), scope: change.key.scope.clone() };
@@ -67,7 +67,7 @@ pub fn allow_validate_schema(access: &Access, namespace: Namespace) -> Result<Al
     Ok(Allowed(namespace))
 }
 
-/// A write takes the right for what it does at each scope that it changes; what concerns a config as a whole, at `/`.
+/// A write takes a permission at each scope that the write changes; a write that concerns a config as a whole takes the permission at `/`.
 pub fn allow_write(context: &CallContext, viewer: Viewer, intent: Intent) -> Result<AllowedWrite, Denied> {
     match &intent {
         Intent::Revert(reverting) => allow_revert(context, reverting)?,
@@ -107,7 +107,7 @@ fn needs(intent: &Intent) -> Vec<(Verb, Resource)> {
     match intent {
         Intent::Changes(changes) => changes.iter().flat_map(of_change).collect(),
         Intent::Delete { id, key: Some(key), .. } => vec![of_layer(id, key)],
-        // Its overrides go, too.
+        // Deleting a config deletes its overrides, too.
         Intent::Delete { id, key: None, .. } => vec![whole(Verb::Write, id), whole(Verb::Override, id)],
         Intent::Rollback { id, scope, .. } => {
             let scope = scope.clone().unwrap_or_else(Scope::global);
@@ -130,7 +130,7 @@ fn needs(intent: &Intent) -> Vec<(Verb, Resource)> {
         Intent::PutSchema { governed, .. } | Intent::Migrate { governed, .. } => {
             vec![whole(Verb::Schema, governed)]
         }
-        // Nobody asks for it: overrides end by themselves.
+        // No caller requests the end of an override.
         Intent::Expire(_) => vec![(Verb::Admin, Resource::Store)],
     }
 }

@@ -11,7 +11,7 @@ use super::refused::Refused;
 use crate::auth::token::{PREFIX, TokenId};
 use crate::auth::{Caller, Credential};
 
-/// The metadata by which a client says who it is, where it is believed.
+/// The metadata with the claimed name of a client, for `--auth off`.
 static ACTOR: HeaderName = HeaderName::from_static("confwatch-actor");
 /// The metadata by which a client asks for every secret to be masked. The value does not matter.
 static MASK_SECRETS: HeaderName = HeaderName::from_static("confwatch-mask-secrets");
@@ -53,8 +53,7 @@ pub fn single(headers: &HeaderMap) -> Option<&HeaderValue> {
     values.next().filter(|_| values.next().is_none())
 }
 
-/// Which credential a call was made with, as far as it says so itself: of a token the id, of a certificate the fingerprint. Whether it is
-/// good is another question.
+/// The credential of a call, unverified: the id of a token, or the fingerprint of a certificate.
 pub fn shown(headers: &HeaderMap, extensions: &Extensions) -> Option<Credential> {
     match Presented::of(headers, extensions.get::<Arc<Peer>>().map(Arc::as_ref)).ok()? {
         Presented::Token(text) => {
@@ -66,12 +65,12 @@ pub fn shown(headers: &HeaderMap, extensions: &Extensions) -> Option<Credential>
     }
 }
 
-/// Whether a call wants every secret masked, whatever its caller may see.
+/// Whether a call requests that every secret is masked, whatever the permissions of its caller.
 pub fn asks_for_masks(headers: &HeaderMap) -> bool {
     headers.contains_key(&MASK_SECRETS)
 }
 
-/// Who calls, as they claim.
+/// The claimed name of the caller.
 pub fn claim(headers: &HeaderMap) -> Option<&HeaderValue> {
     headers.get(&ACTOR)
 }

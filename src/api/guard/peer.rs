@@ -1,6 +1,6 @@
-//! Who is at the other end of a connection, as far as the connection itself shows. Knows no transport, and no policy.
+//! The client of a connection, as far as the connection itself shows. Knows no transport, and no policy.
 //!
-//! Every request carries an `Arc<Peer>` among its extensions, put there by whoever took the connection: never by the client.
+//! Every request carries an `Arc<Peer>` among its extensions, which the listener adds, never the client.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
@@ -11,23 +11,23 @@ use crate::api::in_progress::ConnectionProgress;
 use crate::api::unread::Unread;
 use crate::model::Timestamp;
 
-/// The other end of a connection. All requests of the connection share it.
+/// The client of a connection. All requests of the connection share the value.
 #[derive(Debug)]
 pub struct Peer {
-    /// Where the connection comes from. An IPv4 address is one, also where the server listens on IPv6.
+    /// The address of the client. An IPv4 address is an IPv4 address also where the server listens on IPv6.
     pub address: SocketAddr,
-    /// What it proved to be by mutual TLS, to a CA that the server was told to trust. `None`: nothing was asked of it, or it has
+    /// The client certificate of mutual TLS, which a trusted CA issued. `None`: the server requests none, or the client has
     /// none.
     pub certificate: Option<PeerCertificate>,
-    /// What it has not taken yet of its responses.
+    /// The responses that the client has not read yet.
     pub unread: Arc<Unread>,
-    /// Its requests that are being processed.
+    /// The requests of the client that are being processed.
     pub in_progress: Arc<ConnectionProgress>,
-    /// How often its address has called, once the guard has looked: its connections share that, and no call has to look for it.
+    /// The rates of the address, once the guard has looked them up: all connections of the address share them.
     pub(super) counted: OnceLock<Option<Arc<Address>>>,
-    /// The same of its last actor.
+    /// The rates of the last actor of the connection.
     pub(super) last_actor: LastActor,
-    /// Who called last, so that it is found sooner who does next.
+    /// The last caller of the connection, who is probably the next one.
     pub(super) last_caller: Remembered,
 }
 
@@ -47,7 +47,7 @@ impl Peer {
 /// A client certificate that was verified when the connection was made. It may have expired since: see `not_after`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerCertificate {
-    /// Whom the certificate is of, as RFC 4514 writes it: `CN=deploy,OU=payments,O=Example`. Can be empty.
+    /// The subject of the certificate, as RFC 4514 writes it: `CN=deploy,OU=payments,O=Example`. Can be empty.
     pub subject: String,
     /// The last CN of the subject.
     pub common_name: Option<String>,
@@ -57,6 +57,6 @@ pub struct PeerCertificate {
     pub uris: Vec<String>,
     /// SHA-256 of the certificate in DER.
     pub fingerprint: [u8; 32],
-    /// After this moment it no longer holds.
+    /// The end of the validity of the certificate.
     pub not_after: Timestamp,
 }

@@ -1,4 +1,4 @@
-//! How often an address and an actor may call, and how often an address may bring a credential that is refused. Knows addresses, names and
+//! Limits the rates of calls of addresses and actors, and of refused credentials of addresses. Knows addresses, names and
 //! a clock; never a request.
 //!
 //! Each has a bucket (GCRA, by governor). The buckets are kept in caches of a fixed size, so that their memory is bounded whoever calls:
@@ -22,7 +22,7 @@ use quick_cache::sync::Cache;
 
 use crate::api::network::network;
 
-/// As many addresses have a bucket, and as many actors.
+/// The most addresses with a bucket, and the most actors.
 const BUCKETS_MAX: usize = 32_768;
 
 /// Signatures that are verified for an address that has had too many refusals: a tenth of a processor at the most.
@@ -31,23 +31,23 @@ const VERIFICATIONS: Rate = Rate {
     burst: NonZeroU32::new(1000).expect("more than 0"),
 };
 
-/// So often an actor is told of a config that documents which they may not read would be invalid: at once, and then in each interval.
+/// The limit on answers to an actor that depend on the validity of documents that the actor may not read: at once, and then in each interval.
 pub const HIDDEN_FINDINGS_AT_ONCE: u32 = 20;
 const HIDDEN_FINDING_INTERVAL: Duration = Duration::from_secs(60);
 
-/// So much a second, and so much at once after a pause.
+/// A rate: a number per second, and a burst after a pause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
     pub per_second: NonZeroU32,
     pub burst: NonZeroU32,
 }
 
-/// How often whom is let in. `None`: as often as they like.
+/// The limits on rates. `None`: no limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RateLimits {
-    /// Calls from one address, whoever makes them; of IPv6 from one network of 64 bits.
+    /// Calls from one address, whatever the actor; for IPv6 from one network of 64 bits.
     pub calls_per_address: Option<Rate>,
-    /// Calls of one actor, from wherever they come.
+    /// Calls of one actor, from all addresses.
     pub calls_per_actor: Option<Rate>,
     /// Calls from one address with a credential that is refused.
     pub refusals_per_address: Option<Rate>,
@@ -64,13 +64,13 @@ pub enum RateLimit {
     RevealsPerActor,
 }
 
-/// Somebody calls too often.
+/// A limit on rates was reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}: at most {} a second are allowed, and {} at once", .limit.what(), .rate.per_second, .rate.burst)]
 pub struct RateLimited {
     pub limit: RateLimit,
     pub rate: Rate,
-    /// Until there is room for one call.
+    /// The wait until one call is allowed.
     pub wait: Duration,
 }
 
@@ -83,7 +83,7 @@ pub struct RateCounts {
     pub reveals_per_actor: AtomicU64,
 }
 
-/// Who called how often. Shared by all that lets calls in.
+/// The rates of all addresses and actors. Shared by all clones of the guard.
 pub struct Rates<C: Clock = DefaultClock> {
     pub counts: RateCounts,
     limits: RateLimits,
@@ -91,26 +91,26 @@ pub struct Rates<C: Clock = DefaultClock> {
     start: C::Instant,
     addresses: Cache<IpAddr, Arc<Address<C>>>,
     actors: Cache<Arc<str>, Arc<Bucket<C>>>,
-    /// By actor: when what was shown is paid for, in nanoseconds since the start.
+    /// By actor: when the budget for shown secrets is full again, in nanoseconds since the start.
     reveals: Cache<Arc<str>, Arc<AtomicU64>>,
-    /// The same of what was told of documents that the actor may not read, by actor and namespace.
+    /// The same for answers that depend on documents that the actor may not read, by actor and namespace.
     hidden_findings: Cache<(Arc<str>, Box<str>), Arc<AtomicU64>>,
 }
 
 type Bucket<C> = RateLimiter<NotKeyed, InMemoryState, C, NoOpMiddleware<<C as Clock>::Instant>>;
 
-/// What is known of an address.
+/// The counts of an address.
 #[derive(Debug)]
 pub struct Address<C: Clock = DefaultClock> {
     calls: Option<Bucket<C>>,
     refusals: Option<Bucket<C>>,
-    /// Signatures that are verified for it while it has too many refusals.
+    /// Signatures that are verified for the address while it has too many refusals.
     verifications: Bucket<C>,
-    /// Until then it had too many refusals: in nanoseconds since the start.
+    /// The end of the time with too many refusals, in nanoseconds since the start.
     refused_until: AtomicU64,
 }
 
-/// What is known of the last actor of a connection, so that no call of theirs has to look for it.
+/// The counts of the last actor of a connection, so that calls of the same actor need no look-up.
 #[derive(Debug)]
 pub struct LastActor<C: Clock = DefaultClock>(ArcSwapOption<(Arc<str>, Arc<Bucket<C>>)>);
 
@@ -121,7 +121,7 @@ impl<C: Clock> Default for LastActor<C> {
 }
 
 impl RateLimits {
-    /// Everybody as often as they like.
+    /// No limits on rates.
     pub const UNLIMITED: RateLimits = RateLimits {
         calls_per_address: None,
         calls_per_actor: None,
@@ -194,7 +194,7 @@ impl<C: Clock + Clone> Rates<C> {
         Rates { counts, limits, clock, start, addresses, actors, reveals, hidden_findings }
     }
 
-    /// What is known of an address. `None`: its calls are not counted.
+    /// The counts of an address. `None`: calls of the address are not counted.
     pub(super) fn address(&self, address: IpAddr) -> Option<Arc<Address<C>>> {
         if self.limits.calls_per_address.is_none() && self.limits.refusals_per_address.is_none() {
             return None;
@@ -221,7 +221,7 @@ impl<C: Clock + Clone> Rates<C> {
         )
     }
 
-    /// A call of an actor who has proved to be who they are.
+    /// A call of an authenticated actor.
     pub(super) fn call_of(&self, actor: &Arc<str>, last: &LastActor<C>) -> Result<(), RateLimited> {
         let Some(rate) = self.limits.calls_per_actor else { return Ok(()) };
         let take = |bucket: &Bucket<C>| {
@@ -252,15 +252,15 @@ impl<C: Clock + Clone> Rates<C> {
         })
     }
 
-    /// Whether an address has had so many refusals, and so many signatures verified since, that no work is done for a credential from it
-    /// that is new. Up to then a good one is let in, though others behind the same address bring bad ones.
+    /// Whether an address has had so many refusals, and so many signatures verified since, that a new credential from it is refused unverified. Until then
+    /// a valid credential is accepted, though other clients of the same address send invalid ones.
     pub(super) fn is_refused(&self, address: &Address<C>) -> bool {
         let until = address.refused_until.load(Relaxed);
         until != 0 && self.nanos() < until && address.verifications.check().is_err()
     }
 
-    /// A document with secrets that is to be shown to an actor. One that is owed is counted and never refused: an answer is let through at
-    /// the first of its documents or not at all, or else a large one would never be.
+    /// Counts a document with secrets that is to be shown to an actor. The limit is checked at the first document of a response; the rest is counted and never
+    /// refused, or else a large response could never be sent.
     pub(in crate::api) fn reveal_to(&self, actor: &Arc<str>, is_owed: bool) -> Result<(), RateLimited> {
         let Some(rate) = self.limits.reveals_per_actor else { return Ok(()) };
         let Ok(paid) = self.reveals.get_or_insert_with(actor, || Ok::<_, Infallible>(Arc::default()));
@@ -278,8 +278,8 @@ impl<C: Clock + Clone> Rates<C> {
         taken.map(drop).map_err(limited)
     }
 
-    /// Before a call that may tell of documents of a namespace which the actor may not read. If it fails: until when nothing is told. Such a call
-    /// is refused before it is known what it would be told, since that it is refused would tell the same.
+    /// Checks the limit before a call whose answer may depend on documents of a namespace that the actor may not read. The error has the wait. The call is
+    /// refused before the answer is known, since a refusal that depends on the answer would show the answer.
     pub(in crate::api) fn check_hidden_findings(
         &self,
         actor: &Arc<str>,
@@ -289,7 +289,7 @@ impl<C: Clock + Clone> Rates<C> {
         hidden_findings_left(paid.load(Relaxed), self.nanos())
     }
 
-    /// The same, and counts the call whatever it is answered: it asks what its actor chose.
+    /// The same, and counts the call whatever its answer: the actor chose the question.
     pub(in crate::api) fn take_hidden_finding(
         &self,
         actor: &Arc<str>,
@@ -302,7 +302,7 @@ impl<C: Clock + Clone> Rates<C> {
         taken.map(drop).or_else(|paid| hidden_findings_left(paid, now))
     }
 
-    /// The actor was told.
+    /// Counts an answer that depended on such documents.
     pub(in crate::api) fn count_hidden_finding(&self, actor: &Arc<str>, namespace: &str) {
         let (paid, now) = (self.hidden_findings_of(actor, namespace), self.nanos());
         let _ = paid.fetch_update(Relaxed, Relaxed, |paid| Some(with_hidden_finding(paid, now)));
@@ -333,7 +333,7 @@ impl<C: Clock + Clone> Rates<C> {
     }
 }
 
-/// If there are none left: for how long.
+/// The wait, if nothing is left of the budget.
 fn hidden_findings_left(paid: u64, now: u64) -> Result<(), Duration> {
     let ahead_max = HIDDEN_FINDING_INTERVAL * (HIDDEN_FINDINGS_AT_ONCE - 1);
     let ahead = Duration::from_nanos(paid.saturating_sub(now));

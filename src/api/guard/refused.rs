@@ -3,7 +3,7 @@
 use crate::auth::jwt::JwtError;
 use crate::auth::{SubjectError, TokenError};
 
-/// The call is not let in: who makes it is not known.
+/// The call is refused, since its caller is not authenticated.
 #[derive(Debug, thiserror::Error)]
 pub enum Refused {
     #[error(
@@ -16,20 +16,20 @@ pub enum Refused {
     Token(#[from] TokenError),
     #[error("{0}")]
     Jwt(#[from] JwtError),
-    /// It looks like one, and there is no issuer whose tokens would be good.
+    /// The credential has the form of a JSON web token, and the server has no issuer.
     #[error("this is no API token, and JSON web tokens are not accepted here")]
     NoIssuer,
     #[error("the client certificate names nobody: {0}")]
     Certificate(SubjectError),
     #[error("the client certificate has expired")]
     CertificateExpired,
-    /// Too many were refused from its address, and this one is not known.
+    /// Too many credentials from the address were refused, and this one was not verified before.
     #[error("the credential was not looked at")]
     NotLookedAt,
 }
 
 impl Refused {
-    /// It may be good: the server cannot tell.
+    /// The credential may be valid: the server cannot verify it now.
     pub fn is_ours(&self) -> bool {
         matches!(self, Refused::Jwt(JwtError::NoKeys))
     }

@@ -1,5 +1,5 @@
-//! Who called last on a connection, by which token: nearly always who calls next, and then it is not looked up again. Knows that a token
-//! was good; never why.
+//! Remembers the last caller of a connection and the token: nearly always the next caller has the same token, which then needs no look-up. Knows that a
+//! token was valid; never why.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use http::HeaderValue;
 use crate::auth::Caller;
 use crate::model::Timestamp;
 
-/// So long, and no longer: looking a token up notes that it is in use.
+/// The longest time without a look-up: a look-up notes that the token is in use.
 const REMEMBERED_FOR: Duration = Duration::from_secs(1);
 
 /// The last caller of one connection.
@@ -20,13 +20,13 @@ pub struct Remembered(ArcSwapOption<RememberedCaller>);
 struct RememberedCaller {
     authorization: HeaderValue,
     caller: Arc<Caller>,
-    /// What held when the token was found good. Under another it may not be.
+    /// The number of the ruling under which the token was valid. Under another ruling the token may be invalid.
     ruling: u64,
     at: Timestamp,
 }
 
 impl Remembered {
-    /// The caller, if they showed the same a moment ago and nothing has changed since.
+    /// The last caller, if the call has the same token and nothing has changed since.
     pub(super) fn caller(
         &self,
         authorization: &HeaderValue,
@@ -54,7 +54,7 @@ impl Remembered {
     }
 }
 
-/// Without the token.
+/// Debug output without the token.
 impl std::fmt::Debug for RememberedCaller {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("RememberedCaller").field("caller", &self.caller).finish_non_exhaustive()

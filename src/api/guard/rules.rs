@@ -1,4 +1,4 @@
-//! The policy and the tokens that hold now, as the engine has them, and the keys of an issuer. Knows when they change; never a call.
+//! The current policy and tokens, as the engine has them, and the keys of an issuer. Knows when they change; never a call.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -18,41 +18,41 @@ use crate::auth::{Access, Caller, Credential, Policy, Problem, TokenSet};
 use crate::engine::{Clock, Engine, State};
 use crate::model::{ConfigId, Revision, SystemConfig, Timestamp, Version};
 
-/// How often it is looked at whether the clock has jumped: a credential is used for no more than a second after its end.
+/// The interval of the check for jumps of the clock: a credential is used for no more than a second after its end.
 const CLOCK_LOOKED_AT_EVERY: Duration = Duration::from_millis(400);
-/// What a timer is off without having been told.
+/// The largest inaccuracy of a timer that is no jump of the clock.
 const CLOCK_JUMP: Duration = Duration::from_millis(250);
-/// As many certificates are remembered with who holds them.
+/// The most certificates that are remembered with their callers.
 const HOLDERS_MAX: usize = 10_000;
 
-/// What holds now.
+/// The current policy, tokens and keys.
 pub struct Rules {
     ruling: ArcSwap<Ruling>,
-    /// The newest revision that was looked at.
+    /// The newest revision that was read.
     seen: AtomicU64,
-    /// Grows once a ruling has been replaced.
+    /// The number of the ruling: each replacement increments the number.
     number: AtomicU64,
-    /// Guards the change of the two above: one at a time.
+    /// Locked while the revision and the ruling change.
     changing: Mutex<()>,
-    /// Of each change.
+    /// Notifies of each change.
     changes: watch::Sender<u64>,
     holders: Cache<[u8; 32], Arc<Caller>>,
     keeper: Option<Keeper>,
-    /// By which credentials expire.
+    /// The clock by which credentials expire.
     clock: Clock,
 }
 
-/// A policy and tokens that hold together.
+/// A policy and the tokens of the same revision.
 pub struct Ruling {
     pub policy: Policy,
     pub tokens: TokenSet,
     versions: [Version; FOLLOWED.len()],
 }
 
-/// The configs that rule together.
+/// The configs of a ruling.
 const FOLLOWED: [SystemConfig; 2] = [SystemConfig::Policy, SystemConfig::Tokens];
 
-/// What is stored governs access, and cannot be read.
+/// A stored config that governs access cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "the config {config} cannot be read, so that nobody would get in: {problem}; correct it with --auth off, on a loopback address"
@@ -77,7 +77,7 @@ impl Rules {
         })
     }
 
-    /// Of what holds now: another one for each change. It is to be asked for before what it is of.
+    /// The number of the current ruling. Read the number before the ruling: a change between the two then counts as a change.
     pub fn number(&self) -> u64 {
         self.number.load(Ordering::Acquire)
     }
@@ -91,12 +91,12 @@ impl Rules {
         (self.clock)()
     }
 
-    /// Word of each change, for streams that are open.
+    /// Notifies open streams of each change.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
     }
 
-    /// Goes by this state from now on, unless it went by a newer one before. Most calls find nothing new: that costs a comparison.
+    /// Follows a state of the engine, unless a newer one was followed before. Most calls find no change, which costs a comparison.
     pub fn look(&self, state: &State) {
         if self.seen.load(Ordering::Acquire) >= state.revision.0 {
             return;
@@ -114,14 +114,14 @@ impl Rules {
                     self.number.fetch_add(1, Ordering::Release);
                     self.changes.send_modify(|count| *count += 1);
                 }
-                // The engine commits none that cannot be read.
+                // The engine commits no policy and no tokens that cannot be read.
                 Err(error) => tracing::error!(%error, "what governed access before holds on"),
             }
         }
         self.seen.store(state.revision.0, Ordering::Release);
     }
 
-    /// What a caller may do.
+    /// The permissions of a caller.
     pub fn access(&self, caller: Arc<Caller>) -> Access {
         Access::new(caller, &self.ruling.load().policy)
     }
@@ -135,13 +135,13 @@ impl Rules {
         Ok(keeper.verifier().verify(text, now)?)
     }
 
-    /// The same, if it was good before.
+    /// The caller of a JSON web token that was verified before.
     pub fn jwt_seen(&self, text: &str, now: Timestamp) -> Result<Arc<Caller>, Refused> {
         let keeper = self.keeper.as_ref().ok_or(Refused::NoIssuer)?;
         Ok(keeper.verifier().verified(text, now).ok_or(Refused::NotLookedAt)??)
     }
 
-    /// The same as `jwt`, after a look for new keys.
+    /// The same as `jwt`, after the keys of the issuer were read again.
     pub async fn jwt_after_look(&self, text: &str, now: Timestamp) -> Result<Arc<Caller>, Refused> {
         let keeper = self.keeper.as_ref().ok_or(Refused::NoIssuer)?;
         Ok(keeper.verify(text, now).await?)
@@ -166,7 +166,7 @@ impl Rules {
         if caller.is_expired(now) { Err(Refused::CertificateExpired) } else { Ok(caller) }
     }
 
-    /// Whether a credential that was good still is, and what its bearer may do by now.
+    /// Checks a credential again, and gives the current permissions of its caller.
     pub fn again(&self, caller: &Arc<Caller>) -> Result<Access, Refused> {
         let now = self.now();
         let ruling = self.ruling.load();
@@ -187,7 +187,7 @@ impl Rules {
 }
 
 impl Ruling {
-    /// This policy, whatever is stored, and the tokens that are.
+    /// The ruling with this policy, whatever policy is stored, and the stored tokens.
     pub fn believing(policy: Policy, state: &State) -> Ruling {
         let tokens = Ruling::read(state).map(|stored| stored.tokens).unwrap_or_default();
         Ruling { policy, tokens, versions: state.versions(FOLLOWED) }
@@ -217,7 +217,7 @@ fn read<T>(
     })
 }
 
-/// Goes by each new state, so that streams are told of what changes for them. Ends with the engine.
+/// Follows each new state, so that streams are notified of changed permissions. Ends with the engine.
 pub async fn follow(engine: Weak<Engine>, rules: Arc<Rules>) {
     let Some(mut revisions) = engine.upgrade().map(|engine| engine.revisions()) else { return };
     let mut keys = rules.keeper.as_ref().map(|keeper| keeper.verifier().changes());
@@ -226,7 +226,7 @@ pub async fn follow(engine: Weak<Engine>, rules: Arc<Rules>) {
     let mut pace = Pace::new(&rules);
     loop {
         tokio::select! {
-            // Timers of streams do not hear of a clock that was set, nor of a machine that slept.
+            // Timers of streams do not notice a clock that was set, nor a machine that slept.
             _ = ticks.tick() => {
                 if pace.has_jumped(&rules) {
                     rules.changes.send_modify(|count| *count += 1);
@@ -242,7 +242,7 @@ pub async fn follow(engine: Weak<Engine>, rules: Arc<Rules>) {
     }
 }
 
-/// How the clock went, compared to timers.
+/// Compares the clock with timers.
 struct Pace {
     begun: Instant,
     time: Timestamp,
@@ -253,7 +253,7 @@ impl Pace {
         Pace { begun: Instant::now(), time: rules.now() }
     }
 
-    /// Whether the clock has jumped since this was last so.
+    /// Whether the clock has jumped since the last check.
     fn has_jumped(&mut self, rules: &Rules) -> bool {
         let expected = self.time.plus(self.begun.elapsed());
         let now = rules.now();

@@ -18,14 +18,14 @@ use crate::model::Timestamp;
 /// The longest sleep. Of a clock that has jumped the rules tell, as of any change.
 const SLEEP_MAX: Duration = Duration::from_secs(300);
 
-/// Nothing where everybody is believed, since there may be very many streams.
+/// Empty where callers are not authenticated, since there may be very many streams.
 pub struct Standing(Option<Box<StreamRecheck>>);
 
 struct StreamRecheck {
     rules: Arc<Rules>,
     access: Access,
     word: Word<u64>,
-    /// Of a credential that ends.
+    /// The timer of a credential that expires.
     end: Option<Pin<Box<Sleep>>>,
 }
 
@@ -35,7 +35,7 @@ impl Standing {
     }
 
     pub(super) fn new(rules: Arc<Rules>, access: Access) -> Standing {
-        // From the first word on, since something may have changed while the stream was opened.
+        // From the first notification on, since permissions may have changed while the stream was opened.
         let word = Word::new(rules.changes());
         let end = sleep_until_end(&access, rules.now());
         Standing(Some(Box::new(StreamRecheck { rules, access, word, end })))
@@ -45,7 +45,7 @@ impl Standing {
         self.0.is_some()
     }
 
-    /// Ready when something has changed: what the caller may do now, or why the stream must end.
+    /// Ready when permissions have changed: the current permissions of the caller, or why the stream must end.
     pub fn poll_changed(&mut self, context: &mut Context<'_>) -> Poll<Result<Access, ApiError>> {
         let Some(checked) = &mut self.0 else { return Poll::Pending };
         let mut is_due = false;
@@ -78,7 +78,7 @@ impl Standing {
         Poll::Ready(Ok(access))
     }
 
-    /// The same, to be waited for.
+    /// The same as a future.
     pub async fn changed(&mut self) -> Result<Access, ApiError> {
         std::future::poll_fn(|context| self.poll_changed(context)).await
     }

@@ -4,8 +4,8 @@
 mod entry;
 mod filter;
 mod list;
-mod sight;
 mod trail;
+mod visibility;
 
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ use crate::api::guard::Standing;
 use crate::api::reply::Responses;
 use crate::api::task::blocking;
 use filter::Filter;
-use sight::AuditSight;
+use visibility::AuditVisibility;
 
 pub use entry::{COMMITTED, commits_proof, records_proofs, verb};
 pub use trail::{Gap, Trail, TrailItem};
@@ -47,7 +47,7 @@ impl Operations {
         let from_time = request.from_time.map(|time| request::timestamp("from_time", &time)).transpose()?;
         // First, since something may change while the stream is opened.
         let standing = self.guard.standing(access);
-        let sight = AuditSight::open(access, &filter)?;
+        let visibility = AuditVisibility::open(access, &filter)?;
         let place = self.audit_streams.take(access.caller())?;
         let is_free = request.from_revision == 0 && request.from_sequence == 0 && from_time.is_none();
         let (revision, sequence) = match request.resume_token.as_str() {
@@ -67,7 +67,7 @@ impl Operations {
             trail,
             filter,
             from_time,
-            sight,
+            visibility,
             standing,
             draining: self.engine.draining(),
             progress_interval,
@@ -161,7 +161,7 @@ struct Following {
     trail: Trail,
     filter: Filter,
     from_time: Option<Timestamp>,
-    sight: AuditSight,
+    visibility: AuditVisibility,
     standing: Standing,
     draining: CancellationToken,
     progress_interval: Duration,
@@ -184,7 +184,7 @@ impl Following {
     async fn next(&mut self) -> Result<AuditServiceStreamResponse, ApiError> {
         loop {
             if let Some(access) = self.standing.changed().now_or_never() {
-                self.sight.renew(access?, &self.filter)?;
+                self.visibility.renew(access?, &self.filter)?;
             }
             if self.draining.is_cancelled() {
                 return Err(Error::Draining { retry_after: RETRY_AFTER }.into());
@@ -204,7 +204,7 @@ impl Following {
             }
             tokio::select! {
                 biased;
-                access = self.standing.changed() => self.sight.renew(access?, &self.filter)?,
+                access = self.standing.changed() => self.visibility.renew(access?, &self.filter)?,
                 () = self.draining.cancelled() => {}
                 () = self.trail.changed() => {}
                 () = tokio::time::sleep_until(self.progress_at) => {
@@ -217,7 +217,7 @@ impl Following {
     fn told(&self, item: TrailItem) -> Option<AuditEntry> {
         let (entry, time) = match item {
             TrailItem::Change(sealed) => {
-                (entry::of_commit(&sealed, &self.filter, &self.sight), sealed.commit.time)
+                (entry::of_commit(&sealed, &self.filter, &self.visibility), sealed.commit.time)
             }
             TrailItem::Gap(_) => return None,
             // The commit tells the same.
@@ -226,7 +226,7 @@ impl Following {
             }
             TrailItem::Record(record) => {
                 let time = record.event.time;
-                (entry::of_record(*record, &self.filter, &self.sight), time)
+                (entry::of_record(*record, &self.filter, &self.visibility), time)
             }
         };
         entry.filter(|_| self.from_time.is_none_or(|from| from <= time))

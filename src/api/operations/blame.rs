@@ -37,7 +37,7 @@ impl Operations {
             encoded(&v1::BlameResponse { document: Some(document), values, withheld, store_revision })
         };
         let within = (pointer, MESSAGE_BYTES_MAX);
-        self.engine.blame(&state, &target, within, context.sight(), answer).await?
+        self.engine.blame(&state, &target, within, context.visibility(), answer).await?
     }
 }
 

@@ -26,7 +26,7 @@ impl Operations {
         let standing = self.guard.standing(access);
         let viewer = match request.include_content {
             true => self.viewer(access),
-            false => Viewer::new(access.sight()),
+            false => Viewer::new(access.visibility()),
         };
         let options = request::stream_changes(viewer, self.engine.epoch(), &request)?;
         let filter = options.filter.clone();
@@ -78,7 +78,7 @@ impl ChangesResponses {
                 access = self.standing.changed() => {
                     let access = access?;
                     may_follow(&access, self.filter.as_ref())?;
-                    self.changes.see_as(access.sight());
+                    self.changes.see_as(access.visibility());
                     continue;
                 }
                 event = self.changes.next() => event?,
@@ -136,12 +136,12 @@ pub(super) fn may_follow(
     access: &Access,
     filter: Option<&(Namespace, Option<ConfigName>)>,
 ) -> Result<(), Denied> {
-    let (sight, everything) = (access.sight(), Scope::global());
+    let (visibility, everything) = (access.visibility(), Scope::global());
     match filter {
-        Some((namespace, None)) if !sight.has_namespace(namespace) => {
+        Some((namespace, None)) if !visibility.has_namespace(namespace) => {
             access.permit(Verb::Read, Resource::Namespace(namespace.clone())).map(drop)
         }
-        Some((namespace, Some(config))) if !sight.has_config(namespace, config) => {
+        Some((namespace, Some(config))) if !visibility.has_config(namespace, config) => {
             let resource = Resource::config(namespace.clone(), config.clone(), everything);
             access.permit(Verb::Read, resource).map(drop)
         }

@@ -116,7 +116,7 @@ impl Operations {
     ) -> Result<(Page, Option<Revision>), Error> {
         let viewer = match include_content {
             true => self.viewer(context),
-            false => Viewer::new(context.sight()),
+            false => Viewer::new(context.visibility()),
         };
         let page = Page { commits: vec![], bytes: 0, size, include_content };
         self.engine.list_changes(query, viewer, page, Page::take).await

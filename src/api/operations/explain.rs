@@ -34,6 +34,6 @@ impl Operations {
             encoded(&v1::ExplainResponse { document: Some(document), values, store_revision, withheld })
         };
         let within = (pointer, MESSAGE_BYTES_MAX);
-        self.engine.explain(&state, &target, &at, within, context.sight(), answer).await?
+        self.engine.explain(&state, &target, &at, within, context.visibility(), answer).await?
     }
 }

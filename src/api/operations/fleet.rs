@@ -87,7 +87,7 @@ fn query(
         after,
         limit,
         filter: SubscriberFilter { client_id, actor, labels, only_behind },
-        viewer: context.sight(),
+        viewer: context.visibility(),
     })
 }
 

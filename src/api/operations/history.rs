@@ -11,7 +11,7 @@ use crate::api::convert::bounded::cut_layers;
 use crate::api::convert::request;
 use crate::api::convert::response::{commit_message, time_message};
 use crate::api::error::ApiError;
-use crate::auth::{Resource, Sight, Verb};
+use crate::auth::{Resource, Verb, Visibility};
 use crate::engine::{ConfigState, Error, Missing, Sealed, VersionRef, Viewer, keep_seen};
 use crate::model::{ConfigChange, ConfigId, Revision, Scope, TagName, Timestamp, Version};
 use crate::proto::v1;
@@ -35,7 +35,7 @@ struct Page {
     id: ConfigId,
     /// Only versions that changed a layer of this scope.
     scope: Option<Scope>,
-    sight: Sight,
+    visibility: Visibility,
     /// With its tags.
     config: Arc<ConfigState>,
     /// Where the list goes on.
@@ -58,14 +58,14 @@ impl Operations {
         let scope = request.scope.as_ref().map(|text| request::scope("", text)).transpose()?;
         let id = request::config_id("", &request.namespace, &request.config)?;
         let place = scope.clone().unwrap_or_else(Scope::global);
-        let sight = context
+        let visibility = context
             .permit(Verb::Read, Resource::Config { id: id.clone(), scope: place })
-            .map(|_| context.sight())?;
+            .map(|_| context.visibility())?;
         let actor = context.caller().actor();
         let _large = self.engine.begin_large(actor).await;
         let viewer = match request.include_content {
             true => self.viewer(context),
-            false => Viewer::new(sight.clone()),
+            false => Viewer::new(visibility.clone()),
         };
         let state = self.engine.state();
         let config = state.config(&id).ok_or_else(|| Error::NotFound(Missing::Config(id.clone())))?.clone();
@@ -84,7 +84,7 @@ impl Operations {
             include_content,
             id,
             scope,
-            sight,
+            visibility,
             config,
             before,
             looked_at,
@@ -148,7 +148,7 @@ impl Page {
         for (at, mut sealed) in read {
             self.before = at.version;
             // Who may read one scope of it is not told of others.
-            sealed.commit.changes.iter_mut().for_each(|change| keep_seen(&self.sight, change));
+            sealed.commit.changes.iter_mut().for_each(|change| keep_seen(&self.visibility, change));
             let change = sealed.commit.changes.iter().find(|change| change.id == self.id);
             let concerned = |change: &&ConfigChange| {
                 self.scope

@@ -2,7 +2,7 @@
 
 use prost::Message;
 
-use crate::auth::Sight;
+use crate::auth::Visibility;
 use crate::engine::{ConfigState, Error, Viewer};
 use crate::model::{ConfigId, ConfigName, LayerKey, LayerKind, Namespace, Scope, TagName};
 use crate::proto::v1;
@@ -38,9 +38,9 @@ impl Operations {
         access: &CallContext,
         mut request: v1::ListRequest,
     ) -> Result<v1::ListResponse, ApiError> {
-        let sight = access.sight();
+        let visibility = access.visibility();
         // No content is told.
-        let viewer = Viewer::new(sight.clone());
+        let viewer = Viewer::new(visibility.clone());
         let page_token = std::mem::take(&mut request.page_token);
         let binding = request.encode_to_vec();
         let cursor = page::cursor(&binding, self.engine.epoch(), &page_token)?
@@ -64,7 +64,7 @@ impl Operations {
             .take_while(|config| namespace.as_ref().is_none_or(|namespace| config.id.namespace == *namespace))
             .filter(|config| request.include_deleted || !config.is_deleted())
             .filter(|config| request.include_governing || config.id.config.is_ordinary())
-            .filter(|config| sight.has_config(&config.id.namespace, &config.id.config));
+            .filter(|config| visibility.has_config(&config.id.namespace, &config.id.config));
         let (mut configs, mut bytes, mut next) = (vec![], 0, String::new());
         let mut last: Option<&ConfigId> = None;
         for config in listed {
@@ -76,7 +76,7 @@ impl Operations {
             }
             let after = within.take().filter(|_| from.as_ref() == Some(&config.id));
             let shown = self.engine.shown(&state, config, &viewer);
-            let (message, reached) = part(&shown, &sight, after.as_ref());
+            let (message, reached) = part(&shown, &visibility, after.as_ref());
             let own = message.encoded_len();
             if !configs.is_empty() && bytes + own > ITEMS_BYTES_MAX {
                 // It goes on the next page, alone if it must.
@@ -104,14 +104,14 @@ impl Operations {
 /// A config, with as many of its layers and tags after a place as fit a message. Also the place that was reached, if something is left.
 fn part(
     config: &ConfigState,
-    sight: &Sight,
+    visibility: &Visibility,
     after: Option<&ConfigPart>,
 ) -> (v1::ConfigInfo, Option<ConfigPart>) {
     let id = &config.id;
     // Who may read it at the top may read all of it.
-    let sees_all = sight.has(&id.namespace, &id.config, &Scope::global());
+    let sees_all = visibility.has(&id.namespace, &id.config, &Scope::global());
     let seen = || {
-        let sees = |scope: &Scope| sees_all || sight.has(&id.namespace, &id.config, scope);
+        let sees = |scope: &Scope| sees_all || visibility.has(&id.namespace, &id.config, scope);
         config.layers().iter().filter(move |entry| sees(&entry.key.scope))
     };
     let mut message = v1::ConfigInfo {

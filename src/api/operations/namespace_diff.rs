@@ -49,7 +49,7 @@ impl Operations {
         let after = cursor.map(|cursor| parse(&cursor)).transpose()?;
         let diff = NamespaceDiff { older, newer, include_governing: request.include_governing, after };
         let page = Page { differences: vec![], bytes: 0, size };
-        let viewer = Viewer::new(context.sight());
+        let viewer = Viewer::new(context.visibility());
         let actor = context.caller().actor();
         let _large = self.engine.begin_large(actor).await;
         let (page, compared) = self.engine.diff_namespaces(diff, viewer, page, Page::take).await?;

@@ -57,7 +57,7 @@ impl Operations {
         may_follow(context, Some(&(query.namespace.clone(), query.config.clone())))?;
         let store_revision = self.engine.state().revision.0;
         let page = Page { overrides: vec![], bytes: 0, size };
-        let viewer = Viewer::new(context.sight());
+        let viewer = Viewer::new(context.visibility());
         let actor = context.caller().actor();
         let _large = self.engine.begin_large(actor).await;
         let (page, next) = self.engine.overrides(query, viewer, page, Page::take).await?;

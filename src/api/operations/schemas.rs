@@ -110,7 +110,7 @@ impl Operations {
         access: &CallContext,
         mut request: SchemaServiceListRequest,
     ) -> Result<SchemaServiceListResponse, ApiError> {
-        let sight = access.sight();
+        let visibility = access.visibility();
         let page_token = std::mem::take(&mut request.page_token);
         let binding = request.encode_to_vec();
         let cursor = page::cursor(&binding, self.engine.epoch(), &page_token)?;
@@ -118,7 +118,7 @@ impl Operations {
         let namespace = request::namespace("namespace", &request.namespace)?;
         let state = self.engine.state();
         let schemas = state.configs_of(&namespace).filter(|config| !config.is_deleted());
-        let schemas = schemas.filter(|config| sight.has_config(&namespace, &config.id.config));
+        let schemas = schemas.filter(|config| visibility.has_config(&namespace, &config.id.config));
         let schemas = schemas.filter_map(|config| Some((schema_of(&config.id.config)?, config)));
         let after = |name: &str| cursor.as_deref().is_none_or(|cursor| name > cursor);
         let (mut page, mut bytes, mut read_bytes): (Vec<Schema>, usize, usize) = (vec![], 0, 0);

@@ -46,7 +46,7 @@ impl Operations {
         may_follow(context, query.filter.as_ref())?;
         query.after = cursor.map(|cursor| read_cursor(&cursor)).transpose()?;
         let page = Page { matches: vec![], bytes: 0, size };
-        let viewer = Viewer::new(context.sight());
+        let viewer = Viewer::new(context.visibility());
         let actor = context.caller().actor();
         let _large = self.engine.begin_large(actor).await;
         let (page, revision, next) = self.engine.search(query, viewer, page, Page::take).await?;

@@ -85,7 +85,7 @@ impl Operations {
         context: &CallContext,
         outcome: &Outcome,
     ) -> Result<AffectedTargets, ApiError> {
-        Ok(AffectedTargets(self.engine.affected(outcome, context.sight()).await?))
+        Ok(AffectedTargets(self.engine.affected(outcome, context.visibility()).await?))
     }
 
     /// How far a write would reach that is only tried.
@@ -98,7 +98,7 @@ impl Operations {
         if !validate_only {
             return Ok(None);
         }
-        match self.engine.affected(outcome, context.sight()).await {
+        match self.engine.affected(outcome, context.visibility()).await {
             Ok(affected) => Ok(Some(AffectedTargets(affected).reach())),
             Err(Error::TooCostly { .. }) => Ok(Some(v1::Reach { unknown: true, ..Default::default() })),
             Err(error) => Err(error.into()),
@@ -130,7 +130,7 @@ impl Operations {
         };
         let asked = self.check_hidden(access, &reached, &[])?;
         let (report, revision) =
-            self.engine.validate_stored(namespace, config, within, access.sight()).await?;
+            self.engine.validate_stored(namespace, config, within, access.visibility()).await?;
         self.tell_of_hidden(access, &asked, &report);
         Ok(v1::ValidateResponse {
             report: Some(report_message(&report)),
@@ -161,7 +161,7 @@ impl Operations {
         };
         let (schema, document) = (text("schema", schema)?, text("document", document)?);
         let found =
-            self.engine.validate_document(namespace, schema, document, within, access.sight()).await?;
+            self.engine.validate_document(namespace, schema, document, within, access.visibility()).await?;
         let valid = found.iter().all(|(found, _)| found.severity != Severity::Error);
         let findings = found.into_iter().map(|(found, secret)| found_message(found, secret)).collect();
         let (findings, omitted) = cut_findings(findings, FINDINGS_BYTES_MAX);

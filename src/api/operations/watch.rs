@@ -20,7 +20,7 @@ impl Operations {
         request: v1::WatchRequest,
     ) -> Result<WatchStream, ApiError> {
         let client = (access.address(), access.library().to_owned());
-        let options = request::watch(access.sight(), client, request, self.engine.limits().targets_max)?;
+        let options = request::watch(access.visibility(), client, request, self.engine.limits().targets_max)?;
         let watched = Watched::open(access, self.guard.standing(access), self.reveals(), &options.targets)?;
         let subscription = self.engine.watch(options).await?;
         if watched.is_some() {

@@ -1,4 +1,4 @@
-//! Proof that a caller may do what they are about to do. Knows what was decided, not how.
+//! Proof that a caller has the permission for a call. Knows the decision, not how it was made.
 //!
 //! A handler takes a permit instead of names from a request, and does what the permit says to what the permit names:
 //!
@@ -7,8 +7,8 @@
 //! engine.set(permit, change)                                                   // cannot be called without
 //! ```
 //!
-//! Nothing but `Access` makes one, so that a handler that forgets to ask does not compile. A permit says what held when it was made:
-//! who holds one for longer than a call, as a stream does, asks again (`Permit::renewed`) whenever the policy or the credentials change.
+//! Nothing but `Access` makes a permit, so that a handler without a check of permissions does not compile. A permit is valid for the policy at the time
+//! of the check: a stream, which holds a permit for longer than a call, renews it (`Permit::renewed`) whenever the policy or the credentials change.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use super::Access;
 use crate::auth::{Caller, Grants, Resource, Verb};
 use crate::model::{ConfigId, ConfigName, Namespace, Scope};
 
-/// One caller may do one thing to one resource.
+/// The permission of one caller to do one thing to one resource.
 #[derive(Clone, Debug)]
 pub struct Permit {
     caller: Arc<Caller>,
@@ -24,36 +24,36 @@ pub struct Permit {
     resource: Resource,
 }
 
-/// One caller may do all of these things: what a call with many targets takes.
+/// The permissions of one caller for all targets of a call.
 #[derive(Clone, Debug)]
 pub struct Permits {
     caller: Arc<Caller>,
     items: Vec<(Verb, Resource)>,
 }
 
-/// What one caller may see of a list: everybody may ask for one, and gets what they may read. A handler that lists takes this, and
-/// asks it for each item.
+/// The part of the store that one caller may see. A handler that lists takes it instead of a permit, and checks each item: every caller may list, and
+/// gets the readable items.
 #[derive(Clone, Debug)]
-pub struct Sight {
+pub struct Visibility {
     caller: Arc<Caller>,
     grants: Arc<Grants>,
     /// The caller wants no secret in clear text, whatever the policy allows.
     masks_secrets: bool,
 }
 
-/// The caller may not. Says nothing of the policy.
+/// The denial of a call. Shows nothing of the policy.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{actor} may not {verb} {resource}{}", self.taken())]
 pub struct Denied {
     pub actor: Arc<str>,
     pub verb: Verb,
     pub resource: Resource,
-    /// Why they wanted it, as they said. Empty: they did not.
+    /// The reason that the caller stated for the call. Empty: none.
     pub reason: String,
 }
 
 impl Denied {
-    /// The permission that it takes, where that is another one: what governs configs takes `schema` on them, and what the server reads `admin`.
+    /// The permission that the call takes, if that has another verb: a config that governs others takes `schema` on them, and a config of the server `admin`.
     fn taken(&self) -> String {
         let need = self.resource.need(self.verb);
         match need.verb == self.verb {
@@ -62,14 +62,14 @@ impl Denied {
         }
     }
 
-    /// The same, of somebody who gave a reason.
+    /// The same denial with the reason that the caller stated.
     pub fn wanted_because(self, reason: &str) -> Denied {
         Denied { reason: reason.to_owned(), ..self }
     }
 }
 
 impl Permit {
-    /// Only for `Access`, after it was decided.
+    /// Only for `Access`, after the check.
     pub(super) fn new(caller: Arc<Caller>, verb: Verb, resource: Resource) -> Permit {
         Permit { caller, verb, resource }
     }
@@ -86,19 +86,19 @@ impl Permit {
         &self.resource
     }
 
-    /// What it was for, to be moved on.
+    /// Gives the resource of the permit.
     pub fn into_resource(self) -> Resource {
         self.resource
     }
 
-    /// The same under another policy or credential, if that allows it too.
+    /// Checks the permit under another policy or credential.
     pub fn renewed(self, access: &Access) -> Result<Permit, Denied> {
         access.permit(self.verb, self.resource)
     }
 }
 
 impl Permits {
-    /// Only for `Access`, after each was decided.
+    /// Only for `Access`, after the check of each item.
     pub(super) fn new(caller: Arc<Caller>, items: Vec<(Verb, Resource)>) -> Permits {
         Permits { caller, items }
     }
@@ -107,37 +107,37 @@ impl Permits {
         &self.caller
     }
 
-    /// In the order in which they were asked for.
+    /// The permitted items in the order of the check.
     pub fn items(&self) -> &[(Verb, Resource)] {
         &self.items
     }
 
-    /// What they were for, to be moved on.
+    /// Gives the permitted items.
     pub fn into_items(self) -> Vec<(Verb, Resource)> {
         self.items
     }
 
-    /// One permit for each.
+    /// Gives one permit for each item.
     pub fn into_permits(self) -> impl Iterator<Item = Permit> {
         let Permits { caller, items } = self;
         items.into_iter().map(move |(verb, resource)| Permit::new(caller.clone(), verb, resource))
     }
 
-    /// The same under another policy or credential, if that allows all of them too.
+    /// Checks all permits under another policy or credential.
     pub fn renewed(self, access: &Access) -> Result<Permits, Denied> {
         access.permit_all(self.items)
     }
 }
 
-impl Sight {
+impl Visibility {
     /// Only for `Access`.
-    pub(super) fn new(caller: Arc<Caller>, grants: Arc<Grants>, masks_secrets: bool) -> Sight {
-        Sight { caller, grants, masks_secrets }
+    pub(super) fn new(caller: Arc<Caller>, grants: Arc<Grants>, masks_secrets: bool) -> Visibility {
+        Visibility { caller, grants, masks_secrets }
     }
 
-    /// The same with every secret that the policy lets the caller see: for what is done, and not shown.
-    pub fn unmasking_secrets(self) -> Sight {
-        Sight { masks_secrets: false, ..self }
+    /// The same with every secret that the policy lets the caller see: for the work on a write, whose secrets are not shown.
+    pub fn unmasking_secrets(self) -> Visibility {
+        Visibility { masks_secrets: false, ..self }
     }
 
     pub fn caller(&self) -> &Arc<Caller> {

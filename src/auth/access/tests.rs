@@ -60,12 +60,12 @@ fn a_permit_ends_with_the_policy_that_gave_it() {
 #[test]
 fn a_list_shows_what_may_be_read() {
     let name = |text| (Namespace::parse(text).expect("a name"), ConfigName::parse("app").expect("a name"));
-    let sight = alice(&policy()).sight();
+    let visibility = alice(&policy()).visibility();
     for (namespace, expected) in [("shop", true), ("bank", false), ("confwatch", false)] {
         let (namespace, config) = name(namespace);
-        assert_eq!(sight.has_namespace(&namespace), expected);
-        assert_eq!(sight.has_config(&namespace, &config), expected);
-        assert_eq!(sight.has(&namespace, &config, &Scope::global()), expected);
+        assert_eq!(visibility.has_namespace(&namespace), expected);
+        assert_eq!(visibility.has_config(&namespace, &config), expected);
+        assert_eq!(visibility.has(&namespace, &config, &Scope::global()), expected);
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a verified token claims: who it is for, how long, and whom it names. Knows no signature.
+//! The claims of a verified token: audience, lifetime and names. Knows no signature.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use super::{Claim, JwtError, JwtSettings};
 use crate::auth::{Group, Principal, Subject, SubjectKind};
 use crate::model::Timestamp;
 
-/// What is kept of the claims.
+/// The claims that are kept.
 #[derive(Debug)]
 pub(super) struct Claims {
     pub principal: Principal,
@@ -20,7 +20,7 @@ pub(super) struct Claims {
 pub(super) struct Validity {
     pub from: Option<Timestamp>,
     pub until: Timestamp,
-    /// When it was issued, as it says.
+    /// The time of `iat`.
     pub issued: Option<Timestamp>,
     pub lifetime_max: Duration,
 }
@@ -56,7 +56,7 @@ impl Validity {
         if self.until <= now {
             return Err(JwtError::Expired);
         }
-        // One that claims to be issued in the future would hold for longer than it may.
+        // A token that claims to be issued in the future would be valid for longer than the limit.
         let issued = self.issued.map_or(now, |issued| issued.min(now));
         if issued.plus(self.lifetime_max) < self.until {
             return Err(JwtError::LifetimeTooLong);
@@ -71,7 +71,7 @@ impl Validity {
 fn principal(claims: &Value, settings: &JwtSettings) -> Result<Principal, JwtError> {
     let wrong = |claim: &Claim| JwtError::Claim(claim.to_string());
     let name = settings.subject_claim.find(claims).and_then(Value::as_str);
-    // A name must be good by itself, without what goes before it.
+    // A name must be valid by itself, without its prefix.
     let prefixed = |name: &str| Group::parse(name).is_ok().then(|| format!("{}{name}", settings.prefix));
     let subject = name.and_then(prefixed).and_then(|name| Subject::new(SubjectKind::User, &name).ok());
     let subject = subject.ok_or_else(|| wrong(&settings.subject_claim))?;
@@ -101,7 +101,7 @@ fn time(claims: &Value, name: &str) -> Result<Option<Timestamp>, JwtError> {
     };
     let micros = match (seconds.as_i64(), seconds.as_f64()) {
         (Some(seconds), _) => seconds.saturating_mul(1_000_000),
-        // Beyond what can be said it is the end of time.
+        // A time that is too large to represent is the latest one.
         (None, Some(seconds)) => (seconds * 1e6) as i64,
         (None, None) => return Err(JwtError::Claim(name.to_owned())),
     };

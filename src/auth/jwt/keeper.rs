@@ -1,4 +1,4 @@
-//! Keeps the keys of an issuer up to date. Knows when to look; `source` knows where.
+//! Keeps the keys of an issuer up to date. Knows when to read keys; `source` knows where.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -13,21 +13,21 @@ use crate::auth::Caller;
 use crate::model::Timestamp;
 use crate::supervise::{OnPanic, Supervisor};
 
-/// However often it is asked for, there is so much between two looks.
+/// The shortest time between two reads of the keys, however often reads are requested.
 const EVERY_MIN: Duration = Duration::from_millis(50);
 
-/// When keys are looked for.
+/// The intervals at which keys are read.
 #[derive(Clone, Copy, Debug)]
 pub struct Timing {
-    /// Between two looks.
+    /// Between two reads.
     pub every: Duration,
-    /// After a look that failed.
+    /// After a read that failed.
     pub after_failure: Duration,
-    /// At least between two looks because of a key that is not known: anybody can make up the name of one.
+    /// At least between two reads because of an unknown key: anybody can make up the name of a key.
     pub unknown_key_every: Duration,
 }
 
-/// The task that looks for keys. It ends when this is dropped.
+/// The task that reads keys. The task ends when the keeper is dropped.
 #[derive(Debug)]
 pub struct Keeper {
     verifier: Arc<Verifier>,
@@ -38,10 +38,10 @@ pub struct Keeper {
 
 #[derive(Debug)]
 struct KeeperState {
-    /// Looks that were asked for.
+    /// Reads that were requested.
     asked: Mutex<Asked>,
     wake: Notify,
-    /// The number of the last look that was asked for and is done.
+    /// The number of the last requested read that is done.
     done: watch::Sender<u64>,
 }
 
@@ -52,7 +52,7 @@ struct Asked {
 }
 
 impl Timing {
-    /// That of such a source, unless it is said how often to look.
+    /// The intervals for such a source, unless a setting has them.
     pub fn of(source: &KeySource, every: Option<Duration>) -> Timing {
         let usual = match source {
             // A key that is taken out has an end within a second.
@@ -70,7 +70,7 @@ impl Timing {
 }
 
 impl Keeper {
-    /// Looks once, and from then on regularly. A file must have keys now; an issuer that cannot be reached may come back.
+    /// Reads the keys once, and from then on at intervals. A file must have keys at the start; an issuer that cannot be reached may come back.
     pub async fn start(
         verifier: Arc<Verifier>,
         source: KeySource,
@@ -111,7 +111,7 @@ impl Keeper {
         &self.verifier
     }
 
-    /// Checks a token as the verifier does. Where the key is not known, it looks for new keys first, unless it did just now.
+    /// Checks a token as the verifier does. For an unknown key, the keys are read again first, unless they were read just before.
     pub async fn verify(&self, text: &str, now: Timestamp) -> Result<Arc<Caller>, JwtError> {
         match self.verifier.verify(text, now) {
             Err(JwtError::UnknownKey(_) | JwtError::NoKeys) if self.look_now().await => {
@@ -121,7 +121,7 @@ impl Keeper {
         }
     }
 
-    /// Looks for new keys and waits for the outcome. All that ask at once share one look. False: it was too soon after the last one.
+    /// Reads the keys again and waits for the outcome. Concurrent requests share one read. False: the last read was too recent.
     async fn look_now(&self) -> bool {
         let number = {
             // Guards the number and the time of what is asked for.
@@ -166,7 +166,7 @@ async fn look(
                 (wait, was_failing) = (timing.every, false);
             }
             Err(error) => {
-                // Once for each failure that lasts, or the log would be full of it.
+                // One line for each failure that lasts, or the log would be full of such lines.
                 if !was_failing {
                     warn!("the keys of the issuer stay as they are: {error}");
                 }
@@ -177,7 +177,7 @@ async fn look(
     }
 }
 
-/// Replaces the keys, also by none: an issuer that publishes no key has revoked all. Whether they are other ones than before.
+/// Replaces the keys, also by none: an issuer that publishes no key has revoked all. Whether the keys differ from those before.
 fn replace(verifier: &Verifier, keys: KeySet, source: &KeySource) -> bool {
     let (is_empty, ignored) = (keys.is_empty(), keys.ignored);
     let is_changed = verifier.replace_keys(keys);

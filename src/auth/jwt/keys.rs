@@ -1,4 +1,4 @@
-//! The public keys of an issuer (RFC 7517). Knows which key a token is to be checked with, and how; never what it claims.
+//! The public keys of an issuer (RFC 7517). Knows the key that verifies a token, and how; never the claims of the token.
 //!
 //! What a key is good for is said by the key, never by the token: an RSA key checks RSA signatures, and a token that asks to be checked
 //! with a public key as if it were a shared secret finds no such algorithm. Shared secrets are not taken at all: who can check with one
@@ -27,7 +27,7 @@ const RSA: [Algorithm; 6] = [
 #[derive(Debug, Default)]
 pub struct KeySet {
     keys: Vec<Key>,
-    /// What they were read from, to tell whether they changed.
+    /// The digest of the document of the keys, to detect changes.
     source: Value,
     /// Members of the document that are no keys for signatures that are understood here.
     pub ignored: usize,
@@ -36,9 +36,9 @@ pub struct KeySet {
 #[derive(Debug)]
 pub(super) struct Key {
     pub id: Option<String>,
-    /// What it is good for.
+    /// The algorithms of the key.
     algorithms: Vec<Algorithm>,
-    /// SHA-256 of what makes it this key.
+    /// SHA-256 of the parameters of the key, without its name.
     pub thumbprint: [u8; 32],
     key: DecodingKey,
 }
@@ -73,7 +73,7 @@ impl KeySet {
         self.keys.is_empty()
     }
 
-    /// Whether it was read from a document: an issuer whose keys were never read may have some.
+    /// Whether the set was read from a document: an issuer whose keys were never read may have some.
     pub fn is_read(&self) -> bool {
         !self.source.is_null()
     }
@@ -144,7 +144,7 @@ impl Key {
         Some(Key { id: common.key_id.clone(), algorithms, thumbprint, key })
     }
 
-    /// Whether it signed this.
+    /// Whether the key signed the message.
     pub fn verify(&self, message: &[u8], signature: &str, algorithm: Algorithm) -> Result<(), JwtError> {
         match jsonwebtoken::crypto::verify(signature, message, &self.key, algorithm) {
             Ok(true) => Ok(()),

@@ -8,23 +8,23 @@ use serde_json::Value;
 
 use crate::model::{Pointer, PointerError};
 
-/// Whose tokens are taken, and what is read in them.
+/// The issuer and the audiences of accepted tokens, and the claims that are read.
 #[derive(Clone, Debug)]
 pub struct JwtSettings {
-    /// What `iss` must be.
+    /// The required value of `iss`.
     pub issuer: Arc<str>,
-    /// Of these one must be in `aud`. None: no token is taken.
+    /// Audiences, one of which must be in `aud`. Empty: no token is accepted.
     pub audiences: Vec<String>,
-    /// What goes before every name that the issuer gives, of users and groups: it ends in `#`, and has no other. Names that the server gives
+    /// The prefix of every name of users and groups from the issuer: a prefix ends in `#`, and has no other `#`. Names that the server gives
     /// itself have no `#`, so the issuer cannot name the built-in administrator.
     pub prefix: Arc<str>,
-    /// How long a token may hold at most, from when it was issued (`iat`, or now if it does not say).
+    /// The longest lifetime of a token, from its issue (`iat`, or now if the token has none).
     pub lifetime_max: Duration,
-    /// Where the name is: `user:PREFIX#NAME`.
+    /// The claim with the name: `user:PREFIX#NAME`.
     pub subject_claim: Claim,
-    /// Where groups are. A claim of roles is one of groups, too: what they may do, and where, is for the policy to say.
+    /// The claims with groups. A claim of roles is a claim of groups, too: the policy grants permissions to both.
     pub group_claims: Vec<Claim>,
-    /// How far clocks may differ.
+    /// The largest difference of clocks that is accepted.
     pub leeway: Duration,
 }
 

@@ -1,4 +1,4 @@
-//! Where the keys of an issuer are: a file, or a URL. Knows how they get here, not what they are for.
+//! The source of the keys of an issuer: a file, or a URL. Knows how keys are read, not their use.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -26,7 +26,7 @@ pub struct KeysUrl {
     client: Client,
 }
 
-/// Why there are no keys. Whoever reads it is the operator.
+/// Why keys cannot be read, for the operator.
 #[derive(Debug, thiserror::Error)]
 pub enum KeysError {
     #[error("{0:?} is no URL for keys: {1}")]
@@ -42,7 +42,7 @@ pub enum KeysError {
 }
 
 impl KeySource {
-    /// A path, or `https://...`. Plain HTTP is for this machine only: who can change keys on their way here can be anybody.
+    /// A path, or `https://...`. Plain HTTP is for this machine only: an attacker who can change keys on the network can impersonate every caller.
     pub fn parse(text: &str, timeout: Duration) -> Result<KeySource, KeysError> {
         if !text.contains("://") {
             return Ok(KeySource::File(text.into()));
@@ -61,7 +61,7 @@ impl KeySource {
         }
         let mut client = Client::builder()
             .timeout(timeout)
-            // The issuer would say who the issuer is.
+            // A redirect would let the host of the keys name another host.
             .redirect(reqwest::redirect::Policy::none())
             .user_agent(concat!("confwatch/", env!("CARGO_PKG_VERSION")));
         if is_local {
@@ -94,7 +94,7 @@ async fn read(path: &PathBuf) -> Result<Vec<u8>, Option<std::io::Error>> {
 }
 
 impl KeysUrl {
-    /// Within the time and the size that are allowed, whatever the other side does.
+    /// Fetches within a limit of time and size, whatever the other side does.
     async fn fetch(&self) -> Result<Vec<u8>, KeysError> {
         let failed = |error: String| KeysError::Fetch { url: self.url.to_string(), error };
         let mut response =
@@ -119,7 +119,7 @@ fn is_loopback(url: &Url) -> bool {
     host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
-/// An error with what it comes from: reqwest alone says no more than that there was one.
+/// An error with its causes: the text of an error of reqwest has none.
 fn causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

@@ -13,7 +13,7 @@ use super::{JwtError, JwtSettings, KeySet};
 use crate::auth::{Caller, Credential, Principal};
 use crate::model::Timestamp;
 
-/// As many verified tokens are remembered: of more, those that are not used are checked again.
+/// The most verified tokens that are remembered: beyond the limit, tokens that are not used are forgotten and verified again.
 const VERIFIED_MAX: usize = 10_000;
 
 /// Checks the tokens of one issuer.
@@ -25,7 +25,7 @@ pub struct Verifier {
     generation: watch::Sender<u64>,
 }
 
-/// What was found with keys goes with them.
+/// Verified tokens, which are forgotten with the keys that verified them.
 #[derive(Debug)]
 struct State {
     keys: KeySet,
@@ -48,7 +48,7 @@ impl Verifier {
         }
     }
 
-    /// Whose token this is, if it is good now.
+    /// The caller of a token, if the token is valid now.
     pub fn verify(&self, text: &str, now: Timestamp) -> Result<Arc<Caller>, JwtError> {
         if text.len() > TOKEN_BYTES_MAX {
             return Err(JwtError::Malformed("it is too long"));
@@ -65,7 +65,7 @@ impl Verifier {
         Ok(verified.caller)
     }
 
-    /// The same for a token that was found good before, without any work on one that was not: `None`.
+    /// The same for a token that was verified before. `None`: the token was not, and no work is done for it.
     pub fn verified(&self, text: &str, now: Timestamp) -> Option<Result<Arc<Caller>, JwtError>> {
         let short = Some(text).filter(|text| text.len() <= TOKEN_BYTES_MAX)?;
         self.state.load().known(&Sha256::digest(short).into(), now)
@@ -91,12 +91,12 @@ impl Verifier {
         self.state.load().keys.is_read()
     }
 
-    /// Word whenever the keys are others: what was found with the old ones is to be asked again.
+    /// Notifies of changed keys: callers that the old keys verified are to be verified again.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.generation.subscribe()
     }
 
-    /// From now on these are the keys. Whether they are other ones than before.
+    /// Replaces the keys. Whether the keys differ from those before.
     pub fn replace_keys(&self, keys: KeySet) -> bool {
         let is_same = self.state.load().keys.is_same(&keys);
         if !is_same {
@@ -119,7 +119,7 @@ impl Verifier {
         }
         let key = keys.find(parts.key_id.as_deref(), parts.algorithm)?;
         key.verify(parts.message.as_bytes(), parts.signature, parts.algorithm)?;
-        // Nothing of a token is looked at before this.
+        // No claim of a token is read before its signature is verified.
         let Claims { principal, validity } = Claims::read(&parts.claims()?, &self.settings)?;
         let credential = Credential::Jwt {
             issuer: self.settings.issuer.clone(),

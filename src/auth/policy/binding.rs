@@ -1,4 +1,4 @@
-//! A binding gives a role to subjects on resources, and checks whether that meets a need. Knows no policy.
+//! A binding grants a role to subjects on resources, and checks whether the grant meets a need. Knows no policy.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ use crate::model::system::RESERVED_NAMESPACE;
 /// A compiled binding.
 #[derive(Clone, Debug)]
 pub(super) struct Binding {
-    /// Where it is in the document, from 0.
+    /// The index of the binding in the document, from 0.
     pub index: usize,
     pub subjects: Vec<SubjectPattern>,
     pub role: String,
@@ -22,7 +22,7 @@ pub(super) struct Binding {
     pub scope: Scope,
 }
 
-/// Whom a binding is for.
+/// The subjects of a binding.
 #[derive(Clone, Debug)]
 pub(super) enum SubjectPattern {
     /// `*`: every caller whose credential is good.
@@ -31,33 +31,33 @@ pub(super) enum SubjectPattern {
     Named { kind: SubjectKind, name: Pattern },
 }
 
-/// What of a binding does not meet a need.
+/// The part of a binding that does not meet a need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Lack {
-    /// It is for others.
+    /// The binding is for other subjects.
     Subject,
-    /// Its role does not have the verb.
+    /// The role of the binding does not have the verb.
     Verb,
-    /// It is for other namespaces.
+    /// The binding is for other namespaces.
     Namespace,
-    /// It is for other configs.
+    /// The binding is for other configs.
     Config,
-    /// It is for other scopes, or for ones below.
+    /// The binding is for other scopes, or for scopes below.
     Scope,
 }
 
 impl Binding {
-    /// Whether it gives the right to those that it is for. Takes no memory.
+    /// Whether the binding grants the permission to its subjects. Takes no memory.
     pub fn meets(&self, need: &Need<'_>) -> bool {
         self.verbs.contains(need.verb) && self.is_about(need) && self.scope.contains(need.scope)
     }
 
-    /// Whether it is for the config, at any scope.
+    /// Whether the binding is for the config, at any scope.
     pub fn is_about(&self, need: &Need<'_>) -> bool {
         self.covers_namespace(need.namespace) && covers(&self.config, need.config)
     }
 
-    /// Whether it is for the namespace. The namespace of the server itself is granted by its full name, or by `*` together with the
+    /// Whether the binding is for the namespace. The namespace of the server itself is granted by its full name, or by `*` together with the
     /// config `*`, which is everything: never by a pattern that happens to match, such as `c*`, nor by some configs of every namespace.
     pub fn covers_namespace(&self, name: Option<&str>) -> bool {
         match name {
@@ -69,7 +69,8 @@ impl Binding {
         }
     }
 
-    /// Whether its patterns match the namespace of the server, which they do not grant: somebody may have meant them to.
+    /// Whether the patterns of the binding match the namespace of the server, which a pattern does not grant: the author of the policy may have meant to
+    /// grant it.
     pub fn misses_reserved(&self) -> bool {
         self.verbs.contains(Verb::Admin)
             && self.namespace.matches(RESERVED_NAMESPACE)
@@ -80,7 +81,7 @@ impl Binding {
         self.subject_of(who).is_some()
     }
 
-    /// The first of its subjects that the caller is.
+    /// The first subject of the binding that names the caller.
     pub fn subject_of(&self, who: &Principal) -> Option<&SubjectPattern> {
         self.subjects.iter().find(|subject| subject.matches(who))
     }

@@ -8,17 +8,17 @@ use super::resource::{Need, Resource};
 use super::verb::Verb;
 use crate::auth::Principal;
 
-/// As many bindings as a refusal tells of.
+/// The most bindings that a refusal names.
 const NEAREST_MAX: usize = 3;
 
-/// Whether somebody may, and why.
+/// Whether a subject has a permission, and why.
 #[derive(Clone, Debug)]
 pub struct Decision {
-    /// Who was asked about.
+    /// The subject of the question.
     pub who: Principal,
     pub verb: Verb,
     pub resource: Resource,
-    /// The right that it takes, and where: `schema on payments/checkout at /`.
+    /// The permission that the request takes, and where: `schema on payments/checkout at /`.
     pub needs: String,
     pub outcome: Outcome,
 }
@@ -31,19 +31,19 @@ pub enum Outcome {
     Denied(Vec<NearMiss>),
 }
 
-/// The binding that allows it; of several the first.
+/// The binding that grants the permission; of several the first.
 #[derive(Clone, Debug)]
 pub struct Allowing {
     /// Its place in `/bindings`, from 0.
     pub binding: usize,
     pub role: String,
-    /// The subject of it that the caller is: `group:sre`.
+    /// The subject of the binding that names the caller: `group:sre`.
     pub subject: String,
     /// `editor on shop*/* at /staging`.
     pub text: String,
 }
 
-/// A binding that almost allows it.
+/// A binding that grants the permission but for some of its parts.
 #[derive(Clone, Debug)]
 pub struct NearMiss {
     /// Its place in `/bindings`, from 0.
@@ -52,7 +52,7 @@ pub struct NearMiss {
     /// `editor on shop*/* at /staging`.
     pub text: String,
     pub subjects: Vec<String>,
-    /// What of it does not fit; never empty.
+    /// The parts of the binding that do not fit; never empty.
     pub lacks: Vec<Lack>,
 }
 
@@ -61,7 +61,7 @@ impl Decision {
         matches!(self.outcome, Outcome::Allowed(_))
     }
 
-    /// The same without bindings that are for others: what somebody may be told who is no administrator.
+    /// The same decision without the bindings of other subjects: for a reader who is no administrator.
     pub fn without_others(mut self) -> Decision {
         if let Outcome::Denied(nearest) = &mut self.outcome {
             nearest.retain(|miss| !miss.lacks.contains(&Lack::Subject));
@@ -92,7 +92,7 @@ impl Allowing {
     }
 }
 
-/// Those of the caller first, since what they lack is the answer; then those that lack the least.
+/// Bindings of the caller come first, since the parts that they lack are the answer; then bindings that lack the fewest parts.
 fn nearest(bindings: &[Arc<Binding>], who: &Principal, need: &Need<'_>) -> Vec<NearMiss> {
     let mut lacking: Vec<(Vec<Lack>, &Binding)> =
         bindings.iter().map(|binding| (binding.lacks(who, need), &**binding)).collect();

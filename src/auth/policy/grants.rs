@@ -1,4 +1,4 @@
-//! What one caller may do: the bindings of a policy that are for them, so that a check is a scan of few. Knows no subjects.
+//! The permissions of one caller: the bindings of a policy that name the caller, so that a check reads few bindings. Knows no subjects.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::model::{ConfigName, Namespace, Scope};
 #[derive(Clone, Debug)]
 pub struct Grants {
     policy: PolicyId,
-    /// Of all its bindings: most refusals need no look at any.
+    /// The verbs of all its bindings: most refusals need no look at a binding.
     verbs: VerbSet,
     bindings: Box<[Arc<Binding>]>,
 }
@@ -23,12 +23,12 @@ impl Grants {
         Grants { policy, verbs, bindings }
     }
 
-    /// Whether this is what that policy says; another one may say otherwise.
+    /// Whether these grants were made from that policy.
     pub fn are_of(&self, policy: &Policy) -> bool {
         self.policy == policy.id
     }
 
-    /// Whether the caller may. Takes no memory.
+    /// Whether the caller has the permission. Takes no memory.
     pub fn allows(&self, verb: Verb, resource: &Resource) -> bool {
         self.meets(&resource.need(verb))
     }
@@ -44,7 +44,7 @@ impl Grants {
         self.meets(&Need::of(verb, namespace, config, scope))
     }
 
-    /// Whether the caller may read the config at any scope: then lists show its name. What governs others is read at `/` only.
+    /// Whether the caller may read the config at any scope: then lists show its name. A config that governs others is read at `/` only.
     pub fn may_see_config(&self, namespace: &Namespace, config: &ConfigName) -> bool {
         let everywhere = Scope::global();
         let need = Need::of(Verb::Read, namespace, config, &everywhere);
@@ -78,7 +78,7 @@ impl Grants {
         self.allows_all_of(Verb::RevealSecret, namespace, scope)
     }
 
-    /// Whether there is anything that the caller may do this to.
+    /// Whether the caller has the permission on any resource.
     pub fn gives(&self, verb: Verb) -> bool {
         self.verbs.contains(verb)
     }

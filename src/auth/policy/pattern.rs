@@ -37,17 +37,17 @@ impl Pattern {
         Pattern { text: text.into(), form }
     }
 
-    /// Whether it matches everything.
+    /// Whether the pattern matches every text.
     pub fn is_any(&self) -> bool {
         self.form == Form::Any
     }
 
-    /// Whether it matches one text only.
+    /// Whether the pattern matches one text only.
     pub fn is_exact(&self) -> bool {
         self.form == Form::Exact
     }
 
-    /// Takes no memory, and time in proportion to the length of the text.
+    /// Matches a text. Takes no memory, and time in proportion to the length of the text.
     pub fn matches(&self, text: &str) -> bool {
         match &self.form {
             Form::Any => true,

@@ -1,4 +1,4 @@
-//! What something is done to, and which right that takes. Knows the model's names, and no binding.
+//! Resources of calls, and the permission that each takes. Knows the names of the model, and no binding.
 
 use std::fmt;
 
@@ -6,10 +6,10 @@ use super::verb::Verb;
 use crate::model::system::Writer;
 use crate::model::{ConfigId, ConfigName, Namespace, Revision, Scope};
 
-/// What something is done to.
+/// The resource of a call.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Resource {
-    /// All there is: what a backup takes.
+    /// Everything in the store: the resource of a backup.
     Store,
     /// Anything at all, for a caller who may do something nowhere.
     Any,
@@ -23,7 +23,7 @@ pub enum Resource {
     Config { id: ConfigId, scope: Scope },
 }
 
-/// A right, and where it is needed. `None` is all of them: only a binding to `*` has that.
+/// A permission, and where a call needs it. `None` is every namespace or config: only a binding to `*` covers it.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::auth) struct Need<'a> {
     pub verb: Verb,
@@ -32,7 +32,7 @@ pub(in crate::auth) struct Need<'a> {
     pub scope: &'a Scope,
 }
 
-/// Outlives every need.
+/// The global scope, for needs that refer to it.
 static GLOBAL: Scope = Scope::global();
 
 impl Resource {

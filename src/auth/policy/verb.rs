@@ -1,8 +1,8 @@
-//! What can be done to configuration, and sets of it. Knows no roles.
+//! Verbs of permissions, and sets of verbs. Knows no roles.
 
 use std::fmt;
 
-/// One thing that a caller may do.
+/// The verb of a permission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Verb {
@@ -30,7 +30,7 @@ pub enum Verb {
     Admin,
 }
 
-/// Some of the verbs.
+/// A set of verbs.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct VerbSet(u16);
 
@@ -69,7 +69,7 @@ impl Verb {
         }
     }
 
-    /// Whether it leaves another history behind.
+    /// Whether a call with the verb changes the history.
     pub fn changes(self) -> bool {
         match self {
             Verb::Write | Verb::Rollback | Verb::Override | Verb::Tag | Verb::Schema | Verb::Admin => true,

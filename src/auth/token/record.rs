@@ -14,20 +14,20 @@ const FIELDS: [&str; 7] = ["name", "hash", "subject", "groups", "created", "expi
 /// A token, as it is stored.
 #[derive(Clone, PartialEq, Eq)]
 pub struct TokenRecord {
-    /// What it is for, in the words of who made it.
+    /// The purpose of the token, in the words of its author.
     pub name: String,
     /// SHA-256 of the secret.
     pub(super) hash: [u8; 32],
-    /// Who its bearer is.
+    /// The subject of the bearer.
     pub principal: Principal,
     pub created: Timestamp,
     pub expires: Option<Timestamp>,
-    /// When it was revoked. It is kept so that history can tell whose it was.
+    /// When the token was revoked. A revoked token is kept so that the subject behind an id in the history can be looked up.
     pub revoked: Option<Timestamp>,
 }
 
 impl TokenRecord {
-    /// The member of `tokens` that stores it.
+    /// The member of `tokens` that stores the token.
     pub fn to_value(&self) -> Value {
         let groups: Vec<&str> = self.principal.groups().iter().map(Group::as_str).collect();
         let mut value = Map::from_iter([
@@ -56,7 +56,7 @@ impl TokenRecord {
         let expires = at.member("expires").map(|at| read_time(reader, &at));
         let revoked = at.member("revoked").map(|at| read_time(reader, &at));
         let principal = reader.take(&at.pointer, Principal::new(subject?, groups))?;
-        // A time that is no time was told as wrong, and the document is refused.
+        // A member that is no time was reported, and the document is refused.
         let (expires, revoked) = (expires.flatten(), revoked.flatten());
         Some(TokenRecord { name: name?, hash: hash?, principal, created: created?, expires, revoked })
     }
@@ -125,7 +125,7 @@ fn read_time(reader: &mut Reader, at: &At<'_>) -> Option<Timestamp> {
     time.map(|time| Timestamp(time.as_microsecond()))
 }
 
-/// Without the hash: who has it can try secrets against it.
+/// Without the hash: whoever has the hash can try secrets against it.
 impl std::fmt::Debug for TokenRecord {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("TokenRecord")

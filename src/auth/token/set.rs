@@ -18,7 +18,7 @@ use crate::model::Timestamp;
 
 /// The most tokens, revoked ones included.
 pub const TOKENS_MAX: usize = 10_000;
-/// Uses within this of the last one are not noted: calls of one bearer on many processors would wait for each other.
+/// Uses so soon after the last noted use are not noted: calls of one bearer on many processors would wait for each other.
 const USE_NOTED_EVERY: Duration = Duration::from_secs(1);
 /// No use yet.
 const NEVER: i64 = i64::MIN;
@@ -37,17 +37,17 @@ struct Token {
     last_use: Arc<AtomicI64>,
 }
 
-/// A token for those who administrate them.
+/// A token as administrators see it.
 #[derive(Clone, Debug)]
 pub struct Listed<'s> {
     pub id: TokenId,
     pub record: &'s TokenRecord,
-    /// The last use that this server knows of, within a second.
+    /// The last use on this server, within a second.
     pub last_use: Option<Timestamp>,
 }
 
 impl TokenSet {
-    /// Reads `{"tokens": {ID: {...}}}`. Tells everything that is wrong with it.
+    /// Reads `{"tokens": {ID: {...}}}`, or gives all problems of the document.
     pub fn parse(document: &Value) -> Result<TokenSet, Vec<Problem>> {
         let mut reader = Reader::default();
         let root = At::root(document);
@@ -104,7 +104,7 @@ impl TokenSet {
         wrong.chain(misnamed).take(PROBLEMS_MAX).collect()
     }
 
-    /// Goes on where another set ends: last uses, and the callers of tokens that are the same.
+    /// Takes over from an earlier set: last uses, and the callers of tokens that are the same.
     pub fn succeeding(mut self, previous: &TokenSet) -> TokenSet {
         for (id, token) in &mut self.tokens {
             let Some(known) = previous.tokens.get(id).filter(|known| known.record.hash == token.record.hash)
@@ -121,7 +121,7 @@ impl TokenSet {
         self
     }
 
-    /// Whose token this is, if it is good now. What is wrong with it is told only to those who know its secret.
+    /// The caller of a token, if the token is valid now. The reason of a refusal is shown only to a caller who knows the secret.
     pub fn authenticate(&self, text: &str, now: Timestamp) -> Result<Arc<Caller>, TokenError> {
         let presented = parse(text)?;
         let token = self.tokens.get(&presented.id).ok_or(TokenError::Unknown)?;
@@ -134,7 +134,7 @@ impl TokenSet {
         Ok(token.caller.clone())
     }
 
-    /// Whether what was found for a token still holds, for streams that were opened with one. Gives who its bearer is by now.
+    /// Checks a token again, for streams that were opened with it. Gives the current caller of the token.
     pub fn recheck(&self, caller: &Caller, now: Timestamp) -> Result<Arc<Caller>, TokenError> {
         let Credential::Token { id } = caller.credential() else { return Err(TokenError::Unknown) };
         let token = TokenId::parse(id).and_then(|id| self.tokens.get(&id)).ok_or(TokenError::Unknown)?;
@@ -149,7 +149,7 @@ impl TokenSet {
         listed
     }
 
-    /// When each was last used, as far as it is known, sorted by id.
+    /// When each token was last used, as far as that is known, sorted by id.
     pub fn last_uses(&self) -> Vec<(TokenId, Timestamp)> {
         let used = self.tokens.iter().filter_map(|(id, token)| Some((*id, token.last_use()?)));
         let mut used: Vec<_> = used.collect();
@@ -157,7 +157,7 @@ impl TokenSet {
         used
     }
 
-    /// Notes what was known of them before, unless something newer is.
+    /// Takes over earlier uses, unless newer ones are known.
     pub fn note_last_uses(&self, uses: &[(TokenId, Timestamp)]) {
         for (id, time) in uses {
             if let Some(token) = self.tokens.get(id) {

@@ -1,4 +1,4 @@
-//! API tokens as text: `cw_<id>_<secret>`. Knows how one is written; never whether it is good.
+//! API tokens as text: `cw_<id>_<secret>`. Knows the form of a token; never whether the token is valid.
 //!
 //! The id has 12 characters (60 bits), and may be shown. The secret has 59: 52 of 256 random bits, and 7 of a CRC-32 over all that goes
 //! before. The alphabet is 0-9 and a-z without i, l, o and u, which are mistaken for others; there is one text for each token only. So a
@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use super::TokenError;
 
-/// What all texts begin with.
+/// The prefix of all tokens.
 pub const PREFIX: &str = "cw_";
 /// Bytes of randomness that a token is made of.
 pub const RANDOM_BYTES: usize = 40;
@@ -24,14 +24,14 @@ const SECRET_CHARS: usize = 52;
 const CHECKSUM_CHARS: usize = 7;
 const TEXT_CHARS: usize = PREFIX.len() + ID_CHARS + 1 + SECRET_CHARS + CHECKSUM_CHARS;
 
-/// Which token. May be shown and logged.
+/// The id of a token. May be shown and logged.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TokenId(u64);
 
 /// The secret of a token. Never shown.
 pub(super) struct Secret(Zeroizing<[u8; SECRET_BYTES]>);
 
-/// A token as somebody showed it.
+/// A token as a caller sent it.
 pub(super) struct Presented {
     pub id: TokenId,
     pub secret: Secret,
@@ -45,7 +45,7 @@ pub(super) fn make(random: &Zeroizing<[u8; RANDOM_BYTES]>) -> (Presented, Zeroiz
     bytes.copy_from_slice(secret);
     let presented = Presented { id: TokenId(id), secret: Secret(bytes) };
 
-    // With all the room it needs, so that it does not move and leave copies behind.
+    // With the capacity for the whole text, so that no copy of the secret is left behind by a reallocation.
     let mut text = Zeroizing::new(String::with_capacity(TEXT_CHARS));
     text.push_str(PREFIX);
     write_number(id, ID_CHARS, &mut text);
@@ -80,7 +80,7 @@ impl TokenId {
 }
 
 impl Secret {
-    /// What is kept of it. A plain hash will do: 256 random bits are not guessed, however fast the guesses are.
+    /// The stored hash of the secret. A plain hash suffices: 256 random bits are not guessed, however fast the guesses are.
     pub fn hash(&self) -> [u8; 32] {
         Sha256::digest(self.0.as_slice()).into()
     }
@@ -127,7 +127,7 @@ fn read_bytes(text: &str) -> Option<Zeroizing<[u8; SECRET_BYTES]>> {
     (at == SECRET_BYTES && rest == 0).then_some(bytes)
 }
 
-/// What a character of the alphabet stands for.
+/// The five bits of a character of the alphabet.
 fn value(byte: u8) -> Option<u8> {
     const NONE: u8 = u8::MAX;
     const VALUES: [u8; 256] = {

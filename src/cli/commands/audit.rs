@@ -261,7 +261,8 @@ impl FilterArgs {
         let (namespace, config) = self.target.split_once('/').unwrap_or((&self.target, ""));
         if self.target.contains('/') && (namespace.is_empty() || config.is_empty()) {
             let target = &self.target;
-            let message = format!("{target:?}: expected NAMESPACE or NAMESPACE/CONFIG, as in payments/checkout");
+            let message =
+                format!("{target:?}: expected NAMESPACE or NAMESPACE/CONFIG, as in payments/checkout");
             return Err(Failure::usage(message));
         }
         Ok(v1::AuditFilter {

@@ -7,7 +7,7 @@ use std::thread;
 
 use serde_json::Value;
 
-use crate::auth::Sight;
+use crate::auth::Visibility;
 use crate::model::{
     ConfigChange, ConfigId, ConfigName, Governs, LayerKey, LayerKind, Namespace, Pointer, Scope,
 };
@@ -86,7 +86,7 @@ pub(in crate::engine) fn check<'a>(
     written: &WrittenAnywhere<'_>,
     planning: &Planning<'_>,
 ) -> Result<Report, Error> {
-    let Planning { limits, key_store, look, sight, .. } = *planning;
+    let Planning { limits, key_store, look, visibility, .. } = *planning;
     let mut report = look.report([]);
     for (change, after) in changes.iter().zip(after) {
         check_sizes(change, after, limits.document_bytes_max).into_iter().for_each(|found| report.add(found));
@@ -97,7 +97,7 @@ pub(in crate::engine) fn check<'a>(
     }
     let mut checked: BTreeMap<&ConfigId, Checked<'_>> = BTreeMap::new();
     let mut told = BrokenGoverning::new();
-    let permissions = Permissions::of(sight);
+    let permissions = Permissions::of(visibility);
     let mut governing_changes = vec![];
     for (change, after) in changes.iter().zip(after).filter(|(change, _)| !change.layers.is_empty()) {
         system::check(change, base(&change.id).map(Arc::as_ref), after, planning.now, &mut report);
@@ -176,7 +176,7 @@ pub(in crate::engine) fn check<'a>(
 pub(in crate::engine) fn check_stored(
     config: &ConfigState,
     governance: Option<&Arc<Governance>>,
-    (key_store, sight): (&KeyStore, &Sight),
+    (key_store, visibility): (&KeyStore, &Visibility),
     look: &Look,
     effort: &Effort<'_>,
     report: &mut Report,
@@ -188,7 +188,7 @@ pub(in crate::engine) fn check_stored(
     let changed = config.layers().iter().map(|entry| (entry.key.kind, &entry.key.scope)).collect();
     let to_allow = scopes.iter().map(|scope| (*scope, false)).collect();
     let entry = Checked { id: &config.id, before: Some(config), after: config, scopes, changed, to_allow };
-    let (permissions, is_within) = (Permissions::of(Some(sight)), look.within.is_some());
+    let (permissions, is_within) = (Permissions::of(Some(visibility)), look.within.is_some());
     let checking = Checking { key_store, permissions, written: &|_, _| Value::Null, is_within, effort };
     match governance.map(|governance| governance.contract_counting(&config.id.config, effort)) {
         None => check_config(&entry, &look.by(&Arc::default()), &checking, report),

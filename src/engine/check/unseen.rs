@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::auth::Sight;
+use crate::auth::Visibility;
 use crate::engine::Engine;
 use crate::engine::commit::read_set::ReadSet;
 use crate::engine::secrets::redaction::Permissions;
@@ -10,8 +10,8 @@ use crate::model::{ConfigId, Namespace};
 
 impl Engine {
     /// The namespaces in which some of these configs govern layers that the caller may not read. The configs must be sorted.
-    pub fn governed_unseen(&self, governing: &[ConfigId], sight: &Sight) -> BTreeSet<Namespace> {
-        let permissions = Permissions::of(Some(sight));
+    pub fn governed_unseen(&self, governing: &[ConfigId], visibility: &Visibility) -> BTreeSet<Namespace> {
+        let permissions = Permissions::of(Some(visibility));
         let bases = ReadSet::of(governing, &self.state());
         let unseen = bases.governed().iter().filter(|config| {
             !permissions.read_all(&config.id)

@@ -53,9 +53,9 @@ impl Engine {
             Some(Finding::of_document(id, &key.scope, error))
         };
         let (state, limits, key_store) = (self.state(), self.limits.clone(), self.key_store.clone());
-        let sight = viewer.sight().clone();
+        let visibility = viewer.visibility().clone();
         // Each change is tried alone first: a write stops at what is wrong with the first, and here all of it is to be told.
-        let actor = viewer.sight().caller().shared_actor().clone();
+        let actor = viewer.visibility().caller().shared_actor().clone();
         let read = move |cancelled: &Cancelled| {
             let (mut good, mut refused) = (vec![], vec![]);
             for change in changes {
@@ -66,7 +66,7 @@ impl Engine {
                         match content_after(
                             state.config(&change.id),
                             &change,
-                            Some(&sight),
+                            Some(&visibility),
                             &key_store,
                             &limits,
                         ) {
@@ -87,7 +87,7 @@ impl Engine {
         let findings: Vec<_> = refused.iter().filter_map(|(field, error)| finding(field, error)).collect();
         let redacted = |mut report: Report| {
             let named = || places.iter().map(|(_, id, key)| (id.clone(), key.scope.clone())).collect();
-            Permissions::of(Some(viewer.sight())).redact(&mut report, named);
+            Permissions::of(Some(viewer.visibility())).redact(&mut report, named);
             report
         };
         if !findings.is_empty() {
@@ -104,7 +104,7 @@ impl Engine {
             origin,
             ReadIntent::Changes(changes),
             look.clone(),
-            viewer.sight().clone().unmasking_secrets(),
+            viewer.visibility().clone().unmasking_secrets(),
         );
         let outcome = match self.pipeline.submit(write).await?.answered().await? {
             WriteAnswer::Outcome(outcome) => outcome,
@@ -114,7 +114,7 @@ impl Engine {
             Ok(mut outcome) => {
                 self.tell_of_reasons(places.iter().map(|(_, id, key)| (id, key)), &mut outcome.report);
                 let mut outcome = self.showing(&self.state(), &viewer).outcome(outcome);
-                Permissions::of(Some(viewer.sight())).redact_outcome(&mut outcome, true);
+                Permissions::of(Some(viewer.visibility())).redact_outcome(&mut outcome, true);
                 Ok((outcome.report.clone(), Some(outcome)))
             }
             Err(Error::Refused(report)) => Ok((report, None)),
@@ -156,7 +156,7 @@ impl Engine {
         namespace: Namespace,
         config: Option<ConfigName>,
         within: Pointer,
-        sight: auth::Sight,
+        visibility: auth::Visibility,
     ) -> Result<(Report, Revision), Error> {
         let look = Look::at_all(within);
         let state = self.state();
@@ -165,7 +165,7 @@ impl Engine {
             state.config(&id).ok_or(Missing::Config(id))?;
         }
         let key_store = self.key_store.clone();
-        let actor = sight.caller().shared_actor().clone();
+        let actor = visibility.caller().shared_actor().clone();
         let report = move |cancelled: &Cancelled| {
             let mut report = look.report([]);
             let governance = state.governance(&namespace);
@@ -177,7 +177,7 @@ impl Engine {
                 plan_check::check_stored(
                     stored,
                     governance,
-                    (&key_store, &sight),
+                    (&key_store, &visibility),
                     &look,
                     &effort,
                     &mut report,
@@ -186,7 +186,7 @@ impl Engine {
             effort.check()?;
             let first = config.unwrap_or_else(|| Governs::Settings(None).name());
             let first = ConfigId { namespace: namespace.clone(), config: first };
-            Permissions::of(Some(&sight)).redact(&mut report, || vec![(first, Scope::global())]);
+            Permissions::of(Some(&visibility)).redact(&mut report, || vec![(first, Scope::global())]);
             Ok((report, state.revision))
         };
         self.work(&actor, report).await
@@ -200,10 +200,10 @@ impl Engine {
         schema: Text,
         document: Text,
         within: Pointer,
-        sight: auth::Sight,
+        visibility: auth::Visibility,
     ) -> Result<Vec<(Found, bool)>, Error> {
         let (state, bytes_max) = (self.state(), self.limits.document_bytes_max);
-        let actor = sight.caller().shared_actor().clone();
+        let actor = visibility.caller().shared_actor().clone();
         let check = move |cancelled: &Cancelled| {
             let schema = read_text("schema", &schema, bytes_max)?;
             cancelled.check()?;
@@ -212,7 +212,7 @@ impl Engine {
             let governance = namespace.as_ref().and_then(|namespace| state.governance(namespace));
             let stored = |name: &ConfigName| governance.and_then(|governance| governance.document(name));
             let may_quote = |of: &ConfigName| {
-                namespace.as_ref().is_none_or(|namespace| sight.has_schema_of(namespace, of))
+                namespace.as_ref().is_none_or(|namespace| visibility.has_schema_of(namespace, of))
             };
             Ok(validate::check_against(&schema, &document, Look::at_all(within).within, &stored, &may_quote))
         };
@@ -220,11 +220,15 @@ impl Engine {
     }
 
     /// The targets whose documents a write changes, which was only validated, and who watches them: of those that may be seen.
-    pub async fn affected(&self, outcome: &Outcome, sight: auth::Sight) -> Result<Vec<Affected>, Error> {
+    pub async fn affected(
+        &self,
+        outcome: &Outcome,
+        visibility: auth::Visibility,
+    ) -> Result<Vec<Affected>, Error> {
         let (configs, hub) = (outcome.configs.clone(), self.hub.clone());
-        let actor = sight.caller().shared_actor().clone();
+        let actor = visibility.caller().shared_actor().clone();
         let of_all = move |cancelled: &Cancelled| {
-            let permissions = Permissions::of(Some(&sight));
+            let permissions = Permissions::of(Some(&visibility));
             let ordinary = || configs.iter().filter(|(_, after)| after.id.config.is_ordinary());
             let effort = Effort::new(ordinary().map(|(_, after)| after.layers().len()).sum(), cancelled);
             let of_config = |(before, after): &(Option<Arc<ConfigState>>, Arc<ConfigState>)| {

@@ -1,11 +1,11 @@
-//! Whether assignments mean what their author sees: places within a value that a layer only inherits. Knows what a layer inherits; not how
+//! Refuses assignments whose effect would surprise their author: places within a value that the layer only inherits. Knows what a layer inherits; not how
 //! values are assigned.
 
 use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::auth::Sight;
+use crate::auth::Visibility;
 use crate::model::LayerKind;
 use crate::model::assign::check_inherited;
 use crate::model::merge::fold_opaque;
@@ -21,11 +21,11 @@ use crate::engine::state::ConfigState;
 pub(in crate::engine) fn check_assignments(
     base: Option<&Arc<ConfigState>>,
     change: &ReadChange,
-    sight: Option<&Sight>,
+    visibility: Option<&Visibility>,
 ) -> Result<(), Error> {
     let (ReadAction::Assign(values), Some(config)) = (&change.action, base) else { return Ok(()) };
     let (id, scope) = (&change.id, &change.key.scope);
-    if sight.is_some_and(|sight| !sight.has(&id.namespace, &id.config, scope)) {
+    if visibility.is_some_and(|visibility| !visibility.has(&id.namespace, &id.config, scope)) {
         return Ok(());
     }
     let layer = config.layer(&change.key).map(|entry| entry.layer.content.to_value());

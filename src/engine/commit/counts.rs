@@ -1,4 +1,4 @@
-//! What became of commits, in numbers. Knows nobody who reads them.
+//! Counts commits and refused writes, for metrics. Knows no reader of the counts.
 
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
@@ -43,7 +43,7 @@ pub struct BySource {
 }
 
 impl BySource {
-    /// All of them: a new one has to be listed here.
+    /// All sources of commits: a new one has to be listed here.
     pub fn each(&self) -> [(&'static str, &AtomicU64); 10] {
         let BySource { set, apply, delete, rollback, expiry, tag, schema, migration, revert, restore } = self;
         [

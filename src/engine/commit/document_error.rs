@@ -1,4 +1,4 @@
-//! Errors of documents in a request: which field has one, and content that is too large.
+//! Errors of documents in a request, with their fields, and content that is too large.
 
 use crate::engine::error::Error;
 use crate::model::paths::{PATHS_FACTOR, path_bytes};

@@ -1,8 +1,8 @@
-//! Turns at configs that many write to at once, so that the slowest of the writers is not overtaken for ever. Knows configs by
+//! Fair locks of configs that many writers change at once, so that the slowest writer is not overtaken for ever. Knows configs by
 //! their ids only.
 //!
-//! Most writers need no turn: they plan, and find that nobody was faster. Whoever was overtaken too often takes a turn at each config
-//! of the write; as long as there is one who has or awaits it, everybody who writes to the config awaits theirs, in order.
+//! Most writers take no lock: a plan is valid if no other writer was faster. A writer that was overtaken too often takes the lock of each config
+//! of the write; as long as a writer holds or awaits the lock of a config, all writers of the config take the lock, in order.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -11,29 +11,29 @@ use tokio::sync::{Mutex as FairMutex, OwnedMutexGuard};
 
 use crate::model::ConfigId;
 
-/// The configs at which turns are taken now.
+/// The configs whose locks are held or awaited now.
 #[derive(Default)]
 pub(in crate::engine) struct FairLocks(Mutex<HashMap<ConfigId, Arc<FairMutex<()>>>>);
 
-/// The turn at some configs. It ends when it is dropped, also if that is before it came.
+/// The locks of some configs, held or awaited. Dropping the value releases the locks, or gives up the wait.
 pub(in crate::engine) struct HeldLocks {
     turns: Arc<FairLocks>,
     configs: Vec<(ConfigId, Option<OwnedMutexGuard<()>>)>,
 }
 
 impl FairLocks {
-    /// Whether somebody has or awaits the turn at one of these.
+    /// Whether a writer holds or awaits the lock of one of these configs.
     pub fn are_taken(&self, ids: &[ConfigId]) -> bool {
         let turns = self.lock();
         !turns.is_empty() && ids.iter().any(|id| turns.contains_key(id))
     }
 
-    /// Whether nobody has or awaits any.
+    /// Whether no lock is held or awaited.
     pub fn are_none(&self) -> bool {
         self.lock().is_empty()
     }
 
-    /// Awaits the turn. `ids` must be sorted: nobody waits for one who waits for them.
+    /// Takes the locks. `ids` must be sorted, so that no two writers wait for each other.
     pub async fn take(self: &Arc<FairLocks>, ids: &[ConfigId]) -> HeldLocks {
         debug_assert!(ids.is_sorted());
         let mut turn = HeldLocks { turns: self.clone(), configs: Vec::with_capacity(ids.len()) };
@@ -56,7 +56,7 @@ impl Drop for HeldLocks {
         let mut turns = self.turns.lock();
         for (id, guard) in self.configs.drain(..) {
             drop(guard);
-            // Everyone who has or awaits the turn has a clone, and got it under this lock.
+            // Every writer that holds or awaits the lock has a clone, and took the clone under this mutex.
             if turns.get(&id).is_some_and(|mutex| Arc::strong_count(mutex) == 1) {
                 turns.remove(&id);
             }

@@ -1,7 +1,7 @@
 //! Commits that another process made, on their way into this engine: whether they follow the journal, and what they leave of the state. Knows
 //! the hashes of commits; never the queue, nor who made the commits.
 //!
-//! The process that makes the commits has planned and validated them. Here is checked what keeps the two journals equal: the epoch, the
+//! The process that makes the commits has planned and validated them. This file checks the conditions that keep the two journals equal: the epoch, the
 //! revisions, the hashes, and that the commits can be folded.
 
 use std::collections::HashMap;
@@ -16,7 +16,7 @@ use crate::engine::error::Error;
 use crate::engine::secrets::key_store::KeyStore;
 use crate::engine::state::{ConfigState, State};
 
-/// What of the own journal is read at once.
+/// The bytes of the own journal that are read at once.
 const PAGE_BYTES_MAX: usize = 1 << 20;
 
 /// Why commits of another process were not applied.
@@ -72,7 +72,7 @@ impl Engine {
     }
 }
 
-/// What of these commits is new, after `state`, which is that of the head of the journal. Blocks.
+/// The new commits among these, after `state`, the state of the head of the journal. Blocks.
 pub(in crate::engine) fn runs(
     journal: &dyn Journal,
     state: &State,
@@ -179,7 +179,7 @@ impl Folding<'_> {
     }
 }
 
-/// Refuses a change that a store would not survive.
+/// Refuses a change that would make a store panic.
 fn check_change(before: Option<&ConfigState>, change: &ConfigChange) -> Result<(), String> {
     let version = before.map_or(Version::ZERO, |config| config.at.version);
     let expected = if change.layers.is_empty() { version } else { version.next() };

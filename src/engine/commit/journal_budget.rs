@@ -1,4 +1,4 @@
-//! What the journal keeps for each namespace and how fast it grows, and whether a write would be too much. Knows sizes and quotas; never
+//! Counts the bytes of the journal for each namespace, and refuses writes beyond its quotas of size and rate. Knows sizes and quotas; never
 //! the journal itself.
 //!
 //! The sums are exact: each commit counts when it is queued, no longer when its batch fails, and no longer when it is compacted. After a
@@ -28,7 +28,7 @@ pub(in crate::engine) struct JournalBudgets {
     rates: HashMap<Namespace, Spent>,
 }
 
-/// A bucket that leaks: what was written and is not worn off yet.
+/// A leaky bucket: the bytes that were written and have not leaked yet.
 #[derive(Clone, Copy, Default)]
 struct Spent {
     bytes: u64,
@@ -36,7 +36,7 @@ struct Spent {
 }
 
 impl Spent {
-    /// What is left of it at `now`, of a namespace that may write so much in a minute.
+    /// The bytes in the bucket at `now`, for a namespace with this rate per minute.
     fn after(self, now: Timestamp, per_minute: u64) -> u64 {
         let elapsed = self.at.until(now).as_micros();
         let worn_off = elapsed.saturating_mul(u128::from(per_minute)) / MINUTE.as_micros();
@@ -45,7 +45,7 @@ impl Spent {
 }
 
 impl JournalBudgets {
-    /// What the journal keeps for a namespace.
+    /// The bytes of the journal that belong to a namespace.
     pub fn kept(&self, namespace: &Namespace) -> u64 {
         self.kept.get(namespace).copied().unwrap_or_default()
     }
@@ -87,7 +87,7 @@ impl JournalBudgets {
         let spent = self.rates.get(namespace).map_or(0, |spent| spent.after(now, per_minute));
         let burst = per_minute.saturating_mul(JOURNAL_BURST_MINUTES);
         let excess = spent.saturating_add(bytes).saturating_sub(burst);
-        // What is larger than the burst is taken when nothing is left of what was written before: else it never could be.
+        // A write that is larger than the burst is accepted when the bucket is empty: otherwise no such write could ever be made.
         if excess == 0 || spent == 0 {
             return Ok(());
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use crate::auth::Sight;
+use crate::auth::Visibility;
 use crate::model::assign::apply_assignments;
 use crate::model::limits::Limits;
 use crate::model::merge::merge_patch;
@@ -24,7 +24,7 @@ use crate::engine::state::{ConfigState, LayerEntry};
 pub(in crate::engine) fn content_after(
     base: Option<&Arc<ConfigState>>,
     change: &ReadChange,
-    sight: Option<&Sight>,
+    visibility: Option<&Visibility>,
     key_store: &KeyStore,
     limits: &Limits,
 ) -> Result<Option<Content>, Error> {
@@ -32,7 +32,7 @@ pub(in crate::engine) fn content_after(
     check_version(change.expected, current.map_or(Version::ZERO, |entry| entry.layer.version), || {
         format!("the {} layer of {} at {}", change.key.kind, change.id, change.key.scope)
     })?;
-    let reveals = sight.is_none_or(|sight| sight.reveals(&change.id, &change.key.scope));
+    let reveals = visibility.is_none_or(|visibility| visibility.reveals(&change.id, &change.key.scope));
     let secrets = Opening { id: &change.id, key_store, reveals };
     new_content(current.map(Arc::as_ref), &change.action, &secrets, limits.layer_bytes_max)
         .map_err(|error| document_error(change.field.clone(), error))

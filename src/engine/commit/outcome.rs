@@ -1,4 +1,4 @@
-//! What a write did to each layer, for the answer to its caller. Knows states; not how a write is planned.
+//! The outcome of a write for each layer, for the response to its caller. Knows states; not how a write is planned.
 
 use std::sync::Arc;
 
@@ -10,14 +10,14 @@ use super::put_schema::SchemaOutcome;
 use crate::engine::secrets::secret_places::SecretPlaces;
 use crate::engine::state::{ConfigState, LayerEntry};
 
-/// What came of a write.
+/// The outcome of a write.
 #[derive(Clone, Debug)]
 pub struct Outcome {
     /// A commit was made (or would have been, with `validate_only`).
     pub changed: bool,
     /// Of the commit; if nothing changed, that of the store.
     pub revision: Revision,
-    /// What became of each layer, in the order of the changes; for other intents in the order of the keys.
+    /// The outcome of each layer, in the order of the changes; for other intents in the order of the keys.
     pub layers: Vec<LayerOutcome>,
     /// The version of the config a delete, rollback or tag was about, after it.
     pub at: Option<VersionRef>,
@@ -33,12 +33,12 @@ pub struct Outcome {
     pub schema: SchemaOutcome,
     /// The configs that it changed, before and after.
     pub configs: Vec<(Option<Arc<ConfigState>>, Arc<ConfigState>)>,
-    /// Where the write has put a value over a secret that its caller may not see, who learns by the fingerprint whether it is the same.
+    /// The places where the write overwrites a secret that its caller may not see: the fingerprint shows the caller whether the value is the same.
     pub overwritten: Vec<(ConfigId, Scope)>,
     pub report: Report,
 }
 
-/// What became of one layer.
+/// The outcome of one layer.
 #[derive(Clone, Debug)]
 pub struct LayerOutcome {
     pub id: ConfigId,

@@ -1,4 +1,4 @@
-//! The commit pipeline: the one way in which anything is written.
+//! The commit pipeline: every write goes through it.
 //!
 //! A write is planned by its caller, beside the pipeline, from the newest queued state of its configs. Under one short lock the plan
 //! is checked to hold still, gets its revision, and joins the queue; that is where order is given. One thread takes the queue up to the next large
@@ -43,7 +43,7 @@ use crate::engine::secrets::key_store::KeyStore;
 use crate::engine::state::State;
 use crate::engine::watch::Hub;
 
-/// How often a write is planned anew because somebody else was faster. Then it takes its turn.
+/// How often a write is planned again because another write was faster. Then the write takes the locks of its configs.
 const REPLANS_MAX: usize = 3;
 
 pub(in crate::engine) struct Pipeline {
@@ -57,10 +57,10 @@ pub(in crate::engine) struct Pipeline {
     workers: Arc<Workers>,
     /// Locked before `turns`.
     queue: Mutex<Queue>,
-    /// Told when the queue has something for the thread, and the thread is idle.
+    /// Notified when the queue has work for the idle thread.
     filled: Condvar,
     turns: Arc<FairLocks>,
-    /// Held by whoever applies commits of another process, until they are durable.
+    /// Held while commits of another process are applied, until they are durable.
     applying: tokio::sync::Mutex<()>,
     published: ArcSwap<State>,
     revision: watch::Sender<Revision>,
@@ -103,7 +103,7 @@ impl Pipeline {
         (pipeline, thread.expect("the system has room for one thread"))
     }
 
-    /// Knows the requests that were made before the start. No other has been made yet.
+    /// Takes the requests from before the start. No later request has been made yet.
     pub fn recall(&self, requests: Requests) {
         self.lock().requests = requests;
     }
@@ -148,9 +148,9 @@ impl Pipeline {
         self.next_expiry.subscribe()
     }
 
-    /// The answer to a write that needs nothing of it to be read: it was made before.
+    /// The answer to a write that was made before with the same request id.
     pub fn known(&self, origin: &Origin, ids: &[ConfigId]) -> Option<Submitted> {
-        // Without an id there is nothing to know, and the lock is left to those who need it.
+        // A write without an id has no earlier outcome, and takes no lock for it.
         let request = origin.request.as_ref()?;
         let namespaces = namespaces_of(ids);
         let owner = Owner { caller: &origin.author.actor, namespaces: &namespaces };
@@ -159,7 +159,7 @@ impl Pipeline {
 
     /// Takes a write, plans it, and queues it. Does not wait for the disk.
     ///
-    /// What few writes wait for is boxed: the future of every write would be as large as the largest of these.
+    /// Rare waits are boxed: otherwise the future of every write would be as large as the largest of them.
     pub async fn submit(self: &Arc<Pipeline>, mut write: ReadWrite) -> Result<Submitted, Error> {
         let (mut overtaken, mut keys_added) = (0, 0);
         let mut turn = None;
@@ -169,7 +169,7 @@ impl Pipeline {
             }
             let found;
             if write.governs() || write.intent.namespace().is_some() {
-                // What it governs or concerns may be a whole namespace.
+                // Such a write may govern or concern a whole namespace.
                 let pipeline = self.clone();
                 let look = move || {
                     let found = pipeline.bases(&write);
@@ -188,23 +188,24 @@ impl Pipeline {
                 planned = self.plan(&write, &bases, &Cancelled::default());
             } else {
                 let pipeline = self.clone();
-                let actor = write.sight.as_ref().map(|sight| sight.caller().shared_actor().clone());
+                let actor =
+                    write.visibility.as_ref().map(|visibility| visibility.caller().shared_actor().clone());
                 let work = move |cancelled: &Cancelled| {
                     let planned = pipeline.plan(&write, &bases, cancelled);
                     Ok((write, bases, planned))
                 };
                 (write, bases, planned) = match actor {
                     Some(actor) => Box::pin(self.workers.run(&actor, work)).await?,
-                    // What the server writes of itself waits for no caller.
+                    // A write of the server itself takes no turn among callers.
                     None => Box::pin(interruptible(work)).await?,
                 };
             }
-            // One for each namespace is enough.
+            // One data key for each namespace is enough.
             if let Err(Error::KeyMissing(namespace)) = &planned
                 && keys_added < write.ids.len()
             {
                 keys_added += 1;
-                // Nobody waits for this one while it waits for a write that may have to take turns.
+                // The locks are released, since adding the data key is a write that may take locks itself.
                 turn = None;
                 self.clone().add_data_key(namespace.clone(), false, Author::named(SYSTEM)).await?;
                 continue;
@@ -266,7 +267,7 @@ impl Pipeline {
         self.filled.notify_one();
     }
 
-    /// What the write is planned from, unless it has its answer.
+    /// The configs from which the write is planned, or the answer if the write was made before.
     fn bases(&self, write: &ReadWrite) -> ControlFlow<Submitted, ReadSet> {
         let mut queue = self.lock();
         if let Some(known) = self.answer_known(&mut queue, write.repeatable()) {
@@ -280,13 +281,13 @@ impl Pipeline {
         ControlFlow::Continue(write.bases(&state))
     }
 
-    /// Whether a write has to await its turn.
+    /// Whether a write has to take the locks of its configs.
     fn is_turn_taken(&self, write: &ReadWrite) -> bool {
         !self.turns.are_none()
             && (self.turns.are_taken(&write.ids) || self.turns.are_taken(&write.namespace_turns()))
     }
 
-    /// At what a write takes its turn: its configs; and its namespaces, if it governs all of one or somebody has the turn at one.
+    /// The ids whose locks a write takes: its configs; and its namespaces, if the write governs a namespace or the lock of a namespace is taken.
     fn turn_ids(&self, write: &ReadWrite) -> Vec<ConfigId> {
         let mut ids = write.ids.clone();
         let namespaces = write.namespace_turns();
@@ -310,14 +311,14 @@ impl Pipeline {
             key_store: &self.key_store,
             validate_only: write.validate_only,
             look: &write.look,
-            sight: write.sight.as_ref(),
+            visibility: write.visibility.as_ref(),
             now,
             cancelled,
         };
         plan(bases, &write.intent, now, &planning)
     }
 
-    /// Queues what was planned. `None` if it has to be planned anew: somebody else was faster, or has the turn.
+    /// Queues a planned write. `None` if the write has to be planned again: another write was faster, or holds a lock.
     fn enqueue(
         &self,
         write: &mut ReadWrite,
@@ -331,7 +332,7 @@ impl Pipeline {
         };
         let sizes = match &planned {
             Ok(plan) if !write.intent.is_of_itself() => write.journal_bytes(&plan.changes),
-            // What the server writes of itself is counted, but not refused.
+            // Writes of the server itself are counted, but not refused.
             Ok(_) | Err(_) => vec![],
         };
         let mut queue = self.lock();
@@ -351,7 +352,7 @@ impl Pipeline {
         if let Some(error) = queue.full() {
             return Some(Submitted { answer: WriteAnswer::Outcome(Err(error)), durable: None });
         }
-        // Only here is it known what the namespaces have.
+        // The usage of the namespaces is known under the lock only.
         let (revision, time) = (queue.state.revision.next(), self.now(&queue));
         let fits = queue.state.check_growth(&plan.growths);
         let fits = fits.and_then(|()| queue.budgets.check(&sizes, &plan.changes, queue.state.quotas(), time));
@@ -398,12 +399,12 @@ impl Pipeline {
         Ok(durable)
     }
 
-    /// Lets go of a queue that was filled.
+    /// Unlocks a queue that has new work, and wakes the thread.
     fn wake(&self, mut queue: MutexGuard<'_, Queue>) {
         let was_idle = std::mem::take(&mut queue.idle);
         drop(queue);
         if was_idle {
-            // A call of the system, which is not made for a thread that is awake.
+            // The notification is a system call, which is skipped for a thread that is awake.
             self.filled.notify_one();
         }
     }
@@ -426,7 +427,7 @@ impl Pipeline {
         self.after_queue(queue, WriteAnswer::Outcome(Ok(outcome)))
     }
 
-    /// The answer that needs no plan: nothing is taken any more, or the request was made before.
+    /// The answer that needs no plan: the pipeline takes no writes, or the request was made before.
     fn answer_known(&self, queue: &mut Queue, request: Option<Repeatable<'_>>) -> Option<Submitted> {
         let durably = |outcome| Some(Submitted { answer: WriteAnswer::Outcome(outcome), durable: None });
         if let Some(refused) = &queue.refused {
@@ -455,12 +456,12 @@ impl Pipeline {
         Some(Submitted { answer, durable: (!is_durable).then(|| queue.wait()) })
     }
 
-    /// An answer that rests on what is queued, which could still fail.
+    /// An answer that depends on queued commits, which can still fail.
     fn after_queue(&self, queue: &mut Queue, answer: WriteAnswer) -> Submitted {
         Submitted { answer, durable: self.ahead(queue).then(|| queue.wait()) }
     }
 
-    /// Whether something is queued that is not published yet.
+    /// Whether a queued commit is not published yet.
     fn ahead(&self, queue: &Queue) -> bool {
         queue.state.revision > self.published.load().revision
     }
@@ -469,7 +470,7 @@ impl Pipeline {
         (self.clock)().max(queue.state.time)
     }
 
-    /// The thread. After a panic, which is a bug, every write is refused: no caller waits for an answer that never comes.
+    /// Runs the thread. After a panic, which is a bug, every write is refused, so that no caller waits for ever.
     fn run(&self, heart: &Heart) {
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| self.work(heart))) {
             self.fail(vec![], StoreError::Failed("the commit thread has panicked".into()));
@@ -497,7 +498,7 @@ impl Pipeline {
         }
     }
 
-    /// Makes a batch durable, publishes it, and tells those who wait.
+    /// Makes a batch durable, publishes it, and answers its writes.
     fn commit(&self, batch: Batch) {
         let Batch { commits, format, state, waiters, .. } = batch;
         if commits.is_empty() {
@@ -536,7 +537,7 @@ impl Pipeline {
         });
     }
 
-    /// Nothing of a batch counts, and nothing that was planned on top of it can be written. The next writes are tried again.
+    /// Fails a batch that the journal did not take, and all queued commits that were planned on top of it. Later writes are tried again.
     fn refuse(&self, batch: &[Commit], waiters: Vec<Waiter>, why: &str, error: impl Fn() -> Error) {
         tracing::error!(error = why, "the store did not take a batch of commits");
         let queued = self.lock().reset(batch, &self.published.load());
@@ -544,7 +545,7 @@ impl Pipeline {
         tell(queued, || Err(Error::NotWritten(why.to_owned())));
     }
 
-    /// It is not known what is on the disk now: no write is taken any more, reads go on.
+    /// Fails a batch of which the disk may have any part: no write is taken any more, reads go on.
     fn fail(&self, waiters: Vec<Waiter>, error: StoreError) {
         tracing::error!(%error, "a commit could not be made durable; no more writes are taken");
         let why = error.to_string();
@@ -563,7 +564,7 @@ impl Pipeline {
 
 fn tell(waiters: impl IntoIterator<Item = Waiter>, result: impl Fn() -> Result<(), Error>) {
     for waiter in waiters {
-        // Who no longer waits for the answer does not need it.
+        // A caller that has cancelled the call does not receive the result.
         let _ = waiter.send(result());
     }
 }

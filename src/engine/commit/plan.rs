@@ -1,4 +1,4 @@
-//! What a write would do to a state: the configs that change, what governs after it, and its outcome. Made by `planner.rs`.
+//! The plan of a write: the configs that change, the governing configs after it, and the outcome. Made by `planner.rs`.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -26,7 +26,7 @@ use crate::engine::state::ConfigState;
 use crate::engine::state::governance::Governance;
 use crate::engine::state::usage::Growth;
 
-/// What a write does to the configs that it was planned from.
+/// The effect of a write on the configs from which it was planned.
 pub(in crate::engine) struct Plan {
     /// Empty: nothing changes.
     pub changes: Vec<ConfigChange>,
@@ -34,9 +34,9 @@ pub(in crate::engine) struct Plan {
     pub after: Vec<Arc<ConfigState>>,
     /// The layers to report on, in order.
     pub(super) layers: Vec<(ConfigId, LayerKey)>,
-    /// What governs after it, of namespaces that were asked for: what is compiled for it is compiled once.
+    /// The governances after the write, of the namespaces that were looked up: each is compiled once.
     pub(super) governances: RefCell<BTreeMap<Namespace, Option<Arc<Governance>>>>,
-    /// It writes layers with secrets.
+    /// The write has layers with secrets.
     pub(in crate::engine) has_secrets: bool,
     /// Secrets that the plan writes or removes for a caller who may not see them.
     pub(in crate::engine) unseen: UnseenWrites,
@@ -74,7 +74,7 @@ impl Plan {
         }
     }
 
-    /// Adds what happens to a config, if anything does. Configs come in the order of their ids.
+    /// Adds the change of a config, if the change is not empty. Configs are added in the order of their ids.
     pub(in crate::engine) fn add(&mut self, base: Option<&Arc<ConfigState>>, mut change: ConfigChange) {
         change.layers.sort_by(|a, b| a.key.cmp(&b.key));
         if !change.layers.is_empty() || !change.tags.is_empty() {
@@ -83,7 +83,7 @@ impl Plan {
         }
     }
 
-    /// Gives the configs after the changes their place in history.
+    /// Sets the revision and the time of the configs after the changes.
     pub fn settle(&mut self, revision: Revision, time: Timestamp) {
         for (change, config) in self.changes.iter().zip(&mut self.after) {
             let config = Arc::get_mut(config).expect("the plan is the only owner until it is settled");
@@ -118,7 +118,7 @@ impl Plan {
         bases: &ReadSet,
         planning: &Planning<'_>,
     ) -> Result<(), Error> {
-        let Some(sight) = planning.sight else { return Ok(()) };
+        let Some(visibility) = planning.visibility else { return Ok(()) };
         let mut report = planning.look.report([]);
         for (change, after) in
             self.changes.iter().zip(&self.after).filter(|(change, _)| !change.layers.is_empty())
@@ -128,7 +128,7 @@ impl Plan {
             let namespace = &change.id.namespace;
             let governance = self.governance(bases, namespace);
             let documents = |name: &ConfigName| governance.as_ref()?.document(name);
-            let may_refer = |of: &ConfigName| sight.has_schema_of(namespace, of);
+            let may_refer = |of: &ConfigName| visibility.has_schema_of(namespace, of);
             let stored =
                 |config: &ConfigState| Some(config.layer_at(LayerKind::Base, "/")?.layer.content.to_value());
             let before = bases.get(&change.id).and_then(|config| stored(config));
@@ -155,7 +155,7 @@ impl Plan {
         let base = |id: &ConfigId| bases.get(id);
         let written = |id: &ConfigId, key: &LayerKey| match intent.written(id, key) {
             Some(written) => written,
-            // What was in clear text before it was marked as a secret is known.
+            // A value that was stored in clear text before it was marked as a secret is known to its readers.
             None => bases
                 .get(id)
                 .and_then(|base| base.layer(key))
@@ -169,7 +169,7 @@ impl Plan {
         }
     }
 
-    /// What governs a namespace after it.
+    /// The governance of a namespace after the write.
     pub(in crate::engine) fn governance(
         &self,
         bases: &ReadSet,
@@ -186,7 +186,7 @@ impl Plan {
         }
     }
 
-    /// What comes of it at `revision`, for a write about these configs. To be asked once, after it has been settled.
+    /// Takes the outcome at `revision`, for a write about these configs. Called once, after the plan was settled.
     pub fn take_outcome(&mut self, about: &[ConfigId], bases: &ReadSet, revision: Revision) -> Outcome {
         let after = |id: &ConfigId| match self.after.binary_search_by(|config| config.id.cmp(id)) {
             Ok(at) => Some(&self.after[at]),
@@ -230,7 +230,7 @@ impl Plan {
     }
 }
 
-/// What waits for the disk because of changes. Names count as well: a thousand small layers of long scopes have little content.
+/// The bytes of changes that wait for the disk. Names count as well: a thousand small layers of long scopes have little content.
 pub(super) fn content_bytes(changes: &[ConfigChange]) -> usize {
     let layers = changes.iter().flat_map(|change| &change.layers);
     let bytes = layers.map(|layer| {
@@ -249,7 +249,7 @@ pub(in crate::engine) fn next_version(
     ConfigChange { id: id.clone(), version, layers, tags: vec![], restored: None }
 }
 
-/// What removes a layer.
+/// The change that removes a layer.
 pub(super) fn removal(key: &LayerKey) -> LayerChange {
     LayerChange { key: key.clone(), content: None, expires: None, format: None }
 }

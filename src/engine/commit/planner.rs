@@ -1,4 +1,4 @@
-//! Plans writes of every kind: pure, so that a plan is made beside the pipeline, and again if the state has moved.
+//! Plans writes of every kind: pure, so that a plan is made beside the pipeline, and again if the state has changed.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,14 +26,14 @@ use crate::engine::secrets::redaction::Permissions;
 use crate::engine::secrets::seal::plan_reseal;
 use crate::engine::state::ConfigState;
 use crate::engine::state::usage::Growth;
-/// Makes the plan for a write at `now`. Fails as the write would. What it reports tells nothing that the caller may not read.
+/// Makes the plan for a write at `now`. Fails as the write would. Reports contain nothing that the caller may not read.
 pub(in crate::engine) fn plan(
     bases: &ReadSet,
     intent: &ReadIntent,
     now: Timestamp,
     planning: &Planning<'_>,
 ) -> Result<Plan, Error> {
-    let permissions = Permissions::of(planning.sight);
+    let permissions = Permissions::of(planning.visibility);
     match plan_all(bases, intent, now, planning) {
         Ok(mut plan) => {
             permissions.redact(&mut plan.report, || intent.named_places());
@@ -74,9 +74,9 @@ fn plan_all(
         ReadIntent::Migrate { governed, to } => plan_migration(bases, governed, *to, planning)?,
     };
     planning.cancelled.check()?;
-    // Before it is looked at what the schemas mark.
+    // Before schemas are searched for marks of secrets.
     plan.check_proposed_schemas(bases, planning)?;
-    // Before anything is made of it that outlives this.
+    // Before the content is used for a value that outlives the plan.
     if !matches!(intent, ReadIntent::Keys(_) | ReadIntent::Reseal(_)) {
         let origin = match intent {
             ReadIntent::Rollback { .. } | ReadIntent::Revert { .. } | ReadIntent::Restore(_) => {
@@ -97,7 +97,7 @@ fn plan_all(
     let layers = plan.changes.iter().flat_map(|change| &change.layers);
     let bytes = layers.filter_map(|layer| layer.content.as_ref()).map(|content| content.as_str().len()).sum();
     if bytes > limits.commit_bytes_max {
-        if let Some(hidden) = Permissions::of(planning.sight).hidden_size(intent, &plan.changes) {
+        if let Some(hidden) = Permissions::of(planning.visibility).hidden_size(intent, &plan.changes) {
             return Err(hidden);
         }
         return Err(Error::LimitReached {
@@ -111,7 +111,7 @@ fn plan_all(
         // That an override ends cannot be refused: what remains was checked when it was written, and only a limit that was
         // lowered since could object. The override would stay for ever, and keep others that are due.
         ReadIntent::Expire(_) => {}
-        // Whoever may say what governs the keys must not keep anybody from sealing what is secret.
+        // A rule or schema for the config of the data keys must not prevent the sealing of secrets.
         ReadIntent::Keys(_) => {}
         // Nothing is another value.
         ReadIntent::Reseal(_) => {}
@@ -129,7 +129,7 @@ fn plan_all(
             plan.validate(bases, intent, planning)?;
         }
     }
-    // They share the configs, which are yet to be settled.
+    // The governances share the configs, which are yet to be settled.
     plan.governances.take();
     Ok(plan)
 }
@@ -156,15 +156,15 @@ fn plan_changes(
     Ok(plan)
 }
 
-/// What a change makes of its layer. `None`: nothing.
+/// The layer after a change. `None`: unchanged.
 fn plan_layer(
     base: Option<&Arc<ConfigState>>,
     change: &ReadChange,
     now: Timestamp,
     planning: &Planning<'_>,
 ) -> Result<Option<LayerChange>, Error> {
-    check_assignments(base, change, planning.sight)?;
-    let content = content_after(base, change, planning.sight, planning.key_store, planning.limits)?;
+    check_assignments(base, change, planning.visibility)?;
+    let content = content_after(base, change, planning.visibility, planning.key_store, planning.limits)?;
     let current = base.and_then(|config| config.layer(&change.key));
     let expires = match (&change.action, change.ttl) {
         (ReadAction::Delete, _) => None,
@@ -278,7 +278,7 @@ fn plan_tag(
     Ok(plan)
 }
 
-/// Only what is still due: an override may have been renewed since it was found to be.
+/// Only overrides that are still due: an override may have been renewed since the look-up.
 fn plan_expiry(bases: &ReadSet, due: &[(ConfigId, LayerKey)], now: Timestamp) -> Plan {
     let mut plan = Plan::new(due.to_vec());
     let mut by_config: BTreeMap<&ConfigId, Vec<&LayerKey>> = BTreeMap::new();
@@ -296,7 +296,7 @@ fn plan_expiry(bases: &ReadSet, due: &[(ConfigId, LayerKey)], now: Timestamp) ->
     plan
 }
 
-/// A base layer has no time to live, and an override none that is over at once.
+/// A base layer has no time to live, and the time to live of an override is not over at once.
 pub(in crate::engine) fn check_ttl(field: &str, key: &LayerKey, ttl: Option<Duration>) -> Result<(), Error> {
     let wrong =
         |message: &str| Err(Error::Invalid { field: format!("{field}.ttl"), message: message.into() });

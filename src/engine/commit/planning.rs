@@ -1,6 +1,6 @@
 //! The limits, keys and permissions that a plan depends on beside the state.
 
-use crate::auth::Sight;
+use crate::auth::Visibility;
 use crate::model::Timestamp;
 use crate::model::limits::Limits;
 
@@ -9,7 +9,7 @@ use crate::engine::check::look::Look;
 use crate::engine::check::workers::Cancelled;
 use crate::engine::secrets::key_store::KeyStore;
 
-/// What a plan goes by, beside the state.
+/// The inputs of a plan beside the state.
 #[derive(Clone, Copy)]
 pub(in crate::engine) struct Planning<'a> {
     pub limits: &'a Limits,
@@ -18,16 +18,16 @@ pub(in crate::engine) struct Planning<'a> {
     pub validate_only: bool,
     pub look: &'a Look,
     /// What the caller may read and reveal. `None`: the server writes for itself, and sees everything.
-    pub sight: Option<&'a Sight>,
+    pub visibility: Option<&'a Visibility>,
     pub now: Timestamp,
-    /// Whether anybody still waits for the plan.
+    /// Whether the caller has cancelled the call.
     pub cancelled: &'a Cancelled,
 }
 
 impl<'a> Planning<'a> {
-    /// What the plan may cost that concerns so many documents. What the server does of itself has no limit.
+    /// The limit on the cost of a plan for so many documents. Plans of the server itself have no limit.
     pub fn effort(&self, documents: usize) -> Effort<'a> {
-        match self.sight {
+        match self.visibility {
             Some(_) => Effort::new(documents, self.cancelled),
             None => Effort::unlimited(self.cancelled),
         }

@@ -1,4 +1,4 @@
-//! A version of a schema that a write puts, what came of it, and the config that holds it. Knows names; no state.
+//! A version of a schema that a write puts, the outcome, and the config that holds the schema. Knows names; no state.
 
 use serde_json::Value;
 
@@ -8,7 +8,7 @@ use crate::model::{ConfigId, ConfigName, Governs};
 #[derive(Clone, Debug)]
 pub struct PutSchema {
     pub schema: Value,
-    /// The steps from the version before, and back. Without `up` it is active at once.
+    /// The steps from the version before, and back. Without `up` the new version is active at once.
     pub up: Option<Value>,
     pub down: Option<Value>,
     pub accept_existing: bool,

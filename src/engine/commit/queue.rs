@@ -21,7 +21,7 @@ const BYTES_MAX: usize = 64 << 20;
 /// A commit with more content is a batch by itself: the commits before it are answered without waiting for it.
 const LARGE_BYTES: usize = 1 << 20;
 
-/// Told when everything that was queued before is durable, or that it never will be.
+/// Notified when everything that was queued before is durable, or has failed.
 pub(in crate::engine) type Waiter = oneshot::Sender<Result<(), Error>>;
 pub(in crate::engine) type Durable = oneshot::Receiver<Result<(), Error>>;
 
@@ -31,9 +31,9 @@ pub(in crate::engine) struct Queue {
     pub requests: Requests,
     /// Of the journal, with what is queued.
     pub budgets: JournalBudgets,
-    /// Why no more is taken.
+    /// Why no more commits are taken.
     pub refused: Option<QueueRefusal>,
-    /// The thread sleeps, and must be woken.
+    /// The thread sleeps, and has to be notified.
     pub idle: bool,
     /// Batches that take no more commits, in order.
     closed: VecDeque<Batch>,
@@ -53,9 +53,9 @@ pub(in crate::engine) enum QueueRefusal {
     Failed(String),
 }
 
-/// What becomes durable at once.
+/// Commits that become durable together.
 pub(in crate::engine) struct Batch {
-    /// None, if all that is waited for was taken before.
+    /// Empty if the waiters wait for earlier batches alone.
     pub commits: Vec<Commit>,
     /// In which the commits are stored.
     pub format: CommitFormat,
@@ -105,7 +105,7 @@ impl Queue {
         Some(Error::LimitReached { limit_name: Limit::QueuedWrites, what: what.into(), found, limit })
     }
 
-    /// Adds the next commit, which leaves these configs.
+    /// Adds the next commit, with the configs as they are after it.
     pub fn add(&mut self, commit: Commit, after: &[Arc<ConfigState>], bytes: usize) {
         let is_large = bytes > LARGE_BYTES;
         if (is_large || self.is_large) && !self.commits.is_empty() {
@@ -125,7 +125,7 @@ impl Queue {
         self.format = format;
     }
 
-    /// Waits for what is queued, or being written: the thread looks here again when it has done that.
+    /// Adds a waiter for all queued commits and those that are being written: the thread notifies the waiter with the open batch.
     pub fn wait(&mut self) -> Durable {
         let (waiter, durable) = oneshot::channel();
         self.waiters.push(waiter);
@@ -155,8 +155,7 @@ impl Queue {
         }
     }
 
-    /// Goes back to what is published, which nothing that is queued will follow, nor the batch that has failed. Returns those who wait
-    /// for it.
+    /// Returns to the published state after a batch has failed: all queued commits fail, too. Gives the waiters of the queued commits.
     pub fn reset(&mut self, failed: &[Commit], published: &State) -> Vec<Waiter> {
         self.budgets.take_back(failed);
         let mut waiters = vec![];

@@ -34,7 +34,7 @@ pub(in crate::engine) enum ReadAction {
 }
 
 impl ReadAction {
-    /// The values that it has in clear text, each at its place in the layer: what whoever sends it knows of the layer afterwards.
+    /// The values of the change in clear text, each at its place in the layer: the sender of the change knows these values of the layer afterwards.
     pub(in crate::engine) fn written(&self) -> Value {
         let empty = || Value::Object(serde_json::Map::new());
         let written = match self {
@@ -84,7 +84,7 @@ fn without_marks(value: Value) -> Value {
 }
 
 impl ReadChange {
-    /// What is wrong with it whatever its layer has, of one that meets what is there.
+    /// The error of a change that is invalid for every layer, for a kind of change that depends on the layer.
     pub fn wrong_for_any_layer(&self) -> Option<Error> {
         let wrong = match &self.action {
             ReadAction::Assign(values) => {

@@ -1,4 +1,4 @@
-//! What a write is to change, with its texts read and its history looked up. Knows states; not who writes.
+//! The intent of a write, with its texts read and its history looked up. Knows states; not the caller.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::engine::state::tags::tags_id;
 /// A write whose texts have been read and whose history has been looked up.
 pub(in crate::engine) enum ReadIntent {
     Changes(Vec<ReadChange>),
-    /// To the config that holds the data keys, which nobody else writes.
+    /// Adds a data key to the config that holds them, which only the server writes.
     Keys(Vec<ReadChange>),
     /// Seals what a config has by the newest data key.
     Reseal(ConfigId),
@@ -29,7 +29,7 @@ pub(in crate::engine) enum ReadIntent {
     Rollback {
         id: ConfigId,
         to: Arc<ConfigState>,
-        /// What named `to` when it was looked up.
+        /// The name of `to` at the time of the look-up.
         by: RollbackTo,
         scope: Option<Scope>,
         expected: Option<Version>,
@@ -63,7 +63,7 @@ pub(in crate::engine) enum ReadIntent {
 }
 
 impl ReadIntent {
-    /// The server makes it for reasons of its own.
+    /// Whether the server makes the write by itself.
     pub fn is_of_itself(&self) -> bool {
         match self {
             ReadIntent::Keys(_) | ReadIntent::Reseal(_) | ReadIntent::Expire(_) => true,
@@ -97,7 +97,7 @@ impl ReadIntent {
         }
     }
 
-    /// The configs that it concerns: sorted, each once.
+    /// The configs that the write concerns: sorted, each once.
     pub fn ids(&self) -> Vec<ConfigId> {
         let mut ids: Vec<ConfigId> = match self {
             ReadIntent::Changes(changes) | ReadIntent::Keys(changes) => {

@@ -1,5 +1,5 @@
-//! What a write is planned from: the configs that it concerns, those that they govern, and what governs them. Knows states; a plan made
-//! from it holds in another state as long as all of this is the same there.
+//! The configs from which a write is planned: the configs that it concerns, those that they govern, and those that govern them. Knows states; a plan is
+//! valid in another state as long as all of these configs are the same there.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::engine::state::{ConfigState, State, system};
 
 /// Planning for layers of more than so many bytes is left to the threads that may block.
 const INLINE_BYTES_MAX: usize = 32 << 10;
-/// The work that a layer is however small it is, in bytes.
+/// The least cost of a layer, in bytes.
 const LAYER_COST: usize = 64;
 
 /// The configs that a write concerns, with all that it depends on, as they are before it.
@@ -31,9 +31,9 @@ pub(in crate::engine) struct ReadSet {
 /// A namespace of which a write concerns all configs, also those that it leaves as they are.
 struct WholeNamespace {
     namespace: Namespace,
-    /// The newest commit that changed it.
+    /// The newest commit that changed the namespace.
     changed: Revision,
-    /// It has configs that have changed since the write looked up which it changes.
+    /// The namespace has configs that have changed since the write looked up its configs.
     has_others: bool,
 }
 
@@ -91,7 +91,7 @@ impl ReadSet {
             }
         }
         for config in names {
-            // One that does not exist now is written with what governs it: then this changes.
+            // A config that does not exist yet may be created together with the configs that govern it: then their governance changes.
             let id = ConfigId { namespace: namespace.clone(), config };
             match state.config(&id) {
                 Some(config) => self.governed.push(config.clone()),
@@ -102,7 +102,7 @@ impl ReadSet {
         self.configs.dedup_by(|(a, _), (b, _)| a == b);
     }
 
-    /// Whether all of it is the same in another state.
+    /// Whether all of these configs are the same in another state.
     pub fn hold_in(&self, state: &State) -> bool {
         if let Some(whole) = &self.namespace {
             return state.changed(&whole.namespace) == whole.changed;
@@ -125,7 +125,7 @@ impl ReadSet {
             })
     }
 
-    /// Whether it is little work to plan what happens to them.
+    /// Whether planning the write is little work.
     pub fn are_small(&self) -> bool {
         let is_light = |id: &ConfigId| {
             let governance = self.governance(&id.namespace);

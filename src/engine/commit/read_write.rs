@@ -1,6 +1,6 @@
 //! A write whose texts have been read, on its way through the pipeline. Knows plans and requests; not the queue.
 
-use crate::auth::Sight;
+use crate::auth::Visibility;
 use crate::model::commit::{commit_bytes, journal_bytes};
 use crate::model::{Commit, ConfigChange, ConfigId, Namespace, Revision, Timestamp};
 
@@ -24,22 +24,22 @@ pub(in crate::engine) struct ReadWrite {
     pub(in crate::engine) origin: Origin,
     pub(in crate::engine) intent: ReadIntent,
     pub(in crate::engine) validate_only: bool,
-    /// Lints are looked for even where nothing governs.
+    /// Lints are checked even where no config governs.
     pub(in crate::engine) look: Look,
-    /// The configs that it concerns: sorted, each once.
+    /// The configs that the write concerns: sorted, each once.
     pub(in crate::engine) ids: Vec<ConfigId>,
     /// The namespaces of these: sorted, each once.
     pub(in crate::engine) namespaces: Vec<Namespace>,
-    /// Somebody makes it, and does not say why.
+    /// A caller makes the write, and states no reason.
     pub(in crate::engine) lacks_reason: bool,
     /// What the caller may read and reveal. `None`: the server writes for itself, and sees everything.
-    pub(in crate::engine) sight: Option<Sight>,
+    pub(in crate::engine) visibility: Option<Visibility>,
 }
 
 impl ReadWrite {
-    /// A write of a caller, who learns from its outcome no more than `sight` allows.
-    pub fn new(origin: Origin, intent: ReadIntent, validate_only: bool, sight: Sight) -> ReadWrite {
-        ReadWrite { sight: Some(sight), ..ReadWrite::of_server(origin, intent, validate_only) }
+    /// A write of a caller, who learns from its outcome no more than `visibility` allows.
+    pub fn new(origin: Origin, intent: ReadIntent, validate_only: bool, visibility: Visibility) -> ReadWrite {
+        ReadWrite { visibility: Some(visibility), ..ReadWrite::of_server(origin, intent, validate_only) }
     }
 
     /// A write that the server makes for itself.
@@ -48,25 +48,25 @@ impl ReadWrite {
         let namespaces = namespaces_of(&ids);
         let lacks_reason = !intent.is_of_itself() && origin.reason.trim().is_empty();
         let look = Look::default();
-        ReadWrite { origin, intent, validate_only, look, ids, namespaces, lacks_reason, sight: None }
+        ReadWrite { origin, intent, validate_only, look, ids, namespaces, lacks_reason, visibility: None }
     }
 
-    /// A write that is not made, and looked at for all that there is to say. Nobody has to say yet why it will be made.
-    pub fn to_validate(origin: Origin, intent: ReadIntent, look: Look, sight: Sight) -> ReadWrite {
-        ReadWrite { look, lacks_reason: false, ..ReadWrite::new(origin, intent, true, sight) }
+    /// A write that is only validated, with all lints. A reason is not required yet.
+    pub fn to_validate(origin: Origin, intent: ReadIntent, look: Look, visibility: Visibility) -> ReadWrite {
+        ReadWrite { look, lacks_reason: false, ..ReadWrite::new(origin, intent, true, visibility) }
     }
 
-    /// Who is counted for what the write tries. Empty: the server.
+    /// The actor whose budget for guesses the write takes. Empty: the server.
     pub fn actor(&self) -> &str {
-        self.sight.as_ref().map_or("", |sight| sight.caller().actor())
+        self.visibility.as_ref().map_or("", |visibility| visibility.caller().actor())
     }
 
-    /// Whether other configs are governed by those that it changes.
+    /// Whether the write changes configs that govern others.
     pub(in crate::engine) fn governs(&self) -> bool {
         self.ids.iter().any(|id| !id.config.is_ordinary())
     }
 
-    /// What it is planned from in a state.
+    /// The configs from which the write is planned in a state.
     pub(in crate::engine) fn bases(&self, state: &State) -> ReadSet {
         match self.intent.namespace() {
             Some((namespace, looked_up)) => {
@@ -76,19 +76,19 @@ impl ReadWrite {
         }
     }
 
-    /// What stands for the turn at each of its namespaces.
+    /// The ids of the locks of its namespaces.
     pub(in crate::engine) fn namespace_turns(&self) -> Vec<ConfigId> {
         self.namespaces.iter().map(ConfigId::first_of).collect()
     }
 
-    /// The request that is to be made once, if it names itself.
+    /// The request that is to be made once, if it has a request id.
     pub(in crate::engine) fn repeatable(&self) -> Option<Repeatable<'_>> {
         let request = self.origin.request.as_ref().filter(|_| !self.validate_only)?;
         let owner = Owner { caller: &self.origin.author.actor, namespaces: &self.namespaces };
         Some(Repeatable { owner, request })
     }
 
-    /// The bytes that its commit adds to the journal, but for what the commit says of itself.
+    /// The bytes that its commit adds to the journal, without the metadata of the commit.
     pub(in crate::engine) fn journal_bytes(&self, changes: &[ConfigChange]) -> Vec<(Namespace, u64)> {
         let Origin { author, reason, request, annotations, .. } = &self.origin;
         let annotations = annotations.iter().map(|(key, value)| (key.as_str(), value.as_str()));
@@ -97,7 +97,7 @@ impl ReadWrite {
         journal_bytes(origin, changes.iter().map(ConfigChange::journal_bytes))
     }
 
-    /// The commit that it makes. The origin moves into it.
+    /// Makes the commit of the write. The origin moves into the commit.
     pub(in crate::engine) fn commit(
         &mut self,
         revision: Revision,

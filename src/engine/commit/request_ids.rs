@@ -1,5 +1,5 @@
-//! Idempotency: which request ids were used by whom, and what came of them, for 24 hours. Knows no documents: what a repeated request is
-//! answered is read again from the journal.
+//! Idempotency: the request ids of callers with their outcomes, for 24 hours. Knows no documents: the answer to a repeated request is
+//! read again from the journal.
 //!
 //! An id belongs to a caller and to the namespaces that the request writes: equal ids of two callers, or of one caller in two
 //! namespaces, are two requests. An id that is younger than 24 hours is never forgotten. A caller with too many of them gets an error
@@ -18,7 +18,7 @@ use crate::engine::error::{Error, Limit};
 
 /// How long a request id is remembered.
 pub const REQUEST_WINDOW: Duration = Duration::from_secs(24 * 60 * 60);
-/// What one id takes in memory for each namespace of its request, at most: 128 bytes of id, the outcome, and the maps around them.
+/// The most memory of one id for each namespace of its request: 128 bytes of id, the outcome, and the maps around them.
 const ID_BYTES: usize = 512;
 /// Memory for the ids of all callers. Beyond it, only callers that have fewer than the average caller get new ones.
 const BYTES_MAX: usize = 512 << 20;
@@ -52,7 +52,7 @@ struct KnownRequest {
     first: First,
 }
 
-/// Whose request it is, and which namespaces it writes: sorted, each once, never empty.
+/// The caller of a request, and the namespaces that it writes: sorted, each once, never empty.
 #[derive(Clone, Copy)]
 pub(in crate::engine) struct Owner<'a> {
     pub caller: &'a str,
@@ -66,15 +66,15 @@ pub(in crate::engine) struct Repeatable<'a> {
     pub request: &'a Request,
 }
 
-/// What the first request with an id came to.
+/// The outcome of the first request with an id.
 #[derive(Clone)]
 pub(in crate::engine) enum First {
-    /// The commit of this revision tells.
+    /// The commit of this revision has the outcome.
     Commit(Revision),
     Nothing(Box<Nothing>),
 }
 
-/// The outcome of a request that changed nothing: what cannot be read again from the journal as of its revision.
+/// The outcome of a request that changed nothing, as far as it cannot be read again from the journal as of its revision.
 #[derive(Clone, Debug)]
 pub(in crate::engine) struct Nothing {
     pub revision: Revision,
@@ -97,7 +97,7 @@ impl Nothing {
 }
 
 impl First {
-    /// What it came to stands if this revision does.
+    /// The outcome is final once this revision is durable.
     pub fn revision(&self) -> Revision {
         match self {
             First::Commit(revision) => *revision,
@@ -112,7 +112,7 @@ impl Requests {
         Requests { of_caller_max, callers: HashMap::new(), order: VecDeque::new(), count: 0 }
     }
 
-    /// What the request came to, if it was there before. `keyed` is the fingerprint that it has if it has secrets.
+    /// The outcome of the request, if it was made before. `keyed` is the fingerprint of a request with secrets.
     pub fn first(
         &self,
         owner: Owner<'_>,
@@ -170,7 +170,7 @@ impl Requests {
         self.order.push_back((now, Arc::new(RequestKey { caller, id, namespaces, revision })));
     }
 
-    /// Remembers what a commit of the journal says.
+    /// Remembers the request of a commit of the journal.
     pub fn recall(&mut self, commit: &Commit) {
         if let Some(request) = &commit.request {
             let owner = Owner { caller: &commit.author.actor, namespaces: &commit.namespaces() };
@@ -188,7 +188,7 @@ impl Requests {
         }
     }
 
-    /// Forgets the requests that came to something after `revision`: it did not come about.
+    /// Forgets the requests whose commits would have come after `revision`, and have failed.
     pub fn forget_after(&mut self, revision: Revision) {
         while self.order.back().is_some_and(|(_, key)| key.revision > revision) {
             let (_, key) = self.order.pop_back().expect("there is a last one");

@@ -20,7 +20,7 @@ use crate::engine::secrets::secret_places::SecretPlaces;
 use crate::engine::state::tags::{tags_id, tags_of};
 use crate::engine::state::{ConfigState, State};
 
-/// What a request came to at first: told of the layers that were asked to be changed, if they were named. Blocks.
+/// The first outcome of a request, with the layers that the request names, if it names any. Blocks.
 pub(in crate::engine) fn outcome(
     store: &dyn Store,
     state: &State,
@@ -33,7 +33,7 @@ pub(in crate::engine) fn outcome(
         First::Nothing(nothing) => of_nothing(store, state, *nothing, asked.unwrap_or_default()),
     };
     match found {
-        // It is not repeated, and it did not fail: only what it wrote is no longer known.
+        // The request is not repeated, and did not fail: only the content that it wrote is no longer retained.
         Err(Error::Compacted { .. }) => Ok(Outcome { changed, ..Outcome::nothing(revision) }),
         found => found,
     }
@@ -88,8 +88,7 @@ fn of_nothing(
     })
 }
 
-/// The outcome of the commit of `revision`: of the layers that were asked to be changed, if they were named, else of those that it
-/// changed.
+/// The outcome of the commit of `revision`, with the layers that the request names, or else the layers that the commit changed.
 fn of_commit(
     store: &dyn Store,
     revision: Revision,
@@ -179,7 +178,7 @@ impl Around {
         // One of several configs may have had nothing to lose, and so never have come into being.
         let unborn = || Arc::new(ConfigState::unborn(id.clone()));
         let after = config_as_of(history, id, revision)?.unwrap_or_else(unborn);
-        // The diff is lost where what was before is no longer known; the rest is told as it was.
+        // The diff is missing where the content before is no longer retained; the rest of the outcome is complete.
         let before = match config_as_of(history, id, Revision(revision.0 - 1)) {
             Err(Error::Compacted { .. }) => None,
             before => before?,

@@ -19,7 +19,7 @@ use crate::engine::error::Error;
 /// Commits that are read at once, as they are stored.
 const PAGE_BYTES: usize = 4 << 20;
 
-/// Whether it has been done.
+/// The state of the recovery.
 pub(in crate::engine) struct RequestRecovery(watch::Receiver<RecoveryState>);
 
 enum RecoveryState {
@@ -28,14 +28,14 @@ enum RecoveryState {
     Failed(String),
 }
 
-/// What to read.
+/// The commits to read.
 pub(in crate::engine) struct RecoveryInput {
     pub journal: Arc<dyn Journal>,
-    /// Of the last commit that was there at the start: there is no request in those since.
+    /// The last commit before the start: later requests are remembered as they are made.
     pub to: Revision,
     pub now: Timestamp,
     pub ids_max: usize,
-    /// Ends it early.
+    /// Stops the recovery early.
     pub closed: CancellationToken,
 }
 
@@ -84,9 +84,9 @@ impl RequestRecovery {
 }
 
 impl RecoveryInput {
-    /// None if it was closed before all were read.
+    /// `None` if the recovery was stopped before all commits were read.
     fn requests(&self) -> Result<Option<Requests>, StoreError> {
-        // First: of a journal that panics the thread would end never, and whoever closes waits for it.
+        // Checked first: otherwise a thread whose journal panics again and again would never end, and closing the engine waits for the thread.
         if self.closed.is_cancelled() {
             return Ok(None);
         }

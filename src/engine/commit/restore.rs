@@ -13,7 +13,7 @@ use crate::model::{ConfigChange, LayerChange, LayerKey, Timestamp, Version};
 /// Layers that one restore changes.
 const LAYERS_MAX: usize = 200_000;
 
-/// The layers of each config become what they were; tags stay.
+/// Plans the layers of each config as they were; tags stay.
 pub(in crate::engine) fn plan_restore(
     bases: &ReadSet,
     restored: &Restored,
@@ -44,7 +44,7 @@ pub(in crate::engine) fn plan_restore(
     Ok(plan)
 }
 
-/// What makes the concerned layers of a config those that it had then. `None`: it did not exist. An override whose time is over does not come back.
+/// The changes that restore the concerned layers of a config. `None`: the config did not exist then. An expired override is not restored.
 pub(super) fn restored_layers(
     base: &ConfigState,
     then: Option<&ConfigState>,

@@ -7,7 +7,7 @@ use crate::engine::check::workers::LargeCall;
 use crate::engine::state::ConfigState;
 use crate::model::{ConfigId, ConfigName, Namespace, Revision, Scope, TagName, Timestamp};
 
-/// What to restore, and as of when.
+/// The configs to restore, and the point in the past.
 #[derive(Clone, Debug)]
 pub struct Restoring {
     pub namespace: Namespace,
@@ -49,7 +49,7 @@ impl Restoring {
         Some(ConfigId { namespace, config })
     }
 
-    /// Stands for all that it concerns: the config, or the namespace.
+    /// The id of the config, or of the namespace.
     pub(super) fn place(&self) -> ConfigId {
         self.id().unwrap_or_else(|| ConfigId::first_of(&self.namespace))
     }

@@ -48,7 +48,7 @@ pub(in crate::engine) fn plan_revert(
                 sides.comparable(stored.map(|entry| LayerState::of(&entry.layer)))?
             }
         };
-        // What would have ended meanwhile does not come back.
+        // An override that would have expired meanwhile is not restored.
         let is_live = |layer: &LayerState| layer.expires.is_none_or(|expires| expires > now);
         let before = sides.comparable(step.before.clone().filter(is_live))?;
         let after = sides.comparable(step.after.clone())?;
@@ -89,10 +89,10 @@ struct Reverted {
     now: Option<LayerState>,
 }
 
-/// One step, with what it takes to compare the contents of its layer.
+/// One step, with the values that the comparison of its layer needs.
 struct Sides<'a> {
     step: &'a Step,
-    /// If it marks secrets.
+    /// The schema, if it marks secrets.
     schema: Option<&'a Schema>,
     planning: &'a Planning<'a>,
 }
@@ -103,7 +103,7 @@ impl Sides<'_> {
     fn comparable(&self, layer: Option<LayerState>) -> Result<Option<LayerState>, Error> {
         let Some(layer) = layer else { return Ok(None) };
         let Step { id, key, .. } = self.step;
-        let reveals = Permissions::of(self.planning.sight).reveal(id, &key.scope);
+        let reveals = Permissions::of(self.planning.visibility).reveal(id, &key.scope);
         match comparable(id, &layer.content, self.schema.filter(|_| reveals), self.planning)? {
             Ok(content) => Ok(Some(LayerState { content, ..layer })),
             Err(found) => {
@@ -114,7 +114,7 @@ impl Sides<'_> {
         }
     }
 
-    /// What is left of the layer without the step.
+    /// The layer without the step.
     fn take_back(
         &self,
         before: Option<&LayerState>,
@@ -186,7 +186,7 @@ impl Sides<'_> {
         RevertConflict { revision: *revision, id, key, pointer, current, restored, is_expiry }
     }
 
-    /// A content as it is shown to a caller who may reveal no secret.
+    /// A content as a caller without `reveal-secret` sees it.
     fn masked(&self, content: &Content) -> Value {
         let key_store = self.planning.key_store;
         let shown = shown(key_store, &self.step.id, &self.step.key, content, Secrets::Hidden, self.schema);

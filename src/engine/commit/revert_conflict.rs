@@ -11,7 +11,7 @@ pub struct RevertConflict {
     pub key: LayerKey,
     /// Root: the layer as a whole, or the time at which the override ends.
     pub pointer: Pointer,
-    /// The value now, as it is shown to a caller who may reveal no secret. `None`: there is none.
+    /// The value now, as a caller without `reveal-secret` sees it. `None`: there is none.
     pub current: Option<String>,
     /// The value that would come back.
     pub restored: Option<String>,

@@ -13,7 +13,7 @@ use crate::model::{ConfigChange, Layer, LayerKey, Revision, Version};
 use crate::store::{History, Sealed, Snapshot};
 
 impl Engine {
-    /// A commit as it is stored: what is secret is sealed. Read when the actor has a turn.
+    /// A commit as it is stored, with secrets sealed. Read when the actor has a turn.
     pub async fn commit(&self, revision: Revision, actor: &str) -> Result<Arc<Sealed>, Error> {
         let newest = self.state().revision;
         if revision > newest {
@@ -27,7 +27,7 @@ impl Engine {
         Ok(Arc::new(found.await?))
     }
 
-    /// Looks up what the layers were before each commit.
+    /// Looks up the layers before each commit.
     pub(in crate::engine) async fn look_up_reverted(
         &self,
         reverting: Reverting,

@@ -1,4 +1,4 @@
-//! What putting a schema and migrating to one do to a state. Pure, as `plan.rs` of which it is a part.
+//! Plans putting a schema and migrating to one. Pure, as `plan.rs` of which it is a part.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use super::read_set::ReadSet;
 use crate::engine::error::{Error, Missing};
 use crate::engine::state::ConfigState;
 
-/// The layer that holds it.
+/// The layer that holds the schema.
 fn schema_key() -> LayerKey {
     LayerKey { kind: LayerKind::Base, scope: Scope::global() }
 }
@@ -64,7 +64,7 @@ pub(in crate::engine) fn plan_put(
             registry.accept_existing = put.accept_existing;
             if !same {
                 registry.versions.push(version);
-                // Nothing is there to be migrated.
+                // No layer exists that has to be migrated.
                 if bases.get(governed).is_none_or(|config| config.is_deleted()) {
                     registry.active = number;
                 }

@@ -1,5 +1,4 @@
-//! When a write was where on its way, for whoever wants to know of a call. Knows neither who that is nor what for; where nobody wants it, a
-//! write looks once whether somebody does.
+//! The times of the stages of a write, for a traced call. Knows no traces; a write of a call that is not traced checks once whether it is.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
@@ -19,7 +18,7 @@ pub struct Stage {
     pub until: SystemTime,
 }
 
-/// A stage. It ends when this is dropped.
+/// A running stage. Dropping the value ends the stage.
 pub(in crate::engine) struct Running(Option<(Arc<Stages>, &'static str, SystemTime)>);
 
 impl Stages {
@@ -27,7 +26,7 @@ impl Stages {
         std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Lets what is done for a call be told in these. `None`: nobody wants it.
+    /// Runs a call whose stages are recorded. `None`: the stages are not recorded.
     pub async fn of<F: Future>(stages: Option<Arc<Stages>>, call: F) -> F::Output {
         match stages {
             Some(stages) => WANTED.scope(stages, call).await,

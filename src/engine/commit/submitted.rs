@@ -1,4 +1,4 @@
-//! The answer to a write, and the wait for what the answer rests on. Knows no pipeline.
+//! The answer to a write, and the wait for the commits on which the answer depends. Knows no pipeline.
 
 use tokio::sync::oneshot;
 
@@ -15,10 +15,10 @@ pub(in crate::engine) enum WriteAnswer {
     Replay(First),
 }
 
-/// The answer to a write that was handed in. It stands once what it rests on is durable.
+/// The answer to a submitted write. The answer is final once the commits on which it depends are durable.
 pub(in crate::engine) struct Submitted {
     pub(super) answer: WriteAnswer,
-    /// `None`: it is.
+    /// `None`: the answer is final already.
     pub(super) durable: Option<Durable>,
 }
 
@@ -38,7 +38,7 @@ impl Submitted {
     }
 }
 
-/// The thread tells everyone who waits, unless it is gone.
+/// The error of a waiter whose commit thread has ended.
 pub(super) fn thread_ended(_: oneshot::error::RecvError) -> Result<(), Error> {
     Err(Error::Unwritable("the commit thread has ended".into()))
 }

@@ -17,18 +17,18 @@ use crate::engine::secrets::shown::Viewer;
 use crate::engine::state::Expiry;
 use crate::engine::state::tags::tags_id;
 
-/// A write: who, why, and what.
+/// A write: its author, reason and intent.
 #[derive(Clone, Debug)]
 pub struct Write {
     pub origin: Origin,
     pub intent: Intent,
-    /// Do everything but the commit.
+    /// Plans and validates, and makes no commit.
     pub validate_only: bool,
-    /// Who is told the outcome.
+    /// The reader of the outcome.
     pub viewer: Viewer,
 }
 
-/// Who wants it, and why: what history keeps besides the change.
+/// The author and the reason of a write, which history keeps besides the change.
 #[derive(Clone, Debug)]
 pub struct Origin {
     pub author: Author,
@@ -38,7 +38,7 @@ pub struct Origin {
     pub annotations: BTreeMap<String, String>,
 }
 
-/// What is to be changed.
+/// The intent of a write.
 #[derive(Clone, Debug)]
 pub enum Intent {
     /// No two of the same layer.
@@ -49,13 +49,13 @@ pub enum Intent {
     Rollback { id: ConfigId, to: RollbackTo, scope: Option<Scope>, expected: Option<Version> },
     /// Takes commits back, and keeps what was changed since.
     Revert(Reverting),
-    /// Makes configs what they were.
+    /// Restores configs to a point in the past.
     Restore(Restoring),
-    /// To a version (0: the current one), or away with it.
+    /// Sets a tag to a version (0: the current one), or deletes it.
     Tag { id: ConfigId, tag: TagName, to: Option<Version>, expected: Option<Version> },
     /// A name for a revision of all configs of a namespace.
     TagNamespace(TagNamespace),
-    /// Overrides whose time has come.
+    /// Ends overrides that are due.
     Expire(Vec<Expiry>),
     /// A version of the schema of a config.
     PutSchema { governed: ConfigId, put: PutSchema },
@@ -128,7 +128,7 @@ impl Intent {
         }
     }
 
-    /// The configs that it concerns: sorted, each once. For all configs of a namespace: `ConfigId::first_of`.
+    /// The configs that the intent concerns: sorted, each once. For all configs of a namespace: `ConfigId::first_of`.
     pub fn ids(&self) -> Vec<ConfigId> {
         let mut ids: Vec<ConfigId> = match self {
             Intent::Changes(changes) => changes.iter().map(|change| change.id.clone()).collect(),
@@ -146,7 +146,7 @@ impl Intent {
         ids
     }
 
-    /// The configs that govern others, and in which it changes what governs: sorted, each once.
+    /// The configs that the intent changes and that govern others: sorted, each once.
     pub fn governing_ids(&self) -> Vec<ConfigId> {
         match self {
             Intent::PutSchema { governed, .. } | Intent::Migrate { governed, .. } => {
@@ -161,7 +161,7 @@ impl Intent {
         }
     }
 
-    /// The layers that it names one by one, in order.
+    /// The layers that the intent names one by one, in order.
     pub(in crate::engine) fn asked_layers(&self) -> Option<Vec<(ConfigId, LayerKey)>> {
         match self {
             Intent::Changes(changes) => {
@@ -192,7 +192,7 @@ impl Action {
         }
     }
 
-    /// How much text there is to read.
+    /// The bytes of text to read.
     pub(in crate::engine) fn text_bytes(&self) -> usize {
         match self {
             Action::Replace(text) | Action::MergePatch(text) | Action::JsonPatch(text) => text.content.len(),

@@ -9,7 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::auth::Sight;
+use crate::auth::Visibility;
 use crate::model::{ConfigChange, ConfigId, ConfigName, Namespace, Revision};
 use crate::store::Sealed;
 
@@ -108,8 +108,8 @@ impl Changes {
     }
 
     /// From now on only what this shows is given, as if there were nothing else.
-    pub fn see_as(&mut self, sight: Sight) {
-        self.viewer.see_as(sight);
+    pub fn see_as(&mut self, visibility: Visibility) {
+        self.viewer.see_as(visibility);
     }
 
     /// The next commit, or word that there is none. Waits for it. Dropping the future loses nothing.
@@ -181,7 +181,7 @@ impl Changes {
             change.id.namespace == *namespace
                 && config.as_ref().is_none_or(|config| change.id.config == *config)
         });
-        is_asked_for && shows(self.viewer.sight(), change)
+        is_asked_for && shows(self.viewer.visibility(), change)
     }
 
     fn lets_through(&self, sealed: &Sealed) -> bool {
@@ -192,23 +192,23 @@ impl Changes {
         self.lets_through(sealed).then(|| {
             let mut sealed = sealed.clone();
             sealed.commit.changes.retain(|change| self.concerns(change));
-            sealed.commit.changes.iter_mut().for_each(|change| keep_seen(self.viewer.sight(), change));
+            sealed.commit.changes.iter_mut().for_each(|change| keep_seen(self.viewer.visibility(), change));
             sealed
         })
     }
 }
 
 /// Whether anything of a change may be seen: a layer, or of one without layers, which moves tags, the config.
-pub fn shows(sight: &Sight, change: &ConfigChange) -> bool {
+pub fn shows(visibility: &Visibility, change: &ConfigChange) -> bool {
     let ConfigId { namespace, config } = &change.id;
     match change.layers.as_slice() {
-        [] => sight.has_config(namespace, config),
-        layers => layers.iter().any(|layer| sight.has(namespace, config, &layer.key.scope)),
+        [] => visibility.has_config(namespace, config),
+        layers => layers.iter().any(|layer| visibility.has(namespace, config, &layer.key.scope)),
     }
 }
 
 /// Takes the layers out of a change that may not be seen.
-pub fn keep_seen(sight: &Sight, change: &mut ConfigChange) {
+pub fn keep_seen(visibility: &Visibility, change: &mut ConfigChange) {
     let ConfigId { namespace, config } = &change.id;
-    change.layers.retain(|layer| sight.has(namespace, config, &layer.key.scope));
+    change.layers.retain(|layer| visibility.has(namespace, config, &layer.key.scope));
 }

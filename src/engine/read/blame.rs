@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::explanation::{Explaining, Explanation};
 use super::history::{Made, made_by};
 use super::resolve::{Target, layers_of};
-use crate::auth::Sight;
+use crate::auth::Visibility;
 use crate::engine::check::workers::Cancelled;
 use crate::engine::error::Error;
 use crate::engine::secrets::key_store::KeyStore;
@@ -37,11 +37,11 @@ impl Engine {
         state: &State,
         target: &Target,
         (within, bytes_max): (Pointer, usize),
-        sight: Sight,
+        visibility: Visibility,
         make: impl FnOnce(Explanation, Vec<Option<Made>>) -> T + Send + 'static,
     ) -> Result<T, Error> {
-        let actor = sight.caller().shared_actor().clone();
-        let explaining = self.explaining(state, target, &At::Latest, (within, bytes_max), sight).await?;
+        let actor = visibility.caller().shared_actor().clone();
+        let explaining = self.explaining(state, target, &At::Latest, (within, bytes_max), visibility).await?;
         let store = self.store.clone();
         let look = move |cancelled: &Cancelled| {
             let explanation = explaining.explain(cancelled)?;
@@ -59,7 +59,7 @@ fn made(
     explanation: &Explanation,
     cancelled: &Cancelled,
 ) -> Result<Vec<Option<Made>>, Error> {
-    let Explaining { config, target, key_store, marking, sight, .. } = explaining;
+    let Explaining { config, target, key_store, marking, visibility, .. } = explaining;
     let mut layers: BTreeMap<&LayerKey, BlamedLayer<'_>> = BTreeMap::new();
     let entries = layers_of(config, &target.scope, target.view);
     for (at, origin) in explanation.origins.iter().flatten().enumerate() {
@@ -78,7 +78,7 @@ fn made(
         store,
         key_store,
         id: &target.id,
-        sight,
+        visibility,
         marking: marking.as_deref(),
         cancelled,
         steps_left: STEPS_MAX,
@@ -126,7 +126,7 @@ struct Blame<'a> {
     store: &'a dyn Store,
     key_store: &'a Arc<KeyStore>,
     id: &'a ConfigId,
-    sight: &'a Sight,
+    visibility: &'a Visibility,
     marking: Option<&'a Schema>,
     cancelled: &'a Cancelled,
     steps_left: usize,
@@ -175,7 +175,7 @@ impl Blame<'_> {
 
     /// A layer as it is shown to the caller: two versions are compared by what the caller may see alone.
     fn as_compared(&self, key: &LayerKey, content: &Content) -> Compared {
-        let secrets = Secrets::seen_by(self.sight, self.id, &key.scope);
+        let secrets = Secrets::seen_by(self.visibility, self.id, &key.scope);
         let shown = shown(self.key_store, self.id, key, content, secrets, self.marking);
         let sealed = match holds_sealed(content.as_str()) {
             true => sealed_pointers(content.to_value()).into_iter().map(|(pointer, _)| pointer).collect(),

@@ -83,7 +83,7 @@ impl Engine {
         take: impl Fn(&mut P, ListedCommit) -> ControlFlow<()> + Send + 'static,
     ) -> Result<(P, Option<Revision>), Error> {
         let (store, key_store, state) = (self.store.clone(), self.key_store.clone(), self.state());
-        let actor = viewer.sight().caller().shared_actor().clone();
+        let actor = viewer.visibility().caller().shared_actor().clone();
         let list = move |cancelled: &Cancelled| {
             let kept = VecDeque::new();
             let (store, key_store, state, viewer) = (&*store, &*key_store, &*state, &viewer);
@@ -184,7 +184,7 @@ impl Lister<'_> {
 
     /// The commit with those of its changes that the query matches and the caller may read.
     fn matching(&self, mut sealed: Sealed) -> Option<Sealed> {
-        let (query, sight) = (self.query, self.viewer.sight());
+        let (query, visibility) = (self.query, self.viewer.visibility());
         let Commit { author, source, changes, .. } = &mut sealed.commit;
         let is_asked_for = query.actor.as_ref().is_none_or(|actor| author.actor == *actor)
             && (query.sources.is_empty() || query.sources.contains(source));
@@ -197,10 +197,10 @@ impl Lister<'_> {
                 .filter
                 .as_ref()
                 .is_none_or(|(of, only)| of == namespace && only.as_ref().is_none_or(|only| only == config));
-            if !is_of || !shows(sight, change) {
+            if !is_of || !shows(visibility, change) {
                 return false;
             }
-            keep_seen(sight, change);
+            keep_seen(visibility, change);
             match &query.within {
                 None => true,
                 Some(within) => {
@@ -234,10 +234,11 @@ impl Lister<'_> {
             0 | 1 => Ok(None),
             version => self.config_at(&change.id, Version(version - 1))?.map(Some).ok_or(()),
         };
-        let sight = self.viewer.sight();
+        let visibility = self.viewer.visibility();
         let (namespace, config) = (&change.id.namespace, &change.id.config);
         let layers = after.iter().flat_map(|after| after.layers()).map(|entry| &entry.key.scope);
-        let reached: BTreeSet<&Scope> = layers.filter(|scope| sight.has(namespace, config, scope)).collect();
+        let reached: BTreeSet<&Scope> =
+            layers.filter(|scope| visibility.has(namespace, config, scope)).collect();
         let is_below = |scope: &&&Scope| scope.lineage().any(|above| scopes.contains(&above));
         listed.scopes_reached += reached.iter().filter(is_below).count();
         for scope in scopes {

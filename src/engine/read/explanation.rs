@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::auth::Sight;
+use crate::auth::Visibility;
 use crate::model::explain::{Explained, Origin as ValueOrigin, explain};
 use crate::model::pointer::Pointer;
 use crate::secret::{MASK, Merged, Opened};
@@ -37,7 +37,7 @@ pub(super) struct Explaining {
     pub key_store: Arc<KeyStore>,
     /// Marks secrets.
     pub marking: Option<Arc<Schema>>,
-    pub sight: Sight,
+    pub visibility: Visibility,
     within: Pointer,
     bytes_max: usize,
 }
@@ -54,11 +54,11 @@ impl Engine {
         target: &Target,
         at: &At,
         (within, bytes_max): (Pointer, usize),
-        sight: Sight,
+        visibility: Visibility,
         make: impl FnOnce(Explanation) -> T + Send + 'static,
     ) -> Result<T, Error> {
-        let actor = sight.caller().shared_actor().clone();
-        let explaining = self.explaining(state, target, at, (within, bytes_max), sight).await?;
+        let actor = visibility.caller().shared_actor().clone();
+        let explaining = self.explaining(state, target, at, (within, bytes_max), visibility).await?;
         self.work(&actor, move |cancelled| Ok(make(explaining.explain(cancelled)?))).await
     }
 
@@ -68,20 +68,20 @@ impl Engine {
         target: &Target,
         at: &At,
         (within, bytes_max): (Pointer, usize),
-        sight: Sight,
+        visibility: Visibility,
     ) -> Result<Explaining, Error> {
-        let actor = sight.caller().shared_actor();
+        let actor = visibility.caller().shared_actor();
         let resolved = self.document(state, target, at, actor).await?;
         let config = self.config_at(state, &target.id, at, actor).await?;
         let (target, key_store, marking) =
             (target.clone(), self.key_store.clone(), marking_schema(&target.id, state));
-        Ok(Explaining { resolved, config, target, key_store, marking, sight, within, bytes_max })
+        Ok(Explaining { resolved, config, target, key_store, marking, visibility, within, bytes_max })
     }
 }
 
 impl Explaining {
     pub fn explain(&self, cancelled: &Cancelled) -> Result<Explanation, Error> {
-        let Explaining { resolved, config, target, key_store, marking, sight, within, bytes_max } = self;
+        let Explaining { resolved, config, target, key_store, marking, visibility, within, bytes_max } = self;
         let entries = layers_of(config, &target.scope, target.view);
         let layers: Vec<Opened> = match target.secrets {
             Secrets::Revealed => {
@@ -99,7 +99,7 @@ impl Explaining {
             layers.iter().map(|layer| Explained { value: &layer.value, opaque: &layer.secrets }).collect();
         let origins = explain(merged.document(), &explained, within, *bytes_max);
         cancelled.check()?;
-        let permissions = Permissions::of(Some(sight));
+        let permissions = Permissions::of(Some(visibility));
         let is_withheld = |at: &usize| !permissions.read(&target.id, &entries[*at].key.scope);
         let withheld: Vec<usize> = (0..entries.len()).filter(is_withheld).collect();
         // The layers whose secrets the caller may see as far as they are in the document, and no further.

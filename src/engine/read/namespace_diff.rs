@@ -88,7 +88,7 @@ impl Engine {
         take: impl Fn(&mut P, DocumentDifference) -> ControlFlow<()> + Send + 'static,
     ) -> Result<(P, Compared), Error> {
         let (store, key_store, state) = (self.store.clone(), self.key_store.clone(), self.state());
-        let actor = viewer.sight().caller().shared_actor().clone();
+        let actor = viewer.visibility().caller().shared_actor().clone();
         let compare = move |cancelled: &Cancelled| {
             let at = |side: &DiffSide, seen: Option<Revision>| match (&side.at, seen) {
                 (NamespaceAt::Tag(_), _) | (_, None) => side.at.clone(),
@@ -170,11 +170,11 @@ impl Comparer<'_> {
     }
 
     fn has_config(&self, name: &ConfigName) -> bool {
-        let sight = self.viewer.sight();
+        let visibility = self.viewer.visibility();
         let sides = [&self.diff.older, &self.diff.newer];
         sides.iter().all(|side| match &side.scope {
-            Some(scope) => sight.has(&side.namespace, name, scope),
-            None => sight.has_config(&side.namespace, name),
+            Some(scope) => visibility.has(&side.namespace, name, scope),
+            None => visibility.has_config(&side.namespace, name),
         })
     }
 
@@ -221,10 +221,10 @@ impl Comparer<'_> {
     ) -> Result<Option<Place>, Error> {
         let begun = self.diff.after.as_ref().filter(|after| after.config == *name);
         let begun = begun.and_then(|after| after.key.as_ref());
-        let sight = self.viewer.sight();
+        let visibility = self.viewer.visibility();
         let is_seen = |key: &LayerKey| {
             let sides = [&self.diff.older, &self.diff.newer];
-            sides.iter().all(|side| sight.has(&side.namespace, name, &key.scope))
+            sides.iter().all(|side| visibility.has(&side.namespace, name, &key.scope))
         };
         let keys = sides.iter().flatten().flat_map(|config| config.layers()).map(|entry| &entry.key);
         let keys: BTreeSet<&LayerKey> =

@@ -71,21 +71,21 @@ impl Engine {
         take: impl Fn(&mut P, ListedOverride) -> ControlFlow<()> + Send + 'static,
     ) -> Result<(P, Option<OverrideCursor>), Error> {
         let (store, key_store, state) = (self.store.clone(), self.key_store.clone(), self.state());
-        let actor = viewer.sight().caller().shared_actor().clone();
+        let actor = viewer.visibility().caller().shared_actor().clone();
         let list = move |cancelled: &Cancelled| {
-            let (sight, mut cost) = (viewer.sight(), 0);
+            let (visibility, mut cost) = (viewer.visibility(), 0);
             for config in state.configs_of(&query.namespace).filter(|config| query.concerns(&config.id)) {
                 cancelled.check()?;
                 cost += CONFIG_COST;
                 let (namespace, name) = (&config.id.namespace, &config.id.config);
-                if !sight.has_config(namespace, name) {
+                if !visibility.has_config(namespace, name) {
                     continue;
                 }
                 for entry in query.overrides(config) {
                     cancelled.check()?;
                     cost += LAYER_COST;
                     let scope = &entry.key.scope;
-                    if !sight.has(namespace, name, scope) {
+                    if !visibility.has(namespace, name, scope) {
                         continue;
                     }
                     cost += COMMIT_COST;

@@ -82,7 +82,7 @@ impl Engine {
         take: impl Fn(&mut P, Found) -> ControlFlow<()> + Send + 'static,
     ) -> Result<(P, Revision, Option<SearchCursor>), Error> {
         let (store, key_store, state) = (self.store.clone(), self.key_store.clone(), self.state());
-        let actor = viewer.sight().caller().shared_actor().clone();
+        let actor = viewer.visibility().caller().shared_actor().clone();
         let search = move |cancelled: &Cancelled| {
             let at = match (&query.at, &query.after) {
                 (NamespaceAt::Tag(_), _) | (_, None) => query.at.clone(),
@@ -154,7 +154,7 @@ impl Searcher<'_> {
             Some(only) => *only == id.config,
             None => id.system().is_none() && !id.namespace.is_reserved(),
         };
-        is_asked_for && self.viewer.sight().has_config(&id.namespace, &id.config)
+        is_asked_for && self.viewer.visibility().has_config(&id.namespace, &id.config)
     }
 
     /// Where the page ends within the config. `None`: the config has been searched.
@@ -177,7 +177,7 @@ impl Searcher<'_> {
             self.cancelled.check()?;
             self.cost += LAYER_COST;
             let is_within = self.query.within.as_ref().is_none_or(|within| within.contains(&key.scope));
-            if !is_within || !self.viewer.sight().has(&id.namespace, &id.config, &key.scope) {
+            if !is_within || !self.viewer.visibility().has(&id.namespace, &id.config, &key.scope) {
                 continue;
             }
             let skipped = begun.filter(|(begun, _)| begun == key).map_or(0, |(_, skipped)| *skipped);

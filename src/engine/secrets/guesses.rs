@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::auth::Sight;
+use crate::auth::Visibility;
 use crate::model::{ConfigChange, ConfigId, Content, Digest, LayerKey, Pointer, Scope, Timestamp, Version};
 use crate::secret::{MASK, holds_sealed, mask, sealed_pointers};
 
@@ -56,22 +56,22 @@ impl UnseenWrites {
     /// their places secret.
     pub fn note_written(
         &mut self,
-        sight: &Sight,
+        visibility: &Visibility,
         base: Option<&ConfigState>,
         (id, key): (&ConfigId, &LayerKey),
         content: &Content,
         is_kept: bool,
         pointers: Vec<Pointer>,
     ) {
-        if sight.reveals(id, &Scope::global()) {
+        if visibility.reveals(id, &Scope::global()) {
             return;
         }
-        let stored = self.stored.entry(id.clone()).or_insert_with(|| unseen_secrets(sight, base, id));
+        let stored = self.stored.entry(id.clone()).or_insert_with(|| unseen_secrets(visibility, base, id));
         let may_have_had =
-            base.is_some_and(|base| base.at.version > Version::ZERO) && !sight.reveals(id, &key.scope);
+            base.is_some_and(|base| base.at.version > Version::ZERO) && !visibility.reveals(id, &key.scope);
         let value = content.to_value();
         // A count, and a refusal by it, would tell of a layer that the caller may not read.
-        let counted = !is_kept || sight.has(&id.namespace, &id.config, &key.scope);
+        let counted = !is_kept || visibility.has(&id.namespace, &id.config, &key.scope);
         for pointer in pointers.iter().filter(|_| counted) {
             self.guesses.push(Guess {
                 id: id.clone(),
@@ -82,7 +82,7 @@ impl UnseenWrites {
                 is_kept,
             });
         }
-        if !sight.reveals(id, &key.scope) {
+        if !visibility.reveals(id, &key.scope) {
             self.proposed.entry(id.clone()).or_default().insert(key.clone(), pointers);
         }
     }
@@ -148,9 +148,9 @@ impl UnseenWrites {
 }
 
 /// Where a config has secrets that a caller may not see.
-fn unseen_secrets(sight: &Sight, base: Option<&ConfigState>, id: &ConfigId) -> BTreeSet<Pointer> {
+fn unseen_secrets(visibility: &Visibility, base: Option<&ConfigState>, id: &ConfigId) -> BTreeSet<Pointer> {
     let is_unseen = |entry: &&Arc<LayerEntry>| {
-        holds_sealed(entry.layer.content.as_str()) && !sight.reveals(id, &entry.key.scope)
+        holds_sealed(entry.layer.content.as_str()) && !visibility.reveals(id, &entry.key.scope)
     };
     let unseen = base.into_iter().flat_map(ConfigState::layers).filter(is_unseen);
     let secrets = unseen.flat_map(|entry| sealed_pointers(entry.layer.content.to_value()));

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::auth::Sight;
+use crate::auth::Visibility;
 use crate::model::{ConfigChange, ConfigId, ConfigName, LayerKey, Namespace, Scope};
 use crate::secret::MASK;
 use crate::validate::{Finding, Found, Report, SCOPE_NOT_ALLOWED, Severity};
@@ -21,18 +21,18 @@ pub const HIDDEN_FINDING: &str = "HIDDEN_FINDING";
 
 static GLOBAL: Scope = Scope::global();
 
-/// What a caller may read and reveal. Without a sight it is the server itself, which sees everything.
+/// What a caller may read and reveal. Without a visibility it is the server itself, which sees everything.
 #[derive(Clone, Copy)]
-pub(in crate::engine) struct Permissions<'a>(Option<&'a Sight>);
+pub(in crate::engine) struct Permissions<'a>(Option<&'a Visibility>);
 
 impl<'a> Permissions<'a> {
-    pub fn of(sight: Option<&'a Sight>) -> Permissions<'a> {
-        Permissions(sight)
+    pub fn of(visibility: Option<&'a Visibility>) -> Permissions<'a> {
+        Permissions(visibility)
     }
 
     /// Whether the caller may read the document of a config at a scope.
     pub fn read(&self, id: &ConfigId, scope: &Scope) -> bool {
-        self.0.is_none_or(|sight| sight.has(&id.namespace, &id.config, scope))
+        self.0.is_none_or(|visibility| visibility.has(&id.namespace, &id.config, scope))
     }
 
     /// Whether the caller may read what the layer at a scope changes: the document above.
@@ -48,7 +48,7 @@ impl<'a> Permissions<'a> {
 
     /// Whether the caller is shown the secrets in the document of a config at a scope.
     pub fn reveal(&self, id: &ConfigId, scope: &Scope) -> bool {
-        self.0.is_none_or(|sight| sight.reveals(id, scope))
+        self.0.is_none_or(|visibility| visibility.reveals(id, scope))
     }
 
     /// Whether the caller is shown the secrets in every document of the config.
@@ -58,7 +58,7 @@ impl<'a> Permissions<'a> {
 
     /// Whether a message to the caller may quote the schema of a config.
     pub fn quote_schema(&self, namespace: &Namespace, governed: &ConfigName) -> bool {
-        self.0.is_none_or(|sight| sight.has_schema_of(namespace, governed))
+        self.0.is_none_or(|visibility| visibility.has_schema_of(namespace, governed))
     }
 
     /// The report without the findings in documents that the caller may not read. One finding at the first of the places that the request names
@@ -169,7 +169,7 @@ impl Planning<'_> {
     /// Whether the caller may not read the layer at a scope: then a write to the layer counts as a change whatever the layer has, since that
     /// nothing changes would tell the caller.
     pub(in crate::engine) fn is_blind(&self, id: &ConfigId, scope: &Scope) -> bool {
-        !Permissions::of(self.sight).read(id, scope)
+        !Permissions::of(self.visibility).read(id, scope)
     }
 }
 

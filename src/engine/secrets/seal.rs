@@ -215,7 +215,9 @@ fn seal_layers(
             sealed.push(layer.clone());
             continue;
         };
-        let is_revealed = |scope: &Scope| planning.sight.is_none_or(|sight| sight.reveals(&change.id, scope));
+        let is_revealed = |scope: &Scope| {
+            planning.visibility.is_none_or(|visibility| visibility.reveals(&change.id, scope))
+        };
         let others = merged(&layer.key.scope).into_iter().filter(|entry| entry.key != layer.key);
         let others = others.map(|entry| (&entry.key, &entry.layer.content));
         let above = sealed.iter().filter(|above| above.key.scope.contains(&layer.key.scope));
@@ -236,10 +238,17 @@ fn seal_layers(
         };
         match drafted.sealed(schema, planning)? {
             Ok((content, proposed)) => {
-                if let Some(sight) = planning.sight.filter(|_| !proposed.is_empty()) {
+                if let Some(visibility) = planning.visibility.filter(|_| !proposed.is_empty()) {
                     let base = base.map(Arc::as_ref);
                     let is_kept = drafted.origin == Origin::Stored;
-                    unseen.note_written(sight, base, (&change.id, &layer.key), &content, is_kept, proposed);
+                    unseen.note_written(
+                        visibility,
+                        base,
+                        (&change.id, &layer.key),
+                        &content,
+                        is_kept,
+                        proposed,
+                    );
                 }
                 sealed.push(LayerChange { content: Some(content), ..layer.clone() });
             }

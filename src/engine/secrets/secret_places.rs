@@ -16,8 +16,8 @@ pub enum Secrets {
 
 impl Secrets {
     /// How they stand for somebody in the layer at a scope.
-    pub fn seen_by(sight: &auth::Sight, id: &ConfigId, scope: &Scope) -> Secrets {
-        match sight.reveals(id, scope) {
+    pub fn seen_by(visibility: &auth::Visibility, id: &ConfigId, scope: &Scope) -> Secrets {
+        match visibility.reveals(id, scope) {
             true => Secrets::Revealed,
             false => Secrets::Hidden,
         }

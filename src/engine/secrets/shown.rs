@@ -22,7 +22,7 @@ use crate::engine::state::{ConfigState, LayerEntry, State};
 /// Who looks, and who is to hear of it when they are shown secrets.
 #[derive(Clone)]
 pub struct Viewer {
-    sight: auth::Sight,
+    visibility: auth::Visibility,
     on_secret: Option<OnSecret>,
 }
 
@@ -42,12 +42,12 @@ pub type OnSecret =
 
 impl Viewer {
     /// Of whom nobody is to hear.
-    pub fn new(sight: auth::Sight) -> Viewer {
-        Viewer { sight, on_secret: None }
+    pub fn new(visibility: auth::Visibility) -> Viewer {
+        Viewer { visibility, on_secret: None }
     }
 
-    pub fn with(sight: auth::Sight, on_secret: OnSecret) -> Viewer {
-        Viewer { sight, on_secret: Some(on_secret) }
+    pub fn with(visibility: auth::Visibility, on_secret: OnSecret) -> Viewer {
+        Viewer { visibility, on_secret: Some(on_secret) }
     }
 
     /// Tells that the viewer has put a value over a secret that they may not see.
@@ -63,19 +63,19 @@ impl Viewer {
         self.on_secret.as_ref().map_or(Ok(()), |on_secret| on_secret(SecretUse::Revealed, id, scope, is_owed))
     }
 
-    pub fn sight(&self) -> &auth::Sight {
-        &self.sight
+    pub fn visibility(&self) -> &auth::Visibility {
+        &self.visibility
     }
 
     /// The same who may see something else by now.
-    pub fn see_as(&mut self, sight: auth::Sight) {
-        self.sight = sight;
+    pub fn see_as(&mut self, visibility: auth::Visibility) {
+        self.visibility = visibility;
     }
 }
 
 impl fmt::Debug for Viewer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Viewer").field("sight", &self.sight).finish_non_exhaustive()
+        f.debug_struct("Viewer").field("visibility", &self.visibility).finish_non_exhaustive()
     }
 }
 
@@ -166,7 +166,7 @@ impl<'a> Showing<'a> {
         scope: &Scope,
         contents: impl IntoIterator<Item = &'c Content>,
     ) -> Secrets {
-        let secrets = Secrets::seen_by(&self.viewer.sight, id, scope);
+        let secrets = Secrets::seen_by(&self.viewer.visibility, id, scope);
         let has_secrets = || contents.into_iter().any(|content| holds_sealed(content.as_str()));
         if secrets == Secrets::Hidden || !has_secrets() {
             return secrets;

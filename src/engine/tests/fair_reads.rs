@@ -30,7 +30,7 @@ impl Gate {
 }
 
 fn viewer(actor: &str) -> Viewer {
-    Viewer::new(auth::Access::unrestricted(actor).expect("a name").sight())
+    Viewer::new(auth::Access::unrestricted(actor).expect("a name").visibility())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -77,7 +77,7 @@ async fn watch_until(
         targets: vec![target],
         resume_token: None,
         progress_interval: Duration::from_secs(3600),
-        sight: everything(),
+        visibility: everything(),
     };
     let mut events = engine.watch(options).await.expect("it opens");
     let mut told = vec![];

@@ -158,7 +158,7 @@ impl Watched {
             targets: (0..2).map(target).collect(),
             resume_token: None,
             progress_interval: Duration::from_secs(3600),
-            sight: everything(),
+            visibility: everything(),
         };
         Watched { stream: engine.watch(options).await.expect("it opens"), told: Told::new() }
     }

@@ -73,7 +73,14 @@ async fn found(engine: &Engine, at: usize, view: View, secrets: Secrets) -> Opti
 async fn explained(engine: &Engine, at: usize, view: View, secrets: Secrets) -> Value {
     let target = Target { id: id(0), scope: scope(at), view, secrets };
     let explained = engine
-        .explain(&engine.state(), &target, &At::Latest, (Pointer::root(), 1 << 20), sight(secrets), |it| it)
+        .explain(
+            &engine.state(),
+            &target,
+            &At::Latest,
+            (Pointer::root(), 1 << 20),
+            visibility(secrets),
+            |it| it,
+        )
         .await
         .expect("it is explained");
     let mut document = Value::Object(Map::new());

@@ -191,8 +191,10 @@ async fn a_schema_that_marks_a_place_seals_what_is_there_and_hides_what_was() {
         let then = read_at(&engine, &past, At::Version(version)).await;
         assert_eq!(then["password"], "***", "it was stored in clear text: a fingerprint would be a guess");
     }
-    let versions =
-        engine.versions(&id(0), Version(9), 9, Viewer::new(sight(Secrets::Hidden))).await.expect("history");
+    let versions = engine
+        .versions(&id(0), Version(9), 9, Viewer::new(visibility(Secrets::Hidden)))
+        .await
+        .expect("history");
     for (_, sealed) in &versions {
         for layer in
             &sealed.commit.changes.iter().find(|change| change.id == id(0)).expect("it changed").layers
@@ -219,7 +221,7 @@ async fn subscribe(engine: &Engine, secrets: Secrets) -> Subscription {
         targets: vec![target],
         resume_token: None,
         progress_interval: interval,
-        sight: sight(secrets),
+        visibility: visibility(secrets),
     };
     engine.watch(options).await.expect("it is opened")
 }
@@ -248,7 +250,7 @@ async fn a_stream_of_commits_and_an_outcome_show_what_may_be_seen() {
             from: Some(Revision(1)),
             filter,
             progress_interval,
-            viewer: Viewer::new(sight(secrets)),
+            viewer: Viewer::new(visibility(secrets)),
         };
         let mut changes = engine.changes(options).expect("it is opened");
         let ChangeEvent::Commit(sealed) = changes.next().await.expect("a commit") else { panic!("a commit") };
@@ -256,13 +258,19 @@ async fn a_stream_of_commits_and_an_outcome_show_what_may_be_seen() {
         assert_eq!(content.as_str().contains(CANARY), is_shown);
         assert!(!content.as_str().contains("v1:"), "what is sealed never leaves");
         let (state, target) = (engine.state(), target(0, View::Effective, secrets));
-        let explained =
-            engine.explain(&state, &target, &At::Latest, (Pointer::root(), 1 << 20), sight(secrets), |it| it);
+        let explained = engine.explain(
+            &state,
+            &target,
+            &At::Latest,
+            (Pointer::root(), 1 << 20),
+            visibility(secrets),
+            |it| it,
+        );
         let explained = explained.await.expect("it is explained");
         assert_eq!(format!("{:?}", explained.origins).contains(CANARY), is_shown);
         let change = put(0, 0, LayerKind::Base, &json!({"a": {"$secret": "new-canary"}, "b": 1}));
         let (report, outcome) = engine
-            .validate(vec![change], Pointer::root(), Viewer::new(sight(secrets)))
+            .validate(vec![change], Pointer::root(), Viewer::new(visibility(secrets)))
             .await
             .expect("it is validated");
         let layer = &outcome.expect("there is an outcome").layers[0];
@@ -282,7 +290,7 @@ async fn what_is_only_validated_makes_no_key_and_is_told_as_if_it_were_written()
     let change = || put(0, 0, LayerKind::Base, &json!({"a": {"$secret": CANARY}}));
     for secrets in [Secrets::Revealed, Secrets::Hidden] {
         let (_, outcome) = engine
-            .validate(vec![change()], Pointer::root(), Viewer::new(sight(secrets)))
+            .validate(vec![change()], Pointer::root(), Viewer::new(visibility(secrets)))
             .await
             .expect("it is validated");
         let after =

@@ -26,7 +26,7 @@ async fn a_stream_is_listed_with_its_client_and_the_digest_it_was_last_sent() {
         client: client.clone(),
         resume_token: None,
         progress_interval: Duration::from_secs(60),
-        sight: everything(),
+        visibility: everything(),
     };
     let mut stream = engine.watch(options).await.expect("it opens");
     let query = SubscriberQuery {

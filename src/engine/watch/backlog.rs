@@ -12,17 +12,17 @@ use crate::model::Namespace;
 #[derive(Default)]
 pub(super) struct Backlog {
     queues: HashMap<Namespace, VecDeque<Postponed>>,
-    /// The namespaces that have a queue, the next one first.
+    /// The namespaces with waiting targets, the next namespace first.
     turns: VecDeque<Namespace>,
-    /// What the streams of each waiting target were told last, by the address of the target. Nothing: the target has changed again since, so that
-    /// some streams may have been told of a state between.
+    /// The document that the streams of each waiting target were last sent, by the address of the target. `None`: the target has changed again since, so that
+    /// some streams may have been sent a state in between.
     told: HashMap<usize, Known>,
 }
 
 /// A target that has moved on to a new state, and whose document may be another one.
 pub(super) struct Postponed {
     pub shared_target: Arc<SharedTarget>,
-    /// What its streams were told before, if all of them were told the same.
+    /// The document that its streams were sent before, if all of them were sent the same.
     pub before: Known,
 }
 

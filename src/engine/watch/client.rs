@@ -9,14 +9,14 @@ use std::sync::Arc;
 use crate::auth::Caller;
 use crate::model::Timestamp;
 
-/// What a client says of itself when it opens a stream, and where it calls from.
+/// The statements of a client about itself when it opens a stream, and its address.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WatchClient {
     /// A name for operators, such as that of a pod. Empty: none.
     pub client_id: String,
     pub labels: BTreeMap<String, String>,
     pub address: Option<IpAddr>,
-    /// The library that it calls with. Empty: it does not say.
+    /// The library that the client states. Empty: none.
     pub library: String,
 }
 
@@ -27,7 +27,7 @@ impl WatchClient {
     }
 }
 
-/// The same, as the hub keeps it.
+/// The client and its actor, as the hub keeps them.
 pub(super) struct Identity {
     /// Shared by the streams of a credential.
     pub caller: Arc<Caller>,
@@ -42,11 +42,11 @@ pub(super) struct Identity {
 #[derive(Clone, Default)]
 struct Labels(Option<Arc<[u8]>>);
 
-/// All labels that streams have, each combination once, and some that streams had: fewer than twice as many, beside a few.
+/// The labels of all streams, each combination once, and some labels of ended streams: fewer than twice as many, beside a few.
 #[derive(Default)]
 pub(super) struct LabelSets {
     sets: HashSet<Arc<[u8]>>,
-    /// With so many, those that no stream has are forgotten.
+    /// The number at which labels without a stream are removed.
     sweep_at: usize,
 }
 
@@ -62,7 +62,7 @@ impl LabelSets {
             return Labels(Some(kept.clone()));
         }
         if self.sets.len() >= self.sweep_at {
-            // Copies are made of the one in here only, so that one without copies has none until this returns.
+            // Streams clone the value in the set only, so that a value without clones gets none until the function returns.
             self.sets.retain(|labels| Arc::strong_count(labels) > 1);
             self.sweep_at = (2 * self.sets.len()).max(SWEPT_FROM);
         }

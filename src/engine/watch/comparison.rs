@@ -3,7 +3,7 @@
 use std::cell::OnceCell;
 use std::sync::Arc;
 
-use crate::auth::Sight;
+use crate::auth::Visibility;
 use crate::model::{ConfigId, ConfigName, Digest, Namespace, Revision, Scope};
 
 use super::delivered::{Delivered, DeliveredTo};
@@ -15,16 +15,16 @@ use crate::engine::read::resolve::{Target, View};
 use crate::engine::secrets::secret_places::Secrets;
 use crate::engine::state::State;
 
-/// How much of the streams of a target somebody is shown.
+/// The insight of a viewer into the streams of a target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Insight {
-    /// That there are streams, what they were sent, and what their clients say of themselves.
+    /// The streams, the documents that they were sent, and the statements of their clients about themselves.
     Streams,
-    /// Who opened them, too, and from where.
+    /// Their actors and addresses, too.
     Callers,
 }
 
-/// A target of a stream, and what the stream was sent of it.
+/// A target of a stream, and the document that the stream was sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SubscribedTarget {
     pub namespace: Namespace,
@@ -33,19 +33,19 @@ pub struct SubscribedTarget {
     pub scope: Scope,
     pub view: View,
     pub holds: Holds,
-    /// The document that there is now, as the viewer sees it. `Nothing` where no single one is looked at.
+    /// The current document, as the viewer sees it. `Nothing` for a target of many configs.
     pub current: Holds,
-    /// The revision of the state from which the current document was made. Zero where no single one is looked at.
+    /// The revision of the state from which the current document was made. Zero for a target of many configs.
     pub current_at: Revision,
     pub is_behind: bool,
 }
 
-/// What the client was last sent of a target, or said to hold when the stream was opened.
+/// The document of a target that the client was last sent, or held when the stream was opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Holds {
-    /// It was sent nothing yet.
+    /// The client was sent nothing yet.
     Nothing,
-    /// That there is no document.
+    /// The absence of a document.
     Absent,
     /// A document, as the viewer sees it.
     Document(Digest),
@@ -65,7 +65,7 @@ impl From<Known> for Holds {
     }
 }
 
-/// What streams follow.
+/// The configs that a target follows.
 pub(super) struct Place {
     pub namespace: Namespace,
     pub scope: Scope,
@@ -74,15 +74,15 @@ pub(super) struct Place {
     pub follows: Follows,
 }
 
-/// With the state of the target now, which is looked up once for all of its streams.
+/// One config, with the current state of the target, which is looked up once for all of its streams.
 pub(super) enum Follows {
     One(Arc<SharedTarget>, OnceCell<Now>),
-    /// A config of those of a namespace that is followed. How its documents look depends on who looks.
+    /// A config of a followed namespace. Its documents depend on the viewer.
     OneOfAll(ConfigName, OnceCell<[Now; 2]>),
     All,
 }
 
-/// The state of a target now.
+/// The current state of a target.
 #[derive(Clone, Copy)]
 pub(super) struct Now {
     known: Known,
@@ -94,14 +94,14 @@ impl Follows {
         Follows::One(shared_target, OnceCell::new())
     }
 
-    /// Of a namespace: this config of it, or all of them.
+    /// All configs of a namespace, or one of them.
     pub fn of_all(config: Option<ConfigName>) -> Follows {
         config.map_or(Follows::All, |config| Follows::OneOfAll(config, OnceCell::new()))
     }
 }
 
 impl Place {
-    /// The state of the target now is looked up again.
+    /// Looks up the current state of the target again.
     pub fn look_again(&mut self) {
         match &mut self.follows {
             Follows::One(_, now) => drop(now.take()),
@@ -111,11 +111,11 @@ impl Place {
     }
 }
 
-/// How somebody sees streams and what they were sent.
+/// A viewer of streams and of the documents that they were sent.
 pub(super) struct Comparison<'a> {
     pub hub: &'a Hub,
-    pub viewer: &'a Sight,
-    /// No newer than that of the hub.
+    pub viewer: &'a Visibility,
+    /// The state with which streams are compared: no newer than that of the hub.
     pub state: Arc<State>,
 }
 
@@ -126,7 +126,7 @@ impl Comparison<'_> {
             || subscriber.identity.caller.actor() == self.viewer.caller().actor()
     }
 
-    /// What a stream was sent of the target at a place of its request.
+    /// The document that a stream was sent of the target at a place of its request.
     pub fn target(&self, subscriber: &Subscriber, at: u32, place: &Place) -> SubscribedTarget {
         let (holds, current, is_behind) = self.compare(subscriber, at, place);
         SubscribedTarget {
@@ -148,7 +148,7 @@ impl Comparison<'_> {
         self.compare(subscriber, at, place).2
     }
 
-    /// What a client was sent of a target, what the target is now, and whether the client has yet to be sent that.
+    /// Compares the document that a client was sent of a target with the current one: whether the current one has yet to be sent.
     fn compare(&self, subscriber: &Subscriber, at: u32, place: &Place) -> (Holds, Now, bool) {
         match &place.follows {
             Follows::One(shared_target, now) => {
@@ -173,7 +173,7 @@ impl Comparison<'_> {
                 let is_new = subscriber.revision() == Revision::ZERO && subscriber.is_telling();
                 let known = if is_new { Known::Nothing } else { known };
                 match seen_as {
-                    // To the client it is as if there were no such config.
+                    // The client may not read the config: for the client, the config does not exist.
                     None => (known.into(), viewed, known != Known::Absent),
                     Some(secrets) => self.as_held(&target(secrets), (known, all[secrets as usize]), viewed),
                 }
@@ -181,7 +181,7 @@ impl Comparison<'_> {
         }
     }
 
-    /// What the client has of a target, as the viewer sees it.
+    /// The document of a target that the client has, as the viewer sees it.
     fn as_held(&self, target: &Target, (known, now): (Known, Now), viewed: Now) -> (Holds, Now, bool) {
         let is_behind = known != now.known;
         let holds = match known {
@@ -192,7 +192,7 @@ impl Comparison<'_> {
         (holds, viewed, is_behind)
     }
 
-    /// How the viewer sees secrets there.
+    /// Whether secrets are shown to the viewer there.
     fn viewed(&self, target: &Target) -> Secrets {
         Secrets::seen_by(self.viewer, &target.id, &target.scope)
     }
@@ -222,7 +222,7 @@ impl Comparison<'_> {
 }
 
 impl Subscriber {
-    /// What the client knows of the one config that its target at this place follows.
+    /// The knowledge of the client about the one config that its target at this place follows.
     fn known_of(&self, at: u32) -> Known {
         match &*self.delivered() {
             Delivered::One(known) => *known,
@@ -244,7 +244,7 @@ impl Subscriber {
         }
     }
 
-    /// So many configs the client holds of the namespace that its target at this place follows.
+    /// The number of configs that the client holds of the namespace that its target at this place follows.
     fn configs_at(&self, at: u32) -> usize {
         match self.delivered().to(at) {
             Some(DeliveredTo::Many(held)) => held.len(),

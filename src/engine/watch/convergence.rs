@@ -1,8 +1,8 @@
-//! Waits until the streams of some targets were sent a revision: which streams these are, and which of them are not there yet. Looks at the
-//! streams that are missing again and again: a delivery pays nothing for those who wait.
+//! Waits until the streams of some targets were sent a revision, and lists the streams that were not sent it yet. Checks the
+//! missing streams again and again: a delivery costs nothing for the sake of waiting calls.
 //!
-//! What counts is the document, not the revision: a stream whose document a commit leaves as it was is sent nothing for it, and is there at
-//! once. A stream that was sent a later state is there, too, whatever has changed since. One that is opened after the wait has begun begins
+//! A stream has converged by its document, not by the revision: a stream whose document the commit leaves unchanged is sent nothing, and has converged at
+//! once. A stream that was sent a later state has converged, too, whatever has changed since. A stream that is opened after the wait has begun begins
 //! with that state, and is not waited for.
 
 use std::collections::{BTreeMap, HashMap};
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
-use crate::auth::Sight;
+use crate::auth::Visibility;
 use crate::model::{Commit, ConfigId, LayerKey, LayerKind, Revision, Scope};
 
 use super::comparison::{Follows, Insight, Place};
@@ -25,13 +25,13 @@ use crate::engine::{Engine, RETRY_AFTER};
 /// Layers that may have changed, by config.
 pub type ChangedLayers = BTreeMap<ConfigId, Vec<LayerKey>>;
 
-/// Gives the insight that somebody has into the streams of a config at a scope. `None`: none.
+/// Gives the insight of a caller into the streams of a config at a scope. `None`: no insight.
 pub type ConfigInsights<'a> = &'a dyn Fn(&ConfigId, &Scope) -> Option<Insight>;
 
 /// The streams that are waited for.
 pub struct Convergence {
     hub: Arc<Hub>,
-    viewer: Sight,
+    viewer: Visibility,
     revision: Revision,
     places: Vec<Place>,
     missing: Vec<MissingStream>,
@@ -44,7 +44,7 @@ pub struct ConvergenceCounts {
     pub converged: usize,
     /// Streams that are open and were not.
     pub missing: usize,
-    /// Streams that ended before they were sent it.
+    /// Streams that ended before they were sent the state.
     pub ended: usize,
 }
 
@@ -66,7 +66,7 @@ impl Hub {
         self: &Arc<Hub>,
         changed: &ChangedLayers,
         revision: Revision,
-        viewer: Sight,
+        viewer: Visibility,
         insights: ConfigInsights<'_>,
         cancelled: &Cancelled,
     ) -> Result<Convergence, Error> {
@@ -131,7 +131,7 @@ impl Hub {
         Ok(convergence)
     }
 
-    /// The layers that a commit may have changed for those who watch, with those of configs that it reshapes.
+    /// The layers that a commit may have changed for watchers, with the layers of configs whose documents follow a governing config.
     pub fn reached_by(&self, commit: &Commit) -> ChangedLayers {
         let mut changed = ChangedLayers::new();
         for change in &commit.changes {
@@ -146,7 +146,7 @@ impl Hub {
 }
 
 impl Engine {
-    /// The layers that the commit of a revision may have changed for those who watch.
+    /// The layers that the commit of a revision may have changed for watchers.
     pub async fn reached_by(&self, revision: Revision) -> Result<ChangedLayers, Error> {
         if revision == Revision::ZERO {
             return Ok(ChangedLayers::new());
@@ -162,7 +162,7 @@ impl Engine {
         &self,
         changed: ChangedLayers,
         revision: Revision,
-        viewer: Sight,
+        viewer: Visibility,
         insights: impl Fn(&ConfigId, &Scope) -> Option<Insight> + Send + 'static,
     ) -> Result<Convergence, Error> {
         self.hub_at(revision).await?;
@@ -172,7 +172,7 @@ impl Engine {
         self.work(&actor, begin).await
     }
 
-    /// Looks again, on a thread for long work.
+    /// Checks the missing streams again, on a thread for long work.
     pub async fn look_at(
         &self,
         mut convergence: Convergence,
@@ -208,7 +208,7 @@ fn each_slice(
 }
 
 impl Convergence {
-    /// Looks again at the streams that are missing.
+    /// Checks the missing streams again.
     pub fn look(&mut self) -> ConvergenceCounts {
         let Convergence { hub, viewer, revision, places, missing, counts } = self;
         places.iter_mut().for_each(Place::look_again);
@@ -222,7 +222,7 @@ impl Convergence {
                     .all(|(at, place)| !comparison.is_behind(subscriber, *at, &places[*place]))
             };
             let was_sent = subscriber.revision() >= *revision || is_current();
-            // Last: what was looked at before was then taken by the connection.
+            // Read last: a message that was compared before has then been taken by the connection.
             let has_it = was_sent && subscriber.is_settled();
             counts.converged += usize::from(has_it);
             counts.ended += usize::from(!has_it && subscriber.has_ended());

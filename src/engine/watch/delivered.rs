@@ -1,18 +1,18 @@
-//! What the clients of streams hold: the digest of the document that each target of a stream was last sent, in the one place where both
-//! the stream and the hub look. Knows no documents.
+//! The documents that the clients of streams hold: the digest of the document that each target of a stream was last sent. The stream and the hub share
+//! the value. Knows no documents.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::auth::Sight;
+use crate::auth::Visibility;
 use crate::engine::secrets::secret_places::Secrets;
 use crate::model::{ConfigId, ConfigName, Digest, Namespace, Scope};
 
 use super::message::Known;
 
-/// By the place of a target in the request of its stream.
+/// The knowledge of a client, by the place of a target in the request of its stream.
 pub(super) enum Delivered {
-    /// Of a stream that has one target, as most do.
+    /// A stream with one target, as most have.
     One(Known),
     Several(Box<[DeliveredTo]>),
 }
@@ -23,14 +23,14 @@ pub(super) enum DeliveredTo {
     Many(Arc<HeldConfigs>),
 }
 
-/// The configs of a namespace that a client holds, each with its digest, and what it is shown of the namespace.
+/// The configs of a namespace that a client holds, each with its digest, and the part of the namespace that the client may see.
 pub(super) struct HeldConfigs {
     held: Mutex<HashMap<ConfigName, Digest>>,
-    sight: Mutex<Sight>,
+    visibility: Mutex<Visibility>,
 }
 
 impl Delivered {
-    /// Of the targets of a stream, in the order of its request.
+    /// The targets of a stream, in the order of its request.
     pub fn of(targets: Vec<DeliveredTo>) -> Delivered {
         match targets.as_slice() {
             [DeliveredTo::One(known)] => Delivered::One(*known),
@@ -53,7 +53,7 @@ impl Delivered {
         }
     }
 
-    /// What a client knows of the one config that the target at this place follows.
+    /// The knowledge of the client about the one config that the target at this place follows.
     pub fn known(&mut self, place: u32) -> &mut Known {
         match self {
             Delivered::One(known) => known,
@@ -66,27 +66,27 @@ impl Delivered {
 }
 
 impl HeldConfigs {
-    pub fn new(held: HashMap<ConfigName, Digest>, sight: Sight) -> Arc<HeldConfigs> {
-        Arc::new(HeldConfigs { held: Mutex::new(held), sight: Mutex::new(sight) })
+    pub fn new(held: HashMap<ConfigName, Digest>, visibility: Visibility) -> Arc<HeldConfigs> {
+        Arc::new(HeldConfigs { held: Mutex::new(held), visibility: Mutex::new(visibility) })
     }
 
-    /// From now on the client is shown what this one may see.
-    pub fn see_as(&self, sight: &Sight) {
-        *self.sight.lock().unwrap_or_else(PoisonError::into_inner) = sight.clone();
+    /// Replaces the part of the namespace that the client may see.
+    pub fn see_as(&self, visibility: &Visibility) {
+        *self.visibility.lock().unwrap_or_else(PoisonError::into_inner) = visibility.clone();
     }
 
-    /// How secrets of a config stand for the client. `None`: it is not shown the config, as if it were not there.
+    /// Whether secrets of a config are shown to the client. `None`: the client may not read the config.
     pub fn seen(&self, namespace: &Namespace, config: &ConfigName, scope: &Scope) -> Option<Secrets> {
-        let sight = self.sight.lock().unwrap_or_else(PoisonError::into_inner);
+        let visibility = self.visibility.lock().unwrap_or_else(PoisonError::into_inner);
         let id = ConfigId { namespace: namespace.clone(), config: config.clone() };
-        sight.has(&id.namespace, &id.config, scope).then(|| Secrets::seen_by(&sight, &id, scope))
+        visibility.has(&id.namespace, &id.config, scope).then(|| Secrets::seen_by(&visibility, &id, scope))
     }
 
     pub fn known(&self, config: &ConfigName) -> Known {
         self.held().get(config).map_or(Known::Absent, |digest| Known::Document(*digest))
     }
 
-    /// From now on the client knows this of a config.
+    /// Replaces the knowledge of the client about a config.
     pub fn set(&self, config: &ConfigName, known: Known) {
         match known {
             Known::Document(digest) => self.held().insert(config.clone(), digest),
@@ -98,7 +98,7 @@ impl HeldConfigs {
         self.held().len()
     }
 
-    /// The configs for which this holds.
+    /// The configs of the client for which a condition is true.
     pub fn filter<C: FromIterator<ConfigName>>(&self, is_wanted: impl Fn(&ConfigName) -> bool) -> C {
         self.held().keys().filter(|config| is_wanted(config)).cloned().collect()
     }

@@ -9,7 +9,7 @@ use crate::engine::secrets::secret_places::Secrets;
 use crate::model::text::Format;
 use crate::model::{Namespace, Scope};
 
-/// A target. Its subscriber has what the client knows of it.
+/// A followed target. Its subscriber has the knowledge of the client about it.
 pub(super) enum Followed {
     One(FollowedOne),
     Many(Box<FollowedMany>),
@@ -18,7 +18,7 @@ pub(super) enum Followed {
 pub(super) struct FollowedOne {
     pub shared_target: Arc<SharedTarget>,
     pub format: Format,
-    /// In the request, by which the subscriber has what the client knows.
+    /// The place of the target in the request, by which the subscriber has the knowledge of the client.
     pub place: u32,
 }
 
@@ -31,6 +31,6 @@ pub(super) struct FollowedMany {
     pub secrets: Secrets,
     pub format: Format,
     pub known: Arc<HeldConfigs>,
-    /// How many targets followed the namespace when this one came, with it.
+    /// The number of targets that followed the namespace when this one was added, with it.
     pub rank: u64,
 }

@@ -1,12 +1,12 @@
-//! The streams that follow one thing, in the order in which they came. Knows nothing of what they follow.
+//! The streams that follow one target, in the order in which they were added. Knows nothing of the target.
 
 use std::sync::Arc;
 
 use super::subscriber::Subscriber;
 use super::subscriber_id::SubscriberId;
 
-/// A list by stream, and place in its request. They come with growing ids, all but few, so that it is sorted without being sorted; those that
-/// go leave a gap until half of it is gaps. So many thousands cost little more than their pointers, and coming and going
+/// A list, sorted by stream and place in its request. Streams are added with growing ids, but for few, so that sorting costs nothing; a removed stream
+/// leaves a gap until half of the list is gaps. So many thousands of streams cost little more than their pointers, and adding or removing a stream
 /// does not move all the others.
 #[derive(Default)]
 pub(super) struct Followers {
@@ -17,12 +17,12 @@ pub(super) struct Followers {
 struct Entry {
     id: SubscriberId,
     place: u32,
-    /// `None`: it has gone.
+    /// `None`: the stream was removed.
     subscriber: Option<Arc<Subscriber>>,
 }
 
 impl Followers {
-    /// Nearly always the newest: but a stream also comes to follow something else when its client may see more or less than before.
+    /// Adds a stream, nearly always the newest one: an older stream follows another target once the permissions of its client change.
     pub fn add(&mut self, subscriber: &Arc<Subscriber>, place: u32) {
         let id = subscriber.id;
         if self.entries.is_empty() {
@@ -34,7 +34,7 @@ impl Followers {
             return self.entries.push(entry);
         }
         match self.entries.binary_search_by_key(&(id, place), |entry| (entry.id, entry.place)) {
-            // It was here before.
+            // The stream was in the list before.
             Ok(at) => {
                 let before = std::mem::replace(&mut self.entries[at], entry);
                 self.gaps -= usize::from(before.subscriber.is_none());
@@ -60,18 +60,18 @@ impl Followers {
         self.entries.len() - self.gaps
     }
 
-    /// Place and stream of each, in the order in which they came.
+    /// Place and stream of each, in the order of the list.
     pub fn iter(&self) -> impl Iterator<Item = (u32, &Arc<Subscriber>)> {
         self.entries.iter().filter_map(|entry| Some((entry.place, entry.subscriber.as_ref()?)))
     }
 
-    /// Place and stream of each that came after this one.
+    /// Place and stream of each after this one.
     pub fn after(&self, id: SubscriberId) -> impl Iterator<Item = (u32, &Arc<Subscriber>)> {
         let from = self.entries.partition_point(|entry| entry.id <= id);
         self.entries[from..].iter().filter_map(|entry| Some((entry.place, entry.subscriber.as_ref()?)))
     }
 
-    /// The same, so many and those of the last stream that are more, to be looked at later.
+    /// The first of these, up to a number and with all places of the last stream, to be processed later.
     pub fn slice_after(&self, id: SubscriberId, max: usize) -> Vec<(u32, Arc<Subscriber>)> {
         let mut slice: Vec<(u32, Arc<Subscriber>)> = vec![];
         for (place, subscriber) in self.after(id) {
@@ -107,7 +107,7 @@ mod tests {
                     }
                     next += 1;
                 } else if step == 2 {
-                    // Of those who were there before others, or are.
+                    // Streams that were removed or are open, before others.
                     followers.add(&Arc::new(Subscriber::anonymous(SubscriberId(id), 1)), place);
                     expected.insert((id, place));
                     next = next.max(id + 1);

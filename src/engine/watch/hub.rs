@@ -1,4 +1,4 @@
-//! The watch hub: takes what was committed, finds who is concerned, and wakes them.
+//! The watch hub: takes commits, finds the streams whose documents they may change, and wakes these streams.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -32,8 +32,8 @@ use crate::engine::state::system;
 
 /// All watch streams of this server.
 ///
-/// Its thread alone moves streams on. What they look at when they are polled are the two atomic pointers, to the state and to what is told of
-/// a target, and their own marks: never a lock that all of them share.
+/// Its thread alone advances streams. A stream that is polled reads two atomic pointers, to the state and to the document of
+/// a target, and its own marks: never a lock that all streams share.
 ///
 /// Locks, in the order in which they are taken: `table`, then `progress_waiters`, then those of a shared target, then those of a
 /// subscriber; `pending` is taken last, and so are those of `waiting` and `backlog`. All can be taken after a panic of the thread: it ends the server,
@@ -41,54 +41,54 @@ use crate::engine::state::system;
 pub struct Hub {
     pub(in super::super) resolver: Arc<Resolver>,
     watchers_max: usize,
-    /// By one stream.
+    /// The limit on the configs that one stream follows.
     pub(super) watched_configs_max: usize,
     table: Mutex<Table>,
-    /// What streams of several targets are told of: replaced after the marks that lead to it are made.
+    /// The state from which streams of several targets are served: replaced after the marks of its changes are made.
     state: ArcSwap<State>,
-    /// Of that state, and of what is told of every target at least.
+    /// The revision of that state. The document of every target has this revision or a newer one.
     revision: AtomicU64,
     draining: AtomicBool,
     started: Instant,
-    /// The time by the timers, as of the last time the thread looked.
+    /// The time by the timers, as of the last run of the thread.
     tick: AtomicU64,
     pending: Mutex<Pending>,
-    /// Told when there is something pending.
+    /// Notified when commits are pending.
     published: Condvar,
-    /// Of the thread alone.
+    /// Used by the thread alone.
     backlog: Mutex<Backlog>,
-    /// Streams that wait for a revision to say that they have it.
+    /// Streams that send a progress message once a revision is reached.
     progress_waiters: Mutex<HashMap<SubscriberId, Arc<Subscriber>>>,
     pub(super) subscriber_next: AtomicU64,
-    /// Messages that told streams of documents.
+    /// The number of messages with documents.
     pub(super) deliveries: AtomicU64,
-    /// Streams that were refused since a namespace has as many watchers as it may have.
+    /// The number of streams that were refused by the quota of watchers.
     pub(super) quota_refusals: AtomicU64,
     pub(super) of_actors: Arc<ActorStreams>,
     pub(super) waiting: Waiting,
     reached: watch::Sender<Revision>,
 }
 
-/// What was committed since the thread last looked: bounded by what there is to change.
+/// The commits since the last run of the thread: bounded by the number of layers.
 #[derive(Default)]
 struct Pending {
     state: Option<Arc<State>>,
     changed: BTreeMap<ConfigId, HashSet<LayerKey>>,
-    /// The thread is about to move on to what it took from here.
+    /// The thread is advancing to the commits that it took from here.
     advancing: bool,
-    /// When the thread is to look at streams that are silent.
+    /// When the thread checks silent streams next.
     silence: Option<Instant>,
     closing: bool,
 }
 
 impl Pending {
-    /// The hub has moved on to all that was committed.
+    /// The hub has advanced to the newest commit.
     fn is_idle(&self) -> bool {
         self.state.is_none() && !self.advancing
     }
 }
 
-/// What the thread is to do next.
+/// The next work of the thread.
 enum Work {
     Advance(Arc<State>, Vec<(ConfigId, Vec<LayerKey>)>),
     Silence,
@@ -196,7 +196,7 @@ impl Hub {
         self.table().watchers.of(namespace, &self.state())
     }
 
-    /// How long the state has been waiting that waits the longest for the client of its stream to make room for it.
+    /// The longest time for which an update has been blocked by the flow control of a client.
     pub fn lag(&self) -> Duration {
         self.waiting.longest(Instant::now())
     }
@@ -209,12 +209,12 @@ impl Hub {
         self.quota_refusals.load(Ordering::Relaxed)
     }
 
-    /// What is watched of a config, by how many streams.
+    /// The watched targets of a config, with the number of streams of each.
     pub fn watched(&self, id: &ConfigId) -> Vec<(Scope, View, usize)> {
         self.table().watched(id)
     }
 
-    /// Waits until streams are told of `revision`: what is opened then begins with it, or later.
+    /// Waits until streams are served from `revision`: a stream that is opened then begins with that revision or a later one.
     pub async fn reached(&self, revision: Revision) {
         if self.revision() < revision {
             let mut reached = self.reached.subscribe();
@@ -222,11 +222,11 @@ impl Hub {
         }
     }
 
-    /// Makes a stream say that it is complete up to `revision`, as soon as it is. That of another is as good as none.
+    /// Has a stream send a progress message as soon as it is complete up to `revision`. The stream of another actor counts as missing.
     pub fn request_progress(&self, watch_id: &str, who: &str, revision: Revision) -> Result<(), Error> {
         let missing = || Missing::Watch(watch_id.to_owned());
         let id = watch_id.parse().map(SubscriberId).map_err(|_| missing())?;
-        // Under the lock, so that a stream that goes away meanwhile does not stay among those that wait.
+        // Under the lock, so that a stream that ends meanwhile does not stay in the list.
         let table = self.table();
         let subscriber = table
             .subscriber(id)
@@ -235,7 +235,7 @@ impl Hub {
             .ok_or_else(missing)?;
         subscriber.want_progress(revision);
         {
-            // Under this lock the thread looks, after it has moved on, for those whose revision it reached.
+            // The thread takes the same lock after it has advanced, to find the streams whose revision is reached.
             let mut waiters = self.progress_waiters();
             if self.revision() < revision {
                 waiters.insert(id, subscriber.clone());
@@ -255,12 +255,12 @@ impl Hub {
         }
     }
 
-    /// Every stream of one target is told at least of this revision.
+    /// The revision from which every stream of one target is served, or an older one.
     pub fn revision(&self) -> Revision {
         Revision(self.revision.load(Ordering::Acquire))
     }
 
-    /// What streams of several targets are told of. The marks that lead to it are made.
+    /// The state from which streams of several targets are served. The marks of its changes are made.
     pub(super) fn state(&self) -> Guard<Arc<State>> {
         self.state.load()
     }
@@ -269,7 +269,7 @@ impl Hub {
         self.draining.load(Ordering::Acquire)
     }
 
-    /// What time it was when the streams were last woken.
+    /// The time at which streams were last woken.
     pub(super) fn tick(&self) -> Tick {
         Tick(self.tick.load(Ordering::Relaxed))
     }
@@ -282,7 +282,7 @@ impl Hub {
         self.progress_waiters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a stream. Fails if there are too many, or no more are taken.
+    /// Adds a stream. Fails if the limit is reached, or the server drains.
     pub(super) fn add(
         &self,
         table: &mut Table,
@@ -337,7 +337,7 @@ impl Hub {
                 Work::Silence => self.wake_silent(now),
                 Work::CatchUp => {}
             }
-            // Between commits as well: a namespace with very many commits keeps no other from being told.
+            // Between commits as well: a namespace with very many commits does not delay the documents of another.
             self.catch_up();
         }
     }
@@ -388,7 +388,7 @@ impl Hub {
         self.look_at_silence_by(self.table().timers.next());
     }
 
-    /// Moves the streams to a new state, and wakes those that are to be told something.
+    /// Advances the streams to a new state, and wakes the streams with changes.
     fn advance(&self, state: Arc<State>, changed: &[(ConfigId, Vec<LayerKey>)]) {
         let told = self.make_documents(&state, changed);
         let table = self.table();
@@ -440,7 +440,7 @@ impl Hub {
         true
     }
 
-    /// Marks what changed for the streams of several targets: they are told of all in one message.
+    /// Marks the changed targets of streams with several targets: one message has all of the changes.
     fn mark(
         &self,
         table: &Table,
@@ -450,7 +450,7 @@ impl Hub {
     ) -> Woken {
         let mut woken = Woken::default();
         for (id, layers) in changed {
-            // Those that came while the documents were made.
+            // Streams that were added while the documents were made.
             let came = table.cells_of(id, layers).into_iter();
             woken
                 .late
@@ -480,7 +480,7 @@ impl Hub {
         let mut wakers = vec![];
         woken.late.iter().for_each(|shared_target| shared_target.wake_alone(&mut wakers));
         woken.subscribers.iter().for_each(|subscriber| subscriber.wake());
-        // Who waits for a later revision is woken by that one: nothing else might.
+        // A stream that waits for a later revision is woken by that one: no other event might wake it.
         let mut waiters = self.progress_waiters();
         let waited = waiters.extract_if(|_, waiter| waiter.wants_progress_by(reached));
         let waited: Vec<_> = waited.map(|(_, subscriber)| subscriber).collect();
@@ -501,7 +501,7 @@ pub(super) fn reshaped_by(id: &ConfigId, state: &State) -> Vec<ConfigId> {
     names.into_iter().map(|config| ConfigId { namespace: id.namespace.clone(), config }).collect()
 }
 
-/// Who is to be woken once the hub has moved on.
+/// The streams to wake once the hub has advanced.
 #[derive(Default)]
 struct Woken {
     /// Of several targets.

@@ -1,5 +1,5 @@
-//! Who watches a namespace, page by page: the streams in the order in which they were opened, with what each follows there and was last
-//! sent of it. Reads the table; opens, ends and wakes no stream.
+//! Lists the streams that watch a namespace, page by page: in the order in which they were opened, with the targets of each and the documents that it was
+//! last sent. Reads the table; opens, ends and wakes no stream.
 //!
 //! A target can have very many streams, and a namespace very many targets. Locks that commits and streams wait for are held for a slice of
 //! either, never for a page.
@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::auth::{Caller, Sight};
+use crate::auth::{Caller, Visibility};
 use crate::model::{ConfigName, Namespace, Revision, Scope, Timestamp};
 
 use super::client::WatchClient;
@@ -25,7 +25,7 @@ use crate::engine::read::resolve::Target;
 /// Streams and targets that are looked at under one lock.
 pub(super) const SLICE: usize = 1024;
 
-/// Which streams to list, and to whom.
+/// The streams to list, and the viewer of the list.
 #[derive(Clone, Debug)]
 pub struct SubscriberQuery {
     pub namespace: Namespace,
@@ -37,11 +37,11 @@ pub struct SubscriberQuery {
     pub after: u64,
     pub limit: usize,
     pub filter: SubscriberFilter,
-    /// Who is shown the list, and how documents look to them.
-    pub viewer: Sight,
+    /// The viewer of the list.
+    pub viewer: Visibility,
 }
 
-/// What is asked of a stream itself. What is empty is not asked.
+/// The filter on streams. An empty field filters nothing.
 #[derive(Clone, Debug, Default)]
 pub struct SubscriberFilter {
     pub client_id: String,
@@ -51,13 +51,13 @@ pub struct SubscriberFilter {
     pub only_behind: bool,
 }
 
-/// Gives the insight that somebody has into the targets of a namespace: of a config, or of all configs, at a scope. `None`: none.
+/// Gives the insight of a caller into the targets of a namespace: of a config, or of all configs, at a scope. `None`: no insight.
 pub type Insights<'a> = &'a dyn Fn(Option<&ConfigName>, &Scope) -> Option<Insight>;
 
 /// A stream.
 #[derive(Clone)]
 pub struct SubscriberInfo {
-    /// Grows from stream to stream. The watch id, as text.
+    /// The id of the stream; ids only grow. The watch id is its text.
     pub id: u64,
     pub client: WatchClient,
     pub caller: Arc<Caller>,
@@ -69,7 +69,7 @@ pub struct SubscriberInfo {
     pub revision: Revision,
     /// How long an update has been blocked by the flow control of the client. `None`: no update is.
     pub blocked_for: Option<Duration>,
-    /// What the stream follows of what was asked for, in the order of its request.
+    /// The requested targets that the stream follows, in the order of its request.
     pub targets: Vec<SubscribedTarget>,
 }
 
@@ -105,7 +105,7 @@ impl Page {
     }
 }
 
-/// What is looked at for a page.
+/// The streams and targets that are read for a page.
 struct Look<'a> {
     query: &'a SubscriberQuery,
     comparison: Comparison<'a>,
@@ -114,7 +114,7 @@ struct Look<'a> {
 }
 
 impl Hub {
-    /// Who watches. Streams come and go meanwhile: one that is open before and after is listed.
+    /// Lists the streams. Streams open and end meanwhile: a stream that is open before and after the call is listed.
     pub fn subscribers(
         &self,
         query: &SubscriberQuery,
@@ -134,14 +134,14 @@ impl Hub {
         Ok(infos.collect())
     }
 
-    /// How somebody sees what streams were sent, by what the hub has reached.
-    pub(super) fn comparison<'a>(&'a self, viewer: &'a Sight) -> Comparison<'a> {
+    /// The comparison for a viewer, by the state that the hub has reached.
+    pub(super) fn comparison<'a>(&'a self, viewer: &'a Visibility) -> Comparison<'a> {
         Comparison { hub: self, viewer, state: self.state().clone() }
     }
 }
 
 impl Comparison<'_> {
-    /// What is shown of a stream: these of its targets, each by its place in the request.
+    /// The entry of a stream with these of its targets, each by its place in the request.
     pub fn info(
         &self,
         stream: &Subscriber,

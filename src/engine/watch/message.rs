@@ -14,10 +14,10 @@ use crate::engine::read::resolve::{Resolved, Target};
 const STATE_BYTES: usize = 640;
 const LAYER_BYTES: usize = 128;
 
-/// What to tell the client.
+/// A message for the client.
 #[derive(Debug)]
 pub enum Event {
-    /// The state of every target. `reset`: the token could not be honoured.
+    /// The state of every target. `reset`: the resume token is not valid for this history.
     Snapshot { revision: Revision, states: Vec<TargetState>, more: bool, reset: bool },
     /// The targets that changed, of a stream of several.
     Update { revision: Revision, states: Vec<TargetState>, more: bool },
@@ -29,7 +29,7 @@ pub enum Event {
 }
 
 impl Event {
-    /// The client is complete up to here once it has this, if no more parts follow.
+    /// The revision up to which the client is complete once it has the message, if no more parts follow.
     pub fn revision(&self) -> Revision {
         match self {
             Event::Snapshot { revision, .. }
@@ -40,7 +40,7 @@ impl Event {
     }
 }
 
-/// The messages that tell the streams of one target of its document as of one state. Each format is encoded once, by the first stream
+/// The messages with the document of one target as of one state. Each format is encoded once, by the first stream
 /// that needs it.
 #[derive(Debug, Default)]
 pub struct SharedMessages([Mutex<SharedMessage>; 3]);
@@ -66,7 +66,7 @@ impl AsRef<[u8]> for OnItsWay {
 }
 
 impl SharedMessages {
-    /// What `encode` made at its first call for this format. A large message may be made again once nobody has it any more.
+    /// The result of the first call of `encode` for this format. A large message may be encoded again once no stream uses it.
     pub fn of(&self, format: Format, encode: impl FnOnce() -> Bytes) -> Bytes {
         let mut shared = self.0[format as usize].lock().unwrap_or_else(PoisonError::into_inner);
         match &*shared {
@@ -91,7 +91,7 @@ impl SharedMessages {
 
 #[derive(Debug)]
 pub struct TargetState {
-    /// As asked for.
+    /// The target as requested.
     pub format: Format,
     pub status: TargetStatus,
 }
@@ -99,12 +99,12 @@ pub struct TargetState {
 #[derive(Debug)]
 pub enum TargetStatus {
     Present(Arc<Resolved>),
-    /// What the client holds.
+    /// The client has the current document already.
     Current(Arc<Target>),
     Absent(Arc<Target>),
 }
 
-/// What a client knows of a target.
+/// The knowledge that a client has of a target.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Known {
     Nothing,

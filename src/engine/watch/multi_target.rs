@@ -1,4 +1,4 @@
-//! A stream of several targets: what its client knows of each, and messages of what changed, in parts if they are large. Knows
+//! A stream of several targets: the knowledge of its client about each, and messages with the changed targets, in parts if they are large. Knows
 //! nothing of waking.
 
 use std::pin::pin;
@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::task::coop::consume_budget;
 
-use crate::auth::Sight;
+use crate::auth::Visibility;
 use crate::model::quota::Quota;
 use crate::model::{ConfigId, ConfigName, Revision};
 
@@ -29,25 +29,25 @@ const PART_BYTES_MAX: usize = (4 << 20) - (256 << 10);
 const PART_STATES_MAX: usize = 1000;
 /// Targets and configs that are looked at for one message, or before others have their turn.
 const PART_LOOKS_MAX: usize = 1000;
-/// Configs that a step of a walk has looked at without a name to show for it count like so many targets.
+/// Configs that a step of a walk has read without finding a visible one count as so many targets.
 const SCAN_LOOKS: usize = 32;
-/// A namespace can grow after streams were opened that follow it. Then it may have so many times the watchers of its quota.
+/// The multiple of the quota of watchers that a namespace may reach by growing after its streams were opened.
 const GROWTH_MAX: u64 = 2;
-/// Below so many watchers of a namespace its quota is not looked at again.
+/// The number of watchers of a namespace below which its quota is not checked again.
 const WATCHERS_UNCHECKED: u64 = 1000;
 /// So many looks, or so many bytes, take a unit of what a task of tokio may do before others have their turn: it has 128 of them.
 const LOOKS_OF_A_TURN: usize = 32;
 const BYTES_OF_A_TURN: usize = 128 << 10;
 
-/// The targets of a stream, in the order of its request, and the message that is being told.
+/// The targets of a stream, in the order of its request, and the message that is being sent.
 pub(super) struct MultiTarget {
     targets: Vec<Followed>,
     sending: Option<Sending>,
-    /// What is shown of them.
-    sight: Sight,
-    /// What was shown before, and the targets whose shared targets are others since: the client has yet to hear of the difference.
-    seen_before: Option<(Sight, Vec<u32>)>,
-    /// Of the parts that were made: in units that the task has yet to be charged with.
+    /// The part of the targets that the client may see.
+    visibility: Visibility,
+    /// The part that the client could see before, and the targets whose shared targets have changed since: the difference has yet to be sent.
+    seen_before: Option<(Visibility, Vec<u32>)>,
+    /// The cost of the parts that were made, in units that the task has yet to be charged with.
     cost: usize,
 }
 
@@ -56,30 +56,30 @@ struct Sending {
     state: Arc<State>,
     kind: MessageKind,
     listed: std::vec::IntoIter<Candidate>,
-    /// What comes after them.
+    /// The configs after the listed ones.
     walk: Option<TargetWalk>,
-    /// For a walk of an update: what was shown before. Only what is shown otherwise now is looked at.
-    seen_before: Option<Sight>,
-    /// Looked at already, and too large for the part before.
+    /// For a walk of an update: the part that the client could see before. Only configs that are shown differently now are read.
+    seen_before: Option<Visibility>,
+    /// A state that was too large for the part before.
     carried: Option<TargetState>,
     /// A part was sent, so that the message must be ended.
     is_begun: bool,
 }
 
-/// What comes next of a message that is being made.
+/// The next part of a message that is being made.
 pub(super) enum Part {
     Event(Event),
     /// There may be more, after others had their turn.
     Later,
-    /// There was nothing to tell after all, up to this revision.
+    /// Nothing had to be sent up to this revision.
     Nothing(Revision),
 }
 
-/// Why a look found nothing to tell.
+/// Why a step gives no state to send.
 enum Nothing {
-    /// There is nothing more to look at.
+    /// All targets were checked.
     Left,
-    /// This is enough for one turn.
+    /// The work of one turn is done.
     ForNow,
 }
 
@@ -89,7 +89,7 @@ enum MessageKind {
     Update,
 }
 
-/// What to look at.
+/// The targets to check.
 enum Candidate {
     Marked(Mark),
     /// For a snapshot.
@@ -98,24 +98,30 @@ enum Candidate {
 }
 
 impl MultiTarget {
-    pub fn new(targets: Vec<Followed>, sight: Sight) -> MultiTarget {
-        MultiTarget { targets, sending: None, sight, seen_before: None, cost: 0 }
+    pub fn new(targets: Vec<Followed>, visibility: Visibility) -> MultiTarget {
+        MultiTarget { targets, sending: None, visibility, seen_before: None, cost: 0 }
     }
 
-    /// From now on it shows what this one may see. The next message tells what that changes.
-    pub fn see_as(&mut self, sight: &Sight, table: &mut Table, state: &State, subscriber: &Arc<Subscriber>) {
-        let before = std::mem::replace(&mut self.sight, sight.clone());
+    /// Replaces the part that the client may see. The next message has the changes that follow.
+    pub fn see_as(
+        &mut self,
+        visibility: &Visibility,
+        table: &mut Table,
+        state: &State,
+        subscriber: &Arc<Subscriber>,
+    ) {
+        let before = std::mem::replace(&mut self.visibility, visibility.clone());
         let (_, others) = self.seen_before.get_or_insert_with(|| (before, vec![]));
         for (place, target) in (0..).zip(&mut self.targets) {
             let one = match target {
                 Followed::One(one) => one,
                 Followed::Many(many) => {
-                    many.known.see_as(sight);
+                    many.known.see_as(visibility);
                     continue;
                 }
             };
             let was = one.shared_target.clone();
-            if one.see_as(&self.sight, table, state) {
+            if one.see_as(&self.visibility, table, state) {
                 one.shared_target.among().add(subscriber, place);
                 was.among().remove(subscriber.id, place);
                 table.release(&was);
@@ -124,7 +130,7 @@ impl MultiTarget {
         }
     }
 
-    /// Whether there is something to look at although nothing was committed.
+    /// Whether targets have to be checked although nothing was committed.
     pub fn sees_otherwise(&self) -> bool {
         self.seen_before.is_some()
     }
@@ -142,8 +148,8 @@ impl MultiTarget {
         &self.targets
     }
 
-    /// Ready when the task that tells has paid for the parts that were made before: others may be waiting for their turn. What one update
-    /// takes costs nothing.
+    /// Ready when the task has yielded for the parts that were made before: other tasks may be waiting for their turn. A single update
+    /// costs nothing.
     pub fn poll_turn(&mut self, context: &mut Context<'_>) -> Poll<()> {
         while self.cost > 0 {
             ready!(pin!(consume_budget()).poll(context));
@@ -152,7 +158,7 @@ impl MultiTarget {
         Poll::Ready(())
     }
 
-    /// Whether a message is being told in parts, which keeps the state that it is made of.
+    /// Whether a message is being sent in parts, which keeps in memory the state from which it is made.
     pub fn is_telling(&self) -> bool {
         self.sending.is_some()
     }
@@ -186,7 +192,7 @@ impl MultiTarget {
         self.sending = Some(Sending { state, kind, listed, walk, seen_before, carried, is_begun });
     }
 
-    /// The next part of what is being told. `None`: nothing is. Fails once a namespace has grown so much that it has too many watchers.
+    /// The next part of the message that is being sent. `None`: no message is. Fails once a namespace has grown so much that it has too many watchers.
     pub fn next_part(&mut self, subscriber: &Subscriber, resolver: &Resolver) -> Option<Result<Part, Error>> {
         let sending = self.sending.take()?;
         Some(self.part_of(sending, subscriber, resolver))
@@ -234,7 +240,7 @@ impl MultiTarget {
         })
     }
 
-    /// The next target that the client is to be told of. From here on it knows it.
+    /// The next target whose state has to be sent. The client counts as knowing the state from here on.
     fn look_at_next(
         &mut self,
         sending: &mut Sending,
@@ -275,7 +281,7 @@ impl MultiTarget {
                     MessageKind::Update => one.look(subscriber, &sending.state, resolver),
                 },
                 (Followed::Many(many), Some(config)) => {
-                    let seen = many.seen_by(&self.sight, config);
+                    let seen = many.seen_by(&self.visibility, config);
                     let is_same = |before| many.seen_by(before, config) == seen;
                     if matches!(look, Candidate::OneOfMany(..))
                         && sending.seen_before.as_ref().is_some_and(is_same)
@@ -300,7 +306,7 @@ impl MultiTarget {
 }
 
 impl Followed {
-    /// What it counts as.
+    /// The kind of the target for the count of watchers.
     pub fn watches(&self) -> Watches<'_> {
         match self {
             Followed::One(one) => Watches::One(&one.shared_target.target.id.namespace),
@@ -310,10 +316,10 @@ impl Followed {
 }
 
 impl FollowedOne {
-    /// Looks by the shared target of what this one may see. Whether that is another; the table is then to be told who follows which.
-    pub fn see_as(&mut self, sight: &Sight, table: &mut Table, state: &State) -> bool {
+    /// Selects the shared target for the part that the client may see. Returns whether the shared target is another one; the caller then updates the table.
+    pub fn see_as(&mut self, visibility: &Visibility, table: &mut Table, state: &State) -> bool {
         let target = &self.shared_target.target;
-        let secrets = Secrets::seen_by(sight, &target.id, &target.scope);
+        let secrets = Secrets::seen_by(visibility, &target.id, &target.scope);
         let is_other = secrets != target.secrets;
         if is_other {
             self.shared_target = table.shared_target(Target { secrets, ..Target::clone(target) }, state);
@@ -321,7 +327,7 @@ impl FollowedOne {
         is_other
     }
 
-    /// What the target is in a state, for a snapshot. From here on the client knows it.
+    /// The state of the target, for a snapshot. The client counts as knowing it from here on.
     pub fn greet(&self, subscriber: &Subscriber, state: &State, resolver: &Resolver) -> TargetState {
         let document = self.shared_target.document_at(state, resolver);
         let now = Known::of(document.as_ref());
@@ -337,7 +343,7 @@ impl FollowedOne {
         TargetState { format: self.format, status }
     }
 
-    /// What a target that may have changed is in a state. `None` if the client knows it.
+    /// The state of a target that may have changed. `None`: the client knows it.
     fn look(&self, subscriber: &Subscriber, state: &State, resolver: &Resolver) -> Option<TargetState> {
         let document = self.shared_target.document_at(state, resolver);
         let now = Known::of(document.as_ref());
@@ -352,7 +358,7 @@ impl FollowedOne {
 }
 
 impl FollowedMany {
-    /// Fails if the namespace has grown so much since that it has too many watchers: those that came last have to go.
+    /// Fails if the namespace has grown so much since that it has too many watchers: the newest streams end.
     fn check_growth(&self, state: &State) -> Result<(), Error> {
         let watchers = self.rank.saturating_mul(self.known.len() as u64);
         if watchers <= WATCHERS_UNCHECKED || self.namespace.is_reserved() {
@@ -370,11 +376,11 @@ impl FollowedMany {
         }
     }
 
-    /// How a config stands for somebody. `None`: it is not shown, as if it were not there.
-    fn seen_by(&self, sight: &Sight, config: &ConfigName) -> Option<Secrets> {
+    /// Whether the secrets of a config are shown to a client. `None`: the client may not read the config.
+    fn seen_by(&self, visibility: &Visibility, config: &ConfigName) -> Option<Secrets> {
         let id = ConfigId { namespace: self.namespace.clone(), config: config.clone() };
-        let is_seen = sight.has(&id.namespace, &id.config, &self.scope);
-        is_seen.then(|| Secrets::seen_by(sight, &id, &self.scope))
+        let is_seen = visibility.has(&id.namespace, &id.config, &self.scope);
+        is_seen.then(|| Secrets::seen_by(visibility, &id, &self.scope))
     }
 
     fn target(&self, config: &ConfigName, secrets: Secrets) -> Arc<Target> {
@@ -382,7 +388,7 @@ impl FollowedMany {
         Arc::new(Target { id, scope: self.scope.clone(), view: self.view, secrets })
     }
 
-    /// What to tell of a config, which stands like this.
+    /// The state of a config to send, with its secrets shown or masked.
     fn look(
         &mut self,
         sending: &Sending,
@@ -408,7 +414,7 @@ impl FollowedMany {
         let before = self.known.known(config);
         let now = Known::of(document.as_ref());
         let status = match (before == now, sending.kind, document) {
-            // What the client never had, it need not be told to be absent.
+            // The absence of a config that the client never had need not be sent.
             (true, MessageKind::Update, _) | (true, MessageKind::Snapshot { .. }, None) => return None,
             (true, MessageKind::Snapshot { .. }, Some(_)) => TargetStatus::Current(target),
             (false, _, document) => TargetStatus::of(&target, document),

@@ -8,7 +8,7 @@ use crate::engine::state::{ConfigState, State};
 use crate::model::{Digest, Revision, Version};
 use crate::validate::Schema;
 
-/// The document of a target as of a state, made by the first who asks for it.
+/// The document of a target as of a state, made for the first stream that needs it.
 pub(super) struct SharedDocument {
     pub target: Arc<Target>,
     /// Of the state: it holds from there to the next that is told.
@@ -16,11 +16,11 @@ pub(super) struct SharedDocument {
     /// Of the config then.
     pub version: Version,
     made: OnceLock<Made>,
-    /// What the document is made of, until it is: a config of many layers is large.
+    /// The config from which the document is made, until it is made: a config with many layers is large.
     config: Mutex<Option<Arc<ConfigState>>>,
-    /// Whose defaults it is filled with.
+    /// The schema whose defaults are filled in.
     schema: Option<Arc<Schema>>,
-    /// What streams of this target alone receive, once one of them does.
+    /// The messages of streams with this single target, once the first of them is sent.
     shared: OnceLock<Arc<SharedMessages>>,
 }
 
@@ -36,7 +36,7 @@ struct Made {
 
 enum Kept {
     Always(Option<Arc<Resolved>>),
-    /// As long as somebody uses it. Then it is made again, of the layers that it consists of.
+    /// Kept as long as a stream uses the document. After that the document is made again from its layers.
     WhileUsed(Mutex<Weak<Resolved>>, Box<ConfigState>),
 }
 
@@ -54,7 +54,7 @@ impl SharedDocument {
         }
     }
 
-    /// The document. Who asks for it while another makes it waits for that one: it would make the same.
+    /// The document. Concurrent calls wait for the first one, which makes the document.
     pub fn document(&self, resolver: &Resolver) -> Option<Arc<Resolved>> {
         let mut fresh = None;
         let made = self.made.get_or_init(|| {
@@ -76,7 +76,7 @@ impl SharedDocument {
         }
     }
 
-    /// What streams of this target alone receive.
+    /// The messages of streams with this single target.
     pub fn shared(&self) -> Arc<SharedMessages> {
         self.shared.get_or_init(Arc::default).clone()
     }
@@ -89,7 +89,7 @@ impl SharedDocument {
         self.made.get().and_then(|made| made.digest)
     }
 
-    /// What streams know that were told this. Nothing: it was not made yet.
+    /// The knowledge of streams that were sent the document. Nothing: the document was not made yet.
     pub fn known(&self) -> Known {
         let made = self.made.get();
         made.map_or(Known::Nothing, |made| made.digest.map_or(Known::Absent, Known::Document))
@@ -111,7 +111,7 @@ impl SharedDocument {
         (Made { digest, document: kept }, document)
     }
 
-    /// Whether it says the same as one before, of which that is known.
+    /// Whether the document equals an earlier one that was made.
     pub fn repeats(&self, before: &SharedDocument, resolver: &Resolver) -> bool {
         let Some(before) = before.made.get() else { return false };
         self.document(resolver);

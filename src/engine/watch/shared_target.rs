@@ -14,17 +14,17 @@ use super::subscriber_id::SubscriberId;
 use crate::engine::read::resolve::{Resolved, Resolver, Target};
 use crate::engine::state::State;
 
-/// Streams that are woken before others may come and go.
+/// The number of streams that are woken before streams can be added and removed again.
 const WAKES_MAX: usize = 256;
 
-/// What every stream of the target is told, and the streams.
+/// The document of the target for every stream, and the streams.
 pub(super) struct SharedTarget {
     pub target: Arc<Target>,
-    /// Replaced by the hub when a commit can have changed it. A stream looks at it without a lock.
+    /// Replaced by the hub when a commit can have changed the document. A stream reads it without a lock.
     told: ArcSwap<SharedDocument>,
-    /// The streams that follow nothing else. They come under the lock of the table, too.
+    /// The streams with this single target. Streams are added under the lock of the table, too.
     alone: Mutex<Followers>,
-    /// Those that follow other targets as well.
+    /// The streams that follow other targets as well.
     among: Mutex<Followers>,
 }
 
@@ -35,26 +35,26 @@ impl SharedTarget {
         SharedTarget { target, told, alone: Mutex::default(), among: Mutex::default() }
     }
 
-    /// What streams are told now. To be held for a moment only.
+    /// The current document for streams. Hold the guard for a moment only.
     pub fn told(&self) -> Guard<Arc<SharedDocument>> {
         self.told.load()
     }
 
-    /// Looks at a new state. Whether there is something to tell.
+    /// Advances to a new state. Whether the document has changed.
     pub fn advance(&self, state: &State, resolver: &Resolver) -> bool {
         let told = SharedDocument::new(self.target.clone(), state);
         let repeats = told.repeats(&self.told(), resolver);
-        // Also if it repeats: who comes now is told the current version.
+        // Replaced also if the document is the same: new streams are sent the current version.
         self.told.store(Arc::new(told));
         !repeats
     }
 
-    /// The same, but leaves it to whoever asks first to make the document. Gives what streams were told before, if that was made.
+    /// The same, but the first stream that needs the document makes it. Gives the document before, if it was made.
     pub fn postpone(&self, state: &State) -> Known {
         self.told.swap(Arc::new(SharedDocument::new(self.target.clone(), state))).known()
     }
 
-    /// Whether streams that were told this before have something to be told.
+    /// Whether the document differs from an earlier one that streams were sent.
     pub fn has_news_since(&self, before: Known, resolver: &Resolver) -> bool {
         let told = self.told.load_full();
         let now = told.digest(resolver).map_or(Known::Absent, Known::Document);
@@ -66,7 +66,7 @@ impl SharedTarget {
         let told = self.told();
         match told.revision <= state.revision {
             true => told.document(resolver),
-            // The hub is about to move on to the next one.
+            // The hub is about to advance to the next state.
             false => resolver.resolve_in(state, &self.target),
         }
     }
@@ -78,7 +78,7 @@ impl SharedTarget {
         if told.revision <= state.revision && told.version < version {
             let current = Arc::new(SharedDocument::new(self.target.clone(), state));
             let document = current.document(resolver);
-            // Not if the hub has told something newer meanwhile.
+            // Unless the hub has set a newer document meanwhile.
             self.told.compare_and_swap(&*told, current);
             return document;
         }
@@ -94,7 +94,7 @@ impl SharedTarget {
         self.among.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Wakes the streams that follow nothing else. They may be very many: one that comes or goes does not wait for the last.
+    /// Wakes the streams with this single target. There may be very many: adding or removing a stream does not wait for all of them.
     pub fn wake_alone(&self, wakers: &mut Vec<Waker>) {
         let mut after = SubscriberId(0);
         loop {

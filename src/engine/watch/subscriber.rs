@@ -15,50 +15,50 @@ use super::shared_document::SharedDocument;
 use super::subscriber_id::SubscriberId;
 use super::timers::Tick;
 
-/// What the hub holds of a stream, however slowly it is read.
+/// The part of a stream that the hub holds, however slowly the client reads.
 pub(super) struct Subscriber {
     pub id: SubscriberId,
-    /// Who watches.
+    /// The client and actor of the stream.
     pub identity: Identity,
-    /// Only its actor may ask something of it.
+    /// The stream accepts requests of its actor alone.
     is_owned: AtomicBool,
-    /// What its client holds of each target.
+    /// The documents of each target that its client holds.
     delivered: Mutex<Delivered>,
-    /// Of the newest message that it was sent.
+    /// The revision of the newest message that the stream was sent.
     revision: AtomicU64,
     waker: AtomicWaker,
-    /// Of a stream of several targets: which of them to look at.
+    /// The changed targets of a stream with several targets.
     marks: Mutex<Marks>,
     /// A progress message is wanted once the hub has the revision before this one; 0: none is.
     progress_at: AtomicU64,
-    /// It said nothing for as long as it was asked to.
+    /// The progress interval has passed without a message.
     progress_due: AtomicBool,
-    /// It is telling what it found in marks, or its snapshot.
+    /// The stream is sending the targets of its marks, or its snapshot.
     is_telling: AtomicBool,
-    /// It was polled since it told something last, which the connection has therefore taken, and had nothing more to tell.
+    /// The stream was polled since its last message, which the connection has therefore taken, and had no further message.
     is_settled: AtomicBool,
     has_ended: AtomicBool,
-    /// When it last said something, by the timers.
+    /// When the stream last sent a message, by the timers.
     sent_at: AtomicU64,
-    /// After so many ticks of silence it says how far it is.
+    /// The progress interval, in ticks.
     pub progress_ticks: u32,
 }
 
 /// A target of a stream that changed.
 #[derive(Clone)]
 pub(super) struct Mark {
-    /// Of the target in the request.
+    /// The place of the target in the request.
     pub place: u32,
-    /// For a target that follows a whole namespace: what to tell of one of its configs.
+    /// For a target that follows a whole namespace: the changed config.
     pub told: Option<Arc<SharedDocument>>,
-    /// Of the change. The stream may still be telling of a state before it.
+    /// The revision of the change. The stream may still be sending an earlier state.
     pub revision: Revision,
 }
 
 #[derive(Default)]
 struct Marks {
     list: Vec<Mark>,
-    /// Of the newest that was made, taken or not.
+    /// The revision of the newest mark that was made, taken or not.
     newest: Revision,
 }
 
@@ -88,7 +88,7 @@ impl Subscriber {
         }
     }
 
-    /// Of nobody in particular.
+    /// A subscriber for tests.
     #[cfg(test)]
     pub fn anonymous(id: SubscriberId, progress_ticks: u32) -> Subscriber {
         let (mut sets, since) = (super::client::LabelSets::default(), crate::model::Timestamp(0));
@@ -104,7 +104,7 @@ impl Subscriber {
         )
     }
 
-    /// From now on only the actor that opened the stream may ask something of it.
+    /// Makes the stream accept requests of the actor alone that opened it.
     pub fn keep_to_actor(&self) {
         self.is_owned.store(true, Ordering::Relaxed);
     }
@@ -117,12 +117,12 @@ impl Subscriber {
         self.delivered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// From now on the client knows this of the config that the target at this place follows. What it knew before.
+    /// Replaces the knowledge of the client about the config that the target at this place follows, and gives the knowledge before.
     pub fn deliver(&self, place: u32, known: Known) -> Known {
         std::mem::replace(self.delivered().known(place), known)
     }
 
-    /// Of the newest message that the stream was sent. Zero: none was.
+    /// The revision of the newest message that the stream was sent. Zero: none was.
     pub fn revision(&self) -> Revision {
         Revision(self.revision.load(Ordering::Acquire))
     }
@@ -134,7 +134,7 @@ impl Subscriber {
         let first = marks.newest < mark.revision;
         marks.newest = mark.revision;
         let list = &mut marks.list;
-        // Cleaned whenever it would grow: a stream that is not read stays bounded by what it follows.
+        // Compacted whenever the list would grow: the marks of a stream that is not read are bounded by its targets.
         if list.len() == list.capacity() {
             clean(list);
         }
@@ -142,7 +142,7 @@ impl Subscriber {
         first
     }
 
-    /// What was noted since the last time, each target once, in the order of the request. What changed after `revision` stays noted.
+    /// Takes the marks since the last call, each target once, in the order of the request. Marks of changes after `revision` stay.
     pub fn take_marks(&self, revision: Revision) -> Vec<Mark> {
         let list = &mut self.marks().list;
         if list.is_empty() {
@@ -154,28 +154,28 @@ impl Subscriber {
         std::mem::replace(list, later)
     }
 
-    /// What it found is not told completely yet.
+    /// Notes that the taken marks are not completely sent yet.
     pub fn begins_telling(&self) {
         self.is_telling.store(true, Ordering::Relaxed);
     }
 
-    /// It has told all that it found.
+    /// Notes that all taken marks are sent.
     pub fn ends_telling(&self) {
         self.is_telling.store(false, Ordering::Relaxed);
     }
 
-    /// Whether a stream of several targets has yet to tell something.
+    /// Whether a stream of several targets has changes to send.
     pub fn has_news(&self) -> bool {
         let marks = self.marks();
         !marks.list.is_empty() || self.is_telling()
     }
 
-    /// It is being polled: what it tells is yet to be taken by the connection.
+    /// Notes a poll: the connection has yet to take its message.
     pub fn begins_poll(&self) {
         self.is_settled.store(false, Ordering::Relaxed);
     }
 
-    /// It was polled, and had nothing to tell but progress.
+    /// Notes a poll that gave no message but progress.
     pub fn ends_poll(&self) {
         self.is_settled.store(!self.is_telling(), Ordering::Release);
     }
@@ -185,7 +185,7 @@ impl Subscriber {
         self.is_settled.load(Ordering::Acquire)
     }
 
-    /// The stream is gone.
+    /// Notes the end of the stream.
     pub fn end(&self) {
         self.has_ended.store(true, Ordering::Relaxed);
     }
@@ -194,7 +194,7 @@ impl Subscriber {
         self.has_ended.load(Ordering::Relaxed)
     }
 
-    /// Whether what it found, or its snapshot, is not told completely yet.
+    /// Whether the taken marks, or the snapshot, are not completely sent yet.
     pub fn is_telling(&self) -> bool {
         self.is_telling.load(Ordering::Relaxed)
     }
@@ -207,13 +207,13 @@ impl Subscriber {
         self.progress_at.fetch_max(revision.next().0, Ordering::AcqRel);
     }
 
-    /// `reached` satisfies what was asked for, if anything.
+    /// Whether `reached` satisfies the requested revision.
     pub fn wants_progress_by(&self, reached: Revision) -> bool {
         self.progress_at.load(Ordering::Acquire) <= reached.next().0
     }
 
-    /// Whether to say how far the stream is: it was silent for long, or was asked to, and `reached` satisfies that.
-    /// The wish is then gone.
+    /// Whether to send a progress message: the progress interval has passed, or a message was requested for a revision that `reached` satisfies.
+    /// Takes the request.
     pub fn take_progress(&self, reached: Revision) -> bool {
         let wanted = self.progress_at.load(Ordering::Acquire);
         let asked = wanted != 0
@@ -228,13 +228,13 @@ impl Subscriber {
         self.sends_at(tick);
     }
 
-    /// The stream says something.
+    /// Notes a message of the stream.
     pub fn sends_at(&self, tick: Tick) {
         self.sent_at.store(tick.0, Ordering::Relaxed);
         self.progress_due.store(false, Ordering::Relaxed);
     }
 
-    /// Looks whether it was silent for long, and lets it say so then. When to look again.
+    /// Checks whether the progress interval has passed, and then requests a progress message. Gives the time of the next check.
     pub fn look_at_silence(&self, now: Tick) -> (bool, Tick) {
         let ticks = u64::from(self.progress_ticks);
         let due = self.sent_at.load(Ordering::Relaxed) + ticks;
@@ -251,7 +251,7 @@ impl Subscriber {
         self.waker.register(waker);
     }
 
-    /// What wakes the stream. `None` if it is awake, and will look.
+    /// The waker of the stream. `None` if the stream is awake, and will be polled.
     pub fn take_waker(&self) -> Option<Waker> {
         self.waker.take()
     }
@@ -261,7 +261,7 @@ impl Subscriber {
     }
 }
 
-/// Sorts, and leaves of each target the newest mark.
+/// Sorts the marks, and keeps the newest mark of each target.
 fn clean(marks: &mut Vec<Mark>) {
     // Equal ones stay in the order in which they came: of these the first stays, so the newest must be it.
     marks.reverse();

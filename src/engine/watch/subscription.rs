@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tokio_stream::Stream;
 
-use crate::auth::Sight;
+use crate::auth::Visibility;
 use crate::model::text::Format;
 use crate::model::{ConfigId, ConfigName, Digest, Namespace, Revision, Scope, Timestamp};
 
@@ -29,17 +29,17 @@ use super::watchers::Watches;
 use crate::engine::read::resolve::{Target, View};
 use crate::engine::secrets::secret_places::Secrets;
 
-/// What to watch, and where the client left off.
+/// The targets to watch, and the position of the client.
 #[derive(Clone, Debug)]
 pub struct WatchOptions {
     pub targets: Vec<WatchTarget>,
     /// `None`: afresh.
     pub resume_token: Option<String>,
     pub progress_interval: Duration,
-    /// What the client says of itself.
+    /// The statements of the client about itself.
     pub client: WatchClient,
     /// Who watches. Of a namespace they are shown the configs that they may see; that they may see the others is for the caller to ask.
-    pub sight: Sight,
+    pub visibility: Visibility,
 }
 
 /// One target of a stream, or every config of a namespace.
@@ -51,7 +51,7 @@ pub struct WatchTarget {
     pub format: Format,
 }
 
-/// What is followed, and the digests of the documents that the client holds of it.
+/// The followed configs, and the digests of the documents that the client holds of them.
 #[derive(Clone, Debug)]
 pub enum WatchSelector {
     Config(ConfigId, Option<Digest>),
@@ -59,12 +59,12 @@ pub enum WatchSelector {
 }
 
 impl WatchSelector {
-    /// It follows one config.
+    /// The target follows one config.
     pub fn is_config(&self) -> bool {
         matches!(self, WatchSelector::Config(..))
     }
 
-    /// What it counts as.
+    /// The kind of the target for the count of watchers.
     fn watches(&self) -> Watches<'_> {
         match self {
             WatchSelector::Config(id, _) => Watches::One(&id.namespace),
@@ -77,13 +77,13 @@ pub type Held = BTreeMap<ConfigName, Digest>;
 
 /// A watch stream. Ends with an error when the server drains. Dropping it is enough to end it.
 ///
-/// There may be very many, and most of them idle: it is small, and has no timer and no task of its own.
+/// A server may have very many streams, most of them idle: a stream is small, and has no timer and no task of its own.
 pub struct Subscription {
     hub: Arc<Hub>,
     subscriber: Arc<Subscriber>,
     following: Following,
     stage: Stage,
-    /// The client has made no room yet for what was told last.
+    /// The flow control of the client blocks the last message.
     is_waiting: bool,
     of_actor: ActorStream,
 }
@@ -108,13 +108,13 @@ impl Hub {
         let alone = matches!(options.targets.as_slice(), [target] if target.selector.is_config());
         let configs = self.check_configs(&options.targets, &self.state())?;
         let label_bytes = options.client.label_bytes();
-        let of_actor = self.of_actors.open_following(options.sight.caller(), configs, label_bytes)?;
+        let of_actor = self.of_actors.open_following(options.visibility.caller(), configs, label_bytes)?;
         let mut table = self.table();
         let state = self.state();
         let namespaces = options.targets.iter().map(|target| target.selector.watches());
         let counted = table.watchers.add(namespaces.clone(), &state);
         counted.inspect_err(|_| _ = self.quota_refusals.fetch_add(1, Relaxed))?;
-        let caller = options.sight.caller().clone();
+        let caller = options.visibility.caller().clone();
         let identity = Identity::new(options.client, caller, now, &mut table.labels);
         let subscriber = self.add(&mut table, Timers::ticks_of(interval), identity);
         let subscriber = subscriber.inspect_err(|_| table.watchers.remove(namespaces))?;
@@ -125,7 +125,7 @@ impl Hub {
             let WatchTarget { selector, scope, view, format } = target;
             followed.push(match selector {
                 WatchSelector::Config(id, held) => {
-                    let secrets = Secrets::seen_by(&options.sight, &id, &scope);
+                    let secrets = Secrets::seen_by(&options.visibility, &id, &scope);
                     let shared_target = table.shared_target(Target { id, scope, view, secrets }, &state);
                     let mut followers = if alone { shared_target.alone() } else { shared_target.among() };
                     followers.add(&subscriber, place);
@@ -135,13 +135,13 @@ impl Hub {
                     Followed::One(FollowedOne { shared_target, format, place })
                 }
                 WatchSelector::Namespace(namespace, held) => {
-                    let secrets = match options.sight.reveals_all_of(&namespace, &scope) {
+                    let secrets = match options.visibility.reveals_all_of(&namespace, &scope) {
                         true => Secrets::Revealed,
                         false => Secrets::Hidden,
                     };
                     table.follow_namespace(&subscriber, place, &namespace, &scope, (view, secrets));
                     let known = if reset { HashMap::new() } else { held.into_iter().collect() };
-                    let known = HeldConfigs::new(known, options.sight.clone());
+                    let known = HeldConfigs::new(known, options.visibility.clone());
                     delivered.push(DeliveredTo::Many(known.clone()));
                     let rank = table.watchers.all_of(&namespace);
                     let many = FollowedMany { namespace, scope, view, secrets, format, known, rank };
@@ -156,8 +156,8 @@ impl Hub {
         drop(table);
         let following = match <[Followed; 1]>::try_from(followed) {
             Ok([Followed::One(one)]) => Following::Alone(one),
-            Ok(many) => Following::Several(Box::new(MultiTarget::new(many.into(), options.sight))),
-            Err(several) => Following::Several(Box::new(MultiTarget::new(several, options.sight))),
+            Ok(many) => Following::Several(Box::new(MultiTarget::new(many.into(), options.visibility))),
+            Err(several) => Following::Several(Box::new(MultiTarget::new(several, options.visibility))),
         };
         let stage = Stage::Opening { reset };
         let hub = self.clone();
@@ -166,7 +166,7 @@ impl Hub {
 }
 
 impl Hub {
-    /// Counts the configs that a stream would follow. Refuses one that would follow more than it may: what it knows of each takes memory.
+    /// Counts the configs that a stream would follow. Refuses a stream beyond the limit: the knowledge of the client about each config takes memory.
     fn check_configs(&self, targets: &[WatchTarget], state: &State) -> Result<usize, Error> {
         let covered = targets.iter().map(|target| target.selector.watches().configs(state));
         let found = covered.sum::<u64>();
@@ -182,7 +182,7 @@ impl Hub {
     }
 }
 
-/// Whether a client with this token can be told only what changed since.
+/// Whether a client with this resume token needs only the changes since.
 fn honours(state: &State, token: &str) -> bool {
     ResumeToken::parse(token)
         .is_some_and(|token| token.epoch == state.epoch && token.revision <= state.revision)
@@ -194,7 +194,7 @@ impl Subscription {
         self.subscriber.id.0.to_string()
     }
 
-    /// From now on only the actor that opened it may ask something of it.
+    /// Makes the stream accept requests of the actor alone that opened it.
     pub fn keep_to_actor(&self) {
         self.subscriber.keep_to_actor();
     }
@@ -202,7 +202,7 @@ impl Subscription {
     /// From now on it shows what this one may see: secrets or their fingerprints, and of the namespaces that it follows whole, these
     /// configs, as if there were no others. What that changes is told when it is polled next. Not before the hub has reached what was told
     /// already, which wakes the stream.
-    pub fn poll_see_as(&mut self, sight: &Sight, context: &Context<'_>) -> Poll<()> {
+    pub fn poll_see_as(&mut self, visibility: &Visibility, context: &Context<'_>) -> Poll<()> {
         self.subscriber.register(context.waker());
         let Subscription { hub, subscriber, following, .. } = self;
         let revision = subscriber.revision();
@@ -215,24 +215,24 @@ impl Subscription {
         match following {
             Following::Alone(one) => {
                 let was = one.shared_target.clone();
-                if one.see_as(sight, &mut table, &state) {
+                if one.see_as(visibility, &mut table, &state) {
                     one.shared_target.alone().add(subscriber, 0);
                     was.alone().remove(subscriber.id, 0);
                     table.release(&was);
                 }
             }
-            Following::Several(several) => several.see_as(sight, &mut table, &state, subscriber),
+            Following::Several(several) => several.see_as(visibility, &mut table, &state, subscriber),
         }
         Poll::Ready(())
     }
 
-    /// Whether the stream is about to end since the server drains. Wakes when it is.
+    /// Whether the stream ends since the server drains. Wakes the task when the server begins to drain.
     pub fn poll_draining(&self, context: &Context<'_>) -> bool {
         self.subscriber.register(context.waker());
         self.hub.is_draining()
     }
 
-    /// The client makes no room for what was told last. It has when the stream is polled again.
+    /// Notes that the flow control of the client blocks the last message. The next poll ends the block.
     pub fn waits(&mut self) {
         if !std::mem::replace(&mut self.is_waiting, true) {
             self.hub.waiting.begin(self.subscriber.id, Instant::now());
@@ -245,7 +245,7 @@ impl Subscription {
         }
     }
 
-    /// A message is being told in parts, and is not told whole.
+    /// Whether a message is being sent in parts, and is not complete.
     pub fn is_within_parts(&self) -> bool {
         matches!(&self.following, Following::Several(several) if several.is_telling())
     }
@@ -284,7 +284,7 @@ impl Subscription {
                     (None, looked) => looked,
                 },
                 Following::Several(several) => {
-                    // First the state: the marks that lead to it are then made.
+                    // The state is read first: the marks of its changes are then made.
                     let state = hub.state();
                     let marks = subscriber.take_marks(state.revision);
                     match std::mem::replace(stage, Stage::Open) {
@@ -302,9 +302,9 @@ impl Subscription {
         }
     }
 
-    /// Says that nothing changed up to the revision that was looked at, if somebody wants to know.
+    /// Sends a progress message up to the revision that was checked, if one is due.
     fn progress(&mut self, looked: Revision) -> Option<Event> {
-        // The target may have been told of a state before the hub had reached it.
+        // The document of the target may be of a state that the hub has not reached yet.
         let revision = looked.max(self.subscriber.revision());
         let is_wanted = self.subscriber.take_progress(revision);
         is_wanted.then(|| self.tells(Event::Progress { revision }))
@@ -317,7 +317,7 @@ impl Subscription {
 }
 
 impl FollowedOne {
-    /// What to tell a stream that follows nothing else, and the revision at which it was looked at.
+    /// The next event of a stream with this single target, and the revision at which the target was checked.
     fn next(&self, stage: &mut Stage, hub: &Hub, subscriber: &Subscriber) -> (Option<Event>, Revision) {
         if let Stage::Opening { reset } = *stage {
             *stage = Stage::Open;
@@ -326,7 +326,7 @@ impl FollowedOne {
             let revision = state.revision;
             return (Some(Event::Snapshot { revision, states, more: false, reset }), revision);
         }
-        // First the revision: what is told then is of that one, or of a newer one that the hub is about to reach.
+        // The revision is read first: the document that is read then is of that revision, or of a newer one that the hub is about to reach.
         let reached = hub.revision();
         let told = self.shared_target.told();
         let looked = reached.max(told.revision);
@@ -337,7 +337,7 @@ impl FollowedOne {
         }
         let status = TargetStatus::of(&self.shared_target.target, document);
         let state = TargetState { format: self.format, status };
-        // The document did not change, but the caller sees it otherwise: the shared message would have a revision of long ago.
+        // The document did not change, but its secrets are shown differently to the caller: the shared message would have an old revision.
         if told.revision <= subscriber.revision() {
             return (Some(Event::Update { revision: looked, states: vec![state], more: false }), looked);
         }
@@ -355,7 +355,7 @@ impl Stream for Subscription {
         }
         self.waits_no_more();
         self.subscriber.begins_poll();
-        // Before looking: what comes after the look wakes.
+        // Registered before the check: a change after the check then wakes the task.
         self.subscriber.register(context.waker());
         let polled = self.poll_event(context);
         if matches!(polled, Poll::Pending | Poll::Ready(None | Some(Ok(Event::Progress { .. })))) {

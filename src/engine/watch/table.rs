@@ -1,5 +1,5 @@
-//! Who follows what: from a changed layer to the targets that depend on it, and their streams. The hub guards it with one lock;
-//! knows nothing of what streams are told.
+//! The table of followed targets: from a changed layer to the targets that depend on it, and their streams. The hub guards the table with one lock.
+//! Knows no documents and no messages.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
@@ -26,13 +26,13 @@ pub(super) struct Table {
     pub watchers: WatcherCounts,
     pub labels: LabelSets,
     subscribers: HashMap<SubscriberId, Entry>,
-    /// The targets of each config, by namespace, sorted by scope and view: what is below a scope stands together.
+    /// The targets of each config, by namespace, sorted by scope and view: the targets below a scope are neighbours.
     shared_targets: HashMap<Namespace, BTreeMap<ConfigName, Vec<Arc<SharedTarget>>>>,
-    /// The streams that follow every config of a namespace, by what they see of each.
+    /// The streams that follow every config of a namespace, by the part of each config that they show.
     namespaces: HashMap<Namespace, BTreeMap<Group, Followers>>,
 }
 
-/// What streams that follow all configs of a namespace see of each.
+/// The part of each config that streams of a whole namespace show.
 pub(super) type Group = (Scope, View, Secrets);
 
 struct Entry {
@@ -54,7 +54,7 @@ impl Table {
         }
     }
 
-    /// Enters a stream that was just opened. Whether it is the first that is to be looked at.
+    /// Adds a stream that was just opened. Whether it is the first one that is due.
     pub fn add(&mut self, subscriber: Arc<Subscriber>, now: Instant) -> bool {
         let tick = Tick::at(self.timers.started(), now);
         subscriber.sends_at(tick);
@@ -78,7 +78,7 @@ impl Table {
         self.subscribers.values().map(|entry| &entry.subscriber)
     }
 
-    /// A stream that is due to be looked at and was silent for long.
+    /// Takes a stream that is due for a progress message.
     pub fn take_silent(&mut self, now: Tick) -> Option<Arc<Subscriber>> {
         loop {
             let id = self.timers.take_due(now)?;
@@ -173,7 +173,7 @@ impl Table {
         }
     }
 
-    /// Whether somebody follows the config, or its namespace.
+    /// Whether a stream follows the config, or its namespace.
     pub fn concerns(&self, id: &ConfigId) -> bool {
         self.targets_of(id).is_some()
             || (id.config.is_ordinary() && self.namespaces.contains_key(&id.namespace))
@@ -208,7 +208,7 @@ impl Table {
         groups.filter(|(scope, view, ..)| changed.iter().any(|layer| view.depends_on(scope, layer)))
     }
 
-    /// What is followed of a config, by how many streams.
+    /// The followed targets of a config, with the number of streams of each.
     pub fn watched(&self, id: &ConfigId) -> Vec<(Scope, View, usize)> {
         let shared_targets = self.targets_of(id).into_iter().flatten();
         let shared_targets = shared_targets.map(|shared_target| {

@@ -20,7 +20,7 @@ impl Tick {
     }
 }
 
-/// When to look at which stream: one entry each. What a stream sends meanwhile only moves its next look once that one comes.
+/// When each stream is checked next: one entry each. A message that a stream sends meanwhile delays the check only when the entry is due.
 pub(super) struct Timers {
     started: Instant,
     due: BTreeSet<(Tick, SubscriberId)>,

@@ -6,7 +6,7 @@ use crate::model::{Epoch, Revision};
 
 use super::super::error::Error;
 
-/// Which history, and how far the client knows it. Written as `1.<epoch>.<revision>` in hex: 1 is the format.
+/// The history and the revision up to which the client has its changes. Written as `1.<epoch>.<revision>` in hex: 1 is the format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ResumeToken {
     pub epoch: Epoch,
@@ -14,7 +14,7 @@ pub struct ResumeToken {
 }
 
 impl ResumeToken {
-    /// `None` if it is none of ours: the client then starts afresh, and is told.
+    /// Reads a token. `None`: the text is no resume token, and the client gets a snapshot marked `is_reset`.
     pub fn parse(text: &str) -> Option<ResumeToken> {
         let (epoch, revision) = text.strip_prefix("1.")?.split_once('.')?;
         Some(ResumeToken {

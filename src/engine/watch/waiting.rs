@@ -20,13 +20,13 @@ impl Waiting {
         self.since().remove(&id);
     }
 
-    /// How long the one has been waiting that waits the longest.
+    /// The longest time for which an update has been blocked.
     pub fn longest(&self, now: Instant) -> Duration {
         let oldest = self.since().values().min().copied();
         oldest.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
     }
 
-    /// How long each has been waiting that is.
+    /// How long the update of each such stream has been blocked.
     pub fn all(&self, now: Instant) -> HashMap<SubscriberId, Duration> {
         let since = self.since();
         since.iter().map(|(id, since)| (*id, now.saturating_duration_since(*since))).collect()

@@ -17,7 +17,7 @@ pub(super) struct TargetWalk {
     place: u32,
     /// Within the namespace of the target at `place`.
     namespace: Option<Within>,
-    /// Targets of one config are told, too.
+    /// Targets of one config are part of the walk, too.
     includes_single: bool,
 }
 
@@ -155,7 +155,7 @@ mod tests {
         let (scope, view, secrets) = (Scope::global(), View::Effective, Secrets::Revealed);
         let known = HeldConfigs::new(
             known.collect(),
-            crate::auth::Access::unrestricted("test").expect("a name").sight(),
+            crate::auth::Access::unrestricted("test").expect("a name").visibility(),
         );
         let many = FollowedMany { namespace, scope, view, secrets, format: Format::Json, known, rank: 1 };
         Followed::Many(Box::new(many))

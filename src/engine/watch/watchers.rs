@@ -1,4 +1,4 @@
-//! How many configs are followed in each namespace, and whether there may be more. Knows no stream.
+//! Counts the followed configs of each namespace, and limits them by quota. Knows no stream.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -10,16 +10,16 @@ use super::super::error::Error;
 use super::super::state::State;
 use crate::engine::state::usage;
 
-/// What a target follows.
+/// The configs that a target follows.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Watches<'a> {
     /// One config of a namespace.
     One(&'a Namespace),
-    /// All of them, now and later.
+    /// All configs of the namespace, now and later.
     All(&'a Namespace),
 }
 
-/// Each target as often as it is followed. One that follows a whole namespace counts as the configs that the namespace has.
+/// The number of streams of each target. A target that follows a whole namespace counts as the configs that the namespace has.
 #[derive(Debug, Default)]
 pub(super) struct WatcherCounts {
     of: HashMap<Namespace, Count>,
@@ -37,7 +37,7 @@ impl Watches<'_> {
         namespace
     }
 
-    /// So many configs are followed.
+    /// The number of followed configs.
     pub fn configs(&self, state: &State) -> u64 {
         match self {
             Watches::One(_) => 1,
@@ -62,7 +62,7 @@ impl Count {
     }
 }
 
-/// Also an empty namespace is something to follow.
+/// An empty namespace counts as one config.
 fn all(namespace: &Namespace, state: &State) -> u64 {
     state.usage(namespace).configs.max(1)
 }
@@ -77,7 +77,7 @@ impl WatcherCounts {
         self.of.get(namespace).map_or(0, |count| count.of_all)
     }
 
-    /// Counts the targets of a stream. All of them or, if that is too much for one namespace, none.
+    /// Counts the targets of a stream: all of them or, if a quota does not allow them, none.
     pub fn add<'a>(
         &mut self,
         targets: impl Iterator<Item = Watches<'a>> + Clone,

@@ -87,7 +87,7 @@ impl World {
                 request: None,
                 annotations: BTreeMap::new(),
             };
-            let viewer = Viewer::new(Access::unrestricted("someone").expect("a name").sight());
+            let viewer = Viewer::new(Access::unrestricted("someone").expect("a name").visibility());
             let intent = Intent::Changes(vec![change]);
             self.engine.write(Write { origin, intent, validate_only: false, viewer }).await.expect("written");
         }

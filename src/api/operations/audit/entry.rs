@@ -8,14 +8,14 @@ use crate::model::{Commit, ConfigChange, LayerKind, Scope, Source};
 use crate::proto::v1::{self, AuditEntry, AuditKind, BrokenLink, ChainProof};
 
 use super::filter::{Filter, Looked};
-use super::sight::AuditSight;
+use super::visibility::AuditVisibility;
 
 /// Layers that one entry names: one commit may change a hundred thousand.
 const LAYERS_BYTES_MAX: usize = 1 << 20;
 pub const COMMITTED: &str = "COMMITTED";
 
 /// `None`: it is not asked for, or not for these eyes.
-pub fn of_commit(sealed: &Sealed, filter: &Filter, sight: &AuditSight) -> Option<AuditEntry> {
+pub fn of_commit(sealed: &Sealed, filter: &Filter, visibility: &AuditVisibility) -> Option<AuditEntry> {
     let Commit { revision, time, author, source, reason, .. } = &sealed.commit;
     let looked = Looked {
         kind: AuditKind::Change,
@@ -34,7 +34,7 @@ pub fn of_commit(sealed: &Sealed, filter: &Filter, sight: &AuditSight) -> Option
         .changes
         .iter()
         .filter(|change| filter.is_about(change.id.namespace.as_str(), change.id.config.as_str()));
-    let mut changes: Vec<v1::ConfigChange> = asked.filter_map(|change| seen(change, sight)).collect();
+    let mut changes: Vec<v1::ConfigChange> = asked.filter_map(|change| seen(change, visibility)).collect();
     cut_layers(&mut changes, LAYERS_BYTES_MAX);
     let only = match changes.as_slice() {
         [] => return None,
@@ -69,7 +69,7 @@ pub fn of_commit(sealed: &Sealed, filter: &Filter, sight: &AuditSight) -> Option
 }
 
 /// `None`: it is not asked for, or not for these eyes.
-pub fn of_record(record: Record, filter: &Filter, sight: &AuditSight) -> Option<AuditEntry> {
+pub fn of_record(record: Record, filter: &Filter, visibility: &AuditVisibility) -> Option<AuditEntry> {
     let Record { sequence, event, hash, .. } = record;
     let looked = Looked {
         kind: kind_message(event.kind),
@@ -82,7 +82,7 @@ pub fn of_record(record: Record, filter: &Filter, sight: &AuditSight) -> Option<
     };
     let is_told = filter.lets_through(&looked)
         && filter.is_about(&event.namespace, &event.config)
-        && sight.sees(&event.namespace, &event.config, &event.scope);
+        && visibility.sees(&event.namespace, &event.config, &event.scope);
     is_told.then(|| AuditEntry {
         kind: looked.kind.into(),
         time: Some(time_message(event.time)),
@@ -111,11 +111,11 @@ pub fn of_record(record: Record, filter: &Filter, sight: &AuditSight) -> Option<
 }
 
 /// What of a change may be seen, without digests: nobody is to compare them.
-fn seen(change: &ConfigChange, sight: &AuditSight) -> Option<v1::ConfigChange> {
+fn seen(change: &ConfigChange, visibility: &AuditVisibility) -> Option<v1::ConfigChange> {
     let (namespace, config) = (&change.id.namespace, &change.id.config);
     let mut change = change.clone();
-    change.layers.retain(|layer| sight.sees_config(namespace, config, &layer.key.scope));
-    if change.layers.is_empty() && !sight.sees_config(namespace, config, &Scope::global()) {
+    change.layers.retain(|layer| visibility.sees_config(namespace, config, &layer.key.scope));
+    if change.layers.is_empty() && !visibility.sees_config(namespace, config, &Scope::global()) {
         return None;
     }
     let mut message = config_change_message(&change, false);

@@ -16,7 +16,7 @@ use crate::proto::v1::{AuditEntry, AuditServiceListRequest, AuditServiceListResp
 
 use super::entry;
 use super::filter::Filter;
-use super::sight::AuditSight;
+use super::visibility::AuditVisibility;
 
 /// What is looked at for one page, so that a filter that hardly anything passes does not take for ever.
 const COMMITS_LOOKED_AT_MAX: u64 = 20_000;
@@ -51,7 +51,7 @@ impl Operations {
             .transpose()?;
         let size = request::page_size(request.page_size, self.engine.limits().page_size_max)?;
         let filter = Filter::read(request.filter.unwrap_or_default())?;
-        let sight = AuditSight::open(context, &filter)?;
+        let visibility = AuditVisibility::open(context, &filter)?;
         // What this client was told before is in the list.
         let recorder = self.recorder.clone();
         blocking(move || recorder.flush()).await?;
@@ -65,10 +65,10 @@ impl Operations {
         let mut records = Records::new(dir.map(ToOwned::to_owned), sequence, &filter).await?;
         let (mut entries, mut bytes) = (vec![], 0);
         while entries.len() < size && bytes <= PAGE_BYTES_MAX {
-            commits.fill(&self.engine, &filter, &sight).await?;
+            commits.fill(&self.engine, &filter, &visibility).await?;
             // The commits that are listed tell of changes of access themselves.
             let told_from = if filter.wants_changes() { commits.oldest } else { u64::MAX };
-            records.fill(&filter, &sight, told_from).await?;
+            records.fill(&filter, &visibility, told_from).await?;
             let (change, record) = (&mut commits.read, &mut records.read);
             if change.is_stuck() || record.is_stuck() {
                 break;
@@ -130,7 +130,12 @@ impl Commits {
         Ok(Commits { read, oldest: engine.oldest()?.0.max(1), left: COMMITS_LOOKED_AT_MAX })
     }
 
-    async fn fill(&mut self, engine: &Engine, filter: &Filter, sight: &AuditSight) -> Result<(), Error> {
+    async fn fill(
+        &mut self,
+        engine: &Engine,
+        filter: &Filter,
+        visibility: &AuditVisibility,
+    ) -> Result<(), Error> {
         let read = &mut self.read;
         while read.entries.is_empty() && !read.is_end && !read.is_enough {
             let to = read.from;
@@ -158,7 +163,7 @@ impl Commits {
                         read.is_end = true;
                         continue;
                     }
-                    let entry = entry::of_commit(sealed, filter, sight);
+                    let entry = entry::of_commit(sealed, filter, visibility);
                     entry.into_iter().for_each(|entry| read.entries.push_front((time, revision, entry)));
                 }
                 next = end;
@@ -188,7 +193,12 @@ impl Records {
     }
 
     /// Leaves out changes of access that commits from `told_from` on have made.
-    async fn fill(&mut self, filter: &Filter, sight: &AuditSight, told_from: u64) -> Result<(), ApiError> {
+    async fn fill(
+        &mut self,
+        filter: &Filter,
+        visibility: &AuditVisibility,
+        told_from: u64,
+    ) -> Result<(), ApiError> {
         let read = &mut self.read;
         while read.entries.is_empty() && !read.is_end && !read.is_enough {
             let Some(mut log) = self.log.take() else { break };
@@ -217,7 +227,7 @@ impl Records {
                         if record.event.kind == Kind::AccessChanged && record.event.revision >= told_from {
                             continue;
                         }
-                        let entry = entry::of_record(*record, filter, sight);
+                        let entry = entry::of_record(*record, filter, visibility);
                         read.entries.extend(entry.map(|entry| (time, sequence, entry)));
                     }
                 }

@@ -115,7 +115,7 @@ async fn begin(
     revision: Revision,
     access: &Access,
 ) -> Result<Convergence, Error> {
-    let (viewer, access) = (access.sight(), access.clone());
+    let (viewer, access) = (access.visibility(), access.clone());
     let insights =
         move |id: &ConfigId, scope: &Scope| insight(&access, &id.namespace, Some(&id.config), scope);
     engine.convergence(changed.clone(), revision, viewer, insights).await

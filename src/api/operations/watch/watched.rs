@@ -11,7 +11,7 @@ use crate::api::context::CallContext;
 use crate::api::disclosures::Reveals;
 use crate::api::error::ApiError;
 use crate::api::guard::Standing;
-use crate::auth::{Access, Denied, Resource, Sight, Verb};
+use crate::auth::{Access, Denied, Resource, Verb, Visibility};
 use crate::engine::watch::{Event, Subscription, TargetStatus, WatchSelector, WatchTarget};
 use crate::engine::{Error, Resolved, Withheld};
 use crate::model::Namespace;
@@ -23,7 +23,7 @@ pub struct Watched {
     /// Of these the caller may be shown some configs only: the subscription leaves out the others.
     namespaces: Vec<Namespace>,
     /// What the caller may see by now, until the subscription goes by that.
-    next_sight: Option<Sight>,
+    next_visibility: Option<Visibility>,
     /// What stands before secrets that are shown, and to whom.
     reveals: Reveals,
     context: CallContext,
@@ -57,9 +57,10 @@ impl Watched {
                 WatchSelector::Namespace(namespace, _) => namespaces.push(namespace.clone()),
             }
         }
-        let (targets, next_sight) = (resources, None);
+        let (targets, next_visibility) = (resources, None);
         let context = context.clone();
-        let watched = Watched { standing, targets, namespaces, next_sight, reveals, context, held: None };
+        let watched =
+            Watched { standing, targets, namespaces, next_visibility, reveals, context, held: None };
         watched.check(watched.context.access())?;
         Ok(Some(Box::new(watched)))
     }
@@ -122,19 +123,20 @@ impl Watched {
         while let Poll::Ready(changed) = self.standing.poll_changed(context) {
             let access = changed?;
             self.check(&access)?;
-            self.next_sight = Some(access.sight());
+            self.next_visibility = Some(access.visibility());
         }
-        if let (Some(held), Some(sight)) = (&self.held, &self.next_sight) {
+        if let (Some(held), Some(visibility)) = (&self.held, &self.next_visibility) {
             // The subscription has told it: the client, which was not, comes again with what it holds.
-            let may_see = |document: &Resolved| sight.reveals(&document.target.id, &document.target.scope);
+            let may_see =
+                |document: &Resolved| visibility.reveals(&document.target.id, &document.target.scope);
             return Poll::Ready(match revealing(&held.event).all(may_see) {
                 true => Ok(()),
                 false => Err(Error::from(held.why).into()),
             });
         }
-        if let Some(sight) = &self.next_sight {
-            ready!(subscription.poll_see_as(sight, context));
-            self.next_sight = None;
+        if let Some(visibility) = &self.next_visibility {
+            ready!(subscription.poll_see_as(visibility, context));
+            self.next_visibility = None;
         }
         Poll::Ready(Ok(()))
     }
@@ -145,8 +147,8 @@ impl Watched {
                 access.permit(Verb::Read, resource.clone())?;
             }
         }
-        let sight = access.sight();
-        for namespace in self.namespaces.iter().filter(|namespace| !sight.has_namespace(namespace)) {
+        let visibility = access.visibility();
+        for namespace in self.namespaces.iter().filter(|namespace| !visibility.has_namespace(namespace)) {
             access.permit(Verb::Read, Resource::Namespace(namespace.clone()))?;
         }
         Ok(())

@@ -12,7 +12,7 @@ use serde_json::json;
 use tokio_stream::Stream;
 
 use super::*;
-use crate::auth;
+use crate::auth::Visibility;
 use crate::engine::read::resolve::{Resolved, Target, View, resolve};
 use crate::engine::secrets::key_store::KeyStore;
 use crate::engine::watch::{
@@ -131,7 +131,7 @@ impl World {
     }
 
     fn subscribe(&self, targets: Vec<WatchTarget>) -> Client {
-        let stream = self.open(targets.clone(), sight(), None);
+        let stream = self.open(targets.clone(), visibility(), None);
         let held = targets.iter().flat_map(|target| match &target.selector {
             WatchSelector::Config(id, held) => {
                 held.map(|digest| (exact(id.clone(), target), digest)).into_iter().collect::<Vec<_>>()
@@ -148,8 +148,8 @@ impl World {
             held: held.collect(),
             targets,
             stream,
-            sight: sight(),
-            next_sight: None,
+            visibility: visibility(),
+            next_visibility: None,
             woken: Arc::default(),
             asleep: false,
             revision: Revision::ZERO,
@@ -157,11 +157,11 @@ impl World {
         }
     }
 
-    fn open(&self, targets: Vec<WatchTarget>, sight: auth::Sight, from: Option<Revision>) -> Subscription {
+    fn open(&self, targets: Vec<WatchTarget>, seen: Visibility, from: Option<Revision>) -> Subscription {
         let progress_interval = Duration::from_secs(PROGRESS_SECONDS);
         let resume_token = from.map(|revision| ResumeToken { epoch: Epoch(7), revision }.to_string());
-        let options =
-            WatchOptions { targets, resume_token, progress_interval, sight, client: WatchClient::default() };
+        let client = WatchClient::default();
+        let options = WatchOptions { targets, resume_token, progress_interval, visibility: seen, client };
         self.hub.subscribe(options, Timestamp(0)).expect("there is room")
     }
 
@@ -177,9 +177,9 @@ impl World {
         &self,
         revision: Revision,
         targets: &[WatchTarget],
-        sight: &auth::Sight,
+        visibility: &Visibility,
     ) -> BTreeMap<String, Digest> {
-        let is_seen = |target: &Target| sight.has(&target.id.namespace, &target.id.config, &target.scope);
+        let is_seen = |of: &Target| visibility.has(&of.id.namespace, &of.id.config, &of.scope);
         let targets = targets.iter().flat_map(|target| match &target.selector {
             WatchSelector::Config(id, _) => vec![exact(id.clone(), target)],
             WatchSelector::Namespace(..) => {
@@ -195,9 +195,9 @@ impl World {
 struct Client {
     targets: Vec<WatchTarget>,
     stream: Subscription,
-    sight: auth::Sight,
+    visibility: Visibility,
     /// Not gone by yet.
-    next_sight: Option<auth::Sight>,
+    next_visibility: Option<Visibility>,
     held: HashMap<Target, Digest>,
     woken: Arc<Wakes>,
     /// It was polled, and had nothing to say.
@@ -226,13 +226,13 @@ impl Client {
     /// Polls once, and checks what comes against the states that there were.
     fn poll(&mut self, world: &World) -> Option<Event> {
         let waker = Waker::from(self.woken.clone());
-        if let Some(sight) = &self.next_sight {
-            if self.stream.poll_see_as(sight, &Context::from_waker(&waker)).is_pending() {
+        if let Some(visibility) = &self.next_visibility {
+            if self.stream.poll_see_as(visibility, &Context::from_waker(&waker)).is_pending() {
                 self.asleep = true;
                 self.woken.count.store(0, Ordering::SeqCst);
                 return None;
             }
-            self.sight = self.next_sight.take().expect("it was there");
+            self.visibility = self.next_visibility.take().expect("it was there");
         }
         let event = match Pin::new(&mut self.stream).poll_next(&mut Context::from_waker(&waker)) {
             Poll::Pending => {
@@ -276,7 +276,7 @@ impl Client {
         }
         assert_eq!(
             self.names(),
-            world.expected(revision, &self.targets, &self.sight),
+            world.expected(revision, &self.targets, &self.visibility),
             "at revision {revision}"
         );
         assert_eq!(self.listed(world), self.names(), "what the hub lists is what the client holds");
@@ -303,10 +303,10 @@ impl Client {
                 }
             };
         }
-        if let Some(sight) = self.next_sight.take() {
-            self.sight = sight;
+        if let Some(visibility) = self.next_visibility.take() {
+            self.visibility = visibility;
         }
-        self.stream = world.open(self.targets.clone(), self.sight.clone(), Some(self.revision));
+        self.stream = world.open(self.targets.clone(), self.visibility.clone(), Some(self.revision));
         self.woken = Arc::default();
         (self.asleep, self.greeted) = (false, false);
     }
@@ -387,7 +387,7 @@ fn a_drained_hub_wakes_its_streams_and_they_end() {
         targets: vec![],
         resume_token: None,
         progress_interval: Duration::from_secs(1),
-        sight: sight(),
+        visibility: visibility(),
     };
     assert!(matches!(world.hub.subscribe(options, Timestamp(0)), Err(Error::Draining { .. })));
 }
@@ -563,7 +563,7 @@ fn readers_on_threads_of_their_own_are_told_the_state_of_each_revision_and_end_w
                 client.woken.thread.set(std::thread::current()).expect("it is set once");
                 while client.revision < Revision(COMMITS) {
                     if fastrand::u8(..4) == 0 {
-                        client.next_sight = Some(sights()[fastrand::usize(..3)].clone());
+                        client.next_visibility = Some(visibilities()[fastrand::usize(..3)].clone());
                     }
                     let told = client.poll(&world.read().expect("not poisoned"));
                     if told.is_none() {

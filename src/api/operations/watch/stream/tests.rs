@@ -61,7 +61,7 @@ async fn replace(engine: &Engine, content: &str) -> Arc<Resolved> {
             intent,
             validate_only: false,
             viewer: crate::engine::Viewer::new(
-                crate::auth::Access::unrestricted("someone").expect("a name").sight(),
+                crate::auth::Access::unrestricted("someone").expect("a name").visibility(),
             ),
         })
         .await

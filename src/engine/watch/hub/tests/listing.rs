@@ -12,7 +12,7 @@ fn query(config: Option<usize>, after: u64, limit: usize) -> SubscriberQuery {
         after,
         limit,
         filter: SubscriberFilter::default(),
-        viewer: sight(),
+        viewer: visibility(),
     }
 }
 
@@ -109,7 +109,8 @@ fn a_page_of_very_many_streams_takes_less_than_100_ms() {
         ("the namespace", |_| star(1)),
     ];
     for (name, target) in kinds {
-        let streams: Vec<_> = (0..STREAMS).map(|at| world.open(vec![target(at)], sight(), None)).collect();
+        let streams: Vec<_> =
+            (0..STREAMS).map(|at| world.open(vec![target(at)], visibility(), None)).collect();
         let last = streams.last().expect("there are some").watch_id().parse::<u64>().expect("a number");
         let behind = SubscriberFilter { only_behind: true, ..Default::default() };
         let nobody = SubscriberFilter { client_id: "nobody".into(), ..Default::default() };
@@ -148,7 +149,7 @@ fn a_stream_that_follows_one_config_takes_little_memory_for_who_it_is() {
                 client: client(at),
                 resume_token: None,
                 progress_interval: Duration::from_secs(PROGRESS_SECONDS),
-                sight: sight(),
+                visibility: visibility(),
             };
             world.hub.subscribe(options, Timestamp(5)).expect("there is room")
         })

@@ -29,7 +29,7 @@ enum Step {
     AdvanceWhile(Vec<Step>, Vec<usize>),
     Subscribe(Vec<(Option<usize>, usize, usize)>, bool),
     Poll(usize),
-    /// From now on a client may see what one of `sights` may.
+    /// From now on a client may see what one of `visibilities` may.
     SeeAs(usize, usize),
     RequestProgress(usize),
     /// A client loses its stream, and opens another one from where it is.
@@ -52,9 +52,9 @@ impl Step {
                 let at = at % clients.len();
                 clients[at].poll(world);
             }
-            Step::SeeAs(at, sight) if !clients.is_empty() => {
+            Step::SeeAs(at, visibility) if !clients.is_empty() => {
                 let at = at % clients.len();
-                clients[at].next_sight = Some(sights()[sight].clone());
+                clients[at].next_visibility = Some(visibilities()[visibility].clone());
                 clients[at].poll(world);
             }
             Step::Resume(at) if !clients.is_empty() => {
@@ -91,7 +91,7 @@ fn plain_step() -> impl Strategy<Value = Step> {
         1 => governing,
         2 => (targets, any::<bool>()).prop_map(|(targets, holds)| Step::Subscribe(targets, holds)),
         6 => any::<usize>().prop_map(Step::Poll),
-        1 => (any::<usize>(), 0..sights().len()).prop_map(|(at, sight)| Step::SeeAs(at, sight)),
+        1 => (any::<usize>(), 0..visibilities().len()).prop_map(|(at, visibility)| Step::SeeAs(at, visibility)),
         1 => any::<usize>().prop_map(Step::RequestProgress),
         1 => any::<usize>().prop_map(Step::Resume),
         1 => any::<usize>().prop_map(Step::Drop),
@@ -160,18 +160,18 @@ proptest! {
             for client in asleep.filter(|client| !waits(client)) {
                 // A stream of one target may have been told of a state that the hub is yet to reach.
                 let reached = reached.max(client.revision);
-                prop_assert_eq!(client.names(), world.expected(reached, &client.targets, &client.sight), "a lost wake-up");
+                prop_assert_eq!(client.names(), world.expected(reached, &client.targets, &client.visibility), "a lost wake-up");
             }
         }
         world.advance();
         let last = world.newest().revision;
         while world.hub.catch_up() {}
         for client in &mut clients {
-            if client.asleep && client.wakes() == 0 && client.next_sight.is_none() {
-                prop_assert_eq!(client.names(), world.expected(last, &client.targets, &client.sight), "a lost wake-up");
+            if client.asleep && client.wakes() == 0 && client.next_visibility.is_none() {
+                prop_assert_eq!(client.names(), world.expected(last, &client.targets, &client.visibility), "a lost wake-up");
             }
             client.poll_until_asleep(&world);
-            prop_assert_eq!(client.names(), world.expected(last, &client.targets, &client.sight));
+            prop_assert_eq!(client.names(), world.expected(last, &client.targets, &client.visibility));
             world.hub.request_progress(&client.stream.watch_id(), "test", last).expect("it is open");
             client.poll_until_asleep(&world);
             prop_assert_eq!(client.revision, last);

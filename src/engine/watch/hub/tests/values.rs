@@ -17,21 +17,21 @@ pub(super) fn key(kind: LayerKind, scope: usize) -> LayerKey {
 }
 
 /// Of somebody who may see everything.
-pub(super) fn sight() -> auth::Sight {
-    auth::Access::unrestricted("test").expect("a name").sight()
+pub(super) fn visibility() -> auth::Visibility {
+    auth::Access::unrestricted("test").expect("a name").visibility()
 }
 
 /// Of those who see all, all but secrets, and one config.
-pub(super) fn sights() -> [auth::Sight; 3] {
-    [sight(), sight_of("viewer", "*"), sight_of("admin", CONFIGS[0])]
+pub(super) fn visibilities() -> [auth::Visibility; 3] {
+    [visibility(), sight_of("viewer", "*"), sight_of("admin", CONFIGS[0])]
 }
 
 /// Of somebody who has a role in the namespace of these tests, on configs of this name.
-pub(super) fn sight_of(role: &str, config: &str) -> auth::Sight {
+pub(super) fn sight_of(role: &str, config: &str) -> auth::Visibility {
     let binding =
         json!({"subjects": ["*"], "role": role, "namespace": "test", "config": config, "scope": "/"});
     let policy = auth::Policy::parse(&json!({"bindings": [binding]})).expect("a policy");
-    auth::Access::new(auth::Caller::unverified("somebody").expect("a name"), &policy).sight()
+    auth::Access::new(auth::Caller::unverified("somebody").expect("a name"), &policy).visibility()
 }
 
 pub(super) fn exact(id: ConfigId, target: &WatchTarget) -> Target {

@@ -4,25 +4,25 @@ use super::filter::Filter;
 use crate::auth::{Access, Denied, Resource, Verb};
 use crate::model::{ConfigId, ConfigName, Namespace, Scope};
 
-pub struct AuditSight {
+pub struct AuditVisibility {
     access: Access,
     /// All of it, also what concerns no namespace.
     is_all: bool,
 }
 
-impl AuditSight {
+impl AuditVisibility {
     /// Refuses who may see nothing of what is asked for.
-    pub fn open(access: &Access, filter: &Filter) -> Result<AuditSight, Denied> {
-        let sight = AuditSight::of(access.clone());
-        match sight.is_all || (filter.namespace.is_none() && sight.sees_any()) {
-            true => Ok(sight),
-            false => sight.narrowed(filter),
+    pub fn open(access: &Access, filter: &Filter) -> Result<AuditVisibility, Denied> {
+        let visibility = AuditVisibility::of(access.clone());
+        match visibility.is_all || (filter.namespace.is_none() && visibility.sees_any()) {
+            true => Ok(visibility),
+            false => visibility.narrowed(filter),
         }
     }
 
     /// Goes by what the caller may now. Refuses who may no longer see what was asked for.
     pub fn renew(&mut self, access: Access, filter: &Filter) -> Result<(), Denied> {
-        let renewed = AuditSight::of(access);
+        let renewed = AuditVisibility::of(access);
         // Who sees all of it once and then some of it may ask again for that.
         let is_enough = renewed.is_all || (!self.is_all && filter.namespace.is_none() && renewed.sees_any());
         *self = if is_enough { renewed } else { renewed.narrowed(filter)? };
@@ -47,9 +47,9 @@ impl AuditSight {
         self.is_all || self.access.grants().allows_config(Verb::Audit, namespace, config, scope)
     }
 
-    fn of(access: Access) -> AuditSight {
+    fn of(access: Access) -> AuditVisibility {
         let is_all = access.allows(Verb::Audit, &Resource::Store);
-        AuditSight { access, is_all }
+        AuditVisibility { access, is_all }
     }
 
     fn sees_any(&self) -> bool {
@@ -57,7 +57,7 @@ impl AuditSight {
     }
 
     /// The same, for who may see all that is asked for.
-    fn narrowed(self, filter: &Filter) -> Result<AuditSight, Denied> {
+    fn narrowed(self, filter: &Filter) -> Result<AuditVisibility, Denied> {
         let resource = match (&filter.namespace, &filter.config) {
             (None, _) => Resource::Any,
             (Some(namespace), None) => Resource::Namespace(namespace.clone()),
