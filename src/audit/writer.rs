@@ -284,7 +284,14 @@ impl Writer {
 
 impl Logs {
     fn open(dir: &Path, retention: Retention) -> io::Result<(Logs, Found)> {
-        let position = Position::read(dir)?;
+        // The others lie within it.
+        files::make_directory(&Room::Main.directory(dir))?;
+        let mut position = Position::read(dir)?;
+        if position.is_none() && is_new(dir)? {
+            // Before the first record: a crash that loses it then leaves a log with a position.
+            Position::default().write(dir)?;
+            position = Some(Position::default());
+        }
         let mut found = Found::default();
         let mut open = |room: Room| {
             let durable = position.map(|position| position.newest_of(room));
@@ -295,8 +302,6 @@ impl Logs {
             }
             Ok::<_, io::Error>(log)
         };
-        // The others lie within it.
-        files::make_directory(&Room::Main.directory(dir))?;
         let mut logs = Vec::with_capacity(Room::ALL.len());
         for room in Room::ALL {
             logs.push(open(room)?);
@@ -343,6 +348,16 @@ impl Logs {
     fn bytes(&self) -> u64 {
         self.logs.iter().map(Log::bytes).sum()
     }
+}
+
+/// Whether no room of a log has a file.
+fn is_new(dir: &Path) -> io::Result<bool> {
+    for room in Room::ALL {
+        if !files::segments(&room.directory(dir))?.is_empty() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 impl LostRecords {

@@ -126,18 +126,35 @@ fn a_part_of_the_audit_log_that_was_removed_is_missed() {
     let fsck = || finish(confwatch(&["fsck", "--data-dir", data.to_str().expect("text")]));
     let whole = fsck();
     assert!(whole.code == 0 && whole.stdout.contains("records of the audit log"), "{whole:?}");
-    // As a crash, or a full disk and a crash, leaves it: the next start cuts that off.
-    let torn = data.join("audit/audit-00000000000000000001.jsonl");
-    let lines = fs::read(&torn).expect("read");
-    for left in [[&lines[..], b"{\"seq"].concat(), b"{\"seg".to_vec(), vec![]] {
+    // As a crash, or a full disk and a crash, leaves it before it is durable: the next start cuts that off.
+    let (torn, position) =
+        (data.join("audit/audit-00000000000000000001.jsonl"), data.join("audit-position.json"));
+    let (lines, durable) = (fs::read(&torn).expect("read"), fs::read(&position).expect("read"));
+    let nothing_durable = br#"{"format":1,"newest":{}}"#;
+    for (left, position_left) in [
+        ([&lines[..], b"{\"seq"].concat(), &durable[..]),
+        (b"{\"seg".to_vec(), nothing_durable),
+        (vec![], nothing_durable),
+    ] {
         fs::write(&torn, left).expect("written");
+        fs::write(&position, position_left).expect("written");
         for found in [verify(&data), fsck()] {
             assert_eq!(found.code, 0, "{found:?}");
             assert!(found.stdout.contains("audit log: torn end, repaired by the next start"), "{found:?}");
         }
     }
     fs::write(&torn, lines).expect("written");
+    fs::write(&position, durable).expect("written");
     fs::remove_dir_all(data.join("audit/refused")).expect("it was there");
+    for found in [verify(&data), fsck()] {
+        assert_eq!(found.code, 1, "{found:?}");
+        assert!(
+            found.stdout.contains("was written to the part refused of the log and is missing"),
+            "{found:?}"
+        );
+    }
+    // A log of an earlier server has no position.
+    fs::remove_file(&position).expect("it was there");
     for found in [verify(&data), fsck()] {
         assert_eq!(found.code, 1, "{found:?}");
         assert!(found.stdout.contains("is in no part of the log"), "{found:?}");
