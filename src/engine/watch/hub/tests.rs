@@ -12,7 +12,7 @@ use serde_json::json;
 use tokio_stream::Stream;
 
 use super::*;
-use crate::auth::Visibility;
+use crate::auth::{self, Visibility};
 use crate::engine::read::resolve::{Resolved, Target, View, resolve};
 use crate::engine::secrets::key_store::KeyStore;
 use crate::engine::watch::{
