@@ -198,7 +198,7 @@ async fn write(engine: &Arc<Engine>, intent: Intent) {
             origin,
             intent,
             validate_only: false,
-            viewer: Viewer::new(Access::unrestricted("bench").expect("a name").sight()),
+            viewer: Viewer::new(Access::unrestricted("bench").expect("a name").visibility()),
         })
         .await
         .expect("it is accepted");
