@@ -13,8 +13,8 @@ use super::record;
 use super::write::{Finished, Writer};
 use crate::model::{Commit, Digest, Epoch, Revision, Timestamp, Version};
 use crate::secret::sealed_count;
-use crate::store::codec::{CommitFormat, commit_format, encode_batch};
-use crate::store::{ConfigRecord, Sealed, Store, VersionRef};
+use crate::store::codec::{CommitFormat, encode_batch, join_batch};
+use crate::store::{ConfigRecord, Sealed, Store, StoredCommit, VersionRef};
 
 /// Commits that are read at once, as they are stored.
 const PAGE_BYTES: usize = 1 << 20;
@@ -175,7 +175,7 @@ impl<W: Write> Making<'_, W> {
 
     fn one(&self, revision: Revision) -> Result<Sealed, BackupError> {
         let found = self.store.commits(revision, 0)?.into_iter().next();
-        found.ok_or_else(|| BackupError::damaged(format!("revision {revision} is missing in the store")))
+        found.ok_or_else(|| missing(revision))
     }
 
     /// The last commit, where no commits are written.
@@ -232,21 +232,22 @@ impl<W: Write> Making<'_, W> {
         let (mut next, mut previous, mut time) = (first, before, Timestamp(0));
         let mut selected_hash = Digest::ZERO;
         while next <= self.state.revision {
-            let page = self.store.commits(next, PAGE_BYTES)?;
-            let page: Vec<Sealed> =
-                page.into_iter().take_while(|sealed| sealed.commit.revision <= self.state.revision).collect();
-            let Some(last) = page.last() else {
-                return Err(BackupError::damaged(format!("revision {next} is missing in the store")));
-            };
-            let read = page.len() as u64;
-            (next, time) = (last.commit.revision.next(), last.commit.time);
-            match is_all {
+            let read = match is_all {
                 true => {
-                    counts.commits += read;
-                    previous = self.chained(page, previous)?;
+                    let page = self.store.stored_commits(next, PAGE_BYTES)?;
+                    let page = self.until_the_state(page, |commit| commit.revision);
+                    let Some(last) = page.last() else { return Err(missing(next)) };
+                    (next, time) = (last.revision.next(), last.time);
+                    counts.commits += page.len() as u64;
+                    previous = self.chained(&page, previous)?;
+                    page.len() as u64
                 }
                 false => {
-                    previous = last.hash;
+                    let page = self.store.commits(next, PAGE_BYTES)?;
+                    let page = self.until_the_state(page, |sealed| sealed.commit.revision);
+                    let Some(last) = page.last() else { return Err(missing(next)) };
+                    (next, time, previous) = (last.commit.revision.next(), last.commit.time, last.hash);
+                    let read = page.len() as u64;
                     let selected: Vec<Commit> =
                         page.into_iter().filter_map(|sealed| self.selected(sealed.commit)).collect();
                     counts.commits += selected.len() as u64;
@@ -256,8 +257,9 @@ impl<W: Write> Making<'_, W> {
                         self.writer.item(PartKind::Commits, &batch)?;
                         selected_hash = hash;
                     }
+                    read
                 }
-            }
+            };
             self.observed(read)?;
         }
         if next == first && first > Revision(1) {
@@ -267,32 +269,27 @@ impl<W: Write> Making<'_, W> {
         Ok(Last { time, hash: previous })
     }
 
-    /// Commits as they are in the journal, in the formats that their hashes tell.
-    fn chained(&mut self, page: Vec<Sealed>, mut previous: Digest) -> Result<Digest, BackupError> {
-        let mut run: Option<(CommitFormat, Digest, Vec<Commit>)> = None;
-        for sealed in page {
-            let revision = sealed.commit.revision;
-            let format = commit_format(previous, &sealed).ok_or_else(|| {
-                BackupError::damaged(format!(
-                    "revision {revision} of the store does not have the hash of its content"
-                ))
-            })?;
-            match &mut run {
-                Some((of_run, _, commits)) if *of_run == format => commits.push(sealed.commit),
-                Some(_) | None => {
-                    let next = Some((format, previous, vec![sealed.commit]));
-                    self.batch(std::mem::replace(&mut run, next))?;
-                }
-            }
-            previous = sealed.hash;
-        }
-        self.batch(run)?;
-        Ok(previous)
+    /// The commits of a page that are not newer than the state.
+    fn until_the_state<T>(&self, page: Vec<T>, revision: impl Fn(&T) -> Revision) -> Vec<T> {
+        page.into_iter().take_while(|commit| revision(commit) <= self.state.revision).collect()
     }
 
-    fn batch(&mut self, run: Option<(CommitFormat, Digest, Vec<Commit>)>) -> Result<(), BackupError> {
-        let Some((format, previous, commits)) = run else { return Ok(()) };
-        self.writer.item(PartKind::Commits, &encode_batch(format, previous, &commits).0)
+    /// Writes commits with the bytes that they have in the journal, after a comparison of each hash. Returns the last hash.
+    fn chained(&mut self, page: &[StoredCommit], mut previous: Digest) -> Result<Digest, BackupError> {
+        for run in page.chunk_by(|a, b| a.format == b.format) {
+            let before = previous;
+            for commit in run {
+                if !commit.follows(previous) {
+                    return Err(BackupError::damaged(format!(
+                        "revision {} of the store does not have the hash of its content",
+                        commit.revision
+                    )));
+                }
+                previous = commit.hash;
+            }
+            self.writer.item(PartKind::Commits, &join_batch(run[0].format, before, run))?;
+        }
+        Ok(previous)
     }
 
     /// What a commit changed of the selection.
@@ -323,4 +320,8 @@ impl<W: Write> Making<'_, W> {
             false => Err(BackupError::Stopped),
         }
     }
+}
+
+fn missing(revision: Revision) -> BackupError {
+    BackupError::damaged(format!("revision {revision} is missing in the store"))
 }

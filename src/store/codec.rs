@@ -29,7 +29,7 @@
 use serde::{Deserialize, Serialize};
 
 pub use super::commit_format::CommitFormat;
-use super::{Sealed, Summary};
+use super::{Sealed, StoredCommit, Summary};
 use crate::model::commit::{commit_bytes, config_bytes, journal_bytes, layer_bytes, tag_bytes};
 use crate::model::text::Format;
 use crate::model::{
@@ -160,6 +160,40 @@ pub fn encode_batch(format: CommitFormat, previous: Digest, commits: &[Commit]) 
     let length = u32::try_from(batch.len() - HEADER_BYTES).expect("a batch has less than 4 GiB");
     batch[4..HEADER_BYTES].copy_from_slice(&length.to_be_bytes());
     (batch, hash)
+}
+
+/// A batch of commits that are stored already, all of them in this format.
+pub fn join_batch(format: CommitFormat, previous: Digest, commits: &[StoredCommit]) -> Vec<u8> {
+    let mut batch = [&MAGIC[..], &[format as u8], &[0; 4], &previous.0].concat();
+    batch.reserve(commits.iter().map(|commit| 4 + commit.bytes.len() + HASH_BYTES).sum());
+    for commit in commits {
+        batch.extend_from_slice(&(commit.bytes.len() as u32).to_be_bytes());
+        batch.extend_from_slice(&commit.bytes);
+        batch.extend_from_slice(&commit.hash.0);
+    }
+    let length = u32::try_from(batch.len() - HEADER_BYTES).expect("a batch has less than 4 GiB");
+    batch[4..HEADER_BYTES].copy_from_slice(&length.to_be_bytes());
+    batch
+}
+
+/// Reads the commits of a batch as they are stored. Its form is checked, but no hash is computed, and no content looked at.
+pub fn split_batch(batch: &[u8]) -> Result<Vec<StoredCommit>, DecodeError> {
+    let (format, mut rest) = contents(batch)?;
+    let format = match format {
+        FORMAT_WITHOUT_AUTHOR => CommitFormat::WithoutAuthor,
+        _ => CommitFormat::WithAuthor,
+    };
+    take_hash(&mut rest)?;
+    let mut commits = Vec::new();
+    while !rest.is_empty() {
+        let bytes = take_commit(&mut rest)?;
+        // The first fields of `CommitRecord`.
+        let ((revision, time_us), _) = postcard::take_from_bytes::<(u64, i64)>(bytes).map_err(unreadable)?;
+        let (revision, time) = (Revision(revision), Timestamp(time_us));
+        let hash = take_hash(&mut rest)?;
+        commits.push(StoredCommit { revision, time, format, bytes: bytes.to_vec(), hash });
+    }
+    Ok(commits)
 }
 
 /// Reads a batch and checks all that can be checked of it alone: its form, its length and the chain of hashes within it.

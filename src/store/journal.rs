@@ -3,6 +3,7 @@
 
 use super::StoreError;
 use super::commit_format::CommitFormat;
+use super::stored_commit::StoredCommit;
 use crate::model::{Commit, Digest, Epoch, Namespace, Request, Revision, Timestamp};
 
 /// An ordered and durable list of commits: the truth of a store. `History` is folded from a journal.
@@ -43,6 +44,9 @@ pub trait Journal: Send + Sync + 'static {
     /// Commits from `from` on (0 means 1), in order, as many as have at most `bytes_max` bytes as they are stored; at least
     /// one, if there is one. Empty if `from` is ahead of the head. `StoreError::Compacted` if it is no longer retained.
     fn commits(&self, from: Revision, bytes_max: usize) -> Result<Vec<Sealed>, StoreError>;
+
+    /// The commits that `commits` would return, as they are stored: cheaper than the commits, for copies. No hash is compared with the bytes.
+    fn stored_commits(&self, from: Revision, bytes_max: usize) -> Result<Vec<StoredCommit>, StoreError>;
 
     /// Summaries of the commits that `commits` would return, and the revision after the last of them. Cheaper than the commits: for the
     /// start of a server, which looks through many.

@@ -4,10 +4,10 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use super::codec::{CommitFormat, encode_commit_as, hashes};
+use super::codec::{CommitFormat, commit_format, encode_commit_as, hashes};
 use super::{
-    Compaction, ConfigRecord, Head, History, Journal, Problem, Sealed, Snapshot, StoreError, Verified,
-    VersionRef,
+    Compaction, ConfigRecord, Head, History, Journal, Problem, Sealed, Snapshot, StoreError, StoredCommit,
+    Verified, VersionRef,
 };
 use crate::model::{Commit, ConfigId, Digest, Epoch, Layer, LayerKey, Revision, TagName, Timestamp, Version};
 
@@ -88,6 +88,20 @@ impl Journal for MemoryStore {
             *at == 0 || bytes <= bytes_max
         });
         Ok(page.map(|(_, (sealed, _))| sealed.clone()).collect())
+    }
+
+    fn stored_commits(&self, from: Revision, bytes_max: usize) -> Result<Vec<StoredCommit>, StoreError> {
+        let page = self.commits(from, bytes_max)?;
+        let contents = self.read();
+        let stored = |sealed: Sealed| {
+            let revision = sealed.commit.revision;
+            let before = contents.position(revision)?.checked_sub(1);
+            let previous = before.map_or(contents.anchor, |before| contents.commits[before].0.hash);
+            let format = commit_format(previous, &sealed).expect("it was appended in this format");
+            let bytes = encode_commit_as(format, &sealed.commit);
+            Ok(StoredCommit { revision, time: sealed.commit.time, format, bytes, hash: sealed.hash })
+        };
+        page.into_iter().map(stored).collect()
     }
 
     fn revision_at(&self, time: Timestamp) -> Result<Option<Revision>, StoreError> {

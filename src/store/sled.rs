@@ -51,8 +51,8 @@ use self::recovery::{Recovered, recover};
 use self::wal::{AppendError, Wal};
 use super::codec::{CommitFormat, encode_batch};
 use super::{
-    Compaction, ConfigRecord, Head, History, Journal, Problem, Sealed, Snapshot, StoreError, Summary,
-    Verified, VersionRef,
+    Compaction, ConfigRecord, Head, History, Journal, Problem, Sealed, Snapshot, StoreError, StoredCommit,
+    Summary, Verified, VersionRef,
 };
 use crate::model::{Commit, ConfigId, Digest, Epoch, Revision, Timestamp, Version};
 use database::open::Directory;
@@ -350,6 +350,14 @@ impl Journal for SledStore {
         self.read(|trees, oldest| match from.max(Revision(1)) {
             from if from < oldest => Err(StoreError::Compacted { asked: from, oldest }),
             from => trees.journal.commits(from, head, bytes_max),
+        })
+    }
+
+    fn stored_commits(&self, from: Revision, bytes_max: usize) -> Result<Vec<StoredCommit>, StoreError> {
+        let head = self.head().revision;
+        self.read(|trees, oldest| match from.max(Revision(1)) {
+            from if from < oldest => Err(StoreError::Compacted { asked: from, oldest }),
+            from => trees.journal.stored_commits(from, head, bytes_max),
         })
     }
 

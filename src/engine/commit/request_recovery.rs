@@ -121,7 +121,7 @@ mod tests {
     use super::*;
     use crate::model::{Author, Commit, Digest, Epoch, Source};
     use crate::store::codec::CommitFormat;
-    use crate::store::{Head, History, MemoryStore, Sealed};
+    use crate::store::{Head, History, MemoryStore, Sealed, StoredCommit};
 
     /// A journal of which the oldest commits are compacted just before they are read.
     struct CompactedMeanwhile(MemoryStore);
@@ -150,6 +150,10 @@ mod tests {
         fn commits(&self, from: Revision, bytes_max: usize) -> Result<Vec<Sealed>, StoreError> {
             self.0.compact(Revision(3))?;
             self.0.commits(from, bytes_max)
+        }
+
+        fn stored_commits(&self, from: Revision, bytes_max: usize) -> Result<Vec<StoredCommit>, StoreError> {
+            self.0.stored_commits(from, bytes_max)
         }
 
         fn revision_at(&self, time: Timestamp) -> Result<Option<Revision>, StoreError> {

@@ -3,7 +3,9 @@
 use super::*;
 use crate::model::{Commit, Digest};
 use crate::store::codec::CommitFormat;
-use crate::store::{Compaction, ConfigRecord, Head, History, Problem, Snapshot, StoreError, Verified};
+use crate::store::{
+    Compaction, ConfigRecord, Head, History, Problem, Snapshot, StoreError, StoredCommit, Verified,
+};
 
 pub(super) struct HookedStore {
     inner: MemoryStore,
@@ -51,6 +53,10 @@ impl Journal for HookedStore {
 
     fn commits(&self, from: Revision, bytes_max: usize) -> Result<Vec<Sealed>, StoreError> {
         self.inner.commits(from, bytes_max)
+    }
+
+    fn stored_commits(&self, from: Revision, bytes_max: usize) -> Result<Vec<StoredCommit>, StoreError> {
+        self.inner.stored_commits(from, bytes_max)
     }
 
     fn revision_at(&self, time: Timestamp) -> Result<Option<Revision>, StoreError> {

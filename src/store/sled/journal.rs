@@ -31,8 +31,8 @@ use super::batch::Pending;
 use super::log_record::RECORD_BYTES;
 use super::{corrupt, place};
 use crate::model::{Digest, Epoch, Revision, Timestamp};
-use crate::store::codec::{DecodeError, FORMAT, Measured, decode_batch, decode_summaries};
-use crate::store::{Head, Sealed, StoreError, Summary};
+use crate::store::codec::{DecodeError, FORMAT, Measured, decode_batch, decode_summaries, split_batch};
+use crate::store::{Head, Sealed, StoreError, StoredCommit, Summary};
 
 /// How far apart the batches are that `places` has.
 const MARK_BYTES: u64 = 64 << 10;
@@ -213,7 +213,40 @@ impl JournalFiles {
 
     /// Commits from `from` on, up to `to`: as many as have at most `bytes_max` bytes, but at least one.
     pub fn commits(&self, from: Revision, to: Revision, bytes_max: usize) -> Result<Vec<Sealed>, StoreError> {
-        let mut page: Vec<Sealed> = Vec::new();
+        let read = |found: &JournalRecord<'_>| Ok(self.decode(found)?.commits);
+        let of = |measured: &Measured| (measured.sealed.commit.revision, measured.bytes);
+        let page = self.page(from, to, bytes_max, read, of)?;
+        Ok(page.into_iter().map(|measured| measured.sealed).collect())
+    }
+
+    /// The same commits as they are stored. No hash is computed.
+    pub fn stored_commits(
+        &self,
+        from: Revision,
+        to: Revision,
+        bytes_max: usize,
+    ) -> Result<Vec<StoredCommit>, StoreError> {
+        let read = |found: &JournalRecord<'_>| {
+            let commits = split_batch(found.batch).map_err(|error| self.undecodable(found, error))?;
+            let revisions = commits.iter().map(|commit| commit.revision.0);
+            match revisions.eq(found.first.0..=found.last.0) {
+                true => Ok(commits),
+                false => Err(self.damaged(found, "it has other revisions than its record")),
+            }
+        };
+        self.page(from, to, bytes_max, read, |commit| (commit.revision, commit.bytes.len()))
+    }
+
+    /// What `read` returns of the records from `from` on, up to `to`. `of` returns the revision of a commit, and how many bytes it has.
+    fn page<T>(
+        &self,
+        from: Revision,
+        to: Revision,
+        bytes_max: usize,
+        read: impl Fn(&JournalRecord<'_>) -> Result<Vec<T>, StoreError>,
+        of: impl Fn(&T) -> (Revision, usize),
+    ) -> Result<Vec<T>, StoreError> {
+        let mut page: Vec<T> = Vec::new();
         if from > to {
             return Ok(page);
         }
@@ -222,17 +255,17 @@ impl JournalFiles {
         // What does not fit is not looked at: damage there is no reason to keep back what is before it.
         while next <= to && (page.is_empty() || bytes < bytes_max) {
             let found = walk.next()?.ok_or_else(|| self.missing(next))?;
-            for measured in self.decode(&found)?.commits {
-                let revision = measured.sealed.commit.revision;
+            for commit in read(&found)? {
+                let (revision, size) = of(&commit);
                 if revision < next {
                     continue;
                 }
-                bytes += measured.bytes;
+                bytes += size;
                 if revision > to || (bytes > bytes_max && !page.is_empty()) {
                     return Ok(page);
                 }
                 next = revision.next();
-                page.push(measured.sealed);
+                page.push(commit);
             }
         }
         Ok(page)

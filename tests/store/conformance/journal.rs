@@ -5,7 +5,7 @@ use std::thread;
 
 use confwatch::model::{Commit, Digest, Revision, Timestamp};
 use confwatch::store::codec::{CommitFormat, encode_commit_as};
-use confwatch::store::{Head, Journal, Summary};
+use confwatch::store::{Head, Journal, Sealed, StoredCommit, Summary};
 
 use super::{ALL, JournalSubject, append_batches_with_equal_times, check_revision_at, proven, read};
 use crate::script::{Edit, Script, id, key, large, set, tag};
@@ -22,6 +22,7 @@ macro_rules! journal_conformance {
             a_batch_of_300_commits_is_read_in_pages,
             a_page_is_bounded_by_bytes_but_never_empty,
             summaries_are_those_of_the_commits,
+            stored_commits_are_those_of_the_same_pages_with_the_bytes_of_their_formats,
             reading_ahead_of_the_head_finds_nothing,
             commits_that_do_not_follow_are_refused,
             revision_at_finds_the_last_commit_up_to_a_time,
@@ -172,6 +173,39 @@ pub fn summaries_are_those_of_the_commits(subject: &mut dyn JournalSubject) {
             assert_eq!((found, next), (expected(from), Revision(91)));
         }
         assert_eq!(journal.summaries(Revision(91), ALL).expect("read"), (vec![], Revision(91)));
+        drop(journal);
+        subject.reopen();
+    }
+}
+
+pub fn stored_commits_are_those_of_the_same_pages_with_the_bytes_of_their_formats(
+    subject: &mut dyn JournalSubject,
+) {
+    let mut script = Script::default();
+    let commits: Vec<Commit> = (0..90).map(|number| script.set("a", "/", number)).collect();
+    let format = |revision: u64| match (revision - 1) / 20 % 2 {
+        0 => CommitFormat::WithoutAuthor,
+        _ => CommitFormat::WithAuthor,
+    };
+    for batch in commits.chunks(20) {
+        subject.journal().append_as(format(batch[0].revision.0), batch).expect("appended");
+    }
+    for _ in 0..2 {
+        let journal = subject.journal();
+        for from in [0, 1, 7, 20, 21, 90, 91] {
+            let sealed = journal.commits(Revision(from), 3000).expect("read");
+            let stored = journal.stored_commits(Revision(from), 3000).expect("read");
+            let expected: Vec<StoredCommit> = sealed
+                .iter()
+                .map(|Sealed { commit, hash }| {
+                    let (revision, time, format) = (commit.revision, commit.time, format(commit.revision.0));
+                    let bytes = encode_commit_as(format, commit);
+                    StoredCommit { revision, time, format, bytes, hash: *hash }
+                })
+                .collect();
+            assert_eq!(stored, expected);
+            assert!(stored.windows(2).all(|two| two[1].follows(two[0].hash) && !two[0].follows(two[1].hash)));
+        }
         drop(journal);
         subject.reopen();
     }
