@@ -10,12 +10,14 @@ mod journal;
 pub mod memory;
 mod proof;
 pub mod sled;
+mod stored_commit;
 
 pub use self::history::{Compaction, ConfigRecord, History, Problem, Snapshot, Verified, VersionRef};
 pub use self::journal::{Head, Journal, Sealed, Summary};
 pub use self::memory::MemoryStore;
 pub use self::proof::{Broken, Proof, prove};
 pub use self::sled::{Fsync, Point, Seeding, SledOptions, SledStore};
+pub use self::stored_commit::StoredCommit;
 
 use crate::model::Revision;
 

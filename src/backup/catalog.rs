@@ -1,39 +1,35 @@
-//! The directory in which a server keeps its backups. Knows files and manifests; not who makes backups, nor when.
+//! The backups that a server keeps, in a directory or a bucket. Knows names and manifests; not who makes backups, nor when.
 //!
-//! A backup `ID` is the file `ID.cwb`, and what is known of it besides is in `ID.json`: its manifest without the list of parts, its length and sum,
-//! when it was verified last, and whether it is pinned. The second file is made again from the first if it is missing. `*.part` are files that
-//! are being written, or that a crash has left: the next start removes them.
+//! A backup `ID` is the file `ID.cwb`, and the file `ID.json` has what else is known of it: its manifest without the list of parts, its length and sum,
+//! when it was verified last, and whether it is pinned. The second file is made again from the first if it is missing.
 
-use std::fs::{self, File};
-use std::io::{self, BufReader, ErrorKind, Read, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, BufReader, ErrorKind, Read};
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
 use super::error::BackupError;
-use super::file::{PART_SUFFIX, PendingFile, read_manifest, sync_dir};
+use super::file::read_manifest_from;
 use super::manifest::{Kind, Manifest, Selection};
+use super::place::{FILE_SUFFIX, NOTE_SUFFIX, Pending, Place, Stored};
 use super::verify::verify;
 use super::write::Finished;
-use crate::durable_file;
 use crate::model::{Digest, Timestamp};
 
-const FILE_SUFFIX: &str = ".cwb";
-const NOTE_SUFFIX: &str = ".json";
-/// A directory with more backups takes no more.
+/// A directory or bucket with more backups takes no more.
 pub const KEPT_MAX: usize = 10_000;
 /// The longest id.
 const ID_BYTES_MAX: usize = 128;
 
-/// A directory of backups.
+/// A directory or a bucket of backups.
 pub struct Catalog {
-    dir: PathBuf,
+    place: Place,
     /// Held while names are given, changed or removed.
     changing: Mutex<()>,
 }
 
-/// A backup in the directory.
+/// A backup in the catalog.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Kept {
     pub id: String,
@@ -70,25 +66,15 @@ pub struct Keep {
 }
 
 impl Catalog {
-    /// Opens a directory of backups, which is made if it is not there, and removes what a crash has left.
-    pub fn open(dir: &Path) -> io::Result<Catalog> {
-        use std::os::unix::fs::DirBuilderExt;
-        if !dir.is_dir() {
-            fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
-        }
-        // Before the first backup in it: a backup is durable with the names of all directories above it.
-        durable_file::sync_names(dir)?;
-        for entry in fs::read_dir(dir)? {
-            let entry = entry?;
-            if entry.file_name().to_string_lossy().ends_with(PART_SUFFIX) {
-                fs::remove_file(entry.path())?;
-            }
-        }
-        Ok(Catalog { dir: dir.to_owned(), changing: Mutex::default() })
+    /// Opens a directory of backups, which is made if it does not exist; or a bucket, by `s3://BUCKET/PREFIX`. A bucket that
+    /// does not respond is no error here: the log says so.
+    pub fn open(location: &Path) -> io::Result<Catalog> {
+        Ok(Catalog { place: Place::open(location)?, changing: Mutex::default() })
     }
 
-    pub fn dir(&self) -> &Path {
-        &self.dir
+    /// Ends calls that wait for a bucket once `is_stopped` returns true.
+    pub fn stop_when(&self, is_stopped: impl Fn() -> bool + Send + Sync + 'static) {
+        self.place.stop_when(is_stopped);
     }
 
     /// Begins the file of a backup, and gives its id.
@@ -97,10 +83,10 @@ impl Catalog {
         kind: Kind,
         selection: &Selection,
         created: Timestamp,
-    ) -> Result<(String, PendingFile), BackupError> {
+    ) -> Result<(String, Pending), BackupError> {
         let _changing = self.changing();
         if self.ids()?.len() >= KEPT_MAX {
-            let what = format!("{} has {KEPT_MAX} backups: prune some", self.dir.display());
+            let what = format!("{} has {KEPT_MAX} backups: prune some", self.place);
             return Err(BackupError::Full(what));
         }
         let time: String = created.to_string().chars().filter(char::is_ascii_alphanumeric).take(15).collect();
@@ -111,8 +97,8 @@ impl Catalog {
         };
         let random = uuid::Uuid::new_v4().as_u64_pair().0 as u32;
         let id = format!("{time}-{kind}{of}-{random:08x}");
-        let path = self.path(&id, FILE_SUFFIX);
-        let file = PendingFile::create(&path).map_err(BackupError::io(path.display()))?;
+        let name = file_of(&id);
+        let file = self.place.create(&name).map_err(self.failed(&name))?;
         Ok((id, file))
     }
 
@@ -120,13 +106,12 @@ impl Catalog {
     pub fn commit(
         &self,
         id: &str,
-        file: PendingFile,
+        file: Pending,
         manifest: Manifest,
         finished: Finished,
     ) -> Result<Kept, BackupError> {
         let _changing = self.changing();
-        let path = self.path(id, FILE_SUFFIX);
-        file.commit().map_err(BackupError::io(path.display()))?;
+        file.commit().map_err(self.failed(&file_of(id)))?;
         let kept = Kept {
             id: id.to_owned(),
             manifest: Manifest { parts: Vec::new(), ..manifest },
@@ -139,9 +124,23 @@ impl Catalog {
         Ok(kept)
     }
 
-    /// All backups, oldest first. Files that cannot be read are left out.
+    /// All backups, oldest first. Files that are damaged, or that cannot be read, are left out; but not because a bucket does not respond.
     pub fn list(&self) -> Result<Vec<Kept>, BackupError> {
-        let mut kept: Vec<Kept> = self.ids()?.iter().filter_map(|id| self.read(id).ok()).collect();
+        let ids = self.ids()?;
+        let notes: Vec<String> = ids.iter().map(|id| note_of(id)).collect();
+        let notes = self.place.read_notes(&notes).map_err(self.failed(""))?;
+        let mut kept = Vec::with_capacity(ids.len());
+        for (id, note) in ids.iter().zip(notes) {
+            match self.read(id, note.as_deref()) {
+                Ok(found) => kept.push(found),
+                Err(BackupError::Io { what, source })
+                    if self.place.is_remote() && source.kind() != ErrorKind::NotFound =>
+                {
+                    return Err(BackupError::Io { what, source });
+                }
+                Err(_) => {}
+            }
+        }
         kept.sort_by(|a, b| (a.manifest.created_us, &a.id).cmp(&(b.manifest.created_us, &b.id)));
         Ok(kept)
     }
@@ -152,10 +151,17 @@ impl Catalog {
             && !id.is_empty()
             && id.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
             && !id.starts_with('.');
-        if !is_id || !self.path(id, FILE_SUFFIX).is_file() {
+        let name = file_of(id);
+        if !is_id || !self.place.exists(&name).map_err(self.failed(&name))? {
             return Ok(None);
         }
-        self.read(id).map(Some)
+        self.read_with_note(id).map(Some)
+    }
+
+    /// Opens the file of a backup.
+    pub fn open_file(&self, id: &str) -> Result<Box<dyn Stored>, BackupError> {
+        let name = file_of(id);
+        self.place.read(&name).map_err(self.failed(&name))
     }
 
     /// Verifies a file to its end, and notes that it was found to be right. Ends early once `is_stopped` says yes.
@@ -165,15 +171,13 @@ impl Catalog {
         now: Timestamp,
         is_stopped: &dyn Fn() -> bool,
     ) -> Result<Kept, BackupError> {
-        let path = self.path(id, FILE_SUFFIX);
-        let file = File::open(&path).map_err(BackupError::io(path.display()))?;
-        let file = Stoppable { file, is_stopped };
+        let file = Stoppable { file: self.open_file(id)?, is_stopped };
         let verified = verify(BufReader::with_capacity(1 << 20, file)).map_err(|error| match error {
             _ if is_stopped() => BackupError::Stopped,
             other => other,
         })?;
         let _changing = self.changing();
-        let before = self.read(id)?;
+        let before = self.read_with_note(id)?;
         if before.sha256.is_some_and(|sum| sum != verified.sha256) {
             let what = format!("its sum is {}, another one was noted when it was made", verified.sha256);
             return Err(BackupError::damaged(what));
@@ -186,7 +190,7 @@ impl Catalog {
     /// Pins a backup, or lets it go.
     pub fn pin(&self, id: &str, is_pinned: bool) -> Result<Kept, BackupError> {
         let _changing = self.changing();
-        let kept = Kept { is_pinned, ..self.read(id)? };
+        let kept = Kept { is_pinned, ..self.read_with_note(id)? };
         self.write_note(&kept)?;
         Ok(kept)
     }
@@ -194,30 +198,22 @@ impl Catalog {
     /// Removes a backup.
     pub fn remove(&self, id: &str) -> Result<(), BackupError> {
         let _changing = self.changing();
-        for suffix in [FILE_SUFFIX, NOTE_SUFFIX] {
-            let path = self.path(id, suffix);
-            match fs::remove_file(&path) {
-                Err(error) if error.kind() != ErrorKind::NotFound => {
-                    return Err(BackupError::Io { what: path.display().to_string(), source: error });
-                }
-                Ok(()) | Err(_) => {}
-            }
-        }
-        sync_dir(&self.dir).map_err(BackupError::io(self.dir.display()))
+        let name = file_of(id);
+        self.place.remove(&[name.clone(), note_of(id)]).map_err(self.failed(&name))
     }
 
     fn ids(&self) -> Result<Vec<String>, BackupError> {
-        let entries = fs::read_dir(&self.dir).map_err(BackupError::io(self.dir.display()))?;
-        let mut ids = vec![];
-        for entry in entries {
-            let name = entry.map_err(BackupError::io(self.dir.display()))?.file_name();
-            ids.extend(name.to_string_lossy().strip_suffix(FILE_SUFFIX).map(ToOwned::to_owned));
-        }
-        Ok(ids)
+        let names = self.place.names().map_err(self.failed(""))?;
+        Ok(names.iter().filter_map(|name| name.strip_suffix(FILE_SUFFIX)).map(ToOwned::to_owned).collect())
     }
 
-    fn read(&self, id: &str) -> Result<Kept, BackupError> {
-        if let Some(note) = self.read_note(id) {
+    fn read_with_note(&self, id: &str) -> Result<Kept, BackupError> {
+        let notes = self.place.read_notes(&[note_of(id)]).map_err(self.failed(&note_of(id)))?;
+        self.read(id, notes.into_iter().flatten().next().as_deref())
+    }
+
+    fn read(&self, id: &str, note: Option<&[u8]>) -> Result<Kept, BackupError> {
+        if let Some(note) = note.and_then(|note| serde_json::from_slice::<Note>(note).ok()) {
             return Ok(Kept {
                 id: id.to_owned(),
                 manifest: note.manifest,
@@ -227,17 +223,14 @@ impl Catalog {
                 is_pinned: note.pinned,
             });
         }
-        let (manifest, bytes) = read_manifest(&self.path(id, FILE_SUFFIX))?;
+        let name = file_of(id);
+        let (manifest, bytes) = read_manifest_from(&mut *self.open_file(id)?, &self.place.name_of(&name))?;
         let manifest = Manifest { parts: Vec::new(), ..manifest };
         Ok(Kept { id: id.to_owned(), manifest, bytes, sha256: None, verified: None, is_pinned: false })
     }
 
-    fn read_note(&self, id: &str) -> Option<Note> {
-        serde_json::from_slice(&fs::read(self.path(id, NOTE_SUFFIX)).ok()?).ok()
-    }
-
     fn write_note(&self, kept: &Kept) -> Result<(), BackupError> {
-        let path = self.path(&kept.id, NOTE_SUFFIX);
+        let name = note_of(&kept.id);
         let note = Note {
             manifest: kept.manifest.clone(),
             bytes: kept.bytes,
@@ -245,21 +238,18 @@ impl Catalog {
             verified_us: kept.verified.map(|time| time.0),
             pinned: kept.is_pinned,
         };
-        let write = || {
-            let text = serde_json::to_vec(&note).expect("a note has texts and numbers");
-            match fs::remove_file(&path) {
-                Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-                Ok(()) | Err(_) => {}
-            }
-            let mut file = PendingFile::create(&path)?;
-            file.write_all(&text)?;
-            file.commit()
-        };
-        write().map_err(BackupError::io(path.display()))
+        let text = serde_json::to_vec(&note).expect("a note has texts and numbers");
+        self.place.replace_note(&name, &text).map_err(self.failed(&name))
     }
 
-    fn path(&self, id: &str, suffix: &str) -> PathBuf {
-        self.dir.join(format!("{id}{suffix}"))
+    /// What has failed: a file, or all of them where the name is empty.
+    fn failed(&self, name: &str) -> impl FnOnce(io::Error) -> BackupError {
+        let what = if name.is_empty() { self.place.to_string() } else { self.place.name_of(name) };
+        // Where a call to a bucket was stopped, the work has not failed.
+        move |source| match source.kind() {
+            ErrorKind::BrokenPipe => BackupError::Stopped,
+            _ => BackupError::Io { what, source },
+        }
     }
 
     fn changing(&self) -> MutexGuard<'_, ()> {
@@ -267,9 +257,17 @@ impl Catalog {
     }
 }
 
+fn file_of(id: &str) -> String {
+    format!("{id}{FILE_SUFFIX}")
+}
+
+fn note_of(id: &str) -> String {
+    format!("{id}{NOTE_SUFFIX}")
+}
+
 /// A file that cannot be read any more once the reader has given up.
 struct Stoppable<'a> {
-    file: File,
+    file: Box<dyn Stored>,
     is_stopped: &'a dyn Fn() -> bool,
 }
 

@@ -86,11 +86,14 @@ pub fn sync_dir(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }
 
-/// Reads the manifest alone, and how long the file is. The rest of the file is not looked at: `verify` does.
-pub fn read_manifest(path: &Path) -> Result<(Manifest, u64), BackupError> {
-    let io = || BackupError::io(path.display());
-    let mut file = File::open(path).map_err(io())?;
-    let length = file.metadata().map_err(io())?.len();
+/// Reads the manifest alone, and how long the file is. The rest of the file is not looked at: `verify` does. `name` is for messages.
+pub fn read_manifest_from(
+    file: &mut (impl Read + Seek + ?Sized),
+    name: &str,
+) -> Result<(Manifest, u64), BackupError> {
+    let io = || BackupError::io(name);
+    let length = file.seek(SeekFrom::End(0)).map_err(io())?;
+    file.seek(SeekFrom::Start(0)).map_err(io())?;
     let mut header = [0; HEADER_BYTES];
     file.read_exact(&mut header).map_err(|error| match error.kind() {
         io::ErrorKind::UnexpectedEof => BackupError::Foreign,
@@ -104,7 +107,10 @@ pub fn read_manifest(path: &Path) -> Result<(Manifest, u64), BackupError> {
     file.read_exact(&mut trailer).map_err(io())?;
     let mut part = [0; PART_HEADER_BYTES];
     file.seek(SeekFrom::Start(manifest_at(&trailer)?)).map_err(io())?;
-    file.read_exact(&mut part).map_err(|_| BackupError::damaged("it has no manifest"))?;
+    file.read_exact(&mut part).map_err(|error| match error.kind() {
+        io::ErrorKind::UnexpectedEof => BackupError::damaged("it has no manifest"),
+        _ => io()(error),
+    })?;
     let part = PartHeader::decode(&part)?;
     let mut text = Vec::new();
     file.take(part.stored_bytes.into()).read_to_end(&mut text).map_err(io())?;

@@ -7,7 +7,7 @@
 //! that is gone are known to be of another history. The first new commit says where the store came from.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -17,6 +17,8 @@ use serde_json::json;
 use super::error::BackupError;
 use super::file::{directory_of, sync_dir};
 use super::manifest::{Kind, Selection};
+use super::place::Stored;
+use super::source::open_backup;
 use super::verify::{Content as Part, Verified, verify, visit};
 use crate::model::{
     Author, Commit, ConfigChange, ConfigId, Content, Digest, Epoch, LayerChange, LayerKey, Revision, Scope,
@@ -71,7 +73,8 @@ pub struct Restored {
     pub files: Vec<Verified>,
 }
 
-/// Makes the data directory `dir`, which is not there, or empty, of a full backup of all and the incremental ones that follow it.
+/// Makes the data directory `dir`, which is not there, or empty, of a full backup of all and the incremental ones that follow it. A backup in a
+/// bucket is named by `s3://BUCKET/NAME`, and is read as often as a file is.
 pub fn restore(files: &[PathBuf], dir: &Path, restoring: Restoring<'_>) -> Result<Restored, BackupError> {
     refuse_used(dir)?;
     let verified = verified(files, &mut *restoring.observe)?;
@@ -121,9 +124,8 @@ fn refuse_used(dir: &Path) -> Result<(), BackupError> {
     }
 }
 
-fn open(path: &Path) -> Result<BufReader<File>, BackupError> {
-    let file = File::open(path).map_err(BackupError::io(path.display()))?;
-    Ok(BufReader::with_capacity(1 << 20, file))
+fn open(path: &Path) -> Result<BufReader<Box<dyn Stored>>, BackupError> {
+    Ok(BufReader::with_capacity(1 << 20, open_backup(path)?))
 }
 
 fn verified(files: &[PathBuf], observe: &mut dyn FnMut(Step)) -> Result<Vec<Verified>, BackupError> {

@@ -90,6 +90,10 @@ impl Backups {
         clock: Clock,
         closed: CancellationToken,
     ) -> Backups {
+        if let Some(catalog) = &catalog {
+            let closed = closed.clone();
+            catalog.stop_when(move || closed.is_cancelled());
+        }
         Backups {
             store,
             pipeline,

@@ -486,8 +486,8 @@ fn open(
     let (counts, released) = (Arc::clone(store.counts()), store.released());
     let keys_dir = KeysDir::make(settings.keys_dir.as_deref(), &settings.data_dir)?;
     let backups = settings.backup_dir.as_deref().map(|dir| {
-        let opened = BackupCatalog::open(dir)
-            .with_context(|| format!("cannot use the directory of backups, {}", dir.display()));
+        let opened =
+            BackupCatalog::open(dir).with_context(|| format!("cannot keep backups in {}", dir.display()));
         opened.map(Arc::new).map_err(Unusable::mark)
     });
     let backups = backups.transpose()?;

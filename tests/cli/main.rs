@@ -3,6 +3,7 @@
 mod access;
 mod audit;
 mod backup;
+mod bucket;
 mod environment;
 mod exit_codes;
 mod find;
@@ -16,6 +17,9 @@ mod secrets;
 mod status;
 mod terminal;
 mod tls;
+#[allow(dead_code, reason = "other test binaries use the rest of it")]
+#[path = "../support/tools.rs"]
+mod tools;
 mod tree;
 mod validate;
 mod write;

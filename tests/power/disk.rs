@@ -119,6 +119,16 @@ impl Disk {
         }
     }
 
+    /// What is on the disk, for `put_back`.
+    pub fn copy(&self) -> Model {
+        self.shared.state().model.clone()
+    }
+
+    /// Makes the disk what it was when it was copied. Nobody may use it meanwhile.
+    pub fn put_back(&self, copy: &Model) {
+        self.shared.state().model.become_as(copy);
+    }
+
     /// From now on files may grow by so many bytes, a name being some as well, or, with `None`, as they like.
     pub fn set_room(&self, bytes: Option<usize>) {
         self.shared.state().model.set_room(bytes);

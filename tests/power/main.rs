@@ -16,6 +16,7 @@ mod life;
 mod model;
 #[path = "../kill/server.rs"]
 mod server;
+mod steps;
 mod trouble;
 #[path = "../kill/watcher.rs"]
 mod watcher;

@@ -18,6 +18,7 @@ pub const ROOT: NodeId = 1;
 const NAME_BYTES: usize = 4096;
 
 /// A disk, all of it in memory.
+#[derive(Clone)]
 pub struct Model {
     names: Names,
     nodes: HashMap<NodeId, Node>,
@@ -56,6 +57,7 @@ pub enum Survives {
     },
 }
 
+#[derive(Clone)]
 struct Node {
     seen: Content,
     durable: Content,
@@ -67,6 +69,7 @@ pub enum Content {
     Directory(BTreeMap<OsString, NodeId>),
 }
 
+#[derive(Clone)]
 enum Operation {
     Write {
         file: NodeId,
@@ -108,6 +111,12 @@ impl Model {
         let root = Content::Directory(BTreeMap::new());
         let nodes = HashMap::from([(ROOT, Node { seen: root.clone(), durable: root })]);
         Model { names, nodes, node_last: ROOT, pending: Vec::new(), operation_last: 0, room: None }
+    }
+
+    /// Becomes what another disk is, in every part. Nodes that are made from here on have new numbers: the kernel may still know the old ones.
+    pub fn become_as(&mut self, other: &Model) {
+        let node_last = self.node_last.max(other.node_last);
+        *self = Model { node_last, ..other.clone() };
     }
 
     pub fn content(&self, node: NodeId) -> Result<&Content, Failure> {

@@ -75,7 +75,8 @@ a backup with secrets is refused.
 Examples:
   confwatch backup restore confwatch.cwb --data-dir /var/lib/confwatch
   confwatch backup restore sunday.cwb monday.cwb tuesday.cwb --data-dir /var/lib/confwatch
-  confwatch backup restore confwatch.cwb --data-dir ./restored --master-key-file ./master.key")]
+  confwatch backup restore confwatch.cwb --data-dir ./restored --master-key-file ./master.key
+  confwatch backup restore s3://backups/confwatch/20261129T033000-full-5f0c2a9b.cwb --data-dir /var/lib/confwatch")]
     Restore(RestoreArgs),
     /// Remove backups that the server keeps, beyond a number, an age or a size
     #[command(after_help = "\

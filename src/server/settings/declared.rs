@@ -341,7 +341,7 @@ A file with the defaults:
     #[arg(env = "CONFWATCH_AUDIT_FILE", value_name = "FILE")]
     audit_file: PathBuf => Option<PathBuf> = none "no file";
 
-    /// Keep backups in this directory, which is made if it does not exist
-    #[arg(env = "CONFWATCH_BACKUP_DIR", value_name = "DIR")]
+    /// Keep backups in this directory, which is made if it does not exist, or in a bucket: s3://BUCKET/PREFIX
+    #[arg(env = "CONFWATCH_BACKUP_DIR", value_name = "DIR|URL")]
     backup_dir: PathBuf => Option<PathBuf> = none "no directory", "See [backup](#backup)";
 }

@@ -8,7 +8,9 @@ use std::time::{Duration, Instant, SystemTime};
 use clap::{Args, ValueEnum};
 
 use super::{failure, offline};
-use crate::backup::{Kind, Manifest, PendingFile, Plan, Position, Selection, read_manifest, verify};
+use crate::backup::{
+    Kind, Manifest, PendingFile, Plan, Position, Selection, is_in_bucket, read_manifest, verify,
+};
 use crate::cli::Session;
 use crate::cli::output::exit::{Exit, Failure, Outcome};
 use crate::cli::output::streams::Output;
@@ -122,6 +124,10 @@ async fn receive(
         }
         _ => Failure::io(path.display(), error),
     };
+    if is_in_bucket(path) {
+        let message = "a server makes backups in a bucket: start it with --backup-dir, and leave --file out";
+        return Err(Failure::usage(message));
+    }
     let mut file = PendingFile::create(path).map_err(|error| named(&error))?;
     let mut progress = Progress::begin(session);
     let mut stream = session.client.backups().create_backup(request).await?.into_inner();
@@ -164,7 +170,7 @@ fn ended_early() -> Failure {
 fn request(args: &CreateArgs) -> Result<v1::CreateBackupRequest, Failure> {
     let (namespace, config) = args.selection.split_once('/').unwrap_or((&args.selection, ""));
     let (kind, since, since_backup) = match &args.since {
-        Some(before) if before.exists() => {
+        Some(before) if before.exists() || is_in_bucket(before) => {
             (v1::BackupKind::Incremental, Some(position(before)?), String::new())
         }
         Some(id) => (v1::BackupKind::Incremental, None, id.to_string_lossy().into_owned()),

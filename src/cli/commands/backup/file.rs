@@ -1,20 +1,19 @@
 //! `confwatch backup show` and `verify`: what a backup file has, and whether it is as it was written. Knows backup files; never a server.
 
-use std::fs::File;
 use std::io::BufReader;
 use std::path::PathBuf;
 
 use clap::Args;
 
 use super::failure;
-use crate::backup::{read_manifest, verify as verify_backup};
-use crate::cli::output::exit::{Exit, Failure, Outcome};
+use crate::backup::{open_backup, read_manifest, verify as verify_backup};
+use crate::cli::output::exit::{Exit, Outcome};
 use crate::cli::output::streams::Output;
 use crate::cli::output::views::BackupView;
 
 #[derive(Args, Debug)]
 pub struct FileArgs {
-    /// The backup file, or the id of a backup that the server keeps
+    /// The backup file, s3://BUCKET/NAME, or the id of a backup that the server keeps
     #[arg(value_name = "FILE|ID")]
     file: PathBuf,
 }
@@ -39,10 +38,7 @@ pub fn show(args: &FileArgs, output: &Output) -> Outcome {
 }
 
 pub fn verify(args: &FileArgs, output: &Output) -> Outcome {
-    let file = File::open(&args.file).map_err(|error| {
-        let exit = if error.kind() == std::io::ErrorKind::NotFound { Exit::NotFound } else { Exit::Failed };
-        Failure::new(exit, format!("{}: {error}", args.file.display()))
-    })?;
+    let file = open_backup(&args.file).map_err(|error| failure(&error))?;
     let verified = verify_backup(BufReader::new(file)).map_err(|error| failure(&error))?;
     let view = BackupView::of(&verified.manifest, verified.bytes, verified.sha256.to_string());
     output.answer(&view, |output| output.line(&format!("intact: {}", view.summary())))?;

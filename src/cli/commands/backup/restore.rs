@@ -19,7 +19,7 @@ const MASTER_KEY: &str = "CONFWATCH_MASTER_KEY";
 
 #[derive(Args, Debug)]
 pub struct RestoreArgs {
-    /// A full backup, and the incremental backups that follow it, in their order
+    /// A full backup, and the incremental backups that follow it, in their order; files, or s3://BUCKET/NAME
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
     /// Make this data directory, which must not be there, or be empty
