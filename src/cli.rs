@@ -10,7 +10,8 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 use tokio::runtime::Builder;
 
 use crate::bounded_file::{self, SMALL_FILE_BYTES_MAX};
@@ -121,7 +122,7 @@ pub fn main() -> ExitCode {
     let matches = without_empty_variables(Cli::command()).get_matches();
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let output = Output::new(cli.global.output, cli.global.color);
-    let outcome = run(cli, &output);
+    let outcome = refuse_actor_as_filter(&matches).and_then(|()| run(cli, &output));
     match outcome {
         Ok(exit) => exit.into(),
         Err(failure) => {
@@ -141,6 +142,23 @@ fn without_empty_variables(command: clap::Command) -> clap::Command {
             false => argument,
         })
         .mut_subcommands(without_empty_variables)
+}
+
+/// Refuses `--actor` of commands that filter by another option: without the refusal, their lists would have the changes of everybody.
+fn refuse_actor_as_filter(matches: &ArgMatches) -> Result<(), Failure> {
+    let Some((command, arguments)) = matches.subcommand() else { return Ok(()) };
+    let filter = match command {
+        "changes" | "search" | "audit" => "--by",
+        "watchers" => "--of",
+        _ => return Ok(()),
+    };
+    match arguments.value_source("actor") {
+        Some(ValueSource::CommandLine) => Err(Failure::usage(format!(
+            "--actor is the name under which changes are made, and `{command}` makes none"
+        ))
+        .with(format!("{filter} ACTOR lists what belongs to one actor"))),
+        _ => Ok(()),
+    }
 }
 
 fn run(cli: Cli, output: &Output) -> Outcome {

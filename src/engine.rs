@@ -332,11 +332,6 @@ impl Engine {
         self.workers.run(actor, work).await
     }
 
-    /// Waits until a call of an actor may keep large contents in memory between pieces of work. To be held until the call keeps them no longer.
-    pub async fn begin_large(&self, actor: &str) -> LargeCall {
-        self.workers.begin_large(actor).await
-    }
-
     /// Retained versions of a config below `before`, newest first, each with the commit that made it: at most `limit`, fewer where they
     /// are large, none if there are no more.
     pub async fn versions(
@@ -394,15 +389,22 @@ impl Engine {
         if is_repeatable {
             Box::pin(self.recalled()).await?;
         }
+        let mut large = None;
         // Before anything is looked up: what the first of two equal requests went by may be gone since.
         let known = asked.as_ref().and_then(|(_, ids)| self.pipeline.known(&origin, ids));
         let submitted = match known {
             Some(known) => known,
             None => {
                 let _planning = commit::stages::begin("plan");
-                let intent = self.read_intent(intent, viewer.visibility().caller().actor()).await?;
-                let visibility = viewer.visibility().clone().unmasking_secrets();
-                let write = ReadWrite::new(origin, intent, validate_only, visibility);
+                let actor = viewer.visibility().caller().actor();
+                let intent = self.read_intent(intent, actor).await?;
+                large = self.begin_write(&intent, actor).await;
+                let write = ReadWrite::new(
+                    origin,
+                    intent,
+                    validate_only,
+                    viewer.visibility().clone().unmasking_secrets(),
+                );
                 self.pipeline.submit(write).await?
             }
         };
@@ -425,16 +427,8 @@ impl Engine {
         }
         let mut outcome = self.showing(&self.state(), &viewer).outcome(outcome?);
         Permissions::of(Some(viewer.visibility())).redact_outcome(&mut outcome, validate_only);
+        outcome.large = large;
         Ok(outcome)
-    }
-
-    /// Waits until the request ids of the last 24 hours are known.
-    async fn recalled(&self) -> Result<(), Error> {
-        tokio::select! {
-            biased;
-            done = self.recall.done() => done,
-            () = self.draining.cancelled() => Err(Error::Draining { retry_after: RETRY_AFTER }),
-        }
     }
 
     fn showing<'a>(&'a self, state: &'a State, viewer: &'a Viewer) -> Showing<'a> {

@@ -106,10 +106,17 @@ impl Encoded {
         self
     }
 
-    /// Counts it as unread, unless there is no room for it.
+    /// Counts it as unread, unless there is no room for it. Nothing changes if it is counted already.
     pub fn try_counted(mut self, unread: &Arc<Unread>) -> Result<Encoded, ApiError> {
-        self.held = Some(unread.try_hold(self.remaining())?);
+        if self.held.is_none() {
+            self.held = Some(unread.try_hold(self.remaining())?);
+        }
         Ok(self)
+    }
+
+    /// The same message, whose bytes were counted as unread while it was made.
+    pub fn held_as(self, held: UnreadBytes) -> Encoded {
+        Encoded { held: Some(held), ..self }
     }
 
     /// The same message, which shows secrets and must not be compressed.

@@ -12,6 +12,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::guard::peer::Peer;
 use super::rpc::Rpc;
+use super::unread::Unread;
 use crate::auth::Access;
 use crate::model::Author;
 
@@ -81,6 +82,11 @@ impl CallContext {
 
     pub fn address(&self) -> Option<IpAddr> {
         self.peer.as_ref().map(|peer| peer.address.ip())
+    }
+
+    /// The unread responses of the connection of the call.
+    pub fn unread(&self) -> Option<&Arc<Unread>> {
+        self.peer.as_ref().map(|peer| &peer.unread)
     }
 
     /// The path of the call: `/confwatch.v1.ConfigService/Get`.

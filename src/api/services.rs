@@ -78,8 +78,8 @@ macro_rules! services {
 // room for the response; `large` is a read that encodes its response itself, where it made it; `write` is answered in any case. `set` is a write that waits for nothing but the disk, and takes no task.
 services! {
     ConfigServiceGet             => get                              [Read];
-    ConfigServiceBatchGet        => read batch_get                   [Read];
-    ConfigServiceList            => read list                        [];
+    ConfigServiceBatchGet        => large batch_get                  [Read];
+    ConfigServiceList            => large list                       [];
     ConfigServiceExplain         => large explain                    [Read];
     ConfigServiceBlame           => large blame                      [Read];
     ConfigServiceSet             => set set                          [Write Override Read];

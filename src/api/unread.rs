@@ -70,6 +70,20 @@ pub struct UnreadBytes {
     bytes: u64,
 }
 
+impl UnreadBytes {
+    /// Counts more bytes of the same response, unless there is no room for them.
+    pub fn grow(&mut self, more: usize) -> Result<(), ApiError> {
+        let more = self.unread.try_hold(more)?;
+        self.bytes += more.into_bytes();
+        Ok(())
+    }
+
+    /// The bytes, which go on to count.
+    fn into_bytes(mut self) -> u64 {
+        std::mem::take(&mut self.bytes)
+    }
+}
+
 impl UnreadResponses {
     pub fn new(bytes_max: u64) -> Arc<UnreadResponses> {
         Arc::new(UnreadResponses { bytes_max, counts: UnreadCounts::default(), networks: Mutex::default() })

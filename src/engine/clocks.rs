@@ -1,6 +1,7 @@
 //! The time of an engine, by its two clocks. Knows no state.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::engine::{Clock, Engine};
 use crate::model::Timestamp;
@@ -24,5 +25,12 @@ impl Engine {
     /// How far the time of day is ahead of the clock, in microseconds.
     pub fn clock_offset(&self) -> i64 {
         (self.wall_clock)().0.saturating_sub((self.clock)().0)
+    }
+
+    /// How much later the newest commit is than the time of day, if it is: a server before this one had a clock that was ahead, or the clock is
+    /// behind now. Commits have the time of the newest one until the clock has caught up.
+    pub fn history_ahead(&self) -> Option<Duration> {
+        let ahead = self.state().time.0.saturating_sub((self.wall_clock)().0);
+        u64::try_from(ahead).ok().map(Duration::from_micros).filter(|ahead| !ahead.is_zero())
     }
 }

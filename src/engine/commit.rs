@@ -6,6 +6,7 @@ pub(super) mod document_error;
 pub(super) mod fair_locks;
 pub(super) mod foreign;
 pub(super) mod journal_budget;
+pub(super) mod large_writes;
 pub(super) mod layer_content;
 pub(super) mod look_up;
 pub(super) mod namespace_tags;

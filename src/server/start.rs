@@ -194,6 +194,14 @@ impl Server {
             metrics_serving.as_ref().inspect(|serving| serving.abort());
         };
         let Opened { engine, counts, keys_dir, released } = opened.flatten().inspect_err(|_| give_up())?;
+        if let Some(seconds) =
+            engine.history_ahead().map(|ahead| ahead.as_secs()).filter(|seconds| *seconds > 0)
+        {
+            tracing::warn!(
+                seconds,
+                "the newest commit is later than the system clock: commits have its time until the clock has caught up"
+            );
+        }
         // Making the first administrator is a commit that belongs to this start.
         let opened_at = engine.state().revision;
         let guard = match first_admin::guard(&settings, address, &engine, &keys_dir.path).await {

@@ -212,3 +212,41 @@ fn writes_that_reach_far_are_asked_for() {
     server.ok(&["apply", "-f", text(&path), "--ask-above", "scopes=1", "--yes"]);
     server.fails(2, &["set", "a/b", "x=6", "--ask-above", "many"]);
 }
+
+#[test]
+fn an_unknown_namespace_is_not_found_rather_than_without_changes() {
+    let server = Server::start();
+    server.ok(&["set", "shop/web", "x=1"]);
+    for command in [
+        &["drift", "shpo"][..],
+        &["diff", "shop", "shpo", "--from", "revision:1"],
+        &["changes", "shpo"],
+        &["history", "shpo"],
+        &["watchers", "shpo"],
+        &["search", "shpo", "--text", "x"],
+    ] {
+        let failed = server.fails(3, command);
+        assert!(failed.contains("namespace shpo has no configs that you may see"), "{failed}");
+        assert!(failed.contains("did you mean shop?"), "{failed}");
+    }
+    // A namespace whose configs are deleted is known.
+    server.ok(&["delete", "shop/web@/"]);
+    assert_eq!(server.ok(&["drift", "shop"]), "no drift\n");
+}
+
+#[test]
+fn the_actor_of_changes_is_not_taken_for_a_filter() {
+    let server = Server::start();
+    server.ok(&["set", "a/b", "x=1", "--actor", "ada"]);
+    for (command, filter) in
+        [("changes", "--by"), ("search", "--by"), ("audit", "--by"), ("watchers", "--of")]
+    {
+        let arguments: &[&str] = match command {
+            "audit" => &["audit", "list", "--actor", "eve"],
+            "search" => &["search", "a", "--text", "x", "--actor", "eve"],
+            command => &[command, "a", "--actor", "eve"],
+        };
+        let failed = server.fails(2, arguments);
+        assert!(failed.contains(filter), "{failed}");
+    }
+}

@@ -105,3 +105,22 @@ async fn a_stream_ends_when_its_token_has_expired_by_a_clock_that_jumped() {
     };
     assert_eq!((ended.code(), told(&ended).1.as_str()), (Code::Unauthenticated, "CREDENTIAL_EXPIRED"));
 }
+
+#[tokio::test]
+async fn commits_later_than_the_system_clock_are_a_problem_of_the_status() {
+    let time = TimeOfDay::default();
+    let server = time.server(AuthMode::Off).await;
+    let library = client(&server, None);
+    let problems = async || {
+        let status = library.status().get(StatusServiceGetRequest {}).await.expect("a status").into_inner();
+        status.server.expect("figures").problems
+    };
+    put(&mut server.client().await, "/", "{}").await;
+    assert_eq!(problems().await, []);
+    time.set_back(HOUR);
+    let found = problems().await;
+    let is_it = |problem: &ServerProblem| {
+        problem.reason == "CLOCK_OFF" && problem.message.starts_with("the newest commit is 3")
+    };
+    assert!(found.iter().any(is_it), "{found:?}");
+}

@@ -106,6 +106,27 @@ async fn a_filter_that_matches_nothing_costs_bounded_pages() {
 }
 
 #[tokio::test]
+async fn large_commits_that_match_nothing_cost_bounded_pages() {
+    let server = TestServer::start_believing().await;
+    let mut client = server.client().await;
+    let text = "x".repeat(900 << 10);
+    for value in 0..40 {
+        put(&mut client, "/", &format!(r#"{{"a":{value},"text":"{text}"}}"#)).await;
+    }
+    client.set(set(of("other", replace("/", "{}")))).await.expect("set");
+    for oldest_first in [true, false] {
+        let request = ListChangesRequest { config: "none".into(), oldest_first, ..list() };
+        let page = client.list_changes(request.clone()).await.expect("a page").into_inner();
+        assert!(page.commits.is_empty() && !page.next_page_token.is_empty(), "it goes on");
+        let page = ListChangesRequest { page_token: page.next_page_token, ..request.clone() };
+        let page = client.list_changes(page).await.expect("a page").into_inner();
+        assert!(page.commits.is_empty() && page.next_page_token.is_empty());
+        let other = ListChangesRequest { config: "other".into(), ..request };
+        assert_eq!(revisions(&mut client, other).await, [41]);
+    }
+}
+
+#[tokio::test]
 async fn filters_by_scope_actor_source_and_time() {
     let server = TestServer::start_believing().await;
     let mut client = server.client().await;
@@ -218,4 +239,21 @@ async fn what_a_caller_may_not_read_is_in_no_list_and_no_commit() {
     refused(nobody.list_changes(everything).await, Code::PermissionDenied, "PERMISSION_DENIED");
     let stream = nobody.stream_changes(StreamChangesRequest::default()).await;
     refused(stream, Code::PermissionDenied, "PERMISSION_DENIED");
+}
+
+#[tokio::test]
+async fn a_page_token_is_good_for_its_rpc_alone() {
+    let server = TestServer::start_believing().await;
+    let mut client = server.client().await;
+    for config in ["a", "b"] {
+        client.set(set(of(config, replace("/", "{}")))).await.expect("set");
+    }
+    let request = ListRequest { namespace: "test".into(), page_size: 1, ..Default::default() };
+    let page_token = client.list(request).await.expect("a page").into_inner().next_page_token;
+    assert!(!page_token.is_empty());
+    // The two requests have the same bytes.
+    let library = super::auth::client(&server, None);
+    let request =
+        SchemaServiceListRequest { namespace: "test".into(), page_size: 1, page_token, ..Default::default() };
+    refused_for(library.schemas().list(request).await, "INVALID_PAGE_TOKEN", "page_token");
 }

@@ -31,7 +31,7 @@ impl Operations {
         mut request: v1::ListClientsRequest,
     ) -> Result<Encoded, ApiError> {
         let page_token = std::mem::take(&mut request.page_token);
-        let binding = request.encode_to_vec();
+        let binding = page::binding(context.rpc(), &request);
         let cursor = page::cursor(&binding, self.engine.epoch(), &page_token)?;
         let after = cursor.map(|cursor| cursor.parse()).transpose();
         let after: Option<u64> = after.map_err(|_| request::invalid("page_token", "is damaged"))?;

@@ -7,7 +7,7 @@ use futures_util::FutureExt;
 use prost::Message;
 
 use crate::api::call_errors::response_too_large;
-use crate::api::codec::{Encoded, MESSAGE_BYTES_MAX};
+use crate::api::codec::{Encoded, MESSAGE_BYTES_MAX, field_head};
 use crate::api::context::CallContext;
 use crate::api::convert::request::{self, DocumentRead};
 use crate::api::convert::response::{document_bytes, document_message};
@@ -15,6 +15,7 @@ use crate::api::disclosures::By;
 use crate::api::engine_errors::reason_of_missing;
 use crate::api::error::ApiError;
 use crate::api::guard::{Allowed, allow_read};
+use crate::api::unread::UnreadBytes;
 use crate::auth::Access;
 use crate::engine::{At, Error, Missing, Resolved, State};
 use crate::model::Revision;
@@ -101,7 +102,7 @@ impl Operations {
         &self,
         context: &CallContext,
         request: v1::BatchGetRequest,
-    ) -> Result<v1::BatchGetResponse, ApiError> {
+    ) -> Result<Encoded, ApiError> {
         let (count, max) = (request.requests.len(), self.engine.limits().targets_max);
         if count > max {
             let message = format!("has {count} requests, at most {max} are allowed");
@@ -112,36 +113,40 @@ impl Operations {
         let reads = reads.collect::<Result<Vec<DocumentRead>, Error>>()?;
         let reads = reads.into_iter().map(|read| allow_read(context, read)).collect::<Result<Vec<_>, _>>()?;
         let min_revision = reads.iter().map(|read| read.min_revision).max().unwrap_or(Revision::ZERO);
+        // Documents of the past are kept by nobody else until the batch is complete.
+        let _large = match reads.iter().any(|read| read.at != At::Latest) {
+            true => Some(self.engine.begin_large(context.caller().actor()).await),
+            false => None,
+        };
         let state = self.engine.state_at_least(min_revision, context.wait_max()).await?;
-        let (mut results, mut shown, mut bytes, mut since_yield) = (Vec::with_capacity(count), vec![], 0, 0);
+        let (mut batch, mut shown, mut since_yield) = (Batch::of(context), vec![], 0);
         for (at, read) in reads.into_iter().enumerate() {
-            let result = match self.find(&state, &read, context.access().caller().actor()).await {
+            let added = match self.find(&state, &read, context.access().caller().actor()).await {
                 Ok((found, whose)) => {
                     let not_modified = whose.is_none();
                     shown.extend(whose);
-                    let document = match found {
-                        ReadDocument::Whole(bytes) => {
-                            v1::Document::decode(bytes).expect("it was encoded here")
+                    let result = v1::BatchGetResult { not_modified, ..Default::default() };
+                    match found {
+                        ReadDocument::Whole(document) => batch.add(&result, document)?,
+                        ReadDocument::Own(document) => {
+                            let document = Some(*document);
+                            batch.add(&v1::BatchGetResult { document, ..result }, Bytes::new())?
                         }
-                        ReadDocument::Own(document) => *document,
-                    };
-                    v1::BatchGetResult { document: Some(document), not_modified, ..Default::default() }
+                    }
                 }
-                Err(error) => missing_result(error).map_err(|error| within_request(at, error))?,
+                Err(error) => {
+                    let result = missing_result(error).map_err(|error| within_request(at, error))?;
+                    batch.add(&result, Bytes::new())?
+                }
             };
-            let result_bytes = result.encoded_len();
-            (bytes, since_yield) = (bytes + result_bytes, since_yield + result_bytes.max(RESULT_COST_MIN));
+            since_yield += added.max(RESULT_COST_MIN);
             if since_yield > YIELD_AFTER_BYTES {
                 since_yield = 0;
                 tokio::task::yield_now().await;
             }
-            if bytes > MESSAGE_BYTES_MAX - (64 << 10) {
-                return Err(response_too_large(MESSAGE_BYTES_MAX));
-            }
-            results.push(result);
         }
         self.gives(shown.iter().map(Arc::as_ref), &|| context.clone()).map_err(Error::from)?;
-        Ok(v1::BatchGetResponse { results, store_revision: state.revision.0 })
+        Ok(batch.encoded(state.revision))
     }
 
     /// A document, and what it was made of, which is given with it. `None`: the client has it already.
@@ -170,6 +175,51 @@ impl Operations {
             false => ReadDocument::Own(Box::new(part(&resolved, &read.pointer, read.format)?)),
         };
         Ok((found, Some(resolved)))
+    }
+}
+
+/// The response to a batch while it is made. Its bytes count as unread from the first result on, so that a client that reads nothing is
+/// refused before many batches are in memory.
+struct Batch {
+    pieces: Vec<Bytes>,
+    bytes: usize,
+    held: Option<UnreadBytes>,
+}
+
+impl Batch {
+    fn of(context: &CallContext) -> Batch {
+        let held = context.unread().map(|unread| unread.hold(0));
+        Batch { pieces: vec![], bytes: 0, held }
+    }
+
+    /// Adds a result, whose document is `document` if that is not empty. The bytes that were added.
+    fn add(&mut self, result: &v1::BatchGetResult, document: Bytes) -> Result<usize, ApiError> {
+        // BatchGetResponse { results = 1 }, BatchGetResult { document = 1 }: a shared document is the last field of its result.
+        let mut own = result.encode_to_vec();
+        if !document.is_empty() {
+            own.extend_from_slice(&field_head(1, document.len()));
+        }
+        let head = field_head(1, own.len() + document.len());
+        let added = head.len() + own.len() + document.len();
+        if self.bytes + added > MESSAGE_BYTES_MAX - (64 << 10) {
+            return Err(response_too_large(MESSAGE_BYTES_MAX));
+        }
+        if let Some(held) = &mut self.held {
+            held.grow(added)?;
+        }
+        self.bytes += added;
+        self.pieces.extend([head, own.into(), document]);
+        Ok(added)
+    }
+
+    fn encoded(mut self, store_revision: Revision) -> Encoded {
+        let end = v1::BatchGetResponse { results: vec![], store_revision: store_revision.0 };
+        self.pieces.push(end.encode_to_vec().into());
+        let encoded = Encoded::joined(self.pieces);
+        match self.held {
+            Some(held) => encoded.held_as(held),
+            None => encoded,
+        }
     }
 }
 
@@ -222,4 +272,57 @@ fn missing_result(error: Error) -> Result<v1::BatchGetResult, Error> {
 /// The document cannot be written in the format that was asked for.
 pub(super) fn cannot_express(error: DocumentError) -> Error {
     Error::Document { field: "format".into(), error }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use super::*;
+    use crate::api::unread::{Unread, UnreadResponses};
+
+    const CONNECTION_BYTES_MAX: usize = 256 << 10;
+
+    fn connection() -> Arc<Unread> {
+        UnreadResponses::new(4 * CONNECTION_BYTES_MAX as u64).connection(IpAddr::from([10, 0, 0, 1]))
+    }
+
+    fn batch(unread: &Arc<Unread>) -> Batch {
+        Batch { pieces: vec![], bytes: 0, held: Some(unread.hold(0)) }
+    }
+
+    fn document(bytes: usize) -> v1::Document {
+        v1::Document { content: "x".repeat(bytes), ..Default::default() }
+    }
+
+    #[test]
+    fn a_batch_is_the_message_that_its_results_make() {
+        let unread = connection();
+        let missing = v1::BatchGetResult { error_reason: "COMPACTED".into(), ..Default::default() };
+        let part =
+            v1::BatchGetResult { document: Some(document(3)), not_modified: true, ..Default::default() };
+        let mut batch = batch(&unread);
+        batch.add(&v1::BatchGetResult::default(), document(700).encode_to_vec().into()).expect("it fits");
+        batch.add(&part, Bytes::new()).expect("it fits");
+        batch.add(&missing, Bytes::new()).expect("it fits");
+        let encoded = batch.encoded(Revision(7));
+        let whole = v1::BatchGetResult { document: Some(document(700)), ..Default::default() };
+        let expected = v1::BatchGetResponse { results: vec![whole, part, missing], store_revision: 7 };
+        assert_eq!(v1::BatchGetResponse::decode(&*encoded.encode_to_vec()), Ok(expected));
+    }
+
+    #[test]
+    fn batches_that_are_made_at_once_hold_no_more_than_their_connection_may() {
+        let unread = connection();
+        let half = document(CONNECTION_BYTES_MAX * 6 / 10);
+        let part = v1::BatchGetResult { document: Some(half.clone()), ..Default::default() };
+        let (mut first, mut second) = (batch(&unread), batch(&unread));
+        first.add(&part, Bytes::new()).expect("it fits");
+        let refused = second.add(&part, Bytes::new()).expect_err("there is no room");
+        assert_eq!(refused.reason, "TOO_MUCH_UNREAD");
+        let whole = Bytes::from(half.encode_to_vec());
+        second.add(&v1::BatchGetResult::default(), whole.clone()).expect_err("there is no room");
+        drop(first);
+        second.add(&v1::BatchGetResult::default(), whole).expect("there is room again");
+    }
 }

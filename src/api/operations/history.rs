@@ -52,7 +52,7 @@ impl Operations {
         mut request: v1::ListVersionsRequest,
     ) -> Result<Encoded, ApiError> {
         let page_token = std::mem::take(&mut request.page_token);
-        let binding = request.encode_to_vec();
+        let binding = page::binding(context.rpc(), &request);
         let cursor = page::cursor(&binding, self.engine.epoch(), &page_token)?;
         let size = request::page_size(request.page_size, self.engine.limits().page_size_max)?;
         let scope = request.scope.as_ref().map(|text| request::scope("", text)).transpose()?;

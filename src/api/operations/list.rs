@@ -3,12 +3,13 @@
 use prost::Message;
 
 use crate::auth::Visibility;
-use crate::engine::{ConfigState, Error, Viewer};
+use crate::engine::{Cancelled, ConfigState, Engine, Error, State, Viewer};
 use crate::model::{ConfigId, ConfigName, LayerKey, LayerKind, Namespace, Scope, TagName};
 use crate::proto::v1;
 
-use super::size::{ITEMS_BYTES_MAX, PAGE_BYTES_MAX, fitting};
+use super::size::{self, ITEMS_BYTES_MAX, PAGE_BYTES_MAX};
 use super::{Operations, page};
+use crate::api::codec::Encoded;
 use crate::api::context::CallContext;
 use crate::api::convert::bounded::MessageSpace;
 use crate::api::convert::request;
@@ -17,6 +18,19 @@ use crate::api::error::ApiError;
 
 /// What an entry of a map has around its key and its number.
 const TAG_BYTES: usize = 20;
+
+/// The configs to list, and the place where their page begins.
+struct ListQuery {
+    /// `None`: all namespaces.
+    namespace: Option<Namespace>,
+    include_deleted: bool,
+    include_governing: bool,
+    cursor: Option<ListCursor>,
+    size: usize,
+    /// The request, which page tokens belong to.
+    binding: Vec<u8>,
+    visibility: Visibility,
+}
 
 /// Where a page begins.
 struct ListCursor {
@@ -37,12 +51,9 @@ impl Operations {
         &self,
         access: &CallContext,
         mut request: v1::ListRequest,
-    ) -> Result<v1::ListResponse, ApiError> {
-        let visibility = access.visibility();
-        // No content is told.
-        let viewer = Viewer::new(visibility.clone());
+    ) -> Result<Encoded, ApiError> {
         let page_token = std::mem::take(&mut request.page_token);
-        let binding = request.encode_to_vec();
+        let binding = page::binding(access.rpc(), &request);
         let cursor = page::cursor(&binding, self.engine.epoch(), &page_token)?
             .map(|cursor| ListCursor::parse(&cursor))
             .transpose()?;
@@ -51,9 +62,29 @@ impl Operations {
             "" => None,
             text => Some(request::namespace("namespace", text)?),
         };
-        let state = self.engine.state();
+        let query = ListQuery {
+            namespace,
+            include_deleted: request.include_deleted,
+            include_governing: request.include_governing,
+            cursor,
+            size,
+            binding,
+            visibility: access.visibility(),
+        };
+        let (engine, state) = (self.engine.clone(), self.engine.state());
+        // A page may look at each layer of a thousand configs, and pass by all configs that the caller may not see.
+        let list = move |cancelled: &Cancelled| Ok(size::encoded(&query.page(&engine, &state, cancelled)?));
+        self.engine.work(access.caller().actor(), list).await?
+    }
+}
+
+impl ListQuery {
+    fn page(self, engine: &Engine, state: &State, cancelled: &Cancelled) -> Result<v1::ListResponse, Error> {
+        let ListQuery { namespace, cursor, size, visibility, .. } = &self;
+        // The list has no contents.
+        let viewer = Viewer::new(visibility.clone());
         let (from, mut within) = match cursor {
-            Some(ListCursor { id, within }) => (Some(id), within),
+            Some(ListCursor { id, within }) => (Some(id.clone()), within.as_ref()),
             None => (namespace.as_ref().map(ConfigId::first_of), None),
         };
         // The config that the page before has begun.
@@ -62,42 +93,36 @@ impl Operations {
             .into_iter()
             .chain(state.configs_after(from.as_ref()))
             .take_while(|config| namespace.as_ref().is_none_or(|namespace| config.id.namespace == *namespace))
-            .filter(|config| request.include_deleted || !config.is_deleted())
-            .filter(|config| request.include_governing || config.id.config.is_ordinary())
+            .filter(|config| self.include_deleted || !config.is_deleted())
+            .filter(|config| self.include_governing || config.id.config.is_ordinary())
             .filter(|config| visibility.has_config(&config.id.namespace, &config.id.config));
+        let token = |place: &str| page::token(&self.binding, engine.epoch(), place);
         let (mut configs, mut bytes, mut next) = (vec![], 0, String::new());
         let mut last: Option<&ConfigId> = None;
         for config in listed {
-            if configs.len() == size || bytes > PAGE_BYTES_MAX {
-                next = last
-                    .map(|id| page::token(&binding, self.engine.epoch(), &id.to_string()))
-                    .unwrap_or_default();
+            cancelled.check()?;
+            if configs.len() == *size || bytes > PAGE_BYTES_MAX {
+                next = last.map(|id| token(&id.to_string())).unwrap_or_default();
                 break;
             }
             let after = within.take().filter(|_| from.as_ref() == Some(&config.id));
-            let shown = self.engine.shown(&state, config, &viewer);
-            let (message, reached) = part(&shown, &visibility, after.as_ref());
+            let shown = engine.shown(state, config, &viewer);
+            let (message, reached) = part(&shown, visibility, after);
             let own = message.encoded_len();
             if !configs.is_empty() && bytes + own > ITEMS_BYTES_MAX {
                 // It goes on the next page, alone if it must.
-                next = last
-                    .map(|id| page::token(&binding, self.engine.epoch(), &id.to_string()))
-                    .unwrap_or_default();
+                next = last.map(|id| token(&id.to_string())).unwrap_or_default();
                 break;
             }
             bytes += own;
             configs.push(message);
             if let Some(reached) = reached {
-                next = page::token(
-                    &binding,
-                    self.engine.epoch(),
-                    &ListCursor { id: config.id.clone(), within: Some(reached) }.text(),
-                );
+                next = token(&ListCursor { id: config.id.clone(), within: Some(reached) }.text());
                 break;
             }
             last = Some(&config.id);
         }
-        fitting(v1::ListResponse { configs, next_page_token: next, store_revision: state.revision.0 })
+        Ok(v1::ListResponse { configs, next_page_token: next, store_revision: state.revision.0 })
     }
 }
 

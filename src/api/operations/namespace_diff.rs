@@ -35,7 +35,7 @@ impl Operations {
         mut request: v1::DiffNamespacesRequest,
     ) -> Result<Encoded, ApiError> {
         let page_token = std::mem::take(&mut request.page_token);
-        let (binding, epoch) = (request.encode_to_vec(), self.engine.epoch());
+        let (binding, epoch) = (page::binding(context.rpc(), &request), self.engine.epoch());
         let cursor = page::cursor(&binding, epoch, &page_token)?;
         let size = request::page_size(request.page_size, self.engine.limits().page_size_max)?;
         let older = side("older", request.older.as_ref(), None)?;

@@ -2,7 +2,9 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use prost::Message;
 
+use crate::api::rpc::Rpc;
 use crate::engine::Error;
 use crate::model::{Digest, Epoch};
 
@@ -10,7 +12,14 @@ use crate::model::{Digest, Epoch};
 const BINDING_BYTES: usize = 7;
 const EPOCH_BYTES: usize = 8;
 
-/// The token for what follows `cursor` in the list that `request` (without its token) asks for.
+/// What the tokens of a list belong to: the RPC, and its request without a token.
+pub fn binding(rpc: Rpc, request: &impl Message) -> Vec<u8> {
+    let mut binding = rpc.path().as_bytes().to_vec();
+    request.encode(&mut binding).expect("a vector grows");
+    binding
+}
+
+/// The token for what follows `cursor` in the list of this binding.
 pub fn token(request: &[u8], epoch: Epoch, cursor: &str) -> String {
     let binding = &Digest::of(request).0[..BINDING_BYTES];
     URL_SAFE_NO_PAD.encode([binding, &epoch.0.to_be_bytes(), cursor.as_bytes()].concat())

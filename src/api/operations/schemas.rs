@@ -6,7 +6,8 @@ use prost::Message;
 
 use crate::auth::{Resource, Verb};
 use crate::engine::{
-    At, ConfigState, Error, Intent, LayerOutcome, Missing, Outcome, PutSchema, registry, schema_id, schema_of,
+    At, Cancelled, ConfigState, Error, Intent, LayerOutcome, Missing, Outcome, PutSchema, registry,
+    schema_id, schema_of,
 };
 use crate::model::limits::TEXT_BYTES_MAX;
 use crate::model::text::{Format as TextFormat, parse, render};
@@ -110,35 +111,39 @@ impl Operations {
         access: &CallContext,
         mut request: SchemaServiceListRequest,
     ) -> Result<SchemaServiceListResponse, ApiError> {
-        let visibility = access.visibility();
         let page_token = std::mem::take(&mut request.page_token);
-        let binding = request.encode_to_vec();
+        let binding = page::binding(access.rpc(), &request);
         let cursor = page::cursor(&binding, self.engine.epoch(), &page_token)?;
         let size = request::page_size(request.page_size, self.engine.limits().page_size_max)?;
         let namespace = request::namespace("namespace", &request.namespace)?;
-        let state = self.engine.state();
-        let schemas = state.configs_of(&namespace).filter(|config| !config.is_deleted());
-        let schemas = schemas.filter(|config| visibility.has_config(&namespace, &config.id.config));
-        let schemas = schemas.filter_map(|config| Some((schema_of(&config.id.config)?, config)));
-        let after = |name: &str| cursor.as_deref().is_none_or(|cursor| name > cursor);
-        let (mut page, mut bytes, mut read_bytes): (Vec<Schema>, usize, usize) = (vec![], 0, 0);
-        let mut next_page_token = String::new();
-        for (name, config) in schemas.filter(|(name, _)| after(name.as_str())) {
-            if page.len() == size || bytes > PAGE_BYTES_MAX || read_bytes > LIST_READ_BYTES_MAX {
-                next_page_token = page
-                    .last()
-                    .map(|last| page::token(&binding, self.engine.epoch(), &last.config))
-                    .unwrap_or_default();
-                break;
+        let (state, epoch, visibility) = (self.engine.state(), self.engine.epoch(), access.visibility());
+        // A page reads up to LIST_READ_BYTES_MAX of schemas.
+        let list = move |cancelled: &Cancelled| {
+            let schemas = state.configs_of(&namespace).filter(|config| !config.is_deleted());
+            let schemas = schemas.filter(|config| visibility.has_config(&namespace, &config.id.config));
+            let schemas = schemas.filter_map(|config| Some((schema_of(&config.id.config)?, config)));
+            let after = |name: &str| cursor.as_deref().is_none_or(|cursor| name > cursor);
+            let (mut page, mut bytes, mut read_bytes): (Vec<Schema>, usize, usize) = (vec![], 0, 0);
+            let mut next_page_token = String::new();
+            for (name, config) in schemas.filter(|(name, _)| after(name.as_str())) {
+                cancelled.check()?;
+                if page.len() == size || bytes > PAGE_BYTES_MAX || read_bytes > LIST_READ_BYTES_MAX {
+                    next_page_token = page
+                        .last()
+                        .map(|last| page::token(&binding, epoch, &last.config))
+                        .unwrap_or_default();
+                    break;
+                }
+                let governed = ConfigId { namespace: namespace.clone(), config: name };
+                read_bytes +=
+                    config.layers().iter().map(|entry| entry.layer.content.as_str().len()).sum::<usize>();
+                let message = schema_head(&governed, config, &readable(config)?, 0);
+                bytes += message.encoded_len();
+                page.push(message);
             }
-            let governed = ConfigId { namespace: namespace.clone(), config: name };
-            read_bytes +=
-                config.layers().iter().map(|entry| entry.layer.content.as_str().len()).sum::<usize>();
-            let message = schema_head(&governed, config, &readable(config)?, 0);
-            bytes += message.encoded_len();
-            page.push(message);
-        }
-        Ok(SchemaServiceListResponse { schemas: page, next_page_token, store_revision: state.revision.0 })
+            Ok(SchemaServiceListResponse { schemas: page, next_page_token, store_revision: state.revision.0 })
+        };
+        Ok(self.engine.work(access.caller().actor(), list).await?)
     }
 
     pub async fn delete_schema(

@@ -39,7 +39,7 @@ impl Operations {
         mut request: v1::SearchRequest,
     ) -> Result<Encoded, ApiError> {
         let page_token = std::mem::take(&mut request.page_token);
-        let (binding, epoch) = (request.encode_to_vec(), self.engine.epoch());
+        let (binding, epoch) = (page::binding(context.rpc(), &request), self.engine.epoch());
         let cursor = page::cursor(&binding, epoch, &page_token)?;
         let size = request::page_size(request.page_size, self.engine.limits().page_size_max)?;
         let mut query = query(request)?;

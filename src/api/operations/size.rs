@@ -12,19 +12,10 @@ pub const PAGE_BYTES_MAX: usize = 1 << 20;
 /// Items of a list in one message, with room for what is around them.
 pub const ITEMS_BYTES_MAX: usize = MESSAGE_BYTES_MAX - (256 << 10);
 
-/// The answer, if clients can receive it.
-pub fn fitting<M: Message>(response: M) -> Result<M, ApiError> {
-    check(&response).map(|()| response)
-}
-
 /// The answer as it is sent, if clients can receive it. To be made where work may take long.
 pub fn encoded(response: &impl Message) -> Result<Encoded, ApiError> {
-    check(response).map(|()| Encoded::of(response))
-}
-
-fn check(response: &impl Message) -> Result<(), ApiError> {
     match response.encoded_len() <= MESSAGE_BYTES_MAX {
-        true => Ok(()),
+        true => Ok(Encoded::of(response)),
         false => Err(response_too_large(MESSAGE_BYTES_MAX)),
     }
 }

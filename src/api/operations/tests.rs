@@ -117,6 +117,64 @@ async fn a_call_that_keeps_much_in_memory_waits_for_those_of_its_actor_before_it
     }
 }
 
+/// A change of a value of a config at `/`.
+fn assign(config: &str, value: u64) -> v1::Change {
+    let values = [("n".to_owned(), value.to_string())].into_iter().collect();
+    v1::Change {
+        namespace: "test".into(),
+        config: config.into(),
+        scope: "/".into(),
+        action: Some(v1::change::Action::Assign(v1::Assignments { values })),
+        ..v1::Change::default()
+    }
+}
+
+#[tokio::test]
+async fn a_small_request_for_large_layers_waits_for_the_large_calls_of_its_actor() {
+    let operations = operations();
+    let busy = context("busy");
+    let text = "x".repeat(600 << 10);
+    for config in ["a", "b"] {
+        let content = format!(r#"{{"n":0,"text":"{text}"}}"#);
+        let replace = v1::change::Action::Replace(v1::Text { content, format: 1 });
+        let change = v1::Change { action: Some(replace), ..assign(config, 0) };
+        let set = v1::SetRequest { change: Some(change), ..v1::SetRequest::default() };
+        operations.set(&busy, set).await.expect("it is set");
+    }
+    let begun = begin_all(&operations, "busy").await;
+    let both = || vec![assign("a", 1), assign("b", 1)];
+    let validate = v1::ValidateRequest { changes: both(), ..v1::ValidateRequest::default() };
+    let dry_run = v1::WriteOptions { validate_only: true, ..v1::WriteOptions::default() };
+    let apply = v1::ApplyRequest { changes: both(), options: Some(dry_run) };
+    let past = v1::GetRequest {
+        namespace: "test".into(),
+        config: "a".into(),
+        scope: "/".into(),
+        at: Some(v1::get_request::At::Revision(1)),
+        ..v1::GetRequest::default()
+    };
+    let batch = v1::BatchGetRequest { requests: vec![past] };
+    let mut waiting = [
+        operations.validate(&busy, validate).map(|answer| answer.map(drop)).boxed(),
+        operations.apply(&busy, apply).map(|answer| answer.map(drop)).boxed(),
+        operations.batch_get(&busy, batch).map(|answer| answer.map(drop)).boxed(),
+    ];
+    // Another write of the same actor is small, and passes them.
+    let small = v1::SetRequest { change: Some(assign("small", 1)), ..v1::SetRequest::default() };
+    for (at, call) in waiting.iter_mut().enumerate() {
+        assert!(call.now_or_never().is_none(), "call {at} does not wait");
+    }
+    operations.set(&busy, small).await.expect("it is set");
+    for (at, call) in waiting.iter_mut().enumerate() {
+        assert!(call.now_or_never().is_none(), "call {at} does not wait");
+    }
+    drop(begun);
+    // All at once: they take their turns in the order in which they began to wait.
+    for (at, ended) in futures_util::future::join_all(waiting).await.into_iter().enumerate() {
+        ended.unwrap_or_else(|error| panic!("call {at}: {}", error.message));
+    }
+}
+
 #[tokio::test]
 async fn a_large_answer_is_encoded_as_a_small_one_is_and_refused_beyond_the_limit() {
     let operations = operations();

@@ -1,7 +1,5 @@
 //! CreateToken, ListTokens and RevokeToken. Tokens are a config of the server: a change of them is a commit like any other.
 
-use prost::Message;
-
 use crate::api::context::CallContext;
 use crate::api::convert::request;
 use crate::api::convert::response::time_message;
@@ -58,7 +56,7 @@ impl Operations {
         mut request: ListTokensRequest,
     ) -> Result<ListTokensResponse, ApiError> {
         let page_token = std::mem::take(&mut request.page_token);
-        let binding = request.encode_to_vec();
+        let binding = page::binding(access.rpc(), &request);
         let after = page::cursor(&binding, self.engine.epoch(), &page_token)?
             .map(|cursor| place(&cursor))
             .transpose()?;

@@ -13,7 +13,7 @@ use crate::cli::input::args::timestamp;
 use crate::cli::input::moment::Moment;
 use crate::cli::input::stop::unless_stopped;
 use crate::cli::output::exit::{Exit, Failure, Outcome};
-use crate::cli::output::lacking::note_lack_of_read;
+use crate::cli::output::lacking::{note_lack_of_read, refuse_unknown_namespace};
 use crate::cli::output::layers::{change_lines, change_summary, commit_source, layer_name};
 use crate::cli::output::streams::{Output, PLACE, printable, quoted};
 use crate::cli::output::views::{CommitView, ListedCommitView, short_time};
@@ -146,8 +146,11 @@ async fn list(args: ChangesArgs, session: &Session) -> Outcome {
             left -= 1;
         }
         if page.next_page_token.is_empty() || left == 0 {
-            if is_empty && session.output.is_table() {
-                session.output.note("no commits");
+            if is_empty {
+                refuse_unknown_namespace(namespace, session).await?;
+                if session.output.is_table() {
+                    session.output.note("no commits");
+                }
             }
             return Ok(Exit::Done);
         }

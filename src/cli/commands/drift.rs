@@ -14,7 +14,7 @@ use crate::cli::input::args::{Point, duration, timestamp};
 use crate::cli::input::moment::Moment;
 use crate::cli::input::place::Place;
 use crate::cli::output::exit::{Exit, Failure, Outcome};
-use crate::cli::output::lacking::note_lack_of_read;
+use crate::cli::output::lacking::{note_lack_of_read, refuse_unknown_namespace};
 use crate::cli::output::layers::{applied_lines, change_lines};
 use crate::cli::output::refusal::refused;
 use crate::cli::output::streams::{PLACE, counted, printable};
@@ -87,6 +87,7 @@ pub async fn run(args: DriftArgs, session: &Session) -> Outcome {
         drift.add_directory(&args.place, directory, session).await?;
     }
     if drift.count == 0 {
+        refuse_unknown_namespace(&args.place.namespace, session).await?;
         note_lack_of_read(&args.place.namespace, &args.place.scope, session).await;
     }
     session.output.answer(&drift.view, |output| {

@@ -9,7 +9,7 @@ use crate::cli::Session;
 use crate::cli::input::args::Target;
 use crate::cli::input::place::Place;
 use crate::cli::output::exit::{Exit, Failure, Outcome};
-use crate::cli::output::lacking::note_lack_of_read;
+use crate::cli::output::lacking::{note_lack_of_read, refuse_unknown_namespace};
 use crate::cli::output::layers::{change_summary, commit_source, layer_name};
 use crate::cli::output::streams::{HEADING, Output, PLACE, printable};
 use crate::cli::output::views::{CommitsView, VersionsView, short_time};
@@ -84,6 +84,7 @@ async fn show_namespace(place: &Place, limit: usize, content: bool, session: &Se
     }
     commits.truncate(limit);
     if commits.is_empty() {
+        refuse_unknown_namespace(&place.namespace, session).await?;
         note_lack_of_read(&place.namespace, &place.scope, session).await;
     }
     let view = CommitsView { commits: commits.iter().map(Into::into).collect() };

@@ -6,7 +6,7 @@ use crate::cli::Session;
 use crate::cli::input::args::{Point, timestamp};
 use crate::cli::input::place::Place;
 use crate::cli::output::exit::{Exit, Failure, Outcome};
-use crate::cli::output::lacking::note_lack_of_read;
+use crate::cli::output::lacking::{note_lack_of_read, refuse_unknown_namespace};
 use crate::cli::output::layers::layer_name;
 use crate::cli::output::streams::printable;
 use crate::cli::output::views::{SearchMatchView, short_time};
@@ -82,6 +82,7 @@ pub async fn run(args: SearchArgs, session: &Session) -> Outcome {
         request.page_token = page.next_page_token;
     }
     if count == 0 {
+        refuse_unknown_namespace(&namespace, session).await?;
         session.output.note("nothing was found");
         note_lack_of_read(&namespace, request.scope.as_deref().unwrap_or_default(), session).await;
     }

@@ -28,16 +28,19 @@ struct VersionView {
 
 pub async fn run(args: VersionArgs, session: &Session) -> Outcome {
     let client = env!("CARGO_PKG_VERSION");
-    let server = match args.client {
+    let asked = match args.client {
         true => None,
-        false => {
-            let response = session.client.status().get(v1::StatusServiceGetRequest {}).await?.into_inner();
-            Some(response.version)
-        }
+        false => Some(session.client.status().get(v1::StatusServiceGetRequest {}).await),
+    };
+    // The version of the program is printed even if the server does not answer.
+    let (server, failed) = match asked {
+        None => (None, None),
+        Some(Ok(response)) => (Some(response.into_inner().version), None),
+        Some(Err(status)) => (None, Some(status)),
     };
     session.output.answer(&VersionView { client, server: server.clone() }, |output| {
         output.line(&format!("client {client}"))?;
         server.map_or(Ok(()), |server| output.line(&format!("server {server}")))
     })?;
-    Ok(Exit::Done)
+    failed.map_or(Ok(Exit::Done), |status| Err(status.into()))
 }

@@ -7,7 +7,7 @@ use clap::Args;
 use crate::cli::Session;
 use crate::cli::input::place::Place;
 use crate::cli::output::exit::{Exit, Failure, Outcome};
-use crate::cli::output::lacking::note_lack_of_read;
+use crate::cli::output::lacking::{note_lack_of_read, refuse_unknown_namespace};
 use crate::cli::output::streams::counted;
 use crate::cli::output::views::{FleetClientView, FleetView, short_time};
 use crate::proto::v1;
@@ -68,6 +68,7 @@ pub async fn run(args: WatchersArgs, session: &Session) -> Outcome {
     };
     let (clients, store_revision) = clients(request, session).await?;
     if clients.is_empty() {
+        refuse_unknown_namespace(&namespace, session).await?;
         note_lack_of_read(&namespace, &scope, session).await;
     }
     let view = FleetView { clients: clients.iter().map(FleetClientView::from).collect(), store_revision };

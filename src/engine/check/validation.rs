@@ -100,9 +100,11 @@ impl Engine {
             request: None,
             annotations: Default::default(),
         };
+        let intent = ReadIntent::Changes(changes);
+        let large = self.begin_write(&intent, &actor).await;
         let write = ReadWrite::to_validate(
             origin,
-            ReadIntent::Changes(changes),
+            intent,
             look.clone(),
             viewer.visibility().clone().unmasking_secrets(),
         );
@@ -115,6 +117,7 @@ impl Engine {
                 self.tell_of_reasons(places.iter().map(|(_, id, key)| (id, key)), &mut outcome.report);
                 let mut outcome = self.showing(&self.state(), &viewer).outcome(outcome);
                 Permissions::of(Some(viewer.visibility())).redact_outcome(&mut outcome, true);
+                outcome.large = large;
                 Ok((outcome.report.clone(), Some(outcome)))
             }
             Err(Error::Refused(report)) => Ok((report, None)),

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, Weak};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::work_threads::WorkThreads;
 use crate::engine::blocking::blocking;
 use crate::engine::error::Error;
 
@@ -61,13 +62,21 @@ impl Drop for CancelOnDrop {
 pub async fn interruptible<T: Send + 'static>(
     work: impl FnOnce(&Cancelled) -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
+    let (work, _cancels) = cancellable(work);
+    blocking(work).await?
+}
+
+/// Work that is not even started once the guard is dropped.
+fn cancellable<T>(
+    work: impl FnOnce(&Cancelled) -> Result<T, Error>,
+) -> (impl FnOnce() -> Result<T, Error>, CancelOnDrop) {
     let cancelled = Cancelled::default();
-    let _guard = cancelled.set_on_drop();
-    blocking(move || {
+    let cancels = cancelled.set_on_drop();
+    let work = move || {
         cancelled.check()?;
         work(&cancelled)
-    })
-    .await?
+    };
+    (work, cancels)
 }
 
 /// Large calls of one actor that run at once, on a machine with many processors. A call that takes commits back keeps up to 64 MiB of contents,
@@ -80,7 +89,8 @@ const ACTORS_WITH_LARGE_CALLS: usize = 4;
 
 /// Shares the threads for long work, and the memory of large calls, among actors: no actor can occupy all threads.
 pub struct Workers {
-    threads: FairShares,
+    work_threads: WorkThreads,
+    turns: FairShares,
     large_calls: FairShares,
 }
 
@@ -92,6 +102,7 @@ struct FairShares {
 }
 
 /// A permit of an actor. Dropping it gives the permit back.
+#[derive(Debug)]
 struct Permit {
     _own: OwnedSemaphorePermit,
     _any: OwnedSemaphorePermit,
@@ -99,7 +110,7 @@ struct Permit {
 
 /// A call that may keep large contents in memory while it waits for threads, or for its turn at a config. It holds no thread. Clones share it.
 #[must_use]
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct LargeCall {
     _permit: Arc<Permit>,
 }
@@ -110,24 +121,25 @@ impl Workers {
         let of_actor_max = processors.max(2);
         let large_max = of_actor_max.min(LARGE_CALLS_OF_ACTOR_MAX);
         Workers {
-            threads: FairShares::new(of_actor_max, ACTORS_AT_ONCE),
+            work_threads: WorkThreads::new(of_actor_max * ACTORS_AT_ONCE),
+            turns: FairShares::new(of_actor_max, ACTORS_AT_ONCE),
             large_calls: FairShares::new(large_max, ACTORS_WITH_LARGE_CALLS),
         }
     }
 
-    /// As `interruptible`, for work of an actor, which waits for its turn. The turn ends with the work, not with the future: an actor
+    /// As `interruptible`, for work of an actor, which waits for its turn, and gives way to the threads that serve connections. The turn ends with the work, not with the future: an actor
     /// who abandons calls does not get more threads by that.
     pub async fn run<T: Send + 'static>(
         &self,
         actor: &str,
         work: impl FnOnce(&Cancelled) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        let permit = self.threads.take(actor).await;
-        interruptible(move |cancelled| {
-            let _permit = permit;
+        let turn = self.turns.take(actor).await;
+        let (work, _cancels) = cancellable(move |cancelled: &Cancelled| {
+            let _turn = turn;
             work(cancelled)
-        })
-        .await
+        });
+        self.work_threads.run(work).await?
     }
 
     /// Waits until a large call of an actor may begin. To be called before the call reads anything large, and by no call that holds a thread, or a

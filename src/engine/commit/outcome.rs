@@ -7,6 +7,7 @@ use crate::store::VersionRef;
 use crate::validate::Report;
 
 use super::put_schema::SchemaOutcome;
+use crate::engine::check::workers::LargeCall;
 use crate::engine::secrets::secret_places::SecretPlaces;
 use crate::engine::state::{ConfigState, LayerEntry};
 
@@ -36,6 +37,8 @@ pub struct Outcome {
     /// The places where the write overwrites a secret that its caller may not see: the fingerprint shows the caller whether the value is the same.
     pub overwritten: Vec<(ConfigId, Scope)>,
     pub report: Report,
+    /// The large call that the write was: its actor has a place for another one when this is dropped.
+    pub large: Option<LargeCall>,
 }
 
 /// The outcome of one layer.
@@ -72,6 +75,7 @@ impl Outcome {
             configs: vec![],
             overwritten: vec![],
             report: Report::default(),
+            large: None,
         }
     }
 }

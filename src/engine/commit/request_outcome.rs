@@ -128,6 +128,7 @@ fn of_commit(
         configs: vec![],
         overwritten: vec![],
         report: Report::default(),
+        large: None,
     })
 }
 

@@ -13,8 +13,8 @@ use crate::supervise::{OnPanic, Supervisor};
 
 use super::pipeline::Pipeline;
 use super::request_ids::{REQUEST_WINDOW, Requests};
-use crate::engine::RETRY_AFTER;
 use crate::engine::error::Error;
+use crate::engine::{Engine, RETRY_AFTER};
 
 /// Commits that are read at once, as they are stored.
 const PAGE_BYTES: usize = 4 << 20;
@@ -37,6 +37,17 @@ pub(in crate::engine) struct RecoveryInput {
     pub ids_max: usize,
     /// Stops the recovery early.
     pub closed: CancellationToken,
+}
+
+impl Engine {
+    /// Waits until the request ids of the last 24 hours are known.
+    pub(in crate::engine) async fn recalled(&self) -> Result<(), Error> {
+        tokio::select! {
+            biased;
+            done = self.recall.done() => done,
+            () = self.draining.cancelled() => Err(Error::Draining { retry_after: RETRY_AFTER }),
+        }
+    }
 }
 
 impl RequestRecovery {

@@ -23,6 +23,8 @@ const LOOKED_AT_MAX: usize = 1000;
 /// Commits that are read at once, and their bytes beside the commit that exceeds them.
 const READ_MAX: u64 = 250;
 const READ_BYTES_MAX: usize = 4 << 20;
+/// Commits that are read for one page, whether the caller may read them or not, in bytes beside the commit that exceeds them.
+const PAGE_READ_BYTES_MAX: usize = 32 << 20;
 /// Documents that are compared for one page, in bytes, beside the commit that exceeds them.
 const COMPARED_BYTES_MAX: usize = 32 << 20;
 /// The work that reading a layer of a past version is, in such bytes.
@@ -87,8 +89,17 @@ impl Engine {
         let list = move |cancelled: &Cancelled| {
             let kept = VecDeque::new();
             let (store, key_store, state, viewer) = (&*store, &*key_store, &*state, &viewer);
-            let mut lister =
-                Lister { store, key_store, state, viewer, query: &query, cancelled, kept, compared_bytes: 0 };
+            let mut lister = Lister {
+                store,
+                key_store,
+                state,
+                viewer,
+                query: &query,
+                cancelled,
+                kept,
+                compared_bytes: 0,
+                read_together: READ_MAX,
+            };
             let next = lister.page(|listed| take(&mut page, listed))?;
             Ok((page, next))
         };
@@ -105,6 +116,8 @@ struct Lister<'a> {
     cancelled: &'a Cancelled,
     kept: VecDeque<Arc<ConfigState>>,
     compared_bytes: usize,
+    /// Commits to read at once when the list goes back: fewer after some were too large to be read together.
+    read_together: u64,
 }
 
 impl Lister<'_> {
@@ -115,7 +128,7 @@ impl Lister<'_> {
         let start = if self.query.oldest_first { self.query.from } else { self.query.to };
         let mut next =
             Some(start).filter(|_| self.query.from <= self.query.to && self.query.to > Revision::ZERO);
-        let (mut looked_at, mut has_any) = (0, false);
+        let (mut looked_at, mut read_bytes, mut has_any) = (0, 0, false);
         while let Some(at) = next {
             let commits = if self.query.oldest_first { self.read_on(at)? } else { self.read_back(at)? };
             if commits.is_empty() {
@@ -124,6 +137,7 @@ impl Lister<'_> {
             for sealed in commits {
                 self.cancelled.check()?;
                 let revision = sealed.commit.revision;
+                read_bytes += sealed.memory_bytes();
                 if let Some(matching) = self.matching(sealed) {
                     let listed = match self.listed(matching) {
                         // What was found so far is answered; the rest when the caller may be shown secrets again.
@@ -138,7 +152,7 @@ impl Lister<'_> {
                 }
                 next = self.following(revision);
                 looked_at += 1;
-                if looked_at == LOOKED_AT_MAX {
+                if looked_at == LOOKED_AT_MAX || read_bytes > PAGE_READ_BYTES_MAX {
                     return Ok(next);
                 }
             }
@@ -161,9 +175,9 @@ impl Lister<'_> {
     }
 
     /// Commits up to `at`, the newest first. None if they are not retained any more.
-    fn read_back(&self, at: Revision) -> Result<Vec<Sealed>, Error> {
+    fn read_back(&mut self, at: Revision) -> Result<Vec<Sealed>, Error> {
         let lowest = self.query.from.max(self.store.oldest());
-        let mut count = (at.0 + 1).saturating_sub(lowest.0).min(READ_MAX);
+        let mut count = (at.0 + 1).saturating_sub(lowest.0).min(self.read_together);
         while count > 0 {
             let mut commits = match self.store.commits(Revision(at.0 + 1 - count), READ_BYTES_MAX) {
                 Err(StoreError::Compacted { .. }) if count == 1 => return Ok(vec![]),
@@ -174,6 +188,7 @@ impl Lister<'_> {
             if commits.last().is_some_and(|last| last.commit.revision >= at) {
                 commits.retain(|sealed| sealed.commit.revision <= at);
                 commits.reverse();
+                self.read_together = (count * 2).min(READ_MAX);
                 return Ok(commits);
             }
             // They are too large to be read together.

@@ -45,7 +45,7 @@ impl Operations {
         mut request: AuditServiceListRequest,
     ) -> Result<AuditServiceListResponse, ApiError> {
         let page_token = std::mem::take(&mut request.page_token);
-        let binding = request.encode_to_vec();
+        let binding = page::binding(context.rpc(), &request);
         let place = page::cursor(&binding, self.engine.epoch(), &page_token)?
             .map(|cursor| place(&cursor))
             .transpose()?;

@@ -34,7 +34,7 @@ impl Operations {
         mut request: v1::ListBackupsRequest,
     ) -> Result<v1::ListBackupsResponse, ApiError> {
         let page_token = std::mem::take(&mut request.page_token);
-        let binding = request.encode_to_vec();
+        let binding = page::binding(context.rpc(), &request);
         let after = page::cursor(&binding, self.engine.epoch(), &page_token)?;
         let limit = request::page_size(request.page_size, self.engine.limits().page_size_max)?;
         let kept = self.kept().await?;

@@ -5,7 +5,7 @@ use crate::cli::Session;
 use crate::cli::input::args::{Point, ViewName, timestamp};
 use crate::cli::input::place::Place;
 use crate::cli::output::exit::{Exit, Failure, Outcome};
-use crate::cli::output::lacking::note_lack_of_read;
+use crate::cli::output::lacking::{note_lack_of_read, refuse_unknown_namespace};
 use crate::cli::output::layers::{change_lines, layer_name};
 use crate::cli::output::streams::{PLACE, counted};
 use crate::cli::output::views::NamespaceDiffView;
@@ -29,6 +29,9 @@ pub async fn run(args: &DiffArgs, from: &Place, to: &Place, session: &Session) -
     let (older, newer) = (side(from, args.from.as_ref())?, side(to, args.to.as_ref())?);
     let found = differences(older, newer, args.governing, session).await?;
     if found.differences.is_empty() {
+        for side in [from, to] {
+            refuse_unknown_namespace(&side.namespace, session).await?;
+        }
         note_lack_of_read(&from.namespace, &from.scope, session).await;
     }
     let view = NamespaceDiffView::new(&found.differences, found.older_revision, found.newer_revision);

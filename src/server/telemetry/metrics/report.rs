@@ -164,6 +164,14 @@ fn behind(opened: &Opened) -> Vec<(&'static str, String)> {
         );
         problems.push(("CLOCK_OFF", text));
     }
+    if let Some(ahead) = opened.engine.history_ahead().filter(|ahead| *ahead > CLOCK_OFFSET_HIGH) {
+        let text = format!(
+            "the newest commit is {} s later than the system clock: commits have its time until the clock has caught up; \
+             set the system clock if it is behind",
+            ahead.as_secs()
+        );
+        problems.push(("CLOCK_OFF", text));
+    }
     problems
 }
 
