@@ -12,6 +12,7 @@ use super::context::CallContext;
 use super::denials::ended;
 use super::error::ApiError;
 use super::failures::FailureLog;
+use super::guard::{Guard, Standing};
 use super::operations::Operations;
 use super::operations::watch::WatchStream;
 use crate::audit::Recorder;
@@ -74,6 +75,15 @@ impl Reply {
         }
     }
 
+    /// Ready when the credential of the caller has ended while the client makes no room for the last message. Until the client makes room, the
+    /// stream itself is not asked for a message, and so does not notice.
+    pub fn poll_shut_out(&mut self, context: &mut Context<'_>) -> Poll<ApiError> {
+        match self {
+            Reply::Audited(audited) => audited.poll_shut_out(context),
+            Reply::Watch(_) | Reply::Messages(_) | Reply::Message(_) | Reply::Ended => Poll::Pending,
+        }
+    }
+
     /// The next message. An error is the last item.
     pub fn poll_message(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Encoded, ApiError>>> {
         let next = match self {
@@ -100,12 +110,14 @@ pub struct Audit {
     failures: Arc<FailureLog>,
     /// `None`: every caller is believed, and no call is denied.
     recorder: Option<Recorder>,
+    guard: Guard,
 }
 
 impl Audit {
     pub(super) fn of(operations: &Operations, context: &CallContext) -> Audit {
         let recorder = operations.guard.is_on().then(|| operations.recorder.clone());
-        Audit { context: context.clone(), failures: operations.failures.clone(), recorder }
+        let (failures, guard) = (operations.failures.clone(), operations.guard.clone());
+        Audit { context: context.clone(), failures, recorder, guard }
     }
 
     /// Records and logs the error that ends a call, and audits the stream of a call until it ends.
@@ -113,7 +125,9 @@ impl Audit {
         match outcome {
             // A watch of which no end is recorded reads memory alone, and there may be very many: no place of its own is taken for its audit.
             Ok(reply @ Reply::Watch(_)) if self.recorder.is_none() => Ok(reply),
-            Ok(reply) if reply.is_stream() => Ok(Reply::Audited(Box::new(Audited { reply, audit: self }))),
+            Ok(reply) if reply.is_stream() => {
+                Ok(Reply::Audited(Box::new(Audited { reply, audit: self, standing: None })))
+            }
             Ok(Reply::Message(message)) if self.recorder.is_some() && self.context.shows_secrets() => {
                 Ok(Reply::Message(message.showing_secrets()))
             }
@@ -137,10 +151,24 @@ impl Audit {
 pub struct Audited {
     reply: Reply,
     audit: Audit,
+    /// While the client makes no room for a message.
+    standing: Option<Standing>,
 }
 
 impl Audited {
+    fn poll_shut_out(&mut self, context: &mut Context<'_>) -> Poll<ApiError> {
+        let Audit { guard, context: call, .. } = &self.audit;
+        let standing = self.standing.get_or_insert_with(|| guard.standing(call));
+        loop {
+            if let Err(error) = ready!(standing.poll_changed(context)) {
+                self.audit.note(&error);
+                return Poll::Ready(error);
+            }
+        }
+    }
+
     fn poll_message(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Encoded, ApiError>>> {
+        self.standing = None;
         let next = ready!(self.reply.poll_message(context));
         if let Some(Err(error)) = &next {
             self.audit.note(error);

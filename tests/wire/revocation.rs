@@ -12,6 +12,7 @@ use tonic::{Code, Status, Streaming};
 
 use super::auth::*;
 use super::support::*;
+use super::watching::{target, watch};
 
 /// A stream of each kind: a config, every config of a namespace, and commits.
 struct Streams {
@@ -79,6 +80,33 @@ async fn no_stream_shows_what_was_written_after_its_token_was_revoked() {
     for mut stream in [others.one, others.all] {
         let message = stream.message().await.expect("it goes on").expect("a message");
         assert_eq!(message.revision, written, "the streams of others have not noticed");
+    }
+}
+
+#[tokio::test]
+async fn a_stream_whose_client_reads_nothing_ends_when_its_token_is_revoked() {
+    let guarded = Guarded::start_with_policy().await;
+    // More than the windows of a client hold.
+    let text = "x".repeat(900_000);
+    guarded.admin.api().set(set(replace("/", &format!(r#"{{"text":"{text}"}}"#)))).await.expect("set");
+    let (token, id) = guarded.token("read").await;
+    let endpoint = format!("http://{}", guarded.server.running.address());
+    let endpoint = tonic::transport::Endpoint::from_shared(endpoint).expect("an address");
+    let endpoint = endpoint.initial_stream_window_size(65_535).initial_connection_window_size(65_535);
+    let channel = connect(endpoint, &Bearer::of(&token)).await;
+    let mut client = config_service_client::ConfigServiceClient::new(channel);
+    let _unread = client.watch(watch([target("app", "/")])).await.expect("it opens");
+    let watchers = async || {
+        let status =
+            guarded.admin.status().get(StatusServiceGetRequest {}).await.expect("a status").into_inner();
+        status.server.expect("figures").watchers
+    };
+    assert_eq!(watchers().await, 1);
+    let revoke = RevokeTokenRequest { id, reason: "lost".into() };
+    guarded.admin.access().revoke_token(revoke).await.expect("revoked");
+    // The test ends by its own limit of time if the stream stays.
+    while watchers().await > 0 {
+        tokio::task::yield_now().await;
     }
 }
 

@@ -10,6 +10,7 @@ use tonic::body::Body;
 
 use super::status::trailers_of;
 use crate::api::codec::Encoded;
+use crate::api::error::ApiError;
 use crate::api::reply::Reply;
 
 /// The body of a response.
@@ -41,6 +42,14 @@ impl ResponseBody {
             ResponseBody::Reply(reply) => reply.is_stream(),
             ResponseBody::Passed(_) => true,
             ResponseBody::Ended => false,
+        }
+    }
+
+    /// Ready when the credential of the caller has ended while the client makes no room for the last message.
+    pub fn poll_shut_out(&mut self, context: &mut Context<'_>) -> Poll<ApiError> {
+        match self {
+            ResponseBody::Reply(reply) => reply.poll_shut_out(context),
+            ResponseBody::Passed(_) | ResponseBody::Ended => Poll::Pending,
         }
     }
 

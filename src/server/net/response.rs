@@ -219,6 +219,10 @@ impl Telling {
         if self.send.poll_reset(context).is_ready() {
             return Poll::Ready(Code::Cancelled);
         }
+        if let Poll::Ready(error) = self.body.poll_shut_out(context) {
+            self.break_off(&error);
+            return Poll::Ready(code_in(&trailers_of(&error)));
+        }
         let patience = self.patience;
         while self.stalled().timer.as_mut().poll(context).is_ready() {
             let is_stream = self.body.is_stream();
