@@ -23,7 +23,7 @@ pub use self::create::{Configs, Plan, Position, Progress, StateView, create};
 pub use self::error::BackupError;
 pub use self::file::PendingFile;
 pub use self::format::FORMAT;
-pub use self::manifest::{Counts, Kind, Manifest, Selection};
+pub use self::manifest::{Counts, Kind, Manifest, SCHEDULE_LABEL, Selection};
 pub use self::place::Stored;
 pub use self::restore::{Restored, Restoring, Step, restore};
 pub use self::source::{is_in_bucket, open_backup, read_manifest};

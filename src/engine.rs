@@ -4,6 +4,8 @@
 //! `pipeline` is the way in, `state` what is, `resolve` what a target makes of it, `history` what was, `watch` and `changes` the ways out.
 
 mod actor_streams;
+mod actors_at_work;
+mod backup_problem;
 mod backups;
 mod blocking;
 mod check;
@@ -38,11 +40,13 @@ use crate::validate::Schema;
 pub use crate::backup::{
     BackupError, Catalog as BackupCatalog, Finished as FinishedBackup, Keep as KeepBackups,
     Kept as KeptBackup, Kind as BackupKind, Manifest as BackupManifest, Plan as BackupPlan,
-    Position as BackupPosition, Progress as BackupProgress, Selection as BackupSelection, beyond,
+    Position as BackupPosition, Progress as BackupProgress, SCHEDULE_LABEL, Selection as BackupSelection,
+    beyond,
 };
 pub use crate::secret::{MasterKeySource, SourceError};
 pub use crate::store::{Broken, Proof, Sealed, VersionRef};
 pub use actor_streams::{ActorStream, ActorStreams};
+pub use backup_problem::BackupProblem;
 pub use backups::{BackupCounts, BackupFailure, LastBackup, MadeBackup};
 pub use check::workers::{CancelOnDrop, Cancelled, LargeCall, interruptible};
 pub use commit::counts::{BySource, CommitCounts};
@@ -183,7 +187,7 @@ impl Engine {
         let expiry = OverrideExpiry { pipeline: pipeline.clone() };
         let mut jobs: Vec<Arc<dyn Job>> = vec![Arc::new(history), Arc::new(keys)];
         if let Some(catalog) = options.backups.clone() {
-            let scheduled = ScheduledBackups::new(backups.clone(), catalog, pipeline.clone(), now);
+            let scheduled = ScheduledBackups::new(backups.clone(), catalog, pipeline.clone());
             jobs.push(Arc::new(scheduled));
         }
         match options.role {

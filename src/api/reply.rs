@@ -30,6 +30,8 @@ pub enum Reply {
     Message(Encoded),
     Watch(WatchStream),
     Messages(Responses<Encoded>),
+    /// Messages of work that waits for its client, and holds what others wait for.
+    Transfer(Responses<Encoded>),
     /// A stream whose end is recorded and logged if it is an error.
     Audited(Box<Audited>),
     /// All of it has been taken.
@@ -48,10 +50,24 @@ impl Reply {
         Reply::Messages(Box::pin(stream.map(|message| message.map(|message| Encoded::of(&message)))))
     }
 
+    /// The same, for work that waits for its client.
+    pub fn of_transfer<T: Message + 'static>(stream: Responses<T>) -> Reply {
+        Reply::Transfer(Box::pin(stream.map(|message| message.map(|message| Encoded::of(&message)))))
+    }
+
+    /// Whether the client must go on taking messages: the reply ends otherwise, however much room there is.
+    pub fn is_transfer(&self) -> bool {
+        match self {
+            Reply::Transfer(_) => true,
+            Reply::Audited(audited) => audited.reply.is_transfer(),
+            Reply::Watch(_) | Reply::Messages(_) | Reply::Message(_) | Reply::Ended => false,
+        }
+    }
+
     /// Whether it lasts as long as its client wants.
     pub fn is_stream(&self) -> bool {
         match self {
-            Reply::Watch(_) | Reply::Messages(_) | Reply::Audited(_) => true,
+            Reply::Watch(_) | Reply::Messages(_) | Reply::Transfer(_) | Reply::Audited(_) => true,
             Reply::Message(_) | Reply::Ended => false,
         }
     }
@@ -61,7 +77,7 @@ impl Reply {
         match self {
             Reply::Watch(stream) => stream.is_within_parts(),
             Reply::Audited(audited) => audited.reply.is_within_parts(),
-            Reply::Messages(_) | Reply::Message(_) | Reply::Ended => false,
+            Reply::Messages(_) | Reply::Transfer(_) | Reply::Message(_) | Reply::Ended => false,
         }
     }
 
@@ -71,7 +87,7 @@ impl Reply {
             Reply::Watch(stream) => stream.waits(),
             Reply::Audited(audited) => audited.reply.waits(),
             // The lag of watches alone is measured.
-            Reply::Messages(_) | Reply::Message(_) | Reply::Ended => {}
+            Reply::Messages(_) | Reply::Transfer(_) | Reply::Message(_) | Reply::Ended => {}
         }
     }
 
@@ -80,7 +96,9 @@ impl Reply {
     pub fn poll_shut_out(&mut self, context: &mut Context<'_>) -> Poll<ApiError> {
         match self {
             Reply::Audited(audited) => audited.poll_shut_out(context),
-            Reply::Watch(_) | Reply::Messages(_) | Reply::Message(_) | Reply::Ended => Poll::Pending,
+            Reply::Watch(_) | Reply::Messages(_) | Reply::Transfer(_) | Reply::Message(_) | Reply::Ended => {
+                Poll::Pending
+            }
         }
     }
 
@@ -93,7 +111,7 @@ impl Reply {
                 return Poll::Ready(Some(Ok(message)));
             }
             Reply::Watch(stream) => ready!(Pin::new(stream).poll_next(context)),
-            Reply::Messages(stream) => ready!(stream.as_mut().poll_next(context)),
+            Reply::Messages(stream) | Reply::Transfer(stream) => ready!(stream.as_mut().poll_next(context)),
             Reply::Audited(audited) => ready!(audited.poll_message(context)),
             Reply::Ended => return Poll::Ready(None),
         };

@@ -127,10 +127,10 @@ services! {
 
     StatusServiceGet             => read status                      [];
 
-    BackupServiceCreateBackup    => stream create_backup             [Backup];
+    BackupServiceCreateBackup    => transfer create_backup          [Backup];
     BackupServiceListBackups     => read list_backups                [];
     BackupServiceGetBackup       => read get_backup                  [];
-    BackupServiceVerifyBackup    => stream verify_backup             [];
+    BackupServiceVerifyBackup    => transfer verify_backup          [];
     BackupServicePinBackup       => write pin_backup                 [];
     BackupServicePruneBackups    => write prune_backups              [Backup];
 }
@@ -242,6 +242,17 @@ where
 {
     let (audit, opened) = begun::<S::Request, _, _, _>(operations, call, operation);
     Work::later(async move { audit.ended(opened.await.map(Reply::of_stream)) })
+}
+
+/// A stream whose work waits for its client: a client that takes nothing loses it.
+fn transfer<S, O, F>(operations: &Operations, call: Call<'_>, operation: O) -> Work
+where
+    S: Signature,
+    O: FnOnce(Operations, CallContext, S::Request) -> F + Send + 'static,
+    F: Future<Output = Result<Responses<S::Response>, ApiError>> + Send + 'static,
+{
+    let (audit, opened) = begun::<S::Request, _, _, _>(operations, call, operation);
+    Work::later(async move { audit.ended(opened.await.map(Reply::of_transfer)) })
 }
 
 /// An operation that decodes its request first, and the audit of its end.

@@ -15,10 +15,12 @@ use super::manifest::{Kind, Manifest, Selection};
 use super::place::{FILE_SUFFIX, NOTE_SUFFIX, Pending, Place, Stored};
 use super::verify::verify;
 use super::write::Finished;
-use crate::model::{Digest, Timestamp};
+use crate::model::{ConfigId, Digest, Timestamp};
 
 /// A directory or bucket with more backups takes no more.
 pub const KEPT_MAX: usize = 10_000;
+/// Backups of one namespace, or of configs of it, that a place may have.
+const KEPT_OF_NAMESPACE_MAX: usize = 100;
 /// The longest id.
 const ID_BYTES_MAX: usize = 128;
 
@@ -85,10 +87,7 @@ impl Catalog {
         created: Timestamp,
     ) -> Result<(String, Pending), BackupError> {
         let _changing = self.changing();
-        if self.ids()?.len() >= KEPT_MAX {
-            let what = format!("{} has {KEPT_MAX} backups: prune some", self.place);
-            return Err(BackupError::Full(what));
-        }
+        self.check_room(selection)?;
         let time: String = created.to_string().chars().filter(char::is_ascii_alphanumeric).take(15).collect();
         let of = match selection {
             Selection::All => String::new(),
@@ -202,6 +201,27 @@ impl Catalog {
         self.place.remove(&[name.clone(), note_of(id)]).map_err(self.failed(&name))
     }
 
+    /// Refuses a backup beyond the limits. Backups of namespaces take no room from backups of the store.
+    fn check_room(&self, selection: &Selection) -> Result<(), BackupError> {
+        let ids = self.ids()?;
+        let count = |of: Option<&str>| ids.iter().filter(|id| namespace_of(id) == of).count();
+        let full =
+            |of: &str, max: usize| BackupError::Full(format!("{of} has {max} kept backups: prune some"));
+        match selection {
+            Selection::All if count(None) >= KEPT_MAX => Err(full("the store", KEPT_MAX)),
+            Selection::All => Ok(()),
+            Selection::Namespace(namespace) | Selection::Config(ConfigId { namespace, .. }) => {
+                match count(Some(namespace.as_str())) {
+                    KEPT_OF_NAMESPACE_MAX.. => {
+                        Err(full(&format!("namespace {namespace}"), KEPT_OF_NAMESPACE_MAX))
+                    }
+                    _ if ids.len() >= KEPT_MAX => Err(full("the server", KEPT_MAX)),
+                    _ => Ok(()),
+                }
+            }
+        }
+    }
+
     fn ids(&self) -> Result<Vec<String>, BackupError> {
         let names = self.place.names().map_err(self.failed(""))?;
         Ok(names.iter().filter_map(|name| name.strip_suffix(FILE_SUFFIX)).map(ToOwned::to_owned).collect())
@@ -255,6 +275,12 @@ impl Catalog {
     fn changing(&self) -> MutexGuard<'_, ()> {
         self.changing.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The namespace that the id of a backup names: TIME-KIND-NAMESPACE-RANDOM. `None`: the backup is of the store, or has a name of its own.
+fn namespace_of(id: &str) -> Option<&str> {
+    let rest = id.splitn(3, '-').nth(2)?;
+    rest.rsplit_once('-').map(|(namespace, _)| namespace)
 }
 
 fn file_of(id: &str) -> String {

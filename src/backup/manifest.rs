@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 use super::error::BackupError;
 use crate::model::{ConfigId, ConfigName, Namespace, Timestamp};
 
+/// The label with the schedule of a backup, which the server alone sets.
+pub const SCHEDULE_LABEL: &str = "schedule";
+
 /// What a backup holds, and from where.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {

@@ -1,7 +1,7 @@
 //! Backups of what an engine has, while it serves. Knows the state and the store; not where the bytes go, nor who may have them.
 
 use std::io::Write;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -9,6 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use super::Engine;
+use super::actors_at_work::{ActorAtWork, ActorsAtWork};
 use super::blocking::blocking;
 use super::commit::pipeline::Pipeline;
 use super::error::{Error, Limit};
@@ -16,13 +17,17 @@ use super::history_holds::HistoryHolds;
 use super::options::Clock;
 use super::state::ConfigState;
 use crate::backup::{
-    self, BackupError, Catalog, Configs, Finished, Kept, Manifest, Plan, Progress, StateView,
+    self, BackupError, Catalog, Configs, Finished, Kept, Manifest, Plan, Progress, Selection, StateView,
 };
 use crate::model::Timestamp;
 use crate::store::{ConfigRecord, Store};
 
-/// Backups that may be made or verified at once. Each holds one part of the file in memory, and keeps history from being compacted.
+/// Backups that callers may make or verify at once, one of them by each actor. Each holds one part of the file in memory, and keeps history
+/// from being compacted.
 const BACKUPS_MAX: usize = 2;
+/// Backups of the whole store that may be made beside those: tenants who make backups of their namespaces keep no administrator waiting. Those
+/// of schedules wait for nobody.
+const STORE_BACKUPS_MAX: usize = 1;
 
 /// A backup that is complete.
 pub struct MadeBackup<W> {
@@ -47,6 +52,8 @@ pub(in crate::engine) struct Backups {
     pub holds: Arc<HistoryHolds>,
     pub counts: Arc<BackupCounts>,
     running: Arc<Semaphore>,
+    running_of_store: Arc<Semaphore>,
+    running_of_actors: Arc<ActorsAtWork>,
     pub catalog: Option<Arc<Catalog>>,
     clock: Clock,
     closed: CancellationToken,
@@ -60,6 +67,8 @@ pub struct BackupCounts {
     /// Bytes of all backups that were made.
     pub bytes: AtomicU64,
     last: Mutex<Option<LastBackup>>,
+    /// The last backup of a schedule was not made.
+    pub(in crate::engine) schedule_failing: AtomicBool,
 }
 
 /// The last backup that was made.
@@ -100,20 +109,22 @@ impl Backups {
             holds: Arc::default(),
             counts: Arc::default(),
             running: Arc::new(Semaphore::new(BACKUPS_MAX)),
+            running_of_store: Arc::new(Semaphore::new(STORE_BACKUPS_MAX)),
+            running_of_actors: Arc::default(),
             catalog,
             clock,
             closed,
         }
     }
 
-    /// As `Engine::write_backup`.
+    /// As `Engine::write_backup`. `running` is held as long as the backup is written.
     async fn write<W: Write + Send + 'static>(
         &self,
         plan: Plan,
         out: W,
         mut observe: impl FnMut(Progress) -> bool + Send + 'static,
+        running: impl Send + 'static,
     ) -> Result<MadeBackup<W>, BackupFailure> {
-        let running = self.permit()?;
         let (store, state, closed) = (self.store.clone(), self.pipeline.published(), self.closed.clone());
         let (holds, counts, clock) = (self.holds.clone(), self.counts.clone(), self.clock.clone());
         let made = blocking(move || {
@@ -144,10 +155,10 @@ impl Backups {
     async fn verify(
         &self,
         catalog: &Arc<Catalog>,
-        id: String,
+        (id, actor): (String, &str),
         cancelled: CancellationToken,
     ) -> Result<Kept, BackupFailure> {
-        let running = self.permit()?;
+        let running = self.permit(actor, None)?;
         let (catalog, now, closed) = (catalog.clone(), (self.clock)(), self.closed.clone());
         let verified = blocking(move || {
             let _running = running;
@@ -156,27 +167,52 @@ impl Backups {
         Ok(verified.await??)
     }
 
-    fn permit(&self) -> Result<OwnedSemaphorePermit, Error> {
-        let running = self.running.clone().try_acquire_owned();
-        running.map_err(|_| Error::LimitReached {
+    /// Lets an actor make a backup of this selection, or verify one.
+    fn permit(
+        &self,
+        actor: &str,
+        made: Option<&Selection>,
+    ) -> Result<(ActorAtWork, OwnedSemaphorePermit), Error> {
+        let refused = |what: &'static str, limit| Error::LimitReached {
             limit_name: Limit::Backups,
-            what: "backups that are made or verified at once on this server".into(),
-            found: BACKUPS_MAX,
-            limit: BACKUPS_MAX,
-        })
+            what: what.into(),
+            found: limit,
+            limit,
+        };
+        let of_actor = self.running_of_actors.enter(actor);
+        let of_actor =
+            of_actor.ok_or_else(|| refused("backups that are made or verified at once by this actor", 1))?;
+        let of_store = match made {
+            Some(Selection::All) => self.running_of_store.clone().try_acquire_owned().ok(),
+            Some(Selection::Namespace(_) | Selection::Config(_)) | None => None,
+        };
+        let running = of_store.map_or_else(|| self.running.clone().try_acquire_owned(), Ok);
+        let running = running
+            .map_err(|_| refused("backups that are made or verified at once on this server", BACKUPS_MAX))?;
+        Ok((of_actor, running))
     }
 
-    /// As `Engine::keep_backup`.
+    /// As `Engine::keep_backup`, of the server itself, which needs no permit.
     pub async fn keep(
         &self,
         catalog: &Arc<Catalog>,
         plan: Plan,
         observe: impl FnMut(Progress) -> bool + Send + 'static,
     ) -> Result<Kept, BackupFailure> {
+        self.keep_with(catalog, plan, observe, ()).await
+    }
+
+    async fn keep_with(
+        &self,
+        catalog: &Arc<Catalog>,
+        plan: Plan,
+        observe: impl FnMut(Progress) -> bool + Send + 'static,
+        running: impl Send + 'static,
+    ) -> Result<Kept, BackupFailure> {
         let (begun_in, kind, selection, created) =
             (catalog.clone(), plan.kind, plan.selection.clone(), plan.created);
         let (id, file) = blocking(move || begun_in.begin(kind, &selection, created)).await??;
-        let MadeBackup { manifest, finished, out } = self.write(plan, file, observe).await?;
+        let MadeBackup { manifest, finished, out } = self.write(plan, file, observe, running).await?;
         let catalog = catalog.clone();
         Ok(blocking(move || catalog.commit(&id, out, manifest, finished)).await??)
     }
@@ -200,17 +236,18 @@ impl Engine {
         plan: Plan,
         observe: impl FnMut(Progress) -> bool + Send + 'static,
     ) -> Result<Kept, BackupFailure> {
-        self.backups.keep(catalog, plan, observe).await
+        let running = self.backups.permit(&plan.actor, Some(&plan.selection))?;
+        self.backups.keep_with(catalog, plan, observe, running).await
     }
 
     /// Verifies a backup in the directory of backups. Ends early once it is cancelled.
     pub async fn verify_backup(
         &self,
         catalog: &Arc<Catalog>,
-        id: String,
+        (id, actor): (String, &str),
         cancelled: CancellationToken,
     ) -> Result<Kept, BackupFailure> {
-        self.backups.verify(catalog, id, cancelled).await
+        self.backups.verify(catalog, (id, actor), cancelled).await
     }
 
     /// Writes a backup of the state that is durable now, and of the history that leads to it. Commits go on meanwhile; a compaction waits.
@@ -221,7 +258,8 @@ impl Engine {
         out: W,
         observe: impl FnMut(Progress) -> bool + Send + 'static,
     ) -> Result<MadeBackup<W>, BackupFailure> {
-        self.backups.write(plan, out, observe).await
+        let running = self.backups.permit(&plan.actor, Some(&plan.selection))?;
+        self.backups.write(plan, out, observe, running).await
     }
 }
 

@@ -146,3 +146,18 @@ fn a_server_keeps_backups_and_makes_those_that_are_scheduled() {
     let none = Server::start();
     assert!(none.fails(4, &["backup", "list"]).contains("--backup-dir"));
 }
+
+#[test]
+fn a_schedule_is_refused_by_a_server_that_keeps_no_backups() {
+    let server = Server::start();
+    let refused = server.fails(4, &["backup", "schedule", "nightly", "--cron", "0 3 * * *"]);
+    assert!(refused.contains("--backup-dir"), "{refused}");
+    // Somebody may write the config itself: the status says that nothing comes of it.
+    let directory = tempfile::TempDir::new().expect("a directory");
+    let file = directory.path().join("schedules.json");
+    std::fs::write(&file, r#"{"schedules":{"nightly":{"cron":"0 3 * * *","kind":"full"}}}"#)
+        .expect("written");
+    server.ok(&["set", "confwatch/backups", "--merge-patch", file.to_str().expect("a path")]);
+    let status = server.run(&["status", "-o", "json"]);
+    assert!(status.stdout.contains("BACKUPS_NOT_KEPT"), "{status:?}");
+}

@@ -352,36 +352,51 @@ fn hex_of(key: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn two_backups_are_in_progress_at_most() {
-    let server = TestServer::start().await;
-    let mut client = server.client().await;
+async fn two_backups_are_in_progress_at_most_and_one_of_each_actor() {
+    const POLICY: &str = r#"{"roles": {"backup": ["backup"]}, "bindings": [
+        {"subjects": ["user:admin"], "role": "admin", "namespace": "*", "config": "*", "scope": "/"},
+        {"subjects": ["token:a", "token:b", "token:c"], "role": "backup", "namespace": "test", "config": "*", "scope": "/"}
+    ]}"#;
+    let guarded = Guarded::start().await;
+    guarded.set_policy(POLICY).await.expect("a policy");
     // More than the messages and the windows of a client hold.
     for number in 0..12 {
         let text: String = (0..700_000).map(|_| char::from(fastrand::u8(b'a'..=b'z'))).collect();
-        put(&mut client, &format!("/s{number}"), &format!(r#"{{"text":"{text}"}}"#)).await;
+        let change = replace(&format!("/s{number}"), &format!(r#"{{"text":"{text}"}}"#));
+        guarded.admin.api().set(set(change)).await.expect("set");
     }
-    let endpoint = format!("http://{}", server.running.address());
-    let narrow = async || {
+    let of = |kind: BackupKind| CreateBackupRequest { namespace: "test".into(), ..of_kind(kind) };
+    let endpoint = format!("http://{}", guarded.server.running.address());
+    let narrow = async |name: &str| {
+        let bearer = Bearer::of(&guarded.token(name).await.0);
         let endpoint = tonic::transport::Endpoint::from_shared(endpoint.clone()).expect("an address");
         let endpoint = endpoint.initial_stream_window_size(65_535).initial_connection_window_size(65_535);
-        BackupServiceClient::new(connect(endpoint, &server.bearer).await)
+        BackupServiceClient::new(connect(endpoint, &bearer).await)
     };
-    let (mut first, mut second, mut third) = (narrow().await, narrow().await, narrow().await);
-    let held = first.create_backup(of_kind(BackupKind::Full)).await.expect("it begins");
-    let also = second.create_backup(of_kind(BackupKind::Full)).await.expect("it begins");
-    let (mut held, also) = (held.into_inner(), also.into_inner());
+    let (mut first, mut again) = (narrow("a").await, narrow("a").await);
+    let (mut second, mut third) = (narrow("b").await, narrow("c").await);
+    let held = first.create_backup(of(BackupKind::Full)).await.expect("it begins");
+    let mut held = held.into_inner();
     let begun = held.message().await.expect("it goes on").expect("a part");
     assert!(!begun.chunk.is_empty());
-    refused(
-        create(&mut third, of_kind(BackupKind::State)).await,
-        Code::ResourceExhausted,
-        "TOO_MANY_BACKUPS",
-    );
+    let too_many = |outcome: Result<(Vec<u8>, Backup), Status>, whose: &str| {
+        let status = refused(outcome.map(drop), Code::ResourceExhausted, "TOO_MANY_BACKUPS");
+        assert!(status.message().contains(whose), "{status:?}");
+    };
+    too_many(create(&mut again, of(BackupKind::State)).await, "this actor");
+    let mut also = second.create_backup(of(BackupKind::Full)).await.expect("it begins").into_inner();
+    also.message().await.expect("it goes on").expect("a part");
+    too_many(create(&mut third, of(BackupKind::State)).await, "this server");
+    // Tenants keep no administrator from a backup of the store.
+    let endpoint = tonic::transport::Endpoint::from_shared(endpoint.clone()).expect("an address");
+    let admin = Bearer::of(&admin_token(&guarded.server.directory));
+    let mut of_store = BackupServiceClient::new(connect(endpoint, &admin).await);
+    create(&mut of_store, of_kind(BackupKind::State)).await.expect("there is room for the store");
     drop(also);
     // The server notices that the client has gone when it sends.
     let made = async {
         loop {
-            match create(&mut third, of_kind(BackupKind::State)).await {
+            match create(&mut third, of(BackupKind::State)).await {
                 Ok((bytes, _)) => return bytes,
                 Err(status) => assert_eq!(told(&status).1, "TOO_MANY_BACKUPS"),
             }
@@ -518,4 +533,35 @@ async fn kept_backups_are_seen_by_those_who_may_make_them() {
     let all = PruneBackupsRequest { keep_bytes: 1, ..Default::default() };
     refused(owner.prune_backups(all).await, Code::PermissionDenied, "PERMISSION_DENIED");
     assert_eq!(admin.prune_backups(all).await.expect("pruned").into_inner().removed.len(), 2);
+}
+
+#[tokio::test]
+async fn the_label_of_schedules_is_refused_from_callers() {
+    let server = TestServer::start_believing().await;
+    let mut backups = backups(&server).await;
+    let labels = [("schedule".to_owned(), "nightly".to_owned())].into_iter().collect();
+    let request = CreateBackupRequest { labels, ..of_kind(BackupKind::State) };
+    let refused = create(&mut backups, request).await.map(drop).expect_err("only the server sets it");
+    assert_eq!(told(&refused).1, "INVALID_FIELD", "{refused:?}");
+}
+
+#[tokio::test]
+async fn backups_of_a_namespace_take_no_room_from_those_of_others_and_of_the_store() {
+    let directory = TempDir::new().expect("a directory");
+    let dir = directory.path().join("backups");
+    std::fs::create_dir(&dir).expect("made");
+    for number in 0..100 {
+        let name = format!("20260101T000000-state-test-{number:08x}.cwb");
+        std::fs::write(dir.join(name), b"").expect("written");
+    }
+    let server = TestServer::start_in(directory, |settings| settings.backup_dir = Some(dir)).await;
+    let mut client = server.client().await;
+    put(&mut client, "/", "{}").await;
+    let mut backups = backups(&server).await;
+    let of = |namespace: &str| CreateBackupRequest { namespace: namespace.into(), ..keep(BackupKind::State) };
+    let refused = create(&mut backups, of("test")).await.map(drop).expect_err("the namespace has its share");
+    assert_eq!(told(&refused).1, "TOO_MANY_KEPT_BACKUPS", "{refused:?}");
+    assert!(refused.message().contains("namespace test has 100"), "{refused:?}");
+    create(&mut backups, of("est")).await.expect("another namespace has room");
+    create(&mut backups, keep(BackupKind::State)).await.expect("the store has room");
 }

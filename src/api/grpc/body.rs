@@ -36,6 +36,11 @@ impl ResponseBody {
         matches!(self, ResponseBody::Reply(reply) if reply.is_within_parts())
     }
 
+    /// Whether the client must go on taking messages, however much room there is.
+    pub fn is_transfer(&self) -> bool {
+        matches!(self, ResponseBody::Reply(reply) if reply.is_transfer())
+    }
+
     /// Whether more messages are yet to be made, each of which takes memory.
     pub fn makes_messages(&self) -> bool {
         match self {

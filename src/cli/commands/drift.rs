@@ -13,8 +13,9 @@ use crate::cli::files::tree_changes::{TreeChanges, changes_of, check_size, delet
 use crate::cli::input::args::{Point, duration, timestamp};
 use crate::cli::input::moment::Moment;
 use crate::cli::input::place::Place;
+use crate::cli::input::similar_names::refuse_unknown_namespace;
 use crate::cli::output::exit::{Exit, Failure, Outcome};
-use crate::cli::output::lacking::{note_lack_of_read, refuse_unknown_namespace};
+use crate::cli::output::lacking::note_lack_of_read;
 use crate::cli::output::layers::{applied_lines, change_lines};
 use crate::cli::output::refusal::refused;
 use crate::cli::output::streams::{PLACE, counted, printable};

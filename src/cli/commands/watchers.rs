@@ -6,8 +6,9 @@ use clap::Args;
 
 use crate::cli::Session;
 use crate::cli::input::place::Place;
+use crate::cli::input::similar_names::refuse_unknown_namespace;
 use crate::cli::output::exit::{Exit, Failure, Outcome};
-use crate::cli::output::lacking::{note_lack_of_read, refuse_unknown_namespace};
+use crate::cli::output::lacking::note_lack_of_read;
 use crate::cli::output::streams::counted;
 use crate::cli::output::views::{FleetClientView, FleetView, short_time};
 use crate::proto::v1;

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::args::Target;
 use crate::cli::Session;
 use crate::cli::commands::list::append;
+use crate::cli::output::exit::{Exit, Failure};
 use crate::model::similar::{similar, similar_scope};
 use crate::proto::v1;
 
@@ -55,6 +56,34 @@ pub async fn suggestion(target: &Target, session: &Session) -> Option<String> {
             Some(format!("{name} has layers at {}", scopes.join(", "))).filter(|_| !scopes.is_empty())
         }
     }
+}
+
+/// Refuses an empty result of a namespace in which the caller sees no config, not even a deleted one: the name is probably mistyped, and a script
+/// must not take that for "nothing has changed". `""` is the whole store.
+pub async fn refuse_unknown_namespace(namespace: &str, session: &Session) -> Result<(), Failure> {
+    if namespace.is_empty() {
+        return Ok(());
+    }
+    let request = v1::ListRequest {
+        namespace: namespace.into(),
+        include_deleted: true,
+        include_governing: true,
+        page_size: 1,
+        ..Default::default()
+    };
+    // If that cannot be asked, there is nothing to add.
+    let Ok(page) = session.client.api().list(request).await else { return Ok(()) };
+    if !page.get_ref().configs.is_empty() {
+        return Ok(());
+    }
+    let failure =
+        Failure::new(Exit::NotFound, format!("namespace {namespace} has no configs that you may see"));
+    let all = some_configs("", session).await;
+    let namespaces: BTreeSet<&str> = all.iter().map(|info| info.namespace.as_str()).collect();
+    Err(match similar(namespace, namespaces) {
+        Some(other) => failure.with(format!("did you mean {other}?")),
+        None => failure,
+    })
 }
 
 /// Why a new layer is perhaps in the wrong place.

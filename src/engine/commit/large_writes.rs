@@ -2,7 +2,6 @@
 //! large calls are. Knows the sizes of layers; not how a write is planned.
 
 use super::read_intent::ReadIntent;
-use super::restoring::Restored;
 use crate::engine::Engine;
 use crate::engine::check::workers::LargeCall;
 use crate::engine::state::State;
@@ -18,17 +17,11 @@ impl Engine {
     }
 
     /// Waits until a write may begin that keeps much in memory. To be held until the outcome of the write is dropped. `None`: the write keeps
-    /// little. Its future is small, as nearly all writes are.
+    /// little, or is part of a large call that began before it read what it writes. Its future is small, as nearly all writes are.
     pub(in crate::engine) async fn begin_write(&self, intent: &ReadIntent, actor: &str) -> Option<LargeCall> {
-        match intent {
-            // The call has begun before it read what it writes.
-            ReadIntent::Rollback { _large: large, .. }
-            | ReadIntent::Restore(Restored { _large: large, .. }) => Some(large.clone()),
-            ReadIntent::Revert { _large: large, .. } => large.clone(),
-            intent if changed_bytes(intent, &self.state()) > LARGE_WRITE_BYTES => {
-                Some(Box::pin(self.begin_large(actor)).await)
-            }
-            _ => None,
+        match changed_bytes(intent, &self.state()) > LARGE_WRITE_BYTES {
+            true => Some(Box::pin(self.begin_large(actor)).await),
+            false => None,
         }
     }
 }

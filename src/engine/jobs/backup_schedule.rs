@@ -5,10 +5,11 @@
 //! which no server ran there is one backup, not one for each time that was missed.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::backup::{Catalog, Keep, Kept, Kind, Plan, Position, Selection, beyond};
+use crate::backup::{Catalog, Keep, Kept, Kind, Plan, Position, SCHEDULE_LABEL, Selection, beyond};
 use crate::engine::backups::{BackupFailure, Backups};
 use crate::engine::blocking::blocking;
 use crate::engine::commit::pipeline::Pipeline;
@@ -18,8 +19,6 @@ use crate::engine::state::State;
 use crate::model::{Digest, Epoch, Revision, SystemConfig, Timestamp};
 use crate::validate::{BackupSchedule, BackupSchedules, ScheduledKind};
 
-/// The label of a backup that was scheduled.
-const LABEL: &str = "schedule";
 /// The actor of a backup that nobody has requested.
 const ACTOR: &str = "system";
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -37,18 +36,11 @@ struct Work {
     pipeline: Arc<Pipeline>,
     /// When the newest backup of each schedule was made. `None` before the directory was read.
     made: Mutex<Option<BTreeMap<String, Timestamp>>>,
-    /// Since when there can have been schedules whose backups are not there.
-    began: Timestamp,
 }
 
 impl ScheduledBackups {
-    pub fn new(
-        backups: Arc<Backups>,
-        catalog: Arc<Catalog>,
-        pipeline: Arc<Pipeline>,
-        began: Timestamp,
-    ) -> ScheduledBackups {
-        let work = Work { backups, catalog, pipeline, made: Mutex::new(None), began };
+    pub fn new(backups: Arc<Backups>, catalog: Arc<Catalog>, pipeline: Arc<Pipeline>) -> ScheduledBackups {
+        let work = Work { backups, catalog, pipeline, made: Mutex::new(None) };
         ScheduledBackups { work: Arc::new(work) }
     }
 }
@@ -61,8 +53,9 @@ impl Job for ScheduledBackups {
     fn due(&self, now: Timestamp) -> Option<Timestamp> {
         let made = self.work.made.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(made) = &*made else { return Some(now) };
-        let schedules = schedules(&self.work.pipeline.published());
-        schedules.0.iter().filter_map(|(name, schedule)| self.work.next(made, name, schedule)).min()
+        let state = self.work.pipeline.published();
+        let schedules = schedules(&state);
+        schedules.0.iter().filter_map(|(name, schedule)| next(made, &state, name, schedule)).min()
     }
 
     fn changed(&self) -> Done<'_, ()> {
@@ -79,8 +72,9 @@ impl Job for ScheduledBackups {
             });
             let made = newest(&kept);
             *self.work.made.lock().unwrap_or_else(PoisonError::into_inner) = Some(made.clone());
-            for (name, schedule) in schedules(&self.work.pipeline.published()).0 {
-                let is_due = self.work.next(&made, &name, &schedule).is_some_and(|due| due <= now);
+            let state = self.work.pipeline.published();
+            for (name, schedule) in schedules(&state).0 {
+                let is_due = next(&made, &state, &name, &schedule).is_some_and(|due| due <= now);
                 if is_due {
                     self.work.make(&name, &schedule, &kept, now).await?;
                 }
@@ -95,15 +89,6 @@ impl Job for ScheduledBackups {
 }
 
 impl Work {
-    fn next(
-        &self,
-        made: &BTreeMap<String, Timestamp>,
-        name: &str,
-        schedule: &BackupSchedule,
-    ) -> Option<Timestamp> {
-        schedule.next_after(made.get(name).copied().unwrap_or(self.began))
-    }
-
     async fn make(
         &self,
         name: &str,
@@ -128,7 +113,7 @@ impl Work {
             actor: ACTOR.to_owned(),
             created: now,
             note: String::new(),
-            labels: BTreeMap::from([(LABEL.to_owned(), name.to_owned())]),
+            labels: BTreeMap::from([(SCHEDULE_LABEL.to_owned(), name.to_owned())]),
         };
         let made = self.backups.keep(&self.catalog, plan.clone(), |_| true).await;
         let made = match made {
@@ -141,6 +126,7 @@ impl Work {
             }
             made => made,
         };
+        self.backups.counts.schedule_failing.store(made.is_err(), Relaxed);
         let made = match made {
             Ok(made) => made,
             Err(BackupFailure::Engine(error)) => return Err(error),
@@ -175,7 +161,7 @@ impl Work {
         let pruned = blocking(move || {
             let all = catalog.list()?;
             // What another schedule, or somebody, has made stays.
-            let is_ours = |kept: &Kept| kept.manifest.labels.get(LABEL) == Some(&name);
+            let is_ours = |kept: &Kept| schedule_of(kept) == Some(&name);
             beyond(&all, keep, is_ours).into_iter().try_for_each(|gone| catalog.remove(&gone.id))
         });
         if let Err(error) = pruned.await? {
@@ -185,19 +171,39 @@ impl Work {
     }
 }
 
+/// When a schedule is due next: after its newest backup, and if there is none after the last change of the schedules.
+fn next(
+    made: &BTreeMap<String, Timestamp>,
+    state: &State,
+    name: &str,
+    schedule: &BackupSchedule,
+) -> Option<Timestamp> {
+    let changed =
+        || state.config(SystemConfig::Backups.id()).map_or(Timestamp::default(), |config| config.at.time);
+    schedule.next_after(made.get(name).copied().unwrap_or_else(changed))
+}
+
+pub(in crate::engine) fn has_schedules(state: &State) -> bool {
+    !schedules(state).0.is_empty()
+}
+
 fn schedules(state: &State) -> BackupSchedules {
     let document = state.system_document(SystemConfig::Backups);
     // None is committed that cannot be read.
     document.and_then(|document| BackupSchedules::parse(&document).ok()).unwrap_or_default()
 }
 
+/// The schedule that a backup belongs to: only the server itself makes backups of a schedule, and only of the whole store.
+fn schedule_of(kept: &Kept) -> Option<&String> {
+    let manifest = &kept.manifest;
+    let is_own = manifest.actor == ACTOR && manifest.selection().is_ok_and(|of| of == Selection::All);
+    manifest.labels.get(SCHEDULE_LABEL).filter(|_| is_own)
+}
+
 /// When the newest backup of each schedule was made.
 fn newest(kept: &[Kept]) -> BTreeMap<String, Timestamp> {
-    let named = kept
-        .iter()
-        .filter_map(|kept| Some((kept.manifest.labels.get(LABEL)?.clone(), kept.manifest.created())));
     // The oldest come first.
-    named.collect()
+    kept.iter().filter_map(|kept| Some((schedule_of(kept)?.clone(), kept.manifest.created()))).collect()
 }
 
 /// Where the newest backup with the history of this store ends.

@@ -225,7 +225,7 @@ impl Telling {
         }
         let patience = self.patience;
         while self.stalled().timer.as_mut().poll(context).is_ready() {
-            let is_stream = self.body.is_stream();
+            let is_stream = self.body.is_stream() && !self.body.is_transfer();
             // What is not read of a stream costs one message, unless it is a part of more. It may stay until there is too much of everything.
             let may_stay = is_stream && !self.body.is_within_parts() && !self.unread.is_short();
             let is_late = self.takes_too_long();

@@ -73,11 +73,12 @@ impl Operations {
     ) -> Result<Responses<v1::VerifyBackupResponse>, ApiError> {
         let kept = self.kept_backup(context, &request.id).await?;
         let (engine, catalog) = (self.engine.clone(), self.catalog()?.clone());
+        let actor = context.caller().actor().to_owned();
         let cancelled = CancellationToken::new();
         let (until_dropped, stop) = (cancelled.clone().drop_guard(), cancelled);
         let verifying = async move {
             let _until_dropped = until_dropped;
-            verdict(engine.verify_backup(&catalog, kept.id.clone(), stop).await, &kept)
+            verdict(engine.verify_backup(&catalog, (kept.id.clone(), &actor), stop).await, &kept)
         };
         Ok(Box::pin(verification(verifying)))
     }
@@ -150,7 +151,15 @@ impl Operations {
     /// A backup that the caller may see.
     async fn kept_backup(&self, context: &CallContext, id: &str) -> Result<KeptBackup, ApiError> {
         let (catalog, asked) = (self.catalog()?.clone(), id.to_owned());
-        let found = blocking(move || catalog.get(&asked)).await?.map_err(backup_errors::unreadable)?;
+        let found = match blocking(move || catalog.get(&asked)).await? {
+            // Whether a file is there is for those who may see all backups.
+            Err(BackupError::Damaged(_) | BackupError::Foreign | BackupError::Format { .. })
+                if !context.access().allows(Verb::Backup, &Resource::Store) =>
+            {
+                None
+            }
+            found => found.map_err(backup_errors::unreadable)?,
+        };
         found.filter(|kept| may_see(context, kept)).ok_or_else(|| backup_errors::not_found(id))
     }
 

@@ -54,6 +54,8 @@ pub async fn run(args: ScheduleArgs, session: &Session) -> Outcome {
         (None, _) => list(session).await,
         (Some(name), Some(cron)) => {
             let schedule = schedule(&args, cron);
+            // A server that keeps no backups would never make one of the schedule: its refusal ends the command.
+            session.client.backups().list_backups(v1::ListBackupsRequest::default()).await?;
             write(name, schedule, session).await?;
             session.output.line(&format!("schedule {name} is set"))?;
             Ok(Exit::Done)

@@ -9,6 +9,7 @@ use tonic::Code;
 use super::{Opened, Sources, value};
 use crate::api::{ReadReport, ServerReport};
 use crate::audit::Room;
+use crate::engine::BackupProblem;
 use crate::model::Timestamp;
 use crate::proto::v1::DiskUsage;
 use crate::server::telemetry::metrics::Metrics;
@@ -137,6 +138,17 @@ fn failing(opened: &Opened) -> Vec<(&'static str, String)> {
         let text = "the audit log cannot be written: look at the disk and at the log of the server";
         problems.push(("AUDIT_LOG_FAILING", text.to_owned()));
     }
+    let text = opened.engine.backup_problem().map(|problem| match problem {
+        BackupProblem::NotKept => (
+            "BACKUPS_NOT_KEPT",
+            "confwatch/backups has schedules, and the server keeps no backups: start the server with --backup-dir",
+        ),
+        BackupProblem::Failing => (
+            "BACKUP_FAILING",
+            "the last backup of a schedule was not made: look at the place of --backup-dir and at the log of the server",
+        ),
+    });
+    problems.extend(text.map(|(reason, text)| (reason, text.to_owned())));
     let failing = opened.feeds.iter().filter(|(_, counts)| counts.is_failing.load(Relaxed));
     problems.extend(failing.map(|(name, _)| {
         ("FEED_FAILING", format!("the feed \"{name}\" cannot be delivered: look at the log of the server"))
