@@ -1,4 +1,4 @@
-//! Makes files and their names survive a power cut. Knows paths; not what is in a file.
+//! Makes files and their names survive a power cut. Knows paths; not the content of a file.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{

@@ -1,4 +1,4 @@
-//! A bucket of S3, or of a server with the same protocol. Knows objects by their names; not what is in a file.
+//! A bucket of S3, or of a server with the same protocol. Knows objects by their names; not the content of a file.
 //!
 //! Address and credentials are those that programs for S3 share: the variables `AWS_…` and the files of a profile (`bucket/profile.rs`). The
 //! client of the bucket repeats requests that fail. Its requests run on a thread of the bucket's own, and the caller waits: callers are

@@ -1,4 +1,4 @@
-//! Where backups are stored: a directory, or a bucket of S3. Knows names and bytes; not what is in a file.
+//! Where backups are stored: a directory, or a bucket of S3. Knows names and bytes; not the content of a file.
 
 use std::fmt;
 use std::fs::{self, File};

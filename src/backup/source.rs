@@ -1,4 +1,4 @@
-//! Opens the backups that people name: a file, or an object in a bucket. Knows places; not what is in a file, besides its manifest.
+//! Opens the backups that people name: a file, or an object in a bucket. Knows places; not the content of a file, besides its manifest.
 
 use std::fs::File;
 use std::io::{self, ErrorKind};

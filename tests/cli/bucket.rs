@@ -276,7 +276,10 @@ fn a_bucket_that_cannot_be_used_is_named_with_the_reason_and_the_server_serves_w
         keeping.ok(&["set", "shop/app", "a=1"]);
         for args in [&["backup", "create"][..], &["backup", "list"]] {
             let failed = keeping.run(args);
-            assert!(failed.code == 6 && failed.stderr.contains("see the log of the server"), "{failed:?}");
+            assert!(
+                failed.code == 6 && failed.stderr.contains("the log of the server has the cause"),
+                "{failed:?}"
+            );
         }
         let url = format!("{location}/a.cwb");
         let failed = finish(reaching(confwatch(&["backup", "verify", &url]), variables));

@@ -219,10 +219,9 @@ fn an_unknown_namespace_is_not_found_rather_than_without_changes() {
     server.ok(&["set", "shop/web", "x=1"]);
     for command in [
         &["drift", "shpo"][..],
-        &["diff", "shop", "shpo", "--from", "revision:1"],
+        &["diff", "shpo", "--from", "revision:1"],
         &["changes", "shpo"],
         &["history", "shpo"],
-        &["watchers", "shpo"],
         &["search", "shpo", "--text", "x"],
     ] {
         let failed = server.fails(3, command);

@@ -223,7 +223,7 @@ fn changes_at_a_scope_are_named_as_everywhere_and_none_is_said() {
     assert_eq!(listed, server.ok(&["changes", "a/b", "--scope", "/p"]));
     assert!(listed.lines().count() == 1 && listed.contains("a/b v2 /p"), "{listed}");
     server.fails(2, &["changes", "a/b@/p", "--scope", "/q"]);
-    let none = server.run(&["changes", "nobody", "--since", "1h"]);
+    let none = server.run(&["changes", "a", "--by", "nobody", "--since", "1h"]);
     assert_eq!((none.code, none.stdout.as_str(), none.stderr.as_str()), (0, "", "no commits\n"));
 }
 

@@ -5,7 +5,8 @@ use std::fs;
 use std::path::Path;
 
 /// Where errors get their reasons: the tables, and the codes of documents that they take over.
-const TABLES: [&str; 2] = ["src/api/error.rs", "src/api/backup_errors.rs"];
+const TABLES: [&str; 4] =
+    ["src/api/error.rs", "src/api/engine_errors.rs", "src/api/call_errors.rs", "src/api/backup_errors.rs"];
 const DOCUMENT_CODES: &str = "src/model/document_error.rs";
 
 fn read(path: &str) -> String {

@@ -253,7 +253,6 @@ async fn a_page_token_is_good_for_its_rpc_alone() {
     assert!(!page_token.is_empty());
     // The two requests have the same bytes.
     let library = super::auth::client(&server, None);
-    let request =
-        SchemaServiceListRequest { namespace: "test".into(), page_size: 1, page_token, ..Default::default() };
+    let request = SchemaServiceListRequest { namespace: "test".into(), page_size: 1, page_token };
     refused_for(library.schemas().list(request).await, "INVALID_PAGE_TOKEN", "page_token");
 }

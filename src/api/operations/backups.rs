@@ -1,4 +1,4 @@
-//! The calls of `BackupService`: makes backups for those who may, and records each in the audit log. Knows permissions; not what is in a file.
+//! The calls of `BackupService`: makes backups for those who may, and records each in the audit log. Knows permissions; not the content of a file.
 
 mod kept;
 mod sink;

@@ -6,7 +6,6 @@ use clap::Args;
 
 use crate::cli::Session;
 use crate::cli::input::place::Place;
-use crate::cli::input::similar_names::refuse_unknown_namespace;
 use crate::cli::output::exit::{Exit, Failure, Outcome};
 use crate::cli::output::lacking::note_lack_of_read;
 use crate::cli::output::streams::counted;
@@ -69,7 +68,6 @@ pub async fn run(args: WatchersArgs, session: &Session) -> Outcome {
     };
     let (clients, store_revision) = clients(request, session).await?;
     if clients.is_empty() {
-        refuse_unknown_namespace(&namespace, session).await?;
         note_lack_of_read(&namespace, &scope, session).await;
     }
     let view = FleetView { clients: clients.iter().map(FleetClientView::from).collect(), store_revision };

@@ -13,7 +13,7 @@ const NICENESS: i32 = 10;
 
 /// Dropping them lets work that has begun end, and drops what has not.
 pub(super) struct WorkThreads {
-    /// Runs no tasks: its threads for blocking work are what is used. `None` while it is dropped.
+    /// Runs no tasks, only work on its threads for blocking work. `None` while it is dropped.
     runtime: Option<Runtime>,
 }
 
