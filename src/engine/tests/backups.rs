@@ -5,7 +5,8 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 
 use super::*;
-use crate::backup::{Catalog, Kind, Plan, Selection, verify};
+use crate::backup::{Catalog, Kept, Kind, Plan, Selection, verify};
+use crate::engine::BackupProblem;
 use crate::model::SystemConfig;
 use crate::store::{Fsync, SledOptions, SledStore};
 
@@ -120,5 +121,74 @@ async fn a_schedule_makes_one_backup_for_the_times_that_were_missed_and_keeps_as
         until(&engine, &[Kind::Full, Kind::Incremental, Kind::Incremental, Kind::State, Kind::State]).await;
     let history: Vec<_> = kept.iter().filter(|kept| kept.manifest.kind != Kind::State).collect();
     assert!(history.windows(2).all(|two| two[0].manifest.last_hash == two[1].manifest.base_hash));
+    engine.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_schedule_that_never_ran_is_made_up_for_and_only_its_own_backups_are_removed() {
+    const DAY: i64 = 24 * 60 * 60 * 1_000_000;
+    let dir = tempfile::tempdir().expect("a directory");
+    let catalog = Arc::new(Catalog::open(dir.path()).expect("opened"));
+    let time = Arc::new(AtomicI64::new(1_800_000_000_000_000));
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new(Epoch(1)));
+    let start = || {
+        open(&store, |options| {
+            let time = time.clone();
+            options.clock = Arc::new(move || Timestamp(time.load(Ordering::SeqCst)));
+            options.backups = Some(catalog.clone());
+        })
+    };
+    let engine = start();
+    let schedules =
+        json!({"schedules": {"nightly": {"cron": "0 3 * * *", "kind": "state", "keep_count": 1}}});
+    let replacing = super::system::replacing(SystemConfig::Backups.id(), &schedules);
+    write_changes(&engine, vec![replacing]).await.expect("set");
+    // Somebody else gives their backups the label, and even the name, of the schedule.
+    for (actor, selection) in [("token:a", Selection::All), ("system", Selection::Namespace(id(0).namespace))]
+    {
+        let plan = Plan {
+            kind: Kind::State,
+            selection,
+            since: None,
+            server: String::new(),
+            actor: actor.to_owned(),
+            created: engine.now(),
+            note: String::new(),
+            labels: [("schedule".to_owned(), "nightly".to_owned())].into_iter().collect(),
+        };
+        engine.keep_backup(&catalog, plan, |_| true).await.expect("kept");
+    }
+    engine.close().await;
+    let is_own = |kept: &Kept| kept.manifest.actor == "system" && kept.manifest.selection == "*";
+    let mut made_before = None;
+    // The first run was missed while no engine ran; the second removes the first, and nothing else.
+    for _ in 0..2 {
+        time.fetch_add(10 * DAY, Ordering::SeqCst);
+        let engine = start();
+        let mut number = 0;
+        let made = loop {
+            number += 1;
+            let change = put(0, 0, LayerKind::Base, &json!({"n": number, "at": time.load(Ordering::SeqCst)}));
+            write_changes(&engine, vec![change]).await.expect("set");
+            let kept = catalog.list().expect("listed");
+            let own: Vec<&Kept> = kept.iter().filter(|kept| is_own(kept)).collect();
+            if let [own] = own[..]
+                && made_before.as_ref() != Some(&own.id)
+            {
+                assert_eq!(kept.len(), 3, "{kept:?}");
+                break own.id.clone();
+            }
+            tokio::task::yield_now().await;
+        };
+        made_before = Some(made);
+        engine.close().await;
+    }
+    // A place that is lost is a problem, until a backup is made.
+    std::fs::remove_dir_all(dir.path()).expect("removed");
+    time.fetch_add(10 * DAY, Ordering::SeqCst);
+    let engine = start();
+    while engine.backup_problem() != Some(BackupProblem::Failing) {
+        tokio::task::yield_now().await;
+    }
     engine.close().await;
 }
