@@ -363,25 +363,20 @@ impl Engine {
     }
 
     /// Writes, and answers when it is durable and visible to every read.
-    pub async fn write(&self, mut write: Write) -> Result<Outcome, Error> {
+    pub async fn write(&self, write: Write) -> Result<Outcome, Error> {
         self.refuse_reserved(&write.intent)?;
+        match write.intent.target_can_move() {
+            true => Box::pin(self.write_to_target(write)).await,
+            false => self.write_once(write).await,
+        }
+    }
+
+    /// A write whose target may move while the write is planned.
+    async fn write_to_target(&self, write: Write) -> Result<Outcome, Error> {
         loop {
-            let again = match &write.intent {
-                Intent::Rollback { to: RollbackTo::Tag(_) | RollbackTo::Previous, .. }
-                | Intent::Restore(_)
-                | Intent::TagNamespace(_) => Some(write.clone()),
-                Intent::Rollback { .. }
-                | Intent::Revert(_)
-                | Intent::Changes(_)
-                | Intent::Delete { .. }
-                | Intent::Tag { .. }
-                | Intent::Expire(_)
-                | Intent::PutSchema { .. }
-                | Intent::Migrate { .. } => None,
-            };
-            match (self.write_once(write).await, again) {
-                (Err(Error::TargetMoved), Some(again)) => write = again,
-                (outcome, _) => return outcome,
+            match self.write_once(write.clone()).await {
+                Err(Error::TargetMoved) => {}
+                outcome => return outcome,
             }
         }
     }

@@ -193,13 +193,13 @@ where
     F: Future<Output = Result<Encoded, ApiError>> + Send + 'static,
 {
     let unread = call.unread().cloned();
-    let (audit, done) = begun::<S::Request, _, _, _>(operations, call, operation);
+    let (audit, begun) = begun(operations, call, operation);
     later_aside(async move {
-        let read = async {
-            unread.as_ref().map_or(Ok(()), |unread| unread.check())?;
-            counted(done.await?, unread.as_ref())
+        let outcome = match unread.as_ref().map_or(Ok(()), |unread| unread.check()) {
+            Ok(()) => begun.run().await.and_then(|message| counted(message, unread.as_ref())),
+            Err(refused) => Err(refused),
         };
-        audit.ended(read.await)
+        audit.ended(outcome)
     })
 }
 
@@ -210,8 +210,8 @@ where
     O: FnOnce(Operations, CallContext, S::Request) -> F + Send + 'static,
     F: Future<Output = Result<S::Response, ApiError>> + Send + 'static,
 {
-    let (audit, done) = begun::<S::Request, _, _, _>(operations, call, operation);
-    later_aside(async move { audit.ended(done.await.map(|response| Reply::of(&response))) })
+    let (audit, begun) = begun(operations, call, operation);
+    later_aside(async move { audit.ended(begun.run().await.map(|response| Reply::of(&response))) })
 }
 
 fn set<S, O, F>(operations: &Operations, call: Call<'_>, operation: O) -> Work
@@ -220,8 +220,8 @@ where
     O: FnOnce(Operations, CallContext, S::Request) -> F + Send + 'static,
     F: Future<Output = Result<S::Response, ApiError>> + Send + 'static,
 {
-    let (audit, done) = begun::<S::Request, _, _, _>(operations, call, operation);
-    Work::later(async move { audit.ended(done.await.map(|response| Reply::of(&response))) })
+    let (audit, begun) = begun(operations, call, operation);
+    Work::later(async move { audit.ended(begun.run().await.map(|response| Reply::of(&response))) })
 }
 
 fn watch<S, O, F>(operations: &Operations, call: Call<'_>, operation: O) -> Work
@@ -230,8 +230,8 @@ where
     O: FnOnce(Operations, CallContext, S::Request) -> F + Send + 'static,
     F: Future<Output = Result<WatchStream, ApiError>> + Send + 'static,
 {
-    let (audit, opened) = begun::<S::Request, _, _, _>(operations, call, operation);
-    Work::later(async move { audit.ended(opened.await.map(Reply::Watch)) })
+    let (audit, begun) = begun(operations, call, operation);
+    Work::later(async move { audit.ended(begun.run().await.map(Reply::Watch)) })
 }
 
 fn stream<S, O, F>(operations: &Operations, call: Call<'_>, operation: O) -> Work
@@ -240,8 +240,8 @@ where
     O: FnOnce(Operations, CallContext, S::Request) -> F + Send + 'static,
     F: Future<Output = Result<Responses<S::Response>, ApiError>> + Send + 'static,
 {
-    let (audit, opened) = begun::<S::Request, _, _, _>(operations, call, operation);
-    Work::later(async move { audit.ended(opened.await.map(Reply::of_stream)) })
+    let (audit, begun) = begun(operations, call, operation);
+    Work::later(async move { audit.ended(begun.run().await.map(Reply::of_stream)) })
 }
 
 /// A stream whose work waits for its client: a client that takes nothing loses it.
@@ -251,30 +251,46 @@ where
     O: FnOnce(Operations, CallContext, S::Request) -> F + Send + 'static,
     F: Future<Output = Result<Responses<S::Response>, ApiError>> + Send + 'static,
 {
-    let (audit, opened) = begun::<S::Request, _, _, _>(operations, call, operation);
-    Work::later(async move { audit.ended(opened.await.map(Reply::of_transfer)) })
+    let (audit, begun) = begun(operations, call, operation);
+    Work::later(async move { audit.ended(begun.run().await.map(Reply::of_transfer)) })
+}
+
+/// An operation that has not run, with what it takes. Small: a future is copied whole when it is moved, so the one of the operation is made where it
+/// stays.
+struct Begun<O> {
+    operation: O,
+    operations: Operations,
+    context: CallContext,
+    rpc: Rpc,
+    message: Bytes,
+    stages: Option<Arc<Stages>>,
 }
 
 /// An operation that decodes its request first, and the audit of its end.
-fn begun<Q, O, F, T>(
-    operations: &Operations,
-    call: Call<'_>,
-    operation: O,
-) -> (Audit, impl Future<Output = Result<T, ApiError>> + Send + 'static + use<Q, O, F, T>)
-where
-    Q: Message + Default,
-    O: FnOnce(Operations, CallContext, Q) -> F + Send + 'static,
-    F: Future<Output = Result<T, ApiError>> + Send + 'static,
-{
+fn begun<O>(operations: &Operations, call: Call<'_>, operation: O) -> (Audit, Begun<O>) {
     let context = call.context();
     let audit = Audit::of(operations, &context);
     let stages = call.head.extensions.get::<Arc<Stages>>().cloned();
     let (operations, rpc, message) = (operations.clone(), call.rpc, call.message);
-    let done = async move {
-        let request = decoded(rpc, message)?;
-        Stages::of(stages, operation(operations, context, request)).await
-    };
-    (audit, done)
+    (audit, Begun { operation, operations, context, rpc, message, stages })
+}
+
+impl<O> Begun<O> {
+    async fn run<Q, F, T>(self) -> Result<T, ApiError>
+    where
+        Q: Message + Default,
+        O: FnOnce(Operations, CallContext, Q) -> F,
+        F: Future<Output = Result<T, ApiError>>,
+    {
+        let request = decoded(self.rpc, self.message)?;
+        match self.stages {
+            None => (self.operation)(self.operations, self.context, request).await,
+            Some(stages) => {
+                let running = Box::pin((self.operation)(self.operations, self.context, request));
+                stages.of(running).await
+            }
+        }
+    }
 }
 
 impl Call<'_> {

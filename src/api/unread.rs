@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicI64, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::Notify;
+use tokio::sync::{Mutex as AsyncMutex, Notify, OwnedMutexGuard};
 
 use super::call_errors::too_much_unread;
 use super::error::ApiError;
@@ -27,6 +27,8 @@ const CONNECTION_FLOOR_BYTES: u64 = 16 << 10;
 const CALL_ROOM_BYTES: u64 = 16 << 10;
 /// A response of this size is added to the totals at once.
 const LARGE_BYTES: u64 = 16 << 10;
+/// A response that grows beyond this while it is made has the connection for itself until it is complete.
+const GROWING_ALONE_BYTES: u64 = 256 << 10;
 
 /// The unread responses of a server.
 #[derive(Debug)]
@@ -61,6 +63,8 @@ pub struct Unread {
     less: Notify,
     /// Wakes one call that waits for room.
     takes_call: Notify,
+    /// Held by the one large response that is being made.
+    growing: Arc<AsyncMutex<()>>,
 }
 
 /// Bytes that count as unread until this is dropped, which is when they are sent or given up.
@@ -68,14 +72,24 @@ pub struct Unread {
 pub struct UnreadBytes {
     unread: Arc<Unread>,
     bytes: u64,
+    growing: Option<OwnedMutexGuard<()>>,
 }
 
 impl UnreadBytes {
-    /// Counts more bytes of the same response, unless there is no room for them.
-    pub fn grow(&mut self, more: usize) -> Result<(), ApiError> {
+    /// Counts more bytes of the same response, unless there is no room for them. A response that becomes large waits for the one that the connection
+    /// makes already: otherwise several that do not fit together would all be refused, each in the middle.
+    pub async fn grow(&mut self, more: usize) -> Result<(), ApiError> {
+        if self.growing.is_none() && self.bytes + more as u64 > GROWING_ALONE_BYTES {
+            self.growing = Some(self.unread.growing.clone().lock_owned().await);
+        }
         let more = self.unread.try_hold(more)?;
         self.bytes += more.into_bytes();
         Ok(())
+    }
+
+    /// Says that the response is complete: its bytes go on to count, and the next large response can be made.
+    pub fn complete(&mut self) {
+        self.growing = None;
     }
 
     /// The bytes, which go on to count.
@@ -106,6 +120,7 @@ impl UnreadResponses {
             reported: AtomicU64::new(0),
             less: Notify::new(),
             takes_call: Notify::new(),
+            growing: Arc::default(),
         })
     }
 
@@ -129,7 +144,7 @@ impl Unread {
         if bytes >= LARGE_BYTES {
             self.report();
         }
-        UnreadBytes { unread: self.clone(), bytes }
+        UnreadBytes { unread: self.clone(), bytes, growing: None }
     }
 
     /// Counts a response, unless there is no room for it.
@@ -286,6 +301,23 @@ mod tests {
         others[2].try_hold(256 * KIB).expect("there is room again");
         drop((first, second, third, others));
         assert!(server.networks().is_empty(), "nothing is kept of those that left");
+    }
+
+    #[tokio::test]
+    async fn large_responses_of_a_connection_are_made_one_after_another() {
+        let server = UnreadResponses::new(4096 * KIB as u64);
+        let connection = server.connection(address(1));
+        let (mut first, mut second) = (connection.hold(0), connection.hold(0));
+        first.grow(512 * KIB).await.expect("there is room");
+        second.grow(200 * KIB).await.expect("it is small");
+        let mut growing = Box::pin(second.grow(200 * KIB));
+        assert!(futures_util::poll!(&mut growing).is_pending(), "the first one is not complete");
+        first.complete();
+        growing.await.expect("there is room");
+        assert!(second.grow(512 * KIB).await.is_err(), "both together are too large");
+        drop(second);
+        let mut third = connection.hold(0);
+        third.grow(512 * KIB).await.expect("a refused response holds nothing");
     }
 
     #[test]

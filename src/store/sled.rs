@@ -298,6 +298,7 @@ impl SledStore {
                 StoreError::Unavailable(why)
             }
             other => {
+                self.counts.note_damage(&other);
                 database::rebuild::note_after(&self.directory.path, &other);
                 other
             }
@@ -409,7 +410,7 @@ impl History for SledStore {
         }
         self.archiver().wait_for(head)?;
         let database = self.database.get()?;
-        self.forget(&database, oldest, is_stopped)
+        self.forget(&database, oldest, is_stopped).inspect_err(|error| self.counts.note_damage(error))
     }
 
     /// As with `load`.

@@ -217,8 +217,12 @@ fn writes_that_reach_far_are_asked_for() {
 fn an_unknown_namespace_is_not_found_rather_than_without_changes() {
     let server = Server::start();
     server.ok(&["set", "shop/web", "x=1"]);
+    let directory = TempDir::new().expect("a directory");
+    let file = directory.path().join("shpo.backup");
     for command in [
         &["drift", "shpo"][..],
+        &["restore", "shpo", "--to", "revision:1"],
+        &["backup", "create", "shpo", "--file", text(&file)],
         &["diff", "shpo", "--from", "revision:1"],
         &["changes", "shpo"],
         &["history", "shpo"],

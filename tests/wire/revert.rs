@@ -261,7 +261,10 @@ async fn revisions_that_make_no_sense_are_refused() {
     let mut client = server.client().await;
     put(&mut client, "/", r#"{"a":1}"#).await;
     let tagged = client.set_tag(set_tag("stable", 1)).await.expect("a tag").into_inner().store_revision;
-    for revisions in [vec![], vec![0], vec![1, 1], (1..=101).collect(), vec![tagged]] {
+    let of_namespace =
+        SetTagRequest { namespace: "test".into(), tag: "release".into(), ..Default::default() };
+    let all_tagged = client.set_tag(of_namespace).await.expect("a tag").into_inner().store_revision;
+    for revisions in [vec![], vec![0], vec![1, 1], (1..=101).collect(), vec![tagged], vec![all_tagged]] {
         refused_for(client.revert(revert(&revisions)).await, "INVALID_FIELD", "revisions");
     }
     refused(client.revert(revert(&[999])).await, Code::OutOfRange, "REVISION_IN_FUTURE");

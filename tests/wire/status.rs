@@ -57,6 +57,30 @@ async fn a_panic_is_a_problem_that_has_a_name() {
 }
 
 #[tokio::test]
+async fn damage_that_a_read_of_the_history_meets_is_a_problem() {
+    let server = TestServer::start_believing().await;
+    let mut wire = server.client().await;
+    for number in 0..60 {
+        put(&mut wire, "/", &format!(r#"{{"a":{number},"b":"{}"}}"#, "x".repeat(4000))).await;
+    }
+    drop(wire);
+    let directory = server.stop().await;
+    let journal = directory.path().join("data/journal");
+    let segment =
+        std::fs::read_dir(journal).expect("a journal").next().expect("a file").expect("a file").path();
+    let mut bytes = std::fs::read(&segment).expect("it can be read");
+    let middle = bytes.len() / 3;
+    bytes[middle] ^= 1;
+    std::fs::write(&segment, bytes).expect("it can be written");
+    let server = TestServer::start_in(directory, believing).await;
+    let library = client(&server, None);
+    let read = server.client().await.list_changes(ListChangesRequest::default()).await;
+    assert!(read.is_err(), "the history cannot be read");
+    let found = status(&library).await;
+    assert_eq!(problems(&found), ["STORE_DAMAGED"]);
+}
+
+#[tokio::test]
 async fn figures_are_for_auditors_and_administrators_of_the_store() {
     let guarded = Guarded::start_with_policy().await;
     for (name, sees) in [("audit", true), ("read", false), ("staging", false)] {

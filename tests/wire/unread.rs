@@ -15,7 +15,7 @@ use tonic::{Code, Status};
 
 use super::support::*;
 
-const SERVICE: &str = "http://localhost/confwatch.v1.ConfigService/";
+const SERVICES: &str = "http://localhost/confwatch.v1.";
 /// Of all that may be unread; a quarter of it on one connection.
 const UNREAD_MAX: u64 = 16 << 20;
 const SHORT: Duration = Duration::from_millis(400);
@@ -54,7 +54,8 @@ impl Stingy {
     async fn call(&mut self, name: &str, message: &impl Message) -> ResponseFuture {
         let message = message.encode_to_vec();
         let length = u32::try_from(message.len()).expect("it is small").to_be_bytes();
-        let head = http::Request::post(format!("{SERVICE}{name}")).header("content-type", "application/grpc");
+        let head =
+            http::Request::post(format!("{SERVICES}{name}")).header("content-type", "application/grpc");
         let head =
             self.bearer.header().into_iter().fold(head, |head, value| head.header("authorization", value));
         let mut requests = self.requests.clone().ready().await.expect("there is room");
@@ -102,13 +103,23 @@ async fn responses_that_nobody_takes_are_few_and_are_given_up() {
     let counts = server.running.unread_counts();
     let mut clients = vec![];
     let mut ends = vec![];
-    for _ in 0..4 {
+    // One after another: responses of several connections that are made at once can take the room of their address from each other.
+    for number in 1..=3 {
         let mut client = Stingy::connect(&server, 0).await;
-        for _ in 0..50 {
-            ends.push(tokio::spawn(end(client.call("BatchGet", &batch(3)).await)));
+        ends.push(tokio::spawn(end(client.call("ConfigService/BatchGet", &batch(3)).await)));
+        let held = || counts.bytes() / (3 * DOCUMENT_BYTES as u64) + counts.given_up.load(Relaxed);
+        while held() < number {
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
         clients.push(client);
     }
+    clients.push(Stingy::connect(&server, 0).await);
+    for client in &mut clients {
+        for _ in 0..49 {
+            ends.push(tokio::spawn(end(client.call("ConfigService/BatchGet", &batch(3)).await)));
+        }
+    }
+    ends.push(tokio::spawn(end(clients[3].call("ConfigService/BatchGet", &batch(3)).await)));
     let (mut not_taken, mut too_much, mut most) = (0, 0, 0);
     for end in ends {
         most = most.max(counts.bytes());
@@ -138,7 +149,7 @@ async fn small_responses_that_nobody_takes_hold_back_further_calls_until_they_ar
     let small = GetRequest { config: "small".into(), ..get("/") };
     let mut ends = vec![];
     for _ in 0..5000 {
-        ends.push(tokio::spawn(end(client.call("Get", &small).await)));
+        ends.push(tokio::spawn(end(client.call("ConfigService/Get", &small).await)));
     }
     let mut most = 0;
     for end in ends {
@@ -158,7 +169,7 @@ async fn others_at_the_same_address_are_answered_while_one_takes_nothing() {
     let mut responses = vec![];
     for _ in 0..3 {
         let mut client = Stingy::connect(&server, 0).await;
-        responses.push(client.call("BatchGet", &batch(3)).await);
+        responses.push(client.call("ConfigService/BatchGet", &batch(3)).await);
         clients.push(client);
     }
     while counts.bytes() < UNREAD_MAX / 2 - (1 << 20) {
@@ -175,7 +186,7 @@ async fn others_at_the_same_address_are_answered_while_one_takes_nothing() {
 async fn a_slow_and_steady_reader_gets_all_of_a_large_response() {
     let server = start().await;
     let mut client = Stingy::connect(&server, 16 << 10).await;
-    let body = client.call("Get", &get("/")).await.await.expect("a response").into_body();
+    let body = client.call("ConfigService/Get", &get("/")).await.await.expect("a response").into_body();
     // It takes several times as long as a client may take nothing.
     let (message, status) = take(body, Duration::from_millis(30)).await.expect("all of it");
     assert_eq!(status.code(), Code::Ok);
@@ -201,7 +212,7 @@ async fn take(mut body: RecvStream, pause: Duration) -> Result<(Vec<u8>, Status)
 async fn a_response_is_given_up_in_the_middle_by_a_reset_that_clients_understand() {
     let server = start().await;
     let mut client = Stingy::connect(&server, 16 << 10).await;
-    let response = client.call("Get", &get("/")).await;
+    let response = client.call("ConfigService/Get", &get("/")).await;
     assert_eq!(end(response).await.expect_err("a reset"), Reason::ENHANCE_YOUR_CALM);
 }
 
@@ -216,7 +227,7 @@ async fn unread_watch(server: &TestServer, configs: usize) -> (Stingy, RecvStrea
     let all = WatchTarget { namespace: "test".into(), config: "*".into(), ..Default::default() };
     let request = WatchRequest { targets: vec![all], ..Default::default() };
     let mut client = Stingy::connect(server, 0).await;
-    let stream = client.call("Watch", &request).await.await.expect("it opens").into_body();
+    let stream = client.call("ConfigService/Watch", &request).await.await.expect("it opens").into_body();
     while server.running.unread_counts().bytes() == 0 {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
@@ -239,7 +250,7 @@ async fn a_watch_that_is_not_read_stays_until_there_is_too_much_of_everything() 
     // Others on the connection hold so much that somebody has to go.
     let mut ends = vec![];
     for _ in 0..4 {
-        ends.push(tokio::spawn(end(client.call("Get", &get("/")).await)));
+        ends.push(tokio::spawn(end(client.call("ConfigService/Get", &get("/")).await)));
     }
     for end in ends {
         reason_of(&end.await.expect("no panic").expect("nothing was sent of it"));
@@ -264,7 +275,7 @@ async fn a_watch_that_is_read_slowly_in_the_middle_of_a_message_is_given_up_sinc
     let all = WatchTarget { namespace: "test".into(), config: "*".into(), ..Default::default() };
     let request = WatchRequest { targets: vec![all], ..Default::default() };
     let mut client = Stingy::connect(&server, 16 << 10).await;
-    let stream = client.call("Watch", &request).await.await.expect("it opens").into_body();
+    let stream = client.call("ConfigService/Watch", &request).await.await.expect("it opens").into_body();
     // It always takes something in time, and would take twice as long as there is for all parts.
     let error = take(stream, SHORT / 10).await.expect_err("a reset");
     assert_eq!(error.reason(), Some(Reason::ENHANCE_YOUR_CALM));
@@ -278,7 +289,7 @@ async fn a_watch_that_was_not_read_for_long_goes_on_where_it_was() {
     let target = WatchTarget { namespace: "test".into(), config: "app".into(), ..Default::default() };
     let request = WatchRequest { targets: vec![target], ..Default::default() };
     let mut client = Stingy::connect(&server, 8).await;
-    let response = client.call("Watch", &request).await.await.expect("it opens");
+    let response = client.call("ConfigService/Watch", &request).await.await.expect("it opens");
     for value in 2..=9 {
         put(&mut writer, "/", &format!(r#"{{"a":{value}}}"#)).await;
     }
@@ -290,5 +301,17 @@ async fn a_watch_that_was_not_read_for_long_goes_on_where_it_was() {
         let data = body.data().await.expect("it goes on").expect("it goes on");
         taken.extend_from_slice(&data);
         body.flow_control().release_capacity(data.len()).expect("it was just received");
+    }
+}
+
+#[tokio::test]
+async fn a_backup_that_is_not_read_is_given_up_and_another_one_can_be_made() {
+    let server = start().await;
+    let request = CreateBackupRequest { kind: BackupKind::Full.into(), ..Default::default() };
+    for _ in 0..2 {
+        let mut client = Stingy::connect(&server, 0).await;
+        let response = client.call("BackupService/CreateBackup", &request).await;
+        let stream = response.await.expect("it begins").into_body();
+        assert_eq!(end_of_stream(stream).await, "RESPONSE_NOT_TAKEN");
     }
 }

@@ -32,7 +32,7 @@ use crate::api::rpc::Rpc;
 use crate::api::services::Call;
 use crate::api::task::aside;
 use crate::auth::Access;
-use crate::engine::{Error, Stages};
+use crate::engine::Error;
 use crate::model::Epoch;
 
 /// All services of the contract, for any server of HTTP/2. Clones share the engine.
@@ -217,10 +217,8 @@ where
     S: Service<Request<Body>, Response = Response<Body>, Error = std::convert::Infallible>,
     S::Future: Send + 'static,
 {
-    let stages = request.extensions().get().cloned();
     // Services of tonic are always ready.
-    let answer = Stages::of(stages, service.call(request));
-    Answer::aside(answer.map(|response| match response {
+    Answer::aside(service.call(request).map(|response| match response {
         Ok(response) => response.map(ResponseBody::Passed),
         Err(never) => match never {},
     }))

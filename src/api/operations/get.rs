@@ -127,16 +127,16 @@ impl Operations {
                     shown.extend(whose);
                     let result = v1::BatchGetResult { not_modified, ..Default::default() };
                     match found {
-                        ReadDocument::Whole(document) => batch.add(&result, document)?,
+                        ReadDocument::Whole(document) => batch.add(&result, document).await?,
                         ReadDocument::Own(document) => {
                             let document = Some(*document);
-                            batch.add(&v1::BatchGetResult { document, ..result }, Bytes::new())?
+                            batch.add(&v1::BatchGetResult { document, ..result }, Bytes::new()).await?
                         }
                     }
                 }
                 Err(error) => {
                     let result = missing_result(error).map_err(|error| within_request(at, error))?;
-                    batch.add(&result, Bytes::new())?
+                    batch.add(&result, Bytes::new()).await?
                 }
             };
             since_yield += added.max(RESULT_COST_MIN);
@@ -193,7 +193,7 @@ impl Batch {
     }
 
     /// Adds a result, whose document is `document` if that is not empty. The bytes that were added.
-    fn add(&mut self, result: &v1::BatchGetResult, document: Bytes) -> Result<usize, ApiError> {
+    async fn add(&mut self, result: &v1::BatchGetResult, document: Bytes) -> Result<usize, ApiError> {
         // BatchGetResponse { results = 1 }, BatchGetResult { document = 1 }: a shared document is the last field of its result.
         let mut own = result.encode_to_vec();
         if !document.is_empty() {
@@ -205,7 +205,7 @@ impl Batch {
             return Err(response_too_large(MESSAGE_BYTES_MAX));
         }
         if let Some(held) = &mut self.held {
-            held.grow(added)?;
+            held.grow(added).await?;
         }
         self.bytes += added;
         self.pieces.extend([head, own.into(), document]);
@@ -217,7 +217,10 @@ impl Batch {
         self.pieces.push(end.encode_to_vec().into());
         let encoded = Encoded::joined(self.pieces);
         match self.held {
-            Some(held) => encoded.held_as(held),
+            Some(mut held) => {
+                held.complete();
+                encoded.held_as(held)
+            }
             None => encoded,
         }
     }
@@ -295,34 +298,37 @@ mod tests {
         v1::Document { content: "x".repeat(bytes), ..Default::default() }
     }
 
-    #[test]
-    fn a_batch_is_the_message_that_its_results_make() {
+    #[tokio::test]
+    async fn a_batch_is_the_message_that_its_results_make() {
         let unread = connection();
         let missing = v1::BatchGetResult { error_reason: "COMPACTED".into(), ..Default::default() };
         let part =
             v1::BatchGetResult { document: Some(document(3)), not_modified: true, ..Default::default() };
         let mut batch = batch(&unread);
-        batch.add(&v1::BatchGetResult::default(), document(700).encode_to_vec().into()).expect("it fits");
-        batch.add(&part, Bytes::new()).expect("it fits");
-        batch.add(&missing, Bytes::new()).expect("it fits");
+        batch
+            .add(&v1::BatchGetResult::default(), document(700).encode_to_vec().into())
+            .await
+            .expect("it fits");
+        batch.add(&part, Bytes::new()).await.expect("it fits");
+        batch.add(&missing, Bytes::new()).await.expect("it fits");
         let encoded = batch.encoded(Revision(7));
         let whole = v1::BatchGetResult { document: Some(document(700)), ..Default::default() };
         let expected = v1::BatchGetResponse { results: vec![whole, part, missing], store_revision: 7 };
         assert_eq!(v1::BatchGetResponse::decode(&*encoded.encode_to_vec()), Ok(expected));
     }
 
-    #[test]
-    fn batches_that_are_made_at_once_hold_no_more_than_their_connection_may() {
+    #[tokio::test]
+    async fn batches_that_are_made_at_once_hold_no_more_than_their_connection_may() {
         let unread = connection();
         let half = document(CONNECTION_BYTES_MAX * 6 / 10);
         let part = v1::BatchGetResult { document: Some(half.clone()), ..Default::default() };
         let (mut first, mut second) = (batch(&unread), batch(&unread));
-        first.add(&part, Bytes::new()).expect("it fits");
-        let refused = second.add(&part, Bytes::new()).expect_err("there is no room");
+        first.add(&part, Bytes::new()).await.expect("it fits");
+        let refused = second.add(&part, Bytes::new()).await.expect_err("there is no room");
         assert_eq!(refused.reason, "TOO_MUCH_UNREAD");
         let whole = Bytes::from(half.encode_to_vec());
-        second.add(&v1::BatchGetResult::default(), whole.clone()).expect_err("there is no room");
+        second.add(&v1::BatchGetResult::default(), whole.clone()).await.expect_err("there is no room");
         drop(first);
-        second.add(&v1::BatchGetResult::default(), whole).expect("there is room again");
+        second.add(&v1::BatchGetResult::default(), whole).await.expect("there is room again");
     }
 }

@@ -8,6 +8,7 @@ use crate::cli::input::args::{Point, WriteArgs, timestamp};
 use crate::cli::input::confirm::ConfirmArgs;
 use crate::cli::input::place::Place;
 use crate::cli::input::reach::ReachArgs;
+use crate::cli::input::similar_names::refuse_unknown_namespace;
 use crate::cli::input::wait::WaitArgs;
 use crate::cli::output::exit::{Failure, Outcome};
 use crate::cli::output::layers::applied_lines;
@@ -74,6 +75,9 @@ pub async fn run(args: RestoreArgs, session: &Session) -> Outcome {
         }
     }
     let response = session.client.restore(request).await?;
+    if !response.changed && response.results.is_empty() {
+        refuse_unknown_namespace(&place.namespace, session).await?;
+    }
     show_findings(&session.output, response.report.as_ref());
     session.output.answer(&RestoreView::from(&response), |output| {
         output.text(&applied_lines(&response.results))?;

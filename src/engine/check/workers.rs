@@ -79,13 +79,11 @@ fn cancellable<T>(
     (work, cancels)
 }
 
-/// Large calls of one actor that run at once, on a machine with many processors. A call that takes commits back keeps up to 64 MiB of contents,
-/// and some of them once more as values; all others keep less. Together that is less than 256 MiB.
-const LARGE_CALLS_OF_ACTOR_MAX: usize = 3;
-/// So many actors can have all their permits at once.
+/// Large calls of one actor that run at once.
+const LARGE_CALLS_OF_ACTOR_MAX: usize = 2;
+/// So many actors can have all their permits at once. For large calls that bounds the memory, too: a call that takes commits back keeps up to 64 MiB
+/// of contents, and all others keep less, so that all of them together keep 256 MiB, however many credentials somebody has.
 const ACTORS_AT_ONCE: usize = 2;
-/// The same for large calls, which wait for threads and for each other besides.
-const ACTORS_WITH_LARGE_CALLS: usize = 4;
 
 /// Shares the threads for long work, and the memory of large calls, among actors: no actor can occupy all threads.
 pub struct Workers {
@@ -119,11 +117,10 @@ impl Workers {
     /// For a machine with so many processors.
     pub fn new(processors: usize) -> Workers {
         let of_actor_max = processors.max(2);
-        let large_max = of_actor_max.min(LARGE_CALLS_OF_ACTOR_MAX);
         Workers {
             work_threads: WorkThreads::new(of_actor_max * ACTORS_AT_ONCE),
             turns: FairShares::new(of_actor_max, ACTORS_AT_ONCE),
-            large_calls: FairShares::new(large_max, ACTORS_WITH_LARGE_CALLS),
+            large_calls: FairShares::new(LARGE_CALLS_OF_ACTOR_MAX, ACTORS_AT_ONCE),
         }
     }
 

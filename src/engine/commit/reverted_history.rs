@@ -33,13 +33,6 @@ impl Engine {
         reverting: Reverting,
         actor: &str,
     ) -> Result<ReadIntent, Error> {
-        if let Some(sealed) = reverting.commits.iter().find(|sealed| changes_no_layer(sealed)) {
-            let message = format!(
-                "revision {} changed no layer, only tags, which a revert leaves as they are: set them instead",
-                sealed.commit.revision
-            );
-            return Err(Error::Invalid { field: "revisions".into(), message });
-        }
         let store = self.store.clone();
         self.work(actor, move |cancelled: &Cancelled| {
             let steps = steps(&*store, &reverting, cancelled)?;
@@ -48,10 +41,6 @@ impl Engine {
         })
         .await
     }
-}
-
-fn changes_no_layer(sealed: &Sealed) -> bool {
-    sealed.commit.changes.iter().all(|change| change.layers.is_empty())
 }
 
 fn steps(store: &dyn History, reverting: &Reverting, cancelled: &Cancelled) -> Result<Vec<Step>, Error> {

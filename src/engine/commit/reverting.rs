@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::engine::check::workers::LargeCall;
 use crate::engine::error::{Error, Limit};
+use crate::engine::state::tags::tags_id;
 use crate::model::{ConfigId, Content, Format, Layer, LayerChange, LayerKey, Revision, Scope, Timestamp};
 use crate::store::Sealed;
 
@@ -93,8 +94,15 @@ impl Reverting {
         Reverting { commits: vec![sealed], bytes, large: None }
     }
 
-    /// Adds commits that are older than those before them. Fails if all together are too large.
+    /// Adds commits that are older than those before them. Fails if all together are too large, or if one of them changed no layer.
     pub fn append(&mut self, older: Reverting) -> Result<(), Error> {
+        if let Some(sealed) = older.commits.iter().find(|sealed| changes_no_layer(sealed)) {
+            let message = format!(
+                "revision {} changed no layer, only tags, which a revert leaves as they are: set them instead",
+                sealed.commit.revision
+            );
+            return Err(Error::Invalid { field: "revisions".into(), message });
+        }
         self.bytes += older.bytes;
         if !self.commits.is_empty() {
             check("bytes of the layers in the commits", self.bytes, COMMITS_BYTES_MAX)?;
@@ -125,6 +133,15 @@ impl Reverting {
             scopes.into_iter().map(move |scope| (revision, change.id.clone(), scope))
         })
     }
+}
+
+/// Tags of a namespace are a layer, too, which follows the tags of its configs.
+fn changes_no_layer(sealed: &Sealed) -> bool {
+    sealed
+        .commit
+        .changes
+        .iter()
+        .all(|change| change.layers.is_empty() || change.id == tags_id(&change.id.namespace))
 }
 
 pub(super) fn check_bytes(bytes: usize) -> Result<(), Error> {

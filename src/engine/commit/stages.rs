@@ -26,12 +26,9 @@ impl Stages {
         std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Runs a call whose stages are recorded. `None`: the stages are not recorded.
-    pub async fn of<F: Future>(stages: Option<Arc<Stages>>, call: F) -> F::Output {
-        match stages {
-            Some(stages) => WANTED.scope(stages, call).await,
-            None => call.await,
-        }
+    /// Runs a call, and records its stages.
+    pub async fn of<F: Future>(self: Arc<Stages>, call: F) -> F::Output {
+        WANTED.scope(self, call).await
     }
 }
 

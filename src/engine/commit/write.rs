@@ -161,6 +161,21 @@ impl Intent {
         }
     }
 
+    /// Whether the intent names what it writes by something that can change while the write is planned: a tag, or the version before.
+    pub(in crate::engine) fn target_can_move(&self) -> bool {
+        match self {
+            Intent::Rollback { to, .. } => matches!(to, RollbackTo::Tag(_) | RollbackTo::Previous),
+            Intent::Restore(_) | Intent::TagNamespace(_) => true,
+            Intent::Changes(_)
+            | Intent::Delete { .. }
+            | Intent::Revert(_)
+            | Intent::Tag { .. }
+            | Intent::Expire(_)
+            | Intent::PutSchema { .. }
+            | Intent::Migrate { .. } => false,
+        }
+    }
+
     /// The layers that the intent names one by one, in order.
     pub(in crate::engine) fn asked_layers(&self) -> Option<Vec<(ConfigId, LayerKey)>> {
         match self {

@@ -436,7 +436,11 @@ impl Sources {
             }
         };
         let bytes = bytes.into_iter().map(|(part, bytes)| ([("part", part)], bytes));
-        writer.gauge("confwatch_store", "Bytes of the store on disk, by part", Some(Unit::Bytes), bytes)
+        writer.gauge("confwatch_store", "Bytes of the store on disk, by part", Some(Unit::Bytes), bytes)?;
+        let opened = self.opened();
+        let damaged = opened.as_ref().map(|opened| ([], u64::from(opened.store.is_damaged.load(Relaxed))));
+        let help = "1 once a read found files of the store that are not as they were written, else 0";
+        writer.gauge("confwatch_store_damaged", help, None, damaged)
     }
 }
 

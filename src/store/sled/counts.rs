@@ -3,9 +3,11 @@
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::model::Histogram;
+use crate::store::StoreError;
 
 /// In nanoseconds: from a disk with a cache of its own that survives a power cut to one that is about to fail.
 const SYNC_BOUNDS: [u64; 14] = {
@@ -36,15 +38,23 @@ const BLOCK_BYTES: u64 = 512;
 pub struct Counts {
     /// How long it took to sync a batch of commits, in nanoseconds, also if that failed.
     pub syncs: Histogram,
+    /// Whether a read has found files that are not as they were written.
+    pub is_damaged: AtomicBool,
 }
 
 impl Default for Counts {
     fn default() -> Counts {
-        Counts { syncs: Histogram::new(&SYNC_BOUNDS) }
+        Counts { syncs: Histogram::new(&SYNC_BOUNDS), is_damaged: AtomicBool::new(false) }
     }
 }
 
 impl Counts {
+    pub(super) fn note_damage(&self, error: &StoreError) {
+        if let StoreError::Corrupt { .. } = error {
+            self.is_damaged.store(true, Ordering::Relaxed);
+        }
+    }
+
     pub(super) fn synced_in(&self, time: Duration) {
         self.syncs.add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
     }

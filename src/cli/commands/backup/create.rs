@@ -12,6 +12,7 @@ use crate::backup::{
     Kind, Manifest, PendingFile, Plan, Position, Selection, is_in_bucket, read_manifest, verify,
 };
 use crate::cli::Session;
+use crate::cli::input::similar_names::refuse_unknown_namespace;
 use crate::cli::output::exit::{Exit, Failure, Outcome};
 use crate::cli::output::streams::Output;
 use crate::cli::output::views::BackupView;
@@ -102,6 +103,7 @@ pub fn run_offline(args: &CreateArgs, actor: &str, output: &Output) -> Outcome {
 
 pub async fn run(args: CreateArgs, session: &Session) -> Outcome {
     let request = request(&args)?;
+    refuse_unknown_namespace(&request.namespace, session).await?;
     let made = match &args.file {
         Some(path) => receive(path, request, session).await?,
         None => keep(request, session).await?,

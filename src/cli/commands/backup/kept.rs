@@ -120,7 +120,7 @@ fn table(backups: &[v1::Backup], session: &Session) -> Result<(), Failure> {
                 short_time(backup.create_time.as_ref()),
                 view.kind.to_owned(),
                 of,
-                format!("{}-{}", view.first_revision, view.last_revision),
+                view.revisions(),
                 view.size_bytes.to_string(),
                 verified,
                 pinned.to_owned(),

@@ -76,9 +76,7 @@ impl BackupView {
     pub fn summary(&self) -> String {
         let revisions = match self.commits {
             0 => format!("revision {}", self.last_revision),
-            commits => {
-                format!("revisions {} to {}, {commits} commits", self.first_revision, self.last_revision)
-            }
+            commits => format!("revisions {}, {commits} commits", self.revisions()),
         };
         let of = if self.selection == "*" { "the store".to_owned() } else { self.selection.clone() };
         let sum = if self.sha256.is_empty() { String::new() } else { format!(", {}", self.sha256) };
@@ -88,13 +86,21 @@ impl BackupView {
         )
     }
 
+    /// The revisions of the commits that the backup has; of a backup without commits, the revision of the state.
+    pub fn revisions(&self) -> String {
+        match self.commits {
+            0 => self.last_revision.to_string(),
+            _ => format!("{} to {}", self.first_revision, self.last_revision),
+        }
+    }
+
     /// What the backup has, for people.
     pub fn lines(&self) -> Vec<String> {
         let of = if self.selection == "*" { "the store" } else { &self.selection };
         let mut lines = vec![
             format!("kind         {}", self.kind),
             format!("of           {of}"),
-            format!("revisions    {} to {}", self.first_revision, self.last_revision),
+            format!("revisions    {}", self.revisions()),
             format!("epoch        {}", self.epoch),
             format!(
                 "holds        {} commits; {} configs, {} layers, {} secrets",

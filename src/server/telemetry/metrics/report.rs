@@ -130,6 +130,11 @@ impl Sources {
 /// What cannot be read or written now.
 fn failing(opened: &Opened) -> Vec<(&'static str, String)> {
     let mut problems = vec![];
+    if opened.store.is_damaged.load(Relaxed) {
+        let text = "a read of the history found files that are not as they were written: see the log of the server, check a copy of \
+                    the data directory by confwatch fsck, and restore the last backup if it says so";
+        problems.push(("STORE_DAMAGED", text.to_owned()));
+    }
     if opened.engine.is_master_key_failing() {
         let text = "the master key cannot be read from its source: restore the source before the next start";
         problems.push(("MASTER_KEY_FAILING", text.to_owned()));
