@@ -38,9 +38,11 @@ pub enum StoreError {
     /// Bytes on disk are not what was written. Nothing more can be trusted without `confwatch fsck`.
     #[error("{place} is damaged: {what}")]
     Corrupt { place: String, what: String },
-    /// The store was written by a version of this program with another format.
-    #[error("the store has format {found}, this program reads format {expected}")]
-    Format { found: u64, expected: u64 },
+    /// The store, or some of its commits, were written by a later version of this program. Nothing was changed.
+    #[error(
+        "{of} has format {found}, this program reads format {expected}: use a later version of confwatch"
+    )]
+    Format { of: &'static str, found: u64, expected: u64 },
     /// A write failed; whether it will be there after a restart is unknown. Stop writing.
     #[error("the store no longer takes writes: {0}")]
     Failed(String),

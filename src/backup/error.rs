@@ -8,11 +8,11 @@ pub enum BackupError {
     /// The file does not begin as a backup does.
     #[error("this is no backup of confwatch: it begins with other bytes")]
     Foreign,
-    /// A later version of the program wrote the file.
+    /// A later version of the program wrote the file, or commits that are in it.
     #[error(
-        "the backup has format {found}, this program reads format {expected}: use a later version of confwatch"
+        "{of} has format {found}, this program reads format {expected}: use a later version of confwatch"
     )]
-    Format { found: u32, expected: u32 },
+    Format { of: &'static str, found: u64, expected: u64 },
     /// The bytes of the file are not those that were written.
     #[error("the backup is damaged: {0}")]
     Damaged(String),

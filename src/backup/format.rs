@@ -120,7 +120,10 @@ pub fn check_header(bytes: &[u8; HEADER_BYTES]) -> Result<(), BackupError> {
     match u32::from_be_bytes(bytes[8..12].try_into().expect("4 bytes")) {
         FORMAT => {}
         0 => return Err(BackupError::damaged("its header has no format")),
-        found => return Err(BackupError::Format { found, expected: FORMAT }),
+        found => {
+            let (found, expected) = (found.into(), FORMAT.into());
+            return Err(BackupError::Format { of: "the backup", found, expected });
+        }
     }
     match bytes[12..] == [0; 4] {
         true => Ok(()),

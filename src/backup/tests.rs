@@ -198,7 +198,15 @@ fn files_of_others_and_of_later_formats_are_named() {
     assert!(matches!(verify(&b""[..]), Err(BackupError::Foreign)));
     let mut bytes = made(&filled(3), &plan(Kind::Full, "*")).expect("made");
     bytes[8..12].copy_from_slice(&9_u32.to_be_bytes());
-    assert!(matches!(verify(&bytes[..]), Err(BackupError::Format { found: 9, expected: FORMAT })));
+    match verify(&bytes[..]) {
+        Err(error @ BackupError::Format { of: "the backup", found: 9, .. }) => {
+            assert!(
+                error.to_string().contains(&format!("format 9, this program reads format {FORMAT}")),
+                "{error}"
+            );
+        }
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]

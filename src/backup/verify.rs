@@ -10,7 +10,7 @@ use super::read::{Items, Next, Reader};
 use super::record;
 use crate::model::{Commit, ConfigId, Digest, Revision, Version};
 use crate::secret::sealed_count;
-use crate::store::codec::decode_batch;
+use crate::store::codec::{self, DecodeError, decode_batch};
 use crate::store::{ConfigRecord, Sealed};
 
 /// A backup that is as it was written.
@@ -85,8 +85,7 @@ impl Check {
                     show(Content::History(config))?;
                 }
                 PartKind::Commits => {
-                    let (previous, commits) =
-                        decode_batch(item).map_err(|error| BackupError::damaged(error.to_string()))?;
+                    let (previous, commits) = decode_batch(item).map_err(undecodable)?;
                     let commits = commits.into_iter().map(|measured| measured.sealed).collect::<Vec<_>>();
                     self.commits(previous, &commits)?;
                     show(Content::Commits { previous, commits })?;
@@ -148,6 +147,15 @@ impl Check {
             true => Ok(()),
             false => wrong("chain of commits"),
         }
+    }
+}
+
+fn undecodable(error: DecodeError) -> BackupError {
+    match error {
+        DecodeError::Format(found) => {
+            BackupError::Format { of: "a commit of the backup", found, expected: codec::FORMAT }
+        }
+        DecodeError::Damaged(what) => BackupError::Damaged(what),
     }
 }
 

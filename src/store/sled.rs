@@ -49,7 +49,7 @@ use self::batch::Pending;
 use self::database::{Database, Handle};
 use self::recovery::{Recovered, recover};
 use self::wal::{AppendError, Wal};
-use super::codec::{CommitFormat, encode_batch};
+use super::codec::{self, CommitFormat, encode_batch};
 use super::{
     Compaction, ConfigRecord, Head, History, Journal, Problem, Sealed, Snapshot, StoreError, StoredCommit,
     Summary, Verified, VersionRef,
@@ -454,6 +454,11 @@ fn guarded<T>(run: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreErr
 
 fn corrupt(place: impl Into<String>, what: impl Into<String>) -> StoreError {
     StoreError::Corrupt { place: place.into(), what: what.into() }
+}
+
+/// Commits of a later version of this program.
+fn newer_commits(found: u64) -> StoreError {
+    StoreError::Format { of: "a commit of the store", found, expected: codec::FORMAT }
 }
 
 /// A tree and a key, for people.

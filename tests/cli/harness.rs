@@ -21,6 +21,11 @@ pub struct Server {
     pub data: TempDir,
 }
 
+/// A server that requires credentials, and commands of its administrator.
+pub struct GuardedServer {
+    pub server: Server,
+}
+
 /// How a command ended.
 #[derive(Debug)]
 pub struct Ran {
@@ -42,7 +47,11 @@ impl Server {
 
     /// With further arguments.
     pub fn start_with(args: &[&str]) -> Server {
-        let data = TempDir::new().expect("a directory");
+        Server::start_in(TempDir::new().expect("a directory"), args)
+    }
+
+    /// On data of before.
+    pub fn start_in(data: TempDir, args: &[&str]) -> Server {
         let mut command = serve(data.path());
         command.args(args);
         let (child, address) = start(command);
@@ -57,8 +66,13 @@ impl Server {
 
     /// Starts it again after it was stopped, at the same address with the same data.
     pub fn start_again(&mut self) {
+        self.start_again_with(&[]);
+    }
+
+    /// The same with further arguments.
+    pub fn start_again_with(&mut self, args: &[&str]) {
         let mut command = confwatch(&["serve", "--listen", &self.address, "--data-dir"]);
-        command.arg(self.data.path()).arg("--keys-dir").arg(keys_of(self.data.path()));
+        command.arg(self.data.path()).arg("--keys-dir").arg(keys_of(self.data.path())).args(args);
         self.child = start(command).0;
     }
 
@@ -122,9 +136,14 @@ impl Server {
 
     /// Ends it as a crash does, and starts it again at the same address with the same data.
     pub fn crash_and_restart(&mut self) {
+        self.kill();
+        self.start_again();
+    }
+
+    /// Ends it as a crash does.
+    pub fn kill(&mut self) {
         signal(&self.child, libc::SIGKILL);
         self.child.wait().expect("ended");
-        self.start_again();
     }
 
     /// Asks the server to stop, and waits until it has ended.
@@ -136,6 +155,43 @@ impl Server {
 
     pub fn follow(&self, args: &[&str]) -> Following {
         Following::start(self.command(args))
+    }
+}
+
+impl GuardedServer {
+    pub fn start(args: &[&str]) -> GuardedServer {
+        GuardedServer::start_in(TempDir::new().expect("a directory"), args)
+    }
+
+    /// On data of before.
+    pub fn start_in(data: TempDir, args: &[&str]) -> GuardedServer {
+        GuardedServer { server: Server::start_in(data, &[&["--auth", "on"], args].concat()) }
+    }
+
+    /// The file with the token of the administrator.
+    pub fn token_file(&self) -> PathBuf {
+        keys_of(self.server.data.path()).join("admin.token")
+    }
+
+    /// A command of the administrator.
+    pub fn run(&self, args: &[&str]) -> Ran {
+        let mut command = self.server.command(args);
+        command.env("CONFWATCH_TOKEN_FILE", self.token_file());
+        finish(command)
+    }
+
+    pub fn ok(&self, args: &[&str]) -> String {
+        let ran = self.run(args);
+        assert_eq!(ran.code, 0, "{args:?}: {ran:?}");
+        ran.stdout
+    }
+
+    /// The same with `-o json`. What a command prints line by line is a list.
+    pub fn json(&self, args: &[&str]) -> Value {
+        let text = self.ok(&[args, &["-o", "json"]].concat());
+        let values = serde_json::Deserializer::from_str(&text).into_iter().collect::<Result<Vec<Value>, _>>();
+        let mut values = values.unwrap_or_else(|error| panic!("{args:?}: {error}: {text}"));
+        if values.len() == 1 { values.remove(0) } else { Value::Array(values) }
     }
 }
 

@@ -12,6 +12,7 @@ mod fleet;
 mod follow;
 mod harness;
 mod read;
+mod sample;
 mod schema;
 mod secrets;
 mod status;
@@ -21,5 +22,6 @@ mod tls;
 #[path = "../support/tools.rs"]
 mod tools;
 mod tree;
+mod upgrades;
 mod validate;
 mod write;

@@ -1,6 +1,7 @@
 //! The contract can be used from other languages: names that no language keeps for itself, comments that no generator stumbles over,
 //! options for every language, and code that is generated and loaded. Knows `proto/` and the tools of other languages.
 
+mod compatible;
 mod generators;
 mod names;
 mod reasons;

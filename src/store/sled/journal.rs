@@ -29,9 +29,9 @@ use self::files::{Files, HEADER_BYTES};
 use self::tail::Tail;
 use super::batch::Pending;
 use super::log_record::RECORD_BYTES;
-use super::{corrupt, place};
+use super::{corrupt, newer_commits, place};
 use crate::model::{Digest, Epoch, Revision, Timestamp};
-use crate::store::codec::{DecodeError, FORMAT, Measured, decode_batch, decode_summaries, split_batch};
+use crate::store::codec::{DecodeError, Measured, decode_batch, decode_summaries, split_batch};
 use crate::store::{Head, Sealed, StoreError, StoredCommit, Summary};
 
 /// How far apart the batches are that `places` has.
@@ -382,7 +382,7 @@ impl JournalFiles {
 
     fn undecodable(&self, found: &JournalRecord<'_>, error: DecodeError) -> StoreError {
         match error {
-            DecodeError::Format(found) => StoreError::Format { found, expected: FORMAT },
+            DecodeError::Format(format) => newer_commits(format),
             DecodeError::Damaged(what) => self.damaged(found, &what),
         }
     }

@@ -13,6 +13,7 @@ use super::batch::Pending;
 use super::database::Database;
 use super::database::{head_marker, open, rebuild};
 use super::index::compact;
+use super::index::trees::Trees;
 use super::journal::{ADVICE, End, Whole};
 use super::wal::Contents;
 use super::{SledOptions, corrupt, guarded};
@@ -60,6 +61,7 @@ pub fn recover(dir: &Path, database: &Database, to: Revision) -> Result<Recovere
     trees.journal.check_files(trees.oldest()?.revision, durable)?;
     let (whole, log) = find_end(dir, database, durable)?;
     let end = whole.end.head;
+    refuse_newer(trees, end.revision)?;
     let batches: Vec<_> = log.batches.into_iter().take_while(|batch| batch.last <= to).collect();
     let last = batches.last().map_or(end.revision, |batch| batch.last);
     let noted = head_marker::read(dir)?;
@@ -106,6 +108,16 @@ fn find_end(dir: &Path, database: &Database, durable: End) -> Result<(Whole, Con
             Err(incomplete(database, head.revision, durable.head.revision))
         }
         log => Ok((whole, log?)),
+    }
+}
+
+/// Refuses a journal that ends with a commit of a later version of this program. Current documents could be read from the indexes, so without
+/// this a start would go on, and write commits that no reader of history reaches.
+fn refuse_newer(trees: &Trees, last: Revision) -> Result<(), StoreError> {
+    match trees.journal.read(last) {
+        Err(error @ StoreError::Format { .. }) => Err(error),
+        // Damage is told where somebody reads it: it may be further up, and the log may have what is missing.
+        Ok(_) | Err(_) => Ok(()),
     }
 }
 

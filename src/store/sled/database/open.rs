@@ -23,11 +23,11 @@ use super::io_errors::{is_full, locked};
 use super::{durable, failed_sync, head_marker, rebuild};
 use crate::durable_file;
 use crate::model::{Epoch, Revision};
-use crate::store::codec::stored_batch;
+use crate::store::codec::{DecodeError, check_format, stored_batch};
 use crate::store::sled::index::trees;
 use crate::store::sled::index::trees::Trees;
 use crate::store::sled::released::{ReleaseOnDrop, Released};
-use crate::store::sled::{DATABASE, SledOptions, corrupt, guarded, io_error, journal, wal};
+use crate::store::sled::{DATABASE, SledOptions, corrupt, guarded, io_error, journal, newer_commits, wal};
 use crate::store::{Head, StoreError};
 
 /// How long sled may take to let go of a database that was just closed.
@@ -103,6 +103,11 @@ pub fn prepare_log(path: &Path, head: Head) -> Result<(), StoreError> {
 pub fn read_log(path: &Path, head: Head) -> Result<wal::Contents, StoreError> {
     let dir = path.join("wal");
     let contents = wal::read(&dir, head.revision)?;
+    for batch in &contents.batches {
+        if let Err(DecodeError::Format(found)) = check_format(&batch.bytes) {
+            return Err(newer_commits(found));
+        }
+    }
     if let Some(first) = contents.batches.first() {
         let batch = stored_batch(&first.bytes);
         let batch = batch.map_err(|error| corrupt(dir.display().to_string(), error.to_string()))?;

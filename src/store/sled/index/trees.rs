@@ -55,7 +55,7 @@ impl Trees {
         let meta = db.open_tree("meta")?;
         match number(&meta, "format")? {
             FORMAT => {}
-            found => return Err(StoreError::Format { found, expected: FORMAT }),
+            found => return Err(StoreError::Format { of: "the data directory", found, expected: FORMAT }),
         }
         let (epoch, segment_bytes) = (Epoch(number(&meta, "epoch")?), number(&meta, "segment")?);
         Ok(Trees {

@@ -8,13 +8,13 @@
 use std::sync::PoisonError;
 
 use super::super::batch::head_of;
-use super::super::corrupt;
+use super::super::{corrupt, newer_commits};
 use super::files::HEADER_BYTES;
 use super::tail::Tail;
 use super::walk::JournalWalk;
 use super::{End, JournalFiles, JournalPosition, Mark, mark_key};
 use crate::model::{Revision, Timestamp};
-use crate::store::codec::stored_batch;
+use crate::store::codec::{DecodeError, stored_batch};
 use crate::store::{Head, StoreError};
 
 /// How far the files are whole.
@@ -43,7 +43,12 @@ impl JournalFiles {
                 Ok(None) | Err(StoreError::Corrupt { .. }) => return Ok(whole),
                 Err(error) => return Err(error),
             };
-            let Ok(batch) = stored_batch(found.batch) else { return Ok(whole) };
+            let batch = match stored_batch(found.batch) {
+                Ok(batch) => batch,
+                // Not torn: its checksum is right.
+                Err(DecodeError::Format(format)) => return Err(newer_commits(format)),
+                Err(DecodeError::Damaged(_)) => return Ok(whole),
+            };
             let follows = batch.previous == whole.end.head.hash;
             let Some(head) = head_of(&batch).filter(|head| follows && head.revision == found.last) else {
                 return Ok(whole);
