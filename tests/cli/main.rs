@@ -14,6 +14,7 @@ mod harness;
 mod read;
 mod sample;
 mod schema;
+mod second_night;
 mod secrets;
 mod status;
 mod terminal;

@@ -18,14 +18,14 @@ use crate::api::{Gap, TrailItem};
 use crate::audit::{Event, Recorder, moment};
 use crate::durable_file;
 use crate::engine::{Engine, Sealed};
-use crate::model::{ConfigChange, LayerKind, Revision, Source, Timestamp};
+use crate::model::{ConfigChange, LayerKind, Revision, Source, SystemConfig, Timestamp};
 use crate::server::feed::{Consumer, Cursor, Feed, Position};
 
 /// The name of the feed, of its task and of its cursor.
 pub(in crate::server) const AUDIT_FILE: &str = "audit-file";
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// Starts to write the file. A new file begins with the commits after `opened_at`, and with the record of this start.
+/// Starts to write the file. A new file begins with the commits after `opened_at`, with that of a restore before it, and with the record of this start.
 pub(in crate::server) fn start(
     path: &Path,
     data_dir: &Path,
@@ -35,9 +35,18 @@ pub(in crate::server) fn start(
 ) -> Feed {
     let cursor = Cursor::new(data_dir, AUDIT_FILE, path, engine.state().epoch);
     let sequence = recorder.newest().borrow().saturating_sub(1);
-    let begin = Position { revision: opened_at.0, sequence };
+    let begin = Position { revision: newest_of_before(engine, opened_at).0, sequence };
     let path = path.to_owned();
     Feed::start(AUDIT_FILE, engine, recorder, cursor, begin, move || AuditFile::new(path.clone()))
+}
+
+/// The newest commit that a new file does not have. The commit of a restore is in the file: no server has served it before.
+fn newest_of_before(engine: &Engine, opened_at: Revision) -> Revision {
+    let restored_at = engine.state().config(SystemConfig::Origin.id()).map(|origin| origin.at.revision);
+    match restored_at == Some(opened_at) {
+        true => Revision(opened_at.0.saturating_sub(1)),
+        false => opened_at,
+    }
 }
 
 /// The consumer that writes the file.
