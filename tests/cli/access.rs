@@ -489,3 +489,55 @@ fn explain_says_which_layers_it_may_not_show() {
     let view: serde_json::Value = serde_json::from_str(&told.stdout).expect("JSON");
     assert_eq!(view["withheld"][0]["scope"], "/");
 }
+
+#[test]
+fn drift_from_a_directory_takes_the_permission_read_alone_and_shows_no_secret() {
+    let data = directory();
+    let (_server, address, admin_file) = guarded(&data, |_| {});
+    let admin = |args: &[&str]| run(&address, &[("CONFWATCH_TOKEN_FILE", &admin_file)], args);
+    let ok = |ran: Ran| {
+        assert_eq!(ran.code, 0, "{ran:?}");
+        ran.stdout
+    };
+    let bindings = r#"bindings=[
+        {"subjects":["user:admin"],"role":"admin","namespace":"*","config":"*","scope":"/"},
+        {"subjects":["token:nightly"],"role":"reader","namespace":"shop","config":"*","scope":"/"}]"#;
+    ok(admin(&["set", "confwatch/policy", r#"roles={"reader":["read"]}"#, bindings]));
+    let made: serde_json::Value =
+        serde_json::from_str(&ok(admin(&["token", "create", "nightly", "-o", "json"]))).expect("JSON");
+    let token = made["token"].as_str().expect("a token");
+    let reader = |args: &[&str]| run(&address, &[("CONFWATCH_TOKEN", token)], args);
+    let files = directory();
+    let (schema, tree) = (files.path().join("schema.json"), files.path().join("shop"));
+    std::fs::write(&schema, r#"{"properties": {"a": {"type": "integer"}}}"#).expect("written");
+    ok(admin(&["schema", "put", "shop/app", "-f", text(&schema)]));
+    ok(admin(&["set", "shop/app", "a=1", r#"password={"$secret":"hunter2"}"#]));
+    ok(admin(&["export", "shop", "-d", text(&tree)]));
+
+    let drift = ["drift", "shop", "--dir", text(&tree)];
+    assert_eq!(
+        reader(&["apply", "-f", text(&tree), "--dry-run"]).code,
+        7,
+        "a reader does not even try to write"
+    );
+    assert_eq!(ok(reader(&drift)), "no drift\n");
+    let layer = tree.join("app/global.yaml");
+    assert!(layer.exists(), "{:?}", std::fs::read_dir(&tree).map(Iterator::collect::<Vec<_>>));
+    std::fs::write(&layer, "a: 2\npassword: {$secret: correct horse}\ntoken: {$secret: battery}\n")
+        .expect("written");
+    let found = reader(&drift);
+    assert_eq!(found.code, 3, "{found:?}");
+    assert!(found.stdout.contains("shop/app / differs from the directory\n  ~ /a: 1 -> 2\n"), "{found:?}");
+    assert!(found.stdout.contains("+ /token: \"***\"") && !found.stdout.contains("/password"), "{found:?}");
+    assert!(found.stderr.contains("1 secret of the directory in clear text cannot be compared"), "{found:?}");
+    let found = admin(&drift);
+    assert!(found.code == 3 && found.stdout.contains("~ /password: \"***:"), "{found:?}");
+    for secret in ["hunter2", "correct", "battery"] {
+        assert!(!found.stdout.contains(secret), "{found:?}");
+    }
+    std::fs::write(&layer, "a: 1\npassword: {$secret: hunter2}\n").expect("written");
+    assert_eq!(ok(admin(&drift)), "no drift\n");
+    std::fs::remove_file(&layer).expect("removed");
+    let found = reader(&drift);
+    assert!(found.code == 3 && found.stdout.contains("shop/app / is not in the directory\n"), "{found:?}");
+}

@@ -1,23 +1,24 @@
 //! `confwatch drift`: what is not as it should be. Knows the client and the directory form.
 
+mod directory;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
 use serde::Serialize;
 
+use self::directory::{DirectoryDrift, LayerDrift, Side, compare};
 use super::apply::{namespace_of, read_tree};
 use super::diff::{difference_lines, differences, side};
 use crate::cli::Session;
-use crate::cli::files::tree_changes::{TreeChanges, changes_of, check_size, deletions};
 use crate::cli::input::args::{Point, duration, timestamp};
 use crate::cli::input::moment::Moment;
 use crate::cli::input::place::Place;
 use crate::cli::input::similar_names::refuse_unknown_namespace;
 use crate::cli::output::exit::{Exit, Failure, Outcome};
 use crate::cli::output::lacking::note_lack_of_read;
-use crate::cli::output::layers::{applied_lines, change_lines};
-use crate::cli::output::refusal::refused;
+use crate::cli::output::layers::change_lines;
 use crate::cli::output::streams::{PLACE, counted, printable};
 use crate::cli::output::views::{AppliedChangeView, NamespaceDiffView, OverrideView, short_time};
 use crate::proto::v1;
@@ -26,7 +27,8 @@ use crate::proto::v1;
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Without options, drift is every override, with what it changes of the document without overrides. --older-than counts only overrides without an end \
-that are older; --baseline, --dir and --against compare instead, or in addition to --older-than. Exits with 3 if there is drift.
+that are older; --baseline, --dir and --against compare instead, or in addition to --older-than. Exits with 3 if there is drift. Takes the \
+permission read alone.
 
 Examples:
   confwatch drift payments
@@ -170,24 +172,31 @@ impl Drift {
         }
         let namespace = namespace_of(directory, Some(&place.namespace))?;
         let tree = read_tree(directory, &session.output)?;
-        let TreeChanges { mut changes, sources } = changes_of(&tree, &namespace, Some(session)).await?;
-        changes.extend(deletions(&tree, &namespace, session).await?);
-        check_size(&changes)?;
-        let options = v1::WriteOptions {
-            validate_only: true,
-            reason: "the differences from a directory".into(),
-            ..Default::default()
-        };
-        let response = match session.client.apply(changes, options).await {
-            Ok(response) => response,
-            Err(error) => return Err(refused(error, &sources, Some(session)).await),
-        };
-        let changed: Vec<_> = response.results.into_iter().filter(|result| result.changed).collect();
-        self.lines.push_str(&applied_lines(&changed));
-        self.count += changed.len();
-        self.view.directory = Some(changed.iter().map(AppliedChangeView::from).collect());
+        let DirectoryDrift { layers, unknown_secrets } = compare(&tree, &namespace, session).await?;
+        if unknown_secrets > 0 {
+            let secrets = counted(unknown_secrets, "secret");
+            session.output.warning(&format!(
+                "{secrets} of the directory in clear text cannot be compared: that takes reveal-secret"
+            ));
+        }
+        self.lines.extend(layers.iter().map(layer_lines));
+        self.count += layers.len();
+        self.view.directory =
+            Some(layers.iter().map(|layer| AppliedChangeView::from(&layer.change)).collect());
         Ok(())
     }
+}
+
+/// The change that the directory would make to a layer.
+fn layer_lines(LayerDrift { change, of }: &LayerDrift) -> String {
+    let document = change.document.clone().unwrap_or_default();
+    let what = match of {
+        Side::Both => "differs from the directory",
+        Side::Directory => "is in the directory only",
+        Side::Store => "is not in the directory",
+    };
+    let v1::Document { namespace, config, scope, .. } = document;
+    format!("{PLACE}{namespace}/{config} {scope}{PLACE:#} {what}\n{}", change_lines(&change.diff))
 }
 
 fn override_lines(listed: &v1::ListedOverride) -> String {

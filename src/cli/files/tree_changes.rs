@@ -52,7 +52,7 @@ pub async fn changes_of(
         let text = match file.holds {
             Holds::Layer => file.text.clone(),
             Holds::Schema => {
-                let schema = schema_of(&source)?;
+                let schema = value_of(&source)?;
                 let stored = match session {
                     Some(session) => stored_schema(namespace, &name.config, session).await?,
                     None => None,
@@ -96,14 +96,15 @@ fn source_of(at: usize, name: &LayerName, file: &LayerFile, tree: &Tree, namespa
     }
 }
 
-fn schema_of(source: &Source) -> Result<Value, Failure> {
+/// The value of a file; the failure shows the place where the file cannot be read.
+pub fn value_of(source: &Source) -> Result<Value, Failure> {
     if let Some((error, excerpt)) = source.read_error() {
         let mut failure = Failure::refused(format!("{}: {error}", source.name));
         failure.details.extend(excerpt.iter().flat_map(|excerpt| excerpt.lines(REMOVED)));
         return Err(failure);
     }
-    let schema = parse(&source.text, source.model_format(), TEXT_BYTES_MAX);
-    schema.map_err(|error| Failure::refused(format!("{}: {error}", source.name)))
+    let value = parse(&source.text, source.model_format(), TEXT_BYTES_MAX);
+    value.map_err(|error| Failure::refused(format!("{}: {error}", source.name)))
 }
 
 fn registry_text(registry: &Registry, format: DocumentFormat) -> Result<String, Failure> {
