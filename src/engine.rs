@@ -53,7 +53,7 @@ pub use commit::counts::{BySource, CommitCounts};
 pub use commit::foreign::ApplyError;
 pub use commit::outcome::{LayerOutcome, Outcome};
 pub use commit::put_schema::{PutSchema, SchemaOutcome, schema_id, schema_of};
-pub use commit::restoring::{RestorePoint, Restoring};
+pub use commit::restoring::{BackupSource, RestorePoint, Restoring};
 pub use commit::revert_conflict::RevertConflict;
 pub use commit::reverting::Reverting;
 pub use commit::schemas::registry;

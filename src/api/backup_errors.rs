@@ -10,33 +10,39 @@ const RETRY_AFTER: Duration = Duration::from_secs(30);
 
 /// Why a backup was not made.
 pub fn refused(failure: BackupFailure) -> ApiError {
-    let error = match failure {
-        BackupFailure::Engine(error) => return error.into(),
-        BackupFailure::Backup(error) => error,
-    };
-    unreadable(error)
+    match failure {
+        BackupFailure::Engine(error) => error.into(),
+        // Of the store that the backup is made of.
+        BackupFailure::Backup(
+            error @ (BackupError::Damaged(_) | BackupError::Foreign | BackupError::Format { .. }),
+        ) => failed(&error),
+        BackupFailure::Backup(error) => unreadable(error),
+    }
 }
 
 /// Why a backup cannot be made, or one that is kept cannot be read or changed.
 pub fn unreadable(error: BackupError) -> ApiError {
     match error {
-        BackupError::Store(error) => Error::from(error).into(),
-        BackupError::Stopped => Error::Cancelled.into(),
+        BackupError::Store(_) | BackupError::Stopped | BackupError::TooLarge { .. } => {
+            Error::from(error).into()
+        }
         BackupError::Mismatch(what) => ApiError::new(Code::FailedPrecondition, "BACKUP_MISMATCH", what),
         BackupError::Full(what) => ApiError::new(Code::FailedPrecondition, "TOO_MANY_KEPT_BACKUPS", what),
-        BackupError::Io { .. }
-        | BackupError::Damaged(_)
-        | BackupError::Foreign
-        | BackupError::MasterKey(_)
-        | BackupError::Format { .. }
-        | BackupError::NotEmpty(_) => {
-            let message =
-                "the backup cannot be made, read or changed now: the log of the server has the cause";
-            ApiError::new(Code::Unavailable, "BACKUP_FAILED", message)
-                .caused_by(&error)
-                .retry_after(RETRY_AFTER)
+        BackupError::Revision { oldest, newest, .. } => {
+            ApiError::new(Code::OutOfRange, "REVISION_NOT_IN_BACKUP", error.to_string())
+                .with("oldest_revision", oldest)
+                .with("newest_revision", newest)
         }
+        BackupError::Damaged(_) | BackupError::Foreign | BackupError::Format { .. } => {
+            ApiError::new(Code::FailedPrecondition, "BACKUP_UNREADABLE", error.to_string())
+        }
+        BackupError::Io { .. } | BackupError::MasterKey(_) | BackupError::NotEmpty(_) => failed(&error),
     }
+}
+
+fn failed(error: &BackupError) -> ApiError {
+    let message = "the backup cannot be made, read or changed now: the log of the server has the cause";
+    ApiError::new(Code::Unavailable, "BACKUP_FAILED", message).caused_by(error).retry_after(RETRY_AFTER)
 }
 
 /// The server has no directory of backups.

@@ -10,6 +10,7 @@ use crate::model::quota::Quota;
 use crate::proto::v1;
 use crate::validate::Report;
 
+use super::backup_errors;
 use super::convert::bounded::shortened;
 use super::convert::response::{conflicts_message, report_message};
 use super::error::{
@@ -42,6 +43,10 @@ fn short_report(report: &Report) -> v1::ValidationReport {
 
 impl From<Error> for ApiError {
     fn from(error: Error) -> ApiError {
+        let error = match error {
+            Error::Backup(error) => return backup_errors::unreadable(error),
+            error => error,
+        };
         let message = error.to_string();
         match &error {
             Error::Invalid { field, message } => {
@@ -55,6 +60,7 @@ impl From<Error> for ApiError {
                 ApiError::of_field(Code::FailedPrecondition, error.code.as_str(), field, &error.to_string())
                     .with("pointer", &error.pointer)
             }
+            Error::NotFound(Missing::Backup(id)) => backup_errors::not_found(id),
             Error::NotFound(missing) => ApiError::new(Code::NotFound, reason_of_missing(missing), message),
             Error::RequestIdReused { revision, .. } => {
                 ApiError::new(Code::AlreadyExists, "REQUEST_ID_REUSED", message).with("revision", revision)
@@ -189,7 +195,7 @@ impl From<Error> for ApiError {
                 failed(Code::Unavailable, "HISTORY_UNAVAILABLE", "history cannot be read now", &error)
                     .retry_after(Duration::from_secs(1))
             }
-            Error::Panicked => ApiError::new(Code::Internal, "INTERNAL", message),
+            Error::Panicked | Error::Backup(_) => ApiError::new(Code::Internal, "INTERNAL", message),
             Error::Store(source) => failed(Code::Internal, "STORE_CORRUPT", "history cannot be read", source),
         }
     }
@@ -212,6 +218,7 @@ pub fn reason_of_missing(missing: &Missing) -> &'static str {
         Missing::Tag(..) | Missing::NamespaceTag(..) => "TAG_NOT_FOUND",
         Missing::Value(..) => "VALUE_NOT_FOUND",
         Missing::Watch(_) => "WATCH_NOT_FOUND",
+        Missing::Backup(_) => "BACKUP_NOT_FOUND",
     }
 }
 

@@ -10,6 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use serde::{Deserialize, Serialize};
 
 use super::error::BackupError;
+use super::extract::{Extracted, Wanted, extract};
 use super::file::read_manifest_from;
 use super::manifest::{Kind, Manifest, Selection};
 use super::place::{FILE_SUFFIX, NOTE_SUFFIX, Pending, Place, Stored};
@@ -177,13 +178,51 @@ impl Catalog {
         })?;
         let _changing = self.changing();
         let before = self.read_with_note(id)?;
-        if before.sha256.is_some_and(|sum| sum != verified.sha256) {
-            let what = format!("its sum is {}, another one was noted when it was made", verified.sha256);
-            return Err(BackupError::damaged(what));
-        }
+        check_sum(&before, verified.sha256)?;
         let kept = Kept { sha256: Some(verified.sha256), verified: Some(now), ..before };
         self.write_note(&kept)?;
         Ok(kept)
+    }
+
+    /// Reads what configs were from a backup, which is verified, and from the backups that it follows. Ends early once `is_stopped` says yes.
+    pub fn extract(
+        &self,
+        kept: &Kept,
+        wanted: &Wanted<'_>,
+        is_stopped: &dyn Fn() -> bool,
+    ) -> Result<Extracted, BackupError> {
+        let chain = self.chain(kept)?;
+        let manifests: Vec<&Manifest> = chain.iter().map(|kept| &kept.manifest).collect();
+        let open = |at: usize| -> Result<BufReader<Stoppable<'_>>, BackupError> {
+            let file = Stoppable { file: self.open_file(&chain[at].id)?, is_stopped };
+            Ok(BufReader::with_capacity(1 << 20, file))
+        };
+        let (extracted, files) = extract(&manifests, &open, wanted).map_err(|error| match error {
+            _ if is_stopped() => BackupError::Stopped,
+            other => other,
+        })?;
+        for (kept, file) in chain.iter().zip(files) {
+            check_sum(kept, file.sha256)?;
+        }
+        Ok(extracted)
+    }
+
+    /// A backup after those that it is restored after, the oldest first.
+    fn chain(&self, kept: &Kept) -> Result<Vec<Kept>, BackupError> {
+        let mut chain = vec![kept.clone()];
+        let mut all = if kept.manifest.kind == Kind::Incremental { self.list()? } else { vec![] };
+        all.truncate(all.iter().position(|other| other.id == kept.id).unwrap_or(all.len()));
+        while let Some(next) = chain.last().filter(|next| next.manifest.kind == Kind::Incremental) {
+            let before = all.iter().rposition(|earlier| is_before(&earlier.manifest, &next.manifest));
+            let before = before.ok_or_else(|| {
+                let what = format!("backup {} follows a backup that the server does not keep", next.id);
+                BackupError::Mismatch(what)
+            })?;
+            all.truncate(before + 1);
+            chain.extend(all.pop());
+        }
+        chain.reverse();
+        Ok(chain)
     }
 
     /// Pins a backup, or lets it go.
@@ -274,6 +313,16 @@ impl Catalog {
 
     fn changing(&self) -> MutexGuard<'_, ()> {
         self.changing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Refuses a file that is not the one that was made.
+fn check_sum(kept: &Kept, found: Digest) -> Result<(), BackupError> {
+    match kept.sha256.is_none_or(|noted| noted == found) {
+        true => Ok(()),
+        false => {
+            Err(BackupError::damaged(format!("its sum is {found}, another one was noted when it was made")))
+        }
     }
 }
 

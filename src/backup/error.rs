@@ -1,5 +1,6 @@
 //! Why a backup cannot be made, read or restored. Knows the errors of stores; no files.
 
+use crate::model::Revision;
 use crate::store::StoreError;
 
 /// Why a backup cannot be made, read or restored.
@@ -19,6 +20,12 @@ pub enum BackupError {
     /// The backups do not belong together, or not to this store.
     #[error("{0}")]
     Mismatch(String),
+    /// The backup does not have the state of this revision.
+    #[error("the backup {}, and not that of revision {asked}", states(*oldest, *newest))]
+    Revision { asked: Revision, oldest: Revision, newest: Revision },
+    /// What is wanted of the backup is more than may be held at once.
+    #[error("{what}: {found}, at most {limit} are allowed")]
+    TooLarge { what: &'static str, found: usize, limit: usize },
     /// A directory has as many backups as it may have.
     #[error("{0}")]
     Full(String),
@@ -45,5 +52,13 @@ impl BackupError {
     pub(super) fn io(what: impl std::fmt::Display) -> impl FnOnce(std::io::Error) -> BackupError {
         let what = what.to_string();
         move |source| BackupError::Io { what, source }
+    }
+}
+
+/// The states that a backup has.
+fn states(oldest: Revision, newest: Revision) -> String {
+    match oldest == newest {
+        true => format!("has the state of revision {newest} alone"),
+        false => format!("has the states of the revisions {oldest} to {newest}"),
     }
 }

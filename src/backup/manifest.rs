@@ -112,6 +112,15 @@ impl Selection {
         }
     }
 
+    /// Whether all of another selection is in this one.
+    pub fn covers(&self, other: &Selection) -> bool {
+        match other {
+            Selection::All => *self == Selection::All,
+            Selection::Namespace(_) => *self == Selection::All || self == other,
+            Selection::Config(id) => self.has(id),
+        }
+    }
+
     pub fn has(&self, id: &ConfigId) -> bool {
         match self {
             Selection::All => true,

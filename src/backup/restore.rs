@@ -16,7 +16,7 @@ use serde_json::json;
 
 use super::error::BackupError;
 use super::file::{directory_of, sync_dir};
-use super::manifest::{Kind, Selection};
+use super::manifest::{Kind, Manifest, Selection};
 use super::place::Stored;
 use super::source::open_backup;
 use super::verify::{Content as Part, Verified, verify, visit};
@@ -78,7 +78,7 @@ pub struct Restored {
 pub fn restore(files: &[PathBuf], dir: &Path, restoring: Restoring<'_>) -> Result<Restored, BackupError> {
     refuse_used(dir)?;
     let verified = verified(files, &mut *restoring.observe)?;
-    check_chain(&verified)?;
+    check_chain(&verified.iter().map(|file| &file.manifest).collect::<Vec<_>>())?;
     check_master_key(files, restoring.master_key)?;
 
     let pending = with_suffix(dir, PENDING_SUFFIX);
@@ -144,6 +144,8 @@ fn named(path: &Path, error: BackupError) -> BackupError {
         BackupError::Foreign
         | BackupError::Format { .. }
         | BackupError::Mismatch(_)
+        | BackupError::Revision { .. }
+        | BackupError::TooLarge { .. }
         | BackupError::MasterKey(_)
         | BackupError::Full(_)
         | BackupError::Stopped
@@ -154,10 +156,9 @@ fn named(path: &Path, error: BackupError) -> BackupError {
 }
 
 /// Refuses files of which no store can be made: the first is a full backup of all, and each one after follows the one before.
-fn check_chain(files: &[Verified]) -> Result<(), BackupError> {
+pub(super) fn check_chain(files: &[&Manifest]) -> Result<(), BackupError> {
     let wrong = |what: String| Err(BackupError::Mismatch(what));
-    for (at, file) in files.iter().enumerate() {
-        let manifest = &file.manifest;
+    for (at, manifest) in files.iter().enumerate() {
         if manifest.selection()? != Selection::All {
             return wrong(format!(
                 "file {} has {} alone: a store is made of a backup of all",
@@ -166,7 +167,7 @@ fn check_chain(files: &[Verified]) -> Result<(), BackupError> {
             ));
         }
         let (Some(before), Kind::Incremental) =
-            (at.checked_sub(1).map(|before| &files[before].manifest), manifest.kind)
+            (at.checked_sub(1).map(|before| files[before]), manifest.kind)
         else {
             if at == 0 && manifest.kind == Kind::Full {
                 continue;

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::create::{Configs, StateView};
+use super::extract::extract;
 use super::restore::Step;
 use super::*;
 use crate::model::{
@@ -386,4 +387,113 @@ fn what_is_pinned_and_what_an_incremental_backup_needs_stays() {
         beyond(&all, Keep { count: Some(1), ..Keep::default() }, |kept| kept.manifest.kind == Full);
     assert_eq!(of_state.len(), 0, "the first full backup is needed by others");
     assert_eq!(gone(Keep { count: Some(100), bytes: Some(10), ..Keep::default() }), "0135");
+}
+
+/// What files that follow each other have of a place, at a revision.
+fn extracted(files: &[&[u8]], of: &str, at: Option<u64>) -> Result<Extracted, BackupError> {
+    let manifests = files.iter().map(|file| Ok(verify(*file)?.manifest));
+    let manifests = manifests.collect::<Result<Vec<_>, BackupError>>()?;
+    let selection = Selection::parse(of).expect("a selection");
+    let wanted = Wanted {
+        selection: selection.clone(),
+        config: &|id| selection.has(id),
+        layer: &|_| true,
+        at: at.map(Revision),
+        shared: &|_, _, _| None,
+        items_max: 1000,
+        bytes_max: 1 << 20,
+    };
+    let open = |at: usize| Ok(files[at]);
+    Ok(extract(&manifests.iter().collect::<Vec<_>>(), &open, &wanted)?.0)
+}
+
+/// What a store has of a place, at a revision.
+fn stored(store: &dyn Store, of: &str, at: u64) -> BTreeMap<ConfigId, ConfigRecord> {
+    let selection = Selection::parse(of).expect("a selection");
+    let mut configs = BTreeMap::new();
+    for ConfigRecord { id, .. } in state_of(store).into_iter().filter(|config| selection.has(&config.id)) {
+        if let Some(found) = store.version_at(&id, Revision(at)).expect("read") {
+            let Snapshot { at, layers } =
+                store.snapshot(&id, found.version).expect("read").expect("retained");
+            let layers = layers.into_iter().collect();
+            configs.insert(id.clone(), ConfigRecord { id, at, layers, tags: BTreeMap::new() });
+        }
+    }
+    configs
+}
+
+#[test]
+fn every_state_that_a_backup_has_is_read_from_it() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = sled(dir.path(), 150);
+    let mut versions = BTreeMap::new();
+    commits(1, 150, &mut versions);
+    for oldest in [1, 61, 140] {
+        store.compact(Revision(oldest)).expect("compacted");
+        let store: &dyn Store = &store;
+        for selection in ["*", "shop"] {
+            let full = made(store, &plan(Kind::Full, selection)).expect("made");
+            for at in (oldest..=150).step_by(7).chain([150]) {
+                let found = extracted(&[&full], "shop", Some(at)).expect("read");
+                assert_eq!(found.revision, Revision(at));
+                assert_eq!(found.configs, stored(store, "shop", at), "{selection} {oldest} {at}");
+            }
+            let state = made(store, &plan(Kind::State, selection)).expect("made");
+            let one = extracted(&[&state], "shop/c2", None).expect("read");
+            assert_eq!(one.configs, stored(store, "shop/c2", 150));
+            for (file, at, has) in [
+                (&full, 151, format!("the revisions {oldest} to 150")),
+                (&full, oldest - 1, format!("the revisions {oldest} to 150")),
+                (&state, 149, "revision 150 alone".to_owned()),
+            ] {
+                let refused = extracted(&[file], "shop", Some(at)).expect_err("not in the backup");
+                assert!(matches!(refused, BackupError::Revision { .. }), "{refused:?}");
+                assert!(refused.to_string().contains(&has), "{refused}");
+            }
+            let refused = extracted(&[&state], "pay/c1", None);
+            assert_eq!(refused.is_ok(), selection == "*", "{refused:?}");
+        }
+    }
+    let head = store.head();
+    let since = Some(Position { epoch: store.epoch(), revision: head.revision, hash: head.hash });
+    let full = made(&store, &plan(Kind::Full, "*")).expect("made");
+    store.append(&commits(151, 190, &mut versions)).expect("appended");
+    let more = made(&store, &Plan { since, ..plan(Kind::Incremental, "*") }).expect("made");
+    for at in [145, 150, 151, 163, 190] {
+        let found = extracted(&[&full, &more], "shop", Some(at)).expect("read");
+        assert_eq!(found.configs, stored(&store, "shop", at), "{at}");
+    }
+    let newest = extracted(&[&full, &more], "shop", None).expect("read");
+    assert_eq!((newest.revision, newest.configs), (Revision(190), stored(&store, "shop", 190)));
+    for files in [&[&more[..]][..], &[&more, &full]] {
+        let refused = extracted(files, "shop", None);
+        assert!(matches!(refused, Err(BackupError::Mismatch(_))), "{refused:?}");
+    }
+}
+
+#[test]
+fn what_is_read_has_limits_and_contents_that_no_server_wrote_are_refused() {
+    let content = |text: &str| {
+        let store = MemoryStore::new(Epoch(7));
+        let mut commit = commits(1, 1, &mut BTreeMap::new()).remove(0);
+        commit.changes[0].layers[0].content = Some(Content::of_canonical(text));
+        let of = commit.changes[0].id.clone();
+        store.append(&[commit]).expect("appended");
+        let file = made(&store, &plan(Kind::State, "*")).expect("made");
+        let mut found = extracted(&[&file], &of.to_string(), None)?;
+        let (_, layer) = found.configs.remove(&of).expect("it is there").layers.remove(0);
+        Ok::<String, BackupError>(layer.content.as_str().to_owned())
+    };
+    assert_eq!(
+        content(r#"{"b":1,"a":[]}"#).expect("an object"),
+        r#"{"a":[],"b":1}"#,
+        "it is in normal form now"
+    );
+    for text in ["", "[1]", "{", r#"{"a":1,"a":2}"#] {
+        let refused = content(text);
+        assert!(matches!(refused, Err(BackupError::Damaged(_))), "{text}: {refused:?}");
+    }
+    let large = format!(r#"{{"a":"{}"}}"#, "x".repeat(1 << 20));
+    let refused = content(&large);
+    assert!(matches!(refused, Err(BackupError::TooLarge { .. })), "{refused:?}");
 }

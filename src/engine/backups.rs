@@ -22,7 +22,7 @@ use crate::backup::{
 use crate::model::Timestamp;
 use crate::store::{ConfigRecord, Store};
 
-/// Backups that callers may make or verify at once, one of them by each actor. Each holds one part of the file in memory, and keeps history
+/// Backups that callers may make, verify or restore from at once, one of them by each actor. Each holds one part of the file in memory, and keeps history
 /// from being compacted.
 const BACKUPS_MAX: usize = 2;
 /// Backups of the whole store that may be made beside those: tenants who make backups of their namespaces keep no administrator waiting. Those
@@ -167,8 +167,8 @@ impl Backups {
         Ok(verified.await??)
     }
 
-    /// Lets an actor make a backup of this selection, or verify one.
-    fn permit(
+    /// Lets an actor make a backup of this selection, or read one.
+    pub fn permit(
         &self,
         actor: &str,
         made: Option<&Selection>,
@@ -181,14 +181,14 @@ impl Backups {
         };
         let of_actor = self.running_of_actors.enter(actor);
         let of_actor =
-            of_actor.ok_or_else(|| refused("backups that are made or verified at once by this actor", 1))?;
+            of_actor.ok_or_else(|| refused("backups that are made or read at once by this actor", 1))?;
         let of_store = match made {
             Some(Selection::All) => self.running_of_store.clone().try_acquire_owned().ok(),
             Some(Selection::Namespace(_) | Selection::Config(_)) | None => None,
         };
         let running = of_store.map_or_else(|| self.running.clone().try_acquire_owned(), Ok);
         let running = running
-            .map_err(|_| refused("backups that are made or verified at once on this server", BACKUPS_MAX))?;
+            .map_err(|_| refused("backups that are made or read at once on this server", BACKUPS_MAX))?;
         Ok((of_actor, running))
     }
 

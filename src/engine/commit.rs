@@ -25,6 +25,7 @@ pub(super) mod request_ids;
 pub(super) mod request_outcome;
 pub(super) mod request_recovery;
 pub(super) mod restore;
+pub(super) mod restored_backup;
 pub(super) mod restored_history;
 pub(super) mod restoring;
 pub(super) mod revert;

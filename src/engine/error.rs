@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::commit::revert_conflict::RevertConflict;
+use crate::backup::BackupError;
 use crate::model::quota::Quota;
 use crate::model::text::DocumentError;
 use crate::model::{
@@ -111,6 +112,9 @@ pub enum Error {
     /// The archive of history has failed and is being opened again.
     #[error("history cannot be read now: {0}")]
     HistoryUnavailable(String),
+    /// A backup cannot be read, or is not what is asked for.
+    #[error(transparent)]
+    Backup(BackupError),
     /// The work of a call ended by a panic, which is a bug. It was logged where it happened.
     #[error("the server has failed to answer, which is a bug: its log says where")]
     Panicked,
@@ -174,6 +178,8 @@ pub enum Missing {
     NamespaceTag(Namespace, TagName),
     Value(ConfigId, String),
     Watch(String),
+    /// It does not exist, or the caller may not see it.
+    Backup(String),
 }
 
 impl std::fmt::Display for Missing {
@@ -196,6 +202,7 @@ impl std::fmt::Display for Missing {
             Missing::NamespaceTag(namespace, tag) => write!(f, "namespace {namespace} has no tag {tag}"),
             Missing::Value(id, pointer) => write!(f, "config {id} has no value at {pointer:?}"),
             Missing::Watch(watch) => write!(f, "there is no watch stream {watch:?}"),
+            Missing::Backup(id) => write!(f, "there is no backup {id:?}"),
         }
     }
 }
@@ -222,6 +229,27 @@ fn places(count: usize) -> String {
 impl From<Missing> for Error {
     fn from(missing: Missing) -> Error {
         Error::NotFound(missing)
+    }
+}
+
+impl From<BackupError> for Error {
+    fn from(error: BackupError) -> Error {
+        match error {
+            BackupError::Store(error) => error.into(),
+            BackupError::Stopped => Error::Cancelled,
+            BackupError::TooLarge { what, found, limit } => {
+                Error::LimitReached { limit_name: Limit::CommitBytes, what: what.into(), found, limit }
+            }
+            BackupError::Foreign
+            | BackupError::Format { .. }
+            | BackupError::Damaged(_)
+            | BackupError::Mismatch(_)
+            | BackupError::Revision { .. }
+            | BackupError::Full(_)
+            | BackupError::MasterKey(_)
+            | BackupError::NotEmpty(_)
+            | BackupError::Io { .. } => Error::Backup(error),
+        }
     }
 }
 

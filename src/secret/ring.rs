@@ -44,6 +44,11 @@ impl Ring {
         self.last().id
     }
 
+    /// Whether a value was sealed by a key of this ring, going by the name of the key.
+    pub fn has_key_of(&self, sealed: &SealedText) -> bool {
+        self.keys.iter().any(|key| key.id == sealed.key())
+    }
+
     /// Seals a value. The same value at the same place gives the same text, as long as the key is the newest.
     pub fn seal(&self, place: SecretPlace<'_>, value: &Value) -> SealedText {
         let text = Zeroizing::new(to_canonical(value));

@@ -299,6 +299,9 @@ impl<'a> Pass<'a> {
         whole.is_written |=
             carried.is_some_and(|known| known.pointer != pointer && !known.holder.is_revealed);
         let found = carried.map(|known| known.value.clone()).or_else(|| sealed.as_ref().and_then(here));
+        // A client who writes a sealed value learns nothing of the keys; a state from before, or from a backup, names its own.
+        let is_of_other_key =
+            origin == Origin::Restored && sealed.as_ref().is_some_and(|sealed| !ring.has_key_of(sealed));
         if found.is_none() {
             match is_known {
                 true => self.refuse(
@@ -306,6 +309,12 @@ impl<'a> Pass<'a> {
                     "SECRET_NOT_REVEALED",
                     "a secret can only be carried to another place by a caller who may reveal it",
                     "leave the secret where it is, or write its value: {\"$secret\": VALUE}",
+                ),
+                false if is_of_other_key => self.refuse(
+                    place,
+                    "SECRET_KEY_UNKNOWN",
+                    "is sealed by a data key that this server does not have: it is of another store, or the key is gone",
+                    "restore it into a store that has the key, or write the value: {\"$secret\": VALUE}",
                 ),
                 false => self.refuse(
                     place,

@@ -161,3 +161,32 @@ fn a_schedule_is_refused_by_a_server_that_keeps_no_backups() {
     let status = server.run(&["status", "-o", "json"]);
     assert!(status.stdout.contains("BACKUPS_NOT_KEPT"), "{status:?}");
 }
+
+#[test]
+fn a_running_server_takes_configs_from_a_backup_that_it_keeps() {
+    let kept = tempfile::TempDir::new().expect("a directory");
+    let dir = kept.path().join("backups");
+    let server = Server::start_with(&["--backup-dir", dir.to_str().expect("a path")]);
+    server.ok(&["set", "shop/app", "a=1"]);
+    server.ok(&["set", "shop/app@/production", "b=1"]);
+    server.ok(&["backup", "create"]);
+    let id = server.json(&["backup", "list"])["backups"][0]["id"].as_str().expect("an id").to_owned();
+    server.ok(&["set", "shop/app", "a=2"]);
+    server.ok(&["set", "shop/other", "c=1"]);
+    let preview = server.ok(&["restore", "shop", "--from-backup", &id, "--dry-run"]);
+    assert!(preview.contains("2 layers would change back to revision") && preview.contains(&id), "{preview}");
+    assert!(server.ok(&["get", "shop/app"]).contains('2'));
+    let asked = server.fails(5, &["restore", "shop", "--from-backup", &id, "--ask-above", "configs=1"]);
+    assert!(asked.contains("--yes"), "{asked}");
+    let restored = server.ok(&["restore", "shop", "--from-backup", &id, "-m", "incident 7", "--wait"]);
+    assert!(restored.contains("of backup") && restored.contains("2 layers changed"), "{restored}");
+    assert!(server.ok(&["get", "shop/app"]).contains('1'));
+    server.fails(3, &["get", "shop/other"]);
+    let nothing = server.ok(&["restore", "shop/app", "--from-backup", &id]);
+    assert!(nothing.starts_with("nothing to restore: shop/app is as it was at revision"), "{nothing}");
+    let out = server.fails(3, &["restore", "shop/app", "--from-backup", &id, "--to", "revision:99999"]);
+    assert!(out.contains("has the states of the revisions"), "{out}");
+    let unknown = server.fails(3, &["restore", "shop", "--from-backup", "20260101T000000-full-00000000"]);
+    assert!(unknown.contains("there is no backup"), "{unknown}");
+    server.fails(2, &["restore", "shop"]);
+}

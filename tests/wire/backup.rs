@@ -22,14 +22,17 @@ use super::watching::*;
 const EPOCH: &str = "confwatch-epoch";
 const WRITERS: u64 = 64;
 
-type Backups = BackupServiceClient<Wire>;
+pub type Backups = BackupServiceClient<Wire>;
 
-async fn backups(server: &TestServer) -> Backups {
+pub async fn backups(server: &TestServer) -> Backups {
     BackupServiceClient::new(server.channel().await)
 }
 
 /// All bytes of a backup, and what the server says of it.
-async fn create(backups: &mut Backups, request: CreateBackupRequest) -> Result<(Vec<u8>, Backup), Status> {
+pub async fn create(
+    backups: &mut Backups,
+    request: CreateBackupRequest,
+) -> Result<(Vec<u8>, Backup), Status> {
     let mut stream = backups.create_backup(request).await?.into_inner();
     let (mut bytes, mut last) = (vec![], None);
     while let Some(message) = stream.message().await? {
@@ -40,7 +43,7 @@ async fn create(backups: &mut Backups, request: CreateBackupRequest) -> Result<(
     Ok((bytes, last.expect("the last message describes the backup")))
 }
 
-fn of_kind(kind: BackupKind) -> CreateBackupRequest {
+pub fn of_kind(kind: BackupKind) -> CreateBackupRequest {
     CreateBackupRequest { kind: kind.into(), ..Default::default() }
 }
 
@@ -408,13 +411,13 @@ async fn two_backups_are_in_progress_at_most_and_one_of_each_actor() {
 }
 
 /// A server that keeps backups.
-async fn keeping() -> TestServer {
+pub async fn keeping() -> TestServer {
     let directory = TempDir::new().expect("a directory");
     let dir = directory.path().join("backups");
     TestServer::start_in(directory, |settings| settings.backup_dir = Some(dir)).await
 }
 
-fn keep(kind: BackupKind) -> CreateBackupRequest {
+pub fn keep(kind: BackupKind) -> CreateBackupRequest {
     CreateBackupRequest { keep: true, ..of_kind(kind) }
 }
 

@@ -38,6 +38,7 @@ mod raw;
 mod reads;
 mod reasons;
 mod restore;
+mod restore_backup;
 mod reveal;
 mod reveal_budget;
 mod revert;

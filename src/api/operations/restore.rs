@@ -1,4 +1,4 @@
-//! Restore: configs as they were at a point in the past, by one new commit.
+//! Restore: configs as they were at a point in the past, or as a backup has them, by one new commit.
 
 use crate::api::context::CallContext;
 use crate::api::convert::bounded::fitting_items;
@@ -19,7 +19,11 @@ impl Operations {
         mut request: v1::RestoreRequest,
     ) -> Result<v1::RestoreResponse, ApiError> {
         let (options, identity) = options("Restore", &mut request, |request| &mut request.options);
-        let restoring = request::restore(&request)?;
+        let kept = match request.backup_id.as_str() {
+            "" => None,
+            id => self.find_kept_backup(context, id).await?,
+        };
+        let restoring = request::restore(&request, kept)?;
         let validate_only = options.validate_only;
         let write = self.allow_write(context, &options, Intent::Restore(restoring))?;
         let outcome = self.write(context, write, Source::Restore, options, identity).await?;

@@ -157,9 +157,11 @@ fn failure(error: &BackupError) -> Failure {
             Failure::new(Exit::NotFound, message)
         }
         BackupError::NotEmpty(_) => Failure::new(Exit::Conflict, message),
-        BackupError::Mismatch(_) | BackupError::MasterKey(_) | BackupError::Full(_) => {
-            Failure::refused(message)
-        }
+        BackupError::Mismatch(_)
+        | BackupError::Revision { .. }
+        | BackupError::TooLarge { .. }
+        | BackupError::MasterKey(_)
+        | BackupError::Full(_) => Failure::refused(message),
         BackupError::Foreign
         | BackupError::Format { .. }
         | BackupError::Damaged(_)

@@ -1,4 +1,4 @@
-//! `confwatch restore`: a namespace or a config as it was at a point in the past. Knows the client only.
+//! `confwatch restore`: a namespace or a config as it was at a point in the past, or as a backup has it. Knows the client only.
 
 use clap::Args;
 
@@ -17,17 +17,21 @@ use crate::cli::output::streams::counted;
 use crate::cli::output::views::RestoreView;
 use crate::proto::v1;
 
-/// Make a config, or all configs of a namespace, what they were at a point in the past, by one new commit
+/// Make a config, or all configs of a namespace, what they were at a point in the past, or what a backup has, by one new commit
 #[derive(Args, Debug)]
 #[command(after_help = "\
 POINT is revision:N, time:TIME (RFC 3339, or a time ago such as 1h) or tag:NAME. Layers that were created since are removed, and deleted ones \
 return. Tags and, unless named as the config, schemas, rules and settings stay. `confwatch revert` takes back single commits and keeps what others \
 have changed.
 
+--from-backup takes the state from a backup that the server keeps (`confwatch backup list`), which is verified first: its newest one, or with --to revision:N that of a revision \
+which the backup has.
+
 Examples:
   confwatch restore payments --to time:1h --dry-run
   confwatch restore payments@/production --to revision:311 --reason 'incident 7'
-  confwatch restore payments/checkout --to tag:stable --wait")]
+  confwatch restore payments/checkout --to tag:stable --wait
+  confwatch restore payments --from-backup 20261129T033000-full-5f0c2a9b --dry-run")]
 pub struct RestoreArgs {
     /// The namespace or the config; with a scope, only layers at the scope and below it
     #[arg(value_name = "NAMESPACE[/CONFIG][@SCOPE]")]
@@ -35,9 +39,12 @@ pub struct RestoreArgs {
     /// The scope, such as /production
     #[arg(short, long)]
     scope: Option<String>,
-    /// The point in the past: revision:N, time:TIME or tag:NAME
-    #[arg(long, value_name = "POINT")]
-    to: Point,
+    /// The point in the past: revision:N, time:TIME or tag:NAME; with --from-backup revision:N alone
+    #[arg(long, value_name = "POINT", required_unless_present = "from_backup")]
+    to: Option<Point>,
+    /// Take the state from the backup with this id, which the server keeps
+    #[arg(long, value_name = "ID")]
+    from_backup: Option<String>,
     /// Restore only if none of the configs has changed after this revision
     #[arg(long, value_name = "N")]
     expected_revision: Option<u64>,
@@ -58,9 +65,10 @@ pub async fn run(args: RestoreArgs, session: &Session) -> Outcome {
         namespace: place.namespace.clone(),
         config: place.config.clone(),
         scope: place.scope(),
-        to: Some(to(&args.to)?),
+        to: args.to.as_ref().map(to).transpose()?,
         expected_revision: args.expected_revision,
         options: Some(args.write.options()),
+        backup_id: args.from_backup.clone().unwrap_or_default(),
     };
     if !is_dry_run && args.reach.asks(args.confirm) {
         let options = Some(args.write.dry_options());
@@ -85,7 +93,7 @@ pub async fn run(args: RestoreArgs, session: &Session) -> Outcome {
             output.line(&format!("{} more layers change", response.results_omitted))?;
         }
         show_affected(&response.affected, response.affected_omitted, output)?;
-        output.line(&summary(&place, &response, is_dry_run))
+        output.line(&summary(&place, args.from_backup.as_deref(), &response, is_dry_run))
     })?;
     let revision = (response.changed && !is_dry_run).then_some(response.store_revision);
     args.wait.wait(revision, session).await
@@ -103,14 +111,15 @@ fn to(point: &Point) -> Result<v1::restore_request::To, Failure> {
     })
 }
 
-fn summary(place: &Place, response: &v1::RestoreResponse, is_dry_run: bool) -> String {
+fn summary(place: &Place, backup: Option<&str>, response: &v1::RestoreResponse, is_dry_run: bool) -> String {
     let name = match place.scope.as_str() {
         "" => place.name(),
         scope => format!("{}@{scope}", place.name()),
     };
-    let point = match response.restored_revision {
-        0 => "the tagged version".to_owned(),
-        revision => format!("revision {revision}"),
+    let point = match (backup, response.restored_revision) {
+        (Some(backup), revision) => format!("revision {revision} of backup {backup}"),
+        (None, 0) => "the tagged version".to_owned(),
+        (None, revision) => format!("revision {revision}"),
     };
     let layers = counted(response.results.len() + response.results_omitted as usize, "layer");
     match (response.changed, is_dry_run) {

@@ -8,7 +8,7 @@ use super::put_schema::{SchemaOutcome, schema_id};
 use super::read_intent::ReadIntent;
 use super::read_set::ReadSet;
 use super::request_ids::{Owner, Repeatable};
-use super::restoring::Restored;
+use super::restoring::{RestorePoint, Restored};
 use super::tagging::is_tagged;
 use super::write::Origin;
 use crate::engine::check::look::Look;
@@ -18,6 +18,8 @@ use crate::engine::state::State;
 const REVERTS: &str = "reverts";
 /// The annotation of a commit that restores the past, with the revision.
 pub(super) const RESTORES: &str = "restores";
+/// The annotation of a commit that restores from a backup, with the id of the backup.
+const RESTORES_BACKUP: &str = "restores_backup";
 
 /// A write that is ready for the pipeline.
 pub(in crate::engine) struct ReadWrite {
@@ -114,8 +116,11 @@ impl ReadWrite {
             let revisions: Vec<String> = revisions.iter().map(Revision::to_string).collect();
             annotations.insert(REVERTS.to_owned(), revisions.join(","));
         }
-        if let ReadIntent::Restore(Restored { revision: Some(revision), .. }) = &self.intent {
+        if let ReadIntent::Restore(Restored { revision: Some(revision), restoring, .. }) = &self.intent {
             annotations.insert(RESTORES.to_owned(), revision.to_string());
+            if let RestorePoint::Backup(source) = &restoring.to {
+                annotations.insert(RESTORES_BACKUP.to_owned(), source.id.clone());
+            }
         }
         Commit {
             revision,

@@ -28,17 +28,21 @@ pub(in crate::engine) fn plan_restore(
     plan.restored_revision = restored.revision;
     for (id, then) in configs {
         planning.cancelled.check()?;
-        let base = bases.get(id).ok_or(Error::TargetMoved)?;
-        check_still_meant(base, then.as_deref(), &restoring.to)?;
-        if let Some(expected) = restoring.expected.filter(|expected| base.at.revision > *expected) {
-            return Err(Error::RevisionMismatch { id: id.clone(), expected, current: base.at.revision });
+        let base = bases.get(id);
+        if base.is_none() && !restoring.to.may_create() {
+            return Err(Error::TargetMoved);
+        }
+        let current = base.cloned().unwrap_or_else(|| Arc::new(ConfigState::unborn(id.clone())));
+        check_still_meant(&current, then.as_deref(), &restoring.to)?;
+        if let Some(expected) = restoring.expected.filter(|expected| current.at.revision > *expected) {
+            return Err(Error::RevisionMismatch { id: id.clone(), expected, current: current.at.revision });
         }
         let concerned = |key: &LayerKey| restoring.scope.contains(&key.scope);
-        let layers = restored_layers(base, then.as_deref(), concerned, now, planning);
+        let layers = restored_layers(&current, then.as_deref(), concerned, now, planning);
         plan.layers.extend(layers.iter().map(|layer| (id.clone(), layer.key.clone())));
         check_count(plan.layers.len())?;
-        let version = then.as_ref().map(|then| then.at.version);
-        plan.add(Some(base), ConfigChange { restored: version, ..next_version(id, Some(base), layers) });
+        let version = then.as_ref().filter(|_| restored.is_own).map(|then| then.at.version);
+        plan.add(base, ConfigChange { restored: version, ..next_version(id, base, layers) });
     }
     plan.layers.sort();
     Ok(plan)
@@ -78,7 +82,10 @@ fn check_still_meant(base: &ConfigState, then: Option<&ConfigState>, to: &Restor
     let version: Option<Version> = then.map(|then| then.at.version);
     match to {
         RestorePoint::Tag(tag) if base.tags().get(tag).copied() != version => Err(Error::TargetMoved),
-        RestorePoint::Tag(_) | RestorePoint::Revision(_) | RestorePoint::Time(_) => Ok(()),
+        RestorePoint::Tag(_)
+        | RestorePoint::Revision(_)
+        | RestorePoint::Time(_)
+        | RestorePoint::Backup(_) => Ok(()),
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::read_intent::ReadIntent;
-use super::restoring::{RestorePoint, Restored, Restoring, is_restored};
+use super::restoring::{BackupSource, RestorePoint, Restored, Restoring, is_restored};
 use crate::engine::Engine;
 use crate::engine::check::workers::Cancelled;
 use crate::engine::error::{Error, Limit, Missing};
@@ -26,6 +26,10 @@ impl Engine {
         restoring: Restoring,
         actor: &str,
     ) -> Result<ReadIntent, Error> {
+        if let RestorePoint::Backup(source) = &restoring.to {
+            let source = BackupSource::clone(source);
+            return Box::pin(self.look_up_backed_up(restoring, source, actor)).await;
+        }
         // A commit may be queued but not in the journal yet.
         self.pipeline.barrier().answered().await?;
         let (store, pipeline) = (self.store.clone(), self.pipeline.clone());
@@ -40,7 +44,15 @@ impl Engine {
                 state = pipeline.published();
             }
             let (revision, looked_up, configs) = (point.revision(), state.revision, look_up.configs);
-            Ok(ReadIntent::Restore(Restored { restoring, revision, configs, looked_up, _large: large }))
+            let is_own = true;
+            Ok(ReadIntent::Restore(Restored {
+                restoring,
+                revision,
+                is_own,
+                configs,
+                looked_up,
+                _large: large,
+            }))
         })
         .await
     }
@@ -60,6 +72,7 @@ impl Point {
             (RestorePoint::Tag(tag), None) => NamespaceAt::Tag(tag.clone()),
             (RestorePoint::Revision(revision), _) => NamespaceAt::Revision(*revision),
             (RestorePoint::Time(time), _) => NamespaceAt::Time(*time),
+            (RestorePoint::Backup(_), _) => unreachable!("a backup is looked up elsewhere"),
         };
         NamespacePoint::of(store, state, &restoring.namespace, &at).map(Point::Namespace)
     }

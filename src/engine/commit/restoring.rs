@@ -1,8 +1,12 @@
-//! A restore as requested, and the configs as they were at the point in the past. Knows states; neither the store nor how a restore is planned.
+//! A restore as requested, and the configs as they were. Knows states; neither the store, nor backups, nor how a restore is planned.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
+use tokio::sync::OnceCell;
+
+use crate::backup::Kept;
 use crate::engine::check::workers::LargeCall;
 use crate::engine::state::ConfigState;
 use crate::model::{ConfigId, ConfigName, Namespace, Revision, Scope, TagName, Timestamp};
@@ -27,6 +31,30 @@ pub enum RestorePoint {
     Time(Timestamp),
     /// Of the config, or of the namespace where the restore is of all its configs.
     Tag(TagName),
+    /// The state that a backup has.
+    Backup(Box<BackupSource>),
+}
+
+/// A backup from which a restore takes the state of the configs. Clones share what was read of the backup.
+#[derive(Clone)]
+pub struct BackupSource {
+    pub id: String,
+    /// `None`: there is no such backup that the caller may see. A repeated request is answered all the same.
+    pub(super) kept: Option<Kept>,
+    /// `None`: the newest revision of the backup.
+    pub(super) revision: Option<Revision>,
+    pub(super) read: Arc<OnceCell<BackedUp>>,
+}
+
+/// The wanted configs as they were at a revision of a backup.
+pub(super) struct BackedUp {
+    pub revision: Revision,
+    /// The versions of the configs are those of this store.
+    pub is_own: bool,
+    /// With the layers in the scope alone.
+    pub configs: BTreeMap<ConfigId, Arc<ConfigState>>,
+    /// The call that keeps `configs` in memory.
+    pub large: LargeCall,
 }
 
 /// The configs that a restore concerns, as they were.
@@ -34,12 +62,37 @@ pub(in crate::engine) struct Restored {
     pub restoring: Restoring,
     /// The point in the past. `None`: a version that a tag of a config names, which may be older than the oldest revision.
     pub revision: Option<Revision>,
-    /// The configs that have changed since. `None`: the config did not exist.
+    /// The versions of the configs are those of this store.
+    pub is_own: bool,
+    /// The configs that have changed since, or that a backup has otherwise. `None`: the config did not exist.
     pub configs: BTreeMap<ConfigId, Option<Arc<ConfigState>>>,
     /// The revision up to which the configs that have changed were looked up.
     pub looked_up: Revision,
     /// The call that keeps `configs` in memory.
     pub(super) _large: LargeCall,
+}
+
+impl BackupSource {
+    /// A backup that the server keeps, if it does and the caller may see it.
+    pub fn kept(id: String, kept: Option<Kept>, revision: Option<Revision>) -> BackupSource {
+        BackupSource { id, kept, revision, read: Arc::default() }
+    }
+}
+
+impl fmt::Debug for BackupSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "BackupSource({}, {:?})", self.id, self.revision)
+    }
+}
+
+impl RestorePoint {
+    /// Whether a config may come into being that never was.
+    pub(super) fn may_create(&self) -> bool {
+        match self {
+            RestorePoint::Backup(_) => true,
+            RestorePoint::Revision(_) | RestorePoint::Time(_) | RestorePoint::Tag(_) => false,
+        }
+    }
 }
 
 impl Restoring {

@@ -1,7 +1,8 @@
 //! Configs that are restored, against a model that keeps everything.
 
 use super::*;
-use crate::model::Revision;
+use crate::backup::{Catalog, Kept, Kind, Plan, Position, Selection};
+use crate::model::{Digest, Revision};
 
 fn restoring(config: Option<u8>, at: usize, revision: u64) -> Restoring {
     let id = id(config.unwrap_or(0));
@@ -82,6 +83,89 @@ proptest! {
             }
             compare(&engine, &naive).await;
             let again = restore(&engine, restoring(config, at, revision)).await.expect("nothing to do");
+            assert!(!again.changed);
+            engine.close().await;
+        });
+    }
+}
+
+/// Has the server keep a backup of the store.
+async fn keep(engine: &Engine, catalog: &Arc<Catalog>, kind: Kind, before: Option<&Kept>) -> Kept {
+    let since = before.filter(|_| kind == Kind::Incremental).map(|before| Position {
+        epoch: engine.epoch(),
+        revision: Revision(before.manifest.last_revision),
+        hash: Digest::parse(&before.manifest.last_hash).expect("a hash"),
+    });
+    let plan = Plan {
+        kind,
+        selection: Selection::All,
+        since,
+        server: String::new(),
+        actor: "test".to_owned(),
+        // Backups are listed in the order of their times.
+        created: Timestamp(1 + i64::from(before.is_some())),
+        note: String::new(),
+        labels: BTreeMap::new(),
+    };
+    engine.keep_backup(catalog, plan, |_| true).await.expect("kept")
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
+    #[test]
+    fn a_restore_from_a_backup_is_a_restore_to_its_revision(
+        steps in [prop::collection::vec(step(), 1..8), prop::collection::vec(step(), 0..6), prop::collection::vec(step(), 0..6)],
+        kind in prop::sample::select(vec![Kind::Full, Kind::State, Kind::Incremental]),
+        config in prop::option::of(0..2u8),
+        at in 0..SCOPES.len(),
+        which in prop::option::of(any::<prop::sample::Index>()),
+    ) {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+        runtime.block_on(async {
+            let dir = tempfile::tempdir().expect("a directory");
+            let catalog = Arc::new(Catalog::open(dir.path()).expect("opened"));
+            let store: Arc<dyn Store> = Arc::new(MemoryStore::new(Epoch(1)));
+            let engine = open(&store, |options| options.backups = Some(catalog.clone()));
+            let mut naive = Naive::default();
+            for step in &steps[0] {
+                take(&engine, &mut naive, step).await;
+            }
+            let full = keep(&engine, &catalog, Kind::Full, None).await;
+            for step in &steps[1] {
+                take(&engine, &mut naive, step).await;
+            }
+            let kept = keep(&engine, &catalog, kind, Some(&full)).await;
+            let newest = naive.revision;
+            for step in &steps[2] {
+                take(&engine, &mut naive, step).await;
+            }
+            if newest == 0 {
+                return;
+            }
+            let which = which.filter(|_| kind != Kind::State).map(|which| which.index(newest as usize) as u64 + 1);
+            let revision = which.unwrap_or(newest);
+            let source = BackupSource::kept(kept.id.clone(), Some(kept), which.map(Revision));
+            let from_backup = Restoring { to: RestorePoint::Backup(Box::new(source)), ..restoring(config, at, revision) };
+            let outcome = restore(&engine, from_backup.clone()).await;
+            if config.is_some_and(|config| layers_at(&naive, config, revision).is_none()) {
+                assert!(matches!(outcome, Err(Error::NotFound(_))), "{outcome:?}");
+                return;
+            }
+            let outcome = outcome.expect("a restore of what was valid");
+            let concerned = |other: &u8| config.is_none_or(|config| config == *other);
+            let after = (0..2u8).filter(concerned).map(|config| (config, restored(&naive, config, SCOPES[at], revision)));
+            let after: Vec<(u8, Layers)> = after.collect();
+            assert_eq!(outcome.changed, naive.commit(after));
+            assert_eq!(outcome.revision, Revision(naive.revision));
+            assert_eq!(outcome.restored_revision, Some(Revision(revision)));
+            for config in 0..2u8 {
+                assert_eq!(stored(&engine, config), naive.now(config), "config {config}");
+            }
+            compare(&engine, &naive).await;
+            let by_revision = restore(&engine, restoring(config, at, revision)).await.expect("nothing to do");
+            assert!(!by_revision.changed, "the restore to the revision has nothing to do");
+            let again = restore(&engine, from_backup).await.expect("nothing to do");
             assert!(!again.changed);
             engine.close().await;
         });

@@ -86,6 +86,7 @@ pub const CALLS: &[(&str, u32, Make)] = &[
                 to: Some(to),
                 expected_revision: draw.chance(4).then(|| draw.random.u64(1..16)),
                 options: Some(options),
+                backup_id: if draw.chance(6) { draw.backup() } else { String::new() },
             }
             .encode_to_vec()
         })

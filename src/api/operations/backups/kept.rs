@@ -150,6 +150,15 @@ impl Operations {
 
     /// A backup that the caller may see.
     async fn kept_backup(&self, context: &CallContext, id: &str) -> Result<KeptBackup, ApiError> {
+        self.find_kept_backup(context, id).await?.ok_or_else(|| backup_errors::not_found(id))
+    }
+
+    /// The same. `None`: there is none that the caller may see.
+    pub(in crate::api::operations) async fn find_kept_backup(
+        &self,
+        context: &CallContext,
+        id: &str,
+    ) -> Result<Option<KeptBackup>, ApiError> {
         let (catalog, asked) = (self.catalog()?.clone(), id.to_owned());
         let found = match blocking(move || catalog.get(&asked)).await? {
             // Whether a file is there is for those who may see all backups.
@@ -160,7 +169,7 @@ impl Operations {
             }
             found => found.map_err(backup_errors::unreadable)?,
         };
-        found.filter(|kept| may_see(context, kept)).ok_or_else(|| backup_errors::not_found(id))
+        Ok(found.filter(|kept| may_see(context, kept)))
     }
 
     async fn kept(&self) -> Result<Vec<KeptBackup>, ApiError> {

@@ -1,0 +1,347 @@
+//! Configs that Restore makes what a backup has that the server keeps.
+
+use std::fs;
+
+use confwatch::client::Client as Bearing;
+use confwatch::proto::v1::*;
+use restore_request::To;
+use tempfile::TempDir;
+use tonic::Code;
+
+use super::auth::Guarded;
+use super::backup::{backups, create, keep, keeping};
+use super::support::*;
+
+fn restore(config: &str, backup: &Backup) -> RestoreRequest {
+    RestoreRequest {
+        namespace: "test".into(),
+        config: config.into(),
+        backup_id: backup.id.clone(),
+        ..Default::default()
+    }
+}
+
+fn dry() -> Option<WriteOptions> {
+    Some(WriteOptions { validate_only: true, ..Default::default() })
+}
+
+fn of(config: &str, change: Change) -> Change {
+    Change { config: config.into(), ..change }
+}
+
+async fn apply(client: &mut Client, changes: Vec<Change>) -> u64 {
+    client.apply(ApplyRequest { changes, options: None }).await.expect("applied").into_inner().store_revision
+}
+
+async fn layer(client: &mut Client, config: &str, scope: &str) -> String {
+    let request = GetRequest { config: config.into(), view: View::Layer.into(), ..get(scope) };
+    match client.get(request).await {
+        Ok(response) => response.into_inner().document.expect("a document").content,
+        Err(status) => told(&status).1,
+    }
+}
+
+/// The file of a kept backup.
+fn file(directory: &TempDir, backup: &Backup) -> std::path::PathBuf {
+    directory.path().join("backups").join(format!("{}.cwb", backup.id))
+}
+
+#[tokio::test]
+async fn a_namespace_a_config_or_a_scope_is_what_a_backup_has_by_one_commit() {
+    let server = keeping().await;
+    let (mut client, mut backups) = (server.client().await, backups(&server).await);
+    apply(&mut client, vec![replace("/", r#"{"a":1}"#), of("gone", replace("/x", r#"{"g":1}"#))]).await;
+    apply(&mut client, vec![of("settings:app", replace("/", r#"{"strict":false}"#))]).await;
+    let (_, kept) = create(&mut backups, keep(BackupKind::State)).await.expect("made");
+    apply(
+        &mut client,
+        vec![
+            replace("/", r#"{"a":2}"#),
+            replace("/staging", r#"{"b":1}"#),
+            of("gone", change("/x", change::Action::Delete(()))),
+            of("new", replace("/", r#"{"n":1}"#)),
+            of("settings:app", replace("/", r#"{"strict":true}"#)),
+        ],
+    )
+    .await;
+    let options = Some(WriteOptions { validate_only: true, ..Default::default() });
+    let preview = client.restore(RestoreRequest { options, ..restore("", &kept) }).await.expect("tried");
+    let preview = preview.into_inner();
+    assert_eq!(preview.reach.expect("a reach").configs, 3);
+    assert_eq!(layer(&mut client, "app", "/").await, r#"{"a":2}"#);
+    let below = RestoreRequest { scope: Some("/staging".into()), ..restore("app", &kept) };
+    let response = client.restore(below).await.expect("restored").into_inner();
+    assert_eq!((response.results.len(), response.restored_revision), (1, kept.last_revision));
+    assert_eq!(layer(&mut client, "app", "/staging").await, "CONFIG_NOT_FOUND");
+    assert_eq!(layer(&mut client, "app", "/").await, r#"{"a":2}"#);
+    // Since the preview something has changed.
+    let stale = RestoreRequest { expected_revision: Some(preview.base_revision), ..restore("", &kept) };
+    refused(client.restore(stale).await, Code::Aborted, "REVISION_MISMATCH");
+    let response = client.restore(restore("", &kept)).await.expect("restored").into_inner();
+    assert!(response.changed && response.report.expect("a report").valid);
+    assert_eq!(
+        (response.restored_revision, response.base_revision),
+        (kept.last_revision, response.store_revision - 1)
+    );
+    assert_eq!(layer(&mut client, "app", "/").await, r#"{"a":1}"#);
+    assert_eq!(layer(&mut client, "gone", "/x").await, r#"{"g":1}"#);
+    assert_eq!(layer(&mut client, "new", "/").await, "CONFIG_NOT_FOUND");
+    assert_eq!(layer(&mut client, "settings:app", "/").await, r#"{"strict":true}"#);
+    let commit = history(&mut client).await.remove(0).commit.expect("a commit");
+    assert_eq!((commit.revision, commit.source()), (response.store_revision, CommitSource::Restore));
+    assert_eq!(commit.annotations["restores"], kept.last_revision.to_string());
+    assert_eq!(commit.annotations["restores_backup"], kept.id);
+    // By its name a system config is restored as well, and nothing remains to be done.
+    client.restore(restore("settings:app", &kept)).await.expect("restored");
+    assert_eq!(layer(&mut client, "settings:app", "/").await, r#"{"strict":false}"#);
+    let again = client.restore(restore("", &kept)).await.expect("nothing to do").into_inner();
+    assert!(!again.changed && again.results.is_empty());
+}
+
+#[tokio::test]
+async fn an_older_state_comes_from_the_history_of_a_backup_and_from_the_backups_before() {
+    let server = keeping().await;
+    let (mut client, mut backups) = (server.client().await, backups(&server).await);
+    let mut at = vec![0];
+    for value in 1..=3 {
+        at.push(put(&mut client, "/", &format!(r#"{{"a":{value}}}"#)).await.store_revision);
+    }
+    let (_, full) = create(&mut backups, keep(BackupKind::Full)).await.expect("made");
+    at.push(put(&mut client, "/", r#"{"a":4}"#).await.store_revision);
+    let since = CreateBackupRequest { since_backup: full.id.clone(), ..keep(BackupKind::Incremental) };
+    let (_, more) = create(&mut backups, since).await.expect("made");
+    let (_, state) = create(&mut backups, keep(BackupKind::State)).await.expect("made");
+    put(&mut client, "/", r#"{"a":5}"#).await;
+    for (backup, revision, expected) in
+        [(&full, Some(2), 2), (&full, None, 3), (&more, Some(1), 1), (&more, None, 4), (&state, Some(4), 4)]
+    {
+        let revision = revision.map(|value: usize| at[value]);
+        let request = RestoreRequest { to: revision.map(To::Revision), ..restore("app", backup) };
+        let response = client.restore(request).await.expect("restored").into_inner();
+        assert_eq!(response.restored_revision, revision.unwrap_or(backup.last_revision));
+        assert_eq!(layer(&mut client, "app", "/").await, format!(r#"{{"a":{expected}}}"#));
+    }
+    for (backup, revision, oldest, newest) in
+        [(&full, at[4], 1, at[3]), (&state, at[3], at[4], at[4]), (&more, at[4] + 1, 1, at[4])]
+    {
+        let request = RestoreRequest { to: Some(To::Revision(revision)), ..restore("app", backup) };
+        let status = refused(client.restore(request).await, Code::OutOfRange, "REVISION_NOT_IN_BACKUP");
+        let (_, _, metadata) = told(&status);
+        assert_eq!(metadata["oldest_revision"], oldest.to_string());
+        assert_eq!(metadata["newest_revision"], newest.to_string());
+    }
+    // Without the backup that it follows an incremental one has no state.
+    fs::remove_file(file(&server.directory, &full)).expect("removed");
+    refused(client.restore(restore("app", &more)).await, Code::FailedPrecondition, "BACKUP_MISMATCH");
+    let tag = RestoreRequest { to: Some(To::Tag("stable".into())), ..restore("app", &state) };
+    refused_for(client.restore(tag).await, "INVALID_FIELD", "to");
+    let zero = RestoreRequest { to: Some(To::Revision(0)), ..restore("app", &state) };
+    refused_for(client.restore(zero).await, "INVALID_FIELD", "revision");
+}
+
+#[tokio::test]
+async fn a_backup_that_is_damaged_cut_newer_or_of_others_is_refused_and_nothing_changes() {
+    let server = keeping().await;
+    let (mut client, mut backups) = (server.client().await, backups(&server).await);
+    put(&mut client, "/", r#"{"a":1}"#).await;
+    let (_, kept) = create(&mut backups, keep(BackupKind::Full)).await.expect("made");
+    let (_, other) = create(&mut backups, keep(BackupKind::State)).await.expect("made");
+    let then = put(&mut client, "/", r#"{"a":2}"#).await.store_revision;
+    let path = file(&server.directory, &kept);
+    let bytes = fs::read(&path).expect("read");
+    let mut flipped = bytes.clone();
+    flipped[bytes.len() / 2] ^= 1;
+    let mut newer = bytes.clone();
+    newer[11] = 9;
+    let cases = [
+        (flipped, "is damaged"),
+        (bytes[..bytes.len() - 1].to_vec(), "is damaged"),
+        (newer, "has format 9"),
+        (b"something else altogether".to_vec(), "this is no backup"),
+        (fs::read(file(&server.directory, &other)).expect("read"), "its manifest has changed"),
+    ];
+    for (bytes, why) in cases {
+        fs::write(&path, bytes).expect("written");
+        for options in [None, dry()] {
+            let request = RestoreRequest { options, ..restore("", &kept) };
+            let status =
+                refused(client.restore(request).await, Code::FailedPrecondition, "BACKUP_UNREADABLE");
+            assert!(status.message().contains(why), "{why}: {}", status.message());
+            assert!(!status.message().contains(path.to_str().expect("a path")), "{}", status.message());
+        }
+    }
+    assert_eq!(store_revision(&mut client).await, then);
+    let unknown = Backup { id: "none".into(), ..kept };
+    refused(client.restore(restore("", &unknown)).await, Code::NotFound, "BACKUP_NOT_FOUND");
+    let part =
+        CreateBackupRequest { namespace: "test".into(), config: "app".into(), ..keep(BackupKind::State) };
+    let (_, part) = create(&mut backups, part).await.expect("made");
+    let status =
+        refused(client.restore(restore("", &part)).await, Code::FailedPrecondition, "BACKUP_MISMATCH");
+    assert!(status.message().contains("has test/app alone"), "{}", status.message());
+    let absent = client.restore(restore("other", &other)).await;
+    refused(absent, Code::NotFound, "VERSION_NOT_FOUND");
+    let none = TestServer::start_believing().await;
+    let nowhere = none.client().await.restore(restore("", &other)).await;
+    refused(nowhere, Code::FailedPrecondition, "BACKUPS_NOT_KEPT");
+}
+
+#[tokio::test]
+async fn a_backup_of_another_store_brings_its_configs_and_none_of_its_secrets() {
+    let there = keeping().await;
+    let mut client = there.client().await;
+    apply(&mut client, vec![replace("/", r#"{"a":1}"#), of("plain", replace("/x", r#"{"p":1}"#))]).await;
+    apply(&mut client, vec![of("sealed", replace("/", r#"{"password":{"$secret":"hunter2"}}"#))]).await;
+    let (_, kept) = create(&mut backups(&there).await, keep(BackupKind::State)).await.expect("made");
+    let here = keeping().await;
+    fs::copy(file(&there.directory, &kept), file(&here.directory, &kept)).expect("copied");
+    let mut client = here.client().await;
+    put(&mut client, "/", r#"{"password":{"$secret":"other"}}"#).await;
+    let before = store_revision(&mut client).await;
+    for options in [None, dry()] {
+        let request = RestoreRequest { options, ..restore("", &kept) };
+        let status = refused(client.restore(request).await, Code::FailedPrecondition, "VALIDATION_FAILED");
+        let found = &findings(&status)[0];
+        assert_eq!((found.code.as_str(), found.pointer.as_str()), ("SECRET_KEY_UNKNOWN", "/password"));
+        assert!(!format!("{status:?}").contains("hunter2"));
+    }
+    assert_eq!(store_revision(&mut client).await, before);
+    // Configs that never were here come into being.
+    for config in ["plain", "app"] {
+        let response = client.restore(restore(config, &kept)).await.expect("restored").into_inner();
+        assert!(response.changed);
+    }
+    assert_eq!(layer(&mut client, "plain", "/x").await, r#"{"p":1}"#);
+    assert_eq!(layer(&mut client, "app", "/").await, r#"{"a":1}"#);
+}
+
+const POLICY: &str = r#"{
+  "roles": {"restore": ["read", "rollback"], "backup": ["backup"], "rollback": ["rollback"]},
+  "bindings": [
+    {"subjects": ["user:admin"], "role": "admin", "namespace": "*", "config": "*", "scope": "/"},
+    {"subjects": ["token:operator", "token:unseeing"], "role": "restore", "namespace": "test", "config": "*", "scope": "/"},
+    {"subjects": ["token:operator", "token:blind", "token:backup"], "role": "backup", "namespace": "test", "config": "*", "scope": "/"},
+    {"subjects": ["token:blind"], "role": "rollback", "namespace": "test", "config": "*", "scope": "/"}
+  ]
+}"#;
+
+/// A server that keeps backups and asks for credentials.
+async fn guarded() -> Guarded {
+    let directory = TempDir::new().expect("a directory");
+    let dir = directory.path().join("backups");
+    let guarded = Guarded::start_as(directory, |settings| settings.backup_dir = Some(dir)).await;
+    guarded.set_policy(POLICY).await.expect("the policy is good");
+    guarded
+}
+
+/// Has the server keep a backup, for somebody.
+async fn kept(client: &Bearing, namespace: &str, kind: BackupKind) -> Backup {
+    let request = CreateBackupRequest { namespace: namespace.into(), ..keep(kind) };
+    let mut stream = client.backups().create_backup(request).await.expect("begun").into_inner();
+    let mut last = None;
+    while let Some(message) = stream.message().await.expect("it goes on") {
+        last = message.backup;
+    }
+    last.expect("the last message describes the backup")
+}
+
+#[tokio::test]
+async fn a_restore_takes_rollback_and_read_on_the_place_and_a_backup_that_the_caller_may_see() {
+    let guarded = guarded().await;
+    let put = async |content: &str| {
+        guarded.admin.api().set(set(replace("/", content))).await.expect("set");
+    };
+    put(r#"{"a":1}"#).await;
+    let operator = guarded.bearer("operator").await;
+    let own = kept(&operator, "test", BackupKind::Full).await;
+    let of_store = kept(&guarded.admin, "", BackupKind::Full).await;
+    put(r#"{"a":2}"#).await;
+    // One that they may not see, and one that there is not, are answered alike.
+    let unseen =
+        refused(operator.api().restore(restore("", &of_store)).await, Code::NotFound, "BACKUP_NOT_FOUND");
+    let none = Backup { id: of_store.id.replace("full", "none"), ..of_store.clone() };
+    let none = refused(operator.api().restore(restore("", &none)).await, Code::NotFound, "BACKUP_NOT_FOUND");
+    assert_eq!(unseen.message().replace("full", "none"), none.message());
+    for name in ["blind", "backup"] {
+        let denied = guarded.bearer(name).await.api().restore(restore("", &own)).await;
+        refused(denied, Code::PermissionDenied, "PERMISSION_DENIED");
+    }
+    let unseeing = guarded.bearer("unseeing").await.api().restore(restore("", &own)).await;
+    refused(unseeing, Code::NotFound, "BACKUP_NOT_FOUND");
+    // A repeated request has the first outcome, though the backup is gone by then.
+    let request = RestoreRequest { options: request_id("once"), ..restore("", &own) };
+    let first = operator.api().restore(request.clone()).await.expect("restored").into_inner();
+    fs::remove_file(file(&guarded.server.directory, &own)).expect("removed");
+    let again = operator.api().restore(request).await.expect("the first outcome").into_inner();
+    assert_eq!(
+        (again.store_revision, again.restored_revision),
+        (first.store_revision, first.restored_revision)
+    );
+    refused(operator.api().restore(restore("", &own)).await, Code::NotFound, "BACKUP_NOT_FOUND");
+}
+
+#[tokio::test]
+async fn secrets_come_back_sealed_and_what_was_in_clear_text_is_masked_and_a_guess() {
+    let guarded = guarded().await;
+    let operator = guarded.bearer("operator").await;
+    let write = async |content: &str| {
+        guarded.admin.api().set(set(merge_patch("/", content))).await.expect("set");
+    };
+    write(r#"{"password":{"$secret":"first-one"},"token":"cAnArY-plain","a":1}"#).await;
+    let backup = kept(&operator, "test", BackupKind::State).await;
+    write(r#"{"password":{"$secret":"second-one"},"token":null,"a":2}"#).await;
+    let schema = SchemaServicePutRequest {
+        namespace: "test".into(),
+        config: "app".into(),
+        schema: Some(json(r#"{"properties":{"token":{"x-secret":true}}}"#)),
+        ..Default::default()
+    };
+    guarded.admin.schemas().put(schema).await.expect("a schema");
+    write(r#"{"token":"third-one"}"#).await;
+    let rotate = RotateDataKeyRequest { namespace: "test".into() };
+    guarded.admin.secrets().rotate_data_key(rotate).await.expect("rotated");
+    let overwritten = async || {
+        let kinds = AuditFilter { kinds: vec![AuditKind::Overwritten.into()], ..Default::default() };
+        let request = AuditServiceListRequest { filter: Some(kinds), ..Default::default() };
+        guarded.admin.audit().list(request).await.expect("listed").into_inner().entries.len()
+    };
+    for options in [dry(), None] {
+        let is_dry = options.is_some();
+        let request = RestoreRequest { options, ..restore("", &backup) };
+        let response = operator.api().restore(request).await.expect("restored").into_inner();
+        assert!(response.changed);
+        let told = format!("{response:?}");
+        for secret in ["first-one", "second-one", "third-one", "cAnArY"] {
+            assert!(!told.contains(secret), "{secret}: {told}");
+        }
+        assert_eq!(overwritten().await, usize::from(!is_dry));
+    }
+    let revealed =
+        guarded.admin.api().get(get("/")).await.expect("there").into_inner().document.expect("one");
+    assert_eq!(revealed.content, r#"{"a":1,"password":"first-one","token":"cAnArY-plain"}"#);
+}
+
+#[tokio::test]
+async fn a_token_that_was_revoked_since_stays_revoked() {
+    let guarded = guarded().await;
+    let (token, id) = guarded.token("operator").await;
+    let backup = kept(&guarded.admin, "", BackupKind::Full).await;
+    guarded
+        .admin
+        .access()
+        .revoke_token(RevokeTokenRequest { id, ..Default::default() })
+        .await
+        .expect("revoked");
+    let request = RestoreRequest { namespace: "confwatch".into(), ..restore("tokens", &backup) };
+    let status =
+        refused(guarded.admin.api().restore(request).await, Code::FailedPrecondition, "VALIDATION_FAILED");
+    assert_eq!(findings(&status)[0].code, "ACCESS");
+    for config in ["keys", "origin"] {
+        let request = RestoreRequest { namespace: "confwatch".into(), ..restore(config, &backup) };
+        refused(guarded.admin.api().restore(request).await, Code::InvalidArgument, "INVALID_NAME");
+    }
+    let all = RestoreRequest { namespace: "confwatch".into(), ..restore("", &backup) };
+    refused(guarded.admin.api().restore(all).await, Code::InvalidArgument, "INVALID_NAME");
+    let revoked = super::auth::client(&guarded.server, Some(&token));
+    refused(revoked.api().get(get("/")).await, Code::Unauthenticated, "CREDENTIAL_REVOKED");
+}
