@@ -10,7 +10,6 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use confwatch::client::{Client, ConnectOptions};
-use serde_json::Value;
 use tempfile::TempDir;
 
 /// A server that uses less of a core in this time has nothing more to do: one part of so many.
@@ -64,13 +63,6 @@ impl Server {
     /// Runs a command at the server, which must succeed.
     pub fn run(&self, args: &[&str]) -> Output {
         run(command(args).env("CONFWATCH_SERVER", &self.address))
-    }
-
-    pub fn oldest_revision(&self) -> u64 {
-        // The exit code says whether there is a problem, and backups beside commits may be one.
-        let output = command(&["status", "-o", "json"]).env("CONFWATCH_SERVER", &self.address).output();
-        let status: Value = serde_json::from_slice(&output.expect("it was built").stdout).expect("JSON");
-        status["server"]["oldest_revision"].as_u64().expect("a revision")
     }
 
     pub fn resident_bytes(&self) -> u64 {
