@@ -31,7 +31,7 @@ pub mod three_way;
 pub mod time;
 pub mod version;
 
-pub use commit::{Author, Commit, ConfigChange, LayerChange, Request, Source, TagChange};
+pub use commit::{Author, Commit, ConfigChange, ForgottenPart, LayerChange, Request, Source, TagChange};
 pub use content::Content;
 pub use digest::Digest;
 pub use document_error::{DocumentError, DocumentErrorCode};

@@ -393,6 +393,7 @@ impl Origin<'_> {
             request: None,
             annotations: BTreeMap::from([("backup".to_owned(), sum)]),
             changes: vec![change],
+            forgotten: vec![],
         };
         Ok(store.append(&[commit])?.revision)
     }

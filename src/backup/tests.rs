@@ -59,6 +59,7 @@ fn commits(from: u64, to: u64, versions: &mut BTreeMap<ConfigId, Version>) -> Ve
                 request: None,
                 annotations: BTreeMap::new(),
                 changes: vec![change],
+                forgotten: vec![],
             }
         })
         .collect()

@@ -16,8 +16,19 @@ pub struct Commit {
     pub reason: String,
     pub request: Option<Request>,
     pub annotations: BTreeMap<String, String>,
-    /// Sorted by config, each at most once, never empty.
+    /// Sorted by config, each at most once. Never empty, unless all of them are forgotten.
     pub changes: Vec<ConfigChange>,
+    /// The namespaces whose changes are not among `changes` any more. Sorted, each at most once.
+    pub forgotten: Vec<ForgottenPart>,
+}
+
+/// What a commit changed of a namespace, after the history of the namespace was compacted: enough to prove the hash of the commit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForgottenPart {
+    pub namespace: Namespace,
+    /// The length and the SHA-256 of the changes as they were stored.
+    pub bytes: u64,
+    pub hash: Digest,
 }
 
 /// What the journal keeps of a commit, in bytes: for accounting, where it must be the same whoever counts, not for storage. Strings count
@@ -32,10 +43,16 @@ impl Commit {
         let annotations = self.annotations.iter().map(|(key, value)| (key.as_str(), value.as_str()));
         let id = self.request.as_ref().map_or("", |request| &request.id);
         let origin = commit_bytes(&self.author.actor, &self.reason, id, annotations);
-        journal_bytes(origin, self.changes.iter().map(ConfigChange::journal_bytes))
+        let mut changes: Vec<(Namespace, u64)> =
+            self.changes.iter().map(ConfigChange::journal_bytes).collect();
+        if !self.forgotten.is_empty() {
+            changes.extend(self.forgotten.iter().map(|part| (part.namespace.clone(), 0)));
+            changes.sort_by(|one, other| one.0.cmp(&other.0));
+        }
+        journal_bytes(origin, changes)
     }
 
-    /// The namespaces that it changes: sorted, each once.
+    /// The namespaces that it changes, as far as that is not forgotten: sorted, each once.
     pub fn namespaces(&self) -> Vec<Namespace> {
         let mut namespaces: Vec<Namespace> =
             self.changes.iter().map(|change| change.id.namespace.clone()).collect();

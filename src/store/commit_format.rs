@@ -5,11 +5,13 @@
 pub enum CommitFormat {
     /// Nothing is kept of who made a commit but a name.
     WithoutAuthor = 1,
-    /// The one that is written.
-    #[default]
     WithAuthor = 2,
+    /// The one that is written. What a commit changed of a namespace is a part of its own, which can be forgotten: the hash stays.
+    #[default]
+    InParts = 3,
 }
 
 impl CommitFormat {
-    pub const NEWEST_FIRST: [CommitFormat; 2] = [CommitFormat::WithAuthor, CommitFormat::WithoutAuthor];
+    pub const NEWEST_FIRST: [CommitFormat; 3] =
+        [CommitFormat::InParts, CommitFormat::WithAuthor, CommitFormat::WithoutAuthor];
 }

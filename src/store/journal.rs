@@ -87,7 +87,7 @@ impl Head {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sealed {
     pub commit: Commit,
-    /// SHA-256 over the hash of the commit before and the stored bytes of this one.
+    /// SHA-256 over the hash of the commit before, and what is stored of this one: by its format, `codec.rs`.
     pub hash: Digest,
 }
 

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use super::codec::{CommitFormat, commit_format, encode_commit_as, hashes};
+use super::codec::{CommitFormat, append_commit, commit_format, encode_commit_as, hashes};
 use super::{
     Compaction, ConfigRecord, Head, History, Journal, Problem, Sealed, Snapshot, StoreError, StoredCommit,
     Verified, VersionRef,
@@ -219,8 +219,8 @@ impl Contents {
     }
 
     fn push(&mut self, format: CommitFormat, commit: &Commit) {
-        let bytes = encode_commit_as(format, commit);
-        let hash = Digest::chained(self.head().hash, &bytes);
+        let mut bytes = Vec::new();
+        let hash = append_commit(&mut bytes, format, self.head().hash, commit);
         for change in &commit.changes {
             let config = self.configs.entry(change.id.clone()).or_default();
             if !change.layers.is_empty() {

@@ -13,10 +13,3 @@ pub struct StoredCommit {
     /// As `Sealed::hash`. Nothing has compared it with the bytes.
     pub hash: Digest,
 }
-
-impl StoredCommit {
-    /// Whether the commit follows the one with the hash `previous`, with the bytes that it had then.
-    pub fn follows(&self, previous: Digest) -> bool {
-        Digest::chained(previous, &self.bytes) == self.hash
-    }
-}

@@ -83,6 +83,7 @@ impl Script {
             request: Some(Request { id: self.revision.to_string(), fingerprint: Digest::of(b"request") }),
             annotations: [("ticket".into(), "OPS-1".into())].into(),
             changes,
+            forgotten: vec![],
         }
     }
 

@@ -46,7 +46,7 @@ static SAMPLE: LazyLock<Sample> = LazyLock::new(|| {
     let journals: Vec<PathBuf> = entries.map(|entry| entry.expect("an entry").path()).collect();
     let [journal] = &journals[..] else { panic!("one file: {journals:?}") };
     let bytes = fs::read(journal).expect("read");
-    let batches = (0..bytes.len() - 8).filter(|at| bytes[*at..].starts_with(b"cwb\x02"));
+    let batches = (0..bytes.len() - 8).filter(|at| bytes[*at..].starts_with(b"cwb\x03"));
     let places: Vec<_> = batches
         .map(|at| {
             let length = bytes[at + 4..at + 8].try_into().map(u32::from_be_bytes).expect("4 bytes");

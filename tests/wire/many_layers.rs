@@ -49,6 +49,7 @@ fn commit(revision: u64, source: Source, changes: Vec<ConfigChange>) -> Commit {
         request: None,
         annotations: BTreeMap::new(),
         changes,
+        forgotten: vec![],
     }
 }
 

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::model::{Commit, ConfigChange, ConfigId, Digest, Epoch, Revision, Version};
+use crate::model::{Commit, ConfigChange, ConfigId, Digest, Epoch, Namespace, Revision, Version};
 use crate::store::codec::{CommitFormat, commit_format};
 use crate::store::{Journal, Sealed};
 
@@ -40,6 +40,12 @@ pub enum ApplyError {
     /// one than here. Applying the commits before it again tells the two apart.
     #[error("revision {revision} does not have the hash of its content after revision {previous}")]
     Unchained { revision: Revision, previous: Revision },
+    /// The other journal has forgotten changes that the replica lacks: it must begin with a copy of the store.
+    #[error(
+        "the changes of namespace {namespace} at revision {revision} were compacted before they were applied here: \
+         begin with a backup of the other store"
+    )]
+    Forgotten { revision: Revision, namespace: Namespace },
     /// The chain holds, but the commit is none that an engine makes.
     #[error("revision {revision} cannot be applied: {what}")]
     Impossible { revision: Revision, what: String },
@@ -92,6 +98,9 @@ pub(in crate::engine) fn runs(
     for sealed in new {
         let (revision, previous) = (sealed.commit.revision, folding.previous);
         let format = commit_format(hash, &sealed).ok_or(ApplyError::Unchained { revision, previous })?;
+        if let Some(part) = sealed.commit.forgotten.first() {
+            return Err(ApplyError::Forgotten { revision, namespace: part.namespace.clone() });
+        }
         hash = sealed.hash;
         let after = folding.fold(&sealed.commit)?;
         let commit = (sealed.commit, after);

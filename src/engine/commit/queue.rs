@@ -198,6 +198,7 @@ mod tests {
                 request: None,
                 annotations: BTreeMap::new(),
                 changes: vec![],
+                forgotten: vec![],
             };
             queue.add(commit, &[], *bytes);
             queue.wait()

@@ -131,6 +131,7 @@ impl ReadWrite {
             request: request.take(),
             annotations: std::mem::take(annotations),
             changes,
+            forgotten: vec![],
         }
     }
 }

@@ -184,6 +184,7 @@ mod tests {
             request: None,
             annotations: BTreeMap::new(),
             changes: vec![],
+            forgotten: vec![],
         };
         let commits: Vec<Commit> = (1..=5).map(commit).collect();
         journal.append(&commits).expect("appended");

@@ -136,6 +136,7 @@ mod tests {
             request: None,
             annotations: BTreeMap::new(),
             changes: vec![change],
+            forgotten: vec![],
         }
     }
 

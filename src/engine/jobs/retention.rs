@@ -252,6 +252,7 @@ mod tests {
                 request: None,
                 annotations: BTreeMap::new(),
                 changes: vec![change],
+                forgotten: vec![],
             };
             store.append(&[commit]).expect("appended");
         }

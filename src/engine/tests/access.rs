@@ -32,6 +32,7 @@ fn unchecked(revision: u64, document: &Value) -> Commit {
         request: None,
         annotations: BTreeMap::new(),
         changes: vec![change],
+        forgotten: vec![],
     }
 }
 

@@ -1,4 +1,6 @@
 use super::*;
+use crate::model::text::Format;
+use crate::model::{ConfigChange, LayerChange, Request, Source, TagChange, TagName, Version};
 
 fn sample() -> Vec<Commit> {
     let id = config_id("payments", "checkout").expect("names");
@@ -41,6 +43,7 @@ fn sample() -> Vec<Commit> {
             tags: vec![],
             restored: Some(Version(1)),
         }],
+        forgotten: vec![],
     };
     let second = Commit {
         revision: Revision(8),
@@ -68,6 +71,7 @@ fn sample() -> Vec<Commit> {
             ],
             restored: None,
         }],
+        forgotten: vec![],
     };
     vec![first, second]
 }
@@ -83,6 +87,7 @@ const STORED_1: &str = "\
     6c6400010206737461626c65010300006112ddc854b7300979486ae469c04897ab32b0493e546ab4bb8870626097a5c1\
 ";
 
+/// The sample in format 2.
 const STORED_2: &str = "\
     63776202000001746db7d803e74f1ffa7d8f5adc0bf95b3e15bf4c8373fffadf546227cc6c6742cb000000da078280f2\
     81838985060a757365723a616c696365010c6d6f726520726574726965730103722d311f58b9145b24d108d7ac388873\
@@ -94,6 +99,20 @@ const STORED_2: &str = "\
     7461626c6501030000000000ee8c75e7fdaa449f6427e8201692baed6af17bc770c9ed3e1117980997a855b3\
 ";
 
+/// The sample in format 3, as a program in another language made it of the description.
+const STORED_3: &str = "\
+    63776203000001d46db7d803e74f1ffa7d8f5adc0bf95b3e15bf4c8373fffadf546227cc6c6742cb0000010a01010870\
+    61796d656e747308636865636b6f7574030300012f010d7b2272657472696573223a337d000101000b2f70726f647563\
+    74696f6e000000010b2f70726f64756374696f6e010b7b22c3a9223a6e756c6c7d01809c8ebb83898506000001010782\
+    80f281838985060a757365723a616c696365010c6d6f726520726574726965730103722d311f58b9145b24d108d7ac38\
+    887338b3ea3229833b9c1e418250343f907bfd104701067469636b6574054f50532d3112746f6b656e3a386b326d346e\
+    367038713072093139322e302e322e370663616c6c2d3101087061796d656e74736142f36217f40ce341a8739246faa2\
+    a0d9ccdbd2363293ce0311b6554b8ac7e006000000a4fc61c280337642d82207e3ecccbab8685bea55ec710bafdbe284\
+    95c477a75351000000620101087061796d656e747308636865636b6f7574030002036f6c6400010206737461626c6501\
+    0300000801000500000000000001087061796d656e74732814330030e3dbb484c77c6f704aad3c258dbe113364d26c2b\
+    e59b25b1cc42832f0000003514a774bcb55d720c4868af6bb05e592312550e21f90329c36fa6db4442bdd488\
+";
+
 fn read(stored: &str) -> Vec<Sealed> {
     let (previous, commits) = decode_batch(&hex::decode(stored).expect("hex")).expect("it is read");
     assert_eq!(previous, Digest::of(b"before"));
@@ -103,20 +122,27 @@ fn read(stored: &str) -> Vec<Sealed> {
 #[test]
 fn the_stored_form_is_what_it_was() {
     let (batch, _) = encode_batch(CommitFormat::default(), Digest::of(b"before"), &sample());
-    assert_eq!(hex::encode(&batch), STORED_2, "a change of the stored form needs a new format number");
-    let commits: Vec<Commit> = read(STORED_2).into_iter().map(|sealed| sealed.commit).collect();
+    assert_eq!(hex::encode(&batch), STORED_3, "a change of the stored form needs a new format number");
+    let commits: Vec<Commit> = read(STORED_3).into_iter().map(|sealed| sealed.commit).collect();
     assert_eq!(commits, sample());
 }
 
 #[test]
-fn commits_of_the_first_format_are_read_and_their_chain_is_proved() {
-    let mut expected = sample();
-    expected[0].author = Author::named("alice");
-    let (mut previous, sealed) = (Digest::of(b"before"), read(STORED_1));
-    for (sealed, expected) in sealed.into_iter().zip(expected) {
-        assert_eq!(sealed.commit, expected);
-        assert!(hashes(previous, &sealed.commit).any(|hash| hash == sealed.hash));
-        previous = sealed.hash;
+fn commits_of_earlier_formats_are_read_and_their_chain_is_proved() {
+    let mut first = sample();
+    first[0].author = Author::named("alice");
+    for (stored, format, expected) in
+        [(STORED_1, CommitFormat::WithoutAuthor, first), (STORED_2, CommitFormat::WithAuthor, sample())]
+    {
+        let (mut previous, sealed) = (Digest::of(b"before"), read(stored));
+        let (batch, _) = encode_batch(format, previous, &expected);
+        assert_eq!(hex::encode(batch), stored);
+        for (sealed, expected) in sealed.into_iter().zip(expected) {
+            assert_eq!(sealed.commit, expected);
+            assert!(hashes(previous, &sealed.commit).any(|hash| hash == sealed.hash));
+            assert_eq!(commit_format(previous, &sealed), Some(format));
+            previous = sealed.hash;
+        }
     }
 }
 
@@ -157,6 +183,6 @@ fn every_flipped_bit_and_every_missing_end_is_noticed() {
 #[test]
 fn a_newer_format_is_named() {
     let (mut batch, _) = encode_batch(CommitFormat::default(), Digest::ZERO, &sample());
-    batch[3] = 3;
-    assert_eq!(decode_batch(&batch).expect_err("refused"), DecodeError::Format(3));
+    batch[3] = 4;
+    assert_eq!(decode_batch(&batch).expect_err("refused"), DecodeError::Format(4));
 }

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use confwatch::model::{Commit, Digest, Revision, Timestamp};
-use confwatch::store::codec::{CommitFormat, encode_commit_as};
+use confwatch::store::codec::{CommitFormat, commit_hash, encode_commit_as};
 use confwatch::store::{Head, Journal, Sealed, StoredCommit, Summary};
 
 use super::{ALL, JournalSubject, append_batches_with_equal_times, check_revision_at, proven, read};
@@ -91,7 +91,7 @@ pub fn commits_are_chained_by_hashes(subject: &mut dyn JournalSubject) {
     assert_eq!(hashes[1..], [first.hash, second.hash]);
     let mut hash = Digest::ZERO;
     for (commit, found) in read(&*journal, 1).iter().zip(hashes) {
-        hash = Digest::chained(hash, &confwatch::store::codec::encode_commit(commit));
+        hash = commit_hash(CommitFormat::default(), hash, commit);
         assert_eq!(found, hash);
     }
 }
@@ -109,7 +109,7 @@ pub fn commits_in_an_older_format_keep_their_hashes(subject: &mut dyn JournalSub
     let hashes: Vec<Digest> = formats
         .zip(&commits)
         .map(|(format, commit)| {
-            hash = Digest::chained(hash, &encode_commit_as(format, commit));
+            hash = commit_hash(format, hash, commit);
             hash
         })
         .collect();

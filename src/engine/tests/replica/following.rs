@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::model::Commit;
-use crate::store::codec::{CommitFormat, encode_commit_as};
+use crate::store::codec::{CommitFormat, commit_hash};
 
 /// A leader with so many commits, and what it has in its journal.
 async fn leader(commits: usize) -> (Arc<Engine>, Vec<Sealed>) {
@@ -62,8 +62,7 @@ async fn what_does_not_follow_is_named_and_nothing_of_it_is_written() {
     let rechained = |change: &dyn Fn(&mut Commit)| {
         let mut commit = commits[2].commit.clone();
         change(&mut commit);
-        let bytes = encode_commit_as(CommitFormat::default(), &commit);
-        vec![Sealed { hash: Digest::chained(commits[1].hash, &bytes), commit }]
+        vec![Sealed { hash: commit_hash(CommitFormat::default(), commits[1].hash, &commit), commit }]
     };
     let impossible: [&dyn Fn(&mut Commit); 6] = [
         &|commit| commit.changes[0].version = Version(7),

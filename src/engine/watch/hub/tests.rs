@@ -109,6 +109,7 @@ impl World {
             request: None,
             annotations: BTreeMap::new(),
             changes: changes.collect(),
+            forgotten: vec![],
         };
         let state = Arc::new(state.apply(&commit));
         // As `publish` does.

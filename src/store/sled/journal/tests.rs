@@ -111,6 +111,7 @@ fn batch(before: Head, count: u64, size: usize) -> Pending {
             tags: vec![],
             restored: None,
         }],
+        forgotten: vec![],
     };
     let commits: Vec<Commit> = (0..count).map(|number| commit(before.revision.0 + 1 + number)).collect();
     let (bytes, hash) = encode_batch(CommitFormat::default(), before.hash, &commits);
