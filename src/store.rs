@@ -5,6 +5,7 @@
 
 pub mod codec;
 mod commit_format;
+mod forgotten;
 mod history;
 mod journal;
 pub mod memory;
@@ -12,6 +13,7 @@ mod proof;
 pub mod sled;
 mod stored_commit;
 
+pub use self::forgotten::Forgotten;
 pub use self::history::{Compaction, ConfigRecord, History, Problem, Snapshot, Verified, VersionRef};
 pub use self::journal::{Head, Journal, Sealed, Summary};
 pub use self::memory::MemoryStore;

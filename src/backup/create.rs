@@ -11,7 +11,7 @@ use super::format::{FORMAT, PartKind};
 use super::manifest::{Counts, Kind, Manifest, Selection};
 use super::record;
 use super::write::{Finished, Writer};
-use crate::model::{Commit, Digest, Epoch, Revision, Timestamp, Version};
+use crate::model::{Commit, Digest, Epoch, Namespace, Revision, Timestamp, Version};
 use crate::secret::sealed_count;
 use crate::store::codec::{CommitFormat, encode_batch, join_batch};
 use crate::store::{ConfigRecord, Sealed, Store, StoredCommit, VersionRef};
@@ -80,8 +80,9 @@ pub fn create<W: Write>(
     let configs = if plan.kind == Kind::Incremental { 0 } else { state.config_count };
     making.total = commits + configs;
     let mut counts = Counts::default();
-    if plan.kind == Kind::Full && oldest > Revision(1) {
-        making.earlier_history(oldest)?;
+    let forgotten = making.forgotten(first);
+    if plan.kind == Kind::Full && (oldest > Revision(1) || !forgotten.is_empty()) {
+        making.earlier_history()?;
     }
     let last = match with_history {
         true => making.commits(first, before.hash, &mut counts)?,
@@ -102,6 +103,7 @@ pub fn create<W: Write>(
         last_time_us: last.time.0,
         base_hash: before.hash.to_string(),
         last_hash: last.hash.to_string(),
+        forgotten,
         counts,
         created_us: plan.created.0,
         actor: plan.actor.clone(),
@@ -161,6 +163,16 @@ impl<W: Write> Making<'_, W> {
                 "the commits after revision {revision} were compacted, the oldest is {oldest}: make a full backup"
             )));
         }
+        let forgotten = self.store.forgotten();
+        let is_lacking = |(namespace, oldest): &(&Namespace, Revision)| {
+            revision.next() < *oldest && self.plan.selection.has_of(namespace)
+        };
+        if let Some((namespace, oldest)) = forgotten.iter().find(is_lacking) {
+            return Err(BackupError::Mismatch(format!(
+                "the changes of namespace {namespace} after revision {revision} were compacted, the oldest is {oldest}: \
+                 make a full backup"
+            )));
+        }
         let ours = match revision.next() == oldest {
             true => self.store.anchor(),
             false => self.one(revision)?.hash,
@@ -171,6 +183,18 @@ impl<W: Write> Making<'_, W> {
                 "revision {revision} has the hash {hash} in the backup before, and {ours} here: make a full backup"
             ))),
         }
+    }
+
+    /// The namespaces of which a full backup lacks changes that its commits made.
+    fn forgotten(&self, first: Revision) -> BTreeMap<Namespace, Revision> {
+        if self.plan.kind != Kind::Full {
+            return BTreeMap::new();
+        }
+        let forgotten = self.store.forgotten();
+        let is_lacking = |(namespace, oldest): &(&Namespace, Revision)| {
+            *oldest > first && self.plan.selection.has_of(namespace)
+        };
+        forgotten.iter().filter(is_lacking).map(|(namespace, oldest)| (namespace.clone(), oldest)).collect()
     }
 
     fn one(&self, revision: Revision) -> Result<Sealed, BackupError> {
@@ -189,11 +213,15 @@ impl<W: Write> Making<'_, W> {
         }
     }
 
-    /// The versions that a compaction has kept from before the oldest commit, and those of that commit.
-    fn earlier_history(&mut self, oldest: Revision) -> Result<(), BackupError> {
+    /// The versions that compactions have kept from before the oldest revision of their namespace, and those of that revision.
+    fn earlier_history(&mut self) -> Result<(), BackupError> {
         let configs = self.state.configs;
         configs(&mut |config| {
             if !self.plan.selection.has(&config.id) {
+                return Ok(());
+            }
+            let oldest = self.store.oldest_of(&config.id.namespace);
+            if oldest <= Revision(1) {
                 return Ok(());
             }
             let Some(kept) = self.store.version_at(&config.id, oldest)? else { return Ok(()) };
@@ -295,6 +323,7 @@ impl<W: Write> Making<'_, W> {
     /// What a commit changed of the selection.
     fn selected(&self, mut commit: Commit) -> Option<Commit> {
         commit.changes.retain(|change| self.plan.selection.has(&change.id));
+        commit.forgotten.clear();
         (!commit.changes.is_empty()).then_some(commit)
     }
 

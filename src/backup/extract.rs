@@ -51,7 +51,7 @@ pub fn extract<R: Read>(
         let what = format!("the backup has {selection} alone, and not all of {}", wanted.selection);
         return Err(BackupError::Mismatch(what));
     }
-    let at = check_revision(wanted.at, first, last)?;
+    let at = check_revision(wanted, first, last)?;
     let begin = match at.0 < first.last_revision {
         true => Begin::History,
         false => Begin::State(Revision(first.last_revision)),
@@ -88,17 +88,16 @@ fn check_kinds<'a>(manifests: &[&'a Manifest]) -> Result<(&'a Manifest, &'a Mani
 }
 
 /// The revision to read, unless the backups do not have its state.
-fn check_revision(
-    asked: Option<Revision>,
-    first: &Manifest,
-    last: &Manifest,
-) -> Result<Revision, BackupError> {
+fn check_revision(wanted: &Wanted<'_>, first: &Manifest, last: &Manifest) -> Result<Revision, BackupError> {
     let newest = Revision(last.last_revision);
+    // Of a namespace of which the first commits lack changes, what was before cannot be told.
+    let forgotten = first.forgotten.iter().filter(|(namespace, _)| wanted.selection.has_of(namespace));
+    let complete = forgotten.map(|(_, oldest)| *oldest).max().unwrap_or_default();
     let oldest = match first.kind {
         Kind::State => newest,
-        Kind::Full | Kind::Incremental => Revision(first.first_revision).min(newest),
+        Kind::Full | Kind::Incremental => Revision(first.first_revision).max(complete).min(newest),
     };
-    match asked {
+    match wanted.at {
         None => Ok(newest),
         Some(asked) if oldest <= asked && asked <= newest => Ok(asked),
         Some(asked) => Err(BackupError::Revision { asked, oldest, newest }),

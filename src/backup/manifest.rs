@@ -8,7 +8,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::error::BackupError;
-use crate::model::{ConfigId, ConfigName, Namespace, Timestamp};
+use crate::model::{ConfigId, ConfigName, Namespace, Revision, Timestamp};
 
 /// The label with the schedule of a backup, which the server alone sets.
 pub const SCHEDULE_LABEL: &str = "schedule";
@@ -36,6 +36,10 @@ pub struct Manifest {
     pub base_hash: String,
     /// The hash of the last commit.
     pub last_hash: String,
+    /// Of a full backup: the oldest revision of which the changes of a namespace are in the file, of namespaces whose history was compacted by
+    /// itself.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub forgotten: BTreeMap<Namespace, Revision>,
     pub counts: Counts,
     /// When the backup was made, in microseconds since the Unix epoch.
     pub created_us: i64,
@@ -118,6 +122,15 @@ impl Selection {
             Selection::All => *self == Selection::All,
             Selection::Namespace(_) => *self == Selection::All || self == other,
             Selection::Config(id) => self.has(id),
+        }
+    }
+
+    /// Whether something of a namespace is selected.
+    pub fn has_of(&self, namespace: &Namespace) -> bool {
+        match self {
+            Selection::All => true,
+            Selection::Namespace(selected) => selected == namespace,
+            Selection::Config(config) => config.namespace == *namespace,
         }
     }
 

@@ -245,7 +245,7 @@ fn write(
 ) -> Result<(SledStore, Revision), BackupError> {
     let first = &verified.first().ok_or_else(|| BackupError::Mismatch("name a backup".to_owned()))?.manifest;
     let options = SledOptions { epoch: Some(Epoch(uuid::Uuid::new_v4().as_u64_pair().1)), ..options };
-    let is_complete = first.first_revision == 1;
+    let is_complete = first.first_revision == 1 && first.forgotten.is_empty();
     let mut target = match is_complete {
         true => Target::Store(SledStore::open(pending, options)?),
         false => {
@@ -256,7 +256,8 @@ fn write(
                 time: Timestamp(i64::MIN),
                 hash: hash.ok_or_else(|| BackupError::damaged("the hash before its first commit is none"))?,
             };
-            Target::Seeding(Seeding::begin(pending, options, before)?)
+            let forgotten = first.forgotten.iter().map(|(namespace, oldest)| (namespace.clone(), *oldest));
+            Target::Seeding(Seeding::begin(pending, options, before, forgotten.collect())?)
         }
     };
     (origin.observe)(Step::Begun);

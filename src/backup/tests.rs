@@ -14,6 +14,7 @@ use crate::model::{
 use crate::secret::MasterKeySource;
 use crate::store::{
     ConfigRecord, Fsync, History, Journal, MemoryStore, SledOptions, SledStore, Snapshot, Store, StoreError,
+    prove,
 };
 
 const CONFIGS: u64 = 5;
@@ -252,6 +253,74 @@ fn a_compacted_store_is_restored_with_what_it_has_kept() {
         assert_eq!(problems, [], "{oldest}");
         again.compact(Revision(201)).expect("it is compacted further");
     }
+}
+
+#[test]
+fn a_store_that_forgot_history_of_namespaces_is_restored_with_what_it_has_kept() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = sled(&dir.path().join("old"), 200);
+    let namespace = |name: &str| Namespace::parse(name).expect("a name");
+    for (round, (of, oldest, oldest_of_all)) in
+        [("shop", 80, 1), ("pay", 120, 1), ("shop", 200, 60), ("pay", 121, 150)].into_iter().enumerate()
+    {
+        store.forget_unless(&namespace(of), Revision(oldest), 3, &|| false).expect("forgotten");
+        store.compact(Revision(oldest_of_all)).expect("compacted");
+        if round % 2 == 0 {
+            store.reclaim_unless(&|| false).expect("reclaimed");
+        }
+        let bytes = made(&store, &plan(Kind::Full, "*")).expect("made");
+        let file = written(dir.path(), &format!("{round}.cwb"), &bytes);
+        let new = dir.path().join(format!("new-{round}"));
+        restored(&[file], &new).expect("restored");
+        let again = SledStore::open(&new, options()).expect("opened");
+        assert_eq!((again.oldest(), again.anchor()), (store.oldest(), store.anchor()));
+        for of in ["shop", "pay"].map(namespace) {
+            assert_eq!(again.oldest_of(&of), store.oldest_of(&of), "{round}");
+        }
+        assert_eq!(history_of(&again, Revision(200)), history_of(&store, Revision(200)), "{round}");
+        let mut state = state_of(&again);
+        state.retain(|config| config.id != *SystemConfig::Origin.id());
+        assert_eq!(state, state_of(&store), "{round}");
+        for store in [&again, &store] {
+            let mut problems = vec![];
+            store.verify(&mut |problem| problems.push(problem)).expect("verified");
+            assert_eq!(problems, [], "{round}");
+            assert_eq!(prove(store).expect("read").broken, None);
+        }
+        let of_shop = made(&store, &plan(Kind::Full, "shop")).expect("made");
+        verify(&of_shop[..]).expect("verified");
+        let oldest = store.oldest_of(&namespace("shop")).0;
+        for file in [&bytes[..], &of_shop] {
+            let found = extracted(&[file], "shop", Some(oldest)).expect("read");
+            assert_eq!(found.configs, stored(&store, "shop", oldest), "{round}");
+            let refused = extracted(&[file], "shop", Some(oldest - 1));
+            assert!(matches!(refused, Err(BackupError::Revision { .. })), "{round}: {refused:?}");
+        }
+        again.forget_unless(&namespace("pay"), Revision(201), 0, &|| false).expect("it forgets more");
+    }
+}
+
+#[test]
+fn an_incremental_backup_that_would_lack_forgotten_changes_is_refused() {
+    let store = filled(60);
+    let head = store.head();
+    let since = Some(Position { epoch: store.epoch(), revision: head.revision, hash: head.hash });
+    let mut versions = BTreeMap::new();
+    commits(1, 60, &mut versions);
+    store.append(&commits(61, 100, &mut versions)).expect("appended");
+    let shop = Namespace::parse("shop").expect("a name");
+    store.forget_unless(&shop, Revision(61), 0, &|| false).expect("forgotten");
+    let whole = made(&store, &Plan { since, ..plan(Kind::Incremental, "*") }).expect("it has all changes");
+    assert_eq!(verify(&whole[..]).expect("verified").manifest.forgotten, BTreeMap::new());
+    store.forget_unless(&shop, Revision(80), 0, &|| false).expect("forgotten");
+    match made(&store, &Plan { since, ..plan(Kind::Incremental, "*") }) {
+        Err(BackupError::Mismatch(what)) => {
+            assert!(what.contains("namespace shop") && what.contains("make a full backup"), "{what}")
+        }
+        other => panic!("{:?}", other.map(|bytes| bytes.len())),
+    }
+    made(&store, &Plan { since, ..plan(Kind::Incremental, "pay") })
+        .expect("the other one has forgotten nothing");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Verifies a backup: every byte, every item, the chain of the commits, and the counts of the manifest. Knows files by what they
 //! read; not where they come from.
 
+use std::collections::BTreeMap;
 use std::io::Read;
 
 use super::error::BackupError;
@@ -8,7 +9,7 @@ use super::format::PartKind;
 use super::manifest::{Counts, Kind, Manifest, Selection};
 use super::read::{Items, Next, Reader};
 use super::record;
-use crate::model::{Commit, ConfigId, Digest, Revision, Version};
+use crate::model::{Commit, ConfigId, Digest, Namespace, Revision, Version};
 use crate::secret::sealed_count;
 use crate::store::codec::{self, DecodeError, decode_batch};
 use crate::store::{ConfigRecord, Sealed};
@@ -65,6 +66,8 @@ struct Check {
     last: Option<(Revision, Digest)>,
     /// Whether each commit has the revision after the one before.
     is_gapless: bool,
+    /// The last commit of which changes of a namespace are forgotten.
+    forgotten: BTreeMap<Namespace, Revision>,
     earlier: Option<(ConfigId, Version)>,
     config: Option<ConfigId>,
 }
@@ -112,7 +115,8 @@ impl Check {
         if self.last.is_some_and(|(_, hash)| hash != previous) {
             return Err(BackupError::damaged("its commits do not follow each other"));
         }
-        for Sealed { commit: Commit { revision, .. }, hash } in commits {
+        for Sealed { commit: Commit { revision, forgotten, .. }, hash } in commits {
+            self.forgotten.extend(forgotten.iter().map(|part| (part.namespace.clone(), *revision)));
             match self.last {
                 Some((before, _)) if *revision <= before => {
                     return Err(BackupError::damaged("its commits are in another order"));
@@ -135,6 +139,12 @@ impl Check {
         let is_chained = manifest.selection()? == Selection::All && manifest.kind != Kind::State;
         if !is_chained {
             return Ok(());
+        }
+        let is_known = |(namespace, last): (&Namespace, &Revision)| {
+            manifest.forgotten.get(namespace).is_some_and(|oldest| last < oldest)
+        };
+        if !self.forgotten.iter().all(is_known) {
+            return wrong("forgotten history");
         }
         let (Some(base), Some(first), Some((last, hash))) = (self.base, self.first, self.last) else {
             let is_empty = manifest.first_revision == manifest.last_revision + 1;

@@ -167,6 +167,11 @@ impl State {
             .take_while(move |config| config.id.namespace == *namespace)
     }
 
+    /// The namespaces that have, or once had, a config: in order.
+    pub fn namespaces(&self) -> impl Iterator<Item = &Namespace> {
+        self.changes.keys()
+    }
+
     /// What governs the configs of a namespace. `None`: nothing.
     pub fn governance(&self, namespace: &Namespace) -> Option<&Arc<Governance>> {
         self.governances.get(namespace)

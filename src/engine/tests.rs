@@ -6,6 +6,7 @@ mod contention;
 mod effort;
 mod fair_reads;
 mod hooked_store;
+mod namespace_retention;
 mod quotas;
 mod refusing;
 mod replica;

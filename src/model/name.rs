@@ -16,6 +16,13 @@ pub const NAME_BYTES_MAX: usize = 63;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Namespace(Arc<str>);
 
+/// A map with names of namespaces is searched by text.
+impl std::borrow::Borrow<str> for Namespace {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
 /// The name of a config within its namespace: as a namespace, with `.` and `_` allowed inside. Or that of one that governs others:
 /// `schema:NAME`, `rules:NAME`, `settings:NAME`, `namespace:rules` or `namespace:settings`. Or `namespace:tags`, which has the tags of the
 /// namespace.

@@ -22,6 +22,8 @@ pub enum SystemConfig {
     Origin,
     /// Schedules of backups.
     Backups,
+    /// The history that each namespace keeps.
+    Retention,
     /// The schema of a config.
     Schema,
     /// Rules of a config, or of a namespace.
@@ -61,13 +63,14 @@ pub enum Writer {
 }
 
 impl SystemConfig {
-    pub const ALL: [SystemConfig; 10] = [
+    pub const ALL: [SystemConfig; 11] = [
         SystemConfig::Policy,
         SystemConfig::Tokens,
         SystemConfig::Quotas,
         SystemConfig::Keys,
         SystemConfig::Origin,
         SystemConfig::Backups,
+        SystemConfig::Retention,
         SystemConfig::Schema,
         SystemConfig::Rules,
         SystemConfig::Settings,
@@ -83,6 +86,7 @@ impl SystemConfig {
             SystemConfig::Keys => (Home::Server("keys"), Writer::Server),
             SystemConfig::Origin => (Home::Server("origin"), Writer::Server),
             SystemConfig::Backups => (Home::Server("backups"), Writer::Administrator),
+            SystemConfig::Retention => (Home::Server("retention"), Writer::Administrator),
             SystemConfig::Schema => (Home::Config { prefix: "schema" }, Writer::SchemaOwner),
             SystemConfig::Rules => (Home::ConfigAndNamespace { prefix: "rules" }, Writer::SchemaOwner),
             SystemConfig::Settings => (Home::ConfigAndNamespace { prefix: "settings" }, Writer::SchemaOwner),

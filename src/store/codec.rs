@@ -35,6 +35,8 @@ mod codes;
 mod parts;
 mod records;
 
+use std::ops::Range;
+
 use serde::Serialize;
 
 pub use self::codes::{config_id, format_code, format_of, kind_code, kind_of, layer_key};
@@ -42,7 +44,7 @@ pub use self::records::{CommitRecord, ConfigRecord, LayerRecord, TagRecord};
 pub use super::commit_format::CommitFormat;
 
 use self::records::AuthorRecord;
-use super::{Sealed, StoredCommit, Summary};
+use super::{Forgotten, Sealed, StoredCommit, Summary};
 use crate::model::{Author, Commit, Content, Digest, Revision, Timestamp};
 
 /// The format that is written.
@@ -68,7 +70,7 @@ pub enum DecodeError {
 #[derive(Debug)]
 pub struct Measured {
     pub sealed: Sealed,
-    /// The size of its stored bytes.
+    /// The size of its stored bytes, without those that are forgotten.
     pub bytes: usize,
 }
 
@@ -196,26 +198,28 @@ pub fn join_batch(format: CommitFormat, previous: Digest, commits: &[StoredCommi
     batch
 }
 
-/// Reads the commits of a batch as they are stored. Its form is checked, but no hash is computed, and no content looked at.
-pub fn split_batch(batch: &[u8]) -> Result<Vec<StoredCommit>, DecodeError> {
+/// Reads the commits of a batch as they are stored, without what is forgotten. Its form is checked, but no hash is computed, and no content
+/// looked at.
+pub fn split_batch(batch: &[u8], forgotten: &Forgotten) -> Result<Vec<StoredCommit>, DecodeError> {
     let (format, mut rest) = contents(batch)?;
     take_hash(&mut rest)?;
     let mut commits = Vec::new();
     while !rest.is_empty() {
         let bytes = take_commit(&mut rest)?;
-        let (revision, time_us) = match format {
+        let ((revision, time_us), bytes) = match format {
             // The first fields of `CommitRecord`.
             CommitFormat::WithoutAuthor | CommitFormat::WithAuthor => {
-                postcard::take_from_bytes::<(u64, i64)>(bytes).map_err(unreadable)?.0
+                let (first, _) = postcard::take_from_bytes::<(u64, i64)>(bytes).map_err(unreadable)?;
+                (first, bytes.to_vec())
             }
             CommitFormat::InParts => {
-                let head = parts::split(bytes)?.head;
-                (head.revision, head.time_us)
+                let parts = parts::split(bytes)?;
+                ((parts.head.revision, parts.head.time_us), parts.compact(forgotten))
             }
         };
         let (revision, time) = (Revision(revision), Timestamp(time_us));
         let hash = take_hash(&mut rest)?;
-        commits.push(StoredCommit { revision, time, format, bytes: bytes.to_vec(), hash });
+        commits.push(StoredCommit { revision, time, format, bytes, hash });
     }
     Ok(commits)
 }
@@ -223,13 +227,21 @@ pub fn split_batch(batch: &[u8]) -> Result<Vec<StoredCommit>, DecodeError> {
 /// Reads a batch and checks all that can be checked of it alone: its form, its length and the chain of hashes within it.
 /// Returns the hash it follows, and its commits.
 pub fn decode_batch(batch: &[u8]) -> Result<(Digest, Vec<Measured>), DecodeError> {
+    decode_batch_without(batch, &Forgotten::default())
+}
+
+/// As `decode_batch`, without what is forgotten. Commits of formats 1 and 2 are whole: without a part of them their hashes could not be proved.
+pub fn decode_batch_without(
+    batch: &[u8],
+    forgotten: &Forgotten,
+) -> Result<(Digest, Vec<Measured>), DecodeError> {
     let (format, mut rest) = contents(batch)?;
     let previous = take_hash(&mut rest)?;
     let mut hash = previous;
     let mut commits = Vec::new();
     while !rest.is_empty() {
         let bytes = take_commit(&mut rest)?;
-        let (record, author) = stored_commit(format, bytes)?;
+        let (record, author, size) = stored_commit(format, bytes, forgotten)?;
         let commit = record.into_commit(author)?;
         let (found, revision) = (take_hash(&mut rest)?, commit.revision);
         hash = stored_hash(format, hash, bytes)
@@ -237,7 +249,7 @@ pub fn decode_batch(batch: &[u8]) -> Result<(Digest, Vec<Measured>), DecodeError
         if found != hash {
             return Err(damaged(format!("revision {revision}: the hash is {found}, its bytes have {hash}")));
         }
-        commits.push(Measured { sealed: Sealed { commit, hash }, bytes: bytes.len() });
+        commits.push(Measured { sealed: Sealed { commit, hash }, bytes: size });
     }
     if commits.is_empty() {
         return Err(damaged("a batch without commits"));
@@ -252,12 +264,16 @@ pub fn check_format(batch: &[u8]) -> Result<(), DecodeError> {
 
 /// Reads a batch that is known to be whole: its form is checked, but no hash is computed, and no name looked at.
 pub fn stored_batch(batch: &[u8]) -> Result<StoredBatch<'_>, DecodeError> {
+    stored_batch_without(batch, &Forgotten::default())
+}
+
+fn stored_batch_without<'a>(batch: &'a [u8], forgotten: &Forgotten) -> Result<StoredBatch<'a>, DecodeError> {
     let (format, mut rest) = contents(batch)?;
     let previous = take_hash(&mut rest)?;
     let mut commits = Vec::new();
     let mut hash = previous;
     while !rest.is_empty() {
-        commits.push(stored_commit(format, take_commit(&mut rest)?)?.0);
+        commits.push(stored_commit(format, take_commit(&mut rest)?, forgotten)?.0);
         hash = take_hash(&mut rest)?;
     }
     match commits.is_empty() {
@@ -266,10 +282,42 @@ pub fn stored_batch(batch: &[u8]) -> Result<StoredBatch<'_>, DecodeError> {
     }
 }
 
-/// Reads the summaries of the commits in a batch, of which there is at least one. No content is copied, and no hash is looked at.
-pub fn decode_summaries(batch: &[u8]) -> Result<Vec<Summary>, DecodeError> {
-    let commits = stored_batch(batch)?.commits;
+/// Reads the summaries of the commits in a batch, of which there is at least one, without what is forgotten. No content is copied, and no
+/// hash is looked at.
+pub fn decode_summaries(batch: &[u8], forgotten: &Forgotten) -> Result<Vec<Summary>, DecodeError> {
+    let commits = stored_batch_without(batch, forgotten)?.commits;
     commits.into_iter().map(CommitRecord::into_summary).collect()
+}
+
+/// Where in a batch the bytes are of what is forgotten, in order: zeros that `blank_batch` has written, or bytes that it would blank.
+pub fn blanks_of_batch(batch: &[u8], forgotten: &Forgotten) -> Result<Vec<Range<usize>>, DecodeError> {
+    let (format, mut rest) = contents(batch)?;
+    let mut blanks = Vec::new();
+    if format == CommitFormat::InParts {
+        take_hash(&mut rest)?;
+        while !rest.is_empty() {
+            let commit = take_commit(&mut rest)?;
+            let start = batch.len() - rest.len() - commit.len();
+            let of_commit = parts::split(commit)?.blanks(forgotten);
+            blanks.extend(of_commit.into_iter().map(|at| start + at.start..start + at.end));
+            take_hash(&mut rest)?;
+        }
+    }
+    Ok(blanks)
+}
+
+/// Writes zeros over what is forgotten of a batch, at the places that `blanks_of_batch` has found. Everything else stays where it is, and the
+/// hashes stay right.
+pub fn blank_batch(batch: &mut [u8], blanks: &[Range<usize>]) {
+    blanks.iter().for_each(|at| parts::blank(batch, at.clone()));
+}
+
+/// Forgets what is forgotten of a commit that has this format.
+pub fn forget_parts(format: CommitFormat, commit: &mut Commit, forgotten: &Forgotten) {
+    match format {
+        CommitFormat::WithoutAuthor | CommitFormat::WithAuthor => {}
+        CommitFormat::InParts => parts::forget(commit, forgotten),
+    }
 }
 
 /// Content from the canonical text it was stored as.
@@ -310,10 +358,12 @@ fn take_hash(rest: &mut &[u8]) -> Result<Digest, DecodeError> {
     Ok(Digest(take(rest, HASH_BYTES)?.try_into().expect("as many bytes as a hash has were taken")))
 }
 
-fn stored_commit(
+/// A commit, and the size of its bytes, without what is forgotten.
+fn stored_commit<'a>(
     format: CommitFormat,
-    bytes: &[u8],
-) -> Result<(CommitRecord<'_>, AuthorRecord<'_>), DecodeError> {
+    bytes: &'a [u8],
+    forgotten: &Forgotten,
+) -> Result<(CommitRecord<'a>, AuthorRecord<'a>, usize), DecodeError> {
     let (record, author, rest) = match format {
         CommitFormat::WithoutAuthor => {
             let (record, rest) = postcard::take_from_bytes(bytes).map_err(unreadable)?;
@@ -323,10 +373,15 @@ fn stored_commit(
             let ((record, author), rest) = postcard::take_from_bytes(bytes).map_err(unreadable)?;
             (record, author, rest)
         }
-        CommitFormat::InParts => return parts::split(bytes)?.into_record(),
+        CommitFormat::InParts => {
+            let parts = parts::split(bytes)?;
+            let size = parts.compact_bytes(forgotten);
+            let (record, author) = parts.into_record(forgotten)?;
+            return Ok((record, author, size));
+        }
     };
     match rest.len() {
-        0 => Ok((record, author)),
+        0 => Ok((record, author, bytes.len())),
         more => Err(damaged(format!("a commit has {more} bytes too many"))),
     }
 }

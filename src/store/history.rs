@@ -5,15 +5,15 @@ use std::collections::BTreeMap;
 
 use super::StoreError;
 use super::journal::Head;
-use crate::model::{ConfigId, Layer, LayerKey, Revision, TagName, Timestamp, Version};
+use crate::model::{ConfigId, Layer, LayerKey, Namespace, Revision, TagName, Timestamp, Version};
 
 /// The versions of every config, folded from the commits of one journal, which a history may keep in indexes.
 ///
 /// Every read shows at least the commits that the head of the journal had when the read began, each of them completely: a history that is
 /// behind its journal waits or catches up first, also after a crash between the two. A history that is lost can be made again from a
-/// journal that was never compacted.
+/// journal of which nothing was forgotten.
 ///
-/// One thread at a time calls `compact`; reads come from any thread at any time. All methods block: call them where blocking is allowed.
+/// One thread at a time calls `compact`, `forget_unless` and `reclaim_unless`; reads come from any thread at any time. All methods block: call them where blocking is allowed.
 pub trait History: Send + Sync + 'static {
     /// The retained versions of a config below `before`, newest first, at most `limit`. Empty for an unknown config.
     fn versions(&self, id: &ConfigId, before: Version, limit: usize) -> Result<Vec<VersionRef>, StoreError>;
@@ -48,6 +48,24 @@ pub trait History: Send + Sync + 'static {
     fn compact(&self, oldest: Revision) -> Result<(), StoreError> {
         self.compact_unless(oldest, &|| false).map(|_| ())
     }
+
+    /// Forgets what commits below `oldest` changed of one namespace, and the versions of its configs that ended before: every config keeps
+    /// the version it had at `oldest` and those since, versions that a tag names now, and its newest `versions_min` versions, as far as they
+    /// are retained. Those are kept until a compaction of all history goes as far. Other namespaces are not touched. `Journal::oldest_of` is
+    /// `oldest` then.
+    ///
+    /// Does nothing if as much is forgotten already; at most the head is taken for `oldest`. Else as `compact_unless`.
+    fn forget_unless(
+        &self,
+        namespace: &Namespace,
+        oldest: Revision,
+        versions_min: u64,
+        is_stopped: &dyn Fn() -> bool,
+    ) -> Result<Compaction, StoreError>;
+
+    /// Gives back the space of what was forgotten of namespaces, where that is worth the work. Nothing that is read changes. Goes on where it
+    /// was stopped; appends and reads go on meanwhile.
+    fn reclaim_unless(&self, is_stopped: &dyn Fn() -> bool) -> Result<Compaction, StoreError>;
 
     /// Reads everything and calls `report` for each thing that is wrong: a broken link of the hash chain, a digest that
     /// does not match, an index that says something else than the journal.

@@ -3,6 +3,7 @@
 
 use super::StoreError;
 use super::commit_format::CommitFormat;
+use super::forgotten::Forgotten;
 use super::stored_commit::StoredCommit;
 use crate::model::{Commit, Digest, Epoch, Namespace, Request, Revision, Timestamp};
 
@@ -21,6 +22,16 @@ pub trait Journal: Send + Sync + 'static {
     /// The oldest revision whose commit is retained; 1 if nothing was compacted yet.
     fn oldest(&self) -> Revision;
 
+    /// Namespaces whose history is retained from a later revision on than the oldest: what earlier commits of format 3 changed of them is
+    /// forgotten, and not in the commits that are read. The chain is that of all changes all the same.
+    fn forgotten(&self) -> Forgotten;
+
+    /// The oldest revision from which on all changes of a namespace are retained.
+    fn oldest_of(&self, namespace: &Namespace) -> Revision {
+        let of_namespace = self.forgotten().oldest_of(namespace.as_str());
+        self.oldest().max(of_namespace.unwrap_or_default())
+    }
+
     /// The hash of the commit before the oldest one; all zero if nothing was compacted yet.
     fn anchor(&self) -> Digest;
 
@@ -38,7 +49,8 @@ pub trait Journal: Send + Sync + 'static {
     }
 
     /// Appends commits that another journal has in this format, so that they have the same hashes here. Else as `append`. The caller has
-    /// found the format by the hashes: a format that does not keep all of a commit would lose the rest.
+    /// found the format by the hashes: a format that does not keep all of a commit would lose the rest. What is forgotten of them there is
+    /// forgotten here; unless `forgotten` says so, too, the history of these namespaces cannot be read.
     fn append_as(&self, format: CommitFormat, commits: &[Commit]) -> Result<Head, StoreError>;
 
     /// Commits from `from` on (0 means 1), in order, as many as have at most `bytes_max` bytes as they are stored; at least

@@ -1,15 +1,17 @@
 //! A store in memory: the shortest code that keeps the contract. The model against which other stores are tested. Knows
 //! no files.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use super::codec::{CommitFormat, append_commit, commit_format, encode_commit_as, hashes};
+use super::codec::{CommitFormat, append_commit, commit_format, encode_commit_as, forget_parts, hashes};
 use super::{
-    Compaction, ConfigRecord, Head, History, Journal, Problem, Sealed, Snapshot, StoreError, StoredCommit,
-    Verified, VersionRef,
+    Compaction, ConfigRecord, Forgotten, Head, History, Journal, Problem, Sealed, Snapshot, StoreError,
+    StoredCommit, Verified, VersionRef,
 };
-use crate::model::{Commit, ConfigId, Digest, Epoch, Layer, LayerKey, Revision, TagName, Timestamp, Version};
+use crate::model::{
+    Commit, ConfigId, Digest, Epoch, Layer, LayerKey, Namespace, Revision, TagName, Timestamp, Version,
+};
 
 /// Keeps everything in memory and nothing beyond the life of the process.
 pub struct MemoryStore {
@@ -22,6 +24,7 @@ struct Contents {
     anchor: Digest,
     /// Without a gap, the oldest retained first; with the size of their stored bytes.
     commits: VecDeque<(Sealed, usize)>,
+    forgotten: Forgotten,
     configs: BTreeMap<ConfigId, ConfigHistory>,
 }
 
@@ -30,6 +33,8 @@ struct ConfigHistory {
     /// Never empty; the last is the current one.
     versions: BTreeMap<Version, VersionHistory>,
     tags: BTreeMap<TagName, Version>,
+    /// Versions that ended before the oldest revision of the namespace, and were among the newest then.
+    newest: BTreeSet<Version>,
 }
 
 #[derive(Clone)]
@@ -42,7 +47,12 @@ struct VersionHistory {
 impl MemoryStore {
     /// An empty store.
     pub fn new(epoch: Epoch) -> MemoryStore {
-        let contents = Contents { anchor: Digest::ZERO, commits: VecDeque::new(), configs: BTreeMap::new() };
+        let contents = Contents {
+            anchor: Digest::ZERO,
+            commits: VecDeque::new(),
+            forgotten: Forgotten::default(),
+            configs: BTreeMap::new(),
+        };
         MemoryStore { epoch, contents: RwLock::new(contents) }
     }
 
@@ -66,6 +76,10 @@ impl Journal for MemoryStore {
 
     fn oldest(&self) -> Revision {
         self.read().oldest()
+    }
+
+    fn forgotten(&self) -> Forgotten {
+        self.read().forgotten.clone()
     }
 
     fn anchor(&self) -> Digest {
@@ -127,7 +141,7 @@ impl History for MemoryStore {
         // Between the two may have been others that are forgotten.
         match future.first() {
             Some(at) if at.version != next => {
-                Err(StoreError::Compacted { asked: revision, oldest: contents.oldest() })
+                Err(StoreError::Compacted { asked: revision, oldest: contents.oldest_of(id) })
             }
             Some(_) | None => Ok(past.last().copied()),
         }
@@ -139,7 +153,7 @@ impl History for MemoryStore {
         match config.versions.get(&version) {
             Some(found) => Ok(Some(found.to_snapshot())),
             None if version == Version::ZERO || version > config.current().at.version => Ok(None),
-            None => Err(StoreError::forgotten_version(contents.oldest())),
+            None => Err(StoreError::forgotten_version(contents.oldest_of(id))),
         }
     }
 
@@ -171,9 +185,45 @@ impl History for MemoryStore {
                 contents.commits.pop_front().expect("the head is retained, and at least `oldest`");
             contents.anchor = forgotten.hash;
         }
-        for config in contents.configs.values_mut() {
+        let Contents { forgotten, configs, .. } = &mut *contents;
+        for (id, config) in configs {
+            let of_namespace = forgotten.oldest_of(id.namespace.as_str()).unwrap_or_default();
+            if of_namespace < oldest {
+                config.newest.clear();
+            }
+            config.forget(oldest.max(of_namespace));
+        }
+        Ok(Compaction::Done)
+    }
+
+    fn forget_unless(
+        &self,
+        namespace: &Namespace,
+        oldest: Revision,
+        versions_min: u64,
+        is_stopped: &dyn Fn() -> bool,
+    ) -> Result<Compaction, StoreError> {
+        if is_stopped() {
+            return Ok(Compaction::Stopped);
+        }
+        let mut contents = self.write();
+        let oldest = oldest.min(contents.head().revision);
+        let before = contents.forgotten.oldest_of(namespace.as_str()).unwrap_or_default();
+        if oldest <= before.max(contents.oldest()) {
+            return Ok(Compaction::Done);
+        }
+        contents.forgotten = contents.forgotten.with(namespace, oldest);
+        contents.forget_parts();
+        let of_namespace = contents.configs.iter_mut().filter(|(id, _)| id.namespace == *namespace);
+        for (_, config) in of_namespace {
+            let first = config.current().at.version.0.saturating_sub(versions_min);
+            config.newest = config.versions.keys().copied().filter(|version| version.0 > first).collect();
             config.forget(oldest);
         }
+        Ok(Compaction::Done)
+    }
+
+    fn reclaim_unless(&self, _: &dyn Fn() -> bool) -> Result<Compaction, StoreError> {
         Ok(Compaction::Done)
     }
 
@@ -207,6 +257,21 @@ impl Contents {
 
     fn oldest(&self) -> Revision {
         self.commits.front().map_or(Revision(1), |(sealed, _)| sealed.commit.revision)
+    }
+
+    fn oldest_of(&self, id: &ConfigId) -> Revision {
+        self.oldest().max(self.forgotten.oldest_of(id.namespace.as_str()).unwrap_or_default())
+    }
+
+    /// Drops the parts of commits that are forgotten.
+    fn forget_parts(&mut self) {
+        let mut previous = self.anchor;
+        for (sealed, size) in &mut self.commits {
+            let format = commit_format(previous, sealed).expect("it was appended in this format");
+            forget_parts(format, &mut sealed.commit, &self.forgotten);
+            *size = encode_commit_as(format, &sealed.commit).len();
+            previous = sealed.hash;
+        }
     }
 
     /// Where the commit is, or would be.
@@ -262,12 +327,14 @@ impl ConfigHistory {
         self.versions.values().next_back().expect("a config comes into being with its first version")
     }
 
-    /// Forgets the versions that ended before `oldest`, except those that have a tag.
+    /// Forgets the versions that ended before `oldest`, except those that have a tag or are kept as the newest.
     fn forget(&mut self, oldest: Revision) {
         let kept = self.versions.values().rev().find(|version| version.at.revision <= oldest);
         let kept = kept.map_or(Version::ZERO, |version| version.at.version);
         let tagged: Vec<Version> = self.tags.values().copied().collect();
-        self.versions.retain(|version, _| *version >= kept || tagged.contains(version));
+        let newest = &self.newest;
+        self.versions
+            .retain(|version, _| *version >= kept || tagged.contains(version) || newest.contains(version));
     }
 }
 

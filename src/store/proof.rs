@@ -1,9 +1,10 @@
-//! Proving the chain of commits, of a store that is in use or not: every commit has the hash that its content and the commit before give.
+//! Proving the chain of commits, of a store that is in use or not: every commit has the hash that its content and the commit before give, and
+//! lacks only changes that were forgotten.
 //! Knows the journal by what it answers; `History::verify` looks at the indexes, too, and wants the store for itself.
 
 use super::codec::hashes;
 use super::{Head, Journal, StoreError};
-use crate::model::{Digest, Revision};
+use crate::model::{Commit, Digest, ForgottenPart, Revision};
 
 /// What is read at once.
 const PAGE_BYTES_MAX: usize = 1 << 20;
@@ -85,7 +86,11 @@ pub fn prove(journal: &dyn Journal) -> Result<Proof, StoreError> {
                 }
                 Some(_) | None => None,
             };
-            if let Some(what) = wrong {
+            let lacks = || {
+                let namespace = &lacking(journal, &sealed.commit)?.namespace;
+                Some(format!("its changes of namespace {namespace} are gone, but were not forgotten"))
+            };
+            if let Some(what) = wrong.or_else(lacks) {
                 proof.broken = Some(Broken::at(next, what));
                 return Ok(proof);
             }
@@ -100,4 +105,9 @@ pub fn prove(journal: &dyn Journal) -> Result<Proof, StoreError> {
         proof.broken = Some(Broken::at(head.revision, what));
     }
     Ok(proof)
+}
+
+/// What a commit lacks although its history is retained.
+fn lacking<'a>(journal: &dyn Journal, commit: &'a Commit) -> Option<&'a ForgottenPart> {
+    commit.forgotten.iter().find(|part| commit.revision >= journal.oldest_of(&part.namespace))
 }

@@ -23,6 +23,7 @@ mod archiver;
 mod batch;
 mod counts;
 mod database;
+mod forgetting;
 mod index;
 mod journal;
 mod log_record;
@@ -37,7 +38,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock};
-use std::time::{Duration, Instant};
 
 pub use self::counts::{Counts, DiskBytes};
 pub use self::options::{Fsync, Pause, Point, SledOptions};
@@ -51,22 +51,16 @@ use self::recovery::{Recovered, recover};
 use self::wal::{AppendError, Wal};
 use super::codec::{self, CommitFormat, encode_batch};
 use super::{
-    Compaction, ConfigRecord, Head, History, Journal, Problem, Sealed, Snapshot, StoreError, StoredCommit,
-    Summary, Verified, VersionRef,
+    Compaction, ConfigRecord, Forgotten, Head, History, Journal, Problem, Sealed, Snapshot, StoreError,
+    StoredCommit, Summary, Verified, VersionRef,
 };
-use crate::model::{Commit, ConfigId, Digest, Epoch, Revision, Timestamp, Version};
+use crate::model::{Commit, ConfigId, Digest, Epoch, Namespace, Revision, Timestamp, Version};
 use database::open::Directory;
-use index::trees::{Oldest, Trees};
+use index::retained::Retained;
+use index::trees::Trees;
 
 /// The place of an error of sled.
 const DATABASE: &str = "the database";
-
-/// The longest pause between two slices of a compaction.
-const SLICE_PAUSE_MAX: Duration = Duration::from_millis(20);
-/// Before the last slice of its first step, a compaction looks at the commits made since it began, so often at most, until there are no
-/// more than so many.
-const CATCH_UPS_MAX: usize = 10;
-const CATCH_UP_COMMITS: u64 = 100;
 
 /// A store in a directory of its own. Dropped, it writes what is pending and lets go of the directory.
 pub struct SledStore {
@@ -74,7 +68,7 @@ pub struct SledStore {
     database: Arc<Handle>,
     /// What is durable.
     head: RwLock<Head>,
-    oldest: RwLock<Oldest>,
+    retained: RwLock<Retained>,
     /// How often something that reads could have relied on was about to be removed.
     sweeps: AtomicU64,
     /// Locked by whoever appends, and before any other lock.
@@ -100,7 +94,7 @@ impl SledStore {
             let wal = Wal::begin(&log, options.clone(), sequence, head.revision)
                 .map_err(|source| io_error(&log, source))?;
             database::head_marker::write(dir, head)?;
-            let (epoch, oldest) = (database.trees.epoch()?, database.trees.oldest()?);
+            let (epoch, retained) = (database.trees.epoch()?, database.trees.retained()?);
             let database = Arc::new(Handle::new(database));
             let archiver = Archiver::start(
                 dir.to_owned(),
@@ -113,7 +107,7 @@ impl SledStore {
                 epoch,
                 database,
                 head: RwLock::new(head),
-                oldest: RwLock::new(oldest),
+                retained: RwLock::new(retained),
                 sweeps: AtomicU64::new(0),
                 counts: wal.counts().clone(),
                 wal: Mutex::new(wal),
@@ -161,78 +155,8 @@ impl SledStore {
         self.wal.lock().expect("no append broke the contract")
     }
 
-    fn oldest(&self) -> Oldest {
-        *self.oldest.read().expect("nothing panics while it holds the oldest")
-    }
-
-    /// Forgets what is before `to`, in slices: commits are archived and history is read between them.
-    /// `is_stopped` is asked before each slice that is not the last of its kind.
-    fn forget(
-        &self,
-        database: &Arc<Database>,
-        to: Revision,
-        is_stopped: &dyn Fn() -> bool,
-    ) -> Result<Compaction, StoreError> {
-        let trees = &database.trees;
-        let oldest = self.oldest().revision;
-        let mut keeping =
-            self.slice(database, |head| index::compact::Keeping::begin(trees, oldest, to, head))?;
-        while self.slice(database, |_| keeping.some(trees))? {
-            if is_stopped() {
-                return Ok(Compaction::Stopped);
-            }
-        }
-        for _ in 0..CATCH_UPS_MAX {
-            if keeping.behind(self.head().revision) <= CATCH_UP_COMMITS {
-                break;
-            }
-            self.slice(database, |head| keeping.catch_up(trees, head))?;
-        }
-        if is_stopped() {
-            return Ok(Compaction::Stopped);
-        }
-        database.sync()?;
-        let oldest = self.slice(database, |head| {
-            keeping.catch_up(trees, head)?;
-            let (oldest, pins) = keeping.done();
-            self.options.pause(Point::BeforeForget);
-            database.sync()?;
-            trees.write_oldest(oldest, &pins)?;
-            database.sync()?;
-            *self.oldest.write().expect("nothing panics while it holds the oldest") = oldest;
-            Ok(oldest)
-        })?;
-        // Reads that began before this may miss what is now removed, and begin again.
-        self.sweeps.fetch_add(1, Ordering::SeqCst);
-        self.options.pause(Point::BeforeSweep);
-        let mut sweeping = index::compact::Sweeping::begin(oldest.revision);
-        while self.slice(database, |_| sweeping.some(trees))? {
-            if is_stopped() {
-                return Ok(Compaction::Stopped);
-            }
-        }
-        self.slice(database, |_| sweeping.end(trees))?;
-        Ok(Compaction::Done)
-    }
-
-    /// Runs one slice of a compaction, and then lets others have their turn. What the slices before have written is only there as long
-    /// as the database stays open.
-    fn slice<T>(
-        &self,
-        database: &Arc<Database>,
-        run: impl FnOnce(Revision) -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
-        let began = Instant::now();
-        let done = self.while_settled(database, |archived| {
-            if !Arc::ptr_eq(database, &self.database.get()?) {
-                return Err(StoreError::Unavailable("the database was opened again meanwhile".to_owned()));
-            }
-            run(archived.revision)
-        })?;
-        self.options.pause(Point::BetweenSlices);
-        // As long as it took: at most half of the time of the disk and of a processor is taken from writes.
-        std::thread::sleep(began.elapsed().min(SLICE_PAUSE_MAX));
-        Ok(done)
+    fn retained(&self) -> Retained {
+        self.retained.read().expect("nothing panics while it holds what is retained").clone()
     }
 
     /// Runs what needs all indexes to show the same head, which it is given.
@@ -250,13 +174,25 @@ impl SledStore {
     }
 
     /// Runs a read of the journal, which has everything up to the head when this begins.
-    fn read<T>(&self, read: impl Fn(&Trees, Revision) -> Result<T, StoreError>) -> Result<T, StoreError> {
+    fn read<T>(&self, read: impl Fn(&Trees, &Retained) -> Result<T, StoreError>) -> Result<T, StoreError> {
         self.archiver().wait_for(self.head().revision)?;
         let database = self.database.get()?;
         self.read_from(&database, read)
     }
 
-    /// As `read`, of what the indexes say of a config.
+    /// As `read`, of commits from `from` on. It is given the first of them.
+    fn read_commits<T>(
+        &self,
+        from: Revision,
+        read: impl Fn(&Trees, Revision, &Forgotten) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.read(|trees, retained| match (from.max(Revision(1)), retained.oldest.revision) {
+            (asked, oldest) if asked < oldest => Err(StoreError::Compacted { asked, oldest }),
+            (from, _) => read(trees, from, &retained.forgotten),
+        })
+    }
+
+    /// As `read`, of what the indexes say of a config. It is given the oldest revision of the namespace.
     fn read_history<T>(
         &self,
         id: &ConfigId,
@@ -269,19 +205,19 @@ impl SledStore {
             self.archiver().note_failure(error);
             return Err(StoreError::Unavailable(why));
         }
-        self.read_from(&database, read)
+        self.read_from(&database, |trees, retained| read(trees, retained.oldest_of(&id.namespace)))
     }
 
-    /// Runs a read. It is given the oldest revision, and runs again if a compaction came between.
+    /// Runs a read. It is given what is retained, and runs again if a compaction came between.
     fn read_from<T>(
         &self,
         database: &Database,
-        read: impl Fn(&Trees, Revision) -> Result<T, StoreError>,
+        read: impl Fn(&Trees, &Retained) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         loop {
             let sweeps = self.sweeps.load(Ordering::SeqCst);
-            let oldest = self.oldest().revision;
-            let result = guarded(|| read(&database.trees, oldest));
+            let retained = self.retained();
+            let result = guarded(|| read(&database.trees, &retained));
             if self.sweeps.load(Ordering::SeqCst) == sweeps {
                 return result.map_err(|error| self.note_failure(error));
             }
@@ -316,11 +252,15 @@ impl Journal for SledStore {
     }
 
     fn oldest(&self) -> Revision {
-        self.oldest().revision
+        self.retained().oldest.revision
+    }
+
+    fn forgotten(&self) -> Forgotten {
+        self.retained().forgotten
     }
 
     fn anchor(&self) -> Digest {
-        self.oldest().anchor
+        self.retained().oldest.anchor
     }
 
     fn append_as(&self, format: CommitFormat, commits: &[Commit]) -> Result<Head, StoreError> {
@@ -348,31 +288,28 @@ impl Journal for SledStore {
 
     fn commits(&self, from: Revision, bytes_max: usize) -> Result<Vec<Sealed>, StoreError> {
         let head = self.head().revision;
-        self.read(|trees, oldest| match from.max(Revision(1)) {
-            from if from < oldest => Err(StoreError::Compacted { asked: from, oldest }),
-            from => trees.journal.commits(from, head, bytes_max),
+        self.read_commits(from, |trees, from, forgotten| {
+            trees.journal.commits(from, head, bytes_max, forgotten)
         })
     }
 
     fn stored_commits(&self, from: Revision, bytes_max: usize) -> Result<Vec<StoredCommit>, StoreError> {
         let head = self.head().revision;
-        self.read(|trees, oldest| match from.max(Revision(1)) {
-            from if from < oldest => Err(StoreError::Compacted { asked: from, oldest }),
-            from => trees.journal.stored_commits(from, head, bytes_max),
+        self.read_commits(from, |trees, from, forgotten| {
+            trees.journal.stored_commits(from, head, bytes_max, forgotten)
         })
     }
 
     fn summaries(&self, from: Revision, bytes_max: usize) -> Result<(Vec<Summary>, Revision), StoreError> {
         let head = self.head().revision;
-        self.read(|trees, oldest| match from.max(Revision(1)) {
-            from if from < oldest => Err(StoreError::Compacted { asked: from, oldest }),
-            from => trees.journal.summaries(from, head, bytes_max),
+        self.read_commits(from, |trees, from, forgotten| {
+            trees.journal.summaries(from, head, bytes_max, forgotten)
         })
     }
 
     fn revision_at(&self, time: Timestamp) -> Result<Option<Revision>, StoreError> {
         let head = self.head().revision;
-        self.read(|trees, oldest| trees.journal.revision_at(oldest, head, time))
+        self.read(|trees, retained| trees.journal.revision_at(retained.oldest.revision, head, time))
     }
 }
 
@@ -402,15 +339,22 @@ impl History for SledStore {
         oldest: Revision,
         is_stopped: &dyn Fn() -> bool,
     ) -> Result<Compaction, StoreError> {
-        let _compacting = self.compacting.lock().expect("a compaction does not panic");
-        let head = self.head().revision;
-        let oldest = oldest.min(head);
-        if oldest <= self.oldest().revision {
-            return Ok(Compaction::Done);
-        }
-        self.archiver().wait_for(head)?;
-        let database = self.database.get()?;
-        self.forget(&database, oldest, is_stopped).inspect_err(|error| self.counts.note_damage(error))
+        self.compact_all(oldest, is_stopped).inspect_err(|error| self.counts.note_damage(error))
+    }
+
+    fn forget_unless(
+        &self,
+        namespace: &Namespace,
+        oldest: Revision,
+        versions_min: u64,
+        is_stopped: &dyn Fn() -> bool,
+    ) -> Result<Compaction, StoreError> {
+        let compacted = self.compact_namespace(namespace, oldest, versions_min, is_stopped);
+        compacted.inspect_err(|error| self.counts.note_damage(error))
+    }
+
+    fn reclaim_unless(&self, is_stopped: &dyn Fn() -> bool) -> Result<Compaction, StoreError> {
+        self.rewrite_segments(is_stopped).inspect_err(|error| self.counts.note_damage(error))
     }
 
     /// As with `load`.

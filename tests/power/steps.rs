@@ -8,10 +8,14 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use confwatch::model::{
+    Author, Commit, ConfigChange, Content, LayerChange, LayerKey, Scope, Source, SystemConfig, Version,
+};
 use confwatch::proto::v1::backup_service_client::BackupServiceClient;
 use confwatch::proto::v1::*;
 use confwatch::store::{History, Journal, SledOptions, SledStore};
 use fastrand::Rng;
+use serde_json::json;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 use tonic::Code;
@@ -374,6 +378,89 @@ fn check(asked: Asked, is_acknowledged: bool, before: &[Backup], found: &[Backup
         (Asked::Prune, Some(_)) => assert!(!is_acknowledged),
         (Asked::Create | Asked::Unpin | Asked::Verify, is_old) => {
             assert_eq!(is_old, Some(was_old), "{asked:?}")
+        }
+    }
+}
+
+/// Adds the config by which next to nothing is kept of the history of the namespace.
+fn keep_little(data: &Path) {
+    let store = SledStore::open(data, SledOptions::default()).expect("it opens");
+    let content = Content::of(&json!({ "namespaces": { "test": { "bytes_max": 1, "versions_min": 2 } } }));
+    let layer = LayerChange {
+        key: LayerKey::base(Scope::global()),
+        content: Some(content),
+        expires: None,
+        format: None,
+    };
+    let change = ConfigChange {
+        id: SystemConfig::Retention.id().clone(),
+        version: Version(1),
+        layers: vec![layer],
+        tags: vec![],
+        restored: None,
+    };
+    let head = store.head();
+    let commit = Commit {
+        revision: head.revision.next(),
+        time: head.time,
+        author: Author::named("tester"),
+        source: Source::Set,
+        reason: String::new(),
+        request: None,
+        annotations: Default::default(),
+        changes: vec![change],
+        forgotten: vec![],
+    };
+    store.append(&[commit]).expect("appended");
+    let released = store.released();
+    drop(store);
+    assert!(released.wait(Duration::from_secs(60)), "the directory is free");
+}
+
+/// Waits until a server has cut the history of the namespace, and stops it by SIGTERM.
+async fn cut(server: &mut Child) {
+    let stdout = server.stdout.take().expect("it is piped");
+    let address = Server::address(stdout).await.expect("it starts on what is left");
+    let mut client = Client::connect(format!("http://{address}")).await.expect("it listens");
+    let request = ListChangesRequest { namespace: "test".into(), page_size: 1, ..Default::default() };
+    loop {
+        match client.list_changes(request.clone()).await {
+            Ok(page) if page.get_ref().oldest_revision >= COMMITS => break,
+            Ok(_) | Err(_) => tokio::time::sleep(Duration::from_millis(2)).await,
+        }
+    }
+    drop(client);
+    let id = libc::pid_t::try_from(server.id().expect("it runs")).expect("an id");
+    // SAFETY: a signal to a child that was not waited for yet, so that its id is its own.
+    assert_eq!(unsafe { libc::kill(id, libc::SIGTERM) }, 0);
+    assert!(server.wait().await.expect("ended").success(), "it stops");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_ends_at_any_change_while_it_cuts_the_history_of_a_namespace_loses_nothing_that_it_retains()
+ {
+    let Some(disk) = mounted() else { return };
+    let data = disk.path().join("data");
+    let server = filled(&data, &[]).await;
+    end(&disk, server.process, &Survives::Nothing).await;
+    keep_little(&data);
+    let expected = store(&data);
+    assert_eq!(expected.0, COMMITS + 1);
+    let (saved, before) = (disk.copy(), disk.changes());
+    cut(&mut Server::spawn(&data, &[]).process).await;
+    let total = disk.changes() - before;
+    assert_eq!(store(&data), expected);
+    for change in steps(total) {
+        for survives in ENDS {
+            disk.put_back(&saved);
+            disk.fail_after(change);
+            let mut server = Server::spawn(&data, &[]).process;
+            if unless_failed(&disk, cut(&mut server)).await.is_none() {
+                end(&disk, server, &survives).await;
+            }
+            assert_eq!(store(&data), expected, "change {change}");
+            cut(&mut Server::spawn(&data, &[]).process).await;
+            assert_eq!(store(&data), expected, "change {change}");
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod conformance;
 mod damage;
+mod forgetting;
 mod memory;
 mod ordering;
 mod random;

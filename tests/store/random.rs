@@ -1,24 +1,32 @@
-//! Random histories: sled answers every read as the model does.
+//! Random histories of several namespaces: sled answers every read as the model does, whatever is forgotten and rewritten meanwhile.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use confwatch::model::{Epoch, Revision, Timestamp, Version};
-use confwatch::store::{History, Journal, MemoryStore, Store};
+use confwatch::store::codec::CommitFormat;
+use confwatch::store::{Compaction, History, Journal, MemoryStore, Store, prove};
 use proptest::prelude::*;
 
 use super::conformance::{HistorySubject, load, sound};
-use super::script::{Edit, Script, content, id, key, large, remove, tag};
+use super::script::{Edit, Script, content, id, key, large, namespace, remove, tag};
 use super::sled::Sled;
 
-const CONFIGS: [&str; 3] = ["a", "a.b", "b"];
+const CONFIGS: [&str; 5] = ["a", "a.b", "b", "pay/a", "payments-x/b"];
+/// Each has a config, and the name of one begins as that of another.
+const NAMESPACES: [&str; 3] = ["payments", "pay", "payments-x"];
+const SIZES: [usize; 3] = [300, 5_000, 70_000];
 const LAYERS: [&str; 4] = ["/", "/x", "/x/y", "!/x"];
 
 #[derive(Clone, Debug)]
 enum Step {
-    /// A batch of commits.
-    Append(Vec<Vec<Choice>>),
+    /// A batch of commits, in the first, the second or the newest format.
+    Append(Vec<Vec<Choice>>, usize),
     /// Up to so many percent of what is there.
     Compact(u64),
+    /// The same of a namespace, with the least number of versions. After so many slices it is stopped.
+    Forget(usize, u64, u64, Option<usize>),
+    Reclaim,
     Reopen,
     Crash,
     /// The history of a config is read.
@@ -28,7 +36,7 @@ enum Step {
 #[derive(Clone, Debug)]
 enum Choice {
     Set(usize, usize, usize),
-    SetLarge(usize, usize),
+    SetLarge(usize, usize, usize),
     SetExpiring(usize, usize, i64),
     Remove(usize, usize),
     /// The tag and, in percent of its versions, which one.
@@ -41,7 +49,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let layer = || 0..LAYERS.len();
     let choice = prop_oneof![
         5 => (config(), layer(), 0..50_usize).prop_map(|(config, layer, number)| Choice::Set(config, layer, number)),
-        1 => (config(), layer()).prop_map(|(config, layer)| Choice::SetLarge(config, layer)),
+        2 => (config(), layer(), 0..SIZES.len())
+            .prop_map(|(config, layer, size)| Choice::SetLarge(config, layer, size)),
         1 => (config(), layer(), 0..99_i64).prop_map(|(config, layer, time)| Choice::SetExpiring(config, layer, time)),
         3 => (config(), layer()).prop_map(|(config, layer)| Choice::Remove(config, layer)),
         2 => (config(), 0..100_u64).prop_map(|(config, percent)| Choice::Tag(config, percent)),
@@ -49,8 +58,12 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     ];
     let commit = prop::collection::vec(choice, 1..4);
     let step = prop_oneof![
-        8 => prop::collection::vec(commit, 1..6).prop_map(Step::Append),
-        2 => (0..101_u64).prop_map(Step::Compact),
+        8 => (prop::collection::vec(commit, 1..6), prop_oneof![1 => Just(0_usize), 1 => Just(1), 8 => Just(2)])
+            .prop_map(|(batch, format)| Step::Append(batch, format)),
+        1 => (0..101_u64).prop_map(Step::Compact),
+        3 => (0..NAMESPACES.len(), 0..101_u64, 0..4_u64, prop::option::of(0..8_usize))
+            .prop_map(|(namespace, percent, least, slices)| Step::Forget(namespace, percent, least, slices)),
+        2 => Just(Step::Reclaim),
         1 => Just(Step::Reopen),
         1 => Just(Step::Crash),
         4 => config().prop_map(Step::Look),
@@ -63,7 +76,9 @@ impl Choice {
         let layer = |layer: usize| key(LAYERS[layer]);
         Some(match *self {
             Choice::Set(config, at, number) => Edit::Set(id(CONFIGS[config]), layer(at), content(number)),
-            Choice::SetLarge(config, at) => Edit::Set(id(CONFIGS[config]), layer(at), large(70_000, 'x')),
+            Choice::SetLarge(config, at, size) => {
+                Edit::Set(id(CONFIGS[config]), layer(at), large(SIZES[size], 'x'))
+            }
             Choice::SetExpiring(config, at, time) => {
                 Edit::Expiring(id(CONFIGS[config]), layer(at), content(1), Timestamp(time))
             }
@@ -84,12 +99,14 @@ impl Choice {
 fn assert_same(model: &dyn Store, store: &dyn Store) {
     assert_eq!(store.head(), model.head());
     assert_eq!(store.oldest(), model.oldest());
+    assert_eq!(store.forgotten(), model.forgotten());
     assert_eq!(load(store), load(model));
     let head = model.head().revision.0;
     let same = |what: &dyn Fn(&dyn Store) -> String| assert_eq!(what(store), what(model));
     for revision in (0..=head + 1).map(Revision) {
         for bytes_max in [0, 500, usize::MAX] {
             same(&|store| format!("{:?}", store.commits(revision, bytes_max)));
+            same(&|store| format!("{:?}", store.stored_commits(revision, bytes_max)));
         }
     }
     for time in (-1..=head as i64 * 10 + 5).step_by(5).map(Timestamp) {
@@ -106,7 +123,22 @@ fn assert_same(model: &dyn Store, store: &dyn Store) {
             }
         }
     }
+    same(&|store| format!("{:?}", prove(store)));
     assert_eq!(sound(store), sound(model));
+}
+
+/// Forgets the same in both. The model forgets what the store has forgotten by the time that it was stopped.
+fn forget(model: &dyn Store, store: &dyn Store, of: &str, to: Revision, least: u64, slices: Option<usize>) {
+    let asked = Cell::new(0);
+    let is_stopped = || {
+        asked.set(asked.get() + 1);
+        slices.is_some_and(|slices| asked.get() > slices)
+    };
+    let (of, before) = (namespace(of), store.oldest_of(&namespace(of)));
+    let outcome = store.forget_unless(&of, to, least, &is_stopped).expect("forgotten");
+    if store.oldest_of(&of) > before || outcome == Compaction::Done {
+        model.forget_unless(&of, to, least, &|| false).expect("forgotten");
+    }
 }
 
 proptest! {
@@ -119,7 +151,7 @@ proptest! {
         let mut script = Script::default();
         for step in steps {
             match step {
-                Step::Append(batch) => {
+                Step::Append(batch, format) => {
                     let mut commits = Vec::new();
                     for choices in &batch {
                         let edits: Vec<Edit> = choices.iter().filter_map(|choice| choice.to_edit(&script)).collect();
@@ -127,13 +159,25 @@ proptest! {
                             commits.push(script.commit(edits));
                         }
                     }
-                    let head = subject.store().append(&commits).expect("appended");
-                    assert_eq!(head, model.append(&commits).expect("appended"));
+                    let format =
+                        [CommitFormat::WithoutAuthor, CommitFormat::WithAuthor, CommitFormat::InParts][format];
+                    let head = subject.store().append_as(format, &commits).expect("appended");
+                    assert_eq!(head, model.append_as(format, &commits).expect("appended"));
                 }
                 Step::Compact(percent) => {
                     let oldest = Revision(script.revision.0 * percent / 100);
                     subject.store().compact(oldest).expect("compacted");
                     model.compact(oldest).expect("compacted");
+                    // What was stopped before is swept with the rest.
+                    subject.store().reclaim_unless(&|| false).expect("reclaimed");
+                    assert_same(&model, &*subject.store());
+                }
+                Step::Forget(namespace, percent, least, slices) => {
+                    let oldest = Revision(script.revision.0 * percent / 100);
+                    forget(&model, &*subject.store(), NAMESPACES[namespace], oldest, least, slices);
+                }
+                Step::Reclaim => {
+                    subject.store().reclaim_unless(&|| false).expect("reclaimed");
                     assert_same(&model, &*subject.store());
                 }
                 Step::Reopen => subject.reopen(),
@@ -145,6 +189,7 @@ proptest! {
             }
         }
         let store: Arc<dyn Store> = subject.store();
+        store.reclaim_unless(&|| false).expect("reclaimed");
         assert_same(&model, &*store);
     }
 }

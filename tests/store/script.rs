@@ -93,11 +93,14 @@ impl Script {
     }
 }
 
+/// A config of the namespace `payments`, or of the one before a slash.
 pub fn id(config: &str) -> ConfigId {
-    ConfigId {
-        namespace: Namespace::parse("payments").expect("a name"),
-        config: ConfigName::parse(config).expect("a name"),
-    }
+    let (namespace, config) = config.split_once('/').unwrap_or(("payments", config));
+    ConfigId { namespace: self::namespace(namespace), config: ConfigName::parse(config).expect("a name") }
+}
+
+pub fn namespace(name: &str) -> Namespace {
+    Namespace::parse(name).expect("a name")
 }
 
 pub fn key(scope: &str) -> LayerKey {

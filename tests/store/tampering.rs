@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use confwatch::model::{Digest, Revision};
-use confwatch::store::{History, Journal, MemoryStore, Proof, SledStore, StoreError, prove};
+use confwatch::store::{History, Journal, MemoryStore, Proof, SledOptions, SledStore, StoreError, prove};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
@@ -29,7 +29,9 @@ struct Sample {
 /// A closed store in which each commit is a record of its own.
 static SAMPLE: LazyLock<Sample> = LazyLock::new(|| {
     let dir = tempfile::tempdir().expect("a directory");
-    let store = SledStore::open(dir.path(), options()).expect("opened");
+    // One file.
+    let options_here = SledOptions { journal_segment_bytes: 1 << 20, ..options() };
+    let store = SledStore::open(dir.path(), options_here).expect("opened");
     let mut script = Script::default();
     for number in 1..=COMMITS as usize {
         let edits = match number % 3 {

@@ -30,6 +30,7 @@ mod many_layers;
 mod messages;
 mod metrics;
 mod namespace_diff;
+mod namespace_retention;
 mod namespace_tags;
 mod noninterference;
 mod openmetrics;

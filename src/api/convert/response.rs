@@ -289,7 +289,8 @@ pub fn commit_message<'a>(
     with_content: bool,
 ) -> v1::Commit {
     let changes = changes.into_iter().map(|change| config_change_message(change, with_content));
-    let Commit { revision, time, author, source, reason, request, annotations, .. } = &sealed.commit;
+    let Commit { revision, time, author, source, reason, request, annotations, forgotten, .. } =
+        &sealed.commit;
     v1::Commit {
         revision: revision.0,
         time: Some(time_message(*time)),
@@ -303,6 +304,7 @@ pub fn commit_message<'a>(
         credential: author.credential.clone(),
         address: author.address.clone(),
         call_id: author.call_id.clone(),
+        compacted_namespaces: forgotten.iter().map(|part| part.namespace.to_string()).collect(),
     }
 }
 

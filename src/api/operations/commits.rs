@@ -67,7 +67,7 @@ impl Operations {
         let next_page_token =
             next.map(|next| page::token(&binding, epoch, &next.to_string())).unwrap_or_default();
         let (commits, store_revision) = (page.commits, store_revision.0);
-        let oldest_revision = self.engine.oldest()?.0;
+        let oldest_revision = self.oldest_listed(&request)?.0;
         let response = v1::ListChangesResponse { commits, next_page_token, store_revision, oldest_revision };
         self.encoded(context.caller().actor(), response).await
     }
@@ -122,13 +122,21 @@ impl Operations {
         self.engine.list_changes(query, viewer, page, Page::take).await
     }
 
+    /// The oldest revision that a list can have.
+    fn oldest_listed(&self, request: &v1::ListChangesRequest) -> Result<Revision, ApiError> {
+        Ok(match request::change_filter(&request.namespace, &request.config)? {
+            None => self.engine.oldest()?,
+            Some((namespace, _)) => self.engine.oldest_of(&namespace),
+        })
+    }
+
     /// The first and the last revision of a list.
     async fn range(
         &self,
         request: &v1::ListChangesRequest,
         store: Revision,
     ) -> Result<(Revision, Revision), ApiError> {
-        let (mut from, mut to, oldest) = (Revision(1), store, self.engine.oldest()?);
+        let (mut from, mut to, oldest) = (Revision(1), store, self.oldest_listed(request)?);
         if request.from_revision > 0 {
             from = Revision(request.from_revision);
             if from > store.next() {

@@ -13,7 +13,7 @@ use crate::api::convert::response::{commit_message, time_message};
 use crate::api::error::ApiError;
 use crate::auth::{Resource, Verb, Visibility};
 use crate::engine::{ConfigState, Error, Missing, Sealed, VersionRef, Viewer, keep_seen};
-use crate::model::{ConfigChange, ConfigId, Revision, Scope, TagName, Timestamp, Version};
+use crate::model::{ConfigId, Namespace, Revision, Scope, TagName, Timestamp, Version};
 use crate::proto::v1;
 
 use super::size::{ITEMS_BYTES_MAX, PAGE_BYTES_MAX};
@@ -99,13 +99,13 @@ impl Operations {
             };
             page = self.engine.work(actor, take).await?;
         }
-        let Page { versions, before, more, .. } = page;
+        let Page { versions, before, more, id: ConfigId { namespace, .. }, .. } = page;
         let next_page_token = match more && before > Version(1) {
             true => page::token(&binding, self.engine.epoch(), &before.to_string()),
             false => String::new(),
         };
         let oldest = match next_page_token.is_empty() && before > Version(1) {
-            true => Some(self.oldest_commit().await?),
+            true => Some(self.oldest_commit(&namespace).await?),
             false => None,
         };
         let response = v1::ListVersionsResponse {
@@ -118,9 +118,9 @@ impl Operations {
         self.encoded(actor, response).await
     }
 
-    /// The oldest retained revision, and its time if it is not compacted meanwhile.
-    async fn oldest_commit(&self) -> Result<(Revision, Option<Timestamp>), Error> {
-        let oldest = self.engine.oldest()?;
+    /// The oldest retained revision of a namespace, and its time if it is not compacted meanwhile.
+    async fn oldest_commit(&self, namespace: &Namespace) -> Result<(Revision, Option<Timestamp>), Error> {
+        let oldest = self.engine.oldest_of(namespace);
         match self.engine.commits(oldest).await {
             Ok(commits) => Ok((oldest, commits.first().map(|sealed| sealed.commit.time))),
             Err(Error::Compacted { oldest, .. }) => Ok((oldest, None)),
@@ -149,17 +149,21 @@ impl Page {
             self.before = at.version;
             // Who may read one scope of it is not told of others.
             sealed.commit.changes.iter_mut().for_each(|change| keep_seen(&self.visibility, change));
+            let namespace = &self.id.namespace;
+            // Of a version that is kept although its commit was compacted, nobody knows the scopes.
+            let is_told = self.visibility.has_all_of(namespace);
+            sealed.commit.forgotten.retain(|part| is_told && part.namespace == *namespace);
             let change = sealed.commit.changes.iter().find(|change| change.id == self.id);
-            let concerned = |change: &&ConfigChange| {
-                self.scope
-                    .as_ref()
-                    .is_none_or(|scope| change.layers.iter().any(|layer| layer.key.scope == *scope))
+            let is_concerned = match (&self.scope, change) {
+                (None, change) => change.is_some() || !sealed.commit.forgotten.is_empty(),
+                (Some(_), None) => false,
+                (Some(scope), Some(change)) => change.layers.iter().any(|layer| layer.key.scope == *scope),
             };
-            if let Some(change) = change.filter(concerned) {
+            if is_concerned {
                 let tags = tags.get(&at.version).map(Vec::as_slice).unwrap_or_default();
                 let mut version = v1::VersionInfo {
                     version: at.version.0,
-                    commit: Some(commit_message(&sealed, [change], self.include_content)),
+                    commit: Some(commit_message(&sealed, change, self.include_content)),
                     tags: tags.iter().take(TAGS_OF_VERSION_MAX).map(|tag| tag.to_string()).collect(),
                     tags_omitted: tags.len().saturating_sub(TAGS_OF_VERSION_MAX) as u64,
                 };

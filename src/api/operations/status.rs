@@ -9,9 +9,13 @@ use crate::api::error::ApiError;
 use crate::api::report::ServerReport;
 use crate::auth::{Resource, Verb};
 use crate::engine::Engine;
+use crate::model::{Namespace, Revision};
 use crate::proto::v1::*;
 
 use super::Operations;
+
+/// Namespaces whose histories a response lists.
+const COMPACTED_NAMESPACES_MAX: usize = 1000;
 
 impl Operations {
     pub async fn status(
@@ -56,7 +60,18 @@ fn server_message(engine: &Engine, oldest_revision: u64, report: ServerReport) -
         watch_lag: Some(duration_message(engine.slowest_watcher_lag())),
         disk: Some(report.disk),
         memory_bytes: report.memory_bytes,
+        compacted_namespaces: compacted_namespaces(engine, oldest_revision),
     }
+}
+
+fn compacted_namespaces(engine: &Engine, oldest_revision: u64) -> Vec<NamespaceHistory> {
+    let forgotten = engine.forgotten();
+    let later = forgotten.iter().filter(|(_, oldest)| oldest.0 > oldest_revision);
+    let history = |(namespace, oldest): (&Namespace, Revision)| NamespaceHistory {
+        namespace: namespace.to_string(),
+        oldest_revision: oldest.0,
+    };
+    later.take(COMPACTED_NAMESPACES_MAX).map(history).collect()
 }
 
 fn duration_message(duration: Duration) -> prost_types::Duration {

@@ -169,6 +169,11 @@ impl Visibility {
         !self.masks_secrets && self.grants.reveals_all_of(namespace, scope)
     }
 
+    /// Whether the caller may read everything in the namespace.
+    pub fn has_all_of(&self, namespace: &Namespace) -> bool {
+        self.grants.allows_all_of(Verb::Read, namespace, &Scope::global())
+    }
+
     /// Whether there is anything in the namespace that the caller may read.
     pub fn has_namespace(&self, namespace: &Namespace) -> bool {
         self.grants.may_see_namespace(namespace)

@@ -292,6 +292,8 @@ pub fn show(commit: &v1::Commit, output: &Output) -> Result<(), Failure> {
             change_summary(change)
         )
     });
+    let compacted = commit.compacted_namespaces.iter();
+    let what = what.chain(compacted.map(|namespace| format!("{PLACE}{namespace}{PLACE:#} (compacted)")));
     let reason = match commit.reason.as_str() {
         "" => String::new(),
         reason => format!("  {}", quoted(reason)),

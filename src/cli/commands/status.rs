@@ -28,6 +28,9 @@ pub async fn run(_: StatusArgs, session: &Session) -> Outcome {
     }
 }
 
+/// Namespaces whose histories are named.
+const COMPACTED_SHOWN_MAX: usize = 5;
+
 /// The lines of a status, for people.
 pub fn text(response: &v1::StatusServiceGetResponse) -> String {
     let v1::StatusServiceGetResponse { version, revision, epoch, server } = response;
@@ -74,6 +77,7 @@ pub fn text(response: &v1::StatusServiceGetResponse) -> String {
         log = bytes(disk.write_ahead_log_bytes),
         audit = bytes(disk.audit_bytes),
     );
+    text.push_str(&compacted(server));
     match server.problems.as_slice() {
         [] => text.push_str("problems     none\n"),
         problems => {
@@ -84,6 +88,20 @@ pub fn text(response: &v1::StatusServiceGetResponse) -> String {
         }
     }
     text
+}
+
+/// The namespaces whose history begins later than that of the store.
+fn compacted(server: &v1::ServerStatus) -> String {
+    let histories = &server.compacted_namespaces;
+    let shown = histories.iter().take(COMPACTED_SHOWN_MAX);
+    let shown: Vec<String> = shown
+        .map(|history| format!("{} since {}", printable(&history.namespace), history.oldest_revision))
+        .collect();
+    match histories.len().saturating_sub(COMPACTED_SHOWN_MAX) {
+        _ if shown.is_empty() => String::new(),
+        0 => format!("history      of {}\n", shown.join(", ")),
+        more => format!("history      of {}, and {more} more namespaces\n", shown.join(", ")),
+    }
 }
 
 fn uptime(server: &v1::ServerStatus) -> String {

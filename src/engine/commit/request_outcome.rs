@@ -96,6 +96,9 @@ fn of_commit(
 ) -> Result<Outcome, Error> {
     let compacted = || Error::Compacted { asked: revision, oldest: store.oldest() };
     let commit = commit_of(store, revision)?.ok_or_else(compacted)?.commit;
+    if !commit.forgotten.is_empty() {
+        return Err(compacted());
+    }
     let changed = || {
         let changes = commit.changes.iter();
         changes

@@ -132,7 +132,7 @@ mod tests {
     use super::*;
     use crate::model::{Author, Commit, Digest, Epoch, Source};
     use crate::store::codec::CommitFormat;
-    use crate::store::{Head, History, MemoryStore, Sealed, StoredCommit};
+    use crate::store::{Forgotten, Head, History, MemoryStore, Sealed, StoredCommit};
 
     /// A journal of which the oldest commits are compacted just before they are read.
     struct CompactedMeanwhile(MemoryStore);
@@ -148,6 +148,10 @@ mod tests {
 
         fn oldest(&self) -> Revision {
             self.0.oldest()
+        }
+
+        fn forgotten(&self) -> Forgotten {
+            self.0.forgotten()
         }
 
         fn anchor(&self) -> Digest {

@@ -13,7 +13,7 @@ use crate::model::{ConfigChange, Layer, LayerKey, Revision, Version};
 use crate::store::{History, Sealed, Snapshot};
 
 impl Engine {
-    /// A commit as it is stored, with secrets sealed. Read when the actor has a turn.
+    /// A commit as it is stored, with secrets sealed and all of its changes. Read when the actor has a turn.
     pub async fn commit(&self, revision: Revision, actor: &str) -> Result<Arc<Sealed>, Error> {
         let newest = self.state().revision;
         if revision > newest {
@@ -22,7 +22,13 @@ impl Engine {
         let store = self.store.clone();
         let found = self.work(actor, move |_| {
             let found = commit_of(&*store, revision)?;
-            found.ok_or_else(|| Error::Compacted { asked: revision, oldest: store.oldest() })
+            let found = found.ok_or_else(|| Error::Compacted { asked: revision, oldest: store.oldest() })?;
+            match found.commit.forgotten.first() {
+                None => Ok(found),
+                Some(part) => {
+                    Err(Error::Compacted { asked: revision, oldest: store.oldest_of(&part.namespace) })
+                }
+            }
         });
         Ok(Arc::new(found.await?))
     }

@@ -27,7 +27,7 @@ impl Engine {
                 if asked > state.revision {
                     return Err(Error::RevisionInFuture { asked, store: state.revision });
                 }
-                let oldest = store.oldest();
+                let oldest = store.oldest_of(&tagging.namespace);
                 if asked < oldest {
                     return Err(Error::Compacted { asked, oldest });
                 }

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::Visibility;
-use crate::model::{ConfigChange, ConfigId, ConfigName, Namespace, Revision};
+use crate::model::{ConfigChange, ConfigId, ConfigName, ForgottenPart, Namespace, Revision};
 use crate::store::Sealed;
 
 use super::recent::Recent;
@@ -87,7 +87,7 @@ impl Changes {
         if next > newest.next() {
             return Err(Error::RevisionInFuture { asked: next, store: newest });
         }
-        let oldest = recent.oldest()?;
+        let oldest = oldest(&recent, &options.filter)?;
         if next < oldest {
             return Err(Error::Compacted { asked: next, oldest });
         }
@@ -164,6 +164,11 @@ impl Changes {
 
     async fn read_page(&mut self, newest: Revision) -> Result<(), Error> {
         let page = self.recent.read(self.next).await?;
+        // What was compacted of the namespace before it was read may be missing.
+        let oldest = oldest(&self.recent, &self.filter)?;
+        if self.next < oldest {
+            return Err(Error::Compacted { asked: self.next, oldest });
+        }
         self.page = page.into_iter().take_while(|sealed| sealed.commit.revision <= newest).collect();
         if let Some(last) = self.page.back() {
             self.next = last.commit.revision.next();
@@ -185,16 +190,31 @@ impl Changes {
     }
 
     fn lets_through(&self, sealed: &Sealed) -> bool {
-        sealed.commit.changes.iter().any(|change| self.concerns(change))
+        let changes = sealed.commit.changes.iter().any(|change| self.concerns(change));
+        changes || sealed.commit.forgotten.iter().any(|part| self.names(part))
+    }
+
+    /// Whether the reader is told that changes of a namespace were compacted.
+    fn names(&self, part: &ForgottenPart) -> bool {
+        self.filter.is_none() && self.viewer.visibility().has_all_of(&part.namespace)
     }
 
     fn filtered(&self, sealed: &Sealed) -> Option<Sealed> {
         self.lets_through(sealed).then(|| {
             let mut sealed = sealed.clone();
             sealed.commit.changes.retain(|change| self.concerns(change));
+            sealed.commit.forgotten.retain(|part| self.names(part));
             sealed.commit.changes.iter_mut().for_each(|change| keep_seen(self.viewer.visibility(), change));
             sealed
         })
+    }
+}
+
+/// The oldest revision of which the filter lets everything through.
+fn oldest(recent: &Recent, filter: &Option<(Namespace, Option<ConfigName>)>) -> Result<Revision, Error> {
+    match filter {
+        None => recent.oldest(),
+        Some((namespace, _)) => recent.oldest_of(namespace),
     }
 }
 

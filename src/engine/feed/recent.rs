@@ -6,8 +6,8 @@ use std::sync::{Arc, Weak};
 
 use tokio::sync::Mutex;
 
-use crate::model::Revision;
-use crate::store::{Journal, Sealed};
+use crate::model::{Namespace, Revision};
+use crate::store::{Forgotten, Journal, Sealed};
 
 use crate::engine::blocking::blocking;
 use crate::engine::error::Error;
@@ -30,6 +30,8 @@ pub(in crate::engine) struct Recent {
 struct Kept {
     commits: VecDeque<Arc<Sealed>>,
     bytes: usize,
+    /// What the journal had forgotten by then: what it forgets since is not given out.
+    forgotten: Forgotten,
 }
 
 impl Recent {
@@ -42,9 +44,18 @@ impl Recent {
         Ok(self.journal()?.oldest())
     }
 
+    /// The oldest revision of which all changes of a namespace can be read.
+    pub fn oldest_of(&self, namespace: &Namespace) -> Result<Revision, Error> {
+        Ok(self.journal()?.oldest_of(namespace))
+    }
+
     /// Some commits from `from` on, in order; none if there is none yet. Dropping the future loses nothing.
     pub async fn read(&self, from: Revision) -> Result<Vec<Arc<Sealed>>, Error> {
+        let forgotten = self.journal()?.forgotten();
         let mut kept = self.kept.lock().await;
+        if kept.forgotten != forgotten {
+            *kept = Kept { forgotten, ..Kept::default() };
+        }
         if let Some(commits) = kept.after(from) {
             return Ok(commits);
         }
@@ -89,7 +100,7 @@ impl Kept {
         for sealed in commits {
             let newest = self.commits.back().map(|newest| newest.commit.revision.next());
             if newest.is_some_and(|next| next != sealed.commit.revision) {
-                *self = Kept::default();
+                *self = Kept { forgotten: self.forgotten.clone(), ..Kept::default() };
             }
             self.bytes += sealed.memory_bytes();
             self.commits.push_back(sealed.clone());

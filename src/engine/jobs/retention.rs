@@ -1,5 +1,7 @@
 //! History that is no longer to be kept: counted after a start, and compacted beside serving, so that no write waits for it. Knows the
-//! store and the pipeline; not how a store compacts.
+//! store and the pipeline; not how a store compacts, nor which history single namespaces keep.
+
+mod namespaces;
 
 use std::collections::HashMap;
 use std::sync::atomic::AtomicBool;
@@ -9,6 +11,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use self::namespaces::NamespaceHistories;
 use crate::model::{Namespace, Revision, Timestamp};
 use crate::store::{Compaction, History, Journal, StoreError};
 
@@ -56,6 +59,7 @@ struct Work {
     is_counted: AtomicBool,
     holds: Arc<HistoryHolds>,
     closed: CancellationToken,
+    of_namespaces: NamespaceHistories,
 }
 
 const UNPOISONED: &str = "nothing panics under this lock";
@@ -91,13 +95,17 @@ impl Retention {
     /// Whether nothing is compacted yet by a server that began then: a machine may start with a clock that is wrong until the network corrects it,
     /// and what a clock of next year says is too old is gone for good.
     fn waits(&self, began: Timestamp, now: Timestamp) -> bool {
-        self.age.is_some_and(|age| age >= LONG_AGE) && began.until(now) < WAIT_AFTER_START
+        self.age.is_some_and(|age| waits(age, began, now))
     }
 
     /// How long to sleep until history may have become too old.
     fn looks_apart(&self) -> Option<Duration> {
         self.age.map(|age| (age / 20).clamp(LOOKS_APART.0, LOOKS_APART.1))
     }
+}
+
+fn waits(age: Duration, began: Timestamp, now: Timestamp) -> bool {
+    age >= LONG_AGE && began.until(now) < WAIT_AFTER_START
 }
 
 impl HistoryRetention {
@@ -110,6 +118,15 @@ impl HistoryRetention {
         holds: Arc<HistoryHolds>,
         closed: CancellationToken,
     ) -> HistoryRetention {
+        let of_namespaces = NamespaceHistories {
+            journal: journal.clone(),
+            history: history.clone(),
+            pipeline: pipeline.clone(),
+            holds: holds.clone(),
+            closed: closed.clone(),
+            looked: Mutex::default(),
+            measured: Mutex::default(),
+        };
         let work = Work {
             journal,
             history,
@@ -119,6 +136,7 @@ impl HistoryRetention {
             is_counted: AtomicBool::new(false),
             holds,
             closed,
+            of_namespaces,
         };
         HistoryRetention { work: Arc::new(work), looked: Mutex::new(None), began: OnceLock::new() }
     }
@@ -132,16 +150,15 @@ impl Job for HistoryRetention {
     fn due(&self, now: Timestamp) -> Option<Timestamp> {
         let Some((time, revision)) = *self.looked.lock().expect(UNPOISONED) else { return Some(now) };
         let retention = &self.work.retention;
-        match retention.revisions.is_some() && self.work.journal.head().revision > revision {
+        let of_all = match retention.revisions.is_some() && self.work.journal.head().revision > revision {
             true => Some(now),
             false => retention.looks_apart().map(|apart| time.plus(apart)),
-        }
+        };
+        let of_namespaces = self.work.of_namespaces.due(now);
+        of_all.into_iter().chain(of_namespaces).min()
     }
 
     fn changed(&self) -> Done<'_, ()> {
-        if self.work.retention.revisions.is_none() {
-            return Box::pin(std::future::pending());
-        }
         let mut revisions = self.work.pipeline.revisions();
         Box::pin(async move { revisions.changed().await.expect("the pipeline owns the sender") })
     }
@@ -152,7 +169,11 @@ impl Job for HistoryRetention {
         Box::pin(async move {
             blocking(move || {
                 work.count_history()?;
-                if work.retention.waits(began, now) { Ok(()) } else { work.forget(now) }
+                if !work.retention.waits(began, now) {
+                    work.forget(now)?;
+                }
+                // The ages of namespaces are days.
+                work.of_namespaces.look(now, !waits(LONG_AGE, began, now))
             })
             .await??;
             *self.looked.lock().expect(UNPOISONED) = Some((now, head));

@@ -200,7 +200,7 @@ impl Lister<'_> {
     /// The commit with those of its changes that the query matches and the caller may read.
     fn matching(&self, mut sealed: Sealed) -> Option<Sealed> {
         let (query, visibility) = (self.query, self.viewer.visibility());
-        let Commit { author, source, changes, .. } = &mut sealed.commit;
+        let Commit { author, source, changes, forgotten, .. } = &mut sealed.commit;
         let is_asked_for = query.actor.as_ref().is_none_or(|actor| author.actor == *actor)
             && (query.sources.is_empty() || query.sources.contains(source));
         if !is_asked_for {
@@ -224,7 +224,10 @@ impl Lister<'_> {
                 }
             }
         });
-        (!changes.is_empty()).then_some(sealed)
+        // Which layers were changed is not known any more.
+        let is_of_all = query.filter.is_none() && query.within.is_none();
+        forgotten.retain(|part| is_of_all && visibility.has_all_of(&part.namespace));
+        (!changes.is_empty() || !forgotten.is_empty()).then_some(sealed)
     }
 
     fn listed(&mut self, sealed: Sealed) -> Result<ListedCommit, Error> {

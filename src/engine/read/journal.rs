@@ -7,8 +7,8 @@ use tokio_util::sync::CancellationToken;
 use crate::engine::Engine;
 use crate::engine::blocking::blocking;
 use crate::engine::error::Error;
-use crate::model::{Revision, Timestamp};
-use crate::store::{Proof, Sealed, prove};
+use crate::model::{Namespace, Revision, Timestamp};
+use crate::store::{Forgotten, Proof, Sealed, prove};
 
 impl Engine {
     /// Some commits from `from` on, in order, as they are stored: what is secret is sealed. None if there is none yet.
@@ -19,6 +19,16 @@ impl Engine {
     /// The oldest revision that is retained.
     pub fn oldest(&self) -> Result<Revision, Error> {
         self.recent.oldest()
+    }
+
+    /// The oldest revision of which all changes of a namespace are retained.
+    pub fn oldest_of(&self, namespace: &Namespace) -> Revision {
+        self.store.oldest_of(namespace)
+    }
+
+    /// The namespaces whose history was compacted by itself, with their oldest revisions.
+    pub fn forgotten(&self) -> Forgotten {
+        self.store.forgotten()
     }
 
     /// The last retained commit that was made at or before a moment.

@@ -52,7 +52,7 @@ impl NamespacePoint {
         if revision > state.revision {
             return Err(Error::RevisionInFuture { asked: revision, store: state.revision });
         }
-        let oldest = store.oldest();
+        let oldest = store.oldest_of(namespace);
         match &tag {
             None if revision < oldest && *at != NamespaceAt::Latest => {
                 Err(Error::Compacted { asked: revision, oldest })

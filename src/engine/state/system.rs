@@ -15,7 +15,8 @@ use crate::model::{
     ConfigChange, ConfigId, ConfigName, Content, Governs, LayerKind, Scope, SystemConfig, Timestamp, Version,
 };
 use crate::validate::{
-    BackupSchedules, Finding, Found, NamespaceQuotas, Registry, Report, Severity, check_place,
+    BackupSchedules, Finding, Found, NamespaceQuotas, NamespaceRetention, Registry, Report, Severity,
+    check_place,
 };
 
 use super::governance::{Governance, Governed};
@@ -120,6 +121,13 @@ const BACKUPS: Entry = Entry {
     recheck: Recheck::Nothing,
 };
 
+const RETENTION: Entry = Entry {
+    holds: "the history that each namespace keeps",
+    check: Check::Document(check_retention),
+    follow: Follow::Reader,
+    recheck: Recheck::Nothing,
+};
+
 const SCHEMA: Entry = Entry {
     holds: "a schema",
     check: Check::Contracts { notes: |schema| Registry::newest_without_effect(schema).unwrap_or_default() },
@@ -157,6 +165,7 @@ pub(in crate::engine) fn entry(config: SystemConfig) -> &'static Entry {
         SystemConfig::Keys => &KEYS,
         SystemConfig::Origin => &ORIGIN,
         SystemConfig::Backups => &BACKUPS,
+        SystemConfig::Retention => &RETENTION,
         SystemConfig::Schema => &SCHEMA,
         SystemConfig::Rules => &RULES,
         SystemConfig::Settings => &SETTINGS,
@@ -209,6 +218,10 @@ fn check_quotas(document: Option<&Value>) -> Vec<Found> {
 
 fn check_backups(document: Option<&Value>) -> Vec<Found> {
     document.map(BackupSchedules::parse).and_then(Result::err).unwrap_or_default()
+}
+
+fn check_retention(document: Option<&Value>) -> Vec<Found> {
+    document.map(NamespaceRetention::parse).and_then(Result::err).unwrap_or_default()
 }
 
 fn follow_quotas(compiled: &mut Compiled, config: Option<&ConfigState>) {

@@ -1,10 +1,10 @@
 //! A store in memory that calls a test before it appends, and before it reads the history of a config: an append may be refused, a read may wait.
 
 use super::*;
-use crate::model::{Commit, Digest};
+use crate::model::{Commit, Digest, Namespace};
 use crate::store::codec::CommitFormat;
 use crate::store::{
-    Compaction, ConfigRecord, Head, History, Problem, Snapshot, StoreError, StoredCommit, Verified,
+    Compaction, ConfigRecord, Forgotten, Head, History, Problem, Snapshot, StoreError, StoredCommit, Verified,
 };
 
 pub(super) struct HookedStore {
@@ -45,6 +45,10 @@ impl Journal for HookedStore {
 
     fn oldest(&self) -> Revision {
         self.inner.oldest()
+    }
+
+    fn forgotten(&self) -> Forgotten {
+        self.inner.forgotten()
     }
 
     fn anchor(&self) -> Digest {
@@ -89,6 +93,20 @@ impl History for HookedStore {
         is_stopped: &dyn Fn() -> bool,
     ) -> Result<Compaction, StoreError> {
         self.inner.compact_unless(oldest, is_stopped)
+    }
+
+    fn forget_unless(
+        &self,
+        namespace: &Namespace,
+        oldest: Revision,
+        versions_min: u64,
+        is_stopped: &dyn Fn() -> bool,
+    ) -> Result<Compaction, StoreError> {
+        self.inner.forget_unless(namespace, oldest, versions_min, is_stopped)
+    }
+
+    fn reclaim_unless(&self, is_stopped: &dyn Fn() -> bool) -> Result<Compaction, StoreError> {
+        self.inner.reclaim_unless(is_stopped)
     }
 
     fn verify(&self, report: &mut dyn FnMut(Problem)) -> Result<Verified, StoreError> {

@@ -40,6 +40,10 @@ pub(super) fn example(system: SystemConfig) -> Example {
             let schedule = |cron: &str| json!({"schedules": {"a": {"cron": cron}}});
             of(schedule("0 3 * * *"), schedule("0 4 * * *"), schedule("never"), "/schedules/a/cron")
         }
+        SystemConfig::Retention => {
+            let days = |days| json!({"default": {"age_max_days": days}});
+            of(days(7), days(8), days(-1), "/default/age_max_days")
+        }
         // Nobody writes them.
         SystemConfig::Keys | SystemConfig::Tags | SystemConfig::Origin => {
             of(json!({}), json!({"a": 1}), json!(1), "")

@@ -356,6 +356,9 @@ impl Sources {
             Some(([("namespace", namespace.as_str())], engine?.journal_bytes_of(namespace)))
         });
         writer.gauge("confwatch_namespace_journal", help, Some(Unit::Bytes), bytes)?;
+        let compacted = engine.map(|engine| ([], engine.forgotten().iter().count() as u64));
+        let help = "Namespaces whose history begins later than that of the store";
+        writer.gauge("confwatch_compacted_namespaces", help, None, compacted)?;
         let help = "Writes refused because their caller has used too many request ids";
         let refused = engine.map(|engine| ([], value(&engine.commit_counts().refused_for_request_ids)));
         writer.counter("confwatch_request_ids_refused", help, refused)

@@ -19,7 +19,8 @@ use std::ops::Range;
 
 use super::records::{AuthorRecord, CommitRecord, ConfigRecord, HeadRecord, PartRecord};
 use super::{DecodeError, LENGTH_BYTES, append_record, damaged, unreadable};
-use crate::model::{Commit, Digest};
+use crate::model::{Commit, ConfigChange, Digest, ForgottenPart, Revision};
+use crate::store::forgotten::Forgotten;
 
 const FORGOTTEN: u8 = 0;
 const KEPT: u8 = 1;
@@ -29,14 +30,16 @@ const BLANK: u8 = 2;
 pub struct CommitParts<'a> {
     pub head: HeadRecord<'a>,
     head_bytes: &'a [u8],
-    /// Of each part of the head: where the body is in the bytes, and what is there.
-    bodies: Vec<Body<'a>>,
+    bytes: &'a [u8],
+    /// Of each part of the head.
+    bodies: Vec<Body>,
 }
 
-/// The body of a part.
-enum Body<'a> {
-    Kept(&'a [u8]),
-    Forgotten,
+/// What is in the place of the body of a part.
+struct Body {
+    state: u8,
+    /// Where in the bytes of the commit.
+    at: Range<usize>,
 }
 
 /// Appends the bytes of a commit. Returns where its head is.
@@ -92,16 +95,34 @@ pub fn split(bytes: &[u8]) -> Result<CommitParts<'_>, DecodeError> {
             }
             other => return Err(damaged(format!("a part of state {other}"))),
         };
-        rest = &after[body.len()..];
         if *state == BLANK && body.iter().any(|byte| *byte != 0) {
             return Err(damaged("a forgotten part has bytes"));
         }
-        bodies.push(if *state == KEPT { Body::Kept(body) } else { Body::Forgotten });
+        let start = head_at - after.len();
+        bodies.push(Body { state: *state, at: start..start + body.len() });
+        rest = &after[body.len()..];
     }
     match rest.len() {
-        0 => Ok(CommitParts { head, head_bytes, bodies }),
+        0 => Ok(CommitParts { head, head_bytes, bytes, bodies }),
         more => Err(damaged(format!("a commit has {more} bytes too many"))),
     }
+}
+
+/// Forgets changes of a commit that was read.
+pub fn forget(commit: &mut Commit, forgotten: &Forgotten) {
+    let revision = commit.revision;
+    let changes = std::mem::take(&mut commit.changes);
+    let (gone, kept): (Vec<ConfigChange>, Vec<ConfigChange>) =
+        changes.into_iter().partition(|change| forgotten.has(change.id.namespace.as_str(), revision));
+    for changes in gone.chunk_by(|one, other| one.id.namespace == other.id.namespace) {
+        let mut body = Vec::new();
+        append_record(&mut body, &changes.iter().map(ConfigRecord::of).collect::<Vec<_>>());
+        let namespace = changes[0].id.namespace.clone();
+        let (bytes, hash) = (body.len() as u64, Digest::of(&body));
+        commit.forgotten.push(ForgottenPart { namespace, bytes, hash });
+    }
+    commit.forgotten.sort_by(|one, other| one.namespace.cmp(&other.namespace));
+    commit.changes = kept;
 }
 
 impl<'a> CommitParts<'a> {
@@ -113,24 +134,66 @@ impl<'a> CommitParts<'a> {
     /// The first part whose body is another than the head says.
     pub fn wrong_part(&self) -> Option<&'a str> {
         let mut parts = self.head.parts.iter().zip(&self.bodies);
-        let is_wrong = |(part, body): &(&PartRecord<'_>, &Body<'_>)| match body {
-            Body::Kept(body) => Digest::of(body).0 != part.hash,
-            Body::Forgotten => false,
+        let is_wrong = |(part, body): &(&PartRecord<'_>, &Body)| {
+            body.state == KEPT && Digest::of(&self.bytes[body.at.clone()]).0 != part.hash
         };
         parts.find(is_wrong).map(|(part, _)| part.namespace)
     }
 
-    /// The commit with the changes that are kept.
-    pub fn into_record(self) -> Result<(CommitRecord<'a>, AuthorRecord<'a>), DecodeError> {
-        let (mut changes, mut forgotten) = (Vec::new(), Vec::new());
+    /// The commit with the changes that are neither forgotten in its bytes nor by `forgotten`.
+    pub fn into_record(
+        self,
+        forgotten: &Forgotten,
+    ) -> Result<(CommitRecord<'a>, AuthorRecord<'a>), DecodeError> {
+        let (mut changes, mut gone) = (Vec::new(), Vec::new());
         for (part, body) in self.head.parts.iter().zip(&self.bodies) {
-            match body {
-                Body::Forgotten => forgotten.push(*part),
-                Body::Kept(body) => changes.extend(changes_of(part, body)?),
+            match self.is_kept(part, body, forgotten) {
+                true => changes.extend(changes_of(part, &self.bytes[body.at.clone()])?),
+                false => gone.push(*part),
             }
         }
-        Ok(self.head.into_record(changes, forgotten))
+        Ok(self.head.into_record(changes, gone))
     }
+
+    /// The bytes without the bodies that are forgotten, and without what is in their places.
+    pub fn compact(&self, forgotten: &Forgotten) -> Vec<u8> {
+        let mut compact = Vec::with_capacity(self.compact_bytes(forgotten));
+        for (part, body) in self.head.parts.iter().zip(&self.bodies) {
+            match self.is_kept(part, body, forgotten) {
+                true => {
+                    compact.push(KEPT);
+                    compact.extend_from_slice(&self.bytes[body.at.clone()]);
+                }
+                false => compact.push(FORGOTTEN),
+            }
+        }
+        compact.extend_from_slice(&self.bytes[self.bytes.len() - LENGTH_BYTES - self.head_bytes.len()..]);
+        compact
+    }
+
+    /// How many bytes `compact` returns.
+    pub fn compact_bytes(&self, forgotten: &Forgotten) -> usize {
+        let parts = self.head.parts.iter().zip(&self.bodies);
+        let gone = parts.filter(|(part, body)| !self.is_kept(part, body, forgotten));
+        self.bytes.len() - gone.map(|(_, body)| body.at.len()).sum::<usize>()
+    }
+
+    /// Where the bodies are that are forgotten: bytes that need not be kept.
+    pub fn blanks(&self, forgotten: &Forgotten) -> Vec<Range<usize>> {
+        let parts = self.head.parts.iter().zip(&self.bodies);
+        let gone = parts.filter(|(part, body)| !self.is_kept(part, body, forgotten));
+        gone.map(|(_, body)| body.at.clone()).filter(|at| !at.is_empty()).collect()
+    }
+
+    fn is_kept(&self, part: &PartRecord<'_>, body: &Body, forgotten: &Forgotten) -> bool {
+        body.state == KEPT && !forgotten.has(part.namespace, Revision(self.head.revision))
+    }
+}
+
+/// Puts zeros in the place of a body that `CommitParts::blanks` has found.
+pub fn blank(bytes: &mut [u8], at: Range<usize>) {
+    bytes[at.start - 1] = BLANK;
+    bytes[at].fill(0);
 }
 
 fn changes_of<'a>(part: &PartRecord<'a>, body: &'a [u8]) -> Result<Vec<ConfigRecord<'a>>, DecodeError> {

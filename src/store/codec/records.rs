@@ -159,7 +159,11 @@ impl<'a> CommitRecord<'a> {
                 .map(|(key, value)| ((*key).into(), (*value).into()))
                 .collect(),
             changes: self.changes.into_iter().map(ConfigRecord::into_change).collect::<Result<_, _>>()?,
-            forgotten: self.forgotten.into_iter().map(PartRecord::into_forgotten).collect::<Result<_, _>>()?,
+            forgotten: self
+                .forgotten
+                .into_iter()
+                .map(PartRecord::into_forgotten)
+                .collect::<Result<_, _>>()?,
         })
     }
 }
@@ -185,9 +189,19 @@ impl<'a> HeadRecord<'a> {
         changes: Vec<ConfigRecord<'a>>,
         forgotten: Vec<PartRecord<'a>>,
     ) -> (CommitRecord<'a>, AuthorRecord<'a>) {
-        let HeadRecord { revision, time_us, actor, source, reason, request, annotations, author, parts: _ } = self;
-        let commit =
-            CommitRecord { revision, time_us, actor, source, reason, request, annotations, changes, forgotten };
+        let HeadRecord { revision, time_us, actor, source, reason, request, annotations, author, parts: _ } =
+            self;
+        let commit = CommitRecord {
+            revision,
+            time_us,
+            actor,
+            source,
+            reason,
+            request,
+            annotations,
+            changes,
+            forgotten,
+        };
         (commit, author)
     }
 }

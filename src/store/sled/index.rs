@@ -7,6 +7,7 @@ pub(super) mod layers;
 pub(super) mod load;
 pub(super) mod pending;
 pub(super) mod record;
+pub(super) mod retained;
 pub(super) mod runs;
 pub(super) mod trees;
 pub(super) mod versions;

@@ -12,17 +12,19 @@
 
 mod files;
 mod recovery;
+mod rewrite;
+mod segment;
 mod tail;
 #[cfg(test)]
 mod tests;
 mod walk;
 
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 pub use self::files::{epoch_if_complete, names};
 pub use self::recovery::{ADVICE, Whole};
+pub use self::rewrite::Rewritten;
 pub use self::walk::{JournalRecord, JournalWalk};
 
 use self::files::{Files, HEADER_BYTES};
@@ -31,8 +33,8 @@ use super::batch::Pending;
 use super::log_record::RECORD_BYTES;
 use super::{corrupt, newer_commits, place};
 use crate::model::{Digest, Epoch, Revision, Timestamp};
-use crate::store::codec::{DecodeError, Measured, decode_batch, decode_summaries, split_batch};
-use crate::store::{Head, Sealed, StoreError, StoredCommit, Summary};
+use crate::store::codec::{DecodeError, Measured, decode_batch_without, decode_summaries, split_batch};
+use crate::store::{Forgotten, Head, Sealed, StoreError, StoredCommit, Summary};
 
 /// How far apart the batches are that `places` has.
 const MARK_BYTES: u64 = 64 << 10;
@@ -168,13 +170,13 @@ impl JournalFiles {
     pub fn read(&self, revision: Revision) -> Result<Batch, StoreError> {
         let mut walk = self.walk_from(revision)?;
         let found = walk.next()?.ok_or_else(|| self.missing(revision))?;
-        self.decode(&found)
+        self.decode(&found, &Forgotten::default())
     }
 
-    /// Reads a batch, and checks that its revisions are those that its record promises.
-    pub fn decode(&self, found: &JournalRecord<'_>) -> Result<Batch, StoreError> {
+    /// Reads a batch without what is forgotten, and checks that its revisions are those that its record promises.
+    pub fn decode(&self, found: &JournalRecord<'_>, forgotten: &Forgotten) -> Result<Batch, StoreError> {
         let (previous, commits) =
-            decode_batch(found.batch).map_err(|error| self.undecodable(found, error))?;
+            decode_batch_without(found.batch, forgotten).map_err(|error| self.undecodable(found, error))?;
         for (at, measured) in commits.iter().enumerate() {
             let (has, expected) = (measured.sealed.commit.revision, Revision(found.first.0 + at as u64));
             if has != expected {
@@ -202,7 +204,7 @@ impl JournalFiles {
             let what = format!("{what}, for the {bytes} bytes from byte {} on", place.offset);
             corrupt(self.files.path(place.segment).display().to_string(), what)
         };
-        let length = file.metadata().map_or(0, |metadata| metadata.len());
+        let length = file.length().unwrap_or(0);
         if place.offset.checked_add(bytes).is_none_or(|end| end > length) {
             return Err(wrong("it is too short"));
         }
@@ -211,9 +213,15 @@ impl JournalFiles {
         String::from_utf8(text).map_err(|_| wrong("it has no text"))
     }
 
-    /// Commits from `from` on, up to `to`: as many as have at most `bytes_max` bytes, but at least one.
-    pub fn commits(&self, from: Revision, to: Revision, bytes_max: usize) -> Result<Vec<Sealed>, StoreError> {
-        let read = |found: &JournalRecord<'_>| Ok(self.decode(found)?.commits);
+    /// Commits from `from` on, up to `to`, without what is forgotten: as many as have at most `bytes_max` bytes, but at least one.
+    pub fn commits(
+        &self,
+        from: Revision,
+        to: Revision,
+        bytes_max: usize,
+        forgotten: &Forgotten,
+    ) -> Result<Vec<Sealed>, StoreError> {
+        let read = |found: &JournalRecord<'_>| Ok(self.decode(found, forgotten)?.commits);
         let of = |measured: &Measured| (measured.sealed.commit.revision, measured.bytes);
         let page = self.page(from, to, bytes_max, read, of)?;
         Ok(page.into_iter().map(|measured| measured.sealed).collect())
@@ -225,9 +233,11 @@ impl JournalFiles {
         from: Revision,
         to: Revision,
         bytes_max: usize,
+        forgotten: &Forgotten,
     ) -> Result<Vec<StoredCommit>, StoreError> {
         let read = |found: &JournalRecord<'_>| {
-            let commits = split_batch(found.batch).map_err(|error| self.undecodable(found, error))?;
+            let commits =
+                split_batch(found.batch, forgotten).map_err(|error| self.undecodable(found, error))?;
             let revisions = commits.iter().map(|commit| commit.revision.0);
             match revisions.eq(found.first.0..=found.last.0) {
                 true => Ok(commits),
@@ -277,6 +287,7 @@ impl JournalFiles {
         from: Revision,
         to: Revision,
         bytes_max: usize,
+        forgotten: &Forgotten,
     ) -> Result<(Vec<Summary>, Revision), StoreError> {
         let mut page = Vec::new();
         if from > to {
@@ -286,7 +297,8 @@ impl JournalFiles {
         let (mut bytes, mut next) = (0, from);
         while next <= to && bytes < bytes_max {
             let found = walk.next()?.ok_or_else(|| self.missing(next))?;
-            let summaries = decode_summaries(found.batch).map_err(|error| self.undecodable(&found, error))?;
+            let summaries =
+                decode_summaries(found.batch, forgotten).map_err(|error| self.undecodable(&found, error))?;
             let last = summaries.last().expect("a batch is never empty").revision;
             if last != found.last {
                 return Err(
@@ -325,6 +337,16 @@ impl JournalFiles {
             }
         }
         Ok(found)
+    }
+
+    /// Notes, for good, that the files do not have all of history any more: what is forgotten is not in the indexes of another database.
+    pub fn note_forgotten(&self) -> Result<(), StoreError> {
+        self.files.note_forgotten()
+    }
+
+    /// The segment after this one.
+    pub fn segment_after(&self, segment: Revision) -> Option<Revision> {
+        self.files.after(segment)
     }
 
     /// Removes all segments before `segment`, for good, and then what `places` has of them. May be repeated.

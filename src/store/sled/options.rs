@@ -51,6 +51,8 @@ pub enum Point {
     BeforeForget,
     /// It has forgotten the rest, which is still on disk.
     BeforeSweep,
+    /// A file of the journal is written anew, and is to take the place of the one before.
+    BeforeReplace,
 }
 
 impl Default for SledOptions {

@@ -18,7 +18,7 @@ use super::journal::{ADVICE, End, Whole};
 use super::wal::Contents;
 use super::{SledOptions, corrupt, guarded};
 use crate::model::{Digest, Revision};
-use crate::store::{Head, StoreError};
+use crate::store::{Forgotten, Head, StoreError};
 
 /// So many bytes of the log are archived at once.
 const GROUP_BYTES: usize = 16 << 20;
@@ -140,7 +140,7 @@ fn check_is_the_same(database: &Database, noted: Option<(Revision, Digest)>) -> 
     let trees = &database.trees;
     if let Some((revision, hash)) = noted
         && revision >= trees.oldest()?.revision
-        && let Some(sealed) = trees.journal.commits(revision, revision, 0)?.first()
+        && let Some(sealed) = trees.journal.commits(revision, revision, 0, &Forgotten::default())?.first()
         && sealed.hash != hash
     {
         let what = format!("the hash of revision {revision} is {}, it was {hash} before", sealed.hash);

@@ -1,24 +1,27 @@
-//! A new store that begins where another one was compacted: with the versions from before the oldest commit, which no journal has. Knows
-//! the trees and the order of their entries; not where the versions come from.
+//! A new store that begins where another one was compacted: with the versions that no journal has, from before the oldest commit, or from before
+//! the oldest revision of their namespace. Knows the trees and the order of their entries; not where the versions come from.
 //!
-//! The store takes commits from the oldest revision on. Until it has the commit of that revision, nothing else may be read from it.
+//! The store takes commits from the oldest revision on. Until it has those of the oldest revisions of all namespaces, nothing else may be read
+//! from it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::database;
+use super::index::compact::Pins;
 use super::index::record::{About, CurrentRecord, LayerRecord};
-use super::index::trees::{Oldest, Trees};
+use super::index::retained::{Oldest, PinReason, Retained};
+use super::index::trees::Trees;
 use super::index::{chunk, keys, record};
 use super::{SledOptions, SledStore, guarded};
 use crate::model::{ConfigId, Layer, LayerKey, Version};
 use crate::store::codec::format_code;
-use crate::store::{ConfigRecord, Head, StoreError};
+use crate::store::{ConfigRecord, Forgotten, Head, StoreError};
 
 /// What a store has of one config from before its oldest commit.
 struct Seeds {
     id: ConfigId,
-    /// In order. The last one is the version that the config had at the oldest revision.
+    /// In order. The last one is the version that the config had at the oldest revision of its namespace.
     versions: Vec<ConfigRecord>,
 }
 
@@ -27,21 +30,27 @@ pub struct Seeding {
     trees: Trees,
     options: SledOptions,
     directory: database::open::Directory,
-    oldest: Oldest,
+    retained: Retained,
     before: Head,
     seeds: Option<Seeds>,
-    /// Keys of the versions that are retained though they ended before the oldest revision.
-    pinned: Vec<Vec<u8>>,
+    pins: Pins,
 }
 
 impl Seeding {
-    /// Begins with an empty directory. `before` is the commit before the oldest one that will be there.
-    pub fn begin(dir: &Path, options: SledOptions, before: Head) -> Result<Seeding, StoreError> {
+    /// Begins with an empty directory. `before` is the commit before the oldest one that will be there, and `forgotten` what is not in the
+    /// commits after it.
+    pub fn begin(
+        dir: &Path,
+        options: SledOptions,
+        before: Head,
+        forgotten: Forgotten,
+    ) -> Result<Seeding, StoreError> {
         guarded(|| {
             let directory = database::open::prepare(dir, &options)?;
             let trees = database::open::open_database(dir, &options)?;
             let oldest = Oldest { revision: before.revision.next(), anchor: before.hash };
-            Ok(Seeding { trees, options, directory, oldest, before, seeds: None, pinned: Vec::new() })
+            let retained = Retained { oldest, forgotten };
+            Ok(Seeding { trees, options, directory, retained, before, seeds: None, pins: Vec::new() })
         })
     }
 
@@ -65,9 +74,12 @@ impl Seeding {
         if let Some(seeds) = self.seeds.take() {
             self.write(seeds)?;
         }
-        let Seeding { trees, options, directory, oldest, before, pinned, .. } = self;
+        let Seeding { trees, options, directory, retained, before, pins, .. } = self;
         guarded(|| {
-            trees.begin_at(oldest, before, &pinned)?;
+            if !retained.forgotten.is_empty() {
+                trees.journal.note_forgotten()?;
+            }
+            trees.begin_at(&retained, before, &pins)?;
             trees.db.flush()?;
             Ok(())
         })?;
@@ -81,7 +93,12 @@ impl Seeding {
         guarded(|| {
             let config = keys::config(&seeds.id);
             let Some((kept, earlier)) = seeds.versions.split_last() else { return Ok(()) };
-            self.pinned.extend(earlier.iter().map(|pinned| keys::at_version(&config, pinned.at.version)));
+            let reason = |version: Version| match kept.tags.values().any(|tagged| *tagged == version) {
+                true => PinReason::Tag,
+                false => PinReason::Newest,
+            };
+            let pin = |version| (keys::at_version(&config, version), reason(version));
+            self.pins.extend(earlier.iter().map(|pinned| pin(pinned.at.version)));
             for (key, changes) in changes(&seeds.versions) {
                 let key = keys::layer(&seeds.id, key);
                 let changes: Vec<(Version, LayerRecord<'_>)> = changes

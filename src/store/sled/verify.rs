@@ -8,17 +8,18 @@ mod journal;
 
 use std::collections::BTreeMap;
 
-use super::index::trees::{Oldest, Trees};
+use super::index::retained::Retained;
+use super::index::trees::Trees;
 use crate::model::{ConfigId, Digest, Layer, LayerKey, Revision, TagName, Timestamp, Version};
 use crate::store::{Problem, StoreError, Verified, VersionRef};
 
 /// Reads everything, calls `report` for each thing that is wrong.
 pub fn verify(trees: &Trees, report: &mut dyn FnMut(Problem)) -> Result<Verified, StoreError> {
-    let oldest = trees.oldest()?;
+    let retained = trees.retained()?;
     let mut verifier = Verifier {
         trees,
         report,
-        oldest,
+        retained,
         verified: Verified::default(),
         configs: BTreeMap::new(),
         end: None,
@@ -38,7 +39,7 @@ pub fn verify(trees: &Trees, report: &mut dyn FnMut(Problem)) -> Result<Verified
 struct Verifier<'a> {
     trees: &'a Trees,
     report: &'a mut dyn FnMut(Problem),
-    oldest: Oldest,
+    retained: Retained,
     verified: Verified,
     configs: BTreeMap<ConfigId, Expected>,
     /// The commit that was read last: revision, time, hash.

@@ -4,11 +4,16 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use confwatch::model::{Commit, Digest, Revision, TagName, Timestamp, Version};
-use confwatch::store::{ConfigRecord, Snapshot, Store, StoreError, VersionRef};
+use confwatch::model::{Commit, ConfigId, Digest, Epoch, Revision, TagName, Timestamp, Version};
+use confwatch::store::codec::CommitFormat;
+use confwatch::store::{
+    Compaction, ConfigRecord, Journal, MemoryStore, Snapshot, Store, StoreError, VersionRef, prove,
+};
 
-use super::{ALL, HistorySubject, append_batches_with_equal_times, check_revision_at, load, read, sound};
-use crate::script::{Edit, Script, content, id, key, large, remove, set, tag};
+use super::{
+    ALL, HistorySubject, append_batches_with_equal_times, check_revision_at, load, proven, read, sound,
+};
+use crate::script::{Edit, Script, content, id, key, large, namespace, remove, set, tag};
 
 /// Makes a test of each case, for the stores that an expression makes.
 macro_rules! history_conformance {
@@ -43,6 +48,14 @@ macro_rules! history_conformance {
             what_is_current_survives_every_compaction,
             readers_during_appends_see_whole_commits_only,
             readers_during_compaction_get_an_answer_or_the_oldest,
+            forgetting_cuts_the_history_of_one_namespace_and_of_no_other,
+            commits_keep_their_hashes_when_changes_are_forgotten,
+            changes_in_older_formats_stay_in_their_commits,
+            forgetting_keeps_tagged_and_the_newest_versions,
+            forgetting_is_bounded_by_the_head_and_never_goes_back,
+            a_compaction_of_all_history_goes_on_where_a_namespace_keeps_more_or_less,
+            commits_of_another_journal_may_lack_forgotten_changes,
+            readers_during_forgetting_get_an_answer_or_the_oldest_of_the_namespace,
         );
     };
     ($make:expr, $($case:ident),* $(,)?) => {
@@ -650,6 +663,246 @@ pub fn readers_during_compaction_get_an_answer_or_the_oldest(subject: &mut dyn H
         }
         for oldest in (1..=120).step_by(10) {
             store.compact(Revision(oldest)).expect("compacted");
+        }
+        ended.store(true, Ordering::SeqCst);
+    });
+    sound(&*store);
+}
+
+fn forget(store: &dyn Store, of: &str, oldest: u64, versions_min: u64) {
+    let done = store.forget_unless(&namespace(of), Revision(oldest), versions_min, &|| false);
+    assert_eq!(done.expect("forgotten"), Compaction::Done);
+    assert_eq!(store.reclaim_unless(&|| false).expect("reclaimed"), Compaction::Done);
+}
+
+/// Commits that each set a layer of a config of two namespaces, and a third one in between.
+fn three_namespaces(store: &dyn Store, script: &mut Script, rounds: usize) {
+    for number in 1..=rounds {
+        let both = script.commit([
+            Edit::Set(id("a"), key("/"), large(300, 'p')),
+            Edit::Set(id("shop/a"), key("/"), large(300 + number, 's')),
+            set("a", "/x", number),
+        ]);
+        let other = script.commit([set("third/a", "/", number)]);
+        store.append(&[both, other]).expect("appended");
+    }
+}
+
+pub fn forgetting_cuts_the_history_of_one_namespace_and_of_no_other(subject: &mut dyn HistorySubject) {
+    let mut script = Script::default();
+    three_namespaces(&*subject.store(), &mut script, 10);
+    let of_others = |store: &dyn Store| {
+        let all = ["shop/a", "third/a"].map(|config| {
+            let versions = store.versions(&id(config), Version(u64::MAX), ALL).expect("read");
+            let snapshots = versions.iter().map(|at| store.snapshot(&id(config), at.version).expect("read"));
+            let snapshots: Vec<_> = snapshots.collect();
+            (versions, snapshots)
+        });
+        let changes = store.commits(Revision(1), ALL).expect("read").into_iter().map(|sealed| {
+            let is_other = |id: &ConfigId| id.namespace != namespace("payments");
+            sealed.commit.changes.into_iter().filter(|change| is_other(&change.id)).collect::<Vec<_>>()
+        });
+        (all, changes.collect::<Vec<_>>(), load(store))
+    };
+    let before = of_others(&*subject.store());
+    forget(&*subject.store(), "payments", 13, 0);
+    for _ in 0..2 {
+        let store = subject.store();
+        assert_eq!(of_others(&*store), before);
+        assert_eq!((store.oldest(), store.oldest_of(&namespace("payments"))), (Revision(1), Revision(13)));
+        assert_eq!(store.oldest_of(&namespace("shop")), Revision(1));
+        assert_eq!(versions(&*store, "a"), [10, 9, 8, 7]);
+        assert_eq!(snapshot(&*store, "a", 7).layers.len(), 2);
+        assert_eq!(compacted(store.snapshot(&id("a"), Version(6))), (12, 13));
+        assert_eq!(compacted(store.version_at(&id("a"), Revision(11))), (11, 13));
+        let commits = store.commits(Revision(11), ALL).expect("read");
+        let namespaces = |at: usize| {
+            let commit = &commits[at].commit;
+            let forgotten = commit.forgotten.iter().map(|part| part.namespace.as_str().to_owned());
+            let kept = commit.namespaces().iter().map(|kept| kept.as_str().to_owned()).collect::<Vec<_>>();
+            (kept, forgotten.collect::<Vec<_>>())
+        };
+        assert_eq!(namespaces(0), (vec!["shop".to_owned()], vec!["payments".to_owned()]));
+        assert_eq!(namespaces(2), (vec!["payments".to_owned(), "shop".to_owned()], vec![]));
+        let (summaries, _) = store.summaries(Revision(11), 1).expect("read");
+        let counted: Vec<&str> = summaries[0].bytes.iter().map(|(of, _)| of.as_str()).collect();
+        assert_eq!(counted, ["payments", "shop"], "what is about no config counts as before");
+        assert_eq!(summaries[0].bytes, commits[0].commit.journal_bytes());
+        sound(&*store);
+        drop(store);
+        subject.reopen();
+    }
+    // It goes on as any other.
+    let mut more = script.commit([set("a", "/", 99)]);
+    more.reason = "after".to_owned();
+    subject.store().append(&[more]).expect("appended");
+    assert_eq!(versions(&*subject.store(), "a"), [11, 10, 9, 8, 7]);
+    sound(&*subject.store());
+}
+
+pub fn commits_keep_their_hashes_when_changes_are_forgotten(subject: &mut dyn HistorySubject) {
+    three_namespaces(&*subject.store(), &mut Script::default(), 6);
+    let store = subject.store();
+    let hashes = |store: &dyn Store| {
+        let commits = store.commits(Revision(1), ALL).expect("read");
+        commits.into_iter().map(|sealed| sealed.hash).collect::<Vec<_>>()
+    };
+    let (before, head) = (hashes(&*store), store.head());
+    for (of, oldest) in [("payments", 5), ("third", 9), ("payments", 11)] {
+        forget(&*store, of, oldest, 0);
+        assert_eq!(hashes(&*store), before);
+        assert_eq!((store.head(), proven(&*store).commits), (head, 12));
+        let stored = store.stored_commits(Revision(1), ALL).expect("read");
+        let mut previous = Digest::ZERO;
+        for commit in stored {
+            assert!(commit.follows(previous), "revision {}", commit.revision);
+            previous = commit.hash;
+        }
+    }
+    let sizes = |store: &dyn Store| {
+        let stored = store.stored_commits(Revision(1), ALL).expect("read");
+        stored.iter().map(|commit| commit.bytes.len()).collect::<Vec<_>>()
+    };
+    let bytes = sizes(&*store);
+    assert!(bytes[0] < bytes[10] && bytes[10] > 600, "what is forgotten is not given out: {bytes:?}");
+    drop(store);
+    subject.reopen();
+    assert_eq!((hashes(&*subject.store()), sizes(&*subject.store())), (before, bytes));
+}
+
+pub fn changes_in_older_formats_stay_in_their_commits(subject: &mut dyn HistorySubject) {
+    let mut script = Script::default();
+    let commits: Vec<Commit> =
+        (0..9).map(|number| script.commit([set("a", "/", number), set("shop/a", "/", number)])).collect();
+    let store = subject.store();
+    store.append_as(CommitFormat::WithoutAuthor, &commits[..3]).expect("appended");
+    store.append_as(CommitFormat::WithAuthor, &commits[3..6]).expect("appended");
+    store.append(&commits[6..]).expect("appended");
+    forget(&*store, "shop", 9, 0);
+    let kept: Vec<usize> = read(&*store, 1).iter().map(|commit| commit.changes.len()).collect();
+    assert_eq!(kept, [2, 2, 2, 2, 2, 2, 1, 1, 2], "their hashes cover all of their bytes");
+    // The history of the namespace is cut all the same.
+    assert_eq!(versions(&*store, "shop/a"), [9]);
+    assert_eq!(compacted(store.snapshot(&id("shop/a"), Version(2))), (8, 9));
+    proven(&*store);
+    sound(&*store);
+}
+
+pub fn forgetting_keeps_tagged_and_the_newest_versions(subject: &mut dyn HistorySubject) {
+    let mut script = Script::default();
+    for number in 1..=8 {
+        subject.store().append(&[script.set("a", "/", number), script.set("b", "/", 1)]).expect("appended");
+    }
+    subject.store().append(&[script.commit([tag("a", "s", Some(2)), set("shop/a", "/", 1)])]).expect("ok");
+    let before: Vec<Snapshot> = [2, 6, 7, 8].map(|version| snapshot(&*subject.store(), "a", version)).into();
+    for oldest in [14, 17] {
+        forget(&*subject.store(), "payments", oldest, 3);
+        subject.reopen();
+        let store = subject.store();
+        assert_eq!([2, 6, 7, 8].map(|version| snapshot(&*store, "a", version)), before[..]);
+        assert_eq!(versions(&*store, "a"), [8, 7, 6, 2]);
+        assert_eq!(compacted(store.snapshot(&id("a"), Version(5))), (oldest - 1, oldest));
+        sound(&*store);
+    }
+    // What was among the newest goes with the next time.
+    subject.store().append(&[script.set("a", "/", 9), script.set("a", "/", 10)]).expect("appended");
+    forget(&*subject.store(), "payments", 18, 3);
+    assert_eq!(versions(&*subject.store(), "a"), [10, 9, 8, 2]);
+    // A tag of a version that was kept as one of the newest keeps it from then on.
+    subject.store().append(&[script.commit([tag("a", "s", None), tag("a", "t", Some(8))])]).expect("ok");
+    forget(&*subject.store(), "payments", 20, 1);
+    assert_eq!(versions(&*subject.store(), "a"), [10, 8]);
+    sound(&*subject.store());
+}
+
+pub fn forgetting_is_bounded_by_the_head_and_never_goes_back(subject: &mut dyn HistorySubject) {
+    three_namespaces(&*subject.store(), &mut Script::default(), 4);
+    let store = subject.store();
+    let oldest = |of: &str| store.oldest_of(&namespace(of)).0;
+    forget(&*store, "payments", 100, 0);
+    assert_eq!((oldest("payments"), oldest("shop")), (8, 1));
+    forget(&*store, "payments", 2, 9);
+    assert_eq!((oldest("payments"), versions(&*store, "a")), (8, vec![4]));
+    forget(&*store, "unknown", 3, 0);
+    assert_eq!((oldest("unknown"), oldest("shop")), (3, 1), "a namespace may come into being again");
+    store.compact(Revision(5)).expect("compacted");
+    assert_eq!((oldest("payments"), oldest("shop"), oldest("unknown")), (8, 5, 5));
+    sound(&*store);
+}
+
+pub fn a_compaction_of_all_history_goes_on_where_a_namespace_keeps_more_or_less(
+    subject: &mut dyn HistorySubject,
+) {
+    three_namespaces(&*subject.store(), &mut Script::default(), 10);
+    forget(&*subject.store(), "payments", 11, 7);
+    assert_eq!(versions(&*subject.store(), "a"), [10, 9, 8, 7, 6, 5, 4]);
+    // As far as the namespace does not keep less, its newest versions stay.
+    subject.store().compact(Revision(9)).expect("compacted");
+    assert_eq!(versions(&*subject.store(), "a"), [10, 9, 8, 7, 6, 5, 4]);
+    assert_eq!(versions(&*subject.store(), "shop/a"), [10, 9, 8, 7, 6, 5]);
+    sound(&*subject.store());
+    subject.reopen();
+    // All history is the upper bound.
+    subject.store().compact(Revision(15)).expect("compacted");
+    let store = subject.store();
+    assert_eq!(versions(&*store, "a"), [10, 9, 8]);
+    assert_eq!(versions(&*store, "shop/a"), [10, 9, 8]);
+    assert_eq!(store.oldest_of(&namespace("payments")), Revision(15));
+    assert_eq!(compacted(store.snapshot(&id("a"), Version(7))), (14, 15));
+    proven(&*store);
+    sound(&*store);
+}
+
+pub fn commits_of_another_journal_may_lack_forgotten_changes(subject: &mut dyn HistorySubject) {
+    let other = MemoryStore::new(Epoch(3));
+    three_namespaces(&other, &mut Script::default(), 5);
+    forget(&other, "payments", 10, 0);
+    // Of the namespace all is forgotten but for what is set at last.
+    let commits = read(&other, 1);
+    let without: Vec<Commit> = commits[..8].to_vec();
+    let head = subject.store().append(&without).expect("appended");
+    for _ in 0..2 {
+        let store = subject.store();
+        assert_eq!(head.hash, other.commits(Revision(8), 0).expect("read")[0].hash);
+        assert_eq!(read(&*store, 1), without);
+        assert_eq!(store.versions(&id("a"), Version(u64::MAX), ALL).expect("read"), []);
+        assert_eq!(versions(&*store, "shop/a"), [4, 3, 2, 1]);
+        let broken = prove(&*store).expect("read").broken.expect("nobody here has forgotten it");
+        assert_eq!(broken.revision, Revision(1));
+        assert!(broken.what.contains("payments"), "{}", broken.what);
+        drop(store);
+        subject.reopen();
+    }
+}
+
+pub fn readers_during_forgetting_get_an_answer_or_the_oldest_of_the_namespace(
+    subject: &mut dyn HistorySubject,
+) {
+    let store = subject.store();
+    three_namespaces(&*store, &mut Script::default(), 60);
+    let expected: Vec<Snapshot> = (1..=60).map(|version| snapshot(&*store, "a", version)).collect();
+    let ended = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for reader in 0..2 {
+            let (store, expected, ended) = (&store, &expected, &ended);
+            scope.spawn(move || {
+                let mut version = reader;
+                while !ended.load(Ordering::SeqCst) {
+                    version = version % 60 + 1;
+                    match store.snapshot(&id("a"), Version(version)) {
+                        Ok(found) => assert_eq!(found.as_ref(), Some(&expected[version as usize - 1])),
+                        Err(StoreError::Compacted { oldest, .. }) => assert!(version * 2 - 1 < oldest.0),
+                        Err(error) => panic!("version {version}: {error}"),
+                    }
+                    let other = snapshot(&**store, "shop/a", version);
+                    assert_eq!(other.layers[&key("/")].content, large(300 + version as usize, 's'));
+                    let page = store.commits(Revision(version), 1000).expect("no commit goes");
+                    assert_eq!(page[0].commit.revision, Revision(version));
+                }
+            });
+        }
+        for oldest in (1..=120).step_by(10) {
+            forget(&*store, "payments", oldest, 0);
         }
         ended.store(true, Ordering::SeqCst);
     });

@@ -36,12 +36,21 @@ pub fn of_commit(sealed: &Sealed, filter: &Filter, visibility: &AuditVisibility)
         .filter(|change| filter.is_about(change.id.namespace.as_str(), change.id.config.as_str()));
     let mut changes: Vec<v1::ConfigChange> = asked.filter_map(|change| seen(change, visibility)).collect();
     cut_layers(&mut changes, LAYERS_BYTES_MAX);
-    let only = match changes.as_slice() {
-        [] => return None,
-        [change] => Some(change),
-        [..] => None,
+    let compacted = compacted(&sealed.commit, filter, visibility);
+    let only = match (changes.as_slice(), compacted.as_slice()) {
+        ([], []) => return None,
+        ([change], []) => Some(change),
+        ([..], [..]) => None,
     };
     let name = |of: fn(&v1::ConfigChange) -> &String| only.map(of).cloned().unwrap_or_default();
+    let namespace = match (changes.as_slice(), compacted.as_slice()) {
+        ([], [namespace]) => (*namespace).to_owned(),
+        ([..], [..]) => name(|change| &change.namespace),
+    };
+    let detail = match compacted.is_empty() {
+        true => String::new(),
+        false => format!("what it changed of {} was compacted", compacted.join(", ")),
+    };
     let scope = only.and_then(|change| match change.layers.as_slice() {
         [layer] => Some(layer.scope.clone()),
         _ => None,
@@ -54,9 +63,10 @@ pub fn of_commit(sealed: &Sealed, filter: &Filter, visibility: &AuditVisibility)
         credential: author.credential.clone(),
         address: author.address.clone(),
         verb: looked.verb.to_owned(),
-        namespace: name(|change| &change.namespace),
+        namespace,
         config: name(|change| &change.config),
         scope: scope.unwrap_or_default(),
+        detail,
         outcome: COMMITTED.to_owned(),
         reason: reason.clone(),
         request_id: author.call_id.clone(),
@@ -111,6 +121,14 @@ pub fn of_record(record: Record, filter: &Filter, visibility: &AuditVisibility) 
 }
 
 /// What of a change may be seen, without digests: nobody is to compare them.
+/// The namespaces whose changes are asked for, and may be seen, but were compacted.
+fn compacted<'a>(commit: &'a Commit, filter: &Filter, visibility: &AuditVisibility) -> Vec<&'a str> {
+    let namespaces = commit.forgotten.iter().map(|part| part.namespace.as_str());
+    namespaces
+        .filter(|namespace| filter.is_about(namespace, "") && visibility.sees(namespace, "", ""))
+        .collect()
+}
+
 fn seen(change: &ConfigChange, visibility: &AuditVisibility) -> Option<v1::ConfigChange> {
     let (namespace, config) = (&change.id.namespace, &change.id.config);
     let mut change = change.clone();
@@ -127,8 +145,10 @@ fn seen(change: &ConfigChange, visibility: &AuditVisibility) -> Option<v1::Confi
 pub fn verb(commit: &Commit) -> &'static str {
     match commit.source {
         Source::Set | Source::Apply | Source::Delete => {
-            let mut layers = commit.changes.iter().flat_map(|change| &change.layers);
-            match layers.all(|layer| layer.key.kind == LayerKind::Override) {
+            let mut layers = commit.changes.iter().flat_map(|change| &change.layers).peekable();
+            // Of a commit that was compacted nobody knows.
+            let is_known = layers.peek().is_some() || commit.forgotten.is_empty();
+            match is_known && layers.all(|layer| layer.key.kind == LayerKind::Override) {
                 true => "override",
                 false => "write",
             }

@@ -21,6 +21,8 @@ pub struct CommitView {
     pub request_id: String,
     pub annotations: BTreeMap<String, String>,
     pub changes: Vec<ConfigChangeView>,
+    /// Namespaces whose changes were compacted.
+    pub compacted_namespaces: Vec<String>,
     pub hash: String,
 }
 
@@ -147,6 +149,7 @@ impl From<&v1::Commit> for CommitView {
             request_id: commit.request_id.clone(),
             annotations: commit.annotations.clone().into_iter().collect(),
             changes: list(&commit.changes),
+            compacted_namespaces: commit.compacted_namespaces.clone(),
             hash: commit.chain_hash.clone(),
         }
     }

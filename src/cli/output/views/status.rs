@@ -33,6 +33,13 @@ pub struct ServerStatusView {
     pub watch_lag_seconds: Option<f64>,
     pub disk: DiskUsageView,
     pub memory_bytes: u64,
+    pub compacted_namespaces: Vec<NamespaceHistoryView>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct NamespaceHistoryView {
+    pub namespace: String,
+    pub oldest_revision: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -104,7 +111,15 @@ impl From<&v1::ServerStatus> for ServerStatusView {
                 free_bytes: disk.free_bytes,
             },
             memory_bytes: server.memory_bytes,
+            compacted_namespaces: list(&server.compacted_namespaces),
         }
+    }
+}
+
+impl From<&v1::NamespaceHistory> for NamespaceHistoryView {
+    fn from(history: &v1::NamespaceHistory) -> NamespaceHistoryView {
+        let v1::NamespaceHistory { namespace, oldest_revision } = history.clone();
+        NamespaceHistoryView { namespace, oldest_revision }
     }
 }
 

@@ -3,8 +3,13 @@
 //! Texts end with NUL, which occurs in no name and in no scope, and numbers have a fixed width, big endian: no key is a prefix of another
 //! config's or layer's, and the order of keys is the order of the model (NUL sorts before every character).
 
-use crate::model::{ConfigId, LayerKey, Version};
+use crate::model::{ConfigId, LayerKey, Namespace, Version};
 use crate::store::codec::{config_id, kind_code, layer_key};
+
+/// The prefix of the keys of a namespace in all indexes.
+pub fn namespace(namespace: &Namespace) -> Vec<u8> {
+    [namespace.as_str().as_bytes(), b"\0"].concat()
+}
 
 /// Of a config in `configs`; the prefix of its keys in all other indexes.
 pub fn config(id: &ConfigId) -> Vec<u8> {

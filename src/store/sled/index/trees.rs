@@ -9,18 +9,17 @@
 //! | `checkpoint` | the revision up to which the indexes may tell something (u64 BE): written before them |
 //! | `settled` | the revision up to which they tell everything (u64 BE): written after them |
 //! | `synced` | where the journal ended when it was last synced: so much of it is durable, at least |
-//! | `oldest` | the oldest revision retained (u64 BE), and the hash before it (32 bytes); absent before the first compaction |
-//! | `sweep` | present while what a compaction forgot is not yet removed |
-//! | `pin` NUL, key of a version | this version is retained for its tag, though it ended before the oldest revision |
+//!
+//! and what `retained.rs` keeps there.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::{keys, record};
-use crate::model::{ConfigId, Digest, Epoch, Revision, Version};
+use super::record;
+use crate::model::{Epoch, Revision};
+use crate::store::StoreError;
 use crate::store::sled::corrupt;
 use crate::store::sled::journal::{End, JournalFiles};
-use crate::store::{Head, StoreError};
 
 /// The format of everything in the directory of a store. There were no released stores before it.
 pub const FORMAT: u64 = 2;
@@ -40,14 +39,6 @@ pub struct Trees {
 
 /// The names of all of them, as errors begin with.
 pub const TREES: [&str; 7] = ["places", "layers", "current", "configs", "versions", "tags", "meta"];
-
-/// Where the retained history begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Oldest {
-    pub revision: Revision,
-    /// The hash of the commit before.
-    pub anchor: Digest,
-}
 
 impl Trees {
     /// Opens the trees of a store, and its journal in `journal`. The format is known to be ours; what they hold is not looked at.
@@ -118,60 +109,6 @@ impl Trees {
         Ok(())
     }
 
-    pub fn oldest(&self) -> Result<Oldest, StoreError> {
-        let Some(value) = self.meta.get("oldest")? else {
-            return Ok(Oldest { revision: Revision(1), anchor: Digest::ZERO });
-        };
-        let parse = || {
-            let (revision, anchor) = value.split_at_checked(8)?;
-            let revision = record::decode_number(revision).map(Revision)?;
-            Some(Oldest { revision, anchor: Digest(anchor.try_into().ok()?) })
-        };
-        parse().ok_or_else(|| corrupt("meta, oldest", "not a revision and a hash"))
-    }
-
-    /// Forgets what was before `oldest`, except for the versions `pinned` (by their keys). Nothing is removed yet.
-    pub fn write_oldest(&self, oldest: Oldest, pinned: &[Vec<u8>]) -> Result<(), StoreError> {
-        let mut batch = sled::Batch::default();
-        for pin in self.meta.scan_prefix(PIN).keys() {
-            batch.remove(pin?);
-        }
-        for pin in pinned {
-            batch.insert([PIN, pin].concat(), b"");
-        }
-        batch.insert("oldest", [&oldest.revision.0.to_be_bytes()[..], &oldest.anchor.0].concat());
-        batch.insert("sweep", b"");
-        Ok(self.meta.apply_batch(batch)?)
-    }
-
-    /// Makes the trees of an empty store those of one whose journal begins with `oldest`, after the commit `before`.
-    pub fn begin_at(&self, oldest: Oldest, before: Head, pinned: &[Vec<u8>]) -> Result<(), StoreError> {
-        self.write_oldest(oldest, pinned)?;
-        // There are no files yet from which anything is to be removed.
-        self.meta.remove("sweep")?;
-        self.write_checkpoint(before.revision)?;
-        self.write_settled(before.revision)?;
-        self.meta.insert("synced", record::encode_end(End { head: before, ..End::EMPTY }))?;
-        Ok(())
-    }
-
-    pub fn is_pinned(&self, id: &ConfigId, version: Version) -> Result<bool, StoreError> {
-        Ok(self.meta.contains_key([PIN, &keys::at_version(&keys::config(id), version)].concat())?)
-    }
-
-    /// The pinned versions of a config, in order.
-    pub fn pins(&self, id: &ConfigId) -> Result<Vec<Version>, StoreError> {
-        let prefix = [PIN, &keys::config(id)].concat();
-        let mut pins = Vec::new();
-        for pin in self.meta.scan_prefix(&prefix).keys() {
-            let pin = pin?;
-            pins.push(keys::parse_version(&pin[prefix.len()..]).ok_or_else(|| {
-                corrupt(crate::store::sled::place(&self.meta, &pin), "not the key of a version")
-            })?);
-        }
-        Ok(pins)
-    }
-
     fn write_number(&self, name: &str, number: u64) -> Result<(), StoreError> {
         self.meta.insert(name, &number.to_be_bytes())?;
         Ok(())
@@ -201,5 +138,3 @@ fn number(meta: &sled::Tree, name: &str) -> Result<u64, StoreError> {
         .and_then(|value| record::decode_number(&value))
         .ok_or_else(|| corrupt(format!("meta, {name}"), "missing, or not a number"))
 }
-
-const PIN: &[u8] = b"pin\0";

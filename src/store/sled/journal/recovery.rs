@@ -62,6 +62,7 @@ impl JournalFiles {
     /// Begins to write after what is whole. What follows it in the files goes; what it has after `durable` is made durable by the next sync.
     pub fn resume(&self, durable: End, whole: &Whole) -> Result<(), StoreError> {
         let End { place, head } = whole.end;
+        self.files.remove_unfinished()?;
         self.files.remove_after(place.segment)?;
         for key in self.places.range(mark_key(place.segment, head.revision.next())..).keys() {
             self.places.remove(key?)?;
@@ -101,7 +102,7 @@ impl JournalFiles {
             return Ok(durable);
         }
         let header = self.files.header(segment)?;
-        let length = self.files.open(segment)?.metadata().map_or(0, |metadata| metadata.len());
+        let length = self.files.open(segment)?.length().unwrap_or(0);
         if length >= offset {
             return Ok(durable);
         }

@@ -75,8 +75,10 @@ impl Subject {
             let batch = self.journal.read(expected.first).expect("read");
             assert_eq!(batch.last().sealed.head(), expected.head);
         }
-        assert!(matches!(self.journal.commits(Revision(1), self.head().revision, usize::MAX),
-            Ok(commits) if commits.len() == self.head().revision.0 as usize));
+        assert!(
+            matches!(self.journal.commits(Revision(1), self.head().revision, usize::MAX, &Forgotten::default()),
+            Ok(commits) if commits.len() == self.head().revision.0 as usize)
+        );
     }
 }
 
@@ -203,7 +205,7 @@ fn removed_segments_are_gone_and_the_others_stay() {
     assert_eq!(subject.files().into_keys().next(), Some(kept));
     assert!(subject.journal.read(Revision(kept.0 - 1)).is_err());
     assert_eq!(
-        subject.journal.commits(kept, Revision(12), usize::MAX).expect("read").len(),
+        subject.journal.commits(kept, Revision(12), usize::MAX, &Forgotten::default()).expect("read").len(),
         13 - kept.0 as usize
     );
 }

@@ -1,14 +1,13 @@
 //! Reads the records of the journal one after the other, from file to file. Knows the order of records; not the content of a batch.
 
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use super::super::log_record::{self, RECORD_BYTES, Record};
 use super::super::{corrupt, io_error};
 use super::JournalPosition;
 use super::files::{Files, HEADER_BYTES};
+use super::segment::Segment;
 use crate::model::Revision;
 use crate::store::StoreError;
 
@@ -21,7 +20,7 @@ pub struct JournalWalk<'a> {
     place: JournalPosition,
     /// What the next record begins with.
     next: Revision,
-    file: Option<Arc<File>>,
+    file: Option<Arc<Segment>>,
     /// Bytes of the file from `start` on.
     buffer: Vec<u8>,
     start: u64,
@@ -161,9 +160,8 @@ impl<'a> JournalWalk<'a> {
         Ok(filled >= bytes)
     }
 
-    fn length(&self, file: &File) -> Result<u64, StoreError> {
-        let path = || self.files.path(self.place.segment);
-        file.metadata().map(|metadata| metadata.len()).map_err(|source| io_error(&path(), source))
+    fn length(&self, file: &Segment) -> Result<u64, StoreError> {
+        file.length().map_err(|source| io_error(&self.files.path(self.place.segment), source))
     }
 
     fn damaged(&self) -> StoreError {

@@ -155,7 +155,8 @@ impl Verifier<'_> {
         before: Option<VersionRef>,
     ) -> Result<(), StoreError> {
         let place = format!("versions, {id} version {}", at.version);
-        match self.trees.retained_version(id, at.version, self.oldest.revision)? {
+        let oldest = self.retained.oldest_of(&id.namespace);
+        match self.trees.retained_version(id, at.version, oldest)? {
             Some(_) => self.verified.versions += 1,
             None => self.wrong(&place, "it was compacted, but is still there"),
         }
@@ -169,7 +170,7 @@ impl Verifier<'_> {
             }
         }
         let expected = self.configs.entry(id.clone()).or_default();
-        if expected.is_before_journal(at.version) && at.revision >= self.oldest.revision {
+        if expected.is_before_journal(at.version) && at.revision >= oldest {
             self.wrong(&place, "no commit made it");
         }
         Ok(())
@@ -187,7 +188,7 @@ impl Verifier<'_> {
                 self.wrong(place(&self.trees.tags, &key), "not a tag of a version");
                 continue;
             };
-            let compacted = self.oldest.revision > Revision(1);
+            let compacted = self.retained.oldest_of(&id.namespace) > Revision(1);
             let expected = self.configs.entry(id).or_default();
             let current = expected.current.map_or(Version::ZERO, |current| current.version);
             // What is left in the fold at the end is missing in the index.

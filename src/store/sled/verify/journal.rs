@@ -7,7 +7,7 @@ use crate::store::codec::Measured;
 use crate::store::sled::index::keys;
 use crate::store::sled::journal::{Batch, Mark};
 use crate::store::sled::place;
-use crate::store::{StoreError, VersionRef};
+use crate::store::{Forgotten, StoreError, VersionRef};
 
 impl Verifier<'_> {
     /// Walks the journal. Whether it is whole.
@@ -21,7 +21,7 @@ impl Verifier<'_> {
                 Ok(Some(found)) => {
                     let is_right = journal.is_marked_right(&found)?;
                     marks += usize::from(Mark::of(found.place, found.first, found.end).is_some());
-                    journal.decode(&found).map(|batch| (found.first, batch, is_right))
+                    journal.decode(&found, &Forgotten::default()).map(|batch| (found.first, batch, is_right))
                 }
                 Err(error @ StoreError::Corrupt { .. }) => {
                     self.error(error);
@@ -60,10 +60,10 @@ impl Verifier<'_> {
         let mut before = batch.previous;
         for Measured { sealed, .. } in &batch.commits {
             let (revision, time) = (sealed.commit.revision, sealed.commit.time);
-            if revision == self.oldest.revision && before != self.oldest.anchor {
+            if revision == self.retained.oldest.revision && before != self.retained.oldest.anchor {
                 let message = format!(
                     "the hash before it is {before}, {} was noted when it was compacted",
-                    self.oldest.anchor
+                    self.retained.oldest.anchor
                 );
                 self.wrong(format!("revision {revision}"), message);
             }
@@ -75,7 +75,7 @@ impl Verifier<'_> {
             }
             before = sealed.hash;
             self.end = Some((revision, time, before));
-            if revision >= self.oldest.revision {
+            if revision >= self.retained.oldest.revision {
                 self.commit(&sealed.commit)?;
             }
         }
@@ -86,8 +86,8 @@ impl Verifier<'_> {
     fn link(&mut self, first: Revision, previous: Digest) -> bool {
         let (expected, hash) = match self.end {
             Some((revision, _, hash)) => (revision.next(), hash),
-            None if first <= self.oldest.revision => return true,
-            None => (self.oldest.revision, self.oldest.anchor),
+            None if first <= self.retained.oldest.revision => return true,
+            None => (self.retained.oldest.revision, self.retained.oldest.anchor),
         };
         if first != expected {
             self.wrong(format!("revision {expected}"), format!("it is missing, the next one is {first}"));
@@ -104,8 +104,20 @@ impl Verifier<'_> {
     /// Folds a commit, and looks for what the indexes should have of it.
     fn commit(&mut self, commit: &Commit) -> Result<(), StoreError> {
         self.verified.commits += 1;
+        for part in &commit.forgotten {
+            if commit.revision >= self.retained.oldest_of(&part.namespace) {
+                let namespace = &part.namespace;
+                let message =
+                    format!("its changes of namespace {namespace} are gone, but were not forgotten");
+                self.wrong(format!("revision {}", commit.revision), message);
+            }
+        }
         for change in &commit.changes {
             let id = &change.id;
+            let oldest = self.retained.oldest_of(&id.namespace);
+            if commit.revision < oldest {
+                continue;
+            }
             let place = || format!("revision {}, {id}", commit.revision);
             let expected = self.configs.entry(id.clone()).or_default();
             let follows = expected.current.map(|current| current.version);
@@ -134,7 +146,7 @@ impl Verifier<'_> {
                     format!("it makes version {}, after {}", change.version, follows.unwrap_or_default());
                 self.wrong(place(), message);
             }
-            match self.trees.retained_version(id, change.version, self.oldest.revision) {
+            match self.trees.retained_version(id, change.version, oldest) {
                 Ok(Some(found)) if found == at => {}
                 Ok(found) => self.wrong(
                     format!("versions, {id} version {}", change.version),
