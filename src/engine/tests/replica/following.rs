@@ -201,6 +201,35 @@ async fn commits_of_an_older_format_keep_their_hashes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_replica_follows_a_leader_that_forgets_history_and_one_that_lacks_the_history_is_told() {
+    let (leader, commits) = leader(7).await;
+    let theirs = memory(EPOCH);
+    let made: Vec<Commit> = commits.iter().map(|sealed| sealed.commit.clone()).collect();
+    theirs.append(&made[..6]).expect("appended");
+    let store = memory(EPOCH);
+    let follows = replica(&store);
+    let page = |from| theirs.commits(Revision(from), usize::MAX).expect("read");
+    assert_eq!(follows.apply_commits(EPOCH, page(1)).await.expect("they follow"), Revision(6));
+    theirs.forget_unless(&id(0).namespace, Revision(4), 0, &|| false).expect("forgotten");
+    theirs.append(&made[6..]).expect("appended");
+    assert!(page(1)[0].commit.changes.is_empty());
+    // What it has already is compared by its hash.
+    assert_eq!(follows.apply_commits(EPOCH, page(1)).await.expect("the last is new"), Revision(7));
+    assert_eq!(store.head(), theirs.head());
+    assert_eq!(store.commits(Revision(1), usize::MAX).expect("read"), commits, "its own history is whole");
+    let lacks = replica(&memory(EPOCH));
+    let refused = lacks.apply_commits(EPOCH, page(1)).await;
+    assert!(
+        matches!(&refused, Err(ApplyError::Forgotten { revision: Revision(1), namespace }) if *namespace == id(0).namespace),
+        "{refused:?}"
+    );
+    assert_eq!(lacks.state().revision, Revision(0));
+    for engine in [leader, follows, lacks] {
+        engine.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn what_the_disk_of_a_replica_refuses_is_applied_later() {
     let (leader, commits) = leader(3).await;
     let store: Arc<dyn Store> = Arc::new(crate::engine::tests::refusing::refusing(vec![true, false]));
