@@ -198,6 +198,7 @@ async fn write(engine: &Arc<Engine>, intent: Intent) {
             origin,
             intent,
             validate_only: false,
+            without_backup: false,
             viewer: Viewer::new(Access::unrestricted("bench").expect("a name").visibility()),
         })
         .await

@@ -16,6 +16,7 @@ mod read;
 mod record;
 mod restore;
 mod source;
+mod uploads;
 mod verify;
 mod write;
 
@@ -25,10 +26,11 @@ pub use self::error::BackupError;
 pub use self::extract::{Extracted, Wanted};
 pub use self::file::PendingFile;
 pub use self::format::FORMAT;
-pub use self::manifest::{Counts, Kind, Manifest, SCHEDULE_LABEL, Selection};
+pub use self::manifest::{AUTOMATIC_LABEL, Counts, Kind, Manifest, SCHEDULE_LABEL, Selection};
 pub use self::place::Stored;
 pub use self::restore::{Restored, Restoring, Step, restore};
 pub use self::source::{is_in_bucket, open_backup, read_manifest};
+pub use self::uploads::{Announced, UPLOAD_BYTES_MAX, Upload, UploadError, Uploads};
 pub use self::verify::{Verified, verify};
 pub use self::write::Finished;
 

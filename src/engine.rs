@@ -19,9 +19,11 @@ mod options;
 mod read;
 mod secrets;
 mod state;
+mod state_backups;
 #[cfg(test)]
 mod tests;
 pub mod watch;
+mod write_call;
 
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -38,16 +40,17 @@ use crate::supervise::Supervisor;
 use crate::validate::Schema;
 
 pub use crate::backup::{
-    BackupError, Catalog as BackupCatalog, Finished as FinishedBackup, Keep as KeepBackups,
-    Kept as KeptBackup, Kind as BackupKind, Manifest as BackupManifest, Plan as BackupPlan,
-    Position as BackupPosition, Progress as BackupProgress, SCHEDULE_LABEL, Selection as BackupSelection,
-    beyond,
+    AUTOMATIC_LABEL, Announced as AnnouncedBackup, BackupError, Catalog as BackupCatalog,
+    Finished as FinishedBackup, Keep as KeepBackups, Kept as KeptBackup, Kind as BackupKind,
+    Manifest as BackupManifest, Plan as BackupPlan, Position as BackupPosition, Progress as BackupProgress,
+    SCHEDULE_LABEL, Selection as BackupSelection, UPLOAD_BYTES_MAX, Upload as BackupUpload, UploadError,
+    Uploads as BackupUploads, beyond,
 };
 pub use crate::secret::{MasterKeySource, SourceError};
 pub use crate::store::{Broken, Proof, Sealed, VersionRef};
 pub use actor_streams::{ActorStream, ActorStreams};
 pub use backup_problem::BackupProblem;
-pub use backups::{BackupCounts, BackupFailure, LastBackup, MadeBackup};
+pub use backups::{BackupCounts, BackupFailure, LastBackup, MadeBackup, ServerBackup};
 pub use check::workers::{CancelOnDrop, Cancelled, LargeCall, interruptible};
 pub use commit::counts::{BySource, CommitCounts};
 pub use commit::foreign::ApplyError;
@@ -83,9 +86,7 @@ use backups::Backups;
 use blocking::blocking;
 use check::workers::Workers;
 use commit::pipeline::Pipeline;
-use commit::read_write::ReadWrite;
 use commit::request_recovery::{RecoveryInput, RequestRecovery};
-use commit::submitted::WriteAnswer;
 use feed::changes::Shown;
 use feed::recent::Recent;
 use jobs::backup_schedule::ScheduledBackups;
@@ -93,10 +94,10 @@ use jobs::expiry::OverrideExpiry;
 use jobs::master_key::MasterKeyCheck;
 use jobs::retention::{HistoryRetention, Retention};
 use jobs::scheduler::{self, Job};
+use jobs::upload_expiry::UploadExpiry;
 use read::history::{config_at, current_at, historic};
 use read::resolve::{Resolver, layers_of, resolve};
 use secrets::key_store::KeyStore;
-use secrets::redaction::Permissions;
 use secrets::shown::{Showing, marking_schema};
 use watch::{Hub, Insights, SubscriberInfo, SubscriberQuery, Subscription, WatchOptions};
 
@@ -128,6 +129,8 @@ pub struct Engine {
     closed: CancellationToken,
     recall: RequestRecovery,
     backups: Arc<Backups>,
+    /// As in `Options`.
+    state_backups: Option<usize>,
     tasks: Mutex<Option<Tasks>>,
 }
 
@@ -169,7 +172,7 @@ impl Engine {
         let backups = Arc::new(Backups::new(
             store.clone(),
             pipeline.clone(),
-            options.backups.clone(),
+            (options.backups.clone(), options.uploads.clone()),
             options.clock.clone(),
             closed.clone(),
         ));
@@ -189,6 +192,9 @@ impl Engine {
         if let Some(catalog) = options.backups.clone() {
             let scheduled = ScheduledBackups::new(backups.clone(), catalog, pipeline.clone());
             jobs.push(Arc::new(scheduled));
+        }
+        if let Some(uploads) = options.uploads.clone() {
+            jobs.push(Arc::new(UploadExpiry::new(uploads)));
         }
         match options.role {
             Role::Leader => jobs.push(Arc::new(expiry)),
@@ -224,6 +230,7 @@ impl Engine {
             closed,
             recall,
             backups,
+            state_backups: options.state_backups,
             tasks: Mutex::new(Some(Tasks { commit, watch, recalling, jobs })),
         }))
     }
@@ -362,84 +369,8 @@ impl Engine {
         self.showing(state, viewer).config(config)
     }
 
-    /// Writes, and answers when it is durable and visible to every read.
-    pub async fn write(&self, write: Write) -> Result<Outcome, Error> {
-        self.refuse_reserved(&write.intent)?;
-        match write.intent.target_can_move() {
-            true => Box::pin(self.write_to_target(write)).await,
-            false => self.write_once(write).await,
-        }
-    }
-
-    /// A write whose target may move while the write is planned.
-    async fn write_to_target(&self, write: Write) -> Result<Outcome, Error> {
-        loop {
-            match self.write_once(write.clone()).await {
-                Err(Error::TargetMoved) => {}
-                outcome => return outcome,
-            }
-        }
-    }
-
-    async fn write_once(&self, write: Write) -> Result<Outcome, Error> {
-        let Write { origin, intent, validate_only, viewer } = write;
-        let is_repeatable = origin.request.is_some() && !validate_only;
-        let asked = is_repeatable.then(|| (intent.asked_layers(), intent.ids()));
-        if is_repeatable {
-            Box::pin(self.recalled()).await?;
-        }
-        let mut large = None;
-        // Before anything is looked up: what the first of two equal requests went by may be gone since.
-        let known = asked.as_ref().and_then(|(_, ids)| self.pipeline.known(&origin, ids));
-        let submitted = match known {
-            Some(known) => known,
-            None => {
-                let _planning = commit::stages::begin("plan");
-                let actor = viewer.visibility().caller().actor();
-                let intent = self.read_intent(intent, actor).await?;
-                large = self.begin_write(&intent, actor).await;
-                let write = ReadWrite::new(
-                    origin,
-                    intent,
-                    validate_only,
-                    viewer.visibility().clone().unmasking_secrets(),
-                );
-                self.pipeline.submit(write).await?
-            }
-        };
-        let storing = commit::stages::begin("store");
-        let answer = submitted.answered().await?;
-        drop(storing);
-        let outcome = match answer {
-            WriteAnswer::Outcome(outcome) => outcome,
-            WriteAnswer::Replay(first) => {
-                let (store, state) = (self.store.clone(), self.state());
-                let asked = asked.and_then(|(layers, _)| layers);
-                Box::pin(blocking(move || commit::request_outcome::outcome(&*store, &state, first, asked)))
-                    .await?
-            }
-        };
-        match &outcome {
-            Ok(outcome) => outcome.overwritten.iter().for_each(|(id, scope)| viewer.overwrites(id, scope)),
-            Err(Error::SecretGuesses { id, scope, .. }) => viewer.overwrites(id, scope),
-            Err(_) => {}
-        }
-        let mut outcome = self.showing(&self.state(), &viewer).outcome(outcome?);
-        Permissions::of(Some(viewer.visibility())).redact_outcome(&mut outcome, validate_only);
-        outcome.large = large;
-        Ok(outcome)
-    }
-
-    fn showing<'a>(&'a self, state: &'a State, viewer: &'a Viewer) -> Showing<'a> {
+    pub(in crate::engine) fn showing<'a>(&'a self, state: &'a State, viewer: &'a Viewer) -> Showing<'a> {
         Showing::new(&self.key_store, viewer, state)
-    }
-
-    /// Refuses to write what the engine alone writes.
-    fn refuse_reserved(&self, intent: &Intent) -> Result<(), Error> {
-        match intent.any_id(state::system::unwritable) {
-            Some(message) => Err(Error::Invalid { field: "config".into(), message }),
-            None => Ok(()),
-        }
     }
 
     /// Opens a watch stream. It begins with what any answered write has left, or later.
@@ -558,6 +489,7 @@ impl Engine {
         for job in tasks.jobs {
             let _ = job.await;
         }
+        self.backups.forget_observer();
         let threads = [tasks.commit, tasks.watch, tasks.recalling];
         let ended = blocking(move || threads.map(|thread| thread.join().is_ok())).await;
         if !matches!(ended, Ok([true, true, true])) {

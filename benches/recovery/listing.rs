@@ -141,6 +141,7 @@ async fn set(engine: &Arc<Engine>, visibility: &Visibility, number: usize) {
         origin,
         intent: Intent::Changes(vec![change]),
         validate_only: false,
+        without_backup: false,
         viewer: Viewer::new(visibility.clone()),
     };
     engine.write(write).await.expect("it is written");

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::error::{ApiError, Code};
-use crate::engine::{BackupError, BackupFailure, Error};
+use crate::engine::{BackupError, BackupFailure, Error, UploadError};
 
 /// When to try again after a disk has failed.
 const RETRY_AFTER: Duration = Duration::from_secs(30);
@@ -43,6 +43,40 @@ pub fn unreadable(error: BackupError) -> ApiError {
 fn failed(error: &BackupError) -> ApiError {
     let message = "the backup cannot be made, read or changed now: the log of the server has the cause";
     ApiError::new(Code::Unavailable, "BACKUP_FAILED", message).caused_by(error).retry_after(RETRY_AFTER)
+}
+
+/// Why bytes of an upload were not taken.
+pub fn not_taken(error: UploadError) -> ApiError {
+    match error {
+        UploadError::TooMany => ApiError::new(Code::ResourceExhausted, "TOO_MANY_UPLOADS", error.to_string())
+            .retry_after(RETRY_AFTER),
+        UploadError::Offset { .. } => {
+            ApiError::of_field(Code::InvalidArgument, "INVALID_FIELD", "offset", &error.to_string())
+        }
+        UploadError::TooLong { .. } => {
+            ApiError::of_field(Code::InvalidArgument, "INVALID_FIELD", "chunk", &error.to_string())
+        }
+        UploadError::Backup(error) => unreadable(error),
+    }
+}
+
+/// A write was not made, since the state before was not kept.
+pub fn state_not_kept(error: &BackupError) -> ApiError {
+    let why = match error {
+        BackupError::Full(what) => what.as_str(),
+        _ => "the log of the server has the cause",
+    };
+    let message = format!(
+        "nothing was written, since the server could not keep a backup of the state before: {why}; mend that, or set \
+         options.without_backup to write without a backup"
+    );
+    ApiError::new(Code::FailedPrecondition, "STATE_BACKUP_FAILED", message).caused_by(error)
+}
+
+/// The server receives no backups.
+pub fn not_received() -> ApiError {
+    let message = "the server receives no backups: have it keep the backup, by --backup-dir";
+    ApiError::new(Code::FailedPrecondition, "BACKUPS_NOT_KEPT", message)
 }
 
 /// The server has no directory of backups.

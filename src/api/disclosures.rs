@@ -280,6 +280,14 @@ impl BackupRecord {
         }
     }
 
+    /// Records what a caller has done to a backup that the server keeps.
+    pub fn changed(&self, outcome: &str, kept: &KeptBackup) {
+        let detail = format!("{} backup of {}: {}", self.kind, self.selection, kept.id);
+        if !self.record(outcome, &detail) {
+            tracing::warn!("the audit log has no room for a change of a kept backup");
+        }
+    }
+
     fn record(&self, outcome: &str, detail: &str) -> bool {
         let place = match &self.selection {
             BackupSelection::All => Place::default(),

@@ -45,6 +45,7 @@ impl From<Error> for ApiError {
     fn from(error: Error) -> ApiError {
         let error = match error {
             Error::Backup(error) => return backup_errors::unreadable(error),
+            Error::StateNotKept(error) => return backup_errors::state_not_kept(&error),
             error => error,
         };
         let message = error.to_string();
@@ -195,7 +196,9 @@ impl From<Error> for ApiError {
                 failed(Code::Unavailable, "HISTORY_UNAVAILABLE", "history cannot be read now", &error)
                     .retry_after(Duration::from_secs(1))
             }
-            Error::Panicked | Error::Backup(_) => ApiError::new(Code::Internal, "INTERNAL", message),
+            Error::Panicked | Error::Backup(_) | Error::StateNotKept(_) => {
+                ApiError::new(Code::Internal, "INTERNAL", message)
+            }
             Error::Store(source) => failed(Code::Internal, "STORE_CORRUPT", "history cannot be read", source),
         }
     }
@@ -219,6 +222,7 @@ pub fn reason_of_missing(missing: &Missing) -> &'static str {
         Missing::Value(..) => "VALUE_NOT_FOUND",
         Missing::Watch(_) => "WATCH_NOT_FOUND",
         Missing::Backup(_) => "BACKUP_NOT_FOUND",
+        Missing::Upload(_) => "UPLOAD_NOT_FOUND",
     }
 }
 

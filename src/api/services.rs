@@ -88,7 +88,7 @@ services! {
     ConfigServiceValidate        => read validate                    [Validate Schema Read];
     ConfigServiceRollback        => write rollback                   [Rollback];
     ConfigServiceRevert          => write revert                     [Rollback Read];
-    ConfigServiceRestore         => write restore                    [Rollback Read];
+    ConfigServiceRestore         => write restore                    [Rollback Read Write Override];
     ConfigServiceListVersions    => large list_versions              [Read];
     ConfigServiceListChanges     => large list_changes               [Read];
     ConfigServiceGetCommit       => large get_commit                 [Read];
@@ -133,6 +133,7 @@ services! {
     BackupServiceVerifyBackup    => transfer verify_backup          [];
     BackupServicePinBackup       => write pin_backup                 [];
     BackupServicePruneBackups    => write prune_backups              [Backup];
+    BackupServiceUploadBackup    => write upload_backup              [Backup];
 }
 
 /// A document that is at hand is answered at once.

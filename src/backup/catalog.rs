@@ -3,7 +3,7 @@
 //! A backup `ID` is the file `ID.cwb`, and the file `ID.json` has what else is known of it: its manifest without the list of parts, its length and sum,
 //! when it was verified last, and whether it is pinned. The second file is made again from the first if it is missing.
 
-use std::io::{self, BufReader, ErrorKind, Read};
+use std::io::{self, BufReader, ErrorKind};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -11,12 +11,12 @@ use serde::{Deserialize, Serialize};
 
 use super::error::BackupError;
 use super::extract::{Extracted, Wanted, extract};
-use super::file::read_manifest_from;
+use super::file::{Stoppable, read_manifest_from};
 use super::manifest::{Kind, Manifest, Selection};
 use super::place::{FILE_SUFFIX, NOTE_SUFFIX, Pending, Place, Stored};
 use super::verify::verify;
 use super::write::Finished;
-use crate::model::{ConfigId, Digest, Timestamp};
+use crate::model::{ConfigId, Digest, Namespace, Timestamp};
 
 /// A directory or bucket with more backups takes no more.
 pub const KEPT_MAX: usize = 10_000;
@@ -126,7 +126,17 @@ impl Catalog {
 
     /// All backups, oldest first. Files that are damaged, or that cannot be read, are left out; but not because a bucket does not respond.
     pub fn list(&self) -> Result<Vec<Kept>, BackupError> {
-        let ids = self.ids()?;
+        self.listed(self.ids()?)
+    }
+
+    /// The backups of a namespace, as `list`.
+    pub fn list_of(&self, namespace: &Namespace) -> Result<Vec<Kept>, BackupError> {
+        let mut ids = self.ids()?;
+        ids.retain(|id| namespace_of(id) == Some(namespace.as_str()));
+        self.listed(ids)
+    }
+
+    fn listed(&self, ids: Vec<String>) -> Result<Vec<Kept>, BackupError> {
         let notes: Vec<String> = ids.iter().map(|id| note_of(id)).collect();
         let notes = self.place.read_notes(&notes).map_err(self.failed(""))?;
         let mut kept = Vec::with_capacity(ids.len());
@@ -193,14 +203,15 @@ impl Catalog {
     ) -> Result<Extracted, BackupError> {
         let chain = self.chain(kept)?;
         let manifests: Vec<&Manifest> = chain.iter().map(|kept| &kept.manifest).collect();
-        let open = |at: usize| -> Result<BufReader<Stoppable<'_>>, BackupError> {
+        let open = |at: usize| -> Result<BufReader<Stoppable<'_, Box<dyn Stored>>>, BackupError> {
             let file = Stoppable { file: self.open_file(&chain[at].id)?, is_stopped };
             Ok(BufReader::with_capacity(1 << 20, file))
         };
-        let (extracted, files) = extract(&manifests, &open, wanted).map_err(|error| match error {
-            _ if is_stopped() => BackupError::Stopped,
-            other => other,
-        })?;
+        let (extracted, files) =
+            extract(&manifests, &open, u64::MAX, wanted).map_err(|error| match error {
+                _ if is_stopped() => BackupError::Stopped,
+                other => other,
+            })?;
         for (kept, file) in chain.iter().zip(files) {
             check_sum(kept, file.sha256)?;
         }
@@ -338,21 +349,6 @@ fn file_of(id: &str) -> String {
 
 fn note_of(id: &str) -> String {
     format!("{id}{NOTE_SUFFIX}")
-}
-
-/// A file that cannot be read any more once the reader has given up.
-struct Stoppable<'a> {
-    file: Box<dyn Stored>,
-    is_stopped: &'a dyn Fn() -> bool,
-}
-
-impl Read for Stoppable<'_> {
-    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        match (self.is_stopped)() {
-            true => Err(ErrorKind::BrokenPipe.into()),
-            false => self.file.read(bytes),
-        }
-    }
 }
 
 /// The backups that go, oldest first, of these, which are the oldest first. Never one that is pinned, nor one that another one that stays is restored

@@ -39,10 +39,11 @@ pub struct Extracted {
 }
 
 /// Reads the wanted configs from the last of these backups, each of which follows the one before. `open` opens the file of a backup by its position.
-/// Returns what was verified of each file as well.
+/// Returns what was verified of each file as well. Refuses files with larger parts than `part_bytes_max`.
 pub fn extract<R: Read>(
     manifests: &[&Manifest],
     open: &dyn Fn(usize) -> Result<R, BackupError>,
+    part_bytes_max: u64,
     wanted: &Wanted<'_>,
 ) -> Result<(Extracted, Vec<Verified>), BackupError> {
     let (first, last) = check_kinds(manifests)?;
@@ -59,7 +60,7 @@ pub fn extract<R: Read>(
     let mut reading = Reading { wanted, at, begin, configs: BTreeMap::new(), items: 0, bytes: 0 };
     let mut verified = Vec::with_capacity(manifests.len());
     for (position, manifest) in manifests.iter().enumerate() {
-        let file = visit(open(position)?, &mut |part| reading.part(part))?;
+        let file = visit(open(position)?, part_bytes_max, &mut |part| reading.part(part))?;
         // What was decided above, and by others before, was decided by this manifest.
         let is_expected = Manifest { parts: Vec::new(), ..file.manifest.clone() }
             == Manifest { parts: Vec::new(), ..(*manifest).clone() };

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use super::error::BackupError;
 use super::format::{
-    HEADER_BYTES, PART_HEADER_BYTES, PartHeader, PartKind, TRAILER_BYTES, check_header, manifest_at,
+    HEADER_BYTES, MANIFEST_BYTES_MAX, PART_HEADER_BYTES, PartHeader, PartKind, TRAILER_BYTES, check_header,
+    manifest_at,
 };
 use super::manifest::Manifest;
 use super::read::parse_manifest;
@@ -86,10 +87,34 @@ pub fn sync_dir(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }
 
+/// A file that cannot be read any more once the reader has given up.
+pub struct Stoppable<'a, F> {
+    pub file: F,
+    pub is_stopped: &'a dyn Fn() -> bool,
+}
+
+impl<F: Read> Read for Stoppable<'_, F> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        match (self.is_stopped)() {
+            true => Err(io::ErrorKind::BrokenPipe.into()),
+            false => self.file.read(bytes),
+        }
+    }
+}
+
 /// Reads the manifest alone, and how long the file is. The rest of the file is not looked at: `verify` does. `name` is for messages.
 pub fn read_manifest_from(
     file: &mut (impl Read + Seek + ?Sized),
     name: &str,
+) -> Result<(Manifest, u64), BackupError> {
+    read_manifest_within(file, name, MANIFEST_BYTES_MAX)
+}
+
+/// The same. Refuses a longer manifest than `bytes_max`.
+pub fn read_manifest_within(
+    file: &mut (impl Read + Seek + ?Sized),
+    name: &str,
+    bytes_max: u64,
 ) -> Result<(Manifest, u64), BackupError> {
     let io = || BackupError::io(name);
     let length = file.seek(SeekFrom::End(0)).map_err(io())?;
@@ -112,6 +137,9 @@ pub fn read_manifest_from(
         _ => io()(error),
     })?;
     let part = PartHeader::decode(&part)?;
+    if u64::from(part.stored_bytes) > bytes_max {
+        return Err(BackupError::damaged("its manifest is too long"));
+    }
     let mut text = Vec::new();
     file.take(part.stored_bytes.into()).read_to_end(&mut text).map_err(io())?;
     match part.kind == PartKind::Manifest && Digest::of(&text) == part.sha256 {

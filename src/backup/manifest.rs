@@ -13,6 +13,9 @@ use crate::model::{ConfigId, ConfigName, Namespace, Revision, Timestamp};
 /// The label with the schedule of a backup, which the server alone sets.
 pub const SCHEDULE_LABEL: &str = "schedule";
 
+/// The label with the kind of write before which a backup was kept. The server alone sets the label.
+pub const AUTOMATIC_LABEL: &str = "automatic";
+
 /// What a backup holds, and from where.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {

@@ -20,6 +20,7 @@ pub struct Reader<R> {
     taken: u64,
     parts: Vec<Part>,
     last_kind: PartKind,
+    part_bytes_max: u64,
 }
 
 /// What comes next.
@@ -37,10 +38,11 @@ pub struct Items {
 }
 
 impl<R: Read> Reader<R> {
-    /// Begins to read. Refuses a file of another program, and one of a later format.
-    pub fn begin(input: R) -> Result<Reader<R>, BackupError> {
-        let mut reader =
-            Reader { input, whole: Sha256::new(), taken: 0, parts: Vec::new(), last_kind: PartKind::History };
+    /// Begins to read. Refuses a file of another program, and one of a later format; and later parts with more bytes than `part_bytes_max`, as they
+    /// are stored or decompressed, which would be in memory.
+    pub fn begin(input: R, part_bytes_max: u64) -> Result<Reader<R>, BackupError> {
+        let (whole, parts, last_kind) = (Sha256::new(), Vec::new(), PartKind::History);
+        let mut reader = Reader { input, whole, taken: 0, parts, last_kind, part_bytes_max };
         let header = reader.array::<HEADER_BYTES>().map_err(|error| match error {
             BackupError::Damaged(_) => BackupError::Foreign,
             other => other,
@@ -56,6 +58,12 @@ impl<R: Read> Reader<R> {
             return Err(BackupError::damaged("its parts are in another order"));
         }
         self.last_kind = header.kind;
+        let found = header.plain_bytes.max(header.stored_bytes.into());
+        if found > self.part_bytes_max {
+            let limit = usize::try_from(self.part_bytes_max).unwrap_or(usize::MAX);
+            let found = usize::try_from(found).unwrap_or(usize::MAX);
+            return Err(BackupError::TooLarge { what: "bytes of one part of the backup", found, limit });
+        }
         let stored = self.bytes(u64::from(header.stored_bytes))?;
         if Digest::of(&stored) != header.sha256 {
             return Err(BackupError::damaged(format!("the part at byte {at} has another SHA-256")));

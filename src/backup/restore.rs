@@ -198,7 +198,7 @@ fn check_master_key(files: &[PathBuf], source: &MasterKeySource) -> Result<(), B
     let mut layers: BTreeMap<LayerKey, Content> = BTreeMap::new();
     let keys = SystemConfig::Keys.id();
     for path in files {
-        visit(open(path)?, &mut |part| {
+        visit(open(path)?, u64::MAX, &mut |part| {
             match part {
                 Part::History(_) => {}
                 Part::Commits { commits, .. } => {
@@ -263,7 +263,7 @@ fn write(
     (origin.observe)(Step::Begun);
     let mut batch = Batch::default();
     for (path, verified) in files.iter().zip(verified) {
-        let again = visit(open(path)?, &mut |part| {
+        let again = visit(open(path)?, u64::MAX, &mut |part| {
             match part {
                 Part::History(config) => match &mut target {
                     Target::Seeding(seeding) => seeding.add(config)?,

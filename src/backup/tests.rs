@@ -474,7 +474,7 @@ fn extracted(files: &[&[u8]], of: &str, at: Option<u64>) -> Result<Extracted, Ba
         bytes_max: 1 << 20,
     };
     let open = |at: usize| Ok(files[at]);
-    Ok(extract(&manifests.iter().collect::<Vec<_>>(), &open, &wanted)?.0)
+    Ok(extract(&manifests.iter().collect::<Vec<_>>(), &open, u64::MAX, &wanted)?.0)
 }
 
 /// What a store has of a place, at a revision.

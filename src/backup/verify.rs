@@ -35,15 +35,17 @@ pub enum Content {
 
 /// Verifies a backup to its end.
 pub fn verify<R: Read>(input: R) -> Result<Verified, BackupError> {
-    visit(input, &mut |_| Ok(()))
+    visit(input, u64::MAX, &mut |_| Ok(()))
 }
 
-/// Verifies a backup to its end, and shows what it holds meanwhile. What is shown may be that of a damaged file until this has returned.
+/// Verifies a backup to its end, and shows what it holds meanwhile. What is shown may be that of a damaged file until this has returned. Refuses
+/// parts of more than `part_bytes_max`.
 pub fn visit<R: Read>(
     input: R,
+    part_bytes_max: u64,
     show: &mut dyn FnMut(Content) -> Result<(), BackupError>,
 ) -> Result<Verified, BackupError> {
-    let mut reader = Reader::begin(input)?;
+    let mut reader = Reader::begin(input, part_bytes_max)?;
     let mut check = Check::default();
     loop {
         match reader.next()? {

@@ -9,6 +9,7 @@ pub(super) mod moment;
 pub(super) mod place;
 pub(super) mod reach;
 pub(super) mod similar_names;
+pub(super) mod state_backup;
 pub(super) mod stop;
 pub(super) mod tls;
 pub(super) mod wait;

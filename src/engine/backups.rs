@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -18,6 +18,7 @@ use super::options::Clock;
 use super::state::ConfigState;
 use crate::backup::{
     self, BackupError, Catalog, Configs, Finished, Kept, Manifest, Plan, Progress, Selection, StateView,
+    Uploads,
 };
 use crate::model::Timestamp;
 use crate::store::{ConfigRecord, Store};
@@ -28,6 +29,9 @@ const BACKUPS_MAX: usize = 2;
 /// Backups of the whole store that may be made beside those: tenants who make backups of their namespaces keep no administrator waiting. Those
 /// of schedules wait for nobody.
 const STORE_BACKUPS_MAX: usize = 1;
+
+/// Backups that the server makes at once before writes that change much.
+const BEFORE_WRITES_MAX: usize = 2;
 
 /// A backup that is complete.
 pub struct MadeBackup<W> {
@@ -45,6 +49,16 @@ pub enum BackupFailure {
     Engine(#[from] Error),
 }
 
+/// What becomes of a backup that the server makes by itself.
+#[derive(Debug)]
+pub enum ServerBackup<'a> {
+    Made(&'a Kept),
+    Removed(&'a Kept),
+    Failed { selection: &'a Selection, why: String },
+}
+
+type Observer = Arc<dyn Fn(&ServerBackup<'_>) + Send + Sync>;
+
 /// Makes backups of a store that is in use.
 pub(in crate::engine) struct Backups {
     store: Arc<dyn Store>,
@@ -54,7 +68,12 @@ pub(in crate::engine) struct Backups {
     running: Arc<Semaphore>,
     running_of_store: Arc<Semaphore>,
     running_of_actors: Arc<ActorsAtWork>,
+    /// Of the backups before writes.
+    pub before_writes: Semaphore,
+    /// Learns what becomes of backups that the server makes by itself.
+    observer: Mutex<Option<Observer>>,
     pub catalog: Option<Arc<Catalog>>,
+    pub uploads: Option<Arc<Uploads>>,
     clock: Clock,
     closed: CancellationToken,
 }
@@ -95,7 +114,7 @@ impl Backups {
     pub fn new(
         store: Arc<dyn Store>,
         pipeline: Arc<Pipeline>,
-        catalog: Option<Arc<Catalog>>,
+        (catalog, uploads): (Option<Arc<Catalog>>, Option<Arc<Uploads>>),
         clock: Clock,
         closed: CancellationToken,
     ) -> Backups {
@@ -111,7 +130,10 @@ impl Backups {
             running: Arc::new(Semaphore::new(BACKUPS_MAX)),
             running_of_store: Arc::new(Semaphore::new(STORE_BACKUPS_MAX)),
             running_of_actors: Arc::default(),
+            before_writes: Semaphore::new(BEFORE_WRITES_MAX),
+            observer: Mutex::default(),
             catalog,
+            uploads,
             clock,
             closed,
         }
@@ -199,7 +221,40 @@ impl Backups {
         plan: Plan,
         observe: impl FnMut(Progress) -> bool + Send + 'static,
     ) -> Result<Kept, BackupFailure> {
-        self.keep_with(catalog, plan, observe, ()).await
+        let selection = plan.selection.clone();
+        let kept = self.keep_with(catalog, plan, observe, ()).await;
+        match &kept {
+            Ok(kept) => self.tell(&ServerBackup::Made(kept)),
+            Err(failure) => {
+                self.tell(&ServerBackup::Failed { selection: &selection, why: failure.to_string() });
+            }
+        }
+        kept
+    }
+
+    /// Removes backups that the server has made by itself. Blocks.
+    pub fn remove(&self, catalog: &Catalog, gone: &[&Kept]) -> Result<(), BackupError> {
+        gone.iter().try_for_each(|gone| {
+            catalog.remove(&gone.id)?;
+            self.tell(&ServerBackup::Removed(gone));
+            Ok(())
+        })
+    }
+
+    fn tell(&self, event: &ServerBackup<'_>) {
+        let observer = self.observer().clone();
+        if let Some(observer) = observer {
+            observer(event);
+        }
+    }
+
+    /// Who observes backups may hold the engine.
+    pub fn forget_observer(&self) {
+        *self.observer() = None;
+    }
+
+    fn observer(&self) -> MutexGuard<'_, Option<Observer>> {
+        self.observer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn keep_with(
@@ -224,9 +279,19 @@ impl Engine {
         &self.backups.counts
     }
 
+    /// Has somebody learn what becomes of backups that the server makes by itself, until the engine is closed.
+    pub fn observe_backups(&self, observer: impl Fn(&ServerBackup<'_>) + Send + Sync + 'static) {
+        *self.backups.observer() = Some(Arc::new(observer));
+    }
+
     /// The directory in which backups are kept. `None`: none is kept.
     pub fn backup_catalog(&self) -> Option<&Arc<Catalog>> {
         self.backups.catalog.as_ref()
+    }
+
+    /// The backups that clients have sent to restore from them. `None`: none are received.
+    pub fn backup_uploads(&self) -> Option<&Arc<Uploads>> {
+        self.backups.uploads.as_ref()
     }
 
     /// Makes a backup in the directory of backups. As `write_backup`.

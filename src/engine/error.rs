@@ -112,6 +112,9 @@ pub enum Error {
     /// The archive of history has failed and is being opened again.
     #[error("history cannot be read now: {0}")]
     HistoryUnavailable(String),
+    /// The state before a write that changes much was not kept as a backup, so the write was not made.
+    #[error("{0}")]
+    StateNotKept(BackupError),
     /// A backup cannot be read, or is not what is asked for.
     #[error(transparent)]
     Backup(BackupError),
@@ -180,6 +183,7 @@ pub enum Missing {
     Watch(String),
     /// It does not exist, or the caller may not see it.
     Backup(String),
+    Upload(String),
 }
 
 impl std::fmt::Display for Missing {
@@ -203,6 +207,9 @@ impl std::fmt::Display for Missing {
             Missing::Value(id, pointer) => write!(f, "config {id} has no value at {pointer:?}"),
             Missing::Watch(watch) => write!(f, "there is no watch stream {watch:?}"),
             Missing::Backup(id) => write!(f, "there is no backup {id:?}"),
+            Missing::Upload(id) => {
+                write!(f, "there is no upload {id:?} of this caller: it was used, replaced, or is too old")
+            }
         }
     }
 }

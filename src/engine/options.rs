@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use crate::backup::Catalog;
+use crate::backup::{Catalog, Uploads};
 use crate::model::Timestamp;
 use crate::model::limits::Limits;
 use crate::model::quota::Quotas;
@@ -50,6 +50,11 @@ pub struct Options {
     pub master_key_check_interval: Duration,
     /// Where backups are kept. `None`: nowhere.
     pub backups: Option<Arc<Catalog>>,
+    /// Before a restore, a migration, and a write to more layers of a namespace than this, the state of the namespace is kept as a backup, where
+    /// backups are kept. `None`: no state is.
+    pub state_backups: Option<usize>,
+    /// Where backups are received that clients restore from. `None`: none are.
+    pub uploads: Option<Arc<Uploads>>,
     pub clock: Clock,
     /// The time of day, which may be set at any moment: for what must not be used for too long by either clock.
     pub wall_clock: Clock,
@@ -71,6 +76,8 @@ impl Default for Options {
             master_key: MasterKeySource::Process,
             master_key_check_interval: Duration::from_secs(60),
             backups: None,
+            uploads: None,
+            state_backups: None,
             clock: Arc::new(|| Timestamp::from_system(SystemTime::now())),
             wall_clock: Arc::new(|| Timestamp::from_system(SystemTime::now())),
             progress: Arc::new(|_| {}),

@@ -160,7 +160,7 @@ fn write(source: Source, intent: Intent) -> Write {
         request: None,
         annotations: BTreeMap::new(),
     };
-    Write { origin, intent, validate_only: false, viewer: Viewer::new(everything()) }
+    Write { origin, intent, validate_only: false, without_backup: false, viewer: Viewer::new(everything()) }
 }
 
 /// What a step asks for, and what each config is after it. `None`: it makes no sense.

@@ -1,4 +1,6 @@
-//! Consumers of feeds that are part of every server: the file for a SIEM, and records of changes of access.
+//! Consumers of feeds that are part of every server: the file for a SIEM, and records of changes of access; and records of the backups that
+//! the server makes by itself.
 
 pub(super) mod access_changes;
 pub(super) mod file;
+pub(super) mod server_backups;

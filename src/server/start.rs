@@ -18,7 +18,7 @@ use tonic_health::server::HealthReporter;
 use super::access::first_admin;
 use super::access::keys_dir::KeysDir;
 use super::access::token_uses::Uses;
-use super::audit_trail::{access_changes, file};
+use super::audit_trail::{access_changes, file, server_backups};
 use super::clock::Clocks;
 use super::feed::Feed;
 use super::net::connection_context::ConnectionContext;
@@ -38,7 +38,7 @@ use crate::api::in_progress::RequestsInProgress;
 use crate::api::rpc::SERVICES;
 use crate::api::unread::{UnreadCounts, UnreadResponses};
 use crate::audit::{self, Counts as AuditCounts, Recorder};
-use crate::engine::{self, BackupCatalog, Engine};
+use crate::engine::{self, BackupCatalog, BackupUploads, Engine};
 use crate::model::Namespace;
 use crate::proto::v1::FILE_DESCRIPTOR_SET;
 use crate::secret::{KeysError, MasterKeySource};
@@ -49,6 +49,9 @@ use crate::supervise::{OnPanic, Supervisor};
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(2500);
 /// What each later step of closing may take in any case, for the disk may hang in the first one.
 const CLOSE_STEP_TIMEOUT: Duration = Duration::from_millis(300);
+
+/// In the data directory: backups that clients have sent, until they are restored from.
+const UPLOADS_DIR: &str = "uploads";
 
 /// The services that are served beside those of the contract: their calls are counted by the names in the descriptors.
 const DESCRIPTORS: [&[u8]; 3] = [
@@ -231,6 +234,7 @@ impl Server {
             None => None,
         };
         let access_changes = access_changes::start(&settings.data_dir, &engine, &recorder);
+        server_backups::start(&engine, &recorder);
         let (limited, report) = (guard.clone().limited(rates), metrics.report());
         let services = api::calls(Arc::clone(&engine), limited, recorder.clone(), report);
         let feeds = audit_file
@@ -499,6 +503,8 @@ fn open(
         opened.map(Arc::new).map_err(Unusable::mark)
     });
     let backups = backups.transpose()?;
+    let uploads = BackupUploads::open(&settings.data_dir.join(UPLOADS_DIR));
+    let uploads = uploads.with_context(|| format!("cannot use {}", settings.data_dir.display()))?;
     let options = engine::Options {
         role: engine::Role::Leader,
         limits: settings.limits.clone(),
@@ -511,6 +517,8 @@ fn open(
             .clone()
             .unwrap_or_else(|| MasterKeySource::Automatic(keys_dir.master_key.clone())),
         backups,
+        uploads: Some(Arc::new(uploads)),
+        state_backups: settings.backup_before_changes.then_some(settings.backup_apply_layers),
         progress,
         supervisor,
         clock: clocks.steady,

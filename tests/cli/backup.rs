@@ -180,6 +180,10 @@ fn a_running_server_takes_configs_from_a_backup_that_it_keeps() {
     assert!(asked.contains("--yes"), "{asked}");
     let restored = server.ok(&["restore", "shop", "--from-backup", &id, "-m", "incident 7", "--wait"]);
     assert!(restored.contains("of backup") && restored.contains("2 layers changed"), "{restored}");
+    assert!(restored.contains("state before: backup "), "{restored}");
+    server.ok(&["set", "shop/app", "a=9"]);
+    let without = server.ok(&["restore", "shop/app", "--to", "revision:2", "--without-backup"]);
+    assert!(without.contains("1 layer changed") && !without.contains("state before"), "{without}");
     assert!(server.ok(&["get", "shop/app"]).contains('1'));
     server.fails(3, &["get", "shop/other"]);
     let nothing = server.ok(&["restore", "shop/app", "--from-backup", &id]);
@@ -189,4 +193,15 @@ fn a_running_server_takes_configs_from_a_backup_that_it_keeps() {
     let unknown = server.fails(3, &["restore", "shop", "--from-backup", "20260101T000000-full-00000000"]);
     assert!(unknown.contains("there is no backup"), "{unknown}");
     server.fails(2, &["restore", "shop"]);
+    // A file is sent.
+    let file = dir.join(format!("{id}.cwb"));
+    let elsewhere = kept.path().join("elsewhere.cwb");
+    fs::copy(file, &elsewhere).expect("copied");
+    server.ok(&["set", "shop/app", "a=3"]);
+    let path = elsewhere.to_str().expect("a path");
+    let restored = server.ok(&["restore", "shop/app", "--from-backup", path, "-m", "from a file"]);
+    assert!(restored.contains(&format!("of the file {path}")), "{restored}");
+    assert!(server.ok(&["get", "shop/app"]).contains('1'));
+    let none = server.fails(3, &["restore", "shop", "--from-backup", "./none.cwb"]);
+    assert!(none.contains("none.cwb"), "{none}");
 }

@@ -287,6 +287,16 @@ fn rows() -> Vec<Row> {
             "admin",
         )
         .ends(Code::FailedPrecondition),
+        row(
+            "BackupService/UploadBackup",
+            UploadBackupRequest {
+                namespace: "test".into(),
+                size_bytes: 9,
+                sha256: format!("sha256:{}", "0".repeat(64)),
+                ..Default::default()
+            },
+            "backup",
+        ),
     ]
 }
 

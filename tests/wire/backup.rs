@@ -421,7 +421,7 @@ pub fn keep(kind: BackupKind) -> CreateBackupRequest {
     CreateBackupRequest { keep: true, ..of_kind(kind) }
 }
 
-async fn ids(backups: &mut Backups) -> Vec<String> {
+pub async fn ids(backups: &mut Backups) -> Vec<String> {
     let mut request = ListBackupsRequest { page_size: 2, ..Default::default() };
     let mut ids = vec![];
     loop {
@@ -539,13 +539,15 @@ async fn kept_backups_are_seen_by_those_who_may_make_them() {
 }
 
 #[tokio::test]
-async fn the_label_of_schedules_is_refused_from_callers() {
+async fn the_labels_of_the_server_are_refused_from_callers() {
     let server = TestServer::start_believing().await;
     let mut backups = backups(&server).await;
-    let labels = [("schedule".to_owned(), "nightly".to_owned())].into_iter().collect();
-    let request = CreateBackupRequest { labels, ..of_kind(BackupKind::State) };
-    let refused = create(&mut backups, request).await.map(drop).expect_err("only the server sets it");
-    assert_eq!(told(&refused).1, "INVALID_FIELD", "{refused:?}");
+    for label in ["schedule", "automatic"] {
+        let labels = [(label.to_owned(), "nightly".to_owned())].into_iter().collect();
+        let request = CreateBackupRequest { labels, ..of_kind(BackupKind::State) };
+        let refused = create(&mut backups, request).await.map(drop).expect_err("only the server sets it");
+        assert_eq!(told(&refused).1, "INVALID_FIELD", "{refused:?}");
+    }
 }
 
 #[tokio::test]

@@ -49,6 +49,7 @@ mod search;
 mod secret_layers;
 mod secret_writes;
 mod secrets;
+mod state_backups;
 mod status;
 mod supervision;
 mod support;

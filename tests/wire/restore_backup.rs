@@ -1,12 +1,18 @@
-//! Configs that Restore makes what a backup has that the server keeps.
+//! Configs that Restore makes what a backup has, which the server keeps or a client sends.
 
 use std::fs;
 
+use confwatch::backup::{Catalog, Configs, Kind, Plan, Selection, StateView, Wanted};
 use confwatch::client::Client as Bearing;
+use confwatch::model::{
+    ConfigId, ConfigName, Content, Digest, Epoch, Layer, LayerKey, Namespace, Revision, Scope, Timestamp,
+    Version,
+};
 use confwatch::proto::v1::*;
+use confwatch::store::{ConfigRecord, MemoryStore, VersionRef};
 use restore_request::To;
 use tempfile::TempDir;
-use tonic::Code;
+use tonic::{Code, Status};
 
 use super::auth::Guarded;
 use super::backup::{backups, create, keep, keeping};
@@ -344,4 +350,203 @@ async fn a_token_that_was_revoked_since_stays_revoked() {
     refused(guarded.admin.api().restore(all).await, Code::InvalidArgument, "INVALID_NAME");
     let revoked = super::auth::client(&guarded.server, Some(&token));
     refused(revoked.api().get(get("/")).await, Code::Unauthenticated, "CREDENTIAL_REVOKED");
+}
+
+/// Has a client send a file.
+async fn upload(client: &Bearing, namespace: &str, bytes: &[u8]) -> Result<UploadBackupResponse, Status> {
+    let first = UploadBackupRequest {
+        namespace: namespace.into(),
+        size_bytes: bytes.len() as u64,
+        sha256: Digest::of(bytes).to_string(),
+        chunk: bytes[..10].to_vec(),
+        ..Default::default()
+    };
+    let begun = client.backups().upload_backup(first).await?.into_inner();
+    assert_eq!((begun.received_bytes, begun.backup), (10, None));
+    let (upload_id, offset, chunk) = (begun.upload_id, 5, bytes[5..].to_vec());
+    let rest = UploadBackupRequest { upload_id, offset, chunk, ..Default::default() };
+    Ok(client.backups().upload_backup(rest).await?.into_inner())
+}
+
+fn from_upload(config: &str, uploaded: &UploadBackupResponse) -> RestoreRequest {
+    let upload_id = uploaded.upload_id.clone();
+    RestoreRequest { namespace: "test".into(), config: config.into(), upload_id, ..Default::default() }
+}
+
+#[tokio::test]
+async fn a_backup_that_a_client_sends_is_restored_once() {
+    let guarded = guarded().await;
+    let mut admin = guarded.admin.api();
+    admin.set(set(replace("/", r#"{"a":1,"password":{"$secret":"first-one"}}"#))).await.expect("set");
+    let backup = kept(&guarded.admin, "test", BackupKind::Full).await;
+    let bytes = fs::read(file(&guarded.server.directory, &backup)).expect("read");
+    admin.set(set(replace("/", r#"{"a":2,"password":{"$secret":"second-one"}}"#))).await.expect("set");
+    let sent = upload(&guarded.admin, "test", &bytes).await.expect("sent");
+    assert_eq!(sent.received_bytes, bytes.len() as u64);
+    assert_eq!(sent.backup.as_ref().expect("described").last_revision, backup.last_revision);
+    let preview = RestoreRequest { options: dry(), ..from_upload("", &sent) };
+    assert!(admin.restore(preview).await.expect("tried").into_inner().changed);
+    let both = RestoreRequest { backup_id: backup.id.clone(), ..from_upload("", &sent) };
+    refused_for(admin.restore(both).await, "INVALID_FIELD", "upload_id");
+    let response = admin.restore(from_upload("", &sent)).await.expect("restored").into_inner();
+    assert_eq!((response.changed, response.restored_revision), (true, backup.last_revision));
+    let revealed = admin.get(get("/")).await.expect("there").into_inner().document.expect("one");
+    assert_eq!(revealed.content, r#"{"a":1,"password":"first-one"}"#);
+    let versions = admin.list_versions(versions()).await.expect("listed").into_inner().versions;
+    let commit = versions[0].commit.as_ref().expect("a commit");
+    assert_eq!(commit.annotations["restores_backup"], Digest::of(&bytes).to_string());
+    refused(admin.restore(from_upload("", &sent)).await, Code::NotFound, "UPLOAD_NOT_FOUND");
+    let uploads = guarded.server.directory.path().join("data/uploads");
+    assert_eq!(fs::read_dir(&uploads).expect("read").count(), 0, "the file is gone");
+    // What a process has left is gone with its next start.
+    upload(&guarded.admin, "test", &bytes).await.expect("sent");
+    fs::write(uploads.join("left"), b"").expect("written");
+    let Guarded { server, admin: client } = guarded;
+    drop((client, admin));
+    let directory = server.stop().await;
+    let again = Guarded::start_in(directory).await;
+    assert_eq!(fs::read_dir(&uploads).expect("read").count(), 0);
+    drop(again);
+}
+
+#[tokio::test]
+async fn an_upload_is_refused_that_is_not_as_announced_or_not_of_its_sender() {
+    let guarded = guarded().await;
+    let operator = guarded.bearer("operator").await;
+    guarded.admin.api().set(set(replace("/", r#"{"a":1}"#))).await.expect("set");
+    let backup = kept(&operator, "test", BackupKind::State).await;
+    let bytes = fs::read(file(&guarded.server.directory, &backup)).expect("read");
+    let begin = |namespace: &str, sum: Digest, size_bytes: u64| UploadBackupRequest {
+        namespace: namespace.into(),
+        size_bytes,
+        sha256: sum.to_string(),
+        ..Default::default()
+    };
+    let (sum, size) = (Digest::of(&bytes), bytes.len() as u64);
+    let send = async |client: &Bearing, request: UploadBackupRequest| {
+        client.backups().upload_backup(request).await.map(tonic::Response::into_inner)
+    };
+    refused(send(&operator, begin("", sum, size)).await, Code::PermissionDenied, "PERMISSION_DENIED");
+    refused_for(send(&operator, begin("test", sum, 0)).await, "INVALID_FIELD", "size_bytes");
+    refused_for(send(&operator, begin("test", sum, 2 << 30)).await, "INVALID_FIELD", "size_bytes");
+    let no_sum = UploadBackupRequest { sha256: "md5".into(), ..begin("test", sum, size) };
+    refused_for(send(&operator, no_sum).await, "INVALID_FIELD", "sha256");
+    let begun = send(&operator, begin("test", sum, size)).await.expect("begun");
+    let part = |offset: u64, data: &[u8]| UploadBackupRequest {
+        upload_id: begun.upload_id.clone(),
+        offset,
+        chunk: data.to_vec(),
+        ..Default::default()
+    };
+    refused_for(send(&operator, part(7, b"x")).await, "INVALID_FIELD", "offset");
+    refused_for(send(&operator, part(0, &[0; 100_000])).await, "INVALID_FIELD", "chunk");
+    refused(send(&guarded.admin, part(0, &bytes)).await, Code::NotFound, "UPLOAD_NOT_FOUND");
+    let incomplete =
+        operator.api().restore(RestoreRequest { options: dry(), ..from_upload("", &begun) }).await;
+    refused(incomplete, Code::PermissionDenied, "PERMISSION_DENIED");
+    // Another begins anew, and the first is gone.
+    let mut wrong = bytes.clone();
+    wrong[20] ^= 1;
+    let begun_anew = send(&operator, begin("test", sum, size)).await.expect("begun");
+    refused(send(&operator, part(0, &bytes)).await, Code::NotFound, "UPLOAD_NOT_FOUND");
+    let all =
+        UploadBackupRequest { upload_id: begun_anew.upload_id, chunk: wrong.clone(), ..Default::default() };
+    refused(send(&operator, all).await, Code::FailedPrecondition, "BACKUP_UNREADABLE");
+    // With the sum of the damaged file it is taken, and found to be damaged before anything changes.
+    let damaged = upload(&guarded.admin, "test", &wrong).await.expect("sent");
+    let status = guarded.admin.api().restore(from_upload("", &damaged)).await;
+    refused(status, Code::FailedPrecondition, "BACKUP_UNREADABLE");
+    let other = upload(&guarded.admin, "other", &bytes).await;
+    refused(other, Code::FailedPrecondition, "BACKUP_MISMATCH");
+    refused(upload(&guarded.admin, "test", &[0; 100]).await, Code::FailedPrecondition, "BACKUP_UNREADABLE");
+    let uploads = guarded.server.directory.path().join("data/uploads");
+    assert_eq!(fs::read_dir(uploads).expect("read").count(), 0, "what is of no use is not kept");
+}
+
+/// A backup of the state that no server has made.
+fn forged(layers: &[(&str, &str)]) -> Vec<u8> {
+    let id = ConfigId {
+        namespace: Namespace::parse("test").expect("a name"),
+        config: ConfigName::parse("app").expect("a name"),
+    };
+    let at = VersionRef { version: Version(1), revision: Revision(1), time: Timestamp(1) };
+    let layers = layers.iter().map(|(scope, content)| {
+        let (content, version) = (Content::of_canonical(content), Version(1));
+        let key = LayerKey::base(Scope::parse(scope).expect("a scope"));
+        (key, Layer { content, version, expires: None, format: None })
+    });
+    let config = ConfigRecord { id, at, layers: layers.collect(), tags: Default::default() };
+    let configs: Configs<'_> = &|visit| visit(config.clone());
+    let state = StateView { revision: Revision::ZERO, configs, config_count: 1 };
+    let plan = Plan {
+        kind: Kind::State,
+        selection: Selection::Namespace(Namespace::parse("test").expect("a name")),
+        since: None,
+        server: String::new(),
+        actor: "mallory".into(),
+        created: Timestamp(1),
+        note: String::new(),
+        labels: Default::default(),
+    };
+    let store = MemoryStore::new(Epoch(1));
+    confwatch::backup::create(&store, &state, &plan, Vec::new(), &mut |_| true).expect("made").2
+}
+
+/// The content of a layer of `test/app`, as a kept backup has it: with its secrets sealed.
+fn sealed(directory: &TempDir, backup: &Backup, scope: &str) -> String {
+    let catalog = Catalog::open(&directory.path().join("backups")).expect("opened");
+    let found = catalog.get(&backup.id).expect("read").expect("kept");
+    let wanted = Wanted {
+        selection: Selection::Namespace(Namespace::parse("test").expect("a name")),
+        config: &|id| id.config.as_str() == "app",
+        layer: &|key| key.scope.as_str() == scope,
+        at: None,
+        shared: &|_, _, _| None,
+        items_max: 10,
+        bytes_max: 10_000,
+    };
+    let mut read = catalog.extract(&found, &wanted, &|| false).expect("read").configs;
+    let (_, config) = read.pop_first().expect("a config");
+    config.layers[0].1.content.as_str().to_owned()
+}
+
+#[tokio::test]
+async fn who_sends_a_backup_needs_the_right_to_write_and_moves_no_secret_to_where_they_see_it() {
+    const POLICY: &str = r#"{
+      "roles": {
+        "restore": ["read", "rollback", "backup"], "write": ["write", "override"], "reveal": ["reveal-secret"]
+      },
+      "bindings": [
+        {"subjects": ["user:admin"], "role": "admin", "namespace": "*", "config": "*", "scope": "/"},
+        {"subjects": ["token:operator", "token:writer"], "role": "restore", "namespace": "test", "config": "*", "scope": "/"},
+        {"subjects": ["token:writer"], "role": "write", "namespace": "test", "config": "*", "scope": "/"},
+        {"subjects": ["token:writer"], "role": "reveal", "namespace": "test", "config": "*", "scope": "/staging"}
+      ]
+    }"#;
+    let guarded = guarded().await;
+    guarded.set_policy(POLICY).await.expect("the policy is good");
+    let secret = r#"{"password":{"$secret":"cAnArY-production"}}"#;
+    guarded.admin.api().set(set(replace("/production", secret))).await.expect("set");
+    let writer = guarded.bearer("writer").await;
+    let backup = kept(&writer, "test", BackupKind::State).await;
+    let stolen = sealed(&guarded.server.directory, &backup, "/production");
+    let bytes = forged(&[("/production", &stolen), ("/staging", &stolen)]);
+    let operator = guarded.bearer("operator").await;
+    let sent = upload(&operator, "test", &bytes).await.expect("sent");
+    let denied = operator.api().restore(from_upload("", &sent)).await;
+    refused(denied, Code::PermissionDenied, "PERMISSION_DENIED");
+    let sent = upload(&writer, "test", &bytes).await.expect("sent");
+    for options in [dry(), None] {
+        let request = RestoreRequest { options, ..from_upload("", &sent) };
+        let status =
+            refused(writer.api().restore(request).await, Code::FailedPrecondition, "VALIDATION_FAILED");
+        assert_eq!(findings(&status)[0].code, "SECRET_NOT_OPENED");
+        assert_eq!(findings(&status)[0].scope, "/staging");
+    }
+    // A secret that stays where it is may stay.
+    let bytes = forged(&[("/", r#"{"a":1}"#), ("/production", &stolen)]);
+    let sent = upload(&writer, "test", &bytes).await.expect("sent");
+    writer.api().restore(from_upload("", &sent)).await.expect("restored");
+    let revealed = guarded.admin.api().get(get("/production")).await.expect("there").into_inner().document;
+    assert_eq!(revealed.expect("one").content, r#"{"a":1,"password":"cAnArY-production"}"#);
 }

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use super::request::{bounded_map, bounded_text, config_id, invalid, namespace};
 use super::response::time_message;
 use crate::engine::{
-    BackupKind, BackupManifest, BackupPosition, BackupSelection, Error, KeptBackup, SCHEDULE_LABEL,
+    AUTOMATIC_LABEL, BackupKind, BackupManifest, BackupPosition, BackupSelection, Error, KeptBackup,
+    SCHEDULE_LABEL,
 };
 use crate::model::{Digest, Epoch, Revision};
 use crate::proto::v1;
@@ -58,14 +59,13 @@ pub fn since(
     Ok(Some(BackupPosition { epoch, revision: Revision(since.revision), hash }))
 }
 
-/// Refuses a note or labels that are too long, and the label by which the server finds the backups of a schedule, to remove them.
+/// Refuses a note or labels that are too long, and the labels by which the server finds the backups of a schedule and those before writes, to
+/// remove them.
 pub fn check_texts(note: &str, labels: &BTreeMap<String, String>) -> Result<(), Error> {
     bounded_text("note", note, NOTE_BYTES_MAX)?;
-    if labels.contains_key(SCHEDULE_LABEL) {
-        return Err(invalid(
-            "labels",
-            format!("has the label {SCHEDULE_LABEL:?}, which only the server sets"),
-        ));
+    let reserved = [SCHEDULE_LABEL, AUTOMATIC_LABEL].into_iter().find(|label| labels.contains_key(*label));
+    if let Some(label) = reserved {
+        return Err(invalid("labels", format!("has the label {label:?}, which only the server sets")));
     }
     bounded_map("labels", labels, LABEL_BYTES_MAX)
 }

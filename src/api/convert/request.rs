@@ -8,8 +8,8 @@ use std::time::Duration;
 use crate::auth::Visibility;
 use crate::engine::watch::{ResumeToken, WatchClient, WatchOptions, WatchSelector, WatchTarget};
 use crate::engine::{
-    Action, At, BackupSource, Change, ChangesOptions, Error, Intent, KeptBackup, Origin, RestorePoint,
-    Restoring, RollbackTo, Secrets, TagNamespace, TagTarget, Target, Text, View, Viewer, Write,
+    Action, At, BackupSource, Change, ChangesOptions, Error, Intent, Origin, RestorePoint, Restoring,
+    RollbackTo, Secrets, TagNamespace, TagTarget, Target, Text, View, Viewer, Write,
 };
 use crate::model::pointer::Pointer;
 use crate::model::text::Format;
@@ -272,6 +272,7 @@ pub fn write(
         origin: Origin { author, source, reason: options.reason, request, annotations: options.annotations },
         intent,
         validate_only: options.validate_only,
+        without_backup: options.without_backup,
         viewer,
     })
 }
@@ -340,8 +341,8 @@ pub fn rollback(request: &v1::RollbackRequest) -> Result<Intent, Error> {
     })
 }
 
-/// `kept`: the backup of the request, if the caller may see it.
-pub fn restore(request: &v1::RestoreRequest, kept: Option<KeptBackup>) -> Result<Restoring, Error> {
+/// `source`: the backup that the request names.
+pub fn restore(request: &v1::RestoreRequest, source: Option<BackupSource>) -> Result<Restoring, Error> {
     use v1::restore_request::To;
     let namespace = namespace("namespace", &request.namespace)?;
     let config = match request.config.as_str() {
@@ -351,19 +352,18 @@ pub fn restore(request: &v1::RestoreRequest, kept: Option<KeptBackup>) -> Result
         "" => None,
         text => Some(config_name("config", text)?),
     };
-    let from_backup = |revision| {
-        RestorePoint::Backup(Box::new(BackupSource::kept(request.backup_id.clone(), kept, revision)))
-    };
-    let to = match (&request.to, request.backup_id.as_str()) {
-        (None, "") => return Err(invalid("to", "must be set: a revision, a time or a tag")),
-        (Some(To::Revision(revision)), "") => RestorePoint::Revision(Revision(*revision)),
-        (Some(To::Time(time)), "") => RestorePoint::Time(timestamp("time", time)?),
-        (Some(To::Tag(text)), "") => RestorePoint::Tag(tag("tag", text)?),
-        (None, _) => from_backup(None),
-        (Some(To::Revision(0)), _) => return Err(invalid("revision", "must be 1 or more")),
-        (Some(To::Revision(revision)), _) => from_backup(Some(Revision(*revision))),
-        (Some(To::Time(_) | To::Tag(_)), _) => {
-            return Err(invalid("to", "must be a revision, or unset, where backup_id is set"));
+    let to = match (&request.to, source) {
+        (None, None) => return Err(invalid("to", "must be set: a revision, a time or a tag")),
+        (Some(To::Revision(revision)), None) => RestorePoint::Revision(Revision(*revision)),
+        (Some(To::Time(time)), None) => RestorePoint::Time(timestamp("time", time)?),
+        (Some(To::Tag(text)), None) => RestorePoint::Tag(tag("tag", text)?),
+        (None, Some(source)) => RestorePoint::Backup(Box::new(source)),
+        (Some(To::Revision(0)), Some(_)) => return Err(invalid("revision", "must be 1 or more")),
+        (Some(To::Revision(revision)), Some(source)) => {
+            RestorePoint::Backup(Box::new(source.at(Revision(*revision))))
+        }
+        (Some(To::Time(_) | To::Tag(_)), Some(_)) => {
+            return Err(invalid("to", "must be a revision, or unset, where backup_id or upload_id is set"));
         }
     };
     let scope = request.scope.as_ref().map(|text| scope("", text)).transpose()?;

@@ -123,7 +123,11 @@ fn needs(intent: &Intent) -> Vec<(Verb, Resource)> {
                 Some(id) => Resource::Config { id, scope },
                 None => Resource::Configs { namespace: restoring.namespace.clone(), scope },
             };
-            vec![(Verb::Read, resource.clone()), (Verb::Rollback, resource)]
+            let mut needs = vec![(Verb::Read, resource.clone()), (Verb::Rollback, resource.clone())];
+            if restoring.is_uploaded() {
+                needs.extend([(Verb::Write, resource.clone()), (Verb::Override, resource)]);
+            }
+            needs
         }
         Intent::TagNamespace(tagging) => vec![(Verb::Tag, Resource::Namespace(tagging.namespace.clone()))],
         Intent::Tag { id, .. } => vec![whole(Verb::Tag, id)],

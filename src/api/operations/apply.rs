@@ -29,6 +29,7 @@ impl Operations {
             report: Some(report_message(&outcome.report)),
             store_revision: outcome.revision.0,
             reach,
+            state_backups: outcome.state_backups.clone(),
         })
     }
 }

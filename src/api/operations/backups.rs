@@ -2,6 +2,7 @@
 
 mod kept;
 mod sink;
+mod uploads;
 
 use std::panic::resume_unwind;
 use std::sync::Arc;

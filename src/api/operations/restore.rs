@@ -5,7 +5,7 @@ use crate::api::convert::bounded::fitting_items;
 use crate::api::convert::request;
 use crate::api::convert::response::report_message;
 use crate::api::error::ApiError;
-use crate::engine::Intent;
+use crate::engine::{BackupSource, Intent};
 use crate::model::{Revision, Source};
 use crate::proto::v1;
 
@@ -19,14 +19,14 @@ impl Operations {
         mut request: v1::RestoreRequest,
     ) -> Result<v1::RestoreResponse, ApiError> {
         let (options, identity) = options("Restore", &mut request, |request| &mut request.options);
-        let kept = match request.backup_id.as_str() {
-            "" => None,
-            id => self.find_kept_backup(context, id).await?,
-        };
-        let restoring = request::restore(&request, kept)?;
+        let source = self.source(context, &request.backup_id, &request.upload_id).await?;
+        let restoring = request::restore(&request, source)?;
         let validate_only = options.validate_only;
         let write = self.allow_write(context, &options, Intent::Restore(restoring))?;
         let outcome = self.write(context, write, Source::Restore, options, identity).await?;
+        if !validate_only && let Some(uploads) = self.engine.backup_uploads() {
+            uploads.remove(&request.upload_id);
+        }
         let affected = match validate_only {
             true => Some(self.affected(context, &outcome).await?),
             false => None,
@@ -46,6 +46,26 @@ impl Operations {
             affected: listed,
             affected_omitted,
             reach: affected.map(|affected| affected.reach()),
+            state_backups: outcome.state_backups.clone(),
+        })
+    }
+
+    /// The backup that a request names by one of these ids.
+    async fn source(
+        &self,
+        context: &CallContext,
+        backup_id: &str,
+        upload_id: &str,
+    ) -> Result<Option<BackupSource>, ApiError> {
+        Ok(match (backup_id, upload_id) {
+            ("", "") => None,
+            (id, "") => {
+                Some(BackupSource::kept(id.to_owned(), self.find_kept_backup(context, id).await?, None))
+            }
+            ("", id) => Some(BackupSource::uploaded(id.to_owned(), self.find_upload(context, id)?, None)),
+            (_, _) => {
+                return Err(request::invalid("upload_id", "must be empty where backup_id is set").into());
+            }
         })
     }
 }

@@ -274,5 +274,6 @@ fn migrate_response(
         report: Some(report_message(&outcome.report)),
         store_revision: outcome.revision.0,
         layers_omitted,
+        state_backups: outcome.state_backups.clone(),
     }
 }

@@ -39,7 +39,12 @@ pub(super) fn options<M: Message>(
     if options.request_id.is_empty() {
         return (options, None);
     }
-    let without_id = v1::WriteOptions { request_id: String::new(), validate_only: false, ..options.clone() };
+    let without_id = v1::WriteOptions {
+        request_id: String::new(),
+        validate_only: false,
+        without_backup: false,
+        ..options.clone()
+    };
     *of(request) = Some(without_id);
     let fingerprint = Digest::of(&[call.as_bytes(), &request.encode_to_vec()].concat());
     *of(request) = None;

@@ -16,6 +16,7 @@ use crate::cli::files::tree_changes::{TreeChanges, changes_of, check_size, delet
 use crate::cli::input::args::WriteArgs;
 use crate::cli::input::confirm::{ConfirmArgs, Question};
 use crate::cli::input::reach::ReachArgs;
+use crate::cli::input::state_backup::{StateBackupArgs, show_state_backups};
 use crate::cli::input::wait::WaitArgs;
 use crate::cli::output::exit::{Exit, Failure, Outcome};
 use crate::cli::output::layers::applied_lines;
@@ -60,6 +61,8 @@ pub struct ApplyArgs {
     #[command(flatten)]
     write: WriteArgs,
     #[command(flatten)]
+    state_backup: StateBackupArgs,
+    #[command(flatten)]
     wait: WaitArgs,
 }
 
@@ -87,13 +90,15 @@ pub async fn run(args: ApplyArgs, session: &Session) -> Outcome {
         // What was shown is what is overwritten, or nothing.
         plan.expect_versions(&mut changes);
     }
-    let response = match session.client.apply(changes, args.write.options()).await {
+    let response = match session.client.apply(changes, args.state_backup.options(args.write.options())).await
+    {
         Ok(response) => response,
         Err(error) => return Err(refused(error, &sources, Some(session)).await),
     };
     show_findings_in(&sources, response.report.as_ref(), session).await;
     session.output.answer(&ApplyView::from(&response), |output| {
         output.text(&applied_lines(&response.results))?;
+        show_state_backups(&response.state_backups, output)?;
         output.line(&summary(&response, args.write.dry_run))
     })?;
     let revision = (response.changed && !args.write.dry_run).then_some(response.store_revision);

@@ -7,6 +7,7 @@ mod kept;
 mod offline;
 mod restore;
 mod schedule;
+mod upload;
 
 use clap::{Args, Subcommand};
 
@@ -19,6 +20,9 @@ use file::FileArgs;
 use kept::{ListArgs, PinArgs, PruneArgs};
 use restore::RestoreArgs;
 use schedule::ScheduleArgs;
+
+pub use file::names_a_file;
+pub use upload::upload;
 
 /// Make, verify and restore backups
 #[derive(Args, Debug)]

@@ -5,6 +5,7 @@ use clap::{Args, Subcommand};
 use super::schema::{fetch, whole};
 use crate::cli::Session;
 use crate::cli::input::args::{Target, WriteArgs};
+use crate::cli::input::state_backup::{StateBackupArgs, show_state_backups};
 use crate::cli::output::exit::{Exit, Failure, Outcome};
 use crate::cli::output::layers::{change_lines, layer_name};
 use crate::cli::output::refusal::show_findings;
@@ -70,6 +71,8 @@ struct MoveArgs {
     to: Option<u64>,
     #[command(flatten)]
     write: WriteArgs,
+    #[command(flatten)]
+    state_backup: StateBackupArgs,
 }
 
 pub async fn run(args: MigrateArgs, session: &Session) -> Outcome {
@@ -107,10 +110,11 @@ async fn migrate(
     let active = fetch(target, 0, None, session).await?;
     let to = destination(&active, args.to)?;
     let path = path(target, &active, to, session).await?;
-    let response = call(target, to, args.write.options(), session).await?;
+    let response = call(target, to, args.state_backup.options(args.write.options()), session).await?;
     show_findings(&session.output, response.report.as_ref());
     session.output.answer(&MigrationView::new(&response, &path), |output| {
         show_layers(&response, output)?;
+        show_state_backups(&response.state_backups, output)?;
         output.line(&summary(target, &response, args.write.dry_run))
     })?;
     Ok(Exit::Done)

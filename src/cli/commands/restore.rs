@@ -1,7 +1,10 @@
 //! `confwatch restore`: a namespace or a config as it was at a point in the past, or as a backup has it. Knows the client only.
 
+use std::path::{Path, PathBuf};
+
 use clap::Args;
 
+use super::backup::{names_a_file, upload};
 use super::validate::show_affected;
 use crate::cli::Session;
 use crate::cli::input::args::{Point, WriteArgs, timestamp};
@@ -9,6 +12,7 @@ use crate::cli::input::confirm::ConfirmArgs;
 use crate::cli::input::place::Place;
 use crate::cli::input::reach::ReachArgs;
 use crate::cli::input::similar_names::refuse_unknown_namespace;
+use crate::cli::input::state_backup::{StateBackupArgs, show_state_backups};
 use crate::cli::input::wait::WaitArgs;
 use crate::cli::output::exit::{Failure, Outcome};
 use crate::cli::output::layers::applied_lines;
@@ -24,14 +28,15 @@ POINT is revision:N, time:TIME (RFC 3339, or a time ago such as 1h) or tag:NAME.
 return. Tags and, unless named as the config, schemas, rules and settings stay. `confwatch revert` takes back single commits and keeps what others \
 have changed.
 
---from-backup takes the state from a backup that the server keeps (`confwatch backup list`), which is verified first: its newest one, or with --to revision:N that of a revision \
-which the backup has.
+--from-backup takes the state from a backup, which is verified first: its newest one, or with --to revision:N that of a revision which the backup has. \
+The backup is one that the server keeps (`confwatch backup list`), or a file, which is sent to the server: a name that is a path, that ends with .cwb, or of a file that is there.
 
 Examples:
   confwatch restore payments --to time:1h --dry-run
   confwatch restore payments@/production --to revision:311 --reason 'incident 7'
   confwatch restore payments/checkout --to tag:stable --wait
-  confwatch restore payments --from-backup 20261129T033000-full-5f0c2a9b --dry-run")]
+  confwatch restore payments --from-backup 20261129T033000-full-5f0c2a9b --dry-run
+  confwatch restore payments/checkout --from-backup ./payments.cwb --dry-run")]
 pub struct RestoreArgs {
     /// The namespace or the config; with a scope, only layers at the scope and below it
     #[arg(value_name = "NAMESPACE[/CONFIG][@SCOPE]")]
@@ -42,9 +47,9 @@ pub struct RestoreArgs {
     /// The point in the past: revision:N, time:TIME or tag:NAME; with --from-backup revision:N alone
     #[arg(long, value_name = "POINT", required_unless_present = "from_backup")]
     to: Option<Point>,
-    /// Take the state from the backup with this id, which the server keeps
-    #[arg(long, value_name = "ID")]
-    from_backup: Option<String>,
+    /// Take the state from the backup with this id, which the server keeps, or from this file, which is sent to the server
+    #[arg(long, value_name = "ID|FILE")]
+    from_backup: Option<PathBuf>,
     /// Restore only if none of the configs has changed after this revision
     #[arg(long, value_name = "N")]
     expected_revision: Option<u64>,
@@ -55,20 +60,28 @@ pub struct RestoreArgs {
     #[command(flatten)]
     write: WriteArgs,
     #[command(flatten)]
+    state_backup: StateBackupArgs,
+    #[command(flatten)]
     wait: WaitArgs,
 }
 
 pub async fn run(args: RestoreArgs, session: &Session) -> Outcome {
     let place = args.place.at_scope(args.scope)?;
     let is_dry_run = args.write.dry_run;
+    let backup = match &args.from_backup {
+        Some(path) => Some(Backup::of(path, session).await?),
+        None => None,
+    };
+    let (backup_id, upload_id) = backup.as_ref().map(Backup::ids).unwrap_or_default();
     let mut request = v1::RestoreRequest {
         namespace: place.namespace.clone(),
         config: place.config.clone(),
         scope: place.scope(),
         to: args.to.as_ref().map(to).transpose()?,
         expected_revision: args.expected_revision,
-        options: Some(args.write.options()),
-        backup_id: args.from_backup.clone().unwrap_or_default(),
+        options: Some(args.state_backup.options(args.write.options())),
+        backup_id,
+        upload_id,
     };
     if !is_dry_run && args.reach.asks(args.confirm) {
         let options = Some(args.write.dry_options());
@@ -93,10 +106,36 @@ pub async fn run(args: RestoreArgs, session: &Session) -> Outcome {
             output.line(&format!("{} more layers change", response.results_omitted))?;
         }
         show_affected(&response.affected, response.affected_omitted, output)?;
-        output.line(&summary(&place, args.from_backup.as_deref(), &response, is_dry_run))
+        show_state_backups(&response.state_backups, output)?;
+        output.line(&summary(&place, backup.as_ref(), &response, is_dry_run))
     })?;
     let revision = (response.changed && !is_dry_run).then_some(response.store_revision);
     args.wait.wait(revision, session).await
+}
+
+/// The backup that a restore takes its state from.
+enum Backup {
+    /// The server keeps it.
+    Kept(String),
+    /// It was sent to the server.
+    File { path: PathBuf, upload_id: String },
+}
+
+impl Backup {
+    async fn of(path: &Path, session: &Session) -> Result<Backup, Failure> {
+        match names_a_file(path) {
+            true => Ok(Backup::File { path: path.to_owned(), upload_id: upload(path, session).await? }),
+            false => Ok(Backup::Kept(path.to_string_lossy().into_owned())),
+        }
+    }
+
+    /// For the request: the id of a backup that the server keeps, and that of an upload. One of them is empty.
+    fn ids(&self) -> (String, String) {
+        match self {
+            Backup::Kept(id) => (id.clone(), String::new()),
+            Backup::File { upload_id, .. } => (String::new(), upload_id.clone()),
+        }
+    }
 }
 
 fn to(point: &Point) -> Result<v1::restore_request::To, Failure> {
@@ -111,13 +150,21 @@ fn to(point: &Point) -> Result<v1::restore_request::To, Failure> {
     })
 }
 
-fn summary(place: &Place, backup: Option<&str>, response: &v1::RestoreResponse, is_dry_run: bool) -> String {
+fn summary(
+    place: &Place,
+    backup: Option<&Backup>,
+    response: &v1::RestoreResponse,
+    is_dry_run: bool,
+) -> String {
     let name = match place.scope.as_str() {
         "" => place.name(),
         scope => format!("{}@{scope}", place.name()),
     };
     let point = match (backup, response.restored_revision) {
-        (Some(backup), revision) => format!("revision {revision} of backup {backup}"),
+        (Some(Backup::Kept(id)), revision) => format!("revision {revision} of backup {id}"),
+        (Some(Backup::File { path, .. }), revision) => {
+            format!("revision {revision} of the file {}", path.display())
+        }
         (None, 0) => "the tagged version".to_owned(),
         (None, revision) => format!("revision {revision}"),
     };

@@ -221,6 +221,7 @@ impl WriteArgs {
             request_id: self.request_id.clone(),
             validate_only: self.dry_run,
             annotations: self.annotations.iter().cloned().collect::<BTreeMap<_, _>>(),
+            without_backup: false,
         }
     }
 }

@@ -37,6 +37,8 @@ pub struct Outcome {
     /// The places where the write overwrites a secret that its caller may not see: the fingerprint shows the caller whether the value is the same.
     pub overwritten: Vec<(ConfigId, Scope)>,
     pub report: Report,
+    /// The ids of the backups of the state before, which the server has kept.
+    pub state_backups: Vec<String>,
     /// The large call that the write was: its actor has a place for another one when this is dropped.
     pub large: Option<LargeCall>,
 }
@@ -75,6 +77,7 @@ impl Outcome {
             configs: vec![],
             overwritten: vec![],
             report: Report::default(),
+            state_backups: vec![],
             large: None,
         }
     }

@@ -226,6 +226,7 @@ impl Plan {
             configs: configs.collect(),
             overwritten: vec![],
             report: std::mem::take(&mut self.report),
+            state_backups: vec![],
             large: None,
         }
     }

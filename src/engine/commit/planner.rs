@@ -18,6 +18,7 @@ use super::read_change::{ReadAction, ReadChange};
 use super::read_intent::ReadIntent;
 use super::read_set::ReadSet;
 use super::restore::{plan_restore, restored_layers};
+use super::restoring::Restored;
 use super::revert::plan_revert;
 use super::schemas::{plan_migration, plan_put};
 use super::write::RollbackTo;
@@ -79,6 +80,7 @@ fn plan_all(
     // Before the content is used for a value that outlives the plan.
     if !matches!(intent, ReadIntent::Keys(_) | ReadIntent::Reseal(_)) {
         let origin = match intent {
+            ReadIntent::Restore(restored) if !may_open_all(restored, planning) => secret::Origin::Written,
             ReadIntent::Rollback { .. } | ReadIntent::Revert { .. } | ReadIntent::Restore(_) => {
                 secret::Origin::Restored
             }
@@ -132,6 +134,15 @@ fn plan_all(
     // The governances share the configs, which are yet to be settled.
     plan.governances.take();
     Ok(plan)
+}
+
+/// Whether the caller learns nothing from sealed values that they have chosen: these were stored here, or the caller may reveal all secrets of the
+/// configs. A sealed value opens in every layer of its config, also in one that its caller may reveal.
+fn may_open_all(restored: &Restored, planning: &Planning<'_>) -> bool {
+    !restored.restoring.is_uploaded()
+        || planning.visibility.is_none_or(|visibility| {
+            restored.configs.keys().all(|id| visibility.reveals(id, &Scope::global()))
+        })
 }
 
 fn plan_changes(

@@ -18,7 +18,7 @@ use crate::engine::state::State;
 const REVERTS: &str = "reverts";
 /// The annotation of a commit that restores the past, with the revision.
 pub(super) const RESTORES: &str = "restores";
-/// The annotation of a commit that restores from a backup, with the id of the backup.
+/// The annotation of a commit that restores from a backup, with the name of the backup.
 const RESTORES_BACKUP: &str = "restores_backup";
 
 /// A write that is ready for the pipeline.
@@ -119,7 +119,7 @@ impl ReadWrite {
         if let ReadIntent::Restore(Restored { revision: Some(revision), restoring, .. }) = &self.intent {
             annotations.insert(RESTORES.to_owned(), revision.to_string());
             if let RestorePoint::Backup(source) = &restoring.to {
-                annotations.insert(RESTORES_BACKUP.to_owned(), source.id.clone());
+                annotations.insert(RESTORES_BACKUP.to_owned(), source.name());
             }
         }
         Commit {

@@ -19,6 +19,7 @@ use crate::engine::read::history::commit_of;
 use crate::engine::secrets::secret_places::SecretPlaces;
 use crate::engine::state::tags::{tags_id, tags_of};
 use crate::engine::state::{ConfigState, State};
+use crate::engine::state_backups::STATE_BEFORE;
 
 /// The first outcome of a request, with the layers that the request names, if it names any. Blocks.
 pub(in crate::engine) fn outcome(
@@ -131,6 +132,7 @@ fn of_commit(
         configs: vec![],
         overwritten: vec![],
         report: Report::default(),
+        state_backups: state_backups(&commit),
         large: None,
     })
 }
@@ -139,6 +141,13 @@ fn of_commit(
 fn restored_revision(commit: &Commit) -> Option<Revision> {
     let annotation = (commit.source == Source::Restore).then(|| commit.annotations.get(RESTORES)).flatten();
     annotation?.parse().ok().map(Revision)
+}
+
+/// The backups of the state before the commit.
+fn state_backups(commit: &Commit) -> Vec<String> {
+    let is_large = matches!(commit.source, Source::Restore | Source::Migration | Source::Apply);
+    let ids = commit.annotations.get(STATE_BEFORE).filter(|_| is_large);
+    ids.map(|ids| ids.split(',').map(str::to_owned).collect()).unwrap_or_default()
 }
 
 /// What a commit did to a tag of a namespace: the revision that the tag names now, and the one before.

@@ -1,11 +1,11 @@
-//! Looks up what configs were in a backup that the server keeps. Knows backups and the current state; not how a restore is planned.
+//! Looks up what configs were in a backup that the server keeps or that its caller has sent. Knows backups and the current state; not how a restore is planned.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::read_intent::ReadIntent;
-use super::restoring::{BackedUp, BackupSource, Restored, Restoring, is_restored};
-use crate::backup::{BackupError, Catalog, Extracted, Kept, Selection, Wanted};
+use super::restoring::{BackedUp, BackupFile, BackupSource, Restored, Restoring, is_restored};
+use crate::backup::{BackupError, Catalog, Extracted, Kept, Selection, Upload, Wanted};
 use crate::engine::Engine;
 use crate::engine::check::workers::{Cancelled, LargeCall};
 use crate::engine::error::{Error, Missing};
@@ -51,18 +51,15 @@ impl Engine {
         source: &BackupSource,
         actor: &str,
     ) -> Result<BackedUp, Error> {
-        let missing = || Missing::Backup(source.id.clone());
-        let (Some(catalog), Some(kept)) = (self.backup_catalog(), &source.kept) else {
-            return Err(missing().into());
+        let place = match (&source.file, self.backup_catalog()) {
+            (BackupFile::Kept(_, Some(kept)), Some(catalog)) => Place::Catalog(catalog.clone(), kept.clone()),
+            (BackupFile::Kept(id, _), _) => return Err(Missing::Backup(id.clone()).into()),
+            (BackupFile::Uploaded(_, Some(upload)), _) => Place::Upload(upload.clone()),
+            (BackupFile::Uploaded(id, None), _) => return Err(Missing::Upload(id.clone()).into()),
         };
         let running = self.backups.permit(actor, None)?;
         let large = self.begin_large(actor).await;
-        let reading = Reading {
-            catalog: catalog.clone(),
-            kept: kept.clone(),
-            restoring: restoring.clone(),
-            state: self.state(),
-        };
+        let reading = Reading { place, restoring: restoring.clone(), state: self.state() };
         let closed = self.closed.clone();
         let revision = source.revision;
         self.work(actor, move |cancelled| {
@@ -77,11 +74,15 @@ impl Engine {
 
 /// A backup that is being read.
 struct Reading {
-    catalog: Arc<Catalog>,
-    kept: Kept,
+    place: Place,
     restoring: Restoring,
     /// Contents that the state has are kept once.
     state: Arc<State>,
+}
+
+enum Place {
+    Catalog(Arc<Catalog>, Box<Kept>),
+    Upload(Arc<Upload>),
 }
 
 impl Reading {
@@ -106,15 +107,23 @@ impl Reading {
             items_max: ITEMS_MAX,
             bytes_max: BYTES_MAX,
         };
-        self.catalog.extract(&self.kept, &wanted, is_stopped)
+        match &self.place {
+            Place::Catalog(catalog, kept) => catalog.extract(kept, &wanted, is_stopped),
+            Place::Upload(upload) => upload.extract(&wanted, is_stopped),
+        }
     }
 
     fn backed_up(&self, extracted: Extracted, large: LargeCall) -> BackedUp {
         let configs = extracted.configs.into_iter();
         let configs = configs.map(|(id, record)| (id, Arc::new(ConfigState::from(record))));
+        let epoch = match &self.place {
+            Place::Catalog(_, kept) => Some(kept.manifest.epoch.clone()),
+            // Who sends a file could send another epoch.
+            Place::Upload(_) => None,
+        };
         BackedUp {
             revision: extracted.revision,
-            is_own: self.kept.manifest.epoch == self.state.epoch.to_string(),
+            is_own: epoch.is_some_and(|epoch| epoch == self.state.epoch.to_string()),
             configs: configs.collect(),
             large,
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio::sync::OnceCell;
 
-use crate::backup::Kept;
+use crate::backup::{Kept, Upload};
 use crate::engine::check::workers::LargeCall;
 use crate::engine::state::ConfigState;
 use crate::model::{ConfigId, ConfigName, Namespace, Revision, Scope, TagName, Timestamp};
@@ -38,12 +38,19 @@ pub enum RestorePoint {
 /// A backup from which a restore takes the state of the configs. Clones share what was read of the backup.
 #[derive(Clone)]
 pub struct BackupSource {
-    pub id: String,
-    /// `None`: there is no such backup that the caller may see. A repeated request is answered all the same.
-    pub(super) kept: Option<Kept>,
+    pub(super) file: BackupFile,
     /// `None`: the newest revision of the backup.
     pub(super) revision: Option<Revision>,
     pub(super) read: Arc<OnceCell<BackedUp>>,
+}
+
+/// Where a backup is. `None`: there is no such backup that the caller may see. A repeated request is answered all the same.
+#[derive(Clone)]
+pub(super) enum BackupFile {
+    /// The server keeps it.
+    Kept(String, Option<Box<Kept>>),
+    /// The caller has sent it.
+    Uploaded(String, Option<Arc<Upload>>),
 }
 
 /// The wanted configs as they were at a revision of a backup.
@@ -75,13 +82,31 @@ pub(in crate::engine) struct Restored {
 impl BackupSource {
     /// A backup that the server keeps, if it does and the caller may see it.
     pub fn kept(id: String, kept: Option<Kept>, revision: Option<Revision>) -> BackupSource {
-        BackupSource { id, kept, revision, read: Arc::default() }
+        BackupSource { file: BackupFile::Kept(id, kept.map(Box::new)), revision, read: Arc::default() }
+    }
+
+    /// A backup that the caller has sent.
+    pub fn uploaded(id: String, upload: Option<Arc<Upload>>, revision: Option<Revision>) -> BackupSource {
+        BackupSource { file: BackupFile::Uploaded(id, upload), revision, read: Arc::default() }
+    }
+
+    /// The same, of this revision.
+    pub fn at(self, revision: Revision) -> BackupSource {
+        BackupSource { revision: Some(revision), ..self }
+    }
+
+    /// The name of the backup in history: the id of one that the server keeps, or the SHA-256 of one that was sent.
+    pub(super) fn name(&self) -> String {
+        match &self.file {
+            BackupFile::Kept(id, _) | BackupFile::Uploaded(id, None) => id.clone(),
+            BackupFile::Uploaded(_, Some(upload)) => upload.announced.sha256.to_string(),
+        }
     }
 }
 
 impl fmt::Debug for BackupSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "BackupSource({}, {:?})", self.id, self.revision)
+        write!(f, "BackupSource({}, {:?})", self.name(), self.revision)
     }
 }
 
@@ -100,6 +125,14 @@ impl Restoring {
     pub fn id(&self) -> Option<ConfigId> {
         let (namespace, config) = (self.namespace.clone(), self.config.clone()?);
         Some(ConfigId { namespace, config })
+    }
+
+    /// Whether the caller has chosen the contents: a file that they send can have any.
+    pub fn is_uploaded(&self) -> bool {
+        match &self.to {
+            RestorePoint::Backup(source) => matches!(source.file, BackupFile::Uploaded(..)),
+            RestorePoint::Revision(_) | RestorePoint::Time(_) | RestorePoint::Tag(_) => false,
+        }
     }
 
     /// The id of the config, or of the namespace.

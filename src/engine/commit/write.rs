@@ -24,6 +24,8 @@ pub struct Write {
     pub intent: Intent,
     /// Plans and validates, and makes no commit.
     pub validate_only: bool,
+    /// Keeps no backup of the state before, however much changes.
+    pub without_backup: bool,
     /// The reader of the outcome.
     pub viewer: Viewer,
 }

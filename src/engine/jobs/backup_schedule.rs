@@ -157,12 +157,12 @@ impl Work {
         if keep == Keep::default() {
             return Ok(());
         }
-        let (catalog, name) = (self.catalog.clone(), name.to_owned());
+        let (backups, catalog, name) = (self.backups.clone(), self.catalog.clone(), name.to_owned());
         let pruned = blocking(move || {
             let all = catalog.list()?;
             // What another schedule, or somebody, has made stays.
             let is_ours = |kept: &Kept| schedule_of(kept) == Some(&name);
-            beyond(&all, keep, is_ours).into_iter().try_for_each(|gone| catalog.remove(&gone.id))
+            backups.remove(&catalog, &beyond(&all, keep, is_ours))
         });
         if let Err(error) = pruned.await? {
             tracing::error!(%error, "old backups could not be removed");

@@ -165,7 +165,13 @@ async fn make_administrator(engine: &Engine, keys_dir: &Path) -> anyhow::Result<
         annotations: Default::default(),
     };
     let viewer = Viewer::new(Access::unrestricted(ACTOR).expect("a name").visibility());
-    let write = Write { origin, intent: Intent::Changes(changes), validate_only: false, viewer };
+    let write = Write {
+        origin,
+        intent: Intent::Changes(changes),
+        validate_only: false,
+        without_backup: false,
+        viewer,
+    };
     engine.write(write).await.context("cannot store the first policy")?;
     Ok(Some(path))
 }

@@ -89,7 +89,10 @@ impl World {
             };
             let viewer = Viewer::new(Access::unrestricted("someone").expect("a name").visibility());
             let intent = Intent::Changes(vec![change]);
-            self.engine.write(Write { origin, intent, validate_only: false, viewer }).await.expect("written");
+            self.engine
+                .write(Write { origin, intent, validate_only: false, without_backup: false, viewer })
+                .await
+                .expect("written");
         }
     }
 

@@ -344,4 +344,13 @@ A file with the defaults:
     /// Keep backups in this directory, which is made if it does not exist, or in a bucket: s3://BUCKET/PREFIX
     #[arg(env = "CONFWATCH_BACKUP_DIR", value_name = "DIR|URL")]
     backup_dir: PathBuf => Option<PathBuf> = none "no directory", "See [backup](#backup)";
+
+    /// Keep a backup of the state of a namespace in --backup-dir before a restore, a migration, and a write to more layers of the
+    /// namespace than --backup-apply-layers
+    #[arg(env = "CONFWATCH_BACKUP_BEFORE_CHANGES", value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    backup_before_changes: bool => bool = true, "A write can do without: `--without-backup`";
+
+    /// Keep such a backup before a write to more layers of a namespace than this
+    #[arg(env = "CONFWATCH_BACKUP_APPLY_LAYERS", value_name = "N")]
+    backup_apply_layers: NonZeroUsize => usize = 100 [1..=COUNT_MAX];
 }

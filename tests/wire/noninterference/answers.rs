@@ -131,6 +131,7 @@ pub fn in_words(call: &str, bytes: &[u8]) -> String {
         "BackupService/VerifyBackup" => of::<VerifyBackupResponse>,
         "BackupService/PinBackup" => of::<PinBackupResponse>,
         "BackupService/PruneBackups" => of::<PruneBackupsResponse>,
+        "BackupService/UploadBackup" => of::<UploadBackupResponse>,
         call => panic!("{call} is not known here: add it, and a generator"),
     };
     of(bytes)

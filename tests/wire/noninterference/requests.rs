@@ -87,6 +87,7 @@ pub const CALLS: &[(&str, u32, Make)] = &[
                 expected_revision: draw.chance(4).then(|| draw.random.u64(1..16)),
                 options: Some(options),
                 backup_id: if draw.chance(6) { draw.backup() } else { String::new() },
+                upload_id: if draw.chance(6) { "none".into() } else { String::new() },
             }
             .encode_to_vec()
         })
@@ -256,6 +257,10 @@ pub const CALLS: &[(&str, u32, Make)] = &[
     }),
     ("BackupService/PruneBackups", 1, |draw| {
         PruneBackupsRequest { keep_count: draw.small(), ..Default::default() }.encode_to_vec()
+    }),
+    // Ids of uploads are random.
+    ("BackupService/UploadBackup", 1, |_| {
+        UploadBackupRequest { upload_id: "none".into(), ..Default::default() }.encode_to_vec()
     }),
     ("BackupService/CreateBackup", 2, |draw| {
         let (namespace, config) = match draw.chance(2) {

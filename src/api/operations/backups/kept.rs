@@ -92,6 +92,7 @@ impl Operations {
         let catalog = self.catalog()?.clone();
         let pinned = blocking(move || catalog.pin(&kept.id, request.pinned)).await?;
         let pinned = pinned.map_err(backup_errors::unreadable)?;
+        self.record_change(context, if request.pinned { "PINNED" } else { "UNPINNED" }, &pinned);
         Ok(v1::PinBackupResponse { backup: Some(kept_message(&pinned)) })
     }
 
@@ -114,17 +115,33 @@ impl Operations {
             return Err(request::invalid("keep_count", message).into());
         }
         let catalog = self.catalog()?.clone();
+        let validate_only = request.validate_only;
+        // What was removed before a failure is recorded, too.
         let removed = blocking(move || {
-            let kept = catalog.list()?;
-            let removed: Vec<_> =
-                beyond(&kept, keep, |_| true).into_iter().take(REMOVED_MAX).cloned().collect();
-            if !request.validate_only {
-                removed.iter().try_for_each(|kept| catalog.remove(&kept.id))?;
-            }
-            Ok(removed)
+            let mut removed = vec![];
+            let outcome = catalog.list().and_then(|kept| {
+                beyond(&kept, keep, |_| true).into_iter().take(REMOVED_MAX).try_for_each(|gone| {
+                    if !validate_only {
+                        catalog.remove(&gone.id)?;
+                    }
+                    removed.push(gone.clone());
+                    Ok(())
+                })
+            });
+            (removed, outcome)
         });
-        let removed: Vec<KeptBackup> = removed.await?.map_err(backup_errors::unreadable)?;
+        let (removed, outcome): (Vec<KeptBackup>, _) = removed.await?;
+        if !validate_only {
+            removed.iter().for_each(|kept| self.record_change(context, "PRUNED", kept));
+        }
+        outcome.map_err(backup_errors::unreadable)?;
         Ok(v1::PruneBackupsResponse { removed: removed.iter().map(kept_message).collect() })
+    }
+
+    fn record_change(&self, context: &CallContext, outcome: &str, kept: &KeptBackup) {
+        if let Ok(selection) = kept.manifest.selection() {
+            self.backup_record(context, kept.manifest.kind, &selection).changed(outcome, kept);
+        }
     }
 
     /// The directory of backups, or the refusal where there is none.

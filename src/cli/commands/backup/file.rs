@@ -1,7 +1,7 @@
 //! `confwatch backup show` and `verify`: what a backup file has, and whether it is as it was written. Knows backup files; never a server.
 
 use std::io::BufReader;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
@@ -21,13 +21,18 @@ pub struct FileArgs {
 impl FileArgs {
     /// Whether a file is named: one that is there, a path, or a name that ends as those of backups do.
     pub fn is_file(&self) -> bool {
-        let name = self.file.to_string_lossy();
-        self.file.exists() || name.contains('/') || name.ends_with(".cwb")
+        names_a_file(&self.file)
     }
 
     pub fn id(&self) -> String {
         self.file.to_string_lossy().into_owned()
     }
+}
+
+/// Whether a name is that of a file rather than the id of a backup.
+pub fn names_a_file(path: &Path) -> bool {
+    let name = path.to_string_lossy();
+    path.exists() || name.contains('/') || name.ends_with(".cwb")
 }
 
 pub fn show(args: &FileArgs, output: &Output) -> Outcome {

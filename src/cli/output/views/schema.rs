@@ -54,6 +54,7 @@ pub struct MigrationView {
     pub bytes: u64,
     pub report: Option<ReportView>,
     pub store_revision: u64,
+    pub state_backups: Vec<String>,
 }
 
 /// One version to the next on the way of a migration.
@@ -128,6 +129,7 @@ impl MigrationView {
             bytes: response.bytes,
             report: response.report.as_ref().map(Into::into),
             store_revision: response.store_revision,
+            state_backups: response.state_backups.clone(),
         }
     }
 }

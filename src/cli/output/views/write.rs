@@ -21,6 +21,7 @@ pub struct ApplyView {
     pub report: Option<ReportView>,
     pub store_revision: u64,
     pub reach: Option<ReachView>,
+    pub state_backups: Vec<String>,
 }
 
 /// What `validate` answers: of changes; of what is stored there are no changes, and nobody is affected.
@@ -95,6 +96,7 @@ pub struct RestoreView {
     pub affected: Vec<AffectedTargetView>,
     pub affected_omitted: u64,
     pub reach: Option<ReachView>,
+    pub state_backups: Vec<String>,
 }
 
 /// How far a write reaches; of dry runs only.
@@ -137,6 +139,7 @@ impl From<&v1::ApplyResponse> for ApplyView {
             report: response.report.as_ref().map(Into::into),
             store_revision: response.store_revision,
             reach: response.reach.as_ref().map(Into::into),
+            state_backups: response.state_backups.clone(),
         }
     }
 }
@@ -231,6 +234,7 @@ impl From<&v1::RestoreResponse> for RestoreView {
             affected: list(&response.affected),
             affected_omitted: response.affected_omitted,
             reach: response.reach.as_ref().map(Into::into),
+            state_backups: response.state_backups.clone(),
         }
     }
 }

@@ -60,6 +60,7 @@ async fn replace(engine: &Engine, content: &str) -> Arc<Resolved> {
             origin,
             intent,
             validate_only: false,
+            without_backup: false,
             viewer: crate::engine::Viewer::new(
                 crate::auth::Access::unrestricted("someone").expect("a name").visibility(),
             ),
