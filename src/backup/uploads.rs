@@ -213,3 +213,43 @@ impl Drop for Upload {
         let _ = fs::remove_file(&self.path);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn announced(actor: &str, bytes: &[u8]) -> Announced {
+        let (bytes, sha256) = (bytes.len() as u64, Digest::of(bytes));
+        Announced { actor: actor.to_owned(), selection: Selection::All, bytes, sha256 }
+    }
+
+    #[test]
+    fn an_actor_has_one_upload_for_an_hour_and_others_have_theirs() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("uploads");
+        let uploads = Uploads::open(&path).expect("opened");
+        let files = || fs::read_dir(&path).expect("read").count();
+        let (begin, minutes) =
+            (Timestamp(1_800_000_000_000_000), |count: u64| Duration::from_secs(60 * count));
+        let first = uploads.begin(announced("a", b"abc"), begin).expect("begun").id.clone();
+        let again = uploads.begin(announced("a", b"abc"), begin.plus(minutes(1))).expect("begun").id.clone();
+        assert!(uploads.find(&first, "a", begin).is_none() && files() == 1, "it was replaced");
+        assert!(uploads.find(&again, "b", begin).is_none(), "it is another's");
+        for other in ["b", "c", "d"] {
+            uploads.begin(announced(other, b"abc"), begin.plus(minutes(30))).expect("begun");
+        }
+        let fifth = uploads.begin(announced("e", b"abc"), begin.plus(minutes(60)));
+        assert!(matches!(fifth, Err(UploadError::TooMany)));
+        assert_eq!(uploads.next_expiry(), Some(begin.plus(minutes(61))));
+        let held = uploads.find(&again, "a", begin.plus(minutes(60))).expect("not too old");
+        uploads.expire(begin.plus(minutes(61)));
+        assert!(uploads.find(&again, "a", begin.plus(minutes(61))).is_none());
+        assert_eq!(files(), 4, "who restores from it has it to the end");
+        drop(held);
+        assert_eq!(files(), 3);
+        uploads.begin(announced("e", b"abc"), begin.plus(minutes(61))).expect("there is room");
+        assert_eq!(fs::read_dir(&path).expect("read").count(), 4);
+        Uploads::open(&path).expect("opened");
+        assert_eq!(files(), 0, "a start removes what was left");
+    }
+}

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use super::*;
 use crate::backup::{Catalog, Kept, Kind, Plan, Selection, verify};
-use crate::engine::BackupProblem;
+use crate::engine::{BackupProblem, ServerBackup};
 use crate::model::SystemConfig;
 use crate::store::{Fsync, SledOptions, SledStore};
 
@@ -89,6 +89,16 @@ async fn a_schedule_makes_one_backup_for_the_times_that_were_missed_and_keeps_as
     let replacing = super::system::replacing(SystemConfig::Backups.id(), &schedules);
     write_changes(&engine, vec![replacing]).await.expect("set");
     assert_eq!(catalog.list().expect("listed"), []);
+    let told = Arc::new(Mutex::new(vec![]));
+    let observer = told.clone();
+    engine.observe_backups(move |event| {
+        let event = match event {
+            ServerBackup::Made(kept) => format!("made {}", kept.manifest.kind),
+            ServerBackup::Removed(kept) => format!("removed {}", kept.manifest.kind),
+            ServerBackup::Failed { selection, .. } => format!("failed {selection}"),
+        };
+        observer.lock().expect("nobody panics").push(event);
+    });
     // A commit wakes the job.
     let until = async |engine: &Arc<Engine>, expected: &[Kind]| {
         let mut number = 0;
@@ -112,6 +122,9 @@ async fn a_schedule_makes_one_backup_for_the_times_that_were_missed_and_keeps_as
             .all(|kept| kept.manifest.actor == "system" && kept.manifest.labels.contains_key("schedule"))
     );
     engine.close().await;
+    let mut told = std::mem::take(&mut *told.lock().expect("nobody panics"));
+    told.sort();
+    assert_eq!(told, ["made full", "made state"], "who observes is told of each");
     // After a restart what was made is known.
     let engine = start();
     time.fetch_add(DAY, Ordering::SeqCst);
