@@ -67,20 +67,35 @@ async fn a_compaction_waits_for_a_backup_and_commits_do_not() {
     engine.close().await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_schedule_makes_one_backup_for_the_times_that_were_missed_and_keeps_as_many_as_it_says() {
-    const DAY: i64 = 24 * 60 * 60 * 1_000_000;
+const DAY: i64 = 24 * 60 * 60 * 1_000_000;
+
+/// Engines on one store that keep backups, under a clock that stands.
+struct Scheduled<F> {
+    dir: tempfile::TempDir,
+    catalog: Arc<Catalog>,
+    time: Arc<AtomicI64>,
+    start: F,
+}
+
+fn scheduled() -> Scheduled<impl Fn() -> Arc<Engine>> {
     let dir = tempfile::tempdir().expect("a directory");
     let catalog = Arc::new(Catalog::open(dir.path()).expect("opened"));
     let time = Arc::new(AtomicI64::new(1_800_000_000_000_000));
     let store: Arc<dyn Store> = Arc::new(MemoryStore::new(Epoch(1)));
-    let start = || {
+    let (clock, backups) = (time.clone(), catalog.clone());
+    let start = move || {
         open(&store, |options| {
-            let time = time.clone();
-            options.clock = Arc::new(move || Timestamp(time.load(Ordering::SeqCst)));
-            options.backups = Some(catalog.clone());
+            let clock = clock.clone();
+            options.clock = Arc::new(move || Timestamp(clock.load(Ordering::SeqCst)));
+            options.backups = Some(backups.clone());
         })
     };
+    Scheduled { dir, catalog, time, start }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_schedule_makes_one_backup_for_the_times_that_were_missed_and_keeps_as_many_as_it_says() {
+    let Scheduled { dir: _dir, catalog, time, start } = scheduled();
     let engine = start();
     let schedules = json!({"schedules": {
         "nightly": {"cron": "0 3 * * *", "kind": "incremental"},
@@ -139,18 +154,7 @@ async fn a_schedule_makes_one_backup_for_the_times_that_were_missed_and_keeps_as
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_schedule_that_never_ran_is_made_up_for_and_only_its_own_backups_are_removed() {
-    const DAY: i64 = 24 * 60 * 60 * 1_000_000;
-    let dir = tempfile::tempdir().expect("a directory");
-    let catalog = Arc::new(Catalog::open(dir.path()).expect("opened"));
-    let time = Arc::new(AtomicI64::new(1_800_000_000_000_000));
-    let store: Arc<dyn Store> = Arc::new(MemoryStore::new(Epoch(1)));
-    let start = || {
-        open(&store, |options| {
-            let time = time.clone();
-            options.clock = Arc::new(move || Timestamp(time.load(Ordering::SeqCst)));
-            options.backups = Some(catalog.clone());
-        })
-    };
+    let Scheduled { dir, catalog, time, start } = scheduled();
     let engine = start();
     let schedules =
         json!({"schedules": {"nightly": {"cron": "0 3 * * *", "kind": "state", "keep_count": 1}}});
