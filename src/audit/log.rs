@@ -41,7 +41,11 @@ pub struct Log {
     head: Digest,
     /// Of the newest record.
     time: Timestamp,
-    is_unsynced: bool,
+    /// Where the content of the segment that is written to begins that is not known to be durable.
+    durable_bytes: u64,
+    /// Whether what is not known to be durable must be written again before a sync counts: a disk that failed a sync, perhaps of an earlier process,
+    /// has given it up, and no later sync makes it durable.
+    is_given_up: bool,
 }
 
 struct Segment {
@@ -83,7 +87,8 @@ impl Log {
             last: 0,
             head: Digest::ZERO,
             time: Timestamp(i64::MIN),
-            is_unsynced: false,
+            durable_bytes: 0,
+            is_given_up: false,
         };
         let mut names = files::segments(dir)?;
         while let Some(newest) = names.last().copied() {
@@ -145,8 +150,15 @@ impl Log {
         self.next = first;
         self.time = head.map_or(self.time, |head| head.time);
         let mut is_last_readable = head.is_some();
+        (self.durable_bytes, self.is_given_up) = (0, true);
+        let mut place = head_line.len() as u64 + 1;
         for line in lines {
+            place += line.len() as u64 + 1;
             let record = Record::read(line);
+            if record.as_ref().is_some_and(|record| durable.is_some_and(|durable| record.sequence <= durable))
+            {
+                self.durable_bytes = place;
+            }
             is_last_readable = record.is_some();
             if record.as_ref().is_none_or(|record| record.sequence < self.next) {
                 broken.get_or_insert(self.next);
@@ -212,16 +224,24 @@ impl Log {
             true => self.begin(text.as_bytes(), now)?,
             false => self.write(text.as_bytes())?,
         }
-        (self.head, self.next, self.last, self.time, self.is_unsynced) = (head, next, next - 1, time, true);
+        (self.head, self.next, self.last, self.time) = (head, next, next - 1, time);
         Ok(())
     }
 
     /// Waits until everything is durable.
     pub fn sync(&mut self) -> io::Result<()> {
-        if let Some(file) = self.file.as_ref().filter(|_| self.is_unsynced) {
-            file.sync_data()?;
-            self.is_unsynced = false;
+        let (Some(file), Some(segment)) = (&self.file, self.segments.back()) else { return Ok(()) };
+        if segment.bytes == self.durable_bytes {
+            return Ok(());
         }
+        if self.is_given_up {
+            let mut content = vec![0; (segment.bytes - self.durable_bytes) as usize];
+            file.read_exact_at(&mut content, self.durable_bytes)?;
+            file.write_all_at(&content, self.durable_bytes)?;
+        }
+        self.is_given_up = true;
+        file.sync_data()?;
+        (self.durable_bytes, self.is_given_up) = (segment.bytes, false);
         Ok(())
     }
 
@@ -231,7 +251,6 @@ impl Log {
         let is_there = durable_file::has_name(file, &files::path(&self.dir, segment.first));
         if !is_there {
             self.file = None;
-            self.is_unsynced = false;
             self.segments.pop_back();
         }
         is_there
@@ -287,6 +306,7 @@ impl Log {
             let _ = fs::remove_file(&path);
         })?;
         self.file = Some(file);
+        (self.durable_bytes, self.is_given_up) = (0, false);
         self.segments.push_back(Segment { first: self.next, begun: now, bytes: text.len() as u64 });
         Ok(())
     }

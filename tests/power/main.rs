@@ -5,6 +5,7 @@
 //! log meanwhile is shown. `CONFWATCH_POWER_SEED` repeats the choices of an earlier run (not its timing).
 #![cfg(target_os = "linux")]
 
+mod audit_log;
 mod cuts;
 mod disk;
 mod first_start;

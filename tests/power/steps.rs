@@ -54,7 +54,7 @@ fn steps(total: u64) -> Vec<u64> {
 }
 
 /// The binary without the environment of the tests.
-fn confwatch(args: &[&str]) -> Command {
+pub fn confwatch(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_confwatch"));
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CONFWATCH_")) {
         command.env_remove(name);
@@ -63,16 +63,16 @@ fn confwatch(args: &[&str]) -> Command {
     command
 }
 
-fn text(path: &Path) -> &str {
+pub fn text(path: &Path) -> &str {
     path.to_str().expect("a path")
 }
 
-async fn succeeds(args: &[&str]) {
+pub async fn succeeds(args: &[&str]) {
     assert!(confwatch(args).status().await.expect("it runs").success(), "{args:?}");
 }
 
 /// Ends a process, and with `Survives::Nothing` the machine.
-async fn end(disk: &Disk, mut process: Child, survives: &Survives) {
+pub async fn end(disk: &Disk, mut process: Child, survives: &Survives) {
     disk.fail();
     // It may have ended by itself.
     let _ = process.start_kill();
