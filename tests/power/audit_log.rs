@@ -14,27 +14,37 @@ use super::steps::{confwatch, end, succeeds, text};
 /// Between two looks at a server.
 const PAUSE: Duration = Duration::from_millis(5);
 
-async fn until_the_log_fails(server: &Server) {
-    loop {
+/// The newest record of the main part that is durable, as the server notes it.
+fn durable(data: &Path) -> u64 {
+    let Ok(position) = std::fs::read(data.join("audit-position.json")) else { return 0 };
+    let position: serde_json::Value = serde_json::from_slice(&position).expect("JSON");
+    position["newest"]["main"].as_u64().unwrap_or(0)
+}
+
+/// The records of the main part that are written, durable or not.
+fn written(data: &Path) -> u64 {
+    let log = std::fs::read(data.join("audit/audit-00000000000000000001.jsonl")).unwrap_or_default();
+    let lines = log.iter().filter(|byte| **byte == b'\n').count() as u64;
+    // The first line is the head.
+    lines.saturating_sub(1)
+}
+
+/// Whether all records are durable, of which there is one at least: a start writes one.
+fn is_durable(data: &Path) -> bool {
+    (1..=durable(data)).contains(&written(data))
+}
+
+/// Whether the server says that its log cannot be written, before it notes that all records are durable.
+async fn fails(data: &Path, server: &Server) -> bool {
+    while !is_durable(data) {
         let mut status = confwatch(&["status", "-o", "json", "--server", &server.address]);
         let said = status.stdout(Stdio::piped()).output().await.expect("it runs");
         if String::from_utf8_lossy(&said.stdout).contains("AUDIT_LOG_FAILING") {
-            return;
+            return true;
         }
         tokio::time::sleep(PAUSE).await;
     }
-}
-
-/// Waits until the server notes that a record of the main part is durable.
-async fn until_durable(data: &Path, record: u64) {
-    let durable = || {
-        let position = std::fs::read(data.join("audit-position.json")).ok()?;
-        let position: serde_json::Value = serde_json::from_slice(&position).expect("JSON");
-        position["newest"]["main"].as_u64()
-    };
-    while durable().is_none_or(|newest| newest < record) {
-        tokio::time::sleep(PAUSE).await;
-    }
+    false
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -43,17 +53,24 @@ async fn records_whose_sync_failed_are_written_again_by_the_same_server_and_by_t
         let Some(disk) = Disk::mount(Names::Posix, Duration::ZERO) else { return };
         let data = disk.path().join("data");
         let mut server = Server::spawn(&data, &[]).ready().await;
-        // The first record of a start is synced a second later.
-        disk.set_faults(Faults { writes: 0.0, syncs: 1.0, rng: Rng::with_seed(0) });
-        until_the_log_fails(&server).await;
-        disk.set_faults(Faults::none());
-        let mut newest = 1;
+        loop {
+            disk.set_faults(Faults { writes: 0.0, syncs: 1.0, rng: Rng::with_seed(0) });
+            let fails = fails(&data, &server).await;
+            disk.set_faults(Faults::none());
+            if fails {
+                break;
+            }
+            // A start writes a record, and syncs it a second later: this one was slower.
+            server.process.kill().await.expect("it was alive until now");
+            server = Server::spawn(&data, &[]).ready().await;
+        }
         if is_killed {
             server.process.kill().await.expect("it was alive until now");
             server = Server::spawn(&data, &[]).ready().await;
-            newest += 1;
         }
-        until_durable(&data, newest).await;
+        while !is_durable(&data) {
+            tokio::time::sleep(PAUSE).await;
+        }
         end(&disk, server.process, &Survives::Nothing).await;
         succeeds(&["fsck", "--data-dir", text(&data)]).await;
     }

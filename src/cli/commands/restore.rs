@@ -35,7 +35,6 @@ Examples:
   confwatch restore payments --to time:1h --dry-run
   confwatch restore payments@/production --to revision:311 --reason 'incident 7'
   confwatch restore payments/checkout --to tag:stable --wait
-  confwatch restore payments --from-backup 20261129T033000-full-5f0c2a9b --dry-run
   confwatch restore payments/checkout --from-backup ./payments.cwb --dry-run")]
 pub struct RestoreArgs {
     /// The namespace or the config; with a scope, only layers at the scope and below it
