@@ -9,10 +9,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
+use super::create::Plan;
 use super::error::BackupError;
 use super::extract::{Extracted, Wanted, extract};
 use super::file::{Stoppable, read_manifest_from};
-use super::manifest::{Kind, Manifest, Selection};
+use super::manifest::{AUTOMATIC_LABEL, Kind, Manifest, Selection};
 use super::place::{FILE_SUFFIX, NOTE_SUFFIX, Pending, Place, Stored};
 use super::verify::verify;
 use super::write::Finished;
@@ -22,6 +23,9 @@ use crate::model::{ConfigId, Digest, Namespace, Timestamp};
 pub const KEPT_MAX: usize = 10_000;
 /// Backups of one namespace, or of configs of it, that a place may have.
 const KEPT_OF_NAMESPACE_MAX: usize = 100;
+/// Beyond these limits, backups that the server makes by itself before writes: it removes the older ones, and whoever may make backups must not be able
+/// to keep others from restoring.
+const AUTOMATIC_ROOM: usize = 20;
 /// The longest id.
 const ID_BYTES_MAX: usize = 128;
 
@@ -81,14 +85,10 @@ impl Catalog {
     }
 
     /// Begins the file of a backup, and gives its id.
-    pub fn begin(
-        &self,
-        kind: Kind,
-        selection: &Selection,
-        created: Timestamp,
-    ) -> Result<(String, Pending), BackupError> {
+    pub fn begin(&self, plan: &Plan) -> Result<(String, Pending), BackupError> {
+        let Plan { kind, selection, created, labels, .. } = plan;
         let _changing = self.changing();
-        self.check_room(selection)?;
+        self.check_room(selection, if labels.contains_key(AUTOMATIC_LABEL) { AUTOMATIC_ROOM } else { 0 })?;
         let time: String = created.to_string().chars().filter(char::is_ascii_alphanumeric).take(15).collect();
         let of = match selection {
             Selection::All => String::new(),
@@ -252,20 +252,21 @@ impl Catalog {
     }
 
     /// Refuses a backup beyond the limits. Backups of namespaces take no room from backups of the store.
-    fn check_room(&self, selection: &Selection) -> Result<(), BackupError> {
+    /// Refuses a backup for which there is no room. `more`: how many may be there beyond the limits.
+    fn check_room(&self, selection: &Selection, more: usize) -> Result<(), BackupError> {
         let ids = self.ids()?;
         let count = |of: Option<&str>| ids.iter().filter(|id| namespace_of(id) == of).count();
         let full =
-            |of: &str, max: usize| BackupError::Full(format!("{of} has {max} kept backups: prune some"));
+            |of: &str, max: usize| Err(BackupError::Full(format!("{of} has {max} kept backups: prune some")));
         match selection {
-            Selection::All if count(None) >= KEPT_MAX => Err(full("the store", KEPT_MAX)),
+            Selection::All if count(None) >= KEPT_MAX + more => full("the store", KEPT_MAX),
             Selection::All => Ok(()),
             Selection::Namespace(namespace) | Selection::Config(ConfigId { namespace, .. }) => {
                 match count(Some(namespace.as_str())) {
-                    KEPT_OF_NAMESPACE_MAX.. => {
-                        Err(full(&format!("namespace {namespace}"), KEPT_OF_NAMESPACE_MAX))
+                    count if count >= KEPT_OF_NAMESPACE_MAX + more => {
+                        full(&format!("namespace {namespace}"), KEPT_OF_NAMESPACE_MAX)
                     }
-                    _ if ids.len() >= KEPT_MAX => Err(full("the server", KEPT_MAX)),
+                    _ if ids.len() >= KEPT_MAX + more => full("the server", KEPT_MAX),
                     _ => Ok(()),
                 }
             }

@@ -264,9 +264,8 @@ impl Backups {
         observe: impl FnMut(Progress) -> bool + Send + 'static,
         running: impl Send + 'static,
     ) -> Result<Kept, BackupFailure> {
-        let (begun_in, kind, selection, created) =
-            (catalog.clone(), plan.kind, plan.selection.clone(), plan.created);
-        let (id, file) = blocking(move || begun_in.begin(kind, &selection, created)).await??;
+        let (begun_in, begun) = (catalog.clone(), plan.clone());
+        let (id, file) = blocking(move || begun_in.begin(&begun)).await??;
         let MadeBackup { manifest, finished, out } = self.write(plan, file, observe, running).await?;
         let catalog = catalog.clone();
         Ok(blocking(move || catalog.commit(&id, out, manifest, finished)).await??)

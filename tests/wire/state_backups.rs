@@ -134,6 +134,24 @@ async fn a_write_whose_state_before_cannot_be_kept_is_refused_and_says_how_to_go
 }
 
 #[tokio::test]
+async fn backups_of_others_leave_room_for_the_state_before_a_restore() {
+    let server = keeping().await;
+    let (mut client, mut backups) = (server.client().await, backups(&server).await);
+    let then = put(&mut client, "/", r#"{"a":1}"#).await.store_revision;
+    put(&mut client, "/", r#"{"a":2}"#).await;
+    let of_namespace = CreateBackupRequest { namespace: "test".into(), ..keep(BackupKind::State) };
+    let full = loop {
+        match create(&mut backups, of_namespace.clone()).await {
+            Ok(_) => {}
+            Err(status) => break status,
+        }
+    };
+    assert_eq!(told(&full).1, "TOO_MANY_KEPT_BACKUPS");
+    let restored = client.restore(to(then)).await.expect("restored").into_inner();
+    assert_eq!(restored.state_backups.len(), 1);
+}
+
+#[tokio::test]
 async fn without_the_setting_or_a_place_no_state_is_kept() {
     let directory = TempDir::new().expect("a directory");
     let dir = directory.path().join("backups");
