@@ -4,7 +4,7 @@
 //! {"default": {"configs": 1000}, "namespaces": {"payments": {"configs": 50, "bytes": 10485760, "watchers": 0}}}
 //! ```
 //!
-//! What is not said of a namespace is as by `default`, and what is not said there as the settings of the server say. 0: any number.
+//! A namespace without a limit of its own has the limit of `default`, and `default` that of the settings of the server. 0: no limit.
 
 use std::collections::BTreeMap;
 

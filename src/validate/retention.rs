@@ -4,7 +4,7 @@
 //! {"default": {"age_max_days": 365}, "namespaces": {"ci": {"versions_min": 5, "age_max_days": 14, "bytes_max": 268435456}}}
 //! ```
 //!
-//! What is not said of a namespace is as by `default`. 0: no limit. The history of the namespace `confwatch`, the record of who changed access, is
+//! A namespace without a limit of its own has the limit of `default`. 0: no limit. The history of the namespace `confwatch`, the record of who changed access, is
 //! never compacted by itself.
 
 use std::collections::BTreeMap;

@@ -13,15 +13,15 @@ fn restore(config: &str, to: To) -> RestoreRequest {
     RestoreRequest { namespace: "test".into(), config: config.into(), to: Some(to), ..Default::default() }
 }
 
-fn of(config: &str, change: Change) -> Change {
+pub fn of(config: &str, change: Change) -> Change {
     Change { config: config.into(), ..change }
 }
 
-async fn apply(client: &mut Client, changes: Vec<Change>) -> u64 {
+pub async fn apply(client: &mut Client, changes: Vec<Change>) -> u64 {
     client.apply(ApplyRequest { changes, options: None }).await.expect("applied").into_inner().store_revision
 }
 
-async fn layer(client: &mut Client, config: &str, scope: &str) -> String {
+pub async fn layer(client: &mut Client, config: &str, scope: &str) -> String {
     let request = GetRequest { config: config.into(), view: View::Layer.into(), ..get(scope) };
     match client.get(request).await {
         Ok(response) => response.into_inner().document.expect("a document").content,

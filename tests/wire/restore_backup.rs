@@ -16,6 +16,7 @@ use tonic::{Code, Status};
 
 use super::auth::Guarded;
 use super::backup::{backups, create, keep, keeping};
+use super::restore::{apply, layer, of};
 use super::support::*;
 
 fn restore(config: &str, backup: &Backup) -> RestoreRequest {
@@ -29,22 +30,6 @@ fn restore(config: &str, backup: &Backup) -> RestoreRequest {
 
 fn dry() -> Option<WriteOptions> {
     Some(WriteOptions { validate_only: true, ..Default::default() })
-}
-
-fn of(config: &str, change: Change) -> Change {
-    Change { config: config.into(), ..change }
-}
-
-async fn apply(client: &mut Client, changes: Vec<Change>) -> u64 {
-    client.apply(ApplyRequest { changes, options: None }).await.expect("applied").into_inner().store_revision
-}
-
-async fn layer(client: &mut Client, config: &str, scope: &str) -> String {
-    let request = GetRequest { config: config.into(), view: View::Layer.into(), ..get(scope) };
-    match client.get(request).await {
-        Ok(response) => response.into_inner().document.expect("a document").content,
-        Err(status) => told(&status).1,
-    }
 }
 
 /// The file of a kept backup.

@@ -17,13 +17,12 @@ use crate::cli::input::args::{DocumentFormat, Target, ViewName};
 use crate::cli::input::stop::unless_stopped;
 use crate::cli::output::exit::{Exit, Failure, Outcome};
 use crate::cli::output::lacking::note_lack_of_read;
-use crate::cli::output::layers::change_lines;
+use crate::cli::output::layers::{change_lines, value_changes};
 use crate::cli::output::masks::Masks;
 use crate::cli::output::streams::{HEADING, Output, PLACE};
 use crate::cli::output::views::{TargetStateView, short_time};
 use crate::client::ClientError;
 use crate::client::watch::{Event, WatchOptions, WatchState, Watcher};
-use crate::model::diff::{ChangeType, diff};
 use crate::proto::v1;
 use delivery::{Delivery, Undelivered, Update, render};
 
@@ -334,27 +333,10 @@ impl Screen {
             };
         }
         if let Some(before) = self.shown.insert(key, value.clone()) {
-            output.text(&change_lines(&differences(&before, &value)))?;
+            output.text(&change_lines(&value_changes(&before, &value)))?;
         }
         Ok(())
     }
-}
-
-fn differences(before: &Value, after: &Value) -> Vec<v1::ValueChange> {
-    let text = |value: &Option<Value>| value.as_ref().map(Value::to_string).unwrap_or_default();
-    let changes = diff(before, after);
-    let changes = changes.iter().map(|change| v1::ValueChange {
-        pointer: change.pointer.to_string(),
-        r#type: match change.change_type() {
-            ChangeType::Added => v1::ChangeType::Added,
-            ChangeType::Removed => v1::ChangeType::Removed,
-            ChangeType::Changed => v1::ChangeType::Changed,
-        }
-        .into(),
-        old_value: text(&change.old),
-        new_value: text(&change.new),
-    });
-    changes.collect()
 }
 
 /// Deliveries, one at a time. What changes meanwhile waits, and only the latest of each target.

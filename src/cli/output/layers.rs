@@ -1,7 +1,10 @@
 //! Prints layers and differences. Knows the wire and styles; never a connection.
 
+use serde_json::Value;
+
 use super::streams::{ADDED, CHANGED, PLACE, REMOVED, printable};
 use super::views::short_time;
+use crate::model::diff::{ChangeType, diff};
 use crate::proto::v1;
 
 /// The entries of `AppliedChange.diff` beyond which there may be more.
@@ -77,6 +80,24 @@ fn source_name(source: v1::CommitSource) -> &'static str {
         v1::CommitSource::Revert => "revert",
         v1::CommitSource::Restore => "restore",
     }
+}
+
+/// The differences of two values, in the form in which a server has them.
+pub fn value_changes(before: &Value, after: &Value) -> Vec<v1::ValueChange> {
+    let text = |value: &Option<Value>| value.as_ref().map(Value::to_string).unwrap_or_default();
+    let changes = diff(before, after);
+    let changes = changes.iter().map(|change| v1::ValueChange {
+        pointer: change.pointer.to_string(),
+        r#type: match change.change_type() {
+            ChangeType::Added => v1::ChangeType::Added,
+            ChangeType::Removed => v1::ChangeType::Removed,
+            ChangeType::Changed => v1::ChangeType::Changed,
+        }
+        .into(),
+        old_value: text(&change.old),
+        new_value: text(&change.new),
+    });
+    changes.collect()
 }
 
 /// One line for each difference, coloured.

@@ -194,7 +194,7 @@ impl Changes {
         changes || sealed.commit.forgotten.iter().any(|part| self.names(part))
     }
 
-    /// Whether the reader is told that changes of a namespace were compacted.
+    /// Whether the reader may learn that changes of a namespace were compacted.
     fn names(&self, part: &ForgottenPart) -> bool {
         self.filter.is_none() && self.viewer.visibility().has_all_of(&part.namespace)
     }

@@ -139,7 +139,7 @@ async fn a_schedule_makes_one_backup_for_the_times_that_were_missed_and_keeps_as
     engine.close().await;
     let mut told = std::mem::take(&mut *told.lock().expect("nobody panics"));
     told.sort();
-    assert_eq!(told, ["made full", "made state"], "who observes is told of each");
+    assert_eq!(told, ["made full", "made state"], "the observer receives each backup");
     // After a restart what was made is known.
     let engine = start();
     time.fetch_add(DAY, Ordering::SeqCst);

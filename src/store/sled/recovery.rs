@@ -116,7 +116,7 @@ fn find_end(dir: &Path, database: &Database, durable: End) -> Result<(Whole, Con
 fn refuse_newer(trees: &Trees, last: Revision) -> Result<(), StoreError> {
     match trees.journal.read(last) {
         Err(error @ StoreError::Format { .. }) => Err(error),
-        // Damage is told where somebody reads it: it may be further up, and the log may have what is missing.
+        // A start does not fail on this damage, since the log may have what is missing: a later read of the damaged place fails.
         Ok(_) | Err(_) => Ok(()),
     }
 }

@@ -15,9 +15,9 @@ use crate::cli::files::source::Source;
 use crate::cli::files::tree::Tree;
 use crate::cli::files::tree_changes::{TreeChanges, changes_of, deletions, value_of};
 use crate::cli::output::exit::{Exit, Failure};
+use crate::cli::output::layers::value_changes;
 use crate::client::Client;
 use crate::model::Content;
-use crate::model::diff::{ChangeType, diff};
 use crate::model::limits::TEXT_BYTES_MAX;
 use crate::model::text::parse;
 use crate::proto::v1::{self, change::Action};
@@ -97,7 +97,7 @@ impl DirectoryDrift {
         before: &Value,
         after: &Value,
     ) {
-        let diff = differences(before, after);
+        let diff = value_changes(before, after);
         if diff.is_empty() && matches!(of, Side::Both) {
             return;
         }
@@ -233,20 +233,4 @@ fn hide(file: &mut Value, before: &Value, pointer: &str) {
 
 fn is_fingerprint(value: &Value) -> bool {
     value.as_str().is_some_and(|text| text.starts_with(FINGERPRINT_MARK))
-}
-
-fn differences(before: &Value, after: &Value) -> Vec<v1::ValueChange> {
-    let text = |value: &Option<Value>| value.as_ref().map(Value::to_string).unwrap_or_default();
-    let changes = diff(before, after).into_iter().map(|change| v1::ValueChange {
-        pointer: change.pointer.to_string(),
-        r#type: match change.change_type() {
-            ChangeType::Added => v1::ChangeType::Added,
-            ChangeType::Removed => v1::ChangeType::Removed,
-            ChangeType::Changed => v1::ChangeType::Changed,
-        }
-        .into(),
-        old_value: text(&change.old),
-        new_value: text(&change.new),
-    });
-    changes.collect()
 }
