@@ -276,6 +276,11 @@ impl Engine {
         self.pipeline.revisions()
     }
 
+    /// The revision of the newest durable commit that changed a config of the server itself, and word of each new one.
+    pub fn system_revisions(&self) -> cell::Receiver<Revision> {
+        self.pipeline.system_revisions()
+    }
+
     /// A config as of a point. What is not in memory is read when the actor has a turn.
     pub async fn config_at(
         &self,

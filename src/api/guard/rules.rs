@@ -217,9 +217,9 @@ fn read<T>(
     })
 }
 
-/// Follows each new state, so that streams are notified of changed permissions. Ends with the engine.
+/// Follows the policy and the tokens as they change, so that streams are notified of changed permissions. Ends with the engine.
 pub async fn follow(engine: Weak<Engine>, rules: Arc<Rules>) {
-    let Some(mut revisions) = engine.upgrade().map(|engine| engine.revisions()) else { return };
+    let Some(mut revisions) = engine.upgrade().map(|engine| engine.system_revisions()) else { return };
     let mut keys = rules.keeper.as_ref().map(|keeper| keeper.verifier().changes());
     let mut ticks = interval(CLOCK_LOOKED_AT_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

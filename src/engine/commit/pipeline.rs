@@ -64,6 +64,8 @@ pub(in crate::engine) struct Pipeline {
     applying: tokio::sync::Mutex<()>,
     published: ArcSwap<State>,
     revision: watch::Sender<Revision>,
+    /// The newest commit of the namespace of the server.
+    system_revision: watch::Sender<Revision>,
     next_expiry: watch::Sender<Option<Timestamp>>,
     counts: CommitCounts,
     guesses: Guesses,
@@ -88,6 +90,7 @@ impl Pipeline {
             hub,
             workers,
             revision: watch::Sender::new(state.revision),
+            system_revision: watch::Sender::new(state.revision),
             next_expiry: watch::Sender::new(state.next_expiry()),
             published: ArcSwap::from_pointee(state.clone()),
             queue: Mutex::new(Queue::new(state, Requests::new(options.limits.request_ids_max))),
@@ -129,6 +132,11 @@ impl Pipeline {
     /// The revision of the newest durable state, as it changes.
     pub fn revisions(&self) -> watch::Receiver<Revision> {
         self.revision.subscribe()
+    }
+
+    /// The newest durable commit that changed a config of the server itself, as it changes. Most commits wake none of those who wait for it.
+    pub fn system_revisions(&self) -> watch::Receiver<Revision> {
+        self.system_revision.subscribe()
     }
 
     /// Refuses what only the process that makes the commits may do.
@@ -507,11 +515,14 @@ impl Pipeline {
         match self.journal.append_as(format, &commits) {
             Ok(_) => {
                 self.counts.count(&commits);
-                let changes = commits.iter().flat_map(|commit| &commit.changes);
-                if changes.into_iter().any(|change| self.key_store.is_keys(&change.id)) {
+                let ids = || commits.iter().flat_map(|commit| &commit.changes).map(|change| &change.id);
+                if ids().any(|id| self.key_store.is_keys(id)) {
                     self.key_store.follow(&state);
                 }
                 self.publish(&state);
+                if ids().any(|id| id.namespace.is_reserved()) {
+                    self.system_revision.send_replace(state.revision);
+                }
             }
             Err(StoreError::Refused(why)) => {
                 return self.refuse(&commits, waiters, &why, || Error::NotWritten(why.clone()));

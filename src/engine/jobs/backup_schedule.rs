@@ -59,7 +59,7 @@ impl Job for ScheduledBackups {
     }
 
     fn changed(&self) -> Done<'_, ()> {
-        let mut revisions = self.work.pipeline.revisions();
+        let mut revisions = self.work.pipeline.system_revisions();
         Box::pin(async move { revisions.changed().await.expect("the pipeline owns the sender") })
     }
 

@@ -159,7 +159,12 @@ impl Job for HistoryRetention {
     }
 
     fn changed(&self) -> Done<'_, ()> {
-        let mut revisions = self.work.pipeline.revisions();
+        let pipeline = &self.work.pipeline;
+        // A limit on the number of revisions is the only one that any commit may exceed; all others are looked at from time to time.
+        let mut revisions = match self.work.retention.revisions {
+            Some(_) => pipeline.revisions(),
+            None => pipeline.system_revisions(),
+        };
         Box::pin(async move { revisions.changed().await.expect("the pipeline owns the sender") })
     }
 
