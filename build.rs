@@ -4,28 +4,26 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::PathBuf;
 
-use prost::Message;
 use prost_types::field_descriptor_proto::Type;
 use prost_types::{DescriptorProto, FileDescriptorSet};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=proto");
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
-    let files = protox::compile(
-        [
-            "confwatch/v1/config_service.proto",
-            "confwatch/v1/schema_service.proto",
-            "confwatch/v1/secret.proto",
-            "confwatch/v1/auth.proto",
-            "confwatch/v1/audit.proto",
-            "confwatch/v1/fleet.proto",
-            "confwatch/v1/server_status.proto",
-            "confwatch/v1/backup.proto",
-        ],
-        ["proto"],
-    )?;
-    // With comments, for reflection.
-    std::fs::write(out.join("confwatch.bin"), files.encode_to_vec())?;
+    let mut compiler = protox::Compiler::new(["proto"])?;
+    compiler.include_imports(true).include_source_info(true).open_files([
+        "confwatch/v1/config_service.proto",
+        "confwatch/v1/schema_service.proto",
+        "confwatch/v1/secret.proto",
+        "confwatch/v1/auth.proto",
+        "confwatch/v1/audit.proto",
+        "confwatch/v1/fleet.proto",
+        "confwatch/v1/server_status.proto",
+        "confwatch/v1/backup.proto",
+    ])?;
+    // With comments, for reflection, and with the routes of HTTP, which the types of prost cannot hold.
+    std::fs::write(out.join("confwatch.bin"), compiler.encode_file_descriptor_set())?;
+    let files = compiler.file_descriptor_set();
     // A program that only uses the client needs no dispatch.
     if std::env::var_os("CARGO_FEATURE_SERVER").is_some() {
         std::fs::write(out.join("rpcs.rs"), rpcs(&files)?)?;

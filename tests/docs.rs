@@ -3,6 +3,9 @@
 
 #[path = "support/contract.rs"]
 mod contract;
+#[allow(dead_code, reason = "other test binaries use the rest of it")]
+#[path = "support/routes.rs"]
+mod routes;
 #[path = "support/server.rs"]
 mod server;
 #[path = "support/transcript.rs"]
@@ -53,19 +56,28 @@ fn commands_print_what_the_pages_show() {
 
 #[test]
 fn the_table_of_settings_has_their_declarations() {
-    let path = root().join("docs/operations.md");
-    let page = fs::read_to_string(&path).expect("a page is readable");
-    let settings = page.find("\n## Settings\n").expect("a section of settings");
-    let start = settings + page[settings..].find("\n\n| flag |").expect("a table") + 2;
-    let end = start + page[start..].find("\n\n").expect("text after the table") + 1;
-    let table = confwatch::server::settings::table();
+    check_table("docs/operations.md", "\n## Settings\n", "| flag |", &confwatch::server::settings::table());
+}
+
+#[test]
+fn the_table_of_routes_is_that_of_the_proto_files() {
+    check_table("docs/rest.md", "\n## Routes\n", "| route |", &routes::table());
+}
+
+/// The table that begins so, in the section of a page, is this one.
+fn check_table(page: &str, section: &str, head: &str, table: &str) {
+    let path = root().join(page);
+    let text = fs::read_to_string(&path).expect("a page is readable");
+    let section = text.find(section).unwrap_or_else(|| panic!("no section {section:?} in {page}"));
+    let start = section + text[section..].find(&format!("\n\n{head}")).expect("a table") + 2;
+    let end = start + text[start..].find("\n\n").map_or(text.len() - start, |end| end + 1);
     if updating() {
-        fs::write(&path, [&page[..start], &table, &page[end..]].concat()).expect("a page can be written");
+        fs::write(&path, [&text[..start], table, &text[end..]].concat()).expect("a page can be written");
         return;
     }
     assert!(
-        page[start..end] == table,
-        "the table of settings in docs/operations.md is stale: run `CONFWATCH_UPDATE_DOCS=1 cargo test --test docs` and commit it"
+        text[start..end] == *table,
+        "the table {head} in {page} is stale: run `CONFWATCH_UPDATE_DOCS=1 cargo test --test docs` and commit it"
     );
 }
 

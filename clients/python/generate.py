@@ -11,7 +11,7 @@ PROTO = HERE.parent.parent / "proto"
 
 def generate(directory: pathlib.Path) -> None:
     directory.mkdir(parents=True, exist_ok=True)
-    # Those of google/rpc are in the package googleapis-common-protos.
+    # Those of google/api and google/rpc are in the package googleapis-common-protos.
     files = sorted(str(path) for path in (PROTO / "confwatch").rglob("*.proto"))
     out = str(directory)
     arguments = ["protoc", f"-I{PROTO}", f"--python_out={out}", f"--pyi_out={out}", f"--grpc_python_out={out}"]

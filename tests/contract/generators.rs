@@ -43,8 +43,8 @@ fn files(directories: &[&str]) -> Vec<String> {
     files
 }
 
-const ALL: [&str; 2] = ["confwatch/v1", "google/rpc"];
-/// Where a language has google.rpc as a package.
+const ALL: [&str; 3] = ["confwatch/v1", "google/api", "google/rpc"];
+/// Where a language has google.api and google.rpc as a package.
 const OURS: [&str; 1] = ["confwatch/v1"];
 
 /// Generates into a directory of its own. `{}` in an argument is that directory.

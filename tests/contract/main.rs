@@ -3,8 +3,12 @@
 
 mod compatible;
 mod generators;
+mod http_routes;
 mod names;
 mod reasons;
+#[allow(dead_code, reason = "other test binaries use the rest of it")]
+#[path = "../support/routes.rs"]
+mod routes;
 #[allow(dead_code, reason = "other test binaries use the rest of it")]
 #[path = "../support/tools.rs"]
 mod tools;
