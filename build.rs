@@ -58,7 +58,8 @@ fn rpcs(files: &FileDescriptorSet) -> Result<String, std::fmt::Error> {
                 request_types.push(method.input_type());
                 signatures.push(format!(
                     "pub struct {variant};\n\
-                     impl Signature for {variant} {{ type Request = {request}; type Response = {response}; }}"
+                     impl Signature for {variant} {{ type Request = {request}; type Response = {response}; \
+                     const RPC: super::Rpc = super::Rpc::{variant}; }}"
                 ));
                 variants.push(variant);
             }

@@ -1,9 +1,11 @@
 //! The services of the contract over the engine. Knows engine, model and the wire; never a store's insides, a socket or a process.
 //!
-//! `operations` is what each RPC does, `services` the one table of them, `guard` lets calls in, and `grpc` brings them: another transport
-//! is one more folder beside it.
+//! `operations` is what each RPC does, `services` the one table of them, and `intake` lets calls in past the `guard`. `grpc` and `http` are the
+//! transports that bring them.
 
+pub mod answer;
 mod backup_errors;
+pub mod body;
 pub mod call_errors;
 pub mod codec;
 pub mod context;
@@ -15,11 +17,14 @@ pub mod error;
 pub mod failures;
 pub mod grpc;
 pub mod guard;
+pub mod http;
 pub mod in_progress;
+mod intake;
 pub mod network;
 mod operations;
 pub mod reply;
 mod report;
+pub mod request_body;
 pub mod rpc;
 mod services;
 mod task;
@@ -34,17 +39,23 @@ use crate::proto::v1;
 
 use context::CallContext;
 use error::ApiError;
-use grpc::Calls;
 use guard::Guard;
+use intake::Intake;
 use operations::Operations;
 use rpc::Rpc;
 
 pub use operations::audit::{COMMITTED, Gap, Trail, TrailItem, commits_proof, records_proofs, verb};
 pub use report::{ReadReport, ServerReport};
 
-/// The services, to be served on any connection to those whom the guard lets in.
-pub fn calls(engine: Arc<Engine>, guard: Guard, recorder: Recorder, report: ReadReport) -> Calls {
-    Calls::new(Operations::new(engine, guard, recorder, report))
+/// The services, to be served on any connection to those whom the guard lets in, by gRPC and by HTTP.
+pub fn calls(
+    engine: Arc<Engine>,
+    guard: Guard,
+    recorder: Recorder,
+    report: ReadReport,
+) -> (grpc::Calls, http::Calls) {
+    let intake = Intake::new(Operations::new(engine, guard, recorder, report));
+    (grpc::Calls::new(intake.clone()), http::Calls::new(intake))
 }
 
 /// What Validate of ConfigService answers, without any transport.

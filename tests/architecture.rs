@@ -68,6 +68,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 const CRATES: &[(&str, &[&str])] = &[
     ("tonic", &["src/api/", "src/server/", "src/client/", "src/cli/", "src/proto.rs"]),
     ("prost", &["src/api/", "src/server/", "src/client/", "src/cli/", "src/proto.rs"]),
+    ("prost_reflect", &["src/api/http/"]),
     ("sled", &["src/store/sled"]),
     ("clap", &["src/cli/", "src/main.rs", "src/server/settings"]),
     ("jsonwebtoken", &["src/auth/jwt"]),
@@ -157,7 +158,9 @@ fn crates_stay_where_they_belong() {
         for path in paths(&source.tokens) {
             let name = path.segments[0].as_str();
             let family = name.split('_').next().unwrap_or(name);
-            let Some((family, places)) = CRATES.iter().find(|(known, _)| *known == family) else { continue };
+            let of_name = CRATES.iter().find(|(known, _)| *known == name);
+            let of_family = || CRATES.iter().find(|(known, _)| *known == family);
+            let Some((family, places)) = of_name.or_else(of_family) else { continue };
             // A module of our own with the name of a crate, such as `store::sled`, when it was imported.
             let is_ours = |other: &Named| {
                 let mut names = other.segments.iter().filter(|name| *name != "self");

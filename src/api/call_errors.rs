@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use http::StatusCode;
+
 use super::error::{ApiError, Code};
 
 /// A request that the transport could not even read.
@@ -31,10 +33,11 @@ impl From<Unreadable> for ApiError {
             Unreadable::NotGrpc => ApiError::new(
                 Code::InvalidArgument,
                 "MALFORMED_REQUEST",
-                "this is no call of gRPC: POST and a content-type of application/grpc are expected",
+                "this is no call of gRPC, which is a POST",
             ),
             Unreadable::UnknownMethod => {
                 ApiError::new(Code::Unimplemented, "UNKNOWN_METHOD", "the server has no such RPC")
+                    .answered_with(StatusCode::NOT_FOUND)
             }
             Unreadable::Encoding => ApiError::new(
                 Code::Unimplemented,
@@ -47,7 +50,9 @@ impl From<Unreadable> for ApiError {
 
 fn message_too_large(limit: usize, of: &str) -> ApiError {
     let message = format!("the message is larger than the {limit} {of} that the server takes");
-    ApiError::new(Code::ResourceExhausted, "MESSAGE_TOO_LARGE", message).with("limit", limit)
+    ApiError::new(Code::ResourceExhausted, "MESSAGE_TOO_LARGE", message)
+        .with("limit", limit)
+        .answered_with(StatusCode::PAYLOAD_TOO_LARGE)
 }
 
 /// The client has stopped waiting.
@@ -59,6 +64,7 @@ pub fn too_late() -> ApiError {
 pub fn request_too_slow(patience: Duration) -> ApiError {
     let message = format!("the request did not arrive completely within {patience:?}");
     ApiError::new(Code::DeadlineExceeded, "REQUEST_TOO_SLOW", message)
+        .answered_with(StatusCode::REQUEST_TIMEOUT)
 }
 
 /// The limit on the number or the bytes of requests that have not arrived completely is reached.
@@ -103,13 +109,17 @@ pub fn response_too_large(limit: usize) -> ApiError {
     let message = format!(
         "the answer would be larger than the {limit} bytes that fit a message: ask for less at a time"
     );
-    ApiError::new(Code::ResourceExhausted, "MESSAGE_TOO_LARGE", message).with("limit", limit)
+    ApiError::new(Code::ResourceExhausted, "MESSAGE_TOO_LARGE", message)
+        .with("limit", limit)
+        .answered_with(StatusCode::BAD_REQUEST)
 }
 
 /// A call with more metadata than the server takes.
 pub fn headers_too_large(limit: u32) -> ApiError {
     let message = format!("the metadata of the call are more than the {limit} bytes that the server takes");
-    ApiError::new(Code::ResourceExhausted, "HEADERS_TOO_LARGE", message).with("limit", limit)
+    ApiError::new(Code::ResourceExhausted, "HEADERS_TOO_LARGE", message)
+        .with("limit", limit)
+        .answered_with(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)
 }
 
 /// The store is not open yet, or not any more.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::Request;
+use http::{Extensions, HeaderMap};
 
 use super::context::{self, CallContext};
 use super::error::{ApiError, Code, STATED_REASON};
@@ -30,22 +30,24 @@ pub(super) fn ended(recorder: &Recorder, context: &CallContext, error: &ApiError
     });
 }
 
-/// Records a call that was not let in. `shown` is the credential it was made with, if that once was good.
-pub(super) fn refused<B>(
+/// Records a call that was not let in. `method` is the path of what was called, `shown` the credential it was made with, if that once was good.
+pub(super) fn refused(
     recorder: &Recorder,
-    request: &Request<B>,
+    method: &str,
+    headers: &HeaderMap,
+    extensions: &Extensions,
     shown: impl FnOnce() -> Option<Credential>,
     error: &ApiError,
 ) {
     let Some(kind) = kind(error) else { return };
     let was_good = matches!(error.reason, "CREDENTIAL_EXPIRED" | "CREDENTIAL_REVOKED");
     let credential = was_good.then(shown).flatten().map(|shown| shown.to_string()).unwrap_or_default();
-    let peer = request.extensions().get::<Arc<Peer>>();
+    let peer = extensions.get::<Arc<Peer>>();
     recorder.record(&Entry {
         credential: &credential,
         address: peer.map(|peer| peer.address.ip()),
-        method: request.uri().path(),
-        request_id: context::text(context::request_id(request.headers())),
+        method,
+        request_id: context::text(context::request_id(headers)),
         ..entry(kind, error)
     });
 }

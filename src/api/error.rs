@@ -46,6 +46,8 @@ pub struct Facts {
     pub details: Vec<Detail>,
     /// The client should not retry before this time has passed.
     pub retry: Option<Duration>,
+    /// The HTTP status where the one of the code says less.
+    pub status: Option<StatusCode>,
     /// What failed within the server, with its paths and the errors of its system: for the log of the server, never for a client.
     pub cause: Option<String>,
 }
@@ -81,6 +83,26 @@ pub enum Code {
 }
 
 impl Code {
+    /// The name in `google.rpc.Code`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Code::Cancelled => "CANCELLED",
+            Code::InvalidArgument => "INVALID_ARGUMENT",
+            Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+            Code::NotFound => "NOT_FOUND",
+            Code::AlreadyExists => "ALREADY_EXISTS",
+            Code::PermissionDenied => "PERMISSION_DENIED",
+            Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+            Code::FailedPrecondition => "FAILED_PRECONDITION",
+            Code::Aborted => "ABORTED",
+            Code::OutOfRange => "OUT_OF_RANGE",
+            Code::Unimplemented => "UNIMPLEMENTED",
+            Code::Internal => "INTERNAL",
+            Code::Unavailable => "UNAVAILABLE",
+            Code::Unauthenticated => "UNAUTHENTICATED",
+        }
+    }
+
     /// The HTTP status of the same kind, as `google.rpc.Code` has it.
     pub fn http(self) -> StatusCode {
         match self {
@@ -112,7 +134,8 @@ impl ApiError {
     pub(super) fn new(code: Code, reason: &'static str, message: impl Into<String>) -> ApiError {
         let message = shortened(&message.into());
         let (metadata, details) = (vec![], vec![]);
-        ApiError(Box::new(Facts { code, reason, message, metadata, details, retry: None, cause: None }))
+        let (retry, status, cause) = (None, None, None);
+        ApiError(Box::new(Facts { code, reason, message, metadata, details, retry, status, cause }))
     }
 
     pub(super) fn with(mut self, name: &'static str, value: impl ToString) -> ApiError {
@@ -158,9 +181,15 @@ impl ApiError {
         self
     }
 
+    /// The same error with an HTTP status that says more than the one of its code.
+    pub(super) fn answered_with(mut self, status: StatusCode) -> ApiError {
+        self.0.status = Some(status);
+        self
+    }
+
     /// The HTTP status of a response that has nothing but this error.
     pub fn http(&self) -> StatusCode {
-        self.code.http()
+        self.status.unwrap_or_else(|| self.code.http())
     }
 
     /// The value in the metadata with this name; empty if there is none.

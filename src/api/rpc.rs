@@ -29,6 +29,7 @@ impl Shape {
 pub trait Signature {
     type Request: Message + Default + 'static;
     type Response: Message + Default + 'static;
+    const RPC: Rpc;
 }
 
 impl Rpc {

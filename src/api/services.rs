@@ -307,6 +307,14 @@ impl Call<'_> {
 }
 
 impl Work {
+    /// How the call ends, or how its stream begins.
+    pub async fn outcome(self) -> ReplyResult {
+        match self {
+            Work::Done(outcome) => outcome,
+            Work::Later(outcome) => outcome.await,
+        }
+    }
+
     fn later(work: impl Future<Output = ReplyResult> + Send + 'static) -> Work {
         Work::Later(Box::pin(work))
     }

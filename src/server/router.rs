@@ -9,10 +9,12 @@ use http::Request;
 use tonic::body::Body;
 use tonic::service::Routes;
 
+use crate::api::answer::{Answer, Refuse};
 use crate::api::call_errors::{Unreadable, store_not_open};
-use crate::api::grpc::answer::Answer;
 use crate::api::grpc::status::refusal;
-use crate::api::grpc::{Calls, RequestBody, passed_on};
+use crate::api::grpc::{self, is_grpc, passed_on};
+use crate::api::http::{self as json, Found, problem};
+use crate::api::request_body::RequestBody;
 use crate::api::rpc::{Rpc, is_of_service};
 
 /// When to try again at a closed door: a store is open within a second, unless it is very large.
@@ -25,7 +27,55 @@ const STANDARD: &str = "/grpc.";
 #[derive(Clone)]
 pub(super) struct Front {
     always: Routes,
-    services: Arc<ArcSwapOption<Calls>>,
+    services: Arc<ArcSwapOption<Services>>,
+}
+
+/// The services of configuration, by each transport.
+struct Services {
+    grpc: grpc::Calls,
+    json: json::Calls,
+}
+
+/// What a request calls, and by which transport.
+pub(super) enum Called {
+    /// `None`: no RPC of the contract.
+    Grpc(Option<Rpc>),
+    Json(Found),
+}
+
+impl Called {
+    /// The content type decides, once.
+    pub(super) fn of<B>(request: &Request<B>) -> Called {
+        match is_grpc(request.headers()) {
+            true => Called::Grpc(Rpc::of_path(request.uri().path())),
+            false => Called::Json(json::find(request.method(), request.uri().path())),
+        }
+    }
+
+    pub(super) fn rpc(&self) -> Option<Rpc> {
+        match self {
+            Called::Grpc(rpc) => *rpc,
+            Called::Json(found) => found.rpc(),
+        }
+    }
+
+    /// Makes the response that has nothing but an error.
+    pub(super) fn refuse(&self) -> Refuse {
+        match self {
+            Called::Grpc(_) => refusal,
+            Called::Json(_) => problem::refusal,
+        }
+    }
+
+    /// Whether a call is answered to everybody, whoever they are.
+    pub(super) fn is_open_to_all(&self, path: &str) -> bool {
+        matches!(self, Called::Grpc(None)) && !is_of_service(path)
+    }
+
+    /// Whether requests of a call have no end of their own: those of reflection are a stream.
+    pub(super) fn is_open_ended(&self, path: &str) -> bool {
+        matches!(self, Called::Grpc(None)) && path.starts_with("/grpc.reflection.")
+    }
 }
 
 impl Front {
@@ -34,8 +84,8 @@ impl Front {
         Front { always: always.prepare(), services: Arc::default() }
     }
 
-    pub(super) fn open(&self, services: Calls) {
-        self.services.store(Some(Arc::new(services)));
+    pub(super) fn open(&self, grpc: grpc::Calls, json: json::Calls) {
+        self.services.store(Some(Arc::new(Services { grpc, json })));
     }
 
     /// Calls that come later are refused, and nothing is kept of what answered them.
@@ -43,29 +93,20 @@ impl Front {
         self.services.store(None);
     }
 
-    /// Whether a call is answered to everybody, whoever they are.
-    pub(super) fn is_open_to_all(rpc: Option<Rpc>, path: &str) -> bool {
-        rpc.is_none() && !is_of_service(path)
-    }
-
     /// Answers a call: the one way in.
-    pub(super) fn call<B: RequestBody>(&self, rpc: Option<Rpc>, request: Request<B>) -> Answer {
-        if Front::is_open_to_all(rpc, request.uri().path()) {
+    pub(super) fn call<B: RequestBody>(&self, called: Called, request: Request<B>) -> Answer {
+        if called.is_open_to_all(request.uri().path()) {
             if !request.uri().path().starts_with(STANDARD) {
                 return Answer::Now(refusal(&Unreadable::UnknownMethod.into()));
             }
             return passed_on(self.always.clone(), request.map(Body::new));
         }
-        match &*self.services.load() {
-            Some(calls) => calls.call(rpc, request),
-            None => Answer::Now(refusal(&store_not_open(RETRY_AFTER))),
+        match (&*self.services.load(), called) {
+            (Some(services), Called::Grpc(rpc)) => services.grpc.call(rpc, request),
+            (Some(services), Called::Json(found)) => services.json.call(found, request),
+            (None, called) => Answer::Now(called.refuse()(&store_not_open(RETRY_AFTER))),
         }
     }
-}
-
-/// Whether requests of a call have no end of their own: those of reflection are a stream.
-pub(super) fn is_open_ended(path: &str) -> bool {
-    path.starts_with("/grpc.reflection.")
 }
 
 #[cfg(test)]
@@ -78,7 +119,7 @@ mod tests {
     async fn status_of(front: &Front, path: &str) -> Code {
         let request =
             Request::post(path).header("content-type", "application/grpc").body(Body::empty()).unwrap();
-        let response = front.call(Rpc::of_path(path), request).response().await;
+        let response = front.call(Called::of(&request), request).response().await;
         Status::from_header_map(response.headers()).unwrap().code()
     }
 
@@ -89,12 +130,9 @@ mod tests {
         assert_eq!(status_of(&front, path).await, Code::Unavailable);
         let store = Arc::new(crate::store::MemoryStore::new(crate::model::Epoch(1)));
         let engine = crate::engine::Engine::open(store, crate::engine::Options::default()).unwrap();
-        front.open(api::calls(
-            engine,
-            crate::api::guard::Guard::off(),
-            crate::audit::Recorder::none(),
-            Arc::new(api::ServerReport::default),
-        ));
+        let (guard, recorder) = (crate::api::guard::Guard::off(), crate::audit::Recorder::none());
+        let (grpc, json) = api::calls(engine, guard, recorder, Arc::new(api::ServerReport::default));
+        front.open(grpc, json);
         assert_eq!(status_of(&front, path).await, Code::Unimplemented);
         front.close();
         assert_eq!(status_of(&front, path).await, Code::Unavailable);

@@ -236,16 +236,16 @@ impl Server {
         let access_changes = access_changes::start(&settings.data_dir, &engine, &recorder);
         server_backups::start(&engine, &recorder);
         let (limited, report) = (guard.clone().limited(rates), metrics.report());
-        let services = api::calls(Arc::clone(&engine), limited, recorder.clone(), report);
+        let (grpc, json) = api::calls(Arc::clone(&engine), limited, recorder.clone(), report);
         let feeds = audit_file
             .iter()
             .chain([&access_changes])
             .map(|feed| (feed.name, Arc::clone(&feed.counts)))
             .collect();
-        let too_large = Arc::clone(services.too_large());
+        let too_large = Arc::clone(grpc.too_large());
         metrics.open(Arc::clone(&engine), counts, too_large, recorder.clone(), feeds);
         let uses = Uses::follow(guard, &settings.data_dir, &supervisor).await;
-        front.open(services);
+        front.open(grpc, json);
         set_health(&health, ServingStatus::Serving).await;
         let failing = supervisor.task("health", OnPanic::Restart, {
             let (supervisor, health, engine) = (supervisor.clone(), health.clone(), Arc::downgrade(&engine));

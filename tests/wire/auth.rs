@@ -100,7 +100,7 @@ impl Guarded {
     }
 
     /// A token whose time has passed.
-    async fn expired(&self) -> String {
+    pub async fn expired(&self) -> String {
         let random = tokens::random().expect("randomness");
         let principal = Principal::new(Subject::parse("user:admin").expect("a name"), vec![]).expect("one");
         let new = tokens::make(&random, "old", principal, Timestamp(0), Some(Timestamp(1))).expect("a token");
@@ -131,13 +131,13 @@ pub fn client(server: &TestServer, token: Option<&str>) -> Client {
 }
 
 /// A call, what it takes, and how it ends.
-struct Row {
-    call: &'static str,
-    message: Vec<u8>,
+pub struct Row {
+    pub call: &'static str,
+    pub message: Vec<u8>,
     /// The token that has the right: the name of a verb, or `admin`.
-    right: &'static str,
-    with_right: Code,
-    with_too_little: Code,
+    pub right: &'static str,
+    pub with_right: Code,
+    pub with_too_little: Code,
 }
 
 fn row(call: &'static str, message: impl Message, right: &'static str) -> Row {
@@ -157,7 +157,7 @@ impl Row {
 }
 
 /// In an order in which each can succeed.
-fn rows() -> Vec<Row> {
+pub fn rows() -> Vec<Row> {
     let schema = || Some(json(r#"{"type":"object"}"#));
     let put = SchemaServicePutRequest {
         namespace: "test".into(),

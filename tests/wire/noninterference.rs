@@ -3,13 +3,14 @@
 //! Random requests, of every call of the contract, go to both. What the answers cannot have in common (times, ids, keyed fingerprints, and
 //! digests of what has these) is compared by its number: equal where it is equal on the other side.
 
-mod answers;
+pub mod answers;
 mod histories;
 mod requests;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use ::http::Method;
 use confwatch::client::Client;
 use confwatch::proto::v1::*;
 use prost::Message;
@@ -22,6 +23,7 @@ use histories::Step;
 use requests::{CALLS, Draw, Pool};
 
 use super::auth::{Guarded, Raw};
+use super::http::{self, Http1};
 use super::support::*;
 use super::watching::until_freed;
 
@@ -37,6 +39,10 @@ struct Side {
     seen: Seen,
     token: String,
     channel: Grpc<Channel>,
+    /// A connection by which it is asked in JSON, where a call has one answer.
+    json: Option<Http1>,
+    /// So many requests were made in JSON.
+    asked_in_json: usize,
 }
 
 impl Side {
@@ -46,7 +52,8 @@ impl Side {
         let address = format!("http://{}", guarded.server.running.address());
         let endpoint = Endpoint::from_shared(address).expect("an address");
         let channel = Grpc::new(endpoint.connect().await.expect("the server listens"));
-        Side { guarded, seen: Seen::default(), token: String::new(), channel }
+        let (seen, token) = (Seen::default(), String::new());
+        Side { guarded, seen, token, channel, json: None, asked_in_json: 0 }
     }
 
     async fn be(&mut self, caller: &str) {
@@ -67,6 +74,21 @@ impl Side {
     }
 
     async fn messages(&mut self, call: &str, message: Vec<u8>) -> Result<Vec<Vec<u8>>, Status> {
+        let json = http::request_json(call, &message).filter(|_| http::is_unary(call));
+        if let (Some(connection), Some(json)) = (&mut self.json, json) {
+            // By the path of the call, and by its route, in turns.
+            self.asked_in_json += 1;
+            let route = http::annotated(call, &message).filter(|_| self.asked_in_json % 2 == 0);
+            let by_path = (Method::POST, format!("/confwatch.v1.{call}"), json);
+            let (method, path, content) = route.unwrap_or(by_path);
+            let request = ::http::Request::builder().method(method).uri(path).header("host", "localhost");
+            let request = request.header("authorization", &self.token);
+            let answer = connection.send(request.header("content-type", "application/json"), content).await;
+            return match answer.status.is_success() {
+                true => Ok(vec![http::bytes_of(http::messages(call).1, &answer.body)]),
+                false => Err(http::status_of(&answer.json())),
+            };
+        }
         self.channel.ready().await.expect("ready");
         let mut request = Request::new(message);
         request.metadata_mut().insert("authorization", self.token.parse().expect("a header"));
@@ -606,4 +628,16 @@ async fn whoever_may_reveal_secrets_at_a_scope_learns_nothing_of_those_at_others
     let pool = Pool { stores: false, ..SECRETS_POOL };
     let mut pair = Pair::start(REVEALING_POLICY, REVEALING_WRITES, SECRETS).await;
     pair.compare(&["above", "here", "proposer"], &pool).await;
+}
+
+/// The same random requests are answered alike by gRPC and in JSON over HTTP: replies, refusals with all their details, and what is hidden.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn grpc_and_json_over_http_give_equal_answers() {
+    let alike: Vec<[&str; 2]> = SECRETS.iter().map(|[first, _]| [*first, *first]).collect();
+    let mut pair = Pair::start(SECRETS_POLICY, SECRET_WRITES, &alike).await;
+    pair.0[1].json = Some(Http1::connect(&pair.0[1].guarded.server).await);
+    let pool = Pool { stores: true, ..SECRETS_POOL };
+    pair.compare(&["viewer", "most"], &pool).await;
+    pair.compare_from(&["write"], &pool, 23).await;
+    assert!(pair.0[1].asked_in_json > REQUESTS, "most calls have one answer");
 }

@@ -11,6 +11,7 @@ use confwatch::client::{ClientError, ConnectOptions, TlsOptions};
 use confwatch::proto::v1::*;
 use confwatch::server::settings::{AuthMode, ClientAuth, ClientCa, TlsFiles};
 use confwatch::server::{Server, Settings};
+use http::Method;
 use hyper_util::rt::TokioIo;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::pki_types::CertificateDer;
@@ -22,6 +23,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 use tonic::transport::Endpoint;
 
+use super::http::{Http1, request};
 use super::support::*;
 
 /// A CA of its own.
@@ -127,6 +129,16 @@ impl Files {
         address: SocketAddr,
         versions: &[&'static SupportedProtocolVersion],
     ) -> TlsStream<TcpStream> {
+        self.connect_by(address, versions, &["h2"]).await
+    }
+
+    /// The same, of a client that speaks these protocols.
+    async fn connect_by(
+        &self,
+        address: SocketAddr,
+        versions: &[&'static SupportedProtocolVersion],
+        protocols: &[&str],
+    ) -> TlsStream<TcpStream> {
         let mut roots = RootCertStore::empty();
         roots.add(self.ca.0.der().clone()).expect("a CA");
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -135,7 +147,7 @@ impl Files {
             .expect("versions")
             .with_root_certificates(roots)
             .with_no_client_auth();
-        config.alpn_protocols = vec![b"h2".to_vec()];
+        config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
         let socket = TcpStream::connect(address).await.expect("the server listens");
         let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
         connector.connect("localhost".try_into().expect("a name"), socket).await.expect("a handshake")
@@ -426,4 +438,27 @@ async fn files_that_cannot_be_used_are_refused_at_the_start_by_name() {
     check(&|tls| tls.key = path("other-key.pem"), &["server.pem", "other-key.pem"]).await;
     let ca = |name: &str| Some(ClientCa { file: path(name), auth: ClientAuth::Required });
     check(&|tls| tls.client_ca = ca("empty.pem"), &["empty.pem holds no certificate"]).await;
+}
+
+/// Clients of HTTP/1.1 agree on it, or name no protocol at all, as old ones do.
+#[tokio::test]
+async fn a_client_of_http_1_1_is_served_above_tls() {
+    let files = Files::new();
+    let server = files.serve(None).await;
+    let address = server.running.address();
+    for protocols in [&["http/1.1"][..], &[]] {
+        let stream = files.connect_by(address, &[&TLS13], protocols).await;
+        let chosen = stream.get_ref().1.alpn_protocol().map(<[u8]>::to_vec);
+        assert_eq!(chosen.as_deref(), protocols.first().map(|name| name.as_bytes()));
+        let mut connection = Http1::over(stream).await;
+        for _ in 0..2 {
+            let who = request(&server, Method::GET, "/v1/whoami");
+            connection.send(who, "").await.ok();
+        }
+    }
+    let stream = files.connect_by(address, &[&TLS13], &["http/1.1", "h2"]).await;
+    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]), "HTTP/2 is better");
+    // A client of HTTP/2 that names no protocol.
+    let stream = files.connect_by(address, &[&TLS13], &[]).await;
+    Client::new(over(stream).await).list(ListRequest::default()).await.expect("an answer");
 }

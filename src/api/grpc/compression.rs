@@ -13,8 +13,8 @@ use flate2::write::GzEncoder;
 use http::{HeaderMap, HeaderName, HeaderValue, Response};
 use tokio::task::spawn_blocking;
 
-use super::answer::Answer;
-use super::body::ResponseBody;
+use crate::api::answer::Answer;
+use crate::api::body::ResponseBody;
 use crate::api::codec::{Encoded, FRAME_HEAD_BYTES};
 use crate::api::reply::Reply;
 use crate::supervise::joined;

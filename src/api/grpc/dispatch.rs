@@ -1,5 +1,5 @@
-//! The way in for calls of gRPC: past the guard, all of them, and with the bytes of their message to the table of services. Knows headers
-//! and bodies; no operation, and no connection.
+//! The way in for calls of gRPC: the bytes of their message go to the table of services, behind the guard. Knows headers and bodies; no
+//! operation, and no connection.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -10,74 +10,57 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http::header::CONTENT_TYPE;
-use http::request::Parts;
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use tonic::body::Body;
+use tonic::metadata::GRPC_CONTENT_TYPE;
 use tower::Service;
 
-use super::answer::{Answer, EPOCH};
-use super::body::ResponseBody;
 use super::compression::{compressed, takes_gzip};
 use super::deadline::deadline;
-use super::request::{Again, Reading, RequestBody, any_message, encoding, is_plain, message_of};
+use super::request::{Again, Reading, any_message, encoding, is_plain, message_of};
 use super::status::refusal;
+use crate::api::answer::Answer;
+use crate::api::body::ResponseBody;
 use crate::api::call_errors::Unreadable;
-use crate::api::convert::request::invalid;
-use crate::api::denials::refused;
 use crate::api::error::ApiError;
-use crate::api::guard::peer::Peer;
-use crate::api::guard::{Admission, asks_for_masks, shown};
-use crate::api::operations::Operations;
+use crate::api::guard::Admission;
+use crate::api::intake::{Entered, Intake};
+use crate::api::reply::ReplyResult;
+use crate::api::request_body::RequestBody;
 use crate::api::rpc::Rpc;
-use crate::api::services::Call;
 use crate::api::task::aside;
 use crate::auth::Access;
-use crate::engine::Error;
-use crate::model::Epoch;
 
 /// All services of the contract, for any server of HTTP/2. Clones share the engine.
 #[derive(Clone)]
 pub struct Calls {
-    operations: Operations,
-    request_bytes_max: usize,
-    too_large: Arc<AtomicU64>,
-    epoch: HeaderValue,
-}
-
-/// A call that was let in.
-struct Entered {
-    rpc: Rpc,
-    head: Parts,
-    access: Access,
-    deadline: Option<Duration>,
+    intake: Intake,
 }
 
 impl Calls {
-    pub fn new(operations: Operations) -> Calls {
-        let request_bytes_max = operations.engine.limits().request_bytes_max;
-        let epoch = operations.engine.epoch().to_string().try_into().expect("hex digits are a header value");
-        Calls { operations, request_bytes_max, too_large: Arc::default(), epoch }
+    pub fn new(intake: Intake) -> Calls {
+        Calls { intake }
     }
 
     /// How many messages were larger than they may be.
     pub fn too_large(&self) -> &Arc<AtomicU64> {
-        &self.too_large
+        self.intake.too_large()
     }
 
     /// Answers a call. `None`: there is no such RPC, which only callers are told who are let in. Work that may take long is done in a task
     /// of its own; what remains is little, and can be polled among other calls of a connection.
     pub fn call<B: RequestBody>(&self, rpc: Option<Rpc>, request: Request<B>) -> Answer {
-        if let Some(refused) = not_grpc(&request) {
-            return Answer::Now(refused);
+        if request.method() != Method::POST {
+            return Answer::Now(not_post());
         }
         let takes_gzip = takes_gzip(request.headers());
-        let answer = self.answered(rpc, request).in_epoch(&self.epoch);
+        let answer = self.answered(rpc, request).in_epoch(self.intake.epoch());
         if takes_gzip { compressed(answer) } else { answer }
     }
 
     fn answered<B: RequestBody>(&self, rpc: Option<Rpc>, request: Request<B>) -> Answer {
         let deadline = deadline(request.headers());
-        let answer = match self.operations.guard.admit(request.headers(), request.extensions()) {
+        let answer = match self.intake.admit(request.headers(), request.extensions()) {
             Admission::Now(Ok(access)) => self.admitted(rpc, request, access, deadline),
             Admission::Now(Err(error)) => return Answer::Now(self.refused(&request, &error)),
             Admission::Later(admission) => {
@@ -90,12 +73,11 @@ impl Calls {
                 })
             }
         };
-        answer.within(deadline)
+        answer.within(deadline, refusal)
     }
 
     fn refused<B>(&self, request: &Request<B>, error: &ApiError) -> Response<ResponseBody> {
-        let shown = || shown(request.headers(), request.extensions());
-        refused(&self.operations.recorder, request, shown, error);
+        self.intake.note_refused(request.uri().path(), request.headers(), request.extensions(), error);
         refusal(error)
     }
 
@@ -107,22 +89,19 @@ impl Calls {
         access: Access,
         deadline: Option<Duration>,
     ) -> Answer {
-        let access = match asks_for_masks(request.headers()) {
-            true => access.masking_secrets(),
-            false => access,
+        let access = match self.intake.access(request.headers(), access) {
+            Ok(access) => access,
+            Err(error) => return Answer::Now(refusal(&error)),
         };
-        if let Some(of) = request.headers().get(&EPOCH).filter(|of| **of != self.epoch) {
-            return Answer::Now(refusal(&other_epoch(of, self.operations.engine.epoch())));
-        }
         let Some(rpc) = rpc else {
             return Answer::Now(refusal(&Unreadable::UnknownMethod.into()));
         };
         let (head, mut rest) = request.into_parts();
-        let entered = Entered { rpc, head, access, deadline };
+        let entered = Entered::new(rpc, head, access, deadline);
         if !is_plain(&entered.head.headers) {
             return self.read_any(entered, rest);
         }
-        let mut reading = Reading::up_to(self.request_bytes_max);
+        let mut reading = Reading::up_to(self.intake.request_bytes_max());
         // Nearly always the request is there completely, and needs no waiting.
         match reading.poll(&mut rest, &mut Context::from_waker(Waker::noop())) {
             Poll::Ready(read) if entered.has_room() => self.read(entered, read, rest),
@@ -142,7 +121,7 @@ impl Calls {
 
     /// Answers a request of which this much was read.
     fn read<B: RequestBody>(&self, entered: Entered, read: Bytes, rest: B) -> Answer {
-        match message_of(&read, self.request_bytes_max) {
+        match message_of(&read, self.intake.request_bytes_max()) {
             Some(message) => self.run(entered, message),
             None => self.read_any(entered, Again { read, rest }),
         }
@@ -155,7 +134,7 @@ impl Calls {
             Err(status) => return Answer::Now(status.into_http()),
         };
         let (calls, rpc) = (self.clone(), entered.rpc);
-        let (bytes_max, too_large) = (self.request_bytes_max, Arc::clone(&self.too_large));
+        let (bytes_max, too_large) = (self.intake.request_bytes_max(), Arc::clone(self.intake.too_large()));
         let read = aside(async move { any_message(rpc, encoding, body, bytes_max, &too_large).await });
         Answer::later(async move {
             match read.await {
@@ -171,13 +150,12 @@ impl Calls {
 
     /// Runs a call once there is room for its message beside those of other calls.
     fn run(&self, entered: Entered, message: Bytes) -> Answer {
-        let Some(peer) = entered.peer().cloned() else { return self.begin(&entered, message) };
-        match peer.in_progress.try_begin(message.len()) {
+        match entered.try_begin(message.len()) {
             Some(in_progress) => self.begin(&entered, message).holding(in_progress),
             None => {
                 let calls = self.clone();
                 Answer::later(async move {
-                    match peer.in_progress.begin(message.len()).await {
+                    match entered.begin(message.len()).await {
                         Ok(in_progress) => {
                             calls.begin(&entered, message).holding(in_progress).response().await
                         }
@@ -189,25 +167,24 @@ impl Calls {
     }
 
     fn begin(&self, entered: &Entered, message: Bytes) -> Answer {
-        let Entered { rpc, head, access, deadline } = entered;
-        self.operations.run(Call { rpc: *rpc, head, access, deadline: *deadline, message }).into()
+        Answer::of(self.intake.run(entered, message), response)
     }
 }
 
-impl Entered {
-    /// Whether the connection of the call takes calls. It took this one when the head came; responses to others may have come in between.
-    fn has_room(&self) -> bool {
-        self.peer().is_none_or(|peer| peer.unread.takes_calls())
-    }
+/// Whether the client of a request speaks gRPC.
+pub fn is_grpc(headers: &HeaderMap) -> bool {
+    headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
+}
 
-    async fn wait_for_room(&self) {
-        if let Some(peer) = self.peer() {
-            peer.unread.room_for_call().await;
+/// A response with this reply, or a refusal, which has none.
+fn response(outcome: ReplyResult) -> Response<ResponseBody> {
+    match outcome {
+        Ok(reply) => {
+            let mut response = Response::new(ResponseBody::Reply(reply));
+            response.headers_mut().insert(CONTENT_TYPE, GRPC_CONTENT_TYPE);
+            response
         }
-    }
-
-    fn peer(&self) -> Option<&Arc<Peer>> {
-        self.head.extensions.get()
+        Err(error) => refusal(&error),
     }
 }
 
@@ -218,29 +195,16 @@ where
     S::Future: Send + 'static,
 {
     // Services of tonic are always ready.
-    Answer::aside(service.call(request).map(|response| match response {
+    let response = service.call(request).map(|response| match response {
         Ok(response) => response.map(ResponseBody::Passed),
         Err(never) => match never {},
-    }))
+    });
+    Answer::aside(response, refusal)
 }
 
-/// The refusal of a request that is not of gRPC.
-fn not_grpc<B>(request: &Request<B>) -> Option<Response<ResponseBody>> {
-    let content_type = request.headers().get(CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
-    let status = match () {
-        () if request.method() != Method::POST => StatusCode::METHOD_NOT_ALLOWED,
-        () if !content_type.starts_with(b"application/grpc") => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        () => return None,
-    };
+/// The refusal of a request of gRPC with another method than POST.
+fn not_post() -> Response<ResponseBody> {
     let mut refused = refusal(&Unreadable::NotGrpc.into());
-    *refused.status_mut() = status;
-    Some(refused)
-}
-
-/// The refusal of a request whose revisions and versions are of another epoch of the store.
-fn other_epoch(asked: &HeaderValue, store: Epoch) -> ApiError {
-    match asked.to_str().ok().and_then(Epoch::parse) {
-        Some(asked) => Error::OtherEpoch { asked, store }.into(),
-        None => invalid(EPOCH.as_str(), "must be the 16 hex digits that a response had").into(),
-    }
+    *refused.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+    refused
 }

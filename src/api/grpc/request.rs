@@ -18,21 +18,11 @@ use tonic::{Code, Status};
 use crate::api::call_errors::Unreadable;
 use crate::api::codec::FRAME_HEAD_BYTES;
 use crate::api::error::ApiError;
+use crate::api::request_body::RequestBody;
 use crate::api::rpc::Rpc;
 
 static ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 const ACCEPTED: &str = "grpc-accept-encoding";
-
-/// The body of a request, as servers of HTTP/2 have it.
-pub trait RequestBody:
-    http_body::Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + Unpin + 'static
-{
-}
-
-impl<B> RequestBody for B where
-    B: http_body::Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + Unpin + 'static
-{
-}
 
 /// Whether the headers are those of a plain request.
 pub fn is_plain(headers: &HeaderMap) -> bool {

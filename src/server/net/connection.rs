@@ -21,28 +21,21 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::Code;
 
+use super::call::{BegunCall, ConnectionCalls, panicked};
 use super::connection_age::{Age, Due};
 use super::connection_context::ConnectionContext;
 use super::frame_budget::Credit;
 use super::idle::Idle;
 use super::keepalive::{Keepalive, Silence};
 use super::poll_turn::Turn;
-use super::request_bodies::{ConnectionRequests, Received};
 use super::response::{Sending, Telling, send};
 use super::write_coalescing::Gather;
-use crate::api::call_errors::{headers_too_large, too_many_open_calls};
+use crate::api::answer::{Answer, Later, Refuse};
 use crate::api::codec::Encoded;
-use crate::api::error::ApiError;
-use crate::api::grpc::answer::{Answer, Later};
-use crate::api::grpc::status::refusal;
 use crate::api::guard::peer::Peer;
-use crate::api::rpc::Rpc;
-use crate::engine;
-use crate::server::router::{Front, is_open_ended};
+use crate::server::router::Called;
 use crate::server::telemetry::calls::Ongoing;
 
-/// What HTTP/2 counts for a header field beside its name and its value.
-const HEADER_FIELD_BYTES: usize = 32;
 /// HTTP/2 closes a connection on which more small frames wait than a share of this window allows, and thousands of
 /// calls that begin at once are such frames.
 const CONNECTION_WINDOW_BYTES: u32 = 16 << 20;
@@ -54,8 +47,6 @@ const UNREAD_BYTES_MAX: usize = 400 << 10;
 const RESET_STREAMS_MAX: usize = 1024;
 /// Calls under way on one connection, beside streams.
 const CALLS_PER_CONNECTION: usize = 1000;
-/// Calls under way on one connection of services that ask nobody who they are: health and reflection.
-const OPEN_CALLS_MAX: usize = 16;
 /// A turn is over after so many looks at what there is, so many new calls, or so many that have ended: other connections want their turn, too.
 const LOOKS_PER_TURN: usize = 8;
 const CALLS_PER_TURN: usize = 32;
@@ -65,7 +56,9 @@ const CALLS_PER_TURN: usize = 32;
 pub(in crate::server) enum Failed {
     #[error(transparent)]
     Http(#[from] h2::Error),
-    #[error("the client did not begin HTTP/2 in time")]
+    #[error(transparent)]
+    Http1(#[from] hyper::Error),
+    #[error("the client did not begin HTTP in time")]
     NotBegun,
 }
 
@@ -103,16 +96,15 @@ pub(in crate::server) async fn serve(
     let connection = Connection {
         http,
         sending,
+        in_all: ConnectionCalls::new(service.clone(), peer.unread.clone()),
         peer,
         calls: FuturesUnordered::new(),
         keepalive,
         age,
         idle: settings.connection_idle_max.map(|max| Idle::new(max, settings.drain_timeout)),
         was_busy: false,
-        requests: ConnectionRequests::new(service.requests.clone()),
         credit: Credit::new(Instant::now()),
         is_over: false,
-        open_calls: Arc::default(),
         is_leaving: false,
         is_holding_back: false,
         stop: Some(Box::pin(stop.cancelled_owned())),
@@ -137,13 +129,12 @@ struct Connection<S> {
     idle: Option<Idle>,
     /// There was a call since this was last looked at.
     was_busy: bool,
-    requests: Arc<ConnectionRequests>,
+    /// What all calls share.
+    in_all: ConnectionCalls,
     /// For what leads to nothing.
     credit: Credit,
     /// It is given up, whether its client hears of it or not.
     is_over: bool,
-    /// Held by each call of a service that is open to all.
-    open_calls: Arc<()>,
     /// Its streams are told to come back on another.
     is_leaving: bool,
     /// Calls wait until the client has taken more of what it was answered.
@@ -294,9 +285,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             *calls_left -= 1;
             self.was_busy = true;
             request.extensions_mut().insert(Arc::clone(&self.peer));
-            let begun =
-                begin(&self.service, &self.sending, &self.requests, &self.open_calls, request, respond);
-            if let Some(call) = begun {
+            if let Some(call) = begin(&self.in_all, &self.sending, request, respond) {
                 // The client may not have heard yet that there is no point in coming.
                 self.calls.push(if self.is_leaving { call.leaving() } else { call });
             }
@@ -309,6 +298,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 struct Call {
     stage: ResponseStage,
     ongoing: Ongoing,
+    /// Makes the response of its transport that has nothing but an error.
+    refuse: Refuse,
     /// Of a service that is open to all: they are counted.
     _open: Option<Arc<()>>,
 }
@@ -329,70 +320,32 @@ impl Call {
     }
 }
 
+/// Begins a call. `None`: it has ended already.
 fn begin(
-    service: &ConnectionContext,
+    in_all: &ConnectionCalls,
     sending: &Sending,
-    requests: &Arc<ConnectionRequests>,
-    open_calls: &Arc<()>,
     request: Request<RecvStream>,
     mut respond: SendResponse<Encoded>,
 ) -> Option<Call> {
-    let rpc = Rpc::of_path(request.uri().path());
-    let mut begun = service.calls.begin(rpc, &request);
-    let header_bytes = header_bytes(&request);
-    let is_open_to_all = Front::is_open_to_all(rpc, request.uri().path());
-    let mut request = match is_open_ended(request.uri().path()) {
-        true => request.map(Received::open),
-        false => request.map(|body| Received::whole(body, requests.clone(), header_bytes)),
-    };
-    begun.enter(request.extensions_mut());
-    let answer = || {
-        if header_bytes > service.settings.header_bytes_max as usize {
-            service.connections.counts.headers_too_large.fetch_add(1, Relaxed);
-            return Answer::Now(refusal(&headers_too_large(service.settings.header_bytes_max)));
-        }
-        if let Err(refused) = sending.unread.check() {
-            return Answer::Now(refusal(&refused));
-        }
-        // The connection holds one, too, and so does this call.
-        if is_open_to_all && Arc::strong_count(open_calls) > OPEN_CALLS_MAX + 1 {
-            service.connections.counts.open_calls_refused.fetch_add(1, Relaxed);
-            return Answer::Now(refusal(&too_many_open_calls()));
-        }
-        service.front.call(rpc, request)
-    };
-    let open = is_open_to_all.then(|| open_calls.clone());
-    let code = match catch_unwind(AssertUnwindSafe(answer)) {
-        Ok(Answer::Now(response)) => match send(response, &begun, &mut respond, sending) {
+    let calls = &in_all.service.calls;
+    let BegunCall { mut begun, answer, refuse, open } = in_all.begin(Called::of(&request), request);
+    let code = match answer {
+        Answer::Now(response) => match send(response, &begun, &mut respond, sending) {
             ControlFlow::Continue(telling) => {
-                service.calls.opened(&mut begun);
-                let ongoing = begun.ongoing(&service.calls);
-                return Some(Call { stage: ResponseStage::Telling(telling), ongoing, _open: open });
+                calls.opened(&mut begun);
+                let ongoing = begun.ongoing(calls);
+                return Some(Call { stage: ResponseStage::Telling(telling), ongoing, refuse, _open: open });
             }
             ControlFlow::Break(code) => code,
         },
-        Ok(Answer::Later(answer)) => {
+        Answer::Later(answer) => {
             let stage =
                 ResponseStage::Answering { answer, respond, sending: sending.clone(), is_leaving: false };
-            return Some(Call { stage, ongoing: begun.ongoing(&service.calls), _open: open });
-        }
-        // The other calls of the connection go on.
-        Err(panic) => {
-            service.calls.count_panic(&*panic);
-            match send(refusal(&panicked()), &begun, &mut respond, sending) {
-                ControlFlow::Continue(_) => Code::Internal,
-                ControlFlow::Break(code) => code,
-            }
+            return Some(Call { stage, ongoing: begun.ongoing(calls), refuse, _open: open });
         }
     };
-    service.calls.end(&mut begun, code);
+    calls.end(&mut begun, code);
     None
-}
-
-/// What the metadata of a call take.
-fn header_bytes<B>(request: &Request<B>) -> usize {
-    let fields = request.headers().iter();
-    fields.map(|(name, value)| name.as_str().len() + value.len() + HEADER_FIELD_BYTES).sum()
 }
 
 impl Future for Call {
@@ -400,7 +353,7 @@ impl Future for Call {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let polled = catch_unwind(AssertUnwindSafe(|| {
-            let Call { stage, ongoing, _open: _ } = &mut *self;
+            let Call { stage, ongoing, .. } = &mut *self;
             loop {
                 match stage {
                     ResponseStage::Telling(telling) => return telling.poll(context),
@@ -437,7 +390,7 @@ impl Call {
         self.ongoing.count_panic(panic);
         match &mut self.stage {
             ResponseStage::Answering { respond, sending, .. } => {
-                match send(refusal(&panicked()), self.ongoing.begun(), respond, sending) {
+                match send((self.refuse)(&panicked()), self.ongoing.begun(), respond, sending) {
                     ControlFlow::Continue(_) => Code::Internal,
                     ControlFlow::Break(code) => code,
                 }
@@ -448,9 +401,4 @@ impl Call {
             }
         }
     }
-}
-
-/// What a client is told whose call has panicked.
-fn panicked() -> ApiError {
-    engine::Error::Panicked.into()
 }

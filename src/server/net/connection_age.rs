@@ -7,11 +7,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use http::HeaderMap;
 use tokio::time::{Instant, Sleep, sleep};
 
 use crate::api::call_errors::connection_too_old;
-use crate::api::grpc::status::trailers_of;
+use crate::api::error::ApiError;
 
 /// How much of the age may be added, or taken away: connections that began together do not end together.
 const JITTER: f64 = 0.1;
@@ -54,8 +53,8 @@ fn jittered(max: Duration, random: f64) -> Duration {
 }
 
 /// How a stream ends whose connection leaves.
-pub(in crate::server) fn farewell() -> HeaderMap {
-    trailers_of(&connection_too_old(RETRY_AFTER))
+pub(in crate::server) fn farewell() -> ApiError {
+    connection_too_old(RETRY_AFTER)
 }
 
 #[cfg(test)]
@@ -73,7 +72,7 @@ mod tests {
 
     #[test]
     fn a_stream_is_told_that_it_may_come_back() {
-        let status = Status::from_header_map(&farewell()).expect("a status");
+        let status = Status::from(farewell());
         assert_eq!(status.code(), Code::Unavailable);
         assert_eq!(status.get_details_retry_info().expect("a delay").retry_delay, Some(RETRY_AFTER));
     }

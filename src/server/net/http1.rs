@@ -1,42 +1,216 @@
-//! Answers clients that speak HTTP/1.1 on the port of gRPC with a sentence that names the protocol. Knows the first bytes of a connection;
-//! no TLS, whose clients agree on a protocol by ALPN.
+//! One connection of HTTP/1.1: takes its requests one after the other, and sends their responses. Knows no call.
 
-use std::time::Duration;
+use std::convert::Infallible;
+use std::error::Error;
+use std::future::poll_fn;
+use std::panic::AssertUnwindSafe;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt, sink};
-use tokio::net::TcpStream;
-use tokio::time::timeout;
+use futures_util::FutureExt;
+use http::{Request, Response};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_util::sync::CancellationToken;
+use tonic::{Code, Status};
 
-/// What a request of HTTP/1.1 begins with. HTTP/2 begins with `PRI `.
-const METHODS: [&[u8]; 9] =
-    [b"GET ", b"HEAD ", b"POST ", b"PUT ", b"DELETE ", b"OPTIONS ", b"PATCH ", b"TRACE ", b"CONNECT "];
-const METHOD_BYTES_MAX: usize = 8;
-/// As much of a request is read, so that its client reads the answer: a connection that is closed before is reset.
-const REQUEST_BYTES_MAX: u64 = 64 << 10;
-/// As long is waited for it.
-const PATIENCE: Duration = Duration::from_secs(1);
-const SENTENCE: &str = "This port serves gRPC, which needs HTTP/2: call it with a gRPC client, such as grpcurl or the command \
-    confwatch. There is no API over HTTP/1.1.\n";
+use super::call::{BegunCall, ConnectionCalls, panicked};
+use super::connection::Failed;
+use super::connection_age::{Age, Due};
+use super::connection_context::ConnectionContext;
+use super::timed_socket::{TimedOut, TimedSocket};
+use crate::api::answer::{Answer, Outcome};
+use crate::api::body::ResponseBody;
+use crate::api::codec::Encoded;
+use crate::api::guard::peer::Peer;
+use crate::api::http::{http2_required, problem};
+use crate::api::unread::Unread;
+use crate::server::router::Called;
+use crate::server::telemetry::calls::{Ongoing, code_of};
 
-/// Whether a client begins with a request of HTTP/1.1. Waits for its first bytes, and leaves them where they are.
-pub(in crate::server) async fn is_spoken_by(socket: &TcpStream) -> bool {
-    let mut first = [0; METHOD_BYTES_MAX];
-    let looked = socket.peek(&mut first).await;
-    looked.is_ok_and(|count| METHODS.iter().any(|method| first[..count].starts_with(method)))
+/// Fields of the head of a request.
+const HEADERS_MAX: usize = 100;
+/// What hyper needs to read at least.
+const BUFFER_BYTES_MIN: usize = 8 << 10;
+
+/// Serves a connection until its client leaves, or after `stop` or its `age` until its call has ended.
+pub(in crate::server) async fn serve(
+    socket: impl AsyncRead + AsyncWrite + Unpin,
+    peer: Arc<Peer>,
+    service: Arc<ConnectionContext>,
+    age: Option<Age>,
+    stop: CancellationToken,
+) -> Result<(), Failed> {
+    let settings = &service.settings;
+    let is_busy = Arc::new(AtomicBool::new(false));
+    let has_called = Arc::new(AtomicBool::new(false));
+    let socket =
+        TimedSocket::new(socket, is_busy.clone(), settings.request_timeout, settings.response_timeout);
+    let unread = peer.unread.clone();
+    let calls = Arc::new(ConnectionCalls::new(service.clone(), unread.clone()));
+    let head_bytes_max = (settings.header_bytes_max as usize).saturating_mul(2);
+    let answer = {
+        let has_called = has_called.clone();
+        service_fn(move |request| {
+            is_busy.store(true, Relaxed);
+            has_called.store(true, Relaxed);
+            let (calls, peer, is_busy) = (calls.clone(), peer.clone(), is_busy.clone());
+            async move { Ok::<_, Infallible>(answer(&calls, peer, is_busy, request).await) }
+        })
+    };
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        // From the end of a call to the head of the next one.
+        .header_read_timeout(settings.connection_idle_max)
+        .max_headers(HEADERS_MAX)
+        .max_header_size(head_bytes_max)
+        .max_buf_size(head_bytes_max.max(BUFFER_BYTES_MIN))
+        // Content is not copied, and counts as unread until it is sent.
+        .writev(true)
+        .serve_connection(TokioIo::new(socket), answer);
+    let mut connection = pin!(connection);
+    let mut stopped = pin!(stop.cancelled());
+    let (mut is_leaving, mut age) = (false, age);
+    let served = poll_fn(|context| {
+        if !is_leaving && stopped.as_mut().poll(context).is_ready() {
+            is_leaving = true;
+            connection.as_mut().graceful_shutdown();
+        }
+        while let Some(of) = &mut age
+            && let Poll::Ready(due) = of.poll(context)
+        {
+            match due {
+                Due::Leave => {
+                    service.connections.counts.aged.fetch_add(1, Relaxed);
+                    is_leaving = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+                Due::End => return Poll::Ready(Ok(())),
+            }
+        }
+        let served = connection.as_mut().poll(context);
+        unread.report();
+        // Without a call before, hyper would wait for the first one.
+        match served.is_pending() && is_leaving && !has_called.load(Relaxed) {
+            true => Poll::Ready(Ok(())),
+            false => served,
+        }
+    });
+    let served = served.await;
+    if let Err(error) = &served {
+        note_end(&service, error);
+    }
+    Ok(served?)
 }
 
-/// Says what is served here, and ends the connection.
-pub(in crate::server) async fn refuse(mut socket: TcpStream) {
-    let response = format!(
-        "HTTP/1.1 505 HTTP Version Not Supported\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: {}\r\n\
-         connection: close\r\n\r\n{SENTENCE}",
-        SENTENCE.len()
-    );
-    let answered = async {
-        socket.write_all(response.as_bytes()).await?;
-        socket.shutdown().await?;
-        tokio::io::copy(&mut socket.take(REQUEST_BYTES_MAX), &mut sink()).await
+/// Counts why the server ended a connection.
+fn note_end(service: &ConnectionContext, error: &hyper::Error) {
+    let timed_out = error.source().and_then(|source| source.downcast_ref::<std::io::Error>());
+    let timed_out = timed_out.and_then(|error| error.get_ref()?.downcast_ref::<TimedOut>());
+    match timed_out {
+        Some(TimedOut::NothingTaken) => _ = service.unread.counts.given_up.fetch_add(1, Relaxed),
+        Some(TimedOut::HeadTooSlow) => _ = service.requests.counts.too_slow.fetch_add(1, Relaxed),
+        None if error.is_timeout() => _ = service.connections.counts.idle.fetch_add(1, Relaxed),
+        None => {}
+    }
+}
+
+/// Answers one request.
+async fn answer(
+    calls: &ConnectionCalls,
+    peer: Arc<Peer>,
+    is_busy: Arc<AtomicBool>,
+    mut request: Request<Incoming>,
+) -> Response<SentBody> {
+    let busy = Busy(is_busy);
+    // Earlier responses may wait for the client.
+    peer.unread.room_for_call().await;
+    let called = Called::of(&request);
+    if let Called::Grpc(_) = called {
+        let refused = problem::refusal(&http2_required());
+        return refused.map(|body| SentBody {
+            body,
+            ongoing: None,
+            code: Code::Unimplemented,
+            unread: peer.unread.clone(),
+            _busy: busy,
+        });
+    }
+    request.extensions_mut().insert(peer.clone());
+    let BegunCall { begun, answer, refuse, open: _ } = calls.begin(called, request);
+    let mut ongoing = begun.ongoing(&calls.service.calls);
+    let response = match answer {
+        Answer::Now(response) => response,
+        Answer::Later(answer) => match AssertUnwindSafe(answer).catch_unwind().await {
+            Ok(response) => response,
+            Err(panic) => {
+                ongoing.count_panic(&*panic);
+                refuse(&panicked())
+            }
+        },
     };
-    // Who does not wait for the answer does not want it.
-    let _ = timeout(PATIENCE, answered).await;
+    let (mut head, body) = response.into_parts();
+    ongoing.begun().add_request_id(&mut head.headers);
+    let code = head.extensions.remove::<Outcome>().map_or(Code::Ok, code_of);
+    if body.is_end_stream() {
+        ongoing.end(code);
+    } else {
+        ongoing.opened();
+    }
+    let unread = peer.unread.clone();
+    Response::from_parts(head, SentBody { body, ongoing: Some(ongoing), code, unread, _busy: busy })
+}
+
+/// A call is under way until this is dropped.
+struct Busy(Arc<AtomicBool>);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.store(false, Relaxed);
+    }
+}
+
+/// The body of a response, whose end is the end of its call.
+struct SentBody {
+    body: ResponseBody,
+    /// `None`: the call is not counted.
+    ongoing: Option<Ongoing>,
+    /// How the call ends if the client takes the body.
+    code: Code,
+    unread: Arc<Unread>,
+    _busy: Busy,
+}
+
+impl Body for SentBody {
+    type Data = Encoded;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Encoded>, Status>>> {
+        let next = ready!(Pin::new(&mut self.body).poll_frame(context));
+        let has_ended = self.body.is_end_stream();
+        let code = self.code;
+        if let Some(ongoing) = self.ongoing.as_mut().filter(|_| has_ended) {
+            ongoing.end(code);
+        }
+        let unread = self.unread.clone();
+        Poll::Ready(next.map(|frame| Ok(frame?.map_data(|data| data.counted(&unread, true)))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }

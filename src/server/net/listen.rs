@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use tokio::io::{AsyncRead, AsyncWrite, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, timeout};
@@ -16,6 +17,7 @@ use super::connection_age::Age;
 use super::connection_context::ConnectionContext;
 use super::connections::{Admitted, TooMany};
 use super::http1;
+use super::protocol::{self, Protocol};
 use super::proxy;
 use super::tls::{self, Secured, Tls};
 use crate::api::guard::peer::{Peer, PeerCertificate};
@@ -25,6 +27,8 @@ use crate::supervise::OnPanic;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Connections that are refused come in numbers: the log has one line for so long.
 const REFUSALS_TOLD: Duration = Duration::from_secs(10);
+/// Read of a client of TLS that has named no protocol, to find out which it speaks.
+const FIRST_BYTES_MAX: usize = 1 << 10;
 
 /// Serves until `stop`, and returns when the last connection has ended. They end with this future, too.
 pub(in crate::server) async fn serve(
@@ -135,19 +139,14 @@ async fn plain(
     admitted: Admitted,
     stop: CancellationToken,
 ) {
-    let spoken = tokio::select! {
-        spoken = timeout(service.settings.handshake_timeout, http1::is_spoken_by(&socket)) => spoken,
+    let protocol = tokio::select! {
+        spoken = timeout(service.settings.handshake_timeout, protocol::of_socket(&socket)) => spoken,
         () = stop.cancelled() => return,
     };
-    match spoken {
-        Ok(false) => {}
-        Ok(true) => return http1::refuse(socket).await,
-        Err(_) => return service.ended(Err(connection::Failed::NotBegun), address),
+    match protocol {
+        Ok(protocol) => serve_by(protocol, socket, address, None, service, stop).await,
+        Err(_) => service.ended(Err(connection::Failed::NotBegun), address),
     }
-    let age = service.age();
-    let peer = service.peer(address, None);
-    let served = connection::serve(socket, peer, service.clone(), age, stop).await;
-    service.ended(served, address);
     drop(admitted);
 }
 
@@ -167,11 +166,20 @@ async fn secured(
     };
     drop(tls);
     match accepted {
-        Ok(Secured { stream, certificate }) => {
-            let age = service.age();
-            let peer = service.peer(address, certificate);
-            let served = connection::serve(stream, peer, service.clone(), age, stop).await;
-            service.ended(served, address);
+        Ok(Secured { stream, protocol: Some(protocol), certificate }) => {
+            serve_by(protocol, stream, address, certificate, service, stop).await;
+        }
+        // Most are old clients of HTTP/1.1.
+        Ok(Secured { stream, protocol: None, certificate }) => {
+            let mut stream = BufReader::with_capacity(FIRST_BYTES_MAX, stream);
+            let protocol = tokio::select! {
+                spoken = timeout(service.settings.handshake_timeout, protocol::of_reader(&mut stream)) => spoken,
+                () = stop.cancelled() => return,
+            };
+            match protocol {
+                Ok(protocol) => serve_by(protocol, stream, address, certificate, service, stop).await,
+                Err(_) => service.ended(Err(connection::Failed::NotBegun), address),
+            }
         }
         Err(error) => {
             match error {
@@ -184,6 +192,25 @@ async fn secured(
         }
     }
     drop(admitted);
+}
+
+/// Serves a connection whose protocol is known.
+async fn serve_by(
+    protocol: Protocol,
+    socket: impl AsyncRead + AsyncWrite + Unpin,
+    address: SocketAddr,
+    certificate: Option<PeerCertificate>,
+    service: Arc<ConnectionContext>,
+    stop: CancellationToken,
+) {
+    let age = service.age();
+    let peer = service.peer(address, certificate);
+    let served = match protocol {
+        Protocol::Http2 => connection::serve(socket, peer, service.clone(), age, stop).await,
+        // In a box, so that the tasks of the many connections of HTTP/2 have no room for it.
+        Protocol::Http1 => Box::pin(http1::serve(socket, peer, service.clone(), age, stop)).await,
+    };
+    service.ended(served, address);
 }
 
 impl ConnectionContext {

@@ -13,11 +13,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use h2::RecvStream;
 use http_body::{Body, Frame};
+use hyper::body::Incoming;
 use tokio::time::{Sleep, sleep};
-use tonic::Status;
 
-use crate::api::call_errors::{request_too_slow, too_many_unfinished};
-use crate::api::error::ApiError;
+use crate::api::request_body::{BodyError, BodyRefusal};
 
 /// Of the bytes that there may be of unfinished requests, one connection may hold a part in so many.
 const CONNECTION_SHARE: u64 = 4;
@@ -57,9 +56,18 @@ pub(in crate::server) struct ConnectionRequests {
     bytes: AtomicU64,
 }
 
+/// What a client sends of a request, by any protocol.
+pub(in crate::server) trait Inbound: Send + Unpin + 'static {
+    /// The next piece, or the trailers. What was taken makes room for more.
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>>;
+
+    /// Whether nothing more comes.
+    fn has_ended(&self) -> bool;
+}
+
 /// The body of a request.
-pub(in crate::server) struct Received {
-    stream: RecvStream,
+pub(in crate::server) struct Received<I> {
+    stream: I,
     /// `None`: it goes on for as long as its client likes.
     requests: Option<Arc<ConnectionRequests>>,
     /// Of what has come, with its head.
@@ -67,7 +75,7 @@ pub(in crate::server) struct Received {
     /// From the first time that somebody had to wait for more.
     waiting: Option<Box<Waiting>>,
     /// It was given up: whoever asks again is told again.
-    refused: Option<Box<Status>>,
+    refused: Option<BodyRefusal>,
 }
 
 /// A request that has not come whole.
@@ -89,43 +97,42 @@ impl ConnectionRequests {
     }
 }
 
-impl Received {
+impl<I: Inbound> Received<I> {
     /// One message, which must come soon. Its head has taken so many bytes already.
     pub(in crate::server) fn whole(
-        stream: RecvStream,
+        stream: I,
         requests: Arc<ConnectionRequests>,
         head_bytes: usize,
-    ) -> Received {
+    ) -> Received<I> {
         let (requests, bytes) = (Some(requests), head_bytes as u64);
         Received { stream, requests, bytes, waiting: None, refused: None }
     }
 
     /// Messages, whenever the client has some.
-    pub(in crate::server) fn open(stream: RecvStream) -> Received {
+    pub(in crate::server) fn open(stream: I) -> Received<I> {
         Received { stream, requests: None, bytes: 0, waiting: None, refused: None }
     }
 
-    fn refuse(&mut self, error: ApiError) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+    fn refuse(&mut self, refusal: BodyRefusal) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         self.waiting = None;
-        let status = Status::from(error);
-        self.refused = Some(Box::new(status.clone()));
-        Poll::Ready(Some(Err(status)))
+        self.refused = Some(refusal);
+        Poll::Ready(Some(Err(refusal.into())))
     }
 
     /// Nothing more is there yet.
-    fn wait(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+    fn wait(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let Some(requests) = &self.requests else { return Poll::Pending };
         if self.waiting.is_none() {
             match Waiting::begin(requests, self.bytes) {
                 Some(waiting) => self.waiting = Some(Box::new(waiting)),
-                None => return self.refuse(too_many_unfinished()),
+                None => return self.refuse(BodyRefusal::TooManyUnfinished),
             }
         }
         let patience = requests.all.patience;
         let waiting = self.waiting.as_mut().expect("it was just put there");
         ready!(waiting.timer.as_mut().poll(context));
         waiting.requests.all.counts.too_slow.fetch_add(1, Relaxed);
-        self.refuse(request_too_slow(patience))
+        self.refuse(BodyRefusal::TooSlow(patience))
     }
 }
 
@@ -167,46 +174,67 @@ impl Drop for Waiting {
     }
 }
 
-impl Body for Received {
+impl<I: Inbound> Body for Received<I> {
     type Data = Bytes;
-    type Error = Status;
+    type Error = BodyError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        if let Some(status) = &self.refused {
-            return Poll::Ready(Some(Err(Status::clone(status))));
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if let Some(refusal) = self.refused {
+            return Poll::Ready(Some(Err(refusal.into())));
         }
-        let broken = |error: h2::Error| Poll::Ready(Some(Err(Status::from_error(Box::new(error)))));
-        match self.stream.poll_data(context) {
-            Poll::Ready(Some(Ok(data))) => {
-                // It is taken as fast as it comes: who reads it has a limit.
-                if let Err(error) = self.stream.flow_control().release_capacity(data.len()) {
-                    return broken(error);
-                }
-                let bytes = data.len() as u64;
+        match self.stream.poll_next(context) {
+            Poll::Ready(Some(Ok(frame))) => {
+                let bytes = frame.data_ref().map_or(0, Bytes::len) as u64;
                 self.bytes += bytes;
                 if let Some(waiting) = &mut self.waiting
                     && !waiting.hold(bytes)
                 {
-                    return self.refuse(too_many_unfinished());
+                    return self.refuse(BodyRefusal::TooManyUnfinished);
                 }
-                Poll::Ready(Some(Ok(Frame::data(data))))
+                Poll::Ready(Some(Ok(frame)))
             }
-            Poll::Ready(Some(Err(error))) => broken(error),
             Poll::Pending => self.wait(context),
-            Poll::Ready(None) => match self.stream.poll_trailers(context) {
-                Poll::Ready(Ok(trailers)) => {
-                    Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers))))
-                }
-                Poll::Ready(Err(error)) => broken(error),
-                Poll::Pending => self.wait(context),
-            },
+            ended => ended,
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.refused.is_none() && self.stream.is_end_stream()
+        self.refused.is_none() && self.stream.has_ended()
+    }
+}
+
+impl Inbound for RecvStream {
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let broken = |error: h2::Error| Poll::Ready(Some(Err(BodyError::broken(Box::new(error)))));
+        match ready!(self.poll_data(context)) {
+            // It is taken as fast as it comes: who reads it has a limit.
+            Some(Ok(data)) => match self.flow_control().release_capacity(data.len()) {
+                Ok(()) => Poll::Ready(Some(Ok(Frame::data(data)))),
+                Err(error) => broken(error),
+            },
+            Some(Err(error)) => broken(error),
+            None => match ready!(self.poll_trailers(context)) {
+                Ok(trailers) => Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers)))),
+                Err(error) => broken(error),
+            },
+        }
+    }
+
+    fn has_ended(&self) -> bool {
+        self.is_end_stream()
+    }
+}
+
+impl Inbound for Incoming {
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let frame = ready!(Pin::new(self).poll_frame(context));
+        Poll::Ready(frame.map(|frame| frame.map_err(|error| BodyError::broken(Box::new(error)))))
+    }
+
+    fn has_ended(&self) -> bool {
+        self.is_end_stream()
     }
 }

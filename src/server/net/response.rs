@@ -19,17 +19,18 @@ use tokio::time::{Instant, Sleep, sleep, timeout};
 use tonic::Code;
 
 use super::connection_age::farewell;
+use crate::api::answer::Outcome;
+use crate::api::body::{ResponseBody, trailers};
 use crate::api::call_errors::response_not_taken;
 use crate::api::codec::Encoded;
 use crate::api::error::ApiError;
-use crate::api::grpc::body::{ResponseBody, trailers};
 use crate::api::grpc::status::trailers_of;
 use crate::api::reply::Reply;
 use crate::api::unread::{Unread, UnreadBytes};
-use crate::server::telemetry::calls::{Begun, code_in};
+use crate::server::telemetry::calls::{Begun, code_in, code_of};
 
 /// A client that takes less than this in the time that it has takes nothing.
-const TAKEN_BYTES_MIN: usize = 4 << 10;
+pub(in crate::server) const TAKEN_BYTES_MIN: usize = 4 << 10;
 /// A message that is sent in parts may take so many times as long as the client may take nothing: it keeps the state that it is made of,
 /// which others may have replaced long ago.
 const MESSAGE_PATIENCE: u32 = 20;
@@ -50,6 +51,8 @@ pub(in crate::server) struct Telling {
     in_parts_since: Option<Instant>,
     /// A stream is told to come back on another connection, and ends.
     is_leaving: bool,
+    /// The end of the call, of a response whose trailers do not have it. Such a response can only be broken off.
+    outcome: Option<Code>,
     unread: Arc<Unread>,
     /// How long the client may take nothing.
     patience: Duration,
@@ -87,7 +90,8 @@ pub(in crate::server) fn send(
     let (mut head, body) = response.into_parts();
     begun.add_request_id(&mut head.headers);
     let ends = body.is_end_stream();
-    let code = if ends { code_in(&head.headers) } else { Code::Ok };
+    let outcome = head.extensions.remove::<Outcome>().map(code_of);
+    let code = outcome.unwrap_or_else(|| if ends { code_in(&head.headers) } else { Code::Ok });
     let Ok(mut send) = respond.send_response(Response::from_parts(head, ()), ends) else { return gone };
     if ends {
         return ControlFlow::Break(code);
@@ -105,6 +109,16 @@ pub(in crate::server) fn send(
             }
             (ResponseBody::Reply(Reply::Ended), Some(Box::new(message)))
         }
+        ResponseBody::Content(content) => {
+            let content = content.counted(&sending.unread, true);
+            let bytes = content.remaining();
+            send.reserve_capacity(bytes);
+            if send.capacity() >= bytes {
+                let sent = send.send_data(content, true);
+                return sent.map_or(gone, |()| ControlFlow::Break(code));
+            }
+            (ResponseBody::Ended, Some(Box::new(content)))
+        }
         body => (body, None),
     };
     let Sending { unread, patience } = sending.clone();
@@ -115,6 +129,7 @@ pub(in crate::server) fn send(
         stalled: None,
         in_parts_since: None,
         is_leaving: false,
+        outcome,
         unread,
         patience,
     })
@@ -155,7 +170,7 @@ impl Telling {
                 }
             }
             if self.is_leaving && self.body.is_stream() {
-                return self.end(Some(farewell()));
+                return self.end_by(&farewell());
             }
             if self.body.makes_messages() && !self.unread.has_room() {
                 return self.wait_for_room(context);
@@ -185,7 +200,7 @@ impl Telling {
                     return Poll::Ready(Code::Internal);
                 }
                 // A stream as well: other answers are there whole.
-                Poll::Pending if self.is_leaving => return self.end(Some(farewell())),
+                Poll::Pending if self.is_leaving => return self.end_by(&farewell()),
                 // The client may go away meanwhile.
                 Poll::Pending => return self.send.poll_reset(context).map(|_| Code::Cancelled),
             }
@@ -287,7 +302,16 @@ impl Telling {
             self.send.send_reset(Reason::ENHANCE_YOUR_CALM);
             return Poll::Ready(Code::ResourceExhausted);
         }
-        self.end(Some(trailers_of(&response_not_taken(self.patience))))
+        self.end_by(&response_not_taken(self.patience))
+    }
+
+    /// Ends the response with an error.
+    fn end_by(&mut self, error: &ApiError) -> Poll<Code> {
+        if self.outcome.is_some() {
+            self.send.send_reset(Reason::INTERNAL_ERROR);
+            return Poll::Ready(code_of(Outcome(Some(error.code))));
+        }
+        self.end(Some(trailers_of(error)))
     }
 
     /// Ends the response with an error, as far as the client has not got all of it.
@@ -295,13 +319,14 @@ impl Telling {
         self.held = None;
         match &self.stalled {
             Some(stalled) if stalled.is_within_message => self.send.send_reset(Reason::INTERNAL_ERROR),
+            _ if self.outcome.is_some() => self.send.send_reset(Reason::INTERNAL_ERROR),
             // If it fails, the client has gone.
             Some(_) | None => _ = self.send.send_trailers(trailers_of(error)),
         }
     }
 
     fn end(&mut self, trailers: Option<HeaderMap>) -> Poll<Code> {
-        let code = trailers.as_ref().map_or(Code::Unknown, code_in);
+        let code = trailers.as_ref().map_or(self.outcome.unwrap_or(Code::Unknown), code_in);
         let sent = match trailers {
             Some(trailers) => self.send.send_trailers(trailers),
             None => self.send.send_data(Encoded::default(), true),

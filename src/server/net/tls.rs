@@ -23,13 +23,15 @@ use tokio_rustls::server::TlsStream;
 
 use super::certificate;
 use super::connections::ConnectionCounts;
+use super::protocol::Protocol;
 use crate::api::guard::peer::PeerCertificate;
 use crate::bounded_file::{self, SMALL_FILE_BYTES_MAX};
 use crate::model::Timestamp;
 use crate::server::settings::{ClientAuth, TlsFiles};
 
-/// What the server speaks above TLS.
+/// What the server speaks above TLS, in the order that it prefers.
 const HTTP2: &[u8] = b"h2";
+const HTTP1: &[u8] = b"http/1.1";
 /// A client that was refused may still be sending so much.
 const HEARD_BYTES_MAX: usize = 64 << 10;
 
@@ -62,6 +64,8 @@ pub(in crate::server) enum Failed {
 pub(in crate::server) struct Secured {
     /// In a box, as it is large and is handed on.
     pub stream: Box<TlsStream<TcpStream>>,
+    /// `None`: the client did not name a protocol.
+    pub protocol: Option<Protocol>,
     pub certificate: Option<PeerCertificate>,
 }
 
@@ -92,7 +96,11 @@ impl Tls {
         };
         let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
         let certificate = shown.map(certificate::read).transpose()?;
-        Ok(Secured { stream, certificate })
+        let protocol = stream.get_ref().1.alpn_protocol().map(|name| match name {
+            HTTP1 => Protocol::Http1,
+            _ => Protocol::Http2,
+        });
+        Ok(Secured { stream, protocol, certificate })
     }
 
     /// Looks again and again whether the files have changed. What they hold then is for new connections. As long as something is
@@ -210,7 +218,7 @@ impl Contents {
             let (certificate, key) = (files.certificate.display(), files.key.display());
             format!("the certificate of {certificate} cannot be used with the key of {key}")
         })?;
-        config.alpn_protocols = vec![HTTP2.to_vec()];
+        config.alpn_protocols = vec![HTTP2.to_vec(), HTTP1.to_vec()];
         if files.client_ca.is_some() {
             // A session that is resumed does not show its certificate again, which may have expired.
             config.session_storage = Arc::new(NoServerSessionStorage {});

@@ -13,6 +13,7 @@ use http::{Extensions, HeaderMap, HeaderValue, Request};
 use tonic::{Code, Status};
 
 use super::traces::{Span, Traces};
+use crate::api::answer::Outcome;
 use crate::api::context::{REQUEST_ID, request_id};
 use crate::api::rpc::Rpc;
 use crate::model::Histogram;
@@ -221,6 +222,10 @@ pub(in crate::server) fn code_in(headers: &HeaderMap) -> Code {
     headers.get(Status::GRPC_STATUS).map_or(Code::Unknown, |code| Code::from_bytes(code.as_bytes()))
 }
 
-/// The name of a code, as gRPC writes it.
+/// The code of the end of a call whose response has none in headers or trailers.
+pub(in crate::server) fn code_of(outcome: Outcome) -> Code {
+    outcome.0.map_or(Code::Ok, |code| Code::from(code as i32))
+}
+
 #[cfg(test)]
 mod tests;

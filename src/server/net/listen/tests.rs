@@ -103,7 +103,10 @@ impl Serving {
 async fn ask(socket: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> (String, String) {
     let (mut requests, connection) = h2::client::handshake(socket).await.expect("HTTP/2");
     let driven = tokio::spawn(connection);
-    let request = Request::post("http://test/grpc.test.Who/Am").body(()).expect("a request");
+    let request = Request::post("http://test/grpc.test.Who/Am")
+        .header("content-type", "application/grpc")
+        .body(())
+        .expect("a request");
     let (response, mut body) = requests.send_request(request, false).expect("it is sent");
     body.send_data(Bytes::new(), true).expect("it is sent");
     let response = response.await.expect("an answer");
@@ -129,7 +132,8 @@ async fn a_call_that_panics_while_it_is_answered_is_counted_and_the_connection_g
     let (mut requests, connection) = h2::client::handshake(socket).await.expect("HTTP/2");
     let driven = tokio::spawn(connection);
     for (path, status) in [("Panic", Some("13")), ("Am", None), ("Panic", Some("13"))] {
-        let request = Request::post(format!("http://test/grpc.test.Who/{path}")).body(()).expect("a request");
+        let request = Request::post(format!("http://test/grpc.test.Who/{path}"));
+        let request = request.header("content-type", "application/grpc").body(()).expect("a request");
         let (response, _) = requests.send_request(request, true).expect("it is sent");
         let response = response.await.expect("an answer");
         let found = response.headers().get("grpc-status").map(|status| status.to_str().expect("text"));

@@ -1,23 +1,27 @@
-//! The body of a gRPC response: the frames of a reply, and the trailers that end it. Knows no call and no connection.
+//! The body of a response: the frames of a gRPC reply and the trailers that end it, or the content of an HTTP response. Knows no call and no
+//! connection.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use bytes::Buf;
 use http::{HeaderMap, HeaderValue};
-use http_body::Frame;
+use http_body::{Frame, SizeHint};
 use tonic::Status;
 use tonic::body::Body;
 
-use super::status::trailers_of;
-use crate::api::codec::Encoded;
-use crate::api::error::ApiError;
-use crate::api::reply::Reply;
+use super::codec::Encoded;
+use super::error::ApiError;
+use super::grpc::status::trailers_of;
+use super::reply::Reply;
 
 /// The body of a response.
 #[derive(Default)]
 pub enum ResponseBody {
-    /// From an operation.
+    /// From an operation, for a client of gRPC.
     Reply(Reply),
+    /// The content of an HTTP response, in one piece. No trailers end it.
+    Content(Encoded),
     /// From a service of tonic, which ends it itself.
     Passed(Body),
     /// It has ended, or there never was more than headers.
@@ -46,7 +50,7 @@ impl ResponseBody {
         match self {
             ResponseBody::Reply(reply) => reply.is_stream(),
             ResponseBody::Passed(_) => true,
-            ResponseBody::Ended => false,
+            ResponseBody::Content(_) | ResponseBody::Ended => false,
         }
     }
 
@@ -54,7 +58,7 @@ impl ResponseBody {
     pub fn poll_shut_out(&mut self, context: &mut Context<'_>) -> Poll<ApiError> {
         match self {
             ResponseBody::Reply(reply) => reply.poll_shut_out(context),
-            ResponseBody::Passed(_) | ResponseBody::Ended => Poll::Pending,
+            ResponseBody::Passed(_) | ResponseBody::Content(_) | ResponseBody::Ended => Poll::Pending,
         }
     }
 
@@ -87,6 +91,11 @@ impl http_body::Body for ResponseBody {
                 let frame = ready!(Pin::new(body).poll_frame(context));
                 return Poll::Ready(frame.map(|frame| Ok(frame?.map_data(Encoded::of_body))));
             }
+            ResponseBody::Content(content) => {
+                let content = std::mem::take(content);
+                *self = ResponseBody::Ended;
+                return Poll::Ready(Some(Ok(Frame::data(content))));
+            }
             ResponseBody::Ended => return Poll::Ready(None),
         };
         let end = match next {
@@ -100,9 +109,18 @@ impl http_body::Body for ResponseBody {
 
     fn is_end_stream(&self) -> bool {
         match self {
-            ResponseBody::Reply(_) => false,
+            ResponseBody::Reply(_) | ResponseBody::Content(_) => false,
             ResponseBody::Passed(body) => body.is_end_stream(),
             ResponseBody::Ended => true,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            ResponseBody::Reply(_) => SizeHint::default(),
+            ResponseBody::Content(content) => SizeHint::with_exact(content.remaining() as u64),
+            ResponseBody::Passed(body) => body.size_hint(),
+            ResponseBody::Ended => SizeHint::with_exact(0),
         }
     }
 }

@@ -1,24 +1,33 @@
-//! The response to one call, at once or later. Knows how an outcome becomes a response of gRPC; no call, and no connection.
+//! The response to one call, at once or later, for every transport. Knows no call, no connection, and no form of an error.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use http::header::CONTENT_TYPE;
 use http::{HeaderName, HeaderValue, Response};
-use tonic::metadata::GRPC_CONTENT_TYPE;
 
 use super::body::ResponseBody;
-use super::status::refusal;
-use crate::api::call_errors::too_late;
-use crate::api::in_progress::InProgress;
-use crate::api::reply::ReplyResult;
-use crate::api::services::Work;
-use crate::api::task::aside;
+use super::call_errors::too_late;
+use super::error::{ApiError, Code};
+use super::in_progress::InProgress;
+use super::reply::ReplyResult;
+use super::services::Work;
+use super::task::aside;
 
 /// Metadata of every response: the epoch of the store. Of a request: the epoch that its revisions and versions belong to.
 pub static EPOCH: HeaderName = HeaderName::from_static("confwatch-epoch");
+
+/// Makes the response of a transport that has nothing but an error.
+pub type Refuse = fn(&ApiError) -> Response<ResponseBody>;
+
+/// Makes the response of a transport from the outcome of a call.
+pub type Respond = fn(ReplyResult) -> Response<ResponseBody>;
+
+/// Among the extensions of a response whose headers do not have the end of the call, as those of gRPC do: the code of the end, `None` for a
+/// call that went well.
+#[derive(Clone, Copy, Debug)]
+pub struct Outcome(pub Option<Code>);
 
 /// The response to one call. A response that is at hand takes no task, no timer and no box.
 pub enum Answer {
@@ -36,7 +45,7 @@ pub struct Later {
 }
 
 enum PendingAnswer {
-    Result(Pin<Box<dyn Future<Output = ReplyResult> + Send>>),
+    Result(Pin<Box<dyn Future<Output = ReplyResult> + Send>>, Respond),
     Response(Pin<Box<dyn Future<Output = Response<ResponseBody>> + Send>>),
 }
 
@@ -49,28 +58,43 @@ impl Answer {
         })
     }
 
+    /// The response to the work on a call.
+    pub fn of(work: Work, respond: Respond) -> Answer {
+        match work {
+            Work::Done(outcome) => Answer::Now(respond(outcome)),
+            Work::Later(outcome) => Answer::Later(Later {
+                pending: PendingAnswer::Result(outcome, respond),
+                epoch: None,
+                in_progress: None,
+            }),
+        }
+    }
+
     /// The response is made in a task of its own.
-    pub fn aside(response: impl Future<Output = Response<ResponseBody>> + Send + 'static) -> Answer {
+    pub fn aside(
+        response: impl Future<Output = Response<ResponseBody>> + Send + 'static,
+        refuse: Refuse,
+    ) -> Answer {
         let made = aside(response);
-        Answer::later(async move { made.await.unwrap_or_else(|error| refusal(&error)) })
+        Answer::later(async move { made.await.unwrap_or_else(|error| refuse(&error)) })
     }
 
     /// The same, refused if it has not begun when the client stops waiting.
-    pub fn within(self, deadline: Option<Duration>) -> Answer {
+    pub fn within(self, deadline: Option<Duration>, refuse: Refuse) -> Answer {
         match (self, deadline) {
             (Answer::Later(answer), Some(deadline)) => Answer::later(async move {
                 let answered = tokio::time::timeout(deadline, answer).await;
-                answered.unwrap_or_else(|_| refusal(&too_late()))
+                answered.unwrap_or_else(|_| refuse(&too_late()))
             }),
             (answer, _) => answer,
         }
     }
 
     /// The same, for a request that counts as in progress until then.
-    pub fn holding(self, in_progress: InProgress) -> Answer {
+    pub fn holding(self, in_progress: Option<InProgress>) -> Answer {
         match self {
             Answer::Now(response) => Answer::Now(response),
-            Answer::Later(later) => Answer::Later(Later { in_progress: Some(in_progress), ..later }),
+            Answer::Later(later) => Answer::Later(Later { in_progress, ..later }),
         }
     }
 
@@ -94,25 +118,12 @@ impl Answer {
     }
 }
 
-impl From<Work> for Answer {
-    fn from(work: Work) -> Answer {
-        match work {
-            Work::Done(outcome) => Answer::Now(response(outcome)),
-            Work::Later(outcome) => Answer::Later(Later {
-                pending: PendingAnswer::Result(outcome),
-                epoch: None,
-                in_progress: None,
-            }),
-        }
-    }
-}
-
 impl Future for Later {
     type Output = Response<ResponseBody>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Response<ResponseBody>> {
         let mut response = match &mut self.pending {
-            PendingAnswer::Result(outcome) => response(ready!(outcome.poll_unpin(context))),
+            PendingAnswer::Result(outcome, respond) => respond(ready!(outcome.poll_unpin(context))),
             PendingAnswer::Response(response) => ready!(response.poll_unpin(context)),
         };
         self.in_progress = None;
@@ -123,18 +134,6 @@ impl Future for Later {
     }
 }
 
-/// A response with this reply, or a refusal, which has none.
-fn response(outcome: ReplyResult) -> Response<ResponseBody> {
-    match outcome {
-        Ok(reply) => {
-            let mut response = Response::new(ResponseBody::Reply(reply));
-            response.headers_mut().insert(CONTENT_TYPE, GRPC_CONTENT_TYPE);
-            response
-        }
-        Err(error) => refusal(&error),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use futures_util::future::pending;
@@ -142,6 +141,7 @@ mod tests {
     use tonic::Status;
 
     use super::*;
+    use crate::api::grpc::status::refusal;
 
     #[tokio::test]
     async fn a_call_is_cancelled_when_its_answer_is_dropped_and_when_its_deadline_passes() {
@@ -153,7 +153,7 @@ mod tests {
                 begins.send(()).expect("the test waits");
                 pending().await
             };
-            let answer = Answer::aside(handler).within(deadline);
+            let answer = Answer::aside(handler, refusal).within(deadline, refusal);
             begun.await.expect("it begins");
             match deadline {
                 None => drop(answer),

@@ -1,0 +1,20 @@
+//! JSON over HTTP/1.1 and HTTP/2: requests to calls of the table of services, and replies to responses, transcoded by the descriptors of the
+//! contract. Knows paths, headers and JSON; never what a call does, and no RPC by its name.
+
+mod browser;
+mod content;
+mod dispatch;
+mod documents;
+mod errors;
+mod headers;
+mod parameters;
+pub mod problem;
+mod request;
+mod routes;
+mod strict;
+mod template;
+mod transcode;
+
+pub use dispatch::Calls;
+pub use errors::http2_required;
+pub use routes::{Found, find};

@@ -1,0 +1,228 @@
+//! The way in for calls over HTTP: past the guard and the rules for browsers, with the message of the call to the table of services, and its
+//! reply back as JSON. Knows headers and bodies; no operation, and no connection.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::time::Duration;
+
+use bytes::{Buf, Bytes, BytesMut};
+use http::header::ALLOW;
+use http::request::Parts;
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+
+use super::content::{self, add_headers, without_content};
+use super::documents::DocumentRequest;
+use super::headers::{accepted, content_type, deadline, idempotency_key};
+use super::problem::problem;
+use super::request::{Said, response};
+use super::routes::Found;
+use super::{browser, errors};
+use crate::api::answer::{Answer, EPOCH};
+use crate::api::body::ResponseBody;
+use crate::api::call_errors::too_late;
+use crate::api::codec::{Encoded, FRAME_HEAD_BYTES};
+use crate::api::context::request_id;
+use crate::api::error::ApiError;
+use crate::api::guard::Admission;
+use crate::api::intake::{Entered, Intake};
+use crate::api::reply::Reply;
+use crate::api::request_body::RequestBody;
+use crate::api::rpc::Rpc;
+
+const JSON: &str = "application/json";
+
+/// Larger messages are transcoded on the threads for long work.
+const TRANSCODED_INLINE_BYTES_MAX: usize = 64 << 10;
+
+/// All services of the contract, for any server of HTTP. Clones share the engine.
+#[derive(Clone)]
+pub struct Calls {
+    intake: Intake,
+}
+
+impl Calls {
+    pub fn new(intake: Intake) -> Calls {
+        // Made now, so that no call waits for the routes.
+        let _ = super::routes::find(&Method::GET, "/");
+        Calls { intake }
+    }
+
+    /// Answers a request, for whose path this was found.
+    pub fn call<B: RequestBody>(&self, found: Found, request: Request<B>) -> Answer {
+        let calls = self.clone();
+        Answer::later(async move { calls.answer(found, request).await })
+    }
+
+    async fn answer<B: RequestBody>(&self, found: Found, request: Request<B>) -> Response<ResponseBody> {
+        let is_head = request.method() == Method::HEAD;
+        let call_id = request_id(request.headers()).cloned();
+        let outcome = match deadline(request.headers()) {
+            Ok(None) => self.outcome(found, request, None).await,
+            Ok(Some(deadline)) if deadline.is_zero() => Err(too_late()),
+            Ok(Some(deadline)) => {
+                let outcome = self.outcome(found, request, Some(deadline));
+                tokio::time::timeout(deadline, outcome).await.unwrap_or_else(|_| Err(too_late()))
+            }
+            Err(error) => Err(error),
+        };
+        let mut response = outcome.unwrap_or_else(|error| problem(&error, call_id.as_ref()));
+        response.headers_mut().insert(&EPOCH, self.intake.epoch().clone());
+        if is_head { without_content(response) } else { response }
+    }
+
+    async fn outcome<B: RequestBody>(
+        &self,
+        found: Found,
+        request: Request<B>,
+        deadline: Option<Duration>,
+    ) -> Result<Response<ResponseBody>, ApiError> {
+        let admitted = match self.intake.admit(request.headers(), request.extensions()) {
+            Admission::Now(admitted) => admitted,
+            Admission::Later(admission) => admission.await,
+        };
+        let (head, body) = request.into_parts();
+        let access = admitted
+            .and_then(|access| {
+                browser::check(&head, self.intake.authenticates())?;
+                Ok(access)
+            })
+            .inspect_err(|error| self.note_refused(&found, &head, error))?;
+        let access = self.intake.access(&head.headers, access)?;
+        if let Found::Document(call, captures) = &found {
+            let request = DocumentRequest::read(*call, captures, &head)?;
+            let entered = Entered::new(call.rpc(), head, access, deadline);
+            return self.document(request, entered, body).await;
+        }
+        let rpc = match &found {
+            Found::Rpc(rpc) => *rpc,
+            Found::Route(route, _) => route.rpc,
+            Found::OtherMethods(allow) if head.method == Method::OPTIONS => return Ok(allowed(allow)),
+            Found::OtherMethods(allow) => return Err(errors::method_not_allowed(allow)),
+            Found::Document(..) | Found::Nothing => return Err(errors::unknown_path()),
+        };
+        if rpc.is_stream() {
+            return Err(errors::answers_with_stream());
+        }
+        accepted(&head.headers, &[JSON])?;
+        let entered = Entered::new(rpc, head, access, deadline);
+        self.called(rpc, found, entered, body).await
+    }
+
+    fn note_refused(&self, found: &Found, head: &Parts, error: &ApiError) {
+        let method: &str = match found.rpc() {
+            Some(rpc) => rpc.path(),
+            None => head.uri.path(),
+        };
+        self.intake.note_refused(method, &head.headers, &head.extensions, error);
+    }
+
+    /// Runs the call of an RPC. Nothing of its content was read before.
+    async fn called<B: RequestBody>(
+        &self,
+        rpc: Rpc,
+        found: Found,
+        entered: Entered,
+        body: B,
+    ) -> Result<Response<ResponseBody>, ApiError> {
+        let content = read(body, &self.intake).await?;
+        let head = &entered.head;
+        if !content.is_empty() && content_type(&head.headers)?.as_deref() != Some(JSON) {
+            return Err(errors::unsupported_media_type(JSON));
+        }
+        let said = Said {
+            found,
+            query: head.uri.query().map(str::to_owned),
+            content,
+            idempotency_key: idempotency_key(&head.headers)?.map(str::to_owned),
+        };
+        entered.wait_for_room().await;
+        let _in_progress = entered.begin(said.content.len()).await?;
+        let message = match said.content.len() <= TRANSCODED_INLINE_BYTES_MAX {
+            true => said.message(rpc)?,
+            false => self.intake.work(&entered, move || said.message(rpc)).await??,
+        };
+        let reply = self.intake.run(&entered, message).outcome().await?;
+        let Reply::Message(message) = reply else { return Err(errors::answers_with_stream()) };
+        self.json(rpc, &entered, message).await
+    }
+
+    /// Runs the call of a document or a layer. Nothing of its content was read before.
+    async fn document<B: RequestBody>(
+        &self,
+        mut request: DocumentRequest,
+        entered: Entered,
+        body: B,
+    ) -> Result<Response<ResponseBody>, ApiError> {
+        let content = read(body, &self.intake).await?;
+        entered.wait_for_room().await;
+        let _in_progress = entered.begin(content.len()).await?;
+        loop {
+            let message = request.message(&entered.head.headers, content.clone())?;
+            let reply = self.intake.run(&entered, message).outcome().await;
+            let reply = reply.map_err(|error| request.error(error))?;
+            let Reply::Message(message) = reply else { return Err(errors::answers_with_stream()) };
+            if let Some(response) = request.response(bytes_of(message))? {
+                return Ok(response);
+            }
+        }
+    }
+
+    /// The response with the message that answers a call.
+    async fn json(
+        &self,
+        rpc: Rpc,
+        entered: &Entered,
+        message: Encoded,
+    ) -> Result<Response<ResponseBody>, ApiError> {
+        let bytes = bytes_of(message);
+        let json = match bytes.len() <= TRANSCODED_INLINE_BYTES_MAX {
+            true => response(rpc, bytes)?,
+            false => self.intake.work(entered, move || response(rpc, bytes)).await??,
+        };
+        let mut response = content::response(StatusCode::OK, HeaderValue::from_static(JSON), json, None);
+        add_headers(response.headers_mut());
+        Ok(response)
+    }
+}
+
+/// The bytes of a message, without its frame.
+fn bytes_of(mut message: Encoded) -> Bytes {
+    message.advance(FRAME_HEAD_BYTES.min(message.remaining()));
+    let count = message.remaining();
+    message.copy_to_bytes(count)
+}
+
+/// The content of a request, up to the limit of a message.
+async fn read<B: RequestBody>(mut body: B, intake: &Intake) -> Result<Bytes, ApiError> {
+    let mut read = Bytes::new();
+    let mut joined = BytesMut::new();
+    while !body.is_end_stream() {
+        let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await else { break };
+        let frame = frame.map_err(|error| match error.into().refusal() {
+            Some(refusal) => refusal.into(),
+            None => errors::broken_off(),
+        })?;
+        let Ok(data) = frame.into_data() else { continue };
+        if read.len().max(joined.len()) + data.len() > intake.request_bytes_max() {
+            return Err(intake.message_too_large());
+        }
+        if read.is_empty() {
+            read = data;
+            continue;
+        }
+        if joined.is_empty() {
+            joined.extend_from_slice(&read);
+        }
+        joined.extend_from_slice(&data);
+    }
+    Ok(if joined.is_empty() { read } else { joined.freeze() })
+}
+
+/// The response to OPTIONS.
+fn allowed(allow: &str) -> Response<ResponseBody> {
+    let mut response = content::empty(StatusCode::NO_CONTENT);
+    let allow = HeaderValue::from_str(&format!("{allow}, OPTIONS")).expect("names of methods are ASCII");
+    response.headers_mut().insert(ALLOW, allow);
+    add_headers(response.headers_mut());
+    response
+}
