@@ -30,12 +30,23 @@ impl Digest {
     }
 }
 
+impl Digest {
+    /// Passes on the digest as text.
+    fn with_text<T>(&self, take: impl FnOnce(&str) -> T) -> T {
+        let mut text = *b"sha256:0000000000000000000000000000000000000000000000000000000000000000";
+        hex::encode_to_slice(self.0, &mut text[7..]).expect("two digits for each byte");
+        take(str::from_utf8(&text).expect("hex digits are ASCII"))
+    }
+
+    /// The text that `Display` writes, without a formatter: every response has one.
+    pub fn to_text(&self) -> String {
+        self.with_text(str::to_owned)
+    }
+}
+
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut digits = [0; 64];
-        hex::encode_to_slice(self.0, &mut digits).expect("two digits for each byte");
-        f.write_str("sha256:")?;
-        f.write_str(str::from_utf8(&digits).expect("hex digits are ASCII"))
+        self.with_text(|text| f.write_str(text))
     }
 }
 

@@ -48,11 +48,11 @@ pub fn kind_message(kind: LayerKind) -> v1::LayerKind {
 
 pub fn layer_message(entry: &LayerEntry) -> v1::LayerRef {
     v1::LayerRef {
-        scope: entry.key.scope.to_string(),
+        scope: entry.key.scope.as_str().to_owned(),
         kind: kind_message(entry.key.kind).into(),
         version: entry.layer.version.0,
         expire_time: entry.layer.expires.map(time_message),
-        digest: entry.layer.digest().to_string(),
+        digest: entry.layer.digest().to_text(),
         format: entry.layer.format.map_or(v1::Format::Unspecified, format_message).into(),
     }
 }
@@ -77,13 +77,13 @@ fn document_head(
     format: Format,
 ) -> v1::Document {
     v1::Document {
-        namespace: id.namespace.to_string(),
-        config: id.config.to_string(),
-        scope: scope.to_string(),
+        namespace: id.namespace.as_str().to_owned(),
+        config: id.config.as_str().to_owned(),
+        scope: scope.as_str().to_owned(),
         view: view_message(view).into(),
         version: at.version.0,
         revision: at.revision.0,
-        digest: digest.map(|digest| digest.to_string()).unwrap_or_default(),
+        digest: digest.map(|digest| digest.to_text()).unwrap_or_default(),
         content: String::new(),
         format: format_message(format).into(),
         // Version 0 is that of a config that was never written, as after deleting a layer of it.

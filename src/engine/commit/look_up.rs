@@ -19,19 +19,21 @@ impl Engine {
         actor: &str,
     ) -> Result<ReadIntent, Error> {
         match intent {
+            Intent::Changes(changes) if text_bytes(&changes) <= INLINE_BYTES_MAX => {
+                self.check_changes(&changes)?;
+                read_changes(changes, self.limits.layer_bytes_max)
+            }
+            // Boxed: the future of a small write, which waits for nothing here, stays small.
+            intent => Box::pin(self.look_up_intent(intent, actor)).await,
+        }
+    }
+
+    async fn look_up_intent(&self, intent: Intent, actor: &str) -> Result<ReadIntent, Error> {
+        match intent {
             Intent::Changes(changes) => {
                 self.check_changes(&changes)?;
                 let bytes_max = self.limits.layer_bytes_max;
-                let bytes: usize = changes.iter().map(|change| change.action.text_bytes()).sum();
-                let read = move || {
-                    let read = changes.into_iter().map(|change| change.read(bytes_max));
-                    read.collect::<Result<Vec<_>, _>>()
-                };
-                let read = match bytes <= INLINE_BYTES_MAX {
-                    true => read(),
-                    false => self.work(actor, move |_| Ok(read())).await?,
-                };
-                read.map(ReadIntent::Changes).map_err(|(field, error)| document_error(field, error))
+                self.work(actor, move |_| Ok(read_changes(changes, bytes_max))).await?
             }
             Intent::Delete { id, key, expected } => Ok(ReadIntent::Delete { id, key, expected }),
             Intent::Rollback { id, to, scope, expected } => {
@@ -89,4 +91,13 @@ impl Engine {
         }
         Ok(())
     }
+}
+
+fn text_bytes(changes: &[Change]) -> usize {
+    changes.iter().map(|change| change.action.text_bytes()).sum()
+}
+
+fn read_changes(changes: Vec<Change>, bytes_max: usize) -> Result<ReadIntent, Error> {
+    let read = changes.into_iter().map(|change| change.read(bytes_max)).collect::<Result<Vec<_>, _>>();
+    read.map(ReadIntent::Changes).map_err(|(field, error)| document_error(field, error))
 }

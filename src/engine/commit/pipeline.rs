@@ -27,7 +27,7 @@ use super::outcome::Outcome;
 use super::plan::{Plan, content_bytes};
 use super::planner::plan;
 use super::planning::Planning;
-use super::queue::{Batch, Durable, Queue, QueueRefusal, Waiter};
+use super::queue::{Batch, Durable, Queue, QueueRefusal, Waiter, tell};
 use super::read_set::ReadSet;
 use super::read_write::{ReadWrite, namespaces_of};
 use super::request_ids::{First, Nothing, Owner, Repeatable, Requests, Reused};
@@ -168,7 +168,33 @@ impl Pipeline {
     /// Takes a write, plans it, and queues it. Does not wait for the disk.
     ///
     /// Rare waits are boxed: otherwise the future of every write would be as large as the largest of them.
-    pub async fn submit(self: &Arc<Pipeline>, mut write: ReadWrite) -> Result<Submitted, Error> {
+    pub async fn submit(self: &Arc<Pipeline>, write: ReadWrite) -> Result<Submitted, Error> {
+        match self.submit_at_once(write) {
+            ControlFlow::Break(submitted) => Ok(submitted),
+            ControlFlow::Continue(write) => Box::pin(self.submit_waiting(write)).await,
+        }
+    }
+
+    /// Submits a write that is little work and has nothing to wait for. Gives other writes back.
+    fn submit_at_once(&self, mut write: ReadWrite) -> ControlFlow<Submitted, ReadWrite> {
+        if write.governs() || write.intent.namespace().is_some() || self.is_turn_taken(&write) {
+            return ControlFlow::Continue(write);
+        }
+        let bases = self.bases(&write)?;
+        if !bases.are_small() {
+            return ControlFlow::Continue(write);
+        }
+        let planned = self.plan(&write, &bases, &Cancelled::default());
+        if matches!(planned, Err(Error::KeyMissing(_))) {
+            return ControlFlow::Continue(write);
+        }
+        match self.enqueue(&mut write, &bases, planned, None) {
+            Some(submitted) => ControlFlow::Break(submitted),
+            None => ControlFlow::Continue(write),
+        }
+    }
+
+    async fn submit_waiting(self: &Arc<Pipeline>, mut write: ReadWrite) -> Result<Submitted, Error> {
         let (mut overtaken, mut keys_added) = (0, 0);
         let mut turn = None;
         loop {
@@ -570,12 +596,5 @@ impl Pipeline {
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().expect("nobody panics under this lock")
-    }
-}
-
-fn tell(waiters: impl IntoIterator<Item = Waiter>, result: impl Fn() -> Result<(), Error>) {
-    for waiter in waiters {
-        // A caller that has cancelled the call does not receive the result.
-        let _ = waiter.send(result());
     }
 }

@@ -173,6 +173,17 @@ impl Queue {
     }
 }
 
+/// Notifies waiters, each with a result of its own.
+pub(in crate::engine) fn tell(
+    waiters: impl IntoIterator<Item = Waiter>,
+    result: impl Fn() -> Result<(), Error>,
+) {
+    for waiter in waiters {
+        // A caller that has cancelled the call does not receive the result.
+        let _ = waiter.send(result());
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;

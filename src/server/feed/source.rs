@@ -42,7 +42,12 @@ impl Source {
             // An audit log that is shorter than before is another log.
             Interest::Everything if after.sequence > newest_record => trail.begin_with_sequence(1),
             Interest::Everything => trail.begin_with_sequence(after.sequence + 1),
-            Interest::CommitsOf(_) => trail.leave_out_records(),
+            Interest::CommitsOf(ref namespace) => {
+                trail.leave_out_records();
+                if namespace.is_reserved() {
+                    trail.wait_for_system_commits();
+                }
+            }
         }
         Source { trail, recorder, interest }
     }

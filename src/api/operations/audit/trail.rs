@@ -4,15 +4,20 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
+use tokio::time::sleep;
 
 use crate::audit::{Forward, Kind, Record, Recorder};
 use crate::engine::{Engine, Error, RETRY_AFTER, Sealed};
 use crate::model::{Namespace, Revision, Timestamp};
 use crate::proto::v1::AuditGap;
 use crate::supervise::joined;
+
+/// How often a reader that waits for commits of the server alone skips those of others.
+const SKIP_EVERY: Duration = Duration::from_secs(1);
 
 /// One of the trail.
 pub enum TrailItem {
@@ -66,6 +71,8 @@ impl fmt::Display for Gap {
 pub struct Trail {
     engine: Weak<Engine>,
     revisions: watch::Receiver<Revision>,
+    /// For a reader of commits of the server alone: what wakes it.
+    system_revisions: Option<watch::Receiver<Revision>>,
     records_written: watch::Receiver<u64>,
     /// `None`: nothing is recorded.
     log: Option<Forward>,
@@ -87,6 +94,7 @@ impl Trail {
         Trail {
             engine: Arc::downgrade(engine),
             revisions,
+            system_revisions: None,
             records_written,
             log: recorder.dir().map(|dir| Forward::new(dir, sequence + 1)),
             commits: VecDeque::new(),
@@ -115,6 +123,11 @@ impl Trail {
         self.records.clear();
     }
 
+    /// From now on, `changed` waits for commits of the namespace of the server: other commits do not wake a reader that skips them.
+    pub fn wait_for_system_commits(&mut self) {
+        self.system_revisions = self.engine.upgrade().map(|engine| engine.system_revisions());
+    }
+
     /// Skips the commits that are not read yet if none of them has changed a config of the namespace.
     pub fn skip_unless_changed(&mut self, namespace: &Namespace) {
         let Some(engine) = self.engine.upgrade().filter(|_| self.commits.is_empty()) else { return };
@@ -135,6 +148,10 @@ impl Trail {
     /// The next one. `None`: there is none yet. Dropping the future loses nothing.
     pub async fn take(&mut self) -> Result<Option<TrailItem>, Error> {
         if self.commits.is_empty() {
+            // Before the newest revision is read: a commit that follows wakes.
+            if let Some(system_revisions) = &mut self.system_revisions {
+                system_revisions.mark_unchanged();
+            }
             let newest = *self.revisions.borrow_and_update();
             if self.next <= newest {
                 let engine = self.engine.upgrade().ok_or(Error::Draining { retry_after: RETRY_AFTER })?;
@@ -198,6 +215,13 @@ impl Trail {
 
     /// Waits until there may be more. For ever, if there will not be any.
     pub async fn changed(&mut self) {
+        if let Some(system_revisions) = &mut self.system_revisions {
+            tokio::select! {
+                Ok(()) = system_revisions.changed() => {}
+                () = sleep(SKIP_EVERY) => {}
+            }
+            return;
+        }
         let (revisions, records) = (&mut self.revisions, &mut self.records_written);
         tokio::select! {
             Ok(()) = revisions.changed() => {}
