@@ -3,10 +3,11 @@
 //! request, an engine or a transport.
 //!
 //! `Recorder` is where others tell what happened, `flood` keeps what happens again and again from filling the disk, `writer` is the one
-//! thread that writes, `room` where what lies, `log` the files of one room, `chain` what makes them provable, `position` how far they are durable, `proof` and
+//! thread that writes, `check` the one that proves what is written, `room` where what lies, `log` the files of one room, `chain` what makes them provable, `position` how far they are durable, `proof` and
 //! `reading` what can be done with them.
 
 mod chain;
+mod check;
 mod counts;
 mod event;
 mod files;

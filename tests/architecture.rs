@@ -95,6 +95,23 @@ const CRATES: &[(&str, &[&str])] = &[
     ),
 ];
 
+/// Files of the server that begin tasks or threads themselves, and who notices a panic of them. All others run by `src/supervise.rs`.
+const UNSUPERVISED: &[(&str, &str)] = &[
+    ("src/supervise.rs", "counts it, and restarts the task or ends the server"),
+    ("src/server.rs", "the process ends at the second signal"),
+    ("src/server/net/listen.rs", "the listener counts it for each connection"),
+    ("src/server/telemetry/metrics/listen.rs", "a scrape has no answer"),
+    ("src/api/task.rs", "the call that waits panics, and its connection counts it"),
+    ("src/api/operations/backups.rs", "the stream of the backup panics, and its connection counts it"),
+    ("src/engine/check/plan_check.rs", "the scope of the threads panics"),
+    ("src/engine/history_holds.rs", "the scope of the threads panics"),
+    ("src/validate/schema.rs", "the scope of the thread panics"),
+    ("src/validate/expression/stack.rs", "the scope of the thread panics"),
+    ("src/store/sled/index/load.rs", "the scope of the thread panics"),
+    ("src/store/sled/database/syncer.rs", "the sync fails, and the store with it"),
+    ("src/backup/bucket/tasks.rs", "the upload or download fails"),
+];
+
 /// No file is longer: above it, look for the second idea.
 const LINES_MAX: usize = 600;
 
@@ -188,6 +205,39 @@ fn every_file_says_what_it_is() {
             vec![(1, format!("starts with `{first}`"))]
         }
     });
+}
+
+/// A panic of a task that nobody waits for is not noticed, and what the task did is not done any more.
+#[test]
+fn tasks_and_threads_are_begun_where_somebody_notices_their_panics() {
+    report(
+        "tasks or threads beside the supervisor: run them by it, or say in UNSUPERVISED who notices their panic",
+        |source| {
+            if ["src/cli/", "src/client/"].iter().any(|place| source.path.starts_with(place))
+                || source.path.contains("/tests")
+            {
+                return vec![];
+            }
+            let lines: Vec<&str> = source.text.lines().collect();
+            let tests = lines
+                .windows(2)
+                .position(|pair| pair[0] == "#[cfg(test)]" && pair[1].starts_with("mod tests {"));
+            let is_known = UNSUPERVISED.iter().any(|(path, _)| *path == source.path);
+            let spawns = source.tokens.windows(2).filter(|pair| {
+                let begins = matches!(pair[0].text.as_str(), "." | "::");
+                begins
+                    && matches!(pair[1].text.as_str(), "spawn" | "spawn_scoped" | "spawn_local")
+                    && pair[1].line <= tests.unwrap_or(usize::MAX)
+            });
+            spawns.filter(|_| !is_known).map(|pair| (pair[1].line, pair[1].text.clone())).collect()
+        },
+    );
+    let sources = sources("src");
+    for (path, _) in UNSUPERVISED {
+        let mut of_path = sources.iter().filter(|source| source.path == *path);
+        let spawns = |source: &Source| source.tokens.iter().any(|token| token.text.starts_with("spawn"));
+        assert!(of_path.any(spawns), "{path} begins nothing any more: take it out of UNSUPERVISED");
+    }
 }
 
 #[test]

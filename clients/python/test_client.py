@@ -209,6 +209,53 @@ class WithServer(unittest.TestCase):
             reader.next()
         self.assertEqual(raised.exception.code, grpc.StatusCode.INVALID_ARGUMENT)
 
+    def test_a_slow_network_is_no_reason_to_give_a_connection_up(self) -> None:
+        network = SlowNetwork(os.environ["CONFWATCH_SERVER"])
+        self.addCleanup(network.close)
+        with ConfwatchClient(network.address) as client:
+            client.replace(self.target, {"max": 10})
+            self.assertEqual(client.get(self.target).value, {"max": 10})
+        self.assertEqual(network.connections, 1)
+
+
+class SlowNetwork:
+    """Passes connections on, and what the server says 300 ms late: `grpc.min_reconnect_backoff_ms=100` would give a connection 100 ms."""
+
+    DELAY_SECONDS = 0.3
+
+    def __init__(self, server: str) -> None:
+        host, port = server.rsplit(":", 1)
+        self._server = (host, int(port))
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
+        self.connections = 0
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def _run(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            self.connections += 1
+            server = socket.create_connection(self._server)
+            for source, to, delay in ((connection, server, 0.0), (server, connection, self.DELAY_SECONDS)):
+                threading.Thread(target=self._pass, args=(source, to, delay), daemon=True).start()
+
+    @staticmethod
+    def _pass(source: socket.socket, to: socket.socket, delay: float) -> None:
+        try:
+            while data := source.recv(65536):
+                time.sleep(delay)
+                to.sendall(data)
+        except OSError:
+            pass
+        source.close()
+        to.close()
+
+    def close(self) -> None:
+        self._listener.close()
+
 
 class FakeProxy:
     """Answers every request with an HTTP status, as a proxy does whose backend is not there."""

@@ -30,6 +30,8 @@ pub struct Counts {
     pub is_failing: AtomicBool,
     /// Records that were durable were gone when the log was opened.
     pub is_incomplete: AtomicBool,
+    /// The last proof found a link that does not hold.
+    pub is_altered: AtomicBool,
 }
 
 impl Counts {

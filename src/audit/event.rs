@@ -37,7 +37,7 @@ pub enum Kind {
     Stopped,
     /// Records could not be kept: there were too many, the disk did not take them, or a crash lost them before they were durable.
     Lost,
-    /// The end of the log was torn by a crash, and was cut off.
+    /// The end of the log was torn by a crash, and was cut off; or records are missing or were altered.
     Repaired,
     /// Old segments were removed, as it is set.
     Removed,

@@ -1,6 +1,7 @@
 //! What recorders and the writer of the audit log share, and the messages between them. Knows neither of them.
 
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -10,6 +11,8 @@ use tokio::sync::watch;
 use super::counts::Counts;
 use super::event::Event;
 use super::flood::{Floods, NamespaceExists};
+use super::proof::{Broken, Proof};
+use super::room::Room;
 use crate::model::Timestamp;
 
 /// Gives the time of day.
@@ -44,5 +47,13 @@ impl LogState {
             newest: watch::Sender::new(0),
             thread: Mutex::default(),
         })
+    }
+
+    /// Notes what a proof of the log has found, for metrics and the status: the first link that does not hold. What a crash has torn is none.
+    pub fn note_proofs<'a>(&self, proofs: &'a [(Room, Proof)]) -> Option<&'a Broken> {
+        let mut broken = proofs.iter().filter_map(|(_, proof)| proof.broken.as_ref());
+        let found = broken.find(|broken| !broken.is_torn_end);
+        self.counts.is_altered.store(found.is_some(), Ordering::Relaxed);
+        found
     }
 }

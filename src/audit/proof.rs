@@ -4,6 +4,7 @@
 //! the hash of the newest record is compared with one that was kept elsewhere.
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 use std::{fmt, fs, io};
 
 use super::position::Position;
@@ -52,12 +53,22 @@ impl fmt::Display for Broken {
 /// Proves every room of a log, up to a record, if there is somebody who writes more meanwhile; that no record is missing from all of them; and that no
 /// record is missing that the position of the log has as durable.
 pub fn prove_rooms(log: &Path, up_to: Option<u64>) -> io::Result<Vec<(Room, Proof)>> {
+    prove_rooms_in_steps(log, up_to, &mut |_| true)
+}
+
+/// The same, with a pause after each segment. `pause` is given how long the segment took, and whether the proof goes on: if not, it fails with
+/// `Interrupted`.
+pub fn prove_rooms_in_steps(
+    log: &Path,
+    up_to: Option<u64>,
+    pause: &mut dyn FnMut(Duration) -> bool,
+) -> io::Result<Vec<(Room, Proof)>> {
     // First: a position that is read later may be ahead of the records that are read.
     let position = Position::read(log)?;
     let (mut proofs, mut walks) = (vec![], vec![]);
     for room in Room::ALL {
         let durable = position.map(|position| position.newest_of(room));
-        let (mut proof, walk) = walk(&room.directory(log), up_to, durable)?;
+        let (mut proof, walk) = walk(&room.directory(log), up_to, durable, pause)?;
         let is_proved = |durable: &u64| up_to.is_none_or(|up_to| *durable <= up_to);
         if let Some(durable) = durable.filter(is_proved)
             && proof.newest < durable
@@ -117,11 +128,16 @@ fn missing(walks: &[ChainWalk]) -> Option<u64> {
 
 /// Proves all segments in a directory, up to a record, if there is somebody who writes more meanwhile.
 pub fn prove(dir: &Path, up_to: Option<u64>) -> io::Result<Proof> {
-    Ok(walk(dir, up_to, None)?.0)
+    Ok(walk(dir, up_to, None, &mut |_| true)?.0)
 }
 
 /// Walks along the chain of one room. `durable` is the newest durable record of the room, as far as that is known.
-fn walk(dir: &Path, up_to: Option<u64>, durable: Option<u64>) -> io::Result<(Proof, ChainWalk)> {
+fn walk(
+    dir: &Path,
+    up_to: Option<u64>,
+    durable: Option<u64>,
+    pause: &mut dyn FnMut(Duration) -> bool,
+) -> io::Result<(Proof, ChainWalk)> {
     let mut proof = Proof { segments: 0, records: 0, first: 0, newest: 0, hash: Digest::ZERO, broken: None };
     let mut walk =
         ChainWalk { next: None, hash: Digest::ZERO, up_to, complete_from: 1, runs: vec![], lost: vec![] };
@@ -130,7 +146,7 @@ fn walk(dir: &Path, up_to: Option<u64>, durable: Option<u64>) -> io::Result<(Pro
         if up_to.is_some_and(|up_to| first > up_to) {
             break;
         }
-        let path = files::path(dir, first);
+        let (path, begun) = (files::path(dir, first), Instant::now());
         let bytes = match fs::read(&path) {
             // Removed as too old, since the names were read.
             Err(error) if error.kind() == io::ErrorKind::NotFound && proof.segments == 0 => continue,
@@ -143,6 +159,9 @@ fn walk(dir: &Path, up_to: Option<u64>, durable: Option<u64>) -> io::Result<(Pro
             let is_torn_end = is_newest && durable.map_or(is_cut_line, |durable| durable < sequence);
             proof.broken = Some(Broken { sequence, path, line, what, is_torn_end });
             break;
+        }
+        if !pause(begun.elapsed()) {
+            return Err(io::ErrorKind::Interrupted.into());
         }
     }
     Ok((proof, walk))

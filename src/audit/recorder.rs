@@ -4,15 +4,18 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 
 use tokio::sync::watch;
 
 use super::Retention;
+use super::check;
 use super::counts::Counts;
 use super::event::{Entry, Event};
 use super::flood::NamespaceExists;
 use super::log_state::{Clock, LogState, Message};
+use super::proof::{Proof, prove_rooms};
 use super::room::Room;
 use super::writer::{self, Writer};
 use crate::model::Timestamp;
@@ -43,6 +46,13 @@ pub struct Recorder {
     shared: Arc<LogState>,
     /// `None`: what happens is counted, and nothing is written.
     queue: Option<SyncSender<Message>>,
+    /// The thread that checks the log. It ends when its sender is gone, be it with the last recorder.
+    check: Arc<Mutex<Option<CheckThread>>>,
+}
+
+struct CheckThread {
+    thread: JoinHandle<()>,
+    stop: SyncSender<()>,
 }
 
 impl Recorder {
@@ -54,13 +64,19 @@ impl Recorder {
         let run = move |heart: &_| writer::run(&mut writer, &messages, heart);
         let thread = options.supervisor.thread("audit", OnPanic::Restart, run)?;
         *shared.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
-        Ok(Recorder { shared, queue: Some(queue) })
+        let (stop, stopped) = sync_channel(0);
+        let (checked, tell) = (shared.clone(), queue.clone());
+        let run = move |heart: &_| check::run(&checked, &tell, &stopped, heart);
+        let thread = options.supervisor.thread("audit-check", OnPanic::Restart, run)?;
+        let check = Arc::new(Mutex::new(Some(CheckThread { thread, stop })));
+        Ok(Recorder { shared, queue: Some(queue), check })
     }
 
     /// Counts, and writes nothing.
     pub fn none() -> Recorder {
         let clock = Arc::new(|| Timestamp::from_system(std::time::SystemTime::now()));
-        Recorder { shared: LogState::new(PathBuf::new(), clock, Arc::new(|_| false)), queue: None }
+        let shared = LogState::new(PathBuf::new(), clock, Arc::new(|_| false));
+        Recorder { shared, queue: None, check: Arc::default() }
     }
 
     /// Takes what happened now. What is the same as a short time ago is counted: that costs a look-up.
@@ -132,6 +148,16 @@ impl Recorder {
         self.queue.as_ref().map(|_| self.shared.dir.as_path())
     }
 
+    /// Proves all parts of the log, up to what happened before, and notes the result for metrics and the status. `None`: nothing is written. Blocks.
+    pub fn prove(&self) -> io::Result<Option<Vec<(Room, Proof)>>> {
+        self.flush();
+        let newest = *self.newest().borrow();
+        let Some(dir) = self.dir() else { return Ok(None) };
+        let proofs = prove_rooms(dir, Some(newest))?;
+        self.shared.note_proofs(&proofs);
+        Ok(Some(proofs))
+    }
+
     /// The newest record that is written, and word of each new one.
     pub fn newest(&self) -> watch::Receiver<u64> {
         self.shared.newest.subscribe()
@@ -148,6 +174,13 @@ impl Recorder {
 
     /// Writes what was counted, makes everything durable, and ends. What happens from now on is lost. Blocks.
     pub fn close(&self) {
+        let check = self.check.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(CheckThread { thread, stop }) = check {
+            drop(stop);
+            if thread.join().is_err() {
+                tracing::error!("the thread that checks the audit log ended by a panic");
+            }
+        }
         let thread = self.shared.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let (Some(thread), Some(queue)) = (thread, &self.queue) {
             let _ = queue.send(Message::Close);

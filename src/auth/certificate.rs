@@ -24,7 +24,7 @@ pub struct Holder<'a> {
 
 /// The caller of a certificate: `certificate:NAME`. The name is the SPIFFE id, which workloads have; else the subject; else the first
 /// host name or e-mail address; else the URI. A certificate that names nobody is refused, and so is one whose name could be taken for
-/// another: a SPIFFE id beside other URIs (SPIFFE X.509-SVID section 2 allows exactly one), a host name or a subject that has the form of
+/// another: several URIs and no other name, a SPIFFE id beside other URIs (SPIFFE X.509-SVID section 2 allows exactly one), a host name or a subject that has the form of
 /// a SPIFFE id, a name with unprintable characters.
 pub fn caller(holder: &Holder<'_>) -> Result<Arc<Caller>, SubjectError> {
     let workload = holder.uris.iter().find(|uri| is_spiffe(uri)).map(String::as_str);
@@ -36,7 +36,12 @@ pub fn caller(holder: &Holder<'_>) -> Result<Arc<Caller>, SubjectError> {
     if workload.is_none() && other.is_some_and(is_spiffe) {
         return Err(SubjectError::NoSpiffeId);
     }
-    let name = workload.or(other).or(holder.uris.first().map(String::as_str)).unwrap_or_default();
+    let name = match (workload.or(other), holder.uris) {
+        (Some(name), _) => name,
+        (None, [uri]) => uri,
+        (None, []) => "",
+        (None, several) => return Err(SubjectError::SeveralUris(several.len())),
+    };
     let principal = Principal::new(Subject::new(SubjectKind::Certificate, name)?, vec![])?;
     Ok(Caller::new(principal, Credential::of_certificate(holder.fingerprint), Some(holder.not_after)))
 }
@@ -67,7 +72,8 @@ mod tests {
         check("alice", &["a.example"], &[], "certificate:alice");
         check("alice", &["a.example"], &["spiffe://shop/checkout"], "certificate:spiffe://shop/checkout");
         check(" ", &["a.example", "b.example"], &["https://a.example"], "certificate:a.example");
-        check("", &[], &["https://a.example", "https://b.example"], "certificate:https://a.example");
+        check("", &[], &["https://a.example"], "certificate:https://a.example");
+        check("alice", &[], &["https://a.example", "https://b.example"], "certificate:alice");
         assert_eq!(name("", &[], &[]), Err(SubjectError::Empty));
     }
 
@@ -79,6 +85,12 @@ mod tests {
         {
             assert_eq!(name("alice", &["a.example"], &uris), Err(SubjectError::SeveralUris(2)), "{uris:?}");
         }
+        let uris = ["https://a.example", "https://b.example"];
+        assert_eq!(
+            name("", &[], &uris),
+            Err(SubjectError::SeveralUris(2)),
+            "the first one is as good as the second"
+        );
         for (subject, names) in
             [(spiffe, vec![]), ("SPIFFE://shop/checkout", vec!["a.example"]), ("", vec![spiffe])]
         {

@@ -58,7 +58,7 @@ pub enum SubjectError {
     TooLong(usize),
     #[error("the name has an unprintable character, or white space at an end")]
     Character,
-    #[error("the certificate has a SPIFFE id and {0} URIs in all, exactly one is allowed")]
+    #[error("the certificate has {0} URIs, exactly one is allowed where a URI is the name")]
     SeveralUris(usize),
     #[error("the name has the form of a SPIFFE id, and is no URI of the certificate")]
     NoSpiffeId,

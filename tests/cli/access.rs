@@ -458,6 +458,46 @@ fn a_watch_outlasts_a_denial_at_its_start_and_says_why_there_is_nothing_to_show(
     assert!(watch.line().contains("\"max\":1"));
 }
 
+/// What a start says that goes by what an earlier version of the server believed.
+#[test]
+fn a_start_reports_names_that_were_an_issuers_patterns_that_grant_nothing_and_directories_of_others() {
+    let data = directory();
+    let (server, address, admin_file) = guarded(&data, |_| {});
+    let policy = r#"bindings=[
+        {"subjects":["user:admin"],"role":"admin","namespace":"*","config":"*","scope":"/"},
+        {"subjects":["user:alice","user:admin"],"role":"viewer","namespace":"shop","config":"*","scope":"/"},
+        {"subjects":["group:ops"],"role":"admin","namespace":"c*","config":"*","scope":"/"},
+        {"subjects":["user:https://issuer.example#bob"],"role":"viewer","namespace":"shop","config":"*","scope":"/"}]"#;
+    let set = run(&address, &[("CONFWATCH_TOKEN_FILE", &admin_file)], &["set", "confwatch/policy", policy]);
+    assert_eq!(set.code, 0, "{set:?}");
+    assert_eq!(server.interrupt(), 0);
+    let keys = data.path().join("keys.json");
+    let key = r#"{"kty":"OKP","crv":"Ed25519","kid":"a","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;
+    std::fs::write(&keys, format!("\u{feff}{{\"keys\":[{key}]}}")).expect("written");
+    std::fs::set_permissions(data.path(), std::fs::Permissions::from_mode(0o755)).expect("set");
+    let mut command = serve(data.path());
+    command.args(["--auth", "on", "--jwt-keys", text(&keys), "--jwt-issuer", "https://issuer.example"]);
+    command.args(["--jwt-audience", "confwatch"]).stderr(std::process::Stdio::piped());
+    let mut server = Following::start(command);
+    let said = lines_of(server.stderr());
+    server.line();
+    assert_eq!(server.terminate(), 0);
+    let said: Vec<String> = said.iter().collect();
+    let is_said = |parts: &[&str]| {
+        said.iter().any(|line| line.contains("WARN") && parts.iter().all(|part| line.contains(part)))
+    };
+    let others = data.path().display().to_string();
+    for parts in [
+        &["a pattern does not grant the namespace confwatch", "c*"][..],
+        &["user:alice", "user:https://issuer.example#alice", "no API token"],
+        &["group:ops", "group:https://issuer.example#ops"],
+        &["others than its owner have access to the data directory", "0755", &others],
+    ] {
+        assert!(is_said(parts), "{parts:?}: {said:#?}");
+    }
+    assert!(!is_said(&["names somebody", "user:admin"]) && !is_said(&["names somebody", "bob"]), "{said:#?}");
+}
+
 #[test]
 fn explain_says_which_layers_it_may_not_show() {
     let data = directory();

@@ -2,12 +2,12 @@
 
 use std::fs;
 use std::io::Read;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::harness::{Following, PATIENCE, Server, lines_of, text, until};
+use crate::harness::{Following, PATIENCE, Server, finish, lines_of, text, until};
 
 fn parse(line: &str) -> Value {
     serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))
@@ -348,6 +348,51 @@ fn the_file_of_a_watch_keeps_its_link_and_its_mode() {
     assert!(printed.ends_with("{\n  \"x\": 1\n}\n"), "{printed}");
     let mode = server.run(&["watch", "a/b", "--file", text(&link), "--mode", "999"]);
     assert_eq!(mode.code, 2, "{mode:?}");
+}
+
+/// As a file that is mounted into a container. Without the right to mount, as in some containers, there is nothing to test.
+#[test]
+fn a_file_that_is_a_mount_point_is_written_in_place() {
+    let may_mount = |user: &[&str]| {
+        let mut probe = Command::new("unshare");
+        probe.args(user).args(["--mount", "sh", "-c", "mount --bind . ."]).stderr(Stdio::null());
+        probe.status().is_ok_and(|status| status.success())
+    };
+    let Some(user) = [&[][..], &["--user", "--map-root-user"]].into_iter().find(|user| may_mount(user))
+    else {
+        eprintln!("skipped: mounts are not allowed here");
+        return;
+    };
+    let server = Server::start();
+    server.ok(&["set", "a/b", "x=1"]);
+    let directory = TempDir::new().expect("a directory");
+    let (file, outside) = (directory.path().join("app.json"), directory.path().join("outside.json"));
+    for option in ["--file", "--cache"] {
+        fs::write(&file, "of the container").expect("written");
+        fs::write(&outside, "longer than what is written, so that nothing of it may stay".repeat(99))
+            .expect("written");
+        let watch = server.command(&["watch", "a/b", option, text(&file), "--count", "1"]);
+        let mut command = Command::new("unshare");
+        command.args(user).args([
+            "--mount",
+            "sh",
+            "-c",
+            "mount --bind \"$1\" \"$2\"; shift 2; exec \"$@\"",
+            "sh",
+        ]);
+        command.arg(&outside).arg(&file).arg(watch.get_program()).args(watch.get_args());
+        command.env("CONFWATCH_SERVER", &server.address);
+        let ran = finish(command);
+        assert_eq!(ran.code, 0, "{option}: {ran:?}");
+        let written = fs::read_to_string(&outside).expect("there");
+        match option {
+            "--file" => assert_eq!(written, "{\n  \"x\": 1\n}\n"),
+            _ => assert!(written.contains(r#"{\"x\":1}"#) && !written.contains("longer"), "{written}"),
+        }
+        assert_eq!(fs::read_to_string(&file).expect("there"), "of the container", "it lies below the mount");
+        let names = fs::read_dir(directory.path()).expect("readable").count();
+        assert_eq!(names, 2, "nothing is left beside them");
+    }
 }
 
 #[test]

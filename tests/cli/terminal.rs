@@ -134,6 +134,14 @@ fn apply_names_what_others_changed_since_the_last_apply_and_asks() {
     // Which is an apply of its own, so that nothing is left to say.
     write("production.yaml", "max: 5\n");
     server.ok(&apply);
+    // A layer that somebody else made, and that goes since it has no file.
+    server.ok(&["set", "payments/checkout@/staging", "max=7", "--reason", "a test of load"]);
+    let refused = server.fails(5, &[&apply[..], &["--prune"]].concat());
+    assert!(
+        refused.contains("payments/checkout /staging: set by ada@test") && refused.contains("a test of load"),
+        "{refused}"
+    );
+    assert_eq!(server.json(&["get", "payments/checkout@/staging"])["content"]["max"], 7);
 }
 
 #[test]
@@ -176,9 +184,35 @@ fn a_name_that_is_probably_mistyped_is_told() {
     for (target, meant) in
         [("shop/checkot", "did you mean shop/checkout?"), ("shpo/checkout", "did you mean shop?")]
     {
-        let refused = server.fails(3, &["get", target]);
-        assert!(refused.contains(meant), "{refused}");
+        for command in [
+            &["get"][..],
+            &["explain"],
+            &["blame"],
+            &["history"],
+            &["history", "--wide"],
+            &["diff"],
+            &["diff", "--from", "1"],
+            &["delete", "--yes"],
+            &["rollback"],
+        ] {
+            let refused = server.fails(3, &[command, &[target]].concat());
+            assert!(refused.contains(meant), "{command:?}: {refused}");
+        }
     }
+    let mut watch = server.command(&["watch", "shop/checkot", "--count", "1"]);
+    watch.stderr(std::process::Stdio::piped());
+    let watched = crate::harness::finish(watch);
+    assert!(watched.stderr.contains("shop/checkot has no document yet: did you mean"), "{watched:?}");
+    let mut edit = server.command(&["edit", "shop/checkout@/prd2"]);
+    edit.env("VISUAL", "true");
+    let edited = crate::harness::finish(edit);
+    assert!(edited.stderr.contains("/prd2 is a new scope in shop, watched by 0"), "{edited:?}");
+    let directory = TempDir::new().expect("a directory");
+    let schema = directory.path().join("schema.json");
+    fs::write(&schema, "{}").expect("written");
+    let put = server.run(&["schema", "put", "shop/chekout", "-f", text(&schema)]);
+    let expected = "there is no config shop/chekout; is shop/checkout meant, which exists?";
+    assert!(put.code == 0 && put.stderr.contains(expected), "{put:?}");
     // What is there, or is like nothing, is not warned of.
     for args in
         [&["set", "shop/checkout@/production", "max=4"][..], &["set", "shop/checkout@/staging", "max=5"]]
@@ -210,7 +244,43 @@ fn history_says_that_there_is_more() {
     let shown = server.run(&["history", "a/b"]);
     assert!(shown.stderr.contains("20 of 25 versions are shown: --limit 0 shows all"), "{shown:?}");
     assert!(server.run(&["history", "a/b", "-s", "/"]).stderr.contains("the newest 20 are shown"));
-    for all in [&["history", "a/b", "-n", "0"][..], &["history", "a/b", "-n", "25"]] {
+    let wide = server.run(&["history", "a/b", "--wide"]);
+    assert!(wide.stderr.contains("20 of 25 versions are shown"), "{wide:?}");
+    assert!(server.run(&["history", "a"]).stderr.contains("the newest 20 are shown, and there are more"));
+    for all in [
+        &["history", "a/b", "-n", "0"][..],
+        &["history", "a/b", "-n", "25"],
+        &["history", "a/b", "-n", "25", "--wide"],
+        &["history", "a", "-n", "25"],
+    ] {
         assert_eq!(server.run(all).stderr, "", "{all:?}");
     }
+    server.ok(&["set", "a/c", "max=1"]);
+    let found = server.run(&["search", "--key", "max", "--limit", "1"]);
+    assert!(found.stdout.lines().count() == 1 && found.stderr.contains("the first 1 are shown"), "{found:?}");
+    assert_eq!(server.run(&["search", "--key", "max", "--limit", "2"]).stderr, "");
+}
+
+/// More configs than are searched for a name: one that is not among them is not taken for a new one.
+#[test]
+fn a_config_beyond_those_that_are_searched_is_no_new_one() {
+    let server = Server::start();
+    let directory = TempDir::new().expect("a directory");
+    let names = (0..3000).map(|at| format!("b{at:04}")).chain(["abcdefgh".to_owned(), "xbcdefgh".to_owned()]);
+    for (at, names) in names.collect::<Vec<_>>().chunks(900).enumerate() {
+        let tree = directory.path().join(at.to_string());
+        for name in names {
+            fs::create_dir_all(tree.join(name)).expect("made");
+            fs::write(tree.join(name).join("global.json"), r#"{"a":1}"#).expect("written");
+        }
+        server.ok(&["apply", "-f", text(&tree), "--namespace", "many", "--yes", "-o", "json"]);
+    }
+    let set = server.run(&["set", "many/xbcdefgh", "b=2"]);
+    assert_eq!((set.code, set.stderr.as_str()), (0, ""), "{set:?}");
+    // A name that nobody has is one, and a namesake is found.
+    let set = server.run(&["set", "many/ybcdefgh", "b=2"]);
+    assert!(
+        set.stderr.contains("many/ybcdefgh is a new config, watched by 0; is many/abcdefgh meant"),
+        "{set:?}"
+    );
 }

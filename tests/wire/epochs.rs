@@ -1,13 +1,17 @@
 //! Positions belong to one history of the store: tokens, and revisions that come with the epoch they are of.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use confwatch::proto::v1::audit_service_client::AuditServiceClient;
-use confwatch::proto::v1::schema_service_client::SchemaServiceClient;
 use confwatch::proto::v1::*;
+use prost::Message;
+use prost_types::FileDescriptorSet;
+use tempfile::TempDir;
 use tonic::{Code, Request};
 
 use super::support::*;
+use super::watching::*;
 
 const EPOCH: &str = "confwatch-epoch";
 
@@ -95,56 +99,164 @@ async fn a_stream_of_the_audit_trail_resumes_in_its_own_history_and_is_refused_i
     refused(connect(&other).await.stream(resumed).await, Code::OutOfRange, "EPOCH_MISMATCH");
 }
 
-#[tokio::test]
-async fn page_tokens_are_of_one_history() {
-    let ((server, mut client), (other_server, mut other)) = (filled().await, filled().await);
-    let list = ListRequest { namespace: "test".into(), page_size: 1, ..Default::default() };
-    let page_token = client.list(list.clone()).await.expect("listed").into_inner().next_page_token;
-    assert!(!page_token.is_empty());
-    let next = ListRequest { page_token, ..list };
-    client.list(next.clone()).await.expect("the next page");
-    refused(other.list(next).await, Code::OutOfRange, "EPOCH_MISMATCH");
+/// Reads a list of both servers: the second page of one server is refused by the other, whose history is another.
+macro_rules! check {
+    ($checked:ident, $rpc:literal, $one:expr, $other:expr, $method:ident, $request:expr) => {{
+        let request = $request;
+        let page = $one.$method(request.clone()).await.expect($rpc).into_inner();
+        assert!(!page.next_page_token.is_empty(), "{}: {page:?}", $rpc);
+        let mut next = request;
+        next.page_token = page.next_page_token;
+        $one.$method(next.clone()).await.expect($rpc);
+        refused($other.$method(next).await, Code::OutOfRange, "EPOCH_MISMATCH");
+        $checked.insert($rpc.to_owned());
+    }};
+}
 
-    let versions = ListVersionsRequest {
-        namespace: "test".into(),
-        config: "app".into(),
-        page_size: 1,
-        ..Default::default()
-    };
-    let page_token =
-        client.list_versions(versions.clone()).await.expect("listed").into_inner().next_page_token;
-    let next = ListVersionsRequest { page_token, ..versions };
-    client.list_versions(next.clone()).await.expect("the next page");
-    refused(other.list_versions(next).await, Code::OutOfRange, "EPOCH_MISMATCH");
-
-    let address = |server: &TestServer| format!("http://{}", server.running.address());
-    let mut audit = AuditServiceClient::connect(address(&server)).await.expect("the server listens");
-    let list = AuditServiceListRequest { page_size: 1, ..Default::default() };
-    let page_token = audit.list(list.clone()).await.expect("listed").into_inner().next_page_token;
-    let next = AuditServiceListRequest { page_token, ..list };
-    audit.list(next.clone()).await.expect("the next page");
-    let mut other_audit =
-        AuditServiceClient::connect(address(&other_server)).await.expect("the server listens");
-    refused(other_audit.list(next).await, Code::OutOfRange, "EPOCH_MISMATCH");
-
-    let (mut schemas, mut other_schemas) = (
-        SchemaServiceClient::connect(address(&server)).await.expect("the server listens"),
-        SchemaServiceClient::connect(address(&other_server)).await.expect("the server listens"),
-    );
+/// What every list has two of.
+async fn filled_with_everything() -> (TestServer, confwatch::client::Client, [Watcher; 2]) {
+    let directory = TempDir::new().expect("a directory");
+    let backups = directory.path().join("backups");
+    let server = TestServer::start_in(directory, |settings| {
+        believing(settings);
+        settings.backup_dir = Some(backups);
+    })
+    .await;
+    let library = super::auth::client(&server, None);
+    let mut client = server.client().await;
     for config in ["app", "other"] {
+        for scope in ["/s", "/t"] {
+            client.set(set(put_override(config, scope, r#"{"a":1}"#))).await.expect("set");
+            client.set(set(put_in(config, scope, r#"{"a":2}"#))).await.expect("set");
+        }
         let put = SchemaServicePutRequest {
             namespace: "test".into(),
             config: config.into(),
-            schema: Some(json(r#"{"type":"object"}"#)),
+            schema: Some(json("{}")),
             ..Default::default()
         };
-        schemas.put(put).await.expect("a schema");
+        library.schemas().put(put).await.expect("a schema");
+        let token = CreateTokenRequest { name: config.into(), ..Default::default() };
+        library.access().create_token(token).await.expect("a token");
+        let backup = CreateBackupRequest { keep: true, kind: BackupKind::State.into(), ..Default::default() };
+        let mut made = library.backups().create_backup(backup).await.expect("begun").into_inner();
+        while made.message().await.expect("made").is_some() {}
     }
-    let list = SchemaServiceListRequest { namespace: "test".into(), page_size: 1, ..Default::default() };
-    let page_token = schemas.list(list.clone()).await.expect("listed").into_inner().next_page_token;
-    let next = SchemaServiceListRequest { page_token, ..list };
-    schemas.list(next.clone()).await.expect("the next page");
-    refused(other_schemas.list(next).await, Code::OutOfRange, "EPOCH_MISMATCH");
+    let watchers = [
+        Watcher::open(&client, watch([target("app", "/s")])).await.0,
+        Watcher::open(&client, watch([target("app", "/t")])).await.0,
+    ];
+    (server, library, watchers)
+}
+
+#[tokio::test]
+async fn page_tokens_of_every_list_are_of_one_history() {
+    let ((_server, one, _watchers), (_other_server, other, _others)) =
+        (filled_with_everything().await, filled_with_everything().await);
+    let namespace = || "test".to_owned();
+    let mut checked = BTreeSet::new();
+    check!(
+        checked,
+        "ConfigService/List",
+        one.api(),
+        other.api(),
+        list,
+        ListRequest { namespace: namespace(), page_size: 1, ..Default::default() }
+    );
+    check!(
+        checked,
+        "ConfigService/ListVersions",
+        one.api(),
+        other.api(),
+        list_versions,
+        ListVersionsRequest { page_size: 1, ..versions() }
+    );
+    check!(
+        checked,
+        "ConfigService/ListChanges",
+        one.api(),
+        other.api(),
+        list_changes,
+        ListChangesRequest { page_size: 1, ..Default::default() }
+    );
+    let at_first = NamespaceSide {
+        namespace: namespace(),
+        at: Some(namespace_side::At::Revision(1)),
+        ..Default::default()
+    };
+    let now = NamespaceSide { namespace: namespace(), ..Default::default() };
+    let diff =
+        DiffNamespacesRequest { older: Some(at_first), newer: Some(now), page_size: 1, ..Default::default() };
+    check!(checked, "ConfigService/DiffNamespaces", one.api(), other.api(), diff_namespaces, diff);
+    check!(
+        checked,
+        "ConfigService/Search",
+        one.api(),
+        other.api(),
+        search,
+        SearchRequest { key: "a".into(), page_size: 1, ..Default::default() }
+    );
+    check!(
+        checked,
+        "ConfigService/ListOverrides",
+        one.api(),
+        other.api(),
+        list_overrides,
+        ListOverridesRequest { namespace: namespace(), page_size: 1, ..Default::default() }
+    );
+    check!(
+        checked,
+        "SchemaService/List",
+        one.schemas(),
+        other.schemas(),
+        list,
+        SchemaServiceListRequest { namespace: namespace(), page_size: 1, ..Default::default() }
+    );
+    check!(
+        checked,
+        "AuditService/List",
+        one.audit(),
+        other.audit(),
+        list,
+        AuditServiceListRequest { page_size: 1, ..Default::default() }
+    );
+    check!(
+        checked,
+        "AuthService/ListTokens",
+        one.access(),
+        other.access(),
+        list_tokens,
+        ListTokensRequest { page_size: 1, ..Default::default() }
+    );
+    check!(
+        checked,
+        "BackupService/ListBackups",
+        one.backups(),
+        other.backups(),
+        list_backups,
+        ListBackupsRequest { page_size: 1, ..Default::default() }
+    );
+    check!(
+        checked,
+        "FleetService/ListClients",
+        one.fleet(),
+        other.fleet(),
+        list_clients,
+        ListClientsRequest { namespace: namespace(), page_size: 1, ..Default::default() }
+    );
+
+    let described = FileDescriptorSet::decode(FILE_DESCRIPTOR_SET).expect("descriptors");
+    let has_token = |name: &str| {
+        let messages = described.file.iter().flat_map(|file| &file.message_type);
+        let mut named = messages.filter(|message| name.ends_with(&format!(".v1.{}", message.name())));
+        named.any(|message| message.field.iter().any(|field| field.name() == "page_token"))
+    };
+    let services = described.file.iter().flat_map(|file| &file.service);
+    let lists = services.flat_map(|service| {
+        let methods = service.method.iter().filter(|method| has_token(method.input_type()));
+        methods.map(|method| format!("{}/{}", service.name(), method.name())).collect::<Vec<_>>()
+    });
+    assert_eq!(lists.collect::<BTreeSet<_>>(), checked, "every list is read here");
 }
 
 /// Reads by revision, `min_revision` and `expected_version` say nothing of the history that they are of: the metadata does.

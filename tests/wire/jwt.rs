@@ -18,6 +18,7 @@ use tonic::{Code, Status, Streaming};
 
 use self::issuer::{KeyServer, SigningKey, encoded, key_set, message};
 use super::auth::*;
+use super::supervision::{panic_in, restarted};
 use super::support::*;
 
 /// Groups have rights here, and one user has more.
@@ -269,6 +270,19 @@ async fn keys_of_a_file_are_rotated_without_dropping_the_streams_of_others() {
     refused(reads(&guarded, &unknown).await, Code::Unauthenticated, "CREDENTIAL_UNKNOWN");
     reads(&guarded, &token).await.expect("its key is known");
     goes_on_without_a_gap(&guarded, &mut stream, 200).await;
+}
+
+#[tokio::test]
+async fn keys_are_read_again_after_a_panic_of_the_task_that_reads_them() {
+    let (old, new) = (SigningKey::ec("old"), SigningKey::ec("new"));
+    let file = KeyFile::new(&[&old]);
+    let guarded = start(&file.text()).await;
+    let stream = watching(&guarded, &old.token(&claims("bob", "readers"))).await;
+    panic_in(&guarded.server, "jwt-keys").await;
+    restarted(&guarded.server, "jwt-keys").await;
+    file.write(&[&new]);
+    assert_eq!(ending(stream).await.code(), Code::Unauthenticated, "its key is revoked");
+    reads(&guarded, &new.token(&claims("eve", "readers"))).await.expect("its key is known");
 }
 
 #[tokio::test]

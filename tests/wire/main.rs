@@ -65,6 +65,7 @@ mod values;
 mod visibility;
 mod watch;
 mod watch_ending;
+mod watch_model;
 mod watch_namespaces;
 mod watch_parts;
 mod watch_resume;

@@ -20,7 +20,7 @@ fn status(server: &TestServer, name: &str) -> TaskStatus {
 }
 
 /// Lets a task panic, and waits until it has.
-async fn panic_in(server: &TestServer, name: &'static str) {
+pub async fn panic_in(server: &TestServer, name: &'static str) {
     let before = status(server, name).panics;
     server.running.supervisor().inject_panic(name);
     while status(server, name).panics == before {
@@ -28,7 +28,7 @@ async fn panic_in(server: &TestServer, name: &'static str) {
     }
 }
 
-async fn restarted(server: &TestServer, name: &str) {
+pub async fn restarted(server: &TestServer, name: &str) {
     while !status(server, name).is_running {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }

@@ -24,6 +24,7 @@ use tokio_rustls::client::TlsStream;
 use tonic::transport::Endpoint;
 
 use super::http::{Http1, request};
+use super::supervision::{panic_in, restarted};
 use super::support::*;
 
 /// A CA of its own.
@@ -329,9 +330,17 @@ async fn a_new_certificate_is_for_new_connections_and_open_watches_go_on() {
 
     files.renew();
     until(&counts.certificates_reloaded, 1).await;
-    assert_ne!(files.shown(address).await, first);
+    let second = files.shown(address).await;
+    assert_ne!(second, first);
     put(&mut client, "/", r#"{"a":2}"#).await;
     assert_eq!(next(&mut stream).await, r#"{"a":2}"#);
+
+    // After a panic of the task that looks at the files, they are looked at again.
+    panic_in(&server, "certificates").await;
+    restarted(&server, "certificates").await;
+    files.renew();
+    until(&counts.certificates_reloaded, 2).await;
+    assert_ne!(files.shown(address).await, second);
 }
 
 #[tokio::test]

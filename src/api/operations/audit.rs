@@ -14,7 +14,6 @@ use tokio::time::Instant;
 use tokio_stream::Stream;
 use tokio_util::sync::CancellationToken;
 
-use crate::audit;
 use crate::auth::{Resource, Verb};
 use crate::engine::watch::ResumeToken;
 use crate::engine::{Error, RETRY_AFTER};
@@ -90,12 +89,7 @@ impl Operations {
         }
         let commits = entry::commits_proof(commits);
         let recorder = self.recorder.clone();
-        let prove = move || {
-            recorder.flush();
-            let newest = *recorder.newest().borrow();
-            recorder.dir().map(|dir| audit::prove_rooms(dir, Some(newest))).transpose()
-        };
-        let records = blocking(prove).await?;
+        let records = blocking(move || recorder.prove()).await?;
         let records = records.map_err(|error| audit_log_unreadable(&error))?;
         let mut rooms = records.map(entry::records_proofs).unwrap_or_default().into_iter();
         let records = rooms.next().unwrap_or_default();

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::audit::position::Position;
+use crate::audit::proof::prove_rooms_in_steps;
 
 /// An event of each room.
 fn of_room(room: Room, number: u64) -> Event {
@@ -178,4 +179,19 @@ fn a_copy_of_a_position_that_is_too_old_is_no_alarm() {
     assert_eq!(faults(dir.path()), Vec::<String>::new());
     assert!(!start(dir.path()));
     assert_eq!(faults(dir.path()), Vec::<String>::new());
+}
+
+#[test]
+fn a_proof_pauses_after_each_segment_and_ends_where_it_is_told_to() {
+    let dir = written(9);
+    let log = dir.path();
+    let mut pauses = 0;
+    let counted = prove_rooms_in_steps(log, None, &mut |_| {
+        pauses += 1;
+        true
+    });
+    assert!(counted.is_ok_and(|proofs| proofs.iter().all(|(_, proof)| proof.broken.is_none())));
+    assert_eq!(pauses, files(log).len());
+    let ended = prove_rooms_in_steps(log, None, &mut |_| false);
+    assert_eq!(ended.map_err(|error| error.kind()), Err(std::io::ErrorKind::Interrupted));
 }

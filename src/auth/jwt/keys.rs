@@ -59,6 +59,8 @@ impl KeySet {
     /// Reads `{"keys": [...]}`. Keys of kinds that are not known here, and those for encryption, are left out, as RFC 7517 says. The set may be
     /// empty.
     pub fn parse(text: &[u8]) -> Result<KeySet, KeySetError> {
+        // Some editors begin a file with a byte order mark.
+        let text = text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(text);
         let document: Value = serde_json::from_slice(text).map_err(|_| KeySetError::Form)?;
         let members = document.get("keys").and_then(Value::as_array).ok_or(KeySetError::Form)?;
         if members.len() > KEYS_MAX {

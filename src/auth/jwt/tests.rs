@@ -346,6 +346,14 @@ fn a_set_without_usable_keys_is_empty_and_refuses_every_token() {
 }
 
 #[test]
+fn a_mark_of_the_byte_order_before_a_set_of_keys_is_skipped() {
+    let key = SigningKey::ec("a");
+    let set = format!("\u{feff}{}", key_set(&[&key]));
+    let keys = KeySet::parse(set.as_bytes()).expect("a set");
+    assert!(Verifier::new(settings(), keys).verify(&key.token(&claims()), NOW).is_ok());
+}
+
+#[test]
 fn what_is_no_set_of_keys_is_told() {
     let check = |text: &str, expected: KeySetError| {
         assert_eq!(KeySet::parse(text.as_bytes()).err(), Some(expected), "{text}");

@@ -4,6 +4,7 @@ use clap::Args;
 
 use crate::cli::Session;
 use crate::cli::input::args::TargetArgs;
+use crate::cli::input::similar_names::failure_of;
 use crate::cli::output::exit::{Exit, Outcome};
 use crate::cli::output::layers::layer_name;
 use crate::cli::output::streams::printable;
@@ -32,7 +33,10 @@ pub async fn run(args: BlameArgs, session: &Session) -> Outcome {
         scope: target.read_scope(),
         pointer: args.pointer,
     };
-    let response = session.client.api().blame(request).await?.into_inner();
+    let response = match session.client.api().blame(request).await {
+        Ok(response) => response.into_inner(),
+        Err(status) => return Err(failure_of(status.into(), &target, session).await),
+    };
     session.output.answer(&BlameView::from(&response), |output| {
         let rows = response.values.iter().map(row).collect();
         output.table(["POINTER", "VALUE", "FROM", "REVISION", "TIME", "ACTOR", "REASON"], rows)

@@ -7,6 +7,7 @@ use crate::cli::input::args::{Target, TargetArgs, WriteArgs};
 use crate::cli::input::change::kind;
 use crate::cli::input::confirm::{ConfirmArgs, Question};
 use crate::cli::input::reach::ReachArgs;
+use crate::cli::input::similar_names::failure_of;
 use crate::cli::input::wait::WaitArgs;
 use crate::cli::output::exit::{Exit, Failure, Outcome};
 use crate::cli::output::layers::layer_name;
@@ -68,15 +69,26 @@ pub async fn run(args: DeleteArgs, session: &Session) -> Outcome {
     };
     if !args.write.dry_run && args.reach.asks(args.confirm) {
         let options = Some(args.write.dry_options());
-        let tried = session.client.api().delete(v1::DeleteRequest { options, ..request.clone() }).await?;
-        args.reach.confirm(args.confirm, tried.get_ref().reach.as_ref(), &session.output)?;
+        let tried = deleted(v1::DeleteRequest { options, ..request.clone() }, &target, session).await?;
+        args.reach.confirm(args.confirm, tried.reach.as_ref(), &session.output)?;
     }
-    let response = session.client.api().delete(request).await?.into_inner();
+    let response = deleted(request, &target, session).await?;
     session.output.answer(&DeleteView::from(&response), |output| {
         output.text(&lines(&target, &response, args.write.dry_run))
     })?;
     let revision = (response.changed && !args.write.dry_run).then_some(response.store_revision);
     args.wait.wait(revision, session).await
+}
+
+async fn deleted(
+    request: v1::DeleteRequest,
+    target: &Target,
+    session: &Session,
+) -> Result<v1::DeleteResponse, Failure> {
+    match session.client.api().delete(request).await {
+        Ok(response) => Ok(response.into_inner()),
+        Err(status) => Err(failure_of(status.into(), target, session).await),
+    }
 }
 
 fn lines(target: &Target, response: &v1::DeleteResponse, is_dry_run: bool) -> String {

@@ -10,6 +10,7 @@ use super::history::newest_versions;
 use crate::cli::Session;
 use crate::cli::input::args::{DocumentFormat, Point, Target, ViewName};
 use crate::cli::input::place::Place;
+use crate::cli::input::similar_names::{failure_of, refuse_unknown_config};
 use crate::cli::output::exit::{Exit, Failure, Outcome};
 use crate::cli::output::layers::change_summary;
 use crate::cli::output::streams::colored_diff;
@@ -96,7 +97,15 @@ async fn documents(args: DiffArgs, from_target: Target, to_target: Target, sessi
         format: args.format.to_wire().into(),
         context_lines: Some(args.context),
     };
-    let response = session.client.api().diff(request).await?.into_inner();
+    let response = match session.client.api().diff(request).await {
+        Ok(response) => response.into_inner(),
+        Err(status) => return Err(failure_of(status.into(), &from_target, session).await),
+    };
+    // A side that does not exist counts as empty.
+    if response.changes.is_empty() {
+        refuse_unknown_config(&from_target, session).await?;
+        refuse_unknown_config(&to_target, session).await?;
+    }
     session.output.answer(&DiffView::from(&response), |output| match response.unified.as_str() {
         "" => {
             output.note(&format!("no differences for {}", from_target.read_scope()));
@@ -121,7 +130,10 @@ async fn last_change(
         return Ok((before(document.version), point.clone()));
     }
     let whole = Target { scope: None, ..target.clone() };
-    let newest = newest_versions(&whole, 1, false, session).await?;
+    let newest = match newest_versions(&whole, 1, false, session).await {
+        Ok(newest) => newest,
+        Err(error) => return Err(failure_of(error, target, session).await),
+    };
     let Some(changed) = newest.versions.first() else {
         let name = format!("{}/{}", target.namespace, target.config);
         return Err(match newest.compacted {

@@ -14,6 +14,7 @@ use crate::bounded_file::{self, DOCUMENT_FILE_BYTES_MAX};
 use crate::cli::Session;
 use crate::cli::files::source::{LayerId, Source, Sources};
 use crate::cli::input::args::{DocumentFormat, Target, TargetArgs, WriteArgs};
+use crate::cli::input::similar_names::warn_of_new_layer;
 use crate::cli::input::wait::WaitArgs;
 use crate::cli::output::exit::{Exit, Failure, Outcome};
 use crate::cli::output::refusal::{refused, show_findings_in};
@@ -50,6 +51,9 @@ pub async fn run(args: EditArgs, session: &Session) -> Outcome {
     let layer = fetch(&target, args.format, session).await?;
     let format = layer.format;
     let editor = editor()?;
+    if layer.version == 0 {
+        warn_of_new_layer(&change(&target, &layer, format.text("{}".into())), session).await;
+    }
     let mut opened = layer.text.clone();
     let mut refusal: Option<Failure> = None;
     loop {
@@ -67,15 +71,7 @@ pub async fn run(args: EditArgs, session: &Session) -> Outcome {
             session.output.note("unchanged");
             return Ok(Exit::Done);
         }
-        let change = v1::Change {
-            namespace: target.namespace.clone(),
-            config: target.config.clone(),
-            scope: target.read_scope(),
-            kind: v1::LayerKind::Base.into(),
-            expected_version: Some(layer.version),
-            action: Some(Action::Replace(format.text(text.clone()))),
-            ..Default::default()
-        };
+        let change = change(&target, &layer, format.text(text.clone()));
         let sources = sources(&target, &text, format);
         match session.client.set(change, args.write.options()).await {
             Ok(response) => {
@@ -95,6 +91,19 @@ pub async fn run(args: EditArgs, session: &Session) -> Outcome {
                 (opened, refusal) = (text, Some(failure));
             }
         }
+    }
+}
+
+/// Replaces the layer as it was before the edit.
+fn change(target: &Target, layer: &Layer, text: v1::Text) -> v1::Change {
+    v1::Change {
+        namespace: target.namespace.clone(),
+        config: target.config.clone(),
+        scope: target.read_scope(),
+        kind: v1::LayerKind::Base.into(),
+        expected_version: Some(layer.version),
+        action: Some(Action::Replace(text)),
+        ..Default::default()
     }
 }
 

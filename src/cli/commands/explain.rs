@@ -4,6 +4,7 @@ use clap::Args;
 
 use crate::cli::Session;
 use crate::cli::input::args::{PointArgs, TargetArgs};
+use crate::cli::input::similar_names::failure_of;
 use crate::cli::output::exit::{Exit, Outcome};
 use crate::cli::output::layers::layer_name;
 use crate::cli::output::streams::{counted, printable};
@@ -36,7 +37,10 @@ pub async fn run(args: ExplainArgs, session: &Session) -> Outcome {
         at: args.point.point().map(|point| point.for_explain()).transpose()?,
         pointer: args.pointer,
     };
-    let response = session.client.api().explain(request).await?.into_inner();
+    let response = match session.client.api().explain(request).await {
+        Ok(response) => response.into_inner(),
+        Err(status) => return Err(failure_of(status.into(), &target, session).await),
+    };
     session.output.answer(&ExplainView::from(&response), |output| {
         let rows = response.values.iter().map(row).collect();
         output.table(["POINTER", "VALUE", "FROM", "SHADOWS"], rows)

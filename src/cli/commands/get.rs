@@ -4,10 +4,9 @@ use clap::Args;
 
 use crate::cli::Session;
 use crate::cli::input::args::{DocumentFormat, PointArgs, TargetArgs, ViewName};
-use crate::cli::input::similar_names::suggestion;
+use crate::cli::input::similar_names::failure_of;
 use crate::cli::output::exit::{Exit, Failure, Outcome};
 use crate::cli::output::views::DocumentView;
-use crate::client::ClientError;
 use crate::model::text::render_pretty_json;
 use crate::proto::v1;
 
@@ -55,16 +54,9 @@ pub async fn run(args: GetArgs, session: &Session) -> Outcome {
         apply_defaults: args.defaults,
         ..target.get_request()
     };
-    let response = match session.client.api().get(request).await.map_err(ClientError::from) {
+    let response = match session.client.api().get(request).await {
         Ok(response) => response.into_inner(),
-        Err(error) if error.reason() == "CONFIG_NOT_FOUND" => {
-            let failure = Failure::from(error);
-            return Err(match suggestion(&target, session).await {
-                Some(suggestion) => failure.with(suggestion),
-                None => failure,
-            });
-        }
-        Err(error) => return Err(error.into()),
+        Err(status) => return Err(failure_of(status.into(), &target, session).await),
     };
     let document = response.document.unwrap_or_default();
     session.output.answer(&DocumentView::from(&document), |output| {

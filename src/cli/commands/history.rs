@@ -8,12 +8,13 @@ use super::list::{Listed, configs_of};
 use crate::cli::Session;
 use crate::cli::input::args::Target;
 use crate::cli::input::place::Place;
-use crate::cli::input::similar_names::refuse_unknown_namespace;
+use crate::cli::input::similar_names::{failure_of, refuse_unknown_namespace};
 use crate::cli::output::exit::{Exit, Failure, Outcome};
 use crate::cli::output::lacking::note_lack_of_read;
 use crate::cli::output::layers::{change_summary, commit_source, layer_name};
 use crate::cli::output::streams::{HEADING, Output, PLACE, printable};
 use crate::cli::output::views::{CommitsView, VersionsView, short_time};
+use crate::client::ClientError;
 use crate::proto::v1;
 
 /// The largest page there is.
@@ -113,7 +114,10 @@ fn commit_row(commit: &v1::Commit) -> [String; 6] {
 
 async fn show_wide(target: &Target, limit: usize, session: &Session) -> Outcome {
     let limit = if limit == 0 { usize::MAX } else { limit };
-    let Newest { versions, compacted, .. } = newest_versions(target, limit, false, session).await?;
+    let Newest { versions, are_more, compacted } = newest(target, limit, false, session).await?;
+    if are_more {
+        session.output.note(&how_many(target, &versions));
+    }
     note_compaction(compacted, (target, &versions), session).await;
     let view = VersionsView { versions: versions.iter().map(Into::into).collect() };
     session.output.answer(&view, |output| {
@@ -134,7 +138,7 @@ async fn show_wide(target: &Target, limit: usize, session: &Session) -> Outcome 
 /// Shows the versions of a target; a limit of 0 is none.
 pub async fn show(target: &Target, limit: usize, content: bool, session: &Session) -> Outcome {
     let limit = if limit == 0 { usize::MAX } else { limit };
-    let Newest { versions, are_more, compacted } = newest_versions(target, limit, content, session).await?;
+    let Newest { versions, are_more, compacted } = newest(target, limit, content, session).await?;
     if are_more {
         session.output.note(&how_many(target, &versions));
     }
@@ -183,13 +187,21 @@ pub struct Newest {
     pub compacted: Option<String>,
 }
 
+/// The same as `newest_versions`, with a suggestion for a config that the server does not know.
+async fn newest(target: &Target, limit: usize, content: bool, session: &Session) -> Result<Newest, Failure> {
+    match newest_versions(target, limit, content, session).await {
+        Ok(newest) => Ok(newest),
+        Err(error) => Err(failure_of(error, target, session).await),
+    }
+}
+
 /// The newest `limit` versions; of a target with a scope, those that changed its layers.
 pub async fn newest_versions(
     target: &Target,
     limit: usize,
     include_content: bool,
     session: &Session,
-) -> Result<Newest, Failure> {
+) -> Result<Newest, ClientError> {
     let mut versions: Vec<v1::VersionInfo> = Vec::new();
     let mut page_token = String::new();
     // A page token belongs to a request that is otherwise the same, so that the size stays: the last page may be too long.

@@ -6,6 +6,7 @@ use crate::cli::Session;
 use crate::cli::input::args::{Target, TargetArgs, WriteArgs};
 use crate::cli::input::confirm::ConfirmArgs;
 use crate::cli::input::reach::ReachArgs;
+use crate::cli::input::similar_names::failure_of;
 use crate::cli::input::wait::WaitArgs;
 use crate::cli::output::exit::{Failure, Outcome};
 use crate::cli::output::layers::{change_lines, layer_name};
@@ -66,10 +67,10 @@ pub async fn run(args: RollbackArgs, session: &Session) -> Outcome {
     };
     if !args.write.dry_run && args.reach.asks(args.confirm) {
         let options = Some(args.write.dry_options());
-        let tried = session.client.rollback(v1::RollbackRequest { options, ..request.clone() }).await?;
+        let tried = rolled_back(v1::RollbackRequest { options, ..request.clone() }, &target, session).await?;
         args.reach.confirm(args.confirm, tried.reach.as_ref(), &session.output)?;
     }
-    let response = session.client.rollback(request).await?;
+    let response = rolled_back(request, &target, session).await?;
     show_findings(&session.output, response.report.as_ref());
     let is_table = session.output.is_table();
     let details = if is_table { differences(&target, &response, session).await? } else { String::new() };
@@ -79,6 +80,17 @@ pub async fn run(args: RollbackArgs, session: &Session) -> Outcome {
     })?;
     let revision = (response.changed && !args.write.dry_run).then_some(response.store_revision);
     args.wait.wait(revision, session).await
+}
+
+async fn rolled_back(
+    request: v1::RollbackRequest,
+    target: &Target,
+    session: &Session,
+) -> Result<v1::RollbackResponse, Failure> {
+    match session.client.rollback(request).await {
+        Ok(response) => Ok(response),
+        Err(error) => Err(failure_of(error, target, session).await),
+    }
 }
 
 /// What changed in each layer. Compared with the version before: that is the current one, whatever it was.

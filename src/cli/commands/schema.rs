@@ -10,6 +10,7 @@ use crate::cli::Session;
 use crate::cli::files::source::{LayerId, Source, Sources};
 use crate::cli::input::args::{DocumentFormat, Target, WriteArgs};
 use crate::cli::input::change::{format_of, name_of, read_text};
+use crate::cli::input::similar_names::doubt_of_new_layer;
 use crate::cli::output::exit::{Exit, Failure, Outcome};
 use crate::cli::output::refusal::{refused, show_findings_in};
 use crate::cli::output::streams::{PLACE, printable};
@@ -194,6 +195,14 @@ async fn put(args: PutArgs, session: &Session) -> Outcome {
     };
     place_steps(&mut sources, response.report.as_ref());
     show_findings_in(&sources, response.report.as_ref(), session).await;
+    let governs = v1::Change {
+        namespace: target.namespace.clone(),
+        config: SystemConfig::Schema.name_of(&target.config),
+        ..Default::default()
+    };
+    if let Some(doubt) = doubt_of_new_layer(&governs, 0, session).await {
+        session.output.warning(&doubt);
+    }
     session.output.answer(&SchemaPutView::from(&response), |output| {
         output.line(&put_line(target, &response, args.write.dry_run))
     })?;

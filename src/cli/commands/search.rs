@@ -73,11 +73,18 @@ pub async fn run(args: SearchArgs, session: &Session) -> Outcome {
     let mut count = 0;
     loop {
         let page = session.client.api().search(request.clone()).await?.into_inner();
-        for found in page.matches.iter().take(limit - count) {
+        let taken = limit - count;
+        for found in page.matches.iter().take(taken) {
             session.output.item(&SearchMatchView::from(found), |output| output.line(&line(found)))?;
             count += 1;
         }
-        if page.next_page_token.is_empty() || count == limit {
+        let are_more = !page.next_page_token.is_empty();
+        if count == limit && (are_more || page.matches.len() > taken) {
+            session
+                .output
+                .note(&format!("the first {limit} are shown, and there are more: --limit 0 shows all"));
+        }
+        if !are_more || count == limit {
             break;
         }
         request.page_token = page.next_page_token;

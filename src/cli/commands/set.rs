@@ -7,7 +7,7 @@ use crate::cli::input::args::{TargetArgs, WriteArgs};
 use crate::cli::input::change::ChangeArgs;
 use crate::cli::input::confirm::ConfirmArgs;
 use crate::cli::input::reach::ReachArgs;
-use crate::cli::input::similar_names::doubt_of_new_layer;
+use crate::cli::input::similar_names::{doubt_of_new_layer, may_ask, watchers_at};
 use crate::cli::input::wait::WaitArgs;
 use crate::cli::output::exit::Outcome;
 use crate::cli::output::layers::{change_lines, layer_name};
@@ -84,19 +84,8 @@ struct Preview {
 
 /// What would change and whom it would reach. Empty if that cannot be asked: the change itself will say why.
 async fn preview(change: &v1::Change, session: &Session) -> Preview {
-    // Asked before, so that a caller who may not is not in the audit log for a question that was not theirs.
-    for verb in ["validate", "read"] {
-        let request = v1::CanIRequest {
-            verb: verb.into(),
-            namespace: change.namespace.clone(),
-            config: change.config.clone(),
-            scope: change.scope.clone(),
-            ..Default::default()
-        };
-        let answer = session.client.access().can_i(request).await;
-        if !answer.is_ok_and(|answer| answer.into_inner().allowed) {
-            return Preview::default();
-        }
+    if !may_ask(change, session).await {
+        return Preview::default();
     }
     let request = v1::ValidateRequest { changes: vec![change.clone()], ..Default::default() };
     let Ok(response) = session.client.api().validate(request).await else { return Preview::default() };
@@ -106,8 +95,7 @@ async fn preview(change: &v1::Change, session: &Session) -> Preview {
     };
     let is_added = |change: &v1::ValueChange| change.r#type() == v1::ChangeType::Added;
     if result.diff.iter().all(is_added) {
-        let own = response.affected.iter().find(|target| target.scope == change.scope);
-        let watchers = own.map_or(0, |own| own.watchers);
+        let watchers = watchers_at(&response, &change.scope);
         if let Some(doubt) = doubt_of_new_layer(change, watchers, session).await {
             session.output.warning(&doubt);
         }

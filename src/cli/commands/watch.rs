@@ -14,6 +14,7 @@ use tonic::Code;
 
 use crate::cli::Session;
 use crate::cli::input::args::{DocumentFormat, Target, ViewName};
+use crate::cli::input::similar_names::suggestion;
 use crate::cli::input::stop::unless_stopped;
 use crate::cli::output::exit::{Exit, Failure, Outcome};
 use crate::cli::output::lacking::note_lack_of_read;
@@ -217,8 +218,18 @@ async fn follow(args: WatchArgs, session: &Session) -> Outcome {
     Ok(if runs.failed { Exit::Failed } else { Exit::Done })
 }
 
-/// Says which namespaces, watched by `*`, have nothing to show, and why, if that is so.
+/// Says which namespaces, watched by `*`, have nothing to show, and why, if that is so; and what was probably meant by a target without a document.
 async fn note_empty(targets: &[Target], states: &[v1::TargetState], session: &Session) {
+    for target in targets.iter().filter(|target| target.config != "*") {
+        let is_it = |(namespace, config, _): Key| namespace == target.namespace && config == target.config;
+        let mut of_target = states.iter().filter(|state| is_it(key(state)));
+        if of_target.any(|state| state.document.is_none())
+            && let Some(suggestion) = suggestion(target, session).await
+        {
+            let name = format!("{}/{}", target.namespace, target.config);
+            session.output.note(&format!("{name} has no document yet: {suggestion}"));
+        }
+    }
     let shown: BTreeSet<String> = states.iter().map(|state| key(state).0).collect();
     let namespaces: BTreeSet<&String> =
         targets.iter().filter(|target| target.config == "*").map(|target| &target.namespace).collect();

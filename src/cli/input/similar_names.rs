@@ -6,6 +6,7 @@ use super::args::Target;
 use crate::cli::Session;
 use crate::cli::commands::list::append;
 use crate::cli::output::exit::{Exit, Failure};
+use crate::client::ClientError;
 use crate::model::similar::{similar, similar_scope};
 use crate::proto::v1;
 
@@ -33,6 +34,33 @@ pub async fn some_configs(namespace: &str, session: &Session) -> Vec<v1::ConfigI
         }
     }
     configs
+}
+
+/// The failure of a call about a target, with what was probably meant where the server knows no such config.
+pub async fn failure_of(error: ClientError, target: &Target, session: &Session) -> Failure {
+    let is_unknown = error.reason() == "CONFIG_NOT_FOUND";
+    let failure = Failure::from(error);
+    if !is_unknown {
+        return failure;
+    }
+    match suggestion(target, session).await {
+        Some(suggestion) => failure.with(suggestion),
+        None => failure,
+    }
+}
+
+/// Refuses an empty result about a config of which the server has no version: the name is probably mistyped, and must not be taken for one without
+/// differences.
+pub async fn refuse_unknown_config(target: &Target, session: &Session) -> Result<(), Failure> {
+    if !is_unknown(&target.namespace, &target.config, session).await {
+        return Ok(());
+    }
+    let name = format!("{}/{}", target.namespace, target.config);
+    let failure = Failure::new(Exit::NotFound, format!("there is no config {name}"));
+    Err(match suggestion(target, session).await {
+        Some(suggestion) => failure.with(suggestion),
+        None => failure,
+    })
 }
 
 /// What was probably meant by a target of which the server knows nothing.
@@ -86,17 +114,70 @@ pub async fn refuse_unknown_namespace(namespace: &str, session: &Session) -> Res
     })
 }
 
-/// Why a new layer is perhaps in the wrong place.
+/// Warns of a layer that a change would make and that is perhaps in the wrong place, with the number of its watchers. Does nothing where the caller may
+/// not ask.
+pub async fn warn_of_new_layer(change: &v1::Change, session: &Session) {
+    if !may_ask(change, session).await {
+        return;
+    }
+    let request = v1::ValidateRequest { changes: vec![change.clone()], ..Default::default() };
+    let Ok(response) = session.client.api().validate(request).await else { return };
+    let watchers = watchers_at(&response.into_inner(), &change.scope);
+    if let Some(doubt) = doubt_of_new_layer(change, watchers, session).await {
+        session.output.warning(&doubt);
+    }
+}
+
+/// Whether the caller may validate a change and read what it changes. Asked before, so that a caller who may not is not in the audit log for a
+/// question that was not theirs.
+pub async fn may_ask(change: &v1::Change, session: &Session) -> bool {
+    for verb in ["validate", "read"] {
+        let request = v1::CanIRequest {
+            verb: verb.into(),
+            namespace: change.namespace.clone(),
+            config: change.config.clone(),
+            scope: change.scope.clone(),
+            ..Default::default()
+        };
+        let answer = session.client.access().can_i(request).await;
+        if !answer.is_ok_and(|answer| answer.into_inner().allowed) {
+            return false;
+        }
+    }
+    true
+}
+
+/// How many watch streams follow the document of a scope that a change affects.
+pub fn watchers_at(response: &v1::ValidateResponse, scope: &str) -> u32 {
+    let own = response.affected.iter().find(|target| target.scope == scope);
+    own.map_or(0, |own| own.watchers)
+}
+
+/// Why a new layer is perhaps in the wrong place: its config or its scope is new, and a similar one exists. Of a config that governs another: there is no
+/// config to govern.
 pub async fn doubt_of_new_layer(change: &v1::Change, watchers: u32, session: &Session) -> Option<String> {
     let v1::Change { namespace, config, scope, .. } = change;
-    let configs = some_configs(namespace, session).await;
-    let Some(info) = configs.iter().find(|info| info.config == *config) else {
-        let other = similar(config, configs.iter().map(|info| info.config.as_str()))?;
-        return Some(format!(
-            "{namespace}/{config} is a new config, watched by {watchers}; is {namespace}/{other} meant, which exists?"
-        ));
+    let governed = match config.split_once(':') {
+        // What governs a namespace governs configs to come, too.
+        Some(("namespace", _)) => return None,
+        Some((_, governed)) => Some(governed),
+        None => None,
     };
-    if info.layers.iter().any(|layer| layer.scope == *scope) {
+    let name = governed.unwrap_or(config);
+    let configs = some_configs(namespace, session).await;
+    let Some(info) = configs.iter().find(|info| info.config == *name) else {
+        let other = similar(name, configs.iter().map(|info| info.config.as_str()))?;
+        return match (is_unknown(namespace, name, session).await, governed) {
+            (false, _) => None,
+            (true, None) => Some(format!(
+                "{namespace}/{name} is a new config, watched by {watchers}; is {namespace}/{other} meant, which exists?"
+            )),
+            (true, Some(_)) => Some(format!(
+                "there is no config {namespace}/{name}; is {namespace}/{other} meant, which exists?"
+            )),
+        };
+    };
+    if governed.is_some() || info.layers.iter().any(|layer| layer.scope == *scope) {
         return None;
     }
     let scopes: BTreeSet<&str> =
@@ -108,4 +189,16 @@ pub async fn doubt_of_new_layer(change: &v1::Change, watchers: u32, session: &Se
     Some(format!(
         "{scope} is a new scope in {namespace}, watched by {watchers}; is {other} meant, which exists?"
     ))
+}
+
+/// Whether the server has no version of a config: a large namespace has more configs than are searched.
+async fn is_unknown(namespace: &str, config: &str, session: &Session) -> bool {
+    let request = v1::ListVersionsRequest {
+        namespace: namespace.into(),
+        config: config.into(),
+        page_size: 1,
+        ..Default::default()
+    };
+    let listed = session.client.api().list_versions(request).await;
+    listed.is_err_and(|status| ClientError::from(status).reason() == "CONFIG_NOT_FOUND")
 }

@@ -402,6 +402,9 @@ impl Sources {
         let help = "1 if durable records of the audit log were missing at the start, else 0";
         let incomplete = counts.map(|counts| ([], u64::from(counts.is_incomplete.load(Relaxed))));
         writer.gauge("confwatch_audit_incomplete", help, None, incomplete)?;
+        let help = "1 if the audit log was not as it was written when it was last proved, else 0";
+        let altered = counts.map(|counts| ([], u64::from(counts.is_altered.load(Relaxed))));
+        writer.gauge("confwatch_audit_altered", help, None, altered)?;
         let help = "Bytes of the audit log on disk";
         writer.gauge("confwatch_audit", help, Some(Unit::Bytes), one(|counts| &counts.bytes))?;
         let early = counts.into_iter().flat_map(|counts| {

@@ -50,6 +50,7 @@ async fn changes_of(
     let versions = match newest_versions(&target, VERSIONS_MAX, false, session)
         .await
         .map(|newest| newest.versions)
+        .map_err(Failure::from)
     {
         Ok(versions) => versions,
         Err(failure) if failure.exit == Exit::NotAllowed => {

@@ -213,6 +213,25 @@ fn a_file_of_equal_content_keeps_its_comments_its_name_and_its_format() {
 }
 
 #[test]
+fn a_pipe_in_the_place_of_a_layer_is_written_to_and_not_read() {
+    let directory = directory(&[("checkout/production.yaml", "a: 1\n")]);
+    let pipe = directory.path().join("checkout/global.yaml");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().expect("it runs").success());
+    let reader = std::thread::spawn({
+        let pipe = pipe.clone();
+        move || fs::read_to_string(pipe).expect("what is written")
+    });
+    let layers = BTreeMap::from([
+        (layer("checkout", "/"), file("a: 1\nb: 2\n")),
+        (layer("checkout", "/production"), file("a: 1\n")),
+    ]);
+    let written = write(directory.path(), &layers, Existing::Replaced).expect("written");
+    assert_eq!(written, Written { written: 1, kept: 1, deleted: 0 });
+    assert_eq!(reader.join().expect("it ends"), "a: 1\nb: 2\n");
+    assert!(!fs::metadata(&pipe).expect("it stays").is_file());
+}
+
+#[test]
 fn nothing_outside_of_the_directory_is_read_written_or_deleted() {
     use std::os::unix::fs::symlink;
     let outside = directory(&[("global.yaml", "secret: 1\n"), ("eu.yaml", "a: 1\n")]);

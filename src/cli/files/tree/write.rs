@@ -122,8 +122,11 @@ fn write_file(path: &Path, layer: &LayerFile) -> Result<(), TreeError> {
     file::write(path, layer.text.as_bytes(), mode).map_err(|error| at(path, error))
 }
 
-/// Whether a file says what the layer says, however it is written.
+/// Whether a file says what the layer says, however it is written. A pipe or a device has no content, and to read one could take for ever.
 fn has_content(file: &FoundLayer, layer: &LayerFile) -> bool {
+    if !fs::metadata(&file.path).is_ok_and(|found| found.is_file()) {
+        return false;
+    }
     let value = |text: &str, format: DocumentFormat| {
         parse(text, format.to_model(), TEXT_BYTES_MAX).ok().map(|value| Content::of(&value))
     };

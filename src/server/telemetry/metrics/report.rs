@@ -206,6 +206,11 @@ fn audit_losses(opened: &Opened) -> Vec<(&'static str, String)> {
                     confwatch audit verify";
         problems.push(("AUDIT_RECORDS_MISSING", text.to_owned()));
     }
+    if counts.is_altered.load(Relaxed) {
+        let text = "the audit log is not as it was written: somebody has changed or removed records, or the disk has; keep a copy, and see \
+                    confwatch audit verify";
+        problems.push(("AUDIT_RECORDS_ALTERED", text.to_owned()));
+    }
     if lost > 0 {
         let text = format!("{lost} events were lost since the start: the audit log could not be written");
         problems.push(("AUDIT_RECORDS_LOST", text));
