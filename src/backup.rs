@@ -30,7 +30,7 @@ pub use self::manifest::{AUTOMATIC_LABEL, Counts, Kind, Manifest, SCHEDULE_LABEL
 pub use self::place::Stored;
 pub use self::restore::{Restored, Restoring, Step, restore};
 pub use self::source::{is_in_bucket, open_backup, read_manifest};
-pub use self::uploads::{Announced, UPLOAD_BYTES_MAX, Upload, UploadError, Uploads};
+pub use self::uploads::{Announced, UPLOAD_BYTES_MAX, Upload, UploadError, Uploads, sum_of_id};
 pub use self::verify::{Verified, verify};
 pub use self::write::Finished;
 

@@ -13,6 +13,7 @@ mod clocks;
 mod commit;
 mod error;
 mod feed;
+mod history_cuts;
 mod history_holds;
 mod jobs;
 mod options;
@@ -44,7 +45,7 @@ pub use crate::backup::{
     Finished as FinishedBackup, Keep as KeepBackups, Kept as KeptBackup, Kind as BackupKind,
     Manifest as BackupManifest, Plan as BackupPlan, Position as BackupPosition, Progress as BackupProgress,
     SCHEDULE_LABEL, Selection as BackupSelection, UPLOAD_BYTES_MAX, Upload as BackupUpload, UploadError,
-    Uploads as BackupUploads, beyond,
+    Uploads as BackupUploads, beyond, sum_of_id as sum_of_upload,
 };
 pub use crate::secret::{MasterKeySource, SourceError};
 pub use crate::store::{Broken, Proof, Sealed, VersionRef};
@@ -92,7 +93,7 @@ use feed::recent::Recent;
 use jobs::backup_schedule::ScheduledBackups;
 use jobs::expiry::OverrideExpiry;
 use jobs::master_key::MasterKeyCheck;
-use jobs::retention::{HistoryRetention, Retention};
+use jobs::retention::{HistoryRetention, Retention, RetentionSettings};
 use jobs::scheduler::{self, Job};
 use jobs::upload_expiry::UploadExpiry;
 use read::history::{config_at, current_at, historic};
@@ -131,6 +132,7 @@ pub struct Engine {
     backups: Arc<Backups>,
     /// As in `Options`.
     state_backups: Option<usize>,
+    retention_grace: Duration,
     tasks: Mutex<Option<Tasks>>,
 }
 
@@ -168,7 +170,11 @@ impl Engine {
             Role::Leader => jobs::expiry::expire_overdue(&pipeline, &options.clock)?,
             Role::Replica => {}
         }
-        let retention = Retention { revisions: options.retain_revisions, age: options.retain_for };
+        let retention = RetentionSettings {
+            retention: Retention { revisions: options.retain_revisions, age: options.retain_for },
+            grace: options.retention_grace,
+            requests: options.compacted_requests.clone(),
+        };
         let backups = Arc::new(Backups::new(
             store.clone(),
             pipeline.clone(),
@@ -208,6 +214,7 @@ impl Engine {
             to: loaded,
             now: (options.clock)(),
             ids_max: options.limits.request_ids_max,
+            compacted: options.compacted_requests,
             closed: closed.clone(),
         };
         let (recall, recalling) = RequestRecovery::start(recalling, pipeline.clone(), &supervisor);
@@ -231,6 +238,7 @@ impl Engine {
             recall,
             backups,
             state_backups: options.state_backups,
+            retention_grace: options.retention_grace,
             tasks: Mutex::new(Some(Tasks { commit, watch, recalling, jobs })),
         }))
     }
@@ -485,6 +493,7 @@ impl Engine {
     pub async fn close(&self) {
         self.drain();
         self.closed.cancel();
+        self.workers.close();
         self.pipeline.close();
         self.hub.close();
         let Some(tasks) = self.tasks.lock().expect("nobody panics under this lock").take() else {

@@ -5,6 +5,7 @@
 
 pub mod codec;
 mod commit_format;
+mod compacted_requests;
 mod forgotten;
 mod history;
 mod journal;
@@ -13,6 +14,7 @@ mod proof;
 pub mod sled;
 mod stored_commit;
 
+pub use self::compacted_requests::CompactedRequests;
 pub use self::forgotten::Forgotten;
 pub use self::history::{Compaction, ConfigRecord, History, Problem, Snapshot, Verified, VersionRef};
 pub use self::journal::{Head, Journal, Sealed, Summary};

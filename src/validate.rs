@@ -10,6 +10,7 @@ pub mod expression;
 mod found;
 pub mod lint;
 pub mod migration;
+mod namespace_limits;
 mod proposed;
 mod quotas;
 mod registry;

@@ -14,7 +14,7 @@ use crate::engine::{
     BackupFailure, BackupKind, BackupManifest, BackupSelection, Error, FinishedBackup, HIDDEN_FINDING,
     Intent, KeptBackup, Resolved, SecretUse, Viewer, Withheld,
 };
-use crate::model::{ConfigId, Namespace, Scope};
+use crate::model::{ConfigId, Digest, Namespace, Scope};
 use crate::validate::Report;
 
 /// Whose call it is: made when it must be known, which it seldom must.
@@ -84,8 +84,28 @@ impl Operations {
         kind: BackupKind,
         selection: &BackupSelection,
     ) -> BackupRecord {
-        let recorder = self.guard.is_on().then(|| self.recorder.clone());
-        BackupRecord { recorder, context: context.clone(), kind, selection: selection.clone() }
+        let (recorder, selection) = (self.recorder.clone(), selection.clone());
+        BackupRecord { recorder, context: context.clone(), kind, selection }
+    }
+
+    /// Records that a caller has named a backup or an upload that is there, and of which they may not know. The caller is told that there is none.
+    pub(super) fn record_hidden_backup(
+        &self,
+        context: &CallContext,
+        selection: &BackupSelection,
+        outcome: &'static str,
+    ) {
+        self.recorder.record(&by(context, (Kind::Denied, "backup", outcome), place_of(selection)));
+    }
+
+    /// Records that a file which a caller has sent, or a restore from a backup, was refused.
+    pub(super) fn record_refused_backup(
+        &self,
+        context: &CallContext,
+        selection: &BackupSelection,
+        outcome: &'static str,
+    ) {
+        self.recorder.record(&by(context, (Kind::Backup, "backup", outcome), place_of(selection)));
     }
 
     /// Records that a caller is given documents, as far as they have secrets as they are. `context` is made only then. If it fails, none of
@@ -234,8 +254,7 @@ fn overwritten(recorder: &Recorder, context: &CallContext, id: &ConfigId, scope:
 
 /// The records of one backup.
 pub(super) struct BackupRecord {
-    /// `None` where everybody is believed.
-    recorder: Option<Recorder>,
+    recorder: Recorder,
     context: CallContext,
     kind: BackupKind,
     selection: BackupSelection,
@@ -288,20 +307,27 @@ impl BackupRecord {
         }
     }
 
+    /// Records that a caller has sent a backup.
+    pub fn uploaded(&self, bytes: u64, sha256: &Digest) {
+        let detail = format!("{} backup of {}: {bytes} bytes, {sha256}", self.kind, self.selection);
+        if !self.record("UPLOADED", &detail) {
+            tracing::warn!("the audit log has no room for a backup that was sent");
+        }
+    }
+
     fn record(&self, outcome: &str, detail: &str) -> bool {
-        let place = match &self.selection {
-            BackupSelection::All => Place::default(),
-            BackupSelection::Namespace(namespace) => {
-                Place { namespace: namespace.as_str(), ..Place::default() }
-            }
-            BackupSelection::Config(id) => {
-                Place { namespace: id.namespace.as_str(), config: id.config.as_str(), scope: "/" }
-            }
-        };
-        let recorder = self.recorder.as_ref();
-        recorder.is_none_or(|recorder| {
-            recorder.record_backup(&by(&self.context, (Kind::Backup, "backup", outcome), place), detail)
-        })
+        let what = (Kind::Backup, "backup", outcome);
+        self.recorder.record_backup(&by(&self.context, what, place_of(&self.selection)), detail)
+    }
+}
+
+fn place_of(selection: &BackupSelection) -> Place<'_> {
+    match selection {
+        BackupSelection::All => Place::default(),
+        BackupSelection::Namespace(namespace) => Place { namespace: namespace.as_str(), ..Place::default() },
+        BackupSelection::Config(id) => {
+            Place { namespace: id.namespace.as_str(), config: id.config.as_str(), scope: "/" }
+        }
     }
 }
 

@@ -98,7 +98,7 @@ impl From<Error> for ApiError {
                 failed(Code::Unavailable, "MASTER_KEY_UNAVAILABLE", "secrets cannot be sealed now", &error)
                     .retry_after(Duration::from_secs(5))
             }
-            Error::Compacted { oldest, .. } => {
+            Error::Compacted { oldest, .. } | Error::VersionCompacted { oldest, .. } => {
                 ApiError::new(Code::OutOfRange, "COMPACTED", message).with("oldest_revision", oldest)
             }
             Error::RevisionInFuture { store, .. } => {
@@ -115,7 +115,9 @@ impl From<Error> for ApiError {
                 let reason = reason_of_limit(*limit_name);
                 let refused = ApiError::new(Code::ResourceExhausted, reason, message).with("limit", limit);
                 match reason {
-                    "TOO_MANY_WATCHERS" => refused.retry_no_sooner_than(Duration::from_secs(5)),
+                    "TOO_MANY_WATCHERS" | "TOO_MANY_BACKUPS" => {
+                        refused.retry_no_sooner_than(Duration::from_secs(5))
+                    }
                     _ => refused,
                 }
             }

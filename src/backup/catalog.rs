@@ -251,13 +251,16 @@ impl Catalog {
         self.place.remove(&[name.clone(), note_of(id)]).map_err(self.failed(&name))
     }
 
-    /// Refuses a backup beyond the limits. Backups of namespaces take no room from backups of the store.
-    /// Refuses a backup for which there is no room. `more`: how many may be there beyond the limits.
+    /// Refuses a backup for which there is no room. Backups of namespaces take no room from backups of the store. `more`: how many may be there beyond
+    /// the limits.
     fn check_room(&self, selection: &Selection, more: usize) -> Result<(), BackupError> {
         let ids = self.ids()?;
         let count = |of: Option<&str>| ids.iter().filter(|id| namespace_of(id) == of).count();
-        let full =
-            |of: &str, max: usize| Err(BackupError::Full(format!("{of} has {max} kept backups: prune some")));
+        let full = |of: &str, max: usize| {
+            Err(BackupError::Full(format!(
+                "{of} has {max} kept backups, with those that are pinned: unpin or prune some"
+            )))
+        };
         match selection {
             Selection::All if count(None) >= KEPT_MAX + more => full("the store", KEPT_MAX),
             Selection::All => Ok(()),

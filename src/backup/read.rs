@@ -7,7 +7,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::error::BackupError;
 use super::format::{
-    HEADER_BYTES, PART_HEADER_BYTES, PartHeader, PartKind, TRAILER_BYTES, check_header, encode_trailer,
+    FORMAT, HEADER_BYTES, PART_HEADER_BYTES, PartHeader, PartKind, TRAILER_BYTES, check_header,
+    encode_trailer,
 };
 use super::manifest::{Manifest, Part};
 use super::write::Finished;
@@ -137,10 +138,19 @@ impl Items {
     }
 }
 
-/// Reads a manifest.
+/// Reads a manifest. Refuses one of another format than the header of the file, which was read before.
 pub fn parse_manifest(text: &[u8]) -> Result<Manifest, BackupError> {
     let unreadable = |error| BackupError::damaged(format!("its manifest cannot be read: {error}"));
-    serde_json::from_slice(text).map_err(unreadable)
+    let manifest: Manifest = serde_json::from_slice(text).map_err(unreadable)?;
+    match manifest.format == FORMAT {
+        true => Ok(manifest),
+        false => {
+            let found = manifest.format;
+            Err(BackupError::damaged(format!(
+                "its manifest has format {found}, and its header format {FORMAT}"
+            )))
+        }
+    }
 }
 
 /// `None` if that is not what was compressed.

@@ -1,5 +1,8 @@
 //! Backup files that clients send to a server to restore from them, each in a temporary file until it is used, or too old. Knows files, sums and
 //! limits; not what a backup is used for.
+//!
+//! There are few places, and no actor can keep others from them: an actor has one upload, an upload that receives nothing for some minutes is removed, and
+//! an upload that has been idle for less gives its place to an actor who has none.
 
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File};
@@ -23,6 +26,12 @@ pub const UPLOAD_BYTES_MAX: u64 = 1 << 30;
 const UPLOADS_MAX: usize = 4;
 /// A file is removed after this time.
 const KEPT_FOR: Duration = Duration::from_secs(60 * 60);
+/// A file that is not complete is removed when no part of it came for so long.
+const IDLE_MAX: Duration = Duration::from_secs(5 * 60);
+/// A file to which nothing has happened for so long gives its place to another actor who begins one.
+const IDLE_YIELDS: Duration = Duration::from_secs(30);
+/// Before the digits of a sum.
+const SUM_PREFIX: &str = "sha256:";
 /// The largest part of a file, which is in memory while it is read, and the longest manifest. A server writes larger parts for configs that
 /// have more bytes alone.
 const PART_BYTES_MAX: u64 = 32 << 20;
@@ -51,6 +60,7 @@ pub struct Upload {
     begun: Timestamp,
     path: PathBuf,
     received: Mutex<Received>,
+    life: Mutex<Life>,
 }
 
 struct Received {
@@ -61,11 +71,20 @@ struct Received {
     manifest: Option<Manifest>,
 }
 
+/// What happened to a file last.
+#[derive(Clone, Copy)]
+struct Life {
+    used: Timestamp,
+    is_complete: bool,
+}
+
 /// Why bytes were not taken.
 #[derive(Debug, thiserror::Error)]
 pub enum UploadError {
-    #[error("{UPLOADS_MAX} backups are uploaded by others now")]
-    TooMany,
+    #[error(
+        "other actors are uploading {UPLOADS_MAX} backups now: try again when one of them has ended, or has been idle for {} s", .idle_yields.as_secs()
+    )]
+    TooMany { idle_yields: Duration },
     /// Other bytes come next.
     #[error("must be {received}: so many bytes were received")]
     Offset { received: u64 },
@@ -86,19 +105,24 @@ impl Uploads {
         Ok(Uploads { dir: dir.to_owned(), uploads: Mutex::default() })
     }
 
-    /// Begins a file. The actor has one upload: an earlier one is removed.
+    /// Begins a file. The actor has one upload: an earlier one is removed. Where there is no place left, the file that has been idle for the longest
+    /// is removed, if that is long enough.
     pub fn begin(&self, announced: Announced, now: Timestamp) -> Result<Arc<Upload>, UploadError> {
         let mut uploads = self.live(now);
         uploads.retain(|_, upload| upload.announced.actor != announced.actor);
         if uploads.len() >= UPLOADS_MAX {
-            return Err(UploadError::TooMany);
+            let idle = uploads.values().min_by_key(|upload| upload.life().used);
+            let idle = idle.filter(|upload| upload.life().used.plus(IDLE_YIELDS) <= now);
+            let idle = idle.ok_or(UploadError::TooMany { idle_yields: IDLE_YIELDS })?.id.clone();
+            uploads.remove(&idle);
         }
-        let id = uuid::Uuid::new_v4().simple().to_string();
+        let id = new_id(&announced.sha256);
         let path = self.dir.join(&id);
         let file = File::options().read(true).write(true).create_new(true).mode(0o600).open(&path);
         let file = file.map_err(BackupError::io(path.display()))?;
         let received = Mutex::new(Received { file, sum: Sha256::new(), bytes: 0, manifest: None });
-        let upload = Arc::new(Upload { id: id.clone(), announced, begun: now, path, received });
+        let life = Mutex::new(Life { used: now, is_complete: false });
+        let upload = Arc::new(Upload { id: id.clone(), announced, begun: now, path, received, life });
         uploads.insert(id, upload.clone());
         Ok(upload)
     }
@@ -106,6 +130,12 @@ impl Uploads {
     /// An upload of an actor. `None`: there is none with this id.
     pub fn find(&self, id: &str, actor: &str, now: Timestamp) -> Option<Arc<Upload>> {
         self.live(now).get(id).filter(|upload| upload.announced.actor == actor).cloned()
+    }
+
+    /// What an upload of another actor has, if the id is that of one.
+    pub fn of_other(&self, id: &str, actor: &str, now: Timestamp) -> Option<Selection> {
+        let found = self.live(now).get(id).filter(|upload| upload.announced.actor != actor).cloned();
+        found.map(|upload| upload.announced.selection.clone())
     }
 
     pub fn remove(&self, id: &str) {
@@ -136,7 +166,12 @@ impl Uploads {
 impl Upload {
     /// Takes the next bytes, and tells how many were received, and what the file is once it is complete. Bytes that were received before are
     /// skipped: a client may send them again.
-    pub fn append(&self, offset: u64, data: &[u8]) -> Result<(u64, Option<Manifest>), UploadError> {
+    pub fn append(
+        &self,
+        offset: u64,
+        data: &[u8],
+        now: Timestamp,
+    ) -> Result<(u64, Option<Manifest>), UploadError> {
         let mut received = self.received();
         let Announced { bytes, .. } = self.announced;
         let end = offset.saturating_add(data.len() as u64);
@@ -151,8 +186,12 @@ impl Upload {
         received.file.write_all(new).map_err(BackupError::io(self.path.display()))?;
         received.sum.update(new);
         received.bytes += new.len() as u64;
+        if !new.is_empty() {
+            self.life().used = now;
+        }
         if received.bytes == bytes && received.manifest.is_none() {
             received.manifest = Some(self.complete(&mut received)?);
+            self.life().is_complete = true;
         }
         Ok((received.bytes, received.manifest.clone()))
     }
@@ -199,7 +238,13 @@ impl Upload {
     }
 
     fn ends(&self) -> Timestamp {
-        self.begun.plus(KEPT_FOR)
+        let (ends, Life { used, is_complete }) = (self.begun.plus(KEPT_FOR), *self.life());
+        if is_complete { ends } else { ends.min(used.plus(IDLE_MAX)) }
+    }
+
+    /// Not the lock of what was received, which is held while bytes are written.
+    fn life(&self) -> MutexGuard<'_, Life> {
+        self.life.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn received(&self) -> MutexGuard<'_, Received> {
@@ -214,6 +259,18 @@ impl Drop for Upload {
     }
 }
 
+/// An id that nobody can guess, with the sum of the file.
+fn new_id(sha256: &Digest) -> String {
+    let sum = sha256.to_string();
+    format!("{}-{}", uuid::Uuid::new_v4().simple(), sum.trim_start_matches(SUM_PREFIX))
+}
+
+/// The sum of the file that an id names, also after the upload is gone: what a repeated request goes by. `None`: the id is none of an upload.
+pub fn sum_of_id(id: &str) -> Option<Digest> {
+    let (_, sum) = id.rsplit_once('-')?;
+    Digest::parse(&format!("{SUM_PREFIX}{sum}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -223,33 +280,75 @@ mod tests {
         Announced { actor: actor.to_owned(), selection: Selection::All, bytes, sha256 }
     }
 
+    fn minutes(count: u64) -> Duration {
+        Duration::from_secs(60 * count)
+    }
+
+    const BEGIN: Timestamp = Timestamp(1_800_000_000_000_000);
+
     #[test]
-    fn an_actor_has_one_upload_for_an_hour_and_others_have_theirs() {
+    fn an_actor_has_one_upload_and_whoever_restores_from_it_has_it_to_the_end() {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("uploads");
         let uploads = Uploads::open(&path).expect("opened");
         let files = || fs::read_dir(&path).expect("read").count();
-        let (begin, minutes) =
-            (Timestamp(1_800_000_000_000_000), |count: u64| Duration::from_secs(60 * count));
-        let first = uploads.begin(announced("a", b"abc"), begin).expect("begun").id.clone();
-        let again = uploads.begin(announced("a", b"abc"), begin.plus(minutes(1))).expect("begun").id.clone();
-        assert!(uploads.find(&first, "a", begin).is_none() && files() == 1, "it was replaced");
-        assert!(uploads.find(&again, "b", begin).is_none(), "it is another's");
-        for other in ["b", "c", "d"] {
-            uploads.begin(announced(other, b"abc"), begin.plus(minutes(30))).expect("begun");
-        }
-        let fifth = uploads.begin(announced("e", b"abc"), begin.plus(minutes(60)));
-        assert!(matches!(fifth, Err(UploadError::TooMany)));
-        assert_eq!(uploads.next_expiry(), Some(begin.plus(minutes(61))));
-        let held = uploads.find(&again, "a", begin.plus(minutes(60))).expect("not too old");
-        uploads.expire(begin.plus(minutes(61)));
-        assert!(uploads.find(&again, "a", begin.plus(minutes(61))).is_none());
-        assert_eq!(files(), 4, "who restores from it has it to the end");
+        let first = uploads.begin(announced("a", b"abc"), BEGIN).expect("begun").id.clone();
+        let again = uploads.begin(announced("a", b"abc"), BEGIN.plus(minutes(1))).expect("begun").id.clone();
+        assert!(uploads.find(&first, "a", BEGIN).is_none() && files() == 1, "it was replaced");
+        assert!(uploads.find(&again, "b", BEGIN).is_none(), "it is another's");
+        assert_eq!(uploads.of_other(&again, "b", BEGIN), Some(Selection::All));
+        assert_eq!(uploads.of_other(&again, "a", BEGIN), None);
+        assert_eq!(sum_of_id(&again), Some(Digest::of(b"abc")));
+        let held = uploads.find(&again, "a", BEGIN.plus(minutes(5))).expect("not too old");
+        assert_eq!(uploads.next_expiry(), Some(BEGIN.plus(minutes(6))));
+        uploads.expire(BEGIN.plus(minutes(6)));
+        assert!(uploads.find(&again, "a", BEGIN.plus(minutes(6))).is_none());
+        assert_eq!(files(), 1, "somebody restores from it");
         drop(held);
-        assert_eq!(files(), 3);
-        uploads.begin(announced("e", b"abc"), begin.plus(minutes(61))).expect("there is room");
-        assert_eq!(fs::read_dir(&path).expect("read").count(), 4);
+        assert_eq!(files(), 0);
+        uploads.begin(announced("e", b"abc"), BEGIN.plus(minutes(7))).expect("there is room");
         Uploads::open(&path).expect("opened");
         assert_eq!(files(), 0, "a start removes what was left");
+    }
+
+    #[test]
+    fn an_upload_lives_as_long_as_parts_come_and_an_hour_at_most() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let uploads = Uploads::open(&dir.path().join("uploads")).expect("opened");
+        let bytes = [7; 100];
+        let upload = uploads.begin(announced("a", &bytes), BEGIN).expect("begun");
+        let mut minute = 0;
+        for at in (0..14).map(|part| part * 4) {
+            minute = at;
+            let (now, offset) = (BEGIN.plus(minutes(at)), at / 4);
+            assert!(uploads.find(&upload.id, "a", now).is_some(), "after {at} minutes");
+            upload.append(offset, &bytes[..1], now).expect("the next byte");
+        }
+        assert_eq!(uploads.next_expiry(), Some(BEGIN.plus(minutes(minute + 5))));
+        // What was received before is no sign of life.
+        upload.append(0, &bytes[..1], BEGIN.plus(minutes(minute + 4))).expect("known");
+        assert_eq!(uploads.next_expiry(), Some(BEGIN.plus(minutes(minute + 5))));
+        upload.append(14, &bytes[..1], BEGIN.plus(minutes(56))).expect("the next byte");
+        assert_eq!(uploads.next_expiry(), Some(BEGIN.plus(minutes(60))));
+    }
+
+    #[test]
+    fn an_actor_without_an_upload_gets_the_place_that_has_been_idle_for_the_longest() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let uploads = Uploads::open(&dir.path().join("uploads")).expect("opened");
+        let at = |seconds: u64| BEGIN.plus(Duration::from_secs(seconds));
+        let begin = |actor: &str, seconds| uploads.begin(announced(actor, b"abc"), at(seconds));
+        let held: Vec<_> = ["a", "b", "c", "d"].map(|actor| begin(actor, 0).expect("begun")).into();
+        assert!(matches!(begin("e", 29), Err(UploadError::TooMany { .. })));
+        held[0].append(0, b"a", at(20)).expect("a part");
+        begin("e", 30).expect("one of the idle gives way");
+        let is_left =
+            |upload: &Arc<Upload>, at| uploads.find(&upload.id, &upload.announced.actor, at).is_some();
+        let left = |at| held.iter().filter(|upload| is_left(upload, at)).count();
+        assert_eq!(left(at(30)), 3);
+        assert!(uploads.find(&held[0].id, "a", at(30)).is_some(), "parts of it came");
+        // The same actor again takes no place of others.
+        begin("e", 31).expect("begun");
+        assert_eq!(left(at(31)), 3);
     }
 }

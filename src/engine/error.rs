@@ -58,6 +58,9 @@ pub enum Error {
     RevertConflict { conflicts: Vec<RevertConflict>, omitted: usize },
     #[error("revision {asked} was compacted, the oldest available is {oldest}")]
     Compacted { asked: Revision, oldest: Revision },
+    /// A version of a config that is no longer retained.
+    #[error("version {version} of {id} was compacted: the history of namespace {} begins with revision {oldest}", .id.namespace)]
+    VersionCompacted { id: ConfigId, version: Version, oldest: Revision },
     #[error("revision {asked} is ahead of the store, which is at revision {store}")]
     RevisionInFuture { asked: Revision, store: Revision },
     #[error(
@@ -208,7 +211,10 @@ impl std::fmt::Display for Missing {
             Missing::Watch(watch) => write!(f, "there is no watch stream {watch:?}"),
             Missing::Backup(id) => write!(f, "there is no backup {id:?}"),
             Missing::Upload(id) => {
-                write!(f, "there is no upload {id:?} of this caller: it was used, replaced, or is too old")
+                write!(
+                    f,
+                    "there is no upload {id:?} of this caller: it was used or replaced, no part of it came for 5 minutes, or it is too old"
+                )
             }
         }
     }

@@ -8,6 +8,7 @@ use crate::model::Timestamp;
 use crate::model::limits::Limits;
 use crate::model::quota::Quotas;
 use crate::secret::MasterKeySource;
+use crate::store::CompactedRequests;
 use crate::supervise::Supervisor;
 
 /// Gives the time.
@@ -42,6 +43,8 @@ pub struct Options {
     pub retain_revisions: Option<u64>,
     /// History that is kept, by age. With both, a commit is kept that either would keep. `None`: all of it.
     pub retain_for: Option<Duration>,
+    /// How long no history is compacted by `confwatch/retention` after a change of that config, so that a mistake can be taken back.
+    pub retention_grace: Duration,
     /// Memory for resolved documents.
     pub cache_bytes: u64,
     /// Where the key is that wraps the keys that seal secrets.
@@ -53,6 +56,8 @@ pub struct Options {
     /// Before a restore, a migration, and a write to more layers of a namespace than this, the state of the namespace is kept as a backup, where
     /// backups are kept. `None`: no state is.
     pub state_backups: Option<usize>,
+    /// Where the request ids of compacted commits are kept for a later start. `None`: a later start does not know them.
+    pub compacted_requests: Option<Arc<CompactedRequests>>,
     /// Where backups are received that clients restore from. `None`: none are.
     pub uploads: Option<Arc<Uploads>>,
     pub clock: Clock,
@@ -72,10 +77,12 @@ impl Default for Options {
             quotas: Quotas::default(),
             retain_revisions: None,
             retain_for: None,
+            retention_grace: Duration::ZERO,
             cache_bytes: 64 << 20,
             master_key: MasterKeySource::Process,
             master_key_check_interval: Duration::from_secs(60),
             backups: None,
+            compacted_requests: None,
             uploads: None,
             state_backups: None,
             clock: Arc::new(|| Timestamp::from_system(SystemTime::now())),

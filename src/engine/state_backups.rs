@@ -144,14 +144,18 @@ impl Backups {
 /// Removes the older backups of this kind.
 fn prune(backups: &Backups, catalog: &Catalog, namespace: &Namespace) -> Result<(), BackupError> {
     let all = catalog.list_of(namespace)?;
+    backups.remove(catalog, &older(&all, namespace, KEPT_BYTES_MAX))
+}
+
+/// The backups before writes to a namespace that go, of these, which are the oldest first: beyond the number and beyond so many bytes.
+fn older<'a>(all: &'a [Kept], namespace: &Namespace, bytes_max: u64) -> Vec<&'a Kept> {
     let is_automatic = |kept: &Kept| {
         let manifest = &kept.manifest;
         manifest.actor == SYSTEM
             && manifest.labels.contains_key(AUTOMATIC_LABEL)
             && manifest.selection == namespace.as_str()
     };
-    let keep = Keep { count: Some(KEPT_MAX), since: None, bytes: Some(KEPT_BYTES_MAX) };
-    backups.remove(catalog, &beyond(&all, keep, is_automatic))
+    beyond(all, Keep { count: Some(KEPT_MAX), since: None, bytes: Some(bytes_max) }, is_automatic)
 }
 
 impl LargeWrite {
@@ -175,5 +179,53 @@ impl LargeWrite {
             | Intent::PutSchema { .. } => return None,
         };
         Some(LargeWrite { kind, namespaces })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backup::{Counts, Manifest};
+
+    fn kept(number: u8, bytes: u64, actor: &str) -> Kept {
+        let manifest = Manifest {
+            format: 1,
+            program: String::new(),
+            server: String::new(),
+            epoch: String::new(),
+            kind: Kind::State,
+            selection: "shop".to_owned(),
+            first_revision: 0,
+            last_revision: 0,
+            last_time_us: 0,
+            base_hash: String::new(),
+            last_hash: String::new(),
+            forgotten: BTreeMap::new(),
+            counts: Counts::default(),
+            created_us: number.into(),
+            actor: actor.to_owned(),
+            note: String::new(),
+            labels: BTreeMap::from([(AUTOMATIC_LABEL.to_owned(), "restore".to_owned())]),
+            parts: vec![],
+        };
+        let id = number.to_string();
+        Kept { id, manifest, bytes, sha256: None, verified: None, is_pinned: false }
+    }
+
+    #[test]
+    fn of_the_backups_before_writes_the_newest_stay_within_their_number_and_bytes() {
+        let namespace = Namespace::parse("shop").expect("a name");
+        let gone = |all: &[Kept], bytes_max| {
+            older(all, &namespace, bytes_max).iter().map(|kept| kept.id.clone()).collect::<Vec<_>>()
+        };
+        let all: Vec<Kept> = (1..=12).map(|number| kept(number, 10, SYSTEM)).collect();
+        assert_eq!(gone(&all, 1000), ["1", "2"], "ten of them stay");
+        assert_eq!(gone(&all, 35), (1..=9).map(|number| number.to_string()).collect::<Vec<_>>());
+        assert_eq!(gone(&all[..1], 9), ["1"], "not even one is larger than the limit");
+        let mut mixed =
+            vec![kept(1, 10, SYSTEM), kept(2, 1000, "ada"), kept(3, 10, SYSTEM), kept(4, 10, SYSTEM)];
+        assert_eq!(gone(&mixed, 20), ["1"], "what others have made does not count");
+        mixed[0].is_pinned = true;
+        assert!(gone(&mixed, 20).is_empty(), "what is pinned stays");
     }
 }

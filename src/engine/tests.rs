@@ -2,6 +2,7 @@
 
 mod access;
 mod backups;
+mod cancelling;
 mod contention;
 mod effort;
 mod fair_reads;

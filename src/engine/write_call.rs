@@ -10,8 +10,12 @@ use super::commit::submitted::WriteAnswer;
 use super::commit::write::{Intent, Write};
 use super::error::Error;
 use super::secrets::redaction::Permissions;
+use super::secrets::shown::{Showing, Viewer};
 use super::state;
 use super::state_backups::StateBefore;
+
+/// Outcomes of more layers are made on a thread of their own.
+const INLINE_LAYERS_MAX: usize = 200;
 
 impl Engine {
     /// Writes, and answers when it is durable and visible to every read.
@@ -78,9 +82,9 @@ impl Engine {
             WriteAnswer::Outcome(outcome) => outcome,
             WriteAnswer::Replay(first) => {
                 let (store, state) = (self.store.clone(), self.state());
-                let asked = asked.and_then(|(layers, _)| layers);
-                Box::pin(blocking(move || commit::request_outcome::outcome(&*store, &state, first, asked)))
-                    .await?
+                let (layers, ids) = asked.unwrap_or_default();
+                let read = move || commit::request_outcome::outcome(&*store, &state, first, (layers, &ids));
+                Box::pin(blocking(read)).await?
             }
         };
         let state_backups = before.ids();
@@ -93,13 +97,30 @@ impl Engine {
             Err(Error::SecretGuesses { id, scope, .. }) => viewer.overwrites(id, scope),
             Err(_) => {}
         }
-        let mut outcome = self.showing(&self.state(), &viewer).outcome(outcome?);
+        let mut outcome = outcome?;
+        match self.add_history_cuts(&mut outcome, viewer.visibility().caller().actor()).await {
+            // What was made is answered all the same.
+            Err(error) if validate_only => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
+        let mut outcome = self.shown_outcome(outcome, &viewer).await?;
         Permissions::of(Some(viewer.visibility())).redact_outcome(&mut outcome, validate_only);
         outcome.large = large;
         if outcome.changed && !state_backups.is_empty() {
             outcome.state_backups = state_backups;
         }
         Ok(outcome)
+    }
+
+    /// The outcome as its caller may see it. Of very many layers that takes long enough to delay other calls, so that a thread does it where blocking is
+    /// allowed. A write that was made is answered: this is not cancelled.
+    async fn shown_outcome(&self, outcome: Outcome, viewer: &Viewer) -> Result<Outcome, Error> {
+        let state = self.state();
+        if outcome.layers.len() <= INLINE_LAYERS_MAX {
+            return Ok(self.showing(&state, viewer).outcome(outcome));
+        }
+        let (key_store, viewer) = (self.key_store.clone(), viewer.clone());
+        Box::pin(blocking(move || Showing::new(&key_store, &viewer, &state).outcome(outcome))).await
     }
 
     /// Refuses to write what the engine alone writes.

@@ -12,6 +12,7 @@ pub(super) mod idle;
 pub(super) mod keepalive;
 pub(super) mod listen;
 pub(super) mod open_files;
+pub(super) mod pace;
 pub(super) mod poll_turn;
 pub(super) mod protocol;
 pub(super) mod proxy;

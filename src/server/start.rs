@@ -42,6 +42,7 @@ use crate::engine::{self, BackupCatalog, BackupUploads, Engine};
 use crate::model::Namespace;
 use crate::proto::v1::FILE_DESCRIPTOR_SET;
 use crate::secret::{KeysError, MasterKeySource};
+use crate::store::CompactedRequests;
 use crate::store::sled::{Counts as StoreCounts, Fsync as StoreFsync, Released, SledOptions, SledStore};
 use crate::supervise::{OnPanic, Supervisor};
 
@@ -52,6 +53,8 @@ const CLOSE_STEP_TIMEOUT: Duration = Duration::from_millis(300);
 
 /// In the data directory: backups that clients have sent, until they are restored from.
 const UPLOADS_DIR: &str = "uploads";
+/// The file in the data directory with the request ids of compacted commits.
+const COMPACTED_REQUESTS: &str = "request-ids";
 
 /// The services that are served beside those of the contract: their calls are counted by the names in the descriptors.
 const DESCRIPTORS: [&[u8]; 3] = [
@@ -511,6 +514,7 @@ fn open(
         quotas: settings.quotas,
         retain_revisions: settings.retain_revisions,
         retain_for: settings.retain_for,
+        retention_grace: settings.retention_grace,
         cache_bytes: settings.document_cache_bytes,
         master_key: settings
             .master_key
@@ -518,6 +522,9 @@ fn open(
             .unwrap_or_else(|| MasterKeySource::Automatic(keys_dir.master_key.clone())),
         backups,
         uploads: Some(Arc::new(uploads)),
+        compacted_requests: Some(Arc::new(CompactedRequests::at(
+            &settings.data_dir.join(COMPACTED_REQUESTS),
+        ))),
         state_backups: settings.backup_before_changes.then_some(settings.backup_apply_layers),
         progress,
         supervisor,

@@ -11,11 +11,12 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use cronexpr::{Crontab, FallbackTimezoneOption, MakeTimestamp, ParseOptions, parse_crontab_with};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::Found;
+use super::namespace_limits::{Member, members};
 use super::registry::{check_fields, malformed};
-use crate::model::{Pointer, Timestamp};
+use crate::model::Timestamp;
 
 const SCHEDULES_MAX: usize = 20;
 /// The longest name of a schedule.
@@ -49,21 +50,10 @@ impl BackupSchedules {
     pub fn parse(document: &Value) -> Result<BackupSchedules, Vec<Found>> {
         let mut wrong = vec![];
         check_fields(document, "", &["schedules"], &mut wrong);
-        let none = Map::new();
-        let schedules = match document.get("schedules") {
-            None => &none,
-            Some(Value::Object(schedules)) => schedules,
-            Some(_) => {
-                wrong.push(malformed("/schedules", "must be an object"));
-                &none
-            }
-        };
-        if schedules.len() > SCHEDULES_MAX {
-            wrong.push(malformed("/schedules", &format!("must have at most {SCHEDULES_MAX} schedules")));
-        }
         let mut read = BTreeMap::new();
-        for (name, schedule) in schedules {
-            let place = format!("/schedules{}", Pointer::root().child(name));
+        for Member { name, value: schedule, place } in
+            members(document, "schedules", SCHEDULES_MAX, &mut wrong)
+        {
             let is_name = !name.is_empty()
                 && name.len() <= NAME_BYTES_MAX
                 && name
@@ -74,7 +64,8 @@ impl BackupSchedules {
                 wrong.push(malformed(&place, &message));
             }
             read.extend(
-                BackupSchedule::parse(schedule, &place, &mut wrong).map(|schedule| (name.clone(), schedule)),
+                BackupSchedule::parse(schedule, &place, &mut wrong)
+                    .map(|schedule| (name.to_owned(), schedule)),
             );
         }
         if wrong.is_empty() { Ok(BackupSchedules(read)) } else { Err(wrong) }

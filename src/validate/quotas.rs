@@ -6,72 +6,36 @@
 //!
 //! A namespace without a limit of its own has the limit of `default`, and `default` that of the settings of the server. 0: no limit.
 
-use std::collections::BTreeMap;
-
 use serde_json::Value;
 
 use super::Found;
+use super::namespace_limits::NamespaceLimits;
 use super::registry::{check_fields, malformed};
+use crate::model::Namespace;
 use crate::model::quota::{Quota, Quotas};
-use crate::model::{Namespace, Pointer};
-
-/// As many namespaces can have quotas of their own: each has series in the metrics.
-const NAMESPACES_MAX: usize = 1000;
 
 /// The quotas of every namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct NamespaceQuotas {
-    default: Quotas,
-    namespaces: BTreeMap<Namespace, Quotas>,
-}
+pub struct NamespaceQuotas(NamespaceLimits<Quotas>);
 
 impl NamespaceQuotas {
     /// The same for all of them.
     pub fn of_all(default: Quotas) -> NamespaceQuotas {
-        NamespaceQuotas { default, namespaces: BTreeMap::new() }
+        NamespaceQuotas(NamespaceLimits::of_all(default))
     }
 
     /// Reads a document, which comes on top of the settings of the server.
     pub fn parse(document: &Value, settings: Quotas) -> Result<NamespaceQuotas, Vec<Found>> {
-        let mut wrong = vec![];
-        check_fields(document, "", &["default", "namespaces"], &mut wrong);
-        let mut quotas = NamespaceQuotas::of_all(settings);
-        if let Some(default) = document.get("default") {
-            quotas.default = read(default, "/default", settings, &mut wrong);
-        }
-        let none = serde_json::Map::new();
-        let namespaces = match document.get("namespaces") {
-            None => &none,
-            Some(Value::Object(namespaces)) => namespaces,
-            Some(_) => {
-                wrong.push(malformed("/namespaces", "must be an object"));
-                &none
-            }
-        };
-        if namespaces.len() > NAMESPACES_MAX {
-            let message = format!("must have at most {NAMESPACES_MAX} namespaces");
-            wrong.push(malformed("/namespaces", &message));
-        }
-        for (name, limits) in namespaces {
-            let place = format!("/namespaces{}", Pointer::root().child(name));
-            match Namespace::parse(name) {
-                Ok(namespace) => {
-                    let limits = read(limits, &place, quotas.default, &mut wrong);
-                    quotas.namespaces.insert(namespace, limits);
-                }
-                Err(error) => wrong.push(malformed(&place, &error.to_string())),
-            }
-        }
-        if wrong.is_empty() { Ok(quotas) } else { Err(wrong) }
+        NamespaceLimits::read(document, settings, read, |_| None).map(NamespaceQuotas)
     }
 
     pub fn of(&self, namespace: &Namespace) -> Quotas {
-        self.namespaces.get(namespace).copied().unwrap_or(self.default)
+        self.0.of(namespace)
     }
 
     /// Those that an administrator has given quotas of their own.
     pub fn namespaces(&self) -> impl Iterator<Item = &Namespace> + Clone {
-        self.namespaces.keys()
+        self.0.namespaces.keys()
     }
 }
 

@@ -7,16 +7,15 @@
 //! A namespace without a limit of its own has the limit of `default`. 0: no limit. The history of the namespace `confwatch`, the record of who changed access, is
 //! never compacted by itself.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::Value;
 
 use super::Found;
+use super::namespace_limits::NamespaceLimits;
 use super::registry::{check_fields, malformed};
-use crate::model::{Namespace, Pointer};
+use crate::model::Namespace;
 
-const NAMESPACES_MAX: usize = 1000;
 /// Versions of each config that are kept whatever their age: each of them takes an entry of the indexes.
 const VERSIONS_MIN_MAX: u64 = 10_000;
 const DAYS_MAX: u64 = 36_500;
@@ -24,10 +23,7 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// The history that every namespace keeps.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct NamespaceRetention {
-    default: HistoryLimits,
-    namespaces: BTreeMap<Namespace, HistoryLimits>,
-}
+pub struct NamespaceRetention(NamespaceLimits<HistoryLimits>);
 
 /// The history that a namespace keeps: what is beyond one of the limits goes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,51 +38,27 @@ pub struct HistoryLimits {
 impl NamespaceRetention {
     /// Reads a document.
     pub fn parse(document: &Value) -> Result<NamespaceRetention, Vec<Found>> {
-        let mut wrong = vec![];
-        check_fields(document, "", &["default", "namespaces"], &mut wrong);
-        let mut retention = NamespaceRetention::default();
-        if let Some(default) = document.get("default") {
-            retention.default = read(default, "/default", HistoryLimits::default(), &mut wrong);
-        }
-        let none = serde_json::Map::new();
-        let namespaces = match document.get("namespaces") {
-            None => &none,
-            Some(Value::Object(namespaces)) => namespaces,
-            Some(_) => {
-                wrong.push(malformed("/namespaces", "must be an object"));
-                &none
-            }
+        let refuse = |namespace: &Namespace| {
+            let why =
+                "must not be limited: it is the record of who changed access, and stays with all history";
+            namespace.is_reserved().then_some(why)
         };
-        if namespaces.len() > NAMESPACES_MAX {
-            let message = format!("must have at most {NAMESPACES_MAX} namespaces");
-            wrong.push(malformed("/namespaces", &message));
-        }
-        for (name, limits) in namespaces {
-            let place = format!("/namespaces{}", Pointer::root().child(name));
-            match Namespace::parse(name) {
-                Ok(namespace) if namespace.is_reserved() => {
-                    let message = "must not be limited: it is the record of who changed access, and stays with all history";
-                    wrong.push(malformed(&place, message));
-                }
-                Ok(namespace) => {
-                    let limits = read(limits, &place, retention.default, &mut wrong);
-                    retention.namespaces.insert(namespace, limits);
-                }
-                Err(error) => wrong.push(malformed(&place, &error.to_string())),
-            }
-        }
-        if wrong.is_empty() { Ok(retention) } else { Err(wrong) }
+        NamespaceLimits::read(document, HistoryLimits::default(), read, refuse).map(NamespaceRetention)
     }
 
     /// What a namespace keeps. `None`: all that the store does.
     pub fn of(&self, namespace: &Namespace) -> Option<HistoryLimits> {
-        let limits = self.namespaces.get(namespace).copied().unwrap_or(self.default);
-        Some(limits).filter(|limits| limits.is_limited() && !namespace.is_reserved())
+        Some(self.0.of(namespace)).filter(|limits| limits.is_limited() && !namespace.is_reserved())
     }
 
     /// Whether no namespace has a limit.
     pub fn is_empty(&self) -> bool {
-        !self.namespaces.values().chain([&self.default]).any(HistoryLimits::is_limited)
+        !self.0.namespaces.values().chain([&self.0.default]).any(HistoryLimits::is_limited)
+    }
+
+    /// The namespaces that have limits of their own, in order.
+    pub fn named(&self) -> impl Iterator<Item = &Namespace> {
+        self.0.namespaces.keys()
     }
 }
 

@@ -12,6 +12,7 @@ mod fleet;
 mod follow;
 mod harness;
 mod read;
+mod retention;
 mod sample;
 mod schema;
 mod second_night;

@@ -308,7 +308,22 @@ async fn a_repeated_write_whose_commit_was_compacted_is_not_made_again_and_does_
         number += 1;
         put(&mut client, "/", &format!(r#"{{"b":{number}}}"#)).await;
     }
-    let again = client.set(request).await.expect("it was made").into_inner();
-    assert!(again.changed && again.document.is_none(), "{again:?}");
-    assert_eq!(content(&mut client, get("/")).await, format!(r#"{{"b":{number}}}"#));
+    let content_now = content(&mut client, get("/")).await;
+    assert_eq!(content_now, format!(r#"{{"b":{number}}}"#));
+    let check = async |client: &mut Client| {
+        let again = client.set(request.clone()).await.expect("it was made").into_inner();
+        assert!(again.changed && again.document.is_none(), "{again:?}");
+        assert_eq!(again.store_revision, first.store_revision);
+        let report = again.report.expect("a report");
+        let [found] = report.findings.as_slice() else { panic!("{report:?}") };
+        assert_eq!((found.code.as_str(), found.severity()), ("OUTCOME_COMPACTED", Severity::Warning));
+        let reused = identified("one", merge_patch("/", r#"{"a":2}"#));
+        refused(client.set(reused).await, Code::AlreadyExists, "REQUEST_ID_REUSED");
+        assert_eq!(content(client, get("/")).await, content_now);
+    };
+    check(&mut client).await;
+    drop(client);
+    let server =
+        TestServer::start_in(server.stop().await, |settings| settings.retain_revisions = Some(3)).await;
+    check(&mut server.client().await).await;
 }

@@ -42,9 +42,9 @@ async fn filled(client: &mut Client) -> (Vec<u64>, Vec<u64>) {
     (noisy, quiet)
 }
 
-async fn retain(client: &mut Client, document: &str) {
+async fn retain(client: &mut Client, document: &str) -> SetResponse {
     let change = reserved("retention", change::Action::Replace(json(document)));
-    client.set(set(change)).await.expect("an administrator may");
+    client.set(set(change)).await.expect("an administrator may").into_inner()
 }
 
 /// Keeps next to nothing of `noisy`, but two versions.
@@ -123,7 +123,13 @@ async fn check_cut(client: &mut Client, (noisy, quiet): (&[u64], &[u64]), oldest
     for read in [get_request::At::Version(2), get_request::At::Tag("stable".into())] {
         assert!(content(client, at("noisy", read)).await.starts_with(r#"{"n":1,"#));
     }
-    compacted(client.get(at("noisy", get_request::At::Version(3))).await, oldest);
+    let gone = client.get(at("noisy", get_request::At::Version(3))).await;
+    let message = gone.as_ref().expect_err("it is gone").message().to_owned();
+    compacted(gone, oldest);
+    let expected = format!(
+        "version 3 of noisy/app was compacted: the history of namespace noisy begins with revision {oldest}"
+    );
+    assert_eq!(message, expected);
     compacted(client.get(at("noisy", get_request::At::Revision(noisy[4]))).await, oldest);
     assert!(
         content(client, at("quiet", get_request::At::Revision(quiet[4]))).await.starts_with(r#"{"n":4,"#)
@@ -138,6 +144,13 @@ async fn check_cut(client: &mut Client, (noisy, quiet): (&[u64], &[u64]), oldest
     let list =
         ListChangesRequest { namespace: "noisy".into(), from_revision: noisy[0], ..Default::default() };
     compacted(client.list_changes(list).await, oldest);
+    let all = ListChangesRequest { namespace: "noisy".into(), ..Default::default() };
+    let listed_commits = client.list_changes(all).await.expect("listed").into_inner();
+    assert!(listed_commits.compacted && listed_commits.oldest_revision == oldest, "{listed_commits:?}");
+    let rest = ListChangesRequest { namespace: "noisy".into(), from_revision: oldest, ..Default::default() };
+    assert!(!client.list_changes(rest).await.expect("listed").into_inner().compacted);
+    let quiet_commits = ListChangesRequest { namespace: "quiet".into(), ..Default::default() };
+    assert!(!client.list_changes(quiet_commits).await.expect("listed").into_inner().compacted);
     for revision in [noisy[0], noisy[1]] {
         let revert = RevertRequest { revisions: vec![revision], options: None };
         compacted(client.revert(revert).await, oldest);
@@ -309,4 +322,57 @@ async fn administrators_alone_say_what_namespaces_keep_and_what_is_wrong_is_refu
     let denied = other.set(replacing(r#"{"default": {"age_max_days": 1}}"#)).await;
     refused(denied, Code::PermissionDenied, "PERMISSION_DENIED");
     admin.set(replacing(r#"{"default": {"age_max_days": 1, "versions_min": 3}}"#)).await.expect("set");
+}
+
+fn of_history(report: Option<&ValidationReport>) -> Vec<(String, String, String)> {
+    let findings = report.expect("a report").findings.iter();
+    let told = |found: &Finding| (found.code.clone(), found.pointer.clone(), found.message.clone());
+    findings.map(told).collect()
+}
+
+#[tokio::test]
+async fn a_change_of_the_retention_says_what_would_go_and_can_be_taken_back_for_a_while() {
+    let directory = tempfile::TempDir::new().expect("a directory");
+    let with_grace = |settings: &mut confwatch::server::Settings| {
+        settings.retention_grace = Duration::from_secs(3600);
+    };
+    let server = TestServer::start_in(directory, with_grace).await;
+    let mut client = server.client().await;
+    let (noisy, _) = filled(&mut client).await;
+    let document = r#"{"namespaces": {"noisy": {"bytes_max": 1, "versions_min": 2}, "nosy": {"bytes_max": 1}, "quiet": {"age_max_days": 1}}}"#;
+    let change = reserved("retention", change::Action::Replace(json(document)));
+    let tried = ValidateRequest { changes: vec![change.clone()], ..Default::default() };
+    let tried = client.validate(tried).await.expect("validated").into_inner();
+    let dry = Some(WriteOptions { validate_only: true, ..Default::default() });
+    let previewed = client.set(SetRequest { change: Some(change.clone()), options: dry }).await;
+    let previewed = previewed.expect("tried").into_inner();
+    let applied = client.apply(ApplyRequest { changes: vec![change], options: None }).await.expect("applied");
+    let applied = applied.into_inner();
+    for report in [&tried.report, &previewed.report, &applied.report] {
+        let found = of_history(report.as_ref());
+        let [(cut, at, message), (unknown, at_unknown, _)] = found.as_slice() else { panic!("{found:?}") };
+        assert_eq!((cut.as_str(), at.as_str()), ("HISTORY_CUT", "/namespaces/noisy"));
+        let oldest = noisy[noisy.len() - 1] + 1;
+        assert!(
+            message.contains(&format!("before revision {oldest} would be compacted: 16 commits, ")),
+            "{message}"
+        );
+        assert!(message.ends_with("each config keeps its newest 2 versions"), "{message}");
+        assert_eq!((unknown.as_str(), at_unknown.as_str()), ("UNKNOWN_NAMESPACE", "/namespaces/nosy"));
+        let suggestion = &report.as_ref().expect("a report").findings[1].suggestion;
+        assert_eq!(suggestion, "did you mean noisy?");
+    }
+    // The same again, and less than before, cut nothing more.
+    assert_eq!(of_history(retain(&mut client, document).await.report.as_ref()), []);
+    let less = retain(&mut client, r#"{"namespaces": {"noisy": {"bytes_max": 1000000}}}"#).await;
+    assert_eq!(of_history(less.report.as_ref()), []);
+    retain(&mut client, document).await;
+    // Also after a restart everything is there.
+    let server = TestServer::start_in(server.stop().await, with_grace).await;
+    let mut client = server.client().await;
+    assert_eq!(until_cut(&mut client, "noisy", 1).await, 1);
+    // Without the time for second thoughts it is gone: the document is as it was.
+    let server = TestServer::start_in(server.stop().await, |_| {}).await;
+    let mut client = server.client().await;
+    until_cut(&mut client, "noisy", noisy[noisy.len() - 1]).await;
 }

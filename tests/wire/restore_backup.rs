@@ -380,6 +380,9 @@ async fn a_backup_that_a_client_sends_is_restored_once() {
     let versions = admin.list_versions(versions()).await.expect("listed").into_inner().versions;
     let commit = versions[0].commit.as_ref().expect("a commit");
     assert_eq!(commit.annotations["restores_backup"], Digest::of(&bytes).to_string());
+    // The revision is one of another history, for all that is known.
+    assert_eq!(commit.annotations.get("restores"), None);
+    assert_eq!(commit.annotations["restores_revision_of_backup"], backup.last_revision.to_string());
     refused(admin.restore(from_upload("", &sent)).await, Code::NotFound, "UPLOAD_NOT_FOUND");
     let uploads = guarded.server.directory.path().join("data/uploads");
     assert_eq!(fs::read_dir(&uploads).expect("read").count(), 0, "the file is gone");
@@ -534,4 +537,92 @@ async fn who_sends_a_backup_needs_the_right_to_write_and_moves_no_secret_to_wher
     writer.api().restore(from_upload("", &sent)).await.expect("restored");
     let revealed = guarded.admin.api().get(get("/production")).await.expect("there").into_inner().document;
     assert_eq!(revealed.expect("one").content, r#"{"a":1,"password":"cAnArY-production"}"#);
+}
+
+#[tokio::test]
+async fn a_restore_from_a_file_that_is_repeated_with_its_request_id_is_made_once() {
+    let guarded = guarded().await;
+    let mut admin = guarded.admin.api();
+    admin.set(set(replace("/", r#"{"a":1}"#))).await.expect("set");
+    let backup = kept(&guarded.admin, "test", BackupKind::State).await;
+    let bytes = fs::read(file(&guarded.server.directory, &backup)).expect("read");
+    admin.set(set(replace("/", r#"{"a":2}"#))).await.expect("set");
+    let other = kept(&guarded.admin, "test", BackupKind::State).await;
+    let other = fs::read(file(&guarded.server.directory, &other)).expect("read");
+    let sent = upload(&guarded.admin, "test", &bytes).await.expect("sent");
+    let request = |sent: &UploadBackupResponse| RestoreRequest {
+        options: request_id("restore-once"),
+        ..from_upload("", sent)
+    };
+    let first = admin.restore(request(&sent)).await.expect("restored").into_inner();
+    admin.set(set(replace("/", r#"{"a":3}"#))).await.expect("set");
+    // The answer was lost, and the upload is gone: by its old id, and with the file sent again.
+    let again = admin.restore(request(&sent)).await.expect("the first outcome").into_inner();
+    assert_eq!((again.store_revision, again.changed), (first.store_revision, true));
+    let sent_again = upload(&guarded.admin, "test", &bytes).await.expect("sent");
+    assert_ne!(sent_again.upload_id, sent.upload_id);
+    let again = admin.restore(request(&sent_again)).await.expect("the first outcome").into_inner();
+    assert_eq!(again.store_revision, first.store_revision);
+    let document = admin.get(get("/")).await.expect("there").into_inner().document.expect("one");
+    assert_eq!(document.content, r#"{"a":3}"#);
+    let another = upload(&guarded.admin, "test", &other).await.expect("sent");
+    refused(admin.restore(request(&another)).await, Code::AlreadyExists, "REQUEST_ID_REUSED");
+}
+
+/// The records of backups and of denials: the actor, the outcome and the namespace of each.
+async fn recorded(guarded: &Guarded) -> Vec<(String, String, String)> {
+    let filter = AuditFilter {
+        kinds: vec![AuditKind::Backup.into(), AuditKind::Denied.into()],
+        verb: "backup".into(),
+        ..Default::default()
+    };
+    let request = AuditServiceListRequest { filter: Some(filter), page_size: 1000, ..Default::default() };
+    let entries = guarded.admin.audit().list(request).await.expect("listed").into_inner().entries;
+    entries.into_iter().map(|entry| (entry.actor, entry.outcome, entry.namespace)).collect()
+}
+
+#[tokio::test]
+async fn tries_of_backups_and_uploads_of_others_and_files_that_are_refused_are_on_record() {
+    let guarded = guarded().await;
+    let operator = guarded.bearer("operator").await;
+    guarded.admin.api().set(set(replace("/", r#"{"a":1}"#))).await.expect("set");
+    let elsewhere = Change { namespace: "elsewhere".into(), ..replace("/", r#"{"a":1}"#) };
+    guarded.admin.api().set(set(elsewhere)).await.expect("set");
+    let of_others = kept(&guarded.admin, "elsewhere", BackupKind::State).await;
+    let own = kept(&operator, "test", BackupKind::State).await;
+    let bytes = fs::read(file(&guarded.server.directory, &own)).expect("read");
+    let foreign = fs::read(file(&guarded.server.directory, &of_others)).expect("read");
+    let id = || of_others.id.clone();
+    let mut backups = operator.backups();
+    refused(backups.get_backup(GetBackupRequest { id: id() }).await, Code::NotFound, "BACKUP_NOT_FOUND");
+    refused(
+        backups.pin_backup(PinBackupRequest { id: id(), pinned: true }).await,
+        Code::NotFound,
+        "BACKUP_NOT_FOUND",
+    );
+    refused(operator.api().restore(restore("", &of_others)).await, Code::NotFound, "BACKUP_NOT_FOUND");
+    let sent = upload(&guarded.admin, "elsewhere", &foreign).await.expect("sent");
+    let part = UploadBackupRequest { upload_id: sent.upload_id.clone(), ..Default::default() };
+    refused(backups.upload_backup(part).await, Code::NotFound, "UPLOAD_NOT_FOUND");
+    refused(upload(&operator, "elsewhere", &foreign).await, Code::PermissionDenied, "PERMISSION_DENIED");
+    refused(upload(&operator, "test", &foreign).await, Code::FailedPrecondition, "BACKUP_MISMATCH");
+    let mut wrong = bytes.clone();
+    wrong[20] ^= 1;
+    let damaged = upload(&guarded.admin, "test", &wrong).await.expect("sent");
+    let status = guarded.admin.api().restore(from_upload("", &damaged)).await;
+    refused(status, Code::FailedPrecondition, "BACKUP_UNREADABLE");
+    let found = recorded(&guarded).await;
+    for (actor, outcome, namespace) in [
+        ("token:operator", "BACKUP_NOT_FOUND", "elsewhere"),
+        ("user:admin", "UPLOADED", "elsewhere"),
+        ("token:operator", "UPLOAD_NOT_FOUND", "elsewhere"),
+        ("token:operator", "PERMISSION_DENIED", "elsewhere"),
+        ("token:operator", "UPLOAD_REFUSED", "test"),
+        ("user:admin", "RESTORE_REFUSED", "test"),
+    ] {
+        let is_it = |record: &&(String, String, String)| {
+            (record.0.as_str(), record.1.as_str(), record.2.as_str()) == (actor, outcome, namespace)
+        };
+        assert!(found.iter().any(|record| is_it(&record)), "{actor} {outcome} {namespace}: {found:?}");
+    }
 }

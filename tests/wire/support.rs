@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::time::Duration;
 
 use confwatch::proto::v1::config_service_client::ConfigServiceClient;
 use confwatch::proto::v1::*;
@@ -130,7 +131,13 @@ pub fn believing(settings: &mut Settings) {
 }
 
 pub fn settings(directory: &Path) -> Settings {
-    Settings { data_dir: directory.join("data"), listen: "127.0.0.1:0".into(), ..Settings::default() }
+    Settings {
+        data_dir: directory.join("data"),
+        listen: "127.0.0.1:0".into(),
+        // A test of history that is compacted cannot wait for an hour.
+        retention_grace: Duration::ZERO,
+        ..Settings::default()
+    }
 }
 
 pub fn json(content: &str) -> Text {

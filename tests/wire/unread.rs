@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use bytes::Bytes;
+use confwatch::model::Digest;
 use confwatch::proto::v1::*;
 use h2::client::{ResponseFuture, SendRequest};
 use h2::{Reason, RecvStream};
@@ -314,4 +315,20 @@ async fn a_backup_that_is_not_read_is_given_up_and_another_one_can_be_made() {
         let stream = response.await.expect("it begins").into_body();
         assert_eq!(end_of_stream(stream).await, "RESPONSE_NOT_TAKEN");
     }
+}
+
+#[tokio::test]
+async fn a_backup_that_is_read_by_drops_is_given_up() {
+    let server = start().await;
+    // What does not become small when it is compressed.
+    let digits: String = (0..12_000u32).map(|at| Digest::of(&at.to_be_bytes()).to_string()).collect();
+    let mut writer = server.client().await;
+    put(&mut writer, "/digits", &format!(r#"{{"a":"{digits}"}}"#)).await;
+    let request = CreateBackupRequest { kind: BackupKind::State.into(), ..Default::default() };
+    let mut client = Stingy::connect(&server, 16 << 10).await;
+    let stream =
+        client.call("BackupService/CreateBackup", &request).await.await.expect("it begins").into_body();
+    // More than other responses have to be read at, and less than a backup.
+    let error = take(stream, SHORT / 4).await.expect_err("a reset");
+    assert_eq!(error.reason(), Some(Reason::ENHANCE_YOUR_CALM));
 }

@@ -44,7 +44,7 @@ impl Operations {
         let filter = request::change_filter(&request.namespace, &request.config)?;
         may_follow(context, filter.as_ref())?;
         let store_revision = self.engine.state().revision;
-        let (from, to) = self.range(&request, store_revision).await?;
+        let (asked, from, to) = self.range(&request, store_revision).await?;
         let mut query = ChangeQuery {
             filter,
             within: request.scope.as_ref().map(|text| request::scope("", text)).transpose()?,
@@ -68,7 +68,13 @@ impl Operations {
             next.map(|next| page::token(&binding, epoch, &next.to_string())).unwrap_or_default();
         let (commits, store_revision) = (page.commits, store_revision.0);
         let oldest_revision = self.oldest_listed(&request)?.0;
-        let response = v1::ListChangesResponse { commits, next_page_token, store_revision, oldest_revision };
+        let response = v1::ListChangesResponse {
+            commits,
+            next_page_token,
+            store_revision,
+            oldest_revision,
+            compacted: asked.0 < oldest_revision,
+        };
         self.encoded(context.caller().actor(), response).await
     }
 
@@ -130,12 +136,12 @@ impl Operations {
         })
     }
 
-    /// The first and the last revision of a list.
+    /// The first revision that the request asks for, and the first and the last revision of its list: older ones are not retained.
     async fn range(
         &self,
         request: &v1::ListChangesRequest,
         store: Revision,
-    ) -> Result<(Revision, Revision), ApiError> {
+    ) -> Result<(Revision, Revision, Revision), ApiError> {
         let (mut from, mut to, oldest) = (Revision(1), store, self.oldest_listed(request)?);
         if request.from_revision > 0 {
             from = Revision(request.from_revision);
@@ -154,7 +160,7 @@ impl Operations {
             let until = request::timestamp("to_time", until)?;
             to = to.min(self.engine.revision_at(until).await?.unwrap_or(Revision::ZERO));
         }
-        Ok((from.max(oldest), to))
+        Ok((from, from.max(oldest), to))
     }
 }
 

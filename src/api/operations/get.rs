@@ -262,7 +262,7 @@ fn within_request(at: usize, error: Error) -> Error {
 fn missing_result(error: Error) -> Result<v1::BatchGetResult, Error> {
     let reason = match &error {
         Error::NotFound(missing) => reason_of_missing(missing),
-        Error::Compacted { .. } => "COMPACTED",
+        Error::Compacted { .. } | Error::VersionCompacted { .. } => "COMPACTED",
         _ => return Err(error),
     };
     Ok(v1::BatchGetResult {

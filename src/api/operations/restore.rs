@@ -5,7 +5,7 @@ use crate::api::convert::bounded::fitting_items;
 use crate::api::convert::request;
 use crate::api::convert::response::report_message;
 use crate::api::error::ApiError;
-use crate::engine::{BackupSource, Intent};
+use crate::engine::{BackupSelection, BackupSource, Error, Intent, sum_of_upload};
 use crate::model::{Revision, Source};
 use crate::proto::v1;
 
@@ -18,12 +18,27 @@ impl Operations {
         context: &CallContext,
         mut request: v1::RestoreRequest,
     ) -> Result<v1::RestoreResponse, ApiError> {
+        // A file that is sent again has another upload: the request is the same as long as the file is.
+        let upload_id = request.upload_id.clone();
+        if let Some(sum) = sum_of_upload(&upload_id) {
+            request.upload_id = sum.to_string();
+        }
         let (options, identity) = options("Restore", &mut request, |request| &mut request.options);
+        request.upload_id = upload_id;
         let source = self.source(context, &request.backup_id, &request.upload_id).await?;
+        let is_of_backup = source.is_some();
         let restoring = request::restore(&request, source)?;
+        let selection = match restoring.id() {
+            Some(id) => BackupSelection::Config(id),
+            None => BackupSelection::Namespace(restoring.namespace.clone()),
+        };
         let validate_only = options.validate_only;
         let write = self.allow_write(context, &options, Intent::Restore(restoring))?;
-        let outcome = self.write(context, write, Source::Restore, options, identity).await?;
+        let outcome = self.write(context, write, Source::Restore, options, identity).await;
+        if is_of_backup && matches!(outcome, Err(Error::Backup(_) | Error::Refused(_))) {
+            self.record_refused_backup(context, &selection, "RESTORE_REFUSED");
+        }
+        let outcome = outcome?;
         if !validate_only && let Some(uploads) = self.engine.backup_uploads() {
             uploads.remove(&request.upload_id);
         }

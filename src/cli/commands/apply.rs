@@ -15,7 +15,7 @@ use crate::cli::files::tree::{Tree, TreeError};
 use crate::cli::files::tree_changes::{TreeChanges, changes_of, check_size, deletions};
 use crate::cli::input::args::WriteArgs;
 use crate::cli::input::confirm::{ConfirmArgs, Question};
-use crate::cli::input::reach::ReachArgs;
+use crate::cli::input::reach::{ReachArgs, history_cuts};
 use crate::cli::input::state_backup::{StateBackupArgs, show_state_backups};
 use crate::cli::input::wait::WaitArgs;
 use crate::cli::output::exit::{Exit, Failure, Outcome};
@@ -133,6 +133,7 @@ async fn plan(
     let known = configs_of(namespace, listed, session).await?.configs;
     let mut plan = Plan { reasons: tree::doubts(tree), ..Plan::default() };
     plan.reasons.extend(args.reach.reasons(planned.reach.as_ref()));
+    plan.reasons.extend(history_cuts(planned.report.as_ref()));
     let mut overwritten: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     let (mut configs, mut scopes) = (BTreeSet::new(), BTreeSet::new());
     for document in planned.results.iter().filter(|result| result.changed).flat_map(|result| &result.document)

@@ -153,9 +153,24 @@ async fn list(args: ChangesArgs, session: &Session) -> Outcome {
                     session.output.note("no commits");
                 }
             }
+            if page.next_page_token.is_empty() {
+                note_compaction(namespace, &page, &session.output);
+            }
             return Ok(Exit::Done);
         }
         request.page_token = page.next_page_token;
+    }
+}
+
+/// Notes that commits are not listed since they were compacted. To be called with the last page of a list.
+pub fn note_compaction(namespace: &str, page: &v1::ListChangesResponse, output: &Output) {
+    if page.compacted {
+        let of =
+            if namespace.is_empty() { "history".to_owned() } else { format!("the history of {namespace}") };
+        output.note(&format!(
+            "older commits were compacted: {of} begins with revision {}",
+            page.oldest_revision
+        ));
     }
 }
 

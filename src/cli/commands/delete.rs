@@ -67,10 +67,10 @@ pub async fn run(args: DeleteArgs, session: &Session) -> Outcome {
         expected_version: args.expected_version,
         options: Some(args.write.options()),
     };
-    if !args.write.dry_run && args.reach.asks(args.confirm) {
+    if !args.write.dry_run && args.reach.asks(args.confirm, "", "") {
         let options = Some(args.write.dry_options());
         let tried = deleted(v1::DeleteRequest { options, ..request.clone() }, &target, session).await?;
-        args.reach.confirm(args.confirm, tried.reach.as_ref(), &session.output)?;
+        args.reach.confirm(args.confirm, (tried.reach.as_ref(), None), &session.output)?;
     }
     let response = deleted(request, &target, session).await?;
     session.output.answer(&DeleteView::from(&response), |output| {

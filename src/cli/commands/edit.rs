@@ -14,6 +14,8 @@ use crate::bounded_file::{self, DOCUMENT_FILE_BYTES_MAX};
 use crate::cli::Session;
 use crate::cli::files::source::{LayerId, Source, Sources};
 use crate::cli::input::args::{DocumentFormat, Target, TargetArgs, WriteArgs};
+use crate::cli::input::confirm::ConfirmArgs;
+use crate::cli::input::reach::ReachArgs;
 use crate::cli::input::similar_names::warn_of_new_layer;
 use crate::cli::input::wait::WaitArgs;
 use crate::cli::output::exit::{Exit, Failure, Outcome};
@@ -40,6 +42,10 @@ pub struct EditArgs {
     /// Write the layer in this format [default: the format of its last replacement, else YAML]
     #[arg(long, value_enum)]
     format: Option<DocumentFormat>,
+    #[command(flatten)]
+    confirm: ConfirmArgs,
+    #[command(flatten)]
+    reach: ReachArgs,
     #[command(flatten)]
     write: WriteArgs,
     #[command(flatten)]
@@ -73,6 +79,15 @@ pub async fn run(args: EditArgs, session: &Session) -> Outcome {
         }
         let change = change(&target, &layer, format.text(text.clone()));
         let sources = sources(&target, &text, format);
+        if !args.write.dry_run
+            && args.reach.asks(args.confirm, &change.namespace, &change.config)
+            && let Ok(tried) = session.client.set(change.clone(), args.write.dry_options()).await
+        {
+            let asked = (tried.reach.as_ref(), tried.report.as_ref());
+            if let Err(failure) = args.reach.confirm(args.confirm, asked, &session.output) {
+                return Err(keep(&text, format, failure));
+            }
+        }
         match session.client.set(change, args.write.options()).await {
             Ok(response) => {
                 show_findings_in(&sources, response.report.as_ref(), session).await;

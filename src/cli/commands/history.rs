@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::changes::show as show_commit;
+use super::changes::{note_compaction, show as show_commit};
 use super::get::pretty;
 use super::list::{Listed, configs_of};
 use crate::cli::Session;
@@ -72,12 +72,16 @@ async fn show_namespace(place: &Place, limit: usize, content: bool, session: &Se
         ..Default::default()
     };
     let mut commits: Vec<v1::Commit> = vec![];
+    let mut page = v1::ListChangesResponse::default();
     let mut are_more = true;
     while are_more && commits.len() < limit {
-        let page = session.client.api().list_changes(request.clone()).await?.into_inner();
-        commits.extend(page.commits.into_iter().filter_map(|listed| listed.commit));
+        page = session.client.api().list_changes(request.clone()).await?.into_inner();
+        commits.extend(std::mem::take(&mut page.commits).into_iter().filter_map(|listed| listed.commit));
         are_more = !page.next_page_token.is_empty();
-        request.page_token = page.next_page_token;
+        request.page_token.clone_from(&page.next_page_token);
+    }
+    if !are_more && commits.len() <= limit {
+        note_compaction(&place.namespace, &page, &session.output);
     }
     if commits.len() > limit {
         session
@@ -89,7 +93,11 @@ async fn show_namespace(place: &Place, limit: usize, content: bool, session: &Se
         refuse_unknown_namespace(&place.namespace, session).await?;
         note_lack_of_read(&place.namespace, &place.scope, session).await;
     }
-    let view = CommitsView { commits: commits.iter().map(Into::into).collect() };
+    let view = CommitsView {
+        commits: commits.iter().map(Into::into).collect(),
+        oldest_revision: page.oldest_revision,
+        compacted: !are_more && page.compacted,
+    };
     session.output.answer(&view, |output| match content {
         true => commits.iter().try_for_each(|commit| show_commit(commit, output)),
         false => {
@@ -114,11 +122,11 @@ fn commit_row(commit: &v1::Commit) -> [String; 6] {
 
 async fn show_wide(target: &Target, limit: usize, session: &Session) -> Outcome {
     let limit = if limit == 0 { usize::MAX } else { limit };
-    let Newest { versions, are_more, compacted } = newest(target, limit, false, session).await?;
+    let Newest { versions, are_more, compacted } = newest_versions(target, limit, false, session).await?;
     if are_more {
         session.output.note(&how_many(target, &versions));
     }
-    note_compaction(compacted, (target, &versions), session).await;
+    note_compacted_versions(compacted, (target, &versions), session).await;
     let view = VersionsView { versions: versions.iter().map(Into::into).collect() };
     session.output.answer(&view, |output| {
         let wide = |info: &v1::VersionInfo| {
@@ -142,7 +150,7 @@ pub async fn show(target: &Target, limit: usize, content: bool, session: &Sessio
     if are_more {
         session.output.note(&how_many(target, &versions));
     }
-    note_compaction(compacted, (target, &versions), session).await;
+    note_compacted_versions(compacted, (target, &versions), session).await;
     let view = VersionsView { versions: versions.iter().map(Into::into).collect() };
     session.output.answer(&view, |output| match content {
         true => versions.iter().try_for_each(|version| show_content(version, output)),
@@ -155,7 +163,7 @@ pub async fn show(target: &Target, limit: usize, content: bool, session: &Sessio
 }
 
 /// Notes that older versions were compacted, and which of them can be read all the same.
-async fn note_compaction(
+async fn note_compacted_versions(
     compacted: Option<String>,
     (target, listed): (&Target, &[v1::VersionInfo]),
     session: &Session,

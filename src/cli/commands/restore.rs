@@ -9,6 +9,7 @@ use super::validate::show_affected;
 use crate::cli::Session;
 use crate::cli::input::args::{Point, WriteArgs, timestamp};
 use crate::cli::input::confirm::ConfirmArgs;
+use crate::cli::input::moment::Moment;
 use crate::cli::input::place::Place;
 use crate::cli::input::reach::ReachArgs;
 use crate::cli::input::similar_names::refuse_unknown_namespace;
@@ -66,6 +67,10 @@ pub struct RestoreArgs {
 
 pub async fn run(args: RestoreArgs, session: &Session) -> Outcome {
     let place = args.place.at_scope(args.scope)?;
+    if matches!(args.to, Some(Point::Time(Moment::Ago(_)))) && !args.write.has_no_request_id() {
+        let message = "--to: a time ago is another time with each repetition, so --request-id would not be of the same request";
+        return Err(Failure::usage(message).with("give the time as RFC 3339, or revision:N"));
+    }
     let is_dry_run = args.write.dry_run;
     let backup = match &args.from_backup {
         Some(path) => Some(Backup::of(path, session).await?),
@@ -82,10 +87,14 @@ pub async fn run(args: RestoreArgs, session: &Session) -> Outcome {
         backup_id,
         upload_id,
     };
-    if !is_dry_run && args.reach.asks(args.confirm) {
+    if !is_dry_run && args.reach.asks(args.confirm, &place.namespace, &place.config) {
         let options = Some(args.write.dry_options());
         let preview = session.client.restore(v1::RestoreRequest { options, ..request.clone() }).await?;
-        let has_asked = args.reach.confirm(args.confirm, preview.reach.as_ref(), &session.output)?;
+        let has_asked = args.reach.confirm(
+            args.confirm,
+            (preview.reach.as_ref(), preview.report.as_ref()),
+            &session.output,
+        )?;
         if has_asked && args.write.has_no_request_id() {
             // What was asked about is what is written, or nothing.
             request.expected_revision.get_or_insert(preview.base_revision);
@@ -162,7 +171,7 @@ fn summary(
     let point = match (backup, response.restored_revision) {
         (Some(Backup::Kept(id)), revision) => format!("revision {revision} of backup {id}"),
         (Some(Backup::File { path, .. }), revision) => {
-            format!("revision {revision} of the file {}", path.display())
+            format!("revision {revision} of the backup's store, in the file {}", path.display())
         }
         (None, 0) => "the tagged version".to_owned(),
         (None, revision) => format!("revision {revision}"),

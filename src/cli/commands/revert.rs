@@ -42,10 +42,10 @@ pub struct RevertArgs {
 pub async fn run(args: RevertArgs, session: &Session) -> Outcome {
     let request =
         v1::RevertRequest { revisions: args.revisions.clone(), options: Some(args.write.options()) };
-    if !args.write.dry_run && args.reach.asks(args.confirm) {
+    if !args.write.dry_run && args.reach.asks(args.confirm, "", "") {
         let options = Some(args.write.dry_options());
         let tried = session.client.revert(v1::RevertRequest { options, ..request.clone() }).await?;
-        args.reach.confirm(args.confirm, tried.reach.as_ref(), &session.output)?;
+        args.reach.confirm(args.confirm, (tried.reach.as_ref(), tried.report.as_ref()), &session.output)?;
     }
     let response = session.client.revert(request).await?;
     show_findings(&session.output, response.report.as_ref());

@@ -65,10 +65,10 @@ pub async fn run(args: RollbackArgs, session: &Session) -> Outcome {
         expected_version: args.expected_version,
         options: Some(args.write.options()),
     };
-    if !args.write.dry_run && args.reach.asks(args.confirm) {
+    if !args.write.dry_run && args.reach.asks(args.confirm, &target.namespace, &target.config) {
         let options = Some(args.write.dry_options());
         let tried = rolled_back(v1::RollbackRequest { options, ..request.clone() }, &target, session).await?;
-        args.reach.confirm(args.confirm, tried.reach.as_ref(), &session.output)?;
+        args.reach.confirm(args.confirm, (tried.reach.as_ref(), tried.report.as_ref()), &session.output)?;
     }
     let response = rolled_back(request, &target, session).await?;
     show_findings(&session.output, response.report.as_ref());

@@ -57,10 +57,14 @@ pub async fn run(args: SetArgs, session: &Session) -> Outcome {
         true => preview(&change, session).await,
         false => Preview::default(),
     };
-    if !args.write.dry_run && args.reach.asks(args.confirm) {
+    if !args.write.dry_run && args.reach.asks(args.confirm, &change.namespace, &change.config) {
         // What is wrong with the change is said by the write.
         if let Ok(tried) = session.client.set(change.clone(), args.write.dry_options()).await {
-            args.reach.confirm(args.confirm, tried.reach.as_ref(), &session.output)?;
+            args.reach.confirm(
+                args.confirm,
+                (tried.reach.as_ref(), tried.report.as_ref()),
+                &session.output,
+            )?;
         }
     }
     let response = match session.client.set(change, args.write.options()).await {

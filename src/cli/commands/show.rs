@@ -39,7 +39,17 @@ pub async fn run(args: ShowArgs, session: &Session) -> Outcome {
         }
         output.text(&difference_lines(&listed))?;
         let reached = usize::try_from(listed.scopes_reached).unwrap_or(usize::MAX);
-        output.line(&format!("reached {} with a layer", counted(reached, "scope")))
+        let reached = format!("reached {} with a layer", counted(reached, "scope"));
+        let compacted = commit.compacted_namespaces.iter().map(|namespace| printable(namespace));
+        let compacted = compacted.collect::<Vec<_>>().join(", ");
+        match (compacted.as_str(), commit.changes.is_empty()) {
+            ("", _) => output.line(&reached),
+            (of, true) => output
+                .line(&format!("what it changed of {of} was compacted, and how far it reached is not known")),
+            (of, false) => output.line(&format!(
+                "{reached}; what it changed of {of} was compacted, and those scopes are not known"
+            )),
+        }
     })?;
     Ok(Exit::Done)
 }

@@ -1,4 +1,4 @@
-//! Asks before a write that reaches far: more configs, scopes or watchers than a threshold. Knows no command.
+//! Asks before a write that reaches far: more configs, scopes or watchers than a threshold; and before one that has history compacted. Knows no command.
 
 use std::str::FromStr;
 
@@ -6,8 +6,12 @@ use clap::Args;
 
 use super::confirm::{ConfirmArgs, Question};
 use crate::cli::output::exit::{Exit, Failure};
-use crate::cli::output::streams::Output;
+use crate::cli::output::streams::{Output, printable};
+use crate::model::SystemConfig;
 use crate::proto::v1;
+
+/// The code of a finding about history that would be compacted.
+const HISTORY_CUT: &str = "HISTORY_CUT";
 
 /// Of commands that write.
 #[derive(Args, Clone, Debug)]
@@ -60,9 +64,9 @@ impl FromStr for Threshold {
 }
 
 impl ReachArgs {
-    /// Whether it must be known how far a write reaches before the write is made.
-    pub fn asks(&self, confirm: ConfirmArgs) -> bool {
-        self.ask_above.0.is_some() && !confirm.yes
+    /// Whether it must be known what a write to a config leads to before the write is made.
+    pub fn asks(&self, confirm: ConfirmArgs, namespace: &str, config: &str) -> bool {
+        (self.ask_above.0.is_some() || governs_history(namespace, config)) && !confirm.yes
     }
 
     /// Why somebody should decide about a write, one line for each threshold that its reach exceeds.
@@ -80,27 +84,41 @@ impl ReachArgs {
         exceeded.map(|(what, found, limit)| format!("it reaches {found} {what}, more than {limit}")).collect()
     }
 
-    /// Asks about a write that reaches far, of which a dry run has told the reach. Fails if the answer is no. Returns whether there was a question.
+    /// Asks about a write that reaches far or has history compacted, as a dry run has told. Fails if the answer is no. Returns whether there was a
+    /// question.
     pub fn confirm(
         &self,
         confirm: ConfirmArgs,
-        reach: Option<&v1::Reach>,
+        (reach, report): (Option<&v1::Reach>, Option<&v1::ValidationReport>),
         output: &Output,
     ) -> Result<bool, Failure> {
-        let reasons = self.reasons(reach);
-        if reasons.is_empty() {
-            return Ok(false);
-        }
-        let question = Question {
-            reasons: &reasons,
-            text: "write it all the same?",
-            refusal: "nothing was written: the change reaches far, so someone should look at it first",
+        let (far, cuts) = (self.reasons(reach), history_cuts(report));
+        let refusal = match (far.is_empty(), cuts.is_empty()) {
+            (true, true) => return Ok(false),
+            (_, true) => "nothing was written: the change reaches far, so someone should look at it first",
+            (_, false) => {
+                "nothing was written: history would be compacted, so someone should look at it first"
+            }
         };
+        let reasons: Vec<String> = far.into_iter().chain(cuts).collect();
+        let question = Question { reasons: &reasons, text: "write it all the same?", refusal };
         match confirm.confirm(&question, output)? {
             true => Ok(true),
             false => Err(Failure::new(Exit::Failed, "nothing was written")),
         }
     }
+}
+
+/// Whether a config says which history is kept.
+fn governs_history(namespace: &str, config: &str) -> bool {
+    let id = SystemConfig::Retention.id();
+    namespace == id.namespace.as_str() && config == id.config.as_str()
+}
+
+/// Why somebody should decide about a write: the history that it would have compacted, one line for each namespace.
+pub fn history_cuts(report: Option<&v1::ValidationReport>) -> Vec<String> {
+    let findings = report.map(|report| report.findings.as_slice()).unwrap_or_default();
+    findings.iter().filter(|found| found.code == HISTORY_CUT).map(|found| printable(&found.message)).collect()
 }
 
 #[cfg(test)]

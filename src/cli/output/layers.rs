@@ -14,6 +14,8 @@ const MIGRATION: &str = "migration";
 /// The annotation of a commit that takes others back: their revisions.
 const REVERTS: &str = "reverts";
 const RESTORES: &str = "restores";
+/// The same, of the history that a backup is of: this store may have another commit with that number.
+const RESTORES_REVISION_OF_BACKUP: &str = "restores_revision_of_backup";
 
 /// `/production`, or `/production override until 2026-11-21 09:00:00Z`: a base layer is the usual case and needs no word.
 pub fn layer_name(scope: &str, kind: v1::LayerKind, expire_time: Option<&prost_types::Timestamp>) -> String {
@@ -46,6 +48,10 @@ pub fn change_summary(change: &v1::ConfigChange) -> String {
 /// revisions it takes back, and of a restore which revision it restores.
 pub fn commit_source(commit: &v1::Commit) -> String {
     let name = source_name(commit.source());
+    let of_backup = commit.annotations.get(RESTORES_REVISION_OF_BACKUP);
+    if let Some(revision) = of_backup.filter(|_| commit.source() == v1::CommitSource::Restore) {
+        return format!("{name} {} of the backup's store", printable(revision));
+    }
     let annotation = match commit.source() {
         v1::CommitSource::Migration => commit.annotations.get(MIGRATION),
         v1::CommitSource::Revert => commit.annotations.get(REVERTS),

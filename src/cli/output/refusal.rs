@@ -66,7 +66,22 @@ fn failure(error: &ClientError, excerpts: &[Option<Excerpt>], unreadable: Option
     if let Some(hint) = hint(error) {
         failure = failure.with(hint);
     }
+    for text in std::iter::once(&mut failure.message).chain(&mut failure.details) {
+        *text = as_options(text);
+    }
     failure
+}
+
+/// A message that names options of the command line, where the server names fields of the request.
+fn as_options(text: &str) -> String {
+    let fields = [
+        ("set options.without_backup", "give --without-backup"),
+        ("options.without_backup", "--without-backup"),
+        ("options.reason", "--reason"),
+        ("options.request_id", "--request-id"),
+        ("options.annotations", "--annotation"),
+    ];
+    fields.iter().fold(text.to_owned(), |text, (field, option)| text.replace(field, option))
 }
 
 fn exit_of(error: &ClientError) -> Exit {
@@ -109,6 +124,8 @@ fn hint(error: &ClientError) -> Option<String> {
             Some(format!("`confwatch can-i {}{target}` says why", word("verb")?))
         }
         "REASON_REQUIRED" => Some("--reason says why".into()),
+        "TOO_MANY_BACKUPS" => Some("try again when one of them has ended".into()),
+        "TOO_MANY_KEPT_BACKUPS" => Some("`confwatch backup pin ID --remove` unpins one, and `confwatch backup prune` removes those that are not pinned".into()),
         "REVERT_CONFLICT" => {
             Some("name the later commits as well to take them back, too (`confwatch blame` shows which commit made a value); or write these values".into())
         }
@@ -258,6 +275,17 @@ mod tests {
         let failure = Failure::from(Status::unavailable("tcp connect error"));
         assert_eq!(failure.details.len(), 1);
         assert!(failure.details[0].contains("CONFWATCH_SERVER"));
+    }
+
+    #[test]
+    fn fields_of_the_request_are_called_what_the_command_calls_them() {
+        assert_eq!(
+            as_options(
+                "nothing was written; mend that, or set options.without_backup to write without a backup"
+            ),
+            "nothing was written; mend that, or give --without-backup to write without a backup"
+        );
+        assert_eq!(as_options("options.reason: must say why"), "--reason: must say why");
     }
 
     #[test]

@@ -89,6 +89,7 @@ pub(in crate::engine) fn check<'a>(
     let Planning { limits, key_store, look, visibility, .. } = *planning;
     let mut report = look.report([]);
     for (change, after) in changes.iter().zip(after) {
+        planning.cancelled.check()?;
         check_sizes(change, after, limits.document_bytes_max).into_iter().for_each(|found| report.add(found));
     }
     let mut governings: BTreeMap<&Namespace, Option<Arc<Governance>>> = BTreeMap::new();
@@ -100,6 +101,7 @@ pub(in crate::engine) fn check<'a>(
     let permissions = Permissions::of(visibility);
     let mut governing_changes = vec![];
     for (change, after) in changes.iter().zip(after).filter(|(change, _)| !change.layers.is_empty()) {
+        planning.cancelled.check()?;
         system::check(change, base(&change.id).map(Arc::as_ref), after, planning.now, &mut report);
         let ungoverned = governings[&change.id.namespace].is_none();
         if change.id.config.is_ordinary() {
@@ -129,6 +131,7 @@ pub(in crate::engine) fn check<'a>(
         .map(|change| &change.id.namespace)
         .collect();
     for config in governed {
+        planning.cancelled.check()?;
         let scopes: Vec<&Scope> = match checked.get(&config.id) {
             Some(entry) => entry.after.layers().iter().map(|entry| &entry.key.scope).collect(),
             None => config.layers().iter().map(|entry| &entry.key.scope).collect(),
@@ -148,6 +151,7 @@ pub(in crate::engine) fn check<'a>(
     }
     let effort = planning.effort(checked.values().map(|entry| entry.scopes.len()).sum());
     for change in governing_changes {
+        planning.cancelled.check()?;
         let governance = governings[&change.id.namespace].as_deref();
         check_governing(change, governance, &effort, &mut told, &mut report);
     }

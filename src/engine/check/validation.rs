@@ -114,6 +114,7 @@ impl Engine {
         };
         match outcome {
             Ok(mut outcome) => {
+                self.add_history_cuts(&mut outcome, &actor).await?;
                 self.tell_of_reasons(places.iter().map(|(_, id, key)| (id, key)), &mut outcome.report);
                 let mut outcome = self.showing(&self.state(), &viewer).outcome(outcome);
                 Permissions::of(Some(viewer.visibility())).redact_outcome(&mut outcome, true);

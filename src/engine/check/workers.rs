@@ -19,18 +19,33 @@ use crate::engine::error::Error;
 /// Actors whose semaphores are kept before those of idle actors are removed.
 const ACTORS_KEPT: usize = 1000;
 
-/// Says whether the caller of a request is gone, so that work for it should stop. Clones share one flag, which never goes back.
+/// Says whether work for a request should stop, since the caller of the request is gone or the engine closes. Clones share their flags, which never
+/// go back.
 #[derive(Clone, Debug, Default)]
-pub struct Cancelled(Arc<AtomicBool>);
+pub struct Cancelled {
+    call: Arc<AtomicBool>,
+    /// Of all work of an engine. Work outside of an engine has a flag that nobody sets.
+    closing: Arc<AtomicBool>,
+    /// Tests cancel at a check of their choice.
+    #[cfg(test)]
+    checks: Arc<checks::Checks>,
+}
 
 /// Cancels when it is dropped.
 #[derive(Debug)]
 pub struct CancelOnDrop(Cancelled);
 
 impl Cancelled {
-    /// Whether the work should stop. One atomic read: cheap enough for every turn of a loop over documents.
+    /// For a call of an engine that sets `closing` when it closes.
+    fn of_engine(closing: &Arc<AtomicBool>) -> Cancelled {
+        Cancelled { closing: closing.clone(), ..Cancelled::default() }
+    }
+
+    /// Whether the work should stop. Two atomic reads: cheap enough for every turn of a loop over documents.
     pub fn is_set(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        #[cfg(test)]
+        self.checks.count(&self.call);
+        self.call.load(Ordering::Relaxed) || self.closing.load(Ordering::Relaxed)
     }
 
     /// Fails with `Error::Cancelled` if the work should stop.
@@ -42,7 +57,7 @@ impl Cancelled {
     }
 
     pub fn set(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.call.store(true, Ordering::Relaxed);
     }
 
     /// A guard to be held by the future of the call. It also cancels after the work is done, when nobody looks at the flag any more.
@@ -62,15 +77,15 @@ impl Drop for CancelOnDrop {
 pub async fn interruptible<T: Send + 'static>(
     work: impl FnOnce(&Cancelled) -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
-    let (work, _cancels) = cancellable(work);
+    let (work, _cancels) = cancellable(Cancelled::default(), work);
     blocking(work).await?
 }
 
 /// Work that is not even started once the guard is dropped.
 fn cancellable<T>(
+    cancelled: Cancelled,
     work: impl FnOnce(&Cancelled) -> Result<T, Error>,
 ) -> (impl FnOnce() -> Result<T, Error>, CancelOnDrop) {
-    let cancelled = Cancelled::default();
     let cancels = cancelled.set_on_drop();
     let work = move || {
         cancelled.check()?;
@@ -90,6 +105,8 @@ pub struct Workers {
     work_threads: WorkThreads,
     turns: FairShares,
     large_calls: FairShares,
+    /// The engine closes: all work should stop.
+    closing: Arc<AtomicBool>,
 }
 
 /// Permits, of which each actor has a bounded number.
@@ -121,6 +138,7 @@ impl Workers {
             work_threads: WorkThreads::new(of_actor_max * ACTORS_AT_ONCE),
             turns: FairShares::new(of_actor_max, ACTORS_AT_ONCE),
             large_calls: FairShares::new(LARGE_CALLS_OF_ACTOR_MAX, ACTORS_AT_ONCE),
+            closing: Arc::default(),
         }
     }
 
@@ -132,11 +150,36 @@ impl Workers {
         work: impl FnOnce(&Cancelled) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let turn = self.turns.take(actor).await;
-        let (work, _cancels) = cancellable(move |cancelled: &Cancelled| {
-            let _turn = turn;
-            work(cancelled)
-        });
-        self.work_threads.run(work).await?
+        let (work, _cancels) =
+            cancellable(Cancelled::of_engine(&self.closing), move |cancelled: &Cancelled| {
+                let _turn = turn;
+                work(cancelled)
+            });
+        self.told(self.work_threads.run(work).await?)
+    }
+
+    /// As `run`, for work of the server itself, which takes no turn among callers.
+    pub async fn run_of_server<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Cancelled) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let (work, _cancels) = cancellable(Cancelled::of_engine(&self.closing), work);
+        self.told(blocking(work).await?)
+    }
+
+    /// Stops all work, also of callers who still wait: they learn that the server shuts down.
+    pub fn close(&self) {
+        self.closing.store(true, Ordering::Relaxed);
+    }
+
+    /// The result for a caller who has not cancelled the call: nobody else waits for it.
+    fn told<T>(&self, result: Result<T, Error>) -> Result<T, Error> {
+        result.map_err(|error| match error {
+            Error::Cancelled if self.closing.load(Ordering::Relaxed) => {
+                Error::Draining { retry_after: crate::engine::RETRY_AFTER }
+            }
+            error => error,
+        })
     }
 
     /// Waits until a large call of an actor may begin. To be called before the call reads anything large, and by no call that holds a thread, or a
@@ -174,6 +217,42 @@ impl FairShares {
     }
 }
 
+/// Counts the checks of work, and cancels at one of them, so that tests can prove that each check ends the work.
+#[cfg(test)]
+mod checks {
+    use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+    #[derive(Debug, Default)]
+    pub struct Checks {
+        made: AtomicU64,
+        /// 0: at none.
+        cancel_at: AtomicU64,
+    }
+
+    impl super::Cancelled {
+        /// Is set from the check of this number on.
+        pub fn at_check(number: u64) -> super::Cancelled {
+            let cancelled = super::Cancelled::default();
+            cancelled.checks.cancel_at.store(number, Ordering::Relaxed);
+            cancelled
+        }
+
+        /// The checks that were made.
+        pub fn checks_made(&self) -> u64 {
+            self.checks.made.load(Ordering::Relaxed)
+        }
+    }
+
+    impl Checks {
+        pub fn count(&self, call: &AtomicBool) {
+            let made = self.made.fetch_add(1, Ordering::Relaxed) + 1;
+            if made == self.cancel_at.load(Ordering::Relaxed) {
+                call.store(true, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc;
@@ -197,6 +276,39 @@ mod tests {
         is_started.await.expect("the work has begun");
         call.abort();
         assert!(is_stopped.await.expect("the work has ended"));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn work_stops_when_its_engine_closes_and_its_caller_is_told_so() {
+        let workers = Arc::new(Workers::new(1));
+        let until_cancelled = |started: tokio::sync::oneshot::Sender<()>| {
+            move |cancelled: &Cancelled| {
+                started.send(()).expect("the test waits");
+                while !cancelled.is_set() {
+                    std::thread::yield_now();
+                }
+                cancelled.check()
+            }
+        };
+        let (of_caller, begun) = tokio::sync::oneshot::channel();
+        let (of_server, also_begun) = tokio::sync::oneshot::channel();
+        let calls = [
+            tokio::spawn({
+                let (workers, work) = (workers.clone(), until_cancelled(of_caller));
+                async move { workers.run("a", work).await }
+            }),
+            tokio::spawn({
+                let (workers, work) = (workers.clone(), until_cancelled(of_server));
+                async move { workers.run_of_server(work).await }
+            }),
+        ];
+        begun.await.expect("the work has begun");
+        also_begun.await.expect("the work has begun");
+        workers.close();
+        for call in calls {
+            assert!(matches!(call.await.expect("no panic"), Err(Error::Draining { .. })));
+        }
+        assert!(matches!(workers.run("a", |_| Ok(())).await, Err(Error::Draining { .. })));
     }
 
     #[tokio::test(flavor = "multi_thread")]

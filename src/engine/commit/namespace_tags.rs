@@ -10,6 +10,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::plan::{Plan, next_version};
+use super::planning::Planning;
 use super::read_set::ReadSet;
 use super::tagging::{ReadTagNamespace, TagNamespace, TagTarget};
 use crate::engine::error::{Error, Limit, Missing};
@@ -22,7 +23,11 @@ use crate::model::{
 /// Tags of one namespace.
 const TAGS_MAX: usize = 1000;
 
-pub(in crate::engine) fn plan_namespace_tag(bases: &ReadSet, read: &ReadTagNamespace) -> Result<Plan, Error> {
+pub(in crate::engine) fn plan_namespace_tag(
+    bases: &ReadSet,
+    read: &ReadTagNamespace,
+    planning: &Planning<'_>,
+) -> Result<Plan, Error> {
     let TagNamespace { namespace, tag, to, expected } = &read.tagging;
     if bases.has_others() {
         return Err(Error::TargetMoved);
@@ -54,6 +59,7 @@ pub(in crate::engine) fn plan_namespace_tag(bases: &ReadSet, read: &ReadTagNames
     }
     let mut changes: BTreeMap<ConfigId, (Option<&Arc<ConfigState>>, ConfigChange)> = BTreeMap::new();
     for (id, then) in &read.configs {
+        planning.cancelled.check()?;
         let base = bases.get(id).ok_or(Error::TargetMoved)?;
         let version = match revision {
             None => None,

@@ -35,7 +35,7 @@ use super::submitted::{Submitted, WriteAnswer, thread_ended};
 use super::write::Origin;
 use crate::engine::Clock;
 use crate::engine::blocking::blocking;
-use crate::engine::check::workers::{Cancelled, Workers, interruptible};
+use crate::engine::check::workers::{Cancelled, Workers};
 use crate::engine::error::Error;
 use crate::engine::options::Role;
 use crate::engine::secrets::guesses::Guesses;
@@ -230,8 +230,7 @@ impl Pipeline {
                 };
                 (write, bases, planned) = match actor {
                     Some(actor) => Box::pin(self.workers.run(&actor, work)).await?,
-                    // A write of the server itself takes no turn among callers.
-                    None => Box::pin(interruptible(work)).await?,
+                    None => Box::pin(self.workers.run_of_server(work)).await?,
                 };
             }
             // One data key for each namespace is enough.

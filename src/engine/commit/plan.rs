@@ -34,7 +34,8 @@ pub(in crate::engine) struct Plan {
     pub after: Vec<Arc<ConfigState>>,
     /// The layers to report on, in order.
     pub(super) layers: Vec<(ConfigId, LayerKey)>,
-    /// The governances after the write, of the namespaces that were looked up: each is compiled once.
+    /// The governances after the write, of the namespaces that were looked up: each is compiled once. No later change of the plan is to a config
+    /// that governs others.
     pub(super) governances: RefCell<BTreeMap<Namespace, Option<Arc<Governance>>>>,
     /// The write has layers with secrets.
     pub(in crate::engine) has_secrets: bool,
@@ -175,15 +176,13 @@ impl Plan {
         bases: &ReadSet,
         namespace: &Namespace,
     ) -> Option<Arc<Governance>> {
-        let governs = |change: &ConfigChange| !change.id.config.is_ordinary();
-        match self.changes.iter().any(governs) {
-            false => bases.governance(namespace).cloned(),
-            true => {
-                let mut memo = self.governances.borrow_mut();
-                let after = || bases.governance_after(namespace, &self.after);
-                memo.entry(namespace.clone()).or_insert_with(after).clone()
-            }
+        // Once for each namespace: it is asked for with each of very many configs.
+        if let Some(known) = self.governances.borrow().get(namespace) {
+            return known.clone();
         }
+        let after = bases.governance_after(namespace, &self.after);
+        self.governances.borrow_mut().insert(namespace.clone(), after.clone());
+        after
     }
 
     /// Takes the outcome at `revision`, for a write about these configs. Called once, after the plan was settled.

@@ -68,7 +68,7 @@ fn plan_all(
         ReadIntent::Revert { steps, .. } => plan_revert(bases, steps, now, planning)?,
         ReadIntent::Restore(restored) => plan_restore(bases, restored, now, planning)?,
         ReadIntent::Tag { id, tag, to, expected } => plan_tag(bases, id, tag, *to, *expected)?,
-        ReadIntent::TagNamespace(read) => plan_namespace_tag(bases, read)?,
+        ReadIntent::TagNamespace(read) => plan_namespace_tag(bases, read, planning)?,
         ReadIntent::Expire(due) => plan_expiry(bases, due, now),
         ReadIntent::Reseal(id) => plan_reseal(bases, id, planning)?,
         ReadIntent::PutSchema { governed, put } => plan_put(bases, governed, put)?,
@@ -157,10 +157,14 @@ fn plan_changes(
         by_config.entry(&change.id).or_default().push(change);
     }
     for (id, changes) in by_config {
+        planning.cancelled.check()?;
         let base = bases.get(id);
         let blind = changes.iter().filter(|change| planning.is_blind(id, &change.key.scope));
         blind.for_each(|change| plan.unseen.keep(id, &change.key));
-        let layers = changes.into_iter().map(|change| plan_layer(base, change, now, planning));
+        let layers = changes.into_iter().map(|change| {
+            planning.cancelled.check()?;
+            plan_layer(base, change, now, planning)
+        });
         let layers = layers.filter_map(Result::transpose).collect::<Result<Vec<_>, _>>()?;
         plan.add(base, next_version(id, base, layers));
     }

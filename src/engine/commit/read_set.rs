@@ -146,7 +146,11 @@ impl ReadSet {
     pub fn get(&self, id: &ConfigId) -> Option<&Arc<ConfigState>> {
         match self.configs.binary_search_by(|(other, _)| other.cmp(id)) {
             Ok(at) => self.configs[at].1.as_ref(),
-            Err(_) => self.governed.iter().find(|config| config.id == *id),
+            // They come in the order of their ids.
+            Err(_) => {
+                let found = self.governed.binary_search_by(|config| config.id.cmp(id));
+                found.ok().map(|at| &self.governed[at])
+            }
         }
     }
 

@@ -20,6 +20,9 @@ const REVERTS: &str = "reverts";
 pub(super) const RESTORES: &str = "restores";
 /// The annotation of a commit that restores from a backup, with the name of the backup.
 const RESTORES_BACKUP: &str = "restores_backup";
+/// The annotation of a commit that restores from a backup whose history may be that of another store, with the revision of that history. This store may have
+/// another commit with that number.
+pub(super) const RESTORES_REVISION_OF_BACKUP: &str = "restores_revision_of_backup";
 
 /// A write that is ready for the pipeline.
 pub(in crate::engine) struct ReadWrite {
@@ -116,8 +119,11 @@ impl ReadWrite {
             let revisions: Vec<String> = revisions.iter().map(Revision::to_string).collect();
             annotations.insert(REVERTS.to_owned(), revisions.join(","));
         }
-        if let ReadIntent::Restore(Restored { revision: Some(revision), restoring, .. }) = &self.intent {
-            annotations.insert(RESTORES.to_owned(), revision.to_string());
+        if let ReadIntent::Restore(Restored { revision: Some(revision), is_own, restoring, .. }) =
+            &self.intent
+        {
+            let name = if *is_own { RESTORES } else { RESTORES_REVISION_OF_BACKUP };
+            annotations.insert(name.to_owned(), revision.to_string());
             if let RestorePoint::Backup(source) = &restoring.to {
                 annotations.insert(RESTORES_BACKUP.to_owned(), source.name());
             }

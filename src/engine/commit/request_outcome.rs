@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use crate::model::{Commit, ConfigId, LayerKey, Revision, Source};
+use crate::model::{Commit, ConfigId, LayerKey, Revision, Scope, Source};
 use crate::store::{History, Store, VersionRef};
-use crate::validate::Report;
+use crate::validate::{Finding, Found, Report, Severity};
 
 use super::outcome::{LayerOutcome, Outcome};
 use super::put_schema::{SchemaOutcome, schema_of};
-use super::read_write::RESTORES;
+use super::read_write::{RESTORES, RESTORES_REVISION_OF_BACKUP};
 use super::request_ids::{First, Nothing};
 use super::schemas::registry;
 use crate::engine::error::Error;
@@ -26,7 +26,7 @@ pub(in crate::engine) fn outcome(
     store: &dyn Store,
     state: &State,
     first: First,
-    asked: Option<Vec<(ConfigId, LayerKey)>>,
+    (asked, ids): (Option<Vec<(ConfigId, LayerKey)>>, &[ConfigId]),
 ) -> Result<Outcome, Error> {
     let (revision, changed) = (first.revision(), matches!(first, First::Commit(_)));
     let found = match first {
@@ -35,9 +35,30 @@ pub(in crate::engine) fn outcome(
     };
     match found {
         // The request is not repeated, and did not fail: only the content that it wrote is no longer retained.
-        Err(Error::Compacted { .. }) => Ok(Outcome { changed, ..Outcome::nothing(revision) }),
+        Err(Error::Compacted { .. }) => {
+            let report = compacted(revision, ids);
+            Ok(Outcome { changed, report, ..Outcome::nothing(revision) })
+        }
         found => found,
     }
+}
+
+/// Says that nothing more is known of the first request.
+fn compacted(revision: Revision, ids: &[ConfigId]) -> Report {
+    let mut report = Report::default();
+    if let Some(id) = ids.first() {
+        let found = Found {
+            severity: Severity::Warning,
+            code: "OUTCOME_COMPACTED".into(),
+            pointer: String::new(),
+            message: format!(
+                "the request was made before, in revision {revision}, and nothing was written now; what it wrote then was compacted"
+            ),
+            suggestion: "read the config to learn what it has now".into(),
+        };
+        report.add(Finding::at(id, &Scope::global(), found));
+    }
+    report
 }
 
 /// The outcome of a request that changed nothing: its layers were then as they had been.
@@ -139,7 +160,10 @@ fn of_commit(
 
 /// The revision that a restore has restored.
 fn restored_revision(commit: &Commit) -> Option<Revision> {
-    let annotation = (commit.source == Source::Restore).then(|| commit.annotations.get(RESTORES)).flatten();
+    if commit.source != Source::Restore {
+        return None;
+    }
+    let annotation = commit.annotations.get(RESTORES).or(commit.annotations.get(RESTORES_REVISION_OF_BACKUP));
     annotation?.parse().ok().map(Revision)
 }
 

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::model::{Revision, Timestamp};
-use crate::store::{Journal, StoreError};
+use crate::store::{CompactedRequests, Journal, StoreError};
 use crate::supervise::{OnPanic, Supervisor};
 
 use super::pipeline::Pipeline;
@@ -35,6 +35,8 @@ pub(in crate::engine) struct RecoveryInput {
     pub to: Revision,
     pub now: Timestamp,
     pub ids_max: usize,
+    /// Those of commits that were compacted.
+    pub compacted: Option<Arc<CompactedRequests>>,
     /// Stops the recovery early.
     pub closed: CancellationToken,
 }
@@ -103,15 +105,18 @@ impl RecoveryInput {
         }
         let mut requests = Requests::new(self.ids_max);
         let before = self.journal.revision_at(self.now.minus(REQUEST_WINDOW))?.unwrap_or(Revision::ZERO);
-        let mut from = before.next().max(self.journal.oldest());
+        let mut from = before.next();
+        if from < self.journal.oldest() {
+            from = self.recall_compacted(from, &mut requests)?;
+        }
         while from <= self.to {
             if self.closed.is_cancelled() {
                 return Ok(None);
             }
             let (page, next) = match self.journal.summaries(from, PAGE_BYTES) {
-                // Compacted meanwhile: a start a little later would not have found these commits, either.
+                // Compacted meanwhile.
                 Err(StoreError::Compacted { oldest, .. }) if oldest > from => {
-                    from = oldest;
+                    from = self.recall_compacted(from, &mut requests)?.max(oldest);
                     continue;
                 }
                 page => page?,
@@ -120,6 +125,18 @@ impl RecoveryInput {
             from = next;
         }
         Ok(Some(requests))
+    }
+
+    /// Recalls the requests of the compacted commits from a revision on. The oldest commit that is retained.
+    fn recall_compacted(&self, from: Revision, requests: &mut Requests) -> Result<Revision, StoreError> {
+        // Before the file is read: what is compacted later is found later.
+        let oldest = self.journal.oldest();
+        let compacted = self.compacted.as_ref();
+        let found = compacted.map(|compacted| compacted.read(self.now.minus(REQUEST_WINDOW))).transpose()?;
+        let found = found.into_iter().flatten();
+        let found = found.filter(|summary| summary.revision >= from && summary.revision < oldest);
+        found.for_each(|summary| requests.recall_summary(summary));
+        Ok(oldest)
     }
 }
 
@@ -197,6 +214,7 @@ mod tests {
             to: Revision(5),
             now: Timestamp(1),
             ids_max: 10,
+            compacted: None,
             closed: CancellationToken::new(),
         };
         assert!(recovery.requests().is_ok_and(|requests| requests.is_some()));

@@ -64,6 +64,7 @@ pub(in crate::engine) fn plan_revert(
     let mut by_config: BTreeMap<&ConfigId, Vec<LayerChange>> = BTreeMap::new();
     let mut plan = Plan::new(vec![]);
     for ((id, key), Reverted { stored, now }) in layers {
+        planning.cancelled.check()?;
         if stored == now {
             continue;
         }
@@ -77,6 +78,7 @@ pub(in crate::engine) fn plan_revert(
         by_config.entry(id).or_default().push(change);
     }
     for (id, layers) in by_config {
+        planning.cancelled.check()?;
         let base = bases.get(id);
         plan.add(base, next_version(id, base, layers));
     }

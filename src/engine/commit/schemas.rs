@@ -130,6 +130,7 @@ pub(in crate::engine) fn plan_migration(
     })?;
     let mut layers = vec![];
     for (entry, value) in stored.into_iter().zip(values) {
+        planning.cancelled.check()?;
         let content = bounded(Content::of(&value), TEXT_BYTES_MAX)
             .map_err(|error| refused_layer(governed, &entry.key.scope, &error))?;
         if content != entry.layer.content {

@@ -1,6 +1,7 @@
 //! History that is no longer to be kept: counted after a start, and compacted beside serving, so that no write waits for it. Knows the
 //! store and the pipeline; not how a store compacts, nor which history single namespaces keep.
 
+mod cuts;
 mod namespaces;
 
 use std::collections::HashMap;
@@ -11,15 +12,17 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+pub(in crate::engine) use self::cuts::{Cut, cuts};
 use self::namespaces::NamespaceHistories;
 use crate::model::{Namespace, Revision, Timestamp};
-use crate::store::{Compaction, History, Journal, StoreError};
+use crate::store::{CompactedRequests, Compaction, History, Journal, StoreError, Summary};
 
 use crate::engine::blocking::blocking;
 use crate::engine::commit::pipeline::Pipeline;
+use crate::engine::commit::request_ids::REQUEST_WINDOW;
 use crate::engine::error::Error;
 use crate::engine::history_holds::HistoryHolds;
-use crate::engine::jobs::scheduler::{Done, Job};
+use crate::engine::jobs::scheduler::{Done, Job, until};
 
 /// Commits that are read at once, as they are stored.
 const PAGE_BYTES: usize = 4 << 20;
@@ -38,6 +41,15 @@ pub(in crate::engine) struct Retention {
     pub age: Option<Duration>,
 }
 
+/// What a server is set to keep of history.
+pub(in crate::engine) struct RetentionSettings {
+    pub retention: Retention,
+    /// How long nothing is compacted by `confwatch/retention` after a change of that config.
+    pub grace: Duration,
+    /// Where the request ids of commits go before the commits are compacted.
+    pub requests: Option<Arc<CompactedRequests>>,
+}
+
 /// Compacts what is no longer to be kept.
 pub(in crate::engine) struct HistoryRetention {
     work: Arc<Work>,
@@ -53,6 +65,8 @@ struct Work {
     history: Arc<dyn History>,
     pipeline: Arc<Pipeline>,
     retention: Retention,
+    /// Where the request ids of commits go before the commits are compacted.
+    requests: Option<Arc<CompactedRequests>>,
     /// The last commit that was there at the start.
     loaded: Revision,
     /// What was there at the start is counted.
@@ -71,10 +85,9 @@ impl Retention {
         let (head, oldest) = (journal.head().revision, journal.oldest());
         let by_count = match self.revisions {
             None => None,
-            Some(kept) => {
-                let is_due = head.0.saturating_sub(oldest.0) > kept.saturating_add(kept / 10);
-                Some(is_due.then(|| Revision(head.0 + 1 - kept.max(1))))
-            }
+            Some(kept) => Some(
+                self.is_beyond_count(journal).then(|| Revision((head.0 + 1).saturating_sub(kept.max(1)))),
+            ),
         };
         let by_age = match self.age {
             None => None,
@@ -90,6 +103,15 @@ impl Retention {
             (Some(one), None) | (None, Some(one)) => one,
             (None, None) => None,
         })
+    }
+
+    /// Whether there are so many commits that some are to be compacted, if no age keeps them.
+    fn is_beyond_count(&self, journal: &dyn Journal) -> bool {
+        let kept = |kept: u64| {
+            let count = journal.head().revision.0.saturating_sub(journal.oldest().0);
+            count > kept.saturating_add(kept / 10)
+        };
+        self.revisions.is_some_and(kept)
     }
 
     /// Whether nothing is compacted yet by a server that began then: a machine may start with a clock that is wrong until the network corrects it,
@@ -113,7 +135,7 @@ impl HistoryRetention {
         journal: Arc<dyn Journal>,
         history: Arc<dyn History>,
         pipeline: Arc<Pipeline>,
-        retention: Retention,
+        RetentionSettings { retention, grace, requests }: RetentionSettings,
         loaded: Revision,
         holds: Arc<HistoryHolds>,
         closed: CancellationToken,
@@ -124,6 +146,7 @@ impl HistoryRetention {
             pipeline: pipeline.clone(),
             holds: holds.clone(),
             closed: closed.clone(),
+            grace,
             looked: Mutex::default(),
             measured: Mutex::default(),
         };
@@ -132,6 +155,7 @@ impl HistoryRetention {
             history,
             pipeline,
             retention,
+            requests,
             loaded,
             is_counted: AtomicBool::new(false),
             holds,
@@ -149,23 +173,28 @@ impl Job for HistoryRetention {
 
     fn due(&self, now: Timestamp) -> Option<Timestamp> {
         let Some((time, revision)) = *self.looked.lock().expect(UNPOISONED) else { return Some(now) };
-        let retention = &self.work.retention;
-        let of_all = match retention.revisions.is_some() && self.work.journal.head().revision > revision {
+        let of_all = match self.work.is_beyond_count(revision) {
             true => Some(now),
-            false => retention.looks_apart().map(|apart| time.plus(apart)),
+            false => self.work.retention.looks_apart().map(|apart| time.plus(apart)),
         };
         let of_namespaces = self.work.of_namespaces.due(now);
         of_all.into_iter().chain(of_namespaces).min()
     }
 
+    /// Without being woken by each commit.
     fn changed(&self) -> Done<'_, ()> {
-        let pipeline = &self.work.pipeline;
+        let mut revisions = self.work.pipeline.system_revisions();
         // A limit on the number of revisions is the only one that any commit may exceed; all others are looked at from time to time.
-        let mut revisions = match self.work.retention.revisions {
-            Some(_) => pipeline.revisions(),
-            None => pipeline.system_revisions(),
+        let is_beyond_count = || {
+            let looked = *self.looked.lock().expect(UNPOISONED);
+            looked.is_none_or(|(_, revision)| self.work.is_beyond_count(revision))
         };
-        Box::pin(async move { revisions.changed().await.expect("the pipeline owns the sender") })
+        Box::pin(async move {
+            tokio::select! {
+                changed = revisions.changed() => changed.expect("the pipeline owns the sender"),
+                () = until(is_beyond_count), if self.work.retention.revisions.is_some() => {}
+            }
+        })
     }
 
     fn run(&self, now: Timestamp) -> Done<'_, Result<(), Error>> {
@@ -192,10 +221,15 @@ impl Job for HistoryRetention {
 }
 
 impl Work {
+    /// Whether commits were made since this one, and there are more than are to be kept.
+    fn is_beyond_count(&self, looked: Revision) -> bool {
+        self.journal.head().revision > looked && self.retention.is_beyond_count(&*self.journal)
+    }
+
     /// Counts what the journal had at the start, for the budgets of namespaces.
     fn count_history(&self) -> Result<(), StoreError> {
         if !self.is_counted.load(Relaxed)
-            && let Some(sizes) = self.sizes(self.journal.oldest(), self.loaded)?
+            && let Some(sizes) = self.sizes(self.journal.oldest(), self.loaded, |_| Ok(()))?
         {
             self.pipeline.with_budgets(|budgets| budgets.add_history(&sizes));
             self.is_counted.store(true, Relaxed);
@@ -209,7 +243,15 @@ impl Work {
         if to <= from {
             return Ok(());
         }
-        let Some(sizes) = self.sizes(from, Revision(to.0 - 1))? else { return Ok(()) };
+        // A request that is repeated after a restart is known by these.
+        let remembered = now.minus(REQUEST_WINDOW);
+        let keep_requests = |page: &[Summary]| match &self.requests {
+            Some(requests) => {
+                requests.add(page.iter().filter(|summary| summary.time > remembered), remembered)
+            }
+            None => Ok(()),
+        };
+        let Some(sizes) = self.sizes(from, Revision(to.0 - 1), keep_requests)? else { return Ok(()) };
         // While a backup is made, nothing is compacted: the next look does.
         let compacted = self.holds.compact(|is_wanted| {
             self.history.compact_unless(to, &|| self.closed.is_cancelled() || is_wanted())
@@ -224,17 +266,23 @@ impl Work {
         Ok(())
     }
 
-    /// The bytes of the commits of these revisions, by namespace. `None` if it was closed before all were read.
-    fn sizes(&self, from: Revision, to: Revision) -> Result<Option<HashMap<Namespace, u64>>, StoreError> {
+    /// The bytes of the commits of these revisions, by namespace. `visit` is given the summaries page by page. `None` if it was closed before all were read.
+    fn sizes(
+        &self,
+        from: Revision,
+        to: Revision,
+        visit: impl Fn(&[Summary]) -> Result<(), StoreError>,
+    ) -> Result<Option<HashMap<Namespace, u64>>, StoreError> {
         let mut sizes: HashMap<Namespace, u64> = HashMap::new();
         let mut from = from.max(Revision(1));
         while from <= to {
             if self.closed.is_cancelled() {
                 return Ok(None);
             }
-            let (page, next) = self.journal.summaries(from, PAGE_BYTES)?;
-            let of_page = page.into_iter().take_while(|summary| summary.revision <= to);
-            for (namespace, bytes) in of_page.flat_map(|summary| summary.bytes) {
+            let (mut page, next) = self.journal.summaries(from, PAGE_BYTES)?;
+            page.retain(|summary| summary.revision <= to);
+            visit(&page)?;
+            for (namespace, bytes) in page.into_iter().flat_map(|summary| summary.bytes) {
                 *sizes.entry(namespace).or_default() += bytes;
             }
             from = next;

@@ -18,7 +18,7 @@ use crate::engine::Clock;
 use crate::engine::error::Error;
 
 /// The longest sleep of a job that is due at a time: the clock may be set while the job sleeps.
-const SLEEP_MAX: Duration = Duration::from_secs(5);
+const SLEEP_MAX: Duration = Duration::from_secs(1);
 
 /// Work that no caller requests.
 pub(in crate::engine) trait Job: Send + Sync + 'static {
@@ -36,6 +36,16 @@ pub(in crate::engine) trait Job: Send + Sync + 'static {
 
     /// The pause after a failure.
     fn retry_after(&self) -> Duration;
+}
+
+/// How often it is looked whether a condition holds.
+const LOOK_INTERVAL: Duration = Duration::from_millis(250);
+
+/// Waits until a condition holds that costs little to look at. For jobs that could be due after any commit, and must not cost each commit that they wake.
+pub(in crate::engine) async fn until(holds: impl Fn() -> bool) {
+    while !holds() {
+        tokio::time::sleep(LOOK_INTERVAL).await;
+    }
 }
 
 /// What a job does or waits for.

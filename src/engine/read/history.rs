@@ -101,7 +101,13 @@ pub(in crate::engine) fn historic(
     if version > current.at.version {
         return Err(missing().into());
     }
-    let snapshot = store.snapshot(id, version)?.ok_or_else(missing)?;
+    let snapshot = match store.snapshot(id, version) {
+        Err(StoreError::Compacted { .. }) => {
+            let oldest = store.oldest_of(&id.namespace);
+            return Err(Error::VersionCompacted { id: id.clone(), version, oldest });
+        }
+        snapshot => snapshot?.ok_or_else(missing)?,
+    };
     Ok(Arc::new(ConfigState::historic(id.clone(), snapshot)))
 }
 

@@ -32,9 +32,10 @@ impl Plan {
         origin: Origin,
         planning: &Planning<'_>,
     ) -> Result<(), Error> {
-        self.add_newly_marked(bases, planning);
+        self.add_newly_marked(bases, planning)?;
         let mut report = Report::default();
         for at in 0..self.changes.len() {
+            planning.cancelled.check()?;
             let change = &self.changes[at];
             if change.layers.is_empty() || !change.id.config.is_ordinary() {
                 continue;
@@ -67,14 +68,15 @@ impl Plan {
     }
 
     /// Adds the layers of configs whose schema changes: it may mark what they have in plain text.
-    fn add_newly_marked(&mut self, bases: &ReadSet, planning: &Planning<'_>) {
+    fn add_newly_marked(&mut self, bases: &ReadSet, planning: &Planning<'_>) -> Result<(), Error> {
         let is_schema =
             |change: &ConfigChange| !change.layers.is_empty() && system::reshapes(&change.id.config);
         if !self.changes.iter().any(is_schema) {
-            return;
+            return Ok(());
         }
         // The keys are what seals: whatever a schema says of them, they are not sealed.
         for config in bases.governed().iter().filter(|config| !planning.key_store.is_keys(&config.id)) {
+            planning.cancelled.check()?;
             if self.marking_schema(bases, &config.id).is_none() {
                 continue;
             }
@@ -104,6 +106,7 @@ impl Plan {
                 }
             }
         }
+        Ok(())
     }
 
     /// The schema that a config has after the plan, if it marks anything as secret.
@@ -150,6 +153,7 @@ pub(in crate::engine) fn plan_reseal(
     let base = bases.get(id).filter(|config| !config.is_deleted());
     let mut layers = vec![];
     for entry in base.iter().flat_map(|config| config.layers()) {
+        planning.cancelled.check()?;
         let content = &entry.layer.content;
         if !has_secrets(content) {
             continue;
@@ -211,6 +215,7 @@ fn seal_layers(
     let mut sealed: Vec<LayerChange> = Vec::with_capacity(change.layers.len());
     // In the order of their keys, so that what a layer inherits comes before it.
     for layer in &change.layers {
+        planning.cancelled.check()?;
         let Some(content) = &layer.content else {
             sealed.push(layer.clone());
             continue;

@@ -97,7 +97,52 @@ async fn a_server_that_has_just_begun_cuts_nothing_by_age_but_by_bytes() {
     assert_eq!(store.oldest_of(&namespace("big")), Revision(1));
     // Once it has run for an hour, it does.
     clock.fetch_add(DAY / 24, Ordering::SeqCst);
-    write_changes(&second, vec![in_namespace("other", 99)]).await.expect("it wakes the job");
+    write_changes(&second, vec![in_namespace("other", 99)]).await.expect("set");
     until(&store, "big", 2).await;
     second.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_document_that_has_changed_cuts_nothing_before_its_grace_is_over() {
+    const GRACE: Duration = Duration::from_secs(3600);
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::new(Epoch(1)));
+    let clock = Arc::new(AtomicI64::new(DAY));
+    let time = clock.clone();
+    let engine = open(&store, |options| {
+        options.clock = Arc::new(move || Timestamp(time.load(Ordering::SeqCst)));
+        // The job of the engine itself cuts nothing: another one runs when the test says so.
+        options.retention_grace = GRACE * 1_000_000;
+    });
+    days(&engine, &clock, 3).await;
+    let job = HistoryRetention::new(
+        store.clone(),
+        store.clone(),
+        engine.pipeline.clone(),
+        RetentionSettings { retention: Retention::default(), grace: GRACE, requests: None },
+        engine.state().revision,
+        engine.backups.holds.clone(),
+        engine.closed.clone(),
+    );
+    let run = async |minutes: i64| {
+        let now = Timestamp(clock.load(Ordering::SeqCst) + minutes * 60 * 1_000_000);
+        job.run(now).await.expect("it looks");
+        (store.oldest_of(&namespace("big")).0, job.due(now))
+    };
+    retain(&engine, json!({ "namespaces": { "big": { "bytes_max": 1 } } })).await;
+    let changed = Timestamp(clock.load(Ordering::SeqCst));
+    assert_eq!(run(0).await, (1, Some(changed.plus(GRACE))));
+    assert_eq!(run(59).await, (1, Some(changed.plus(GRACE))));
+    // With each change the grace begins again.
+    clock.fetch_add(50 * 60 * 1_000_000, Ordering::SeqCst);
+    retain(&engine, json!({ "namespaces": { "big": { "bytes_max": 2 } } })).await;
+    assert_eq!(run(59).await.0, 1);
+    let (oldest, next) = run(60).await;
+    assert!(oldest > 1, "{oldest}");
+    assert!(next.is_some(), "it goes on to look");
+    // A document without limits lets nothing go, however long it is there.
+    let oldest_of_old = store.oldest_of(&namespace("old"));
+    retain(&engine, json!({ "namespaces": {} })).await;
+    assert_eq!(run(600).await, (oldest, None));
+    assert_eq!(store.oldest_of(&namespace("old")), oldest_of_old);
+    engine.close().await;
 }

@@ -15,10 +15,11 @@ use h2::server::SendResponse;
 use h2::{Reason, SendStream};
 use http::{HeaderMap, Response};
 use http_body::Body;
-use tokio::time::{Instant, Sleep, sleep, timeout};
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use tonic::Code;
 
 use super::connection_age::farewell;
+use super::pace::Pace;
 use crate::api::answer::Outcome;
 use crate::api::body::{ResponseBody, trailers};
 use crate::api::call_errors::response_not_taken;
@@ -31,6 +32,8 @@ use crate::server::telemetry::calls::{Begun, code_in, code_of};
 
 /// A client that takes less than this in the time that it has takes nothing.
 pub(in crate::server) const TAKEN_BYTES_MIN: usize = 4 << 10;
+/// The same of a transfer, such as a backup: the server keeps a place, and history, for it as long as it goes on.
+const TRANSFER_BYTES_MIN: usize = 256 << 10;
 /// A message that is sent in parts may take so many times as long as the client may take nothing: it keeps the state that it is made of,
 /// which others may have replaced long ago.
 const MESSAGE_PATIENCE: u32 = 20;
@@ -60,9 +63,9 @@ pub(in crate::server) struct Telling {
 
 /// A response whose client makes no room for it, or which waits for room on the server.
 struct Stalled {
+    /// Ends when `pace` may do.
     timer: Pin<Box<Sleep>>,
-    /// Taken since the timer was set.
-    taken_bytes: usize,
+    pace: Pace,
     /// The beginning of a message was sent, and its end was not.
     is_within_message: bool,
     /// Ends when there may be room for the next message.
@@ -222,7 +225,7 @@ impl Telling {
         if room > 0 {
             let stalled = self.stalled();
             stalled.is_within_message = true;
-            stalled.taken_bytes += room;
+            stalled.pace.take(room, Instant::now());
             self.send.send_data(message.split_to(room), false)?;
         }
         self.held = Some(Box::new(message));
@@ -238,18 +241,21 @@ impl Telling {
             self.break_off(&error);
             return Poll::Ready(code_in(&trailers_of(&error)));
         }
-        let patience = self.patience;
         while self.stalled().timer.as_mut().poll(context).is_ready() {
+            let now = Instant::now();
             let is_stream = self.body.is_stream() && !self.body.is_transfer();
             // What is not read of a stream costs one message, unless it is a part of more. It may stay until there is too much of everything.
             let may_stay = is_stream && !self.body.is_within_parts() && !self.unread.is_short();
             let is_late = self.takes_too_long();
             let stalled = self.stalled();
-            if is_late || stalled.taken_bytes < TAKEN_BYTES_MIN && !may_stay {
+            let takes_nothing = stalled.pace.ends() <= now;
+            if is_late || takes_nothing && !may_stay {
                 return self.give_up();
             }
-            stalled.taken_bytes = 0;
-            stalled.timer.as_mut().reset(Instant::now() + patience);
+            if takes_nothing {
+                stalled.pace.forgive(now);
+            }
+            stalled.timer.as_mut().reset(stalled.pace.ends());
         }
         Poll::Pending
     }
@@ -286,11 +292,13 @@ impl Telling {
     }
 
     fn stalled(&mut self) -> &mut Stalled {
-        let Telling { stalled, unread, patience, .. } = self;
+        let Telling { stalled, unread, patience, body, .. } = self;
         stalled.get_or_insert_with(|| {
-            let timer = Box::pin(sleep(*patience));
+            let bytes_min = if body.is_transfer() { TRANSFER_BYTES_MIN } else { TAKEN_BYTES_MIN };
+            let pace = Pace::begin(bytes_min, *patience, Instant::now());
+            let timer = Box::pin(sleep_until(pace.ends()));
             let _held = unread.hold(STALLED_BYTES);
-            Box::new(Stalled { timer, taken_bytes: 0, is_within_message: false, room: None, _held })
+            Box::new(Stalled { timer, pace, is_within_message: false, room: None, _held })
         })
     }
 

@@ -184,6 +184,11 @@ A file with the defaults:
     retain_for: Period => Option<Duration> = none "no limit" [MILLISECOND..=CENTURY],
         "See [history](#history)";
 
+    /// Compact nothing by the config confwatch/retention for this time after the config has changed, so that a mistake can be taken back
+    #[arg(env = "CONFWATCH_RETENTION_GRACE", value_name = "DURATION")]
+    retention_grace: Period => Duration = "1h" [MILLISECOND..=CENTURY],
+        "See [history](#history)";
+
     /// Wait so long for open calls to end when the server stops
     #[arg(env = "CONFWATCH_DRAIN_TIMEOUT", value_name = "DURATION")]
     drain_timeout: Period => Duration = "6s" [MILLISECOND..=DAY];
@@ -247,7 +252,7 @@ A file with the defaults:
     /// End a response of which the client reads nothing for this time
     #[arg(env = "CONFWATCH_RESPONSE_TIMEOUT", value_name = "DURATION")]
     response_timeout: Period => Duration = "30s" [MILLISECOND..=DAY],
-        "Less than 4 KiB counts as nothing: see [limits](#limits)";
+        "Less than 4 KiB counts as nothing, and of a backup less than 256 KiB: see [limits](#limits)";
 
     /// Limit the bytes of responses that clients have not read, with a quarter of it for one connection and
     /// half of it for one address

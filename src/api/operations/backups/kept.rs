@@ -186,6 +186,10 @@ impl Operations {
             }
             found => found.map_err(backup_errors::unreadable)?,
         };
+        let hidden = found.as_ref().filter(|kept| !may_see(context, kept));
+        if let Some(selection) = hidden.and_then(|kept| kept.manifest.selection().ok()) {
+            self.record_hidden_backup(context, &selection, "BACKUP_NOT_FOUND");
+        }
         Ok(found.filter(|kept| may_see(context, kept)))
     }
 

@@ -14,6 +14,9 @@ use crate::engine::{AnnouncedBackup, BackupUpload, BackupUploads, Error, Missing
 use crate::model::Digest;
 use crate::proto::v1;
 
+/// How the audit log has a file that was not taken.
+const UPLOAD_REFUSED: &str = "UPLOAD_REFUSED";
+
 impl Operations {
     pub async fn upload_backup(
         &self,
@@ -25,8 +28,12 @@ impl Operations {
                 let announced = announced(context, &request)?;
                 check(context, &announced.selection)?;
                 let (uploads, now) = (self.uploads()?.clone(), self.engine.now());
+                let selection = announced.selection.clone();
                 let begun = blocking(move || uploads.begin(announced, now)).await?;
-                begun.map_err(backup_errors::not_taken)?
+                begun.map_err(|error| {
+                    self.record_refused_backup(context, &selection, UPLOAD_REFUSED);
+                    backup_errors::not_taken(error)
+                })?
             }
             id => {
                 let found = self.find_upload(context, id)?;
@@ -37,14 +44,20 @@ impl Operations {
             }
         };
         let (receiving, offset, data) = (upload.clone(), request.offset, request.chunk);
-        let taken = blocking(move || receiving.append(offset, &data)).await?;
+        let now = self.engine.now();
+        let taken = blocking(move || receiving.append(offset, &data, now)).await?;
         let (received_bytes, manifest) = taken.map_err(|error| {
             let is_useless = matches!(error, crate::engine::UploadError::Backup(_));
             if is_useless && let Some(uploads) = self.engine.backup_uploads() {
                 uploads.remove(&upload.id);
+                self.record_refused_backup(context, &upload.announced.selection, UPLOAD_REFUSED);
             }
             backup_errors::not_taken(error)
         })?;
+        if let Some(manifest) = &manifest {
+            let AnnouncedBackup { selection, bytes, sha256, .. } = &upload.announced;
+            self.backup_record(context, manifest.kind, selection).uploaded(*bytes, sha256);
+        }
         let backup = manifest.map(|manifest| backup_message(&manifest, upload.announced.bytes, None));
         Ok(v1::UploadBackupResponse { upload_id: upload.id.clone(), received_bytes, backup })
     }
@@ -55,7 +68,14 @@ impl Operations {
         context: &CallContext,
         id: &str,
     ) -> Result<Option<Arc<BackupUpload>>, ApiError> {
-        Ok(self.uploads()?.find(id, context.caller().actor(), self.engine.now()))
+        let (uploads, actor, now) = (self.uploads()?, context.caller().actor(), self.engine.now());
+        let found = uploads.find(id, actor, now);
+        if found.is_none()
+            && let Some(selection) = uploads.of_other(id, actor, now)
+        {
+            self.record_hidden_backup(context, &selection, "UPLOAD_NOT_FOUND");
+        }
+        Ok(found)
     }
 
     fn uploads(&self) -> Result<&Arc<BackupUploads>, ApiError> {

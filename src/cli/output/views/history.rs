@@ -30,6 +30,10 @@ pub struct CommitView {
 #[derive(Debug, Serialize)]
 pub struct CommitsView {
     pub commits: Vec<CommitView>,
+    /// The oldest revision that is retained.
+    pub oldest_revision: u64,
+    /// Older commits were compacted. False where more commits can be listed.
+    pub compacted: bool,
 }
 
 /// A commit, and what it changed in documents.

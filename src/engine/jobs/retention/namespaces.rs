@@ -11,6 +11,8 @@ use crate::engine::commit::pipeline::Pipeline;
 use crate::engine::error::Error;
 use crate::engine::history_holds::HistoryHolds;
 use crate::engine::state::State;
+
+use super::cuts::{excess_bytes, is_due_by_age};
 use crate::model::{Namespace, Revision, SystemConfig, Timestamp, Version};
 use crate::store::{Compaction, History, Journal, StoreError};
 use crate::validate::{HistoryLimits, NamespaceRetention};
@@ -28,6 +30,8 @@ pub(in crate::engine) struct NamespaceHistories {
     pub pipeline: Arc<Pipeline>,
     pub holds: Arc<HistoryHolds>,
     pub closed: CancellationToken,
+    /// How long nothing is forgotten after a change of the config, so that a mistake can be taken back.
+    pub grace: Duration,
     /// When it was last looked, with which version of the config, and whether that had a limit.
     pub looked: Mutex<Option<(Timestamp, Version, bool)>>,
     pub measured: Mutex<Measured>,
@@ -55,12 +59,20 @@ const UNPOISONED: &str = "nothing panics under this lock";
 impl NamespaceHistories {
     /// When to look again. `None`: not before the config changes.
     pub fn due(&self, now: Timestamp) -> Option<Timestamp> {
-        let version = version(&self.pipeline.published());
+        let state = self.pipeline.published();
         match *self.looked.lock().expect(UNPOISONED) {
-            None if version == Version::ZERO => None,
-            Some((time, seen, is_limited)) if seen == version => is_limited.then(|| time.plus(LOOKS_APART)),
+            None if version(&state) == Version::ZERO => None,
+            Some((time, seen, is_limited)) if seen == version(&state) => {
+                is_limited.then(|| time.plus(LOOKS_APART).max(self.settled(&state)))
+            }
             None | Some(_) => Some(now),
         }
+    }
+
+    /// When the limits hold that the config has.
+    fn settled(&self, state: &State) -> Timestamp {
+        let config = state.config(SystemConfig::Retention.id());
+        config.map_or(Timestamp::default(), |config| config.at.time.plus(self.grace))
     }
 
     /// Forgets what is beyond the limits. `by_age`: the clock is to be believed.
@@ -68,7 +80,7 @@ impl NamespaceHistories {
         let state = self.pipeline.published();
         let version = version(&state);
         let retention = retention(&state);
-        if !retention.is_empty() {
+        if !retention.is_empty() && self.settled(&state) <= now {
             self.measure(state.revision)?;
             let namespaces: Vec<Namespace> = state.namespaces().cloned().collect();
             for namespace in &namespaces {
@@ -130,15 +142,13 @@ impl NamespaceHistories {
         let Some(Measure { first, bytes }) = self.measure_of(namespace) else { return Ok(None) };
         let by_age = match limits.age_max {
             None => None,
-            Some(age) => {
-                let is_due =
-                    self.journal.revision_at(now.minus(age + age / 10))?.is_some_and(|due| due > first);
-                if is_due { self.journal.revision_at(now.minus(age))? } else { None }
-            }
+            Some(age) => match is_due_by_age(&*self.journal, age, first, now)? {
+                true => self.journal.revision_at(now.minus(age))?,
+                false => None,
+            },
         };
-        let by_bytes = match limits.bytes_max {
-            Some(limit) if bytes > limit.saturating_add(limit / 10) => {
-                let excess = bytes - limit;
+        let by_bytes = match limits.bytes_max.and_then(|limit| excess_bytes(limit, bytes)) {
+            Some(excess) => {
                 let mut gone = 0;
                 let found = self.find(namespace, first, self.measured_to(), |_, bytes| {
                     gone += bytes;
@@ -146,7 +156,7 @@ impl NamespaceHistories {
                 })?;
                 found.map(Revision::next)
             }
-            Some(_) | None => None,
+            None => None,
         };
         Ok(by_age.max(by_bytes).map(|to| to.min(self.measured_to())).filter(|to| *to > first))
     }
