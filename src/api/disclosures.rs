@@ -88,24 +88,15 @@ impl Operations {
         BackupRecord { recorder, context: context.clone(), kind, selection }
     }
 
-    /// Records that a caller has named a backup or an upload that is there, and of which they may not know. The caller is told that there is none.
-    pub(super) fn record_hidden_backup(
+    /// Records what a caller has tried with a backup and was refused: a backup or an upload that is there and of which they may not know (the caller is
+    /// told that there is none), a file that was not taken, a restore from a backup that was not made. What is tried again and again is summed up.
+    pub(super) fn record_denied_backup(
         &self,
         context: &CallContext,
         selection: &BackupSelection,
         outcome: &'static str,
     ) {
         self.recorder.record(&by(context, (Kind::Denied, "backup", outcome), place_of(selection)));
-    }
-
-    /// Records that a file which a caller has sent, or a restore from a backup, was refused.
-    pub(super) fn record_refused_backup(
-        &self,
-        context: &CallContext,
-        selection: &BackupSelection,
-        outcome: &'static str,
-    ) {
-        self.recorder.record(&by(context, (Kind::Backup, "backup", outcome), place_of(selection)));
     }
 
     /// Records that a caller is given documents, as far as they have secrets as they are. `context` is made only then. If it fails, none of

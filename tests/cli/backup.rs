@@ -200,7 +200,7 @@ fn a_running_server_takes_configs_from_a_backup_that_it_keeps() {
     server.ok(&["set", "shop/app", "a=3"]);
     let path = elsewhere.to_str().expect("a path");
     let restored = server.ok(&["restore", "shop/app", "--from-backup", path, "-m", "from a file"]);
-    assert!(restored.contains(&format!("of the file {path}")), "{restored}");
+    assert!(restored.contains(&format!("of the backup's store, in the file {path}")), "{restored}");
     assert!(server.ok(&["get", "shop/app"]).contains('1'));
     let none = server.fails(3, &["restore", "shop", "--from-backup", "./none.cwb"]);
     assert!(none.contains("none.cwb"), "{none}");

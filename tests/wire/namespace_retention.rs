@@ -350,7 +350,7 @@ async fn a_change_of_the_retention_says_what_would_go_and_can_be_taken_back_for_
     let applied = applied.into_inner();
     for report in [&tried.report, &previewed.report, &applied.report] {
         let found = of_history(report.as_ref());
-        let [(cut, at, message), (unknown, at_unknown, _)] = found.as_slice() else { panic!("{found:?}") };
+        let [(unknown, at_unknown, _), (cut, at, message)] = found.as_slice() else { panic!("{found:?}") };
         assert_eq!((cut.as_str(), at.as_str()), ("HISTORY_CUT", "/namespaces/noisy"));
         let oldest = noisy[noisy.len() - 1] + 1;
         assert!(
@@ -359,7 +359,7 @@ async fn a_change_of_the_retention_says_what_would_go_and_can_be_taken_back_for_
         );
         assert!(message.ends_with("each config keeps its newest 2 versions"), "{message}");
         assert_eq!((unknown.as_str(), at_unknown.as_str()), ("UNKNOWN_NAMESPACE", "/namespaces/nosy"));
-        let suggestion = &report.as_ref().expect("a report").findings[1].suggestion;
+        let suggestion = &report.as_ref().expect("a report").findings[0].suggestion;
         assert_eq!(suggestion, "did you mean noisy?");
     }
     // The same again, and less than before, cut nothing more.

@@ -36,7 +36,7 @@ impl Operations {
         let write = self.allow_write(context, &options, Intent::Restore(restoring))?;
         let outcome = self.write(context, write, Source::Restore, options, identity).await;
         if is_of_backup && matches!(outcome, Err(Error::Backup(_) | Error::Refused(_))) {
-            self.record_refused_backup(context, &selection, "RESTORE_REFUSED");
+            self.record_denied_backup(context, &selection, "RESTORE_REFUSED");
         }
         let outcome = outcome?;
         if !validate_only && let Some(uploads) = self.engine.backup_uploads() {

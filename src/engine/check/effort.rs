@@ -67,7 +67,7 @@ impl<'a> Effort<'a> {
     /// Fails if not all was done that should have been.
     pub fn check(&self) -> Result<(), Error> {
         self.cancelled.check()?;
-        match self.is_over() {
+        match self.spent.load(Ordering::Relaxed) > self.steps_max {
             true => Err(Error::TooCostly { steps_max: self.steps_max }),
             false => Ok(()),
         }

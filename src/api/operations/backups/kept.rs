@@ -188,7 +188,7 @@ impl Operations {
         };
         let hidden = found.as_ref().filter(|kept| !may_see(context, kept));
         if let Some(selection) = hidden.and_then(|kept| kept.manifest.selection().ok()) {
-            self.record_hidden_backup(context, &selection, "BACKUP_NOT_FOUND");
+            self.record_denied_backup(context, &selection, "BACKUP_NOT_FOUND");
         }
         Ok(found.filter(|kept| may_see(context, kept)))
     }

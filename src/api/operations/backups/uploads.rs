@@ -31,7 +31,7 @@ impl Operations {
                 let selection = announced.selection.clone();
                 let begun = blocking(move || uploads.begin(announced, now)).await?;
                 begun.map_err(|error| {
-                    self.record_refused_backup(context, &selection, UPLOAD_REFUSED);
+                    self.record_denied_backup(context, &selection, UPLOAD_REFUSED);
                     backup_errors::not_taken(error)
                 })?
             }
@@ -50,7 +50,7 @@ impl Operations {
             let is_useless = matches!(error, crate::engine::UploadError::Backup(_));
             if is_useless && let Some(uploads) = self.engine.backup_uploads() {
                 uploads.remove(&upload.id);
-                self.record_refused_backup(context, &upload.announced.selection, UPLOAD_REFUSED);
+                self.record_denied_backup(context, &upload.announced.selection, UPLOAD_REFUSED);
             }
             backup_errors::not_taken(error)
         })?;
@@ -73,7 +73,7 @@ impl Operations {
         if found.is_none()
             && let Some(selection) = uploads.of_other(id, actor, now)
         {
-            self.record_hidden_backup(context, &selection, "UPLOAD_NOT_FOUND");
+            self.record_denied_backup(context, &selection, "UPLOAD_NOT_FOUND");
         }
         Ok(found)
     }
