@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use confwatch::backup::{BackupError, Restoring, restore, verify};
 use confwatch::engine::MasterKeySource;
-use confwatch::model::Timestamp;
+use confwatch::model::{Digest, Timestamp};
 use confwatch::proto::v1::audit_service_client::AuditServiceClient;
 use confwatch::proto::v1::backup_service_client::BackupServiceClient;
 use confwatch::proto::v1::*;
@@ -569,4 +569,38 @@ async fn backups_of_a_namespace_take_no_room_from_those_of_others_and_of_the_sto
     assert!(refused.message().contains("namespace test has 100"), "{refused:?}");
     create(&mut backups, of("est")).await.expect("another namespace has room");
     create(&mut backups, keep(BackupKind::State)).await.expect("the store has room");
+}
+
+#[tokio::test]
+async fn where_everybody_is_believed_backups_are_on_record_too() {
+    let server = TestServer::start_believing().await;
+    put(&mut server.client().await, "/", "{}").await;
+    let mut backups = backups(&server).await;
+    create(&mut backups, of_kind(BackupKind::State)).await.expect("made");
+    let kinds = AuditFilter { kinds: vec![AuditKind::Backup.into()], ..Default::default() };
+    let request = AuditServiceListRequest { filter: Some(kinds), ..Default::default() };
+    let mut audit = AuditServiceClient::new(server.channel().await);
+    let entries = audit.list(request).await.expect("listed").into_inner().entries;
+    let told: Vec<&str> = entries.iter().map(|entry| entry.outcome.as_str()).collect();
+    assert_eq!(told, ["MADE", "BEGUN"]);
+}
+
+#[tokio::test]
+async fn a_manifest_of_another_format_than_its_header_is_refused() {
+    let server = TestServer::start().await;
+    put(&mut server.client().await, "/", "{}").await;
+    let (mut bytes, _) = create(&mut backups(&server).await, of_kind(BackupKind::State)).await.expect("made");
+    verify(&bytes[..]).expect("it is good");
+    // With good sums all the way: the trailer says where the manifest begins, and a part begins with 16 bytes and its sum.
+    let trailer = bytes.len() - 48;
+    let at = u64::from_be_bytes(bytes[trailer + 8..trailer + 16].try_into().expect("8 bytes")) as usize;
+    let text = String::from_utf8(bytes[at + 48..trailer].to_vec()).expect("JSON");
+    assert!(text.contains(r#""format":1,"#), "{text}");
+    let text = text.replace(r#""format":1,"#, r#""format":2,"#);
+    bytes[at + 48..trailer].copy_from_slice(text.as_bytes());
+    bytes[at + 16..at + 48].copy_from_slice(&Digest::of(text.as_bytes()).0);
+    let sum = Digest::of(&bytes[..trailer + 16]);
+    bytes[trailer + 16..].copy_from_slice(&sum.0);
+    let error = verify(&bytes[..]).expect_err("the formats differ").to_string();
+    assert!(error.contains("its manifest has format 2, and its header format 1"), "{error}");
 }
