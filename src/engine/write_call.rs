@@ -83,7 +83,7 @@ impl Engine {
             WriteAnswer::Replay(first) => {
                 let (store, state) = (self.store.clone(), self.state());
                 let (layers, ids) = asked.unwrap_or_default();
-                let read = move || commit::request_outcome::outcome(&*store, &state, first, (layers, &ids));
+                let read = move || commit::request_outcome::outcome(&*store, &state, first, layers, &ids);
                 Box::pin(blocking(read)).await?
             }
         };

@@ -21,12 +21,13 @@ use crate::engine::state::tags::{tags_id, tags_of};
 use crate::engine::state::{ConfigState, State};
 use crate::engine::state_backups::STATE_BEFORE;
 
-/// The first outcome of a request, with the layers that the request names, if it names any. Blocks.
+/// The first outcome of a request, with the layers that the request names, if it names any. `ids` are the configs that the request concerns. Blocks.
 pub(in crate::engine) fn outcome(
     store: &dyn Store,
     state: &State,
     first: First,
-    (asked, ids): (Option<Vec<(ConfigId, LayerKey)>>, &[ConfigId]),
+    asked: Option<Vec<(ConfigId, LayerKey)>>,
+    ids: &[ConfigId],
 ) -> Result<Outcome, Error> {
     let (revision, changed) = (first.revision(), matches!(first, First::Commit(_)));
     let found = match first {

@@ -83,12 +83,9 @@ impl Retention {
     /// then: what a compaction costs grows with the number of configs, not with what it forgets.
     fn oldest_kept(&self, journal: &dyn Journal, now: Timestamp) -> Result<Option<Revision>, StoreError> {
         let (head, oldest) = (journal.head().revision, journal.oldest());
-        let by_count = match self.revisions {
-            None => None,
-            Some(kept) => Some(
-                self.is_beyond_count(journal).then(|| Revision((head.0 + 1).saturating_sub(kept.max(1)))),
-            ),
-        };
+        let by_count = self.revisions.map(|kept| {
+            self.is_beyond_count(journal).then(|| Revision((head.0 + 1).saturating_sub(kept.max(1))))
+        });
         let by_age = match self.age {
             None => None,
             // The journal need not be asked if the count says no.
