@@ -2,6 +2,7 @@
 
 #[path = "support/server.rs"]
 mod server;
+#[allow(dead_code, reason = "other test binaries use the rest of it")]
 #[path = "support/tools.rs"]
 mod tools;
 

@@ -11,6 +11,8 @@ command -v python3 >/dev/null || missing+=(python3)
 python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
 command -v node >/dev/null || missing+=(nodejs)
 command -v npm >/dev/null || missing+=(npm)
+# The tour of docs/rest.md.
+command -v curl >/dev/null || missing+=(curl)
 # Generators of code for other languages, which tests/contract runs.
 command -v protoc >/dev/null || missing+=(protobuf-compiler)
 command -v grpc_cpp_plugin >/dev/null || missing+=(protobuf-compiler-grpc)

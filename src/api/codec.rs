@@ -91,6 +91,16 @@ impl Encoded {
         Encoded::of_pieces(Bytes::new(), frame)
     }
 
+    /// Of bytes that no other stream is sent, and bytes that are shared.
+    pub fn of_parts(own: Bytes, shared: Bytes) -> Encoded {
+        Encoded::of_pieces(own, shared)
+    }
+
+    /// The whole frame, if other streams are sent the same bytes.
+    pub fn shared_frame(&self) -> Option<&Bytes> {
+        (self.own.is_empty() && !self.shared.is_empty()).then_some(&self.shared)
+    }
+
     fn of_pieces(own: Bytes, shared: Bytes) -> Encoded {
         Encoded { own, shared, held: None, shows_secrets: false }
     }

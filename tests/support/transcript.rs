@@ -1,7 +1,7 @@
 //! Runs what ```console blocks of a Markdown page show, and compares it with what they say comes out. Knows shells and
 //! Markdown; what a command means is not its business.
 //!
-//! A line that starts with `$ confwatch ` or `$ echo ` is run, `\` at its end continues it, and the lines up to the next `$` are what it
+//! A line that starts with `$ confwatch `, `$ echo ` or `$ curl ` is run, `\` at its end continues it, and the lines up to the next `$` are what it
 //! prints. Where none are shown it only has to succeed. `confwatch watch` goes on beside the commands after it. Other commands, and those that
 //! go on for ever or want a person, are for the reader.
 
@@ -69,7 +69,7 @@ fn commands(lines: &[&str]) -> Vec<Command> {
         let output = at..end.unwrap_or(lines.len());
         at = output.end;
         let is_endless = text.split(' ').any(|word| ENDLESS.contains(&word)) && !text.contains("--help");
-        let is_ours = ["confwatch ", "echo "].iter().any(|ours| text.starts_with(ours));
+        let is_ours = ["confwatch ", "echo ", "curl "].iter().any(|ours| text.starts_with(ours));
         if is_ours && !is_endless || text.starts_with(WATCH) {
             commands.push(Command { text, output });
         }

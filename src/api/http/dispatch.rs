@@ -3,6 +3,7 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -12,11 +13,12 @@ use http::{HeaderValue, Method, Request, Response, StatusCode};
 
 use super::content::{self, add_headers, without_content};
 use super::documents::DocumentRequest;
-use super::headers::{accepted, content_type, deadline, idempotency_key};
+use super::headers::{accepted, content_type, deadline, idempotency_key, last_event_id};
 use super::problem::problem;
 use super::request::{Said, response};
 use super::routes::Found;
-use super::{browser, errors};
+use super::streams::{self, Framing, JsonFrames, requests};
+use super::{browser, errors, openapi};
 use crate::api::answer::{Answer, EPOCH};
 use crate::api::body::ResponseBody;
 use crate::api::call_errors::too_late;
@@ -38,13 +40,14 @@ const TRANSCODED_INLINE_BYTES_MAX: usize = 64 << 10;
 #[derive(Clone)]
 pub struct Calls {
     intake: Intake,
+    frames: Arc<JsonFrames>,
 }
 
 impl Calls {
     pub fn new(intake: Intake) -> Calls {
         // Made now, so that no call waits for the routes.
         let _ = super::routes::find(&Method::GET, "/");
-        Calls { intake }
+        Calls { intake, frames: Arc::default() }
     }
 
     /// Answers a request, for whose path this was found.
@@ -76,6 +79,9 @@ impl Calls {
         request: Request<B>,
         deadline: Option<Duration>,
     ) -> Result<Response<ResponseBody>, ApiError> {
+        if let Found::Description = found {
+            return openapi::response(request.headers());
+        }
         let admitted = match self.intake.admit(request.headers(), request.extensions()) {
             Admission::Now(admitted) => admitted,
             Admission::Later(admission) => admission.await,
@@ -96,16 +102,18 @@ impl Calls {
         let rpc = match &found {
             Found::Rpc(rpc) => *rpc,
             Found::Route(route, _) => route.rpc,
+            Found::Watch => found.rpc().expect("a watch is of an RPC"),
             Found::OtherMethods(allow) if head.method == Method::OPTIONS => return Ok(allowed(allow)),
             Found::OtherMethods(allow) => return Err(errors::method_not_allowed(allow)),
-            Found::Document(..) | Found::Nothing => return Err(errors::unknown_path()),
+            Found::Document(..) | Found::Description | Found::Nothing => return Err(errors::unknown_path()),
         };
-        if rpc.is_stream() {
-            return Err(errors::answers_with_stream());
-        }
-        accepted(&head.headers, &[JSON])?;
+        let framing = match (rpc.is_stream(), &head.method) {
+            (false, _) => accepted(&head.headers, &[JSON]).map(|_| None)?,
+            (true, &Method::POST) => Some(Framing::of(&head.headers, Framing::Lines)?),
+            (true, _) => Some(Framing::of(&head.headers, Framing::Events)?),
+        };
         let entered = Entered::new(rpc, head, access, deadline);
-        self.called(rpc, found, entered, body).await
+        self.called(rpc, found, entered, framing, body).await
     }
 
     fn note_refused(&self, found: &Found, head: &Parts, error: &ApiError) {
@@ -122,6 +130,7 @@ impl Calls {
         rpc: Rpc,
         found: Found,
         entered: Entered,
+        framing: Option<Framing>,
         body: B,
     ) -> Result<Response<ResponseBody>, ApiError> {
         let content = read(body, &self.intake).await?;
@@ -134,6 +143,7 @@ impl Calls {
             query: head.uri.query().map(str::to_owned),
             content,
             idempotency_key: idempotency_key(&head.headers)?.map(str::to_owned),
+            last_event_id: last_event_id(&head.headers)?.filter(|_| framing.is_some()).map(str::to_owned),
         };
         entered.wait_for_room().await;
         let _in_progress = entered.begin(said.content.len()).await?;
@@ -141,9 +151,14 @@ impl Calls {
             true => said.message(rpc)?,
             false => self.intake.work(&entered, move || said.message(rpc)).await??,
         };
-        let reply = self.intake.run(&entered, message).outcome().await?;
-        let Reply::Message(message) = reply else { return Err(errors::answers_with_stream()) };
-        self.json(rpc, &entered, message).await
+        let watch = framing.and_then(|_| requests::watch_of(rpc, &message));
+        match (self.intake.run(&entered, message).outcome().await?, framing) {
+            (Reply::Message(message), _) => self.json(rpc, &entered, message).await,
+            (reply, Some(framing)) => {
+                Ok(streams::response(self.frames.clone(), rpc, reply, framing, watch.as_ref()))
+            }
+            (_, None) => Err(errors::answers_with_stream()),
+        }
     }
 
     /// Runs the call of a document or a layer. Nothing of its content was read before.

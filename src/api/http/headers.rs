@@ -12,6 +12,9 @@ use crate::api::error::ApiError;
 static TIMEOUT_MS: HeaderName = HeaderName::from_static("connect-timeout-ms");
 const TIMEOUT_DIGITS_MAX: usize = 10;
 
+/// What the client of a stream got last.
+static LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+
 /// The id of a write, under which a repetition gets the first outcome.
 static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
@@ -38,6 +41,12 @@ pub fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
     let text = value.to_str().map_err(|_| refused("must be ASCII"))?.trim();
     let text = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
     if text.is_empty() { Err(refused("must not be empty")) } else { Ok(Some(text)) }
+}
+
+/// The id of the last event that the client of a stream got. Browsers send it when they come back.
+pub fn last_event_id(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
+    let Some(value) = headers.get(&LAST_EVENT_ID) else { return Ok(None) };
+    value.to_str().map(Some).map_err(|_| invalid(LAST_EVENT_ID.as_str(), "must be the id of an event"))
 }
 
 /// The type of the content of a request, without parameters and in lower case. `None`: the request names none. Content that is compressed, or in

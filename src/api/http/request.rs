@@ -8,7 +8,8 @@ use prost_reflect::{DynamicMessage, ReflectMessage};
 use super::errors::invalid;
 use super::parameters::{Source, decoded, set, set_query};
 use super::routes::{ContentRule, Found};
-use super::transcode::{json, message_of, method, value_of};
+use super::streams::requests;
+use super::transcode::{json, message_of, method, unwritable, value_of};
 use crate::api::error::ApiError;
 use crate::api::rpc::Rpc;
 
@@ -21,6 +22,8 @@ pub struct Said {
     pub query: Option<String>,
     pub content: Bytes,
     pub idempotency_key: Option<String>,
+    /// Of a stream: after which event it goes on.
+    pub last_event_id: Option<String>,
 }
 
 impl Said {
@@ -36,10 +39,7 @@ impl Said {
             }
             Found::Route(route, captures) => {
                 match &route.content {
-                    ContentRule::Nothing if !self.content.is_empty() => {
-                        return Err(invalid("content", "must be empty: the parameters are in the query"));
-                    }
-                    ContentRule::Nothing => {}
+                    ContentRule::Nothing => refuse_content(&self.content)?,
                     ContentRule::Message => {
                         refuse_query(query)?;
                         message = read(&input, &self.content)?;
@@ -59,14 +59,24 @@ impl Said {
                     set_query(&mut message, query, &route.path_fields())?;
                 }
             }
-            Found::Document(..) | Found::OtherMethods(_) | Found::Nothing => {
+            Found::Watch => {
+                refuse_content(&self.content)?;
+                let request = requests::watch(query)?;
+                let encoded = request.encode_to_vec();
+                message = DynamicMessage::decode(input, &*encoded).map_err(|error| unwritable(&error))?;
+            }
+            Found::Description | Found::Document(..) | Found::OtherMethods(_) | Found::Nothing => {
                 unreachable!("it is no call of an RPC")
             }
         }
         if let Some(key) = &self.idempotency_key {
             set_request_id(&mut message, key)?;
         }
-        Ok(message.encode_to_vec().into())
+        let message = message.encode_to_vec().into();
+        Ok(match &self.last_event_id {
+            Some(id) => requests::resumed(rpc, message, id),
+            None => message,
+        })
     }
 }
 
@@ -80,6 +90,13 @@ fn read(input: &prost_reflect::MessageDescriptor, content: &[u8]) -> Result<Dyna
     match content.is_empty() {
         true => Ok(DynamicMessage::new(input.clone())),
         false => message_of(input, content),
+    }
+}
+
+fn refuse_content(content: &[u8]) -> Result<(), ApiError> {
+    match content.is_empty() {
+        true => Ok(()),
+        false => Err(invalid("content", "must be empty: the parameters are in the query")),
     }
 }
 

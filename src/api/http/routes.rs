@@ -10,7 +10,7 @@ use super::documents::DocumentCall;
 use super::strict::field;
 use super::template::{Captures, Template};
 use super::transcode::{POOL, method};
-use crate::api::rpc::Rpc;
+use crate::api::rpc::{Rpc, Signature, signature};
 
 /// The extension of the options of a method that has its routes.
 const ANNOTATION: &str = "google.api.http";
@@ -24,6 +24,10 @@ pub enum Found {
     Route(&'static Route, Captures),
     /// A document or a layer as such.
     Document(DocumentCall, Captures),
+    /// A watch by its query.
+    Watch,
+    /// The description of all routes.
+    Description,
     /// The path takes these methods.
     OtherMethods(String),
     Nothing,
@@ -56,16 +60,46 @@ impl Found {
             Found::Rpc(rpc) => Some(*rpc),
             Found::Route(route, _) => Some(route.rpc),
             Found::Document(call, _) => Some(call.rpc()),
-            Found::OtherMethods(_) | Found::Nothing => None,
+            Found::Watch => Some(signature::ConfigServiceWatch::RPC),
+            Found::Description | Found::OtherMethods(_) | Found::Nothing => None,
         }
     }
 }
 
 impl Route {
+    /// Of HTTP.
+    pub fn method(&self) -> &Method {
+        &self.method
+    }
+
+    /// The path, as the annotation writes it.
+    pub fn path(&self) -> &str {
+        self.template.text()
+    }
+
+    /// Whether a request has content.
+    pub fn has_content(&self) -> bool {
+        !matches!(self.content, ContentRule::Nothing)
+    }
+
     /// The fields that the path sets.
     pub fn path_fields(&self) -> Vec<&str> {
         self.template.fields().collect()
     }
+}
+
+/// What is at a path without fields that no annotation has, for GET.
+fn by_hand(path: &str) -> Option<Found> {
+    match path {
+        "/v1/watch" => Some(Found::Watch),
+        "/openapi.json" => Some(Found::Description),
+        _ => None,
+    }
+}
+
+/// All annotated routes, those of one RPC after another.
+pub fn annotated() -> Vec<Route> {
+    Rpc::all().iter().flat_map(|rpc| routes_of(*rpc)).collect()
 }
 
 /// What is at a path for a method. HEAD finds what GET does.
@@ -75,6 +109,11 @@ pub fn find(method: &Method, path: &str) -> Found {
         return if method == Method::POST { Found::Rpc(rpc) } else { Found::OtherMethods("POST".to_owned()) };
     }
     let mut others: Vec<&str> = vec![];
+    match by_hand(path) {
+        Some(found) if method == Method::GET => return found,
+        Some(_) => others.push("GET"),
+        None => {}
+    }
     for route in &ROUTES.annotated {
         if let Some(captures) = route.template.captures(path) {
             if route.method == method {
@@ -109,7 +148,7 @@ struct Routes {
 }
 
 static ROUTES: LazyLock<Routes> = LazyLock::new(|| {
-    let mut annotated: Vec<Route> = Rpc::all().iter().flat_map(|rpc| routes_of(*rpc)).collect();
+    let mut annotated = annotated();
     annotated.sort_by_key(|route| route.template.order());
     let documents = DocumentCall::ROUTES
         .map(|(path, method, call)| (Template::parse(path).expect("a template"), method, call));
@@ -202,7 +241,7 @@ mod tests {
             Found::Route(route, captures) => format!("{} {captures:?}", route.rpc.name()),
             Found::Document(call, captures) => format!("{call:?} {captures:?}"),
             Found::OtherMethods(allow) => allow,
-            Found::Nothing => String::new(),
+            Found::Nothing | Found::Watch | Found::Description => String::new(),
         };
         let config = "/v1/namespaces/a/configs/rules:b";
         let named = r#"[("namespace", "a"), ("config", "rules:b")]"#;

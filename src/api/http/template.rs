@@ -4,6 +4,7 @@
 /// A template of paths. Segments are separated by `/`, and the last may end with a verb after `:`.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Template {
+    text: String,
     segments: Vec<Segment>,
     verb: Option<String>,
 }
@@ -35,8 +36,13 @@ impl Template {
         let is_rest = |segment: &Segment| matches!(segment, Segment::Rest(_));
         match segments.iter().position(is_rest) {
             Some(at) if at + 1 < segments.len() => Err(format!("{text}: something follows `**`")),
-            _ => Ok(Template { segments, verb }),
+            _ => Ok(Template { text: text.to_owned(), segments, verb }),
         }
+    }
+
+    /// As the annotation writes it.
+    pub fn text(&self) -> &str {
+        &self.text
     }
 
     /// The values that a path has, if the path is of this form.

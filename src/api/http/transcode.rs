@@ -89,14 +89,19 @@ fn malformed(what: &str, error: &serde_json::Error, lines_before: usize) -> ApiE
 
 /// A message of the contract as JSON.
 pub fn json(descriptor: &MessageDescriptor, message: Bytes) -> Result<Bytes, ApiError> {
-    let mut writer = serde_json::Serializer::with_formatter(vec![], ExactIntegers);
     let decoded = DynamicMessage::decode(descriptor.clone(), message).map_err(|error| unwritable(&error))?;
-    decoded.serialize_with_options(&mut writer, &WRITE).map_err(|error| unwritable(&error))?;
+    json_of_decoded(&decoded)
+}
+
+/// The same of a message that is decoded.
+pub fn json_of_decoded(message: &DynamicMessage) -> Result<Bytes, ApiError> {
+    let mut writer = serde_json::Serializer::with_formatter(vec![], ExactIntegers);
+    message.serialize_with_options(&mut writer, &WRITE).map_err(|error| unwritable(&error))?;
     Ok(writer.into_inner().into())
 }
 
 /// A response that the server itself has made cannot be written as JSON.
-fn unwritable(error: &dyn std::error::Error) -> ApiError {
+pub fn unwritable(error: &dyn std::error::Error) -> ApiError {
     unanswered().caused_by(format_args!("a response cannot be written as JSON: {error}"))
 }
 

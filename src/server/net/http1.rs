@@ -23,7 +23,7 @@ use tonic::{Code, Status};
 
 use super::call::{BegunCall, ConnectionCalls, panicked};
 use super::connection::Failed;
-use super::connection_age::{Age, Due};
+use super::connection_age::{Age, Due, farewell};
 use super::connection_context::ConnectionContext;
 use super::timed_socket::{TimedOut, TimedSocket};
 use crate::api::answer::{Answer, Outcome};
@@ -51,18 +51,20 @@ pub(in crate::server) async fn serve(
     let settings = &service.settings;
     let is_busy = Arc::new(AtomicBool::new(false));
     let has_called = Arc::new(AtomicBool::new(false));
+    let streams_leave = Arc::new(AtomicBool::new(false));
     let socket =
         TimedSocket::new(socket, is_busy.clone(), settings.request_timeout, settings.response_timeout);
     let unread = peer.unread.clone();
     let calls = Arc::new(ConnectionCalls::new(service.clone(), unread.clone()));
     let head_bytes_max = (settings.header_bytes_max as usize).saturating_mul(2);
     let answer = {
-        let has_called = has_called.clone();
+        let (has_called, is_leaving) = (has_called.clone(), streams_leave.clone());
         service_fn(move |request| {
             is_busy.store(true, Relaxed);
             has_called.store(true, Relaxed);
-            let (calls, peer, is_busy) = (calls.clone(), peer.clone(), is_busy.clone());
-            async move { Ok::<_, Infallible>(answer(&calls, peer, is_busy, request).await) }
+            let (calls, peer) = (calls.clone(), peer.clone());
+            let (is_busy, is_leaving) = (is_busy.clone(), is_leaving.clone());
+            async move { Ok::<_, Infallible>(answer(&calls, peer, is_busy, is_leaving, request).await) }
         })
     };
     let connection = http1::Builder::new()
@@ -90,6 +92,7 @@ pub(in crate::server) async fn serve(
                 Due::Leave => {
                     service.connections.counts.aged.fetch_add(1, Relaxed);
                     is_leaving = true;
+                    streams_leave.store(true, Relaxed);
                     connection.as_mut().graceful_shutdown();
                 }
                 Due::End => return Poll::Ready(Ok(())),
@@ -127,6 +130,7 @@ async fn answer(
     calls: &ConnectionCalls,
     peer: Arc<Peer>,
     is_busy: Arc<AtomicBool>,
+    is_leaving: Arc<AtomicBool>,
     mut request: Request<Incoming>,
 ) -> Response<SentBody> {
     let busy = Busy(is_busy);
@@ -140,6 +144,7 @@ async fn answer(
             ongoing: None,
             code: Code::Unimplemented,
             unread: peer.unread.clone(),
+            is_leaving,
             _busy: busy,
         });
     }
@@ -165,7 +170,10 @@ async fn answer(
         ongoing.opened();
     }
     let unread = peer.unread.clone();
-    Response::from_parts(head, SentBody { body, ongoing: Some(ongoing), code, unread, _busy: busy })
+    Response::from_parts(
+        head,
+        SentBody { body, ongoing: Some(ongoing), code, unread, is_leaving, _busy: busy },
+    )
 }
 
 /// A call is under way until this is dropped.
@@ -185,6 +193,8 @@ struct SentBody {
     /// How the call ends if the client takes the body.
     code: Code,
     unread: Arc<Unread>,
+    /// A stream is told to come back on another connection, and ends.
+    is_leaving: Arc<AtomicBool>,
     _busy: Busy,
 }
 
@@ -196,14 +206,21 @@ impl Body for SentBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Encoded>, Status>>> {
-        let next = ready!(Pin::new(&mut self.body).poll_frame(context));
+        let is_leaving = self.is_leaving.load(Relaxed);
+        let last_words = is_leaving.then(|| self.body.last_words(&farewell())).flatten();
+        let next = match last_words {
+            Some(words) => Some(Ok(Frame::data(words))),
+            None => ready!(Pin::new(&mut self.body).poll_frame(context)),
+        };
         let has_ended = self.body.is_end_stream();
-        let code = self.code;
+        let code = self.body.failed_by().map_or(self.code, |code| code_of(Outcome(Some(code))));
         if let Some(ongoing) = self.ongoing.as_mut().filter(|_| has_ended) {
             ongoing.end(code);
         }
         let unread = self.unread.clone();
-        Poll::Ready(next.map(|frame| Ok(frame?.map_data(|data| data.counted(&unread, true)))))
+        // What streams share is in memory once.
+        let with_shared = !self.body.is_streamed();
+        Poll::Ready(next.map(|frame| Ok(frame?.map_data(|data| data.counted(&unread, with_shared)))))
     }
 
     fn is_end_stream(&self) -> bool {

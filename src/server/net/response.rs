@@ -315,6 +315,10 @@ impl Telling {
 
     /// Ends the response with an error.
     fn end_by(&mut self, error: &ApiError) -> Poll<Code> {
+        if let Some(words) = self.body.last_words(error) {
+            let sent = self.send.send_data(words, true);
+            return Poll::Ready(sent.map_or(Code::Cancelled, |()| code_of(Outcome(Some(error.code)))));
+        }
         if self.outcome.is_some() {
             self.send.send_reset(Reason::INTERNAL_ERROR);
             return Poll::Ready(code_of(Outcome(Some(error.code))));
@@ -327,6 +331,7 @@ impl Telling {
         self.held = None;
         match &self.stalled {
             Some(stalled) if stalled.is_within_message => self.send.send_reset(Reason::INTERNAL_ERROR),
+            _ if self.body.is_streamed() => _ = self.end_by(error),
             _ if self.outcome.is_some() => self.send.send_reset(Reason::INTERNAL_ERROR),
             // If it fails, the client has gone.
             Some(_) | None => _ = self.send.send_trailers(trailers_of(error)),
@@ -334,7 +339,9 @@ impl Telling {
     }
 
     fn end(&mut self, trailers: Option<HeaderMap>) -> Poll<Code> {
-        let code = trailers.as_ref().map_or(self.outcome.unwrap_or(Code::Unknown), code_in);
+        let failed = self.body.failed_by().map(|code| code_of(Outcome(Some(code))));
+        let without_trailers = failed.or(self.outcome).unwrap_or(Code::Unknown);
+        let code = trailers.as_ref().map_or(without_trailers, code_in);
         let sent = match trailers {
             Some(trailers) => self.send.send_trailers(trailers),
             None => self.send.send_data(Encoded::default(), true),
