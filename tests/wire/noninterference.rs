@@ -78,7 +78,7 @@ impl Side {
         if let (Some(connection), Some(json)) = (&mut self.json, json) {
             // By the path of the call, and by its route, in turns.
             self.asked_in_json += 1;
-            let route = http::annotated(call, &message).filter(|_| self.asked_in_json % 2 == 0);
+            let route = http::annotated(call, &message).filter(|_| self.asked_in_json.is_multiple_of(2));
             let by_path = (Method::POST, format!("/confwatch.v1.{call}"), json);
             let (method, path, content) = route.unwrap_or(by_path);
             let request = ::http::Request::builder().method(method).uri(path).header("host", "localhost");
