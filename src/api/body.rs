@@ -13,7 +13,6 @@ use tonic::body::Body;
 use super::codec::Encoded;
 use super::error::{ApiError, Code};
 use super::grpc::status::trailers_of;
-use super::http::streams::Streamed;
 use super::reply::Reply;
 
 /// The body of a response.
@@ -24,7 +23,7 @@ pub enum ResponseBody {
     /// The content of an HTTP response, in one piece. No trailers end it.
     Content(Encoded),
     /// A stream over HTTP, which says itself how it ends.
-    Streamed(Box<Streamed>),
+    Streamed(Box<dyn FramedStream>),
     /// The stream has said that it failed so, and has ended.
     Failed(Code),
     /// From a service of tonic, which ends it itself.
@@ -32,6 +31,20 @@ pub enum ResponseBody {
     /// It has ended, or there never was more than headers.
     #[default]
     Ended,
+}
+
+/// A reply whose messages are framed for HTTP.
+pub trait FramedStream: Send {
+    /// The reply, whose messages are yet to be taken.
+    fn reply(&self) -> &Reply;
+
+    fn reply_mut(&mut self) -> &mut Reply;
+
+    /// The next piece of content. `None`: that was all. An error is the last item.
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Encoded, ApiError>>>;
+
+    /// What tells the client why its stream ends.
+    fn last_words(&self, error: &ApiError) -> Encoded;
 }
 
 impl ResponseBody {

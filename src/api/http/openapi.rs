@@ -5,6 +5,7 @@ mod by_hand;
 mod comments;
 mod documents;
 mod operations;
+mod paths;
 mod schemas;
 
 use std::io::Write;
@@ -27,7 +28,8 @@ use crate::api::body::ResponseBody;
 use crate::api::error::ApiError;
 
 use comments::Comments;
-use operations::{Route, add, operation};
+use operations::{Route, operation};
+use paths::add;
 use schemas::Schemas;
 
 const JSON: &str = "application/json";

@@ -19,7 +19,7 @@ use super::content::add_headers;
 use super::headers::accepted;
 use super::problem;
 use crate::api::answer::Outcome;
-use crate::api::body::ResponseBody;
+use crate::api::body::{FramedStream, ResponseBody};
 use crate::api::codec::Encoded;
 use crate::api::error::ApiError;
 use crate::api::reply::Reply;
@@ -79,9 +79,7 @@ pub fn response(
     framing: Framing,
     watch: Option<&v1::WatchRequest>,
 ) -> Response<ResponseBody> {
-    let held = watch.filter(|_| framing == Framing::Events).map(Held::new);
-    let comment = (framing == Framing::Events).then(|| Box::pin(sleep(COMMENT_INTERVAL)));
-    let stream = Streamed { frames, rpc, reply, framing, held, comment, has_begun: false };
+    let stream = Streamed::new(frames, rpc, reply, framing, watch);
     let mut response = Response::new(ResponseBody::Streamed(Box::new(stream)));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(framing.content_type()));
     response.headers_mut().insert(&ACCEL_BUFFERING, HeaderValue::from_static("no"));
@@ -103,18 +101,17 @@ pub struct Streamed {
     has_begun: bool,
 }
 
-impl Streamed {
-    /// The reply, whose messages are yet to be taken.
-    pub fn reply(&self) -> &Reply {
+impl FramedStream for Streamed {
+    fn reply(&self) -> &Reply {
         &self.reply
     }
 
-    pub fn reply_mut(&mut self) -> &mut Reply {
+    fn reply_mut(&mut self) -> &mut Reply {
         &mut self.reply
     }
 
-    /// The next event or line, or a comment. `None`: that was all. An error is the last item.
-    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Encoded, ApiError>>> {
+    /// The next event or line, or a comment.
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Encoded, ApiError>>> {
         if let Poll::Ready(next) = self.reply.poll_message(context) {
             self.put_comment_off();
             return Poll::Ready(next.map(|message| self.framed(message?)));
@@ -125,8 +122,7 @@ impl Streamed {
         Poll::Ready(Some(Ok(Encoded::of_body(Bytes::from_static(COMMENT)))))
     }
 
-    /// What tells the client why its stream ends.
-    pub fn last_words(&self, error: &ApiError) -> Encoded {
+    fn last_words(&self, error: &ApiError) -> Encoded {
         let problem = problem::json(error, None);
         let mut text = Vec::with_capacity(problem.len() + 64);
         match self.framing {
@@ -147,6 +143,20 @@ impl Streamed {
             }
         }
         Encoded::of_body(text.into())
+    }
+}
+
+impl Streamed {
+    fn new(
+        frames: Arc<JsonFrames>,
+        rpc: Rpc,
+        reply: Reply,
+        framing: Framing,
+        watch: Option<&v1::WatchRequest>,
+    ) -> Streamed {
+        let held = watch.filter(|_| framing == Framing::Events).map(Held::new);
+        let comment = (framing == Framing::Events).then(|| Box::pin(sleep(COMMENT_INTERVAL)));
+        Streamed { frames, rpc, reply, framing, held, comment, has_begun: false }
     }
 
     fn put_comment_off(&mut self) {

@@ -122,7 +122,7 @@ fn commit_row(commit: &v1::Commit) -> [String; 6] {
 
 async fn show_wide(target: &Target, limit: usize, session: &Session) -> Outcome {
     let limit = if limit == 0 { usize::MAX } else { limit };
-    let Newest { versions, are_more, compacted } = newest_versions(target, limit, false, session).await?;
+    let Newest { versions, are_more, compacted } = newest(target, limit, false, session).await?;
     if are_more {
         session.output.note(&how_many(target, &versions));
     }

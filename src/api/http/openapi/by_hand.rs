@@ -4,7 +4,7 @@ use http::Method;
 use prost_reflect::DescriptorPool;
 use serde_json::{Map, Value, json};
 
-use super::operations::add;
+use super::paths::add;
 use super::schemas::Schemas;
 
 /// The description of the API.

@@ -5,7 +5,8 @@ use prost_reflect::{DescriptorPool, MessageDescriptor};
 use serde_json::{Map, Value, json};
 
 use super::by_hand::header_parameters;
-use super::operations::{add, parameter, path_parameter};
+use super::operations::{parameter, path_parameter};
+use super::paths::add;
 use super::schemas::Schemas;
 
 const CONFIG: &str = "/v1/namespaces/{namespace}/configs/{config}";

@@ -147,9 +147,3 @@ pub fn parameter(place: &str, name: &str, schema: Value) -> Value {
     describe(&mut parameter, description.as_ref().and_then(Value::as_str).unwrap_or_default());
     parameter
 }
-
-/// Adds an operation to the paths.
-pub fn add(paths: &mut Map<String, Value>, path: String, method: &Method, operation: Value) {
-    let item = paths.entry(path).or_insert_with(|| json!({}));
-    item[method.as_str().to_ascii_lowercase()] = operation;
-}

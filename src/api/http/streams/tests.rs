@@ -21,9 +21,7 @@ fn streamed(messages: Vec<Result<Encoded, ApiError>>, framing: Framing, ends: bo
         true => Reply::Messages(Box::pin(messages)),
         false => Reply::Messages(Box::pin(messages.chain(stream::pending()))),
     };
-    let body = response(Arc::default(), CHANGES, reply, framing, None).into_body();
-    let ResponseBody::Streamed(streamed) = body else { panic!("a stream") };
-    *streamed
+    Streamed::new(Arc::default(), CHANGES, reply, framing, None)
 }
 
 async fn next(streamed: &mut Streamed) -> Option<Result<String, ApiError>> {
