@@ -2,7 +2,7 @@
 
 use http::Method;
 use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor, MethodDescriptor};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::by_hand::{EVENTS, header_parameters, stream_responses};
 use super::comments::{Comments, summary};
