@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use confwatch::proto::v1::*;
@@ -146,9 +147,11 @@ pub async fn send_by_http2(
     Answer::of(sender.send_request(request).await.expect("an answer")).await
 }
 
-/// The descriptors of the contract.
+/// The descriptors of the contract: read once, since they are large.
 pub fn pool() -> DescriptorPool {
-    DescriptorPool::decode(FILE_DESCRIPTOR_SET).expect("descriptors")
+    static POOL: LazyLock<DescriptorPool> =
+        LazyLock::new(|| DescriptorPool::decode(FILE_DESCRIPTOR_SET).expect("descriptors"));
+    POOL.clone()
 }
 
 /// The request and the response of a call such as `ConfigService/Get`.

@@ -74,8 +74,9 @@ impl Side {
     }
 
     async fn messages(&mut self, call: &str, message: Vec<u8>) -> Result<Vec<Vec<u8>>, Status> {
-        let json = http::request_json(call, &message).filter(|_| http::is_unary(call));
-        if let (Some(connection), Some(json)) = (&mut self.json, json) {
+        if let Some(connection) = self.json.as_mut().filter(|_| http::is_unary(call))
+            && let Some(json) = http::request_json(call, &message)
+        {
             // By the path of the call, and by its route, in turns.
             self.asked_in_json += 1;
             let route = http::annotated(call, &message).filter(|_| self.asked_in_json.is_multiple_of(2));
