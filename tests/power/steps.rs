@@ -436,6 +436,9 @@ async fn cut(server: &mut Child) {
     assert!(server.wait().await.expect("ended").success(), "it stops");
 }
 
+/// Compacts by the config as soon as it is there.
+const AT_ONCE: [&str; 2] = ["--retention-grace", "1ms"];
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_ends_at_any_change_while_it_cuts_the_history_of_a_namespace_loses_nothing_that_it_retains()
  {
@@ -447,19 +450,19 @@ async fn a_server_that_ends_at_any_change_while_it_cuts_the_history_of_a_namespa
     let expected = store(&data);
     assert_eq!(expected.0, COMMITS + 1);
     let (saved, before) = (disk.copy(), disk.changes());
-    cut(&mut Server::spawn(&data, &[]).process).await;
+    cut(&mut Server::spawn(&data, &AT_ONCE).process).await;
     let total = disk.changes() - before;
     assert_eq!(store(&data), expected);
     for change in steps(total) {
         for survives in ENDS {
             disk.put_back(&saved);
             disk.fail_after(change);
-            let mut server = Server::spawn(&data, &[]).process;
+            let mut server = Server::spawn(&data, &AT_ONCE).process;
             if unless_failed(&disk, cut(&mut server)).await.is_none() {
                 end(&disk, server, &survives).await;
             }
             assert_eq!(store(&data), expected, "change {change}");
-            cut(&mut Server::spawn(&data, &[]).process).await;
+            cut(&mut Server::spawn(&data, &AT_ONCE).process).await;
             assert_eq!(store(&data), expected, "change {change}");
         }
     }
