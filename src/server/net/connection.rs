@@ -50,9 +50,6 @@ const CALLS_PER_CONNECTION: usize = 1000;
 /// A turn is over after so many looks at what there is, so many new calls, or so many that have ended: other connections want their turn, too.
 const LOOKS_PER_TURN: usize = 8;
 const CALLS_PER_TURN: usize = 32;
-/// With many connections that have more to do than a turn, the turns are shorter: a quiet connection waits for a turn of each of them.
-const MANY_PAUSED: usize = 16;
-const CALLS_PER_SHORT_TURN: usize = 8;
 
 /// Why a connection failed.
 #[derive(Debug, thiserror::Error)]
@@ -114,7 +111,6 @@ pub(in crate::server) async fn serve(
         service,
         waker: Waker::from(turn.clone()),
         turn,
-        is_paused: false,
     };
     Ok(connection.await?)
 }
@@ -148,16 +144,6 @@ struct Connection<S> {
     turn: Arc<Turn>,
     /// Of the turn.
     waker: Waker,
-    /// The last turn ended before all was done. Counted in all connections.
-    is_paused: bool,
-}
-
-impl<S> Drop for Connection<S> {
-    fn drop(&mut self) {
-        if self.is_paused {
-            self.service.connections.paused.fetch_sub(1, Relaxed);
-        }
-    }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Future for Connection<S> {
@@ -169,8 +155,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Future for Connection<S> {
         let inside = &mut Context::from_waker(&waker);
         turn.begin(context.waker());
         self.poll_stop(inside);
-        let calls_max = self.begin_turn();
-        let (mut looks, mut calls_left, mut ends_left) = (0, calls_max, calls_max);
+        let (mut looks, mut calls_left, mut ends_left) = (0, CALLS_PER_TURN, CALLS_PER_TURN);
         loop {
             looks += 1;
             if let Poll::Ready(ended) = self.poll_accept(inside, &mut calls_left) {
@@ -201,11 +186,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Future for Connection<S> {
             }
             self.sending.unread.report();
             if self.is_holding_back && self.sending.unread.takes_calls() {
-                self.pause();
+                turn.pause();
                 return Poll::Pending;
             }
             if goes_on || is_at_end {
-                self.pause();
+                turn.pause();
                 return Poll::Pending;
             }
             if turn.rest() {
@@ -216,25 +201,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Future for Connection<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
-    /// How many calls the turn may begin, and how many may end.
-    fn begin_turn(&mut self) -> usize {
-        let paused = &self.service.connections.paused;
-        if std::mem::take(&mut self.is_paused) {
-            paused.fetch_sub(1, Relaxed);
-        }
-        match paused.load(Relaxed) > MANY_PAUSED {
-            true => CALLS_PER_SHORT_TURN,
-            false => CALLS_PER_TURN,
-        }
-    }
-
-    /// Ends a turn that has more to do.
-    fn pause(&mut self) {
-        self.is_paused = true;
-        self.service.connections.paused.fetch_add(1, Relaxed);
-        self.turn.pause();
-    }
-
     fn poll_stop(&mut self, context: &mut Context<'_>) {
         if let Some(stop) = &mut self.stop
             && stop.as_mut().poll(context).is_ready()

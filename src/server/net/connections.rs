@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::net::IpAddr;
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::api::network::network;
@@ -47,8 +47,6 @@ pub struct ConnectionCounts {
 #[derive(Debug)]
 pub(in crate::server) struct Connections {
     pub(in crate::server) counts: ConnectionCounts,
-    /// Connections of HTTP/2 that have more to do than they did in their last turn.
-    pub(in crate::server) paused: AtomicUsize,
     max: usize,
     of_address_max: usize,
     /// How many there are from each network that has one.
@@ -85,13 +83,7 @@ pub(in crate::server) enum TooMany {
 
 impl Connections {
     pub(in crate::server) fn new(max: usize, of_address_max: usize) -> Connections {
-        Connections {
-            counts: ConnectionCounts::default(),
-            paused: AtomicUsize::new(0),
-            max,
-            of_address_max,
-            open: Mutex::default(),
-        }
+        Connections { counts: ConnectionCounts::default(), max, of_address_max, open: Mutex::default() }
     }
 
     /// The number of connections that may be open.

@@ -25,8 +25,6 @@ use crate::supervise::OnPanic;
 
 /// When no file descriptor is left, accepting fails at once, again and again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// So many connections are taken at once: the calls of others wait for no more of those that begin.
-const ACCEPTED_AT_ONCE: usize = 16;
 /// Connections that are refused come in numbers: the log has one line for so long.
 const REFUSALS_TOLD: Duration = Duration::from_secs(10);
 /// Read of a client of TLS that has named no protocol, to find out which it speaks.
@@ -46,12 +44,8 @@ pub(in crate::server) async fn serve(
             async move { tls.follow(service.settings.tls_reload_interval, &service.connections.counts).await }
         }))
     });
-    let (mut refusals, mut accepted_at_once) = (Refusals::default(), 0);
+    let mut refusals = Refusals::default();
     loop {
-        if accepted_at_once == ACCEPTED_AT_ONCE {
-            accepted_at_once = 0;
-            tokio::task::yield_now().await;
-        }
         let (socket, address) = tokio::select! {
             accepted = accept(&listener) => accepted,
             Some(ended) = tasks.join_next() => {
@@ -60,7 +54,6 @@ pub(in crate::server) async fn serve(
             }
             () = stop.cancelled() => break,
         };
-        accepted_at_once += 1;
         if proxy::is_trusted(&service.settings.proxy_protocol_from, address.ip()) {
             tasks.spawn(passed_on(socket, address, service.clone(), stop.clone()));
             continue;
