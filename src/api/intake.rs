@@ -80,7 +80,7 @@ impl Intake {
         self.operations.guard.admit(headers, extensions)
     }
 
-    /// Records a request that was not let in. `method`: the path of what it called.
+    /// Records a refused request in the audit log. `method`: the path of the RPC, or of the request.
     pub fn note_refused(&self, method: &str, headers: &HeaderMap, extensions: &Extensions, error: &ApiError) {
         let shown = || shown(headers, extensions);
         denials::refused(&self.operations.recorder, method, headers, extensions, shown, error);

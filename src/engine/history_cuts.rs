@@ -19,6 +19,12 @@ use crate::validate::{Finding, Found, NamespaceRetention, Severity};
 const HISTORY_CUT: &str = "HISTORY_CUT";
 const UNKNOWN_NAMESPACE: &str = "UNKNOWN_NAMESPACE";
 
+/// Whether a write concerns the retention of namespaces.
+pub(in crate::engine) fn is_of_retention(outcome: &Outcome) -> bool {
+    let id = SystemConfig::Retention.id();
+    outcome.configs.iter().any(|(_, after)| after.id == *id)
+}
+
 impl Engine {
     /// Adds what a change of the retention of namespaces leads to. Costs a walk through the history of the store; nothing for another write.
     pub(in crate::engine) async fn add_history_cuts(

@@ -9,6 +9,7 @@ use super::commit::read_write::ReadWrite;
 use super::commit::submitted::WriteAnswer;
 use super::commit::write::{Intent, Write};
 use super::error::Error;
+use super::history_cuts::is_of_retention;
 use super::secrets::redaction::Permissions;
 use super::secrets::shown::{Showing, Viewer};
 use super::state;
@@ -98,10 +99,13 @@ impl Engine {
             Err(_) => {}
         }
         let mut outcome = outcome?;
-        match self.add_history_cuts(&mut outcome, viewer.visibility().caller().actor()).await {
-            // What was made is answered all the same.
-            Err(error) if validate_only => return Err(error),
-            Ok(()) | Err(_) => {}
+        if is_of_retention(&outcome) {
+            let actor = viewer.visibility().caller().actor();
+            match Box::pin(self.add_history_cuts(&mut outcome, actor)).await {
+                // What was made is answered all the same.
+                Err(error) if validate_only => return Err(error),
+                Ok(()) | Err(_) => {}
+            }
         }
         let mut outcome = self.shown_outcome(outcome, &viewer).await?;
         Permissions::of(Some(viewer.visibility())).redact_outcome(&mut outcome, validate_only);

@@ -148,7 +148,7 @@ impl Stream {
     pub fn is(self, status: u16, content_type: &str) -> Stream {
         assert_eq!(
             (self.status.as_u16(), &self.headers["content-type"]),
-            (status, &content_type.parse().unwrap())
+            (status, &content_type.parse().expect("a media type is a header value"))
         );
         self
     }

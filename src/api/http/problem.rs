@@ -160,14 +160,14 @@ mod tests {
         let id = HeaderValue::from_static("call-1");
         let response = problem(&error, Some(&id));
         assert_eq!(response.status(), StatusCode::BAD_REQUEST);
-        let header = |name: &str| response.headers().get(name).map(|value| value.to_str().unwrap());
+        let header = |name: &str| response.headers().get(name).map(|value| value.to_str().expect("ASCII"));
         assert_eq!(header("content-type"), Some("application/problem+json"));
         assert_eq!((header("retry-after"), header("x-request-id")), (Some("2"), Some("call-1")));
         assert_eq!(
             (header("cache-control"), header("x-content-type-options")),
             (Some("no-store"), Some("nosniff"))
         );
-        let value: Value = serde_json::from_slice(&json(&error, Some("call-1"))).unwrap();
+        let value: Value = serde_json::from_slice(&json(&error, Some("call-1"))).expect("JSON");
         assert_eq!(value["title"], "Invalid field");
         assert_eq!(value["code"], "INVALID_ARGUMENT");
         assert_eq!(value["detail"], "scope: must begin with /");

@@ -90,7 +90,7 @@ fn header_bytes<B>(request: &Request<B>) -> usize {
     fields.map(|(name, value)| name.as_str().len() + value.len() + HEADER_FIELD_BYTES).sum()
 }
 
-/// What a client is told whose call has panicked.
+/// The error of a call that has panicked.
 pub(in crate::server) fn panicked() -> ApiError {
     engine::Error::Panicked.into()
 }

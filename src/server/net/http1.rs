@@ -193,7 +193,7 @@ struct SentBody {
     /// How the call ends if the client takes the body.
     code: Code,
     unread: Arc<Unread>,
-    /// A stream is told to come back on another connection, and ends.
+    /// Ends a stream with an error that has its client connect again.
     is_leaving: Arc<AtomicBool>,
     _busy: Busy,
 }

@@ -52,7 +52,7 @@ pub(in crate::server) struct Telling {
     stalled: Option<Box<Stalled>>,
     /// Since when a message is being sent in parts.
     in_parts_since: Option<Instant>,
-    /// A stream is told to come back on another connection, and ends.
+    /// Ends a stream with an error that has its client connect again.
     is_leaving: bool,
     /// The end of the call, of a response whose trailers do not have it. Such a response can only be broken off.
     outcome: Option<Code>,

@@ -17,7 +17,7 @@ are refused.
 
 Errors are `application/problem+json` (RFC 9457): see the schema `Problem`.";
 
-/// What is said of each stream.
+/// Describes the events and lines of a stream: appended to the description of each.
 pub const EVENTS: &str = "
 
 With `Accept: text/event-stream`, server-sent events. The name of an event is that of the member which is set: `snapshot`, `update`, `progress`, `commit` and \
