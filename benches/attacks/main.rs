@@ -1,9 +1,10 @@
 //! What attacks do to those who use the server as it is meant: delivery and memory under each, beside an idle run of the same server in the
-//! same minute.
+//! same minute, and beside the same attack on another server of the machine.
 //!
 //! `cargo bench --bench attacks`; `-- NAME` runs those with that in their name. `docs/security.md` has the result.
 
 mod attack;
+mod bare;
 mod server;
 mod watchers;
 
@@ -14,6 +15,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use attack::{ALL, Attack, Target};
+use bare::BareServer;
 use server::Server;
 use watchers::{Delivered, Watchers};
 
@@ -30,6 +32,10 @@ fn main() -> ExitCode {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["--attack", name, address, token, tenant, files] => {
             attack_alone(name, address, token, tenant, files)
+        }
+        [bare::ARGUMENT] => {
+            bare::serve();
+            ExitCode::SUCCESS
         }
         wanted => measure(wanted),
     }
@@ -51,7 +57,7 @@ async fn attack_alone(name: &str, address: &str, token: &str, tenant: &str, file
 async fn measure(wanted: &[&str]) -> ExitCode {
     let begin = Instant::now();
     println!(
-        "| attack | reached | p50 idle → attacked | p99 idle → attacked | p99 of Set | delivered | cores | waiting | RSS before / peak / after, MiB |"
+        "| attack | reached | p50 idle → attacked | p99 idle → beside → attacked | p99 of Set | delivered | cores | waiting | RSS before / peak / after, MiB |"
     );
     println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- |");
     let is_wanted =
@@ -69,24 +75,36 @@ async fn row(attack: &Attack) -> String {
     let (waited, begin) = (server.waited(), Instant::now());
     let idle = watchers.while_(sleep(IDLE)).await;
     let waiting_idle = waiting(&server, waited, begin);
+    let beside = match attack.with_tls {
+        true => None,
+        false => Some(watchers.while_(attack_on_another(attack, &server)).await),
+    };
     let before = server.resident_bytes();
     let (mut reached, mut peak) = (String::new(), before);
     let (cpu, waited, begin) = (server.cpu(), server.waited(), Instant::now());
-    let attacked = watchers.while_(async { (reached, peak) = attack_beside(attack, &server).await }).await;
+    let target = server.target();
+    let attacked =
+        watchers.while_(async { (reached, peak) = attack_beside(attack, &target, &server).await }).await;
     let cores = (server.cpu() - cpu).as_secs_f64() / begin.elapsed().as_secs_f64();
     let waiting_attacked = waiting(&server, waited, begin);
     sleep(AFTER).await;
     let after = server.resident_bytes();
+    let milliseconds = |of: Duration| of.as_secs_f64() * 1e3;
     let both = |of: fn(&Delivered) -> Duration| {
-        let (idle, attacked) = (of(&idle).as_secs_f64() * 1e3, of(&attacked).as_secs_f64() * 1e3);
+        let (idle, attacked) = (milliseconds(of(&idle)), milliseconds(of(&attacked)));
         format!("{idle:.1} → {attacked:.1} ms ({:.1}×)", attacked / idle)
+    };
+    let all = |of: fn(&Delivered) -> Duration| {
+        let (idle, attacked) = (milliseconds(of(&idle)), milliseconds(of(&attacked)));
+        let beside = beside.as_ref().map_or("–".into(), |beside| format!("{:.1}", milliseconds(of(beside))));
+        format!("{idle:.1} → {beside} → {attacked:.1} ms ({:.1}×)", attacked / idle)
     };
     format!(
         "| {} | {reached} | {} | {} | {} | {:.1} % | {cores:.1} | {waiting_idle:.2} → {waiting_attacked:.2} | {} / {} / {} |",
         attack.name,
         both(|delivered| delivered.p50),
-        both(|delivered| delivered.p99),
-        both(|delivered| delivered.set_p99),
+        all(|delivered| delivered.p99),
+        all(|delivered| delivered.set_p99),
         100.0 * attacked.share(),
         before >> 20,
         peak >> 20,
@@ -99,9 +117,15 @@ fn waiting(server: &Server, waited: Duration, begin: Instant) -> f64 {
     server.waited().saturating_sub(waited).as_secs_f64() / begin.elapsed().as_secs_f64()
 }
 
+/// Runs an attack on a server that is not measured, on the same machine.
+async fn attack_on_another(attack: &Attack, server: &Server) {
+    let bare = BareServer::start();
+    let target = Target { address: bare.address, ..server.target() };
+    attack_beside(attack, &target, server).await;
+}
+
 /// Runs an attack, and looks at the memory of the server meanwhile.
-async fn attack_beside(attack: &Attack, server: &Server) -> (String, u64) {
-    let target = server.target();
+async fn attack_beside(attack: &Attack, target: &Target, server: &Server) -> (String, u64) {
     let files = target.files.as_ref().and_then(|files| files.to_str()).unwrap_or_default();
     let mut command = Command::new(std::env::current_exe().expect("this program"));
     command.args([
