@@ -1,8 +1,8 @@
-// The stream of commits: one for each tab, from which all pages learn what changed. Knows /v1/changes; no page.
+// The stream of commits: one for each tab, from which all pages learn what changed. Knows StreamChanges; no page.
 //
 // The stream is read with fetch, as lines of JSON: an EventSource hides why the server refused it, and does not notice a connection that died
 // in silence. A stream that ends is opened again where it ended, so that no commit is missed. A tab that nobody looks at closes its stream: a
-// browser has six connections to a server over HTTP/1.1.
+// browser has six connections to a server over HTTP/1.1. The call is a POST: a browser says of that from which page it comes, also without TLS.
 import { batch, computed, signal, type ReadonlySignal } from "@preact/signals";
 import { CallError, errorOf } from "./problem";
 import type { components } from "./schema";
@@ -14,6 +14,7 @@ type Message = components["schemas"]["StreamChangesResponse"];
 /** `connecting`: for the first time. `lost`: the server is away. `refused`: the server says why, and the stream is tried again seldom. */
 export type LiveState = "off" | "connecting" | "live" | "paused" | "lost" | "refused";
 
+const STREAM = "/confwatch.v1.ConfigService/StreamChanges";
 /** So many commits are kept, the newest first. */
 const RECENT_MAX = 200;
 /** A stream has progress every 10 s. One that has nothing for so long is dead. */
@@ -152,9 +153,10 @@ async function follow(ended: AbortSignal): Promise<void> {
   document.addEventListener("visibilitychange", visibility);
   visibility();
   try {
-    const url = token ? `/v1/changes?resume_token=${encodeURIComponent(token)}` : "/v1/changes";
-    const response = await fetch(url, {
-      headers: { accept: "application/x-ndjson" },
+    const response = await fetch(STREAM, {
+      method: "POST",
+      headers: { accept: "application/x-ndjson", "content-type": "application/json" },
+      body: JSON.stringify({ resume_token: token }),
       signal: controller.signal,
       cache: "no-store",
       credentials: "same-origin",

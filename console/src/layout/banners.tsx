@@ -9,12 +9,12 @@ import { Icon } from "../ui/icons";
 export function Banners() {
   const state = liveState.value;
   return (
-    <div class="banners">
+    <section class="banners" aria-label="State of the console">
       {isProduction(scope.value) && (
-        <p class="banner production" role="note">
+        <p class="banner production">
           <strong>PRODUCTION</strong>
           <span>
-            You look at <code>{scope.value}</code>. Changes here reach services that customers use.
+            You look at <code>{scope.value}</code>.<span class="more"> Changes here reach services that customers use.</span>
           </span>
         </p>
       )}
@@ -35,6 +35,6 @@ export function Banners() {
           </p>
         )}
       </div>
-    </div>
+    </section>
   );
 }

@@ -46,8 +46,8 @@ export function ScopeSwitcher() {
             </form>
             {found.slice(0, SHOWN_MAX).map((one) => (
               <button key={one} type="button" class="item" aria-current={one === current} onClick={() => choose(one)}>
-                <span class="grow truncate mono">{one === "/" ? "/ (all)" : one}</span>
-                {isProduction(one) && <span class="badge production">production</span>}
+                <span class={isProduction(one) ? "grow truncate mono bad" : "grow truncate mono"}>{one === "/" ? "/ (all)" : one}</span>
+                {isProduction(one) && one.lastIndexOf("/") === 0 && <span class="badge production">production</span>}
               </button>
             ))}
             {found.length > SHOWN_MAX && <p class="caption">{found.length - SHOWN_MAX} more: type a part of the scope</p>}

@@ -36,7 +36,7 @@ export function TopBar() {
         </a>
         <NamespacePicker />
         <ScopeSwitcher />
-        <button type="button" class="palette-opener" onClick={() => openPalette()} aria-keyshortcuts="Control+K">
+        <button type="button" class="palette-opener" onClick={() => openPalette()} aria-keyshortcuts="Control+K" aria-label="Search configs, values and people">
           <Icon name="search" />
           <span class="grow">Search configs, values, people</span>
           <kbd>Ctrl K</kbd>

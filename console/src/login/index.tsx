@@ -1,7 +1,7 @@
 // Signing in: by a token, or by the identity provider of the company. A token is sent once, and kept nowhere.
 import { useEffect, useState } from "preact/hooks";
 import { request } from "../api/client";
-import { CallError, textOf } from "../api/problem";
+import { textOf } from "../api/problem";
 import { refusal } from "../api/session";
 import { navigate, place } from "../router";
 import { Button, LinkButton } from "../ui/button";
@@ -11,8 +11,11 @@ import { Note, Skeleton } from "../ui/states";
 
 /** What the server offers. */
 interface Offer {
+  /** `false`: the server asks nobody who they are. */
+  authentication?: boolean;
   token?: boolean;
-  oidc?: boolean | { name?: string };
+  /** The identity provider, if there is one. */
+  oidc?: { name?: string } | null;
 }
 
 export function LoginPage() {
@@ -23,14 +26,12 @@ export function LoginPage() {
   const back = returnTo(place.value.query.get("return_to"));
 
   useEffect(() => {
-    request("GET", "/login").then(
-      async (response) => setOffer((await response.json()) as Offer),
-      (failure: unknown) => {
-        // Without sessions, or without authentication.
-        if (failure instanceof CallError && failure.isOffline) setError(textOf(failure));
+    request("GET", "/login")
+      .then((response) => response.json() as Promise<Offer>)
+      .then(setOffer, (failure: unknown) => {
+        setError(textOf(failure));
         setOffer({ token: true });
-      },
-    );
+      });
   }, []);
 
   const signIn = async (event: Event) => {
@@ -64,11 +65,18 @@ export function LoginPage() {
           {refusal.value && refusal.value.reason !== "NO_CREDENTIAL" && <Note tone="warn">{refusal.value.message}</Note>}
           {!offer ? (
             <Skeleton lines={3} />
+          ) : offer.authentication === false ? (
+            <>
+              <p>This server does not ask who you are.</p>
+              <LinkButton kind="primary" href={back}>
+                Open the console
+              </LinkButton>
+            </>
           ) : (
             <>
               {oidc && (
                 <LinkButton kind="primary" icon="user" href={`/login/oidc?return_to=${encodeURIComponent(back)}`}>
-                  Sign in with {typeof oidc === "object" && oidc.name ? oidc.name : "your company account"}
+                  Sign in with {oidc.name ?? "your company account"}
                 </LinkButton>
               )}
               {oidc && offer.token !== false && <p class="or">or</p>}

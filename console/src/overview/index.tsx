@@ -15,14 +15,16 @@ import { Problems } from "./problems";
 import { RecentChanges } from "./recent-changes";
 
 const ROW = 40;
-const SHOWN_SCOPES_MAX = 5;
+const SHOWN_ENVIRONMENTS_MAX = 4;
+type Order = "name" | "time";
 
 export function OverviewPage() {
   const within = namespace.value;
   const text = useSignal(place.value.query.get("q") ?? "");
   const active = useSignal(-1);
   const all = useComputed(() => configs.value);
-  const shown = useMemo(() => filtered(all.value, within, text.value), [all.value, within, text.value]);
+  const order: Order = place.value.query.get("sort") === "time" ? "time" : "name";
+  const shown = useMemo(() => filtered(all.value, within, text.value, order), [all.value, within, text.value, order]);
   useShortcut("/", "Find a config on this page", () => document.querySelector<HTMLInputElement>("#config-search")?.focus());
 
   const onKeyDown = (event: KeyboardEvent) => {
@@ -62,6 +64,7 @@ export function OverviewPage() {
               {isLoading ? "Reading…" : `${count.toLocaleString("en")} ${count === 1 ? "config" : "configs"}`}
             </span>
           </header>
+          {count > 0 && <Headings order={order} />}
           {catalogState.value === "failed" ? (
             <div class="body">
               <ErrorNote error={catalogError.value} retry={() => void reloadCatalog()} />
@@ -96,33 +99,53 @@ export function OverviewPage() {
   );
 }
 
-function filtered(all: readonly ConfigInfo[], within: string, text: string): readonly ConfigInfo[] {
+const newestFirst = (one: ConfigInfo, other: ConfigInfo) => other.revision - one.revision;
+
+function filtered(all: readonly ConfigInfo[], within: string, text: string, order: Order): readonly ConfigInfo[] {
   const of = within ? all.filter((info) => info.namespace === within) : all;
-  if (!text.trim()) return of;
+  if (!text.trim()) return order === "time" ? [...of].sort(newestFirst) : of;
   const matches = matcher(text);
   return of
     .map((info) => ({ info, score: matches(`${info.namespace}/${info.config}`) }))
     .filter(({ score }) => score >= 1)
-    .sort((one, other) => other.score - one.score)
+    .sort((one, other) => (order === "time" ? newestFirst(one.info, other.info) : other.score - one.score))
     .map(({ info }) => info);
 }
 
+/** The names of the columns. Two of them sort. */
+function Headings({ order }: { order: Order }) {
+  const sort = (by: Order) => setQuery({ sort: by === "name" ? undefined : by });
+  return (
+    <div class="config-row headings">
+      <button type="button" aria-pressed={order === "name"} title="Sort by name" onClick={() => sort("name")}>
+        Name
+      </button>
+      <span class="environments">Layers</span>
+      <span class="version">Version</span>
+      <button type="button" class="time" aria-pressed={order === "time"} title="Sort by the last change, newest first" onClick={() => sort("time")}>
+        Last change
+      </button>
+    </div>
+  );
+}
+
 function Row({ info, within, isActive }: { info: ConfigInfo; within: string; isActive: boolean }) {
-  const { base, overrides } = scopesOf(info);
+  const { environments, overrides, scopes } = layersOf(info);
   return (
     <a class={isActive ? "config-row active" : "config-row"} href={configHref(info.namespace, info.config)}>
       <span class="name truncate" title={`${info.namespace}/${info.config}`}>
         {!within && <span class="faint">{info.namespace}/</span>}
         <strong>{info.config}</strong>
       </span>
-      <span class="scopes" title={base.join("\n")}>
-        {overrides > 0 && <span class="badge override">{overrides === 1 ? "override" : `${overrides} overrides`}</span>}
-        {base.slice(0, SHOWN_SCOPES_MAX).map((scope) => (
-          <span key={scope} class={isProduction(scope) ? "chip production" : "chip"}>
-            {scope === "/" ? "/" : scope.slice(1)}
+      <span class="environments" title={scopes}>
+        {environments.slice(0, SHOWN_ENVIRONMENTS_MAX).map(([name, count]) => (
+          <span key={name} class={isProduction(`/${name}`) ? "chip production" : "chip"}>
+            {name || "/"}
+            {count > 1 && <span class="count">{count}</span>}
           </span>
         ))}
-        {base.length > SHOWN_SCOPES_MAX && <span class="chip">+{base.length - SHOWN_SCOPES_MAX}</span>}
+        {environments.length > SHOWN_ENVIRONMENTS_MAX && <span class="chip">+{environments.length - SHOWN_ENVIRONMENTS_MAX}</span>}
+        {overrides > 0 && <span class="badge override">{overrides === 1 ? "override" : `${overrides} overrides`}</span>}
       </span>
       <span class="version faint">v{info.version}</span>
       <span class="time faint">
@@ -132,9 +155,15 @@ function Row({ info, within, isActive }: { info: ConfigInfo; within: string; isA
   );
 }
 
-function scopesOf(info: ConfigInfo): { base: string[]; overrides: number } {
+/** The first segments of the scopes that have layers, with how many layers are there: `/production/eu` is of `production`. */
+function layersOf(info: ConfigInfo): { environments: [string, number][]; overrides: number; scopes: string } {
   const base = info.layers.filter(({ kind }) => kind !== "LAYER_KIND_OVERRIDE").map(({ scope }) => scope);
-  return { base, overrides: info.layers.length - base.length };
+  const counts = new Map<string, number>();
+  for (const scope of base) {
+    const name = scope.split("/")[1] ?? "";
+    counts.set(name, (counts.get(name) ?? 0) + 1);
+  }
+  return { environments: [...counts], overrides: info.layers.length - base.length, scopes: base.join("\n") };
 }
 
 function FirstSteps({ namespace: within }: { namespace: string }) {

@@ -35,7 +35,7 @@ export function RecentChanges({ namespace }: { namespace: string }) {
           <ErrorNote error={past.error} retry={past.reload} />
         </div>
       ) : past.data ? (
-        <ol>
+        <ol tabIndex={0} aria-label="Recent changes">
           {commits.map((commit) => (
             <Entry key={commit.revision} commit={commit} isNew={recent.value.includes(commit)} />
           ))}

@@ -1,0 +1,39 @@
+// Runs the tests of the console: `node tests/run.mjs URL [PART OF A FILE OR CLAIM]`. URL: a server without authentication.
+import { readdirSync } from "node:fs";
+import { launch, Test } from "./harness.mjs";
+
+const [url, filter = ""] = process.argv.slice(2);
+if (!url) {
+  console.error("node tests/run.mjs URL [PART OF A FILE OR CLAIM]");
+  process.exit(2);
+}
+const here = new URL(".", import.meta.url);
+const files = readdirSync(here).filter((name) => name.endsWith(".test.mjs")).sort();
+const browser = await launch();
+let failures = 0;
+let count = 0;
+for (const file of files) {
+  const { default: claims } = await import(new URL(file, here));
+  for (const [claim, body] of Object.entries(claims)) {
+    if (!`${file} ${claim}`.includes(filter)) continue;
+    count++;
+    const test = new Test(browser, url.replace(/\/$/, ""));
+    let failure;
+    try {
+      await body(test);
+    } catch (error) {
+      failure = error.stack ?? String(error);
+    }
+    const problems = await test.end().catch((error) => [String(error.stack ?? error)]);
+    if (failure || problems.length) {
+      failures++;
+      console.log(`FAILED ${file}: ${claim}\n${[failure, ...problems].filter(Boolean).join("\n").replace(/^/gm, "    ")}`);
+    } else {
+      console.log(`ok ${file}: ${claim}`);
+    }
+  }
+}
+await browser.close();
+console.log(`${count - failures} of ${count} hold`);
+if (!count) console.error(`no test has ${JSON.stringify(filter)} in its name`);
+process.exit(failures || !count ? 1 : 0);
