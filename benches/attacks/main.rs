@@ -96,7 +96,8 @@ async fn row(attack: &Attack) -> String {
     };
     let all = |of: fn(&Delivered) -> Duration| {
         let (idle, attacked) = (milliseconds(of(&idle)), milliseconds(of(&attacked)));
-        let beside = beside.as_ref().map_or("–".into(), |beside| format!("{:.1}", milliseconds(of(beside))));
+        let beside =
+            beside.as_ref().map_or("–".into(), |beside| format!("{:.1}", milliseconds(of(beside))));
         format!("{idle:.1} → {beside} → {attacked:.1} ms ({:.1}×)", attacked / idle)
     };
     format!(
