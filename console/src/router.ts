@@ -9,10 +9,10 @@ export type Route =
   | { page: "overview" }
   | { page: "namespace"; namespace: string }
   | { page: "config"; namespace: string; config: string; tab: Tab }
-  | { page: "changes" | "access" | "audit" | "schemas" | "settings" | "login" }
+  | { page: "changes" | "watchers" | "access" | "audit" | "schemas" | "settings" | "login" }
   | { page: "unknown"; path: string };
 
-const SINGLE = ["changes", "access", "audit", "schemas", "settings", "login"] as const;
+const SINGLE = ["changes", "watchers", "access", "audit", "schemas", "settings", "login"] as const;
 
 interface Place {
   path: string;
@@ -108,10 +108,13 @@ async function mayLeave(): Promise<boolean> {
   return true;
 }
 
+/** Parameters that say what a page is of: with another value it is another page. The others are filters and the like. */
+const WHAT_A_PAGE_IS_OF = ["scope", "ns", "of"];
+
 /** Goes to an address of the console. `replace`: without a new entry in the history of the browser. */
 export async function navigate(to: string, replace = false): Promise<void> {
   const url = new URL(to, location.href);
-  const isOtherPage = url.pathname !== place.value.path || url.searchParams.get("scope") !== place.value.query.get("scope");
+  const isOtherPage = url.pathname !== place.value.path || WHAT_A_PAGE_IS_OF.some((name) => url.searchParams.get(name) !== place.value.query.get(name));
   if (isOtherPage && !(await mayLeave())) return;
   history[replace ? "replaceState" : "pushState"](null, "", url);
   place.value = here();

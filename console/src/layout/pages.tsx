@@ -11,6 +11,7 @@ export const PAGES: Record<Exclude<Route["page"], "unknown">, Load> = {
   namespace: () => import("../overview/index").then((module) => module.OverviewPage),
   config: () => import("../config/index").then((module) => module.ConfigPage),
   changes: () => import("../pages/changes").then((module) => module.ChangesPage),
+  watchers: () => import("../pages/watchers").then((module) => module.WatchersPage),
   access: () => import("../pages/access").then((module) => module.AccessPage),
   audit: () => import("../pages/audit").then((module) => module.AuditPage),
   schemas: () => import("../pages/schemas").then((module) => module.SchemasPage),
@@ -22,6 +23,7 @@ export const PAGES: Record<Exclude<Route["page"], "unknown">, Load> = {
 export const NAVIGATION: readonly { page: Exclude<Route["page"], "unknown">; path: string; label: string; icon: IconName; key: string }[] = [
   { page: "overview", path: "/", label: "Configs", icon: "layers", key: "o" },
   { page: "changes", path: "/changes", label: "Changes", icon: "history", key: "c" },
+  { page: "watchers", path: "/watchers", label: "Watchers", icon: "watch", key: "w" },
   { page: "schemas", path: "/schemas", label: "Schemas", icon: "schema", key: "s" },
   { page: "access", path: "/access", label: "Access", icon: "key", key: "a" },
   { page: "audit", path: "/audit", label: "Audit", icon: "shield", key: "u" },

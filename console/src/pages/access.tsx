@@ -1,9 +1,27 @@
-// The page /access.
+// Access: the policy, a question about a permission, tokens and sessions. Knows the address of the page; `access/` has the parts.
+import { isAuthenticated } from "../api/session";
+import { place, setQuery } from "../router";
+import { Segmented } from "../ui/field";
+import { Note } from "../ui/states";
+import { Bindings } from "./access/bindings";
+import { CanI } from "./access/can-i";
+import { Tokens } from "./access/tokens";
+
+const VIEWS = [{ value: "policy", label: "Policy" }, { value: "can-i", label: "May somebody?" }, { value: "tokens", label: "Tokens" }] as const;
+type View = (typeof VIEWS)[number]["value"];
 
 export function AccessPage() {
+  const view: View = VIEWS.find(({ value }) => value === place.value.query.get("view"))?.value ?? "policy";
   return (
     <div class="page">
-      <h1>Access</h1>
+      <div class="row wrap between">
+        <h1>Access</h1>
+        <Segmented<View> label="Part of the page" value={view} options={VIEWS} onValue={(value) => setQuery({ view: value === "policy" ? undefined : value })} />
+      </div>
+      {!isAuthenticated() && <Note tone="warn" icon="lock">This server does not ask who calls (<code>--auth off</code>), so that everybody who reaches it may do everything.</Note>}
+      {view === "policy" && <Bindings />}
+      {view === "can-i" && <CanI />}
+      {view === "tokens" && <Tokens />}
     </div>
   );
 }

@@ -1,1 +1,0 @@
-import{p as e}from"./chunk-KUVKCLKC.js";import{g as n}from"./chunk-RLH3V6A7.js";function i(){let o=e.value;return o.page!=="config"?null:n("div",{class:"page",children:n("h1",{children:[o.namespace,"/",o.config]})})}export{i as ConfigPage};
