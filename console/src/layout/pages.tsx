@@ -1,12 +1,13 @@
 // The pages, each read when it is opened first. To add one: its route in router.ts, its import here, its place in NAVIGATION.
 import type { ComponentType } from "preact";
 import type { IconName } from "../ui/icons";
-import type { Route } from "../router";
+import { href, namespace, namespaceHref, type Route } from "../router";
 
+type Page = Exclude<Route["page"], "unknown">;
 type Load = () => Promise<ComponentType>;
 
 /** The component of each page. */
-export const PAGES: Record<Exclude<Route["page"], "unknown">, Load> = {
+export const PAGES: Record<Page, Load> = {
   overview: () => import("../overview/index").then((module) => module.OverviewPage),
   namespace: () => import("../overview/index").then((module) => module.OverviewPage),
   config: () => import("../config/index").then((module) => module.ConfigPage),
@@ -19,8 +20,15 @@ export const PAGES: Record<Exclude<Route["page"], "unknown">, Load> = {
   login: () => import("../login/index").then((module) => module.LoginPage),
 };
 
+/** The address of a page of the bar, within the namespace of the address. */
+export function navigationHref(page: Page, path: string): string {
+  const within = namespace.value;
+  if (page === "overview") return within ? namespaceHref(within) : href("/");
+  return href(path, { ns: within || undefined });
+}
+
 /** What the bar at the top links to. */
-export const NAVIGATION: readonly { page: Exclude<Route["page"], "unknown">; path: string; label: string; icon: IconName; key: string }[] = [
+export const NAVIGATION: readonly { page: Page; path: string; label: string; icon: IconName; key: string }[] = [
   { page: "overview", path: "/", label: "Configs", icon: "layers", key: "o" },
   { page: "changes", path: "/changes", label: "Changes", icon: "history", key: "c" },
   { page: "watchers", path: "/watchers", label: "Watchers", icon: "watch", key: "w" },

@@ -4,12 +4,12 @@ import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { configs, namespaces, scopesOf } from "../api/catalog";
 import { post, type Schemas } from "../api/client";
 import { isAbort, textOf } from "../api/problem";
-import { configHref, href, namespace, namespaceHref, navigate, scope, setScope } from "../router";
+import { configHref, namespace, namespaceHref, navigate, scope, setScope } from "../router";
 import { isProduction } from "../ui/badge";
 import { pathOf } from "../ui/changes";
 import { Icon, type IconName } from "../ui/icons";
 import { matcher } from "./match";
-import { NAVIGATION } from "./pages";
+import { NAVIGATION, navigationHref } from "./pages";
 import { showShortcuts } from "./shortcuts";
 import { setTheme } from "./theme";
 
@@ -182,7 +182,7 @@ function itemsFor(text: string): Item[] {
     }
     const commands: Omit<Item, "group">[] = [
       ...actions.value,
-      ...NAVIGATION.map(({ page, path, label, icon }): Omit<Item, "group"> => ({ id: `page ${page}`, icon, text: `Go to ${label}`, run: () => void navigate(page === "overview" ? href("/") : href(path, { ns: within || undefined })) })),
+      ...NAVIGATION.map(({ page, path, label, icon }): Omit<Item, "group"> => ({ id: `page ${page}`, icon, text: `Go to ${label}`, run: () => void navigate(navigationHref(page, path)) })),
       { id: "theme dark", icon: "moon", text: "Use the dark theme", run: () => setTheme("dark") },
       { id: "theme light", icon: "sun", text: "Use the light theme", run: () => setTheme("light") },
       { id: "theme system", icon: "settings", text: "Use the theme of the system", run: () => setTheme("system") },

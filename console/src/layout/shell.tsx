@@ -1,17 +1,18 @@
 // The frame around every page: the bar at the top, banners, the page, and what lies above it.
 import { useComputed, useSignalEffect } from "@preact/signals";
 import type { ComponentType } from "preact";
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { startCatalog, stopCatalog } from "../api/catalog";
 import { get } from "../api/client";
 import { start, stop } from "../api/live";
 import { CallError } from "../api/problem";
 import { me, refusal } from "../api/session";
-import { href, navigate, place, route, type Route } from "../router";
+import { href, navigate, place, route, scope, type Route } from "../router";
+import { isProduction } from "../ui/badge";
 import { Empty, ErrorNote, Skeleton } from "../ui/states";
 import { Toasts } from "../ui/toast";
 import { Banners } from "./banners";
-import { PAGES } from "./pages";
+import { NAVIGATION, PAGES } from "./pages";
 import { Palette } from "./palette";
 import { Shortcuts } from "./shortcuts";
 import { TopBar } from "./top-bar";
@@ -47,6 +48,18 @@ export function Shell() {
     void navigate(`/login${back === "/" ? "" : `?return_to=${encodeURIComponent(back)}`}`, true);
   });
 
+  // The name of the page is in the tab of the browser, and is read after each change of the page.
+  const title = titleOf(route.value, scope.value);
+  const isFirst = useRef(true);
+  useEffect(() => {
+    document.title = title;
+  }, [title]);
+  const named = nameOf(route.value);
+  useEffect(() => {
+    if (!isFirst.current) document.getElementById("main")?.focus({ preventScroll: true });
+    isFirst.current = false;
+  }, [named]);
+
   if (isLogin.value) {
     return (
       <>
@@ -81,6 +94,18 @@ export function Shell() {
       <Toasts />
     </>
   );
+}
+
+/** What a page is about: the tabs of a config are one. */
+function nameOf(of: Route): string {
+  if (of.page === "config") return `${of.config} · ${of.namespace}`;
+  if (of.page === "namespace") return of.namespace;
+  if (of.page === "unknown") return "No such page";
+  return NAVIGATION.find(({ page }) => page === of.page)?.label ?? "Sign in";
+}
+
+function titleOf(of: Route, scope: string): string {
+  return `${isProduction(scope) ? "PRODUCTION · " : ""}${nameOf(of)} · confwatch`;
 }
 
 const loaded = new Map<string, ComponentType>();

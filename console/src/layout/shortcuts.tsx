@@ -1,9 +1,9 @@
 // Keyboard shortcuts: what they are, and the dialog that lists them. Pages add theirs with `useShortcut`.
 import { signal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
-import { href, namespace, navigate } from "../router";
+import { navigate } from "../router";
 import { Dialog, isDialogOpen } from "../ui/dialog";
-import { NAVIGATION } from "./pages";
+import { NAVIGATION, navigationHref } from "./pages";
 import { openPalette } from "./palette";
 
 interface Shortcut {
@@ -50,7 +50,7 @@ export function Shortcuts() {
         const item = NAVIGATION.find(({ key }) => key === event.key);
         if (!item) return;
         event.preventDefault();
-        void navigate(item.page === "overview" ? href("/") : href(item.path, { ns: namespace.value || undefined }));
+        void navigate(navigationHref(item.page, item.path));
         return;
       }
       goes = 0;

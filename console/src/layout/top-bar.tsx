@@ -9,7 +9,7 @@ import { Icon } from "../ui/icons";
 import { Menu } from "../ui/menu";
 import { Segmented } from "../ui/field";
 import { toastError } from "../ui/toast";
-import { NAVIGATION } from "./pages";
+import { NAVIGATION, navigationHref } from "./pages";
 import { openPalette } from "./palette";
 import { ScopeSwitcher } from "./scope-switcher";
 import { showShortcuts } from "./shortcuts";
@@ -49,10 +49,8 @@ export function TopBar() {
       <nav class="nav" aria-label="Pages">
         {NAVIGATION.map((item) => {
           const isHere = page === item.page || (item.page === "overview" && (page === "namespace" || page === "config"));
-          const within = namespace.value;
-          const to = item.page === "overview" ? href("/") : href(item.path, { ns: within || undefined });
           return (
-            <a key={item.page} href={to} aria-current={isHere ? "page" : undefined}>
+            <a key={item.page} href={navigationHref(item.page, item.path)} aria-current={isHere ? "page" : undefined}>
               <Icon name={item.icon} />
               {item.label}
             </a>

@@ -5,12 +5,15 @@ import { catalogError, catalogState, configs, reloadCatalog } from "../api/catal
 import type { ConfigInfo } from "../api/client";
 import { matcher } from "../layout/match";
 import { useShortcut } from "../layout/shortcuts";
-import { configHref, namespace, namespaceHref, navigate, place, setQuery } from "../router";
+import { usePaletteAction } from "../layout/palette";
+import { configHref, href, namespace, navigate, place, setQuery } from "../router";
 import { isProduction } from "../ui/badge";
+import { Button, LinkButton } from "../ui/button";
 import { SearchField } from "../ui/field";
 import { Empty, ErrorNote, Skeleton } from "../ui/states";
 import { Time } from "../ui/time";
 import { VirtualList } from "../ui/virtual";
+import { NewConfig, openNewConfig } from "./new-config";
 import { Problems } from "./problems";
 import { RecentChanges } from "./recent-changes";
 
@@ -26,6 +29,8 @@ export function OverviewPage() {
   const order: Order = place.value.query.get("sort") === "time" ? "time" : "name";
   const shown = useMemo(() => filtered(all.value, within, text.value, order), [all.value, within, text.value, order]);
   useShortcut("/", "Find a config on this page", () => document.querySelector<HTMLInputElement>("#config-search")?.focus());
+  useShortcut("n", "New config", openNewConfig);
+  usePaletteAction("new config", "New config", "plus", openNewConfig);
 
   const onKeyDown = (event: KeyboardEvent) => {
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
@@ -43,8 +48,18 @@ export function OverviewPage() {
     <div class="page overview">
       <div class="row between wrap">
         <h1>{within || "Configs"}</h1>
-        {within && <a href={namespaceHref("", {}).replace("/ns/", "/")}>All namespaces</a>}
+        <div class="row">
+          {within && (
+            <LinkButton kind="quiet" href={href("/")}>
+              All namespaces
+            </LinkButton>
+          )}
+          <Button icon="plus" onClick={openNewConfig}>
+            New config
+          </Button>
+        </div>
       </div>
+      <NewConfig />
       <Problems />
       <div class="columns">
         <section class="panel configs" aria-label="Configs">
@@ -170,9 +185,14 @@ function FirstSteps({ namespace: within }: { namespace: string }) {
   const at = within || "shop";
   return (
     <Empty title={within ? `${within} has no config yet` : "No configs yet"}>
-      <p>A config comes into being when its first layer is written. From a shell:</p>
-      <pre class="mono">confwatch set {at}/checkout timeout_ms=800 --reason "first config"</pre>
-      <p>Then it appears here by itself.</p>
+      <p>A config comes into being when its first layer is written: here, or from a shell.</p>
+      <Button kind="primary" icon="plus" onClick={openNewConfig}>
+        New config
+      </Button>
+      <pre class="mono" tabIndex={0}>
+        confwatch set {at}/checkout timeout_ms=800 --reason "first config"
+      </pre>
+      <p>What others write appears here by itself.</p>
     </Empty>
   );
 }
