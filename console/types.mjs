@@ -7,7 +7,7 @@ const place = new URL("./src/api/schema.ts", import.meta.url);
 const ast = await openapiTS(new URL("./openapi.json", import.meta.url), {
   // Integers of 64 bits are numbers up to 2^53, and texts beyond. No revision, version or count of a server gets there.
   transform: (schema) =>
-    schema.format === "uint64" || schema.format === "int64"
+    schema.type?.includes("integer") && schema.type.includes("string")
       ? ts.factory.createKeywordTypeNode(ts.SyntaxKind.NumberKeyword)
       : undefined,
 });

@@ -113,17 +113,18 @@ export class Test {
     return { url, token, start, stop };
   }
 
-  /** Fails if the page breaks a rule of WCAG 2.2 AA. `theme`: the theme that the user chose. */
-  async axe(page, theme) {
+  /** Fails if the page, or what is `within` a selector of it, breaks a rule of WCAG 2.2 AA. `theme`: the theme that the user chose. */
+  async axe(page, theme, within) {
     if (theme) await page.evaluate((of) => (document.documentElement.dataset.theme = of), theme);
-    const { violations } = await new AxeBuilder({ page }).withTags(["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]).analyze();
+    const builder = within ? new AxeBuilder({ page }).include(within) : new AxeBuilder({ page });
+    const { violations } = await builder.withTags(["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]).analyze();
     const texts = violations.map(({ id, help, nodes }) => `${id}: ${help}\n    ${nodes.slice(0, 5).map(({ html, failureSummary }) => `${html.slice(0, 200)} ${failureSummary?.split("\n").slice(1, 3).join(" ")}`).join("\n    ")}`);
-    if (texts.length) throw new Error(`${new URL(page.url()).pathname}${theme ? ` in ${theme}` : ""}:\n  ${texts.join("\n  ")}`);
+    if (texts.length) throw new Error(`${JSON.stringify(page.viewportSize())} ${new URL(page.url()).pathname}${theme ? ` in ${theme}` : ""}:\n  ${texts.join("\n  ")}`);
   }
 
   /** `axe` in both themes. */
-  async axeInBothThemes(page) {
-    for (const theme of ["light", "dark"]) await this.axe(page, theme);
+  async axeInBothThemes(page, within) {
+    for (const theme of ["light", "dark"]) await this.axe(page, theme, within);
   }
 
   /** A picture of what the page shows, in the folder CONFWATCH_SHOTS, if that is set. */

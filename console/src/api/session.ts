@@ -16,6 +16,11 @@ export function signedOut(error: CallError): void {
   refusal.value = error;
 }
 
+/** Whether the caller has logged in here, and can log out: tokens and certificates of a proxy or a browser cannot be taken back. */
+export function hasSession(): boolean {
+  return (me.value?.credential_kind as string | undefined) === "CREDENTIAL_KIND_SESSION";
+}
+
 /** Whether the server knows callers: without authentication there is nothing to sign out of. */
 export function isAuthenticated(): boolean {
   return me.value !== undefined && me.value.credential_kind !== "CREDENTIAL_KIND_NONE";

@@ -3,7 +3,7 @@ import { useSignal } from "@preact/signals";
 import { namespaces } from "../api/catalog";
 import { request } from "../api/client";
 import { liveState } from "../api/live";
-import { isAuthenticated, me } from "../api/session";
+import { hasSession, isAuthenticated, me } from "../api/session";
 import { href, namespace, namespaceHref, navigate, route } from "../router";
 import { Icon } from "../ui/icons";
 import { Menu } from "../ui/menu";
@@ -164,7 +164,7 @@ function UserMenu() {
             <Icon name="external" />
             API description
           </a>
-          {isAuthenticated() && (
+          {hasSession() && (
             <button type="button" class="item" onClick={signOut}>
               <Icon name="arrow" />
               Sign out
