@@ -87,14 +87,14 @@ export class Test {
     return this.call("POST", "/v1/layers:apply", { changes: [change], options: { reason } }, more);
   }
 
-  /** Another server, with a data directory of its own: `{ url, token, stop(), start() }`. `flags`: of `confwatch serve`, such as ["--auth", "on"]. */
+  /** Another server, with a data directory of its own: `{ url, token, stop(), start(), directory }`. `flags`: of `confwatch serve`, such as ["--auth", "on"]. */
   async server(flags = []) {
     const directory = mkdtempSync(join(tmpdir(), "confwatch-console-"));
     const port = await freePort();
     const url = `http://127.0.0.1:${port}`;
     let child;
     const start = async () => {
-      child = spawn(program, ["serve", "--data-dir", join(directory, "data"), "--listen", `127.0.0.1:${port}`, "--log", "warn", ...flags], { stdio: ["ignore", "inherit", "inherit"], env: clean(process.env) });
+      child = spawn(program, ["serve", "--data-dir", join(directory, "data"), "--listen", `127.0.0.1:${port}`, "--log", "error", ...flags], { stdio: ["ignore", "inherit", "inherit"], env: clean(process.env) });
       const failed = once(child, "exit").then(([code]) => Promise.reject(new Error(`the server ended with ${code}`)));
       failed.catch(() => {});
       await Promise.race([until(() => fetch(`${url}/openapi.json`).then((response) => response.ok, () => false)), failed]);
@@ -110,7 +110,7 @@ export class Test {
       rmSync(directory, { recursive: true, force: true });
     });
     const token = flags.includes("on") ? readFileSync(join(directory, "data.keys/admin.token"), "utf8").trim() : undefined;
-    return { url, token, start, stop };
+    return { url, token, start, stop, directory };
   }
 
   /** Fails if the page, or what is `within` a selector of it, breaks a rule of WCAG 2.2 AA. `theme`: the theme that the user chose. */

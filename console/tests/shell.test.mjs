@@ -1,4 +1,6 @@
 // The frame of the console and its first page: what is found, what appears by itself, and what happens without a server.
+import { rmSync } from "node:fs";
+import { join } from "node:path";
 import { equal, holds, until } from "./harness.mjs";
 
 const rows = (page) => page.locator(".config-list .config-row .name");
@@ -88,7 +90,7 @@ export default {
   "every address of the console opens its page": async (t) => {
     await t.set("checkout", {}, "/production");
     const at = `/ns/${t.namespace}/checkout`;
-    for (const path of ["/", `/ns/${t.namespace}`, `${at}?scope=/production`, `${at}/history`, `${at}/compare`, `${at}/watchers`, "/changes", "/access", "/audit", "/schemas", "/settings"]) {
+    for (const path of ["/", `/ns/${t.namespace}`, `${at}?scope=/production`, `${at}/history`, `${at}/compare`, `${at}/watchers`, "/changes", "/watchers", "/access", "/audit", "/schemas", "/settings"]) {
       const page = await t.open(path);
       await page.locator("main h1").first().waitFor();
       const heading = await page.locator("main h1").first().textContent();
@@ -128,6 +130,21 @@ export default {
     await t.set("while-away", {}, "/", { url: server.url });
     await page.locator(".banner").waitFor({ state: "detached" });
     await page.locator(".config-list").getByText("while-away").waitFor();
+  },
+
+  "a store with another history is read anew": async (t) => {
+    t.expect(/ERR_|Failed to load resource/);
+    const server = await t.server();
+    await t.set("of-the-old-store", {}, "/", { url: server.url });
+    const page = await t.open(`/ns/${t.namespace}`, { url: server.url });
+    await page.locator(".config-list").getByText("of-the-old-store").waitFor();
+    await page.locator(".live.good").waitFor();
+    await server.stop();
+    rmSync(join(server.directory, "data"), { recursive: true });
+    await server.start();
+    await t.set("of-the-new-store", {}, "/", { url: server.url });
+    await page.locator(".config-list").getByText("of-the-new-store").waitFor();
+    equal(await page.locator(".config-list").getByText("of-the-old-store").count(), 0);
   },
 
   "a page of a server that was down when it was opened can be tried again": async (t) => {

@@ -56,19 +56,37 @@ export function revisionWithin(namespace: string): ReadonlySignal<number> {
   return computed(() => (revisions.value.get(namespace ? `${namespace}/` : "") ?? 0) + resets.value / 1e6);
 }
 
+/** After which message the stream goes on. */
 let token = "";
+/** Without a token: the revision after which the stream begins. Whatever is read after the revision was, is followed without a gap. */
+let base: number | undefined;
+/** What the pages have is of another history, or has gaps. */
+let isStale = false;
 let running: AbortController | undefined;
 let failures = 0;
 let wake: (() => void) | undefined;
 
-/** Opens the stream, if there is none. */
-export function start(): void {
+/** Opens the stream, if there is none. What is read after the promise is kept is followed by the stream without a gap, also if the server is away now. */
+export async function start(): Promise<void> {
   if (running) return;
   const controller = new AbortController();
   running = controller;
   failures = 0;
   liveState.value = "connecting";
+  await begin(controller.signal).catch(() => {
+    isStale = true;
+  });
   void run(controller.signal);
+}
+
+/** Reads the revision from which a stream without a token begins. */
+async function begin(ended: AbortSignal): Promise<void> {
+  if (token || base !== undefined) return;
+  const response = await fetch("/v1/status", { signal: ended, cache: "no-store", credentials: "same-origin", redirect: "error" });
+  if (!response.ok) throw await errorOf(response);
+  base = ((await response.json()) as components["schemas"]["StatusServiceGetResponse"]).revision;
+  if (isStale) resets.value += 1;
+  isStale = false;
 }
 
 /** Ends the stream, as at a sign out. */
@@ -76,6 +94,7 @@ export function stop(): void {
   running?.abort();
   running = undefined;
   token = "";
+  base = undefined;
   batch(() => {
     liveState.value = "off";
     liveError.value = undefined;
@@ -109,7 +128,8 @@ async function run(ended: AbortSignal): Promise<void> {
       }
       if (failure.reason === "EPOCH_MISMATCH" || failure.reason === "COMPACTED" || failure.reason === "REVISION_IN_FUTURE") {
         token = "";
-        resets.value += 1;
+        base = undefined;
+        isStale = true;
         wait = failures++ ? RETRY_FIRST_MS : 0;
       } else if (failure.status === 403 || failure.status === 400) {
         batch(() => {
@@ -153,23 +173,21 @@ async function follow(ended: AbortSignal): Promise<void> {
   document.addEventListener("visibilitychange", visibility);
   visibility();
   try {
+    await begin(controller.signal);
     const response = await fetch(STREAM, {
       method: "POST",
       headers: { accept: "application/x-ndjson", "content-type": "application/json" },
-      body: JSON.stringify({ resume_token: token }),
+      body: JSON.stringify(token ? { resume_token: token } : { from_revision: (base ?? 0) + 1 }),
       signal: controller.signal,
       cache: "no-store",
       credentials: "same-origin",
       redirect: "error",
     });
     if (!response.ok || !response.body) throw await errorOf(response);
-    const wasAway = liveState.value === "lost" || liveState.value === "refused";
     failures = 0;
     batch(() => {
       liveState.value = "live";
       liveError.value = undefined;
-      // Without a token, commits of the time between were missed.
-      if (wasAway && !token) resets.value += 1;
     });
     for await (const line of lines(response.body)) {
       clearTimeout(watchdog);

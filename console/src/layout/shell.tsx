@@ -27,9 +27,9 @@ export function Shell() {
     if (isLogin.value) return;
     setFailure(undefined);
     get("/v1/whoami").then(
-      (caller) => {
+      async (caller) => {
+        await start();
         me.value = caller;
-        start();
         startCatalog();
       },
       (error: unknown) => {
