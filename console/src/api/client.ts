@@ -1,7 +1,7 @@
 // Calls of the API, typed by its OpenAPI document. Knows paths and JSON; no page.
 import { CallError, errorOf, isAbort } from "./problem";
 import type { components, paths } from "./schema";
-import { signedOut } from "./session";
+import { epoch, signedOut } from "./session";
 
 export type Schemas = components["schemas"];
 export type ConfigInfo = Schemas["ConfigInfo"];
@@ -72,6 +72,8 @@ interface AnyOptions extends Common {
 async function call(method: string, template: string, options: unknown): Promise<unknown> {
   const { path, query, body, signal, maskSecrets } = (options ?? {}) as AnyOptions;
   const headers: Record<string, string> = {};
+  // The versions that a write expects are of the history that the page has read: in another one they are of other commits.
+  if (method !== "GET" && epoch.value) headers["confwatch-epoch"] = epoch.value;
   if (maskSecrets) headers["confwatch-mask-secrets"] = "true";
   const response = await request(method, urlOf(template, path, query), { body, headers, signal });
   return response.json();

@@ -6,7 +6,7 @@
 import { batch, computed, signal, type ReadonlySignal } from "@preact/signals";
 import { CallError, errorOf } from "./problem";
 import type { components } from "./schema";
-import { signedOut } from "./session";
+import { epoch, signedOut } from "./session";
 
 type Commit = components["schemas"]["Commit"];
 type Message = components["schemas"]["StreamChangesResponse"];
@@ -84,7 +84,9 @@ async function begin(ended: AbortSignal): Promise<void> {
   if (token || base !== undefined) return;
   const response = await fetch("/v1/status", { signal: ended, cache: "no-store", credentials: "same-origin", redirect: "error" });
   if (!response.ok) throw await errorOf(response);
-  base = ((await response.json()) as components["schemas"]["StatusServiceGetResponse"]).revision;
+  const status = (await response.json()) as components["schemas"]["StatusServiceGetResponse"];
+  base = status.revision;
+  epoch.value = status.epoch;
   if (isStale) resets.value += 1;
   isStale = false;
 }
@@ -176,7 +178,7 @@ async function follow(ended: AbortSignal): Promise<void> {
     await begin(controller.signal);
     const response = await fetch(STREAM, {
       method: "POST",
-      headers: { accept: "application/x-ndjson", "content-type": "application/json" },
+      headers: { accept: "application/x-ndjson", "content-type": "application/json", "confwatch-epoch": epoch.value },
       body: JSON.stringify(token ? { resume_token: token } : { from_revision: (base ?? 0) + 1 }),
       signal: controller.signal,
       cache: "no-store",

@@ -8,6 +8,9 @@ export type WhoAmI = components["schemas"]["WhoAmIResponse"];
 /** The caller. `undefined`: not known yet, or signed out. */
 export const me = signal<WhoAmI | undefined>(undefined);
 
+/** The history of the store that the page has read: revisions and versions are of it. "": not known yet. */
+export const epoch = signal("");
+
 /** The server refused the credential of the page, or the page had none. The shell shows the login page. */
 export const refusal = signal<CallError | undefined>(undefined);
 
