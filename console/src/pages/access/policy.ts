@@ -1,6 +1,6 @@
 // The policy, which is the config `policy` of the namespace `confwatch`: who may do what where. Knows its form, and how it is read and written.
-import { get, post, type Schemas } from "../../api/client";
-import { CallError } from "../../api/problem";
+import { post, type Schemas } from "../../api/client";
+import { readDocument } from "../parts/document";
 import { compare, parse, pretty } from "../parts/json";
 import type { Outlook } from "../parts/preview";
 
@@ -34,15 +34,10 @@ export const BUILT_IN: Record<string, readonly string[]> = {
 const PLACE = { namespace: "confwatch", config: "policy" };
 
 export async function readPolicy(signal: AbortSignal): Promise<Policy> {
-  try {
-    const { document } = await get("/v1/namespaces/{namespace}/configs/{config}/document", { path: PLACE, signal });
-    const content = document?.content ?? "{}";
-    const { roles = {}, bindings = [] } = JSON.parse(content) as Partial<Policy>;
-    return { roles, bindings, version: document?.layers[0]?.version ?? 0, content };
-  } catch (error) {
-    if (error instanceof CallError && error.status === 404) return { roles: {}, bindings: [], version: 0, content: "{}" };
-    throw error;
-  }
+  const document = await readDocument(PLACE, signal);
+  const content = document?.content ?? "{}";
+  const { roles = {}, bindings = [] } = JSON.parse(content) as Partial<Policy>;
+  return { roles, bindings, version: document?.layers[0]?.version ?? 0, content };
 }
 
 function change(policy: Policy, bindings: Binding[]): Schemas["Change"] {

@@ -1,8 +1,8 @@
 // Tags of a config and of a namespace: names for versions and revisions. Knows the calls that set and remove them.
 import { useState } from "preact/hooks";
-import { get, post, requestId } from "../../api/client";
-import { CallError } from "../../api/problem";
+import { post, requestId } from "../../api/client";
 import { TextField } from "../../ui/field";
+import { readDocument } from "../parts/document";
 import { ActionDialog } from "../parts/forms";
 
 interface Place {
@@ -13,14 +13,9 @@ interface Place {
 
 /** The tags of a namespace, by name, with the revisions that they name. Takes `read` on all of the namespace. */
 export async function namespaceTags(namespace: string, signal: AbortSignal): Promise<[string, number][]> {
-  try {
-    const answer = await get("/v1/namespaces/{namespace}/configs/{config}/document", { path: { namespace, config: "namespace:tags" }, signal });
-    const tags = JSON.parse(answer.document?.content || "{}") as Record<string, number>;
-    return Object.entries(tags).sort(([one], [other]) => (one < other ? -1 : 1));
-  } catch (error) {
-    if (error instanceof CallError && error.reason === "CONFIG_NOT_FOUND") return [];
-    throw error;
-  }
+  const document = await readDocument({ namespace, config: "namespace:tags" }, signal);
+  const tags = JSON.parse(document?.content ?? "{}") as Record<string, number>;
+  return Object.entries(tags).sort(([one], [other]) => (one < other ? -1 : 1));
 }
 
 interface SetProps extends Place {

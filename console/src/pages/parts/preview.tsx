@@ -133,7 +133,7 @@ function OutlookView({ outlook }: { outlook: Outlook }) {
         {outlook.differences.length === 0 && <p class="soft">No difference that you may see.</p>}
         {outlook.differences.map((difference) => (
           <div key={difference.place} class="difference">
-            <h4><code>{difference.place}</code></h4>
+            <p class="place"><code>{difference.place}</code></p>
             {difference.changes.length === 0 && difference.more !== true
               ? <p class="soft small">No difference: other layers hide the change.</p>
               : <ValueChanges changes={difference.changes} more={difference.more ?? false} />}

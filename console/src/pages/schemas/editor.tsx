@@ -52,32 +52,31 @@ function Draft({ namespace, of, stored, reload, back }: DraftProps) {
   const isChanged = isNew || !isSame(text, base.text);
   const broken = syntaxError(text);
   const isBehind = !isSame(stored.text, base.text);
-
-  useEffect(() => {
-    if (!isBehind || text !== original) return;
-    setBase(stored);
-    setText(stored.text === "" ? TEMPLATES[of.kind] : pretty(stored.text));
-  }, [stored]);
-  useEffect(() => beforeLeaving({
-    isDirty: () => text !== original,
-    confirm: () => confirm({ title: "Leave without storing?", text: `What you have typed of ${of.name} is lost.`, action: "Leave", danger: true }),
-  }), [text, original]);
-
+  const isDirty = !isSame(text, original);
   const takeStored = () => {
     setBase(stored);
     setText(stored.text === "" ? TEMPLATES[of.kind] : pretty(stored.text));
   };
+
+  // What is stored now is the base of a draft that says the same, or of one that nobody has touched.
+  useEffect(() => {
+    if (isSame(text, stored.text)) setBase(stored);
+    else if (isBehind && !isDirty) takeStored();
+  }, [stored]);
+  useEffect(() => beforeLeaving({
+    isDirty: () => isDirty,
+    confirm: () => confirm({ title: "Leave without storing?", text: `What you have typed of ${of.name} is lost.`, action: "Leave", danger: true }),
+  }), [isDirty]);
+
   const closed = (written: boolean) => {
     setDialog(undefined);
-    if (!written) return;
-    setBase({ ...base, text });
-    reload();
+    if (written) reload();
   };
   const schema = stored.schema;
   const pending = schema !== undefined ? schema.numbers.filter((number) => number > schema.active_number) : [];
   return (
     <>
-      {isBehind && text !== original && (
+      {isBehind && isDirty && (
         <Note tone="warn" actions={<Button small onClick={takeStored}>Take the stored one</Button>}>
           Somebody stored another version while you were typing. Yours cannot be stored before you have looked at it.
         </Note>
@@ -107,7 +106,7 @@ function Draft({ namespace, of, stored, reload, back }: DraftProps) {
                 {!isNew && <Button kind="quiet" icon="trash" onClick={() => setDialog("remove")}>Delete</Button>}
               </span>
               <span class="row">
-                <Button disabled={text === original} onClick={() => setText(original)}>Discard</Button>
+                <Button disabled={!isDirty} onClick={() => setText(original)}>Discard</Button>
                 <Button kind="primary" disabled={broken !== undefined || !isChanged} onClick={() => setDialog("store")}>Review and store</Button>
               </span>
             </div>

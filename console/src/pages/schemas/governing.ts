@@ -1,6 +1,6 @@
 // Configs that govern others: schemas, rules and settings. Knows their names, their stored form, and the calls that read and write them.
 import { get, post, type Schemas } from "../../api/client";
-import { CallError } from "../../api/problem";
+import { readDocument } from "../parts/document";
 import { compare, parse, write } from "../parts/json";
 import type { Outlook } from "../parts/preview";
 
@@ -62,18 +62,11 @@ export interface Stored {
 }
 
 export async function readStored(namespace: string, of: Governing, signal: AbortSignal): Promise<Stored> {
-  try {
-    if (of.kind === "schema") {
-      const { schema } = await get("/v1/namespaces/{namespace}/configs/{config}/schema", { path: { namespace, config: of.config }, signal });
-      const newest = Math.max(schema?.active_number ?? 0, ...(schema?.numbers ?? []));
-      return { text: schema?.content ?? "", expected: newest, schema };
-    }
-    const { document } = await get("/v1/namespaces/{namespace}/configs/{config}/document", { path: { namespace, config: of.name }, signal });
-    return { text: document?.content ?? "", expected: document?.layers[0]?.version ?? 0, schema: undefined };
-  } catch (error) {
-    if (error instanceof CallError && error.status === 404) return { text: "", expected: 0, schema: undefined };
-    throw error;
-  }
+  const document = await readDocument({ namespace, config: of.name }, signal);
+  if (document === undefined) return { text: "", expected: 0, schema: undefined };
+  if (of.kind !== "schema") return { text: document.content, expected: document.layers[0]?.version ?? 0, schema: undefined };
+  const { schema } = await get("/v1/namespaces/{namespace}/configs/{config}/schema", { path: { namespace, config: of.config }, signal });
+  return { text: schema?.content ?? "", expected: Math.max(schema?.active_number ?? 0, ...(schema?.numbers ?? [])), schema };
 }
 
 /** The change that stores a text, for Validate and Apply. A schema is stored with its versions: as the only one of them it decides alike. */

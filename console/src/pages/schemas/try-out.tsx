@@ -1,13 +1,14 @@
 // A document against a schema, rules or settings that are not stored yet: Validate says what it would find. Nothing is written.
 import { useEffect, useState } from "preact/hooks";
 import { scopesOf } from "../../api/catalog";
-import { get, post, type Schemas } from "../../api/client";
-import { CallError, isAbort } from "../../api/problem";
+import { post, type Schemas } from "../../api/client";
+import { isAbort } from "../../api/problem";
 import { Button } from "../../ui/button";
 import { Field, TextField } from "../../ui/field";
 import { Note } from "../../ui/states";
 import { toastError } from "../../ui/toast";
 import { Findings } from "../parts/differences";
+import { readDocument } from "../parts/document";
 import { pretty } from "../parts/json";
 import { Refusal } from "../parts/refusal";
 import { proposal, syntaxError, type Governing } from "./governing";
@@ -43,7 +44,7 @@ export function TryOut({ namespace, of, text, isChanged }: Props) {
       if (isChanged) changes.unshift(proposal(namespace, of, text));
       try {
         const { report } = await post("/v1/layers:validate", { body: { changes }, signal: abort.signal, maskSecrets: true });
-        setAnswer({ report });
+        if (!abort.signal.aborted) setAnswer({ report });
       } catch (error) {
         if (!isAbort(error)) setAnswer({ report: undefined, error });
       }
@@ -58,11 +59,10 @@ export function TryOut({ namespace, of, text, isChanged }: Props) {
 
   const load = async () => {
     try {
-      const { document: layer } = await get("/v1/namespaces/{namespace}/configs/{config}/document", { path: { namespace, config }, query: { scope, view: "VIEW_LAYER" }, maskSecrets: true });
+      const layer = await readDocument({ namespace, config, scope, view: "VIEW_LAYER" });
       setDocument(pretty(layer?.content ?? "{}"));
     } catch (error) {
-      if (error instanceof CallError && error.status === 404) setDocument("{}");
-      else toastError(error);
+      toastError(error);
     }
   };
 

@@ -2,14 +2,14 @@
 // alone read and write them.
 import { useEffect, useState } from "preact/hooks";
 import { namespaces } from "../../api/catalog";
-import { get, post, type Schemas } from "../../api/client";
+import { post, type Schemas } from "../../api/client";
 import { revisionOf } from "../../api/live";
-import { CallError } from "../../api/problem";
 import { configHref } from "../../router";
 import { Button } from "../../ui/button";
 import { TextField } from "../../ui/field";
 import { useQuery } from "../../ui/query";
 import { ErrorNote, Skeleton } from "../../ui/states";
+import { readDocument } from "../parts/document";
 import { compare, parse, pretty } from "../parts/json";
 import { PreviewedWrite, type Outlook } from "../parts/preview";
 
@@ -63,14 +63,9 @@ interface Stored {
 }
 
 async function readLimits(config: string, signal: AbortSignal): Promise<Stored> {
-  try {
-    const { document } = await get("/v1/namespaces/{namespace}/configs/{config}/document", { path: { namespace: "confwatch", config }, signal });
-    const content = document?.content ?? "{}";
-    return { document: JSON.parse(content) as Document, content, version: document?.layers[0]?.version ?? 0 };
-  } catch (error) {
-    if (error instanceof CallError && error.status === 404) return { document: {}, content: "{}", version: 0 };
-    throw error;
-  }
+  const document = await readDocument({ namespace: "confwatch", config }, signal);
+  const content = document?.content ?? "{}";
+  return { document: JSON.parse(content) as Document, content, version: document?.layers[0]?.version ?? 0 };
 }
 
 export function Limits({ kind }: { kind: LimitsKind }) {
