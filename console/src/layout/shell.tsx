@@ -17,6 +17,8 @@ import { Palette } from "./palette";
 import { Shortcuts } from "./shortcuts";
 import { TopBar } from "./top-bar";
 
+const PREFETCH_AFTER_MS = 1_500;
+
 export function Shell() {
   const [failure, setFailure] = useState<unknown>();
   const [turn, setTurn] = useState(0);
@@ -31,6 +33,8 @@ export function Shell() {
         await start();
         me.value = caller;
         startCatalog();
+        // The page that is opened next, most of the time.
+        setTimeout(() => void PAGES.config().catch(() => {}), PREFETCH_AFTER_MS);
       },
       (error: unknown) => {
         if (!(error instanceof CallError && error.status === 401)) setFailure(error);

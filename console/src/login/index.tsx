@@ -9,6 +9,9 @@ import { TextField } from "../ui/field";
 import { Icon } from "../ui/icons";
 import { Note, Skeleton } from "../ui/states";
 
+/** The server takes no longer one. */
+const RETURN_TO_MAX = 1000;
+
 /** What the server offers. */
 interface Offer {
   /** `false`: the server asks nobody who they are. */
@@ -98,5 +101,5 @@ export function LoginPage() {
 
 /** Where to go after signing in: a place of the console alone. */
 function returnTo(text: string | null): string {
-  return text && /^\/(?![/\\])/.test(text) ? text : "/";
+  return text && text.length <= RETURN_TO_MAX && /^\/(?![/\\])/.test(text) ? text : "/";
 }
