@@ -1,2 +1,0 @@
-import{a as c,m as d}from"./chunk-VSE3NW5L.js";async function*g(l,n,f){let r=await d(n===void 0?"GET":"POST",l,{body:n,headers:{accept:"application/x-ndjson"},signal:f});if(r.body===null)return;let t=r.body.getReader(),u=new TextDecoder,o="";try{for(;;){let{done:p,value:m}=await t.read();if(p)return;let s=(o+u.decode(m,{stream:!0})).split(`
-`);o=s.pop()??"";for(let a of s){if(a.trim()==="")continue;let i=JSON.parse(a),{error:e}=i;if(e!==void 0)throw new c(e.status,e.reason,e.detail,e);yield i}}}finally{await t.cancel().catch(()=>{})}}export{g as a};

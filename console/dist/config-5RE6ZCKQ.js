@@ -1,1 +1,0 @@
-import{D as n,r as e}from"./chunk-H4WZVVEY.js";function i(){let o=e.value;return o.page!=="config"?null:n("div",{class:"page",children:n("h1",{children:[o.namespace,"/",o.config]})})}export{i as ConfigPage};

@@ -1,0 +1,132 @@
+// The page of a config: where each value is from, what others change meanwhile, secrets, overrides and comparison.
+import { equal, holds, until } from "./harness.mjs";
+
+const row = (page, name) => page.locator(".line", { has: page.locator(".key", { hasText: new RegExp(`^(new)?${name.replace(/[.]/g, "\\.")}$`) }) });
+const cells = async (page, name) => (await row(page, name).locator(":scope > span").allInnerTexts()).slice(0, 5);
+
+const layerOf = async (t, config, scope, view = "VIEW_LAYER") =>
+  JSON.parse((await t.call("GET", `/v1/namespaces/${t.namespace}/configs/${config}/document?scope=${scope}&view=${view}`)).document.content);
+
+export default {
+  "inherited, own and effective values stand side by side, with their origin": async (t) => {
+    await t.set("checkout", { timeout_ms: 800, retries: 3, debug: true, id: 1 });
+    await t.set("checkout", { timeout_ms: 900, debug: null }, "/production", { reason: "the bank is slow" });
+    await t.set("checkout", { timeout_ms: 1000 }, "/production", { kind: "LAYER_KIND_OVERRIDE", ttl: "3600s", reason: "incident 42" });
+    const page = await t.open(`/ns/${t.namespace}/checkout?scope=/production`);
+    await row(page, "timeout_ms").waitFor();
+    equal(await cells(page, "timeout_ms"), ["timeout_ms", "800", "900", "1000", "/production override"]);
+    equal(await cells(page, "retries"), ["retries", "3", "–", "3", "/"]);
+    equal(await cells(page, "debug"), ["debug", "true", "removed", "removed", "/production"]);
+    await page.locator(".countdown", { hasText: /ends in (59:|1 h)/ }).waitFor();
+    await t.axeInBothThemes(page);
+    await t.fits(page);
+    await t.shot(page, "config-table");
+    await row(page, "debug").click();
+    await page.getByText("the bank is slow").first().waitFor();
+    await t.axeInBothThemes(page);
+    await page.getByLabel("Set in this layer only").check();
+    await until(async () => (await page.locator(".line").count()) === 2, "two rows");
+    await page.getByRole("searchbox").fill("1000");
+    await until(async () => (await page.locator(".line").count()) === 1, "one row");
+    await page.reload();
+    await until(async () => (await page.locator(".line").count()) === 1, "one row by the address");
+  },
+
+  "a value is reset to what is inherited, after a review": async (t) => {
+    await t.set("checkout", { pool: { max: 10 }, a: 1 });
+    await t.set("checkout", { pool: { max: 50 }, a: 2 }, "/staging");
+    const page = await t.open(`/ns/${t.namespace}/checkout?scope=/staging&pointer=/pool/max`);
+    await page.getByRole("button", { name: "Reset to inherited" }).click();
+    const dialog = page.getByRole("dialog");
+    await dialog.locator(".scopes").getByText("pool.max").waitFor();
+    await dialog.getByLabel(/^Reason/).fill("back to normal");
+    await dialog.getByRole("button", { name: "Reset" }).click();
+    await page.getByText(/^Saved as version/).waitFor();
+    await dialog.getByRole("button", { name: "Close", exact: true }).last().click();
+    equal(await layerOf(t, "checkout", "/staging"), { a: 2 });
+    await until(async () => (await cells(page, "pool.max"))[3] === "10", "the inherited value");
+  },
+
+  "a change of somebody else appears without a reload, and is marked": async (t) => {
+    await t.set("checkout", { a: 1, b: 1 });
+    const page = await t.open(`/ns/${t.namespace}/checkout`);
+    await row(page, "b").waitFor();
+    await page.evaluate(() => (window.sameDocument = true));
+    await t.set("checkout", { a: 1, b: 2 }, "/", { reason: "b is better" });
+    await page.getByText("One value was changed just now").waitFor();
+    await page.getByText("b is better").first().waitFor();
+    holds(await row(page, "b").evaluate((line) => line.classList.contains("fresh")), "the row is not marked");
+    holds(!(await row(page, "a").evaluate((line) => line.classList.contains("fresh"))), "another row is marked");
+    await page.getByRole("button", { name: "Mark as seen" }).click();
+    await until(async () => (await page.locator(".line.fresh").count()) === 0, "no mark");
+    equal(await page.evaluate(() => window.sameDocument), true);
+  },
+
+  "an override is ended from the page": async (t) => {
+    await t.set("checkout", { a: 1 });
+    await t.set("checkout", { a: 5 }, "/", { kind: "LAYER_KIND_OVERRIDE", ttl: "3600s" });
+    const page = await t.open(`/ns/${t.namespace}/checkout`);
+    await page.locator(".override summary").click();
+    await page.getByRole("button", { name: "End it now" }).click();
+    const dialog = page.getByRole("dialog");
+    await dialog.getByLabel(/^Reason/).fill("the incident is over");
+    await dialog.getByRole("button", { name: "End it" }).click();
+    await page.getByText(/^Saved as version/).waitFor();
+    await dialog.getByRole("button", { name: "Close", exact: true }).last().click();
+    await until(async () => (await page.locator(".override").count()) === 0, "no override");
+    await until(async () => (await cells(page, "a"))[3] === "1", "the value without it");
+  },
+
+  "a secret is shown on demand alone, and hidden when the tab is": async (t) => {
+    await t.set("checkout", { db: { password: { $secret: "hunter2" } } });
+    const page = await t.open(`/ns/${t.namespace}/checkout?pointer=/db/password`);
+    await page.getByRole("button", { name: "Reveal" }).waitFor();
+    holds(!(await page.content()).includes("hunter2"), "the secret is in the page before it is asked for");
+    await t.axe(page);
+    await page.getByRole("button", { name: "Reveal" }).click();
+    await page.locator("[data-secret]").getByText("hunter2").waitFor();
+    await page.evaluate(() => {
+      Object.defineProperty(document, "hidden", { value: true, configurable: true });
+      document.dispatchEvent(new Event("visibilitychange"));
+    });
+    await until(async () => !(await page.content()).includes("hunter2"), "the secret to be hidden");
+  },
+
+  "two scopes, and two versions, are compared": async (t) => {
+    await t.set("checkout", { a: 1, b: 1 });
+    await t.set("checkout", { a: 2, b: 1 });
+    await t.set("checkout", { b: 5 }, "/staging");
+    const page = await t.open(`/ns/${t.namespace}/checkout/compare?scope=/staging&with=/`);
+    await page.getByText("1 difference").waitFor();
+    await t.axeInBothThemes(page);
+    await t.fits(page);
+    await page.goto(`${t.url}/ns/${t.namespace}/checkout/compare?from=v1&to=v2`);
+    await page.locator(".line .key").getByText("a", { exact: true }).waitFor();
+    equal(await page.locator(".line > span").allInnerTexts(), ["1", "2"]);
+    await page.getByRole("button", { name: "Text", exact: true }).click();
+    await page.locator(".unified .added").getByText('"a": 2').waitFor();
+  },
+
+  "a config of 1 MiB stays interactive": async (t) => {
+    const document = Object.fromEntries(Array.from({ length: 200 }, (_, group) => [`group-${String(group).padStart(3, "0")}`, Object.fromEntries(Array.from({ length: 100 }, (_, at) => [`key-${String(at).padStart(3, "0")}`, `a value of some length ${group} ${at}`]))]));
+    await t.set("large", document);
+    const page = await t.open(`/ns/${t.namespace}/large`);
+    await page.getByText("20,000 values").waitFor();
+    holds((await page.locator(".line").count()) < 100, "all rows are in the page");
+    await page.getByRole("searchbox").fill("group-150.key-05");
+    await until(async () => (await page.locator(".line").count()) === 10, "ten rows");
+    await row(page, "group-150.key-055").click();
+    await page.locator(".details pre").getByText("a value of some length 150 55").waitFor();
+  },
+
+  "the page fits a phone": async (t) => {
+    await t.set("checkout", { "a-long-name": { "of-a-key": "and a value that is longer than the window of a phone is wide, by far" } });
+    for (const path of ["", "?view=form", "?view=text", "/compare"]) {
+      const page = await t.open(`/ns/${t.namespace}/checkout${path}`, { width: 390, height: 844 });
+      await page.getByRole("heading", { level: 1 }).waitFor();
+      await page.waitForLoadState("networkidle").catch(() => {});
+      await t.fits(page);
+      await t.axe(page);
+    }
+  },
+};
