@@ -32,7 +32,7 @@ export default {
     await t.set("checkout", { region: "eu" }, "/production");
     const watcher = await watch(t, "checkout", "/production");
     const page = await t.open(historyOf(t, "checkout"));
-    await page.getByText("Version 3").waitFor();
+    await page.getByText("Version 3", { exact: true }).waitFor();
     await page.getByText("the bank is slow").waitFor();
     await t.axeInBothThemes(page);
     await t.shot(page, "history");
@@ -52,7 +52,7 @@ export default {
     await until(() => watcher.documents.length === 2, "the document of the rollback");
     equal(watcher.documents[1], { retries: 1, timeout_ms: 500 });
     await dialog.getByRole("button", { name: "Close" }).last().click();
-    await page.getByText("Version 4").waitFor();
+    await page.getByText("Version 4", { exact: true }).waitFor();
     await page.getByText("the bank is fast again").waitFor();
     await page.getByText("as in version 1").waitFor();
     watcher.end();
@@ -61,7 +61,7 @@ export default {
   "a version made by another client appears in an open history": async (t) => {
     await t.set("live", { a: 1 });
     const page = await t.open(historyOf(t, "live"));
-    await page.getByText("Version 1").waitFor();
+    await page.getByText("Version 1", { exact: true }).waitFor();
     await t.set("live", { a: 2 }, "/", { reason: "from elsewhere" });
     await page.getByText("from elsewhere").waitFor();
     await page.getByRole("button", { name: "What revision" }).first().click();

@@ -54,6 +54,7 @@ export function isAbort(error: unknown): boolean {
 }
 
 function sentence(text: string): string {
-  const whole = text.charAt(0).toUpperCase() + text.slice(1);
+  // A name such as "user:alice" stays as it is.
+  const whole = /^\S*[:/@]/.test(text) ? text : text.charAt(0).toUpperCase() + text.slice(1);
   return /[.!?]$/.test(whole) ? whole : `${whole}.`;
 }

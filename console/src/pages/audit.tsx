@@ -5,9 +5,8 @@ import { isAbort } from "../api/problem";
 import { place } from "../router";
 import { Badge, ScopeBadge } from "../ui/badge";
 import { Button } from "../ui/button";
-import { Actor } from "../ui/changes";
 import { ErrorNote, Note } from "../ui/states";
-import { Time } from "../ui/time";
+import { exactTime } from "../ui/time";
 import { AUDIT_KINDS, listAudit, streamAudit, type AuditQuery } from "./audit/calls";
 import { Facts } from "./history/commit";
 import { Filters } from "./parts/forms";
@@ -110,15 +109,15 @@ function EntryRows({ entry, isFresh }: { entry: Entry; isFresh: boolean }) {
   return (
     <>
       <tr class={isFresh ? "fresh" : undefined}>
-        <td data-label="Time"><Time at={entry.time} /></td>
+        <td data-label="Time" class="nowrap">{entry.time && <time dateTime={entry.time} title={entry.time}>{exactTime(entry.time)}</time>}</td>
         <td data-label="Kind">
           <Badge tone={BAD.includes(entry.kind) ? "bad" : undefined}>{word(entry.kind, "AUDIT_KIND_")}</Badge>
           {entry.count > 1 && <span class="soft small"> {entry.count} times</span>}
         </td>
-        <td data-label="Actor" class="break">{entry.actor === "" ? <span class="faint">unknown</span> : <Actor name={entry.actor} />}</td>
+        <td data-label="Actor" class="break">{entry.actor === "" ? <span class="faint">unknown</span> : entry.actor}</td>
         <td data-label="Action">{entry.verb || word(entry.source, "COMMIT_SOURCE_").replace("unspecified", "")}</td>
         <td data-label="Target" class="break">{target || <span class="faint">the store</span>} {entry.scope !== "" && <ScopeBadge scope={entry.scope} />}</td>
-        <td data-label="Outcome"><code class="small break">{entry.outcome}</code></td>
+        <td data-label="Outcome">{entry.outcome !== "" && <code class="small break">{entry.outcome}</code>}</td>
         <td><Button small kind="quiet" aria-expanded={open} aria-label={`Details of ${idOf(entry)}`} onClick={() => setOpen(!open)}>{open ? "Less" : "More"}</Button></td>
       </tr>
       {open && <tr class="details"><td colSpan={7}><Details entry={entry} /></td></tr>}

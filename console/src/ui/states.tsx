@@ -36,12 +36,23 @@ export function Note({ tone, icon, actions, children }: { tone?: "warn" | "bad" 
   );
 }
 
+/** Which permission is missing, where the server says so. */
+function Denial({ error }: { error: CallError }) {
+  const { actor, verb, resource } = error.problem?.metadata ?? {};
+  if (!verb || !resource) return <>{textOf(error)}</>;
+  return (
+    <>
+      This takes the permission <strong>{verb}</strong> on <strong>{resource}</strong>, which {actor || "you"} {actor ? "does" : "do"} not have.
+    </>
+  );
+}
+
 /** Why content is missing, with a button to try again. A denial says which permission is missing. */
 export function ErrorNote({ error, retry }: { error: unknown; retry?: (() => void) | undefined }) {
   const isDenied = error instanceof CallError && error.isDenied;
   return (
     <Note tone={isDenied ? "warn" : "bad"} icon={isDenied ? "lock" : "alert"} actions={retry && !isDenied && <Button small onClick={retry}>Try again</Button>}>
-      {textOf(error)}
+      {isDenied ? <Denial error={error} /> : textOf(error)}
     </Note>
   );
 }

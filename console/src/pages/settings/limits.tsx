@@ -99,7 +99,7 @@ export function Limits({ kind }: { kind: LimitsKind }) {
         {stored === undefined && answer.error === undefined && <Skeleton lines={4} />}
         {stored !== undefined && (
           <form class="stack" onSubmit={submit}>
-            <div class="filters open">
+            <div class="fields">
               <TextField label="Namespace" placeholder="all namespaces" list={`namespaces-${kind.config}`} value={namespace} onValue={setNamespace} />
               <datalist id={`namespaces-${kind.config}`}>{[...new Set([...own, ...namespaces.value.map(({ name }) => name)])].slice(0, 500).map((one) => <option key={one} value={one} />)}</datalist>
               {kind.limits.map((limit) => (
