@@ -58,7 +58,7 @@ export default {
     await dialog.getByText("must not fit").first().waitFor();
     await t.axe(page);
     await t.shot(page, "refused-rules");
-    await dialog.getByRole("button", { name: "Cancel" }).click();
+    await dialog.getByRole("button", { name: "Close" }).last().click();
     await text.fill('{"rules": {"fits": {"expression": "config.pool.min <= config.pool.max", "message": "the pool is smaller than its minimum"}}}');
     await page.getByRole("button", { name: "Review and store" }).click();
     await dialog.getByRole("button", { name: "Store" }).click();

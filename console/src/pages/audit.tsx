@@ -1,13 +1,14 @@
 // Audit: changes, denied and refused calls, and reveals of secrets, with filters; and the state of the chains of hashes.
 import { useEffect, useState } from "preact/hooks";
 import { post, type Schemas } from "../api/client";
-import { isAbort } from "../api/problem";
+import { textOf } from "../api/problem";
 import { place } from "../router";
 import { Badge, ScopeBadge } from "../ui/badge";
 import { Button } from "../ui/button";
+import { CopyButton } from "../ui/copy";
 import { ErrorNote, Note } from "../ui/states";
 import { exactTime } from "../ui/time";
-import { AUDIT_KINDS, listAudit, streamAudit, type AuditQuery } from "./audit/calls";
+import { AUDIT_KINDS, followAudit, listAudit, type AuditQuery } from "./audit/calls";
 import { Facts } from "./history/commit";
 import { Filters } from "./parts/forms";
 import { changesHref } from "./parts/links";
@@ -46,12 +47,7 @@ export function AuditPage() {
     // Nothing new can be before a time in the past.
     if (filter.to_time !== "") return undefined;
     const abort = new AbortController();
-    const follow = async () => {
-      for await (const { entry } of streamAudit(filter, abort.signal)) {
-        if (entry !== undefined) setArrived((before) => [entry, ...before].slice(0, ARRIVED_MAX));
-      }
-    };
-    follow().catch((error: unknown) => abort.signal.aborted || isAbort(error) || setStreamError(error));
+    void followAudit(filter, (entry) => setArrived((before) => [entry, ...before].slice(0, ARRIVED_MAX)), setStreamError, abort.signal);
     return () => abort.abort();
   }, [key]);
   const known = new Set(list.items.map(idOf));
@@ -73,7 +69,7 @@ export function AuditPage() {
           { name: "to", label: "To", value: text("to"), type: "datetime-local" },
         ]}
       />
-      {streamError !== undefined && list.error === undefined && <Note tone="warn">New entries do not appear by themselves now. Reload the page to see them.</Note>}
+      {streamError !== undefined && list.error === undefined && <Note tone="warn" icon="unplug">New entries do not appear by themselves now: {textOf(streamError)}</Note>}
       <p class="visually-hidden" role="status">{fresh.length > 0 && (fresh.length === 1 ? "1 new entry" : `${fresh.length} new entries`)}</p>
       <ListState list={list} shown={entries.length} more={list.more} icon="shield" empty={isFiltered ? "No such entry" : "No entries"}>
         <p>{isFiltered ? "No entry that you may see matches these filters." : "There is no entry that you may see."}</p>
@@ -204,14 +200,16 @@ function Chains() {
                           : <span class="break"><Badge tone="bad" icon="alert">broken</Badge> at {chain.broken.number || "an unknown place"}: {chain.broken.message}</span>}
                       </td>
                       <td data-label="Verified">{chain.count === 0 ? "no links" : `${count(chain.count, "link")}, ${chain.first} to ${chain.newest}`}</td>
-                      <td data-label="Newest hash"><code title={chain.newest_hash}>{short(chain.newest_hash)}</code></td>
+                      <td data-label="Newest hash">
+                        {chain.count > 0 && <span class="row"><code title={chain.newest_hash}>{short(chain.newest_hash)}</code><CopyButton text={chain.newest_hash} label={`Copy the newest hash of ${name}`} /></span>}
+                      </td>
                     </tr>
                   ))}
                 </tbody>
               </table>
             </div>
             <p class="soft small">
-              No chain shows by itself that its end was cut off. Keep the hashes of <code>confwatch audit verify</code> elsewhere to notice that.
+              No chain shows by itself that its end was cut off. Keep the newest hashes elsewhere, and compare them later, to notice that.
             </p>
           </>
         )}

@@ -1,5 +1,6 @@
 // Calls of AuditService. Knows how a filter is written in a query; never a page.
 import { request, urlOf, type Schemas } from "../../api/client";
+import { CallError, isAbort } from "../../api/problem";
 import type { Page } from "../parts/paged";
 import { messages } from "../parts/stream";
 
@@ -27,10 +28,56 @@ export async function listAudit(filter: AuditQuery, token: string, signal: Abort
   return { items: answer.entries, next: answer.next_page_token };
 }
 
-/** New entries as they are written. */
-export function streamAudit(filter: AuditQuery, signal: AbortSignal): AsyncGenerator<Schemas["AuditServiceStreamResponse"]> {
-  const { from_time: _, to_time: __, ...rest } = filter;
-  return messages(urlOf("/v1/audit/stream", {}, parameters({ ...rest, from_time: "", to_time: "" })), undefined, signal);
+/** After a stream has ended, it is opened again so much later. */
+const RETRY_MS = 3_000;
+
+/**
+ * Calls `take` with new entries as they are written, until `signal` ends it. A tab that nobody looks at has no stream, since a browser has six connections
+ * to a server over HTTP/1.1: the stream goes on where it ended when the tab is looked at again. `failed` is told why there is no stream, and `undefined` once
+ * there is one again.
+ */
+export async function followAudit(filter: AuditQuery, take: (entry: Schemas["AuditEntry"]) => void, failed: (error: unknown) => void, signal: AbortSignal): Promise<void> {
+  let token = "";
+  while (!signal.aborted) {
+    await untilVisible(signal);
+    const turn = new AbortController();
+    const end = () => (signal.aborted || document.hidden) && turn.abort();
+    signal.addEventListener("abort", end);
+    document.addEventListener("visibilitychange", end);
+    try {
+      const position = token === "" ? {} : { resume_token: token };
+      const url = urlOf("/v1/audit/stream", {}, { ...parameters({ ...filter, from_time: "", to_time: "" }), ...position });
+      for await (const { entry, resume_token } of messages<Schemas["AuditServiceStreamResponse"]>(url, undefined, turn.signal)) {
+        failed(undefined);
+        token = resume_token;
+        if (entry !== undefined) take(entry);
+      }
+    } catch (error) {
+      if (signal.aborted) return;
+      if (!isAbort(error)) failed(error);
+      if (error instanceof CallError && (error.status === 401 || error.isDenied)) return;
+      // The store has another history: what is new is all there is.
+      if (error instanceof CallError && error.reason === "EPOCH_MISMATCH") token = "";
+    } finally {
+      signal.removeEventListener("abort", end);
+      document.removeEventListener("visibilitychange", end);
+    }
+    if (!document.hidden) await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+  }
+}
+
+function untilVisible(signal: AbortSignal): Promise<void> {
+  if (!document.hidden || signal.aborted) return Promise.resolve();
+  return new Promise((resolve) => {
+    const check = () => {
+      if (document.hidden && !signal.aborted) return;
+      document.removeEventListener("visibilitychange", check);
+      signal.removeEventListener("abort", check);
+      resolve();
+    };
+    document.addEventListener("visibilitychange", check);
+    signal.addEventListener("abort", check);
+  });
 }
 
 function parameters(filter: AuditQuery): Record<string, unknown> {

@@ -88,7 +88,7 @@ export function PreviewedWrite<T extends Outlook>({ title, verb, preview, write,
   }
   const footer = (
     <>
-      <Button onClick={() => onClose(false)} disabled={busy}>{value?.changed === false ? "Close" : "Cancel"}</Button>
+      <Button onClick={() => onClose(false)} disabled={busy}>{value?.changed === true ? "Cancel" : "Close"}</Button>
       {isStale && <Button kind="primary" onClick={previewAgain}>Preview again</Button>}
       {value?.changed === true && !isStale && <Button type="submit" form="previewed-write" kind="primary" busy={busy}>{verb}</Button>}
     </>
