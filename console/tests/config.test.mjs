@@ -129,4 +129,60 @@ export default {
       await t.axe(page);
     }
   },
+
+  "a secret stays hidden from who may not reveal it, and each reveal is on record": async (t) => {
+    const server = await t.server(["--auth", "on"]);
+    const call = (method, path, body) => t.call(method, path, body, { url: server.url, token: server.token });
+    const apply = (change) => call("POST", "/v1/layers:apply", { changes: [change], options: { reason: "a test" } });
+    await apply({ namespace: "shop", config: "checkout", scope: "/", replace: { content: '{"db": {"password": {"$secret": "hunter2"}, "user": "shop"}}' } });
+    const binding = { subjects: ["token:editor"], role: "editor", namespace: "shop", config: "*", scope: "/" };
+    await apply({ namespace: "confwatch", config: "policy", scope: "/", json_patch: { content: JSON.stringify([{ op: "add", path: "/bindings/-", value: binding }]) } });
+    const { token } = await call("POST", "/v1/tokens:create", { name: "a test", subject: "token:editor" });
+    const open = (path, of) => t.open(path, { url: server.url, context: { extraHTTPHeaders: { authorization: `Bearer ${of}` } } });
+    // The overview asks for what only administrators may see.
+    t.expect(/403/);
+    const page = await open("/ns/shop/checkout?pointer=/db/password", token);
+    await page.getByRole("button", { name: "Reveal" }).click();
+    await page.getByText("You need the permission reveal-secret").waitFor();
+    await page.goto(`${server.url}/ns/shop/checkout?view=form`);
+    await page.getByLabel("user", { exact: true }).fill("shop2");
+    await page.getByLabel("user", { exact: true }).press("Enter");
+    await page.getByText("kept as it is").waitFor();
+    await page.keyboard.press("Control+s");
+    await page.getByLabel(/^Reason/).fill("another user");
+    await page.getByRole("dialog").getByRole("button", { name: "Save" }).click();
+    await page.getByText(/^Saved as version/).waitFor();
+    holds(!(await page.content()).includes("hunter2"), "the secret is in the page");
+    const stored = await call("GET", "/v1/namespaces/shop/configs/checkout/document?scope=/");
+    equal(JSON.parse(stored.document.content), { db: { password: "hunter2", user: "shop2" } });
+    const reveals = async () => (await call("GET", "/v1/audit?filter.kinds=AUDIT_KIND_REVEALED")).entries.length;
+    const before = await reveals();
+    const admin = await open("/ns/shop/checkout?pointer=/db/password", server.token);
+    await admin.getByRole("button", { name: "Reveal" }).waitFor();
+    equal(await reveals(), before, "the page itself reveals nothing:");
+    await admin.getByRole("button", { name: "Reveal" }).click();
+    await admin.locator("[data-secret]").getByText("hunter2").waitFor();
+    await until(async () => (await reveals()) === before + 1, "a record of the reveal");
+  },
+
+  "who may only read is told which permission a write takes": async (t) => {
+    const server = await t.server(["--auth", "on"]);
+    const call = (method, path, body) => t.call(method, path, body, { url: server.url, token: server.token });
+    const apply = (change) => call("POST", "/v1/layers:apply", { changes: [change], options: { reason: "a test" } });
+    await apply({ namespace: "shop", config: "checkout", scope: "/", replace: { content: '{"a": 1}' } });
+    const binding = { subjects: ["token:reader"], role: "viewer", namespace: "shop", config: "*", scope: "/" };
+    await apply({ namespace: "confwatch", config: "policy", scope: "/", json_patch: { content: JSON.stringify([{ op: "add", path: "/bindings/-", value: binding }]) } });
+    const { token } = await call("POST", "/v1/tokens:create", { name: "a test", subject: "token:reader" });
+    t.expect(/403/);
+    const page = await t.open("/ns/shop/checkout?view=text", { url: server.url, context: { extraHTTPHeaders: { authorization: `Bearer ${token}` } } });
+    await page.locator(".cm-content").click();
+    await page.keyboard.press("Control+a");
+    await page.keyboard.insertText('{"a": 2}');
+    await page.getByText("You may read this layer, and not write it: that takes write on shop/checkout at /.").waitFor();
+    await page.keyboard.press("Control+s");
+    const dialog = page.getByRole("dialog");
+    await dialog.getByText(/not write it/).waitFor();
+    await dialog.getByRole("heading", { name: "In this layer" }).waitFor();
+    equal(await dialog.getByRole("button", { name: "Save" }).isDisabled(), true);
+  },
 };

@@ -68,7 +68,7 @@ export default {
     const page = await t.open(`/ns/${t.namespace}/checkout?view=text`);
     await type(page, "# why\npool:\n  mx: 10\ntimeout_ms: 3000\n");
     await page.locator(".cm-lintRange-error").waitFor();
-    equal(await page.locator(".cm-lintRange-error").allInnerTexts(), ["10"], "underlined:");
+    equal(await page.locator(".cm-lintRange-error").allInnerTexts(), ["mx"], "underlined:");
     await page.locator(".problems").getByText("additional").or(page.locator(".problems").getByText("not allowed")).first().waitFor();
     await t.axeInBothThemes(page);
     await t.shot(page, "editor-error");

@@ -80,6 +80,9 @@ function planned({ code, pointer, suggestion }: Finding, parsed: Parsed, schema:
   return undefined;
 }
 
+/** Findings about a name, not about its value. */
+const ABOUT_NAMES = new Set(["SCHEMA_ADDITIONAL_PROPERTY", "SCHEMA_PROPERTY_NAME", "SCHEMA_FALSE", "SHADOWS_NOTHING", "SIMILAR_KEYS", "DEPRECATED"]);
+
 /** The place of a finding in the text of a layer. `undefined`: the layer has nothing there, the value is inherited. */
 export function rangeOf(finding: Finding, parsed: Parsed): Range | undefined {
   if (!parsed.root) {
@@ -89,7 +92,7 @@ export function rangeOf(finding: Finding, parsed: Parsed): Range | undefined {
   }
   const path = pointerPath(finding.pointer);
   const found = nearest(parsed.root, path);
-  if (found.node.elsewhere && found.member) return found.member.key;
+  if (found.member && found.depth === path.length && (found.node.elsewhere || ABOUT_NAMES.has(finding.code))) return found.member.key;
   return placeOf(parsed, finding.pointer);
 }
 

@@ -1,6 +1,6 @@
 // The form of a layer, made from its schema, what it has and what it inherits. Each entry is an edit of the text at its place.
 import type { ComponentChildren } from "preact";
-import { useEffect, useId, useRef, useState } from "preact/hooks";
+import { useEffect, useId, useMemo, useRef, useState } from "preact/hooks";
 import { Badge } from "../ui/badge";
 import { Button, IconButton } from "../ui/button";
 import { SearchField } from "../ui/field";
@@ -23,6 +23,14 @@ export interface FormProps {
   isEmpty: boolean;
 }
 
+/** So many values make a document large. */
+const LARGE = 400;
+
+function sizeOf(value: Value): number {
+  if (isObject(value)) return [...value.values()].reduce<number>((sum, inner) => sum + 1 + sizeOf(inner), 0);
+  return Array.isArray(value) ? value.reduce<number>((sum, inner) => sum + 1 + sizeOf(inner), 0) : 0;
+}
+
 /** Members of one object that are shown before somebody asks for more. */
 const SHOWN_MAX = 60;
 /** Objects down to this depth begin open. */
@@ -32,17 +40,20 @@ export function Form(props: FormProps) {
   const [text, setText] = useState("");
   const total = isObject(props.value) ? props.value.size : 0;
   const names = memberNames(props, []);
+  const isLarge = useMemo(() => sizeOf(props.value) + sizeOf(props.inherited.value) > LARGE, [props.value, props.inherited]);
   return (
     <div class="form">
       {!props.schema && <Note>This config has no schema: the form knows only the keys that there are.</Note>}
       {(names.length > 12 || total > 12) && <SearchField label="Search the keys of the form" value={text} onValue={setText} />}
-      <Members {...props} path={[]} search={text.trim().toLowerCase()} />
+      <Members {...props} path={[]} search={text.trim().toLowerCase()} isLarge={isLarge} />
     </div>
   );
 }
 
 interface At extends FormProps {
   path: readonly string[];
+  /** The document is so large that its objects begin closed. */
+  isLarge: boolean;
   search?: string;
 }
 
@@ -60,7 +71,7 @@ function Members({ search = "", ...props }: At) {
   return (
     <div class="members">
       {names.slice(0, shown).map((name) => (
-        <Entry key={name} {...props} path={[...path, name]} name={name} />
+        <Entry key={name} {...props} path={[...path, name]} name={name} search={search && !name.toLowerCase().includes(search) ? search : ""} />
       ))}
       {names.length > shown && (
         <Button small onClick={() => setShown(shown + SHOWN_MAX * 4)}>
@@ -129,11 +140,9 @@ function Entry({ name, isElement, ...props }: At & { name: string; isElement?: b
   if (kind === "object") {
     return (
       <div class={own !== undefined ? "entry group own" : "entry group"}>
-        <details open={path.length <= OPEN_DEPTH || (own !== undefined && path.length < 4)}>
-          <summary>{head}</summary>
-          {notes}
-          {own === null ? <p class="hint">This layer removes what the scope inherits here.</p> : <Members {...props} path={path} />}
-        </details>
+        <Group head={head} notes={notes} begins={props.search ? true : !props.isLarge && (path.length <= OPEN_DEPTH || (own !== undefined && path.length < 4))}>
+          {() => (own === null ? <p class="hint">This layer removes what the scope inherits here.</p> : <Members {...props} path={path} />)}
+        </Group>
         <div class="group-state">
           {state}
           {isElement && <IconButton icon="trash" small label={`Remove element ${Number(name) + 1}`} onClick={reset} />}
@@ -153,6 +162,21 @@ function Entry({ name, isElement, ...props }: At & { name: string; isElement?: b
       {state}
       {notes}
     </div>
+  );
+}
+
+/** An object that can be closed. What is closed is not made: a large document has many. */
+function Group({ head, notes, begins, children }: { head: ComponentChildren; notes: ComponentChildren; begins: boolean; children: () => ComponentChildren }) {
+  const [isOpen, setOpen] = useState(begins);
+  useEffect(() => {
+    if (begins) setOpen(true);
+  }, [begins]);
+  return (
+    <details open={isOpen} onToggle={(event) => setOpen(event.currentTarget.open)}>
+      <summary>{head}</summary>
+      {notes}
+      {isOpen && children()}
+    </details>
   );
 }
 

@@ -18,6 +18,7 @@ import { fixOf, rangeOf } from "./fixes";
 import { type Inherited, readInherited, readLayer, readSchema, type Stored, type Target, usualFormat } from "./layer";
 import { type Choices, editsOfMine, mergedValue, type Merged } from "./merge";
 import { useLater } from "./later";
+import { useDenial } from "./permission";
 import { Problems } from "./problems";
 import { type Plan, Review } from "./review";
 import { fieldAt, type SchemaSet } from "./schema";
@@ -256,6 +257,7 @@ function Editing({ target, view, pointer, loaded }: Props & { loaded: Loaded }) 
     toast("Merged. Review the outcome before you save it.");
   };
 
+  const denial = useDenial(target);
   const merging = useLater(isMerging || theirs !== undefined, () => import("./merge_dialog"));
   const forms = useLater(view === "form", () => import("./form"));
   const isEmpty = value instanceof Map && value.size === 0;
@@ -288,6 +290,7 @@ function Editing({ target, view, pointer, loaded }: Props & { loaded: Loaded }) 
           {recent.value[0]?.actor ?? "Somebody"} changed this layer while you were editing. Merge before you save: nothing is overwritten.
         </Note>
       )}
+      {denial && <Note tone="warn" icon="lock">{denial}</Note>}
       {base.version === 0 && !isDirty && <Note>This scope has no {target.kind === "LAYER_KIND_OVERRIDE" ? "override" : "layer"} yet. What you write here becomes one.</Note>}
       {validation.error !== undefined && <Note tone="warn">The server does not check this text: {textOf(validation.error)}</Note>}
       <div class="panes">
@@ -358,7 +361,7 @@ function useParsed(format: Format, text: string): Parsed {
   const isLarge = text.length > LARGE;
   useEffect(() => {
     if (!isLarge) return;
-    const timer = setTimeout(() => setSlow({ format, text }), 500);
+    const timer = setTimeout(() => setSlow({ format, text }), format === "FORMAT_YAML" ? 1_000 : 400);
     return () => clearTimeout(timer);
   }, [format, text, isLarge]);
   const input = isLarge ? slow : { format, text };

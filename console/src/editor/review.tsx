@@ -13,6 +13,7 @@ import { useQuery } from "../ui/query";
 import { ErrorNote, Note, Skeleton } from "../ui/states";
 import { exactTime } from "../ui/time";
 import { type Layers, mergedAt, readChain, type Target } from "./layer";
+import { useDenial } from "./permission";
 import { differences, isMask, isSecretMark, pointerPath, toJson, type Value } from "./value";
 
 /** A write, before it is made. */
@@ -68,6 +69,7 @@ export function Review({ plan, onClose, onSaved, onConflict }: Props) {
   const id = useRef(requestId());
   const change = useMemo(() => changeOf(plan, ttl), [plan, ttl]);
   const check = useQuery(JSON.stringify([target, ttl]), (signal) => post("/v1/layers:validate", { body: { changes: [change] }, signal, maskSecrets: true }));
+  const denial = useDenial(target);
   const isStale = check.error instanceof CallError && check.error.isConflict;
   useEffect(() => {
     if (isStale) onConflict();
@@ -80,7 +82,7 @@ export function Review({ plan, onClose, onSaved, onConflict }: Props) {
   const isFar = scopes > ASK_ABOVE.scopes || watchers > ASK_ABOVE.watchers;
   const needsReason = found?.report?.findings.some(({ code }) => code === "REASON_REQUIRED") ?? false;
   const findings = (found?.report?.findings ?? []).filter(({ code }) => code !== "REASON_REQUIRED");
-  const maySave = found !== undefined && found.report?.valid === true && found.changed && (!isFar || isChecked) && (!needsReason || reason.trim() !== "");
+  const maySave = !denial && found !== undefined && found.report?.valid === true && found.changed && (!isFar || isChecked) && (!needsReason || reason.trim() !== "");
 
   const save = async (event: Event) => {
     event.preventDefault();
@@ -134,6 +136,7 @@ export function Review({ plan, onClose, onSaved, onConflict }: Props) {
   return (
     <Dialog title={title} size="wide" sticky={busy} onClose={onClose} footer={footer}>
       <form id="review" class="stack review" onSubmit={save}>
+        {denial && <Note tone="warn" icon="lock">{denial}</Note>}
         {check.error !== undefined && !isStale && <Refused error={check.error} retry={check.reload} />}
         {check.loading && !found && <Skeleton lines={6} />}
         {found && (

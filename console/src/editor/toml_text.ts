@@ -189,7 +189,7 @@ class Reader {
     let at = table;
     for (const key of keys.slice(0, -1)) at = this.step(at, key, "dotted", statement);
     const last = keys.at(-1) as Key;
-    if (at.members?.some((each) => each.name === last.name)) this.fail(`the name ${last.name} is here twice`, last.from);
+    if (at.members?.some((each) => each.name === last.name)) throw new Malformed(`the name ${last.name} is here twice`, last.from, last.to);
     if (statement) value.statements = [statement];
     at.members?.push({ name: last.name, key: last, node: value });
   }
@@ -369,11 +369,16 @@ export function* setCandidates(parsed: Parsed, path: readonly string[], value: V
   if (names.length) yield [{ from: text.length, to: text.length, insert: `${blank}[${names.join(".")}]\n${member}\n` }];
 }
 
+/** All statements that make up a value. */
+function statementsOf(node: Node): Range[] {
+  if (node.form === "inline") return node.statements ?? [];
+  const members = (node.members ?? []).flatMap((each: Member) => statementsOf(each.node));
+  return [...(node.statements ?? []), ...members, ...(node.items ?? []).flatMap(statementsOf)];
+}
+
 /** The lines of all statements of a value. */
 function linesOf(text: string, node: Node): Range[] {
-  const own = node.form === "inline" ? (node.statements ?? []) : (node.statements ?? []).concat((node.members ?? []).flatMap((each: Member) => linesOf(text, each.node)));
-  const items = node.form === "inline" ? [] : (node.items ?? []).flatMap((each) => linesOf(text, each));
-  return [...own, ...items].map((range) => ({ from: lineStart(text, range.from), to: Math.min(lineEnd(text, range.to) + 1, text.length) }));
+  return statementsOf(node).map((range) => ({ from: lineStart(text, range.from), to: Math.min(lineEnd(text, range.to) + 1, text.length) }));
 }
 
 export function* removeCandidates(parsed: Parsed, path: readonly string[]): Generator<TextChange[]> {
