@@ -6,7 +6,7 @@ import { beforeLeaving, configHref, navigate } from "../../router";
 import { Badge } from "../../ui/badge";
 import { Button } from "../../ui/button";
 import { confirm } from "../../ui/dialog";
-import { Check, Field } from "../../ui/field";
+import { Check } from "../../ui/field";
 import { useQuery } from "../../ui/query";
 import { ErrorNote, Note, Skeleton } from "../../ui/states";
 import { Time } from "../../ui/time";
@@ -14,8 +14,11 @@ import { ActionDialog } from "../parts/forms";
 import { pretty } from "../parts/json";
 import { PreviewedWrite } from "../parts/preview";
 import {
-  isSame, KIND_NAMES, migrate, migrateOutlook, readStored, remove, store, storeOutlook, syntaxError, TEMPLATES, type Governing, type Stored,
+  inText, isSame, KIND_NAMES, migrate, migrateOutlook, readStored, remove, store, storeOutlook, syntaxError, TEMPLATES, type Governing, type Stored,
 } from "./governing";
+import { CodeField } from "./code-field";
+import type { Mark } from "./code_pane";
+import { markOf } from "./findings";
 import { TryOut } from "./try-out";
 
 export function GoverningEditor({ namespace, of, back }: { namespace: string; of: Governing; back: string }) {
@@ -47,6 +50,7 @@ function Draft({ namespace, of, stored, reload, back }: DraftProps) {
   const original = base.text === "" ? TEMPLATES[of.kind] : pretty(base.text);
   const [text, setText] = useState(original);
   const [acceptExisting, setAcceptExisting] = useState(stored.schema?.accept_existing ?? false);
+  const [marks, setMarks] = useState<readonly Mark[]>([]);
   const [dialog, setDialog] = useState<"store" | "remove" | "migrate">();
   const isNew = base.expected === 0 && base.text === "";
   const isChanged = isNew || !isSame(text, base.text);
@@ -95,9 +99,14 @@ function Draft({ namespace, of, stored, reload, back }: DraftProps) {
             {schema?.update_time && <span class="soft small"><Time at={schema.update_time} /></span>}
           </header>
           <div class="body stack">
-            <Field label={`${KIND_NAMES[of.kind]} as JSON`} error={broken}>
-              {(ties) => <textarea {...ties} class="code-area" spellcheck={false} autocomplete="off" value={text} onInput={(event) => setText(event.currentTarget.value)} />}
-            </Field>
+            <CodeField
+              label={`${KIND_NAMES[of.kind]} as JSON`}
+              error={broken}
+              value={text}
+              onValue={setText}
+              marks={marks}
+              onSave={() => broken === undefined && isChanged && setDialog("store")}
+            />
             {of.kind === "schema" && (
               <Check label="Accept documents that violate it now: they are warned about, until they are corrected" checked={acceptExisting} onChecked={setAcceptExisting} />
             )}
@@ -112,7 +121,7 @@ function Draft({ namespace, of, stored, reload, back }: DraftProps) {
             </div>
           </div>
         </section>
-        <TryOut namespace={namespace} of={of} text={text} isChanged={isChanged} />
+        <TryOut namespace={namespace} of={of} text={text} isChanged={isChanged} onFindings={(findings) => setMarks(findings.map((finding) => markOf(inText(of, finding))))} />
       </div>
       {dialog === "store" && (
         <PreviewedWrite

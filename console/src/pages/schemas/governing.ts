@@ -75,6 +75,11 @@ export function proposal(namespace: string, of: Governing, text: string): Schema
   return { namespace, config: of.name, scope: "/", replace: { content, format: "FORMAT_JSON" } };
 }
 
+/** A finding about the stored form of a proposal, with its place in the text. */
+export function inText(of: Governing, finding: Schemas["Finding"]): Schemas["Finding"] {
+  return of.kind === "schema" ? { ...finding, pointer: finding.pointer.replace("/versions/0/schema", "") } : finding;
+}
+
 /** What is wrong with a text as JSON. `undefined`: nothing. */
 export function syntaxError(text: string): string | undefined {
   try {

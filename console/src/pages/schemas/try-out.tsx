@@ -1,19 +1,22 @@
 // A document against a schema, rules or settings that are not stored yet: Validate says what it would find. Nothing is written.
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useMemo, useState } from "preact/hooks";
 import { scopesOf } from "../../api/catalog";
 import { post, type Schemas } from "../../api/client";
 import { isAbort } from "../../api/problem";
 import { Button } from "../../ui/button";
-import { Field, TextField } from "../../ui/field";
+import { TextField } from "../../ui/field";
 import { Note } from "../../ui/states";
 import { toastError } from "../../ui/toast";
 import { Findings } from "../parts/differences";
 import { readDocument } from "../parts/document";
 import { pretty } from "../parts/json";
 import { Refusal } from "../parts/refusal";
+import { CodeField } from "./code-field";
+import { markOf } from "./findings";
 import { proposal, syntaxError, type Governing } from "./governing";
 
 const DELAY_MS = 350;
+const NONE: readonly Schemas["Finding"][] = [];
 
 interface Props {
   namespace: string;
@@ -21,9 +24,11 @@ interface Props {
   /** The proposed text, and whether it differs from what is stored. */
   text: string;
   isChanged: boolean;
+  /** Told the findings about the proposed text itself. */
+  onFindings: (findings: readonly Schemas["Finding"][]) => void;
 }
 
-export function TryOut({ namespace, of, text, isChanged }: Props) {
+export function TryOut({ namespace, of, text, isChanged, onFindings }: Props) {
   const [config, setConfig] = useState(of.config);
   const [scope, setScope] = useState("/");
   const [document, setDocument] = useState("{}");
@@ -33,15 +38,17 @@ export function TryOut({ namespace, of, text, isChanged }: Props) {
   const brokenDocument = syntaxError(document);
 
   useEffect(() => {
-    if (broken !== undefined || brokenDocument !== undefined || config === "") {
+    if (broken !== undefined || brokenDocument !== undefined || (config === "" && !isChanged)) {
       setAnswer(undefined);
       return undefined;
     }
     const abort = new AbortController();
     const check = async () => {
       setBusy(true);
-      const changes: Schemas["Change"][] = [{ namespace, config, scope, replace: { content: document, format: "FORMAT_JSON" } }];
-      if (isChanged) changes.unshift(proposal(namespace, of, text));
+      const changes: Schemas["Change"][] = [
+        ...(isChanged ? [proposal(namespace, of, text)] : []),
+        ...(config === "" ? [] : [{ namespace, config, scope, replace: { content: document, format: "FORMAT_JSON" as const } }]),
+      ];
       try {
         const { report } = await post("/v1/layers:validate", { body: { changes }, signal: abort.signal, maskSecrets: true });
         if (!abort.signal.aborted) setAnswer({ report });
@@ -66,9 +73,11 @@ export function TryOut({ namespace, of, text, isChanged }: Props) {
     }
   };
 
-  const findings = answer?.report?.findings ?? [];
+  const findings = answer?.report?.findings ?? NONE;
   const isOwn = (finding: Schemas["Finding"]) => finding.config === of.name;
   const isTried = (finding: Schemas["Finding"]) => finding.config === config && finding.scope === scope;
+  const marks = useMemo(() => findings.filter((finding) => !isOwn(finding) && isTried(finding)).map(markOf), [findings]);
+  useEffect(() => onFindings(findings.filter(isOwn)), [findings]);
   const groups: [string, Schemas["Finding"][]][] = [
     [`About ${of.name} itself`, findings.filter(isOwn)],
     ["About this document", findings.filter((finding) => !isOwn(finding) && isTried(finding))],
@@ -90,9 +99,7 @@ export function TryOut({ namespace, of, text, isChanged }: Props) {
           <TextField label="Scope" value={scope} onValue={(value) => setScope(value || "/")} list="try-out-scopes" />
           <datalist id="try-out-scopes">{scopesOf(namespace).slice(0, 200).map((one) => <option key={one} value={one} />)}</datalist>
         </div>
-        <Field label="Document" error={brokenDocument}>
-          {(ties) => <textarea {...ties} class="code-area" spellcheck={false} autocomplete="off" value={document} onInput={(event) => setDocument(event.currentTarget.value)} />}
-        </Field>
+        <CodeField label="Document" error={brokenDocument} value={document} onValue={setDocument} marks={marks} />
         <div role="status" aria-label="Outcome" class="stack">
           {broken !== undefined && <Note tone="warn">{broken}</Note>}
           {config === "" && <Note>Name a config to try a document of it.</Note>}
