@@ -223,4 +223,51 @@ export default {
     await page.getByText("timeout_ms", { exact: true }).first().hover();
     await page.locator(".hover").getByText("How long a payment may take.").waitFor();
   },
+
+  "unsaved text survives a look at the table and at another layer, and a deleted layer is written anew": async (t) => {
+    await write(t, "checkout", "a: 1\n");
+    const page = await t.open(`/ns/${t.namespace}/checkout?view=text`);
+    await type(page, "a: 2\n");
+    await page.getByRole("button", { name: "Table", exact: true }).click();
+    await page.getByText("The editor has changes of the base layer at /").waitFor();
+    await page.getByRole("button", { name: "Override", exact: true }).click();
+    await page.getByRole("button", { name: "Text", exact: true }).click();
+    await page.getByRole("button", { name: "Back to the editor" }).click();
+    equal(await textOf(page), "a: 2\n");
+    await page.getByRole("button", { name: "Discard" }).click();
+    await page.getByRole("button", { name: "Discard changes" }).click();
+    equal(await textOf(page), "a: 1\n");
+    await page.getByRole("button", { name: "Delete this layer" }).click();
+    const dialog = page.getByRole("dialog");
+    await dialog.getByLabel(/^Reason/).fill("not needed");
+    await dialog.getByRole("button", { name: "Delete", exact: true }).click();
+    await page.getByText(/^Saved as version/).waitFor();
+    await dialog.getByRole("button", { name: "Close", exact: true }).last().click();
+    await page.getByText("This scope has no layer yet").waitFor();
+    await type(page, "a: 3\n");
+    await page.keyboard.press("Control+s");
+    await save(page);
+    equal(JSON.parse(await layer(t, "checkout")), { a: 3 });
+  },
+
+  "an override is made with an end, and a new secret is masked in its review": async (t) => {
+    await schema(t, "checkout");
+    await write(t, "checkout", "db:\n  user: shop\ntimeout_ms: 1\n");
+    const page = await t.open(`/ns/${t.namespace}/checkout?view=text&kind=override`);
+    await page.getByText("This scope has no override yet").waitFor();
+    await type(page, "timeout_ms: 5\ndb:\n  password: hunter2\n  token: {$secret: hunter3}\n");
+    await page.keyboard.press("Control+s");
+    const dialog = page.getByRole("dialog");
+    await dialog.locator(".scopes").getByText("db.password").waitFor();
+    const shown = await dialog.innerText();
+    holds(!/hunter/.test(shown), shown);
+    await dialog.getByLabel("The override ends").selectOption({ label: "in 4 hours" });
+    await t.shot(page, "editor-override");
+    await save(page);
+    const { document } = await t.call("GET", `/v1/namespaces/${t.namespace}/configs/checkout/document?scope=/&view=VIEW_OVERRIDE_LAYER`);
+    holds(Date.parse(document.layers[0].expire_time) > Date.now() + 3.9 * 3_600_000, document.layers[0].expire_time);
+    await dialog.getByRole("button", { name: "Close", exact: true }).last().click();
+    await page.goto(`${t.url}/ns/${t.namespace}/checkout`);
+    await page.locator(".countdown", { hasText: /ends in (3 h 59|4 h)/ }).waitFor();
+  },
 };

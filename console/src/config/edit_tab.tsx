@@ -4,7 +4,7 @@ import { useEffect, useState } from "preact/hooks";
 import type { EditorView } from "../editor/index";
 import type { Target } from "../editor/layer";
 import { type Plan, Review } from "../editor/review";
-import { mayClose, unsaved } from "../editor/unsaved";
+import { unsaved } from "../editor/unsaved";
 import { place, setQuery } from "../router";
 import { Button } from "../ui/button";
 import { Segmented } from "../ui/field";
@@ -31,12 +31,15 @@ export function EditTab({ namespace, config, scope }: Props) {
   const target: Target = { namespace, config, scope, kind };
   const key = JSON.stringify(target);
   const [plan, setPlan] = useState<Plan>();
-  // The editor keeps its text while the table is shown.
-  const [opened, setOpened] = useState(view === "table" ? "" : key);
+  const [turn, setTurn] = useState(0);
+  // The editor keeps its text while the table, or another layer, is looked at.
+  const [held, setHeld] = useState<Target | undefined>(view === "table" ? undefined : target);
+  const heldKey = held && JSON.stringify(held);
   useEffect(() => {
-    if (view !== "table") setOpened(key);
-  }, [view, key]);
-  const isOpen = view !== "table" || (opened === key && unsaved.value);
+    if (view !== "table" && heldKey !== key && !unsaved.value) setHeld(target);
+  }, [view, key, heldKey, unsaved.value]);
+  const isHere = heldKey === key;
+  const isShown = view !== "table" && isHere;
   return (
     <>
       <div class="row wrap between">
@@ -57,25 +60,23 @@ export function EditTab({ namespace, config, scope }: Props) {
             { value: "LAYER_KIND_BASE", label: "Base layer" },
             { value: "LAYER_KIND_OVERRIDE", label: "Override" },
           ]}
-          onValue={(value) => void mayClose().then((may) => may && setQuery({ kind: value === "LAYER_KIND_OVERRIDE" ? "override" : undefined }))}
+          onValue={(value) => setQuery({ kind: value === "LAYER_KIND_OVERRIDE" ? "override" : undefined })}
         />
       </div>
-      {view === "table" && (
-        <>
-          {isOpen && (
-            <Note tone="warn" actions={<Button small onClick={() => setQuery({ view: "text" })}>Back to the editor</Button>}>
-              The editor has changes that are not saved. The table shows what is stored.
-            </Note>
-          )}
-          <Values {...target} onWrite={setPlan} />
-        </>
+      {!isShown && held && unsaved.value && (
+        <Note tone="warn" actions={<Button small onClick={() => setQuery({ view: "text", kind: held.kind === "LAYER_KIND_OVERRIDE" ? "override" : undefined })}>Back to the editor</Button>}>
+          The editor has changes of the {held.kind === "LAYER_KIND_OVERRIDE" ? "override" : "base layer"} at {held.scope} that are not saved. {view === "table" && "The table shows what is stored."}
+        </Note>
       )}
-      {isOpen && <Editor key={key} target={target} view={view === "table" ? undefined : view} pointer={query.get("pointer") ?? undefined} />}
+      {view === "table" && (
+        <Values {...target} turn={turn} onWrite={setPlan} />
+      )}
+      {held && (isShown || unsaved.value) && <Editor key={heldKey} target={held} view={isShown ? view : undefined} pointer={query.get("pointer") ?? undefined} />}
       {plan && (
         <Review
           plan={plan}
           onClose={() => setPlan(undefined)}
-          onSaved={() => undefined}
+          onSaved={() => setTurn((before) => before + 1)}
           onConflict={() => {
             setPlan(undefined);
             toast("Somebody else changed this layer meanwhile, and nothing was written. Look at the values as they are now.", "warn");

@@ -34,7 +34,7 @@ interface Props {
   namespace: string;
   config: string;
   layers: readonly LayerRef[];
-  version: number;
+  version: string;
   onEnd: (layer: { scope: string; version: number }) => void;
 }
 

@@ -24,6 +24,8 @@ interface Props {
   config: string;
   scope: string;
   kind: LayerKind;
+  /** Grows when this page has written: what is shown is read again, also without the stream of commits. */
+  turn: number;
   /** Opens the review of a write. */
   onWrite: (plan: Plan) => void;
 }
@@ -33,19 +35,19 @@ const ROW = 40;
 const NARROW_ROW = 64;
 const NARROW = "(max-width: 56rem)";
 
-export function Values({ namespace, config, scope, kind, onWrite }: Props) {
+export function Values({ namespace, config, scope, kind, turn, onWrite }: Props) {
   const query = place.value.query;
   const text = query.get("q") ?? "";
   const onlyModified = query.get("modified") === "1";
   const pointer = query.get("pointer") ?? undefined;
-  const version = revisionOf(namespace, config).value;
+  const version = `${revisionOf(namespace, config).value} ${turn}`;
   const key = JSON.stringify([namespace, config, scope]);
   const read = useQuery(key, (signal) => explain({ namespace, config, scope }, signal), version);
   const blamed = useQuery(key, (signal) => blame({ namespace, config, scope }, signal), version);
   const rows = useMemo(() => (read.data ? rowsOf(read.data, { scope, kind }) : []), [read.data, scope, kind]);
   const complete = useMemo(() => (blamed.data ? withBlame(rows, blamed.data) : rows), [rows, blamed.data]);
   const visible = useMemo(() => filtered(complete, { text, onlyModified }), [complete, text, onlyModified]);
-  const fresh = useFresh(key, rows);
+  const fresh = useFresh({ namespace, config }, key, rows);
   const isNarrow = useMedia(NARROW);
   const active = pointer === undefined ? -1 : visible.findIndex((row) => row.pointer === pointer);
   const chosen = pointer === undefined ? undefined : complete.find((row) => row.pointer === pointer);
@@ -88,7 +90,7 @@ export function Values({ namespace, config, scope, kind, onWrite }: Props) {
       )}
       {complete.length === 0 ? (
         <Empty title={effective ? "This document is empty" : "Nothing is set down to this scope"}>
-          <p>{effective ? "The layers have no values." : "The config has no layer at this scope, or above it."}</p>
+          <p>{effective ? "The layers have no values." : "The config has no layer at this scope, or above it. Form and Text make the first one."}</p>
         </Empty>
       ) : (
         <div class={chosen ? "values split" : "values"}>
@@ -164,7 +166,7 @@ function Line({ row, isActive, isFresh, onChoose }: { row: Row; isActive: boolea
 }
 
 /** The pointers that were changed by others since the page was opened, until they are marked as seen. */
-function useFresh(key: string, rows: readonly Row[]) {
+function useFresh({ namespace, config }: { namespace: string; config: string }, key: string, rows: readonly Row[]) {
   const before = useRef<{ key: string; rows: readonly Row[] }>({ key: "", rows: [] });
   const [pointers, setPointers] = useState<ReadonlySet<string>>(new Set());
   useEffect(() => {
@@ -178,7 +180,7 @@ function useFresh(key: string, rows: readonly Row[]) {
     const changed = changedSince(last.rows, rows);
     if (changed.size) setPointers((known) => new Set([...known, ...changed]));
   }, [rows]);
-  const commit = pointers.size ? recent.value[0] : undefined;
+  const commit = pointers.size ? recent.value.find(({ changes }) => changes.some((each) => each.namespace === namespace && each.config === config)) : undefined;
   return { pointers, actor: commit?.actor ?? "", reason: commit?.reason ?? "", clear: () => setPointers(new Set()) };
 }
 

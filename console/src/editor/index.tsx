@@ -135,9 +135,17 @@ function Editing({ target, view, pointer, loaded }: Props & { loaded: Loaded }) 
     if (code.current && code.current.text() !== next) code.current.replace(next, next === stored.text ? stored.format : format);
   };
 
+  /** There is no layer any more: the text is that of an empty one. */
+  const emptied = (stored: Stored) => {
+    const empty = render(format, new Map()) ?? "";
+    rebase({ ...stored, format, text: empty }, empty);
+  };
+
   // Somebody else may change the layer meanwhile.
   const revision = revisionOf(target.namespace, target.config).value;
   const seen = useRef(revision);
+  /** Versions of the layer that this editor has written. */
+  const written = useRef(new Set<number>());
   const state = useRef({ base, isDirty });
   state.current = { base, isDirty };
   useEffect(() => {
@@ -148,11 +156,12 @@ function Editing({ target, view, pointer, loaded }: Props & { loaded: Loaded }) 
       ([stored, above]) => {
         setInherited(above);
         const now = state.current;
-        if (stored.version === now.base.version) return;
+        if (stored.version === now.base.version || written.current.has(stored.version)) return;
         if (now.isDirty) setTheirs(stored);
         else {
-          rebase(stored.version ? stored : { ...stored, format, text: render(format, new Map()) ?? "" }, stored.version ? stored.text : (render(format, new Map()) ?? ""));
-          toast(`${recent.peek()[0]?.actor ?? "Somebody"} changed this layer: the text is the new one.`);
+          if (stored.version) rebase(stored, stored.text);
+          else emptied(stored);
+          toast(`${authorOf(target)} changed this layer: the text is the new one.`);
         }
       },
       (error: unknown) => isAbort(error) || toastError(error),
@@ -214,6 +223,16 @@ function Editing({ target, view, pointer, loaded }: Props & { loaded: Loaded }) 
     const stored = theirs ?? base;
     rebase(stored, stored.text);
   };
+
+  const remove = () =>
+    setPlan({
+      target,
+      title: "Delete the layer",
+      verb: "Delete",
+      action: { delete: {} },
+      after: null,
+      expectedVersion: base.version,
+    });
 
   const toFormat = async (next: Format) => {
     if (next === format) return;
@@ -278,6 +297,7 @@ function Editing({ target, view, pointer, loaded }: Props & { loaded: Loaded }) 
           {statusOf(isDirty, changes, value === undefined, validation.state, problems)}
         </span>
         <IconButton icon="external" label={isFull ? "Leave full screen" : "Full screen"} aria-pressed={isFull} onClick={() => setFull(!isFull)} />
+        {base.version > 0 && <IconButton icon="trash" label="Delete this layer" onClick={remove} />}
         <Button icon="undo" disabled={!isDirty} onClick={() => void discard()}>
           Discard
         </Button>
@@ -287,7 +307,7 @@ function Editing({ target, view, pointer, loaded }: Props & { loaded: Loaded }) 
       </div>
       {theirs && !isMerging && (
         <Note tone="warn" actions={<Button small onClick={() => setMerging(true)}>Merge</Button>}>
-          {recent.value[0]?.actor ?? "Somebody"} changed this layer while you were editing. Merge before you save: nothing is overwritten.
+          {authorOf(target)} changed this layer while you were editing. Merge before you save: nothing is overwritten.
         </Note>
       )}
       {denial && <Note tone="warn" icon="lock">{denial}</Note>}
@@ -313,12 +333,13 @@ function Editing({ target, view, pointer, loaded }: Props & { loaded: Loaded }) 
           plan={plan}
           onClose={() => setPlan(undefined)}
           onConflict={() => void conflict()}
-          onSaved={() =>
+          onSaved={(saved) => {
+            written.current.add(saved.version);
             void readLayer(target).then(
-              (stored) => rebase(stored, stored.text),
+              (stored) => (stored.version ? rebase(stored, stored.text) : emptied(stored)),
               (error: unknown) => toastError(error),
-            )
-          }
+            );
+          }}
         />
       )}
       {merging && isMerging && theirs && value !== undefined && (
@@ -343,12 +364,17 @@ function Editing({ target, view, pointer, loaded }: Props & { loaded: Loaded }) 
   );
 }
 
+/** Who changed the config last, as far as the page has seen it. */
+function authorOf({ namespace, config }: Target): string {
+  return recent.value.find(({ changes }) => changes.some((each) => each.namespace === namespace && each.config === config))?.actor || "Somebody";
+}
+
 function statusOf(isDirty: boolean, changes: number, isBroken: boolean, state: string, problems: readonly Problem[]): string {
   const errors = problems.filter(({ severity }) => severity === "error").length;
   const words = [];
   if (isBroken) words.push("the text cannot be read");
   else if (!isDirty) words.push("as it is stored");
-  else words.push(changes === 1 ? "1 value changed, not saved" : changes ? `${changes.toLocaleString("en")} values changed, not saved` : "changed in form only");
+  else words.push(changes === 1 ? "1 value changed, not saved" : changes ? `${changes.toLocaleString("en")} values changed, not saved` : "the text differs, its values do not");
   if (state === "checking") words.push("checking…");
   else if (errors) words.push(errors === 1 ? "1 error" : `${errors} errors`);
   else if (state === "checked" && isDirty) words.push("no errors");

@@ -6,7 +6,7 @@ import { Dialog } from "../ui/dialog";
 import { Note } from "../ui/states";
 import type { Stored } from "./layer";
 import { type Choices, type Conflict, merge, type Merged } from "./merge";
-import { dotted, isMask, isSecretMark, pointerPath, toJson, type Value } from "./value";
+import { dotted, isMask, isSecretMark, pointerPath, redacted, toJson, type Value } from "./value";
 
 interface Props {
   base: Value;
@@ -29,7 +29,7 @@ export function MergeDialog({ base, mine, theirs, isSecret, onMerge, onTakeTheir
   const show = (value: Value | undefined, pointer: string) => {
     if (value === undefined) return <span class="faint">not there</span>;
     if (isSecret(pointerPath(pointer)) || isMask(value) || isSecretMark(value)) return <code>••••••</code>;
-    return <code class="break">{cut(toJson(value))}</code>;
+    return <code class="break">{cut(toJson(redacted(value)))}</code>;
   };
   const choose = (conflict: Conflict, side: Side) => setChoices(new Map(choices).set(conflict.pointer, side));
   const footer = (

@@ -14,7 +14,7 @@ import { ErrorNote, Note, Skeleton } from "../ui/states";
 import { exactTime } from "../ui/time";
 import { type Layers, mergedAt, readChain, type Target } from "./layer";
 import { useDenial } from "./permission";
-import { differences, isMask, isSecretMark, pointerPath, toJson, type Value } from "./value";
+import { differences, isMask, isSecretMark, pointerPath, redacted, toJson, type Value } from "./value";
 
 /** A write, before it is made. */
 export interface Plan {
@@ -284,7 +284,7 @@ function effectiveChanges(plan: Plan, scope: string, known: Layers): ValueChange
   const after = mergedAt(scope, known, { target: plan.target, value: plan.after });
   return differences(before, after).map(({ pointer, older, newer }) => {
     const isSecret = plan.isSecret?.(pointerPath(pointer)) || isMask(older) || isSecretMark(newer);
-    const text = (value: Value | undefined) => (value === undefined ? "" : isSecret ? '"***"' : toJson(value));
+    const text = (value: Value | undefined) => (value === undefined ? "" : isSecret ? '"***"' : toJson(redacted(value)));
     const type = older === undefined ? "CHANGE_TYPE_ADDED" : newer === undefined ? "CHANGE_TYPE_REMOVED" : "CHANGE_TYPE_CHANGED";
     return { pointer, type, old_value: text(older), new_value: text(newer) };
   });

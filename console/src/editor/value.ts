@@ -137,6 +137,13 @@ export function isMask(value: Value | undefined): value is string {
   return typeof value === "string" && /^\*\*\*(:[0-9a-f]{8})?$/.test(value);
 }
 
+/** The value with `***` in the place of each new secret, for people to look at. */
+export function redacted(value: Value): Value {
+  if (isSecretMark(value)) return "***";
+  if (Array.isArray(value)) return value.map(redacted);
+  return isObject(value) ? new Map([...value].map(([name, inner]) => [name, redacted(inner)])) : value;
+}
+
 /** RFC 7396, with secrets as single values: what a later layer makes of an earlier one. Nulls of the later layer remove. */
 export function mergeLayers(earlier: Value | undefined, later: Value): Value {
   if (!(later instanceof Map) || isSecretMark(later)) return later;
