@@ -167,6 +167,35 @@ export default {
     equal(gone.status, 404);
   },
 
+  "a restore can be limited to a scope": async (t) => {
+    await t.set("limited", { a: 1 });
+    const { store_revision } = await t.set("limited", { a: 1 }, "/production");
+    await t.set("limited", { a: 2 });
+    await t.set("limited", { a: 2 }, "/production");
+    const page = await t.open(historyOf(t, "limited", "?view=restore&scope=/production"));
+    await page.getByLabel("Go back to").selectOption("revision");
+    await page.getByLabel("Revision", { exact: true }).fill(String(store_revision));
+    await page.getByLabel("Only the layers at /production and below it").check();
+    await page.getByRole("button", { name: "Preview" }).click();
+    await page.getByRole("dialog").getByText("What changes in the effective documents").waitFor();
+    await page.getByRole("dialog").getByRole("button", { name: "Restore", exact: true }).click();
+    await page.getByText("Done, as revision").waitFor();
+    const at = (scope) => t.call("GET", `/v1/namespaces/${t.namespace}/configs/limited?scope=${scope}`);
+    equal([await at("/"), await at("/production")], [{ a: 2 }, { a: 1 }]);
+  },
+
+  "what compaction removed is named": async (t) => {
+    const server = await t.server(["--auth", "off", "--retain-revisions", "5"]);
+    for (let a = 1; a <= 30; a++) await t.set("compacted", { a }, "/", { url: server.url });
+    await until(async () => (await t.call("GET", "/v1/status", undefined, { url: server.url })).server.oldest_revision > 1, "the compaction");
+    const history = await t.open(historyOf(t, "compacted"), { url: server.url });
+    await history.getByText("was removed by retention", { exact: false }).waitFor();
+    const changes = await t.open("/changes", { url: server.url });
+    await changes.getByText("was removed by retention", { exact: false }).waitFor();
+    await changes.getByRole("button", { name: /^What revision/ }).last().click();
+    await changes.locator(".commit-details").waitFor();
+  },
+
   "changes appear by themselves, and filters are in the address": async (t) => {
     await t.set("one", { a: 1 }, "/", { headers: { "confwatch-actor": "alice" }, reason: "by alice" });
     await t.set("one", { a: 2 }, "/production", { headers: { "confwatch-actor": "bob" }, reason: "by bob" });

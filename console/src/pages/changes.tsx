@@ -2,7 +2,7 @@
 import { useEffect, useState } from "preact/hooks";
 import { get, type Commit, type Schemas } from "../api/client";
 import { onCommit, resets } from "../api/live";
-import { place, setQuery } from "../router";
+import { place, scope, setQuery } from "../router";
 import { Button } from "../ui/button";
 import { sourceName } from "../ui/changes";
 import { Segmented } from "../ui/field";
@@ -41,7 +41,7 @@ export function ChangesPage() {
           />
         )}
       </div>
-      {view === "commits" ? <Commits filter={filter} /> : <RestorePanel namespace={filter.ns} config="" />}
+      {view === "commits" ? <Commits filter={filter} /> : <RestorePanel namespace={filter.ns} config="" scope={scope.value} />}
     </div>
   );
 }

@@ -22,7 +22,7 @@ export function HistoryTab({ namespace, config, scope }: { namespace: string; co
       </div>
       {view === "versions" && <ConfigHistory namespace={namespace} config={config} scope={isWithin ? scope : ""} />}
       {view === "blame" && <Blame namespace={namespace} config={config} scope={scope} />}
-      {view === "restore" && <RestorePanel namespace={namespace} config={config} />}
+      {view === "restore" && <RestorePanel namespace={namespace} config={config} scope={scope} />}
     </div>
   );
 }

@@ -1,7 +1,8 @@
 // The policy, which is the config `policy` of the namespace `confwatch`: who may do what where. Knows its form, and how it is read and written.
 import { post, type Schemas } from "../../api/client";
+import { parseJson } from "../../editor/json_text";
 import { readDocument } from "../parts/document";
-import { compare, parse, pretty } from "../parts/json";
+import { changesOf, pretty } from "../parts/json";
 import type { Outlook } from "../parts/preview";
 
 export interface Binding {
@@ -51,7 +52,7 @@ export async function policyOutlook(policy: Policy, bindings: Binding[], signal:
   return {
     changed: answer.changed,
     summary: "The new policy holds for calls at once, and for open streams within a second.",
-    differences: [{ place: "confwatch/policy", changes: compare("", parse(policy.content), parse(JSON.stringify({ roles: policy.roles, bindings }))) }],
+    differences: [{ place: "confwatch/policy", changes: changesOf(parseJson(policy.content), parseJson(JSON.stringify({ roles: policy.roles, bindings }))) }],
     effective: false,
     scopesOmitted: 0,
     report: answer.report,

@@ -1,7 +1,9 @@
 // The effective documents after changes of layers that are not written yet, where the server tells the changes of the layers alone. Knows how layers
 // are merged; the server decides what a write does.
 import { post, type Schemas, type ValueChange } from "../../api/client";
-import { compare, isObject, mergePatch, parse, type Json } from "../parts/json";
+import { parseJson } from "../../editor/json_text";
+import { mergeLayers, pointerPath, type Value, withoutValue, withValue } from "../../editor/value";
+import { changesOf } from "../parts/json";
 import type { Difference } from "../parts/preview";
 
 interface Target {
@@ -28,25 +30,25 @@ export async function effectiveDifferences(
   if (wanted.size === 0 || wanted.size > LAYERS_READ_MAX) return undefined;
   const requests = [...wanted.values()];
   const answer = await post("/v1/documents:batchGet", { body: { requests }, signal, maskSecrets: true });
-  const before = new Map<string, Json>();
+  const before = new Map<string, Value>();
   for (const [at, result] of answer.results.entries()) {
     const request = requests[at];
     if (request === undefined) return undefined;
-    if (result.document !== undefined && result.document !== null) before.set(keyOf(request), parse(result.document.content));
+    if (result.document !== undefined && result.document !== null) before.set(keyOf(request), parseJson(result.document.content));
     else if (result.error_reason !== "CONFIG_NOT_FOUND") return undefined;
   }
   const after = new Map(before);
   for (const { changed, document, diff } of results) {
     if (!changed || document === undefined) continue;
     const key = keyOf(document);
-    let layer: Json | undefined = after.get(key);
+    let layer: Value | undefined = after.get(key);
     for (const change of diff) layer = changeAt(layer, change);
     if (layer === undefined) after.delete(key);
     else after.set(key, layer);
   }
   return targets.map((target) => ({
     place: `${target.namespace}/${target.config} ${target.scope}`,
-    changes: compare("", merged(target, before), merged(target, after)),
+    changes: changesOf(merged(target, before), merged(target, after)),
   }));
 }
 
@@ -62,28 +64,18 @@ function keyOf(layer: { namespace?: string; config?: string; scope?: string; vie
   return `${layer.namespace}/${layer.config}@${layer.scope}#${layer.view}`;
 }
 
-function merged(target: Target, layers: ReadonlyMap<string, Json>): Json | undefined {
-  let document: Json | undefined;
+function merged(target: Target, layers: ReadonlyMap<string, Value>): Value | undefined {
+  let document: Value | undefined;
   for (const layer of layersOf(target)) {
     const content = layers.get(keyOf(layer));
-    if (content !== undefined) document = mergePatch(document, content);
+    if (content !== undefined) document = mergeLayers(document, content);
   }
   return document;
 }
 
 /** One difference, done to a layer. `undefined` is a layer that is not there. */
-function changeAt(layer: Json | undefined, change: ValueChange): Json | undefined {
-  const path = change.pointer === "" ? [] : change.pointer.slice(1).split("/").map((segment) => segment.replaceAll("~1", "/").replaceAll("~0", "~"));
-  const value = change.type === "CHANGE_TYPE_REMOVED" ? undefined : parse(change.new_value);
-  return put(layer, path, value);
-}
-
-function put(node: Json | undefined, path: readonly string[], value: Json | undefined): Json | undefined {
-  const [name, ...rest] = path;
-  if (name === undefined) return value;
-  const result: { [name: string]: Json } = isObject(node) ? { ...node } : {};
-  const member = put(result[name], rest, value);
-  if (member === undefined) delete result[name];
-  else result[name] = member;
-  return result;
+function changeAt(layer: Value | undefined, change: ValueChange): Value | undefined {
+  const path = pointerPath(change.pointer);
+  if (change.type !== "CHANGE_TYPE_REMOVED") return withValue(layer, path, parseJson(change.new_value));
+  return layer === undefined || path.length === 0 ? undefined : withoutValue(layer, path);
 }

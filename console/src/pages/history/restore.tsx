@@ -3,7 +3,7 @@
 import { useState } from "preact/hooks";
 import { revisionWithin } from "../../api/live";
 import { Button } from "../../ui/button";
-import { SelectField, TextField } from "../../ui/field";
+import { Check, SelectField, TextField } from "../../ui/field";
 import { useQuery } from "../../ui/query";
 import { ListState } from "../parts/list";
 import { PreviewedWrite } from "../parts/preview";
@@ -18,12 +18,16 @@ interface Props {
   namespace: string;
   /** "": all configs of the namespace. */
   config: string;
+  /** The scope that the page looks at, to which the restore can be limited. */
+  scope: string;
 }
 
-export function RestorePanel({ namespace, config }: Props) {
+export function RestorePanel({ namespace, config, scope }: Props) {
   const [by, setBy] = useState<By>("time");
   const [text, setText] = useState("");
   const [past, setPast] = useState<Past>();
+  const [isLimited, setLimited] = useState(false);
+  const at = { namespace, config, scope: isLimited && scope !== "/" ? scope : undefined };
   const what = config === "" ? `all configs of ${namespace}` : config;
   const submit = (event: Event) => {
     event.preventDefault();
@@ -54,6 +58,7 @@ export function RestorePanel({ namespace, config }: Props) {
             {by === "tag" && <TextField label="Tag" required value={text} onValue={setText} />}
             <Button type="submit" kind="primary">Preview</Button>
           </form>
+          {scope !== "/" && <Check label={`Only the layers at ${scope} and below it`} checked={isLimited} onChecked={setLimited} />}
         </div>
       </section>
       {config === "" && <NamespaceTags namespace={namespace} onRestore={(tag) => setPast({ tag })} />}
@@ -61,8 +66,8 @@ export function RestorePanel({ namespace, config }: Props) {
         <PreviewedWrite
           title={`Restore ${what}`}
           verb="Restore"
-          preview={(signal) => restoreOutlook({ namespace, config }, past, signal)}
-          write={(outlook, reason, id) => restore({ namespace, config }, past, outlook, reason, id)}
+          preview={(signal) => restoreOutlook(at, past, signal)}
+          write={(outlook, reason, id) => restore(at, past, outlook, reason, id)}
           onClose={() => setPast(undefined)}
         />
       )}

@@ -76,22 +76,29 @@ export async function revert(revisions: number[], reason: string, requestId: str
   return answer.store_revision;
 }
 
+/** What is restored. Config "": all configs of the namespace. */
+export interface RestorePlace extends ConfigPlace {
+  /** Only layers at or below this scope. */
+  scope: string | undefined;
+}
+
 /** A point in the past that a restore goes back to. */
 export type Past = { revision: number } | { tag: string } | { time: string };
 
 /** What a restore would do, of a config or, with config "", of a namespace. Its position is the revision that it was compared with. */
-export async function restoreOutlook(at: ConfigPlace, to: Past, signal: AbortSignal): Promise<Positioned> {
+export async function restoreOutlook(at: RestorePlace, to: Past, signal: AbortSignal): Promise<Positioned> {
   const answer = await post("/v1/namespaces/{namespace}/configs:restore", {
     path: { namespace: at.namespace },
-    body: { config: at.config, ...to, options: { reason: "preview", validate_only: true } },
+    body: { config: at.config, scope: at.scope, ...to, options: { reason: "preview", validate_only: true } },
     signal,
   });
   const computed = await effectiveDifferences(answer.results, answer.affected.slice(0, SCOPES_COMPARED_MAX), signal);
-  const what = at.config === "" ? `All configs of ${at.namespace} become` : `All layers of ${at.namespace}/${at.config} become`;
+  const what = at.config === "" ? `all configs of ${at.namespace}` : `${at.namespace}/${at.config}`;
+  const layers = at.scope === undefined ? "All layers" : `The layers at ${at.scope} and below it`;
   return {
     position: answer.base_revision,
     changed: answer.changed,
-    summary: `${what} what they were at ${pointText(to)}, by one new commit. Layers that were made since then are removed, and deleted ones return. Tags and history stay.`,
+    summary: `${layers} of ${what} become what they were at ${pointText(to)}, by one new commit. Layers that were made since then are removed, and deleted ones return. Tags and history stay.`,
     differences: computed ?? layerDifferences(answer.results),
     effective: computed !== undefined,
     report: answer.report,
@@ -102,10 +109,10 @@ export async function restoreOutlook(at: ConfigPlace, to: Past, signal: AbortSig
   };
 }
 
-export async function restore(at: ConfigPlace, to: Past, outlook: Positioned, reason: string, requestId: string): Promise<number> {
+export async function restore(at: RestorePlace, to: Past, outlook: Positioned, reason: string, requestId: string): Promise<number> {
   const answer = await post("/v1/namespaces/{namespace}/configs:restore", {
     path: { namespace: at.namespace },
-    body: { config: at.config, ...to, expected_revision: outlook.position, options: { reason, request_id: requestId } },
+    body: { config: at.config, scope: at.scope, ...to, expected_revision: outlook.position, options: { reason, request_id: requestId } },
   });
   return answer.store_revision;
 }

@@ -11,10 +11,10 @@ import { useQuery } from "../../ui/query";
 import { ErrorNote, Note, Skeleton } from "../../ui/states";
 import { Time } from "../../ui/time";
 import { ActionDialog } from "../parts/forms";
-import { pretty } from "../parts/json";
+import { isSame, pretty } from "../parts/json";
 import { PreviewedWrite } from "../parts/preview";
 import {
-  inText, isSame, KIND_NAMES, migrate, migrateOutlook, readStored, remove, store, storeOutlook, syntaxError, TEMPLATES, type Governing, type Stored,
+  inText, KIND_NAMES, migrate, migrateOutlook, readStored, remove, store, storeOutlook, syntaxError, TEMPLATES, type Governing, type Stored,
 } from "./governing";
 import { CodeField } from "./code-field";
 import type { Mark } from "./code_pane";

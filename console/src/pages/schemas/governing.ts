@@ -1,7 +1,8 @@
 // Configs that govern others: schemas, rules and settings. Knows their names, their stored form, and the calls that read and write them.
 import { get, post, type Schemas } from "../../api/client";
+import { parseJson } from "../../editor/json_text";
 import { readDocument } from "../parts/document";
-import { compare, parse, write } from "../parts/json";
+import { changesOf } from "../parts/json";
 import type { Outlook } from "../parts/preview";
 
 export type Kind = "schema" | "rules" | "settings";
@@ -102,7 +103,7 @@ export async function storeOutlook(namespace: string, of: Governing, stored: Sto
     summary: of.kind === "schema"
       ? `Stores a new version of the schema of ${of.config}, which documents must satisfy at once.`
       : `Stores ${of.name}, which decides about writes from then on.`,
-    differences: [{ place: of.name, changes: compare("", stored.text === "" ? undefined : parse(stored.text), parse(text)) }],
+    differences: [{ place: of.name, changes: changesOf(stored.text === "" ? undefined : parseJson(stored.text), parseJson(text)) }],
     effective: false,
     scopesOmitted: 0,
     report: answer.report,
@@ -162,13 +163,4 @@ export async function migrate(namespace: string, config: string, to: number, rea
     body: { to_number: to, options: { reason, request_id: requestId } },
   });
   return answer.store_revision;
-}
-
-/** Whether two texts are the same JSON. */
-export function isSame(one: string, other: string): boolean {
-  try {
-    return write(parse(one)) === write(parse(other));
-  } catch {
-    return one === other;
-  }
 }

@@ -9,8 +9,9 @@ import { Button } from "../../ui/button";
 import { TextField } from "../../ui/field";
 import { useQuery } from "../../ui/query";
 import { ErrorNote, Skeleton } from "../../ui/states";
+import { parseJson } from "../../editor/json_text";
 import { readDocument } from "../parts/document";
-import { compare, parse, pretty } from "../parts/json";
+import { changesOf, pretty } from "../parts/json";
 import { PreviewedWrite, type Outlook } from "../parts/preview";
 
 interface Limit {
@@ -154,7 +155,7 @@ async function outlookOf(kind: LimitsKind, stored: Stored, document: Document, s
   return {
     changed: answer.changed,
     summary: kind.config === "retention" ? "The findings name the history that would be removed, an hour after the write at the earliest." : "The new quotas hold from the next call on.",
-    differences: [{ place: `confwatch/${kind.config}`, changes: compare("", parse(stored.content), parse(JSON.stringify(document))) }],
+    differences: [{ place: `confwatch/${kind.config}`, changes: changesOf(parseJson(stored.content), parseJson(JSON.stringify(document))) }],
     effective: false,
     scopesOmitted: 0,
     report: answer.report,
