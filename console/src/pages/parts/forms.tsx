@@ -1,6 +1,7 @@
 // Filters that live in the address, and dialogs that ask for a reason. Knows fields; never what they are for.
 import type { ComponentChildren } from "preact";
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
+import { useShortcut } from "../../layout/shortcuts";
 import { setQuery } from "../../router";
 import { Button } from "../../ui/button";
 import { Dialog } from "../../ui/dialog";
@@ -26,12 +27,17 @@ export interface FilterField {
 export function Filters({ fields, children }: { fields: readonly FilterField[]; children?: ComponentChildren }) {
   const set = fields.filter((field) => field.value !== "" && field.hidden !== true);
   const [open, setOpen] = useState(set.length > 0);
+  const form = useRef<HTMLFormElement>(null);
+  useShortcut("/", "Filter the list", () => {
+    setOpen(true);
+    requestAnimationFrame(() => form.current?.querySelector<HTMLElement>("input, select")?.focus());
+  });
   return (
     <div class="filters-box">
       <button type="button" class="button filters-toggle" aria-expanded={open} onClick={() => setOpen(!open)}>
         <Icon name="filter" /> Filters{set.length > 0 && ` (${set.length})`}
       </button>
-      <form class={open ? "filters open" : "filters"} role="search" aria-label="Filters" onSubmit={(event) => event.preventDefault()}>
+      <form ref={form} class={open ? "filters open" : "filters"} role="search" aria-label="Filters" onSubmit={(event) => event.preventDefault()}>
         {fields.filter((field) => field.hidden !== true).map((field) => field.options === undefined
           ? <TextFilter key={field.name} field={field} />
           : (

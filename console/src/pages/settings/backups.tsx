@@ -1,12 +1,12 @@
 // Backups that the server keeps: a list, a new one, and verifying and pinning. Knows BackupService.
 import { useRef, useState } from "preact/hooks";
 import { get, post, type Schemas } from "../../api/client";
-import { isAbort } from "../../api/problem";
+import { CallError, isAbort } from "../../api/problem";
 import { Badge } from "../../ui/badge";
 import { Button } from "../../ui/button";
 import { Dialog } from "../../ui/dialog";
 import { SelectField, TextField } from "../../ui/field";
-import { Note } from "../../ui/states";
+import { Empty, Note } from "../../ui/states";
 import { Time } from "../../ui/time";
 import { toast, toastError } from "../../ui/toast";
 import { ListEnd, ListState } from "../parts/list";
@@ -47,6 +47,15 @@ export function Backups() {
     await post("/v1/backups:pin", { body: { id: backup.id, pinned: !backup.pinned } });
     return backup.pinned ? `The backup ${backup.id} may be pruned again.` : `The backup ${backup.id} is never pruned.`;
   });
+  if (list.error instanceof CallError && list.error.reason === "BACKUPS_NOT_KEPT") {
+    return (
+      <section class="panel" aria-label="Backups">
+        <Empty icon="download" title="This server keeps no backups">
+          <p>It was started without <code>--backup-dir</code>. Backups can be sent to a file all the same: <code>confwatch backup create -f FILE</code>.</p>
+        </Empty>
+      </section>
+    );
+  }
   return (
     <section class="panel" aria-label="Backups">
       <header>
