@@ -119,6 +119,18 @@ export default {
     await page.locator(".details pre").getByText("a value of some length 150 55").waitFor();
   },
 
+  "a config whose origins do not fit one message is shown from its layers": async (t) => {
+    const half = (name) => Object.fromEntries(Array.from({ length: 200 }, (_, group) => [`${name}-${group}`, Object.fromEntries(Array.from({ length: 100 }, (_, at) => [`key-${at}`, `a value of some length ${group} ${at}`]))]));
+    await t.set("large", half("a"));
+    await t.set("large", half("b"), "/staging");
+    t.expect(/400/);
+    const page = await t.open(`/ns/${t.namespace}/large?scope=/staging`);
+    await page.getByText("40,000 values").waitFor();
+    await page.getByRole("searchbox").fill("b-7.key-7");
+    await row(page, "b-7.key-7").waitFor();
+    equal(await cells(page, "b-7.key-7"), ["b-7.key-7", "–", '"a value of some length 7 7"', '"a value of some length 7 7"', "/staging"]);
+  },
+
   "the page fits a phone": async (t) => {
     await t.set("checkout", { "a-long-name": { "of-a-key": "and a value that is longer than the window of a phone is wide, by far" } });
     for (const path of ["", "?view=form", "?view=text", "/compare"]) {

@@ -15,7 +15,7 @@ async function load() {
   const folder = mkdtempSync(join(tmpdir(), "confwatch-editor-"));
   try {
     const source = (name) => fileURLToPath(new URL(`../src/${name}.ts`, import.meta.url));
-    const names = ["editor/document", "editor/value", "editor/tree", "editor/schema", "editor/context", "editor/merge", "editor/fixes", "config/rows", "config/point"];
+    const names = ["editor/document", "editor/value", "editor/tree", "editor/schema", "editor/context", "editor/merge", "editor/fixes", "config/rows", "config/point", "config/origins"];
     await build({ entryPoints: names.map(source), outdir: folder, bundle: true, splitting: true, format: "esm", platform: "browser", outExtension: { ".js": ".mjs" }, logLevel: "error" });
     const parts = await Promise.all(names.map((name) => import(pathToFileURL(join(folder, `${name}.mjs`)))));
     modules = Object.assign({}, ...parts);
@@ -328,5 +328,15 @@ export default {
     equal([m.remaining("2026-01-01T00:01:05Z", Date.parse("2026-01-01T00:00:00Z")), m.remaining("2026-01-01T00:00:00Z", Date.parse("2026-01-01T00:00:00Z"))], ["1:05 min", ""]);
     for (const text of ["", "v7", "r42", "tag:stable", "2026-01-01T10:00:00"]) equal(m.pointText(m.pointOf(text)), text);
     equal(m.pointFields(m.pointOf("stable")), { tag: "stable" });
+  },
+
+  "origins that are found in the layers are those of Explain": async () => {
+    const m = await load();
+    const layers = [["/", '{"limits":{"max":10,"burst":2},"hosts":["a"],"debug":true}'], ["/p", '{"limits":{"max":100},"hosts":["p"],"debug":null,"no":null}'], ["/p/c", '{"limits":{"burst":50},"empty":{}}']];
+    const refs = layers.map(([scope, json]) => ({ layer: { scope, kind: "LAYER_KIND_BASE" }, value: m.valueOf(m.parse("FORMAT_JSON", json)) }));
+    equal(
+      m.originsOf(refs).map(({ pointer, value, removed, layer, shadowed }) => [pointer, removed ? "removed" : value, layer.scope, ...shadowed.map((each) => `${each.value} ${each.layer.scope}`)]),
+      [["/debug", "removed", "/p", "true /"], ["/empty", "{}", "/p/c"], ["/hosts", '["p"]', "/p", '["a"] /'], ["/limits/burst", "50", "/p/c", "2 /"], ["/limits/max", "100", "/p", "10 /"]],
+    );
   },
 };

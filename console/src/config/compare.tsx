@@ -10,6 +10,7 @@ import { useQuery } from "../ui/query";
 import { Empty, ErrorNote, Note, Skeleton } from "../ui/states";
 import { Time } from "../ui/time";
 import { VirtualList } from "../ui/virtual";
+import { NARROW, useMedia } from "./media";
 import { type PointInTime, pointOf, pointText, pointFields, type PointKind } from "./point";
 import { parentOf } from "./rows";
 
@@ -134,6 +135,7 @@ function At({ point, onPoint }: { point: PointInTime; onPoint: (point: PointInTi
 
 function Outcome({ diff, form, onForm, at }: { diff: Schemas["DiffResponse"]; form: "list" | "text"; onForm: (form: "list" | "text") => void; at: Props }) {
   const [text, setText] = useState("");
+  const rowHeight = useMedia(NARROW) ? 56 : 40;
   const wanted = text.trim().toLowerCase();
   const shown = useMemo(
     () => diff.changes.filter((change) => !wanted || change.pointer.toLowerCase().includes(wanted) || change.old_value.toLowerCase().includes(wanted) || change.new_value.toLowerCase().includes(wanted)),
@@ -166,13 +168,13 @@ function Outcome({ diff, form, onForm, at }: { diff: Schemas["DiffResponse"]; fo
       {form === "text" ? (
         <Unified text={diff.unified} />
       ) : (
-        <div class="panel table-like compare" style={{ "--rows": `${shown.length * 40}px` }}>
+        <div class="panel table-like compare" style={{ "--rows": `${shown.length * rowHeight}px` }}>
           <div class="head" aria-hidden="true">
             <span>Key</span>
             <span>Older</span>
             <span>Newer</span>
           </div>
-          <VirtualList items={shown} rowHeight={40} keyOf={(change) => change.pointer} label="Differences" row={(change) => <Change change={change} at={at} />} />
+          <VirtualList items={shown} rowHeight={rowHeight} keyOf={(change) => change.pointer} label="Differences" row={(change) => <Change change={change} at={at} />} />
         </div>
       )}
     </>

@@ -1,6 +1,9 @@
 /** Reads what the table shows. Secrets are asked for as masks: `secret` reveals single ones. */
 import { get, type Schemas } from "../api/client";
 import { CallError } from "../api/problem";
+import { parseJson } from "../editor/json_text";
+import { viewOf } from "../editor/layer";
+import { originsOf } from "./origins";
 
 export type Explain = Schemas["ExplainResponse"];
 
@@ -14,30 +17,27 @@ const EMPTY: Explain = { values: [], withheld: [], store_revision: 0 };
 
 /** What Explain says. Without any layer down to the scope: nothing. */
 export async function explain({ namespace, config, scope }: Place, signal: AbortSignal): Promise<Explain> {
-  const read = (pointer?: string) =>
-    get("/v1/namespaces/{namespace}/configs/{config}/explanation", { path: { namespace, config }, query: { scope, ...(pointer ? { pointer } : {}) }, signal, maskSecrets: true });
   try {
-    return await read();
+    return await get("/v1/namespaces/{namespace}/configs/{config}/explanation", { path: { namespace, config }, query: { scope }, signal, maskSecrets: true });
   } catch (error) {
     if (!(error instanceof CallError)) throw error;
     if (error.reason === "CONFIG_NOT_FOUND") return EMPTY;
     if (error.reason !== "MESSAGE_TOO_LARGE") throw error;
-    return inParts({ namespace, config, scope }, read, signal);
+    return fromLayers({ namespace, config, scope }, signal);
   }
 }
 
-/** A document whose origins do not fit one message, member by member. */
-async function inParts({ namespace, config, scope }: Place, read: (pointer: string) => Promise<Explain>, signal: AbortSignal): Promise<Explain> {
-  const { document } = await get("/v1/namespaces/{namespace}/configs/{config}/document", { path: { namespace, config }, query: { scope }, signal, maskSecrets: true });
-  const names = Object.keys(JSON.parse(document?.content || "{}") as object).sort();
-  const all: Explain = { ...EMPTY, ...(document ? { document: { ...document, content: "" } } : {}) };
-  for (const name of names) {
-    const part = await read(`/${name.replace(/~/g, "~0").replace(/\//g, "~1")}`);
-    all.values.push(...part.values);
-    all.withheld = part.withheld;
-    all.store_revision = part.store_revision;
+/** The same of a document whose origins do not fit one message, from its layers. */
+async function fromLayers({ namespace, config, scope }: Place, signal: AbortSignal): Promise<Explain> {
+  const { document, store_revision } = await get("/v1/namespaces/{namespace}/configs/{config}/document", { path: { namespace, config }, query: { scope }, signal, maskSecrets: true });
+  if (!document) return EMPTY;
+  const layers = [];
+  for (const layer of document.layers) {
+    const query = { scope: layer.scope, view: viewOf(layer.kind === "LAYER_KIND_OVERRIDE" ? layer.kind : "LAYER_KIND_BASE"), version: document.version };
+    const read = await get("/v1/namespaces/{namespace}/configs/{config}/document", { path: { namespace, config }, query, signal, maskSecrets: true });
+    layers.push({ layer, value: parseJson(read.document?.content || "{}") });
   }
-  return all;
+  return { document: { ...document, content: "" }, values: originsOf(layers), withheld: [], store_revision };
 }
 
 /** Who changed each value last. It follows history back, and can take longer than the values themselves. */

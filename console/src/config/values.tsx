@@ -15,6 +15,7 @@ import type { Plan } from "../editor/review";
 import { VirtualList } from "../ui/virtual";
 import { Details } from "./details";
 import { Overrides } from "./overrides";
+import { NARROW, useMedia } from "./media";
 import { blame, explain } from "./read";
 import { endOf } from "./writes";
 import { changedSince, filtered, type LayerKind, type Row, rowsOf, shown, withBlame } from "./rows";
@@ -33,7 +34,6 @@ interface Props {
 /** A table row, and one that is as high as two lines on a narrow page. */
 const ROW = 40;
 const NARROW_ROW = 64;
-const NARROW = "(max-width: 56rem)";
 
 export function Values({ namespace, config, scope, kind, turn, onWrite }: Props) {
   const query = place.value.query;
@@ -182,15 +182,4 @@ function useFresh({ namespace, config }: { namespace: string; config: string }, 
   }, [rows]);
   const commit = pointers.size ? recent.value.find(({ changes }) => changes.some((each) => each.namespace === namespace && each.config === config)) : undefined;
   return { pointers, actor: commit?.actor ?? "", reason: commit?.reason ?? "", clear: () => setPointers(new Set()) };
-}
-
-function useMedia(media: string): boolean {
-  const [matches, setMatches] = useState(() => matchMedia(media).matches);
-  useEffect(() => {
-    const list = matchMedia(media);
-    const listener = () => setMatches(list.matches);
-    list.addEventListener("change", listener);
-    return () => list.removeEventListener("change", listener);
-  }, [media]);
-  return matches;
 }

@@ -285,7 +285,7 @@ function Editing({ target, view, pointer, loaded }: Props & { loaded: Loaded }) 
       <div class="row wrap editor-bar">
         <label class="row small">
           <span class="soft">Format</span>
-          <select class="select" value={format} onChange={(event) => void toFormat(event.currentTarget.value as Format).catch(toastError)}>
+          <select class="select" aria-label="Format" value={format} onChange={(event) => void toFormat(event.currentTarget.value as Format).catch(toastError)}>
             {FORMATS.map((each) => (
               <option key={each} value={each}>
                 {formatName(each)}

@@ -129,15 +129,25 @@ function chainOf(scope: string): { scope: string; kind: LayerKind }[] {
 export async function readChain(target: Target, scope: string, known: Layers, signal?: AbortSignal): Promise<void> {
   const wanted = chainOf(scope).filter((each) => !known.has(layerKey(each.scope, each.kind)));
   if (!wanted.length) return;
-  const { results } = await post("/v1/documents:batchGet", {
-    body: { requests: wanted.map((each) => ({ ...path(target), scope: each.scope, view: viewOf(each.kind) })) },
-    signal,
-    maskSecrets: true,
-  });
+  const requests = wanted.map((each) => ({ ...path(target), scope: each.scope, view: viewOf(each.kind) }));
+  const documents = await readAll(requests, signal);
   wanted.forEach((each, i) => {
-    const content = results[i]?.document?.content;
+    const content = documents[i]?.content;
     known.set(layerKey(each.scope, each.kind), content ? parseJson(content) : null);
   });
+}
+
+/** Reads documents by one call, or one by one where they do not fit one message. */
+async function readAll(requests: readonly Schemas["GetRequest"][], signal: AbortSignal | undefined): Promise<(Schemas["Document"] | undefined)[]> {
+  try {
+    const { results } = await post("/v1/documents:batchGet", { body: { requests: [...requests] }, signal, maskSecrets: true });
+    return results.map(({ document }) => document);
+  } catch (error) {
+    if (!(error instanceof CallError) || error.reason !== "MESSAGE_TOO_LARGE") throw error;
+    const documents: (Schemas["Document"] | undefined)[] = [];
+    for (const request of requests) documents.push(await readOne(request, signal));
+    return documents;
+  }
 }
 
 /** The document of a scope, with one layer replaced (`null`: removed) where `instead` is given. */

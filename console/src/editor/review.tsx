@@ -135,7 +135,7 @@ export function Review({ plan, onClose, onSaved, onConflict }: Props) {
   );
   return (
     <Dialog title={title} size="wide" sticky={busy} onClose={onClose} footer={footer}>
-      <form id="review" class="stack review" onSubmit={save}>
+      <form id="review" class="stack review" onSubmit={save} onKeyDown={(event) => event.key === "Enter" && (event.ctrlKey || event.metaKey) && void save(event)}>
         {denial && <Note tone="warn" icon="lock">{denial}</Note>}
         {check.error !== undefined && !isStale && <Refused error={check.error} retry={check.reload} />}
         {check.loading && !found && <Skeleton lines={6} />}
@@ -162,7 +162,7 @@ export function Review({ plan, onClose, onSaved, onConflict }: Props) {
           value={reason}
           onValue={setReason}
           rows={2}
-          hint="Why the change is made. It stays in the history."
+          hint="Why the change is made. It stays in the history. Ctrl Enter saves."
           error={reason.length > 1024 ? "At most 1024 bytes." : undefined}
         />
         {isFar && (
