@@ -140,6 +140,27 @@ export default {
     await until(async () => (await asked.getByText("has a role without the permission", { exact: false }).count()) === 1, "the lack of the grant");
   },
 
+  "ways back reveal no secret to the page, nor to the audit log": async (t) => {
+    const server = await guarded(t);
+    const write = (password) => server.call("PUT", "/v1/namespaces/shop/configs/vault/layers/", { user: "shop", password: { $secret: password } });
+    await write("hunter-4711");
+    await write("hunter-4712");
+    const page = await server.open("/ns/shop/vault/history");
+    await page.getByRole("button", { name: "Revert version 2" }).click();
+    const dialog = page.getByRole("dialog");
+    await dialog.getByText("What changes in the effective documents").waitFor();
+    await dialog.locator("del", { hasText: "***" }).waitFor();
+    equal((await page.content()).includes("hunter-"), false, "a secret is in the page:");
+    await dialog.getByRole("button", { name: "Revert" }).click();
+    await dialog.getByText("Done, as revision").waitFor();
+    const { document } = await server.call("GET", "/v1/namespaces/shop/configs/vault/document");
+    equal(JSON.parse(document.content).password, "hunter-4711");
+    // The writes and the read of this test showed the secret, and nothing of the page did.
+    const calls = async () => (await server.call("GET", "/v1/audit?filter.kinds=AUDIT_KIND_REVEALED")).entries.map((entry) => entry.rpc_method.split("/").at(-1));
+    await until(async () => (await calls()).includes("Get"), "the record of the read");
+    equal(await calls(), ["Get", "Set", "Set"]);
+  },
+
   "the pages of access fit a phone": async (t) => {
     const server = await guarded(t);
     for (const view of ["policy", "can-i", "tokens"]) {

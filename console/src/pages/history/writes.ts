@@ -1,4 +1,5 @@
-// Rollback, revert and restore: what each would do, and the write. Knows routes of the API; never how an outlook is shown.
+// Rollback, revert and restore: what each would do, and the write. Knows routes of the API; never how an outlook is shown. Secrets are masked in all
+// answers, so that nothing is revealed to a page that does not show it; the write is made as the preview was.
 import { get, post, type Schemas } from "../../api/client";
 import type { Difference, Outlook } from "../parts/preview";
 import type { ConfigPlace } from "./commit";
@@ -19,6 +20,7 @@ export async function rollbackOutlook(at: ConfigPlace, to: number, signal: Abort
     path: at,
     body: { version: to, expected_version: current, options: { reason: "preview", validate_only: true } },
     signal,
+    maskSecrets: true,
   });
   // All layers become those of the version, so the documents afterwards are those of the version.
   const scopes = [...new Set(answer.layers.map((layer) => layer.scope))];
@@ -41,6 +43,7 @@ export async function rollBack(at: ConfigPlace, to: number, outlook: Positioned,
   const answer = await post("/v1/namespaces/{namespace}/configs/{config}/layers:rollback", {
     path: at,
     body: { version: to, expected_version: outlook.position, options: { reason, request_id: requestId } },
+    maskSecrets: true,
   });
   return answer.store_revision;
 }
@@ -54,7 +57,7 @@ async function compared(at: ConfigPlace, scope: string, older: Point, newer: Poi
 
 /** What taking commits back would do. Fails with REVERT_CONFLICT where later commits changed the same values. */
 export async function revertOutlook(revisions: number[], signal: AbortSignal): Promise<Outlook> {
-  const answer = await post("/v1/commits:revert", { body: { revisions, options: { reason: "preview", validate_only: true } }, signal });
+  const answer = await post("/v1/commits:revert", { body: { revisions, options: { reason: "preview", validate_only: true } }, signal, maskSecrets: true });
   const affected = answer.affected;
   const computed = await effectiveDifferences(answer.results, affected.slice(0, SCOPES_COMPARED_MAX), signal);
   const what = revisions.length === 1 ? `revision ${revisions[0]}` : `revisions ${revisions.join(", ")}`;
@@ -72,7 +75,7 @@ export async function revertOutlook(revisions: number[], signal: AbortSignal): P
 }
 
 export async function revert(revisions: number[], reason: string, requestId: string): Promise<number> {
-  const answer = await post("/v1/commits:revert", { body: { revisions, options: { reason, request_id: requestId } } });
+  const answer = await post("/v1/commits:revert", { body: { revisions, options: { reason, request_id: requestId } }, maskSecrets: true });
   return answer.store_revision;
 }
 
@@ -91,6 +94,7 @@ export async function restoreOutlook(at: RestorePlace, to: Past, signal: AbortSi
     path: { namespace: at.namespace },
     body: { config: at.config, scope: at.scope, ...to, options: { reason: "preview", validate_only: true } },
     signal,
+    maskSecrets: true,
   });
   const computed = await effectiveDifferences(answer.results, answer.affected.slice(0, SCOPES_COMPARED_MAX), signal);
   const what = at.config === "" ? `all configs of ${at.namespace}` : `${at.namespace}/${at.config}`;
@@ -113,6 +117,7 @@ export async function restore(at: RestorePlace, to: Past, outlook: Positioned, r
   const answer = await post("/v1/namespaces/{namespace}/configs:restore", {
     path: { namespace: at.namespace },
     body: { config: at.config, scope: at.scope, ...to, expected_revision: outlook.position, options: { reason, request_id: requestId } },
+    maskSecrets: true,
   });
   return answer.store_revision;
 }

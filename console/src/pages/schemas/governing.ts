@@ -123,9 +123,10 @@ function send(namespace: string, of: Governing, stored: Stored, text: string, { 
       path: { namespace, config: of.config },
       body: { schema: { content: text, format: "FORMAT_JSON" }, accept_existing: acceptExisting, expected_number: stored.expected, options },
       signal,
+      maskSecrets: true,
     });
   }
-  return post("/v1/layers:apply", { body: { changes: [{ ...proposal(namespace, of, text), expected_version: stored.expected }], options }, signal });
+  return post("/v1/layers:apply", { body: { changes: [{ ...proposal(namespace, of, text), expected_version: stored.expected }], options }, signal, maskSecrets: true });
 }
 
 export function remove(namespace: string, of: Governing, stored: Stored, reason: string, requestId: string): Promise<unknown> {
@@ -143,6 +144,7 @@ export async function migrateOutlook(namespace: string, config: string, to: numb
     path: { namespace, config },
     body: { to_number: to, options: { reason: "preview", validate_only: true } },
     signal,
+    maskSecrets: true,
   });
   return {
     changed: answer.changed,
@@ -161,6 +163,7 @@ export async function migrate(namespace: string, config: string, to: number, rea
   const answer = await post("/v1/namespaces/{namespace}/configs/{config}/schema:migrate", {
     path: { namespace, config },
     body: { to_number: to, options: { reason, request_id: requestId } },
+    maskSecrets: true,
   });
   return answer.store_revision;
 }
