@@ -196,6 +196,16 @@ export default {
     await changes.locator(".commit-details").waitFor();
   },
 
+  "a commit of very many configs is cut until it is opened": async (t) => {
+    const changes = Array.from({ length: 300 }, (_, at) => ({ namespace: t.namespace, config: `service-${at}`, scope: "/", replace: { content: '{"a":1}' } }));
+    await t.call("POST", "/v1/layers:apply", { changes, options: { reason: "all at once" } });
+    const page = await t.open(`/changes?ns=${t.namespace}`);
+    await page.getByText("and 290 more configs").waitFor();
+    await page.getByRole("button", { name: /^What revision/ }).click();
+    await page.getByText("200 more scopes not shown.").waitFor();
+    await until(async () => (await page.locator(".commit-changes > li").count()) === 300, "all configs of the commit");
+  },
+
   "changes appear by themselves, and filters are in the address": async (t) => {
     await t.set("one", { a: 1 }, "/", { headers: { "confwatch-actor": "alice" }, reason: "by alice" });
     await t.set("one", { a: 2 }, "/production", { headers: { "confwatch-actor": "bob" }, reason: "by bob" });

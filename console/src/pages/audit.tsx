@@ -2,7 +2,7 @@
 import { useEffect, useState } from "preact/hooks";
 import { post, type Schemas } from "../api/client";
 import { textOf } from "../api/problem";
-import { place } from "../router";
+import { configHref, place } from "../router";
 import { Badge, ScopeBadge } from "../ui/badge";
 import { Button } from "../ui/button";
 import { CopyButton } from "../ui/copy";
@@ -112,7 +112,12 @@ function EntryRows({ entry, isFresh }: { entry: Entry; isFresh: boolean }) {
         </td>
         <td data-label="Actor" class="break">{entry.actor === "" ? <span class="faint">unknown</span> : entry.actor}</td>
         <td data-label="Action">{entry.verb || word(entry.source, "COMMIT_SOURCE_").replace("unspecified", "")}</td>
-        <td data-label="Target" class="break">{target || <span class="faint">the store</span>} {entry.scope !== "" && <ScopeBadge scope={entry.scope} />}</td>
+        <td data-label="Target" class="break">
+          {entry.namespace !== "" && entry.config !== ""
+            ? <a href={configHref(entry.namespace, entry.config, "history", { scope: entry.scope || "/" })}>{target}</a>
+            : target || <span class="faint">the store</span>}{" "}
+          {entry.scope !== "" && <ScopeBadge scope={entry.scope} />}
+        </td>
         <td data-label="Outcome">{entry.outcome !== "" && <code class="small break">{entry.outcome}</code>}</td>
         <td><Button small kind="quiet" aria-expanded={open} aria-label={`Details of ${idOf(entry)}`} onClick={() => setOpen(!open)}>{open ? "Less" : "More"}</Button></td>
       </tr>

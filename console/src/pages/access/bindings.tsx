@@ -9,7 +9,11 @@ import { Dialog } from "../../ui/dialog";
 import { useQuery } from "../../ui/query";
 import { ListState } from "../parts/list";
 import { PreviewedWrite } from "../parts/preview";
+import { count } from "../parts/words";
 import { BUILT_IN, policyOutlook, readPolicy, writePolicy, type Binding, type Policy } from "./policy";
+
+/** So many bindings are in the page at once. */
+const SHOWN_MAX = 300;
 
 type Next = { title: string; verb: string; bindings: Binding[] };
 
@@ -21,6 +25,7 @@ export function Bindings() {
   const policy = answer.data;
   const bindings = policy?.bindings ?? [];
   const shown = bindings.map((binding, index) => ({ binding, index })).filter(({ binding }) => JSON.stringify(binding).includes(filter.trim()));
+  const rows = shown.slice(0, SHOWN_MAX);
   return (
     <section class="panel" aria-label="Policy">
       <header>
@@ -44,7 +49,7 @@ export function Bindings() {
                 </tr>
               </thead>
               <tbody>
-                {shown.map(({ binding, index }) => (
+                {rows.map(({ binding, index }) => (
                   <tr key={index}>
                     <td data-label="Who" class="break">{binding.subjects.map((subject) => <p key={subject}>{subject === "*" ? "everybody with a credential" : subject}</p>)}</td>
                     <td data-label="Role"><Badge tone={binding.role === "admin" ? "warn" : "accent"} title={verbsOf(policy, binding.role)}>{binding.role}</Badge></td>
@@ -65,6 +70,7 @@ export function Bindings() {
             </table>
           </div>
         )}
+        {shown.length > rows.length && <p class="soft">{count(shown.length - rows.length, "more binding")} not shown: find them by a part of them.</p>}
         {policy !== undefined && <Roles policy={policy} />}
       </div>
       {adding && policy !== undefined && (

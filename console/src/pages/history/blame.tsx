@@ -10,6 +10,10 @@ import { Note } from "../../ui/states";
 import { Time } from "../../ui/time";
 import { changesHref } from "../parts/links";
 import { ListState } from "../parts/list";
+import { count } from "../parts/words";
+
+/** So many values are in the page at once. */
+const SHOWN_MAX = 500;
 
 export function Blame({ namespace, config, scope }: { namespace: string; config: string; scope: string }) {
   const [filter, setFilter] = useState("");
@@ -19,6 +23,7 @@ export function Blame({ namespace, config, scope }: { namespace: string; config:
     revisionOf(namespace, config).value,
   );
   const found = (answer.data?.values ?? []).filter((value) => pathOf(value.pointer).includes(filter) || value.pointer.includes(filter));
+  const shown = found.slice(0, SHOWN_MAX);
   return (
     <section class="stack" aria-label="Blame">
       <p class="soft">Each value of the document at <ScopeBadge scope={scope} /> and the commit that made it what it is.</p>
@@ -31,7 +36,7 @@ export function Blame({ namespace, config, scope }: { namespace: string; config:
               <tr><th scope="col">Place</th><th scope="col">Value</th><th scope="col">Layer</th><th scope="col">Changed by</th><th scope="col">When</th><th scope="col">Reason</th></tr>
             </thead>
             <tbody>
-              {found.map((value) => (
+              {shown.map((value) => (
                 <tr key={value.pointer}>
                   <td data-label="Place"><code class="break" title={value.pointer}>{pathOf(value.pointer)}</code></td>
                   <td data-label="Value">{value.removed ? <span class="soft">removed</span> : <code class="break">{clipped(value.value)}</code>}</td>
@@ -51,6 +56,7 @@ export function Blame({ namespace, config, scope }: { namespace: string; config:
           </table>
         </div>
       )}
+      {found.length > shown.length && <p class="soft">{count(found.length - shown.length, "more value")} not shown: find them by their place.</p>}
       {(answer.data?.withheld.length ?? 0) > 0 && (
         <Note tone="warn" icon="lock">
           You may not read the layers at {answer.data?.withheld.map((layer) => layer.scope).join(", ")}: who changed their values is not shown.

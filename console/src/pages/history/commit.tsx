@@ -11,6 +11,10 @@ import { ErrorNote, Skeleton } from "../../ui/states";
 import { Time } from "../../ui/time";
 import { count } from "../parts/words";
 
+/** So many configs and layers of a commit are shown before it is opened. */
+const CHANGES_SHOWN_MAX = 10;
+const LAYERS_SHOWN_MAX = 10;
+
 /** A config of which alone a list shows the history. */
 export interface ConfigPlace {
   namespace: string;
@@ -44,9 +48,10 @@ export function CommitEntry({ commit, only, within, lead, actions, fresh = false
           </p>
           {commit.reason !== "" && <p class="reason break">{commit.reason}</p>}
           <ul class="commit-changes">
-            {commit.changes.map((change) => (
-              <li key={`${change.namespace}/${change.config}`} class="row wrap"><ChangeLine change={change} isOnly={only !== undefined} within={within} /></li>
+            {commit.changes.slice(0, open ? undefined : CHANGES_SHOWN_MAX).map((change) => (
+              <li key={`${change.namespace}/${change.config}`} class="row wrap"><ChangeLine change={change} isOnly={only !== undefined} within={within} isWhole={open} /></li>
             ))}
+            {!open && commit.changes.length > CHANGES_SHOWN_MAX && <li class="soft">and {count(commit.changes.length - CHANGES_SHOWN_MAX, "more config")}</li>}
             {commit.compacted_namespaces.map((namespace) => (
               <li key={namespace} class="soft">What this commit changed in {namespace} was removed by the retention of the namespace.</li>
             ))}
@@ -64,20 +69,22 @@ export function CommitEntry({ commit, only, within, lead, actions, fresh = false
   );
 }
 
-function ChangeLine({ change, isOnly, within }: { change: Schemas["ConfigChange"]; isOnly: boolean; within: string | undefined }) {
+function ChangeLine({ change, isOnly, within, isWhole }: { change: Schemas["ConfigChange"]; isOnly: boolean; within: string | undefined; isWhole: boolean }) {
+  const layers = isWhole ? change.layers : change.layers.slice(0, LAYERS_SHOWN_MAX);
+  const layersLeft = change.layers.length - layers.length + change.layers_omitted;
   const name = change.namespace === within ? change.config : `${change.namespace}/${change.config}`;
   return (
     <>
       {!isOnly && <a href={configHref(change.namespace, change.config, "history")}>{name}</a>}
       {!isOnly && change.version > 0 && <span class="faint small">version {change.version}</span>}
       {change.restored_version > 0 && <span class="soft">as in version {change.restored_version}</span>}
-      {change.layers.map((layer) => (
+      {layers.map((layer) => (
         <span key={`${layer.kind}${layer.scope}`} class="row">
           <ScopeBadge scope={layer.scope} override={layer.kind === "LAYER_KIND_OVERRIDE"} />
           {layer.action === "LAYER_ACTION_DELETE" && <span class="soft small">deleted</span>}
         </span>
       ))}
-      {change.layers_omitted > 0 && <span class="soft">and {count(change.layers_omitted, "more layer")}</span>}
+      {layersLeft > 0 && <span class="soft">and {count(layersLeft, "more layer")}</span>}
       {change.tags.map((tag) => (
         <span key={tag.tag} class="soft">
           <Badge icon="tag">{tag.tag}</Badge> {tag.version > 0 ? `names version ${tag.version}` : "removed"}

@@ -1,6 +1,7 @@
 // Goes back to a point in the past, which is a time, a revision or a tag: of a config, or of all configs of a namespace. Knows the form; `writes.ts`
 // knows what a restore does.
 import { useState } from "preact/hooks";
+import { entryOf } from "../../api/catalog";
 import { revisionWithin } from "../../api/live";
 import { Button } from "../../ui/button";
 import { Check, SelectField, TextField } from "../../ui/field";
@@ -55,7 +56,8 @@ export function RestorePanel({ namespace, config, scope }: Props) {
             />
             {by === "time" && <TimeField label="Time, by your clock" required value={text} onValue={setText} />}
             {by === "revision" && <TextField label="Revision" inputMode="numeric" required value={text} onValue={setText} />}
-            {by === "tag" && <TextField label="Tag" required value={text} onValue={setText} />}
+            {by === "tag" && <TextField label="Tag" required list="tags-to-restore" value={text} onValue={setText} />}
+            <datalist id="tags-to-restore">{Object.keys(entryOf(namespace, config)?.tags ?? {}).slice(0, 500).map((tag) => <option key={tag} value={tag} />)}</datalist>
             <Button type="submit" kind="primary">Preview</Button>
           </form>
           {scope !== "/" && <Check label={`Only the layers at ${scope} and below it`} checked={isLimited} onChecked={setLimited} />}
