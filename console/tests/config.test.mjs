@@ -131,6 +131,38 @@ export default {
     equal(await cells(page, "b-7.key-7"), ["b-7.key-7", "–", '"a value of some length 7 7"', '"a value of some length 7 7"', "/staging"]);
   },
 
+  "all of it works by the keyboard": async (t) => {
+    await t.set("checkout", { a: 1, b: 1, c: 1 });
+    const page = await t.open(`/ns/${t.namespace}/checkout`);
+    await row(page, "a").waitFor();
+    await page.keyboard.press("/");
+    await page.keyboard.type("b");
+    await until(async () => (await page.locator(".line").count()) === 1, "one row");
+    await page.keyboard.press("ArrowDown");
+    await page.getByRole("complementary", { name: "Details of b" }).waitFor();
+    await page.keyboard.press("Escape");
+    await until(async () => (await page.locator(".details").count()) === 0, "the details to close");
+    await page.getByRole("list", { name: "Values" }).focus();
+    await page.keyboard.press("ArrowDown");
+    await page.locator(".details").waitFor();
+    await page.getByRole("button", { name: "Edit" }).focus();
+    await page.keyboard.press("Enter");
+    await page.locator(".cm-content").waitFor();
+    await until(() => page.evaluate(() => document.activeElement?.shadowRoot?.activeElement?.classList.contains("cm-content") ?? false), "the focus in the text");
+    await page.keyboard.press("Control+a");
+    await page.keyboard.type('{"a": 2}');
+    await page.keyboard.press("Escape");
+    await page.keyboard.press("Tab");
+    await until(() => page.evaluate(() => !document.activeElement?.shadowRoot?.activeElement), "the focus to leave the text");
+    await page.keyboard.press("Control+s");
+    await page.getByRole("dialog").getByRole("heading", { name: "In this layer" }).waitFor();
+    await page.getByLabel(/^Reason/).focus();
+    await page.keyboard.type("by keyboard");
+    await page.keyboard.press("Control+Enter");
+    await page.getByText(/^Saved as version/).waitFor();
+    equal(await layerOf(t, "checkout", "/"), { a: 2 });
+  },
+
   "the page fits a phone": async (t) => {
     await t.set("checkout", { "a-long-name": { "of-a-key": "and a value that is longer than the window of a phone is wide, by far" } });
     for (const path of ["", "?view=form", "?view=text", "/compare"]) {

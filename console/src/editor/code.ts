@@ -35,6 +35,9 @@ export interface Code {
   destroy(): void;
 }
 
+/** So long after Escape, Tab moves the focus. */
+const LEAVE_MS = 5_000;
+
 const HIGHLIGHT = HighlightStyle.define([
   { tag: [tags.propertyName, tags.definition(tags.propertyName), tags.atom], color: "var(--accent)" },
   { tag: [tags.string, tags.special(tags.string)], color: "var(--good)" },
@@ -61,6 +64,11 @@ const THEME = EditorView.theme({
   ".cm-panels": { backgroundColor: "var(--sunken)", color: "var(--text)", borderColor: "var(--line)" },
   ".cm-textfield": { backgroundColor: "var(--surface)", color: "var(--text)", border: "1px solid var(--line-strong)", borderRadius: "4px" },
   ".cm-button": { backgroundImage: "none", backgroundColor: "var(--surface)", color: "var(--text)", border: "1px solid var(--line-strong)", borderRadius: "4px" },
+  ".cm-panel.cm-search": { padding: "8px 12px", fontFamily: "var(--font)" },
+  ".cm-panel.cm-search input, .cm-panel.cm-search button, .cm-panel.cm-search label": { fontSize: "var(--text-s)" },
+  ".cm-panel.cm-search label": { display: "inline-flex", alignItems: "center", gap: "4px" },
+  ".cm-panel.cm-search button[name=close]": { fontSize: "1.25rem", padding: "0 8px", color: "var(--text-soft)", cursor: "pointer" },
+  ".cm-textfield:focus-visible, .cm-button:focus-visible": { outline: "2px solid var(--focus)", outlineOffset: "0" },
   ".cm-searchMatch": { backgroundColor: "var(--warn-soft)", outline: "1px solid var(--warn)" },
   ".cm-searchMatch-selected": { backgroundColor: "var(--selected)" },
   ".cm-matchingBracket": { backgroundColor: "var(--selected)", outline: "1px solid var(--line-strong)" },
@@ -135,7 +143,13 @@ export function createCode(parent: HTMLElement, options: CodeOptions): Code {
     state: EditorState.create({
       doc: options.text,
       extensions: [
-        Prec.highest(keymap.of([{ key: "Mod-s", preventDefault: true, run: () => (options.onSave(), true) }])),
+        Prec.highest(
+          keymap.of([
+            { key: "Mod-s", preventDefault: true, run: () => (options.onSave(), true) },
+            // Escape, then Tab, leaves the editor, whatever else Escape closes.
+            { key: "Escape", run: (view) => (view.setTabFocusMode(LEAVE_MS), false) },
+          ]),
+        ),
         lineNumbers(),
         FOLDS,
         INDENTS,
@@ -162,7 +176,6 @@ export function createCode(parent: HTMLElement, options: CodeOptions): Code {
         EditorView.updateListener.of((update) => {
           if (update.docChanged) options.onChange(update.state.doc.toString());
         }),
-        // Escape, then Tab, leaves the editor by the keyboard.
         keymap.of([...closeBracketsKeymap, ...completionKeymap, ...lintKeymap, ...searchKeymap, ...historyKeymap, ...foldKeymap, ...defaultKeymap, indentWithTab]),
       ],
     }),

@@ -91,13 +91,29 @@ const MESSAGES: Record<string, string> = {
   MULTIPLE_DOCS: "one document is expected, and there are several",
 };
 
+const WORDS: readonly (readonly [RegExp, string])[] = [
+  [/implicit map keys? need to be followed by map values/i, 'a ":" and a value are expected after the name'],
+  [/all collection items must start at the same column/i, "the lines of one object or list must begin at the same column"],
+  [/implicit keys need to be on a single line/i, "a name must be on one line"],
+  [/nested mappings are not allowed in compact mappings/i, 'a ":" within a value needs quotes around the value'],
+  [/missing closing "?quote/i, "this text has no closing quote"],
+  [/unresolved (tag|alias)/i, "this tag or alias is not known"],
+  [/flow map .*must end with a }|expected flow map to end with }/i, 'a "}" is missing'],
+  [/flow sequence .*must end with a ]|expected flow sequence to end with ]/i, 'a "]" is missing'],
+];
+
+/** What is wrong, in the words of the console; those of the package where it has none of its own. */
+function told(code: string, message: string): string {
+  return MESSAGES[code] ?? WORDS.find(([pattern]) => pattern.test(message))?.[1] ?? message.charAt(0).toLowerCase() + message.slice(1);
+}
+
 export function parse(text: string): Parsed {
   const skipped = text.startsWith("\ufeff") ? ` ${text.slice(1)}` : text;
   const document = parseDocument(skipped, OPTIONS);
   const problems = document.errors.map((error) => ({
     from: error.pos[0],
     to: Math.max(error.pos[1], Math.min(error.pos[0] + 1, text.length)),
-    message: MESSAGES[error.code] ?? error.message,
+    message: told(error.code, error.message),
   }));
   const isReadable = document.errors.every((error) => error.code === "DUPLICATE_KEY");
   if (!isReadable) return { format: "FORMAT_YAML", text, root: undefined, problems };
