@@ -50,6 +50,9 @@ export default {
     await page.getByRole("link", { name: "checkout" }).waitFor();
     await t.axeInBothThemes(page);
     await t.shot(page, "schemas");
+    await page.goto(`${t.url}/ns/${t.namespace}/schema:checkout/history`);
+    await page.getByText("Version 1", { exact: true }).waitFor();
+    await t.shot(page, "schema-history");
   },
 
   "rules are edited, and a refused one says why": async (t) => {

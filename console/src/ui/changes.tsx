@@ -33,7 +33,7 @@ const SOURCES: Record<Schemas["CommitSource"], string> = {
   COMMIT_SOURCE_ROLLBACK: "rolled back",
   COMMIT_SOURCE_EXPIRY: "override expired",
   COMMIT_SOURCE_TAG: "tagged",
-  COMMIT_SOURCE_SCHEMA: "schema",
+  COMMIT_SOURCE_SCHEMA: "changed a schema",
   COMMIT_SOURCE_MIGRATION: "migrated",
   COMMIT_SOURCE_REVERT: "reverted",
   COMMIT_SOURCE_RESTORE: "restored",

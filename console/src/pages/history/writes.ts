@@ -1,6 +1,7 @@
 // Rollback, revert and restore: what each would do, and the write. Knows routes of the API; never how an outlook is shown. Secrets are masked in all
 // answers, so that nothing is revealed to a page that does not show it; the write is made as the preview was.
 import { get, post, type Schemas } from "../../api/client";
+import { CallError } from "../../api/problem";
 import type { Difference, Outlook } from "../parts/preview";
 import type { ConfigPlace } from "./commit";
 import { effectiveDifferences } from "./effective";
@@ -15,12 +16,20 @@ export interface Positioned extends Outlook {
 
 /** What a rollback to a version would do. Its position is the version of the config that it was computed from. */
 export async function rollbackOutlook(at: ConfigPlace, to: number, signal: AbortSignal): Promise<Positioned> {
-  const current = await currentVersion(at, signal);
-  const answer = await post("/v1/namespaces/{namespace}/configs/{config}/layers:rollback", {
+  const newest = await newestVersion(at, signal);
+  const rehearse = (expected_version: number) => post("/v1/namespaces/{namespace}/configs/{config}/layers:rollback", {
     path: at,
-    body: { version: to, expected_version: current, options: { reason: "preview", validate_only: true } },
+    body: { version: to, expected_version, options: { reason: "preview", validate_only: true } },
     signal,
     maskSecrets: true,
+  });
+  let current = newest;
+  const answer = await rehearse(newest).catch((error: unknown) => {
+    // Versions that changed only what the caller may not read are in no list: the refusal names the current one.
+    const told = error instanceof CallError && error.reason === "VERSION_MISMATCH" ? Number(error.problem?.metadata.current_version) : 0;
+    if (!(told > newest)) throw error;
+    current = told;
+    return rehearse(told);
   });
   // All layers become those of the version, so the documents afterwards are those of the version.
   const scopes = [...new Set(answer.layers.map((layer) => layer.scope))];
@@ -137,8 +146,8 @@ function layerDifferences(results: readonly Schemas["AppliedChange"][]): Differe
     }));
 }
 
-/** The current version of a config: of the newest entry of its history. */
-export async function currentVersion(at: ConfigPlace, signal: AbortSignal): Promise<number> {
+/** The newest version of a config in the list of versions. */
+async function newestVersion(at: ConfigPlace, signal: AbortSignal): Promise<number> {
   const answer = await get("/v1/namespaces/{namespace}/configs/{config}/versions", { path: at, query: { page_size: 1 }, signal });
   return answer.versions[0]?.version ?? 0;
 }
