@@ -20,7 +20,7 @@ export default {
     const row = page.getByRole("row").filter({ hasText: "PERMISSION_DENIED" });
     await row.getByText("token:ci").waitFor();
     await row.getByText("denied", { exact: true }).waitFor();
-    await row.getByRole("button", { name: /^Details/ }).click();
+    await row.getByRole("button", { name: /^More about/ }).click();
     await page.getByText("ConfigService/Get", { exact: false }).first().waitFor();
     await t.axeInBothThemes(page);
     await t.shot(page, "audit");

@@ -64,7 +64,7 @@ export default {
     await page.getByText("Version 1", { exact: true }).waitFor();
     await t.set("live", { a: 2 }, "/", { reason: "from elsewhere" });
     await page.getByText("from elsewhere").waitFor();
-    await page.getByRole("button", { name: "What revision" }).first().click();
+    await page.getByRole("button", { name: /^What changed in revision/ }).first().click();
     await page.locator(".commit-details ins", { hasText: "2" }).waitFor();
   },
 
@@ -192,7 +192,7 @@ export default {
     await history.getByText("was removed by retention", { exact: false }).waitFor();
     const changes = await t.open("/changes", { url: server.url });
     await changes.getByText("was removed by retention", { exact: false }).waitFor();
-    await changes.getByRole("button", { name: /^What revision/ }).last().click();
+    await changes.getByRole("button", { name: /^What changed in revision/ }).last().click();
     await changes.locator(".commit-details").waitFor();
   },
 
@@ -201,7 +201,7 @@ export default {
     await t.call("POST", "/v1/layers:apply", { changes, options: { reason: "all at once" } });
     const page = await t.open(`/changes?ns=${t.namespace}`);
     await page.getByText("and 290 more configs").waitFor();
-    await page.getByRole("button", { name: /^What revision/ }).click();
+    await page.getByRole("button", { name: /^What changed in revision/ }).click();
     await page.getByText("200 more scopes not shown.").waitFor();
     await until(async () => (await page.locator(".commit-changes > li").count()) === 300, "all configs of the commit");
   },

@@ -119,7 +119,7 @@ function EntryRows({ entry, isFresh }: { entry: Entry; isFresh: boolean }) {
           {entry.scope !== "" && <ScopeBadge scope={entry.scope} />}
         </td>
         <td data-label="Outcome">{entry.outcome !== "" && <code class="small break">{entry.outcome}</code>}</td>
-        <td><Button small kind="quiet" aria-expanded={open} aria-label={`Details of ${idOf(entry)}`} onClick={() => setOpen(!open)}>{open ? "Less" : "More"}</Button></td>
+        <td><Button small kind="quiet" aria-expanded={open} aria-label={`${open ? "Less" : "More"} about ${idOf(entry)}`} onClick={() => setOpen(!open)}>{open ? "Less" : "More"}</Button></td>
       </tr>
       {open && <tr class="details"><td colSpan={7}><Details entry={entry} /></td></tr>}
     </>

@@ -58,7 +58,7 @@ export function CommitEntry({ commit, only, within, lead, actions, fresh = false
           </ul>
         </div>
         <div class="row wrap commit-actions">
-          <Button small kind="quiet" icon="compare" aria-expanded={open} aria-label={`What revision ${commit.revision} changed`} onClick={() => setOpen(!open)}>
+          <Button small kind="quiet" icon="compare" aria-expanded={open} aria-label={`${open ? "Hide what changed" : "What changed"} in revision ${commit.revision}`} onClick={() => setOpen(!open)}>
             {open ? "Hide" : "What changed"}
           </Button>
           {actions}

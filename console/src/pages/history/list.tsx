@@ -75,7 +75,7 @@ export function ConfigHistory({ namespace, config, scope }: Props) {
                   <Button small kind="quiet" icon="tag" aria-label={`Tag version ${version}`} onClick={() => setAction({ kind: "tag", version })}>Tag</Button>
                   <Button small kind="quiet" icon="undo" aria-label={`Revert version ${version}`} onClick={() => setAction({ kind: "revert", revision: commit.revision })}>Revert</Button>
                   {scope === "" && version !== current && (
-                    <Button small icon="history" aria-label={`Roll back to version ${version}`} onClick={() => setAction({ kind: "rollback", version })}>Roll back to this</Button>
+                    <Button small icon="history" aria-label={`Roll back to version ${version}`} onClick={() => setAction({ kind: "rollback", version })}>Roll back</Button>
                   )}
                 </>
               }
