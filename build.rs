@@ -1,4 +1,4 @@
-//! Generates the protobuf code and the list of RPCs from `proto/`, without a protoc on the machine.
+//! Generates the protobuf code and the list of RPCs from `proto/`, without a protoc on the machine, and the list of the files of the web console.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -27,10 +27,34 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     // A program that only uses the client needs no dispatch.
     if std::env::var_os("CARGO_FEATURE_SERVER").is_some() {
         std::fs::write(out.join("rpcs.rs"), rpcs(&files)?)?;
+        std::fs::write(out.join("console.rs"), console()?)?;
     }
 
     tonic_prost_build::configure().build_server(false).btree_map(".confwatch.v1").compile_fds(files)?;
     Ok(())
+}
+
+/// The table of the files in `console/dist`, each with its brotli copy: included by `src/api/http/console.rs`. They are committed: no Node is needed.
+fn console() -> Result<String, Box<dyn std::error::Error>> {
+    let dist = PathBuf::from(std::env::var("CARGO_MANIFEST_DIR")?).join("console/dist");
+    println!("cargo:rerun-if-changed={}", dist.display());
+    let mut names = BTreeSet::new();
+    for entry in std::fs::read_dir(&dist)? {
+        names.insert(
+            entry?.file_name().into_string().map_err(|name| format!("{} is not text", name.display()))?,
+        );
+    }
+    assert!(names.contains("index.html"), "console/dist has no page: run `node build.mjs` in console/");
+    let files: Vec<&String> = names.iter().filter(|name| !name.ends_with(".br")).collect();
+    let mut out = String::new();
+    writeln!(out, "static FILES: [ConsoleFile; {}] = [", files.len())?;
+    for name in files {
+        let path = dist.join(name);
+        let packed = dist.join(format!("{name}.br"));
+        writeln!(out, "ConsoleFile::new({name:?}, include_bytes!({path:?}), include_bytes!({packed:?})),")?;
+    }
+    writeln!(out, "];")?;
+    Ok(out)
 }
 
 /// The enum of all RPCs, what the descriptors say of each, and the types of their messages: included by `src/api/rpc.rs`.

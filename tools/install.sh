@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what tests, lints and benchmarks need besides Rust: a Python environment in .venv, the packages of clients/node and
+# Installs what tests, lints and benchmarks need besides Rust: a Python environment in .venv, the packages of clients/node, console and
 # tools from npm, generators of code for other languages, and etcd, which only the benchmarks need. Quick when everything is there already.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -11,6 +11,8 @@ command -v python3 >/dev/null || missing+=(python3)
 python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
 command -v node >/dev/null || missing+=(nodejs)
 command -v npm >/dev/null || missing+=(npm)
+# The tests of the console. A browser that a wrapper such as a snap brings does not count.
+command -v chromium >/dev/null || missing+=(chromium)
 # The tour of docs/rest.md.
 command -v curl >/dev/null || missing+=(curl)
 # Generators of code for other languages, which tests/contract runs.
@@ -69,3 +71,6 @@ for place in clients/node tools; do
   once "$place/node_modules/installed" "$place/package-lock.json" -- \
     npm ci --prefix "$place" --no-audit --no-fund --loglevel=error
 done
+# No package of the console runs anything when it is installed.
+once console/node_modules/installed console/package-lock.json -- \
+  npm ci --prefix console --ignore-scripts --no-audit --no-fund --loglevel=error

@@ -2,6 +2,7 @@
 //! contract. Knows paths, headers and JSON; never what a call does, and no RPC by its name.
 
 mod browser;
+mod console;
 mod content;
 mod dispatch;
 mod documents;
@@ -19,4 +20,4 @@ mod transcode;
 
 pub use dispatch::Calls;
 pub use errors::http2_required;
-pub use routes::{Found, find};
+pub use routes::{Found, find_for};

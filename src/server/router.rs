@@ -48,7 +48,7 @@ impl Called {
     pub(super) fn of<B>(request: &Request<B>) -> Called {
         match is_grpc(request.headers()) {
             true => Called::Grpc(Rpc::of_path(request.uri().path())),
-            false => Called::Json(json::find(request.method(), request.uri().path())),
+            false => Called::Json(json::find_for(request)),
         }
     }
 

@@ -15,7 +15,7 @@ pub use auth::{AuthMode, JwtIssuer};
 pub use declared::{ServeArgs, Settings};
 pub use table::table;
 pub use tls::{ClientAuth, ClientCa, TlsFiles};
-pub use values::{Fsync, LimitValues, LogFormat, Networks, Period};
+pub use values::{ConsoleMode, Fsync, LimitValues, LogFormat, Networks, Period};
 
 /// Why there are no settings.
 #[derive(Debug, thiserror::Error)]

@@ -27,7 +27,7 @@ use super::net::listen;
 use super::net::request_bodies::{RequestCounts, Requests};
 use super::net::tls::Tls;
 use super::router::Front;
-use super::settings::{AuthMode, Fsync, Settings, Unusable};
+use super::settings::{AuthMode, ConsoleMode, Fsync, Settings, Unusable};
 use super::telemetry::calls::Calls;
 use super::telemetry::metrics;
 use super::telemetry::metrics::Metrics;
@@ -240,6 +240,10 @@ impl Server {
         server_backups::start(&engine, &recorder);
         let (limited, report) = (guard.clone().limited(rates), metrics.report());
         let (grpc, json) = api::calls(Arc::clone(&engine), limited, recorder.clone(), report);
+        let json = match settings.console {
+            ConsoleMode::On => json.with_console(),
+            ConsoleMode::Off => json,
+        };
         let feeds = audit_file
             .iter()
             .chain([&access_changes])

@@ -18,7 +18,7 @@ use super::problem::problem;
 use super::request::{Said, response};
 use super::routes::Found;
 use super::streams::{self, Framing, JsonFrames, requests};
-use super::{browser, errors, openapi};
+use super::{browser, console, errors, openapi};
 use crate::api::answer::{Answer, EPOCH};
 use crate::api::body::ResponseBody;
 use crate::api::call_errors::too_late;
@@ -41,13 +41,19 @@ const TRANSCODED_INLINE_BYTES_MAX: usize = 64 << 10;
 pub struct Calls {
     intake: Intake,
     frames: Arc<JsonFrames>,
+    has_console: bool,
 }
 
 impl Calls {
     pub fn new(intake: Intake) -> Calls {
         // Made now, so that no call waits for the routes.
         let _ = super::routes::find(&Method::GET, "/");
-        Calls { intake, frames: Arc::default() }
+        Calls { intake, frames: Arc::default(), has_console: false }
+    }
+
+    /// The same with the web console.
+    pub fn with_console(self) -> Calls {
+        Calls { has_console: true, ..self }
     }
 
     /// Answers a request, for whose path this was found.
@@ -82,6 +88,11 @@ impl Calls {
         if let Found::Description = found {
             return openapi::response(request.headers());
         }
+        if let Found::Console(file) = found
+            && self.has_console
+        {
+            return Ok(console::response(file, request.headers()));
+        }
         let admitted = match self.intake.admit(request.headers(), request.extensions()) {
             Admission::Now(admitted) => admitted,
             Admission::Later(admission) => admission.await,
@@ -105,7 +116,9 @@ impl Calls {
             Found::Watch => found.rpc().expect("a watch is of an RPC"),
             Found::OtherMethods(allow) if head.method == Method::OPTIONS => return Ok(allowed(allow)),
             Found::OtherMethods(allow) => return Err(errors::method_not_allowed(allow)),
-            Found::Document(..) | Found::Description | Found::Nothing => return Err(errors::unknown_path()),
+            Found::Document(..) | Found::Description | Found::Console(_) | Found::Nothing => {
+                return Err(errors::unknown_path());
+            }
         };
         let framing = match (rpc.is_stream(), &head.method) {
             (false, _) => accepted(&head.headers, &[JSON]).map(|_| None)?,

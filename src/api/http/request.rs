@@ -65,7 +65,11 @@ impl Said {
                 let encoded = request.encode_to_vec();
                 message = DynamicMessage::decode(input, &*encoded).map_err(|error| unwritable(&error))?;
             }
-            Found::Description | Found::Document(..) | Found::OtherMethods(_) | Found::Nothing => {
+            Found::Description
+            | Found::Console(_)
+            | Found::Document(..)
+            | Found::OtherMethods(_)
+            | Found::Nothing => {
                 unreachable!("it is no call of an RPC")
             }
         }

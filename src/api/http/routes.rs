@@ -3,9 +3,10 @@
 
 use std::sync::LazyLock;
 
-use http::Method;
+use http::{Method, Request};
 use prost_reflect::{DynamicMessage, FieldDescriptor, MessageDescriptor, MethodDescriptor, Value};
 
+use super::console::{self, ConsoleFile};
 use super::documents::DocumentCall;
 use super::strict::field;
 use super::template::{Captures, Template};
@@ -28,6 +29,8 @@ pub enum Found {
     Watch,
     /// The description of all routes.
     Description,
+    /// A file of the web console, if the server has the console.
+    Console(&'static ConsoleFile),
     /// The path takes these methods.
     OtherMethods(String),
     Nothing,
@@ -61,7 +64,7 @@ impl Found {
             Found::Route(route, _) => Some(route.rpc),
             Found::Document(call, _) => Some(call.rpc()),
             Found::Watch => Some(signature::ConfigServiceWatch::RPC),
-            Found::Description | Found::OtherMethods(_) | Found::Nothing => None,
+            Found::Description | Found::Console(_) | Found::OtherMethods(_) | Found::Nothing => None,
         }
     }
 }
@@ -102,6 +105,14 @@ pub fn annotated() -> Vec<Route> {
     Rpc::all().iter().flat_map(|rpc| routes_of(*rpc)).collect()
 }
 
+/// What a request finds: at a path that programs ask as well, a browser finds the page of the console.
+pub fn find_for<B>(request: &Request<B>) -> Found {
+    match console::find_page(request) {
+        Some(file) => Found::Console(file),
+        None => find(request.method(), request.uri().path()),
+    }
+}
+
 /// What is at a path for a method. HEAD finds what GET does.
 pub fn find(method: &Method, path: &str) -> Found {
     let method = if method == Method::HEAD { &Method::GET } else { method };
@@ -129,6 +140,11 @@ pub fn find(method: &Method, path: &str) -> Found {
             }
             others.push(of.as_str());
         }
+    }
+    match console::find(path) {
+        Some(file) if method == Method::GET && others.is_empty() => return Found::Console(file),
+        Some(_) => others.push("GET"),
+        None => {}
     }
     if others.is_empty() {
         return Found::Nothing;
@@ -224,7 +240,7 @@ mod tests {
             assert!(matches!(find(&Method::GET, rpc.path()), Found::OtherMethods(allow) if allow == "POST"));
         }
         assert!(matches!(find(&Method::POST, "/confwatch.v1.ConfigService/Got"), Found::Nothing));
-        assert!(matches!(find(&Method::GET, "/"), Found::Nothing));
+        assert!(matches!(find(&Method::GET, "/v1/nothing"), Found::Nothing));
     }
 
     #[test]
@@ -242,6 +258,7 @@ mod tests {
             Found::Document(call, captures) => format!("{call:?} {captures:?}"),
             Found::OtherMethods(allow) => allow,
             Found::Nothing | Found::Watch | Found::Description => String::new(),
+            Found::Console(_) => "console".to_owned(),
         };
         let config = "/v1/namespaces/a/configs/rules:b";
         let named = r#"[("namespace", "a"), ("config", "rules:b")]"#;
@@ -254,5 +271,7 @@ mod tests {
         assert_eq!(found(&Method::POST, &format!("{config}/layers/x")), "DELETE, GET, HEAD, PATCH, PUT");
         assert_eq!(found(&Method::GET, "/v1/tokens:create"), "POST");
         assert_eq!(found(&Method::GET, "/v1/namespaces/a"), "");
+        assert_eq!(found(&Method::HEAD, "/ns/a/b"), "console");
+        assert_eq!(found(&Method::POST, "/ns/a/b"), "GET, HEAD");
     }
 }

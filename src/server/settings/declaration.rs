@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::values::{Fsync, Networks, Period};
+use super::values::{ConsoleMode, Fsync, Networks, Period};
 
 /// Declares `$args`, which clap and serde parse, `$settings`, and `$composed`, the fields of `$settings` that are no value of `$args`.
 macro_rules! settings {
@@ -142,7 +142,7 @@ macro_rules! with_default {
         }
     )*};
 }
-with_default!(bool, u32, u64, usize, f64, String, PathBuf, Duration, Fsync);
+with_default!(bool, u32, u64, usize, f64, String, PathBuf, Duration, Fsync, ConsoleMode);
 
 impl From<Period> for Duration {
     fn from(period: Period) -> Duration {

@@ -20,7 +20,7 @@ use super::declaration::{CENTURY, DAY, Declared, MILLISECOND, SECOND, Setting, r
 use super::quota::QuotaValues;
 use super::rate::RateValue;
 use super::tls::{ClientAuth, TlsFiles};
-use super::values::{Fsync, LimitValues, LogFormat, Networks, Period};
+use super::values::{ConsoleMode, Fsync, LimitValues, LogFormat, Networks, Period};
 use crate::api::guard::rates::RateLimits;
 use crate::audit::Retention;
 use crate::model::limits::Limits;
@@ -93,6 +93,10 @@ A file with the defaults:
     /// Listen on this address; port 0 selects a free port
     #[arg(env = "CONFWATCH_LISTEN", value_name = "HOST:PORT")]
     listen: String => String = "127.0.0.1:7420";
+
+    /// Serve the web console to browsers, at /
+    #[arg(env = "CONFWATCH_CONSOLE")]
+    console: ConsoleMode => ConsoleMode = "on", "See [the console](console.md)";
 
     /// Serve metrics for Prometheus on this address, at /metrics, in plain text
     #[arg(env = "CONFWATCH_METRICS_LISTEN", value_name = "HOST:PORT")]

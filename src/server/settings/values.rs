@@ -125,6 +125,16 @@ pub enum Fsync {
     Never,
 }
 
+/// Whether browsers are served the web console.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum ConsoleMode {
+    /// Its pages are at /
+    On,
+    /// Nothing is at /
+    Off,
+}
+
 /// How log lines are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
