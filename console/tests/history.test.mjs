@@ -131,8 +131,12 @@ export default {
     const row = (place) => page.getByRole("row").filter({ has: page.locator("code", { hasText: new RegExp(`^${place}$`) }) });
     await row("b").getByText("only the second").waitFor();
     await row("a").getByText("both").waitFor();
+    const link = await row("b").getByRole("link", { name: "version 2" }).getAttribute("href");
     await t.axeInBothThemes(page);
     await t.shot(page, "blame");
+    const commit = await t.open(link);
+    await commit.locator(".commit-details ins", { hasText: "2" }).waitFor();
+    equal(await commit.locator(".commit").count(), 1, "commits at the address of one:");
   },
 
   "tags are set and removed, and a namespace is restored to one": async (t) => {

@@ -51,10 +51,15 @@ function Commits({ filter }: { filter: Filter }) {
   const [reverting, setReverting] = useState<number>();
   const [last, setLast] = useState<Schemas["ListChangesResponse"]>();
   const key = JSON.stringify(filter);
+  const exact = /^\d{1,15}$/.test(filter.revision) ? Number(filter.revision) : undefined;
   const list = usePages(
     key,
     async (token, signal) => {
       if (token === "") setArrived([]);
+      if (exact !== undefined) {
+        const { commit } = await get("/v1/commits/{revision}", { path: { revision: exact }, signal });
+        return { items: commit?.commit === undefined ? [] : [commit.commit], next: "" };
+      }
       const answer = await get("/v1/commits", { query: { ...queryOf(filter), page_size: 50, page_token: token }, signal });
       setLast(answer);
       return { items: answer.commits.flatMap(({ commit }) => commit ?? []), next: answer.next_page_token };
@@ -64,7 +69,7 @@ function Commits({ filter }: { filter: Filter }) {
   useEffect(
     () => onCommit((commit) => {
       const matching = matched(commit, filter);
-      if (matching !== undefined) setArrived((before) => [matching, ...before.filter(({ revision }) => revision !== matching.revision)].slice(0, ARRIVED_MAX));
+      if (matching !== undefined) setArrived((before) => withPart(before, matching));
     }),
     [key],
   );
@@ -82,7 +87,7 @@ function Commits({ filter }: { filter: Filter }) {
           { name: "source", label: "Kind of write", value: filter.source, options: SOURCES.map((source) => [source, sourceName(source)] as const) },
           { name: "from", label: "From", value: filter.from, type: "datetime-local" },
           { name: "to", label: "To", value: filter.to, type: "datetime-local" },
-          { name: "revision", label: "From revision", value: filter.revision, type: "number" },
+          { name: "revision", label: "Revision", value: filter.revision, type: "number" },
         ]}
       />
       <p class="visually-hidden" role="status">{fresh.length > 0 && `${count(fresh.length, "new commit")} since the page was opened`}</p>
@@ -97,6 +102,7 @@ function Commits({ filter }: { filter: Filter }) {
               commit={commit}
               {...(filter.ns === "" ? {} : { within: filter.ns })}
               fresh={fresh.includes(commit)}
+              isOpen={exact !== undefined}
               actions={commit.source !== "COMMIT_SOURCE_TAG" && (
                 <Button small kind="quiet" icon="undo" aria-label={`Revert revision ${commit.revision}`} onClick={() => setReverting(commit.revision)}>Revert</Button>
               )}
@@ -105,7 +111,7 @@ function Commits({ filter }: { filter: Filter }) {
         </ol>
       )}
       <ListEnd list={list} noun="commits" />
-      {!list.more && !list.loading && last !== undefined && last.oldest_revision > 1 && <Compacted revision={last.oldest_revision} />}
+      {!list.more && !list.loading && exact === undefined && last !== undefined && last.oldest_revision > 1 && <Compacted revision={last.oldest_revision} />}
       {reverting !== undefined && <RevertDialog revision={reverting} onClose={() => setReverting(undefined)} />}
     </>
   );
@@ -120,12 +126,19 @@ function queryOf(filter: Filter) {
     ...(filter.source === "" ? {} : { sources: [filter.source as Schemas["CommitSource"]] }),
     ...(filter.from === "" ? {} : { from_time: toTimestamp(filter.from) }),
     ...(filter.to === "" ? {} : { to_time: toTimestamp(filter.to) }),
-    ...(/^\d+$/.test(filter.revision) ? { from_revision: Number(filter.revision) } : {}),
   };
+}
+
+/** The list with another commit, or with another part of a commit that comes in parts. */
+function withPart(before: readonly Commit[], part: Commit): readonly Commit[] {
+  const earlier = before.find(({ revision }) => revision === part.revision);
+  const whole = earlier === undefined ? part : { ...part, changes: [...earlier.changes, ...part.changes] };
+  return [whole, ...before.filter((commit) => commit !== earlier)].slice(0, ARRIVED_MAX);
 }
 
 /** A commit of the stream with those of its changes that match. `undefined`: none of them does. */
 function matched(commit: Commit, filter: Filter): Commit | undefined {
+  if (filter.revision !== "") return undefined;
   if (filter.actor !== "" && commit.actor !== filter.actor) return undefined;
   if (filter.source !== "" && commit.source !== filter.source) return undefined;
   const time = Date.parse(commit.time ?? "");

@@ -32,10 +32,12 @@ interface Props {
   actions?: ComponentChildren;
   /** The commit came while the page was open. */
   fresh?: boolean;
+  /** Shows what changed from the beginning. */
+  isOpen?: boolean;
 }
 
-export function CommitEntry({ commit, only, within, lead, actions, fresh = false }: Props) {
-  const [open, setOpen] = useState(false);
+export function CommitEntry({ commit, only, within, lead, actions, fresh = false, isOpen = false }: Props) {
+  const [open, setOpen] = useState(isOpen);
   return (
     <li class={fresh ? "commit fresh" : "commit"} data-revision={commit.revision}>
       <div class="commit-head">
