@@ -94,7 +94,7 @@ export class Test {
     const url = `http://127.0.0.1:${port}`;
     let child;
     const start = async () => {
-      child = spawn(program, ["serve", "--data-dir", join(directory, "data"), "--listen", `127.0.0.1:${port}`, "--log", "error", ...flags], { stdio: ["ignore", "inherit", "inherit"], env: clean(process.env) });
+      child = spawn(program, ["serve", "--data-dir", join(directory, "data"), "--listen", `127.0.0.1:${port}`, "--log", "error", ...flags], { stdio: ["ignore", "ignore", "inherit"], env: clean(process.env) });
       const failed = once(child, "exit").then(([code]) => Promise.reject(new Error(`the server ended with ${code}`)));
       failed.catch(() => {});
       await Promise.race([until(() => fetch(`${url}/openapi.json`).then((response) => response.ok, () => false)), failed]);
