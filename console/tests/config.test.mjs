@@ -29,7 +29,7 @@ export default {
     await page.getByRole("searchbox").fill("1000");
     await until(async () => (await page.locator(".line").count()) === 1, "one row");
     await page.reload();
-    await until(async () => (await page.locator(".line").count()) === 1, "one row by the address");
+    await until(async () => (await page.locator(".line").count()) === 2, "two rows by the address, which has no value");
   },
 
   "a value is reset to what is inherited, after a review": async (t) => {

@@ -328,6 +328,7 @@ export default {
     equal([m.remaining("2026-01-01T00:01:05Z", Date.parse("2026-01-01T00:00:00Z")), m.remaining("2026-01-01T00:00:00Z", Date.parse("2026-01-01T00:00:00Z"))], ["1:05 min", ""]);
     for (const text of ["", "v7", "r42", "tag:stable", "2026-01-01T10:00:00"]) equal(m.pointText(m.pointOf(text)), text);
     equal(m.pointFields(m.pointOf("stable")), { tag: "stable" });
+    equal(m.instantOf(m.localTime("2026-01-01T10:00:00.000Z")), "2026-01-01T10:00:00.000Z");
   },
 
   "origins that are found in the layers are those of Explain": async () => {

@@ -11,7 +11,7 @@ import { Empty, ErrorNote, Note, Skeleton } from "../ui/states";
 import { Time } from "../ui/time";
 import { VirtualList } from "../ui/virtual";
 import { NARROW, useMedia } from "./media";
-import { type PointInTime, pointOf, pointText, pointFields, type PointKind } from "./point";
+import { instantOf, localTime, type PointInTime, pointOf, pointText, pointFields, type PointKind } from "./point";
 import { parentOf } from "./rows";
 
 interface Props {
@@ -49,7 +49,7 @@ export function Compare({ namespace, config, scope }: Props) {
           title="Older"
           namespace={namespace}
           scope={older.scope}
-          at={isPrevious ? "" : older.at}
+          at={!isPrevious ? older.at : diff.data?.older ? `v${diff.data.older.version}` : ""}
           document={diff.data?.older}
           onScope={(value) => setQuery({ with: value, from: isPrevious ? undefined : older.at || undefined })}
           onAt={(value) => setQuery({ from: value || undefined, with: older.scope })}
@@ -84,7 +84,7 @@ function Side({ title, namespace, scope, at, document, onScope, onAt }: { title:
     <fieldset class="panel side">
       <legend>{title}</legend>
       <SelectField label="Scope" value={scope} onValue={onScope} options={scopes.map((value) => ({ value, label: value === "/" ? "/ (all)" : value }))} />
-      <At point={point} onPoint={(value) => onAt(pointText(value))} />
+      <At key={at} point={point} onPoint={(value) => onAt(pointText(value))} />
       <p class="soft small">
         {document ? (
           <>
@@ -100,14 +100,15 @@ function Side({ title, namespace, scope, at, document, onScope, onAt }: { title:
 
 function At({ point, onPoint }: { point: PointInTime; onPoint: (point: PointInTime) => void }) {
   const [kind, setKind] = useState<PointKind>(point.kind);
-  const [value, setValue] = useState(point.value);
+  const [value, setValue] = useState(point.kind === "time" ? localTime(point.value) : point.value);
+  const given = () => ({ kind, value: kind === "time" ? instantOf(value.trim()) : value.trim() });
   const labels: Record<PointKind, string> = { now: "now", version: "Version", revision: "Revision", tag: "Tag", time: "Time" };
   return (
     <form
       class="row at"
       onSubmit={(event) => {
         event.preventDefault();
-        if (value.trim()) onPoint({ kind, value: value.trim() });
+        if (value.trim()) onPoint(given());
       }}
     >
       <SelectField
@@ -126,7 +127,7 @@ function At({ point, onPoint }: { point: PointInTime; onPoint: (point: PointInTi
           value={value}
           onValue={setValue}
           {...(kind === "time" ? { type: "datetime-local", step: 1 } : kind === "tag" ? {} : { inputMode: "numeric" as const, pattern: "[0-9]+" })}
-          onBlur={() => value.trim() && value.trim() !== point.value && onPoint({ kind, value: value.trim() })}
+          onBlur={() => value.trim() && given().value !== point.value && onPoint(given())}
         />
       )}
     </form>

@@ -32,6 +32,19 @@ export function pointText({ kind, value }: PointInTime): string {
   }
 }
 
+/** The value of a field for times, which is of the clock of the reader, as an instant that every reader of the address understands alike. */
+export function instantOf(local: string): string {
+  const time = new Date(local);
+  return Number.isNaN(time.getTime()) ? local : time.toISOString();
+}
+
+/** An instant as a field for times has it. */
+export function localTime(instant: string): string {
+  const time = new Date(instant);
+  if (Number.isNaN(time.getTime())) return "";
+  return new Date(time.getTime() - time.getTimezoneOffset() * 60_000).toISOString().slice(0, 19);
+}
+
 /** The field of a request. */
 export function pointFields({ kind, value }: PointInTime): Partial<Pick<Schemas["GetRequest"], "version" | "revision" | "tag" | "time">> {
   switch (kind) {

@@ -37,7 +37,8 @@ const NARROW_ROW = 64;
 
 export function Values({ namespace, config, scope, kind, turn, onWrite }: Props) {
   const query = place.value.query;
-  const text = query.get("q") ?? "";
+  // What is searched for can be a value, and stays out of the address.
+  const [text, setText] = useState("");
   const onlyModified = query.get("modified") === "1";
   const pointer = query.get("pointer") ?? undefined;
   const version = `${revisionOf(namespace, config).value} ${turn}`;
@@ -76,15 +77,15 @@ export function Values({ namespace, config, scope, kind, turn, onWrite }: Props)
         </Note>
       )}
       <div class="row wrap values-bar">
-        <SearchField id="value-search" label="Search keys and values" value={text} onValue={(value) => setQuery({ q: value })} onKeyDown={onKeyDown} />
+        <SearchField id="value-search" label="Search keys and values" value={text} onValue={setText} onKeyDown={onKeyDown} />
         <Check label="Set in this layer only" checked={onlyModified} onChecked={(checked) => setQuery({ modified: checked ? "1" : undefined })} />
         <span class="soft small nowrap" role="status">
           {visible.length === complete.length ? `${complete.length.toLocaleString("en")} values` : `${visible.length.toLocaleString("en")} of ${complete.length.toLocaleString("en")} values`}
         </span>
       </div>
-      {fresh.pointers.size > 0 && (
+      {(fresh.pointers.size > 0 || fresh.gone > 0) && (
         <Note tone="good" icon="refresh" actions={<Button small onClick={fresh.clear}>Mark as seen</Button>}>
-          {fresh.pointers.size === 1 ? "One value was" : `${fresh.pointers.size} values were`} changed just now{fresh.actor && ` by ${fresh.actor}`}
+          {[fresh.pointers.size === 1 ? "One value was changed" : fresh.pointers.size ? `${fresh.pointers.size} values were changed` : "", fresh.gone === 1 ? "one value is gone" : fresh.gone ? `${fresh.gone} values are gone` : ""].filter(Boolean).join(", ")} just now{fresh.actor && ` by ${fresh.actor}`}
           {fresh.reason && `: ${fresh.reason}`}
         </Note>
       )}
@@ -137,7 +138,7 @@ function Line({ row, isActive, isFresh, onChoose }: { row: Row; isActive: boolea
   const own = row.own ? shown(row.own.text, row.isSecret) : "";
   const state = [row.own ? "own" : "", row.isOutvoted ? "outvoted" : "", isActive ? "active" : "", isFresh ? "fresh" : ""].filter(Boolean).join(" ");
   return (
-    <button type="button" class={`line ${state}`} aria-pressed={isActive} onClick={onChoose} tabIndex={-1}>
+    <button type="button" class={`line ${state}`} aria-pressed={isActive} aria-label={nameOf(row, isFresh)} onClick={onChoose} tabIndex={-1}>
       <span class="key mono truncate" title={row.pointer}>
         {isFresh && <span class="new">new</span>}
         {row.name}
@@ -165,21 +166,44 @@ function Line({ row, isActive, isFresh, onChoose }: { row: Row; isActive: boolea
   );
 }
 
+/** The row in words, for screen readers. */
+function nameOf(row: Row, isFresh: boolean): string {
+  const said = (text: string | undefined) => (row.isSecret ? "a secret" : shown(text, false));
+  return [
+    `${row.name}: ${row.effective === undefined ? "removed" : said(row.effective)}`,
+    `from ${row.origin.scope}${row.origin.kind === "LAYER_KIND_OVERRIDE" ? " override" : ""}`,
+    row.own ? `this layer says ${row.own.text === undefined ? "removed" : said(row.own.text)}` : "",
+    row.inherited ? `inherited ${row.inherited.text === undefined ? "removed" : said(row.inherited.text)}` : "",
+    isFresh ? "changed just now" : "",
+  ]
+    .filter(Boolean)
+    .join(", ");
+}
+
 /** The pointers that were changed by others since the page was opened, until they are marked as seen. */
 function useFresh({ namespace, config }: { namespace: string; config: string }, key: string, rows: readonly Row[]) {
   const before = useRef<{ key: string; rows: readonly Row[] }>({ key: "", rows: [] });
   const [pointers, setPointers] = useState<ReadonlySet<string>>(new Set());
+  const [gone, setGone] = useState(0);
   useEffect(() => {
     const last = before.current;
     before.current = { key, rows };
     if (last.key !== key) {
       setPointers(new Set());
+      setGone(0);
       return;
     }
     if (!last.rows.length) return;
     const changed = changedSince(last.rows, rows);
     if (changed.size) setPointers((known) => new Set([...known, ...changed]));
+    const left = new Set(rows.map(({ pointer }) => pointer));
+    const lost = last.rows.filter(({ pointer }) => !left.has(pointer)).length;
+    if (lost) setGone((before) => before + lost);
   }, [rows]);
-  const commit = pointers.size ? recent.value.find(({ changes }) => changes.some((each) => each.namespace === namespace && each.config === config)) : undefined;
-  return { pointers, actor: commit?.actor ?? "", reason: commit?.reason ?? "", clear: () => setPointers(new Set()) };
+  const commit = pointers.size || gone ? recent.value.find(({ changes }) => changes.some((each) => each.namespace === namespace && each.config === config)) : undefined;
+  const clear = () => {
+    setPointers(new Set());
+    setGone(0);
+  };
+  return { pointers, gone, actor: commit?.actor ?? "", reason: commit?.reason ?? "", clear };
 }

@@ -52,6 +52,8 @@ export function Form(props: FormProps) {
 
 interface At extends FormProps {
   path: readonly string[];
+  /** The place is within a list, which is one value of the layer: nothing in it is inherited. */
+  isInList?: boolean;
   /** The document is so large that its objects begin closed. */
   isLarge: boolean;
   search?: string;
@@ -116,7 +118,11 @@ function Entry({ name, isElement, ...props }: At & { name: string; isElement?: b
       {field?.needsRestart && <Badge title="A change takes a restart of the service">restart</Badge>}
     </>
   );
-  const state = isElement ? null : <State own={own} above={above} from={inherited.from.get(pointer)} field={field} onReset={reset} onRemove={above !== undefined && own === undefined && props.format !== "FORMAT_TOML" ? () => set(null) : undefined} />;
+  const state = isElement ? null : props.isInList ? (
+    own !== undefined && <IconButton icon="trash" small label={`Remove ${name}`} onClick={reset} />
+  ) : (
+    <State own={own} above={above} from={inherited.from.get(pointer)} field={field} onReset={reset} onRemove={above !== undefined && own === undefined && props.format !== "FORMAT_TOML" ? () => set(null) : undefined} />
+  );
   const notes = (
     <>
       {about && (
@@ -137,11 +143,12 @@ function Entry({ name, isElement, ...props }: At & { name: string; isElement?: b
       ))}
     </>
   );
-  if (kind === "object") {
+  const list = () => <ListControl {...props} own={own} above={above} onSet={set} id={id} label={label} />;
+  if (kind === "object" || (kind === "array" && own !== null && holdsObjects(own ?? above))) {
     return (
       <div class={own !== undefined ? "entry group own" : "entry group"}>
         <Group head={head} notes={notes} begins={props.search ? true : !props.isLarge && (path.length <= OPEN_DEPTH || (own !== undefined && path.length < 4))}>
-          {() => (own === null ? <p class="hint">This layer removes what the scope inherits here.</p> : <Members {...props} path={path} />)}
+          {() => (own === null ? <p class="hint">This layer removes what the scope inherits here.</p> : kind === "array" ? list() : <Members {...props} path={path} />)}
         </Group>
         <div class="group-state">
           {state}
@@ -156,7 +163,7 @@ function Entry({ name, isElement, ...props }: At & { name: string; isElement?: b
         {head}
       </label>
       <div class="control">
-        <Control id={id} describedBy={about ? `${id}-about` : undefined} kind={kind} field={field} own={own} above={above} onSet={set} onReset={isElement ? undefined : reset} isBad={found.some(({ severity }) => severity === "error")} list={() => <ListControl {...props} own={own} above={above} onSet={set} id={id} label={label} />} />
+        <Control id={id} describedBy={about ? `${id}-about` : undefined} kind={kind} field={field} own={own} above={above} onSet={set} onReset={isElement ? undefined : reset} isBad={found.some(({ severity }) => severity === "error")} list={list} />
         {isElement && <IconButton icon="trash" small label={`Remove element ${Number(name) + 1}`} onClick={reset} />}
       </div>
       {state}
@@ -180,6 +187,10 @@ function Group({ head, notes, begins, children }: { head: ComponentChildren; not
   );
 }
 
+
+function holdsObjects(value: Value | undefined): boolean {
+  return Array.isArray(value) && value.some((item) => isObject(item) || Array.isArray(item));
+}
 
 function kindOf(field: Field | undefined, own: Value | undefined, above: Value | undefined): Kind {
   const value = own ?? above;
@@ -257,7 +268,7 @@ function ListControl({ own, above, onSet, id, label, ...props }: At & { own: Val
   return (
     <div class="list grow" id={id} role="group" aria-label={label}>
       {own.slice(0, shown).map((_, at) => (
-        <Entry key={at} {...props} path={[...path, String(at)]} name={String(at)} isElement />
+        <Entry key={at} {...props} path={[...path, String(at)]} name={String(at)} isElement isInList />
       ))}
       {own.length > shown && (
         <Button small onClick={() => setShown(shown + ITEMS_MAX * 4)}>
