@@ -161,6 +161,42 @@ export default {
     equal(await calls(), ["Get", "Set", "Set"]);
   },
 
+  "the sessions of browsers are listed, and one is ended": async (t) => {
+    const server = await guarded(t);
+    const offer = await fetch(`${server.url}/login`, { headers: { accept: "application/json" } });
+    if (offer.headers.get("content-type") !== "application/json") {
+      console.log("skipped: the server has no sessions");
+      return;
+    }
+    t.expect(/status of 401/);
+    await server.grant("user:alice", "viewer", "shop");
+    const logIn = async (token, more = {}) => {
+      const page = await t.open("/", { url: server.url, ...more });
+      await page.getByLabel("Token").fill(token);
+      await page.getByRole("button", { name: "Sign in", exact: true }).click();
+      await page.locator(".live.good").waitFor();
+      return page;
+    };
+    const other = await logIn(await server.tokenOf("user:alice"));
+    await other.goto(`${server.url}/access?view=sessions`);
+    await other.getByRole("row").filter({ hasText: "this one" }).waitFor();
+    await other.getByRole("button", { name: "Everybody's" }).click();
+    await other.locator(".note.warn", { hasText: "admin" }).waitFor();
+    t.expect(/status of 403/);
+    const page = await logIn(server.token);
+    await page.goto(`${server.url}/access`);
+    await page.getByRole("button", { name: "Sessions" }).click();
+    await page.getByRole("button", { name: "Everybody's" }).click();
+    const row = page.getByRole("row").filter({ hasText: "user:alice" });
+    await row.waitFor();
+    await t.axeInBothThemes(page);
+    await t.shot(page, "sessions");
+    await row.getByRole("button", { name: /^End the session/ }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "End the session" }).click();
+    await row.waitFor({ state: "detached" });
+    await other.waitForURL("**/login*");
+  },
+
   "the pages of access fit a phone": async (t) => {
     const server = await guarded(t);
     for (const view of ["policy", "can-i", "tokens"]) {
