@@ -17,7 +17,15 @@ function loaded(): Yaml {
   return yaml;
 }
 
+/** The text that was read last: views of one text ask for it in turn, and a large one takes long. */
+let latest: Parsed | undefined;
+
 export function parse(format: Format, text: string): Parsed {
+  if (latest?.format !== format || latest.text !== text) latest = parsedAnew(format, text);
+  return latest;
+}
+
+function parsedAnew(format: Format, text: string): Parsed {
   if (format === "FORMAT_YAML") return loaded().parse(text);
   return format === "FORMAT_TOML" ? toml.parse(text) : json.parse(text);
 }
@@ -28,8 +36,16 @@ export function render(format: Format, value: Value): string | undefined {
   return format === "FORMAT_TOML" ? toml.render(value) : json.render(value);
 }
 
+const values = new WeakMap<Parsed, Value>();
+
+/** The value of a text. Nobody changes it. */
 export function valueOf(parsed: Parsed): Value | undefined {
-  return parsed.root && toValue(parsed.root);
+  if (!parsed.root) return undefined;
+  const known = values.get(parsed);
+  if (known !== undefined) return known;
+  const value = toValue(parsed.root);
+  values.set(parsed, value);
+  return value;
 }
 
 /** Why an edit of the form cannot be made in the text. */
@@ -42,15 +58,19 @@ function* one(changes: TextChange[] | undefined): Generator<TextChange[]> {
 /** The first candidate after which the text says what it should, and nothing else. */
 function verified(parsed: Parsed, candidates: Generator<TextChange[]>, wanted: Value): TextChange[] {
   for (const changes of candidates) {
-    const after = parse(parsed.format, applyChanges(parsed.text, changes));
-    if (after.root && after.problems.length === 0 && equal(toValue(after.root), wanted)) return changes;
+    const after = parsedAnew(parsed.format, applyChanges(parsed.text, changes));
+    if (after.root && after.problems.length === 0 && equal(toValue(after.root), wanted)) {
+      latest = after;
+      return changes;
+    }
   }
   throw new EditRefused("this change has no place in the text as it is written: change the text");
 }
 
 function readable(parsed: Parsed): Value {
-  if (!parsed.root) throw new EditRefused("the text cannot be read: correct it first");
-  return toValue(parsed.root);
+  const value = valueOf(parsed);
+  if (value === undefined) throw new EditRefused("the text cannot be read: correct it first");
+  return value;
 }
 
 /** The changes of the text that set the value at a path. Everything else, comments included, stays as it is. */

@@ -19,6 +19,7 @@ export interface Fix {
   changes: (parsed: Parsed) => TextChange[];
 }
 
+const LARGE = 20_000;
 const QUOTED = /"((?:[^"\\]|\\.)*)"/;
 
 function quotedIn(text: string, pattern: RegExp): string | undefined {
@@ -34,7 +35,8 @@ function quotedIn(text: string, pattern: RegExp): string | undefined {
 /** The change that a suggestion names. `undefined`: it needs a decision that only people can make. */
 export function fixOf(finding: Finding, parsed: Parsed, schema: SchemaSet | undefined): Fix | undefined {
   const fix = planned(finding, parsed, schema);
-  if (!fix) return undefined;
+  // In a large text a correction is tried when it is asked for: each trial reads all of the text.
+  if (!fix || parsed.text.length > LARGE) return fix;
   try {
     return fix.changes(parsed).length ? fix : undefined;
   } catch (error) {

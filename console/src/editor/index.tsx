@@ -43,6 +43,8 @@ interface Loaded {
   inherited: Inherited;
 }
 
+/** So many findings have their suggestion as a correction. */
+const FIXES_MAX = 100;
 /** Text above which parsing waits for a pause in typing. */
 const LARGE = 200_000;
 
@@ -399,10 +401,10 @@ function problemsOf(parsed: Parsed, findings: ReturnType<typeof useValidation>["
   const isReadable = parsed.root !== undefined && !parsed.problems.length;
   const told = findings
     .filter((each) => isReadable || !local.length || each.pointer !== "")
-    .map((finding): Problem => {
+    .map((finding, at): Problem => {
       const severity = finding.severity === "SEVERITY_ERROR" ? "error" : finding.severity === "SEVERITY_WARNING" ? "warning" : "info";
       const range = rangeOf(finding, parsed);
-      return { severity, code: finding.code, message: finding.message, suggestion: finding.suggestion, scope: finding.scope, pointer: finding.pointer, range, fix: isReadable ? fixOf(finding, parsed, schema) : undefined };
+      return { severity, code: finding.code, message: finding.message, suggestion: finding.suggestion, scope: finding.scope, pointer: finding.pointer, range, fix: isReadable && at < FIXES_MAX ? fixOf(finding, parsed, schema) : undefined };
     });
   return [...local, ...told];
 }
