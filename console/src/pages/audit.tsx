@@ -4,7 +4,7 @@ import { post, type Schemas } from "../api/client";
 import { textOf } from "../api/problem";
 import { configHref, place } from "../router";
 import { Badge, ScopeBadge } from "../ui/badge";
-import { Button } from "../ui/button";
+import { Button, IconButton } from "../ui/button";
 import { CopyButton } from "../ui/copy";
 import { ErrorNote, Note } from "../ui/states";
 import { exactTime } from "../ui/time";
@@ -55,7 +55,7 @@ export function AuditPage() {
   const entries = [...fresh, ...list.items];
   return (
     <div class="page stack">
-      <h1>{filter.namespace === "" ? "Audit" : `Audit of ${filter.namespace}`}</h1>
+      <Heading title={filter.namespace === "" ? "Audit" : `Audit of ${filter.namespace}`} />
       <Filters
         fields={[
           { name: "kind", label: "Kind", value: text("kind"), options: AUDIT_KINDS.map((kind) => [kind, word(kind, "AUDIT_KIND_")] as const) },
@@ -88,7 +88,6 @@ export function AuditPage() {
         </div>
       )}
       <ListEnd list={list} noun="entries" />
-      <Chains />
     </div>
   );
 }
@@ -154,8 +153,8 @@ function Details({ entry }: { entry: Entry }) {
   );
 }
 
-/** Verifies the chains of hashes on demand: the server reads all their files. */
-function Chains() {
+/** The title, and the proof of the chains of hashes on demand, for which the server reads all their files. */
+function Heading({ title }: { title: string }) {
   const [busy, setBusy] = useState(false);
   const [proof, setProof] = useState<Schemas["AuditServiceVerifyResponse"]>();
   const [error, setError] = useState<unknown>();
@@ -177,18 +176,19 @@ function Chains() {
     ...proof.parts.map((part): [string, Schemas["ChainProof"]] => [`Audit log, ${part.name}`, part]),
   ];
   return (
-    <section class="panel" aria-label="Chains of hashes">
-      <header>
-        <h2 class="grow">Chains of hashes</h2>
+    <>
+      <div class="row wrap between">
+        <h1>{title}</h1>
         <Button icon="shield" onClick={verify} busy={busy}>Verify the chains</Button>
-      </header>
-      <div class="body stack">
-        <p class="soft">
-          Each commit and each record has a hash over itself and the one before, so that nobody alters the past unseen. To verify them, the server reads all its files.
-        </p>
-        {error !== undefined && <ErrorNote error={error} />}
-        {proof !== undefined && (
-          <>
+      </div>
+      {error !== undefined && <ErrorNote error={error} />}
+      {proof !== undefined && (
+        <section class="panel" aria-label="Chains of hashes">
+          <header>
+            <h2 class="grow">Chains of hashes</h2>
+            <IconButton icon="close" label="Close the chains" small onClick={() => setProof(undefined)} />
+          </header>
+          <div class="body stack">
             <div role="status">
               {proof.intact ? <Note tone="good">Every link is intact.</Note> : <Note tone="bad">A chain is broken: something was altered, or is missing.</Note>}
             </div>
@@ -214,11 +214,12 @@ function Chains() {
               </table>
             </div>
             <p class="soft small">
-              No chain shows by itself that its end was cut off. Keep the newest hashes elsewhere, and compare them later, to notice that.
+              Each commit and each record has a hash over itself and the one before, so that nobody alters the past unseen. No chain shows by itself that its end was cut off: keep the newest
+              hashes elsewhere, and compare them later.
             </p>
-          </>
-        )}
-      </div>
-    </section>
+          </div>
+        </section>
+      )}
+    </>
   );
 }

@@ -1,6 +1,7 @@
 // The policy as a table of who may do what where, with bindings to add and to remove. Knows bindings; `policy.ts` knows how they are stored.
 import { useState } from "preact/hooks";
 import { revisionOf } from "../../api/live";
+import { isAuthenticated } from "../../api/session";
 import { configHref } from "../../router";
 import { Badge, ScopeBadge } from "../../ui/badge";
 import { Button, IconButton } from "../../ui/button";
@@ -37,7 +38,7 @@ export function Bindings() {
         <p class="soft">Rights only add up: no row forbids anything. A scope includes all scopes below it, and * stands for any characters.</p>
         {bindings.length > 5 && <SearchField label="Find a subject, a role or a place" value={filter} onValue={setFilter} />}
         <ListState list={answer} shown={shown.length} icon="key" empty={filter === "" ? "No bindings" : "No binding has this in it"}>
-          <p>{filter === "" && "Without a binding, nobody may do anything."}</p>
+          <p>{filter === "" && (isAuthenticated() ? "Without a binding, nobody may do anything." : "Bindings hold once the server asks who calls: --auth on.")}</p>
         </ListState>
         {shown.length > 0 && (
           <div class="scroll-x" tabIndex={0} role="region" aria-label="Bindings of the policy">
