@@ -233,6 +233,30 @@ export default {
     await t.shot(page, "changes");
   },
 
+  "a way back is taken, and left, by the keyboard": async (t) => {
+    await t.set("keys", { a: 1 });
+    await t.set("keys", { a: 2 });
+    const page = await t.open(historyOf(t, "keys"));
+    const button = page.getByRole("button", { name: "Roll back to version 1" });
+    await button.focus();
+    await page.keyboard.press("Enter");
+    const dialog = page.getByRole("dialog");
+    await dialog.getByLabel("Reason").waitFor();
+    await page.keyboard.press("Escape");
+    await dialog.waitFor({ state: "detached" });
+    equal(await button.evaluate((element) => element === document.activeElement), true, "the focus returns:");
+    await page.keyboard.press("Enter");
+    await dialog.getByLabel("Reason").fill("by the keyboard");
+    await page.keyboard.press("Enter");
+    await dialog.getByText("Done, as revision").waitFor();
+    await page.keyboard.press("Escape");
+    await page.getByText("by the keyboard").waitFor();
+    const changes = await t.open(`/changes?ns=${t.namespace}`);
+    await changes.locator(".commit").first().waitFor();
+    await changes.keyboard.press("/");
+    await until(() => changes.evaluate(() => document.activeElement?.tagName === "INPUT"), "the focus of the first filter");
+  },
+
   "the pages of history fit a phone": async (t) => {
     await t.set("phone", { a: 1 }, "/", { reason: "a reason that is long enough to need more than one line of a small screen" });
     await t.set("phone", { a: { rather: { deep: { and: { long: "a value with many words that nobody breaks" } } } } }, "/production/checkout");
