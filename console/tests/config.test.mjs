@@ -90,6 +90,14 @@ export default {
       document.dispatchEvent(new Event("visibilitychange"));
     });
     await until(async () => !(await page.content()).includes("hunter2"), "the secret to be hidden");
+    await page.evaluate(() => Object.defineProperty(document, "hidden", { value: false, configurable: true }));
+    await page.clock.install();
+    await page.getByRole("button", { name: "Reveal" }).click();
+    await page.locator("[data-secret]").getByText("hunter2").waitFor();
+    await page.clock.runFor(29_000);
+    await page.locator("[data-secret]").getByText("hunter2").waitFor();
+    await page.clock.runFor(2_000);
+    await until(async () => !(await page.content()).includes("hunter2"), "the secret to be hidden after 30 seconds");
   },
 
   "two scopes, and two versions, are compared": async (t) => {

@@ -266,6 +266,22 @@ export default {
     equal(m.namesAt(set, ["pool"]), ["max"]);
   },
 
+  "a hostile schema or text does not hold the page": async () => {
+    const m = await load();
+    const of = (value) => m.valueOf(m.parse("FORMAT_JSON", JSON.stringify(value)));
+    const doubling = Object.fromEntries(Array.from({ length: 40 }, (_, at) => [`d${at}`, { allOf: [{ $ref: `#/$defs/d${at + 1}` }, { $ref: `#/$defs/d${at + 1}` }] }]));
+    m.fieldAt({ root: of({ $ref: "#/$defs/d0", $defs: doubling }), others: new Map() }, ["a"]);
+    const slow = { patternProperties: { "^(a+)+$": { type: "string" }, "^(a|a)*$": { type: "string" }, "^a*a*a*a*a*$": { type: "string" }, "^x-[a-z]+$": { type: "boolean" } } };
+    equal(m.fieldAt({ root: of(slow), others: new Map() }, [`${"a".repeat(200)}!`]), undefined);
+    equal(m.fieldAt({ root: of(slow), others: new Map() }, ["x-on"]).types, ["boolean"]);
+    const long = JSON.stringify({ a: "x".repeat(1 << 20), b: "\\\"".repeat(1 << 18) });
+    equal(m.parse("FORMAT_JSON", long).problems, []);
+    equal(m.parse("FORMAT_JSON", long.slice(0, -3)).root, undefined);
+    m.contextAt("FORMAT_YAML", `${"a ".repeat(100_000)}\nb`, 200_001);
+    const bomb = `a: &a [x, x, x, x, x, x, x, x, x, x]\n${"bcdefghij".split("").map((name, at) => `${name}: &${name} [${Array(10).fill(`*${"abcdefghi"[at]}`).join(", ")}]`).join("\n")}\n`;
+    m.parse("FORMAT_YAML", bomb);
+  },
+
   "completion knows where the cursor is, in texts that are half written": async () => {
     const m = await load();
     const at = (format, text) => {

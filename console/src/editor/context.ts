@@ -79,9 +79,12 @@ function unquoted(token: string): string {
 
 const YAML_KEY = /^(\s*(?:- +)*)(?:"((?:[^"\\]|\\.)*)"|'((?:[^']|'')*)'|([^\s#"'\-[\]{},][^#]*?|-[^\s#][^#]*?))\s*:(?=\s|$)/;
 
+/** Longer lines have no name that somebody types. */
+const LINE_MAX = 1_000;
+
 /** The name of a line of block YAML, and the column in which it begins. */
 function yamlKey(line: string): { name: string; column: number; length: number } | undefined {
-  const found = YAML_KEY.exec(line);
+  const found = line.length > LINE_MAX ? null : YAML_KEY.exec(line);
   if (!found) return undefined;
   return { name: found[2] ?? found[3] ?? (found[4] as string), column: (found[1] as string).length, length: found[0].length };
 }

@@ -29,6 +29,8 @@ export interface Field {
 }
 
 const DEPTH_MAX = 32;
+/** So many subschemas of one place are looked at: references can double at each step. */
+const PLACES_MAX = 500;
 
 /** The names of the schemas that a schema refers to. */
 export function referencesOf(schema: Value): string[] {
@@ -92,12 +94,12 @@ interface Flat {
   choices: Place[];
 }
 
-function flatten(set: SchemaSet, start: Place, depth = 0): Flat {
+function flatten(set: SchemaSet, start: Place, depth = 0, left = { places: PLACES_MAX }): Flat {
   const flat: Flat = { all: [start], choices: [] };
-  if (depth > DEPTH_MAX) return flat;
+  if (depth > DEPTH_MAX || left.places-- <= 0) return flat;
   const add = (inner: Value | undefined, as: "all" | "choices") => {
     if (!isObject(inner)) return;
-    const deeper = flatten(set, { schema: inner, base: start.base }, depth + 1);
+    const deeper = flatten(set, { schema: inner, base: start.base }, depth + 1, left);
     flat[as].push(...deeper.all);
     flat.choices.push(...deeper.choices);
   };
@@ -105,7 +107,7 @@ function flatten(set: SchemaSet, start: Place, depth = 0): Flat {
   if (typeof reference === "string") {
     const target = resolve(set, start, reference);
     if (target) {
-      const deeper = flatten(set, target, depth + 1);
+      const deeper = flatten(set, target, depth + 1, left);
       flat.all.push(...deeper.all);
       flat.choices.push(...deeper.choices);
     }
@@ -154,7 +156,13 @@ function innerSchemas(schema: Members, segment: string): Members[] {
   return found.filter(isObject);
 }
 
+/**
+ * Whether a name fits a pattern. The server matches in linear time, and a browser does not: a pattern that could take long here, as somebody else may
+ * have written it, fits nothing. The form then knows less of the place.
+ */
 function matches(pattern: string, name: string): boolean {
+  const loops = pattern.match(/[*+]|\{\d+,\d*\}/g)?.length ?? 0;
+  if (pattern.length > 256 || name.length > 256 || loops > 3 || /\)\s*[*+?{]/.test(pattern)) return false;
   try {
     return new RegExp(pattern, "u").test(name);
   } catch {
