@@ -10,6 +10,7 @@ import { Icon } from "../../ui/icons";
 import { toast } from "../../ui/toast";
 import { Refusal } from "./refusal";
 import { TimeField } from "./time-field";
+import { toLocal, toTimestamp } from "./words";
 
 export interface FilterField {
   /** The name of the parameter of the address. */
@@ -62,7 +63,8 @@ function TextFilter({ field }: { field: FilterField }) {
   const apply = (value: string) => {
     if (value.trim() !== field.value) setQuery({ [field.name]: value.trim() || undefined });
   };
-  if (field.type === "datetime-local") return <TimeField label={field.label} value={text} onValue={(value) => { setText(value); apply(value); }} />;
+  // The address has the time of RFC 3339, which is the same for readers in other time zones.
+  if (field.type === "datetime-local") return <TimeField label={field.label} value={toLocal(field.value)} onValue={(value) => apply(toTimestamp(value))} />;
   return (
     <TextField
       label={field.label}

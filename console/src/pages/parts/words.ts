@@ -28,6 +28,13 @@ export function short(digest: string | undefined): string {
   return (digest ?? "").replace("sha256:", "").slice(0, 8);
 }
 
+/** A time of RFC 3339 as a field `datetime-local` has it, by the clock of the reader. "": no time. */
+export function toLocal(timestamp: string): string {
+  const time = new Date(timestamp);
+  if (timestamp === "" || Number.isNaN(time.getTime())) return "";
+  return new Date(time.getTime() - time.getTimezoneOffset() * 60_000).toISOString().slice(0, 19);
+}
+
 /** The value of a field `datetime-local` as RFC 3339. "": no time. */
 export function toTimestamp(local: string): string {
   const time = new Date(local);
