@@ -4,7 +4,6 @@
 //! `pipeline` is the way in, `state` what is, `resolve` what a target makes of it, `history` what was, `watch` and `changes` the ways out.
 
 mod actor_streams;
-mod actors_at_work;
 mod backup_problem;
 mod backups;
 mod blocking;
@@ -51,7 +50,7 @@ pub use crate::secret::{MasterKeySource, SourceError};
 pub use crate::store::{Broken, Proof, Sealed, VersionRef};
 pub use actor_streams::{ActorStream, ActorStreams};
 pub use backup_problem::BackupProblem;
-pub use backups::{BackupCounts, BackupFailure, LastBackup, MadeBackup, ServerBackup};
+pub use backups::{BackupCounts, BackupFailure, BackupPlace, LastBackup, MadeBackup, ServerBackup};
 pub use check::workers::{CancelOnDrop, Cancelled, LargeCall, interruptible};
 pub use commit::counts::{BySource, CommitCounts};
 pub use commit::foreign::ApplyError;
@@ -180,6 +179,7 @@ impl Engine {
             pipeline.clone(),
             (options.backups.clone(), options.uploads.clone()),
             options.clock.clone(),
+            options.transfer_timeout,
             closed.clone(),
         ));
         let history = HistoryRetention::new(
@@ -489,13 +489,18 @@ impl Engine {
         self.hub.drain();
     }
 
-    /// Makes what is queued durable, and stops. Writes are refused from now on.
-    pub async fn close(&self) {
+    /// Has every thread and task of the engine end, and waits for none of them.
+    fn stop(&self) {
         self.drain();
         self.closed.cancel();
         self.workers.close();
         self.pipeline.close();
         self.hub.close();
+    }
+
+    /// Makes what is queued durable, and stops. Writes are refused from now on.
+    pub async fn close(&self) {
+        self.stop();
         let Some(tasks) = self.tasks.lock().expect("nobody panics under this lock").take() else {
             return;
         };
@@ -509,6 +514,13 @@ impl Engine {
         if !matches!(ended, Ok([true, true, true])) {
             tracing::error!("a thread of the engine ended by a panic");
         }
+    }
+}
+
+/// Threads of an engine that nobody has closed would go on for ever: they keep the store open.
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.stop();
     }
 }
 

@@ -23,6 +23,8 @@ mod durable_file;
 #[cfg(feature = "server")]
 pub mod engine;
 #[cfg(feature = "server")]
+mod fair_places;
+#[cfg(feature = "server")]
 pub mod model;
 pub mod proto;
 #[cfg(feature = "server")]

@@ -31,8 +31,8 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("api", &["engine", "audit", "auth", "store", "supervise", "validate", "model", "proto"]),
-    ("engine", &["auth", "backup", "store", "supervise", "validate", "secret", "model"]),
-    ("backup", &["secret", "store", "model", "bounded_file", "durable_file"]),
+    ("engine", &["auth", "backup", "store", "supervise", "validate", "secret", "model", "fair_places"]),
+    ("backup", &["secret", "store", "model", "bounded_file", "durable_file", "fair_places"]),
     ("audit", &["supervise", "model", "append_log", "durable_file"]),
     ("auth", &["supervise", "model"]),
     ("secret", &["model", "bounded_file", "durable_file"]),
@@ -61,6 +61,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("append_log", &[]),
     ("bounded_file", &[]),
     ("durable_file", &[]),
+    ("fair_places", &[]),
     ("proto", &[]),
 ];
 
@@ -84,6 +85,8 @@ const CRATES: &[(&str, &[&str])] = &[
             "src/audit/recorder.rs",
             "src/auth/jwt/",
             "src/backup/bucket/tasks.rs",
+            "src/backup/uploads.rs",
+            "src/fair_places.rs",
             "src/api/",
             "src/cli/",
             "src/client/",

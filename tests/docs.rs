@@ -100,6 +100,72 @@ fn links_between_pages_lead_somewhere() {
     assert!(broken.is_empty(), "links that lead nowhere:\n{}", broken.join("\n"));
 }
 
+/// What answers tell all the same, by docs/security.md, and the tests that prove it: the beginning of each statement, and names of tests.
+const EXCEPTIONS: &[(&str, &[&str])] = &[
+    (
+        "Whether a stored value is the secret that was there",
+        &[
+            "every_stored_guess_is_a_commit_in_the_audit_log_and_there_are_few",
+            "validation_answers_every_guess_alike",
+            "a_value_that_is_restored_to_the_place_of_a_secret_is_a_guess",
+            "a_schema_that_makes_stored_values_secret_is_a_guess_of_its_author",
+        ],
+    ),
+    (
+        "Whether a document is valid",
+        &[
+            "who_may_not_read_is_told_that_a_document_is_invalid_and_no_more",
+            "whether_hidden_documents_are_valid_is_told_so_often_and_no_more",
+            "a_schema_through_which_others_refer_is_asked_as_seldom_and_recorded_where_it_is_read",
+            "a_change_that_does_not_fit_a_hidden_layer_is_refused_as_any_invalid_document",
+        ],
+    ),
+    ("How long a check takes", &["checks_end_where_the_steps_of_the_call_do"]),
+    (
+        "Whether the write of somebody else is refused",
+        &["the_author_of_a_rule_sees_whether_writes_of_those_who_may_reveal_are_refused"],
+    ),
+    (
+        "Whether a migration changes a layer",
+        &["a_write_to_a_layer_that_its_author_may_not_read_always_counts_as_a_change"],
+    ),
+    ("What a scope inherits", &["readers_of_a_scope_see_what_it_inherits_and_what_governs"]),
+    (
+        "Who watches",
+        &[
+            "callers_see_watchers_of_what_they_may_read_and_who_they_are_with_audit",
+            "digests_are_those_that_the_caller_reads_and_tell_nothing_of_hidden_secrets",
+            "of_an_older_document_with_secrets_the_digest_is_told_to_who_may_see_them",
+        ],
+    ),
+    ("The version of the server", &["figures_are_for_auditors_and_administrators_of_the_store"]),
+    ("That things are there", &["versions_revisions_and_the_version_of_a_layer_that_is_not_read_are_told"]),
+    ("The hash of a commit", &["the_hash_of_a_commit_covers_what_its_reader_may_not_read"]),
+];
+
+#[test]
+fn each_exception_of_the_security_page_has_a_test() {
+    let page = fs::read_to_string(root().join("docs/security.md")).expect("a page is readable");
+    let list = page.split("**What answers tell all the same**").nth(1).expect("the list of exceptions");
+    let list = list.split("\n- ").next().expect("it has an end");
+    let statements: Vec<&str> = list.split("\n  - *").skip(1).collect();
+    let begins = |statement: &&str| EXCEPTIONS.iter().any(|(begin, _)| statement.starts_with(begin));
+    let unproven: Vec<&&str> = statements.iter().filter(|statement| !begins(statement)).collect();
+    assert!(unproven.is_empty() && statements.len() == EXCEPTIONS.len(), "add tests for {unproven:#?}");
+    let mut sources = String::new();
+    for place in ["tests/wire", "src/engine/tests"] {
+        for entry in fs::read_dir(root().join(place)).expect("a directory of the project is readable") {
+            let path = entry.expect("a directory entry is readable").path();
+            if path.extension().is_some_and(|extension| extension == "rs") {
+                sources.push_str(&fs::read_to_string(&path).expect("a source is readable"));
+            }
+        }
+    }
+    for test in EXCEPTIONS.iter().flat_map(|(_, tests)| *tests) {
+        assert!(sources.contains(&format!("fn {test}(")), "there is no test {test}");
+    }
+}
+
 /// A server, and a directory to try things in that has the examples.
 struct Shell {
     server: Server,

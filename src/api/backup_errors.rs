@@ -48,10 +48,8 @@ fn failed(error: &BackupError) -> ApiError {
 /// Why bytes of an upload were not taken.
 pub fn not_taken(error: UploadError) -> ApiError {
     match error {
-        UploadError::TooMany { .. } => {
-            ApiError::new(Code::ResourceExhausted, "TOO_MANY_UPLOADS", error.to_string())
-                .retry_after(RETRY_AFTER)
-        }
+        UploadError::TooMany => ApiError::new(Code::ResourceExhausted, "TOO_MANY_UPLOADS", error.to_string())
+            .retry_after(RETRY_AFTER),
         UploadError::Offset { .. } => {
             ApiError::of_field(Code::InvalidArgument, "INVALID_FIELD", "offset", &error.to_string())
         }

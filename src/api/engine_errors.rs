@@ -121,6 +121,8 @@ impl From<Error> for ApiError {
                     _ => refused,
                 }
             }
+            Error::PlaceGivenUp => ApiError::new(Code::ResourceExhausted, "TOO_MANY_BACKUPS", message)
+                .retry_no_sooner_than(Duration::from_secs(5)),
             Error::QuotaExceeded { namespace, quota, found, limit } => {
                 let refused = ApiError::new(Code::ResourceExhausted, "QUOTA_EXCEEDED", message)
                     .with("namespace", namespace)

@@ -1,8 +1,8 @@
 //! Backup files that clients send to a server to restore from them, each in a temporary file until it is used, or too old. Knows files, sums and
 //! limits; not what a backup is used for.
 //!
-//! There are few places, and no actor can keep others from them: an actor has one upload, an upload that receives nothing for some minutes is removed, and
-//! an upload that has been idle for less gives its place to an actor who has none.
+//! There are few places, and no actor can keep others from them: an actor has one upload, a namespace half of the places, an upload that receives nothing
+//! for some minutes is removed, and one that receives too little for less time gives its place to others who wait.
 
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File};
@@ -18,6 +18,7 @@ use super::error::BackupError;
 use super::extract::{Extracted, Wanted, extract};
 use super::file::{Stoppable, read_manifest_within};
 use super::manifest::{Manifest, Selection};
+use crate::fair_places::{FairPlaces, Of, Place};
 use crate::model::{Digest, Timestamp};
 
 /// The largest file.
@@ -28,8 +29,8 @@ const UPLOADS_MAX: usize = 4;
 const KEPT_FOR: Duration = Duration::from_secs(60 * 60);
 /// A file that is not complete is removed when no part of it came for so long.
 const IDLE_MAX: Duration = Duration::from_secs(5 * 60);
-/// A file to which nothing has happened for so long gives its place to another actor who begins one.
-const IDLE_YIELDS: Duration = Duration::from_secs(30);
+/// A file that is complete keeps its place for so long, even if others wait: somebody looks at what a restore would do.
+const COMPLETE_KEPT_FOR: Duration = Duration::from_secs(30);
 /// Before the digits of a sum.
 const SUM_PREFIX: &str = "sha256:";
 /// The largest part of a file, which is in memory while it is read, and the longest manifest. A server writes larger parts for configs that
@@ -39,8 +40,12 @@ const PART_BYTES_MAX: u64 = 32 << 20;
 /// A directory of uploads.
 pub struct Uploads {
     dir: PathBuf,
+    places: Arc<FairPlaces>,
     uploads: Mutex<BTreeMap<String, Arc<Upload>>>,
 }
+
+/// A place for an upload that is to begin.
+pub struct UploadPlace(Place);
 
 /// What a client says of a file before it sends the file.
 #[derive(Clone, Debug)]
@@ -61,6 +66,7 @@ pub struct Upload {
     path: PathBuf,
     received: Mutex<Received>,
     life: Mutex<Life>,
+    place: Place,
 }
 
 struct Received {
@@ -82,9 +88,9 @@ struct Life {
 #[derive(Debug, thiserror::Error)]
 pub enum UploadError {
     #[error(
-        "other actors are uploading {UPLOADS_MAX} backups now: try again when one of them has ended, or has been idle for {} s", .idle_yields.as_secs()
+        "{UPLOADS_MAX} backups are being uploaded now, {} of one namespace at most: try again when one of them has ended", UPLOADS_MAX / 2
     )]
-    TooMany { idle_yields: Duration },
+    TooMany,
     /// Other bytes come next.
     #[error("must be {received}: so many bytes were received")]
     Offset { received: u64 },
@@ -95,34 +101,55 @@ pub enum UploadError {
 }
 
 impl Uploads {
-    /// Makes the directory anew: nobody knows the uploads of an earlier process.
-    pub fn open(dir: &Path) -> io::Result<Uploads> {
+    /// Makes the directory anew: nobody knows the uploads of an earlier process. While others wait, an upload that receives too little in
+    /// `transfer_timeout` gives its place to them.
+    pub fn open(dir: &Path, transfer_timeout: Duration) -> io::Result<Uploads> {
         match fs::remove_dir_all(dir) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
             Ok(()) | Err(_) => {}
         }
         DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
-        Ok(Uploads { dir: dir.to_owned(), uploads: Mutex::default() })
+        let places = FairPlaces::yielding(UPLOADS_MAX, transfer_timeout);
+        Ok(Uploads { dir: dir.to_owned(), places, uploads: Mutex::default() })
     }
 
-    /// Begins a file. The actor has one upload: an earlier one is removed. Where there is no place left, the file that has been idle for the longest
-    /// is removed, if that is long enough.
-    pub fn begin(&self, announced: Announced, now: Timestamp) -> Result<Arc<Upload>, UploadError> {
-        let mut uploads = self.live(now);
-        uploads.retain(|_, upload| upload.announced.actor != announced.actor);
-        if uploads.len() >= UPLOADS_MAX {
-            let idle = uploads.values().min_by_key(|upload| upload.life().used);
-            let idle = idle.filter(|upload| upload.life().used.plus(IDLE_YIELDS) <= now);
-            let idle = idle.ok_or(UploadError::TooMany { idle_yields: IDLE_YIELDS })?.id.clone();
-            uploads.remove(&idle);
-        }
+    /// Waits for the turn of an actor to begin a file. The actor has one upload: an earlier one is removed.
+    pub async fn place(&self, announced: &Announced, now: Timestamp) -> Result<UploadPlace, UploadError> {
+        let actor = announced.actor.as_str();
+        self.live(now).retain(|_, upload| upload.announced.actor != actor);
+        let tenant = match &announced.selection {
+            Selection::All => None,
+            Selection::Namespace(namespace) => Some(namespace.as_str()),
+            Selection::Config(id) => Some(id.namespace.as_str()),
+        };
+        let place = self.places.take_in_time(Of { actor, tenant }).await;
+        place.map(UploadPlace).map_err(|_| UploadError::TooMany)
+    }
+
+    /// Begins a file in its place.
+    pub fn begin(
+        self: &Arc<Uploads>,
+        announced: Announced,
+        UploadPlace(place): UploadPlace,
+        now: Timestamp,
+    ) -> Result<Arc<Upload>, UploadError> {
         let id = new_id(&announced.sha256);
         let path = self.dir.join(&id);
         let file = File::options().read(true).write(true).create_new(true).mode(0o600).open(&path);
         let file = file.map_err(BackupError::io(path.display()))?;
         let received = Mutex::new(Received { file, sum: Sha256::new(), bytes: 0, manifest: None });
         let life = Mutex::new(Life { used: now, is_complete: false });
-        let upload = Arc::new(Upload { id: id.clone(), announced, begun: now, path, received, life });
+        let (uploads, given_up) = (Arc::downgrade(self), id.clone());
+        place.yields_by(move || {
+            if let Some(uploads) = uploads.upgrade() {
+                uploads.remove(&given_up);
+            }
+        });
+        let upload = Arc::new(Upload { id: id.clone(), announced, begun: now, path, received, life, place });
+        let mut uploads = self.live(now);
+        // Of two that begin at once, the actor has the later one.
+        let actor = &upload.announced.actor;
+        uploads.retain(|_, other| other.announced.actor != *actor);
         uploads.insert(id, upload.clone());
         Ok(upload)
     }
@@ -188,10 +215,12 @@ impl Upload {
         received.bytes += new.len() as u64;
         if !new.is_empty() {
             self.life().used = now;
+            self.place.moved(new.len() as u64);
         }
         if received.bytes == bytes && received.manifest.is_none() {
             received.manifest = Some(self.complete(&mut received)?);
             self.life().is_complete = true;
+            self.place.pause(COMPLETE_KEPT_FOR);
         }
         Ok((received.bytes, received.manifest.clone()))
     }
@@ -284,16 +313,29 @@ mod tests {
         Duration::from_secs(60 * count)
     }
 
+    /// Short: an upload gives way at once, if others wait.
+    const IDLE: Duration = Duration::from_millis(1);
+
+    async fn begin(
+        uploads: &Arc<Uploads>,
+        announced: Announced,
+        now: Timestamp,
+    ) -> Result<Arc<Upload>, UploadError> {
+        let place = uploads.place(&announced, now).await?;
+        uploads.begin(announced, place, now)
+    }
+
     const BEGIN: Timestamp = Timestamp(1_800_000_000_000_000);
 
-    #[test]
-    fn an_actor_has_one_upload_and_whoever_restores_from_it_has_it_to_the_end() {
+    #[tokio::test]
+    async fn an_actor_has_one_upload_and_whoever_restores_from_it_has_it_to_the_end() {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("uploads");
-        let uploads = Uploads::open(&path).expect("opened");
+        let uploads = Arc::new(Uploads::open(&path, IDLE).expect("opened"));
         let files = || fs::read_dir(&path).expect("read").count();
-        let first = uploads.begin(announced("a", b"abc"), BEGIN).expect("begun").id.clone();
-        let again = uploads.begin(announced("a", b"abc"), BEGIN.plus(minutes(1))).expect("begun").id.clone();
+        let first = begin(&uploads, announced("a", b"abc"), BEGIN).await.expect("begun").id.clone();
+        let again =
+            begin(&uploads, announced("a", b"abc"), BEGIN.plus(minutes(1))).await.expect("begun").id.clone();
         assert!(uploads.find(&first, "a", BEGIN).is_none() && files() == 1, "it was replaced");
         assert!(uploads.find(&again, "b", BEGIN).is_none(), "it is another's");
         assert_eq!(uploads.of_other(&again, "b", BEGIN), Some(Selection::All));
@@ -306,17 +348,17 @@ mod tests {
         assert_eq!(files(), 1, "somebody restores from it");
         drop(held);
         assert_eq!(files(), 0);
-        uploads.begin(announced("e", b"abc"), BEGIN.plus(minutes(7))).expect("there is room");
-        Uploads::open(&path).expect("opened");
+        begin(&uploads, announced("e", b"abc"), BEGIN.plus(minutes(7))).await.expect("there is room");
+        Uploads::open(&path, IDLE).expect("opened");
         assert_eq!(files(), 0, "a start removes what was left");
     }
 
-    #[test]
-    fn an_upload_lives_as_long_as_parts_come_and_an_hour_at_most() {
+    #[tokio::test]
+    async fn an_upload_lives_as_long_as_parts_come_and_an_hour_at_most() {
         let dir = tempfile::tempdir().expect("a directory");
-        let uploads = Uploads::open(&dir.path().join("uploads")).expect("opened");
+        let uploads = Arc::new(Uploads::open(&dir.path().join("uploads"), IDLE).expect("opened"));
         let bytes = [7; 100];
-        let upload = uploads.begin(announced("a", &bytes), BEGIN).expect("begun");
+        let upload = begin(&uploads, announced("a", &bytes), BEGIN).await.expect("begun");
         let mut minute = 0;
         for at in (0..14).map(|part| part * 4) {
             minute = at;
@@ -332,23 +374,29 @@ mod tests {
         assert_eq!(uploads.next_expiry(), Some(BEGIN.plus(minutes(60))));
     }
 
-    #[test]
-    fn an_actor_without_an_upload_gets_the_place_that_has_been_idle_for_the_longest() {
+    #[tokio::test]
+    async fn an_upload_that_receives_too_little_gives_its_place_to_others_who_wait() {
         let dir = tempfile::tempdir().expect("a directory");
-        let uploads = Uploads::open(&dir.path().join("uploads")).expect("opened");
-        let at = |seconds: u64| BEGIN.plus(Duration::from_secs(seconds));
-        let begin = |actor: &str, seconds| uploads.begin(announced(actor, b"abc"), at(seconds));
-        let held: Vec<_> = ["a", "b", "c", "d"].map(|actor| begin(actor, 0).expect("begun")).into();
-        assert!(matches!(begin("e", 29), Err(UploadError::TooMany { .. })));
-        held[0].append(0, b"a", at(20)).expect("a part");
-        begin("e", 30).expect("one of the idle gives way");
+        let uploads = Arc::new(Uploads::open(&dir.path().join("uploads"), IDLE).expect("opened"));
+        let bytes = vec![7; 1 << 20];
+        let mut held = vec![];
+        for actor in ["a", "b", "c", "d"] {
+            held.push(begin(&uploads, announced(actor, &bytes), BEGIN).await.expect("begun"));
+        }
         let is_left =
-            |upload: &Arc<Upload>, at| uploads.find(&upload.id, &upload.announced.actor, at).is_some();
-        let left = |at| held.iter().filter(|upload| is_left(upload, at)).count();
-        assert_eq!(left(at(30)), 3);
-        assert!(uploads.find(&held[0].id, "a", at(30)).is_some(), "parts of it came");
+            |upload: &Arc<Upload>| uploads.find(&upload.id, &upload.announced.actor, BEGIN).is_some();
         // The same actor again takes no place of others.
-        begin("e", 31).expect("begun");
-        assert_eq!(left(at(31)), 3);
+        held.pop();
+        held.push(begin(&uploads, announced("d", &bytes), BEGIN).await.expect("begun"));
+        assert!(held.iter().all(is_left), "nobody waits");
+        held[0].append(0, &bytes[..512 << 10], BEGIN).expect("a part");
+        // A byte now and then is too little.
+        for upload in &held[1..] {
+            upload.append(0, &bytes[..1], BEGIN).expect("a byte");
+        }
+        held.truncate(1);
+        begin(&uploads, announced("e", &bytes), BEGIN).await.expect("one of the idle gives way");
+        assert!(is_left(&held[0]), "parts of it came");
+        assert_eq!(uploads.uploads().len(), 4);
     }
 }

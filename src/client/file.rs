@@ -2,13 +2,15 @@
 //!
 //! A regular file is replaced by renaming: a reader finds the old content or the new, also after a power cut. Where a file cannot be
 //! replaced, because it is a mount point, belongs to another user, or lies in a directory that must not be changed, the content is
-//! written into the file that is there. A device, a pipe or a descriptor (`/dev/stdout`) is written to. A symbolic link stays, and the
+//! written into the file that is there, which is never empty in between: `write_in_place` has what a reader may find. A device, a pipe or a descriptor (`/dev/stdout`) is written to. A symbolic link stays, and the
 //! file that it names is written.
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
+
+use crate::bounded_file;
 
 /// As many links lead from one to the next, as for Linux itself.
 const LINKS_MAX: usize = 40;
@@ -17,6 +19,8 @@ const DESCRIPTORS: &str = "/proc";
 /// What everybody may do who is neither the owner nor of the group.
 const OF_OTHERS: u32 = 0o007;
 const PRIVATE: u32 = 0o600;
+/// A file that is cut by more than this is not filled up with line ends before it is cut.
+const LINE_ENDS_MAX: usize = 64 << 20;
 
 /// Who may read a file that is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,15 +132,37 @@ fn is_irreplaceable(error: &io::Error) -> bool {
     }
 }
 
+/// Writes into the file that is there, which no lock and no second file can protect from its readers. The file is made as long as the longer of
+/// both contents first, by line ends at its end; then one write puts the new content and line ends over all of it; then the line ends are cut
+/// off. So a reader finds the old content or the new, perhaps with line ends after it, or, during the one write and after a crash within it,
+/// the beginning of the new content and the end of the old. A disk without room leaves the old content. Nothing is written where the
+/// content is the same.
 fn write_in_place(path: &Path, content: &[u8], before: &Metadata, mode: Mode) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).open(path)?;
+    let file = OpenOptions::new().write(true).open(path)?;
     let mode = mode.of(Some(before)).filter(|mode| before.permissions().mode() & 0o7777 != *mode);
     if let Some(mode) = mode {
         // Before it has the content that the mode is for.
         file.set_permissions(fs::Permissions::from_mode(mode))?;
     }
-    file.set_len(0)?;
-    file.write_all(content)?;
+    // A file that only others may read is written all the same.
+    if bounded_file::read(path, content.len() as u64).is_ok_and(|found| found == content) {
+        return Ok(());
+    }
+    let (bytes, bytes_before) = (content.len() as u64, file.metadata()?.len());
+    if bytes > bytes_before {
+        let added = vec![b'\n'; content.len() - usize::try_from(bytes_before).expect("it is less")];
+        if let Err(error) = file.write_all_at(&added, bytes_before) {
+            // What was there stays as it was.
+            let _ = file.set_len(bytes_before);
+            return Err(error);
+        }
+    }
+    let rest = usize::try_from(bytes_before.saturating_sub(bytes)).unwrap_or(usize::MAX);
+    match rest <= LINE_ENDS_MAX {
+        true => file.write_all_at(&[content, &vec![b'\n'; rest]].concat(), 0)?,
+        false => file.write_all_at(content, 0)?,
+    }
+    file.set_len(bytes)?;
     file.sync_all()
 }
 

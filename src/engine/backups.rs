@@ -3,13 +3,11 @@
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use super::Engine;
-use super::actors_at_work::{ActorAtWork, ActorsAtWork};
 use super::blocking::blocking;
 use super::commit::pipeline::Pipeline;
 use super::error::{Error, Limit};
@@ -20,10 +18,11 @@ use crate::backup::{
     self, BackupError, Catalog, Configs, Finished, Kept, Manifest, Plan, Progress, Selection, StateView,
     Uploads,
 };
-use crate::model::Timestamp;
+use crate::fair_places::{FairPlaces, Full, Of, Place};
+use crate::model::{Namespace, Timestamp};
 use crate::store::{ConfigRecord, Store};
 
-/// Backups that callers may make, verify or restore from at once, one of them by each actor. Each holds one part of the file in memory, and keeps history
+/// Backups that callers may make, verify or restore from at once, one of them by each actor, and for each namespace. Each holds one part of the file in memory, and keeps history
 /// from being compacted.
 const BACKUPS_MAX: usize = 2;
 /// Backups of the whole store that may be made beside those: tenants who make backups of their namespaces keep no administrator waiting. Those
@@ -59,17 +58,40 @@ pub enum ServerBackup<'a> {
 
 type Observer = Arc<dyn Fn(&ServerBackup<'_>) + Send + Sync>;
 
+/// A place to make a backup in. Clones share it.
+#[derive(Clone, Debug)]
+pub struct BackupPlace(Arc<Place>);
+
+impl BackupPlace {
+    /// For a backup that depends on its client. Cancelled when the backup is to end, since others wait and the client takes too little.
+    pub fn yields(&self) -> CancellationToken {
+        let given_up = CancellationToken::new();
+        let token = given_up.clone();
+        self.0.yields_by(move || token.cancel());
+        given_up
+    }
+
+    /// The client has taken bytes.
+    pub fn moved(&self, bytes: u64) {
+        self.0.moved(bytes);
+    }
+
+    /// The server goes on: it does not wait for the client.
+    pub fn goes_on(&self) {
+        self.0.pause(Duration::ZERO);
+    }
+}
+
 /// Makes backups of a store that is in use.
 pub(in crate::engine) struct Backups {
     store: Arc<dyn Store>,
     pipeline: Arc<Pipeline>,
     pub holds: Arc<HistoryHolds>,
     pub counts: Arc<BackupCounts>,
-    running: Arc<Semaphore>,
-    running_of_store: Arc<Semaphore>,
-    running_of_actors: Arc<ActorsAtWork>,
+    running: Arc<FairPlaces>,
+    running_of_store: Arc<FairPlaces>,
     /// Of the backups before writes.
-    pub before_writes: Semaphore,
+    pub before_writes: Arc<FairPlaces>,
     /// Learns what becomes of backups that the server makes by itself.
     observer: Mutex<Option<Observer>>,
     pub catalog: Option<Arc<Catalog>>,
@@ -116,6 +138,7 @@ impl Backups {
         pipeline: Arc<Pipeline>,
         (catalog, uploads): (Option<Arc<Catalog>>, Option<Arc<Uploads>>),
         clock: Clock,
+        transfer_timeout: Duration,
         closed: CancellationToken,
     ) -> Backups {
         if let Some(catalog) = &catalog {
@@ -127,10 +150,9 @@ impl Backups {
             pipeline,
             holds: Arc::default(),
             counts: Arc::default(),
-            running: Arc::new(Semaphore::new(BACKUPS_MAX)),
-            running_of_store: Arc::new(Semaphore::new(STORE_BACKUPS_MAX)),
-            running_of_actors: Arc::default(),
-            before_writes: Semaphore::new(BEFORE_WRITES_MAX),
+            running: FairPlaces::yielding(BACKUPS_MAX, transfer_timeout),
+            running_of_store: FairPlaces::yielding(STORE_BACKUPS_MAX, transfer_timeout),
+            before_writes: FairPlaces::new(BEFORE_WRITES_MAX),
             observer: Mutex::default(),
             catalog,
             uploads,
@@ -177,11 +199,13 @@ impl Backups {
     async fn verify(
         &self,
         catalog: &Arc<Catalog>,
-        (id, actor): (String, &str),
+        (kept, actor): (&Kept, &str),
         cancelled: CancellationToken,
     ) -> Result<Kept, BackupFailure> {
-        let running = self.permit(actor, None)?;
+        let selection = kept.manifest.selection().unwrap_or(Selection::All);
+        let running = self.place(actor, namespace_of(&selection), false).await?;
         let (catalog, now, closed) = (catalog.clone(), (self.clock)(), self.closed.clone());
+        let id = kept.id.clone();
         let verified = blocking(move || {
             let _running = running;
             catalog.verify(&id, now, &|| closed.is_cancelled() || cancelled.is_cancelled())
@@ -189,29 +213,36 @@ impl Backups {
         Ok(verified.await??)
     }
 
-    /// Lets an actor make a backup of this selection, or read one.
-    pub fn permit(
+    /// A place for an actor who makes a backup of this, or reads one, once it is their turn. The backup is of `namespace`, or of all of them.
+    pub async fn place(
         &self,
         actor: &str,
-        made: Option<&Selection>,
-    ) -> Result<(ActorAtWork, OwnedSemaphorePermit), Error> {
+        namespace: Option<&Namespace>,
+        of_store: bool,
+    ) -> Result<Place, Error> {
+        let of = Of { actor, tenant: namespace.map(Namespace::as_str) };
+        if of_store && let Ok(place) = self.running_of_store.try_take(of) {
+            return Ok(place);
+        }
         let refused = |what: &'static str, limit| Error::LimitReached {
             limit_name: Limit::Backups,
             what: what.into(),
             found: limit,
             limit,
         };
-        let of_actor = self.running_of_actors.enter(actor);
-        let of_actor =
-            of_actor.ok_or_else(|| refused("backups that are made or read at once by this actor", 1))?;
-        let of_store = match made {
-            Some(Selection::All) => self.running_of_store.clone().try_acquire_owned().ok(),
-            Some(Selection::Namespace(_) | Selection::Config(_)) | None => None,
-        };
-        let running = of_store.map_or_else(|| self.running.clone().try_acquire_owned(), Ok);
-        let running = running
-            .map_err(|_| refused("backups that are made or read at once on this server", BACKUPS_MAX))?;
-        Ok((of_actor, running))
+        self.running.take_in_time(of).await.map_err(|full| match full {
+            Full::OfActor => {
+                refused("backups that are made or read at once by this actor", self.running.share_max())
+            }
+            Full::OfAll => {
+                refused("backups that are made or read at once on this server", self.running.max())
+            }
+        })
+    }
+
+    /// The same, to make a backup of this selection.
+    async fn place_of(&self, actor: &str, selection: &Selection) -> Result<Place, Error> {
+        self.place(actor, namespace_of(selection), *selection == Selection::All).await
     }
 
     /// As `Engine::keep_backup`, of the server itself, which needs no permit.
@@ -300,7 +331,7 @@ impl Engine {
         plan: Plan,
         observe: impl FnMut(Progress) -> bool + Send + 'static,
     ) -> Result<Kept, BackupFailure> {
-        let running = self.backups.permit(&plan.actor, Some(&plan.selection))?;
+        let running = self.backups.place_of(&plan.actor, &plan.selection).await?;
         self.backups.keep_with(catalog, plan, observe, running).await
     }
 
@@ -308,22 +339,40 @@ impl Engine {
     pub async fn verify_backup(
         &self,
         catalog: &Arc<Catalog>,
-        (id, actor): (String, &str),
+        (kept, actor): (&Kept, &str),
         cancelled: CancellationToken,
     ) -> Result<Kept, BackupFailure> {
-        self.backups.verify(catalog, (id, actor), cancelled).await
+        self.backups.verify(catalog, (kept, actor), cancelled).await
     }
 
     /// Writes a backup of the state that is durable now, and of the history that leads to it. Commits go on meanwhile; a compaction waits.
-    /// `observe` learns how far it is, and says whether to go on.
+    /// `observe` learns how far it is, and says whether to go on. `place` is of `backup_place`, and is held until the backup is written.
     pub async fn write_backup<W: Write + Send + 'static>(
         &self,
         plan: Plan,
+        place: BackupPlace,
         out: W,
         observe: impl FnMut(Progress) -> bool + Send + 'static,
     ) -> Result<MadeBackup<W>, BackupFailure> {
-        let running = self.backups.permit(&plan.actor, Some(&plan.selection))?;
-        self.backups.write(plan, out, observe, running).await
+        let written = self.backups.write(plan, out, observe, place.clone()).await;
+        match written {
+            Err(_) if place.0.is_given_up() => Err(Error::PlaceGivenUp.into()),
+            written => written,
+        }
+    }
+
+    /// Waits for the turn of an actor to make a backup of this selection.
+    pub async fn backup_place(&self, actor: &str, selection: &Selection) -> Result<BackupPlace, Error> {
+        Ok(BackupPlace(Arc::new(self.backups.place_of(actor, selection).await?)))
+    }
+}
+
+/// The one namespace that a selection is of.
+fn namespace_of(selection: &Selection) -> Option<&Namespace> {
+    match selection {
+        Selection::All => None,
+        Selection::Namespace(namespace) => Some(namespace),
+        Selection::Config(id) => Some(&id.namespace),
     }
 }
 

@@ -71,6 +71,11 @@ pub enum Error {
     RevisionNotReached { asked: Revision, reached: Revision },
     #[error("{what}: {found}, at most {limit} are allowed")]
     LimitReached { limit_name: Limit, what: Cow<'static, str>, found: usize, limit: usize },
+    /// A backup was ended for others.
+    #[error(
+        "others wait to make or read a backup, and the client took too little of this one: take it faster, or try again later"
+    )]
+    PlaceGivenUp,
     #[error("namespace {namespace} would have {found} {}, its quota is {limit}", .quota.as_str())]
     QuotaExceeded { namespace: Namespace, quota: Quota, found: u64, limit: u64 },
     /// Nobody waits for the answer any more, so the work was stopped.

@@ -1,8 +1,6 @@
 //! Findings about a change of the config `confwatch/retention`: the history that it would have forgotten, and namespaces that are not there. Knows the
 //! state and limits; not when history is forgotten.
 
-use std::collections::BTreeMap;
-
 use super::Engine;
 use super::check::workers::Cancelled;
 use super::commit::outcome::Outcome;
@@ -96,9 +94,7 @@ fn lost(
     now: Timestamp,
     cancelled: &Cancelled,
 ) -> Result<Vec<Found>, Error> {
-    let cuts = |retention| cuts(journal, retention, state.namespaces(), now, cancelled);
-    let after_cuts: BTreeMap<Namespace, Cut> = cuts(after)?;
-    let before_cuts = if after_cuts.is_empty() { BTreeMap::new() } else { cuts(before)? };
+    let [before_cuts, after_cuts] = cuts(journal, [before, after], state.namespaces(), now, cancelled)?;
     let is_more = |(namespace, cut): &(&Namespace, &Cut)| {
         before_cuts.get(*namespace).is_none_or(|before| before.oldest < cut.oldest)
     };

@@ -58,6 +58,8 @@ pub struct Options {
     pub state_backups: Option<usize>,
     /// Where the request ids of compacted commits are kept for a later start. `None`: a later start does not know them.
     pub compacted_requests: Option<Arc<CompactedRequests>>,
+    /// While others wait for its place, a backup that is sent ends when its client takes too little of it in this time.
+    pub transfer_timeout: Duration,
     /// Where backups are received that clients restore from. `None`: none are.
     pub uploads: Option<Arc<Uploads>>,
     pub clock: Clock,
@@ -84,6 +86,7 @@ impl Default for Options {
             backups: None,
             compacted_requests: None,
             uploads: None,
+            transfer_timeout: Duration::from_secs(5),
             state_backups: None,
             clock: Arc::new(|| Timestamp::from_system(SystemTime::now())),
             wall_clock: Arc::new(|| Timestamp::from_system(SystemTime::now())),

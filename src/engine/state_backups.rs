@@ -11,6 +11,7 @@ use super::commit::write::{Intent, Origin, Write};
 use super::error::Error;
 use crate::auth::SYSTEM;
 use crate::backup::{AUTOMATIC_LABEL, BackupError, Catalog, Keep, Kept, Kind, Plan, Selection, beyond};
+use crate::fair_places::Of;
 use crate::model::Namespace;
 
 /// The annotation of a commit with the ids of the backups of the state before it.
@@ -72,7 +73,7 @@ impl Engine {
                 note: format!("before a {write} by {actor}"),
                 labels: BTreeMap::from([(AUTOMATIC_LABEL.to_owned(), write.to_owned())]),
             };
-            match self.backups.keep_before(catalog, &namespace, plan).await {
+            match self.backups.keep_before(catalog, (actor, &namespace), plan).await {
                 Ok(kept) => before.kept.push((namespace, kept)),
                 Err(failure) => {
                     self.discard_state(before).await;
@@ -126,14 +127,14 @@ impl Engine {
 }
 
 impl Backups {
-    /// Keeps a backup before a write. Waits for its turn: few are made at once.
+    /// Keeps a backup before a write of an actor. Waits for the turn of the actor: few are made at once.
     async fn keep_before(
         self: &Arc<Backups>,
         catalog: &Arc<Catalog>,
-        namespace: &Namespace,
+        (actor, namespace): (&str, &Namespace),
         plan: Plan,
     ) -> Result<Kept, BackupFailure> {
-        let _turn = self.before_writes.acquire().await.expect("the semaphore is never closed");
+        let _place = self.before_writes.take(Of { actor, tenant: Some(namespace.as_str()) }).await;
         // Writes whose callers have gone leave theirs.
         let (backups, pruned, of) = (self.clone(), catalog.clone(), namespace.clone());
         blocking(move || prune(&backups, &pruned, &of)).await??;
@@ -144,18 +145,18 @@ impl Backups {
 /// Removes the older backups of this kind.
 fn prune(backups: &Backups, catalog: &Catalog, namespace: &Namespace) -> Result<(), BackupError> {
     let all = catalog.list_of(namespace)?;
-    backups.remove(catalog, &older(&all, namespace, KEPT_BYTES_MAX))
+    backups.remove(catalog, &older(&all, namespace))
 }
 
-/// The backups before writes to a namespace that go, of these, which are the oldest first: beyond the number and beyond so many bytes.
-fn older<'a>(all: &'a [Kept], namespace: &Namespace, bytes_max: u64) -> Vec<&'a Kept> {
+/// The backups before writes to a namespace that go, of these, which are the oldest first: beyond the number and beyond the bytes.
+fn older<'a>(all: &'a [Kept], namespace: &Namespace) -> Vec<&'a Kept> {
     let is_automatic = |kept: &Kept| {
         let manifest = &kept.manifest;
         manifest.actor == SYSTEM
             && manifest.labels.contains_key(AUTOMATIC_LABEL)
             && manifest.selection == namespace.as_str()
     };
-    beyond(all, Keep { count: Some(KEPT_MAX), since: None, bytes: Some(bytes_max) }, is_automatic)
+    beyond(all, Keep { count: Some(KEPT_MAX), since: None, bytes: Some(KEPT_BYTES_MAX) }, is_automatic)
 }
 
 impl LargeWrite {
@@ -215,17 +216,23 @@ mod tests {
     #[test]
     fn of_the_backups_before_writes_the_newest_stay_within_their_number_and_bytes() {
         let namespace = Namespace::parse("shop").expect("a name");
-        let gone = |all: &[Kept], bytes_max| {
-            older(all, &namespace, bytes_max).iter().map(|kept| kept.id.clone()).collect::<Vec<_>>()
-        };
-        let all: Vec<Kept> = (1..=12).map(|number| kept(number, 10, SYSTEM)).collect();
-        assert_eq!(gone(&all, 1000), ["1", "2"], "ten of them stay");
-        assert_eq!(gone(&all, 35), (1..=9).map(|number| number.to_string()).collect::<Vec<_>>());
-        assert_eq!(gone(&all[..1], 9), ["1"], "not even one is larger than the limit");
-        let mut mixed =
-            vec![kept(1, 10, SYSTEM), kept(2, 1000, "ada"), kept(3, 10, SYSTEM), kept(4, 10, SYSTEM)];
-        assert_eq!(gone(&mixed, 20), ["1"], "what others have made does not count");
+        let gone =
+            |all: &[Kept]| older(all, &namespace).iter().map(|kept| kept.id.clone()).collect::<Vec<_>>();
+        const MIB: u64 = 1 << 20;
+        let all = |bytes| (1..=12).map(|number| kept(number, bytes, SYSTEM)).collect::<Vec<_>>();
+        assert_eq!(gone(&all(10)), ["1", "2"], "ten of them stay");
+        assert_eq!(gone(&all(64 * MIB)), (1..=8).map(|number| number.to_string()).collect::<Vec<_>>());
+        assert_eq!(gone(&all(64 * MIB + 1)).len(), 9, "four have more than 256 MiB");
+        assert_eq!(gone(&[kept(1, 256 * MIB, SYSTEM)]), Vec::<String>::new());
+        assert_eq!(gone(&[kept(1, 256 * MIB + 1, SYSTEM)]), ["1"], "not even one is larger than the limit");
+        let mut mixed = vec![
+            kept(1, 100 * MIB, SYSTEM),
+            kept(2, 1000 * MIB, "ada"),
+            kept(3, 100 * MIB, SYSTEM),
+            kept(4, 100 * MIB, SYSTEM),
+        ];
+        assert_eq!(gone(&mixed), ["1"], "what others have made does not count");
         mixed[0].is_pinned = true;
-        assert!(gone(&mixed, 20).is_empty(), "what is pinned stays");
+        assert!(gone(&mixed).is_empty(), "what is pinned stays");
     }
 }

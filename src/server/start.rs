@@ -66,7 +66,7 @@ const DESCRIPTORS: [&[u8]; 3] = [
 /// How to start a server.
 pub struct Server;
 
-/// A server that serves. Dropping it does not stop it: `shutdown` does.
+/// A server that serves. `shutdown` ends its calls and closes the store. One that is dropped serves until its runtime ends, which ends its threads and closes the store.
 pub struct RunningServer {
     address: SocketAddr,
     engine: Arc<Engine>,
@@ -315,6 +315,11 @@ impl RunningServer {
         &self.requests.counts
     }
 
+    /// Reports when the data directory is free again. Outlives the server.
+    pub fn released(&self) -> Released {
+        self.released.clone()
+    }
+
     /// Runs the tasks of the server.
     pub fn supervisor(&self) -> &Supervisor {
         &self.supervisor
@@ -461,10 +466,13 @@ fn record(
         AuthMode::Off => "callers are believed (--auth off)",
     };
     let (version, revision) = (env!("CARGO_PKG_VERSION"), engine.state().revision);
-    let of_namespaces = Arc::clone(engine);
+    // The engine holds the recorder, which it tells of backups: each would keep the other.
+    let of_namespaces = Arc::downgrade(engine);
     let namespace_exists = move |name: &str| {
-        let namespace = Namespace::parse(name);
-        namespace.is_ok_and(|namespace| of_namespaces.state().configs_of(&namespace).next().is_some())
+        let (Ok(namespace), Some(engine)) = (Namespace::parse(name), of_namespaces.upgrade()) else {
+            return false;
+        };
+        engine.state().configs_of(&namespace).next().is_some()
     };
     Recorder::start(audit::Options {
         dir: audit::directory(&settings.data_dir),
@@ -510,7 +518,7 @@ fn open(
         opened.map(Arc::new).map_err(Unusable::mark)
     });
     let backups = backups.transpose()?;
-    let uploads = BackupUploads::open(&settings.data_dir.join(UPLOADS_DIR));
+    let uploads = BackupUploads::open(&settings.data_dir.join(UPLOADS_DIR), settings.transfer_timeout);
     let uploads = uploads.with_context(|| format!("cannot use {}", settings.data_dir.display()))?;
     let options = engine::Options {
         role: engine::Role::Leader,
@@ -526,6 +534,7 @@ fn open(
             .unwrap_or_else(|| MasterKeySource::Automatic(keys_dir.master_key.clone())),
         backups,
         uploads: Some(Arc::new(uploads)),
+        transfer_timeout: settings.transfer_timeout,
         compacted_requests: Some(Arc::new(CompactedRequests::at(
             &settings.data_dir.join(COMPACTED_REQUESTS),
         ))),

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::harness::{Server, on_terminal, text};
+use crate::harness::{Server, finish, on_terminal, text};
 
 #[test]
 fn blame_says_who_made_each_value_what_it_is() {
@@ -211,6 +211,27 @@ fn writes_that_reach_far_are_asked_for() {
     assert!(refused.contains("it reaches 2 scopes, more than 1"), "{refused}");
     server.ok(&["apply", "-f", text(&path), "--ask-above", "scopes=1", "--yes"]);
     server.fails(2, &["set", "a/b", "x=6", "--ask-above", "many"]);
+
+    // An editor asks as well, and keeps what was written.
+    let edit = |more: &[&str]| {
+        let mut edit = server.command(&[&["edit", "a/b", "--ask-above", "scopes=1"], more].concat());
+        edit.env_remove("VISUAL").env("EDITOR", "sed -i s/5/6/").env("TMPDIR", directory.path());
+        edit
+    };
+    let refused = finish(edit(&[]));
+    assert_eq!(refused.code, 5, "{refused:?}");
+    assert!(refused.stderr.contains("it reaches 2 scopes, more than 1"), "{refused:?}");
+    let (_, kept) = refused.stderr.trim_end().rsplit_once("what you wrote is in ").expect("it is kept");
+    let kept = std::fs::read_to_string(kept).expect("read");
+    assert!(kept.contains('6'), "{kept}");
+    let (code, said) = on_terminal(edit(&[]), 100, "n\n");
+    assert!(code == 1 && said.contains("write it all the same? [y/N]"), "{said}");
+    assert_eq!(server.json(&["get", "a/b"])["content"], json!({"x": 5}), "nothing is written");
+    assert_eq!(on_terminal(edit(&[]), 100, "y\n").0, 0);
+    assert_eq!(server.json(&["get", "a/b"])["content"], json!({"x": 6}));
+    server.ok(&["set", "a/b", "x=5", "--yes"]);
+    assert_eq!(finish(edit(&["--yes"])).code, 0);
+    assert_eq!(server.json(&["get", "a/b"])["content"], json!({"x": 6}));
 }
 
 #[test]

@@ -133,3 +133,19 @@ fn a_server_that_others_can_reach_does_not_start_in_plain_text() {
     assert_eq!(ran.code, 2, "{ran:?}");
     assert!(ran.stderr.contains("--tls-cert") && ran.stderr.contains("--insecure"), "{ran:?}");
 }
+
+#[test]
+fn the_help_of_client_certificates_names_what_follows_from_them() {
+    let ran = finish(confwatch(&["serve", "--help"]));
+    let help: Vec<&str> = ran.stdout.split_whitespace().collect();
+    let help = help.join(" ");
+    for consequence in [
+        "from all clients, health checks included",
+        "those need a token",
+        "a certificate of the CA is a credential, and its name is the caller",
+        "A client without a certificate is refused",
+        "a certificate that is shown must be from the CA all the same",
+    ] {
+        assert!(help.contains(consequence), "{consequence}: {help}");
+    }
+}

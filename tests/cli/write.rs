@@ -255,6 +255,19 @@ fn tags_of_a_namespace_name_a_revision_of_all_its_configs() {
 }
 
 #[test]
+fn a_restore_to_a_time_ago_has_no_request_id() {
+    let server = Server::start();
+    server.ok(&["set", "a/b", "x=1"]);
+    let refused = server.fails(2, &["restore", "a", "--to", "time:1h", "--request-id", "one"]);
+    assert!(refused.contains("--request-id") && refused.contains("RFC 3339"), "{refused}");
+    // A time that stays the same, and a revision, can be repeated.
+    let restore = |to: &str| server.ok(&["restore", "a", "--to", to, "--request-id", "one"]);
+    assert_eq!(restore("revision:1"), restore("revision:1"));
+    let at = server.run(&["restore", "a", "--to", "time:2020-01-01T00:00:00Z", "--request-id", "two"]);
+    assert_ne!(at.code, 2, "{at:?}");
+}
+
+#[test]
 fn validate_says_what_is_wrong_and_stores_nothing() {
     let server = Server::start();
     let good = server.ok(&["validate", "a/b", "x=1"]);
@@ -367,4 +380,59 @@ fn a_scope_that_the_namespace_does_not_allow_is_refused_with_the_one_that_was_pr
     server.ok(&["get", "shop/web@/prd"]);
     let invalid = server.run(&["validate", "shop/web@/prd", "x=1"]);
     assert!(invalid.code == 4 && invalid.stdout.contains("SCOPE_NOT_ALLOWED"), "{invalid:?}");
+}
+
+/// The traps of YAML: a key with nothing below it, the mode of files that is no octal number, a word that is no boolean.
+const TRAPS: &str = "db:\nmode: 0644\nenabled: yes\n";
+
+#[test]
+fn silent_traps_are_told_by_every_command_that_writes_governed_or_not() {
+    let server = Server::start();
+    let directory = TempDir::new().expect("a directory");
+    let path = directory.path().join("traps.yaml");
+    fs::write(&path, TRAPS).expect("written");
+    let schema = directory.path().join("schema.json");
+    fs::write(&schema, r#"{"properties": {"port": {"type": "integer"}}}"#).expect("written");
+    let mut number = 0;
+    for governed in [false, true] {
+        let namespace = if governed { "governed" } else { "free" };
+        let name = |number: u32| format!("{namespace}/app{number}");
+        let mut inherits = || {
+            number += 1;
+            server.ok(&["set", &name(number), "db.host=a", "--yes"]);
+            if governed {
+                server.ok(&["schema", "put", &name(number), "-f", text(&schema)]);
+            }
+            format!("{}@/p", name(number))
+        };
+        let told = |ran: &Ran, command: &str| {
+            assert_eq!(ran.code, 0, "{namespace} {command}: {ran:?}");
+            for code in ["REMOVES_OBJECT", "OCTAL_MODE", "TEXT_FOR_BOOLEAN"] {
+                let count = ran.stderr.lines().filter(|line| line.contains(code)).count();
+                assert_eq!(count, 1, "{namespace} {command}: {code}: {ran:?}");
+            }
+        };
+        for more in [&[][..], &["--yes"], &["--dry-run"], &["-o", "json"]] {
+            let set = ["set", &inherits(), "--file", text(&path)].map(str::to_owned);
+            let args: Vec<&str> = set.iter().map(String::as_str).chain(more.iter().copied()).collect();
+            told(&server.run(&args), &format!("set {more:?}"));
+        }
+        let target = inherits();
+        let script = format!("cp '{}' \"$1\"", path.display());
+        for more in [&["--dry-run"][..], &["--yes"]] {
+            let edited = edit(&server, directory.path(), &script, &[&[target.as_str()], more].concat());
+            told(&edited, &format!("edit {more:?}"));
+        }
+        let target = inherits();
+        let tree = directory.path().join(target.replace("@/p", ""));
+        fs::create_dir_all(&tree).expect("made");
+        fs::write(tree.join("p.yaml"), TRAPS).expect("written");
+        let tree = tree.parent().expect("a directory");
+        for more in [&["--dry-run"][..], &["--yes"]] {
+            told(&server.run(&[&["apply", "-f", text(tree)], more].concat()), &format!("apply {more:?}"));
+        }
+        let validated = server.run(&["validate", &inherits(), "--file", text(&path)]);
+        let findings = Ran { stderr: validated.stdout.clone(), ..validated };
+        told(&findings, "validate");
+    }
 }

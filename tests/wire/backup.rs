@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use confwatch::backup::{BackupError, Restoring, restore, verify};
 use confwatch::engine::MasterKeySource;
@@ -13,7 +14,7 @@ use confwatch::proto::v1::backup_service_client::BackupServiceClient;
 use confwatch::proto::v1::*;
 use confwatch::store::SledOptions;
 use tempfile::TempDir;
-use tonic::{Code, Request, Status};
+use tonic::{Code, Request, Status, Streaming};
 
 use super::auth::{Guarded, POLICY, admin_token};
 use super::support::*;
@@ -354,60 +355,106 @@ fn hex_of(key: &[u8]) -> Vec<u8> {
     key.iter().map(flip).collect()
 }
 
-#[tokio::test]
-async fn two_backups_are_in_progress_at_most_and_one_of_each_actor() {
+/// A server with namespaces whose backups are more than the messages and the windows of a client hold, and tokens that may make backups of one of them.
+async fn with_large_backups(transfer_timeout: Duration) -> Guarded {
     const POLICY: &str = r#"{"roles": {"backup": ["backup"]}, "bindings": [
         {"subjects": ["user:admin"], "role": "admin", "namespace": "*", "config": "*", "scope": "/"},
-        {"subjects": ["token:a", "token:b", "token:c"], "role": "backup", "namespace": "test", "config": "*", "scope": "/"}
+        {"subjects": ["token:a", "token:a2", "token:a3", "token:a4"], "role": "backup", "namespace": "test", "config": "*", "scope": "/"},
+        {"subjects": ["token:b"], "role": "backup", "namespace": "other", "config": "*", "scope": "/"},
+        {"subjects": ["token:c"], "role": "backup", "namespace": "third", "config": "*", "scope": "/"}
     ]}"#;
-    let guarded = Guarded::start().await;
+    let directory = TempDir::new().expect("a directory");
+    let guarded = Guarded::start_as(directory, |settings| {
+        settings.transfer_timeout = transfer_timeout;
+        // Only who waits ends the backup of another.
+        settings.response_timeout = Duration::from_secs(3600);
+    });
+    let guarded = guarded.await;
     guarded.set_policy(POLICY).await.expect("a policy");
-    // More than the messages and the windows of a client hold.
-    for number in 0..12 {
-        let text: String = (0..700_000).map(|_| char::from(fastrand::u8(b'a'..=b'z'))).collect();
-        let change = replace(&format!("/s{number}"), &format!(r#"{{"text":"{text}"}}"#));
-        guarded.admin.api().set(set(change)).await.expect("set");
-    }
-    let of = |kind: BackupKind| CreateBackupRequest { namespace: "test".into(), ..of_kind(kind) };
-    let endpoint = format!("http://{}", guarded.server.running.address());
-    let narrow = async |name: &str| {
-        let bearer = Bearer::of(&guarded.token(name).await.0);
-        let endpoint = tonic::transport::Endpoint::from_shared(endpoint.clone()).expect("an address");
-        let endpoint = endpoint.initial_stream_window_size(65_535).initial_connection_window_size(65_535);
-        BackupServiceClient::new(connect(endpoint, &bearer).await)
-    };
-    let (mut first, mut again) = (narrow("a").await, narrow("a").await);
-    let (mut second, mut third) = (narrow("b").await, narrow("c").await);
-    let held = first.create_backup(of(BackupKind::Full)).await.expect("it begins");
-    let mut held = held.into_inner();
-    let begun = held.message().await.expect("it goes on").expect("a part");
-    assert!(!begun.chunk.is_empty());
-    let too_many = |outcome: Result<(Vec<u8>, Backup), Status>, whose: &str| {
-        let status = refused(outcome.map(drop), Code::ResourceExhausted, "TOO_MANY_BACKUPS");
-        assert!(status.message().contains(whose), "{status:?}");
-    };
-    too_many(create(&mut again, of(BackupKind::State)).await, "this actor");
-    let mut also = second.create_backup(of(BackupKind::Full)).await.expect("it begins").into_inner();
-    also.message().await.expect("it goes on").expect("a part");
-    too_many(create(&mut third, of(BackupKind::State)).await, "this server");
-    // Tenants keep no administrator from a backup of the store.
-    let endpoint = tonic::transport::Endpoint::from_shared(endpoint.clone()).expect("an address");
-    let admin = Bearer::of(&admin_token(&guarded.server.directory));
-    let mut of_store = BackupServiceClient::new(connect(endpoint, &admin).await);
-    create(&mut of_store, of_kind(BackupKind::State)).await.expect("there is room for the store");
-    drop(also);
-    // The server notices that the client has gone when it sends.
-    let made = async {
-        loop {
-            match create(&mut third, of(BackupKind::State)).await {
-                Ok((bytes, _)) => return bytes,
-                Err(status) => assert_eq!(told(&status).1, "TOO_MANY_BACKUPS"),
-            }
-            tokio::task::yield_now().await;
+    for namespace in ["test", "other"] {
+        for number in 0..6 {
+            let text: String = (0..700_000).map(|_| char::from(fastrand::u8(b'a'..=b'z'))).collect();
+            let change = replace(&format!("/s{number}"), &format!(r#"{{"text":"{text}"}}"#));
+            let change = Change { namespace: namespace.into(), ..change };
+            guarded.admin.api().set(set(change)).await.expect("set");
         }
+    }
+    let small = Change { namespace: "third".into(), ..replace("/", r#"{"a":1}"#) };
+    guarded.admin.api().set(set(small)).await.expect("set");
+    guarded
+}
+
+/// A client with small windows.
+async fn narrow(guarded: &Guarded, name: &str) -> Backups {
+    let bearer = match name {
+        "admin" => Bearer::of(&admin_token(&guarded.server.directory)),
+        name => Bearer::of(&guarded.token(name).await.0),
     };
-    let bytes = tokio::time::timeout(std::time::Duration::from_secs(60), made).await.expect("there is room");
+    let endpoint = format!("http://{}", guarded.server.running.address());
+    let endpoint = tonic::transport::Endpoint::from_shared(endpoint).expect("an address");
+    let endpoint = endpoint.initial_stream_window_size(65_535).initial_connection_window_size(65_535);
+    BackupServiceClient::new(connect(endpoint, &bearer).await)
+}
+
+fn of_namespace(namespace: &str) -> CreateBackupRequest {
+    CreateBackupRequest { namespace: namespace.into(), ..of_kind(BackupKind::Full) }
+}
+
+/// Begins a backup, and reads no more of it than its first message.
+async fn begin(client: &mut Backups, namespace: &str) -> Streaming<CreateBackupResponse> {
+    let mut begun = client.create_backup(of_namespace(namespace)).await.expect("it begins").into_inner();
+    let part = begun.message().await.expect("it goes on").expect("a part");
+    assert!(!part.chunk.is_empty());
+    begun
+}
+
+async fn rest(mut begun: Streaming<CreateBackupResponse>) -> Result<(), Status> {
+    while begun.message().await?.is_some() {}
+    Ok(())
+}
+
+#[tokio::test]
+async fn callers_who_read_nothing_of_their_backups_give_their_places_to_who_waits() {
+    let guarded = with_large_backups(Duration::from_secs(1)).await;
+    let (mut first, mut second) = (narrow(&guarded, "a").await, narrow(&guarded, "b").await);
+    let held = begin(&mut first, "test").await;
+    let also = begin(&mut second, "other").await;
+    // An actor who has a place waits for no second one.
+    let again = create(&mut first, of_namespace("test")).await.map(drop);
+    let refusal = refused(again, Code::ResourceExhausted, "TOO_MANY_BACKUPS");
+    assert!(refusal.message().contains("this actor"), "{refusal:?}");
+    use tonic_types::StatusExt;
+    let retry = refusal.get_details_retry_info().and_then(|retry| retry.retry_delay);
+    assert!(retry.is_some_and(|delay| delay >= Duration::from_secs(5)), "{refusal:?}");
+    // Tenants keep no administrator from a backup of the store.
+    let mut of_store = narrow(&guarded, "admin").await;
+    create(&mut of_store, of_kind(BackupKind::State)).await.expect("there is room for the store");
+    // The actor in whose turn nothing was read for the longest loses the place, and the other goes on.
+    let mut third = narrow(&guarded, "c").await;
+    let (bytes, _) = create(&mut third, of_namespace("third")).await.expect("somebody gives way");
     verify(&bytes[..]).expect("verified");
+    refused(rest(held).await, Code::ResourceExhausted, "TOO_MANY_BACKUPS");
+    rest(also).await.expect("it was the only one to give way");
+    // Once nobody waits, a caller may be as slow as it likes.
+    rest(begin(&mut first, "test").await).await.expect("made");
+}
+
+#[tokio::test]
+async fn a_tenant_with_many_tokens_has_half_of_the_places() {
+    // Nobody gives way.
+    let guarded = with_large_backups(Duration::from_secs(3600)).await;
+    let mut hostile = vec![];
+    let mut first = narrow(&guarded, "a").await;
+    let _held = begin(&mut first, "test").await;
+    for name in ["a2", "a3", "a4"] {
+        let mut client = narrow(&guarded, name).await;
+        let waiting = client.create_backup(of_namespace("test")).await.expect("it waits");
+        hostile.push(waiting.into_inner());
+    }
+    let mut other = narrow(&guarded, "b").await;
+    create(&mut other, of_namespace("other")).await.expect("there is a place for others");
+    let mut third = narrow(&guarded, "c").await;
+    create(&mut third, of_namespace("third")).await.expect("there is a place for others");
 }
 
 /// A server that keeps backups.

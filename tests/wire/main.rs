@@ -16,6 +16,7 @@ mod doors;
 mod epochs;
 mod events;
 mod everything_at_once;
+mod exceptions;
 mod fleet;
 mod floods;
 mod frames;

@@ -6,8 +6,9 @@
 pub mod answers;
 mod histories;
 mod requests;
+mod subject;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use ::http::Method;
@@ -21,11 +22,11 @@ use tonic::{Request, Status};
 use answers::{Seen, in_words, refusal_in_words};
 use histories::Step;
 use requests::{CALLS, Draw, Pool};
+use subject::Subject;
 
-use super::auth::{Guarded, Raw};
+use super::auth::Raw;
 use super::http::{self, Http1};
 use super::support::*;
-use super::watching::until_freed;
 
 /// Requests for each kind of caller; ten times as many if `CONFWATCH_LONG_TESTS` is set.
 const REQUESTS: usize = 300;
@@ -35,7 +36,7 @@ const STREAM_MESSAGES_MAX: usize = 3;
 
 /// One of two servers.
 struct Side {
-    guarded: Guarded,
+    subject: Subject,
     seen: Seen,
     token: String,
     channel: Grpc<Channel>,
@@ -47,25 +48,24 @@ struct Side {
 
 impl Side {
     async fn start(policy: &str) -> Side {
-        let guarded = Guarded::start().await;
-        guarded.set_policy(policy).await.expect("the policy is good");
-        let address = format!("http://{}", guarded.server.running.address());
+        let subject = Subject::start().await;
+        subject.set_policy(policy).await.expect("the policy is good");
+        let address = format!("http://{}", subject.address);
         let endpoint = Endpoint::from_shared(address).expect("an address");
         let channel = Grpc::new(endpoint.connect().await.expect("the server listens"));
         let (seen, token) = (Seen::default(), String::new());
-        Side { guarded, seen, token, channel, json: None, asked_in_json: 0 }
+        Side { subject, seen, token, channel, json: None, asked_in_json: 0 }
     }
 
     async fn be(&mut self, caller: &str) {
-        let (token, _) = self.guarded.token(caller).await;
-        self.token = format!("Bearer {token}");
+        self.token = format!("Bearer {}", self.subject.token(caller).await);
     }
 
     /// What a call is answered, in words.
     async fn said(&mut self, call: &str, message: Vec<u8>) -> String {
         let said = self.messages(call, message).await;
         // Who watches is told by what a change affects: the server may not have noticed yet that a stream was closed.
-        until_freed(&self.guarded.server).await;
+        self.subject.until_freed().await;
         let said = match said {
             Ok(messages) => messages.iter().map(|message| in_words(call, message) + "\n").collect(),
             Err(status) => refusal_in_words(&status),
@@ -138,7 +138,7 @@ impl Pair {
         let mut sides = [Side::start(policy).await, Side::start(policy).await];
         for (which, side) in sides.iter_mut().enumerate() {
             for write in writes {
-                write.make(&side.guarded.admin, which, differing).await;
+                write.make(&side.subject.admin, which, differing).await;
             }
         }
         Pair(sides)
@@ -167,7 +167,7 @@ impl Pair {
         let revisions = self.0.each_ref().map(|side| {
             let request = ListRequest { namespace: "test".into(), ..Default::default() };
             async move {
-                side.guarded.admin.api().list(request).await.expect("listed").into_inner().store_revision
+                side.subject.admin.api().list(request).await.expect("listed").into_inner().store_revision
             }
         });
         let [one, other] = revisions;
@@ -179,7 +179,7 @@ impl Pair {
     /// Makes a step of the administrator on both.
     async fn administer(&self, step: Step, config: &str, number: usize) {
         for (which, side) in self.0.iter().enumerate() {
-            let admin = &side.guarded.admin;
+            let admin = &side.subject.admin;
             match step {
                 Step::Secret(scope, secret) => {
                     let secret = SECRETS[secret][which];
@@ -213,6 +213,7 @@ impl Pair {
             CALLS.iter().enumerate().flat_map(|(at, (_, weight, _))| vec![at; *weight as usize]).collect();
         let mut random = fastrand::Rng::with_seed(seed);
         let mut leaks: Vec<String> = vec![];
+        let mut found: BTreeMap<(&str, &str), (usize, String)> = BTreeMap::new();
         for caller in callers {
             self.be(caller).await;
             for at in 0..count {
@@ -236,9 +237,16 @@ impl Pair {
                     if std::env::var_os("CONFWATCH_ALL_LEAKS").is_none() {
                         panic!("the answers differ: {leak}");
                     }
+                    let first = one.lines().zip(other.lines()).find(|(one, other)| one != other);
+                    let (one, other) = first.unwrap_or((&one, &other));
+                    let kind = found.entry((*caller, call)).or_insert((0, format!("{one}\n    {other}")));
+                    kind.0 += 1;
                     leaks.push(leak);
                 }
             }
+        }
+        for ((caller, call), (count, first)) in found {
+            println!("{caller}: {count} answers of {call} differ, the first one in\n    {first}");
         }
         assert!(leaks.is_empty(), "{} answers differ:\n{}", leaks.len(), leaks.join("\n"));
     }
@@ -636,7 +644,7 @@ async fn whoever_may_reveal_secrets_at_a_scope_learns_nothing_of_those_at_others
 async fn grpc_and_json_over_http_give_equal_answers() {
     let alike: Vec<[&str; 2]> = SECRETS.iter().map(|[first, _]| [*first, *first]).collect();
     let mut pair = Pair::start(SECRETS_POLICY, SECRET_WRITES, &alike).await;
-    pair.0[1].json = Some(Http1::connect(&pair.0[1].guarded.server).await);
+    pair.0[1].json = Some(Http1::connect(pair.0[1].subject.here()).await);
     let pool = Pool { stores: true, ..SECRETS_POOL };
     pair.compare(&["viewer", "most"], &pool).await;
     pair.compare_from(&["write"], &pool, 23).await;

@@ -1,6 +1,7 @@
 //! Configs that Restore makes what a backup has, which the server keeps or a client sends.
 
 use std::fs;
+use std::time::Duration;
 
 use confwatch::backup::{Catalog, Configs, Kind, Plan, Selection, StateView, Wanted};
 use confwatch::client::Client as Bearing;
@@ -9,6 +10,7 @@ use confwatch::model::{
     Version,
 };
 use confwatch::proto::v1::*;
+use confwatch::server::Settings;
 use confwatch::store::{ConfigRecord, MemoryStore, VersionRef};
 use restore_request::To;
 use tempfile::TempDir;
@@ -449,6 +451,61 @@ async fn an_upload_is_refused_that_is_not_as_announced_or_not_of_its_sender() {
     refused(upload(&guarded.admin, "test", &[0; 100]).await, Code::FailedPrecondition, "BACKUP_UNREADABLE");
     let uploads = guarded.server.directory.path().join("data/uploads");
     assert_eq!(fs::read_dir(uploads).expect("read").count(), 0, "what is of no use is not kept");
+}
+
+#[tokio::test]
+async fn uploads_that_send_a_byte_now_and_then_give_their_place_to_who_waits() {
+    const POLICY: &str = r#"{"roles": {"backup": ["backup"]}, "bindings": [
+        {"subjects": ["user:admin"], "role": "admin", "namespace": "*", "config": "*", "scope": "/"},
+        {"subjects": ["token:a", "token:b", "token:c"], "role": "backup", "namespace": "test", "config": "*", "scope": "/"},
+        {"subjects": ["token:d", "token:e"], "role": "backup", "namespace": "other", "config": "*", "scope": "/"},
+        {"subjects": ["token:f"], "role": "backup", "namespace": "third", "config": "*", "scope": "/"}
+    ]}"#;
+    let directory = TempDir::new().expect("a directory");
+    let change = |settings: &mut Settings| settings.transfer_timeout = Duration::from_millis(500);
+    let guarded = Guarded::start_as(directory, change).await;
+    guarded.set_policy(POLICY).await.expect("a policy");
+    let bytes = vec![7; 1 << 20];
+    let first = |namespace: &str| UploadBackupRequest {
+        namespace: namespace.into(),
+        size_bytes: bytes.len() as u64,
+        sha256: Digest::of(&bytes).to_string(),
+        chunk: bytes[..10].to_vec(),
+        ..Default::default()
+    };
+    let begin = async |name: &str, namespace: &str| {
+        let client = guarded.bearer(name).await;
+        let begun = client.backups().upload_backup(first(namespace)).await;
+        begun.map(|begun| (client, begun.into_inner().upload_id))
+    };
+    let send = async |(client, id): &(Bearing, String), offset: u64, count: usize| {
+        let chunk = bytes[..count].to_vec();
+        let part = UploadBackupRequest { upload_id: id.clone(), offset, chunk, ..Default::default() };
+        client.backups().upload_backup(part).await.map(drop)
+    };
+    let mut hostile = vec![];
+    for (name, namespace) in [("a", "test"), ("b", "test"), ("d", "other"), ("e", "other")] {
+        hostile.push(begin(name, namespace).await.expect("begun"));
+    }
+    // One of them goes on as it should, and the others send a byte now and then.
+    let begun = begin("f", "third");
+    tokio::pin!(begun);
+    let mut offset = 10;
+    let honest = loop {
+        tokio::select! {
+            biased;
+            begun = &mut begun => break begun.expect("somebody gives way"),
+            sent = send(&hostile[3], offset.min(1 << 19), 256 << 10) => sent.expect("it has its place"),
+        }
+        offset += 256 << 10;
+        for upload in &hostile[..3] {
+            let _ = send(upload, 10, 1).await;
+        }
+    };
+    send(&honest, 10, 10).await.expect("it has its place");
+    let gone = futures_util::future::join_all(hostile.iter().map(|upload| send(upload, 11, 1))).await;
+    assert_eq!(gone.iter().filter(|sent| sent.is_err()).count(), 1, "one is enough: {gone:?}");
+    assert!(gone[3].is_ok());
 }
 
 /// A backup of the state that no server has made.

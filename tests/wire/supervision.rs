@@ -173,3 +173,26 @@ async fn metrics_are_served_after_a_panic_of_their_listener() {
     restarted(&server, "metrics").await;
     assert_eq!(scrape(&server).await.value("confwatch_task_panics_total", &[("task", "metrics")]), Some(1.0));
 }
+
+#[test]
+fn a_server_that_is_dropped_ends_with_its_runtime_and_frees_its_directory() {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let server = runtime.block_on(async {
+        let directory = TempDir::new().expect("a directory");
+        let dir = directory.path().join("backups");
+        let server = TestServer::start_in(directory, |settings| settings.backup_dir = Some(dir)).await;
+        put(&mut server.client().await, "/", r#"{"a":1}"#).await;
+        server
+    });
+    let TestServer { running, directory, .. } = server;
+    let (engine, released) = (std::sync::Arc::downgrade(running.engine()), running.released());
+    drop(running);
+    drop(runtime);
+    assert!(released.wait(super::watching::PATIENCE), "no thread keeps the store open");
+    assert!(engine.upgrade().is_none());
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        let again = TestServer::start_in(directory, |_| {}).await;
+        assert_eq!(content(&mut again.client().await, get("/")).await, r#"{"a":1}"#);
+    });
+}

@@ -13,7 +13,7 @@ use super::support::*;
 /// What gRPC clients receive by default.
 const MESSAGE_BYTES_MAX: usize = 4 << 20;
 /// Long enough for a busy machine: without it, a message that never comes would hang the test.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Config, scope and view.
 pub type Key = (String, String, i32);

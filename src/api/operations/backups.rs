@@ -109,13 +109,19 @@ impl Work {
     }
 
     async fn send(&self) -> Result<v1::Backup, BackupFailure> {
-        let sink = ChunkSink::new(self.sender.clone());
-        let (progress, sender) = (sink.progress(), self.sender.clone());
+        let place = self.engine.backup_place(&self.plan.actor, &self.plan.selection);
+        let place = tokio::select! {
+            place = place => place?,
+            () = self.sender.closed() => return Err(Error::Cancelled.into()),
+        };
+        let sink = ChunkSink::new(self.sender.clone(), place.clone());
+        let (progress, sender, going_on) = (sink.progress(), self.sender.clone(), place.clone());
         let observe = move |found| {
             progress.set(found);
+            going_on.goes_on();
             !sender.is_closed()
         };
-        let made = self.engine.write_backup(self.plan.clone(), sink, observe).await?;
+        let made = self.engine.write_backup(self.plan.clone(), place, sink, observe).await?;
         self.record.ended(&BackupOutcome::Made(&made.manifest, made.finished));
         Ok(backup_message(&made.manifest, made.finished.bytes, Some(made.finished.sha256)))
     }

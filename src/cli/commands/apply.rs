@@ -20,7 +20,7 @@ use crate::cli::input::state_backup::{StateBackupArgs, show_state_backups};
 use crate::cli::input::wait::WaitArgs;
 use crate::cli::output::exit::{Exit, Failure, Outcome};
 use crate::cli::output::layers::applied_lines;
-use crate::cli::output::refusal::{refused, show_findings_in};
+use crate::cli::output::refusal::{found, refused, show_findings_in};
 use crate::cli::output::streams::{Output, counted};
 use crate::cli::output::views::ApplyView;
 use crate::model::similar::{similar, similar_scope};
@@ -95,7 +95,7 @@ pub async fn run(args: ApplyArgs, session: &Session) -> Outcome {
         Ok(response) => response,
         Err(error) => return Err(refused(error, &sources, Some(session)).await),
     };
-    show_findings_in(&sources, response.report.as_ref(), session).await;
+    show_findings_in(&sources, found(response.report.as_ref(), plan.report.as_ref()), session).await;
     session.output.answer(&ApplyView::from(&response), |output| {
         output.text(&applied_lines(&response.results))?;
         show_state_backups(&response.state_backups, output)?;
@@ -114,6 +114,7 @@ struct Plan {
     reasons: Vec<String>,
     /// The versions of the layers that would be overwritten, by config and scope.
     versions: BTreeMap<(String, String), u64>,
+    report: Option<v1::ValidationReport>,
 }
 
 async fn plan(
@@ -131,7 +132,8 @@ async fn plan(
     };
     let listed = Listed { deleted: false, governing: true };
     let known = configs_of(namespace, listed, session).await?.configs;
-    let mut plan = Plan { reasons: tree::doubts(tree), ..Plan::default() };
+    let report = planned.report.clone();
+    let mut plan = Plan { reasons: tree::doubts(tree), report, ..Plan::default() };
     plan.reasons.extend(args.reach.reasons(planned.reach.as_ref()));
     plan.reasons.extend(history_cuts(planned.report.as_ref()));
     let mut overwritten: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();

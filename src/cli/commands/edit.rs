@@ -19,7 +19,7 @@ use crate::cli::input::reach::ReachArgs;
 use crate::cli::input::similar_names::warn_of_new_layer;
 use crate::cli::input::wait::WaitArgs;
 use crate::cli::output::exit::{Exit, Failure, Outcome};
-use crate::cli::output::refusal::{refused, show_findings_in};
+use crate::cli::output::refusal::{found, refused, show_findings_in};
 use crate::cli::output::views::SetView;
 use crate::client::ClientError;
 use crate::model::Scope;
@@ -79,18 +79,22 @@ pub async fn run(args: EditArgs, session: &Session) -> Outcome {
         }
         let change = change(&target, &layer, format.text(text.clone()));
         let sources = sources(&target, &text, format);
+        let mut report = None;
+        // What is wrong with the change is said by the write.
         if !args.write.dry_run
-            && args.reach.asks(args.confirm, &change.namespace, &change.config)
             && let Ok(tried) = session.client.set(change.clone(), args.write.dry_options()).await
         {
             let asked = (tried.reach.as_ref(), tried.report.as_ref());
-            if let Err(failure) = args.reach.confirm(args.confirm, asked, &session.output) {
+            if args.reach.asks(args.confirm, &change.namespace, &change.config)
+                && let Err(failure) = args.reach.confirm(args.confirm, asked, &session.output)
+            {
                 return Err(keep(&text, format, failure));
             }
+            report = tried.report;
         }
         match session.client.set(change, args.write.options()).await {
             Ok(response) => {
-                show_findings_in(&sources, response.report.as_ref(), session).await;
+                show_findings_in(&sources, found(response.report.as_ref(), report.as_ref()), session).await;
                 session.output.answer(&SetView::from(&response), |output| {
                     output.line(&set_line(&response, v1::LayerKind::Base, args.write.dry_run))
                 })?;

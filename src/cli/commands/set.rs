@@ -11,7 +11,7 @@ use crate::cli::input::similar_names::{doubt_of_new_layer, may_ask, watchers_at}
 use crate::cli::input::wait::WaitArgs;
 use crate::cli::output::exit::Outcome;
 use crate::cli::output::layers::{change_lines, layer_name};
-use crate::cli::output::refusal::show_findings_in;
+use crate::cli::output::refusal::{found, show_findings_in};
 use crate::cli::output::streams::{PLACE, counted, printable};
 use crate::cli::output::views::SetView;
 use crate::proto::v1;
@@ -53,7 +53,7 @@ pub async fn run(args: SetArgs, session: &Session) -> Outcome {
     let change = args.change.change(&args.target.target()?)?;
     let (kind, sources) = (change.kind(), args.change.sources(&change, "change"));
     // For people: programs ask for what they want to know.
-    let preview = match session.output.is_table() {
+    let mut preview = match session.output.is_table() {
         true => preview(&change, session).await,
         false => Preview::default(),
     };
@@ -65,13 +65,14 @@ pub async fn run(args: SetArgs, session: &Session) -> Outcome {
                 (tried.reach.as_ref(), tried.report.as_ref()),
                 &session.output,
             )?;
+            preview.report = tried.report;
         }
     }
     let response = match session.client.set(change, args.write.options()).await {
         Ok(response) => response,
         Err(error) => return Err(args.change.refused(error, &sources, session).await),
     };
-    show_findings_in(&sources, response.report.as_ref(), session).await;
+    show_findings_in(&sources, found(response.report.as_ref(), preview.report.as_ref()), session).await;
     session.output.answer(&SetView::from(&response), |output| {
         output.line(&set_line(&response, kind, args.write.dry_run))?;
         output.text(&preview.lines)
@@ -84,6 +85,7 @@ pub async fn run(args: SetArgs, session: &Session) -> Outcome {
 #[derive(Default)]
 struct Preview {
     lines: String,
+    report: Option<v1::ValidationReport>,
 }
 
 /// What would change and whom it would reach. Empty if that cannot be asked: the change itself will say why.
@@ -94,8 +96,9 @@ async fn preview(change: &v1::Change, session: &Session) -> Preview {
     let request = v1::ValidateRequest { changes: vec![change.clone()], ..Default::default() };
     let Ok(response) = session.client.api().validate(request).await else { return Preview::default() };
     let response = response.into_inner();
+    let report = response.report.clone();
     let Some(result) = response.results.first().filter(|result| result.changed) else {
-        return Preview::default();
+        return Preview { report, ..Preview::default() };
     };
     let is_added = |change: &v1::ValueChange| change.r#type() == v1::ChangeType::Added;
     if result.diff.iter().all(is_added) {
@@ -112,7 +115,7 @@ async fn preview(change: &v1::Change, session: &Session) -> Preview {
     if !change.config.contains(':') {
         lines.push_str(&reach_line(&response.affected, response.affected_omitted));
     }
-    Preview { lines }
+    Preview { lines, report }
 }
 
 /// The first changes, with long values cut.

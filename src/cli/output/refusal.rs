@@ -234,6 +234,14 @@ pub fn finding_lines(report: &v1::ValidationReport, excerpts: &[Option<Excerpt>]
     lines
 }
 
+/// What there is to say of a write that was accepted. A write looks for lints only where something governs, and a dry run of it everywhere.
+pub fn found<'a>(
+    written: Option<&'a v1::ValidationReport>,
+    tried: Option<&'a v1::ValidationReport>,
+) -> Option<&'a v1::ValidationReport> {
+    written.filter(|report| !report.findings.is_empty()).or(tried).or(written)
+}
+
 /// What validation had to say of a write that was accepted, on standard error.
 pub fn show_findings(output: &Output, report: Option<&v1::ValidationReport>) {
     let lines = report.map(|report| finding_lines(report, &[])).unwrap_or_default();

@@ -121,3 +121,37 @@ fn a_file_that_is_a_mount_point_is_written_in_place() {
     // A full disk is not: the content that is there is better than none.
     assert!(!is_irreplaceable(&ErrorKind::StorageFull.into()));
 }
+
+#[test]
+fn a_file_that_is_written_in_place_is_never_empty_and_stays_untouched_by_equal_content() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("file");
+    let (short, long) = ("short: 1\n".to_owned(), "long: 2\n".repeat(10_000));
+    fs::write(&path, &short).expect("written");
+    let overwrite = |content: &str| {
+        let before = fs::metadata(&path).expect("it is there");
+        write_in_place(&path, content.as_bytes(), &before, Mode::Usual).expect("written");
+        assert_eq!(fs::read_to_string(&path).expect("read"), content);
+    };
+    thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            for _ in 0..200 {
+                overwrite(&long);
+                overwrite(&short);
+            }
+        });
+        let mut is_over = false;
+        while !is_over {
+            // Once more after the last write.
+            is_over = writer.is_finished();
+            let found = fs::read_to_string(&path).expect("read");
+            assert!(found.starts_with("short") || found.starts_with("long"), "{} bytes", found.len());
+        }
+    });
+    let time = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
+    File::options().write(true).open(&path).expect("opened").set_modified(time).expect("set");
+    overwrite(&short);
+    assert_eq!(fs::metadata(&path).expect("it is there").modified().expect("a time"), time);
+    overwrite(&long);
+    assert_ne!(fs::metadata(&path).expect("it is there").modified().expect("a time"), time);
+}

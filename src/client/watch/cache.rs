@@ -169,6 +169,8 @@ fn encode(saved: &Saved) -> io::Result<Vec<u8>> {
 fn decode(bytes: &[u8]) -> Result<Saved, &'static str> {
     let split = bytes.iter().position(|byte| *byte == b'\n').ok_or("it is not a watch cache")?;
     let (header, body) = (&bytes[..split], &bytes[split + 1..]);
+    // A file that is written in place may have line ends after it.
+    let body = &body[..body.iter().rposition(|byte| *byte != b'\n').map_or(0, |last| last + 1)];
     let header: Header = serde_json::from_slice(header).map_err(|_| "it is not a watch cache")?;
     if header.format != FORMAT {
         return Err("it has another format");

@@ -10,6 +10,8 @@ use crate::validate::{Contract, Finding, Report};
 pub(in crate::engine) struct Look {
     /// Also for lints where nothing governs: they alone would be a third of the work of a write.
     pub lints_everywhere: bool,
+    /// Also for lints at the scopes that are written, where nothing governs.
+    pub lints_written: bool,
     /// Only at this place of documents, and below it.
     pub within: Option<Arc<Pointer>>,
 }
@@ -17,7 +19,16 @@ pub(in crate::engine) struct Look {
 impl Look {
     /// For whoever asks for all that there is to say of a place in documents.
     pub fn at_all(place: Pointer) -> Look {
-        Look { lints_everywhere: true, within: (!place.is_root()).then(|| Arc::new(place)) }
+        Look {
+            lints_everywhere: true,
+            within: (!place.is_root()).then(|| Arc::new(place)),
+            ..Look::default()
+        }
+    }
+
+    /// For whoever tries a write before it is made.
+    pub fn at_written() -> Look {
+        Look { lints_written: true, ..Look::default() }
     }
 
     /// With these findings, as far as they are asked for.

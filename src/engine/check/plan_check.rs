@@ -105,15 +105,18 @@ pub(in crate::engine) fn check<'a>(
         system::check(change, base(&change.id).map(Arc::as_ref), after, planning.now, &mut report);
         let ungoverned = governings[&change.id.namespace].is_none();
         if change.id.config.is_ordinary() {
-            if ungoverned && !look.lints_everywhere {
-                continue;
-            }
+            // The documents below are not those of the caller, and may be very many.
+            let scopes = match ungoverned && !look.lints_everywhere {
+                true if !look.lints_written => continue,
+                true => change.layers.iter().map(|layer| &layer.key.scope).collect(),
+                false => reached(change, after),
+            };
             let before = base(&change.id).map(Arc::as_ref);
             let entry = Checked {
                 id: &change.id,
                 before,
                 after,
-                scopes: reached(change, after),
+                scopes,
                 changed: change.layers.iter().map(|layer| (layer.key.kind, &layer.key.scope)).collect(),
                 to_allow: written_scopes(change, before, permissions),
             };

@@ -6,18 +6,13 @@
 //! stop after the documents that they are at. A single document is not stopped; what it may cost is bounded. A transport drops the
 //! future of a call when the client cancels the call, when the connection closes, and when the deadline passes.
 
-use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, Weak};
-
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::work_threads::WorkThreads;
 use crate::engine::blocking::blocking;
 use crate::engine::error::Error;
-
-/// Actors whose semaphores are kept before those of idle actors are removed.
-const ACTORS_KEPT: usize = 1000;
+use crate::fair_places::{FairPlaces, Of, Place};
 
 /// Says whether work for a request should stop, since the caller of the request is gone or the engine closes. Clones share their flags, which never
 /// go back.
@@ -94,40 +89,26 @@ fn cancellable<T>(
     (work, cancels)
 }
 
-/// Large calls of one actor that run at once.
-const LARGE_CALLS_OF_ACTOR_MAX: usize = 2;
-/// So many actors can have all their permits at once. For large calls that bounds the memory, too: a call that takes commits back keeps up to 64 MiB
-/// of contents, and all others keep less, so that all of them together keep 256 MiB, however many credentials somebody has.
+/// Large calls that run at once, half of them of one actor. A call that takes commits back keeps up to 64 MiB of contents, and all others keep less, so
+/// that all of them together keep 256 MiB, however many credentials somebody has.
+const LARGE_CALLS_MAX: usize = 4;
+/// So many actors can have all their turns at once.
 const ACTORS_AT_ONCE: usize = 2;
 
 /// Shares the threads for long work, and the memory of large calls, among actors: no actor can occupy all threads.
 pub struct Workers {
     work_threads: WorkThreads,
-    turns: FairShares,
-    large_calls: FairShares,
+    turns: Arc<FairPlaces>,
+    large_calls: Arc<FairPlaces>,
     /// The engine closes: all work should stop.
     closing: Arc<AtomicBool>,
-}
-
-/// Permits, of which each actor has a bounded number.
-struct FairShares {
-    all: Arc<Semaphore>,
-    of_actor_max: usize,
-    actors: Mutex<HashMap<String, Weak<Semaphore>>>,
-}
-
-/// A permit of an actor. Dropping it gives the permit back.
-#[derive(Debug)]
-struct Permit {
-    _own: OwnedSemaphorePermit,
-    _any: OwnedSemaphorePermit,
 }
 
 /// A call that may keep large contents in memory while it waits for threads, or for its turn at a config. It holds no thread. Clones share it.
 #[must_use]
 #[derive(Clone, Debug)]
 pub struct LargeCall {
-    _permit: Arc<Permit>,
+    _place: Arc<Place>,
 }
 
 impl Workers {
@@ -136,8 +117,8 @@ impl Workers {
         let of_actor_max = processors.max(2);
         Workers {
             work_threads: WorkThreads::new(of_actor_max * ACTORS_AT_ONCE),
-            turns: FairShares::new(of_actor_max, ACTORS_AT_ONCE),
-            large_calls: FairShares::new(LARGE_CALLS_OF_ACTOR_MAX, ACTORS_AT_ONCE),
+            turns: FairPlaces::new(of_actor_max * ACTORS_AT_ONCE),
+            large_calls: FairPlaces::new(LARGE_CALLS_MAX),
             closing: Arc::default(),
         }
     }
@@ -149,7 +130,7 @@ impl Workers {
         actor: &str,
         work: impl FnOnce(&Cancelled) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        let turn = self.turns.take(actor).await;
+        let turn = self.turns.take(Of::actor(actor)).await;
         let (work, _cancels) =
             cancellable(Cancelled::of_engine(&self.closing), move |cancelled: &Cancelled| {
                 let _turn = turn;
@@ -185,35 +166,7 @@ impl Workers {
     /// Waits until a large call of an actor may begin. To be called before the call reads anything large, and by no call that holds a thread, or a
     /// lock at a config: calls that have begun wait for those.
     pub async fn begin_large(&self, actor: &str) -> LargeCall {
-        LargeCall { _permit: Arc::new(self.large_calls.take(actor).await) }
-    }
-}
-
-impl FairShares {
-    fn new(of_actor_max: usize, actors: usize) -> FairShares {
-        let all = Arc::new(Semaphore::new(of_actor_max * actors));
-        FairShares { all, of_actor_max, actors: Mutex::default() }
-    }
-
-    /// Waits for a permit of an actor, in the order of arrival.
-    async fn take(&self, actor: &str) -> Permit {
-        let open = "the semaphores are never closed";
-        let own = self.of_actor(actor).acquire_owned().await.expect(open);
-        let any = self.all.clone().acquire_owned().await.expect(open);
-        Permit { _own: own, _any: any }
-    }
-
-    fn of_actor(&self, actor: &str) -> Arc<Semaphore> {
-        let mut actors = self.actors.lock().expect("nobody panics under this lock");
-        if let Some(semaphore) = actors.get(actor).and_then(Weak::upgrade) {
-            return semaphore;
-        }
-        if actors.len() >= ACTORS_KEPT {
-            actors.retain(|_, semaphore| semaphore.strong_count() > 0);
-        }
-        let semaphore = Arc::new(Semaphore::new(self.of_actor_max));
-        actors.insert(actor.to_owned(), Arc::downgrade(&semaphore));
-        semaphore
+        LargeCall { _place: Arc::new(self.large_calls.take(Of::actor(actor)).await) }
     }
 }
 
@@ -255,7 +208,7 @@ mod checks {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc;
+    use std::sync::{Mutex, mpsc};
 
     use futures_util::FutureExt;
 
@@ -343,7 +296,7 @@ mod tests {
     async fn large_calls_of_an_actor_wait_for_each_other_and_for_nobody_else() {
         let workers = Workers::new(64);
         let mut begun = vec![];
-        for _ in 0..LARGE_CALLS_OF_ACTOR_MAX {
+        for _ in 0..LARGE_CALLS_MAX / 2 {
             begun.push(workers.begin_large("hog").await);
         }
         let mut waiting = Box::pin(workers.begin_large("hog"));

@@ -29,7 +29,7 @@ pub(in crate::engine) struct ReadWrite {
     pub(in crate::engine) origin: Origin,
     pub(in crate::engine) intent: ReadIntent,
     pub(in crate::engine) validate_only: bool,
-    /// Lints are checked even where no config governs.
+    /// Whether lints are checked where no config governs.
     pub(in crate::engine) look: Look,
     /// The configs that the write concerns: sorted, each once.
     pub(in crate::engine) ids: Vec<ConfigId>,
@@ -44,7 +44,12 @@ pub(in crate::engine) struct ReadWrite {
 impl ReadWrite {
     /// A write of a caller, who learns from its outcome no more than `visibility` allows.
     pub fn new(origin: Origin, intent: ReadIntent, validate_only: bool, visibility: Visibility) -> ReadWrite {
-        ReadWrite { visibility: Some(visibility), ..ReadWrite::of_server(origin, intent, validate_only) }
+        let look = match intent {
+            ReadIntent::Changes(_) | ReadIntent::Keys(_) if validate_only => Look::at_written(),
+            _ => Look::default(),
+        };
+        let visibility = Some(visibility);
+        ReadWrite { look, visibility, ..ReadWrite::of_server(origin, intent, validate_only) }
     }
 
     /// A write that the server makes for itself.

@@ -57,7 +57,7 @@ impl Engine {
             (BackupFile::Uploaded(_, Some(upload)), _) => Place::Upload(upload.clone()),
             (BackupFile::Uploaded(id, None), _) => return Err(Missing::Upload(id.clone()).into()),
         };
-        let running = self.backups.permit(actor, None)?;
+        let running = self.backups.place(actor, Some(&restoring.namespace), false).await?;
         let large = self.begin_large(actor).await;
         let reading = Reading { place, restoring: restoring.clone(), state: self.state() };
         let closed = self.closed.clone();

@@ -42,7 +42,8 @@ async fn a_compaction_waits_for_a_backup_and_commits_do_not() {
             // Until the other end is dropped.
             may_go_on.lock().expect("nobody panics").recv().is_err()
         };
-        making.write_backup(plan(), Vec::new(), observe).await
+        let place = making.backup_place("test", &Selection::All).await.expect("it is free");
+        making.write_backup(plan(), place, Vec::new(), observe).await
     });
     tokio::task::spawn_blocking(move || has_begun.recv()).await.expect("it runs").expect("it has begun");
     for number in 15..100 {

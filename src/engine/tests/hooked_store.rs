@@ -1,5 +1,7 @@
 //! A store in memory that calls a test before it appends, and before it reads the history of a config: an append may be refused, a read may wait.
 
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
 use super::*;
 use crate::model::{Commit, Digest, Namespace};
 use crate::store::codec::CommitFormat;
@@ -9,6 +11,8 @@ use crate::store::{
 
 pub(super) struct HookedStore {
     inner: MemoryStore,
+    /// Commits that were read.
+    pub(super) commits_read: AtomicU64,
     before_append: Box<dyn Fn() -> Result<(), StoreError> + Send + Sync>,
     before_read: Box<dyn Fn(&ConfigId) + Send + Sync>,
 }
@@ -19,6 +23,7 @@ impl HookedStore {
     ) -> HookedStore {
         HookedStore {
             inner: MemoryStore::new(Epoch(1)),
+            commits_read: AtomicU64::new(0),
             before_append: Box::new(hook),
             before_read: Box::new(|_| {}),
         }
@@ -56,7 +61,9 @@ impl Journal for HookedStore {
     }
 
     fn commits(&self, from: Revision, bytes_max: usize) -> Result<Vec<Sealed>, StoreError> {
-        self.inner.commits(from, bytes_max)
+        let read = self.inner.commits(from, bytes_max)?;
+        self.commits_read.fetch_add(read.len() as u64, Relaxed);
+        Ok(read)
     }
 
     fn stored_commits(&self, from: Revision, bytes_max: usize) -> Result<Vec<StoredCommit>, StoreError> {

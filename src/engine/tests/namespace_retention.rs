@@ -4,6 +4,7 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use super::hooked_store::HookedStore;
 use super::system::replacing;
 use super::*;
 use crate::model::SystemConfig;
@@ -144,5 +145,28 @@ async fn a_document_that_has_changed_cuts_nothing_before_its_grace_is_over() {
     retain(&engine, json!({ "namespaces": {} })).await;
     assert_eq!(run(600).await, (oldest, None));
     assert_eq!(store.oldest_of(&namespace("old")), oldest_of_old);
+    engine.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_of_the_limits_reads_the_summary_of_each_commit_once() {
+    let hooked = Arc::new(HookedStore::before_append(|| Ok(())));
+    let store: Arc<dyn Store> = hooked.clone();
+    let clock = Arc::new(AtomicI64::new(DAY));
+    let time = clock.clone();
+    let engine = open(&store, |options| {
+        options.clock = Arc::new(move || Timestamp(time.load(Ordering::SeqCst)));
+        // The job does not count the history meanwhile.
+        options.retention_grace = Duration::from_secs(3_600_000_000);
+    });
+    days(&engine, &clock, 10).await;
+    let kept = engine.journal_bytes_of(&namespace("big"));
+    let limits = |big: Value| json!({ "namespaces": { "old": { "age_max_days": 5 }, "big": big } });
+    retain(&engine, limits(json!({ "bytes_max": kept / 2 }))).await;
+    let before = hooked.commits_read.load(Ordering::Relaxed);
+    retain(&engine, limits(json!({ "bytes_max": 1, "age_max_days": 2 }))).await;
+    let read = hooked.commits_read.load(Ordering::Relaxed) - before;
+    let commits = store.head().revision.0;
+    assert!(read >= commits && read < 2 * commits, "{read} of {commits} were read");
     engine.close().await;
 }

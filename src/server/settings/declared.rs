@@ -115,7 +115,8 @@ A file with the defaults:
     #[arg(env = "CONFWATCH_TLS_CLIENT_CA", value_name = "FILE")]
     tls_client_ca: PathBuf = none "no client certificates";
 
-    /// Require client certificates of --tls-client-ca, or accept clients without one
+    /// Require client certificates of --tls-client-ca from all clients, health checks included, or also serve clients
+    /// without one: those need a token. Either way a certificate of the CA is a credential, and its name is the caller
     #[arg(env = "CONFWATCH_TLS_CLIENT_AUTH")]
     tls_client_auth: ClientAuth = "required";
 
@@ -192,6 +193,12 @@ A file with the defaults:
     #[arg(env = "CONFWATCH_RETENTION_GRACE", value_name = "DURATION")]
     retention_grace: Period => Duration = "1h" [MILLISECOND..=CENTURY],
         "See [history](#history)";
+
+    /// While others wait for its place, end a backup whose client takes less than 256 KiB in this time, and an upload that receives
+    /// less
+    #[arg(env = "CONFWATCH_TRANSFER_TIMEOUT", value_name = "DURATION")]
+    transfer_timeout: Period => Duration = "5s" [MILLISECOND..=DAY],
+        "See [backup](#backup)";
 
     /// Wait so long for open calls to end when the server stops
     #[arg(env = "CONFWATCH_DRAIN_TIMEOUT", value_name = "DURATION")]

@@ -78,7 +78,7 @@ impl Operations {
         let (until_dropped, stop) = (cancelled.clone().drop_guard(), cancelled);
         let verifying = async move {
             let _until_dropped = until_dropped;
-            verdict(engine.verify_backup(&catalog, (kept.id.clone(), &actor), stop).await, &kept)
+            verdict(engine.verify_backup(&catalog, (&kept, &actor), stop).await, &kept)
         };
         Ok(Box::pin(verification(verifying)))
     }

@@ -5,10 +5,12 @@ use std::io::{self, ErrorKind, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use tokio::runtime::Handle;
 use tokio::sync::mpsc::Sender;
+use tokio_util::sync::CancellationToken;
 
 use crate::api::error::ApiError;
-use crate::engine::BackupProgress;
+use crate::engine::{BackupPlace, BackupProgress};
 use crate::proto::v1;
 
 /// Bytes of one message.
@@ -20,9 +22,11 @@ pub enum Sent {
     Last(Box<v1::Backup>),
 }
 
-/// Sends what is written. Blocks while the client takes nothing.
+/// Sends what is written. Blocks while the client takes nothing, unless others wait for the place of the backup.
 pub struct ChunkSink {
     sender: Sender<Result<Sent, ApiError>>,
+    place: BackupPlace,
+    given_up: CancellationToken,
     chunk: Vec<u8>,
     progress: ProgressCell,
 }
@@ -39,8 +43,9 @@ impl ProgressCell {
 }
 
 impl ChunkSink {
-    pub fn new(sender: Sender<Result<Sent, ApiError>>) -> ChunkSink {
-        ChunkSink { sender, chunk: Vec::new(), progress: ProgressCell::default() }
+    pub fn new(sender: Sender<Result<Sent, ApiError>>, place: BackupPlace) -> ChunkSink {
+        let given_up = place.yields();
+        ChunkSink { sender, place, given_up, chunk: Vec::new(), progress: ProgressCell::default() }
     }
 
     pub fn progress(&self) -> ProgressCell {
@@ -49,8 +54,22 @@ impl ChunkSink {
 
     fn send(&mut self) -> io::Result<()> {
         let (done, total) = (self.progress.0.0.load(Relaxed), self.progress.0.1.load(Relaxed));
+        let bytes = self.chunk.len() as u64;
         let part = Sent::Part { data: std::mem::take(&mut self.chunk), done, total };
-        self.sender.blocking_send(Ok(part)).map_err(|_| ErrorKind::BrokenPipe.into())
+        let (sender, given_up) = (&self.sender, &self.given_up);
+        // On a thread where blocking is allowed.
+        let is_sent = Handle::current().block_on(async {
+            tokio::select! {
+                biased;
+                () = given_up.cancelled() => false,
+                sent = sender.send(Ok(part)) => sent.is_ok(),
+            }
+        });
+        if !is_sent {
+            return Err(ErrorKind::BrokenPipe.into());
+        }
+        self.place.moved(bytes);
+        Ok(())
     }
 }
 

@@ -29,7 +29,10 @@ impl Operations {
                 check(context, &announced.selection)?;
                 let (uploads, now) = (self.uploads()?.clone(), self.engine.now());
                 let selection = announced.selection.clone();
-                let begun = blocking(move || uploads.begin(announced, now)).await?;
+                let begun = match uploads.place(&announced, now).await {
+                    Ok(place) => blocking(move || uploads.begin(announced, place, now)).await?,
+                    Err(full) => Err(full),
+                };
                 begun.map_err(|error| {
                     self.record_denied_backup(context, &selection, UPLOAD_REFUSED);
                     backup_errors::not_taken(error)
