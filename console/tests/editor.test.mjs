@@ -270,4 +270,24 @@ export default {
     await page.goto(`${t.url}/ns/${t.namespace}/checkout`);
     await page.locator(".countdown", { hasText: /ends in (3 h 59|4 h)/ }).waitFor();
   },
+
+  "a write that reaches far asks once more, and a reason is demanded where the namespace does": async (t) => {
+    const changes = (from, count) => Array.from({ length: count }, (_, at) => ({ namespace: t.namespace, config: "checkout", scope: `/s-${from + at}`, replace: { content: `{"own": ${at}}` } }));
+    await write(t, "checkout", "a: 1\n");
+    for (const from of [0, 600]) await t.call("POST", "/v1/layers:apply", { changes: changes(from, 600), options: { reason: "many scopes" } });
+    await t.set("namespace:settings", { require_reason: true });
+    const page = await t.open(`/ns/${t.namespace}/checkout?view=text`);
+    await type(page, "a: 2\n");
+    await page.keyboard.press("Control+s");
+    const dialog = page.getByRole("dialog");
+    await dialog.getByText("This write reaches far: 1,201 scopes").waitFor();
+    const button = dialog.getByRole("button", { name: "Save" });
+    equal(await button.isDisabled(), true, "without a reason and a check:");
+    await dialog.getByLabel("Reason (required in this namespace)").fill("everywhere");
+    equal(await button.isDisabled(), true, "without a check:");
+    await dialog.getByLabel(/I have checked what it reaches/).check();
+    await button.click();
+    await page.getByText(/^Saved as version/).waitFor();
+    equal(JSON.parse(await layer(t, "checkout")), { a: 2 });
+  },
 };
