@@ -82,25 +82,37 @@ pub enum Code {
     Unauthenticated = 16,
 }
 
+/// The names in `google.rpc.Code`, by their numbers.
+const CODE_NAMES: [&str; 17] = [
+    "OK",
+    "CANCELLED",
+    "UNKNOWN",
+    "INVALID_ARGUMENT",
+    "DEADLINE_EXCEEDED",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "FAILED_PRECONDITION",
+    "ABORTED",
+    "OUT_OF_RANGE",
+    "UNIMPLEMENTED",
+    "INTERNAL",
+    "UNAVAILABLE",
+    "DATA_LOSS",
+    "UNAUTHENTICATED",
+];
+
+/// The name in `google.rpc.Code` of a number, of which a call may also end by one that the server itself never uses. A number that is none is `UNKNOWN`.
+pub fn code_name(number: i32) -> &'static str {
+    let name = usize::try_from(number).ok().and_then(|number| CODE_NAMES.get(number));
+    name.copied().unwrap_or("UNKNOWN")
+}
+
 impl Code {
     /// The name in `google.rpc.Code`.
     pub fn name(self) -> &'static str {
-        match self {
-            Code::Cancelled => "CANCELLED",
-            Code::InvalidArgument => "INVALID_ARGUMENT",
-            Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
-            Code::NotFound => "NOT_FOUND",
-            Code::AlreadyExists => "ALREADY_EXISTS",
-            Code::PermissionDenied => "PERMISSION_DENIED",
-            Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
-            Code::FailedPrecondition => "FAILED_PRECONDITION",
-            Code::Aborted => "ABORTED",
-            Code::OutOfRange => "OUT_OF_RANGE",
-            Code::Unimplemented => "UNIMPLEMENTED",
-            Code::Internal => "INTERNAL",
-            Code::Unavailable => "UNAVAILABLE",
-            Code::Unauthenticated => "UNAUTHENTICATED",
-        }
+        code_name(self as i32)
     }
 
     /// The HTTP status of the same kind, as `google.rpc.Code` has it.

@@ -17,7 +17,7 @@ use prometheus_client::encoding::{DescriptorEncoder, text};
 use prometheus_client::registry::{Registry, Unit};
 
 use super::calls::{Calls, TICK_NANOS};
-use super::code_name::code_name;
+use crate::api::error::code_name;
 use crate::api::guard::rates::{RateLimit, Rates};
 use crate::api::in_progress::RequestsInProgress;
 use crate::api::unread::UnreadResponses;
@@ -176,7 +176,7 @@ impl Sources {
             let [service, name] = labels;
             method
                 .handled()
-                .map(move |(code, count)| ([service, name, ("grpc_code", code_name(code))], count))
+                .map(move |(code, count)| ([service, name, ("grpc_code", code_name(code as i32))], count))
         });
         writer.counter("grpc_server_handled", "Completed calls, by code", handled)?;
         let durations = methods.filter_map(|method| {

@@ -22,7 +22,7 @@ use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::{Sampler, SdkTracer, SdkTracerProvider};
 use tonic::Code;
 
-use super::code_name::code_name;
+use crate::api::error::code_name;
 use crate::engine::{Stage, Stages};
 
 /// Under this name, unless `OTEL_SERVICE_NAME` has another.
@@ -118,7 +118,7 @@ impl Span {
         }
         span.set_attribute(KeyValue::new("rpc.grpc.status_code", i64::from(code as i32)));
         if is_of_server(code) {
-            span.set_status(Status::error(code_name(code)));
+            span.set_status(Status::error(code_name(code as i32)));
         }
         span.end();
     }

@@ -7,8 +7,8 @@ use tonic::Code;
 use tracing::Level;
 
 use super::Method;
+use crate::api::error::code_name;
 use crate::api::failures::LineBudget;
-use crate::server::telemetry::code_name::code_name;
 
 /// An answer that takes longer is slow. Streams are not: they last.
 const SLOW: Duration = Duration::from_secs(1);
@@ -46,7 +46,7 @@ impl Log {
         let fresh = named.is_none().then(|| uuid::Uuid::now_v7().to_string());
         let request_id = named.or(fresh.as_deref());
         let (service, name, code, seconds) =
-            (&method.service, &method.name, code_name(code), time.as_secs_f64());
+            (&method.service, &method.name, code_name(code as i32), time.as_secs_f64());
         macro_rules! tell {
             ($level:expr, $message:literal) => {
                 tracing::event!(
