@@ -15,6 +15,14 @@ async function signIn(page, token) {
 }
 
 export default {
+  "a server without sessions says that it signs nobody in": async (t) => {
+    const page = await t.open("/");
+    await page.route(/\/login$/, (route) => (route.request().resourceType() === "document" ? route.continue() : route.fulfill({ contentType: "text/html", body: "<p>no JSON</p>" })));
+    await page.goto(`${t.url}/login`);
+    await page.getByText("This server signs nobody in here.").waitFor();
+    equal(await page.getByLabel("Token").count(), 0);
+  },
+
   "a person signs in with a token, comes to the page that was asked for, and signs out": async (t) => {
     t.expect(/401/);
     const server = await t.server(["--auth", "on"]);

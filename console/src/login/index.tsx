@@ -1,7 +1,7 @@
 // Signing in: by a token, or by the identity provider of the company. A token is sent once, and kept nowhere.
 import { useEffect, useState } from "preact/hooks";
 import { request } from "../api/client";
-import { textOf } from "../api/problem";
+import { CallError, textOf } from "../api/problem";
 import { refusal } from "../api/session";
 import { navigate, place } from "../router";
 import { Button, LinkButton } from "../ui/button";
@@ -32,8 +32,9 @@ export function LoginPage() {
     request("GET", "/login")
       .then((response) => response.json() as Promise<Offer>)
       .then(setOffer, (failure: unknown) => {
-        setError(textOf(failure));
-        setOffer({ token: true });
+        if (failure instanceof CallError && failure.isOffline) setError(textOf(failure));
+        // A server without sessions has no JSON there.
+        setOffer(failure instanceof CallError && failure.isOffline ? { token: true } : { token: false });
       });
   }, []);
 
@@ -83,6 +84,7 @@ export function LoginPage() {
                 </LinkButton>
               )}
               {oidc && offer.token !== false && <p class="or">or</p>}
+              {offer.token === false && !oidc && <Note tone="warn">This server signs nobody in here. Use the command line, or the API with a token.</Note>}
               {offer.token !== false && (
                 <form class="stack" onSubmit={signIn} autocomplete="off">
                   <TextField secret mono label="Token" hint="An API token, which begins with cw_. It is not kept in this browser." value={token} onValue={setToken} error={error} autofocus />
