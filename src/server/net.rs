@@ -1,5 +1,6 @@
 //! Connections: listening, TLS, HTTP/2 and HTTP/1.1, limits on connections, requests and responses.
 
+pub(super) mod busy_turns;
 pub(super) mod call;
 pub(super) mod certificate;
 pub(super) mod connection;

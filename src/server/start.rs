@@ -21,6 +21,7 @@ use super::access::token_uses::Uses;
 use super::audit_trail::{access_changes, file, server_backups};
 use super::clock::Clocks;
 use super::feed::Feed;
+use super::net::busy_turns::BusyTurns;
 use super::net::connection_context::ConnectionContext;
 use super::net::connections::{ConnectionCounts, Connections};
 use super::net::listen;
@@ -175,6 +176,7 @@ impl Server {
             supervisor: supervisor.clone(),
             unread: unread.clone(),
             in_progress: in_progress.clone(),
+            busy_turns: BusyTurns::default(),
             tls,
         };
         let mut serving = Some((listener, Arc::new(service), stop.clone()));

@@ -21,6 +21,7 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::Code;
 
+use super::busy_turns::BusyTurns;
 use super::call::{BegunCall, ConnectionCalls, panicked};
 use super::connection_age::{Age, Due};
 use super::connection_context::ConnectionContext;
@@ -47,9 +48,16 @@ const UNREAD_BYTES_MAX: usize = 400 << 10;
 const RESET_STREAMS_MAX: usize = 1024;
 /// Calls under way on one connection, beside streams.
 const CALLS_PER_CONNECTION: usize = 1000;
-/// A turn is over after so many looks at what there is, so many new calls, or so many that have ended: other connections want their turn, too.
+/// A turn is over after so many looks at what there is, so many new calls, or so many that have ended, or so many bytes that were read: other
+/// connections want their turn, too. A connection that has used up a turn is busy: it waits for its turns, which are longer.
 const LOOKS_PER_TURN: usize = 8;
-const CALLS_PER_TURN: usize = 32;
+const FIRST_TURN: TurnMax = TurnMax { calls: 16, read_bytes: 16 << 10 };
+const BUSY_TURN: TurnMax = TurnMax { calls: 32, read_bytes: 32 << 10 };
+
+struct TurnMax {
+    calls: usize,
+    read_bytes: usize,
+}
 
 /// Why a connection failed.
 #[derive(Debug, thiserror::Error)]
@@ -103,6 +111,8 @@ pub(in crate::server) async fn serve(
         age,
         idle: settings.connection_idle_max.map(|max| Idle::new(max, settings.drain_timeout)),
         was_busy: false,
+        busy_turns: service.busy_turns.clone(),
+        has_more: false,
         credit: Credit::new(Instant::now()),
         is_over: false,
         is_leaving: false,
@@ -129,6 +139,9 @@ struct Connection<S> {
     idle: Option<Idle>,
     /// There was a call since this was last looked at.
     was_busy: bool,
+    busy_turns: BusyTurns,
+    /// It has used up its last turn.
+    has_more: bool,
     /// What all calls share.
     in_all: ConnectionCalls,
     /// For what leads to nothing.
@@ -153,9 +166,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Future for Connection<S> {
         let waker = self.waker.clone();
         let turn = self.turn.clone();
         let inside = &mut Context::from_waker(&waker);
-        turn.begin(context.waker());
+        let _busy_turn = match self.has_more {
+            true => Some(ready!(self.busy_turns.poll(context))),
+            false => None,
+        };
+        let max = if self.has_more { BUSY_TURN } else { FIRST_TURN };
+        self.has_more = false;
+        turn.begin(context.waker(), max.read_bytes);
         self.poll_stop(inside);
-        let (mut looks, mut calls_left, mut ends_left) = (0, CALLS_PER_TURN, CALLS_PER_TURN);
+        let (mut looks, mut calls_left, mut ends_left) = (0, max.calls, max.calls);
         loop {
             looks += 1;
             if let Poll::Ready(ended) = self.poll_accept(inside, &mut calls_left) {
@@ -190,6 +209,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Future for Connection<S> {
                 return Poll::Pending;
             }
             if goes_on || is_at_end {
+                self.has_more = is_at_end;
                 turn.pause();
                 return Poll::Pending;
             }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::busy_turns::BusyTurns;
 use super::connections::Connections;
 use super::request_bodies::Requests;
 use super::tls::Tls;
@@ -22,6 +23,7 @@ pub(in crate::server) struct ConnectionContext {
     pub supervisor: Supervisor,
     pub unread: Arc<UnreadResponses>,
     pub in_progress: Arc<RequestsInProgress>,
+    pub busy_turns: BusyTurns,
     /// `None`: plain text.
     pub tls: Option<Arc<Tls>>,
 }

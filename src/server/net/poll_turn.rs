@@ -14,10 +14,6 @@ use super::frame_budget::FrameCounts;
 const RESTING: u8 = 0;
 const AT_WORK: u8 = 1;
 const WANTED: u8 = 2;
-/// So much is read from a socket in one turn. HTTP/2 looks at all frames that it can read before it gives up the thread: without a limit,
-/// a connection that sends without a pause keeps the thread from all others.
-const READ_BYTES_PER_TURN: usize = 32 << 10;
-
 /// Shared by a connection, its socket, and everything that wakes it.
 #[derive(Debug, Default)]
 pub(in crate::server) struct Turn {
@@ -27,8 +23,8 @@ pub(in crate::server) struct Turn {
     gathering: AtomicBool,
     /// The socket has yet to be given something.
     unsent: AtomicBool,
-    /// Read from the socket in this turn.
-    read_bytes: AtomicUsize,
+    /// So much is read from the socket in this turn yet.
+    bytes_to_read: AtomicUsize,
     /// The client has sent something since this was last asked.
     received: AtomicBool,
     /// What it has said, and was sent, since that was last asked.
@@ -38,11 +34,12 @@ pub(in crate::server) struct Turn {
 }
 
 impl Turn {
-    /// Begins a turn of the task that `waker` wakes.
-    pub(in crate::server) fn begin(&self, waker: &Waker) {
+    /// Begins a turn of the task that `waker` wakes. HTTP/2 looks at all frames that it can read before it gives up the thread: without a
+    /// limit of bytes, a connection that sends without a pause keeps the thread from all others.
+    pub(in crate::server) fn begin(&self, waker: &Waker, read_bytes_max: usize) {
         self.task.register(waker);
         self.state.store(AT_WORK, Ordering::Release);
-        self.read_bytes.store(0, Ordering::Relaxed);
+        self.bytes_to_read.store(read_bytes_max, Ordering::Relaxed);
         self.gathering.store(true, Ordering::Relaxed);
     }
 
@@ -69,13 +66,13 @@ impl Turn {
 
     /// Counts what was read from the socket.
     pub(in crate::server) fn add_read(&self, bytes: usize) {
-        self.read_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let left = self.bytes_to_read.load(Ordering::Relaxed);
+        self.bytes_to_read.store(left.saturating_sub(bytes), Ordering::Relaxed);
     }
 
     /// Whether no more is read in this turn. Before the first turn, which is while HTTP/2 begins, all is read.
     pub(in crate::server) fn has_read_enough(&self) -> bool {
-        self.state.load(Ordering::Relaxed) != RESTING
-            && self.read_bytes.load(Ordering::Relaxed) >= READ_BYTES_PER_TURN
+        self.state.load(Ordering::Relaxed) != RESTING && self.bytes_to_read.load(Ordering::Relaxed) == 0
     }
 
     pub(in crate::server) fn is_gathering(&self) -> bool {
@@ -147,7 +144,7 @@ mod tests {
     fn what_happens_within_a_turn_wakes_nobody_and_is_not_forgotten() {
         let (turn, wakes) = (Arc::new(Turn::default()), Arc::new(Wakes::default()));
         let (inside, task) = (Waker::from(turn.clone()), Waker::from(wakes.clone()));
-        turn.begin(&task);
+        turn.begin(&task, 1);
         inside.wake_by_ref();
         inside.wake_by_ref();
         assert!(turn.goes_on());
@@ -163,7 +160,7 @@ mod tests {
     #[test]
     fn a_pause_is_followed_by_a_turn() {
         let (turn, wakes) = (Arc::new(Turn::default()), Arc::new(Wakes::default()));
-        turn.begin(&Waker::from(wakes.clone()));
+        turn.begin(&Waker::from(wakes.clone()), 1);
         turn.pause();
         assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
     }

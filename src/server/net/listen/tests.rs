@@ -14,6 +14,7 @@ use tonic::body::Body;
 use tonic::server::NamedService;
 use tonic::service::Routes;
 
+use crate::server::net::busy_turns::BusyTurns;
 use crate::server::net::connections::Connections;
 use crate::server::net::listen::*;
 use crate::server::net::request_bodies::Requests;
@@ -86,6 +87,7 @@ impl Serving {
                 std::time::Duration::from_secs(60),
             ),
             calls: Arc::new(calls),
+            busy_turns: BusyTurns::default(),
             tls: tls.map(|files| Arc::new(Tls::load(files).expect("the files are good"))),
         };
         let stop = CancellationToken::new();

@@ -58,7 +58,7 @@ impl Task {
     /// In a turn.
     fn new(room: usize) -> Task {
         let turn = Arc::new(Turn::default());
-        turn.begin(Waker::noop());
+        turn.begin(Waker::noop(), 32 << 10);
         Task { connection: Gather::new(Socket { room, ..Socket::default() }, turn.clone()), turn }
     }
 
@@ -81,7 +81,7 @@ impl Task {
         assert!(self.turn.is_unsent());
         self.turn.stop_gathering();
         let flushed = self.flush();
-        self.turn.begin(Waker::noop());
+        self.turn.begin(Waker::noop(), 32 << 10);
         flushed
     }
 
@@ -182,7 +182,7 @@ proptest! {
                 let turn = Arc::new(Turn::default());
                 let mut connection = Gather::new(near, turn.clone());
                 for (at, count) in frames.iter().enumerate() {
-                    turn.begin(Waker::noop());
+                    turn.begin(Waker::noop(), 32 << 10);
                     connection.write_all(&vec![at as u8; *count]).await.unwrap();
                     connection.flush().await.unwrap();
                     turn.stop_gathering();
@@ -241,7 +241,7 @@ fn a_turn_reads_so_much_and_the_rest_is_read_in_the_next_ones() {
     // While HTTP/2 begins there are no turns.
     assert_eq!((0..100).take_while(|_| read().is_ready()).count(), 100);
     for _ in 0..3 {
-        turn.begin(Waker::noop());
+        turn.begin(Waker::noop(), 32 << 10);
         assert_eq!((0..100).take_while(|_| read().is_ready()).count(), 4);
         assert!(turn.has_read_enough() && turn.goes_on(), "the connection is polled again");
     }
