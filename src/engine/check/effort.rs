@@ -9,6 +9,8 @@ use crate::engine::error::Error;
 const CALL_STEPS_MAX: u64 = 250_000_000;
 /// The smallest share of a document: a quarter of a millisecond. Large namespaces of small documents can be checked at once.
 const DOCUMENT_STEPS_MIN: u64 = 20_000;
+/// So often a document is checked, at most, if it is small: with and without its overrides and its defaults, and against what references name.
+const CHECKS_OF_DOCUMENT: u64 = 16;
 /// Steps to merge, compare and lint 16 bytes of a document.
 const STEPS_PER_PART: u64 = 8;
 const PART_BYTES: usize = 16;
@@ -38,9 +40,16 @@ impl<'a> Effort<'a> {
         Effort { cancelled, of_document: u64::MAX, steps_max: u64::MAX, spent: AtomicU64::new(0) }
     }
 
-    /// Steps that a document may take in any case: whether it takes fewer need not be counted exactly.
+    /// Steps that a document may take in any case.
+    #[cfg(test)]
     pub fn of_document(&self) -> u64 {
         self.of_document
+    }
+
+    /// Steps that a check of a document may take in any case: whether it takes fewer need not be counted exactly. All checks of a document together
+    /// stay within its share.
+    pub fn of_check(&self) -> u64 {
+        self.of_document / CHECKS_OF_DOCUMENT
     }
 
     pub fn spend(&self, steps: u64) {

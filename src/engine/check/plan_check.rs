@@ -457,7 +457,7 @@ fn check_document(
     let hidden = (!secret.is_empty()).then(|| hidden(&secret, document, old));
     let may_quote = |governed: &ConfigName| checking.permissions.quote_schema(&entry.id.namespace, governed);
     let (hidden, masked, may_quote) = (hidden.as_ref(), &masked, &may_quote);
-    let mut steps = Steps::beyond(checking.effort.of_document());
+    let mut steps = Steps::beyond(checking.effort.of_check());
     let subject = CheckedDocument { scope, document, old, hidden, masked, may_quote };
     let found = contract.check_counting(&subject, &mut steps);
     checking.effort.spend(steps.taken());
