@@ -1,7 +1,7 @@
 //! Keeps connections that always have more to do from filling the queue in which all others wait for a processor. Knows no protocol.
 //!
 //! A connection that has used up its turn waits here for the next, in the order of arrival, and no more of them have a turn at once than there are
-//! processors. A client that sends a call now and then, and a watcher, never wait here: a hundred busy connections delay them by the turns of a few.
+//! processors. It keeps its turn until its thread has looked for events of sockets, so that those of others come between two turns. A client that sends a call now and then, and a watcher, never wait here: a hundred busy connections delay them by the turns of a few.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};

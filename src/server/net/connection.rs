@@ -21,7 +21,7 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::Code;
 
-use super::busy_turns::BusyTurns;
+use super::busy_turns::{BusyTurn, BusyTurns};
 use super::call::{BegunCall, ConnectionCalls, panicked};
 use super::connection_age::{Age, Due};
 use super::connection_context::ConnectionContext;
@@ -113,6 +113,7 @@ pub(in crate::server) async fn serve(
         was_busy: false,
         busy_turns: service.busy_turns.clone(),
         has_more: false,
+        busy_turn: None,
         credit: Credit::new(Instant::now()),
         is_over: false,
         is_leaving: false,
@@ -142,6 +143,8 @@ struct Connection<S> {
     busy_turns: BusyTurns,
     /// It has used up its last turn.
     has_more: bool,
+    /// Until the events that came meanwhile were looked at.
+    busy_turn: Option<BusyTurn>,
     /// What all calls share.
     in_all: ConnectionCalls,
     /// For what leads to nothing.
@@ -166,12 +169,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Future for Connection<S> {
         let waker = self.waker.clone();
         let turn = self.turn.clone();
         let inside = &mut Context::from_waker(&waker);
-        let _busy_turn = match self.has_more {
-            true => Some(ready!(self.busy_turns.poll(context))),
-            false => None,
-        };
         let max = if self.has_more { BUSY_TURN } else { FIRST_TURN };
-        self.has_more = false;
+        // Others may wait for it.
+        self.busy_turn = None;
+        if self.has_more {
+            self.busy_turn = Some(ready!(self.busy_turns.poll(context)));
+            self.has_more = false;
+        }
         turn.begin(context.waker(), max.read_bytes);
         self.poll_stop(inside);
         let (mut looks, mut calls_left, mut ends_left) = (0, max.calls, max.calls);
@@ -205,15 +209,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Future for Connection<S> {
             }
             self.sending.unread.report();
             if self.is_holding_back && self.sending.unread.takes_calls() {
-                turn.pause();
+                turn.pause(context);
                 return Poll::Pending;
             }
             if goes_on || is_at_end {
                 self.has_more = is_at_end;
-                turn.pause();
+                turn.pause(context);
                 return Poll::Pending;
             }
             if turn.rest() {
+                self.busy_turn = None;
                 return Poll::Pending;
             }
         }

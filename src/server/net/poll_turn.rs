@@ -3,11 +3,13 @@
 //! Whatever happens to a connection while it is at work, it looks at before it rests: that wakes nobody. HTTP/2 and the calls of a
 //! connection would otherwise wake its task from within, for a turn in which there is nothing to do.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
-use std::task::{Wake, Waker};
+use std::task::{Context, Wake, Waker};
 
 use futures_util::task::AtomicWaker;
+use tokio::task::yield_now;
 
 use super::frame_budget::FrameCounts;
 
@@ -58,10 +60,12 @@ impl Turn {
         self.state.compare_exchange(AT_WORK, RESTING, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
-    /// Rests, to be woken once others had their turn.
-    pub(in crate::server) fn pause(&self) {
+    /// Rests, to be woken once others had their turn and the thread has looked for events of sockets: a task that wakes itself keeps its
+    /// thread from looking for as long as 61 turns of tasks.
+    pub(in crate::server) fn pause(&self, task: &mut Context<'_>) {
         self.state.store(RESTING, Ordering::Release);
-        self.task.wake();
+        // It is pending when it is polled first, and wakes the task then.
+        let _ = pin!(yield_now()).poll(task);
     }
 
     /// Counts what was read from the socket.
@@ -160,8 +164,9 @@ mod tests {
     #[test]
     fn a_pause_is_followed_by_a_turn() {
         let (turn, wakes) = (Arc::new(Turn::default()), Arc::new(Wakes::default()));
-        turn.begin(&Waker::from(wakes.clone()), 1);
-        turn.pause();
+        let task = Waker::from(wakes.clone());
+        turn.begin(&task, 1);
+        turn.pause(&mut Context::from_waker(&task));
         assert_eq!(wakes.0.load(Ordering::Relaxed), 1);
     }
 }
