@@ -27,6 +27,7 @@ mod report;
 pub mod request_body;
 pub mod rpc;
 mod services;
+mod session_log;
 mod task;
 pub mod unread;
 
@@ -53,9 +54,10 @@ pub fn calls(
     guard: Guard,
     recorder: Recorder,
     report: ReadReport,
+    browsers: &http::BrowserSettings,
 ) -> (grpc::Calls, http::Calls) {
     let intake = Intake::new(Operations::new(engine, guard, recorder, report));
-    (grpc::Calls::new(intake.clone()), http::Calls::new(intake))
+    (grpc::Calls::new(intake.clone()), http::Calls::new(intake, browsers))
 }
 
 /// What Validate of ConfigService answers, without any transport.

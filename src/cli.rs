@@ -4,6 +4,7 @@
 mod commands;
 mod files;
 mod input;
+mod login;
 mod output;
 
 use std::path::Path;
@@ -97,7 +98,10 @@ enum Subcommands {
     Fsck(commands::fsck::FsckArgs),
     Audit(commands::audit::AuditArgs),
     Backup(commands::backup::BackupArgs),
+    Login(commands::login::LoginArgs),
+    Logout(commands::logout::LogoutArgs),
     Token(commands::token::TokenArgs),
+    Session(commands::session::SessionArgs),
     CanI(commands::can_i::CanIArgs),
     Whoami(commands::whoami::WhoAmIArgs),
     Certs(commands::certs::CertsArgs),
@@ -114,6 +118,10 @@ struct Session {
     timeout: Duration,
     /// Secrets are to be printed in clear text.
     reveals: bool,
+    /// How the server is reached, without a credential.
+    options: ConnectOptions,
+    /// The credential is that of `confwatch login`.
+    is_logged_in: bool,
 }
 
 /// Runs the command line of this process.
@@ -189,22 +197,34 @@ async fn call(command: Subcommands, global: GlobalArgs, output: Output) -> Outco
     let actor = global.actor.unwrap_or_else(default_actor);
     let address = global.server.clone();
     let (token, token_file) = global.credential.token()?;
-    let options = ConnectOptions {
+    let mut options = ConnectOptions {
         address: global.server,
         tls: global.tls.options(),
-        token,
-        token_file,
         mask_secrets: !global.reveal,
         actor: Some(actor.clone()),
         timeout: Some(global.timeout),
         ..Default::default()
+    };
+    let without_credential = options.clone();
+    (options.token, options.token_file) = (token, token_file);
+    let is_logged_in = match &command {
+        Subcommands::Login(_) | Subcommands::Logout(_) => false,
+        _ => login::add_credential(&mut options).await?,
     };
     if options.shows_token() {
         // As curl does, it goes on: TLS may begin in a proxy beside this client.
         output.warning(&format!("the token goes to {address} in plain text, and whoever is on the way can call with it: https:// would hide it"));
     }
     let client = Client::connect(options).map_err(|error| Failure::usage(error.message()))?;
-    let session = &Session { client, output, actor, timeout: global.timeout, reveals: global.reveal };
+    let session = &Session {
+        client,
+        output,
+        actor,
+        timeout: global.timeout,
+        reveals: global.reveal,
+        options: without_credential,
+        is_logged_in,
+    };
     let outcome = match command {
         Subcommands::Get(args) => commands::get::run(args, session).await,
         Subcommands::Set(args) => commands::set::run(args, session).await,
@@ -237,7 +257,10 @@ async fn call(command: Subcommands, global: GlobalArgs, output: Output) -> Outco
         Subcommands::Version(args) => commands::version::run(args, session).await,
         Subcommands::Audit(args) => commands::audit::run(args, session).await,
         Subcommands::Backup(args) => commands::backup::run(args, session).await,
+        Subcommands::Login(args) => commands::login::run(args, session).await,
+        Subcommands::Logout(args) => commands::logout::run(args, session),
         Subcommands::Token(args) => commands::token::run(args, session).await,
+        Subcommands::Session(args) => commands::session::run(args, session).await,
         Subcommands::CanI(args) => commands::can_i::run(args, session).await,
         Subcommands::Whoami(args) => commands::whoami::run(args, session).await,
         Subcommands::Serve(_)

@@ -48,6 +48,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "server",
             "api",
             "audit",
+            "auth",
             "backup",
             "engine",
             "secret",
@@ -73,7 +74,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("sled", &["src/store/sled"]),
     ("clap", &["src/cli/", "src/main.rs", "src/server/settings"]),
     ("jsonwebtoken", &["src/auth/jwt"]),
-    ("reqwest", &["src/auth/jwt/source.rs"]),
+    ("reqwest", &["src/auth/fetch.rs"]),
     ("governor", &["src/api/guard/rates.rs"]),
     ("object", &["src/backup/bucket"]),
     ("opentelemetry", &["src/server/telemetry/traces.rs"]),
@@ -157,6 +158,9 @@ fn narrower(file: &str, path: &Named) -> Option<&'static str> {
         // What is shown of a file must not show a credential.
         ("cli", "validate") if segments.get(1..3) != Some(&["lint", "credential"]) => {
             Some("of validate, cli knows what looks like a credential only")
+        }
+        ("cli", "auth") if !file.starts_with("src/cli/login") => {
+            Some("only cli/login knows logins by an issuer")
         }
         ("cli", "audit") => Some("only cli/commands/audit/offline.rs knows the files of the audit log"),
         ("cli", "backup" | "secret" | "store") if file.starts_with("src/cli/commands/backup") => None,

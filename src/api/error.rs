@@ -7,7 +7,7 @@ use http::StatusCode;
 
 use crate::auth::jwt::JwtError;
 use crate::auth::token::TokenId;
-use crate::auth::{Denied, Resource, TokenError};
+use crate::auth::{Denied, Resource, SessionError, TokenError};
 use crate::proto::v1;
 
 use super::convert::bounded::shortened;
@@ -221,9 +221,16 @@ impl From<Refused> for ApiError {
             Refused::Jwt(JwtError::NoKeys) => ApiError::new(Code::Unavailable, "ISSUER_UNAVAILABLE", message)
                 .retry_after(Duration::from_secs(1)),
             Refused::Jwt(error) => unauthenticated(reason_of_jwt(error)),
+            Refused::Login(_) => unauthenticated("LOGIN_FAILED"),
+            Refused::IssuerUnavailable(cause) => {
+                ApiError::new(Code::Unavailable, "ISSUER_UNAVAILABLE", message)
+                    .caused_by(format_args!("a login by the issuer failed: {cause}"))
+                    .retry_after(Duration::from_secs(1))
+            }
             Refused::NoIssuer => unauthenticated("CREDENTIAL_UNKNOWN"),
             Refused::CertificateExpired => unauthenticated("CREDENTIAL_EXPIRED"),
             Refused::NotLookedAt => unauthenticated("CREDENTIAL_UNKNOWN"),
+            Refused::Session(error) => unauthenticated(reason_of_session(*error)),
         }
     }
 }
@@ -269,6 +276,16 @@ fn reason_of_token(error: TokenError) -> &'static str {
     }
 }
 
+fn reason_of_session(error: SessionError) -> &'static str {
+    match error {
+        SessionError::Malformed => "CREDENTIAL_MALFORMED",
+        SessionError::Unknown | SessionError::OtherIssuer => "CREDENTIAL_UNKNOWN",
+        SessionError::Ended => "CREDENTIAL_REVOKED",
+        SessionError::Expired => "CREDENTIAL_EXPIRED",
+        SessionError::Token(error) => reason_of_token(error),
+    }
+}
+
 fn reason_of_jwt(error: &JwtError) -> &'static str {
     match error {
         JwtError::Malformed(_) | JwtError::Claim(_) | JwtError::TooManyGroups => "CREDENTIAL_MALFORMED",
@@ -301,4 +318,36 @@ pub fn no_randomness(error: &dyn std::fmt::Display) -> ApiError {
 /// There never was a token with this id.
 pub fn token_not_found(id: TokenId) -> ApiError {
     ApiError::new(Code::NotFound, "TOKEN_NOT_FOUND", format!("there is no token {id}")).with("id", id)
+}
+
+/// There is no session with this id.
+pub fn session_not_found(id: TokenId) -> ApiError {
+    let message = format!("there is no session {id}, or it has ended");
+    ApiError::new(Code::NotFound, "SESSION_NOT_FOUND", message).with("id", id)
+}
+
+/// No session is opened: there are too many.
+pub fn too_many_sessions() -> ApiError {
+    let message = "there are too many sessions on this server: end some, or wait until some have expired";
+    ApiError::new(Code::ResourceExhausted, "TOO_MANY_SESSIONS", message)
+}
+
+/// The disk does not take the sessions. A session that was ended has ended all the same, until the server is started again.
+pub fn session_not_stored(error: &std::io::Error) -> ApiError {
+    let message = "the sessions cannot be stored now: the log of the server has the cause";
+    ApiError::new(Code::Unavailable, "SESSION_NOT_STORED", message)
+        .caused_by(format_args!("the sessions cannot be stored: {error}"))
+        .retry_after(Duration::from_secs(5))
+}
+
+/// The server has no issuer for logins.
+pub fn login_not_offered() -> ApiError {
+    let message = "the server has no issuer for logins (--oidc-issuer): log in with an API token";
+    ApiError::new(Code::NotFound, "LOGIN_NOT_OFFERED", message)
+}
+
+/// The server authenticates nobody.
+pub fn authentication_off() -> ApiError {
+    let message = "the server does not authenticate callers (--auth off): nobody needs to log in";
+    ApiError::new(Code::FailedPrecondition, "AUTHENTICATION_OFF", message)
 }

@@ -1,15 +1,17 @@
 //! Authenticates calls and authorizes their callers. Knows headers and the peer of a connection; never a message.
 //!
-//! `rates` limits the calls of addresses and actors, `rules` are the current policy and tokens, `allowed` is the proof that a handler takes, and `standing`
+//! `rates` limits the calls of addresses and actors, `rules` are the current policy and tokens, `sessions` those of people who have logged in, `allowed` is the proof that a handler takes, and `standing`
 //! checks the permissions of open streams again.
 
 mod allowed;
 mod credential;
+pub mod issuer_login;
 pub mod peer;
 pub mod rates;
 pub(super) mod refused;
 pub(super) mod remembered;
 mod rules;
+pub mod sessions;
 mod standing;
 
 use std::pin::Pin;
@@ -19,22 +21,25 @@ use http::{Extensions, HeaderMap};
 use quick_cache::sync::Cache;
 use tokio::task::JoinHandle;
 
-use super::error::ApiError;
+use super::error::{ApiError, authentication_off, login_not_offered};
 use crate::auth::jwt::{JwtError, Keeper};
+use crate::auth::session::{Listed, LoginOrigin};
 use crate::auth::token::TokenId;
-use crate::auth::{Access, Caller, Policy};
+use crate::auth::{Access, Caller, Credential, Policy};
 use crate::engine::{Engine, State};
 use crate::model::Timestamp;
 use crate::supervise::OnPanic;
 use credential::{Presented, claimed_actor, single};
+use issuer_login::{IssuerLogins, Redeemed, Returned};
 use peer::Peer;
 use rates::{RateLimits, Rates};
 use rules::Rules;
+use sessions::{KeptSessions, LoggedIn, LoginClient};
 
 pub use rules::RulesError;
 pub(super) use rules::Ruling;
 
-pub(super) use credential::{asks_for_masks, shown};
+pub(super) use credential::{asks_for_masks, shown, shown_token};
 
 pub(super) use allowed::{
     Allowed, AllowedWrite, allow_read, allow_revert, allow_validate, allow_validate_schema, allow_write,
@@ -68,6 +73,7 @@ struct Believing {
 struct CallerChecks {
     engine: Arc<Engine>,
     rules: Arc<Rules>,
+    issuer_logins: Option<IssuerLogins>,
     follower: JoinHandle<()>,
 }
 
@@ -90,13 +96,18 @@ impl Guard {
 
     /// Checks every call by the policy and the tokens that the engine has, and JSON web tokens by the keys of their issuer. Fails if the stored
     /// policy or tokens cannot be read. Must be called within a tokio runtime.
-    pub fn on(engine: Arc<Engine>, keeper: Option<Keeper>) -> Result<Guard, RulesError> {
-        let rules = Arc::new(Rules::new(&engine.state(), keeper, engine.credential_clock())?);
+    pub fn on(
+        engine: Arc<Engine>,
+        keeper: Option<Keeper>,
+        issuer_logins: Option<IssuerLogins>,
+        sessions: KeptSessions,
+    ) -> Result<Guard, RulesError> {
+        let rules = Arc::new(Rules::new(&engine.state(), keeper, sessions, engine.credential_clock())?);
         let follower = engine.supervisor().task("access", OnPanic::Restart, {
             let (engine, rules) = (Arc::downgrade(&engine), rules.clone());
             move || rules::follow(engine.clone(), rules.clone())
         });
-        Ok(Guard::new(Mode::On(Arc::new(CallerChecks { engine, rules, follower }))))
+        Ok(Guard::new(Mode::On(Arc::new(CallerChecks { engine, rules, issuer_logins, follower }))))
     }
 
     fn new(mode: Mode) -> Guard {
@@ -108,15 +119,31 @@ impl Guard {
         Guard { rates, ..self }
     }
 
-    /// Authenticates the caller of a request.
-    pub(super) fn admit(&self, headers: &HeaderMap, extensions: &Extensions) -> Admission {
-        let peer = extensions.get::<Arc<Peer>>();
-        // Before the credential is read: a call beyond the rate costs next to nothing.
-        let address =
-            peer.and_then(|peer| peer.counted.get_or_init(|| self.rates.address(peer.address.ip())).as_ref());
-        if let Some(Err(limited)) = address.map(|address| self.rates.call_from(address)) {
-            return Admission::Now(Err(limited.into()));
+    /// Counts a request of a client, before its credential is read: a request beyond the rate costs next to nothing.
+    pub(super) fn count(&self, peer: Option<&Arc<Peer>>) -> Result<(), ApiError> {
+        match peer.and_then(|peer| self.address_of(peer)) {
+            Some(address) => Ok(self.rates.call_from(address)?),
+            None => Ok(()),
         }
+    }
+
+    /// The counts of the address of a client. `None`: they are not counted.
+    fn address_of<'p>(&self, peer: &'p Peer) -> Option<&'p Arc<rates::Address>> {
+        peer.counted.get_or_init(|| self.rates.address(peer.address.ip())).as_ref()
+    }
+
+    /// Authenticates the caller of a request. `session`: the secret of a session, where the transport has one.
+    pub(super) fn admit(
+        &self,
+        headers: &HeaderMap,
+        extensions: &Extensions,
+        session: Option<&str>,
+    ) -> Admission {
+        let peer = extensions.get::<Arc<Peer>>();
+        if let Err(limited) = self.count(peer) {
+            return Admission::Now(Err(limited));
+        }
+        let address = peer.and_then(|peer| self.address_of(peer));
         let checking = match &self.mode {
             Mode::Off(believing) => return Admission::Now(Ok(believing.access(headers))),
             Mode::On(checking) => checking,
@@ -131,7 +158,7 @@ impl Guard {
         {
             return Admission::Now(self.known(rules, Ok(caller), Some(peer)));
         }
-        let presented = match Presented::of(headers, peer.map(Arc::as_ref)) {
+        let presented = match Presented::of(headers, peer.map(Arc::as_ref), session) {
             Ok(presented) => presented,
             Err(refused) => return Admission::Now(Err(self.refusal(refused, peer))),
         };
@@ -144,6 +171,7 @@ impl Guard {
                 caller
             }
             Presented::Certificate(certificate) => rules.certificate(certificate, now),
+            Presented::Session(text) => rules.session(text, now),
             // Verifying a signature takes work, which is not done for an address that sends invalid ones. A token that was verified before needs none.
             Presented::Jwt(text) if address.is_some_and(|address| self.rates.is_refused(address)) => {
                 rules.jwt_seen(text, now)
@@ -228,6 +256,110 @@ impl Guard {
             Mode::On(checking) => {
                 checking.rules.look(state);
                 checking.rules.ruling()
+            }
+        }
+    }
+}
+
+impl Guard {
+    /// Opens a session for the bearer of an API token.
+    pub(super) async fn log_in_by_token(
+        &self,
+        text: &str,
+        client: &LoginClient<'_>,
+    ) -> Result<LoggedIn, ApiError> {
+        let rules = self.rules()?;
+        let caller = rules.token(text, rules.now()).map_err(|refused| self.refusal(refused, client.peer))?;
+        let Credential::Token { id } = caller.credential() else {
+            unreachable!("it is the caller of a token")
+        };
+        let id = TokenId::parse(id).expect("the id of a token");
+        self.open_session(rules, &caller, LoginOrigin::Token(id), client).await
+    }
+
+    /// Begins a login by the issuer: its URL, and what the browser keeps until it returns.
+    pub(super) async fn begin_issuer_login(
+        &self,
+        redirect_uri: &str,
+        return_to: String,
+        peer: Option<&Arc<Peer>>,
+    ) -> Result<(String, String), ApiError> {
+        let (rules, logins) = (self.rules()?, self.issuer_logins().ok_or_else(login_not_offered)?);
+        let begun = logins.begin(redirect_uri, return_to, rules.now()).await;
+        begun.map_err(|refused| self.refusal(refused, peer))
+    }
+
+    /// Opens a session for a person who returns from the issuer. Gives the path of this server to which the person returns, too.
+    pub(super) async fn log_in_by_issuer(
+        &self,
+        returned: &Returned<'_>,
+        client: &LoginClient<'_>,
+    ) -> Result<(LoggedIn, String), ApiError> {
+        let (rules, logins) = (self.rules()?, self.issuer_logins().ok_or_else(login_not_offered)?);
+        let address = client.peer.and_then(|peer| self.address_of(peer));
+        let proved = async {
+            // Asking the issuer is work, which is not done for an address that has sent too many invalid credentials.
+            if address.is_some_and(|address| self.rates.is_refused(address)) {
+                return Err(Refused::NotLookedAt);
+            }
+            let Redeemed { id_token, attempt } = logins.redeem(returned, rules.now()).await?;
+            let client_id = &logins.provider().settings().client_id;
+            Ok((rules.id_token(&id_token, client_id, attempt.nonce()).await?, attempt))
+        };
+        let (caller, attempt) = proved.await.map_err(|refused| self.refusal(refused, client.peer))?;
+        let Credential::Jwt { issuer, subject, .. } = caller.credential() else {
+            unreachable!("it is the caller of a JSON web token")
+        };
+        let origin = LoginOrigin::Issuer { issuer: issuer.clone(), name: subject.clone() };
+        let login = self.open_session(rules, &caller, origin, client).await?;
+        Ok((login, attempt.return_to().to_owned()))
+    }
+
+    /// The refusal of a login by an issuer. It counts against the address of the client.
+    pub(super) fn refuse_login(&self, why: &str, client: &LoginClient<'_>) -> ApiError {
+        self.refusal(Refused::Login(why.to_owned()), client.peer)
+    }
+
+    /// The logins by an issuer. `None`: there is no issuer for logins.
+    pub(super) fn issuer_logins(&self) -> Option<&IssuerLogins> {
+        match &self.mode {
+            Mode::Off(_) => None,
+            Mode::On(checking) => checking.issuer_logins.as_ref(),
+        }
+    }
+
+    async fn open_session(
+        &self,
+        rules: &Rules,
+        caller: &Caller,
+        origin: LoginOrigin,
+        client: &LoginClient<'_>,
+    ) -> Result<LoggedIn, ApiError> {
+        self.rates.log_in(caller.shared_actor())?;
+        let ruling = rules.ruling();
+        rules.sessions.open(caller, origin, client, &ruling.tokens, rules.now()).await
+    }
+
+    /// Ends the session with this secret: at once, also if that cannot be stored. `None`: there is none.
+    pub(super) async fn log_out(&self, text: &str) -> Result<Option<Listed>, ApiError> {
+        self.rules()?.sessions.end_by_secret(text).await
+    }
+
+    /// The sessions, to be listed, ended and stored. `None`: callers are not authenticated.
+    pub fn sessions(&self) -> Option<&Arc<KeptSessions>> {
+        match &self.mode {
+            Mode::Off(_) => None,
+            Mode::On(checking) => Some(&checking.rules.sessions),
+        }
+    }
+
+    /// The rules that hold now.
+    fn rules(&self) -> Result<&Rules, ApiError> {
+        match &self.mode {
+            Mode::Off(_) => Err(authentication_off()),
+            Mode::On(checking) => {
+                checking.rules.look(&checking.engine.state());
+                Ok(&checking.rules)
             }
         }
     }

@@ -4,20 +4,24 @@
 mod browser;
 mod console;
 mod content;
+mod cookies;
+mod cors;
 mod dispatch;
 mod documents;
 mod errors;
 mod headers;
+mod login;
 mod openapi;
 mod parameters;
 pub mod problem;
 mod request;
+mod request_content;
 mod routes;
 pub mod streams;
 mod strict;
 mod template;
 mod transcode;
 
-pub use dispatch::Calls;
+pub use dispatch::{BrowserSettings, Calls};
 pub use errors::http2_required;
 pub use routes::{Found, find_for};

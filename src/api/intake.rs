@@ -15,13 +15,17 @@ use super::call_errors::Unreadable;
 use super::convert::request::invalid;
 use super::denials;
 use super::error::ApiError;
+use super::guard::issuer_login::{IssuerLogins, Returned};
 use super::guard::peer::Peer;
-use super::guard::{Admission, asks_for_masks, shown};
+use super::guard::sessions::{LoggedIn, LoginClient};
+use super::guard::{Admission, asks_for_masks, shown, shown_token};
 use super::in_progress::InProgress;
 use super::operations::Operations;
 use super::rpc::Rpc;
 use super::services::{Call, Work};
+use crate::audit::Recorder;
 use crate::auth::Access;
+use crate::auth::session::Listed;
 use crate::engine::{self, Cancelled, Error};
 use crate::model::Epoch;
 
@@ -76,13 +80,86 @@ impl Intake {
     }
 
     /// Authenticates the caller of a request.
-    pub(super) fn admit(&self, headers: &HeaderMap, extensions: &Extensions) -> Admission {
-        self.operations.guard.admit(headers, extensions)
+    /// `session`: the secret of a session, where the transport has one.
+    pub(super) fn admit(
+        &self,
+        headers: &HeaderMap,
+        extensions: &Extensions,
+        session: Option<&str>,
+    ) -> Admission {
+        self.operations.guard.admit(headers, extensions, session)
+    }
+
+    /// Counts a request that needs no credential.
+    pub(super) fn count(&self, extensions: &Extensions) -> Result<(), ApiError> {
+        self.operations.guard.count(extensions.get())
+    }
+
+    /// Opens a session for the bearer of an API token.
+    pub(super) async fn log_in_by_token(
+        &self,
+        text: &str,
+        client: &LoginClient<'_>,
+    ) -> Result<LoggedIn, ApiError> {
+        self.operations.guard.log_in_by_token(text, client).await
+    }
+
+    /// Begins a login by the issuer: its URL, and what the browser keeps until it returns.
+    pub(super) async fn begin_issuer_login(
+        &self,
+        redirect_uri: &str,
+        return_to: String,
+        extensions: &Extensions,
+    ) -> Result<(String, String), ApiError> {
+        self.operations.guard.begin_issuer_login(redirect_uri, return_to, extensions.get()).await
+    }
+
+    /// Opens a session for a person who returns from the issuer. Gives the path of this server to which the person returns, too.
+    pub(super) async fn log_in_by_issuer(
+        &self,
+        returned: &Returned<'_>,
+        client: &LoginClient<'_>,
+    ) -> Result<(LoggedIn, String), ApiError> {
+        self.operations.guard.log_in_by_issuer(returned, client).await
+    }
+
+    /// The logins by an issuer. `None`: there is no issuer for logins.
+    pub(super) fn issuer_logins(&self) -> Option<&IssuerLogins> {
+        self.operations.guard.issuer_logins()
+    }
+
+    /// The refusal of a login. It counts against the address of the client.
+    pub(super) fn refuse_login(&self, why: &str, client: &LoginClient<'_>) -> ApiError {
+        self.operations.guard.refuse_login(why, client)
+    }
+
+    /// Ends the session with this secret. `None`: there is none.
+    pub(super) async fn log_out(&self, text: &str) -> Result<Option<Listed>, ApiError> {
+        self.operations.guard.log_out(text).await
+    }
+
+    /// Records a login with an API token that was refused in the audit log.
+    pub(super) fn note_failed_login(&self, head: &Parts, token: &str, error: &ApiError) {
+        let (headers, extensions) = (&head.headers, &head.extensions);
+        let shown = || shown_token(token);
+        denials::refused(&self.operations.recorder, head.uri.path(), headers, extensions, shown, error);
+    }
+
+    /// Takes what the audit log is to have.
+    pub(super) fn recorder(&self) -> &Recorder {
+        &self.operations.recorder
     }
 
     /// Records a refused request in the audit log. `method`: the path of the RPC, or of the request.
-    pub fn note_refused(&self, method: &str, headers: &HeaderMap, extensions: &Extensions, error: &ApiError) {
-        let shown = || shown(headers, extensions);
+    pub(super) fn note_refused(
+        &self,
+        method: &str,
+        headers: &HeaderMap,
+        extensions: &Extensions,
+        session: Option<&str>,
+        error: &ApiError,
+    ) {
+        let shown = || shown(headers, extensions, session);
         denials::refused(&self.operations.recorder, method, headers, extensions, shown, error);
     }
 

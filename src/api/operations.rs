@@ -24,6 +24,7 @@ mod revert;
 mod rollback;
 mod schemas;
 mod search;
+mod sessions;
 mod set;
 mod size;
 mod status;

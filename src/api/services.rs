@@ -116,6 +116,8 @@ services! {
     AuthServiceCreateToken       => write create_token               [Admin Write];
     AuthServiceListTokens        => read list_tokens                 [Admin];
     AuthServiceRevokeToken       => write revoke_token               [Admin Write];
+    AuthServiceListSessions      => read list_sessions               [Admin];
+    AuthServiceRevokeSession     => write revoke_session             [Admin];
     AuthServiceCanI              => read can_i                       [Admin];
 
     AuditServiceList             => read list_audit_trail            [Audit];

@@ -53,6 +53,7 @@ impl Counts {
             | Kind::Overwritten
             | Kind::AccessChanged
             | Kind::Backup
+            | Kind::Session
             | Kind::Started
             | Kind::Stopped
             | Kind::Lost

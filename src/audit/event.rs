@@ -31,6 +31,8 @@ pub enum Kind {
     AccessChanged,
     /// Somebody has begun to make a backup, or a backup was made, or has failed.
     Backup,
+    /// A person has logged in or out, or a session was ended.
+    Session,
     /// A server has begun to write this log.
     Started,
     /// The server has stopped as it should.
@@ -127,13 +129,14 @@ pub struct Event {
 }
 
 impl Kind {
-    pub const ALL: [Kind; 11] = [
+    pub const ALL: [Kind; 12] = [
         Kind::Denied,
         Kind::Refused,
         Kind::Revealed,
         Kind::Overwritten,
         Kind::AccessChanged,
         Kind::Backup,
+        Kind::Session,
         Kind::Started,
         Kind::Stopped,
         Kind::Lost,
@@ -149,6 +152,7 @@ impl Kind {
             Kind::Overwritten => "overwritten",
             Kind::AccessChanged => "access_changed",
             Kind::Backup => "backup",
+            Kind::Session => "session",
             Kind::Started => "started",
             Kind::Stopped => "stopped",
             Kind::Lost => "lost",

@@ -81,9 +81,18 @@ impl Recorder {
 
     /// Takes what happened now. What is the same as a short time ago is counted: that costs a look-up.
     pub fn record(&self, entry: &Entry<'_>) {
+        self.record_detailed(entry, "");
+    }
+
+    /// The same with more about it, for people.
+    pub fn record_detailed(&self, entry: &Entry<'_>, detail: &str) {
         self.shared.counts.count(entry);
         let Some(queue) = &self.queue else { return };
         let Some(event) = self.shared.floods.note(entry, (self.shared.clock)()) else { return };
+        let event = match detail.is_empty() || !event.detail.is_empty() {
+            true => event,
+            false => event.with_detail(detail),
+        };
         // A flood of denials leaves room for what must not be lost.
         let yields = Room::of_event(&event).yields();
         let counts = &self.shared.counts;

@@ -19,6 +19,8 @@ pub enum Room {
     Reveals,
     /// Calls of known callers that were denied on the configs that govern access.
     Attempts,
+    /// Logins and logouts of people. Whoever has a credential can make them.
+    Sessions,
     /// Other calls of known callers that were denied.
     Denied,
     /// Calls without a good credential. Anybody can make them.
@@ -35,7 +37,8 @@ pub struct Budget {
 }
 
 impl Room {
-    pub const ALL: [Room; 5] = [Room::Main, Room::Reveals, Room::Attempts, Room::Denied, Room::Refused];
+    pub const ALL: [Room; 6] =
+        [Room::Main, Room::Reveals, Room::Attempts, Room::Sessions, Room::Denied, Room::Refused];
 
     pub fn of(kind: Kind, namespace: &str) -> Room {
         match kind {
@@ -43,6 +46,7 @@ impl Room {
             Kind::Denied => Room::Denied,
             Kind::Refused => Room::Refused,
             Kind::Revealed | Kind::Overwritten | Kind::Backup => Room::Reveals,
+            Kind::Session => Room::Sessions,
             Kind::AccessChanged
             | Kind::Started
             | Kind::Stopped
@@ -59,7 +63,7 @@ impl Room {
     /// Whether a record that is removed early is a loss. The rooms of denied and refused calls are small, since anybody can fill them.
     pub fn is_for_keeping(self) -> bool {
         match self {
-            Room::Main | Room::Reveals | Room::Attempts => true,
+            Room::Main | Room::Reveals | Room::Attempts | Room::Sessions => true,
             Room::Denied | Room::Refused => false,
         }
     }
@@ -69,6 +73,7 @@ impl Room {
             Room::Main => "main",
             Room::Reveals => "reveals",
             Room::Attempts => "attempts",
+            Room::Sessions => "sessions",
             Room::Denied => "denied",
             Room::Refused => "refused",
         }
@@ -78,7 +83,9 @@ impl Room {
     pub fn directory(self, log: &Path) -> PathBuf {
         match self {
             Room::Main => log.to_owned(),
-            Room::Reveals | Room::Attempts | Room::Denied | Room::Refused => log.join(self.name()),
+            Room::Reveals | Room::Attempts | Room::Sessions | Room::Denied | Room::Refused => {
+                log.join(self.name())
+            }
         }
     }
 
@@ -86,7 +93,7 @@ impl Room {
     pub fn retention(self, log: Retention) -> Retention {
         let share = match self {
             Room::Main | Room::Reveals => 3,
-            Room::Attempts | Room::Denied | Room::Refused => 9,
+            Room::Attempts | Room::Sessions | Room::Denied | Room::Refused => 12,
         };
         Retention { bytes_max: (log.bytes_max / share).max(1), ..log }
     }
@@ -96,6 +103,7 @@ impl Room {
         match self {
             Room::Main | Room::Reveals => Budget { burst: 10_000, per_minute: 600 },
             Room::Attempts => Budget { burst: 1000, per_minute: 60 },
+            Room::Sessions => Budget { burst: 500, per_minute: 20 },
             Room::Denied => Budget { burst: 200, per_minute: 10 },
             Room::Refused => Budget { burst: 50, per_minute: 5 },
         }
@@ -104,7 +112,7 @@ impl Room {
     /// Whether what happens again within a minute is only counted, also within the budget.
     pub fn counts_repeats(self) -> bool {
         match self {
-            Room::Main | Room::Reveals | Room::Attempts => false,
+            Room::Main | Room::Reveals | Room::Attempts | Room::Sessions => false,
             Room::Denied | Room::Refused => true,
         }
     }
@@ -112,7 +120,7 @@ impl Room {
     /// Whether records of this room are lost first when more happens than can be written.
     pub fn yields(self) -> bool {
         match self {
-            Room::Main | Room::Reveals | Room::Attempts => false,
+            Room::Main | Room::Reveals | Room::Attempts | Room::Sessions => false,
             Room::Denied | Room::Refused => true,
         }
     }

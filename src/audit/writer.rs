@@ -185,7 +185,7 @@ impl Writer {
                     Room::Main => {
                         "the file that was written to was taken away by somebody, with the records before this one".to_owned()
                     }
-                    Room::Reveals | Room::Attempts | Room::Denied | Room::Refused => {
+                    Room::Reveals | Room::Attempts | Room::Sessions | Room::Denied | Room::Refused => {
                         format!("the file of {} was taken away by somebody, with the records in it", room.name())
                     }
                 };

@@ -34,6 +34,8 @@ pub enum Credential {
     Jwt { issuer: Arc<str>, subject: String, key: Option<String>, thumbprint: [u8; 32] },
     /// A client certificate, by the first bytes of its SHA-256, in hex.
     Certificate { fingerprint: String },
+    /// The session with this id, of a person who has logged in.
+    Session { id: String },
 }
 
 /// The actor of writes that the server makes by itself.
@@ -120,6 +122,7 @@ impl Credential {
             Credential::Token { .. } => "token",
             Credential::Jwt { .. } => "jwt",
             Credential::Certificate { .. } => "certificate",
+            Credential::Session { .. } => "session",
         }
     }
 }
@@ -132,6 +135,7 @@ impl fmt::Display for Credential {
             Credential::Token { id } => write!(f, "token:{id}"),
             Credential::Jwt { issuer, subject, key: _, thumbprint: _ } => write!(f, "jwt:{issuer}#{subject}"),
             Credential::Certificate { fingerprint } => write!(f, "certificate:{fingerprint}"),
+            Credential::Session { id } => write!(f, "session:{id}"),
         }
     }
 }

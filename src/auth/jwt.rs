@@ -18,7 +18,7 @@ mod verifier;
 pub use keeper::{Keeper, Timing};
 pub use keys::{KEYS_MAX, KeySet, KeySetError};
 pub use settings::{Claim, JwtSettings};
-pub use source::{KEYS_BYTES_MAX, KeySource, KeysError, KeysUrl};
+pub use source::{KEYS_BYTES_MAX, KeySource, KeysError};
 pub use token::TOKEN_BYTES_MAX;
 pub use verifier::Verifier;
 

@@ -15,7 +15,7 @@ mod record;
 mod set;
 #[cfg(test)]
 mod tests;
-mod text;
+pub(super) mod text;
 
 use std::fmt;
 
@@ -77,7 +77,7 @@ pub fn make(
     if expires.is_some_and(|expires| expires <= created) {
         return Err(NotMade("it would have expired already"));
     }
-    let (presented, text) = text::make(random);
+    let (presented, text) = text::make(PREFIX, random);
     let hash = presented.secret.hash();
     let record = TokenRecord { name: name.to_owned(), hash, principal, created, expires, revoked: None };
     Ok(NewToken { id: presented.id, text, record })

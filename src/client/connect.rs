@@ -65,6 +65,11 @@ impl Default for ConnectOptions {
 }
 
 impl ConnectOptions {
+    /// The URL of the server, with scheme and port: the same server has the same URL however the address was written.
+    pub fn url(&self) -> Result<String, ClientError> {
+        uri(&self.address, !self.tls.is_default())
+    }
+
     /// Whether a token would travel in plain text, to another machine: whoever is on the way could call with it.
     pub fn shows_token(&self) -> bool {
         let uri =

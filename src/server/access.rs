@@ -2,4 +2,5 @@
 
 pub(super) mod first_admin;
 pub(super) mod keys_dir;
+pub(super) mod session_file;
 pub(super) mod token_uses;

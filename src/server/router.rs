@@ -131,7 +131,13 @@ mod tests {
         let store = Arc::new(crate::store::MemoryStore::new(crate::model::Epoch(1)));
         let engine = crate::engine::Engine::open(store, crate::engine::Options::default()).unwrap();
         let (guard, recorder) = (crate::api::guard::Guard::off(), crate::audit::Recorder::none());
-        let (grpc, json) = api::calls(engine, guard, recorder, Arc::new(api::ServerReport::default));
+        let (grpc, json) = api::calls(
+            engine,
+            guard,
+            recorder,
+            Arc::new(api::ServerReport::default),
+            &json::BrowserSettings::default(),
+        );
         front.open(grpc, json);
         assert_eq!(status_of(&front, path).await, Code::Unimplemented);
         front.close();

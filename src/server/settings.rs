@@ -5,6 +5,7 @@ mod decide;
 mod declaration;
 mod declared;
 mod master_key;
+mod oidc;
 mod quota;
 mod rate;
 mod table;
@@ -13,9 +14,10 @@ mod values;
 
 pub use auth::{AuthMode, JwtIssuer};
 pub use declared::{ServeArgs, Settings};
+pub use oidc::OidcClient;
 pub use table::table;
 pub use tls::{ClientAuth, ClientCa, TlsFiles};
-pub use values::{ConsoleMode, Fsync, LimitValues, LogFormat, Networks, Period};
+pub use values::{ConsoleMode, Fsync, LimitValues, LogFormat, Networks, Origins, Period};
 
 /// Why there are no settings.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +38,8 @@ pub enum SettingsError {
     Tls(String),
     #[error("{0}")]
     Jwt(String),
+    #[error("{0}")]
+    Oidc(String),
     #[error("{0} and {1} both set a master key, one expected")]
     MasterKeys(&'static str, &'static str),
 }

@@ -17,6 +17,7 @@ use tonic_health::server::HealthReporter;
 
 use super::access::first_admin;
 use super::access::keys_dir::KeysDir;
+use super::access::session_file::SessionWriter;
 use super::access::token_uses::Uses;
 use super::audit_trail::{access_changes, file, server_backups};
 use super::clock::Clocks;
@@ -83,6 +84,7 @@ pub struct RunningServer {
     metrics_address: Option<SocketAddr>,
     metrics_serving: Option<AbortHandle>,
     uses: Uses,
+    sessions: SessionWriter,
     traces: Option<Arc<Traces>>,
     health: HealthReporter,
     stop: CancellationToken,
@@ -241,7 +243,16 @@ impl Server {
         let access_changes = access_changes::start(&settings.data_dir, &engine, &recorder);
         server_backups::start(&engine, &recorder);
         let (limited, report) = (guard.clone().limited(rates), metrics.report());
-        let (grpc, json) = api::calls(Arc::clone(&engine), limited, recorder.clone(), report);
+        let (grpc, json) = api::calls(
+            Arc::clone(&engine),
+            limited,
+            recorder.clone(),
+            report,
+            &api::http::BrowserSettings {
+                is_tls: settings.tls.is_some(),
+                cors_origins: settings.cors_origin.clone(),
+            },
+        );
         let json = match settings.console {
             ConsoleMode::On => json.with_console(),
             ConsoleMode::Off => json,
@@ -253,6 +264,7 @@ impl Server {
             .collect();
         let too_large = Arc::clone(grpc.too_large());
         metrics.open(Arc::clone(&engine), counts, too_large, recorder.clone(), feeds);
+        let sessions = SessionWriter::follow(guard.sessions().cloned(), &supervisor);
         let uses = Uses::follow(guard, &settings.data_dir, &supervisor).await;
         front.open(grpc, json);
         set_health(&health, ServingStatus::Serving).await;
@@ -277,6 +289,7 @@ impl Server {
             metrics_address,
             metrics_serving,
             uses,
+            sessions,
             traces,
             health,
             stop,
@@ -361,8 +374,17 @@ impl RunningServer {
             released,
             ..
         } = self;
-        let RunningServer { mut health, stop, mut serving, drain_timeout, uses, supervisor, failing, .. } =
-            self;
+        let RunningServer {
+            mut health,
+            stop,
+            mut serving,
+            drain_timeout,
+            uses,
+            sessions,
+            supervisor,
+            failing,
+            ..
+        } = self;
         let deadline = Instant::now() + drain_timeout + CLOSE_TIMEOUT;
         supervisor.stop();
         failing.abort();
@@ -383,6 +405,7 @@ impl RunningServer {
         }
         front.close();
         uses.finish().await;
+        sessions.finish().await;
         // Until here they tell how the end goes on.
         metrics_serving.inspect(AbortHandle::abort);
         metrics.close();

@@ -285,7 +285,8 @@ pub fn confwatch(args: &[&str]) -> Command {
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CONFWATCH_")) {
         command.env_remove(name);
     }
-    command.args(args).stdin(Stdio::null());
+    // Whoever runs the tests may be logged in somewhere.
+    command.env("XDG_CONFIG_HOME", "/nonexistent").args(args).stdin(Stdio::null());
     command
 }
 

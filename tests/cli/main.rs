@@ -11,6 +11,7 @@ mod first_night;
 mod fleet;
 mod follow;
 mod harness;
+mod login;
 mod read;
 mod retention;
 mod sample;

@@ -192,6 +192,7 @@ pub fn rows() -> Vec<Row> {
     let can_i = CanIRequest { verb: "read".into(), ..Default::default() };
     let create = CreateTokenRequest { name: "new".into(), ..Default::default() };
     let revoke = RevokeTokenRequest { id: "000000000000".into(), ..Default::default() };
+    let revoke_session = RevokeSessionRequest { id: "000000000000".into(), ..Default::default() };
     let listed = ListChangesRequest { namespace: "test".into(), ..Default::default() };
     let changes = StreamChangesRequest { from_revision: 1, ..Default::default() };
     let changes = StreamChangesRequest { namespace: "test".into(), ..changes };
@@ -244,6 +245,8 @@ pub fn rows() -> Vec<Row> {
         row("AuthService/CreateToken", create, "admin"),
         row("AuthService/ListTokens", ListTokensRequest::default(), "admin"),
         row("AuthService/RevokeToken", revoke, "admin").ends(Code::NotFound),
+        row("AuthService/ListSessions", ListSessionsRequest::default(), "read").open(),
+        row("AuthService/RevokeSession", revoke_session, "admin").ends(Code::NotFound),
         row("AuthService/CanI", can_i, "read").open(),
         row("AuditService/List", AuditServiceListRequest::default(), "audit"),
         row(

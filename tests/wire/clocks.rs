@@ -12,7 +12,8 @@ use confwatch::server::settings::AuthMode;
 use tempfile::TempDir;
 use tonic::Code;
 
-use super::auth::{Guarded, client};
+use super::auth::{Guarded, admin_token, client};
+use super::login::{ends_with, log_in, watching, whoami};
 use super::support::*;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -123,4 +124,25 @@ async fn commits_later_than_the_system_clock_are_a_problem_of_the_status() {
         problem.reason == "CLOCK_OFF" && problem.message.starts_with("the newest commit is 3")
     };
     assert!(found.iter().any(is_it), "{found:?}");
+}
+
+#[tokio::test]
+async fn a_session_ends_when_its_time_has_passed_and_its_stream_with_it() {
+    let time = TimeOfDay::default();
+    let server = time.server(AuthMode::On).await;
+    let token = admin_token(&server.directory);
+    let admin = client(&server, Some(&token));
+    admin.api().set(set(replace("/", "{}"))).await.expect("set");
+    let (used, idle) = (log_in(&server, &token).await, log_in(&server, &token).await);
+    let streams = [watching(&server, &used).await, watching(&server, &idle).await];
+    time.set_forward(HOUR * 11);
+    whoami(&server, &used).await.ok();
+    time.set_forward(HOUR * 2);
+    let [of_used, of_idle] = streams;
+    ends_with(of_idle, "CREDENTIAL_EXPIRED").await;
+    whoami(&server, &idle).await.problem(401, "CREDENTIAL_EXPIRED");
+    whoami(&server, &used).await.ok();
+    time.set_forward(HOUR * 11);
+    ends_with(of_used, "CREDENTIAL_EXPIRED").await;
+    whoami(&server, &used).await.problem(401, "CREDENTIAL_EXPIRED");
 }

@@ -2,7 +2,7 @@
 
 #[path = "../../src/auth/jwt/tests/issuer.rs"]
 #[allow(dead_code, reason = "of the issuer of the tests of the module, not all is needed here")]
-mod issuer;
+pub mod issuer;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};

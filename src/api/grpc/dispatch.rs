@@ -60,7 +60,7 @@ impl Calls {
 
     fn answered<B: RequestBody>(&self, rpc: Option<Rpc>, request: Request<B>) -> Answer {
         let deadline = deadline(request.headers());
-        let answer = match self.intake.admit(request.headers(), request.extensions()) {
+        let answer = match self.intake.admit(request.headers(), request.extensions(), None) {
             Admission::Now(Ok(access)) => self.admitted(rpc, request, access, deadline),
             Admission::Now(Err(error)) => return Answer::Now(self.refused(&request, &error)),
             Admission::Later(admission) => {
@@ -77,7 +77,8 @@ impl Calls {
     }
 
     fn refused<B>(&self, request: &Request<B>, error: &ApiError) -> Response<ResponseBody> {
-        self.intake.note_refused(request.uri().path(), request.headers(), request.extensions(), error);
+        let (headers, extensions) = (request.headers(), request.extensions());
+        self.intake.note_refused(request.uri().path(), headers, extensions, None, error);
         refusal(error)
     }
 

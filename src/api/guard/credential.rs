@@ -9,7 +9,7 @@ use percent_encoding::percent_decode;
 use super::peer::{Peer, PeerCertificate};
 use super::refused::Refused;
 use crate::auth::token::{PREFIX, TokenId};
-use crate::auth::{Caller, Credential};
+use crate::auth::{Caller, Credential, Sessions};
 
 /// The metadata with the claimed name of a client, for `--auth off`.
 static ACTOR: HeaderName = HeaderName::from_static("confwatch-actor");
@@ -23,13 +23,22 @@ pub enum Presented<'a> {
     Token(&'a str),
     Jwt(&'a str),
     Certificate(&'a PeerCertificate),
+    /// The secret of a session.
+    Session(&'a str),
 }
 
 impl<'a> Presented<'a> {
-    /// Metadata goes before the certificate.
-    pub fn of(headers: &'a HeaderMap, peer: Option<&'a Peer>) -> Result<Presented<'a>, Refused> {
+    /// Metadata goes before a session, and that before the certificate.
+    pub fn of(
+        headers: &'a HeaderMap,
+        peer: Option<&'a Peer>,
+        session: Option<&'a str>,
+    ) -> Result<Presented<'a>, Refused> {
         let mut values = headers.get_all(AUTHORIZATION).iter();
         let Some(value) = values.next() else {
+            if let Some(session) = session {
+                return Ok(Presented::Session(session));
+            }
             let certificate = peer.and_then(|peer| peer.certificate.as_ref());
             return certificate.map(Presented::Certificate).ok_or(Refused::NoCredential);
         };
@@ -53,16 +62,20 @@ pub fn single(headers: &HeaderMap) -> Option<&HeaderValue> {
     values.next().filter(|_| values.next().is_none())
 }
 
-/// The credential of a call, unverified: the id of a token, or the fingerprint of a certificate.
-pub fn shown(headers: &HeaderMap, extensions: &Extensions) -> Option<Credential> {
-    match Presented::of(headers, extensions.get::<Arc<Peer>>().map(Arc::as_ref)).ok()? {
-        Presented::Token(text) => {
-            let (id, _) = text.strip_prefix(PREFIX)?.split_once('_')?;
-            TokenId::parse(id).map(|id| Credential::Token { id: id.to_string() })
-        }
+/// The credential of a call, unverified: the id of a token or a session, or the fingerprint of a certificate.
+pub fn shown(headers: &HeaderMap, extensions: &Extensions, session: Option<&str>) -> Option<Credential> {
+    match Presented::of(headers, extensions.get::<Arc<Peer>>().map(Arc::as_ref), session).ok()? {
+        Presented::Token(text) => shown_token(text),
         Presented::Certificate(certificate) => Some(Credential::of_certificate(&certificate.fingerprint)),
+        Presented::Session(text) => Sessions::shown(text),
         Presented::Jwt(_) => None,
     }
+}
+
+/// An API token, unverified: its id.
+pub fn shown_token(text: &str) -> Option<Credential> {
+    let (id, _) = text.strip_prefix(PREFIX)?.split_once('_')?;
+    TokenId::parse(id).map(|id| Credential::Token { id: id.to_string() })
 }
 
 /// Whether a call requests that every secret is masked, whatever the permissions of its caller.

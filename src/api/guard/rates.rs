@@ -31,6 +31,12 @@ const VERIFICATIONS: Rate = Rate {
     burst: NonZeroU32::new(1000).expect("more than 0"),
 };
 
+/// Logins of one actor: people log in seldom, and each login is written to the disk.
+const LOGINS: Rate = Rate {
+    per_second: NonZeroU32::new(1).expect("more than 0"),
+    burst: NonZeroU32::new(60).expect("more than 0"),
+};
+
 /// The limit on answers to an actor that depend on the validity of documents that the actor may not read: at once, and then in each interval.
 pub const HIDDEN_FINDINGS_AT_ONCE: u32 = 20;
 const HIDDEN_FINDING_INTERVAL: Duration = Duration::from_secs(60);
@@ -62,6 +68,7 @@ pub enum RateLimit {
     CallsPerActor,
     RefusalsPerAddress,
     RevealsPerActor,
+    LoginsPerActor,
 }
 
 /// A limit on rates was reached.
@@ -81,6 +88,7 @@ pub struct RateCounts {
     pub calls_per_actor: AtomicU64,
     pub refusals_per_address: AtomicU64,
     pub reveals_per_actor: AtomicU64,
+    pub logins_per_actor: AtomicU64,
 }
 
 /// The rates of all addresses and actors. Shared by all clones of the guard.
@@ -91,6 +99,7 @@ pub struct Rates<C: Clock = DefaultClock> {
     start: C::Instant,
     addresses: Cache<IpAddr, Arc<Address<C>>>,
     actors: Cache<Arc<str>, Arc<Bucket<C>>>,
+    logins: Cache<Arc<str>, Arc<Bucket<C>>>,
     /// By actor: when the budget for shown secrets is full again, in nanoseconds since the start.
     reveals: Cache<Arc<str>, Arc<AtomicU64>>,
     /// The same for answers that depend on documents that the actor may not read, by actor and namespace.
@@ -164,6 +173,7 @@ impl RateLimit {
             RateLimit::CallsPerActor => "calls_per_actor",
             RateLimit::RefusalsPerAddress => "refusals_per_address",
             RateLimit::RevealsPerActor => "reveals_per_actor",
+            RateLimit::LoginsPerActor => "logins_per_actor",
         }
     }
 
@@ -175,6 +185,7 @@ impl RateLimit {
                 "the credential was refused or not looked at, after too many that were refused from this address"
             }
             RateLimit::RevealsPerActor => "too many documents with secrets were shown to this actor",
+            RateLimit::LoginsPerActor => "too many logins of this actor",
         }
     }
 }
@@ -189,9 +200,10 @@ impl<C: Clock + Clone> Rates<C> {
     fn with_clock(limits: RateLimits, clock: C) -> Rates<C> {
         let start = clock.now();
         let (addresses, actors) = (Cache::new(BUCKETS_MAX), Cache::new(BUCKETS_MAX));
+        let logins = Cache::new(BUCKETS_MAX);
         let (reveals, hidden_findings) = (Cache::new(BUCKETS_MAX), Cache::new(BUCKETS_MAX));
         let counts = RateCounts::default();
-        Rates { counts, limits, clock, start, addresses, actors, reveals, hidden_findings }
+        Rates { counts, limits, clock, start, addresses, actors, logins, reveals, hidden_findings }
     }
 
     /// The counts of an address. `None`: calls of the address are not counted.
@@ -236,6 +248,13 @@ impl<C: Clock + Clone> Rates<C> {
         let Ok(bucket) = self.actors.get_or_insert_with(actor, new);
         last.0.store(Some(Arc::new((Arc::clone(actor), Arc::clone(&bucket)))));
         take(&bucket)
+    }
+
+    /// A login of an authenticated actor.
+    pub(super) fn log_in(&self, actor: &Arc<str>) -> Result<(), RateLimited> {
+        let new = || Ok::<_, Infallible>(Arc::new(LOGINS.bucket(&self.clock)));
+        let Ok(bucket) = self.logins.get_or_insert_with(actor, new);
+        self.take(Some(&bucket), RateLimit::LoginsPerActor, Some(LOGINS), &self.counts.logins_per_actor)
     }
 
     /// A call from an address with a credential that was refused.

@@ -1,7 +1,7 @@
 //! The reasons for which a credential is refused. Knows credentials; `status` has the answers for clients.
 
 use crate::auth::jwt::JwtError;
-use crate::auth::{SubjectError, TokenError};
+use crate::auth::{SessionError, SubjectError, TokenError};
 
 /// The call is refused, since its caller is not authenticated.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +23,14 @@ pub enum Refused {
     Certificate(SubjectError),
     #[error("the client certificate has expired")]
     CertificateExpired,
+    /// A login by the issuer was begun by somebody else, took too long, or the issuer refuses it.
+    #[error("the login failed: {0}")]
+    Login(String),
+    /// The text is for the operator.
+    #[error("the issuer cannot be reached now")]
+    IssuerUnavailable(String),
+    #[error("{0}")]
+    Session(#[from] SessionError),
     /// Too many credentials from the address were refused, and this one was not verified before.
     #[error("the credential was not looked at")]
     NotLookedAt,
@@ -31,6 +39,6 @@ pub enum Refused {
 impl Refused {
     /// The credential may be valid: the server cannot verify it now.
     pub fn is_ours(&self) -> bool {
-        matches!(self, Refused::Jwt(JwtError::NoKeys))
+        matches!(self, Refused::Jwt(JwtError::NoKeys) | Refused::IssuerUnavailable(_))
     }
 }

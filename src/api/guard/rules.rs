@@ -12,6 +12,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::peer::PeerCertificate;
 use super::refused::Refused;
+use super::sessions::KeptSessions;
 use crate::auth::certificate::{self, Holder};
 use crate::auth::jwt::Keeper;
 use crate::auth::{Access, Caller, Credential, Policy, Problem, TokenSet};
@@ -38,6 +39,7 @@ pub struct Rules {
     changes: watch::Sender<u64>,
     holders: Cache<[u8; 32], Arc<Caller>>,
     keeper: Option<Keeper>,
+    pub sessions: Arc<KeptSessions>,
     /// The clock by which credentials expire.
     clock: Clock,
 }
@@ -63,7 +65,12 @@ pub struct RulesError {
 }
 
 impl Rules {
-    pub fn new(state: &State, keeper: Option<Keeper>, clock: Clock) -> Result<Rules, RulesError> {
+    pub fn new(
+        state: &State,
+        keeper: Option<Keeper>,
+        sessions: KeptSessions,
+        clock: Clock,
+    ) -> Result<Rules, RulesError> {
         let ruling = Ruling::read(state)?;
         Ok(Rules {
             ruling: ArcSwap::from_pointee(ruling),
@@ -73,6 +80,7 @@ impl Rules {
             changes: watch::Sender::new(0),
             holders: Cache::new(HOLDERS_MAX),
             keeper,
+            sessions: Arc::new(sessions),
             clock,
         })
     }
@@ -147,6 +155,12 @@ impl Rules {
         Ok(keeper.verify(text, now).await?)
     }
 
+    /// The person of an ID token that answers a login. Unlike for other calls, the keys of the issuer are read again if that is needed.
+    pub async fn id_token(&self, text: &str, client_id: &str, nonce: &str) -> Result<Arc<Caller>, Refused> {
+        let keeper = self.keeper.as_ref().ok_or(Refused::NoIssuer)?;
+        Ok(keeper.verify_id_token(text, client_id, nonce, self.now()).await?)
+    }
+
     pub fn certificate(&self, shown: &PeerCertificate, now: Timestamp) -> Result<Arc<Caller>, Refused> {
         let holder = || Holder {
             subject: shown.common_name.as_deref().unwrap_or(&shown.subject),
@@ -166,12 +180,26 @@ impl Rules {
         if caller.is_expired(now) { Err(Refused::CertificateExpired) } else { Ok(caller) }
     }
 
+    /// The caller of a session. The session is used by that.
+    pub fn session(&self, text: &str, now: Timestamp) -> Result<Arc<Caller>, Refused> {
+        let ruling = self.ruling.load();
+        Ok(self.sessions.sessions().authenticate(text, &ruling.tokens, self.issuer(), now)?)
+    }
+
+    /// The issuer whose logins are accepted.
+    fn issuer(&self) -> Option<&str> {
+        self.keeper.as_ref().map(|keeper| keeper.verifier().issuer())
+    }
+
     /// Checks a credential again, and gives the current permissions of its caller.
     pub fn again(&self, caller: &Arc<Caller>) -> Result<Access, Refused> {
         let now = self.now();
         let ruling = self.ruling.load();
         let caller = match caller.credential() {
             Credential::Token { .. } => ruling.tokens.recheck(caller, now)?,
+            Credential::Session { .. } => {
+                self.sessions.sessions().recheck(caller, &ruling.tokens, self.issuer(), now)?
+            }
             Credential::Jwt { .. } => {
                 let keeper = self.keeper.as_ref().ok_or(Refused::NoIssuer)?;
                 keeper.verifier().recheck(caller, now)?;

@@ -12,7 +12,7 @@ use tokio_stream::wrappers::WatchStream as Word;
 
 use super::rules::Rules;
 use crate::api::error::ApiError;
-use crate::auth::Access;
+use crate::auth::{Access, Credential};
 use crate::model::Timestamp;
 
 /// The longest sleep. Of a clock that has jumped the rules tell, as of any change.
@@ -25,6 +25,8 @@ struct StreamRecheck {
     rules: Arc<Rules>,
     access: Access,
     word: Word<u64>,
+    /// Sessions that were ended, for a stream of a session.
+    sessions: Option<Word<u64>>,
     /// The timer of a credential that expires.
     end: Option<Pin<Box<Sleep>>>,
 }
@@ -37,8 +39,10 @@ impl Standing {
     pub(super) fn new(rules: Arc<Rules>, access: Access) -> Standing {
         // From the first notification on, since permissions may have changed while the stream was opened.
         let word = Word::new(rules.changes());
+        let is_of_session = matches!(access.caller().credential(), Credential::Session { .. });
+        let sessions = is_of_session.then(|| Word::new(rules.sessions.ended()));
         let end = sleep_until_end(&access, rules.now());
-        Standing(Some(Box::new(StreamRecheck { rules, access, word, end })))
+        Standing(Some(Box::new(StreamRecheck { rules, access, word, sessions, end })))
     }
 
     pub fn is_checked(&self) -> bool {
@@ -49,8 +53,10 @@ impl Standing {
     pub fn poll_changed(&mut self, context: &mut Context<'_>) -> Poll<Result<Access, ApiError>> {
         let Some(checked) = &mut self.0 else { return Poll::Pending };
         let mut is_due = false;
-        while let Poll::Ready(Some(_)) = Pin::new(&mut checked.word).poll_next(context) {
-            is_due = true;
+        for word in std::iter::once(&mut checked.word).chain(&mut checked.sessions) {
+            while let Poll::Ready(Some(_)) = Pin::new(&mut *word).poll_next(context) {
+                is_due = true;
+            }
         }
         while let Some(Poll::Ready(())) = checked.end.as_mut().map(|end| end.poll_unpin(context)) {
             is_due = true;

@@ -1,60 +1,87 @@
 //! Keeps pages of other sites from using the server through a browser. Knows the headers that browsers send; no call.
 //!
-//! Browsers send client certificates by themselves, and reach a server on the machine of their user. A request that may change something
-//! must therefore come from a page of the server itself, or from no browser. Pages of others never read a response: the server sends no
-//! CORS header.
+//! Browsers send client certificates and cookies by themselves, and reach a server on the machine of their user. A request that may change something
+//! must therefore come from a page of the server itself, or from no browser. Pages of others never read a response, unless an administrator has named
+//! their origin: see `cors`.
 
-use http::header::{HOST, ORIGIN};
+use std::net::IpAddr;
+
+use http::header::ORIGIN;
 use http::request::Parts;
 use http::{HeaderName, Method};
 
-use super::errors::{cross_site, host_not_local};
+use super::cookies::{host, name_of};
+use super::errors::{cross_site, host_not_local, not_of_own_page};
 use crate::api::error::ApiError;
 
 static FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
+/// The page that has made a browser send a request.
+enum Sender {
+    /// A page of this server.
+    OwnPage,
+    /// A page of another site.
+    OtherPage,
+    /// The user of the browser, or a program.
+    NoPage,
+}
+
 /// Refuses what a page of another site has sent. `authenticates`: whether the server asks for credentials.
 pub fn check(head: &Parts, authenticates: bool) -> Result<(), ApiError> {
-    let host = host(head);
+    check_host(head, authenticates)?;
+    match sender(head) {
+        Sender::OtherPage if !is_safe(&head.method) => Err(cross_site()),
+        Sender::OtherPage | Sender::OwnPage | Sender::NoPage => Ok(()),
+    }
+}
+
+/// Refuses what was sent to a host that is not the one of a server that authenticates nobody.
+pub fn check_host(head: &Parts, authenticates: bool) -> Result<(), ApiError> {
+    let host = host(&head.headers, &head.uri);
     // A server that authenticates nobody listens on loopback. A page can give its own name the address 127.0.0.1.
-    if !authenticates && host.is_some_and(|host| !is_local(host)) {
-        return Err(host_not_local(host.unwrap_or_default()));
+    match host.filter(|host| !authenticates && !is_local(host)) {
+        Some(host) => Err(host_not_local(host)),
+        None => Ok(()),
     }
-    if matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS) {
-        return Ok(());
+}
+
+/// Refuses what no page of this server has sent, of a request with the cookie of a session: a browser adds the cookie by itself. Reads are let through, but
+/// not the beginning of a stream.
+pub fn check_session(head: &Parts, opens_stream: bool) -> Result<(), ApiError> {
+    match sender(head) {
+        Sender::OwnPage => Ok(()),
+        Sender::OtherPage | Sender::NoPage if is_safe(&head.method) && !opens_stream => Ok(()),
+        Sender::OtherPage | Sender::NoPage => Err(not_of_own_page()),
     }
-    let is_own = match head.headers.get(&FETCH_SITE).map(|site| site.as_bytes()) {
-        Some(site) => matches!(site, b"same-origin" | b"none"),
+}
+
+fn is_safe(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
+}
+
+fn sender(head: &Parts) -> Sender {
+    match head.headers.get(&FETCH_SITE).map(|site| site.as_bytes()) {
+        Some(b"same-origin") => Sender::OwnPage,
+        Some(b"none") => Sender::NoPage,
+        Some(_) => Sender::OtherPage,
         // Browsers that are older, and pages without TLS. Programs send neither header.
         None => match head.headers.get(ORIGIN) {
             Some(origin) => {
                 let origin = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
-                origin.is_some_and(|(_, of)| host.is_some_and(|host| host.eq_ignore_ascii_case(of)))
+                let host = host(&head.headers, &head.uri);
+                let is_own =
+                    origin.is_some_and(|(_, of)| host.is_some_and(|host| host.eq_ignore_ascii_case(of)));
+                if is_own { Sender::OwnPage } else { Sender::OtherPage }
             }
-            None => true,
+            None => Sender::NoPage,
         },
-    };
-    if is_own { Ok(()) } else { Err(cross_site()) }
-}
-
-/// The host that the client has asked, with its port.
-fn host(head: &Parts) -> Option<&str> {
-    let authority = head.uri.authority().map(|authority| authority.as_str());
-    authority.or_else(|| head.headers.get(HOST)?.to_str().ok())
+    }
 }
 
 /// Whether a host is an IP address or a name that always means this machine.
 fn is_local(host: &str) -> bool {
-    let name = match host.strip_prefix('[') {
-        Some(rest) => return rest.split_once(']').is_some_and(|(address, _)| is_address(address)),
-        None => host.split_once(':').map_or(host, |(name, _)| name),
-    };
-    let name = name.trim_end_matches('.').to_ascii_lowercase();
-    is_address(&name) || name == "localhost" || name.ends_with(".localhost")
-}
-
-fn is_address(text: &str) -> bool {
-    text.parse::<std::net::IpAddr>().is_ok()
+    let name = name_of(host);
+    name.parse::<IpAddr>().is_ok() || name == "localhost" || name.ends_with(".localhost")
 }
 
 #[cfg(test)]
@@ -107,6 +134,38 @@ mod tests {
         ] {
             check_of(Method::GET, &[("host", host)], false, expected);
             check_of(Method::GET, &[("host", host)], true, Ok(()));
+        }
+    }
+
+    #[test]
+    fn a_request_with_a_session_comes_from_a_page_of_the_server() {
+        let host = ("host", "config.example");
+        let check = |method: Method, headers: &[(&str, &str)], opens_stream: bool, expected: bool| {
+            let mut request = Request::builder().method(method).uri("/v1/watch").header(host.0, host.1);
+            for (name, value) in headers {
+                request = request.header(*name, *value);
+            }
+            let (head, ()) = request.body(()).expect("a request").into_parts();
+            let found = check_session(&head, opens_stream).map_err(|error| error.reason);
+            assert_eq!(found, if expected { Ok(()) } else { Err("CROSS_SITE_REQUEST") }, "{headers:?}");
+        };
+        let own: [&[(&str, &str)]; 2] =
+            [&[("sec-fetch-site", "same-origin")], &[("origin", "https://config.example")]];
+        let others: [&[(&str, &str)]; 5] = [
+            &[],
+            &[("sec-fetch-site", "none")],
+            &[("sec-fetch-site", "same-site")],
+            &[("sec-fetch-site", "cross-site"), ("origin", "https://config.example")],
+            &[("origin", "null")],
+        ];
+        for headers in own {
+            check(Method::POST, headers, false, true);
+            check(Method::GET, headers, true, true);
+        }
+        for headers in others {
+            check(Method::POST, headers, false, false);
+            check(Method::GET, headers, true, false);
+            check(Method::GET, headers, false, true);
         }
     }
 }

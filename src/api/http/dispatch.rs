@@ -1,24 +1,25 @@
 //! The way in for calls over HTTP: past the guard and the rules for browsers, with the message of the call to the table of services, and its
 //! reply back as JSON. Knows headers and bodies; no operation, and no connection.
 
-use std::future::poll_fn;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Buf, Bytes, BytesMut};
-use http::header::ALLOW;
+use bytes::{Buf, Bytes};
+use http::header::{ALLOW, AUTHORIZATION};
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 
 use super::content::{self, add_headers, without_content};
+use super::cookies::{Cookies, Kind};
+use super::cors::{Allowed, Cors};
 use super::documents::DocumentRequest;
 use super::headers::{accepted, content_type, deadline, idempotency_key, last_event_id};
+use super::login::Logins;
 use super::problem::problem;
 use super::request::{Said, response};
 use super::routes::Found;
 use super::streams::{self, Framing, JsonFrames, requests};
-use super::{browser, console, errors, openapi};
+use super::{browser, console, errors, openapi, request_content};
 use crate::api::answer::{Answer, EPOCH};
 use crate::api::body::ResponseBody;
 use crate::api::call_errors::too_late;
@@ -40,15 +41,28 @@ const TRANSCODED_INLINE_BYTES_MAX: usize = 64 << 10;
 #[derive(Clone)]
 pub struct Calls {
     intake: Intake,
+    logins: Logins,
+    cors: Cors,
     frames: Arc<JsonFrames>,
     has_console: bool,
 }
 
+/// What holds for calls of browsers.
+#[derive(Clone, Debug, Default)]
+pub struct BrowserSettings {
+    /// The server itself serves TLS.
+    pub is_tls: bool,
+    /// Origins whose pages may call the API.
+    pub cors_origins: Vec<String>,
+}
+
 impl Calls {
-    pub fn new(intake: Intake) -> Calls {
+    pub fn new(intake: Intake, browsers: &BrowserSettings) -> Calls {
         // Made now, so that no call waits for the routes.
         let _ = super::routes::find(&Method::GET, "/");
-        Calls { intake, frames: Arc::default(), has_console: false }
+        let logins = Logins::new(intake.clone(), Cookies { is_tls: browsers.is_tls });
+        let cors = Cors::new(&browsers.cors_origins);
+        Calls { intake, logins, cors, frames: Arc::default(), has_console: false }
     }
 
     /// The same with the web console.
@@ -64,18 +78,24 @@ impl Calls {
 
     async fn answer<B: RequestBody>(&self, found: Found, request: Request<B>) -> Response<ResponseBody> {
         let is_head = request.method() == Method::HEAD;
+        let path = request.uri().path().to_owned();
+        let page = self.cors.allowed(&path, request.headers());
         let call_id = request_id(request.headers()).cloned();
         let outcome = match deadline(request.headers()) {
-            Ok(None) => self.outcome(found, request, None).await,
+            Ok(None) => self.outcome(found, request, page.as_ref(), None).await,
             Ok(Some(deadline)) if deadline.is_zero() => Err(too_late()),
             Ok(Some(deadline)) => {
-                let outcome = self.outcome(found, request, Some(deadline));
+                let outcome = self.outcome(found, request, page.as_ref(), Some(deadline));
                 tokio::time::timeout(deadline, outcome).await.unwrap_or_else(|_| Err(too_late()))
             }
             Err(error) => Err(error),
         };
         let mut response = outcome.unwrap_or_else(|error| problem(&error, call_id.as_ref()));
         response.headers_mut().insert(&EPOCH, self.intake.epoch().clone());
+        self.cors.note(&path, response.headers_mut());
+        if let Some(page) = page {
+            page.add_headers(response.headers_mut());
+        }
         if is_head { without_content(response) } else { response }
     }
 
@@ -83,8 +103,13 @@ impl Calls {
         &self,
         found: Found,
         request: Request<B>,
+        page: Option<&Allowed>,
         deadline: Option<Duration>,
     ) -> Result<Response<ResponseBody>, ApiError> {
+        if let Some(answer) = page.and_then(|page| page.preflight(request.method(), request.headers())) {
+            self.intake.count(request.extensions())?;
+            return Ok(answer);
+        }
         if let Found::Description = found {
             return openapi::response(request.headers());
         }
@@ -93,14 +118,30 @@ impl Calls {
         {
             return Ok(console::response(file, request.headers()));
         }
-        let admitted = match self.intake.admit(request.headers(), request.extensions()) {
+        if let Found::Login(call) = found {
+            return self.logins.answer(call, request).await;
+        }
+        let headers = request.headers();
+        let session = self.logins.cookies.get(Kind::Session, headers, request.uri());
+        let bears_credential = headers.contains_key(AUTHORIZATION);
+        // A page of another origin has a credential of its own.
+        let session = session.filter(|_| !bears_credential && page.is_none());
+        let is_by_session = session.is_some() && self.intake.authenticates();
+        let admitted = match self.intake.admit(headers, request.extensions(), session) {
             Admission::Now(admitted) => admitted,
             Admission::Later(admission) => admission.await,
         };
         let (head, body) = request.into_parts();
         let access = admitted
             .and_then(|access| {
-                browser::check(&head, self.intake.authenticates())?;
+                let authenticates = self.intake.authenticates();
+                match page.is_some() && (bears_credential || !authenticates) {
+                    true => browser::check_host(&head, authenticates)?,
+                    false => browser::check(&head, authenticates)?,
+                }
+                if is_by_session {
+                    browser::check_session(&head, found.rpc().is_some_and(Rpc::is_stream))?;
+                }
                 Ok(access)
             })
             .inspect_err(|error| self.note_refused(&found, &head, error))?;
@@ -116,7 +157,11 @@ impl Calls {
             Found::Watch => found.rpc().expect("a watch is of an RPC"),
             Found::OtherMethods(allow) if head.method == Method::OPTIONS => return Ok(allowed(allow)),
             Found::OtherMethods(allow) => return Err(errors::method_not_allowed(allow)),
-            Found::Document(..) | Found::Description | Found::Console(_) | Found::Nothing => {
+            Found::Document(..)
+            | Found::Description
+            | Found::Console(_)
+            | Found::Login(_)
+            | Found::Nothing => {
                 return Err(errors::unknown_path());
             }
         };
@@ -134,7 +179,8 @@ impl Calls {
             Some(rpc) => rpc.path(),
             None => head.uri.path(),
         };
-        self.intake.note_refused(method, &head.headers, &head.extensions, error);
+        let session = self.logins.cookies.get(Kind::Session, &head.headers, &head.uri);
+        self.intake.note_refused(method, &head.headers, &head.extensions, session, error);
     }
 
     /// Runs the call of an RPC. Nothing of its content was read before.
@@ -221,29 +267,8 @@ fn bytes_of(mut message: Encoded) -> Bytes {
 }
 
 /// The content of a request, up to the limit of a message.
-async fn read<B: RequestBody>(mut body: B, intake: &Intake) -> Result<Bytes, ApiError> {
-    let mut read = Bytes::new();
-    let mut joined = BytesMut::new();
-    while !body.is_end_stream() {
-        let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await else { break };
-        let frame = frame.map_err(|error| match error.into().refusal() {
-            Some(refusal) => refusal.into(),
-            None => errors::broken_off(),
-        })?;
-        let Ok(data) = frame.into_data() else { continue };
-        if read.len().max(joined.len()) + data.len() > intake.request_bytes_max() {
-            return Err(intake.message_too_large());
-        }
-        if read.is_empty() {
-            read = data;
-            continue;
-        }
-        if joined.is_empty() {
-            joined.extend_from_slice(&read);
-        }
-        joined.extend_from_slice(&data);
-    }
-    Ok(if joined.is_empty() { read } else { joined.freeze() })
+async fn read<B: RequestBody>(body: B, intake: &Intake) -> Result<Bytes, ApiError> {
+    request_content::read(body, intake.request_bytes_max(), || intake.message_too_large()).await
 }
 
 /// The response to OPTIONS.

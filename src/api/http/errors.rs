@@ -75,6 +75,12 @@ pub fn cross_site() -> ApiError {
     ApiError::new(Code::PermissionDenied, "CROSS_SITE_REQUEST", message)
 }
 
+/// A request with the cookie of a session was sent by no page of the server.
+pub fn not_of_own_page() -> ApiError {
+    let message = "a request with the cookie of a session must come from a page of the server: with `sec-fetch-site: same-origin`, or with its own origin";
+    ApiError::new(Code::PermissionDenied, "CROSS_SITE_REQUEST", message)
+}
+
 /// A server that authenticates nobody was called by a name that others can give to it.
 pub fn host_not_local(host: &str) -> ApiError {
     let message = format!(

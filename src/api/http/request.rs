@@ -67,6 +67,7 @@ impl Said {
             }
             Found::Description
             | Found::Console(_)
+            | Found::Login(_)
             | Found::Document(..)
             | Found::OtherMethods(_)
             | Found::Nothing => {

@@ -8,6 +8,7 @@ use prost_reflect::{DynamicMessage, FieldDescriptor, MessageDescriptor, MethodDe
 
 use super::console::{self, ConsoleFile};
 use super::documents::DocumentCall;
+use super::login::LoginCall;
 use super::strict::field;
 use super::template::{Captures, Template};
 use super::transcode::{POOL, method};
@@ -31,6 +32,8 @@ pub enum Found {
     Description,
     /// A file of the web console, if the server has the console.
     Console(&'static ConsoleFile),
+    /// A login or a logout.
+    Login(LoginCall),
     /// The path takes these methods.
     OtherMethods(String),
     Nothing,
@@ -64,7 +67,11 @@ impl Found {
             Found::Route(route, _) => Some(route.rpc),
             Found::Document(call, _) => Some(call.rpc()),
             Found::Watch => Some(signature::ConfigServiceWatch::RPC),
-            Found::Description | Found::Console(_) | Found::OtherMethods(_) | Found::Nothing => None,
+            Found::Description
+            | Found::Console(_)
+            | Found::Login(_)
+            | Found::OtherMethods(_)
+            | Found::Nothing => None,
         }
     }
 }
@@ -125,6 +132,12 @@ pub fn find(method: &Method, path: &str) -> Found {
         Some(_) => others.push("GET"),
         None => {}
     }
+    for (_, of, call) in ROUTES.logins.iter().filter(|(login, ..)| *login == path) {
+        if of == method {
+            return Found::Login(*call);
+        }
+        others.push(of.as_str());
+    }
     for route in &ROUTES.annotated {
         if let Some(captures) = route.template.captures(path) {
             if route.method == method {
@@ -161,6 +174,7 @@ pub fn find(method: &Method, path: &str) -> Found {
 struct Routes {
     annotated: Vec<Route>,
     documents: Vec<(Template, Method, DocumentCall)>,
+    logins: Vec<(&'static str, Method, LoginCall)>,
 }
 
 static ROUTES: LazyLock<Routes> = LazyLock::new(|| {
@@ -168,7 +182,7 @@ static ROUTES: LazyLock<Routes> = LazyLock::new(|| {
     annotated.sort_by_key(|route| route.template.order());
     let documents = DocumentCall::ROUTES
         .map(|(path, method, call)| (Template::parse(path).expect("a template"), method, call));
-    Routes { annotated, documents: documents.into() }
+    Routes { annotated, documents: documents.into(), logins: LoginCall::ROUTES.into() }
 });
 
 /// The routes of an RPC. A mistake in an annotation is one of the build: the tests make all routes.
@@ -259,6 +273,7 @@ mod tests {
             Found::OtherMethods(allow) => allow,
             Found::Nothing | Found::Watch | Found::Description => String::new(),
             Found::Console(_) => "console".to_owned(),
+            Found::Login(call) => format!("{call:?}"),
         };
         let config = "/v1/namespaces/a/configs/rules:b";
         let named = r#"[("namespace", "a"), ("config", "rules:b")]"#;
@@ -270,6 +285,10 @@ mod tests {
         assert_eq!(found(&Method::POST, config), "GET, HEAD");
         assert_eq!(found(&Method::POST, &format!("{config}/layers/x")), "DELETE, GET, HEAD, PATCH, PUT");
         assert_eq!(found(&Method::GET, "/v1/tokens:create"), "POST");
+        assert_eq!(found(&Method::GET, "/login"), "Offer");
+        assert_eq!(found(&Method::POST, "/login"), "LogIn");
+        assert_eq!(found(&Method::PUT, "/login"), "GET, HEAD, POST");
+        assert_eq!(found(&Method::GET, "/logout"), "POST");
         assert_eq!(found(&Method::GET, "/v1/namespaces/a"), "");
         assert_eq!(found(&Method::HEAD, "/ns/a/b"), "console");
         assert_eq!(found(&Method::POST, "/ns/a/b"), "GET, HEAD");

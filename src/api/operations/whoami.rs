@@ -23,6 +23,7 @@ impl Operations {
             Credential::Token { .. } => CredentialKind::Token,
             Credential::Jwt { .. } => CredentialKind::Jwt,
             Credential::Certificate { .. } => CredentialKind::Certificate,
+            Credential::Session { .. } => CredentialKind::Session,
         };
         Ok(WhoAmIResponse {
             actor: caller.actor().to_owned(),

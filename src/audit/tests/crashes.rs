@@ -11,6 +11,7 @@ fn of_room(room: Room, number: u64) -> Event {
     match room {
         Room::Main => Event { kind: Kind::AccessChanged, ..event(number) },
         Room::Reveals => Event { kind: Kind::Revealed, ..event(number) },
+        Room::Sessions => Event { kind: Kind::Session, ..event(number) },
         Room::Attempts => Event { namespace: "confwatch".into(), ..event(number) },
         Room::Denied => event(number),
         Room::Refused => Event { kind: Kind::Refused, ..event(number) },
@@ -35,7 +36,7 @@ fn durable() -> LogDir {
     let dir = log_dir();
     let (_, mut writer) = writer(dir.path());
     for number in 1..=20 {
-        writer.take(of_room(Room::ALL[number as usize % 5], number));
+        writer.take(of_room(Room::ALL[number as usize % Room::ALL.len()], number));
         writer.write(at(number));
     }
     writer.tick(at(21));

@@ -26,12 +26,13 @@ pub(super) struct Validity {
 }
 
 impl Claims {
-    pub fn read(claims: &Value, settings: &JwtSettings) -> Result<Claims, JwtError> {
+    /// `audiences`: one of them must be in `aud`.
+    pub fn read(claims: &Value, audiences: &[String], settings: &JwtSettings) -> Result<Claims, JwtError> {
         if claims.get("iss").and_then(Value::as_str) != Some(&*settings.issuer) {
             return Err(JwtError::Issuer);
         }
         let is_ours = |audience: &Value| {
-            audience.as_str().is_some_and(|audience| settings.audiences.iter().any(|ours| ours == audience))
+            audience.as_str().is_some_and(|audience| audiences.iter().any(|ours| ours == audience))
         };
         let is_for_us = match claims.get("aud") {
             Some(Value::Array(audiences)) => audiences.iter().any(is_ours),

@@ -57,7 +57,7 @@ impl Timing {
         let usual = match source {
             // A key that is taken out has an end within a second.
             KeySource::File(_) => Duration::from_millis(500),
-            KeySource::Url(_) => Duration::from_secs(300),
+            KeySource::Url(_) | KeySource::Metadata(_) => Duration::from_secs(300),
         };
         let every = every.unwrap_or(usual).max(EVERY_MIN);
         let (after_failure, unknown_key_every) = (Duration::from_secs(15), Duration::from_secs(10));
@@ -92,7 +92,7 @@ impl Keeper {
                 timing.every
             }
             (KeySource::File(_), Err(error)) => return Err(error),
-            (KeySource::Url(_), Err(error)) => {
+            (KeySource::Url(_) | KeySource::Metadata(_), Err(error)) => {
                 warn!("no JSON web token is accepted yet: {error}");
                 timing.after_failure
             }
@@ -117,6 +117,21 @@ impl Keeper {
             Err(JwtError::UnknownKey(_) | JwtError::NoKeys) if self.look_now().await => {
                 self.verifier.verify(text, now)
             }
+            result => result,
+        }
+    }
+
+    /// Checks an ID token as the verifier does. The same holds for an unknown key.
+    pub async fn verify_id_token(
+        &self,
+        text: &str,
+        client_id: &str,
+        nonce: &str,
+        now: Timestamp,
+    ) -> Result<Arc<Caller>, JwtError> {
+        let verify = || self.verifier.verify_id_token(text, client_id, nonce, now);
+        match verify() {
+            Err(JwtError::UnknownKey(_) | JwtError::NoKeys) if self.look_now().await => verify(),
             result => result,
         }
     }

@@ -1,13 +1,13 @@
-//! The source of the keys of an issuer: a file, or a URL. Knows how keys are read, not their use.
+//! The source of the keys of an issuer: a file, a URL, or the metadata of the issuer. Knows how keys are read, not their use.
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use reqwest::{Client, Url};
 use tokio::io::AsyncReadExt;
 
 use super::{KeySet, KeySetError};
+use crate::auth::fetch::{FetchError, IssuerUrl, NoUrl};
+use crate::auth::oidc::{METADATA_PATH, Metadata};
 
 /// The largest document of keys.
 pub const KEYS_BYTES_MAX: usize = 512 << 10;
@@ -16,14 +16,9 @@ pub const KEYS_BYTES_MAX: usize = 512 << 10;
 #[derive(Clone, Debug)]
 pub enum KeySource {
     File(PathBuf),
-    Url(KeysUrl),
-}
-
-/// A URL from which keys may come, and what fetches them.
-#[derive(Clone, Debug)]
-pub struct KeysUrl {
-    url: Url,
-    client: Client,
+    Url(IssuerUrl),
+    /// The metadata of the issuer name the URL (OpenID Connect Discovery).
+    Metadata(IssuerUrl),
 }
 
 /// Why keys cannot be read, for the operator.
@@ -42,33 +37,16 @@ pub enum KeysError {
 }
 
 impl KeySource {
-    /// A path, or `https://...`. Plain HTTP is for this machine only: an attacker who can change keys on the network can impersonate every caller.
+    /// A path, `https://...` of a set of keys, or of the metadata of the issuer.
     pub fn parse(text: &str, timeout: Duration) -> Result<KeySource, KeysError> {
         if !text.contains("://") {
             return Ok(KeySource::File(text.into()));
         }
-        let wrong = |why: &str| KeysError::Url(text.to_owned(), why.to_owned());
-        let url = Url::parse(text).map_err(|error| wrong(&error.to_string()))?;
-        let is_local = is_loopback(&url);
-        match url.scheme() {
-            "https" => {}
-            "http" if is_local => {}
-            "http" => return Err(wrong("it must begin with https://, except for loopback addresses")),
-            _ => return Err(wrong("it must begin with https://")),
-        }
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err(wrong("it must not hold a password: public keys need none"));
-        }
-        let mut client = Client::builder()
-            .timeout(timeout)
-            // A redirect would let the host of the keys name another host.
-            .redirect(reqwest::redirect::Policy::none())
-            .user_agent(concat!("confwatch/", env!("CARGO_PKG_VERSION")));
-        if is_local {
-            client = client.no_proxy();
-        }
-        let client = client.build().map_err(|error| wrong(&causes(&error)))?;
-        Ok(KeySource::Url(KeysUrl { url, client }))
+        let url = IssuerUrl::parse(text, timeout).map_err(KeysError::from)?;
+        Ok(match text.ends_with(METADATA_PATH) {
+            true => KeySource::Metadata(url),
+            false => KeySource::Url(url),
+        })
     }
 
     /// Reads the keys as they are now.
@@ -79,7 +57,13 @@ impl KeySource {
                 Some(error) => KeysError::File { path: place.clone(), error },
                 None => KeysError::TooLong { place: place.clone() },
             })?,
-            KeySource::Url(url) => url.fetch().await?,
+            KeySource::Url(url) => fetch(url).await?,
+            KeySource::Metadata(url) => {
+                let metadata = Metadata::parse(&fetch(url).await?);
+                let failed = |error: String| KeysError::Fetch { url: place.clone(), error };
+                let keys = metadata.map_err(failed)?.jwks_uri;
+                fetch(&url.named(&keys)?).await?
+            }
         };
         KeySet::parse(&text).map_err(|error| KeysError::Content { place, error })
     }
@@ -93,49 +77,24 @@ async fn read(path: &PathBuf) -> Result<Vec<u8>, Option<std::io::Error>> {
     if text.len() > KEYS_BYTES_MAX { Err(None) } else { Ok(text) }
 }
 
-impl KeysUrl {
-    /// Fetches within a limit of time and size, whatever the other side does.
-    async fn fetch(&self) -> Result<Vec<u8>, KeysError> {
-        let failed = |error: String| KeysError::Fetch { url: self.url.to_string(), error };
-        let mut response =
-            self.client.get(self.url.clone()).send().await.map_err(|error| failed(causes(&error)))?;
-        if response.status() != reqwest::StatusCode::OK {
-            return Err(failed(format!("the answer is {}", response.status())));
-        }
-        let mut text = vec![];
-        while let Some(chunk) = response.chunk().await.map_err(|error| failed(causes(&error)))? {
-            if text.len() + chunk.len() > KEYS_BYTES_MAX {
-                return Err(KeysError::TooLong { place: self.url.to_string() });
-            }
-            text.extend_from_slice(&chunk);
-        }
-        Ok(text)
-    }
+async fn fetch(url: &IssuerUrl) -> Result<Vec<u8>, KeysError> {
+    url.get(KEYS_BYTES_MAX).await.map_err(|error| match error {
+        FetchError::TooLong => KeysError::TooLong { place: url.to_string() },
+        FetchError::Failed(error) => KeysError::Fetch { url: url.to_string(), error },
+    })
 }
 
-fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default();
-    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
-}
-
-/// An error with its causes: the text of an error of reqwest has none.
-fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
+impl From<NoUrl> for KeysError {
+    fn from(NoUrl { text, why }: NoUrl) -> KeysError {
+        KeysError::Url(text, why)
     }
-    text
 }
 
 impl std::fmt::Display for KeySource {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             KeySource::File(path) => path.display().fmt(f),
-            KeySource::Url(url) => url.url.fmt(f),
+            KeySource::Url(url) | KeySource::Metadata(url) => url.fmt(f),
         }
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use quick_cache::sync::Cache;
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
@@ -48,6 +49,11 @@ impl Verifier {
         }
     }
 
+    /// The issuer whose tokens are verified.
+    pub fn issuer(&self) -> &str {
+        &self.settings.issuer
+    }
+
     /// The caller of a token, if the token is valid now.
     pub fn verify(&self, text: &str, now: Timestamp) -> Result<Arc<Caller>, JwtError> {
         if text.len() > TOKEN_BYTES_MAX {
@@ -58,7 +64,7 @@ impl Verifier {
         if let Some(known) = state.known(&digest, now) {
             return known;
         }
-        let verified = self.check(text, &state.keys)?;
+        let (verified, _) = self.check(text, &state.keys, &self.settings.audiences)?;
         verified.validity.check(now)?;
         // If the keys were replaced meanwhile, this is forgotten with the old ones.
         state.verified.insert(digest, verified.clone());
@@ -69,6 +75,33 @@ impl Verifier {
     pub fn verified(&self, text: &str, now: Timestamp) -> Option<Result<Arc<Caller>, JwtError>> {
         let short = Some(text).filter(|text| text.len() <= TOKEN_BYTES_MAX)?;
         self.state.load().known(&Sha256::digest(short).into(), now)
+    }
+
+    /// The person of an ID token (OpenID Connect Core, 3.1.3.7), with which the issuer answers a login at this client. It is not remembered.
+    pub fn verify_id_token(
+        &self,
+        text: &str,
+        client_id: &str,
+        nonce: &str,
+        now: Timestamp,
+    ) -> Result<Arc<Caller>, JwtError> {
+        if text.len() > TOKEN_BYTES_MAX {
+            return Err(JwtError::Malformed("it is too long"));
+        }
+        let (verified, claims) = self.check(text, &self.state.load().keys, &[client_id.to_owned()])?;
+        verified.validity.check(now)?;
+        let text_of = |name: &str| claims.get(name).and_then(Value::as_str);
+        if text_of("nonce") != Some(nonce) {
+            return Err(JwtError::Claim("nonce".to_owned()));
+        }
+        // Of several audiences, the authorized party says for which of them the token was made.
+        let is_of_several = matches!(claims.get("aud"), Some(Value::Array(audiences)) if audiences.len() > 1);
+        match claims.get("azp") {
+            None if is_of_several => Err(JwtError::Claim("azp".to_owned())),
+            None => Ok(verified.caller),
+            Some(party) if party.as_str() == Some(client_id) => Ok(verified.caller),
+            Some(_) => Err(JwtError::Audience),
+        }
     }
 
     /// Whether what was found for a token still holds, for streams that were opened with one: it has not expired, and the issuer still has
@@ -112,7 +145,7 @@ impl Verifier {
         name.strip_prefix(&*self.settings.prefix).unwrap_or(name)
     }
 
-    fn check(&self, text: &str, keys: &KeySet) -> Result<Verified, JwtError> {
+    fn check(&self, text: &str, keys: &KeySet, audiences: &[String]) -> Result<(Verified, Value), JwtError> {
         let parts = Parts::of(text)?;
         if !keys.is_read() {
             return Err(JwtError::NoKeys);
@@ -120,14 +153,16 @@ impl Verifier {
         let key = keys.find(parts.key_id.as_deref(), parts.algorithm)?;
         key.verify(parts.message.as_bytes(), parts.signature, parts.algorithm)?;
         // No claim of a token is read before its signature is verified.
-        let Claims { principal, validity } = Claims::read(&parts.claims()?, &self.settings)?;
+        let claims = parts.claims()?;
+        let Claims { principal, validity } = Claims::read(&claims, audiences, &self.settings)?;
         let credential = Credential::Jwt {
             issuer: self.settings.issuer.clone(),
             subject: self.own_name(&principal).to_owned(),
             key: key.id.clone(),
             thumbprint: key.thumbprint,
         };
-        Ok(Verified { caller: Caller::new(principal, credential, Some(validity.until)), validity })
+        let caller = Caller::new(principal, credential, Some(validity.until));
+        Ok((Verified { caller, validity }, claims))
     }
 }
 

@@ -10,10 +10,10 @@ use subtle::ConstantTimeEq;
 
 use super::TokenError;
 use super::record::TokenRecord;
-use super::text::{TokenId, parse};
+use super::text::{PREFIX, TokenId, parse};
 use crate::auth::problem::PROBLEMS_MAX;
 use crate::auth::reader::{At, Reader};
-use crate::auth::{Caller, Credential, Problem};
+use crate::auth::{Caller, Credential, Principal, Problem};
 use crate::model::Timestamp;
 
 /// The most tokens, revoked ones included.
@@ -123,7 +123,7 @@ impl TokenSet {
 
     /// The caller of a token, if the token is valid now. The reason of a refusal is shown only to a caller who knows the secret.
     pub fn authenticate(&self, text: &str, now: Timestamp) -> Result<Arc<Caller>, TokenError> {
-        let presented = parse(text)?;
+        let presented = parse(PREFIX, text)?;
         let token = self.tokens.get(&presented.id).ok_or(TokenError::Unknown)?;
         let is_right: bool = token.record.hash.ct_eq(&presented.secret.hash()).into();
         if !is_right {
@@ -140,6 +140,17 @@ impl TokenSet {
         let token = TokenId::parse(id).and_then(|id| self.tokens.get(&id)).ok_or(TokenError::Unknown)?;
         token.check(now)?;
         Ok(token.caller.clone())
+    }
+
+    /// Whose a token is and when it ends, if it is good now: for sessions that were opened with it.
+    pub(in crate::auth) fn bearer(
+        &self,
+        id: TokenId,
+        now: Timestamp,
+    ) -> Result<(&Principal, Option<Timestamp>), TokenError> {
+        let token = self.tokens.get(&id).ok_or(TokenError::Unknown)?;
+        token.check(now)?;
+        Ok((&token.record.principal, token.record.expires))
     }
 
     /// All tokens, the newest first.

@@ -58,7 +58,7 @@ fn what_is_wrong_with_a_token_is_told_to_its_bearer_only() {
     // The id of a good token with the secret of another one: it is no more than unknown.
     let mut forged = [2; RANDOM_BYTES];
     forged[RANDOM_BYTES - 8..].copy_from_slice(&[1; 8]);
-    let (presented, text) = text::make(&Zeroizing::new(forged));
+    let (presented, text) = text::make(PREFIX, &Zeroizing::new(forged));
     assert_eq!(presented.id, token.id);
     assert_eq!(tokens.authenticate(&text, NOW).err(), Some(TokenError::Unknown));
     for text in ["", "cw_", "eyJhbGciOiJub25lIn0.e30.", &token.text.to_uppercase()] {

@@ -1,4 +1,5 @@
-//! API tokens as text: `cw_<id>_<secret>`. Knows the form of a token; never whether the token is valid.
+//! API tokens as text: `cw_<id>_<secret>`. Knows the form of a token; never whether the token is valid. Secrets of sessions have the same form
+//! with the prefix `cs_`.
 //!
 //! The id has 12 characters (60 bits), and may be shown. The secret has 59: 52 of 256 random bits, and 7 of a CRC-32 over all that goes
 //! before. The alphabet is 0-9 and a-z without i, l, o and u, which are mistaken for others; there is one text for each token only. So a
@@ -29,16 +30,19 @@ const TEXT_CHARS: usize = PREFIX.len() + ID_CHARS + 1 + SECRET_CHARS + CHECKSUM_
 pub struct TokenId(u64);
 
 /// The secret of a token. Never shown.
-pub(super) struct Secret(Zeroizing<[u8; SECRET_BYTES]>);
+pub(in crate::auth) struct Secret(Zeroizing<[u8; SECRET_BYTES]>);
 
 /// A token as a caller sent it.
-pub(super) struct Presented {
+pub(in crate::auth) struct Presented {
     pub id: TokenId,
     pub secret: Secret,
 }
 
-/// Makes a token of randomness.
-pub(super) fn make(random: &Zeroizing<[u8; RANDOM_BYTES]>) -> (Presented, Zeroizing<String>) {
+/// Makes a token of randomness, with a prefix as long as that of API tokens.
+pub(in crate::auth) fn make(
+    prefix: &str,
+    random: &Zeroizing<[u8; RANDOM_BYTES]>,
+) -> (Presented, Zeroizing<String>) {
     let (secret, id) = random.split_at(SECRET_BYTES);
     let id = id.iter().fold(0, |id, byte| id << 8 | u64::from(*byte)) >> (64 - 5 * ID_CHARS);
     let mut bytes = Zeroizing::new([0; SECRET_BYTES]);
@@ -47,7 +51,7 @@ pub(super) fn make(random: &Zeroizing<[u8; RANDOM_BYTES]>) -> (Presented, Zeroiz
 
     // With the capacity for the whole text, so that no copy of the secret is left behind by a reallocation.
     let mut text = Zeroizing::new(String::with_capacity(TEXT_CHARS));
-    text.push_str(PREFIX);
+    text.push_str(prefix);
     write_number(id, ID_CHARS, &mut text);
     text.push('_');
     write_bytes(secret, &mut text);
@@ -55,9 +59,9 @@ pub(super) fn make(random: &Zeroizing<[u8; RANDOM_BYTES]>) -> (Presented, Zeroiz
     (presented, text)
 }
 
-/// Reads a token.
-pub(super) fn parse(text: &str) -> Result<Presented, TokenError> {
-    let body = text.strip_prefix(PREFIX).ok_or(TokenError::Malformed("does not begin with cw_"))?;
+/// Reads a token with this prefix.
+pub(in crate::auth) fn parse(prefix: &str, text: &str) -> Result<Presented, TokenError> {
+    let body = text.strip_prefix(prefix).ok_or(TokenError::Malformed("does not begin with cw_"))?;
     if text.len() != TEXT_CHARS || !text.is_ascii() {
         return Err(TokenError::Malformed("has not the length of one"));
     }
@@ -169,9 +173,9 @@ mod tests {
     proptest! {
         #[test]
         fn a_token_survives_its_text(random in random()) {
-            let (made, text) = make(&random);
+            let (made, text) = make(PREFIX, &random);
             prop_assert_eq!(text.len(), TEXT_CHARS);
-            let read = parse(&text).expect("a token");
+            let read = parse(PREFIX, &text).expect("a token");
             prop_assert_eq!(TokenId::parse(&made.id.to_string()), Some(read.id));
             prop_assert_eq!(made.secret.hash(), read.secret.hash());
         }
@@ -182,29 +186,29 @@ mod tests {
             at in 0..TEXT_CHARS,
             with in any::<char>(),
         ) {
-            let (_, text) = make(&random);
+            let (_, text) = make(PREFIX, &random);
             let mut characters: Vec<char> = text.chars().collect();
             prop_assume!(characters[at] != with);
             characters[at] = with;
             let changed: String = characters.into_iter().collect();
-            prop_assert!(matches!(parse(&changed), Err(TokenError::Malformed(_))), "{changed}");
+            prop_assert!(matches!(parse(PREFIX, &changed), Err(TokenError::Malformed(_))), "{changed}");
         }
 
         #[test]
         fn swapped_and_lost_characters_are_noticed(random in random(), at in 0..TEXT_CHARS - 1) {
-            let (_, text) = make(&random);
+            let (_, text) = make(PREFIX, &random);
             let mut characters: Vec<char> = text.chars().collect();
             characters.swap(at, at + 1);
             let swapped: String = characters.into_iter().collect();
-            prop_assert!(swapped == *text || parse(&swapped).is_err());
+            prop_assert!(swapped == *text || parse(PREFIX, &swapped).is_err());
             let (before, after) = text.split_at(at);
-            prop_assert!(parse(before).is_err());
-            prop_assert!(at == 0 || parse(after).is_err());
+            prop_assert!(parse(PREFIX, before).is_err());
+            prop_assert!(at == 0 || parse(PREFIX, after).is_err());
         }
 
         #[test]
         fn whatever_is_shown_is_no_reason_to_panic(text in "(cw_)?\\PC{0,80}") {
-            let _ = parse(&text);
+            let _ = parse(PREFIX, &text);
         }
     }
 
@@ -212,7 +216,7 @@ mod tests {
     #[test]
     fn the_form_is_as_documented() {
         let random = Zeroizing::new(std::array::from_fn(|at| at as u8));
-        let (presented, text) = make(&random);
+        let (presented, text) = make(PREFIX, &random);
         assert_eq!(
             text.as_str(),
             "cw_40gj48s44mk2_000g40r40m30e209185gr38e1w8124gk2gahc5rr34d1p70x3rfg1qk456c"

@@ -29,11 +29,13 @@ pub async fn run(_: WhoAmIArgs, session: &Session) -> Outcome {
         };
         let by = match response.credential_kind() {
             v1::CredentialKind::None | v1::CredentialKind::Unspecified => "believed".to_owned(),
-            v1::CredentialKind::Token | v1::CredentialKind::Jwt | v1::CredentialKind::Certificate => {
-                format!("by {}", printable(&response.credential))
-            }
+            v1::CredentialKind::Token
+            | v1::CredentialKind::Jwt
+            | v1::CredentialKind::Certificate
+            | v1::CredentialKind::Session => format!("by {}", printable(&response.credential)),
         };
-        output.line(&format!("{}{groups} ({by}{until})", printable(&response.actor)))
+        let kept = if session.is_logged_in { ", kept by `confwatch login`" } else { "" };
+        output.line(&format!("{}{groups} ({by}{until}{kept})", printable(&response.actor)))
     })?;
     Ok(Exit::Done)
 }

@@ -13,6 +13,7 @@ mod fleet;
 mod history;
 mod schema;
 mod secrets;
+mod sessions;
 mod status;
 mod write;
 
@@ -25,6 +26,7 @@ pub use fleet::*;
 pub use history::*;
 pub use schema::*;
 pub use secrets::*;
+pub use sessions::*;
 pub use status::*;
 pub use write::*;
 

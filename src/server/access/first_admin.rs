@@ -9,14 +9,18 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, ensure};
 use zeroize::Zeroizing;
 
+use super::session_file;
 use crate::api::guard::Guard;
+use crate::api::guard::issuer_login::IssuerLogins;
 use crate::auth::jwt::{Claim, JwtSettings, Keeper, KeySet, KeySource, Timing, Verifier};
+use crate::auth::oidc::{ClientSettings, Provider};
+use crate::auth::session::SessionTimes;
 use crate::auth::{Access, ISSUER_SEPARATOR, Policy, Principal, Subject, TokenSet, token};
 use crate::durable_file;
 use crate::engine::{Action, Change, Engine, Intent, Origin, Text, Viewer, Write};
 use crate::model::text::Format;
 use crate::model::{Author, LayerKey, Scope, Source, SystemConfig};
-use crate::server::settings::{AuthMode, JwtIssuer, Settings, Unusable};
+use crate::server::settings::{AuthMode, JwtIssuer, OidcClient, Settings, Unusable};
 use crate::supervise::Supervisor;
 
 /// The file in the directory of keys with the first token.
@@ -75,7 +79,10 @@ pub(in crate::server) async fn guard(
                 None => None,
             };
             report_names(engine, settings.jwt.as_ref());
-            Ok(Guard::on(engine.clone(), keeper)?)
+            let times = SessionTimes { idle: settings.session_idle, lifetime: settings.session_lifetime };
+            let sessions = session_file::open(&settings.data_dir, engine, times).await;
+            let logins = settings.oidc.as_ref().map(issuer_logins).transpose().map_err(Unusable::mark)?;
+            Ok(Guard::on(engine.clone(), keeper, logins, sessions)?)
         }
     }
 }
@@ -128,6 +135,13 @@ async fn keeper(issuer: &JwtIssuer, supervisor: &Supervisor) -> anyhow::Result<K
     Keeper::start(verifier, source, timing, supervisor)
         .await
         .context("cannot read the keys of the issuer of JSON web tokens")
+}
+
+fn issuer_logins(client: &OidcClient) -> anyhow::Result<IssuerLogins> {
+    let OidcClient { issuer, client_id, client_secret, cli_client_id, scopes, public_url } = client.clone();
+    let settings = ClientSettings { issuer, client_id, client_secret, cli_client_id, scopes, public_url };
+    let provider = Provider::new(settings, KEYS_TIMEOUT)?;
+    IssuerLogins::new(provider).map_err(|error| anyhow!("there is no randomness for logins: {error}"))
 }
 
 /// Gives a store without a policy its first one, and a token for who may do everything. Where the token lies; `None`: there is a policy.

@@ -5,7 +5,9 @@ use std::time::Duration;
 use clap::ValueEnum;
 use serde::Deserialize;
 
+use super::oidc::OidcClient;
 use crate::auth::ISSUER_SEPARATOR;
+use crate::auth::oidc::METADATA_PATH;
 
 /// Whether callers must say who they are, and are allowed no more than the policy allows them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ValueEnum)]
@@ -47,8 +49,28 @@ pub(super) struct JwtValues {
 
 impl JwtValues {
     /// `None`: JSON web tokens are refused. An error names the flag that is missing.
-    pub(super) fn issuer(self, lifetime_max: Duration) -> Result<Option<JwtIssuer>, String> {
-        let list = |text: String| text.split(',').map(|part| part.trim().to_owned()).collect();
+    /// With logins by an issuer, its tokens are accepted, too.
+    pub(super) fn issuer(
+        mut self,
+        lifetime_max: Duration,
+        oidc: Option<&OidcClient>,
+    ) -> Result<Option<JwtIssuer>, String> {
+        let list =
+            |text: String| -> Vec<String> { text.split(',').map(|part| part.trim().to_owned()).collect() };
+        if let Some(client) = oidc {
+            match &self.issuer {
+                Some(issuer) if *issuer != client.issuer => {
+                    return Err(format!("--jwt-issuer {issuer:?} is not --oidc-issuer {:?}", client.issuer));
+                }
+                Some(_) | None => {}
+            }
+            let metadata = || format!("{}{METADATA_PATH}", client.issuer.trim_end_matches('/'));
+            self.keys.get_or_insert_with(metadata);
+            self.issuer.get_or_insert_with(|| client.issuer.clone());
+            let audiences: Vec<String> = self.audience.take().map(list).unwrap_or_default();
+            let audiences = audiences.into_iter().chain(client.cli_client_id.clone());
+            self.audience = Some(audiences.collect::<Vec<_>>().join(","));
+        }
         match (self.keys, self.issuer, self.audience) {
             (None, None, None)
                 if self.groups_claim.is_none()
@@ -64,7 +86,7 @@ impl JwtValues {
                 prefix: prefix(self.prefix, &issuer)?,
                 lifetime_max: self.lifetime_max.unwrap_or(lifetime_max),
                 issuer,
-                audiences: list(audience),
+                audiences: list(audience).into_iter().filter(|audience| !audience.is_empty()).collect(),
                 groups_claims: self.groups_claim.map(list).unwrap_or_default(),
             })),
             _ => Err("--jwt-keys, --jwt-issuer and --jwt-audience go together".to_owned()),

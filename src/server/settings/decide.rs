@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use super::auth::JwtValues;
 use super::declared::{Composed, ServeArgs, Settings};
+use super::oidc::OidcValues;
 use super::tls::TlsValues;
-use super::{SettingsError, master_key, quota};
+use super::{SettingsError, master_key, oidc, quota};
 use crate::api::guard::rates::RateLimits;
 use crate::audit::Retention;
 use crate::bounded_file::{self, SMALL_FILE_BYTES_MAX};
@@ -16,13 +17,24 @@ use crate::model::quota::Quotas;
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const HAS_DEFAULT: &str = "the setting has a default";
 
+/// Secrets of the environment: as flags, everyone on the machine would see them.
+#[derive(Default)]
+struct Secrets {
+    master_key: Option<String>,
+    oidc_client: Option<String>,
+}
+
 impl ServeArgs {
     /// Decides every value. Reads the file, if one is named.
     pub fn settings(self) -> Result<Settings, SettingsError> {
-        self.decide(std::env::var(master_key::VARIABLE).ok().filter(|text| !text.is_empty()))
+        let variable = |name| std::env::var(name).ok().filter(|text| !text.is_empty());
+        self.decide(Secrets {
+            master_key: variable(master_key::VARIABLE),
+            oidc_client: variable(oidc::VARIABLE),
+        })
     }
 
-    fn decide(self, master_key: Option<String>) -> Result<Settings, SettingsError> {
+    fn decide(self, secrets: Secrets) -> Result<Settings, SettingsError> {
         let file = match &self.config {
             Some(path) => read(path)?,
             None => ServeArgs::default(),
@@ -40,6 +52,16 @@ impl ServeArgs {
             client_ca: given.tls_client_ca,
             client_auth: given.tls_client_auth,
         };
+        let client_secret = oidc::client_secret(given.oidc_client_secret_file, secrets.oidc_client)?;
+        let oidc = OidcValues {
+            issuer: given.oidc_issuer,
+            client_id: given.oidc_client_id,
+            client_secret,
+            cli_client_id: given.oidc_cli_client_id,
+            scopes: values.oidc_scopes.clone().expect(HAS_DEFAULT),
+            public_url: given.public_url,
+        };
+        let oidc = oidc.client().map_err(SettingsError::Oidc)?;
         let jwt = JwtValues {
             keys: given.jwt_keys,
             keys_interval: given.jwt_keys_interval.map(Duration::from),
@@ -52,8 +74,9 @@ impl ServeArgs {
         let composed = Composed {
             tls: tls.files(values.tls_client_auth.expect(HAS_DEFAULT)).map_err(SettingsError::Tls)?,
             jwt: jwt
-                .issuer(values.jwt_lifetime_max.expect(HAS_DEFAULT).into())
+                .issuer(values.jwt_lifetime_max.expect(HAS_DEFAULT).into(), oidc.as_ref())
                 .map_err(SettingsError::Jwt)?,
+            oidc,
             rates: RateLimits {
                 calls_per_address: values.calls_per_address.expect(HAS_DEFAULT).0,
                 calls_per_actor: values.calls_per_actor.expect(HAS_DEFAULT).0,
@@ -65,7 +88,7 @@ impl ServeArgs {
             master_key: master_key::source(
                 given.master_key_file,
                 given.master_key_passphrase_file,
-                master_key,
+                secrets.master_key,
             )?,
             audit_retention: Retention {
                 age_max: DAY * values.audit_retention_days.expect(HAS_DEFAULT).get(),
@@ -79,7 +102,7 @@ impl ServeArgs {
 impl Default for Settings {
     /// The defaults alone, without the environment.
     fn default() -> Settings {
-        ServeArgs::default().decide(None).expect("the defaults are settings")
+        ServeArgs::default().decide(Secrets::default()).expect("the defaults are settings")
     }
 }
 

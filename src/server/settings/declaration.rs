@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::values::{ConsoleMode, Fsync, Networks, Period};
+use super::values::{ConsoleMode, Fsync, Networks, Origins, Period};
 
 /// Declares `$args`, which clap and serde parse, `$settings`, and `$composed`, the fields of `$settings` that are no value of `$args`.
 macro_rules! settings {
@@ -130,6 +130,12 @@ impl<Raw: Into<T>, T> Declared<Raw> for Option<T> {
 impl Declared<Networks> for Vec<IpNet> {
     fn decided(value: Option<Networks>) -> Vec<IpNet> {
         value.map_or_else(Vec::new, |networks| networks.0)
+    }
+}
+
+impl Declared<Origins> for Vec<String> {
+    fn decided(value: Option<Origins>) -> Vec<String> {
+        value.map_or_else(Vec::new, |origins| origins.0)
     }
 }
 

@@ -17,10 +17,11 @@ use serde::Deserialize;
 
 use super::auth::{AuthMode, JwtIssuer};
 use super::declaration::{CENTURY, DAY, Declared, MILLISECOND, SECOND, Setting, range, settings, within};
+use super::oidc::OidcClient;
 use super::quota::QuotaValues;
 use super::rate::RateValue;
 use super::tls::{ClientAuth, TlsFiles};
-use super::values::{ConsoleMode, Fsync, LimitValues, LogFormat, Networks, Period};
+use super::values::{ConsoleMode, Fsync, LimitValues, LogFormat, Networks, Origins, Period};
 use crate::api::guard::rates::RateLimits;
 use crate::audit::Retention;
 use crate::model::limits::Limits;
@@ -65,6 +66,8 @@ A file with the defaults:
         pub tls: Option<TlsFiles>,
         /// `None`: JSON web tokens are refused.
         pub jwt: Option<JwtIssuer>,
+        /// `None`: people log in with API tokens alone.
+        pub oidc: Option<OidcClient>,
         pub rates: RateLimits,
         pub limits: Limits,
         /// The quotas of a namespace, unless an administrator sets others.
@@ -165,6 +168,47 @@ A file with the defaults:
     #[arg(env = "CONFWATCH_JWT_LIFETIME_MAX", value_name = "DURATION")]
     jwt_lifetime_max: Period = "24h" [SECOND..=CENTURY],
         "The lifetime is from `iat` (without one, from now) to `exp`";
+
+    /// Let pages of these origins call the API from browsers, such as https://app.example, with a credential of their own
+    #[arg(env = "CONFWATCH_CORS_ORIGIN", value_name = "ORIGIN,...")]
+    cors_origin: Origins => Vec<String>, "None by default. For `/v1/` and `/openapi.json`; cookies are never accepted from other origins";
+
+    /// Let people log in by this issuer of OpenID Connect: the URL that its metadata name. Its JSON web tokens are accepted, too
+    #[arg(env = "CONFWATCH_OIDC_ISSUER", value_name = "URL")]
+    oidc_issuer: String = none "people log in with API tokens",
+        "--jwt-issuer and --jwt-keys then need not be set; the other settings of JSON web tokens hold. See \
+         [sessions](security.md#sessions)";
+
+    /// Log people in as this client of --oidc-issuer
+    #[arg(env = "CONFWATCH_OIDC_CLIENT_ID", value_name = "ID")]
+    oidc_client_id: String;
+
+    /// Read the secret of --oidc-client-id from this file; CONFWATCH_OIDC_CLIENT_SECRET has the secret itself
+    #[arg(env = "CONFWATCH_OIDC_CLIENT_SECRET_FILE", value_name = "FILE")]
+    oidc_client_secret_file: PathBuf = none "a client without a secret";
+
+    /// Let the command line log in as this client of --oidc-issuer, which has no secret and may redirect to http://127.0.0.1 on
+    /// any port
+    #[arg(env = "CONFWATCH_OIDC_CLI_CLIENT_ID", value_name = "ID")]
+    oidc_cli_client_id: String = none "--oidc-client-id, if it has no secret",
+        "JSON web tokens for this audience are accepted";
+
+    /// Request these scopes at logins, separated by spaces
+    #[arg(env = "CONFWATCH_OIDC_SCOPES", value_name = "SCOPES")]
+    oidc_scopes: String = "openid profile", "Some issuers have a scope for the claim of groups";
+
+    /// Reach this server by this URL in browsers, such as https://config.example
+    #[arg(env = "CONFWATCH_PUBLIC_URL", value_name = "URL")]
+    public_url: String = none "the host of each request",
+        "The issuer redirects to `/login/oidc/callback` there";
+
+    /// End the session of a person who has logged in after this time without a call
+    #[arg(env = "CONFWATCH_SESSION_IDLE", value_name = "DURATION")]
+    session_idle: Period => Duration = "12h" [SECOND..=CENTURY], "See [sessions](security.md#sessions)";
+
+    /// End the session of a person after this time, however often it is used
+    #[arg(env = "CONFWATCH_SESSION_LIFETIME", value_name = "DURATION")]
+    session_lifetime: Period => Duration = "24h" [SECOND..=CENTURY];
 
     /// Sync each commit to disk before it is acknowledged
     #[arg(env = "CONFWATCH_FSYNC")]

@@ -70,6 +70,39 @@ impl TryFrom<String> for Networks {
     }
 }
 
+/// Origins of pages, written `https://app.example,http://localhost:5173`: exactly as browsers write them.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Origins(pub Vec<String>);
+
+impl FromStr for Origins {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Origins, String> {
+        let origin = |text: &str| {
+            let text = text.trim();
+            let (scheme, host) = text.split_once("://").unwrap_or_default();
+            let is_plain = host.bytes().all(|byte| byte.is_ascii_graphic() && !b"/?#@*,\\".contains(&byte));
+            let is_lower = !text.bytes().any(|byte| byte.is_ascii_uppercase());
+            match matches!(scheme, "https" | "http") && !host.is_empty() && is_plain && is_lower {
+                true => Ok(text.to_owned()),
+                false => Err(format!(
+                    "{text:?} is not the origin of a page: such as https://app.example expected, without a path and in lower case"
+                )),
+            }
+        };
+        text.split(',').map(origin).collect::<Result<_, _>>().map(Origins)
+    }
+}
+
+impl TryFrom<String> for Origins {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Origins, String> {
+        text.parse()
+    }
+}
+
 /// The limits that differ from their defaults, by the names they have in `Limits`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]

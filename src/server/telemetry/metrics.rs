@@ -249,6 +249,7 @@ impl Sources {
             (RateLimit::CallsPerActor.as_str(), &counts.calls_per_actor),
             (RateLimit::RefusalsPerAddress.as_str(), &counts.refusals_per_address),
             (RateLimit::RevealsPerActor.as_str(), &counts.reveals_per_actor),
+            (RateLimit::LoginsPerActor.as_str(), &counts.logins_per_actor),
             ("open_calls", &self.connections.counts.open_calls_refused),
         ];
         let help = "Calls refused by a rate limit, by limit";

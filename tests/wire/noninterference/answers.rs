@@ -118,6 +118,8 @@ pub fn in_words(call: &str, bytes: &[u8]) -> String {
         "AuthService/CreateToken" => of::<CreateTokenResponse>,
         "AuthService/ListTokens" => of::<ListTokensResponse>,
         "AuthService/RevokeToken" => of::<RevokeTokenResponse>,
+        "AuthService/ListSessions" => of::<ListSessionsResponse>,
+        "AuthService/RevokeSession" => of::<RevokeSessionResponse>,
         "AuthService/CanI" => of::<CanIResponse>,
         "AuditService/List" => of::<AuditServiceListResponse>,
         "AuditService/Stream" => of::<AuditServiceStreamResponse>,

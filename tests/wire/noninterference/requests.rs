@@ -238,6 +238,10 @@ pub const CALLS: &[(&str, u32, Make)] = &[
     ("AuthService/RevokeToken", 1, |_| {
         RevokeTokenRequest { id: "000000000000".into(), ..Default::default() }.encode_to_vec()
     }),
+    ("AuthService/ListSessions", 1, |_| ListSessionsRequest::default().encode_to_vec()),
+    ("AuthService/RevokeSession", 1, |_| {
+        RevokeSessionRequest { id: "000000000000".into(), ..Default::default() }.encode_to_vec()
+    }),
     ("AuthService/CanI", 1, |draw| {
         let (verb, namespace, config, scope) =
             ("reveal-secret".into(), "test".into(), draw.config(), draw.scope());

@@ -169,6 +169,7 @@ fn kind_message(kind: Kind) -> AuditKind {
         Kind::Overwritten => AuditKind::Overwritten,
         Kind::AccessChanged => AuditKind::AccessChanged,
         Kind::Backup => AuditKind::Backup,
+        Kind::Session => AuditKind::Session,
         Kind::Started => AuditKind::Started,
         Kind::Stopped => AuditKind::Stopped,
         Kind::Lost => AuditKind::Lost,
