@@ -53,6 +53,7 @@ pub use backup_problem::BackupProblem;
 pub use backups::{BackupCounts, BackupFailure, BackupPlace, LastBackup, MadeBackup, ServerBackup};
 pub use check::workers::{CancelOnDrop, Cancelled, LargeCall, interruptible};
 pub use commit::counts::{BySource, CommitCounts};
+pub use commit::expected::Expected;
 pub use commit::foreign::ApplyError;
 pub use commit::outcome::{LayerOutcome, Outcome};
 pub use commit::put_schema::{PutSchema, SchemaOutcome, schema_id, schema_of};

@@ -1,4 +1,4 @@
-//! One HTTP/2 connection that makes one kind of gRPC call, at a cost of a microsecond or two each: load and server share the
+//! One HTTP/2 connection that makes one kind of gRPC call, or plain requests, at a cost of a microsecond or two each: load and server share the
 //! machine, and a full client would be the larger half of what is measured. Knows no messages.
 //!
 //! It leaves out all that a short benchmark on loopback does not need: it never looks at headers, and it relies on the
@@ -49,6 +49,8 @@ pub struct Connection {
     partial: HashMap<u32, BytesMut>,
     /// What came with a frame and was not yet told.
     events: VecDeque<Event>,
+    /// Responses are content as it is, and not messages of gRPC.
+    is_plain: bool,
     /// From the server, all told.
     pub received_bytes: usize,
 }
@@ -56,7 +58,7 @@ pub struct Connection {
 /// What the server sent.
 #[derive(Debug)]
 pub enum Event {
-    /// On this stream.
+    /// On this stream. Of a plain response: a piece of the content.
     Message(u32, Bytes),
     /// Of the call on this stream: answered if there was a message, refused if not.
     End(u32),
@@ -90,8 +92,15 @@ impl Connection {
             consumed: 0,
             partial: HashMap::new(),
             events: VecDeque::new(),
+            is_plain: false,
             received_bytes: 0,
         })
+    }
+
+    /// For requests with GET, each of a path of its own.
+    pub async fn open_plain(address: SocketAddr, source: Ipv4Addr) -> io::Result<Connection> {
+        let connection = Connection::open(address, "", source).await?;
+        Ok(Connection { is_plain: true, ..connection })
     }
 
     /// From the usual address.
@@ -113,6 +122,19 @@ impl Connection {
     pub fn call(&mut self, message: &[u8]) -> u32 {
         let stream = self.begin();
         self.message(stream, END_STREAM, message);
+        stream
+    }
+
+    /// Begins a request with GET. It is sent when the next event is waited for.
+    pub fn get(&mut self, path: &[u8]) -> u32 {
+        let stream = self.next_stream;
+        self.next_stream += 2;
+        // :method GET, :scheme http; :path and :authority as literals that are not added to the table.
+        let mut block = vec![0x82, 0x86, 4];
+        literal(&mut block, std::str::from_utf8(path).expect("paths are ASCII"));
+        block.push(1);
+        literal(&mut block, "localhost");
+        frame(&mut self.to_send, HEADERS, END_HEADERS | END_STREAM, stream, &block);
         stream
     }
 
@@ -191,6 +213,13 @@ impl Connection {
 
     fn event(&mut self, kind: u8, flags: u8, stream: u32, payload: Bytes) -> io::Result<Option<Event>> {
         match kind {
+            DATA if self.is_plain => {
+                self.consume(payload.len());
+                if flags & END_STREAM != 0 {
+                    self.events.push_back(Event::End(stream));
+                }
+                Ok(Some(Event::Message(stream, payload)))
+            }
             DATA if !payload.is_empty() => {
                 self.consume(payload.len());
                 Ok(self.data(stream, payload))

@@ -1,20 +1,34 @@
 //! Calls as fast as they are answered, so many at a time. Knows no messages.
 
 use std::collections::HashMap;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 
 use super::connection::{Connection, Event};
+use super::http1;
 use super::machine::own_cpu;
 use super::process::Process;
 
 /// The next request.
 pub type Requests = Arc<dyn Fn(&mut Rng) -> Vec<u8> + Send + Sync>;
 
+/// How calls are made.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Via {
+    /// A request is the message.
+    Grpc,
+    /// A request is the path of a GET.
+    Http1,
+    Http2,
+}
+
 #[derive(Clone)]
 pub struct Load {
+    pub via: Via,
+    /// Of calls of gRPC.
     pub path: &'static str,
     pub connections: usize,
     /// On each connection.
@@ -71,10 +85,8 @@ impl Load {
     pub async fn run(&self, process: &Process, requests: &Requests) -> Measured {
         let mut connections = Vec::new();
         for _ in 0..self.connections {
-            let connection = Connection::to(process.address, self.path).await;
-            let mut connection = connection.expect("the server listens");
-            connection.authorize(process.token().as_deref());
-            connections.push(connection);
+            let client = Client::to(process, self).await;
+            connections.push(client.expect("the server listens"));
         }
         let (cpu, client_cpu, begin) = (process.cpu(), own_cpu(), Instant::now());
         let tasks = connections.into_iter().map(|connection| {
@@ -101,7 +113,7 @@ impl Load {
         }
     }
 
-    async fn call(self, begin: Instant, mut connection: Connection, requests: Requests) -> Vec<Duration> {
+    async fn call(self, begin: Instant, mut connection: Client, requests: Requests) -> Vec<Duration> {
         let mut rng = Rng::new();
         let mut begun = HashMap::new();
         let at_once = match self.until {
@@ -133,5 +145,41 @@ impl Load {
         }
         assert_eq!(messages, latencies.len(), "every call is answered with a message");
         latencies
+    }
+}
+
+/// A connection of any protocol.
+enum Client {
+    Framed(Connection, Via),
+    Http1(http1::Connection),
+}
+
+impl Client {
+    async fn to(process: &Process, load: &Load) -> std::io::Result<Client> {
+        let (address, source) = (process.address, Ipv4Addr::LOCALHOST);
+        Ok(match load.via {
+            Via::Grpc => {
+                let mut connection = Connection::to(address, load.path).await?;
+                connection.authorize(process.token().as_deref());
+                Client::Framed(connection, load.via)
+            }
+            Via::Http2 => Client::Framed(Connection::open_plain(address, source).await?, load.via),
+            Via::Http1 => Client::Http1(http1::Connection::open(address, source).await?),
+        })
+    }
+
+    fn call(&mut self, request: &[u8]) -> u32 {
+        match self {
+            Client::Framed(connection, Via::Grpc) => connection.call(request),
+            Client::Framed(connection, _) => connection.get(request),
+            Client::Http1(connection) => connection.get(request),
+        }
+    }
+
+    async fn next(&mut self) -> std::io::Result<Event> {
+        match self {
+            Client::Framed(connection, _) => connection.next().await,
+            Client::Http1(connection) => connection.next().await,
+        }
     }
 }

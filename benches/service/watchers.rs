@@ -10,12 +10,12 @@ use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::board::{Board, Tally};
 use super::connection::{Connection, Event};
-use super::document::{BYTES, marks};
-use super::etcd;
+use super::document::{BYTES, config_name, marks};
 use super::load::quantile;
 use super::machine::own_cpu;
 use super::process::Process;
-use super::wire::{Sets, Wire};
+use super::wire::{NAMESPACE, Sets, Wire};
+use super::{etcd, http1};
 
 const OPEN_TIMEOUT: Duration = Duration::from_secs(60);
 /// After the last update.
@@ -34,6 +34,26 @@ pub struct Shape {
     /// On each stream.
     pub watchers: usize,
     pub watched: Watched,
+    pub follows: Follows,
+}
+
+/// How a watcher follows.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Follows {
+    Grpc,
+    /// Server-sent events.
+    Http1,
+    Http2,
+}
+
+impl Follows {
+    pub fn name(self) -> &'static str {
+        match self {
+            Follows::Grpc => "gRPC",
+            Follows::Http1 => "SSE, HTTP/1.1",
+            Follows::Http2 => "SSE, HTTP/2",
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -46,12 +66,19 @@ pub enum Watched {
 impl Shape {
     /// A stream for each watcher.
     pub fn streams(watchers: usize, connections: usize, watched: Watched) -> Shape {
-        Shape { connections, streams: watchers / connections, watchers: 1, watched }
+        let (streams, follows) = (watchers / connections, Follows::Grpc);
+        Shape { connections, streams, watchers: 1, watched, follows }
+    }
+
+    /// The same, followed in another way.
+    pub fn by(self, follows: Follows) -> Shape {
+        Shape { follows, ..self }
     }
 
     /// One stream for all watchers of a connection.
     pub fn shared_streams(watchers: usize, connections: usize, watched: Watched) -> Shape {
-        Shape { connections, streams: 1, watchers: watchers / connections, watched }
+        let (watchers, follows) = (watchers / connections, Follows::Grpc);
+        Shape { connections, streams: 1, watchers, watched, follows }
     }
 
     pub fn count(self) -> usize {
@@ -113,17 +140,7 @@ impl Watchers {
         let board = Arc::new(Board::new(watchers_per_update, updates_max));
         let (mut tallies, mut connections) = (Vec::new(), JoinSet::new());
         for number in 0..shape.connections {
-            let mut connection = open(process.address, wire.watch_path(), number).await?;
-            for stream in 0..shape.streams {
-                let messages = wire.watch(shape.configs(number, stream));
-                if wire.watch_takes_more() {
-                    connection.call_with(&messages);
-                } else {
-                    for message in messages {
-                        connection.call(&message);
-                    }
-                }
-            }
+            let connection = Following::open(process, shape, number).await?;
             let tally = Arc::<Tally>::default();
             tallies.push(tally.clone());
             let follower = Follower { number, wire, shape, answers, board: board.clone(), tally };
@@ -193,9 +210,66 @@ impl Watchers {
 
 /// One of many.
 pub async fn open(address: SocketAddr, path: &str, number: usize) -> Result<Connection, String> {
-    let host = u8::try_from(1 + number / CONNECTIONS_PER_ADDRESS).expect("not that many");
-    let connection = Connection::open(address, path, Ipv4Addr::new(127, 0, 0, host)).await;
+    let connection = Connection::open(address, path, source(number)).await;
     connection.map_err(|error| format!("connection {number}: {error}"))
+}
+
+/// From each address there are only so many connections.
+fn source(number: usize) -> Ipv4Addr {
+    let host = u8::try_from(1 + number / CONNECTIONS_PER_ADDRESS).expect("not that many");
+    Ipv4Addr::new(127, 0, 0, host)
+}
+
+/// A connection whose streams watch.
+enum Following {
+    Framed(Connection),
+    Http1(http1::Connection),
+}
+
+impl Following {
+    /// The one of this number, with all of its streams.
+    async fn open(process: &Process, shape: Shape, number: usize) -> Result<Following, String> {
+        let (wire, address) = (process.server.wire(), process.address);
+        let failed = |error: std::io::Error| format!("connection {number}: {error}");
+        if shape.follows == Follows::Http1 {
+            let mut connection = http1::Connection::open(address, source(number)).await.map_err(failed)?;
+            let config = shape.configs(number, 0).next().unwrap_or(WATCHED);
+            connection.follow(events_path(config).as_bytes());
+            return Ok(Following::Http1(connection));
+        }
+        let mut connection = match shape.follows {
+            Follows::Http2 => Connection::open_plain(address, source(number)).await.map_err(failed)?,
+            Follows::Grpc | Follows::Http1 => open(address, wire.watch_path(), number).await?,
+        };
+        for stream in 0..shape.streams {
+            if shape.follows == Follows::Http2 {
+                let config = shape.configs(number, stream).next().unwrap_or(WATCHED);
+                connection.get(events_path(config).as_bytes());
+                continue;
+            }
+            let messages = wire.watch(shape.configs(number, stream));
+            if wire.watch_takes_more() {
+                connection.call_with(&messages);
+            } else {
+                for message in messages {
+                    connection.call(&message);
+                }
+            }
+        }
+        Ok(Following::Framed(connection))
+    }
+
+    async fn next(&mut self) -> std::io::Result<Event> {
+        match self {
+            Following::Framed(connection) => connection.next().await,
+            Following::Http1(connection) => connection.next().await,
+        }
+    }
+}
+
+/// A watch of one config as server-sent events, without progress.
+fn events_path(config: usize) -> String {
+    format!("/v1/watch?target={NAMESPACE}/{}&progress_interval=3600s", config_name(config))
 }
 
 fn is_end(event: std::io::Result<Event>) -> usize {
@@ -213,13 +287,13 @@ struct Follower {
 }
 
 impl Follower {
-    async fn follow(self, mut connection: Connection) {
+    async fn follow(self, mut connection: Following) {
         let first = self.shape.configs(self.number, 0).next().unwrap_or(0);
         let mut newest = vec![0; self.shape.streams * self.shape.watchers];
         let mut hint = 0;
         // A watch that ends is missed in what is delivered.
         while let Ok(Event::Message(stream, message)) = connection.next().await {
-            let mut is_update = false;
+            let (mut is_update, mut is_document) = (false, false);
             for mark in marks(&message, &mut hint) {
                 let watcher = match (self.shape.watched, self.wire) {
                     (Watched::Each, _) => mark.config - first,
@@ -228,9 +302,11 @@ impl Follower {
                         stream as usize / 2 * self.shape.watchers + etcd::watch_id(&message)
                     }
                 };
+                is_document = true;
                 is_update |= self.board.receive(mark.counter, &mut newest[watcher], &self.tally);
             }
-            if !is_update {
+            // A comment of a stream of events is no answer.
+            if !is_update && (is_document || self.shape.follows == Follows::Grpc) {
                 self.board.start(self.answers);
             }
         }

@@ -114,6 +114,15 @@ pub fn response_too_large(limit: usize) -> ApiError {
         .answered_with(StatusCode::BAD_REQUEST)
 }
 
+/// All configs of a namespace have more documents for a scope than one response has.
+pub fn too_many_documents(limit: usize) -> ApiError {
+    let message =
+        format!("there are more than {limit} documents: read them by their names, or watch the namespace");
+    ApiError::new(Code::ResourceExhausted, "MESSAGE_TOO_LARGE", message)
+        .with("limit", limit)
+        .answered_with(StatusCode::BAD_REQUEST)
+}
+
 /// A call with more metadata than the server takes.
 pub fn headers_too_large(limit: u32) -> ApiError {
     let message = format!("the metadata of the call are more than the {limit} bytes that the server takes");

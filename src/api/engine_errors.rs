@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use http::StatusCode;
 use prost::Message;
 
 use crate::engine::{Error, Limit, Missing, SourceError, Withheld};
@@ -70,6 +71,14 @@ impl From<Error> for ApiError {
                 ApiError::new(Code::Aborted, "VERSION_MISMATCH", message)
                     .with("expected_version", expected)
                     .with("current_version", current)
+            }
+            Error::NotExisting { .. } => {
+                ApiError::new(Code::Aborted, "VERSION_MISMATCH", message).with("current_version", 0)
+            }
+            Error::MatchRequired(namespace) => {
+                ApiError::new(Code::FailedPrecondition, "MATCH_REQUIRED", message)
+                    .with("namespace", namespace)
+                    .answered_with(StatusCode::PRECONDITION_REQUIRED)
             }
             Error::RevisionMismatch { id, expected, current } => {
                 ApiError::new(Code::Aborted, "REVISION_MISMATCH", message)

@@ -42,7 +42,8 @@ pub(super) use rules::Ruling;
 pub(super) use credential::{asks_for_masks, shown, shown_token};
 
 pub(super) use allowed::{
-    Allowed, AllowedWrite, allow_read, allow_revert, allow_validate, allow_validate_schema, allow_write,
+    Allowed, AllowedBatchRead, AllowedWrite, allow_batch_read, allow_read, allow_revert, allow_validate,
+    allow_validate_schema, allow_write,
 };
 use refused::Refused;
 pub(super) use standing::Standing;

@@ -2,13 +2,19 @@
 //! contract. Knows paths, headers and JSON; never what a call does, and no RPC by its name.
 
 mod browser;
+mod bundle;
+mod connect;
 mod console;
 mod content;
 mod cookies;
 mod cors;
 mod dispatch;
 mod documents;
+mod encoding;
+mod error_form;
 mod errors;
+mod etag;
+mod facts;
 mod headers;
 mod login;
 mod openapi;
@@ -23,5 +29,6 @@ mod template;
 mod transcode;
 
 pub use dispatch::{BrowserSettings, Calls};
+pub use error_form::ErrorForm;
 pub use errors::http2_required;
 pub use routes::{Found, find_for};

@@ -4,6 +4,7 @@
 mod apply;
 pub mod audit;
 mod backups;
+mod batch;
 mod blame;
 mod changes;
 mod commits;

@@ -3,6 +3,7 @@
 pub(super) mod assignments;
 pub(super) mod counts;
 pub(super) mod document_error;
+pub(super) mod expected;
 pub(super) mod fair_locks;
 pub(super) mod foreign;
 pub(super) mod journal_budget;

@@ -32,6 +32,12 @@ pub enum Error {
     RequestIdReused { id: String, revision: Revision },
     #[error("{place} is at version {current}, not {expected} as expected")]
     VersionMismatch { place: String, expected: Version, current: Version },
+    #[error("{place} does not exist, and the request expects that it does")]
+    NotExisting { place: String },
+    #[error(
+        "namespace {0} requires of every change that it says which version it expects: `expected_version` or `must_exist`, over HTTP If-Match or If-None-Match"
+    )]
+    MatchRequired(Namespace),
     /// The tag of a rollback or restore was moved meanwhile, another version became the one before, or more configs changed. The engine then
     /// looks again; nobody else sees it.
     #[error("another version is to be restored by now")]

@@ -293,7 +293,8 @@ async fn conditional_writes_lose_no_update() {
         let count =
             layer.as_ref().map_or(0, |entry| entry.layer.content.to_value()["n"].as_u64().expect("a count"));
         let mut change = put(0, 0, LayerKind::Base, &json!({ "n": count + 1 }));
-        change.expected = Some(layer.map_or(Version::ZERO, |entry| entry.layer.version));
+        let version = layer.map_or(Version::ZERO, |entry| entry.layer.version);
+        change.expected = Some(Expected::Version(version));
         match engine.write(write(Source::Set, Intent::Changes(vec![change]))).await {
             Ok(_) => return,
             Err(Error::VersionMismatch { .. }) => {}

@@ -13,7 +13,7 @@ use crate::api::answer::{Answer, Refuse};
 use crate::api::call_errors::{Unreadable, store_not_open};
 use crate::api::grpc::status::refusal;
 use crate::api::grpc::{self, is_grpc, passed_on};
-use crate::api::http::{self as json, Found, problem};
+use crate::api::http::{self as json, ErrorForm, Found};
 use crate::api::request_body::RequestBody;
 use crate::api::rpc::{Rpc, is_of_service};
 
@@ -40,7 +40,7 @@ struct Services {
 pub(super) enum Called {
     /// `None`: no RPC of the contract.
     Grpc(Option<Rpc>),
-    Json(Found),
+    Json(Found, ErrorForm),
 }
 
 impl Called {
@@ -48,14 +48,14 @@ impl Called {
     pub(super) fn of<B>(request: &Request<B>) -> Called {
         match is_grpc(request.headers()) {
             true => Called::Grpc(Rpc::of_path(request.uri().path())),
-            false => Called::Json(json::find_for(request)),
+            false => Called::Json(json::find_for(request), ErrorForm::of(request.headers())),
         }
     }
 
     pub(super) fn rpc(&self) -> Option<Rpc> {
         match self {
             Called::Grpc(rpc) => *rpc,
-            Called::Json(found) => found.rpc(),
+            Called::Json(found, _) => found.rpc(),
         }
     }
 
@@ -63,7 +63,7 @@ impl Called {
     pub(super) fn refuse(&self) -> Refuse {
         match self {
             Called::Grpc(_) => refusal,
-            Called::Json(_) => problem::refusal,
+            Called::Json(_, form) => form.refuse(),
         }
     }
 
@@ -103,7 +103,7 @@ impl Front {
         }
         match (&*self.services.load(), called) {
             (Some(services), Called::Grpc(rpc)) => services.grpc.call(rpc, request),
-            (Some(services), Called::Json(found)) => services.json.call(found, request),
+            (Some(services), Called::Json(found, form)) => services.json.call(found, form, request),
             (None, called) => Answer::Now(called.refuse()(&store_not_open(RETRY_AFTER))),
         }
     }

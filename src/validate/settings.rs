@@ -2,10 +2,10 @@
 //!
 //! ```json
 //! {"strict": true, "lints": {"PLAIN_HTTP": "off"}, "levels": ["environment", "service", "user"], "require_reason": true,
-//!  "scopes": ["/", "/production/**"]}
+//!  "require_match": true, "scopes": ["/", "/production/**"]}
 //! ```
 //!
-//! The settings of a config go before those of the namespace; only a namespace has `levels`, `require_reason` and `scopes`.
+//! The settings of a config go before those of the namespace; only a namespace has `levels`, `require_reason`, `require_match` and `scopes`.
 
 use serde_json::Value;
 
@@ -16,6 +16,7 @@ use super::{Found, FoundList};
 use crate::model::scope::SCOPE_SEGMENTS_MAX;
 
 const REQUIRE_REASON: &str = "require_reason";
+const REQUIRE_MATCH: &str = "require_match";
 
 /// What may be set.
 #[derive(Clone, Debug)]
@@ -41,12 +42,14 @@ impl Settings {
             let fields: &[&str] = if is_of_config {
                 &["strict", "lints"]
             } else {
-                &["strict", "lints", "levels", REQUIRE_REASON, SCOPES]
+                &["strict", "lints", "levels", REQUIRE_REASON, REQUIRE_MATCH, SCOPES]
             };
             check_fields(document, "", fields, &mut found);
             check_type(document, "strict", Value::is_boolean, "true or false", "", &mut found);
             if !is_of_config {
-                check_type(document, REQUIRE_REASON, Value::is_boolean, "true or false", "", &mut found);
+                for name in [REQUIRE_REASON, REQUIRE_MATCH] {
+                    check_type(document, name, Value::is_boolean, "true or false", "", &mut found);
+                }
                 document.get("levels").inspect(|levels| check_levels(levels, &mut found));
                 document.get(SCOPES).inspect(|scopes| settings.scopes.read(scopes, &mut found));
             }
@@ -73,6 +76,11 @@ impl Settings {
     /// Whether the settings of a namespace demand that every write says why.
     pub fn require_reason(namespace: &Value) -> bool {
         namespace.get(REQUIRE_REASON).and_then(Value::as_bool) == Some(true)
+    }
+
+    /// Whether the settings of a namespace demand that every change of a layer says which version it expects.
+    pub fn require_match(namespace: &Value) -> bool {
+        namespace.get(REQUIRE_MATCH).and_then(Value::as_bool) == Some(true)
     }
 }
 

@@ -115,8 +115,11 @@ impl History {
     /// What the server serves as current, and as of this revision, is what the journal adds up to.
     pub async fn check_current(&self, mut client: Client) {
         let pairs = PAIRS.map(|config| get(config, "/", None)).to_vec();
-        let pairs =
-            client.batch_get(BatchGetRequest { requests: pairs }).await.expect("BatchGet").into_inner();
+        let pairs = client
+            .batch_get(BatchGetRequest { requests: pairs, ..Default::default() })
+            .await
+            .expect("BatchGet")
+            .into_inner();
         let contents =
             pairs.results.into_iter().map(|result| result.document.map(|document| document.content));
         let counters: Vec<_> = contents.map(|content| content.map(|content| counter(&content))).collect();

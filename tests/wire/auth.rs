@@ -200,7 +200,11 @@ pub fn rows() -> Vec<Row> {
     let converging = vec![ConvergenceTarget { namespace, config, scope: String::new() }];
     vec![
         row("ConfigService/Get", get("/"), "read"),
-        row("ConfigService/BatchGet", BatchGetRequest { requests: vec![get("/")] }, "read"),
+        row(
+            "ConfigService/BatchGet",
+            BatchGetRequest { requests: vec![get("/")], ..Default::default() },
+            "read",
+        ),
         row("ConfigService/List", ListRequest { namespace: "test".into(), ..Default::default() }, "read")
             .open(),
         row("ConfigService/Explain", explain, "read"),

@@ -181,8 +181,10 @@ async fn invalid_names_are_refused_by_every_call() {
             "INVALID_NAME",
             "config",
         );
-        let batch =
-            BatchGetRequest { requests: vec![get("/"), GetRequest { config: bad.into(), ..get("/") }] };
+        let batch = BatchGetRequest {
+            requests: vec![get("/"), GetRequest { config: bad.into(), ..get("/") }],
+            ..Default::default()
+        };
         refused_for(client.batch_get(batch).await, "INVALID_NAME", "requests[1].config");
         let explain = ExplainRequest { namespace: "test".into(), config: bad.into(), ..Default::default() };
         refused_for(client.explain(explain).await, "INVALID_NAME", "config");
@@ -247,7 +249,7 @@ async fn invalid_scopes_are_refused_by_every_call() {
         ["production", "//", "/a//b", "/..", "/a b", "/*", "/ä", "/-a", "/a.", "/1/2/3/4/5/6/7/8/9", &long];
     for bad in bad {
         refused_for(client.get(get(bad)).await, "INVALID_SCOPE", "scope");
-        let batch = BatchGetRequest { requests: vec![get(bad)] };
+        let batch = BatchGetRequest { requests: vec![get(bad)], ..Default::default() };
         refused_for(client.batch_get(batch).await, "INVALID_SCOPE", "requests[0].scope");
         let explain = ExplainRequest {
             namespace: "test".into(),
@@ -452,7 +454,7 @@ async fn fields_out_of_their_range_are_named() {
     refused_for(client.set(set(none)).await, "INVALID_FIELD", "change.action");
     let kind = DeleteRequest { kind: LayerKind::Override.into(), ..delete(None) };
     refused_for(client.delete(kind).await, "INVALID_FIELD", "kind");
-    let batch = BatchGetRequest { requests: vec![get("/"); 1001] };
+    let batch = BatchGetRequest { requests: vec![get("/"); 1001], ..Default::default() };
     refused_for(client.batch_get(batch).await, "INVALID_FIELD", "requests");
     let page = ListRequest { page_size: 1001, ..Default::default() };
     refused_for(client.list(page).await, "INVALID_FIELD", "page_size");

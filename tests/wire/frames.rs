@@ -208,7 +208,7 @@ async fn answers_that_show_secrets_are_not_compressed() {
         answer.headers.contains_key("grpc-encoding")
     };
     let part = GetRequest { at: Some(get_request::At::Version(1)), ..get("/") };
-    let batch = BatchGetRequest { requests: vec![get("/")] };
+    let batch = BatchGetRequest { requests: vec![get("/")], ..Default::default() };
     let history = ListVersionsRequest { include_content: true, ..versions() };
     let calls = [
         ("Get", get("/").encode_to_vec()),

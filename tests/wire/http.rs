@@ -353,7 +353,7 @@ async fn what_is_wrong_with_a_request_is_said_by_its_status() {
     send(&server, post(), GET_APP).await.problem(415, "UNSUPPORTED_MEDIA_TYPE");
     let xml = post().header(CONTENT_TYPE, "text/plain");
     send(&server, xml, GET_APP).await.problem(415, "UNSUPPORTED_MEDIA_TYPE");
-    let packed = call(&server, GET).header("content-encoding", "gzip");
+    let packed = call(&server, GET).header("content-encoding", "br");
     send(&server, packed, GET_APP).await.problem(415, "UNSUPPORTED_ENCODING");
     let html = call(&server, GET).header("accept", "text/html");
     send(&server, html, GET_APP).await.problem(406, "NOT_ACCEPTABLE");

@@ -182,7 +182,6 @@ async fn a_layer_is_written_in_any_format_under_conditions() {
         answer.problem(415, "UNSUPPORTED_MEDIA_TYPE");
     }
     put_layer(&[JSON], r#"{"a":1,"a":2}"#).await.problem(400, "DUPLICATE_KEY");
-    put_layer(&[JSON, ("if-match", "*")], "{}").await.problem(400, "INVALID_FIELD");
     put_layer(&[JSON, ("if-none-match", "\"v1\"")], "{}").await.problem(400, "INVALID_FIELD");
     let posted = with_content(&server, Method::POST, &production, &[JSON], "{}").await;
     posted.problem(405, "METHOD_NOT_ALLOWED");

@@ -27,7 +27,7 @@ async fn start() -> TestServer {
 /// A request of some 90 KB that is in progress until the store is at a revision.
 fn large() -> BatchGetRequest {
     let get = GetRequest { config: "c".repeat(60), min_revision: LATER, ..get("/somewhere/else") };
-    let request = BatchGetRequest { requests: vec![get; 1000] };
+    let request = BatchGetRequest { requests: vec![get; 1000], ..Default::default() };
     let bytes = request.encoded_len() as u64;
     assert!(2 * bytes <= IN_PROGRESS_MAX / 4 && 3 * bytes > IN_PROGRESS_MAX / 4, "{bytes}");
     request

@@ -194,7 +194,7 @@ async fn min_revision_that_is_not_reached_within_the_deadline_is_told_before_it(
         request
     };
     let waiting = GetRequest { min_revision: 2, ..get("/") };
-    let batch = BatchGetRequest { requests: vec![get("/"), waiting.clone()] };
+    let batch = BatchGetRequest { requests: vec![get("/"), waiting.clone()], ..Default::default() };
     let mut other = client.clone();
     let mut request = Request::new(batch);
     request.set_timeout(Duration::from_secs(3));
@@ -222,7 +222,11 @@ async fn a_batch_is_read_at_one_revision_with_what_is_missing_as_results() {
         GetRequest { if_none_match: held, ..get("/") },
         GetRequest { pointer: "/a".into(), format: Format::Yaml.into(), ..get("/") },
     ];
-    let batch = client.batch_get(BatchGetRequest { requests }).await.expect("batch").into_inner();
+    let batch = client
+        .batch_get(BatchGetRequest { requests, ..Default::default() })
+        .await
+        .expect("batch")
+        .into_inner();
     assert_eq!(batch.store_revision, 2);
     let told: Vec<_> = batch
         .results
@@ -247,7 +251,8 @@ async fn a_batch_is_read_at_one_revision_with_what_is_missing_as_results() {
     );
     assert_eq!(batch.results[1].error_message, "config test/other does not exist");
     // What is wrong with a request itself fails the call.
-    let future = BatchGetRequest { requests: vec![get("/"), at(get_request::At::Revision(3))] };
+    let future =
+        BatchGetRequest { requests: vec![get("/"), at(get_request::At::Revision(3))], ..Default::default() };
     refused(client.batch_get(future).await, Code::OutOfRange, "REVISION_IN_FUTURE");
 }
 
@@ -272,7 +277,7 @@ async fn all_documents_of_a_batch_are_of_one_revision_while_others_write() {
     let mut client = client;
     let other = GetRequest { config: "other".into(), ..get("/") };
     while !writer.is_finished() {
-        let requests = BatchGetRequest { requests: vec![get("/"), other.clone()] };
+        let requests = BatchGetRequest { requests: vec![get("/"), other.clone()], ..Default::default() };
         let batch = client.batch_get(requests).await.expect("batch").into_inner();
         let documents: Vec<_> =
             batch.results.into_iter().map(|result| result.document.expect("it is there")).collect();
@@ -287,9 +292,9 @@ async fn a_batch_that_does_not_fit_a_message_is_refused() {
     let server = TestServer::start().await;
     let mut client = server.client().await;
     put(&mut client, "/", &format!(r#"{{"a":"{}"}}"#, "x".repeat(1_000_000))).await;
-    let four = BatchGetRequest { requests: vec![get("/"); 4] };
+    let four = BatchGetRequest { requests: vec![get("/"); 4], ..Default::default() };
     client.batch_get(four).await.expect("four fit");
-    let five = BatchGetRequest { requests: vec![get("/"); 5] };
+    let five = BatchGetRequest { requests: vec![get("/"); 5], ..Default::default() };
     refused(client.batch_get(five).await, Code::ResourceExhausted, "MESSAGE_TOO_LARGE");
 }
 
@@ -523,7 +528,7 @@ async fn a_batch_that_is_refused_says_for_which_request() {
     let mut client = server.client().await;
     put(&mut client, "/", r#"{"a":1}"#).await;
     let scalar = GetRequest { pointer: "/a".into(), format: Format::Toml.into(), ..get("/") };
-    let request = BatchGetRequest { requests: vec![get("/"), scalar] };
+    let request = BatchGetRequest { requests: vec![get("/"), scalar], ..Default::default() };
     let status = refused(client.batch_get(request).await, Code::InvalidArgument, "FORMAT_CANNOT_EXPRESS");
     assert_eq!(fields(&status), ["requests[1].format"]);
 }

@@ -83,7 +83,13 @@ async fn everything_said(client: &Client, scope: &str) -> Vec<(&'static str, Str
         ("Get of a version", said(api.get(first.clone()).await)),
         ("Get of a layer", said(api.get(layer).await)),
         ("Get of a part", said(api.get(part).await)),
-        ("BatchGet", said(api.batch_get(BatchGetRequest { requests: vec![get(scope), first] }).await)),
+        (
+            "BatchGet",
+            said(
+                api.batch_get(BatchGetRequest { requests: vec![get(scope), first], ..Default::default() })
+                    .await,
+            ),
+        ),
         ("Explain", said(api.explain(explain).await)),
         ("Diff", said(api.diff(diff).await)),
         ("ListVersions", said(api.list_versions(history).await)),
@@ -333,7 +339,12 @@ async fn whoever_is_shown_secrets_is_in_the_audit_log() {
     owner().await.api().get(get(scope)).await.expect(shown);
     let part = GetRequest { at: Some(get_request::At::Version(2)), ..get(scope) };
     owner().await.api().get(part).await.expect(shown);
-    owner().await.api().batch_get(BatchGetRequest { requests: vec![get(scope)] }).await.expect(shown);
+    owner()
+        .await
+        .api()
+        .batch_get(BatchGetRequest { requests: vec![get(scope)], ..Default::default() })
+        .await
+        .expect(shown);
     owner().await.api().explain(explain).await.expect(shown);
     owner().await.api().diff(diff).await.expect(shown);
     owner().await.api().list_versions(history).await.expect(shown);

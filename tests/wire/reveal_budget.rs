@@ -102,7 +102,11 @@ async fn a_call_that_shows_many_secrets_is_answered_whole() {
     let fleet = guarded.bearer("fleet").await;
     let configs = ["app", "second", "third"].into_iter().cycle().take(9);
     let requests = configs.map(|config| GetRequest { config: config.into(), ..get("/") }).collect();
-    let got = fleet.api().batch_get(BatchGetRequest { requests }).await.expect("more than there is at once");
+    let got = fleet
+        .api()
+        .batch_get(BatchGetRequest { requests, ..Default::default() })
+        .await
+        .expect("more than there is at once");
     assert_eq!(format!("{got:?}").matches("hunter2").count(), 9);
     assert_eq!(exhaust(&fleet).await, 0, "the next waits for all of it");
     assert_eq!(reveals(&guarded, "token:fleet", "/BatchGet").await.len(), 9);
@@ -150,7 +154,7 @@ async fn a_stream_that_waits_does_not_show_what_its_caller_may_no_longer_see() {
     let fleet = guarded.bearer("fleet").await;
     // So much that it takes a minute until there is room.
     let requests = std::iter::repeat_n(get("/"), 60).collect();
-    fleet.api().batch_get(BatchGetRequest { requests }).await.expect("shown");
+    fleet.api().batch_get(BatchGetRequest { requests, ..Default::default() }).await.expect("shown");
     let mut stream = fleet.api().watch(watch([target("app", "/")])).await.expect("it opens").into_inner();
     let hiding = POLICY.replace(r#", "reveal-secret""#, "");
     guarded.set_policy(&hiding).await.expect("the policy is good");

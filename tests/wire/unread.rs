@@ -95,7 +95,7 @@ fn reason_of(status: &Status) -> String {
 }
 
 fn batch(count: usize) -> BatchGetRequest {
-    BatchGetRequest { requests: vec![get("/"); count] }
+    BatchGetRequest { requests: vec![get("/"); count], ..Default::default() }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

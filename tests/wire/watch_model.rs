@@ -74,7 +74,7 @@ impl Caller {
             apply_defaults: *defaults,
             ..Default::default()
         });
-        let request = BatchGetRequest { requests: requests.collect() };
+        let request = BatchGetRequest { requests: requests.collect(), ..Default::default() };
         let read = self.client.api().batch_get(request).await.expect("read").into_inner();
         assert_eq!(read.store_revision, revision, "nobody else writes");
         let documents = keys.into_iter().zip(read.results);

@@ -156,7 +156,7 @@ pub async fn request_ids(target: Arc<Target>, size: Size) -> String {
 pub async fn unread(target: Arc<Target>, size: Size) -> String {
     put_large(&client(&target)).await;
     let get = GetRequest { namespace: "hostile".into(), config: "large".into(), ..Default::default() };
-    let batch = BatchGetRequest { requests: vec![get; 4] }.encode_to_vec();
+    let batch = BatchGetRequest { requests: vec![get; 4], ..Default::default() }.encode_to_vec();
     let head = head(BATCH_GET, Some(&target.tenant));
     let call = move |id| {
         [frame(HEADERS, END_HEADERS, id, &head), frame(DATA, END_STREAM, id, &message(&batch))].concat()

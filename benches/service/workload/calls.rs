@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{names_with, seconds, start, turns};
 use crate::document::{BYTES, CONFIGS};
-use crate::load::{Load, Requests, Until};
+use crate::load::{Load, Requests, Until, Via};
 use crate::options::Options;
 use crate::process::Process;
 use crate::report::{CALLS, Rounds, Row, Section};
@@ -45,6 +45,7 @@ async fn gets_of(
     let mut rows = Vec::new();
     for (connections, under_way) in GETS {
         let load = |process: &Process| Load {
+            via: Via::Grpc,
             path: process.server.wire().get_path(),
             connections: *connections,
             under_way: *under_way,
@@ -61,6 +62,7 @@ pub async fn set(options: &Options) -> Section {
     let mut rows = Vec::new();
     for (connections, under_way) in SETS {
         let load = |process: &Process| Load {
+            via: Via::Grpc,
             path: process.server.wire().set_path(),
             connections: *connections,
             under_way: *under_way,

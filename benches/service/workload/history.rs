@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::calls;
 use super::{names_with, seconds, turns};
 use crate::document::BYTES;
-use crate::load::{Load, Requests, Until};
+use crate::load::{Load, Requests, Until, Via};
 use crate::options::Options;
 use crate::process::Process;
 use crate::report::{CALLS, Rounds, Section};
@@ -49,6 +49,7 @@ pub async fn run(options: &Options) -> Section {
                         let process = &processes[number];
                         let wire = process.server.wire();
                         let load = Load {
+                            via: Via::Grpc,
                             path: wire.get_path(),
                             connections: *connections,
                             under_way: *under_way,
@@ -82,6 +83,7 @@ pub fn case(at: &str, versions: usize, connections: usize, under_way: usize) -> 
 async fn write(process: &Process, count: usize) {
     let wire = process.server.wire();
     let load = Load {
+        via: Via::Grpc,
         path: wire.set_path(),
         connections: CONNECTIONS,
         under_way: 32,

@@ -3,9 +3,11 @@
 pub mod calls;
 mod disk;
 pub mod history;
+pub mod http;
 pub mod memory;
 pub mod restart;
 pub mod size;
+mod sse;
 mod storm;
 pub mod watches;
 
@@ -34,12 +36,15 @@ pub struct Workload {
 pub const ALL: &[Workload] = &[
     Workload { name: calls::GET, run: |options| Box::pin(calls::get(options)) },
     Workload { name: calls::ACCESS, run: |options| Box::pin(calls::access(options)) },
+    Workload { name: http::GET_HTTP1, run: |options| Box::pin(http::get_http1(options)) },
+    Workload { name: http::GET_HTTP2, run: |options| Box::pin(http::get_http2(options)) },
     Workload { name: calls::SET, run: |options| Box::pin(calls::set(options)) },
     Workload { name: disk::NAME, run: |options| Box::pin(disk::run(options)) },
     Workload { name: watches::FAN_OUT, run: |options| Box::pin(watches::fan_out(options)) },
     Workload { name: watches::ONE_STREAM, run: |options| Box::pin(watches::one_stream(options)) },
     Workload { name: watches::SPREAD, run: |options| Box::pin(watches::spread(options)) },
     Workload { name: memory::NAME, run: |options| Box::pin(memory::run(options)) },
+    Workload { name: sse::NAME, run: |options| Box::pin(sse::run(options)) },
     Workload { name: storm::NAME, run: |options| Box::pin(storm::run(options)) },
     Workload { name: restart::NAME, run: |options| Box::pin(restart::run(options)) },
     Workload { name: history::NAME, run: |options| Box::pin(history::run(options)) },

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::calls::sets;
 use super::names_with;
 use crate::document::{BYTES_SMALL, CONFIGS};
-use crate::load::{Load, Until};
+use crate::load::{Load, Until, Via};
 use crate::options::Options;
 use crate::process::Process;
 use crate::report::{Column, Rounds, Section, column, plain};
@@ -49,6 +49,7 @@ pub fn case(commits: usize) -> String {
 async fn size(server: Server, commits: usize) -> Vec<f64> {
     let mut process = Process::start(server).await;
     let load = Load {
+        via: Via::Grpc,
         path: server.wire().set_path(),
         connections: CONNECTIONS,
         under_way: 32,

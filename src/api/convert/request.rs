@@ -5,6 +5,7 @@ use std::fmt::Display;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::expected::expected;
 use crate::auth::Visibility;
 use crate::engine::watch::{ResumeToken, WatchClient, WatchOptions, WatchSelector, WatchTarget};
 use crate::engine::{
@@ -168,7 +169,7 @@ pub fn read(prefix: &str, request: v1::GetRequest) -> Result<DocumentRead, Error
 }
 
 /// The view with defaults, if they are asked for.
-fn filled(prefix: &str, view: View, apply_defaults: bool) -> Result<View, Error> {
+pub fn filled(prefix: &str, view: View, apply_defaults: bool) -> Result<View, Error> {
     match (apply_defaults, view) {
         (false, view) => Ok(view),
         (true, View::Effective) => Ok(View::Filled),
@@ -237,7 +238,8 @@ pub fn change(field: &str, change: v1::Change) -> Result<Change, Error> {
         key: LayerKey { kind, scope: scope(&prefix, &change.scope)? },
         ttl: change.ttl.map(|ttl| time_to_live(format_args!("{prefix}ttl"), &ttl)).transpose()?,
         action,
-        expected: change.expected_version.map(Version),
+        expected: expected(change.expected_version, change.must_exist)
+            .map_err(|why| invalid(format_args!("{prefix}must_exist"), why))?,
         field: field.into(),
     })
 }
@@ -322,7 +324,8 @@ pub fn delete(request: &v1::DeleteRequest) -> Result<Intent, Error> {
     Ok(Intent::Delete {
         id: config_id("", &request.namespace, &request.config)?,
         key,
-        expected: request.expected_version.map(Version),
+        expected: expected(request.expected_version, request.must_exist)
+            .map_err(|why| invalid("must_exist", why))?,
     })
 }
 

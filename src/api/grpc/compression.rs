@@ -1,26 +1,15 @@
 //! Compresses large answers for clients that take gzip. Knows frames and headers; no call. What clients compress is unpacked by the
 //! reader of requests, up to the size that a message may have.
-//!
-//! Responses that show secrets are not compressed: their length would tell whoever sees it, and writes something else into the same
-//! document, what the secret begins with.
-//!
-//! Streams are not compressed: an update is one message for thousands of streams, and is sent as it is.
 
-use std::io::Write;
-
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use http::{HeaderMap, HeaderName, HeaderValue, Response};
 use tokio::task::spawn_blocking;
 
 use crate::api::answer::Answer;
 use crate::api::body::ResponseBody;
 use crate::api::codec::{Encoded, FRAME_HEAD_BYTES};
+use crate::api::compression::{self, is_worth_it};
 use crate::api::reply::Reply;
 use crate::supervise::joined;
-
-/// Smaller answers are sent as they are: most networks carry them sooner than a processor compresses them.
-const BYTES_MIN: usize = 64 << 10;
 
 static ACCEPTED: HeaderName = HeaderName::from_static("grpc-accept-encoding");
 static ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
@@ -64,18 +53,13 @@ pub(super) fn compressed(answer: Answer) -> Answer {
 
 fn is_large(response: &Response<ResponseBody>) -> bool {
     let ResponseBody::Reply(Reply::Message(message)) = response.body() else { return false };
-    bytes::Buf::remaining(message) >= BYTES_MIN && !message.shows_secrets()
+    is_worth_it(message)
 }
 
 /// The frame of the same message in gzip. `None` if that is no smaller.
 fn packed(frame: &[u8]) -> Option<bytes::Bytes> {
     let message = frame.get(FRAME_HEAD_BYTES..)?;
-    let mut encoder = GzEncoder::new(vec![0; FRAME_HEAD_BYTES], Compression::fast());
-    encoder.write_all(message).ok()?;
-    let mut packed = encoder.finish().ok()?;
-    if packed.len() >= frame.len() {
-        return None;
-    }
+    let mut packed = compression::packed(message, FRAME_HEAD_BYTES)?;
     let length = u32::try_from(packed.len() - FRAME_HEAD_BYTES).ok()?;
     packed[0] = 1;
     packed[1..FRAME_HEAD_BYTES].copy_from_slice(&length.to_be_bytes());

@@ -3,6 +3,7 @@
 use std::ops::Deref;
 
 use crate::api::context::CallContext;
+use crate::api::convert::batch::{BatchRead, NamespaceRead};
 use crate::api::convert::request::DocumentRead;
 use crate::auth::{Access, Denied, Resource, Verb};
 use crate::engine::{Action, Change, Intent, Reverting, Secrets, Viewer};
@@ -43,6 +44,26 @@ pub fn allow_read(access: &Access, mut read: DocumentRead) -> Result<Allowed<Doc
         read.target.secrets = Secrets::Revealed;
     }
     Ok(Allowed(read))
+}
+
+/// A request of a batch that its caller is permitted to make.
+pub enum AllowedBatchRead {
+    One(Allowed<DocumentRead>),
+    /// Of configs that the caller may read: `allow_read` says so of each.
+    Every(Allowed<NamespaceRead>),
+}
+
+/// Reading all configs of a namespace takes `read` of something in the namespace, and gives what the caller may read of it.
+pub fn allow_batch_read(access: &Access, read: BatchRead) -> Result<AllowedBatchRead, Denied> {
+    match read {
+        BatchRead::One(read) => allow_read(access, read).map(AllowedBatchRead::One),
+        BatchRead::Every(read) => {
+            if !access.visibility().has_namespace(&read.namespace) {
+                access.permit(Verb::Read, Resource::Namespace(read.namespace.clone()))?;
+            }
+            Ok(AllowedBatchRead::Every(Allowed(read)))
+        }
+    }
 }
 
 /// Validating changes takes `validate` at the scope of each. A change of a config that governs others takes `schema` as well, as storing the

@@ -7,6 +7,9 @@ use crate::api::error::{ApiError, Code};
 /// In the metadata of an error: the methods of the path, for the header `Allow`.
 pub const ALLOW: &str = "allow";
 
+/// In the metadata of an error: the content codings that the server reads, for the header `Accept-Encoding`.
+pub const ACCEPT_ENCODING: &str = "accept_encoding";
+
 /// There is nothing at this path.
 pub fn unknown_path() -> ApiError {
     ApiError::new(Code::NotFound, "UNKNOWN_PATH", "the server has nothing at this path")
@@ -28,10 +31,20 @@ pub fn unsupported_media_type(expected: &str) -> ApiError {
         .answered_with(StatusCode::UNSUPPORTED_MEDIA_TYPE)
 }
 
-/// The content of the request is compressed, which the server does not take.
-pub fn unsupported_content_encoding() -> ApiError {
-    ApiError::new(Code::Unimplemented, "UNSUPPORTED_ENCODING", "the content must not have a content-encoding")
+/// The content of the request has a content coding that the server does not read.
+pub fn unsupported_content_encoding(expected: &str) -> ApiError {
+    let message = format!("the content-encoding must be {expected}, or there must be none");
+    ApiError::new(Code::Unimplemented, "UNSUPPORTED_ENCODING", message)
+        .with(ACCEPT_ENCODING, expected)
         .answered_with(StatusCode::UNSUPPORTED_MEDIA_TYPE)
+}
+
+/// The content of the request is not what its content-encoding says.
+pub fn not_unpacked() -> ApiError {
+    malformed_content(
+        "the content is not in gzip, as its content-encoding says, or is not complete".to_owned(),
+        None,
+    )
 }
 
 /// The client takes no type of content that the path has.
@@ -66,6 +79,21 @@ pub fn precondition_failed(current: &str) -> ApiError {
     ApiError::new(Code::FailedPrecondition, "PRECONDITION_FAILED", message)
         .with("etag", current)
         .answered_with(StatusCode::PRECONDITION_FAILED)
+}
+
+/// The tags of the client have all been weakened, and `If-Match` compares strongly.
+pub fn weak_tag() -> ApiError {
+    let message =
+        "if-match has weak ETags alone, which match nothing: use the ETag as the server sent it, without W/";
+    ApiError::new(Code::FailedPrecondition, "PRECONDITION_FAILED", message)
+        .answered_with(StatusCode::PRECONDITION_FAILED)
+}
+
+/// The write must say what it expects.
+pub fn match_required(message: &str) -> ApiError {
+    ApiError::new(Code::FailedPrecondition, "MATCH_REQUIRED", message)
+        .about_field("if-match", "must be given")
+        .answered_with(StatusCode::PRECONDITION_REQUIRED)
 }
 
 /// A page of another site made a browser send the request.

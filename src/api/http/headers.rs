@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE};
+use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName};
 
-use super::errors::{invalid, not_acceptable, unsupported_content_encoding};
+use super::errors::{invalid, not_acceptable};
 use crate::api::error::ApiError;
 
 /// How long the client waits, in milliseconds, as the Connect protocol has it.
@@ -49,13 +49,9 @@ pub fn last_event_id(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
     value.to_str().map(Some).map_err(|_| invalid(LAST_EVENT_ID.as_str(), "must be the id of an event"))
 }
 
-/// The type of the content of a request, without parameters and in lower case. `None`: the request names none. Content that is compressed, or in
-/// another character set than UTF-8, is refused.
+/// The type of the content of a request, without parameters and in lower case. `None`: the request names none. Content in
+/// another character set than UTF-8 is refused.
 pub fn content_type(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
-    let is_packed = |value: &http::HeaderValue| !value.as_bytes().eq_ignore_ascii_case(b"identity");
-    if headers.get_all(CONTENT_ENCODING).iter().any(is_packed) {
-        return Err(unsupported_content_encoding());
-    }
     let Some(value) = headers.get(CONTENT_TYPE) else { return Ok(None) };
     let wrong = || invalid("content-type", "must be a media type, in UTF-8");
     let mut parts = value.to_str().map_err(|_| wrong())?.split(';');
@@ -149,8 +145,6 @@ mod tests {
         assert_eq!(read("Application/JSON; charset=UTF-8"), Ok(Some("application/json".into())));
         assert_eq!(read("application/json;charset=\"utf-8\""), Ok(Some("application/json".into())));
         assert_eq!(read("application/json; charset=latin1"), Err("INVALID_FIELD"));
-        let packed = content_type(&headers("content-encoding", "gzip")).expect_err("packed");
-        assert_eq!(packed.reason, "UNSUPPORTED_ENCODING");
     }
 
     #[test]

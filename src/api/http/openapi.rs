@@ -14,13 +14,15 @@ use std::sync::LazyLock;
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, ETAG, IF_NONE_MATCH, VARY};
+use http::header::{CACHE_CONTROL, CONTENT_ENCODING, ETAG, IF_NONE_MATCH, VARY};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use prost_reflect::{DescriptorPool, ServiceDescriptor};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use super::content::{self, add_headers};
+use super::encoding::{self, Encoding};
+use super::etag::{self, EntityTag, Tags};
 use super::headers::accepted;
 use super::routes;
 use super::transcode::{POOL, method};
@@ -38,36 +40,36 @@ const JSON: &str = "application/json";
 struct Made {
     plain: Bytes,
     packed: Bytes,
-    tag: HeaderValue,
+    tag: EntityTag,
 }
 
 static MADE: LazyLock<Made> = LazyLock::new(|| {
     let plain: Bytes = whole().to_string().into();
     let mut packer = GzEncoder::new(vec![], Compression::default());
     let packed = packer.write_all(&plain).and_then(|()| packer.finish()).expect("memory takes everything");
-    let tag = format!("\"{}\"", &hex::encode(Sha256::digest(&plain))[..16]);
-    Made { plain, packed: packed.into(), tag: tag.try_into().expect("hex digits are a header value") }
+    let tag = EntityTag::of_digest(&hex::encode(Sha256::digest(&plain))[..16], "json");
+    Made { plain, packed: packed.into(), tag }
 });
 
 /// The response with the document. It is made for the first of them.
 pub fn response(headers: &HeaderMap) -> Result<Response<ResponseBody>, ApiError> {
     accepted(headers, &[JSON])?;
     let Made { plain, packed, tag } = &*MADE;
-    let is_held = headers.get_all(IF_NONE_MATCH).iter().any(|held| held == tag);
-    let encodings = headers.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
-    let mut encodings = encodings.flat_map(|value| value.split(','));
-    let takes_gzip = encodings.any(|of| of.trim() == "gzip");
+    let held = Tags::of(headers, IF_NONE_MATCH)?.and_then(|tags| tags.held(tag));
     let json = HeaderValue::from_static(JSON);
-    let mut response = match (is_held, takes_gzip) {
-        (true, _) => content::empty(StatusCode::NOT_MODIFIED),
-        (false, false) => content::response(StatusCode::OK, json, plain.clone(), None),
-        (false, true) => {
+    let tag = held.clone().unwrap_or_else(|| tag.to_string());
+    let mut tag = HeaderValue::try_from(tag).expect("a tag is a header value");
+    let mut response = match (held, encoding::accepted(headers)) {
+        (Some(_), _) => content::empty(StatusCode::NOT_MODIFIED),
+        (None, Encoding::Identity) => content::response(StatusCode::OK, json, plain.clone(), None),
+        (None, Encoding::Gzip) => {
             let mut response = content::response(StatusCode::OK, json, packed.clone(), None);
-            response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+            response.headers_mut().insert(CONTENT_ENCODING, encoding::gzip());
+            tag = etag::of_packed(&tag).unwrap_or(tag);
             response
         }
     };
-    response.headers_mut().insert(ETAG, tag.clone());
+    response.headers_mut().insert(ETAG, tag);
     response.headers_mut().insert(VARY, HeaderValue::from_static("accept-encoding"));
     // It is no secret, and the same for everybody.
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));

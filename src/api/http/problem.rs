@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{ACCEPT_ENCODING, ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use prost::Message;
 use serde::Serialize;
@@ -118,7 +118,7 @@ fn title(reason: &str) -> String {
     first.into_iter().chain(characters.map(|c| c.to_ascii_lowercase())).collect()
 }
 
-fn add_headers_of(error: &ApiError, status: StatusCode, headers: &mut HeaderMap) {
+pub fn add_headers_of(error: &ApiError, status: StatusCode, headers: &mut HeaderMap) {
     debug_assert!(headers.contains_key(CONTENT_TYPE));
     if let Some(delay) = error.retry {
         // Whole seconds, and no earlier than the error says.
@@ -132,9 +132,11 @@ fn add_headers_of(error: &ApiError, status: StatusCode, headers: &mut HeaderMap)
         };
         headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
     }
-    let allow = error.metadata.iter().find(|(name, _)| *name == errors::ALLOW);
-    if let Some(allow) = allow.and_then(|(_, value)| HeaderValue::from_str(value).ok()) {
-        headers.insert(ALLOW, allow);
+    for (name, header) in [(errors::ALLOW, ALLOW), (errors::ACCEPT_ENCODING, ACCEPT_ENCODING)] {
+        let value = error.metadata.iter().find(|(of, _)| *of == name);
+        if let Some(value) = value.and_then(|(_, value)| HeaderValue::from_str(value).ok()) {
+            headers.insert(header, value);
+        }
     }
 }
 

@@ -27,6 +27,15 @@ pub struct Said {
 }
 
 impl Said {
+    /// The message of a call whose content is the message itself, encoded.
+    pub fn encoded_message(self) -> Result<Bytes, ApiError> {
+        refuse_query(self.query.as_deref().unwrap_or_default())?;
+        match self.idempotency_key {
+            Some(_) => Err(invalid("idempotency-key", "is for content in JSON: set `options.request_id`")),
+            None => Ok(self.content),
+        }
+    }
+
     /// The message of the call, encoded.
     pub fn message(&self, rpc: Rpc) -> Result<Bytes, ApiError> {
         let input = method(rpc).input();
@@ -69,6 +78,7 @@ impl Said {
             | Found::Console(_)
             | Found::Login(_)
             | Found::Document(..)
+            | Found::Bundle(_)
             | Found::OtherMethods(_)
             | Found::Nothing => {
                 unreachable!("it is no call of an RPC")

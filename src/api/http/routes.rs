@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 use http::{Method, Request};
 use prost_reflect::{DynamicMessage, FieldDescriptor, MessageDescriptor, MethodDescriptor, Value};
 
+use super::bundle::BundleRequest;
 use super::console::{self, ConsoleFile};
 use super::documents::DocumentCall;
 use super::login::LoginCall;
@@ -26,6 +27,8 @@ pub enum Found {
     Route(&'static Route, Captures),
     /// A document or a layer as such.
     Document(DocumentCall, Captures),
+    /// All documents of a scope.
+    Bundle(Captures),
     /// A watch by its query.
     Watch,
     /// The description of all routes.
@@ -66,6 +69,7 @@ impl Found {
             Found::Rpc(rpc) => Some(*rpc),
             Found::Route(route, _) => Some(route.rpc),
             Found::Document(call, _) => Some(call.rpc()),
+            Found::Bundle(_) => Some(BundleRequest::RPC),
             Found::Watch => Some(signature::ConfigServiceWatch::RPC),
             Found::Description
             | Found::Console(_)
@@ -146,6 +150,12 @@ pub fn find(method: &Method, path: &str) -> Found {
             others.push(route.method.as_str());
         }
     }
+    if let Some(captures) = ROUTES.bundle.captures(path) {
+        match method == Method::GET {
+            true => return Found::Bundle(captures),
+            false => others.push("GET"),
+        }
+    }
     for (template, of, call) in &ROUTES.documents {
         if let Some(captures) = template.captures(path) {
             if of == method {
@@ -175,6 +185,7 @@ struct Routes {
     annotated: Vec<Route>,
     documents: Vec<(Template, Method, DocumentCall)>,
     logins: Vec<(&'static str, Method, LoginCall)>,
+    bundle: Template,
 }
 
 static ROUTES: LazyLock<Routes> = LazyLock::new(|| {
@@ -182,7 +193,8 @@ static ROUTES: LazyLock<Routes> = LazyLock::new(|| {
     annotated.sort_by_key(|route| route.template.order());
     let documents = DocumentCall::ROUTES
         .map(|(path, method, call)| (Template::parse(path).expect("a template"), method, call));
-    Routes { annotated, documents: documents.into(), logins: LoginCall::ROUTES.into() }
+    let bundle = Template::parse(BundleRequest::ROUTE).expect("a template");
+    Routes { annotated, documents: documents.into(), logins: LoginCall::ROUTES.into(), bundle }
 });
 
 /// The routes of an RPC. A mistake in an annotation is one of the build: the tests make all routes.
@@ -270,6 +282,7 @@ mod tests {
             Found::Rpc(rpc) => rpc.path().to_owned(),
             Found::Route(route, captures) => format!("{} {captures:?}", route.rpc.name()),
             Found::Document(call, captures) => format!("{call:?} {captures:?}"),
+            Found::Bundle(captures) => format!("Bundle {captures:?}"),
             Found::OtherMethods(allow) => allow,
             Found::Nothing | Found::Watch | Found::Description => String::new(),
             Found::Console(_) => "console".to_owned(),
@@ -282,7 +295,10 @@ mod tests {
         assert_eq!(found(&Method::GET, &format!("{config}/document")), format!("Get {named}"));
         let of_layer = r#"[("namespace", "a"), ("config", "rules:b"), ("scope", "/x/y")]"#;
         assert_eq!(found(&Method::PUT, &format!("{config}/layers/x/y")), format!("ReplaceLayer {of_layer}"));
-        assert_eq!(found(&Method::POST, config), "GET, HEAD");
+        assert_eq!(found(&Method::DELETE, config), format!("DeleteConfig {named}"));
+        assert_eq!(found(&Method::POST, config), "DELETE, GET, HEAD");
+        assert_eq!(found(&Method::HEAD, "/v1/bundles/a"), r#"Bundle [("namespace", "a")]"#);
+        assert_eq!(found(&Method::PUT, "/v1/bundles/a"), "GET, HEAD");
         assert_eq!(found(&Method::POST, &format!("{config}/layers/x")), "DELETE, GET, HEAD, PATCH, PUT");
         assert_eq!(found(&Method::GET, "/v1/tokens:create"), "POST");
         assert_eq!(found(&Method::GET, "/login"), "Offer");

@@ -45,36 +45,45 @@ impl Template {
         &self.text
     }
 
-    /// The values that a path has, if the path is of this form.
+    /// The values that a path has, if the path is of this form. Nothing is allocated for a path that is not.
     pub fn captures(&self, path: &str) -> Option<Captures> {
-        let path = path.strip_prefix('/')?;
-        let path = match &self.verb {
-            Some(verb) => path.strip_suffix(verb.as_str())?.strip_suffix(':')?,
-            None => path,
+        self.walk(path, &mut |_, _| {}).then(|| {
+            let mut captures = vec![];
+            self.walk(path, &mut |field, value| captures.push((field.to_owned(), value.to_owned())));
+            captures
+        })
+    }
+
+    /// Whether a path is of this form. `take` is given the values of fields, also before that is known.
+    fn walk(&self, path: &str, take: &mut dyn FnMut(&str, &str)) -> bool {
+        let Some(within) = path.strip_prefix('/') else { return false };
+        let within = match &self.verb {
+            Some(verb) => within.strip_suffix(verb.as_str()).and_then(|before| before.strip_suffix(':')),
+            None => Some(within),
         };
-        let mut captures = vec![];
-        let mut rest = Some(path);
+        let Some(within) = within else { return false };
+        // Where the rest begins, with the `/` before it.
+        let mut at = Some(0);
         for segment in &self.segments {
-            let left = rest?;
-            let (first, after) = match left.split_once('/') {
-                Some((first, after)) => (first, Some(after)),
-                None => (left, None),
-            };
+            let Some(begin) = at else { return false };
+            let left = &within[begin..];
+            let first = left.split_once('/').map_or(left, |(first, _)| first);
+            let after = (first.len() < left.len()).then_some(begin + first.len() + 1);
             match segment {
-                Segment::Literal(literal) if literal == first => rest = after,
-                Segment::Literal(_) => return None,
-                Segment::One(_) if first.is_empty() => return None,
+                Segment::Literal(literal) if literal == first => at = after,
+                Segment::Literal(_) => return false,
+                Segment::One(_) if first.is_empty() => return false,
                 Segment::One(field) => {
-                    captures.push((field.clone(), first.to_owned()));
-                    rest = after;
+                    take(field, first);
+                    at = after;
                 }
                 Segment::Rest(field) => {
-                    captures.push((field.clone(), format!("/{left}")));
-                    rest = None;
+                    take(field, &path[begin..=within.len()]);
+                    at = None;
                 }
             }
         }
-        rest.is_none().then_some(captures)
+        at.is_none()
     }
 
     /// The fields of the path, in order.

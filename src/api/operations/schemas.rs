@@ -6,7 +6,7 @@ use prost::Message;
 
 use crate::auth::{Resource, Verb};
 use crate::engine::{
-    At, Cancelled, ConfigState, Error, Intent, LayerOutcome, Missing, Outcome, PutSchema, registry,
+    At, Cancelled, ConfigState, Error, Expected, Intent, LayerOutcome, Missing, Outcome, PutSchema, registry,
     schema_id, schema_of,
 };
 use crate::model::limits::TEXT_BYTES_MAX;
@@ -155,7 +155,7 @@ impl Operations {
             options("SchemaService.Delete", &mut request, |request| &mut request.options);
         let governed = request::governed("", &request.namespace, &request.config)?;
         let id = schema_id(&governed);
-        let expected = request.expected_number.map(Version);
+        let expected = request.expected_number.map(|number| Expected::Version(Version(number)));
         let intent = Intent::Delete { id, key: None, expected };
         let write = self.allow_write(access, &options, intent)?;
         let outcome = self.write(access, write, Source::Schema, options, identity).await?;

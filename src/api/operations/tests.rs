@@ -153,7 +153,7 @@ async fn a_small_request_for_large_layers_waits_for_the_large_calls_of_its_actor
         at: Some(v1::get_request::At::Revision(1)),
         ..v1::GetRequest::default()
     };
-    let batch = v1::BatchGetRequest { requests: vec![past] };
+    let batch = v1::BatchGetRequest { requests: vec![past], ..Default::default() };
     let mut waiting = [
         operations.validate(&busy, validate).map(|answer| answer.map(drop)).boxed(),
         operations.apply(&busy, apply).map(|answer| answer.map(drop)).boxed(),

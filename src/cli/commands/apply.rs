@@ -90,8 +90,17 @@ pub async fn run(args: ApplyArgs, session: &Session) -> Outcome {
         // What was shown is what is overwritten, or nothing.
         plan.expect_versions(&mut changes);
     }
-    let response = match session.client.apply(changes, args.state_backup.options(args.write.options())).await
+    let options = args.state_backup.options(args.write.options());
+    let mut applied = session.client.apply(changes.clone(), options.clone()).await;
+    if let Err(error) = &applied
+        && error.reason() == "MATCH_REQUIRED"
+        && args.write.has_no_request_id()
     {
+        // Layers that were not listed are new, or the caller may not read them: then the server refuses the write again.
+        changes.iter_mut().for_each(|change| _ = change.expected_version.get_or_insert(0));
+        applied = session.client.apply(changes, options).await;
+    }
+    let response = match applied {
         Ok(response) => response,
         Err(error) => return Err(refused(error, &sources, Some(session)).await),
     };
@@ -112,7 +121,7 @@ struct Plan {
     notes: Vec<String>,
     /// Why someone should decide.
     reasons: Vec<String>,
-    /// The versions of the layers that would be overwritten, by config and scope.
+    /// The versions of the layers that there are, by config and scope.
     versions: BTreeMap<(String, String), u64>,
     report: Option<v1::ValidationReport>,
 }
@@ -136,6 +145,12 @@ async fn plan(
     let mut plan = Plan { reasons: tree::doubts(tree), report, ..Plan::default() };
     plan.reasons.extend(args.reach.reasons(planned.reach.as_ref()));
     plan.reasons.extend(history_cuts(planned.report.as_ref()));
+    for change in changes {
+        let info = known.iter().find(|info| info.config == change.config);
+        if let Some(layer) = info.and_then(|info| base_layer(info, &change.scope)) {
+            plan.versions.insert((change.config.clone(), change.scope.clone()), layer.version);
+        }
+    }
     let mut overwritten: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     let (mut configs, mut scopes) = (BTreeSet::new(), BTreeSet::new());
     for document in planned.results.iter().filter(|result| result.changed).flat_map(|result| &result.document)
@@ -147,9 +162,8 @@ async fn plan(
             None => {
                 configs.insert(config.as_str());
             }
-            Some(Some(layer)) => {
+            Some(Some(_)) => {
                 overwritten.entry(config.clone()).or_default().insert(scope.clone());
-                plan.versions.insert((config.clone(), scope.clone()), layer.version);
             }
             Some(None) => {}
         }

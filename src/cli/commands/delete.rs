@@ -66,6 +66,7 @@ pub async fn run(args: DeleteArgs, session: &Session) -> Outcome {
         kind: if target.scope.is_some() { kind(args.overrides) } else { v1::LayerKind::Unspecified }.into(),
         expected_version: args.expected_version,
         options: Some(args.write.options()),
+        must_exist: false,
     };
     if !args.write.dry_run && args.reach.asks(args.confirm, "", "") {
         let options = Some(args.write.dry_options());

@@ -64,6 +64,7 @@ impl ChangeArgs {
             ttl: self.ttl.map(wire_duration).transpose()?,
             expected_version: self.expected_version,
             action: Some(self.action()?),
+            must_exist: false,
         })
     }
 

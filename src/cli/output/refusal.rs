@@ -123,6 +123,7 @@ fn hint(error: &ClientError) -> Option<String> {
             };
             Some(format!("`confwatch can-i {}{target}` says why", word("verb")?))
         }
+        "MATCH_REQUIRED" => Some("--expected-version says which version is to be changed; 0: the layer is new".into()),
         "REASON_REQUIRED" => Some("--reason says why".into()),
         "TOO_MANY_BACKUPS" => Some("try again when one of them has ended".into()),
         "TOO_MANY_KEPT_BACKUPS" => Some("`confwatch backup pin ID --remove` unpins one, and `confwatch backup prune` removes those that are not pinned".into()),

@@ -14,7 +14,7 @@ use crate::model::{ConfigId, Content, Version};
 use crate::secret::{Holder, holds_sealed, is_sealed, make_way, readable};
 
 use super::document_error::{bounded, document_error, not_an_object};
-use super::plan::check_version;
+use super::expected::Expected;
 use super::read_change::{ReadAction, ReadChange};
 use crate::engine::error::Error;
 use crate::engine::secrets::key_store::KeyStore;
@@ -29,7 +29,8 @@ pub(in crate::engine) fn content_after(
     limits: &Limits,
 ) -> Result<Option<Content>, Error> {
     let current = base.and_then(|config| config.layer(&change.key));
-    check_version(change.expected, current.map_or(Version::ZERO, |entry| entry.layer.version), || {
+    let version = current.map_or(Version::ZERO, |entry| entry.layer.version);
+    Expected::check(change.expected, version, current.is_some(), || {
         format!("the {} layer of {} at {}", change.key.kind, change.id, change.key.scope)
     })?;
     let reveals = visibility.is_none_or(|visibility| visibility.reveals(&change.id, &change.key.scope));

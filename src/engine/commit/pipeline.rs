@@ -333,11 +333,7 @@ impl Pipeline {
     }
 
     fn plan(&self, write: &ReadWrite, bases: &ReadSet, cancelled: &Cancelled) -> Result<Plan, Error> {
-        if write.lacks_reason
-            && let Some(namespace) = bases.demanding_reason()
-        {
-            return Err(Error::ReasonRequired(namespace.clone()));
-        }
+        write.check_demands(bases)?;
         let now = (self.clock)();
         let planning = Planning {
             limits: &self.limits,

@@ -10,6 +10,7 @@ use crate::model::{
 use crate::secret;
 
 use super::assignments::check_assignments;
+use super::expected::Expected;
 use super::layer_content::content_after;
 use super::namespace_tags::{check_not_of_namespace, plan_namespace_tag};
 use super::plan::{Plan, check_version, next_version, removal};
@@ -212,14 +213,16 @@ fn plan_delete(
     bases: &ReadSet,
     id: &ConfigId,
     key: Option<&LayerKey>,
-    expected: Option<Version>,
+    expected: Option<Expected>,
 ) -> Result<Plan, Error> {
     let base = bases.get(id).ok_or_else(|| Missing::Config(id.clone()))?;
-    let current = match key {
-        Some(key) => base.layer(key).map_or(Version::ZERO, |entry| entry.layer.version),
-        None => base.at.version,
+    let (current, exists) = match key {
+        Some(key) => {
+            (base.layer(key).map_or(Version::ZERO, |entry| entry.layer.version), base.layer(key).is_some())
+        }
+        None => (base.at.version, !base.is_deleted()),
     };
-    check_version(expected, current, || match key {
+    Expected::check(expected, current, exists, || match key {
         Some(key) => format!("the {} layer of {id} at {}", key.kind, key.scope),
         None => format!("config {id}"),
     })?;

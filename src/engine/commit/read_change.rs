@@ -6,10 +6,11 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::document_error::{document_error, not_an_object};
+use super::expected::Expected;
 use crate::engine::error::Error;
 use crate::model::assign::apply_assignments;
 use crate::model::text::Format;
-use crate::model::{ConfigId, Content, LayerKey, Pointer, Version};
+use crate::model::{ConfigId, Content, LayerKey, Pointer};
 use crate::secret::MARK;
 
 /// A change whose text has been read: what does not depend on the state is done, once, before the pipeline.
@@ -19,7 +20,7 @@ pub(in crate::engine) struct ReadChange {
     pub key: LayerKey,
     pub ttl: Option<Duration>,
     pub action: ReadAction,
-    pub expected: Option<Version>,
+    pub expected: Option<Expected>,
     /// The field of the request that holds the action.
     pub field: String,
 }

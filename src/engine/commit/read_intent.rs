@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::model::{ConfigId, LayerKey, Namespace, Revision, Scope, TagName, Version};
 
+use super::expected::Expected;
 use super::put_schema::{PutSchema, schema_id};
 use super::read_change::ReadChange;
 use super::restoring::Restored;
@@ -24,7 +25,7 @@ pub(in crate::engine) enum ReadIntent {
     Delete {
         id: ConfigId,
         key: Option<LayerKey>,
-        expected: Option<Version>,
+        expected: Option<Expected>,
     },
     Rollback {
         id: ConfigId,
@@ -74,6 +75,33 @@ impl ReadIntent {
             | ReadIntent::Restore(_)
             | ReadIntent::TagNamespace(_)
             | ReadIntent::Tag { .. }
+            | ReadIntent::PutSchema { .. }
+            | ReadIntent::Migrate { .. } => false,
+        }
+    }
+
+    /// Whether a caller changes a layer of a namespace without saying which version of it is expected. Of the namespace of the server nothing is demanded:
+    /// the server writes there, too.
+    pub fn lacks_match(&self, namespace: &Namespace) -> bool {
+        let is_of =
+            |id: &ConfigId| id.namespace == *namespace && id.config.is_ordinary() && !namespace.is_reserved();
+        match self {
+            ReadIntent::Changes(changes) => {
+                changes.iter().any(|change| change.expected.is_none() && is_of(&change.id))
+            }
+            ReadIntent::Delete { id, expected: None, .. }
+            | ReadIntent::Rollback { id, expected: None, .. } => is_of(id),
+            ReadIntent::Delete { expected: Some(_), .. } | ReadIntent::Rollback { expected: Some(_), .. } => {
+                false
+            }
+            // They look for what has changed since, are of the server, or change no layer of such a config.
+            ReadIntent::Revert { .. }
+            | ReadIntent::Restore(_)
+            | ReadIntent::Keys(_)
+            | ReadIntent::Reseal(_)
+            | ReadIntent::Expire(_)
+            | ReadIntent::Tag { .. }
+            | ReadIntent::TagNamespace(_)
             | ReadIntent::PutSchema { .. }
             | ReadIntent::Migrate { .. } => false,
         }

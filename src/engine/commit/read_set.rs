@@ -183,6 +183,17 @@ impl ReadSet {
         self.governances.iter().find(|(_, governance)| demands(governance)).map(|(namespace, _)| namespace)
     }
 
+    /// The namespaces in which every change of a layer must say which version it expects.
+    pub fn demanding_match(&self) -> impl Iterator<Item = &Namespace> {
+        let demands = |governance: &Option<Arc<Governance>>| {
+            governance.as_ref().is_some_and(|governance| governance.demands_match())
+        };
+        self.governances
+            .iter()
+            .filter(move |(_, governance)| demands(governance))
+            .map(|(namespace, _)| namespace)
+    }
+
     /// What governs a namespace.
     pub fn governance(&self, namespace: &Namespace) -> Option<&Arc<Governance>> {
         let found = self.governances.iter().find(|(other, _)| other == namespace);

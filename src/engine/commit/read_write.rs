@@ -12,6 +12,7 @@ use super::restoring::{RestorePoint, Restored};
 use super::tagging::is_tagged;
 use super::write::Origin;
 use crate::engine::check::look::Look;
+use crate::engine::error::Error;
 use crate::engine::state::State;
 
 /// The annotation of a commit that takes others back, with their revisions.
@@ -64,6 +65,20 @@ impl ReadWrite {
     /// A write that is only validated, with all lints. A reason is not required yet.
     pub fn to_validate(origin: Origin, intent: ReadIntent, look: Look, visibility: Visibility) -> ReadWrite {
         ReadWrite { look, lacks_reason: false, ..ReadWrite::new(origin, intent, true, visibility) }
+    }
+
+    /// Checks what the namespaces of the write demand of every write. A dry run may find out the versions that the write is to expect.
+    pub fn check_demands(&self, bases: &ReadSet) -> Result<(), Error> {
+        if self.lacks_reason
+            && let Some(namespace) = bases.demanding_reason()
+        {
+            return Err(Error::ReasonRequired(namespace.clone()));
+        }
+        let lacks_match = |namespace: &&Namespace| !self.validate_only && self.intent.lacks_match(namespace);
+        match bases.demanding_match().find(lacks_match) {
+            Some(namespace) => Err(Error::MatchRequired(namespace.clone())),
+            None => Ok(()),
+        }
     }
 
     /// The actor whose budget for guesses the write takes. Empty: the server.

@@ -8,6 +8,7 @@ use crate::model::text::{DocumentError, Format, parse, parse_content, parse_obje
 use crate::model::{Author, ConfigId, LayerKey, Request, Scope, Source, TagName, Version};
 
 use super::document_error::bounded;
+use super::expected::Expected;
 use super::put_schema::{PutSchema, schema_id};
 use super::read_change::{ReadAction, ReadChange};
 use super::restoring::Restoring;
@@ -46,7 +47,7 @@ pub enum Intent {
     /// No two of the same layer.
     Changes(Vec<Change>),
     /// One scope's layer, or all layers of a config.
-    Delete { id: ConfigId, key: Option<LayerKey>, expected: Option<Version> },
+    Delete { id: ConfigId, key: Option<LayerKey>, expected: Option<Expected> },
     /// Back to a version: all layers, or those of a scope.
     Rollback { id: ConfigId, to: RollbackTo, scope: Option<Scope>, expected: Option<Version> },
     /// Takes commits back, and keeps what was changed since.
@@ -80,8 +81,7 @@ pub struct Change {
     pub key: LayerKey,
     pub ttl: Option<Duration>,
     pub action: Action,
-    /// Version of the layer's last change; 0: it must not exist.
-    pub expected: Option<Version>,
+    pub expected: Option<Expected>,
     /// The field of the request that it came from, for messages.
     pub field: String,
 }

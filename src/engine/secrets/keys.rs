@@ -8,6 +8,7 @@ use crate::model::text::Format;
 use crate::model::{Author, Content, LayerKey, Namespace, Source, Version};
 
 use crate::engine::blocking::blocking;
+use crate::engine::commit::expected::Expected;
 use crate::engine::commit::pipeline::Pipeline;
 use crate::engine::commit::read_change::{ReadAction, ReadChange};
 use crate::engine::commit::read_intent::ReadIntent;
@@ -59,7 +60,7 @@ impl Pipeline {
                 id: self.key_store().id().clone(),
                 ttl: None,
                 action: ReadAction::Replace(content, Format::Json),
-                expected: Some(current.map_or(Version::ZERO, |entry| entry.layer.version)),
+                expected: Some(Expected::Version(current.map_or(Version::ZERO, |entry| entry.layer.version))),
                 field: String::new(),
                 key,
             }

@@ -24,6 +24,8 @@ pub struct Governance {
     rules: Arc<NamespaceRules>,
     /// Whether every write must say why, once that was asked.
     demands_reason: OnceLock<bool>,
+    /// Whether every change of a layer must say which version it expects, once that was asked.
+    demands_match: OnceLock<bool>,
 }
 
 /// Contracts that were compiled.
@@ -145,6 +147,15 @@ impl Governance {
             settings.is_some_and(|settings| Settings::require_reason(&settings))
         };
         *self.demands_reason.get_or_init(read)
+    }
+
+    /// Whether a change of a layer in the namespace must say which version of the layer it expects.
+    pub fn demands_match(&self) -> bool {
+        let read = || {
+            let settings = self.document(&Governs::Settings(None).name());
+            settings.is_some_and(|settings| Settings::require_match(&settings))
+        };
+        *self.demands_match.get_or_init(read)
     }
 
     /// The schemas that refer to this one, themselves or through others, and this one.

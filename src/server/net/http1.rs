@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use http::{Request, Response};
@@ -18,6 +19,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
 
@@ -25,10 +27,13 @@ use super::call::{BegunCall, ConnectionCalls, panicked};
 use super::connection::Failed;
 use super::connection_age::{Age, Due, farewell};
 use super::connection_context::ConnectionContext;
-use super::timed_socket::{TimedOut, TimedSocket};
+use super::pace::{MESSAGE_PATIENCE, ROOM_INTERVAL, TAKEN_BYTES_MIN, TRANSFER_BYTES_MIN};
+use super::timed_socket::{CurrentCall, TimedOut, TimedSocket};
 use crate::api::answer::{Answer, Outcome};
 use crate::api::body::ResponseBody;
+use crate::api::call_errors::response_not_taken;
 use crate::api::codec::Encoded;
+use crate::api::error::ApiError;
 use crate::api::guard::peer::Peer;
 use crate::api::http::{http2_required, problem};
 use crate::api::unread::Unread;
@@ -49,22 +54,22 @@ pub(in crate::server) async fn serve(
     stop: CancellationToken,
 ) -> Result<(), Failed> {
     let settings = &service.settings;
-    let is_busy = Arc::new(AtomicBool::new(false));
+    let current = Arc::new(CurrentCall::default());
     let has_called = Arc::new(AtomicBool::new(false));
     let streams_leave = Arc::new(AtomicBool::new(false));
     let socket =
-        TimedSocket::new(socket, is_busy.clone(), settings.request_timeout, settings.response_timeout);
+        TimedSocket::new(socket, current.clone(), settings.request_timeout, settings.response_timeout);
     let unread = peer.unread.clone();
     let calls = Arc::new(ConnectionCalls::new(service.clone(), unread.clone()));
     let head_bytes_max = (settings.header_bytes_max as usize).saturating_mul(2);
     let answer = {
         let (has_called, is_leaving) = (has_called.clone(), streams_leave.clone());
         service_fn(move |request| {
-            is_busy.store(true, Relaxed);
+            current.is_busy.store(true, Relaxed);
             has_called.store(true, Relaxed);
             let (calls, peer) = (calls.clone(), peer.clone());
-            let (is_busy, is_leaving) = (is_busy.clone(), is_leaving.clone());
-            async move { Ok::<_, Infallible>(answer(&calls, peer, is_busy, is_leaving, request).await) }
+            let (busy, is_leaving) = (Busy(current.clone()), is_leaving.clone());
+            async move { Ok::<_, Infallible>(answer(&calls, peer, busy, is_leaving, request).await) }
         })
     };
     let connection = http1::Builder::new()
@@ -129,11 +134,11 @@ fn note_end(service: &ConnectionContext, error: &hyper::Error) {
 async fn answer(
     calls: &ConnectionCalls,
     peer: Arc<Peer>,
-    is_busy: Arc<AtomicBool>,
+    busy: Busy,
     is_leaving: Arc<AtomicBool>,
     mut request: Request<Incoming>,
 ) -> Response<SentBody> {
-    let busy = Busy(is_busy);
+    let patience = calls.service.settings.response_timeout;
     // Earlier responses may wait for the client.
     peer.unread.room_for_call().await;
     let called = Called::of(&request);
@@ -145,7 +150,10 @@ async fn answer(
             code: Code::Unimplemented,
             unread: peer.unread.clone(),
             is_leaving,
-            _busy: busy,
+            in_parts_since: None,
+            patience,
+            room: None,
+            busy,
         });
     }
     request.extensions_mut().insert(peer.clone());
@@ -170,18 +178,17 @@ async fn answer(
         ongoing.opened();
     }
     let unread = peer.unread.clone();
-    Response::from_parts(
-        head,
-        SentBody { body, ongoing: Some(ongoing), code, unread, is_leaving, _busy: busy },
-    )
+    let (in_parts_since, room, ongoing) = (None, None, Some(ongoing));
+    let body = SentBody { body, ongoing, code, unread, is_leaving, in_parts_since, patience, room, busy };
+    Response::from_parts(head, body)
 }
 
 /// A call is under way until this is dropped.
-struct Busy(Arc<AtomicBool>);
+struct Busy(Arc<CurrentCall>);
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.0.store(false, Relaxed);
+        self.0.end();
     }
 }
 
@@ -195,7 +202,55 @@ struct SentBody {
     unread: Arc<Unread>,
     /// Ends a stream with an error that has its client connect again.
     is_leaving: Arc<AtomicBool>,
-    _busy: Busy,
+    /// Since when a message is being sent in parts.
+    in_parts_since: Option<Instant>,
+    /// How long the client may take nothing.
+    patience: Duration,
+    /// Ends when there may be room for the next message.
+    room: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    busy: Busy,
+}
+
+impl SentBody {
+    /// Why the stream ends, although it goes on.
+    fn cut_short(&self) -> Option<ApiError> {
+        if self.is_leaving.load(Relaxed) {
+            return Some(farewell());
+        }
+        let is_too_slow =
+            self.in_parts_since.is_some_and(|since| since.elapsed() > self.patience * MESSAGE_PATIENCE);
+        is_too_slow.then(|| {
+            self.unread.counts().given_up.fetch_add(1, Relaxed);
+            response_not_taken(self.patience)
+        })
+    }
+
+    /// The next message of a stream is not made before there is room for it.
+    fn poll_room(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        while self.body.makes_messages() && !self.unread.has_room() {
+            let unread = self.unread.clone();
+            let less = self.room.get_or_insert_with(|| {
+                Box::pin(async move {
+                    // Room that others make on the server is looked for.
+                    let _ = timeout(ROOM_INTERVAL, unread.less()).await;
+                })
+            });
+            ready!(less.as_mut().poll(context));
+            self.room = None;
+        }
+        Poll::Ready(())
+    }
+
+    /// Notes how fast the client must take what was just made.
+    fn note_pace(&mut self) {
+        let is_within_parts = self.body.is_within_parts();
+        match is_within_parts {
+            true => _ = self.in_parts_since.get_or_insert_with(Instant::now),
+            false => self.in_parts_since = None,
+        }
+        let is_at_pace = is_within_parts || self.body.is_transfer();
+        self.busy.0.require(if is_at_pace { TRANSFER_BYTES_MIN } else { TAKEN_BYTES_MIN });
+    }
 }
 
 impl Body for SentBody {
@@ -206,12 +261,16 @@ impl Body for SentBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Encoded>, Status>>> {
-        let is_leaving = self.is_leaving.load(Relaxed);
-        let last_words = is_leaving.then(|| self.body.last_words(&farewell())).flatten();
+        let cut_short = self.cut_short();
+        let last_words = cut_short.and_then(|error| self.body.last_words(&error));
         let next = match last_words {
             Some(words) => Some(Ok(Frame::data(words))),
-            None => ready!(Pin::new(&mut self.body).poll_frame(context)),
+            None => {
+                ready!(self.poll_room(context));
+                ready!(Pin::new(&mut self.body).poll_frame(context))
+            }
         };
+        self.note_pace();
         let has_ended = self.body.is_end_stream();
         let code = self.body.failed_by().map_or(self.code, |code| code_of(Outcome(Some(code))));
         if let Some(ongoing) = self.ongoing.as_mut().filter(|_| has_ended) {

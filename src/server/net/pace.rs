@@ -4,6 +4,16 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+/// A client that takes less than this in the time that it has takes nothing.
+pub(super) const TAKEN_BYTES_MIN: usize = 4 << 10;
+/// The same of a transfer, such as a backup: the server keeps a place, and history, for it as long as it goes on.
+pub(super) const TRANSFER_BYTES_MIN: usize = 256 << 10;
+/// A message that is sent in parts may take so many times as long as the client may take nothing: it keeps the state that it is made of,
+/// which others may have replaced long ago.
+pub(super) const MESSAGE_PATIENCE: u32 = 20;
+/// A stream that has to wait for other connections looks so often whether there is room.
+pub(super) const ROOM_INTERVAL: Duration = Duration::from_millis(250);
+
 /// How fast a client takes a response: at least so many bytes within the time that it has. A client that does not is given up once that time has
 /// passed, and no later.
 pub(super) struct Pace {
@@ -39,6 +49,41 @@ impl Pace {
     }
 }
 
+/// How long the server has waited for a client to take enough of what waits for it. That the server has nothing to send is not the fault of the client.
+#[derive(Debug, Default)]
+pub(super) struct Waited {
+    /// `None`: there is room, or there is nothing to send.
+    since: Option<Instant>,
+    before: Duration,
+    taken_bytes: usize,
+}
+
+impl Waited {
+    /// The server waits for room. When it waits no longer, if it did not wait already.
+    pub fn begin(&mut self, patience: Duration, now: Instant) -> Option<Instant> {
+        match self.since {
+            Some(_) => None,
+            None => {
+                self.since = Some(now);
+                Some(now + patience.saturating_sub(self.before))
+            }
+        }
+    }
+
+    /// There is room, or nothing more to send.
+    pub fn stop(&mut self, now: Instant) {
+        if let Some(since) = self.since.take() {
+            self.before += now.saturating_duration_since(since);
+        }
+    }
+
+    /// The client takes more bytes. Whether these are enough.
+    pub fn take(&mut self, bytes: usize, enough: usize) -> bool {
+        self.taken_bytes = self.taken_bytes.saturating_add(bytes);
+        self.taken_bytes >= enough
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -62,5 +107,23 @@ mod tests {
         pace.forgive(after(69));
         pace.take(99, after(70));
         assert_eq!(pace.ends(), after(99));
+    }
+
+    #[test]
+    fn the_time_that_the_server_takes_is_not_that_of_the_client() {
+        let begin = Instant::now();
+        let after = |seconds| begin + Duration::from_secs(seconds);
+        let patience = Duration::from_secs(30);
+        let mut waited = Waited::default();
+        assert_eq!(waited.begin(patience, begin), Some(after(30)));
+        assert_eq!(waited.begin(patience, after(5)), None, "it waits already");
+        waited.stop(after(10));
+        assert!(!waited.take(60, 100));
+        // The disk was slow.
+        waited.stop(after(500));
+        assert_eq!(waited.begin(patience, after(500)), Some(after(520)), "ten seconds are gone");
+        waited.stop(after(515));
+        assert_eq!(waited.begin(patience, after(600)), Some(after(605)));
+        assert!(waited.take(40, 100));
     }
 }

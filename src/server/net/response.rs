@@ -19,7 +19,7 @@ use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use tonic::Code;
 
 use super::connection_age::farewell;
-use super::pace::Pace;
+use super::pace::{MESSAGE_PATIENCE, Pace, ROOM_INTERVAL, TAKEN_BYTES_MIN, TRANSFER_BYTES_MIN};
 use crate::api::answer::Outcome;
 use crate::api::body::{ResponseBody, trailers};
 use crate::api::call_errors::response_not_taken;
@@ -30,18 +30,8 @@ use crate::api::reply::Reply;
 use crate::api::unread::{Unread, UnreadBytes};
 use crate::server::telemetry::calls::{Begun, code_in, code_of};
 
-/// A client that takes less than this in the time that it has takes nothing.
-pub(in crate::server) const TAKEN_BYTES_MIN: usize = 4 << 10;
-/// The same of a transfer, such as a backup: the server keeps a place, and history, for it as long as it goes on.
-const TRANSFER_BYTES_MIN: usize = 256 << 10;
-/// A message that is sent in parts may take so many times as long as the client may take nothing: it keeps the state that it is made of,
-/// which others may have replaced long ago.
-const MESSAGE_PATIENCE: u32 = 20;
 /// What a stream costs, besides its message, while its client makes no room.
 const STALLED_BYTES: usize = 2 << 10;
-/// A stream that has to wait for other connections looks so often whether there is room.
-const ROOM_INTERVAL: Duration = Duration::from_millis(250);
-
 /// Sends the body of a response.
 pub(in crate::server) struct Telling {
     body: ResponseBody,

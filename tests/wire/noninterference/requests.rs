@@ -39,7 +39,8 @@ type Make = fn(&mut Draw<'_>) -> Vec<u8>;
 pub const CALLS: &[(&str, u32, Make)] = &[
     ("ConfigService/Get", 8, |draw| draw.get().encode_to_vec()),
     ("ConfigService/BatchGet", 2, |draw| {
-        BatchGetRequest { requests: (0..3).map(|_| draw.get()).collect() }.encode_to_vec()
+        BatchGetRequest { requests: (0..3).map(|_| draw.get()).collect(), ..Default::default() }
+            .encode_to_vec()
     }),
     ("ConfigService/List", 2, |draw| draw.list().encode_to_vec()),
     ("ConfigService/Explain", 6, |draw| draw.explain().encode_to_vec()),
@@ -535,6 +536,7 @@ impl Draw<'_> {
             action: Some(action),
             expected_version,
             ttl: None,
+            must_exist: false,
         }
     }
 

@@ -15,7 +15,10 @@ JSON is that of protobuf. Requests may have the names of fields in `snake_case` 
 those that are not set and say so by their absence. 64-bit integers are numbers up to 2^53, and texts of digits beyond; requests may have both. Unknown fields \
 are refused.
 
-Errors are `application/problem+json` (RFC 9457): see the schema `Problem`.";
+Contents of responses from 64 KiB on are in gzip for clients that send `Accept-Encoding: gzip`, unless they show secrets; their ETag ends with `-gzip`. \
+Contents of requests may be in gzip.
+
+Errors are `application/problem+json` (RFC 9457): see the schema `Problem`. A client that sends `Connect-Protocol-Version: 1` gets errors of Connect instead.";
 
 /// Describes the events and lines of a stream: appended to the description of each.
 pub const EVENTS: &str = "
@@ -36,6 +39,7 @@ pub fn add_all(paths: &mut Map<String, Value>, schemas: &mut Schemas<'_>, pool: 
     schemas.add("Problem", problem());
     let response = schemas.message(&message("confwatch.v1.WatchResponse"), &[]);
     add(paths, "/v1/watch".to_owned(), &Method::GET, watch(response));
+    add(paths, "/v1/bundles/{namespace}".to_owned(), &Method::GET, bundle());
     add(
         paths,
         "/openapi.json".to_owned(),
@@ -48,6 +52,60 @@ pub fn add_all(paths: &mut Map<String, Value>, schemas: &mut Schemas<'_>, pool: 
             "security": [],
         }),
     );
+}
+
+/// All documents of a scope.
+fn bundle() -> Value {
+    let text = || json!({"type": "string"});
+    let parameter = |name: &str, description: &str, schema: Value| json!({"name": name, "in": "query", "description": description, "schema": schema});
+    let mut parameters = vec![
+        json!({
+            "name": "namespace",
+            "in": "path",
+            "required": true,
+            "description": "The namespace.",
+            "schema": {"type": "string", "minLength": 1},
+        }),
+        parameter(
+            "scope",
+            "The scope to resolve for. A gateway can give it as the header `confwatch-scope`.",
+            text(),
+        ),
+        parameter("view", "Which layers are merged.", json!({"$ref": "#/components/schemas/View"})),
+        parameter("apply_defaults", "Fill in defaults of the schemas.", json!({"type": "boolean"})),
+        parameter(
+            "min_revision",
+            "Wait until the server has this revision.",
+            json!({"type": ["integer", "string"], "minimum": 0}),
+        ),
+    ];
+    parameters.extend(header_parameters());
+    let headers = json!({
+        "etag": {"description": "Names the contents of all documents together.", "schema": text()},
+        "confwatch-store-revision": {"description": "The revision at which all were read.", "schema": text()},
+        "confwatch-epoch": {"$ref": "#/components/headers/Epoch"},
+    });
+    json!({
+        "operationId": "GetBundle",
+        "tags": ["Documents"],
+        "summary": "Reads the documents of all configs of a namespace for a scope",
+        "description": "The documents of all configs that have one for the scope and that the caller may read there, as of one revision: as an object with the names \
+            of the configs, or a line of JSON for each. What the caller may not read is left out. At most 1000 documents, which fit 4 MiB. `If-None-Match` with the \
+            ETag saves the content.",
+        "parameters": parameters,
+        "responses": {
+            "200": {
+                "description": "The documents.",
+                "headers": headers,
+                "content": {
+                    "application/json": {"schema": {"type": "object"}},
+                    "application/x-ndjson": {"schema": {"type": "object"}},
+                },
+            },
+            "304": {"description": "The client has them.", "headers": headers},
+            "default": {"$ref": "#/components/responses/Problem"},
+        },
+    })
 }
 
 /// A watch by its query, for browsers.

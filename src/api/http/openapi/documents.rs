@@ -21,7 +21,7 @@ const FACTS: [(&str, &str); 6] = [
     ("confwatch-scope", "The scope, in normal form."),
 ];
 
-/// Adds the five operations.
+/// Adds the operations of documents and layers.
 pub fn add_all(paths: &mut Map<String, Value>, schemas: &mut Schemas<'_>, pool: &DescriptorPool) {
     let message = |name: &str| {
         pool.get_message_by_name(&format!("confwatch.v1.{name}")).expect("a message of the contract")
@@ -78,7 +78,8 @@ pub fn add_all(paths: &mut Map<String, Value>, schemas: &mut Schemas<'_>, pool: 
         &Method::PUT,
         LAYER,
         "PutLayer",
-        "Replaces a layer by the content. `If-Match` with the ETag of the layer: only if the layer is as it was. `If-None-Match: *`: only if there is none.",
+        "Replaces a layer by the content. `If-Match` with the ETag of the layer: only if the layer is as it was, and with `*`: only if there is one. \
+         `If-None-Match: *`: only if there is none.",
         &set,
         &write,
     );
@@ -97,6 +98,16 @@ pub fn add_all(paths: &mut Map<String, Value>, schemas: &mut Schemas<'_>, pool: 
         "Deletes a layer. History stays. `If-Match` as for a PUT.",
         &delete,
         &remove,
+    );
+    operation(
+        &Method::DELETE,
+        CONFIG,
+        "DeleteConfig",
+        "Deletes all layers of a config, of both kinds. History stays. `If-Match` is required: `\"vN\"` for version N of the config, which `confwatch-version` \
+         of a read has, or `*` for any. Without it the response is 428. With `validate_only=true` it is not required, nothing is deleted, and the \
+         response says what would be, and whom it reaches.",
+        &delete,
+        &remove[1..],
     );
     complete(paths, schemas, &message);
 }
@@ -142,6 +153,12 @@ fn complete(
     paths[LAYER]["delete"]["responses"] = json!({
         "200": written("The outcome.", "DeleteResponse"),
         "412": problem(),
+        "default": problem(),
+    });
+    paths[CONFIG]["delete"]["responses"] = json!({
+        "200": written("The outcome.", "DeleteResponse"),
+        "412": problem(),
+        "428": problem(),
         "default": problem(),
     });
     paths[LAYER]["put"]["responses"] = set.clone();

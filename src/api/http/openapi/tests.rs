@@ -38,7 +38,17 @@ fn every_rpc_has_an_operation_and_no_two_have_one_name() {
             assert!(ids.contains(id.as_str()), "{id}");
         }
     }
-    for id in ["GetDocument", "GetLayer", "PutLayer", "PatchLayer", "DeleteLayer", "Watch", "OpenApi"] {
+    for id in [
+        "GetDocument",
+        "GetLayer",
+        "PutLayer",
+        "PatchLayer",
+        "DeleteLayer",
+        "DeleteConfig",
+        "GetBundle",
+        "Watch",
+        "OpenApi",
+    ] {
         assert!(ids.contains(id), "{id}");
     }
 }
@@ -123,11 +133,18 @@ fn the_document_is_sent_packed_and_once() {
     let headers = |name, value: HeaderValue| HeaderMap::from_iter([(name, value)]);
     let plain = response(&HeaderMap::new()).expect("a response");
     assert_eq!(plain.status(), StatusCode::OK);
-    let packed =
-        response(&headers(ACCEPT_ENCODING, HeaderValue::from_static("br, gzip"))).expect("a response");
+    let packed = response(&headers(http::header::ACCEPT_ENCODING, HeaderValue::from_static("br, gzip")))
+        .expect("a response");
     assert_eq!(packed.headers()[CONTENT_ENCODING], "gzip");
-    let again = response(&headers(IF_NONE_MATCH, plain.headers()[ETAG].clone())).expect("a response");
-    assert_eq!(again.status(), StatusCode::NOT_MODIFIED);
+    assert_ne!(packed.headers()[ETAG], plain.headers()[ETAG], "other bytes have another tag");
+    for made in [&plain, &packed] {
+        let tag = &made.headers()[ETAG];
+        let weak = format!("W/{}", tag.to_str().expect("ASCII")).try_into().expect("a tag");
+        for held in [tag.clone(), weak] {
+            let again = response(&headers(IF_NONE_MATCH, held.clone())).expect("a response");
+            assert_eq!((again.status(), &again.headers()[ETAG]), (StatusCode::NOT_MODIFIED, tag));
+        }
+    }
     let refused = response(&headers(http::header::ACCEPT, HeaderValue::from_static("text/html")));
     assert_eq!(refused.err().expect("refused").reason, "NOT_ACCEPTABLE");
 }
