@@ -10,6 +10,7 @@ mod error;
 mod extract;
 mod file;
 mod format;
+mod in_order;
 mod manifest;
 mod place;
 mod read;

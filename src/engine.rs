@@ -23,6 +23,7 @@ mod state_backups;
 #[cfg(test)]
 mod tests;
 pub mod watch;
+mod work_threads;
 mod write_call;
 
 use std::sync::{Arc, Mutex};

@@ -26,6 +26,8 @@ pub mod engine;
 mod fair_places;
 #[cfg(feature = "server")]
 pub mod model;
+#[cfg(feature = "server")]
+mod priority;
 pub mod proto;
 #[cfg(feature = "server")]
 pub mod secret;

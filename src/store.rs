@@ -20,7 +20,7 @@ pub use self::history::{Compaction, ConfigRecord, History, Problem, Snapshot, Ve
 pub use self::journal::{Head, Journal, Sealed, Summary};
 pub use self::memory::MemoryStore;
 pub use self::proof::{Broken, Proof, prove};
-pub use self::sled::{Fsync, Point, Seeding, SledOptions, SledStore};
+pub use self::sled::{Fsync, Importing, Point, Seeding, SledOptions, SledStore};
 pub use self::stored_commit::StoredCommit;
 
 use crate::model::Revision;

@@ -31,7 +31,10 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("api", &["engine", "audit", "auth", "store", "supervise", "validate", "model", "proto"]),
-    ("engine", &["auth", "backup", "store", "supervise", "validate", "secret", "model", "fair_places"]),
+    (
+        "engine",
+        &["auth", "backup", "store", "supervise", "priority", "validate", "secret", "model", "fair_places"],
+    ),
     ("backup", &["secret", "store", "model", "bounded_file", "durable_file", "fair_places"]),
     ("audit", &["supervise", "model", "append_log", "durable_file"]),
     ("auth", &["supervise", "model"]),
@@ -54,6 +57,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "secret",
             "store",
             "validate",
+            "priority",
             "model",
             "proto",
             "bounded_file",
@@ -63,6 +67,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("bounded_file", &[]),
     ("durable_file", &[]),
     ("fair_places", &[]),
+    ("priority", &[]),
     ("proto", &[]),
 ];
 
@@ -113,7 +118,10 @@ const UNSUPERVISED: &[(&str, &str)] = &[
     ("src/validate/expression/stack.rs", "the scope of the thread panics"),
     ("src/store/sled/index/load.rs", "the scope of the thread panics"),
     ("src/store/sled/database/syncer.rs", "the sync fails, and the store with it"),
+    ("src/store/sled/index/pending.rs", "the scope of the thread panics"),
+    ("src/store/sled/import.rs", "the import panics"),
     ("src/backup/bucket/tasks.rs", "the upload or download fails"),
+    ("src/backup/in_order.rs", "whoever takes the result panics"),
 ];
 
 /// No file is longer: above it, look for the second idea.

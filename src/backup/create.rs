@@ -13,11 +13,13 @@ use super::record;
 use super::write::{Finished, Writer};
 use crate::model::{Commit, Digest, Epoch, Namespace, Revision, Timestamp, Version};
 use crate::secret::sealed_count;
-use crate::store::codec::{CommitFormat, encode_batch, join_batch};
+use crate::store::codec::{CommitFormat, append_batch, encode_batch};
 use crate::store::{ConfigRecord, Sealed, Store, StoredCommit, VersionRef};
 
 /// Commits that are read at once, as they are stored.
-const PAGE_BYTES: usize = 1 << 20;
+const PAGE_BYTES: usize = 4 << 20;
+/// An item has commits of about so many bytes.
+const ITEM_BYTES: usize = 1 << 20;
 /// Versions from before the oldest commit that are listed at once.
 const VERSIONS_PAGE: usize = 1000;
 
@@ -251,7 +253,7 @@ impl<W: Write> Making<'_, W> {
         let Some(snapshot) = self.store.snapshot(&config.id, at.version)? else { return Ok(()) };
         let layers = snapshot.layers.into_iter().collect();
         let record = ConfigRecord { id: config.id.clone(), at, layers, tags };
-        self.writer.item(PartKind::History, &record::encode(&record))
+        self.writer.item(PartKind::History, |bytes| record::append(bytes, &record))
     }
 
     /// The commits from `first` on. Those of a selection have the selected changes alone, and so a chain of their own.
@@ -282,7 +284,7 @@ impl<W: Write> Making<'_, W> {
                     if !selected.is_empty() {
                         let format = CommitFormat::default();
                         let (batch, hash) = encode_batch(format, selected_hash, &selected);
-                        self.writer.item(PartKind::Commits, &batch)?;
+                        self.writer.item(PartKind::Commits, |bytes| bytes.extend_from_slice(&batch))?;
                         selected_hash = hash;
                     }
                     read
@@ -304,7 +306,14 @@ impl<W: Write> Making<'_, W> {
 
     /// Writes commits with the bytes that they have in the journal, after a comparison of each hash. Returns the last hash.
     fn chained(&mut self, page: &[StoredCommit], mut previous: Digest) -> Result<Digest, BackupError> {
-        for run in page.chunk_by(|a, b| a.format == b.format) {
+        let mut bytes = 0;
+        let is_with_the_one_before = |before: &StoredCommit, next: &StoredCommit| {
+            bytes += before.bytes.len();
+            let is_with = before.format == next.format && bytes < ITEM_BYTES;
+            bytes = if is_with { bytes } else { 0 };
+            is_with
+        };
+        for run in page.chunk_by(is_with_the_one_before) {
             let before = previous;
             for commit in run {
                 if !commit.follows(previous) {
@@ -315,7 +324,7 @@ impl<W: Write> Making<'_, W> {
                 }
                 previous = commit.hash;
             }
-            self.writer.item(PartKind::Commits, &join_batch(run[0].format, before, run))?;
+            self.writer.item(PartKind::Commits, |bytes| append_batch(bytes, run[0].format, before, run))?;
         }
         Ok(previous)
     }
@@ -335,7 +344,7 @@ impl<W: Write> Making<'_, W> {
                 counts.layers += config.layers.len() as u64;
                 let secrets = config.layers.iter().map(|(_, layer)| sealed_count(layer.content.as_str()));
                 counts.secrets += secrets.sum::<usize>() as u64;
-                self.writer.item(PartKind::State, &record::encode(&config))?;
+                self.writer.item(PartKind::State, |bytes| record::append(bytes, &config))?;
             }
             self.observed(1)
         })

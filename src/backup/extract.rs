@@ -9,10 +9,12 @@ use std::io::Read;
 
 use super::error::BackupError;
 use super::manifest::{Kind, Manifest, Selection};
+use super::record::StoredConfig;
 use super::restore::check_chain;
-use super::verify::{Content as Part, Verified, visit};
+use super::verify::{Content as Part, Verified, undecodable, visit};
 use crate::model::text::{Format, parse_content};
 use crate::model::{Commit, ConfigId, Content, Layer, LayerKey, LayerKind, Revision, Version};
+use crate::store::codec::ProvedCommit;
 use crate::store::{ConfigRecord, VersionRef};
 
 /// What to read.
@@ -143,22 +145,32 @@ impl Held {
 }
 
 impl Reading<'_> {
-    fn part(&mut self, part: Part) -> Result<(), BackupError> {
+    fn part(&mut self, part: Part<'_>) -> Result<(), BackupError> {
         match (part, self.begin) {
-            (Part::History(config), Begin::History) if config.at.revision <= self.at => self.replace(config),
+            (Part::History(config), Begin::History) if config.revision() <= self.at => self.replace(config),
             (Part::State(config), Begin::State(_)) => self.replace(config),
-            (Part::Commits { commits, .. }, _) => {
-                commits.into_iter().try_for_each(|sealed| self.commit(sealed.commit))
+            (Part::Commits(batch), begin) => {
+                let is_needed = |revision: Revision| match begin {
+                    Begin::History => revision <= self.at,
+                    Begin::State(state) => state < revision && revision <= self.at,
+                };
+                let needed = batch.commits.into_iter().filter(|commit| is_needed(commit.revision()));
+                let needed: Vec<ProvedCommit<'_>> = needed.collect();
+                needed.into_iter().try_for_each(|proved| {
+                    let sealed = proved.into_sealed().map_err(undecodable)?;
+                    self.commit(sealed.commit)
+                })
             }
             (Part::History(_) | Part::State(_), Begin::History | Begin::State(_)) => Ok(()),
         }
     }
 
     /// Takes a config as a whole. A later version replaces an earlier one.
-    fn replace(&mut self, config: ConfigRecord) -> Result<(), BackupError> {
+    fn replace(&mut self, config: StoredConfig<'_>) -> Result<(), BackupError> {
         if !(self.wanted.config)(&config.id) {
             return Ok(());
         }
+        let config = config.into_record()?;
         let mut now = self.take(&config.id, config.at);
         now.at = config.at;
         for (_, held) in std::mem::take(&mut now.layers) {
@@ -177,13 +189,6 @@ impl Reading<'_> {
     }
 
     fn commit(&mut self, commit: Commit) -> Result<(), BackupError> {
-        let is_in_the_state = match self.begin {
-            Begin::History => false,
-            Begin::State(revision) => commit.revision <= revision,
-        };
-        if commit.revision > self.at || is_in_the_state {
-            return Ok(());
-        }
         for change in commit.changes {
             // A change without layers changes tags.
             if change.layers.is_empty() || !(self.wanted.config)(&change.id) {

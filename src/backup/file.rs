@@ -2,9 +2,10 @@
 //! is in them.
 
 use std::fs::{self, File};
-use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use super::error::BackupError;
 use super::format::{
@@ -15,6 +16,8 @@ use super::manifest::Manifest;
 use super::read::parse_manifest;
 use crate::model::Digest;
 
+/// So much is written before it is synced: the disk is also that of a server whose commits wait for it.
+const SYNC_BYTES: usize = 4 << 20;
 /// The end of the names of files that are not complete.
 pub const PART_SUFFIX: &str = ".part";
 
@@ -24,6 +27,30 @@ pub struct PendingFile {
     path: PathBuf,
     part: PathBuf,
     is_named: bool,
+    /// Since the last sync.
+    unsynced_bytes: usize,
+    written: Arc<Written>,
+}
+
+/// How much of a file was written, for those who follow it.
+#[derive(Default)]
+struct Written {
+    length: Mutex<Length>,
+    grown: Condvar,
+}
+
+#[derive(Default)]
+struct Length {
+    bytes: u64,
+    /// No more will come.
+    is_over: bool,
+}
+
+/// Reads a file while it is being written, and waits at its end until more is written, or nothing more will be.
+pub struct Following {
+    file: File,
+    at: u64,
+    written: Arc<Written>,
 }
 
 impl PendingFile {
@@ -37,13 +64,18 @@ impl PendingFile {
         let part = path.with_file_name(name);
         let file =
             File::options().read(true).write(true).create(true).truncate(true).mode(0o600).open(&part)?;
-        Ok(PendingFile { file, path: path.to_owned(), part, is_named: false })
+        let (path, written) = (path.to_owned(), Arc::default());
+        Ok(PendingFile { file, path, part, is_named: false, unsynced_bytes: 0, written })
     }
 
-    /// Reads what was written so far.
-    pub fn read<T>(&mut self, read: impl FnOnce(BufReader<&File>) -> T) -> io::Result<T> {
-        self.file.seek(SeekFrom::Start(0))?;
-        Ok(read(BufReader::new(&self.file)))
+    /// Reads what is written, from the beginning of the file, while more is written.
+    pub fn follow(&self) -> io::Result<Following> {
+        Ok(Following { file: self.file.try_clone()?, at: 0, written: self.written.clone() })
+    }
+
+    /// Those who follow the file are to reach its end.
+    pub fn end(&self) {
+        self.written.update(|length| length.is_over = true);
     }
 
     /// Makes the file durable, and gives it its name.
@@ -57,7 +89,14 @@ impl PendingFile {
 
 impl Write for PendingFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file.write(bytes)
+        let count = self.file.write(bytes)?;
+        self.written.update(|length| length.bytes += count as u64);
+        self.unsynced_bytes += count;
+        if self.unsynced_bytes >= SYNC_BYTES {
+            self.file.sync_data()?;
+            self.unsynced_bytes = 0;
+        }
+        Ok(count)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -67,10 +106,35 @@ impl Write for PendingFile {
 
 impl Drop for PendingFile {
     fn drop(&mut self) {
+        self.end();
         if !self.is_named {
             // What is left of it is known by its name.
             let _ = fs::remove_file(&self.part);
         }
+    }
+}
+
+impl Written {
+    fn update(&self, update: impl FnOnce(&mut Length)) {
+        update(&mut self.length.lock().unwrap_or_else(PoisonError::into_inner));
+        self.grown.notify_all();
+    }
+
+    /// Waits until there is something at a place. How many bytes: 0 at the end.
+    fn after(&self, at: u64) -> u64 {
+        let length = self.length.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_at_end = |length: &mut Length| length.bytes <= at && !length.is_over;
+        let length = self.grown.wait_while(length, is_at_end).unwrap_or_else(PoisonError::into_inner);
+        length.bytes.saturating_sub(at)
+    }
+}
+
+impl Read for Following {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let count = usize::try_from(self.written.after(self.at)).unwrap_or(usize::MAX).min(bytes.len());
+        let read = self.file.read_at(&mut bytes[..count], self.at)?;
+        self.at += read as u64;
+        Ok(read)
     }
 }
 

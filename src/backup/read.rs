@@ -1,6 +1,7 @@
 //! Reads the parts of a backup, one after the other, and checks every byte: sums, lengths, the manifest and the end of the file. Knows
 //! the layout; not what the items mean.
 
+use std::collections::VecDeque;
 use std::io::{ErrorKind, Read};
 
 use sha2::{Digest as _, Sha256};
@@ -10,11 +11,15 @@ use super::format::{
     FORMAT, HEADER_BYTES, PART_HEADER_BYTES, PartHeader, PartKind, TRAILER_BYTES, check_header,
     encode_trailer,
 };
+use super::in_order::InOrder;
 use super::manifest::{Manifest, Part};
 use super::write::Finished;
 use crate::model::Digest;
 
-/// A backup that is being read. Holds one part.
+/// So many bytes of parts are read ahead, as they are stored and decompressed.
+const AHEAD_BYTES: u64 = 8 << 20;
+
+/// A backup that is being read. Holds one part, and the next ones while they are small: a thread decompresses them meanwhile.
 pub struct Reader<R> {
     input: R,
     whole: Sha256,
@@ -22,6 +27,22 @@ pub struct Reader<R> {
     parts: Vec<Part>,
     last_kind: PartKind,
     part_bytes_max: u64,
+    /// Parts of other kinds are read, but not decompressed.
+    is_wanted: fn(PartKind) -> bool,
+    decompressing: InOrder<(Vec<u8>, u64), Option<Vec<u8>>>,
+    ahead: VecDeque<Ahead>,
+    /// Of the part that is not read ahead.
+    header: Option<(u64, PartHeader)>,
+    end: Option<(Manifest, Finished)>,
+}
+
+/// A part that is being decompressed.
+struct Ahead {
+    kind: PartKind,
+    /// Where in the file.
+    at: u64,
+    /// As it is stored, and decompressed.
+    bytes: u64,
 }
 
 /// What comes next.
@@ -40,10 +61,27 @@ pub struct Items {
 
 impl<R: Read> Reader<R> {
     /// Begins to read. Refuses a file of another program, and one of a later format; and later parts with more bytes than `part_bytes_max`, as they
-    /// are stored or decompressed, which would be in memory.
-    pub fn begin(input: R, part_bytes_max: u64) -> Result<Reader<R>, BackupError> {
-        let (whole, parts, last_kind) = (Sha256::new(), Vec::new(), PartKind::History);
-        let mut reader = Reader { input, whole, taken: 0, parts, last_kind, part_bytes_max };
+    /// are stored or decompressed, which would be in memory. Parts that are not wanted are left out.
+    pub fn begin(
+        input: R,
+        part_bytes_max: u64,
+        is_wanted: fn(PartKind) -> bool,
+    ) -> Result<Reader<R>, BackupError> {
+        let decompress = || Ok(|(stored, plain_bytes): (Vec<u8>, u64)| decompress(&stored, plain_bytes));
+        let decompressing = InOrder::start("backup", 1, decompress);
+        let mut reader = Reader {
+            input,
+            whole: Sha256::new(),
+            taken: 0,
+            parts: Vec::new(),
+            last_kind: PartKind::History,
+            part_bytes_max,
+            is_wanted,
+            decompressing: decompressing.map_err(BackupError::io("decompression"))?,
+            ahead: VecDeque::new(),
+            header: None,
+            end: None,
+        };
         let header = reader.array::<HEADER_BYTES>().map_err(|error| match error {
             BackupError::Damaged(_) => BackupError::Foreign,
             other => other,
@@ -52,7 +90,33 @@ impl<R: Read> Reader<R> {
         Ok(reader)
     }
 
+    /// The next part, or the end, after which there is nothing more.
     pub fn next(&mut self) -> Result<Next, BackupError> {
+        while self.end.is_none() {
+            let (at, header) = self.header()?;
+            let ahead = self.ahead.iter().map(|part| part.bytes).sum::<u64>();
+            if ahead > 0 && ahead + bytes_of(header) > AHEAD_BYTES {
+                self.header = Some((at, header));
+                break;
+            }
+            self.read(at, header)?;
+        }
+        let Some((Ahead { kind, at, .. }, plain)) = self.ahead.pop_front().zip(self.decompressing.take())
+        else {
+            let end = self.end.take();
+            let (manifest, finished) = end.ok_or_else(|| BackupError::damaged("its end is missing"))?;
+            return Ok(Next::End(Box::new(manifest), finished));
+        };
+        let plain = plain
+            .ok_or_else(|| BackupError::damaged(format!("the part at byte {at} cannot be decompressed")))?;
+        Ok(Next::Part(kind, Items { plain, at: 0 }))
+    }
+
+    /// The header of the next part, and where it is.
+    fn header(&mut self) -> Result<(u64, PartHeader), BackupError> {
+        if let Some(header) = self.header.take() {
+            return Ok(header);
+        }
         let at = self.taken;
         let header = PartHeader::decode(&self.array::<PART_HEADER_BYTES>()?)?;
         if header.kind < self.last_kind {
@@ -65,25 +129,33 @@ impl<R: Read> Reader<R> {
             let found = usize::try_from(found).unwrap_or(usize::MAX);
             return Err(BackupError::TooLarge { what: "bytes of one part of the backup", found, limit });
         }
+        Ok((at, header))
+    }
+
+    /// Reads the part that has this header, and the end if it is the last.
+    fn read(&mut self, at: u64, header: PartHeader) -> Result<(), BackupError> {
         let stored = self.bytes(u64::from(header.stored_bytes))?;
         if Digest::of(&stored) != header.sha256 {
             return Err(BackupError::damaged(format!("the part at byte {at} has another SHA-256")));
         }
         if header.kind == PartKind::Manifest {
-            return self.end(at, &stored);
+            self.end = Some(self.read_end(at, &stored)?);
+            return Ok(());
         }
-        let plain = decompress(&stored, header.plain_bytes)
-            .ok_or_else(|| BackupError::damaged(format!("the part at byte {at} cannot be decompressed")))?;
         self.parts.push(Part {
             kind: header.kind.code().into(),
             stored_bytes: stored.len() as u64,
             plain_bytes: header.plain_bytes,
             sha256: header.sha256.to_string(),
         });
-        Ok(Next::Part(header.kind, Items { plain, at: 0 }))
+        if (self.is_wanted)(header.kind) {
+            self.ahead.push_back(Ahead { kind: header.kind, at, bytes: bytes_of(header) });
+            self.decompressing.begin((stored, header.plain_bytes));
+        }
+        Ok(())
     }
 
-    fn end(&mut self, at: u64, text: &[u8]) -> Result<Next, BackupError> {
+    fn read_end(&mut self, at: u64, text: &[u8]) -> Result<(Manifest, Finished), BackupError> {
         let manifest = parse_manifest(text)?;
         if manifest.parts != self.parts {
             return Err(BackupError::damaged("its parts are others than the manifest lists"));
@@ -93,7 +165,7 @@ impl<R: Read> Reader<R> {
             return Err(BackupError::damaged("its end is not that of these bytes"));
         }
         match self.input.read(&mut [0]).map_err(BackupError::io("the backup"))? {
-            0 => Ok(Next::End(Box::new(manifest), Finished { bytes: self.taken, sha256 })),
+            0 => Ok((manifest, Finished { bytes: self.taken, sha256 })),
             _ => Err(BackupError::damaged("bytes follow its end")),
         }
     }
@@ -136,6 +208,11 @@ impl Items {
         self.at += 4 + length;
         Ok(Some(item))
     }
+}
+
+/// The bytes of a part while it is decompressed.
+fn bytes_of(header: PartHeader) -> u64 {
+    header.plain_bytes + u64::from(header.stored_bytes)
 }
 
 /// Reads a manifest. Refuses one of another format than the header of the file, which was read before.

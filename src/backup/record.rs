@@ -9,8 +9,11 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::error::BackupError;
-use crate::model::{Layer, Revision, TagName, Timestamp, Version};
-use crate::store::codec::{config_id, decode_content, format_code, format_of, kind_code, layer_key};
+use crate::model::text::Format;
+use crate::model::{ConfigId, Layer, LayerKey, Revision, TagName, Timestamp, Version};
+use crate::store::codec::{
+    check_layer_key, config_id, decode_content, format_code, format_of, kind_code, layer_key,
+};
 use crate::store::{ConfigRecord, VersionRef};
 
 /// A config at one of its versions.
@@ -39,8 +42,8 @@ struct LayerItem<'a> {
     format: Option<u8>,
 }
 
-/// The bytes of a config.
-pub fn encode(config: &ConfigRecord) -> Vec<u8> {
+/// Appends the bytes of a config.
+pub fn append(bytes: &mut Vec<u8>, config: &ConfigRecord) {
     let layers = config.layers.iter().map(|(key, layer)| LayerItem {
         kind: kind_code(key.kind),
         scope: key.scope.as_str(),
@@ -58,40 +61,84 @@ pub fn encode(config: &ConfigRecord) -> Vec<u8> {
         layers: layers.collect(),
         tags: config.tags.iter().map(|(tag, version)| (tag.as_str(), version.0)).collect(),
     };
-    postcard::to_allocvec(&item).expect("records hold nothing that postcard refuses")
+    let appended = postcard::to_extend(&item, std::mem::take(bytes));
+    *bytes = appended.expect("records hold nothing that postcard refuses");
 }
 
-/// Reads what `encode` wrote.
-pub fn decode(bytes: &[u8]) -> Result<ConfigRecord, BackupError> {
-    let unreadable = |what: String| BackupError::damaged(format!("a config cannot be read: {what}"));
-    let (item, rest) =
-        postcard::take_from_bytes::<ConfigItem>(bytes).map_err(|error| unreadable(error.to_string()))?;
-    if !rest.is_empty() {
-        return Err(unreadable(format!("{} bytes too many", rest.len())));
+/// A config as it is stored, its texts where they lie. All names are right.
+pub struct StoredConfig<'a> {
+    pub id: ConfigId,
+    item: ConfigItem<'a>,
+}
+
+impl<'a> StoredConfig<'a> {
+    /// Reads what `append` wrote.
+    pub fn decode(bytes: &'a [u8]) -> Result<StoredConfig<'a>, BackupError> {
+        let (item, rest) = postcard::take_from_bytes::<ConfigItem>(bytes).map_err(unreadable)?;
+        if !rest.is_empty() {
+            return Err(unreadable(format!("{} bytes too many", rest.len())));
+        }
+        let id = config_id(item.namespace, item.config).map_err(unreadable)?;
+        for layer in &item.layers {
+            check_layer_key(layer.kind, layer.scope).map_err(unreadable)?;
+            layer.text_format()?;
+        }
+        item.tags.iter().try_for_each(|(tag, _)| tag_name(tag).map(drop))?;
+        Ok(StoredConfig { id, item })
     }
-    let layer = |layer: LayerItem<'_>| {
-        let format = layer.format.map(format_of).transpose();
-        let read = Layer {
-            content: decode_content(layer.content),
-            version: Version(layer.version),
-            expires: layer.expires_us.map(Timestamp),
-            format: format.map_err(|error| unreadable(error.to_string()))?,
+
+    pub fn version(&self) -> Version {
+        Version(self.item.version)
+    }
+
+    pub fn revision(&self) -> Revision {
+        Revision(self.item.revision)
+    }
+
+    /// The contents of its layers, of which there are none if the config was deleted.
+    pub fn contents(&self) -> impl ExactSizeIterator<Item = &'a str> + '_ {
+        self.item.layers.iter().map(|layer| layer.content)
+    }
+
+    pub fn into_record(self) -> Result<ConfigRecord, BackupError> {
+        let StoredConfig { id, item } = self;
+        let layer = |layer: LayerItem<'_>| {
+            let read = Layer {
+                content: decode_content(layer.content),
+                version: Version(layer.version),
+                expires: layer.expires_us.map(Timestamp),
+                format: layer.text_format()?,
+            };
+            Ok((layer.key()?, read))
         };
-        let key = layer_key(layer.kind, layer.scope).map_err(|error| unreadable(error.to_string()))?;
-        Ok((key, read))
-    };
-    let tag = |(tag, version): (&str, u64)| {
-        let tag = TagName::parse(tag).map_err(|error| unreadable(error.to_string()))?;
-        Ok((tag, Version(version)))
-    };
-    Ok(ConfigRecord {
-        id: config_id(item.namespace, item.config).map_err(|error| unreadable(error.to_string()))?,
-        at: VersionRef {
-            version: Version(item.version),
-            revision: Revision(item.revision),
-            time: Timestamp(item.time_us),
-        },
-        layers: item.layers.into_iter().map(layer).collect::<Result<_, BackupError>>()?,
-        tags: item.tags.into_iter().map(tag).collect::<Result<BTreeMap<_, _>, BackupError>>()?,
-    })
+        let tag = |(tag, version): (&str, u64)| Ok((tag_name(tag)?, Version(version)));
+        Ok(ConfigRecord {
+            id,
+            at: VersionRef {
+                version: Version(item.version),
+                revision: Revision(item.revision),
+                time: Timestamp(item.time_us),
+            },
+            layers: item.layers.into_iter().map(layer).collect::<Result<_, BackupError>>()?,
+            tags: item.tags.into_iter().map(tag).collect::<Result<BTreeMap<_, _>, BackupError>>()?,
+        })
+    }
+}
+
+impl LayerItem<'_> {
+    fn key(&self) -> Result<LayerKey, BackupError> {
+        layer_key(self.kind, self.scope).map_err(unreadable)
+    }
+
+    fn text_format(&self) -> Result<Option<Format>, BackupError> {
+        self.format.map(format_of).transpose().map_err(unreadable)
+    }
+}
+
+fn tag_name(tag: &str) -> Result<TagName, BackupError> {
+    TagName::parse(tag).map_err(unreadable)
+}
+
+fn unreadable(what: impl std::fmt::Display) -> BackupError {
+    BackupError::damaged(format!("a config cannot be read: {what}"))
 }

@@ -10,30 +10,28 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use serde_json::json;
 
 use super::error::BackupError;
 use super::file::{directory_of, sync_dir};
+use super::format::PartKind;
 use super::manifest::{Kind, Manifest, Selection};
 use super::place::Stored;
+use super::read::{Next, Reader};
+use super::record::StoredConfig;
 use super::source::open_backup;
-use super::verify::{Content as Part, Verified, verify, visit};
+use super::verify::{Content as Part, Verified, undecodable, visit};
+use super::write::Finished;
 use crate::model::{
     Author, Commit, ConfigChange, ConfigId, Content, Digest, Epoch, LayerChange, LayerKey, Revision, Scope,
     Source, SystemConfig, Timestamp, Version,
 };
 use crate::secret::{MasterKeySource, StoredKeys, load_masters};
-use crate::store::codec::commit_format;
-use crate::store::{Head, History, Journal, Sealed, Seeding, SledOptions, SledStore, StoreError};
+use crate::store::{Head, Importing, Seeding, SledOptions, StoreError};
 
 /// The end of the name of a directory in which a store is being restored.
 const PENDING_SUFFIX: &str = ".restoring";
-/// A batch of commits that becomes durable at once has about as many bytes.
-const BATCH_BYTES: usize = 4 << 20;
-/// How long the store may take to let go of its directory.
-const RELEASE_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// How to restore.
 pub struct Restoring<'a> {
@@ -54,7 +52,7 @@ pub enum Step {
     Verified(usize),
     /// The directory with another name is there.
     Begun,
-    /// Commits up to this revision are durable in it.
+    /// Commits up to this revision are in it.
     Written(Revision),
     /// The store is complete, and closed.
     Complete,
@@ -77,31 +75,16 @@ pub struct Restored {
 /// bucket is named by `s3://BUCKET/NAME`, and is read as often as a file is.
 pub fn restore(files: &[PathBuf], dir: &Path, restoring: Restoring<'_>) -> Result<Restored, BackupError> {
     refuse_used(dir)?;
-    let verified = verified(files, &mut *restoring.observe)?;
+    let mut keys = Keys::default();
+    let verified = verified(files, &mut keys, &mut *restoring.observe)?;
     check_chain(&verified.iter().map(|file| &file.manifest).collect::<Vec<_>>())?;
-    check_master_key(files, restoring.master_key)?;
+    keys.check(restoring.master_key)?;
 
     let pending = with_suffix(dir, PENDING_SUFFIX);
     remove_if_there(&pending)?;
-    let (store, origin_revision) = write(
-        files,
-        &verified,
-        &pending,
-        restoring.options,
-        Origin {
-            actor: &restoring.actor,
-            now: restoring.now,
-            dir,
-            verified: &verified,
-            observe: &mut *restoring.observe,
-        },
-    )?;
-    let (epoch, released) = (store.epoch(), store.released());
-    drop(store);
-    if !released.wait(RELEASE_TIME_MAX) {
-        let source = io::Error::new(io::ErrorKind::TimedOut, "the store is not closed yet");
-        return Err(BackupError::Io { what: pending.display().to_string(), source });
-    }
+    let origin = Origin { actor: &restoring.actor, now: restoring.now, dir, verified: &verified };
+    let (epoch, origin_revision) =
+        write(files, &pending, restoring.options, origin, &mut *restoring.observe)?;
     // The lock is of a store that was open.
     sync_dir(&pending).map_err(BackupError::io(pending.display()))?;
     (restoring.observe)(Step::Complete);
@@ -128,10 +111,15 @@ fn open(path: &Path) -> Result<BufReader<Box<dyn Stored>>, BackupError> {
     Ok(BufReader::with_capacity(1 << 20, open_backup(path)?))
 }
 
-fn verified(files: &[PathBuf], observe: &mut dyn FnMut(Step)) -> Result<Vec<Verified>, BackupError> {
+fn verified(
+    files: &[PathBuf],
+    keys: &mut Keys,
+    observe: &mut dyn FnMut(Step),
+) -> Result<Vec<Verified>, BackupError> {
     let mut verified = Vec::with_capacity(files.len());
     for path in files {
-        verified.push(verify(open(path)?).map_err(|error| named(path, error))?);
+        let file = visit(open(path)?, u64::MAX, &mut |part| keys.part(part));
+        verified.push(file.map_err(|error| named(path, error))?);
         observe(Step::Verified(verified.len()));
     }
     Ok(verified)
@@ -193,38 +181,50 @@ pub(super) fn check_chain(files: &[&Manifest]) -> Result<(), BackupError> {
     Ok(())
 }
 
-/// Refuses a backup whose data keys the master key does not open: no server would start with the store.
-fn check_master_key(files: &[PathBuf], source: &MasterKeySource) -> Result<(), BackupError> {
-    let mut layers: BTreeMap<LayerKey, Content> = BTreeMap::new();
-    let keys = SystemConfig::Keys.id();
-    for path in files {
-        visit(open(path)?, u64::MAX, &mut |part| {
-            match part {
-                Part::History(_) => {}
-                Part::Commits { commits, .. } => {
-                    let changes = commits.into_iter().flat_map(|sealed| sealed.commit.changes);
-                    for layer in changes.filter(|change| change.id == *keys).flat_map(|change| change.layers)
-                    {
-                        match layer.content {
-                            Some(content) => layers.insert(layer.key, content),
-                            None => layers.remove(&layer.key),
-                        };
-                    }
+/// The data keys that a backup has, wrapped.
+#[derive(Default)]
+struct Keys(BTreeMap<LayerKey, Content>);
+
+impl Keys {
+    fn part(&mut self, part: Part<'_>) -> Result<(), BackupError> {
+        let keys = SystemConfig::Keys.id();
+        match part {
+            Part::Commits(batch) => {
+                for commit in batch.commits.into_iter().filter(|commit| commit.changes(keys)) {
+                    let changes = commit.into_sealed().map_err(undecodable)?.commit.changes;
+                    changes
+                        .into_iter()
+                        .filter(|change| change.id == *keys)
+                        .for_each(|change| self.change(change));
                 }
-                Part::State(config) if config.id == *keys => {
-                    layers = config.layers.into_iter().map(|(key, layer)| (key, layer.content)).collect();
-                }
-                Part::State(_) => {}
             }
-            Ok(())
-        })?;
+            Part::State(config) if config.id == *keys => {
+                let layers = config.into_record()?.layers.into_iter();
+                self.0 = layers.map(|(key, layer)| (key, layer.content)).collect();
+            }
+            Part::State(_) | Part::History(_) => {}
+        }
+        Ok(())
     }
-    let refused = |error: &dyn std::fmt::Display| BackupError::MasterKey(error.to_string());
-    let stored = StoredKeys::of_layers(layers.iter()).map_err(|error| refused(&error))?;
-    let Some(stored) = stored else { return Ok(()) };
-    let masters = load_masters(source, Some(&stored)).map_err(|error| refused(&error))?;
-    let masters = masters.expect("it is an error if there are none");
-    stored.open(&masters).map(|_| ()).map_err(|error| refused(&error))
+
+    fn change(&mut self, change: ConfigChange) {
+        for layer in change.layers {
+            match layer.content {
+                Some(content) => self.0.insert(layer.key, content),
+                None => self.0.remove(&layer.key),
+            };
+        }
+    }
+
+    /// Refuses a backup whose data keys the master key does not open: no server would start with the store.
+    fn check(&self, source: &MasterKeySource) -> Result<(), BackupError> {
+        let refused = |error: &dyn std::fmt::Display| BackupError::MasterKey(error.to_string());
+        let stored = StoredKeys::of_layers(self.0.iter()).map_err(|error| refused(&error))?;
+        let Some(stored) = stored else { return Ok(()) };
+        let masters = load_masters(source, Some(&stored)).map_err(|error| refused(&error))?;
+        let masters = masters.expect("it is an error if there are none");
+        stored.open(&masters).map(|_| ()).map_err(|error| refused(&error))
+    }
 }
 
 /// What the first new commit says.
@@ -233,21 +233,22 @@ struct Origin<'a> {
     now: Timestamp,
     dir: &'a Path,
     verified: &'a [Verified],
-    observe: &'a mut dyn FnMut(Step),
 }
 
+/// Writes the store. Returns its epoch, and the revision of the commit that says where the store came from.
 fn write(
     files: &[PathBuf],
-    verified: &[Verified],
     pending: &Path,
     options: SledOptions,
     origin: Origin<'_>,
-) -> Result<(SledStore, Revision), BackupError> {
+    observe: &mut dyn FnMut(Step),
+) -> Result<(Epoch, Revision), BackupError> {
+    let verified = origin.verified;
     let first = &verified.first().ok_or_else(|| BackupError::Mismatch("name a backup".to_owned()))?.manifest;
     let options = SledOptions { epoch: Some(Epoch(uuid::Uuid::new_v4().as_u64_pair().1)), ..options };
     let is_complete = first.first_revision == 1 && first.forgotten.is_empty();
     let mut target = match is_complete {
-        true => Target::Store(SledStore::open(pending, options)?),
+        true => Target::Importing(Importing::begin(pending, &options)?),
         false => {
             let hash = Digest::parse(&first.base_hash);
             let before = Head {
@@ -260,103 +261,78 @@ fn write(
             Target::Seeding(Seeding::begin(pending, options, before, forgotten.collect())?)
         }
     };
-    (origin.observe)(Step::Begun);
-    let mut batch = Batch::default();
+    observe(Step::Begun);
     for (path, verified) in files.iter().zip(verified) {
-        let again = visit(open(path)?, u64::MAX, &mut |part| {
-            match part {
-                Part::History(config) => match &mut target {
-                    Target::Seeding(seeding) => seeding.add(config)?,
-                    Target::Store(_) | Target::None => {
-                        return Err(BackupError::damaged("history is in the wrong place"));
-                    }
-                },
-                Part::Commits { previous, commits } => {
-                    let store = target.store()?;
-                    for sealed in commits {
-                        batch.add(store, previous, sealed)?;
+        write_file(path, verified, &mut target)?;
+        observe(Step::Written(Revision(verified.manifest.last_revision)));
+    }
+    target.importing()?;
+    let Target::Importing(mut importing) = target else { unreachable!("it was just opened") };
+    let revision = origin.commit(&mut importing)?;
+    let epoch = importing.epoch()?;
+    importing.finish()?;
+    Ok((epoch, revision))
+}
+
+/// Writes what a file has. All of it was verified: what is compared is that the file is the one that was.
+fn write_file(path: &Path, verified: &Verified, target: &mut Target) -> Result<(), BackupError> {
+    // The state follows from the commits.
+    let is_wanted = |kind| kind != PartKind::State;
+    let mut reader = Reader::begin(open(path)?, u64::MAX, is_wanted)?;
+    loop {
+        match reader.next()? {
+            Next::Part(kind, mut items) => {
+                while let Some(item) = items.next()? {
+                    match (kind, &mut *target) {
+                        (PartKind::History, Target::Seeding(seeding)) => {
+                            seeding.add(StoredConfig::decode(item)?.into_record()?)?;
+                        }
+                        (PartKind::Commits, target) => target.importing()?.add(item.to_vec())?,
+                        _ => return Err(BackupError::damaged("history is in the wrong place")),
                     }
                 }
-                Part::State(_) => {}
             }
-            Ok(())
-        })?;
-        batch.flush(target.store()?)?;
-        if again != *verified {
-            return Err(BackupError::damaged(format!("{}: it has changed meanwhile", path.display())));
+            Next::End(manifest, finished) => {
+                let Verified { manifest: expected, bytes, sha256 } = verified;
+                let is_same =
+                    *manifest == *expected && finished == Finished { bytes: *bytes, sha256: *sha256 };
+                return match is_same {
+                    true => Ok(()),
+                    false => {
+                        Err(BackupError::damaged(format!("{}: it has changed meanwhile", path.display())))
+                    }
+                };
+            }
         }
-        (origin.observe)(Step::Written(Revision(again.manifest.last_revision)));
     }
-    target.store()?;
-    let Target::Store(store) = target else { unreachable!("it was just opened") };
-    let revision = origin.commit(&store)?;
-    Ok((store, revision))
 }
 
 /// The store that is being made.
 enum Target {
     Seeding(Seeding),
-    Store(SledStore),
+    Importing(Importing),
     None,
 }
 
 impl Target {
-    /// Opens the store once all that is before its first commit is there.
-    fn store(&mut self) -> Result<&SledStore, StoreError> {
+    /// Takes commits once all that is before the first one is there.
+    fn importing(&mut self) -> Result<&mut Importing, StoreError> {
         *self = match std::mem::replace(self, Target::None) {
-            Target::Seeding(seeding) => Target::Store(seeding.finish()?),
+            Target::Seeding(seeding) => Target::Importing(seeding.finish()?),
             other => other,
         };
         match self {
-            Target::Store(store) => Ok(store),
+            Target::Importing(importing) => Ok(importing),
             Target::Seeding(_) | Target::None => Err(StoreError::Failed("it could not be made".to_owned())),
-        }
-    }
-}
-
-/// Commits that become durable at once.
-#[derive(Default)]
-struct Batch {
-    commits: Vec<Commit>,
-    format: crate::store::codec::CommitFormat,
-    bytes: usize,
-    /// The hash of the last commit that was added.
-    hash: Option<Digest>,
-}
-
-impl Batch {
-    fn add(&mut self, store: &SledStore, base: Digest, sealed: Sealed) -> Result<(), BackupError> {
-        let revision = sealed.commit.revision;
-        let format = commit_format(self.hash.unwrap_or(base), &sealed);
-        let format = format.ok_or_else(|| {
-            BackupError::damaged(format!("revision {revision} does not have the hash of its content"))
-        })?;
-        if format != self.format || self.bytes >= BATCH_BYTES {
-            self.flush(store)?;
-        }
-        let bytes: u64 = sealed.commit.journal_bytes().into_iter().map(|(_, bytes)| bytes).sum();
-        self.bytes += bytes as usize;
-        (self.format, self.hash) = (format, Some(sealed.hash));
-        self.commits.push(sealed.commit);
-        Ok(())
-    }
-
-    fn flush(&mut self, store: &SledStore) -> Result<(), BackupError> {
-        let head = store.append_as(self.format, &std::mem::take(&mut self.commits))?;
-        self.bytes = 0;
-        match self.hash.is_none_or(|hash| hash == head.hash) {
-            true => Ok(()),
-            false => Err(BackupError::damaged("its commits have other hashes in a new store")),
         }
     }
 }
 
 impl Origin<'_> {
     /// Appends the commit that says where the store came from.
-    fn commit(&self, store: &SledStore) -> Result<Revision, BackupError> {
+    fn commit(&self, store: &mut Importing) -> Result<Revision, BackupError> {
         let id: &ConfigId = SystemConfig::Origin.id();
-        let before = store.versions(id, Version(u64::MAX), 1)?;
-        let version = before.first().map_or(Version::ZERO, |at| at.version).next();
+        let version = store.newest_version(id)?.map_or(Version::ZERO, |at| at.version).next();
         let head = store.head();
         let files = self.verified.iter().map(|file| {
             json!({
@@ -396,7 +372,8 @@ impl Origin<'_> {
             changes: vec![change],
             forgotten: vec![],
         };
-        Ok(store.append(&[commit])?.revision)
+        store.append(commit)?;
+        Ok(store.head().revision)
     }
 }
 

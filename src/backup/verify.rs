@@ -8,11 +8,10 @@ use super::error::BackupError;
 use super::format::PartKind;
 use super::manifest::{Counts, Kind, Manifest, Selection};
 use super::read::{Items, Next, Reader};
-use super::record;
-use crate::model::{Commit, ConfigId, Digest, Namespace, Revision, Version};
+use super::record::StoredConfig;
+use crate::model::{ConfigId, Digest, Namespace, Revision, Timestamp, Version};
 use crate::secret::sealed_count;
-use crate::store::codec::{self, DecodeError, decode_batch};
-use crate::store::{ConfigRecord, Sealed};
+use crate::store::codec::{self, DecodeError, ProvedBatch, prove_batch};
 
 /// A backup that is as it was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,13 +23,13 @@ pub struct Verified {
 }
 
 /// What a backup holds, in the order of the file.
-pub enum Content {
+pub enum Content<'a> {
     /// A config at a version from before the first commit.
-    History(ConfigRecord),
+    History(StoredConfig<'a>),
     /// Commits that follow each other.
-    Commits { previous: Digest, commits: Vec<Sealed> },
+    Commits(ProvedBatch<'a>),
     /// A config as of the last revision.
-    State(ConfigRecord),
+    State(StoredConfig<'a>),
 }
 
 /// Verifies a backup to its end.
@@ -43,9 +42,9 @@ pub fn verify<R: Read>(input: R) -> Result<Verified, BackupError> {
 pub fn visit<R: Read>(
     input: R,
     part_bytes_max: u64,
-    show: &mut dyn FnMut(Content) -> Result<(), BackupError>,
+    show: &mut dyn FnMut(Content<'_>) -> Result<(), BackupError>,
 ) -> Result<Verified, BackupError> {
-    let mut reader = Reader::begin(input, part_bytes_max)?;
+    let mut reader = Reader::begin(input, part_bytes_max, |_| true)?;
     let mut check = Check::default();
     loop {
         match reader.next()? {
@@ -66,6 +65,7 @@ struct Check {
     base: Option<Digest>,
     first: Option<Revision>,
     last: Option<(Revision, Digest)>,
+    last_time: Option<Timestamp>,
     /// Whether each commit has the revision after the one before.
     is_gapless: bool,
     /// The last commit of which changes of a namespace are forgotten.
@@ -79,28 +79,27 @@ impl Check {
         &mut self,
         kind: PartKind,
         mut items: Items,
-        show: &mut dyn FnMut(Content) -> Result<(), BackupError>,
+        show: &mut dyn FnMut(Content<'_>) -> Result<(), BackupError>,
     ) -> Result<(), BackupError> {
         while let Some(item) = items.next()? {
             match kind {
                 PartKind::History => {
-                    let config = record::decode(item)?;
-                    let key = (config.id.clone(), config.at.version);
+                    let config = StoredConfig::decode(item)?;
+                    let key = (config.id.clone(), config.version());
                     in_order(self.earlier.replace(key.clone()), &key)?;
                     show(Content::History(config))?;
                 }
                 PartKind::Commits => {
-                    let (previous, commits) = decode_batch(item).map_err(undecodable)?;
-                    let commits = commits.into_iter().map(|measured| measured.sealed).collect::<Vec<_>>();
-                    self.commits(previous, &commits)?;
-                    show(Content::Commits { previous, commits })?;
+                    let batch = prove_batch(item).map_err(undecodable)?;
+                    self.commits(&batch)?;
+                    show(Content::Commits(batch))?;
                 }
                 PartKind::State => {
-                    let config = record::decode(item)?;
+                    let config = StoredConfig::decode(item)?;
                     in_order(self.config.replace(config.id.clone()), &config.id)?;
-                    self.counts.configs += u64::from(!config.layers.is_empty());
-                    self.counts.layers += config.layers.len() as u64;
-                    let contents = config.layers.iter().map(|(_, layer)| layer.content.as_str());
+                    let contents = config.contents();
+                    self.counts.configs += u64::from(contents.len() > 0);
+                    self.counts.layers += contents.len() as u64;
                     self.counts.secrets += contents.map(sealed_count).sum::<usize>() as u64;
                     show(Content::State(config))?;
                 }
@@ -110,23 +109,28 @@ impl Check {
         Ok(())
     }
 
-    fn commits(&mut self, previous: Digest, commits: &[Sealed]) -> Result<(), BackupError> {
+    fn commits(&mut self, batch: &ProvedBatch<'_>) -> Result<(), BackupError> {
+        let previous = batch.previous;
         if self.base.is_none() {
             (self.base, self.is_gapless) = (Some(previous), true);
         }
         if self.last.is_some_and(|(_, hash)| hash != previous) {
             return Err(BackupError::damaged("its commits do not follow each other"));
         }
-        for Sealed { commit: Commit { revision, forgotten, .. }, hash } in commits {
-            self.forgotten.extend(forgotten.iter().map(|part| (part.namespace.clone(), *revision)));
+        for commit in &batch.commits {
+            let revision = commit.revision();
+            for namespace in commit.forgotten() {
+                self.forgotten.insert(namespace.map_err(undecodable)?, revision);
+            }
+            let is_earlier = self.last_time.replace(commit.time()).is_some_and(|last| commit.time() < last);
             match self.last {
-                Some((before, _)) if *revision <= before => {
+                Some((before, _)) if revision <= before || is_earlier => {
                     return Err(BackupError::damaged("its commits are in another order"));
                 }
-                Some((before, _)) => self.is_gapless &= *revision == before.next(),
-                None => self.first = Some(*revision),
+                Some((before, _)) => self.is_gapless &= revision == before.next(),
+                None => self.first = Some(revision),
             }
-            self.last = Some((*revision, *hash));
+            self.last = Some((revision, commit.hash));
             self.counts.commits += 1;
         }
         Ok(())
@@ -162,7 +166,7 @@ impl Check {
     }
 }
 
-fn undecodable(error: DecodeError) -> BackupError {
+pub(super) fn undecodable(error: DecodeError) -> BackupError {
     match error {
         DecodeError::Format(found) => {
             BackupError::Format { of: "a commit of the backup", found, expected: codec::FORMAT }

@@ -14,6 +14,7 @@ use super::error::{Error, Limit};
 use super::history_holds::HistoryHolds;
 use super::options::Clock;
 use super::state::ConfigState;
+use super::work_threads::WorkThreads;
 use crate::backup::{
     self, BackupError, Catalog, Configs, Finished, Kept, Manifest, Plan, Progress, Selection, StateView,
     Uploads,
@@ -31,6 +32,8 @@ const STORE_BACKUPS_MAX: usize = 1;
 
 /// Backups that the server makes at once before writes that change much.
 const BEFORE_WRITES_MAX: usize = 2;
+/// Backups that are made or read at once: all of these, and one of a schedule.
+const THREADS_MAX: usize = BACKUPS_MAX + STORE_BACKUPS_MAX + BEFORE_WRITES_MAX + 1;
 
 /// A backup that is complete.
 pub struct MadeBackup<W> {
@@ -96,6 +99,8 @@ pub(in crate::engine) struct Backups {
     observer: Mutex<Option<Observer>>,
     pub catalog: Option<Arc<Catalog>>,
     pub uploads: Option<Arc<Uploads>>,
+    /// On which backups are made and read.
+    threads: WorkThreads,
     clock: Clock,
     closed: CancellationToken,
 }
@@ -156,6 +161,7 @@ impl Backups {
             observer: Mutex::default(),
             catalog,
             uploads,
+            threads: WorkThreads::new(THREADS_MAX),
             clock,
             closed,
         }
@@ -171,7 +177,7 @@ impl Backups {
     ) -> Result<MadeBackup<W>, BackupFailure> {
         let (store, state, closed) = (self.store.clone(), self.pipeline.published(), self.closed.clone());
         let (holds, counts, clock) = (self.holds.clone(), self.counts.clone(), self.clock.clone());
-        let made = blocking(move || {
+        let made = self.threads.run(move || {
             let _running = running;
             let _held = holds.hold();
             let begun = Instant::now();
@@ -206,7 +212,7 @@ impl Backups {
         let running = self.place(actor, namespace_of(&selection), false).await?;
         let (catalog, now, closed) = (catalog.clone(), (self.clock)(), self.closed.clone());
         let id = kept.id.clone();
-        let verified = blocking(move || {
+        let verified = self.threads.run(move || {
             let _running = running;
             catalog.verify(&id, now, &|| closed.is_cancelled() || cancelled.is_cancelled())
         });

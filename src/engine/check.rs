@@ -7,5 +7,4 @@ pub(super) mod look;
 pub(super) mod plan_check;
 pub(super) mod unseen;
 pub(super) mod validation;
-mod work_threads;
 pub(super) mod workers;

@@ -39,8 +39,18 @@ impl Scope {
 
     /// Reads a scope. `""` is the global scope; one trailing `/` is ignored.
     pub fn parse(text: &str) -> Result<Scope, ScopeError> {
+        Ok(Scope::read(text)?.map_or_else(Scope::global, |text| Scope(Some(text.into()))))
+    }
+
+    /// Finds whatever `parse` would refuse.
+    pub fn check(text: &str) -> Result<(), ScopeError> {
+        Scope::read(text).map(drop)
+    }
+
+    /// The text of a scope. `None`: it is the global one.
+    fn read(text: &str) -> Result<Option<&str>, ScopeError> {
         if text.is_empty() || text == "/" {
-            return Ok(Scope::global());
+            return Ok(None);
         }
         let path = text.strip_prefix('/').ok_or(ScopeError::NotAbsolute)?;
         let path = path.strip_suffix('/').unwrap_or(path);
@@ -49,8 +59,7 @@ impl Scope {
             return Err(ScopeError::TooDeep(count));
         }
         path.split('/').try_for_each(check_segment)?;
-        let text = &text[..1 + path.len()];
-        Ok(Scope(Some(text.into())))
+        Ok(Some(&text[..1 + path.len()]))
     }
 
     pub fn as_str(&self) -> &str {

@@ -39,13 +39,13 @@ use std::ops::Range;
 
 use serde::Serialize;
 
-pub use self::codes::{config_id, format_code, format_of, kind_code, kind_of, layer_key};
+pub use self::codes::{check_layer_key, config_id, format_code, format_of, kind_code, kind_of, layer_key};
 pub use self::records::{CommitRecord, ConfigRecord, LayerRecord, TagRecord};
 pub use super::commit_format::CommitFormat;
 
 use self::records::AuthorRecord;
 use super::{Forgotten, Sealed, StoredCommit, Summary};
-use crate::model::{Author, Commit, Content, Digest, Revision, Timestamp};
+use crate::model::{Author, Commit, ConfigId, Content, Digest, Namespace, Revision, Timestamp};
 
 /// The format that is written.
 pub const FORMAT: u64 = CommitFormat::NEWEST_FIRST[0] as u64;
@@ -82,6 +82,51 @@ pub struct StoredBatch<'a> {
     pub commits: Vec<CommitRecord<'a>>,
     /// The hash of the last commit.
     pub hash: Digest,
+}
+
+/// A batch whose hashes are right, its texts where they lie.
+pub struct ProvedBatch<'a> {
+    pub bytes: &'a [u8],
+    /// The hash before the first commit.
+    pub previous: Digest,
+    /// Never empty.
+    pub commits: Vec<ProvedCommit<'a>>,
+}
+
+/// A commit whose hash is right.
+pub struct ProvedCommit<'a> {
+    record: CommitRecord<'a>,
+    author: AuthorRecord<'a>,
+    /// The size of its stored bytes, without those that are forgotten.
+    size: usize,
+    pub hash: Digest,
+}
+
+impl ProvedCommit<'_> {
+    pub fn revision(&self) -> Revision {
+        Revision(self.record.revision)
+    }
+
+    pub fn time(&self) -> Timestamp {
+        Timestamp(self.record.time_us)
+    }
+
+    /// The namespaces of which changes are forgotten.
+    pub fn forgotten(&self) -> impl Iterator<Item = Result<Namespace, DecodeError>> + '_ {
+        self.record.forgotten.iter().map(|part| codes::namespace_of(part.namespace))
+    }
+
+    /// Whether a config was changed.
+    pub fn changes(&self, id: &ConfigId) -> bool {
+        let is_of = |change: &ConfigRecord<'_>| {
+            change.namespace == id.namespace.as_str() && change.config == id.config.as_str()
+        };
+        self.record.changes.iter().any(is_of)
+    }
+
+    pub fn into_sealed(self) -> Result<Sealed, DecodeError> {
+        Ok(Sealed { commit: self.record.into_commit(self.author)?, hash: self.hash })
+    }
 }
 
 /// The stored bytes of a commit.
@@ -184,18 +229,21 @@ pub fn encode_batch(format: CommitFormat, previous: Digest, commits: &[Commit]) 
     (batch, hash)
 }
 
-/// A batch of commits that are stored already, all of them in this format.
-pub fn join_batch(format: CommitFormat, previous: Digest, commits: &[StoredCommit]) -> Vec<u8> {
-    let mut batch = [&MAGIC[..], &[format as u8], &[0; 4], &previous.0].concat();
-    batch.reserve(commits.iter().map(|commit| 4 + commit.bytes.len() + HASH_BYTES).sum());
+/// Appends a batch of commits that are stored already, all of them in this format.
+pub fn append_batch(bytes: &mut Vec<u8>, format: CommitFormat, previous: Digest, commits: &[StoredCommit]) {
+    let of_commits = commits.iter().map(|commit| LENGTH_BYTES + commit.bytes.len() + HASH_BYTES);
+    let length = HASH_BYTES + of_commits.sum::<usize>();
+    bytes.reserve(HEADER_BYTES + length);
+    bytes.extend_from_slice(MAGIC);
+    bytes.push(format as u8);
+    let length = u32::try_from(length).expect("a batch has less than 4 GiB");
+    bytes.extend_from_slice(&length.to_be_bytes());
+    bytes.extend_from_slice(&previous.0);
     for commit in commits {
-        batch.extend_from_slice(&(commit.bytes.len() as u32).to_be_bytes());
-        batch.extend_from_slice(&commit.bytes);
-        batch.extend_from_slice(&commit.hash.0);
+        bytes.extend_from_slice(&(commit.bytes.len() as u32).to_be_bytes());
+        bytes.extend_from_slice(&commit.bytes);
+        bytes.extend_from_slice(&commit.hash.0);
     }
-    let length = u32::try_from(batch.len() - HEADER_BYTES).expect("a batch has less than 4 GiB");
-    batch[4..HEADER_BYTES].copy_from_slice(&length.to_be_bytes());
-    batch
 }
 
 /// Reads the commits of a batch as they are stored, without what is forgotten. Its form is checked, but no hash is computed, and no content
@@ -235,6 +283,26 @@ pub fn decode_batch_without(
     batch: &[u8],
     forgotten: &Forgotten,
 ) -> Result<(Digest, Vec<Measured>), DecodeError> {
+    let (previous, proved) = proved_commits(batch, forgotten)?;
+    let decode = |commit: ProvedCommit<'_>| {
+        let bytes = commit.size;
+        Ok(Measured { sealed: commit.into_sealed()?, bytes })
+    };
+    Ok((previous, proved.into_iter().map(decode).collect::<Result<_, DecodeError>>()?))
+}
+
+/// As `decode_batch`, but no content is copied, and none is hashed by itself.
+pub fn prove_batch(batch: &[u8]) -> Result<ProvedBatch<'_>, DecodeError> {
+    let (previous, commits) = proved_commits(batch, &Forgotten::default())?;
+    commits.iter().try_for_each(|commit| commit.record.check())?;
+    Ok(ProvedBatch { bytes: batch, previous, commits })
+}
+
+/// The hash before the commits of a batch, and its commits, of which there is at least one.
+fn proved_commits<'a>(
+    batch: &'a [u8],
+    forgotten: &Forgotten,
+) -> Result<(Digest, Vec<ProvedCommit<'a>>), DecodeError> {
     let (format, mut rest) = contents(batch)?;
     let previous = take_hash(&mut rest)?;
     let mut hash = previous;
@@ -242,19 +310,18 @@ pub fn decode_batch_without(
     while !rest.is_empty() {
         let bytes = take_commit(&mut rest)?;
         let (record, author, size) = stored_commit(format, bytes, forgotten)?;
-        let commit = record.into_commit(author)?;
-        let (found, revision) = (take_hash(&mut rest)?, commit.revision);
+        let (found, revision) = (take_hash(&mut rest)?, record.revision);
         hash = stored_hash(format, hash, bytes)
             .map_err(|what| damaged(format!("revision {revision}: {what}")))?;
         if found != hash {
             return Err(damaged(format!("revision {revision}: the hash is {found}, its bytes have {hash}")));
         }
-        commits.push(Measured { sealed: Sealed { commit, hash }, bytes: size });
+        commits.push(ProvedCommit { record, author, size, hash });
     }
-    if commits.is_empty() {
-        return Err(damaged("a batch without commits"));
+    match commits.is_empty() {
+        true => Err(damaged("a batch without commits")),
+        false => Ok((previous, commits)),
     }
-    Ok((previous, commits))
 }
 
 /// Refuses a batch that a later version of this program has written.

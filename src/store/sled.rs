@@ -24,6 +24,7 @@ mod batch;
 mod counts;
 mod database;
 mod forgetting;
+mod import;
 mod index;
 mod journal;
 mod log_record;
@@ -40,6 +41,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 
 pub use self::counts::{Counts, DiskBytes};
+pub use self::import::Importing;
 pub use self::options::{Fsync, Pause, Point, SledOptions};
 pub use self::released::Released;
 pub use self::seed::Seeding;

@@ -1,7 +1,14 @@
-//! A server that is told to stop while it compacts a long history: it ends in the middle, and the next one goes on.
+//! A server that is told to stop while it compacts a long history, or restores very many configs: it ends in the middle, and the next one goes on.
 
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use confwatch::model::{
+    self, Author, ConfigChange, Content, LayerChange, LayerKey, Revision, Timestamp, Version,
+};
 use confwatch::proto::v1::*;
 use confwatch::store::{History, Journal, SledOptions, SledStore};
+use serde_json::json;
 use tempfile::TempDir;
 use tokio::process::Child;
 
@@ -10,6 +17,8 @@ use super::server::Server;
 /// Several slices of a compaction.
 const CONFIGS: usize = 1000;
 const COMMITS: u64 = 5;
+/// So many that a restore of them takes much longer than a server may take to stop.
+const RESTORED: usize = 40_000;
 /// Keeps the last commit alone.
 const COMPACTING: [&str; 2] = ["--retain-revisions", "1"];
 
@@ -54,6 +63,71 @@ async fn a_server_that_is_stopped_while_it_compacts_exits_with_0_and_the_next_on
     let mut problems = vec![];
     store.verify(&mut |problem| problems.push(problem)).expect("read");
     assert_eq!((problems, store.oldest().0), (vec![], COMMITS));
+}
+
+#[tokio::test]
+async fn a_server_that_is_stopped_while_it_restores_very_many_configs_exits_with_0_and_has_all_of_them_or_none()
+ {
+    let directory = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
+    let (data, backups) = (directory.path().join("data"), directory.path().join("backups"));
+    fill(&data);
+    // Calls have no time to end by themselves.
+    let arguments = ["--drain-timeout", "1ms", "--backup-dir", backups.to_str().expect("UTF-8")];
+    let server = Server::spawn(&data, &arguments).ready().await;
+    let mut client = server.client().await;
+    let request = RestoreRequest {
+        namespace: "test".into(),
+        to: Some(restore_request::To::Revision(1)),
+        ..Default::default()
+    };
+    let restoring = tokio::spawn(async move { client.restore(request).await });
+    // The server keeps the state before it restores: then it has read what all of them were, and nothing is written yet.
+    while std::fs::read_dir(&backups).expect("the server has made it").next().is_none() {
+        assert!(!restoring.is_finished(), "the restore was not refused");
+        tokio::task::yield_now().await;
+    }
+    stopped(server.process).await;
+    let answer = restoring.await.expect("no panic");
+    let store = SledStore::open(&data, SledOptions::default()).expect("the directory is free");
+    let mut problems = vec![];
+    store.verify(&mut |problem| problems.push(problem)).expect("read");
+    assert_eq!(problems, []);
+    match answer {
+        Ok(_) => assert_eq!(store.head().revision.0, 3),
+        Err(_) => assert!([2, 3].contains(&store.head().revision.0)),
+    }
+}
+
+/// Makes a store with two versions of each of the configs.
+fn fill(data: &Path) {
+    let store = SledStore::open(data, SledOptions::default()).expect("a store");
+    for revision in [1, 2] {
+        let change = |number: usize| {
+            let layer = LayerChange {
+                key: LayerKey::base(model::Scope::global()),
+                content: Some(Content::of(&json!({ "a": revision }))),
+                expires: None,
+                format: None,
+            };
+            let id = model::ConfigId {
+                namespace: model::Namespace::parse("test").expect("a name"),
+                config: model::ConfigName::parse(&format!("c{number:05}")).expect("a name"),
+            };
+            ConfigChange { id, version: Version(revision), layers: vec![layer], tags: vec![], restored: None }
+        };
+        let commit = model::Commit {
+            revision: Revision(revision),
+            time: Timestamp(1_800_000_000_000_000 + revision as i64),
+            author: Author::named("test"),
+            source: model::Source::Apply,
+            reason: String::new(),
+            request: None,
+            annotations: BTreeMap::new(),
+            changes: (0..RESTORED).map(change).collect(),
+            forgotten: vec![],
+        };
+        store.append(&[commit]).expect("appended");
+    }
 }
 
 /// Stops it by SIGTERM, which it must obey.

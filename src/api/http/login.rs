@@ -127,7 +127,8 @@ impl Logins {
             errors::malformed_content(message, Some((error.line(), error.column())))
         })?;
         let token = Zeroizing::new(token);
-        let login = self.intake.log_in_by_token(&token, &client(head));
+        let client = client(head);
+        let login = self.intake.log_in_by_token(&token, &client);
         let login = login.await.inspect_err(|error| self.intake.note_failed_login(head, &token, error))?;
         self.logged_in(head, &login)
     }

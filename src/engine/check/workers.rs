@@ -9,9 +9,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::work_threads::WorkThreads;
 use crate::engine::blocking::blocking;
 use crate::engine::error::Error;
+use crate::engine::work_threads::WorkThreads;
 use crate::fair_places::{FairPlaces, Of, Place};
 
 /// Says whether work for a request should stop, since the caller of the request is gone or the engine closes. Clones share their flags, which never

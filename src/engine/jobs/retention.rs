@@ -17,12 +17,12 @@ use self::namespaces::NamespaceHistories;
 use crate::model::{Namespace, Revision, Timestamp};
 use crate::store::{CompactedRequests, Compaction, History, Journal, StoreError, Summary};
 
-use crate::engine::blocking::blocking;
 use crate::engine::commit::pipeline::Pipeline;
 use crate::engine::commit::request_ids::REQUEST_WINDOW;
 use crate::engine::error::Error;
 use crate::engine::history_holds::HistoryHolds;
 use crate::engine::jobs::scheduler::{Done, Job, until};
+use crate::engine::work_threads::WorkThreads;
 
 /// Commits that are read at once, as they are stored.
 const PAGE_BYTES: usize = 4 << 20;
@@ -57,6 +57,7 @@ pub(in crate::engine) struct HistoryRetention {
     looked: Mutex<Option<(Timestamp, Revision)>>,
     /// When it first looked.
     began: OnceLock<Timestamp>,
+    thread: WorkThreads,
 }
 
 struct Work {
@@ -159,7 +160,12 @@ impl HistoryRetention {
             closed,
             of_namespaces,
         };
-        HistoryRetention { work: Arc::new(work), looked: Mutex::new(None), began: OnceLock::new() }
+        HistoryRetention {
+            work: Arc::new(work),
+            looked: Mutex::new(None),
+            began: OnceLock::new(),
+            thread: WorkThreads::new(1),
+        }
     }
 }
 
@@ -198,15 +204,15 @@ impl Job for HistoryRetention {
         let (work, head) = (self.work.clone(), self.work.journal.head().revision);
         let began = *self.began.get_or_init(|| now);
         Box::pin(async move {
-            blocking(move || {
+            let compacted = self.thread.run(move || {
                 work.count_history()?;
                 if !work.retention.waits(began, now) {
                     work.forget(now)?;
                 }
                 // The ages of namespaces are days.
                 work.of_namespaces.look(now, !waits(LONG_AGE, began, now))
-            })
-            .await??;
+            });
+            compacted.await??;
             *self.looked.lock().expect(UNPOISONED) = Some((now, head));
             Ok(())
         })

@@ -30,6 +30,12 @@ pub fn layer_key(kind: u8, scope: &str) -> Result<LayerKey, DecodeError> {
     })
 }
 
+/// Finds whatever `layer_key` would refuse.
+pub fn check_layer_key(kind: u8, scope: &str) -> Result<(), DecodeError> {
+    kind_of(kind)?;
+    Scope::check(scope).map_err(|error| invalid("scope", error))
+}
+
 /// Reads what `kind_code` gives.
 pub fn kind_of(code: u8) -> Result<LayerKind, DecodeError> {
     match code {

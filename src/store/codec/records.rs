@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::codes::{
-    config_id, format_code, format_of, invalid, kind_code, layer_key, namespace_of, source_code, source_of,
+    check_layer_key, config_id, format_code, format_of, invalid, kind_code, layer_key, namespace_of,
+    source_code, source_of,
 };
 use super::{DecodeError, HASH_BYTES, decode_content};
 use crate::model::commit::{commit_bytes, config_bytes, journal_bytes, layer_bytes, tag_bytes};
@@ -140,6 +141,13 @@ impl<'a> CommitRecord<'a> {
         })
     }
 
+    /// Finds whatever `into_commit` would refuse.
+    pub(super) fn check(&self) -> Result<(), DecodeError> {
+        source_of(self.source)?;
+        self.forgotten.iter().try_for_each(|part| namespace_of(part.namespace).map(drop))?;
+        self.changes.iter().try_for_each(ConfigRecord::check)
+    }
+
     pub(super) fn into_commit(self, author: AuthorRecord<'_>) -> Result<Commit, DecodeError> {
         Ok(Commit {
             revision: Revision(self.revision),
@@ -267,6 +275,15 @@ impl<'a> ConfigRecord<'a> {
         Ok((namespace, bytes))
     }
 
+    fn check(&self) -> Result<(), DecodeError> {
+        config_id(self.namespace, self.config)?;
+        for layer in &self.layers {
+            check_layer_key(layer.kind, layer.scope)?;
+            layer.format.map(format_of).transpose()?;
+        }
+        self.tags.iter().try_for_each(|tag| tag.name().map(drop))
+    }
+
     fn into_change(self) -> Result<ConfigChange, DecodeError> {
         Ok(ConfigChange {
             id: config_id(self.namespace, self.config)?,
@@ -290,8 +307,15 @@ impl LayerRecord<'_> {
 }
 
 impl TagRecord<'_> {
+    fn name(&self) -> Result<TagName, DecodeError> {
+        TagName::parse(self.tag).map_err(|error| invalid("tag", error))
+    }
+
     fn into_change(self) -> Result<TagChange, DecodeError> {
-        let tag = TagName::parse(self.tag).map_err(|error| invalid("tag", error))?;
-        Ok(TagChange { tag, version: self.version.map(Version), previous: self.previous.map(Version) })
+        Ok(TagChange {
+            tag: self.name()?,
+            version: self.version.map(Version),
+            previous: self.previous.map(Version),
+        })
     }
 }

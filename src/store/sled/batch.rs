@@ -29,6 +29,18 @@ impl Pending {
         Ok(Pending { first: first.commit.revision, head: last.head(), bytes, digests })
     }
 
+    /// Bytes that were read, of which others have checked all. Returns the hash before the first commit, and its time, as well.
+    pub fn proved(bytes: Vec<u8>) -> Result<(Digest, Timestamp, Pending), DecodeError> {
+        let batch = stored_batch(&bytes)?;
+        let changes = batch.commits.iter().flat_map(|commit| &commit.changes);
+        let contents = changes.flat_map(|change| &change.layers).filter_map(|layer| layer.content);
+        let digests = contents.map(|content| Digest::of(content.as_bytes())).collect();
+        let CommitRecord { revision, time_us, .. } = batch.commits[0];
+        let head = head_of(&batch).expect("a batch is never empty");
+        let (previous, first) = (batch.previous, Revision(revision));
+        Ok((previous, Timestamp(time_us), Pending { first, head, bytes, digests }))
+    }
+
     /// What is in it, and the digests of its contents.
     pub fn stored(&self) -> Result<(StoredBatch<'_>, &[Digest]), DecodeError> {
         Ok((stored_batch(&self.bytes)?, &self.digests))

@@ -81,6 +81,16 @@ impl Database {
         Ok(unsettled.is_due())
     }
 
+    /// Writes what the indexes lack, if that is much, as `settle_at_once`.
+    pub fn settle_if_due(&self) -> Result<(), StoreError> {
+        if self.unsettled().is_due() { self.settle_at_once() } else { Ok(()) }
+    }
+
+    /// As `settle`, by two threads, while nobody reads.
+    pub fn settle_at_once(&self) -> Result<(), StoreError> {
+        self.unsettled().settle_at_once(&self.trees)
+    }
+
     /// Brings all of the indexes to where the journal is.
     pub fn settle(&self) -> Result<(), StoreError> {
         self.unsettled().settle(&self.trees)

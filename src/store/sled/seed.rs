@@ -13,7 +13,7 @@ use super::index::record::{About, CurrentRecord, LayerRecord};
 use super::index::retained::{Oldest, PinReason, Retained};
 use super::index::trees::Trees;
 use super::index::{chunk, keys, record};
-use super::{SledOptions, SledStore, guarded};
+use super::{Importing, SledOptions, guarded};
 use crate::model::{ConfigId, Layer, LayerKey, Version};
 use crate::store::codec::format_code;
 use crate::store::{ConfigRecord, Forgotten, Head, StoreError};
@@ -69,8 +69,8 @@ impl Seeding {
         }
     }
 
-    /// Opens the store. It takes the commits from the oldest revision on.
-    pub fn finish(mut self) -> Result<SledStore, StoreError> {
+    /// Begins to import the commits from the oldest revision on.
+    pub fn finish(mut self) -> Result<Importing, StoreError> {
         if let Some(seeds) = self.seeds.take() {
             self.write(seeds)?;
         }
@@ -83,10 +83,8 @@ impl Seeding {
             trees.db.flush()?;
             Ok(())
         })?;
-        let path = directory.path.clone();
         drop(trees);
-        drop(directory);
-        SledStore::open(&path, options)
+        guarded(|| Importing::go_on(directory, &options))
     }
 
     fn write(&mut self, seeds: Seeds) -> Result<(), StoreError> {

@@ -76,6 +76,9 @@ impl ChunkSink {
 impl Write for ChunkSink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let taken = bytes.len().min(CHUNK_BYTES - self.chunk.len());
+        if self.chunk.capacity() == 0 {
+            self.chunk.reserve_exact(CHUNK_BYTES);
+        }
         self.chunk.extend_from_slice(&bytes[..taken]);
         if self.chunk.len() == CHUNK_BYTES {
             self.send()?;

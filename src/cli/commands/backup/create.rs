@@ -1,11 +1,13 @@
 //! `confwatch backup create`: receives a backup of a server, and writes it to a file. Knows the client and files; not what is in a backup.
 
 use std::collections::BTreeMap;
-use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::io::{self, BufReader, ErrorKind, IsTerminal, Write};
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use clap::{Args, ValueEnum};
+use tokio::task::spawn_blocking;
 
 use super::{failure, offline};
 use crate::backup::{
@@ -17,10 +19,13 @@ use crate::cli::output::exit::{Exit, Failure, Outcome};
 use crate::cli::output::streams::Output;
 use crate::cli::output::views::BackupView;
 use crate::model::{Digest, Epoch, Revision, Timestamp};
+use crate::priority;
 use crate::proto::v1;
 
 /// Between two lines of progress.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
+/// So much is read of the file at once while it is verified.
+const READ_BYTES: usize = 1 << 20;
 
 #[derive(Args, Debug)]
 pub struct CreateArgs {
@@ -131,6 +136,12 @@ async fn receive(
         return Err(Failure::usage(message));
     }
     let mut file = PendingFile::create(path).map_err(|error| named(&error))?;
+    // What was received is what was sent, before it has its name. The file is read while it is received.
+    let following = file.follow().map_err(|error| named(&error))?;
+    let verifying = spawn_blocking(|| {
+        priority::lower();
+        verify(BufReader::with_capacity(READ_BYTES, following))
+    });
     let mut progress = Progress::begin(session);
     let mut stream = session.client.backups().create_backup(request).await?.into_inner();
     let mut made = None;
@@ -141,8 +152,8 @@ async fn receive(
     }
     progress.end();
     let made = made.ok_or_else(ended_early)?;
-    // What was received is what was sent, before it has its name.
-    let received = file.read(|input| verify(input)).map_err(|error| named(&error))?;
+    file.end();
+    let received = verifying.await.unwrap_or_else(|ended| resume_unwind(ended.into_panic()));
     let received = received.map_err(|error| failure(&error))?;
     if received.sha256.to_string() != made.sha256 {
         return Err(Failure::new(Exit::Failed, "the file is not the backup that the server made"));

@@ -16,6 +16,11 @@ const PART_BYTES: usize = 2;
 /// Writes a value in the place of whatever was there, all or none of it.
 pub fn write(tree: &sled::Tree, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
     let count = value.len().div_ceil(CHUNK_BYTES).max(1);
+    // Nearly always: one part in the place of one that has no others behind it, or of none.
+    if count == 1 && tree.get(part_key(key, 0))?.is_none_or(|old| old.len() < CHUNK_BYTES) {
+        tree.insert(part_key(key, 0), value)?;
+        return Ok(());
+    }
     let mut batch = sled::Batch::default();
     let mut is_shorter = false;
     for old in tree.range(part_key(key, count)..=last_part_key(key)).keys() {

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::mem::take;
+use std::thread;
 
 use super::record::{self, About, CurrentRecord, LayerRecord};
 use super::trees::Trees;
@@ -13,15 +14,19 @@ use super::{chunk, keys, runs};
 use crate::model::{ConfigId, Digest, Revision, Timestamp, Version};
 use crate::store::codec;
 use crate::store::codec::{CommitRecord, DecodeError};
-use crate::store::sled::Fsync;
 use crate::store::sled::batch::Pending;
 use crate::store::sled::journal::JournalPosition;
+use crate::store::sled::{Fsync, guarded};
 use crate::store::{StoreError, VersionRef};
 
 /// How much of the journal a start may have to fold. As much again may come while this is written.
 const BYTES_MAX: usize = 64 << 20;
 /// Entries that are written at once, while whoever wants to read waits: some milliseconds.
 const SLICE: usize = 128;
+
+/// How far behind items are written to pages that are filled: behind a page that has not been split yet, which is of 17 items, and those between
+/// them. Even.
+const FILLED_BEHIND: usize = 36;
 
 /// What is to be written to the indexes.
 pub struct Unsettled {
@@ -112,11 +117,8 @@ impl Unsettled {
 
     /// Writes a little of what is due. After the last of it, nothing is.
     pub fn settle_some(&mut self, trees: &Trees) -> Result<(), StoreError> {
-        if self.frozen.is_empty() {
-            if self.to == self.frozen_to {
-                return Ok(());
-            }
-            (self.frozen, self.frozen_to, self.bytes) = (take(&mut self.fresh), self.to, 0);
+        if !self.freeze() {
+            return Ok(());
         }
         self.writing(trees, |unsettled, before| {
             before()?;
@@ -128,12 +130,36 @@ impl Unsettled {
         })
     }
 
+    /// As `settle`, by two threads.
+    pub fn settle_at_once(&mut self, trees: &Trees) -> Result<(), StoreError> {
+        while self.freeze() {
+            self.writing(trees, |unsettled, before| {
+                before()?;
+                take(&mut unsettled.frozen).write_all(trees)?;
+                trees.write_settled(unsettled.frozen_to)
+            })?;
+        }
+        Ok(())
+    }
+
     /// Brings all of the indexes to where the journal is.
     pub fn settle(&mut self, trees: &Trees) -> Result<(), StoreError> {
         while !self.frozen.is_empty() || self.to != self.frozen_to {
             self.settle_some(trees)?;
         }
         Ok(())
+    }
+
+    /// Takes what was added for what is being written, if nothing is. Whether there is something to write, if only how far the indexes go.
+    fn freeze(&mut self) -> bool {
+        if !self.frozen.is_empty() {
+            return true;
+        }
+        let is_behind = self.to != self.frozen_to;
+        if is_behind {
+            (self.frozen, self.frozen_to, self.bytes) = (take(&mut self.fresh), self.to, 0);
+        }
+        is_behind
     }
 
     /// Runs what writes to the indexes, and calls what it is given before the first write. If it fails, what it had taken is not known any
@@ -233,10 +259,7 @@ impl Entries {
                 trees.write_versions(&key, &config.versions)?;
                 trees.configs.insert(key, record::encode_config(config.current))?;
             } else if let Some((key, version)) = self.tags.pop_first() {
-                match version {
-                    Some(version) => trees.tags.insert(key, &version.0.to_be_bytes())?,
-                    None => trees.tags.remove(key)?,
-                };
+                trees.write_tag(&key, version)?;
             } else {
                 break;
             }
@@ -245,7 +268,56 @@ impl Entries {
     }
 }
 
+impl Entries {
+    /// Writes all of it. A second thread writes the current layers, which are about half of the work.
+    fn write_all(self, trees: &Trees) -> Result<(), StoreError> {
+        let layers: Vec<(&Vec<u8>, &LayerEntries)> = self.layers.iter().collect();
+        thread::scope(|scope| {
+            let current = scope.spawn(|| guarded(|| write_current(trees, &layers)));
+            let others = self.write_others(trees, &layers);
+            current.join().expect("panics are caught within")?;
+            others
+        })
+    }
+
+    fn write_others(&self, trees: &Trees, layers: &[(&Vec<u8>, &LayerEntries)]) -> Result<(), StoreError> {
+        filling_order(layers.len())
+            .map(|at| layers[at])
+            .try_for_each(|(key, layer)| trees.write_changes(key, &layer.changes))?;
+        for (key, config) in &self.configs {
+            trees.write_versions(key, &config.versions)?;
+            trees.configs.insert(key, record::encode_config(config.current))?;
+        }
+        self.tags.iter().try_for_each(|(key, version)| trees.write_tag(key, *version))
+    }
+}
+
+fn write_current(trees: &Trees, layers: &[(&Vec<u8>, &LayerEntries)]) -> Result<(), StoreError> {
+    filling_order(layers.len()).map(|at| layers[at]).try_for_each(|(key, layer)| match &layer.current {
+        Some(value) => chunk::write(&trees.current, key, value),
+        None => chunk::remove(&trees.current, key),
+    })
+}
+
+/// The order in which sled takes the least time for so many items of which the keys are in order: every second one, and the others some way
+/// behind them. Of items that come in the order of their keys, sled splits each page of 17, leaves its halves as they are, and moves them once more;
+/// this way the halves are filled.
+fn filling_order(count: usize) -> impl Iterator<Item = usize> {
+    (0..count + FILLED_BEHIND).filter_map(move |at| match at % 2 {
+        0 => Some(at).filter(|at| *at < count),
+        _ => at.checked_sub(FILLED_BEHIND).filter(|at| *at < count),
+    })
+}
+
 impl Trees {
+    fn write_tag(&self, key: &[u8], version: Option<Version>) -> Result<(), StoreError> {
+        match version {
+            Some(version) => self.tags.insert(key, &version.0.to_be_bytes())?,
+            None => self.tags.remove(key)?,
+        };
+        Ok(())
+    }
+
     /// Writes changes of the layer that has the key `layer`, which are all there are in these versions.
     pub fn write_changes(
         &self,
@@ -295,4 +367,19 @@ fn layer_records(
     let past = LayerRecord::Journal { about, segment: segment.0, offset, bytes: content.len() as u64 };
     let current = CurrentRecord { about, version: version.0, content };
     (past, Some(record::encode(&current)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_order_that_fills_pages_has_each_item_once() {
+        for count in [0, 1, 2, 35, 36, 37, 100, 1001] {
+            let mut order: Vec<usize> = filling_order(count).collect();
+            assert_eq!(order.first().copied(), (count > 0).then_some(0));
+            order.sort_unstable();
+            assert_eq!(order, (0..count).collect::<Vec<_>>(), "{count}");
+        }
+    }
 }

@@ -1,18 +1,13 @@
-//! Threads for long work. They have a lower priority than the threads that serve connections, so that a request which needs little of a
-//! processor does not wait behind requests which need much. Knows nothing of the work.
+//! Threads for long work, of a lower priority than those that serve connections: `src/priority.rs`. Knows nothing of the work.
 
 use tokio::runtime::{Builder, Runtime};
 
-use crate::engine::error::Error;
+use super::error::Error;
+use crate::priority;
 use crate::supervise::joined;
 
-/// How much lower the priority is, in the unit of nice(2): with 10, a thread that serves connections gets nine times as much of a processor
-/// for which both compete, and gets the processor at once when it wakes up.
-#[cfg(target_os = "linux")]
-const NICENESS: i32 = 10;
-
 /// Dropping them lets work that has begun end, and drops what has not.
-pub(super) struct WorkThreads {
+pub(in crate::engine) struct WorkThreads {
     /// Runs no tasks, only work on its threads for blocking work. `None` while it is dropped.
     runtime: Option<Runtime>,
 }
@@ -20,7 +15,7 @@ pub(super) struct WorkThreads {
 impl WorkThreads {
     pub fn new(threads_max: usize) -> WorkThreads {
         let mut builder = Builder::new_current_thread();
-        builder.max_blocking_threads(threads_max).thread_name("long-work").on_thread_start(lower_priority);
+        builder.max_blocking_threads(threads_max).thread_name("long-work").on_thread_start(priority::lower);
         let runtime = builder.build().expect("a runtime without drivers takes nothing of the system");
         WorkThreads { runtime: Some(runtime) }
     }
@@ -48,15 +43,6 @@ impl Drop for WorkThreads {
     }
 }
 
-/// Lowers the priority of this thread. Where the system refuses, the work is done at the priority of all others. Only Linux has a niceness
-/// for each thread; elsewhere it would be that of the whole process.
-fn lower_priority() {
-    #[cfg(target_os = "linux")]
-    if let Err(error) = rustix::process::nice(NICENESS) {
-        tracing::debug!(%error, "the priority of a thread for long work cannot be lowered");
-    }
-}
-
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
@@ -73,7 +59,7 @@ mod tests {
     async fn long_work_has_a_lower_priority_than_its_caller() {
         let threads = WorkThreads::new(1);
         let of_work = threads.run(niceness).await.expect("it runs");
-        assert_eq!(of_work, (niceness() + NICENESS).min(19));
+        assert_eq!(of_work, (niceness() + priority::NICENESS).min(19));
     }
 
     #[tokio::test]
