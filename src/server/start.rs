@@ -19,7 +19,7 @@ use super::access::first_admin;
 use super::access::keys_dir::KeysDir;
 use super::access::session_file::SessionWriter;
 use super::access::token_uses::Uses;
-use super::audit_trail::{access_changes, file, server_backups};
+use super::audit_trail::{access_changes, file, recorder, server_backups};
 use super::clock::Clocks;
 use super::feed::Feed;
 use super::net::busy_turns::BusyTurns;
@@ -29,7 +29,7 @@ use super::net::listen;
 use super::net::request_bodies::{RequestCounts, Requests};
 use super::net::tls::Tls;
 use super::router::Front;
-use super::settings::{AuthMode, ConsoleMode, Fsync, Settings, Unusable};
+use super::settings::{ConsoleMode, Fsync, Settings, Unusable};
 use super::telemetry::calls::Calls;
 use super::telemetry::metrics;
 use super::telemetry::metrics::Metrics;
@@ -39,9 +39,8 @@ use crate::api::guard::rates::Rates;
 use crate::api::in_progress::RequestsInProgress;
 use crate::api::rpc::SERVICES;
 use crate::api::unread::{UnreadCounts, UnreadResponses};
-use crate::audit::{self, Counts as AuditCounts, Recorder};
+use crate::audit::{Counts as AuditCounts, Recorder};
 use crate::engine::{self, BackupCatalog, BackupUploads, Engine};
-use crate::model::Namespace;
 use crate::proto::v1::FILE_DESCRIPTOR_SET;
 use crate::secret::{KeysError, MasterKeySource};
 use crate::store::CompactedRequests;
@@ -222,7 +221,7 @@ impl Server {
                 return Err(error);
             }
         };
-        let recorder = match record(&settings, address, &engine, clocks.steady) {
+        let recorder = match recorder::start(&settings, address, &engine, clocks.steady) {
             Ok(recorder) => recorder,
             Err(error) => {
                 give_up();
@@ -477,37 +476,6 @@ async fn listen_for_metrics(listen: &str, insecure: bool) -> anyhow::Result<(Soc
     }
     tracing::info!(%address, "metrics can be read at /metrics");
     Ok((address, listener))
-}
-
-/// Begins the audit log.
-fn record(
-    settings: &Settings,
-    address: SocketAddr,
-    engine: &Arc<Engine>,
-    clock: engine::Clock,
-) -> anyhow::Result<Recorder> {
-    let mode = match first_admin::mode(settings, address)? {
-        AuthMode::On => "callers are checked",
-        AuthMode::Off => "callers are believed (--auth off)",
-    };
-    let (version, revision) = (env!("CARGO_PKG_VERSION"), engine.state().revision);
-    // The engine holds the recorder, which it tells of backups: each would keep the other.
-    let of_namespaces = Arc::downgrade(engine);
-    let namespace_exists = move |name: &str| {
-        let (Ok(namespace), Some(engine)) = (Namespace::parse(name), of_namespaces.upgrade()) else {
-            return false;
-        };
-        engine.state().configs_of(&namespace).next().is_some()
-    };
-    Recorder::start(audit::Options {
-        dir: audit::directory(&settings.data_dir),
-        retention: settings.audit_retention,
-        clock,
-        namespace_exists: Arc::new(namespace_exists),
-        started: format!("confwatch {version} at revision {revision}, {mode}"),
-        supervisor: engine.supervisor().clone(),
-    })
-    .context("cannot start the thread of the audit log")
 }
 
 /// What is open once the store is.

@@ -38,6 +38,9 @@ pub struct Lint {
 /// Code of the lint that asks for an override which ends by itself.
 pub const DEBUG_IN_PRODUCTION: &str = "DEBUG_IN_PRODUCTION";
 
+/// Code of the lint for a null that removes an object.
+pub const REMOVES_OBJECT: &str = "REMOVES_OBJECT";
+
 /// All lints, in the order of `Check`.
 pub const ALL: &[Lint] = &[
     Lint {
@@ -92,7 +95,7 @@ pub const ALL: &[Lint] = &[
         severity: Severity::Suggestion,
     },
     Lint {
-        code: "REMOVES_OBJECT",
+        code: REMOVES_OBJECT,
         about: "a null that removes an object with all that is inherited below it, as a YAML key with nothing below it does",
         severity: Severity::Suggestion,
     },

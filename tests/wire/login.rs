@@ -162,7 +162,8 @@ async fn a_login_that_fails_says_why_and_is_recorded() {
     send(server, form, "{}").await.problem(415, "UNSUPPORTED_MEDIA_TYPE");
     let page = login().header("sec-fetch-site", "cross-site");
     send(server, page, json!({ "token": admin }).to_string()).await.problem(403, "CROSS_SITE_REQUEST");
-    send(server, request(server, Method::PUT, "/login"), "").await.problem(405, "METHOD_NOT_ALLOWED");
+    let put = request(server, Method::PUT, "/login").header("authorization", format!("Bearer {admin}"));
+    send(server, put, "").await.problem(405, "METHOD_NOT_ALLOWED");
 
     let entries = logins(&guarded).await;
     let found: Vec<_> = entries.iter().map(|(kind, _, outcome, of)| (&**kind, &**outcome, &**of)).collect();
@@ -305,6 +306,13 @@ async fn everybody_lists_and_ends_their_own_sessions_and_administrators_all() {
     let next = page.json()["next_page_token"].as_str().expect("a token").to_owned();
     let rest = send(server, list(&admin, &format!("?all=true&page_size=2&page_token={next}")), "").await;
     assert_eq!([ids(&page), ids(&rest)].concat(), [other.id(), one.id(), admin.id()]);
+    // The list of another store has no such place.
+    let elsewhere = Guarded::start_with_policy().await;
+    let there = &elsewhere.server;
+    let cookie = log_in(there, &admin_token(&there.directory)).await;
+    let path = format!("/v1/sessions?all=true&page_size=2&page_token={next}");
+    let answer = send(there, by(there, &cookie, Method::GET, &path), "").await;
+    answer.problem(400, "EPOCH_MISMATCH");
 
     let revoke = |cookie: &Cookie, id: &str| {
         let request = by(server, cookie, Method::POST, "/v1/sessions:revoke");

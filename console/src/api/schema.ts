@@ -254,6 +254,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/bundles/{namespace}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Reads the documents of all configs of a namespace for a scope
+         * @description The documents of all configs that have one for the scope and that the caller may read there, as of one revision: as an object with the names of the configs, or a line of JSON for each. What the caller may not read is left out. At most 1000 documents, which fit 4 MiB. `If-None-Match` with the ETag saves the content.
+         */
+        get: operations["GetBundle"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/can-i": {
         parameters: {
             query?: never;
@@ -624,7 +644,11 @@ export interface paths {
         get: operations["GetDocument"];
         put?: never;
         post?: never;
-        delete?: never;
+        /**
+         * Deletes all layers of a config, of both kinds
+         * @description Deletes all layers of a config, of both kinds. History stays. `If-Match` is required: `"vN"` for version N of the config, which `confwatch-version` of a read has, or `*` for any. Without it the response is 428. With `validate_only=true` it is not required, nothing is deleted, and the response says what would be, and whom it reaches.
+         */
+        delete: operations["DeleteConfig"];
         options?: never;
         head?: never;
         patch?: never;
@@ -710,7 +734,7 @@ export interface paths {
         get: operations["GetLayer"];
         /**
          * Replaces a layer by the content
-         * @description Replaces a layer by the content. `If-Match` with the ETag of the layer: only if the layer is as it was. `If-None-Match: *`: only if there is none.
+         * @description Replaces a layer by the content. `If-Match` with the ETag of the layer: only if the layer is as it was, and with `*`: only if there is one. `If-None-Match: *`: only if there is none.
          */
         put: operations["PutLayer"];
         post?: never;
@@ -1052,6 +1076,50 @@ export interface paths {
          *     The RPC `confwatch.v1.ConfigService/DiffNamespaces`.
          */
         post: operations["ConfigService_DiffNamespaces"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists the sessions of people who have logged in, newest first, without those that have ended
+         * @description Lists the sessions of people who have logged in, newest first, without those that have ended. Everybody may list the sessions of their own actor; those of others take `admin` on the namespace `confwatch`.
+         *
+         *     The RPC `confwatch.v1.AuthService/ListSessions`.
+         */
+        get: operations["AuthService_ListSessions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/sessions:revoke": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Ends a session, at once for calls and for open streams
+         * @description Ends a session, at once for calls and for open streams. Everybody may end the sessions of their own actor; those of others take `admin` on the namespace `confwatch`. Leaves a record AUDIT_KIND_SESSION.
+         *
+         *     The RPC `confwatch.v1.AuthService/RevokeSession`.
+         */
+        post: operations["AuthService_RevokeSession"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1452,9 +1520,10 @@ export interface components {
          *     - `AUDIT_KIND_OVERWRITTEN`: A caller without the permission reveal-secret wrote a value to the place of a secret. The fingerprint shows the caller whether the value is the one that was there, so many such records of one actor and place are a search for the secret. Also of writes that were refused with SECRET_WRITES_LIMITED. The outcome is "OVERWRITTEN".
          *     - `AUDIT_KIND_ACCESS_CHANGED`: A commit changed what governs access: a config of the namespace "confwatch", such as the policy, tokens, quotas or keys. The outcome is "COMMITTED", and `revision` names the commit. The record is kept as long as the audit log, also when the commit is compacted. While the commit is retained, List and Stream return it as AUDIT_KIND_CHANGE only, unless the filter excludes that kind.
          *     - `AUDIT_KIND_BACKUP`: A backup. Never summed up: `count` is 1. Two records for each: with the outcome "BEGUN", and later with the outcome "MADE" or "FAILED". The `detail` names the kind of the backup, and of a backup that was made its last revision, its bytes and its sum. Backups that the server makes by itself, for a schedule or before a write, have the actor "system" and one record, "MADE" or "FAILED". A kept backup has records with the outcome "PINNED", "UNPINNED" and "PRUNED", whose `detail` names its id. A file that a client has sent has a record "UPLOADED", with its bytes and its sum.
+         *     - `AUDIT_KIND_SESSION`: A person logged in or out, or a session was ended. `credential` is the credential of the call: of a login the new session, such as "session:8k2m4n6p8q0r". The outcome is "LOGGED_IN", "LOGGED_OUT", "REVOKED" (by RevokeSession) or "REPLACED" (by a login of an actor with too many sessions). The `detail` names the session, and the credential or the account behind it. A login that failed is a record of AUDIT_KIND_REFUSED.
          * @enum {string}
          */
-        AuditKind: "AUDIT_KIND_UNSPECIFIED" | "AUDIT_KIND_CHANGE" | "AUDIT_KIND_DENIED" | "AUDIT_KIND_REFUSED" | "AUDIT_KIND_REVEALED" | "AUDIT_KIND_STARTED" | "AUDIT_KIND_STOPPED" | "AUDIT_KIND_LOST" | "AUDIT_KIND_REPAIRED" | "AUDIT_KIND_REMOVED" | "AUDIT_KIND_OVERWRITTEN" | "AUDIT_KIND_ACCESS_CHANGED" | "AUDIT_KIND_BACKUP";
+        AuditKind: "AUDIT_KIND_UNSPECIFIED" | "AUDIT_KIND_CHANGE" | "AUDIT_KIND_DENIED" | "AUDIT_KIND_REFUSED" | "AUDIT_KIND_REVEALED" | "AUDIT_KIND_STARTED" | "AUDIT_KIND_STOPPED" | "AUDIT_KIND_LOST" | "AUDIT_KIND_REPAIRED" | "AUDIT_KIND_REMOVED" | "AUDIT_KIND_OVERWRITTEN" | "AUDIT_KIND_ACCESS_CHANGED" | "AUDIT_KIND_BACKUP" | "AUDIT_KIND_SESSION";
         /** @description A page of entries, newest first. */
         AuditServiceListResponse: {
             /** @description May be fewer than `page_size`, or none, although there are more: a page also ends after many entries that do not match. */
@@ -1495,7 +1564,7 @@ export interface components {
             commits?: components["schemas"]["ChainProof"];
             /** @description No chain has a broken link. */
             intact: boolean;
-            /** @description The chains of the other parts, one chain for each part: "reveals" of secrets, denied calls as "attempts" (on the configs of the namespace "confwatch") and "denied", and "refused" calls. All parts share one sequence. */
+            /** @description The chains of the other parts, one chain for each part: "reveals" of secrets, denied calls as "attempts" (on the configs of the namespace "confwatch") and "denied", "sessions" with logins and logouts, and "refused" calls. All parts share one sequence. */
             parts: components["schemas"]["ChainProof"][];
             /** @description The chain of the main part of the audit log, numbered by sequence: changes of access, starts and stops, and records of the audit log about itself. */
             records?: components["schemas"]["ChainProof"];
@@ -1600,12 +1669,22 @@ export interface components {
         };
         /** @description Many documents. */
         BatchGetRequest: {
-            /** @description At most 1000. All are read at one revision; `min_revision` of each is waited for. `at` of each still applies. The answers together must fit 4 MiB, else RESOURCE_EXHAUSTED, reason MESSAGE_TOO_LARGE: ask for fewer at a time. */
+            /** @description `digest` of an earlier response to the same requests: if it still is theirs, `not_modified` is answered, and no results. */
+            if_none_match?: string;
+            /**
+             * @description At most 1000. All are read at one revision; `min_revision` of each is waited for. `at` of each still applies. The answers together must fit 4 MiB, else RESOURCE_EXHAUSTED, reason MESSAGE_TOO_LARGE: ask for fewer at a time.
+             *
+             *     Config "*" stands for every config of the namespace that has a document for the scope and that the caller may read there, in the order of their names; configs that govern others are left out. Such a request reads the current versions as a whole: `at`, `pointer` and `if_none_match` are not for it. More than 1000 documents are RESOURCE_EXHAUSTED, reason MESSAGE_TOO_LARGE. A caller who may read nothing of the namespace gets PERMISSION_DENIED.
+             */
             requests?: components["schemas"]["GetRequest"][];
         };
         /** @description The documents asked for. */
         BatchGetResponse: {
-            /** @description One for each request, in their order. */
+            /** @description Names the contents of all results together: which documents there are, the digest of each, and which of them have masked secrets. "sha256:" and 64 hex digits. */
+            digest: string;
+            /** @description `if_none_match` still holds: there are no results. */
+            not_modified: boolean;
+            /** @description One for each request, in their order. For config "*", one for each document. */
             results: components["schemas"]["BatchGetResult"][];
             /**
              * Format: uint64
@@ -1717,7 +1796,7 @@ export interface components {
              * @description The number of the oldest retained link, 0 if there is none. Older links were removed or compacted.
              */
             first: number;
-            /** @description Which part of the audit log: "main", "reveals", "attempts", "denied" or "refused". Empty for commits. */
+            /** @description Which part of the audit log: "main", "reveals", "attempts", "sessions", "denied" or "refused". Empty for commits. */
             name: string;
             /**
              * Format: uint64
@@ -1750,6 +1829,8 @@ export interface components {
             kind?: components["schemas"]["LayerKind"];
             /** @description RFC 7396 merge patch on the layer (an absent layer counts as {}). Note that a null in the patch removes the member from this layer; to store a null, so that an inherited value is removed, use `replace`, `json_patch` or `assign`. A secret is replaced as one value, also by an object: nothing is merged into a secret, neither here nor when layers are merged. */
             merge_patch?: components["schemas"]["Text"];
+            /** @description The layer must exist, in whatever version: `If-Match: *` of HTTP. If it does not, nothing is written and the call fails with ABORTED, reason VERSION_MISMATCH, metadata "current_version" 0. Not beside `expected_version`. A namespace whose settings have `require_match` takes no change of a layer without one of both: FAILED_PRECONDITION, reason MATCH_REQUIRED. */
+            must_exist?: boolean;
             /** @description 1 to 63 characters of [a-z0-9-], not starting or ending with "-". */
             namespace?: string;
             /** @description Replaces the layer by a JSON object. */
@@ -1986,9 +2067,10 @@ export interface components {
          *     - `CREDENTIAL_KIND_TOKEN`: An API token.
          *     - `CREDENTIAL_KIND_JWT`: A JSON web token.
          *     - `CREDENTIAL_KIND_CERTIFICATE`: A client certificate.
+         *     - `CREDENTIAL_KIND_SESSION`: The session of a person who has logged in.
          * @enum {string}
          */
-        CredentialKind: "CREDENTIAL_KIND_UNSPECIFIED" | "CREDENTIAL_KIND_NONE" | "CREDENTIAL_KIND_TOKEN" | "CREDENTIAL_KIND_JWT" | "CREDENTIAL_KIND_CERTIFICATE";
+        CredentialKind: "CREDENTIAL_KIND_UNSPECIFIED" | "CREDENTIAL_KIND_NONE" | "CREDENTIAL_KIND_TOKEN" | "CREDENTIAL_KIND_JWT" | "CREDENTIAL_KIND_CERTIFICATE" | "CREDENTIAL_KIND_SESSION";
         /** @description A data key. */
         DataKey: {
             /** @description When it was made: RFC 3339. */
@@ -2005,6 +2087,8 @@ export interface components {
             expected_version?: number;
             /** @description Which layer of the scope. Unspecified: the base layer. Only with a scope: without one both kinds go. */
             kind?: components["schemas"]["LayerKind"];
+            /** @description The layer, or the config, must exist, in whatever version: else ABORTED, reason VERSION_MISMATCH. Not beside `expected_version`. */
+            must_exist?: boolean;
             /** @description Reason, request id and so on. */
             options?: components["schemas"]["WriteOptions"];
             /** @description Delete this scope's layer only. Unset: all layers of the config. "" is "/", as everywhere. */
@@ -2562,6 +2646,13 @@ export interface components {
              */
             store_revision: number;
         };
+        /** @description A page of sessions. */
+        ListSessionsResponse: {
+            /** @description For the next page. "": there is none. */
+            next_page_token: string;
+            /** @description Newest first; sessions opened at the same time by id. A session opened after the first page may be missing on later pages; no session is listed twice. */
+            sessions: components["schemas"]["Session"][];
+        };
         /** @description A page of tokens. */
         ListTokensResponse: {
             /** @description For the next page. "": there is none. */
@@ -3053,6 +3144,18 @@ export interface components {
              */
             store_revision: number;
         };
+        /** @description Which session to end. */
+        RevokeSessionRequest: {
+            /** @description The id of the session. The secret itself is refused with INVALID_ARGUMENT, since requests may be logged. An id that is not known to a caller without `admin` is refused with PERMISSION_DENIED, whether there is such a session or not. */
+            id?: string;
+            /** @description The reason, for the audit log. At most 1024 bytes. */
+            reason?: string;
+        };
+        /** @description The session that has ended. */
+        RevokeSessionResponse: {
+            /** @description As it was. */
+            session?: components["schemas"]["Session"];
+        };
         /** @description Which token to end. */
         RevokeTokenRequest: {
             /** @description The id of the token. The token itself is refused with INVALID_ARGUMENT, since requests may be logged. An unknown id fails with NOT_FOUND, reason TOKEN_NOT_FOUND. */
@@ -3510,6 +3613,36 @@ export interface components {
              * @description Open watch streams.
              */
             watchers: number;
+        };
+        /** @description A session of a person who has logged in, without its secret. */
+        Session: {
+            /** @description The actor at the login. Of a session that was opened with an API token, calls have the actor of the token. */
+            actor: string;
+            /** @description The address from which the person logged in. */
+            address: string;
+            /** @description The browser, as it named itself at the login: at most 256 bytes. */
+            client: string;
+            /**
+             * Format: date-time
+             * @description When the person logged in.
+             */
+            create_time?: string;
+            /**
+             * Format: date-time
+             * @description When the session ends, if it is not used before. It ends earlier with the API token that it was opened with.
+             */
+            expire_time?: string;
+            /** @description The id: 12 characters. In `credential` of commits and audit entries it is "session:" and the id. */
+            id: string;
+            /** @description The session is that of the call. */
+            is_current: boolean;
+            /**
+             * Format: date-time
+             * @description When the session was last used, within 1/720 of the idle time: a minute of 12 hours. Messages of open streams do not count.
+             */
+            last_use_time?: string;
+            /** @description How the person has logged in: "token:" and the id of an API token, or "jwt:ISSUER#NAME" for an account of the issuer. */
+            origin: string;
         };
         /** @description One change to one layer. */
         SetRequest: {
@@ -3983,13 +4116,13 @@ export interface components {
         WhoAmIResponse: {
             /** @description The name that history shows: "user:alice". Without authentication (`--auth off`): the claimed name, without a kind. */
             actor: string;
-            /** @description The name of the credential in logs, which is no secret: "token:8k2m4n6p8q0r", "jwt:ISSUER#SUBJECT", "certificate:" and the first 16 hex digits of the SHA-256 of the certificate, or "none". */
+            /** @description The name of the credential in logs, which is no secret: "token:8k2m4n6p8q0r", "jwt:ISSUER#SUBJECT", "certificate:" and the first 16 hex digits of the SHA-256 of the certificate, "session:" and the id of the session, or "none". */
             credential: string;
             /** @description The kind of credential of the caller. */
             credential_kind: components["schemas"]["CredentialKind"];
             /**
              * Format: date-time
-             * @description When the credential ends. Unset: never.
+             * @description When the credential ends. Unset: never. A session ends at that time unless another call is made by it before, which puts off the end.
              */
             expire_time?: string;
             /** @description The groups of the caller, by name; in a policy they are "group:NAME". */
@@ -4444,6 +4577,64 @@ export interface operations {
                     "application/x-ndjson": components["schemas"]["VerifyBackupResponse"];
                     "text/event-stream": string;
                 };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    GetBundle: {
+        parameters: {
+            query?: {
+                /** @description The scope to resolve for. A gateway can give it as the header `confwatch-scope`. */
+                scope?: string;
+                /** @description Which layers are merged. */
+                view?: components["schemas"]["View"];
+                /** @description Fill in defaults of the schemas. */
+                apply_defaults?: boolean;
+                /** @description Wait until the server has this revision. */
+                min_revision?: number;
+            };
+            header?: {
+                /** @description The epoch of the response that the revisions and versions of the request are from. If it is not that of the store, the call fails with EPOCH_MISMATCH. */
+                "confwatch-epoch"?: components["parameters"]["Epoch"];
+                /** @description Mask every secret, also those that the caller may reveal. Any value. */
+                "confwatch-mask-secrets"?: components["parameters"]["MaskSecrets"];
+                /** @description A name for the call, in history, logs and the audit trail. The response has it as well. */
+                "x-request-id"?: components["parameters"]["RequestId"];
+            };
+            path: {
+                /** @description The namespace. */
+                namespace: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The documents. */
+            200: {
+                headers: {
+                    "confwatch-epoch": components["headers"]["Epoch"];
+                    /** @description The revision at which all were read. */
+                    "confwatch-store-revision"?: string;
+                    /** @description Names the contents of all documents together. */
+                    etag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                    "application/x-ndjson": Record<string, never>;
+                };
+            };
+            /** @description The client has them. */
+            304: {
+                headers: {
+                    "confwatch-epoch": components["headers"]["Epoch"];
+                    /** @description The revision at which all were read. */
+                    "confwatch-store-revision"?: string;
+                    /** @description Names the contents of all documents together. */
+                    etag?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             default: components["responses"]["Problem"];
         };
@@ -5148,6 +5339,61 @@ export interface operations {
             default: components["responses"]["Problem"];
         };
     };
+    DeleteConfig: {
+        parameters: {
+            query?: {
+                /** @description The reason, for the history. At most 1024 bytes. A namespace can demand one: without it, or with spaces only, FAILED_PRECONDITION, reason REASON_REQUIRED. */
+                reason?: string;
+                /** @description Do everything but the commit: the answer is what the write would answer, with the revision and version it would have got. A `request_id` is not looked at. Nothing is stored and no watcher sees anything. Where the caller writes a secret without the permission reveal-secret, the answer has `***` in the place of the secret and counts the layer as changed, whatever the value is. A dry run of Set or Apply also looks for lints at the scopes that it would write, where nothing governs them. */
+                validate_only?: boolean;
+                /** @description Keep no backup of the state before. Otherwise, where the server keeps backups and its setting `--backup-before-changes` is on, a restore, a migration and a write to many layers of a namespace (`--backup-apply-layers`) keep the state of the namespace first, as a backup with the label "automatic". If that fails, nothing is written: FAILED_PRECONDITION, reason STATE_BACKUP_FAILED. The commit names the backups in the annotation "state_before". */
+                without_backup?: boolean;
+            };
+            header?: {
+                /** @description The epoch of the response that the revisions and versions of the request are from. If it is not that of the store, the call fails with EPOCH_MISMATCH. */
+                "confwatch-epoch"?: components["parameters"]["Epoch"];
+                /** @description Mask every secret, also those that the caller may reveal. Any value. */
+                "confwatch-mask-secrets"?: components["parameters"]["MaskSecrets"];
+                /** @description A name for the call, in history, logs and the audit trail. The response has it as well. */
+                "x-request-id"?: components["parameters"]["RequestId"];
+            };
+            path: {
+                /** @description The namespace of the config. */
+                namespace: string;
+                /** @description The name of the config. */
+                config: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The outcome. */
+            200: {
+                headers: {
+                    /** @description The digest of the document. */
+                    "confwatch-digest"?: string;
+                    "confwatch-epoch": components["headers"]["Epoch"];
+                    /** @description The revision that made the version. */
+                    "confwatch-revision"?: string;
+                    /** @description The scope, in normal form. */
+                    "confwatch-scope"?: string;
+                    /** @description The newest revision of the store when it was read. */
+                    "confwatch-store-revision"?: string;
+                    /** @description The version of the config. */
+                    "confwatch-version"?: string;
+                    /** @description Names this content: of a document `"DIGEST-FORMAT"`, of a layer `"vVERSION"`. */
+                    etag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeleteResponse"];
+                };
+            };
+            412: components["responses"]["Problem"];
+            428: components["responses"]["Problem"];
+            default: components["responses"]["Problem"];
+        };
+    };
     ConfigService_Blame: {
         parameters: {
             query?: {
@@ -5384,7 +5630,7 @@ export interface operations {
                 ttl?: string;
                 /** @description The reason, for the history. At most 1024 bytes. A namespace can demand one: without it, or with spaces only, FAILED_PRECONDITION, reason REASON_REQUIRED. */
                 reason?: string;
-                /** @description Do everything but the commit: the answer is what the write would answer, with the revision and version it would have got. A `request_id` is not looked at. Nothing is stored and no watcher sees anything. Where the caller writes a secret without the permission reveal-secret, the answer has `***` in the place of the secret and counts the layer as changed, whatever the value is. */
+                /** @description Do everything but the commit: the answer is what the write would answer, with the revision and version it would have got. A `request_id` is not looked at. Nothing is stored and no watcher sees anything. Where the caller writes a secret without the permission reveal-secret, the answer has `***` in the place of the secret and counts the layer as changed, whatever the value is. A dry run of Set or Apply also looks for lints at the scopes that it would write, where nothing governs them. */
                 validate_only?: boolean;
                 /** @description Keep no backup of the state before. Otherwise, where the server keeps backups and its setting `--backup-before-changes` is on, a restore, a migration and a write to many layers of a namespace (`--backup-apply-layers`) keep the state of the namespace first, as a backup with the label "automatic". If that fails, nothing is written: FAILED_PRECONDITION, reason STATE_BACKUP_FAILED. The commit names the backups in the annotation "state_before". */
                 without_backup?: boolean;
@@ -5470,7 +5716,7 @@ export interface operations {
                 kind?: components["schemas"]["LayerKind"];
                 /** @description The reason, for the history. At most 1024 bytes. A namespace can demand one: without it, or with spaces only, FAILED_PRECONDITION, reason REASON_REQUIRED. */
                 reason?: string;
-                /** @description Do everything but the commit: the answer is what the write would answer, with the revision and version it would have got. A `request_id` is not looked at. Nothing is stored and no watcher sees anything. Where the caller writes a secret without the permission reveal-secret, the answer has `***` in the place of the secret and counts the layer as changed, whatever the value is. */
+                /** @description Do everything but the commit: the answer is what the write would answer, with the revision and version it would have got. A `request_id` is not looked at. Nothing is stored and no watcher sees anything. Where the caller writes a secret without the permission reveal-secret, the answer has `***` in the place of the secret and counts the layer as changed, whatever the value is. A dry run of Set or Apply also looks for lints at the scopes that it would write, where nothing governs them. */
                 validate_only?: boolean;
                 /** @description Keep no backup of the state before. Otherwise, where the server keeps backups and its setting `--backup-before-changes` is on, a restore, a migration and a write to many layers of a namespace (`--backup-apply-layers`) keep the state of the namespace first, as a backup with the label "automatic". If that fails, nothing is written: FAILED_PRECONDITION, reason STATE_BACKUP_FAILED. The commit names the backups in the annotation "state_before". */
                 without_backup?: boolean;
@@ -5530,7 +5776,7 @@ export interface operations {
                 ttl?: string;
                 /** @description The reason, for the history. At most 1024 bytes. A namespace can demand one: without it, or with spaces only, FAILED_PRECONDITION, reason REASON_REQUIRED. */
                 reason?: string;
-                /** @description Do everything but the commit: the answer is what the write would answer, with the revision and version it would have got. A `request_id` is not looked at. Nothing is stored and no watcher sees anything. Where the caller writes a secret without the permission reveal-secret, the answer has `***` in the place of the secret and counts the layer as changed, whatever the value is. */
+                /** @description Do everything but the commit: the answer is what the write would answer, with the revision and version it would have got. A `request_id` is not looked at. Nothing is stored and no watcher sees anything. Where the caller writes a secret without the permission reveal-secret, the answer has `***` in the place of the secret and counts the layer as changed, whatever the value is. A dry run of Set or Apply also looks for lints at the scopes that it would write, where nothing governs them. */
                 validate_only?: boolean;
                 /** @description Keep no backup of the state before. Otherwise, where the server keeps backups and its setting `--backup-before-changes` is on, a restore, a migration and a write to many layers of a namespace (`--backup-apply-layers`) keep the state of the namespace first, as a backup with the label "automatic". If that fails, nothing is written: FAILED_PRECONDITION, reason STATE_BACKUP_FAILED. The commit names the backups in the annotation "state_before". */
                 without_backup?: boolean;
@@ -6172,6 +6418,77 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["DiffNamespacesResponse"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    AuthService_ListSessions: {
+        parameters: {
+            query?: {
+                /** @description Sessions of this actor, such as "user:alice". "": the actor of the caller. */
+                actor?: string;
+                /** @description Sessions of all actors. Not with `actor`. */
+                all?: boolean;
+                /** @description At most so many, 0 for 100. */
+                page_size?: number;
+                /** @description From the response before. "" for the first page. */
+                page_token?: string;
+            };
+            header?: {
+                /** @description The epoch of the response that the revisions and versions of the request are from. If it is not that of the store, the call fails with EPOCH_MISMATCH. */
+                "confwatch-epoch"?: components["parameters"]["Epoch"];
+                /** @description Mask every secret, also those that the caller may reveal. Any value. */
+                "confwatch-mask-secrets"?: components["parameters"]["MaskSecrets"];
+                /** @description A name for the call, in history, logs and the audit trail. The response has it as well. */
+                "x-request-id"?: components["parameters"]["RequestId"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The response of the RPC. */
+            200: {
+                headers: {
+                    "confwatch-epoch": components["headers"]["Epoch"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListSessionsResponse"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    AuthService_RevokeSession: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The epoch of the response that the revisions and versions of the request are from. If it is not that of the store, the call fails with EPOCH_MISMATCH. */
+                "confwatch-epoch"?: components["parameters"]["Epoch"];
+                /** @description Mask every secret, also those that the caller may reveal. Any value. */
+                "confwatch-mask-secrets"?: components["parameters"]["MaskSecrets"];
+                /** @description A name for the call, in history, logs and the audit trail. The response has it as well. */
+                "x-request-id"?: components["parameters"]["RequestId"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RevokeSessionRequest"];
+            };
+        };
+        responses: {
+            /** @description The response of the RPC. */
+            200: {
+                headers: {
+                    "confwatch-epoch": components["headers"]["Epoch"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RevokeSessionResponse"];
                 };
             };
             default: components["responses"]["Problem"];

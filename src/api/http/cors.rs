@@ -57,7 +57,11 @@ impl Cors {
     /// Notes for caches that a response depends on the origin.
     pub fn note(&self, path: &str, response: &mut HeaderMap) {
         if self.is_for(path) {
-            response.append(VARY, HeaderValue::from_static("origin"));
+            let vary = match response.get(VARY).and_then(|vary| vary.to_str().ok()) {
+                Some(vary) => HeaderValue::try_from(format!("{vary}, origin")).expect("a name more"),
+                None => HeaderValue::from_static("origin"),
+            };
+            response.insert(VARY, vary);
         }
     }
 

@@ -266,7 +266,7 @@ fn denials_push_no_reveal_out_of_the_log() {
 fn all_rooms_are_read_as_one_log_and_each_is_proved() {
     let dir = log_dir();
     let (_, mut writer) = writer(dir.path());
-    let kinds = [Kind::Revealed, Kind::Denied, Kind::Refused, Kind::Denied, Kind::Revealed];
+    let kinds = [Kind::Revealed, Kind::Denied, Kind::Refused, Kind::Session, Kind::Denied, Kind::Revealed];
     for number in 0..1000 {
         let namespace = if number % 7 == 0 { "confwatch" } else { "payments" };
         let kind = if number % 11 == 0 { Kind::AccessChanged } else { kinds[number as usize % kinds.len()] };

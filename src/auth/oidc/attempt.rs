@@ -135,6 +135,6 @@ mod tests {
             verifier: "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk".to_owned(),
             ..Attempt::begin("/".to_owned(), Timestamp(0)).expect("randomness")
         };
-        assert_eq!(attempt.challenge(), "E9Melhoa2OwvFrEMTJSVcp-1M3gJnC9mC4Ky4EzJQ8A");
+        assert_eq!(attempt.challenge(), "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM");
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::model::Pointer;
-use crate::validate::{Contract, Finding, Report};
+use crate::validate::{Contract, Finding, Report, Severity, lint};
 
 /// How closely to look.
 #[derive(Clone, Debug, Default)]
@@ -29,6 +29,14 @@ impl Look {
     /// For whoever tries a write before it is made.
     pub fn at_written() -> Look {
         Look { lints_written: true, ..Look::default() }
+    }
+
+    /// Whether a lint is told where nothing governs. Who did not ask for lints is told of mistakes, and of what a write removes that does not show in
+    /// what was written.
+    pub(super) fn tells_ungoverned(&self, finding: &Finding) -> bool {
+        self.lints_everywhere
+            || finding.severity != Severity::Suggestion
+            || finding.code == lint::REMOVES_OBJECT
     }
 
     /// With these findings, as far as they are asked for.

@@ -167,7 +167,13 @@ pub(in crate::engine) fn check<'a>(
         }
         let governance = governings.get(&entry.id.namespace).and_then(Option::as_ref);
         match governance.map(|governance| governance.contract_counting(&entry.id.config, &effort)) {
-            None => check_config(entry, &look.by(&Arc::default()), &checking, &mut report),
+            None => {
+                let mut of_entry = look.report([]);
+                check_config(entry, &look.by(&Arc::default()), &checking, &mut of_entry);
+                report.omitted += of_entry.omitted;
+                let told = of_entry.findings.into_iter().filter(|finding| look.tells_ungoverned(finding));
+                told.for_each(|finding| report.add(finding));
+            }
             Some(Ok(contract)) => check_config(entry, &look.by(&contract), &checking, &mut report),
             Some(Err(broken)) => {
                 broken_contracts += 1;
