@@ -19,6 +19,10 @@ const CONFIGS: usize = 1000;
 const COMMITS: u64 = 5;
 /// So many that a restore of them takes much longer than a server may take to stop.
 const RESTORED: usize = 40_000;
+/// In commits of so many: a commit is read as a whole, which nothing stops.
+const OF_COMMIT: usize = 1000;
+/// Commits that give each of them a version.
+const COMMITS_OF_ALL: u64 = (RESTORED / OF_COMMIT) as u64;
 /// Keeps the last commit alone.
 const COMPACTING: [&str; 2] = ["--retain-revisions", "1"];
 
@@ -77,7 +81,7 @@ async fn a_server_that_is_stopped_while_it_restores_very_many_configs_exits_with
     let mut client = server.client().await;
     let request = RestoreRequest {
         namespace: "test".into(),
-        to: Some(restore_request::To::Revision(1)),
+        to: Some(restore_request::To::Revision(COMMITS_OF_ALL)),
         ..Default::default()
     };
     let restoring = tokio::spawn(async move { client.restore(request).await });
@@ -93,19 +97,21 @@ async fn a_server_that_is_stopped_while_it_restores_very_many_configs_exits_with
     store.verify(&mut |problem| problems.push(problem)).expect("read");
     assert_eq!(problems, []);
     match answer {
-        Ok(_) => assert_eq!(store.head().revision.0, 3),
-        Err(_) => assert!([2, 3].contains(&store.head().revision.0)),
+        Ok(_) => assert_eq!(store.head().revision.0, 2 * COMMITS_OF_ALL + 1),
+        Err(_) => assert!([0, 1].contains(&(store.head().revision.0 - 2 * COMMITS_OF_ALL))),
     }
 }
 
 /// Makes a store with two versions of each of the configs.
 fn fill(data: &Path) {
     let store = SledStore::open(data, SledOptions::default()).expect("a store");
-    for revision in [1, 2] {
+    for revision in 1..=2 * COMMITS_OF_ALL {
+        let version = Version(1 + (revision - 1) / COMMITS_OF_ALL);
+        let first = (revision - 1) as usize % COMMITS_OF_ALL as usize * OF_COMMIT;
         let change = |number: usize| {
             let layer = LayerChange {
                 key: LayerKey::base(model::Scope::global()),
-                content: Some(Content::of(&json!({ "a": revision }))),
+                content: Some(Content::of(&json!({ "a": version.0 }))),
                 expires: None,
                 format: None,
             };
@@ -113,7 +119,7 @@ fn fill(data: &Path) {
                 namespace: model::Namespace::parse("test").expect("a name"),
                 config: model::ConfigName::parse(&format!("c{number:05}")).expect("a name"),
             };
-            ConfigChange { id, version: Version(revision), layers: vec![layer], tags: vec![], restored: None }
+            ConfigChange { id, version, layers: vec![layer], tags: vec![], restored: None }
         };
         let commit = model::Commit {
             revision: Revision(revision),
@@ -123,7 +129,7 @@ fn fill(data: &Path) {
             reason: String::new(),
             request: None,
             annotations: BTreeMap::new(),
-            changes: (0..RESTORED).map(change).collect(),
+            changes: (first..first + OF_COMMIT).map(change).collect(),
             forgotten: vec![],
         };
         store.append(&[commit]).expect("appended");

@@ -299,7 +299,7 @@ fn write_current(trees: &Trees, layers: &[(&Vec<u8>, &LayerEntries)]) -> Result<
     })
 }
 
-/// The order in which sled takes the least time for so many items of which the keys are in order: every second one, and the others some way
+/// An order in which sled writes fewer bytes for so many items of which the keys are in order: every second one, and the others some way
 /// behind them. Of items that come in the order of their keys, sled splits each page of 17, leaves its halves as they are, and moves them once more;
 /// this way the halves are filled.
 fn filling_order(count: usize) -> impl Iterator<Item = usize> {
