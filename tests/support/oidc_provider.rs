@@ -86,11 +86,6 @@ impl Provider {
         self.shared.state.lock().expect("no panic")
     }
 
-    /// The person who logs in from now on.
-    pub fn person(&self, name: &str) {
-        self.state().name = name.to_owned();
-    }
-
     /// Claims of ID tokens from now on.
     pub fn claims(&self, claims: Value) {
         self.state().claims = claims;

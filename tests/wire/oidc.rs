@@ -87,6 +87,11 @@ impl Way {
         send(server, request, "").await
     }
 
+    /// The code of the issuer.
+    fn code(&self) -> String {
+        parameters(self.back.split_once('?').expect("a query").1)["code"].clone()
+    }
+
     fn with(&self, name: &str, value: &str) -> Way {
         let (path, query) = self.back.split_once('?').expect("a query");
         let mut parameters = parameters(query);
@@ -174,13 +179,12 @@ async fn a_return_that_is_not_that_of_the_login_opens_no_session() {
     assert_eq!(provider.redeemed(), 0, "nothing was asked of the issuer");
     check(one.with("code", "made-up"), "invalid_grant").await;
     // The verifier is that of another attempt.
-    let code = parameters(one.back.split_once('?').expect("a query").1)["code"].clone();
-    check(other.with("code", &code), "invalid_grant").await;
+    check(other.with("code", &one.code()), "invalid_grant").await;
 
     let way = Way::begin(server, "/").await;
     session_of(&way.end(server).await);
     check(way.clone(), "finished before").await;
-    check(Way::begin(server, "/").await.with("code", &parameters(&way.back)["code"]), "invalid_grant").await;
+    check(Way::begin(server, "/").await.with("code", &way.code()), "invalid_grant").await;
     let entries = logins(&guarded).await;
     assert!(
         entries.iter().any(|(kind, _, outcome, _)| kind == "refused" && outcome == "LOGIN_FAILED"),
