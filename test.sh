@@ -11,7 +11,7 @@ if [ $# = 0 ]; then
     # What the server promises holds with authentication, too. The same binary: nothing is built again. Tests that choose for themselves whether
     # their server authenticates are the same in both runs.
     skip=()
-    for module in clocks everything_at_once noninterference reveal reveal_budget secret_layers secret_writes visibility watch_model; do
+    for module in clocks cors doors everything_at_once exceptions login noninterference oidc reveal reveal_budget secret_layers secret_writes visibility watch_model; do
         skip+=(--skip "$module::")
     done
     CONFWATCH_TEST_AUTH=on cargo test --test wire -- "${skip[@]}"

@@ -29,7 +29,7 @@ export default {
     await signIn(page, "cw_not_a_token");
     await page.getByRole("alert").waitFor();
     await signIn(page, server.token);
-    await page.waitForURL(`**/ns/${t.namespace}?scope=/production`);
+    await page.waitForURL((url) => url.pathname === `/ns/${t.namespace}` && url.searchParams.get("scope") === "/production");
     await page.locator(".config-list").getByText("checkout").waitFor();
     await page.locator(".live.good").waitFor();
     await t.set("made-later", {}, "/", server);
@@ -52,7 +52,7 @@ export default {
     const server = await t.server(["--auth", "on"]);
     const page = await t.open("/", { url: server.url });
     await signIn(page, server.token);
-    await page.getByText("No configs yet").waitFor();
+    await page.waitForURL(`${server.url}/`);
     const { sessions } = await t.call("GET", "/v1/sessions?all=true", undefined, server);
     await t.call("POST", "/v1/sessions:revoke", { id: sessions[0].id, reason: "a test" }, server);
     await page.waitForURL("**/login*");

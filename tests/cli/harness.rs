@@ -295,7 +295,12 @@ pub fn finish(mut command: Command) -> Ran {
 }
 
 /// Runs a command on a terminal of this many columns, types this, and answers its exit code and everything that the terminal got.
-pub fn on_terminal(mut command: Command, columns: u16, typed: &str) -> (i32, String) {
+pub fn on_terminal(command: Command, columns: u16, typed: &str) -> (i32, String) {
+    on_terminal_asked(command, columns, "", typed)
+}
+
+/// The same, where nothing is typed before `question` is shown.
+pub fn on_terminal_asked(mut command: Command, columns: u16, question: &str, typed: &str) -> (i32, String) {
     let (mut main, mut other) = (-1, -1);
     let size = libc::winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
     // SAFETY: the two numbers and the size live as long as the call; a name and settings are not asked for.
@@ -310,8 +315,13 @@ pub fn on_terminal(mut command: Command, columns: u16, typed: &str) -> (i32, Str
     // The terminal ends when nobody has the other end any more.
     drop((other, command));
     let mut terminal = std::fs::File::from(main);
-    terminal.write_all(typed.as_bytes()).expect("typed");
     let mut bytes = Vec::new();
+    while !String::from_utf8_lossy(&bytes).contains(question) {
+        let mut byte = [0];
+        terminal.read_exact(&mut byte).expect("the question is asked");
+        bytes.extend(byte);
+    }
+    terminal.write_all(typed.as_bytes()).expect("typed");
     // Linux says so by an error.
     let _ = terminal.read_to_end(&mut bytes);
     (child.wait().expect("ended").code().expect("a code"), String::from_utf8(bytes).expect("UTF-8"))

@@ -118,7 +118,7 @@ fn a_token_that_is_typed_is_not_shown() {
     let guarded = GuardedServer::start(&[]);
     let (person, token) = (Person::new(), token_of(&guarded.token_file()));
     let command = person.command(&guarded.server, &["login"]);
-    let (code, shown) = on_terminal(command, 200, &format!("{token}\n"));
+    let (code, shown) = on_terminal_asked(command, 200, ": ", &format!("{token}\n"));
     assert!(code == 0 && shown.contains("as user:admin"), "{shown}");
     assert!(!shown.contains(&token[16..]), "{shown}");
 }
@@ -224,7 +224,11 @@ fn sessions_of_browsers_are_listed_and_revoked() {
     assert_eq!(revoked, format!("{id} of user:admin revoked\n"));
     assert_eq!(guarded.run(&["session", "revoke", id]).code, 3);
     let audit = guarded.json(&["audit", "list", "--kind", "session"]);
-    let outcomes: Vec<&str> =
-        audit.as_array().expect("entries").iter().filter_map(|entry| entry["outcome"].as_str()).collect();
+    let outcomes: Vec<&str> = audit["entries"]
+        .as_array()
+        .expect("entries")
+        .iter()
+        .filter_map(|entry| entry["outcome"].as_str())
+        .collect();
     assert!(outcomes.contains(&"REVOKED") && outcomes.contains(&"LOGGED_IN"), "{audit}");
 }

@@ -50,7 +50,7 @@ const PRINTING: [&str; 20] = [
 ];
 
 /// Commands that print no value of a document. `watch` is among the printing ones and has a test of its own for what it delivers.
-const OTHERS: [&str; 17] = [
+const OTHERS: [&str; 20] = [
     "audit",
     "backup",
     "can-i",
@@ -59,9 +59,12 @@ const OTHERS: [&str; 17] = [
     "fsck",
     "health",
     "help",
+    "login",
+    "logout",
     "schema",
     "secrets",
     "serve",
+    "session",
     "status",
     "tag",
     "token",
