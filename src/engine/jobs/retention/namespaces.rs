@@ -63,7 +63,8 @@ impl NamespaceHistories {
         match *self.looked.lock().expect(UNPOISONED) {
             None if version(&state) == Version::ZERO => None,
             Some((time, seen, is_limited)) if seen == version(&state) => {
-                is_limited.then(|| time.plus(LOOKS_APART).max(self.settled(&state)))
+                let settled = self.settled(&state);
+                is_limited.then(|| if time < settled { settled } else { time.plus(LOOKS_APART) })
             }
             None | Some(_) => Some(now),
         }
