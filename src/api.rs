@@ -7,6 +7,7 @@ pub mod answer;
 mod backup_errors;
 pub mod body;
 pub mod call_errors;
+pub mod code_name;
 pub mod codec;
 mod compression;
 pub mod context;

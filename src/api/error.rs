@@ -10,6 +10,7 @@ use crate::auth::token::TokenId;
 use crate::auth::{Denied, Resource, SessionError, TokenError};
 use crate::proto::v1;
 
+use super::code_name::code_name;
 use super::convert::bounded::shortened;
 use super::guard::rates::RateLimited;
 use super::guard::refused::Refused;
@@ -80,33 +81,6 @@ pub enum Code {
     Internal = 13,
     Unavailable = 14,
     Unauthenticated = 16,
-}
-
-/// The names in `google.rpc.Code`, by their numbers.
-const CODE_NAMES: [&str; 17] = [
-    "OK",
-    "CANCELLED",
-    "UNKNOWN",
-    "INVALID_ARGUMENT",
-    "DEADLINE_EXCEEDED",
-    "NOT_FOUND",
-    "ALREADY_EXISTS",
-    "PERMISSION_DENIED",
-    "RESOURCE_EXHAUSTED",
-    "FAILED_PRECONDITION",
-    "ABORTED",
-    "OUT_OF_RANGE",
-    "UNIMPLEMENTED",
-    "INTERNAL",
-    "UNAVAILABLE",
-    "DATA_LOSS",
-    "UNAUTHENTICATED",
-];
-
-/// The name in `google.rpc.Code` of a number, of which a call may also end by one that the server itself never uses. A number that is none is `UNKNOWN`.
-pub fn code_name(number: i32) -> &'static str {
-    let name = usize::try_from(number).ok().and_then(|number| CODE_NAMES.get(number));
-    name.copied().unwrap_or("UNKNOWN")
 }
 
 impl Code {

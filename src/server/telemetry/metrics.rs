@@ -17,7 +17,7 @@ use prometheus_client::encoding::{DescriptorEncoder, text};
 use prometheus_client::registry::{Registry, Unit};
 
 use super::calls::{Calls, TICK_NANOS};
-use crate::api::error::code_name;
+use crate::api::code_name::code_name;
 use crate::api::guard::rates::{RateLimit, Rates};
 use crate::api::in_progress::RequestsInProgress;
 use crate::api::unread::UnreadResponses;

@@ -22,7 +22,7 @@ use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::{Sampler, SdkTracer, SdkTracerProvider};
 use tonic::Code;
 
-use crate::api::error::code_name;
+use crate::api::code_name::code_name;
 use crate::engine::{Stage, Stages};
 
 /// Under this name, unless `OTEL_SERVICE_NAME` has another.

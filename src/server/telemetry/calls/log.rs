@@ -7,7 +7,7 @@ use tonic::Code;
 use tracing::Level;
 
 use super::Method;
-use crate::api::error::code_name;
+use crate::api::code_name::code_name;
 use crate::api::failures::LineBudget;
 
 /// An answer that takes longer is slow. Streams are not: they last.
