@@ -28,7 +28,7 @@ pub async fn run(options: &Options) -> Section {
     for scopes in [1, SCOPES] {
         // For etcd they are keys either way.
         let able = |server: &Server| match server {
-            Server::Ceiling => false,
+            Server::Ceiling | Server::Hyper => false,
             Server::Confwatch | Server::Guarded => true,
             Server::Etcd35 | Server::Etcd34 => scopes == 1,
         };

@@ -16,22 +16,22 @@ use crate::api::error::ApiError;
 
 static FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// The page that has made a browser send a request.
+/// Who has sent a request.
 enum Sender {
     /// A page of this server.
-    OwnPage,
+    ThisSite,
     /// A page of another site.
-    OtherPage,
-    /// The user of the browser, or a program.
-    NoPage,
+    OtherSite,
+    /// The user of a browser, or a program.
+    User,
 }
 
 /// Refuses what a page of another site has sent. `authenticates`: whether the server asks for credentials.
 pub fn check(head: &Parts, authenticates: bool) -> Result<(), ApiError> {
     check_host(head, authenticates)?;
     match sender(head) {
-        Sender::OtherPage if !is_safe(&head.method) => Err(cross_site()),
-        Sender::OtherPage | Sender::OwnPage | Sender::NoPage => Ok(()),
+        Sender::OtherSite if !is_safe(&head.method) => Err(cross_site()),
+        Sender::OtherSite | Sender::ThisSite | Sender::User => Ok(()),
     }
 }
 
@@ -49,9 +49,9 @@ pub fn check_host(head: &Parts, authenticates: bool) -> Result<(), ApiError> {
 /// not the beginning of a stream.
 pub fn check_session(head: &Parts, opens_stream: bool) -> Result<(), ApiError> {
     match sender(head) {
-        Sender::OwnPage => Ok(()),
-        Sender::OtherPage | Sender::NoPage if is_safe(&head.method) && !opens_stream => Ok(()),
-        Sender::OtherPage | Sender::NoPage => Err(not_of_own_page()),
+        Sender::ThisSite => Ok(()),
+        Sender::OtherSite | Sender::User if is_safe(&head.method) && !opens_stream => Ok(()),
+        Sender::OtherSite | Sender::User => Err(not_of_own_page()),
     }
 }
 
@@ -61,9 +61,9 @@ fn is_safe(method: &Method) -> bool {
 
 fn sender(head: &Parts) -> Sender {
     match head.headers.get(&FETCH_SITE).map(|site| site.as_bytes()) {
-        Some(b"same-origin") => Sender::OwnPage,
-        Some(b"none") => Sender::NoPage,
-        Some(_) => Sender::OtherPage,
+        Some(b"same-origin") => Sender::ThisSite,
+        Some(b"none") => Sender::User,
+        Some(_) => Sender::OtherSite,
         // Browsers that are older, and pages without TLS. Programs send neither header.
         None => match head.headers.get(ORIGIN) {
             Some(origin) => {
@@ -71,9 +71,9 @@ fn sender(head: &Parts) -> Sender {
                 let host = host(&head.headers, &head.uri);
                 let is_own =
                     origin.is_some_and(|(_, of)| host.is_some_and(|host| host.eq_ignore_ascii_case(of)));
-                if is_own { Sender::OwnPage } else { Sender::OtherPage }
+                if is_own { Sender::ThisSite } else { Sender::OtherSite }
             }
-            None => Sender::NoPage,
+            None => Sender::User,
         },
     }
 }

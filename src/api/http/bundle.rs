@@ -109,9 +109,7 @@ impl BundleRequest {
         // A text that is no digest is a tag of something else.
         let if_none_match = held.filter(|digest| digest.starts_with("sha256:") && digest.len() == 71);
         let if_none_match = if_none_match.unwrap_or_default();
-        v1::BatchGetRequest { requests: vec![self.get.clone()], if_none_match, ..Default::default() }
-            .encode_to_vec()
-            .into()
+        v1::BatchGetRequest { requests: vec![self.get.clone()], if_none_match }.encode_to_vec().into()
     }
 
     /// The response with the message that answers the call.

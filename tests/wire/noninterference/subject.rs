@@ -24,7 +24,7 @@ pub struct Subject {
 }
 
 enum Serving {
-    Here(TestServer),
+    Here(Box<TestServer>),
     Process(Process),
 }
 
@@ -48,7 +48,7 @@ impl Subject {
             None => {
                 let Guarded { server, admin } = Guarded::start().await;
                 let address = server.running.address().to_string();
-                Subject { admin, address, serving: Serving::Here(server) }
+                Subject { admin, address, serving: Serving::Here(Box::new(server)) }
             }
         }
     }
