@@ -74,7 +74,7 @@ struct Taken {
     moved_bytes: u64,
     /// When it had last moved enough.
     moved: Instant,
-    /// Ends the work. `None`: the work depends on no client, or was told to end.
+    /// Ends the work for a client that does not keep up. `None` for work without a client, and after it was called.
     give_up: Option<Box<dyn FnOnce() + Send>>,
     is_given_up: bool,
 }

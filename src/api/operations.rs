@@ -17,6 +17,7 @@ mod history;
 mod keys;
 mod list;
 mod namespace_diff;
+mod newest_first;
 mod overrides;
 mod page;
 mod places;

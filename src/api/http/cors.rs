@@ -54,20 +54,19 @@ impl Cors {
         self.origins.contains(origin).then(|| Allowed(origin.clone()))
     }
 
-    /// Notes for caches that a response depends on the origin.
-    pub fn note(&self, path: &str, response: &mut HeaderMap) {
-        if self.is_for(path) {
-            let vary = match response.get(VARY).and_then(|vary| vary.to_str().ok()) {
-                Some(vary) => HeaderValue::try_from(format!("{vary}, origin")).expect("a name more"),
-                None => HeaderValue::from_static("origin"),
-            };
-            response.insert(VARY, vary);
-        }
-    }
-
-    fn is_for(&self, path: &str) -> bool {
+    /// Whether responses at this path depend on the origin.
+    pub fn is_for(&self, path: &str) -> bool {
         !self.origins.is_empty() && (path.starts_with("/v1/") || path == "/openapi.json")
     }
+}
+
+/// Tells caches that a response depends on the origin.
+pub fn note(response: &mut HeaderMap) {
+    let vary = match response.get(VARY).and_then(|vary| vary.to_str().ok()) {
+        Some(vary) => HeaderValue::try_from(format!("{vary}, origin")).expect("a name more"),
+        None => HeaderValue::from_static("origin"),
+    };
+    response.insert(VARY, vary);
 }
 
 impl Allowed {

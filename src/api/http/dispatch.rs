@@ -12,7 +12,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode};
 use super::bundle::BundleRequest;
 use super::content::{self, add_headers, without_content};
 use super::cookies::{Cookies, Kind};
-use super::cors::{Allowed, Cors};
+use super::cors::{self, Allowed, Cors};
 use super::documents::DocumentRequest;
 use super::encoding::{self, Encoding};
 use super::error_form::ErrorForm;
@@ -86,8 +86,8 @@ impl Calls {
         request: Request<B>,
     ) -> Response<ResponseBody> {
         let is_head = request.method() == Method::HEAD;
-        let path = request.uri().path().to_owned();
-        let page = self.cors.allowed(&path, request.headers());
+        let varies = self.cors.is_for(request.uri().path());
+        let page = self.cors.allowed(request.uri().path(), request.headers());
         let call_id = request_id(request.headers()).cloned();
         let outcome = match deadline(request.headers()) {
             Ok(None) => self.outcome(found, request, page.as_ref(), None).await,
@@ -100,7 +100,9 @@ impl Calls {
         };
         let mut response = outcome.unwrap_or_else(|error| form.response(&error, call_id.as_ref()));
         response.headers_mut().insert(&EPOCH, self.intake.epoch().clone());
-        self.cors.note(&path, response.headers_mut());
+        if varies {
+            cors::note(response.headers_mut());
+        }
         if let Some(page) = page {
             page.add_headers(response.headers_mut());
         }

@@ -136,7 +136,7 @@ pub struct DocumentRequest {
     held_digest: Option<String>,
 }
 
-/// What a write requires of what it changes.
+/// The state of a config or layer without which a write is refused.
 #[derive(Default)]
 struct Precondition {
     expected_version: Option<u64>,

@@ -8,10 +8,9 @@ use crate::api::session_log;
 use crate::auth::session::Listed;
 use crate::auth::token::TokenId;
 use crate::auth::{Credential, Subject};
-use crate::engine::Error;
-use crate::model::Timestamp;
 use crate::proto::v1::*;
 
+use super::newest_first::Position;
 use super::tokens::{administrates, subject_named};
 use super::{Operations, page};
 
@@ -24,7 +23,7 @@ impl Operations {
         let page_token = std::mem::take(&mut request.page_token);
         let binding = page::binding(access.rpc(), &request);
         let after = page::cursor(&binding, self.engine.epoch(), &page_token)?
-            .map(|cursor| place(&cursor))
+            .map(|cursor| Position::parse(&cursor))
             .transpose()?;
         let size = request::page_size(request.page_size, self.engine.limits().page_size_max)?;
         let own = access.caller().actor();
@@ -43,16 +42,14 @@ impl Operations {
         let now = self.engine.now();
         let listed = self.guard.sessions().map(|kept| kept.sessions().list(actor, now)).unwrap_or_default();
         let is_after = |listed: &&Listed| {
-            after.is_none_or(|(created, id)| {
-                (std::cmp::Reverse(listed.record.created), listed.id) > (std::cmp::Reverse(created), id)
-            })
+            after.is_none_or(|after| Position::new(listed.record.created, listed.id) > after)
         };
         let mut left = listed.iter().filter(is_after).peekable();
         let found: Vec<&Listed> = left.by_ref().take(size).collect();
         let next_page_token = match (left.peek(), found.last()) {
             (Some(_), Some(last)) => {
-                let cursor = format!("{}:{}", last.record.created.0, last.id);
-                page::token(&binding, self.engine.epoch(), &cursor)
+                let position = Position::new(last.record.created, last.id);
+                page::token(&binding, self.engine.epoch(), &position.to_string())
             }
             (Some(_) | None, _) => String::new(),
         };
@@ -96,13 +93,4 @@ fn message(listed: &Listed, access: &CallContext) -> Session {
         client: record.client.clone(),
         is_current: *access.caller().credential() == of_call,
     }
-}
-
-/// After which session a page begins.
-fn place(cursor: &str) -> Result<(Timestamp, TokenId), Error> {
-    let read = || {
-        let (created, id) = cursor.split_once(':')?;
-        Some((Timestamp(created.parse().ok()?), TokenId::parse(id)?))
-    };
-    read().ok_or_else(|| request::invalid("page_token", "is damaged"))
 }

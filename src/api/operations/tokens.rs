@@ -8,9 +8,10 @@ use crate::auth::token::{self, Listed, NewToken, TokenId};
 use crate::auth::{Access, Group, Principal, Subject, SubjectKind, Verb};
 use crate::engine::{Action, Change, Error, Intent, Text};
 use crate::model::text::Format as TextFormat;
-use crate::model::{LayerKey, Namespace, Scope, Source, SystemConfig, Timestamp};
+use crate::model::{LayerKey, Namespace, Scope, Source, SystemConfig};
 use crate::proto::v1::*;
 
+use super::newest_first::Position;
 use super::{Operations, page};
 
 impl Operations {
@@ -58,16 +59,14 @@ impl Operations {
         let page_token = std::mem::take(&mut request.page_token);
         let binding = page::binding(access.rpc(), &request);
         let after = page::cursor(&binding, self.engine.epoch(), &page_token)?
-            .map(|cursor| place(&cursor))
+            .map(|cursor| Position::parse(&cursor))
             .transpose()?;
         let size = request::page_size(request.page_size, self.engine.limits().page_size_max)?;
         administrates(access)?;
         let state = self.engine.state();
         let (ruling, now) = (self.guard.ruling(&state), self.engine.now());
         let is_after = |listed: &Listed<'_>| {
-            after.is_none_or(|(created, id)| {
-                (std::cmp::Reverse(listed.record.created), listed.id) > (std::cmp::Reverse(created), id)
-            })
+            after.is_none_or(|after| Position::new(listed.record.created, listed.id) > after)
         };
         let listed = ruling.tokens.list();
         let is_asked_for = |listed: &&Listed<'_>| {
@@ -79,7 +78,8 @@ impl Operations {
         let page: Vec<&Listed<'_>> = left.by_ref().take(size).collect();
         let next_page_token = match (left.peek(), page.last()) {
             (Some(_), Some(last)) => {
-                page::token(&binding, self.engine.epoch(), &format!("{}:{}", last.record.created.0, last.id))
+                let position = Position::new(last.record.created, last.id);
+                page::token(&binding, self.engine.epoch(), &position.to_string())
             }
             (Some(_) | None, _) => String::new(),
         };
@@ -163,15 +163,6 @@ pub(super) fn groups_named(names: &[String]) -> Result<Vec<Group>, Error> {
 
 pub(super) fn names(groups: &[Group]) -> Vec<String> {
     groups.iter().map(|group| group.as_str().to_owned()).collect()
-}
-
-/// After which token a page begins.
-fn place(cursor: &str) -> Result<(Timestamp, TokenId), Error> {
-    let read = || {
-        let (created, id) = cursor.split_once(':')?;
-        Some((Timestamp(created.parse().ok()?), TokenId::parse(id)?))
-    };
-    read().ok_or_else(|| request::invalid("page_token", "is damaged"))
 }
 
 fn token_message(listed: &Listed<'_>) -> ApiToken {

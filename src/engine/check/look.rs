@@ -31,8 +31,8 @@ impl Look {
         Look { lints_written: true, ..Look::default() }
     }
 
-    /// Whether a lint is told where nothing governs. Who did not ask for lints is told of mistakes, and of what a write removes that does not show in
-    /// what was written.
+    /// Whether to report a finding for a config without schema, rules and settings. Dry runs of writes leave out suggestions, except that an object is
+    /// removed: an empty key in YAML does that unnoticed.
     pub(super) fn tells_ungoverned(&self, finding: &Finding) -> bool {
         self.lints_everywhere
             || finding.severity != Severity::Suggestion

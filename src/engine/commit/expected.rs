@@ -13,7 +13,7 @@ pub enum Expected {
 }
 
 impl Expected {
-    /// Checks what is there. `current` is the version, also of a config that is deleted. `None` expects nothing.
+    /// Fails if a config or layer is not as the caller expects it; `None` accepts any state. `current` is its version, which a deleted config keeps.
     pub(in crate::engine) fn check(
         expected: Option<Expected>,
         current: Version,

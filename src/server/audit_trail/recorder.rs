@@ -23,7 +23,7 @@ pub fn start(
         AuthMode::Off => "callers are believed (--auth off)",
     };
     let (version, revision) = (env!("CARGO_PKG_VERSION"), engine.state().revision);
-    // The engine holds the recorder, which it tells of backups: each would keep the other.
+    // A weak reference: the engine has a strong one to the recorder, and neither would ever be dropped.
     let of_namespaces = Arc::downgrade(engine);
     let namespace_exists = move |name: &str| {
         let (Ok(namespace), Some(engine)) = (Namespace::parse(name), of_namespaces.upgrade()) else {
